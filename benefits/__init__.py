@@ -1,0 +1,1 @@
+"""A membership-benefits and loyalty ledger service for banks."""

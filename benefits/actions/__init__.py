@@ -1,0 +1,1 @@
+"""What the service does: one verb a file, one transaction each; takes a list, answers a list."""

@@ -1,0 +1,50 @@
+"""Apply a programme file: it becomes the next version, unless it says what the last one said."""
+
+import msgspec
+
+from benefits.actions.parts import Parts
+from benefits.domain.catalogue import Programme, ProgrammeInvalid
+from benefits.store import catalogue
+from benefits.store.db import Connection
+
+
+def _check_kept(before: Programme, after: Programme) -> None:
+    """Refuse a version under which open claims could not end, nor past ones be verified.
+
+    A benefit is withdrawn by taking its lines away or setting its stock to what is given.
+    """
+    for code, was in before.benefits.items():
+        now = after.benefits.get(code)
+        if now is None:
+            raise ProgrammeInvalid(f"benefit {code!r} must stay: there may be claims of it")
+        if now.budget != was.budget:
+            raise ProgrammeInvalid(f"benefit {code!r}: its budget must stay {was.budget!r}")
+        if (now.stock is None) != (was.stock is None):
+            raise ProgrammeInvalid(f"benefit {code!r}: a stock cannot be begun or given up")
+    for code in before.providers.keys() - after.providers.keys():
+        raise ProgrammeInvalid(f"provider {code!r} must stay: there may be requests to it")
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The version in force now, and whether it is new."""
+
+    version: int
+    is_new: bool
+
+
+async def apply_programme(conn: Connection, programme: Programme, parts: Parts) -> Applied:
+    """Put a programme into force; ProgrammeInvalid when another has its benefits or budgets."""
+    others = await catalogue.others(conn, programme.code)
+    for kind in ("benefit", "budget"):
+        mine = {item.code for item in getattr(programme, kind)}
+        for other in others.values():
+            shared = mine & {item.code for item in getattr(other, kind)}
+            if shared:
+                raise ProgrammeInvalid(
+                    f"{kind} {min(shared)!r} is already defined by programme {other.code!r}"
+                )
+    before = (await parts.catalogue.current(conn)).programmes.get(programme.code)
+    if before is not None:
+        _check_kept(before, programme)
+    version, is_new = await catalogue.put(conn, programme, parts.clock())
+    return Applied(version, is_new)

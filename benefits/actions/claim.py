@@ -1,0 +1,284 @@
+"""Members take units: hold them, reserve what they may cost, ask the provider (V-2, K-2)."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.keyed import Accepted, Decided, Keyed
+from benefits.actions.parts import Parts
+from benefits.domain import entitlement, ledger
+from benefits.domain.catalogue import Benefit, Catalogue, Programme
+from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
+from benefits.domain.orders import IssueRequest, Operation, OrderState
+from benefits.domain.refusal import Refusal
+from benefits.domain.requests import body_hash
+from benefits.domain.values import bucket_of, local_date
+from benefits.store import claims, counters, members, orders
+from benefits.store import ledger as books
+from benefits.store.claims import ClaimRow, HoldRow
+from benefits.store.counters import MemberCounter
+from benefits.store.db import Busy, Connection
+from benefits.store.ledger import Journal
+from benefits.store.members import Member
+from benefits.store.orders import RequestRow
+from benefits.store.requests import RequestKey
+
+OPERATION = "claim"
+UNSENT_FOR = timedelta(days=1)
+QUANTITY_MAX = 100
+
+
+class UnknownMember(Refusal):
+    """No member has this id."""
+
+    code = "unknown_member"
+    words = "No member has this id."
+
+
+class UnknownBenefit(Refusal):
+    """No programme in force offers this benefit."""
+
+    code = "unknown_benefit"
+    words = "No programme offers this benefit."
+
+
+class QuantityInvalid(Refusal):
+    """The number of units is not between 1 and 100."""
+
+    code = "quantity_invalid"
+    words = "The quantity must be between 1 and 100."
+
+
+class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's wish for `quantity` units of a benefit, under the caller's key."""
+
+    caller: str
+    key: str
+    member_id: UUID
+    benefit: str
+    quantity: int = 1
+    recipient: dict[str, str] = {}
+
+    @property
+    def request_key(self) -> RequestKey:
+        """Where the outcome is kept: in the member's bucket, under the member's lock."""
+        return RequestKey(
+            bucket_of(self.member_id), f"{self.caller}/{self.member_id.hex}", OPERATION, self.key
+        )
+
+    @property
+    def body(self) -> bytes:
+        """The hash of what is asked."""
+        return body_hash([self.benefit, self.quantity, self.recipient])
+
+
+class _Group:
+    """One group's claims while they are decided: each sees what the one before it took."""
+
+    def __init__(self, parts: Parts, offers: Catalogue, locked: dict[UUID, Member]) -> None:
+        self.parts = parts
+        self.offers = offers.offers
+        self.locked = locked
+        self.now = parts.clock()
+        self.journal = Journal(locked, self.now, parts.new_id)
+        self.used: dict[MemberCounter, int] = {}
+        self.used_more: dict[MemberCounter, int] = {}
+        self.shared: dict[str, CounterUse] = {}
+        self.shared_more: dict[str, CounterUse] = {}
+        self.claims: list[ClaimRow] = []
+        self.holds: list[HoldRow] = []
+        self.requests: list[RequestRow] = []
+
+    async def load(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
+        """Read lots and the members' counters, then lock the shared counters, last of all."""
+        wanted = [
+            (command, *self.offers[command.benefit])
+            for command in commands
+            if command.benefit in self.offers and command.member_id in self.locked
+        ]
+        if not wanted:
+            return
+        pairs = [(command.member_id, benefit.unit) for command, _, benefit in wanted]
+        self.journal.load(await books.lots_of(conn, pairs, self.now))
+        caps = [self._cap_key(c.member_id, p, b) for c, p, b in wanted if b.cap is not None]
+        if caps:
+            self.used = await counters.used(conn, caps)
+        names = {entitlement.budget_counter(b.budget) for _, _, b in wanted}
+        names |= {entitlement.stock_counter(b) for _, _, b in wanted if b.stock is not None}
+        self.shared = await counters.lock(conn, names)
+
+    def _cap_key(self, member_id: UUID, programme: Programme, benefit: Benefit) -> MemberCounter:
+        assert benefit.cap is not None
+        day = local_date(self.now, programme.tz)
+        window = entitlement.cap_window(benefit.cap.window, day)
+        return (member_id, f"cap:{benefit.code}", window)
+
+    def decide(self, command: ClaimUnits) -> Accepted | Refusal:
+        """Decide one claim on what the group has left."""
+        if not 1 <= command.quantity <= QUANTITY_MAX:
+            return QuantityInvalid()
+        if command.benefit not in self.offers:
+            return UnknownBenefit()
+        programme, benefit = self.offers[command.benefit]
+        now = self.journal.now_for(command.member_id)
+        decided = entitlement.claim(
+            ClaimCommand(quantity=command.quantity, recipient=command.recipient),
+            benefit,
+            self._facts(command, programme, benefit),
+            now,
+        )
+        if isinstance(decided, Refusal):
+            return decided
+        return self._record(command, programme, benefit, decided)
+
+    def _facts(self, command: ClaimUnits, programme: Programme, benefit: Benefit) -> ClaimFacts:
+        member = self.locked[command.member_id]
+        today = local_date(self.now, programme.tz)
+        used = 0
+        if benefit.cap is not None:
+            key = self._cap_key(command.member_id, programme, benefit)
+            used = self.used.get(key, 0) + self.used_more.get(key, 0)
+        return ClaimFacts(
+            closed=member.closed_on is not None and member.closed_on < today,
+            lots=self.journal.lots_of(command.member_id, benefit.unit),
+            cap_used=used,
+            stock=self._taken(entitlement.stock_counter(benefit)),
+            budget=self._taken(entitlement.budget_counter(benefit.budget)),
+            budget_total=programme.budgets_minor[benefit.budget],
+            unit_cost=programme.minor(benefit.cost),
+        )
+
+    def _taken(self, name: str) -> CounterUse:
+        held = self.shared.get(name, CounterUse())
+        more = self.shared_more.get(name, CounterUse())
+        return CounterUse(held.reserved + more.reserved, held.spent)
+
+    def _reserve(self, name: str, amount: int) -> None:
+        before = self.shared_more.get(name, CounterUse())
+        self.shared_more[name] = CounterUse(before.reserved + amount)
+
+    def _record(
+        self,
+        command: ClaimUnits,
+        programme: Programme,
+        benefit: Benefit,
+        decided: entitlement.Claim,
+    ) -> Accepted:
+        member_id = command.member_id
+        claim_id, hold_id = (self.journal.id_for(member_id) for _ in range(2))
+        batch_id = self.journal.post(
+            member_id,
+            "claim.placed",
+            ledger.hold(benefit.unit, decided.parts),
+            actor=command.caller,
+            subject_id=claim_id,
+            data={"benefit": benefit.code, "quantity": command.quantity},
+        )
+        self._reserve(entitlement.budget_counter(benefit.budget), decided.cost_minor)
+        if benefit.stock is not None:
+            self._reserve(entitlement.stock_counter(benefit), command.quantity)
+        window = ""
+        if benefit.cap is not None:
+            key = self._cap_key(member_id, programme, benefit)
+            self.used_more[key] = self.used_more.get(key, 0) + command.quantity
+            window = key[2]
+        self.holds.append(
+            HoldRow(
+                hold_id=hold_id,
+                member_id=member_id,
+                claim_id=claim_id,
+                batch_id=batch_id,
+                unit=benefit.unit,
+                quantity=command.quantity,
+                cost_minor=decided.cost_minor,
+                placed_at=self.now,
+            )
+        )
+        self.claims.append(self._claim(command, programme, (claim_id, hold_id), window))
+        request = self._request(command, benefit, claim_id)
+        self.requests.append(request)
+        return Accepted({"claim_id": str(claim_id)})
+
+    def _claim(
+        self, command: ClaimUnits, programme: Programme, ids: tuple[UUID, UUID], window: str
+    ) -> ClaimRow:
+        claim_id, hold_id = ids
+        return ClaimRow(
+            claim_id=claim_id,
+            member_id=command.member_id,
+            programme=programme.code,
+            benefit=command.benefit,
+            quantity=command.quantity,
+            state=OrderState.HELD,
+            reason="",
+            hold_id=hold_id,
+            cap_window=window,
+            claimed_at=self.now,
+            changed_at=self.now,
+            deadline=None,
+            provider_reference="",
+            code_sealed=None,
+        )
+
+    def _request(self, command: ClaimUnits, benefit: Benefit, claim_id: UUID) -> RequestRow:
+        asked = IssueRequest(
+            sku=benefit.sku, quantity=command.quantity, recipient=command.recipient
+        )
+        return RequestRow(
+            request_id=self.journal.id_for(command.member_id),
+            member_id=command.member_id,
+            claim_id=claim_id,
+            provider=benefit.provider,
+            sku=benefit.sku,
+            operation=Operation.ISSUE,
+            body_sealed=self.parts.envelope.seal(msgspec.json.encode(asked)),
+            body_hash=body_hash(asked),
+            disclosed=sorted(command.recipient),
+            created_at=self.now,
+        )
+
+    async def write(self, conn: Connection) -> None:
+        """Write everything the group decided, one statement per table."""
+        if self.claims:
+            await self.journal.write(conn)
+            await claims.put_holds(conn, self.holds)
+            await claims.put(conn, self.claims, self.now + UNSENT_FOR)
+            await orders.put(conn, self.requests, self.now)
+            await counters.add_used(conn, self.used_more)
+            await counters.add(conn, self.shared_more)
+
+
+async def claim(
+    conn: Connection, commands: Sequence[ClaimUnits], parts: Parts, *, wait: bool
+) -> list[Decided | Refusal]:
+    """Decide claims in order, in this transaction; one outcome each (C-9, K-2).
+
+    Without `wait`, members somebody else holds at the moment are answered `busy` and nothing is
+    stored for them.
+    """
+    offers = await parts.catalogue.current(conn)
+    ids = {command.member_id for command in commands}
+    locked = await members.lock(conn, ids, wait=wait)
+    missing = ids - locked.keys()
+    known = await members.existing(conn, missing) if missing else set()
+    keyed = Keyed()
+    await keyed.load(conn, [c.request_key for c in commands if c.member_id in locked])
+    group = _Group(parts, offers, locked)
+    fresh = [c for c in commands if keyed.earlier(c.request_key, c.body) is None]
+    await group.load(conn, fresh)
+    outcomes = list[Decided | Refusal]()
+    for command in commands:
+        if command.member_id not in locked:
+            outcomes.append(Busy() if command.member_id in known else UnknownMember())
+            continue
+        before = keyed.earlier(command.request_key, command.body)
+        if before is not None:
+            outcomes.append(before)
+            continue
+        decided = group.decide(command)
+        outcomes.append(keyed.decide(command.request_key, command.body, decided))
+    await group.write(conn)
+    await keyed.write(conn, group.now)
+    return outcomes

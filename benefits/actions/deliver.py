@@ -1,0 +1,166 @@
+"""Deliver requests: lease (one transaction), call with none open, record (one transaction).
+
+The attempt is committed before anything is sent. A request whose last attempt never told its
+outcome is asked about, not sent again (V-3).
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.parts import Parts
+from benefits.actions.resolve import Answer, Attempted, resolve
+from benefits.domain.orders import (
+    Call,
+    Capabilities,
+    Done,
+    IssueRequest,
+    NotFound,
+    NotSent,
+    Operation,
+    OrderState,
+    Outcome,
+    Pending,
+    Rejected,
+    Revoked,
+    Unknown,
+    Used,
+    believed,
+    next_operation,
+)
+from benefits.store import claims, members, orders
+from benefits.store.db import Connection
+from benefits.store.orders import RequestRow
+
+LEASE_MARGIN_S = 30
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to be made: the call, its provider, and the leased request it belongs to."""
+
+    provider: str
+    capabilities: Capabilities
+    call: Call
+    request: RequestRow
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """What came of a piece of work."""
+
+    work: Work
+    outcome: Outcome
+
+
+async def lease(
+    conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int
+) -> list[Work]:
+    """Take due requests for one attempt each; their holds have no deadline from here on."""
+    candidates = await orders.due(conn, buckets, parts.clock(), limit)
+    if not candidates:
+        return []
+    locked = await members.lock(conn, {member_id for member_id, _ in candidates}, wait=False)
+    catalogue = await parts.catalogue.current(conn)
+    providers = {
+        code: provider.capabilities
+        for programme in catalogue.programmes.values()
+        for code, provider in programme.providers.items()
+    }
+    now = parts.clock()
+    longest = max((c.deadline_s for c in providers.values()), default=0.0)
+    until = now + timedelta(seconds=longest + LEASE_MARGIN_S)
+    ids = [id_ for member_id, id_ in candidates if member_id in locked]
+    leased = await orders.lease(conn, ids, now, until)
+    works = [
+        (one.request, next_operation(one.request.operation, one.last_operation, one.last_outcome))
+        for one in leased
+    ]
+    await orders.begin_attempts(conn, works, now)
+    await _submit(conn, [request.claim_id for request, _ in works], parts)
+    numbers = await _issue_numbers(conn, [request for request, _ in works])
+    return [
+        Work(
+            provider=request.provider,
+            capabilities=providers[request.provider],
+            call=Call(
+                number=numbers[request.request_id],
+                operation=operation,
+                request=msgspec.json.decode(
+                    parts.envelope.open(request.body_sealed), type=IssueRequest
+                ),
+            ),
+            request=request,
+        )
+        for request, operation in works
+    ]
+
+
+async def _submit(conn: Connection, ids: Sequence[UUID], parts: Parts) -> None:
+    """Mark held claims as submitted: from here on only the order's outcome ends their holds."""
+    found = await claims.by_id(conn, ids)
+    held = [claim for claim in found.values() if claim.state is OrderState.HELD]
+    now = parts.clock()
+    for claim in held:
+        claim.state = OrderState.SUBMITTED
+        claim.deadline = None
+        claim.changed_at = now
+    await claims.update(conn, held)
+
+
+async def _issue_numbers(conn: Connection, requests: Sequence[RequestRow]) -> dict[UUID, str]:
+    """Return the number the provider knows each order by; a revocation names what it revokes."""
+    numbers = {request.request_id: request.number for request in requests}
+    revoking = [r for r in requests if r.operation is Operation.REVOKE]
+    if revoking:
+        pairs = [(r.member_id, r.claim_id) for r in revoking]
+        known = await orders.of_claims(conn, pairs)
+        for request in revoking:
+            (issued,) = (r for r in known[request.claim_id] if r.operation is Operation.ISSUE)
+            numbers[request.request_id] = issued.number
+    return numbers
+
+
+async def record(conn: Connection, attempts: Sequence[Attempt], parts: Parts) -> None:
+    """Record what attempts learned and apply it, also what came after its lease."""
+    now = parts.clock()
+    ended = list[tuple[RequestRow, str, str]]()
+    learned = list[Attempted]()
+    for attempt in attempts:
+        work = attempt.work
+        sent_by = work.request.sent_by or now
+        outcome = believed(
+            attempt.outcome,
+            sent_by=sent_by,
+            now=now,
+            grace_s=work.capabilities.not_found_grace_s,
+        )
+        tag = str(outcome.__struct_config__.tag)
+        ended.append((work.request, tag, _evidence(outcome)))
+        learned.append(
+            Attempted(
+                request=work.request,
+                operation=work.call.operation,
+                answer=Answer(
+                    claim_id=work.request.claim_id,
+                    operation=work.request.operation,
+                    outcome=outcome,
+                    actor=f"provider:{work.provider}",
+                ),
+            )
+        )
+    await resolve(conn, (), parts, attempts=learned)
+    await orders.end_attempts(conn, ended, now)
+
+
+def _evidence(outcome: Outcome) -> str:
+    """Return what may be kept of an outcome: never a card code, never a recipient."""
+    match outcome:
+        case NotSent() | Unknown():
+            return outcome.evidence
+        case Rejected():
+            return f"{outcome.reason.value}: {outcome.code}"
+        case Done() | Used() | Pending():
+            return outcome.reference
+        case Revoked() | NotFound():
+            return ""

@@ -1,0 +1,244 @@
+"""Evaluate a closed month: fold members' months, decide tiers, top up what the next month brings.
+
+Bucket by bucket, each in transactions of at most 500 locked members; a bucket is marked when it is
+done, so a run that was stopped goes on where it ended, and a run again writes nothing. Members for
+whom nothing changes are read without locks and not touched.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions import grant
+from benefits.actions.parts import Parts
+from benefits.domain import tiers as rules
+from benefits.domain.catalogue import Programme
+from benefits.domain.refusal import Refusal
+from benefits.domain.tiers import Cause, Decision, State
+from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, midnight
+from benefits.store import members, tiers
+from benefits.store.db import Connection, Database
+from benefits.store.ledger import Journal
+from benefits.store.tiers import Facts, Whom
+
+PAGE = 500
+SLICE = 5000
+
+
+class MonthNotOver(Refusal):
+    """The month has not ended in the programme's zone, so it cannot be evaluated."""
+
+    code = "month_not_over"
+    words = "The month is not over."
+
+
+class UnknownProgramme(Refusal):
+    """No programme has this code, or none is needed to be named when there is but one."""
+
+    code = "unknown_programme"
+    words = "Name a programme that is in force."
+
+
+class Evaluated(msgspec.Struct, frozen=True):
+    """What evaluating buckets did; `ranks` counts their members per rank in the next month."""
+
+    members: int = 0
+    decisions: int = 0
+    grants: int = 0
+    ranks: dict[int, int] = {}
+
+    def plus(self, other: "Evaluated") -> "Evaluated":
+        """Return the two together."""
+        ranks = {
+            rank: self.ranks.get(rank, 0) + other.ranks.get(rank, 0)
+            for rank in self.ranks.keys() | other.ranks.keys()
+        }
+        return Evaluated(
+            self.members + other.members,
+            self.decisions + other.decisions,
+            self.grants + other.grants,
+            ranks,
+        )
+
+
+async def slices(database: Database) -> list[tuple[int, int]]:
+    """Return ranges of buckets, in order, that hold some thousands of members each."""
+    async with database.transaction() as conn:
+        members_all = await tiers.count_members(conn, (0, BUCKETS - 1))
+    count = 1
+    while count < BUCKETS and members_all > SLICE * count:
+        count *= 2
+    step = BUCKETS // count
+    return [(first, first + step - 1) for first in range(0, BUCKETS, step)]
+
+
+class _Wanted(msgspec.Struct):
+    """What ought to be written for some members, and the ranks of all of them."""
+
+    decisions: dict[UUID, Decision]
+    grants: list[grant.Due]
+    ranks: list[tuple[UUID, int]]
+
+    @property
+    def touched(self) -> list[UUID]:
+        """The members something is to be written for."""
+        ids = {*self.decisions, *(due.member_id for due in self.grants)}
+        return sorted(ids, key=lambda id_: (bucket_of(id_), id_))
+
+
+async def evaluate(
+    database: Database,
+    parts: Parts,
+    programme_code: str,
+    month: Month,
+    *,
+    buckets: tuple[int, int],
+) -> Evaluated:
+    """Evaluate buckets for one month (T-4, T-8, P-3); MonthNotOver, UnknownProgramme."""
+
+    async def look(conn: Connection) -> _Wanted:
+        programme, _ = await _programme(conn, parts, programme_code, month)
+        return await _wanted(conn, parts, programme, month, whom=Whom(buckets))
+
+    wanted = await database.transact(look)
+    touched = wanted.touched
+    decisions = grants = 0
+    for start in range(0, len(touched), PAGE):
+        page = touched[start : start + PAGE]
+
+        async def write(conn: Connection, page: Sequence[UUID] = page) -> tuple[int, int]:
+            return await _write_page(conn, parts, programme_code, month, page=page)
+
+        written = await database.transact(write)
+        decisions += written[0]
+        grants += written[1]
+
+    async def mark(conn: Connection) -> None:
+        now = parts.clock()
+        await tiers.evaluated(conn, programme_code, month, buckets=buckets, now=now)
+
+    await database.transact(mark)
+    ranks = dict[int, int]()
+    for _, rank in wanted.ranks:
+        ranks[rank] = ranks.get(rank, 0) + 1
+    return Evaluated(len(wanted.ranks), decisions, grants, ranks)
+
+
+async def _programme(
+    conn: Connection, parts: Parts, code: str, month: Month
+) -> tuple[Programme, int]:
+    catalogue = await parts.catalogue.current(conn)
+    programme = catalogue.programmes.get(code)
+    if programme is None:
+        raise UnknownProgramme
+    if local_date(parts.clock(), programme.tz) < month.end:
+        raise MonthNotOver(f"{month} is not over in {programme.zone}.")
+    return programme, catalogue.programme_versions[code]
+
+
+async def _wanted(
+    conn: Connection, parts: Parts, programme: Programme, month: Month, *, whom: Whom
+) -> _Wanted:
+    """Fold the members' months and compare with what stands written."""
+    next_month = month.plus(1)
+    facts = await tiers.facts(conn, programme, month, whom)
+    keys = grant.periods(programme, next_month)
+    granted = await tiers.granted(conn, programme.code, keys, whom)
+    decisions = dict[UUID, Decision]()
+    ranks = list[tuple[UUID, int]]()
+    for fact in facts:
+        decision = last_decision(programme, fact, month)
+        state = decision.after if decision is not None else State()
+        if closed_by(fact.closed_on, month):
+            continue
+        ranks.append((fact.member_id, state.rank))
+        if decision is not None and _is_news(decision, fact):
+            decisions[fact.member_id] = decision
+    due = grant.due(programme, next_month, ranks, granted, now=parts.clock())
+    return _Wanted(decisions, due, ranks)
+
+
+def closed_by(closed_on: date | None, month: Month) -> bool:
+    """Say whether a relationship ended by a month's end: its member gets nothing more (T-10)."""
+    return closed_on is not None and closed_on < month.end
+
+
+def last_decision(programme: Programme, facts: Facts, month: Month) -> Decision | None:
+    """Fold a member's months (T-8); return what `month` decided, None when nothing is known."""
+    decisions = rules.fold(programme, facts.months)
+    if not decisions:
+        return None
+    last = decisions[-1]
+    if last.month == month:
+        return last
+    # No day of the month is known: nothing changes, and nothing is decided (A-6).
+    return rules.step(programme, last.after, rules.MonthSum(month, 0, 0))
+
+
+def _is_news(decision: Decision, facts: Facts) -> bool:
+    """Say whether a decision must be written: what stands written says otherwise (C-7)."""
+    after = State(decision.after.rank, decision.after.misses)
+    if facts.decided is not None:
+        return after != facts.decided
+    before = State(decision.before.rank, decision.before.misses)
+    return after != before
+
+
+_EVENTS = {
+    Cause.UPGRADED: "tier.upgraded",
+    Cause.DOWNGRADED: "tier.downgraded",
+    Cause.WATCHED: "tier.watched",
+    Cause.RETAINED: "tier.retained",
+    Cause.UNDETERMINED: "tier.undetermined",
+}
+
+
+async def _write_page(
+    conn: Connection, parts: Parts, code: str, month: Month, *, page: Sequence[UUID]
+) -> tuple[int, int]:
+    """Lock a page of members of one bucket, decide again under the locks, and write."""
+    locked = await members.lock(conn, page, wait=True)
+    programme, version = await _programme(conn, parts, code, month)
+    now = parts.clock()
+    ids = sorted(locked, key=lambda id_: (bucket_of(id_), id_))
+    spans = (bucket_of(ids[0]), bucket_of(ids[-1]))
+    wanted = await _wanted(conn, parts, programme, month, whom=Whom(spans, ids))
+    journal = Journal(locked, now, parts.new_id)
+    effective_from = midnight(month.end, programme.tz)
+    decided = list[tuple[UUID, UUID, Decision]]()
+    for member_id, decision in wanted.decisions.items():
+        decision_id = journal.id_for(member_id)
+        decided.append((decision_id, member_id, decision))
+        journal.event(
+            member_id,
+            _EVENTS[decision.cause],
+            subject_id=decision_id,
+            data={
+                "programme": programme.code,
+                "month": str(month),
+                "from": programme.tier[decision.before.rank].code,
+                "to": programme.tier[decision.after.rank].code,
+                "misses": decision.after.misses,
+                "effective_from": effective_from.isoformat(),
+            },
+        )
+    rows = [
+        grant.add_lot(
+            journal,
+            due.member_id,
+            due.benefit,
+            due.for_,
+            quantity=due.quantity,
+            expires_at=due.expires_at,
+            actor="system:evaluate",
+        )
+        for due in wanted.grants
+    ]
+    await journal.write(conn)
+    await tiers.put(
+        conn, programme, decided, version=version, effective_from=effective_from, now=now
+    )
+    await tiers.put_grants(conn, rows)
+    return len(decided), len(rows)

@@ -1,0 +1,70 @@
+"""Record what time has done: lots that ended unspent, holds nobody sent in time (L-5, L-6).
+
+Availability never waits for this: it is computed with `now < expires_at`. The sweep is idempotent,
+resumable and may be split by buckets; a late run records the same effective history.
+"""
+
+from benefits.actions.parts import Parts
+from benefits.actions.resolve import Answer, resolve
+from benefits.domain import ledger
+from benefits.domain.orders import Lapsed, Operation, OrderState
+from benefits.store import claims, members
+from benefits.store import ledger as books
+from benefits.store.db import Connection
+from benefits.store.ledger import Journal
+
+
+async def expire_lots(
+    conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int
+) -> int:
+    """Expire the unspent rest of ended lots as of their end; return how many lots were seen."""
+    found = await books.ended_lots(conn, buckets, parts.clock(), limit)
+    if not found:
+        return 0
+    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=True)
+    now = parts.clock()
+    journal = Journal(locked, now, parts.new_id)
+    lots = await books.lots_by_id(conn, sorted({lot_id for _, lot_id in found}))
+    journal.load(lots)
+    for member_id, lot in sorted(lots, key=lambda pair: (pair[0], ledger.fefo(pair[1]))):
+        postings = ledger.expire(lot) if lot.ended(now) else []
+        if postings:
+            journal.post(
+                member_id,
+                "entitlement.expired",
+                postings,
+                actor="system:expire",
+                subject_id=lot.lot_id,
+                data={"unit": lot.unit, "quantity": postings[0].amount},
+                effective_at=lot.expires_at,
+            )
+    await journal.write(conn)
+    return len(found)
+
+
+async def lapse_holds(
+    conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int
+) -> int:
+    """Release claims that were never sent before their deadline; return how many were seen."""
+    found = await claims.overdue(conn, buckets, parts.clock(), limit)
+    if not found:
+        return 0
+    await members.lock(conn, {member_id for member_id, _ in found}, wait=True)
+    now = parts.clock()
+    current = await claims.by_id(conn, [claim_id for _, claim_id in found])
+    overdue = [
+        claim
+        for claim in current.values()
+        if claim.state is OrderState.HELD and claim.deadline is not None and claim.deadline <= now
+    ]
+    answers = [
+        Answer(
+            claim_id=claim.claim_id,
+            operation=Operation.ISSUE,
+            outcome=Lapsed(),
+            actor="system:expire",
+        )
+        for claim in overdue
+    ]
+    await resolve(conn, answers, parts)
+    return len(found)

@@ -1,0 +1,256 @@
+"""Grant entitlements: a reward the CRM triggers, and the units a tier brings (N-2, P-3, P-4)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.claim import QUANTITY_MAX, QuantityInvalid, UnknownBenefit, UnknownMember
+from benefits.actions.keyed import Accepted, Decided, Keyed
+from benefits.actions.parts import Parts
+from benefits.domain import entitlement, ledger
+from benefits.domain.catalogue import Benefit, Catalogue, Line, Programme
+from benefits.domain.ledger import Lot
+from benefits.domain.refusal import Refusal
+from benefits.domain.requests import body_hash
+from benefits.domain.values import Month, end_of, local_date, midnight, placed_bucket
+from benefits.store import members, tiers
+from benefits.store.db import Busy, Connection
+from benefits.store.ledger import Journal, Origin
+from benefits.store.members import Member
+from benefits.store.requests import RequestKey
+from benefits.store.tiers import GrantRow, Grants, RewardKey
+
+OPERATION = "reward"
+TIER_PRIORITY = 0
+REWARD_PRIORITY = 1
+VALID_DAYS_MAX = 3660
+
+
+class ValidDaysInvalid(Refusal):
+    """The life of a reward is not between 1 and 3660 days."""
+
+    code = "valid_days_invalid"
+    words = "valid_days must be between 1 and 3660."
+
+
+class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A reward for one member; two systems with one `business_key` reward only once (N-2)."""
+
+    caller: str
+    key: str
+    member_id: UUID
+    benefit: str
+    quantity: int
+    business_key: str
+    valid_days: int
+
+    @property
+    def request_key(self) -> RequestKey:
+        """Where the outcome is kept: by the key alone, so that another member's is found."""
+        bucket = placed_bucket(self.caller, OPERATION, self.key)
+        return RequestKey(bucket, self.caller, OPERATION, self.key)
+
+    @property
+    def body(self) -> bytes:
+        """The hash of what is asked."""
+        return body_hash(
+            [
+                self.member_id.hex,
+                self.benefit,
+                self.quantity,
+                self.business_key,
+                self.valid_days,
+            ]
+        )
+
+
+class _Group:
+    """One group's rewards while they are decided."""
+
+    def __init__(self, parts: Parts, offers: Catalogue, locked: dict[UUID, Member]) -> None:
+        self.offers = offers.offers
+        self.locked = locked
+        self.now = parts.clock()
+        self.journal = Journal(locked, self.now, parts.new_id)
+        self.rewarded: dict[RewardKey, UUID] = {}
+        self.grants: list[GrantRow] = []
+
+    async def load(self, conn: Connection, commands: Sequence[RewardMember]) -> None:
+        """Read which of the rewards were given before."""
+        keys = [
+            self._reward_key(c)
+            for c in commands
+            if c.benefit in self.offers and c.member_id in self.locked
+        ]
+        if keys:
+            self.rewarded = await tiers.rewarded(conn, keys)
+
+    def _reward_key(self, command: RewardMember) -> RewardKey:
+        programme, benefit = self.offers[command.benefit]
+        return (command.member_id, programme.code, benefit.code, command.business_key)
+
+    def decide(self, command: RewardMember) -> Accepted | Refusal:
+        """Grant one reward, or name the lot that the same business key made before."""
+        if not 1 <= command.quantity <= QUANTITY_MAX:
+            return QuantityInvalid()
+        if not 1 <= command.valid_days <= VALID_DAYS_MAX:
+            return ValidDaysInvalid()
+        if command.benefit not in self.offers:
+            return UnknownBenefit()
+        programme, benefit = self.offers[command.benefit]
+        member = self.locked[command.member_id]
+        today = local_date(self.now, programme.tz)
+        if member.closed_on is not None and member.closed_on < today:
+            return entitlement.MemberClosed()
+        key = self._reward_key(command)
+        if key in self.rewarded:
+            return Accepted({"lot_id": str(self.rewarded[key]), "granted": "0"})
+        last_day = today + timedelta(days=command.valid_days)
+        grant = add_lot(
+            self.journal,
+            command.member_id,
+            benefit,
+            GrantFor(programme.code, benefit.code, command.business_key, "REWARD", 0),
+            quantity=command.quantity,
+            expires_at=end_of(last_day, programme.tz),
+            actor=command.caller,
+        )
+        self.grants.append(grant)
+        self.rewarded[key] = grant.lot_id
+        return Accepted({"lot_id": str(grant.lot_id), "granted": str(command.quantity)})
+
+
+async def reward(
+    conn: Connection, commands: Sequence[RewardMember], parts: Parts, *, wait: bool
+) -> list[Decided | Refusal]:
+    """Grant rewards in order, in this transaction; one outcome each (N-2, C-9)."""
+    offers = await parts.catalogue.current(conn)
+    ids = {command.member_id for command in commands}
+    locked = await members.lock(conn, ids, wait=wait)
+    missing = ids - locked.keys()
+    known = await members.existing(conn, missing) if missing else set()
+    keyed = Keyed()
+    await keyed.load(conn, [c.request_key for c in commands])
+    group = _Group(parts, offers, locked)
+    await group.load(conn, commands)
+    outcomes = list[Decided | Refusal]()
+    for command in commands:
+        before = keyed.earlier(command.request_key, command.body)
+        if before is not None:
+            outcomes.append(before)
+        elif command.member_id not in locked:
+            outcomes.append(Busy() if command.member_id in known else UnknownMember())
+        else:
+            decided = group.decide(command)
+            outcomes.append(keyed.decide(command.request_key, command.body, decided))
+    await group.journal.write(conn)
+    await tiers.put_grants(conn, group.grants)
+    await keyed.write(conn, group.now)
+    return outcomes
+
+
+class GrantFor(msgspec.Struct, frozen=True):
+    """What a grant is for; with the quota it reaches this is its key (P-3)."""
+
+    programme: str
+    line: str
+    period: str
+    cause: str
+    quota: int
+
+
+def add_lot(
+    journal: Journal,
+    member_id: UUID,
+    benefit: Benefit,
+    for_: GrantFor,
+    *,
+    quantity: int,
+    expires_at: datetime,
+    actor: str,
+) -> GrantRow:
+    """Put a new lot and its batch into the journal; return the grant to store."""
+    at = journal.now_for(member_id)
+    lot = Lot(
+        lot_id=journal.id_for(member_id),
+        unit=benefit.unit,
+        granted=quantity,
+        remaining=quantity,
+        held=0,
+        expires_at=expires_at,
+        granted_at=at,
+        priority=TIER_PRIORITY if for_.cause == "TIER" else REWARD_PRIORITY,
+    )
+    origin = Origin(for_.programme, for_.line, for_.period, for_.cause)
+    journal.new_lot(member_id, lot, origin)
+    journal.post(
+        member_id,
+        "entitlement.granted",
+        ledger.grant(lot),
+        actor=actor,
+        subject_id=lot.lot_id,
+        data={
+            "benefit": benefit.code,
+            "quantity": quantity,
+            "cause": for_.cause,
+            "period": for_.period,
+            "expires_at": expires_at.isoformat(),
+        },
+    )
+    return GrantRow(
+        member_id=member_id,
+        programme=for_.programme,
+        line=for_.line,
+        period=for_.period,
+        cause=for_.cause,
+        quota=for_.quota,
+        quantity=quantity,
+        lot_id=lot.lot_id,
+        granted_at=at,
+    )
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Units a member's tier brings in a period and that are not granted yet."""
+
+    member_id: UUID
+    benefit: Benefit
+    for_: GrantFor
+    quantity: int
+    expires_at: datetime
+
+
+def periods(programme: Programme, month: Month) -> list[str]:
+    """Return the keys of the periods that the programme's lines grant for when `month` begins."""
+    return sorted({entitlement.grant_period(line, month).key for line in programme.line})
+
+
+def due(
+    programme: Programme,
+    month: Month,
+    ranks: Iterable[tuple[UUID, int]],
+    grants: Grants,
+    *,
+    now: datetime,
+) -> list[Due]:
+    """Return what tops members up to their tiers' quotas when `month` begins (P-3, P-4)."""
+    found = list[Due]()
+    by_tier: dict[str, list[tuple[Line, Benefit, int]]] = {}
+    for line in programme.line:
+        for tier, quota in line.quota.items():
+            entry = (line, programme.benefits[line.benefit], quota)
+            by_tier.setdefault(tier, []).append(entry)
+    for member_id, rank in ranks:
+        for line, benefit, quota in by_tier.get(programme.tier[rank].code, ()):
+            period = entitlement.grant_period(line, month)
+            expires_at = midnight(period.end, programme.tz)
+            if expires_at <= now:
+                continue
+            before = grants.get((member_id, line.code, period.key), [])
+            quantity = entitlement.top_up(line, quota, before, period=period, from_=month.start)
+            if quantity:
+                for_ = GrantFor(programme.code, line.code, period.key, "TIER", quota)
+                found.append(Due(member_id, benefit, for_, quantity, expires_at))
+    return found

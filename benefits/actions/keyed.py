@@ -1,0 +1,77 @@
+"""Idempotency in one transaction: what was decided, what is being decided, what is stored (C-9).
+
+The same key twice in a group is one decision for both; with another body the later one conflicts.
+Refusals are stored like acceptances, so that a caller who asks again hears the same.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from benefits.domain.refusal import Refusal
+from benefits.domain.requests import KeyConflict, StoredOutcome
+from benefits.store import requests
+from benefits.store.db import Connection
+from benefits.store.requests import RequestKey
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A command's effect: the ids of what it made; `replayed` when it had been made before."""
+
+    ids: dict[str, str]
+    replayed: bool = False
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A command's stored refusal: its code and words; `replayed` when it was decided before."""
+
+    code: str
+    detail: str
+    replayed: bool = False
+
+
+Decided = Accepted | Refused
+
+
+class Keyed:
+    """The keys of one group."""
+
+    def __init__(self) -> None:
+        """Start knowing nothing; `load` looks keys up."""
+        self._known: dict[RequestKey, tuple[bytes, StoredOutcome]] = {}
+        self._new: dict[RequestKey, tuple[bytes, StoredOutcome]] = {}
+        self._replayed: RequestKey | None = None
+
+    async def load(self, conn: Connection, keys: Sequence[RequestKey]) -> None:
+        """Look up what was decided for keys before this transaction."""
+        self._known = await requests.find(conn, keys)
+
+    def earlier(self, key: RequestKey, body: bytes) -> Decided | Refusal | None:
+        """Return the outcome this key has, a KeyConflict when it was for another body, or None."""
+        found = self._known.get(key) or self._new.get(key)
+        if found is None:
+            return None
+        if found[0] != body:
+            return KeyConflict()
+        self._replayed = key
+        outcome = found[1]
+        if outcome.refusal:
+            return Refused(outcome.refusal, outcome.detail, replayed=True)
+        return Accepted(outcome.ids, replayed=True)
+
+    def decide(self, key: RequestKey, body: bytes, outcome: Accepted | Refusal) -> Decided:
+        """Keep a fresh decision under its key."""
+        if isinstance(outcome, Refusal):
+            self._new[key] = (body, StoredOutcome(refusal=outcome.code, detail=outcome.detail))
+            return Refused(outcome.code, outcome.detail)
+        self._new[key] = (body, StoredOutcome(ids=outcome.ids))
+        return outcome
+
+    async def write(self, conn: Connection, now: datetime) -> None:
+        """Store what was decided; mere replays write too, so that their commit waits."""
+        if self._new:
+            decided = [(key, body, outcome) for key, (body, outcome) in self._new.items()]
+            await requests.put(conn, decided, now)
+        elif self._replayed is not None:
+            await requests.touch(conn, self._replayed)

@@ -1,0 +1,53 @@
+"""Make API keys, `bk_<id>_<secret>`, and check them; a key is shown once, its keyed hash kept."""
+
+import secrets
+from collections.abc import Sequence
+from uuid import UUID
+
+from benefits.actions.parts import Parts
+from benefits.domain.refusal import Refusal
+from benefits.store import keys
+from benefits.store.db import Connection
+from benefits.store.keys import ApiKey
+
+PREFIX = "bk"
+SCOPES = ("mobile", "crm", "operator")
+
+
+class KeyUnknown(Refusal):
+    """No valid API key came with the request."""
+
+    code = "unauthenticated"
+    words = "Send a valid API key as `Authorization: Bearer …`."
+
+
+class ScopeUnknown(Refusal):
+    """A scope that does not exist was asked for."""
+
+    code = "scope_unknown"
+    words = f"Scopes are: {', '.join(SCOPES)}."
+
+
+async def make_key(conn: Connection, name: str, scopes: Sequence[str], parts: Parts) -> str:
+    """Make a key for a service and return it; nobody can read it again (ScopeUnknown)."""
+    if not scopes or any(scope not in SCOPES for scope in scopes):
+        raise ScopeUnknown
+    now = parts.clock()
+    key_id = parts.new_id(now, 0)
+    secret = secrets.token_bytes(32)
+    key = ApiKey(key_id, name, parts.envelope.hash(secret), list(scopes))
+    await keys.put(conn, key, scopes, now)
+    return f"{PREFIX}_{key_id.hex}_{secret.hex()}"
+
+
+async def check_key(conn: Connection, text: str, parts: Parts) -> ApiKey:
+    """Return the key a caller sent (KeyUnknown)."""
+    try:
+        prefix, id_, secret = text.split("_")
+        key_id, given = UUID(hex=id_), bytes.fromhex(secret)
+    except ValueError:
+        raise KeyUnknown from None
+    found = await keys.find(conn, key_id) if prefix == PREFIX else None
+    if found is None or not parts.envelope.matches(given, found.secret_hash):
+        raise KeyUnknown
+    return found

@@ -1,0 +1,19 @@
+"""Record day-end balances and keep the month sums, in one transaction a chunk (A-1, A-6, A-7)."""
+
+from collections.abc import Sequence
+
+from benefits.actions.parts import Parts
+from benefits.domain.assets import AssetLine
+from benefits.domain.values import member_id
+from benefits.store import assets
+from benefits.store.assets import ChunkResult
+from benefits.store.db import Connection
+
+
+async def record_assets(
+    conn: Connection, lines: Sequence[tuple[int, AssetLine]], parts: Parts, *, member_key: bytes
+) -> ChunkResult:
+    """Keep numbered lines, once; the result names those that were refused and why."""
+    ids = {line.customer: member_id(line.customer, member_key) for _, line in lines}
+    keyed = [(number, ids[line.customer], line) for number, line in lines]
+    return await assets.put(conn, keyed, parts.clock())

@@ -1,0 +1,483 @@
+"""Providers' answers are applied to orders: units are captured, released, issued anew, or lost.
+
+Every way an answer can come (a call's response, a query, a callback, a deadline) ends here.
+Answers are idempotent by the order's lattice: a replay or a late arrival changes nothing twice
+(V-3, V-4).
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.claim import UNSENT_FOR
+from benefits.actions.parts import Parts
+from benefits.domain import entitlement, ledger
+from benefits.domain.catalogue import Benefit, Catalogue, Consumed, Programme
+from benefits.domain.entitlement import CounterUse
+from benefits.domain.ledger import Posting
+from benefits.domain.orders import (
+    OPEN,
+    Capabilities,
+    Done,
+    Effect,
+    IssueRequest,
+    Lapsed,
+    LateSuccess,
+    NotSent,
+    Operation,
+    OrderState,
+    Outcome,
+    Pending,
+    Rejected,
+    Step,
+    Terms,
+    Unknown,
+    Used,
+    advance,
+    backoff,
+    next_query_at,
+)
+from benefits.domain.refusal import Refusal
+from benefits.domain.requests import body_hash
+from benefits.store import claims, counters, members, orders
+from benefits.store import ledger as books
+from benefits.store.claims import Case, ClaimRow, HoldEnd, HoldRow
+from benefits.store.counters import MemberCounter
+from benefits.store.db import Connection
+from benefits.store.ledger import Journal
+from benefits.store.orders import RequestRow
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became known of a claim's order; `operation` is what was asked, `actor` who tells."""
+
+    claim_id: UUID
+    operation: Operation
+    outcome: Outcome | Lapsed
+    actor: str
+
+
+_ENDED = frozenset({OrderState.COMPENSATED, OrderState.EXPIRED})
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """Where a claim stands after an answer, and whether its provider is still to be asked."""
+
+    state: OrderState
+    ask_on: bool
+    capabilities: Capabilities
+
+
+class _Group:
+    """Answers applied one after the other to claims whose members are locked."""
+
+    def __init__(self, parts: Parts, offers: Catalogue, journal: Journal, now: datetime) -> None:
+        self.parts = parts
+        self.catalogue = offers
+        self.journal = journal
+        self.now = now
+        self.claims: dict[UUID, ClaimRow] = {}
+        self.holds: dict[UUID, HoldRow] = {}
+        self.used: dict[MemberCounter, int] = {}
+        self.used_more: dict[MemberCounter, int] = {}
+        self.shared: dict[str, CounterUse] = {}
+        self.shared_more: dict[str, CounterUse] = {}
+        self.new_holds: list[HoldRow] = []
+        self.ends: list[HoldEnd] = []
+        self.requests: list[RequestRow] = []
+        self.cases: list[Case] = []
+        self.changed: set[UUID] = set()
+        self.revoking: set[UUID] = set()
+
+    async def load(
+        self, conn: Connection, ids: Sequence[UUID], told_twice: Collection[UUID]
+    ) -> None:
+        """Read claims, holds, lots, members' counters; lock the shared counters, last of all.
+
+        A claim whose units came back, or may come back to it before its last answer, can need
+        others of the member's lots.
+        """
+        self.claims = await claims.by_id(conn, ids)
+        found = list(self.claims.values())
+        self.holds = await claims.holds(conn, [c.hold_id for c in found])
+        lots = sorted({part.lot_id for h in self.holds.values() for part in h.parts})
+        self.journal.load(await books.lots_by_id(conn, lots))
+        ended = [c for c in found if c.state in _ENDED or c.claim_id in told_twice]
+        if ended:
+            pairs = [(c.member_id, self._offer(c)[1].unit) for c in ended]
+            self.journal.load(await books.lots_of(conn, pairs, self.now))
+            asked = await orders.of_claims(conn, [(c.member_id, c.claim_id) for c in ended])
+            self.revoking = {
+                r.claim_id for of in asked.values() for r in of if _revoking(r) and r.next_at
+            }
+        keys = [self._cap_key(c) for c in found if c.cap_window]
+        if keys:
+            self.used = await counters.used(conn, keys)
+        names = {name for c in found for name in self._names(self._offer(c)[1])}
+        self.shared = await counters.lock(conn, names)
+
+    def _offer(self, claim: ClaimRow) -> tuple[Programme, Benefit]:
+        return self.catalogue.offers[claim.benefit]
+
+    @staticmethod
+    def _cap_key(claim: ClaimRow) -> MemberCounter:
+        return (claim.member_id, f"cap:{claim.benefit}", claim.cap_window)
+
+    @staticmethod
+    def _names(benefit: Benefit) -> set[str]:
+        names = {entitlement.budget_counter(benefit.budget)}
+        if benefit.stock is not None:
+            names.add(entitlement.stock_counter(benefit))
+        return names
+
+    def terms(self, claim: ClaimRow) -> tuple[Terms, Capabilities]:
+        """Return what of the benefit and its provider matters to the order."""
+        programme, benefit = self._offer(claim)
+        capabilities = programme.providers[benefit.provider].capabilities
+        at_issue = benefit.consumed is Consumed.ISSUE
+        return Terms(at_issue, capabilities.late_success), capabilities
+
+    def apply(self, answer: Answer) -> Resolved:
+        """Apply one answer; what it changes is written at the end."""
+        claim = self.claims[answer.claim_id]
+        terms, capabilities = self.terms(claim)
+        outcome: Outcome | Lapsed = answer.outcome
+        if answer.operation is Operation.REVOKE and isinstance(outcome, Rejected):
+            # What cannot be taken back was delivered: it is the member's, or the bank's loss.
+            outcome = Done(at=self.now)
+            terms = msgspec.structs.replace(terms, late_success=LateSuccess.REISSUE)
+        step = advance(claim.state, outcome, terms)
+        if step != Step(claim.state):
+            self._take(claim, step, outcome, answer.actor)
+        watch = claim.state is OrderState.ISSUED and not terms.consumed_at_issue
+        return Resolved(claim.state, claim.state in OPEN or watch, capabilities)
+
+    def _take(self, claim: ClaimRow, step: Step, outcome: Outcome | Lapsed, actor: str) -> None:
+        before = claim.state
+        claim.state = step.state
+        self._note(claim, step, outcome)
+        match step.effect:
+            case Effect.CAPTURE:
+                self._end(claim, self.holds[claim.hold_id], actor, captured=True)
+            case Effect.RELEASE:
+                self._end(claim, self.holds[claim.hold_id], actor, captured=False)
+            case Effect.REISSUE | Effect.REISSUE_AND_CAPTURE:
+                self._reissue(claim, actor, captured=step.effect is Effect.REISSUE_AND_CAPTURE)
+            case Effect.REVOKE:
+                self._revoke(claim)
+            case Effect.NONE if claim.state is not before:
+                self._event(claim, None)
+            case Effect.NONE:
+                pass
+        if step.case:
+            self._case(
+                claim, step.case, f"The order was {before.value}; the provider now says no."
+            )
+
+    def _note(self, claim: ClaimRow, step: Step, outcome: Outcome | Lapsed) -> None:
+        """Keep what an answer tells besides the state."""
+        claim.changed_at = self.now
+        # Only what was provably never sent may lapse.
+        unsent = step.state is OrderState.HELD
+        claim.deadline = claim.claimed_at + UNSENT_FOR if unsent else None
+        if isinstance(outcome, Done | Used | Pending) and outcome.reference:
+            claim.provider_reference = outcome.reference
+        if isinstance(outcome, Done) and outcome.code:
+            claim.code_sealed = self.parts.envelope.seal(outcome.code.encode())
+        if isinstance(outcome, Rejected) and step.effect is Effect.RELEASE:
+            claim.reason = outcome.reason.value.lower()
+        self.changed.add(claim.claim_id)
+
+    def _data(self, claim: ClaimRow) -> dict[str, object]:
+        return {"benefit": claim.benefit, "quantity": claim.quantity, "reason": claim.reason}
+
+    def _kind(self, claim: ClaimRow) -> str:
+        return f"order.{claim.state.value.lower()}"
+
+    def _event(self, claim: ClaimRow, kind: str | None) -> None:
+        self.journal.event(
+            claim.member_id,
+            kind or self._kind(claim),
+            subject_id=claim.claim_id,
+            data=self._data(claim),
+        )
+
+    def _post(self, claim: ClaimRow, postings: list[Posting], actor: str) -> UUID:
+        return self.journal.post(
+            claim.member_id,
+            self._kind(claim),
+            postings,
+            actor=actor,
+            subject_id=claim.claim_id,
+            data=self._data(claim),
+            cause_id=claim.claim_id,
+        )
+
+    def _end(self, claim: ClaimRow, hold: HoldRow, actor: str, *, captured: bool) -> None:
+        if hold.ended:  # delivered at the bank's loss: no units of the member are concerned
+            self._event(claim, None)
+            return
+        self.holds[hold.hold_id] = msgspec.structs.replace(hold, ended=True)
+        if captured:
+            postings = ledger.capture(hold.unit, hold.parts)
+        else:
+            at = self.journal.now_for(claim.member_id)
+            postings = ledger.release(hold.unit, hold.parts, self.journal.lots, at)
+        batch_id = self._post(claim, postings, actor)
+        quantity = hold.quantity
+        self.ends.append(
+            HoldEnd(
+                hold.hold_id,
+                batch_id,
+                quantity if captured else 0,
+                0 if captured else quantity,
+                self.now,
+            )
+        )
+        self._count(claim, hold.cost_minor, CounterUse(-1, 1 if captured else 0))
+        if not captured and claim.cap_window:
+            self._use(claim, -quantity)
+
+    def _count(self, claim: ClaimRow, cost_minor: int, sign: CounterUse) -> None:
+        _, benefit = self._offer(claim)
+        amounts = {entitlement.budget_counter(benefit.budget): cost_minor}
+        if benefit.stock is not None:
+            amounts[entitlement.stock_counter(benefit)] = claim.quantity
+        for name, amount in amounts.items():
+            more = self.shared_more.get(name, CounterUse())
+            self.shared_more[name] = CounterUse(
+                more.reserved + sign.reserved * amount, more.spent + sign.spent * amount
+            )
+
+    def _use(self, claim: ClaimRow, quantity: int) -> None:
+        key = self._cap_key(claim)
+        self.used_more[key] = self.used_more.get(key, 0) + quantity
+
+    def _reissue(self, claim: ClaimRow, actor: str, *, captured: bool) -> None:
+        """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
+        programme, benefit = self._offer(claim)
+        cost = programme.minor(benefit.cost) * claim.quantity
+        at = self.journal.now_for(claim.member_id)
+        try:
+            self._check_room(claim, cost)
+            parts = ledger.take(
+                self.journal.lots_of(claim.member_id, benefit.unit), claim.quantity, at
+            )
+        except Refusal as refusal:
+            self._post(claim, ledger.make_up(benefit.unit, claim.quantity), actor)
+            self._case(claim, "delivered_without_entitlement", refusal.code)
+            return
+        postings = ledger.hold(benefit.unit, parts)
+        if captured:
+            postings += ledger.capture(benefit.unit, parts)
+        batch_id = self._post(claim, postings, actor)
+        hold = HoldRow(
+            hold_id=self.journal.id_for(claim.member_id),
+            member_id=claim.member_id,
+            claim_id=claim.claim_id,
+            batch_id=batch_id,
+            unit=benefit.unit,
+            quantity=claim.quantity,
+            cost_minor=cost,
+            placed_at=self.now,
+            parts=tuple(parts),
+            ended=captured,
+        )
+        claim.hold_id = hold.hold_id
+        claim.reason = ""
+        self.holds[hold.hold_id] = hold
+        self.new_holds.append(hold)
+        self._count(claim, cost, CounterUse(0, 1) if captured else CounterUse(1, 0))
+        if claim.cap_window:
+            self._use(claim, claim.quantity)
+        if captured:
+            end = HoldEnd(hold.hold_id, batch_id, claim.quantity, 0, self.now)
+            self.ends.append(end)
+
+    def _check_room(self, claim: ClaimRow, cost: int) -> None:
+        """Refuse where cap, stock or budget has no room left: they hold on every path (I15)."""
+        programme, benefit = self._offer(claim)
+        if benefit.cap is not None and claim.cap_window:
+            key = self._cap_key(claim)
+            used = self.used.get(key, 0) + self.used_more.get(key, 0)
+            if used + claim.quantity > benefit.cap.limit:
+                raise entitlement.CapReached
+        if benefit.stock is not None:
+            taken = self._taken(entitlement.stock_counter(benefit))
+            if taken + claim.quantity > benefit.stock:
+                raise entitlement.StockExhausted
+        taken = self._taken(entitlement.budget_counter(benefit.budget))
+        if taken + cost > programme.budgets_minor[benefit.budget]:
+            raise entitlement.BudgetExhausted
+
+    def _taken(self, name: str) -> int:
+        return (
+            self.shared.get(name, CounterUse()).taken
+            + self.shared_more.get(name, CounterUse()).taken
+        )
+
+    def _revoke(self, claim: ClaimRow) -> None:
+        if claim.claim_id in self.revoking:
+            return
+        self.revoking.add(claim.claim_id)
+        _, benefit = self._offer(claim)
+        asked = IssueRequest(sku=benefit.sku, quantity=claim.quantity)
+        self.requests.append(
+            RequestRow(
+                request_id=self.journal.id_for(claim.member_id),
+                member_id=claim.member_id,
+                claim_id=claim.claim_id,
+                provider=benefit.provider,
+                sku=benefit.sku,
+                operation=Operation.REVOKE,
+                body_sealed=self.parts.envelope.seal(msgspec.json.encode(asked)),
+                body_hash=body_hash(asked),
+                disclosed=[],
+                created_at=self.now,
+            )
+        )
+        self._event(claim, "order.revoking")
+
+    def _case(self, claim: ClaimRow, kind: str, detail: str) -> None:
+        case_id = self.journal.id_for(claim.member_id)
+        self.cases.append(Case(case_id, claim.member_id, claim.claim_id, kind, detail, self.now))
+        self._event(claim, "case.opened")
+
+    def give_up(self, claim_id: UUID) -> None:
+        """Leave an order nobody could clear up by asking to a person (V-3)."""
+        claim = self.claims[claim_id]
+        claim.state = OrderState.MANUAL
+        claim.changed_at = self.now
+        self.changed.add(claim_id)
+        self._event(claim, None)
+        self._case(claim, "no_answer", "The provider never said what became of the order.")
+
+    async def write(self, conn: Connection) -> None:
+        """Write everything the answers changed."""
+        await self.journal.write(conn)
+        await claims.update(conn, [self.claims[id_] for id_ in sorted(self.changed)])
+        await claims.put_holds(conn, self.new_holds)
+        await claims.end_holds(conn, self.ends)
+        await claims.open_cases(conn, self.cases)
+        await orders.put(conn, self.requests, self.now)
+        await counters.add_used(conn, self.used_more)
+        await counters.add(conn, self.shared_more)
+
+
+class Attempted(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer to a request we made: the request as leased and what was asked in this attempt."""
+
+    request: RequestRow
+    operation: Operation
+    answer: Answer
+
+
+async def resolve(
+    conn: Connection,
+    answers: Sequence[Answer],
+    parts: Parts,
+    *,
+    attempts: Sequence[Attempted] = (),
+) -> None:
+    """Apply answers in order, those of `attempts` last; decide when each request is asked next."""
+    ids = sorted({a.claim_id for a in (*answers, *(t.answer for t in attempts))})
+    if not ids:
+        return
+    catalogue = await parts.catalogue.current(conn)
+    owners = await claims.by_id(conn, ids)
+    locked = await members.lock(conn, {c.member_id for c in owners.values()}, wait=True)
+    now = parts.clock()
+    group = _Group(parts, catalogue, Journal(locked, now, parts.new_id), now)
+    times = Counter(a.claim_id for a in (*answers, *(t.answer for t in attempts)))
+    await group.load(conn, ids, [id_ for id_, n in times.items() if n > 1])
+    plans = list[orders.Plan]()
+    if answers:
+        told = {answer.claim_id for answer in answers}
+        pairs = [(group.claims[id_].member_id, id_) for id_ in sorted(told)]
+        waiting = await orders.of_claims(conn, pairs)
+        for answer in answers:
+            resolved = group.apply(answer)
+            plans += _after_callback(waiting.get(answer.claim_id, []), resolved, now)
+    newest = await _newest(conn, attempts)
+    for attempt in attempts:
+        plans.append(_after_attempt(group, attempt, _weighed(attempt, newest), now))
+    await group.write(conn)
+    latest = {(p.request.request_id, p.request.attempt): p for p in plans}
+    await orders.schedule(conn, list(latest.values()))
+
+
+async def _newest(conn: Connection, attempts: Sequence[Attempted]) -> dict[UUID, int]:
+    """Return the newest attempts of the requests that somebody says were not sent."""
+    unsent = [t.request.request_id for t in attempts if isinstance(t.answer.outcome, NotSent)]
+    if not unsent:
+        return {}
+    return {id_: row.attempt for id_, row in (await orders.by_id(conn, unsent)).items()}
+
+
+def _weighed(attempt: Attempted, newest: dict[UUID, int]) -> Answer:
+    """Doubt "not sent" unless it is said of the newest attempt, and of an issue.
+
+    A query that never left, or an attempt after which another was made, says nothing of the order.
+    """
+    outcome, request = attempt.answer.outcome, attempt.request
+    if not isinstance(outcome, NotSent) or (
+        attempt.operation is not Operation.QUERY and newest[request.request_id] == request.attempt
+    ):
+        return attempt.answer
+    return msgspec.structs.replace(attempt.answer, outcome=Unknown(outcome.evidence))
+
+
+def _after_callback(
+    waiting: Sequence[RequestRow], resolved: Resolved, now: datetime
+) -> list[orders.Plan]:
+    """Take a decided order's requests off the queue; those in flight are their holders' affair."""
+    plans = list[orders.Plan]()
+    for request in waiting:
+        in_flight = request.leased_until is not None and request.leased_until > now
+        if in_flight or request.operation is Operation.REVOKE:
+            continue
+        next_at = _next(0, resolved, now) if resolved.ask_on else None
+        if resolved.state is OrderState.ISSUED or not resolved.ask_on:
+            plans.append(
+                orders.Plan(request=request, next_at=next_at, queries=0, sent_by=request.sent_by)
+            )
+    return plans
+
+
+def _after_attempt(
+    group: _Group, attempt: Attempted, answer: Answer, now: datetime
+) -> orders.Plan:
+    """Apply what an attempt learned, and say when to ask again (V-3)."""
+    request, outcome = attempt.request, attempt.answer.outcome
+    before = group.claims[answer.claim_id].state
+    resolved = group.apply(answer)
+    sent_by = now if attempt.operation is Operation.ISSUE else request.sent_by
+    if isinstance(outcome, NotSent):
+        sent_by = request.sent_by if attempt.operation is Operation.QUERY else None
+        next_at = now + backoff(request.attempt) if resolved.ask_on or _revoking(request) else None
+        return orders.Plan(
+            request=request, next_at=next_at, queries=request.queries, sent_by=sent_by
+        )
+    if _revoking(request):
+        open_ = isinstance(outcome, Unknown | Pending)
+        queries = request.queries + 1
+        next_at = _next(request.queries, resolved, now) if open_ else None
+        return orders.Plan(request=request, next_at=next_at, queries=queries, sent_by=sent_by)
+    queries = request.queries + (attempt.operation is Operation.QUERY)
+    if resolved.state is OrderState.ISSUED and before is not OrderState.ISSUED:
+        queries = 0
+    next_at = _next(queries, resolved, now) if resolved.ask_on else None
+    if resolved.ask_on and next_at is None and resolved.state in OPEN:
+        group.give_up(answer.claim_id)
+    return orders.Plan(request=request, next_at=next_at, queries=queries, sent_by=sent_by)
+
+
+def _revoking(request: RequestRow) -> bool:
+    return request.operation is Operation.REVOKE
+
+
+def _next(queries: int, resolved: Resolved, now: datetime) -> datetime | None:
+    return next_query_at(queries, resolved.capabilities.query_schedule_s, now)

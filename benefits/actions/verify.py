@@ -1,0 +1,57 @@
+"""Verify the books: fold what cannot change, compare what is kept, name every difference."""
+
+from collections.abc import AsyncIterator
+
+from benefits.actions.parts import Parts
+from benefits.domain import entitlement
+from benefits.domain.values import BUCKETS
+from benefits.store import verify as checks
+from benefits.store.db import Connection, Database, run
+from benefits.store.verify import Finding
+
+SLICES = 16
+
+
+async def verify(database: Database, parts: Parts) -> AsyncIterator[Finding | int]:
+    """Yield findings, and after each slice of buckets how many hundredths of the work are done."""
+    step = BUCKETS // SLICES
+    for slice_ in range(SLICES):
+        first = slice_ * step
+        async for finding in checks.findings(database, (first, first + step - 1)):
+            yield finding
+        yield (slice_ + 1) * 100 // (SLICES + 1)
+    for finding in await _shared(database, parts):
+        yield finding
+    yield 100
+
+
+async def _shared(database: Database, parts: Parts) -> list[Finding]:
+    """Compare stock and budget counters with the holds (K-4)."""
+    async with database.transaction() as conn:
+        await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return await _compare(conn, parts)
+
+
+async def _compare(conn: Connection, parts: Parts) -> list[Finding]:
+    kept, taken = await checks.shared(conn)
+    offers = (await parts.catalogue.current(conn)).offers
+    folded = dict[str, list[int]]()
+    found = list[Finding]()
+    for one in taken:
+        if one.benefit not in offers:
+            found.append(
+                Finding("benefit_unknown", one.benefit, "claims of no programme's benefit")
+            )
+            continue
+        _, benefit = offers[one.benefit]
+        budget = folded.setdefault(entitlement.budget_counter(benefit.budget), [0, 0])
+        budget[0] += one.reserved_minor
+        budget[1] += one.spent_minor
+        if benefit.stock is not None:
+            name = entitlement.stock_counter(benefit)
+            folded[name] = [one.reserved_units, one.spent_units]
+    for name in sorted(kept.keys() | folded.keys()):
+        says, holds = list(kept.get(name, (0, 0))), folded.get(name, [0, 0])
+        if says != holds:
+            found.append(Finding("counter_differs", name, f"counter {says}, holds {holds}"))
+    return found

@@ -1,0 +1,262 @@
+"""The only place where parts are put together: database, clock, ids, keys, providers, web, worker."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import cast
+from uuid import UUID
+
+import msgspec
+import uvicorn
+from litestar import Litestar
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+
+from benefits import worker as work
+from benefits.actions.claim import claim
+from benefits.actions.grant import reward
+from benefits.actions.parts import Parts
+from benefits.domain.catalogue import Provider as ProviderConfig
+from benefits.domain.refusal import Refusal
+from benefits.domain.signature import parse_secret
+from benefits.domain.values import Clock, time_ordered_id
+from benefits.providers.client import Client
+from benefits.providers.open import OpenProvider
+from benefits.providers.provider import Provider
+from benefits.settings import Keys, SettingRefused, Settings
+from benefits.store.catalogue import Cache
+from benefits.store.db import Database, check_server, connect
+from benefits.store.envelope import Envelope
+from benefits.store.group import Group, grouped
+from benefits.store.migrate import Installation, check
+from benefits.web import callbacks, crm, health, mobile, page, problems
+from benefits.web.auth import Callers
+
+VERSION = "0.1.0"
+BODY_BYTES_MAX = 64 * 1024
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+class PortInUse(Refusal):
+    """Another process listens where we are to listen."""
+
+    code = "port_in_use"
+    words = "The port is in use."
+
+
+def real_clock() -> datetime:
+    """Tell the time."""
+    return datetime.now(UTC)
+
+
+def new_id(at: datetime, bucket: int) -> UUID:
+    """Return a new UUIDv7 of the instant `at` in a bucket."""
+    return time_ordered_id(at, os.urandom(10), bucket)
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything an edge needs, opened and checked."""
+
+    settings: Settings
+    database: Database
+    installation: Installation
+    parts: Parts
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, *, clock: Clock = real_clock) -> AsyncIterator[House]:
+    """Open and check the database of the settings; close it at the end (DatabaseUnsuitable)."""
+    database = connect(settings.database_url, pool_size=settings.pool_size)
+    try:
+        await check_server(database)
+        installation = await check(database, settings.keys.member_key)
+        parts = Parts(
+            clock=clock,
+            new_id=new_id,
+            envelope=Envelope(settings.keys.secret_keys),
+            catalogue=Cache(),
+        )
+        async with database.transaction() as conn:
+            await parts.catalogue.current(conn)
+        yield House(settings=settings, database=database, installation=installation, parts=parts)
+    finally:
+        await database.close()
+
+
+def allowed_networks(house: House) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return where providers may live beside the public internet; this machine only where nothing is real."""
+    named = house.settings.allowed_networks
+    if not house.installation.is_production:
+        return (*named, *LOOPBACK)
+    for network in named:
+        for loopback in LOOPBACK:
+            if network.version == loopback.version and network.overlaps(loopback):
+                raise SettingRefused(
+                    "BENEFITS_ALLOWED_NETWORKS must not hold loopback addresses on a production database"
+                )
+    return named
+
+
+class Providers(Mapping[str, Provider]):
+    """The providers of the programmes in force that we have a secret for, as the catalogue last said."""
+
+    def __init__(self, house: House, client: Client) -> None:
+        """Build each when it is first asked for, and anew when its configuration changes."""
+        self._house = house
+        self._client = client
+        self._built: dict[str, tuple[ProviderConfig, Provider]] = {}
+
+    def _configs(self) -> dict[str, ProviderConfig]:
+        programmes = self._house.parts.catalogue.latest.programmes.values()
+        return {code: one for p in programmes for code, one in p.providers.items()}
+
+    def __getitem__(self, code: str) -> Provider:
+        """Return a provider; KeyError when no programme or no secret names it."""
+        config = self._configs()[code]
+        known = self._built.get(code)
+        if known is None or known[0] != config:
+            secrets = self._house.settings.keys.provider_secrets[code]
+            provider = OpenProvider(
+                base_url=config.url,
+                secrets=[parse_secret(secret) for secret in secrets],
+                client=self._client,
+                clock=self._house.parts.clock,
+                capabilities=config.capabilities,
+            )
+            known = self._built[code] = (config, provider)
+        return known[1]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over codes."""
+        return iter(self._configs())
+
+    def __len__(self) -> int:
+        """Count providers."""
+        return len(self._configs())
+
+
+def make_web(settings: Settings) -> Litestar:
+    """Return the HTTP service; it opens the database when it starts and drains its groups when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_house(settings) as house, Client(allowed_networks(house)) as client:
+            parts, database = house.parts, house.database
+            claims = Group(database, grouped(claim, parts), "claim")
+            rewards = Group(database, grouped(reward, parts), "reward")
+            app.state.update(
+                {
+                    "database": database,
+                    "parts": parts,
+                    "member_key": settings.keys.member_key,
+                    "callers": Callers(database, parts),
+                    "claims": claims,
+                    "rewards": rewards,
+                    "providers": Providers(house, client),
+                }
+            )
+            claims.start()
+            rewards.start()
+            try:
+                yield
+            finally:
+                await claims.close()
+                await rewards.close()
+
+    return Litestar(
+        route_handlers=[
+            *mobile.HANDLERS,
+            *crm.HANDLERS,
+            *callbacks.HANDLERS,
+            *health.HANDLERS,
+            *page.HANDLERS,
+        ],
+        lifespan=[lifespan],
+        exception_handlers=problems.HANDLERS,
+        request_max_body_size=BODY_BYTES_MAX,
+        openapi_config=openapi_config(),
+        logging_config=None,
+    )
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Return how the API describes itself."""
+    return OpenAPIConfig(
+        title="Benefits",
+        version=VERSION,
+        description="Membership benefits and loyalty ledger. Errors are RFC 9457 problems with a stable `code`.",
+        components=Components(
+            security_schemes={
+                "apiKey": SecurityScheme(
+                    type="http", scheme="bearer", description="bk_<id>_<secret>"
+                )
+            }
+        ),
+        security=[{"apiKey": []}],
+        render_plugins=[],
+        path="/openapi",
+    )
+
+
+def document() -> bytes:
+    """Return the OpenAPI document of the API, formatted."""
+    nothing = Settings(database_url="", keys=cast("Keys", None))
+    schema = make_web(nothing).openapi_schema.to_schema()
+    text = msgspec.json.encode(schema, order="sorted")
+    return msgspec.json.format(text, indent=2) + b"\n"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take a port, or say clearly that it is taken (PortInUse)."""
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+    except OSError as error:
+        taken.close()
+        raise PortInUse(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+    return taken
+
+
+def serve(settings: Settings) -> None:
+    """Serve HTTP until told to stop; refusals of the start are raised."""
+
+    async def main() -> None:
+        async with open_house(settings) as house:
+            allowed_networks(house)
+        config = uvicorn.Config(
+            make_web(settings),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=20,
+            limit_concurrency=8192,
+        )
+        await uvicorn.Server(config).serve(sockets=[taken])
+
+    taken = bind(settings.host, settings.port)
+    loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
+    with taken, asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+
+
+async def until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run until SIGINT or SIGTERM sets the event that `main` is given."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for which in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(which, stop.set)
+    await main(stop)
+
+
+async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
+    """Work off what time brings until told to stop."""
+    async with open_house(settings) as house, Client(allowed_networks(house)) as client:
+        worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
+        await until_stopped(worker.run)

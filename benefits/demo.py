@@ -1,0 +1,75 @@
+"""The demo's bank: its programme, its customers and their day-end balances, made by rule and not by chance.
+
+The same days give the same balances on every machine; each start adds the days up to yesterday.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+from benefits.domain.catalogue import Programme, read
+from benefits.domain.values import Month
+
+CUSTOMERS = 300
+MONTHS_BACK = 4
+# The customer the demo follows: gold until two months ago, platinum since.
+FEATURED = "C0001"
+_LEVELS = (3_000, 20_000, 48_000, 80_000, 300_000, 480_000, 700_000, 2_000_000, 6_000_000)
+PROGRAMME_FILE = Path(__file__).with_suffix(".toml")
+
+
+def programme(provider_url: str) -> Programme:
+    """Return the demo's programme with its provider at an address."""
+    return read(PROGRAMME_FILE.read_text().replace("http://127.0.0.1:8090", provider_url))
+
+
+def customers() -> Iterator[str]:
+    """Yield customer references."""
+    return (f"C{number:04d}" for number in range(1, CUSTOMERS + 1))
+
+
+def member_lines() -> Iterator[str]:
+    """Yield the customer file, line by line."""
+    yield "customer,opened_on,branch,manager,labels\n"
+    for customer in customers():
+        chance = _chance(customer)
+        opened = date(2015 + chance % 9, 1 + chance // 7 % 12, 1 + chance // 97 % 28)
+        label = "payroll:FACT:2024-01-01" if chance % 3 == 0 else ""
+        yield f"{customer},{opened},B{chance % 12:02d},M{chance % 40:03d},{label}\n"
+
+
+def asset_lines(first: date, last: date) -> Iterator[str]:
+    """Yield the day-end balances of the days from `first` through `last`, line by line."""
+    yield "customer,as_of,asset_class,currency,balance\n"
+    for customer in customers():
+        day = first
+        while day <= last:
+            deposit, wealth = _balances(customer, day, last)
+            yield f"{customer},{day},DEPOSIT,CNY,{deposit}.00\n"
+            if wealth:
+                yield f"{customer},{day},WEALTH,CNY,{wealth}.00\n"
+            day += timedelta(days=1)
+
+
+def first_day(yesterday: date) -> date:
+    """Return the first day of the demo: the start of a month, some months back."""
+    return Month.of(yesterday).plus(-MONTHS_BACK).start
+
+
+def _balances(customer: str, day: date, last: date) -> tuple[int, int]:
+    """Return deposit and wealth of a day; the level of a customer drifts with the months."""
+    chance = _chance(customer)
+    if customer == FEATURED:
+        risen = Month.of(day) >= Month.of(last).plus(-1)
+        return (120_000, 450_000) if risen else (90_000, 30_000)
+    level = _LEVELS[chance % len(_LEVELS)]
+    drift = (chance // 11 % 7 - 3) * ((day.year * 12 + day.month) % 5)
+    wobble = (day.toordinal() * 37 + chance) % 2_000
+    total = max(0, level + level * drift // 25 + wobble)
+    wealth = total * (chance // 5 % 4) // 5
+    return total - wealth, wealth
+
+
+def _chance(customer: str) -> int:
+    return int.from_bytes(hashlib.sha256(customer.encode()).digest()[:4], "big")

@@ -1,0 +1,119 @@
+"""Asset lines: one day-end balance each, as the bank's file brings them (A-1, A-6, A-8).
+
+A line is `customer,as_of,asset_class,currency,balance[,account][,source][,revision]`, the balance
+a decimal in major units. Lines are judged one by one; a bad one is told with its number and does
+not stop the rest.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import date
+from decimal import Decimal, InvalidOperation
+
+import msgspec
+
+from benefits.domain.catalogue import Programme, suggestion
+from benefits.domain.refusal import Refusal
+
+REQUIRED = ("customer", "as_of", "asset_class", "currency", "balance")
+OPTIONAL = ("account", "source", "revision")
+_LARGEST = 10**15
+
+
+class FileUnreadable(Refusal):
+    """The file as a whole cannot be taken: no header, or columns that are missing or unknown."""
+
+    code = "file_unreadable"
+    words = "The file cannot be read."
+
+
+class LineInvalid(Refusal):
+    """One line of a file says something that cannot be."""
+
+    code = "line_invalid"
+    words = "The line is not valid."
+
+
+class AssetLine(msgspec.Struct, frozen=True):
+    """A day-end balance in minor units; a negative one counts as zero in every metric (A-8)."""
+
+    customer: str
+    as_of: date
+    asset_class: str
+    currency: str
+    balance_minor: int
+    account: str = ""
+    source: str = ""
+    revision: int = 0
+
+
+def check_header(header: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> None:
+    """Refuse a header that lacks a column or has one nobody knows (FileUnreadable)."""
+    if missing := [name for name in required if name not in header]:
+        raise FileUnreadable(f"The header lacks: {', '.join(missing)}.")
+    known = (*required, *optional)
+    if unknown := [name for name in header if name not in known]:
+        hint = suggestion(unknown[0], known)
+        raise FileUnreadable(f"The header has an unknown column {unknown[0]!r}{hint}.")
+    if len(set(header)) != len(header):
+        raise FileUnreadable("The header names a column twice.")
+
+
+def read_line(row: Mapping[str, str], programme: Programme) -> AssetLine:
+    """Read one line for a programme; LineInvalid says which field is wrong and why."""
+    customer = row["customer"].strip()
+    if not 1 <= len(customer) <= 64:
+        raise LineInvalid("customer: must have 1 to 64 characters")
+    if row["currency"] != programme.currency:
+        raise LineInvalid(
+            f"currency: {row['currency']!r} is not the programme's {programme.currency}"
+        )
+    if row["asset_class"] not in programme.asset_classes:
+        hint = suggestion(row["asset_class"], programme.asset_classes)
+        raise LineInvalid(f"asset_class: {row['asset_class']!r} is not known{hint}")
+    return AssetLine(
+        customer,
+        read_date(row["as_of"], "as_of"),
+        row["asset_class"],
+        row["currency"],
+        _balance(row["balance"], programme),
+        _short(row, "account"),
+        _short(row, "source"),
+        _revision(row.get("revision") or "0"),
+    )
+
+
+def read_date(text: str, field: str) -> date:
+    """Read `2025-06-30`; LineInvalid names the field."""
+    if len(text) == 10 and text[7] == "-":  # ISO weeks are as long
+        with suppress(ValueError):
+            return date.fromisoformat(text)
+    raise LineInvalid(f"{field}: {text!r} is not a date like 2025-06-30")
+
+
+def _balance(text: str, programme: Programme) -> int:
+    amount = Decimal("NaN")
+    with suppress(InvalidOperation):
+        amount = Decimal(text)
+    if not amount.is_finite():
+        raise LineInvalid(f"balance: {text!r} is not a decimal number")
+    try:
+        minor = programme.minor(amount)
+    except ValueError as error:
+        raise LineInvalid(f"balance: {error}") from None
+    if abs(minor) > _LARGEST:
+        raise LineInvalid(f"balance: {text} is out of range")
+    return minor
+
+
+def _short(row: Mapping[str, str], field: str) -> str:
+    text = row.get(field) or ""
+    if len(text) > 64:
+        raise LineInvalid(f"{field}: must have at most 64 characters")
+    return text
+
+
+def _revision(text: str) -> int:
+    if not text.isdecimal() or int(text) > 10**9:
+        raise LineInvalid(f"revision: {text!r} is not a whole number of at least 0")
+    return int(text)

@@ -1,0 +1,338 @@
+"""The programme, as a bank writes it down: tiers, policy, benefits, lines, providers, budgets.
+
+One readable TOML file is one version of one programme; versions are immutable (U-1). `read` checks
+everything a version promises about itself, so that the rest of the code may rely on it: every name
+that is used is defined, the ladder ascends, every amount is exact in the programme's currency.
+"""
+
+import difflib
+import enum
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from functools import cached_property
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from benefits.domain.orders import Capabilities
+from benefits.domain.refusal import Refusal
+from benefits.domain.values import PeriodKind
+
+Text = dict[str, str]
+LANGUAGES = ("zh", "en")
+_LARGEST_EXPONENT = 18
+
+
+class ProgrammeInvalid(Refusal):
+    """The programme file contradicts itself or the format; the detail names the path."""
+
+    code = "programme_invalid"
+    words = "The programme file is not valid."
+
+
+class Target(enum.Enum):
+    """Where a member lands who loses a tier (T-7)."""
+
+    LAST = "LAST"
+    BEST_OF_WINDOW = "BEST_OF_WINDOW"
+    ONE_STEP = "ONE_STEP"
+
+
+class Metric(enum.Enum):
+    """What is compared with a tier's threshold."""
+
+    MONTH_AVG = "MONTH_AVG"
+
+
+class UpgradeTiming(enum.Enum):
+    """When a reached tier takes effect (T-3)."""
+
+    NEXT_PERIOD = "NEXT_PERIOD"
+
+
+class UpgradePolicy(enum.Enum):
+    """What a rise inside a benefit period grants (P-4)."""
+
+    TOP_UP = "TOP_UP"
+    PRORATE_FLOOR = "PRORATE_FLOOR"
+    PRORATE_CEIL = "PRORATE_CEIL"
+
+
+class Kind(enum.Enum):
+    """How a provider fulfils a benefit (V-1)."""
+
+    DIRECT_TOPUP = "DIRECT_TOPUP"
+    WALLET_COUPON = "WALLET_COUPON"
+    BOOKING = "BOOKING"
+
+
+class Consumed(enum.Enum):
+    """When a claimed unit is spent: at the provider's delivery, or at the member's use (V-1)."""
+
+    ISSUE = "ISSUE"
+    USE = "USE"
+
+
+class CapWindow(enum.Enum):
+    """The calendar window a member's cap counts in (K-3)."""
+
+    MONTH = "MONTH"
+    QUARTER = "QUARTER"
+    YEAR = "YEAR"
+    LIFETIME = "LIFETIME"
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How tiers are won, kept and lost."""
+
+    metric: Metric = Metric.MONTH_AVG
+    upgrade: UpgradeTiming = UpgradeTiming.NEXT_PERIOD
+    target: Target = Target.LAST
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rung: `threshold` in major units, inclusive; `misses` in a row lose it (T-1, T-4)."""
+
+    code: str
+    name: Text
+    threshold: Decimal
+    misses: int = 0
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who fulfils, in which dialect, at which address."""
+
+    code: str
+    name: Text
+    dialect: str
+    url: str
+    capabilities: Capabilities = Capabilities()
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A flat amount, in major units, that the worst costs of claims are reserved from (K-4)."""
+
+    code: str
+    total: Decimal
+
+
+class Cap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """At most `limit` units per member and window (K-1)."""
+
+    limit: int
+    window: CapWindow
+
+
+class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something a member may get; `cost` is the worst cost of one unit, in major units (P-1).
+
+    `recipient` names the fields a claim must bring for the provider and for nobody else (X-4).
+    """
+
+    code: str
+    name: Text
+    kind: Kind
+    provider: str
+    sku: str
+    cost: Decimal
+    consumed: Consumed
+    budget: str
+    about: Text = {}
+    recipient: tuple[str, ...] = ()
+    stock: int | None = None
+    cap: Cap | None = None
+
+    @property
+    def unit(self) -> str:
+        """The ledger's unit of this benefit (C-2)."""
+        return f"BENEFIT:{self.code}"
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A package line: units of one benefit per period, by tier (P-2)."""
+
+    code: str
+    benefit: str
+    period: PeriodKind
+    quota: dict[str, int]
+    upgrade: UpgradePolicy = UpgradePolicy.TOP_UP
+
+
+class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """One version of a whole programme, as its file says it."""
+
+    code: str
+    name: Text
+    currency: str
+    zone: str
+    asset_classes: tuple[str, ...]
+    tier: tuple[Tier, ...]
+    minor_digits: int = 2
+    policy: Policy = Policy()
+    provider: tuple[Provider, ...] = ()
+    budget: tuple[Budget, ...] = ()
+    benefit: tuple[Benefit, ...] = ()
+    line: tuple[Line, ...] = ()
+
+    def minor(self, amount: Decimal) -> int:
+        """Return `amount` in minor units; ValueError when it is not exact in them or too large."""
+        if amount.adjusted() > _LARGEST_EXPONENT:
+            msg = f"{amount} is too large"
+            raise ValueError(msg)
+        scaled = amount.scaleb(self.minor_digits)
+        # Decimals round to 28 digits as they are scaled: what comes back must be what was given.
+        if scaled != scaled.to_integral_value() or scaled.scaleb(-self.minor_digits) != amount:
+            msg = f"{amount} has more than {self.minor_digits} decimals"
+            raise ValueError(msg)
+        return int(scaled)
+
+    @cached_property
+    def tz(self) -> ZoneInfo:
+        """The programme's one zone (C-4)."""
+        return ZoneInfo(self.zone)
+
+    @cached_property
+    def thresholds(self) -> tuple[int, ...]:
+        """The lower bound of each rank in minor units; a tier's rank is its place in the file."""
+        return tuple(self.minor(tier.threshold) for tier in self.tier)
+
+    @cached_property
+    def benefits(self) -> dict[str, Benefit]:
+        """Benefits by code."""
+        return {benefit.code: benefit for benefit in self.benefit}
+
+    @cached_property
+    def providers(self) -> dict[str, Provider]:
+        """Providers by code."""
+        return {provider.code: provider for provider in self.provider}
+
+    @cached_property
+    def budgets_minor(self) -> dict[str, int]:
+        """Totals of the budgets in minor units, by code."""
+        return {budget.code: self.minor(budget.total) for budget in self.budget}
+
+
+class Catalogue(msgspec.Struct, frozen=True, dict=True):
+    """All programmes in force, under the configuration's version number."""
+
+    version: int
+    programmes: dict[str, Programme]
+    programme_versions: dict[str, int] = {}
+
+    @cached_property
+    def offers(self) -> dict[str, tuple[Programme, Benefit]]:
+        """Every benefit by its code, with its programme; codes are unique in an installation."""
+        return {
+            benefit.code: (programme, benefit)
+            for programme in self.programmes.values()
+            for benefit in programme.benefit
+        }
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" when a known word is near, else nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def read(text: str) -> Programme:
+    """Read a programme file; ProgrammeInvalid names every contradiction by its path."""
+    try:
+        programme = msgspec.toml.decode(text, type=Programme, strict=False)
+    except msgspec.DecodeError as error:
+        raise ProgrammeInvalid(str(error)) from error
+    problems = list(_problems(programme))
+    if problems:
+        raise ProgrammeInvalid("\n".join(problems))
+    return programme
+
+
+def _problems(programme: Programme) -> Iterator[str]:
+    try:
+        ZoneInfo(programme.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
+        yield f"zone: {programme.zone!r} is not a time zone"
+    yield from _duplicates(programme)
+    yield from _ladder(programme)
+    yield from _amounts(programme)
+    yield from _benefits(programme)
+    yield from _lines(programme)
+    for path, text in _texts(programme):
+        if missing := [language for language in LANGUAGES if not text.get(language)]:
+            yield f"{path}: no text in {', '.join(missing)}"
+
+
+def _duplicates(programme: Programme) -> Iterator[str]:
+    for kind in ("tier", "provider", "budget", "benefit", "line"):
+        seen = set[str]()
+        for index, item in enumerate(getattr(programme, kind)):
+            if item.code in seen:
+                yield f"{kind}[{index}].code: {item.code!r} stands twice"
+            seen.add(item.code)
+
+
+def _ladder(programme: Programme) -> Iterator[str]:
+    if not programme.tier:
+        yield "tier: a programme needs at least one tier"
+        return
+    if programme.tier[0].threshold != 0:
+        yield "tier[0].threshold: the lowest tier starts at 0"
+    for index in range(1, len(programme.tier)):
+        below, above = programme.tier[index - 1].threshold, programme.tier[index].threshold
+        if below.is_finite() and above.is_finite() and above <= below:
+            yield f"tier[{index}].threshold: must be above that of the tier before it"
+        if programme.tier[index].misses < 1:
+            yield f"tier[{index}].misses: say how many months below in a row lose the tier"
+
+
+def _amounts(programme: Programme) -> Iterator[str]:
+    amounts = [(f"tier[{i}].threshold", t.threshold) for i, t in enumerate(programme.tier)]
+    amounts += [(f"budget[{i}].total", b.total) for i, b in enumerate(programme.budget)]
+    amounts += [(f"benefit[{i}].cost", b.cost) for i, b in enumerate(programme.benefit)]
+    for path, amount in amounts:
+        if not amount.is_finite() or amount < 0:
+            yield f"{path}: must be an amount of at least 0"
+            continue
+        try:
+            programme.minor(amount)
+        except ValueError as error:
+            yield f"{path}: {error}"
+
+
+def _benefits(programme: Programme) -> Iterator[str]:
+    budgets = {budget.code for budget in programme.budget}
+    providers = {provider.code for provider in programme.provider}
+    for index, benefit in enumerate(programme.benefit):
+        path = f"benefit[{index}]"
+        if benefit.provider not in providers:
+            hint = suggestion(benefit.provider, providers)
+            yield f"{path}.provider: {benefit.provider!r} is not defined{hint}"
+        if benefit.budget not in budgets:
+            hint = suggestion(benefit.budget, budgets)
+            yield f"{path}.budget: {benefit.budget!r} is not defined{hint}"
+        if benefit.stock is not None and benefit.stock < 0:
+            yield f"{path}.stock: must be at least 0"
+        if benefit.cap is not None and benefit.cap.limit < 1:
+            yield f"{path}.cap.limit: must be at least 1"
+
+
+def _lines(programme: Programme) -> Iterator[str]:
+    tiers = {tier.code for tier in programme.tier}
+    benefits = {benefit.code for benefit in programme.benefit}
+    for index, line in enumerate(programme.line):
+        path = f"line[{index}]"
+        if line.benefit not in benefits:
+            hint = suggestion(line.benefit, benefits)
+            yield f"{path}.benefit: {line.benefit!r} is not defined{hint}"
+        for tier, quantity in line.quota.items():
+            if tier not in tiers:
+                yield f"{path}.quota: tier {tier!r} is not defined{suggestion(tier, tiers)}"
+            if quantity < 1:
+                yield f"{path}.quota.{tier}: must be at least 1"
+
+
+def _texts(programme: Programme) -> Iterator[tuple[str, Text]]:
+    yield "name", programme.name
+    for kind in ("tier", "provider", "benefit"):
+        for index, item in enumerate(getattr(programme, kind)):
+            yield f"{kind}[{index}].name", item.name

@@ -1,0 +1,175 @@
+"""Entitlements: what a tier grants per period, and whether a claim may be made (P-3, P-4, K-2).
+
+Both are decided from loaded facts alone. A grant tops the period up to the quota of the tier,
+whatever path led there. A claim checks in one fixed order and the first failure is the reason;
+then it takes units, capacity and budget together or nothing at all.
+"""
+
+from datetime import date, datetime
+from fractions import Fraction
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.catalogue import Benefit, CapWindow, Line, UpgradePolicy
+from benefits.domain.ledger import Lot, Part, take
+from benefits.domain.refusal import Refusal
+from benefits.domain.values import Month, Period, PeriodKind, period_of
+
+
+class MemberClosed(Refusal):
+    """The relationship has ended."""
+
+    code = "member_closed"
+    words = "The relationship of this member has ended."
+
+
+class RecipientIncomplete(Refusal):
+    """The claim does not bring the recipient's fields the benefit needs, or brings others."""
+
+    code = "recipient_incomplete"
+    words = "The claim must bring exactly the recipient fields the benefit needs."
+
+
+class CapReached(Refusal):
+    """The member's own cap of the window is used up (K-1)."""
+
+    code = "cap_reached"
+    words = "The limit for this benefit in this period is reached."
+
+
+class StockExhausted(Refusal):
+    """No stock is left (V-9)."""
+
+    code = "stock_exhausted"
+    words = "This benefit is sold out."
+
+
+class BudgetExhausted(Refusal):
+    """The budget cannot bear the worst cost of this claim (K-4)."""
+
+    code = "budget_exhausted"
+    words = "This benefit is not available at the moment."
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """An earlier grant of a line in a period: the quota it reached and the units it gave."""
+
+    quota: int
+    quantity: int
+
+
+def top_up(line: Line, quota: int, before: list[Granted], *, period: Period, from_: date) -> int:
+    """Return the units that bring the period to `quota`; 0 when it is there (P-3, P-4).
+
+    `before` are the line's tier grants in the period; `from_` is the first day of the new tier.
+    """
+    match line.upgrade:
+        case UpgradePolicy.TOP_UP:
+            return max(0, quota - sum(grant.quantity for grant in before))
+        case UpgradePolicy.PRORATE_FLOOR | UpgradePolicy.PRORATE_CEIL:
+            reached = max((grant.quota for grant in before), default=0)
+            if not before:
+                return quota
+            exact = prorated(max(0, quota - reached), period, from_)
+            floor = exact.numerator // exact.denominator
+            whole = exact.denominator == 1
+            return floor if whole or line.upgrade is UpgradePolicy.PRORATE_FLOOR else floor + 1
+
+
+def prorated(difference: int, period: Period, from_: date) -> Fraction:
+    """Return the share of `difference` for the days left in the period, from `from_` (P-4)."""
+    remaining = (period.end - max(from_, period.start)).days
+    return Fraction(difference * remaining, period.days)
+
+
+class CounterUse(msgspec.Struct, frozen=True):
+    """What of a shared counter is taken: `reserved` by holds, `spent` for good."""
+
+    reserved: int = 0
+    spent: int = 0
+
+    @property
+    def taken(self) -> int:
+        """Units that are not free."""
+        return self.reserved + self.spent
+
+
+class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A member asks for `quantity` units of a benefit; `recipient` goes to its provider only."""
+
+    quantity: int
+    recipient: dict[str, str] = {}
+
+
+class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a claim is decided on, as read under the member's lock.
+
+    `cap_used` counts the member's units in the current window; costs are in minor units.
+    """
+
+    closed: bool
+    lots: tuple[Lot, ...]
+    cap_used: int
+    stock: CounterUse
+    budget: CounterUse
+    budget_total: int
+    unit_cost: int
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """An accepted claim: the units it takes, and the worst cost it reserves in minor units."""
+
+    parts: list[Part]
+    cost_minor: int
+
+
+def claim(
+    command: ClaimCommand, benefit: Benefit, facts: ClaimFacts, now: datetime
+) -> Claim | Refusal:
+    """Decide a claim: member, recipient, member cap, stock, budget, lots, in this order (K-2)."""
+    cost = facts.unit_cost * command.quantity
+    if facts.closed:
+        return MemberClosed()
+    if set(command.recipient) != set(benefit.recipient) or not all(command.recipient.values()):
+        needed = ", ".join(benefit.recipient) or "none"
+        return RecipientIncomplete(f"Recipient fields needed: {needed}.")
+    if benefit.cap is not None and facts.cap_used + command.quantity > benefit.cap.limit:
+        return CapReached()
+    if benefit.stock is not None and facts.stock.taken + command.quantity > benefit.stock:
+        return StockExhausted()
+    if facts.budget.taken + cost > facts.budget_total:
+        return BudgetExhausted()
+    try:
+        return Claim(take(facts.lots, command.quantity, now), cost)
+    except Refusal as refusal:
+        return refusal
+
+
+def cap_window(window: CapWindow, day: date) -> str:
+    """Return the key of the window that `day` lies in; it resets at local midnight (K-3)."""
+    match window:
+        case CapWindow.LIFETIME:
+            return "all"
+        case CapWindow.MONTH | CapWindow.QUARTER | CapWindow.YEAR:
+            return period_of(day, PeriodKind[window.name]).key
+
+
+def grant_period(line: Line, month: Month) -> Period:
+    """Return the benefit period a line grants for when `month` begins (P-3)."""
+    return period_of(month.start, line.period)
+
+
+def stock_counter(benefit: Benefit) -> str:
+    """Return the name of the counter that guards a benefit's stock."""
+    return f"stock:{benefit.code}"
+
+
+def budget_counter(budget: str) -> str:
+    """Return the name of the counter that guards a budget."""
+    return f"budget:{budget}"
+
+
+def lots_by_id(lots: list[Lot]) -> dict[UUID, Lot]:
+    """Return the lots by id."""
+    return {lot.lot_id: lot for lot in lots}

@@ -1,0 +1,297 @@
+"""What we ask a provider, and what its answers mean: outcomes, states, schedule (V-2 to V-4).
+
+An *order* is one claim's request for the thing itself. A *request* to a provider has one number
+for ever, the provider's idempotency key; *attempts* are its HTTP tries and share that number.
+Invariants:
+
+- silence is not failure: an unknown outcome is queried, never resent under a new number (V-3);
+- only decided states move units;
+- final states are sticky: success is never lost, whatever arrives after it, in any order (V-4).
+
+    HELD --send--> SUBMITTED --+-- Done ------> ISSUED -----> REDEEMED
+      |                        +-- Pending ---> PENDING -+
+      |                        +-- Unknown ---> UNKNOWN -+--> ISSUED | COMPENSATED | MANUAL
+      |                        +-- Rejected --> COMPENSATED (units released at once)
+      +-- deadline --> EXPIRED
+    COMPENSATED or EXPIRED, then success: issued again from the member's units, or revoked
+"""
+
+import enum
+from datetime import datetime, timedelta
+
+import msgspec
+
+
+class Reason(enum.Enum):
+    """Why a provider definitively says no (closed list)."""
+
+    INVALID = "INVALID"
+    NOT_ELIGIBLE = "NOT_ELIGIBLE"
+    LIMIT = "LIMIT"
+    STOCK_OUT = "STOCK_OUT"
+    BUDGET = "BUDGET"
+    ACCOUNT = "ACCOUNT"
+    AUTH = "AUTH"
+    CONFIG = "CONFIG"
+    DUPLICATE_DIFFERENT = "DUPLICATE_DIFFERENT"
+    NOT_FOUND = "NOT_FOUND"
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """The provider delivered `at`: `reference` is its own number, `code` what the member shows."""
+
+    at: datetime
+    reference: str = ""
+    code: str = ""
+
+
+class Used(msgspec.Struct, frozen=True, tag="used"):
+    """The customer used it at the provider: redeemed. It implies that the provider delivered."""
+
+    at: datetime
+    reference: str = ""
+
+
+class Pending(msgspec.Struct, frozen=True, tag="pending"):
+    """The provider accepted and will answer later."""
+
+    reference: str = ""
+
+
+class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
+    """The provider definitively refused, with a code from the dialect's closed list."""
+
+    reason: Reason
+    code: str
+
+
+class Revoked(msgspec.Struct, frozen=True, tag="revoked"):
+    """The provider took back what it had delivered, unused."""
+
+    at: datetime
+
+
+class NotFound(msgspec.Struct, frozen=True, tag="not_found"):
+    """A query was answered: no such number. Believed only after the grace (V-3)."""
+
+
+class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
+    """Provably nothing left this machine: the same number may be sent later."""
+
+    evidence: str
+
+
+class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
+    """Everything else: the provider may or may not have acted."""
+
+    evidence: str
+
+
+Outcome = Done | Used | Pending | Rejected | Revoked | NotFound | NotSent | Unknown
+
+
+class Operation(enum.Enum):
+    """What a call asks of a provider."""
+
+    ISSUE = "ISSUE"
+    QUERY = "QUERY"
+    REVOKE = "REVOKE"
+
+
+class LateSuccess(enum.Enum):
+    """What to do when a provider delivers after we believed it had refused (G-CB-4)."""
+
+    REISSUE = "REISSUE"
+    REVOKE = "REVOKE"
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a provider can do and how patient to be with it; seconds where a name ends in `_s`."""
+
+    not_found_grace_s: int = 600
+    query_schedule_s: tuple[int, ...] = (15, 30, 60, 180, 600, 1800, 3600, 21600, 43200, 86400)
+    deadline_s: float = 15.0
+    late_success: LateSuccess = LateSuccess.REISSUE
+
+
+class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What we ask for; `recipient` holds only the fields the benefit needs (X-4)."""
+
+    sku: str
+    quantity: int
+    recipient: dict[str, str] = {}
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to be made under the request's `number` (32 characters `[0-9a-f]`)."""
+
+    number: str
+    operation: Operation
+    request: IssueRequest
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verified callback says of the request `number`; `event_id` is the provider's."""
+
+    event_id: str
+    number: str
+    outcome: Outcome
+
+
+def believed(outcome: Outcome, *, sent_by: datetime, now: datetime, grace_s: int) -> Outcome:
+    """Return what a query's answer is worth: "not found" is a refusal only after the grace (V-3).
+
+    The grace runs from `sent_by`, when the last byte had left; before it ends the outcome stays
+    unknown.
+    """
+    match outcome:
+        case NotFound():
+            if now - sent_by >= timedelta(seconds=grace_s):
+                return Rejected(Reason.NOT_FOUND, "not_found")
+            return Unknown("not found, within the grace")
+        case _:
+            return outcome
+
+
+class OrderState(enum.Enum):
+    """Where an order stands (V-2)."""
+
+    HELD = "HELD"
+    SUBMITTED = "SUBMITTED"
+    PENDING = "PENDING"
+    UNKNOWN = "UNKNOWN"
+    MANUAL = "MANUAL"
+    ISSUED = "ISSUED"
+    REDEEMED = "REDEEMED"
+    COMPENSATED = "COMPENSATED"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+
+
+OPEN = frozenset(
+    {
+        OrderState.HELD,
+        OrderState.SUBMITTED,
+        OrderState.PENDING,
+        OrderState.UNKNOWN,
+        OrderState.MANUAL,
+    }
+)
+DELIVERED = frozenset({OrderState.ISSUED, OrderState.REDEEMED})
+
+
+class Effect(enum.Enum):
+    """What a step does to the units of the claim."""
+
+    NONE = "NONE"
+    CAPTURE = "CAPTURE"
+    RELEASE = "RELEASE"
+    REISSUE = "REISSUE"
+    REISSUE_AND_CAPTURE = "REISSUE_AND_CAPTURE"
+    REVOKE = "REVOKE"
+
+
+class Step(msgspec.Struct, frozen=True):
+    """The next state, its effect, and the kind of case a person must look at, if any."""
+
+    state: OrderState
+    effect: Effect = Effect.NONE
+    case: str = ""
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What of the benefit and its provider matters to an order."""
+
+    consumed_at_issue: bool
+    late_success: LateSuccess
+
+
+class Lapsed(msgspec.Struct, frozen=True):
+    """Nothing was sent before the hold's deadline."""
+
+
+def advance(state: OrderState, outcome: Outcome | Lapsed, terms: Terms) -> Step:
+    """Return what an outcome does to an order; replays and late ones change nothing twice (V-4).
+
+    "Not found" must have been weighed by `believed` before.
+    """
+    match outcome:
+        case Done():
+            return _delivered(state, OrderState.ISSUED, terms)
+        case Used():
+            return _delivered(state, OrderState.REDEEMED, terms)
+        case Rejected():
+            return _rejected(state)
+        case Revoked():
+            return _revoked(state, terms)
+        case Lapsed() if state is OrderState.HELD:
+            return Step(OrderState.EXPIRED, Effect.RELEASE)
+        case Pending() | Unknown() | NotFound() | NotSent() | Lapsed():
+            return Step(_undecided(state, outcome))
+
+
+def _undecided(state: OrderState, outcome: Outcome | Lapsed) -> OrderState:
+    match outcome:
+        case Pending() if state in {OrderState.HELD, OrderState.SUBMITTED, OrderState.UNKNOWN}:
+            return OrderState.PENDING
+        case Unknown() | NotFound() if state in {OrderState.HELD, OrderState.SUBMITTED}:
+            return OrderState.UNKNOWN
+        case NotSent() if state is OrderState.SUBMITTED:
+            return OrderState.HELD
+        case _:
+            return state
+
+
+def _delivered(state: OrderState, to: OrderState, terms: Terms) -> Step:
+    spent = terms.consumed_at_issue or to is OrderState.REDEEMED
+    if state in OPEN:
+        return Step(to, Effect.CAPTURE if spent else Effect.NONE)
+    if state is OrderState.ISSUED and to is OrderState.REDEEMED:
+        return Step(to, Effect.NONE if terms.consumed_at_issue else Effect.CAPTURE)
+    if state in {OrderState.COMPENSATED, OrderState.EXPIRED}:
+        if terms.late_success is LateSuccess.REVOKE and to is OrderState.ISSUED:
+            return Step(state, Effect.REVOKE)
+        return Step(to, Effect.REISSUE_AND_CAPTURE if spent else Effect.REISSUE)
+    return Step(state)
+
+
+def _rejected(state: OrderState) -> Step:
+    if state in OPEN:
+        return Step(OrderState.COMPENSATED, Effect.RELEASE)
+    if state in DELIVERED:
+        return Step(state, Effect.NONE, "failed_after_success")
+    return Step(state)
+
+
+def _revoked(state: OrderState, terms: Terms) -> Step:
+    """Give held units back to the member; whether spent ones come back a person decides."""
+    if state in OPEN or (state is OrderState.ISSUED and not terms.consumed_at_issue):
+        return Step(OrderState.REVOKED, Effect.RELEASE)
+    if state in DELIVERED:
+        return Step(state, Effect.NONE, "revoked_after_success")
+    return Step(OrderState.REVOKED)
+
+
+def next_query_at(queries: int, schedule_s: tuple[int, ...], now: datetime) -> datetime | None:
+    """Return when to ask again after `queries` queries; None: a person must decide (V-3)."""
+    if queries >= len(schedule_s):
+        return None
+    return now + timedelta(seconds=schedule_s[queries])
+
+
+def backoff(attempt: int) -> timedelta:
+    """Return the wait after an attempt that never left: 5 s, doubling, at most 10 minutes."""
+    return timedelta(seconds=min(5 * 2 ** min(attempt - 1, 10), 600))
+
+
+def next_operation(asked: Operation, last: Operation | None, outcome: str) -> Operation:
+    """Return what an attempt does: no second issue unless the first provably never left (V-3).
+
+    `last` and `outcome` are of the attempt before; an empty outcome means that it was never told,
+    as after a crash.
+    """
+    if asked is Operation.REVOKE or last is None:
+        return asked
+    if last is Operation.ISSUE and outcome == "not_sent":
+        return Operation.ISSUE
+    return Operation.QUERY

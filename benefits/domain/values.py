@@ -1,0 +1,156 @@
+"""Values that everything else is made of: ids with their bucket, months, periods, instants.
+
+Instants are aware UTC datetimes. Periods are half-open `[start, end)` and given by their dates in
+the programme's zone (C-4). Months are counted from the original anchor and clipped to the month's
+end (C-6).
+"""
+
+import enum
+import hashlib
+from calendar import monthrange
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Self
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+BUCKETS = 1024
+
+
+def bucket_of(id_: UUID) -> int:
+    """Return the bucket an id lies in: its lowest ten bits."""
+    return id_.int & (BUCKETS - 1)
+
+
+def member_id(reference: str, key: bytes) -> UUID:
+    """Return the id of the member whom the bank calls `reference`.
+
+    A keyed hash: the same reference gives the same id for ever, and the id does not tell the
+    reference.
+    """
+    digest = hashlib.blake2b(
+        reference.encode(), key=key, digest_size=16, person=b"benefits.member"
+    ).digest()
+    return UUID(bytes=digest)
+
+
+def placed_bucket(*parts: str) -> int:
+    """Return the bucket for a row that belongs to no member, from what names it."""
+    digest = hashlib.blake2b("\x00".join(parts).encode(), digest_size=2).digest()
+    return int.from_bytes(digest, "big") & (BUCKETS - 1)
+
+
+def time_ordered_id(at: datetime, chance: bytes, bucket: int) -> UUID:
+    """Return a UUIDv7 of the instant `at` in `bucket`, made from ten bytes of chance."""
+    milliseconds = int(at.timestamp() * 1000)
+    high = (milliseconds << 16) | 0x7000 | (int.from_bytes(chance[:2], "big") & 0x0FFF)
+    low = (0b10 << 62) | (int.from_bytes(chance[2:10], "big") & ((1 << 62) - 1))
+    low = (low & ~(BUCKETS - 1)) | bucket
+    return UUID(int=(high << 64) | low)
+
+
+def add_months(anchor: date, months: int) -> date:
+    """Return `anchor` moved by `months`, clipped to the end of the month it lands in (C-6)."""
+    index = anchor.year * 12 + anchor.month - 1 + months
+    year, month = divmod(index, 12)
+    return date(year, month + 1, min(anchor.day, monthrange(year, month + 1)[1]))
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """Return the instant (UTC) at which `day` begins in `zone`."""
+    return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
+
+
+def end_of(day: date, zone: ZoneInfo) -> datetime:
+    """Return the first instant (UTC) after `day` in `zone`: "valid through `day`" (C-4)."""
+    return midnight(day + timedelta(days=1), zone)
+
+
+def local_date(at: datetime, zone: ZoneInfo) -> date:
+    """Return the calendar date of the instant `at` in `zone` (C-5)."""
+    return at.astimezone(zone).date()
+
+
+class Month(msgspec.Struct, frozen=True, order=True):
+    """A calendar month."""
+
+    year: int
+    number: int
+
+    @classmethod
+    def of(cls, day: date) -> Self:
+        """Return the month that `day` lies in."""
+        return cls(day.year, day.month)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `1993-06`; ValueError when it is not a month."""
+        year, _, number = text.partition("-")
+        if not (len(year) == 4 and year.isdecimal() and len(number) == 2 and number.isdecimal()):
+            msg = f"{text!r} is not a month; write it like 2025-06"
+            raise ValueError(msg)
+        return cls.of(date(int(year), int(number), 1))
+
+    def __str__(self) -> str:
+        """Write the month as `1993-06`."""
+        return f"{self.year:04d}-{self.number:02d}"
+
+    @property
+    def start(self) -> date:
+        """The first day."""
+        return date(self.year, self.number, 1)
+
+    @property
+    def end(self) -> date:
+        """The day after the last."""
+        return self.plus(1).start
+
+    @property
+    def days(self) -> int:
+        """The number of days."""
+        return monthrange(self.year, self.number)[1]
+
+    def plus(self, months: int) -> "Month":
+        """Return the month `months` later."""
+        return Month.of(add_months(self.start, months))
+
+
+class PeriodKind(enum.Enum):
+    """How long a quota lasts, by the calendar."""
+
+    MONTH = "MONTH"
+    QUARTER = "QUARTER"
+    YEAR = "YEAR"
+
+
+class Period(msgspec.Struct, frozen=True):
+    """A benefit period: its key (`2025-07`, `2025-Q3`, `2025`) and its days `[start, end)`."""
+
+    key: str
+    start: date
+    end: date
+
+    @property
+    def days(self) -> int:
+        """The number of days."""
+        return (self.end - self.start).days
+
+
+def period_of(day: date, kind: PeriodKind) -> Period:
+    """Return the calendar period of `kind` that `day` lies in."""
+    match kind:
+        case PeriodKind.MONTH:
+            month = Month.of(day)
+            return Period(str(month), month.start, month.end)
+        case PeriodKind.QUARTER:
+            quarter = (day.month - 1) // 3
+            start = date(day.year, quarter * 3 + 1, 1)
+            return Period(f"{day.year:04d}-Q{quarter + 1}", start, add_months(start, 3))
+        case PeriodKind.YEAR:
+            return Period(f"{day.year:04d}", date(day.year, 1, 1), date(day.year + 1, 1, 1))
+
+
+Clock = Callable[[], datetime]
+NewId = Callable[[datetime, int], UUID]

@@ -1,0 +1,249 @@
+"""The neutral contract `open`: signed JSON over HTTP, published as `openapi/provider.json`.
+
+Requests, answers and callbacks are signed with one shared secret as in Standard Webhooks. Each
+request names its operation in the signed body and has an id of its own, and the answer carries
+that id, so that nothing signed can be passed off as something else. Invariants: an outcome other
+than Unknown or NotSent is read only from an answer that is signed, fresh, well-formed and about
+our number (V-3); the tables of statuses and reasons are closed; a number that exists with other
+parameters is a reason to query, never a failure.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Literal, assert_never
+
+import msgspec
+
+from benefits.domain.orders import (
+    Call,
+    Capabilities,
+    Done,
+    NotFound,
+    Notice,
+    NotSent,
+    Operation,
+    Outcome,
+    Pending,
+    Reason,
+    Rejected,
+    Revoked,
+    Unknown,
+    Used,
+)
+from benefits.domain.signature import SignatureRefused, signed_headers, verify
+from benefits.providers.client import Client, Response
+from benefits.providers.provider import CallbackRefused, RawCallback
+
+Number = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+Text = Annotated[str, msgspec.Meta(max_length=256, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+# `duplicate_different` is absent on purpose: the number may have been delivered, so we must query.
+REASONS = {
+    "invalid": Reason.INVALID,
+    "not_eligible": Reason.NOT_ELIGIBLE,
+    "limit": Reason.LIMIT,
+    "stock_out": Reason.STOCK_OUT,
+    "budget": Reason.BUDGET,
+    "account": Reason.ACCOUNT,
+    "auth": Reason.AUTH,
+    "config": Reason.CONFIG,
+}
+
+# Which HTTP status may carry which status of the order; any other pair is Unknown.
+_CARRIES = {
+    200: {"issued", "pending", "rejected", "redeemed", "revoked"},
+    202: {"pending"},
+    404: {"not_found"},
+    409: {"rejected"},
+    422: {"rejected"},
+}
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider says about a number, in an answer."""
+
+    number: Number
+    status: Text
+    reference: Text = ""
+    code: Text = ""
+    at: Instant | None = None
+    reason: Text = ""
+
+
+class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider says about a number, in a callback."""
+
+    number: Number
+    at: Instant
+    reference: Text = ""
+    code: Text = ""
+    reason: Text = ""
+
+
+class Callback(msgspec.Struct, frozen=True, kw_only=True):
+    """The envelope of a callback."""
+
+    type: Text
+    timestamp: Instant
+    data: CallbackData
+
+
+class IssueBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What we send to issue."""
+
+    operation: Literal["issue"] = "issue"
+    number: str
+    sku: str
+    quantity: int
+    recipient: dict[str, str]
+
+
+class NumberBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What we send to query or revoke: the number alone, the provider knows the rest (X-4)."""
+
+    operation: Literal["query", "revoke"]
+    number: str
+
+
+class OpenProvider:
+    """A provider that implements the neutral contract at `base_url`."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        secrets: Sequence[bytes],
+        client: Client,
+        clock: Callable[[], datetime],
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        if not secrets:
+            msg = "the open contract needs a signing secret"
+            raise ValueError(msg)
+        self._base = base_url.rstrip("/")
+        self._secrets = tuple(secrets)
+        self._client = client
+        self._clock = clock
+        self._capabilities = capabilities or Capabilities()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the provider can do and how patient to be with it."""
+        return self._capabilities
+
+    async def call(self, call: Call) -> Outcome:
+        """Make one attempt and say what came of it (V-3)."""
+        path, id_, content = _encoded(call)
+        headers = signed_headers(self._secrets, id_, self._now_unix(), content)
+        response = await self._client.post(
+            self._base + path,
+            headers={**headers, "content-type": "application/json"},
+            body=content,
+            deadline_s=self._capabilities.deadline_s,
+        )
+        if isinstance(response, NotSent | Unknown):
+            return response
+        try:
+            signed_id = verify(
+                self._secrets, response.headers, response.body, now_unix=self._now_unix()
+            )
+        except SignatureRefused as refusal:
+            return Unknown(f"HTTP {response.status}, {refusal.detail}")
+        if signed_id != id_:
+            return Unknown("the answer belongs to another request")
+        return _read(response, call)
+
+    def receive(self, raw: RawCallback) -> Notice:
+        """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4)."""
+        received = int(raw.received_at.timestamp())
+        event_id = verify(self._secrets, raw.headers, raw.body, now_unix=received)
+        try:
+            callback = msgspec.json.decode(raw.body, type=Callback)
+        except _UNREADABLE as error:
+            raise CallbackRefused from error
+        outcome = _callback_outcome(callback)
+        return Notice(event_id=event_id, number=callback.data.number, outcome=outcome)
+
+    def ack(self) -> bytes:
+        """Return the literal body that tells the provider we have kept its callback (V-4)."""
+        return b"ok"
+
+    def _now_unix(self) -> int:
+        return int(self._clock().timestamp())
+
+
+def _encoded(call: Call) -> tuple[str, str, bytes]:
+    """Return the path, the request's id and the body: always the same for the same call."""
+    number, asked = call.number, call.request
+    match call.operation:
+        case Operation.ISSUE:
+            recipient = dict(sorted(asked.recipient.items()))
+            issue = IssueBody(
+                number=number, sku=asked.sku, quantity=asked.quantity, recipient=recipient
+            )
+            return "/orders", number, msgspec.json.encode(issue)
+        case Operation.QUERY:
+            query = NumberBody(operation="query", number=number)
+            return "/orders/query", f"{number}-query", msgspec.json.encode(query)
+        case Operation.REVOKE:
+            revoke = NumberBody(operation="revoke", number=number)
+            return "/orders/revoke", f"{number}-revoke", msgspec.json.encode(revoke)
+        case never:
+            assert_never(never)
+
+
+def _read(response: Response, call: Call) -> Outcome:
+    try:
+        state = msgspec.json.decode(response.body, type=State)
+    except _UNREADABLE:
+        return Unknown(f"HTTP {response.status}, not an answer of the contract")
+    if state.number != call.number:
+        return Unknown("the answer is about another number")
+    if state.status not in _CARRIES.get(response.status, ()):
+        return Unknown(f"HTTP {response.status} with status {state.status!r}")
+    if state.status == "not_found":
+        if call.operation is Operation.ISSUE:
+            return Unknown("asked to issue, answered not found")
+        return NotFound()
+    return _outcome(state.status, state)
+
+
+def _callback_outcome(callback: Callback) -> Outcome:
+    group, _, status = callback.type.partition(".")
+    if group != "order" or status not in {"issued", "rejected", "redeemed", "pending"}:
+        return Unknown(f"callback of the type {callback.type!r}")
+    return _outcome(status, callback.data)
+
+
+def _outcome(status: str, told: State | CallbackData) -> Outcome:
+    match status:
+        case "pending":
+            return Pending(told.reference)
+        case "rejected":
+            reason = REASONS.get(told.reason)
+            return (
+                Rejected(reason, told.reason)
+                if reason is not None
+                else Unknown(f"rejected for {told.reason!r}")
+            )
+        case _:
+            return _happened(status, told)
+
+
+def _happened(status: str, told: State | CallbackData) -> Outcome:
+    # The bounds keep every conversion between zones in range.
+    if told.at is None or not 2000 <= told.at.year < 2200:
+        return Unknown(f"{status} without a credible instant")
+    at = told.at.astimezone(UTC)
+    match status:
+        case "issued":
+            return Done(at, told.reference, told.code)
+        case "redeemed":
+            return Used(at, told.reference)
+        case "revoked":
+            return Revoked(at)
+        case _:
+            return Unknown(f"status {status!r}")

@@ -1,0 +1,1 @@
+"""A benefit provider as a real HTTP server, for the demo and the tests."""

@@ -1,0 +1,68 @@
+"""The sandbox's callbacks on their way: signed, sent until acknowledged, resumed by a restart."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import aiohttp
+
+from benefits.domain.signature import signed_headers
+from benefits.sandbox.book import Book, OwedCallback
+
+_AT_ONCE = 20
+_TIMEOUT = aiohttp.ClientTimeout(total=5)
+
+
+class Deliveries:
+    """Deliver what the book owes to `url`; after failures wait as in `retry_s`, its last again."""
+
+    def __init__(
+        self, book: Book, *, url: str, secrets: Sequence[bytes], retry_s: Sequence[float]
+    ) -> None:
+        self._book = book
+        self._url = url
+        self._secrets = secrets
+        self._retry_s = retry_s
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look again now: something may have become due."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False) as session:
+            while True:
+                self._woken.clear()
+                due = self._book.due(time.time(), _AT_ONCE)
+                await asyncio.gather(*(self._deliver(session, callback) for callback in due))
+                if not due:
+                    await self._rest()
+
+    async def _rest(self) -> None:
+        at = self._book.next_due()
+        wait_s = None if at is None else max(at - time.time(), 0.001)
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _deliver(self, session: aiohttp.ClientSession, callback: OwedCallback) -> None:
+        now = time.time()
+        headers = signed_headers(self._secrets, callback.id, int(now), callback.body)
+        try:
+            async with session.post(
+                self._url,
+                data=callback.body,
+                headers={**headers, "content-type": "application/json"},
+                allow_redirects=False,
+            ) as response:
+                acknowledged = 200 <= response.status < 300
+        except (aiohttp.ClientError, OSError, ValueError):
+            acknowledged = False
+        if acknowledged:
+            self._book.delivered(callback)
+        else:
+            wait_s = self._retry_s[min(callback.attempts, len(self._retry_s) - 1)]
+            self._book.postponed(callback, now + wait_s)

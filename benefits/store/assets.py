@@ -1,0 +1,167 @@
+"""Day-end balances as they arrive, and the month sums kept with them at once (A-1, A-6, A-7).
+
+A row is kept for every revision; the highest counts. The sum of a month moves by the difference
+between the balance that counts now and the one that counted before, so that the same file again
+moves nothing. Negative balances count as zero (A-8).
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.assets import AssetLine
+from benefits.domain.values import bucket_of
+from benefits.store.db import Connection, copy, rows, run
+
+STAGE = """
+CREATE TEMP TABLE staged (
+    line int, bucket smallint, member_id uuid, as_of date, asset_class text, currency text,
+    source text, account text, revision int, balance_minor bigint) ON COMMIT DROP
+"""
+# One import at a time: each chunk reads what counted before and moves the sums.
+SERIAL = "SELECT pg_advisory_xact_lock(hashtext('assets'))"
+MONTHS = "SELECT DISTINCT date_trunc('month', as_of)::date AS month FROM staged"
+PARTITION = "SELECT make_partition('asset', $1::date)"
+UNKNOWN = """
+DELETE FROM staged AS s WHERE NOT EXISTS (
+    SELECT FROM member AS m WHERE m.bucket = s.bucket AND m.member_id = s.member_id)
+RETURNING s.line
+"""
+_SAME_GRAIN = """a.bucket = s.bucket AND a.member_id = s.member_id AND a.as_of = s.as_of
+    AND a.asset_class = s.asset_class AND a.currency = s.currency AND a.source = s.source
+    AND a.account = s.account"""
+_GRAIN = "bucket, member_id, as_of, asset_class, currency, source, account"
+# The same revision twice: nothing to do when it says the same, a contradiction otherwise. The
+# first line wins.
+TWICE = f"""
+DELETE FROM staged AS s USING (
+    SELECT line, first_value(balance_minor) OVER same AS said, first_value(line) OVER same AS first
+    FROM staged WINDOW same AS (PARTITION BY {_GRAIN}, revision ORDER BY line)) AS d
+WHERE s.line = d.line AND d.line <> d.first
+RETURNING s.line, s.balance_minor <> d.said AS differs
+"""
+KNOWN = f"""
+DELETE FROM staged AS s USING asset AS a
+WHERE {_SAME_GRAIN} AND a.revision = s.revision
+RETURNING s.line, s.balance_minor <> a.balance_minor AS differs
+"""
+# For each grain the staged revision that is above all others, and what counted before it.
+MOVE_SUMS = f"""
+WITH newest AS (
+    SELECT DISTINCT ON ({_GRAIN}) * FROM staged ORDER BY {_GRAIN}, revision DESC),
+before AS (
+    SELECT DISTINCT ON (s.line) s.line, a.revision, a.balance_minor
+    FROM newest AS s JOIN asset AS a ON {_SAME_GRAIN}
+    ORDER BY s.line, a.revision DESC),
+moved AS (
+    SELECT n.bucket, n.member_id, date_trunc('month', n.as_of)::date AS month,
+           n.asset_class, n.currency,
+           sum(greatest(n.balance_minor, 0)
+               - greatest(coalesce(b.balance_minor, 0), 0))::bigint AS sum_minor,
+           bit_or(1 << (extract(day FROM n.as_of)::int - 1)) AS known_days
+    FROM newest AS n LEFT JOIN before AS b ON b.line = n.line
+    WHERE b.revision IS NULL OR b.revision < n.revision
+    GROUP BY 1, 2, 3, 4, 5)
+"""
+NEW_SUMS = (
+    MOVE_SUMS
+    + """
+INSERT INTO asset_month (bucket, member_id, month, asset_class, currency, sum_minor, known_days)
+SELECT v.bucket, v.member_id, v.month, v.asset_class, v.currency, 0, 0 FROM moved AS v
+ON CONFLICT DO NOTHING
+"""
+)
+ADD_SUMS = (
+    MOVE_SUMS
+    + """
+UPDATE asset_month AS m
+SET sum_minor = m.sum_minor + v.sum_minor, known_days = m.known_days | v.known_days
+FROM moved AS v
+WHERE m.bucket = v.bucket AND m.member_id = v.member_id AND m.month = v.month
+  AND m.asset_class = v.asset_class AND m.currency = v.currency
+"""
+)
+KEEP = f"""
+INSERT INTO asset ({_GRAIN}, revision, balance_minor, recorded_at)
+SELECT {_GRAIN}, revision, balance_minor, $1 FROM staged
+"""
+
+
+class ChunkResult(msgspec.Struct, frozen=True):
+    """What became of a chunk: rows kept, rows known before, lines refused with their reason."""
+
+    kept: int
+    unchanged: int
+    refused: list[tuple[int, str]]
+
+
+async def put(
+    conn: Connection, lines: Sequence[tuple[int, UUID, AssetLine]], now: datetime
+) -> ChunkResult:
+    """Keep (line number, member, line) and move the month sums, in this transaction."""
+    await run(conn, SERIAL)
+    await run(conn, STAGE)
+    await _stage(conn, lines)
+    refused = [(row.line, "customer: not a member") for row in await rows(conn, UNKNOWN)]
+    unchanged = 0
+    for statement in (TWICE, KNOWN):
+        for row in await rows(conn, statement):
+            if row.differs:
+                refused.append((row.line, "revision: this revision is known with another balance"))
+            else:
+                unchanged += 1
+    for row in await rows(conn, MONTHS):
+        await rows(conn, PARTITION, row.month)
+    await run(conn, "ANALYZE staged")
+    await run(conn, NEW_SUMS)
+    await run(conn, ADD_SUMS)
+    kept = await run(conn, KEEP, now)
+    return ChunkResult(kept, unchanged, sorted(refused))
+
+
+async def _stage(conn: Connection, lines: Sequence[tuple[int, UUID, AssetLine]]) -> None:
+    columns = (
+        "line",
+        "bucket",
+        "member_id",
+        "as_of",
+        "asset_class",
+        "currency",
+        "source",
+        "account",
+        "revision",
+        "balance_minor",
+    )
+    records = [
+        (
+            number,
+            bucket_of(member_id),
+            member_id,
+            line.as_of,
+            line.asset_class,
+            line.currency,
+            line.source,
+            line.account,
+            line.revision,
+            line.balance_minor,
+        )
+        for number, member_id, line in lines
+    ]
+    await copy(conn, "staged", columns, records)
+
+
+LAST_DAY = "SELECT max(month) AS month FROM asset_month WHERE bucket BETWEEN 0 AND 1023"
+LAST_DAY_OF_MONTH = (
+    "SELECT max(as_of) AS day FROM asset WHERE bucket BETWEEN 0 AND 1023 AND as_of >= $1"
+)
+
+
+async def last_day(conn: Connection) -> date | None:
+    """Return the last day anybody has a balance of."""
+    ((month,),) = await rows(conn, LAST_DAY)
+    if month is None:
+        return None
+    ((day,),) = await rows(conn, LAST_DAY_OF_MONTH, month)
+    return day if isinstance(day, date) else None

@@ -1,0 +1,82 @@
+"""Programmes as stored: immutable versions of documents, cached by configuration version."""
+
+import hashlib
+from datetime import datetime
+
+import msgspec
+
+from benefits.domain.catalogue import Catalogue, Programme
+from benefits.domain.entitlement import budget_counter, stock_counter
+from benefits.store.db import Connection, rows, run
+
+VERSION = "SELECT config_version FROM installation"
+CURRENT = """
+SELECT DISTINCT ON (code) code, version, document FROM programme ORDER BY code, version DESC
+"""
+LOCK_VERSION = "SELECT config_version FROM installation FOR UPDATE"
+LATEST = "SELECT version, digest FROM programme WHERE code = $1 ORDER BY version DESC LIMIT 1"
+OWNERS = """
+SELECT DISTINCT ON (code) code, document FROM programme
+WHERE code <> $1 ORDER BY code, version DESC
+"""
+INSERT = """
+INSERT INTO programme (code, version, digest, document, applied_at) VALUES ($1, $2, $3, $4, $5)
+"""
+BUMP = "UPDATE installation SET config_version = config_version + 1"
+NEW_COUNTERS = """
+INSERT INTO counter (counter, "window", slice, reserved, spent)
+SELECT name, 'all', 0, 0, 0 FROM unnest($1::text[]) AS name ORDER BY name
+ON CONFLICT DO NOTHING
+"""
+
+
+class Cache:
+    """The catalogue in force as this process last saw it."""
+
+    def __init__(self) -> None:
+        """Start empty: the first `current` loads."""
+        self._catalogue = Catalogue(version=-1, programmes={})
+
+    @property
+    def latest(self) -> Catalogue:
+        """What `current` returned last: good enough to find a provider by its code."""
+        return self._catalogue
+
+    async def current(self, conn: Connection) -> Catalogue:
+        """Return the catalogue in force; one cheap query when nothing changed."""
+        ((version,),) = await rows(conn, VERSION)
+        if version != self._catalogue.version:
+            self._catalogue = await _load(conn, version)
+        return self._catalogue
+
+
+async def _load(conn: Connection, version: int) -> Catalogue:
+    found = await rows(conn, CURRENT)
+    return Catalogue(
+        version=version,
+        programmes={code: msgspec.json.decode(text, type=Programme) for code, _, text in found},
+        programme_versions={code: number for code, number, _ in found},
+    )
+
+
+async def others(conn: Connection, code: str) -> dict[str, Programme]:
+    """Return the other programmes; configuration keeps still until the transaction ends."""
+    await rows(conn, LOCK_VERSION)
+    found = await rows(conn, OWNERS, code)
+    return {other: msgspec.json.decode(text, type=Programme) for other, text in found}
+
+
+async def put(conn: Connection, programme: Programme, now: datetime) -> tuple[int, bool]:
+    """Store a programme's next version; return it and whether the document is a new one."""
+    document = msgspec.json.encode(programme, order="deterministic")
+    digest = hashlib.sha256(document).digest()
+    latest = await rows(conn, LATEST, programme.code)
+    if latest and latest[0].digest == digest:
+        return latest[0].version, False
+    version = latest[0].version + 1 if latest else 1
+    await run(conn, INSERT, programme.code, version, digest, document.decode(), now)
+    counters = [stock_counter(b) for b in programme.benefit if b.stock is not None]
+    counters += [budget_counter(b.code) for b in programme.budget]
+    await run(conn, NEW_COUNTERS, counters)
+    await run(conn, BUMP)
+    return version, True

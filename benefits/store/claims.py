@@ -1,0 +1,271 @@
+"""Claims with their holds: a claim's row moves with its order, a hold's never, and ends once."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.ledger import Part
+from benefits.domain.orders import OrderState
+from benefits.domain.values import bucket_of
+from benefits.store.db import Connection, rows, run
+
+
+class ClaimRow(msgspec.Struct, kw_only=True):
+    """A claim and where its order stands; `deadline` is set only while nothing was sent."""
+
+    claim_id: UUID
+    member_id: UUID
+    programme: str
+    benefit: str
+    quantity: int
+    state: OrderState
+    reason: str
+    hold_id: UUID
+    cap_window: str
+    claimed_at: datetime
+    changed_at: datetime
+    deadline: datetime | None
+    provider_reference: str
+    code_sealed: bytes | None
+
+
+class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Units set aside for a claim, with the worst cost they reserve; its batch has the parts."""
+
+    hold_id: UUID
+    member_id: UUID
+    claim_id: UUID
+    batch_id: UUID
+    unit: str
+    quantity: int
+    cost_minor: int
+    placed_at: datetime
+    parts: tuple[Part, ...] = ()
+    ended: bool = False
+
+
+class HoldEnd(msgspec.Struct, frozen=True):
+    """How a hold ended: all of it captured, or all of it released."""
+
+    hold_id: UUID
+    batch_id: UUID
+    captured: int
+    released: int
+    ended_at: datetime
+
+
+_COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.state, c.reason,
+       c.hold_id, c.cap_window, c.claimed_at, c.changed_at, c.deadline, c.provider_reference,
+       c.code_sealed"""
+INSERT = """
+INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, reason,
+                   hold_id, cap_window, claimed_at, changed_at, deadline)
+SELECT n.*, $11, $11, $12
+FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[],
+            $7::text[], $8::text[], $9::uuid[], $10::text[]) AS n
+"""
+UPDATE = """
+UPDATE claim AS c
+SET state = k.state, reason = k.reason, hold_id = k.hold_id, changed_at = k.changed_at,
+    deadline = k.deadline, provider_reference = k.reference, code_sealed = k.code
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[],
+            $7::timestamptz[], $8::text[], $9::bytea[])
+     AS k (bucket, claim_id, state, reason, hold_id, changed_at, deadline, reference, code)
+WHERE c.bucket = k.bucket AND c.claim_id = k.claim_id
+"""
+BY_ID = f"""
+SELECT {_COLUMNS}
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, claim_id)
+JOIN claim AS c ON c.bucket = k.bucket AND c.claim_id = k.claim_id
+"""
+# ix_claim_unsent
+OVERDUE = """
+SELECT c.member_id, c.claim_id FROM claim AS c
+WHERE c.bucket BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
+ORDER BY c.deadline LIMIT $4
+"""
+INSERT_HOLDS = """
+INSERT INTO hold (bucket, hold_id, member_id, claim_id, batch_id, unit, quantity, cost_minor,
+                  placed_at)
+SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
+                     $7::bigint[], $8::bigint[], $9::timestamptz[])
+"""
+INSERT_ENDS = """
+INSERT INTO hold_end (bucket, hold_id, batch_id, captured, released, ended_at)
+SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[],
+                     $6::timestamptz[])
+"""
+HOLDS = """
+SELECT h.hold_id, h.member_id, h.claim_id, h.batch_id, h.unit, h.quantity, h.cost_minor,
+       h.placed_at, e.hold_id IS NOT NULL AS ended
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, hold_id)
+JOIN hold AS h ON h.bucket = k.bucket AND h.hold_id = k.hold_id
+LEFT JOIN hold_end AS e ON e.bucket = k.bucket AND e.hold_id = k.hold_id
+"""
+# Primary key of the one partition a batch id lies in. A re-issued claim's batch captures at once:
+# only `held` counts.
+PARTS = """
+SELECT p.batch_id, p.lot_id, p.amount
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
+JOIN posting AS p ON p.bucket = k.bucket AND p.batch_id = k.batch_id
+WHERE p.credit = 'held'
+"""
+NEW_CASES = """
+INSERT INTO case_file (bucket, case_id, member_id, claim_id, kind, detail, opened_at)
+SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                     $7::timestamptz[])
+"""
+
+
+async def put(conn: Connection, claims: Sequence[ClaimRow], deadline: datetime) -> None:
+    """Insert new claims, placed at one instant and to be sent before `deadline`."""
+    if not claims:
+        return
+    ids = [c.claim_id for c in claims]
+    await run(
+        conn,
+        INSERT,
+        [bucket_of(id_) for id_ in ids],
+        ids,
+        [c.member_id for c in claims],
+        [c.programme for c in claims],
+        [c.benefit for c in claims],
+        [c.quantity for c in claims],
+        [c.state.value for c in claims],
+        [c.reason for c in claims],
+        [c.hold_id for c in claims],
+        [c.cap_window for c in claims],
+        claims[0].claimed_at,
+        deadline,
+    )
+
+
+async def update(conn: Connection, claims: Sequence[ClaimRow]) -> None:
+    """Store where claims stand now."""
+    if not claims:
+        return
+    ids = [c.claim_id for c in claims]
+    await run(
+        conn,
+        UPDATE,
+        [bucket_of(id_) for id_ in ids],
+        ids,
+        [c.state.value for c in claims],
+        [c.reason for c in claims],
+        [c.hold_id for c in claims],
+        [c.changed_at for c in claims],
+        [c.deadline for c in claims],
+        [c.provider_reference for c in claims],
+        [c.code_sealed for c in claims],
+    )
+
+
+async def by_id(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, ClaimRow]:
+    """Return claims by id."""
+    wanted = sorted(set(ids))
+    found = await rows(conn, BY_ID, [bucket_of(id_) for id_ in wanted], wanted)
+    return {row.claim_id: _claim(row) for row in found}
+
+
+def _claim(row: Any) -> ClaimRow:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    return ClaimRow(**{**values, "state": OrderState(values["state"])})
+
+
+async def overdue(
+    conn: Connection, buckets: tuple[int, int], now: datetime, limit: int
+) -> list[tuple[UUID, UUID]]:
+    """Return (member, claim) where the deadline for sending has passed, in a range of buckets."""
+    found = await rows(conn, OVERDUE, *buckets, now, limit)
+    return [(row.member_id, row.claim_id) for row in found]
+
+
+async def put_holds(conn: Connection, holds: Sequence[HoldRow]) -> None:
+    """Insert holds."""
+    if not holds:
+        return
+    await run(
+        conn,
+        INSERT_HOLDS,
+        [bucket_of(h.hold_id) for h in holds],
+        [h.hold_id for h in holds],
+        [h.member_id for h in holds],
+        [h.claim_id for h in holds],
+        [h.batch_id for h in holds],
+        [h.unit for h in holds],
+        [h.quantity for h in holds],
+        [h.cost_minor for h in holds],
+        [h.placed_at for h in holds],
+    )
+
+
+async def end_holds(conn: Connection, ends: Sequence[HoldEnd]) -> None:
+    """Record how holds ended; a hold ends once, by primary key (I6)."""
+    if not ends:
+        return
+    await run(
+        conn,
+        INSERT_ENDS,
+        [bucket_of(e.hold_id) for e in ends],
+        [e.hold_id for e in ends],
+        [e.batch_id for e in ends],
+        [e.captured for e in ends],
+        [e.released for e in ends],
+        [e.ended_at for e in ends],
+    )
+
+
+async def holds(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, HoldRow]:
+    """Return holds by id with the lots they took from."""
+    wanted = sorted(set(ids))
+    found = await rows(conn, HOLDS, [bucket_of(id_) for id_ in wanted], wanted)
+    batches = sorted({row.batch_id for row in found})
+    parts = dict[UUID, list[Part]]()
+    for row in await rows(conn, PARTS, [bucket_of(id_) for id_ in batches], batches):
+        parts.setdefault(row.batch_id, []).append(Part(row.lot_id, row.amount))
+    return {
+        row.hold_id: HoldRow(
+            hold_id=row.hold_id,
+            member_id=row.member_id,
+            claim_id=row.claim_id,
+            batch_id=row.batch_id,
+            unit=row.unit,
+            quantity=row.quantity,
+            cost_minor=row.cost_minor,
+            placed_at=row.placed_at,
+            parts=tuple(parts[row.batch_id]),
+            ended=row.ended,
+        )
+        for row in found
+    }
+
+
+class Case(msgspec.Struct, frozen=True):
+    """Something a person must look at."""
+
+    case_id: UUID
+    member_id: UUID | None
+    claim_id: UUID | None
+    kind: str
+    detail: str
+    opened_at: datetime
+
+
+async def open_cases(conn: Connection, cases: Sequence[Case]) -> None:
+    """Insert cases."""
+    if not cases:
+        return
+    await run(
+        conn,
+        NEW_CASES,
+        [bucket_of(c.case_id) for c in cases],
+        [c.case_id for c in cases],
+        [c.member_id for c in cases],
+        [c.claim_id for c in cases],
+        [c.kind for c in cases],
+        [c.detail for c in cases],
+        [c.opened_at for c in cases],
+    )

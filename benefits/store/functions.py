@@ -1,0 +1,84 @@
+"""The database's own functions and triggers: append-only rows stay, months get partitions.
+
+Triggers look only at their own row. `migrations/` is the truth for a database; a test compares.
+"""
+
+APPEND_ONLY = (
+    "batch",
+    "posting",
+    "hold",
+    "hold_end",
+    "entitlement_grant",
+    "tier_decision",
+    "asset",
+    "outbox",
+)
+PARTITIONED_BY_ID = ("batch", "posting")
+
+REFUSE_CHANGE = """
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'rows of % are never changed or removed', TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END $$
+"""
+
+# The first UUIDv7 of an instant: 48 bits of milliseconds, then zeros.
+FIRST_ID = """
+CREATE FUNCTION first_id(at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT
+RETURN (
+    lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '00000000000000000000'
+)::uuid
+"""
+
+# A missing partition refuses every insert. Made apart and then attached, so that no writer waits
+# for the making.
+MAKE_PARTITION = """
+CREATE FUNCTION make_partition(parent text, month date) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    first date := date_trunc('month', month)::date;
+    next date := (first + interval '1 month')::date;
+    name text := format('%s_%s', parent, to_char(first, 'YYYY_MM'));
+    low text := quote_literal(first);
+    high text := quote_literal(next);
+BEGIN
+    IF parent NOT IN ('batch', 'posting', 'asset') THEN
+        RAISE EXCEPTION 'there is no partitioned table %', parent;
+    END IF;
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('make_partition'));
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    IF parent <> 'asset' THEN
+        low := quote_literal(first_id(first::timestamp AT TIME ZONE 'UTC'));
+        high := quote_literal(first_id(next::timestamp AT TIME ZONE 'UTC'));
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, parent);
+    EXECUTE format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %I '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
+                   parent, name, low, high);
+    RETURN true;
+END $$
+"""
+
+FUNCTIONS = (REFUSE_CHANGE, FIRST_ID, MAKE_PARTITION)
+
+TRIGGERS = tuple(
+    statement
+    for table in APPEND_ONLY
+    for statement in (
+        (
+            f"CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        ),
+        (
+            f"CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        ),
+    )
+)

@@ -1,0 +1,218 @@
+"""The group: commands of one action that arrive together are decided and committed together.
+
+The flusher takes whatever has queued when the flush before ended, so nobody waits when nothing is
+going on, and under load the cost of a transaction is shared. Promises to each caller:
+
+- a member somebody else holds sends the command to the next group; the third time it is tried
+  alone, beside the groups, and waits a little, then it is refused as `busy`;
+- a refusal never fails its neighbours; an unexpected error halves the group until the culprit
+  stands alone, and that caller's commands run alone for a while;
+- a caller that leaves cancels nothing; a full queue is refused at once; closing drains.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import uuid4
+
+import structlog
+
+from benefits.domain.refusal import Refusal
+from benefits.store.db import Busy, Connection, Database, is_busy, is_transient, run
+
+GROUP_MAX = 256
+QUEUE_MAX = 4096
+TRIES_FREE = 2
+ALONE_WAIT = "SET LOCAL lock_timeout = '2s'"
+ALONE_FOR_S = 60.0
+
+log = structlog.get_logger()
+
+
+class Overloaded(Refusal):
+    """The queue is full; nothing was done."""
+
+    code = "overloaded"
+    words = "Too many requests are waiting. Send the same request again a little later."
+
+
+class Failed(Exception):  # noqa: N818 - what became of the command, beside Busy and Overloaded
+    """A command failed as nobody foresaw; the incident id stands in the log beside the story."""
+
+    def __init__(self, incident: str) -> None:
+        """Name the incident."""
+        super().__init__(incident)
+        self.incident = incident
+
+
+class Keyed(Protocol):
+    """What the group must know of a command."""
+
+    @property
+    def caller(self) -> str:
+        """Who sends it."""
+
+
+Command = TypeVar("Command", bound=Keyed)
+Outcome = TypeVar("Outcome")
+Command_contra = TypeVar("Command_contra", contravariant=True)
+Outcome_co = TypeVar("Outcome_co", covariant=True)
+
+
+class Action(Protocol[Command_contra, Outcome_co]):
+    """A write action: decides commands in order in the given transaction, one outcome each."""
+
+    def __call__(
+        self, conn: Connection, commands: Sequence[Command_contra], *, wait: bool
+    ) -> Awaitable[Sequence[Outcome_co | Refusal]]:
+        """Run it; without `wait`, busy members are answered `Busy`."""
+
+
+class _Waiting(Generic[Command, Outcome]):
+    __slots__ = ("answer", "command", "tries")
+
+    def __init__(self, command: Command, answer: "asyncio.Future[Outcome | Refusal]") -> None:
+        self.command = command
+        self.answer = answer
+        self.tries = 0
+
+
+class Group(Generic[Command, Outcome]):
+    """Gathers the commands of one action in this process."""
+
+    def __init__(self, database: Database, action: Action[Command, Outcome], name: str) -> None:
+        """Bind an action; `start` begins to flush."""
+        self._database = database
+        self._action = action
+        self._name = name
+        self._queue: deque[_Waiting[Command, Outcome]] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._flusher: asyncio.Task[None] | None = None
+        self._alone: dict[str, float] = {}
+        self._patient: deque[_Waiting[Command, Outcome]] = deque()
+        self._patient_wake = asyncio.Event()
+        self._drained = False
+        self._waiter: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to flush."""
+        self._flusher = asyncio.create_task(self._flush_for_ever(), name=f"group-{self._name}")
+        self._waiter = asyncio.create_task(self._wait_for_ever(), name=f"waiter-{self._name}")
+
+    async def close(self) -> None:
+        """Refuse new commands, decide those that wait, stop."""
+        self._closing = True
+        self._wake.set()
+        if self._flusher is not None and self._waiter is not None:
+            await self._flusher
+            self._drained = True
+            self._patient_wake.set()
+            await self._waiter
+
+    async def submit(self, command: Command) -> Outcome | Refusal:
+        """Decide a command with whatever else waits; Overloaded, Busy, Failed."""
+        if self._closing or len(self._queue) + len(self._patient) >= QUEUE_MAX:
+            raise Overloaded
+        waiting = _Waiting[Command, Outcome](command, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._wake.set()
+        outcome = await asyncio.shield(waiting.answer)
+        if isinstance(outcome, Busy):
+            raise outcome
+        return outcome
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                await self._flush(self._next())
+            if self._closing:
+                return
+
+    async def _wait_for_ever(self) -> None:
+        """Try commands of busy members alone, one after the other, beside the groups."""
+        while True:
+            await self._patient_wake.wait()
+            self._patient_wake.clear()
+            while self._patient:
+                await self._flush([self._patient.popleft()])
+            if self._drained:
+                return
+
+    def _next(self) -> list[_Waiting[Command, Outcome]]:
+        """Take the next group; a command that must stand alone is a group of its own."""
+        if self._stands_alone(self._queue[0]):
+            return [self._queue.popleft()]
+        taken = list[_Waiting[Command, Outcome]]()
+        while self._queue and len(taken) < GROUP_MAX and not self._stands_alone(self._queue[0]):
+            taken.append(self._queue.popleft())
+        return taken
+
+    def _stands_alone(self, waiting: _Waiting[Command, Outcome]) -> bool:
+        until = self._alone.get(waiting.command.caller, 0.0)
+        if until and until < asyncio.get_running_loop().time():
+            del self._alone[waiting.command.caller]
+            until = 0.0
+        return until > 0.0
+
+    async def _flush(self, group: list[_Waiting[Command, Outcome]]) -> None:
+        alone = len(group) == 1 and group[0].tries >= TRIES_FREE
+        try:
+            outcomes = await self._decide([w.command for w in group], wait=alone)
+            decided = list(zip(group, outcomes, strict=True))
+        except Exception as error:  # noqa: BLE001 - whatever it is, each caller gets an answer
+            await self._failed(group, error)
+            return
+        for waiting, outcome in decided:
+            if isinstance(outcome, Busy) and not alone:
+                self._again(waiting)
+            elif not waiting.answer.done():
+                waiting.answer.set_result(outcome)
+
+    def _again(self, waiting: _Waiting[Command, Outcome]) -> None:
+        """Queue a command whose member is busy once more; from the third time on it may wait."""
+        waiting.tries += 1
+        if waiting.tries < TRIES_FREE:
+            self._queue.append(waiting)
+            return
+        self._patient.append(waiting)
+        self._patient_wake.set()
+
+    async def _decide(self, commands: list[Command], *, wait: bool) -> Sequence[Outcome | Refusal]:
+        async def work(conn: Connection) -> Sequence[Outcome | Refusal]:
+            if wait:
+                await run(conn, ALONE_WAIT)
+            return await self._action(conn, commands, wait=wait)
+
+        return await self._database.transact(work)
+
+    async def _failed(self, group: list[_Waiting[Command, Outcome]], error: Exception) -> None:
+        if len(group) > 1:
+            middle = len(group) // 2
+            await self._flush(group[:middle])
+            await self._flush(group[middle:])
+            return
+        waiting = group[0]
+        if is_busy(error):
+            if not waiting.answer.done():
+                waiting.answer.set_result(Busy())
+            return
+        incident = uuid4().hex
+        if not is_transient(error):  # a database that is away is not the caller's fault
+            loop = asyncio.get_running_loop()
+            self._alone[waiting.command.caller] = loop.time() + ALONE_FOR_S
+        log.error("group.failed", group=self._name, incident=incident, exc_info=error)
+        if not waiting.answer.done():
+            waiting.answer.set_exception(Failed(incident))
+
+
+def grouped(action: Any, parts: Any) -> Any:
+    """Return the action with its parts bound, as the group calls it."""
+
+    async def bound(conn: Connection, commands: Sequence[Any], *, wait: bool) -> Any:
+        return await action(conn, commands, parts, wait=wait)
+
+    return bound

@@ -1,0 +1,74 @@
+"""Callbacks as they came: kept once per (provider, event id), worked off later (V-4)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from benefits.domain.values import placed_bucket
+from benefits.store.db import Connection, rows, run
+
+INSERT = """
+INSERT INTO inbox (bucket, provider, event_id, number, body_sealed, notice_sealed, received_at)
+SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[],
+                     $7::timestamptz[])
+ORDER BY 1, 2, 3
+ON CONFLICT DO NOTHING
+"""
+# ix_inbox_waiting
+WAITING = """
+SELECT provider, event_id, notice_sealed FROM inbox
+WHERE bucket BETWEEN $1 AND $2 AND processed_at IS NULL
+ORDER BY received_at, provider, event_id LIMIT $3
+FOR NO KEY UPDATE SKIP LOCKED
+"""
+DONE = """
+UPDATE inbox AS i SET processed_at = $4
+FROM unnest($1::smallint[], $2::text[], $3::text[]) AS k (bucket, provider, event_id)
+WHERE i.bucket = k.bucket AND i.provider = k.provider AND i.event_id = k.event_id
+"""
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A verified callback of a provider: its raw body and what it says, both sealed."""
+
+    provider: str
+    event_id: str
+    number: str
+    body_sealed: bytes
+    notice_sealed: bytes
+    received_at: datetime
+
+
+def bucket(provider: str, event_id: str) -> int:
+    """Return where a callback lies."""
+    return placed_bucket(provider, event_id)
+
+
+async def put(conn: Connection, received: Sequence[Received]) -> int:
+    """Keep callbacks that are new; return how many were."""
+    return await run(
+        conn,
+        INSERT,
+        [bucket(r.provider, r.event_id) for r in received],
+        [r.provider for r in received],
+        [r.event_id for r in received],
+        [r.number for r in received],
+        [r.body_sealed for r in received],
+        [r.notice_sealed for r in received],
+        [r.received_at for r in received],
+    )
+
+
+async def waiting(
+    conn: Connection, buckets: tuple[int, int], limit: int
+) -> list[tuple[str, bytes]]:
+    """Take (provider, sealed notice) of callbacks nobody has worked off, oldest first."""
+    found = await rows(conn, WAITING, *buckets, limit)
+    return [(row.provider, row.notice_sealed) for row in found]
+
+
+async def done(conn: Connection, worked: Sequence[tuple[str, str]], now: datetime) -> None:
+    """Mark (provider, event id) as worked off."""
+    keys = [(bucket(*pair), *pair) for pair in worked]
+    await run(conn, DONE, [k[0] for k in keys], [k[1] for k in keys], [k[2] for k in keys], now)

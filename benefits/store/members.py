@@ -1,0 +1,149 @@
+"""Member rows: the one lock of all that a member has, and what the bank's customer file says.
+
+Lock order for every action: member rows, then request rows, then counters, each sorted. A
+statement that waits for locks reads nothing else: everything is read by later statements of the
+same transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.values import bucket_of
+from benefits.store.db import Connection, rows, run
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A member as locked: the figures that order everything recorded about them."""
+
+    member_id: UUID
+    opened_on: date
+    closed_on: date | None
+    event_seq: int
+    recorded_at: datetime
+
+    @property
+    def bucket(self) -> int:
+        """The bucket everything of this member lies in."""
+        return bucket_of(self.member_id)
+
+
+# Primary key; locked in (bucket, id) order, because the sort lies below the locking.
+_LOCK = """
+SELECT m.member_id, m.opened_on, m.closed_on, m.event_seq, m.recorded_at
+FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+  ON m.bucket = k.bucket AND m.member_id = k.member_id
+ORDER BY m.bucket, m.member_id
+FOR NO KEY UPDATE OF m
+"""
+LOCK = _LOCK
+LOCK_FREE = _LOCK + " SKIP LOCKED"
+EXISTING = """
+SELECT m.member_id
+FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+  ON m.bucket = k.bucket AND m.member_id = k.member_id
+"""
+UPSERT = """
+INSERT INTO member (bucket, member_id, opened_on, closed_on, branch, manager, recorded_at)
+SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::date[], $4::date[], $5::text[], $6::text[],
+                     $7::timestamptz[])
+ON CONFLICT (bucket, member_id) DO UPDATE
+SET opened_on = excluded.opened_on, closed_on = excluded.closed_on, branch = excluded.branch,
+    manager = excluded.manager
+WHERE (member.opened_on, member.closed_on, member.branch, member.manager)
+      IS DISTINCT FROM
+      (excluded.opened_on, excluded.closed_on, excluded.branch, excluded.manager)
+"""
+NEW_PROFILES = """
+INSERT INTO member_profile (bucket, member_id, reference_sealed)
+SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bytea[])
+ON CONFLICT DO NOTHING
+"""
+# A label's row is never changed: another end or layer is a later row, and the latest counts.
+NEW_LABELS = """
+INSERT INTO member_label (bucket, member_id, label, valid_from, recorded_at, valid_to, layer)
+SELECT n.bucket, n.member_id, n.label, n.valid_from, $7, n.valid_to, n.layer
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::date[], $5::date[], $6::text[])
+     AS n (bucket, member_id, label, valid_from, valid_to, layer)
+WHERE NOT EXISTS (
+    SELECT FROM (
+        SELECT o.valid_to, o.layer FROM member_label AS o
+        WHERE o.bucket = n.bucket AND o.member_id = n.member_id
+          AND o.label = n.label AND o.valid_from = n.valid_from
+        ORDER BY o.recorded_at DESC LIMIT 1) AS latest
+    WHERE latest.valid_to IS NOT DISTINCT FROM n.valid_to AND latest.layer = n.layer)
+"""
+PROFILED = """
+SELECT p.member_id
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN member_profile AS p ON p.bucket = k.bucket AND p.member_id = k.member_id
+"""
+MARK = """
+UPDATE member AS m SET event_seq = k.event_seq, recorded_at = k.recorded_at
+FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::timestamptz[])
+     AS k (bucket, member_id, event_seq, recorded_at)
+WHERE m.bucket = k.bucket AND m.member_id = k.member_id
+"""
+
+
+def _keys(ids: Iterable[UUID]) -> tuple[list[int], list[UUID]]:
+    ordered = sorted(set(ids), key=lambda id_: (bucket_of(id_), id_))
+    return [bucket_of(id_) for id_ in ordered], ordered
+
+
+async def lock(conn: Connection, ids: Iterable[UUID], *, wait: bool) -> dict[UUID, Member]:
+    """Lock members and return those found; without `wait`, those somebody else holds are not."""
+    found = await rows(conn, LOCK if wait else LOCK_FREE, *_keys(ids))
+    return {row.member_id: Member(*row) for row in found}
+
+
+async def existing(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:
+    """Return which of the ids belong to members."""
+    return {row.member_id for row in await rows(conn, EXISTING, *_keys(ids))}
+
+
+async def put(
+    conn: Connection, members: Sequence[tuple[UUID, date, date | None, str, str]], now: datetime
+) -> int:
+    """Keep members given as (id, opened, closed, branch, manager); return how many changed."""
+    ordered = sorted(members, key=lambda m: (bucket_of(m[0]), m[0]))
+    columns = list(zip(*ordered, strict=True)) or [()] * 5
+    buckets = [bucket_of(id_) for id_ in columns[0]]
+    return await run(conn, UPSERT, buckets, *map(list, columns), [now] * len(ordered))
+
+
+async def profiled(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:
+    """Return which members' references are kept."""
+    return {row.member_id for row in await rows(conn, PROFILED, *_keys(ids))}
+
+
+async def put_profiles(conn: Connection, profiles: Sequence[tuple[UUID, bytes]]) -> None:
+    """Keep the sealed customer references of members who have none yet."""
+    ids = [id_ for id_, _ in profiles]
+    await run(conn, NEW_PROFILES, list(map(bucket_of, ids)), ids, [s for _, s in profiles])
+
+
+async def put_labels(
+    conn: Connection,
+    labels: Sequence[tuple[UUID, str, date, date | None, str]],
+    now: datetime,
+) -> int:
+    """Record labels (member, name, from, to, layer) that say something new; return how many."""
+    columns = list(zip(*labels, strict=True)) or [()] * 5
+    buckets = [bucket_of(id_) for id_ in columns[0]]
+    return await run(conn, NEW_LABELS, buckets, *map(list, columns), now)
+
+
+async def mark(conn: Connection, marks: Sequence[tuple[UUID, int, datetime]]) -> None:
+    """Store each member's last event number and the instant of what was recorded last."""
+    ids = [id_ for id_, _, _ in marks]
+    await run(
+        conn,
+        MARK,
+        list(map(bucket_of, ids)),
+        ids,
+        [seq for _, seq, _ in marks],
+        [at for _, _, at in marks],
+    )

@@ -1,0 +1,252 @@
+"""Requests to providers and their attempts: the queue that delivery works off by leases.
+
+A request's number is its id in hex, for ever. `attempt` counts the leases and fences them: whoever
+comes back with an older number may tell what happened, but schedules nothing. At most one call is
+in flight per lane (provider, member, SKU).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.orders import Operation
+from benefits.domain.values import bucket_of
+from benefits.store.db import Connection, rows, run
+
+
+class RequestRow(msgspec.Struct, kw_only=True):
+    """A request as stored; `body_sealed` is the neutral request, sealed."""
+
+    request_id: UUID
+    member_id: UUID
+    claim_id: UUID
+    provider: str
+    sku: str
+    operation: Operation
+    body_sealed: bytes
+    body_hash: bytes
+    disclosed: list[str]
+    created_at: datetime
+    sent_by: datetime | None = None
+    next_at: datetime | None = None
+    leased_until: datetime | None = None
+    attempt: int = 0
+    queries: int = 0
+
+    @property
+    def number(self) -> str:
+        """The request's number at the provider."""
+        return self.request_id.hex
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """A request taken for one attempt; the last one's kind and outcome decide what to do."""
+
+    request: RequestRow
+    last_operation: Operation | None
+    last_outcome: str
+
+
+_COLUMNS = """r.request_id, r.member_id, r.claim_id, r.provider, r.sku, r.operation,
+       r.body_sealed, r.body_hash, r.disclosed, r.created_at, r.sent_by, r.next_at,
+       r.leased_until, r.attempt, r.queries"""
+INSERT = """
+INSERT INTO provider_request (bucket, request_id, member_id, claim_id, provider, sku, operation,
+                              body_sealed, body_hash, disclosed, created_at, next_at)
+SELECT n.bucket, n.request_id, n.member_id, n.claim_id, n.provider, n.sku, n.operation,
+       n.body_sealed, n.body_hash, string_to_array(n.disclosed, ' '), $11, $11
+FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+            $7::text[], $8::bytea[], $9::bytea[], $10::text[])
+     AS n (bucket, request_id, member_id, claim_id, provider, sku, operation,
+           body_sealed, body_hash, disclosed)
+"""
+# ix_provider_request_due. A glance without locks: who might have something to do.
+DUE = """
+SELECT r.member_id, r.request_id FROM provider_request AS r
+WHERE r.bucket BETWEEN $1 AND $2 AND r.next_at <= $3 AND r.next_at IS NOT NULL
+ORDER BY r.next_at LIMIT $4
+"""
+# Under the members' locks, so the lane cannot be taken twice. The first of a lane goes, the others
+# wait their turn.
+LEASE = f"""
+WITH due AS (
+    SELECT DISTINCT ON (r.provider, r.member_id, r.sku) r.bucket, r.request_id
+    FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, request_id)
+    JOIN provider_request AS r ON r.bucket = k.bucket AND r.request_id = k.request_id
+    WHERE r.next_at <= $3 AND NOT EXISTS (
+        SELECT FROM provider_request AS o
+        WHERE o.bucket = r.bucket AND o.member_id = r.member_id AND o.provider = r.provider
+          AND o.sku = r.sku AND o.request_id <> r.request_id AND o.leased_until > $3)
+    ORDER BY r.provider, r.member_id, r.sku, r.next_at)
+UPDATE provider_request AS r
+SET attempt = r.attempt + 1, leased_until = $4, next_at = $4, sent_by = coalesce(r.sent_by, $4)
+FROM due WHERE r.bucket = due.bucket AND r.request_id = due.request_id
+RETURNING {_COLUMNS}
+"""
+LAST_ATTEMPTS = """
+SELECT a.request_id, a.operation, a.outcome
+FROM unnest($1::smallint[], $2::uuid[], $3::int[]) AS k (bucket, request_id, attempt)
+JOIN provider_attempt AS a
+  ON a.bucket = k.bucket AND a.request_id = k.request_id AND a.attempt = k.attempt - 1
+"""
+INSERT_ATTEMPTS = """
+INSERT INTO provider_attempt (bucket, request_id, attempt, operation, started_at)
+SELECT n.*, $5 FROM unnest($1::smallint[], $2::uuid[], $3::int[], $4::text[]) AS n
+"""
+END_ATTEMPTS = """
+UPDATE provider_attempt AS a SET ended_at = $4, outcome = k.outcome, evidence = k.evidence
+FROM unnest($1::smallint[], $2::uuid[], $3::int[], $5::text[], $6::text[])
+     AS k (bucket, request_id, attempt, outcome, evidence)
+WHERE a.bucket = k.bucket AND a.request_id = k.request_id AND a.attempt = k.attempt
+"""
+# Fenced: only the newest attempt schedules.
+SCHEDULE = """
+UPDATE provider_request AS r
+SET next_at = k.next_at, leased_until = NULL, queries = k.queries, sent_by = k.sent_by
+FROM unnest($1::smallint[], $2::uuid[], $3::int[], $4::timestamptz[], $5::int[], $6::timestamptz[])
+     AS k (bucket, request_id, attempt, next_at, queries, sent_by)
+WHERE r.bucket = k.bucket AND r.request_id = k.request_id AND r.attempt = k.attempt
+"""
+BY_ID = f"""
+SELECT {_COLUMNS}
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, request_id)
+JOIN provider_request AS r ON r.bucket = k.bucket AND r.request_id = k.request_id
+"""
+
+
+async def put(conn: Connection, requests: Sequence[RequestRow], now: datetime) -> None:
+    """Insert new requests, due at once."""
+    if not requests:
+        return
+    await run(
+        conn,
+        INSERT,
+        [bucket_of(r.request_id) for r in requests],
+        [r.request_id for r in requests],
+        [r.member_id for r in requests],
+        [r.claim_id for r in requests],
+        [r.provider for r in requests],
+        [r.sku for r in requests],
+        [r.operation.value for r in requests],
+        [r.body_sealed for r in requests],
+        [r.body_hash for r in requests],
+        [" ".join(r.disclosed) for r in requests],
+        now,
+    )
+
+
+async def due(
+    conn: Connection, buckets: tuple[int, int], now: datetime, limit: int
+) -> list[tuple[UUID, UUID]]:
+    """Return (member, request) of requests whose time has come, in a range of buckets."""
+    found = await rows(conn, DUE, *buckets, now, limit)
+    return [(row.member_id, row.request_id) for row in found]
+
+
+async def lease(
+    conn: Connection, ids: Sequence[UUID], now: datetime, until: datetime
+) -> list[Leased]:
+    """Take requests of locked members for one attempt each, at most one a lane; sorted by id."""
+    buckets = [bucket_of(id_) for id_ in ids]
+    taken = [_request(row) for row in await rows(conn, LEASE, buckets, list(ids), now, until)]
+    taken.sort(key=lambda r: r.request_id)
+    last = await rows(
+        conn,
+        LAST_ATTEMPTS,
+        [bucket_of(r.request_id) for r in taken],
+        [r.request_id for r in taken],
+        [r.attempt for r in taken],
+    )
+    before = {row.request_id: (Operation(row.operation), row.outcome) for row in last}
+    return [Leased(r, *before.get(r.request_id, (None, ""))) for r in taken]
+
+
+async def begin_attempts(
+    conn: Connection, attempts: Sequence[tuple[RequestRow, Operation]], now: datetime
+) -> None:
+    """Record that attempts are about to be made; a crash leaves one without outcome."""
+    await run(
+        conn,
+        INSERT_ATTEMPTS,
+        [bucket_of(r.request_id) for r, _ in attempts],
+        [r.request_id for r, _ in attempts],
+        [r.attempt for r, _ in attempts],
+        [operation.value for _, operation in attempts],
+        now,
+    )
+
+
+async def end_attempts(
+    conn: Connection, ended: Sequence[tuple[RequestRow, str, str]], now: datetime
+) -> None:
+    """Record the outcome and evidence of attempts."""
+    await run(
+        conn,
+        END_ATTEMPTS,
+        [bucket_of(r.request_id) for r, _, _ in ended],
+        [r.request_id for r, _, _ in ended],
+        [r.attempt for r, _, _ in ended],
+        now,
+        [outcome for _, outcome, _ in ended],
+        [evidence for _, _, evidence in ended],
+    )
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """When a request is looked at next; the last byte left before `sent_by`, if any did."""
+
+    request: RequestRow
+    next_at: datetime | None
+    queries: int
+    sent_by: datetime | None
+
+
+async def schedule(conn: Connection, plans: Sequence[Plan]) -> None:
+    """Store when requests are due next, unless a newer attempt has been made since."""
+    if not plans:
+        return
+    await run(
+        conn,
+        SCHEDULE,
+        [bucket_of(p.request.request_id) for p in plans],
+        [p.request.request_id for p in plans],
+        [p.request.attempt for p in plans],
+        [p.next_at for p in plans],
+        [p.queries for p in plans],
+        [p.sent_by for p in plans],
+    )
+
+
+async def by_id(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, RequestRow]:
+    """Return requests by id."""
+    found = await rows(conn, BY_ID, [bucket_of(id_) for id_ in ids], list(ids))
+    return {row.request_id: _request(row) for row in found}
+
+
+OF_CLAIMS = f"""
+SELECT {_COLUMNS}
+FROM unnest($1::smallint[], $2::uuid[], $3::uuid[]) AS k (bucket, member_id, claim_id)
+JOIN provider_request AS r
+  ON r.bucket = k.bucket AND r.member_id = k.member_id AND r.claim_id = k.claim_id
+"""
+
+
+async def of_claims(
+    conn: Connection, claims: Sequence[tuple[UUID, UUID]]
+) -> dict[UUID, list[RequestRow]]:
+    """Return the requests of (member, claim) pairs, by claim."""
+    members = [member_id for member_id, _ in claims]
+    ids = [claim_id for _, claim_id in claims]
+    found = await rows(conn, OF_CLAIMS, [bucket_of(id_) for id_ in members], members, ids)
+    requests = dict[UUID, list[RequestRow]]()
+    for row in found:
+        requests.setdefault(row.claim_id, []).append(_request(row))
+    return requests
+
+
+def _request(row: Any) -> RequestRow:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    return RequestRow(**{**values, "operation": Operation(values["operation"])})

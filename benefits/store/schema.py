@@ -1,0 +1,494 @@
+"""The tables, as SQLAlchemy Core sees them; `functions.py` has what goes with them.
+
+Rules kept here (a test reads them from this file): every table about a member has `bucket` first
+in its primary key, unique keys and foreign keys; no hot table refers to a reference table.
+`migrations/` is the truth for a database; a test compares the two.
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from benefits.store import columns
+from benefits.store.columns import INSTANT
+
+metadata = columns.metadata
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("single", SmallInteger, nullable=False, autoincrement=False),
+    Column("stamp", Text, nullable=False),
+    Column("member_key_fingerprint", LargeBinary, nullable=False),
+    Column("config_version", Integer, nullable=False, server_default="0"),
+    Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
+    PrimaryKeyConstraint("single"),
+    CheckConstraint("single = 1", name="single"),
+    CheckConstraint("stamp IN ('production', 'demo', 'test')", name="stamp"),
+)
+
+programme = Table(
+    "programme",
+    metadata,
+    Column("code", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("applied_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("code", "version"),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("key_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_at", INSTANT, nullable=False),
+    Column("revoked_at", INSTANT),
+    PrimaryKeyConstraint("key_id"),
+)
+
+# The member row is the one lock of all that a member has; it is updated by every write, hence the
+# room for HOT.
+member = Table(
+    "member",
+    metadata,
+    *columns.owner(),
+    Column("opened_on", Date, nullable=False),
+    Column("closed_on", Date),
+    Column("branch", Text, nullable=False, server_default=""),
+    Column("manager", Text, nullable=False, server_default=""),
+    Column("event_seq", BigInteger, nullable=False, server_default="0"),
+    Column("recorded_at", INSTANT, nullable=False),
+    Column("merged_into", Uuid),
+    PrimaryKeyConstraint("bucket", "member_id"),
+    columns.in_bucket(),
+    CheckConstraint("bucket = ('x' || right(member_id::text, 3))::bit(12)::int & 1023", name="id"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+# Apart from the ledger and erasable: the way back from a member's id to the bank's customer.
+member_profile = Table(
+    "member_profile",
+    metadata,
+    *columns.owner(),
+    Column("reference_sealed", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("bucket", "member_id"),
+    columns.of_member(),
+)
+
+member_label = Table(
+    "member_label",
+    metadata,
+    *columns.owner(),
+    Column("label", Text, nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    Column("valid_to", Date),
+    Column("layer", Text, nullable=False),
+    PrimaryKeyConstraint("bucket", "member_id", "label", "valid_from", "recorded_at"),
+    columns.of_member(),
+    CheckConstraint("layer IN ('FACT', 'RULE', 'MODEL')", name="layer"),
+    CheckConstraint("valid_from < valid_to", name="validity"),
+)
+
+# One row per grain and revision; the highest revision counts. No foreign key: a day is millions of
+# rows.
+asset = Table(
+    "asset",
+    metadata,
+    *columns.owner(),
+    Column("as_of", Date, nullable=False),
+    Column("asset_class", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("balance_minor", BigInteger, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint(
+        *("bucket", "member_id", "as_of", "asset_class"),
+        *("currency", "source", "account", "revision"),
+    ),
+    columns.in_bucket(),
+    postgresql_partition_by="RANGE (as_of)",
+)
+
+# Kept by the import: the sum of a month's day-end balances, and a bit for each known day (bit 0 is
+# day 1).
+asset_month = Table(
+    "asset_month",
+    metadata,
+    *columns.owner(),
+    Column("month", Date, nullable=False),
+    Column("asset_class", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("sum_minor", BigInteger, nullable=False),
+    Column("known_days", Integer, nullable=False),
+    PrimaryKeyConstraint("bucket", "member_id", "month", "asset_class", "currency"),
+    columns.in_bucket(),
+    CheckConstraint("sum_minor >= 0", name="sum"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+evaluation = Table(
+    "evaluation",
+    metadata,
+    columns.bucket(),
+    Column("programme", Text, nullable=False),
+    Column("month", Date, nullable=False),
+    Column("evaluated_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "programme", "month"),
+    columns.in_bucket(),
+)
+
+tier_decision = Table(
+    "tier_decision",
+    metadata,
+    columns.bucket(),
+    Column("decision_id", Uuid, nullable=False),
+    columns.member(),
+    Column("programme", Text, nullable=False),
+    Column("programme_version", Integer, nullable=False),
+    Column("month", Date, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("before_rank", SmallInteger, nullable=False),
+    Column("before_misses", SmallInteger, nullable=False),
+    Column("rank", SmallInteger, nullable=False),
+    Column("misses", SmallInteger, nullable=False),
+    Column("qualified", SmallInteger, nullable=False),
+    Column("sum_minor", BigInteger, nullable=False),
+    Column("known_days", SmallInteger, nullable=False),
+    Column("effective_from", INSTANT, nullable=False),
+    Column("decided_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "decision_id"),
+    UniqueConstraint("bucket", "member_id", "programme", "month", "decided_at"),
+    columns.of_member(),
+)
+
+entitlement_grant = Table(
+    "entitlement_grant",
+    metadata,
+    *columns.owner(),
+    Column("programme", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("quota", BigInteger, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("lot_id", Uuid, nullable=False),
+    Column("granted_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "member_id", "programme", "line", "period", "cause", "quota"),
+    columns.of_member(),
+    CheckConstraint("cause IN ('TIER', 'REWARD')", name="cause"),
+)
+
+lot = Table(
+    "lot",
+    metadata,
+    columns.bucket(),
+    Column("lot_id", Uuid, nullable=False),
+    columns.member(),
+    Column("unit", Text, nullable=False),
+    Column("programme", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    Column("granted", BigInteger, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("expired", BigInteger, nullable=False),
+    Column("granted_at", INSTANT, nullable=False),
+    Column("expires_at", INSTANT),
+    PrimaryKeyConstraint("bucket", "lot_id"),
+    columns.of_member(),
+    CheckConstraint("held >= 0 AND held <= remaining", name="held"),
+    CheckConstraint("expired >= 0 AND remaining + expired <= granted", name="conserved"),
+    CheckConstraint("granted > 0", name="granted"),
+    Index(None, "bucket", "member_id", "unit", "expires_at"),
+    Index(
+        "ix_lot_unspent",
+        "expires_at",
+        postgresql_where=text("remaining > held AND expires_at IS NOT NULL"),
+    ),
+    postgresql_with={"fillfactor": "80"},
+)
+
+wallet = Table(
+    "wallet",
+    metadata,
+    *columns.owner(),
+    Column("unit", Text, nullable=False),
+    Column("available", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bucket", "member_id", "unit"),
+    columns.of_member(),
+    CheckConstraint("available >= 0 AND held >= 0", name="never_negative"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    columns.bucket(),
+    Column("batch_id", Uuid, nullable=False),
+    columns.member(),
+    Column("kind", Text, nullable=False),
+    Column("cause_id", Uuid),
+    Column("reverses", Uuid),
+    Column("actor", Text, nullable=False),
+    Column("effective_at", INSTANT, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    Column("booked_month", Date, nullable=False),
+    columns.xid(),
+    PrimaryKeyConstraint("bucket", "batch_id"),
+    columns.in_bucket(),
+    Index(None, "bucket", "member_id", "batch_id"),
+    postgresql_partition_by="RANGE (batch_id)",
+)
+
+posting = Table(
+    "posting",
+    metadata,
+    columns.bucket(),
+    Column("batch_id", Uuid, nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("lot_id", Uuid),
+    PrimaryKeyConstraint("bucket", "batch_id", "line"),
+    columns.in_bucket(),
+    CheckConstraint("amount > 0", name="amount"),
+    CheckConstraint("debit <> credit", name="accounts"),
+    postgresql_partition_by="RANGE (batch_id)",
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    columns.bucket(),
+    Column("hold_id", Uuid, nullable=False),
+    columns.member(),
+    Column("claim_id", Uuid, nullable=False),
+    Column("batch_id", Uuid, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("cost_minor", BigInteger, nullable=False),
+    Column("placed_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "hold_id"),
+    columns.in_bucket(),
+    CheckConstraint("quantity > 0", name="quantity"),
+)
+
+hold_end = Table(
+    "hold_end",
+    metadata,
+    columns.bucket(),
+    Column("hold_id", Uuid, nullable=False),
+    Column("batch_id", Uuid, nullable=False),
+    Column("captured", BigInteger, nullable=False),
+    Column("released", BigInteger, nullable=False),
+    Column("ended_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "hold_id"),
+    ForeignKeyConstraint(["bucket", "hold_id"], ["hold.bucket", "hold.hold_id"]),
+    CheckConstraint("captured >= 0 AND released >= 0", name="parts"),
+)
+
+# A claim and the order it became. `hold_id` is the hold its units are in now; `deadline` counts
+# until it is sent.
+claim = Table(
+    "claim",
+    metadata,
+    columns.bucket(),
+    Column("claim_id", Uuid, nullable=False),
+    columns.member(),
+    Column("programme", Text, nullable=False),
+    Column("benefit", Text, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("hold_id", Uuid, nullable=False),
+    Column("cap_window", Text, nullable=False, server_default=""),
+    Column("claimed_at", INSTANT, nullable=False),
+    Column("changed_at", INSTANT, nullable=False),
+    Column("deadline", INSTANT),
+    Column("provider_reference", Text, nullable=False, server_default=""),
+    Column("code_sealed", LargeBinary),
+    PrimaryKeyConstraint("bucket", "claim_id"),
+    columns.of_member(),
+    Index(None, "bucket", "member_id", "claim_id"),
+    Index("ix_claim_unsent", "deadline", postgresql_where=text("deadline IS NOT NULL")),
+    postgresql_with={"fillfactor": "80"},
+)
+
+# One number for ever: the request's id in hex. `next_at` NULL means nothing more is to be done.
+provider_request = Table(
+    "provider_request",
+    metadata,
+    columns.bucket(),
+    Column("request_id", Uuid, nullable=False),
+    columns.member(),
+    Column("claim_id", Uuid, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("body_sealed", LargeBinary, nullable=False),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("disclosed", ARRAY(Text), nullable=False),
+    Column("created_at", INSTANT, nullable=False),
+    Column("sent_by", INSTANT),
+    Column("next_at", INSTANT),
+    Column("leased_until", INSTANT),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("queries", Integer, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("bucket", "request_id"),
+    columns.in_bucket(),
+    CheckConstraint("operation IN ('ISSUE', 'REVOKE')", name="operation"),
+    Index("ix_provider_request_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+    Index(None, "bucket", "member_id", "claim_id"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+provider_attempt = Table(
+    "provider_attempt",
+    metadata,
+    columns.bucket(),
+    Column("request_id", Uuid, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("started_at", INSTANT, nullable=False),
+    Column("ended_at", INSTANT),
+    Column("outcome", Text, nullable=False, server_default=""),
+    Column("evidence", Text, nullable=False, server_default=""),
+    PrimaryKeyConstraint("bucket", "request_id", "attempt"),
+    columns.in_bucket(),
+)
+
+# Callbacks as they came, kept once; the bucket is taken from (provider, event id), for the order
+# may be unknown.
+inbox = Table(
+    "inbox",
+    metadata,
+    columns.bucket(),
+    Column("provider", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("body_sealed", LargeBinary, nullable=False),
+    Column("notice_sealed", LargeBinary, nullable=False),
+    Column("received_at", INSTANT, nullable=False),
+    Column("processed_at", INSTANT),
+    PrimaryKeyConstraint("bucket", "provider", "event_id"),
+    columns.in_bucket(),
+    Index("ix_inbox_waiting", "received_at", postgresql_where=text("processed_at IS NULL")),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    *columns.owner(),
+    Column("seq", BigInteger, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("batch_id", Uuid),
+    Column("subject_id", Uuid),
+    Column("data", JSONB, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    columns.xid(),
+    PrimaryKeyConstraint("bucket", "member_id", "seq"),
+    columns.in_bucket(),
+)
+
+# What a person must look at; a callback for an unknown order belongs to no member.
+case_file = Table(
+    "case_file",
+    metadata,
+    columns.bucket(),
+    Column("case_id", Uuid, nullable=False),
+    Column("member_id", Uuid),
+    Column("claim_id", Uuid),
+    Column("kind", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("opened_at", INSTANT, nullable=False),
+    Column("closed_at", INSTANT),
+    PrimaryKeyConstraint("bucket", "case_id"),
+    columns.in_bucket(),
+)
+
+request = Table(
+    "request",
+    metadata,
+    columns.bucket(),
+    Column("caller", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("refusal", Text, nullable=False, server_default=""),
+    Column("detail", Text, nullable=False, server_default=""),
+    Column("ids", JSONB, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "caller", "operation", "key"),
+    columns.in_bucket(),
+)
+
+# What can refuse and is shared: stock and budgets. Locked last, updated once per group.
+counter = Table(
+    "counter",
+    metadata,
+    Column("counter", Text, nullable=False),
+    Column("window", Text, nullable=False),
+    Column("slice", SmallInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    PrimaryKeyConstraint("counter", "window", "slice"),
+    CheckConstraint("reserved >= 0 AND spent >= 0", name="never_negative"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+member_counter = Table(
+    "member_counter",
+    metadata,
+    *columns.owner(),
+    Column("counter", Text, nullable=False),
+    Column("window", Text, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bucket", "member_id", "counter", "window"),
+    columns.of_member(),
+    CheckConstraint("used >= 0", name="never_negative"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+page_session = Table(
+    "page_session",
+    metadata,
+    columns.bucket(),
+    Column("session_id", Uuid, nullable=False),
+    columns.member(),
+    Column("code_hash", LargeBinary, nullable=False),
+    Column("code_expires_at", INSTANT, nullable=False),
+    Column("secret_hash", LargeBinary),
+    Column("entered_at", INSTANT),
+    Column("expires_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "session_id"),
+    columns.of_member(),
+)

@@ -1,0 +1,300 @@
+"""Month sums, tier decisions and grants, by bucket or for some members."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.catalogue import Programme
+from benefits.domain.entitlement import Granted
+from benefits.domain.tiers import Cause, Decision, MonthSum, State
+from benefits.domain.values import Month, bucket_of
+from benefits.store.db import Connection, rows, run
+
+
+class Whom(msgspec.Struct, frozen=True):
+    """Members of a range of buckets: all of them, or those named."""
+
+    buckets: tuple[int, int]
+    members: Sequence[UUID] | None = None
+
+    @property
+    def values(self) -> list[Any]:
+        """The values that statements take for it, last of all."""
+        if self.members is None:
+            return [*self.buckets]
+        return [*self.buckets, [bucket_of(id_) for id_ in self.members], list(self.members)]
+
+
+class Facts(msgspec.Struct, kw_only=True):
+    """What a member is evaluated on: month sums in order, and what is decided already."""
+
+    member_id: UUID
+    opened_on: date
+    closed_on: date | None
+    months: list[MonthSum]
+    decided: State | None = None
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A decision as stored, with its id, its instants and the programme version it used."""
+
+    decision_id: UUID
+    member_id: UUID
+    programme_version: int
+    decision: Decision
+    effective_from: datetime
+    decided_at: datetime
+
+
+# Primary keys of member and asset_month. Days before the opening are known zeros (A-6): bits below
+# the opening day.
+FACTS = """
+SELECT m.member_id, m.opened_on, m.closed_on, a.month, a.sum_minor, a.known
+FROM member AS m
+LEFT JOIN LATERAL (
+    SELECT s.month, sum(s.sum_minor)::bigint AS sum_minor, bit_or(s.known_days) AS known
+    FROM asset_month AS s
+    WHERE s.bucket = m.bucket AND s.member_id = m.member_id AND s.month <= $1 AND s.currency = $2
+      AND s.asset_class = ANY($3::text[])
+    GROUP BY s.month) AS a ON true
+WHERE m.bucket BETWEEN $4 AND $5 AND m.opened_on < $1::date + interval '1 month'
+"""
+BY_MEMBER = " ORDER BY m.bucket, m.member_id, a.month"
+ALL = FACTS + BY_MEMBER
+AMONG = (
+    " AND ({0}.bucket, {0}.member_id) IN (SELECT * FROM unnest(${1}::smallint[], ${2}::uuid[]))"
+)
+SOME = FACTS + AMONG.format("m", 6, 7) + BY_MEMBER
+# Unique key (bucket, member, programme, month, decided_at): the latest word on one month.
+DECIDED = """
+SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses
+FROM tier_decision AS d
+WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month = $2
+ORDER BY d.member_id, d.decided_at DESC
+"""
+INSERT = """
+INSERT INTO tier_decision (bucket, decision_id, member_id, programme, programme_version, month,
+                           cause, before_rank, before_misses, rank, misses, qualified,
+                           sum_minor, known_days, effective_from, decided_at)
+SELECT n.bucket, n.decision_id, n.member_id, $12, $13, $14, n.cause, n.before_rank,
+       n.before_misses, n.rank, n.misses, n.qualified, n.sum_minor, n.known_days, $15, $16
+FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::smallint[],
+            $7::smallint[], $8::smallint[], $9::smallint[], $10::bigint[], $11::smallint[])
+     AS n (bucket, decision_id, member_id, cause, before_rank, before_misses, rank, misses,
+           qualified, sum_minor, known_days)
+"""
+_STANDING = """d.decision_id, d.member_id, d.programme_version, d.month, d.cause, d.before_rank,
+       d.before_misses, d.rank, d.misses, d.qualified, d.sum_minor, d.known_days,
+       d.effective_from, d.decided_at"""
+# T-9: the tier at an instant, as known at another.
+STANDING = f"""
+SELECT {_STANDING} FROM tier_decision AS d
+WHERE d.bucket = $1 AND d.member_id = $2 AND d.programme = $3
+  AND d.effective_from <= $4 AND d.decided_at <= $5
+ORDER BY d.effective_from DESC, d.decided_at DESC, d.decision_id DESC LIMIT 1
+"""
+GRANTED = """
+SELECT g.member_id, g.line, g.period, g.quota, g.quantity
+FROM entitlement_grant AS g
+WHERE g.bucket BETWEEN $3 AND $4 AND g.programme = $1 AND g.cause = 'TIER'
+  AND g.period = ANY($2::text[])
+"""
+GRANTED_TO = GRANTED + AMONG.format("g", 5, 6)
+INSERT_GRANTS = """
+INSERT INTO entitlement_grant (bucket, member_id, programme, line, period, cause, quota, quantity,
+                               lot_id, granted_at)
+SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
+                     $7::bigint[], $8::bigint[], $9::uuid[], $10::timestamptz[])
+"""
+REWARDED = """
+SELECT g.member_id, g.programme, g.line, g.period, g.lot_id
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[])
+     AS k (bucket, member_id, programme, line, period)
+JOIN entitlement_grant AS g ON g.bucket = k.bucket AND g.member_id = k.member_id
+  AND g.programme = k.programme AND g.line = k.line AND g.period = k.period AND g.cause = 'REWARD'
+"""
+EVALUATED = """
+INSERT INTO evaluation (bucket, programme, month, evaluated_at)
+SELECT n.bucket, $3, $4, $5 FROM generate_series($1::int, $2::int) AS n (bucket)
+ON CONFLICT (bucket, programme, month) DO UPDATE SET evaluated_at = excluded.evaluated_at
+"""
+
+
+async def facts(conn: Connection, programme: Programme, month: Month, whom: Whom) -> list[Facts]:
+    """Return what members are evaluated on, up to `month`, in the order of buckets and ids."""
+    values = (month.start, programme.currency, list(programme.asset_classes))
+    found = await rows(conn, ALL if whom.members is None else SOME, *values, *whom.values)
+    all_facts = dict[UUID, Facts]()
+    for row in found:
+        entry = all_facts.get(row.member_id)
+        if entry is None:
+            entry = all_facts[row.member_id] = Facts(
+                member_id=row.member_id,
+                opened_on=row.opened_on,
+                closed_on=row.closed_on,
+                months=[],
+            )
+        if row.month is not None:
+            entry.months.append(_month_sum(row))
+    decided = await rows(conn, DECIDED, programme.code, month.start, *whom.buckets)
+    for row in decided:
+        if row.member_id in all_facts:
+            all_facts[row.member_id].decided = State(row.rank, row.misses)
+    return list(all_facts.values())
+
+
+def _month_sum(row: Any) -> MonthSum:
+    month = Month.of(row.month)
+    known = row.known | _days_before(month, row.opened_on)
+    return MonthSum(month, row.sum_minor, known.bit_count())
+
+
+def _days_before(month: Month, opened_on: date) -> int:
+    days = min(max((opened_on - month.start).days, 0), month.days)
+    return (1 << days) - 1
+
+
+async def put(
+    conn: Connection,
+    programme: Programme,
+    decided: Sequence[tuple[UUID, UUID, Decision]],
+    *,
+    version: int,
+    effective_from: datetime,
+    now: datetime,
+) -> None:
+    """Store decisions (id, member, decision) of one month, made with one programme version."""
+    if not decided:
+        return
+    decisions = [decision for _, _, decision in decided]
+    await run(
+        conn,
+        INSERT,
+        [bucket_of(member_id) for _, member_id, _ in decided],
+        [decision_id for decision_id, _, _ in decided],
+        [member_id for _, member_id, _ in decided],
+        [d.cause.value for d in decisions],
+        [d.before.rank for d in decisions],
+        [d.before.misses for d in decisions],
+        [d.after.rank for d in decisions],
+        [d.after.misses for d in decisions],
+        [d.qualified for d in decisions],
+        [d.sum_minor for d in decisions],
+        [d.known_days for d in decisions],
+        programme.code,
+        version,
+        decisions[0].month.start,
+        effective_from,
+        now,
+    )
+
+
+async def standing(
+    conn: Connection, member_id: UUID, programme: str, *, at: datetime, known_at: datetime
+) -> Standing | None:
+    """Return the decision behind a tier `at`, as known at `known_at`; None: the lowest (T-9)."""
+    found = await rows(conn, STANDING, bucket_of(member_id), member_id, programme, at, known_at)
+    return _standing(found[0]) if found else None
+
+
+def _standing(row: Any) -> Standing:
+    decision = Decision(
+        month=Month.of(row.month),
+        before=State(row.before_rank, row.before_misses),
+        after=State(row.rank, row.misses),
+        cause=Cause(row.cause),
+        qualified=row.qualified,
+        sum_minor=row.sum_minor,
+        known_days=row.known_days,
+    )
+    return Standing(
+        row.decision_id,
+        row.member_id,
+        row.programme_version,
+        decision,
+        row.effective_from,
+        row.decided_at,
+    )
+
+
+Grants = dict[tuple[UUID, str, str], list[Granted]]
+
+
+async def granted(conn: Connection, programme: str, periods: Sequence[str], whom: Whom) -> Grants:
+    """Return members' tier grants in the periods, by (member, line, period)."""
+    statement = GRANTED if whom.members is None else GRANTED_TO
+    grants = Grants()
+    for row in await rows(conn, statement, programme, list(periods), *whom.values):
+        key = (row.member_id, row.line, row.period)
+        grants.setdefault(key, []).append(Granted(row.quota, row.quantity))
+    return grants
+
+
+class GrantRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One grant: what it was for, the quota it reached, the lot it made."""
+
+    member_id: UUID
+    programme: str
+    line: str
+    period: str
+    cause: str
+    quota: int
+    quantity: int
+    lot_id: UUID
+    granted_at: datetime
+
+
+async def put_grants(conn: Connection, grants: Sequence[GrantRow]) -> None:
+    """Store grants; the primary key forbids the same grant twice (P-3)."""
+    if not grants:
+        return
+    await run(
+        conn,
+        INSERT_GRANTS,
+        [bucket_of(g.member_id) for g in grants],
+        [g.member_id for g in grants],
+        [g.programme for g in grants],
+        [g.line for g in grants],
+        [g.period for g in grants],
+        [g.cause for g in grants],
+        [g.quota for g in grants],
+        [g.quantity for g in grants],
+        [g.lot_id for g in grants],
+        [g.granted_at for g in grants],
+    )
+
+
+RewardKey = tuple[UUID, str, str, str]
+
+
+async def rewarded(conn: Connection, keys: Sequence[RewardKey]) -> dict[RewardKey, UUID]:
+    """Return the lots made for (member, programme, benefit, business key) before (N-2)."""
+    found = await rows(
+        conn,
+        REWARDED,
+        [bucket_of(k[0]) for k in keys],
+        [k[0] for k in keys],
+        [k[1] for k in keys],
+        [k[2] for k in keys],
+        [k[3] for k in keys],
+    )
+    return {(r.member_id, r.programme, r.line, r.period): r.lot_id for r in found}
+
+
+async def evaluated(
+    conn: Connection, programme: str, month: Month, *, buckets: tuple[int, int], now: datetime
+) -> None:
+    """Record that a range of buckets was evaluated for a month."""
+    await run(conn, EVALUATED, *buckets, programme, month.start, now)
+
+
+COUNT = "SELECT count(*) AS members FROM member WHERE bucket BETWEEN $1 AND $2"
+
+
+async def count_members(conn: Connection, buckets: tuple[int, int]) -> int:
+    """Return how many members a range of buckets has."""
+    ((count,),) = await rows(conn, COUNT, *buckets)
+    return int(count)

@@ -1,0 +1,212 @@
+"""The books, checked anew from what can never change: postings, holds, events, asset rows.
+
+Each check is one statement per bucket range that returns what is wrong: nothing, in a healthy
+installation. Findings are typed; their names are stable and listed in `docs/operations.md`.
+"""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from benefits.store.db import Connection, Database, rows
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is not as the books say: its kind, the row concerned, and what differs."""
+
+    kind: str
+    subject: str
+    detail: str
+
+
+_SUMS = """
+SELECT b.member_id, p.unit, p.lot_id, a.account, sum(a.sign * p.amount)::bigint AS amount
+FROM posting AS p
+JOIN batch AS b ON b.bucket = p.bucket AND b.batch_id = p.batch_id
+CROSS JOIN LATERAL (VALUES (p.debit, -1), (p.credit, 1)) AS a (account, sign)
+WHERE p.bucket BETWEEN $1 AND $2 AND p.lot_id IS NOT NULL
+GROUP BY 1, 2, 3, 4
+"""
+
+CHECKS: dict[str, str] = {
+    # I3: what a wallet says is what its postings give.
+    "wallet_differs": f"""
+WITH s AS ({_SUMS}), folded AS (
+    SELECT member_id, unit, sum(amount) FILTER (WHERE account = 'available') AS available,
+           sum(amount) FILTER (WHERE account = 'held') AS held FROM s GROUP BY 1, 2)
+SELECT coalesce(w.member_id, f.member_id)::text || ' ' || coalesce(w.unit, f.unit) AS subject,
+       format('wallet %s/%s, postings %s/%s', w.available, w.held, f.available, f.held) AS detail
+FROM (SELECT * FROM wallet WHERE bucket BETWEEN $1 AND $2) AS w
+FULL JOIN folded AS f ON f.member_id = w.member_id AND f.unit = w.unit
+WHERE w.available IS DISTINCT FROM coalesce(f.available, 0)
+   OR w.held IS DISTINCT FROM coalesce(f.held, 0)
+""",
+    # L-4: granted = available + held + redeemed + expired, and nothing negative.
+    "lot_differs": f"""
+WITH s AS ({_SUMS}), folded AS (
+    SELECT lot_id, coalesce(-sum(amount) FILTER (WHERE account = 'issued'), 0) AS granted,
+           coalesce(sum(amount) FILTER (WHERE account IN ('available', 'held')), 0) AS remaining,
+           coalesce(sum(amount) FILTER (WHERE account = 'held'), 0) AS held,
+           coalesce(sum(amount) FILTER (WHERE account = 'expired'), 0) AS expired,
+           min(amount) FILTER (WHERE account <> 'issued') AS least
+    FROM s GROUP BY 1)
+SELECT coalesce(l.lot_id, f.lot_id)::text AS subject,
+       format('lot %s/%s/%s/%s, postings %s/%s/%s/%s', l.granted, l.remaining, l.held, l.expired,
+              f.granted, f.remaining, f.held, f.expired) AS detail
+FROM (SELECT * FROM lot WHERE bucket BETWEEN $1 AND $2) AS l
+FULL JOIN folded AS f ON f.lot_id = l.lot_id
+WHERE (l.granted, l.remaining, l.held, l.expired)
+      IS DISTINCT FROM (f.granted, f.remaining, f.held, f.expired) OR f.least < 0
+""",
+    "batch_without_postings": """
+SELECT b.batch_id::text AS subject, b.kind AS detail FROM batch AS b
+WHERE b.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
+    SELECT FROM posting AS p WHERE p.bucket = b.bucket AND p.batch_id = b.batch_id)
+""",
+    "posting_without_batch": """
+SELECT p.batch_id::text AS subject, p.line::text AS detail FROM posting AS p
+WHERE p.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
+    SELECT FROM batch AS b WHERE b.bucket = p.bucket AND b.batch_id = p.batch_id)
+""",
+    # I12: each batch has exactly one ledger event.
+    "batch_event_differs": """
+SELECT coalesce(b.batch_id, e.batch_id)::text AS subject, format('%s events', e.n) AS detail
+FROM (SELECT batch_id FROM batch WHERE bucket BETWEEN $1 AND $2) AS b
+FULL JOIN (SELECT batch_id, count(*) AS n FROM outbox
+           WHERE bucket BETWEEN $1 AND $2 AND batch_id IS NOT NULL GROUP BY 1) AS e
+  ON e.batch_id = b.batch_id
+WHERE b.batch_id IS NULL OR e.n IS DISTINCT FROM 1
+""",
+    "event_missing": """
+SELECT m.member_id::text AS subject, format('at %s, events %s', m.event_seq, e.n) AS detail
+FROM member AS m
+LEFT JOIN (SELECT member_id, count(*) AS n, max(seq) AS last FROM outbox
+           WHERE bucket BETWEEN $1 AND $2 GROUP BY 1) AS e ON e.member_id = m.member_id
+WHERE m.bucket BETWEEN $1 AND $2
+  AND (m.event_seq <> coalesce(e.n, 0) OR m.event_seq <> coalesce(e.last, 0))
+""",
+    # I6: a hold ends once, with all its units; one that has not ended is held in its lots.
+    "hold_differs": """
+SELECT h.hold_id::text AS subject,
+       format('quantity %s, placed %s, ended %s/%s', h.quantity, p.placed, e.captured, e.released)
+           AS detail
+FROM hold AS h
+LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
+LEFT JOIN LATERAL (
+    SELECT sum(p.amount) FILTER (WHERE p.credit = 'held') AS placed FROM posting AS p
+    WHERE p.bucket = h.bucket AND p.batch_id = h.batch_id) AS p ON true
+WHERE h.bucket BETWEEN $1 AND $2
+  AND (p.placed IS DISTINCT FROM h.quantity OR e.captured + e.released <> h.quantity)
+""",
+    "held_without_hold": """
+WITH open AS (
+    SELECT h.member_id, h.unit, sum(h.quantity) AS held FROM hold AS h
+    WHERE h.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
+        SELECT FROM hold_end AS e WHERE e.bucket = h.bucket AND e.hold_id = h.hold_id)
+    GROUP BY 1, 2)
+SELECT w.member_id::text || ' ' || w.unit AS subject,
+       format('wallet holds %s, open holds %s', w.held, o.held) AS detail
+FROM wallet AS w LEFT JOIN open AS o ON o.member_id = w.member_id AND o.unit = w.unit
+WHERE w.bucket BETWEEN $1 AND $2 AND w.held <> coalesce(o.held, 0)
+""",
+    # The state of a claim and the end of its hold tell the same story.
+    "claim_differs": """
+SELECT c.claim_id::text AS subject,
+       format('%s, captured %s, released %s', c.state, e.captured, e.released) AS detail
+FROM claim AS c
+JOIN hold AS h ON h.bucket = c.bucket AND h.hold_id = c.hold_id
+LEFT JOIN hold_end AS e ON e.bucket = c.bucket AND e.hold_id = c.hold_id
+WHERE c.bucket BETWEEN $1 AND $2 AND (
+    h.claim_id <> c.claim_id
+    OR (c.state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN', 'MANUAL') AND e.hold_id IS NOT NULL)
+    OR (c.state IN ('COMPENSATED', 'EXPIRED', 'REVOKED') AND coalesce(e.released, 0) = 0))
+""",
+    # K-1, K-5: a member's counter is what claims of its window took and did not give back.
+    "member_counter_differs": """
+WITH folded AS (
+    SELECT c.member_id, 'cap:' || c.benefit AS counter, c.cap_window AS win,
+           sum(h.quantity - coalesce(e.released, 0)) AS used
+    FROM claim AS c
+    JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
+    LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
+    WHERE c.bucket BETWEEN $1 AND $2 AND c.cap_window <> ''
+    GROUP BY 1, 2, 3)
+SELECT coalesce(m.member_id, f.member_id)::text || ' '
+           || coalesce(m.counter, f.counter) AS subject,
+       format('counter %s, holds %s', m.used, f.used) AS detail
+FROM (SELECT * FROM member_counter WHERE bucket BETWEEN $1 AND $2) AS m
+FULL JOIN folded AS f
+  ON f.member_id = m.member_id AND f.counter = m.counter AND f.win = m."window"
+WHERE coalesce(m.used, 0) <> coalesce(f.used, 0)
+""",
+    # C-9: an accepted claim is there.
+    "request_without_claim": """
+SELECT r.caller || ' ' || r.key AS subject, r.ids ->> 'claim_id' AS detail FROM request AS r
+WHERE r.bucket BETWEEN $1 AND $2 AND r.operation = 'claim' AND r.refusal = '' AND NOT EXISTS (
+    SELECT FROM claim AS c WHERE c.bucket = r.bucket AND c.claim_id = (r.ids ->> 'claim_id')::uuid)
+""",
+    # A-1, A-6: a month's sum and known days are what the highest revisions give.
+    "asset_month_differs": """
+WITH counting AS (
+    SELECT DISTINCT ON (a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.source,
+                        a.account)
+           a.member_id, a.as_of, a.asset_class, a.currency, a.balance_minor
+    FROM asset AS a WHERE a.bucket BETWEEN $1 AND $2
+    ORDER BY a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.source, a.account,
+             a.revision DESC),
+folded AS (
+    SELECT member_id, date_trunc('month', as_of)::date AS month, asset_class, currency,
+           sum(greatest(balance_minor, 0)) AS sum_minor,
+           bit_or(1 << (extract(day FROM as_of)::int - 1)) AS known_days
+    FROM counting GROUP BY 1, 2, 3, 4)
+SELECT coalesce(m.member_id, f.member_id)::text || ' ' || coalesce(m.month, f.month) AS subject,
+       format('kept %s, rows %s', m.sum_minor, f.sum_minor) AS detail
+FROM (SELECT * FROM asset_month WHERE bucket BETWEEN $1 AND $2) AS m
+FULL JOIN folded AS f ON f.member_id = m.member_id AND f.month = m.month
+  AND f.asset_class = m.asset_class AND f.currency = m.currency
+WHERE (m.sum_minor, m.known_days) IS DISTINCT FROM (f.sum_minor::bigint, f.known_days)
+""",
+}
+
+# K-4: shared counters belong to no bucket. A claim's stock and budget are those of its benefit.
+SHARED = """
+SELECT c.counter, c.reserved, c.spent FROM counter AS c ORDER BY c.counter
+"""
+TAKEN = """
+SELECT c.benefit,
+       sum(h.quantity) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_units,
+       sum(e.captured)::bigint AS spent_units,
+       sum(h.cost_minor) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_minor,
+       sum(h.cost_minor) FILTER (WHERE e.captured > 0)::bigint AS spent_minor
+FROM claim AS c
+JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
+LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
+WHERE c.bucket BETWEEN 0 AND 1023
+GROUP BY 1
+"""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What one benefit's holds say is reserved and spent, in units and in minor units."""
+
+    benefit: str
+    reserved_units: int
+    spent_units: int
+    reserved_minor: int
+    spent_minor: int
+
+
+async def findings(database: Database, buckets: tuple[int, int]) -> AsyncIterator[Finding]:
+    """Run every check over a range of buckets in one consistent view, and yield what is wrong."""
+    async with database.transaction() as conn:
+        await conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        for kind, statement in CHECKS.items():
+            for row in await rows(conn, statement, *buckets):
+                yield Finding(kind, row.subject, row.detail or "")
+
+
+async def shared(conn: Connection) -> tuple[dict[str, tuple[int, int]], list[Taken]]:
+    """Return shared counters (reserved, spent), and what holds say was taken per benefit."""
+    counters = {row.counter: (row.reserved, row.spent) for row in await rows(conn, SHARED)}
+    taken = [Taken(row[0], *(value or 0 for value in row[1:])) for row in await rows(conn, TAKEN)]
+    return counters, taken

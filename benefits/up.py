@@ -1,0 +1,351 @@
+"""`benefits up`: the whole service on one machine, with a demo bank, and the main job done once before your eyes.
+
+One process starts PostgreSQL, prepares the demo, and runs service, worker and sandbox provider as children. The data
+folder keeps everything between runs; only this machine can reach it; nothing of it is for production.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import aiohttp
+
+from benefits import app, demo, settings
+from benefits.actions.apply_programme import apply_programme
+from benefits.actions.evaluate import evaluate, slices
+from benefits.actions.import_files import Imported, import_assets, import_members
+from benefits.actions.keys import make_key
+from benefits.actions.verify import verify
+from benefits.app import House
+from benefits.domain.catalogue import Programme
+from benefits.domain.refusal import Refusal
+from benefits.domain.values import Month, local_date, member_id
+from benefits.embedded import Postgres
+from benefits.settings import Settings
+from benefits.store.assets import last_day
+from benefits.store.db import Connection, connect
+from benefits.store.migrate import create_database, migrate
+from benefits.store.verify import Finding
+
+HOST = "127.0.0.1"
+CALLERS = {"mobile": ("mobile",), "crm": ("crm",)}
+STOP_S = 25
+STORY_S = 60.0
+Say = Callable[[str], None]
+
+
+class ChildEnded(Refusal):
+    """Service, worker or sandbox ended by itself; its last lines tell why."""
+
+    code = "child_ended"
+    words = "A part of the demo ended by itself."
+
+
+class StoryStuck(Refusal):
+    """The demo's claim did not get where it should."""
+
+    code = "story_stuck"
+    words = "The demo's claim did not arrive."
+
+
+def run(data: Path, *, port: int, sandbox_port: int, say: Say) -> None:
+    """Prepare, start, show, and wait until told to stop (SIGINT, SIGTERM)."""
+    for wanted in (port, sandbox_port):
+        app.bind(HOST, wanted).close()
+    data.mkdir(parents=True, exist_ok=True)
+    keys = settings.make_or_read_keys(data)
+    with _stoppable(), Postgres(data, say=say) as server:
+        dsn = urlsplit(server.dsn)._replace(path="/benefits").geturl()
+        given = settings.load({}, database_url=dsn, keys=keys)
+        given = settings.override(given, host=HOST, port=port)
+        provider_url = f"http://{HOST}:{sandbox_port}"
+        api_keys = asyncio.run(_prepare(server.dsn, given, data, provider_url, say=say))
+        with _children(data, given, sandbox_port) as children:
+            asyncio.run(_show(given, data, api_keys, provider_url, say=say, children=children))
+    say("Stopped. The data stays for the next time.")
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def _prepare(
+    server_dsn: str, given: Settings, data: Path, provider_url: str, *, say: Say
+) -> dict[str, str]:
+    """Make the database, the demo bank and the callers' keys; return the keys by caller."""
+    server = connect(server_dsn, pool_size=1)
+    await create_database(server)
+    await server.close()
+    database = connect(given.database_url)
+    say("Preparing the database …")
+    try:
+        await migrate(database, "demo", given.keys.member_key)
+    finally:
+        await database.close()
+    async with app.open_house(given) as house:
+        programme = demo.programme(provider_url)
+
+        async def apply(conn: Connection) -> None:
+            await apply_programme(conn, programme, house.parts)
+
+        await house.database.transact(apply)
+        await _feed(house, programme, say)
+        return {name: await _api_key(house, data, name) for name in CALLERS}
+
+
+async def _feed(house: House, programme: Programme, say: Say) -> None:
+    """Bring members and balances up to yesterday, and evaluate every month that has ended."""
+    key = house.settings.keys.member_key
+    today = local_date(house.parts.clock(), programme.tz)
+    yesterday = today - timedelta(days=1)
+    async with house.database.transaction() as conn:
+        known = await last_day(conn)
+    first = demo.first_day(yesterday) if known is None else known + timedelta(days=1)
+
+    def members(_: Imported) -> None:
+        return
+
+    def balances(done: Imported) -> None:
+        say(f"  {done.lines:,} balances")
+
+    if known is None:
+        await import_members(
+            house.database,
+            house.parts,
+            demo.member_lines(),
+            member_key=key,
+            progress=members,
+        )
+        say(f"{demo.CUSTOMERS} members are enrolled.")
+    if first <= yesterday:
+        say(f"Importing day-end balances of {first} to {yesterday} …")
+        await import_assets(
+            house.database,
+            house.parts,
+            demo.asset_lines(first, yesterday),
+            programme,
+            member_key=key,
+            progress=balances,
+        )
+    for month in _ended(demo.first_day(yesterday) if known is None else known, today):
+        await _evaluate(house, programme, month, say)
+
+
+def _ended(since: date, today: date) -> Iterator[Month]:
+    """Yield the months from that of `since` on that are over today."""
+    month = Month.of(since)
+    while month.end <= today:
+        yield month
+        month = month.plus(1)
+
+
+async def _evaluate(house: House, programme: Programme, month: Month, say: Say) -> None:
+    ranks = dict[int, int]()
+    for buckets in await slices(house.database):
+        done = await evaluate(house.database, house.parts, programme.code, month, buckets=buckets)
+        for rank, count in done.ranks.items():
+            ranks[rank] = ranks.get(rank, 0) + count
+    tiers = [f"{tier.code} {ranks.get(n, 0)}" for n, tier in enumerate(programme.tier)]
+    say(f"{month} evaluated: {', '.join(tiers)}.")
+
+
+async def _api_key(house: House, data: Path, name: str) -> str:
+    """Return a caller's key, kept in a file only this user can read."""
+    path = data / "keys" / f"api_key_{name}"
+    if path.exists():
+        return path.read_text().strip()
+    async with house.database.transaction() as conn:
+        key = await make_key(conn, name, CALLERS[name], house.parts)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(key)
+    return key
+
+
+class _Children:
+    """Service, worker and sandbox as processes of their own."""
+
+    def __init__(self, data: Path, given: Settings, sandbox_port: int) -> None:
+        keys = (data / "keys").absolute()
+        environ = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("BENEFITS_")},
+            "BENEFITS_DATABASE_URL": given.database_url,
+            **{
+                f"BENEFITS_{name.upper()}_FILE": str(keys / name)
+                for name in ("member_key", "secret_keys", "provider_secrets")
+            },
+        }
+        callback = f"http://{HOST}:{given.port}/callbacks/sandbox"
+        book = str((data / "sandbox.sqlite").absolute())
+        commands = {
+            "service": ["serve", "--host", HOST, "--port", str(given.port)],
+            "worker": ["work"],
+            "sandbox": ["sandbox", "--port", str(sandbox_port), "--callback-url", callback]
+            + ["--database", book, "--behaviour", "mixed"],
+        }
+        self.logs = {name: data / f"{name}.log" for name in commands}
+        self.processes = {
+            name: self._start(command, environ, self.logs[name])
+            for name, command in commands.items()
+        }
+
+    @staticmethod
+    def _start(
+        command: Iterable[str], environ: dict[str, str], log: Path
+    ) -> subprocess.Popen[bytes]:
+        with log.open("ab") as out:
+            return subprocess.Popen(
+                [sys.executable, "-m", "benefits", *command],
+                env=environ,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,  # Ctrl-C is ours to pass on, in order
+            )
+
+    def check(self) -> None:
+        """Refuse to go on when a child has ended (ChildEnded)."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                words = self.logs[name].read_text(errors="replace").strip().splitlines()[-8:]
+                raise ChildEnded("\n".join([f"The {name} ended by itself. It said:", *words]))
+
+    def stop(self) -> None:
+        """End the children: worker and service finish what they are doing."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def _children(data: Path, given: Settings, sandbox_port: int) -> Iterator[_Children]:
+    children = _Children(data, given, sandbox_port)
+    try:
+        yield children
+    finally:
+        children.stop()
+
+
+async def _show(
+    given: Settings,
+    data: Path,
+    api_keys: dict[str, str],
+    provider_url: str,
+    *,
+    say: Say,
+    children: _Children,
+) -> None:
+    """Do the main job once, say where to look, and wait."""
+    url = f"http://{HOST}:{given.port}"
+    member = member_id(demo.FEATURED, given.keys.member_key)
+    headers = {"Authorization": f"Bearer {api_keys['mobile']}"}
+    async with aiohttp.ClientSession(headers=headers) as http:
+        await _until_ready(http, url, children)
+        await _story(http, url, provider_url, member, say=say, children=children)
+        await _balance(given, say)
+        say("")
+        say(f"API          {url}/v1/members/{member}/benefits")
+        say(f"API key      {data / 'keys' / 'api_key_mobile'} (mobile), api_key_crm (CRM)")
+        say(f"A member     {demo.FEATURED}, id {member}")
+        say(f"Page         {await _page(http, url, member)}  (opens once, within a minute)")
+        say(f'             a new link: see README, "The page"')
+        say(f"Provider     {provider_url}/desk/orders")
+        say("Ctrl-C stops everything.")
+        while True:
+            children.check()
+            await asyncio.sleep(0.5)
+
+
+async def _until_ready(http: aiohttp.ClientSession, url: str, children: _Children) -> None:
+    async with asyncio.timeout(STORY_S):
+        while True:
+            children.check()
+            with contextlib.suppress(aiohttp.ClientError):
+                async with http.get(f"{url}/ready") as answer:
+                    if answer.status == 200:
+                        return
+            await asyncio.sleep(0.1)
+
+
+async def _story(
+    http: aiohttp.ClientSession,
+    url: str,
+    provider_url: str,
+    member: UUID,
+    *,
+    say: Say,
+    children: _Children,
+) -> None:
+    """Claim a lounge visit for the featured member and follow it until it is redeemed."""
+    async with http.get(f"{url}/v1/members/{member}/benefits") as answer:
+        seen = await answer.json()
+    say("")
+    say(
+        f"{demo.FEATURED} is {seen['programmes'][0]['tier']['code']}: "
+        f"{seen['programmes'][0]['tier']['why'].get('en', '')}"
+    )
+    wish = {"benefit": "LOUNGE", "recipient": {"phone": "13800000001"}}
+    month = seen["as_of"][:7]
+    key = {"Idempotency-Key": f"demo-{month}"}
+    claims = f"{url}/v1/members/{member}/claims"
+    async with http.post(claims, json=wish, headers=key) as answer:
+        placed = await answer.json()
+        if answer.status != 201:
+            say(f"No claim this time: {placed['detail']}")
+            return
+    last = ""
+    async with asyncio.timeout(STORY_S):
+        while last != "REDEEMED":
+            children.check()
+            async with http.get(f"{url}/v1/claims/{placed['id']}") as answer:
+                claim = await answer.json()
+            if claim["state"] != last:
+                last = claim["state"]
+                say(f"  claim {placed['id'][:13]}… is {last}")
+                if last == "ISSUED":
+                    await _use(http, provider_url, claim["order_number"])
+            await asyncio.sleep(0.05)
+
+
+async def _use(http: aiohttp.ClientSession, provider_url: str, number: str) -> None:
+    """Use the benefit at the provider's desk, which calls back."""
+    async with http.post(f"{provider_url}/desk/use", json={"number": number}) as answer:
+        await answer.read()
+
+
+async def _balance(given: Settings, say: Say) -> None:
+    async with app.open_house(given) as house:
+        found = [f async for f in verify(house.database, house.parts) if isinstance(f, Finding)]
+    say("The books balance." if not found else f"verify has {len(found)} findings: {found[0]}")
+
+
+async def _page(http: aiohttp.ClientSession, url: str, member: UUID) -> str:
+    wanted: dict[str, Any] = {"member_id": str(member)}
+    key = {"Idempotency-Key": os.urandom(8).hex()}
+    async with http.post(f"{url}/v1/page-sessions", json=wanted, headers=key) as answer:
+        made = await answer.json()
+    return url + str(made["url"]) if answer.status == 201 else "not to be had"

@@ -1,0 +1,1 @@
+"""Edge in: HTTP. One file per audience."""

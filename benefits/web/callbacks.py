@@ -1,0 +1,41 @@
+"""The providers that call back: verified on the raw bytes, kept, acknowledged after commit (V-4)."""
+
+from typing import Any
+
+from litestar import Request, Response, post
+
+from benefits.actions.receive import Callback, receive
+from benefits.providers.provider import Provider, RawCallback
+from benefits.web.problems import NotFound
+
+BODY_BYTES_MAX = 64 * 1024
+
+
+@post(
+    "/callbacks/{provider:str}",
+    status_code=200,
+    tags=["callbacks"],
+    request_max_body_size=BODY_BYTES_MAX,
+)
+async def post_callback(provider: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Take a provider's callback as its contract says; the answer is the provider's own literal."""
+    state = request.app.state
+    known: Provider | None = state.providers.get(provider)
+    if known is None:
+        raise NotFound
+    raw = RawCallback(
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=await request.body(),
+        received_at=state.parts.clock(),
+    )
+    notice = known.receive(raw)
+    callback = Callback(provider=provider, notice=notice, raw=raw.body)
+
+    async def work(conn: Any) -> int:
+        return await receive(conn, [callback], state.parts)
+
+    await state.database.transact(work)
+    return Response(known.ack(), media_type="text/plain")
+
+
+HANDLERS = [post_callback]

@@ -1,0 +1,198 @@
+"""The CRM and the bank's feeds: look members up, trigger rewards, send day-end balances."""
+
+import asyncio
+import hashlib
+import io
+import tempfile
+from typing import IO, Any, cast
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, post
+
+from benefits.actions.evaluate import UnknownProgramme
+from benefits.actions.grant import RewardMember
+from benefits.actions.import_files import Imported, import_assets
+from benefits.actions.keyed import Accepted, Refused
+from benefits.domain.catalogue import Programme
+from benefits.domain.refusal import Refusal
+from benefits.domain.requests import KeyConflict, StoredOutcome, check_key
+from benefits.domain.values import member_id, placed_bucket
+from benefits.store import members, requests
+from benefits.store.db import Connection
+from benefits.store.requests import RequestKey
+from benefits.web.auth import needs
+from benefits.web.problems import refused, stored
+
+LOOKUP_MAX = 1000
+ASSETS_BYTES_MAX = 2**30
+IN_MEMORY_BYTES = 2**20
+
+
+class LookupRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Customer references, at most 1000; they stand in bodies, never in addresses."""
+
+    references: list[str]
+
+
+class LookupView(msgspec.Struct, kw_only=True):
+    """The id of each reference that belongs to a member."""
+
+    members: dict[str, UUID]
+    unknown: list[str]
+
+
+class RewardRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A reward: `business_key` says what it is for (`birthday:2025`), so that it is given once (N-2)."""
+
+    member_id: UUID
+    benefit: str
+    business_key: str
+    quantity: int = 1
+    valid_days: int = 30
+
+
+class RewardView(msgspec.Struct, kw_only=True):
+    """The lot of a reward; `granted` is 0 when the same business key had made it before."""
+
+    lot_id: UUID
+    granted: int
+
+
+class RefusedLine(msgspec.Struct, kw_only=True):
+    """A line that was not taken, and why."""
+
+    line: int
+    reason: str
+
+
+class ImportView(msgspec.Struct, kw_only=True):
+    """What an import did; `errors` are the first hundred refused lines."""
+
+    lines: int
+    kept: int
+    unchanged: int
+    refused: int
+    errors: list[RefusedLine]
+
+
+@post("/v1/members:lookup", guards=[needs("crm")], tags=["members"], status_code=200)
+async def lookup(data: LookupRequest, request: Request[Any, Any, Any]) -> LookupView:
+    """Return the member ids of customer references."""
+    state = request.app.state
+    wanted = {r: member_id(r, state.member_key) for r in data.references[:LOOKUP_MAX]}
+    async with state.database.transaction() as conn:
+        known = await members.existing(conn, wanted.values())
+    return LookupView(
+        members={r: id_ for r, id_ in wanted.items() if id_ in known},
+        unknown=[r for r, id_ in wanted.items() if id_ not in known],
+    )
+
+
+@post("/v1/rewards", guards=[needs("crm")], tags=["rewards"])
+async def post_reward(
+    data: RewardRequest, request: Request[Any, Any, Any]
+) -> Response[RewardView]:
+    """Grant a member units of a benefit, once per business key. Needs an Idempotency-Key."""
+    command = RewardMember(
+        caller=request.auth.name,
+        key=check_key(request.headers.get("idempotency-key")),
+        member_id=data.member_id,
+        benefit=data.benefit,
+        quantity=data.quantity,
+        business_key=data.business_key,
+        valid_days=data.valid_days,
+    )
+    outcome: Accepted | Refused | Refusal = await request.app.state.rewards.submit(command)
+    match outcome:
+        case Accepted():
+            headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
+            view = RewardView(
+                lot_id=UUID(outcome.ids["lot_id"]), granted=int(outcome.ids["granted"])
+            )
+            return Response(view, status_code=201, headers=headers)
+        case Refused():
+            return stored(outcome)
+        case Refusal():
+            return refused(outcome)
+
+
+@post(
+    "/v1/assets:import",
+    guards=[needs("crm")],
+    tags=["assets"],
+    status_code=200,
+    request_max_body_size=ASSETS_BYTES_MAX,
+)
+async def import_(
+    request: Request[Any, Any, Any], programme: str | None = None
+) -> Response[ImportView]:
+    """Take day-end balances as CSV (`customer,as_of,asset_class,currency,balance[,account][,source][,revision]`).
+
+    Bad lines are named and do not stop the rest. Needs an Idempotency-Key.
+    """
+    state = request.app.state
+    key = check_key(request.headers.get("idempotency-key"))
+    caller = request.auth.name
+    place = RequestKey(placed_bucket(caller, "assets", key), caller, "assets", key)
+    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as spool:
+        digest = await _spool(request, spool)
+        async with state.database.transaction() as conn:
+            known = (await requests.find(conn, [place])).get(place)
+            chosen = _programme(await state.parts.catalogue.current(conn), programme)
+        if known is not None:
+            if known[0] != digest:
+                raise KeyConflict
+            return _import_answer(known[1], replayed=True)
+        text = io.TextIOWrapper(cast("IO[bytes]", spool), "utf-8", newline="")
+        done = await import_assets(
+            state.database,
+            state.parts,
+            text,
+            chosen,
+            member_key=state.member_key,
+            progress=lambda _: None,
+        )
+        text.detach()
+    outcome = StoredOutcome(ids={"imported": msgspec.json.encode(done).decode()})
+
+    async def keep(conn: Connection) -> None:
+        if not await requests.find(conn, [place]):
+            await requests.put(conn, [(place, digest, outcome)], state.parts.clock())
+
+    await state.database.transact(keep)
+    return _import_answer(outcome, replayed=False)
+
+
+async def _spool(request: Request[Any, Any, Any], spool: IO[bytes]) -> bytes:
+    """Write the body to a file as it comes, and return its hash."""
+    digest = hashlib.blake2b(digest_size=16)
+    async for part in request.stream():
+        digest.update(part)
+        await asyncio.to_thread(spool.write, part)
+    spool.seek(0)
+    return digest.digest()
+
+
+def _programme(catalogue: Any, code: str | None) -> Programme:
+    programmes: dict[str, Programme] = catalogue.programmes
+    if code is None and len(programmes) == 1:
+        return next(iter(programmes.values()))
+    if code not in programmes:
+        raise UnknownProgramme(f"Programmes are: {', '.join(sorted(programmes)) or 'none yet'}.")
+    return programmes[code]
+
+
+def _import_answer(outcome: StoredOutcome, *, replayed: bool) -> Response[ImportView]:
+    done = msgspec.json.decode(outcome.ids["imported"], type=Imported)
+    view = ImportView(
+        lines=done.lines,
+        kept=done.kept,
+        unchanged=done.unchanged,
+        refused=done.refused,
+        errors=[RefusedLine(line=number, reason=reason) for number, reason in done.shown],
+    )
+    return Response(view, headers={"Idempotency-Replayed": "true"} if replayed else {})
+
+
+HANDLERS = [lookup, post_reward, import_]

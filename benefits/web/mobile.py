@@ -1,0 +1,352 @@
+"""The mobile bank's backend: what a member has, how it came, and claims on it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.params import Parameter
+
+from benefits.actions.claim import ClaimUnits, UnknownMember
+from benefits.actions.keyed import Accepted, Refused
+from benefits.domain.catalogue import Catalogue, Programme
+from benefits.domain.refusal import Refusal
+from benefits.domain.requests import check_key
+from benefits.domain.tiers import explain, required_daily
+from benefits.domain.values import Month, local_date
+from benefits.store import pages, tiers
+from benefits.store.db import Connection
+from benefits.store.pages import ClaimSeen, Entitlement
+from benefits.web.auth import needs
+from benefits.web.problems import CursorInvalid, NotFound, refused, stored
+
+PAGE_MAX = 100
+CLAIMS_SHOWN = 20
+
+
+class TierView(msgspec.Struct, kw_only=True):
+    """The tier a member has now, since when, and why."""
+
+    code: str
+    rank: int
+    name: dict[str, str]
+    since: datetime | None
+    why: dict[str, str]
+
+
+class ProgressView(msgspec.Struct, kw_only=True):
+    """The running month: what is known and what the next tier needs on each remaining day (M-9), in minor units."""
+
+    month: str
+    days: int
+    known_days: int
+    sum_minor: int
+    next_tier: str | None
+    threshold_minor: int | None
+    needed_daily_minor: int | None
+
+
+class ProgrammeView(msgspec.Struct, kw_only=True):
+    """A member's standing in one programme."""
+
+    code: str
+    name: dict[str, str]
+    currency: str
+    minor_digits: int
+    zone: str
+    tier: TierView
+    evaluation_pending: bool
+    progress: ProgressView
+
+
+class LotView(msgspec.Struct, kw_only=True):
+    """Units granted together; usable while now < expires_at."""
+
+    available: int
+    held: int
+    granted_at: datetime
+    expires_at: datetime | None
+
+
+class BenefitView(msgspec.Struct, kw_only=True):
+    """A benefit the member has units of, earliest expiry first."""
+
+    code: str
+    name: dict[str, str]
+    about: dict[str, str]
+    recipient: list[str]
+    available: int
+    held: int
+    lots: list[LotView]
+
+
+class ClaimView(msgspec.Struct, kw_only=True):
+    """A claim and where its order stands (V-2); `order_number` is what the provider knows it by."""
+
+    id: UUID
+    benefit: str
+    quantity: int
+    state: str
+    reason: str
+    claimed_at: datetime
+    changed_at: datetime
+    order_number: str
+    provider_reference: str
+
+
+class BenefitsView(msgspec.Struct, kw_only=True):
+    """All that a member has."""
+
+    member_id: UUID
+    as_of: datetime
+    programmes: list[ProgrammeView]
+    benefits: list[BenefitView]
+    claims: list[ClaimView]
+
+
+class EventView(msgspec.Struct, kw_only=True):
+    """One thing that happened to a member; `sequence` is strictly ascending per member."""
+
+    sequence: int
+    type: str
+    subject_id: UUID | None
+    recorded_at: datetime
+    data: dict[str, Any]
+
+
+class HistoryView(msgspec.Struct, kw_only=True):
+    """A page of history, newest first; `next` is the cursor of the next page."""
+
+    events: list[EventView]
+    next: str | None
+
+
+class ClaimRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A wish for units of a benefit; `recipient` holds just the fields the benefit asks for."""
+
+    benefit: str
+    quantity: int = 1
+    recipient: dict[str, str] = {}
+
+
+class ClaimAnswer(msgspec.Struct, kw_only=True):
+    """The claim that was placed; follow it at `GET /v1/claims/{id}`."""
+
+    id: str
+
+
+def claim_view(seen: ClaimSeen) -> ClaimView:
+    """Return a claim as the API shows it."""
+    return ClaimView(
+        id=seen.claim_id,
+        benefit=seen.benefit,
+        quantity=seen.quantity,
+        state=seen.state,
+        reason=seen.reason,
+        claimed_at=seen.claimed_at,
+        changed_at=seen.changed_at,
+        order_number=seen.number,
+        provider_reference=seen.provider_reference,
+    )
+
+
+async def overview(
+    conn: Connection, member_id: UUID, catalogue: Catalogue, now: datetime
+) -> BenefitsView:
+    """Read all that a member has now (UnknownMember)."""
+    if not await pages.member_exists(conn, member_id):
+        raise UnknownMember
+    lots = await pages.entitlements(conn, member_id, now)
+    claims = await pages.latest_claims(conn, member_id, CLAIMS_SHOWN)
+    return BenefitsView(
+        member_id=member_id,
+        as_of=now,
+        programmes=[
+            await _standing(conn, member_id, programme, now)
+            for programme in catalogue.programmes.values()
+        ],
+        benefits=_benefits(catalogue, lots),
+        claims=[claim_view(seen) for seen in claims],
+    )
+
+
+def _benefits(catalogue: Catalogue, lots: Sequence[Entitlement]) -> list[BenefitView]:
+    views = dict[str, BenefitView]()
+    for lot in lots:
+        code = lot.unit.partition(":")[2]
+        if code not in catalogue.offers:
+            continue
+        _, benefit = catalogue.offers[code]
+        view = views.setdefault(
+            code,
+            BenefitView(
+                code=code,
+                name=benefit.name,
+                about=benefit.about,
+                recipient=list(benefit.recipient),
+                available=0,
+                held=0,
+                lots=[],
+            ),
+        )
+        view.available += lot.available
+        view.held += lot.held
+        view.lots.append(
+            LotView(
+                available=lot.available,
+                held=lot.held,
+                granted_at=lot.granted_at,
+                expires_at=lot.expires_at,
+            )
+        )
+    return list(views.values())
+
+
+async def _standing(
+    conn: Connection, member_id: UUID, programme: Programme, now: datetime
+) -> ProgrammeView:
+    standing = await tiers.standing(conn, member_id, programme.code, at=now, known_at=now)
+    rank = standing.decision.after.rank if standing else 0
+    tier = programme.tier[rank]
+    month = Month.of(local_date(now, programme.tz))
+    evaluated = await pages.is_evaluated(conn, member_id, programme.code, month.plus(-1).start)
+    why = (
+        {lang: explain(programme, standing.decision, lang) for lang in ("zh", "en")}
+        if standing
+        else {}
+    )
+    return ProgrammeView(
+        code=programme.code,
+        name=programme.name,
+        currency=programme.currency,
+        minor_digits=programme.minor_digits,
+        zone=programme.zone,
+        tier=TierView(
+            code=tier.code,
+            rank=rank,
+            name=tier.name,
+            since=standing.effective_from if standing else None,
+            why=why,
+        ),
+        evaluation_pending=not evaluated,
+        progress=await _progress(conn, member_id, programme, month=month, rank=rank),
+    )
+
+
+async def _progress(
+    conn: Connection, member_id: UUID, programme: Programme, *, month: Month, rank: int
+) -> ProgressView:
+    sum_minor, known = await pages.month_so_far(
+        conn,
+        member_id,
+        month=month.start,
+        currency=programme.currency,
+        classes=programme.asset_classes,
+    )
+    upper = rank + 1 if rank + 1 < len(programme.tier) else None
+    threshold = programme.thresholds[upper] if upper is not None else None
+    needed = (
+        required_daily(sum_minor, threshold, days=month.days, closed=known.bit_length())
+        if threshold is not None
+        else None
+    )
+    return ProgressView(
+        month=str(month),
+        days=month.days,
+        known_days=known.bit_count(),
+        sum_minor=sum_minor,
+        next_tier=programme.tier[upper].code if upper is not None else None,
+        threshold_minor=threshold,
+        needed_daily_minor=needed,
+    )
+
+
+@get("/v1/members/{member_id:uuid}/benefits", guards=[needs("mobile")], tags=["members"])
+async def get_benefits(member_id: UUID, request: Request[Any, Any, Any]) -> BenefitsView:
+    """Return tier and progress, entitlements, and the latest claims of a member."""
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        catalogue = await state.parts.catalogue.current(conn)
+        return await overview(conn, member_id, catalogue, state.parts.clock())
+
+
+@get("/v1/members/{member_id:uuid}/history", guards=[needs("mobile")], tags=["members"])
+async def get_history(
+    member_id: UUID,
+    request: Request[Any, Any, Any],
+    cursor: str | None = None,
+    limit: Annotated[int, Parameter(ge=1, le=PAGE_MAX)] = 20,
+) -> HistoryView:
+    """Return what happened to a member, newest first, a page at a time."""
+    before = _read_cursor(cursor)
+    async with request.app.state.database.transaction() as conn:
+        if not await pages.member_exists(conn, member_id):
+            raise UnknownMember
+        found = await pages.history(conn, member_id, before=before, limit=limit + 1)
+    events = [
+        EventView(
+            sequence=event.seq,
+            type=event.type,
+            subject_id=event.subject_id,
+            recorded_at=event.recorded_at,
+            data=event.data,
+        )
+        for event in found[:limit]
+    ]
+    more = len(found) > limit
+    return HistoryView(events=events, next=f"e{events[-1].sequence}" if more else None)
+
+
+def _read_cursor(cursor: str | None) -> int:
+    if cursor is None:
+        return 2**62
+    if not (cursor.startswith("e") and cursor[1:].isdecimal() and len(cursor) < 20):
+        raise CursorInvalid
+    return int(cursor[1:])
+
+
+@post("/v1/members/{member_id:uuid}/claims", guards=[needs("mobile")], tags=["claims"])
+async def post_claim(
+    member_id: UUID, data: ClaimRequest, request: Request[Any, Any, Any]
+) -> Response[ClaimAnswer]:
+    """Claim units of a benefit: they are held, and the provider is asked. Needs an Idempotency-Key."""
+    command = ClaimUnits(
+        caller=request.auth.name,
+        key=check_key(request.headers.get("idempotency-key")),
+        member_id=member_id,
+        benefit=data.benefit,
+        quantity=data.quantity,
+        recipient=data.recipient,
+    )
+    outcome = await request.app.state.claims.submit(command)
+    return answer(outcome)
+
+
+def answer(outcome: Accepted | Refused | Refusal) -> Response[Any]:
+    """Return a claim's outcome as a response; a replayed one says so."""
+    match outcome:
+        case Accepted():
+            headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
+            headers["Location"] = f"/v1/claims/{outcome.ids['claim_id']}"
+            return Response(
+                ClaimAnswer(id=outcome.ids["claim_id"]), status_code=201, headers=headers
+            )
+        case Refused():
+            return stored(outcome)
+        case Refusal():
+            return refused(outcome)
+
+
+@get("/v1/claims/{claim_id:uuid}", guards=[needs("mobile")], tags=["claims"])
+async def get_claim(claim_id: UUID, request: Request[Any, Any, Any]) -> ClaimView:
+    """Return a claim and where its order stands."""
+    async with request.app.state.database.transaction() as conn:
+        found = await pages.claim(conn, claim_id)
+    if found is None:
+        raise NotFound
+    return claim_view(found[1])
+
+
+HANDLERS = [get_benefits, get_history, post_claim, get_claim]

@@ -1,0 +1,153 @@
+"""Edge in: time. Bounded, idempotent steps, each in transactions of its own; run it twice or kill it at will.
+
+Delivery leases requests, calls providers with no transaction open, and records the answers in batches as they come;
+a slow provider holds up nobody else.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+
+from benefits.actions import deliver, expire, receive
+from benefits.actions.deliver import Attempt, Work
+from benefits.actions.parts import Parts
+from benefits.domain.orders import NotSent, Outcome, Unknown
+from benefits.domain.values import BUCKETS
+from benefits.providers.provider import Provider
+from benefits.store.db import Connection, Database
+from benefits.store.migrate import MONTHS_AHEAD, make_partitions
+
+IN_FLIGHT_MAX = 64
+PAGE = 200
+POLL_S = 0.2
+SWEEP_S = 30.0
+PARTITIONS_S = 86_400.0
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """Works off what time brings, for a range of buckets."""
+
+    def __init__(
+        self,
+        database: Database,
+        parts: Parts,
+        providers: Mapping[str, Provider],
+        buckets: tuple[int, int] = (0, BUCKETS - 1),
+    ) -> None:
+        """Work on a database with the providers we can call."""
+        self._database = database
+        self._parts = parts
+        self._providers = providers
+        self._buckets = buckets
+        self._calls: set[asyncio.Task[None]] = set()
+        self._answered: list[Attempt] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; calls under way are finished and recorded."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._repeat("deliver", self.deliver, POLL_S, stop))
+            tasks.create_task(self._repeat("callbacks", self.work_off, POLL_S, stop))
+            tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
+            tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
+        await self.finish()
+
+    async def _repeat(
+        self, name: str, step: Callable[[], Awaitable[int]], pause_s: float, stop: asyncio.Event
+    ) -> None:
+        """Repeat a step: at once while it finds work, after a pause otherwise, whatever happens."""
+        while not stop.is_set():
+            try:
+                worked = await step()
+            except Exception as error:  # noqa: BLE001 - the next round tries again
+                log.error("worker.step_failed", step=name, exc_info=error)
+                worked = 0
+            if not worked:
+                try:
+                    async with asyncio.timeout(pause_s):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
+
+    async def deliver(self) -> int:
+        """Record what calls have answered, and start calls for requests that are due; return how many of both."""
+        recorded = await self._record()
+        room = IN_FLIGHT_MAX - len(self._calls)
+        if room <= 0:
+            return recorded
+
+        async def lease(conn: Connection) -> list[Work]:
+            return await deliver.lease(conn, self._parts, buckets=self._buckets, limit=room)
+
+        works = await self._database.transact(lease)
+        for work in works:
+            task = asyncio.create_task(self._call(work))
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+        return recorded + len(works)
+
+    async def _call(self, work: Work) -> None:
+        self._answered.append(Attempt(work, await self._ask(work)))
+
+    async def _ask(self, work: Work) -> Outcome:
+        provider = self._providers.get(work.provider)
+        if provider is None:
+            return NotSent("this worker has no address or secret for the provider")
+        try:
+            return await provider.call(work.call)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the provider may have acted
+            log.error("worker.call_failed", provider=work.provider, exc_info=error)
+            return Unknown(type(error).__name__)
+
+    async def _record(self) -> int:
+        """Record the answers that have come; one that cannot be recorded is left to be asked for again."""
+        answered, self._answered = self._answered, []
+        if not answered:
+            return 0
+        try:
+            await self._record_together(answered)
+        except Exception as error:  # noqa: BLE001 - one answer must not keep the others back
+            log.error("worker.record_failed", answers=len(answered), exc_info=error)
+            for attempt in answered if len(answered) > 1 else ():
+                self._answered.append(attempt)
+                await self._record()
+        return len(answered)
+
+    async def _record_together(self, attempts: Sequence[Attempt]) -> None:
+        async def record(conn: Connection) -> None:
+            await deliver.record(conn, attempts, self._parts)
+
+        await self._database.transact(record)
+
+    async def finish(self) -> None:
+        """Wait for the calls under way and record their answers."""
+        if self._calls:
+            await asyncio.wait(self._calls)
+        await self._record()
+
+    async def work_off(self) -> int:
+        """Apply callbacks that wait; return how many."""
+
+        async def step(conn: Connection) -> int:
+            return await receive.work_off(conn, self._parts, buckets=self._buckets, limit=PAGE)
+
+        return await self._database.transact(step)
+
+    async def expire(self) -> int:
+        """Record lots that ended and claims that were never sent; return how many were seen."""
+
+        async def lots(conn: Connection) -> int:
+            return await expire.expire_lots(conn, self._parts, buckets=self._buckets, limit=PAGE)
+
+        async def holds(conn: Connection) -> int:
+            return await expire.lapse_holds(conn, self._parts, buckets=self._buckets, limit=PAGE)
+
+        return await self._database.transact(lots) + await self._database.transact(holds)
+
+    async def partitions(self) -> int:
+        """Make the ledger's partitions two years ahead."""
+        async with self._database.transaction() as conn:
+            await make_partitions(conn, self._parts.clock(), MONTHS_AHEAD)
+        return 0

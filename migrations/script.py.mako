@@ -1,0 +1,15 @@
+"""${message}
+
+Why: …
+Locks: …
+"""
+
+from alembic import op
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+
+
+def upgrade() -> None:
+    """…"""
+    op.execute("")

@@ -1,0 +1,205 @@
+"""Answers applied to orders where it is hard: late, twice, together, and after a give-up."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from benefits.domain.catalogue import Programme, ProgrammeInvalid
+from benefits.domain.orders import (
+    Capabilities,
+    Done,
+    LateSuccess,
+    NotSent,
+    Operation,
+    Outcome,
+    Reason,
+    Rejected,
+    Revoked,
+    Unknown,
+    Used,
+)
+from tests.actions.life import (
+    call_back,
+    claimed,
+    counter,
+    gift,
+    give,
+    holder,
+    lapse_holds,
+    lease,
+    number_of,
+    record,
+    states,
+    tell,
+    wallet,
+    wish,
+    work_off,
+)
+from tests.builders import NOON, World, reference_programme
+
+NO = Rejected(Reason.LIMIT, "limit")
+DONE = Done(at=NOON)
+USED = Used(at=NOON)
+
+
+async def lounge(world: World, quantity: int = 1) -> tuple[UUID, str]:
+    """Return a member who has claimed all lounge visits they have, and the claim's number."""
+    member = await holder(world, "LOUNGE", quantity)
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE", quantity=quantity))
+    return member, await number_of(world, claim_id)
+
+
+async def cases(world: World) -> list[str]:
+    """Return the kinds of the open cases."""
+    return [row.kind for row in await world.rows("SELECT kind FROM case_file ORDER BY kind")]
+
+
+async def test_a_late_success_for_which_too_few_units_are_left_is_a_loss(world: World) -> None:
+    """A unit counts once, although its lot is both the old hold's and the member's (G-CB-4)."""
+    member, number = await lounge(world, 2)
+    await call_back(world, number, NO)
+    await claimed(world, wish(member, "LOUNGE"))
+    await call_back(world, number, DONE)
+    assert ["ISSUED", "HELD"] == await states(world)
+    assert (1, 1) == await wallet(world, member, "LOUNGE")
+    assert ["delivered_without_entitlement"] == await cases(world)
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("late", [USED, Revoked(NOON)])
+async def test_what_was_issued_at_a_loss_ends_without_touching_units(
+    world: World, late: Outcome
+) -> None:
+    """The hold of an order issued at the bank's loss has ended and is not ended again (I6)."""
+    member, number = await lounge(world)
+    await call_back(world, number, NO)
+    await claimed(world, wish(member, "LOUNGE"))
+    await call_back(world, number, DONE, late)
+    assert (0, 1) == await wallet(world, member, "LOUNGE")
+    assert (3800, 0) == await counter(world, "budget:lounge")
+    assert [] == await world.findings()
+
+
+async def test_refusal_and_success_worked_off_together_end_as_one_after_the_other(
+    world: World,
+) -> None:
+    """A success after a refusal may take any lot of the member, as it would alone (I14)."""
+    member = await holder(world, "LOUNGE", valid_days=1)
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE"))
+    await give(world, gift(member, "LOUNGE"))
+    number = await number_of(world, claim_id)
+    for outcome in (NO, DONE):
+        world.clock.forward(days=2)
+        await tell(world, number, outcome)
+    assert 2 == await work_off(world)
+    assert (0, 1) == await wallet(world, member, "LOUNGE")
+    assert [] == await cases(world)
+    assert [] == await world.findings()
+
+
+async def test_an_issued_order_that_is_revoked_unused_gives_its_units_back(world: World) -> None:
+    """Units that are spent by use come back when the provider takes the thing back."""
+    member, number = await lounge(world)
+    await call_back(world, number, DONE, Revoked(NOON))
+    assert ["REVOKED"] == await states(world)
+    assert (1, 0) == await wallet(world, member, "LOUNGE")
+    assert [] == await world.findings()
+
+
+async def test_a_claim_that_was_provably_never_sent_lapses(world: World) -> None:
+    """Attempts that never left this machine do not make a hold last for ever."""
+    member, _ = await lounge(world)
+    (work,) = await lease(world)
+    await record(world, work, NotSent("no route"))
+    assert ["HELD"] == await states(world)
+    world.clock.forward(days=2)
+    assert 1 == await lapse_holds(world)
+    assert (["EXPIRED"], (1, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert [] == await lease(world)
+
+
+async def test_a_query_that_was_not_sent_says_nothing_of_the_order(world: World) -> None:
+    """The order may have been sent before, so its hold gets no deadline (V-3)."""
+    await lounge(world)
+    await lease(world)
+    world.clock.forward(minutes=2)
+    (work,) = await lease(world)
+    assert Operation.QUERY is work.call.operation
+    await record(world, work, NotSent("no route"))
+    world.clock.forward(days=2)
+    assert (0, ["UNKNOWN"]) == (await lapse_holds(world), await states(world))
+
+
+async def test_not_sent_told_of_an_older_attempt_gives_no_deadline(world: World) -> None:
+    """Told twice, it must not free the units of an order whose next attempt is under way."""
+    await lounge(world)
+    (first,) = await lease(world)
+    await record(world, first, NotSent("no route"))
+    world.clock.forward(minutes=1)
+    (second,) = await lease(world)
+    assert Operation.ISSUE is second.call.operation
+    await record(world, first, NotSent("no route"))
+    world.clock.forward(days=2)
+    assert (0, ["UNKNOWN"]) == (await lapse_holds(world), await states(world))
+
+
+async def test_a_late_success_is_revoked_once_however_often_it_is_told(world: World) -> None:
+    """Where late successes are revoked, one revocation is asked for."""
+    programme = reference_programme()
+    revoking = Capabilities(late_success=LateSuccess.REVOKE)
+    provider = msgspec.structs.replace(programme.provider[0], capabilities=revoking)
+    await world.apply(msgspec.structs.replace(programme, provider=(provider,)))
+    member, number = await lounge(world)
+    await call_back(world, number, NO, DONE, DONE)
+    (work,) = await lease(world)
+    assert (Operation.REVOKE, number) == (work.call.operation, work.call.number)
+    await call_back(world, number, DONE)
+    await record(world, work, Revoked(NOON))
+    world.clock.forward(days=1)
+    assert [] == await lease(world)
+    assert (["REVOKED"], (1, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+
+
+async def test_an_unknown_revocation_is_asked_again(world: World) -> None:
+    """Silence about a revocation is not success either (V-3)."""
+    programme = reference_programme()
+    revoking = Capabilities(late_success=LateSuccess.REVOKE)
+    provider = msgspec.structs.replace(programme.provider[0], capabilities=revoking)
+    await world.apply(msgspec.structs.replace(programme, provider=(provider,)))
+    _, number = await lounge(world)
+    await call_back(world, number, NO, DONE)
+    (work,) = await lease(world)
+    await record(world, work, Unknown("timeout"))
+    world.clock.forward(minutes=1)
+    (again,) = await lease(world)
+    assert (Operation.REVOKE, 2) == (again.call.operation, again.request.attempt)
+
+
+def without_lounge(programme: Programme) -> Programme:
+    """Return the programme without its lounge."""
+    return msgspec.structs.replace(programme, benefit=programme.benefit[1:], line=())
+
+
+def from_another_budget(programme: Programme) -> Programme:
+    """Return the programme with the lounge paid from the video's budget."""
+    first = msgspec.structs.replace(programme.benefit[0], budget="video")
+    return msgspec.structs.replace(programme, benefit=(first, *programme.benefit[1:]))
+
+
+def with_a_stock(programme: Programme) -> Programme:
+    """Return the programme with a stock of lounge visits."""
+    first = msgspec.structs.replace(programme.benefit[0], stock=5)
+    return msgspec.structs.replace(programme, benefit=(first, *programme.benefit[1:]))
+
+
+@pytest.mark.parametrize("changed", [without_lounge, from_another_budget, with_a_stock])
+async def test_a_version_under_which_claims_could_not_end_is_refused(
+    world: World, changed: Callable[[Programme], Programme]
+) -> None:
+    """Open claims are ended, and past ones verified, by what the current version says."""
+    await lounge(world)
+    with pytest.raises(ProgrammeInvalid):
+        await world.apply(changed(reference_programme()))
+    assert [] == await world.findings()

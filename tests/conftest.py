@@ -1,0 +1,85 @@
+"""Fixtures that every test may ask for: first of all a real PostgreSQL."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from benefits.embedded import Postgres
+from benefits.store.db import connect
+from benefits.store.migrate import make_partitions, migrate
+from tests import builders
+from tests.builders import MEMBER_KEY, World
+
+
+@pytest.fixture(scope="session")
+def cluster_dsn() -> Iterator[str]:
+    """Give the DSN of an administrator on a server of this test process, or on the one named."""
+    if given := os.environ.get("BENEFITS_TEST_DATABASE_URL"):
+        yield given
+        return
+    folder = Path(tempfile.mkdtemp(prefix="benefits-test-", dir="/tmp"))
+    folder.chmod(0o711)  # for root, the server's account must be able to enter
+    unsafe_but_fast = {"fsync": "off", "full_page_writes": "off"}
+    try:
+        with Postgres(folder, say=lambda _: None, settings=unsafe_but_fast) as server:
+            yield server.dsn
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.asynccontextmanager
+async def database(cluster_dsn: str, template: str | None = None) -> AsyncIterator[str]:
+    """Give the DSN of a new database, a copy of the named `template` if any; then drop it."""
+    name = f"test_{uuid.uuid4().hex}"
+    admin = await asyncpg.connect(cluster_dsn)
+    try:
+        await admin.execute(
+            f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}" STRATEGY file_copy'
+        )
+        try:
+            yield urlsplit(cluster_dsn)._replace(path=f"/{name}").geturl()
+        finally:
+            await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+async def new_database(
+    cluster_dsn: str,
+) -> AsyncIterator[Callable[[str | None], Awaitable[str]]]:
+    """Give a function that makes a database from a template's name (or None) and gives its DSN."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make(template: str | None = None) -> str:
+            return await stack.enter_async_context(database(cluster_dsn, template))
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+async def migrated(cluster_dsn: str) -> AsyncIterator[str]:
+    """Give the name of a migrated database to make copies from."""
+    async with database(cluster_dsn) as dsn:
+        made = connect(dsn)
+        await migrate(made, "test", MEMBER_KEY)
+        async with made.transaction() as conn:
+            await make_partitions(conn, datetime(2025, 1, 2, tzinfo=UTC), 24)
+        await made.close()
+        yield urlsplit(dsn).path.removeprefix("/")
+
+
+@pytest.fixture
+async def world(migrated: str, cluster_dsn: str) -> AsyncIterator[World]:
+    """Give an installation of its own with the reference programme in force."""
+    async with database(cluster_dsn, migrated) as dsn, builders.world(dsn) as made:
+        yield made

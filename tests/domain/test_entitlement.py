@@ -1,0 +1,306 @@
+"""Entitlements: a period is topped up to its quota, and a claim is refused for its first reason."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from benefits.domain import ledger
+from benefits.domain.catalogue import Benefit, Cap, CapWindow, Line, UpgradePolicy
+from benefits.domain.entitlement import (
+    BudgetExhausted,
+    CapReached,
+    Claim,
+    ClaimCommand,
+    ClaimFacts,
+    CounterUse,
+    Granted,
+    MemberClosed,
+    RecipientIncomplete,
+    StockExhausted,
+    budget_counter,
+    cap_window,
+    claim,
+    grant_period,
+    lots_by_id,
+    prorated,
+    stock_counter,
+    top_up,
+)
+from benefits.domain.ledger import InsufficientUnits, Lot, LotExpired
+from benefits.domain.refusal import Refusal
+from benefits.domain.values import Month, Period, PeriodKind, period_of
+from tests import golden
+from tests.builders import NOON, reference_programme
+
+VIDEO = reference_programme().benefits["VIDEO"]
+LOUNGE = reference_programme().benefits["LOUNGE"]
+LINE = Line(code="lounge", benefit="LOUNGE", period=PeriodKind.QUARTER, quota={})
+QUARTER = period_of(date(2025, 5, 1), PeriodKind.QUARTER)
+COMMAND = ClaimCommand(quantity=1, recipient={"phone": "13800000001"})
+END = NOON + timedelta(days=1)
+
+
+def lot(remaining: int = 2, expires_at: datetime | None = END, number: int = 1) -> Lot:
+    """Return a lot of video months with units left."""
+    return Lot(
+        lot_id=UUID(int=number),
+        unit=VIDEO.unit,
+        granted=max(1, remaining),
+        remaining=remaining,
+        held=0,
+        expires_at=expires_at,
+        granted_at=NOON - timedelta(days=1),
+    )
+
+
+def facts(**changes: Any) -> ClaimFacts:
+    """Return facts on which a claim is accepted, with changes."""
+    room = ClaimFacts(
+        closed=False,
+        lots=(lot(),),
+        cap_used=0,
+        stock=CounterUse(),
+        budget=CounterUse(),
+        budget_total=10_000_00,
+        unit_cost=15_00,
+    )
+    return replace(room, **changes)
+
+
+def granted_along(line: Line, quotas: list[int]) -> list[int]:
+    """Return what each quota on a way through a period grants."""
+    before = list[Granted]()
+    units = list[int]()
+    for quota in quotas:
+        quantity = top_up(line, quota, before, period=QUARTER, from_=QUARTER.start)
+        units.append(quantity)
+        if quantity:
+            before.append(Granted(quota, quantity))
+    return units
+
+
+@pytest.mark.parametrize("id_", ["G-TOP-1", "G-TOP-2", "G-TOP-3"])
+def test_a_rise_inside_a_period_tops_up_to_the_quota(id_: str) -> None:
+    """Each worked example of TOP_UP (P-4)."""
+    units = granted_along(LINE, golden.given(id_)["quota_sequence_within_period"])
+    assert golden.expected(id_) == {"grants": units, "net_total": sum(units)}
+
+
+def test_g_pro_1_a_prorated_rise_is_exact_before_it_is_rounded() -> None:
+    """G-PRO-1: four more for 46 of 91 days are 184/91, so two or three."""
+    example, expected = golden.given("G-PRO-1"), golden.expected("G-PRO-1")
+    start, end = (date.fromisoformat(day) for day in example["period"])
+    period, from_ = Period("2025-Q2", start, end), date.fromisoformat(example["upgrade_on"])
+    before = [Granted(example["old_quota"], example["old_quota"])]
+    share = prorated(example["new_quota"] - example["old_quota"], period, from_)
+    floor, ceil = (
+        top_up(
+            replace(LINE, upgrade=policy), example["new_quota"], before, period=period, from_=from_
+        )
+        for policy in (UpgradePolicy.PRORATE_FLOOR, UpgradePolicy.PRORATE_CEIL)
+    )
+    assert expected == {
+        "period_days": period.days,
+        "remaining_days": (end - from_).days,
+        "exact": str(share),
+        "floor": floor,
+        "ceil": ceil,
+    }
+
+
+def test_g_top_4_what_was_used_stays_used_after_a_rise() -> None:
+    """G-TOP-4: one of two used, then a quota of six: four more, five available."""
+    assert [2, 4] == granted_along(LINE, [2, 6])
+    lots = lots_by_id([lot(2, number=1), lot(4, number=2)])
+    parts = ledger.take(lots.values(), 1, NOON)
+    lots = ledger.post(lots, ledger.hold(VIDEO.unit, parts))
+    lots = ledger.post(lots, ledger.capture(VIDEO.unit, parts))
+    assert 5 == sum(one.available(NOON) for one in lots.values())
+
+
+def test_g_grant_1_granting_again_grants_nothing() -> None:
+    """G-GRANT-1: the same quota three times is one lot of two."""
+    assert [2, 0, 0] == granted_along(LINE, [2, 2, 2])
+
+
+quotas = st.lists(st.integers(0, 20), min_size=1, max_size=10)
+
+
+@given(quotas)
+def test_the_way_to_a_quota_does_not_matter(path: list[int]) -> None:
+    """Up and down as it may, a period's grants are the highest quota reached (3.18, 4)."""
+    assert max(path) == sum(granted_along(LINE, path))
+
+
+@given(quotas, st.sampled_from(UpgradePolicy))
+def test_a_grant_never_exceeds_the_quota_and_is_never_repeated(
+    path: list[int], policy: UpgradePolicy
+) -> None:
+    """No policy grants more than the highest quota, nor anything for the same quota again."""
+    line = replace(LINE, upgrade=policy)
+    units = granted_along(line, path)
+    assert all(quantity >= 0 for quantity in units)
+    assert sum(units) <= max(path)
+    twice = granted_along(line, [quota for quota in path for _ in range(2)])
+    assert [0] * len(path) == twice[1::2]
+
+
+@given(st.integers(0, 50), st.dates(date(2025, 1, 1), date(2025, 6, 30)))
+def test_a_share_is_the_whole_at_the_start_and_less_later(difference: int, from_: date) -> None:
+    """From before the start all is due, then less each day, on the last day one part (P-4)."""
+    share = prorated(difference, QUARTER, from_)
+    if from_ <= QUARTER.start:
+        assert difference == share
+    assert 0 <= share <= difference
+    assert prorated(difference, QUARTER, from_ + timedelta(days=1)) <= share
+
+
+def test_an_accepted_claim_names_its_units_and_its_worst_cost() -> None:
+    """Two units from two lots cost twice the unit's cost (K-4)."""
+    here = facts(lots=(lot(1), lot(1, END + timedelta(days=1), number=2)))
+    decided = claim(replace(COMMAND, quantity=2), VIDEO, here, NOON)
+    parts = [ledger.Part(UUID(int=1), 1), ledger.Part(UUID(int=2), 1)]
+    assert Claim(parts, 30_00) == decided
+
+
+FAILING: dict[type[Refusal], dict[str, Any]] = {
+    MemberClosed: {"closed": True},
+    CapReached: {"cap_used": 2},
+    StockExhausted: {"stock": CounterUse(20, 30)},
+    BudgetExhausted: {"budget": CounterUse(5_000_00, 4_985_01)},
+    InsufficientUnits: {"lots": ()},
+}
+
+
+@given(st.sets(st.sampled_from(list(FAILING))))
+def test_the_first_failing_check_is_the_reason(failing: set[type[Refusal]]) -> None:
+    """Member, cap, stock, budget, lots: whatever fails together, the first is told (K-2)."""
+    changes: dict[str, Any] = {}
+    for reason in failing:
+        changes |= FAILING[reason]
+    decided = claim(COMMAND, VIDEO, facts(**changes), NOON)
+    first = next((reason for reason in FAILING if reason in failing), Claim)
+    assert first is type(decided)
+
+
+@pytest.mark.parametrize(
+    "recipient", [{}, {"phone": ""}, {"openid": "o"}, {"phone": "1", "openid": "o"}]
+)
+def test_a_claim_brings_exactly_the_recipient_fields(recipient: dict[str, str]) -> None:
+    """A field that is missing, empty or needless is refused, after the member's state (X-4)."""
+    command = ClaimCommand(quantity=1, recipient=recipient)
+    assert RecipientIncomplete is type(claim(command, VIDEO, facts(cap_used=9), NOON))
+    assert MemberClosed is type(claim(command, VIDEO, facts(closed=True), NOON))
+
+
+def test_room_is_used_to_the_last_unit() -> None:
+    """Cap, stock and budget admit what exactly fills them."""
+    full = facts(
+        cap_used=1, stock=CounterUse(20, 29), budget=CounterUse(5_000_00, 4_985_00), lots=(lot(1),)
+    )
+    assert Claim is type(claim(COMMAND, VIDEO, full, NOON))
+
+
+def test_a_benefit_without_cap_and_stock_asks_for_neither() -> None:
+    """What is not limited is not refused for a limit."""
+    here = facts(cap_used=99, stock=CounterUse(99, 99), unit_cost=38_00)
+    assert Claim is type(claim(COMMAND, LOUNGE, here, NOON))
+
+
+def test_g_bud_1_a_budget_bears_the_worst_cost_of_every_hold() -> None:
+    """G-BUD-1: 10,000.00 bear 263 holds of 38.00; the next is refused with 6.00 left."""
+    example = golden.given("G-BUD-1")
+    total, cost = example["budget_fen"], example["worst_cost_fen"]
+    lots = (lot(1000),)
+    taken = holds = 0
+    while True:
+        here = facts(
+            lots=lots, budget=CounterUse(taken), budget_total=total, unit_cost=cost, cap_used=0
+        )
+        decided = claim(COMMAND, LOUNGE, here, NOON)
+        if not isinstance(decided, Claim):
+            break
+        taken += decided.cost_minor
+        holds += 1
+    assert BudgetExhausted is type(decided)
+    assert golden.expected("G-BUD-1") == {"max_holds": holds, "left_fen": total - taken}
+
+
+@pytest.mark.parametrize(("tick", "answer"), [(-1, Claim), (0, LotExpired), (1, LotExpired)])
+def test_g_exp_1_a_claim_at_the_end_is_too_late(tick: int, answer: type) -> None:
+    """G-EXP-1: accepted a microsecond before the end, `expired` at it and after."""
+    end = datetime(2025, 3, 31, 16, 0, tzinfo=UTC)
+    decided = claim(
+        COMMAND, VIDEO, facts(lots=(lot(1, end),)), end + timedelta(microseconds=tick)
+    )
+    assert answer is type(decided)
+    assert "expired" == LotExpired.code
+
+
+@given(
+    st.integers(1, 5),
+    st.lists(st.integers(0, 3), max_size=4),
+    st.integers(0, 3),
+    st.integers(0, 60),
+    st.integers(0, 10_000_00),
+)
+def test_an_accepted_claim_keeps_every_limit(
+    quantity: int, remaining: list[int], cap_used: int, stock: int, budget: int
+) -> None:
+    """Whatever the facts, what is accepted fits into lots, cap, stock and budget (3.18, 6)."""
+    here = facts(
+        lots=tuple(lot(n, number=i) for i, n in enumerate(remaining)),
+        cap_used=cap_used,
+        stock=CounterUse(stock),
+        budget=CounterUse(budget),
+    )
+    fits = (
+        sum(remaining) >= quantity
+        and cap_used + quantity <= 2
+        and stock + quantity <= 50
+        and budget + quantity * 15_00 <= 10_000_00
+    )
+    decided = claim(replace(COMMAND, quantity=quantity), VIDEO, here, NOON)
+    assert fits is isinstance(decided, Claim)
+    if isinstance(decided, Claim):
+        assert quantity == sum(part.amount for part in decided.parts)
+
+
+@pytest.mark.parametrize(
+    ("window", "key"),
+    [
+        (CapWindow.MONTH, "2025-06"),
+        (CapWindow.QUARTER, "2025-Q2"),
+        (CapWindow.YEAR, "2025"),
+        (CapWindow.LIFETIME, "all"),
+    ],
+)
+def test_a_cap_counts_in_its_calendar_window(window: CapWindow, key: str) -> None:
+    """The 30th of June lies in June, in the second quarter, in 2025 and in a life (K-3)."""
+    assert key == cap_window(window, date(2025, 6, 30))
+
+
+@given(st.sampled_from(CapWindow), st.integers(1, 5))
+def test_a_cap_of_any_window_and_limit_is_kept(window: CapWindow, limit: int) -> None:
+    """One claim after the other is accepted until the limit, then refused (K-1)."""
+    benefit: Benefit = replace(VIDEO, cap=Cap(limit=limit, window=window))
+    accepted = [
+        isinstance(claim(COMMAND, benefit, facts(cap_used=used), NOON), Claim)
+        for used in range(limit + 2)
+    ]
+    assert [True] * limit + [False] * 2 == accepted
+
+
+def test_a_line_grants_for_the_period_its_month_lies_in() -> None:
+    """A rise in May grants for the second quarter, named by its key (P-3)."""
+    assert QUARTER == grant_period(LINE, Month(2025, 5))
+
+
+def test_counters_are_named_after_what_they_guard() -> None:
+    """A stock and a budget of one name do not share a counter."""
+    assert ("stock:VIDEO", "budget:VIDEO") == (stock_counter(VIDEO), budget_counter("VIDEO"))

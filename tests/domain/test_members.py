@@ -1,0 +1,94 @@
+"""Member lines: a customer with dates, branch, manager and labels, or the field that is wrong."""
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benefits.domain.assets import LineInvalid
+from benefits.domain.members import Label, Layer, MemberLine, read_line
+
+ROW = {"customer": "C0001", "opened_on": "2020-01-01"}
+
+labels = st.builds(
+    Label,
+    st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=10),
+    st.sampled_from(Layer),
+    st.dates(date(2000, 1, 1), date(2019, 12, 31)),
+    st.none() | st.dates(date(2020, 1, 1), date(2030, 1, 1)),
+)
+
+
+def text_of(label: Label) -> str:
+    """Write a label as a file does."""
+    text = f"{label.name}:{label.layer.value}:{label.from_}"
+    return f"{text}:{label.to}" if label.to else text
+
+
+def test_a_line_of_the_required_columns_is_read() -> None:
+    """A customer needs a name and a day of opening."""
+    assert MemberLine("C0001", date(2020, 1, 1)) == read_line(ROW)
+
+
+def test_a_line_of_all_columns_is_read() -> None:
+    """Closing, branch, manager and labels with an open or a closed end."""
+    row = {
+        **ROW,
+        "closed_on": "2025-06-30",
+        "branch": "B1",
+        "manager": "M1",
+        "labels": "payroll:FACT:2024-01-01:2025-01-01; silver:MODEL:2024-06-01",
+    }
+    assert MemberLine(
+        "C0001",
+        date(2020, 1, 1),
+        date(2025, 6, 30),
+        "B1",
+        "M1",
+        (
+            Label("payroll", Layer.FACT, date(2024, 1, 1), date(2025, 1, 1)),
+            Label("silver", Layer.MODEL, date(2024, 6, 1), None),
+        ),
+    ) == read_line(row)
+
+
+@given(st.lists(labels, max_size=5, unique_by=lambda label: (label.name, label.from_)))
+def test_labels_read_back_as_written(some: list[Label]) -> None:
+    """Any labels, in their order, are read from their text (S-1)."""
+    row = {**ROW, "labels": ";".join(text_of(label) for label in some)}
+    assert tuple(some) == read_line(row).labels
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "detail"),
+    [
+        ("customer", "", "customer: must have 1 to 64 characters"),
+        ("opened_on", "", "opened_on: '' is not a date like 2025-06-30"),
+        ("closed_on", "2019-12-31", "closed_on: lies before opened_on"),
+        ("branch", "B" * 65, "branch: must have at most 64 characters"),
+        ("manager", "M" * 65, "manager: must have at most 64 characters"),
+        ("labels", "payroll", "labels: 'payroll' is not like payroll:FACT:2024-01-01"),
+        (
+            "labels",
+            "payroll:GUESS:2024-01-01",
+            "labels: 'payroll:GUESS:2024-01-01' is not like payroll:FACT:2024-01-01",
+        ),
+        ("labels", "payroll:FACT:soon", "labels: 'soon' is not a date like 2025-06-30"),
+        (
+            "labels",
+            "a:FACT:2024-01-01:2024-01-01",
+            "labels: 'a:FACT:2024-01-01:2024-01-01' ends before it starts",
+        ),
+        (
+            "labels",
+            "a:FACT:2024-01-01;a:RULE:2024-01-01",
+            "labels: one label starts twice on the same day",
+        ),
+    ],
+)
+def test_a_bad_field_is_named_with_its_value(field: str, value: str, detail: str) -> None:
+    """The refusal says which field is wrong and why."""
+    with pytest.raises(LineInvalid) as refused:
+        read_line({**ROW, field: value})
+    assert detail == refused.value.detail

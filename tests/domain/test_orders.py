@@ -1,0 +1,293 @@
+"""Orders: silence is not failure, and whatever order answers come in, they end the same."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benefits.domain.orders import (
+    DELIVERED,
+    OPEN,
+    Capabilities,
+    Done,
+    Effect,
+    Lapsed,
+    LateSuccess,
+    NotFound,
+    NotSent,
+    Operation,
+    OrderState,
+    Outcome,
+    Pending,
+    Reason,
+    Rejected,
+    Revoked,
+    Step,
+    Terms,
+    Unknown,
+    Used,
+    advance,
+    backoff,
+    believed,
+    next_operation,
+    next_query_at,
+)
+from tests.builders import NOON
+
+AT_ISSUE = Terms(consumed_at_issue=True, late_success=LateSuccess.REISSUE)
+AT_USE = Terms(consumed_at_issue=False, late_success=LateSuccess.REISSUE)
+REVOKING = Terms(consumed_at_issue=True, late_success=LateSuccess.REVOKE)
+DONE, USED, PENDING = Done(NOON), Used(NOON), Pending("R1")
+REJECTED, UNKNOWN = Rejected(Reason.STOCK_OUT, "E7"), Unknown("timeout")
+REVOKED, NOT_SENT = Revoked(NOON), NotSent("refused")
+
+terms_of_any = st.builds(Terms, st.booleans(), st.sampled_from(LateSuccess))
+outcomes = st.sampled_from(
+    [DONE, USED, PENDING, REJECTED, UNKNOWN, REVOKED, NOT_SENT, NotFound(), Lapsed()]
+)
+
+
+class Life:
+    """An order with the units of its claim, to which answers come."""
+
+    def __init__(self, terms: Terms, state: OrderState = OrderState.SUBMITTED) -> None:
+        """Begin with the units held."""
+        self.terms = terms
+        self.state = state
+        self.units = "held"
+        self.captures = 0
+        self.releases = 0
+        self.cases: list[str] = []
+
+    def hear(self, *answers: Outcome | Lapsed) -> "Life":
+        """Apply answers one after the other; units can only move from where they are."""
+        for answer in answers:
+            step = advance(self.state, answer, self.terms)
+            self.state = step.state
+            self._move(step.effect)
+            self.cases += [step.case] if step.case else []
+        return self
+
+    def _move(self, effect: Effect) -> None:
+        match effect:
+            case Effect.CAPTURE:
+                self._from("held", "captured")
+                self.captures += 1
+            case Effect.RELEASE:
+                self._from("held", "released")
+                self.releases += 1
+            case Effect.REISSUE:
+                self._from("released", "held")
+            case Effect.REISSUE_AND_CAPTURE:
+                self._from("released", "captured")
+                self.captures += 1
+            case Effect.REVOKE:
+                assert "released" == self.units
+            case Effect.NONE:
+                pass
+
+    def _from(self, before: str, after: str) -> None:
+        assert before == self.units
+        self.units = after
+
+
+@given(
+    st.sampled_from([AT_ISSUE, AT_USE]),
+    st.lists(st.sampled_from([DONE, USED, PENDING, UNKNOWN, NOT_SENT]), max_size=8),
+    st.data(),
+)
+def test_answers_in_any_order_end_the_same(
+    terms: Terms, answers: list[Outcome], data: st.DataObject
+) -> None:
+    """Any permutation, repeated as it may be, ends in one state with one capture (V-4)."""
+    succeeded = [*answers, data.draw(st.sampled_from([DONE, USED]))]
+    shuffled = data.draw(st.permutations(succeeded))
+    repeats = data.draw(st.lists(st.sampled_from(succeeded), max_size=5))
+    lives = [Life(terms).hear(*succeeded), Life(terms).hear(*shuffled, *repeats)]
+    used = USED in succeeded
+    state = OrderState.REDEEMED if used else OrderState.ISSUED
+    captures = 1 if used or terms.consumed_at_issue else 0
+    assert [(state, captures, [])] * 2 == [(o.state, o.captures, o.cases) for o in lives]
+
+
+@given(
+    st.sampled_from([AT_ISSUE, AT_USE]),
+    st.lists(
+        st.sampled_from([DONE, USED, PENDING, UNKNOWN, NOT_SENT, REJECTED, Lapsed()]), max_size=10
+    ),
+    st.sampled_from([DONE, USED]),
+    st.data(),
+)
+def test_success_is_never_lost(
+    terms: Terms, answers: list[Outcome | Lapsed], success: Outcome, data: st.DataObject
+) -> None:
+    """With refusals among them too, an order that succeeded once ends delivered (3.18, 5)."""
+    life = Life(terms).hear(*data.draw(st.permutations([*answers, success])))
+    used = USED in [*answers, success]
+    assert (OrderState.REDEEMED if used else OrderState.ISSUED) is life.state
+    spent = used or terms.consumed_at_issue
+    assert (1 if spent else 0, "captured" if spent else "held") == (life.captures, life.units)
+
+
+@given(terms_of_any, st.lists(outcomes, max_size=15))
+def test_units_are_held_exactly_as_long_as_something_may_come(
+    terms: Terms, answers: list[Outcome | Lapsed]
+) -> None:
+    """Whatever is heard, open orders hold their units and ended ones do not (3.18, 13)."""
+    life = Life(terms).hear(*answers)
+    waiting = life.state is OrderState.ISSUED and not terms.consumed_at_issue
+    assert (life.state in OPEN or waiting) is (life.units == "held")
+    assert (life.state in DELIVERED and not waiting) is (life.units == "captured")
+    assert life.captures <= 1
+
+
+@given(terms_of_any, st.lists(outcomes, max_size=10), outcomes)
+def test_hearing_the_same_again_moves_nothing(
+    terms: Terms, answers: list[Outcome | Lapsed], last: Outcome | Lapsed
+) -> None:
+    """A replay changes neither state nor units, save for a thing that is to be taken back."""
+    life = Life(terms).hear(*answers, last)
+    again = advance(life.state, last, terms)
+    if again.effect is not Effect.REVOKE and not isinstance(last, NotSent | Lapsed):
+        assert (life.state, Effect.NONE) == (again.state, again.effect)
+
+
+def test_g_unk_1_an_unknown_outcome_is_cleared_up_by_asking_and_by_callback() -> None:
+    """G-UNK-1: a timeout, then "processing", then success: issued with one capture."""
+    life = Life(AT_ISSUE).hear(UNKNOWN)
+    assert (OrderState.UNKNOWN, "held") == (life.state, life.units)
+    life.hear(PENDING, DONE)
+    assert (OrderState.ISSUED, 1) == (life.state, life.captures)
+
+
+@pytest.mark.parametrize(
+    ("after", "state"),
+    [
+        (timedelta(minutes=9, seconds=59), OrderState.UNKNOWN),
+        (timedelta(minutes=10), OrderState.COMPENSATED),
+    ],
+    ids=["G-UNK-2 before the grace ends", "G-UNK-2 as it ends"],
+)
+def test_not_found_is_a_refusal_only_after_the_grace(after: timedelta, state: OrderState) -> None:
+    """G-UNK-2: at 9:59 the order stays unknown, at 10:00 it is refused and released."""
+    life = Life(AT_ISSUE).hear(UNKNOWN)
+    grace_s = Capabilities().not_found_grace_s
+    life.hear(believed(NotFound(), sent_by=NOON, now=NOON + after, grace_s=grace_s))
+    assert (state, int(state is OrderState.COMPENSATED)) == (life.state, life.releases)
+
+
+CALLBACKS: dict[str, tuple[Terms, list[Outcome | Lapsed], OrderState, str, list[str]]] = {
+    "G-CB-1": (AT_ISSUE, [DONE, DONE], OrderState.ISSUED, "captured", []),
+    "G-CB-2": (AT_ISSUE, [REJECTED, REJECTED], OrderState.COMPENSATED, "released", []),
+    "G-CB-3": (
+        AT_ISSUE,
+        [DONE, REJECTED],
+        OrderState.ISSUED,
+        "captured",
+        ["failed_after_success"],
+    ),
+    "G-CB-4": (AT_ISSUE, [REJECTED, DONE], OrderState.ISSUED, "captured", []),
+    "G-CB-4 held until used": (AT_USE, [REJECTED, DONE], OrderState.ISSUED, "held", []),
+    "G-CB-4 used at once": (AT_USE, [REJECTED, USED], OrderState.REDEEMED, "captured", []),
+    "G-CB-6": (AT_ISSUE, [DONE, PENDING], OrderState.ISSUED, "captured", []),
+    "G-CB-6 timed out": (AT_ISSUE, [DONE, UNKNOWN], OrderState.ISSUED, "captured", []),
+}
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_callbacks_that_contradict_or_repeat_end_where_they_must(name: str) -> None:
+    """Final states are sticky and contradictions open a case (V-4); G-CB-5 has no order."""
+    terms, answers, state, units, cases = CALLBACKS[name]
+    life = Life(terms).hear(*answers)
+    assert (state, units, cases) == (life.state, life.units, life.cases)
+
+
+def test_g_cb_4_a_provider_that_can_revoke_is_asked_to() -> None:
+    """Where late success is revoked the order stays compensated until the provider has."""
+    life = Life(REVOKING).hear(REJECTED)
+    assert Step(OrderState.COMPENSATED, Effect.REVOKE) == advance(life.state, DONE, REVOKING)
+    assert OrderState.REVOKED is life.hear(DONE, REVOKED).state
+    assert OrderState.REDEEMED is Life(REVOKING).hear(REJECTED, USED).state
+
+
+@pytest.mark.parametrize(
+    ("terms", "answers", "state", "units", "cases"),
+    [
+        (AT_USE, [DONE], OrderState.REVOKED, "released", []),
+        (AT_USE, [PENDING], OrderState.REVOKED, "released", []),
+        (AT_USE, [USED], OrderState.REDEEMED, "captured", ["revoked_after_success"]),
+        (AT_ISSUE, [DONE], OrderState.ISSUED, "captured", ["revoked_after_success"]),
+    ],
+)
+def test_what_is_taken_back_gives_held_units_back(
+    terms: Terms, answers: Sequence[Outcome], state: OrderState, units: str, cases: list[str]
+) -> None:
+    """Unspent units are the member's again; spent ones stay spent and a person is told."""
+    life = Life(terms).hear(*answers, REVOKED)
+    assert (state, units, cases) == (life.state, life.units, life.cases)
+
+
+def test_a_hold_lapses_only_before_anything_was_sent() -> None:
+    """A deadline ends a held order; once sent only the provider's answer does (V-2)."""
+    assert OrderState.EXPIRED is Life(AT_USE, OrderState.HELD).hear(Lapsed()).state
+    for state in OPEN - {OrderState.HELD}:
+        assert Step(state) == advance(state, Lapsed(), AT_USE)
+
+
+def test_what_never_left_may_be_sent_again() -> None:
+    """A submission that provably never left is held again; nothing else is (V-3)."""
+    assert OrderState.HELD is Life(AT_USE).hear(NOT_SENT).state
+    assert OrderState.UNKNOWN is Life(AT_USE).hear(UNKNOWN, NOT_SENT).state
+
+
+ALL: list[Outcome] = [DONE, USED, PENDING, REJECTED, UNKNOWN, REVOKED, NOT_SENT]
+
+
+@pytest.mark.parametrize("outcome", ALL)
+def test_only_not_found_is_weighed(outcome: Outcome) -> None:
+    """Every other answer is worth what it says, whenever it comes."""
+    assert outcome == believed(outcome, sent_by=NOON, now=NOON, grace_s=600)
+
+
+@pytest.mark.parametrize(
+    ("asked", "last", "outcome", "does"),
+    [
+        (Operation.ISSUE, None, "", Operation.ISSUE),
+        (Operation.ISSUE, Operation.ISSUE, "not_sent", Operation.ISSUE),
+        (Operation.ISSUE, Operation.ISSUE, "", Operation.QUERY),
+        (Operation.ISSUE, Operation.ISSUE, "unknown", Operation.QUERY),
+        (Operation.ISSUE, Operation.ISSUE, "pending", Operation.QUERY),
+        (Operation.ISSUE, Operation.QUERY, "not_sent", Operation.QUERY),
+        (Operation.ISSUE, Operation.QUERY, "not_found", Operation.QUERY),
+        (Operation.REVOKE, None, "", Operation.REVOKE),
+        (Operation.REVOKE, Operation.REVOKE, "unknown", Operation.REVOKE),
+    ],
+)
+def test_nothing_is_issued_twice(
+    asked: Operation, last: Operation | None, outcome: str, does: Operation
+) -> None:
+    """After an attempt that may have arrived we ask, also after a crash told nothing (V-3)."""
+    assert does is next_operation(asked, last, outcome)
+
+
+def test_queries_back_off_and_then_a_person_decides() -> None:
+    """15 s, 30 s, 1 min and so on to a day, then nothing more (V-3)."""
+    schedule = Capabilities().query_schedule_s
+    waits = [next_query_at(n, schedule, NOON) for n in range(len(schedule) + 1)]
+    assert [*(NOON + timedelta(seconds=s) for s in schedule), None] == waits
+    assert (15, 30, 60, 180, 600) == schedule[:5]
+
+
+def test_what_could_not_be_sent_is_tried_again_ever_later() -> None:
+    """Five seconds, doubling, at most ten minutes, however often."""
+    waits = [backoff(attempt).total_seconds() for attempt in (1, 2, 3, 7, 8, 100)]
+    assert [5, 10, 20, 320, 600, 600] == waits
+
+
+@given(st.sampled_from(ALL))
+def test_an_outcome_is_stored_and_read_back(outcome: Outcome) -> None:
+    """Every outcome survives its encoding, the kind included."""
+    assert outcome == msgspec.json.decode(msgspec.json.encode(outcome), type=Outcome)

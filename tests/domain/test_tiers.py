@@ -1,0 +1,339 @@
+"""Tiers: month sums decide exactly, missing days never hurt, and a fold is a fold."""
+
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from benefits.domain.catalogue import Policy, Programme, Target
+from benefits.domain.tiers import (
+    Cause,
+    Decision,
+    MonthSum,
+    State,
+    display_average,
+    explain,
+    fold,
+    money,
+    qualified_rank,
+    qualifies,
+    required_daily,
+    stays_until,
+    step,
+)
+from benefits.domain.values import Month
+from tests import golden
+from tests.builders import reference_programme
+
+PROGRAMME = reference_programme()
+RANKS = {tier.code: rank for rank, tier in enumerate(PROGRAMME.tier)}
+BASE, GOLD, PLATINUM, DIAMOND, PRIVATE = range(5)
+FIRST = Month(2024, 1)
+TARGETS = {"LAST": Target.LAST, "BEST": Target.BEST_OF_WINDOW, "STEP": Target.ONE_STEP}
+
+daily = st.one_of(
+    st.integers(0, 2_000_000_000),
+    st.builds(
+        lambda threshold, off: max(0, threshold + off),
+        st.sampled_from(PROGRAMME.thresholds),
+        st.integers(-2, 2),
+    ),
+)
+targets = st.sampled_from(Target)
+
+
+def with_target(target: Target) -> Programme:
+    """Return the programme with another place to land."""
+    return replace(PROGRAMME, policy=Policy(target=target))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[MonthSum]:
+    """Draw months in order, some of them incomplete and some left out."""
+    known = list[MonthSum]()
+    for index in range(draw(st.integers(1, 24))):
+        if draw(st.integers(0, 9)) == 0:
+            continue
+        month = FIRST.plus(index)
+        days = month.days if draw(st.integers(0, 3)) else draw(st.integers(0, month.days))
+        known.append(MonthSum(month, draw(daily) * days + draw(st.integers(0, days)), days))
+    return known
+
+
+def whole(month: str, yuan: int) -> MonthSum:
+    """Return a complete month with the same balance, in major units, on every day."""
+    parsed = Month.parse(month)
+    return MonthSum(parsed, yuan * 100 * parsed.days, parsed.days)
+
+
+@pytest.mark.parametrize("id_", [*golden.ids("M-1"), *golden.ids("M-3")])
+def test_an_average_decides_on_the_exact_sum(id_: str) -> None:
+    """Each worked example of M-1 and M-3: G-AVG-1, G-AVG-2, G-AVG-3a, G-QTR-1."""
+    example: dict[str, Any] = golden.given(id_)
+    total = sum(days * fen for days, fen in example["daily_runs_fen"])
+    days = sum(days for days, _ in example["daily_runs_fen"])
+    assert golden.expected(id_) == {
+        "sum_fen": total,
+        "days": days,
+        "display_floor_fen": display_average(total, days),
+        "qualifies": qualifies(total, example["threshold_fen"], days),
+    }
+
+
+def test_g_avg_2_shows_the_floor_and_not_the_half_up() -> None:
+    """G-AVG-2: the average shown never reaches a threshold that was missed."""
+    assert "499,999.99" == money(display_average(15_499_999_90, 31), 2)
+    assert GOLD == qualified_rank(PROGRAMME.thresholds, 15_499_999_90, 31)
+
+
+@pytest.mark.parametrize(
+    ("sum_minor", "tier"),
+    [(499_999_99, "GOLD"), (500_000_00, "PLATINUM"), (5_000_000_00, "DIAMOND")],
+    ids=["G-TH-1 below", "G-TH-1 exactly", "G-TH-1 skipping"],
+)
+def test_bounds_are_inclusive_and_ranks_may_be_skipped(sum_minor: int, tier: str) -> None:
+    """G-TH-1: the lower bound itself qualifies, and BASE may become DIAMOND at once."""
+    assert RANKS[tier] == qualified_rank(PROGRAMME.thresholds, sum_minor, 1)
+    decision = step(PROGRAMME, State(), MonthSum(FIRST, sum_minor * 31, 31))
+    assert (RANKS[tier], Cause.UPGRADED) == (decision.after.rank, decision.cause)
+
+
+@pytest.mark.parametrize("id_", golden.ids("T-4"))
+def test_misses_in_a_row_lose_a_tier(id_: str) -> None:
+    """Each worked example of T-4 and T-7, G-TIER-1 to G-TIER-5."""
+    example = golden.given(id_)
+    months = [whole(month, yuan) for month, yuan in example["monthly_metric_yuan"]]
+    programme = with_target(TARGETS[example.get("target", "LAST")])
+    decisions = fold(programme, months, State(RANKS[example["start"]]))
+    told = [
+        [
+            str(decision.month),
+            PROGRAMME.tier[decision.qualified].code,
+            decision.after.misses,
+            PROGRAMME.tier[decision.after.rank].code,
+        ]
+        for decision in decisions
+    ]
+    assert golden.expected(id_) == told
+
+
+def test_g_up_1_a_month_takes_effect_on_the_first_of_the_next() -> None:
+    """G-UP-1: what June decides holds from 1 July."""
+    decision = step(PROGRAMME, State(), whole("2025-06", 520_000))
+    assert (PLATINUM, date(2025, 7, 1)) == (decision.after.rank, decision.effective_from)
+
+
+def test_g_miss_1_two_missing_days_do_not_hide_a_qualified_month() -> None:
+    """G-MISS-1: 28 known days of 600,000 reach 500,000 for all of June."""
+    decision = step(PROGRAMME, State(), MonthSum(Month(2025, 6), 28 * 600_000_00, 28))
+    assert (PLATINUM, Cause.UPGRADED) == (decision.after.rank, decision.cause)
+
+
+def test_g_miss_2_two_missing_days_leave_a_month_undetermined() -> None:
+    """G-MISS-2: 28 known days of 530,000 are neither a hit nor a miss for a PLATINUM member."""
+    before = State(PLATINUM, 1, (GOLD,))
+    decision = step(PROGRAMME, before, MonthSum(Month(2025, 6), 28 * 530_000_00, 28))
+    assert (before, Cause.UNDETERMINED) == (decision.after, decision.cause)
+
+
+def test_g_prog_1_the_level_needed_for_the_rest_of_the_month() -> None:
+    """G-PROG-1: 7,000,000.00 short with ten days left is 700,000.00 a day."""
+    example = golden.given("G-PROG-1")
+    needed = required_daily(
+        example["sum_fen"],
+        example["threshold_fen"],
+        days=example["period_days"],
+        closed=example["closed_days"],
+    )
+    assert golden.expected("G-PROG-1") == {"required_daily_fen": needed}
+
+
+def test_progress_tells_when_nothing_is_needed_or_nothing_helps() -> None:
+    """A month that is won needs nothing, one that is over and lost cannot be reached (M-9)."""
+    assert 0 == required_daily(3_000, 100, days=30, closed=30)
+    assert None is required_daily(2_999, 100, days=30, closed=30)
+    assert 1 == required_daily(2_999, 100, days=30, closed=29)
+
+
+@given(daily, st.integers(1, 31), st.integers(0, 31), daily)
+def test_the_needed_level_is_the_least_that_suffices(
+    threshold: int, days: int, closed: int, so_far: int
+) -> None:
+    """Keeping the needed level qualifies, one minor unit less does not (M-9)."""
+    assume(closed < days)
+    total = so_far * closed
+    needed = required_daily(total, threshold, days=days, closed=closed)
+    assert needed is not None
+    remaining = days - closed
+    assert qualifies(total + needed * remaining, threshold, days)
+    assert needed == 0 or not qualifies(total + (needed - 1) * remaining, threshold, days)
+
+
+@given(st.integers(0, 10**12), st.integers(1, 366), st.integers(0, 10**10))
+def test_the_average_shown_never_contradicts_the_decision(
+    total: int, days: int, threshold: int
+) -> None:
+    """The floored average reaches a threshold exactly when the sum does (C-3)."""
+    assert (display_average(total, days) >= threshold) is qualifies(total, threshold, days)
+
+
+@given(histories(), targets, st.data())
+def test_folding_on_equals_folding_from_the_start(
+    months: list[MonthSum], target: Target, data: st.DataObject
+) -> None:
+    """Folding some months, and later the rest from there, gives what folding all gives (T-8)."""
+    programme = with_target(target)
+    cut = data.draw(st.integers(0, len(months)))
+    before = fold(programme, months[:cut])
+    rest = fold(programme, months[cut:], before[-1].after if before else None)
+    assert fold(programme, months) == before + rest
+
+
+@given(st.integers(0, 31), st.lists(daily, min_size=31, max_size=31), daily, st.integers(0, 30))
+def test_more_balance_never_lowers_the_qualified_rank(
+    known: int, balances: list[int], more: int, day: int
+) -> None:
+    """Adding to one day, known or missing until now, keeps or raises the rank (3.18, 3)."""
+    total = sum(balances[:known])
+    before = qualified_rank(PROGRAMME.thresholds, total, 31)
+    added = more if day < known else balances[day]
+    assert qualified_rank(PROGRAMME.thresholds, total + added, 31) >= before
+
+
+@given(st.integers(0, 4), st.integers(0, 30), daily, st.data())
+def test_filling_missing_days_never_lowers_a_qualified_result(
+    rank: int, known: int, level: int, data: st.DataObject
+) -> None:
+    """What was qualified with days missing stays qualified with them known (3.18, 3)."""
+    before = State(rank)
+    early = step(PROGRAMME, before, MonthSum(FIRST, level * known, known))
+    filled = data.draw(st.integers(known, 31))
+    late_sum = level * known + data.draw(daily) * (filled - known)
+    late = step(PROGRAMME, before, MonthSum(FIRST, late_sum, filled))
+    assert late.qualified >= early.qualified
+    if early.cause in {Cause.UPGRADED, Cause.RETAINED}:
+        assert late.after.rank >= early.after.rank
+        assert late.cause in {Cause.UPGRADED, Cause.RETAINED}
+
+
+@given(histories(), targets)
+def test_a_standing_moves_only_as_the_rules_say(months: list[MonthSum], target: Target) -> None:
+    """Every decision of any history keeps the invariants of T-4, T-7 and A-6."""
+    decisions = fold(with_target(target), months)
+    for earlier, later in pairwise(decisions):
+        assert earlier.after == later.before
+    for decision in decisions:
+        _keeps_the_rules(decision)
+
+
+def _keeps_the_rules(decision: Decision) -> None:
+    before, after = decision.before, decision.after
+    allowed = PROGRAMME.tier[after.rank].misses
+    assert after.misses == len(after.window)
+    assert after.misses < max(1, allowed)
+    assert all(rank < after.rank for rank in after.window)
+    match decision.cause:
+        case Cause.UPGRADED:
+            assert (decision.qualified, 0) == (after.rank, after.misses)
+            assert after.rank > before.rank
+        case Cause.RETAINED:
+            assert (before.rank, 0) == (after.rank, after.misses)
+        case Cause.WATCHED:
+            assert (before.rank, before.misses + 1) == (after.rank, after.misses)
+        case Cause.DOWNGRADED:
+            assert PROGRAMME.tier[before.rank].misses == before.misses + 1
+            assert decision.qualified <= after.rank < before.rank
+            assert decision.known_days == decision.month.days
+        case Cause.UNDETERMINED:
+            assert before == after
+            assert decision.known_days < decision.month.days
+
+
+JUNE = Month(2025, 6)
+SENTENCES = {
+    "G-WHY-1": (
+        step(PROGRAMME, State(PLATINUM), MonthSum(JUNE, 14_999_999_99, 30)),
+        "June 2025 daily average 499,999.99 (30 of 30 days known); 500,000.00 needed; "
+        "first month below; your tier stays Platinum at least through 31 August 2025.",
+        "2025年6月日均499,999.99（已知30/30天），达标线500,000.00；"
+        "连续第1个月未达标，白金等级至少保留至2025年8月31日。",
+    ),
+    "second miss": (
+        step(PROGRAMME, State(PLATINUM, 1, (GOLD,)), whole("2025-06", 60_000)),
+        "June 2025 daily average 60,000.00 (30 of 30 days known); 500,000.00 needed; "
+        "second month below; your tier stays Platinum at least through 31 July 2025.",
+        "2025年6月日均60,000.00（已知30/30天），达标线500,000.00；"
+        "连续第2个月未达标，白金等级至少保留至2025年7月31日。",
+    ),
+    "upgraded": (
+        step(PROGRAMME, State(), MonthSum(JUNE, 15_600_000_00, 28)),
+        "June 2025 daily average 520,000.00 (28 of 30 days known); 500,000.00 needed; "
+        "reached: your tier is Platinum from 1 July 2025.",
+        "2025年6月日均520,000.00（已知28/30天），达标线500,000.00；"
+        "已达标，自2025年7月1日起为白金。",
+    ),
+    "retained": (
+        step(PROGRAMME, State(GOLD, 2, (BASE, BASE)), whole("2025-06", 50_000)),
+        "June 2025 daily average 50,000.00 (30 of 30 days known); 50,000.00 needed; "
+        "reached: your tier stays Gold.",
+        "2025年6月日均50,000.00（已知30/30天），达标线50,000.00；已达标，等级保持金卡。",
+    ),
+    "downgraded": (
+        step(PROGRAMME, State(PLATINUM, 2, (GOLD, GOLD)), whole("2025-12", 60_000)),
+        "December 2025 daily average 60,000.00 (31 of 31 days known); 500,000.00 needed; "
+        "3 months below in a row: your tier is Gold from 1 January 2026.",
+        "2025年12月日均60,000.00（已知31/31天），达标线500,000.00；"
+        "连续3个月未达标，自2026年1月1日起为金卡。",
+    ),
+    "undetermined": (
+        step(PROGRAMME, State(PLATINUM), MonthSum(JUNE, 14_840_000_00, 28)),
+        "June 2025 daily average 494,666.66 (28 of 30 days known); 500,000.00 needed; "
+        "days are missing, so nothing is decided: your tier stays Platinum.",
+        "2025年6月日均494,666.66（已知28/30天），达标线500,000.00；"
+        "部分日期数据缺失，暂不判定，等级保持白金。",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_a_decision_is_explained_in_both_languages(name: str) -> None:
+    """The sentence tells average, days, threshold, what follows and until when (X-6, G-WHY-1)."""
+    decision, english, chinese = SENTENCES[name]
+    assert english == explain(PROGRAMME, decision, "en")
+    assert chinese == explain(PROGRAMME, decision, "zh")
+
+
+@given(histories(), targets, st.sampled_from(["en", "zh"]))
+def test_every_decision_can_be_explained(
+    months: list[MonthSum], target: Target, language: str
+) -> None:
+    """Whatever happened, there is a sentence that names the tier the member has now."""
+    for decision in fold(with_target(target), months):
+        name = PROGRAMME.tier[decision.after.rank].name[language]
+        assert name in explain(PROGRAMME, decision, language)
+
+
+@given(histories())
+def test_a_promised_day_is_kept_whatever_comes(months: list[MonthSum]) -> None:
+    """With nothing at all from now on the tier is lost on the day after the promised one (X-6)."""
+    decisions = fold(PROGRAMME, months)
+    assume(decisions and decisions[-1].cause is Cause.WATCHED)
+    last = decisions[-1]
+    left = PROGRAMME.tier[last.after.rank].misses - last.after.misses
+    empty = [last.month.plus(n) for n in range(1, left + 1)]
+    rest = fold(PROGRAMME, [MonthSum(month, 0, month.days) for month in empty], last.after)
+    assert [Cause.WATCHED] * (left - 1) + [Cause.DOWNGRADED] == [d.cause for d in rest]
+    assert (rest[-1].effective_from - stays_until(PROGRAMME, last)).days == 1
+
+
+@pytest.mark.parametrize(
+    ("minor", "digits", "text"),
+    [(0, 2, "0.00"), (5, 2, "0.05"), (123456789, 2, "1,234,567.89"), (1500000, 0, "1,500,000")],
+)
+def test_money_is_written_exactly(minor: int, digits: int, text: str) -> None:
+    """Minor units become a grouped amount with the currency's decimals (C-1)."""
+    assert text == money(minor, digits)

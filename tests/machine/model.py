@@ -1,0 +1,225 @@
+"""What the ledger ought to do, told again in plain Python: lots and claims of some members, no I/O.
+
+It is written from the rules, not from the code it is compared with, and keeps only what matters to
+units: an order that may still go either way is OPEN, whatever the provider has said of it so far.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+LOCAL = timedelta(hours=8)
+UNSENT_FOR = timedelta(days=1)
+
+
+@dataclass
+class Lot:
+    """Units granted together."""
+
+    member: UUID
+    benefit: str
+    granted: int
+    expires_at: datetime
+    nth: int
+    available: int = 0
+    held: int = 0
+    redeemed: int = 0
+    expired: int = 0
+
+
+@dataclass
+class Terms:
+    """What the programme says of a benefit; money in minor units."""
+
+    cost: int
+    budget: int
+    at_issue: bool
+    stock: int | None = None
+    cap: int | None = None
+
+
+@dataclass
+class Claim:
+    """A claim: `held` are the units it has set aside now, by lot."""
+
+    member: UUID
+    benefit: str
+    quantity: int
+    window: str
+    placed_at: datetime
+    held: dict[UUID, int]
+    state: str = "OPEN"
+    deadline: datetime | None = None
+    submitted: bool = False
+    spent: bool = False
+
+
+@dataclass
+class Model:
+    """Lots and claims, and how each event changes them."""
+
+    terms: dict[str, Terms]
+    lots: dict[UUID, Lot] = field(default_factory=dict)
+    claims: dict[UUID, Claim] = field(default_factory=dict)
+
+    def used(self, member: UUID, benefit: str, window: str) -> int:
+        """Return the units of a member's cap that are taken in a window."""
+        return sum(
+            claim.quantity
+            for claim in self.claims.values()
+            if (claim.member, claim.benefit, claim.window) == (member, benefit, window)
+            and (claim.held or claim.spent)
+        )
+
+    def taken(self, benefit: str) -> tuple[int, int]:
+        """Return how many units of a benefit are reserved and spent."""
+        of = [claim for claim in self.claims.values() if claim.benefit == benefit]
+        return (
+            sum(claim.quantity for claim in of if claim.held),
+            sum(claim.quantity for claim in of if claim.spent),
+        )
+
+    def room(self, member: UUID, benefit: str, quantity: int, window: str) -> str:
+        """Return the code of what has no room for more, in the order of checks, or nothing."""
+        terms = self.terms[benefit]
+        taken = sum(self.taken(benefit)) + quantity
+        if terms.cap is not None and self.used(member, benefit, window) + quantity > terms.cap:
+            return "cap_reached"
+        if terms.stock is not None and taken > terms.stock:
+            return "stock_exhausted"
+        return "budget_exhausted" if taken * terms.cost > terms.budget else ""
+
+    def choose(
+        self, member: UUID, benefit: str, quantity: int, now: datetime
+    ) -> dict[UUID, int] | None:
+        """Return units of the lots that end first, the oldest first among equals; None: too few."""
+        mine = [
+            (lot.expires_at, lot.nth, id_)
+            for id_, lot in self.lots.items()
+            if (lot.member, lot.benefit) == (member, benefit) and now < lot.expires_at
+        ]
+        chosen = dict[UUID, int]()
+        for _, _, id_ in sorted(mine):
+            part = min(quantity - sum(chosen.values()), self.lots[id_].available)
+            if part:
+                chosen[id_] = part
+        return chosen if sum(chosen.values()) == quantity else None
+
+    def grant(self, id_: UUID, member: UUID, benefit: str, quantity: int, end: datetime) -> None:
+        """A new lot."""
+        lot = Lot(member, benefit, quantity, end, len(self.lots))
+        lot.available = quantity
+        self.lots[id_] = lot
+
+    def answer(self, member: UUID, benefit: str, quantity: int, now: datetime) -> set[str]:
+        """Return the codes that may refuse a claim; none when it must be accepted."""
+        refusal = self.room(member, benefit, quantity, self.window(benefit, now))
+        if refusal:
+            return {refusal}
+        too_few = self.choose(member, benefit, quantity, now) is None
+        return {"insufficient_units", "expired"} if too_few else set()
+
+    def window(self, benefit: str, now: datetime) -> str:
+        """Return the window a claim's units count in."""
+        return f"{now + LOCAL:%Y-%m}" if self.terms[benefit].cap is not None else ""
+
+    def claim(self, id_: UUID, member: UUID, benefit: str, quantity: int, now: datetime) -> None:
+        """Accept a claim."""
+        window = self.window(benefit, now)
+        claim = Claim(member, benefit, quantity, window, now, {}, deadline=now + UNSENT_FOR)
+        self.claims[id_] = claim
+        self._hold(claim, now)
+
+    def _hold(self, claim: Claim, now: datetime) -> None:
+        chosen = self.choose(claim.member, claim.benefit, claim.quantity, now)
+        assert chosen is not None
+        for lot_id, part in chosen.items():
+            self.lots[lot_id].available -= part
+            self.lots[lot_id].held += part
+        claim.held = chosen
+
+    def _capture(self, claim: Claim) -> None:
+        for lot_id, part in claim.held.items():
+            self.lots[lot_id].held -= part
+            self.lots[lot_id].redeemed += part
+        claim.spent = claim.spent or bool(claim.held)
+        claim.held = {}
+
+    def _release(self, claim: Claim, now: datetime) -> None:
+        for lot_id, part in claim.held.items():
+            lot = self.lots[lot_id]
+            lot.held -= part
+            if now < lot.expires_at:
+                lot.available += part
+            else:
+                lot.expired += part
+        claim.held = {}
+
+    def leased(self, id_: UUID) -> None:
+        """An attempt is under way: only its outcome ends the hold from here on."""
+        claim = self.claims[id_]
+        if claim.deadline is not None:
+            claim.submitted = True
+        claim.deadline = None
+
+    def not_sent(self, id_: UUID) -> None:
+        """An attempt provably never left; nothing else was ever heard of the order."""
+        claim = self.claims[id_]
+        if claim.state == "OPEN" and claim.submitted:
+            claim.submitted = False
+            claim.deadline = claim.placed_at + UNSENT_FOR
+
+    def heard(self, id_: UUID) -> None:
+        """Something undecided was heard of the order."""
+        claim = self.claims[id_]
+        claim.submitted = False
+        claim.deadline = None
+
+    def delivered(self, id_: UUID, *, used: bool, now: datetime) -> None:
+        """The provider delivered, or the customer even used it."""
+        claim = self.claims[id_]
+        spent = used or self.terms[claim.benefit].at_issue
+        if claim.state in {"COMPENSATED", "EXPIRED"}:
+            full = self.room(claim.member, claim.benefit, claim.quantity, claim.window)
+            found = self.choose(claim.member, claim.benefit, claim.quantity, now)
+            if not full and found is not None:
+                self._hold(claim, now)
+        elif claim.state not in {"OPEN", "ISSUED"}:
+            return
+        self.heard(id_)
+        if spent:
+            self._capture(claim)
+        if claim.state != "ISSUED" or used:
+            claim.state = "REDEEMED" if used else "ISSUED"
+
+    def rejected(self, id_: UUID, now: datetime) -> None:
+        """The provider definitively refused."""
+        claim = self.claims[id_]
+        if claim.state == "OPEN":
+            self.heard(id_)
+            self._release(claim, now)
+            claim.state = "COMPENSATED"
+
+    def revoked(self, id_: UUID, now: datetime) -> None:
+        """The provider took back what it had delivered, unused; spent units a person looks at."""
+        claim = self.claims[id_]
+        at_issue = self.terms[claim.benefit].at_issue
+        if claim.state == "REDEEMED" or (claim.state == "ISSUED" and at_issue):
+            return
+        self.heard(id_)
+        self._release(claim, now)
+        claim.state = "REVOKED"
+
+    def lapse(self, now: datetime) -> None:
+        """What was never sent in time is given back."""
+        for claim in self.claims.values():
+            if claim.state == "OPEN" and claim.deadline is not None and claim.deadline <= now:
+                self._release(claim, now)
+                claim.state, claim.deadline = "EXPIRED", None
+
+    def expire(self, now: datetime) -> None:
+        """What is left of ended lots has expired; held units wait for their orders."""
+        for lot in self.lots.values():
+            if lot.expires_at <= now:
+                lot.expired += lot.available
+                lot.available = 0

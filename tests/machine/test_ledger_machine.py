@@ -1,0 +1,381 @@
+"""A random life of the ledger on PostgreSQL, compared after each step with a model of the rules."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from benefits.actions.claim import ClaimUnits
+from benefits.actions.deliver import Work
+from benefits.actions.grant import RewardMember
+from benefits.actions.keyed import Accepted
+from benefits.domain.catalogue import Programme
+from benefits.domain.orders import (
+    Done,
+    NotFound,
+    NotSent,
+    Operation,
+    Outcome,
+    Pending,
+    Reason,
+    Rejected,
+    Revoked,
+    Unknown,
+    Used,
+)
+from benefits.domain.values import end_of, local_date, time_ordered_id
+from tests import builders
+from tests.actions import life
+from tests.builders import NOON, World, reference_programme
+from tests.conftest import database
+from tests.machine.model import LOCAL, Model, Terms
+
+EXAMPLES = int(os.environ.get("BENEFITS_MACHINE_EXAMPLES", "15"))
+STEPS = int(os.environ.get("BENEFITS_MACHINE_STEPS", "50"))
+GRACE = timedelta(seconds=600)
+TERMS = {
+    "LOUNGE": Terms(cost=3800, budget=19_000, at_issue=False),
+    "VIDEO": Terms(cost=1500, budget=10_000_000, at_issue=True, stock=5, cap=3),
+}
+UNDECIDED = {"HELD", "SUBMITTED", "PENDING", "UNKNOWN", "MANUAL"}
+BENEFITS = st.sampled_from(sorted(TERMS))
+QUANTITIES = st.sampled_from([1, 1, 1, 2, 3])
+TOLD: list[Outcome] = [
+    Done(at=NOON, reference="R", code="C"),
+    Used(at=NOON),
+    Rejected(Reason.LIMIT, "limit"),
+    Pending(),
+    Revoked(NOON),
+]
+ANSWERED: list[Outcome] = [*TOLD, NotSent("no route"), Unknown("timeout"), NotFound()]
+Result = TypeVar("Result")
+
+
+def small_programme() -> Programme:
+    """Return the reference programme with a cap, a stock and a budget that soon run out."""
+    programme = reference_programme()
+    lounge, video = programme.benefit
+    cap = msgspec.structs.replace(video.cap, limit=3) if video.cap else None
+    budgets = [
+        msgspec.structs.replace(b, total="190.00") if b.code == "lounge" else b
+        for b in programme.budget
+    ]
+    made = msgspec.structs.replace(
+        programme,
+        benefit=(lounge, msgspec.structs.replace(video, stock=5, cap=cap)),
+        budget=tuple(budgets),
+    )
+    return msgspec.convert(msgspec.to_builtins(made), Programme, strict=False)
+
+
+class Counted:
+    """Ids that are the same in every run, so that a failing life can be lived again."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def __call__(self, at: datetime, bucket: int) -> UUID:
+        """Return the next id."""
+        self.n += 1
+        chance = hashlib.blake2b(str(self.n).encode(), digest_size=10).digest()
+        return time_ordered_id(at, chance, bucket)
+
+
+class Ledger(RuleBasedStateMachine):
+    """Members who are given units, claim them, and hear from a provider whatever it pleases."""
+
+    dsn = ""
+    template = ""
+    claims = Bundle("claims")
+    wishes = Bundle("wishes")
+    gifts = Bundle("gifts")
+    works = Bundle("works")
+    told = Bundle("told")
+
+    def __init__(self) -> None:
+        """Begin with a database of its own."""
+        super().__init__()
+        self.runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self.stack = AsyncExitStack()
+        self.model = Model(TERMS)
+        self.keys = 0
+        self.inbox: list[tuple[UUID, Outcome]] = []
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run to the end."""
+        return self.runner.run(work)
+
+    @initialize()
+    def open(self) -> None:
+        """Put the programme into force and enrol three members."""
+
+        async def begin() -> World:
+            dsn = await self.stack.enter_async_context(database(self.dsn, self.template))
+            world = await self.stack.enter_async_context(builders.world(dsn))
+            world.parts = msgspec.structs.replace(world.parts, new_id=Counted())
+            await world.apply(small_programme())
+            return world
+
+        self.world = self.run(begin())
+        self.members = self.run(self.world.members(3))
+
+    def teardown(self) -> None:
+        """Verify the books, then drop the database."""
+        try:
+            if hasattr(self, "members"):
+                assert [] == self.run(self.world.findings())
+        finally:
+            self.run(self.stack.aclose())
+            self.runner.close()
+
+    @property
+    def now(self) -> datetime:
+        """Tell the time."""
+        return self.world.clock.now
+
+    def key(self) -> str:
+        """Return a fresh key."""
+        self.keys += 1
+        return f"key{self.keys}"
+
+    @rule(
+        target=gifts,
+        who=st.integers(0, 2),
+        benefit=BENEFITS,
+        quantity=QUANTITIES,
+        days=st.sampled_from([1, 3, 40]),
+    )
+    def grant(self, who: int, benefit: str, quantity: int, days: int) -> RewardMember:
+        """Units are granted, and make a lot through the last day."""
+        member, key = self.members[who], self.key()
+        more = {"quantity": quantity, "valid_days": days, "key": key, "business_key": key}
+        command = life.gift(member, benefit, **more)
+        (outcome,) = self.run(life.give(self.world, command))
+        assert isinstance(outcome, Accepted)
+        zone = reference_programme().tz
+        last = local_date(self.now, zone) + timedelta(days=days)
+        lot_id = UUID(outcome.ids["lot_id"])
+        self.model.grant(lot_id, member, benefit, quantity, end_of(last, zone))
+        return command
+
+    @rule(command=gifts)
+    def grant_again(self, command: RewardMember) -> None:
+        """The same key, and the same business key under another, give nothing more."""
+        other = msgspec.structs.replace(command, key=self.key())
+        same, second = self.run(life.give(self.world, command, other))
+        assert isinstance(same, Accepted)
+        assert isinstance(second, Accepted)
+        assert (True, same.ids["lot_id"], "0") == (
+            same.replayed,
+            second.ids["lot_id"],
+            second.ids["granted"],
+        )
+
+    @rule(
+        target=wishes,
+        wanted=st.lists(
+            st.tuples(st.integers(0, 2), BENEFITS, QUANTITIES), min_size=1, max_size=4
+        ),
+    )
+    def claim(self, wanted: list[tuple[int, str, int]]) -> Any:
+        """Claims in one group are decided as the model decides them one after the other."""
+        commands = [
+            life.wish(self.members[who], benefit, quantity=quantity, key=self.key())
+            for who, benefit, quantity in wanted
+        ]
+        outcomes = self.run(life.decide(self.world, *commands))
+        for command, outcome in zip(commands, outcomes, strict=True):
+            asked = (command.member_id, command.benefit, command.quantity, self.now)
+            refusals = self.model.answer(*asked)
+            assert life.said(outcome) in (refusals or {"ok"})
+            if isinstance(outcome, Accepted):
+                self.model.claim(UUID(outcome.ids["claim_id"]), *asked)
+        return multiple(*zip(commands, outcomes, strict=True))
+
+    @rule(one=wishes)
+    def claim_again(self, one: tuple[ClaimUnits, Any]) -> None:
+        """The same key gives the same outcome with no second effect; another body conflicts."""
+        command, before = one
+        other = msgspec.structs.replace(command, quantity=command.quantity + 1)
+        again, conflict = self.run(life.decide(self.world, command, other))
+        assert msgspec.structs.replace(before, replayed=True) == again
+        assert "idempotency_key_conflict" == life.said(conflict)
+
+    @rule(target=works, limit=st.sampled_from([1, 2, 50]))
+    def lease(self, limit: int) -> Any:
+        """Requests are taken for an attempt; nothing that may have left is issued twice."""
+        works = self.run(life.lease(self.world, limit))
+        lanes = [(work.request.member_id, work.request.sku) for work in works]
+        assert len(set(lanes)) == len(lanes)
+        for work in works:
+            self.model.leased(work.request.claim_id)
+        return multiple(*works)
+
+    @rule(work=works, outcome=st.sampled_from(ANSWERED))
+    def record(self, work: Work, outcome: Outcome) -> None:
+        """An attempt ends, in time or late, perhaps told twice."""
+        claim_id, sent_by = work.request.claim_id, work.request.sent_by
+        query = work.call.operation is Operation.QUERY
+        newest = self.run(self.is_newest(work))
+        self.run(life.record(self.world, work, outcome))
+        if isinstance(outcome, NotSent) and newest and not query:
+            self.model.not_sent(claim_id)
+        elif isinstance(outcome, NotFound) and sent_by and self.now - sent_by >= GRACE:
+            self.model.rejected(claim_id, self.now)
+        elif isinstance(outcome, NotSent | NotFound | Unknown):
+            self.undecided(claim_id)
+        else:
+            self.learn(claim_id, outcome)
+
+    async def is_newest(self, work: Work) -> bool:
+        """Say whether no later attempt was made."""
+        found = await self.world.rows(
+            "SELECT attempt FROM provider_request WHERE request_id = $1", work.request.request_id
+        )
+        return bool(found[0].attempt == work.request.attempt)
+
+    def undecided(self, claim_id: UUID) -> None:
+        """Hear something that decides nothing."""
+        if self.model.claims[claim_id].state == "OPEN":
+            self.model.heard(claim_id)
+
+    def learn(self, claim_id: UUID, outcome: Outcome) -> None:
+        """Tell the model what the provider said."""
+        match outcome:
+            case Done() | Used():
+                used = isinstance(outcome, Used)
+                self.model.delivered(claim_id, used=used, now=self.now)
+            case Rejected():
+                self.model.rejected(claim_id, self.now)
+            case Revoked():
+                self.model.revoked(claim_id, self.now)
+            case _:
+                self.undecided(claim_id)
+
+    @precondition(lambda self: self.model.claims)
+    @rule(target=told, nth=st.integers(0, 30), outcome=st.sampled_from(TOLD))
+    def call_back(self, nth: int, outcome: Outcome) -> tuple[str, str, Outcome]:
+        """A callback comes, about any order, saying anything."""
+        claim_id = list(self.model.claims)[nth % len(self.model.claims)]
+        number = self.run(life.number_of(self.world, claim_id))
+        event = self.key()
+        self.world.clock.forward(seconds=1)
+        assert 1 == self.run(life.tell(self.world, number, outcome, event))
+        self.inbox.append((claim_id, outcome))
+        return event, number, outcome
+
+    @rule(one=told)
+    def call_back_again(self, one: tuple[str, str, Outcome]) -> None:
+        """A callback that is known is not kept again."""
+        event, number, outcome = one
+        assert 0 == self.run(life.tell(self.world, number, outcome, event))
+
+    @precondition(lambda self: self.inbox)
+    @rule()
+    def work_off(self) -> None:
+        """Callbacks are applied in the order in which they came."""
+        assert len(self.inbox) == self.run(life.work_off(self.world))
+        for claim_id, outcome in self.inbox:
+            self.learn(claim_id, outcome)
+        self.inbox = []
+
+    @rule()
+    def expire_lots(self) -> None:
+        """The sweep records what has ended."""
+        self.run(life.expire_lots(self.world))
+        self.model.expire(self.now)
+
+    @rule()
+    def lapse_holds(self) -> None:
+        """The sweep gives back what was never sent."""
+        self.run(life.lapse_holds(self.world))
+        self.model.lapse(self.now)
+
+    @rule(seconds=st.sampled_from([1, 60, 660, 7200, 80_000, 300_000, 3_000_000]))
+    def wait(self, seconds: int) -> None:
+        """Time goes by."""
+        self.world.clock.forward(seconds=seconds)
+
+    @invariant()
+    def the_ledger_says_what_the_model_says(self) -> None:
+        """Lots, wallets, claims, caps, stock and budget are as the model has them."""
+        if hasattr(self, "members"):
+            self.run(self.compare())
+
+    async def compare(self) -> None:
+        """Compare every table with the model."""
+        world, model = self.world, self.model
+        lots = await world.rows("SELECT lot_id, granted, remaining, held, expired FROM lot")
+        assert {
+            id_: (lot.granted, lot.available + lot.held, lot.held, lot.expired)
+            for id_, lot in model.lots.items()
+        } == {row[0]: tuple(row[1:]) for row in lots}
+        for lot in model.lots.values():
+            parts = (lot.available, lot.held, lot.redeemed, lot.expired)
+            assert (lot.granted, True) == (sum(parts), min(parts) >= 0)
+        claims = await world.rows("SELECT claim_id, state FROM claim")
+        assert {id_: claim.state for id_, claim in model.claims.items()} == {
+            row[0]: "OPEN" if row[1] in UNDECIDED else row[1] for row in claims
+        }
+        await self.compare_wallets()
+        await self.compare_counters()
+
+    async def compare_wallets(self) -> None:
+        """Compare wallets with the sums of the model's lots."""
+        sums = dict[tuple[UUID, str], list[int]]()
+        for lot in self.model.lots.values():
+            wallet = sums.setdefault((lot.member, f"BENEFIT:{lot.benefit}"), [0, 0])
+            wallet[0] += lot.available
+            wallet[1] += lot.held
+        kept = await self.world.rows("SELECT member_id, unit, available, held FROM wallet")
+        assert sums == {(row[0], row[1]): [row[2], row[3]] for row in kept}
+
+    async def compare_counters(self) -> None:
+        """Compare caps, stock and budgets with the model's claims; none may be exceeded."""
+        used = await self.world.rows('SELECT member_id, "window", used FROM member_counter')
+        for member, window, units in used:
+            assert units == self.model.used(member, "VIDEO", window) <= (TERMS["VIDEO"].cap or 0)
+        kept = {
+            row[0]: (row[1], row[2])
+            for row in await self.world.rows("SELECT counter, reserved, spent FROM counter")
+        }
+        expected = {"stock:VIDEO": self.model.taken("VIDEO")}
+        for benefit, terms in TERMS.items():
+            reserved, spent = self.model.taken(benefit)
+            expected[f"budget:{benefit.lower()}"] = (reserved * terms.cost, spent * terms.cost)
+            assert (reserved + spent) * terms.cost <= terms.budget
+        assert expected == kept
+        assert sum(kept["stock:VIDEO"]) <= (TERMS["VIDEO"].stock or 0)
+
+
+def test_a_random_life_leaves_the_books_as_the_rules_say(migrated: str, cluster_dsn: str) -> None:
+    """Whatever happens in whatever order, the ledger and a model of the rules agree (I3 to I8)."""
+    assert timedelta(hours=8) == LOCAL
+    machine = type("Life", (Ledger,), {"dsn": cluster_dsn, "template": migrated})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,271 @@
+"""The settings come from an environment; what is wrong is named, what is secret not shown."""
+
+import base64
+import io
+import json
+import os
+import stat
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+import rich.console
+import rich.pretty
+
+from benefits.settings import (
+    Keys,
+    SettingRefused,
+    Settings,
+    load,
+    make_or_read_keys,
+    read_database_url,
+)
+
+KEY = bytes(range(32))
+OTHER = bytes(range(100, 132))
+WEBHOOK = "whsec_" + base64.b64encode(KEY).decode()
+PASSWORD = "hunter2"
+GIVEN = {
+    "BENEFITS_DATABASE_URL": f"postgresql://app:{PASSWORD}@db.example:5432/benefits",
+    "BENEFITS_MEMBER_KEY": base64.b64encode(KEY).decode(),
+    "BENEFITS_SECRET_KEYS": base64.urlsafe_b64encode(OTHER).decode(),
+}
+REQUIRED = sorted(GIVEN)
+
+
+def given(**changed: str) -> dict[str, str]:
+    """Return an environment that is whole, with changes."""
+    return GIVEN | {f"BENEFITS_{name}": value for name, value in changed.items()}
+
+
+def refused(environ: dict[str, str]) -> str:
+    """Return the words with which an environment is refused."""
+    with pytest.raises(SettingRefused) as caught:
+        load(environ)
+    assert caught.value.code == "setting_refused"
+    return caught.value.detail
+
+
+def test_a_whole_environment_is_read() -> None:
+    """Every variable goes to its field."""
+    settings = load(
+        given(
+            HOST="0.0.0.0",
+            PORT="80",
+            ALLOWED_NETWORKS="10.1.0.0/16, fd00::/8",
+            POOL_SIZE="20",
+            PROVIDER_SECRETS=json.dumps({"sandbox": [WEBHOOK]}),
+        )
+    )
+    keys = Keys(member_key=KEY, secret_keys=(OTHER,), provider_secrets={"sandbox": (WEBHOOK,)})
+    assert settings == Settings(
+        database_url=GIVEN["BENEFITS_DATABASE_URL"],
+        keys=keys,
+        host="0.0.0.0",
+        port=80,
+        allowed_networks=(ip_network("10.1.0.0/16"), ip_network("fd00::/8")),
+        pool_size=20,
+    )
+
+
+def test_what_is_not_given_has_a_safe_default() -> None:
+    """Only this machine may connect, and providers live in no private network."""
+    settings = load(GIVEN)
+    assert (settings.host, settings.port, settings.pool_size) == ("127.0.0.1", 8080, 8)
+    assert settings.allowed_networks == ()
+    assert settings.keys.provider_secrets == {}
+
+
+def test_an_empty_variable_is_one_not_given() -> None:
+    """`BENEFITS_PORT=` in a compose file means the default."""
+    assert load(given(PORT="", HOST="", ALLOWED_NETWORKS="", PROVIDER_SECRETS="")) == load(GIVEN)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_variable_is_named(name: str) -> None:
+    """What must be given has no default."""
+    environ = {other: value for other, value in GIVEN.items() if other != name}
+    assert refused(environ) == f"{name} is not set, and {name}_FILE neither"
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_every_variable_may_come_from_a_file(name: str, end: str, tmp_path: Path) -> None:
+    """`BENEFITS_X_FILE` is a path; the line's end is no part of the value."""
+    path = tmp_path / "value"
+    path.write_bytes((GIVEN[name] + end).encode())
+    environ = {other: value for other, value in GIVEN.items() if other != name}
+    assert load({**environ, f"{name}_FILE": str(path)}) == load(GIVEN)
+
+
+def test_a_variable_and_its_file_together_are_refused(tmp_path: Path) -> None:
+    """Which of the two is meant is not guessed."""
+    assert "give one" in refused(given(MEMBER_KEY_FILE=str(tmp_path / "key")))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """The refusal names the variable, the path and the reason."""
+    path = tmp_path / "missing"
+    assert refused(given(HOST_FILE=str(path))) == (
+        f"BENEFITS_HOST_FILE: {path} cannot be read: No such file or directory"
+    )
+    path.write_bytes(b"\xff")
+    assert "is not text" in refused(given(HOST_FILE=str(path)))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        KEY.hex(),
+        KEY.hex().upper(),
+        base64.b64encode(KEY).decode(),
+        base64.urlsafe_b64encode(KEY).decode().rstrip("="),
+    ],
+)
+def test_a_key_may_be_hex_or_base64(written: str) -> None:
+    """All four ways of writing give the same bytes."""
+    assert load(given(MEMBER_KEY=written)).keys.member_key == KEY
+
+
+def test_secret_keys_keep_their_order() -> None:
+    """The first seals, so the order is part of the setting; commas and spaces part them."""
+    first, second, third = (base64.urlsafe_b64encode(bytes([n]) * 32).decode() for n in range(3))
+    keys = load(given(SECRET_KEYS=f"{first},{second}  {third}\n")).keys
+    assert keys.secret_keys == (b"\0" * 32, b"\1" * 32, b"\2" * 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("DATABASE_URL", f"postgres://app:{PASSWORD}@db/x", "must begin with postgresql://"),
+        ("DATABASE_URL", f"postgresql+asyncpg://app:{PASSWORD}@db/x", "must begin with"),
+        ("DATABASE_URL", f"postgresql://app:{PASSWORD}@db:port/x", "its port is not a number"),
+        ("DATABASE_URL", f"postgresql://app:{PASSWORD}@db", "names no database"),
+        ("MEMBER_KEY", PASSWORD, "BENEFITS_MEMBER_KEY holds a key"),
+        ("MEMBER_KEY", f"{PASSWORD}!", "neither base64 nor hex"),
+        ("MEMBER_KEY", f"{PASSWORD}é", "neither base64 nor hex"),
+        ("MEMBER_KEY", "z" * 64, "neither base64 nor hex"),
+        ("MEMBER_KEY", base64.b64encode(KEY[:31]).decode(), "of 31 bytes"),
+        ("SECRET_KEYS", f"{KEY.hex()} {PASSWORD}", "BENEFITS_SECRET_KEYS holds a key"),
+        ("SECRET_KEYS", " , ", "holds no key"),
+        ("PROVIDER_SECRETS", PASSWORD, "malformed"),
+        ("PROVIDER_SECRETS", f'{{"a": "{PASSWORD}"}}', "Expected `array`"),
+        ("PROVIDER_SECRETS", f'{{"a": ["{PASSWORD}"]}}', "a secret of a is not whsec_"),
+        ("PROVIDER_SECRETS", f'{{"a": ["whsec_{PASSWORD}"]}}', "24 to 64 bytes"),
+        ("PROVIDER_SECRETS", f'{{"a": ["whsec_{PASSWORD}!"]}}', "24 to 64 bytes"),
+        ("PROVIDER_SECRETS", '{"a": []}', "without a secret"),
+        ("PORT", "http", "must be from 0 to 65535"),
+        ("PORT", "65536", "must be from 0 to 65535"),
+        ("PORT", "-1", "must be from 0 to 65535"),
+        ("PORT", "٨٠", "must be from 0 to 65535"),
+        ("PORT", "tcp://10.0.0.1:8080", "enableServiceLinks"),
+        ("POOL_SIZE", "0", "must be from 1"),
+        ("ALLOWED_NETWORKS", "10.0.0.1/8", "has host bits set"),
+        ("ALLOWED_NETWORKS", "localhost", "write networks like"),
+    ],
+)
+def test_a_wrong_value_is_named_and_not_repeated(name: str, value: str, words: str) -> None:
+    """The refusal names the variable and what is wrong; the secret stays one."""
+    told = refused(given(**{name: value}))
+    assert f"BENEFITS_{name}" in told
+    assert words in told
+    assert PASSWORD not in told
+
+
+def test_a_refusal_drags_no_secret_along() -> None:
+    """A traceback shows no chained error with the value in it."""
+    with pytest.raises(SettingRefused) as caught:
+        load(given(MEMBER_KEY=f"{PASSWORD}!"))
+    assert caught.value.__suppress_context__
+
+
+def test_what_is_passed_goes_before_the_environment() -> None:
+    """`benefits up` brings its own database and keys, whatever the environment names."""
+    keys = Keys(member_key=OTHER, secret_keys=(KEY,), provider_secrets={})
+    settings = load(GIVEN, database_url="postgresql:///own", keys=keys)
+    assert (settings.database_url, settings.keys) == ("postgresql:///own", keys)
+    assert load({}, database_url="postgresql:///own", keys=keys) == settings
+
+
+def test_the_database_url_can_be_read_alone() -> None:
+    """A migration needs no keys."""
+    environ = {"BENEFITS_DATABASE_URL": "postgresql://postgres@/x?host=/run/pg&port=5432"}
+    assert read_database_url(environ) == environ["BENEFITS_DATABASE_URL"]
+
+
+def test_no_repr_shows_a_secret() -> None:
+    """Neither repr, str nor rich gives a key away."""
+    settings = load(given(PROVIDER_SECRETS=json.dumps({"sandbox": [WEBHOOK]})))
+    console = rich.console.Console(file=io.StringIO(), width=200)
+    console.print(rich.pretty.Pretty(settings), rich.pretty.Pretty(settings.keys))
+    assert isinstance(console.file, io.StringIO)
+    shown = f"{settings} {settings!r} {settings.keys!r} {[settings]} {console.file.getvalue()}"
+    for secret in (PASSWORD, WEBHOOK, repr(KEY)[2:20], repr(OTHER)[2:20]):
+        assert secret not in shown
+    assert "port=8080" in shown
+
+
+def test_keys_are_made_once_and_read_again(tmp_path: Path) -> None:
+    """The second time the same keys come back; two folders have different ones."""
+    keys = make_or_read_keys(tmp_path / "one" / "data")
+    assert make_or_read_keys(tmp_path / "one" / "data") == keys
+    other = make_or_read_keys(tmp_path / "two")
+    assert all(getattr(keys, name) != getattr(other, name) for name in keys.__struct_fields__)
+    assert len({keys.member_key, *keys.secret_keys}) == 2
+    assert [len(keys.member_key), len(keys.secret_keys[0])] == [32, 32]
+    assert list(keys.provider_secrets) == ["sandbox"]
+
+
+def test_key_files_are_private_and_nothing_else_is_left(tmp_path: Path) -> None:
+    """The folder is 0700, each file 0600, whatever the umask."""
+    before = os.umask(0)
+    try:
+        make_or_read_keys(tmp_path)
+    finally:
+        os.umask(before)
+    folder = tmp_path / "keys"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes == {"member_key": 0o600, "secret_keys": 0o600, "provider_secrets": 0o600}
+
+
+def test_key_files_serve_as_settings(tmp_path: Path) -> None:
+    """The files are what the `_FILE` variables take, for a service beside the data folder."""
+    keys = make_or_read_keys(tmp_path)
+    files = (tmp_path / "keys").iterdir()
+    environ = {f"BENEFITS_{path.name.upper()}_FILE": str(path) for path in files}
+    assert load({**environ, "BENEFITS_DATABASE_URL": "postgresql:///x"}).keys == keys
+
+
+def test_a_key_that_exists_is_never_replaced(tmp_path: Path) -> None:
+    """What is missing is made, what is there stays."""
+    keys = make_or_read_keys(tmp_path)
+    (tmp_path / "keys" / "secret_keys").unlink()
+    again = make_or_read_keys(tmp_path)
+    assert again.member_key == keys.member_key
+    assert again.secret_keys != keys.secret_keys
+
+
+def test_a_key_file_open_to_others_is_refused(tmp_path: Path) -> None:
+    """The refusal says which file, and the cure."""
+    make_or_read_keys(tmp_path)
+    path = tmp_path / "keys" / "member_key"
+    path.chmod(0o644)
+    with pytest.raises(SettingRefused, match=f"chmod 600 {path}"):
+        make_or_read_keys(tmp_path)
+
+
+def test_a_spoilt_key_file_is_refused(tmp_path: Path) -> None:
+    """A truncated key is not quietly replaced: ids hang on it."""
+    make_or_read_keys(tmp_path)
+    path = tmp_path / "keys" / "member_key"
+    path.write_text("AAAA\n")
+    with pytest.raises(SettingRefused, match="BENEFITS_MEMBER_KEY holds a key of 3 bytes"):
+        make_or_read_keys(tmp_path)
+
+
+def test_settings_are_values() -> None:
+    """Nobody changes them on the way."""
+    settings = load(GIVEN)
+    with pytest.raises(AttributeError):
+        settings.port = 1  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The only place where parts are put together: database, clock, ids, keys, providers, web, worker."""
+"""The only place where parts are put together: database, clock, ids, keys, providers, edges."""
 
 import asyncio
 import os
@@ -89,7 +89,10 @@ async def open_house(settings: Settings, *, clock: Clock = real_clock) -> AsyncI
 
 
 def allowed_networks(house: House) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Return where providers may live beside the public internet; this machine only where nothing is real."""
+    """Return where providers may live beside the public internet.
+
+    This machine counts only where nothing is real (SettingRefused).
+    """
     named = house.settings.allowed_networks
     if not house.installation.is_production:
         return (*named, *LOOPBACK)
@@ -97,13 +100,13 @@ def allowed_networks(house: House) -> tuple[IPv4Network | IPv6Network, ...]:
         for loopback in LOOPBACK:
             if network.version == loopback.version and network.overlaps(loopback):
                 raise SettingRefused(
-                    "BENEFITS_ALLOWED_NETWORKS must not hold loopback addresses on a production database"
+                    "BENEFITS_ALLOWED_NETWORKS must not hold this machine on a production database"
                 )
     return named
 
 
 class Providers(Mapping[str, Provider]):
-    """The providers of the programmes in force that we have a secret for, as the catalogue last said."""
+    """The providers of the programmes in force that we have a secret for."""
 
     def __init__(self, house: House, client: Client) -> None:
         """Build each when it is first asked for, and anew when its configuration changes."""
@@ -141,7 +144,7 @@ class Providers(Mapping[str, Provider]):
 
 
 def make_web(settings: Settings) -> Litestar:
-    """Return the HTTP service; it opens the database when it starts and drains its groups when it stops."""
+    """Return the HTTP service; it opens the database at its start and drains at its end."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -189,7 +192,8 @@ def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Benefits",
         version=VERSION,
-        description="Membership benefits and loyalty ledger. Errors are RFC 9457 problems with a stable `code`.",
+        description="Membership benefits and loyalty ledger. "
+        "Errors are RFC 9457 problems with a stable `code`.",
         components=Components(
             security_schemes={
                 "apiKey": SecurityScheme(
@@ -207,6 +211,11 @@ def document() -> bytes:
     """Return the OpenAPI document of the API, formatted."""
     nothing = Settings(database_url="", keys=cast("Keys", None))
     schema = make_web(nothing).openapi_schema.to_schema()
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for parameter in operation.get("parameters", ()):
+                # Checked in the handlers, so that a missing key has a code of its own.
+                parameter["required"] |= parameter["name"] == "Idempotency-Key"
     text = msgspec.json.encode(schema, order="sorted")
     return msgspec.json.format(text, indent=2) + b"\n"
 

@@ -1,4 +1,4 @@
-"""The commands. Each prints what it did in a line or two, and a refusal in words with exit status 1."""
+"""The commands. Each prints what it did in a line or two, and refusals in words with status 1."""
 
 import asyncio
 import os
@@ -208,7 +208,9 @@ def import_members_(file: TextIO) -> None:
 @click.argument("file", type=click.File(encoding="utf-8"))
 @click.option("--programme", "code", default=None, help="Whose currency and classes hold.")
 def import_assets_(file: TextIO, code: str | None) -> None:
-    """Import day-end balances: `customer,as_of,asset_class,currency,balance[,account][,source][,revision]`.
+    """Import day-end balances.
+
+    Columns: `customer,as_of,asset_class,currency,balance[,account][,source][,revision]`.
 
     Example: `benefits import assets 2025-06-30.csv`
     """
@@ -331,7 +333,7 @@ def openapi() -> None:
 
 @commands.group()
 def key() -> None:
-    """API keys of the services that call."""
+    """Make API keys for the services that call."""
 
 
 @key.command("create")

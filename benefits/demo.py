@@ -1,4 +1,4 @@
-"""The demo's bank: its programme, its customers and their day-end balances, made by rule and not by chance.
+"""The demo's bank: its programme, customers and day-end balances, made by rule, not by chance.
 
 The same days give the same balances on every machine; each start adds the days up to yesterday.
 """

@@ -251,7 +251,7 @@ class Postgres:
                 **_surroundings(account),
             )
         ready = _Running(process.pid, ready=True)
-        over = lambda: process.poll() is not None or _running(cluster) == ready  # noqa: E731
+        over = lambda: process.poll() is not None or _running(cluster) == ready  # noqa: E731 - one use
         return _until(over, START_TIMEOUT_S) and process.poll() is None
 
 

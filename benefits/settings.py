@@ -102,6 +102,7 @@ def read_database_url(environ: Mapping[str, str]) -> str:
         raise SettingRefused(f"{name} names no database: postgresql://user@host/database")
     return value
 
+
 def override(given: Settings, *, host: str | None, port: int | None) -> Settings:
     """Return the settings with what a command's options say instead."""
     return msgspec.structs.replace(given, host=host or given.host, port=port or given.port)
@@ -114,7 +115,7 @@ def read_member_key(environ: Mapping[str, str]) -> bytes:
 
 
 def read_provider_secrets(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Read BENEFITS_PROVIDER_SECRETS alone: all that a sandbox provider shares with the service."""
+    """Read BENEFITS_PROVIDER_SECRETS alone: all that a sandbox shares with the service."""
     return _provider_secrets(environ, "BENEFITS_PROVIDER_SECRETS")
 
 

@@ -1,7 +1,8 @@
-"""`benefits up`: the whole service on one machine, with a demo bank, and the main job done once before your eyes.
+"""`benefits up`: the whole service on one machine, with a demo bank, and the main job done once.
 
-One process starts PostgreSQL, prepares the demo, and runs service, worker and sandbox provider as children. The data
-folder keeps everything between runs; only this machine can reach it; nothing of it is for production.
+One process starts PostgreSQL, prepares the demo, and runs service, worker and sandbox provider as
+children. The data folder keeps everything between runs; only this machine can reach it; nothing
+of it is for production.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -200,8 +201,10 @@ class _Children:
         commands = {
             "service": ["serve", "--host", HOST, "--port", str(given.port)],
             "worker": ["work"],
-            "sandbox": ["sandbox", "--port", str(sandbox_port), "--callback-url", callback]
-            + ["--database", book, "--behaviour", "mixed"],
+            "sandbox": [
+                *("sandbox", "--port", str(sandbox_port), "--callback-url", callback),
+                *("--database", book, "--behaviour", "mixed"),
+            ],
         }
         self.logs = {name: data / f"{name}.log" for name in commands}
         self.processes = {
@@ -214,7 +217,7 @@ class _Children:
         command: Iterable[str], environ: dict[str, str], log: Path
     ) -> subprocess.Popen[bytes]:
         with log.open("ab") as out:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603 - our own command
                 [sys.executable, "-m", "benefits", *command],
                 env=environ,
                 stdout=out,
@@ -272,7 +275,7 @@ async def _show(
         say(f"API key      {data / 'keys' / 'api_key_mobile'} (mobile), api_key_crm (CRM)")
         say(f"A member     {demo.FEATURED}, id {member}")
         say(f"Page         {await _page(http, url, member)}  (opens once, within a minute)")
-        say(f'             a new link: see README, "The page"')
+        say("             a new link: README, under The page")
         say(f"Provider     {provider_url}/desk/orders")
         say("Ctrl-C stops everything.")
         while True:
@@ -318,17 +321,19 @@ async def _story(
             say(f"No claim this time: {placed['detail']}")
             return
     last = ""
-    async with asyncio.timeout(STORY_S):
-        while last != "REDEEMED":
-            children.check()
-            async with http.get(f"{url}/v1/claims/{placed['id']}") as answer:
-                claim = await answer.json()
-            if claim["state"] != last:
-                last = claim["state"]
-                say(f"  claim {placed['id'][:13]}… is {last}")
-                if last == "ISSUED":
-                    await _use(http, provider_url, claim["order_number"])
-            await asyncio.sleep(0.05)
+    late = asyncio.get_running_loop().time() + STORY_S
+    while last != "REDEEMED":
+        children.check()
+        async with http.get(f"{url}/v1/claims/{placed['id']}") as answer:
+            claim = await answer.json()
+        if claim["state"] != last:
+            last = claim["state"]
+            say(f"  claim {placed['id'][:13]}… is {last}")
+            if last == "ISSUED":
+                await _use(http, provider_url, claim["order_number"])
+        if asyncio.get_running_loop().time() > late:
+            raise StoryStuck(f"The demo's claim is still {last}; see {children.logs['worker']}.")
+        await asyncio.sleep(0.05)
 
 
 async def _use(http: aiohttp.ClientSession, provider_url: str, number: str) -> None:

@@ -1,7 +1,7 @@
-"""Edge in: time. Bounded, idempotent steps, each in transactions of its own; run it twice or kill it at will.
+"""Edge in: time. Bounded, idempotent steps, each in transactions of its own; kill it at will.
 
-Delivery leases requests, calls providers with no transaction open, and records the answers in batches as they come;
-a slow provider holds up nobody else.
+Delivery leases requests, calls providers with no transaction open, and records the answers in
+batches as they come; a slow provider holds up nobody else.
 """
 
 import asyncio
@@ -57,12 +57,12 @@ class Worker:
     async def _repeat(
         self, name: str, step: Callable[[], Awaitable[int]], pause_s: float, stop: asyncio.Event
     ) -> None:
-        """Repeat a step: at once while it finds work, after a pause otherwise, whatever happens."""
+        """Repeat a step: at once while it finds work, else after a pause, whatever happens."""
         while not stop.is_set():
             try:
                 worked = await step()
-            except Exception as error:  # noqa: BLE001 - the next round tries again
-                log.error("worker.step_failed", step=name, exc_info=error)
+            except Exception:  # the next round tries again
+                log.exception("worker.step_failed", step=name)
                 worked = 0
             if not worked:
                 try:
@@ -72,7 +72,7 @@ class Worker:
                     continue
 
     async def deliver(self) -> int:
-        """Record what calls have answered, and start calls for requests that are due; return how many of both."""
+        """Record what calls answered and start calls that are due; return how many of both."""
         recorded = await self._record()
         room = IN_FLIGHT_MAX - len(self._calls)
         if room <= 0:
@@ -89,7 +89,8 @@ class Worker:
         return recorded + len(works)
 
     async def _call(self, work: Work) -> None:
-        self._answered.append(Attempt(work, await self._ask(work)))
+        outcome = await self._ask(work)  # first: `_answered` is another list by then
+        self._answered.append(Attempt(work, outcome))
 
     async def _ask(self, work: Work) -> Outcome:
         provider = self._providers.get(work.provider)
@@ -97,19 +98,19 @@ class Worker:
             return NotSent("this worker has no address or secret for the provider")
         try:
             return await provider.call(work.call)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the provider may have acted
-            log.error("worker.call_failed", provider=work.provider, exc_info=error)
+        except Exception as error:  # whatever it was, the provider may have acted
+            log.exception("worker.call_failed", provider=work.provider)
             return Unknown(type(error).__name__)
 
     async def _record(self) -> int:
-        """Record the answers that have come; one that cannot be recorded is left to be asked for again."""
+        """Record the answers that came; one that cannot be recorded will be asked for again."""
         answered, self._answered = self._answered, []
         if not answered:
             return 0
         try:
             await self._record_together(answered)
-        except Exception as error:  # noqa: BLE001 - one answer must not keep the others back
-            log.error("worker.record_failed", answers=len(answered), exc_info=error)
+        except Exception:  # one answer must not keep the others back
+            log.exception("worker.record_failed", answers=len(answered))
             for attempt in answered if len(answered) > 1 else ():
                 self._answered.append(attempt)
                 await self._record()

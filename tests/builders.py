@@ -18,7 +18,7 @@ from benefits.actions.verify import verify
 from benefits.domain.assets import AssetLine
 from benefits.domain.catalogue import Programme, read
 from benefits.domain.members import MemberLine
-from benefits.domain.values import Month, bucket_of, member_id, time_ordered_id
+from benefits.domain.values import Clock, Month, bucket_of, member_id, time_ordered_id
 from benefits.store.assets import ChunkResult
 from benefits.store.catalogue import Cache
 from benefits.store.db import Database, connect, rows
@@ -59,14 +59,16 @@ def reference_programme() -> Programme:
 class World:
     """An installation with the reference programme, as the actions see it."""
 
-    def __init__(self, database: Database) -> None:
-        """Work on a migrated database."""
+    def __init__(
+        self, database: Database, *, envelope: Envelope | None = None, clock: Clock | None = None
+    ) -> None:
+        """Work on a migrated database, with a clock that stands still unless one is given."""
         self.database = database
         self.clock = FrozenClock()
         self.parts = Parts(
-            clock=self.clock,
+            clock=clock or self.clock,
             new_id=new_id,
-            envelope=Envelope([os.urandom(32)]),
+            envelope=envelope or Envelope([os.urandom(32)]),
             catalogue=Cache(),
         )
         self._numbers = itertools.count(1)

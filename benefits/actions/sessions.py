@@ -42,7 +42,7 @@ async def open_session(conn: Connection, member_id: UUID, parts: Parts) -> Secre
     session_id = parts.new_id(now, bucket_of(member_id))
     code = _new(session_id)
     code_hash = parts.envelope.hash(code.encode())
-    await sessions.put(conn, session_id, member_id, code_hash, now + CODE_LIFE)
+    await sessions.put(conn, session_id, member_id, code_hash, expires_at=now + CODE_LIFE)
     return Secret(code, now + CODE_LIFE)
 
 

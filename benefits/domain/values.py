@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 BUCKETS = 1024
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def bucket_of(id_: UUID) -> int:
@@ -44,7 +46,7 @@ def placed_bucket(*parts: str) -> int:
 
 def time_ordered_id(at: datetime, chance: bytes, bucket: int) -> UUID:
     """Return a UUIDv7 of the instant `at` in `bucket`, made from ten bytes of chance."""
-    milliseconds = int(at.timestamp() * 1000)
+    milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
     high = (milliseconds << 16) | 0x7000 | (int.from_bytes(chance[:2], "big") & 0x0FFF)
     low = (0b10 << 62) | (int.from_bytes(chance[2:10], "big") & ((1 << 62) - 1))
     low = (low & ~(BUCKETS - 1)) | bucket

@@ -130,10 +130,7 @@ async def history(
 ) -> Sequence[EventSeen]:
     """Return a member's events numbered below `before`, newest first."""
     found = await rows(conn, HISTORY, bucket_of(member_id), member_id, before, limit)
-    return [
-        EventSeen(r.seq, r.type, r.subject_id, r.data, r.recorded_at)
-        for r in found
-    ]
+    return [EventSeen(r.seq, r.type, r.subject_id, r.data, r.recorded_at) for r in found]
 
 
 async def month_so_far(

@@ -41,7 +41,7 @@ class PageSession(msgspec.Struct, frozen=True):
 
 
 async def put(
-    conn: Connection, session_id: UUID, member_id: UUID, code_hash: bytes, expires_at: datetime
+    conn: Connection, session_id: UUID, member_id: UUID, code_hash: bytes, *, expires_at: datetime
 ) -> None:
     """Keep a new session with its code, which opens it before `expires_at`."""
     await run(conn, INSERT, bucket_of(session_id), session_id, member_id, code_hash, expires_at)

@@ -1,12 +1,13 @@
-"""Who calls: service API keys with scopes. Verified keys are remembered by hash for a minute, a bounded number."""
+"""Who calls: service API keys with scopes; verified keys are remembered by hash for a minute."""
 
 import hashlib
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from litestar.params import HeaderParameter
 from litestar.types import Guard
 
 from benefits.actions.keys import KeyUnknown, check_key
@@ -16,6 +17,15 @@ from benefits.web.problems import Forbidden
 
 REMEMBERED_MAX = 10_000
 REMEMBERED_S = 60.0
+
+
+IdempotencyKey = Annotated[
+    str,
+    HeaderParameter(
+        name="Idempotency-Key",
+        description="Required: 1 to 64 printable ASCII characters, the same for every try.",
+    ),
+]
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The providers that call back: verified on the raw bytes, kept, acknowledged after commit (V-4)."""
+"""Providers that call back: verified on the raw bytes, kept, acknowledged after commit (V-4)."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from litestar import Request, Response, post
 
 from benefits.actions.receive import Callback, receive
 from benefits.providers.provider import Provider, RawCallback
-from benefits.web.problems import NotFound
+from benefits.web.problems import NotFound, documented
 
 BODY_BYTES_MAX = 64 * 1024
 
@@ -15,10 +15,12 @@ BODY_BYTES_MAX = 64 * 1024
     "/callbacks/{provider:str}",
     status_code=200,
     tags=["callbacks"],
+    operation_id="receive_callback",
+    responses=documented(400, 401, 404, 413),
     request_max_body_size=BODY_BYTES_MAX,
 )
 async def post_callback(provider: str, request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Take a provider's callback as its contract says; the answer is the provider's own literal."""
+    """Take a provider's callback; the answer is the literal its contract asks for."""
     state = request.app.state
     known: Provider | None = state.providers.get(provider)
     if known is None:

@@ -21,8 +21,8 @@ from benefits.domain.values import member_id, placed_bucket
 from benefits.store import members, requests
 from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
-from benefits.web.auth import needs
-from benefits.web.problems import refused, stored
+from benefits.web.auth import IdempotencyKey, needs
+from benefits.web.problems import READ, WRITE, refused, stored
 
 LOOKUP_MAX = 1000
 ASSETS_BYTES_MAX = 2**30
@@ -43,7 +43,7 @@ class LookupView(msgspec.Struct, kw_only=True):
 
 
 class RewardRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A reward: `business_key` says what it is for (`birthday:2025`), so that it is given once (N-2)."""
+    """A reward; `business_key` says what it is for (`birthday:2025`): it is given once (N-2)."""
 
     member_id: UUID
     benefit: str
@@ -76,7 +76,14 @@ class ImportView(msgspec.Struct, kw_only=True):
     errors: list[RefusedLine]
 
 
-@post("/v1/members:lookup", guards=[needs("crm")], tags=["members"], status_code=200)
+@post(
+    "/v1/members:lookup",
+    guards=[needs("crm")],
+    tags=["members"],
+    operation_id="lookup",
+    status_code=200,
+    responses=READ,
+)
 async def lookup(data: LookupRequest, request: Request[Any, Any, Any]) -> LookupView:
     """Return the member ids of customer references."""
     state = request.app.state
@@ -89,14 +96,22 @@ async def lookup(data: LookupRequest, request: Request[Any, Any, Any]) -> Lookup
     )
 
 
-@post("/v1/rewards", guards=[needs("crm")], tags=["rewards"])
+@post(
+    "/v1/rewards",
+    guards=[needs("crm")],
+    tags=["rewards"],
+    operation_id="reward",
+    responses=WRITE,
+)
 async def post_reward(
-    data: RewardRequest, request: Request[Any, Any, Any]
+    data: RewardRequest,
+    request: Request[Any, Any, Any],
+    idempotency_key: IdempotencyKey = "",
 ) -> Response[RewardView]:
     """Grant a member units of a benefit, once per business key. Needs an Idempotency-Key."""
     command = RewardMember(
         caller=request.auth.name,
-        key=check_key(request.headers.get("idempotency-key")),
+        key=check_key(idempotency_key),
         member_id=data.member_id,
         benefit=data.benefit,
         quantity=data.quantity,
@@ -121,18 +136,23 @@ async def post_reward(
     "/v1/assets:import",
     guards=[needs("crm")],
     tags=["assets"],
+    operation_id="import_assets",
     status_code=200,
+    responses=WRITE,
     request_max_body_size=ASSETS_BYTES_MAX,
 )
 async def import_(
-    request: Request[Any, Any, Any], programme: str | None = None
+    request: Request[Any, Any, Any],
+    programme: str | None = None,
+    idempotency_key: IdempotencyKey = "",
 ) -> Response[ImportView]:
-    """Take day-end balances as CSV (`customer,as_of,asset_class,currency,balance[,account][,source][,revision]`).
+    """Take day-end balances as CSV; bad lines are named and do not stop the rest.
 
-    Bad lines are named and do not stop the rest. Needs an Idempotency-Key.
+    Columns: `customer,as_of,asset_class,currency,balance[,account][,source][,revision]`.
+    Needs an Idempotency-Key.
     """
     state = request.app.state
-    key = check_key(request.headers.get("idempotency-key"))
+    key = check_key(idempotency_key)
     caller = request.auth.name
     place = RequestKey(placed_bucket(caller, "assets", key), caller, "assets", key)
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as spool:

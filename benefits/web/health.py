@@ -12,13 +12,13 @@ class HealthView(msgspec.Struct):
     status: str
 
 
-@get("/health", tags=["operations"])
+@get("/health", tags=["operations"], operation_id="health")
 async def health() -> HealthView:
     """Say that the process lives."""
     return HealthView("ok")
 
 
-@get("/ready", tags=["operations"])
+@get("/ready", tags=["operations"], operation_id="ready")
 async def ready(request: Request[Any, Any, Any]) -> Response[HealthView]:
     """Say whether the database answers and a programme is in force."""
     state = request.app.state

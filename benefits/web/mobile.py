@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
@@ -19,8 +19,8 @@ from benefits.domain.values import Month, local_date
 from benefits.store import pages, tiers
 from benefits.store.db import Connection
 from benefits.store.pages import ClaimSeen, Entitlement
-from benefits.web.auth import needs
-from benefits.web.problems import CursorInvalid, NotFound, refused, stored
+from benefits.web.auth import IdempotencyKey, needs
+from benefits.web.problems import READ, WRITE, CursorInvalid, NotFound, refused, stored
 
 PAGE_MAX = 100
 CLAIMS_SHOWN = 20
@@ -37,7 +37,7 @@ class TierView(msgspec.Struct, kw_only=True):
 
 
 class ProgressView(msgspec.Struct, kw_only=True):
-    """The running month: what is known and what the next tier needs on each remaining day (M-9), in minor units."""
+    """The running month, and what the next tier needs on each remaining day (M-9); minor units."""
 
     month: str
     days: int
@@ -83,7 +83,7 @@ class BenefitView(msgspec.Struct, kw_only=True):
 
 
 class ClaimView(msgspec.Struct, kw_only=True):
-    """A claim and where its order stands (V-2); `order_number` is what the provider knows it by."""
+    """A claim and where its order stands (V-2); the provider knows it by `order_number`."""
 
     id: UUID
     benefit: str
@@ -263,7 +263,13 @@ async def _progress(
     )
 
 
-@get("/v1/members/{member_id:uuid}/benefits", guards=[needs("mobile")], tags=["members"])
+@get(
+    "/v1/members/{member_id:uuid}/benefits",
+    guards=[needs("mobile")],
+    tags=["members"],
+    operation_id="get_benefits",
+    responses=READ,
+)
 async def get_benefits(member_id: UUID, request: Request[Any, Any, Any]) -> BenefitsView:
     """Return tier and progress, entitlements, and the latest claims of a member."""
     state = request.app.state
@@ -272,12 +278,18 @@ async def get_benefits(member_id: UUID, request: Request[Any, Any, Any]) -> Bene
         return await overview(conn, member_id, catalogue, state.parts.clock())
 
 
-@get("/v1/members/{member_id:uuid}/history", guards=[needs("mobile")], tags=["members"])
+@get(
+    "/v1/members/{member_id:uuid}/history",
+    guards=[needs("mobile")],
+    tags=["members"],
+    operation_id="get_history",
+    responses=READ,
+)
 async def get_history(
     member_id: UUID,
     request: Request[Any, Any, Any],
     cursor: str | None = None,
-    limit: Annotated[int, Parameter(ge=1, le=PAGE_MAX)] = 20,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
 ) -> HistoryView:
     """Return what happened to a member, newest first, a page at a time."""
     before = _read_cursor(cursor)
@@ -307,14 +319,23 @@ def _read_cursor(cursor: str | None) -> int:
     return int(cursor[1:])
 
 
-@post("/v1/members/{member_id:uuid}/claims", guards=[needs("mobile")], tags=["claims"])
+@post(
+    "/v1/members/{member_id:uuid}/claims",
+    guards=[needs("mobile")],
+    tags=["claims"],
+    operation_id="claim",
+    responses=WRITE,
+)
 async def post_claim(
-    member_id: UUID, data: ClaimRequest, request: Request[Any, Any, Any]
+    member_id: UUID,
+    data: ClaimRequest,
+    request: Request[Any, Any, Any],
+    idempotency_key: IdempotencyKey = "",
 ) -> Response[ClaimAnswer]:
-    """Claim units of a benefit: they are held, and the provider is asked. Needs an Idempotency-Key."""
+    """Claim units: they are held, and the provider is asked. Needs an Idempotency-Key."""
     command = ClaimUnits(
         caller=request.auth.name,
-        key=check_key(request.headers.get("idempotency-key")),
+        key=check_key(idempotency_key),
         member_id=member_id,
         benefit=data.benefit,
         quantity=data.quantity,
@@ -339,7 +360,13 @@ def answer(outcome: Accepted | Refused | Refusal) -> Response[Any]:
             return refused(outcome)
 
 
-@get("/v1/claims/{claim_id:uuid}", guards=[needs("mobile")], tags=["claims"])
+@get(
+    "/v1/claims/{claim_id:uuid}",
+    guards=[needs("mobile")],
+    tags=["claims"],
+    operation_id="get_claim",
+    responses=READ,
+)
 async def get_claim(claim_id: UUID, request: Request[Any, Any, Any]) -> ClaimView:
     """Return a claim and where its order stands."""
     async with request.app.state.database.transaction() as conn:

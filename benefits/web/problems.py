@@ -1,8 +1,9 @@
-"""Refusals as HTTP: RFC 9457 problem documents with stable codes. The only place that knows statuses.
+"""Refusals as HTTP: RFC 9457 problems with stable codes. Only this file knows statuses.
 
 Every `Refusal` of the service is listed; a test compares the list with the code.
 """
 
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
 
 from benefits.actions import claim, evaluate, grant, keyed, keys
 from benefits.domain import assets, catalogue, entitlement, ledger, requests, signature
@@ -106,6 +108,23 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     code: str
     detail: str
     incident: str = ""
+
+
+def documented(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return the problems of an operation for its documentation."""
+    return {
+        status: ResponseSpec(
+            data_container=Problem,
+            media_type=MEDIA_TYPE,
+            description=HTTPStatus(status).phrase,
+            generate_examples=False,
+        )
+        for status in statuses
+    }
+
+
+READ = documented(400, 401, 403, 404, 503)
+WRITE = documented(400, 401, 403, 404, 409, 413, 422, 503)
 
 
 def problem(code: str, status: int, *, title: str, detail: str, incident: str = "") -> Any:

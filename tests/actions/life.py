@@ -11,7 +11,7 @@ from benefits.actions.grant import RewardMember, reward
 from benefits.actions.keyed import Accepted, Decided
 from benefits.domain.orders import Notice, Outcome
 from benefits.domain.refusal import Refusal
-from benefits.store.db import Connection
+from benefits.store.db import Connection, run
 from tests.builders import World
 
 EVERYWHERE = (0, 1023)
@@ -133,6 +133,13 @@ async def number_of(world: World, claim_id: UUID) -> str:
         claim_id,
     )
     return str(found[0].request_id.hex)
+
+
+async def change(world: World, *statements: str, **names: object) -> None:
+    """Run statements that return nothing, in one transaction."""
+    async with world.database.transaction() as conn:
+        for statement in statements:
+            await run(conn, statement.format(**names))
 
 
 async def states(world: World) -> list[str]:

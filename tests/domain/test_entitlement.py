@@ -1,4 +1,4 @@
-"""Entitlements: a period is topped up to its quota, and a claim is refused for its first reason."""
+"""Entitlements: a period is topped up to its quota, a claim is refused for its first reason."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -235,9 +235,7 @@ def test_g_bud_1_a_budget_bears_the_worst_cost_of_every_hold() -> None:
 def test_g_exp_1_a_claim_at_the_end_is_too_late(tick: int, answer: type) -> None:
     """G-EXP-1: accepted a microsecond before the end, `expired` at it and after."""
     end = datetime(2025, 3, 31, 16, 0, tzinfo=UTC)
-    decided = claim(
-        COMMAND, VIDEO, facts(lots=(lot(1, end),)), end + timedelta(microseconds=tick)
-    )
+    decided = claim(COMMAND, VIDEO, facts(lots=(lot(1, end),)), end + timedelta(microseconds=tick))
     assert answer is type(decided)
     assert "expired" == LotExpired.code
 

@@ -1,4 +1,4 @@
-"""The ledger: units are conserved in every lot, spent by first expiry, and end when their time does."""
+"""The ledger: units are conserved in every lot, spent by first expiry, and end with their time."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -85,9 +85,7 @@ lots = st.lists(
         expires_at=st.none() | instants,
         granted_at=instants,
         priority=st.integers(0, 2),
-    ).flatmap(
-        lambda one: st.integers(0, one.remaining).map(lambda held: replace(one, held=held))
-    ),
+    ).flatmap(lambda one: st.integers(0, one.remaining).map(lambda held: replace(one, held=held))),
     max_size=6,
     unique_by=lambda one: one.lot_id,
 )
@@ -137,6 +135,8 @@ def _move(
                 books.post(ledger.expire(one))
         case "wait":
             return now + timedelta(days=chance)
+        case _:
+            pass  # nothing is held that could end
     return now
 
 
@@ -258,9 +258,7 @@ def test_a_lot_is_usable_exactly_before_its_end(end: datetime | None, now: datet
 @pytest.mark.parametrize(
     ("quantity", "reason"), [(3, LotExpired), (4, LotExpired), (5, InsufficientUnits)]
 )
-def test_a_refusal_tells_expired_from_insufficient(
-    quantity: int, reason: type[Exception]
-) -> None:
+def test_a_refusal_tells_expired_from_insufficient(quantity: int, reason: type[Exception]) -> None:
     """`expired` when the ended units would have sufficed, else there never were enough (C-4)."""
     ended, live = lot(1, 2, END), lot(2, 2, END + timedelta(days=1))
     with pytest.raises(reason):

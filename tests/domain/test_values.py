@@ -27,9 +27,10 @@ from tests import golden
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NEW_YORK = ZoneInfo("America/New_York")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 days = st.dates(date(1970, 1, 1), date(2199, 12, 31))
-instants = st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC))
+instants = st.integers(0, 7 * 10**15).map(lambda us: EPOCH + timedelta(microseconds=us))
 zones = st.sampled_from(
     [ZoneInfo(name) for name in ("Asia/Shanghai", "America/New_York", "Africa/Cairo", "UTC")]
 )
@@ -60,7 +61,7 @@ def test_a_new_id_lies_in_its_bucket_and_tells_its_instant(
     id_ = time_ordered_id(at, chance, bucket)
     assert (7, "specified in RFC 4122") == (id_.version, id_.variant)
     assert bucket == bucket_of(id_)
-    assert int(at.timestamp() * 1000) == id_.int >> 80
+    assert (at - EPOCH) // timedelta(milliseconds=1) == id_.int >> 80
 
 
 @given(instants, st.binary(min_size=20, max_size=20), buckets, buckets)
@@ -103,7 +104,7 @@ def test_an_anchor_keeps_its_day_or_the_end_of_the_month(anchor: date, months: i
 
 @given(days, st.integers(-240, 240))
 def test_anchored_steps_are_not_chained_steps(anchor: date, months: int) -> None:
-    """Going and coming back keeps the month, and the day wherever no month was too short for it."""
+    """Going and coming back keeps the month; a day that was clipped on the way stays so."""
     there = add_months(anchor, months)
     back = add_months(there, -months)
     assert Month.of(anchor) == Month.of(back)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -48,7 +48,7 @@ from tests.builders import NOON, World, reference_programme
 from tests.conftest import database
 from tests.machine.model import LOCAL, Model, Terms
 
-EXAMPLES = int(os.environ.get("BENEFITS_MACHINE_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("BENEFITS_MACHINE_EXAMPLES", "10"))
 STEPS = int(os.environ.get("BENEFITS_MACHINE_STEPS", "50"))
 GRACE = timedelta(seconds=600)
 TERMS = {
@@ -376,6 +376,7 @@ def test_a_random_life_leaves_the_books_as_the_rules_say(migrated: str, cluster_
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -1,9 +1,10 @@
-"""A migrated database is what `schema.py` and `functions.py` say, and is never taken for another."""
+"""A migrated database is what `schema.py` and `functions.py` say, and is taken for no other."""
 
 import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -83,8 +84,6 @@ def _offline() -> str:
 @pytest.fixture(scope="module")
 async def migrated_shape(migrated: str, cluster_dsn: str) -> Catalogue:
     """Give the shape of a migrated database."""
-    from urllib.parse import urlsplit
-
     dsn = urlsplit(cluster_dsn)._replace(path=f"/{migrated}").geturl()
     async with _opened(dsn) as database:
         return await _catalogue(database)
@@ -165,7 +164,7 @@ async def test_a_database_of_another_member_key_is_refused(
 async def test_an_empty_database_is_refused(new_database: NewDatabase) -> None:
     """Whoever forgot to migrate is told the command."""
     async with _opened(await new_database(None)) as database:
-        with pytest.raises(DatabaseUnsuitable, match="not set up. Run `benefits migrate`"):
+        with pytest.raises(DatabaseUnsuitable, match=r"not set up\. Run `benefits migrate`"):
             await check(database, MEMBER_KEY)
 
 

@@ -1,0 +1,124 @@
+"""The page's two languages: their words, how they write amounts and dates, and the templates.
+
+Messages are written in English where they are used; a catalogue per language, read with Babel at
+the start, translates them. A message kept in a constant is marked with `n_`.
+"""
+
+import hashlib
+from datetime import date, datetime
+from decimal import Decimal
+from gettext import GNUTranslations
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_skeleton, format_time
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_currency
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from benefits.domain.catalogue import Programme
+from benefits.domain.values import Month, local_date
+
+Message = str
+
+HERE = Path(__file__).parent
+MEDIA_TYPES = {".css": "text/css", ".svg": "image/svg+xml"}
+
+
+def n_(message: Message) -> Message:
+    """Mark a text for the catalogues of messages; it is translated where it is shown."""
+    return message
+
+
+def _static() -> dict[str, tuple[str, bytes]]:
+    """Return the static files by a name that changes with their content."""
+    files = dict[str, tuple[str, bytes]]()
+    for path in sorted((HERE / "static").iterdir()):
+        content = path.read_bytes()
+        name = f"{path.stem}-{hashlib.sha256(content).hexdigest()[:12]}{path.suffix}"
+        files[name] = (MEDIA_TYPES[path.suffix], content)
+    return files
+
+
+STATIC = _static()
+
+
+def asset(start: str) -> str:
+    """Return the address of the static file whose name starts so."""
+    return "/page/static/" + next(name for name in STATIC if name.startswith(start))
+
+
+class Tongue:
+    """A language of the page: its words, and how it writes amounts and dates."""
+
+    def __init__(self, code: str, html: str, locale: str) -> None:
+        """Read the language's catalogue of messages."""
+        self.code = code
+        self.html = html
+        self.locale = locale
+        with (HERE / "locales" / code / "LC_MESSAGES" / "page.po").open("rb") as file:
+            catalogue = read_po(file, locale=code)
+        compiled = BytesIO()
+        write_mo(compiled, catalogue)
+        compiled.seek(0)
+        self._messages = GNUTranslations(compiled)
+        self._environment = Environment(
+            auto_reload=False,
+            autoescape=True,
+            extensions=["jinja2.ext.i18n"],
+            loader=FileSystemLoader(HERE / "templates"),
+            lstrip_blocks=True,
+            trim_blocks=True,
+            undefined=StrictUndefined,
+        )
+        self._environment.install_gettext_translations(  # type: ignore[attr-defined]
+            self._messages, newstyle=True
+        )
+        self._environment.globals |= {"asset": asset, "tongue": self}
+
+    def word(self, message: Message) -> str:
+        """Translate a message."""
+        return self._messages.gettext(message)
+
+    def text(self, texts: dict[str, str]) -> str:
+        """Return the programme's own text in this language, or in one that it has."""
+        return texts.get(self.code) or next(iter(texts.values()), "")
+
+    def day(self, day: date) -> str:
+        """Write a date."""
+        return format_date(day, "long", locale=self.locale)
+
+    def month(self, month: Month) -> str:
+        """Write a month."""
+        return format_skeleton("yMMMM", month.start, locale=self.locale)
+
+    def moment(self, at: datetime, zone: ZoneInfo) -> str:
+        """Write an instant in a zone, to the minute."""
+        time = format_time(at, "short", tzinfo=zone, locale=self.locale)
+        return f"{self.day(local_date(at, zone))} {time}"
+
+    def money(self, minor: int, programme: Programme) -> str:
+        """Write an amount of minor units, without the fraction where there is none."""
+        amount = Decimal(minor).scaleb(-programme.minor_digits)
+        whole = amount == amount.to_integral_value()
+        return format_currency(
+            amount,
+            programme.currency,
+            "¤#,##0" if whole else None,
+            locale=self.locale,
+            currency_digits=not whole,
+            decimal_quantization=whole,
+        )
+
+    def render(self, template: str, **context: Any) -> str:
+        """Return a template as HTML."""
+        return self._environment.get_template(template).render(context)
+
+
+TONGUES = {
+    "zh": Tongue("zh", "zh-CN", "zh_Hans_CN"),
+    "en": Tongue("en", "en", "en_GB"),
+}

@@ -1,0 +1,43 @@
+"""A load generator that costs little: keep-alive connections that each send one request after the other."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a round of load came to; latencies in milliseconds."""
+
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+
+async def run(port: int, make: Callable[[], bytes], *, connections: int, seconds: float) -> Load:
+    """Send requests made by `make` to a port of this machine for some seconds."""
+    latencies = list[float]()
+    failed = 0
+    end = time.perf_counter() + seconds
+
+    async def one() -> None:
+        nonlocal failed
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.perf_counter() < end:
+            begin = time.perf_counter()
+            writer.write(make())
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            latencies.append(time.perf_counter() - begin)
+            failed += head[9:12] != b"201"
+        writer.close()
+
+    begin = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(connections)))
+    took = time.perf_counter() - begin
+    cuts = statistics.quantiles(latencies, n=100)
+    return Load(len(latencies) / took, cuts[49] * 1000, cuts[98] * 1000, failed)

@@ -1,0 +1,176 @@
+"""Claims per second over HTTP against the same redeem as one function call, in one run on one server."""
+
+import asyncio
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import aiohttp
+import asyncpg
+import pytest
+
+from benefits.actions.grant import RewardMember, reward
+from benefits.actions.keys import make_key
+from benefits.app import real_clock
+from benefits.domain.catalogue import read
+from benefits.domain.values import bucket_of
+from benefits.embedded import Postgres, binary
+from benefits.settings import make_or_read_keys
+from benefits.store.db import connect
+from benefits.store.envelope import Envelope
+from benefits.store.migrate import create_database, migrate
+from tests.bench import load
+from tests.builders import PROGRAMME, World
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
+MEMBERS = int(os.environ.get("BENCH_MEMBERS", "20000"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
+RICH = PROGRAMME.replace('total = "10000.00"', 'total = "10000000000.00"')
+
+
+async def test_claims_over_http_are_measured_against_one_function_call(tmp_path: Path) -> None:
+    """Print claims per second at 1 and 64 connections as ratios to pgbench's redeem."""
+    tmp_path.chmod(0o711)
+    with Postgres(tmp_path, say=lambda _: None) as server:
+        dsn, member_ids, key = await _prepare(server.dsn, tmp_path)
+        async with _service(dsn, tmp_path) as port:
+            figures = dict[str, list[float]]()
+            for _ in range(ROUNDS):
+                await _round(dsn, port, key, member_ids, figures)
+    report = {name: statistics.median(values) for name, values in figures.items()}
+    for name, value in report.items():
+        print(f"{name:34s} {value:10.1f}   of {[round(v, 1) for v in figures[name]]}")
+    for connections in (1, 64):
+        ratio = report[f"http {connections}: per s"] / report["pgbench 16: per s"]
+        print(f"claims at {connections:2d} connections / pgbench's best: {ratio:.2f}")
+    print(
+        f"claims at  1 connection / pgbench at 1: "
+        f"{report['http 1: per s'] / report['pgbench 1: per s']:.2f}"
+    )
+    assert all(failed == 0 for name, f in figures.items() if "failed" in name for failed in f)
+
+
+async def _round(
+    dsn: str, port: int, key: str, member_ids: list[UUID], figures: dict[str, list[float]]
+) -> None:
+    for connections in (1, 64):
+        made = await load.run(
+            port,
+            lambda: _request(key, random.choice(member_ids)),
+            connections=connections,
+            seconds=SECONDS,
+        )
+        for what, value in (
+            ("per s", made.per_s),
+            ("p50 ms", made.p50_ms),
+            ("p99 ms", made.p99_ms),
+            ("failed", float(made.failed)),
+        ):
+            figures.setdefault(f"http {connections}: {what}", []).append(value)
+    for clients in (1, 16):
+        per_s = await asyncio.to_thread(_pgbench, dsn, clients)
+        figures.setdefault(f"pgbench {clients}: per s", []).append(per_s)
+
+
+def _request(key: str, member_id: UUID) -> bytes:
+    body = b'{"benefit":"LOUNGE","recipient":{"phone":"13800000001"}}'
+    head = (
+        f"POST /v1/members/{member_id}/claims HTTP/1.1\r\nHost: bench\r\n"
+        f"Authorization: Bearer {key}\r\nIdempotency-Key: {uuid4().hex}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _pgbench(dsn: str, clients: int) -> float:
+    script = Path(__file__).with_name("redeem.pgbench")
+    command = [
+        *(str(binary("pgbench")), "-n", "-M", "prepared", "-T", str(int(SECONDS))),
+        *("-c", str(clients), "-j", "2", "-D", f"members={MEMBERS}", "-f", str(script), dsn),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("tps"))
+    return float(line.split("=")[1].split()[0])
+
+
+async def _prepare(server_dsn: str, folder: Path) -> tuple[str, list[UUID], str]:
+    keys = make_or_read_keys(folder)
+    server = connect(server_dsn, pool_size=1)
+    await create_database(server)
+    await server.close()
+    dsn = urlsplit(server_dsn)._replace(path="/benefits").geturl()
+    database = connect(dsn)
+    await migrate(database, "test", keys.member_key)
+    world = World(database, envelope=Envelope(keys.secret_keys), clock=real_clock)
+    await world.apply(read(RICH))
+    ids = await world.members(MEMBERS)
+    for start in range(0, len(ids), 500):
+        commands = [_reward(id_) for id_ in ids[start : start + 500]]
+        async with database.transaction() as conn:
+            await reward(conn, commands, world.parts, wait=True)
+    async with database.transaction() as conn:
+        key = await make_key(conn, "bench", ["mobile"], world.parts)
+    await database.close()
+    raw = await asyncpg.connect(dsn)
+    await raw.execute(Path(__file__).with_name("redeem.sql").read_text())
+    rows = [(n, bucket_of(id_), id_) for n, id_ in enumerate(ids, 1)]
+    await raw.copy_records_to_table("bench_member", records=rows)
+    await raw.execute("VACUUM ANALYZE")
+    await raw.close()
+    return dsn, ids, key
+
+
+def _reward(member_id: UUID) -> RewardMember:
+    return RewardMember(
+        caller="bench",
+        key=member_id.hex,
+        member_id=member_id,
+        benefit="LOUNGE",
+        quantity=100,
+        business_key="bench",
+        valid_days=300,
+    )
+
+
+@asynccontextmanager
+async def _service(dsn: str, folder: Path) -> AsyncIterator[int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    environ = {
+        **os.environ,
+        "BENEFITS_DATABASE_URL": dsn,
+        **{
+            f"BENEFITS_{name.upper()}_FILE": str(folder / "keys" / name)
+            for name in ("member_key", "secret_keys", "provider_secrets")
+        },
+    }
+    command = [sys.executable, "-m", "benefits", "serve", "--port", str(port)]
+    process = await asyncio.create_subprocess_exec(*command, env=environ)
+    try:
+        await _until_ready(port)
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _until_ready(port: int) -> None:
+    async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+        while True:
+            try:
+                async with http.get(f"http://127.0.0.1:{port}/ready") as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)

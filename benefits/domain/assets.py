@@ -5,10 +5,11 @@ a decimal in major units. Lines are judged one by one; a bad one is told with it
 not stop the rest.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import msgspec
 
@@ -18,6 +19,7 @@ from benefits.domain.refusal import Refusal
 REQUIRED = ("customer", "as_of", "asset_class", "currency", "balance")
 OPTIONAL = ("account", "source", "revision")
 _LARGEST = 10**15
+_DECIMAL = re.compile(r"-?[0-9]{1,24}(\.[0-9]{1,9})?")
 
 
 class FileUnreadable(Refusal):
@@ -92,13 +94,10 @@ def read_date(text: str, field: str) -> date:
 
 
 def _balance(text: str, programme: Programme) -> int:
-    amount = Decimal("NaN")
-    with suppress(InvalidOperation):
-        amount = Decimal(text)
-    if not amount.is_finite():
+    if not _DECIMAL.fullmatch(text):
         raise LineInvalid(f"balance: {text!r} is not a decimal number")
     try:
-        minor = programme.minor(amount)
+        minor = programme.minor(Decimal(text))
     except ValueError as error:
         raise LineInvalid(f"balance: {error}") from None
     if abs(minor) > _LARGEST:
@@ -114,6 +113,6 @@ def _short(row: Mapping[str, str], field: str) -> str:
 
 
 def _revision(text: str) -> int:
-    if not text.isdecimal() or int(text) > 10**9:
+    if not (text.isascii() and text.isdecimal()) or int(text) > 10**9:
         raise LineInvalid(f"revision: {text!r} is not a whole number of at least 0")
     return int(text)

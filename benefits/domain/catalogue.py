@@ -10,6 +10,7 @@ import enum
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from functools import cached_property
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -167,7 +168,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     zone: str
     asset_classes: tuple[str, ...]
     tier: tuple[Tier, ...]
-    minor_digits: int = 2
+    minor_digits: Annotated[int, msgspec.Meta(ge=0, le=4)] = 2
     policy: Policy = Policy()
     provider: tuple[Provider, ...] = ()
     budget: tuple[Budget, ...] = ()

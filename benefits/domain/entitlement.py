@@ -69,8 +69,6 @@ def top_up(line: Line, quota: int, before: list[Granted], *, period: Period, fro
             return max(0, quota - sum(grant.quantity for grant in before))
         case UpgradePolicy.PRORATE_FLOOR | UpgradePolicy.PRORATE_CEIL:
             reached = max((grant.quota for grant in before), default=0)
-            if not before:
-                return quota
             exact = prorated(max(0, quota - reached), period, from_)
             floor = exact.numerator // exact.denominator
             whole = exact.denominator == 1

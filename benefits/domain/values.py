@@ -90,7 +90,8 @@ class Month(msgspec.Struct, frozen=True, order=True):
     def parse(cls, text: str) -> Self:
         """Read `1993-06`; ValueError when it is not a month."""
         year, _, number = text.partition("-")
-        if not (len(year) == 4 and year.isdecimal() and len(number) == 2 and number.isdecimal()):
+        digits = text.isascii() and (year + number).isdecimal()
+        if not (digits and len(year) == 4 and len(number) == 2):
             msg = f"{text!r} is not a month; write it like 2025-06"
             raise ValueError(msg)
         return cls.of(date(int(year), int(number), 1))

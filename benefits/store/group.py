@@ -162,11 +162,10 @@ class Group(Generic[Command, Outcome]):
         alone = len(group) == 1 and group[0].tries >= TRIES_FREE
         try:
             outcomes = await self._decide([w.command for w in group], wait=alone)
-            decided = list(zip(group, outcomes, strict=True))
         except Exception as error:  # noqa: BLE001 - whatever it is, each caller gets an answer
             await self._failed(group, error)
             return
-        for waiting, outcome in decided:
+        for waiting, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Busy) and not alone:
                 self._again(waiting)
             elif not waiting.answer.done():
@@ -185,7 +184,9 @@ class Group(Generic[Command, Outcome]):
         async def work(conn: Connection) -> Sequence[Outcome | Refusal]:
             if wait:
                 await run(conn, ALONE_WAIT)
-            return await self._action(conn, commands, wait=wait)
+            outcomes = await self._action(conn, commands, wait=wait)
+            assert len(outcomes) == len(commands), "an action answers each command once"
+            return outcomes
 
         return await self._database.transact(work)
 

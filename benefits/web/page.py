@@ -8,6 +8,7 @@ address; without it the browser's counts.
 """
 
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
@@ -80,7 +81,7 @@ MESSAGES: dict[str, tuple[Message, Message]] = {
     ),
     "busy": (
         n_("Very busy at the moment"),
-        n_("Please send it again in a moment. However often you send it, it is one claim."),
+        n_("Please try again in a moment. However often you send a form, it is one claim."),
     ),
     "request_invalid": (
         n_("This could not be understood"),
@@ -299,9 +300,10 @@ def _message(
 
 def _on_refusal(request: Web, refusal: Refusal) -> Page:
     status = next(STATUSES[kind] for kind in type(refusal).__mro__ if kind in STATUSES)
-    known = {"busy": "busy", "overloaded": "busy", "database_unsuitable": "busy"}
-    code = known.get(refusal.code, refusal.code)
-    return _message(request, code if code in MESSAGES else "request_invalid", status)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return _message(request, "busy", status)
+    general = "internal" if status >= 500 else "request_invalid"
+    return _message(request, refusal.code if refusal.code in MESSAGES else general, status)
 
 
 def _on_http_error(request: Web, error: HTTPException) -> Page:

@@ -16,15 +16,15 @@ from benefits.web.mobile import BenefitsView, BenefitView, ClaimView, ProgrammeV
 from benefits.web.tongue import Message, Tongue, n_
 
 STATE_WORDS: dict[str, tuple[str, Message]] = {
-    OrderState.HELD.value: ("wait", n_("Accepted, about to be sent")),
+    OrderState.HELD.value: ("wait", n_("Accepted")),
     OrderState.SUBMITTED.value: ("wait", n_("Sent to the provider")),
     OrderState.PENDING.value: ("wait", n_("The provider is working on it")),
     OrderState.UNKNOWN.value: ("wait", n_("Waiting for the provider to confirm")),
     OrderState.MANUAL.value: ("wait", n_("We are looking into it")),
     OrderState.ISSUED.value: ("good", n_("Delivered")),
     OrderState.REDEEMED.value: ("good", n_("Used")),
-    OrderState.COMPENSATED.value: ("bad", n_("Not possible; your units were given back")),
-    OrderState.EXPIRED.value: ("bad", n_("Not sent in time; your units were given back")),
+    OrderState.COMPENSATED.value: ("bad", n_("Not possible, units returned")),
+    OrderState.EXPIRED.value: ("bad", n_("Not sent in time, units returned")),
     OrderState.REVOKED.value: ("bad", n_("Taken back by the provider")),
 }
 
@@ -145,13 +145,13 @@ class Shown:
         month, needed = Month.parse(progress.month), progress.needed_daily_minor
         average = display_average(progress.sum_minor, max(progress.known_days, 1))
         more = needed - average if needed and progress.known_days else 0
-        whole = progress.threshold_minor * progress.days
+        whole = progress.threshold_minor * max(progress.known_days, 1)
         following = next(t for t in programme.tier if t.code == progress.next_tier)
         return Ahead(
             kind="missed" if needed is None else "needed" if needed else "certain",
             tier=tongue.text(following.name),
             threshold=tongue.money(progress.threshold_minor, programme),
-            percent=max(0, min(100, progress.sum_minor * 100 // whole)),
+            percent=100 if needed == 0 else min(99, progress.sum_minor * 100 // whole),
             month=tongue.month(month),
             known_days=progress.known_days,
             days=progress.days,

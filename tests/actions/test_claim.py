@@ -11,7 +11,6 @@ import pytest
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.keyed import Accepted
 from benefits.domain.catalogue import Programme
-from benefits.store.db import connect
 from benefits.store.group import Group, grouped
 from tests.actions.life import (
     PHONE,
@@ -219,11 +218,7 @@ async def test_of_a_hundred_claims_on_the_last_unit_one_succeeds(world: World) -
     await world.apply(changed_video(stock=1))
     members = await world.members(100)
     await give(world, *(gift(member) for member in members))
-    database = connect(
-        world.database.engine.url.render_as_string(hide_password=False).replace("+asyncpg", ""),
-        pool_size=8,
-    )
-    groups = [Group(database, grouped(claim, world.parts), f"claim{n}") for n in range(6)]
+    groups = [Group(world.database, grouped(claim, world.parts), f"claim{n}") for n in range(6)]
     for group in groups:
         group.start()
     outcomes = await asyncio.gather(
@@ -231,7 +226,6 @@ async def test_of_a_hundred_claims_on_the_last_unit_one_succeeds(world: World) -
     )
     for group in groups:
         await group.close()
-    await database.close()
     said_ = sorted(said(outcome) for outcome in outcomes)
     assert ["ok"] + ["stock_exhausted"] * 99 == said_
     assert (1, 0) == await counter(world, "stock:VIDEO")

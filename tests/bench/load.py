@@ -1,4 +1,4 @@
-"""A load generator that costs little: keep-alive connections that each send one request after the other."""
+"""A load generator that costs little: connections that each send one request after the other."""
 
 import asyncio
 import statistics

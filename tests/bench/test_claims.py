@@ -1,19 +1,14 @@
-"""Claims per second over HTTP against the same redeem as one function call, in one run on one server."""
+"""Claims per second over HTTP against the same redeem as one function call, in one run."""
 
 import asyncio
 import os
 import random
-import socket
 import statistics
 import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-import aiohttp
 import asyncpg
 import pytest
 
@@ -23,12 +18,13 @@ from benefits.app import real_clock
 from benefits.domain.catalogue import read
 from benefits.domain.values import bucket_of
 from benefits.embedded import Postgres, binary
-from benefits.settings import make_or_read_keys
+from benefits.settings import Keys
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope
 from benefits.store.migrate import create_database, migrate
 from tests.bench import load
 from tests.builders import PROGRAMME, World
+from tests.service import fresh_keys, serve
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 MEMBERS = int(os.environ.get("BENCH_MEMBERS", "20000"))
@@ -41,11 +37,12 @@ async def test_claims_over_http_are_measured_against_one_function_call(tmp_path:
     """Print claims per second at 1 and 64 connections as ratios to pgbench's redeem."""
     tmp_path.chmod(0o711)
     with Postgres(tmp_path, say=lambda _: None) as server:
-        dsn, member_ids, key = await _prepare(server.dsn, tmp_path)
-        async with _service(dsn, tmp_path) as port:
+        keys = fresh_keys()
+        dsn, member_ids, key = await _prepare(server.dsn, keys)
+        async with serve(dsn, keys) as service:
             figures = dict[str, list[float]]()
             for _ in range(ROUNDS):
-                await _round(dsn, port, key, member_ids, figures)
+                await _round(dsn, service.port, key, member_ids, figures)
     report = {name: statistics.median(values) for name, values in figures.items()}
     for name, value in report.items():
         print(f"{name:34s} {value:10.1f}   of {[round(v, 1) for v in figures[name]]}")
@@ -102,8 +99,7 @@ def _pgbench(dsn: str, clients: int) -> float:
     return float(line.split("=")[1].split()[0])
 
 
-async def _prepare(server_dsn: str, folder: Path) -> tuple[str, list[UUID], str]:
-    keys = make_or_read_keys(folder)
+async def _prepare(server_dsn: str, keys: Keys) -> tuple[str, list[UUID], str]:
     server = connect(server_dsn, pool_size=1)
     await create_database(server)
     await server.close()
@@ -139,38 +135,3 @@ def _reward(member_id: UUID) -> RewardMember:
         business_key="bench",
         valid_days=300,
     )
-
-
-@asynccontextmanager
-async def _service(dsn: str, folder: Path) -> AsyncIterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    environ = {
-        **os.environ,
-        "BENEFITS_DATABASE_URL": dsn,
-        **{
-            f"BENEFITS_{name.upper()}_FILE": str(folder / "keys" / name)
-            for name in ("member_key", "secret_keys", "provider_secrets")
-        },
-    }
-    command = [sys.executable, "-m", "benefits", "serve", "--port", str(port)]
-    process = await asyncio.create_subprocess_exec(*command, env=environ)
-    try:
-        await _until_ready(port)
-        yield port
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def _until_ready(port: int) -> None:
-    async with asyncio.timeout(30), aiohttp.ClientSession() as http:
-        while True:
-            try:
-                async with http.get(f"http://127.0.0.1:{port}/ready") as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.1)

@@ -143,12 +143,15 @@ class Providers(Mapping[str, Provider]):
         return len(self._configs())
 
 
-def make_web(settings: Settings) -> Litestar:
+def make_web(settings: Settings, *, clock: Clock = real_clock) -> Litestar:
     """Return the HTTP service; it opens the database at its start and drains at its end."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with open_house(settings) as house, Client(allowed_networks(house)) as client:
+        async with (
+            open_house(settings, clock=clock) as house,
+            Client(allowed_networks(house)) as client,
+        ):
             parts, database = house.parts, house.database
             claims = Group(database, grouped(claim, parts), "claim")
             rewards = Group(database, grouped(reward, parts), "reward")

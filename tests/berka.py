@@ -44,7 +44,7 @@ class Account(NamedTuple):
     days: dict[date, list[Row]]
 
 
-class ChainBroken(Exception):
+class ChainError(Exception):
     """No order of a day's rows makes each balance follow from the one before."""
 
 
@@ -80,14 +80,14 @@ def chain(start: int, rows: Sequence[Row]) -> int | None:
 
 
 def day_ends(account: Account) -> Iterator[tuple[date, int]]:
-    """Yield the balance at the end of each day from the opening on (ChainBroken)."""
+    """Yield the balance at the end of each day from the opening on (ChainError)."""
     balance = 0
     for number in range((LAST_DAY - account.opened_on).days + 1):
         day = account.opened_on + timedelta(days=number)
         end = chain(balance, account.days.get(day, ()))
         if end is None:
             message = f"account {account.number} on {day}"
-            raise ChainBroken(message)
+            raise ChainError(message)
         balance = end
         yield day, balance
 

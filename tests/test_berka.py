@@ -1,18 +1,15 @@
 """A year of real accounts through the product: imported, evaluated, granted, claimed, verified.
 
-`tests/berka.py` tells what the data are and how they are converted. What is expected here is
-computed from the bank's own transactions in another way: a day's end by conservation instead of
-by chaining, a month's sum by stretches instead of by days, the tiers by a plain loop.
+`tests/berka.py` tells what the data are and how they are converted; `tests/berka_expected.py`
+computes in another way what must come of them.
 """
 
 import asyncio
-import csv
 import os
 import sys
 import time
-from calendar import monthrange
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,8 +23,9 @@ from aiohttp import web
 from benefits.actions import receive
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.domain.catalogue import read
+from benefits.domain.orders import OrderState
 from benefits.domain.signature import parse_secret
-from benefits.domain.values import Month, member_id
+from benefits.domain.values import member_id
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider
 from benefits.providers.provider import RawCallback
@@ -39,6 +37,16 @@ from benefits.store.group import Group, grouped
 from benefits.worker import Worker
 from tests import berka
 from tests.actions.life import said
+from tests.berka_expected import (
+    COST,
+    CREDITS,
+    LOUNGES,
+    MONTHS,
+    TIERS,
+    Expected,
+    Standing,
+    expect,
+)
 from tests.builders import MEMBER_KEY, World
 from tests.conftest import database
 from tests.sandbox import stage
@@ -46,139 +54,19 @@ from tests.sandbox import stage
 NAME = "BENEFITS_BERKA_DIR"
 ROOT = Path(__file__).parents[1]
 PROGRAMME = Path(__file__).with_name("berka.toml")
-MONTHS = [Month(1993, number) for number in range(1, 13)]
-
-# What berka.toml says, written down once more.
-TIERS = ("BASE", "SILVER", "GOLD", "PLATINUM")
-THRESHOLDS = (0, 20_000_00, 40_000_00, 60_000_00)
-MISSES = (0, 2, 2, 3)
-MONTHLY_CREDIT = (0, 1, 1, 2)
-QUARTERLY_LOUNGE = (0, 0, 1, 3)
-COST = {"CREDIT": 200_00, "LOUNGE": 400_00}
-CREDITS, LOUNGES = 90, 80  # how many the stock and the budget allow
-
-Sums = dict[str, list[int]]
-Standing = tuple[int, int]
+# Every member's standing at an instant as known at another (T-9), all in one statement.
+STANDINGS = """
+SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses FROM tier_decision AS d
+WHERE d.effective_from <= $1 AND d.decided_at <= $1
+ORDER BY d.member_id, d.effective_from DESC, d.decided_at DESC, d.decision_id DESC
+"""
 
 
 def real(test: Any) -> Any:
     """Mark a test that needs the accounts; all of them share one year, so one process."""
     why = f"{NAME} does not name the folder of the accounts"
-    skipped = pytest.mark.skipif(not os.environ.get(NAME), reason=why)
-    return pytest.mark.timeout(240)(pytest.mark.xdist_group("berka")(skipped(test)))
-
-
-class Expected(NamedTuple):
-    """A year as computed here: by customer number, one entry a month, from January on."""
-
-    opened: dict[str, date]
-    sums: Sums
-    standings: list[dict[str, Standing]]
-    causes: list[Counter[str]]
-    grants: list[dict[tuple[str, str, str], tuple[int, int]]]
-
-    def told(self, number: int) -> str:
-        """Return what the product ought to print about a month."""
-        before = self.standings[number - 1] if number else {}
-        now = self.standings[number]
-        decisions = sum(now[customer] != before.get(customer, (0, 0)) for customer in now)
-        ranks = Counter(rank for rank, _ in now.values())
-        names = ", ".join(f"{tier} {ranks[rank]:,}" for rank, tier in enumerate(TIERS))
-        return (
-            f"{MONTHS[number]}: {decisions:,} decisions, {len(self.grants[number]):,} grants; "
-            f"{names}."
-        )
-
-
-def expect(folder: Path) -> Expected:
-    """Compute the year from the bank's own tables."""
-    owners = {r["account_id"]: r["client_id"] for r in _rows(folder, "disp", type="OWNER")}
-    opened = {
-        owners[row["account_id"]]: _day(row["date"])
-        for row in _rows(folder, "account")
-        if row["date"] < "940101"
-    }
-    sums = _month_sums(folder, owners)
-    standings, causes = list[dict[str, Standing]](), list[Counter[str]]()
-    standing = dict[str, Standing]()
-    for index, month in enumerate(MONTHS):
-        cause = Counter[str]()
-        for customer, opened_on in opened.items():
-            if opened_on < month.end:
-                before = standing.get(customer, (0, 0))
-                total = sums[customer][index]
-                standing[customer], what = _decide(before, total, month.days)
-                cause[what] += 1
-        standings.append(dict(standing))
-        causes.append(cause)
-    return Expected(opened, sums, standings, causes, list(_grants(standings)))
-
-
-def _month_sums(folder: Path, owners: dict[str, str]) -> Sums:
-    """Add up stretches between transactions; a day's end is what no order of its rows changes."""
-    moves = dict[str, dict[date, list[tuple[int, int]]]]()
-    for row in _rows(folder, "trans"):
-        amount, balance = (round(float(row[name]) * 100) for name in ("amount", "balance"))
-        change = amount if row["type"] == "PRIJEM" else -amount
-        by_day = moves.setdefault(row["account_id"], {})
-        by_day.setdefault(_day(row["date"]), []).append((change, balance))
-    sums = {owner: [0] * 12 for owner in owners.values()}
-    for account, by_day in moves.items():
-        ends, balance = list[tuple[date, int]](), 0
-        for day, rows in sorted(by_day.items()):
-            right = balance + sum(change for change, _ in rows)
-            balance = min((after for _, after in rows), key=lambda after: abs(after - right))
-            ends.append((day, balance))
-        stops = [day for day, _ in ends[1:]] + [date(1994, 1, 1)]
-        for (day, end), stop in zip(ends, stops, strict=True):
-            for index, month in enumerate(MONTHS):
-                days = (min(stop, month.end) - max(day, month.start)).days
-                sums[owners[account]][index] += max(days, 0) * max(end, 0)
-    return sums
-
-
-def _decide(before: Standing, total: int, days: int) -> tuple[Standing, str]:
-    rank, misses = before
-    reached = sum(total >= threshold * days for threshold in THRESHOLDS) - 1
-    if reached > rank:
-        return (reached, 0), "upgraded"
-    if reached == rank:
-        return (rank, 0), "retained"
-    if misses + 1 < MISSES[rank]:
-        return (rank, misses + 1), "watched"
-    return (reached, 0), "downgraded"
-
-
-def _grants(
-    standings: list[dict[str, Standing]],
-) -> Iterator[dict[tuple[str, str, str], tuple[int, int]]]:
-    """Yield for each month what is granted: (customer, line, period) -> (quota, quantity)."""
-    given = Counter[tuple[str, str, str]]()
-    for index, standing in enumerate(standings):
-        following = MONTHS[index].plus(1)
-        quarter = f"{following.year}-Q{(following.number + 2) // 3}"
-        grants = dict[tuple[str, str, str], tuple[int, int]]()
-        for customer, (rank, _) in standing.items():
-            for line, period, quotas in (
-                ("credit", str(following), MONTHLY_CREDIT),
-                ("lounge", quarter, QUARTERLY_LOUNGE),
-            ):
-                key = (customer, line, period)
-                if (more := quotas[rank] - given[key]) > 0:
-                    grants[key] = (quotas[rank], more)
-                    given[key] += more
-        yield grants
-
-
-def _rows(folder: Path, table: str, **only: str) -> Iterator[dict[str, str]]:
-    with (folder / f"{table}.csv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file, delimiter=";"):
-            if only.items() <= row.items():
-                yield row
-
-
-def _day(text: str) -> date:
-    return datetime.strptime(f"19{text}", "%Y%m%d").replace(tzinfo=UTC).date()
+    test = pytest.mark.skipif(not os.environ.get(NAME), reason=why)(test)
+    return pytest.mark.xdist_group("berka")(test)
 
 
 class Year(NamedTuple):
@@ -200,10 +88,9 @@ async def benefits(environ: dict[str, str], *words: str) -> tuple[str, float]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said_, _ = await process.communicate()
-    text = said_.decode()
-    assert 0 == process.returncode, text
-    return text, time.perf_counter() - start
+    told, _ = await process.communicate()
+    assert 0 == process.returncode, told.decode()
+    return told.decode(), time.perf_counter() - start
 
 
 @pytest.fixture(scope="module")
@@ -212,38 +99,378 @@ async def year(
 ) -> AsyncIterator[Year]:
     """Convert, import and evaluate the year by the product's commands."""
     source, folder = Path(os.environ[NAME]), tmp_path_factory.mktemp("berka")
-    accounts = berka.read(source)
-    members = berka.write_members(accounts, folder / "members.csv")
-    lines = berka.write_assets(accounts, folder / "assets.csv")
     async with database(cluster_dsn, migrated) as dsn:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("BENEFITS_")} | {
             "BENEFITS_DATABASE_URL": dsn,
             "BENEFITS_MEMBER_KEY": MEMBER_KEY.hex(),
             "BENEFITS_SECRET_KEYS": MEMBER_KEY[::-1].hex(),
-            "COLUMNS": "200",
+            "COLUMNS": "200",  # no line is broken
         }
         await benefits(environ, "programme", "apply", str(PROGRAMME))
-        told, _ = await benefits(environ, "import", "members", str(folder / "members.csv"))
-        assert f"{members:,} lines: {members:,} new or changed, 0 known already, 0 refused" in told
-        told, seconds = await benefits(environ, "import", "assets", str(folder / "assets.csv"))
-        assert f"{lines:,} lines: {lines:,} new or changed, 0 known already, 0 refused" in told
-        print(f"\n{members:,} members; {lines:,} balances imported in {seconds:.1f} s")
-        said_ = list[str]()
+        await import_accounts(environ, source, folder)
         made = connect(dsn)
         world = World(made)
-        # Their import was just now; the year below is decided as if it were then.
+        # That import was just now; the year is evaluated as if both had been then.
         await world.rows("UPDATE member SET recorded_at = '1993-01-01T00:00:00Z' RETURNING 1")
-        for month in MONTHS:
-            now = f"{month.plus(1)}-03T03:10:00Z"
-            text, seconds = await benefits(
-                environ, "evaluate", "--period", str(month), "--now", now
-            )
-            said_.append(text.splitlines()[-1])
-            print(f"{said_[-1]} ({seconds:.1f} s)")
-        yield Year(world, expect(source), environ, said_)
+        told = [await evaluate(environ, nth) for nth in range(12)]
+        yield Year(world, expect(source), environ, told)
         await made.close()
+
+
+async def import_accounts(environ: dict[str, str], source: Path, folder: Path) -> None:
+    """Import members and balances; not a line may be refused."""
+    accounts = berka.read(source)
+    files = (("members", berka.write_members), ("assets", berka.write_assets))
+    for what, write in files:
+        path = folder / f"{what}.csv"
+        lines = write(accounts, path)
+        told, seconds = await benefits(environ, "import", what, str(path))
+        assert f"{lines:,} lines: {lines:,} new or changed, 0 known already, 0 refused." in told
+        tell(f"import {what}: {lines:,} lines in {seconds:.1f} s")
+
+
+async def evaluate(environ: dict[str, str], nth: int) -> str:
+    """Evaluate a month on the third of the next; return what the command says in the end."""
+    now = f"{MONTHS[nth].plus(1)}-03T03:10:00Z"
+    command = ("evaluate", "--period", str(MONTHS[nth]), "--now", now)
+    told, seconds = await benefits(environ, *command)
+    tell(f"{told.splitlines()[-1]} ({seconds:.1f} s)")
+    return told.splitlines()[-1]
+
+
+def tell(text: str) -> None:
+    """Say something to whoever runs the tests with `-s`."""
+    sys.stdout.write(f"\n{text}")
 
 
 def id_of(customer: str) -> UUID:
     """Return the id of a customer."""
     return member_id(customer, MEMBER_KEY)
+
+
+def decided_at(nth: int) -> datetime:
+    """Return when the nth month was evaluated."""
+    first = MONTHS[nth].end
+    return datetime(first.year, first.month, 3, 3, 10, tzinfo=UTC)
+
+
+def test_rows_of_one_day_are_put_in_the_order_in_which_each_balance_follows() -> None:
+    """The order in the file means nothing; amounts are off by up to 0.1."""
+    rows = [berka.Row(-30_00, 50_05), berka.Row(-20_00, 80_00), berka.Row(100_00, 100_00)]
+    assert 50_05 == berka.chain(0, rows)
+    assert None is berka.chain(1_00, rows)
+
+
+def test_a_balance_stays_until_the_next_row_and_begins_at_the_opening() -> None:
+    """Every day from the opening to the end of the year has a balance, also a negative one."""
+    days = {date(1993, 12, 28): [berka.Row(-5_00, -5_00)]}
+    account = berka.Account("1", "7", date(1993, 12, 27), days)
+    ends = [(27, 0), (28, -5_00), (29, -5_00), (30, -5_00), (31, -5_00)]
+    assert [(date(1993, 12, day), end) for day, end in ends] == list(berka.day_ends(account))
+
+
+def test_a_member_is_the_owner_from_the_first_of_their_accounts_on(tmp_path: Path) -> None:
+    """A second person on an account is no member; two accounts of one owner are one member."""
+    tables = {
+        "account": '"account_id";"date"\n1;931231\n2;931230\n3;940101',
+        "disp": '"client_id";"account_id";"type"\n7;1;"OWNER"\n8;1;"DISPONENT"\n7;2;"OWNER"',
+        "trans": '"account_id";"date";"type";"amount";"balance"\n1;931231;"VYBER";0.50;-0.50',
+    }
+    for name, text in tables.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    accounts = berka.read(tmp_path)
+    assert 1 == berka.write_members(accounts, tmp_path / "members")
+    assert 3 == berka.write_assets(accounts, tmp_path / "assets")
+    assert ["customer,opened_on", "7,1993-12-30"] == (tmp_path / "members").read_text().split()
+    assert [
+        "7,1993-12-31,DEPOSIT,CZK,-0.50,1",
+        "7,1993-12-30,DEPOSIT,CZK,0.00,2",
+        "7,1993-12-31,DEPOSIT,CZK,0.00,2",
+    ] == (tmp_path / "assets").read_text().split()[1:]
+
+
+@real
+def test_the_last_row_of_a_day_is_not_its_end() -> None:
+    """Whoever takes it is wrong on about one account-day in ten."""
+    wrong = days = 0
+    for account in berka.read(Path(os.environ[NAME])):
+        for day, end in berka.day_ends(account):
+            if day in account.days:
+                days += 1
+                wrong += account.days[day][-1].balance != end
+    assert (2172, 23_440) == (wrong, days)
+
+
+@real
+async def test_month_sums_agree_with_the_transactions(year: Year) -> None:
+    """Every member's sum of every month since the opening is to the haléř what it must be."""
+    found = await year.world.rows(
+        "SELECT member_id, month, sum_minor, known_days FROM asset_month"
+    )
+    days_known = {
+        (customer, nth): min((month.end - opened_on).days, month.days)
+        for customer, opened_on in year.expected.opened.items()
+        for nth, month in enumerate(MONTHS)
+        if opened_on < month.end
+    }
+    expected = {
+        (id_of(customer), MONTHS[nth].start): (year.expected.sums[customer][nth], days)
+        for (customer, nth), days in days_known.items()
+    }
+    assert expected == {
+        (row.member_id, row.month): (row.sum_minor, row.known_days.bit_count()) for row in found
+    }
+
+
+@real
+async def test_every_standing_of_every_month_agrees_with_the_fold_done_anew(year: Year) -> None:
+    """Tier and misses, of every member after every month, and what the command counted."""
+    for nth, standings in enumerate(year.expected.standings):
+        expected = {id_of(customer): standing for customer, standing in standings.items()}
+        decided = {
+            row.member_id: (row.rank, row.misses)
+            for row in await year.world.rows(STANDINGS, decided_at(nth))
+        }
+        assert expected == {id_: decided.get(id_, (0, 0)) for id_ in expected}
+        assert set() == decided.keys() - expected.keys()
+        assert year.expected.told(nth) == year.said[nth]
+
+
+@real
+async def test_the_standing_that_is_shown_agrees(year: Year) -> None:
+    """What the service tells of a member at the end is the last of the standings."""
+    shown = dict[str, Standing]()
+    async with year.world.database.transaction() as conn:
+        for customer in year.expected.opened:
+            at = decided_at(11)
+            found = await tiers.standing(conn, id_of(customer), "konto", at=at, known_at=at)
+            after = found.decision.after if found else None
+            shown[customer] = (after.rank, after.misses) if after else (0, 0)
+    assert year.expected.standings[11] == shown
+
+
+@real
+async def test_all_that_can_happen_to_a_tier_happened(year: Year) -> None:
+    """From February on every tier has members; they rise, stay, are watched and fall."""
+    for standings in year.expected.standings[1:]:
+        assert set(range(len(TIERS))) == {rank for rank, _ in standings.values()}
+    causes = sum(year.expected.causes, Counter[str]())
+    assert {"upgraded", "retained", "watched", "downgraded"} == causes.keys()
+
+
+@real
+async def test_grants_agree_with_the_quotas(year: Year) -> None:
+    """Each month tops every member up to the quota of the tier, and a second run to nothing."""
+    found = await year.world.rows(
+        "SELECT member_id, line, period, quota, quantity FROM entitlement_grant"
+        " WHERE cause = 'TIER' ORDER BY granted_at"
+    )
+    expected = sorted(
+        (id_of(customer), line, period, *granted)
+        for grants in year.expected.grants
+        for (customer, line, period), granted in grants.items()
+    )
+    assert expected == sorted(map(tuple, found))
+    assert ": 0 decisions, 0 grants; " in await evaluate(year.environ, 11)
+
+
+class Inbox:
+    """Where the provider's callbacks arrive: checked, kept, acknowledged, as the service does."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.provider: OpenProvider | None = None
+        self.arrived = self.new = 0
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Take one callback."""
+        assert self.provider is not None
+        raw = RawCallback(
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=await request.read(),
+            received_at=stage.clock(),
+        )
+        notice = self.provider.receive(raw)
+        callback = receive.Callback(provider="sandbox", notice=notice, raw=raw.body)
+
+        async def keep(conn: Connection) -> int:
+            return await receive.receive(conn, [callback], self.world.parts)
+
+        self.new += await self.world.database.transact(keep)
+        self.arrived += 1
+        return web.Response(body=self.provider.ack())
+
+
+class Desk(NamedTuple):
+    """The provider as its own people see it."""
+
+    http: aiohttp.ClientSession
+    base: str
+
+    async def orders(self) -> dict[str, dict[str, Any]]:
+        """Return all orders in the provider's book, by number."""
+        found, cursor = dict[str, dict[str, Any]](), ""
+        while cursor is not None:
+            query = {"limit": "200", **({"cursor": cursor} if cursor else {})}
+            async with self.http.get(f"{self.base}/desk/orders", params=query) as response:
+                page = await response.json()
+            found |= {order["number"]: order for order in page["orders"]}
+            cursor = page["next"]
+        return found
+
+    async def use(self, number: str) -> None:
+        """Let the customer use an order."""
+        async with self.http.post(f"{self.base}/desk/use", json={"number": number}) as response:
+            assert 200 == response.status
+
+
+@asynccontextmanager
+async def provider(world: World) -> AsyncIterator[tuple[Worker, Inbox, Desk]]:
+    """Run a provider with all its faults, a worker that asks it, and an inbox it calls back to."""
+    inbox, app = Inbox(world), web.Application()
+    app.router.add_post("/callbacks", inbox.handle)
+    async with stage.serving(app) as here:
+        sandbox = SandboxSettings(
+            secrets=(stage.SECRET,),
+            callback_url=f"{here}/callbacks",
+            behaviour=Behaviour.MIXED,
+            callback_after_s=0.05,
+            slow_s=0.2,
+            hang_s=1.0,
+            retry_s=(0.05,),
+        )
+        async with (
+            stage.serving(make_app(sandbox)) as base,
+            Client(stage.LOOPBACK) as client,
+            aiohttp.ClientSession() as http,
+        ):
+            (config,) = read(PROGRAMME.read_text()).provider
+            inbox.provider = OpenProvider(
+                base_url=base,
+                secrets=[parse_secret(stage.SECRET)],
+                client=client,
+                clock=stage.clock,  # signatures are of the present
+                capabilities=config.capabilities,
+            )
+            worker = Worker(world.database, world.parts, {"sandbox": inbox.provider})
+            yield worker, inbox, Desk(http, base)
+
+
+async def work(world: World, worker: Worker) -> None:
+    """Let the worker do all there is to do now; callbacks get a moment to arrive."""
+    while await worker.deliver():
+        pass
+    await worker.finish()
+    await asyncio.sleep(0.1)
+    for step in (worker.work_off, worker.expire):
+        while await step():
+            pass
+
+
+async def work_until(world: World, worker: Worker, *settled: OrderState) -> None:
+    """Work, and move the clock, until every claim is in one of the states."""
+    states = [state.value for state in settled]
+    sql = "SELECT count(*) FROM claim WHERE state <> ALL($1::text[])"
+    for _ in range(100):
+        await work(world, worker)
+        if [(0,)] == await world.rows(sql, states):
+            return
+        world.clock.forward(seconds=15)
+    raise AssertionError(await world.rows("SELECT state, count(*) FROM claim GROUP BY 1"))
+
+
+async def claim_all(world: World, customers: Sequence[str]) -> Counter[str]:
+    """Claim one unit of each benefit for each customer at once; return what came of it."""
+    wishes = [
+        ClaimUnits(
+            caller="mobile",
+            key=f"{benefit}-{nth}",
+            member_id=id_of(customer),
+            benefit=benefit,
+            recipient={"phone": f"6{nth:04d}{0 if nth % 10 == 0 else nth:04d}"},
+        )
+        for nth, customer in enumerate(customers)
+        for benefit in COST
+    ]
+    group = Group[ClaimUnits, Any](world.database, grouped(claim, world.parts), "claim")
+    group.start()
+    outcomes = await asyncio.gather(*map(group.submit, wishes))
+    await group.close()
+    return Counter(
+        f"{wish.benefit} {said(outcome)}" for wish, outcome in zip(wishes, outcomes, strict=True)
+    )
+
+
+ORDERS = """
+SELECT r.request_id, c.benefit, c.state, c.quantity FROM claim AS c
+JOIN provider_request AS r ON r.bucket = c.bucket AND r.claim_id = c.claim_id
+"""
+REDEEMED = """
+SELECT unit, sum(CASE WHEN credit = 'redeemed' THEN amount ELSE -amount END)::int AS units
+FROM posting WHERE 'redeemed' IN (debit, credit) GROUP BY 1
+"""
+STATES = {"issued": "ISSUED", "redeemed": "REDEEMED", "rejected": "COMPENSATED"}
+SKUS = {"phone-credit-200": "CREDIT", "lounge-visit": "LOUNGE"}
+
+
+@real
+async def test_a_hundred_members_claim_and_ledger_and_provider_say_the_same(year: Year) -> None:
+    """However the provider behaves: every claim comes to its end, and no unit is lost or twice."""
+    world = year.world
+    world.clock.now = decided_at(11) + timedelta(hours=5)
+    entitled = [c for c, (rank, _) in year.expected.standings[11].items() if rank >= 2]
+    outcomes = await claim_all(world, entitled[:100])
+    assert {
+        "CREDIT ok": CREDITS,
+        "CREDIT stock_exhausted": 100 - CREDITS,
+        "LOUNGE ok": LOUNGES,
+        "LOUNGE budget_exhausted": 100 - LOUNGES,
+    } == outcomes
+    settled = (OrderState.ISSUED, OrderState.REDEEMED, OrderState.COMPENSATED)
+    async with provider(world) as (worker, inbox, desk):
+        await work_until(world, worker, *settled)
+        lounges = [o for o in (await desk.orders()).values() if SKUS[o["sku"]] == "LOUNGE"]
+        waiting = sorted(o["number"] for o in lounges if o["status"] == "issued")
+        for number in waiting[10:]:  # some never come
+            await desk.use(number)
+        await asyncio.sleep(0.3)
+        await work(world, worker)
+        book = await desk.orders()
+    assert {b for b in Behaviour if b is not Behaviour.MIXED} == {
+        Behaviour(order["behaviour"]) for order in book.values()
+    }
+    assert inbox.new < inbox.arrived  # some came twice
+
+    orders = await world.rows(ORDERS)
+    assert {
+        number: (SKUS[order["sku"]], STATES[order["status"]], order["quantity"])
+        for number, order in book.items()
+    } == {row.request_id.hex: (row.benefit, row.state, row.quantity) for row in orders}
+    states = Counter((row.benefit, row.state) for row in orders)
+    assert {
+        ("CREDIT", "ISSUED"): CREDITS - 9,
+        ("CREDIT", "COMPENSATED"): 9,
+        ("LOUNGE", "REDEEMED"): LOUNGES - 8 - 10,
+        ("LOUNGE", "ISSUED"): 10,
+        ("LOUNGE", "COMPENSATED"): 8,
+    } == states
+    await check_books(year, states)
+
+
+async def check_books(year: Year, states: Counter[tuple[str, str]]) -> None:
+    """Compare units, stock and budgets with the orders; nothing may be wrong anywhere."""
+    world = year.world
+    spent = {"CREDIT": states["CREDIT", "ISSUED"], "LOUNGE": states["LOUNGE", "REDEEMED"]}
+    booked = states["LOUNGE", "ISSUED"]
+    assert {f"BENEFIT:{benefit}": units for benefit, units in spent.items()} == {
+        row.unit: row.units for row in await world.rows(REDEEMED)
+    }
+    counters = await world.rows("SELECT counter, reserved, spent FROM counter")
+    assert {
+        "stock:CREDIT": (0, spent["CREDIT"]),
+        "budget:credit": (0, spent["CREDIT"] * COST["CREDIT"]),
+        "budget:lounge": (booked * COST["LOUNGE"], spent["LOUNGE"] * COST["LOUNGE"]),
+    } == {row.counter: (row.reserved, row.spent) for row in counters}
+    assert [] == await world.findings()
+    told, _ = await benefits(year.environ, "verify")
+    assert "0 findings." in told

@@ -17,7 +17,7 @@ SELECT l.unit, l.programme, l.granted, l.remaining - l.held AS available, l.held
        l.expires_at
 FROM lot AS l
 WHERE l.bucket = $1 AND l.member_id = $2 AND (l.expires_at > $3 OR l.expires_at IS NULL)
-  AND l.granted_at <= $3 AND l.remaining > 0
+  AND l.remaining > 0
 ORDER BY l.unit, l.expires_at, l.lot_id
 """
 _CLAIM = """c.claim_id, c.benefit, c.programme, c.quantity, c.state, c.reason, c.claimed_at,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Response, post
+from litestar.params import FromPath
 
 from benefits.actions.receive import Callback, receive
 from benefits.providers.provider import Provider, RawCallback
@@ -19,7 +20,9 @@ BODY_BYTES_MAX = 64 * 1024
     responses=documented(400, 401, 404, 413),
     request_max_body_size=BODY_BYTES_MAX,
 )
-async def post_callback(provider: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+async def post_callback(
+    provider: FromPath[str], request: Request[Any, Any, Any]
+) -> Response[bytes]:
     """Take a provider's callback; the answer is the literal its contract asks for."""
     state = request.app.state
     known: Provider | None = state.providers.get(provider)

@@ -4,11 +4,12 @@ import asyncio
 import hashlib
 import io
 import tempfile
-from typing import IO, Any, cast
+from typing import IO, Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, post
+from litestar.params import FromQuery, JSONBody
 
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.grant import RewardMember
@@ -32,7 +33,7 @@ IN_MEMORY_BYTES = 2**20
 class LookupRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Customer references, at most 1000; they stand in bodies, never in addresses."""
 
-    references: list[str]
+    references: Annotated[list[str], msgspec.Meta(max_length=LOOKUP_MAX)]
 
 
 class LookupView(msgspec.Struct, kw_only=True):
@@ -47,7 +48,7 @@ class RewardRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     member_id: UUID
     benefit: str
-    business_key: str
+    business_key: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     quantity: int = 1
     valid_days: int = 30
 
@@ -84,10 +85,10 @@ class ImportView(msgspec.Struct, kw_only=True):
     status_code=200,
     responses=READ,
 )
-async def lookup(data: LookupRequest, request: Request[Any, Any, Any]) -> LookupView:
+async def lookup(data: JSONBody[LookupRequest], request: Request[Any, Any, Any]) -> LookupView:
     """Return the member ids of customer references."""
     state = request.app.state
-    wanted = {r: member_id(r, state.member_key) for r in data.references[:LOOKUP_MAX]}
+    wanted = {r: member_id(r, state.member_key) for r in data.references}
     async with state.database.transaction() as conn:
         known = await members.existing(conn, wanted.values())
     return LookupView(
@@ -104,7 +105,7 @@ async def lookup(data: LookupRequest, request: Request[Any, Any, Any]) -> Lookup
     responses=WRITE,
 )
 async def post_reward(
-    data: RewardRequest,
+    data: JSONBody[RewardRequest],
     request: Request[Any, Any, Any],
     idempotency_key: IdempotencyKey = "",
 ) -> Response[RewardView]:
@@ -143,7 +144,7 @@ async def post_reward(
 )
 async def import_(
     request: Request[Any, Any, Any],
-    programme: str | None = None,
+    programme: FromQuery[str | None] = None,
     idempotency_key: IdempotencyKey = "",
 ) -> Response[ImportView]:
     """Take day-end balances as CSV; bad lines are named and do not stop the rest.

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.params import QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
@@ -270,7 +270,7 @@ async def _progress(
     operation_id="get_benefits",
     responses=READ,
 )
-async def get_benefits(member_id: UUID, request: Request[Any, Any, Any]) -> BenefitsView:
+async def get_benefits(member_id: FromPath[UUID], request: Request[Any, Any, Any]) -> BenefitsView:
     """Return tier and progress, entitlements, and the latest claims of a member."""
     state = request.app.state
     async with state.database.transaction() as conn:
@@ -286,9 +286,9 @@ async def get_benefits(member_id: UUID, request: Request[Any, Any, Any]) -> Bene
     responses=READ,
 )
 async def get_history(
-    member_id: UUID,
+    member_id: FromPath[UUID],
     request: Request[Any, Any, Any],
-    cursor: str | None = None,
+    cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
 ) -> HistoryView:
     """Return what happened to a member, newest first, a page at a time."""
@@ -327,8 +327,8 @@ def _read_cursor(cursor: str | None) -> int:
     responses=WRITE,
 )
 async def post_claim(
-    member_id: UUID,
-    data: ClaimRequest,
+    member_id: FromPath[UUID],
+    data: JSONBody[ClaimRequest],
     request: Request[Any, Any, Any],
     idempotency_key: IdempotencyKey = "",
 ) -> Response[ClaimAnswer]:
@@ -367,7 +367,7 @@ def answer(outcome: Accepted | Refused | Refusal) -> Response[Any]:
     operation_id="get_claim",
     responses=READ,
 )
-async def get_claim(claim_id: UUID, request: Request[Any, Any, Any]) -> ClaimView:
+async def get_claim(claim_id: FromPath[UUID], request: Request[Any, Any, Any]) -> ClaimView:
     """Return a claim and where its order stands."""
     async with request.app.state.database.transaction() as conn:
         found = await pages.claim(conn, claim_id)

@@ -17,6 +17,7 @@ import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import Cookie
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from benefits.actions.claim import ClaimUnits
 from benefits.actions.keyed import Accepted
@@ -127,7 +128,7 @@ class PageSessionView(msgspec.Struct, kw_only=True):
     responses=documented(400, 401, 403, 404, 503),
 )
 async def post_page_session(
-    data: PageSessionRequest, request: Web, idempotency_key: IdempotencyKey = ""
+    data: JSONBody[PageSessionRequest], request: Web, idempotency_key: IdempotencyKey = ""
 ) -> PageSessionView:
     """Open the benefits page for a member; its address works once, for a minute.
 
@@ -143,7 +144,7 @@ async def post_page_session(
 
 
 @get("/enter")
-async def enter(request: Web, code: str = "") -> Page:
+async def enter(request: Web, code: FromQuery[str] = "") -> Page:
     """Change the entry code for a cookie and go to the page."""
     state = request.app.state
     async with state.database.transaction() as conn:
@@ -201,7 +202,7 @@ def _is_own_form(request: Web, token: str) -> bool:
 
 
 @get("/")
-async def show(request: Web, done: str = "", refused: str = "") -> Page:
+async def show(request: Web, done: FromQuery[str] = "", refused: FromQuery[str] = "") -> Page:
     """Show what the member has."""
     state = request.app.state
     async with state.database.transaction() as conn:
@@ -260,7 +261,7 @@ def _again(request: Web, catalogue: Catalogue, command: ClaimUnits, error: Excep
 
 
 @get("/static/{name:str}")
-async def static(name: str) -> Page:
+async def static(name: FromPath[str]) -> Page:
     """Return a style sheet or picture; its name changes with its content."""
     if name not in STATIC:
         raise NotFound
@@ -270,7 +271,7 @@ async def static(name: str) -> Page:
 
 
 @get("/{rest:path}")
-async def nothing(rest: str) -> Page:  # noqa: ARG001 - whatever it is
+async def nothing(rest: FromPath[str]) -> Page:  # noqa: ARG001 - whatever it is
     """Say that nothing is at any other address."""
     raise NotFound
 

@@ -1,0 +1,252 @@
+"""Failure after each statement: nothing is left behind, and the same key succeeds afterwards."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+from benefits.actions import deliver, receive
+from benefits.actions.claim import claim
+from benefits.actions.deliver import Attempt
+from benefits.actions.grant import reward
+from benefits.domain.orders import Done
+from benefits.store.db import Connection, run, sqlstate
+from benefits.store.functions import APPEND_ONLY
+from tests.actions.life import (
+    EVERYWHERE,
+    change,
+    claimed,
+    decide,
+    gift,
+    holder,
+    lease,
+    number_of,
+    said,
+    tables,
+    tell,
+    wish,
+)
+from tests.builders import NOON, World
+
+Step = Callable[[Connection], Awaitable[Any]]
+
+
+class CutError(Exception):
+    """What happens instead of a statement."""
+
+
+@contextmanager
+def cut_after(world: World, statements: int) -> Iterator[list[int]]:
+    """Let so many statements run, then fail; gives a list that counts them."""
+    count = [0]
+    engine = world.database.engine.sync_engine
+
+    def before(*_: object) -> None:
+        if count[0] >= statements:
+            raise CutError
+        count[0] += 1
+
+    event.listen(engine, "before_cursor_execute", before)
+    try:
+        yield count
+    finally:
+        event.remove(engine, "before_cursor_execute", before)
+
+
+async def everything(world: World) -> dict[str, list[Any]]:
+    """Return what the tables say, attempts and callbacks too."""
+    more = {
+        "attempt": "SELECT attempt, operation, outcome FROM provider_attempt ORDER BY 1",
+        "callback": "SELECT event_id, processed_at FROM inbox ORDER BY 1",
+        "grant": "SELECT member_id, period, quantity FROM entitlement_grant ORDER BY 1, 2",
+        "hold": "SELECT h.quantity, e.captured FROM hold AS h LEFT JOIN hold_end AS e "
+        "USING (bucket, hold_id) ORDER BY 1, 2",
+        "planned": "SELECT next_at, leased_until FROM provider_request ORDER BY 1, 2",
+    }
+    rest = {name: [tuple(r) for r in await world.rows(sql)] for name, sql in more.items()}
+    return {**await tables(world), **rest}
+
+
+async def survives(world: World, step: Step) -> int:
+    """Cut a step after each of its statements, then let it through; return how many they are."""
+    before = await everything(world)
+    for statements in range(100):
+        try:
+            with cut_after(world, statements) as count:
+                async with world.database.transaction() as conn:
+                    await step(conn)
+        except CutError:
+            assert before == await everything(world)
+        else:
+            assert before != await everything(world)
+            return count[0]
+    raise AssertionError
+
+
+async def test_a_claim_cut_anywhere_leaves_nothing_behind(world: World) -> None:
+    """Under the same key it succeeds afterwards, once."""
+    member = await holder(world)
+    command = wish(member)
+
+    async def step(conn: Connection) -> None:
+        (outcome,) = await claim(conn, [command], world.parts, wait=True)
+        assert "ok" == said(outcome)
+
+    assert 10 < await survives(world, step)
+    (again,) = await decide(world, command)
+    assert ("ok", 1) == (said(again), len(await world.rows("SELECT state FROM claim")))
+    assert [] == await world.findings()
+
+
+async def test_a_reward_cut_anywhere_leaves_nothing_behind(world: World) -> None:
+    """Neither lot nor key."""
+    member = await world.member()
+    command = gift(member)
+
+    async def step(conn: Connection) -> None:
+        (outcome,) = await reward(conn, [command], world.parts, wait=True)
+        assert "ok" == said(outcome)
+
+    assert 10 < await survives(world, step)
+    assert [] == await world.findings()
+
+
+async def test_a_lease_cut_anywhere_leaves_nothing_behind(world: World) -> None:
+    """A request that nobody got stays due."""
+    await claimed(world, wish(await holder(world)))
+
+    async def step(conn: Connection) -> None:
+        works = await deliver.lease(conn, world.parts, buckets=EVERYWHERE, limit=10)
+        assert 1 == len(works)
+
+    assert 5 < await survives(world, step)
+
+
+async def test_an_answer_cut_anywhere_leaves_nothing_behind(world: World) -> None:
+    """The attempt stays open, and the answer is applied when it is told again."""
+    await claimed(world, wish(await holder(world)))
+    (work,) = await lease(world)
+
+    async def step(conn: Connection) -> None:
+        await deliver.record(conn, [Attempt(work, Done(at=NOON))], world.parts)
+
+    assert 10 < await survives(world, step)
+    assert [] == await world.findings()
+
+
+async def test_a_callback_cut_anywhere_waits_on(world: World) -> None:
+    """It is marked as worked off together with its effect."""
+    (claim_id,) = await claimed(world, wish(await holder(world)))
+    await tell(world, await number_of(world, claim_id), Done(at=NOON))
+
+    async def step(conn: Connection) -> None:
+        await receive.work_off(conn, world.parts, buckets=EVERYWHERE, limit=10)
+
+    assert 10 < await survives(world, step)
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01"])
+async def test_a_claim_that_lost_a_race_is_decided_again(world: World, state: str) -> None:
+    """The work is run again in a new transaction and has one effect."""
+    member = await holder(world)
+    command = wish(member)
+    tries = list[int]()
+
+    async def work(conn: Connection) -> Any:
+        tries.append(1)
+        outcomes = await claim(conn, [command], world.parts, wait=True)
+        if len(tries) < 4:
+            await run(conn, f"DO $$ BEGIN RAISE 'x' USING ERRCODE = '{state}'; END $$")
+        return outcomes
+
+    (outcome,) = await world.database.transact(work)
+    assert ("ok", 4) == (said(outcome), len(tries))
+    assert 1 == len(await world.rows("SELECT state FROM claim"))
+    assert [] == await world.findings()
+
+
+async def test_two_claims_in_a_real_deadlock_both_succeed(world: World) -> None:
+    """Who is chosen as the victim goes again."""
+    one, two = await holder(world), await holder(world)
+    met = asyncio.Barrier(2)
+    tries = list[int]()
+
+    async def work(conn: Connection, first: Any, second: Any) -> Any:
+        tries.append(1)
+        await claim(conn, [first], world.parts, wait=True)
+        if len(tries) <= 2:
+            await met.wait()
+        return await claim(conn, [second], world.parts, wait=True)
+
+    def crossing(first: Any, second: Any) -> Callable[[Connection], Awaitable[Any]]:
+        return lambda conn: work(conn, first, second)
+
+    video = [wish(one), wish(two, "LOUNGE")]
+    lounge = [wish(two, "LOUNGE"), wish(one)]
+    await asyncio.gather(
+        world.database.transact(crossing(*video)), world.database.transact(crossing(*lounge))
+    )
+    assert 3 == len(tries)
+    assert [] == await world.findings()
+
+
+async def test_a_connection_lost_after_commit_has_one_effect(world: World) -> None:
+    """Nobody knows whether the commit took place; under its key the same work tells."""
+    member = await holder(world)
+    command = wish(member)
+    tries = list[int]()
+
+    async def work(conn: Connection) -> Any:
+        tries.append(1)
+        outcomes = await claim(conn, [command], world.parts, wait=True)
+        if len(tries) == 1:
+            await run(conn, "COMMIT")
+            await run(conn, "SELECT pg_terminate_backend(pg_backend_pid())")
+        return outcomes
+
+    (outcome,) = await world.database.transact(work)
+    assert ("ok", True, 2) == (said(outcome), outcome.replayed, len(tries))
+    assert 1 == len(await world.rows("SELECT state FROM claim"))
+
+
+async def refused(world: World, statement: str) -> str:
+    """Run a statement that must fail; return its SQLSTATE."""
+    with pytest.raises(DBAPIError) as caught:
+        await change(world, statement)
+    return sqlstate(caught.value)
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+async def test_what_is_written_is_never_changed_or_removed(world: World, table: str) -> None:
+    """UPDATE, DELETE and TRUNCATE are refused even to the owner, on partitions too (I9)."""
+    member = await holder(world, "LOUNGE")
+    await world.month(world.name(1), "2025-06", 520_000_00)
+    await world.evaluate("2025-06", member)
+    (claim_id,) = await claimed(world, wish(member))
+    await tell(world, await number_of(world, claim_id), Done(at=NOON))
+    async with world.database.transaction() as conn:
+        await receive.work_off(conn, world.parts, buckets=EVERYWHERE, limit=10)
+    before = await world.rows(f"SELECT count(*) FROM {table}")
+    partitions = await world.rows(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits "
+        "WHERE inhparent = $1::text::regclass",
+        table,
+    )
+    assert (table in {"batch", "posting", "asset"}, True) == (bool(partitions), before[0][0] > 0)
+    of_july = [row.name for row in partitions if row.name[-7:] in {"2025_06", "2025_07"}]
+    assert ["23001"] * 3 == [
+        await refused(world, f"UPDATE {table} SET bucket = bucket"),
+        await refused(world, f"DELETE FROM {table}"),
+        await refused(world, f"TRUNCATE {table} CASCADE"),
+    ]
+    for name in of_july:
+        assert "23001" == await refused(world, f"TRUNCATE {name} CASCADE")
+        if (await world.rows(f"SELECT EXISTS (SELECT FROM {name})"))[0][0]:
+            assert "23001" == await refused(world, f"DELETE FROM {name}")
+            assert "23001" == await refused(world, f"UPDATE {name} SET bucket = bucket")
+    assert before == await world.rows(f"SELECT count(*) FROM {table}")

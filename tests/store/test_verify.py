@@ -1,0 +1,138 @@
+"""The tamper matrix: whatever a superuser changes behind the ledger's back, verify names it."""
+
+from uuid import UUID
+
+import pytest
+
+from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.store.verify import CHECKS
+from tests.actions.life import (
+    call_back,
+    change,
+    claimed,
+    gift,
+    give,
+    holder,
+    number_of,
+    wish,
+)
+from tests.builders import NOON, World
+
+AS_SUPERUSER = "SET LOCAL session_replication_role = replica"
+
+
+async def lived_in(world: World) -> UUID:
+    """Fill an installation: assets, tiers, units held, redeemed, given back and expired."""
+    member = await holder(world, "LOUNGE", quantity=5)
+    await world.month(world.name(1), "2025-06", 520_000_00)
+    await world.evaluate("2025-06", member)
+    used, refused, _ = await claimed(
+        world, *(wish(member, "LOUNGE", quantity=n) for n in (1, 2, 1))
+    )
+    await call_back(world, await number_of(world, used), Done(at=NOON), Used(at=NOON))
+    await call_back(world, await number_of(world, refused), Rejected(Reason.LIMIT, "limit"))
+    (video,) = await claimed(world, wish(member))
+    await call_back(world, await number_of(world, video), Done(at=NOON))
+    await give(world, gift(member, "LOUNGE"))
+    return member
+
+
+async def kinds(world: World) -> set[str]:
+    """Return the kinds of what verify finds."""
+    return {finding.kind for finding in await world.findings()}
+
+
+async def test_an_untouched_installation_has_no_findings(world: World) -> None:
+    """Neither an empty one nor one that was lived in."""
+    assert [] == await world.findings()
+    await lived_in(world)
+    assert [] == await world.findings()
+
+
+MATRIX = [
+    ("wallet_differs", "UPDATE wallet SET available = available + 1"),
+    ("wallet_differs", "UPDATE wallet SET held = held + 1"),
+    ("wallet_differs", "DELETE FROM wallet WHERE unit = 'BENEFIT:LOUNGE'"),
+    ("wallet_differs", "UPDATE posting SET amount = amount + 1 WHERE debit = 'issued'"),
+    ("wallet_differs", "DELETE FROM posting WHERE debit = 'available'"),
+    ("wallet_differs", "INSERT INTO wallet SELECT bucket, member_id, 'X', 1, 0 FROM member"),
+    ("lot_differs", "UPDATE lot SET granted = granted + 1"),
+    ("lot_differs", "UPDATE lot SET remaining = remaining - 1 WHERE remaining > held"),
+    ("lot_differs", "UPDATE lot SET held = 0 WHERE held > 0"),
+    ("lot_differs", "UPDATE lot SET expired = 1, remaining = remaining - 1 WHERE held = 0"),
+    ("lot_differs", "DELETE FROM lot WHERE unit = 'BENEFIT:VIDEO'"),
+    ("lot_differs", "UPDATE posting SET credit = 'expired' WHERE credit = 'redeemed'"),
+    ("batch_without_postings", "DELETE FROM posting WHERE debit = 'issued'"),
+    ("posting_without_batch", "DELETE FROM batch WHERE kind = 'claim.placed'"),
+    ("batch_event_differs", "UPDATE outbox SET batch_id = NULL WHERE type = 'claim.placed'"),
+    ("batch_event_differs", "DELETE FROM batch WHERE kind = 'claim.placed'"),
+    (
+        "batch_event_differs",
+        "UPDATE outbox SET batch_id = (SELECT min(batch_id::text)::uuid FROM batch) "
+        "WHERE type = 'claim.placed'",
+    ),
+    ("event_missing", "DELETE FROM outbox WHERE seq = 1"),
+    ("event_missing", "DELETE FROM outbox WHERE seq > 3"),
+    ("event_missing", "UPDATE member SET event_seq = event_seq + 1"),
+    ("hold_differs", "UPDATE hold SET quantity = quantity + 1"),
+    ("hold_differs", "UPDATE hold_end SET captured = captured + 1"),
+    ("hold_differs", "DELETE FROM posting WHERE credit = 'held'"),
+    ("held_without_hold", "DELETE FROM hold_end"),
+    ("held_without_hold", "DELETE FROM hold"),
+    ("claim_differs", "UPDATE claim SET state = 'HELD' WHERE state = 'COMPENSATED'"),
+    ("claim_differs", "UPDATE claim SET state = 'PENDING' WHERE state = 'REDEEMED'"),
+    ("claim_differs", "UPDATE claim SET state = 'REDEEMED' WHERE state = 'HELD'"),
+    ("claim_differs", "UPDATE claim SET state = 'COMPENSATED' WHERE state = 'HELD'"),
+    ("claim_differs", "UPDATE claim SET hold_id = (SELECT min(hold_id::text)::uuid FROM hold)"),
+    ("member_counter_differs", "UPDATE member_counter SET used = used + 1"),
+    ("member_counter_differs", "DELETE FROM member_counter"),
+    ("member_counter_differs", "UPDATE claim SET cap_window = '2025-06' WHERE cap_window <> ''"),
+    ("request_without_claim", "DELETE FROM claim"),
+    ("request_without_claim", "UPDATE request SET ids = jsonb_build_object('claim_id', "
+     "gen_random_uuid()) WHERE operation = 'claim'"),
+    ("asset_month_differs", "UPDATE asset_month SET sum_minor = sum_minor + 1"),
+    ("asset_month_differs", "UPDATE asset_month SET known_days = known_days & 1"),
+    ("asset_month_differs", "DELETE FROM asset_month"),
+    ("asset_month_differs", "UPDATE asset SET balance_minor = 1 WHERE as_of = '2025-06-07'"),
+    ("asset_month_differs", "DELETE FROM asset WHERE as_of = '2025-06-30'"),
+    ("counter_differs", "UPDATE counter SET reserved = 0 WHERE counter = 'budget:lounge'"),
+    ("counter_differs", "UPDATE counter SET spent = spent + 1 WHERE counter = 'stock:VIDEO'"),
+    ("counter_differs", "DELETE FROM counter WHERE counter = 'stock:VIDEO'"),
+    ("counter_differs", "UPDATE hold SET cost_minor = 1"),
+    ("counter_differs", "INSERT INTO counter VALUES ('stock:X', 'all', 0, 1, 0)"),
+    ("benefit_unknown", "UPDATE claim SET benefit = 'YACHT' WHERE benefit = 'LOUNGE'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "tampering"), MATRIX)
+async def test_tampering_is_named(world: World, kind: str, tampering: str) -> None:
+    """Each kind of finding names what a superuser did past triggers and constraints (I9)."""
+    await lived_in(world)
+    await change(world, AS_SUPERUSER, tampering)
+    assert kind in await kinds(world)
+
+
+async def test_each_kind_of_finding_is_provoked() -> None:
+    """A new check must come with a row of the matrix."""
+    assert {*CHECKS, "counter_differs", "benefit_unknown"} == {kind for kind, _ in MATRIX}
+
+
+async def test_a_finding_names_the_row_and_the_difference(world: World) -> None:
+    """An operator sees whose wallet differs, and by how much."""
+    member = await holder(world, quantity=2)
+    await change(world, "UPDATE wallet SET available = 7")
+    (finding,) = await world.findings()
+    assert ("wallet_differs", f"{member} BENEFIT:VIDEO", "wallet 7/0, postings 2/0") == (
+        finding.kind,
+        finding.subject,
+        finding.detail,
+    )
+
+
+async def test_every_bucket_is_looked_at(world: World) -> None:
+    """Members in any slice of the buckets are verified."""
+    members = await world.members(40)
+    await give(world, *(gift(member) for member in members))
+    await change(world, "UPDATE wallet SET available = 0")
+    subjects = {finding.subject.split()[0] for finding in await world.findings()}
+    assert {str(member) for member in members} == subjects

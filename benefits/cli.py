@@ -18,7 +18,7 @@ from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, sli
 from benefits.actions.import_files import Imported, import_assets, import_members
 from benefits.actions.keys import SCOPES, make_key
 from benefits.actions.verify import verify
-from benefits.domain.catalogue import Programme, read
+from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import BUCKETS, Month
 from benefits.sandbox.book import Behaviour
@@ -70,7 +70,12 @@ def up(data: Path, port: int, sandbox_port: int) -> None:
 
     Example: `benefits up --data /tmp/demo --port 8181`
     """
-    demo_up.run(data, port=port, sandbox_port=sandbox_port, say=console.print)
+    demo_up.run(
+        data,
+        port=port,
+        sandbox_port=sandbox_port,
+        say=lambda words: console.print(words, soft_wrap=True, markup=False),
+    )
 
 
 @commands.command()
@@ -168,6 +173,9 @@ def programme_apply(file: TextIO) -> None:
     made = read(file.read())
 
     async def work_(house: app.House) -> None:
+        if house.installation.is_production:
+            check_for_production(made)
+
         async def apply(conn: Connection) -> Any:
             return await apply_programme(conn, made, house.parts)
 

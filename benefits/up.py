@@ -275,7 +275,7 @@ async def _show(
         say(f"API key      {data / 'keys' / 'api_key_mobile'} (mobile), api_key_crm (CRM)")
         say(f"A member     {demo.FEATURED}, id {member}")
         say(f"Page         {await _page(http, url, member)}  (opens once, within a minute)")
-        say("             a new link: README, under The page")
+        say('             (a new link: see "The benefits page" in README.md)')
         say(f"Provider     {provider_url}/desk/orders")
         say("Ctrl-C stops everything.")
         while True:

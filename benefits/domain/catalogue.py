@@ -248,6 +248,19 @@ def read(text: str) -> Programme:
     return programme
 
 
+_HERE = ("localhost", "127.", "[::1]", "0.0.0.0")  # noqa: S104 - compared with, not bound to
+
+
+def check_for_production(programme: Programme) -> None:
+    """Refuse providers without TLS or on this machine: they are for a demo (ProgrammeInvalid)."""
+    for index, provider in enumerate(programme.provider):
+        scheme, _, rest = provider.url.partition("://")
+        if scheme != "https" or rest.startswith(_HERE):
+            raise ProgrammeInvalid(
+                f"provider[{index}].url: a production database needs https to another machine"
+            )
+
+
 def _problems(programme: Programme) -> Iterator[str]:
     try:
         ZoneInfo(programme.zone)

@@ -119,6 +119,7 @@ LEFT JOIN hold_end AS e ON e.bucket = c.bucket AND e.hold_id = c.hold_id
 WHERE c.bucket BETWEEN $1 AND $2 AND (
     h.claim_id <> c.claim_id
     OR (c.state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN', 'MANUAL') AND e.hold_id IS NOT NULL)
+    OR (c.state = 'REDEEMED' AND e.hold_id IS NULL)
     OR (c.state IN ('COMPENSATED', 'EXPIRED', 'REVOKED') AND coalesce(e.released, 0) = 0))
 """,
     # K-1, K-5: a member's counter is what claims of its window took and did not give back.

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Literal
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -214,27 +213,23 @@ class Shown:
 
     def _order(self, claim: ClaimView) -> Order:
         tone, state = STATE_WORDS[claim.state]
-        known = self._catalogue.offers.get(claim.benefit)
-        zone = known[0].tz if known else ZoneInfo("UTC")
+        programme, _ = self._catalogue.offers[claim.benefit]
         return Order(
-            name=self.name(claim.benefit),
+            name=self._name(claim.benefit),
             quantity=claim.quantity,
             tone=tone,
             state=self._tongue.word(state),
-            at=self._tongue.moment(claim.claimed_at, zone),
+            at=self._tongue.moment(claim.claimed_at, programme.tz),
             instant=claim.claimed_at.isoformat(timespec="seconds"),
         )
 
-    def name(self, benefit: str) -> str:
-        """Return the name of a benefit, or its code when it is no longer offered."""
-        known = self._catalogue.offers.get(benefit)
-        return self._tongue.text(known[1].name) if known else benefit
-
     def done(self, claim_id: str) -> str:
         """Return the name of what a claim of this member was for, or nothing."""
-        found = (c.benefit for c in self._view.claims if str(c.id) == claim_id)
-        benefit = next(found, "")
-        return self.name(benefit) if benefit else ""
+        names = (self._name(c.benefit) for c in self._view.claims if str(c.id) == claim_id)
+        return next(names, "")
+
+    def _name(self, benefit: str) -> str:
+        return self._tongue.text(self._catalogue.offers[benefit][1].name)
 
 
 def blank_offer(tongue: Tongue, benefit: Benefit) -> Offer:

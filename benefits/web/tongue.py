@@ -74,9 +74,8 @@ class Tongue:
             trim_blocks=True,
             undefined=StrictUndefined,
         )
-        self._environment.install_gettext_translations(  # type: ignore[attr-defined]
-            self._messages, newstyle=True
-        )
+        i18n: Any = self._environment
+        i18n.install_gettext_translations(self._messages, newstyle=True)
         self._environment.globals |= {"asset": asset, "tongue": self}
 
     def word(self, message: Message) -> str:

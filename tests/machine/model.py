@@ -1,4 +1,4 @@
-"""What the ledger ought to do, told again in plain Python: lots and claims of some members, no I/O.
+"""What the ledger ought to do, told again in plain Python: lots and claims, no I/O.
 
 It is written from the rules, not from the code it is compared with, and keeps only what matters to
 units: an order that may still go either way is OPEN, whatever the provider has said of it so far.
@@ -92,7 +92,7 @@ class Model:
     def choose(
         self, member: UUID, benefit: str, quantity: int, now: datetime
     ) -> dict[UUID, int] | None:
-        """Return units of the lots that end first, the oldest first among equals; None: too few."""
+        """Return units of the lots that end first, then of the oldest; None: too few."""
         mine = [
             (lot.expires_at, lot.nth, id_)
             for id_, lot in self.lots.items()
@@ -106,7 +106,7 @@ class Model:
         return chosen if sum(chosen.values()) == quantity else None
 
     def grant(self, id_: UUID, member: UUID, benefit: str, quantity: int, end: datetime) -> None:
-        """A new lot."""
+        """Make a new lot."""
         lot = Lot(member, benefit, quantity, end, len(self.lots))
         lot.available = quantity
         self.lots[id_] = lot
@@ -156,27 +156,27 @@ class Model:
         claim.held = {}
 
     def leased(self, id_: UUID) -> None:
-        """An attempt is under way: only its outcome ends the hold from here on."""
+        """Begin an attempt: only its outcome ends the hold from here on."""
         claim = self.claims[id_]
         if claim.deadline is not None:
             claim.submitted = True
         claim.deadline = None
 
     def not_sent(self, id_: UUID) -> None:
-        """An attempt provably never left; nothing else was ever heard of the order."""
+        """Take an attempt back that provably never left."""
         claim = self.claims[id_]
         if claim.state == "OPEN" and claim.submitted:
             claim.submitted = False
             claim.deadline = claim.placed_at + UNSENT_FOR
 
     def heard(self, id_: UUID) -> None:
-        """Something undecided was heard of the order."""
+        """Note that something was heard of the order, so that it never lapses."""
         claim = self.claims[id_]
         claim.submitted = False
         claim.deadline = None
 
     def delivered(self, id_: UUID, *, used: bool, now: datetime) -> None:
-        """The provider delivered, or the customer even used it."""
+        """Apply that the provider delivered, or that the customer even used it."""
         claim = self.claims[id_]
         spent = used or self.terms[claim.benefit].at_issue
         if claim.state in {"COMPENSATED", "EXPIRED"}:
@@ -193,7 +193,7 @@ class Model:
             claim.state = "REDEEMED" if used else "ISSUED"
 
     def rejected(self, id_: UUID, now: datetime) -> None:
-        """The provider definitively refused."""
+        """Apply that the provider definitively refused."""
         claim = self.claims[id_]
         if claim.state == "OPEN":
             self.heard(id_)
@@ -201,7 +201,7 @@ class Model:
             claim.state = "COMPENSATED"
 
     def revoked(self, id_: UUID, now: datetime) -> None:
-        """The provider took back what it had delivered, unused; spent units a person looks at."""
+        """Apply that the provider took the thing back; spent units stay spent."""
         claim = self.claims[id_]
         at_issue = self.terms[claim.benefit].at_issue
         if claim.state == "REDEEMED" or (claim.state == "ISSUED" and at_issue):
@@ -211,14 +211,14 @@ class Model:
         claim.state = "REVOKED"
 
     def lapse(self, now: datetime) -> None:
-        """What was never sent in time is given back."""
+        """Give back what was never sent in time."""
         for claim in self.claims.values():
             if claim.state == "OPEN" and claim.deadline is not None and claim.deadline <= now:
                 self._release(claim, now)
                 claim.state, claim.deadline = "EXPIRED", None
 
     def expire(self, now: datetime) -> None:
-        """What is left of ended lots has expired; held units wait for their orders."""
+        """Expire what is left of ended lots; held units wait for their orders."""
         for lot in self.lots.values():
             if lot.expires_at <= now:
                 lot.expired += lot.available

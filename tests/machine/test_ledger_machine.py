@@ -1,4 +1,4 @@
-"""A random life of the ledger on PostgreSQL, compared after each step with a model of the rules."""
+"""A random life of the ledger on PostgreSQL, compared with a model after each step."""
 
 import asyncio
 import hashlib
@@ -164,7 +164,7 @@ class Ledger(RuleBasedStateMachine):
         days=st.sampled_from([1, 3, 40]),
     )
     def grant(self, who: int, benefit: str, quantity: int, days: int) -> RewardMember:
-        """Units are granted, and make a lot through the last day."""
+        """Grant units: they make a lot through the last day."""
         member, key = self.members[who], self.key()
         more = {"quantity": quantity, "valid_days": days, "key": key, "business_key": key}
         command = life.gift(member, benefit, **more)
@@ -178,7 +178,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(command=gifts)
     def grant_again(self, command: RewardMember) -> None:
-        """The same key, and the same business key under another, give nothing more."""
+        """Grant under the same key, and under the same business key: nothing more is given."""
         other = msgspec.structs.replace(command, key=self.key())
         same, second = self.run(life.give(self.world, command, other))
         assert isinstance(same, Accepted)
@@ -196,7 +196,7 @@ class Ledger(RuleBasedStateMachine):
         ),
     )
     def claim(self, wanted: list[tuple[int, str, int]]) -> Any:
-        """Claims in one group are decided as the model decides them one after the other."""
+        """Claim in one group what the model decides one after the other."""
         commands = [
             life.wish(self.members[who], benefit, quantity=quantity, key=self.key())
             for who, benefit, quantity in wanted
@@ -212,7 +212,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(one=wishes)
     def claim_again(self, one: tuple[ClaimUnits, Any]) -> None:
-        """The same key gives the same outcome with no second effect; another body conflicts."""
+        """Claim again: the same key has the same outcome once; another body conflicts."""
         command, before = one
         other = msgspec.structs.replace(command, quantity=command.quantity + 1)
         again, conflict = self.run(life.decide(self.world, command, other))
@@ -221,7 +221,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(target=works, limit=st.sampled_from([1, 2, 50]))
     def lease(self, limit: int) -> Any:
-        """Requests are taken for an attempt; nothing that may have left is issued twice."""
+        """Take requests for an attempt each, at most one a lane."""
         works = self.run(life.lease(self.world, limit))
         lanes = [(work.request.member_id, work.request.sku) for work in works]
         assert len(set(lanes)) == len(lanes)
@@ -231,7 +231,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(work=works, outcome=st.sampled_from(ANSWERED))
     def record(self, work: Work, outcome: Outcome) -> None:
-        """An attempt ends, in time or late, perhaps told twice."""
+        """End an attempt, in time or late, perhaps twice."""
         claim_id, sent_by = work.request.claim_id, work.request.sent_by
         query = work.call.operation is Operation.QUERY
         newest = self.run(self.is_newest(work))
@@ -273,7 +273,7 @@ class Ledger(RuleBasedStateMachine):
     @precondition(lambda self: self.model.claims)
     @rule(target=told, nth=st.integers(0, 30), outcome=st.sampled_from(TOLD))
     def call_back(self, nth: int, outcome: Outcome) -> tuple[str, str, Outcome]:
-        """A callback comes, about any order, saying anything."""
+        """Receive a callback, about any order, saying anything."""
         claim_id = list(self.model.claims)[nth % len(self.model.claims)]
         number = self.run(life.number_of(self.world, claim_id))
         event = self.key()
@@ -284,14 +284,14 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(one=told)
     def call_back_again(self, one: tuple[str, str, Outcome]) -> None:
-        """A callback that is known is not kept again."""
+        """Receive a callback that is known: it is not kept again."""
         event, number, outcome = one
         assert 0 == self.run(life.tell(self.world, number, outcome, event))
 
     @precondition(lambda self: self.inbox)
     @rule()
     def work_off(self) -> None:
-        """Callbacks are applied in the order in which they came."""
+        """Apply callbacks in the order in which they came."""
         assert len(self.inbox) == self.run(life.work_off(self.world))
         for claim_id, outcome in self.inbox:
             self.learn(claim_id, outcome)
@@ -299,24 +299,24 @@ class Ledger(RuleBasedStateMachine):
 
     @rule()
     def expire_lots(self) -> None:
-        """The sweep records what has ended."""
+        """Sweep up what has ended."""
         self.run(life.expire_lots(self.world))
         self.model.expire(self.now)
 
     @rule()
     def lapse_holds(self) -> None:
-        """The sweep gives back what was never sent."""
+        """Sweep up what was never sent."""
         self.run(life.lapse_holds(self.world))
         self.model.lapse(self.now)
 
     @rule(seconds=st.sampled_from([1, 60, 660, 7200, 80_000, 300_000, 3_000_000]))
     def wait(self, seconds: int) -> None:
-        """Time goes by."""
+        """Let time go by."""
         self.world.clock.forward(seconds=seconds)
 
     @invariant()
     def the_ledger_says_what_the_model_says(self) -> None:
-        """Lots, wallets, claims, caps, stock and budget are as the model has them."""
+        """Hold lots, wallets, claims, caps, stock and budgets against the model."""
         if hasattr(self, "members"):
             self.run(self.compare())
 

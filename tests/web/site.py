@@ -66,16 +66,18 @@ async def site(dsn: str) -> AsyncIterator[Site]:
         secret_keys=(os.urandom(32),),
         provider_secrets={"sandbox": (SECRET,)},
     )
-    app = make_web(Settings(database_url=dsn, keys=keys, pool_size=4))
-    async with builders.world(dsn) as world, _served(app) as url:
-        # The app was put together with the real clock; every part of it asks these `parts`.
-        msgspec.structs.force_setattr(app.state.parts, "clock", world.clock)
-        msgspec.structs.force_setattr(world.parts, "envelope", app.state.parts.envelope)
-        async with world.database.transaction() as conn:
-            made = {
-                name: await make_key(conn, name, [name], world.parts) for name in ("mobile", "crm")
-            }
-        yield Site(app, world, url, made)
+    settings = Settings(database_url=dsn, keys=keys, pool_size=4)
+    async with builders.world(dsn) as world:
+        app = make_web(settings, clock=world.clock)
+        async with _served(app) as url:
+            # What either of them seals or hashes, the other opens.
+            msgspec.structs.force_setattr(world.parts, "envelope", app.state.parts.envelope)
+            async with world.database.transaction() as conn:
+                made = {
+                    name: await make_key(conn, name, [name], world.parts)
+                    for name in ("mobile", "crm")
+                }
+            yield Site(app, world, url, made)
 
 
 @asynccontextmanager

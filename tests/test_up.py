@@ -1,0 +1,166 @@
+"""`benefits up` as a newcomer meets it, and the README's walk through it as written."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service import free_port
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.xdist_group("up")
+
+
+class Up:
+    """A running `benefits up` in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Choose ports; `start` runs it."""
+        self.folder = folder
+        self.data = folder / "demo-data"
+        self.port, self.sandbox_port = free_port(), free_port()
+        self.process: subprocess.Popen[str] | None = None
+        self.said = ""
+
+    def start(self) -> None:
+        """Start, and wait until it says that Ctrl-C stops everything."""
+        self.said = ""
+        command = [sys.executable, "-m", "benefits", "up", "--data", str(self.data)]
+        command += ["--port", str(self.port), "--sandbox-port", str(self.sandbox_port)]
+        log = self.folder / "up.log"
+        with log.open("w") as out:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, stdout=out, stderr=out, text=True, env=plain_environment()
+            )
+        late = time.monotonic() + 150
+        while "Ctrl-C" not in self.said:
+            self.said = log.read_text()
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < late, self.said
+            time.sleep(0.2)
+
+    def stop(self) -> str:
+        """Press Ctrl-C; return the last words, after it has ended well."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        assert 0 == self.process.wait(60)
+        self.process = None
+        return (self.folder / "up.log").read_text().splitlines()[-1]
+
+
+def plain_environment() -> dict[str, str]:
+    """Return this environment without settings of the service."""
+    return {name: value for name, value in os.environ.items() if "BENEFITS_" not in name}
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder to its end."""
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def json_values(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects that stand one after the other in a text."""
+    decoder = json.JSONDecoder()
+    while text := text.lstrip():
+        value, end = decoder.raw_decode(text)
+        yield value
+        text = text[end:]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """Give a demo that runs, and end it."""
+    folder = tmp_path_factory.mktemp("up")
+    folder.chmod(0o711)
+    made = Up(folder)
+    made.start()
+    yield made
+    if made.process is not None:
+        made.stop()
+
+
+def test_the_main_job_is_done_once_before_ones_eyes(up: Up) -> None:
+    """Tiers are shown, a claim travels to the provider and back, and the books balance."""
+    for expected in ("evaluated: BASE", "is HELD", "is ISSUED", "is REDEEMED", "books balance"):
+        assert expected in up.said
+    assert re.search(rf"http://127.0.0.1:{up.port}/page/enter\?code=", up.said)
+
+
+def test_the_readmes_walk_works_as_written(up: Up) -> None:
+    """Every shell block of the README runs in order against the running demo."""
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    script = "set -euo pipefail\n" + "\n".join(blocks)
+    script = script.replace("127.0.0.1:8080", f"127.0.0.1:{up.port}")
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=up.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    answers = list(json_values(done.stdout))
+    assert '"PLATINUM"' in done.stdout
+    assert '"ISSUED"' in (up.folder / "claim.json").read_text()
+    assert [1, 0] == [a["granted"] for a in answers if "granted" in a]
+    assert "/page/enter?code=" in done.stdout
+    assert '"recipient_incomplete"' in done.stdout
+
+
+def test_a_port_in_use_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    """The message names the port, and no data folder is made."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "benefits", "up", "--data", str(tmp_path / "demo")]
+        done = subprocess.run(
+            [*command, "--port", str(port)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    assert 1 == done.returncode
+    assert f"port_in_use: Cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_only_this_machine_can_reach_it(up: Up) -> None:
+    """Service and sandbox listen on the loopback address alone."""
+
+    async def addresses() -> set[str]:
+        found = set[str]()
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            address, port = line.split()[1].split(":")
+            if int(port, 16) in {up.port, up.sandbox_port} and line.split()[3] == "0A":
+                found.add(socket.inet_ntoa(bytes.fromhex(address)[::-1]))
+        return found
+
+    assert {"127.0.0.1"} == asyncio.run(addresses())
+
+
+def test_ctrl_c_stops_everything_and_the_data_stays(up: Up) -> None:
+    """After a stop nothing runs; the next start finds what was there."""
+    assert "Stopped. The data stays for the next time." == up.stop()
+    for port in (up.port, up.sandbox_port):
+        with socket.socket() as free:
+            assert 0 != free.connect_ex(("127.0.0.1", port))
+    up.start()
+    assert "are enrolled" not in up.said
+    assert "is REDEEMED" in up.said
+    assert "books balance" in up.said

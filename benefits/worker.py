@@ -12,6 +12,7 @@ import structlog
 from benefits.actions import deliver, expire, receive
 from benefits.actions.deliver import Attempt, Work
 from benefits.actions.parts import Parts
+from benefits.actions.prune import prune
 from benefits.domain.orders import NotSent, Outcome, Unknown
 from benefits.domain.values import BUCKETS
 from benefits.providers.provider import Provider
@@ -22,6 +23,7 @@ IN_FLIGHT_MAX = 64
 PAGE = 200
 POLL_S = 0.2
 SWEEP_S = 30.0
+PRUNE_S = 600.0
 PARTITIONS_S = 86_400.0
 
 log = structlog.get_logger()
@@ -51,6 +53,7 @@ class Worker:
             tasks.create_task(self._repeat("deliver", self.deliver, POLL_S, stop))
             tasks.create_task(self._repeat("callbacks", self.work_off, POLL_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
+            tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
         await self.finish()
 
@@ -146,6 +149,14 @@ class Worker:
             return await expire.lapse_holds(conn, self._parts, buckets=self._buckets, limit=PAGE)
 
         return await self._database.transact(lots) + await self._database.transact(holds)
+
+    async def prune(self) -> int:
+        """Forget ended page sessions and old refusals; return how many."""
+
+        async def step(conn: Connection) -> int:
+            return await prune(conn, self._parts, buckets=self._buckets)
+
+        return await self._database.transact(step)
 
     async def partitions(self) -> int:
         """Make the ledger's partitions two years ahead."""

@@ -47,7 +47,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-class Service:
+class Serving:
     """A running `benefits serve`."""
 
     def __init__(self, process: Process, port: int) -> None:
@@ -63,7 +63,7 @@ class Service:
 
 
 @asynccontextmanager
-async def serve(dsn: str, keys: Keys, *, port: int | None = None) -> AsyncIterator[Service]:
+async def serve(dsn: str, keys: Keys, *, port: int | None = None) -> AsyncIterator[Serving]:
     """Run the service on a database until the block ends."""
     port = port or free_port()
     process = await asyncio.create_subprocess_exec(
@@ -71,7 +71,7 @@ async def serve(dsn: str, keys: Keys, *, port: int | None = None) -> AsyncIterat
         env=environment(dsn, keys),
         cwd=Path(__file__).parents[1],
     )
-    service = Service(process, port)
+    service = Serving(process, port)
     try:
         await _until_ready(service)
         yield service
@@ -81,7 +81,7 @@ async def serve(dsn: str, keys: Keys, *, port: int | None = None) -> AsyncIterat
             await process.wait()
 
 
-async def _until_ready(service: Service) -> None:
+async def _until_ready(service: Serving) -> None:
     async with asyncio.timeout(30), aiohttp.ClientSession() as http:
         while True:
             assert service.process.returncode is None, "the service ended by itself"

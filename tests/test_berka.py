@@ -10,34 +10,24 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import aiohttp
 import msgspec
 import pytest
-from aiohttp import web
 
-from benefits.actions import receive
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.evaluate import Evaluated, slices
 from benefits.actions.evaluate import evaluate as evaluate_month
 from benefits.domain.catalogue import read
-from benefits.domain.signature import parse_secret
 from benefits.domain.values import member_id
-from benefits.providers.client import Client
-from benefits.providers.open import OpenProvider
-from benefits.providers.provider import RawCallback
 from benefits.sandbox.book import Behaviour
-from benefits.sandbox.server import SandboxSettings, make_app
 from benefits.store import tiers
-from benefits.store.db import Connection, connect
+from benefits.store.db import connect
 from benefits.store.group import Group, grouped
 from benefits.store.migrate import ensure_partitions
-from benefits.worker import Worker
 from tests import berka
 from tests.actions.life import said
 from tests.berka_expected import (
@@ -50,13 +40,14 @@ from tests.berka_expected import (
     Standing,
     expect,
 )
+from tests.berka_provider import provider, work_until
 from tests.builders import MEMBER_KEY, World
 from tests.conftest import database
-from tests.sandbox import stage
 
 NAME = "BENEFITS_BERKA_DIR"
 ROOT = Path(__file__).parents[1]
 PROGRAMME = Path(__file__).with_name("berka.toml")
+THEN = "1993-01-01T00:00:00Z"
 NEVER_USED = 10  # lounge visits that are booked and not made
 # Every member's standing at an instant as known at another (T-9), all in one statement.
 STANDINGS = """
@@ -113,14 +104,16 @@ async def year(
         await benefits(environ, "programme", "apply", str(PROGRAMME))
         await import_accounts(environ, source, folder)
         made = connect(dsn)
-        world = World(made)
-        # That import was just now; the year is evaluated as if both had been then.
-        await world.rows("UPDATE member SET recorded_at = '1993-01-01T00:00:00Z' RETURNING 1")
-        await ensure_partitions(made, decided_at(0))
-        told = [await evaluate(world, nth) for nth in range(11)]
-        told.append(await evaluate_by_command(environ, 11))
-        yield Year(world, expect(source), environ, told)
-        await made.close()
+        try:
+            world = World(made)
+            # That import was just now; the year is evaluated as if both had been then.
+            await world.rows(f"UPDATE member SET recorded_at = '{THEN}' RETURNING 1")
+            await ensure_partitions(made, decided_at(0))
+            told = [await evaluate(world, nth) for nth in range(11)]
+            told.append(await evaluate_by_command(environ, 11))
+            yield Year(world, expect(source), environ, told)
+        finally:
+            await made.close()
 
 
 async def import_accounts(environ: dict[str, str], source: Path, folder: Path) -> None:
@@ -296,112 +289,6 @@ async def test_grants_agree_with_the_quotas(year: Year) -> None:
     assert ": 0 decisions, 0 grants; " in await evaluate_by_command(year.environ, 11)
 
 
-class Inbox:
-    """Where the provider's callbacks arrive: checked, kept, acknowledged, as the service does."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.provider: OpenProvider | None = None
-        self.arrived = self.new = 0
-
-    async def handle(self, request: web.Request) -> web.Response:
-        """Take one callback."""
-        assert self.provider is not None
-        raw = RawCallback(
-            headers={name.lower(): value for name, value in request.headers.items()},
-            body=await request.read(),
-            received_at=stage.clock(),
-        )
-        notice = self.provider.receive(raw)
-        callback = receive.Callback(provider="sandbox", notice=notice, raw=raw.body)
-
-        async def keep(conn: Connection) -> int:
-            return await receive.receive(conn, [callback], self.world.parts)
-
-        new = await self.world.database.transact(keep)
-        self.new += new
-        self.arrived += 1
-        return web.Response(body=self.provider.ack())
-
-
-class Desk(NamedTuple):
-    """The provider as its own people see it."""
-
-    http: aiohttp.ClientSession
-    base: str
-
-    async def orders(self) -> dict[str, dict[str, Any]]:
-        """Return all orders in the provider's book, by number."""
-        found, cursor = dict[str, dict[str, Any]](), ""
-        while cursor is not None:
-            query = {"limit": "200", **({"cursor": cursor} if cursor else {})}
-            async with self.http.get(f"{self.base}/desk/orders", params=query) as response:
-                page = await response.json()
-            found |= {order["number"]: order for order in page["orders"]}
-            cursor = page["next"]
-        return found
-
-    async def use(self, number: str) -> None:
-        """Let the customer use an order."""
-        async with self.http.post(f"{self.base}/desk/use", json={"number": number}) as response:
-            assert 200 == response.status
-
-
-@asynccontextmanager
-async def provider(world: World) -> AsyncIterator[tuple[Worker, Inbox, Desk]]:
-    """Run a provider with all its faults, a worker that asks it, and an inbox it calls back to."""
-    inbox, app = Inbox(world), web.Application()
-    app.router.add_post("/callbacks", inbox.handle)
-    async with stage.serving(app) as here:
-        sandbox = SandboxSettings(
-            secrets=(stage.SECRET,),
-            callback_url=f"{here}/callbacks",
-            behaviour=Behaviour.MIXED,
-            callback_after_s=0.05,
-            slow_s=0.2,
-            hang_s=1.0,
-            retry_s=(0.05,),
-        )
-        async with (
-            stage.serving(make_app(sandbox)) as base,
-            Client(stage.LOOPBACK) as client,
-            aiohttp.ClientSession() as http,
-        ):
-            (config,) = read(PROGRAMME.read_text()).provider
-            inbox.provider = OpenProvider(
-                base_url=base,
-                secrets=[parse_secret(stage.SECRET)],
-                client=client,
-                clock=stage.clock,  # signatures are of the present
-                capabilities=config.capabilities,
-            )
-            worker = Worker(world.database, world.parts, {"sandbox": inbox.provider})
-            yield worker, inbox, Desk(http, base)
-
-
-async def work(worker: Worker) -> None:
-    """Let the worker do all there is to do now; callbacks get a moment to arrive."""
-    while await worker.deliver():
-        pass
-    await worker.finish()
-    await asyncio.sleep(0.1)
-    for step in (worker.work_off, worker.expire):
-        while await step():
-            pass
-
-
-async def work_until(world: World, worker: Worker, left: str) -> None:
-    """Work, and move the clock, until a statement counts nothing that is left to do."""
-    for _ in range(100):
-        await work(worker)
-        if [(0,)] == await world.rows(left):
-            return
-        world.clock.forward(seconds=15)
-    raise AssertionError(
-        await world.rows("SELECT benefit, state, count(*) FROM claim GROUP BY 1, 2")
-    )
-
-
 async def claim_all(world: World, customers: Sequence[str]) -> Counter[str]:
     """Claim a unit of each benefit for each customer, one of them twice; count the outcomes."""
     wishes = [
@@ -458,7 +345,8 @@ async def test_a_hundred_members_claim_and_ledger_and_provider_say_the_same(year
         "LOUNGE ok": LOUNGES,
         "LOUNGE budget_exhausted": 100 - LOUNGES,
     } == outcomes
-    async with provider(world) as (worker, inbox, desk):
+    (config,) = read(PROGRAMME.read_text()).provider
+    async with provider(world, config) as (worker, inbox, desk):
         await work_until(world, worker, UNSETTLED)
         lounges = [o for o in (await desk.orders()).values() if SKUS[o["sku"]] == "LOUNGE"]
         booked = sorted(o["number"] for o in lounges if o["status"] == "issued")

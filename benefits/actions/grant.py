@@ -47,6 +47,11 @@ class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
     valid_days: int
 
     @property
+    def sender(self) -> str:
+        """Who stands alone when a command fails."""
+        return self.caller
+
+    @property
     def request_key(self) -> RequestKey:
         """Where the outcome is kept: by the key alone, so that another member's is found."""
         bucket = placed_bucket(self.caller, OPERATION, self.key)

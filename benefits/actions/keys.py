@@ -1,5 +1,6 @@
 """Make API keys, `bk_<id>_<secret>`, and check them; a key is shown once, its keyed hash kept."""
 
+import re
 import secrets
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,6 +12,7 @@ from benefits.store.db import Connection
 from benefits.store.keys import ApiKey
 
 PREFIX = "bk"
+NAME = re.compile("[a-z0-9-]{1,40}")
 SCOPES = ("mobile", "crm", "operator")
 
 
@@ -28,8 +30,17 @@ class ScopeUnknown(Refusal):
     words = f"Scopes are: {', '.join(SCOPES)}."
 
 
+class NameInvalid(Refusal):
+    """A caller's name stands in the books, and some are the service's own."""
+
+    code = "name_invalid"
+    words = "A name has 1 to 40 lower-case letters, digits and hyphens."
+
+
 async def make_key(conn: Connection, name: str, scopes: Sequence[str], parts: Parts) -> str:
-    """Make a key for a service and return it; nobody can read it again (ScopeUnknown)."""
+    """Make a key and return it, this once (NameInvalid, ScopeUnknown)."""
+    if not NAME.fullmatch(name):
+        raise NameInvalid
     if not scopes or any(scope not in SCOPES for scope in scopes):
         raise ScopeUnknown
     now = parts.clock()

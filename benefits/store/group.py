@@ -50,7 +50,7 @@ class Keyed(Protocol):
     """What the group must know of a command."""
 
     @property
-    def caller(self) -> str:
+    def sender(self) -> str:
         """Who sends it."""
 
 
@@ -152,9 +152,9 @@ class Group(Generic[Command, Outcome]):
         return taken
 
     def _stands_alone(self, waiting: _Waiting[Command, Outcome]) -> bool:
-        until = self._alone.get(waiting.command.caller, 0.0)
+        until = self._alone.get(waiting.command.sender, 0.0)
         if until and until < asyncio.get_running_loop().time():
-            del self._alone[waiting.command.caller]
+            del self._alone[waiting.command.sender]
             until = 0.0
         return until > 0.0
 
@@ -204,7 +204,7 @@ class Group(Generic[Command, Outcome]):
         incident = uuid4().hex
         if not is_transient(error):  # a database that is away is not the caller's fault
             loop = asyncio.get_running_loop()
-            self._alone[waiting.command.caller] = loop.time() + ALONE_FOR_S
+            self._alone[waiting.command.sender] = loop.time() + ALONE_FOR_S
         log.error("group.failed", group=self._name, incident=incident, exc_info=error)
         if not waiting.answer.done():
             waiting.answer.set_exception(Failed(incident))

@@ -449,6 +449,7 @@ request = Table(
     Column("recorded_at", INSTANT, nullable=False),
     PrimaryKeyConstraint("bucket", "caller", "operation", "key"),
     columns.in_bucket(),
+    Index("ix_request_refused", "recorded_at", postgresql_where=text("refusal <> ''")),
 )
 
 # What can refuse and is shared: stock and budgets. Locked last, updated once per group.
@@ -491,4 +492,5 @@ page_session = Table(
     Column("expires_at", INSTANT, nullable=False),
     PrimaryKeyConstraint("bucket", "session_id"),
     columns.of_member(),
+    Index(None, "expires_at"),
 )

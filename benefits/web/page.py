@@ -233,7 +233,7 @@ async def post_claim(request: Web) -> Page:
     if not _is_own_form(request, form.get("token", "")):
         raise Forbidden
     command = ClaimUnits(
-        caller="page",
+        caller="system:page",
         key=check_key(form.get("key")),
         member_id=session.member_id,
         benefit=form.get("benefit", ""),

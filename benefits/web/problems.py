@@ -26,6 +26,7 @@ STATUSES: dict[type[Refusal], int] = {
     requests.KeyConflict: 422,
     keys.KeyUnknown: 401,
     keys.ScopeUnknown: 400,
+    keys.NameInvalid: 400,
     claim.UnknownMember: 404,
     claim.UnknownBenefit: 404,
     claim.QuantityInvalid: 422,

@@ -278,6 +278,7 @@ TABLES = (
         CONSTRAINT ck_request_bucket CHECK (bucket BETWEEN 0 AND 1023)
     )
     """,
+    "CREATE INDEX ix_request_refused ON request (recorded_at) WHERE refusal <> ''",
     """
     CREATE TABLE claim (
         bucket SMALLINT NOT NULL,
@@ -438,6 +439,7 @@ TABLES = (
         )
     )
     """,
+    "CREATE INDEX ix_page_session_expires_at ON page_session (expires_at)",
     """
     CREATE TABLE tier_decision (
         bucket SMALLINT NOT NULL,

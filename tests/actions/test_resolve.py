@@ -1,6 +1,7 @@
 """Answers applied to orders where it is hard: late, twice, together, and after a give-up."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from uuid import UUID
 
 import msgspec
@@ -202,4 +203,27 @@ async def test_a_version_under_which_claims_could_not_end_is_refused(
     await lounge(world)
     with pytest.raises(ProgrammeInvalid):
         await world.apply(changed(reference_programme()))
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("full", ["cap_reached", "stock_exhausted", "budget_exhausted"])
+async def test_a_late_success_exceeds_no_limit(world: World, full: str) -> None:
+    """Cap, stock and budget hold on the way back too: without room it is a loss (G-CB-4)."""
+    member = await holder(world, quantity=4)
+    (claim_id,) = await claimed(world, wish(member))
+    number = await number_of(world, claim_id)
+    await call_back(world, number, NO)
+    if full == "cap_reached":
+        await claimed(world, wish(member, quantity=2))
+    else:
+        programme = reference_programme()
+        video = programme.benefits["VIDEO"]
+        more = {"stock": 0} if full == "stock_exhausted" else {"cost": Decimal(1000000)}
+        await world.apply(
+            msgspec.structs.replace(
+                programme, benefit=(programme.benefit[0], msgspec.structs.replace(video, **more))
+            )
+        )
+    await call_back(world, number, DONE)
+    assert [(full,)] == await world.rows("SELECT detail FROM case_file")
     assert [] == await world.findings()

@@ -42,7 +42,7 @@ async def test_claims_over_http_are_measured_against_one_function_call(tmp_path:
         async with serve(dsn, keys) as service:
             figures = dict[str, list[float]]()
             for _ in range(ROUNDS):
-                await _round(dsn, service.port, key, member_ids, figures)
+                await _round(dsn, service.port, key=key, member_ids=member_ids, figures=figures)
     report = {name: statistics.median(values) for name, values in figures.items()}
     for name, value in report.items():
         print(f"{name:34s} {value:10.1f}   of {[round(v, 1) for v in figures[name]]}")
@@ -57,7 +57,7 @@ async def test_claims_over_http_are_measured_against_one_function_call(tmp_path:
 
 
 async def _round(
-    dsn: str, port: int, key: str, member_ids: list[UUID], figures: dict[str, list[float]]
+    dsn: str, port: int, *, key: str, member_ids: list[UUID], figures: dict[str, list[float]]
 ) -> None:
     for connections in (1, 64):
         made = await load.run(

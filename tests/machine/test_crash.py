@@ -15,7 +15,7 @@ from benefits.store.db import connect
 from benefits.store.envelope import Envelope
 from tests.builders import PROGRAMME, World
 from tests.conftest import database
-from tests.service import Service, fresh_keys, serve
+from tests.service import Serving, fresh_keys, serve
 
 MEMBERS = 12
 CLAIMS_EACH = 40
@@ -83,7 +83,7 @@ async def _wishes(world: World) -> tuple[str, Wishes]:
 
 
 async def _claim_all(
-    service: Service, key: str, wishes: Wishes, acknowledged: dict[str, str]
+    service: Serving, key: str, wishes: Wishes, acknowledged: dict[str, str]
 ) -> None:
     """Send every wish under its key over many connections; keep what was acknowledged."""
     waiting = iter(wishes)

@@ -26,7 +26,7 @@ class Note(msgspec.Struct, frozen=True):
     """A command that is written down under its name; some names do something else."""
 
     name: str
-    caller: str = "caller"
+    sender: str = "caller"
 
 
 class Recorder:

@@ -15,7 +15,10 @@ CUSTOMERS = 300
 MONTHS_BACK = 4
 # The customer the demo follows: gold until two months ago, platinum since.
 FEATURED = "C0001"
-_LEVELS = (3_000, 20_000, 48_000, 80_000, 300_000, 480_000, 700_000, 2_000_000, 6_000_000)
+_LEVELS = (
+    *(3_000, 20_000, 48_000, 80_000, 300_000, 480_000),
+    *(700_000, 2_000_000, 6_000_000, 9_900_000, 15_000_000),
+)
 PROGRAMME_FILE = Path(__file__).with_suffix(".toml")
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,15 +82,18 @@ def json_values(text: str) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Give a demo that runs, and end it."""
-    folder = tmp_path_factory.mktemp("up")
+def up() -> Iterator[Up]:
+    """Give a demo that runs in a folder its database's account can enter; end it."""
+    folder = Path(tempfile.mkdtemp(prefix="benefits-up-"))
     folder.chmod(0o711)
     made = Up(folder)
-    made.start()
-    yield made
-    if made.process is not None:
-        made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        if made.process is not None:
+            made.stop()
+        shutil.rmtree(folder)
 
 
 def test_the_main_job_is_done_once_before_ones_eyes(up: Up) -> None:

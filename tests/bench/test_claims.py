@@ -33,10 +33,11 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 RICH = PROGRAMME.replace('total = "10000.00"', 'total = "10000000000.00"')
 
 
-async def test_claims_over_http_are_measured_against_one_function_call(tmp_path: Path) -> None:
+async def test_claims_over_http_are_measured_against_one_function_call(
+    durable_server: Postgres,
+) -> None:
     """Print claims per second at 1 and 64 connections as ratios to pgbench's redeem."""
-    tmp_path.chmod(0o711)
-    with Postgres(tmp_path, say=lambda _: None) as server:
+    with durable_server as server:
         keys = fresh_keys()
         dsn, member_ids, key = await _prepare(server.dsn, keys)
         async with serve(dsn, keys) as service:

@@ -16,7 +16,7 @@ from benefits.actions.prune import prune
 from benefits.domain.orders import NotSent, Outcome, Unknown
 from benefits.domain.values import BUCKETS
 from benefits.providers.provider import Provider
-from benefits.store.db import Connection, Database
+from benefits.store.db import Connection, Database, is_transient
 from benefits.store.migrate import MONTHS_AHEAD, make_partitions
 
 IN_FLIGHT_MAX = 64
@@ -132,12 +132,37 @@ class Worker:
         await self._record()
 
     async def work_off(self) -> int:
-        """Apply callbacks that wait; return how many."""
+        """Apply callbacks that wait; return how many. One that fails keeps no other back."""
 
-        async def step(conn: Connection) -> int:
+        async def page(conn: Connection) -> int:
             return await receive.work_off(conn, self._parts, buckets=self._buckets, limit=PAGE)
 
-        return await self._database.transact(step)
+        try:
+            return await self._database.transact(page)
+        except Exception:  # found out one by one
+            log.exception("worker.callbacks_failed")
+            return await self._work_off_singly()
+
+    async def _work_off_singly(self) -> int:
+        async with self._database.transaction() as conn:
+            found = await receive.waiting(conn, buckets=self._buckets, limit=PAGE)
+        for provider, event_id, _ in found:
+
+            async def one(conn: Connection, name: tuple[str, str] = (provider, event_id)) -> None:
+                await receive.work_off_one(conn, self._parts, *name)
+
+            async def leave(
+                conn: Connection, name: tuple[str, str] = (provider, event_id)
+            ) -> None:
+                await receive.give_up(conn, self._parts, *name)
+
+            try:
+                await self._database.transact(one)
+            except Exception as error:
+                log.exception("worker.callback_failed", provider=provider)
+                if not is_transient(error):
+                    await self._database.transact(leave)
+        return len(found)
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

@@ -10,8 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.actions.answers import Answer, Attempted
 from benefits.actions.parts import Parts
-from benefits.actions.resolve import Answer, Attempted, resolve
+from benefits.actions.resolve import resolve
 from benefits.domain.orders import (
     Call,
     Capabilities,

@@ -4,8 +4,9 @@ Availability never waits for this: it is computed with `now < expires_at`. The s
 resumable and may be split by buckets; a late run records the same effective history.
 """
 
+from benefits.actions.answers import Answer
 from benefits.actions.parts import Parts
-from benefits.actions.resolve import Answer, resolve
+from benefits.actions.resolve import resolve
 from benefits.domain import ledger
 from benefits.domain.orders import Lapsed, Operation, OrderState
 from benefits.store import claims, members

@@ -19,7 +19,6 @@ async def record_members(
     changed = await members.put(
         conn,
         [(id_, line.opened_on, line.closed_on, line.branch, line.manager) for id_, line in keyed],
-        now,
     )
     known = await members.profiled(conn, [id_ for id_, _ in keyed])
     await members.put_profiles(

@@ -12,6 +12,17 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.actions.answers import (
+    Answer,
+    Attempted,
+    Resolved,
+    after_attempt,
+    after_callback,
+    is_revoking,
+    is_undecided,
+    newest,
+    weighed,
+)
 from benefits.actions.claim import UNSENT_FOR
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger
@@ -26,7 +37,6 @@ from benefits.domain.orders import (
     IssueRequest,
     Lapsed,
     LateSuccess,
-    NotSent,
     Operation,
     OrderState,
     Outcome,
@@ -34,11 +44,8 @@ from benefits.domain.orders import (
     Rejected,
     Step,
     Terms,
-    Unknown,
     Used,
     advance,
-    backoff,
-    next_query_at,
 )
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
@@ -50,25 +57,7 @@ from benefits.store.db import Connection
 from benefits.store.ledger import Journal
 from benefits.store.orders import RequestRow
 
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became known of a claim's order; `operation` is what was asked, `actor` who tells."""
-
-    claim_id: UUID
-    operation: Operation
-    outcome: Outcome | Lapsed
-    actor: str
-
-
 _ENDED = frozenset({OrderState.COMPENSATED, OrderState.EXPIRED})
-
-
-class Resolved(msgspec.Struct, frozen=True):
-    """Where a claim stands after an answer, and whether its provider is still to be asked."""
-
-    state: OrderState
-    ask_on: bool
-    capabilities: Capabilities
 
 
 class _Group:
@@ -91,6 +80,7 @@ class _Group:
         self.cases: list[Case] = []
         self.changed: set[UUID] = set()
         self.revoking: set[UUID] = set()
+        self.open_cases: set[tuple[UUID, str]] = set()
 
     async def load(
         self, conn: Connection, ids: Sequence[UUID], told_twice: Collection[UUID]
@@ -102,6 +92,7 @@ class _Group:
         """
         self.claims = await claims.by_id(conn, ids)
         found = list(self.claims.values())
+        self.open_cases = await claims.open_cases_of(conn, ids)
         self.holds = await claims.holds(conn, [c.hold_id for c in found])
         lots = sorted({part.lot_id for h in self.holds.values() for part in h.parts})
         self.journal.load(await books.lots_by_id(conn, lots))
@@ -111,7 +102,7 @@ class _Group:
             self.journal.load(await books.lots_of(conn, pairs, self.now))
             asked = await orders.of_claims(conn, [(c.member_id, c.claim_id) for c in ended])
             self.revoking = {
-                r.claim_id for of in asked.values() for r in of if _revoking(r) and r.next_at
+                r.claim_id for of in asked.values() for r in of if is_revoking(r) and r.next_at
             }
         keys = [self._cap_key(c) for c in found if c.cap_window]
         if keys:
@@ -152,6 +143,8 @@ class _Group:
         step = advance(claim.state, outcome, terms)
         if step != Step(claim.state):
             self._take(claim, step, outcome, answer.actor)
+        elif isinstance(outcome, Done) and outcome.code and claim.code_sealed is None:
+            self._note(claim, step, outcome)
         watch = claim.state is OrderState.ISSUED and not terms.consumed_at_issue
         return Resolved(claim.state, claim.state in OPEN or watch, capabilities)
 
@@ -342,13 +335,22 @@ class _Group:
         self._event(claim, "order.revoking")
 
     def _case(self, claim: ClaimRow, kind: str, detail: str) -> None:
+        if (claim.claim_id, kind) in self.open_cases:
+            return
+        self.open_cases.add((claim.claim_id, kind))
         case_id = self.journal.id_for(claim.member_id)
         self.cases.append(Case(case_id, claim.member_id, claim.claim_id, kind, detail, self.now))
         self._event(claim, "case.opened")
 
+    def leave_revocation(self, claim_id: UUID) -> None:
+        """Leave to a person whether a provider took back what it delivered late."""
+        self._case(self.claims[claim_id], "revoke_unanswered", "The provider never said.")
+
     def give_up(self, claim_id: UUID) -> None:
         """Leave an order nobody could clear up by asking to a person (V-3)."""
         claim = self.claims[claim_id]
+        if claim.state is OrderState.MANUAL:
+            return
         claim.state = OrderState.MANUAL
         claim.changed_at = self.now
         self.changed.add(claim_id)
@@ -365,14 +367,6 @@ class _Group:
         await orders.put(conn, self.requests, self.now)
         await counters.add_used(conn, self.used_more)
         await counters.add(conn, self.shared_more)
-
-
-class Attempted(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer to a request we made: the request as leased and what was asked in this attempt."""
-
-    request: RequestRow
-    operation: Operation
-    answer: Answer
 
 
 async def resolve(
@@ -400,84 +394,25 @@ async def resolve(
         waiting = await orders.of_claims(conn, pairs)
         for answer in answers:
             resolved = group.apply(answer)
-            plans += _after_callback(waiting.get(answer.claim_id, []), resolved, now)
-    newest = await _newest(conn, attempts)
+            plans += after_callback(waiting.get(answer.claim_id, []), resolved, now)
+    latest_attempts = await newest(conn, attempts)
     for attempt in attempts:
-        plans.append(_after_attempt(group, attempt, _weighed(attempt, newest), now))
+        plans.append(_after_attempt(group, attempt, weighed(attempt, latest_attempts), now))
     await group.write(conn)
     latest = {(p.request.request_id, p.request.attempt): p for p in plans}
     await orders.schedule(conn, list(latest.values()))
 
 
-async def _newest(conn: Connection, attempts: Sequence[Attempted]) -> dict[UUID, int]:
-    """Return the newest attempts of the requests that somebody says were not sent."""
-    unsent = [t.request.request_id for t in attempts if isinstance(t.answer.outcome, NotSent)]
-    if not unsent:
-        return {}
-    return {id_: row.attempt for id_, row in (await orders.by_id(conn, unsent)).items()}
-
-
-def _weighed(attempt: Attempted, newest: dict[UUID, int]) -> Answer:
-    """Doubt "not sent" unless it is said of the newest attempt, and of an issue.
-
-    A query that never left, or an attempt after which another was made, says nothing of the order.
-    """
-    outcome, request = attempt.answer.outcome, attempt.request
-    if not isinstance(outcome, NotSent) or (
-        attempt.operation is not Operation.QUERY and newest[request.request_id] == request.attempt
-    ):
-        return attempt.answer
-    return msgspec.structs.replace(attempt.answer, outcome=Unknown(outcome.evidence))
-
-
-def _after_callback(
-    waiting: Sequence[RequestRow], resolved: Resolved, now: datetime
-) -> list[orders.Plan]:
-    """Take a decided order's requests off the queue; those in flight are their holders' affair."""
-    plans = list[orders.Plan]()
-    for request in waiting:
-        in_flight = request.leased_until is not None and request.leased_until > now
-        if in_flight or request.operation is Operation.REVOKE:
-            continue
-        next_at = _next(0, resolved, now) if resolved.ask_on else None
-        if resolved.state is OrderState.ISSUED or not resolved.ask_on:
-            plans.append(
-                orders.Plan(request=request, next_at=next_at, queries=0, sent_by=request.sent_by)
-            )
-    return plans
-
-
 def _after_attempt(
     group: _Group, attempt: Attempted, answer: Answer, now: datetime
 ) -> orders.Plan:
-    """Apply what an attempt learned, and say when to ask again (V-3)."""
-    request, outcome = attempt.request, attempt.answer.outcome
+    """Apply what an attempt learned, and say when to ask again; a person, when never (V-3)."""
     before = group.claims[answer.claim_id].state
     resolved = group.apply(answer)
-    sent_by = now if attempt.operation is Operation.ISSUE else request.sent_by
-    if isinstance(outcome, NotSent):
-        sent_by = request.sent_by if attempt.operation is Operation.QUERY else None
-        next_at = now + backoff(request.attempt) if resolved.ask_on or _revoking(request) else None
-        return orders.Plan(
-            request=request, next_at=next_at, queries=request.queries, sent_by=sent_by
-        )
-    if _revoking(request):
-        open_ = isinstance(outcome, Unknown | Pending)
-        queries = request.queries + 1
-        next_at = _next(request.queries, resolved, now) if open_ else None
-        return orders.Plan(request=request, next_at=next_at, queries=queries, sent_by=sent_by)
-    queries = request.queries + (attempt.operation is Operation.QUERY)
-    if resolved.state is OrderState.ISSUED and before is not OrderState.ISSUED:
-        queries = 0
-    next_at = _next(queries, resolved, now) if resolved.ask_on else None
-    if resolved.ask_on and next_at is None and resolved.state in OPEN:
-        group.give_up(answer.claim_id)
-    return orders.Plan(request=request, next_at=next_at, queries=queries, sent_by=sent_by)
-
-
-def _revoking(request: RequestRow) -> bool:
-    return request.operation is Operation.REVOKE
-
-
-def _next(queries: int, resolved: Resolved, now: datetime) -> datetime | None:
-    return next_query_at(queries, resolved.capabilities.query_schedule_s, now)
+    plan = after_attempt(attempt, before, resolved, now)
+    if plan.next_at is None and is_undecided(attempt.answer.outcome):
+        if is_revoking(attempt.request):
+            group.leave_revocation(answer.claim_id)
+        elif resolved.state in OPEN:
+            group.give_up(answer.claim_id)
+    return plan

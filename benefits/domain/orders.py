@@ -252,6 +252,8 @@ def _delivered(state: OrderState, to: OrderState, terms: Terms) -> Step:
         if terms.late_success is LateSuccess.REVOKE and to is OrderState.ISSUED:
             return Step(state, Effect.REVOKE)
         return Step(to, Effect.REISSUE_AND_CAPTURE if spent else Effect.REISSUE)
+    if state is OrderState.REVOKED and to is OrderState.REDEEMED:
+        return Step(state, Effect.NONE, "used_after_revoked")
     return Step(state)
 
 

@@ -254,6 +254,21 @@ class Case(msgspec.Struct, frozen=True):
     opened_at: datetime
 
 
+OPEN_CASES = """
+SELECT f.claim_id, f.kind
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, claim_id)
+JOIN case_file AS f ON f.bucket = k.bucket AND f.claim_id = k.claim_id
+WHERE f.closed_at IS NULL
+"""
+
+
+async def open_cases_of(conn: Connection, ids: Iterable[UUID]) -> set[tuple[UUID, str]]:
+    """Return (claim, kind) of the cases that are open about claims."""
+    wanted = sorted(set(ids))
+    found = await rows(conn, OPEN_CASES, [bucket_of(id_) for id_ in wanted], wanted)
+    return {(row.claim_id, row.kind) for row in found}
+
+
 async def open_cases(conn: Connection, cases: Sequence[Case]) -> None:
     """Insert cases."""
     if not cases:

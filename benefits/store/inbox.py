@@ -22,6 +22,12 @@ WHERE bucket BETWEEN $1 AND $2 AND processed_at IS NULL
 ORDER BY received_at, provider, event_id LIMIT $3
 FOR NO KEY UPDATE SKIP LOCKED
 """
+# Primary key.
+TAKE = """
+SELECT notice_sealed FROM inbox
+WHERE bucket = $1 AND provider = $2 AND event_id = $3 AND processed_at IS NULL
+FOR NO KEY UPDATE SKIP LOCKED
+"""
 DONE = """
 UPDATE inbox AS i SET processed_at = $4
 FROM unnest($1::smallint[], $2::text[], $3::text[]) AS k (bucket, provider, event_id)
@@ -62,10 +68,17 @@ async def put(conn: Connection, received: Sequence[Received]) -> int:
 
 async def waiting(
     conn: Connection, buckets: tuple[int, int], limit: int
-) -> list[tuple[str, bytes]]:
-    """Take (provider, sealed notice) of callbacks nobody has worked off, oldest first."""
+) -> list[tuple[str, str, bytes]]:
+    """Take (provider, event id, sealed notice) of callbacks not worked off, oldest first."""
     found = await rows(conn, WAITING, *buckets, limit)
-    return [(row.provider, row.notice_sealed) for row in found]
+    return [(row.provider, row.event_id, row.notice_sealed) for row in found]
+
+
+async def take(conn: Connection, provider: str, event_id: str) -> bytes | None:
+    """Take one callback's sealed notice unless it was worked off or is being."""
+    place = bucket(provider, event_id)
+    found = await rows(conn, TAKE, place, provider, event_id)
+    return found[0].notice_sealed if found else None
 
 
 async def done(conn: Connection, worked: Sequence[tuple[str, str]], now: datetime) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.values import bucket_of
+from benefits.domain.values import EPOCH, bucket_of
 from benefits.store.db import Connection, rows, run
 
 
@@ -105,13 +105,13 @@ async def existing(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:
 
 
 async def put(
-    conn: Connection, members: Sequence[tuple[UUID, date, date | None, str, str]], now: datetime
+    conn: Connection, members: Sequence[tuple[UUID, date, date | None, str, str]]
 ) -> int:
     """Keep members given as (id, opened, closed, branch, manager); return how many changed."""
     ordered = sorted(members, key=lambda m: (bucket_of(m[0]), m[0]))
     columns = list(zip(*ordered, strict=True)) or [()] * 5
     buckets = [bucket_of(id_) for id_ in columns[0]]
-    return await run(conn, UPSERT, buckets, *map(list, columns), [now] * len(ordered))
+    return await run(conn, UPSERT, buckets, *map(list, columns), [EPOCH] * len(ordered))
 
 
 async def profiled(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:

@@ -433,6 +433,7 @@ case_file = Table(
     Column("closed_at", INSTANT),
     PrimaryKeyConstraint("bucket", "case_id"),
     columns.in_bucket(),
+    Index(None, "bucket", "claim_id"),
 )
 
 request = Table(

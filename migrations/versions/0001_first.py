@@ -89,6 +89,7 @@ TABLES = (
         CONSTRAINT ck_case_file_bucket CHECK (bucket BETWEEN 0 AND 1023)
     )
     """,
+    "CREATE INDEX ix_case_file_bucket_claim_id ON case_file (bucket, claim_id)",
     """
     CREATE TABLE counter (
         counter TEXT NOT NULL,

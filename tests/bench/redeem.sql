@@ -11,7 +11,8 @@ $$;
 
 CREATE FUNCTION bench_redeem(number int) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
-    b smallint; m uuid; seq bigint; last timestamptz; now_ timestamptz; taken record; budget record;
+    b smallint; m uuid; seq bigint; last timestamptz; now_ timestamptz;
+    taken record; budget record;
     batch_ uuid; claim_ uuid; hold_ uuid; request_ uuid; key_ text := gen_random_uuid()::text;
 BEGIN
     SELECT k.bucket, k.member_id INTO b, m FROM bench_member AS k WHERE k.n = number;
@@ -49,8 +50,8 @@ BEGIN
                        claimed_at, changed_at, deadline)
         VALUES (b, claim_, m, 'wealth', 'LOUNGE', 1, 'HELD', hold_, now_, now_,
                 now_ + interval '1 day');
-    INSERT INTO provider_request (bucket, request_id, member_id, claim_id, provider, sku, operation,
-                                  body_sealed, body_hash, disclosed, created_at, next_at)
+    INSERT INTO provider_request (bucket, request_id, member_id, claim_id, provider, sku,
+                                  operation, body_sealed, body_hash, disclosed, created_at, next_at)
         VALUES (b, request_, m, claim_, 'sandbox', 'lounge-visit', 'ISSUE',
                 convert_to(repeat('x', 160), 'UTF8'), decode(md5(key_), 'hex'), '{phone}', now_,
                 now_);

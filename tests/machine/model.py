@@ -105,7 +105,9 @@ class Model:
                 chosen[id_] = part
         return chosen if sum(chosen.values()) == quantity else None
 
-    def grant(self, id_: UUID, member: UUID, benefit: str, quantity: int, end: datetime) -> None:
+    def grant(
+        self, id_: UUID, member: UUID, benefit: str, *, quantity: int, end: datetime
+    ) -> None:
         """Make a new lot."""
         lot = Lot(member, benefit, quantity, end, len(self.lots))
         lot.available = quantity
@@ -123,7 +125,9 @@ class Model:
         """Return the window a claim's units count in."""
         return f"{now + LOCAL:%Y-%m}" if self.terms[benefit].cap is not None else ""
 
-    def claim(self, id_: UUID, member: UUID, benefit: str, quantity: int, now: datetime) -> None:
+    def claim(
+        self, id_: UUID, member: UUID, benefit: str, *, quantity: int, now: datetime
+    ) -> None:
         """Accept a claim."""
         window = self.window(benefit, now)
         claim = Claim(member, benefit, quantity, window, now, {}, deadline=now + UNSENT_FOR)

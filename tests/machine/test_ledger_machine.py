@@ -173,7 +173,7 @@ class Ledger(RuleBasedStateMachine):
         zone = reference_programme().tz
         last = local_date(self.now, zone) + timedelta(days=days)
         lot_id = UUID(outcome.ids["lot_id"])
-        self.model.grant(lot_id, member, benefit, quantity, end_of(last, zone))
+        self.model.grant(lot_id, member, benefit, quantity=quantity, end=end_of(last, zone))
         return command
 
     @rule(command=gifts)
@@ -207,7 +207,9 @@ class Ledger(RuleBasedStateMachine):
             refusals = self.model.answer(*asked)
             assert life.said(outcome) in (refusals or {"ok"})
             if isinstance(outcome, Accepted):
-                self.model.claim(UUID(outcome.ids["claim_id"]), *asked)
+                self.model.claim(
+                    UUID(outcome.ids["claim_id"]), *asked[:2], quantity=asked[2], now=asked[3]
+                )
         return multiple(*zip(commands, outcomes, strict=True))
 
     @rule(one=wishes)

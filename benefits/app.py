@@ -143,7 +143,9 @@ class Providers(Mapping[str, Provider]):
         return len(self._configs())
 
 
-def make_web(settings: Settings, *, clock: Clock = real_clock) -> Litestar:
+def make_web(
+    settings: Settings, *, clock: Clock = real_clock, openapi: OpenAPIConfig | None = None
+) -> Litestar:
     """Return the HTTP service; it opens the database at its start and drains at its end."""
 
     @asynccontextmanager
@@ -185,7 +187,7 @@ def make_web(settings: Settings, *, clock: Clock = real_clock) -> Litestar:
         lifespan=[lifespan],
         exception_handlers=problems.HANDLERS,
         request_max_body_size=BODY_BYTES_MAX,
-        openapi_config=openapi_config(),
+        openapi_config=openapi,
         logging_config=None,
     )
 
@@ -213,7 +215,7 @@ def openapi_config() -> OpenAPIConfig:
 def document() -> bytes:
     """Return the OpenAPI document of the API, formatted."""
     nothing = Settings(database_url="", keys=cast("Keys", None))
-    schema = make_web(nothing).openapi_schema.to_schema()
+    schema = make_web(nothing, openapi=openapi_config()).openapi_schema.to_schema()
     for path in schema["paths"].values():
         for operation in path.values():
             for parameter in operation.get("parameters", ()):

@@ -24,7 +24,7 @@ from benefits.domain.values import BUCKETS, Month
 from benefits.sandbox.book import Behaviour
 from benefits.sandbox.server import SandboxSettings
 from benefits.sandbox.server import run as run_sandbox
-from benefits.store.db import Connection, DatabaseUnsuitable, connect
+from benefits.store.db import Connection, DatabaseUnsuitable, check_server, connect
 from benefits.store.migrate import ensure_partitions
 from benefits.store.migrate import migrate as run_migrations
 from benefits.store.verify import Finding
@@ -150,6 +150,7 @@ def migrate() -> None:
         database = connect(settings.read_database_url(os.environ))
         try:
             key = settings.read_member_key(os.environ)
+            await check_server(database)
             installation = await run_migrations(database, "production", key)
         finally:
             await database.close()

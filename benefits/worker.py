@@ -96,10 +96,10 @@ class Worker:
         self._answered.append(Attempt(work, outcome))
 
     async def _ask(self, work: Work) -> Outcome:
-        provider = self._providers.get(work.provider)
-        if provider is None:
-            return NotSent("this worker has no address or secret for the provider")
         try:
+            provider = self._providers.get(work.provider)
+            if provider is None:
+                return NotSent("this worker has no address or secret for the provider")
             return await provider.call(work.call)
         except Exception as error:  # whatever it was, the provider may have acted
             log.exception("worker.call_failed", provider=work.provider)

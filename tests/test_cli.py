@@ -142,7 +142,7 @@ async def test_migrate_makes_a_production_database_that_refuses_demo_things(
     await pool.close()
     wealth = shell.file("wealth.toml", PROGRAMME)
     status, said = shell.run("programme", "apply", wealth)
-    assert (1, True) == (status, "provider[0].url: a production database needs https" in said)
+    assert (1, True) == (status, "no provider is this machine" in said)
     real = PROGRAMME.replace("http://127.0.0.1:9", "https://provider.example")
     assert 0 == shell.run("programme", "apply", shell.file("real.toml", real))[0]
     status, said = shell.run("evaluate", "--period", "2025-06", "--now", "2025-07-02")

@@ -21,6 +21,9 @@ def _check_kept(before: Programme, after: Programme) -> None:
             raise ProgrammeInvalid(f"benefit {code!r}: its budget must stay {was.budget!r}")
         if (now.stock is None) != (was.stock is None):
             raise ProgrammeInvalid(f"benefit {code!r}: a stock cannot be begun or given up")
+    kept = [tier.code for tier in before.tier]
+    if [tier.code for tier in after.tier][: len(kept)] != kept:
+        raise ProgrammeInvalid(f"the tiers {', '.join(kept)} must stay, in this order; add above")
     for code in before.providers.keys() - after.providers.keys():
         raise ProgrammeInvalid(f"provider {code!r} must stay: there may be requests to it")
 
@@ -42,6 +45,12 @@ async def apply_programme(conn: Connection, programme: Programme, parts: Parts) 
             if shared:
                 raise ProgrammeInvalid(
                     f"{kind} {min(shared)!r} is already defined by programme {other.code!r}"
+                )
+    for other in others.values():
+        for code in programme.providers.keys() & other.providers.keys():
+            if programme.providers[code] != other.providers[code]:
+                raise ProgrammeInvalid(
+                    f"provider {code!r} is defined otherwise by programme {other.code!r}"
                 )
     before = (await parts.catalogue.current(conn)).programmes.get(programme.code)
     if before is not None:

@@ -6,7 +6,7 @@ whom nothing changes are read without locks and not touched.
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
@@ -154,7 +154,8 @@ async def _wanted(
         if closed_by(fact.closed_on, month):
             continue
         ranks.append((fact.member_id, state.rank))
-        if decision is not None and _is_news(decision, fact):
+        decision = decision and rules.news(decision, fact.written)
+        if decision is not None:
             decisions[fact.member_id] = decision
     due = grant.due(programme, next_month, ranks, granted, now=parts.clock())
     return _Wanted(decisions, due, ranks)
@@ -177,15 +178,6 @@ def last_decision(programme: Programme, facts: Facts, month: Month) -> Decision 
     return rules.step(programme, last.after, rules.MonthSum(month, 0, 0))
 
 
-def _is_news(decision: Decision, facts: Facts) -> bool:
-    """Say whether a decision must be written: what stands written says otherwise (C-7)."""
-    after = State(decision.after.rank, decision.after.misses)
-    if facts.decided is not None:
-        return after != facts.decided
-    before = State(decision.before.rank, decision.before.misses)
-    return after != before
-
-
 _EVENTS = {
     Cause.UPGRADED: "tier.upgraded",
     Cause.DOWNGRADED: "tier.downgraded",
@@ -193,6 +185,14 @@ _EVENTS = {
     Cause.RETAINED: "tier.retained",
     Cause.UNDETERMINED: "tier.undetermined",
 }
+
+
+def _event(decision: Decision) -> str:
+    """Return the event a decision is told by; a correction by its direction (T-12)."""
+    if decision.cause is not Cause.CORRECTED:
+        return _EVENTS[decision.cause]
+    risen = decision.after.rank > decision.before.rank
+    return "tier.upgraded" if risen else "tier.downgraded"
 
 
 async def _write_page(
@@ -207,13 +207,13 @@ async def _write_page(
     wanted = await _wanted(conn, parts, programme, month, whom=Whom(spans, ids))
     journal = Journal(locked, now, parts.new_id)
     effective_from = midnight(month.end, programme.tz)
-    decided = list[tuple[UUID, UUID, Decision]]()
+    decided = list[tuple[UUID, UUID, Decision, datetime]]()
     for member_id, decision in wanted.decisions.items():
         decision_id = journal.id_for(member_id)
-        decided.append((decision_id, member_id, decision))
+        decided.append((decision_id, member_id, decision, journal.now_for(member_id)))
         journal.event(
             member_id,
-            _EVENTS[decision.cause],
+            _event(decision),
             subject_id=decision_id,
             data={
                 "programme": programme.code,
@@ -237,8 +237,6 @@ async def _write_page(
         for due in wanted.grants
     ]
     await journal.write(conn)
-    await tiers.put(
-        conn, programme, decided, version=version, effective_from=effective_from, now=now
-    )
+    await tiers.put(conn, programme, decided, version=version, effective_from=effective_from)
     await tiers.put_grants(conn, rows)
     return len(decided), len(rows)

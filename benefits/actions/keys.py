@@ -13,7 +13,7 @@ from benefits.store.keys import ApiKey
 
 PREFIX = "bk"
 NAME = re.compile("[a-z0-9-]{1,40}")
-SCOPES = ("mobile", "crm", "operator")
+SCOPES = ("mobile", "crm")
 
 
 class KeyUnknown(Refusal):

@@ -100,12 +100,18 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     misses: int = 0
 
 
+class Dialect(enum.Enum):
+    """The protocol a provider speaks."""
+
+    OPEN = "open"
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who fulfils, in which dialect, at which address."""
 
     code: str
     name: Text
-    dialect: str
+    dialect: Dialect
     url: str
     capabilities: Capabilities = Capabilities()
 
@@ -252,12 +258,11 @@ _HERE = ("localhost", "127.", "[::1]", "0.0.0.0")  # noqa: S104 - compared with,
 
 
 def check_for_production(programme: Programme) -> None:
-    """Refuse providers without TLS or on this machine: they are for a demo (ProgrammeInvalid)."""
+    """Refuse providers on this machine: they are for a demo (ProgrammeInvalid)."""
     for index, provider in enumerate(programme.provider):
-        scheme, _, rest = provider.url.partition("://")
-        if scheme != "https" or rest.startswith(_HERE):
+        if provider.url.partition("://")[2].startswith(_HERE):
             raise ProgrammeInvalid(
-                f"provider[{index}].url: a production database needs https to another machine"
+                f"provider[{index}].url: on a production database no provider is this machine"
             )
 
 
@@ -266,6 +271,9 @@ def _problems(programme: Programme) -> Iterator[str]:
         ZoneInfo(programme.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
         yield f"zone: {programme.zone!r} is not a time zone"
+    for index, provider in enumerate(programme.provider):
+        if not provider.url.startswith(("https://", "http://")):
+            yield f"provider[{index}].url: must begin with https:// or http://"
     yield from _duplicates(programme)
     yield from _ladder(programme)
     yield from _amounts(programme)

@@ -64,6 +64,8 @@ def top_up(line: Line, quota: int, before: list[Granted], *, period: Period, fro
 
     `before` are the line's tier grants in the period; `from_` is the first day of the new tier.
     """
+    if any(grant.quota >= quota for grant in before):
+        return 0  # reached before, by whatever policy
     match line.upgrade:
         case UpgradePolicy.TOP_UP:
             return max(0, quota - sum(grant.quantity for grant in before))

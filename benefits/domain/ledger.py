@@ -4,7 +4,7 @@ A posting moves units from its debit account to its credit account, so the books
 construction. An account's balance is credits minus debits. Lots are what a member holds; a lot's
 figures are a fold of its postings:
 
-    granted = available + held + redeemed + expired + revoked          (L-4)
+    granted = available + held + redeemed + expired          (L-4)
 
 Templates are pure: they take lots and return postings; `post` applies postings to lots and stops
 the world when a balance would be negative, because a template that could do that is a bug, not a

@@ -24,6 +24,7 @@ class Cause(enum.Enum):
     WATCHED = "WATCHED"
     DOWNGRADED = "DOWNGRADED"
     UNDETERMINED = "UNDETERMINED"
+    CORRECTED = "CORRECTED"
 
 
 class MonthSum(msgspec.Struct, frozen=True):
@@ -149,6 +150,22 @@ def fold(
     return decisions
 
 
+def news(decision: Decision, written: State) -> Decision | None:
+    """Return what must be written where `written` is the standing on record; None when nothing.
+
+    When the fold has another tier than the record without the month itself having moved it, a
+    month before was left out, completed or judged by another rule: the record is corrected (T-8).
+    """
+    before, after = decision.before, decision.after
+    if (after.rank, after.misses) == (written.rank, written.misses):
+        return None
+    if before.rank == written.rank:
+        return decision
+    corrected = State(written.rank, written.misses)
+    cause = decision.cause if after.rank == written.rank else Cause.CORRECTED
+    return msgspec.structs.replace(decision, before=corrected, cause=cause)
+
+
 def stays_until(programme: Programme, decision: Decision) -> date:
     """Return the last day the tier is certain: no drop comes before the misses run out (X-6)."""
     left = programme.tier[decision.after.rank].misses - decision.after.misses
@@ -206,6 +223,8 @@ def _english(programme: Programme, decision: Decision) -> str:
             return head + f"{nth} months below in a row: your tier is {name} from {start}."
         case Cause.UNDETERMINED:
             return head + f"days are missing, so nothing is decided: your tier stays {name}."
+        case Cause.CORRECTED:
+            return head + f"decided anew with earlier months: your tier is {name} from {start}."
 
 
 def _chinese(programme: Programme, decision: Decision) -> str:
@@ -231,6 +250,8 @@ def _chinese(programme: Programme, decision: Decision) -> str:
             return head + f"连续{nth}个月未达标，自{start}起为{name}。"
         case Cause.UNDETERMINED:
             return head + f"部分日期数据缺失，暂不判定，等级保持{name}。"
+        case Cause.CORRECTED:
+            return head + f"结合此前月份重新判定，自{start}起为{name}。"
 
 
 def _name(tier: Tier, language: str) -> str:

@@ -13,6 +13,7 @@ VERSION = "SELECT config_version FROM installation"
 CURRENT = """
 SELECT DISTINCT ON (code) code, version, document FROM programme ORDER BY code, version DESC
 """
+ONE = "SELECT document FROM programme WHERE code = $1 AND version = $2"
 LOCK_VERSION = "SELECT config_version FROM installation FOR UPDATE"
 LATEST = "SELECT version, digest FROM programme WHERE code = $1 ORDER BY version DESC LIMIT 1"
 OWNERS = """
@@ -36,6 +37,7 @@ class Cache:
     def __init__(self) -> None:
         """Start empty: the first `current` loads."""
         self._catalogue = Catalogue(version=-1, programmes={})
+        self._versions: dict[tuple[str, int], Programme] = {}
 
     @property
     def latest(self) -> Catalogue:
@@ -48,6 +50,15 @@ class Cache:
         if version != self._catalogue.version:
             self._catalogue = await _load(conn, version)
         return self._catalogue
+
+    async def version(self, conn: Connection, code: str, version: int) -> Programme:
+        """Return a programme as one of its versions said it; versions never change."""
+        known = self._versions.get((code, version))
+        if known is None:
+            ((document,),) = await rows(conn, ONE, code, version)
+            known = msgspec.json.decode(document, type=Programme)
+            self._versions[code, version] = known
+        return known
 
 
 async def _load(conn: Connection, version: int) -> Catalogue:

@@ -23,6 +23,12 @@ Result = TypeVar("Result")
 TRANSIENT = {"40001", "40P01", "23505"}
 BUSY = {"55P03"}
 TRIES = 5
+SESSION = {
+    "application_name": "benefits",
+    "timezone": "UTC",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+}
 
 
 class DatabaseUnsuitable(Refusal):
@@ -82,7 +88,7 @@ def connect(url: str, *, pool_size: int = 8) -> Database:
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"server_settings": {"application_name": "benefits", "timezone": "UTC"}},
+        connect_args={"server_settings": SESSION},
     )
     return Database(engine)
 
@@ -140,16 +146,24 @@ CHECK_POOLER = "SELECT pg_backend_pid(), current_setting('server_version_num')::
 
 
 async def check_server(database: Database) -> None:
-    """Refuse a server older than 15, and a pooler that mixes sessions (DatabaseUnsuitable)."""
-    async with database.transaction() as conn:
-        ((pid, version),) = await rows(conn, CHECK_POOLER)
-        raw = await conn.get_raw_connection()
-        driver = raw.driver_connection
-        assert driver is not None
-        if version < 150000:
-            raise DatabaseUnsuitable("PostgreSQL 15 or newer is needed.")
-        if driver.get_server_pid() != pid:
-            raise DatabaseUnsuitable(
-                "The connection goes through a pooler in transaction mode, which mixes prepared "
-                "statements. Connect to PostgreSQL itself, or to a pooler in session mode."
-            )
+    """Refuse a server that is away, too old, or behind a mixing pooler (DatabaseUnsuitable)."""
+    try:
+        async with database.transaction() as conn:
+            await _check(conn)
+    except (OSError, DBAPIError) as error:
+        why = getattr(error, "orig", error)
+        raise DatabaseUnsuitable(f"The database cannot be reached: {why}") from None
+
+
+async def _check(conn: Connection) -> None:
+    ((pid, version),) = await rows(conn, CHECK_POOLER)
+    raw = await conn.get_raw_connection()
+    driver = raw.driver_connection
+    assert driver is not None
+    if version < 150000:
+        raise DatabaseUnsuitable("PostgreSQL 15 or newer is needed.")
+    if driver.get_server_pid() != pid:
+        raise DatabaseUnsuitable(
+            "The connection goes through a pooler in transaction mode, which mixes prepared "
+            "statements. Connect to PostgreSQL itself, or to a pooler in session mode."
+        )

@@ -29,13 +29,13 @@ class Whom(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, kw_only=True):
-    """What a member is evaluated on: month sums in order, and what is decided already."""
+    """What a member is evaluated on: month sums in order, and the standing on record."""
 
     member_id: UUID
     opened_on: date
     closed_on: date | None
     months: list[MonthSum]
-    decided: State | None = None
+    written: State = State()
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -68,23 +68,24 @@ AMONG = (
     " AND ({0}.bucket, {0}.member_id) IN (SELECT * FROM unnest(${1}::smallint[], ${2}::uuid[]))"
 )
 SOME = FACTS + AMONG.format("m", 6, 7) + BY_MEMBER
-# Unique key (bucket, member, programme, month, decided_at): the latest word on one month.
+# Unique key (bucket, member, programme, month, decided_at): the standing on record by a month.
 DECIDED = """
 SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses
 FROM tier_decision AS d
-WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month = $2
-ORDER BY d.member_id, d.decided_at DESC
+WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month <= $2
+ORDER BY d.member_id, d.month DESC, d.decided_at DESC
 """
 INSERT = """
 INSERT INTO tier_decision (bucket, decision_id, member_id, programme, programme_version, month,
                            cause, before_rank, before_misses, rank, misses, qualified,
                            sum_minor, known_days, effective_from, decided_at)
 SELECT n.bucket, n.decision_id, n.member_id, $12, $13, $14, n.cause, n.before_rank,
-       n.before_misses, n.rank, n.misses, n.qualified, n.sum_minor, n.known_days, $15, $16
+       n.before_misses, n.rank, n.misses, n.qualified, n.sum_minor, n.known_days, $15, n.decided_at
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::smallint[],
-            $7::smallint[], $8::smallint[], $9::smallint[], $10::bigint[], $11::smallint[])
+            $7::smallint[], $8::smallint[], $9::smallint[], $10::bigint[], $11::smallint[],
+            $16::timestamptz[])
      AS n (bucket, decision_id, member_id, cause, before_rank, before_misses, rank, misses,
-           qualified, sum_minor, known_days)
+           qualified, sum_minor, known_days, decided_at)
 """
 _STANDING = """d.decision_id, d.member_id, d.programme_version, d.month, d.cause, d.before_rank,
        d.before_misses, d.rank, d.misses, d.qualified, d.sum_minor, d.known_days,
@@ -142,7 +143,7 @@ async def facts(conn: Connection, programme: Programme, month: Month, whom: Whom
     decided = await rows(conn, DECIDED, programme.code, month.start, *whom.buckets)
     for row in decided:
         if row.member_id in all_facts:
-            all_facts[row.member_id].decided = State(row.rank, row.misses)
+            all_facts[row.member_id].written = State(row.rank, row.misses)
     return list(all_facts.values())
 
 
@@ -160,22 +161,21 @@ def _days_before(month: Month, opened_on: date) -> int:
 async def put(
     conn: Connection,
     programme: Programme,
-    decided: Sequence[tuple[UUID, UUID, Decision]],
+    decided: Sequence[tuple[UUID, UUID, Decision, datetime]],
     *,
     version: int,
     effective_from: datetime,
-    now: datetime,
 ) -> None:
-    """Store decisions (id, member, decision) of one month, made with one programme version."""
+    """Store decisions (id, member, decision, decided at) of one month and programme version."""
     if not decided:
         return
-    decisions = [decision for _, _, decision in decided]
+    decisions = [decision for _, _, decision, _ in decided]
     await run(
         conn,
         INSERT,
-        [bucket_of(member_id) for _, member_id, _ in decided],
-        [decision_id for decision_id, _, _ in decided],
-        [member_id for _, member_id, _ in decided],
+        [bucket_of(member_id) for _, member_id, _, _ in decided],
+        [decision_id for decision_id, _, _, _ in decided],
+        [member_id for _, member_id, _, _ in decided],
         [d.cause.value for d in decisions],
         [d.before.rank for d in decisions],
         [d.before.misses for d in decisions],
@@ -188,7 +188,7 @@ async def put(
         version,
         decisions[0].month.start,
         effective_from,
-        now,
+        [decided_at for _, _, _, decided_at in decided],
     )
 
 
@@ -198,6 +198,25 @@ async def standing(
     """Return the decision behind a tier `at`, as known at `known_at`; None: the lowest (T-9)."""
     found = await rows(conn, STANDING, bucket_of(member_id), member_id, programme, at, known_at)
     return _standing(found[0]) if found else None
+
+
+SINCE = """
+SELECT min(d.effective_from) AS since FROM tier_decision AS d
+WHERE d.bucket = $1 AND d.member_id = $2 AND d.programme = $3 AND d.rank = $4
+  AND d.effective_from <= $5 AND d.effective_from > coalesce((
+      SELECT max(o.effective_from) FROM tier_decision AS o
+      WHERE o.bucket = $1 AND o.member_id = $2 AND o.programme = $3 AND o.rank <> $4
+        AND o.effective_from <= $5), '-infinity')
+"""
+
+
+async def since(
+    conn: Connection, member_id: UUID, programme: str, *, rank: int, at: datetime
+) -> datetime | None:
+    """Return from when on a member has held a rank without a break until `at`."""
+    found = await rows(conn, SINCE, bucket_of(member_id), member_id, programme, rank, at)
+    since: datetime | None = found[0].since
+    return since
 
 
 def _standing(row: Any) -> Standing:

@@ -11,12 +11,13 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
-from benefits.domain.catalogue import Catalogue, Programme
+from benefits.domain.catalogue import LANGUAGES, Catalogue, Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.tiers import explain, required_daily
 from benefits.domain.values import Month, local_date
 from benefits.store import pages, tiers
+from benefits.store.catalogue import Cache
 from benefits.store.db import Connection
 from benefits.store.pages import ClaimSeen, Entitlement
 from benefits.web.auth import IdempotencyKey, needs
@@ -152,10 +153,9 @@ def claim_view(seen: ClaimSeen) -> ClaimView:
     )
 
 
-async def overview(
-    conn: Connection, member_id: UUID, catalogue: Catalogue, now: datetime
-) -> BenefitsView:
+async def overview(conn: Connection, member_id: UUID, cache: Cache, now: datetime) -> BenefitsView:
     """Read all that a member has now (UnknownMember)."""
+    catalogue = await cache.current(conn)
     if not await pages.member_exists(conn, member_id):
         raise UnknownMember
     lots = await pages.entitlements(conn, member_id, now)
@@ -164,7 +164,7 @@ async def overview(
         member_id=member_id,
         as_of=now,
         programmes=[
-            await _standing(conn, member_id, programme, now)
+            await _standing(conn, member_id, programme, now, cache=cache)
             for programme in catalogue.programmes.values()
         ],
         benefits=_benefits(catalogue, lots),
@@ -205,18 +205,18 @@ def _benefits(catalogue: Catalogue, lots: Sequence[Entitlement]) -> list[Benefit
 
 
 async def _standing(
-    conn: Connection, member_id: UUID, programme: Programme, now: datetime
+    conn: Connection, member_id: UUID, programme: Programme, now: datetime, *, cache: Cache
 ) -> ProgrammeView:
     standing = await tiers.standing(conn, member_id, programme.code, at=now, known_at=now)
     rank = standing.decision.after.rank if standing else 0
     tier = programme.tier[rank]
     month = Month.of(local_date(now, programme.tz))
     evaluated = await pages.is_evaluated(conn, member_id, programme.code, month.plus(-1).start)
-    why = (
-        {lang: explain(programme, standing.decision, lang) for lang in ("zh", "en")}
-        if standing
-        else {}
-    )
+    why, since = dict[str, str](), None
+    if standing is not None:
+        then = await cache.version(conn, programme.code, standing.programme_version)
+        why = {language: explain(then, standing.decision, language) for language in LANGUAGES}
+        since = await tiers.since(conn, member_id, programme.code, rank=rank, at=now)
     return ProgrammeView(
         code=programme.code,
         name=programme.name,
@@ -227,7 +227,7 @@ async def _standing(
             code=tier.code,
             rank=rank,
             name=tier.name,
-            since=standing.effective_from if standing else None,
+            since=since,
             why=why,
         ),
         evaluation_pending=not evaluated,
@@ -274,8 +274,7 @@ async def get_benefits(member_id: FromPath[UUID], request: Request[Any, Any, Any
     """Return tier and progress, entitlements, and the latest claims of a member."""
     state = request.app.state
     async with state.database.transaction() as conn:
-        catalogue = await state.parts.catalogue.current(conn)
-        return await overview(conn, member_id, catalogue, state.parts.clock())
+        return await overview(conn, member_id, state.parts.catalogue, state.parts.clock())
 
 
 @get(

@@ -51,7 +51,8 @@ BEGIN
         VALUES (b, claim_, m, 'wealth', 'LOUNGE', 1, 'HELD', hold_, now_, now_,
                 now_ + interval '1 day');
     INSERT INTO provider_request (bucket, request_id, member_id, claim_id, provider, sku,
-                                  operation, body_sealed, body_hash, disclosed, created_at, next_at)
+                                  operation, body_sealed, body_hash, disclosed, created_at,
+                                  next_at)
         VALUES (b, request_, m, claim_, 'sandbox', 'lounge-visit', 'ISSUE',
                 convert_to(repeat('x', 160), 'UTF8'), decode(md5(key_), 'hex'), '{phone}', now_,
                 now_);

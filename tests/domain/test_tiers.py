@@ -19,6 +19,7 @@ from benefits.domain.tiers import (
     explain,
     fold,
     money,
+    news,
     qualified_rank,
     qualifies,
     required_daily,
@@ -251,6 +252,29 @@ def _keeps_the_rules(decision: Decision) -> None:
         case Cause.UNDETERMINED:
             assert before == after
             assert decision.known_days < decision.month.days
+        case Cause.CORRECTED:
+            pytest.fail("a fold corrects nothing: only a record can be wrong")
+
+
+@given(histories(), st.builds(State, st.integers(0, 4), st.integers(0, 5)))
+def test_news_brings_any_record_to_what_the_fold_says(
+    months: list[MonthSum], written: State
+) -> None:
+    """Nothing is written where the record is right; what is written makes it right (T-8)."""
+    assume(months)
+    last = fold(PROGRAMME, months)[-1]
+    written_anew = news(last, written)
+    right = (last.after.rank, last.after.misses)
+    if written_anew is None:
+        assert right == (written.rank, written.misses)
+    else:
+        assert right != (written.rank, written.misses)
+        assert last.after == written_anew.after
+        assert written.rank == written_anew.before.rank
+        ranks = {last.before.rank, last.after.rank}
+        assert (written_anew.cause is Cause.CORRECTED) == (written.rank not in ranks)
+        for language in ("zh", "en"):
+            assert explain(PROGRAMME, written_anew, language)
 
 
 JUNE = Month(2025, 6)

@@ -134,7 +134,7 @@ async def test_a_claim_is_made_with_the_form_and_followed_on_the_page(
     assert '<p class="state wait">Accepted</p>' in html
     assert [("LOUNGE", 1, "HELD")] == await claims_of(running)
     actors = await running.world.rows("SELECT actor FROM batch WHERE kind = 'claim.placed'")
-    assert [("page",)] == actors
+    assert [("system:page",)] == actors
 
 
 async def test_a_double_tap_is_one_claim(running: Site, phone: Phone) -> None:

@@ -1,0 +1,188 @@
+"""Evaluating months: in order or not, complete or not, the record ends up as the fold says."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from benefits.actions.evaluate import MonthNotOver, UnknownProgramme, evaluate
+from benefits.domain.assets import AssetLine
+from benefits.domain.catalogue import ProgrammeInvalid, UpgradePolicy
+from benefits.domain.values import Month
+from benefits.store.tiers import since, standing
+from tests.builders import World, reference_programme
+
+GOLD, PLATINUM, PRIVATE = 1, 2, 4
+RICH = 520_000_00
+
+
+async def rank(world: World, member: UUID) -> int:
+    """Return the rank a member has now, on record."""
+    async with world.database.transaction() as conn:
+        now = world.clock()
+        soon = now + timedelta(seconds=1)  # the clock stands still, records do not
+        found = await standing(conn, member, "wealth", at=now, known_at=soon)
+    return found.decision.after.rank if found else 0
+
+
+async def causes(world: World) -> list[str]:
+    """Return why decisions were written, in order."""
+    found = await world.rows("SELECT cause FROM tier_decision ORDER BY decided_at")
+    return [row.cause for row in found]
+
+
+async def test_a_run_again_writes_nothing(world: World) -> None:
+    """P-3, C-7: the second run finds everything written."""
+    member = await world.member()
+    await world.month(world.name(1), "2025-06", RICH)
+    first = await world.evaluate("2025-06", member)
+    again = await world.evaluate("2025-06", member)
+    assert (1, 2, {PLATINUM: 1}) == (first.decisions, first.grants, first.ranks)
+    assert (0, 0, {PLATINUM: 1}) == (again.decisions, again.grants, again.ranks)
+
+
+async def test_a_month_left_out_is_made_good_by_the_next(world: World) -> None:
+    """Nobody has the units of a tier that the record does not show."""
+    member = await world.member()
+    for month in ("2025-05", "2025-06"):
+        await world.month(world.name(1), month, RICH)
+    done = await world.evaluate("2025-06", member)
+    assert (1, 2) == (done.decisions, done.grants)
+    assert PLATINUM == await rank(world, member)
+    assert ["CORRECTED"] == await causes(world)
+    assert [("tier.upgraded",)] == await world.rows(
+        "SELECT type FROM outbox WHERE type LIKE 'tier.%'"
+    )
+
+
+async def test_days_that_come_late_are_made_good(world: World) -> None:
+    """A month half known proves gold; complete, the next month's run finds platinum."""
+    member = await world.member()
+    june = [Month(2025, 5).start + timedelta(days=n) for n in range(5)]
+    lines = [AssetLine(world.name(1), day, "DEPOSIT", "CNY", 500_000_00) for day in june]
+    await world.assets(lines)
+    await world.evaluate("2025-05", member)
+    assert GOLD == await rank(world, member)
+    rest = [Month(2025, 5).start + timedelta(days=n) for n in range(5, 31)]
+    await world.assets(
+        [AssetLine(world.name(1), day, "DEPOSIT", "CNY", 600_000_00) for day in rest]
+    )
+    await world.month(world.name(1), "2025-06", RICH)
+    await world.evaluate("2025-06", member)
+    assert PLATINUM == await rank(world, member)
+    assert ["UPGRADED", "CORRECTED"] == await causes(world)
+
+
+async def test_the_same_month_decided_anew_at_the_same_instant_is_a_later_word(
+    world: World,
+) -> None:
+    """With a clock that stands still, the second decision still comes after the first (T-9)."""
+    member = await world.member()
+    days = [Month(2025, 6).start + timedelta(days=n) for n in range(30)]
+    lines = [AssetLine(world.name(1), day, "DEPOSIT", "CNY", 60_000_00) for day in days]
+    await world.assets(lines)
+    await world.evaluate("2025-06", member)
+    await world.assets(
+        [msgspec.structs.replace(line, balance_minor=RICH, revision=1) for line in lines]
+    )
+    await world.evaluate("2025-06", member)
+    assert PLATINUM == await rank(world, member)
+    assert 2 == len(await causes(world))
+
+
+async def test_a_tier_is_known_as_it_was_known(world: World) -> None:
+    """T-9: asked about 1 July as known on 1 July, the member is still what was decided then."""
+    member = await world.member()
+    await world.month(world.name(1), "2025-06", RICH)
+    await world.evaluate("2025-06", member)
+    now = world.clock()
+    before = now - timedelta(hours=30)
+    async with world.database.transaction() as conn:
+        assert await standing(conn, member, "wealth", at=before, known_at=before) is None
+        later = await standing(conn, member, "wealth", at=before, known_at=now + timedelta(1))
+        assert later is not None
+        assert PLATINUM == later.decision.after.rank
+
+
+async def test_a_tier_is_held_since_it_was_reached(world: World) -> None:
+    """A month that was watched in between does not begin the tier anew."""
+    member = await world.member()
+    for month, balance in (("2025-04", RICH), ("2025-05", 60_000_00), ("2025-06", RICH)):
+        await world.month(world.name(1), month, balance)
+        await world.evaluate(month, member)
+    assert ["UPGRADED", "WATCHED", "RETAINED"] == await causes(world)
+    async with world.database.transaction() as conn:
+        found = await since(conn, member, "wealth", rank=PLATINUM, at=world.clock())
+    assert "2025-04-30T16:00:00+00:00" == (found.isoformat() if found else "")
+
+
+async def test_a_higher_threshold_moves_the_record_too(world: World) -> None:
+    """What the page shows is what grants are made for, whatever changed it."""
+    member = await world.member()
+    await world.month(world.name(1), "2025-05", 11_000_000_00)
+    await world.evaluate("2025-05", member)
+    assert PRIVATE == await rank(world, member)
+    programme = reference_programme()
+    dearer = msgspec.structs.replace(programme.tier[PRIVATE], threshold=20_000_000)
+    await world.apply(msgspec.structs.replace(programme, tier=(*programme.tier[:PRIVATE], dearer)))
+    await world.month(world.name(1), "2025-06", 11_000_000_00)
+    await world.evaluate("2025-06", member)
+    assert PRIVATE - 1 == await rank(world, member)
+    assert ["UPGRADED", "CORRECTED"] == await causes(world)
+
+
+async def test_a_line_that_becomes_top_up_within_a_period_goes_on(world: World) -> None:
+    """A quota that was reached by shares stays reached."""
+    programme = reference_programme()
+    shares = tuple(
+        msgspec.structs.replace(line, upgrade=UpgradePolicy.PRORATE_FLOOR)
+        for line in programme.line
+    )
+    await world.apply(msgspec.structs.replace(programme, line=shares))
+    member = await world.member()
+    world.clock.now = datetime(2025, 5, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-04", RICH)
+    await world.evaluate("2025-04", member)
+    await world.apply(programme)
+    world.clock.now = datetime(2025, 6, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-05", RICH)
+    done = await world.evaluate("2025-05", member)
+    assert 1 == done.grants
+    assert [1, 2, 2] == sorted(
+        row.quantity for row in await world.rows("SELECT quantity FROM entitlement_grant")
+    )
+    assert [] == await world.findings()
+
+
+async def test_a_member_whose_relationship_ended_gets_nothing_more(world: World) -> None:
+    """T-10: no grants for the month after the end."""
+    member = await world.member(closed_on=Month(2025, 6).start + timedelta(days=20))
+    await world.month(world.name(1), "2025-06", RICH)
+    assert (0, 0) == ((await world.evaluate("2025-06", member)).grants, await rank(world, member))
+
+
+@pytest.mark.parametrize(
+    ("programme", "month", "refusal"),
+    [("wealth", Month(2025, 7), MonthNotOver), ("other", Month(2025, 6), UnknownProgramme)],
+)
+async def test_what_cannot_be_evaluated_is_refused(
+    world: World, programme: str, month: Month, refusal: type[Exception]
+) -> None:
+    """A month that runs, and a programme nobody applied."""
+    with pytest.raises(refusal):
+        await evaluate(world.database, world.parts, programme, month, buckets=(0, 1023))
+
+
+async def test_the_ladder_only_grows_upwards(world: World) -> None:
+    """Stored ranks keep their meaning: no tier goes, none comes in between."""
+    tiers = reference_programme().tier
+    for changed in (
+        tiers[:-1],
+        (tiers[0], *tiers[2:]),
+        (tiers[0], tiers[2], tiers[1], *tiers[3:]),
+    ):
+        with pytest.raises(ProgrammeInvalid, match="must stay, in this order"):
+            await world.apply(msgspec.structs.replace(reference_programme(), tier=changed))
+    top = msgspec.structs.replace(tiers[-1], code="BLACK", threshold=99_000_000)
+    await world.apply(msgspec.structs.replace(reference_programme(), tier=(*tiers, top)))

@@ -208,9 +208,7 @@ async def show(request: Web, done: FromQuery[str] = "", refused: FromQuery[str] 
     async with state.database.transaction() as conn:
         session = await _session(request, conn)
         catalogue = await state.parts.catalogue.current(conn)
-        view = await overview(
-            conn, session.member_id, state.parts.catalogue, state.parts.clock()
-        )
+        view = await overview(conn, session.member_id, state.parts.catalogue, state.parts.clock())
     tongue = tongue_of(request)
     shown = Shown(tongue, catalogue, view)
     return _render(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
+from uuid import UUID
 
 import rich_click as click
 from rich.console import Console
@@ -16,7 +17,7 @@ from benefits import up as demo_up
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
 from benefits.actions.import_files import Imported, import_assets, import_members
-from benefits.actions.keys import SCOPES, make_key
+from benefits.actions.keys import SCOPES, list_keys, make_key, revoke_key
 from benefits.actions.verify import verify
 from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.refusal import Refusal
@@ -357,5 +358,38 @@ def key_create(name: str, scopes: tuple[str, ...]) -> None:
     async def work_(house: app.House) -> None:
         async with house.database.transaction() as conn:
             click.echo(await make_key(conn, name, scopes, house.parts))
+
+    _run(work_)
+
+
+@key.command("list")
+def key_list() -> None:
+    """List all keys: id, name, scopes, since when, until when. Secrets are not kept.
+
+    Example: `benefits key list`
+    """
+
+    async def work_(house: app.House) -> None:
+        async with house.database.transaction() as conn:
+            for one in await list_keys(conn):
+                end = f"revoked {one.revoked_at:%Y-%m-%d %H:%M}Z" if one.revoked_at else "valid"
+                since = f"{one.created_at:%Y-%m-%d %H:%M}Z"
+                click.echo(f"{one.key_id}  {one.name}  {','.join(one.scopes)}  {since}  {end}")
+
+    _run(work_)
+
+
+@key.command("revoke")
+@click.argument("key_id", type=click.UUID)
+def key_revoke(key_id: UUID) -> None:
+    """Revoke the key KEY_ID; to rotate, create the next under the same name first.
+
+    Example: `benefits key revoke 01a2046f-5e02-7ae9-8c62-6ed8c8e82000`
+    """
+
+    async def work_(house: app.House) -> None:
+        async with house.database.transaction() as conn:
+            await revoke_key(conn, key_id, house.parts)
+        console.print("The key is revoked; running services forget it within a minute.")
 
     _run(work_)

@@ -9,7 +9,7 @@ from benefits.actions.parts import Parts
 from benefits.domain.refusal import Refusal
 from benefits.store import keys
 from benefits.store.db import Connection
-from benefits.store.keys import ApiKey
+from benefits.store.keys import ApiKey, ListedKey
 
 PREFIX = "bk"
 NAME = re.compile("[a-z0-9-]{1,40}")
@@ -49,6 +49,24 @@ async def make_key(conn: Connection, name: str, scopes: Sequence[str], parts: Pa
     key = ApiKey(key_id, name, parts.envelope.hash(secret), list(scopes))
     await keys.put(conn, key, scopes, now)
     return f"{PREFIX}_{key_id.hex}_{secret.hex()}"
+
+
+async def list_keys(conn: Connection) -> list[ListedKey]:
+    """Return all keys, without their secrets."""
+    return await keys.everyone(conn)
+
+
+class KeyNotValid(Refusal):
+    """No key of this id is valid."""
+
+    code = "key_not_valid"
+    words = "No key of this id is valid."
+
+
+async def revoke_key(conn: Connection, key_id: UUID, parts: Parts) -> None:
+    """Revoke a key; processes that have seen it forget it within a minute (KeyNotValid)."""
+    if not await keys.revoke(conn, key_id, parts.clock()):
+        raise KeyNotValid
 
 
 async def check_key(conn: Connection, text: str, parts: Parts) -> ApiKey:

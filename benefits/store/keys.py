@@ -17,6 +17,22 @@ SELECT key_id, name, secret_hash, scopes FROM api_key WHERE key_id = $1 AND revo
 """
 
 
+ALL = """
+SELECT key_id, name, scopes, created_at, revoked_at FROM api_key ORDER BY name, created_at
+"""
+REVOKE = "UPDATE api_key SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL"
+
+
+class ListedKey(msgspec.Struct, frozen=True):
+    """A key as its operators see it: everything but the secret."""
+
+    key_id: UUID
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
 class ApiKey(msgspec.Struct, frozen=True):
     """A key as stored."""
 
@@ -35,3 +51,13 @@ async def find(conn: Connection, key_id: UUID) -> ApiKey | None:
     """Return a key that is not revoked."""
     found = await rows(conn, FIND, key_id)
     return ApiKey(*found[0]) if found else None
+
+
+async def everyone(conn: Connection) -> list[ListedKey]:
+    """Return all keys by name and age, revoked ones too."""
+    return [ListedKey(*row) for row in await rows(conn, ALL)]
+
+
+async def revoke(conn: Connection, key_id: UUID, now: datetime) -> bool:
+    """Revoke a key; return whether it was valid until now."""
+    return await run(conn, REVOKE, key_id, now) == 1

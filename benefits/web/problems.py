@@ -27,6 +27,7 @@ STATUSES: dict[type[Refusal], int] = {
     keys.KeyUnknown: 401,
     keys.ScopeUnknown: 400,
     keys.NameInvalid: 400,
+    keys.KeyNotValid: 404,
     claim.UnknownMember: 404,
     claim.UnknownBenefit: 404,
     claim.QuantityInvalid: 422,

@@ -39,6 +39,7 @@ from benefits.web.auth import Callers
 
 VERSION = "0.1.0"
 BODY_BYTES_MAX = 64 * 1024
+ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -69,9 +70,13 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, *, clock: Clock = real_clock) -> AsyncIterator[House]:
+async def open_house(
+    settings: Settings, *, clock: Clock = real_clock, answer_within_s: float | None = None
+) -> AsyncIterator[House]:
     """Open and check the database of the settings; close it at the end (DatabaseUnsuitable)."""
-    database = connect(settings.database_url, pool_size=settings.pool_size)
+    database = connect(
+        settings.database_url, pool_size=settings.pool_size, answer_within_s=answer_within_s
+    )
     try:
         await check_server(database)
         installation = await check(database, settings.keys.member_key)
@@ -151,7 +156,7 @@ def make_web(
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with (
-            open_house(settings, clock=clock) as house,
+            open_house(settings, clock=clock, answer_within_s=ANSWER_WITHIN_S) as house,
             Client(allowed_networks(house)) as client,
         ):
             parts, database = house.parts, house.database
@@ -271,6 +276,9 @@ async def until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> Non
 
 async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
     """Work off what time brings until told to stop."""
-    async with open_house(settings) as house, Client(allowed_networks(house)) as client:
+    async with (
+        open_house(settings, answer_within_s=ANSWER_WITHIN_S) as house,
+        Client(allowed_networks(house)) as client,
+    ):
         worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
         await until_stopped(worker.run)

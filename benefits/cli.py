@@ -31,6 +31,8 @@ from benefits.store.migrate import migrate as run_migrations
 from benefits.store.verify import Finding
 
 console = Console(stderr=True, highlight=False)
+# Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
+TEXT = click.File(encoding="utf-8", errors="surrogateescape")
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -194,7 +196,7 @@ def import_() -> None:
 
 
 @import_.command("members")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=TEXT)
 def import_members_(file: TextIO) -> None:
     """Import customers: `customer,opened_on[,closed_on][,branch][,manager][,labels]`.
 
@@ -215,7 +217,7 @@ def import_members_(file: TextIO) -> None:
 
 
 @import_.command("assets")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=TEXT)
 @click.option("--programme", "code", default=None, help="Whose currency and classes hold.")
 def import_assets_(file: TextIO, code: str | None) -> None:
     """Import day-end balances.

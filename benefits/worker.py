@@ -5,6 +5,7 @@ batches as they come; a slow provider holds up nobody else.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
@@ -19,7 +20,7 @@ from benefits.providers.provider import Provider
 from benefits.store.db import Connection, Database, is_transient
 from benefits.store.migrate import MONTHS_AHEAD, make_partitions
 
-IN_FLIGHT_MAX = 64
+IN_FLIGHT_MAX = 32  # a provider; a page may take it to twice as many
 PAGE = 200
 POLL_S = 0.2
 SWEEP_S = 30.0
@@ -46,6 +47,7 @@ class Worker:
         self._buckets = buckets
         self._calls: set[asyncio.Task[None]] = set()
         self._answered: list[Attempt] = []
+        self._in_flight: Counter[str] = Counter()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; calls under way are finished and recorded."""
@@ -77,15 +79,16 @@ class Worker:
     async def deliver(self) -> int:
         """Record what calls answered and start calls that are due; return how many of both."""
         recorded = await self._record()
-        room = IN_FLIGHT_MAX - len(self._calls)
-        if room <= 0:
-            return recorded
+        busy = {code for code, calls in self._in_flight.items() if calls >= IN_FLIGHT_MAX}
 
         async def lease(conn: Connection) -> list[Work]:
-            return await deliver.lease(conn, self._parts, buckets=self._buckets, limit=room)
+            return await deliver.lease(
+                conn, self._parts, buckets=self._buckets, limit=IN_FLIGHT_MAX, without=busy
+            )
 
         works = await self._database.transact(lease)
         for work in works:
+            self._in_flight[work.provider] += 1
             task = asyncio.create_task(self._call(work))
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
@@ -93,6 +96,7 @@ class Worker:
 
     async def _call(self, work: Work) -> None:
         outcome = await self._ask(work)  # first: `_answered` is another list by then
+        self._in_flight[work.provider] -= 1
         self._answered.append(Attempt(work, outcome))
 
     async def _ask(self, work: Work) -> Outcome:

@@ -3,11 +3,30 @@
 import asyncio
 from datetime import UTC, datetime
 
+from benefits.domain.catalogue import read
 from benefits.domain.orders import Call, Capabilities, Done, Notice, Outcome, Unknown
 from benefits.providers.provider import RawCallback
 from benefits.worker import Worker
 from tests.actions.life import claimed, holder, states, tell, wish
-from tests.builders import World
+from tests.builders import PROGRAMME, World
+
+# No stock and no cap for VIDEO, and another provider for LOUNGE.
+LARGE = (
+    PROGRAMME.replace("stock = 50", "stock = 5000")
+    .replace("limit = 2", "limit = 500")
+    .replace('provider = "sandbox"\nsku = "lounge', 'provider = "other"\nsku = "lounge')
+    .replace(
+        "[[budget]]",
+        """[[provider]]
+code = "other"
+name = { zh = "另一", en = "Other" }
+dialect = "open"
+url = "http://127.0.0.1:10"
+
+[[budget]]""",
+        1,
+    )
+)
 
 
 class Slowly:
@@ -102,6 +121,40 @@ async def test_a_callback_that_cannot_be_applied_keeps_no_other_back(world: Worl
         row.kind for row in await world.rows("SELECT kind FROM case_file WHERE kind LIKE 'call%'")
     ]
     assert 0 == await worker.work_off()
+
+
+async def test_one_members_lane_keeps_nobody_else_waiting(world: World) -> None:
+    """However many claims of one SKU a member has, one is in flight and the others' go out."""
+    await world.apply(read(LARGE))
+    hog = await holder(world, quantity=100)
+    await claimed(world, *[wish(hog) for _ in range(70)])
+    world.clock.forward(seconds=1)
+    others = [await holder(world) for _ in range(5)]
+    await claimed(world, *[wish(other) for other in others])
+    provider = Slowly()
+    worker = Worker(world.database, world.parts, {"sandbox": provider})
+    await until(worker, provider, 6)
+    await worker.deliver()
+    assert 6 == len(provider.calls)
+    provider.go.set()
+    await worker.finish()
+
+
+async def test_a_slow_provider_holds_up_no_other(world: World) -> None:
+    """With all its places taken, the calls of another provider go out."""
+    await world.apply(read(LARGE))
+    for _ in range(3):
+        members = [await holder(world) for _ in range(30)]
+        await claimed(world, *[wish(member) for member in members])
+    world.clock.forward(seconds=1)
+    await claimed(world, wish(await holder(world, "LOUNGE"), "LOUNGE"))
+    slow, quick = Slowly(), Slowly()
+    quick.go.set()
+    worker = Worker(world.database, world.parts, {"sandbox": slow, "other": quick})
+    await until(worker, quick, 1)
+    assert 32 <= len(slow.calls) <= 64
+    slow.go.set()
+    await worker.finish()
 
 
 async def test_a_worker_that_is_told_to_stop_finishes_its_calls(world: World) -> None:

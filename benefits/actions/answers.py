@@ -120,5 +120,11 @@ def is_revoking(request: RequestRow) -> bool:
 
 
 def next_at(queries: int, resolved: Resolved, now: datetime) -> datetime | None:
-    """Return when to ask again after `queries` queries, None when never."""
-    return next_query_at(queries, resolved.capabilities.query_schedule_s, now)
+    """Return when to ask again after `queries` queries, None when a person must decide.
+
+    An issued order is watched for its use at the schedule's last pace, without end.
+    """
+    schedule_s = resolved.capabilities.query_schedule_s
+    if resolved.state is OrderState.ISSUED:
+        queries = min(queries, len(schedule_s) - 1)
+    return next_query_at(queries, schedule_s, now)

@@ -13,12 +13,17 @@ def _check_kept(before: Programme, after: Programme) -> None:
 
     A benefit is withdrawn by taking its lines away or setting its stock to what is given.
     """
+    for name in ("currency", "minor_digits", "zone"):
+        if getattr(before, name) != getattr(after, name):
+            raise ProgrammeInvalid(f"{name} must stay {getattr(before, name)!r}")
     for code, was in before.benefits.items():
         now = after.benefits.get(code)
         if now is None:
             raise ProgrammeInvalid(f"benefit {code!r} must stay: there may be claims of it")
         if now.budget != was.budget:
             raise ProgrammeInvalid(f"benefit {code!r}: its budget must stay {was.budget!r}")
+        if now.consumed is not was.consumed:
+            raise ProgrammeInvalid(f"benefit {code!r}: when it is consumed must stay")
         if (now.stock is None) != (was.stock is None):
             raise ProgrammeInvalid(f"benefit {code!r}: a stock cannot be begun or given up")
     kept = [tier.code for tier in before.tier]

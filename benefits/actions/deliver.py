@@ -4,7 +4,7 @@ The attempt is committed before anything is sent. A request whose last attempt n
 outcome is asked about, not sent again (V-3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -55,10 +55,18 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 async def lease(
-    conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int
+    conn: Connection,
+    parts: Parts,
+    *,
+    buckets: tuple[int, int],
+    limit: int,
+    without: Collection[str] = (),
 ) -> list[Work]:
-    """Take due requests for one attempt each; their holds have no deadline from here on."""
-    candidates = await orders.due(conn, buckets, parts.clock(), limit)
+    """Take due requests for one attempt each, but none of the providers `without`.
+
+    The holds of what is taken have no deadline from here on.
+    """
+    candidates = await orders.due(conn, buckets, parts.clock(), limit=limit, without=without)
     if not candidates:
         return []
     locked = await members.lock(conn, {member_id for member_id, _ in candidates}, wait=False)

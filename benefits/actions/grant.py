@@ -146,7 +146,11 @@ async def reward(
         if before is not None:
             outcomes.append(before)
         elif command.member_id not in locked:
-            outcomes.append(Busy() if command.member_id in known else UnknownMember())
+            if command.member_id in known:
+                outcomes.append(Busy())
+                continue
+            unknown = UnknownMember()
+            outcomes.append(keyed.decide(command.request_key, command.body, unknown))
         else:
             decided = group.decide(command)
             outcomes.append(keyed.decide(command.request_key, command.body, decided))

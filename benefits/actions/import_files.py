@@ -5,7 +5,9 @@ imported is simply imported again: what is known already changes nothing.
 """
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 
 import msgspec
 
@@ -16,12 +18,14 @@ from benefits.domain import assets, members
 from benefits.domain.assets import AssetLine, FileUnreadable, LineInvalid
 from benefits.domain.catalogue import Programme
 from benefits.domain.members import MemberLine
+from benefits.domain.values import local_date
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection, Database
 
 CHUNK = 20_000
 REFUSED_SHOWN = 100
-Row = tuple[int, dict[str, str] | None]
+Row = tuple[int, dict[str, str] | str]
+STRANGE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
 class Imported(msgspec.Struct):
@@ -46,27 +50,48 @@ Progress = Callable[[Imported], None]
 def read_rows(
     text: Iterable[str], required: tuple[str, ...], optional: tuple[str, ...]
 ) -> Iterator[Row]:
-    """Yield line numbers and rows by column, None where columns do not fit (FileUnreadable)."""
-    reader = csv.reader(text)
+    """Yield line numbers with columns by name, or with the reason why a line has none.
+
+    Every line stands for itself: a quote that is never closed spoils its own line only. Bytes that
+    are no UTF-8 are expected as surrogates (FileUnreadable for the header alone).
+    """
+    lines = enumerate(text, 1)
+    _, first = next(lines, (1, ""))
+    header = _values(first.removeprefix("\ufeff"))
+    if isinstance(header, str) or not header:
+        raise FileUnreadable("The file is empty, or its first line is not CSV in UTF-8.")
+    assets.check_header(header, required, optional)
+    for number, line in lines:
+        values = _values(line)
+        if isinstance(values, str):
+            yield number, values
+        elif len(values) == len(header):
+            yield number, dict(zip(header, values, strict=True))
+        elif values:
+            yield number, "the line has another number of columns than the header"
+
+
+def _values(line: str) -> list[str] | str:
+    """Return the values of a line, or why it cannot be read."""
+    line = line.rstrip("\r\n")
+    if STRANGE.search(line):
+        return "the line holds control characters or bytes that are not UTF-8"
     try:
-        header = next(reader, None)
-        if header is None:
-            raise FileUnreadable("The file is empty.")
-        header[0] = header[0].removeprefix("\ufeff")
-        assets.check_header(header, required, optional)
-        for values in reader:
-            if not values:
-                continue
-            fits = len(values) == len(header)
-            yield reader.line_num, dict(zip(header, values, strict=True)) if fits else None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise FileUnreadable(f"The file is not CSV in UTF-8: {error}") from None
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error as error:
+        return f"the line is not CSV: {error}"
 
 
-def _fitting(row: dict[str, str] | None) -> dict[str, str]:
-    if row is None:
-        raise LineInvalid("the line has another number of columns than the header")
+def _fitting(row: dict[str, str] | str) -> dict[str, str]:
+    if isinstance(row, str):
+        raise LineInvalid(row)
     return row
+
+
+def _not_after(today: date, line: AssetLine) -> AssetLine:
+    if line.as_of > today:
+        raise LineInvalid(f"as_of: {line.as_of} lies in the future")
+    return line
 
 
 async def import_assets(
@@ -81,6 +106,7 @@ async def import_assets(
     """Import day-end balances (A-1); FileUnreadable when the file as a whole cannot be taken."""
     done = Imported()
     chunk = list[tuple[int, AssetLine]]()
+    today = local_date(parts.clock(), programme.tz)
 
     async def flush() -> None:
         async def work(conn: Connection) -> ChunkResult:
@@ -97,7 +123,8 @@ async def import_assets(
     for number, row in read_rows(text, assets.REQUIRED, assets.OPTIONAL):
         done.lines += 1
         try:
-            chunk.append((number, assets.read_line(_fitting(row), programme)))
+            line = assets.read_line(_fitting(row), programme)
+            chunk.append((number, _not_after(today, line)))
         except LineInvalid as refusal:
             done.refuse(number, refusal.detail)
         if len(chunk) >= CHUNK:

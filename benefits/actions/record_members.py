@@ -34,4 +34,4 @@ async def record_members(
         for id_, line in keyed
         for label in line.labels
     ]
-    return changed + await members.put_labels(conn, labels, now)
+    return len(changed | await members.put_labels(conn, labels, now))

@@ -41,9 +41,11 @@ from benefits.domain.orders import (
     OrderState,
     Outcome,
     Pending,
+    Reason,
     Rejected,
     Step,
     Terms,
+    Unknown,
     Used,
     advance,
 )
@@ -80,6 +82,7 @@ class _Group:
         self.cases: list[Case] = []
         self.changed: set[UUID] = set()
         self.revoking: set[UUID] = set()
+        self.issued: dict[UUID, RequestRow] = {}
         self.open_cases: set[tuple[UUID, str]] = set()
 
     async def load(
@@ -101,9 +104,11 @@ class _Group:
             pairs = [(c.member_id, self._offer(c)[1].unit) for c in ended]
             self.journal.load(await books.lots_of(conn, pairs, self.now))
             asked = await orders.of_claims(conn, [(c.member_id, c.claim_id) for c in ended])
-            self.revoking = {
-                r.claim_id for of in asked.values() for r in of if is_revoking(r) and r.next_at
-            }
+            for request in (r for of in asked.values() for r in of):
+                if not is_revoking(request):
+                    self.issued[request.claim_id] = request
+                elif request.next_at:
+                    self.revoking.add(request.claim_id)
         keys = [self._cap_key(c) for c in found if c.cap_window]
         if keys:
             self.used = await counters.used(conn, keys)
@@ -136,9 +141,13 @@ class _Group:
         claim = self.claims[answer.claim_id]
         terms, capabilities = self.terms(claim)
         outcome: Outcome | Lapsed = answer.outcome
-        if answer.operation is Operation.REVOKE and isinstance(outcome, Rejected):
-            # What cannot be taken back was delivered: it is the member's, or the bank's loss.
-            outcome = Done(at=self.now)
+        if answer.operation is Operation.REVOKE:
+            if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
+                self._case(claim, "revoke_unanswered", "The provider does not know the order.")
+                outcome = Unknown("not found")
+            elif isinstance(outcome, Rejected):
+                # What cannot be taken back was delivered: it is the member's, or the bank's loss.
+                outcome = Done(at=self.now)
             terms = msgspec.structs.replace(terms, late_success=LateSuccess.REISSUE)
         step = advance(claim.state, outcome, terms)
         if step != Step(claim.state):
@@ -166,8 +175,9 @@ class _Group:
             case Effect.NONE:
                 pass
         if step.case:
+            said = type(outcome).__name__.lower()
             self._case(
-                claim, step.case, f"The order was {before.value}; the provider now says no."
+                claim, step.case, f"The order was {before.value}, the provider says {said}."
             )
 
     def _note(self, claim: ClaimRow, step: Step, outcome: Outcome | Lapsed) -> None:
@@ -316,15 +326,15 @@ class _Group:
         if claim.claim_id in self.revoking:
             return
         self.revoking.add(claim.claim_id)
-        _, benefit = self._offer(claim)
-        asked = IssueRequest(sku=benefit.sku, quantity=claim.quantity)
+        issued = self.issued[claim.claim_id]  # whatever the programme says today
+        asked = IssueRequest(sku=issued.sku, quantity=claim.quantity)
         self.requests.append(
             RequestRow(
                 request_id=self.journal.id_for(claim.member_id),
                 member_id=claim.member_id,
                 claim_id=claim.claim_id,
-                provider=benefit.provider,
-                sku=benefit.sku,
+                provider=issued.provider,
+                sku=issued.sku,
                 operation=Operation.REVOKE,
                 body_sealed=self.parts.envelope.seal(msgspec.json.encode(asked)),
                 body_hash=body_hash(asked),

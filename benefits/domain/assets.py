@@ -73,9 +73,12 @@ def read_line(row: Mapping[str, str], programme: Programme) -> AssetLine:
     if row["asset_class"] not in programme.asset_classes:
         hint = suggestion(row["asset_class"], programme.asset_classes)
         raise LineInvalid(f"asset_class: {row['asset_class']!r} is not known{hint}")
+    as_of = read_date(row["as_of"], "as_of")
+    if as_of.year < 1970:
+        raise LineInvalid(f"as_of: {as_of} lies too far back")
     return AssetLine(
         customer,
-        read_date(row["as_of"], "as_of"),
+        as_of,
         row["asset_class"],
         row["currency"],
         _balance(row["balance"], programme),

@@ -145,7 +145,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     consumed: Consumed
     budget: str
     about: Text = {}
-    recipient: tuple[str, ...] = ()
+    recipient: tuple[Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,40}$")], ...] = ()
     stock: int | None = None
     cap: Cap | None = None
 
@@ -260,7 +260,8 @@ _HERE = ("localhost", "127.", "[::1]", "0.0.0.0")  # noqa: S104 - compared with,
 def check_for_production(programme: Programme) -> None:
     """Refuse providers on this machine: they are for a demo (ProgrammeInvalid)."""
     for index, provider in enumerate(programme.provider):
-        if provider.url.partition("://")[2].startswith(_HERE):
+        host = provider.url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+        if host.lower().startswith(_HERE):
             raise ProgrammeInvalid(
                 f"provider[{index}].url: on a production database no provider is this machine"
             )

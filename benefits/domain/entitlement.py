@@ -7,7 +7,6 @@ then it takes units, capacity and budget together or nothing at all.
 
 from datetime import date, datetime
 from fractions import Fraction
-from uuid import UUID
 
 import msgspec
 
@@ -168,8 +167,3 @@ def stock_counter(benefit: Benefit) -> str:
 def budget_counter(budget: str) -> str:
     """Return the name of the counter that guards a budget."""
     return f"budget:{budget}"
-
-
-def lots_by_id(lots: list[Lot]) -> dict[UUID, Lot]:
-    """Return the lots by id."""
-    return {lot.lot_id: lot for lot in lots}

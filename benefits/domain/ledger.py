@@ -201,13 +201,6 @@ def _moved(posting: Posting, accounts: set[Account]) -> int:
     return into - out
 
 
-class Balance(msgspec.Struct, frozen=True):
-    """What a wallet says of one unit."""
-
-    available: int = 0
-    held: int = 0
-
-
 def fold(postings: Iterable[Posting]) -> dict[tuple[UUID | None, Account], int]:
     """Return the balance of every account per lot: credits minus debits (I2, I3)."""
     balances = dict[tuple[UUID | None, Account], int]()

@@ -18,6 +18,7 @@ Invariants:
 
 import enum
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
@@ -108,9 +109,11 @@ class LateSuccess(enum.Enum):
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a provider can do and how patient to be with it; seconds where a name ends in `_s`."""
 
-    not_found_grace_s: int = 600
-    query_schedule_s: tuple[int, ...] = (15, 30, 60, 180, 600, 1800, 3600, 21600, 43200, 86400)
-    deadline_s: float = 15.0
+    not_found_grace_s: Annotated[int, msgspec.Meta(ge=0, le=604_800)] = 600
+    query_schedule_s: Annotated[
+        tuple[Annotated[int, msgspec.Meta(ge=1, le=604_800)], ...], msgspec.Meta(min_length=1)
+    ] = (15, 30, 60, 180, 600, 1800, 3600, 21600, 43200, 86400)
+    deadline_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 15.0
     late_success: LateSuccess = LateSuccess.REISSUE
 
 

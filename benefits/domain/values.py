@@ -18,7 +18,6 @@ import msgspec
 
 BUCKETS = 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def bucket_of(id_: UUID) -> int:
@@ -46,7 +45,7 @@ def placed_bucket(*parts: str) -> int:
 
 def time_ordered_id(at: datetime, chance: bytes, bucket: int) -> UUID:
     """Return a UUIDv7 of the instant `at` in `bucket`, made from ten bytes of chance."""
-    milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
+    milliseconds = (at - EPOCH) // timedelta(milliseconds=1)
     high = (milliseconds << 16) | 0x7000 | (int.from_bytes(chance[:2], "big") & 0x0FFF)
     low = (0b10 << 62) | (int.from_bytes(chance[2:10], "big") & ((1 << 62) - 1))
     low = (low & ~(BUCKETS - 1)) | bucket

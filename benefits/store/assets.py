@@ -47,42 +47,33 @@ DELETE FROM staged AS s USING asset AS a
 WHERE {_SAME_GRAIN} AND a.revision = s.revision
 RETURNING s.line, s.balance_minor <> a.balance_minor AS differs
 """
-# For each grain the staged revision that is above all others, and what counted before it.
-MOVE_SUMS = f"""
-WITH newest AS (
-    SELECT DISTINCT ON ({_GRAIN}) * FROM staged ORDER BY {_GRAIN}, revision DESC),
-before AS (
-    SELECT DISTINCT ON (s.line) s.line, a.revision, a.balance_minor
-    FROM newest AS s JOIN asset AS a ON {_SAME_GRAIN}
-    ORDER BY s.line, a.revision DESC),
-moved AS (
-    SELECT n.bucket, n.member_id, date_trunc('month', n.as_of)::date AS month,
-           n.asset_class, n.currency,
-           sum(greatest(n.balance_minor, 0)
-               - greatest(coalesce(b.balance_minor, 0), 0))::bigint AS sum_minor,
-           bit_or(1 << (extract(day FROM n.as_of)::int - 1)) AS known_days
-    FROM newest AS n LEFT JOIN before AS b ON b.line = n.line
-    WHERE b.revision IS NULL OR b.revision < n.revision
-    GROUP BY 1, 2, 3, 4, 5)
+# For each grain the staged revision that is above all others, less what counted before it.
+MOVED = f"""
+CREATE TEMP TABLE moved ON COMMIT DROP AS
+SELECT s.bucket, s.member_id, date_trunc('month', s.as_of)::date AS month, s.asset_class,
+       s.currency,
+       sum(greatest(s.balance_minor, 0) - greatest(coalesce(b.balance_minor, 0), 0))::bigint
+           AS sum_minor,
+       bit_or(1 << (extract(day FROM s.as_of)::int - 1)) AS known_days
+FROM (SELECT DISTINCT ON ({_GRAIN}) * FROM staged ORDER BY {_GRAIN}, revision DESC) AS s
+LEFT JOIN LATERAL (
+    SELECT a.revision, a.balance_minor FROM asset AS a
+    WHERE {_SAME_GRAIN} ORDER BY a.revision DESC LIMIT 1) AS b ON true
+WHERE b.revision IS NULL OR b.revision < s.revision
+GROUP BY 1, 2, 3, 4, 5
 """
-NEW_SUMS = (
-    MOVE_SUMS
-    + """
+NEW_SUMS = """
 INSERT INTO asset_month (bucket, member_id, month, asset_class, currency, sum_minor, known_days)
 SELECT v.bucket, v.member_id, v.month, v.asset_class, v.currency, 0, 0 FROM moved AS v
 ON CONFLICT DO NOTHING
 """
-)
-ADD_SUMS = (
-    MOVE_SUMS
-    + """
+ADD_SUMS = """
 UPDATE asset_month AS m
 SET sum_minor = m.sum_minor + v.sum_minor, known_days = m.known_days | v.known_days
 FROM moved AS v
 WHERE m.bucket = v.bucket AND m.member_id = v.member_id AND m.month = v.month
   AND m.asset_class = v.asset_class AND m.currency = v.currency
 """
-)
 KEEP = f"""
 INSERT INTO asset ({_GRAIN}, revision, balance_minor, recorded_at)
 SELECT {_GRAIN}, revision, balance_minor, $1 FROM staged
@@ -104,6 +95,7 @@ async def put(
     await run(conn, SERIAL)
     await run(conn, STAGE)
     await _stage(conn, lines)
+    await run(conn, "ANALYZE staged")
     refused = [(row.line, "customer: not a member") for row in await rows(conn, UNKNOWN)]
     unchanged = 0
     for statement in (TWICE, KNOWN):
@@ -114,7 +106,8 @@ async def put(
                 unchanged += 1
     for row in await rows(conn, MONTHS):
         await rows(conn, PARTITION, row.month)
-    await run(conn, "ANALYZE staged")
+    await run(conn, MOVED)
+    await run(conn, "ANALYZE moved")
     await run(conn, NEW_SUMS)
     await run(conn, ADD_SUMS)
     kept = await run(conn, KEEP, now)

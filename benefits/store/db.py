@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import stamina
+from asyncpg import CannotConnectNowError, PostgresConnectionError
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -23,6 +24,7 @@ Result = TypeVar("Result")
 TRANSIENT = {"40001", "40P01", "23505"}
 BUSY = {"55P03"}
 TRIES = 5
+CONNECT_WITHIN_S = 10.0
 SESSION = {
     "application_name": "benefits",
     "timezone": "UTC",
@@ -36,6 +38,13 @@ class DatabaseUnsuitable(Refusal):
 
     code = "database_unsuitable"
     words = "This database cannot be used."
+
+
+class Unavailable(Refusal):
+    """The database does not answer; the same command may be sent again."""
+
+    code = "unavailable"
+    words = "The service cannot do its work at the moment. Send the same request again."
 
 
 class Busy(Refusal):
@@ -65,7 +74,12 @@ class Database:
         (C-9).
         """
         async for attempt in stamina.retry_context(
-            on=is_transient, attempts=TRIES, timeout=None, wait_initial=0.01, wait_max=0.5
+            on=is_transient,
+            attempts=TRIES,
+            timeout=None,
+            wait_initial=0.01,
+            wait_max=0.5,
+            wait_jitter=0.02,
         ):
             with attempt:
                 async with self.transaction() as connection:
@@ -77,8 +91,11 @@ class Database:
         await self.engine.dispose()
 
 
-def connect(url: str, *, pool_size: int = 8) -> Database:
-    """Return a pool for a `postgresql://` URL; connections are made when first needed."""
+def connect(url: str, *, pool_size: int = 8, answer_within_s: float | None = None) -> Database:
+    """Return a pool for a `postgresql://` URL; connections are made when first needed.
+
+    A statement that has no answer within `answer_within_s` ends its connection.
+    """
     scheme, _, rest = url.partition("://")
     if scheme not in {"postgresql", "postgres"}:
         raise DatabaseUnsuitable("The database URL must begin with postgresql://.")
@@ -88,7 +105,11 @@ def connect(url: str, *, pool_size: int = 8) -> Database:
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"server_settings": SESSION},
+        connect_args={
+            "server_settings": SESSION,
+            "timeout": CONNECT_WITHIN_S,
+            "command_timeout": answer_within_s,
+        },
     )
     return Database(engine)
 
@@ -104,12 +125,21 @@ def constraint(error: DBAPIError) -> str:
     return getattr(cause, "constraint_name", None) or ""
 
 
-def is_transient(error: Exception) -> bool:
-    """Say whether the same work may succeed when run again."""
+def is_away(error: Exception) -> bool:
+    """Say whether the database does not answer: stopped, starting, cut off, or too slow."""
+    if isinstance(error, OSError | PostgresConnectionError | CannotConnectNowError):
+        return True
     if not isinstance(error, DBAPIError):
         return False
-    if error.connection_invalidated or isinstance(error, InterfaceError):
+    return error.connection_invalidated or isinstance(error, InterfaceError)
+
+
+def is_transient(error: Exception) -> bool:
+    """Say whether the same work may succeed when run again."""
+    if is_away(error):
         return True
+    if not isinstance(error, DBAPIError):
+        return False
     state = sqlstate(error)
     if state == "23505":
         return constraint(error).startswith(("pk_request", "pk_entitlement_grant"))

@@ -19,11 +19,21 @@ from uuid import uuid4
 import structlog
 
 from benefits.domain.refusal import Refusal
-from benefits.store.db import Busy, Connection, Database, is_busy, is_transient, run
+from benefits.store.db import (
+    Busy,
+    Connection,
+    Database,
+    Unavailable,
+    is_away,
+    is_busy,
+    is_transient,
+    run,
+)
 
 GROUP_MAX = 256
 QUEUE_MAX = 4096
 TRIES_FREE = 2
+PATIENTS = 4
 ALONE_WAIT = "SET LOCAL lock_timeout = '2s'"
 ALONE_FOR_S = 60.0
 
@@ -46,7 +56,7 @@ class Failed(Exception):  # noqa: N818 - what became of the command, beside Busy
         self.incident = incident
 
 
-class Keyed(Protocol):
+class Sent(Protocol):
     """What the group must know of a command."""
 
     @property
@@ -54,7 +64,7 @@ class Keyed(Protocol):
         """Who sends it."""
 
 
-Command = TypeVar("Command", bound=Keyed)
+Command = TypeVar("Command", bound=Sent)
 Outcome = TypeVar("Outcome")
 Command_contra = TypeVar("Command_contra", contravariant=True)
 Outcome_co = TypeVar("Outcome_co", covariant=True)
@@ -112,14 +122,14 @@ class Group(Generic[Command, Outcome]):
             await self._waiter
 
     async def submit(self, command: Command) -> Outcome | Refusal:
-        """Decide a command with whatever else waits; Overloaded, Busy, Failed."""
+        """Decide a command with whatever else waits; Overloaded, Busy, Unavailable, Failed."""
         if self._closing or len(self._queue) + len(self._patient) >= QUEUE_MAX:
             raise Overloaded
         waiting = _Waiting[Command, Outcome](command, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._wake.set()
         outcome = await asyncio.shield(waiting.answer)
-        if isinstance(outcome, Busy):
+        if isinstance(outcome, Busy | Unavailable):
             raise outcome
         return outcome
 
@@ -133,12 +143,13 @@ class Group(Generic[Command, Outcome]):
                 return
 
     async def _wait_for_ever(self) -> None:
-        """Try commands of busy members alone, one after the other, beside the groups."""
+        """Try commands of busy members alone, a few at a time, beside the groups."""
         while True:
             await self._patient_wake.wait()
             self._patient_wake.clear()
             while self._patient:
-                await self._flush([self._patient.popleft()])
+                some = [self._patient.popleft() for _ in range(min(PATIENTS, len(self._patient)))]
+                await asyncio.gather(*(self._flush([one]) for one in some))
             if self._drained:
                 return
 
@@ -191,6 +202,12 @@ class Group(Generic[Command, Outcome]):
         return await self._database.transact(work)
 
     async def _failed(self, group: list[_Waiting[Command, Outcome]], error: Exception) -> None:
+        if is_away(error):  # nobody's fault: the callers send the same again
+            log.error("group.database_away", group=self._name, exc_info=error)
+            for waiting in group:
+                if not waiting.answer.done():
+                    waiting.answer.set_result(Unavailable())
+            return
         if len(group) > 1:
             middle = len(group) // 2
             await self._flush(group[:middle])

@@ -47,14 +47,21 @@ FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id
 """
 UPSERT = """
 INSERT INTO member (bucket, member_id, opened_on, closed_on, branch, manager, recorded_at)
-SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::date[], $4::date[], $5::text[], $6::text[],
-                     $7::timestamptz[])
+SELECT n.* FROM unnest($1::smallint[], $2::uuid[], $3::date[], $4::date[], $5::text[], $6::text[],
+                       $7::timestamptz[])
+     AS n (bucket, member_id, opened_on, closed_on, branch, manager, recorded_at)
+LEFT JOIN member AS m ON m.bucket = n.bucket AND m.member_id = n.member_id
+WHERE m.member_id IS NULL
+   OR (m.opened_on, m.closed_on, m.branch, m.manager)
+      IS DISTINCT FROM (n.opened_on, n.closed_on, n.branch, n.manager)
+ORDER BY n.bucket, n.member_id
 ON CONFLICT (bucket, member_id) DO UPDATE
 SET opened_on = excluded.opened_on, closed_on = excluded.closed_on, branch = excluded.branch,
     manager = excluded.manager
 WHERE (member.opened_on, member.closed_on, member.branch, member.manager)
       IS DISTINCT FROM
       (excluded.opened_on, excluded.closed_on, excluded.branch, excluded.manager)
+RETURNING member_id
 """
 NEW_PROFILES = """
 INSERT INTO member_profile (bucket, member_id, reference_sealed)
@@ -74,6 +81,7 @@ WHERE NOT EXISTS (
           AND o.label = n.label AND o.valid_from = n.valid_from
         ORDER BY o.recorded_at DESC LIMIT 1) AS latest
     WHERE latest.valid_to IS NOT DISTINCT FROM n.valid_to AND latest.layer = n.layer)
+RETURNING member_id
 """
 PROFILED = """
 SELECT p.member_id
@@ -106,12 +114,13 @@ async def existing(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:
 
 async def put(
     conn: Connection, members: Sequence[tuple[UUID, date, date | None, str, str]]
-) -> int:
-    """Keep members given as (id, opened, closed, branch, manager); return how many changed."""
+) -> set[UUID]:
+    """Keep members given as (id, opened, closed, branch, manager); return those it changed."""
     ordered = sorted(members, key=lambda m: (bucket_of(m[0]), m[0]))
     columns = list(zip(*ordered, strict=True)) or [()] * 5
     buckets = [bucket_of(id_) for id_ in columns[0]]
-    return await run(conn, UPSERT, buckets, *map(list, columns), [EPOCH] * len(ordered))
+    never = [EPOCH] * len(ordered)
+    return {r.member_id for r in await rows(conn, UPSERT, buckets, *map(list, columns), never)}
 
 
 async def profiled(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:
@@ -129,11 +138,12 @@ async def put_labels(
     conn: Connection,
     labels: Sequence[tuple[UUID, str, date, date | None, str]],
     now: datetime,
-) -> int:
-    """Record labels (member, name, from, to, layer) that say something new; return how many."""
+) -> set[UUID]:
+    """Record labels (member, name, from, to, layer) that are news; return whose they are."""
     columns = list(zip(*labels, strict=True)) or [()] * 5
     buckets = [bucket_of(id_) for id_ in columns[0]]
-    return await run(conn, NEW_LABELS, buckets, *map(list, columns), now)
+    found = await rows(conn, NEW_LABELS, buckets, *map(list, columns), now)
+    return {row.member_id for row in found}
 
 
 async def mark(conn: Connection, marks: Sequence[tuple[UUID, int, datetime]]) -> None:

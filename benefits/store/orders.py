@@ -5,7 +5,7 @@ comes back with an older number may tell what happened, but schedules nothing. A
 in flight per lane (provider, member, SKU).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -63,10 +63,17 @@ FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::
      AS n (bucket, request_id, member_id, claim_id, provider, sku, operation,
            body_sealed, body_hash, disclosed)
 """
-# ix_provider_request_due. A glance without locks: who might have something to do.
+# ix_provider_request_due. A glance without locks: the first of each free lane, so that the lane of
+# one member, or a provider that has enough to do, keeps nobody else from being seen.
 DUE = """
 SELECT r.member_id, r.request_id FROM provider_request AS r
 WHERE r.bucket BETWEEN $1 AND $2 AND r.next_at <= $3 AND r.next_at IS NOT NULL
+  AND r.provider <> ALL($5::text[])
+  AND NOT EXISTS (
+      SELECT FROM provider_request AS o
+      WHERE o.bucket = r.bucket AND o.member_id = r.member_id AND o.provider = r.provider
+        AND o.sku = r.sku AND o.request_id <> r.request_id
+        AND (o.leased_until > $3 OR (o.next_at, o.request_id) < (r.next_at, r.request_id)))
 ORDER BY r.next_at LIMIT $4
 """
 # Under the members' locks, so the lane cannot be taken twice. The first of a lane goes, the others
@@ -139,10 +146,15 @@ async def put(conn: Connection, requests: Sequence[RequestRow], now: datetime) -
 
 
 async def due(
-    conn: Connection, buckets: tuple[int, int], now: datetime, limit: int
+    conn: Connection,
+    buckets: tuple[int, int],
+    now: datetime,
+    *,
+    limit: int,
+    without: Collection[str],
 ) -> list[tuple[UUID, UUID]]:
-    """Return (member, request) of requests whose time has come, in a range of buckets."""
-    found = await rows(conn, DUE, *buckets, now, limit)
+    """Return (member, request) of requests whose time has come, but not of providers `without`."""
+    found = await rows(conn, DUE, *buckets, now, limit, sorted(without))
     return [(row.member_id, row.request_id) for row in found]
 
 

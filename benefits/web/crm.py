@@ -48,7 +48,9 @@ class RewardRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     member_id: UUID
     benefit: str
-    business_key: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    business_key: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
+    ]
     quantity: int = 1
     valid_days: int = 30
 
@@ -157,7 +159,7 @@ async def import_(
     caller = request.auth.name
     place = RequestKey(placed_bucket(caller, "assets", key), caller, "assets", key)
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as spool:
-        digest = await _spool(request, spool)
+        digest = await _spool(request, spool, programme or "")
         async with state.database.transaction() as conn:
             known = (await requests.find(conn, [place])).get(place)
             chosen = _programme(await state.parts.catalogue.current(conn), programme)
@@ -165,7 +167,7 @@ async def import_(
             if known[0] != digest:
                 raise KeyConflict
             return _import_answer(known[1], replayed=True)
-        text = io.TextIOWrapper(cast("IO[bytes]", spool), "utf-8", newline="")
+        text = io.TextIOWrapper(cast("IO[bytes]", spool), "utf-8", "surrogateescape", newline="")
         done = await import_assets(
             state.database,
             state.parts,
@@ -185,9 +187,9 @@ async def import_(
     return _import_answer(outcome, replayed=False)
 
 
-async def _spool(request: Request[Any, Any, Any], spool: IO[bytes]) -> bytes:
-    """Write the body to a file as it comes, and return its hash."""
-    digest = hashlib.blake2b(digest_size=16)
+async def _spool(request: Request[Any, Any, Any], spool: IO[bytes], programme: str) -> bytes:
+    """Write the body to a file as it comes; return the hash of what is asked."""
+    digest = hashlib.blake2b(programme.encode() + b"\x00", digest_size=16)
     async for part in request.stream():
         digest.update(part)
         await asyncio.to_thread(spool.write, part)

@@ -47,6 +47,7 @@ STATUSES: dict[type[Refusal], int] = {
     signature.SignatureRefused: 401,
     CallbackRefused: 400,
     db.Busy: 503,
+    db.Unavailable: 503,
     db.DatabaseUnsuitable: 503,
     group.Overloaded: 503,
     envelope.EnvelopeBroken: 500,
@@ -97,7 +98,7 @@ STATUSES |= {
     PageSessionEnded: 401,
 }
 BY_CODE |= {kind.code: kind for kind in STATUSES}
-RETRY_AFTER_S = {"busy": 1, "overloaded": 2}
+RETRY_AFTER_S = {"busy": 1, "overloaded": 2, "unavailable": 5}
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -193,6 +194,9 @@ def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[A
 
 def on_failure(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer what nobody foresaw: an incident id here, the story in the log."""
+    if db.is_away(error):
+        log.error("request.database_away", exc_info=error)
+        return refused(db.Unavailable())
     incident = error.incident if isinstance(error, group.Failed) else uuid4().hex
     if not isinstance(error, group.Failed):
         log.error("request.failed", incident=incident, exc_info=error)

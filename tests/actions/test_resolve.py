@@ -227,3 +227,60 @@ async def test_a_late_success_exceeds_no_limit(world: World, full: str) -> None:
     await call_back(world, number, DONE)
     assert [(full,)] == await world.rows("SELECT detail FROM case_file")
     assert [] == await world.findings()
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "units", "kinds"),
+    [
+        (DONE, "ISSUED", (0, 1), []),
+        (NO, "ISSUED", (0, 1), []),
+        (Rejected(Reason.NOT_FOUND, "not_found"), "COMPENSATED", (1, 0), ["revoke_unanswered"]),
+    ],
+)
+async def test_what_is_not_taken_back_is_not_forgotten(
+    world: World, answer: Outcome, state: str, units: tuple[int, int], kinds: list[str]
+) -> None:
+    """An answer to a revocation that is none re-issues the order, or calls a person."""
+    programme = reference_programme()
+    revoking = Capabilities(late_success=LateSuccess.REVOKE)
+    provider = msgspec.structs.replace(programme.provider[0], capabilities=revoking)
+    await world.apply(msgspec.structs.replace(programme, provider=(provider,)))
+    member, number = await lounge(world)
+    await call_back(world, number, NO, DONE)
+    (work,) = await lease(world)
+    await record(world, work, answer)
+    assert [state] == await states(world)
+    assert units == await wallet(world, member, "LOUNGE")
+    assert kinds == await cases(world)
+    assert [] == await world.findings()
+
+
+async def test_an_issued_order_is_watched_until_it_is_used(world: World) -> None:
+    """A lost notice of use is found by asking, however late (V-3)."""
+    programme = reference_programme()
+    quick = msgspec.structs.replace(
+        programme.provider[0], capabilities=Capabilities(query_schedule_s=(15, 60))
+    )
+    await world.apply(msgspec.structs.replace(programme, provider=(quick,)))
+    await lounge(world)
+    (work,) = await lease(world)
+    await record(world, work, DONE)
+    for _ in range(5):
+        world.clock.forward(seconds=61)
+        (work,) = await lease(world)
+        assert Operation.QUERY is work.call.operation
+        await record(world, work, DONE)
+    world.clock.forward(seconds=61)
+    (work,) = await lease(world)
+    await record(world, work, USED)
+    assert ["REDEEMED"] == await states(world)
+    world.clock.forward(days=9)
+    assert [] == await lease(world)
+
+
+@pytest.mark.parametrize("field", ["currency", "zone", "minor_digits"])
+async def test_what_figures_mean_must_stay(world: World, field: str) -> None:
+    """Sums and counters are kept in units that a new version may not change."""
+    other = {"currency": "CZK", "zone": "Europe/Prague", "minor_digits": 3}[field]
+    with pytest.raises(ProgrammeInvalid, match=f"{field} must stay"):
+        await world.apply(msgspec.structs.replace(reference_programme(), **{field: other}))

@@ -26,7 +26,6 @@ from benefits.domain.entitlement import (
     cap_window,
     claim,
     grant_period,
-    lots_by_id,
     prorated,
     stock_counter,
     top_up,
@@ -116,7 +115,7 @@ def test_g_pro_1_a_prorated_rise_is_exact_before_it_is_rounded() -> None:
 def test_g_top_4_what_was_used_stays_used_after_a_rise() -> None:
     """G-TOP-4: one of two used, then a quota of six: four more, five available."""
     assert [2, 4] == granted_along(LINE, [2, 6])
-    lots = lots_by_id([lot(2, number=1), lot(4, number=2)])
+    lots = {one.lot_id: one for one in (lot(2, number=1), lot(4, number=2))}
     parts = ledger.take(lots.values(), 1, NOON)
     lots = ledger.post(lots, ledger.hold(VIDEO.unit, parts))
     lots = ledger.post(lots, ledger.capture(VIDEO.unit, parts))

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from benefits.domain.refusal import Refusal
 from benefits.store import group as groups
-from benefits.store.db import Busy, Connection, run
+from benefits.store.db import Busy, Connection, Unavailable, connect, run
 from benefits.store.group import Failed, Group, Overloaded
 from tests.builders import World
 
@@ -285,3 +285,19 @@ async def test_closing_decides_what_waits_and_takes_nothing_new(world: World) ->
         await closing
         assert names == [task.result() for task in waiting]
     assert sorted(names) == await noted(world)
+
+
+async def test_a_database_that_is_away_is_nobodys_fault() -> None:
+    """Callers hear that the service is unavailable, and nobody runs alone for it."""
+    nowhere = connect("postgresql://postgres@/nothing?host=/tmp/nowhere&port=5432")
+    recorder = Recorder()
+    group = Group[Note, str](nowhere, recorder, "away")
+    group.start()
+    wishes = (group.submit(Note(str(n))) for n in range(8))
+    with capture_logs() as said:
+        told = await asyncio.gather(*wishes, return_exceptions=True)
+    assert 8 * [Unavailable] == [type(answer) for answer in told]
+    assert ["group.database_away"] == [line["event"] for line in said]
+    assert [] == recorder.groups
+    await group.close()
+    await nowhere.close()

@@ -1,0 +1,83 @@
+"""Files of the bank: whatever a line holds, the others are taken."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from benefits.actions.import_files import Imported, import_assets, import_members
+from benefits.domain.assets import FileUnreadable
+from tests.builders import MEMBER_KEY, World, reference_programme
+
+HEADER = "customer,as_of,asset_class,currency,balance,account\n"
+
+
+async def take(world: World, lines: Iterable[str]) -> Imported:
+    """Import day-end balances."""
+    return await import_assets(
+        world.database,
+        world.parts,
+        lines,
+        reference_programme(),
+        member_key=MEMBER_KEY,
+        progress=lambda _: None,
+    )
+
+
+def day(number: int, account: str = "") -> str:
+    """Return a good line of the first member."""
+    return f"T000001,2025-06-{number:02d},DEPOSIT,CNY,1.00,{account}\n"
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ('"T000001,2025-06-09,DEPOSIT,CNY,1.00,\n', "the line is not CSV"),
+        (day(9, "a\x00b"), "control characters"),
+        (day(9, "a\udcffb"), "not UTF-8"),
+        ("T000001,2025-06-09\n", "another number of columns"),
+        ("T000001,2025-07-09,DEPOSIT,CNY,1.00,\n", "lies in the future"),
+        ("T000001,1907-06-09,DEPOSIT,CNY,1.00,\n", "lies too far back"),
+        ("T000001,2025-06-09,DEPOSIT,CNY,1_0.00,\n", "is not a decimal number"),
+    ],
+)
+async def test_a_bad_line_does_not_stop_the_rest(world: World, bad: str, reason: str) -> None:
+    """The line is told with its number; those before and after it are kept."""
+    await world.member()
+    done = await take(world, [HEADER, day(1), bad, "\n", day(2)])
+    assert (3, 2, 1) == (done.lines, done.kept, done.refused)
+    ((number, said),) = done.shown
+    assert (3, True) == (number, reason in said)
+
+
+async def test_quoted_values_and_a_byte_order_mark_are_read(world: World) -> None:
+    """CSV as spreadsheets write it."""
+    await world.member()
+    line = '"T000001","2025-06-01","DEPOSIT","CNY","1.00","a ""b"", c"\r\n'
+    done = await take(world, ["\ufeff" + HEADER, line])
+    assert (1, 1, 0) == (done.lines, done.kept, done.refused)
+    assert [('a "b", c',)] == await world.rows("SELECT account FROM asset")
+
+
+@pytest.mark.parametrize("header", ["", "\n", '"customer\n', "customer,balance\n", "\x00\n"])
+async def test_a_file_without_a_header_is_refused_whole(world: World, header: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(FileUnreadable):
+        await take(world, [header, day(1)])
+
+
+async def test_members_files_are_taken_line_by_line_too(world: World) -> None:
+    """A re-run changes nothing, and locks nobody."""
+    lines = ["customer,opened_on,labels\n", "A,2020-01-01,payroll:FACT:2024-01-01\n", "B,soon,\n"]
+
+    async def run() -> Imported:
+        return await import_members(
+            world.database,
+            world.parts,
+            lines,
+            member_key=MEMBER_KEY,
+            progress=lambda _: None,
+        )
+
+    first, again = await run(), await run()
+    assert (1, 1) == (first.kept, first.refused)
+    assert (0, 1) == (again.kept, again.refused)

@@ -146,6 +146,26 @@ SELECT r.caller || ' ' || r.key AS subject, r.ids ->> 'claim_id' AS detail FROM 
 WHERE r.bucket BETWEEN $1 AND $2 AND r.operation = 'claim' AND r.refusal = '' AND NOT EXISTS (
     SELECT FROM claim AS c WHERE c.bucket = r.bucket AND c.claim_id = (r.ids ->> 'claim_id')::uuid)
 """,
+    # V-2: every claim has the one request that asks its provider, and a hold.
+    "claim_without_request": """
+SELECT c.claim_id::text AS subject, c.state AS detail FROM claim AS c
+WHERE c.bucket BETWEEN $1 AND $2 AND (
+    NOT EXISTS (
+        SELECT FROM provider_request AS r
+        WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
+          AND r.operation = 'ISSUE')
+    OR NOT EXISTS (
+        SELECT FROM hold AS h WHERE h.bucket = c.bucket AND h.hold_id = c.hold_id))
+""",
+    # P-3, N-2: without its grant a lot would be granted again.
+    "lot_without_grant": """
+SELECT l.lot_id::text AS subject, format('%s %s %s', l.cause, l.line, l.period) AS detail
+FROM lot AS l
+WHERE l.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
+    SELECT FROM entitlement_grant AS g
+    WHERE g.bucket = l.bucket AND g.member_id = l.member_id AND g.programme = l.programme
+      AND g.line = l.line AND g.period = l.period AND g.cause = l.cause AND g.lot_id = l.lot_id)
+""",
     # A-1, A-6: a month's sum and known days are what the highest revisions give.
     "asset_month_differs": """
 WITH counting AS (

@@ -30,9 +30,10 @@ from benefits.store.migrate import ensure_partitions
 from benefits.store.migrate import migrate as run_migrations
 from benefits.store.verify import Finding
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 # Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
 TEXT = click.File(encoding="utf-8", errors="surrogateescape")
+PORT = click.IntRange(1, 65535)
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     try:
         commands(standalone_mode=True)
     except Refusal as refusal:
-        console.print(f"[red]{refusal.code}[/red]: {refusal.detail}", soft_wrap=True)
+        console.print(f"{refusal.code}: {refusal.detail}")
         sys.exit(1)
 
 
@@ -66,24 +67,21 @@ def _run(work: Callable[[app.House], Coroutine[Any, Any, None]], **more: Any) ->
 
 @commands.command()
 @click.option("--data", type=click.Path(path_type=Path), default=Path("demo-data"))
-@click.option("--port", default=8080, show_default=True, help="Port of the service.")
-@click.option("--sandbox-port", default=8090, show_default=True, help="Port of the provider.")
+@click.option("--port", default=8080, type=PORT, show_default=True, help="Port of the service.")
+@click.option("--sandbox-port", default=8090, type=PORT, show_default=True, help="Its provider's.")
 def up(data: Path, port: int, sandbox_port: int) -> None:
     """Run service, worker and a sandbox provider on an embedded PostgreSQL, with a demo programme.
 
     Example: `benefits up --data /tmp/demo --port 8181`
     """
-    demo_up.run(
-        data,
-        port=port,
-        sandbox_port=sandbox_port,
-        say=lambda words: console.print(words, soft_wrap=True, markup=False),
-    )
+    if port == sandbox_port:
+        raise click.BadParameter("must differ from --port", param_hint="--sandbox-port")
+    demo_up.run(data, port=port, sandbox_port=sandbox_port, say=console.print)
 
 
 @commands.command()
 @click.option("--host", default=None, help="Address to listen on; default BENEFITS_HOST.")
-@click.option("--port", default=None, type=int, help="Port to listen on; default BENEFITS_PORT.")
+@click.option("--port", default=None, type=PORT, help="Port to listen on; default BENEFITS_PORT.")
 def serve(host: str | None, port: int | None) -> None:
     """Serve the HTTP API and the benefits page.
 
@@ -111,7 +109,7 @@ def work(buckets: str) -> None:
 
 @commands.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8090, show_default=True)
+@click.option("--port", default=8090, type=PORT, show_default=True)
 @click.option("--callback-url", required=True, help="Where the service takes callbacks.")
 @click.option("--database", default=":memory:", show_default=True, help="SQLite file of its book.")
 @click.option(
@@ -257,7 +255,7 @@ def _progress(done: Imported) -> None:
 
 def _tell(done: Imported) -> None:
     for number, reason in done.shown:
-        console.print(f"line {number}: {reason}", soft_wrap=True)
+        console.print(f"line {number}: {reason}")
     if done.refused > len(done.shown):
         console.print(f"… and {done.refused - len(done.shown):,} more lines were refused")
     console.print(

@@ -45,14 +45,14 @@ def member_lines() -> Iterator[str]:
 def asset_lines(first: date, last: date) -> Iterator[str]:
     """Yield the day-end balances of the days from `first` through `last`, line by line."""
     yield "customer,as_of,asset_class,currency,balance\n"
-    for customer in customers():
-        day = first
-        while day <= last:
+    day = first
+    while day <= last:
+        for customer in customers():
             deposit, wealth = _balances(customer, day, last)
             yield f"{customer},{day},DEPOSIT,CNY,{deposit}.00\n"
             if wealth:
                 yield f"{customer},{day},WEALTH,CNY,{wealth}.00\n"
-            day += timedelta(days=1)
+        day += timedelta(days=1)
 
 
 def first_day(yesterday: date) -> date:

@@ -22,15 +22,15 @@ import aiohttp
 
 from benefits import app, demo, settings
 from benefits.actions.apply_programme import apply_programme
-from benefits.actions.evaluate import evaluate, slices
-from benefits.actions.import_files import Imported, import_assets, import_members
+from benefits.actions.evaluate import Evaluated, evaluate, slices
+from benefits.actions.import_files import import_assets, import_members
 from benefits.actions.keys import make_key
 from benefits.actions.verify import verify
 from benefits.app import House
 from benefits.domain.catalogue import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import Month, local_date, member_id
-from benefits.embedded import Postgres
+from benefits.embedded import BrokenDataFolder, Postgres
 from benefits.settings import Settings
 from benefits.store.assets import last_day
 from benefits.store.db import Connection, connect
@@ -61,9 +61,12 @@ class StoryStuck(Refusal):
 def run(data: Path, *, port: int, sandbox_port: int, say: Say) -> None:
     """Prepare, start, show, and wait until told to stop (SIGINT, SIGTERM)."""
     for wanted in (port, sandbox_port):
-        app.bind(HOST, wanted).close()
-    data.mkdir(parents=True, exist_ok=True)
-    keys = settings.make_or_read_keys(data)
+        _check_free(wanted)
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        keys = settings.make_or_read_keys(data)
+    except OSError as error:
+        raise BrokenDataFolder(f"{data} cannot be used as data folder: {error}") from None
     with _stoppable(), Postgres(data, say=say) as server:
         dsn = urlsplit(server.dsn)._replace(path="/benefits").geturl()
         given = settings.load({}, database_url=dsn, keys=keys)
@@ -75,20 +78,31 @@ def run(data: Path, *, port: int, sandbox_port: int, say: Say) -> None:
     say("Stopped. The data stays for the next time.")
 
 
+def _check_free(port: int) -> None:
+    try:
+        app.bind(HOST, port).close()
+    except app.PortInUse as refusal:
+        raise app.PortInUse(
+            f"{refusal.detail} Is it an earlier `benefits up`? "
+            "Stop it, or choose others with --port and --sandbox-port."
+        ) from None
+
+
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does."""
+    """Let SIGTERM, and a terminal that is closed, end the command as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {which: signal.signal(which, interrupt) for which in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for which, handler in before.items():
+            signal.signal(which, handler)
 
 
 async def _prepare(
@@ -120,36 +134,30 @@ async def _feed(house: House, programme: Programme, say: Say) -> None:
     key = house.settings.keys.member_key
     today = local_date(house.parts.clock(), programme.tz)
     yesterday = today - timedelta(days=1)
+    done = await import_members(
+        house.database,
+        house.parts,
+        demo.member_lines(),
+        member_key=key,
+        progress=lambda _: None,
+    )
+    if done.kept:
+        say(f"{demo.CUSTOMERS} members are enrolled.")
     async with house.database.transaction() as conn:
         known = await last_day(conn)
-    first = demo.first_day(yesterday) if known is None else known + timedelta(days=1)
-
-    def members(_: Imported) -> None:
-        return
-
-    def balances(done: Imported) -> None:
-        say(f"  {done.lines:,} balances")
-
-    if known is None:
-        await import_members(
-            house.database,
-            house.parts,
-            demo.member_lines(),
-            member_key=key,
-            progress=members,
-        )
-        say(f"{demo.CUSTOMERS} members are enrolled.")
-    if first <= yesterday:
+    # Days come one after the other, so only the last known one may be there in part.
+    first = demo.first_day(yesterday) if known is None else known
+    if known != yesterday:
         say(f"Importing day-end balances of {first} to {yesterday} …")
-        await import_assets(
-            house.database,
-            house.parts,
-            demo.asset_lines(first, yesterday),
-            programme,
-            member_key=key,
-            progress=balances,
-        )
-    for month in _ended(demo.first_day(yesterday) if known is None else known, today):
+    await import_assets(
+        house.database,
+        house.parts,
+        demo.asset_lines(first, yesterday),
+        programme,
+        member_key=key,
+        progress=lambda done: say(f"  {done.lines:,} balances") if known != yesterday else None,
+    )
+    for month in _ended(demo.first_day(yesterday), today):
         await _evaluate(house, programme, month, say)
 
 
@@ -162,12 +170,11 @@ def _ended(since: date, today: date) -> Iterator[Month]:
 
 
 async def _evaluate(house: House, programme: Programme, month: Month, say: Say) -> None:
-    ranks = dict[int, int]()
+    total = Evaluated()
     for buckets in await slices(house.database):
         done = await evaluate(house.database, house.parts, programme.code, month, buckets=buckets)
-        for rank, count in done.ranks.items():
-            ranks[rank] = ranks.get(rank, 0) + count
-    tiers = [f"{tier.code} {ranks.get(n, 0)}" for n, tier in enumerate(programme.tier)]
+        total = total.plus(done)
+    tiers = [f"{tier.code} {total.ranks.get(n, 0)}" for n, tier in enumerate(programme.tier)]
     say(f"{month} evaluated: {', '.join(tiers)}.")
 
 

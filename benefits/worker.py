@@ -17,7 +17,7 @@ from benefits.actions.prune import prune
 from benefits.domain.orders import NotSent, Outcome, Unknown
 from benefits.domain.values import BUCKETS
 from benefits.providers.provider import Provider
-from benefits.store.db import Connection, Database, is_transient
+from benefits.store.db import Connection, Database, is_away, is_transient
 from benefits.store.migrate import MONTHS_AHEAD, make_partitions
 
 IN_FLIGHT_MAX = 32  # a provider; a page may take it to twice as many
@@ -63,15 +63,21 @@ class Worker:
         self, name: str, step: Callable[[], Awaitable[int]], pause_s: float, stop: asyncio.Event
     ) -> None:
         """Repeat a step: at once while it finds work, else after a pause, whatever happens."""
+        failures = 0
         while not stop.is_set():
             try:
                 worked = await step()
-            except Exception:  # the next round tries again
-                log.exception("worker.step_failed", step=name)
+                failures = 0
+            except Exception as error:  # the next round tries again, later and later
+                failures += 1
+                why = f"{type(error).__name__}: {error}" if is_away(error) else ""
+                log.error(  # noqa: TRY400 - a database that is away needs no story each time
+                    "worker.step_failed", step=name, why=why, exc_info=not why
+                )
                 worked = 0
             if not worked:
                 try:
-                    async with asyncio.timeout(pause_s):
+                    async with asyncio.timeout(max(pause_s, min(2.0**failures, 60) - 1)):
                         await stop.wait()
                 except TimeoutError:
                     continue

@@ -34,8 +34,8 @@ class Up:
         self.process: subprocess.Popen[str] | None = None
         self.said = ""
 
-    def start(self) -> None:
-        """Start, and wait until it says that Ctrl-C stops everything."""
+    def start(self, until: str = "Ctrl-C") -> None:
+        """Start, and wait until it says that Ctrl-C stops everything, or something else."""
         self.said = ""
         command = [sys.executable, "-m", "benefits", "up", "--data", str(self.data)]
         command += ["--port", str(self.port), "--sandbox-port", str(self.sandbox_port)]
@@ -45,7 +45,7 @@ class Up:
                 command, cwd=ROOT, stdout=out, stderr=out, text=True, env=plain_environment()
             )
         late = time.monotonic() + 150
-        while "Ctrl-C" not in self.said:
+        while until not in self.said:
             self.said = log.read_text()
             assert self.process.poll() is None, self.said
             assert time.monotonic() < late, self.said
@@ -142,6 +142,34 @@ def test_a_port_in_use_is_told_before_anything_is_done(tmp_path: Path) -> None:
     assert 1 == done.returncode
     assert f"port_in_use: Cannot listen on 127.0.0.1:{port}" in done.stderr
     assert not (tmp_path / "demo").exists()
+
+
+def test_an_interrupted_start_is_made_good_by_the_next() -> None:
+    """Stopped while balances come in, the next start brings the rest and decides every month."""
+    folder = Path(tempfile.mkdtemp(prefix="benefits-up-"))
+    folder.chmod(0o711)
+    halted = Up(folder)
+    try:
+        halted.start(until="20,000 balances")
+        halted.stop()
+        halted.start()
+        assert "C0001 is PLATINUM" in halted.said
+        assert "is REDEEMED" in halted.said
+        halted.stop()
+    finally:
+        if halted.process is not None:
+            halted.process.kill()
+        shutil.rmtree(folder)
+
+
+def test_a_data_folder_that_is_none_is_explained(tmp_path: Path) -> None:
+    """A file where the folder should be ends in a sentence."""
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "benefits", "up", "--data", str(tmp_path / "file")]
+    ports = ["--port", str(free_port()), "--sandbox-port", str(free_port())]
+    done = run([*command, *ports], ROOT)
+    assert (1, True) == (done.returncode, "data_folder_broken: " in done.stderr)
+    assert "Traceback" not in done.stderr
 
 
 def test_only_this_machine_can_reach_it(up: Up) -> None:

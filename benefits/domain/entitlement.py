@@ -15,6 +15,8 @@ from benefits.domain.ledger import Lot, Part, take
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import Month, Period, PeriodKind, period_of
 
+RECIPIENT_MAX = 128
+
 
 class MemberClosed(Refusal):
     """The relationship has ended."""
@@ -130,9 +132,14 @@ def claim(
     cost = facts.unit_cost * command.quantity
     if facts.closed:
         return MemberClosed()
-    if set(command.recipient) != set(benefit.recipient) or not all(command.recipient.values()):
+    if set(command.recipient) != set(benefit.recipient) or not all(
+        value.strip() and value.isprintable() and len(value) <= RECIPIENT_MAX
+        for value in command.recipient.values()
+    ):
         needed = ", ".join(benefit.recipient) or "none"
-        return RecipientIncomplete(f"Recipient fields needed: {needed}.")
+        return RecipientIncomplete(
+            f"Recipient fields needed: {needed}; each 1 to {RECIPIENT_MAX} printable characters."
+        )
     if benefit.cap is not None and facts.cap_used + command.quantity > benefit.cap.limit:
         return CapReached()
     if benefit.stock is not None and facts.stock.taken + command.quantity > benefit.stock:

@@ -99,6 +99,7 @@ def connect(url: str, *, pool_size: int = 8, answer_within_s: float | None = Non
     scheme, _, rest = url.partition("://")
     if scheme not in {"postgresql", "postgres"}:
         raise DatabaseUnsuitable("The database URL must begin with postgresql://.")
+    rest = rest.replace("sslmode=", "ssl=")  # what libpq calls it; asyncpg takes the same values
     engine = create_async_engine(
         f"postgresql+asyncpg://{rest}",
         pool_size=pool_size,

@@ -210,4 +210,14 @@ def on_failure(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     return response
 
 
-HANDLERS: Any = {Refusal: on_refusal, HTTPException: on_http_error, Exception: on_failure}
+def on_undecodable(_: Request[Any, Any, Any], error: UnicodeDecodeError) -> Response[Any]:
+    """Answer a body or address that is not UTF-8."""
+    return refused(RequestInvalid(f"The request is not UTF-8: {error.reason}."))
+
+
+HANDLERS: Any = {
+    UnicodeDecodeError: on_undecodable,
+    Refusal: on_refusal,
+    HTTPException: on_http_error,
+    Exception: on_failure,
+}

@@ -85,6 +85,9 @@ async def test_a_refusal_is_a_problem_and_is_replayed_under_its_key(running: Sit
     [
         ({"benefit": "NONE"}, 404, "unknown_benefit"),
         ({"benefit": "LOUNGE"}, 422, "recipient_incomplete"),
+        ({**WISH, "recipient": {"phone": " "}}, 422, "recipient_incomplete"),
+        ({**WISH, "recipient": {"phone": "1\0"}}, 422, "recipient_incomplete"),
+        ({**WISH, "recipient": {"phone": "1" * 200}}, 422, "recipient_incomplete"),
         ({**WISH, "quantity": 0}, 422, "quantity_invalid"),
         ({**WISH, "quantity": "two"}, 400, "request_invalid"),
         ({**WISH, "colour": "red"}, 400, "request_invalid"),
@@ -100,6 +103,14 @@ async def test_bad_claims_are_refused_in_the_callers_terms(
     path = f"/v1/members/{member}/claims"
     got, _, problem = await call(running, "POST", path, json=body, key="k")
     assert (status, code) == (got, problem["code"])
+
+
+async def test_a_body_that_is_no_text_is_refused(running: Site) -> None:
+    """Bytes that are not UTF-8 are the caller's mistake, not ours."""
+    member = await running.world.member()
+    path = f"/v1/members/{member}/claims"
+    got, _, problem = await call(running, "POST", path, data=b'{"benefit":"\xff"}', key="k")
+    assert (400, "request_invalid") == (got, problem["code"])
 
 
 async def test_what_is_not_there_is_not_found(running: Site) -> None:

@@ -33,6 +33,7 @@ class Up:
         self.port, self.sandbox_port = free_port(), free_port()
         self.process: subprocess.Popen[str] | None = None
         self.said = ""
+        self.first_said = ""
 
     def start(self, until: str = "Ctrl-C") -> None:
         """Start, and wait until it says that Ctrl-C stops everything, or something else."""
@@ -50,6 +51,7 @@ class Up:
             assert self.process.poll() is None, self.said
             assert time.monotonic() < late, self.said
             time.sleep(0.2)
+        self.first_said = self.first_said or self.said
 
     def stop(self) -> str:
         """Press Ctrl-C; return the last words, after it has ended well."""
@@ -98,9 +100,9 @@ def up() -> Iterator[Up]:
 
 def test_the_main_job_is_done_once_before_ones_eyes(up: Up) -> None:
     """Tiers are shown, a claim travels to the provider and back, and the books balance."""
-    for expected in ("evaluated: BASE", "is HELD", "is ISSUED", "is REDEEMED", "books balance"):
-        assert expected in up.said
-    assert re.search(rf"http://127.0.0.1:{up.port}/page/enter\?code=", up.said)
+    for expected in ("evaluated: BASE", "is ISSUED", "is REDEEMED", "books balance"):
+        assert expected in up.first_said
+    assert re.search(rf"http://127.0.0.1:{up.port}/page/enter\?code=", up.first_said)
 
 
 def test_the_readmes_walk_works_as_written(up: Up) -> None:

@@ -372,7 +372,7 @@ def key_list() -> None:
     async def work_(house: app.House) -> None:
         async with house.database.transaction() as conn:
             for one in await list_keys(conn):
-                end = f"revoked {one.revoked_at:%Y-%m-%d %H:%M}Z" if one.revoked_at else "valid"
+                end = f"revoked {one.ends_at:%Y-%m-%d %H:%M}Z" if one.ends_at else "valid"
                 since = f"{one.created_at:%Y-%m-%d %H:%M}Z"
                 click.echo(f"{one.key_id}  {one.name}  {','.join(one.scopes)}  {since}  {end}")
 

@@ -12,6 +12,7 @@ APPEND_ONLY = (
     "tier_decision",
     "asset",
     "outbox",
+    "code_reading",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 
@@ -66,7 +67,14 @@ BEGIN
 END $$
 """
 
-FUNCTIONS = (REFUSE_CHANGE, FIRST_ID, MAKE_PARTITION)
+# Where this transaction stands in the order of events. Transaction ids begin anew in a restored
+# database; `position_start` is then set so that no position comes twice.
+EVENT_POSITION = """
+CREATE FUNCTION event_position() RETURNS bigint LANGUAGE sql STABLE
+RETURN (SELECT position_start FROM installation) + pg_current_xact_id()::text::bigint
+"""
+
+FUNCTIONS = (REFUSE_CHANGE, FIRST_ID, MAKE_PARTITION, EVENT_POSITION)
 
 TRIGGERS = tuple(
     statement

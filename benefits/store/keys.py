@@ -13,14 +13,14 @@ INSERT INTO api_key (key_id, name, secret_hash, scopes, created_at)
 VALUES ($1, $2, $3, $4::text[], $5)
 """
 FIND = """
-SELECT key_id, name, secret_hash, scopes FROM api_key WHERE key_id = $1 AND revoked_at IS NULL
+SELECT key_id, name, secret_hash, scopes FROM api_key WHERE key_id = $1 AND ends_at IS NULL
 """
 
 
 ALL = """
-SELECT key_id, name, scopes, created_at, revoked_at FROM api_key ORDER BY name, created_at
+SELECT key_id, name, scopes, created_at, ends_at FROM api_key ORDER BY name, created_at
 """
-REVOKE = "UPDATE api_key SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL"
+REVOKE = "UPDATE api_key SET ends_at = $2 WHERE key_id = $1 AND ends_at IS NULL"
 
 
 class ListedKey(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ class ListedKey(msgspec.Struct, frozen=True):
     name: str
     scopes: list[str]
     created_at: datetime
-    revoked_at: datetime | None
+    ends_at: datetime | None
 
 
 class ApiKey(msgspec.Struct, frozen=True):

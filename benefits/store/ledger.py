@@ -56,11 +56,15 @@ FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[])
      AS k (bucket, member_id, unit, available, held)
 WHERE w.bucket = k.bucket AND w.member_id = k.member_id AND w.unit = k.unit
 """
+# The position is the transaction's, yet never before that of the member's last event.
 INSERT_EVENTS = """
 INSERT INTO outbox (bucket, member_id, seq, event_id, type, batch_id, subject_id, data,
-                    recorded_at)
-SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::uuid[],
-                     $7::uuid[], $8::jsonb[], $9::timestamptz[])
+                    recorded_at, position)
+SELECT n.bucket, n.member_id, n.seq, n.event_id, n.type, n.batch_id, n.subject_id, n.data,
+       n.recorded_at, greatest(n.before, event_position())
+FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::uuid[],
+            $7::uuid[], $8::jsonb[], $9::timestamptz[], $10::bigint[])
+     AS n (bucket, member_id, seq, event_id, type, batch_id, subject_id, data, recorded_at, before)
 """
 # ix_lot_bucket_member_id_unit_expires_at. Ended lots stay in sight for a while: why a claim fails
 # is their story.
@@ -317,6 +321,7 @@ class Journal:
             [e.subject_id for e in events],
             [e.data for e in events],
             [e.recorded_at for e in events],
+            [self._members[e.member_id].event_position for e in events],
         )
 
 

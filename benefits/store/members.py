@@ -23,6 +23,7 @@ class Member(msgspec.Struct, frozen=True):
     closed_on: date | None
     event_seq: int
     recorded_at: datetime
+    event_position: int
 
     @property
     def bucket(self) -> int:
@@ -32,7 +33,7 @@ class Member(msgspec.Struct, frozen=True):
 
 # Primary key; locked in (bucket, id) order, because the sort lies below the locking.
 _LOCK = """
-SELECT m.member_id, m.opened_on, m.closed_on, m.event_seq, m.recorded_at
+SELECT m.member_id, m.opened_on, m.closed_on, m.event_seq, m.recorded_at, m.event_position
 FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
   ON m.bucket = k.bucket AND m.member_id = k.member_id
 ORDER BY m.bucket, m.member_id
@@ -89,7 +90,9 @@ FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
 JOIN member_profile AS p ON p.bucket = k.bucket AND p.member_id = k.member_id
 """
 MARK = """
-UPDATE member AS m SET event_seq = k.event_seq, recorded_at = k.recorded_at
+UPDATE member AS m
+SET event_seq = k.event_seq, recorded_at = k.recorded_at,
+    event_position = greatest(m.event_position, event_position())
 FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::timestamptz[])
      AS k (bucket, member_id, event_seq, recorded_at)
 WHERE m.bucket = k.bucket AND m.member_id = k.member_id

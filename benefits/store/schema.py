@@ -1,12 +1,14 @@
 """The tables, as SQLAlchemy Core sees them; `functions.py` has what goes with them.
 
+Here stand members, their assets, tiers, the ledger and claims; `schema_edges.py` has the tables
+between the service and others.
+
 Rules kept here (a test reads them from this file): every table about a member has `bucket` first
 in its primary key, unique keys and foreign keys; no hot table refers to a reference table.
 `migrations/` is the truth for a database; a test compares the two.
 """
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     CheckConstraint,
     Column,
@@ -23,48 +25,11 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
-from benefits.store import columns
+from benefits.store import columns, schema_edges
 from benefits.store.columns import INSTANT
 
-metadata = columns.metadata
-
-installation = Table(
-    "installation",
-    metadata,
-    Column("single", SmallInteger, nullable=False, autoincrement=False),
-    Column("stamp", Text, nullable=False),
-    Column("member_key_fingerprint", LargeBinary, nullable=False),
-    Column("config_version", Integer, nullable=False, server_default="0"),
-    Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
-    PrimaryKeyConstraint("single"),
-    CheckConstraint("single = 1", name="single"),
-    CheckConstraint("stamp IN ('production', 'demo', 'test')", name="stamp"),
-)
-
-programme = Table(
-    "programme",
-    metadata,
-    Column("code", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("document", Text, nullable=False),
-    Column("applied_at", INSTANT, nullable=False),
-    PrimaryKeyConstraint("code", "version"),
-)
-
-api_key = Table(
-    "api_key",
-    metadata,
-    Column("key_id", Uuid, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("secret_hash", LargeBinary, nullable=False),
-    Column("scopes", ARRAY(Text), nullable=False),
-    Column("created_at", INSTANT, nullable=False),
-    Column("revoked_at", INSTANT),
-    PrimaryKeyConstraint("key_id"),
-)
+metadata = schema_edges.metadata  # one for all tables, those of the edges included
 
 # The member row is the one lock of all that a member has; it is updated by every write, hence the
 # room for HOT.
@@ -79,6 +44,7 @@ member = Table(
     Column("event_seq", BigInteger, nullable=False, server_default="0"),
     Column("recorded_at", INSTANT, nullable=False),
     Column("merged_into", Uuid),
+    Column("event_position", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("bucket", "member_id"),
     columns.in_bucket(),
     CheckConstraint("bucket = ('x' || right(member_id::text, 3))::bit(12)::int & 1023", name="id"),
@@ -342,117 +308,6 @@ claim = Table(
     postgresql_with={"fillfactor": "80"},
 )
 
-# One number for ever: the request's id in hex. `next_at` NULL means nothing more is to be done.
-provider_request = Table(
-    "provider_request",
-    metadata,
-    columns.bucket(),
-    Column("request_id", Uuid, nullable=False),
-    columns.member(),
-    Column("claim_id", Uuid, nullable=False),
-    Column("provider", Text, nullable=False),
-    Column("sku", Text, nullable=False),
-    Column("operation", Text, nullable=False),
-    Column("body_sealed", LargeBinary, nullable=False),
-    Column("body_hash", LargeBinary, nullable=False),
-    Column("disclosed", ARRAY(Text), nullable=False),
-    Column("created_at", INSTANT, nullable=False),
-    Column("sent_by", INSTANT),
-    Column("next_at", INSTANT),
-    Column("leased_until", INSTANT),
-    Column("attempt", Integer, nullable=False, server_default="0"),
-    Column("queries", Integer, nullable=False, server_default="0"),
-    PrimaryKeyConstraint("bucket", "request_id"),
-    columns.in_bucket(),
-    CheckConstraint("operation IN ('ISSUE', 'REVOKE')", name="operation"),
-    Index("ix_provider_request_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
-    Index(None, "bucket", "member_id", "claim_id"),
-    postgresql_with={"fillfactor": "80"},
-)
-
-provider_attempt = Table(
-    "provider_attempt",
-    metadata,
-    columns.bucket(),
-    Column("request_id", Uuid, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("operation", Text, nullable=False),
-    Column("started_at", INSTANT, nullable=False),
-    Column("ended_at", INSTANT),
-    Column("outcome", Text, nullable=False, server_default=""),
-    Column("evidence", Text, nullable=False, server_default=""),
-    PrimaryKeyConstraint("bucket", "request_id", "attempt"),
-    columns.in_bucket(),
-)
-
-# Callbacks as they came, kept once; the bucket is taken from (provider, event id), for the order
-# may be unknown.
-inbox = Table(
-    "inbox",
-    metadata,
-    columns.bucket(),
-    Column("provider", Text, nullable=False),
-    Column("event_id", Text, nullable=False),
-    Column("number", Text, nullable=False),
-    Column("body_sealed", LargeBinary, nullable=False),
-    Column("notice_sealed", LargeBinary, nullable=False),
-    Column("received_at", INSTANT, nullable=False),
-    Column("processed_at", INSTANT),
-    PrimaryKeyConstraint("bucket", "provider", "event_id"),
-    columns.in_bucket(),
-    Index("ix_inbox_waiting", "received_at", postgresql_where=text("processed_at IS NULL")),
-)
-
-outbox = Table(
-    "outbox",
-    metadata,
-    *columns.owner(),
-    Column("seq", BigInteger, nullable=False),
-    Column("event_id", Uuid, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("batch_id", Uuid),
-    Column("subject_id", Uuid),
-    Column("data", JSONB, nullable=False),
-    Column("recorded_at", INSTANT, nullable=False),
-    columns.xid(),
-    PrimaryKeyConstraint("bucket", "member_id", "seq"),
-    columns.in_bucket(),
-)
-
-# What a person must look at; a callback for an unknown order belongs to no member.
-case_file = Table(
-    "case_file",
-    metadata,
-    columns.bucket(),
-    Column("case_id", Uuid, nullable=False),
-    Column("member_id", Uuid),
-    Column("claim_id", Uuid),
-    Column("kind", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("opened_at", INSTANT, nullable=False),
-    Column("closed_at", INSTANT),
-    PrimaryKeyConstraint("bucket", "case_id"),
-    columns.in_bucket(),
-    Index(None, "bucket", "claim_id"),
-)
-
-request = Table(
-    "request",
-    metadata,
-    columns.bucket(),
-    Column("caller", Text, nullable=False),
-    Column("operation", Text, nullable=False),
-    Column("key", Text, nullable=False),
-    Column("body_hash", LargeBinary, nullable=False),
-    Column("refusal", Text, nullable=False, server_default=""),
-    Column("detail", Text, nullable=False, server_default=""),
-    Column("ids", JSONB, nullable=False),
-    Column("recorded_at", INSTANT, nullable=False),
-    PrimaryKeyConstraint("bucket", "caller", "operation", "key"),
-    columns.in_bucket(),
-    Index("ix_request_refused", "recorded_at", postgresql_where=text("refusal <> ''")),
-)
-
 # What can refuse and is shared: stock and budgets. Locked last, updated once per group.
 counter = Table(
     "counter",
@@ -478,20 +333,4 @@ member_counter = Table(
     columns.of_member(),
     CheckConstraint("used >= 0", name="never_negative"),
     postgresql_with={"fillfactor": "80"},
-)
-
-page_session = Table(
-    "page_session",
-    metadata,
-    columns.bucket(),
-    Column("session_id", Uuid, nullable=False),
-    columns.member(),
-    Column("code_hash", LargeBinary, nullable=False),
-    Column("code_expires_at", INSTANT, nullable=False),
-    Column("secret_hash", LargeBinary),
-    Column("entered_at", INSTANT),
-    Column("expires_at", INSTANT, nullable=False),
-    PrimaryKeyConstraint("bucket", "session_id"),
-    columns.of_member(),
-    Index(None, "expires_at"),
 )

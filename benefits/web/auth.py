@@ -60,8 +60,8 @@ class Callers:
         return caller
 
 
-def needs(scope: str) -> Guard:
-    """Return a guard that lets callers with a scope pass; the caller becomes `request.auth`."""
+def needs(*scopes: str) -> Guard:
+    """Return a guard that lets callers with one of the scopes pass, as `request.auth`."""
 
     async def guard(
         connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
@@ -70,8 +70,8 @@ def needs(scope: str) -> Guard:
         if scheme.lower() != "bearer" or not key:
             raise KeyUnknown
         caller = await connection.app.state.callers.caller(key.strip())
-        if scope not in caller.scopes:
-            raise Forbidden(f"This needs the scope {scope!r}.")
+        if caller.scopes.isdisjoint(scopes):
+            raise Forbidden(f"This needs a scope of: {', '.join(scopes)}.")
         connection.scope["auth"] = caller
 
     return guard

@@ -231,6 +231,12 @@ async def test_what_is_written_is_never_changed_or_removed(world: World, table: 
     await tell(world, await number_of(world, claim_id), Done(at=NOON))
     async with world.database.transaction() as conn:
         await receive.work_off(conn, world.parts, buckets=EVERYWHERE, limit=10)
+    await change(
+        world,
+        """INSERT INTO code_reading (bucket, reading_id, member_id, claim_id, actor, read_at)
+        SELECT c.bucket, c.claim_id, c.member_id, c.claim_id, 'system:page', now() FROM claim AS c
+        """,
+    )
     before = await world.rows(f"SELECT count(*) FROM {table}")
     partitions = await world.rows(
         "SELECT inhrelid::regclass::text AS name FROM pg_inherits "

@@ -52,7 +52,7 @@ async def test_a_revoked_key_opens_nothing_and_stays_listed(world: World) -> Non
         await check_key(conn, new, world.parts)
         with pytest.raises(KeyNotValid):
             await revoke_key(conn, key_id, world.parts)
-        listed = {one.key_id: one.revoked_at for one in await list_keys(conn)}
+        listed = {one.key_id: one.ends_at for one in await list_keys(conn)}
     assert {key_id: world.clock(), UUID(hex=new.split("_")[1]): None} == listed
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TextIO
 from uuid import UUID
 
 import rich_click as click
+import structlog
 from rich.console import Console
 
 from benefits import app, logs, settings
@@ -30,6 +32,8 @@ from benefits.store.migrate import ensure_partitions
 from benefits.store.migrate import migrate as run_migrations
 from benefits.store.verify import Finding
 
+log = structlog.get_logger()
+_BEGUN = time.monotonic()
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 # Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
 TEXT = click.File(encoding="utf-8", errors="surrogateescape")
@@ -209,7 +213,7 @@ def import_members_(file: TextIO) -> None:
             member_key=house.settings.keys.member_key,
             progress=_progress,
         )
-        _tell(done)
+        _tell("members", done)
 
     _run(work_)
 
@@ -234,7 +238,7 @@ def import_assets_(file: TextIO, code: str | None) -> None:
             member_key=house.settings.keys.member_key,
             progress=_progress,
         )
-        _tell(done)
+        _tell("assets", done)
 
     _run(work_)
 
@@ -249,11 +253,25 @@ async def _programme(house: app.House, code: str | None) -> Programme:
     return known[code]
 
 
+def _log(event: str, **figures: Any) -> None:
+    """Leave one line of a command in the log, for whoever runs it at night."""
+    logs.configure()
+    log.info(event, **figures, duration_ms=round((time.monotonic() - _BEGUN) * 1000))
+
+
 def _progress(done: Imported) -> None:
     console.print(f"{done.lines:,} lines read, {done.kept:,} kept, {done.refused:,} refused")
 
 
-def _tell(done: Imported) -> None:
+def _tell(what: str, done: Imported) -> None:
+    _log(
+        "import.done",
+        what=what,
+        lines=done.lines,
+        kept=done.kept,
+        unchanged=done.unchanged,
+        refused=done.refused,
+    )
     for number, reason in done.shown:
         console.print(f"line {number}: {reason}")
     if done.refused > len(done.shown):
@@ -294,6 +312,14 @@ def evaluate_(period: str, code: str | None, now: str | None) -> None:
             total = total.plus(one)
             if done % 16 == 0 or done == len(ranges):
                 console.print(f"{done} of {len(ranges)}: {total.members:,} members")
+        _log(
+            "evaluate.done",
+            programme=chosen.code,
+            month=str(month),
+            members=total.members,
+            decisions=total.decisions,
+            grants=total.grants,
+        )
         names = [f"{t.code} {total.ranks.get(n, 0):,}" for n, t in enumerate(chosen.tier)]
         console.print(
             f"{month}: {total.decisions:,} decisions, {total.grants:,} grants; {', '.join(names)}."

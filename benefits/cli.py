@@ -14,7 +14,7 @@ import rich_click as click
 import structlog
 from rich.console import Console
 
-from benefits import app, logs, settings
+from benefits import app, lifeline, logs, settings
 from benefits import up as demo_up
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
@@ -52,11 +52,14 @@ def main() -> None:
 
 @click.group(context_settings=CONTEXT)
 @click.version_option(app.VERSION)
-def commands() -> None:
+@click.option("--until-stdin-ends", is_flag=True, hidden=True, help="For `up`'s own children.")
+def commands(*, until_stdin_ends: bool) -> None:
     """Membership benefits and loyalty ledger.
 
     Example: `benefits up` shows the whole service with a demo programme.
     """
+    if until_stdin_ends:
+        lifeline.end_with_stdin()
 
 
 def _run(work: Callable[[app.House], Coroutine[Any, Any, None]], **more: Any) -> None:
@@ -73,14 +76,18 @@ def _run(work: Callable[[app.House], Coroutine[Any, Any, None]], **more: Any) ->
 @click.option("--data", type=click.Path(path_type=Path), default=Path("demo-data"))
 @click.option("--port", default=8080, type=PORT, show_default=True, help="Port of the service.")
 @click.option("--sandbox-port", default=8090, type=PORT, show_default=True, help="Its provider's.")
-def up(data: Path, port: int, sandbox_port: int) -> None:
+@click.option(
+    "--metrics-port", default=None, type=PORT, help="Of the service's figures; the worker's: + 1."
+)
+def up(data: Path, port: int, sandbox_port: int, metrics_port: int | None) -> None:
     """Run service, worker and a sandbox provider on an embedded PostgreSQL, with a demo programme.
 
     Example: `benefits up --data /tmp/demo --port 8181`
     """
     if port == sandbox_port:
         raise click.BadParameter("must differ from --port", param_hint="--sandbox-port")
-    demo_up.run(data, port=port, sandbox_port=sandbox_port, say=console.print)
+    ports = demo_up.Ports(port, sandbox_port, metrics_port)
+    demo_up.run(data, ports, say=console.print)
 
 
 @commands.command()

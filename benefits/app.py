@@ -1,11 +1,12 @@
 """The only place where parts are put together: database, clock, ids, keys, providers, edges."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import cast
@@ -17,6 +18,7 @@ from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
+from benefits import measures, scrape
 from benefits import worker as work
 from benefits.actions.claim import claim
 from benefits.actions.grant import reward
@@ -36,6 +38,8 @@ from benefits.store.group import Group, grouped
 from benefits.store.migrate import Installation, check
 from benefits.web import callbacks, crm, health, mobile, page, problems
 from benefits.web.auth import Callers
+from benefits.web.observed import Observed
+from benefits.web.server import Server
 
 VERSION = "0.1.0"
 BODY_BYTES_MAX = 64 * 1024
@@ -171,6 +175,7 @@ def make_web(
                     "claims": claims,
                     "rewards": rewards,
                     "providers": Providers(house, client),
+                    "draining": False,
                 }
             )
             claims.start()
@@ -181,7 +186,7 @@ def make_web(
                 await claims.close()
                 await rewards.close()
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             *mobile.HANDLERS,
             *crm.HANDLERS,
@@ -195,6 +200,9 @@ def make_web(
         openapi_config=openapi,
         logging_config=None,
     )
+    # Around the routing, so that a request without a route is seen too.
+    app.asgi_handler = Observed(app.asgi_handler)
+    return app
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -242,14 +250,37 @@ def bind(host: str, port: int) -> socket.socket:
     return taken
 
 
+@contextmanager
+def watched(settings: Settings, command: str) -> Iterator[socket.socket | None]:
+    """Begin what lets others watch the process; yield the port of the figures, if one is asked."""
+    measures.describe(VERSION, command)
+    measures.POOL_SIZE.set(settings.pool_size)
+    with contextlib.ExitStack() as ends:
+        if settings.otlp_endpoint:
+            from benefits import otlp  # noqa: PLC0415 - only who exports pays for loading the SDK
+
+            end = otlp.export(
+                settings.otlp_endpoint,
+                service=f"benefits-{command}",
+                version=VERSION,
+                ratio=settings.trace_ratio,
+            )
+            ends.callback(end)
+        taken = None
+        if settings.metrics_port:
+            taken = ends.enter_context(bind(settings.metrics_host, settings.metrics_port))
+        yield taken
+
+
 def serve(settings: Settings) -> None:
     """Serve HTTP until told to stop; refusals of the start are raised."""
 
     async def main() -> None:
         async with open_house(settings) as house:
             allowed_networks(house)
+        app = make_web(settings)
         config = uvicorn.Config(
-            make_web(settings),
+            app,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -257,11 +288,20 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=20,
             limit_concurrency=8192,
         )
-        await uvicorn.Server(config).serve(sockets=[taken])
+        server = Server(
+            config,
+            on_draining=lambda: setattr(app.state, "draining", True),
+            drain_s=settings.drain_s,
+        )
+        async with scrape.listening(figures, settings.database_url):
+            await server.serve(sockets=[taken])
 
-    taken = bind(settings.host, settings.port)
     loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
-    with taken, asyncio.Runner(loop_factory=loop_factory) as runner:
+    with (
+        bind(settings.host, settings.port) as taken,
+        watched(settings, "serve") as figures,
+        asyncio.Runner(loop_factory=loop_factory) as runner,
+    ):
         runner.run(main())
 
 
@@ -276,9 +316,11 @@ async def until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> Non
 
 async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
     """Work off what time brings until told to stop."""
-    async with (
-        open_house(settings, answer_within_s=ANSWER_WITHIN_S) as house,
-        Client(allowed_networks(house)) as client,
-    ):
-        worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
-        await until_stopped(worker.run)
+    with watched(settings, "work") as figures:
+        async with (
+            open_house(settings, answer_within_s=ANSWER_WITHIN_S) as house,
+            Client(allowed_networks(house)) as client,
+        ):
+            worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
+            async with scrape.listening(figures, settings.database_url, worker.ages):
+                await until_stopped(worker.run)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any, TextIO
 from uuid import UUID
 
 import rich_click as click
+import structlog
 from rich.console import Console
 
-from benefits import app, logs, settings
+from benefits import app, lifeline, logs, settings
 from benefits import up as demo_up
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
@@ -30,6 +32,8 @@ from benefits.store.migrate import ensure_partitions
 from benefits.store.migrate import migrate as run_migrations
 from benefits.store.verify import Finding
 
+log = structlog.get_logger()
+_BEGUN = time.monotonic()
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 # Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
 TEXT = click.File(encoding="utf-8", errors="surrogateescape")
@@ -48,11 +52,14 @@ def main() -> None:
 
 @click.group(context_settings=CONTEXT)
 @click.version_option(app.VERSION)
-def commands() -> None:
+@click.option("--until-stdin-ends", is_flag=True, hidden=True, help="For `up`'s own children.")
+def commands(*, until_stdin_ends: bool) -> None:
     """Membership benefits and loyalty ledger.
 
     Example: `benefits up` shows the whole service with a demo programme.
     """
+    if until_stdin_ends:
+        lifeline.end_with_stdin()
 
 
 def _run(work: Callable[[app.House], Coroutine[Any, Any, None]], **more: Any) -> None:
@@ -69,14 +76,18 @@ def _run(work: Callable[[app.House], Coroutine[Any, Any, None]], **more: Any) ->
 @click.option("--data", type=click.Path(path_type=Path), default=Path("demo-data"))
 @click.option("--port", default=8080, type=PORT, show_default=True, help="Port of the service.")
 @click.option("--sandbox-port", default=8090, type=PORT, show_default=True, help="Its provider's.")
-def up(data: Path, port: int, sandbox_port: int) -> None:
+@click.option(
+    "--metrics-port", default=None, type=PORT, help="Of the service's figures; the worker's: + 1."
+)
+def up(data: Path, port: int, sandbox_port: int, metrics_port: int | None) -> None:
     """Run service, worker and a sandbox provider on an embedded PostgreSQL, with a demo programme.
 
     Example: `benefits up --data /tmp/demo --port 8181`
     """
     if port == sandbox_port:
         raise click.BadParameter("must differ from --port", param_hint="--sandbox-port")
-    demo_up.run(data, port=port, sandbox_port=sandbox_port, say=console.print)
+    ports = demo_up.Ports(port, sandbox_port, metrics_port)
+    demo_up.run(data, ports, say=console.print)
 
 
 @commands.command()
@@ -209,7 +220,7 @@ def import_members_(file: TextIO) -> None:
             member_key=house.settings.keys.member_key,
             progress=_progress,
         )
-        _tell(done)
+        _tell("members", done)
 
     _run(work_)
 
@@ -234,7 +245,7 @@ def import_assets_(file: TextIO, code: str | None) -> None:
             member_key=house.settings.keys.member_key,
             progress=_progress,
         )
-        _tell(done)
+        _tell("assets", done)
 
     _run(work_)
 
@@ -249,11 +260,25 @@ async def _programme(house: app.House, code: str | None) -> Programme:
     return known[code]
 
 
+def _log(event: str, **figures: Any) -> None:
+    """Leave one line of a command in the log, for whoever runs it at night."""
+    logs.configure()
+    log.info(event, **figures, duration_ms=round((time.monotonic() - _BEGUN) * 1000))
+
+
 def _progress(done: Imported) -> None:
     console.print(f"{done.lines:,} lines read, {done.kept:,} kept, {done.refused:,} refused")
 
 
-def _tell(done: Imported) -> None:
+def _tell(what: str, done: Imported) -> None:
+    _log(
+        "import.done",
+        what=what,
+        lines=done.lines,
+        kept=done.kept,
+        unchanged=done.unchanged,
+        refused=done.refused,
+    )
     for number, reason in done.shown:
         console.print(f"line {number}: {reason}")
     if done.refused > len(done.shown):
@@ -294,6 +319,14 @@ def evaluate_(period: str, code: str | None, now: str | None) -> None:
             total = total.plus(one)
             if done % 16 == 0 or done == len(ranges):
                 console.print(f"{done} of {len(ranges)}: {total.members:,} members")
+        _log(
+            "evaluate.done",
+            programme=chosen.code,
+            month=str(month),
+            members=total.members,
+            decisions=total.decisions,
+            grants=total.grants,
+        )
         names = [f"{t.code} {total.ranks.get(n, 0):,}" for n, t in enumerate(chosen.tier)]
         console.print(
             f"{month}: {total.decisions:,} decisions, {total.grants:,} grants; {', '.join(names)}."

@@ -123,7 +123,7 @@ class Postgres:
         self._say, self._settings = say, {**_SETTINGS, **(settings or {})}
         self._home = self._folder / "postgres"
         self._lock: int | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.dsn = ""
 
     def __enter__(self) -> Self:
@@ -159,15 +159,15 @@ class Postgres:
 
     def stop(self) -> None:
         """Stop the server, if it runs: connections are closed, what is committed stays."""
-        if self._process:
+        if self.process:
             for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, at once, by force
-                self._process.send_signal(how)
+                self.process.send_signal(how)
                 try:
-                    self._process.wait(STOP_TIMEOUT_S)
+                    self.process.wait(STOP_TIMEOUT_S)
                     break
                 except subprocess.TimeoutExpired:
                     continue
-            self._process = None
+            self.process = None
         if self._lock is not None:
             _remove_socket(self._home)
             os.close(self._lock)
@@ -242,7 +242,7 @@ class Postgres:
     ) -> bool:
         """Start one process and wait; False when it ended or takes too long."""
         with log.open("ab") as output:
-            self._process = process = subprocess.Popen(  # noqa: S603 - a program of the wheel
+            self.process = process = subprocess.Popen(  # noqa: S603 - a program of the wheel
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -6,11 +6,13 @@ logs are silent since they hold URLs; local variables never stand in tracebacks,
 which a database error repeats the values of a row.
 """
 
+import json
 import logging
 import re
 import sys
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -36,7 +38,7 @@ def configure(
             colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
         if words
-        else structlog.processors.JSONRenderer()
+        else structlog.processors.JSONRenderer(serializer=_json)
     )
     structlog.configure(
         processors=[*shared, last],
@@ -54,6 +56,14 @@ def configure(
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in _ACCESS_LOGS:
         logging.getLogger(name).disabled = True
+
+
+def _json(event: EventDict, **more: Any) -> str:
+    """Write JSON fast, and slowly what cannot be written so: text that is no text."""
+    try:
+        return msgspec.json.encode(event, enc_hook=more.get("default")).decode()
+    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError):
+        return json.dumps(event, default=repr)
 
 
 def _without_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -62,6 +62,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8080
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     pool_size: int = 8
+    drain_s: int = 0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    otlp_endpoint: str = ""
+    trace_ratio: float = 1.0
 
     def __repr__(self) -> str:
         """Show what is not secret."""
@@ -69,9 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"Settings({shown})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Show what is not secret; the database's URL may hold a password."""
-        shown = ("host", "port", "allowed_networks", "pool_size")
-        return [(name, getattr(self, name)) for name in shown]
+        """Show what is not secret; the URLs of database and collector may hold a password."""
+        secret = {"database_url", "keys", "otlp_endpoint"}
+        names = (name for name in self.__struct_fields__ if name not in secret)
+        return [(name, getattr(self, name)) for name in names]
 
 
 def load(
@@ -85,6 +91,11 @@ def load(
         port=_number(environ, "BENEFITS_PORT", 8080, range(65536)),
         allowed_networks=_networks(environ, "BENEFITS_ALLOWED_NETWORKS"),
         pool_size=_number(environ, "BENEFITS_POOL_SIZE", 8, range(1, 1001)),
+        drain_s=_number(environ, "BENEFITS_DRAIN_S", 0, range(3601)),
+        metrics_host=_value(environ, "BENEFITS_METRICS_HOST") or "127.0.0.1",
+        metrics_port=_number(environ, "BENEFITS_METRICS_PORT", 0, range(65536)),
+        otlp_endpoint=_http_url(environ, "BENEFITS_OTLP_ENDPOINT"),
+        trace_ratio=_ratio(environ, "BENEFITS_TRACE_RATIO"),
     )
 
 
@@ -189,6 +200,26 @@ def _number(environ: Mapping[str, str], name: str, default: int, allowed: range)
     if value.startswith("tcp://"):
         hint = " (Kubernetes set it for a service of this name: enableServiceLinks: false)"
     raise SettingRefused(f"{name} must be from {allowed[0]} to {allowed[-1]}{hint}")
+
+
+def _http_url(environ: Mapping[str, str], name: str) -> str:
+    """Read the address of an HTTP server; empty when there is none."""
+    value = _value(environ, name)
+    if value and not value.startswith(("http://", "https://")):
+        raise SettingRefused(f"{name} must begin with http:// or https://")
+    return value
+
+
+def _ratio(environ: Mapping[str, str], name: str) -> float:
+    """Read a share of everything, like 0.1; all of it when it is not given."""
+    value = _value(environ, name) or "1"
+    try:
+        ratio = float(value)
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise SettingRefused(f"{name} must be a number from 0 to 1")
+    return ratio
 
 
 def _networks(environ: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -14,13 +14,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import aiohttp
 
-from benefits import app, demo, settings
+from benefits import app, demo, lifeline, settings
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, evaluate, slices
 from benefits.actions.import_files import import_assets, import_members
@@ -51,6 +51,21 @@ class ChildEnded(Refusal):
     words = "A part of the demo ended by itself."
 
 
+class DatabaseEnded(Refusal):
+    """The embedded PostgreSQL ended by itself; its log tells why."""
+
+    code = "database_ended"
+    words = "The embedded PostgreSQL ended by itself."
+
+
+class Ports(NamedTuple):
+    """Where the parts listen; the worker's figures are one above the service's."""
+
+    service: int
+    sandbox: int
+    metrics: int | None = None
+
+
 class StoryStuck(Refusal):
     """The demo's claim did not get where it should."""
 
@@ -58,9 +73,10 @@ class StoryStuck(Refusal):
     words = "The demo's claim did not arrive."
 
 
-def run(data: Path, *, port: int, sandbox_port: int, say: Say) -> None:
+def run(data: Path, ports: Ports, *, say: Say) -> None:
     """Prepare, start, show, and wait until told to stop (SIGINT, SIGTERM)."""
-    for wanted in (port, sandbox_port):
+    figures = () if ports.metrics is None else (ports.metrics, ports.metrics + 1)
+    for wanted in (ports.service, ports.sandbox, *figures):
         _check_free(wanted)
     try:
         data.mkdir(parents=True, exist_ok=True)
@@ -70,11 +86,13 @@ def run(data: Path, *, port: int, sandbox_port: int, say: Say) -> None:
     with _stoppable(), Postgres(data, say=say) as server:
         dsn = urlsplit(server.dsn)._replace(path="/benefits").geturl()
         given = settings.load({}, database_url=dsn, keys=keys)
-        given = settings.override(given, host=HOST, port=port)
-        provider_url = f"http://{HOST}:{sandbox_port}"
-        api_keys = asyncio.run(_prepare(server.dsn, given, data, provider_url, say=say))
-        with _children(data, given, sandbox_port) as children:
-            asyncio.run(_show(given, data, api_keys, provider_url, say=say, children=children))
+        given = settings.override(given, host=HOST, port=ports.service)
+        provider_url = f"http://{HOST}:{ports.sandbox}"
+        assert server.process is not None
+        with lifeline.Tied(server.process.pid):
+            api_keys = asyncio.run(_prepare(server.dsn, given, data, provider_url, say=say))
+            with _children(data, given, ports, server.process) as children:
+                asyncio.run(_show(given, data, api_keys, provider_url, say=say, children=children))
     say("Stopped. The data stays for the next time.")
 
 
@@ -84,7 +102,7 @@ def _check_free(port: int) -> None:
     except app.PortInUse as refusal:
         raise app.PortInUse(
             f"{refusal.detail} Is it an earlier `benefits up`? "
-            "Stop it, or choose others with --port and --sandbox-port."
+            "Stop it, or choose others with --port, --sandbox-port and --metrics-port."
         ) from None
 
 
@@ -191,9 +209,13 @@ async def _api_key(house: House, data: Path, name: str) -> str:
 
 
 class _Children:
-    """Service, worker and sandbox as processes of their own."""
+    """Service, worker and sandbox as processes of their own, on a database that is a fourth."""
 
-    def __init__(self, data: Path, given: Settings, sandbox_port: int) -> None:
+    def __init__(
+        self, data: Path, given: Settings, ports: Ports, database: subprocess.Popen[bytes]
+    ) -> None:
+        self._database = database
+        self._database_log = data / "postgres" / "log"
         keys = (data / "keys").absolute()
         environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith("BENEFITS_")},
@@ -209,35 +231,49 @@ class _Children:
             "service": ["serve", "--host", HOST, "--port", str(given.port)],
             "worker": ["work"],
             "sandbox": [
-                *("sandbox", "--port", str(sandbox_port), "--callback-url", callback),
+                *("sandbox", "--port", str(ports.sandbox), "--callback-url", callback),
                 *("--database", book, "--behaviour", "mixed"),
             ],
         }
+        figures = {} if ports.metrics is None else {"service": 0, "worker": 1}
         self.logs = {name: data / f"{name}.log" for name in commands}
-        self.processes = {
-            name: self._start(command, environ, self.logs[name])
-            for name, command in commands.items()
-        }
+        self._begin = {name: _size(log) for name, log in self.logs.items()}
+        self.processes = {}
+        for name, command in commands.items():
+            more = {}
+            if ports.metrics is not None and name in figures:
+                more["BENEFITS_METRICS_PORT"] = str(ports.metrics + figures[name])
+            self.processes[name] = self._start(command, {**environ, **more}, self.logs[name])
 
     @staticmethod
     def _start(
         command: Iterable[str], environ: dict[str, str], log: Path
     ) -> subprocess.Popen[bytes]:
-        with log.open("ab") as out:
+        mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with open(os.open(log, mode, 0o600), "ab") as out:  # noqa: PTH123 - a descriptor
+            os.fchmod(out.fileno(), 0o600)  # one of an earlier version, too
             return subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "benefits", *command],
+                [sys.executable, "-m", "benefits", "--until-stdin-ends", *command],
                 env=environ,
+                stdin=subprocess.PIPE,  # ends with us
                 stdout=out,
                 stderr=out,
                 start_new_session=True,  # Ctrl-C is ours to pass on, in order
             )
 
     def check(self) -> None:
-        """Refuse to go on when a child has ended (ChildEnded)."""
+        """Refuse to go on when a child or the database has ended (ChildEnded, DatabaseEnded)."""
+        if (status := self._database.poll()) is not None:
+            raise DatabaseEnded(
+                f"PostgreSQL ended by itself ({_how(status)}). See {self._database_log}. "
+                "What was committed is safe: start `benefits up` again."
+            )
         for name, process in self.processes.items():
-            if process.poll() is not None:
-                words = self.logs[name].read_text(errors="replace").strip().splitlines()[-8:]
-                raise ChildEnded("\n".join([f"The {name} ended by itself. It said:", *words]))
+            if (status := process.poll()) is not None:
+                said = self.logs[name].read_bytes()[self._begin[name] :].decode(errors="replace")
+                words = said.strip().splitlines()[-8:] or ["nothing."]
+                how = f"The {name} ended by itself ({_how(status)}). It said:"
+                raise ChildEnded("\n".join([how, *words]))
 
     def stop(self) -> None:
         """End the children: worker and service finish what they are doing."""
@@ -251,9 +287,20 @@ class _Children:
                 process.wait()
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _how(status: int) -> str:
+    """Return how a process ended, in words."""
+    return f"signal {-status}" if status < 0 else f"status {status}"
+
+
 @contextlib.contextmanager
-def _children(data: Path, given: Settings, sandbox_port: int) -> Iterator[_Children]:
-    children = _Children(data, given, sandbox_port)
+def _children(
+    data: Path, given: Settings, ports: Ports, database: subprocess.Popen[bytes]
+) -> Iterator[_Children]:
+    children = _Children(data, given, ports, database)
     try:
         yield children
     finally:

@@ -5,19 +5,24 @@ batches as they come; a slow provider holds up nobody else.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
+from opentelemetry.trace import SpanKind
 
+from benefits import measures, traces
 from benefits.actions import deliver, expire, receive
 from benefits.actions.deliver import Attempt, Work
 from benefits.actions.parts import Parts
 from benefits.actions.prune import prune
-from benefits.domain.orders import NotSent, Outcome, Unknown
+from benefits.domain.orders import NotSent, Outcome, Rejected, Unknown
 from benefits.domain.values import BUCKETS
 from benefits.providers.provider import Provider
+from benefits.store import gauges
 from benefits.store.db import Connection, Database, is_away, is_transient
+from benefits.store.inbox import Waiting
 from benefits.store.migrate import MONTHS_AHEAD, make_partitions
 
 IN_FLIGHT_MAX = 32  # a provider; a page may take it to twice as many
@@ -26,6 +31,7 @@ POLL_S = 0.2
 SWEEP_S = 30.0
 PRUNE_S = 600.0
 PARTITIONS_S = 86_400.0
+HELD_S = 60.0
 
 log = structlog.get_logger()
 
@@ -48,6 +54,8 @@ class Worker:
         self._calls: set[asyncio.Task[None]] = set()
         self._answered: list[Attempt] = []
         self._in_flight: Counter[str] = Counter()
+        self._ended: dict[str, float] = {}
+        self._last_success: dict[str, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; calls under way are finished and recorded."""
@@ -57,6 +65,7 @@ class Worker:
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
+            tasks.create_task(self._repeat("held", self.tell_held, HELD_S, stop))
         await self.finish()
 
     async def _repeat(
@@ -64,23 +73,42 @@ class Worker:
     ) -> None:
         """Repeat a step: at once while it finds work, else after a pause, whatever happens."""
         failures = 0
+        self._ended[name] = self._last_success[name] = time.monotonic()
         while not stop.is_set():
+            begun = time.perf_counter()
             try:
                 worked = await step()
                 failures = 0
+                self._succeeded(name, worked, time.perf_counter() - begun)
             except Exception as error:  # the next round tries again, later and later
                 failures += 1
+                measures.STEP_FAILURES.labels(name).inc()
                 why = f"{type(error).__name__}: {error}" if is_away(error) else ""
                 log.error(  # noqa: TRY400 - a database that is away needs no story each time
                     "worker.step_failed", step=name, why=why, exc_info=not why
                 )
                 worked = 0
+            self._ended[name] = time.monotonic()
             if not worked:
                 try:
                     async with asyncio.timeout(max(pause_s, min(2.0**failures, 60) - 1)):
                         await stop.wait()
                 except TimeoutError:
                     continue
+
+    def ages(self) -> dict[str, tuple[float, float]]:
+        """Return by step how many seconds ago it ended, well or badly, and succeeded."""
+        now = time.monotonic()
+        return {
+            name: (now - at, now - self._last_success[name]) for name, at in self._ended.items()
+        }
+
+    def _succeeded(self, name: str, worked: int, took: float) -> None:
+        self._last_success[name] = time.monotonic()
+        measures.STEP_SUCCESS.labels(name).set_to_current_time()
+        measures.STEP_DURATION.labels(name).observe(took)
+        if worked:
+            log.info("worker.step", step=name, count=worked, duration_ms=round(took * 1000, 2))
 
     async def deliver(self) -> int:
         """Record what calls answered and start calls that are due; return how many of both."""
@@ -95,15 +123,41 @@ class Worker:
         works = await self._database.transact(lease)
         for work in works:
             self._in_flight[work.provider] += 1
+            measures.CALLS_IN_FLIGHT.labels(work.provider).inc()
             task = asyncio.create_task(self._call(work))
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
         return recorded + len(works)
 
     async def _call(self, work: Work) -> None:
-        outcome = await self._ask(work)  # first: `_answered` is another list by then
+        begun = time.perf_counter()
+        operation, request = work.call.operation.value.lower(), work.request
+        with traces.span(
+            f"provider {operation}",
+            SpanKind.CLIENT,
+            of=request.traceparent,
+            provider=work.provider,
+            attempt=request.attempt,
+        ) as span:
+            outcome = await self._ask(work)  # first: `_answered` is another list by then
+            span.set_attribute("outcome", _tag(outcome))
         self._in_flight[work.provider] -= 1
         self._answered.append(Attempt(work, outcome))
+        took = time.perf_counter() - begun
+        measures.CALLS_IN_FLIGHT.labels(work.provider).dec()
+        measures.CALLS.labels(work.provider, operation, _tag(outcome)).inc()
+        measures.CALL_DURATION.labels(work.provider).observe(took)
+        log.info(
+            "provider.called",
+            provider=work.provider,
+            operation=operation,
+            order=work.call.number,
+            attempt=request.attempt,
+            outcome=_tag(outcome),
+            reason=_reason(outcome),
+            duration_ms=round(took * 1000, 2),
+            **({"trace_id": request.traceparent.split("-")[1]} if request.traceparent else {}),
+        )
 
     async def _ask(self, work: Work) -> Outcome:
         try:
@@ -156,20 +210,18 @@ class Worker:
     async def _work_off_singly(self) -> int:
         async with self._database.transaction() as conn:
             found = await receive.waiting(conn, buckets=self._buckets, limit=PAGE)
-        for provider, event_id, _ in found:
+        for callback in found:
 
-            async def one(conn: Connection, name: tuple[str, str] = (provider, event_id)) -> None:
-                await receive.work_off_one(conn, self._parts, *name)
+            async def one(conn: Connection, name: Waiting = callback) -> None:
+                await receive.work_off_one(conn, self._parts, name.provider, name.event_id)
 
-            async def leave(
-                conn: Connection, name: tuple[str, str] = (provider, event_id)
-            ) -> None:
-                await receive.give_up(conn, self._parts, *name)
+            async def leave(conn: Connection, name: Waiting = callback) -> None:
+                await receive.give_up(conn, self._parts, name.provider, name.event_id)
 
             try:
                 await self._database.transact(one)
             except Exception as error:
-                log.exception("worker.callback_failed", provider=provider)
+                log.exception("worker.callback_failed", provider=callback.provider)
                 if not is_transient(error):
                     await self._database.transact(leave)
         return len(found)
@@ -193,8 +245,31 @@ class Worker:
 
         return await self._database.transact(step)
 
+    async def tell_held(self) -> int:
+        """Tell of orders that were tried and never left: one line a provider, while there are."""
+        async with self._database.transaction() as conn:
+            held = await gauges.held(conn)
+        for provider, (count, age_s) in held.items():
+            log.warning("orders.held", provider=provider, count=count, oldest_s=round(age_s))
+        return 0
+
     async def partitions(self) -> int:
         """Make the ledger's partitions two years ahead."""
         async with self._database.transaction() as conn:
             await make_partitions(conn, self._parts.clock(), MONTHS_AHEAD)
         return 0
+
+
+def _tag(outcome: Outcome) -> str:
+    return str(outcome.__struct_config__.tag)
+
+
+def _reason(outcome: Outcome) -> str:
+    """Return what may be logged of an outcome's reason: our own words, never the provider's."""
+    match outcome:
+        case Rejected():
+            return outcome.reason.value
+        case NotSent():
+            return outcome.evidence
+        case _:
+            return ""

@@ -1,6 +1,7 @@
 """`benefits up` as a newcomer meets it, and the README's walk through it as written."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ class Up:
         self.folder = folder
         self.data = folder / "demo-data"
         self.port, self.sandbox_port = free_port(), free_port()
+        self.metrics_port = free_port()
         self.process: subprocess.Popen[str] | None = None
         self.said = ""
         self.first_said = ""
@@ -40,6 +43,7 @@ class Up:
         self.said = ""
         command = [sys.executable, "-m", "benefits", "up", "--data", str(self.data)]
         command += ["--port", str(self.port), "--sandbox-port", str(self.sandbox_port)]
+        command += ["--metrics-port", str(self.metrics_port)]
         log = self.folder / "up.log"
         with log.open("w") as out:
             self.process = subprocess.Popen(
@@ -52,6 +56,18 @@ class Up:
             assert time.monotonic() < late, self.said
             time.sleep(0.2)
         self.first_said = self.first_said or self.said
+
+    def processes(self) -> set[int]:
+        """Return the processes of this demo that run: itself, its parts, its database."""
+        marks = (str(self.data).encode(), f"\0{self.port}\0".encode())
+        found = set[int]()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                told = (folder / "cmdline").read_bytes()
+                told += (folder / "environ").read_bytes() if b"benefits" in told else b""
+                if any(mark in told for mark in marks):
+                    found.add(int(folder.name))
+        return found
 
     def stop(self) -> str:
         """Press Ctrl-C; return the last words, after it has ended well."""
@@ -186,6 +202,68 @@ def test_only_this_machine_can_reach_it(up: Up) -> None:
         return found
 
     assert {"127.0.0.1"} == asyncio.run(addresses())
+
+
+def get(port: int, path: str) -> str:
+    """Read a page of this machine."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def test_the_figures_of_service_and_worker_can_be_read(up: Up) -> None:
+    """With --metrics-port both are watched, each at a port of its own."""
+    served = get(up.metrics_port, "/metrics")
+    assert 'benefits_build_info{command="serve"' in served
+    assert re.search(r'http_requests_total\{.*"/v1/members/\{member_id\}/claims".* 1.0', served)
+    assert "benefits_database_up 1.0" in served
+    assert 'benefits_stock_left_units{benefit="' in served
+    worked = get(up.metrics_port + 1, "/metrics")
+    assert 'benefits_provider_calls_total{operation="issue",outcome=' in worked
+    assert "ok" == json.loads(get(up.metrics_port + 1, "/health"))["status"]
+
+
+def test_logs_are_for_their_owner_alone(up: Up) -> None:
+    """Whatever a part may say, others on the machine cannot read it."""
+    modes = {path.name: path.stat().st_mode & 0o777 for path in up.data.glob("*.log")}
+    assert dict.fromkeys(("service.log", "worker.log", "sandbox.log"), 0o600) == modes
+
+
+def test_nothing_outlives_a_killed_demo() -> None:
+    """After kill -9 service, worker, sandbox and database end by themselves."""
+    folder = Path(tempfile.mkdtemp(prefix="benefits-up-"))
+    folder.chmod(0o711)
+    killed = Up(folder)
+    try:
+        killed.start()
+        assert killed.process is not None
+        assert len(killed.processes()) >= 5
+        killed.process.kill()
+        killed.process.wait()
+        late = time.monotonic() + 60
+        while left := killed.processes():
+            assert time.monotonic() < late, left
+            time.sleep(0.2)
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_a_demo_whose_database_dies_ends_and_says_so() -> None:
+    """It does not go on as if nothing had happened, and leaves nothing running."""
+    folder = Path(tempfile.mkdtemp(prefix="benefits-up-"))
+    folder.chmod(0o711)
+    bereft = Up(folder)
+    try:
+        bereft.start()
+        assert bereft.process is not None
+        pid = (bereft.data / "postgres" / "cluster" / "postmaster.pid").read_text().split()[0]
+        os.kill(int(pid), signal.SIGKILL)
+        assert 1 == bereft.process.wait(60)
+        said = (folder / "up.log").read_text()
+        assert "database_ended: PostgreSQL ended by itself (signal 9)." in said
+        assert "Traceback" not in said
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_ctrl_c_stops_everything_and_the_data_stays(up: Up) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits import measures, traces
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger
@@ -60,6 +61,7 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     benefit: str
     quantity: int = 1
     recipient: dict[str, str] = {}
+    traceparent: str = msgspec.field(default_factory=traces.place)
 
     @property
     def sender(self) -> str:
@@ -240,6 +242,7 @@ class _Group:
             body_hash=body_hash(asked),
             disclosed=sorted(command.recipient),
             created_at=self.now,
+            traceparent=command.traceparent,
         )
 
     async def write(self, conn: Connection) -> None:
@@ -251,6 +254,7 @@ class _Group:
             await orders.put(conn, self.requests, self.now)
             await counters.add_used(conn, self.used_more)
             await counters.add(conn, self.shared_more)
+            measures.CLAIMS.labels(OrderState.HELD.value).inc(len(self.claims))
 
 
 async def claim(

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits import traces
 from benefits.actions.answers import Answer, Attempted
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
@@ -132,6 +133,11 @@ async def _issue_numbers(conn: Connection, requests: Sequence[RequestRow]) -> di
 
 async def record(conn: Connection, attempts: Sequence[Attempt], parts: Parts) -> None:
     """Record what attempts learned and apply it, also what came after its lease."""
+    with traces.each("deliver record", [a.work.request.traceparent for a in attempts]):
+        await _record(conn, attempts, parts)
+
+
+async def _record(conn: Connection, attempts: Sequence[Attempt], parts: Parts) -> None:
     now = parts.clock()
     ended = list[tuple[RequestRow, str, str]]()
     learned = list[Attempted]()

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits import traces
 from benefits.actions.answers import Answer
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
@@ -12,7 +13,7 @@ from benefits.domain.orders import Notice, Operation
 from benefits.store import claims, inbox, orders
 from benefits.store.claims import Case
 from benefits.store.db import Connection
-from benefits.store.inbox import Received
+from benefits.store.inbox import Received, Waiting
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,21 +27,33 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
 async def receive(conn: Connection, callbacks: Sequence[Callback], parts: Parts) -> int:
     """Keep callbacks and return how many are new; a known one is acknowledged all the same."""
     now = parts.clock()
-    received = [
-        Received(
-            callback.provider,
-            callback.notice.event_id,
-            callback.notice.number,
-            parts.envelope.seal(callback.raw),
-            parts.envelope.seal(msgspec.json.encode(callback.notice)),
-            now,
-        )
-        for callback in callbacks
+    with traces.each("callback keep", await _places(conn, callbacks)) as places:
+        received = [
+            Received(
+                callback.provider,
+                callback.notice.event_id,
+                callback.notice.number,
+                parts.envelope.seal(callback.raw),
+                parts.envelope.seal(msgspec.json.encode(callback.notice)),
+                now,
+                place,
+            )
+            for callback, place in zip(callbacks, places, strict=True)
+        ]
+        return await inbox.put(conn, received)
+
+
+async def _places(conn: Connection, callbacks: Sequence[Callback]) -> list[str]:
+    """Return in which traces the callbacks' orders were placed; looked up only for traces."""
+    numbers = [_request_id(callback.notice.number) for callback in callbacks]
+    wanted = sorted({id_ for id_ in numbers if id_ is not None}) if traces.on() else []
+    known = await orders.by_id(conn, wanted) if wanted else {}
+    return [
+        known[id_].traceparent
+        if id_ in known and known[id_].provider == callback.provider
+        else traces.place()
+        for id_, callback in zip(numbers, callbacks, strict=True)
     ]
-    return await inbox.put(conn, received)
-
-
-Waiting = tuple[str, str, bytes]
 
 
 async def waiting(conn: Connection, *, buckets: tuple[int, int], limit: int) -> list[Waiting]:
@@ -57,9 +70,9 @@ async def work_off(conn: Connection, parts: Parts, *, buckets: tuple[int, int], 
 
 async def work_off_one(conn: Connection, parts: Parts, provider: str, event_id: str) -> None:
     """Apply one callback alone, unless somebody else does."""
-    sealed = await inbox.take(conn, provider, event_id)
-    if sealed is not None:
-        await _apply(conn, parts, [(provider, event_id, sealed)])
+    one = await inbox.take(conn, provider, event_id)
+    if one is not None:
+        await _apply(conn, parts, [one])
 
 
 async def give_up(conn: Connection, parts: Parts, provider: str, event_id: str) -> None:
@@ -72,21 +85,27 @@ async def give_up(conn: Connection, parts: Parts, provider: str, event_id: str) 
 
 
 async def _apply(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> None:
-    if not taken:
-        return
+    if taken:
+        with traces.each("callback apply", [one.traceparent for one in taken]):
+            await _apply_all(conn, parts, taken)
+
+
+async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> None:
     notices = [
-        (provider, msgspec.json.decode(parts.envelope.open(sealed), type=Notice))
-        for provider, _, sealed in taken
+        (
+            one.provider,
+            msgspec.json.decode(parts.envelope.open(one.notice_sealed), type=Notice),
+        )
+        for one in taken
     ]
     numbers = {notice.number: _request_id(notice.number) for _, notice in notices}
     known = await orders.by_id(conn, sorted({id_ for id_ in numbers.values() if id_ is not None}))
-    answers, cases = list[Answer](), list[Case]()
+    answers, strangers = list[Answer](), set[tuple[str, str]]()
     for provider, notice in notices:
         id_ = numbers[notice.number]
         request = known.get(id_) if id_ is not None else None
         if request is None or request.provider != provider:
-            detail = f"{provider} speaks of number {notice.number[:64]!r}."
-            cases.append(_case(parts, (provider, notice.event_id), "unknown_order", detail))
+            strangers.add((provider, notice.number[:64]))
             continue
         answers.append(
             Answer(
@@ -97,15 +116,23 @@ async def _apply(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> No
             )
         )
     await resolve(conn, answers, parts)
-    await claims.open_cases(conn, cases)
-    await inbox.done(
-        conn, [(provider, event_id) for provider, event_id, _ in taken], parts.clock()
-    )
+    await _ask_about(conn, parts, sorted(strangers))
+    await inbox.done(conn, [(one.provider, one.event_id) for one in taken], parts.clock())
 
 
-def _case(parts: Parts, callback: tuple[str, str], kind: str, detail: str) -> Case:
+async def _ask_about(conn: Connection, parts: Parts, strangers: Sequence[tuple[str, str]]) -> None:
+    """Open a case about each (provider, number) nobody knows, unless one is open."""
+    cases = [
+        _case(parts, one, "unknown_order", f"{one[0]} speaks of number {one[1]!r}.")
+        for one in strangers
+    ]
+    await claims.open_cases(conn, await claims.not_open(conn, cases))
+
+
+def _case(parts: Parts, about: tuple[str, str], kind: str, detail: str) -> Case:
+    """Return a case about a (provider, event id) or (provider, number), placed by it."""
     now = parts.clock()
-    case_id = parts.new_id(now, inbox.bucket(*callback))
+    case_id = parts.new_id(now, inbox.bucket(*about))
     return Case(case_id, None, None, kind, detail, now)
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits import measures
 from benefits.actions.answers import (
     Answer,
     Attempted,
@@ -84,6 +85,7 @@ class _Group:
         self.revoking: set[UUID] = set()
         self.issued: dict[UUID, RequestRow] = {}
         self.open_cases: set[tuple[UUID, str]] = set()
+        self.came_to: Counter[OrderState] = Counter()
 
     async def load(
         self, conn: Connection, ids: Sequence[UUID], told_twice: Collection[UUID]
@@ -160,6 +162,7 @@ class _Group:
     def _take(self, claim: ClaimRow, step: Step, outcome: Outcome | Lapsed, actor: str) -> None:
         before = claim.state
         claim.state = step.state
+        self.came_to[step.state] += 1
         self._note(claim, step, outcome)
         match step.effect:
             case Effect.CAPTURE:
@@ -170,6 +173,8 @@ class _Group:
                 self._reissue(claim, actor, captured=step.effect is Effect.REISSUE_AND_CAPTURE)
             case Effect.REVOKE:
                 self._revoke(claim)
+            case Effect.NONE if claim.state is OrderState.HELD:
+                pass  # it was tried and never left: for the member nothing happened
             case Effect.NONE if claim.state is not before:
                 self._event(claim, None)
             case Effect.NONE:
@@ -340,6 +345,7 @@ class _Group:
                 body_hash=body_hash(asked),
                 disclosed=[],
                 created_at=self.now,
+                traceparent=issued.traceparent,
             )
         )
         self._event(claim, "order.revoking")
@@ -362,6 +368,7 @@ class _Group:
         if claim.state is OrderState.MANUAL:
             return
         claim.state = OrderState.MANUAL
+        self.came_to[OrderState.MANUAL] += 1
         claim.changed_at = self.now
         self.changed.add(claim_id)
         self._event(claim, None)
@@ -377,6 +384,8 @@ class _Group:
         await orders.put(conn, self.requests, self.now)
         await counters.add_used(conn, self.used_more)
         await counters.add(conn, self.shared_more)
+        for state, claims_ in self.came_to.items():
+            measures.CLAIMS.labels(state.value).inc(claims_)
 
 
 async def resolve(

@@ -24,6 +24,7 @@ from typing import Self
 import aiohttp
 import msgspec
 
+from benefits import traces
 from benefits.domain.orders import NotSent, Unknown
 
 Address = IPv4Address | IPv6Address
@@ -113,8 +114,9 @@ class Client:
         self, url: str, headers: Mapping[str, str], body: bytes, reach: SimpleNamespace
     ) -> Response:
         session = self._session(url)
+        sent = {**headers, **traces.outgoing()}
         async with session.post(
-            url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=reach
+            url, headers=sent, data=body, allow_redirects=False, trace_request_ctx=reach
         ) as response:
             try:
                 content = await _read(response)

@@ -269,6 +269,32 @@ async def open_cases_of(conn: Connection, ids: Iterable[UUID]) -> set[tuple[UUID
     return {(row.claim_id, row.kind) for row in found}
 
 
+# ix_case_file_bucket_claim_id
+SAME_CASES = """
+SELECT f.bucket, f.kind, f.detail
+FROM unnest($1::smallint[], $2::text[], $3::text[]) AS k (bucket, kind, detail)
+JOIN case_file AS f
+  ON f.bucket = k.bucket AND f.claim_id IS NULL AND f.kind = k.kind AND f.detail = k.detail
+WHERE f.closed_at IS NULL
+"""
+LOCK_CASES = """
+SELECT pg_advisory_xact_lock(hashtext('benefits.case'), n) FROM unnest($1::int[]) AS n ORDER BY n
+"""
+
+
+async def not_open(conn: Connection, cases: Sequence[Case]) -> list[Case]:
+    """Return those cases of no member about whose very matter none is open; no two race."""
+    if not cases:
+        return []
+    buckets = [bucket_of(c.case_id) for c in cases]
+    await rows(conn, LOCK_CASES, sorted(set(buckets)))
+    found = await rows(
+        conn, SAME_CASES, buckets, [c.kind for c in cases], [c.detail for c in cases]
+    )
+    known = {(row.bucket, row.kind, row.detail) for row in found}
+    return [c for c in cases if (bucket_of(c.case_id), c.kind, c.detail) not in known]
+
+
 async def open_cases(conn: Connection, cases: Sequence[Case]) -> None:
     """Insert cases."""
     if not cases:

@@ -14,6 +14,7 @@ from asyncpg import CannotConnectNowError, PostgresConnectionError
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from benefits import measures
 from benefits.domain.refusal import Refusal
 
 Connection = AsyncConnection
@@ -65,7 +66,11 @@ class Database:
     async def transaction(self) -> AsyncIterator[Connection]:
         """Open one transaction; commit at the end, roll back on any error."""
         async with self.engine.begin() as connection:
-            yield connection
+            measures.TRANSACTIONS_OPEN.inc()
+            try:
+                yield connection
+            finally:
+                measures.TRANSACTIONS_OPEN.dec()
 
     async def transact(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Run `work` in a transaction of its own, up to 5 times when a race or connection is lost.
@@ -81,6 +86,8 @@ class Database:
             wait_max=0.5,
             wait_jitter=0.02,
         ):
+            if attempt.num > 1:
+                measures.TRANSACTION_REPEATS.inc()
             with attempt:
                 async with self.transaction() as connection:
                     return await work(connection)

@@ -11,6 +11,7 @@ going on, and under load the cost of a transaction is shared. Promises to each c
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
@@ -18,6 +19,7 @@ from uuid import uuid4
 
 import structlog
 
+from benefits import measures, traces
 from benefits.domain.refusal import Refusal
 from benefits.store.db import (
     Busy,
@@ -80,11 +82,13 @@ class Action(Protocol[Command_contra, Outcome_co]):
 
 
 class _Waiting(Generic[Command, Outcome]):
-    __slots__ = ("answer", "command", "tries")
+    __slots__ = ("answer", "command", "since", "traceparent", "tries")
 
     def __init__(self, command: Command, answer: "asyncio.Future[Outcome | Refusal]") -> None:
         self.command = command
         self.answer = answer
+        self.since = time.perf_counter()
+        self.traceparent = traces.place()
         self.tries = 0
 
 
@@ -105,6 +109,18 @@ class Group(Generic[Command, Outcome]):
         self._patient_wake = asyncio.Event()
         self._drained = False
         self._waiter: asyncio.Task[None] | None = None
+        self._size = measures.GROUP_SIZE.labels(name)
+        self._wait = measures.GROUP_WAIT.labels(name)
+        self._duration = measures.GROUP_DURATION.labels(name)
+        measures.GROUP_QUEUE.labels(name).set_function(self._waiting)
+
+    @property
+    def accepts(self) -> bool:
+        """Whether a command would be taken now."""
+        return not self._closing and self._waiting() < QUEUE_MAX
+
+    def _waiting(self) -> int:
+        return len(self._queue) + len(self._patient)
 
     def start(self) -> None:
         """Begin to flush."""
@@ -123,7 +139,7 @@ class Group(Generic[Command, Outcome]):
 
     async def submit(self, command: Command) -> Outcome | Refusal:
         """Decide a command with whatever else waits; Overloaded, Busy, Unavailable, Failed."""
-        if self._closing or len(self._queue) + len(self._patient) >= QUEUE_MAX:
+        if not self.accepts:
             raise Overloaded
         waiting = _Waiting[Command, Outcome](command, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
@@ -171,11 +187,17 @@ class Group(Generic[Command, Outcome]):
 
     async def _flush(self, group: list[_Waiting[Command, Outcome]]) -> None:
         alone = len(group) == 1 and group[0].tries >= TRIES_FREE
+        begun = time.perf_counter()
+        self._size.observe(len(group))
+        for waiting in group:
+            self._wait.observe(begun - waiting.since)
         try:
-            outcomes = await self._decide([w.command for w in group], wait=alone)
+            outcomes = await self._traced(group, wait=alone)
         except Exception as error:  # noqa: BLE001 - whatever it is, each caller gets an answer
             await self._failed(group, error)
             return
+        finally:
+            self._duration.observe(time.perf_counter() - begun)
         for waiting, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Busy) and not alone:
                 self._again(waiting)
@@ -190,6 +212,16 @@ class Group(Generic[Command, Outcome]):
             return
         self._patient.append(waiting)
         self._patient_wake.set()
+
+    async def _traced(
+        self, group: list[_Waiting[Command, Outcome]], *, wait: bool
+    ) -> Sequence[Outcome | Refusal]:
+        """Decide in a span of the first command's trace, linked to those of the others."""
+        commands = [w.command for w in group]
+        places = [w.traceparent for w in group if w.traceparent]
+        first, others = (places[0], places[1:]) if places else ("", [])
+        with traces.span(f"group {self._name}", of=first, linked=others, commands=len(group)):
+            return await self._decide(commands, wait=wait)
 
     async def _decide(self, commands: list[Command], *, wait: bool) -> Sequence[Outcome | Refusal]:
         async def work(conn: Connection) -> Sequence[Outcome | Refusal]:

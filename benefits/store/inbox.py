@@ -9,22 +9,23 @@ from benefits.domain.values import placed_bucket
 from benefits.store.db import Connection, rows, run
 
 INSERT = """
-INSERT INTO inbox (bucket, provider, event_id, number, body_sealed, notice_sealed, received_at)
+INSERT INTO inbox (bucket, provider, event_id, number, body_sealed, notice_sealed, received_at,
+                   traceparent)
 SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[],
-                     $7::timestamptz[])
+                     $7::timestamptz[], $8::text[])
 ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING
 """
 # ix_inbox_waiting
 WAITING = """
-SELECT provider, event_id, notice_sealed FROM inbox
+SELECT provider, event_id, notice_sealed, traceparent FROM inbox
 WHERE bucket BETWEEN $1 AND $2 AND processed_at IS NULL
 ORDER BY received_at, provider, event_id LIMIT $3
 FOR NO KEY UPDATE SKIP LOCKED
 """
 # Primary key.
 TAKE = """
-SELECT notice_sealed FROM inbox
+SELECT provider, event_id, notice_sealed, traceparent FROM inbox
 WHERE bucket = $1 AND provider = $2 AND event_id = $3 AND processed_at IS NULL
 FOR NO KEY UPDATE SKIP LOCKED
 """
@@ -44,6 +45,16 @@ class Received(msgspec.Struct, frozen=True):
     body_sealed: bytes
     notice_sealed: bytes
     received_at: datetime
+    traceparent: str
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A callback that nobody has worked off: what it says, sealed, and its place in a trace."""
+
+    provider: str
+    event_id: str
+    notice_sealed: bytes
+    traceparent: str
 
 
 def bucket(provider: str, event_id: str) -> int:
@@ -63,22 +74,20 @@ async def put(conn: Connection, received: Sequence[Received]) -> int:
         [r.body_sealed for r in received],
         [r.notice_sealed for r in received],
         [r.received_at for r in received],
+        [r.traceparent for r in received],
     )
 
 
-async def waiting(
-    conn: Connection, buckets: tuple[int, int], limit: int
-) -> list[tuple[str, str, bytes]]:
-    """Take (provider, event id, sealed notice) of callbacks not worked off, oldest first."""
-    found = await rows(conn, WAITING, *buckets, limit)
-    return [(row.provider, row.event_id, row.notice_sealed) for row in found]
+async def waiting(conn: Connection, buckets: tuple[int, int], limit: int) -> list[Waiting]:
+    """Take callbacks not worked off, oldest first."""
+    return [Waiting(*row) for row in await rows(conn, WAITING, *buckets, limit)]
 
 
-async def take(conn: Connection, provider: str, event_id: str) -> bytes | None:
-    """Take one callback's sealed notice unless it was worked off or is being."""
+async def take(conn: Connection, provider: str, event_id: str) -> Waiting | None:
+    """Take one callback unless it was worked off or is being."""
     place = bucket(provider, event_id)
     found = await rows(conn, TAKE, place, provider, event_id)
-    return found[0].notice_sealed if found else None
+    return Waiting(*found[0]) if found else None
 
 
 async def done(conn: Connection, worked: Sequence[tuple[str, str]], now: datetime) -> None:

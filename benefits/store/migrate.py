@@ -5,6 +5,7 @@ their own, and only on those may time be set by hand, a provider live on this ma
 keys be used.
 """
 
+import functools
 import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,19 @@ UNDEFINED_TABLE = "42P01"
 
 READ = "SELECT stamp, member_key_fingerprint FROM installation"
 HEAD = "SELECT version_num FROM alembic_version"
+# A restored database counts transactions anew: then events that it holds stand where none of its
+# own transactions can have come to. ix_outbox_position_…
+RESTORED = """
+SELECT max(o.position) >= (SELECT position_start FROM installation)
+                          + pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+FROM outbox AS o WHERE o.bucket BETWEEN 0 AND 1023
+"""
+# Far above, so that who read events that the backup had not yet sees all that come now.
+GO_ON_AFTER = """
+UPDATE installation
+SET position_start = $1 + (SELECT max(position) FROM outbox WHERE bucket BETWEEN 0 AND 1023)
+"""
+POSITIONS_LOST_MAX = 2**33
 WRITE = """
 INSERT INTO installation (single, stamp, member_key_fingerprint) VALUES (1, $1, $2)
 ON CONFLICT DO NOTHING
@@ -59,6 +73,14 @@ def config() -> Config:
     return made
 
 
+@functools.cache
+def head() -> str:
+    """Return the revision this program needs."""
+    found = ScriptDirectory.from_config(config()).get_current_head()
+    assert found is not None
+    return found
+
+
 def fingerprint(member_key: bytes) -> bytes:
     """Return what a database keeps of the member key, to notice another one."""
     return hmac.digest(member_key, b"benefits.member-key", hashlib.sha256)
@@ -75,6 +97,8 @@ async def migrate(database: Database, stamp: Stamp, member_key: bytes) -> Instal
     async with database.transaction() as conn:
         await conn.run_sync(upgrade)
         await run(conn, WRITE, stamp, fingerprint(member_key))
+        if await is_restored(conn):
+            await run(conn, GO_ON_AFTER, POSITIONS_LOST_MAX)
     installation = await check(database, member_key)
     if installation.stamp != stamp:
         raise DatabaseUnsuitable(
@@ -82,6 +106,12 @@ async def migrate(database: Database, stamp: Stamp, member_key: bytes) -> Instal
         )
     await ensure_partitions(database, datetime.now(UTC))
     return installation
+
+
+async def is_restored(conn: Connection) -> bool:
+    """Say whether events stand above every place that new ones would get."""
+    ((above,),) = await rows(conn, RESTORED)
+    return bool(above)
 
 
 async def ensure_partitions(database: Database, at: datetime) -> None:
@@ -111,14 +141,19 @@ async def check(database: Database, member_key: bytes) -> Installation:
         async with database.transaction() as conn:
             ((stamp, mark),) = await rows(conn, READ)
             ((revision,),) = await rows(conn, HEAD)
+            restored = revision == head() and await is_restored(conn)
     except (DBAPIError, ValueError) as error:
         if isinstance(error, DBAPIError) and sqlstate(error) != UNDEFINED_TABLE:
             raise
         raise DatabaseUnsuitable("This database is not set up. Run `benefits migrate`.") from None
-    head = ScriptDirectory.from_config(config()).get_current_head()
-    if revision != head:
+    if revision != head():
         raise DatabaseUnsuitable(
-            f"The database is at revision {revision}, this program needs {head}. "
+            f"The database is at revision {revision}, this program needs {head()}. "
+            "Run `benefits migrate`."
+        )
+    if restored:
+        raise DatabaseUnsuitable(
+            "The database was restored, and its events would be out of order. "
             "Run `benefits migrate`."
         )
     if not hmac.compare_digest(mark, fingerprint(member_key)):

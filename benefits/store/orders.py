@@ -35,6 +35,7 @@ class RequestRow(msgspec.Struct, kw_only=True):
     leased_until: datetime | None = None
     attempt: int = 0
     queries: int = 0
+    traceparent: str = ""
 
     @property
     def number(self) -> str:
@@ -52,16 +53,17 @@ class Leased(msgspec.Struct, frozen=True):
 
 _COLUMNS = """r.request_id, r.member_id, r.claim_id, r.provider, r.sku, r.operation,
        r.body_sealed, r.body_hash, r.disclosed, r.created_at, r.sent_by, r.next_at,
-       r.leased_until, r.attempt, r.queries"""
+       r.leased_until, r.attempt, r.queries, r.traceparent"""
 INSERT = """
 INSERT INTO provider_request (bucket, request_id, member_id, claim_id, provider, sku, operation,
-                              body_sealed, body_hash, disclosed, created_at, next_at)
+                              body_sealed, body_hash, disclosed, created_at, next_at,
+                              traceparent)
 SELECT n.bucket, n.request_id, n.member_id, n.claim_id, n.provider, n.sku, n.operation,
-       n.body_sealed, n.body_hash, string_to_array(n.disclosed, ' '), $11, $11
+       n.body_sealed, n.body_hash, string_to_array(n.disclosed, ' '), $11, $11, n.traceparent
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
-            $7::text[], $8::bytea[], $9::bytea[], $10::text[])
+            $7::text[], $8::bytea[], $9::bytea[], $10::text[], $12::text[])
      AS n (bucket, request_id, member_id, claim_id, provider, sku, operation,
-           body_sealed, body_hash, disclosed)
+           body_sealed, body_hash, disclosed, traceparent)
 """
 # ix_provider_request_due. A glance without locks: the first of each free lane, so that the lane of
 # one member, or a provider that has enough to do, keeps nobody else from being seen.
@@ -142,6 +144,7 @@ async def put(conn: Connection, requests: Sequence[RequestRow], now: datetime) -
         [r.body_hash for r in requests],
         [" ".join(r.disclosed) for r in requests],
         now,
+        [r.traceparent for r in requests],
     )
 
 

@@ -5,7 +5,9 @@ from typing import Any
 from litestar import Request, Response, post
 from litestar.params import FromPath
 
+from benefits import measures
 from benefits.actions.receive import Callback, receive
+from benefits.domain.refusal import Refusal
 from benefits.providers.provider import Provider, RawCallback
 from benefits.web.problems import NotFound, documented
 
@@ -27,19 +29,25 @@ async def post_callback(
     state = request.app.state
     known: Provider | None = state.providers.get(provider)
     if known is None:
+        measures.CALLBACKS.labels("unknown", "not_found").inc()
         raise NotFound
     raw = RawCallback(
         headers={name.lower(): value for name, value in request.headers.items()},
         body=await request.body(),
         received_at=state.parts.clock(),
     )
-    notice = known.receive(raw)
+    try:
+        notice = known.receive(raw)
+    except Refusal as refusal:
+        measures.CALLBACKS.labels(provider, refusal.code).inc()
+        raise
     callback = Callback(provider=provider, notice=notice, raw=raw.body)
 
     async def work(conn: Any) -> int:
         return await receive(conn, [callback], state.parts)
 
-    await state.database.transact(work)
+    new = await state.database.transact(work)
+    measures.CALLBACKS.labels(provider, "kept" if new else "known").inc()
     return Response(known.ack(), media_type="text/plain")
 
 

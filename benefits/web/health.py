@@ -1,9 +1,15 @@
 """Whether the process lives, and whether it can do its work."""
 
+import asyncio
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import HttpMethod, Request, Response, get, route
+from litestar.openapi.datastructures import ResponseSpec
+
+from benefits.store import readiness
+
+ANSWER_WITHIN_S = 3.0
 
 
 class HealthView(msgspec.Struct):
@@ -12,24 +18,67 @@ class HealthView(msgspec.Struct):
     status: str
 
 
+class ReadyView(msgspec.Struct):
+    """`ok`, or the first thing that is wrong; and each check's own verdict."""
+
+    status: str
+    checks: dict[str, str]
+
+
 @get("/health", tags=["operations"], operation_id="health")
 async def health() -> HealthView:
     """Say that the process lives."""
     return HealthView("ok")
 
 
-@get("/ready", tags=["operations"], operation_id="ready")
-async def ready(request: Request[Any, Any, Any]) -> Response[HealthView]:
-    """Say whether the database answers and a programme is in force."""
-    state = request.app.state
+@route("/health", http_method=HttpMethod.HEAD, include_in_schema=False)
+async def health_head() -> None:
+    """Say the same without words."""
+
+
+@get(
+    "/ready",
+    tags=["operations"],
+    operation_id="ready",
+    responses={
+        503: ResponseSpec(
+            ReadyView, description="Requests should not come here now", generate_examples=False
+        )
+    },
+)
+async def ready(request: Request[Any, Any, Any]) -> Response[ReadyView]:
+    """Say whether requests should come here, and what speaks against it."""
+    view = await _ready(request.app.state)
+    return Response(view, status_code=200 if view.status == "ok" else 503)
+
+
+@route("/ready", http_method=HttpMethod.HEAD, include_in_schema=False)
+async def ready_head(request: Request[Any, Any, Any]) -> Response[None]:
+    """Say the same without words."""
+    view = await _ready(request.app.state)
+    return Response(None, status_code=200 if view.status == "ok" else 503)
+
+
+async def _ready(state: Any) -> ReadyView:
+    checks = {"draining": "told to stop; serving what still comes" if state.draining else "ok"}
+    full = not (state.claims.accepts and state.rewards.accepts)
+    checks["groups"] = "too many commands wait" if full else "ok"
+    if not state.draining:
+        checks |= await _database(state)
+    wrong = [words for words in checks.values() if words != "ok"]
+    return ReadyView(wrong[0] if wrong else "ok", checks)
+
+
+async def _database(state: Any) -> dict[str, str]:
+    """Look at the database within a bound."""
     try:
-        async with state.database.transaction() as conn:
+        async with asyncio.timeout(ANSWER_WITHIN_S), state.database.transaction() as conn:
+            found = await readiness.look(conn)
             catalogue = await state.parts.catalogue.current(conn)
     except Exception:  # noqa: BLE001 - whatever is wrong, the answer is the same
-        return Response(HealthView("the database does not answer"), status_code=503)
-    if not catalogue.programmes:
-        return Response(HealthView("no programme is in force"), status_code=503)
-    return Response(HealthView("ok"))
+        return {"database": "the database does not answer"}
+    programme = "ok" if catalogue.programmes else "no programme is in force"
+    return {"database": "ok", **found.verdicts(), "programme": programme}
 
 
-HANDLERS = [health, ready]
+HANDLERS = [health, health_head, ready, ready_head]

@@ -1,0 +1,129 @@
+"""What is measured: every instrument, defined once, and told to Prometheus by `text`.
+
+Units stand in the names. Labels are bounded: route templates, methods, statuses, the codes of
+providers, budgets and benefits of the programme, kinds and steps of this code; never an id, a path
+or a word that a caller chose. Whoever measures imports this module and names the instrument.
+"""
+
+import platform
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    ProcessCollector,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+_QUICK_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SLOW_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def _counter(name: str, says: str, *labels: str) -> Counter:
+    return Counter(f"benefits_{name}", says, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, says: str, *labels: str) -> Gauge:
+    return Gauge(f"benefits_{name}", says, labels, registry=REGISTRY)
+
+
+def _histogram(
+    name: str, says: str, *labels: str, buckets: tuple[float, ...] = _QUICK_S
+) -> Histogram:
+    return Histogram(f"benefits_{name}", says, labels, buckets=buckets, registry=REGISTRY)
+
+
+BUILD = Info("benefits_build", "Which program runs.", registry=REGISTRY)
+
+# Requests. `route` is the template; what matches none is `unmatched`.
+REQUESTS = _counter("http_requests_total", "Requests answered.", "route", "method", "status")
+REQUEST_DURATION = _histogram(
+    "http_request_duration_seconds", "From the request's head to the answer's last byte.", "route"
+)
+IN_FLIGHT = _gauge("http_requests_in_flight", "Requests being answered.")
+
+# The groups in which write commands are committed together.
+GROUP_SIZE = _histogram(
+    "group_size_commands", "Commands committed together.", "action", buckets=_SIZES
+)
+GROUP_WAIT = _histogram("group_wait_seconds", "A command's wait for its group to begin.", "action")
+GROUP_DURATION = _histogram("group_duration_seconds", "A group's transaction.", "action")
+GROUP_QUEUE = _gauge("group_queue_commands", "Commands that wait for their group.", "action")
+
+# The database, as this process uses it.
+TRANSACTIONS_OPEN = _gauge("database_transactions_open", "Connections in use by transactions.")
+POOL_SIZE = _gauge("database_pool_size_connections", "Connections this process may open.")
+TRANSACTION_REPEATS = _counter(
+    "database_transaction_repeats_total", "Transactions run again after a race or a lost link."
+)
+
+# Providers, and the orders at them.
+CALLS = _counter("provider_calls_total", "Calls made.", "provider", "operation", "outcome")
+CALL_DURATION = _histogram(
+    "provider_call_duration_seconds", "Calls' duration.", "provider", buckets=_SLOW_S
+)
+CALLS_IN_FLIGHT = _gauge("provider_calls_in_flight", "Calls under way.", "provider")
+CALLBACKS = _counter(
+    "callbacks_total", "Callbacks, by what became of them.", "provider", "verdict"
+)
+CLAIMS = _counter(
+    "claims_total", "Claims that came to a state, counted where it is written.", "state"
+)
+
+# The worker's steps.
+STEP_DURATION = _histogram(
+    "worker_step_duration_seconds", "Steps' duration.", "step", buckets=_SLOW_S
+)
+STEP_FAILURES = _counter("worker_step_failures_total", "Steps that failed.", "step")
+STEP_SUCCESS = _gauge(
+    "worker_step_last_success_timestamp_seconds", "When a step last succeeded.", "step"
+)
+
+# Traces on their way out.
+SPANS = _counter("trace_spans_total", "Spans handed to the exporter, by result.", "result")
+
+# Read from the database, at most every few seconds (`store.gauges`). Counts end at 10,000.
+DATABASE_UP = _gauge("database_up", "1 when the database answered the last look at it.")
+QUEUE_DUE = _gauge("provider_queue_due_requests", "Requests that are due.", "provider")
+QUEUE_AGE = _gauge("provider_queue_oldest_age_seconds", "How long one has been due.", "provider")
+LEASES_LAPSED = _gauge(
+    "provider_leases_lapsed_requests", "Due requests whose worker never came back.", "provider"
+)
+LEASE_AGE = _gauge(
+    "provider_lease_oldest_age_seconds", "How long ago a lapsed lease ended.", "provider"
+)
+HELD = _gauge("orders_held", "Orders that were tried and never left.", "provider")
+HELD_AGE = _gauge("orders_held_oldest_age_seconds", "Since when the oldest waits.", "provider")
+INBOX_WAITING = _gauge("inbox_waiting_callbacks", "Callbacks nobody has worked off.")
+INBOX_AGE = _gauge("inbox_oldest_age_seconds", "How long one has been waiting.")
+OUTBOX_LAG = _gauge(
+    "outbox_lag_seconds", "Age of the oldest event that the feed holds back for an open write."
+)
+BUDGET_LEFT = _gauge("budget_left_minor", "What a budget can still bear.", "programme", "budget")
+STOCK_LEFT = _gauge("stock_left_units", "Units a benefit's stock still has.", "benefit")
+PARTITION_MONTHS = _gauge("partition_months_left", "Months ahead with a partition.", "table")
+CASES_OPEN = _gauge("cases_open", "Cases a person must look at.", "kind")
+CASE_AGE = _gauge("case_oldest_age_seconds", "Age of the oldest open case.", "kind")
+FROM_DATABASE = (
+    *(QUEUE_DUE, QUEUE_AGE, LEASES_LAPSED, LEASE_AGE, HELD, HELD_AGE, BUDGET_LEFT, STOCK_LEFT),
+    *(PARTITION_MONTHS, CASES_OPEN, CASE_AGE),
+)
+
+
+def describe(version: str, command: str) -> None:
+    """Say which program runs."""
+    BUILD.info({"version": version, "command": command, "python": platform.python_version()})
+
+
+def text() -> bytes:
+    """Return all that is measured, as Prometheus reads it."""
+    return generate_latest(REGISTRY)

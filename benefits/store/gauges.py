@@ -1,0 +1,138 @@
+"""Figures for whoever watches: read from the database by cheap statements, and put into gauges.
+
+Each statement walks an index of what is waiting and ends at a bound, so that a look costs the same
+on a bad day as on a good one.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import Gauge
+
+from benefits import measures
+from benefits.domain.catalogue import Catalogue
+from benefits.domain.entitlement import CounterUse, budget_counter, stock_counter
+from benefits.store.db import Connection, rows
+
+COUNTED_MAX = 10_000
+# ix_provider_request_due. A lease that lapsed is due again.
+QUEUE = """
+SELECT q.provider, count(*) AS due, extract(epoch FROM now() - min(q.next_at))::float8 AS age_s,
+       count(q.leased_until) AS lapsed,
+       extract(epoch FROM now() - min(q.leased_until))::float8 AS lease_age_s
+FROM (SELECT r.provider, r.next_at, r.leased_until FROM provider_request AS r
+      WHERE r.bucket BETWEEN 0 AND 1023 AND r.next_at <= now() AND r.next_at IS NOT NULL
+      ORDER BY r.next_at LIMIT $1) AS q
+GROUP BY q.provider
+"""
+# ix_claim_unsent, then the claims' requests: tried, and nothing ever left.
+HELD = """
+SELECT r.provider, count(*) AS held,
+       extract(epoch FROM now() - min(c.claimed_at))::float8 AS age_s
+FROM (SELECT u.bucket, u.member_id, u.claim_id, u.claimed_at FROM claim AS u
+      WHERE u.bucket BETWEEN 0 AND 1023 AND u.deadline IS NOT NULL
+      ORDER BY u.deadline LIMIT $1) AS c
+JOIN provider_request AS r
+  ON r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
+WHERE r.attempt > 0
+GROUP BY r.provider
+"""
+# ix_inbox_waiting
+INBOX = """
+SELECT count(*) AS waiting, extract(epoch FROM now() - min(i.received_at))::float8 AS age_s
+FROM (SELECT received_at FROM inbox
+      WHERE bucket BETWEEN 0 AND 1023 AND processed_at IS NULL
+      ORDER BY received_at LIMIT $1) AS i
+"""
+# ix_outbox_position_…: the first event at or above the oldest open write.
+OUTBOX = """
+SELECT extract(epoch FROM now() - o.recorded_at)::float8 AS age_s FROM outbox AS o
+WHERE o.bucket BETWEEN 0 AND 1023
+  AND o.position >= (SELECT position_start FROM installation)
+                    + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+ORDER BY o.position LIMIT 1
+"""
+COUNTERS = """
+SELECT counter, sum(reserved)::bigint AS reserved, sum(spent)::bigint AS spent
+FROM counter WHERE "window" = 'all' GROUP BY counter
+"""
+# Whole months with a partition after this one, by the partitions' names.
+PARTITIONS = """
+SELECT p.relname AS parent,
+       (12 * extract(year FROM age(to_date(max(right(c.relname, 7)), 'YYYY_MM'),
+                                   date_trunc('month', now() AT TIME ZONE 'UTC')))
+        + extract(month FROM age(to_date(max(right(c.relname, 7)), 'YYYY_MM'),
+                                 date_trunc('month', now() AT TIME ZONE 'UTC'))))::int AS months
+FROM pg_inherits AS i
+JOIN pg_class AS p ON p.oid = i.inhparent
+JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE p.relname IN ('batch', 'posting') AND c.relkind = 'r'
+GROUP BY p.relname
+"""
+# ix_case_file_open
+CASES = """
+SELECT f.kind, count(*) AS open, extract(epoch FROM now() - min(f.opened_at))::float8 AS age_s
+FROM (SELECT kind, opened_at FROM case_file
+      WHERE bucket BETWEEN 0 AND 1023 AND closed_at IS NULL
+      ORDER BY opened_at, case_id LIMIT $1) AS f
+GROUP BY f.kind
+"""
+
+
+async def held(conn: Connection) -> dict[str, tuple[int, float]]:
+    """Return by provider how many orders were tried and never left, and the oldest's age in s."""
+    found = await rows(conn, HELD, COUNTED_MAX)
+    return {row.provider: (row.held, row.age_s) for row in found}
+
+
+async def read(conn: Connection, catalogue: Catalogue) -> None:
+    """Look at everything that is waiting or running out, and set the gauges."""
+    queue = await rows(conn, QUEUE, COUNTED_MAX)
+    waiting = await held(conn)
+    ((inbox, inbox_age_s),) = await rows(conn, INBOX, COUNTED_MAX)
+    hidden = await rows(conn, OUTBOX)
+    used = {row.counter: CounterUse(row.reserved, row.spent) for row in await rows(conn, COUNTERS)}
+    partitions = await rows(conn, PARTITIONS)
+    cases = await rows(conn, CASES, COUNTED_MAX)
+    forget()
+    for gauge, column in (
+        (measures.QUEUE_DUE, "due"),
+        (measures.QUEUE_AGE, "age_s"),
+        (measures.LEASES_LAPSED, "lapsed"),
+        (measures.LEASE_AGE, "lease_age_s"),
+    ):
+        _set(gauge, {row.provider: getattr(row, column) for row in queue})
+    _set(measures.HELD, {code: count for code, (count, _) in waiting.items()})
+    _set(measures.HELD_AGE, {code: age_s for code, (_, age_s) in waiting.items()})
+    measures.INBOX_WAITING.set(inbox)
+    measures.INBOX_AGE.set(max(inbox_age_s or 0.0, 0.0))
+    measures.OUTBOX_LAG.set(max(hidden[0].age_s, 0.0) if hidden else 0.0)
+    _set_rest(catalogue, used)
+    _set(measures.PARTITION_MONTHS, {row.parent: row.months for row in partitions})
+    _set(measures.CASES_OPEN, {row.kind: row.open for row in cases})
+    _set(measures.CASE_AGE, {row.kind: row.age_s for row in cases})
+
+
+def forget() -> None:
+    """Take back what the last look said, for it may not be so any more."""
+    for gauge in measures.FROM_DATABASE:
+        gauge.clear()
+    for gauge in (measures.INBOX_WAITING, measures.INBOX_AGE, measures.OUTBOX_LAG):
+        gauge.set(float("nan"))
+
+
+def _set(gauge: Gauge, values: Mapping[str, Any]) -> None:
+    for label, value in values.items():
+        gauge.labels(label).set(max(float(value or 0), 0.0))
+
+
+def _set_rest(catalogue: Catalogue, used: Mapping[str, CounterUse]) -> None:
+    """Set what budgets and stocks have left by the programmes in force."""
+    for code, programme in catalogue.programmes.items():
+        for budget, total in programme.budgets_minor.items():
+            taken = used.get(budget_counter(budget), CounterUse()).taken
+            measures.BUDGET_LEFT.labels(code, budget).set(total - taken)
+        for benefit in programme.benefit:
+            if benefit.stock is not None:
+                taken = used.get(stock_counter(benefit), CounterUse()).taken
+                measures.STOCK_LEFT.labels(benefit.code).set(benefit.stock - taken)

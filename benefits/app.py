@@ -24,6 +24,7 @@ from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Provider as ProviderConfig
 from benefits.domain.refusal import Refusal
 from benefits.domain.signature import parse_secret
+from benefits.domain.tokens import DEMO_ISSUER
 from benefits.domain.values import Clock, time_ordered_id
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider
@@ -36,6 +37,10 @@ from benefits.store.group import Group, grouped
 from benefits.store.migrate import Installation, check
 from benefits.web import callbacks, crm, health, mobile, page, problems
 from benefits.web.auth import Callers
+from benefits.web.limits import Limits
+from benefits.web.rates import Rates
+from benefits.web.tokens import Tokens
+from benefits.web.wire import Wire
 
 VERSION = "0.1.0"
 BODY_BYTES_MAX = 64 * 1024
@@ -110,6 +115,22 @@ def allowed_networks(house: House) -> tuple[IPv4Network | IPv6Network, ...]:
     return named
 
 
+def check_issuers(house: House) -> None:
+    """Refuse what only a demo or a test may trust on a production database (SettingRefused)."""
+    if not house.installation.is_production:
+        return
+    for issuer in house.settings.issuers:
+        if issuer.issuer == DEMO_ISSUER:
+            raise SettingRefused(
+                f"BENEFITS_ISSUERS must not hold {DEMO_ISSUER} on a production database"
+            )
+        if issuer.jwks_url.startswith("http://"):
+            raise SettingRefused(
+                f"BENEFITS_ISSUERS: the keys of {issuer.alias} must come by https:// "
+                "on a production database"
+            )
+
+
 class Providers(Mapping[str, Provider]):
     """The providers of the programmes in force that we have a secret for."""
 
@@ -158,8 +179,10 @@ def make_web(
         async with (
             open_house(settings, clock=clock, answer_within_s=ANSWER_WITHIN_S) as house,
             Client(allowed_networks(house)) as client,
+            _tokens(house) as tokens,
         ):
             parts, database = house.parts, house.database
+            rates = Rates(settings.quotas)
             claims = Group(database, grouped(claim, parts), "claim")
             rewards = Group(database, grouped(reward, parts), "reward")
             app.state.update(
@@ -167,7 +190,8 @@ def make_web(
                     "database": database,
                     "parts": parts,
                     "member_key": settings.keys.member_key,
-                    "callers": Callers(database, parts),
+                    "callers": Callers(database, parts, tokens, rates),
+                    "rates": rates,
                     "claims": claims,
                     "rewards": rewards,
                     "providers": Providers(house, client),
@@ -181,7 +205,7 @@ def make_web(
                 await claims.close()
                 await rewards.close()
 
-    return Litestar(
+    web = Litestar(
         route_handlers=[
             *mobile.HANDLERS,
             *crm.HANDLERS,
@@ -195,6 +219,14 @@ def make_web(
         openapi_config=openapi,
         logging_config=None,
     )
+    web.asgi_handler = Limits(web.asgi_handler, streamed={crm.IMPORT_PATH})
+    return web
+
+
+def _tokens(house: House) -> Tokens:
+    check_issuers(house)
+    member_key = house.settings.keys.member_key
+    return Tokens(house.settings.issuers, member_key=member_key, clock=house.parts.clock)
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -207,11 +239,19 @@ def openapi_config() -> OpenAPIConfig:
         components=Components(
             security_schemes={
                 "apiKey": SecurityScheme(
-                    type="http", scheme="bearer", description="bk_<id>_<secret>"
-                )
+                    type="http",
+                    scheme="bearer",
+                    description="An API key of a service: bk_<id>_<secret>",
+                ),
+                "token": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    bearer_format="JWT",
+                    description="A token of a configured issuer, for one of our scopes",
+                ),
             }
         ),
-        security=[{"apiKey": []}],
+        security=[{"apiKey": []}, {"token": []}],
         render_plugins=[],
         path="/openapi",
     )
@@ -242,22 +282,31 @@ def bind(host: str, port: int) -> socket.socket:
     return taken
 
 
+def server_config(web: Litestar, settings: Settings) -> uvicorn.Config:
+    """Return how the service is served; the limits of requests stand in `web`."""
+    return uvicorn.Config(
+        web,
+        http=Wire,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=[str(network) for network in settings.proxies],
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=20,
+    )
+
+
 def serve(settings: Settings) -> None:
     """Serve HTTP until told to stop; refusals of the start are raised."""
 
     async def main() -> None:
         async with open_house(settings) as house:
             allowed_networks(house)
-        config = uvicorn.Config(
-            make_web(settings),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=20,
-            limit_concurrency=8192,
-        )
-        await uvicorn.Server(config).serve(sockets=[taken])
+            check_issuers(house)
+        await uvicorn.Server(server_config(make_web(settings), settings)).serve(sockets=[taken])
 
     taken = bind(settings.host, settings.port)
     loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()

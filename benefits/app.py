@@ -26,6 +26,7 @@ from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Provider as ProviderConfig
 from benefits.domain.refusal import Refusal
 from benefits.domain.signature import parse_secret
+from benefits.domain.tokens import DEMO_ISSUER
 from benefits.domain.values import Clock, time_ordered_id
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider
@@ -38,8 +39,12 @@ from benefits.store.group import Group, grouped
 from benefits.store.migrate import Installation, check
 from benefits.web import callbacks, crm, health, mobile, page, problems
 from benefits.web.auth import Callers
+from benefits.web.limits import Limits
 from benefits.web.observed import Observed
+from benefits.web.rates import Rates
 from benefits.web.server import Server
+from benefits.web.tokens import Tokens
+from benefits.web.wire import Wire
 
 VERSION = "0.1.0"
 BODY_BYTES_MAX = 64 * 1024
@@ -114,6 +119,22 @@ def allowed_networks(house: House) -> tuple[IPv4Network | IPv6Network, ...]:
     return named
 
 
+def check_issuers(house: House) -> None:
+    """Refuse what only a demo or a test may trust on a production database (SettingRefused)."""
+    if not house.installation.is_production:
+        return
+    for issuer in house.settings.issuers:
+        if issuer.issuer == DEMO_ISSUER:
+            raise SettingRefused(
+                f"BENEFITS_ISSUERS must not hold {DEMO_ISSUER} on a production database"
+            )
+        if issuer.jwks_url.startswith("http://"):
+            raise SettingRefused(
+                f"BENEFITS_ISSUERS: the keys of {issuer.alias} must come by https:// "
+                "on a production database"
+            )
+
+
 class Providers(Mapping[str, Provider]):
     """The providers of the programmes in force that we have a secret for."""
 
@@ -162,8 +183,10 @@ def make_web(
         async with (
             open_house(settings, clock=clock, answer_within_s=ANSWER_WITHIN_S) as house,
             Client(allowed_networks(house)) as client,
+            _tokens(house) as tokens,
         ):
             parts, database = house.parts, house.database
+            rates = Rates(settings.quotas)
             claims = Group(database, grouped(claim, parts), "claim")
             rewards = Group(database, grouped(reward, parts), "reward")
             app.state.update(
@@ -171,7 +194,8 @@ def make_web(
                     "database": database,
                     "parts": parts,
                     "member_key": settings.keys.member_key,
-                    "callers": Callers(database, parts),
+                    "callers": Callers(database, parts, tokens, rates),
+                    "rates": rates,
                     "claims": claims,
                     "rewards": rewards,
                     "providers": Providers(house, client),
@@ -186,7 +210,7 @@ def make_web(
                 await claims.close()
                 await rewards.close()
 
-    app = Litestar(
+    web = Litestar(
         route_handlers=[
             *mobile.HANDLERS,
             *crm.HANDLERS,
@@ -200,9 +224,15 @@ def make_web(
         openapi_config=openapi,
         logging_config=None,
     )
-    # Around the routing, so that a request without a route is seen too.
-    app.asgi_handler = Observed(app.asgi_handler)
-    return app
+    # Around the routing, so that a request without a route is bounded and seen too.
+    web.asgi_handler = Observed(Limits(web.asgi_handler, streamed={crm.IMPORT_PATH}))
+    return web
+
+
+def _tokens(house: House) -> Tokens:
+    check_issuers(house)
+    member_key = house.settings.keys.member_key
+    return Tokens(house.settings.issuers, member_key=member_key, clock=house.parts.clock)
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -215,11 +245,19 @@ def openapi_config() -> OpenAPIConfig:
         components=Components(
             security_schemes={
                 "apiKey": SecurityScheme(
-                    type="http", scheme="bearer", description="bk_<id>_<secret>"
-                )
+                    type="http",
+                    scheme="bearer",
+                    description="An API key of a service: bk_<id>_<secret>",
+                ),
+                "token": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    bearer_format="JWT",
+                    description="A token of a configured issuer, for one of our scopes",
+                ),
             }
         ),
-        security=[{"apiKey": []}],
+        security=[{"apiKey": []}, {"token": []}],
         render_plugins=[],
         path="/openapi",
     )
@@ -272,25 +310,34 @@ def watched(settings: Settings, command: str) -> Iterator[socket.socket | None]:
         yield taken
 
 
+def server_config(web: Litestar, settings: Settings) -> uvicorn.Config:
+    """Return how the service is served; the limits of requests stand in `web`."""
+    return uvicorn.Config(
+        web,
+        http=Wire,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=[str(network) for network in settings.proxies],
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=20,
+    )
+
+
 def serve(settings: Settings) -> None:
     """Serve HTTP until told to stop; refusals of the start are raised."""
 
     async def main() -> None:
         async with open_house(settings) as house:
             allowed_networks(house)
-        app = make_web(settings)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=20,
-            limit_concurrency=8192,
-        )
+            check_issuers(house)
+        web = make_web(settings)
         server = Server(
-            config,
-            on_draining=lambda: setattr(app.state, "draining", True),
+            server_config(web, settings),
+            on_draining=lambda: setattr(web.state, "draining", True),
             drain_s=settings.drain_s,
         )
         async with scrape.listening(figures, settings.database_url):

@@ -1,14 +1,26 @@
 """The demo's bank: its programme, customers and day-end balances, made by rule, not by chance.
 
 The same days give the same balances on every machine; each start adds the days up to yesterday.
+The bank also issues tokens, with a key of its own in each data folder.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
 from benefits.domain.catalogue import Programme, read
+from benefits.domain.tokens import DEMO_ISSUER, Issuer
 from benefits.domain.values import Month
 
 CUSTOMERS = 300
@@ -76,3 +88,54 @@ def _balances(customer: str, day: date, last: date) -> tuple[int, int]:
 
 def _chance(customer: str) -> int:
     return int.from_bytes(hashlib.sha256(customer.encode()).digest()[:4], "big")
+
+
+def new_issuer_key() -> str:
+    """Return a new private key for the bank's issuer."""
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode().strip()
+
+
+def issuer(jwks_file: Path) -> Issuer:
+    """Return how a service is told of the bank's issuer, whose public keys lie in a file."""
+    return Issuer(
+        issuer=DEMO_ISSUER,
+        alias="demo",
+        audience="benefits",
+        algorithms=("EdDSA",),
+        jwks_file=str(jwks_file),
+    )
+
+
+def public_keys(private_key: str) -> str:
+    """Return the issuer's set of public keys (JWKS)."""
+    return json.dumps({"keys": [_public(private_key)]})
+
+
+def signed_token(
+    private_key: str, scope: str, *, now: datetime, minutes: int, bound: dict[str, str]
+) -> str:
+    """Return a token of the bank's issuer; `bound` are the claims that say whose it is."""
+    claims = {
+        "iss": DEMO_ISSUER,
+        "aud": "benefits",
+        "sub": f"demo-{scope}",
+        "iat": int(now.timestamp()),
+        "exp": int((now + timedelta(minutes=minutes)).timestamp()),
+        "scope": scope,
+        **{name: value for name, value in bound.items() if value},
+    }
+    headers = {"kid": _public(private_key)["kid"]}
+    key = load_pem_private_key(private_key.encode(), password=None)
+    assert isinstance(key, Ed25519PrivateKey), "the demo's key is one of ours"
+    return jwt.encode(claims, key, "EdDSA", headers=headers)
+
+
+def _public(private_key: str) -> dict[str, str]:
+    """Return the public half as a JWK, named by its own thumbprint (RFC 7638)."""
+    key = load_pem_private_key(private_key.encode(), password=None)
+    assert isinstance(key, Ed25519PrivateKey), "the demo's key is one of ours"
+    whole = jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    told = {name: whole[name] for name in ("crv", "kty", "x")}
+    thumb = hashlib.sha256(json.dumps(told, separators=(",", ":")).encode()).hexdigest()
+    return {**told, "alg": "EdDSA", "use": "sig", "kid": thumb[:16]}

@@ -10,20 +10,26 @@ import base64
 import contextlib
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
 
+from benefits.domain.rates import Quota
 from benefits.domain.refusal import Refusal
 from benefits.domain.signature import parse_secret
+from benefits.domain.tokens import ALGORITHMS, Issuer
+from benefits.web.rates import Quotas
 
 _KEY_BYTES = 32
+_ALIAS = re.compile("[a-z0-9-]{1,20}")
+_LEEWAY_MAX_S = 300
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - how a provider secret begins, after Standard Webhooks
 
 
@@ -67,6 +73,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: int = 0
     otlp_endpoint: str = ""
     trace_ratio: float = 1.0
+    issuers: tuple[Issuer, ...] = ()
+    quotas: Quotas = Quotas()
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
 
     def __repr__(self) -> str:
         """Show what is not secret."""
@@ -96,6 +105,13 @@ def load(
         metrics_port=_number(environ, "BENEFITS_METRICS_PORT", 0, range(65536)),
         otlp_endpoint=_http_url(environ, "BENEFITS_OTLP_ENDPOINT"),
         trace_ratio=_ratio(environ, "BENEFITS_TRACE_RATIO"),
+        issuers=_issuers(environ, "BENEFITS_ISSUERS"),
+        quotas=Quotas(
+            caller=_quota(environ, "BENEFITS_RATE_CALLER", Quotas().caller),
+            member=_quota(environ, "BENEFITS_RATE_MEMBER", Quotas().member),
+            failed=_quota(environ, "BENEFITS_RATE_FAILED", Quotas().failed),
+        ),
+        proxies=_networks(environ, "BENEFITS_PROXIES"),
     )
 
 
@@ -118,6 +134,16 @@ def read_database_url(environ: Mapping[str, str]) -> str:
 def override(given: Settings, *, host: str | None, port: int | None) -> Settings:
     """Return the settings with what a command's options say instead."""
     return msgspec.structs.replace(given, host=host or given.host, port=port or given.port)
+
+
+def read_private(path: Path) -> str:
+    """Read a file that nobody else may read (SettingRefused)."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise SettingRefused(f"{path} can be read by others: chmod 600 {path}")
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingRefused(f"{path} cannot be read: {type(error).__name__}") from None
 
 
 def read_member_key(environ: Mapping[str, str]) -> bytes:
@@ -147,7 +173,7 @@ def make_or_read_keys(data_folder: Path) -> Keys:
     environ = {}
     for name, value in fresh.items():
         path = folder / name
-        _keep_first(path, value)
+        keep_first(path, value)
         if path.stat().st_mode & 0o077:
             raise SettingRefused(f"{path} can be read by others: chmod 600 {path}")
         environ[f"BENEFITS_{name.upper()}_FILE"] = str(path)
@@ -258,6 +284,66 @@ def _provider_secrets(environ: Mapping[str, str], name: str) -> dict[str, tuple[
     return found
 
 
+def _quota(environ: Mapping[str, str], name: str, default: Quota | None) -> Quota | None:
+    """Read `<requests>/<seconds>`, or `off`."""
+    value = _value(environ, name).strip()
+    if not value:
+        return default
+    if value == "off":
+        return None
+    requests, slash, window = value.partition("/")
+    figures = [part for part in (requests, window) if part.isascii() and part.isdecimal()]
+    if slash and len(figures) == 2 and all(0 < int(part) < 10**9 for part in figures):
+        return Quota(int(requests), int(window))
+    raise SettingRefused(f"{name} must be like 120/60 (requests/seconds), or off")
+
+
+def _issuers(environ: Mapping[str, str], name: str) -> tuple[Issuer, ...]:
+    """Read `[{"issuer": …, "alias": …, "audience": …, "algorithms": […], "jwks_url": …}, …]`."""
+    value = _value(environ, name) or "[]"
+    try:
+        found = msgspec.json.decode(value, type=tuple[Issuer, ...])
+    except msgspec.DecodeError as error:
+        raise SettingRefused(f"{name} is not a list of issuers: {error}") from None
+    for place, issuer in enumerate(found):
+        if wrong := _wrong(issuer):
+            raise SettingRefused(f"{name}[{place}]: {wrong}")
+    for what in ("issuer", "alias"):
+        if len({getattr(issuer, what) for issuer in found}) < len(found):
+            raise SettingRefused(f"{name}: two have the same {what}")
+    return found
+
+
+def _wrong(issuer: Issuer) -> str:
+    """Return what is wrong with an issuer's configuration, if anything is."""
+    times = (issuer.max_age_s, issuer.refetch_s, issuer.keep_s)
+    if not (issuer.issuer and issuer.audience):
+        return "issuer and audience must not be empty"
+    if not _ALIAS.fullmatch(issuer.alias) or issuer.alias == "system":
+        return "alias must be 1 to 20 of a-z, 0-9 and hyphens, and not system"
+    if not issuer.algorithms or not set(issuer.algorithms) <= ALGORITHMS.keys():
+        return f"algorithms must be of {', '.join(sorted(ALGORITHMS))}: no secret is shared"
+    if bool(issuer.jwks_url) == bool(issuer.jwks_file):
+        return "give either jwks_url or jwks_file"
+    if issuer.jwks_url and not _is_safe(issuer.jwks_url):
+        return "jwks_url must be https:// (or http:// on this machine, for a demo)"
+    if min(times) < 1 or not 0 <= issuer.leeway_s <= _LEEWAY_MAX_S:
+        return f"times are 1 second or more, leeway_s from 0 to {_LEEWAY_MAX_S}"
+    return ""
+
+
+def _is_safe(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+        if parts.scheme == "http":
+            return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(host) and parts.username is None
+
+
 def _is_webhook_secret(word: str) -> bool:
     """Tell whether a word is a secret as Standard Webhooks writes it."""
     try:
@@ -273,7 +359,7 @@ def _base64(word: str) -> bytes:
     return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
 
-def _keep_first(path: Path, value: str) -> None:
+def keep_first(path: Path, value: str) -> None:
     """Write a file of mode 0600 whole or not at all, unless there is one."""
     if path.exists():
         return

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import aiohttp
+import msgspec
 
 from benefits import app, demo, lifeline, settings
 from benefits.actions.apply_programme import apply_programme
@@ -29,6 +30,7 @@ from benefits.actions.verify import verify
 from benefits.app import House
 from benefits.domain.catalogue import Programme
 from benefits.domain.refusal import Refusal
+from benefits.domain.tokens import Issuer
 from benefits.domain.values import Month, local_date, member_id
 from benefits.embedded import BrokenDataFolder, Postgres
 from benefits.settings import Settings
@@ -81,6 +83,7 @@ def run(data: Path, ports: Ports, *, say: Say) -> None:
     try:
         data.mkdir(parents=True, exist_ok=True)
         keys = settings.make_or_read_keys(data)
+        issuer = _issuer(data)
     except OSError as error:
         raise BrokenDataFolder(f"{data} cannot be used as data folder: {error}") from None
     with _stoppable(), Postgres(data, say=say) as server:
@@ -91,9 +94,25 @@ def run(data: Path, ports: Ports, *, say: Say) -> None:
         assert server.process is not None
         with lifeline.Tied(server.process.pid):
             api_keys = asyncio.run(_prepare(server.dsn, given, data, provider_url, say=say))
+            given = msgspec.structs.replace(given, issuers=(issuer,))
             with _children(data, given, ports, server.process) as children:
                 asyncio.run(_show(given, data, api_keys, provider_url, say=say, children=children))
     say("Stopped. The data stays for the next time.")
+
+
+def _issuer(data: Path) -> Issuer:
+    """Return the demo's issuer, after making its key and the file of its public keys."""
+    path, public = (data / "keys" / name for name in ("issuer_key", "issuer_jwks"))
+    settings.keep_first(path, demo.new_issuer_key())
+    settings.keep_first(public, demo.public_keys(settings.read_private(path)))
+    return demo.issuer(public.absolute())
+
+
+def token(data: Path, scope: str, *, minutes: int, bound: dict[str, str]) -> str:
+    """Return a token of the issuer whose key `up` put into the data folder (SettingRefused)."""
+    key = settings.read_private(data / "keys" / "issuer_key")
+    now = app.real_clock()
+    return demo.signed_token(key, scope, now=now, minutes=minutes, bound=bound)
 
 
 def _check_free(port: int) -> None:
@@ -220,6 +239,7 @@ class _Children:
         environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith("BENEFITS_")},
             "BENEFITS_DATABASE_URL": given.database_url,
+            "BENEFITS_ISSUERS": msgspec.json.encode(given.issuers).decode(),
             **{
                 f"BENEFITS_{name.upper()}_FILE": str(keys / name)
                 for name in ("member_key", "secret_keys", "provider_secrets")
@@ -327,6 +347,7 @@ async def _show(
         say("")
         say(f"API          {url}/v1/members/{member}/benefits")
         say(f"API key      {data / 'keys' / 'api_key_mobile'} (mobile), api_key_crm (CRM)")
+        say(f"Tokens       benefits token --data {data} --scope member --customer {demo.FEATURED}")
         say(f"A member     {demo.FEATURED}, id {member}")
         say(f"Page         {await _page(http, url, member)}  (opens once, within a minute)")
         say('             (a new link: see "The benefits page" in README.md)')

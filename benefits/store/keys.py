@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -9,18 +10,20 @@ import msgspec
 from benefits.store.db import Connection, rows, run
 
 INSERT = """
-INSERT INTO api_key (key_id, name, secret_hash, scopes, created_at)
-VALUES ($1, $2, $3, $4::text[], $5)
+INSERT INTO api_key (key_id, name, secret_hash, scopes, provider, created_at)
+VALUES ($1, $2, $3, $4::text[], $5, $6)
 """
-FIND = """
-SELECT key_id, name, secret_hash, scopes FROM api_key WHERE key_id = $1 AND ends_at IS NULL
-"""
-
-
+_KEY = "SELECT key_id, name, secret_hash, scopes, provider, ends_at FROM api_key"
+FIND = f"{_KEY} WHERE key_id = $1 AND (ends_at IS NULL OR ends_at > $2)"
+# Two who rotate one key at once: the second waits, and may then end it earlier, never later.
+LOCK = f"{FIND} FOR UPDATE"
 ALL = """
-SELECT key_id, name, scopes, created_at, ends_at FROM api_key ORDER BY name, created_at
+SELECT key_id, name, scopes, provider, created_at, ends_at FROM api_key ORDER BY name, created_at
 """
-REVOKE = "UPDATE api_key SET ends_at = $2 WHERE key_id = $1 AND ends_at IS NULL"
+END = """
+UPDATE api_key SET ends_at = least(ends_at, $3)
+WHERE key_id = $1 AND (ends_at IS NULL OR ends_at > $2)
+"""
 
 
 class ListedKey(msgspec.Struct, frozen=True):
@@ -29,35 +32,47 @@ class ListedKey(msgspec.Struct, frozen=True):
     key_id: UUID
     name: str
     scopes: list[str]
+    provider: str
     created_at: datetime
     ends_at: datetime | None
 
 
-class ApiKey(msgspec.Struct, frozen=True):
-    """A key as stored."""
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as stored; `ends_at` may lie ahead."""
 
     key_id: UUID
     name: str
     secret_hash: bytes
     scopes: list[str]
+    provider: str = ""
+    ends_at: datetime | None = None
 
 
-async def put(conn: Connection, key: ApiKey, scopes: Sequence[str], now: datetime) -> None:
+async def put(conn: Connection, key: ApiKey, now: datetime) -> None:
     """Store a new key."""
-    await run(conn, INSERT, key.key_id, key.name, key.secret_hash, list(scopes), now)
+    await run(conn, INSERT, key.key_id, key.name, key.secret_hash, key.scopes, key.provider, now)
 
 
-async def find(conn: Connection, key_id: UUID) -> ApiKey | None:
-    """Return a key that is not revoked."""
-    found = await rows(conn, FIND, key_id)
-    return ApiKey(*found[0]) if found else None
+async def find(conn: Connection, key_id: UUID, now: datetime) -> ApiKey | None:
+    """Return a key that has not ended."""
+    return _key(await rows(conn, FIND, key_id, now))
+
+
+async def lock(conn: Connection, key_id: UUID, now: datetime) -> ApiKey | None:
+    """Return a key that has not ended, locked."""
+    return _key(await rows(conn, LOCK, key_id, now))
+
+
+def _key(found: Sequence[Any]) -> ApiKey | None:
+    fields = ApiKey.__struct_fields__
+    return ApiKey(**dict(zip(fields, found[0], strict=True))) if found else None
 
 
 async def everyone(conn: Connection) -> list[ListedKey]:
-    """Return all keys by name and age, revoked ones too."""
+    """Return all keys by name and age, ended ones too."""
     return [ListedKey(*row) for row in await rows(conn, ALL)]
 
 
-async def revoke(conn: Connection, key_id: UUID, now: datetime) -> bool:
-    """Revoke a key; return whether it was valid until now."""
-    return await run(conn, REVOKE, key_id, now) == 1
+async def end(conn: Connection, key_id: UUID, now: datetime, *, at: datetime) -> bool:
+    """Let a key end at an instant, or earlier if it was to; return whether it was valid now."""
+    return await run(conn, END, key_id, now, at) == 1

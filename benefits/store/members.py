@@ -46,6 +46,13 @@ SELECT m.member_id
 FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
   ON m.bucket = k.bucket AND m.member_id = k.member_id
 """
+# Primary key. A member without a branch or manager is nobody's.
+MANAGED = """
+SELECT m.member_id
+FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+  ON m.bucket = k.bucket AND m.member_id = k.member_id
+WHERE (m.branch <> '' AND m.branch = $3) OR (m.manager <> '' AND m.manager = $4)
+"""
 UPSERT = """
 INSERT INTO member (bucket, member_id, opened_on, closed_on, branch, manager, recorded_at)
 SELECT n.* FROM unnest($1::smallint[], $2::uuid[], $3::date[], $4::date[], $5::text[], $6::text[],
@@ -113,6 +120,13 @@ async def lock(conn: Connection, ids: Iterable[UUID], *, wait: bool) -> dict[UUI
 async def existing(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:
     """Return which of the ids belong to members."""
     return {row.member_id for row in await rows(conn, EXISTING, *_keys(ids))}
+
+
+async def managed(
+    conn: Connection, ids: Iterable[UUID], *, branch: str, manager: str
+) -> set[UUID]:
+    """Return which of the ids belong to members of a branch or of a manager's book."""
+    return {row.member_id for row in await rows(conn, MANAGED, *_keys(ids), branch, manager)}
 
 
 async def put(

@@ -31,6 +31,7 @@ SELECT {_CLAIM} FROM claim AS c
 WHERE c.bucket = $1 AND c.member_id = $2 ORDER BY c.claim_id DESC LIMIT $3
 """
 CLAIM = f"SELECT c.member_id, {_CLAIM} FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
+CLAIMER = "SELECT c.member_id FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
 # Primary key, backwards.
 HISTORY = """
 SELECT e.seq, e.type, e.subject_id, e.data, e.recorded_at FROM outbox AS e
@@ -107,6 +108,12 @@ async def claim(conn: Connection, claim_id: UUID) -> tuple[UUID, ClaimSeen] | No
     """Return a claim with its member."""
     found = await rows(conn, CLAIM, bucket_of(claim_id), claim_id)
     return (found[0].member_id, _claim(found[0])) if found else None
+
+
+async def member_of_claim(conn: Connection, claim_id: UUID) -> UUID | None:
+    """Return whose claim it is."""
+    found = await rows(conn, CLAIMER, bucket_of(claim_id), claim_id)
+    return found[0].member_id if found else None
 
 
 def _claim(row: Any) -> ClaimSeen:

@@ -19,15 +19,16 @@ from benefits.domain.catalogue import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome, check_key
 from benefits.domain.values import member_id, placed_bucket
-from benefits.store import members, requests
+from benefits.store import requests
 from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
-from benefits.web.auth import IdempotencyKey, needs
+from benefits.web.auth import IdempotencyKey, needs, visible
 from benefits.web.problems import READ, WRITE, refused, stored
 
 LOOKUP_MAX = 1000
 ASSETS_BYTES_MAX = 2**30
 IN_MEMORY_BYTES = 2**20
+IMPORT_PATH = "/v1/assets:import"
 
 
 class LookupRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -81,18 +82,16 @@ class ImportView(msgspec.Struct, kw_only=True):
 
 @post(
     "/v1/members:lookup",
-    guards=[needs("crm")],
+    guards=[needs("crm", "operator", "relationship_manager", filters=True)],
     tags=["members"],
     operation_id="lookup",
     status_code=200,
     responses=READ,
 )
 async def lookup(data: JSONBody[LookupRequest], request: Request[Any, Any, Any]) -> LookupView:
-    """Return the member ids of customer references."""
-    state = request.app.state
-    wanted = {r: member_id(r, state.member_key) for r in data.references}
-    async with state.database.transaction() as conn:
-        known = await members.existing(conn, wanted.values())
+    """Return the member ids of customer references; to relationship managers, of their own."""
+    wanted = {r: member_id(r, request.app.state.member_key) for r in data.references}
+    known = await visible(request, list(wanted.values()))
     return LookupView(
         members={r: id_ for r, id_ in wanted.items() if id_ in known},
         unknown=[r for r, id_ in wanted.items() if id_ not in known],
@@ -136,7 +135,7 @@ async def post_reward(
 
 
 @post(
-    "/v1/assets:import",
+    IMPORT_PATH,
     guards=[needs("crm")],
     tags=["assets"],
     operation_id="import_assets",

@@ -265,7 +265,7 @@ async def _progress(
 
 @get(
     "/v1/members/{member_id:uuid}/benefits",
-    guards=[needs("mobile")],
+    guards=[needs("mobile", "member", "relationship_manager", "operator", "auditor")],
     tags=["members"],
     operation_id="get_benefits",
     responses=READ,
@@ -279,7 +279,7 @@ async def get_benefits(member_id: FromPath[UUID], request: Request[Any, Any, Any
 
 @get(
     "/v1/members/{member_id:uuid}/history",
-    guards=[needs("mobile")],
+    guards=[needs("mobile", "member", "relationship_manager", "operator", "auditor")],
     tags=["members"],
     operation_id="get_history",
     responses=READ,
@@ -320,7 +320,7 @@ def _read_cursor(cursor: str | None) -> int:
 
 @post(
     "/v1/members/{member_id:uuid}/claims",
-    guards=[needs("mobile")],
+    guards=[needs("mobile", "member")],
     tags=["claims"],
     operation_id="claim",
     responses=WRITE,
@@ -361,7 +361,7 @@ def answer(outcome: Accepted | Refused | Refusal) -> Response[Any]:
 
 @get(
     "/v1/claims/{claim_id:uuid}",
-    guards=[needs("mobile")],
+    guards=[needs("mobile", "member", "crm", "relationship_manager", "operator", "auditor")],
     tags=["claims"],
     operation_id="get_claim",
     responses=READ,

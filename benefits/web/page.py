@@ -125,7 +125,7 @@ class PageSessionView(msgspec.Struct, kw_only=True):
     guards=[needs("mobile")],
     tags=["page"],
     operation_id="open_page",
-    responses=documented(400, 401, 403, 404, 503),
+    responses=documented(400, 401, 403, 404, 408, 413, 429, 503),
 )
 async def post_page_session(
     data: JSONBody[PageSessionRequest], request: Web, idempotency_key: IdempotencyKey = ""
@@ -232,6 +232,7 @@ async def post_claim(request: Web) -> Page:
     form = dict(texts)
     if not _is_own_form(request, form.get("token", "")):
         raise Forbidden
+    state.rates.member(request.scope, session.member_id)
     command = ClaimUnits(
         caller="system:page",
         key=check_key(form.get("key")),
@@ -301,7 +302,7 @@ def _message(
 
 def _on_refusal(request: Web, refusal: Refusal) -> Page:
     status = next(STATUSES[kind] for kind in type(refusal).__mro__ if kind in STATUSES)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         return _message(request, "busy", status)
     general = "internal" if status >= 500 else "request_invalid"
     return _message(request, refusal.code if refusal.code in MESSAGES else general, status)

@@ -14,10 +14,20 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
 from benefits.actions import claim, evaluate, grant, keyed, keys
-from benefits.domain import assets, catalogue, entitlement, ledger, requests, signature
+from benefits.domain import (
+    assets,
+    catalogue,
+    entitlement,
+    ledger,
+    rates,
+    requests,
+    signature,
+    tokens,
+)
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import CallbackRefused
 from benefits.store import db, envelope, group
+from benefits.web import jwks
 
 log = structlog.get_logger()
 
@@ -27,7 +37,11 @@ STATUSES: dict[type[Refusal], int] = {
     keys.KeyUnknown: 401,
     keys.ScopeUnknown: 400,
     keys.NameInvalid: 400,
+    keys.ProviderUnknown: 400,
     keys.KeyNotValid: 404,
+    tokens.TokenInvalid: 401,
+    jwks.IssuerUnavailable: 503,
+    rates.RateLimited: 429,
     claim.UnknownMember: 404,
     claim.UnknownBenefit: 404,
     claim.QuantityInvalid: 422,
@@ -63,10 +77,10 @@ class NotFound(Refusal):
 
 
 class Forbidden(Refusal):
-    """The key is valid but may not do this."""
+    """The key or token is valid but may not do this."""
 
     code = "forbidden"
-    words = "This API key may not do this."
+    words = "This API key or token may not do this."
 
 
 class RequestInvalid(Refusal):
@@ -74,6 +88,27 @@ class RequestInvalid(Refusal):
 
     code = "request_invalid"
     words = "The request is not as documented."
+
+
+class RequestTooSlow(Refusal):
+    """The body did not arrive in time."""
+
+    code = "request_too_slow"
+    words = "The body of the request did not arrive in time."
+
+
+class HeadTooLarge(Refusal):
+    """The address and headers of the request are too long, or too many."""
+
+    code = "headers_too_large"
+    words = "The address and headers of a request are at most 32 KiB, in at most 100 headers."
+
+
+class TimedOut(Refusal):
+    """The answer was not found in time; what was not decided by then may be decided later."""
+
+    code = "timed_out"
+    words = "This took too long. Send the same request again, under the same key."
 
 
 class CursorInvalid(Refusal):
@@ -94,11 +129,26 @@ STATUSES |= {
     NotFound: 404,
     Forbidden: 403,
     RequestInvalid: 400,
+    RequestTooSlow: 408,
+    HeadTooLarge: 431,
+    TimedOut: 503,
     CursorInvalid: 400,
     PageSessionEnded: 401,
 }
 BY_CODE |= {kind.code: kind for kind in STATUSES}
-RETRY_AFTER_S = {"busy": 1, "overloaded": 2, "unavailable": 5}
+RETRY_AFTER_S = {
+    "busy": 1,
+    "overloaded": 2,
+    "unavailable": 5,
+    "issuer_unavailable": 5,
+    "timed_out": 2,
+}
+# What a caller who may not enter is told to bring (RFC 6750).
+CHALLENGES = {
+    "unauthenticated": 'Bearer realm="benefits"',
+    "token_invalid": 'Bearer realm="benefits", error="invalid_token"',
+    "forbidden": 'Bearer realm="benefits", error="insufficient_scope"',
+}
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -126,8 +176,8 @@ def documented(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-READ = documented(400, 401, 403, 404, 503)
-WRITE = documented(400, 401, 403, 404, 409, 413, 422, 503)
+READ = documented(400, 401, 403, 404, 429, 503)
+WRITE = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
 
 def problem(code: str, status: int, *, title: str, detail: str, incident: str = "") -> Any:
@@ -140,7 +190,9 @@ def problem(code: str, status: int, *, title: str, detail: str, incident: str = 
         detail=detail,
         incident=incident,
     )
-    headers = {"Retry-After": str(RETRY_AFTER_S[code])} if code in RETRY_AFTER_S else None
+    headers = {"Retry-After": str(RETRY_AFTER_S[code])} if code in RETRY_AFTER_S else {}
+    if code in CHALLENGES:
+        headers["WWW-Authenticate"] = CHALLENGES[code]
     return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -148,7 +200,12 @@ def refused(refusal: Refusal) -> Response[Any]:
     """Return a refusal as a response."""
     kind = type(refusal)
     status = next(STATUSES[base] for base in kind.__mro__ if base in STATUSES)
-    return _of(kind, status, refusal.detail)
+    response = _of(kind, status, refusal.detail)
+    if isinstance(refusal, rates.RateLimited):
+        response.headers["Retry-After"] = str(refusal.after_s)
+    if isinstance(refusal, RequestTooSlow):
+        response.headers["Connection"] = "close"  # the rest of the body is not waited for
+    return response
 
 
 def stored(outcome: keyed.Refused) -> Response[Any]:
@@ -189,6 +246,8 @@ def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[A
         detail = "; ".join(said) or detail
     title = detail if error.status_code >= 500 else BY_CODE.get(code, RequestInvalid).words
     response: Response[Any] = problem(code, error.status_code, title=title, detail=detail)
+    if "allow" in (error.headers or {}):
+        response.headers["Allow"] = (error.headers or {})["allow"]
     return response
 
 

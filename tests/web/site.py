@@ -14,7 +14,7 @@ import uvicorn
 from litestar import Litestar
 
 from benefits.actions.keys import make_key
-from benefits.app import make_web
+from benefits.app import make_web, server_config
 from benefits.settings import Keys, Settings
 from tests import builders
 from tests.builders import MEMBER_KEY, World
@@ -69,7 +69,7 @@ async def site(dsn: str) -> AsyncIterator[Site]:
     settings = Settings(database_url=dsn, keys=keys, pool_size=4)
     async with builders.world(dsn) as world:
         app = make_web(settings, clock=world.clock)
-        async with _served(app) as url:
+        async with _served(app, settings) as url:
             # What either of them seals or hashes, the other opens.
             msgspec.structs.force_setattr(world.parts, "envelope", app.state.parts.envelope)
             async with world.database.transaction() as conn:
@@ -81,13 +81,11 @@ async def site(dsn: str) -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
-async def _served(app: Litestar) -> AsyncIterator[str]:
+async def _served(app: Litestar, settings: Settings) -> AsyncIterator[str]:
     """Serve an app in this process and give its address."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")
-        )
+        server = uvicorn.Server(server_config(app, settings))
         task = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             while not server.started:

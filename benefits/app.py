@@ -34,6 +34,7 @@ from benefits.store.db import Database, check_server, connect
 from benefits.store.envelope import Envelope
 from benefits.store.group import Group, grouped
 from benefits.store.migrate import Installation, check
+from benefits.store.roles import check_cannot_rewrite
 from benefits.web import callbacks, crm, health, mobile, page, problems
 from benefits.web.auth import Callers
 
@@ -108,6 +109,13 @@ def allowed_networks(house: House) -> tuple[IPv4Network | IPv6Network, ...]:
                     "BENEFITS_ALLOWED_NETWORKS must not hold this machine on a production database"
                 )
     return named
+
+
+async def check_role(house: House) -> None:
+    """Refuse to work for real as a role that could rewrite the ledger (DatabaseUnsuitable)."""
+    if house.installation.is_production:
+        async with house.database.transaction() as conn:
+            await check_cannot_rewrite(conn)
 
 
 class Providers(Mapping[str, Provider]):
@@ -248,6 +256,7 @@ def serve(settings: Settings) -> None:
     async def main() -> None:
         async with open_house(settings) as house:
             allowed_networks(house)
+            await check_role(house)
         config = uvicorn.Config(
             make_web(settings),
             log_config=None,
@@ -280,5 +289,6 @@ async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
         open_house(settings, answer_within_s=ANSWER_WITHIN_S) as house,
         Client(allowed_networks(house)) as client,
     ):
+        await check_role(house)
         worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
         await until_stopped(worker.run)

@@ -19,6 +19,7 @@ from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, sli
 from benefits.actions.import_files import Imported, import_assets, import_members
 from benefits.actions.keys import SCOPES, list_keys, make_key, revoke_key
 from benefits.actions.verify import verify
+from benefits.cli_roles import roles
 from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import BUCKETS, Month
@@ -53,6 +54,9 @@ def commands() -> None:
 
     Example: `benefits up` shows the whole service with a demo programme.
     """
+
+
+commands.add_command(roles)
 
 
 def _run(work: Callable[[app.House], Coroutine[Any, Any, None]], **more: Any) -> None:

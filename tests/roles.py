@@ -34,11 +34,15 @@ def remember(cluster_dsn: str) -> None:
     _server[:] = [cluster_dsn]
 
 
+def server(database: Database) -> str:
+    """Return the administrator's address of the same database."""
+    return urlsplit(_server[0])._replace(path=f"/{database.engine.url.database}").geturl()
+
+
 @asynccontextmanager
 async def administrator(database: Database) -> AsyncIterator[Connection]:
     """Open a transaction on the same database as one who may do everything there."""
-    dsn = urlsplit(_server[0])._replace(path=f"/{database.engine.url.database}").geturl()
-    async with opened(dsn) as other, other.transaction() as conn:
+    async with opened(server(database)) as other, other.transaction() as conn:
         yield conn
 
 
@@ -74,7 +78,10 @@ async def drop(dsn: str, names: Names) -> None:
         "SELECT rolname FROM pg_roles WHERE rolname = ANY ($1::text[])", list(names.everyone)
     )
     if everyone := ", ".join(f'"{name}"' for (name,) in found):
-        await admin.execute(f"DROP OWNED BY {everyone} CASCADE; DROP ROLE {everyone}")
+        await admin.execute(
+            f"REASSIGN OWNED BY {everyone} TO CURRENT_USER; "
+            f"DROP OWNED BY {everyone}; DROP ROLE {everyone}"
+        )
     await admin.close()
 
 

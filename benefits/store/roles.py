@@ -71,8 +71,9 @@ SELECT r.rolsuper OR EXISTS (
 FROM pg_roles AS r WHERE r.rolname = current_user
 """
 IS_MEMBER = "SELECT pg_has_role($1, $2, 'MEMBER')"
-# The strongest thing a role could do to rows that must stay: itself, or as whom it could become.
-# Partitions count: whoever may change one need not ask its table.
+# What a role could do to rows that must stay, by its own power or as one of whom it is a member:
+# the latter is said first, for a member has its power only from there. Partitions count: whoever
+# may change one need not ask its table.
 COULD = """
 WITH RECURSIVE me AS (SELECT $1::text AS name),
 kept AS (
@@ -83,7 +84,7 @@ kept AS (
     FROM pg_inherits AS i JOIN kept AS k ON k.oid = i.inhparent
     JOIN pg_class AS c ON c.oid = i.inhrelid),
 judged AS (
-    SELECT r.rolname::text AS name, CASE
+    SELECT r.rolname::text AS name, r.rolsuper OR r.rolcreaterole AS itself, CASE
         WHEN r.rolsuper THEN 'is a superuser'
         WHEN r.rolcreaterole THEN 'may make roles and join them'
         WHEN r.rolname IN ('pg_execute_server_program', 'pg_write_server_files')
@@ -105,7 +106,7 @@ judged AS (
     JOIN pg_namespace AS n ON n.oid = k.relnamespace
     JOIN pg_database AS d ON d.datname = current_database())
 SELECT j.name, j.why FROM judged AS j, me WHERE j.why IS NOT NULL
-ORDER BY j.name <> me.name, j.name, j.why LIMIT 1
+ORDER BY NOT (j.name = me.name AND j.itself), j.name = me.name, j.name, j.why LIMIT 1
 """
 SESSION_USER = "SELECT session_user::text"
 CURRENT_USER = "SELECT current_user::text"
@@ -200,12 +201,12 @@ async def act_as_owner(conn: Connection) -> Names | None:
     names = await find(conn)
     if names is None:
         return None
+    ((me,),) = await rows(conn, CURRENT_USER)
     try:
         await run(conn, f'SET LOCAL ROLE "{names.owner}"')
     except DBAPIError as error:
         if sqlstate(error) != NOT_ALLOWED:
             raise
-        ((me,),) = await rows(conn, CURRENT_USER)
         raise DatabaseUnsuitable(
             f"This database belongs to {names.owner}, and {me} cannot act as it: "
             f"connect as {names.migrator}."

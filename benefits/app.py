@@ -37,6 +37,7 @@ from benefits.store.db import Database, check_server, connect
 from benefits.store.envelope import Envelope
 from benefits.store.group import Group, grouped
 from benefits.store.migrate import Installation, check
+from benefits.store.roles import check_cannot_rewrite
 from benefits.web import callbacks, crm, health, mobile, page, problems
 from benefits.web.auth import Callers
 from benefits.web.limits import Limits
@@ -133,6 +134,13 @@ def check_issuers(house: House) -> None:
                 f"BENEFITS_ISSUERS: the keys of {issuer.alias} must come by https:// "
                 "on a production database"
             )
+
+
+async def check_role(house: House) -> None:
+    """Refuse to work for real as a role that could rewrite the ledger (DatabaseUnsuitable)."""
+    if house.installation.is_production:
+        async with house.database.transaction() as conn:
+            await check_cannot_rewrite(conn)
 
 
 class Providers(Mapping[str, Provider]):
@@ -334,6 +342,7 @@ def serve(settings: Settings) -> None:
         async with open_house(settings) as house:
             allowed_networks(house)
             check_issuers(house)
+            await check_role(house)
         web = make_web(settings)
         server = Server(
             server_config(web, settings),
@@ -368,6 +377,7 @@ async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
             open_house(settings, answer_within_s=ANSWER_WITHIN_S) as house,
             Client(allowed_networks(house)) as client,
         ):
+            await check_role(house)
             worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
             async with scrape.listening(figures, settings.database_url, worker.ages):
                 await until_stopped(worker.run)

@@ -21,6 +21,7 @@ from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, sli
 from benefits.actions.import_files import Imported, import_assets, import_members
 from benefits.actions.keys import list_keys, make_key, revoke_key, rotate_key
 from benefits.actions.verify import verify
+from benefits.cli_roles import roles
 from benefits.domain.callers import KEY_SCOPES, SCOPES
 from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.refusal import Refusal
@@ -61,6 +62,9 @@ def commands(*, until_stdin_ends: bool) -> None:
     """
     if until_stdin_ends:
         lifeline.end_with_stdin()
+
+
+commands.add_command(roles)
 
 
 def _run(work: Callable[[app.House], Coroutine[Any, Any, None]], **more: Any) -> None:

@@ -30,6 +30,8 @@ from benefits.web.rates import Quotas
 _KEY_BYTES = 32
 _ALIAS = re.compile("[a-z0-9-]{1,20}")
 _LEEWAY_MAX_S = 300
+_LOGINS = ("migrator", "runtime", "auditor", "reader")
+_LEAST = 16  # characters of a role's password, which a program makes and no person types
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - how a provider secret begins, after Standard Webhooks
 
 
@@ -117,7 +119,34 @@ def load(
 
 def read_database_url(environ: Mapping[str, str]) -> str:
     """Read BENEFITS_DATABASE_URL alone: all that a migration needs."""
-    name = "BENEFITS_DATABASE_URL"
+    return _url(environ, "BENEFITS_DATABASE_URL")
+
+
+def read_admin_url(environ: Mapping[str, str]) -> str:
+    """Read BENEFITS_ADMIN_URL: as whom the database's roles are made."""
+    return _url(environ, "BENEFITS_ADMIN_URL")
+
+
+def read_role_passwords(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read BENEFITS_ROLE_PASSWORDS: `{"runtime": "...", ...}`, those there are."""
+    name = "BENEFITS_ROLE_PASSWORDS"
+    try:
+        found = msgspec.json.decode(_value(environ, name) or "{}", type=dict[str, str])
+    except msgspec.DecodeError:
+        raise SettingRefused(f'{name} must be like {{"runtime": "..."}}') from None
+    for role, password in found.items():
+        if role not in _LOGINS:
+            raise SettingRefused(f"{name} names a role that is none of: {', '.join(_LOGINS)}")
+        if not (password.isascii() and password.isprintable() and len(password) >= _LEAST):
+            raise SettingRefused(
+                f"{name}: the password of {role} has not {_LEAST} or more printable characters "
+                "of ASCII"
+            )
+    return found
+
+
+def _url(environ: Mapping[str, str], name: str) -> str:
+    """Read the URL of a database."""
     value = _required(environ, name)
     if not value.startswith("postgresql://"):
         raise SettingRefused(f"{name} must begin with postgresql://")

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,12 +35,14 @@ from benefits.domain.values import Month, local_date, member_id
 from benefits.embedded import BrokenDataFolder, Postgres
 from benefits.settings import Settings
 from benefits.store.assets import last_day
-from benefits.store.db import Connection, connect
+from benefits.store.db import Connection, Database, connect
 from benefits.store.migrate import create_database, migrate
+from benefits.store.roles import DEFAULT_PREFIX, create, named
 from benefits.store.verify import Finding
 
 HOST = "127.0.0.1"
 CALLERS = {"mobile": ("mobile",), "crm": ("crm",)}
+ROLES = named(DEFAULT_PREFIX)
 STOP_S = 25
 STORY_S = 60.0
 Say = Callable[[str], None]
@@ -87,8 +89,7 @@ def run(data: Path, ports: Ports, *, say: Say) -> None:
     except OSError as error:
         raise BrokenDataFolder(f"{data} cannot be used as data folder: {error}") from None
     with _stoppable(), Postgres(data, say=say) as server:
-        dsn = urlsplit(server.dsn)._replace(path="/benefits").geturl()
-        given = settings.load({}, database_url=dsn, keys=keys)
+        given = settings.load({}, database_url=_as(server.dsn, ROLES.runtime), keys=keys)
         given = settings.override(given, host=HOST, port=ports.service)
         provider_url = f"http://{HOST}:{ports.sandbox}"
         assert server.process is not None
@@ -142,19 +143,25 @@ def _stoppable() -> Iterator[None]:
             signal.signal(which, handler)
 
 
+def _as(server_dsn: str, role: str) -> str:
+    """Return the address of the demo's database for a role; its socket is for us alone."""
+    parts = urlsplit(server_dsn)
+    place = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{role}@{place}", path="/benefits").geturl()
+
+
 async def _prepare(
     server_dsn: str, given: Settings, data: Path, provider_url: str, *, say: Say
 ) -> dict[str, str]:
     """Make the database, the demo bank and the callers' keys; return the keys by caller."""
-    server = connect(server_dsn, pool_size=1)
-    await create_database(server)
-    await server.close()
-    database = connect(given.database_url)
+    async with _opened(server_dsn) as server:
+        await create_database(server)
     say("Preparing the database …")
-    try:
+    admin_dsn = urlsplit(server_dsn)._replace(path="/benefits").geturl()
+    async with _opened(admin_dsn) as database, database.transaction() as conn:
+        await create(conn, ROLES, {})
+    async with _opened(_as(server_dsn, ROLES.migrator)) as database:
         await migrate(database, "demo", given.keys.member_key)
-    finally:
-        await database.close()
     async with app.open_house(given) as house:
         programme = demo.programme(provider_url)
 
@@ -164,6 +171,15 @@ async def _prepare(
         await house.database.transact(apply)
         await _feed(house, programme, say)
         return {name: await _api_key(house, data, name) for name in CALLERS}
+
+
+@contextlib.asynccontextmanager
+async def _opened(dsn: str) -> AsyncIterator[Database]:
+    database = connect(dsn)
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 async def _feed(house: House, programme: Programme, say: Say) -> None:

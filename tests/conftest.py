@@ -14,16 +14,16 @@ import asyncpg
 import pytest
 
 from benefits.embedded import Postgres
-from benefits.store.db import connect
-from benefits.store.migrate import make_partitions, migrate
-from tests import builders
-from tests.builders import MEMBER_KEY, World
+from benefits.store.migrate import make_partitions
+from tests import builders, roles
+from tests.builders import World
 
 
 @pytest.fixture(scope="session")
 def cluster_dsn() -> Iterator[str]:
     """Give the DSN of an administrator on a server of this test process, or on the one named."""
     if given := os.environ.get("BENEFITS_TEST_DATABASE_URL"):
+        roles.remember(given)
         yield given
         return
     folder = Path(tempfile.mkdtemp(prefix="benefits-test-", dir="/tmp"))
@@ -31,6 +31,7 @@ def cluster_dsn() -> Iterator[str]:
     unsafe_but_fast = {"fsync": "off", "full_page_writes": "off"}
     try:
         with Postgres(folder, say=lambda _: None, settings=unsafe_but_fast) as server:
+            roles.remember(server.dsn)
             yield server.dsn
     finally:
         shutil.rmtree(folder)
@@ -38,7 +39,17 @@ def cluster_dsn() -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def database(cluster_dsn: str, template: str | None = None) -> AsyncIterator[str]:
-    """Give the DSN of a new database, a copy of the named `template` if any; then drop it."""
+    """Give the DSN of a new database, then drop it.
+
+    An empty one is its administrator's; a copy of the named `template` is its runtime role's.
+    """
+    async with own_database(cluster_dsn, template) as dsn:
+        yield roles.as_role(dsn, roles.NAMES.runtime) if template else dsn
+
+
+@contextlib.asynccontextmanager
+async def own_database(cluster_dsn: str, template: str | None = None) -> AsyncIterator[str]:
+    """Give the administrator's DSN of a new database, a copy if a template is named; drop it."""
     name = f"test_{uuid.uuid4().hex}"
     admin = await asyncpg.connect(cluster_dsn)
     try:
@@ -57,11 +68,11 @@ async def database(cluster_dsn: str, template: str | None = None) -> AsyncIterat
 async def new_database(
     cluster_dsn: str,
 ) -> AsyncIterator[Callable[[str | None], Awaitable[str]]]:
-    """Give a function that makes a database from a template's name (or None) and gives its DSN."""
+    """Give a function that makes an administrator's database from a template's name (or None)."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(template: str | None = None) -> str:
-            return await stack.enter_async_context(database(cluster_dsn, template))
+            return await stack.enter_async_context(own_database(cluster_dsn, template))
 
         yield make
 
@@ -69,12 +80,15 @@ async def new_database(
 @pytest.fixture(scope="session")
 async def migrated(cluster_dsn: str) -> AsyncIterator[str]:
     """Give the name of a migrated database to make copies from."""
-    async with database(cluster_dsn) as dsn:
-        made = connect(dsn)
-        await migrate(made, "test", MEMBER_KEY)
-        async with made.transaction() as conn:
+    async with (
+        database(cluster_dsn) as dsn,
+        roles.installed(dsn, names=roles.NAMES),
+    ):
+        async with (
+            roles.opened(roles.as_role(dsn, roles.NAMES.runtime)) as made,
+            made.transaction() as conn,
+        ):
             await make_partitions(conn, datetime(2025, 1, 2, tzinfo=UTC), 24)
-        await made.close()
         yield urlsplit(dsn).path.removeprefix("/")
 
 

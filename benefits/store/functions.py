@@ -33,10 +33,10 @@ RETURN (
 """
 
 # A missing partition refuses every insert. Made apart and then attached, so that no writer waits
-# for the making.
+# for the making. It runs as the owner, so it looks for nothing among the caller's own tables.
 MAKE_PARTITION = """
 CREATE FUNCTION make_partition(parent text, month date) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     first date := date_trunc('month', month)::date;
     next date := (first + interval '1 month')::date;
@@ -75,6 +75,7 @@ RETURN (SELECT position_start FROM installation) + pg_current_xact_id()::text::b
 """
 
 FUNCTIONS = (REFUSE_CHANGE, FIRST_ID, MAKE_PARTITION, EVENT_POSITION)
+NAMES = ("refuse_change", "first_id", "make_partition", "event_position")
 
 TRIGGERS = tuple(
     statement

@@ -20,7 +20,7 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.exc import DBAPIError
 
 from benefits.domain.values import Month
-from benefits.store import functions
+from benefits.store import functions, roles
 from benefits.store.db import Connection, Database, DatabaseUnsuitable, rows, run, sqlstate
 
 Stamp = Literal["production", "demo", "test"]
@@ -87,7 +87,10 @@ def fingerprint(member_key: bytes) -> bytes:
 
 
 async def migrate(database: Database, stamp: Stamp, member_key: bytes) -> Installation:
-    """Upgrade to the newest revision and stamp a new database; DatabaseUnsuitable otherwise."""
+    """Upgrade to the newest revision and stamp a new database; DatabaseUnsuitable otherwise.
+
+    Where the database has roles, all of it is the owner's work, and they get what is new.
+    """
 
     def upgrade(connection: SyncConnection) -> None:
         made = config()
@@ -95,10 +98,13 @@ async def migrate(database: Database, stamp: Stamp, member_key: bytes) -> Instal
         command.upgrade(made, "head")
 
     async with database.transaction() as conn:
+        names = await roles.act_as_owner(conn)
         await conn.run_sync(upgrade)
         await run(conn, WRITE, stamp, fingerprint(member_key))
         if await is_restored(conn):
             await run(conn, GO_ON_AFTER, POSITIONS_LOST_MAX)
+        if names is not None:
+            await roles.give_again(conn, names)
     installation = await check(database, member_key)
     if installation.stamp != stamp:
         raise DatabaseUnsuitable(

@@ -13,6 +13,7 @@ from benefits.domain.orders import Notice, Outcome
 from benefits.domain.refusal import Refusal
 from benefits.store.db import Connection, run
 from tests.builders import World
+from tests.roles import administrator
 
 EVERYWHERE = (0, 1023)
 PHONE = {"phone": "13800000001"}
@@ -136,8 +137,8 @@ async def number_of(world: World, claim_id: UUID) -> str:
 
 
 async def change(world: World, *statements: str, **names: object) -> None:
-    """Run statements that return nothing, in one transaction."""
-    async with world.database.transaction() as conn:
+    """Run statements that return nothing, in one transaction, as an administrator."""
+    async with administrator(world.database) as conn:
         for statement in statements:
             await run(conn, statement.format(**names))
 

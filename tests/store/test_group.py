@@ -12,6 +12,7 @@ from benefits.domain.refusal import Refusal
 from benefits.store import group as groups
 from benefits.store.db import Busy, Connection, Unavailable, connect, run
 from benefits.store.group import Failed, Group, Overloaded
+from tests.actions.life import change
 from tests.builders import World
 
 
@@ -70,8 +71,7 @@ class Recorder:
 @asynccontextmanager
 async def running(world: World, action: Recorder) -> AsyncIterator[Group[Note, str]]:
     """Run a group over a table of its own."""
-    async with world.database.transaction() as conn:
-        await run(conn, "CREATE TABLE note (name text)")
+    await change(world, "CREATE TABLE note (name text)", "GRANT ALL ON note TO PUBLIC")
     group = Group[Note, str](world.database, action, "note")
     group.start()
     try:

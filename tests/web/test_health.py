@@ -8,6 +8,7 @@ import pytest
 from benefits.store import readiness
 from benefits.store.db import connect, run
 from benefits.store.migrate import head
+from tests import roles
 from tests.web.site import Site
 
 CHECKS = {
@@ -72,7 +73,7 @@ async def test_what_is_wrong_is_said(
     running: Site, statement: str, check: str, words: str
 ) -> None:
     """The status tells the balancer, the words tell the person."""
-    async with running.world.database.transaction() as conn:
+    async with roles.administrator(running.world.database) as conn:
         name = conn.engine.url.database
         await run(conn, statement.format(database=f'"{name}"') if "{" in statement else statement)
     await running.app.state.database.engine.dispose()  # so that new sessions see new defaults

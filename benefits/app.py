@@ -34,7 +34,17 @@ from benefits.store.db import Database, check_server, connect
 from benefits.store.envelope import Envelope
 from benefits.store.group import Group, grouped
 from benefits.store.migrate import Installation, check
-from benefits.web import callbacks, crm, health, mobile, page, problems
+from benefits.web import (
+    callbacks,
+    crm,
+    events,
+    health,
+    mobile,
+    operator,
+    page,
+    problems,
+    summary,
+)
 from benefits.web.auth import Callers
 
 VERSION = "0.1.0"
@@ -185,6 +195,9 @@ def make_web(
         route_handlers=[
             *mobile.HANDLERS,
             *crm.HANDLERS,
+            *events.HANDLERS,
+            *summary.HANDLERS,
+            *operator.HANDLERS,
             *callbacks.HANDLERS,
             *health.HANDLERS,
             *page.HANDLERS,

@@ -13,7 +13,7 @@ from benefits.store.keys import ApiKey, ListedKey
 
 PREFIX = "bk"
 NAME = re.compile("[a-z0-9-]{1,40}")
-SCOPES = ("mobile", "crm")
+SCOPES = ("mobile", "crm", "operator", "approver", "auditor")
 
 
 class KeyUnknown(Refusal):

@@ -13,11 +13,11 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from benefits.actions import claim, evaluate, grant, keyed, keys
+from benefits.actions import claim, close_case, evaluate, grant, keyed, keys
 from benefits.domain import assets, catalogue, entitlement, ledger, requests, signature
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import CallbackRefused
-from benefits.store import db, envelope, group
+from benefits.store import db, envelope, feed, group
 
 log = structlog.get_logger()
 
@@ -44,11 +44,15 @@ STATUSES: dict[type[Refusal], int] = {
     catalogue.ProgrammeInvalid: 422,
     evaluate.MonthNotOver: 409,
     evaluate.UnknownProgramme: 404,
+    close_case.UnknownCase: 404,
+    close_case.CaseClosed: 409,
+    feed.CursorLost: 409,
     signature.SignatureRefused: 401,
     CallbackRefused: 400,
     db.Busy: 503,
     db.Unavailable: 503,
     db.DatabaseUnsuitable: 503,
+    feed.EventsUnordered: 503,
     group.Overloaded: 503,
     envelope.EnvelopeBroken: 500,
 }

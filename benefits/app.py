@@ -15,7 +15,6 @@ import msgspec
 import uvicorn
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
 
 from benefits import worker as work
 from benefits.actions.claim import claim
@@ -43,9 +42,11 @@ from benefits.web import (
     operator,
     page,
     problems,
+    reference,
     summary,
 )
 from benefits.web.auth import Callers
+from benefits.web.document import complete
 
 VERSION = "0.1.0"
 BODY_BYTES_MAX = 64 * 1024
@@ -181,6 +182,7 @@ def make_web(
                     "claims": claims,
                     "rewards": rewards,
                     "providers": Providers(house, client),
+                    "reference": reference.Reference(document),
                 }
             )
             claims.start()
@@ -200,9 +202,11 @@ def make_web(
             *operator.HANDLERS,
             *callbacks.HANDLERS,
             *health.HANDLERS,
+            *reference.HANDLERS,
             *page.HANDLERS,
         ],
         lifespan=[lifespan],
+        before_request=problems.listen,
         exception_handlers=problems.HANDLERS,
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=openapi,
@@ -211,20 +215,11 @@ def make_web(
 
 
 def openapi_config() -> OpenAPIConfig:
-    """Return how the API describes itself."""
+    """Return the outline's title; `web/document.py` tells the rest."""
     return OpenAPIConfig(
         title="Benefits",
         version=VERSION,
-        description="Membership benefits and loyalty ledger. "
-        "Errors are RFC 9457 problems with a stable `code`.",
-        components=Components(
-            security_schemes={
-                "apiKey": SecurityScheme(
-                    type="http", scheme="bearer", description="bk_<id>_<secret>"
-                )
-            }
-        ),
-        security=[{"apiKey": []}],
+        use_handler_docstrings=True,
         render_plugins=[],
         path="/openapi",
     )
@@ -233,12 +228,8 @@ def openapi_config() -> OpenAPIConfig:
 def document() -> bytes:
     """Return the OpenAPI document of the API, formatted."""
     nothing = Settings(database_url="", keys=cast("Keys", None))
-    schema = make_web(nothing, openapi=openapi_config()).openapi_schema.to_schema()
-    for path in schema["paths"].values():
-        for operation in path.values():
-            for parameter in operation.get("parameters", ()):
-                # Checked in the handlers, so that a missing key has a code of its own.
-                parameter["required"] |= parameter["name"] == "Idempotency-Key"
+    outlined = make_web(nothing, openapi=openapi_config())
+    schema = complete(outlined.openapi_schema.to_schema(), outlined)
     text = msgspec.json.encode(schema, order="sorted")
     return msgspec.json.format(text, indent=2) + b"\n"
 

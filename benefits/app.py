@@ -16,7 +16,6 @@ import msgspec
 import uvicorn
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
 
 from benefits import measures, scrape
 from benefits import worker as work
@@ -38,8 +37,20 @@ from benefits.store.envelope import Envelope
 from benefits.store.group import Group, grouped
 from benefits.store.migrate import Installation, check
 from benefits.store.roles import check_cannot_rewrite
-from benefits.web import callbacks, crm, health, mobile, page, problems
+from benefits.web import (
+    callbacks,
+    crm,
+    events,
+    health,
+    mobile,
+    operator,
+    page,
+    problems,
+    reference,
+    summary,
+)
 from benefits.web.auth import Callers
+from benefits.web.document import complete
 from benefits.web.limits import Limits
 from benefits.web.observed import Observed
 from benefits.web.rates import Rates
@@ -208,6 +219,7 @@ def make_web(
                     "rewards": rewards,
                     "providers": Providers(house, client),
                     "draining": False,
+                    "reference": reference.Reference(document),
                 }
             )
             claims.start()
@@ -222,11 +234,16 @@ def make_web(
         route_handlers=[
             *mobile.HANDLERS,
             *crm.HANDLERS,
+            *events.HANDLERS,
+            *summary.HANDLERS,
+            *operator.HANDLERS,
             *callbacks.HANDLERS,
             *health.HANDLERS,
+            *reference.HANDLERS,
             *page.HANDLERS,
         ],
         lifespan=[lifespan],
+        before_request=problems.listen,
         exception_handlers=problems.HANDLERS,
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=openapi,
@@ -244,28 +261,11 @@ def _tokens(house: House) -> Tokens:
 
 
 def openapi_config() -> OpenAPIConfig:
-    """Return how the API describes itself."""
+    """Return the outline's title; `web/document.py` tells the rest."""
     return OpenAPIConfig(
         title="Benefits",
         version=VERSION,
-        description="Membership benefits and loyalty ledger. "
-        "Errors are RFC 9457 problems with a stable `code`.",
-        components=Components(
-            security_schemes={
-                "apiKey": SecurityScheme(
-                    type="http",
-                    scheme="bearer",
-                    description="An API key of a service: bk_<id>_<secret>",
-                ),
-                "token": SecurityScheme(
-                    type="http",
-                    scheme="bearer",
-                    bearer_format="JWT",
-                    description="A token of a configured issuer, for one of our scopes",
-                ),
-            }
-        ),
-        security=[{"apiKey": []}, {"token": []}],
+        use_handler_docstrings=True,
         render_plugins=[],
         path="/openapi",
     )
@@ -274,12 +274,8 @@ def openapi_config() -> OpenAPIConfig:
 def document() -> bytes:
     """Return the OpenAPI document of the API, formatted."""
     nothing = Settings(database_url="", keys=cast("Keys", None))
-    schema = make_web(nothing, openapi=openapi_config()).openapi_schema.to_schema()
-    for path in schema["paths"].values():
-        for operation in path.values():
-            for parameter in operation.get("parameters", ()):
-                # Checked in the handlers, so that a missing key has a code of its own.
-                parameter["required"] |= parameter["name"] == "Idempotency-Key"
+    outlined = make_web(nothing, openapi=openapi_config())
+    schema = complete(outlined.openapi_schema.to_schema(), outlined)
     text = msgspec.json.encode(schema, order="sorted")
     return msgspec.json.format(text, indent=2) + b"\n"
 

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 from uuid import UUID
 
+import msgspec
 import rich_click as click
 import structlog
 from rich.console import Console
@@ -33,6 +34,7 @@ from benefits.store.db import Connection, DatabaseUnsuitable, check_server, conn
 from benefits.store.migrate import ensure_partitions
 from benefits.store.migrate import migrate as run_migrations
 from benefits.store.verify import Finding
+from benefits.web.changes import changes
 
 log = structlog.get_logger()
 _BEGUN = time.monotonic()
@@ -371,12 +373,25 @@ def verify_() -> None:
 
 
 @commands.command()
-def openapi() -> None:
-    """Print the OpenAPI document of the API.
+@click.option("--against", type=click.File("rb"), help="An older document to compare with.")
+def openapi(against: BinaryIO | None) -> None:
+    """Print the OpenAPI document of the API, or what it would break of an older one.
 
     Example: `benefits openapi > openapi/benefits.json`
+
+    Example: `benefits openapi --against openapi/released.json` (exit status 3 when clients break)
     """
-    click.echo(app.document().decode(), nl=False)
+    document = app.document()
+    if against is None:
+        click.echo(document.decode(), nl=False)
+        return
+    found = changes(msgspec.json.decode(against.read()), msgspec.json.decode(document))
+    for change in found:
+        click.echo(str(change))
+    broken = sum(change.breaks for change in found)
+    console.print(f"{broken} changes break clients.")
+    if broken:
+        sys.exit(3)
 
 
 @commands.group()

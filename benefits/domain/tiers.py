@@ -88,6 +88,42 @@ def required_daily(sum_minor: int, threshold_minor: int, *, days: int, closed: i
     return -(-short // remaining) if remaining > 0 else None
 
 
+class Outlook(enum.Enum):
+    """Whether the running month will keep a tier, as far as its known days say (M-11)."""
+
+    CERTAIN = "CERTAIN"
+    ON_TRACK = "ON_TRACK"
+    AT_RISK = "AT_RISK"
+    MISSED = "MISSED"
+    UNKNOWN = "UNKNOWN"
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """What a tier still needs on each remaining day, and where the month goes if nothing moves."""
+
+    needed_daily_minor: int | None
+    projected_minor: int
+    outlook: Outlook
+
+
+def forecast(
+    sum_minor: int, threshold_minor: int, *, days: int, closed: int, last_minor: int
+) -> Forecast:
+    """Project a month whose remaining days are all like the last known one (M-9, M-11)."""
+    needed = required_daily(sum_minor, threshold_minor, days=days, closed=closed)
+    projected = sum_minor + (days - closed) * last_minor
+    if needed == 0:
+        outlook = Outlook.CERTAIN
+    elif needed is None:
+        outlook = Outlook.MISSED
+    elif not closed:
+        outlook = Outlook.UNKNOWN
+    else:
+        kept = qualifies(projected, threshold_minor, days)
+        outlook = Outlook.ON_TRACK if kept else Outlook.AT_RISK
+    return Forecast(needed, display_average(projected, days), outlook)
+
+
 def qualified_rank(thresholds: tuple[int, ...], sum_minor: int, days: int) -> int:
     """Return the highest rank whose lower bound the sum reaches; ranks may be skipped (T-1)."""
     return max(

@@ -31,6 +31,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         "code_sealed",
     ),
+    "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent"),
     "evaluation": ("evaluated_at",),
     "inbox": ("processed_at",),

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.events import EVENTS
 from benefits.domain.ledger import Account, Lot, Posting, post
 from benefits.domain.values import NewId, bucket_of
 from benefits.store import members
@@ -196,6 +197,7 @@ class Journal:
         batch_id: UUID | None = None,
     ) -> None:
         """Record an event of a member under the next number of their sequence."""
+        assert kind in EVENTS, f"{kind} is not in the catalogue of events"
         seq, _ = self._last_of(member_id)
         at = self.now_for(member_id)
         self._last[member_id] = (seq + 1, at)

@@ -265,3 +265,59 @@ async def of_claims(
 def _request(row: Any) -> RequestRow:
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
     return RequestRow(**{**values, "operation": Operation(values["operation"])})
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to issue, as its provider may see it: no member, no recipient, no evidence."""
+
+    number: str
+    provider: str
+    sku: str
+    quantity: int
+    state: str
+    created_at: datetime
+    changed_at: datetime
+    next_at: datetime | None
+    provider_reference: str
+
+
+class AttemptSeen(msgspec.Struct, frozen=True):
+    """One try: what was asked, when, and what came of it; an empty outcome was never told."""
+
+    operation: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str
+
+
+# Primary keys.
+ORDER = """
+SELECT r.provider, r.sku, c.quantity, c.state, r.created_at, c.changed_at, r.next_at,
+       c.provider_reference
+FROM provider_request AS r
+JOIN claim AS c ON c.bucket = r.bucket AND c.claim_id = r.claim_id
+WHERE r.bucket = $1 AND r.request_id = $2 AND r.provider = $3 AND r.operation = 'ISSUE'
+"""
+# The attempts to take the order back stand with a request of their own, of the same claim.
+ATTEMPTS = """
+SELECT a.operation, a.started_at, a.ended_at, a.outcome
+FROM provider_request AS r
+JOIN provider_request AS o
+  ON o.bucket = r.bucket AND o.member_id = r.member_id AND o.claim_id = r.claim_id
+JOIN provider_attempt AS a ON a.bucket = o.bucket AND a.request_id = o.request_id
+WHERE r.bucket = $1 AND r.request_id = $2
+ORDER BY a.started_at DESC, a.attempt DESC LIMIT $3
+"""
+
+
+async def order(
+    conn: Connection, provider: str, request_id: UUID, *, limit: int
+) -> tuple[Order, list[AttemptSeen]] | None:
+    """Return what we hold about a number of a provider, with its latest attempts."""
+    place = (bucket_of(request_id), request_id)
+    found = await rows(conn, ORDER, *place, provider)
+    if not found:
+        return None
+    attempts = await rows(conn, ATTEMPTS, *place, limit)
+    seen = Order(number=request_id.hex, **found[0]._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    return seen, [AttemptSeen(*row) for row in attempts]

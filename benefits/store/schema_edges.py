@@ -159,10 +159,18 @@ case_file = Table(
     Column("detail", Text, nullable=False),
     Column("opened_at", INSTANT, nullable=False),
     Column("closed_at", INSTANT),
+    Column("closed_by", Text, nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("bucket", "case_id"),
     columns.in_bucket(),
     Index(None, "bucket", "claim_id"),
     Index("ix_case_file_open", "opened_at", "case_id", postgresql_where=text("closed_at IS NULL")),
+    Index(
+        "ix_case_file_closed",
+        "closed_at",
+        "case_id",
+        postgresql_where=text("closed_at IS NOT NULL"),
+    ),
 )
 
 request = Table(

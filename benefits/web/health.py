@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import msgspec
-from litestar import HttpMethod, Request, Response, get, route
+from litestar import Request, Response, get
 from litestar.openapi.datastructures import ResponseSpec
 
 from benefits.store import readiness
@@ -31,11 +31,6 @@ async def health() -> HealthView:
     return HealthView("ok")
 
 
-@route("/health", http_method=HttpMethod.HEAD, include_in_schema=False)
-async def health_head() -> None:
-    """Say the same without words."""
-
-
 @get(
     "/ready",
     tags=["operations"],
@@ -50,13 +45,6 @@ async def ready(request: Request[Any, Any, Any]) -> Response[ReadyView]:
     """Say whether requests should come here, and what speaks against it."""
     view = await _ready(request.app.state)
     return Response(view, status_code=200 if view.status == "ok" else 503)
-
-
-@route("/ready", http_method=HttpMethod.HEAD, include_in_schema=False)
-async def ready_head(request: Request[Any, Any, Any]) -> Response[None]:
-    """Say the same without words."""
-    view = await _ready(request.app.state)
-    return Response(None, status_code=200 if view.status == "ok" else 503)
 
 
 async def _ready(state: Any) -> ReadyView:
@@ -81,4 +69,4 @@ async def _database(state: Any) -> dict[str, str]:
     return {"database": "ok", **found.verdicts(), "programme": programme}
 
 
-HANDLERS = [health, health_head, ready, ready_head]
+HANDLERS = [health, ready]

@@ -1,8 +1,10 @@
 """Refusals as HTTP: RFC 9457 problems with stable codes. Only this file knows statuses.
 
-Every `Refusal` of the service is listed; a test compares the list with the code.
+Every `Refusal` of the service is listed; a test compares the list with the code. A problem's title
+is in the language that the caller prefers, its detail in English.
 """
 
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -13,7 +15,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from benefits.actions import claim, evaluate, grant, keyed, keys
+from benefits.actions import claim, close_case, evaluate, grant, keyed, keys
 from benefits.domain import (
     assets,
     catalogue,
@@ -26,8 +28,9 @@ from benefits.domain import (
 )
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import CallbackRefused
-from benefits.store import db, envelope, group
+from benefits.store import db, envelope, feed, group
 from benefits.web import jwks
+from benefits.web.titles import CHINESE, OWN
 
 log = structlog.get_logger()
 
@@ -58,11 +61,15 @@ STATUSES: dict[type[Refusal], int] = {
     catalogue.ProgrammeInvalid: 422,
     evaluate.MonthNotOver: 409,
     evaluate.UnknownProgramme: 404,
+    close_case.UnknownCase: 404,
+    close_case.CaseClosed: 409,
+    feed.CursorLost: 409,
     signature.SignatureRefused: 401,
     CallbackRefused: 400,
     db.Busy: 503,
     db.Unavailable: 503,
     db.DatabaseUnsuitable: 503,
+    feed.EventsUnordered: 503,
     group.Overloaded: 503,
     envelope.EnvelopeBroken: 500,
 }
@@ -152,6 +159,33 @@ CHALLENGES = {
 MEDIA_TYPE = "application/problem+json"
 
 
+LANGUAGE: ContextVar[str] = ContextVar("LANGUAGE", default="en")
+
+
+def preferred(accept_language: str) -> str:
+    """Return `zh` where a caller likes it better than English, else `en`."""
+    liked = dict[str, float]()
+    for part in accept_language[:200].split(","):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            quality = float(weight or 1)
+        except ValueError:
+            quality = 0.0
+        name = tag.strip().lower().partition("-")[0]
+        liked[name] = max(quality, liked.get(name, 0.0))
+    return "zh" if liked.get("zh", 0.0) > liked.get("en", 0.0) else "en"
+
+
+def hear(request: Request[Any, Any, Any]) -> None:
+    """Take the caller's language for the problems of this request."""
+    LANGUAGE.set(preferred(request.headers.get("accept-language", "")))
+
+
+async def listen(request: Request[Any, Any, Any]) -> None:
+    """Do so before a handler runs, in its own context."""
+    hear(request)
+
+
 class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     """An RFC 9457 problem; `code` is stable, `detail` is for people."""
 
@@ -180,8 +214,16 @@ READ = documented(400, 401, 403, 404, 429, 503)
 WRITE = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
 
-def problem(code: str, status: int, *, title: str, detail: str, incident: str = "") -> Any:
+def titles(code: str) -> dict[str, str]:
+    """Return what a code is called in each language."""
+    english = OWN[code] if code in OWN else BY_CODE[code].words
+    return {"en": english, "zh": CHINESE[code]}
+
+
+def problem(code: str, status: int, *, detail: str, incident: str = "") -> Any:
     """Return a problem as a response."""
+    language = LANGUAGE.get()
+    title = titles(code)[language]
     body = Problem(
         type=f"urn:benefits:problem:{code}",
         title=title,
@@ -190,7 +232,9 @@ def problem(code: str, status: int, *, title: str, detail: str, incident: str = 
         detail=detail,
         incident=incident,
     )
-    headers = {"Retry-After": str(RETRY_AFTER_S[code])} if code in RETRY_AFTER_S else {}
+    headers = {"Content-Language": language, "Vary": "Accept-Language"}
+    if code in RETRY_AFTER_S:
+        headers["Retry-After"] = str(RETRY_AFTER_S[code])
     if code in CHALLENGES:
         headers["WWW-Authenticate"] = CHALLENGES[code]
     return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
@@ -218,16 +262,17 @@ def stored(outcome: keyed.Refused) -> Response[Any]:
 
 
 def _of(kind: type[Refusal], status: int, detail: str) -> Response[Any]:
-    response: Response[Any] = problem(kind.code, status, title=kind.words, detail=detail)
+    response: Response[Any] = problem(kind.code, status, detail=detail)
     return response
 
 
-def on_refusal(_: Request[Any, Any, Any], error: Refusal) -> Response[Any]:
+def on_refusal(request: Request[Any, Any, Any], error: Refusal) -> Response[Any]:
     """Answer a refusal that was raised."""
+    hear(request)
     return refused(error)
 
 
-_HTTP_CODES = {
+HTTP_CODES = {
     400: "request_invalid",
     401: "unauthenticated",
     404: "not_found",
@@ -237,22 +282,23 @@ _HTTP_CODES = {
 }
 
 
-def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """Answer the framework's own errors in our shape; what was sent is never repeated."""
-    code = _HTTP_CODES.get(error.status_code, "request_invalid")
+    hear(request)
+    code = HTTP_CODES.get(error.status_code, "request_invalid")
     detail = error.detail
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         said = [f"{e.get('key', 'body')}: {e.get('message', '')}" for e in error.extra]
         detail = "; ".join(said) or detail
-    title = detail if error.status_code >= 500 else BY_CODE.get(code, RequestInvalid).words
-    response: Response[Any] = problem(code, error.status_code, title=title, detail=detail)
-    if "allow" in (error.headers or {}):
-        response.headers["Allow"] = (error.headers or {})["allow"]
+    response: Response[Any] = problem(code, error.status_code, detail=detail)
+    if allowed := (error.headers or {}).get("allow"):
+        response.headers["Allow"] = allowed
     return response
 
 
-def on_failure(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+def on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer what nobody foresaw: an incident id here, the story in the log."""
+    hear(request)
     if db.is_away(error):
         log.error("request.database_away", exc_info=error)
         return refused(db.Unavailable())
@@ -262,15 +308,15 @@ def on_failure(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     response: Response[Any] = problem(
         "internal",
         500,
-        title="Something went wrong on our side.",
         detail="Send the same request again; if it fails again, tell us the incident.",
         incident=incident,
     )
     return response
 
 
-def on_undecodable(_: Request[Any, Any, Any], error: UnicodeDecodeError) -> Response[Any]:
+def on_undecodable(request: Request[Any, Any, Any], error: UnicodeDecodeError) -> Response[Any]:
     """Answer a body or address that is not UTF-8."""
+    hear(request)
     return refused(RequestInvalid(f"The request is not UTF-8: {error.reason}."))
 
 

@@ -28,6 +28,7 @@ from benefits.actions.deliver import Work
 from benefits.actions.grant import RewardMember
 from benefits.actions.keyed import Accepted
 from benefits.domain.catalogue import Programme
+from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.orders import (
     Done,
     NotFound,
@@ -42,6 +43,7 @@ from benefits.domain.orders import (
     Used,
 )
 from benefits.domain.values import end_of, local_date, time_ordered_id
+from benefits.store import feed
 from tests import builders
 from tests.actions import life
 from tests.builders import NOON, World, reference_programme
@@ -142,6 +144,7 @@ class Ledger(RuleBasedStateMachine):
         try:
             if hasattr(self, "members"):
                 assert [] == self.run(self.world.findings())
+                self.run(self.compare_events())
         finally:
             self.run(self.stack.aclose())
             self.runner.close()
@@ -349,6 +352,20 @@ class Ledger(RuleBasedStateMachine):
             wallet[1] += lot.held
         kept = await self.world.rows("SELECT member_id, unit, available, held FROM wallet")
         assert sums == {(row[0], row[1]): [row[2], row[3]] for row in kept}
+
+    async def compare_events(self) -> None:
+        """Hold every event against the catalogue: its type, its data, its place in the feed."""
+        async with self.world.database.transaction() as conn:
+            page = await feed.page(conn, None, limit=10_000)
+        assert not page.more
+        count = await self.world.rows("SELECT count(*) FROM outbox")
+        assert [(len(page.events),)] == [tuple(row) for row in count]
+        last = dict[UUID, int]()
+        for event in page.events:
+            assert last.get(event.member_id, 0) + 1 == event.seq
+            last[event.member_id] = event.seq
+            data: Any = msgspec.convert(event.data, EVENTS[event.type].data)
+            assert getattr(data, "reason", "") in REASONS
 
     async def compare_counters(self) -> None:
         """Compare caps, stock and budgets with the model's claims; none may be exceeded."""

@@ -40,7 +40,7 @@ def test_every_problem_code_is_documented_with_its_status() -> None:
     from benefits.web import problems
 
     statuses = {kind.code: status for kind, status in problems.STATUSES.items()}
-    statuses |= {code: status for status, code in problems._HTTP_CODES.items()}
+    statuses |= {code: status for status, code in problems.HTTP_CODES.items()}
     statuses |= {"internal": 500}
     documented = {code: int(row[0]) for code, row in _rows("Problem codes").items()}
     assert statuses == documented

@@ -1,0 +1,100 @@
+"""What is told of a member: a closed list of event types, and what the data of each holds.
+
+Every type is `noun.verbed`. An event's data name what happened and never whom it concerns: no
+customer reference, no recipient, no provider's code. The one text of a caller's own is `period`,
+which for a reward is the caller's business key. Types and fields are added, never changed.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from benefits.domain.orders import Reason
+
+
+class TierDecided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a month did to the tier of a member."""
+
+    programme: str
+    month: str
+    before: str = msgspec.field(name="from")
+    after: str = msgspec.field(name="to")
+    misses: int
+    effective_from: datetime
+
+
+class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units that came; `period` is the quota's, or the business key of a reward."""
+
+    benefit: str
+    quantity: int
+    cause: Literal["TIER", "REWARD"]
+    period: str
+    expires_at: datetime
+
+
+class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units whose time ran out; `unit` is `BENEFIT:` and the benefit's code."""
+
+    unit: str
+    quantity: int
+
+
+class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units that are held for a claim."""
+
+    benefit: str
+    quantity: int
+
+
+class OrderMoved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the order of a claim stands; `reason`, if any, says why a provider refused."""
+
+    benefit: str
+    quantity: int
+    reason: str
+
+
+Told = type[TierDecided | UnitsGranted | UnitsExpired | ClaimPlaced | OrderMoved]
+REASONS = ("", *(reason.value.lower() for reason in Reason))
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A type of event: what its data hold, what its subject is, and what it means."""
+
+    data: Told
+    subject: Literal["decision", "lot", "claim"]
+    words: str
+
+
+EVENTS: dict[str, Kind] = {
+    "tier.upgraded": Kind(TierDecided, "decision", "The tier rises."),
+    "tier.downgraded": Kind(TierDecided, "decision", "The tier falls."),
+    "tier.watched": Kind(TierDecided, "decision", "A month was below; the tier stays for now."),
+    "tier.retained": Kind(TierDecided, "decision", "The tier is kept; misses end."),
+    "tier.undetermined": Kind(TierDecided, "decision", "Days are missing; nothing is decided."),
+    "entitlement.granted": Kind(UnitsGranted, "lot", "Units came, by tier or as a reward."),
+    "entitlement.expired": Kind(UnitsExpired, "lot", "Unspent units ended."),
+    "claim.placed": Kind(ClaimPlaced, "claim", "A member claimed; the units are held."),
+    "order.held": Kind(OrderMoved, "claim", "Nothing was sent yet; it will be tried again."),
+    "order.pending": Kind(OrderMoved, "claim", "The provider accepted and will answer later."),
+    "order.unknown": Kind(OrderMoved, "claim", "The provider was silent; it is asked again."),
+    "order.manual": Kind(OrderMoved, "claim", "The provider never said; a person decides."),
+    "order.issued": Kind(OrderMoved, "claim", "The provider delivered."),
+    "order.redeemed": Kind(OrderMoved, "claim", "The member used it at the provider."),
+    "order.compensated": Kind(OrderMoved, "claim", "The provider refused; the units came back."),
+    "order.expired": Kind(OrderMoved, "claim", "Nothing was sent in time; the units came back."),
+    "order.revoking": Kind(OrderMoved, "claim", "A late delivery is being taken back."),
+    "order.revoked": Kind(OrderMoved, "claim", "The provider took back what it delivered."),
+    "case.opened": Kind(OrderMoved, "claim", "A person must look at the order."),
+}
+
+
+def types_of(wanted: list[str]) -> list[str]:
+    """Return the types that filters name: each exactly, or by a beginning with its dot."""
+    return [
+        kind
+        for kind in EVENTS
+        if any(kind == name or (name.endswith(".") and kind.startswith(name)) for name in wanted)
+    ]

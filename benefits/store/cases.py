@@ -1,0 +1,76 @@
+"""Cases as the people who work on them see them: listed by age, closed once, with a note."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.values import BUCKETS, EPOCH, bucket_of
+from benefits.store.db import Connection, rows
+
+_COLUMNS = """f.case_id, f.kind, f.detail, f.member_id, f.claim_id, f.opened_at, f.closed_at,
+       f.closed_by, f.note"""
+# ix_case_file_open and ix_case_file_closed, in their order.
+OPEN = f"""
+SELECT {_COLUMNS} FROM case_file AS f
+WHERE f.closed_at IS NULL AND (f.opened_at, f.case_id) > ($1::timestamptz, $2::uuid)
+  AND f.bucket < $3 AND ($4::text IS NULL OR f.kind = $4)
+ORDER BY f.opened_at, f.case_id LIMIT $5
+"""
+CLOSED = f"""
+SELECT {_COLUMNS} FROM case_file AS f
+WHERE f.closed_at IS NOT NULL AND (f.closed_at, f.case_id) > ($1::timestamptz, $2::uuid)
+  AND f.bucket < $3 AND ($4::text IS NULL OR f.kind = $4)
+ORDER BY f.closed_at, f.case_id LIMIT $5
+"""
+# Primary key.
+CLOSE = """
+UPDATE case_file AS f SET closed_at = $3, closed_by = $4, note = $5
+WHERE f.bucket = $1 AND f.case_id = $2 AND f.closed_at IS NULL
+RETURNING f.case_id
+"""
+ONE = f"SELECT {_COLUMNS} FROM case_file AS f WHERE f.bucket = $1 AND f.case_id = $2"
+
+
+class CaseSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A case, open or closed; a callback for an unknown order belongs to no member."""
+
+    case_id: UUID
+    kind: str
+    detail: str
+    member_id: UUID | None
+    claim_id: UUID | None
+    opened_at: datetime
+    closed_at: datetime | None
+    closed_by: str
+    note: str
+
+
+Mark = tuple[datetime, UUID]
+BEGINNING: Mark = (EPOCH, UUID(int=0))
+
+
+async def listed(
+    conn: Connection, after: Mark | None, *, closed: bool, kind: str | None, limit: int
+) -> Sequence[CaseSeen]:
+    """Return cases by the instant they were opened, closed ones by that they were closed."""
+    sql = CLOSED if closed else OPEN
+    found = await rows(conn, sql, *(after or BEGINNING), BUCKETS, kind, limit)
+    return [_case(row) for row in found]
+
+
+async def close(conn: Connection, case_id: UUID, now: datetime, *, actor: str, note: str) -> bool:
+    """Close a case; return whether it was open until now."""
+    return bool(await rows(conn, CLOSE, bucket_of(case_id), case_id, now, actor, note))
+
+
+async def one(conn: Connection, case_id: UUID) -> CaseSeen | None:
+    """Return a case."""
+    found = await rows(conn, ONE, bucket_of(case_id), case_id)
+    return _case(found[0]) if found else None
+
+
+def _case(row: Any) -> CaseSeen:
+    return CaseSeen(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping

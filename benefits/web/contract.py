@@ -1,0 +1,180 @@
+"""What each operation promises beyond its types: what it is for, and every code it may answer.
+
+`document.py` makes the API's document from this, the wire types and the handlers. The codes that
+every operation of a kind may answer are added there. Examples lie in `examples.json`.
+"""
+
+from typing import Any
+
+import msgspec
+
+from benefits.domain.events import EVENTS, REASONS
+from benefits.domain.orders import Operation as Asked
+from benefits.domain.orders import OrderState
+from benefits.web import crm, events, health, mobile, operator, page, problems, summary
+
+TAGS = {
+    "members": "Who a customer is here, what they have, how it came.",
+    "claims": "A member takes units; an order goes to the provider.",
+    "rewards": "The CRM gives units, once per business key.",
+    "assets": "Day-end balances, from which tiers follow.",
+    "events": "What happens to all members, by a cursor that skips nothing.",
+    "page": "The benefits page (财富权益), opened by the bank's backend.",
+    "cases": "What waits for a person.",
+    "providers": "One order by the number its provider knows it by.",
+    "callbacks": "Providers tell what became of orders.",
+    "operations": "Is the service there, and can it work.",
+}
+
+# The wire types of requests and answers; what they hold comes along.
+WIRE: tuple[type, ...] = (
+    crm.ImportView,
+    crm.LookupRequest,
+    crm.LookupView,
+    crm.RewardRequest,
+    crm.RewardView,
+    events.ClaimEvent,
+    events.EventsView,
+    events.OrderEvent,
+    events.TierEvent,
+    events.UnitsExpiredEvent,
+    events.UnitsGrantedEvent,
+    health.HealthView,
+    health.ReadyView,
+    mobile.BenefitsView,
+    mobile.ClaimAnswer,
+    mobile.ClaimRequest,
+    mobile.HistoryView,
+    operator.CasesView,
+    operator.CloseCaseRequest,
+    operator.OrderView,
+    page.PageSessionRequest,
+    page.PageSessionView,
+    problems.Problem,
+    summary.SummaryView,
+)
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operation is for, and the problem codes of its own."""
+
+    summary: str
+    codes: tuple[str, ...] = ()
+
+
+_KEY = ("idempotency_key_invalid",)
+_WRITE = (*_KEY, "idempotency_key_conflict", "busy", "overloaded")
+OPERATIONS: dict[str, Operation] = {
+    "claim": Operation(
+        summary="Claim units of a benefit",
+        codes=(
+            *_WRITE,
+            "unknown_member",
+            "unknown_benefit",
+            "member_closed",
+            "quantity_invalid",
+            "recipient_incomplete",
+            "cap_reached",
+            "stock_exhausted",
+            "budget_exhausted",
+            "insufficient_units",
+            "expired",
+        ),
+    ),
+    "close_case": Operation(
+        summary="Close a case", codes=(*_WRITE[:2], "unknown_case", "case_closed")
+    ),
+    "get_benefits": Operation(summary="All that a member has", codes=("unknown_member",)),
+    "get_cases": Operation(summary="Cases, the longest waiting first", codes=("cursor_invalid",)),
+    "get_claim": Operation(summary="A claim and where its order stands", codes=("not_found",)),
+    "get_events": Operation(
+        summary="What happened to all members",
+        codes=("cursor_invalid", "cursor_lost", "events_unordered"),
+    ),
+    "get_history": Operation(
+        summary="What happened to a member", codes=("unknown_member", "cursor_invalid")
+    ),
+    "get_order": Operation(summary="An order by its number", codes=("not_found",)),
+    "get_summary": Operation(summary="A member at a glance", codes=("unknown_member",)),
+    "health": Operation(summary="The process lives"),
+    "import_assets": Operation(
+        summary="Send day-end balances",
+        codes=(*_WRITE[:2], "unknown_programme", "file_unreadable", "body_too_large"),
+    ),
+    "lookup": Operation(summary="Member ids of customer references"),
+    "open_page": Operation(summary="Open the benefits page", codes=(*_KEY, "unknown_member")),
+    "ready": Operation(summary="The service can do its work"),
+    "receive_callback": Operation(
+        summary="A provider calls back",
+        codes=("callback_refused", "signature_refused", "not_found", "body_too_large"),
+    ),
+    "reward": Operation(
+        summary="Reward a member",
+        codes=(
+            *_WRITE,
+            "unknown_member",
+            "unknown_benefit",
+            "member_closed",
+            "quantity_invalid",
+            "valid_days_invalid",
+        ),
+    ),
+}
+
+_STATES = sorted(state.value for state in OrderState)
+_COUNT: dict[str, Any] = {"minimum": 0}
+_NUMBER = {"pattern": "^[0-9a-f]{32}$"}
+# What the values of fields are, where the type alone does not say it.
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "AttemptView": {"operation": {"enum": sorted(one.value for one in Asked)}},
+    "BenefitView": {"available": _COUNT, "held": _COUNT},
+    "ClaimAnswer": {"id": {"format": "uuid"}},
+    "ClaimRequest": {
+        "benefit": {"minLength": 1, "description": "A benefit's code, like `LOUNGE`."},
+        "quantity": {"minimum": 1, "maximum": 100},
+        "recipient": {
+            "maxProperties": 20,
+            "description": "Just the fields that the benefit's `recipient` names; to the provider "
+            "only, never shown again.",
+        },
+    },
+    "ClaimView": {
+        "quantity": {"minimum": 1},
+        "state": {"enum": _STATES},
+        "reason": {"enum": sorted(REASONS)},
+    },
+    "EventView": {"sequence": {"minimum": 1}, "type": {"enum": sorted(EVENTS)}},
+    "EventsView": {
+        "events": {
+            "items": {
+                "oneOf": [
+                    {"$ref": f"#/components/schemas/{view.__name__}"}
+                    for view in events.VIEWS.values()
+                ]
+            }
+        },
+        "next": {"minLength": 1},
+    },
+    "HoldingView": {"available": _COUNT, "held": _COUNT, "expiring_30_days": _COUNT},
+    "ImportView": dict.fromkeys(("lines", "kept", "unchanged", "refused"), _COUNT),
+    "LookupRequest": {
+        "references": {"description": "The bank's own names of customers; each at most once."}
+    },
+    "LotView": {"available": _COUNT, "held": _COUNT},
+    "OrderMoved": {"reason": {"enum": sorted(REASONS)}},
+    "OrderView": {"number": _NUMBER, "state": {"enum": _STATES}, "quantity": {"minimum": 1}},
+    "Problem": {
+        "type": {"format": "uri"},
+        "status": {"minimum": 400, "maximum": 599},
+        "code": {"pattern": "^[a-z_]+$"},
+    },
+    "ProgressView": {"month": {"pattern": "^[0-9]{4}-[0-9]{2}$"}},
+    "RewardRequest": {
+        "benefit": {"minLength": 1},
+        "quantity": {"minimum": 1, "maximum": 100},
+        "valid_days": {"minimum": 1, "maximum": 3660},
+    },
+    "RewardView": {"granted": _COUNT},
+    "TierDecided": {"month": {"pattern": "^[0-9]{4}-[0-9]{2}$"}, "misses": _COUNT},
+    "TierView": {"rank": _COUNT},
+}

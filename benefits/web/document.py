@@ -1,0 +1,415 @@
+"""The API's own document, OpenAPI 3.1: the framework's outline, completed from the contract.
+
+The framework gives addresses, parameters and which type goes where; the types themselves give the
+schemas; `contract.py` says what each operation may answer; `examples.json` shows it, as a running
+service once answered.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+
+from benefits.domain.callers import KEY_SCOPES
+from benefits.domain.events import EVENTS
+from benefits.web import problems
+from benefits.web.contract import OPERATIONS, SHAPES, TAGS, WIRE
+from benefits.web.titles import CHINESE, OWN
+
+Json = dict[str, Any]
+EXAMPLES: dict[str, Json] = msgspec.json.decode(
+    Path(__file__).with_name("examples.json").read_bytes()
+)
+SCHEMA = "#/components/schemas/"
+INSTANT = re.compile(r"(_at|^since|^as_of|^effective_from|^next_expiry)$")
+BODY_CODES = ("body_too_large", "request_too_slow")
+GUARDED_CODES = (
+    *("request_invalid", "unauthenticated", "token_invalid", "forbidden"),
+    *("rate_limited", "issuer_unavailable"),
+)
+DESCRIPTION = """\
+Membership benefits and loyalty ledger of a bank: tiers from assets under management, entitlements
+that can be proven unit by unit, claims that providers fulfil.
+
+**Writes** take an `Idempotency-Key`; after no answer, 500 or 503 send the same request under the
+same key again. **Errors** are RFC 9457 problems; decide by `code`, which is stable. The `title` is
+in English, or in Chinese where `Accept-Language` prefers `zh`; the `detail` is for developers.
+**Cursors** are opaque. **Answers grow**: ignore fields you do not know."""
+
+
+def complete(outline: Json, app: Litestar) -> Json:
+    """Return the framework's outline as the whole document."""
+    guards = _scopes(app)
+    outline |= {
+        "info": {
+            "title": "Benefits",
+            "version": outline["info"]["version"],
+            "summary": "Membership benefits and loyalty ledger",
+            "description": DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [
+            {
+                "url": "{service}",
+                "description": "Where the bank runs it",
+                "variables": {"service": {"default": "http://127.0.0.1:8080"}},
+            }
+        ],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "components": _components(),
+        "webhooks": {name: _webhook(name, words) for name, words in WEBHOOKS.items()},
+    }
+    outline.pop("security", None)
+    for path, operations in outline["paths"].items():
+        for method, operation in operations.items():
+            scopes = guards[operation["operationId"]]
+            operations[method] = _operation(path, operation, scopes)
+    return outline
+
+
+def _scopes(app: Litestar) -> dict[str, tuple[str, ...]]:
+    """Return the scopes that may call each operation; none where anybody may."""
+    found = dict[str, tuple[str, ...]]()
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if isinstance(handler, HTTPRouteHandler) and isinstance(handler.operation_id, str):
+                named = [inspect.getclosurevars(guard).nonlocals for guard in handler.guards or ()]
+                scopes = [one["scopes"] for one in named if "scopes" in one]
+                found[handler.operation_id] = scopes[0] if scopes else ()
+    return found
+
+
+def _components() -> Json:
+    _, schemas = msgspec.json.schema_components(WIRE, ref_template=SCHEMA + "{name}")
+    for name, schema in schemas.items():
+        if not name.endswith("Request"):
+            schema.pop("additionalProperties", None)  # answers grow
+        for field, shape in schema.get("properties", {}).items():
+            _shape(field, shape)
+        for field, more in SHAPES.get(name, {}).items():
+            schema["properties"][field] |= more
+    return {
+        "schemas": dict(sorted(schemas.items())),
+        "headers": HEADERS,
+        "securitySchemes": SECURITY,
+    }
+
+
+def _shape(field: str, shape: Json) -> None:
+    """Name the format of instants, which the types alone do not."""
+    if not INSTANT.search(field):
+        return
+    for one in (shape, *shape.get("anyOf", ())):
+        if one.get("type") == "string":
+            one["format"] = "date-time"
+
+
+HEADERS: Json = {
+    "Idempotency-Replayed": {
+        "description": "`true` when this is the first answer again and nothing happened now.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Location": {
+        "description": "Where what was made is found.",
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before the same request is sent again.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+    "RateLimit": {
+        "description": "What is left of the rate, and in how many seconds it is whole again.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "The rate: so many requests (`q`) within so many seconds (`w`).",
+        "schema": {"type": "string"},
+    },
+    "WWW-Authenticate": {
+        "description": "How to be let in.",
+        "schema": {"type": "string"},
+    },
+    "Content-Language": {
+        "description": "The language of the title.",
+        "schema": {"type": "string", "enum": ["en", "zh"]},
+    },
+}
+SECURITY: Json = {
+    "apiKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "bk_<id>_<secret>",
+        "description": "A key that the service's operator made (`benefits key create`); sent as "
+        "`Authorization: Bearer bk_…`. The name beside it is the scope that it must have.",
+    },
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token of the bank's own issuer, where one is configured; sent as "
+        "`Authorization: Bearer …`. The name beside it is the scope that it must have.",
+    },
+}
+
+
+# All that this service calls of its own accord. Nothing else is sent to anybody.
+WEBHOOKS = {
+    "issue": "An order is sent to its provider: `POST {provider}/orders`.",
+    "query": "A provider is asked what became of an order: `POST {provider}/orders/query`.",
+    "revoke": "A provider is asked to take an order back: `POST {provider}/orders/revoke`.",
+}
+
+
+def _webhook(name: str, words: str) -> Json:
+    return {
+        "post": {
+            "operationId": f"provider_{name}",
+            "summary": words.partition(":")[0],
+            "description": f"{words} Described whole, with its signature, in the provider's own "
+            "contract, openapi/provider.json. Subscribers to events are not called: they poll "
+            "`GET /v1/events`.",
+            "tags": ["providers"],
+            "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}},
+            "responses": {"200": {"description": "What the provider's contract says."}},
+            "security": [],
+        }
+    }
+
+
+def _operation(path: str, operation: Json, scopes: tuple[str, ...]) -> Json:
+    """Return an operation with its words, codes, examples and who may call it."""
+    name = operation["operationId"]
+    told, shown = OPERATIONS[name], EXAMPLES[name]
+    codes = [*told.codes, *_shared(operation, scopes)]
+    made = {
+        "operationId": name,
+        "summary": told.summary,
+        "description": operation["description"],
+        "tags": operation["tags"],
+        "parameters": [
+            _parameter(one, _given(path, shown)) for one in operation.get("parameters", ())
+        ],
+        "responses": _success(name, operation, shown) | _problems(codes),
+        "security": _security(scopes),
+        "x-problem-codes": sorted(set(codes)),
+    }
+    if body := _body(name, operation, shown):
+        made["requestBody"] = body
+    if name == "receive_callback":
+        made["parameters"] += WEBHOOK_HEADERS
+    if name == "ready":
+        made["responses"]["503"] = _not_ready(made["responses"]["200"])
+    return made
+
+
+def _shared(operation: Json, scopes: tuple[str, ...]) -> Iterator[str]:
+    """Yield the codes that operations of a kind share."""
+    name = operation["operationId"]
+    if scopes:
+        yield from GUARDED_CODES
+    if "requestBody" in operation:
+        yield from BODY_CODES
+    if name not in {"health", "ready"}:
+        yield from ("internal", "unavailable", "overloaded", "timed_out")
+
+
+def _security(scopes: tuple[str, ...]) -> list[Json]:
+    """Return each way to be let in; none means that everybody is."""
+    keys = [{"apiKey": [scope]} for scope in scopes if scope in KEY_SCOPES]
+    return [*keys, *({"token": [scope]} for scope in scopes)]
+
+
+def _given(path: str, shown: Json) -> Json:
+    """Return the parameters of an example, by name."""
+    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
+    match = re.fullmatch(pattern, shown["path"])
+    assert match is not None, f"the example of {path} has another address"
+    query = dict(shown.get("query", {}))
+    if "limit" in query:
+        query["limit"] = int(query["limit"])
+    return {"Idempotency-Key": "5f1c7a52", **match.groupdict(), **query}
+
+
+def _parameter(parameter: Json, given: Json) -> Json:
+    schema = parameter["schema"]
+    options = [one for one in schema.get("oneOf", ()) if one != {"type": "null"}]
+    if options:  # absent, not null
+        schema = options[0] | {k: v for k, v in schema.items() if k != "oneOf"}
+    for limit in ("minimum", "maximum"):
+        if limit in schema:
+            schema[limit] = int(schema[limit])
+    schema |= PARAMETERS.get(parameter["name"], {}).get("schema", {})
+    schema.pop("description", None)
+    made = {
+        "name": parameter["name"],
+        "in": parameter["in"],
+        "required": parameter["required"] or parameter["name"] == "Idempotency-Key",
+        "description": PARAMETERS[parameter["name"]]["description"],
+        "schema": schema,
+    }
+    if made["required"]:
+        schema.pop("default", None)
+    if parameter["name"] in given:
+        made["example"] = given[parameter["name"]]
+    return made
+
+
+FILTERS = sorted({*EVENTS, *(kind.partition(".")[0] + "." for kind in EVENTS)})
+PARAMETERS: dict[str, Json] = {
+    "Idempotency-Key": {
+        "description": "1 to 64 printable ASCII characters, the same for every try.",
+        "schema": {"minLength": 1, "maxLength": 64, "pattern": "^[ -~]{1,64}$"},
+    },
+    "member_id": {"description": "The member's id, from `POST /v1/members:lookup`."},
+    "claim_id": {"description": "The claim's id."},
+    "case_id": {"description": "The case's id."},
+    "provider": {
+        "description": "The provider's code in the programme.",
+        "schema": {"minLength": 1, "pattern": "^[^/]+$"},
+    },
+    "number": {
+        "description": "The order's number: 32 hexadecimal digits.",
+        "schema": {"pattern": "^[0-9a-f]{32}$"},
+    },
+    "cursor": {
+        "description": "Where to go on: the `next` of the page before; absent for the beginning.",
+        "schema": {"minLength": 1, "maxLength": 400},
+    },
+    "limit": {"description": "How many at most."},
+    "types": {
+        "description": "Only these types: exactly, or by their beginning with the dot (`tier.`). "
+        "Repeat it for several.",
+        "schema": {
+            "items": {"type": "string", "enum": FILTERS},
+            "minItems": 1,
+            "maxItems": 20,
+        },
+    },
+    "kind": {"description": "Only this kind of case."},
+    "closed": {"description": "Closed cases instead of open ones."},
+    "programme": {
+        "description": "Whose currency and classes hold; needed when there are several."
+    },
+}
+WEBHOOK_HEADERS: list[Json] = [
+    {
+        "name": name,
+        "in": "header",
+        "required": True,
+        "description": words,
+        "schema": {"type": "string", "minLength": 1},
+        "example": example,
+    }
+    for name, words, example in (
+        ("webhook-id", "The callback's own id; the same for every try.", "evt-20250702-0001"),
+        ("webhook-timestamp", "Unix seconds of this try; at most 5 minutes off.", "1751428983"),
+        (
+            "webhook-signature",
+            "Standard Webhooks v1 over `{id}.{timestamp}.{body}`.",
+            "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+        ),
+    )
+]
+
+
+def _body(name: str, operation: Json, shown: Json) -> Json | None:
+    if name == "import_assets":
+        described = "CSV in UTF-8 with a header, at most 1 GiB; columns as above."
+        content = {"text/csv": {"schema": {"type": "string"}, "example": shown["request"]}}
+        return {"required": True, "description": described, "content": content}
+    if name == "receive_callback":
+        described = (
+            "The raw bytes that were signed, at most 64 KiB; its schema is `CallbackBody` of the "
+            "provider's contract, openapi/provider.json."
+        )
+        content = {"application/json": {"schema": {"type": "object"}}}
+        content["application/json"]["example"] = msgspec.json.decode(shown["request"])
+        return {"required": True, "description": described, "content": content}
+    if "requestBody" not in operation:
+        return None
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    content = {"application/json": {"schema": schema, "example": shown["request"]}}
+    return {"required": True, "content": content}
+
+
+def _success(name: str, operation: Json, shown: Json) -> Json:
+    status = next(status for status in operation["responses"] if status < "300")
+    if name == "receive_callback":
+        content = {"text/plain": {"schema": {"type": "string"}, "example": shown["response"]}}
+        return {
+            status: {"description": "Kept; the literal the contract asks for.", "content": content}
+        }
+    schema = operation["responses"][status]["content"]["application/json"]["schema"]
+    response: Json = {
+        "description": HTTPStatus(int(status)).phrase,
+        "content": {"application/json": {"schema": schema, "example": shown["response"]}},
+    }
+    headers = []
+    if "idempotency_key_conflict" in OPERATIONS[name].codes:
+        headers.append("Idempotency-Replayed")
+    if name == "claim":
+        headers.append("Location")
+    if headers:
+        response["headers"] = _headers(headers)
+    return {status: response}
+
+
+def _headers(names: list[str]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _not_ready(ready: Json) -> Json:
+    wrong = "the database does not answer"
+    said = {"status": wrong, "checks": {"database": wrong}}
+    media = ready["content"]["application/json"]
+    return {
+        "description": "It cannot work now, and why",
+        "content": {"application/json": media | {"example": said}},
+    }
+
+
+def all_problems() -> dict[str, int]:
+    """Return every problem code with its status."""
+    known = {kind.code: status for kind, status in problems.STATUSES.items()}
+    own = {code: status for status, code in problems.HTTP_CODES.items() if code in OWN}
+    return known | own | {"internal": 500}
+
+
+def _problems(codes: list[str]) -> Json:
+    """Return the problem responses of some codes, by status, with an example of each."""
+    statuses, by_status = all_problems(), dict[int, list[str]]()
+    for code in sorted(set(codes)):
+        by_status.setdefault(statuses[code], []).append(code)
+    return {str(status): _problem(status, by_status[status]) for status in sorted(by_status)}
+
+
+def _problem(status: int, codes: list[str]) -> Json:
+    headers = ["Content-Language"]
+    if status == HTTPStatus.TOO_MANY_REQUESTS or any(c in problems.RETRY_AFTER_S for c in codes):
+        headers.append("Retry-After")
+    if any(code in problems.CHALLENGES for code in codes):
+        headers.append("WWW-Authenticate")
+    examples = {}
+    for code in codes:
+        english = problems.titles(code)["en"]
+        value = {
+            "type": f"urn:benefits:problem:{code}",
+            "title": english,
+            "status": status,
+            "code": code,
+            "detail": english,
+        }
+        examples[code] = {"summary": f"{english} {CHINESE[code]}", "value": value}
+    return {
+        "description": f"{HTTPStatus(status).phrase}: " + ", ".join(f"`{code}`" for code in codes),
+        "headers": _headers(headers),
+        "content": {
+            problems.MEDIA_TYPE: {"schema": {"$ref": SCHEMA + "Problem"}, "examples": examples}
+        },
+    }

@@ -1,0 +1,164 @@
+"""The CRM follows what happens to all members: one feed, by a cursor that skips nothing."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get
+from litestar.params import FromQuery, QueryParameter
+
+from benefits.domain.events import (
+    EVENTS,
+    ClaimPlaced,
+    OrderMoved,
+    TierDecided,
+    UnitsExpired,
+    UnitsGranted,
+    types_of,
+)
+from benefits.store import feed
+from benefits.store.feed import FedEvent, Place
+from benefits.web import cursors
+from benefits.web.auth import needs
+from benefits.web.problems import READ, RequestInvalid
+
+PAGE_MAX = 1000
+TYPES_MAX = 20
+FILTER = re.compile(r"[a-z]+\.[a-z]*")
+
+
+class _Event(msgspec.Struct, kw_only=True):
+    """What all events tell: `sequence` ascends by one per member, in the order of the feed."""
+
+    id: UUID
+    sequence: int
+    member_id: UUID
+    subject_id: UUID | None
+    recorded_at: datetime
+
+
+class TierEvent(_Event, kw_only=True):
+    """A month was decided; the subject is the decision."""
+
+    type: Literal[
+        "tier.upgraded", "tier.downgraded", "tier.watched", "tier.retained", "tier.undetermined"
+    ]
+    data: TierDecided
+
+
+class UnitsGrantedEvent(_Event, kw_only=True):
+    """Units came; the subject is their lot."""
+
+    type: Literal["entitlement.granted"]
+    data: UnitsGranted
+
+
+class UnitsExpiredEvent(_Event, kw_only=True):
+    """Units ended unspent; the subject is their lot."""
+
+    type: Literal["entitlement.expired"]
+    data: UnitsExpired
+
+
+class ClaimEvent(_Event, kw_only=True):
+    """A claim was placed; it is the subject."""
+
+    type: Literal["claim.placed"]
+    data: ClaimPlaced
+
+
+class OrderEvent(_Event, kw_only=True):
+    """The order of a claim moved; the claim is the subject."""
+
+    type: Literal[
+        "order.held",
+        "order.pending",
+        "order.unknown",
+        "order.manual",
+        "order.issued",
+        "order.redeemed",
+        "order.compensated",
+        "order.expired",
+        "order.revoking",
+        "order.revoked",
+        "case.opened",
+    ]
+    data: OrderMoved
+
+
+Event = TierEvent | UnitsGrantedEvent | UnitsExpiredEvent | ClaimEvent | OrderEvent
+VIEWS: dict[type, type] = {
+    TierDecided: TierEvent,
+    UnitsGranted: UnitsGrantedEvent,
+    UnitsExpired: UnitsExpiredEvent,
+    ClaimPlaced: ClaimEvent,
+    OrderMoved: OrderEvent,
+}
+
+
+class EventsView(msgspec.Struct, kw_only=True):
+    """A page of the feed; ask again with `next`, at once unless `caught_up`."""
+
+    events: list[Any]  # of Event: a framework that knows no union of structs need not see it
+    next: str
+    caught_up: bool
+
+
+def event_view(event: FedEvent) -> Event:
+    """Return an event as the feed shows it, its data checked against the catalogue."""
+    data = EVENTS[event.type].data
+    view: Event = VIEWS[data](
+        id=event.event_id,
+        sequence=event.seq,
+        member_id=event.member_id,
+        subject_id=event.subject_id,
+        recorded_at=event.recorded_at,
+        type=event.type,
+        data=msgspec.convert(event.data, data),
+    )
+    return view
+
+
+@get(
+    "/v1/events",
+    guards=[needs("crm", "auditor")],
+    tags=["events"],
+    operation_id="get_events",
+    responses=READ,
+)
+async def get_events(
+    request: Request[Any, Any, Any],
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
+    types: FromQuery[list[str] | None] = None,
+) -> EventsView:
+    """Return what happened to all members, oldest first, from a cursor on.
+
+    `next` is always given: keep it with what was done about the events, and ask again with it. A
+    write that is not finished yet holds back what came after it, so no event is skipped and none
+    comes twice. A page may be empty and not `caught_up` when a filter matches rarely.
+    """
+    after = cursors.read("events", cursor, Place)
+    wanted = _types(types) if types is not None else None
+    async with request.app.state.database.transaction() as conn:
+        page = await feed.page(conn, after, limit=limit, types=wanted)
+    return EventsView(
+        events=[event_view(event) for event in page.events],
+        next=cursors.write("events", page.place),
+        caught_up=not page.more,
+    )
+
+
+def _types(wanted: list[str]) -> list[str]:
+    """Return the types that filters name; each must name one (RequestInvalid)."""
+    if len(wanted) > TYPES_MAX:
+        raise RequestInvalid(f"types: at most {TYPES_MAX}.")
+    for name in wanted:
+        if not FILTER.fullmatch(name) or not types_of([name]):
+            raise RequestInvalid("types: an event's type, or its beginning with the dot.")
+    return types_of(wanted)
+
+
+HANDLERS = [get_events]

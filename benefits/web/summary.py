@@ -1,0 +1,197 @@
+"""A member at a glance, for the CRM and the people who care for customers. No personal data."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get
+from litestar.params import FromPath
+
+from benefits.domain.catalogue import Catalogue, Programme
+from benefits.domain.orders import OPEN
+from benefits.domain.tiers import Outlook, forecast
+from benefits.domain.values import Month, local_date
+from benefits.store import pages, summary
+from benefits.store.db import Connection
+from benefits.store.summary import Used
+from benefits.web.auth import needs
+from benefits.web.mobile import BenefitView, ProgrammeView, overview
+from benefits.web.problems import READ
+
+SOON = timedelta(days=30)
+WINDOWS = (30, 90, 365)
+
+
+class KeepView(msgspec.Struct, kw_only=True):
+    """What keeping the tier asks of the running month, and where the month goes (M-9, M-11).
+
+    `projected_minor` is the daily average if every remaining day is like the last known one.
+    """
+
+    threshold_minor: int
+    needed_daily_minor: int | None
+    projected_minor: int
+    outlook: Outlook
+
+
+class StandingView(msgspec.Struct, kw_only=True):
+    """A programme: the standing as the member sees it, and what keeps a tier above the lowest."""
+
+    programme: ProgrammeView
+    keep: KeepView | None
+
+
+class HoldingView(msgspec.Struct, kw_only=True):
+    """Units of a benefit now; `expiring_30_days` of the available ones end within 30 days."""
+
+    benefit: str
+    name: dict[str, str]
+    available: int
+    held: int
+    next_expiry: datetime | None
+    expiring_30_days: int
+
+
+class WindowView(msgspec.Struct, kw_only=True):
+    """Claims placed in the last `days` days, and what of them was redeemed and spent by now."""
+
+    days: int
+    claims: int
+    redeemed: int
+    cost_minor: int
+
+
+class UsageView(msgspec.Struct, kw_only=True):
+    """How a benefit was used: how lately, how often, at what cost in the programme's currency."""
+
+    programme: str
+    benefit: str
+    last_claim_at: datetime
+    open_orders: int
+    windows: list[WindowView]
+
+
+class SummaryView(msgspec.Struct, kw_only=True):
+    """A member at a glance; `open_cases` counts them by kind."""
+
+    member_id: UUID
+    as_of: datetime
+    closed: bool
+    standings: list[StandingView]
+    holdings: list[HoldingView]
+    last_claim_at: datetime | None
+    open_orders: int
+    usage: list[UsageView]
+    open_cases: dict[str, int]
+
+
+@get(
+    "/v1/members/{member_id:uuid}/summary",
+    guards=[needs("crm", "relationship_manager", "operator", "auditor")],
+    tags=["members"],
+    operation_id="get_summary",
+    responses=READ,
+)
+async def get_summary(member_id: FromPath[UUID], request: Request[Any, Any, Any]) -> SummaryView:
+    """Return a member at a glance: tier and why, holdings, usage, what is open."""
+    state = request.app.state
+    now: datetime = state.parts.clock()
+    instants = tuple(now - timedelta(days=days) for days in WINDOWS)
+    async with state.database.transaction() as conn:
+        seen = await overview(conn, member_id, state.parts.catalogue, now)
+        catalogue: Catalogue = await state.parts.catalogue.current(conn)
+        standings = [await _standing(conn, member_id, one, catalogue) for one in seen.programmes]
+        used = await summary.usage(
+            conn, member_id, (instants[0], instants[1], instants[2]), [s.value for s in OPEN]
+        )
+        cases = await summary.open_cases(conn, member_id)
+        ended = await summary.closed_on(conn, member_id)
+    return SummaryView(
+        member_id=member_id,
+        as_of=now,
+        closed=_is_over(ended, catalogue, now),
+        standings=standings,
+        holdings=[_holding(benefit, now) for benefit in seen.benefits],
+        last_claim_at=max((one.last_claim_at for one in used), default=None),
+        open_orders=sum(one.open_orders for one in used),
+        usage=[_usage(one) for one in used],
+        open_cases=cases,
+    )
+
+
+def _is_over(ended: date | None, catalogue: Catalogue, now: datetime) -> bool:
+    """Say whether a relationship has ended, in every programme's zone."""
+    zones = [programme.tz for programme in catalogue.programmes.values()]
+    return ended is not None and all(ended < local_date(now, zone) for zone in zones)
+
+
+async def _standing(
+    conn: Connection, member_id: UUID, seen: ProgrammeView, catalogue: Catalogue
+) -> StandingView:
+    programme = catalogue.programmes[seen.code]
+    if seen.tier.rank == 0:
+        return StandingView(programme=seen, keep=None)
+    keep = await _keep(conn, member_id, programme, seen)
+    return StandingView(programme=seen, keep=keep)
+
+
+async def _keep(
+    conn: Connection, member_id: UUID, programme: Programme, seen: ProgrammeView
+) -> KeepView:
+    month = Month.parse(seen.progress.month)
+    sum_minor, known = await pages.month_so_far(
+        conn,
+        member_id,
+        month=month.start,
+        currency=programme.currency,
+        classes=programme.asset_classes,
+    )
+    closed = known.bit_length()
+    last = 0
+    if closed:
+        last = await summary.balance(
+            conn,
+            member_id,
+            day=month.start + timedelta(days=closed - 1),
+            currency=programme.currency,
+            classes=programme.asset_classes,
+        )
+    threshold = programme.thresholds[seen.tier.rank]
+    told = forecast(sum_minor, threshold, days=month.days, closed=closed, last_minor=last)
+    return KeepView(
+        threshold_minor=threshold,
+        needed_daily_minor=told.needed_daily_minor,
+        projected_minor=told.projected_minor,
+        outlook=told.outlook,
+    )
+
+
+def _holding(benefit: BenefitView, now: datetime) -> HoldingView:
+    ends = [lot.expires_at for lot in benefit.lots if lot.expires_at and lot.available]
+    soon = [lot for lot in benefit.lots if lot.expires_at and lot.expires_at <= now + SOON]
+    return HoldingView(
+        benefit=benefit.code,
+        name=benefit.name,
+        available=benefit.available,
+        held=benefit.held,
+        next_expiry=min(ends, default=None),
+        expiring_30_days=sum(lot.available for lot in soon),
+    )
+
+
+def _usage(used: Used) -> UsageView:
+    figures = zip(WINDOWS, used.claims, used.redeemed, used.cost_minor, strict=True)
+    return UsageView(
+        programme=used.programme,
+        benefit=used.benefit,
+        last_claim_at=used.last_claim_at,
+        open_orders=used.open_orders,
+        windows=[
+            WindowView(days=days, claims=claims, redeemed=redeemed, cost_minor=cost)
+            for days, claims, redeemed, cost in figures
+        ],
+    )
+
+
+HANDLERS = [get_summary]

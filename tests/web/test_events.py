@@ -1,0 +1,134 @@
+"""What the CRM follows: the feed over HTTP, and the catalogue of all that can be told."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import aiohttp
+import msgspec
+import pytest
+
+from benefits.domain.events import EVENTS, REASONS
+from benefits.domain.orders import OrderState
+from benefits.web import events
+from tests.tidy.sources import ROOT, files, tree
+from tests.web.site import Site
+from tests.web.test_mobile import WISH, call, platinum
+
+
+async def follow(site: Site, **query: Any) -> tuple[int, Any]:
+    """Ask for a page of the feed as the CRM."""
+    async with (
+        aiohttp.ClientSession(site.url) as http,
+        http.get("/v1/events", params=query, headers=site.headers(site.crm_key)) as answer,
+    ):
+        return answer.status, await answer.json(content_type=None)
+
+
+async def test_the_feed_tells_what_happened_to_everybody(running: Site) -> None:
+    """Tier, entitlements, claims, each with its data; then nothing more, but a cursor."""
+    member = await platinum(running)
+    await call(running, "POST", f"/v1/members/{member}/claims", json=WISH, key="k")
+    status, page = await follow(running)
+    assert (200, True) == (status, page["caught_up"])
+    assert ["tier.upgraded", "entitlement.granted", "entitlement.granted", "claim.placed"] == [
+        event["type"] for event in page["events"]
+    ]
+    assert [1, 2, 3, 4] == [event["sequence"] for event in page["events"]]
+    assert {str(member)} == {event["member_id"] for event in page["events"]}
+    tier, claim = page["events"][0]["data"], page["events"][3]["data"]
+    assert ("2025-06", "BASE", "PLATINUM", 0) == (
+        *(tier["month"], tier["from"], tier["to"]),
+        tier["misses"],
+    )
+    assert {"benefit": "LOUNGE", "quantity": 1} == claim
+    status, after = await follow(running, cursor=page["next"])
+    assert (200, [], True, page["next"]) == (
+        *(status, after["events"], after["caught_up"]),
+        after["next"],
+    )
+
+
+async def test_an_empty_feed_gives_a_cursor_too(running: Site) -> None:
+    """Whoever starts before anything happened misses nothing."""
+    _, page = await follow(running)
+    assert ([], True) == (page["events"], page["caught_up"])
+    await platinum(running)
+    _, after = await follow(running, cursor=page["next"])
+    assert 3 == len(after["events"])
+
+
+async def test_filters_name_types_or_their_beginning(running: Site) -> None:
+    """Several at once; what names nothing is a mistake, not an empty feed."""
+    member = await platinum(running)
+    await call(running, "POST", f"/v1/members/{member}/claims", json=WISH, key="k")
+    for types, expected in (
+        (["tier."], {"tier.upgraded"}),
+        (["claim.placed", "tier."], {"claim.placed", "tier.upgraded"}),
+        (["order."], set[str]()),
+    ):
+        status, page = await follow(running, types=types)
+        assert (200, expected) == (status, {event["type"] for event in page["events"]})
+    for wrong in (["order"], ["order.lost"], ["%"], [""], ["tier."] * 21):
+        status, problem = await follow(running, types=wrong)
+        assert (400, "request_invalid") == (status, problem["code"])
+
+
+async def test_a_cursor_that_is_not_ours_is_refused(running: Site) -> None:
+    """Cut, mistyped, invented, another list's, far too long: never an error of ours."""
+    await platinum(running)
+    _, page = await follow(running, limit=1)
+    good = page["next"]
+    swapped = good[:-1] + ("A" if good[-1] != "A" else "B")
+    for bad in ("", "x", "ü", good[:-1], good + "A", good + "=", swapped, "A" * 500, "e12"):
+        status, problem = await follow(running, cursor=bad)
+        assert (400, "cursor_invalid") == (status, problem["code"]), bad
+    assert 2 == len((await follow(running, cursor=good))[1]["events"])
+
+
+async def test_a_mobile_bank_does_not_follow_everybody(running: Site) -> None:
+    """The feed needs a scope of its own."""
+    status, _, problem = await call(running, "GET", "/v1/events")
+    assert (403, "forbidden") == (status, problem["code"])
+
+
+def _told() -> set[str]:
+    """Return every event type that stands as a text in the actions."""
+    texts = {
+        node.value
+        for path in files("benefits/actions")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return {t for t in texts if re.fullmatch(r"(tier|entitlement|claim|order|case)\.[a-z]+", t)}
+
+
+def test_every_event_that_is_emitted_is_in_the_catalogue() -> None:
+    """Those named in the actions, and one for each state an order can move to."""
+    moved = {f"order.{state.value.lower()}" for state in OrderState} - {"order.submitted"}
+    assert set(EVENTS) == _told() | moved
+
+
+def test_every_type_has_a_view_with_its_data() -> None:
+    """The document's event schemas and the catalogue are one list."""
+    shown = dict[str, type]()
+    for view in get_args(events.Event):
+        fields = {field.name: field.type for field in msgspec.structs.fields(view)}
+        shown |= dict.fromkeys(get_args(fields["type"]), fields["data"])
+    assert {name: kind.data for name, kind in EVENTS.items()} == shown
+
+
+@pytest.mark.parametrize("kind", sorted(EVENTS))
+def test_no_event_has_room_for_personal_data(kind: str) -> None:
+    """The fields of an event's data are codes, counts and instants; a new one is looked at."""
+    known = {"programme", "month", "before", "after", "misses", "effective_from", "benefit"}
+    known |= {"quantity", "cause", "period", "expires_at", "unit", "reason"}
+    assert {field.name for field in msgspec.structs.fields(EVENTS[kind].data)} <= known
+    assert "" in REASONS
+
+
+def test_the_catalogue_is_written_down() -> None:
+    """Each type stands in the page for those who adopt the API."""
+    text = Path(ROOT, "docs", "api.md").read_text()
+    assert [] == [kind for kind in EVENTS if f"`{kind}`" not in text]

@@ -13,7 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from benefits.actions import claim, evaluate, grant, keyed, keys
+from benefits.actions import claim, evaluate, grant, keyed, keys, read_code
 from benefits.domain import assets, catalogue, entitlement, ledger, requests, signature
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import CallbackRefused
@@ -44,6 +44,7 @@ STATUSES: dict[type[Refusal], int] = {
     catalogue.ProgrammeInvalid: 422,
     evaluate.MonthNotOver: 409,
     evaluate.UnknownProgramme: 404,
+    read_code.CodeAbsent: 409,
     signature.SignatureRefused: 401,
     CallbackRefused: 400,
     db.Busy: 503,

@@ -34,7 +34,7 @@ from benefits.store.db import Database, check_server, connect
 from benefits.store.envelope import Envelope
 from benefits.store.group import Group, grouped
 from benefits.store.migrate import Installation, check
-from benefits.web import callbacks, crm, health, mobile, page, problems
+from benefits.web import callbacks, crm, health, mobile, page, page_frame, problems
 from benefits.web.auth import Callers
 
 VERSION = "0.1.0"
@@ -190,7 +190,7 @@ def make_web(
             *page.HANDLERS,
         ],
         lifespan=[lifespan],
-        exception_handlers=problems.HANDLERS,
+        exception_handlers=page_frame.in_html(problems.HANDLERS),
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=openapi,
         logging_config=None,

@@ -81,6 +81,7 @@ async def review_claim(request: Web) -> Page:
             "benefit.html",
             422,
             path=f"/benefits/{code}",
+            posted=True,
             offer=seen,
             token=form["token"],
             typed=given,
@@ -90,6 +91,7 @@ async def review_claim(request: Web) -> Page:
         tongue,
         "review.html",
         path=f"/benefits/{code}",
+        posted=True,
         offer=seen,
         again=Again(code, seen.name, key, given),
         token=form["token"],
@@ -149,11 +151,12 @@ async def _order(request: Web, claim_id: UUID) -> OrderFacts:
 
 def _show(request: Web, facts: OrderFacts, template: str = "order.html", **more: Any) -> Page:
     tongue: Tongue = tongue_of(request)
-    context = {"new": "", "opened": "", "token": form_token(request)} | more
+    context: dict[str, Any] = {"new": "", "opened": "", "token": form_token(request)} | more
     return render(
         tongue,
         template,
         path=f"/claims/{facts.claim.claim_id}",
+        posted=bool(context["opened"]),
         order=shown_order(tongue, facts),
         zones=[tongue.zone(facts.offer[0].tz)],
         **context,

@@ -100,14 +100,20 @@ def render(
     *,
     path: str = "",
     query: Mapping[str, str] | None = None,
+    posted: bool = False,
     **context: Any,
 ) -> Page:
-    """Return a view; `path` and `query` are where it is found again in the other language."""
+    """Return a view; `path` and `query` are where it is found again in the other language.
+
+    What was `posted` must not be sent again by going back or loading anew: the script then puts
+    that address into the browser's history.
+    """
     other = TONGUES["en" if tongue.code == "zh" else "zh"]
     html = tongue.render(
         template,
         zones=context.pop("zones", []),
         other=other,
+        place=address(tongue, path) if posted else "",
         switch=address(other, path, **(query or {})),
         link=lambda path="", **query: address(tongue, path, **query),
         **context,

@@ -3,6 +3,12 @@ const FIRST_MS = 1500;
 const LAST_MS = 30000;
 const SLOWER = 1.4;
 
+// What was sent by a form is not sent again by going back or loading anew.
+const place = document.querySelector("[data-place]")?.dataset.place;
+if (place) {
+  history.replaceState(null, "", place);
+}
+
 const live = document.querySelector("[data-live]");
 const said = document.querySelector("[data-said]");
 let wait = FIRST_MS;
@@ -48,10 +54,10 @@ function show(html) {
     return;
   }
   const focused = live.contains(document.activeElement) ? document.activeElement : null;
-  const place = focused?.getAttribute("href");
+  const href = focused?.getAttribute("href");
   live.replaceChildren(...fresh.childNodes);
   if (focused) {
-    const again = place ? live.querySelector(`a[href="${CSS.escape(place)}"]`) : null;
+    const again = href ? live.querySelector(`a[href="${CSS.escape(href)}"]`) : null;
     (again ?? live.querySelector("a, button"))?.focus();
   }
   if (state() !== before) {

@@ -204,8 +204,57 @@ def news(decision: Decision, written: State) -> Decision | None:
 
 def stays_until(programme: Programme, decision: Decision) -> date:
     """Return the last day the tier is certain: no drop comes before the misses run out (X-6)."""
-    left = programme.tier[decision.after.rank].misses - decision.after.misses
-    return decision.month.plus(left).end - timedelta(days=1)
+    return certain_through(programme, decision.after, decision.month.plus(1))
+
+
+def certain_through(programme: Programme, state: State, undecided: Month) -> date:
+    """Return the last day of a tier if every month from `undecided` on were missed (X-6, T-4)."""
+    left = programme.tier[state.rank].misses - state.misses
+    return undecided.plus(left - 1).end - timedelta(days=1)
+
+
+class Keeping(msgspec.Struct, frozen=True, kw_only=True):
+    """What the running month asks of a tier that is held (T-4, M-9).
+
+    `needed_daily` is the level each remaining day needs: 0 is certain, None out of reach. Of
+    `allowed` misses in a row there are `misses` so far; with the last one the tier is lost.
+    """
+
+    threshold_minor: int
+    needed_daily: int | None
+    misses: int
+    allowed: int
+    certain_through: date
+
+
+def keeping(
+    programme: Programme, state: State, known: MonthSum, *, closed: int, undecided: Month
+) -> Keeping | None:
+    """Return what keeps the tier of `state`; None for the lowest one, which nobody loses (T-4).
+
+    `closed` counts the days of `known.month` that are over, `undecided` is the first month that
+    is not evaluated: the running one, or the one before.
+    """
+    if state.rank == 0:
+        return None
+    threshold = programme.thresholds[state.rank]
+    return Keeping(
+        threshold_minor=threshold,
+        needed_daily=required_daily(
+            known.sum_minor, threshold, days=known.month.days, closed=closed
+        ),
+        misses=state.misses,
+        allowed=programme.tier[state.rank].misses,
+        certain_through=certain_through(programme, state, undecided),
+    )
+
+
+def is_far(needed: int, threshold: int, average: int) -> bool:
+    """Say whether a level is too far from what a member has to be named as an aim (M-9).
+
+    It is when it is more than twice the threshold itself, or three times the average so far.
+    """
+    return needed > 2 * threshold or needed > 3 * average > 0
 
 
 def money(minor: int, digits: int) -> str:

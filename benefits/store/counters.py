@@ -16,6 +16,10 @@ SELECT counter, reserved, spent FROM counter
 WHERE counter = ANY($1::text[]) AND "window" = 'all' AND slice = 0
 ORDER BY counter, "window", slice FOR NO KEY UPDATE
 """
+READ = """
+SELECT counter, reserved, spent FROM counter
+WHERE counter = ANY($1::text[]) AND "window" = 'all' AND slice = 0
+"""
 UPDATE = """
 UPDATE counter AS c SET reserved = c.reserved + k.reserved, spent = c.spent + k.spent
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS k (counter, reserved, spent)
@@ -48,6 +52,12 @@ MemberCounter = tuple[UUID, str, str]
 async def lock(conn: Connection, names: Iterable[str]) -> dict[str, CounterUse]:
     """Lock shared counters, in order and last of all locks, and return what is taken of each."""
     found = await rows(conn, LOCK, sorted(set(names)))
+    return {row.counter: CounterUse(row.reserved, row.spent) for row in found}
+
+
+async def read(conn: Connection, names: Iterable[str]) -> dict[str, CounterUse]:
+    """Return what is taken of shared counters at this moment, without holding anybody up."""
+    found = await rows(conn, READ, sorted(set(names)))
     return {row.counter: CounterUse(row.reserved, row.spent) for row in found}
 
 

@@ -1,7 +1,7 @@
 """Read models: what the benefits page and the API show of a member. Never part of a decision."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +36,26 @@ CLAIMER = "SELECT c.member_id FROM claim AS c WHERE c.bucket = $1 AND c.claim_id
 HISTORY = """
 SELECT e.seq, e.type, e.subject_id, e.data, e.recorded_at FROM outbox AS e
 WHERE e.bucket = $1 AND e.member_id = $2 AND e.seq < $3 ORDER BY e.seq DESC LIMIT $4
+"""
+STORY = """
+SELECT e.seq, e.type, e.subject_id, e.data, e.recorded_at FROM outbox AS e
+WHERE e.bucket = $1 AND e.member_id = $2 AND e.seq < $3 AND e.type = ANY($5::text[])
+  AND e.recorded_at >= $6
+  AND ($7::text = '' OR e.data ->> 'benefit' = $7 OR e.data ->> 'unit' = 'BENEFIT:' || $7)
+ORDER BY e.seq DESC LIMIT $4
+"""
+OF_CLAIM = """
+SELECT e.seq, e.type, e.subject_id, e.data, e.recorded_at FROM outbox AS e
+WHERE e.bucket = $1 AND e.member_id = $2 AND e.subject_id = $3 ORDER BY e.seq
+"""
+# ix_lot_bucket_member_id_unit_expires_at; whether the sweep has recorded the end or not (L-5).
+EXPIRED = """
+SELECT l.unit, sum(l.expired + l.remaining - l.held)::bigint AS quantity, l.expires_at
+FROM lot AS l
+WHERE l.bucket = $1 AND l.member_id = $2 AND l.expires_at <= $3 AND l.expires_at > $4
+GROUP BY l.unit, l.expires_at
+HAVING sum(l.expired + l.remaining - l.held) > 0
+ORDER BY l.expires_at DESC, l.unit
 """
 MONTH = """
 SELECT coalesce(sum(s.sum_minor), 0)::bigint AS sum_minor,
@@ -77,6 +97,29 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     number: str
 
 
+class MemberSeen(msgspec.Struct, frozen=True):
+    """The first and the last day of a member's relationship with the bank."""
+
+    opened_on: date
+    closed_on: date | None
+
+
+class Expired(msgspec.Struct, frozen=True):
+    """Units whose time ended before they were used."""
+
+    unit: str
+    quantity: int
+    expires_at: datetime
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events of a history are wanted: types, an instant to begin at, a benefit or any."""
+
+    types: Sequence[str]
+    since: datetime
+    benefit: str = ""
+
+
 class EventSeen(msgspec.Struct, frozen=True):
     """An event of a member's history."""
 
@@ -90,6 +133,12 @@ class EventSeen(msgspec.Struct, frozen=True):
 async def member_exists(conn: Connection, member_id: UUID) -> bool:
     """Say whether there is a member of this id."""
     return bool(await rows(conn, MEMBER, bucket_of(member_id), member_id))
+
+
+async def member(conn: Connection, member_id: UUID) -> MemberSeen | None:
+    """Return a member's relationship with the bank."""
+    found = await rows(conn, MEMBER, bucket_of(member_id), member_id)
+    return MemberSeen(*found[0]) if found else None
 
 
 async def entitlements(conn: Connection, member_id: UUID, now: datetime) -> list[Entitlement]:
@@ -138,6 +187,38 @@ async def history(
     """Return a member's events numbered below `before`, newest first."""
     found = await rows(conn, HISTORY, bucket_of(member_id), member_id, before, limit)
     return [EventSeen(r.seq, r.type, r.subject_id, r.data, r.recorded_at) for r in found]
+
+
+async def story(
+    conn: Connection, member_id: UUID, chosen: Chosen, *, before: int, limit: int
+) -> list[EventSeen]:
+    """Return the chosen events of a member numbered below `before`, newest first."""
+    found = await rows(
+        conn,
+        STORY,
+        bucket_of(member_id),
+        member_id,
+        before,
+        limit,
+        list(chosen.types),
+        chosen.since,
+        chosen.benefit,
+    )
+    return [EventSeen(r.seq, r.type, r.subject_id, r.data, r.recorded_at) for r in found]
+
+
+async def events_of(conn: Connection, member_id: UUID, claim_id: UUID) -> list[EventSeen]:
+    """Return the events of one claim of a member, oldest first."""
+    found = await rows(conn, OF_CLAIM, bucket_of(member_id), member_id, claim_id)
+    return [EventSeen(r.seq, r.type, r.subject_id, r.data, r.recorded_at) for r in found]
+
+
+async def expired(
+    conn: Connection, member_id: UUID, now: datetime, since: datetime
+) -> list[Expired]:
+    """Return the units that ended unused between `since` and `now`, latest first."""
+    found = await rows(conn, EXPIRED, bucket_of(member_id), member_id, now, since)
+    return [Expired(*row) for row in found]
 
 
 async def month_so_far(

@@ -44,6 +44,7 @@ WIRE: tuple[type, ...] = (
     mobile.BenefitsView,
     mobile.ClaimAnswer,
     mobile.ClaimRequest,
+    mobile.CodeView,
     mobile.HistoryView,
     operator.CasesView,
     operator.CloseCaseRequest,
@@ -104,6 +105,7 @@ OPERATIONS: dict[str, Operation] = {
     "lookup": Operation(summary="Member ids of customer references"),
     "open_page": Operation(summary="Open the benefits page", codes=(*_KEY, "unknown_member")),
     "ready": Operation(summary="The service can do its work"),
+    "read_code": Operation(summary="A delivered claim's code", codes=("not_found", "code_absent")),
     "receive_callback": Operation(
         summary="A provider calls back",
         codes=("callback_refused", "signature_refused", "not_found", "body_too_large"),

@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
+from benefits.actions.read_code import read_code
 from benefits.domain.catalogue import LANGUAGES, Catalogue, Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
@@ -21,7 +22,7 @@ from benefits.store.catalogue import Cache
 from benefits.store.db import Connection
 from benefits.store.pages import ClaimSeen, Entitlement
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.problems import READ, WRITE, CursorInvalid, NotFound, refused, stored
+from benefits.web.problems import READ, WRITE, CursorInvalid, NotFound, documented, refused, stored
 
 PAGE_MAX = 100
 CLAIMS_SHOWN = 20
@@ -95,6 +96,13 @@ class ClaimView(msgspec.Struct, kw_only=True):
     changed_at: datetime
     order_number: str
     provider_reference: str
+    has_code: bool
+
+
+class CodeView(msgspec.Struct, kw_only=True):
+    """What the provider gave the member to show or type in."""
+
+    code: str
 
 
 class BenefitsView(msgspec.Struct, kw_only=True):
@@ -150,6 +158,7 @@ def claim_view(seen: ClaimSeen) -> ClaimView:
         changed_at=seen.changed_at,
         order_number=seen.number,
         provider_reference=seen.provider_reference,
+        has_code=seen.has_code,
     )
 
 
@@ -375,4 +384,27 @@ async def get_claim(claim_id: FromPath[UUID], request: Request[Any, Any, Any]) -
     return claim_view(found[1])
 
 
-HANDLERS = [get_benefits, get_history, post_claim, get_claim]
+@post(
+    "/v1/claims/{claim_id:uuid}/code",
+    guards=[needs("mobile", "member")],
+    status_code=200,
+    tags=["claims"],
+    operation_id="read_code",
+    responses=documented(400, 401, 403, 404, 409, 503),
+)
+async def post_code(
+    claim_id: FromPath[UUID], request: Request[Any, Any, Any]
+) -> Response[CodeView]:
+    """Return the provider's code of a delivered claim; each time is recorded, with the caller.
+
+    Ask when the member taps, and keep it nowhere.
+    """
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        code = await read_code(conn, claim_id, state.parts, actor=request.auth.name)
+    if code is None:
+        raise NotFound
+    return Response(CodeView(code=code), headers={"Cache-Control": "no-store"})
+
+
+HANDLERS = [get_benefits, get_history, post_claim, get_claim, post_code]

@@ -15,7 +15,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from benefits.actions import claim, close_case, evaluate, grant, keyed, keys
+from benefits.actions import claim, close_case, evaluate, grant, keyed, keys, read_code
 from benefits.domain import (
     assets,
     catalogue,
@@ -64,6 +64,7 @@ STATUSES: dict[type[Refusal], int] = {
     close_case.UnknownCase: 404,
     close_case.CaseClosed: 409,
     feed.CursorLost: 409,
+    read_code.CodeAbsent: 409,
     signature.SignatureRefused: 401,
     CallbackRefused: 400,
     db.Busy: 503,

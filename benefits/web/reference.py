@@ -269,7 +269,7 @@ def page_of(document: Json) -> str:
                 for name, kind in EVENTS.items()
             },
             codes=[(code, status, problems.titles(code)) for code, status in codes],
-            style=asset("reference"),
+            style=asset("reference.css"),
         )
     )
 

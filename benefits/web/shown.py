@@ -1,243 +1,191 @@
-"""What a member has, as the page shows it: every amount, date and state already in words."""
+"""What a member has, as the page shows it: benefits and claims in groups, each row in words."""
 
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import Literal
-from uuid import uuid4
+from datetime import datetime, timedelta
 
 import msgspec
 
-from benefits.domain.catalogue import Benefit, Catalogue, Programme
-from benefits.domain.orders import OrderState
-from benefits.domain.tiers import display_average
-from benefits.domain.values import Month, local_date, period_of
-from benefits.web.mobile import BenefitsView, BenefitView, ClaimView, ProgrammeView
+from benefits.domain.catalogue import Benefit, Consumed, Kind
+from benefits.domain.orders import OPEN, OrderState
+from benefits.domain.values import local_date
+from benefits.store.pages import ClaimSeen, Entitlement
+from benefits.web.page_facts import Facts
+from benefits.web.shown_benefit import last_day, tier_from, why_not
 from benefits.web.tongue import Message, Tongue, n_
 
-STATE_WORDS: dict[str, tuple[str, Message]] = {
-    OrderState.HELD.value: ("wait", n_("Accepted")),
-    OrderState.SUBMITTED.value: ("wait", n_("Sent to the provider")),
-    OrderState.PENDING.value: ("wait", n_("The provider is working on it")),
-    OrderState.UNKNOWN.value: ("wait", n_("Waiting for the provider to confirm")),
-    OrderState.MANUAL.value: ("wait", n_("We are looking into it")),
-    OrderState.ISSUED.value: ("good", n_("Delivered")),
-    OrderState.REDEEMED.value: ("good", n_("Used")),
-    OrderState.COMPENSATED.value: ("bad", n_("Not possible, units returned")),
-    OrderState.EXPIRED.value: ("bad", n_("Not sent in time, units returned")),
-    OrderState.REVOKED.value: ("bad", n_("Taken back by the provider")),
+SOON = timedelta(days=7)
+READY_FOR = timedelta(days=90)
+LATE_AFTER = timedelta(minutes=5)
+FINISHED_SHOWN = 3
+
+STATE_WORDS: dict[OrderState, tuple[str, Message]] = {
+    OrderState.HELD: ("wait", n_("Accepted")),
+    OrderState.SUBMITTED: ("wait", n_("Sent to the provider")),
+    OrderState.PENDING: ("wait", n_("The provider is working on it")),
+    OrderState.UNKNOWN: ("wait", n_("Waiting for the provider to confirm")),
+    OrderState.MANUAL: ("wait", n_("We are looking into it")),
+    OrderState.ISSUED: ("good", n_("Delivered")),
+    OrderState.REDEEMED: ("good", n_("Used")),
+    OrderState.COMPENSATED: ("bad", n_("Not possible, units returned")),
+    OrderState.EXPIRED: ("bad", n_("Not sent in time, units returned")),
+    OrderState.REVOKED: ("bad", n_("Taken back by the provider")),
+}
+SHORT_WORDS: dict[OrderState, Message] = {
+    OrderState.HELD: n_("Accepted"),
+    OrderState.SUBMITTED: n_("Sent"),
+    OrderState.PENDING: n_("At work"),
+    OrderState.UNKNOWN: n_("Confirming"),
+    OrderState.MANUAL: n_("Being checked"),
+    OrderState.ISSUED: n_("Delivered"),
+    OrderState.REDEEMED: n_("Used"),
+    OrderState.COMPENSATED: n_("Unit returned"),
+    OrderState.EXPIRED: n_("Unit returned"),
+    OrderState.REVOKED: n_("Taken back"),
+}
+TITLES: dict[str, Message] = {
+    "soon": n_("Expiring soon"),
+    "claim": n_("To claim"),
+    "ready": n_("Ready to use"),
+    "progress": n_("In progress"),
+    "not-now": n_("Not available now"),
+    "used": n_("Used"),
+    "returned": n_("Not delivered"),
+    "expired": n_("Expired"),
+    "higher": n_("With a higher tier"),
 }
 
 
-class Field(msgspec.Struct, frozen=True):
-    """What an input for one of the recipient's fields looks like."""
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a group: what it is, something about it, and what stands at its side."""
 
-    label: Message
-    type: str = "text"
-    inputmode: str = "text"
-    autocomplete: str = "off"
-    pattern: str = ""
-    hint: Message = ""
-
-
-FIELDS: dict[str, Field] = {
-    "phone": Field(
-        n_("Mobile number"),
-        type="tel",
-        inputmode="tel",
-        autocomplete="tel",
-        pattern=r"\+?[0-9 \-]{5,20}",
-        hint=n_("Digits only, for example 13800000000"),
-    ),
-    "name": Field(n_("Name"), autocomplete="name"),
-    "email": Field(n_("Email"), type="email", inputmode="email", autocomplete="email"),
-    "address": Field(n_("Address"), autocomplete="street-address"),
-    "plate": Field(n_("Car plate")),
-    "account": Field(n_("Account at the provider")),
-}
-
-
-class Ahead(msgspec.Struct, frozen=True, kw_only=True):
-    """What the running month still asks for the next tier, in words; `more` may be empty."""
-
-    kind: Literal["needed", "certain", "missed"]
-    tier: str
-    threshold: str
-    percent: int
-    month: str
-    known_days: int
-    days: int
-    average: str
-    needed: str
-    more: str
-    from_day: str
-
-
-class TierCard(msgspec.Struct, frozen=True, kw_only=True):
-    """A programme's standing as the page shows it; `pending` names a month not evaluated yet."""
-
-    programme: str
-    tier: str
-    rank: int
-    since: str
-    why: str
-    pending: str
-    ahead: Ahead | None
-
-
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """A benefit and the form that claims a unit of it; `key` is the form's idempotency key."""
-
-    code: str
+    path: str
     name: str
-    about: str
-    fields: list[tuple[str, Field]]
-    key: str
-    available: int = 0
-    held: int = 0
-    lots: list[tuple[int, str]] = []
-    renewal: str = ""
+    about: str = ""
+    count: int = 0
+    badge: str = ""
+    tone: str = ""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim and where it stands, in words."""
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows in one state."""
 
-    name: str
-    quantity: int
-    tone: str
-    state: str
-    at: str
-    instant: str
+    id: str
+    title: str
+    rows: list[Row]
 
 
-class Shown:
-    """What a member has, put into the words of a language."""
-
-    def __init__(self, tongue: Tongue, catalogue: Catalogue, view: BenefitsView) -> None:
-        """Take what the API would tell, and the catalogue it stems from."""
-        self._tongue = tongue
-        self._catalogue = catalogue
-        self._view = view
-
-    def cards(self) -> list[TierCard]:
-        """Return the tier in each programme."""
-        return [self._card(standing) for standing in self._view.programmes]
-
-    def _card(self, standing: ProgrammeView) -> TierCard:
-        tongue, tier = self._tongue, standing.tier
-        programme = self._catalogue.programmes[standing.code]
-        before = Month.parse(standing.progress.month).plus(-1)
-        since = tier.since and tongue.day(local_date(tier.since, programme.tz))
-        return TierCard(
-            programme=tongue.text(standing.name),
-            tier=tongue.text(tier.name),
-            rank=tier.rank,
-            since=since or "",
-            why=tongue.text(tier.why),
-            pending=tongue.month(before) if standing.evaluation_pending else "",
-            ahead=self._ahead(programme, standing),
+def groups(tongue: Tongue, facts: Facts) -> list[Group]:
+    """Return the benefits and claims by state; a state without any is left out."""
+    found: dict[str, list[Row]] = {name: [] for name in TITLES}
+    for name, row in _offers(tongue, facts):
+        found[name].append(row)
+    for claim in facts.claims:
+        name = group_of(claim, facts)
+        finished = name in {"used", "returned"}
+        if name and not (finished and len(found[name]) >= FINISHED_SHOWN):
+            found[name].append(_order(tongue, facts, claim, name))
+    for ended in facts.expired[:FINISHED_SHOWN]:
+        programme, benefit = facts.catalogue.offers[ended.unit.partition(":")[2]]
+        day = tongue.day(last_day(ended.expires_at, programme))
+        about = tongue.say(
+            n_("%(count)s not used; valid through %(day)s"), count=ended.quantity, day=day
         )
-
-    def _ahead(self, programme: Programme, standing: ProgrammeView) -> Ahead | None:
-        tongue, progress = self._tongue, standing.progress
-        if progress.next_tier is None or progress.threshold_minor is None:
-            return None
-        month, needed = Month.parse(progress.month), progress.needed_daily_minor
-        average = display_average(progress.sum_minor, max(progress.known_days, 1))
-        more = needed - average if needed and progress.known_days else 0
-        whole = progress.threshold_minor * max(progress.known_days, 1)
-        following = next(t for t in programme.tier if t.code == progress.next_tier)
-        return Ahead(
-            kind="missed" if needed is None else "needed" if needed else "certain",
-            tier=tongue.text(following.name),
-            threshold=tongue.money(progress.threshold_minor, programme),
-            percent=100 if needed == 0 else min(99, progress.sum_minor * 100 // whole),
-            month=tongue.month(month),
-            known_days=progress.known_days,
-            days=progress.days,
-            average=tongue.money(average, programme),
-            needed=tongue.money(needed or 0, programme),
-            more=tongue.money(more, programme) if more > 0 else "",
-            from_day=tongue.day(month.end),
-        )
-
-    def offers(self) -> list[Offer]:
-        """Return the benefits with units, then those whose units of this period are spent."""
-        units = {view.code: view for view in self._view.benefits}
-        offers = [
-            self._offer(self._catalogue.offers[code][1], view) for code, view in units.items()
-        ]
-        spent = [benefit for benefit in self._of_tier() if benefit.code not in units]
-        return offers + [self._offer(benefit, None) for benefit in spent]
-
-    def _of_tier(self) -> Iterator[Benefit]:
-        for standing in self._view.programmes:
-            programme = self._catalogue.programmes[standing.code]
-            granted = {n.benefit for n in programme.line if standing.tier.code in n.quota}
-            yield from (benefit for benefit in programme.benefit if benefit.code in granted)
-
-    def _offer(self, benefit: Benefit, view: BenefitView | None) -> Offer:
-        offer = blank_offer(self._tongue, benefit)
-        if view is None:
-            return msgspec.structs.replace(offer, renewal=self._renewal(benefit))
-        programme, _ = self._catalogue.offers[benefit.code]
-        lots = dict[str, int]()
-        for lot in view.lots:
-            through = ""
-            if lot.expires_at is not None:  # usable while now < expires_at
-                last = local_date(lot.expires_at - timedelta(microseconds=1), programme.tz)
-                through = self._tongue.day(last)
-            lots[through] = lots.get(through, 0) + lot.available
-        return msgspec.structs.replace(
-            offer,
-            available=view.available,
-            held=view.held,
-            lots=[(count, through) for through, count in lots.items() if count],
-            renewal="" if view.available else self._renewal(benefit),
-        )
-
-    def _renewal(self, benefit: Benefit) -> str:
-        """Return the day on which the member's tier brings new units, if it does."""
-        programme, _ = self._catalogue.offers[benefit.code]
-        today = local_date(self._view.as_of, programme.tz)
-        tier = next(s.tier.code for s in self._view.programmes if s.code == programme.code)
-        ends = [
-            period_of(today, line.period).end
-            for line in programme.line
-            if line.benefit == benefit.code and tier in line.quota
-        ]
-        return self._tongue.day(min(ends)) if ends else ""
-
-    def orders(self) -> list[Order]:
-        """Return the latest claims."""
-        return [self._order(claim) for claim in self._view.claims]
-
-    def _order(self, claim: ClaimView) -> Order:
-        tone, state = STATE_WORDS[claim.state]
-        programme, _ = self._catalogue.offers[claim.benefit]
-        return Order(
-            name=self._name(claim.benefit),
-            quantity=claim.quantity,
-            tone=tone,
-            state=self._tongue.word(state),
-            at=self._tongue.moment(claim.claimed_at, programme.tz),
-            instant=claim.claimed_at.isoformat(timespec="seconds"),
-        )
-
-    def done(self, claim_id: str) -> str:
-        """Return the name of what a claim of this member was for, or nothing."""
-        names = (self._name(c.benefit) for c in self._view.claims if str(c.id) == claim_id)
-        return next(names, "")
-
-    def _name(self, benefit: str) -> str:
-        return self._tongue.text(self._catalogue.offers[benefit][1].name)
+        found["expired"].append(_row(tongue, benefit, about=about))
+    return [
+        Group(id=name, title=tongue.word(TITLES[name]), rows=rows)
+        for name, rows in found.items()
+        if rows
+    ]
 
 
-def blank_offer(tongue: Tongue, benefit: Benefit) -> Offer:
-    """Return a benefit with a form of its own, before anything is known of units."""
-    return Offer(
-        code=benefit.code,
-        name=tongue.text(benefit.name),
-        about=tongue.text(benefit.about),
-        fields=[(name, FIELDS.get(name, Field(name))) for name in benefit.recipient],
-        key=uuid4().hex,
+def _row(tongue: Tongue, benefit: Benefit, **more: str | int) -> Row:
+    row = Row(path=f"/benefits/{benefit.code}", name=tongue.text(benefit.name))
+    return msgspec.structs.replace(row, **more)
+
+
+def _offers(tongue: Tongue, facts: Facts) -> Iterator[tuple[str, Row]]:
+    """Yield each benefit the member can have with its group: those with units come first."""
+    lots = dict[str, list[Entitlement]]()
+    for lot in facts.lots:
+        lots.setdefault(lot.unit, []).append(lot)
+    offers = facts.catalogue.offers
+    for code in sorted(offers, key=lambda code: offers[code][1].unit not in lots):
+        programme, benefit = offers[code]
+        mine = lots.get(benefit.unit, [])
+        available = sum(lot.available for lot in mine)
+        rank = tier_from(programme, benefit)
+        if facts.prospects[code].refusal is None:
+            yield _to_claim(tongue, facts, benefit, mine)
+        elif available or mine or (rank is not None and rank <= _rank(facts, programme.code)):
+            about = why_not(tongue, facts, benefit)
+            yield "not-now", _row(tongue, benefit, about=about)
+        elif rank is not None:
+            tier = tongue.text(programme.tier[rank].name)
+            about = tongue.say(n_("From %(tier)s on"), tier=tier)
+            yield "higher", _row(tongue, benefit, about=about)
+
+
+def _rank(facts: Facts, programme: str) -> int:
+    return facts.standings[programme].state.rank
+
+
+def _to_claim(
+    tongue: Tongue, facts: Facts, benefit: Benefit, lots: list[Entitlement]
+) -> tuple[str, Row]:
+    programme, _ = facts.catalogue.offers[benefit.code]
+    available = sum(lot.available for lot in lots)
+    ends = [lot.expires_at for lot in lots if lot.available and lot.expires_at is not None]
+    row = _row(tongue, benefit, about=tongue.text(benefit.about), count=available)
+    if not ends:
+        return "claim", row
+    first = min(ends)
+    day = last_day(first, programme)
+    if first - facts.now > SOON:
+        about = tongue.say(n_("Valid through %(day)s"), day=tongue.day(day))
+        return "claim", msgspec.structs.replace(row, about=about)
+    days = (day - local_date(facts.now, programme.tz)).days
+    words = (n_("Last day today"), n_("Last day tomorrow"), n_("%(days)s days left"))
+    badge = tongue.say(words[min(days, 2)], days=days + 1)
+    few = sum(lot.available for lot in lots if lot.expires_at == first)
+    about = tongue.say(n_("%(count)s valid through %(day)s"), count=few, day=tongue.day(day))
+    return "soon", msgspec.structs.replace(row, about=about, badge=badge, tone="wait")
+
+
+def group_of(claim: ClaimSeen, facts: Facts) -> str:
+    """Return the group a claim is shown in."""
+    _, benefit = facts.catalogue.offers[claim.benefit]
+    state = OrderState(claim.state)
+    if state in OPEN:
+        return "progress"
+    if state is OrderState.ISSUED:
+        to_use = benefit.consumed is Consumed.USE or has_code(claim, benefit)
+        return "ready" if to_use and facts.now - claim.changed_at <= READY_FOR else "used"
+    return "used" if state is OrderState.REDEEMED else "returned"
+
+
+def has_code(claim: ClaimSeen, benefit: Benefit) -> bool:
+    """Say whether a claim has a code that its member needs: a top-up's is only a receipt."""
+    delivered = claim.state in {OrderState.ISSUED.value, OrderState.REDEEMED.value}
+    return delivered and claim.has_code and benefit.kind is not Kind.DIRECT_TOPUP
+
+
+def is_late(claim: ClaimSeen, now: datetime) -> bool:
+    """Say whether a claim is under way for longer than usual."""
+    return OrderState(claim.state) in OPEN and now - claim.claimed_at > LATE_AFTER
+
+
+def _order(tongue: Tongue, facts: Facts, claim: ClaimSeen, group: str) -> Row:
+    programme, benefit = facts.catalogue.offers[claim.benefit]
+    tone, state = STATE_WORDS[OrderState(claim.state)][0], SHORT_WORDS[OrderState(claim.state)]
+    name = tongue.text(benefit.name)
+    if is_late(claim, facts.now):
+        state = n_("Takes longer than usual")
+    elif group == "ready" and has_code(claim, benefit):
+        state = n_("Show code")
+    return Row(
+        path=f"/claims/{claim.claim_id}",
+        name=f"{name} × {claim.quantity}" if claim.quantity > 1 else name,
+        about=tongue.moment(claim.claimed_at, programme.tz),
+        badge=tongue.word(state),
+        tone=tone,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_skeleton, format_time
+from babel.dates import format_date, format_skeleton, format_time, get_timezone_location
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency
@@ -25,7 +25,9 @@ from benefits.domain.values import Month, local_date
 Message = str
 
 HERE = Path(__file__).parent
-MEDIA_TYPES = {".css": "text/css", ".svg": "image/svg+xml"}
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+# What people of a country call its zone, where it is not named after a city.
+ZONES = {("Asia/Shanghai", "zh"): "北京时间"}
 
 
 def n_(message: Message) -> Message:
@@ -46,9 +48,11 @@ def _static() -> dict[str, tuple[str, bytes]]:
 STATIC = _static()
 
 
-def asset(start: str) -> str:
-    """Return the address of the static file whose name starts so."""
-    return "/page/static/" + next(name for name in STATIC if name.startswith(start))
+def asset(file: str) -> str:
+    """Return the address of a static file."""
+    stem, _, suffix = file.rpartition(".")
+    parts = (name for name in STATIC if name.startswith(f"{stem}-") and name.endswith(suffix))
+    return "/page/static/" + next(parts)
 
 
 class Tongue:
@@ -59,6 +63,8 @@ class Tongue:
         self.code = code
         self.html = html
         self.locale = locale
+        self.joint = "" if code == "zh" else " "  # between two sentences
+        self.colon = "：" if code == "zh" else ": "
         with (HERE / "locales" / code / "LC_MESSAGES" / "page.po").open("rb") as file:
             catalogue = read_po(file, locale=code)
         compiled = BytesIO()
@@ -81,6 +87,10 @@ class Tongue:
     def word(self, message: Message) -> str:
         """Translate a message."""
         return self._messages.gettext(message)
+
+    def say(self, message: Message, **blanks: object) -> str:
+        """Translate a message and fill in its blanks."""
+        return self.word(message) % blanks
 
     def text(self, texts: dict[str, str]) -> str:
         """Return the programme's own text in this language, or in one that it has."""
@@ -111,6 +121,19 @@ class Tongue:
             currency_digits=not whole,
             decimal_quantization=whole,
         )
+
+    def whole(self, minor: int, programme: Programme, *, up: bool = False) -> str:
+        """Write an amount in whole units of the currency: rounded down, or `up` to be enough."""
+        unit = 10**programme.minor_digits
+        units = -(-minor // unit) if up else minor // unit
+        return self.money(units * unit, programme)
+
+    def zone(self, zone: ZoneInfo) -> str:
+        """Write what a zone's time is called."""
+        if (zone.key, self.code) in ZONES:
+            return ZONES[zone.key, self.code]
+        city = get_timezone_location(zone, locale=self.locale, return_city=True)
+        return self.say(n_("%(city)s time"), city=city)
 
     def render(self, template: str, **context: Any) -> str:
         """Return a template as HTML."""

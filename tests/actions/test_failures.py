@@ -13,6 +13,7 @@ from benefits.actions import deliver, receive
 from benefits.actions.claim import claim
 from benefits.actions.deliver import Attempt
 from benefits.actions.grant import reward
+from benefits.actions.read_code import read_code
 from benefits.domain.orders import Done
 from benefits.store.db import Connection, run, sqlstate
 from benefits.store.functions import APPEND_ONLY
@@ -228,15 +229,10 @@ async def test_what_is_written_is_never_changed_or_removed(world: World, table: 
     await world.month(world.name(1), "2025-06", 520_000_00)
     await world.evaluate("2025-06", member)
     (claim_id,) = await claimed(world, wish(member))
-    await tell(world, await number_of(world, claim_id), Done(at=NOON))
+    await tell(world, await number_of(world, claim_id), Done(at=NOON, code="C1"))
     async with world.database.transaction() as conn:
         await receive.work_off(conn, world.parts, buckets=EVERYWHERE, limit=10)
-    await change(
-        world,
-        """INSERT INTO code_reading (bucket, reading_id, member_id, claim_id, actor, read_at)
-        SELECT c.bucket, c.claim_id, c.member_id, c.claim_id, 'system:page', now() FROM claim AS c
-        """,
-    )
+        assert "C1" == await read_code(conn, claim_id, world.parts, actor="system:page")
     before = await world.rows(f"SELECT count(*) FROM {table}")
     partitions = await world.rows(
         "SELECT inhrelid::regclass::text AS name FROM pg_inherits "

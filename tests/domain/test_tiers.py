@@ -15,9 +15,12 @@ from benefits.domain.tiers import (
     Decision,
     MonthSum,
     State,
+    certain_through,
     display_average,
     explain,
     fold,
+    is_far,
+    keeping,
     money,
     news,
     qualified_rank,
@@ -374,6 +377,57 @@ def test_a_promised_day_is_kept_whatever_comes(months: list[MonthSum]) -> None:
     rest = fold(PROGRAMME, [MonthSum(month, 0, month.days) for month in empty], last.after)
     assert [Cause.WATCHED] * (left - 1) + [Cause.DOWNGRADED] == [d.cause for d in rest]
     assert (rest[-1].effective_from - stays_until(PROGRAMME, last)).days == 1
+
+
+@given(histories())
+def test_a_certain_day_is_the_day_before_the_first_possible_drop(months: list[MonthSum]) -> None:
+    """X-6, T-4: with nothing at all from the undecided month on, the tier holds through it."""
+    decisions = fold(PROGRAMME, months)
+    assume(decisions and decisions[-1].after.rank > BASE)
+    state, undecided = decisions[-1].after, decisions[-1].month.plus(1)
+    empty = [undecided.plus(n) for n in range(12)]
+    rest = fold(PROGRAMME, [MonthSum(month, 0, month.days) for month in empty], state)
+    drop = next(d for d in rest if d.cause is Cause.DOWNGRADED)
+    assert 1 == (drop.effective_from - certain_through(PROGRAMME, state, undecided)).days
+
+
+@given(daily, st.integers(0, 29), st.integers(1, 4), st.integers(0, 2))
+def test_a_tier_is_kept_by_the_level_that_is_named(
+    minor: int, closed: int, rank: int, misses: int
+) -> None:
+    """T-4, M-9: with that level on each remaining day the month is no miss; a fen less is one."""
+    month = Month(2025, 6)
+    state = State(rank, misses, (BASE,) * misses)
+    known = MonthSum(month, minor * closed, closed)
+    kept = keeping(PROGRAMME, state, known, closed=closed, undecided=month)
+    assert kept is not None
+    assert kept.needed_daily is not None
+    rest = month.days - closed
+    for level, is_kept in ((kept.needed_daily, True), (kept.needed_daily - 1, False)):
+        if level < 0:
+            continue
+        decision = step(PROGRAMME, state, MonthSum(month, known.sum_minor + level * rest, 30))
+        assert is_kept == (decision.cause in {Cause.RETAINED, Cause.UPGRADED})
+    assert (misses, PROGRAMME.tier[rank].misses) == (kept.misses, kept.allowed)
+
+
+def test_the_lowest_tier_needs_nothing_and_a_closed_month_cannot_be_mended() -> None:
+    """T-4, M-9: nobody loses BASE; with no day left the level is out of reach."""
+    month = Month(2025, 6)
+    empty = MonthSum(month, 0, 30)
+    assert None is keeping(PROGRAMME, State(), empty, closed=30, undecided=month)
+    kept = keeping(PROGRAMME, State(PLATINUM, 1, (GOLD,)), empty, closed=30, undecided=month)
+    assert kept is not None
+    assert (None, date(2025, 7, 31)) == (kept.needed_daily, kept.certain_through)
+
+
+@pytest.mark.parametrize(
+    ("needed", "average", "told"),
+    [(100, 0, "near"), (200, 90, "near"), (201, 90, "far"), (90, 30, "near"), (91, 30, "far")],
+)
+def test_an_aim_that_is_far_is_not_named(needed: int, average: int, told: str) -> None:
+    """M-9: more than twice the threshold, or than three times what there is, is no aim."""
+    assert told == ("far" if is_far(needed, 100, average) else "near")
 
 
 @pytest.mark.parametrize(

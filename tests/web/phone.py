@@ -47,11 +47,26 @@ class Phone:
         assert 200 == status
         return html
 
-    async def send(self, form: dict[str, str]) -> tuple[int, str]:
-        """Send a form and return the status and the page that follows."""
-        async with self.http.post("/page/claims?lang=en", data=form) as answer:
+    async def post(self, path: str, form: dict[str, str]) -> tuple[int, str]:
+        """Send a form to an address and return the status and the page that follows."""
+        async with self.http.post(path, data=form) as answer:
             assert answer.content_type == "text/html"
             return answer.status, await answer.text()
+
+    async def send(self, form: dict[str, str]) -> tuple[int, str]:
+        """Confirm a claim and return the status and the page that follows."""
+        return await self.post("/page/claims?lang=en", form)
+
+    async def fill(self, benefit: str) -> dict[str, str]:
+        """Open a benefit and return its form, filled in."""
+        _, html = await self.get(f"/page/benefits/{benefit}?lang=en")
+        return form_of(html, benefit)
+
+    async def review(self, benefit: str) -> dict[str, str]:
+        """Open a benefit, fill in its form, and return the form that confirms it."""
+        status, html = await self.post("/page/claims/review?lang=en", await self.fill(benefit))
+        assert 200 == status
+        return form_of(html, benefit)
 
     @property
     def cookie(self) -> str:
@@ -62,8 +77,9 @@ class Phone:
 
 def form_of(html: str, benefit: str) -> dict[str, str]:
     """Return the form for a benefit, filled in."""
-    (form,) = [form for form in Form(html).forms if form["benefit"] == benefit]
-    return form | {name: PHONE for name in form if name.startswith("recipient.")}
+    (form,) = [form for form in Form(html).forms if form.get("benefit") == benefit]
+    typed = {name: PHONE for name, text in form.items() if name.startswith("recipient.")}
+    return form | {name: form[name] or text for name, text in typed.items()}
 
 
 async def platinum(running: Site, daily_minor: int = 620_000_00) -> UUID:

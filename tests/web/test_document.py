@@ -13,7 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from benefits import app
 from benefits.settings import Keys, Settings
-from benefits.web import contract, document, mobile, page, problems, titles
+from benefits.web import contract, document, mobile, problems, shown_benefit, titles
 from tests.tidy.sources import ROOT
 from tests.web.site import Site
 from tests.web.test_mobile import call
@@ -141,7 +141,7 @@ def test_every_code_an_operation_tells_exists() -> None:
 
 def test_what_the_page_and_the_claim_can_refuse_is_told() -> None:
     """Each refusal that the page has words for is a code of the claim."""
-    assert set(page.REFUSED_WORDS) <= set(OPERATIONS["claim"]["x-problem-codes"])
+    assert set(shown_benefit.REFUSED_WORDS) <= set(OPERATIONS["claim"]["x-problem-codes"])
 
 
 def test_the_types_of_the_framework_are_those_of_the_document() -> None:

@@ -6,6 +6,9 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 
+from benefits.domain.orders import Done
+from tests.actions.life import call_back, number_of
+from tests.builders import NOON
 from tests.web.site import Site
 
 WISH = {"benefit": "LOUNGE", "recipient": {"phone": "13800000001"}}
@@ -173,3 +176,27 @@ async def test_history_comes_page_by_page_and_newest_first(running: Site) -> Non
     assert (400, "cursor_invalid") == (status, problem["code"])
     status, _, problem = await call(running, "GET", path, params={"limit": "1000"})
     assert (400, "request_invalid") == (status, problem["code"])
+
+
+async def test_a_code_is_told_only_when_asked_for_and_each_time_on_record(running: Site) -> None:
+    """The claim says that there is one; neither claim nor history shows it; it is never kept."""
+    member = await platinum(running)
+    path = f"/v1/members/{member}/claims"
+    _, _, placed = await call(running, "POST", path, json=WISH)
+    claim = f"/v1/claims/{placed['id']}"
+    status, _, problem = await call(running, "POST", f"{claim}/code")
+    assert (409, "code_absent") == (status, problem["code"])
+    number = await number_of(running.world, UUID(placed["id"]))
+    await call_back(running.world, number, Done(at=NOON, code="4829-1355"))
+    _, _, seen = await call(running, "GET", claim)
+    assert (True, "ISSUED") == (seen["has_code"], seen["state"])
+    _, _, history = await call(running, "GET", f"/v1/members/{member}/history?limit=100")
+    assert "4829-1355" not in f"{seen} {history}"
+    status, headers, told = await call(running, "POST", f"{claim}/code")
+    assert (200, {"code": "4829-1355"}) == (status, told)
+    assert "no-store" == headers["Cache-Control"]
+    ((actor,),) = await running.world.rows("SELECT actor FROM code_reading")
+    assert "mobile" == actor
+    assert 404 == (await call(running, "POST", f"/v1/claims/{uuid4()}/code"))[0]
+    headers = running.headers(running.crm_key)
+    assert 403 == (await call(running, "POST", f"{claim}/code", headers=headers))[0]

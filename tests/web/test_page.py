@@ -5,8 +5,11 @@ import re
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
+from benefits.domain.orders import Done
 from benefits.store.db import rows
-from benefits.web import page
+from benefits.web import page_frame
+from tests.actions.life import call_back, number_of
+from tests.builders import NOON
 from tests.web.phone import PHONE, Phone, claims_of, form_of, platinum
 from tests.web.site import Site
 
@@ -116,22 +119,27 @@ async def test_a_page_session_is_opened_by_the_mobile_backend_alone(running: Sit
     assert (201, "2025-07-02T04:01:00Z") == (status, answer["expires_at"])
 
 
-async def test_a_claim_is_made_with_the_form_and_followed_on_the_page(
-    running: Site, phone: Phone
-) -> None:
-    """Form in, redirect, notice, order in the list, units counted as in use."""
-    html = await phone.enter(await platinum(running))
-    form = form_of(html, "LOUNGE")
+async def test_a_claim_is_reviewed_confirmed_and_followed(running: Site, phone: Phone) -> None:
+    """Form, review, redirect, the claim's own view; nothing is claimed before the last step."""
+    await phone.enter(await platinum(running))
+    status, review = await phone.post("/page/claims/review?lang=en", await phone.fill("LOUNGE"))
+    assert 200 == status
+    for words in ("Please check", "Airport lounge", "Sandbox", PHONE, "1 of 2", "Nothing is cla"):
+        assert words in review
+    assert [] == await claims_of(running)
+    form = form_of(review, "LOUNGE")
     async with phone.http.post("/page/claims", data=form, allow_redirects=False) as answer:
         assert 303 == answer.status
         place = answer.headers["Location"]
     assert form["key"] not in place
+    assert re.fullmatch(r"/page/claims/[0-9a-f-]{36}\?lang=zh&new=1#notice", place)
     status, html = await phone.get(place.replace("lang=zh", "lang=en"))
     assert 200 == status
-    assert 'role="status"' in html
-    assert "Claim accepted: Airport lounge." in html
-    assert "1 in use for a claim under way" in html
+    assert 'role="status" tabindex="-1" autofocus' in html
+    assert "Your claim is accepted." in html
     assert '<p class="state wait">Accepted</p>' in html
+    _, html = await phone.get("/page?lang=en")
+    assert "In progress" in html
     assert [("LOUNGE", 1, "HELD")] == await claims_of(running)
     actors = await running.world.rows("SELECT actor FROM batch WHERE kind = 'claim.placed'")
     assert [("system:page",)] == actors
@@ -139,23 +147,31 @@ async def test_a_claim_is_made_with_the_form_and_followed_on_the_page(
 
 async def test_a_double_tap_is_one_claim(running: Site, phone: Phone) -> None:
     """The form's own key makes the second the first again, at once or later."""
-    form = form_of(await phone.enter(await platinum(running)), "LOUNGE")
+    await phone.enter(await platinum(running))
+    filled = await phone.fill("LOUNGE")
+    _, review = await phone.post("/page/claims/review?lang=en", filled)
+    form = form_of(review, "LOUNGE")
+    assert filled["key"] == form["key"]
     both = await asyncio.gather(phone.send(form), phone.send(form))
     later = await phone.send(form)
     for status, html in (*both, later):
-        assert (200, True) == (status, "Claim accepted: Airport lounge." in html)
+        assert (200, True) == (status, "Your claim is accepted." in html)
     assert [("LOUNGE", 1, "HELD")] == await claims_of(running)
 
 
 async def test_a_form_of_another_session_is_refused(running: Site, phone: Phone) -> None:
     """Without the session's own token nothing is claimed, and the page says so in words."""
     member = await platinum(running)
-    form = form_of(await phone.enter(member), "LOUNGE")
+    await phone.enter(member)
+    form = await phone.review("LOUNGE")
     async with running.browser() as http:
-        foreign = form_of(await Phone(running, http).enter(member), "LOUNGE")
+        other = Phone(running, http)
+        await other.enter(member)
+        foreign = await other.fill("LOUNGE")
     for token in ("", "00", "zz", "é", foreign["token"]):
-        status, html = await phone.send(form | {"token": token})
-        assert (403, True) == (status, "This form is no longer valid" in html)
+        for path in ("/page/claims?lang=en", "/page/claims/review?lang=en"):
+            status, html = await phone.post(path, form | {"token": token})
+            assert (403, True) == (status, "This form is no longer valid" in html)
     del form["token"]
     assert 403 == (await phone.send(form))[0]
     assert [] == await claims_of(running)
@@ -163,7 +179,8 @@ async def test_a_form_of_another_session_is_refused(running: Site, phone: Phone)
 
 async def test_what_no_browser_sends_is_answered_as_a_page(running: Site, phone: Phone) -> None:
     """A body that is no form, a key that is none, and an address that is none."""
-    form = form_of(await phone.enter(await platinum(running)), "LOUNGE")
+    await phone.enter(await platinum(running))
+    form = await phone.review("LOUNGE")
     assert 400 == (await phone.send(form | {"key": ""}))[0]
     assert 400 == (await phone.send(form | {"key": "k" * 65}))[0]
     for body, kind in (
@@ -175,15 +192,46 @@ async def test_what_no_browser_sends_is_answered_as_a_page(running: Site, phone:
         headers = {"Content-Type": kind}
         async with phone.http.post("/page/claims", data=body, headers=headers) as answer:
             assert (True, "text/html") == (400 <= answer.status < 500, answer.content_type)
-    assert 404 == (await phone.get("/page/elsewhere"))[0]
-    assert 404 == (await phone.get("/page/static/page.css"))[0]
     assert [] == await claims_of(running)
+
+
+async def test_whatever_goes_wrong_below_the_page_is_told_in_html(
+    running: Site, phone: Phone
+) -> None:
+    """Unknown addresses and wrong methods too, which the router refuses, with strict headers."""
+    await phone.enter(await running.world.member())
+    for method, path, status in (
+        ("GET", "/page/elsewhere", 404),
+        ("GET", "/page/elsewhere/deeper", 404),
+        ("GET", "/page/static/page.css", 404),
+        ("GET", "/page/claims", 405),
+        ("GET", "/page/claims/review", 405),
+        ("GET", "/page/claims/none", 404),
+        ("GET", f"/page/claims/{uuid4()}", 404),
+        ("GET", "/page/benefits/NONE", 404),
+        ("DELETE", "/page", 405),
+        ("PUT", "/page/history", 405),
+    ):
+        for lang, title in (("zh", "页面不存在"), ("en", "There is nothing here")):
+            async with phone.http.request(method, f"{path}?lang={lang}") as answer:
+                html = await answer.text()
+                assert (status, "text/html") == (answer.status, answer.content_type), path
+                assert page_frame.HEADERS.items() <= dict(answer.headers).items(), path
+                assert title in html, path
+    async with phone.http.get("/pages") as answer:
+        assert "application/problem+json" == answer.content_type
 
 
 async def test_a_refusal_is_told_in_words(running: Site, phone: Phone) -> None:
     """An empty field, the limit of two a month, a form sent again with other details."""
-    html = await phone.enter(await platinum(running))
-    form = form_of(html, "VIDEO")
+    await phone.enter(await platinum(running))
+    filled = await phone.fill("VIDEO")
+    status, html = await phone.post(
+        "/page/claims/review?lang=en", filled | {"recipient.phone": " "}
+    )
+    assert (422, True) == (status, "Please fill in every field of the form." in html)
+    assert filled["key"] == form_of(html, "VIDEO")["key"]
+    form = await phone.review("VIDEO")
     incomplete = form | {"key": uuid4().hex, "recipient.phone": " "}
     assert "Please fill in every field of the form." in (await phone.send(incomplete))[1]
     for _ in range(2):
@@ -192,11 +240,14 @@ async def test_a_refusal_is_told_in_words(running: Site, phone: Phone) -> None:
     assert 200 == status
     assert 'role="alert"' in html
     assert "You have reached the limit for this benefit in this period." in html
+    assert "The limit of 2 is reached. From 1 August 2025 on you can claim again." in html
     status, html = await phone.send(form | {"recipient.phone": "13800000009"})
     assert "This form was sent before with other details." in html
-    _, html = await phone.get("/page?lang=zh&refused=cap_reached")
+    status, html = await phone.post("/page/claims/review?lang=en", filled)
+    assert "You have reached the limit for this benefit in this period." in html
+    _, html = await phone.get("/page/benefits/VIDEO?lang=zh&refused=cap_reached")
     assert "本期该权益的领取次数已达上限。" in html
-    _, html = await phone.get("/page?lang=en&refused=<b>you</b>&done=<b>won</b>")
+    _, html = await phone.get("/page?lang=en&refused=<b>you</b>")
     assert 'id="notice"' not in html
     assert "<b>" not in html
 
@@ -204,12 +255,12 @@ async def test_a_refusal_is_told_in_words(running: Site, phone: Phone) -> None:
 async def test_when_busy_the_same_form_can_be_sent_again(running: Site, phone: Phone) -> None:
     """Nothing was decided, so the key stays: however often it is sent, it is one claim."""
     member = await platinum(running)
-    form = form_of(await phone.enter(member), "LOUNGE")
+    await phone.enter(member)
+    form = await phone.review("LOUNGE")
     async with running.world.database.transaction() as conn:
         await rows(conn, "SELECT 1 FROM member WHERE member_id = $1 FOR UPDATE", member)
         status, html = await phone.send(form)
     assert (503, True) == (status, "Very busy at the moment" in html)
-    assert PHONE not in html
     again = form_of(html, "LOUNGE")
     assert form == again
     assert 200 == (await phone.send(again))[0]
@@ -224,14 +275,15 @@ async def test_every_answer_is_locked_down_and_never_kept(running: Site, phone: 
     for path in (await running.page_url(member), "/page", "/page/enter?code=x", "/page/nothing"):
         async with phone.http.get(path, allow_redirects=False) as answer:
             seen.append(answer.status)
-            assert page.HEADERS.items() <= dict(answer.headers).items()
-            assert len(await answer.read()) < 100_000
+            assert page_frame.HEADERS.items() <= dict(answer.headers).items()
     async with phone.http.post("/page/claims", data={}) as answer:
         seen.append(answer.status)
-        assert page.HEADERS.items() <= dict(answer.headers).items()
+        assert page_frame.HEADERS.items() <= dict(answer.headers).items()
     assert [303, 200, 401, 404, 403] == seen
-    assert "no-store" == page.HEADERS["Cache-Control"]
-    assert "default-src 'none'" in page.HEADERS["Content-Security-Policy"]
+    assert "no-store" == page_frame.HEADERS["Cache-Control"]
+    policy = page_frame.HEADERS["Content-Security-Policy"]
+    assert "default-src 'none'; script-src 'self'; connect-src 'self'" in policy
+    assert "unsafe" not in policy
 
 
 async def test_static_files_are_kept_for_ever_under_a_name_of_their_content(
@@ -239,8 +291,8 @@ async def test_static_files_are_kept_for_ever_under_a_name_of_their_content(
 ) -> None:
     """A new style sheet has a new name, so a phone never asks twice."""
     html = await phone.enter(await running.world.member())
-    links = re.findall(r'<link rel="[a-z]+" href="([^"]+)"', html)
-    for link, kind in zip(links, ("svg", "css"), strict=True):
+    links = re.findall(r'(?:href|src)="(/page/static/[^"]+)"', html)
+    for link, kind in zip(links, ("svg", "css", "javascript"), strict=True):
         async with phone.http.get(link) as answer:
             assert 200 == answer.status
             assert kind in answer.content_type
@@ -248,10 +300,14 @@ async def test_static_files_are_kept_for_ever_under_a_name_of_their_content(
             assert "nosniff" == answer.headers["X-Content-Type-Options"]
 
 
-async def test_the_page_needs_no_script_and_no_inline_style(running: Site, phone: Phone) -> None:
-    """The policy would stop them."""
+async def test_the_page_has_one_script_of_ours_and_no_inline_code(
+    running: Site, phone: Phone
+) -> None:
+    """The policy would stop anything else."""
     html = await phone.enter(await platinum(running))
-    assert None is re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", html)
+    assert 1 == len(re.findall(r"<script", html))
+    assert '<script type="module" src="/page/static/page-' in html
+    assert None is re.search(r"<style|\sstyle=|\son\w+=|javascript:|https?://", html)
 
 
 async def test_no_recipient_and_no_customer_stands_on_the_page(
@@ -260,9 +316,10 @@ async def test_no_recipient_and_no_customer_stands_on_the_page(
     """What was typed goes to the provider; who the member is goes nowrunning."""
     member = await platinum(running)
     html = await phone.enter(member)
-    _, after = await phone.send(form_of(html, "LOUNGE"))
+    _, after = await phone.send(await phone.review("LOUNGE"))
     _, later = await phone.get("/page")
-    for text in (html, after, later):
+    _, history = await phone.get("/page/history")
+    for text in (html, after, later, history):
         assert [] == [s for s in (PHONE, "T000001", str(member), member.hex) if s in text]
 
 
@@ -270,6 +327,51 @@ async def test_a_benefit_that_nobody_offers_is_refused_in_words(
     running: Site, phone: Phone
 ) -> None:
     """A form that was tampered with ends in a sentence too."""
-    form = form_of(await phone.enter(await platinum(running)), "LOUNGE")
-    _, html = await phone.send(form | {"benefit": "<b>"})
-    assert "This benefit is no longer offered." in html
+    await phone.enter(await platinum(running))
+    form = await phone.review("LOUNGE")
+    for path in ("/page/claims?lang=en", "/page/claims/review?lang=en"):
+        _, html = await phone.post(path, form | {"benefit": "<b>"})
+        assert "This benefit is no longer offered." in html
+
+
+async def test_a_claim_is_shown_to_its_member_alone(running: Site, phone: Phone) -> None:
+    """With somebody else's session there is no such claim, no state and no code."""
+    await phone.enter(await platinum(running))
+    await phone.send(await phone.review("LOUNGE"))
+    ((claim_id,),) = await running.world.rows("SELECT claim_id FROM claim")
+    async with running.browser() as http:
+        stranger = Phone(running, http)
+        await stranger.enter(await platinum(running))
+        token = (await stranger.fill("LOUNGE"))["token"]
+        for path in (f"/page/claims/{claim_id}", f"/page/claims/{claim_id}/live"):
+            assert 404 == (await stranger.get(path))[0]
+            assert 200 == (await phone.get(path))[0]
+        code = f"/page/claims/{claim_id}/code"
+        assert 404 == (await stranger.post(code, {"token": token}))[0]
+    async with running.browser() as http:
+        assert 401 == (await Phone(running, http).get(f"/page/claims/{claim_id}"))[0]
+
+
+async def test_a_code_is_shown_to_a_tap_and_each_tap_is_on_record(
+    running: Site, phone: Phone
+) -> None:
+    """Not on the page, not in its live part, not by opening the address; never without a token."""
+    await phone.enter(await platinum(running))
+    await phone.send(await phone.review("LOUNGE"))
+    ((claim_id,),) = await running.world.rows("SELECT claim_id FROM claim")
+    place = f"/page/claims/{claim_id}"
+    token = (await phone.fill("LOUNGE"))["token"]
+    status, html = await phone.post(f"{place}/code?lang=en", {"token": token})
+    assert (409, True) == (status, "There is no code to show" in html)
+    number = await number_of(running.world, claim_id)
+    await call_back(running.world, number, Done(at=NOON, code="4829-1355"))
+    for path in (place, f"{place}/live", f"{place}/code", "/page", "/page/history"):
+        status, html = await phone.get(f"{path}?lang=en")
+        assert (200, False) == (status, "4829-1355" in html)
+    assert [] == await running.world.rows("SELECT 1 FROM code_reading")
+    assert 403 == (await phone.post(f"{place}/code?lang=en", {"token": "00"}))[0]
+    status, html = await phone.post(f"{place}/code?lang=en", {"token": token})
+    assert (200, True) == (status, "4829-1355" in html)
+    assert "Shown 1×, last on 2 July 2025 12:00" in html
+    assert "data-final" in html
+    assert [("system:page",)] == await running.world.rows("SELECT actor FROM code_reading")

@@ -1,110 +1,352 @@
-"""What a member reads on the benefits page: tier, progress, units, last days, states."""
+"""What a member reads on the benefits page: tier, progress, groups, rules, reasons, steps."""
 
 import re
 from datetime import date, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
-from benefits.actions import claim
+from benefits.actions import claim, evaluate
 from benefits.domain import entitlement, ledger
 from benefits.domain.assets import AssetLine
-from benefits.domain.orders import OrderState
+from benefits.domain.catalogue import CapWindow, Kind, UpgradePolicy
+from benefits.domain.orders import Done, OrderState, Pending, Reason, Rejected, Unknown, Used
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
-from benefits.web import page, shown
-from tests.builders import reference_programme
-from tests.web.phone import PHONE, Form, Phone, form_of, platinum
+from benefits.domain.tiers import Cause
+from benefits.domain.values import PeriodKind
+from benefits.web import shown, shown_benefit, shown_history, shown_order, shown_tier
+from tests.actions.life import call_back, expire_lots, gift, give, lease, number_of, record
+from tests.builders import NOON, reference_programme
+from tests.web.phone import PHONE, Form, Phone, platinum
 from tests.web.site import Site
+
+
+def group(html: str, name: str) -> str:
+    """Return the part of the page that shows a group; nothing when it is not there."""
+    found = re.search(rf'aria-labelledby="g-{name}">(.*?)</section>', html, re.DOTALL)
+    return found[1] if found else ""
+
+
+async def told(running: Site, daily: list[tuple[str, date, int]]) -> None:
+    """Record balances of a day in minor units, by customer."""
+    await running.world.assets([AssetLine(n, d, "DEPOSIT", "CNY", m) for n, d, m in daily])
 
 
 async def test_the_page_tells_tier_reason_progress_and_last_days(
     running: Site, phone: Phone
 ) -> None:
-    """English: the day before the half-open end is the last day, and amounts are exact."""
+    """English: whole amounts that are enough, and the day before the half-open end is the last."""
     member = await platinum(running)
-    line = AssetLine("T000001", date(2025, 7, 1), "DEPOSIT", "CNY", 3_812_345_67)
-    await running.world.assets([line])
+    await told(running, [("T000001", date(2025, 7, 1), 3_812_345_67)])
     html = await phone.enter(member)
     for words in (
         "Platinum",
         "since 1 July 2025",
-        "reached: your tier is Platinum from 1 July 2025.",
-        "Keep at least CN¥5,039,588.48 on each remaining day of July 2025",
+        "June 2025: a daily average of CN¥620,000 reaches the CN¥500,000 needed.",
+        "Keep at least CN¥5,039,589 on each remaining day of July 2025",
         "to be Diamond from 1 August 2025.",
-        "That is CN¥1,227,242.81 more per day than your average so far.",
-        "Diamond needs a daily average of CN¥5,000,000.",
-        "Yours so far: CN¥3,812,345.67 (1 of 31 days known).",
-        "2 valid through 30 September 2025",
-        "2 valid through 31 July 2025",
-        "No claims yet.",
+        "That is CN¥1,227,243 more per day than your average so far.",
+        "Diamond needs a daily average of CN¥5,000,000 in a month.",
+        "Your average in July 2025 so far: CN¥3,812,345 (1 of 31 days known).",
+        "You are on course. Hold at least CN¥389,589 on each remaining day of July 2025.",
+        "It is lost only after 3 months below in a row.",
+        "Yours at least through 30 September 2025.",
+        "All times are Shanghai time.",
     ):
         assert words in html
     assert "still being evaluated" not in html
+    assert "Valid through 30 September 2025" in group(html, "claim")
+    _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
+    assert "2 valid through 30 September 2025" in html
 
 
 async def test_the_page_speaks_chinese(running: Site, phone: Phone) -> None:
     """Amounts, dates and states as a Chinese reader writes them."""
-    html = await phone.enter(await platinum(running), "zh")
-    _, after = await phone.send(form_of(html, "VIDEO"))
+    await phone.enter(await platinum(running), "zh")
+    await phone.send(await phone.review("VIDEO"))
     _, after = await phone.get("/page?lang=zh")
     for words in (
         '<html lang="zh-CN">',
         "白金",
         "自2025年7月1日起",
         "2025年7月余下每天保持资产不低于¥5,000,000，2025年8月1日起即可成为钻石。",
-        "2份，有效期至2025年9月30日（含当日）",
-        "1份使用中",
+        "2025年7月余下每天保持资产不低于¥500,000即可保级。",
+        "等级至少保留至2025年9月30日。",
+        "有效期至2025年9月30日",
         "已受理",
         "2025年7月2日 12:00",
+        "页面时间均为北京时间。",
     ):
         assert words in after
+    _, html = await phone.get("/page/benefits/VIDEO?lang=zh")
+    assert "1份，有效期至2025年7月31日（含当日）" in html
+    assert "1份使用中" in html
 
 
 async def test_a_new_member_is_told_what_comes(running: Site, phone: Phone) -> None:
-    """Nothing evaluated, nothing known, nothing granted: each is said."""
+    """Nothing evaluated, nothing known, nothing granted: each is said, and nothing untrue."""
     html = await phone.enter(await running.world.member())
     for words in (
         "Base",
+        "Everybody has this tier. It is decided anew after each month.",
         "June 2025 is still being evaluated; your tier may change.",
         "No day of July 2025 is known yet.",
         "Keep at least CN¥50,000 on each remaining day of July 2025",
-        "You have no benefits yet. They come with your tier.",
     ):
         assert words in html
+    assert "Keeping" not in html
+    assert "From Gold on" in group(html, "higher")
+    fresh = await running.world.member(date(2025, 7, 1))
+    async with running.browser() as http:
+        html = await Phone(running, http).enter(fresh)
+    assert "Your tier is decided for the first time after July 2025." in html
+    assert "still being evaluated" not in html
 
 
-async def test_progress_says_certain_out_of_reach_and_highest(running: Site, phone: Phone) -> None:
-    """The three cases without a level to keep."""
+async def test_progress_says_certain_far_out_of_reach_and_highest(
+    running: Site, phone: Phone
+) -> None:
+    """The four cases in which no level to keep is named."""
     world = running.world
-    certain, late = await world.members(2)
-    lines = [("T000001", date(2025, 7, 1), 50_000_00 * 31), ("T000002", date(2025, 7, 31), 1)]
+    certain, late, far = await world.members(3)
     world.clock.forward(days=29)
-    await world.assets([AssetLine(n, d, "DEPOSIT", "CNY", minor) for n, d, minor in lines])
+    await told(
+        running,
+        [
+            ("T000001", date(2025, 7, 1), 50_000_00 * 31),
+            ("T000002", date(2025, 7, 31), 1),
+            ("T000003", date(2025, 7, 30), 1_000_00),
+        ],
+    )
     sentence = "The balances of July 2025 suffice: you will be Gold from 1 August 2025."
     assert sentence in await phone.enter(certain)
-    assert "Gold is out of reach for July 2025;" in await phone.enter(late)
+    words = "In July 2025 it can no longer be reached; a new month begins on 1 August 2025."
+    assert words in await phone.enter(late)
+    html = await phone.enter(far)
+    assert "In July 2025 it can hardly be reached; a new month begins on 1 August 2025." in html
+    assert "Keep at least" not in html
     private = await platinum(running, 10_000_000_00)
     assert "This is the highest tier." in await phone.enter(private)
 
 
-async def test_a_spent_benefit_stays_and_says_when_new_units_come(
+async def test_what_keeps_the_tier_is_told_safe_at_risk_and_lost(
     running: Site, phone: Phone
 ) -> None:
-    """None left is an explanation, not an absence, while in use and afterwards."""
-    html = await phone.enter(await platinum(running))
-    form = form_of(html, "LOUNGE")
-    for _ in range(2):
-        _, html = await phone.send(form | {"key": uuid4().hex})
-    words = ["Nothing left to claim.", "New units come on 1 October 2025"]
-    assert all(w in html for w in [*words, "2 in use for a claim under way"])
-    assert ["VIDEO"] == [form["benefit"] for form in Form(html).forms]
-    await running.world.rows(
-        "UPDATE lot SET remaining = 0, held = 0 WHERE unit = 'BENEFIT:LOUNGE' RETURNING 1"
+    """The running month's state, the misses so far, and until when the tier is certain."""
+    world = running.world
+    safe, low, gone = [await platinum(running) for _ in range(3)]
+    await told(
+        running,
+        [
+            ("T000001", date(2025, 7, 1), 500_000_00 * 31),
+            ("T000002", date(2025, 7, 1), 450_000_00),
+            ("T000003", date(2025, 7, 31), 1),
+        ],
     )
+    assert "July 2025 already suffices for Platinum." in await phone.enter(safe)
+    html = await phone.enter(low)
+    assert "Below it at the moment. Hold at least CN¥501,667 on each remaining day" in html
+    assert "July 2025 counts as a month below." in await phone.enter(gone)
+    await world.month("T000002", "2025-07", 450_000_00)
+    world.clock.forward(days=31)
+    await world.evaluate("2025-07", low)
+    html = await phone.enter(low)
+    for words in (
+        (
+            "July 2025: a daily average of CN¥450,000 is below the CN¥500,000 needed. "
+            "Months below in a row: 1."
+        ),
+        "Months below in a row so far: 1. With 3 it is lost.",
+        "Yours at least through 30 September 2025.",
+    ):
+        assert words in html
+
+
+async def test_benefits_are_grouped_by_their_state(running: Site, phone: Phone) -> None:
+    """Each state of a benefit and of a claim has its own place, and moves there."""
+    world = running.world
+    member = await platinum(running)
+    html = await phone.enter(member)
+    assert ["Airport lounge", "Video membership"] == re.findall(
+        r'"name">(.*?)</span>', group(html, "claim")
+    )
+    await phone.send(await phone.review("LOUNGE"))
+    await phone.send(await phone.review("VIDEO"))
+    lounge, video = await world.rows("SELECT claim_id FROM claim ORDER BY benefit")
     _, html = await phone.get("/page?lang=en")
-    assert all(w in html for w in [*words, "Airport lounge"])
-    assert ["VIDEO"] == [form["benefit"] for form in Form(html).forms]
+    assert 2 == group(html, "progress").count("Accepted")
+    await call_back(world, await number_of(world, lounge[0]), Done(at=NOON, code="C"))
+    await call_back(world, await number_of(world, video[0]), Done(at=NOON, code="C"))
+    _, html = await phone.get("/page?lang=en")
+    assert "" == group(html, "progress")
+    assert "Show code" in group(html, "ready")
+    assert "Video membership" in group(html, "used")
+    await call_back(world, await number_of(world, lounge[0]), Used(at=NOON))
+    _, html = await phone.get("/page?lang=en")
+    assert "" == group(html, "ready")
+    assert 1 == group(html, "used").count("Airport lounge")
+    world.clock.now = NOON + timedelta(days=26)
+    _, html = await phone.get(await running.page_url(member, "en"))
+    assert "4 days left" in group(html, "soon")
+    assert "1 valid through 31 July 2025" in group(html, "soon")
+    for days, words in ((28, "Last day tomorrow"), (29, "Last day today")):
+        world.clock.now = NOON + timedelta(days=days)
+        _, html = await phone.get(await running.page_url(member, "en"))
+        assert words in group(html, "soon")
+    world.clock.now = NOON + timedelta(days=30)
+    _, html = await phone.get(await running.page_url(member, "en"))
+    assert "1 not used; valid through 31 July 2025" in group(html, "expired")
+    assert "Your units have expired." in group(html, "not-now")
+
+
+async def test_a_benefit_is_explained_by_the_programmes_own_rules(
+    running: Site, phone: Phone
+) -> None:
+    """What each tier brings, how long it lasts, limits, details, provider, what happens then."""
+    await phone.enter(await platinum(running))
+    _, html = await phone.get("/page/benefits/VIDEO?lang=en")
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+    for words in (
+        "What a tier brings each calendar month",
+        "Gold 1 Platinum your tier 2 Diamond 3",
+        "Through the last day of the month they are for.",
+        "On 1 August 2025, by the tier you have then.",
+        "If your tier rises in between, the rest is added.",
+        "At most 2 in a calendar month; used so far: 0.",
+        "While stocks last.",
+        "Mobile number These details go to the provider",
+        "Delivered by Sandbox",
+        "It is credited directly",
+        "A unit is used up when it is delivered.",
+    ):
+        assert words in text
+
+
+async def test_why_a_benefit_cannot_be_claimed_is_told_without_trying(
+    running: Site, phone: Phone
+) -> None:
+    """None left, all in use, sold out, no budget, not of the tier: the reason and what helps."""
+    world = running.world
+    await phone.enter(await platinum(running))
+    form = await phone.review("LOUNGE")
+    for _ in range(2):
+        await phone.send(form | {"key": uuid4().hex})
+    new = "New units come on 1 October 2025, by the tier you have then."
+    _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
+    assert f"All your units are in use. {new}" in html
+    assert "2 in use for a claim under way" in html
+    assert [] == [form for form in Form(html).forms if "benefit" in form]
+    _, html = await phone.get("/page?lang=en")
+    assert new in group(html, "not-now")
+    for statement, words in (
+        ("UPDATE counter SET spent = 50 WHERE counter = 'stock:VIDEO'", "Sold out."),
+        (
+            (
+                "UPDATE counter SET spent = CASE counter WHEN 'budget:video' "
+                "THEN 10000000 ELSE 0 END WHERE counter IN ('budget:video', 'stock:VIDEO')"
+            ),
+            "Not available at the moment. Please try again later.",
+        ),
+    ):
+        await world.rows(f"{statement} RETURNING 1")
+        _, html = await phone.get("/page/benefits/VIDEO?lang=en")
+        assert words in html
+    await phone.enter(await world.member())
+    _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
+    assert "Your tier does not bring it. It comes from Platinum on." in html
+
+
+async def test_a_claim_shows_its_steps_and_why_it_failed(running: Site, phone: Phone) -> None:
+    """From accepted to used with the instants that are known; a failure says whose no it was."""
+    world = running.world
+    await phone.enter(await platinum(running))
+
+    async def placed() -> tuple[UUID, str]:
+        await phone.send(await phone.review("LOUNGE"))
+        found = await world.rows("SELECT claim_id FROM claim ORDER BY claim_id DESC LIMIT 1")
+        return found[0][0], f"/page/claims/{found[0][0]}?lang=en"
+
+    def marks(html: str) -> list[str]:
+        return re.findall(r'<li class="(\w+)"', html)
+
+    claim_id, place = await placed()
+    _, html = await phone.get(place)
+    assert ["now", "next", "next", "next", "next"] == marks(html)
+    (work,) = await lease(world)
+    await record(world, work, Unknown("silence"))
+    _, html = await phone.get(place)
+    assert ["done", "done", "now", "next", "next"] == marks(html)
+    assert "The provider has not answered yet; we keep asking." in html
+    assert "longer than usual" not in html
+    world.clock.forward(minutes=6)
+    _, html = await phone.get(place)
+    assert "This takes longer than usual. Your unit stays reserved" in html
+    _, html = await phone.get("/page?lang=en")
+    assert "Takes longer than usual" in group(html, "progress")
+    number = await number_of(world, claim_id)
+    await call_back(world, number, Pending(), Done(at=NOON))
+    _, html = await phone.get(place)
+    assert ["done", "done", "done", "done", "next"] == marks(html)
+    assert "2 July 2025 12:06" in html
+    assert "data-final" not in html
+    await call_back(world, number, Used(at=NOON))
+    _, html = await phone.get(place)
+    assert ["done"] * 5 == marks(html)
+    assert "data-final" in html
+    claim_id, place = await placed()
+    no = Rejected(Reason.ACCOUNT, "account")
+    await call_back(world, await number_of(world, claim_id), no)
+    _, html = await phone.get(place)
+    assert ["done", "bad"] == marks(html)
+    assert "Your unit is back." in html
+    assert "The provider does not know this number or account. Please check it." in html
+    _, html = await phone.get("/page?lang=en")
+    assert "Unit returned" in group(html, "returned")
+
+
+async def test_the_history_is_whole_and_filtered_a_page_at_a_time(
+    running: Site, phone: Phone
+) -> None:
+    """Newest first; by kind, benefit and time; the cursor goes on where the page ended."""
+    world = running.world
+    member = await platinum(running)
+    await phone.enter(member)
+    await phone.send(await phone.review("LOUNGE"))
+    ((claim_id,),) = await world.rows("SELECT claim_id FROM claim")
+    no = Rejected(Reason.STOCK_OUT, "stock_out")
+    await call_back(world, await number_of(world, claim_id), no)
+
+    async def history(**query: str) -> list[str]:
+        _, html = await phone.get("/page/history", params={"lang": "en", **query})
+        return re.findall(r'class="about (?:good|bad|plain|wait)">(.*?)</span>', html)
+
+    received = "Received with your tier: 2"
+    tier = "Platinum from 1 July 2025: June 2025 reached it"
+    failed = "Not possible, units returned: The provider has run out of it."
+    claimed = "Claimed: 1"
+    assert [failed, claimed, received, received, tier] == await history()
+    assert [tier] == await history(kind="tier")
+    assert [received, received] == await history(kind="granted")
+    assert [claimed] == await history(kind="claimed", benefit="LOUNGE")
+    assert [] == await history(kind="claimed", benefit="VIDEO")
+    assert [failed] == await history(kind="returned", span="30")
+    assert 5 == len(await history(kind="x", benefit="y", span="z", before="<b>"))
+    for _ in range(18):
+        await give(world, gift(member))
+    _, html = await phone.get("/page/history?lang=en&span=365")
+    (older,) = re.findall(r'href="(/page/history\?[^"]*before=[^"]*)"', html)
+    assert 18 == html.count("Received as a gift: 1")
+    assert "span=365" in older
+    _, html = await phone.get(older.replace("&amp;", "&"))
+    assert (True, True) == (tier in html, "Newest" in html)
+    assert 0 == html.count("Received as a gift: 1")
+    world.clock.forward(days=40)
+    await phone.enter(member)
+    assert [] == await history(span="30")
+    assert 19 == await expire_lots(world)
+    ended = ["Expired unused: 1"] * 18 + ["Expired unused: 2"]
+    assert ended == sorted(await history(kind="expired", span="30"))
 
 
 async def test_hostile_names_are_only_text(running: Site, phone: Phone) -> None:
@@ -116,36 +358,48 @@ async def test_hostile_names_are_only_text(running: Site, phone: Phone) -> None:
         programme,
         name=bad,
         tier=tuple(swap(tier, name=bad) for tier in programme.tier),
+        provider=tuple(swap(provider, name=bad) for provider in programme.provider),
         benefit=tuple(
             swap(b, name=bad, about=bad, recipient=("phone",)) for b in programme.benefit
         ),
     )
     await running.world.apply(programme)
-    html = await phone.enter(await platinum(running))
-    assert "<script" not in html
-    assert "49" not in re.sub(r'value="[^"]*"', "", html)
-    form = form_of(html, "LOUNGE")
+    seen = [await phone.enter(await platinum(running))]
+    _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
+    form = await phone.review("LOUNGE")
     assert PHONE == form["recipient.phone"]
-    status, html = await phone.send(form)
-    assert (200, False) == (status, "<script" in html)
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;%(x)s{{ 7*7 }}. You can follow it" in html
+    seen += [html, (await phone.send(form))[1], (await phone.get("/page/history?lang=en"))[1]]
+    for html in seen:
+        assert 1 == html.count("<script")
+        assert "49" not in re.sub(r'(value|href|src)="[^"]*"|[0-9a-f]{32}', "", html)
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;%(x)s{{ 7*7 }}" in html
 
 
 async def test_the_clock_of_the_page_is_the_programmes_zone(running: Site, phone: Phone) -> None:
-    """A claim just after midnight in Shanghai shows the new day trunning."""
+    """A claim just after midnight in Shanghai shows the new day there."""
     member = await platinum(running)
     running.world.clock.now += timedelta(hours=12)
-    html = await phone.enter(member)
-    _, html = await phone.send(form_of(html, "LOUNGE"))
+    await phone.enter(member)
+    _, html = await phone.send(await phone.review("LOUNGE"))
     assert "3 July 2025 00:00" in html
 
 
-def test_every_state_and_every_refusal_of_a_claim_has_words() -> None:
-    """A customer never reads a code."""
-    assert {state.value for state in OrderState} == set(shown.STATE_WORDS)
+def test_everything_a_member_can_meet_has_words() -> None:
+    """A customer never reads a code: states, refusals, reasons, rules, causes and events."""
+    assert set(OrderState) == set(shown.STATE_WORDS)
+    assert set(OrderState) == set(shown.SHORT_WORDS)
+    assert set(OrderState) == set(shown_order.EXPLAINED)
+    assert set(Reason) == set(shown_order.REASONS)
+    assert set(Cause) == set(shown_tier.CAUSES)
+    assert set(PeriodKind) == set(shown_benefit.PERIODS) == set(shown_benefit.ENDS)
+    assert set(CapWindow) == set(shown_benefit.WINDOWS)
+    assert set(UpgradePolicy) == set(shown_benefit.RISES)
+    assert set(Kind) == set(shown_benefit.AFTER)
+    assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
+    assert set(shown_history.types_of("")) == set(shown_history.WORDS) - {"entitlement.rewarded"}
     codes = {KeyConflict.code}
     for module in (claim, entitlement, ledger):
         for kind in vars(module).values():
             if isinstance(kind, type) and issubclass(kind, Refusal):
                 codes |= {kind.code} if kind.__module__ == module.__name__ else set()
-    assert codes == set(page.REFUSED_WORDS)
+    assert codes == set(shown_benefit.REFUSED_WORDS)

@@ -4,6 +4,7 @@ import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from babel.messages.catalog import Catalog
@@ -27,10 +28,14 @@ async def test_the_language_is_the_address_then_the_browsers_then_chinese(
         ("/page?lang=zh", "en", "zh-CN", "en"),
         ("/page?lang=xx", "en", "en", "zh"),
         ("/page/nothing?lang=en", "zh", "en", "zh"),
+        ("/page/benefits/VIDEO?lang=en", "", "en", "zh"),
+        ("/page/history?lang=zh&kind=tier", "", "zh-CN", "en"),
     ):
         _, html = await phone.get(path, headers={"Accept-Language": accept})
         assert f'<html lang="{lang}">' in html
-        assert f'href="/page?lang={other}"' in html
+        place = "/page" if "nothing" in path else path.partition("?")[0]
+        kept = "&amp;kind=tier" if "kind" in path else ""
+        assert f'class="switch" href="{place}?lang={other}{kept}"' in html
 
 
 def _messages() -> set[str]:
@@ -67,6 +72,14 @@ def test_every_message_exists_in_chinese_with_the_same_blanks() -> None:
         assert sorted(blank.findall(message)) == sorted(blank.findall(text))
 
 
+def test_a_zone_is_named_as_people_name_it() -> None:
+    """The programme's zone stands beside its times (G-EXP-2)."""
+    english, chinese = tongue.TONGUES["en"], tongue.TONGUES["zh"]
+    shanghai, new_york = ZoneInfo("Asia/Shanghai"), ZoneInfo("America/New_York")
+    assert ["北京时间", "Shanghai time"] == [t.zone(shanghai) for t in (chinese, english)]
+    assert ["纽约时间", "New York time"] == [t.zone(new_york) for t in (chinese, english)]
+
+
 def test_amounts_are_exact_in_both_languages() -> None:
     """The fraction is left out only where there is none; another currency keeps its digits."""
     programme = reference_programme()
@@ -75,5 +88,8 @@ def test_amounts_are_exact_in_both_languages() -> None:
     assert "¥1,234,567.80" == chinese.money(1_234_567_80, programme)
     assert "CN¥0.05" == english.money(5, programme)
     assert "¥92,233,720,368,547,758.07" == chinese.money(2**63 - 1, programme)
+    assert "CN¥1,234" == english.whole(1_234_56, programme)
+    assert "CN¥1,235" == english.whole(1_234_56, programme, up=True)
+    assert "CN¥1,234" == english.whole(1_234_00, programme, up=True)
     dinar = msgspec.structs.replace(programme, currency="KWD", minor_digits=3)
     assert "KWD1.005" == english.money(1005, dinar)

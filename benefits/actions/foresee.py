@@ -1,0 +1,72 @@
+"""Foresee claims: whether one would be accepted now, by the rule itself, without trying (K-2).
+
+What is read here is not locked: it explains, and decides nothing. The claim decides.
+"""
+
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.claim import UnknownMember
+from benefits.actions.parts import Parts
+from benefits.domain import entitlement
+from benefits.domain.catalogue import Benefit
+from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
+from benefits.domain.refusal import Refusal
+from benefits.domain.values import local_date
+from benefits.store import counters, pages
+from benefits.store import ledger as books
+from benefits.store.counters import MemberCounter
+from benefits.store.db import Connection
+
+
+class Prospect(msgspec.Struct, frozen=True):
+    """What a claim of one unit would meet: a refusal or none, and the units of its cap so far."""
+
+    refusal: Refusal | None
+    cap_used: int = 0
+
+
+async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, Prospect]:
+    """Return what a claim of one unit of each benefit would meet now (UnknownMember)."""
+    offers = (await parts.catalogue.current(conn)).offers
+    member = await pages.member(conn, member_id)
+    if member is None:
+        raise UnknownMember
+    now = parts.clock()
+    units = [(member_id, benefit.unit) for _, benefit in offers.values()]
+    lots = [lot for _, lot in await books.lots_of(conn, units, now)]
+    keys = {
+        code: _cap_key(member_id, benefit, entitlement.cap_window(benefit.cap.window, day))
+        for code, (programme, benefit) in offers.items()
+        for day in [local_date(now, programme.tz)]
+        if benefit.cap is not None
+    }
+    used = await counters.used(conn, keys.values())
+    taken = await counters.read(conn, {n for _, b in offers.values() for n in _shared(b)})
+    found = dict[str, Prospect]()
+    for code, (programme, benefit) in offers.items():
+        cap_used = used.get(keys[code], 0) if code in keys else 0
+        today = local_date(now, programme.tz)
+        facts = ClaimFacts(
+            closed=member.closed_on is not None and member.closed_on < today,
+            lots=tuple(lot for lot in lots if lot.unit == benefit.unit),
+            cap_used=cap_used,
+            stock=taken.get(entitlement.stock_counter(benefit), CounterUse()),
+            budget=taken.get(entitlement.budget_counter(benefit.budget), CounterUse()),
+            budget_total=programme.budgets_minor[benefit.budget],
+            unit_cost=programme.minor(benefit.cost),
+        )
+        command = ClaimCommand(quantity=1, recipient=dict.fromkeys(benefit.recipient, "any"))
+        decided = entitlement.claim(command, benefit, facts, now)
+        refusal = decided if isinstance(decided, Refusal) else None
+        found[code] = Prospect(refusal, cap_used)
+    return found
+
+
+def _cap_key(member_id: UUID, benefit: Benefit, window: str) -> MemberCounter:
+    return (member_id, f"cap:{benefit.code}", window)
+
+
+def _shared(benefit: Benefit) -> tuple[str, str]:
+    return entitlement.stock_counter(benefit), entitlement.budget_counter(benefit.budget)

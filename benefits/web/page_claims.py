@@ -1,0 +1,201 @@
+"""The page's views of claims: review what will be claimed, claim it, follow it, see its code.
+
+A form is written with an idempotency key of its own, which goes with it through the review: a
+double tap, and the same form sent again later, are one claim. What was typed is shown once, on
+the review, and goes from there to the provider.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import get, post
+from litestar.params import FromPath, FromQuery
+
+from benefits.actions.claim import ClaimUnits
+from benefits.actions.keyed import Accepted
+from benefits.actions.read_code import read_code
+from benefits.domain.catalogue import Catalogue
+from benefits.domain.entitlement import RECIPIENT_MAX
+from benefits.domain.requests import check_key
+from benefits.store.db import Busy
+from benefits.store.group import Failed, Overloaded
+from benefits.web.page_facts import OrderFacts, read_facts, read_order
+from benefits.web.page_frame import (
+    Page,
+    Web,
+    form_of,
+    form_token,
+    member_of,
+    message,
+    redirect,
+    render,
+    session_of,
+    tongue_of,
+)
+from benefits.web.problems import NotFound
+from benefits.web.shown_benefit import REFUSED_WORDS, blank_offer, offer
+from benefits.web.shown_order import shown_order
+from benefits.web.tongue import Tongue
+
+_FIELD = "recipient."
+
+
+class Again(msgspec.Struct, frozen=True):
+    """A claim that is about to be sent, or may be sent once more: the form's hidden fields."""
+
+    code: str
+    name: str
+    key: str
+    recipient: dict[str, str]
+
+
+def _recipient(form: dict[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(_FIELD): text.strip()
+        for name, text in form.items()
+        if name.startswith(_FIELD)
+    }
+
+
+@post("/claims/review", status_code=200)
+async def review_claim(request: Web) -> Page:
+    """Show what will be claimed and what goes to the provider; nothing is claimed yet."""
+    state = request.app.state
+    member_id = await member_of(request)
+    form = await form_of(request)
+    async with state.database.transaction() as conn:
+        facts = await read_facts(conn, member_id, state.parts)
+    key, code = check_key(form.get("key")), form.get("benefit", "")
+    if code not in facts.catalogue.offers:
+        return redirect(request, notice="notice", refused="unknown_benefit")
+    tongue, recipient = tongue_of(request), _recipient(form)
+    seen = msgspec.structs.replace(offer(tongue, facts, code), key=key)
+    refusal = facts.prospects[code].refusal
+    if refusal is not None:
+        return redirect(request, f"/benefits/{code}", notice="notice", refused=refusal.code)
+    given = {name: recipient.get(name, "") for name, _ in seen.fields}
+    if not all(given.values()) or any(len(text) > RECIPIENT_MAX for text in given.values()):
+        return render(
+            tongue,
+            "benefit.html",
+            422,
+            path=f"/benefits/{code}",
+            posted=True,
+            offer=seen,
+            token=form["token"],
+            typed=given,
+            refused=tongue.word(REFUSED_WORDS["recipient_incomplete"]),
+        )
+    return render(
+        tongue,
+        "review.html",
+        path=f"/benefits/{code}",
+        posted=True,
+        offer=seen,
+        again=Again(code, seen.name, key, given),
+        token=form["token"],
+    )
+
+
+@post("/claims")
+async def post_claim(request: Web) -> Page:
+    """Claim a unit as the form says, and go to the claim; offer it again if it was not decided."""
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        session = await session_of(request, conn)
+        catalogue = await state.parts.catalogue.current(conn)
+    form = await form_of(request)
+    state.rates.member(request.scope, session.member_id)
+    command = ClaimUnits(
+        caller="system:page",
+        key=check_key(form.get("key")),
+        member_id=session.member_id,
+        benefit=form.get("benefit", ""),
+        recipient=_recipient(form),
+    )
+    try:
+        outcome = await state.claims.submit(command)
+    except (Busy, Overloaded) as refusal:
+        return _again(request, catalogue, command, refusal)
+    except Failed as failure:
+        return _again(request, catalogue, command, failure)
+    if isinstance(outcome, Accepted):
+        claim_id = outcome.ids["claim_id"]
+        return redirect(request, f"/claims/{claim_id}", notice="notice", new="1")
+    known = command.benefit in catalogue.offers
+    path = f"/benefits/{command.benefit}" if known else ""
+    return redirect(request, path, notice="notice", refused=outcome.code)
+
+
+def _again(request: Web, catalogue: Catalogue, command: ClaimUnits, error: Exception) -> Page:
+    """Offer the same claim under the same key."""
+    again = None
+    if command.benefit in catalogue.offers:
+        name = blank_offer(tongue_of(request), *catalogue.offers[command.benefit]).name
+        again = Again(command.benefit, name, command.key, command.recipient)
+    if isinstance(error, Failed):
+        return message(request, "internal", 500, incident=error.incident, again=again)
+    return message(request, "busy", 503, again=again)
+
+
+async def _order(request: Web, claim_id: UUID) -> OrderFacts:
+    """Read a claim of the session's member (NotFound)."""
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        session = await session_of(request, conn)
+        order = await read_order(conn, session.member_id, claim_id, state.parts)
+    if order is None:
+        raise NotFound
+    return order
+
+
+def _show(request: Web, facts: OrderFacts, template: str = "order.html", **more: Any) -> Page:
+    tongue: Tongue = tongue_of(request)
+    context: dict[str, Any] = {"new": "", "opened": "", "token": form_token(request)} | more
+    return render(
+        tongue,
+        template,
+        path=f"/claims/{facts.claim.claim_id}",
+        posted=bool(context["opened"]),
+        order=shown_order(tongue, facts),
+        zones=[tongue.zone(facts.offer[0].tz)],
+        **context,
+    )
+
+
+@get("/claims/{claim_id:uuid}")
+async def show_claim(request: Web, claim_id: FromPath[UUID], new: FromQuery[str] = "") -> Page:
+    """Show a claim and where its order stands."""
+    return _show(request, await _order(request, claim_id), new=new)
+
+
+@get("/claims/{claim_id:uuid}/live")
+async def show_live(request: Web, claim_id: FromPath[UUID]) -> Page:
+    """Return the part of a claim's view that changes, for the script."""
+    return _show(request, await _order(request, claim_id), "order_live.html")
+
+
+@post("/claims/{claim_id:uuid}/code", status_code=200)
+async def show_code(request: Web, claim_id: FromPath[UUID]) -> Page:
+    """Show a claim with its code, and record that it was looked at."""
+    state = request.app.state
+    member_id = await member_of(request)
+    await form_of(request)
+    state.rates.member(request.scope, member_id)
+    async with state.database.transaction() as conn:
+        code = await read_code(
+            conn, claim_id, state.parts, actor="system:page", member_id=member_id
+        )
+    if code is None:
+        raise NotFound
+    return _show(request, await _order(request, claim_id), opened=code)
+
+
+@get("/claims/{claim_id:uuid}/code")
+async def hide_code(request: Web, claim_id: FromPath[UUID]) -> Page:
+    """Go back to the claim: a code is shown to a tap, not to an address."""
+    return redirect(request, f"/claims/{claim_id}")
+
+
+HANDLERS = [review_claim, post_claim, show_claim, show_live, show_code, hide_code]

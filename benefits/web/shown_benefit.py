@@ -1,0 +1,297 @@
+"""One benefit in words: what it brings, what it asks, why it cannot be claimed now."""
+
+from datetime import date, datetime, timedelta
+from uuid import uuid4
+
+import msgspec
+
+from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMember
+from benefits.domain.catalogue import (
+    Benefit,
+    CapWindow,
+    Consumed,
+    Kind,
+    Line,
+    Programme,
+    UpgradePolicy,
+)
+from benefits.domain.entitlement import (
+    BudgetExhausted,
+    CapReached,
+    MemberClosed,
+    RecipientIncomplete,
+    StockExhausted,
+)
+from benefits.domain.ledger import InsufficientUnits, LotExpired
+from benefits.domain.requests import KeyConflict
+from benefits.domain.values import PeriodKind, local_date, period_of
+from benefits.web.page_facts import Facts
+from benefits.web.tongue import Message, Tongue, n_
+
+REFUSED_WORDS: dict[str, Message] = {
+    MemberClosed.code: n_("Your relationship with the bank has ended, so nothing can be claimed."),
+    RecipientIncomplete.code: n_("Please fill in every field of the form."),
+    CapReached.code: n_("You have reached the limit for this benefit in this period."),
+    StockExhausted.code: n_("This benefit is sold out. Nothing was taken from your units."),
+    BudgetExhausted.code: n_("This benefit is not available at the moment. Please try later."),
+    InsufficientUnits.code: n_("You have no unit of this benefit left."),
+    LotExpired.code: n_("Your units of this benefit have expired."),
+    UnknownBenefit.code: n_("This benefit is no longer offered."),
+    UnknownMember.code: n_("We cannot find your membership. Please ask your bank."),
+    QuantityInvalid.code: n_("This number of units cannot be claimed."),
+    KeyConflict.code: n_("This form was sent before with other details. Please see your claims."),
+}
+PERIODS: dict[PeriodKind, Message] = {
+    PeriodKind.MONTH: n_("each calendar month"),
+    PeriodKind.QUARTER: n_("each calendar quarter"),
+    PeriodKind.YEAR: n_("each calendar year"),
+}
+ENDS: dict[PeriodKind, Message] = {
+    PeriodKind.MONTH: n_("Through the last day of the month they are for."),
+    PeriodKind.QUARTER: n_("Through the last day of the quarter they are for."),
+    PeriodKind.YEAR: n_("Through 31 December of the year they are for."),
+}
+WINDOWS: dict[CapWindow, Message] = {
+    CapWindow.MONTH: n_("At most %(limit)s in a calendar month; used so far: %(used)s."),
+    CapWindow.QUARTER: n_("At most %(limit)s in a calendar quarter; used so far: %(used)s."),
+    CapWindow.YEAR: n_("At most %(limit)s in a calendar year; used so far: %(used)s."),
+    CapWindow.LIFETIME: n_("At most %(limit)s in all; used so far: %(used)s."),
+}
+RISES: dict[UpgradePolicy, Message] = {
+    UpgradePolicy.TOP_UP: n_("If your tier rises in between, the rest is added."),
+    UpgradePolicy.PRORATE_FLOOR: n_(
+        "If your tier rises in between, a share for the days left is added."
+    ),
+    UpgradePolicy.PRORATE_CEIL: n_(
+        "If your tier rises in between, a share for the days left is added."
+    ),
+}
+AFTER: dict[Kind, Message] = {
+    Kind.DIRECT_TOPUP: n_("It is credited directly, mostly within minutes. Nothing more to do."),
+    Kind.WALLET_COUPON: n_("You find a voucher here, mostly within minutes. Show it to use it."),
+    Kind.BOOKING: n_("You find a booking here, mostly within minutes. Show it when you arrive."),
+}
+
+
+class Field(msgspec.Struct, frozen=True):
+    """What an input for one of the recipient's fields looks like."""
+
+    label: Message
+    type: str = "text"
+    inputmode: str = "text"
+    autocomplete: str = "off"
+    pattern: str = ""
+    hint: Message = ""
+
+
+FIELDS: dict[str, Field] = {
+    "phone": Field(
+        n_("Mobile number"),
+        type="tel",
+        inputmode="tel",
+        autocomplete="tel",
+        pattern=r"\+?[0-9 \-]{5,20}",
+        hint=n_("Digits only, for example 13800000000"),
+    ),
+    "name": Field(n_("Name"), autocomplete="name"),
+    "email": Field(n_("Email"), type="email", inputmode="email", autocomplete="email"),
+    "address": Field(n_("Address"), autocomplete="street-address"),
+    "plate": Field(n_("Car plate")),
+    "account": Field(n_("Account at the provider")),
+}
+
+
+class Brings(msgspec.Struct, frozen=True, kw_only=True):
+    """What one line of the programme brings, by tier."""
+
+    period: str
+    tiers: list[tuple[str, int, bool]]
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """A benefit with its rules, and the form that claims a unit; `key` is the form's own."""
+
+    code: str
+    name: str
+    about: str
+    fields: list[tuple[str, Field]]
+    key: str
+    provider: str
+    available: int = 0
+    held: int = 0
+    lots: list[str] = []
+    why_not: str = ""
+    brings: list[Brings] = []
+    rules: list[tuple[str, list[str]]] = []
+
+
+def last_day(expires_at: datetime, programme: Programme) -> date:
+    """Return the last day units are usable: they are while now < expires_at (C-4)."""
+    return local_date(expires_at - timedelta(microseconds=1), programme.tz)
+
+
+def tier_from(programme: Programme, benefit: Benefit) -> int | None:
+    """Return the lowest rank that brings a benefit; None when no tier does."""
+    ranks = [
+        rank
+        for rank, tier in enumerate(programme.tier)
+        for line in _lines(programme, benefit)
+        if tier.code in line.quota
+    ]
+    return min(ranks, default=None)
+
+
+def _lines(programme: Programme, benefit: Benefit) -> list[Line]:
+    return [line for line in programme.line if line.benefit == benefit.code]
+
+
+def renewal(facts: Facts, benefit: Benefit) -> date | None:
+    """Return the day on which the member's tier brings new units, if it does."""
+    programme, _ = facts.catalogue.offers[benefit.code]
+    today = local_date(facts.now, programme.tz)
+    tier = programme.tier[facts.standings[programme.code].state.rank].code
+    ends = [
+        period_of(today, line.period).end
+        for line in _lines(programme, benefit)
+        if tier in line.quota
+    ]
+    return min(ends, default=None)
+
+
+def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
+    """Return why a unit cannot be claimed now and what would change it; nothing when it can."""
+    prospect = facts.prospects[benefit.code]
+    match prospect.refusal:
+        case None:
+            return ""
+        case CapReached() if benefit.cap is not None:
+            return _cap_words(tongue, facts, benefit, benefit.cap.window)
+        case StockExhausted():
+            return tongue.word(n_("Sold out. Your units stay yours while they are valid."))
+        case BudgetExhausted():
+            return tongue.word(n_("Not available at the moment. Please try again later."))
+        case InsufficientUnits() | LotExpired() as refusal:
+            return _no_units(tongue, facts, benefit, expired=isinstance(refusal, LotExpired))
+        case refusal:
+            return tongue.word(REFUSED_WORDS[refusal.code])
+
+
+def _cap_words(tongue: Tongue, facts: Facts, benefit: Benefit, window: CapWindow) -> str:
+    programme, _ = facts.catalogue.offers[benefit.code]
+    assert benefit.cap is not None
+    if window is CapWindow.LIFETIME:
+        words = n_("You have had all %(limit)s that one customer can have.")
+        return tongue.say(words, limit=benefit.cap.limit)
+    today = local_date(facts.now, programme.tz)
+    day = tongue.day(period_of(today, PeriodKind[window.name]).end)
+    words = n_("The limit of %(limit)s is reached. From %(day)s on you can claim again.")
+    return tongue.say(words, limit=benefit.cap.limit, day=day)
+
+
+def _no_units(tongue: Tongue, facts: Facts, benefit: Benefit, *, expired: bool) -> str:
+    programme, _ = facts.catalogue.offers[benefit.code]
+    rank = tier_from(programme, benefit)
+    new = renewal(facts, benefit)
+    held = sum(lot.held for lot in facts.lots if lot.unit == benefit.unit)
+    if expired:
+        first = tongue.word(n_("Your units have expired."))
+    elif held:
+        first = tongue.word(n_("All your units are in use."))
+    elif new is None and rank is not None:
+        tier = tongue.text(programme.tier[rank].name)
+        return tongue.say(n_("Your tier does not bring it. It comes from %(tier)s on."), tier=tier)
+    else:
+        first = tongue.word(n_("You have no unit left."))
+    if new is None:
+        return first
+    then = n_("New units come on %(day)s, by the tier you have then.")
+    return first + tongue.joint + tongue.say(then, day=tongue.day(new))
+
+
+def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
+    """Return one of the catalogue's benefits as it stands for the member."""
+    programme, benefit = facts.catalogue.offers[code]
+    lots = [lot for lot in facts.lots if lot.unit == benefit.unit]
+    by_day = dict[date | None, int]()
+    for lot in lots:
+        day = lot.expires_at and last_day(lot.expires_at, programme)
+        by_day[day] = by_day.get(day, 0) + lot.available
+    return msgspec.structs.replace(
+        blank_offer(tongue, programme, benefit),
+        available=sum(lot.available for lot in lots),
+        held=sum(lot.held for lot in lots),
+        lots=[_lot_words(tongue, count, day) for day, count in by_day.items() if count],
+        why_not=why_not(tongue, facts, benefit),
+        brings=_brings(tongue, facts, programme, benefit),
+        rules=_rules(tongue, facts, programme, benefit),
+    )
+
+
+def blank_offer(tongue: Tongue, programme: Programme, benefit: Benefit) -> Offer:
+    """Return a benefit with a form of its own, before anything is known of units."""
+    return Offer(
+        code=benefit.code,
+        name=tongue.text(benefit.name),
+        about=tongue.text(benefit.about),
+        fields=[(name, FIELDS.get(name, Field(name))) for name in benefit.recipient],
+        key=uuid4().hex,
+        provider=tongue.text(programme.providers[benefit.provider].name),
+    )
+
+
+def _lot_words(tongue: Tongue, count: int, day: date | None) -> str:
+    if day is None:
+        return tongue.say(n_("%(count)s without an expiry date"), count=count)
+    return tongue.say(n_("%(count)s valid through %(day)s"), count=count, day=tongue.day(day))
+
+
+def _brings(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit) -> list[Brings]:
+    mine = facts.standings[programme.code].state.rank
+    return [
+        Brings(
+            period=tongue.word(PERIODS[line.period]),
+            tiers=[
+                (tongue.text(tier.name), line.quota[tier.code], rank == mine)
+                for rank, tier in enumerate(programme.tier)
+                if tier.code in line.quota
+            ],
+        )
+        for line in _lines(programme, benefit)
+    ]
+
+
+def _rules(
+    tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit
+) -> list[tuple[str, list[str]]]:
+    """Return the rules under their headings, in the order in which one asks."""
+    lines = _lines(programme, benefit)
+    valid = list(dict.fromkeys(tongue.word(ENDS[line.period]) for line in lines))
+    rises = list(dict.fromkeys(tongue.word(RISES[line.upgrade]) for line in lines))
+    new = renewal(facts, benefit)
+    then = n_("On %(day)s, by the tier you have then.")
+    limits = []
+    if benefit.cap is not None:
+        used = facts.prospects[benefit.code].cap_used
+        limits.append(tongue.say(WINDOWS[benefit.cap.window], limit=benefit.cap.limit, used=used))
+    if benefit.stock is not None:
+        limits.append(tongue.word(n_("While stocks last.")))
+    at_issue = benefit.consumed is Consumed.ISSUE
+    spent = (
+        n_("A unit is used up when it is delivered.")
+        if at_issue
+        else n_("A unit is used up when you use it.")
+    )
+    back = n_("If the provider cannot deliver, the unit comes back to you.")
+    fields = [tongue.word(FIELDS.get(name, Field(name)).label) for name in benefit.recipient]
+    goes = n_("These details go to the provider of this benefit and to nobody else.")
+    rules = {
+        n_("Units are valid"): valid or [tongue.word(n_("As long as each unit says."))],
+        n_("New units"): [tongue.say(then, day=tongue.day(new))] if new else [],
+        n_("Change of tier"): rises,
+        n_("Limits"): limits,
+        n_("We ask you for"): [*fields, tongue.word(goes)] if fields else [],
+        n_("Delivered by"): [tongue.text(programme.providers[benefit.provider].name)],
+        n_("After you claim"): [tongue.word(AFTER[benefit.kind]), tongue.word(spent)],
+        n_("If it fails"): [tongue.word(back)],
+    }
+    return [(tongue.word(title), words) for title, words in rules.items() if words]

@@ -1,0 +1,118 @@
+"""A member's history in words: what came, what was claimed, what became of it, tiers."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from benefits.domain.catalogue import Catalogue
+from benefits.domain.orders import Reason
+from benefits.domain.values import Month
+from benefits.store.pages import EventSeen
+from benefits.web.shown_order import REASONS
+from benefits.web.tongue import Message, Tongue, n_
+
+KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
+    "granted": (n_("Received"), ("entitlement.granted",)),
+    "claimed": (n_("Claimed and used"), ("claim.placed", "order.issued", "order.redeemed")),
+    "returned": (
+        n_("Not delivered"),
+        ("order.compensated", "order.expired", "order.revoked"),
+    ),
+    "expired": (n_("Expired"), ("entitlement.expired",)),
+    "tier": (
+        n_("Tier"),
+        (
+            *("tier.upgraded", "tier.downgraded", "tier.watched"),
+            *("tier.retained", "tier.undetermined"),
+        ),
+    ),
+}
+SPANS: dict[str, tuple[Message, timedelta]] = {
+    "30": (n_("Last 30 days"), timedelta(days=30)),
+    "90": (n_("Last 90 days"), timedelta(days=90)),
+    "365": (n_("Last 12 months"), timedelta(days=365)),
+}
+WORDS: dict[str, tuple[str, Message]] = {
+    "entitlement.granted": ("good", n_("Received with your tier: %(count)s")),
+    "entitlement.rewarded": ("good", n_("Received as a gift: %(count)s")),
+    "entitlement.expired": ("plain", n_("Expired unused: %(count)s")),
+    "claim.placed": ("plain", n_("Claimed: %(count)s")),
+    "order.issued": ("good", n_("Delivered")),
+    "order.redeemed": ("good", n_("Used")),
+    "order.compensated": ("bad", n_("Not possible, units returned")),
+    "order.expired": ("bad", n_("Not sent in time, units returned")),
+    "order.revoked": ("bad", n_("Taken back by the provider")),
+    "tier.upgraded": ("good", n_("%(tier)s from %(day)s: %(month)s reached it")),
+    "tier.downgraded": ("plain", n_("%(tier)s from %(day)s: too many months below in a row")),
+    "tier.watched": ("wait", n_("%(tier)s stays; %(month)s was below, in a row: %(misses)s")),
+    "tier.retained": ("good", n_("%(tier)s stays: %(month)s reached it")),
+    "tier.undetermined": ("plain", n_("%(tier)s stays: days of %(month)s are missing")),
+}
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened."""
+
+    name: str
+    words: str
+    tone: str
+    at: str
+    instant: str
+    path: str
+
+
+def types_of(kind: str) -> list[str]:
+    """Return the types of events of a kind; of all kinds when it is none."""
+    chosen = [KINDS[kind]] if kind in KINDS else KINDS.values()
+    return [type_ for _, types in chosen for type_ in types]
+
+
+def since_of(span: str, now: datetime) -> datetime:
+    """Return where a span of time begins; long ago when it is none."""
+    return now - (SPANS[span][1] if span in SPANS else timedelta(days=36_500))
+
+
+def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
+    """Return an event in words."""
+    if event.type.startswith("tier."):
+        return _tier(tongue, catalogue, event)
+    data = event.data
+    code = data.get("benefit") or data["unit"].partition(":")[2]
+    programme, benefit = catalogue.offers[code]
+    is_gift = event.type == "entitlement.granted" and data["cause"] != "TIER"
+    tone, words = WORDS["entitlement.rewarded" if is_gift else event.type]
+    said = tongue.say(words, count=data["quantity"])
+    reason = str(data.get("reason", "")).upper()
+    if event.type == "order.compensated" and reason in Reason.__members__:
+        said += tongue.colon + tongue.word(REASONS[Reason[reason]])
+    is_claim = event.type.startswith(("claim.", "order."))
+    return Entry(
+        name=tongue.text(benefit.name),
+        words=said,
+        tone=tone,
+        at=tongue.moment(event.recorded_at, programme.tz),
+        instant=event.recorded_at.isoformat(timespec="seconds"),
+        path=f"/claims/{event.subject_id}" if is_claim else f"/benefits/{code}",
+    )
+
+
+def _tier(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
+    data = event.data
+    programme = catalogue.programmes[data["programme"]]
+    names = {tier.code: tongue.text(tier.name) for tier in programme.tier}
+    month = Month.parse(data["month"])
+    tone, words = WORDS[event.type]
+    return Entry(
+        name=tongue.text(programme.name),
+        words=tongue.say(
+            words,
+            tier=names[data["to"]],
+            day=tongue.day(month.end),
+            month=tongue.month(month),
+            misses=data["misses"],
+        ),
+        tone=tone,
+        at=tongue.moment(event.recorded_at, programme.tz),
+        instant=event.recorded_at.isoformat(timespec="seconds"),
+        path="",
+    )

@@ -1,0 +1,172 @@
+"""One claim in words: where its order stands, step by step, and what its member can do."""
+
+from datetime import datetime
+
+import msgspec
+
+from benefits.domain.catalogue import Benefit, Consumed
+from benefits.domain.orders import DELIVERED, OPEN, OrderState, Reason
+from benefits.web.page_facts import OrderFacts
+from benefits.web.shown import STATE_WORDS, has_code, is_late
+from benefits.web.tongue import Message, Tongue, n_
+
+EXPLAINED: dict[OrderState, Message] = {
+    OrderState.HELD: n_("We have your claim and pass it on to the provider."),
+    OrderState.SUBMITTED: n_("The provider has your order. This mostly takes a moment."),
+    OrderState.PENDING: n_("The provider has accepted it and will tell us when it is done."),
+    OrderState.UNKNOWN: n_("The provider has not answered yet; we keep asking."),
+    OrderState.MANUAL: n_("Somebody of us is clearing it up with the provider."),
+    OrderState.ISSUED: n_("It is yours now."),
+    OrderState.REDEEMED: n_("You have used it. We hope you enjoyed it."),
+    OrderState.COMPENSATED: n_("It could not be delivered. Your unit is back."),
+    OrderState.EXPIRED: n_("It could not be sent to the provider in time. Your unit is back."),
+    OrderState.REVOKED: n_("The provider took it back. Please ask your bank if you wonder why."),
+}
+REASONS: dict[Reason, Message] = {
+    Reason.INVALID: n_("The provider could not accept the details. Please check them."),
+    Reason.NOT_ELIGIBLE: n_("The provider does not offer it to this number or account."),
+    Reason.LIMIT: n_("The provider's own limit is reached."),
+    Reason.STOCK_OUT: n_("The provider has run out of it."),
+    Reason.BUDGET: n_("The provider does not offer it at the moment."),
+    Reason.ACCOUNT: n_("The provider does not know this number or account. Please check it."),
+    Reason.AUTH: n_("The provider could not take our order at the moment."),
+    Reason.CONFIG: n_("The provider could not take our order at the moment."),
+    Reason.DUPLICATE_DIFFERENT: n_("The provider could not take our order at the moment."),
+    Reason.NOT_FOUND: n_("The provider never received our order."),
+}
+_STEPS: tuple[tuple[OrderState, Message], ...] = (
+    (OrderState.HELD, n_("Accepted")),
+    (OrderState.SUBMITTED, n_("Sent to the provider")),
+    (OrderState.PENDING, n_("Provider at work")),
+    (OrderState.ISSUED, n_("Delivered")),
+    (OrderState.REDEEMED, n_("Used")),
+)
+_REACHED: dict[OrderState, int] = {
+    OrderState.HELD: 0,
+    OrderState.SUBMITTED: 1,
+    OrderState.PENDING: 2,
+    OrderState.UNKNOWN: 2,
+    OrderState.MANUAL: 2,
+    OrderState.ISSUED: 3,
+    OrderState.REDEEMED: 4,
+}
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of an order: behind it (`done`), where it is (`now`), or before it (`next`)."""
+
+    label: str
+    mark: str
+    spoken: str
+    at: str = ""
+    instant: str = ""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim and where it stands; `is_final` when nothing more will come by itself."""
+
+    id: str
+    code: str
+    name: str
+    quantity: int
+    number: str
+    tone: str
+    state: str
+    words: list[str]
+    steps: list[Step]
+    is_final: bool
+    is_late: bool
+    has_code: bool
+    seen: str
+
+
+def shown_order(tongue: Tongue, order: OrderFacts) -> Order:
+    """Return a claim in words."""
+    claim, seen = order.claim, order.readings
+    programme, benefit = order.offer
+    state = OrderState(claim.state)
+    tone, words = STATE_WORDS[state]
+    shows = has_code(claim, benefit)
+    looked = ""
+    if shows and seen.last is not None:
+        looked = tongue.say(
+            n_("Shown %(times)s×, last on %(moment)s."),
+            times=seen.times,
+            moment=tongue.moment(seen.last, programme.tz),
+        )
+    return Order(
+        id=str(claim.claim_id),
+        code=benefit.code,
+        name=tongue.text(benefit.name),
+        quantity=claim.quantity,
+        number=claim.number,
+        tone=tone,
+        state=tongue.word(words),
+        words=_words(tongue, order),
+        steps=_steps(tongue, order),
+        is_final=_is_final(state, benefit),
+        is_late=is_late(claim, order.now),
+        has_code=shows,
+        seen=looked,
+    )
+
+
+def _is_final(state: OrderState, benefit: Benefit) -> bool:
+    """Say whether to stop looking: a voucher that waits to be used may still be used."""
+    return state not in OPEN and (
+        state is not OrderState.ISSUED or benefit.consumed is Consumed.ISSUE
+    )
+
+
+def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
+    claim, (_, benefit) = order.claim, order.offer
+    state = OrderState(claim.state)
+    words = [tongue.word(EXPLAINED[state])]
+    if state is OrderState.COMPENSATED and claim.reason.upper() in Reason.__members__:
+        words.append(tongue.word(REASONS[Reason[claim.reason.upper()]]))
+    if state is OrderState.ISSUED and has_code(claim, benefit):
+        words = [tongue.word(n_("It is yours now. Show the code when you use it."))]
+    if is_late(claim, order.now):
+        words.append(
+            tongue.word(
+                n_(
+                    "This takes longer than usual. Your unit stays reserved, nothing is lost, "
+                    "and you need not claim again."
+                )
+            )
+        )
+    return words
+
+
+def _steps(tongue: Tongue, order: OrderFacts) -> list[Step]:
+    claim, (programme, benefit) = order.claim, order.offer
+    state = OrderState(claim.state)
+    at = {OrderState.HELD: claim.claimed_at}
+    for event in order.events:
+        name = event.type.removeprefix("order.").upper()
+        if name in OrderState.__members__:
+            at.setdefault(OrderState[name], event.recorded_at)
+
+    def step(label: Message, mark: str, when: datetime | None) -> Step:
+        spoken = {"done": n_("done"), "now": n_("now"), "next": n_("to come"), "bad": n_("ended")}
+        return Step(
+            label=tongue.word(label),
+            mark=mark,
+            spoken=tongue.word(spoken[mark]),
+            at=tongue.moment(when, programme.tz) if when else "",
+            instant=when.isoformat(timespec="seconds") if when else "",
+        )
+
+    if state not in _REACHED:
+        ended = STATE_WORDS[state][1]
+        when = at.get(state, claim.changed_at)
+        return [step(_STEPS[0][1], "done", claim.claimed_at), step(ended, "bad", when)]
+    at_issue = benefit.consumed is Consumed.ISSUE
+    last = len(_STEPS) - 1 if at_issue and state is not OrderState.REDEEMED else len(_STEPS)
+    reached = _REACHED[state]
+    steps = list[Step]()
+    for index, (each, label) in enumerate(_STEPS[:last]):
+        is_done = index < reached or (index == reached and state in DELIVERED)
+        mark = "done" if is_done else "now" if index == reached else "next"
+        steps.append(step(label, mark, at.get(each) if index <= reached else None))
+    return steps

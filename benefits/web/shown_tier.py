@@ -1,0 +1,247 @@
+"""The tier card in words: the tier and why, what keeps it, and what the next one asks."""
+
+from typing import Literal
+
+import msgspec
+
+from benefits.domain.tiers import Cause, Decision, display_average, is_far, keeping, required_daily
+from benefits.domain.values import local_date
+from benefits.web.page_facts import Facts, StandingSeen
+from benefits.web.tongue import Message, Tongue, n_
+
+Tone = Literal["good", "wait", "plain"]
+
+_REACHED = n_("%(month)s: a daily average of %(average)s reaches the %(needed)s needed.")
+CAUSES: dict[Cause, Message] = {
+    Cause.UPGRADED: _REACHED,
+    Cause.RETAINED: _REACHED,
+    Cause.WATCHED: n_(
+        "%(month)s: a daily average of %(average)s is below the %(needed)s needed. "
+        "Months below in a row: %(nth)s."
+    ),
+    Cause.DOWNGRADED: n_(
+        "%(month)s: a daily average of %(average)s is below the %(needed)s needed "
+        "for %(before)s. Months below in a row: %(nth)s."
+    ),
+    Cause.UNDETERMINED: n_(
+        "%(month)s: only %(known)s of %(days)s days are known, so nothing was decided against you."
+    ),
+    Cause.CORRECTED: n_("%(month)s was decided anew, together with earlier months."),
+}
+
+
+class Aim(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeping the tier, or reaching the next, asks: a first sentence, more, and the rest."""
+
+    title: str
+    tone: Tone
+    first: str
+    more: list[str]
+    rest: list[str] = []
+    percent: int = 0
+    ladder: tuple[str, str] = ("", "")
+
+
+class TierCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A programme's standing; `pending` names a month that is not evaluated yet."""
+
+    programme: str
+    tier: str
+    rank: int
+    since: str
+    pending: str
+    keep: Aim | None
+    ahead: Aim | None
+    details: list[str]
+
+
+def tier_cards(tongue: Tongue, facts: Facts) -> list[TierCard]:
+    """Return the tier in each programme."""
+    return [_card(tongue, facts, standing) for standing in facts.standings.values()]
+
+
+def _card(tongue: Tongue, facts: Facts, standing: StandingSeen) -> TierCard:
+    programme, month = standing.programme, standing.known.month
+    is_new = facts.member.opened_on >= month.start
+    is_pending = standing.undecided != month and not is_new
+    since = standing.since and tongue.day(local_date(standing.since, programme.tz))
+    keep, ahead = _keep(tongue, standing), _ahead(tongue, standing)
+    rest = [words for aim in (keep, ahead) if aim for words in aim.rest]
+    return TierCard(
+        programme=tongue.text(programme.name),
+        tier=_tier(tongue, standing, standing.state.rank),
+        rank=standing.state.rank,
+        since=since or "",
+        pending=tongue.month(standing.undecided) if is_pending else "",
+        keep=keep,
+        ahead=ahead,
+        details=[_why(tongue, standing, is_new=is_new), _known(tongue, standing), *rest],
+    )
+
+
+def _tier(tongue: Tongue, standing: StandingSeen, rank: int) -> str:
+    return tongue.text(standing.programme.tier[rank].name)
+
+
+def _why(tongue: Tongue, standing: StandingSeen, *, is_new: bool) -> str:
+    if standing.decided is not None:
+        return reason(tongue, standing, standing.decided)
+    if is_new:
+        month = tongue.month(standing.known.month)
+        return tongue.say(
+            n_("Your tier is decided for the first time after %(month)s."), month=month
+        )
+    return tongue.word(n_("Everybody has this tier. It is decided anew after each month."))
+
+
+def reason(tongue: Tongue, standing: StandingSeen, decision: Decision) -> str:
+    """Return why a month decided as it did (X-6)."""
+    then, month = standing.then, decision.month
+    rank = max(decision.before.rank, decision.after.rank)
+    average = display_average(decision.sum_minor, month.days)
+    fell = decision.cause is Cause.DOWNGRADED
+    return tongue.say(
+        CAUSES[decision.cause],
+        month=tongue.month(month),
+        average=tongue.whole(average, then),
+        needed=tongue.whole(then.thresholds[rank], then, up=True),
+        before=tongue.text(then.tier[decision.before.rank].name),
+        nth=decision.before.misses + 1 if fell else decision.after.misses,
+        known=decision.known_days,
+        days=month.days,
+    )
+
+
+def _average(standing: StandingSeen) -> int:
+    return display_average(standing.known.sum_minor, max(standing.known.known_days, 1))
+
+
+def _known(tongue: Tongue, standing: StandingSeen) -> str:
+    known = standing.known
+    month = tongue.month(known.month)
+    if not known.known_days:
+        return tongue.say(n_("No day of %(month)s is known yet."), month=month)
+    return tongue.say(
+        n_("Your average in %(month)s so far: %(average)s (%(known)s of %(days)s days known)."),
+        month=month,
+        average=tongue.whole(_average(standing), standing.programme),
+        known=known.known_days,
+        days=known.month.days,
+    )
+
+
+def _keep(tongue: Tongue, standing: StandingSeen) -> Aim | None:
+    programme, known = standing.programme, standing.known
+    kept = keeping(
+        programme,
+        standing.state,
+        known,
+        closed=standing.closed,
+        undecided=standing.undecided,
+    )
+    if kept is None:
+        return None
+    tone, first = _keep_first(tongue, standing, kept.needed_daily, kept.threshold_minor)
+    if kept.misses:
+        below = tongue.say(
+            n_("Months below in a row so far: %(misses)s. With %(allowed)s it is lost."),
+            misses=kept.misses,
+            allowed=kept.allowed,
+        )
+    elif kept.allowed == 1:
+        below = tongue.word(n_("A single month below loses it."))
+    else:
+        below = tongue.say(
+            n_("It is lost only after %(allowed)s months below in a row."), allowed=kept.allowed
+        )
+    certain = tongue.say(
+        n_("Yours at least through %(day)s."), day=tongue.day(kept.certain_through)
+    )
+    title = tongue.say(n_("Keeping %(tier)s"), tier=_tier(tongue, standing, standing.state.rank))
+    more = [below, certain] if kept.misses else [certain]
+    rest = [] if kept.misses else [below]
+    return Aim(title=title, tone=tone, first=first, more=more, rest=rest)
+
+
+def _keep_first(
+    tongue: Tongue, standing: StandingSeen, needed: int | None, threshold: int
+) -> tuple[Tone, str]:
+    programme, average = standing.programme, _average(standing)
+    blanks = {
+        "month": tongue.month(standing.known.month),
+        "tier": _tier(tongue, standing, standing.state.rank),
+        "needed": tongue.whole(needed or 0, programme, up=True),
+        "threshold": tongue.whole(threshold, programme, up=True),
+    }
+    if needed is None:
+        return "wait", tongue.say(n_("%(month)s counts as a month below."), **blanks)
+    if needed == 0:
+        return "good", tongue.say(n_("%(month)s already suffices for %(tier)s."), **blanks)
+    if is_far(needed, threshold, average):
+        return "wait", tongue.say(
+            n_("%(month)s will hardly reach the daily average of %(threshold)s."), **blanks
+        )
+    words = tongue.say(
+        n_("Hold at least %(needed)s on each remaining day of %(month)s."), **blanks
+    )
+    if not standing.known.known_days:
+        return "plain", words
+    if average >= threshold:
+        return "good", tongue.word(n_("You are on course.")) + tongue.joint + words
+    return "wait", tongue.word(n_("Below it at the moment.")) + tongue.joint + words
+
+
+def _ahead(tongue: Tongue, standing: StandingSeen) -> Aim | None:
+    programme, known = standing.programme, standing.known
+    rank = standing.state.rank + 1
+    if rank == len(programme.tier):
+        return None
+    threshold = programme.thresholds[rank]
+    needed = required_daily(
+        known.sum_minor, threshold, days=known.month.days, closed=standing.closed
+    )
+    tier = _tier(tongue, standing, rank)
+    whole = threshold * max(known.known_days, 1)
+    percent = 100 if needed == 0 else min(99, known.sum_minor * 100 // max(whole, 1))
+    tone, first, more, rest = _ahead_words(tongue, standing, needed, threshold, tier=tier)
+    return Aim(
+        title=tongue.say(n_("On the way to %(tier)s"), tier=tier),
+        tone=tone,
+        first=first,
+        more=more,
+        rest=rest,
+        percent=percent,
+        ladder=(_tier(tongue, standing, rank - 1), tier),
+    )
+
+
+def _ahead_words(
+    tongue: Tongue, standing: StandingSeen, needed: int | None, threshold: int, *, tier: str
+) -> tuple[Tone, str, list[str], list[str]]:
+    programme, known, average = standing.programme, standing.known, _average(standing)
+    blanks = {
+        "month": tongue.month(known.month),
+        "tier": tier,
+        "day": tongue.day(known.month.end),
+        "needed": tongue.whole(needed or 0, programme, up=True),
+        "threshold": tongue.whole(threshold, programme, up=True),
+        "more": tongue.whole((needed or 0) - average, programme, up=True),
+    }
+    aim = tongue.say(n_("%(tier)s needs a daily average of %(threshold)s in a month."), **blanks)
+    if needed == 0:
+        words = n_("The balances of %(month)s suffice: you will be %(tier)s from %(day)s.")
+        return "good", tongue.say(words, **blanks), [], [aim]
+    if needed is None:
+        words = n_("In %(month)s it can no longer be reached; a new month begins on %(day)s.")
+        return "plain", aim, [tongue.say(words, **blanks)], []
+    if is_far(needed, threshold, average):
+        words = n_("In %(month)s it can hardly be reached; a new month begins on %(day)s.")
+        return "plain", aim, [tongue.say(words, **blanks)], []
+    words = n_(
+        "Keep at least %(needed)s on each remaining day of %(month)s to be %(tier)s from %(day)s."
+    )
+    more = list[str]()
+    if known.known_days and (needed or 0) > average:
+        than = n_("That is %(more)s more per day than your average so far.")
+        more = [tongue.say(than, **blanks)]
+    return "plain", tongue.say(words, **blanks), more, [aim]

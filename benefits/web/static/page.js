@@ -1,0 +1,89 @@
+// The page is whole without this. With it a claim under way moves by itself, and a code is copied.
+const FIRST_MS = 1500;
+const LAST_MS = 30000;
+const SLOWER = 1.4;
+
+// What was sent by a form is not sent again by going back or loading anew.
+const place = document.querySelector("[data-place]")?.dataset.place;
+if (place) {
+  history.replaceState(null, "", place);
+}
+
+const live = document.querySelector("[data-live]");
+const said = document.querySelector("[data-said]");
+let wait = FIRST_MS;
+let timer = 0;
+
+function isFinal() {
+  return live.querySelector("[data-final]") !== null;
+}
+
+function state() {
+  return live.querySelector("[data-state]")?.dataset.state ?? "";
+}
+
+function plan() {
+  clearTimeout(timer);
+  if (!isFinal() && !document.hidden) {
+    timer = setTimeout(look, wait);
+    wait = Math.min(wait * SLOWER, LAST_MS);
+  }
+}
+
+async function look() {
+  try {
+    const answer = await fetch(live.dataset.live, { headers: { Accept: "text/html" } });
+    if (answer.status === 401) {
+      location.reload(); // the session is over: its own view says so
+      return;
+    }
+    if (answer.ok) {
+      show(await answer.text());
+    }
+  } catch {
+    // Offline or busy: ask again later.
+  }
+  plan();
+}
+
+function show(html) {
+  const before = state();
+  const fresh = document.createElement("div");
+  fresh.innerHTML = html;
+  if (fresh.innerHTML.trim() === live.innerHTML.trim()) {
+    return;
+  }
+  const focused = live.contains(document.activeElement) ? document.activeElement : null;
+  const href = focused?.getAttribute("href");
+  live.replaceChildren(...fresh.childNodes);
+  if (focused) {
+    const again = href ? live.querySelector(`a[href="${CSS.escape(href)}"]`) : null;
+    (again ?? live.querySelector("a, button"))?.focus();
+  }
+  if (state() !== before) {
+    wait = FIRST_MS;
+    said.textContent = state();
+    document.querySelector("#notice")?.remove();
+  }
+}
+
+if (live && !isFinal()) {
+  document.addEventListener("visibilitychange", () => {
+    wait = FIRST_MS;
+    if (document.hidden) {
+      clearTimeout(timer);
+    } else if (!isFinal()) {
+      look();
+    }
+  });
+  plan();
+}
+
+const copy = document.querySelector("[data-copy]");
+if (copy && navigator.clipboard) {
+  copy.hidden = false;
+  copy.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.querySelector("[data-code]").textContent);
+    copy.textContent = copy.dataset.done;
+  });
+}

@@ -24,7 +24,7 @@ from benefits.actions.verify import verify
 from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import BUCKETS, Month
-from benefits.sandbox.book import Behaviour
+from benefits.sandbox.behaviour import EXPLAINED, Behaviour
 from benefits.sandbox.server import SandboxSettings
 from benefits.sandbox.server import run as run_sandbox
 from benefits.store.db import Connection, DatabaseUnsuitable, check_server, connect
@@ -37,6 +37,13 @@ console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 TEXT = click.File(encoding="utf-8", errors="surrogateescape")
 PORT = click.IntRange(1, 65535)
 CONTEXT = {"help_option_names": ["-h", "--help"]}
+SANDBOX_HELP = """Run a provider that speaks the `open` contract and has the faults of real ones.
+
+Example: `benefits sandbox --callback-url http://127.0.0.1:8080/callbacks/sandbox`
+
+\b
+Behaviours:
+""" + "\n".join(f"{one.value:22} {words}" for one, words in EXPLAINED.items())
 PROGRESS_EVERY_S = 5.0  # where it is written down; a terminal shows every step in one place
 
 
@@ -110,7 +117,7 @@ def work(buckets: str) -> None:
     asyncio.run(app.run_worker(given, buckets=(int(first), int(last))))
 
 
-@commands.command()
+@commands.command(help=SANDBOX_HELP)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8090, type=PORT, show_default=True)
 @click.option("--callback-url", required=True, help="Where the service takes callbacks.")
@@ -120,12 +127,11 @@ def work(buckets: str) -> None:
     type=click.Choice([b.value for b in Behaviour]),
     default=Behaviour.MIXED.value,
     show_default=True,
+    metavar="NAME",
+    help="How it treats orders; see above.",
 )
 def sandbox(**options: Any) -> None:
-    """Run a provider that speaks the `open` contract and misbehaves in five ways.
-
-    Example: `benefits sandbox --callback-url http://127.0.0.1:8080/callbacks/sandbox`
-    """
+    """Run a provider (its help is SANDBOX_HELP, made from the table of behaviours)."""
     logs.configure()
     secrets = settings.read_provider_secrets(os.environ).get("sandbox", ())
     behaviour = Behaviour(options.pop("behaviour"))

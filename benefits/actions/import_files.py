@@ -126,7 +126,8 @@ async def _chunks(
         if chunk.lines == CHUNK:
             yield chunk
             chunk = _Chunk[Line]()
-    yield chunk
+    if chunk.lines:
+        yield chunk
 
 
 async def _write(

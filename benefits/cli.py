@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import stat
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -19,7 +20,7 @@ from benefits import app, lifeline, logs, settings
 from benefits import up as demo_up
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
-from benefits.actions.import_files import Imported, import_assets, import_members
+from benefits.actions.import_files import Imported, Progress, import_assets, import_members
 from benefits.actions.keys import list_keys, make_key, revoke_key, rotate_key
 from benefits.actions.verify import verify
 from benefits.cli_roles import roles
@@ -27,7 +28,7 @@ from benefits.domain.callers import KEY_SCOPES, SCOPES
 from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import BUCKETS, Month
-from benefits.sandbox.book import Behaviour
+from benefits.sandbox.behaviour import EXPLAINED, Behaviour
 from benefits.sandbox.server import SandboxSettings
 from benefits.sandbox.server import run as run_sandbox
 from benefits.store.db import Connection, DatabaseUnsuitable, check_server, connect
@@ -43,6 +44,14 @@ console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 TEXT = click.File(encoding="utf-8", errors="surrogateescape")
 PORT = click.IntRange(1, 65535)
 CONTEXT = {"help_option_names": ["-h", "--help"]}
+SANDBOX_HELP = """Run a provider that speaks the `open` contract and has the faults of real ones.
+
+Example: `benefits sandbox --callback-url http://127.0.0.1:8080/callbacks/sandbox`
+
+\b
+Behaviours:
+""" + "\n".join(f"{one.value:22} {words}" for one, words in EXPLAINED.items())
+PROGRESS_EVERY_S = 5.0  # where it is written down; a terminal shows every step in one place
 
 
 def main() -> None:
@@ -125,7 +134,7 @@ def work(buckets: str) -> None:
     asyncio.run(app.run_worker(given, buckets=(int(first), int(last))))
 
 
-@commands.command()
+@commands.command(help=SANDBOX_HELP)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8090, type=PORT, show_default=True)
 @click.option("--callback-url", required=True, help="Where the service takes callbacks.")
@@ -135,12 +144,11 @@ def work(buckets: str) -> None:
     type=click.Choice([b.value for b in Behaviour]),
     default=Behaviour.MIXED.value,
     show_default=True,
+    metavar="NAME",
+    help="How it treats orders; see above.",
 )
 def sandbox(**options: Any) -> None:
-    """Run a provider that speaks the `open` contract and misbehaves in five ways.
-
-    Example: `benefits sandbox --callback-url http://127.0.0.1:8080/callbacks/sandbox`
-    """
+    """Run a provider (its help is SANDBOX_HELP, made from the table of behaviours)."""
     logs.configure()
     secrets = settings.read_provider_secrets(os.environ).get("sandbox", ())
     behaviour = Behaviour(options.pop("behaviour"))
@@ -219,17 +227,16 @@ def import_members_(file: TextIO) -> None:
     Example: `benefits import members customers.csv`
     """
 
-    async def work_(house: app.House) -> None:
-        done = await import_members(
+    async def take(house: app.House, progress: Progress) -> Imported:
+        return await import_members(
             house.database,
             house.parts,
             file,
             member_key=house.settings.keys.member_key,
-            progress=_progress,
+            progress=progress,
         )
-        _tell("members", done)
 
-    _run(work_)
+    _import("members", file, take)
 
 
 @import_.command("assets")
@@ -243,18 +250,17 @@ def import_assets_(file: TextIO, code: str | None) -> None:
     Example: `benefits import assets 2025-06-30.csv`
     """
 
-    async def work_(house: app.House) -> None:
-        done = await import_assets(
+    async def take(house: app.House, progress: Progress) -> Imported:
+        return await import_assets(
             house.database,
             house.parts,
             file,
             await _programme(house, code),
             member_key=house.settings.keys.member_key,
-            progress=_progress,
+            progress=progress,
         )
-        _tell("assets", done)
 
-    _run(work_)
+    _import("assets", file, take)
 
 
 async def _programme(house: app.House, code: str | None) -> Programme:
@@ -273,8 +279,56 @@ def _log(event: str, **figures: Any) -> None:
     log.info(event, **figures, duration_ms=round((time.monotonic() - _BEGUN) * 1000))
 
 
-def _progress(done: Imported) -> None:
-    console.print(f"{done.lines:,} lines read, {done.kept:,} kept, {done.refused:,} refused")
+def _import(
+    what: str, file: TextIO, take: Callable[[app.House, Progress], Awaitable[Imported]]
+) -> None:
+    """Take a file into the house, tell how far it is, and in the end what was done."""
+    done = Imported()
+    start = told = time.monotonic()
+
+    async def work_(house: app.House) -> None:
+        nonlocal done
+        done = await take(house, progress)
+
+    with console.status("Importing …") as status:
+
+        def progress(so_far: Imported) -> None:
+            nonlocal done, told
+            done, now = so_far, time.monotonic()
+            text = _how_far(so_far, now - start, _part_read(file))
+            status.update(text)
+            if not console.is_terminal and now - told >= PROGRESS_EVERY_S:
+                told = now
+                console.print(text)
+
+        try:
+            _run(work_)
+        except KeyboardInterrupt:
+            console.print(
+                f"Interrupted; {done.lines:,} lines are done. "
+                "Import the whole file again: what is known already changes nothing."
+            )
+            sys.exit(130)
+    _tell(what, done)
+
+
+def _part_read(file: TextIO) -> float | None:
+    """Return how much of a file has been read, from 0 to 1; None for a pipe."""
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
+        return None
+    return min(file.buffer.tell() / found.st_size, 1.0)
+
+
+def _how_far(done: Imported, seconds: float, part: float | None) -> str:
+    text = (
+        f"{done.lines:,} lines read, {done.kept:,} kept, {done.refused:,} refused; "
+        f"{done.lines / max(seconds, 0.001):,.0f} lines/s"
+    )
+    if not part:
+        return text
+    left = round(seconds * (1 - part) / part)
+    return f"{text}; {part:.0%} of the file, about {left // 60}:{left % 60:02d} min left"
 
 
 def _tell(what: str, done: Imported) -> None:

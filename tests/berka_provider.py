@@ -13,11 +13,11 @@ from aiohttp import web
 
 from benefits.actions import receive
 from benefits.domain.catalogue import Provider
-from benefits.domain.signature import parse_secret
+from benefits.domain.signature import SignatureRefused, parse_secret
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider
 from benefits.providers.provider import RawCallback
-from benefits.sandbox.book import Behaviour
+from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.server import SandboxSettings, make_app
 from benefits.store.db import Connection
 from benefits.worker import Worker
@@ -41,7 +41,10 @@ class Inbox:
             body=await request.read(),
             received_at=stage.clock(),
         )
-        notice = self.provider.receive(raw)
+        try:
+            notice = self.provider.receive(raw)
+        except SignatureRefused:
+            return web.Response(status=401)
         callback = receive.Callback(provider="sandbox", notice=notice, raw=raw.body)
 
         async def keep(conn: Connection) -> int:
@@ -90,6 +93,9 @@ async def provider(world: World, config: Provider) -> AsyncIterator[tuple[Worker
             slow_s=0.2,
             hang_s=1.0,
             retry_s=(0.05,),
+            late_s=0.3,
+            retry_after_s=0.3,
+            drip_s=0.02,
         )
         async with (
             stage.serving(make_app(sandbox)) as base,

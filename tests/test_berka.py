@@ -23,7 +23,7 @@ from benefits.actions.evaluate import Evaluated, slices
 from benefits.actions.evaluate import evaluate as evaluate_month
 from benefits.domain.catalogue import read
 from benefits.domain.values import member_id
-from benefits.sandbox.book import Behaviour
+from benefits.sandbox.behaviour import Behaviour
 from benefits.store import tiers
 from benefits.store.db import connect
 from benefits.store.group import Group, grouped

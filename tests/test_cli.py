@@ -12,6 +12,7 @@ import rich_click as click
 from click.testing import CliRunner
 
 from benefits.cli import commands
+from benefits.sandbox.behaviour import EXPLAINED
 from benefits.store.db import connect
 from benefits.store.migrate import Installation, check
 from tests.builders import MEMBER_KEY, PROGRAMME
@@ -78,6 +79,14 @@ def test_every_command_helps_with_an_example(words: str, command: click.Command)
     done = CliRunner().invoke(commands, [*words.split()[1:], "--help"])
     assert 0 == done.exit_code
     assert "Example:" in done.output
+
+
+def test_the_sandbox_lists_its_behaviours() -> None:
+    """Each with a line that says what it does, whole on a terminal of 80 columns."""
+    done = CliRunner().invoke(commands, ["sandbox", "--help"], env={"COLUMNS": "80"})
+    shown = [line.strip() for line in done.output.splitlines()]
+    for behaviour, words in EXPLAINED.items():
+        assert f"{behaviour.value:22} {words}" in shown
 
 
 def test_a_month_goes_through_the_commands(test_shell: Shell) -> None:

@@ -1,7 +1,7 @@
 """Answers of providers, what they are worth, and when a request is asked next (V-3, V-4)."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -67,7 +67,9 @@ def weighed(attempt: Attempted, newest: dict[UUID, int]) -> Answer:
         attempt.operation is not Operation.QUERY and newest[request.request_id] == request.attempt
     ):
         return attempt.answer
-    return msgspec.structs.replace(attempt.answer, outcome=Unknown(outcome.evidence))
+    return msgspec.structs.replace(
+        attempt.answer, outcome=Unknown(outcome.evidence, outcome.wait_s)
+    )
 
 
 def after_callback(
@@ -94,10 +96,12 @@ def after_attempt(
     request, outcome = attempt.request, attempt.answer.outcome
     asking = resolved.ask_on or (is_revoking(request) and is_undecided(outcome))
     sent_by, queries = request.sent_by, request.queries
+    wait_s = outcome.wait_s if isinstance(outcome, NotSent | Unknown) else 0
+    earliest = now + timedelta(seconds=wait_s)  # what the provider asks for, it gets
     if isinstance(outcome, NotSent):
         if attempt.operation is not Operation.QUERY:
             sent_by = None
-        at = now + backoff(request.attempt) if asking else None
+        at = max(now + backoff(request.attempt), earliest) if asking else None
         return orders.Plan(request=request, next_at=at, queries=queries, sent_by=sent_by)
     if attempt.operation is Operation.ISSUE:
         sent_by = now
@@ -106,6 +110,8 @@ def after_attempt(
     if resolved.state is OrderState.ISSUED and before is not OrderState.ISSUED:
         queries = 0  # from here on it is watched for its use
     at = next_at(queries, resolved, now) if asking else None
+    if at is not None:
+        at = max(at, earliest)
     return orders.Plan(request=request, next_at=at, queries=queries, sent_by=sent_by)
 
 

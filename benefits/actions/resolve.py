@@ -38,6 +38,7 @@ from benefits.domain.orders import (
     IssueRequest,
     Lapsed,
     LateSuccess,
+    NotSent,
     Operation,
     OrderState,
     Outcome,
@@ -362,7 +363,7 @@ class _Group:
         """Leave to a person whether a provider took back what it delivered late."""
         self._case(self.claims[claim_id], "revoke_unanswered", "The provider never said.")
 
-    def give_up(self, claim_id: UUID) -> None:
+    def give_up(self, claim_id: UUID, last: Outcome | Lapsed) -> None:
         """Leave an order nobody could clear up by asking to a person (V-3)."""
         claim = self.claims[claim_id]
         if claim.state is OrderState.MANUAL:
@@ -372,7 +373,9 @@ class _Group:
         claim.changed_at = self.now
         self.changed.add(claim_id)
         self._event(claim, None)
-        self._case(claim, "no_answer", "The provider never said what became of the order.")
+        evidence = f" Last: {last.evidence}." if isinstance(last, NotSent | Unknown) else ""
+        words = f"The provider never said what became of the order.{evidence}"
+        self._case(claim, "no_answer", words)
 
     async def write(self, conn: Connection) -> None:
         """Write everything the answers changed."""
@@ -433,5 +436,5 @@ def _after_attempt(
         if is_revoking(attempt.request):
             group.leave_revocation(answer.claim_id)
         elif resolved.state in OPEN:
-            group.give_up(answer.claim_id)
+            group.give_up(answer.claim_id, attempt.answer.outcome)
     return plan

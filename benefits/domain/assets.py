@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -90,10 +91,16 @@ def read_line(row: Mapping[str, str], programme: Programme) -> AssetLine:
 
 def read_date(text: str, field: str) -> date:
     """Read `2025-06-30`; LineInvalid names the field."""
-    if len(text) == 10 and text[7] == "-":  # ISO weeks are as long
-        with suppress(ValueError):
-            return date.fromisoformat(text)
+    with suppress(ValueError):
+        return _date(text)
     raise LineInvalid(f"{field}: {text!r} is not a date like 2025-06-30")
+
+
+@lru_cache(maxsize=1024)  # a file says the same days over and over
+def _date(text: str) -> date:
+    if len(text) != 10 or text[7] != "-":  # ISO weeks are as long
+        raise ValueError(text)
+    return date.fromisoformat(text)
 
 
 def _balance(text: str, programme: Programme) -> int:

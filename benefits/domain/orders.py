@@ -77,15 +77,17 @@ class NotFound(msgspec.Struct, frozen=True, tag="not_found"):
 
 
 class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
-    """Provably nothing left this machine: the same number may be sent later."""
+    """Provably nothing was done: the same number may be sent later, when `wait_s` are over."""
 
     evidence: str
+    wait_s: int = 0
 
 
 class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
-    """Everything else: the provider may or may not have acted."""
+    """Everything else: the provider may or may not have acted; it asks us to wait `wait_s`."""
 
     evidence: str
+    wait_s: int = 0
 
 
 Outcome = Done | Used | Pending | Rejected | Revoked | NotFound | NotSent | Unknown

@@ -5,11 +5,14 @@ request names its operation in the signed body and has an id of its own, and the
 that id, so that nothing signed can be passed off as something else. Invariants: an outcome other
 than Unknown or NotSent is read only from an answer that is signed, fresh, well-formed and about
 our number (V-3); the tables of statuses and reasons are closed; a number that exists with other
-parameters is a reason to query, never a failure.
+parameters is a reason to query, never a failure; a part of an order is not the order, and what
+becomes of it a person agrees with the provider.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import Annotated, Literal, assert_never
 
 import msgspec
@@ -52,12 +55,15 @@ REASONS = {
 
 # Which HTTP status may carry which status of the order; any other pair is Unknown.
 _CARRIES = {
-    200: {"issued", "pending", "rejected", "redeemed", "revoked"},
+    200: {"issued", "partly_issued", "pending", "rejected", "redeemed", "revoked"},
     202: {"pending"},
     404: {"not_found"},
     409: {"rejected"},
     422: {"rejected"},
+    429: {"not_processed"},
 }
+_MAY_ASK_TO_WAIT = frozenset({429, 503})
+WAIT_MAX_S = 86_400
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -71,6 +77,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     code: Text = ""
     at: Instant | None = None
     reason: Text = ""
+    delivered: int = 0
 
 
 class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +153,14 @@ class OpenProvider:
         )
         if isinstance(response, NotSent | Unknown):
             return response
+        outcome = self._believed(response, id_, call)
+        if isinstance(outcome, NotSent | Unknown):
+            wait_s = _asked_to_wait_s(response, self._clock())
+            return msgspec.structs.replace(outcome, wait_s=wait_s)
+        return outcome
+
+    def _believed(self, response: Response, id_: str, call: Call) -> Outcome:
+        """Return what an answer says, if it is the provider's answer to this request."""
         try:
             signed_id = verify(
                 self._secrets, response.headers, response.body, now_unix=self._now_unix()
@@ -208,7 +223,26 @@ def _read(response: Response, call: Call) -> Outcome:
         if call.operation is Operation.ISSUE:
             return Unknown("asked to issue, answered not found")
         return NotFound()
+    if state.status == "partly_issued":
+        return Unknown(f"partly issued: {state.delivered} of {call.request.quantity}")
+    if state.status == "not_processed":
+        return NotSent("HTTP 429, not processed")
     return _outcome(state.status, state)
+
+
+def _asked_to_wait_s(response: Response, now: datetime) -> int:
+    """Return the seconds of a `Retry-After`, in either form, at most a day; 0 without one."""
+    text = response.headers.get("retry-after", "").strip()
+    if response.status not in _MAY_ASK_TO_WAIT or not text:
+        return 0
+    if text.isascii() and text.isdecimal():
+        return min(int(text[:9]), WAIT_MAX_S)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return 0
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)  # "-0000", which means the same
+    return min(max(ceil((at - now).total_seconds()), 0), WAIT_MAX_S)
 
 
 def _callback_outcome(callback: Callback) -> Outcome:

@@ -3,13 +3,13 @@
 What an order looks like at an instant follows from when it was decided, used or revoked; nothing
 has to run for a pending order to become issued:
 
-    pending --decided_at--> issued --use--> redeemed      revoke: pending or issued -> revoked
-                       `--> rejected (when it has a reason)
+    pending --decided_at--> issued --use--> redeemed        revoke: what is unused -> revoked
+                       |--> rejected (when it has a reason)
+                       `--> partly_issued (when some units are missing) --complete--> issued
 """
 
-import enum
-import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,16 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-
-class Behaviour(enum.Enum):
-    """How the sandbox treats an order; MIXED picks one of the others by the number."""
-
-    GOOD = "good"
-    SLOW = "slow"
-    TIMES_OUT = "times_out"
-    CALLS_BACK_TWICE = "calls_back_twice"
-    NEVER_CALLS_BACK = "never_calls_back"
-    MIXED = "mixed"
+from benefits.sandbox.behaviour import Behaviour, Plan, digest
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +34,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     asked_at: float
     decided_at: float
+    completed_at: float | None = None
     used_at: float | None = None
     revoked_at: float | None = None
+
+    @property
+    def delivered(self) -> int:
+        """How many units were delivered, once the order is decided."""
+        partly = self.behaviour is Behaviour.DELIVERS_PARTLY and self.completed_at is None
+        if not partly or self.quantity == 1:
+            return self.quantity
+        return 1 + digest(self.number)[14] % (self.quantity - 1)
 
     def status(self, now: float) -> str:
         """Return the order's status in the words of the contract."""
@@ -54,19 +54,28 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             return "redeemed"
         if now < self.decided_at:
             return "pending"
-        return "rejected" if self.reason else "issued"
+        if self.reason:
+            return "rejected"
+        return "issued" if self.delivered == self.quantity else "partly_issued"
 
-    def said(self, now: float) -> dict[str, str]:
+    def said(self, now: float) -> dict[str, str | int]:
         """Return what the provider tells about the order, as the contract's JSON."""
         status = self.status(now)
-        told = {"number": self.number, "status": status, "reference": self.reference}
+        told: dict[str, str | int] = {
+            "number": self.number,
+            "status": status,
+            "reference": self.reference,
+        }
+        at = iso(self.completed_at or self.decided_at)
         match status:
             case "pending":
                 return told
             case "rejected":
-                return told | {"at": iso(self.decided_at), "reason": self.reason}
+                return told | {"at": at, "reason": self.reason}
             case "issued":
-                return told | {"at": iso(self.decided_at), "code": self.code}
+                return told | {"at": at, "code": self.code}
+            case "partly_issued":
+                return told | {"at": at, "delivered": self.delivered}
             case _:
                 return told | {"at": iso(self.used_at or self.revoked_at or now)}
 
@@ -79,24 +88,12 @@ class OwedCallback(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     left: int
     attempts: int
+    forged: int
 
 
 def iso(at: float) -> str:
     """Write unix seconds as RFC 3339 in UTC, whole milliseconds."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-
-
-def chosen(number: str, behaviour: Behaviour) -> Behaviour:
-    """Return the behaviour for a number: the one set, or under MIXED one of five by its hash."""
-    if behaviour is not Behaviour.MIXED:
-        return behaviour
-    five = [each for each in Behaviour if each is not Behaviour.MIXED]
-    return five[digest(number)[0] % len(five)]
-
-
-def digest(number: str) -> bytes:
-    """Return the bytes by which everything arbitrary about an order is chosen."""
-    return hashlib.blake2b(number.encode(), digest_size=16).digest()
 
 
 _SCHEMA = """
@@ -112,6 +109,7 @@ CREATE TABLE IF NOT EXISTS provider_order (
     reason TEXT NOT NULL,
     asked_at REAL NOT NULL,
     decided_at REAL NOT NULL,
+    completed_at REAL,
     used_at REAL,
     revoked_at REAL
 ) STRICT;
@@ -121,14 +119,21 @@ CREATE TABLE IF NOT EXISTS callback (
     body BLOB NOT NULL,
     due_at REAL NOT NULL,
     left INTEGER NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0
+    attempts INTEGER NOT NULL DEFAULT 0,
+    forged INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS callback_due ON callback (due_at) WHERE left > 0;
+CREATE TABLE IF NOT EXISTS turned_away (number TEXT PRIMARY KEY, until REAL NOT NULL) STRICT;
 """
+# What a book that was begun by an earlier version lacks.
+_ADDED = {
+    "provider_order": {"completed_at": "REAL"},
+    "callback": {"forged": "INTEGER NOT NULL DEFAULT 0"},
+}
 
 _COLUMNS = (
     "number, sku, quantity, recipient, behaviour, reference, code, reason,"
-    " asked_at, decided_at, used_at, revoked_at"
+    " asked_at, decided_at, completed_at, used_at, revoked_at"
 )
 
 
@@ -137,12 +142,16 @@ class Book:
 
     def __init__(self, path: str) -> None:
         if path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            _own(Path(path))
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
+        for table, columns in _ADDED.items():
+            known = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            for name in columns.keys() - known:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
 
     def close(self) -> None:
         """Close the file."""
@@ -154,11 +163,11 @@ class Book:
         row = self._db.execute(sql, (number,)).fetchone()
         return None if row is None else _order(row)
 
-    def add(self, order: Order) -> None:
-        """Keep a new order, and owe the callback about its decision if it behaves so."""
+    def add(self, order: Order, plans: Sequence[Plan]) -> None:
+        """Keep a new order, and owe the callbacks about its decision."""
         with self._writing():
             self._db.execute(
-                f"INSERT INTO provider_order ({_COLUMNS}) VALUES ({', '.join('?' * 12)})",
+                f"INSERT INTO provider_order ({_COLUMNS}) VALUES ({', '.join('?' * 13)})",
                 (
                     order.number,
                     order.sku,
@@ -170,22 +179,40 @@ class Book:
                     order.reason,
                     order.asked_at,
                     order.decided_at,
+                    order.completed_at,
                     order.used_at,
                     order.revoked_at,
                 ),
             )
-            silent = {Behaviour.TIMES_OUT, Behaviour.NEVER_CALLS_BACK}
-            if order.decided_at > order.asked_at and order.behaviour not in silent:
-                self._owe(order, order.decided_at)
+            self._owe(order, plans)
 
-    def use(self, order: Order, now: float) -> Order:
-        """Mark an issued order used, and owe the callback about it."""
+    def use(self, order: Order, now: float, plans: Sequence[Plan]) -> Order:
+        """Mark an issued order used, and owe the callbacks about it."""
         used = msgspec.structs.replace(order, used_at=now)
         with self._writing():
             sql = "UPDATE provider_order SET used_at = ? WHERE number = ?"
             self._db.execute(sql, (now, order.number))
-            self._owe(used, now)
+            self._owe(used, plans)
         return used
+
+    def complete(self, order: Order, now: float, plans: Sequence[Plan]) -> Order:
+        """Mark the missing units of an order delivered, and owe the callbacks about it."""
+        completed = msgspec.structs.replace(order, completed_at=now)
+        with self._writing():
+            sql = "UPDATE provider_order SET completed_at = ? WHERE number = ?"
+            self._db.execute(sql, (now, order.number))
+            self._owe(completed, plans)
+        return completed
+
+    def turned_away(self, number: str, now: float, wait_s: float) -> float:
+        """Return how long a number must still wait; the first time so long as given."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO turned_away (number, until) VALUES (?, ?)",
+            (number, now + wait_s),
+        )
+        sql = "SELECT until FROM turned_away WHERE number = ?"
+        until: float = self._db.execute(sql, (number,)).fetchone()["until"]
+        return max(until - now, 0.0)
 
     def revoke(self, order: Order, now: float) -> Order:
         """Take an order back; what was still to be called back about it is void."""
@@ -209,7 +236,7 @@ class Book:
     def due(self, now: float, limit: int) -> Sequence[OwedCallback]:
         """Return the callbacks to deliver now, the longest due first."""
         sql = (
-            "SELECT id, number, body, left, attempts FROM callback"
+            "SELECT id, number, body, left, attempts, forged FROM callback"
             " WHERE left > 0 AND due_at <= ? ORDER BY due_at LIMIT ?"
         )
         return [OwedCallback(**dict(row)) for row in self._db.execute(sql, (now, limit))]
@@ -229,22 +256,28 @@ class Book:
         sql = "UPDATE callback SET attempts = attempts + 1, due_at = ? WHERE id = ?"
         self._db.execute(sql, (due_at, callback.id))
 
-    def _owe(self, order: Order, at: float) -> None:
-        told = order.said(at)
-        status = told.pop("status")
-        content = {"type": f"order.{status}", "timestamp": iso(at), "data": told}
-        # The id is derived, so that owing the same event again cannot make a second one.
-        self._db.execute(
-            "INSERT OR IGNORE INTO callback (id, number, body, due_at, left)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (
-                f"evt_{order.number}_{status}",
-                order.number,
-                json.dumps(content).encode(),
-                at,
-                2 if order.behaviour is Behaviour.CALLS_BACK_TWICE else 1,
-            ),
-        )
+    def given_up(self, callback: OwedCallback) -> None:
+        """Note that a callback will not be tried again."""
+        self._db.execute("UPDATE callback SET left = 0 WHERE id = ?", (callback.id,))
+
+    def _owe(self, order: Order, plans: Sequence[Plan]) -> None:
+        for plan in plans:
+            told = {"at": iso(plan.at)} | order.said(plan.at)
+            status = told.pop("status")
+            content = {"type": f"order.{status}", "timestamp": iso(plan.at), "data": told}
+            # The id is derived, so that owing the same event again cannot make a second one.
+            self._db.execute(
+                "INSERT OR IGNORE INTO callback (id, number, body, due_at, left, forged)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    f"evt_{order.number}_{status}",
+                    order.number,
+                    json.dumps(content).encode(),
+                    plan.due_at,
+                    plan.times,
+                    plan.forged,
+                ),
+            )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -255,6 +288,16 @@ class Book:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _own(path: Path) -> None:
+    """Make the file, if need be, so that nobody else reads it: codes and recipients lie in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.fchmod(file, 0o600)
+    finally:
+        os.close(file)
 
 
 def _order(row: sqlite3.Row) -> Order:
@@ -269,6 +312,7 @@ def _order(row: sqlite3.Row) -> Order:
         reason=row["reason"],
         asked_at=row["asked_at"],
         decided_at=row["decided_at"],
+        completed_at=row["completed_at"],
         used_at=row["used_at"],
         revoked_at=row["revoked_at"],
     )

@@ -1,6 +1,7 @@
 """The sandbox's callbacks on their way: signed, sent until acknowledged, resumed by a restart."""
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 
@@ -14,7 +15,10 @@ _TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
 class Deliveries:
-    """Deliver what the book owes to `url`; after failures wait as in `retry_s`, its last again."""
+    """Deliver what the book owes to `url`; after failures wait as in `retry_s`, its last again.
+
+    What is forged is given up when each pause was made once: it will never be acknowledged.
+    """
 
     def __init__(
         self, book: Book, *, url: str, secrets: Sequence[bytes], retry_s: Sequence[float]
@@ -22,6 +26,7 @@ class Deliveries:
         self._book = book
         self._url = url
         self._secrets = secrets
+        self._forgers = (os.urandom(32),)
         self._retry_s = retry_s
         self._woken = asyncio.Event()
 
@@ -50,7 +55,8 @@ class Deliveries:
 
     async def _deliver(self, session: aiohttp.ClientSession, callback: OwedCallback) -> None:
         now = time.time()
-        headers = signed_headers(self._secrets, callback.id, int(now), callback.body)
+        secrets = self._forgers if callback.forged else self._secrets
+        headers = signed_headers(secrets, callback.id, int(now), callback.body)
         try:
             async with session.post(
                 self._url,
@@ -63,6 +69,8 @@ class Deliveries:
             acknowledged = False
         if acknowledged:
             self._book.delivered(callback)
+        elif callback.forged and callback.attempts >= len(self._retry_s):
+            self._book.given_up(callback)
         else:
             wait_s = self._retry_s[min(callback.attempts, len(self._retry_s) - 1)]
             self._book.postponed(callback, now + wait_s)

@@ -1,22 +1,18 @@
 """A provider as a real HTTP server: the other side of `openapi/provider.json`, with a temper.
 
 It keeps its orders in SQLite, checks our signatures and signs what it says. What it does with an
-order is its *behaviour*, one for all or MIXED by the number:
-
-- good: issues at once, or (for every second number) says pending and calls back;
-- slow: issues, but answers only after `slow_s`;
-- times_out: issues, holds the line for `hang_s` and drops it without an answer; a query tells;
-- calls_back_twice: says pending, then delivers the same callback twice;
-- never_calls_back: says pending, issues, and never tells unless asked.
+order is its behaviour, one for all or MIXED by the number: see `behaviour.py`.
 
 A recipient whose `phone` ends in 0000 is rejected for `account`, at the moment another would be
-issued. At the *desk* (`/desk/...`, unsigned, for the demo) an order is used, which always calls
-back.
+issued. At the *desk* (`/desk/...`, unsigned, for the demo) an order is used, or one that was
+delivered in part is completed; both are called back.
 """
 
 import asyncio
+import math
+import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,13 +21,24 @@ import msgspec
 from aiohttp import web
 
 from benefits.domain.signature import SignatureRefused, parse_secret, signed_headers, verify
-from benefits.sandbox.book import Behaviour, Book, Order, chosen, digest
+from benefits.sandbox.behaviour import (
+    PENDING_FIRST,
+    Behaviour,
+    Plan,
+    chosen,
+    decided,
+    digest,
+    used,
+)
+from benefits.sandbox.book import Book, Order
 from benefits.sandbox.deliveries import Deliveries
 
 Number = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Wait = Annotated[float, msgspec.Meta(ge=0)]
 Body = TypeVar("Body")
 
+UNLISTED_REASON = "risk_control"
+_UNUSED = frozenset({"pending", "issued", "partly_issued"})
 _CARRIED_BY = {
     "pending": HTTPStatus.ACCEPTED,
     "rejected": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -50,6 +57,9 @@ class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     callback_after_s: Wait = 2.0
     slow_s: Wait = 3.0
     hang_s: Wait = 20.0
+    drip_s: Wait = 0.2
+    late_s: Wait = 45.0
+    retry_after_s: Wait = 5.0
     retry_s: Annotated[tuple[Wait, ...], msgspec.Meta(min_length=1)] = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -71,7 +81,7 @@ class _Revoke(msgspec.Struct, kw_only=True):
     number: Number
 
 
-class _Use(msgspec.Struct, kw_only=True):
+class _Named(msgspec.Struct, kw_only=True):
     number: Number
 
 
@@ -99,6 +109,7 @@ class Sandbox:
             web.post("/orders/query", self.query),
             web.post("/orders/revoke", self.revoke),
             web.post("/desk/use", self.use),
+            web.post("/desk/complete", self.complete),
             web.get("/desk/orders", self.orders),
             web.get("/health", self.health),
         ]
@@ -117,14 +128,7 @@ class Sandbox:
         id_, asked = await self._signed(request, _Issue)
         known = self._book.find(asked.number)
         if known is None:
-            order = self._decide(asked)
-            self._book.add(order)
-            self._deliveries.wake()
-            if order.behaviour is Behaviour.TIMES_OUT:
-                return await self._hang_up(request)
-            if order.behaviour is Behaviour.SLOW:
-                await asyncio.sleep(self._settings.slow_s)
-            return self._answer(id_, order)
+            return await self._first(request, id_, asked)
         if (known.sku, known.quantity, known.recipient) != (
             asked.sku,
             asked.quantity,
@@ -133,6 +137,40 @@ class Sandbox:
             told = {"number": asked.number, "status": "rejected", "reason": "duplicate_different"}
             return self._say(id_, HTTPStatus.CONFLICT, told)
         return self._answer(id_, known)
+
+    async def _first(self, request: web.Request, id_: str, asked: _Issue) -> web.StreamResponse:
+        """Answer a number that was never taken, as its behaviour will have it."""
+        settings, now = self._settings, time.time()
+        behaviour = chosen(asked.number, settings.behaviour)
+        if behaviour is Behaviour.TOO_BUSY:
+            wait_s = self._book.turned_away(asked.number, now, settings.retry_after_s)
+            if wait_s > 0:
+                return self._turn_away(id_, asked.number, wait_s)
+        order = self._decide(asked, behaviour, now)
+        self._book.add(order, self._told_later(order))
+        self._deliveries.wake()
+        match behaviour:
+            case Behaviour.TIMES_OUT:
+                return await self._hang_up(request)
+            case Behaviour.SLOW:
+                await asyncio.sleep(settings.slow_s)
+            case Behaviour.DRIPS:
+                return await self._drip(request, self._answer(id_, order))
+            case Behaviour.ANSWERS_FORGED:
+                return self._say(id_, HTTPStatus.OK, order.said(now), secrets=(os.urandom(32),))
+            case Behaviour.ANSWERS_UNLISTED:
+                reason = UNLISTED_REASON
+                told = {"number": asked.number, "status": "rejected", "reason": reason}
+                return self._say(id_, HTTPStatus.UNPROCESSABLE_ENTITY, told)
+            case _:
+                pass
+        return self._answer(id_, order)
+
+    def _told_later(self, order: Order) -> list[Plan]:
+        if order.decided_at == order.asked_at:
+            return []
+        late_s = self._settings.late_s
+        return decided(order.behaviour, order.asked_at, order.decided_at, late_s=late_s)
 
     async def query(self, request: web.Request) -> web.Response:
         """Tell the state of a number."""
@@ -149,23 +187,41 @@ class Sandbox:
         order = self._book.find(asked.number)
         if order is None:
             return self._not_found(id_, asked.number)
-        if order.status(now) in {"pending", "issued"}:
+        if order.status(now) in _UNUSED:
             order = self._book.revoke(order, now)
         return self._say(id_, HTTPStatus.OK, order.said(now))
 
     async def use(self, request: web.Request) -> web.Response:
         """Use an issued order at the counter, which calls back `order.redeemed`."""
-        asked = _decoded(await request.read(), _Use)
         now = time.time()
+        order = await self._at_the_desk(request, "issued", "not_usable", now)
+        settings = self._settings
+        mixed = settings.behaviour is Behaviour.MIXED
+        plans = used(order.behaviour, now, late_s=settings.late_s, mixed=mixed)
+        done = self._book.use(order, now, plans)
+        self._deliveries.wake()
+        return web.json_response(_view(done, now))
+
+    async def complete(self, request: web.Request) -> web.Response:
+        """Deliver the rest of an order that was delivered in part, which calls back."""
+        now = time.time()
+        order = await self._at_the_desk(request, "partly_issued", "not_in_part", now)
+        done = self._book.complete(order, now, [Plan(at=now, due_at=now)])
+        self._deliveries.wake()
+        return web.json_response(_view(done, now))
+
+    async def _at_the_desk(
+        self, request: web.Request, wanted: str, code: str, now: float
+    ) -> Order:
+        """Return the order a request at the desk names, if it stands as wanted."""
+        asked = _decoded(await request.read(), _Named)
         order = self._book.find(asked.number)
         if order is None:
             raise _problem(web.HTTPNotFound, "not_found", "no order has this number")
         status = order.status(now)
-        if status != "issued":
-            raise _problem(web.HTTPConflict, "not_usable", f"the order is {status}, not issued")
-        used = self._book.use(order, now)
-        self._deliveries.wake()
-        return web.json_response(_view(used, now))
+        if status != wanted:
+            raise _problem(web.HTTPConflict, code, f"the order is {status}, not {wanted}")
+        return order
 
     async def orders(self, request: web.Request) -> web.Response:
         """List orders, newest first: `limit` (1 to 200) and `cursor` as given by the last page."""
@@ -189,13 +245,9 @@ class Sandbox:
             raise _problem(web.HTTPUnauthorized, refusal.code, refusal.detail) from refusal
         return id_, _decoded(body, kind)
 
-    def _decide(self, asked: _Issue) -> Order:
-        now = time.time()
-        behaviour = chosen(asked.number, self._settings.behaviour)
+    def _decide(self, asked: _Issue, behaviour: Behaviour, now: float) -> Order:
         chance = digest(asked.number)
-        later = behaviour in {Behaviour.CALLS_BACK_TWICE, Behaviour.NEVER_CALLS_BACK} or (
-            behaviour is Behaviour.GOOD and chance[1] % 2 == 1
-        )
+        later = behaviour in PENDING_FIRST or (behaviour is Behaviour.GOOD and chance[1] % 2 == 1)
         rejected = asked.recipient.get("phone", "").endswith("0000")
         return Order(
             number=asked.number,
@@ -216,16 +268,41 @@ class Sandbox:
             request.transport.abort()
         return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
 
+    async def _drip(self, request: web.Request, answer: web.Response) -> web.StreamResponse:
+        body = answer.body
+        assert isinstance(body, bytes)
+        stream = web.StreamResponse(status=answer.status, headers=answer.headers)
+        stream.content_length = len(body)
+        with suppress(ConnectionError):  # nobody waits for ever
+            await stream.prepare(request)
+            for at in range(len(body)):
+                await stream.write(body[at : at + 1])
+                await asyncio.sleep(self._settings.drip_s)
+        return stream
+
+    def _turn_away(self, id_: str, number: str, wait_s: float) -> web.Response:
+        told = {"number": number, "status": "not_processed"}
+        answer = self._say(id_, HTTPStatus.TOO_MANY_REQUESTS, told)
+        answer.headers["Retry-After"] = str(math.ceil(wait_s))
+        return answer
+
     def _answer(self, id_: str, order: Order) -> web.Response:
         told = order.said(time.time())
-        return self._say(id_, _CARRIED_BY.get(told["status"], HTTPStatus.OK), told)
+        return self._say(id_, _CARRIED_BY.get(str(told["status"]), HTTPStatus.OK), told)
 
     def _not_found(self, id_: str, number: str) -> web.Response:
         return self._say(id_, HTTPStatus.NOT_FOUND, {"number": number, "status": "not_found"})
 
-    def _say(self, id_: str, status: HTTPStatus, told: Mapping[str, str]) -> web.Response:
+    def _say(
+        self,
+        id_: str,
+        status: HTTPStatus,
+        told: Mapping[str, str | int],
+        *,
+        secrets: Sequence[bytes] = (),
+    ) -> web.Response:
         body = msgspec.json.encode(told)
-        headers = signed_headers(self._secrets, id_, int(time.time()), body)
+        headers = signed_headers(secrets or self._secrets, id_, int(time.time()), body)
         return web.Response(
             status=status, body=body, headers=headers, content_type="application/json"
         )

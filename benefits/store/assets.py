@@ -7,6 +7,7 @@ moves nothing. Negative balances count as zero (A-8).
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from operator import itemgetter
 from uuid import UUID
 
 import msgspec
@@ -24,9 +25,12 @@ CREATE TEMP TABLE staged (
 SERIAL = "SELECT pg_advisory_xact_lock(hashtext('assets'))"
 MONTHS = "SELECT DISTINCT date_trunc('month', as_of)::date AS month FROM staged"
 PARTITION = "SELECT make_partition('asset', $1::date)"
+# These look up one key after the other, which LIMIT holds the planner to: a join may be planned as
+# a scan of all members, or of all that was ever imported, for each chunk.
 UNKNOWN = """
-DELETE FROM staged AS s WHERE NOT EXISTS (
-    SELECT FROM member AS m WHERE m.bucket = s.bucket AND m.member_id = s.member_id)
+DELETE FROM staged AS s WHERE (
+    SELECT true FROM member AS m WHERE m.bucket = s.bucket AND m.member_id = s.member_id LIMIT 1
+) IS NULL
 RETURNING s.line
 """
 _SAME_GRAIN = """a.bucket = s.bucket AND a.member_id = s.member_id AND a.as_of = s.as_of
@@ -43,9 +47,12 @@ WHERE s.line = d.line AND d.line <> d.first
 RETURNING s.line, s.balance_minor <> d.said AS differs
 """
 KNOWN = f"""
-DELETE FROM staged AS s USING asset AS a
-WHERE {_SAME_GRAIN} AND a.revision = s.revision
-RETURNING s.line, s.balance_minor <> a.balance_minor AS differs
+DELETE FROM staged AS k USING (
+    SELECT s.line, a.balance_minor FROM staged AS s CROSS JOIN LATERAL (
+        SELECT a.balance_minor FROM asset AS a
+        WHERE {_SAME_GRAIN} AND a.revision = s.revision LIMIT 1) AS a) AS known
+WHERE k.line = known.line
+RETURNING k.line, k.balance_minor <> known.balance_minor AS differs
 """
 # For each grain the staged revision that is above all others, less what counted before it.
 MOVED = f"""
@@ -62,16 +69,22 @@ LEFT JOIN LATERAL (
 WHERE b.revision IS NULL OR b.revision < s.revision
 GROUP BY 1, 2, 3, 4, 5
 """
-NEW_SUMS = """
-INSERT INTO asset_month (bucket, member_id, month, asset_class, currency, sum_minor, known_days)
-SELECT v.bucket, v.member_id, v.month, v.asset_class, v.currency, 0, 0 FROM moved AS v
-ON CONFLICT DO NOTHING
-"""
+# By the primary key too: the table is far larger than what moves. A sum that moves down exists,
+# and its difference would not pass the check of a new row.
 ADD_SUMS = """
+INSERT INTO asset_month (bucket, member_id, month, asset_class, currency, sum_minor, known_days)
+SELECT v.bucket, v.member_id, v.month, v.asset_class, v.currency, v.sum_minor, v.known_days
+FROM moved AS v WHERE v.sum_minor >= 0
+ON CONFLICT (bucket, member_id, month, asset_class, currency) DO UPDATE
+SET sum_minor = asset_month.sum_minor + excluded.sum_minor,
+    known_days = asset_month.known_days | excluded.known_days
+"""
+TAKE_FROM_SUMS = """
 UPDATE asset_month AS m
 SET sum_minor = m.sum_minor + v.sum_minor, known_days = m.known_days | v.known_days
 FROM moved AS v
-WHERE m.bucket = v.bucket AND m.member_id = v.member_id AND m.month = v.month
+WHERE v.sum_minor < 0
+  AND m.bucket = v.bucket AND m.member_id = v.member_id AND m.month = v.month
   AND m.asset_class = v.asset_class AND m.currency = v.currency
 """
 KEEP = f"""
@@ -95,7 +108,6 @@ async def put(
     await run(conn, SERIAL)
     await run(conn, STAGE)
     await _stage(conn, lines)
-    await run(conn, "ANALYZE staged")
     refused = [(row.line, "customer: not a member") for row in await rows(conn, UNKNOWN)]
     unchanged = 0
     for statement in (TWICE, KNOWN):
@@ -107,9 +119,8 @@ async def put(
     for row in await rows(conn, MONTHS):
         await rows(conn, PARTITION, row.month)
     await run(conn, MOVED)
-    await run(conn, "ANALYZE moved")
-    await run(conn, NEW_SUMS)
     await run(conn, ADD_SUMS)
+    await run(conn, TAKE_FROM_SUMS)
     kept = await run(conn, KEEP, now)
     return ChunkResult(kept, unchanged, sorted(refused))
 
@@ -142,6 +153,7 @@ async def _stage(conn: Connection, lines: Sequence[tuple[int, UUID, AssetLine]])
         )
         for number, member_id, line in lines
     ]
+    records.sort(key=itemgetter(1, 2, 3))
     await copy(conn, "staged", columns, records)
 
 

@@ -133,6 +133,45 @@ async def test_a_query_that_was_not_sent_says_nothing_of_the_order(world: World)
     assert (0, ["UNKNOWN"]) == (await lapse_holds(world), await states(world))
 
 
+@pytest.mark.parametrize(
+    ("outcome", "after_s"),
+    [
+        (NotSent("busy"), 5),
+        (NotSent("busy", wait_s=120), 120),
+        (NotSent("busy", wait_s=1), 5),
+        (Unknown("busy"), 15),
+        (Unknown("busy", wait_s=120), 120),
+        (Unknown("busy", wait_s=1), 15),
+    ],
+)
+async def test_a_provider_that_asks_us_to_wait_is_left_in_peace(
+    world: World, outcome: Outcome, after_s: int
+) -> None:
+    """What it asks for counts when it is longer than our own pause."""
+    await claimed(world, wish(await holder(world)))
+    (work,) = await lease(world)
+    await record(world, work, outcome)
+    world.clock.forward(seconds=after_s - 1)
+    assert [] == await lease(world)
+    world.clock.forward(seconds=1)
+    assert 1 == len(await lease(world))
+
+
+async def test_a_query_that_was_turned_away_waits_too(world: World) -> None:
+    """It says nothing of the order, and is made again when the provider has time."""
+    await claimed(world, wish(await holder(world)))
+    (work,) = await lease(world)
+    await record(world, work, Unknown("silence"))
+    world.clock.forward(seconds=15)
+    (query,) = await lease(world)
+    await record(world, query, NotSent("HTTP 429, not processed", wait_s=300))
+    assert ["UNKNOWN"] == await states(world)
+    world.clock.forward(seconds=299)
+    assert [] == await lease(world)
+    world.clock.forward(seconds=1)
+    assert 1 == len(await lease(world))
+
+
 async def test_not_sent_told_of_an_older_attempt_gives_no_deadline(world: World) -> None:
     """Told twice, it must not free the units of an order whose next attempt is under way."""
     await lounge(world)

@@ -17,8 +17,11 @@ class Load:
     failed: int
 
 
-async def run(port: int, make: Callable[[], bytes], *, connections: int, seconds: float) -> Load:
+async def run(
+    port: int, make: Callable[[], bytes], *, connections: int, seconds: float, status: int = 201
+) -> Load:
     """Send requests made by `make` to a port of this machine for some seconds."""
+    good = str(status).encode()
     latencies = list[float]()
     failed = 0
     end = time.perf_counter() + seconds
@@ -33,7 +36,7 @@ async def run(port: int, make: Callable[[], bytes], *, connections: int, seconds
             length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
             await reader.readexactly(length)
             latencies.append(time.perf_counter() - begin)
-            failed += head[9:12] != b"201"
+            failed += head[9:12] != good
         writer.close()
 
     begin = time.perf_counter()

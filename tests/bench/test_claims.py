@@ -1,4 +1,9 @@
-"""Claims per second over HTTP against the same redeem as one function call, in one run."""
+"""Claims per second over HTTP at 1 to 256 connections, against two baselines of the same run.
+
+One is a constant handler of the same server process (`GET /health`): what HTTP alone costs. The
+other is the same redeem as one function call in the database, on one hot budget row and spread.
+Rounds are interleaved, and of each figure the median counts.
+"""
 
 import asyncio
 import os
@@ -33,50 +38,77 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 RICH = PROGRAMME.replace('total = "10000.00"', 'total = "10000000000.00"')
 
 
-async def test_claims_over_http_are_measured_against_one_function_call(
+CONNECTIONS = (1, 8, 64, 256)
+PGBENCH = {1: 1, 8: 8, 64: 16, 256: 16}  # clients that serve it best at so many connections
+Figures = dict[str, list[float]]
+
+
+async def test_claims_over_http_are_measured_against_a_constant_and_one_function_call(
     durable_server: Postgres,
 ) -> None:
-    """Print claims per second at 1 and 64 connections as ratios to pgbench's redeem."""
+    """Print claims per second and latencies, and their ratios to both baselines."""
     with durable_server as server:
         keys = fresh_keys()
         dsn, member_ids, key = await _prepare(server.dsn, keys)
         async with serve(dsn, keys) as service:
-            figures = dict[str, list[float]]()
+            figures = Figures()
+            await _round(dsn, service.port, key=key, member_ids=member_ids, figures=Figures())
             for _ in range(ROUNDS):
                 await _round(dsn, service.port, key=key, member_ids=member_ids, figures=figures)
     report = {name: statistics.median(values) for name, values in figures.items()}
     for name, value in report.items():
         print(f"{name:34s} {value:10.1f}   of {[round(v, 1) for v in figures[name]]}")
-    for connections, clients in ((1, 1), (64, 16)):
-        for kind in ("hot", "spread"):
-            ratio = (
-                report[f"http {connections}: per s"] / report[f"pgbench {clients} {kind}: per s"]
-            )
-            print(f"claims at {connections} / pgbench {kind} at {clients}: {ratio:.2f}")
+    _table(report)
     assert all(failed == 0 for name, f in figures.items() if "failed" in name for failed in f)
 
 
-async def _round(
-    dsn: str, port: int, *, key: str, member_ids: list[UUID], figures: dict[str, list[float]]
-) -> None:
-    for connections in (1, 64):
-        made = await load.run(
-            port,
-            lambda: _request(key, random.choice(member_ids)),
-            connections=connections,
-            seconds=SECONDS,
+def _table(report: dict[str, float]) -> None:
+    print(
+        "connections | claims/s   p50 ms   p99 ms | constant/s   p50 ms   p99 ms | of constant",
+        end="",
+    )
+    print(" | of pgbench hot  spread")
+    for n in CONNECTIONS:
+        claims, constant = (
+            [report[f"{kind} {n}: {what}"] for what in ("per s", "p50 ms", "p99 ms")]
+            for kind in ("claims", "constant")
         )
-        for what, value in (
-            ("per s", made.per_s),
-            ("p50 ms", made.p50_ms),
-            ("p99 ms", made.p99_ms),
-            ("failed", float(made.failed)),
-        ):
-            figures.setdefault(f"http {connections}: {what}", []).append(value)
-    for clients in (1, 16):
+        ratios = [
+            claims[0] / report[f"pgbench {PGBENCH[n]} {kind}: per s"] for kind in ("hot", "spread")
+        ]
+        print(
+            f"{n:11d} | {claims[0]:8,.0f} {claims[1]:8.2f} {claims[2]:8.2f}"
+            f" | {constant[0]:10,.0f} {constant[1]:8.2f} {constant[2]:8.2f}"
+            f" | {claims[0] / constant[0]:11.2f} | {ratios[0]:14.2f} {ratios[1]:7.2f}"
+        )
+
+
+async def _round(
+    dsn: str, port: int, *, key: str, member_ids: list[UUID], figures: Figures
+) -> None:
+    def wish() -> bytes:
+        return _request(key, random.choice(member_ids))
+
+    for connections in CONNECTIONS:
+        for kind, make, status in (("constant", _constant, 200), ("claims", wish, 201)):
+            made = await load.run(
+                port, make, connections=connections, seconds=SECONDS, status=status
+            )
+            for what, value in (
+                ("per s", made.per_s),
+                ("p50 ms", made.p50_ms),
+                ("p99 ms", made.p99_ms),
+                ("failed", float(made.failed)),
+            ):
+                figures.setdefault(f"{kind} {connections}: {what}", []).append(value)
+    for clients in sorted(set(PGBENCH.values())):
         for kind, hot in (("hot", 1), ("spread", 0)):
             per_s = await asyncio.to_thread(_pgbench, dsn, clients, hot)
             figures.setdefault(f"pgbench {clients} {kind}: per s", []).append(per_s)
+
+
+def _constant() -> bytes:
+    return b"GET /health HTTP/1.1\r\nHost: bench\r\n\r\n"
 
 
 def _request(key: str, member_id: UUID) -> bytes:

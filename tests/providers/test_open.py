@@ -229,6 +229,10 @@ def test_the_list_of_reasons_is_closed_and_has_no_duplicate() -> None:
         (404, {"number": NUMBER, "status": "rejected", "reason": "invalid"}),
         (409, ISSUED),
         (429, {"number": NUMBER, "status": "rejected", "reason": "limit"}),
+        (200, {"number": NUMBER, "status": "not_processed"}),
+        (503, {"number": NUMBER, "status": "not_processed"}),
+        (200, ISSUED | {"status": "partly_issued"}),
+        (200, ISSUED | {"status": "partly_issued", "delivered": 2}),
         (500, ISSUED),
         (503, {"number": NUMBER, "status": "rejected", "reason": "invalid"}),
     ],
@@ -236,6 +240,12 @@ def test_the_list_of_reasons_is_closed_and_has_no_duplicate() -> None:
 async def test_everything_off_the_contract_is_unknown(status: int, content: Any) -> None:
     """Even signed: unknown codes, odd pairs and what cannot be read decide nothing (V-3)."""
     assert isinstance(await outcome_of(answering(content, status=status)), Unknown)
+
+
+async def test_a_part_of_an_order_is_told_with_its_figures() -> None:
+    """Whoever must decide reads how many units of how many were delivered."""
+    partly = ISSUED | {"status": "partly_issued", "delivered": 1}
+    assert Unknown("partly issued: 1 of 2") == await outcome_of(answering(partly))
 
 
 @pytest.mark.parametrize(
@@ -296,7 +306,10 @@ told = st.fixed_dictionaries(
     optional={
         "number": st.just(NUMBER) | st.text(max_size=33),
         "status": st.sampled_from(
-            ["issued", "pending", "rejected", "redeemed", "revoked", "not_found"]
+            [
+                *("issued", "pending", "rejected", "redeemed", "revoked", "not_found"),
+                *("partly_issued", "not_processed"),
+            ]
         )
         | st.text(max_size=9),
         "reference": st.text(max_size=9) | st.integers(),
@@ -331,6 +344,7 @@ async def test_signed_content_decides_only_when_well_formed(
     said = msgspec.json.decode(body)
     assert said["number"] == NUMBER
     kinds = {
+        "not_processed": NotSent,
         "issued": Done,
         "pending": Pending,
         "rejected": Rejected,
@@ -339,7 +353,7 @@ async def test_signed_content_decides_only_when_well_formed(
         "not_found": NotFound,
     }
     assert type(outcome) is kinds[said["status"]]
-    assert status in {200, 202, 404, 409, 422}
+    assert status in {200, 202, 404, 409, 422, 429}
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import aiohttp
 from aiohttp import web
 
 from benefits.domain.orders import Call, Capabilities, IssueRequest, Notice, Operation, Outcome
-from benefits.domain.signature import parse_secret
+from benefits.domain.signature import SignatureRefused, parse_secret
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider
 from benefits.providers.provider import RawCallback
-from benefits.sandbox.book import Behaviour, chosen
+from benefits.sandbox.behaviour import Behaviour, chosen
 from benefits.sandbox.server import SandboxSettings, make_app
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -47,15 +47,21 @@ class Stage:
         self.arrivals = arrivals
 
     async def issue(
-        self, number: str, *, sku: str = "lounge", phone: str = "13800001234"
+        self,
+        number: str,
+        *,
+        sku: str = "lounge",
+        phone: str = "13800001234",
+        quantity: int = 1,
     ) -> Outcome:
-        """Ask for one unit."""
-        request = IssueRequest(sku=sku, quantity=1, recipient={"phone": phone})
+        """Ask for one unit, or more."""
+        request = IssueRequest(sku=sku, quantity=quantity, recipient={"phone": phone})
         return await self._call(number, Operation.ISSUE, request)
 
-    async def query(self, number: str) -> Outcome:
+    async def query(self, number: str, *, quantity: int = 1) -> Outcome:
         """Ask what became of a number."""
-        return await self._call(number, Operation.QUERY, IssueRequest(sku="lounge", quantity=1))
+        request = IssueRequest(sku="lounge", quantity=quantity)
+        return await self._call(number, Operation.QUERY, request)
 
     async def revoke(self, number: str) -> Outcome:
         """Ask to take a number back."""
@@ -66,9 +72,9 @@ class Stage:
         async with aiohttp.ClientSession() as session, session.get(self.base + path) as response:
             return response.status, await response.json()
 
-    async def use(self, content: Any) -> tuple[int, Any]:
-        """Use an order at the counter."""
-        url = f"{self.base}/desk/use"
+    async def use(self, content: Any, deed: str = "use") -> tuple[int, Any]:
+        """Use an order at the counter, or do something else with it there."""
+        url = f"{self.base}/desk/{deed}"
         async with aiohttp.ClientSession() as session, session.post(url, json=content) as response:
             return response.status, await response.json()
 
@@ -82,6 +88,7 @@ class Arrivals:
     def __init__(self, refusals: int) -> None:
         self.refusals = refusals
         self.raws: list[RawCallback] = []
+        self.forged = 0
         self.reader: OpenProvider | None = None
         self._came = asyncio.Event()
 
@@ -92,12 +99,18 @@ class Arrivals:
         return [self.reader.receive(raw) for raw in self.raws]
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Keep a callback."""
+        """Keep a callback, or refuse one whose signature does not hold."""
         names = {name.lower(): value for name, value in request.headers.items()}
         body = await request.read()
-        self.raws.append(RawCallback(headers=names, body=body, received_at=clock()))
-        self._came.set()
+        raw = RawCallback(headers=names, body=body, received_at=clock())
         assert self.reader is not None
+        try:
+            self.reader.receive(raw)
+        except SignatureRefused:
+            self.forged += 1
+            return web.Response(status=401)
+        self.raws.append(raw)
+        self._came.set()
         if len(self.raws) <= self.refusals:
             return web.Response(status=503)
         return web.Response(body=self.reader.ack())
@@ -127,7 +140,15 @@ async def stage(
     inbox = web.Application()
     inbox.router.add_post("/callbacks", arrivals.handle)
     async with serving(inbox) as here:
-        quick = {"callback_after_s": 0.05, "slow_s": 0.1, "hang_s": 5.0, "retry_s": (0.02,)}
+        quick = {
+            "callback_after_s": 0.05,
+            "slow_s": 0.1,
+            "hang_s": 5.0,
+            "drip_s": 0.02,
+            "late_s": 1.0,
+            "retry_after_s": 0.2,
+            "retry_s": (0.02,),
+        }
         sandbox = SandboxSettings(
             secrets=(SECRET,),
             callback_url=f"{here}/callbacks",

@@ -1,8 +1,10 @@
 """The sandbox does what each behaviour promises, over real HTTP and through the open dialect."""
 
 import asyncio
+import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -13,6 +15,7 @@ from benefits.domain.orders import (
     Done,
     NotFound,
     NotSent,
+    Outcome,
     Pending,
     Reason,
     Rejected,
@@ -20,11 +23,11 @@ from benefits.domain.orders import (
     Unknown,
     Used,
 )
-from benefits.sandbox.book import Behaviour, chosen, digest
+from benefits.sandbox.behaviour import EXPLAINED, Behaviour, chosen, digest
 from benefits.sandbox.server import SandboxSettings, make_app, run
 from tests.sandbox.stage import SECRET, Stage, numbered, stage
 
-FIVE = [each for each in Behaviour if each is not Behaviour.MIXED]
+SINGLE = [each for each in Behaviour if each is not Behaviour.MIXED]
 AT_ONCE = next(f"{n:032x}" for n in range(99) if digest(f"{n:032x}")[1] % 2 == 0)
 LATER = next(f"{n:032x}" for n in range(99) if digest(f"{n:032x}")[1] % 2 == 1)
 
@@ -93,13 +96,138 @@ async def test_never_calls_back_is_found_by_a_query() -> None:
         assert isinstance(await on.query(AT_ONCE), Done)
 
 
-@pytest.mark.parametrize("behaviour", FIVE)
+async def issued_at_last(on: Stage, number: str, **more: Any) -> Outcome:
+    """Issue, again when it was too busy the first time; give a pending order time."""
+    told = await on.issue(number, **more)
+    if isinstance(told, NotSent):
+        await asyncio.sleep(told.wait_s)
+        told = await on.issue(number, **more)
+    await asyncio.sleep(0.1)
+    return told
+
+
+async def test_drips_is_unknown_at_the_deadline_and_found_by_a_query() -> None:
+    """Bytes keep coming, the deadline stays."""
+    async with stage(Behaviour.DRIPS, deadline_s=0.5) as on:
+        started = time.monotonic()
+        assert Unknown("no complete answer within 0.5 s") == await on.issue(AT_ONCE)
+        assert time.monotonic() - started < 2
+        assert isinstance(await on.query(AT_ONCE), Done)
+
+
+async def test_too_busy_takes_the_order_when_the_wait_is_over() -> None:
+    """Whoever comes before is turned away again; nothing was done until then."""
+    async with stage(Behaviour.TOO_BUSY, retry_after_s=1.5) as on:
+        turned_away = NotSent("HTTP 429, not processed", wait_s=2)
+        assert turned_away == await on.issue(AT_ONCE)
+        assert NotFound() == await on.query(AT_ONCE)
+        again = await on.issue(AT_ONCE)
+        assert isinstance(again, NotSent)
+        await asyncio.sleep(again.wait_s)
+        assert isinstance(await on.issue(AT_ONCE), Done)
+
+
+async def test_a_forged_answer_is_unknown_and_found_by_a_query() -> None:
+    """HTTP 200 and the right words are worth nothing without the signature."""
+    async with stage(Behaviour.ANSWERS_FORGED) as on:
+        assert Unknown("HTTP 200, no signature matches") == await on.issue(AT_ONCE)
+        assert isinstance(await on.query(AT_ONCE), Done)
+
+
+async def test_an_unlisted_reason_is_unknown_and_found_by_a_query() -> None:
+    """It says rejected, and has delivered."""
+    async with stage(Behaviour.ANSWERS_UNLISTED) as on:
+        assert Unknown("rejected for 'risk_control'") == await on.issue(AT_ONCE)
+        assert isinstance(await on.query(AT_ONCE), Done)
+
+
+async def test_a_part_is_told_as_such_until_the_desk_completes_it() -> None:
+    """Some of several units are not the order; the rest makes it one, and is called back."""
+    async with stage(Behaviour.DELIVERS_PARTLY) as on:
+        told = await on.issue(AT_ONCE, quantity=3)
+        assert told in {Unknown("partly issued: 1 of 3"), Unknown("partly issued: 2 of 3")}
+        assert told == await on.query(AT_ONCE, quantity=3)
+        assert (409, "not_usable") == problem(await on.use({"number": AT_ONCE}))
+        assert 200 == (await on.use({"number": AT_ONCE}, "complete"))[0]
+        (notice,) = await on.arrivals.count(1)
+        assert isinstance(notice.outcome, Done)
+        assert notice.outcome == await on.query(AT_ONCE)
+        again = await on.use({"number": AT_ONCE}, "complete")
+        assert (409, "not_in_part") == problem(again)
+
+
+async def test_a_part_can_be_taken_back() -> None:
+    """Whoever cannot deliver the rest takes back the whole."""
+    async with stage(Behaviour.DELIVERS_PARTLY) as on:
+        await on.issue(AT_ONCE, quantity=3)
+        assert isinstance(await on.revoke(AT_ONCE), Revoked)
+
+
+def problem(answer: tuple[int, dict[str, str]]) -> tuple[int, str]:
+    """Return the status and the code of a refusal."""
+    return answer[0], answer[1]["error"]
+
+
+async def test_calls_back_late_after_a_query_knows() -> None:
+    """The callback comes when everybody knows, and says nothing new."""
+    async with stage(Behaviour.CALLS_BACK_LATE) as on:
+        assert isinstance(await on.issue(AT_ONCE), Pending)
+        await asyncio.sleep(0.06)
+        known = await on.query(AT_ONCE)
+        assert isinstance(known, Done)
+        assert [] == on.arrivals.notices
+        (notice,) = await on.arrivals.count(1)
+        assert known == notice.outcome
+
+
+async def test_calls_back_disorderly_tells_the_last_first() -> None:
+    """The use overtakes the issue, and the issue overtakes what went before it."""
+    async with stage(Behaviour.CALLS_BACK_DISORDERLY, callback_after_s=0.5) as on:
+        assert isinstance(await on.issue(AT_ONCE), Pending)
+        await asyncio.sleep(0.5)
+        assert 200 == (await on.use({"number": AT_ONCE}))[0]
+        told = [type(notice.outcome) for notice in await on.arrivals.count(3)]
+        assert [Used, Done, Pending] == told
+
+
+async def test_forged_callbacks_are_given_up_some_time() -> None:
+    """Nobody takes them; after the last pause the provider thinks no more of it."""
+    async with stage(Behaviour.CALLS_BACK_FORGED, retry_s=(0.02, 0.02)) as on:
+        assert isinstance(await on.issue(AT_ONCE), Pending)
+        assert [] == await on.arrivals.count(0)
+        await asyncio.sleep(0.3)
+        assert 3 == on.arrivals.forged
+        assert isinstance(await on.query(AT_ONCE), Done)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "called_back"), [(Behaviour.LOSES_CALLBACKS, 0), (Behaviour.MIXED, 1)]
+)
+async def test_lost_callbacks_are_those_of_a_use_too_unless_mixed(
+    behaviour: Behaviour, called_back: int
+) -> None:
+    """Set for all, nothing arrives; mixed, whoever looks on at a use sees the end."""
+    number = numbered(Behaviour.LOSES_CALLBACKS)
+    async with stage(behaviour) as on:
+        assert isinstance(await on.issue(number), Pending)
+        await asyncio.sleep(0.06)
+        assert 200 == (await on.use({"number": number}))[0]
+        assert called_back == len(await on.arrivals.count(called_back))
+        assert isinstance(await on.query(number), Used)
+
+
+def test_each_behaviour_is_explained_in_a_line() -> None:
+    """What an operator reads of them fits a terminal."""
+    assert list(Behaviour) == list(EXPLAINED)
+    assert all(len(words) <= 54 for words in EXPLAINED.values())
+
+
+@pytest.mark.parametrize("behaviour", SINGLE)
 async def test_mixed_shows_each_behaviour_by_the_number(behaviour: Behaviour) -> None:
     """Under mixed a number is treated as its hash says, and every number is served in the end."""
     number = numbered(behaviour)
-    async with stage(Behaviour.MIXED, hang_s=0.0) as on:
-        await on.issue(number)
-        await asyncio.sleep(0.1)
+    async with stage(Behaviour.MIXED, hang_s=0.0, drip_s=0.0) as on:
+        await issued_at_last(on, number)
         assert isinstance(await on.query(number), Done)
         _, page = await on.get("/desk/orders")
         assert page["orders"][0]["behaviour"] == behaviour.value
@@ -107,20 +235,19 @@ async def test_mixed_shows_each_behaviour_by_the_number(behaviour: Behaviour) ->
 
 @given(st.integers(min_value=0, max_value=2**128 - 1))
 def test_a_number_is_always_treated_the_same(value: int) -> None:
-    """Mixed is a choice by the number among the five, and a set behaviour is for all."""
+    """Mixed is a choice by the number among the others, and a set behaviour is for all."""
     number = f"{value:032x}"
-    assert chosen(number, Behaviour.MIXED) in FIVE
+    assert chosen(number, Behaviour.MIXED) in SINGLE
     assert chosen(number, Behaviour.MIXED) is chosen(number, Behaviour.MIXED)
     assert chosen(number, Behaviour.SLOW) is Behaviour.SLOW
 
 
-@pytest.mark.parametrize("behaviour", FIVE)
+@pytest.mark.parametrize("behaviour", SINGLE)
 async def test_a_phone_ending_in_0000_is_rejected_in_the_end(behaviour: Behaviour) -> None:
     """Each behaviour tells a rejection its own way, and the query agrees."""
-    async with stage(behaviour, hang_s=0.0) as on:
-        told = await on.issue(AT_ONCE, phone="13800000000")
+    async with stage(behaviour, hang_s=0.0, drip_s=0.0) as on:
+        told = await issued_at_last(on, AT_ONCE, phone="13800000000")
         assert isinstance(told, Rejected | Pending | Unknown)
-        await asyncio.sleep(0.1)
         assert await on.query(AT_ONCE) == Rejected(Reason.ACCOUNT, "account")
 
 
@@ -243,6 +370,30 @@ async def test_a_restart_keeps_orders_and_owed_callbacks(tmp_path: Path) -> None
         assert isinstance(notice.outcome, Done)
         assert await after.query(LATER) == notice.outcome
         assert await after.issue(LATER) == notice.outcome
+
+
+async def test_the_book_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Codes and recipients lie in it; also a book that others could read is closed to them."""
+    path = tmp_path / "sandbox.sqlite"
+    path.touch(mode=0o644)
+    async with stage(Behaviour.GOOD, database=str(path)) as on:
+        await on.issue(AT_ONCE)
+        files = [path, path.with_name("sandbox.sqlite-wal"), path.with_name("sandbox.sqlite-shm")]
+        assert [0o600] * 3 == [file.stat().st_mode & 0o777 for file in files]
+
+
+async def test_a_book_of_an_earlier_version_is_read_on(tmp_path: Path) -> None:
+    """What it lacks is added; its orders are known."""
+    path = tmp_path / "sandbox.sqlite"
+    async with stage(Behaviour.GOOD, database=str(path)) as on:
+        issued = await on.issue(AT_ONCE)
+    old = sqlite3.connect(path)
+    old.execute("ALTER TABLE provider_order DROP COLUMN completed_at")
+    old.execute("ALTER TABLE callback DROP COLUMN forged")
+    old.close()
+    async with stage(Behaviour.GOOD, database=str(path)) as on:
+        assert issued == await on.query(AT_ONCE)
+        assert 200 == (await on.use({"number": AT_ONCE}))[0]
 
 
 async def test_a_foreign_signature_is_refused_and_nothing_is_done() -> None:

@@ -34,11 +34,12 @@ class Slowly:
 
     capabilities = Capabilities()
 
-    def __init__(self, *, fails: bool = False) -> None:
+    def __init__(self, *, fails: bool = False, code: str = "") -> None:
         """Start silent."""
         self.go = asyncio.Event()
         self.calls: list[Call] = []
         self._fails = fails
+        self._code = code
 
     async def call(self, call: Call) -> Outcome:
         """Wait for the word, then deliver."""
@@ -46,7 +47,7 @@ class Slowly:
         await self.go.wait()
         if self._fails:
             raise RuntimeError
-        return Done(at=datetime(2025, 7, 2, tzinfo=UTC), reference="R")
+        return Done(at=datetime(2025, 7, 2, tzinfo=UTC), reference="R", code=self._code)
 
     def receive(self, raw: RawCallback) -> Notice:
         """Never called here."""

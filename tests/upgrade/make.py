@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benefits.actions.keys import make_key, revoke_key
-from benefits.domain.orders import Done, Rejected, Unknown, Used
+from benefits.domain.orders import Done, Outcome, Rejected, Unknown, Used
 from benefits.domain.orders import Reason as Why
 from benefits.embedded import Postgres, binary
 from benefits.store.db import connect
@@ -40,7 +40,7 @@ async def live(world: World, month: str) -> None:
     await life.claimed(world, *[life.wish(member) for member in others[:3]])
     works = await life.lease(world)
     now = world.parts.clock()
-    outcomes = [
+    outcomes: list[Outcome] = [
         *(Done(at=now, reference="R1"), Rejected(Why.ACCOUNT, "account"), Unknown("silence")),
         Done(at=now, reference="R2", code="4711"),
     ]

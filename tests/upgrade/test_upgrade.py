@@ -108,8 +108,7 @@ async def test_an_upgrade_keeps_what_was_there(kept: Path, new_database: NewData
 
 def test_every_kept_database_is_of_a_revision() -> None:
     """A release leaves its file behind; the first one did."""
-    known = {
-        revision.revision for revision in ScriptDirectory.from_config(config()).walk_revisions()
-    }
+    revisions = ScriptDirectory.from_config(config()).walk_revisions()
+    known = {one.revision for one in revisions}
     kept = {path.stem for path in KEPT}
     assert (True, set()) == ("0001" in kept, kept - known)

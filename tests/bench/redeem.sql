@@ -41,10 +41,10 @@ BEGIN
     UPDATE wallet SET available = available - 1, held = held + 1
         WHERE bucket = b AND member_id = m AND unit = 'BENEFIT:LOUNGE';
     INSERT INTO outbox (bucket, member_id, seq, event_id, type, batch_id, subject_id, data,
-                        recorded_at)
+                        recorded_at, position)
         VALUES (b, m, seq + 1, bench_id(b), 'claim.placed', batch_, claim_,
-                '{"benefit": "LOUNGE", "quantity": 1}', now_);
-    UPDATE member SET event_seq = seq + 1, recorded_at = now_
+                '{"benefit": "LOUNGE", "quantity": 1}', now_, event_position());
+    UPDATE member SET event_seq = seq + 1, recorded_at = now_, event_position = event_position()
         WHERE bucket = b AND member_id = m;
     INSERT INTO hold (bucket, hold_id, member_id, claim_id, batch_id, unit, quantity, cost_minor,
                       placed_at)

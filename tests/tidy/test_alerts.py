@@ -15,12 +15,12 @@ OTHERS = {"up"}
 
 def _exposed() -> dict[str, set[str]]:
     """Return the names under which our instruments are exposed, with their labels."""
-    found = dict[str, set[str]]()
-    for metric in measures.REGISTRY._names_to_collectors.items():
-        name, collector = metric
-        if name.startswith("benefits_"):
-            found[name] = set(getattr(collector, "_labelnames", ()))
-    return found
+    known = measures.REGISTRY._names_to_collectors
+    return {
+        name: set(getattr(collector, "_labelnames", ()))
+        for name, collector in known.items()
+        if name.startswith("benefits_")
+    }
 
 
 def _anchor(heading: str) -> str:
@@ -49,11 +49,8 @@ def test_alerts_use_only_labels_that_exist() -> None:
     for text in _expressions():
         for name, matched in re.findall(r"\b(benefits_[a-z_]+)\{([^}]*)", text):
             assert set(re.findall(r"(\w+)=", matched)) <= exposed[name], text
-        labels = {
-            word.strip()
-            for found in re.findall(r"by \(([^)]*)\)", text)
-            for word in found.split(",")
-        }
+        grouped = re.findall(r"by \(([^)]*)\)", text)
+        labels = {word.strip() for found in grouped for word in found.split(",")}
         known = set().union(*(exposed[name] for name in NAME.findall(text)), {"le"})
         assert labels <= known, text
 
@@ -69,12 +66,10 @@ def test_every_alert_has_its_part_of_the_book() -> None:
 def test_every_figure_is_in_the_book() -> None:
     """The table lists each instrument once, and no other."""
     table = WATCHING.split("## Figures")[1].split("\n## ")[0]
-    named = {name for name in NAME.findall(table)}
+    named = set(NAME.findall(table))
     exposed = _exposed()
-    families = {
-        re.sub(r"_(bucket|count|sum|created)$", "", name) for name in exposed if name in exposed
-    }
-    families = {name for name in families if name in exposed}
+    families = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in exposed}
+    families &= exposed.keys()
     assert set() == named - families
     totals = {name.removesuffix("_total") for name in families if name.endswith("_total")}
     infos = {name.removesuffix("_info") for name in families if name.endswith("_info")}

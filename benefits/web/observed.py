@@ -153,7 +153,7 @@ class Observed:
             route=route,
             status=seen.status,
             code=seen.code,
-            caller=getattr(caller, "name", ""),
+            caller=_named(caller),
             scope=",".join(sorted(getattr(caller, "scopes", ()))),
             duration_ms=round(took * 1000, 2),
             bytes_in=seen.bytes_in,
@@ -168,6 +168,11 @@ class Observed:
         if known is None:
             known = self._templates[template] = _TYPES.sub("}", template) or UNMATCHED
         return known
+
+
+def _named(caller: Any) -> str:
+    """Return a service's name; who is bound to a member is told by the scope alone."""
+    return "" if getattr(caller, "member_id", None) else getattr(caller, "name", "")
 
 
 def _method(scope: Scope) -> str:

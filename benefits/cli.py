@@ -93,7 +93,10 @@ def _run(work: Callable[[app.House], Coroutine[Any, Any, None]], **more: Any) ->
 @click.option("--port", default=8080, type=PORT, show_default=True, help="Port of the service.")
 @click.option("--sandbox-port", default=8090, type=PORT, show_default=True, help="Its provider's.")
 @click.option(
-    "--metrics-port", default=None, type=PORT, help="Of the service's figures; the worker's: + 1."
+    "--metrics-port",
+    default=None,
+    type=click.IntRange(1, 65534),
+    help="Of the service's figures; the worker's: + 1.",
 )
 def up(data: Path, port: int, sandbox_port: int, metrics_port: int | None) -> None:
     """Run service, worker and a sandbox provider on an embedded PostgreSQL, with a demo programme.

@@ -5,9 +5,10 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from asyncio.subprocess import Process
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -52,6 +53,7 @@ class Serving:
 
     def __init__(self, process: Process, port: int) -> None:
         """Wrap a process that listens on a port."""
+        self.said = ""
         self.process = process
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -63,22 +65,29 @@ class Serving:
 
 
 @asynccontextmanager
-async def serve(dsn: str, keys: Keys, *, port: int | None = None) -> AsyncIterator[Serving]:
+async def serve(
+    dsn: str, keys: Keys, more: Mapping[str, str] | None = None, *, port: int | None = None
+) -> AsyncIterator[Serving]:
     """Run the service on a database until the block ends."""
     port = port or free_port()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benefits", "serve", "--port", str(port)),
-        env=environment(dsn, keys),
-        cwd=Path(__file__).parents[1],
-    )
-    service = Serving(process, port)
-    try:
-        await _until_ready(service)
-        yield service
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benefits", "serve", "--port", str(port)),
+            env=environment(dsn, keys) | dict(more or {}),
+            cwd=Path(__file__).parents[1],
+            stdout=log,
+        )
+        service = Serving(process, port)
+        try:
+            await _until_ready(service)
+            yield service
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+            log.seek(0)
+            service.said = log.read().decode()
+            sys.stdout.write(service.said)
 
 
 async def _until_ready(service: Serving) -> None:

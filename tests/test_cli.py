@@ -1,5 +1,6 @@
 """The commands as an operator types them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -30,6 +31,11 @@ def every(group: Any, name: str = "benefits") -> Commands:
         words = f"{name} {sub.name}"
         found += every(sub, words) if hasattr(sub, "commands") else [(words, sub)]
     return found
+
+
+def logged(said: str) -> list[dict[str, Any]]:
+    """Return the lines of the log among what a command said."""
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
 
 
 class Shell:
@@ -105,11 +111,18 @@ def test_a_month_goes_through_the_commands(test_shell: Shell) -> None:
     assets = shell.file("june.csv", f"customer,as_of,asset_class,currency,balance\n{days}")
     status, said = shell.run("import", "assets", assets)
     assert (0, True) == (status, "30 lines: 30 new or changed, 0 known already" in said)
+    (line,) = logged(said)
+    assert ("import.done", "assets", 30, 0) == (
+        *(line["event"], line["what"]),
+        *(line["kept"], line["refused"]),
+    )
     status, said = shell.run("import", "assets", assets)
     assert (0, True) == (status, "0 new or changed, 30 known already" in said)
     evaluate = ("evaluate", "--period", "2025-06", "--now", "2025-07-02T03:10:00Z")
     status, said = shell.run(*evaluate)
     assert (0, True) == (status, "1 decisions, 2 grants; BASE 0, GOLD 0, PLATINUM 1" in said)
+    (line,) = logged(said)
+    assert ("evaluate.done", 1, 2) == (line["event"], line["decisions"], line["grants"])
     status, said = shell.run(*evaluate)
     assert (0, True) == (status, "0 decisions, 0 grants; BASE 0, GOLD 0, PLATINUM 1" in said)
     assert (0, "0 findings.\n") == shell.run("verify")

@@ -7,7 +7,7 @@ from benefits.domain.catalogue import read
 from benefits.domain.orders import Call, Capabilities, Done, Notice, Outcome, Unknown
 from benefits.providers.provider import RawCallback
 from benefits.worker import Worker
-from tests.actions.life import claimed, holder, states, tell, wish
+from tests.actions.life import claimed, holder, states, tell, wish, work_off
 from tests.builders import PROGRAMME, World
 
 # No stock and no cap for VIDEO, and another provider for LOUNGE.
@@ -34,11 +34,12 @@ class Slowly:
 
     capabilities = Capabilities()
 
-    def __init__(self, *, fails: bool = False) -> None:
+    def __init__(self, *, fails: bool = False, code: str = "") -> None:
         """Start silent."""
         self.go = asyncio.Event()
         self.calls: list[Call] = []
         self._fails = fails
+        self._code = code
 
     async def call(self, call: Call) -> Outcome:
         """Wait for the word, then deliver."""
@@ -46,7 +47,7 @@ class Slowly:
         await self.go.wait()
         if self._fails:
             raise RuntimeError
-        return Done(at=datetime(2025, 7, 2, tzinfo=UTC), reference="R")
+        return Done(at=datetime(2025, 7, 2, tzinfo=UTC), reference="R", code=self._code)
 
     def receive(self, raw: RawCallback) -> Notice:
         """Never called here."""
@@ -170,3 +171,32 @@ async def test_a_worker_that_is_told_to_stop_finishes_its_calls(world: World) ->
     asyncio.get_running_loop().call_later(0.1, provider.go.set)
     await running
     assert ["ISSUED"] == await states(world)
+
+
+async def test_a_number_nobody_knows_is_one_case_until_it_is_closed(world: World) -> None:
+    """However many callbacks speak of it, together or one after the other."""
+    at = world.clock()
+    for number in ("a" * 32, "a" * 32, "b" * 32, "not a number"):
+        await tell(world, number, Done(at=at))
+    assert 4 == await work_off(world)
+    await tell(world, "a" * 32, Done(at=at))
+    assert 1 == await work_off(world)
+    count = "SELECT count(*) FROM case_file WHERE kind = 'unknown_order'"
+    assert [(3,)] == await world.rows(count)
+    await world.rows("UPDATE case_file SET closed_at = now() RETURNING 1")
+    await tell(world, "a" * 32, Done(at=at))
+    await work_off(world)
+    assert [(4,)] == await world.rows(count)
+
+
+async def test_the_age_of_a_step_tells_whether_the_worker_stands(world: World) -> None:
+    """A step that fails comes to an end all the same; one that hangs does not."""
+    worker, stop = Worker(world.database, world.parts, {}), asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    async with asyncio.timeout(10):
+        while len(worker.ages()) < 6:
+            await asyncio.sleep(0.01)
+    assert {"deliver", "callbacks", "expire", "prune", "partitions", "held"} == set(worker.ages())
+    stop.set()
+    await running
+    assert all(ended >= 0 and success >= 0 for ended, success in worker.ages().values())

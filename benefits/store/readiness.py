@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from benefits.store import migrate
 from benefits.store.db import Connection, rows
-from benefits.store.migrate import head
 
 SKEW_MAX_S = 5.0
 # One look: nothing here touches a row that a writer locks.
@@ -36,8 +36,8 @@ class Look(msgspec.Struct, frozen=True):
         return {
             "writable": _ok("the database is a standby or read-only", self.read_only),
             "revision": _ok(
-                f"the database is at revision {self.revision}, not {head()}",
-                self.revision != head(),
+                f"the database is at revision {self.revision}, not {migrate.head()}",
+                self.revision != migrate.head(),
             ),
             "role": _ok("this account may not write", not self.may_write),
             "partitions": _ok(

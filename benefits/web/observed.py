@@ -5,10 +5,10 @@ and a caller by the name of its key: no path, query, header or body is looked at
 `traceparent` and the code of a problem, which we wrote ourselves.
 """
 
+import os
 import re
 import time
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import structlog
@@ -38,7 +38,7 @@ class _Seen:
 
     def __init__(self) -> None:
         self.begun = time.perf_counter()
-        self.id = uuid4().hex
+        self.id = os.urandom(16).hex()
         self.status = 0
         self.bytes_in = self.bytes_out = 0
         self.replayed = self.problem = False
@@ -128,12 +128,11 @@ class Observed:
     async def _logged(self, scope: Scope, receive: Receive, send: Send, seen: _Seen) -> None:
         trace_id = traces.trace_id()
         about = {"request_id": seen.id} | ({"trace_id": trace_id} if trace_id else {})
-        structlog.contextvars.bind_contextvars(**about)
+        structlog.contextvars.bind_contextvars(**about)  # each request has a task of its own
         try:
             await self._app(scope, receive, send)
         finally:
             self._tell(scope, seen)
-            structlog.contextvars.unbind_contextvars(*about)
 
     def _tell(self, scope: Scope, seen: _Seen) -> None:
         took = time.perf_counter() - seen.begun
@@ -146,16 +145,15 @@ class Observed:
             )
         counted[0].inc()
         counted[1].observe(took)
-        if scope["path"] in QUIET:
-            return
         caller = scope.get("auth")
-        log.info(
+        tell = log.debug if scope["path"] in QUIET else log.info
+        tell(
             "request.done",
             method=method,
             route=route,
             status=seen.status,
             code=seen.code,
-            caller=getattr(caller, "name", ""),
+            caller=_named(caller),
             scope=",".join(sorted(getattr(caller, "scopes", ()))),
             duration_ms=round(took * 1000, 2),
             bytes_in=seen.bytes_in,
@@ -170,6 +168,11 @@ class Observed:
         if known is None:
             known = self._templates[template] = _TYPES.sub("}", template) or UNMATCHED
         return known
+
+
+def _named(caller: Any) -> str:
+    """Return a service's name; who is bound to a member is told by the scope alone."""
+    return "" if getattr(caller, "member_id", None) else getattr(caller, "name", "")
 
 
 def _method(scope: Scope) -> str:

@@ -59,14 +59,17 @@ class Site:
 
 
 @asynccontextmanager
-async def site(dsn: str) -> AsyncIterator[Site]:
-    """Run the app on a migrated database, at a free port, by the still clock of its world."""
+async def site(dsn: str, **more: Any) -> AsyncIterator[Site]:
+    """Run the app on a migrated database, at a free port, by the still clock of its world.
+
+    `more` are further settings.
+    """
     keys = Keys(
         member_key=MEMBER_KEY,
         secret_keys=(os.urandom(32),),
         provider_secrets={"sandbox": (SECRET,)},
     )
-    settings = Settings(database_url=dsn, keys=keys, pool_size=4)
+    settings = Settings(database_url=dsn, keys=keys, pool_size=4, **more)
     async with builders.world(dsn) as world:
         app = make_web(settings, clock=world.clock)
         async with _served(app, settings) as url:

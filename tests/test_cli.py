@@ -13,8 +13,9 @@ import pytest
 import rich_click as click
 from click.testing import CliRunner
 
+from benefits import demo
 from benefits.cli import commands
-from benefits.domain.tokens import DEMO_ISSUER
+from benefits.domain.tokens import DEMO_ISSUER, TokenInvalid
 from benefits.settings import SettingRefused
 from benefits.store.db import connect
 from benefits.store.migrate import Installation, check
@@ -192,12 +193,22 @@ def test_a_key_is_rotated_and_revoked_by_command(test_shell: Shell) -> None:
 
 
 def test_a_token_needs_a_data_folder(tmp_path: Path) -> None:
-    """Without the key that `up` makes, or with one that others can read, there is none."""
+    """Without the key that `up` makes, or with one that others can read, there is none.
+
+    Nor is there one for a member or a manager without saying whose it is.
+    """
     command = ["token", "--data", str(tmp_path), "--scope", "operator"]
     with pytest.raises(SettingRefused):
         CliRunner().invoke(commands, command, catch_exceptions=False)
     (tmp_path / "keys").mkdir()
-    (tmp_path / "keys" / "issuer_key").touch(0o644)
+    key = tmp_path / "keys" / "issuer_key"
+    key.touch(0o644)
     with pytest.raises(SettingRefused) as caught:
         CliRunner().invoke(commands, command, catch_exceptions=False)
     assert "can be read by others" in caught.value.detail
+    key.chmod(0o600)
+    key.write_text(demo.new_issuer_key())
+    assert 2 == CliRunner().invoke(commands, command).output.count(".")
+    for scope in ("member", "relationship_manager", "provider"):
+        with pytest.raises(TokenInvalid):
+            CliRunner().invoke(commands, [*command[:3], "--scope", scope], catch_exceptions=False)

@@ -12,9 +12,12 @@ from litestar import Litestar, Request, get, post
 
 from benefits.app import server_config
 from benefits.settings import Keys, Settings
+from benefits.store.db import run
 from benefits.web import problems
 from benefits.web.limits import Limits, Times
 from benefits.web.wire import HEAD_BYTES_MAX, HEADERS_MAX, Wire
+from tests.web.site import Site
+from tests.web.test_mobile import call
 
 SETTINGS = Settings(
     database_url="", keys=Keys(member_key=b"", secret_keys=(), provider_secrets={})
@@ -168,6 +171,21 @@ async def test_work_that_takes_too_long_is_ended_and_told() -> None:
         assert 200 == (await answer(reader))[0]
 
 
+async def test_work_that_was_ended_gives_its_connection_back(running: Site) -> None:
+    """More requests than the pool has connections end late, and the next one is answered."""
+    member = await running.world.member()
+    handler: Any = running.app.asgi_handler
+    path = f"/v1/members/{member}/history"
+    handler._times = Times(body_s=0.2, answer_s=0.1)
+    async with running.world.database.transaction() as conn:
+        await run(conn, "LOCK TABLE member IN ACCESS EXCLUSIVE MODE")
+        answers = await asyncio.gather(*(call(running, "GET", path) for _ in range(9)))
+        assert {(503, "timed_out")} == {(status, body["code"]) for status, _, body in answers}
+    handler._times = LONG
+    answers = await asyncio.gather(*(call(running, "GET", path) for _ in range(9)))
+    assert {200} == {status for status, _, _ in answers}
+
+
 async def test_one_request_too_many_is_told_so_and_health_still_answers() -> None:
     """A full process answers in our own shape, at once."""
     async with serving(requests_max=1) as (dial, _):
@@ -275,6 +293,14 @@ async def test_what_is_not_http_is_refused_in_our_shape() -> None:
         reader, writer = await dial()
         writer.write(head("GET", "/health", "Connection: Upgrade", "Upgrade: websocket"))
         assert 200 == (await answer(reader))[0]
+
+
+async def test_a_line_between_requests_ends_no_request() -> None:
+    """Some clients send one after a body: the answer is still waited for."""
+    async with serving(Times(part_s=5, body_s=1, answer_s=1), wire=Impatient) as (dial, _):
+        reader, writer = await dial()
+        writer.write(head("GET", "/never") + b"\r\n")
+        assert 503 == (await answer(reader))[0]
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -133,6 +134,27 @@ async def test_an_address_that_guesses_is_stopped_and_nobody_else(slow: Slow) ->
     assert 200 == (await slow.get(member, slow.token("operator")))[0]
     for _ in range(20):
         assert 200 == (await call(slow.running, "GET", "/health", headers=bad))[0]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "expected"),
+    [((), [401, 401, 401, 429]), ((ip_network("127.0.0.0/8"),), [401, 401, 401, 401])],
+)
+async def test_an_address_behind_a_balancer_counts_when_the_balancer_is_known(
+    migrated: str, cluster_dsn: str, proxies: Any, expected: list[int]
+) -> None:
+    """Only a named balancer is believed who is behind it."""
+    async with (
+        database(cluster_dsn, migrated) as dsn,
+        site(dsn, quotas=QUOTAS, proxies=proxies) as running,
+    ):
+        got = []
+        for number in range(4):
+            headers = {"Authorization": "Bearer x", "X-Forwarded-For": f"192.0.2.{number}"}
+            got.append(
+                (await call(running, "GET", f"/v1/claims/{UUID(int=0)}", headers=headers))[0]
+            )
+        assert expected == got
 
 
 def test_an_ipv6_customer_is_one_address() -> None:

@@ -9,15 +9,19 @@ from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
+from litestar import Litestar, get
 
 from benefits.actions.keys import make_key
-from benefits.domain.callers import SCOPES
+from benefits.domain.callers import BOUND, SCOPES
 from benefits.domain.tokens import Issuer
+from benefits.settings import Keys, Settings
+from benefits.web import problems
+from benefits.web.auth import needs
 from tests.conftest import database
 from tests.tidy.sources import ROOT
 from tests.web.issuer import NAME, Signer
 from tests.web.phone import platinum
-from tests.web.site import Site, site
+from tests.web.site import Site, served, site
 from tests.web.test_mobile import WISH, call
 
 # Which scopes an operation is for; "own" where it is for what is the caller's own only.
@@ -286,6 +290,41 @@ async def test_a_rotated_and_a_provider_key_work_over_http(gate: Gate) -> None:
     for route in CLOSED:
         status, _, _ = await gate.ask(route, {"Authorization": f"Bearer {key}"}, strange=False)
         assert 403 == status
+
+
+@get("/providers/{provider:str}", guards=[needs("operator", "provider")])
+async def of_a_provider() -> None:
+    """Answer whom the path's provider concerns."""
+
+
+@get("/all", guards=[needs("operator", *BOUND)])
+async def of_everybody() -> None:
+    """Answer without a word in the path of whom it concerns."""
+
+
+async def test_a_bound_caller_is_held_to_the_path_whatever_the_operation(gate: Gate) -> None:
+    """A provider reaches its own code only; what says nothing of whose it is, nobody bound."""
+    app = Litestar(
+        [of_a_provider, of_everybody],
+        exception_handlers=problems.HANDLERS,
+        state=gate.running.app.state,
+        openapi_config=None,
+        logging_config=None,
+    )
+    settings = Settings(
+        database_url="", keys=Keys(member_key=b"", secret_keys=(), provider_secrets={})
+    )
+    async with served(app, settings) as url, aiohttp.ClientSession(url) as http:
+        for scope, path, expected in (
+            ("operator", "/providers/any", 200),
+            ("provider", "/providers/sandbox", 200),
+            ("provider", "/providers/other", 404),
+            ("operator", "/all", 200),
+            *((scope, "/all", 403) for scope in BOUND),
+        ):
+            headers = {"Authorization": f"Bearer {gate.token(scope)}"}
+            async with http.get(path, headers=headers) as answer:
+                assert expected == answer.status, (scope, path)
 
 
 async def test_answers_of_the_api_are_not_stored_and_head_is_get(running: Site) -> None:

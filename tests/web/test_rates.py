@@ -73,7 +73,7 @@ async def test_a_caller_is_told_what_is_left_and_when_to_come_back(slow: Slow) -
         assert 0 < int(whole.removeprefix("t=")) <= (8 - left) * HOUR / 8
     status, answered, problem = await slow.get(member, headers)
     assert (429, "rate_limited") == (status, problem["code"])
-    assert HOUR / 8 - 60 < int(answered["Retry-After"]) <= HOUR / 8
+    assert 0 < int(answered["Retry-After"]) <= HOUR / 8
     assert answered["RateLimit"].startswith('"caller";r=0;t=')
     assert 200 == (await slow.get(member, slow.token("operator", sub="another")))[0]
 
@@ -129,7 +129,7 @@ async def test_an_address_that_guesses_is_stopped_and_nobody_else(slow: Slow) ->
     for headers in (bad, forged, slow.running.headers(slow.running.crm_key)):
         status, answered, problem = await slow.get(member, headers)
         assert (429, "rate_limited") == (status, problem["code"])
-        assert int(answered["Retry-After"]) > HOUR / 3 - 60
+        assert 0 < int(answered["Retry-After"]) <= HOUR / 3
     assert 200 == (await slow.get(member, known))[0]
     assert 200 == (await slow.get(member, slow.token("operator")))[0]
     for _ in range(20):

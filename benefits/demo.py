@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from benefits.domain.catalogue import Programme, read
-from benefits.domain.tokens import DEMO_ISSUER, Issuer
+from benefits.domain.tokens import DEMO_ISSUER, Issuer, caller_of
 from benefits.domain.values import Month
 
 CUSTOMERS = 300
@@ -115,7 +115,10 @@ def public_keys(private_key: str) -> str:
 def signed_token(
     private_key: str, scope: str, *, now: datetime, minutes: int, bound: dict[str, str]
 ) -> str:
-    """Return a token of the bank's issuer; `bound` are the claims that say whose it is."""
+    """Return a token of the bank's issuer; `bound` are the claims that say whose it is.
+
+    One that no service would take is not made (TokenInvalid).
+    """
     claims = {
         "iss": DEMO_ISSUER,
         "aud": "benefits",
@@ -125,6 +128,7 @@ def signed_token(
         "scope": scope,
         **{name: value for name, value in bound.items() if value},
     }
+    caller_of(claims, issuer(Path()), member_key=bytes(32), now=now)
     headers = {"kid": _public(private_key)["kid"]}
     key = load_pem_private_key(private_key.encode(), password=None)
     assert isinstance(key, Ed25519PrivateKey), "the demo's key is one of ours"

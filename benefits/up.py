@@ -105,7 +105,7 @@ def _issuer(data: Path) -> Issuer:
     """Return the demo's issuer, after making its key and the file of its public keys."""
     path, public = (data / "keys" / name for name in ("issuer_key", "issuer_jwks"))
     settings.keep_first(path, demo.new_issuer_key())
-    settings.keep_first(public, demo.public_keys(settings.read_private(path)))
+    public.write_text(demo.public_keys(settings.read_private(path)))
     return demo.issuer(public.absolute())
 
 

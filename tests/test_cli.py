@@ -7,13 +7,17 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import rich_click as click
 from click.testing import CliRunner
 
+from benefits import demo
 from benefits.cli import commands
+from benefits.domain.tokens import DEMO_ISSUER, TokenInvalid
 from benefits.sandbox.behaviour import EXPLAINED
+from benefits.settings import SettingRefused
 from benefits.store.db import connect
 from benefits.store.migrate import Installation, check
 from tests.builders import MEMBER_KEY, PROGRAMME
@@ -173,3 +177,59 @@ async def test_migrate_makes_a_production_database_that_refuses_demo_things(
     assert (1, True) == (status, "must not hold this machine" in said)
     status, said = shell.run("key", "create", "mobile-bank", "--scope", "mobile")
     assert (0, True) == (status, said.startswith("bk_"))
+    for change, words in (
+        ({"issuer": DEMO_ISSUER, "jwks_file": "jwks"}, "must not hold urn:benefits:demo"),
+        ({"jwks_url": "http://127.0.0.1:9/jwks"}, "must come by https://"),
+    ):
+        listed = {"issuer": "x", "alias": "x", "audience": "x", "algorithms": ["EdDSA"], **change}
+        given = {"BENEFITS_ISSUERS": json.dumps([listed]), "BENEFITS_PORT": "0"}
+        status, said = shell.run("serve", **given)
+        assert (1, True) == (status, words in said), said
+
+
+def test_a_key_is_rotated_and_revoked_by_command(test_shell: Shell) -> None:
+    """The list tells which are valid, which end when, and never a secret."""
+    shell = test_shell
+    shell.run("programme", "apply", shell.file("wealth.toml", PROGRAMME))
+    _, first = shell.run("key", "create", "crm", "--scope", "crm", "--scope", "auditor")
+    key_id = str(UUID(hex=first.split("_")[1]))
+    status, said = shell.run("key", "rotate", key_id, "--keep", "36h")
+    assert (0, True, True) == (status, said.startswith("bk_"), "ends in 36h" in said)
+    assert 2 == shell.run("key", "rotate", key_id, "--keep", "soon")[0]
+    provider = ("--scope", "provider", "--provider", "sandbox")
+    assert 0 == shell.run("key", "create", "sandbox", *provider)[0]
+    status, listed = shell.run("key", "list")
+    rows = [line.split("  ") for line in listed.splitlines()]
+    assert [("crm", "crm,auditor"), ("crm", "crm,auditor"), ("sandbox", "provider:sandbox")] == [
+        (row[1], row[2]) for row in rows
+    ]
+    assert {True} == {secret.split("_")[2].strip() not in listed for secret in (first, said)}
+    assert [True, False] == [row[4].startswith("ends ") for row in rows[:2]]
+    assert 0 == shell.run("key", "revoke", key_id)[0]
+    assert " ended " in shell.run("key", "list")[1]
+    status, said = shell.run("key", "rotate", key_id)
+    assert (1, True) == (status, "key_not_valid" in said)
+    status, said = shell.run("key", "create", "x", "--scope", "mobile", "--provider", "sandbox")
+    assert (1, True) == (status, "provider_unknown" in said)
+
+
+def test_a_token_needs_a_data_folder(tmp_path: Path) -> None:
+    """Without the key that `up` makes, or with one that others can read, there is none.
+
+    Nor is there one for a member or a manager without saying whose it is.
+    """
+    command = ["token", "--data", str(tmp_path), "--scope", "operator"]
+    with pytest.raises(SettingRefused):
+        CliRunner().invoke(commands, command, catch_exceptions=False)
+    (tmp_path / "keys").mkdir()
+    key = tmp_path / "keys" / "issuer_key"
+    key.touch(0o644)
+    with pytest.raises(SettingRefused) as caught:
+        CliRunner().invoke(commands, command, catch_exceptions=False)
+    assert "can be read by others" in caught.value.detail
+    key.chmod(0o600)
+    key.write_text(demo.new_issuer_key())
+    assert 2 == CliRunner().invoke(commands, command).output.count(".")
+    for scope in ("member", "relationship_manager", "provider"):
+        with pytest.raises(TokenInvalid):
+            CliRunner().invoke(commands, [*command[:3], "--scope", scope], catch_exceptions=False)

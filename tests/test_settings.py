@@ -12,6 +12,7 @@ import pytest
 import rich.console
 import rich.pretty
 
+from benefits.domain.rates import Quota
 from benefits.settings import (
     Keys,
     SettingRefused,
@@ -20,6 +21,7 @@ from benefits.settings import (
     make_or_read_keys,
     read_database_url,
 )
+from benefits.web.rates import Quotas
 
 KEY = bytes(range(32))
 OTHER = bytes(range(100, 132))
@@ -31,6 +33,13 @@ GIVEN = {
     "BENEFITS_SECRET_KEYS": base64.urlsafe_b64encode(OTHER).decode(),
 }
 REQUIRED = sorted(GIVEN)
+BANK = {
+    "issuer": "https://login.bank.example",
+    "alias": "login",
+    "audience": "benefits",
+    "algorithms": ["ES256"],
+    "jwks_url": "https://login.bank.example/jwks.json",
+}
 
 
 def given(**changed: str) -> dict[str, str]:
@@ -167,6 +176,13 @@ def test_secret_keys_keep_their_order() -> None:
         ("POOL_SIZE", "0", "must be from 1"),
         ("ALLOWED_NETWORKS", "10.0.0.1/8", "has host bits set"),
         ("ALLOWED_NETWORKS", "localhost", "write networks like"),
+        ("PROXIES", "balancer", "write networks like"),
+        ("ISSUERS", PASSWORD, "is not a list of issuers"),
+        ("ISSUERS", '[{"issuer": "x"}]', "required field"),
+        ("RATE_MEMBER", "fast", "must be like 120/60"),
+        ("RATE_MEMBER", "10", "must be like 120/60"),
+        ("RATE_CALLER", "0/1", "must be like 120/60"),
+        ("RATE_FAILED", "1/-1", "must be like 120/60"),
     ],
 )
 def test_a_wrong_value_is_named_and_not_repeated(name: str, value: str, words: str) -> None:
@@ -274,3 +290,62 @@ def test_settings_are_values() -> None:
     settings = load(GIVEN)
     with pytest.raises(AttributeError):
         settings.port = 1  # type: ignore[misc]
+
+
+def test_issuers_rates_and_proxies_are_read() -> None:
+    """An issuer's times have defaults; a rate is requests in seconds, or off."""
+    settings = load(
+        given(
+            ISSUERS=json.dumps([BANK]),
+            RATE_CALLER="off",
+            RATE_MEMBER="10/5",
+            PROXIES="10.0.0.0/8",
+        )
+    )
+    (issuer,) = settings.issuers
+    assert ("login", 30, 300) == (issuer.alias, issuer.leeway_s, issuer.max_age_s)
+    assert Quotas(caller=None, member=Quota(10, 5)) == settings.quotas
+    assert (ip_network("10.0.0.0/8"),) == settings.proxies
+    assert ((), Quotas(), ()) == (
+        load(GIVEN).issuers,
+        load(GIVEN).quotas,
+        load(GIVEN).proxies,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"algorithms": []}, "no secret is shared"),
+        ({"algorithms": ["none"]}, "no secret is shared"),
+        ({"algorithms": ["ES256", "HS256"]}, "no secret is shared"),
+        ({"algorithms": ["ES256K"]}, "no secret is shared"),
+        ({"audience": ""}, "must not be empty"),
+        ({"alias": "system"}, "not system"),
+        ({"alias": "Login:1"}, "alias must be"),
+        ({"jwks_url": ""}, "give either"),
+        ({"jwks_file": "jwks"}, "give either"),
+        ({"jwks_url": "http://login.bank.example/jwks.json"}, "must be https://"),
+        ({"jwks_url": "http://127.0.0.1.bank.example/"}, "must be https://"),
+        ({"jwks_url": "file:///jwks"}, "must be https://"),
+        ({"jwks_url": "https://user:word@login.bank.example/"}, "must be https://"),
+        ({"jwks_url": "https://[::1"}, "must be https://"),
+        ({"refetch_s": 0}, "1 second or more"),
+        ({"leeway_s": 3600}, "leeway_s from 0 to 300"),
+        ({"secret": "x"}, "unknown field"),
+    ],
+)
+def test_an_issuer_that_cannot_be_trusted_is_refused(
+    change: dict[str, object], words: str
+) -> None:
+    """Shared secrets, keys over a plain line, names of the service's own: all at the start."""
+    assert words in refused(given(ISSUERS=json.dumps([BANK | change])))
+
+
+def test_two_issuers_are_two() -> None:
+    """Neither their names nor their aliases are the same; plain http only on this machine."""
+    here = BANK | {"issuer": "here", "alias": "here", "jwks_url": "http://localhost:9/jwks"}
+    assert 2 == len(load(given(ISSUERS=json.dumps([BANK, here]))).issuers)
+    for same in ("issuer", "alias"):
+        twice = json.dumps([BANK, here | {same: BANK[same]}])
+        assert f"two have the same {same}" in refused(given(ISSUERS=twice))

@@ -8,10 +8,12 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from benefits import demo, settings
 from tests.service import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -130,6 +133,7 @@ def test_the_readmes_walk_works_as_written(up: Up) -> None:
     )
     script = "set -euo pipefail\n" + "\n".join(blocks)
     script = script.replace("127.0.0.1:8080", f"127.0.0.1:{up.port}")
+    (up.folder / ".venv").symlink_to(sys.prefix)  # a reader's commands lie there too
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=up.folder,
@@ -145,6 +149,31 @@ def test_the_readmes_walk_works_as_written(up: Up) -> None:
     assert [1, 0] == [a["granted"] for a in answers if "granted" in a]
     assert "/page/enter?code=" in done.stdout
     assert '"recipient_incomplete"' in done.stdout
+    assert '"unknown_member"' in done.stdout
+
+
+def test_the_demos_issuer_is_its_own(up: Up) -> None:
+    """Its key can be read by nobody else; a token of another folder's issuer opens nothing."""
+    keys = up.data / "keys"
+    assert 0o600 == stat.S_IMODE((keys / "issuer_key").stat().st_mode)
+    other = up.folder / "other"
+    (other / "keys").mkdir(parents=True)
+    settings.keep_first(other / "keys" / "issuer_key", demo.new_issuer_key())
+    for data, expected in ((up.data, 200), (other, 401)):
+        command = ["token", "--data", str(data), "--scope", "crm", "--minutes", "5"]
+        token = run([sys.executable, "-m", "benefits", *command], ROOT).stdout.strip()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{up.port}/v1/members:lookup",
+            json.dumps({"references": ["C0001"]}).encode(),
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request) as answer:
+                got = answer.status
+        except urllib.error.HTTPError as refused:
+            with refused:
+                got = refused.code
+        assert expected == got
 
 
 def test_a_port_in_use_is_told_before_anything_is_done(tmp_path: Path) -> None:

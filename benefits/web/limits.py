@@ -38,7 +38,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits:
-    """An ASGI application around another, for HTTP alone.
+    """An ASGI application around another.
 
     Bodies and answers of `streamed` paths take as long as they do: each of their parts has a
     deadline of its own.
@@ -61,6 +61,9 @@ class Limits:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer a request within the limits."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         path, asked = scope["path"], scope
         if scope["method"] == "HEAD" and not path.startswith("/page"):
             # The server keeps the body back by itself: its own scope still says HEAD. A page's

@@ -110,9 +110,15 @@ class Wire(HttpToolsProtocol):
         """Close the connection unless what is waited for happens within some seconds."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = (
-            None if seconds is None else self.loop.call_later(seconds, self.transport.close)
-        )
+        self._timer = None if seconds is None else self.loop.call_later(seconds, self._late)
+
+    def _late(self) -> None:
+        """Close the connection, unless an earlier request on it is still being answered."""
+        cycle: Any = self.cycle  # None before the first request, whatever uvicorn declares
+        if cycle is not None and not cycle.response_complete:
+            self._within(self.head_s)
+        else:
+            self.transport.close()
 
     def _end(self, refusal: Refusal) -> None:
         """Answer without asking the application, and close."""

@@ -1,5 +1,6 @@
-"""API keys: shown once, checked by their hash, revoked for good."""
+"""API keys: shown once, checked by their hash, rotated with an overlap, revoked for good."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -8,11 +9,13 @@ from benefits.actions.keys import (
     KeyNotValid,
     KeyUnknown,
     NameInvalid,
+    ProviderUnknown,
     ScopeUnknown,
     check_key,
     list_keys,
     make_key,
     revoke_key,
+    rotate_key,
 )
 from tests.builders import World
 
@@ -62,6 +65,63 @@ async def test_names_and_scopes_are_checked(world: World) -> None:
         for name in ("", "system:page", "Mobile", "x" * 41):
             with pytest.raises(NameInvalid):
                 await make_key(conn, name, ["mobile"], world.parts)
-        for scopes in ([], ["root"]):
+        for scopes in ([], ["root"], ["member"], ["mobile", "relationship_manager"]):
             with pytest.raises(ScopeUnknown):
                 await make_key(conn, "x", scopes, world.parts)
+
+
+async def test_a_rotated_key_is_good_until_its_overlap_ends(world: World) -> None:
+    """Both open while they overlap; then the next alone, with the same name and scopes."""
+    async with world.database.transaction() as conn:
+        old = await make_key(conn, "crm", ["crm", "auditor"], world.parts)
+        key_id = UUID(hex=old.split("_")[1])
+        new = await rotate_key(conn, key_id, world.parts, keep=timedelta(hours=24))
+        ends = world.clock() + timedelta(hours=24)
+        assert ends == (await check_key(conn, old, world.parts)).ends_at
+        following = await check_key(conn, new, world.parts)
+        assert ("crm", ["crm", "auditor"], None) == (
+            following.name,
+            following.scopes,
+            following.ends_at,
+        )
+        world.clock.forward(hours=24)
+        with pytest.raises(KeyUnknown):
+            await check_key(conn, old, world.parts)
+        await check_key(conn, new, world.parts)
+        with pytest.raises(KeyNotValid):
+            await rotate_key(conn, key_id, world.parts, keep=timedelta(hours=1))
+
+
+async def test_a_key_ends_earlier_but_never_later_than_told(world: World) -> None:
+    """Rotating again does not prolong it, and revoking ends it within its overlap."""
+    async with world.database.transaction() as conn:
+        old = await make_key(conn, "crm", ["crm"], world.parts)
+        key_id = UUID(hex=old.split("_")[1])
+        await rotate_key(conn, key_id, world.parts, keep=timedelta(hours=1))
+        await rotate_key(conn, key_id, world.parts, keep=timedelta(hours=9))
+        ends = world.clock() + timedelta(hours=1)
+        assert ends == (await check_key(conn, old, world.parts)).ends_at
+        await revoke_key(conn, key_id, world.parts)
+        with pytest.raises(KeyUnknown):
+            await check_key(conn, old, world.parts)
+        assert 3 == len(await list_keys(conn))
+
+
+async def test_a_providers_key_names_a_provider_in_force(world: World) -> None:
+    """It has no other scope, and no other key has a provider; rotating keeps it."""
+    async with world.database.transaction() as conn:
+        for scopes, provider in (
+            (["provider"], ""),
+            (["provider"], "nobody"),
+            (["provider", "operator"], "sandbox"),
+            (["mobile"], "sandbox"),
+        ):
+            with pytest.raises(ProviderUnknown):
+                await make_key(conn, "x", scopes, world.parts, provider=provider)
+        key = await make_key(conn, "x", ["provider"], world.parts, provider="sandbox")
+        assert "sandbox" == (await check_key(conn, key, world.parts)).provider
+        key_id = UUID(hex=key.split("_")[1])
+        following = await rotate_key(conn, key_id, world.parts, keep=timedelta())
+        assert "sandbox" == (await check_key(conn, following, world.parts)).provider
+        with pytest.raises(KeyUnknown):
+            await check_key(conn, key, world.parts)

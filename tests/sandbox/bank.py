@@ -147,7 +147,9 @@ async def running(bank: Bank) -> AsyncIterator[None]:
     """Run a service, a provider for each fault, and a worker, with claims to work on."""
     await ensure_partitions(bank.world.database, real_clock())
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(site._served(app.make_web(bank.settings)))
+        url = await stack.enter_async_context(
+            site._served(app.make_web(bank.settings), bank.settings)
+        )
         for each in SINGLE:
             sandbox = make_app(_settings(each, url, bank.books))
             bank.bases[each] = await stack.enter_async_context(stage.serving(sandbox))

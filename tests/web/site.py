@@ -59,17 +59,20 @@ class Site:
 
 
 @asynccontextmanager
-async def site(dsn: str) -> AsyncIterator[Site]:
-    """Run the app on a migrated database, at a free port, by the still clock of its world."""
+async def site(dsn: str, **more: Any) -> AsyncIterator[Site]:
+    """Run the app on a migrated database, at a free port, by the still clock of its world.
+
+    `more` are further settings.
+    """
     keys = Keys(
         member_key=MEMBER_KEY,
         secret_keys=(os.urandom(32),),
         provider_secrets={"sandbox": (SECRET,)},
     )
-    settings = Settings(database_url=dsn, keys=keys, pool_size=4)
+    settings = Settings(database_url=dsn, keys=keys, pool_size=4, **more)
     async with builders.world(dsn) as world:
         app = make_web(settings, clock=world.clock)
-        async with _served(app, settings) as url:
+        async with served(app, settings) as url:
             # What either of them seals or hashes, the other opens.
             msgspec.structs.force_setattr(world.parts, "envelope", app.state.parts.envelope)
             async with world.database.transaction() as conn:
@@ -81,7 +84,7 @@ async def site(dsn: str) -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
-async def _served(app: Litestar, settings: Settings) -> AsyncIterator[str]:
+async def served(app: Litestar, settings: Settings) -> AsyncIterator[str]:
     """Serve an app in this process and give its address."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

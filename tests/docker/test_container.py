@@ -214,7 +214,7 @@ def _status(container: Container, path: str) -> int:
 
 def _stop_in_the_middle_of_a_request(container: Container, service: subprocess.Popen[str]) -> None:
     """A request whose body is still coming is answered; then the process ends by the signal."""
-    head = "POST /v1/members:lookup HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+    head = "POST /callbacks/sandbox HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
     with socket.create_connection(("127.0.0.1", container.port), 20) as caller:
         caller.sendall(f"{head}{{".encode())
         _until_seen(container)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, Literal, TextIO
 from uuid import UUID
 
 import msgspec
@@ -170,8 +170,15 @@ def sandbox(**options: Any) -> None:
 
 
 @commands.command()
-def migrate() -> None:
-    """Bring the database to the newest schema and stamp a new one `production`.
+@click.option(
+    "--stamp",
+    type=click.Choice(["production", "demo"]),
+    default="production",
+    show_default=True,
+    help="What a new database is for, for ever; a demo may have providers without TLS.",
+)
+def migrate(stamp: Literal["production", "demo"]) -> None:
+    """Bring the database to the newest schema and stamp a new one.
 
     Example: `BENEFITS_DATABASE_URL=postgresql://… BENEFITS_MEMBER_KEY_FILE=… benefits migrate`
     """
@@ -181,7 +188,7 @@ def migrate() -> None:
         try:
             key = settings.read_member_key(os.environ)
             await check_server(database)
-            installation = await run_migrations(database, "production", key)
+            installation = await run_migrations(database, stamp, key)
         finally:
             await database.close()
         console.print(f"The database is ready and stamped {installation.stamp}.")

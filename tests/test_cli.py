@@ -47,7 +47,8 @@ class Shell:
 
     def __init__(self, dsn: str, folder: Path) -> None:
         """Use a database and a folder for files."""
-        self.environ = environment(dsn, fresh_keys())
+        self.keys = fresh_keys()
+        self.environ = environment(dsn, self.keys)
         self.folder = folder
 
     def run(self, *words: str, **more: str) -> tuple[int, str]:

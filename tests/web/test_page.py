@@ -384,4 +384,5 @@ async def test_a_code_is_shown_to_a_tap_and_each_tap_is_on_record(
     with capture_logs() as logged:
         status, html = await phone.post(f"{place}/code?lang=en", {"token": token})
     assert (500, True) == (status, "Something went wrong on our side" in html)
+    assert logged[0]["incident"] in html
     assert "4829-1355" not in f"{html} {logged} {caplog.text}"

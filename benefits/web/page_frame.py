@@ -7,7 +7,7 @@ one script of ours. Whatever goes wrong is told in the page's words, also what t
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from litestar import Request, Response
@@ -90,7 +90,7 @@ def tongue_of(request: Web) -> Tongue:
 def address(tongue: Tongue, path: str = "", **query: str) -> str:
     """Return the address of a view below `/page` in a language."""
     given = {name: value for name, value in query.items() if value}
-    return f"/page{path}?{urlencode({'lang': tongue.code} | given)}"
+    return f"/page{quote(path)}?{urlencode({'lang': tongue.code} | given)}"
 
 
 def render(
@@ -198,9 +198,11 @@ def message(
 
 def _on_refusal(request: Web, refusal: Refusal) -> Page:
     status = next(STATUSES[kind] for kind in type(refusal).__mro__ if kind in STATUSES)
-    general = "internal" if status >= 500 else "request_invalid"
-    known = refusal.code if refusal.code in MESSAGES else general
-    return message(request, _BY_STATUS.get(HTTPStatus(status), known), status)
+    known = refusal.code if refusal.code in MESSAGES else "request_invalid"
+    code = _BY_STATUS.get(HTTPStatus(status), known)
+    if code == "request_invalid" and status >= 500:
+        return _on_failure(request, refusal)
+    return message(request, code, status)
 
 
 def _on_http_error(request: Web, error: HTTPException) -> Page:

@@ -201,7 +201,7 @@ def _no_units(tongue: Tongue, facts: Facts, benefit: Benefit, *, expired: bool) 
         tier = tongue.text(programme.tier[rank].name)
         return tongue.say(n_("Your tier does not bring it. It comes from %(tier)s on."), tier=tier)
     else:
-        first = tongue.word(n_("You have no unit left."))
+        first = tongue.word(n_("You have no unit at the moment."))
     if new is None:
         return first
     then = n_("New units come on %(day)s, by the tier you have then.")

@@ -12,6 +12,8 @@ from tests.browser.stage import Customer, customer, options
 from tests.conftest import database
 from tests.web.site import Site, site
 
+# In a container Chromium has neither a sandbox of its own nor much shared memory.
+ARGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 Visit = Callable[..., Awaitable[Customer]]
 
 
@@ -22,7 +24,7 @@ async def chromium() -> AsyncIterator[Browser]:
     if path is None:
         pytest.skip("no chromium on this machine: `apt-get install chromium` brings it")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGS)
         try:
             yield browser
         finally:

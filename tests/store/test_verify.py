@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from benefits.actions import verify
+from benefits.actions.read_code import read_code
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.store.verify import CHECKS
 from tests import builders
@@ -34,7 +35,10 @@ async def lived_in(world: World) -> UUID:
     used, refused, _ = await claimed(
         world, *(wish(member, "LOUNGE", quantity=n) for n in (1, 2, 1))
     )
-    await call_back(world, await number_of(world, used), Done(at=NOON), Used(at=NOON))
+    done = Done(at=NOON, code="482913557201")
+    await call_back(world, await number_of(world, used), done, Used(at=NOON))
+    async with world.database.transaction() as conn:
+        assert done.code == await read_code(conn, used, world.parts, actor="system:page")
     await call_back(world, await number_of(world, refused), Rejected(Reason.LIMIT, "limit"))
     (video,) = await claimed(world, wish(member))
     await call_back(world, await number_of(world, video), Done(at=NOON))
@@ -112,6 +116,9 @@ MATRIX = [
     ("member_counter_differs", "DELETE FROM member_counter"),
     ("member_counter_differs", "UPDATE claim SET cap_window = '2025-06' WHERE cap_window <> ''"),
     ("request_without_claim", "DELETE FROM claim"),
+    ("reading_without_code", "UPDATE claim SET code_sealed = NULL"),
+    ("reading_without_code", """UPDATE code_reading SET member_id = (
+        '00000000-0000-0000-0000-000000000' || right(claim_id::text, 3))::uuid"""),
     ("claim_without_request", "DELETE FROM provider_request"),
     ("claim_without_request", "DELETE FROM hold"),
     ("lot_without_grant", "DELETE FROM entitlement_grant"),

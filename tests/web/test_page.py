@@ -1,9 +1,13 @@
 """The benefits page over real HTTP: entry, session, form, and what it never shows."""
 
 import asyncio
+import logging
 import re
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
+
+import pytest
+from structlog.testing import capture_logs
 
 from benefits.domain.orders import Done
 from benefits.store.db import rows
@@ -353,9 +357,10 @@ async def test_a_claim_is_shown_to_its_member_alone(running: Site, phone: Phone)
 
 
 async def test_a_code_is_shown_to_a_tap_and_each_tap_is_on_record(
-    running: Site, phone: Phone
+    running: Site, phone: Phone, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not on the page, not in its live part, not by opening the address; never without a token."""
+    """Not on the page, in its live part, at an address or in a log; never without a token."""
+    caplog.set_level(logging.DEBUG)
     await phone.enter(await platinum(running))
     await phone.send(await phone.review("LOUNGE"))
     ((claim_id,),) = await running.world.rows("SELECT claim_id FROM claim")
@@ -375,3 +380,9 @@ async def test_a_code_is_shown_to_a_tap_and_each_tap_is_on_record(
     assert "Shown 1×, last on 2 July 2025 12:00" in html
     assert "data-final" in html
     assert [("system:page",)] == await running.world.rows("SELECT actor FROM code_reading")
+    await running.world.rows("UPDATE claim SET code_sealed = 'broken'::bytea RETURNING 1")
+    with capture_logs() as logged:
+        status, html = await phone.post(f"{place}/code?lang=en", {"token": token})
+    assert (500, True) == (status, "Something went wrong on our side" in html)
+    assert logged[0]["incident"] in html
+    assert "4829-1355" not in f"{html} {logged} {caplog.text}"

@@ -4,6 +4,7 @@ Everything on the page comes from the document, the catalogue of events and the 
 it cannot say anything else than they do.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -294,14 +295,14 @@ class Reference:
 @get("/openapi.json", include_in_schema=False)
 async def get_document(request: Web) -> Response[bytes]:
     """Return the API's document."""
-    content = request.app.state.reference.text("json")
+    content = await asyncio.to_thread(request.app.state.reference.text, "json")
     return Response(content, media_type="application/json", headers=HEADERS)
 
 
 @get("/docs", include_in_schema=False)
 async def get_docs(request: Web) -> Response[bytes]:
     """Return the API's document as a page."""
-    content = request.app.state.reference.text("html")
+    content = await asyncio.to_thread(request.app.state.reference.text, "html")
     return Response(content, media_type="text/html; charset=utf-8", headers=HEADERS)
 
 

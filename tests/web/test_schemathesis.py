@@ -68,10 +68,8 @@ async def test_schemathesis_finds_nothing(running: Site, tmp_path: Path) -> None
     text = said.decode()
     assert 0 == process.returncode, text[-20_000:]
     tested = re.search(r"Tested: (\d+)", text)
-    passed = re.search(r"(\d+) passed", text)
     assert tested is not None
-    assert passed is not None
     paths = json.loads(document.read_text())["paths"]
     assert sum(map(len, paths.values())) == int(tested[1])
-    assert int(passed[1]) > 500
+    assert max(map(int, re.findall(r"(\d+) passed", text))) > 500
     assert [] == await running.world.findings()

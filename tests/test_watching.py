@@ -18,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from benefits.actions.keys import make_key
 from benefits.app import real_clock
 from benefits.domain.catalogue import read
-from benefits.sandbox.book import Behaviour
+from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.server import SandboxSettings, make_app
 from benefits.settings import Keys
 from benefits.store.db import connect

@@ -321,7 +321,8 @@ WEBHOOK_HEADERS: list[Json] = [
 def _body(name: str, operation: Json, shown: Json) -> Json | None:
     if name == "import_assets":
         described = "CSV in UTF-8 with a header, at most 1 GiB; columns as above."
-        content = {"text/csv": {"schema": {"type": "string"}, "example": shown["request"]}}
+        schema = {"type": "string", "format": "binary"}  # generators then take a file
+        content: Json = {"text/csv": {"schema": schema, "example": shown["request"]}}
         return {"required": True, "description": described, "content": content}
     if name == "receive_callback":
         described = (
@@ -357,7 +358,23 @@ def _success(name: str, operation: Json, shown: Json) -> Json:
         headers.append("Location")
     if headers:
         response["headers"] = _headers(headers)
+    if name in LINKS:
+        response["links"] = LINKS[name]
     return {status: response}
+
+
+def _linked(operation: str, parameter: str, pointer: str) -> Json:
+    given = {parameter: f"$response.body#/{pointer}"}
+    return {operation: {"operationId": operation, "parameters": given}}
+
+
+# What an answer leads to.
+LINKS = {
+    "claim": _linked("get_claim", "claim_id", "id"),
+    "get_benefits": _linked("get_claim", "claim_id", "claims/0/id"),
+    "get_cases": _linked("close_case", "case_id", "cases/0/id"),
+    "get_events": _linked("get_summary", "member_id", "events/0/member_id"),
+}
 
 
 def _headers(names: list[str]) -> Json:

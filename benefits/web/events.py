@@ -106,18 +106,25 @@ class EventsView(msgspec.Struct, kw_only=True):
     caught_up: bool
 
 
-def event_view(event: FedEvent) -> Event:
-    """Return an event as the feed shows it, its data checked against the catalogue."""
-    data = EVENTS[event.type].data
-    view: Event = VIEWS[data](
-        id=event.event_id,
-        sequence=event.seq,
-        member_id=event.member_id,
-        subject_id=event.subject_id,
-        recorded_at=event.recorded_at,
-        type=event.type,
-        data=msgspec.convert(event.data, data),
-    )
+def event_view(event: FedEvent) -> Event | dict[str, Any]:
+    """Return an event as the feed shows it.
+
+    One that another version wrote, and this one does not know, is told as it stands: a feed never
+    stops at an event.
+    """
+    told = {
+        "id": event.event_id,
+        "sequence": event.seq,
+        "member_id": event.member_id,
+        "subject_id": event.subject_id,
+        "recorded_at": event.recorded_at,
+        "type": event.type,
+    }
+    try:
+        data = EVENTS[event.type].data
+        view: Event = VIEWS[data](**told, data=msgspec.convert(event.data, data))
+    except (KeyError, msgspec.ValidationError):
+        return told | {"data": event.data}
     return view
 
 

@@ -4,6 +4,7 @@ Everything on the page comes from the document, the catalogue of events and the 
 it cannot say anything else than they do.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +38,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
     kind: str
     type_link: str = ""
-    needed: bool
+    note: str
     about: str = ""
 
 
@@ -160,20 +161,20 @@ def _parameter(parameter: Json) -> Field:
         place=parameter["in"],
         kind=kind,
         type_link=name,
-        needed=parameter["required"],
+        note="required" if parameter["required"] else "",
         about=_about(parameter["schema"], parameter["description"]),
     )
 
 
 def _type(name: str, schema: Json) -> Type:
-    needed = schema.get("required", ())
-    fields = []
+    required, fields = schema.get("required", ()), list[Field]()
+    asked = name.endswith("Request")
     for field, shape in schema.get("properties", {}).items():
         kind, linked = _kind(shape)
         about = _about(shape, shape.get("description", ""))
-        fields.append(
-            Field(name=field, kind=kind, type_link=linked, needed=field in needed, about=about)
-        )
+        always = field in required
+        note = ("required" if always else "") if asked else ("" if always else "may be absent")
+        fields.append(Field(name=field, kind=kind, type_link=linked, note=note, about=about))
     return Type(name, schema.get("description", ""), schema.get("enum", []), fields)
 
 
@@ -294,14 +295,14 @@ class Reference:
 @get("/openapi.json", include_in_schema=False)
 async def get_document(request: Web) -> Response[bytes]:
     """Return the API's document."""
-    content = request.app.state.reference.text("json")
+    content = await asyncio.to_thread(request.app.state.reference.text, "json")
     return Response(content, media_type="application/json", headers=HEADERS)
 
 
 @get("/docs", include_in_schema=False)
 async def get_docs(request: Web) -> Response[bytes]:
     """Return the API's document as a page."""
-    content = request.app.state.reference.text("html")
+    content = await asyncio.to_thread(request.app.state.reference.text, "html")
     return Response(content, media_type="text/html; charset=utf-8", headers=HEADERS)
 
 

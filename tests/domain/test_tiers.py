@@ -13,12 +13,15 @@ from benefits.domain.catalogue import Policy, Programme, Target
 from benefits.domain.tiers import (
     Cause,
     Decision,
+    Forecast,
     MonthSum,
+    Outlook,
     State,
     certain_through,
     display_average,
     explain,
     fold,
+    forecast,
     is_far,
     keeping,
     money,
@@ -175,6 +178,30 @@ def test_the_needed_level_is_the_least_that_suffices(
     remaining = days - closed
     assert qualifies(total + needed * remaining, threshold, days)
     assert needed == 0 or not qualifies(total + (needed - 1) * remaining, threshold, days)
+
+
+def test_g_risk_1_a_month_that_goes_below_is_at_risk() -> None:
+    """G-RISK-1: the projection falls short of the tier; the needed level is told (M-11)."""
+    told = forecast(10_400_000_00, 500_000_00, days=30, closed=20, last_minor=380_000_00)
+    assert Forecast(460_000_00, 473_333_33, Outlook.AT_RISK) == told
+
+
+@pytest.mark.parametrize(
+    ("sum_minor", "closed", "last_minor", "outlook"),
+    [
+        (3_000, 1, 0, Outlook.CERTAIN),
+        (2_000, 20, 100, Outlook.ON_TRACK),
+        (2_000, 20, 99, Outlook.AT_RISK),
+        (2_999, 30, 999, Outlook.MISSED),
+        (0, 0, 0, Outlook.UNKNOWN),
+    ],
+)
+def test_an_outlook_has_five_answers(
+    sum_minor: int, closed: int, last_minor: int, outlook: Outlook
+) -> None:
+    """Won, on the way, at risk, out of reach, and nothing known yet (M-11)."""
+    told = forecast(sum_minor, 100, days=30, closed=closed, last_minor=last_minor)
+    assert outlook is told.outlook
 
 
 @given(st.integers(0, 10**12), st.integers(1, 366), st.integers(0, 10**10))

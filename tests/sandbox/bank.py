@@ -148,7 +148,7 @@ async def running(bank: Bank) -> AsyncIterator[None]:
     await ensure_partitions(bank.world.database, real_clock())
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(
-            site._served(app.make_web(bank.settings), bank.settings)
+            site.served(app.make_web(bank.settings), bank.settings)
         )
         for each in SINGLE:
             sandbox = make_app(_settings(each, url, bank.books))

@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import Path
 from typing import Any, get_args
+from uuid import uuid4
 
 import aiohttp
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 
 from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.orders import OrderState
+from benefits.domain.values import bucket_of
 from benefits.web import events
 from tests.tidy.sources import ROOT, files, tree
 from tests.web.site import Site
@@ -57,6 +59,22 @@ async def test_an_empty_feed_gives_a_cursor_too(running: Site) -> None:
     await platinum(running)
     _, after = await follow(running, cursor=page["next"])
     assert 3 == len(after["events"])
+
+
+async def test_an_event_of_another_version_does_not_stop_the_feed(running: Site) -> None:
+    """It is told as it stands, and so is what comes after it."""
+    member = await running.world.member()
+    for seq, kind, data in ((1, "tier.melted", '{"a": 1}'), (2, "claim.placed", '{"b": 2}')):
+        await running.world.rows(
+            """
+            INSERT INTO outbox (bucket, member_id, seq, event_id, type, data, recorded_at,
+                                position)
+            VALUES ($1, $2, $3, $4, $5, $6, now(), event_position()) RETURNING seq
+            """,
+            *(bucket_of(member), member, seq, uuid4(), kind, data),
+        )
+    status, page = await follow(running)
+    assert (200, [{"a": 1}, {"b": 2}]) == (status, [event["data"] for event in page["events"]])
 
 
 async def test_filters_name_types_or_their_beginning(running: Site) -> None:

@@ -1,0 +1,239 @@
+"""The commands for what the bank brings: programmes, customers, balances, closed months."""
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import rich_click as click
+
+from benefits import app
+from benefits.actions.apply_programme import apply_programme
+from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
+from benefits.actions.import_files import Imported, Progress, import_assets, import_members
+from benefits.cli.house import console, record, run
+from benefits.domain.catalogue import Programme, check_for_production, read
+from benefits.domain.values import Month
+from benefits.store.db import Connection, DatabaseUnsuitable
+from benefits.store.migrate import ensure_partitions
+
+# Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
+TEXT = click.File(encoding="utf-8", errors="surrogateescape")
+PROGRESS_EVERY_S = 5.0  # where it is written down; a terminal shows every step in one place
+
+
+@click.group()
+def programme() -> None:
+    """Programmes: tiers, benefits, package lines, providers, budgets."""
+
+
+@programme.command("apply")
+@click.argument("file", type=click.File(encoding="utf-8"))
+def programme_apply(file: TextIO) -> None:
+    """Put a programme FILE into force as its next version.
+
+    Example: `benefits programme apply wealth.toml`
+    """
+    made = read(file.read())
+
+    async def work_(house: app.House) -> None:
+        if house.installation.is_production:
+            check_for_production(made)
+
+        async def apply(conn: Connection) -> Any:
+            return await apply_programme(conn, made, house.parts)
+
+        applied = await house.database.transact(apply)
+        how = "is now in force" if applied.is_new else "was in force already"
+        console.print(f"Version {applied.version} of {made.code} {how}.")
+
+    run(work_)
+
+
+@click.group("import")
+def import_() -> None:
+    """Import files of the bank; a bad line is named and does not stop the rest."""
+
+
+@import_.command("members")
+@click.argument("file", type=TEXT)
+def import_members_(file: TextIO) -> None:
+    """Import customers: `customer,opened_on[,closed_on][,branch][,manager][,labels]`.
+
+    Example: `benefits import members customers.csv`
+    """
+
+    async def take(house: app.House, progress: Progress) -> Imported:
+        return await import_members(
+            house.database,
+            house.parts,
+            file,
+            member_key=house.settings.keys.member_key,
+            progress=progress,
+        )
+
+    _import("members", file, take)
+
+
+@import_.command("assets")
+@click.argument("file", type=TEXT)
+@click.option("--programme", "code", default=None, help="Whose currency and classes hold.")
+def import_assets_(file: TextIO, code: str | None) -> None:
+    """Import day-end balances.
+
+    Columns: `customer,as_of,asset_class,currency,balance[,account][,source][,revision]`.
+
+    Example: `benefits import assets 2025-06-30.csv`
+    """
+
+    async def take(house: app.House, progress: Progress) -> Imported:
+        return await import_assets(
+            house.database,
+            house.parts,
+            file,
+            await _programme(house, code),
+            member_key=house.settings.keys.member_key,
+            progress=progress,
+        )
+
+    _import("assets", file, take)
+
+
+async def _programme(house: app.House, code: str | None) -> Programme:
+    """Return the programme of a code, or the only one."""
+    known = house.parts.catalogue.latest.programmes
+    if code is None and len(known) == 1:
+        return next(iter(known.values()))
+    if code not in known:
+        raise UnknownProgramme(f"Programmes are: {', '.join(sorted(known)) or 'none yet'}.")
+    return known[code]
+
+
+def _import(
+    what: str, file: TextIO, take: Callable[[app.House, Progress], Awaitable[Imported]]
+) -> None:
+    """Take a file into the house, tell how far it is, and in the end what was done."""
+    done = Imported()
+    start = told = time.monotonic()
+
+    async def work_(house: app.House) -> None:
+        nonlocal done
+        done = await take(house, progress)
+
+    with console.status("Importing …") as status:
+
+        def progress(so_far: Imported) -> None:
+            nonlocal done, told
+            done, now = so_far, time.monotonic()
+            text = _how_far(so_far, now - start, _part_read(file))
+            status.update(text)
+            if not console.is_terminal and now - told >= PROGRESS_EVERY_S:
+                told = now
+                console.print(text)
+
+        try:
+            run(work_)
+        except KeyboardInterrupt:
+            console.print(
+                f"Interrupted; {done.lines:,} lines are done. "
+                "Import the whole file again: what is known already changes nothing."
+            )
+            sys.exit(130)
+    _tell(what, done)
+
+
+def _part_read(file: TextIO) -> float | None:
+    """Return how much of a file has been read, from 0 to 1; None for a pipe."""
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
+        return None
+    return min(file.buffer.tell() / found.st_size, 1.0)
+
+
+def _how_far(done: Imported, seconds: float, part: float | None) -> str:
+    text = (
+        f"{done.lines:,} lines read, {done.kept:,} kept, {done.refused:,} refused; "
+        f"{done.lines / max(seconds, 0.001):,.0f} lines/s"
+    )
+    if not part:
+        return text
+    left = round(seconds * (1 - part) / part)
+    return f"{text}; {part:.0%} of the file, about {left // 60}:{left % 60:02d} min left"
+
+
+def _tell(what: str, done: Imported) -> None:
+    record(
+        "import.done",
+        what=what,
+        lines=done.lines,
+        kept=done.kept,
+        unchanged=done.unchanged,
+        refused=done.refused,
+    )
+    for number, reason in done.shown:
+        console.print(f"line {number}: {reason}")
+    if done.refused > len(done.shown):
+        console.print(f"… and {done.refused - len(done.shown):,} more lines were refused")
+    console.print(
+        f"{done.lines:,} lines: {done.kept:,} new or changed, {done.unchanged:,} known already, "
+        f"{done.refused:,} refused."
+    )
+    if done.refused:
+        sys.exit(2)
+
+
+@click.command("evaluate")
+@click.option("--period", required=True, help="The month, like 2025-06.")
+@click.option("--programme", "code", default=None, help="The programme, when there are several.")
+@click.option("--now", default=None, help="Act as if it were this instant (demo and test only).")
+def evaluate_(period: str, code: str | None, now: str | None) -> None:
+    """Decide the tiers of a closed month and grant what they bring. A run again changes nothing.
+
+    Example: `benefits evaluate --period 2025-06`
+    """
+    try:
+        month = Month.parse(period)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--period") from None
+    at = _instant(now) if now else None
+
+    async def work_(house: app.House) -> None:
+        if at is not None and house.installation.is_production:
+            raise DatabaseUnsuitable("--now is not for a production database.")
+        chosen = await _programme(house, code)
+        if at is not None:
+            await ensure_partitions(house.database, at)
+        total = Evaluated()
+        ranges = await slices(house.database)
+        for done, buckets in enumerate(ranges, 1):
+            one = await evaluate(house.database, house.parts, chosen.code, month, buckets=buckets)
+            total = total.plus(one)
+            if done % 16 == 0 or done == len(ranges):
+                console.print(f"{done} of {len(ranges)}: {total.members:,} members")
+        record(
+            "evaluate.done",
+            programme=chosen.code,
+            month=str(month),
+            members=total.members,
+            decisions=total.decisions,
+            grants=total.grants,
+        )
+        names = [f"{t.code} {total.ranks.get(n, 0):,}" for n, t in enumerate(chosen.tier)]
+        console.print(
+            f"{month}: {total.decisions:,} decisions, {total.grants:,} grants; {', '.join(names)}."
+        )
+
+    run(work_, **({"clock": lambda: at} if at else {}))
+
+
+def _instant(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            "write it like 2025-07-02T03:10:00Z", param_hint="--now"
+        ) from None
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,0 +1,117 @@
+"""The commands about who may call: API keys, and tokens of the demo's own issuer."""
+
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import rich_click as click
+
+from benefits import app
+from benefits import up as demo_up
+from benefits.actions.keys import list_keys, make_key, revoke_key, rotate_key
+from benefits.cli.house import console, run
+from benefits.domain.callers import KEY_SCOPES, SCOPES
+
+
+@click.group()
+def key() -> None:
+    """Make API keys for the services that call."""
+
+
+@key.command("create")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(KEY_SCOPES))
+@click.option("--provider", default="", help="Whose key it is: with the scope provider.")
+def key_create(name: str, scopes: tuple[str, ...], provider: str) -> None:
+    """Make a key for the service NAME and print it; it is shown this once.
+
+    Example: `benefits key create mobile-bank --scope mobile`
+    """
+
+    async def work_(house: app.House) -> None:
+        async with house.database.transaction() as conn:
+            made = await make_key(conn, name, scopes, house.parts, provider=provider)
+        click.echo(made)
+
+    run(work_)
+
+
+@key.command("list")
+def key_list() -> None:
+    """List all keys: id, name, scopes, since when, until when. Secrets are not kept.
+
+    Example: `benefits key list`
+    """
+
+    async def work_(house: app.House) -> None:
+        now = house.parts.clock()
+        async with house.database.transaction() as conn:
+            for one in await list_keys(conn):
+                end = "valid"
+                if one.ends_at is not None:
+                    how = "ends" if one.ends_at > now else "ended"
+                    end = f"{how} {one.ends_at:%Y-%m-%d %H:%M}Z"
+                since = f"{one.created_at:%Y-%m-%d %H:%M}Z"
+                scopes = ",".join(one.scopes) + (f":{one.provider}" if one.provider else "")
+                click.echo(f"{one.key_id}  {one.name}  {scopes}  {since}  {end}")
+
+    run(work_)
+
+
+@key.command("rotate")
+@click.argument("key_id", type=click.UUID)
+@click.option("--keep", default="24h", show_default=True, help="How long the old one stays good.")
+def key_rotate(key_id: UUID, keep: str) -> None:
+    """Make the next key after KEY_ID and print it this once; the old one ends after the overlap.
+
+    Example: `benefits key rotate 01a2046f-5e02-7ae9-8c62-6ed8c8e82000 --keep 7d`
+    """
+    overlap = _duration(keep)
+
+    async def work_(house: app.House) -> None:
+        async with house.database.transaction() as conn:
+            made = await rotate_key(conn, key_id, house.parts, keep=overlap)
+        click.echo(made)
+        console.print(f"The old key ends in {keep}.")
+
+    run(work_)
+
+
+def _duration(text: str) -> timedelta:
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdecimal() and len(number) < 6 and unit in units):
+        raise click.BadParameter("write it like 30m, 24h or 7d", param_hint="--keep")
+    return timedelta(**{units[unit]: int(number)})
+
+
+@key.command("revoke")
+@click.argument("key_id", type=click.UUID)
+def key_revoke(key_id: UUID) -> None:
+    """Revoke the key KEY_ID at once; to change it without a gap, rotate it.
+
+    Example: `benefits key revoke 01a2046f-5e02-7ae9-8c62-6ed8c8e82000`
+    """
+
+    async def work_(house: app.House) -> None:
+        async with house.database.transaction() as conn:
+            await revoke_key(conn, key_id, house.parts)
+        console.print("The key is revoked; running services forget it within a minute.")
+
+    run(work_)
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), default=Path("demo-data"))
+@click.option("--scope", required=True, type=click.Choice(SCOPES))
+@click.option("--customer", default="", help="Whose token it is: with the scope member.")
+@click.option("--branch", default="", help="With the scope relationship_manager.")
+@click.option("--manager", default="", help="With the scope relationship_manager.")
+@click.option("--provider", default="", help="With the scope provider.")
+@click.option("--minutes", default=30, type=click.IntRange(1, 60 * 24), show_default=True)
+def token(data: Path, scope: str, minutes: int, **bound: str) -> None:
+    """Print a token of the demo's own issuer, for a service that `up` runs.
+
+    Example: `benefits token --data demo-data --scope member --customer C0001`
+    """
+    click.echo(demo_up.token(data, scope, minutes=minutes, bound=bound))

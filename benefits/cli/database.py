@@ -1,0 +1,62 @@
+"""The commands about the database as a whole: its schema, and whether the books are right."""
+
+import asyncio
+import os
+import sys
+from typing import Literal
+
+import rich_click as click
+
+from benefits import app, settings
+from benefits.actions.verify import verify
+from benefits.cli.house import console, run
+from benefits.store.db import check_server, connect
+from benefits.store.migrate import migrate as run_migrations
+from benefits.store.verify import Finding
+
+
+@click.command()
+@click.option(
+    "--stamp",
+    type=click.Choice(["production", "demo"]),
+    default="production",
+    show_default=True,
+    help="What a new database is for, for ever; a demo may have providers without TLS.",
+)
+def migrate(stamp: Literal["production", "demo"]) -> None:
+    """Bring the database to the newest schema and stamp a new one.
+
+    Example: `BENEFITS_DATABASE_URL=postgresql://… BENEFITS_MEMBER_KEY_FILE=… benefits migrate`
+    """
+
+    async def main_() -> None:
+        database = connect(settings.read_database_url(os.environ))
+        try:
+            key = settings.read_member_key(os.environ)
+            await check_server(database)
+            installation = await run_migrations(database, stamp, key)
+        finally:
+            await database.close()
+        console.print(f"The database is ready and stamped {installation.stamp}.")
+
+    asyncio.run(main_())
+
+
+@click.command("verify")
+def verify_() -> None:
+    """Check the books anew: replay postings, holds and balances, and name every difference.
+
+    Example: `benefits verify` (exit status 3 when something is wrong)
+    """
+
+    async def work_(house: app.House) -> None:
+        found = 0
+        async for one in verify(house.database, house.parts):
+            if isinstance(one, Finding):
+                found += 1
+                click.echo(f"{one.kind} {one.subject}: {one.detail}")
+        console.print(f"{found} findings.")
+        if found:
+            sys.exit(3)
+
+    run(work_)

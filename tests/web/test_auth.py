@@ -108,7 +108,8 @@ class Gate:
         member, claim = (
             (self.stranger, self.strange_claim) if strange else (self.member, self.claim)
         )
-        path = path.format(member_id=member, claim_id=claim, provider="sandbox")
+        provider = "another" if strange else "sandbox"
+        path = path.format(member_id=member, claim_id=claim, provider=provider)
         name = self.running.world.name(2 if strange else 1)
         body = BODIES.get(route, {}) | (
             {"member_id": str(member)} if route.endswith(("rewards", "sessions")) else {}

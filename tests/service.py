@@ -91,7 +91,7 @@ async def serve(
 
 
 async def _until_ready(service: Serving) -> None:
-    async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+    async with asyncio.timeout(120), aiohttp.ClientSession() as http:
         while True:
             assert service.process.returncode is None, "the service ended by itself"
             try:

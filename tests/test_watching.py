@@ -61,7 +61,7 @@ class Collector:
 
     async def until(self, *names: str) -> None:
         """Wait until a span of each name is there."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while {span.name for _, span in self.named(*names)} != set(names):
                 await asyncio.sleep(0.05)
 
@@ -254,14 +254,15 @@ async def test_a_service_told_to_stop_says_so_and_finishes(
     nobody = f"http://127.0.0.1:{free_port()}"
     async with installation(migrated, cluster_dsn, nobody) as (world, dsn, keys, key):
         member = await life.holder(world, "LOUNGE", 50)
-        async with serve(dsn, keys, {"BENEFITS_DRAIN_S": "3"}) as service:
+        async with serve(dsn, keys, {"BENEFITS_DRAIN_S": "600"}) as service:
             service.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(60):
                 while (await get(f"{service.url}/ready"))[0] != 503:
                     await asyncio.sleep(0.02)
             assert 201 == (await claim(service.url, key, member))[0]
             assert 200 == (await get(f"{service.url}/health"))[0]
-            assert 0 == await asyncio.wait_for(service.process.wait(), 30)
+            service.process.send_signal(signal.SIGTERM)  # the second one ends the wait
+            assert 0 == await asyncio.wait_for(service.process.wait(), 60)
         assert [] == await world.findings()
 
 
@@ -291,9 +292,9 @@ async def test_a_worker_told_to_stop_records_the_call_under_way(
     ):
         await life.claimed(world, life.wish(await life.holder(world)))
         async with process(dsn, keys, "work") as worker:
-            await asyncio.wait_for(asked.wait(), 30)
+            await asyncio.wait_for(asked.wait(), 120)
             worker.send_signal(signal.SIGTERM)
-            assert 0 == await asyncio.wait_for(worker.wait(), 30)
+            assert 0 == await asyncio.wait_for(worker.wait(), 60)
         assert ["ISSUED"] == await life.states(world)
 
 

@@ -112,7 +112,7 @@ async def test_the_main_job_tells_nothing_of_the_customer(running: Site, out: io
     worker, stop = Worker(world.database, world.parts, {"sandbox": provider}), asyncio.Event()
     provider.go.set()
     working = asyncio.create_task(worker.run(stop))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while ["ISSUED"] != await life.states(world):
             await asyncio.sleep(0.02)
     number = await life.number_of(world, UUID(placed["id"]))

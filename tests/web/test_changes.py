@@ -2,10 +2,13 @@
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from benefits.cli import commands
 from benefits.web.changes import changes
 from tests.tidy.sources import ROOT
 
@@ -178,3 +181,16 @@ def test_the_api_breaks_no_client_of_the_last_release() -> None:
     same = released["info"]["version"].split(".")[0] == now["info"]["version"].split(".")[0]
     broken = [str(change) for change in changes(released, now) if change.breaks]
     assert [] == broken or not same
+
+
+def test_the_command_names_what_breaks_and_says_so_by_its_status(tmp_path: Path) -> None:
+    """A maintainer compares with the last release before the next."""
+    released = ROOT / "openapi" / "released.json"
+    same = CliRunner().invoke(commands, ["openapi", "--against", str(released)])
+    assert 0 == same.exit_code
+    older = json.loads(released.read_text())
+    older["paths"]["/v1/gone"] = {"get": {"operationId": "gone", "responses": {}}}
+    path = tmp_path / "older.json"
+    path.write_text(json.dumps(older))
+    broken = CliRunner().invoke(commands, ["openapi", "--against", str(path)])
+    assert (3, True) == (broken.exit_code, "breaks /v1/gone: the address" in broken.output)

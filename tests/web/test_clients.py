@@ -45,6 +45,7 @@ def caller(site: Site) -> dict[str, str]:
     }
 
 
+@pytest.mark.timeout(1200)
 async def test_a_generated_python_client_claims(running: Site, tmp_path: Path) -> None:
     """Every operation is generated, the usage is strictly typed, and it works."""
     await platinum(running)
@@ -112,6 +113,7 @@ async def _install(npm: str, folder: Path, wanted: bytes) -> None:
     made.rename(folder)
 
 
+@pytest.mark.timeout(1200)
 async def test_a_generated_typescript_client_claims(running: Site, tmp_path: Path) -> None:
     """The types compile strictly in a partner's program, and it works."""
     modules = await _node_modules()

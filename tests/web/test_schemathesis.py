@@ -55,6 +55,7 @@ async def test_schemathesis_finds_nothing(running: Site, tmp_path: Path) -> None
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", HERE / "schemathesis.toml"),
         *("run", document, "--url", running.url),
         *("-H", f"Authorization: Bearer {key}", "--no-color", "--continue-on-failure"),
+        *("--request-timeout", "120", "--suppress-health-check", "all"),
         *("--max-examples", EXAMPLES or "8", *(() if EXAMPLES else ("--seed", "7"))),
         cwd=tmp_path,
         env={

@@ -146,13 +146,14 @@ SELECT r.caller || ' ' || r.key AS subject, r.ids ->> 'claim_id' AS detail FROM 
 WHERE r.bucket BETWEEN $1 AND $2 AND r.operation = 'claim' AND r.refusal = '' AND NOT EXISTS (
     SELECT FROM claim AS c WHERE c.bucket = r.bucket AND c.claim_id = (r.ids ->> 'claim_id')::uuid)
 """,
-    # A code was shown only for a claim that has one, to the member whose claim it is.
-    "reading_without_code": """
+    # A code was shown only of what was delivered, to the member whose claim it is. The sealed code
+    # is not looked at: auditors verify, and may not read it.
+    "reading_without_delivery": """
 SELECT r.claim_id::text AS subject, r.actor AS detail FROM code_reading AS r
 WHERE r.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
     SELECT FROM claim AS c
     WHERE c.bucket = r.bucket AND c.claim_id = r.claim_id AND c.member_id = r.member_id
-      AND c.code_sealed IS NOT NULL)
+      AND c.state IN ('ISSUED', 'REDEEMED', 'REVOKED'))
 """,
     # V-2: every claim has the one request that asks its provider, and a hold.
     "claim_without_request": """

@@ -303,6 +303,8 @@ def on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[An
     if db.is_away(error):
         log.error("request.database_away", exc_info=error)
         return refused(db.Unavailable())
+    if db.is_busy(error):
+        return refused(db.Busy())
     incident = error.incident if isinstance(error, group.Failed) else uuid4().hex
     if not isinstance(error, group.Failed):
         log.error("request.failed", incident=incident, exc_info=error)

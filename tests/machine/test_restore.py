@@ -24,6 +24,7 @@ from benefits.settings import Keys
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope
 from benefits.store.migrate import make_partitions, migrate
+from tests import roles
 from tests.actions import life
 from tests.builders import World
 from tests.conftest import database
@@ -67,7 +68,7 @@ async def command(dsn: str, keys: Keys, *words: str) -> tuple[int, str]:
     """Run a command of ours; return its status and what it said."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benefits", *words),
-        env=environment(dsn, keys),
+        env=environment(dsn, keys) | {"BENEFITS_PORT": "0"},
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -142,10 +143,10 @@ async def test_a_restored_database_goes_on_where_it_was(
     await asyncio.to_thread(run, "pg_restore", "--exit-on-error", "-d", new, dump)
 
     status, said = await command(new, keys, "serve")
-    assert (1, True) == (status, "The database was restored" in said)
+    assert (1, True) == (status, "The database was restored" in said), said
     other = Keys(member_key=bytes(32), secret_keys=keys.secret_keys, provider_secrets={})
     status, said = await command(new, other, "migrate")
-    assert (1, True) == (status, "BENEFITS_MEMBER_KEY is not the key" in said)
+    assert (1, True) == (status, "BENEFITS_MEMBER_KEY is not the key" in said), said
     pool = connect(new)
     await migrate(pool, "test", keys.member_key)  # the command is for production's stamp
     await pool.close()
@@ -172,5 +173,7 @@ async def test_migrating_where_nothing_was_restored_moves_nothing(world: World) 
     await life.claimed(world, life.wish(await life.holder(world)))
     start = "SELECT position_start FROM installation"
     before = await world.rows(start)
-    await migrate(world.database, "test", fresh_keys().member_key)
+    dsn = roles.as_role(roles.server(world.database), roles.NAMES.migrator)
+    async with roles.opened(dsn) as database:
+        await migrate(database, "test", fresh_keys().member_key)
     assert before == await world.rows(start)

@@ -83,7 +83,7 @@ async def test_a_member_keeps_its_order_when_an_older_transaction_writes_last(
     """A transaction that began first and gets the member last does not come before the other."""
     member = await world.member()
     async with transaction(world) as old:
-        await run(old, "UPDATE installation SET single = single")  # it has an id from here on
+        await run(old, "SELECT pg_current_xact_id()")  # it has an id from here on
         async with transaction(world) as young:
             await tell(young, world, member, "claim.placed")
         await tell(old, world, member, "order.issued")

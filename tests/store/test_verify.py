@@ -116,8 +116,8 @@ MATRIX = [
     ("member_counter_differs", "DELETE FROM member_counter"),
     ("member_counter_differs", "UPDATE claim SET cap_window = '2025-06' WHERE cap_window <> ''"),
     ("request_without_claim", "DELETE FROM claim"),
-    ("reading_without_code", "UPDATE claim SET code_sealed = NULL"),
-    ("reading_without_code", """UPDATE code_reading SET member_id = (
+    ("reading_without_delivery", "UPDATE claim SET state = 'HELD' WHERE code_sealed IS NOT NULL"),
+    ("reading_without_delivery", """UPDATE code_reading SET member_id = (
         '00000000-0000-0000-0000-000000000' || right(claim_id::text, 3))::uuid"""),
     ("claim_without_request", "DELETE FROM provider_request"),
     ("claim_without_request", "DELETE FROM hold"),

@@ -14,7 +14,7 @@ from benefits.domain.tokens import Issuer
 from benefits.web.rates import BUCKETS_MAX, Quotas, Rates
 from tests.conftest import database
 from tests.web.issuer import NAME, Signer
-from tests.web.phone import Phone, form_of, platinum
+from tests.web.phone import Phone, platinum
 from tests.web.site import Site, site
 from tests.web.test_mobile import WISH, call
 
@@ -109,7 +109,8 @@ async def test_the_pages_forms_count_for_the_member(slow: Slow) -> None:
     member = await platinum(slow.running)
     async with slow.running.browser() as http:
         phone = Phone(slow.running, http)
-        form = form_of(await phone.enter(member), "LOUNGE")
+        await phone.enter(member)
+        form = await phone.review("LOUNGE")
         for _ in range(4):
             assert 200 == (await phone.send(form))[0]
         status, html = await phone.send(form)

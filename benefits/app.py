@@ -44,16 +44,15 @@ from benefits.web import (
     health,
     mobile,
     operator,
-    page,
-    page_frame,
     problems,
-    reference,
     summary,
 )
 from benefits.web.auth import Callers
-from benefits.web.document import complete
+from benefits.web.document import reference
+from benefits.web.document.whole import complete
 from benefits.web.limits import Limits
 from benefits.web.observed import Observed
+from benefits.web.page import frame, views
 from benefits.web.rates import Rates
 from benefits.web.server import Server
 from benefits.web.tokens import Tokens
@@ -241,11 +240,11 @@ def make_web(
             *callbacks.HANDLERS,
             *health.HANDLERS,
             *reference.HANDLERS,
-            *page.HANDLERS,
+            *views.HANDLERS,
         ],
         lifespan=[lifespan],
         before_request=problems.listen,
-        exception_handlers=page_frame.in_html(problems.HANDLERS),
+        exception_handlers=frame.in_html(problems.HANDLERS),
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=openapi,
         logging_config=None,
@@ -262,7 +261,7 @@ def _tokens(house: House) -> Tokens:
 
 
 def openapi_config() -> OpenAPIConfig:
-    """Return the outline's title; `web/document.py` tells the rest."""
+    """Return the outline's title; `web/document/whole.py` tells the rest."""
     return OpenAPIConfig(
         title="Benefits",
         version=VERSION,

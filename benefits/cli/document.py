@@ -8,7 +8,7 @@ import rich_click as click
 
 from benefits import app
 from benefits.cli.house import console
-from benefits.web.changes import changes
+from benefits.web.document.changes import changes
 
 
 @click.command()

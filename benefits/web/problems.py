@@ -30,7 +30,7 @@ from benefits.domain.refusal import Refusal
 from benefits.providers.provider import CallbackRefused
 from benefits.store import db, envelope, feed, group
 from benefits.web import jwks
-from benefits.web.titles import CHINESE, OWN
+from benefits.web.document.titles import CHINESE, OWN
 
 log = structlog.get_logger()
 

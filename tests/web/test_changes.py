@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from benefits.cli import commands
-from benefits.web.changes import changes
+from benefits.web.document.changes import changes
 from tests.tidy.sources import ROOT
 
 ANY = {"type": "object"}

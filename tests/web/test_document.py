@@ -13,7 +13,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from benefits import app
 from benefits.settings import Keys, Settings
-from benefits.web import contract, document, mobile, problems, shown_benefit, titles
+from benefits.web import mobile, problems
+from benefits.web.document import contract, titles, whole
+from benefits.web.page import shown_benefit
 from tests.tidy.sources import ROOT
 from tests.web.site import Site
 from tests.web.test_mobile import call
@@ -28,9 +30,9 @@ OPERATIONS: dict[str, Any] = {
 
 def fits(schema: Any, value: Any) -> list[str]:
     """Return what of a value does not fit a schema of the document."""
-    whole = {"components": DOCUMENT["components"], **schema}
+    root = {"components": DOCUMENT["components"], **schema}
     checker = Draft202012Validator.FORMAT_CHECKER
-    found = Draft202012Validator(whole, format_checker=checker).iter_errors(value)
+    found = Draft202012Validator(root, format_checker=checker).iter_errors(value)
     return [f"{error.json_path}: {error.message}" for error in found]
 
 
@@ -74,7 +76,7 @@ def test_every_parameter_is_described_and_its_example_fits() -> None:
 
 def test_every_operation_says_what_it_is_for() -> None:
     """Words, a tag that is explained, and the contract knows no others."""
-    assert set(OPERATIONS) == set(contract.OPERATIONS) == set(document.EXAMPLES)
+    assert set(OPERATIONS) == set(contract.OPERATIONS) == set(whole.EXAMPLES)
     tags = {tag["name"] for tag in DOCUMENT["tags"]}
     for operation in OPERATIONS.values():
         assert operation["summary"]
@@ -115,7 +117,7 @@ def test_instants_have_their_format() -> None:
 
 def test_every_code_has_a_title_in_both_languages() -> None:
     """And none is translated that does not exist."""
-    codes = document.all_problems()
+    codes = whole.all_problems()
     assert set(codes) == set(titles.CHINESE)
     for code in codes:
         words = problems.titles(code)
@@ -126,7 +128,7 @@ def test_every_code_has_a_title_in_both_languages() -> None:
 
 def test_every_code_an_operation_tells_exists() -> None:
     """With the status under which it stands."""
-    codes = document.all_problems()
+    codes = whole.all_problems()
     for name, operation in OPERATIONS.items():
         told = {
             code: int(status)
@@ -207,12 +209,12 @@ async def test_the_page_shows_the_document_without_script_or_stranger(running: S
     ids = set(re.findall(r' id="([^"]+)"', html))
     assert set(re.findall(r'href="#([^"]+)"', html)) <= ids
     assert set(OPERATIONS) <= ids
-    assert {f"code-{code}" for code in document.all_problems()} <= ids
+    assert {f"code-{code}" for code in whole.all_problems()} <= ids
     assert {f"type-{name}" for name in DOCUMENT["components"]["schemas"]} <= ids
     assert len(html.encode()) < 200_000
 
 
 def test_a_claim_of_the_document_is_a_claim() -> None:
     """The example of a request is what the service decodes."""
-    shown = document.EXAMPLES["claim"]["request"]
+    shown = whole.EXAMPLES["claim"]["request"]
     assert "VIDEO" == msgspec.convert(shown, mobile.ClaimRequest).benefit

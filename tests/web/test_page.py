@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from benefits.domain.orders import Done
 from benefits.store.db import rows
-from benefits.web import page_frame
+from benefits.web.page import frame
 from tests.actions.life import call_back, number_of
 from tests.builders import NOON
 from tests.web.phone import PHONE, Phone, claims_of, form_of, platinum
@@ -220,7 +220,7 @@ async def test_whatever_goes_wrong_below_the_page_is_told_in_html(
             async with phone.http.request(method, f"{path}?lang={lang}") as answer:
                 html = await answer.text()
                 assert (status, "text/html") == (answer.status, answer.content_type), path
-                assert page_frame.HEADERS.items() <= dict(answer.headers).items(), path
+                assert frame.HEADERS.items() <= dict(answer.headers).items(), path
                 assert title in html, path
     async with phone.http.get("/pages") as answer:
         assert "application/problem+json" == answer.content_type
@@ -279,13 +279,13 @@ async def test_every_answer_is_locked_down_and_never_kept(running: Site, phone: 
     for path in (await running.page_url(member), "/page", "/page/enter?code=x", "/page/nothing"):
         async with phone.http.get(path, allow_redirects=False) as answer:
             seen.append(answer.status)
-            assert page_frame.HEADERS.items() <= dict(answer.headers).items()
+            assert frame.HEADERS.items() <= dict(answer.headers).items()
     async with phone.http.post("/page/claims", data={}) as answer:
         seen.append(answer.status)
-        assert page_frame.HEADERS.items() <= dict(answer.headers).items()
+        assert frame.HEADERS.items() <= dict(answer.headers).items()
     assert [303, 200, 401, 404, 403] == seen
-    assert "no-store" == page_frame.HEADERS["Cache-Control"]
-    policy = page_frame.HEADERS["Content-Security-Policy"]
+    assert "no-store" == frame.HEADERS["Cache-Control"]
+    policy = frame.HEADERS["Content-Security-Policy"]
     assert "default-src 'none'; script-src 'self'; connect-src 'self'" in policy
     assert "unsafe" not in policy
 

@@ -15,7 +15,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
 from benefits.domain.tiers import Cause
 from benefits.domain.values import PeriodKind
-from benefits.web import shown, shown_benefit, shown_history, shown_order, shown_tier
+from benefits.web.page import shown, shown_benefit, shown_history, shown_order, shown_tier
 from tests.actions.life import call_back, expire_lots, gift, give, lease, number_of, record
 from tests.builders import NOON, reference_programme
 from tests.web.phone import PHONE, Form, Phone, platinum

@@ -42,7 +42,7 @@ def _messages() -> set[str]:
     """Return every message the page's templates and modules say."""
     found = set[str]()
     sources = [(path, "jinja2.ext:babel_extract") for path in tongue.HERE.glob("templates/*")]
-    sources += [(path, "python") for path in tongue.HERE.glob("*.py")]
+    sources += [(path, "python") for path in tongue.HERE.rglob("*.py")]
     for path, how in sources:
         text = BytesIO(path.read_bytes())
         keywords: Any = {"_": None, "n_": None}

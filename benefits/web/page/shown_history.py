@@ -8,7 +8,7 @@ from benefits.domain.catalogue import Catalogue
 from benefits.domain.orders import Reason
 from benefits.domain.values import Month
 from benefits.store.pages import EventSeen
-from benefits.web.shown_order import REASONS
+from benefits.web.page.shown_order import REASONS
 from benefits.web.tongue import Message, Tongue, n_
 
 KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {

@@ -3,7 +3,7 @@
 The bank's backend opens a session and sends the member's phone to its address; the code in it
 works once and becomes a cookie. Every view works without a script; with it, a claim under way
 moves by itself. The language stands in the address; without it the browser's counts. The views of
-claims stand in `page_claims.py`, the history in `page_history.py`.
+claims stand in `claims.py`, the history in `history.py`.
 """
 
 from datetime import datetime
@@ -17,10 +17,10 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from benefits.actions.sessions import enter_session, open_session
 from benefits.domain.requests import check_key
-from benefits.web import page_claims, page_history
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.page_facts import Facts, read_facts
-from benefits.web.page_frame import (
+from benefits.web.page import claims, history
+from benefits.web.page.facts import Facts, read_facts
+from benefits.web.page.frame import (
     ERRORS,
     HEADERS,
     Page,
@@ -32,10 +32,10 @@ from benefits.web.page_frame import (
     session_of,
     tongue_of,
 )
+from benefits.web.page.shown import groups
+from benefits.web.page.shown_benefit import REFUSED_WORDS, offer
+from benefits.web.page.shown_tier import tier_cards
 from benefits.web.problems import NotFound, PageSessionEnded, documented
-from benefits.web.shown import groups
-from benefits.web.shown_benefit import REFUSED_WORDS, offer
-from benefits.web.shown_tier import tier_cards
 from benefits.web.tongue import STATIC
 
 
@@ -150,8 +150,8 @@ PAGE = Router(
         show,
         show_benefit,
         static,
-        *page_claims.HANDLERS,
-        *page_history.HANDLERS,
+        *claims.HANDLERS,
+        *history.HANDLERS,
     ],
     exception_handlers=ERRORS,
     include_in_schema=False,

@@ -9,8 +9,8 @@ from benefits.domain.catalogue import Benefit, Consumed, Kind
 from benefits.domain.orders import OPEN, OrderState
 from benefits.domain.values import local_date
 from benefits.store.pages import ClaimSeen, Entitlement
-from benefits.web.page_facts import Facts
-from benefits.web.shown_benefit import last_day, tier_from, why_not
+from benefits.web.page.facts import Facts
+from benefits.web.page.shown_benefit import last_day, tier_from, why_not
 from benefits.web.tongue import Message, Tongue, n_
 
 SOON = timedelta(days=7)

@@ -20,8 +20,8 @@ from benefits.domain.entitlement import RECIPIENT_MAX
 from benefits.domain.requests import check_key
 from benefits.store.db import Busy
 from benefits.store.group import Failed, Overloaded
-from benefits.web.page_facts import OrderFacts, read_facts, read_order
-from benefits.web.page_frame import (
+from benefits.web.page.facts import OrderFacts, read_facts, read_order
+from benefits.web.page.frame import (
     Page,
     Web,
     form_of,
@@ -33,9 +33,9 @@ from benefits.web.page_frame import (
     session_of,
     tongue_of,
 )
+from benefits.web.page.shown_benefit import REFUSED_WORDS, blank_offer, offer
+from benefits.web.page.shown_order import shown_order
 from benefits.web.problems import NotFound
-from benefits.web.shown_benefit import REFUSED_WORDS, blank_offer, offer
-from benefits.web.shown_order import shown_order
 from benefits.web.tongue import Tongue
 
 _FIELD = "recipient."

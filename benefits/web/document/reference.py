@@ -6,7 +6,6 @@ it cannot say anything else than they do.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -15,8 +14,8 @@ from litestar import Request, Response, get
 
 from benefits.domain.events import EVENTS
 from benefits.web import problems
-from benefits.web.document import all_problems
-from benefits.web.tongue import asset
+from benefits.web.document.whole import all_problems
+from benefits.web.tongue import HERE, asset
 
 Json = dict[str, Any]
 Web = Request[Any, Any, Any]
@@ -89,7 +88,7 @@ def _environment() -> Environment:
     made = Environment(
         auto_reload=False,
         autoescape=True,
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(HERE / "templates"),
         lstrip_blocks=True,
         trim_blocks=True,
         undefined=StrictUndefined,

@@ -19,8 +19,8 @@ from litestar.handlers import HTTPRouteHandler
 from benefits.domain.callers import KEY_SCOPES
 from benefits.domain.events import EVENTS
 from benefits.web import problems
-from benefits.web.contract import OPERATIONS, SHAPES, TAGS, WIRE
-from benefits.web.titles import CHINESE, OWN
+from benefits.web.document.contract import OPERATIONS, SHAPES, TAGS, WIRE
+from benefits.web.document.titles import CHINESE, OWN
 
 Json = dict[str, Any]
 EXAMPLES: dict[str, Json] = msgspec.json.decode(

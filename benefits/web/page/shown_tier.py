@@ -6,7 +6,7 @@ import msgspec
 
 from benefits.domain.tiers import Cause, Decision, display_average, is_far, keeping, required_daily
 from benefits.domain.values import local_date
-from benefits.web.page_facts import Facts, StandingSeen
+from benefits.web.page.facts import Facts, StandingSeen
 from benefits.web.tongue import Message, Tongue, n_
 
 Tone = Literal["good", "wait", "plain"]

@@ -25,7 +25,7 @@ from benefits.domain.entitlement import (
 from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.requests import KeyConflict
 from benefits.domain.values import PeriodKind, local_date, period_of
-from benefits.web.page_facts import Facts
+from benefits.web.page.facts import Facts
 from benefits.web.tongue import Message, Tongue, n_
 
 REFUSED_WORDS: dict[str, Message] = {

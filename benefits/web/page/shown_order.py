@@ -6,8 +6,8 @@ import msgspec
 
 from benefits.domain.catalogue import Benefit, Consumed
 from benefits.domain.orders import DELIVERED, OPEN, OrderState, Reason
-from benefits.web.page_facts import OrderFacts
-from benefits.web.shown import STATE_WORDS, has_code, is_late
+from benefits.web.page.facts import OrderFacts
+from benefits.web.page.shown import STATE_WORDS, has_code, is_late
 from benefits.web.tongue import Message, Tongue, n_
 
 EXPLAINED: dict[OrderState, Message] = {

@@ -11,7 +11,8 @@ import msgspec
 from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.orders import Operation as Asked
 from benefits.domain.orders import OrderState
-from benefits.web import crm, events, health, mobile, operator, page, problems, summary
+from benefits.web import crm, events, health, mobile, operator, problems, summary
+from benefits.web.page import views
 
 TAGS = {
     "members": "Who a customer is here, what they have, how it came.",
@@ -49,8 +50,8 @@ WIRE: tuple[type, ...] = (
     operator.CasesView,
     operator.CloseCaseRequest,
     operator.OrderView,
-    page.PageSessionRequest,
-    page.PageSessionView,
+    views.PageSessionRequest,
+    views.PageSessionView,
     problems.Problem,
     summary.SummaryView,
 )

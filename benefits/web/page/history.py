@@ -5,8 +5,8 @@ from litestar.params import FromQuery
 
 from benefits.store import pages
 from benefits.store.pages import Chosen
-from benefits.web.page_frame import Page, Web, render, session_of, tongue_of
-from benefits.web.shown_history import KINDS, SPANS, entry, since_of, types_of
+from benefits.web.page.frame import Page, Web, render, session_of, tongue_of
+from benefits.web.page.shown_history import KINDS, SPANS, entry, since_of, types_of
 
 SHOWN = 20
 _NEWEST = 2**62

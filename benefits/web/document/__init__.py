@@ -1,0 +1,1 @@
+"""The API's own document: made, shown as a page, compared with an older one."""

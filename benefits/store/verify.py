@@ -1,7 +1,8 @@
 """The books, checked anew from what can never change: postings, holds, events, asset rows.
 
 Each check is one statement per bucket range that returns what is wrong: nothing, in a healthy
-installation. Findings are typed; their names are stable and listed in `docs/operations.md`.
+installation. Findings are typed; their names are stable and listed in
+`docs/operations/findings.md`.
 """
 
 from collections.abc import AsyncIterator

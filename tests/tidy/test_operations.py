@@ -8,13 +8,17 @@ from pathlib import Path
 from benefits.store.verify import CHECKS
 from tests.tidy.sources import ROOT, Function, files, name_of, tree
 
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+DOCS = ROOT / "docs"
+OPERATIONS = "\n".join(
+    path.read_text()
+    for path in [DOCS / "operations.md", *sorted((DOCS / "operations").glob("*.md"))]
+)
 REFERENCE = re.compile(r"`((?:tests/)?[a-z_]+(?:/[a-z_]+)*):([A-Za-z_]+(?:\.[a-z_]+)?)`")
 
 
 def _rows(heading: str) -> dict[str, list[str]]:
     """Return the rows of the table below a heading, by the code in their first cell."""
-    section = OPERATIONS.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = re.split(rf"(?:^|\n)##? {heading}\n", OPERATIONS)[1].split("\n## ")[0]
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in section.splitlines()

@@ -189,9 +189,9 @@ def routes(app: Any) -> set[str]:
 
 
 async def test_every_route_is_in_the_table(running: Site) -> None:
-    """A new operation says here, and in `operations.md`, whom it is for."""
+    """A new operation says here, and in `operations/callers.md`, whom it is for."""
     assert set(ROUTES) == routes(running.app)
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs" / "operations" / "callers.md").read_text()
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()

@@ -286,6 +286,7 @@ def bind(host: str, port: int) -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((host, port))
+        taken.listen()  # or two could take it: bound, an address is not yet in use
     except OSError as error:
         taken.close()
         raise PortInUse(f"Cannot listen on {host}:{port}: {error.strerror}.") from None

@@ -16,7 +16,10 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_VALUES = re.compile(r"^[ |]*(DETAIL: |\[parameters: ).*\n?", re.MULTILINE)
+_VALUES = re.compile(
+    r"^[ |]*(DETAIL: |\[parameters: ).*\n?|(?<=invalid input for query argument )\$\d+: .*",
+    re.MULTILINE,
+)
 _ACCESS_LOGS = ("uvicorn.access", "aiohttp.access")
 
 

@@ -13,7 +13,7 @@ import pytest
 import rich_click as click
 from click.testing import CliRunner
 
-from benefits import demo
+from benefits import app, demo
 from benefits.cli import commands
 from benefits.domain.tokens import DEMO_ISSUER, TokenInvalid
 from benefits.sandbox.behaviour import EXPLAINED
@@ -234,3 +234,9 @@ def test_a_token_needs_a_data_folder(tmp_path: Path) -> None:
     for scope in ("member", "relationship_manager", "provider"):
         with pytest.raises(TokenInvalid):
             CliRunner().invoke(commands, [*command[:3], "--scope", scope], catch_exceptions=False)
+
+
+def test_two_listeners_never_share_a_port() -> None:
+    """Bound is not yet taken; the second one is told at once."""
+    with app.bind("127.0.0.1", 0) as taken, pytest.raises(app.PortInUse):
+        app.bind("127.0.0.1", taken.getsockname()[1])

@@ -118,6 +118,16 @@ def test_an_exception_shows_where_but_no_values(out: io.StringIO, fmt: Any, logg
     assert secret not in written
 
 
+def test_a_value_that_the_driver_refuses_is_not_repeated(out: io.StringIO) -> None:
+    """The driver tells which argument it could not send, and which value; we keep the first."""
+    logs.configure(fmt="json", stream=out)
+    told = "invalid input for query argument $4: 'li.na@bank.example' (utf-8)"
+    structlog.get_logger().error("request.failed", exc_info=DatabaseError(told))
+    (event,) = events(out)
+    assert "li.na" not in event["exception"]
+    assert "invalid input for query argument" in event["exception"]
+
+
 def test_a_terminal_gets_words_and_a_pipe_json(out: io.StringIO) -> None:
     """When the format is not said, the stream decides."""
     terminal = Terminal()

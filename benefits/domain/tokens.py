@@ -130,6 +130,8 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
     value = claims.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= CLAIM_LENGTH_MAX:
         _refuse(f"Its `{name}` is missing or not a text.")
+    if not value.isprintable():
+        _refuse(f"Its `{name}` holds characters that are none.")
     return value
 
 

@@ -14,12 +14,13 @@ restored, and beyond that it is refused, for what it has read there is lost (`Cu
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 
 from benefits.domain.refusal import Refusal
+from benefits.domain.values import BUCKETS
 from benefits.store.db import Connection, rows
 
 SCANNED_MAX = 10_000
@@ -69,14 +70,17 @@ class CursorLost(Refusal):
     words = "The cursor is from before a restore and lies beyond it. Read anew without a cursor."
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
 class Place(msgspec.Struct, frozen=True, array_like=True):
     """A place in the feed: behind one event, under the `start` it was read."""
 
-    start: int
-    position: int
-    bucket: int
+    start: Count
+    position: Count
+    bucket: Annotated[int, msgspec.Meta(ge=0, lt=BUCKETS)]
     member_id: UUID
-    seq: int
+    seq: Count
 
 
 class FedEvent(msgspec.Struct, frozen=True, kw_only=True):

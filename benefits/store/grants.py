@@ -63,7 +63,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "inbox": ("provider", "received_at", "processed_at"),
     "installation": ("stamp", "config_version", "created_at"),
     "lot": (
-        *("unit", "programme", "line", "period", "cause", "granted", "remaining", "held"),
+        *("unit", "programme", "line", "cause", "granted", "remaining", "held"),
         *("expired", "granted_at", "expires_at"),
     ),
     "posting": ("debit", "credit", "unit", "amount"),

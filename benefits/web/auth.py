@@ -118,22 +118,33 @@ def needs(*scopes: str, filters: bool = False) -> Guard:
             raise Forbidden(f"This needs a scope of: {', '.join(scopes)}.")
         if caller.is_bound and not filters:
             await _hold(connection, caller)
+        _take_from_member(connection, caller)
 
     return guard
 
 
 def _take(connection: Connected, caller: Caller) -> None:
-    """Take one request from the caller's rate, and from the member's where something is changed.
+    """Take one request from the caller's own rate.
 
     What a member's own tokens ask counts for the member, so that a second token is no second rate.
     """
     rates: Rates = connection.app.state.rates
     if caller.member_id is None:
         rates.caller(connection.scope, caller.name)
-    member: UUID | None = caller.member_id
-    if member is None and connection.scope.get("method") not in READS:
-        member = connection.path_params.get("member_id")
+    else:
+        rates.member(connection.scope, caller.member_id)
+
+
+def _take_from_member(connection: Connected, caller: Caller) -> None:
+    """Take a write by somebody else from the member's rate too.
+
+    Only once it is allowed: whoever may not write for a member cannot spend what is theirs.
+    """
+    if caller.member_id is not None or connection.scope.get("method") in READS:
+        return
+    member: UUID | None = connection.path_params.get("member_id")
     if member is not None:
+        rates: Rates = connection.app.state.rates
         rates.member(connection.scope, member)
 
 

@@ -9,7 +9,7 @@ from benefits import measures
 from benefits.actions.receive import Callback, receive
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import Provider, RawCallback
-from benefits.web.problems import NotFound, documented
+from benefits.web.problems import NotFound
 
 BODY_BYTES_MAX = 64 * 1024
 
@@ -19,7 +19,6 @@ BODY_BYTES_MAX = 64 * 1024
     status_code=200,
     tags=["callbacks"],
     operation_id="receive_callback",
-    responses=documented(400, 401, 404, 413),
     request_max_body_size=BODY_BYTES_MAX,
 )
 async def post_callback(

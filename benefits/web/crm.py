@@ -23,7 +23,7 @@ from benefits.store import requests
 from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
 from benefits.web.auth import IdempotencyKey, needs, visible
-from benefits.web.problems import READ, WRITE, refused, stored
+from benefits.web.problems import refused, stored
 
 LOOKUP_MAX = 1000
 ASSETS_BYTES_MAX = 2**30
@@ -86,7 +86,6 @@ class ImportView(msgspec.Struct, kw_only=True):
     tags=["members"],
     operation_id="lookup",
     status_code=200,
-    responses=READ,
 )
 async def lookup(data: JSONBody[LookupRequest], request: Request[Any, Any, Any]) -> LookupView:
     """Return the member ids of customer references; to relationship managers, of their own."""
@@ -103,7 +102,6 @@ async def lookup(data: JSONBody[LookupRequest], request: Request[Any, Any, Any])
     guards=[needs("crm")],
     tags=["rewards"],
     operation_id="reward",
-    responses=WRITE,
 )
 async def post_reward(
     data: JSONBody[RewardRequest],
@@ -140,7 +138,6 @@ async def post_reward(
     tags=["assets"],
     operation_id="import_assets",
     status_code=200,
-    responses=WRITE,
     request_max_body_size=ASSETS_BYTES_MAX,
 )
 async def import_(
@@ -179,7 +176,10 @@ async def import_(
     outcome = StoredOutcome(ids={"imported": msgspec.json.encode(done).decode()})
 
     async def keep(conn: Connection) -> None:
-        if not await requests.find(conn, [place]):
+        there = (await requests.find(conn, [place])).get(place)
+        if there is not None and there[0] != digest:
+            raise KeyConflict  # two were under way; each line counted, whoever sent it
+        if there is None:
             await requests.put(conn, [(place, digest, outcome)], state.parts.clock())
 
     await state.database.transact(keep)

@@ -22,7 +22,7 @@ from benefits.store import feed
 from benefits.store.feed import FedEvent, Place
 from benefits.web import cursors
 from benefits.web.auth import needs
-from benefits.web.problems import READ, RequestInvalid
+from benefits.web.problems import RequestInvalid
 
 PAGE_MAX = 1000
 TYPES_MAX = 20
@@ -133,7 +133,6 @@ def event_view(event: FedEvent) -> Event | dict[str, Any]:
     guards=[needs("crm", "auditor")],
     tags=["events"],
     operation_id="get_events",
-    responses=READ,
 )
 async def get_events(
     request: Request[Any, Any, Any],

@@ -21,11 +21,13 @@ from benefits.store import pages, tiers
 from benefits.store.catalogue import Cache
 from benefits.store.db import Connection
 from benefits.store.pages import ClaimSeen, Entitlement
+from benefits.web import cursors
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.problems import READ, WRITE, CursorInvalid, NotFound, documented, refused, stored
+from benefits.web.problems import NotFound, refused, stored
 
 PAGE_MAX = 100
 CLAIMS_SHOWN = 20
+Number = Annotated[int, msgspec.Meta(ge=1, le=2**62)]  # of an event in a member's sequence
 
 
 class TierView(msgspec.Struct, kw_only=True):
@@ -277,7 +279,6 @@ async def _progress(
     guards=[needs("mobile", "member", "relationship_manager", "operator", "auditor")],
     tags=["members"],
     operation_id="get_benefits",
-    responses=READ,
 )
 async def get_benefits(member_id: FromPath[UUID], request: Request[Any, Any, Any]) -> BenefitsView:
     """Return tier and progress, entitlements, and the latest claims of a member."""
@@ -291,7 +292,6 @@ async def get_benefits(member_id: FromPath[UUID], request: Request[Any, Any, Any
     guards=[needs("mobile", "member", "relationship_manager", "operator", "auditor")],
     tags=["members"],
     operation_id="get_history",
-    responses=READ,
 )
 async def get_history(
     member_id: FromPath[UUID],
@@ -300,11 +300,11 @@ async def get_history(
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
 ) -> HistoryView:
     """Return what happened to a member, newest first, a page at a time."""
-    before = _read_cursor(cursor)
+    before = cursors.read("history", cursor, Number)
     async with request.app.state.database.transaction() as conn:
         if not await pages.member_exists(conn, member_id):
             raise UnknownMember
-        found = await pages.history(conn, member_id, before=before, limit=limit + 1)
+        found = await pages.history(conn, member_id, before=before or 2**62, limit=limit + 1)
     events = [
         EventView(
             sequence=event.seq,
@@ -316,15 +316,9 @@ async def get_history(
         for event in found[:limit]
     ]
     more = len(found) > limit
-    return HistoryView(events=events, next=f"e{events[-1].sequence}" if more else None)
-
-
-def _read_cursor(cursor: str | None) -> int:
-    if cursor is None:
-        return 2**62
-    if not (cursor.startswith("e") and cursor[1:].isdecimal() and len(cursor) < 20):
-        raise CursorInvalid
-    return int(cursor[1:])
+    return HistoryView(
+        events=events, next=cursors.write("history", events[-1].sequence) if more else None
+    )
 
 
 @post(
@@ -332,7 +326,6 @@ def _read_cursor(cursor: str | None) -> int:
     guards=[needs("mobile", "member")],
     tags=["claims"],
     operation_id="claim",
-    responses=WRITE,
 )
 async def post_claim(
     member_id: FromPath[UUID],
@@ -373,7 +366,6 @@ def answer(outcome: Accepted | Refused | Refusal) -> Response[Any]:
     guards=[needs("mobile", "member", "crm", "relationship_manager", "operator", "auditor")],
     tags=["claims"],
     operation_id="get_claim",
-    responses=READ,
 )
 async def get_claim(claim_id: FromPath[UUID], request: Request[Any, Any, Any]) -> ClaimView:
     """Return a claim and where its order stands."""
@@ -390,7 +382,6 @@ async def get_claim(claim_id: FromPath[UUID], request: Request[Any, Any, Any]) -
     status_code=200,
     tags=["claims"],
     operation_id="read_code",
-    responses=documented(400, 401, 403, 404, 409, 503),
 )
 async def post_code(
     claim_id: FromPath[UUID], request: Request[Any, Any, Any]

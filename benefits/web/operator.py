@@ -17,10 +17,11 @@ from benefits.store.cases import CaseSeen, Mark
 from benefits.store.db import Connection
 from benefits.web import cursors
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.problems import READ, WRITE, NotFound, refused, stored
+from benefits.web.problems import CursorInvalid, NotFound, refused, stored
 
 PAGE_MAX = 100
 ATTEMPTS_SHOWN = 100
+YEARS = range(2000, 3000)
 KIND = r"^[a-z_]{1,40}$"
 
 
@@ -49,7 +50,7 @@ class CloseCaseRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     """How the matter was settled, without personal data."""
 
     note: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"^[^\x00]*\S[^\x00]*$")
+        str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
     ]
 
 
@@ -97,7 +98,6 @@ def case_view(seen: CaseSeen) -> CaseView:
     guards=[needs("operator", "approver", "auditor")],
     tags=["cases"],
     operation_id="get_cases",
-    responses=READ,
 )
 async def get_cases(
     request: Request[Any, Any, Any],
@@ -108,7 +108,9 @@ async def get_cases(
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
 ) -> CasesView:
     """Return cases, the longest waiting first; closed ones in the order they were closed."""
-    after = cursors.read(_kind(closed=closed), cursor, Mark)  # type: ignore[arg-type]  # a tuple type is a type to msgspec
+    after = cursors.read(_kind(closed=closed, kind=kind), cursor, Mark)  # type: ignore[arg-type]  # a tuple type is a type to msgspec
+    if after is not None and after[0].year not in YEARS:
+        raise CursorInvalid
     async with request.app.state.database.transaction() as conn:
         found = await cases.listed(conn, after, closed=closed, kind=kind, limit=limit + 1)
     page = found[:limit]
@@ -116,12 +118,12 @@ async def get_cases(
     if len(found) > limit:
         last = page[-1]
         mark = (last.closed_at if closed else last.opened_at, last.case_id)
-        following = cursors.write(_kind(closed=closed), mark)
+        following = cursors.write(_kind(closed=closed, kind=kind), mark)
     return CasesView(cases=[case_view(seen) for seen in page], next=following)
 
 
-def _kind(*, closed: bool) -> str:
-    return "closed cases" if closed else "open cases"
+def _kind(*, closed: bool, kind: str | None) -> str:
+    return f"{'closed' if closed else 'open'} cases {kind or ''}"
 
 
 @post(
@@ -130,7 +132,6 @@ def _kind(*, closed: bool) -> str:
     tags=["cases"],
     operation_id="close_case",
     status_code=200,
-    responses=WRITE,
 )
 async def post_close(
     case_id: FromPath[UUID],
@@ -166,7 +167,6 @@ async def post_close(
     guards=[needs("provider", "operator", "auditor")],
     tags=["providers"],
     operation_id="get_order",
-    responses=READ,
 )
 async def get_order(
     provider: FromPath[str], number: FromPath[str], request: Request[Any, Any, Any]

@@ -13,7 +13,6 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.openapi.datastructures import ResponseSpec
 
 from benefits.actions import claim, close_case, evaluate, grant, keyed, keys, read_code
 from benefits.domain import (
@@ -183,8 +182,12 @@ def hear(request: Request[Any, Any, Any]) -> None:
 
 
 async def listen(request: Request[Any, Any, Any]) -> None:
-    """Do so before a handler runs, in its own context."""
+    """Do so before a handler runs, in its own context; take no body that is packed."""
     hear(request)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HTTPException(
+            status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail="Send the body as it is."
+        )
 
 
 class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -196,23 +199,6 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     code: str
     detail: str
     incident: str = ""
-
-
-def documented(*statuses: int) -> dict[int, ResponseSpec]:
-    """Return the problems of an operation for its documentation."""
-    return {
-        status: ResponseSpec(
-            data_container=Problem,
-            media_type=MEDIA_TYPE,
-            description=HTTPStatus(status).phrase,
-            generate_examples=False,
-        )
-        for status in statuses
-    }
-
-
-READ = documented(400, 401, 403, 404, 429, 503)
-WRITE = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
 
 def titles(code: str) -> dict[str, str]:
@@ -305,6 +291,8 @@ def on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[An
         return refused(db.Unavailable())
     if db.is_busy(error):
         return refused(db.Busy())
+    if isinstance(error, RecursionError):
+        return refused(RequestInvalid("The body is nested too deeply."))
     incident = error.incident if isinstance(error, group.Failed) else uuid4().hex
     if not isinstance(error, group.Failed):
         log.error("request.failed", incident=incident, exc_info=error)

@@ -17,7 +17,6 @@ from benefits.store.db import Connection
 from benefits.store.summary import Used
 from benefits.web.auth import needs
 from benefits.web.mobile import BenefitView, ProgrammeView, overview
-from benefits.web.problems import READ
 
 SOON = timedelta(days=30)
 WINDOWS = (30, 90, 365)
@@ -91,7 +90,6 @@ class SummaryView(msgspec.Struct, kw_only=True):
     guards=[needs("crm", "relationship_manager", "operator", "auditor")],
     tags=["members"],
     operation_id="get_summary",
-    responses=READ,
 )
 async def get_summary(member_id: FromPath[UUID], request: Request[Any, Any, Any]) -> SummaryView:
     """Return a member at a glance: tier and why, holdings, usage, what is open."""

@@ -7,6 +7,7 @@ and closed. Upgrades are not spoken: such a request is answered as if it had not
 """
 
 import asyncio
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +24,8 @@ REST_S = 10.0
 HEAD_BYTES_MAX = 32 * 1024
 HEADERS_MAX = 100
 CONNECTIONS_MAX = 8192
+# The parser gives up a body that comes with this header, although nobody here upgrades anything.
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 class Wire(HttpToolsProtocol):
@@ -64,6 +67,8 @@ class Wire(HttpToolsProtocol):
             if self._head_bytes == 0:
                 self._within(self.head_s)
             self._head_bytes += len(data)
+            head, end, body = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(b"\r\nx-not-spoken:", head) + end + body
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_BYTES_MAX and not self._is_closing():
             self._end(HeadTooLarge())
@@ -122,6 +127,10 @@ class Wire(HttpToolsProtocol):
 
     def _end(self, refusal: Refusal) -> None:
         """Answer without asking the application, and close."""
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            self.transport.close()  # words now would be taken for that request's answer
+            return
         status, headers, body = raw(refusal)
         head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
         head += [name + b": " + value for name, value in headers]

@@ -39,6 +39,22 @@ async def test_too_many_references_are_refused_whole(running: Site) -> None:
     assert (400, "request_invalid") == (status, problem["code"])
 
 
+async def test_bodies_that_no_reader_takes_are_refused_in_words(running: Site) -> None:
+    """Nested without end: 400. Packed: 415, whatever is inside."""
+    headers = running.headers(running.crm_key)
+    deep = '{"references": ' + "[" * 10_000 + "]" * 10_000 + "}"
+    for body, more, expected in (
+        (deep, {}, (400, "request_invalid")),
+        ("{}", {"Content-Encoding": "gzip"}, (415, "media_type_unsupported")),
+    ):
+        async with (
+            aiohttp.ClientSession(running.url) as http,
+            http.post("/v1/members:lookup", data=body, headers=headers | more) as answer,
+        ):
+            problem = await answer.json(content_type=None)
+            assert expected == (answer.status, problem["code"])
+
+
 async def test_a_reward_is_granted_once_per_business_key(running: Site) -> None:
     """G-TRG-1: two triggers for one birthday give one lot."""
     member = await running.world.member()

@@ -13,7 +13,7 @@ import pytest
 from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.orders import OrderState
 from benefits.domain.values import bucket_of
-from benefits.web import events
+from benefits.web import cursors, events
 from tests.tidy.sources import ROOT, files, tree
 from tests.web.site import Site
 from tests.web.test_mobile import WISH, call, platinum
@@ -102,6 +102,14 @@ async def test_a_cursor_that_is_not_ours_is_refused(running: Site) -> None:
     for bad in ("", "x", "ü", good[:-1], good + "A", good + "=", swapped, "A" * 500, "e12"):
         status, problem = await follow(running, cursor=bad)
         assert (400, "cursor_invalid") == (status, problem["code"]), bad
+    for place in (
+        (0, -1, 0, uuid4(), 1),
+        (0, 1, -40000, uuid4(), 1),
+        (0, 1, 99999, uuid4(), 1),
+        (0, 1, 0, uuid4(), 2**63),
+    ):
+        status, problem = await follow(running, cursor=cursors.write("events", place))
+        assert (400, "cursor_invalid") == (status, problem["code"]), place
     assert 2 == len((await follow(running, cursor=good))[1]["events"])
 
 

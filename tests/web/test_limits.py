@@ -1,6 +1,7 @@
 """What no request may exceed: how long it takes to come, to be answered, how long its head is."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -294,6 +295,23 @@ async def test_what_is_not_http_is_refused_in_our_shape() -> None:
         reader, writer = await dial()
         writer.write(head("GET", "/health", "Connection: Upgrade", "Upgrade: websocket"))
         assert 200 == (await answer(reader))[0]
+
+
+@pytest.mark.parametrize("in_two", [False, True])
+async def test_a_request_that_asks_for_an_upgrade_keeps_its_body(in_two: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Clients that offer HTTP/2 in clear get their answer over HTTP/1.1."""
+    body = b'{"references": []}'
+    more = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", f"Content-Length: {len(body)}")
+    async with serving() as (dial, _):
+        reader, writer = await dial()
+        sent = head("POST", "/echo", *more)
+        writer.write(sent if in_two else sent + body)
+        if in_two:
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.write(body)
+        status, _, answered = await answer(reader)
+        assert (200, {"read": len(body)}) == (status, json.loads(answered))
 
 
 async def test_a_line_between_requests_ends_no_request() -> None:

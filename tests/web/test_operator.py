@@ -8,6 +8,7 @@ import pytest
 
 from benefits.actions.keys import make_key
 from benefits.domain.orders import Done, Unknown
+from benefits.web import cursors
 from tests.actions import life
 from tests.web.site import Site
 
@@ -88,6 +89,7 @@ async def test_closing_needs_a_case_a_note_and_the_scope(running: Site) -> None:
         ("operator", {"note": "x"}, (404, "unknown_case")),
         ("operator", {"note": " "}, (400, "request_invalid")),
         ("operator", {"note": "x" * 1001}, (400, "request_invalid")),
+        ("operator", {"note": "a\x00"}, (400, "request_invalid")),
         ("operator", {}, (400, "request_invalid")),
         ("auditor", {"note": "x"}, (403, "forbidden")),
         ("mobile", {"note": "x"}, (403, "forbidden")),
@@ -102,6 +104,15 @@ async def test_cursors_of_open_and_closed_cases_are_not_mixed(running: Site) -> 
     _, _, page = await ask(running, "GET", "/v1/cases", "operator", params={"limit": "1"})
     query = {"closed": "true", "cursor": page["next"]}
     status, _, problem = await ask(running, "GET", "/v1/cases", "operator", params=query)
+    assert (400, "cursor_invalid") == (status, problem["code"])
+
+
+async def test_a_place_out_of_all_time_is_refused(running: Site) -> None:
+    """A cursor that names the year 1 is none of ours, though it reads well."""
+    mark = ("0001-01-01T00:00:00+14:00", "00000000-0000-0000-0000-000000000000")
+    cursor = cursors.write("open cases ", mark)
+    path = f"/v1/cases?cursor={cursor}"
+    status, _, problem = await ask(running, "GET", path, "operator")
     assert (400, "cursor_invalid") == (status, problem["code"])
 
 

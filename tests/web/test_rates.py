@@ -104,6 +104,22 @@ async def test_a_members_tokens_and_writes_share_one_rate(slow: Slow) -> None:
     assert 200 == (await slow.get(other, headers))[0]
 
 
+async def test_whoever_may_not_write_for_a_member_spends_nothing_of_theirs(slow: Slow) -> None:
+    """Refused writes by strangers leave the member's own rate whole."""
+    member = await platinum(slow.running)
+    path = f"/v1/members/{member}/claims"
+    strangers = [
+        slow.token("provider", provider="sandbox"),
+        slow.token("member", member_id=str(await slow.running.world.member())),
+        slow.running.headers(slow.running.crm_key),
+    ]
+    for headers in strangers * 2:
+        status, _, _ = await call(slow.running, "POST", path, json=WISH, headers=dict(headers))
+        assert status in {403, 404}
+    _, answered, _ = await slow.get(member, slow.token("member", member_id=str(member)))
+    assert answered["RateLimit"].startswith('"member";r=3')
+
+
 async def test_the_pages_forms_count_for_the_member(slow: Slow) -> None:
     """Nobody hammers at a benefit through the page; the page itself says to try later."""
     member = await platinum(slow.running)

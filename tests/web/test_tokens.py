@@ -252,6 +252,8 @@ async def test_forged_tokens_are_refused(stand: Stand) -> None:
             (sign(headers={"crit": ["exp"]}, **SCOPE), "asks for more"),
             (sign(headers={"typ": "logout+jwt"}, **SCOPE), "another type"),
             (sign(filler="x" * 9000, **SCOPE), "longer than"),
+            (sign(scope="relationship_manager", branch="B\x001"), "characters that are none"),
+            (sign(scope="relationship_manager", manager="M\ud800"), "characters that are none"),
             ("..", "malformed"),
             ("a.b.c", "malformed"),
             (f"W10.{whole.split('.')[1]}.x", "malformed"),

@@ -65,7 +65,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _KEY = ("idempotency_key_invalid",)
-_WRITE = (*_KEY, "idempotency_key_conflict", "busy", "overloaded")
+_WRITE = (*_KEY, "idempotency_key_conflict")
 OPERATIONS: dict[str, Operation] = {
     "claim": Operation(
         summary="Claim units of a benefit",
@@ -84,7 +84,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "close_case": Operation(
-        summary="Close a case", codes=(*_WRITE[:2], "unknown_case", "case_closed")
+        summary="Close a case", codes=(*_WRITE, "unknown_case", "case_closed")
     ),
     "get_benefits": Operation(summary="All that a member has", codes=("unknown_member",)),
     "get_cases": Operation(summary="Cases, the longest waiting first", codes=("cursor_invalid",)),
@@ -101,7 +101,7 @@ OPERATIONS: dict[str, Operation] = {
     "health": Operation(summary="The process lives"),
     "import_assets": Operation(
         summary="Send day-end balances",
-        codes=(*_WRITE[:2], "unknown_programme", "file_unreadable", "body_too_large"),
+        codes=(*_WRITE, "unknown_programme", "file_unreadable", "body_too_large"),
     ),
     "lookup": Operation(summary="Member ids of customer references"),
     "open_page": Operation(summary="Open the benefits page", codes=(*_KEY, "unknown_member")),

@@ -302,7 +302,7 @@ async def get_document(request: Web) -> Response[bytes]:
 async def get_docs(request: Web) -> Response[bytes]:
     """Return the API's document as a page."""
     content = await asyncio.to_thread(request.app.state.reference.text, "html")
-    return Response(content, media_type="text/html; charset=utf-8", headers=HEADERS)
+    return Response(content, media_type="text/html", headers=HEADERS)
 
 
 HANDLERS = [get_document, get_docs]

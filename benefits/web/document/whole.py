@@ -28,7 +28,7 @@ EXAMPLES: dict[str, Json] = msgspec.json.decode(
 )
 SCHEMA = "#/components/schemas/"
 INSTANT = re.compile(r"(_at|^since|^as_of|^effective_from|^next_expiry)$")
-BODY_CODES = ("body_too_large", "request_too_slow")
+BODY_CODES = ("body_too_large", "media_type_unsupported", "request_too_slow")
 GUARDED_CODES = (
     *("request_invalid", "unauthenticated", "token_invalid", "forbidden"),
     *("rate_limited", "issuer_unavailable"),
@@ -213,7 +213,8 @@ def _shared(operation: Json, scopes: tuple[str, ...]) -> Iterator[str]:
     name = operation["operationId"]
     if scopes:
         yield from GUARDED_CODES
-    if "requestBody" in operation:
+        yield "busy"
+    if "requestBody" in operation or name in {"import_assets", "receive_callback"}:
         yield from BODY_CODES
     if name not in {"health", "ready"}:
         yield from ("internal", "unavailable", "overloaded", "timed_out")

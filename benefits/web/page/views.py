@@ -35,7 +35,7 @@ from benefits.web.page.frame import (
 from benefits.web.page.shown import groups
 from benefits.web.page.shown_benefit import REFUSED_WORDS, offer
 from benefits.web.page.shown_tier import tier_cards
-from benefits.web.problems import NotFound, PageSessionEnded, documented
+from benefits.web.problems import NotFound, PageSessionEnded
 from benefits.web.tongue import STATIC
 
 
@@ -58,7 +58,6 @@ class PageSessionView(msgspec.Struct, kw_only=True):
     guards=[needs("mobile")],
     tags=["page"],
     operation_id="open_page",
-    responses=documented(400, 401, 403, 404, 408, 413, 429, 503),
 )
 async def post_page_session(
     data: JSONBody[PageSessionRequest], request: Web, idempotency_key: IdempotencyKey = ""

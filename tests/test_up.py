@@ -133,6 +133,7 @@ def test_the_readmes_walk_works_as_written(up: Up) -> None:
     )
     script = "set -euo pipefail\n" + "\n".join(blocks)
     script = script.replace("127.0.0.1:8080", f"127.0.0.1:{up.port}")
+    script = script.replace("127.0.0.1:8090", f"127.0.0.1:{up.sandbox_port}")
     (up.folder / ".venv").symlink_to(sys.prefix)  # a reader's commands lie there too
     done = subprocess.run(
         ["bash", "-c", script],
@@ -145,9 +146,10 @@ def test_the_readmes_walk_works_as_written(up: Up) -> None:
     assert 0 == done.returncode, done.stderr
     answers = list(json_values(done.stdout))
     assert '"PLATINUM"' in done.stdout
-    assert '"ISSUED"' in (up.folder / "claim.json").read_text()
+    assert '"ISSUED"' in (up.folder / "demo-data" / "claim.json").read_text()
+    assert '"REDEEMED"' in done.stdout
     assert [1, 0] == [a["granted"] for a in answers if "granted" in a]
-    assert "/page/enter?code=" in done.stdout
+    assert f"http://127.0.0.1:{up.port}/page/enter?code=" in done.stdout
     assert '"recipient_incomplete"' in done.stdout
     assert '"unknown_member"' in done.stdout
 

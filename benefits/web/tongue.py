@@ -27,7 +27,10 @@ Message = str
 HERE = Path(__file__).parent
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # What people of a country call its zone, where it is not named after a city.
-ZONES = {("Asia/Shanghai", "zh"): "北京时间"}
+ZONES = {
+    ("Asia/Shanghai", "zh"): "北京时间",
+    ("Asia/Shanghai", "en"): "Beijing time (UTC+8)",
+}
 
 
 def n_(message: Message) -> Message:

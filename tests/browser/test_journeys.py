@@ -55,10 +55,10 @@ async def test_a_claim_moves_by_itself_from_accepted_to_redeemed(visit: Visit) -
     await page.evaluate("window.stays = true")
     await customer.provider_says(claim_id, "issued", code=CODE)
     await page.wait_for_selector("text=It is yours now.")
-    assert "Delivered" == await page.text_content("[data-said]")
+    assert "Ready to use" == await page.text_content("[data-said]")
     assert CODE not in await page.content()
     await customer.provider_says(claim_id, "redeemed")
-    await page.wait_for_selector("text=You have used it.")
+    await page.wait_for_selector("text=You have used this benefit.")
     assert "Used" == await page.text_content("[data-said]")
     assert await page.evaluate("window.stays")
     assert [("LOUNGE", "REDEEMED")] == await customer.claims()
@@ -99,7 +99,7 @@ async def test_a_double_tap_is_one_claim(visit: Visit) -> None:
     await customer.page.wait_for_selector("text=Your claim is accepted.")
     assert [("LOUNGE", "HELD")] == await customer.claims()
     await customer.page.go_back()
-    assert "1 in use for a claim under way" in await customer.text()
+    assert "1 claimed: under way or ready to use" in await customer.text()
     assert [("LOUNGE", "HELD")] == await customer.claims()
 
 

@@ -52,7 +52,7 @@ async def test_the_page_tells_tier_reason_progress_and_last_days(
         "You are on course. Hold at least CN¥389,589 on each remaining day of July 2025.",
         "It is lost only after 3 months below in a row.",
         "Yours at least through 30 September 2025.",
-        "All times are Shanghai time.",
+        "All times are Beijing time (UTC+8).",
     ):
         assert words in html
     assert "still being evaluated" not in html
@@ -81,7 +81,7 @@ async def test_the_page_speaks_chinese(running: Site, phone: Phone) -> None:
         assert words in after
     _, html = await phone.get("/page/benefits/VIDEO?lang=zh")
     assert "1份，有效期至2025年7月31日（含当日）" in html
-    assert "1份使用中" in html
+    assert "1份已领取，办理中或待使用" in html
 
 
 async def test_a_new_member_is_told_what_comes(running: Site, phone: Phone) -> None:
@@ -121,10 +121,10 @@ async def test_progress_says_certain_far_out_of_reach_and_highest(
     )
     sentence = "The balances of July 2025 suffice: you will be Gold from 1 August 2025."
     assert sentence in await phone.enter(certain)
-    words = "In July 2025 it can no longer be reached; a new month begins on 1 August 2025."
+    words = "It can no longer be reached this month; the next month begins on 1 August 2025."
     assert words in await phone.enter(late)
     html = await phone.enter(far)
-    assert "In July 2025 it can hardly be reached; a new month begins on 1 August 2025." in html
+    assert "It can hardly be reached this month; the next month begins on 1 August 2025." in html
     assert "Keep at least" not in html
     private = await platinum(running, 10_000_000_00)
     assert "This is the highest tier." in await phone.enter(private)
@@ -208,10 +208,10 @@ async def test_a_benefit_is_explained_by_the_programmes_own_rules(
     _, html = await phone.get("/page/benefits/VIDEO?lang=en")
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
     for words in (
-        "What a tier brings each calendar month",
+        "Units per calendar month",
         "Gold 1 Platinum your tier 2 Diamond 3",
         "Through the last day of the month they are for.",
-        "On 1 August 2025, by the tier you have then.",
+        "On 1 August 2025, according to your tier then.",
         "If your tier rises in between, the rest is added.",
         "At most 2 in a calendar month; used so far: 0.",
         "While stocks last.",
@@ -232,10 +232,10 @@ async def test_why_a_benefit_cannot_be_claimed_is_told_without_trying(
     form = await phone.review("LOUNGE")
     for _ in range(2):
         await phone.send(form | {"key": uuid4().hex})
-    new = "New units come on 1 October 2025, by the tier you have then."
+    new = "New ones arrive on 1 October 2025, according to your tier then."
     _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
-    assert f"All your units are in use. {new}" in html
-    assert "2 in use for a claim under way" in html
+    assert f"You have claimed all of this period&#39;s units. {new}" in html
+    assert "2 claimed: under way or ready to use" in html
     assert [] == [form for form in Form(html).forms if "benefit" in form]
     _, html = await phone.get("/page?lang=en")
     assert new in group(html, "not-now")
@@ -254,7 +254,7 @@ async def test_why_a_benefit_cannot_be_claimed_is_told_without_trying(
         assert words in html
     await phone.enter(await world.member())
     _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
-    assert "Your tier does not bring it. It comes from Platinum on." in html
+    assert "Not included in your tier. Available from Platinum." in html
 
 
 async def test_a_claim_shows_its_steps_and_why_it_failed(running: Site, phone: Phone) -> None:

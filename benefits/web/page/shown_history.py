@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from benefits.domain.catalogue import Catalogue
+from benefits.domain.catalogue import Catalogue, Programme
 from benefits.domain.orders import Reason
 from benefits.domain.values import Month
 from benefits.store.pages import EventSeen
+from benefits.web.page.shown import delivered_word
 from benefits.web.page.shown_order import REASONS
 from benefits.web.tongue import Message, Tongue, n_
 
@@ -81,6 +82,8 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     programme, benefit = catalogue.offers[code]
     is_gift = event.type == "entitlement.granted" and data["cause"] != "TIER"
     tone, words = WORDS["entitlement.rewarded" if is_gift else event.type]
+    if event.type == "order.issued":
+        words = delivered_word(benefit)
     said = tongue.say(words, count=data["quantity"])
     reason = str(data.get("reason", "")).upper()
     if event.type == "order.compensated" and reason in Reason.__members__:
@@ -96,6 +99,13 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     )
 
 
+def _title(tongue: Tongue, catalogue: Catalogue, programme: Programme) -> str:
+    title = tongue.word(KINDS["tier"][0])
+    if len(catalogue.programmes) == 1:
+        return title
+    return title + tongue.colon + tongue.text(programme.name)
+
+
 def _tier(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     data = event.data
     programme = catalogue.programmes[data["programme"]]
@@ -103,7 +113,7 @@ def _tier(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     month = Month.parse(data["month"])
     tone, words = WORDS[event.type]
     return Entry(
-        name=tongue.text(programme.name),
+        name=_title(tongue, catalogue, programme),
         words=tongue.say(
             words,
             tier=names[data["to"]],

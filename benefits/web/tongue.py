@@ -109,8 +109,11 @@ class Tongue:
 
     def moment(self, at: datetime, zone: ZoneInfo) -> str:
         """Write an instant in a zone, to the minute."""
-        time = format_time(at, "short", tzinfo=zone, locale=self.locale)
-        return f"{self.day(local_date(at, zone))} {time}"
+        return f"{self.day(local_date(at, zone))} {self.time(at, zone)}"
+
+    def time(self, at: datetime, zone: ZoneInfo) -> str:
+        """Write the time of day of an instant in a zone, to the minute."""
+        return format_time(at, "short", tzinfo=zone, locale=self.locale)
 
     def money(self, minor: int, programme: Programme) -> str:
         """Write an amount of minor units, without the fraction where there is none."""

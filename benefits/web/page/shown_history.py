@@ -6,7 +6,7 @@ import msgspec
 
 from benefits.domain.catalogue import Catalogue, Programme
 from benefits.domain.orders import Reason
-from benefits.domain.values import Month
+from benefits.domain.values import Month, local_date
 from benefits.store.pages import EventSeen
 from benefits.web.page.shown import delivered_word
 from benefits.web.page.shown_order import REASONS
@@ -52,11 +52,12 @@ WORDS: dict[str, tuple[str, Message]] = {
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened."""
+    """One thing that happened: on which day, and when on it."""
 
     name: str
     words: str
     tone: str
+    day: str
     at: str
     instant: str
     path: str
@@ -93,7 +94,8 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
         name=tongue.text(benefit.name),
         words=said,
         tone=tone,
-        at=tongue.moment(event.recorded_at, programme.tz),
+        day=tongue.day(local_date(event.recorded_at, programme.tz)),
+        at=tongue.time(event.recorded_at, programme.tz),
         instant=event.recorded_at.isoformat(timespec="seconds"),
         path=f"/claims/{event.subject_id}" if is_claim else f"/benefits/{code}",
     )
@@ -122,7 +124,8 @@ def _tier(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
             misses=data["misses"],
         ),
         tone=tone,
-        at=tongue.moment(event.recorded_at, programme.tz),
+        day=tongue.day(local_date(event.recorded_at, programme.tz)),
+        at=tongue.time(event.recorded_at, programme.tz),
         instant=event.recorded_at.isoformat(timespec="seconds"),
         path="",
     )

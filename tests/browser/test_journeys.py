@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import Page
 
-from tests.actions.life import decide, said, wish
+from tests.actions.life import decide, number_of, said, wish
 from tests.browser.conftest import Visit
 from tests.web.phone import PHONE
 
@@ -147,7 +147,8 @@ async def test_without_javascript_the_whole_way_can_be_gone(visit: Visit) -> Non
     assert CODE not in await page.content()
     await page.click("button:has-text('Show code')")
     assert CODE == await page.inner_text(".secret")
-    assert not await page.is_visible("text=Copy")
+    assert not await page.is_visible("[data-copy=secret]")
+    assert not await page.is_visible("[data-copy=number]")
     await page.click("text=Hide the code")
     assert CODE not in await page.content()
     await page.click(".home")
@@ -160,13 +161,18 @@ async def test_without_javascript_the_whole_way_can_be_gone(visit: Visit) -> Non
 
 
 async def test_a_code_is_shown_on_tap_and_copied(visit: Visit) -> None:
-    """Hidden until tapped; the copy is the code; each tap is on record."""
+    """Hidden until tapped; the copy is the code; each tap is on record; a number is copied too."""
     customer = await visit(permissions=["clipboard-read", "clipboard-write"])
     page = customer.page
     claim_id = await customer.claim("LOUNGE")
     await customer.provider_says(claim_id, "issued", code=CODE)
     await page.wait_for_selector("button:has-text('Show code')")
     assert CODE not in await page.content()
+    await page.click("button:has-text('Copy')")
+    await page.wait_for_selector("button:has-text('Copied')")
+    assert "Copied" == await page.text_content("[data-said]")
+    number = await number_of(customer.running.world, claim_id)
+    assert number == await page.evaluate("navigator.clipboard.readText()")
     await page.click("button:has-text('Show code')")
     assert CODE == await page.inner_text(".secret")
     await page.click("button:has-text('Copy')")

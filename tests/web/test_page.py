@@ -258,6 +258,32 @@ async def test_a_refusal_is_told_in_words(running: Site, phone: Phone) -> None:
     assert "<b>" not in html
 
 
+async def test_a_phone_number_is_taken_as_people_write_it(running: Site, phone: Phone) -> None:
+    """Spaces and hyphens go, a leading + stays; what is no number is refused with words."""
+    await phone.enter(await platinum(running))
+    filled = await phone.fill("VIDEO")
+    for typed, sent in (
+        ("138 1234 5678", "13812345678"),
+        (" 138-1234-5678 ", "13812345678"),
+        ("+852 9123-4567", "+85291234567"),
+    ):
+        _, html = await phone.post(
+            "/page/claims/review?lang=en", filled | {"recipient.phone": typed}
+        )
+        assert sent == form_of(html, "VIDEO")["recipient.phone"]
+    form = await phone.review("VIDEO")
+    words = "Please enter an 11-digit mobile number, or + with the country&#39;s code."
+    for typed in ("12345", "23812345678", "138123456789", "+123456", "1+3812345678", "x" * 11):
+        wrong = {"key": uuid4().hex, "recipient.phone": typed}
+        status, html = await phone.post("/page/claims/review?lang=en", filled | wrong)
+        assert (422, True) == (status, words in html)
+        assert typed == form_of(html, "VIDEO")["recipient.phone"]
+        assert words in (await phone.send(form | wrong))[1]
+    assert [] == await claims_of(running)
+    _, html = await phone.get("/page/benefits/VIDEO?lang=zh&refused=phone_invalid")
+    assert "请填写11位手机号码；境外号码请以+和国家代码开头。" in html
+
+
 async def test_when_busy_the_same_form_can_be_sent_again(running: Site, phone: Phone) -> None:
     """Nothing was decided, so the key stays: however often it is sent, it is one claim."""
     member = await platinum(running)

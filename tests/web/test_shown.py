@@ -200,6 +200,97 @@ async def test_benefits_are_grouped_by_their_state(running: Site, phone: Phone) 
     assert "Your units have expired." in group(html, "not-now")
 
 
+async def test_a_voucher_stays_ready_until_it_is_used(running: Site, phone: Phone) -> None:
+    """For ever where the provider tells of the use; where nobody does, it is an earlier one."""
+    world = running.world
+    programme = reference_programme()
+    swap = msgspec.structs.replace
+    kinds = {"VIDEO": Kind.WALLET_COUPON}
+    benefits = tuple(swap(b, kind=kinds.get(b.code, b.kind)) for b in programme.benefit)
+    await world.apply(swap(programme, benefit=benefits))
+    member = await platinum(running)
+    await phone.enter(member)
+    for benefit in ("LOUNGE", "VIDEO"):
+        await phone.send(await phone.review(benefit))
+    claims = await world.rows("SELECT claim_id FROM claim ORDER BY benefit")
+    for (claim_id,) in claims:
+        await call_back(world, await number_of(world, claim_id), Done(at=NOON, code="C"))
+    for days, ready, earlier in ((0, 2, 0), (100, 1, 1)):
+        world.clock.forward(days=days)
+        html = await phone.enter(member)
+        assert ready == group(html, "ready").count("Show code")
+        assert earlier == group(html, "earlier").count("Show code")
+        assert "" == group(html, "used")
+    states = list[str]()
+    for (claim_id,) in claims:
+        _, html = await phone.get(f"/page/claims/{claim_id}?lang=en")
+        states += re.findall(r'<p class="state good">(.*?)</p>', html)
+    assert ["Ready to use", "Delivered"] == states
+
+
+async def test_a_claim_is_called_the_same_wherever_it_is_shown(
+    running: Site, phone: Phone
+) -> None:
+    """A top-up is credited; what was used has a small button for its code."""
+    world = running.world
+    await phone.enter(await platinum(running))
+    _, accepted = await phone.send(await phone.review("VIDEO"))
+    assert "Your claim is accepted." in accepted
+    await phone.send(await phone.review("LOUNGE"))
+    lounge, video = await world.rows("SELECT claim_id FROM claim ORDER BY benefit")
+    place = f"/page/claims/{video[0]}"
+    await call_back(world, await number_of(world, video[0]), Done(at=NOON))
+    _, html = await phone.get(f"{place}?lang=zh&new=1")
+    assert '<p class="state good">已到账</p>' in html
+    assert "已发放" not in html
+    assert "领取已受理" not in html
+    for path, count in ((f"{place}?lang=en", 2), ("/page/history?lang=en", 1)):
+        _, html = await phone.get(path)
+        assert count == html.count(">Credited<")
+    number = await number_of(world, lounge[0])
+    await call_back(world, number, Done(at=NOON, code="C"), Used(at=NOON))
+    _, html = await phone.get(f"/page/claims/{lounge[0]}?lang=zh")
+    assert "您已使用该权益。" in html
+    assert '<button type="submit" class="second little">查看已使用的兑换码</button>' in html
+    _, html = await phone.get("/page?lang=en")
+    used = group(html, "used")
+    assert "Used or credited" in html
+    assert ["Credited", "Used"] == sorted(re.findall(r'"state good">(.*?)<', used))
+
+
+async def test_a_row_tells_that_only_some_units_end_first(running: Site, phone: Phone) -> None:
+    """Two end with July, the gift lasts longer: no row says that all three end with July."""
+    member = await platinum(running)
+    await give(running.world, gift(member, valid_days=60))
+    html = await phone.enter(member)
+    assert "2 valid through 31 July 2025, the rest longer" in group(html, "claim")
+    _, html = await phone.get("/page?lang=zh")
+    assert "2份2025年7月31日到期，其余更晚" in group(html, "claim")
+    running.world.clock.forward(days=27)
+    html = await phone.enter(member)
+    assert "2 valid through 31 July 2025, the rest longer" in group(html, "soon")
+
+
+async def test_months_evaluated_without_a_change_are_told(running: Site, phone: Phone) -> None:
+    """The month that decided may be long ago; the last one evaluated is named beside it."""
+    world = running.world
+    member = await platinum(running)
+    unchanged = "was evaluated; your tier is unchanged."
+    assert unchanged not in await phone.enter(member)
+    world.clock.forward(days=31)
+    await world.month("T000001", "2025-07", 620_000_00)
+    await world.evaluate("2025-07", member)
+    assert f"July 2025 {unchanged}" in await phone.enter(member)
+    _, html = await phone.get("/page?lang=zh")
+    assert "2025年7月已评定，等级不变。" in html
+    world.clock.forward(days=31)
+    html = await phone.enter(member)
+    assert "August 2025 is still being evaluated" in html
+    assert f"July 2025 {unchanged}" in html
+    world.clock.forward(days=31)
+    assert unchanged not in await phone.enter(member)
+
+
 async def test_a_benefit_is_explained_by_the_programmes_own_rules(
     running: Site, phone: Phone
 ) -> None:
@@ -237,6 +328,7 @@ async def test_why_a_benefit_cannot_be_claimed_is_told_without_trying(
     assert f"You have claimed all of this period&#39;s units. {new}" in html
     assert "2 claimed: under way or ready to use" in html
     assert [] == [form for form in Form(html).forms if "benefit" in form]
+    assert 'class="stock"' not in html
     _, html = await phone.get("/page?lang=en")
     assert new in group(html, "not-now")
     for statement, words in (
@@ -371,7 +463,7 @@ async def test_hostile_names_are_only_text(running: Site, phone: Phone) -> None:
     seen += [html, (await phone.send(form))[1], (await phone.get("/page/history?lang=en"))[1]]
     for html in seen:
         assert 1 == html.count("<script")
-        assert "49" not in re.sub(r'(value|href|src)="[^"]*"|[0-9a-f]{32}', "", html)
+        assert "49" not in re.sub(r'(value|href|src|data-live)="[^"]*"|[0-9a-f]{32}', "", html)
         assert "&lt;script&gt;alert(1)&lt;/script&gt;%(x)s{{ 7*7 }}" in html
 
 

@@ -27,7 +27,10 @@ Message = str
 HERE = Path(__file__).parent
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # What people of a country call its zone, where it is not named after a city.
-ZONES = {("Asia/Shanghai", "zh"): "北京时间"}
+ZONES = {
+    ("Asia/Shanghai", "zh"): "北京时间",
+    ("Asia/Shanghai", "en"): "Beijing time (UTC+8)",
+}
 
 
 def n_(message: Message) -> Message:
@@ -106,8 +109,11 @@ class Tongue:
 
     def moment(self, at: datetime, zone: ZoneInfo) -> str:
         """Write an instant in a zone, to the minute."""
-        time = format_time(at, "short", tzinfo=zone, locale=self.locale)
-        return f"{self.day(local_date(at, zone))} {time}"
+        return f"{self.day(local_date(at, zone))} {self.time(at, zone)}"
+
+    def time(self, at: datetime, zone: ZoneInfo) -> str:
+        """Write the time of day of an instant in a zone, to the minute."""
+        return format_time(at, "short", tzinfo=zone, locale=self.locale)
 
     def money(self, minor: int, programme: Programme) -> str:
         """Write an amount of minor units, without the fraction where there is none."""

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import Page
 
-from tests.actions.life import decide, said, wish
+from tests.actions.life import decide, number_of, said, wish
 from tests.browser.conftest import Visit
 from tests.web.phone import PHONE
 
@@ -55,10 +55,10 @@ async def test_a_claim_moves_by_itself_from_accepted_to_redeemed(visit: Visit) -
     await page.evaluate("window.stays = true")
     await customer.provider_says(claim_id, "issued", code=CODE)
     await page.wait_for_selector("text=It is yours now.")
-    assert "Delivered" == await page.text_content("[data-said]")
+    assert "Ready to use" == await page.text_content("[data-said]")
     assert CODE not in await page.content()
     await customer.provider_says(claim_id, "redeemed")
-    await page.wait_for_selector("text=You have used it.")
+    await page.wait_for_selector("text=You have used this benefit.")
     assert "Used" == await page.text_content("[data-said]")
     assert await page.evaluate("window.stays")
     assert [("LOUNGE", "REDEEMED")] == await customer.claims()
@@ -99,7 +99,7 @@ async def test_a_double_tap_is_one_claim(visit: Visit) -> None:
     await customer.page.wait_for_selector("text=Your claim is accepted.")
     assert [("LOUNGE", "HELD")] == await customer.claims()
     await customer.page.go_back()
-    assert "1 in use for a claim under way" in await customer.text()
+    assert "1 claimed: under way or ready to use" in await customer.text()
     assert [("LOUNGE", "HELD")] == await customer.claims()
 
 
@@ -146,8 +146,9 @@ async def test_without_javascript_the_whole_way_can_be_gone(visit: Visit) -> Non
     await page.click("text=Refresh")
     assert CODE not in await page.content()
     await page.click("button:has-text('Show code')")
-    assert CODE == await page.inner_text("code")
-    assert not await page.is_visible("text=Copy")
+    assert CODE == await page.inner_text(".secret")
+    assert not await page.is_visible("[data-copy=secret]")
+    assert not await page.is_visible("[data-copy=number]")
     await page.click("text=Hide the code")
     assert CODE not in await page.content()
     await page.click(".home")
@@ -160,15 +161,20 @@ async def test_without_javascript_the_whole_way_can_be_gone(visit: Visit) -> Non
 
 
 async def test_a_code_is_shown_on_tap_and_copied(visit: Visit) -> None:
-    """Hidden until tapped; the copy is the code; each tap is on record."""
+    """Hidden until tapped; the copy is the code; each tap is on record; a number is copied too."""
     customer = await visit(permissions=["clipboard-read", "clipboard-write"])
     page = customer.page
     claim_id = await customer.claim("LOUNGE")
     await customer.provider_says(claim_id, "issued", code=CODE)
     await page.wait_for_selector("button:has-text('Show code')")
     assert CODE not in await page.content()
+    await page.click("button:has-text('Copy')")
+    await page.wait_for_selector("button:has-text('Copied')")
+    assert "Copied" == await page.text_content("[data-said]")
+    number = await number_of(customer.running.world, claim_id)
+    assert number == await page.evaluate("navigator.clipboard.readText()")
     await page.click("button:has-text('Show code')")
-    assert CODE == await page.inner_text("code")
+    assert CODE == await page.inner_text(".secret")
     await page.click("button:has-text('Copy')")
     await page.wait_for_selector("button:has-text('Copied')")
     assert CODE == await page.evaluate("navigator.clipboard.readText()")

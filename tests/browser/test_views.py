@@ -50,7 +50,7 @@ async def views(customer: Customer) -> AsyncIterator[str]:
     await page.goto(place.partition("#")[0])
     yield "claim delivered"
     await page.click("form.claim button")
-    await page.wait_for_selector("code")
+    await page.wait_for_selector(".secret")
     yield "code"
     await customer.claim("VIDEO")
     rejected = await customer.claim("VIDEO")

@@ -27,7 +27,9 @@ async def test_a_code_enters_only_once(running: Site, phone: Phone) -> None:
     async with running.browser() as another:
         status, html = await Phone(running, another).get(url)
         assert (401, 0) == (status, len(another.cookie_jar))
-    assert "This page has expired" in html
+    assert "This link works once, within a minute." in html
+    assert "M24 13v15M24 34v.5" in html
+    assert "Back to your benefits" not in html
     assert 200 == (await phone.get("/page"))[0]
 
 
@@ -59,7 +61,7 @@ async def test_a_code_that_was_not_given_out_enters_nothing(running: Site, phone
     ]
     for wrong in (code[:-4] + "AAAA", "A" * 64, code[:63], code + "=", "", "é" * 64, "%00" * 64):
         status, html = await phone.get("/page/enter", params={"code": wrong, "lang": "zh"})
-        assert (401, True) == (status, "页面已失效" in html)
+        assert (401, True) == (status, "链接已失效" in html)
     assert 200 == (await phone.get(f"/page/enter?code={code}"))[0]
 
 
@@ -256,6 +258,32 @@ async def test_a_refusal_is_told_in_words(running: Site, phone: Phone) -> None:
     assert "<b>" not in html
 
 
+async def test_a_phone_number_is_taken_as_people_write_it(running: Site, phone: Phone) -> None:
+    """Spaces and hyphens go, a leading + stays; what is no number is refused with words."""
+    await phone.enter(await platinum(running))
+    filled = await phone.fill("VIDEO")
+    for typed, sent in (
+        ("138 1234 5678", "13812345678"),
+        (" 138-1234-5678 ", "13812345678"),
+        ("+852 9123-4567", "+85291234567"),
+    ):
+        _, html = await phone.post(
+            "/page/claims/review?lang=en", filled | {"recipient.phone": typed}
+        )
+        assert sent == form_of(html, "VIDEO")["recipient.phone"]
+    form = await phone.review("VIDEO")
+    words = "Please enter an 11-digit mobile number, or + with the country&#39;s code."
+    for typed in ("12345", "23812345678", "138123456789", "+123456", "1+3812345678", "x" * 11):
+        wrong = {"key": uuid4().hex, "recipient.phone": typed}
+        status, html = await phone.post("/page/claims/review?lang=en", filled | wrong)
+        assert (422, True) == (status, words in html)
+        assert typed == form_of(html, "VIDEO")["recipient.phone"]
+        assert words in (await phone.send(form | wrong))[1]
+    assert [] == await claims_of(running)
+    _, html = await phone.get("/page/benefits/VIDEO?lang=zh&refused=phone_invalid")
+    assert "请填写11位手机号码；境外号码请以+和国家代码开头。" in html
+
+
 async def test_when_busy_the_same_form_can_be_sent_again(running: Site, phone: Phone) -> None:
     """Nothing was decided, so the key stays: however often it is sent, it is one claim."""
     member = await platinum(running)
@@ -377,7 +405,7 @@ async def test_a_code_is_shown_to_a_tap_and_each_tap_is_on_record(
     assert 403 == (await phone.post(f"{place}/code?lang=en", {"token": "00"}))[0]
     status, html = await phone.post(f"{place}/code?lang=en", {"token": token})
     assert (200, True) == (status, "4829-1355" in html)
-    assert "Shown 1×, last on 2 July 2025 12:00" in html
+    assert "Shown once, on 2 July 2025 12:00" in html
     assert "data-final" in html
     assert [("system:page",)] == await running.world.rows("SELECT actor FROM code_reading")
     await running.world.rows("UPDATE claim SET code_sealed = 'broken'::bytea RETURNING 1")

@@ -52,7 +52,7 @@ async def test_the_page_tells_tier_reason_progress_and_last_days(
         "You are on course. Hold at least CN¥389,589 on each remaining day of July 2025.",
         "It is lost only after 3 months below in a row.",
         "Yours at least through 30 September 2025.",
-        "All times are Shanghai time.",
+        "All times are Beijing time (UTC+8).",
     ):
         assert words in html
     assert "still being evaluated" not in html
@@ -81,7 +81,7 @@ async def test_the_page_speaks_chinese(running: Site, phone: Phone) -> None:
         assert words in after
     _, html = await phone.get("/page/benefits/VIDEO?lang=zh")
     assert "1份，有效期至2025年7月31日（含当日）" in html
-    assert "1份使用中" in html
+    assert "1份已领取，办理中或待使用" in html
 
 
 async def test_a_new_member_is_told_what_comes(running: Site, phone: Phone) -> None:
@@ -121,10 +121,10 @@ async def test_progress_says_certain_far_out_of_reach_and_highest(
     )
     sentence = "The balances of July 2025 suffice: you will be Gold from 1 August 2025."
     assert sentence in await phone.enter(certain)
-    words = "In July 2025 it can no longer be reached; a new month begins on 1 August 2025."
+    words = "It can no longer be reached this month; the next month begins on 1 August 2025."
     assert words in await phone.enter(late)
     html = await phone.enter(far)
-    assert "In July 2025 it can hardly be reached; a new month begins on 1 August 2025." in html
+    assert "It can hardly be reached this month; the next month begins on 1 August 2025." in html
     assert "Keep at least" not in html
     private = await platinum(running, 10_000_000_00)
     assert "This is the highest tier." in await phone.enter(private)
@@ -200,6 +200,97 @@ async def test_benefits_are_grouped_by_their_state(running: Site, phone: Phone) 
     assert "Your units have expired." in group(html, "not-now")
 
 
+async def test_a_voucher_stays_ready_until_it_is_used(running: Site, phone: Phone) -> None:
+    """For ever where the provider tells of the use; where nobody does, it is an earlier one."""
+    world = running.world
+    programme = reference_programme()
+    swap = msgspec.structs.replace
+    kinds = {"VIDEO": Kind.WALLET_COUPON}
+    benefits = tuple(swap(b, kind=kinds.get(b.code, b.kind)) for b in programme.benefit)
+    await world.apply(swap(programme, benefit=benefits))
+    member = await platinum(running)
+    await phone.enter(member)
+    for benefit in ("LOUNGE", "VIDEO"):
+        await phone.send(await phone.review(benefit))
+    claims = await world.rows("SELECT claim_id FROM claim ORDER BY benefit")
+    for (claim_id,) in claims:
+        await call_back(world, await number_of(world, claim_id), Done(at=NOON, code="C"))
+    for days, ready, earlier in ((0, 2, 0), (100, 1, 1)):
+        world.clock.forward(days=days)
+        html = await phone.enter(member)
+        assert ready == group(html, "ready").count("Show code")
+        assert earlier == group(html, "earlier").count("Show code")
+        assert "" == group(html, "used")
+    states = list[str]()
+    for (claim_id,) in claims:
+        _, html = await phone.get(f"/page/claims/{claim_id}?lang=en")
+        states += re.findall(r'<p class="state good">(.*?)</p>', html)
+    assert ["Ready to use", "Delivered"] == states
+
+
+async def test_a_claim_is_called_the_same_wherever_it_is_shown(
+    running: Site, phone: Phone
+) -> None:
+    """A top-up is credited; what was used has a small button for its code."""
+    world = running.world
+    await phone.enter(await platinum(running))
+    _, accepted = await phone.send(await phone.review("VIDEO"))
+    assert "Your claim is accepted." in accepted
+    await phone.send(await phone.review("LOUNGE"))
+    lounge, video = await world.rows("SELECT claim_id FROM claim ORDER BY benefit")
+    place = f"/page/claims/{video[0]}"
+    await call_back(world, await number_of(world, video[0]), Done(at=NOON))
+    _, html = await phone.get(f"{place}?lang=zh&new=1")
+    assert '<p class="state good">已到账</p>' in html
+    assert "已发放" not in html
+    assert "领取已受理" not in html
+    for path, count in ((f"{place}?lang=en", 2), ("/page/history?lang=en", 1)):
+        _, html = await phone.get(path)
+        assert count == html.count(">Credited<")
+    number = await number_of(world, lounge[0])
+    await call_back(world, number, Done(at=NOON, code="C"), Used(at=NOON))
+    _, html = await phone.get(f"/page/claims/{lounge[0]}?lang=zh")
+    assert "您已使用该权益。" in html
+    assert '<button type="submit" class="second little">查看已使用的兑换码</button>' in html
+    _, html = await phone.get("/page?lang=en")
+    used = group(html, "used")
+    assert "Used or credited" in html
+    assert ["Credited", "Used"] == sorted(re.findall(r'"state good">(.*?)<', used))
+
+
+async def test_a_row_tells_that_only_some_units_end_first(running: Site, phone: Phone) -> None:
+    """Two end with July, the gift lasts longer: no row says that all three end with July."""
+    member = await platinum(running)
+    await give(running.world, gift(member, valid_days=60))
+    html = await phone.enter(member)
+    assert "2 valid through 31 July 2025, the rest longer" in group(html, "claim")
+    _, html = await phone.get("/page?lang=zh")
+    assert "2份2025年7月31日到期，其余更晚" in group(html, "claim")
+    running.world.clock.forward(days=27)
+    html = await phone.enter(member)
+    assert "2 valid through 31 July 2025, the rest longer" in group(html, "soon")
+
+
+async def test_months_evaluated_without_a_change_are_told(running: Site, phone: Phone) -> None:
+    """The month that decided may be long ago; the last one evaluated is named beside it."""
+    world = running.world
+    member = await platinum(running)
+    unchanged = "was evaluated; your tier is unchanged."
+    assert unchanged not in await phone.enter(member)
+    world.clock.forward(days=31)
+    await world.month("T000001", "2025-07", 620_000_00)
+    await world.evaluate("2025-07", member)
+    assert f"July 2025 {unchanged}" in await phone.enter(member)
+    _, html = await phone.get("/page?lang=zh")
+    assert "2025年7月已评定，等级不变。" in html
+    world.clock.forward(days=31)
+    html = await phone.enter(member)
+    assert "August 2025 is still being evaluated" in html
+    assert f"July 2025 {unchanged}" in html
+    world.clock.forward(days=31)
+    assert unchanged not in await phone.enter(member)
+
+
 async def test_a_benefit_is_explained_by_the_programmes_own_rules(
     running: Site, phone: Phone
 ) -> None:
@@ -208,10 +299,10 @@ async def test_a_benefit_is_explained_by_the_programmes_own_rules(
     _, html = await phone.get("/page/benefits/VIDEO?lang=en")
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
     for words in (
-        "What a tier brings each calendar month",
+        "Units per calendar month",
         "Gold 1 Platinum your tier 2 Diamond 3",
         "Through the last day of the month they are for.",
-        "On 1 August 2025, by the tier you have then.",
+        "On 1 August 2025, according to your tier then.",
         "If your tier rises in between, the rest is added.",
         "At most 2 in a calendar month; used so far: 0.",
         "While stocks last.",
@@ -232,11 +323,12 @@ async def test_why_a_benefit_cannot_be_claimed_is_told_without_trying(
     form = await phone.review("LOUNGE")
     for _ in range(2):
         await phone.send(form | {"key": uuid4().hex})
-    new = "New units come on 1 October 2025, by the tier you have then."
+    new = "New ones arrive on 1 October 2025, according to your tier then."
     _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
-    assert f"All your units are in use. {new}" in html
-    assert "2 in use for a claim under way" in html
+    assert f"You have claimed all of this period&#39;s units. {new}" in html
+    assert "2 claimed: under way or ready to use" in html
     assert [] == [form for form in Form(html).forms if "benefit" in form]
+    assert 'class="stock"' not in html
     _, html = await phone.get("/page?lang=en")
     assert new in group(html, "not-now")
     for statement, words in (
@@ -254,7 +346,7 @@ async def test_why_a_benefit_cannot_be_claimed_is_told_without_trying(
         assert words in html
     await phone.enter(await world.member())
     _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
-    assert "Your tier does not bring it. It comes from Platinum on." in html
+    assert "Not included in your tier. Available from Platinum." in html
 
 
 async def test_a_claim_shows_its_steps_and_why_it_failed(running: Site, phone: Phone) -> None:
@@ -371,7 +463,9 @@ async def test_hostile_names_are_only_text(running: Site, phone: Phone) -> None:
     seen += [html, (await phone.send(form))[1], (await phone.get("/page/history?lang=en"))[1]]
     for html in seen:
         assert 1 == html.count("<script")
-        assert "7777777" not in re.sub(r'(value|href|src)="[^"]*"|[0-9a-f]{32}', "", html)
+        assert "7777777" not in re.sub(
+            r'(value|href|src|data-live)="[^"]*"|[0-9a-f]{32}', "", html
+        )
         assert "&lt;script&gt;alert(1)&lt;/script&gt;%(x)s{{ 7*1111111 }}" in html
 
 

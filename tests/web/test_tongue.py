@@ -76,7 +76,7 @@ def test_a_zone_is_named_as_people_name_it() -> None:
     """The programme's zone stands beside its times (G-EXP-2)."""
     english, chinese = tongue.TONGUES["en"], tongue.TONGUES["zh"]
     shanghai, new_york = ZoneInfo("Asia/Shanghai"), ZoneInfo("America/New_York")
-    assert ["北京时间", "Shanghai time"] == [t.zone(shanghai) for t in (chinese, english)]
+    assert ["北京时间", "Beijing time (UTC+8)"] == [t.zone(shanghai) for t in (chinese, english)]
     assert ["纽约时间", "New York time"] == [t.zone(new_york) for t in (chinese, english)]
 
 

@@ -16,7 +16,7 @@ from benefits.actions.claim import ClaimUnits
 from benefits.actions.keyed import Accepted
 from benefits.actions.read_code import read_code
 from benefits.domain.catalogue import Catalogue
-from benefits.domain.entitlement import RECIPIENT_MAX
+from benefits.domain.entitlement import RECIPIENT_MAX, RecipientIncomplete
 from benefits.domain.requests import check_key
 from benefits.store.db import Busy
 from benefits.store.group import Failed, Overloaded
@@ -33,7 +33,7 @@ from benefits.web.page.frame import (
     session_of,
     tongue_of,
 )
-from benefits.web.page.shown_benefit import REFUSED_WORDS, blank_offer, offer
+from benefits.web.page.shown_benefit import blank_offer, misfit, offer, refused_words, typed_in
 from benefits.web.page.shown_order import shown_order
 from benefits.web.problems import NotFound
 from benefits.web.tongue import Tongue
@@ -52,10 +52,17 @@ class Again(msgspec.Struct, frozen=True):
 
 def _recipient(form: dict[str, str]) -> dict[str, str]:
     return {
-        name.removeprefix(_FIELD): text.strip()
+        name.removeprefix(_FIELD): typed_in(name.removeprefix(_FIELD), text)
         for name, text in form.items()
         if name.startswith(_FIELD)
     }
+
+
+def _wrong(recipient: dict[str, str]) -> str:
+    """Return the code of what is wrong with what was typed; nothing when it can be claimed."""
+    if all(0 < len(text) <= RECIPIENT_MAX for text in recipient.values()):
+        return misfit(recipient)
+    return RecipientIncomplete.code
 
 
 @post("/claims/review", status_code=200)
@@ -75,7 +82,7 @@ async def review_claim(request: Web) -> Page:
     if refusal is not None:
         return redirect(request, f"/benefits/{code}", notice="notice", refused=refusal.code)
     given = {name: recipient.get(name, "") for name, _ in seen.fields}
-    if not all(given.values()) or any(len(text) > RECIPIENT_MAX for text in given.values()):
+    if wrong := _wrong(given):
         return render(
             tongue,
             "benefit.html",
@@ -85,7 +92,7 @@ async def review_claim(request: Web) -> Page:
             offer=seen,
             token=form["token"],
             typed=given,
-            refused=tongue.word(REFUSED_WORDS["recipient_incomplete"]),
+            refused=refused_words(tongue, wrong),
         )
     return render(
         tongue,
@@ -114,6 +121,10 @@ async def post_claim(request: Web) -> Page:
         benefit=form.get("benefit", ""),
         recipient=_recipient(form),
     )
+    known = command.benefit in catalogue.offers
+    path = f"/benefits/{command.benefit}" if known else ""
+    if wrong := _wrong(command.recipient):
+        return redirect(request, path, notice="notice", refused=wrong)
     try:
         outcome = await state.claims.submit(command)
     except (Busy, Overloaded) as refusal:
@@ -123,8 +134,6 @@ async def post_claim(request: Web) -> Page:
     if isinstance(outcome, Accepted):
         claim_id = outcome.ids["claim_id"]
         return redirect(request, f"/claims/{claim_id}", notice="notice", new="1")
-    known = command.benefit in catalogue.offers
-    path = f"/benefits/{command.benefit}" if known else ""
     return redirect(request, path, notice="notice", refused=outcome.code)
 
 

@@ -23,7 +23,8 @@ class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A member's place in a programme, and what is known of the running month.
 
     `then` is the programme as it was when the tier was decided; `closed` days of the month are
-    over; `undecided` is the first month that is not evaluated.
+    over; `undecided` is the first month that is not evaluated, `evaluated` the last of the two
+    months before that is.
     """
 
     programme: Programme
@@ -33,6 +34,7 @@ class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
     known: MonthSum
     closed: int
     undecided: Month
+    evaluated: Month | None
 
     @property
     def state(self) -> State:
@@ -109,7 +111,11 @@ async def _standing(
     standing = await tiers.standing(conn, member_id, programme.code, at=now, known_at=now)
     month = Month.of(local_date(now, programme.tz))
     before = month.plus(-1)
-    evaluated = await pages.is_evaluated(conn, member_id, programme.code, before.start)
+    evaluated = None
+    for each in (before, before.plus(-1)):
+        if await pages.is_evaluated(conn, member_id, programme.code, each.start):
+            evaluated = each
+            break
     sum_minor, known = await pages.month_so_far(
         conn,
         member_id,
@@ -129,5 +135,6 @@ async def _standing(
         since=since,
         known=MonthSum(month, sum_minor, known.bit_count()),
         closed=known.bit_length(),
-        undecided=month if evaluated else before,
+        undecided=month if evaluated == before else before,
+        evaluated=evaluated,
     )

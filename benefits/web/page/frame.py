@@ -43,6 +43,10 @@ MESSAGES: dict[str, tuple[Message, Message]] = {
         n_("This page has expired"),
         n_("To keep you safe it closes after a while. Please open it again from the bank's app."),
     ),
+    "link_ended": (
+        n_("This link is no longer valid"),
+        n_("This link works once, within a minute. Please open the page again from the app."),
+    ),
     "forbidden": (
         n_("This form is no longer valid"),
         n_("Nothing was claimed. Please go back to your benefits and try again."),
@@ -65,7 +69,10 @@ MESSAGES: dict[str, tuple[Message, Message]] = {
     ),
     "internal": (
         n_("Something went wrong on our side"),
-        n_("Please try again. If it fails again, tell your bank the number below."),
+        n_(
+            "Please try again later. "
+            "If it still fails, give our customer service the number below."
+        ),
     ),
 }
 _BY_STATUS = {
@@ -192,7 +199,8 @@ def message(
         incident=incident,
         again=again,
         token=form_token(request) if again else "",
-        is_over=code == "page_session_ended",
+        is_timed_out=code == "page_session_ended",
+        is_over=code in {"page_session_ended", "link_ended"},
     )
 
 

@@ -1,5 +1,7 @@
 """The page's history: everything that matters to a member, with filters, a page at a time."""
 
+from itertools import groupby
+
 from litestar import get
 from litestar.params import FromQuery
 
@@ -36,13 +38,14 @@ async def show_history(
         )
         found = await pages.story(conn, session.member_id, chosen, before=start, limit=SHOWN + 1)
     shown = found[:SHOWN]
+    entries = [entry(tongue, catalogue, event) for event in shown]
     filters = {"kind": kind, "benefit": benefit, "span": span}
     return render(
         tongue,
         "history.html",
         path="/history",
         query=filters | {"before": before},
-        entries=[entry(tongue, catalogue, event) for event in shown],
+        days=[(day, list(of_day)) for day, of_day in groupby(entries, lambda each: each.day)],
         older=str(shown[-1].seq) if len(found) > SHOWN else "",
         is_later=is_place,
         filters=filters,

@@ -47,8 +47,9 @@ TITLES: dict[str, Message] = {
     "claim": n_("To claim"),
     "ready": n_("Ready to use"),
     "progress": n_("In progress"),
+    "earlier": n_("Claimed earlier"),
     "not-now": n_("Not available now"),
-    "used": n_("Used"),
+    "used": n_("Used or credited"),
     "returned": n_("Not delivered"),
     "expired": n_("Expired"),
     "higher": n_("With a higher tier"),
@@ -140,14 +141,20 @@ def _to_claim(
         return "claim", row
     first = min(ends)
     day = last_day(first, programme)
-    if first - facts.now > SOON:
-        about = tongue.say(n_("Valid through %(day)s"), day=tongue.day(day))
+    few = sum(lot.available for lot in lots if lot.expires_at == first)
+    is_soon = first - facts.now <= SOON
+    if few < available:
+        words = n_("%(count)s valid through %(day)s, the rest longer")
+    elif is_soon:
+        words = n_("%(count)s valid through %(day)s")
+    else:
+        words = n_("Valid through %(day)s")
+    about = tongue.say(words, count=few, day=tongue.day(day))
+    if not is_soon:
         return "claim", msgspec.structs.replace(row, about=about)
     days = (day - local_date(facts.now, programme.tz)).days
-    words = (n_("Last day today"), n_("Last day tomorrow"), n_("%(days)s days left"))
-    badge = tongue.say(words[min(days, 2)], days=days + 1)
-    few = sum(lot.available for lot in lots if lot.expires_at == first)
-    about = tongue.say(n_("%(count)s valid through %(day)s"), count=few, day=tongue.day(day))
+    left = (n_("Last day today"), n_("Last day tomorrow"), n_("%(days)s days left"))
+    badge = tongue.say(left[min(days, 2)], days=days + 1)
     return "soon", msgspec.structs.replace(row, about=about, badge=badge, tone="wait")
 
 
@@ -157,10 +164,37 @@ def group_of(claim: ClaimSeen, facts: Facts) -> str:
     state = OrderState(claim.state)
     if state in OPEN:
         return "progress"
+    if is_to_use(claim, benefit, facts.now):
+        return "ready"
     if state is OrderState.ISSUED:
-        to_use = benefit.consumed is Consumed.USE or has_code(claim, benefit)
-        return "ready" if to_use and facts.now - claim.changed_at <= READY_FOR else "used"
+        return "earlier" if has_code(claim, benefit) else "used"
     return "used" if state is OrderState.REDEEMED else "returned"
+
+
+def is_to_use(claim: ClaimSeen, benefit: Benefit, now: datetime) -> bool:
+    """Say whether a delivered claim waits to be used.
+
+    Where the provider tells of the use, it waits until then. Where it does not, nobody knows,
+    and a code is taken to wait for a while.
+    """
+    if claim.state != OrderState.ISSUED.value:
+        return False
+    is_recent = now - claim.changed_at <= READY_FOR
+    return benefit.consumed is Consumed.USE or (has_code(claim, benefit) and is_recent)
+
+
+def delivered_word(benefit: Benefit) -> Message:
+    """Return what a delivery is called: a top-up is credited."""
+    return n_("Credited") if benefit.kind is Kind.DIRECT_TOPUP else n_("Delivered")
+
+
+def state_word(claim: ClaimSeen, benefit: Benefit, now: datetime) -> Message:
+    """Return where a claim stands, as its own view says it."""
+    if is_to_use(claim, benefit, now):
+        return TITLES["ready"]
+    if claim.state == OrderState.ISSUED.value:
+        return delivered_word(benefit)
+    return STATE_WORDS[OrderState(claim.state)][1]
 
 
 def has_code(claim: ClaimSeen, benefit: Benefit) -> bool:
@@ -180,8 +214,12 @@ def _order(tongue: Tongue, facts: Facts, claim: ClaimSeen, group: str) -> Row:
     name = tongue.text(benefit.name)
     if is_late(claim, facts.now):
         state = n_("Takes longer than usual")
-    elif group == "ready" and has_code(claim, benefit):
+    elif group in {"ready", "earlier"} and has_code(claim, benefit):
         state = n_("Show code")
+    elif group == "ready":
+        state = TITLES["ready"]
+    elif claim.state == OrderState.ISSUED.value:
+        state = delivered_word(benefit)
     return Row(
         path=f"/claims/{claim.claim_id}",
         name=f"{name} × {claim.quantity}" if claim.quantity > 1 else name,

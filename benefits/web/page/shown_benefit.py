@@ -1,5 +1,6 @@
 """One benefit in words: what it brings, what it asks, why it cannot be claimed now."""
 
+import re
 from datetime import date, datetime, timedelta
 from uuid import uuid4
 
@@ -37,14 +38,18 @@ REFUSED_WORDS: dict[str, Message] = {
     InsufficientUnits.code: n_("You have no unit of this benefit left."),
     LotExpired.code: n_("Your units of this benefit have expired."),
     UnknownBenefit.code: n_("This benefit is no longer offered."),
-    UnknownMember.code: n_("We cannot find your membership. Please ask your bank."),
+    UnknownMember.code: n_("We cannot find your membership. Please ask our customer service."),
     QuantityInvalid.code: n_("This number of units cannot be claimed."),
     KeyConflict.code: n_("This form was sent before with other details. Please see your claims."),
 }
+# What the page's own forms refuse, before a claim is made of them.
+FORM_WORDS: dict[str, Message] = {
+    "phone_invalid": n_("Please enter an 11-digit mobile number, or + with the country's code."),
+}
 PERIODS: dict[PeriodKind, Message] = {
-    PeriodKind.MONTH: n_("each calendar month"),
-    PeriodKind.QUARTER: n_("each calendar quarter"),
-    PeriodKind.YEAR: n_("each calendar year"),
+    PeriodKind.MONTH: n_("per calendar month"),
+    PeriodKind.QUARTER: n_("per calendar quarter"),
+    PeriodKind.YEAR: n_("per calendar year"),
 }
 ENDS: dict[PeriodKind, Message] = {
     PeriodKind.MONTH: n_("Through the last day of the month they are for."),
@@ -66,11 +71,18 @@ RISES: dict[UpgradePolicy, Message] = {
         "If your tier rises in between, a share for the days left is added."
     ),
 }
+_CODE_COMES = n_(
+    "Your code appears here, usually within minutes. Show it when you use the benefit."
+)
 AFTER: dict[Kind, Message] = {
     Kind.DIRECT_TOPUP: n_("It is credited directly, mostly within minutes. Nothing more to do."),
-    Kind.WALLET_COUPON: n_("You find a voucher here, mostly within minutes. Show it to use it."),
-    Kind.BOOKING: n_("You find a booking here, mostly within minutes. Show it when you arrive."),
+    Kind.WALLET_COUPON: _CODE_COMES,
+    Kind.BOOKING: _CODE_COMES,
 }
+
+
+_PHONE = re.compile(r"1[0-9]{10}|\+[0-9]{7,15}")
+_SPACING = re.compile(r"[\s\-]")
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -90,8 +102,8 @@ FIELDS: dict[str, Field] = {
         type="tel",
         inputmode="tel",
         autocomplete="tel",
-        pattern=r"\+?[0-9 \-]{5,20}",
-        hint=n_("Digits only, for example 13800000000"),
+        pattern=r" *(1([ \-]*[0-9]){10}|\+([ \-]*[0-9]){7,15}) *",
+        hint=n_("11-digit mobile number, for example 13800000000"),
     ),
     "name": Field(n_("Name"), autocomplete="name"),
     "email": Field(n_("Email"), type="email", inputmode="email", autocomplete="email"),
@@ -99,6 +111,23 @@ FIELDS: dict[str, Field] = {
     "plate": Field(n_("Car plate")),
     "account": Field(n_("Account at the provider")),
 }
+
+
+def typed_in(name: str, text: str) -> str:
+    """Return what was typed into a field as its provider gets it."""
+    return _SPACING.sub("", text) if name == "phone" else text.strip()
+
+
+def misfit(recipient: dict[str, str]) -> str:
+    """Return the code of what is wrong with a form that is filled in; nothing when it fits."""
+    is_wrong = "phone" in recipient and not _PHONE.fullmatch(recipient["phone"])
+    return "phone_invalid" if is_wrong else ""
+
+
+def refused_words(tongue: Tongue, code: str) -> str:
+    """Return a refusal in words; nothing when there is no such code."""
+    words = REFUSED_WORDS.get(code) or FORM_WORDS.get(code)
+    return tongue.word(words) if words else ""
 
 
 class Brings(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,15 +225,15 @@ def _no_units(tongue: Tongue, facts: Facts, benefit: Benefit, *, expired: bool) 
     if expired:
         first = tongue.word(n_("Your units have expired."))
     elif held:
-        first = tongue.word(n_("All your units are in use."))
+        first = tongue.word(n_("You have claimed all of this period's units."))
     elif new is None and rank is not None:
         tier = tongue.text(programme.tier[rank].name)
-        return tongue.say(n_("Your tier does not bring it. It comes from %(tier)s on."), tier=tier)
+        return tongue.say(n_("Not included in your tier. Available from %(tier)s."), tier=tier)
     else:
-        first = tongue.word(n_("You have no unit at the moment."))
+        first = tongue.word(n_("None left."))
     if new is None:
         return first
-    then = n_("New units come on %(day)s, by the tier you have then.")
+    then = n_("New ones arrive on %(day)s, according to your tier then.")
     return first + tongue.joint + tongue.say(then, day=tongue.day(new))
 
 
@@ -268,7 +297,7 @@ def _rules(
     valid = list(dict.fromkeys(tongue.word(ENDS[line.period]) for line in lines))
     rises = list(dict.fromkeys(tongue.word(RISES[line.upgrade]) for line in lines))
     new = renewal(facts, benefit)
-    then = n_("On %(day)s, by the tier you have then.")
+    then = n_("On %(day)s, according to your tier then.")
     limits = []
     if benefit.cap is not None:
         used = facts.prospects[benefit.code].cap_used

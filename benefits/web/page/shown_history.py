@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from benefits.domain.catalogue import Catalogue
+from benefits.domain.catalogue import Catalogue, Programme
 from benefits.domain.orders import Reason
-from benefits.domain.values import Month
+from benefits.domain.values import Month, local_date
 from benefits.store.pages import EventSeen
+from benefits.web.page.shown import delivered_word
 from benefits.web.page.shown_order import REASONS
 from benefits.web.tongue import Message, Tongue, n_
 
@@ -51,11 +52,12 @@ WORDS: dict[str, tuple[str, Message]] = {
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened."""
+    """One thing that happened: on which day, and when on it."""
 
     name: str
     words: str
     tone: str
+    day: str
     at: str
     instant: str
     path: str
@@ -81,6 +83,8 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     programme, benefit = catalogue.offers[code]
     is_gift = event.type == "entitlement.granted" and data["cause"] != "TIER"
     tone, words = WORDS["entitlement.rewarded" if is_gift else event.type]
+    if event.type == "order.issued":
+        words = delivered_word(benefit)
     said = tongue.say(words, count=data["quantity"])
     reason = str(data.get("reason", "")).upper()
     if event.type == "order.compensated" and reason in Reason.__members__:
@@ -90,10 +94,18 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
         name=tongue.text(benefit.name),
         words=said,
         tone=tone,
-        at=tongue.moment(event.recorded_at, programme.tz),
+        day=tongue.day(local_date(event.recorded_at, programme.tz)),
+        at=tongue.time(event.recorded_at, programme.tz),
         instant=event.recorded_at.isoformat(timespec="seconds"),
         path=f"/claims/{event.subject_id}" if is_claim else f"/benefits/{code}",
     )
+
+
+def _title(tongue: Tongue, catalogue: Catalogue, programme: Programme) -> str:
+    title = tongue.word(KINDS["tier"][0])
+    if len(catalogue.programmes) == 1:
+        return title
+    return title + tongue.colon + tongue.text(programme.name)
 
 
 def _tier(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
@@ -103,7 +115,7 @@ def _tier(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     month = Month.parse(data["month"])
     tone, words = WORDS[event.type]
     return Entry(
-        name=tongue.text(programme.name),
+        name=_title(tongue, catalogue, programme),
         words=tongue.say(
             words,
             tier=names[data["to"]],
@@ -112,7 +124,8 @@ def _tier(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
             misses=data["misses"],
         ),
         tone=tone,
-        at=tongue.moment(event.recorded_at, programme.tz),
+        day=tongue.day(local_date(event.recorded_at, programme.tz)),
+        at=tongue.time(event.recorded_at, programme.tz),
         instant=event.recorded_at.isoformat(timespec="seconds"),
         path="",
     )

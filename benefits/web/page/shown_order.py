@@ -4,10 +4,10 @@ from datetime import datetime
 
 import msgspec
 
-from benefits.domain.catalogue import Benefit, Consumed
+from benefits.domain.catalogue import Benefit, Consumed, Kind
 from benefits.domain.orders import DELIVERED, OPEN, OrderState, Reason
 from benefits.web.page.facts import OrderFacts
-from benefits.web.page.shown import STATE_WORDS, has_code, is_late
+from benefits.web.page.shown import STATE_WORDS, delivered_word, has_code, is_late, state_word
 from benefits.web.tongue import Message, Tongue, n_
 
 EXPLAINED: dict[OrderState, Message] = {
@@ -15,12 +15,12 @@ EXPLAINED: dict[OrderState, Message] = {
     OrderState.SUBMITTED: n_("The provider has your order. This mostly takes a moment."),
     OrderState.PENDING: n_("The provider has accepted it and will tell us when it is done."),
     OrderState.UNKNOWN: n_("The provider has not answered yet; we keep asking."),
-    OrderState.MANUAL: n_("Somebody of us is clearing it up with the provider."),
+    OrderState.MANUAL: n_("We are clearing this up with the provider."),
     OrderState.ISSUED: n_("It is yours now."),
-    OrderState.REDEEMED: n_("You have used it. We hope you enjoyed it."),
+    OrderState.REDEEMED: n_("You have used this benefit."),
     OrderState.COMPENSATED: n_("It could not be delivered. Your unit is back."),
     OrderState.EXPIRED: n_("It could not be sent to the provider in time. Your unit is back."),
-    OrderState.REVOKED: n_("The provider took it back. Please ask your bank if you wonder why."),
+    OrderState.REVOKED: n_("The provider took it back. Our customer service can tell you why."),
 }
 REASONS: dict[Reason, Message] = {
     Reason.INVALID: n_("The provider could not accept the details. Please check them."),
@@ -76,6 +76,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[Step]
     is_final: bool
     is_late: bool
+    is_used: bool
+    is_open: bool
     has_code: bool
     seen: str
 
@@ -85,12 +87,13 @@ def shown_order(tongue: Tongue, order: OrderFacts) -> Order:
     claim, seen = order.claim, order.readings
     programme, benefit = order.offer
     state = OrderState(claim.state)
-    tone, words = STATE_WORDS[state]
     shows = has_code(claim, benefit)
     looked = ""
     if shows and seen.last is not None:
+        once = n_("Shown once, on %(moment)s.")
+        often = n_("Shown %(times)s times, last on %(moment)s.")
         looked = tongue.say(
-            n_("Shown %(times)s×, last on %(moment)s."),
+            once if seen.times == 1 else often,
             times=seen.times,
             moment=tongue.moment(seen.last, programme.tz),
         )
@@ -100,12 +103,14 @@ def shown_order(tongue: Tongue, order: OrderFacts) -> Order:
         name=tongue.text(benefit.name),
         quantity=claim.quantity,
         number=claim.number,
-        tone=tone,
-        state=tongue.word(words),
+        tone=STATE_WORDS[state][0],
+        state=tongue.word(state_word(claim, benefit, order.now)),
         words=_words(tongue, order),
         steps=_steps(tongue, order),
         is_final=_is_final(state, benefit),
         is_late=is_late(claim, order.now),
+        is_used=state is OrderState.REDEEMED,
+        is_open=state in OPEN,
         has_code=shows,
         seen=looked,
     )
@@ -126,6 +131,8 @@ def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
         words.append(tongue.word(REASONS[Reason[claim.reason.upper()]]))
     if state is OrderState.ISSUED and has_code(claim, benefit):
         words = [tongue.word(n_("It is yours now. Show the code when you use it."))]
+    elif state is OrderState.ISSUED and benefit.kind is Kind.DIRECT_TOPUP:
+        words = [tongue.word(n_("It was credited to you. Nothing more to do."))]
     if is_late(claim, order.now):
         words.append(
             tongue.word(
@@ -168,5 +175,6 @@ def _steps(tongue: Tongue, order: OrderFacts) -> list[Step]:
     for index, (each, label) in enumerate(_STEPS[:last]):
         is_done = index < reached or (index == reached and state in DELIVERED)
         mark = "done" if is_done else "now" if index == reached else "next"
-        steps.append(step(label, mark, at.get(each) if index <= reached else None))
+        named = delivered_word(benefit) if each is OrderState.ISSUED else label
+        steps.append(step(named, mark, at.get(each) if index <= reached else None))
     return steps

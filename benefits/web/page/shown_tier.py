@@ -75,7 +75,12 @@ def _card(tongue: Tongue, facts: Facts, standing: StandingSeen) -> TierCard:
         pending=tongue.month(standing.undecided) if is_pending else "",
         keep=keep,
         ahead=ahead,
-        details=[_why(tongue, standing, is_new=is_new), _known(tongue, standing), *rest],
+        details=[
+            _why(tongue, standing, is_new=is_new),
+            *_unchanged(tongue, standing),
+            _known(tongue, standing),
+            *rest,
+        ],
     )
 
 
@@ -92,6 +97,15 @@ def _why(tongue: Tongue, standing: StandingSeen, *, is_new: bool) -> str:
             n_("Your tier is decided for the first time after %(month)s."), month=month
         )
     return tongue.word(n_("Everybody has this tier. It is decided anew after each month."))
+
+
+def _unchanged(tongue: Tongue, standing: StandingSeen) -> list[str]:
+    """Say that a later month than the one that decided was evaluated, and changed nothing."""
+    decided, evaluated = standing.decided, standing.evaluated
+    if decided is None or evaluated is None or evaluated <= decided.month:
+        return []
+    words = n_("%(month)s was evaluated; your tier is unchanged.")
+    return [tongue.say(words, month=tongue.month(evaluated))]
 
 
 def reason(tongue: Tongue, standing: StandingSeen, decision: Decision) -> str:
@@ -232,10 +246,10 @@ def _ahead_words(
         words = n_("The balances of %(month)s suffice: you will be %(tier)s from %(day)s.")
         return "good", tongue.say(words, **blanks), [], [aim]
     if needed is None:
-        words = n_("In %(month)s it can no longer be reached; a new month begins on %(day)s.")
+        words = n_("It can no longer be reached this month; the next month begins on %(day)s.")
         return "plain", aim, [tongue.say(words, **blanks)], []
     if is_far(needed, threshold, average):
-        words = n_("In %(month)s it can hardly be reached; a new month begins on %(day)s.")
+        words = n_("It can hardly be reached this month; the next month begins on %(day)s.")
         return "plain", aim, [tongue.say(words, **blanks)], []
     words = n_(
         "Keep at least %(needed)s on each remaining day of %(month)s to be %(tier)s from %(day)s."

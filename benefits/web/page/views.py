@@ -27,15 +27,16 @@ from benefits.web.page.frame import (
     Web,
     cookie,
     form_token,
+    message,
     redirect,
     render,
     session_of,
     tongue_of,
 )
 from benefits.web.page.shown import groups
-from benefits.web.page.shown_benefit import REFUSED_WORDS, offer
+from benefits.web.page.shown_benefit import offer, refused_words
 from benefits.web.page.shown_tier import tier_cards
-from benefits.web.problems import NotFound, PageSessionEnded
+from benefits.web.problems import NotFound
 from benefits.web.tongue import STATIC
 
 
@@ -82,7 +83,7 @@ async def enter(request: Web, code: FromQuery[str] = "") -> Page:
     async with state.database.transaction() as conn:
         secret = await enter_session(conn, code, state.parts)
     if secret is None:
-        raise PageSessionEnded
+        return message(request, "link_ended", 401)
     response = redirect(request)
     response.set_cookie(cookie(request, secret.text))
     return response
@@ -107,7 +108,7 @@ async def show(request: Web, refused: FromQuery[str] = "") -> Page:
         "page.html",
         cards=tier_cards(tongue, facts),
         groups=groups(tongue, facts),
-        refused=tongue.word(REFUSED_WORDS[refused]) if refused in REFUSED_WORDS else "",
+        refused=refused_words(tongue, refused),
         zones=[tongue.zone(zone) for zone in sorted(zones, key=str)],
     )
 
@@ -127,7 +128,7 @@ async def show_benefit(request: Web, code: FromPath[str], refused: FromQuery[str
         offer=offer(tongue, facts, code),
         token=form_token(request),
         typed={},
-        refused=tongue.word(REFUSED_WORDS[refused]) if refused in REFUSED_WORDS else "",
+        refused=refused_words(tongue, refused),
         zones=[tongue.zone(programme.tz)],
     )
 

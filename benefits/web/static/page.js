@@ -11,6 +11,7 @@ if (place) {
 
 const live = document.querySelector("[data-live]");
 const said = document.querySelector("[data-said]");
+let last = live?.innerHTML.trim();
 let wait = FIRST_MS;
 let timer = 0;
 
@@ -50,14 +51,17 @@ function show(html) {
   const before = state();
   const fresh = document.createElement("div");
   fresh.innerHTML = html;
-  if (fresh.innerHTML.trim() === live.innerHTML.trim()) {
+  if (fresh.innerHTML.trim() === last) {
     return;
   }
+  last = fresh.innerHTML.trim();
   const focused = live.contains(document.activeElement) ? document.activeElement : null;
   const href = focused?.getAttribute("href");
+  const copied = focused?.dataset.copy;
   live.replaceChildren(...fresh.childNodes);
   if (focused) {
-    const again = href ? live.querySelector(`a[href="${CSS.escape(href)}"]`) : null;
+    const same = href ? `a[href="${CSS.escape(href)}"]` : `[data-copy="${copied}"]`;
+    const again = live.querySelector(same);
     (again ?? live.querySelector("a, button"))?.focus();
   }
   if (state() !== before) {
@@ -79,11 +83,15 @@ if (live && !isFinal()) {
   plan();
 }
 
-const copy = document.querySelector("[data-copy]");
-if (copy && navigator.clipboard) {
-  copy.hidden = false;
-  copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.querySelector("[data-code]").textContent);
-    copy.textContent = copy.dataset.done;
+// Copying buttons are there only where they work; what is under way may be replaced at any time.
+if (navigator.clipboard) {
+  document.documentElement.classList.add("copies");
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      await navigator.clipboard.writeText(document.getElementById(copy.dataset.copy).textContent);
+      copy.textContent = copy.dataset.done;
+      said.textContent = copy.dataset.done;
+    }
   });
 }

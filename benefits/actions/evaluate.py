@@ -6,7 +6,7 @@ whom nothing changes are read without locks and not touched.
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import msgspec
@@ -221,7 +221,7 @@ async def _write_page(
                 "from": programme.tier[decision.before.rank].code,
                 "to": programme.tier[decision.after.rank].code,
                 "misses": decision.after.misses,
-                "effective_from": effective_from.isoformat(),
+                "effective_from": effective_from.astimezone(UTC),
             },
         )
     rows = [

@@ -1,7 +1,7 @@
 """Grant entitlements: a reward the CRM triggers, and the units a tier brings (N-2, P-3, P-4)."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -205,7 +205,7 @@ def add_lot(
             "quantity": quantity,
             "cause": for_.cause,
             "period": for_.period,
-            "expires_at": expires_at.isoformat(),
+            "expires_at": expires_at.astimezone(UTC),
         },
     )
     return GrantRow(

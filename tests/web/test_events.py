@@ -158,3 +158,17 @@ def test_the_catalogue_is_written_down() -> None:
     """Each type stands in the page for those who adopt the API."""
     text = Path(ROOT, "docs", "api.md").read_text()
     assert [] == [kind for kind in EVENTS if f"`{kind}`" not in text]
+
+
+async def test_instants_in_events_are_utc_with_z(running: Site) -> None:
+    """One way to write an instant, also inside `data`."""
+    await platinum(running)
+    _, page = await follow(running)
+    told = [
+        text
+        for event in page["events"]
+        for name, text in event["data"].items()
+        if name in {"expires_at", "effective_from"}
+    ]
+    assert told
+    assert all(text.endswith("Z") for text in told)

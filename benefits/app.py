@@ -1,41 +1,33 @@
-"""The only place where parts are put together: database, clock, ids, keys, providers, edges."""
+"""The only place where the edges are put together: house, providers, callers, groups, requests."""
 
 import asyncio
 import contextlib
-import os
-import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import cast
-from uuid import UUID
 
 import msgspec
 import uvicorn
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 
-from benefits import measures, scrape
+from benefits import VERSION, measures, scrape
 from benefits import worker as work
 from benefits.actions.claim import claim
 from benefits.actions.grant import reward
-from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Provider as ProviderConfig
-from benefits.domain.refusal import Refusal
 from benefits.domain.signature import parse_secret
 from benefits.domain.tokens import DEMO_ISSUER
-from benefits.domain.values import Clock, time_ordered_id
+from benefits.domain.values import Clock
+from benefits.house import House, open_house, real_clock
+from benefits.process import bind, until_stopped
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider
 from benefits.providers.provider import Provider
 from benefits.settings import Keys, SettingRefused, Settings
-from benefits.store.catalogue import Cache
-from benefits.store.db import Database, check_server, connect
-from benefits.store.envelope import Envelope
 from benefits.store.group import Group, grouped
-from benefits.store.migrate import Installation, check
 from benefits.store.roles import check_cannot_rewrite
 from benefits.web import (
     callbacks,
@@ -58,60 +50,9 @@ from benefits.web.server import Server
 from benefits.web.tokens import Tokens
 from benefits.web.wire import Wire
 
-VERSION = "0.1.0"
 BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-
-
-class PortInUse(Refusal):
-    """Another process listens where we are to listen."""
-
-    code = "port_in_use"
-    words = "The port is in use."
-
-
-def real_clock() -> datetime:
-    """Tell the time."""
-    return datetime.now(UTC)
-
-
-def new_id(at: datetime, bucket: int) -> UUID:
-    """Return a new UUIDv7 of the instant `at` in a bucket."""
-    return time_ordered_id(at, os.urandom(10), bucket)
-
-
-class House(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything an edge needs, opened and checked."""
-
-    settings: Settings
-    database: Database
-    installation: Installation
-    parts: Parts
-
-
-@asynccontextmanager
-async def open_house(
-    settings: Settings, *, clock: Clock = real_clock, answer_within_s: float | None = None
-) -> AsyncIterator[House]:
-    """Open and check the database of the settings; close it at the end (DatabaseUnsuitable)."""
-    database = connect(
-        settings.database_url, pool_size=settings.pool_size, answer_within_s=answer_within_s
-    )
-    try:
-        await check_server(database)
-        installation = await check(database, settings.keys.member_key)
-        parts = Parts(
-            clock=clock,
-            new_id=new_id,
-            envelope=Envelope(settings.keys.secret_keys),
-            catalogue=Cache(),
-        )
-        async with database.transaction() as conn:
-            await parts.catalogue.current(conn)
-        yield House(settings=settings, database=database, installation=installation, parts=parts)
-    finally:
-        await database.close()
 
 
 def allowed_networks(house: House) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -280,19 +221,6 @@ def document() -> bytes:
     return msgspec.json.format(text, indent=2) + b"\n"
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Take a port, or say clearly that it is taken (PortInUse)."""
-    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((host, port))
-        taken.listen()  # or two could take it: bound, an address is not yet in use
-    except OSError as error:
-        taken.close()
-        raise PortInUse(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
-    return taken
-
-
 @contextmanager
 def watched(settings: Settings, command: str) -> Iterator[socket.socket | None]:
     """Begin what lets others watch the process; yield the port of the figures, if one is asked."""
@@ -356,15 +284,6 @@ def serve(settings: Settings) -> None:
         asyncio.Runner(loop_factory=loop_factory) as runner,
     ):
         runner.run(main())
-
-
-async def until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run until SIGINT or SIGTERM sets the event that `main` is given."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for which in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(which, stop.set)
-    await main(stop)
 
 
 async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:

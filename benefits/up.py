@@ -21,18 +21,19 @@ from uuid import UUID
 import aiohttp
 import msgspec
 
-from benefits import app, demo, lifeline, settings
+from benefits import demo, lifeline, settings
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, evaluate, slices
 from benefits.actions.import_files import import_assets, import_members
 from benefits.actions.keys import make_key
 from benefits.actions.verify import verify
-from benefits.app import House
 from benefits.domain.catalogue import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.tokens import Issuer
 from benefits.domain.values import Month, local_date, member_id
 from benefits.embedded import BrokenDataFolder, Postgres
+from benefits.house import House, open_house, real_clock
+from benefits.process import PortInUse, bind
 from benefits.settings import Settings
 from benefits.store.assets import last_day
 from benefits.store.db import Connection, Database, connect
@@ -112,15 +113,15 @@ def _issuer(data: Path) -> Issuer:
 def token(data: Path, scope: str, *, minutes: int, bound: dict[str, str]) -> str:
     """Return a token of the issuer whose key `up` put into the data folder (SettingRefused)."""
     key = settings.read_private(data / "keys" / "issuer_key")
-    now = app.real_clock()
+    now = real_clock()
     return demo.signed_token(key, scope, now=now, minutes=minutes, bound=bound)
 
 
 def _check_free(port: int) -> None:
     try:
-        app.bind(HOST, port).close()
-    except app.PortInUse as refusal:
-        raise app.PortInUse(
+        bind(HOST, port).close()
+    except PortInUse as refusal:
+        raise PortInUse(
             f"{refusal.detail} Is it an earlier `benefits up`? "
             "Stop it, or choose others with --port, --sandbox-port and --metrics-port."
         ) from None
@@ -162,7 +163,7 @@ async def _prepare(
         await create(conn, ROLES, {})
     async with _opened(_as(server_dsn, ROLES.migrator)) as database:
         await migrate(database, "demo", given.keys.member_key)
-    async with app.open_house(given) as house:
+    async with open_house(given) as house:
         programme = demo.programme(provider_url)
 
         async def apply(conn: Connection) -> None:
@@ -434,7 +435,7 @@ async def _use(http: aiohttp.ClientSession, provider_url: str, number: str) -> N
 
 
 async def _balance(given: Settings, say: Say) -> None:
-    async with app.open_house(given) as house:
+    async with open_house(given) as house:
         found = [f async for f in verify(house.database, house.parts) if isinstance(f, Finding)]
     say("The books balance." if not found else f"verify has {len(found)} findings: {found[0]}")
 

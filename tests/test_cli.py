@@ -13,8 +13,8 @@ import pytest
 import rich_click as click
 from click.testing import CliRunner
 
-from benefits import app, demo
-from benefits.cli import commands
+from benefits import demo, process
+from benefits.cli import COMMANDS, Late, commands
 from benefits.domain.tokens import DEMO_ISSUER, TokenInvalid
 from benefits.sandbox.behaviour import EXPLAINED
 from benefits.settings import SettingRefused
@@ -31,7 +31,8 @@ Commands = list[tuple[str, click.Command]]
 def every(group: Any, name: str = "benefits") -> Commands:
     """Return every command that does something, by the words one types."""
     found = Commands()
-    for sub in group.commands.values():
+    for listed in group.commands.values():
+        sub = group.load(listed.name) if isinstance(group, Late) else listed
         words = f"{name} {sub.name}"
         found += every(sub, words) if hasattr(sub, "commands") else [(words, sub)]
     return found
@@ -90,6 +91,37 @@ def test_every_command_helps_with_an_example(words: str, command: click.Command)
     done = CliRunner().invoke(commands, [*words.split()[1:], "--help"])
     assert 0 == done.exit_code
     assert "Example:" in done.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    """The list is made without loading them, and is true all the same."""
+    assert isinstance(commands, Late)
+    known = commands.load(name)
+    assert name == known.name
+    assert COMMANDS[name][1] == (known.help or "").partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (("--help",), {"asyncio", "sqlalchemy", "litestar", "aiohttp"}),
+        (("verify", "--help"), {"litestar", "uvicorn", "jinja2", "babel", "aiohttp"}),
+        (("key", "list", "--help"), {"litestar", "uvicorn", "jinja2", "babel", "aiohttp"}),
+        (("sandbox", "--help"), {"litestar", "uvicorn", "sqlalchemy"}),
+    ],
+)
+def test_a_command_loads_what_it_needs_alone(words: tuple[str, ...], unneeded: set[str]) -> None:
+    """Whoever asks for help or lists keys does not wait for the web framework."""
+    program = (
+        "import sys; from click.testing import CliRunner; from benefits.cli import commands\n"
+        f"assert 0 == CliRunner().invoke(commands, {list(words)!r}).exit_code\n"
+        f"print(sorted({unneeded!r} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "[]\n" == done.stdout
 
 
 def test_the_sandbox_lists_its_behaviours() -> None:
@@ -238,5 +270,5 @@ def test_a_token_needs_a_data_folder(tmp_path: Path) -> None:
 
 def test_two_listeners_never_share_a_port() -> None:
     """Bound is not yet taken; the second one is told at once."""
-    with app.bind("127.0.0.1", 0) as taken, pytest.raises(app.PortInUse):
-        app.bind("127.0.0.1", taken.getsockname()[1])
+    with process.bind("127.0.0.1", 0) as taken, pytest.raises(process.PortInUse):
+        process.bind("127.0.0.1", taken.getsockname()[1])

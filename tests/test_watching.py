@@ -16,8 +16,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from benefits.actions.keys import make_key
-from benefits.app import real_clock
 from benefits.domain.catalogue import read
+from benefits.house import real_clock
 from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.server import SandboxSettings, make_app
 from benefits.settings import Keys
@@ -301,9 +301,10 @@ async def test_a_worker_told_to_stop_records_the_call_under_way(
 @pytest.mark.parametrize("url", [AWAY])
 async def test_figures_are_told_also_without_a_database(url: str) -> None:
     """A scrape answers all the same, and says that the database is away."""
-    from benefits import app, scrape
+    from benefits import scrape
+    from benefits.process import bind
 
-    with app.bind("127.0.0.1", 0) as taken:
+    with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         stuck = {"deliver": (301.0, 400.0), "expire": (2.0, 2.0)}
         async with scrape.listening(taken, url, lambda: stuck):

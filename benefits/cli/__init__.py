@@ -1,26 +1,90 @@
-"""The commands. Each prints what it did in a line or two, and refusals in words with status 1."""
+"""The commands. Each prints what it did in a line or two, and refusals in words with status 1.
+
+A command's module is loaded when the command is used, and nothing but the list of them before.
+"""
 
 import sys
+from importlib import import_module
 
 import rich_click as click
 
-from benefits import app, lifeline
-from benefits.cli.bank import evaluate_, import_, programme
-from benefits.cli.callers import key, token
-from benefits.cli.database import migrate, verify_
-from benefits.cli.document import openapi
-from benefits.cli.house import console
-from benefits.cli.processes import sandbox, serve, up, work
-from benefits.cli.roles import roles
+from benefits import VERSION, lifeline
+from benefits.cli.console import console
 from benefits.domain.refusal import Refusal
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
-COMMANDS = (
-    *(up, serve, work, sandbox),
-    *(roles, migrate, verify_),
-    *(programme, import_, evaluate_),
-    *(key, token, openapi),
-)
+# Where each command is, and what the list of them says: how its own help begins.
+COMMANDS = {
+    "up": (
+        "demo:up",
+        (
+            "Run service, worker and a sandbox provider on an embedded PostgreSQL, "
+            "with a demo programme."
+        ),
+    ),
+    "serve": ("processes:serve", "Serve the HTTP API and the benefits page."),
+    "work": (
+        "processes:work",
+        ("Deliver to providers, apply their callbacks, record expiries. Run as many as you like."),
+    ),
+    "sandbox": (
+        "sandbox:sandbox",
+        "Run a provider that speaks the `open` contract and has the faults of real ones.",
+    ),
+    "roles": (
+        "roles:roles",
+        "Make and check the database roles: owner, migrator, runtime, auditor, reader.",
+    ),
+    "migrate": (
+        "database:migrate",
+        "Bring the database to the newest schema and stamp a new one.",
+    ),
+    "verify": (
+        "database:verify_",
+        "Check the books anew: replay postings, holds and balances, and name every difference.",
+    ),
+    "programme": (
+        "bank:programme",
+        "Programmes: tiers, benefits, package lines, providers, budgets.",
+    ),
+    "import": (
+        "bank:import_",
+        "Import files of the bank; a bad line is named and does not stop the rest.",
+    ),
+    "evaluate": (
+        "bank:evaluate_",
+        (
+            "Decide the tiers of a closed month and grant what they bring. "
+            "A run again changes nothing."
+        ),
+    ),
+    "key": ("callers:key", "Make API keys for the services that call."),
+    "token": (
+        "demo:token",
+        "Print a token of the demo's own issuer, for a service that `up` runs.",
+    ),
+    "openapi": (
+        "document:openapi",
+        "Print the OpenAPI document of the API, or what it would break of an older one.",
+    ),
+}
+
+
+class Late(click.RichGroup):
+    """A group that knows what its commands are called and do, and loads the one that is used."""
+
+    def load(self, name: str) -> click.Command:
+        """Return a command itself."""
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        made: click.Command = getattr(import_module(f"benefits.cli.{module}"), attribute)
+        return made
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant and what is left for it; it is loaded here."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, self.load(name) if listed and name else None, rest
 
 
 def main() -> None:
@@ -32,8 +96,8 @@ def main() -> None:
         sys.exit(1)
 
 
-@click.group(context_settings=CONTEXT)
-@click.version_option(app.VERSION)
+@click.group(cls=Late, context_settings=CONTEXT)
+@click.version_option(VERSION)
 @click.option("--until-stdin-ends", is_flag=True, hidden=True, help="For `up`'s own children.")
 def commands(*, until_stdin_ends: bool) -> None:
     """Membership benefits and loyalty ledger.
@@ -44,5 +108,5 @@ def commands(*, until_stdin_ends: bool) -> None:
         lifeline.end_with_stdin()
 
 
-for command in COMMANDS:
-    commands.add_command(command)
+for name, (_, words) in COMMANDS.items():
+    commands.add_command(click.RichCommand(name=name, help=words))

@@ -10,13 +10,14 @@ from typing import Any, TextIO
 
 import rich_click as click
 
-from benefits import app
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
-from benefits.cli.house import console, record, run
+from benefits.cli.console import console
+from benefits.cli.house import record, run
 from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.values import Month
+from benefits.house import House
 from benefits.store.db import Connection, DatabaseUnsuitable
 from benefits.store.migrate import ensure_partitions
 
@@ -39,7 +40,7 @@ def programme_apply(file: TextIO) -> None:
     """
     made = read(file.read())
 
-    async def work_(house: app.House) -> None:
+    async def work_(house: House) -> None:
         if house.installation.is_production:
             check_for_production(made)
 
@@ -66,7 +67,7 @@ def import_members_(file: TextIO) -> None:
     Example: `benefits import members customers.csv`
     """
 
-    async def take(house: app.House, progress: Progress) -> Imported:
+    async def take(house: House, progress: Progress) -> Imported:
         return await import_members(
             house.database,
             house.parts,
@@ -89,7 +90,7 @@ def import_assets_(file: TextIO, code: str | None) -> None:
     Example: `benefits import assets 2025-06-30.csv`
     """
 
-    async def take(house: app.House, progress: Progress) -> Imported:
+    async def take(house: House, progress: Progress) -> Imported:
         return await import_assets(
             house.database,
             house.parts,
@@ -102,7 +103,7 @@ def import_assets_(file: TextIO, code: str | None) -> None:
     _import("assets", file, take)
 
 
-async def _programme(house: app.House, code: str | None) -> Programme:
+async def _programme(house: House, code: str | None) -> Programme:
     """Return the programme of a code, or the only one."""
     known = house.parts.catalogue.latest.programmes
     if code is None and len(known) == 1:
@@ -113,13 +114,13 @@ async def _programme(house: app.House, code: str | None) -> Programme:
 
 
 def _import(
-    what: str, file: TextIO, take: Callable[[app.House, Progress], Awaitable[Imported]]
+    what: str, file: TextIO, take: Callable[[House, Progress], Awaitable[Imported]]
 ) -> None:
     """Take a file into the house, tell how far it is, and in the end what was done."""
     done = Imported()
     start = told = time.monotonic()
 
-    async def work_(house: app.House) -> None:
+    async def work_(house: House) -> None:
         nonlocal done
         done = await take(house, progress)
 
@@ -200,7 +201,7 @@ def evaluate_(period: str, code: str | None, now: str | None) -> None:
         raise click.BadParameter(str(error), param_hint="--period") from None
     at = _instant(now) if now else None
 
-    async def work_(house: app.House) -> None:
+    async def work_(house: House) -> None:
         if at is not None and house.installation.is_production:
             raise DatabaseUnsuitable("--now is not for a production database.")
         chosen = await _programme(house, code)

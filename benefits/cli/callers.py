@@ -1,16 +1,15 @@
-"""The commands about who may call: API keys, and tokens of the demo's own issuer."""
+"""The commands about who may call: API keys."""
 
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID
 
 import rich_click as click
 
-from benefits import app
-from benefits import up as demo_up
 from benefits.actions.keys import list_keys, make_key, revoke_key, rotate_key
-from benefits.cli.house import console, run
-from benefits.domain.callers import KEY_SCOPES, SCOPES
+from benefits.cli.console import console
+from benefits.cli.house import run
+from benefits.domain.callers import KEY_SCOPES
+from benefits.house import House
 
 
 @click.group()
@@ -28,7 +27,7 @@ def key_create(name: str, scopes: tuple[str, ...], provider: str) -> None:
     Example: `benefits key create mobile-bank --scope mobile`
     """
 
-    async def work_(house: app.House) -> None:
+    async def work_(house: House) -> None:
         async with house.database.transaction() as conn:
             made = await make_key(conn, name, scopes, house.parts, provider=provider)
         click.echo(made)
@@ -43,7 +42,7 @@ def key_list() -> None:
     Example: `benefits key list`
     """
 
-    async def work_(house: app.House) -> None:
+    async def work_(house: House) -> None:
         now = house.parts.clock()
         async with house.database.transaction() as conn:
             for one in await list_keys(conn):
@@ -68,7 +67,7 @@ def key_rotate(key_id: UUID, keep: str) -> None:
     """
     overlap = _duration(keep)
 
-    async def work_(house: app.House) -> None:
+    async def work_(house: House) -> None:
         async with house.database.transaction() as conn:
             made = await rotate_key(conn, key_id, house.parts, keep=overlap)
         click.echo(made)
@@ -93,25 +92,9 @@ def key_revoke(key_id: UUID) -> None:
     Example: `benefits key revoke 01a2046f-5e02-7ae9-8c62-6ed8c8e82000`
     """
 
-    async def work_(house: app.House) -> None:
+    async def work_(house: House) -> None:
         async with house.database.transaction() as conn:
             await revoke_key(conn, key_id, house.parts)
         console.print("The key is revoked; running services forget it within a minute.")
 
     run(work_)
-
-
-@click.command()
-@click.option("--data", type=click.Path(path_type=Path), default=Path("demo-data"))
-@click.option("--scope", required=True, type=click.Choice(SCOPES))
-@click.option("--customer", default="", help="Whose token it is: with the scope member.")
-@click.option("--branch", default="", help="With the scope relationship_manager.")
-@click.option("--manager", default="", help="With the scope relationship_manager.")
-@click.option("--provider", default="", help="With the scope provider.")
-@click.option("--minutes", default=30, type=click.IntRange(1, 60 * 24), show_default=True)
-def token(data: Path, scope: str, minutes: int, **bound: str) -> None:
-    """Print a token of the demo's own issuer, for a service that `up` runs.
-
-    Example: `benefits token --data demo-data --scope member --customer C0001`
-    """
-    click.echo(demo_up.token(data, scope, minutes=minutes, bound=bound))

@@ -7,9 +7,11 @@ from typing import Literal
 
 import rich_click as click
 
-from benefits import app, settings
+from benefits import settings
 from benefits.actions.verify import verify
-from benefits.cli.house import console, run
+from benefits.cli.console import console
+from benefits.cli.house import run
+from benefits.house import House
 from benefits.store.db import check_server, connect
 from benefits.store.migrate import migrate as run_migrations
 from benefits.store.verify import Finding
@@ -49,7 +51,7 @@ def verify_() -> None:
     Example: `benefits verify` (exit status 3 when something is wrong)
     """
 
-    async def work_(house: app.House) -> None:
+    async def work_(house: House) -> None:
         found = 0
         async for one in verify(house.database, house.parts):
             if isinstance(one, Finding):

@@ -7,7 +7,7 @@ import msgspec
 import rich_click as click
 
 from benefits import app
-from benefits.cli.house import console
+from benefits.cli.console import console
 from benefits.web.document.changes import changes
 
 

@@ -1,4 +1,4 @@
-"""What commands share: the house they work in, and how they speak."""
+"""What commands on a database share: the house they work in, and their line in the log."""
 
 import asyncio
 import os
@@ -6,23 +6,20 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import rich_click as click
 import structlog
-from rich.console import Console
 
-from benefits import app, logs, settings
+from benefits import logs, settings
+from benefits.house import House, open_house
 
 log = structlog.get_logger()
 _BEGUN = time.monotonic()
-console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-PORT = click.IntRange(1, 65535)
 
 
-def run(work: Callable[[app.House], Coroutine[Any, Any, None]], **more: Any) -> None:
+def run(work: Callable[[House], Coroutine[Any, Any, None]], **more: Any) -> None:
     """Open the house the environment describes, do a piece of work in it, and close it."""
 
     async def main_() -> None:
-        async with app.open_house(settings.load(os.environ), **more) as house:
+        async with open_house(settings.load(os.environ), **more) as house:
             await work(house)
 
     asyncio.run(main_())

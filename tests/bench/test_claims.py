@@ -19,10 +19,10 @@ import pytest
 
 from benefits.actions.grant import RewardMember, reward
 from benefits.actions.keys import make_key
-from benefits.app import real_clock
 from benefits.domain.catalogue import read
 from benefits.domain.values import bucket_of
 from benefits.embedded import Postgres, binary
+from benefits.house import real_clock
 from benefits.settings import Keys
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope

@@ -9,8 +9,8 @@ import aiohttp
 
 from benefits.actions.grant import RewardMember, reward
 from benefits.actions.keys import make_key
-from benefits.app import real_clock
 from benefits.domain.catalogue import read
+from benefits.house import real_clock
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope
 from tests.builders import PROGRAMME, World

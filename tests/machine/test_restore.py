@@ -17,9 +17,9 @@ import asyncpg
 import pytest
 
 from benefits.actions.keys import make_key
-from benefits.app import real_clock
 from benefits.domain.values import Month
 from benefits.embedded import EmbeddedMissing, Postgres, binary
+from benefits.house import real_clock
 from benefits.settings import Keys
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope

@@ -13,8 +13,8 @@ import aiohttp
 
 from benefits import app
 from benefits.actions.keys import make_key
-from benefits.app import real_clock
 from benefits.domain.catalogue import read
+from benefits.house import open_house, real_clock
 from benefits.providers.client import Client
 from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.server import SandboxSettings, make_app
@@ -184,7 +184,7 @@ def _provider(bank: Bank, behaviour: Behaviour) -> str:
 async def _working(settings: Settings) -> AsyncIterator[None]:
     stop = asyncio.Event()
     async with (
-        app.open_house(settings) as house,
+        open_house(settings) as house,
         Client(app.allowed_networks(house)) as client,
     ):
         providers = app.Providers(house, client)

@@ -34,7 +34,7 @@ CHINESE = {
     "unknown_programme": "没有此编号的计划。",
     "unknown_case": "没有此编号的待办事项。",
     "method_not_allowed": "此地址不接受该方法。",
-    "code_absent": "该领取尚未送达，或供应商未提供券码。",
+    "code_absent": "该领取尚未送达，或供应商未提供兑换码。",
     "member_closed": "该会员的关系已终止。",
     "cap_reached": "本期此权益已达上限。",
     "stock_exhausted": "此权益已领完。",

@@ -1,0 +1,60 @@
+"""The house of every command: the database of the settings, opened and checked, and its parts."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.parts import Parts
+from benefits.domain.values import Clock, time_ordered_id
+from benefits.settings import Settings
+from benefits.store.catalogue import Cache
+from benefits.store.db import Database, check_server, connect
+from benefits.store.envelope import Envelope
+from benefits.store.migrate import Installation, check
+
+
+def real_clock() -> datetime:
+    """Tell the time."""
+    return datetime.now(UTC)
+
+
+def new_id(at: datetime, bucket: int) -> UUID:
+    """Return a new UUIDv7 of the instant `at` in a bucket."""
+    return time_ordered_id(at, os.urandom(10), bucket)
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything an edge needs, opened and checked."""
+
+    settings: Settings
+    database: Database
+    installation: Installation
+    parts: Parts
+
+
+@asynccontextmanager
+async def open_house(
+    settings: Settings, *, clock: Clock = real_clock, answer_within_s: float | None = None
+) -> AsyncIterator[House]:
+    """Open and check the database of the settings; close it at the end (DatabaseUnsuitable)."""
+    database = connect(
+        settings.database_url, pool_size=settings.pool_size, answer_within_s=answer_within_s
+    )
+    try:
+        await check_server(database)
+        installation = await check(database, settings.keys.member_key)
+        parts = Parts(
+            clock=clock,
+            new_id=new_id,
+            envelope=Envelope(settings.keys.secret_keys),
+            catalogue=Cache(),
+        )
+        async with database.transaction() as conn:
+            await parts.catalogue.current(conn)
+        yield House(settings=settings, database=database, installation=installation, parts=parts)
+    finally:
+        await database.close()

@@ -12,11 +12,16 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from benefits.embedded import Postgres
 from benefits.store.migrate import make_partitions
 from tests import builders, roles
 from tests.builders import World
+
+# How long examples take to make tells of the machine, not of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,7 @@ def test_of_many_starts_at_once_one_wins(data: Path) -> None:
     )
     command = [sys.executable, "-c", program, str(data)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    starts = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]  # type: ignore[call-overload]
+    starts = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]  # type: ignore[call-overload]  # pipes is a plain dict
     told = sorted(start.stdout.readline().strip() for start in starts)
     for start in starts:
         start.communicate()

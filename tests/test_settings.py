@@ -289,7 +289,7 @@ def test_settings_are_values() -> None:
     """Nobody changes them on the way."""
     settings = load(GIVEN)
     with pytest.raises(AttributeError):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1  # type: ignore[misc]  # it must fail
 
 
 def test_issuers_rates_and_proxies_are_read() -> None:

@@ -162,7 +162,7 @@ async def test_one_reward_sent_twice_at_once_is_given_once(world: World) -> None
     member = await world.member()
     command = gift(member)
     told = await asyncio.gather(*(give(world, command) for _ in range(8)))
-    lots = {msgspec.structs.replace(o, replayed=False).ids["lot_id"] for (o,) in told}  # type: ignore[union-attr, type-var]
+    lots = {msgspec.structs.replace(o, replayed=False).ids["lot_id"] for (o,) in told}  # type: ignore[union-attr, type-var]  # all were
     assert (1, (1, 0)) == (len(lots), await wallet(world, member))
 
 

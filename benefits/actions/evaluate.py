@@ -221,7 +221,7 @@ async def _write_page(
                 "from": programme.tier[decision.before.rank].code,
                 "to": programme.tier[decision.after.rank].code,
                 "misses": decision.after.misses,
-                "effective_from": effective_from.isoformat(),
+                "effective_from": effective_from,
             },
         )
     rows = [

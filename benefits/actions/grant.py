@@ -205,7 +205,7 @@ def add_lot(
             "quantity": quantity,
             "cause": for_.cause,
             "period": for_.period,
-            "expires_at": expires_at.isoformat(),
+            "expires_at": expires_at,
         },
     )
     return GrantRow(

@@ -13,6 +13,7 @@ from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
 from benefits.actions.read_code import read_code
 from benefits.domain.catalogue import LANGUAGES, Catalogue, Programme
+from benefits.domain.events import told
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.tiers import explain, required_daily
@@ -311,7 +312,7 @@ async def get_history(
             type=event.type,
             subject_id=event.subject_id,
             recorded_at=event.recorded_at,
-            data=event.data,
+            data=told(event.type, event.data),
         )
         for event in found[:limit]
     ]

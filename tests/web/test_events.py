@@ -13,7 +13,9 @@ import pytest
 from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.orders import OrderState
 from benefits.domain.values import bucket_of
+from benefits.store.db import run
 from benefits.web import events
+from tests import roles
 from tests.tidy.sources import ROOT, files, tree
 from tests.web.site import Site
 from tests.web.test_mobile import WISH, call, platinum
@@ -45,6 +47,7 @@ async def test_the_feed_tells_what_happened_to_everybody(running: Site) -> None:
         tier["misses"],
     )
     assert {"benefit": "LOUNGE", "quantity": 1} == claim
+    assert "2025-06-30T16:00:00Z" == tier["effective_from"]
     status, after = await follow(running, cursor=page["next"])
     assert (200, [], True, page["next"]) == (
         *(status, after["events"], after["caught_up"]),
@@ -75,6 +78,27 @@ async def test_an_event_of_another_version_does_not_stop_the_feed(running: Site)
         )
     status, page = await follow(running)
     assert (200, [{"a": 1}, {"b": 2}]) == (status, [event["data"] for event in page["events"]])
+
+
+async def test_instants_are_told_with_z_whoever_wrote_them(running: Site) -> None:
+    """In the feed and in the member's history, also those of an earlier version."""
+    member = await platinum(running)
+    written = "SELECT data ->> 'effective_from' FROM outbox WHERE type LIKE 'tier.%'"
+    assert [("2025-06-30T16:00:00Z",)] == [tuple(r) for r in await running.world.rows(written)]
+    async with roles.administrator(running.world.database) as conn:
+        await run(conn, "ALTER TABLE outbox DISABLE TRIGGER USER")
+        await run(
+            conn,
+            "UPDATE outbox SET data = data || $1::jsonb WHERE type LIKE 'tier.%'",
+            '{"effective_from": "2025-06-30T16:00:00+00:00"}',
+        )
+    _, page = await follow(running)
+    _, _, history = await call(running, "GET", f"/v1/members/{member}/history")
+    for seen in (page["events"], history["events"]):
+        (tier,) = [event for event in seen if event["type"] == "tier.upgraded"]
+        assert "2025-06-30T16:00:00Z" == tier["data"]["effective_from"]
+        for granted in (event for event in seen if event["type"] == "entitlement.granted"):
+            assert granted["data"]["expires_at"].endswith("Z")
 
 
 async def test_filters_name_types_or_their_beginning(running: Site) -> None:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import cast
 
 import msgspec
+import structlog
 import uvicorn
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
@@ -23,12 +24,14 @@ from benefits.domain.tokens import DEMO_ISSUER
 from benefits.domain.values import Clock
 from benefits.house import House, open_house, real_clock
 from benefits.process import bind, until_stopped
+from benefits.providers import checkpoints
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider
 from benefits.providers.provider import Provider
 from benefits.settings import Keys, SettingRefused, Settings
 from benefits.store.group import Group, grouped
 from benefits.store.roles import check_cannot_rewrite
+from benefits.store.signing import SealKey, origin
 from benefits.web import (
     callbacks,
     crm,
@@ -52,6 +55,7 @@ from benefits.web.wire import Wire
 
 BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
+log = structlog.get_logger()
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -93,6 +97,22 @@ async def check_role(house: House) -> None:
     if house.installation.is_production:
         async with house.database.transaction() as conn:
             await check_cannot_rewrite(conn)
+
+
+def sealing_of(house: House, client: Client) -> work.Sealing:
+    """Return what signs checkpoints and takes them outside (SettingRefused).
+
+    Without it the ledger is sealed all the same, but against its own administrators that shows
+    nothing: then the log says so, and so does the figure that an alert watches.
+    """
+    seed, place = house.settings.keys.seal_key, house.settings.checkpoints
+    if place and seed is None:
+        raise SettingRefused("BENEFITS_CHECKPOINTS needs BENEFITS_SEAL_KEY, which signs them")
+    if not place:
+        missing = "BENEFITS_CHECKPOINTS" if seed else "BENEFITS_SEAL_KEY"
+        log.warning("checkpoints.stay_inside", missing=missing)
+    key = SealKey(seed, origin(house.settings.keys.member_key)) if seed else None
+    return work.Sealing(key, checkpoints.sender(place, client) if place else None)
 
 
 class Providers(Mapping[str, Provider]):
@@ -294,6 +314,9 @@ async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
             Client(allowed_networks(house)) as client,
         ):
             await check_role(house)
-            worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
+            worker = work.Worker(
+                *(house.database, house.parts, Providers(house, client), buckets),
+                sealing=sealing_of(house, client),
+            )
             async with scrape.listening(figures, settings.database_url, worker.ages):
                 await until_stopped(worker.run)

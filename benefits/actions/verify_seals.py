@@ -19,14 +19,14 @@ class Audit(msgspec.Struct, frozen=True):
     exported: tuple[SignedNote, ...] = ()
 
 
-async def verify_leaves(
-    database: Database, buckets: tuple[int, int]
-) -> AsyncIterator[Finding]:
+async def verify_leaves(database: Database, buckets: tuple[int, int]) -> AsyncIterator[Finding]:
     """Yield batches of a range of buckets that are not as they were sealed."""
     async for kind, batch, detail in checks.leaves(database, buckets):
         match kind:
             case "seal_differs":
                 yield Finding("seal_differs", batch, f"{detail}: not what was sealed")
+            case "sealed_twice":
+                yield Finding("sealed_twice", batch, f"{detail} and another one")
             case "leaf_without_batch":
                 yield Finding("leaf_without_batch", batch, f"{detail}: the batch is gone")
             case _:

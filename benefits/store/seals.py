@@ -234,4 +234,8 @@ async def read_batch(
     if not found:
         return None
     lines = await rows(conn, READ_POSTINGS, bucket, batch_id)
-    return found[0]._mapping, [row._mapping for row in lines]
+    batch, line = ([name for name, _ in each] for each in (seals.BATCH, seals.POSTING))
+    return (
+        dict(zip(batch, found[0], strict=True)),
+        [dict(zip(line, row, strict=True)) for row in lines],
+    )

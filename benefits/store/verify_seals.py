@@ -26,12 +26,16 @@ made AS (
     WHERE b.bucket BETWEEN $1 AND $2),
 differing AS MATERIALIZED (
     SELECT coalesce(m.bucket, l.bucket) AS bucket, coalesce(m.batch_id, l.batch_id) AS batch_id,
-           l.leaf_index, m.batch_id IS NULL AS gone
+           l.leaf_index, m.batch_id IS NULL AS gone, l.again
     FROM made AS m
-    FULL JOIN (SELECT * FROM leaf AS f WHERE f.bucket BETWEEN $1 AND $2) AS l
+    FULL JOIN (
+        SELECT f.*, f.batch_id IS NOT DISTINCT FROM lag(f.batch_id) OVER (
+                   ORDER BY f.bucket, f.batch_id) AS again
+        FROM leaf AS f WHERE f.bucket BETWEEN $1 AND $2) AS l
       ON l.bucket = m.bucket AND l.batch_id = m.batch_id
-    WHERE m.digest IS DISTINCT FROM l.digest)
-SELECT CASE WHEN d.gone THEN 'leaf_without_batch' WHEN d.leaf_index IS NULL THEN 'batch_unsealed'
+    WHERE m.digest IS DISTINCT FROM l.digest OR l.again)
+SELECT CASE WHEN d.again THEN 'sealed_twice' WHEN d.gone THEN 'leaf_without_batch'
+       WHEN d.leaf_index IS NULL THEN 'batch_unsealed'
        ELSE 'seal_differs' END AS kind, d.batch_id, d.leaf_index
 FROM differing AS d
 WHERE d.leaf_index IS NOT NULL OR NOT EXISTS (
@@ -101,9 +105,7 @@ async def leaves(
             yield row.kind, str(row.batch_id), place
 
 
-async def tree(
-    database: Database, sizes: Sequence[int]
-) -> AsyncIterator[Root | Kept | Broken]:
+async def tree(database: Database, sizes: Sequence[int]) -> AsyncIterator[Root | Kept | Broken]:
     """Grow the tree anew from its leaves, in one consistent view.
 
     Yields the root at each of `sizes` that it comes to, each kept checkpoint right behind the
@@ -128,7 +130,7 @@ async def tree(
 async def _steady(conn: Connection) -> None:
     """See one state of the database, and only PostgreSQL's own functions."""
     await conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    await conn.exec_driver_sql("SET LOCAL search_path = pg_catalog, public")
+    await conn.exec_driver_sql("SET LOCAL search_path = pg_catalog, public, pg_temp")
 
 
 async def _chunk(

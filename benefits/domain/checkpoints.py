@@ -114,4 +114,6 @@ def _signature(line: str) -> Signature:
         both = base64.b64decode(word, validate=True)
     except binascii.Error as error:
         raise ValueError(line) from error
+    if len(both) < 4 + 64:  # of a note that was cut off
+        raise ValueError(line)
     return Signature(name, both[:4], both[4:])

@@ -16,7 +16,7 @@ from benefits.domain import seals
 from benefits.domain.merkle import Frontier, Kept, edge
 from benefits.domain.seals import Kind
 from benefits.store.db import Connection, rows, run
-from benefits.store.feed import BOUND, EventsUnordered
+from benefits.store.feed import BEGINNING, BOUND, EventsUnordered
 
 # `domain/seals.py` in SQL: how a value's bytes are made, behind its length.
 _BYTES: Mapping[Kind, str] = {
@@ -44,27 +44,41 @@ POSTING_BYTES = f"string_agg({_canonical('p', seals.POSTING)}, ''::bytea ORDER B
 DIGEST = "sha256('\\x00'::bytea || {0} || int4send(coalesce({1}, 0)::int) || coalesce({2}, ''))"
 
 LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('benefits.seal'))"
-LAST = "SELECT leaf_index, position FROM leaf ORDER BY leaf_index DESC LIMIT 1"
-# ix_outbox_position_…, then each batch by its key. Whatever is twice in the outbox is once in the
-# log; an event whose batch is gone is passed by, for `verify` to name.
+LAST = "SELECT leaf_index FROM leaf ORDER BY leaf_index DESC LIMIT 1"
+# Where the last leaf's event stands; if it is gone, before all that have its position.
+LAST_PLACE = """
+SELECT l.leaf_index, l.position, coalesce(e.bucket, 0) AS bucket,
+       coalesce(e.member_id, '00000000-0000-0000-0000-000000000000'::uuid) AS member_id,
+       coalesce(e.seq, 0) AS seq
+FROM (SELECT f.* FROM leaf AS f ORDER BY f.leaf_index DESC LIMIT 1) AS l
+LEFT JOIN outbox AS e
+  ON e.position = l.position AND e.bucket = l.bucket AND e.batch_id = l.batch_id
+ORDER BY e.seq LIMIT 1
+"""
+# ix_outbox_position_bucket_member_id_seq
+NEXT = """
+SELECT e.position, e.bucket, e.member_id, e.seq, e.batch_id FROM outbox AS e
+WHERE (e.position, e.bucket, e.member_id, e.seq)
+      > ($1::bigint, $2::smallint, $3::uuid, $4::bigint)
+  AND e.position < $5 AND e.batch_id IS NOT NULL
+ORDER BY e.position, e.bucket, e.member_id, e.seq LIMIT $6
+"""
+# Whatever is twice in the outbox is once in the log; an event whose batch is gone is passed by,
+# for `verify` to name.
 SEAL = f"""
-WITH page AS MATERIALIZED (
-    SELECT e.position, e.bucket, e.member_id, e.seq, e.batch_id, {BATCH_BYTES} AS header
-    FROM outbox AS e
-    JOIN batch AS b ON b.bucket = e.bucket AND b.batch_id = e.batch_id
-    WHERE e.position >= $1 AND e.position < $2 AND e.batch_id IS NOT NULL AND NOT EXISTS (
-        SELECT FROM leaf AS l WHERE l.bucket = e.bucket AND l.batch_id = e.batch_id)
-    ORDER BY e.position, e.bucket, e.member_id, e.seq LIMIT $4),
-once AS (
-    SELECT DISTINCT ON (g.bucket, g.batch_id) g.* FROM page AS g
-    ORDER BY g.bucket, g.batch_id, g.position, g.member_id, g.seq)
 INSERT INTO leaf (leaf_index, bucket, batch_id, position, digest)
-SELECT $3 - 1 + row_number() OVER (ORDER BY o.position, o.bucket, o.member_id, o.seq),
-       o.bucket, o.batch_id, o.position, {DIGEST.format("o.header", "q.count", "q.lines")}
-FROM once AS o
+SELECT $1 - 1 + row_number() OVER (ORDER BY k.place), k.bucket, k.batch_id, k.position,
+       {DIGEST.format(BATCH_BYTES, "q.count", "q.lines")}
+FROM (SELECT min(n.place) AS place, n.bucket, n.batch_id, min(n.position) AS position
+      FROM unnest($2::bigint[], $3::smallint[], $4::uuid[]) WITH ORDINALITY
+           AS n (position, bucket, batch_id, place)
+      GROUP BY n.bucket, n.batch_id) AS k
+JOIN batch AS b ON b.bucket = k.bucket AND b.batch_id = k.batch_id
 CROSS JOIN LATERAL (
     SELECT count(*) AS count, {POSTING_BYTES} AS lines FROM posting AS p
-    WHERE p.bucket = o.bucket AND p.batch_id = o.batch_id) AS q
+    WHERE p.bucket = b.bucket AND p.batch_id = b.batch_id) AS q
+WHERE NOT EXISTS (
+    SELECT FROM leaf AS l WHERE l.bucket = k.bucket AND l.batch_id = k.batch_id)
 RETURNING leaf_index, digest
 """
 INSERT_NODES = """
@@ -147,16 +161,27 @@ async def seal(conn: Connection, limit: int) -> int:
     ((_, below, ahead),) = await rows(conn, BOUND)
     if ahead:
         raise EventsUnordered
-    last = await rows(conn, LAST)
-    before, position = (last[0].leaf_index + 1, last[0].position) if last else (0, 0)
-    made = sorted(tuple(row) for row in await rows(conn, SEAL, position, below, before, limit))
-    if not made:
-        return 0
+    last = await rows(conn, LAST_PLACE)
+    before, *place = last[0] if last else (-1, *BEGINNING)
+    before += 1
+    while page := await rows(conn, NEXT, *place, below, limit):
+        positions, buckets, *_, batches = (list(column) for column in zip(*page, strict=True))
+        made = sorted(
+            tuple(r) for r in await rows(conn, SEAL, before, positions, buckets, batches)
+        )
+        if made:
+            await _add_nodes(conn, before, [digest for _, digest in made])
+            return len(made)
+        place = list(page[-1][:4])  # nothing to seal in all of them
+    return 0
+
+
+async def _add_nodes(conn: Connection, before: int, digests: Sequence[bytes]) -> None:
+    """Keep the nodes that are complete with some leaves behind the first `before` ones."""
     tree = await frontier(conn, before)
-    nodes = [node for _, digest in made for node in tree.push(digest)]
+    nodes = [node for digest in digests for node in tree.push(digest)]
     if nodes:
         await run(conn, INSERT_NODES, *map(list, zip(*nodes, strict=True)))
-    return len(made)
 
 
 async def read_kept(conn: Connection, wanted: Iterable[tuple[int, int, int]]) -> Kept:

@@ -119,6 +119,19 @@ async def test_an_event_that_is_there_twice_is_sealed_once(world: World) -> None
     assert 4 == await seal_all(world)
 
 
+async def test_a_batch_that_is_gone_stops_nobody(world: World) -> None:
+    """Its event is passed by, page by page; those behind it are sealed."""
+    await lived(world, 4)
+    first = "(SELECT e.batch_id FROM outbox AS e WHERE e.batch_id IS NOT NULL ORDER BY {} LIMIT 3)"
+    gone = first.format("e.position, e.bucket, e.member_id, e.seq")
+    await change(
+        world,
+        "SET LOCAL session_replication_role = replica",
+        f"DELETE FROM batch WHERE batch_id IN {gone}",
+    )
+    assert 5 == await seal_all(world, limit=1)
+
+
 async def test_events_out_of_order_are_not_sealed(world: World) -> None:
     """A restored database is set right first."""
     await lived(world, 1)

@@ -37,6 +37,7 @@ POSTING = {
     "unit": "text",
     "amount": "int8",
     "lot_id": "uuid",
+    "party": "text",
 }
 NUMBERS = {"int2": ">h", "int8": ">q", "xid8": ">Q"}
 

@@ -41,6 +41,7 @@ POSTING: tuple[tuple[str, Kind], ...] = (
     ("unit", "text"),
     ("amount", "int8"),
     ("lot_id", "uuid"),
+    ("party", "text"),
 )
 _NULL = struct.pack(">i", -1)
 _INSTANT_ZERO = datetime(2000, 1, 1, tzinfo=UTC)

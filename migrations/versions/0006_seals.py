@@ -9,7 +9,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 TABLES = (
     """

@@ -103,6 +103,7 @@ LINES = {
     "unit": "unit || 'X'",
     "amount": "amount + 1",
     "lot_id": "NULL",
+    "party": "party || 'x'",
 }
 EDITS = [
     *(("batch", name, value) for name, value in COLUMNS.items()),
@@ -152,7 +153,7 @@ MATRIX = {
     "a posting is added": (
         {"seal_differs"},
         (f"""INSERT INTO posting SELECT bucket, batch_id, (line + 1)::smallint, debit, credit,
-             unit, amount, lot_id FROM posting WHERE batch_id = {ONE}""",)),
+             unit, amount, lot_id, party FROM posting WHERE batch_id = {ONE}""",)),
     "a batch is deleted": (
         {"leaf_without_batch"},
         (f"DELETE FROM posting WHERE batch_id = {ONE}",
@@ -272,8 +273,8 @@ async def test_i10_a_cut_tail_is_found_against_an_exported_checkpoint(
     [
         f"UPDATE posting SET amount = amount + 5 WHERE batch_id = {ONE}",
         f"UPDATE batch SET actor = 'somebody' WHERE batch_id = {ONE}",
-        f"""INSERT INTO posting SELECT bucket, batch_id, 5, debit, credit, unit, amount, lot_id
-            FROM posting WHERE batch_id = {ONE}""",
+        f"""INSERT INTO posting SELECT bucket, batch_id, 5, debit, credit, unit, amount, lot_id,
+            party FROM posting WHERE batch_id = {ONE}""",
     ],
 )
 async def test_i10_a_history_written_anew_is_found_against_an_exported_checkpoint(

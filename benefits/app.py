@@ -22,7 +22,7 @@ from benefits.domain.signature import parse_secret
 from benefits.domain.tokens import DEMO_ISSUER
 from benefits.domain.values import Clock
 from benefits.house import House, open_house, real_clock
-from benefits.process import bind, until_stopped
+from benefits.process import bind, keep_what_stays, until_stopped
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider
 from benefits.providers.provider import Provider
@@ -274,6 +274,7 @@ def serve(settings: Settings) -> None:
             on_draining=lambda: setattr(web.state, "draining", True),
             drain_s=settings.drain_s,
         )
+        keep_what_stays()
         async with scrape.listening(figures, settings.database_url):
             await server.serve(sockets=[taken])
 
@@ -294,6 +295,7 @@ async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
             Client(allowed_networks(house)) as client,
         ):
             await check_role(house)
+            keep_what_stays()
             worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
             async with scrape.listening(figures, settings.database_url, worker.ages):
                 await until_stopped(worker.run)

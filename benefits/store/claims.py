@@ -171,7 +171,7 @@ async def by_id(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, ClaimRow]:
 
 
 def _claim(row: Any) -> ClaimRow:
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    values = row._asdict()
     return ClaimRow(**{**values, "state": OrderState(values["state"])})
 
 

@@ -263,7 +263,7 @@ async def of_claims(
 
 
 def _request(row: Any) -> RequestRow:
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    values = row._asdict()
     return RequestRow(**{**values, "operation": Operation(values["operation"])})
 
 
@@ -319,5 +319,5 @@ async def order(
     if not found:
         return None
     attempts = await rows(conn, ATTEMPTS, *place, limit)
-    seen = Order(number=request_id.hex, **found[0]._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    seen = Order(number=request_id.hex, **found[0]._asdict())
     return seen, [AttemptSeen(*row) for row in attempts]

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import cast
 
 import msgspec
+import structlog
 import uvicorn
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
@@ -28,7 +29,8 @@ from benefits.providers.open import OpenProvider
 from benefits.providers.provider import Provider
 from benefits.settings import Keys, SettingRefused, Settings
 from benefits.store.group import Group, grouped
-from benefits.store.roles import check_cannot_rewrite
+from benefits.store.migrate import head
+from benefits.store.roles import check_cannot_rewrite, session_user
 from benefits.web import (
     callbacks,
     crm,
@@ -50,6 +52,7 @@ from benefits.web.server import Server
 from benefits.web.tokens import Tokens
 from benefits.web.wire import Wire
 
+log = structlog.get_logger()
 BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -260,6 +263,14 @@ def server_config(web: Litestar, settings: Settings) -> uvicorn.Config:
     )
 
 
+async def _who(house: House) -> dict[str, str]:
+    """Return what a process says of itself when it starts."""
+    async with house.database.transaction() as conn:
+        role = await session_user(conn)
+    stamp = house.installation.stamp
+    return {"version": VERSION, "revision": head(), "stamp": stamp, "role": role}
+
+
 def serve(settings: Settings) -> None:
     """Serve HTTP until told to stop; refusals of the start are raised."""
 
@@ -268,15 +279,27 @@ def serve(settings: Settings) -> None:
             allowed_networks(house)
             check_issuers(house)
             await check_role(house)
+            who = await _who(house)
         web = make_web(settings)
+
+        def draining() -> None:
+            web.state["draining"] = True
+            log.info("process.draining", command="serve", drain_s=settings.drain_s)
+
+        def started() -> None:
+            log.info("process.started", command="serve", host=settings.host, port=port, **who)
+
+        port = taken.getsockname()[1]
         server = Server(
             server_config(web, settings),
-            on_draining=lambda: setattr(web.state, "draining", True),
+            on_started=started,
+            on_draining=draining,
             drain_s=settings.drain_s,
         )
         keep_what_stays()
         async with scrape.listening(figures, settings.database_url):
             await server.serve(sockets=[taken])
+        log.info("process.ended", command="serve")
 
     loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
     with (
@@ -297,5 +320,10 @@ async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
             await check_role(house)
             keep_what_stays()
             worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
+            who = await _who(house)
             async with scrape.listening(figures, settings.database_url, worker.ages):
-                await until_stopped(worker.run)
+                log.info("process.started", command="work", buckets=list(buckets), **who)
+                await until_stopped(
+                    worker.run, on_told=lambda: log.info("process.draining", command="work")
+                )
+        log.info("process.ended", command="work")

@@ -15,6 +15,7 @@ from benefits.store.catalogue import Cache
 from benefits.store.db import Database, check_server, connect
 from benefits.store.envelope import Envelope
 from benefits.store.migrate import Installation, check
+from benefits.store.roles import rights_told
 
 
 def real_clock() -> datetime:
@@ -46,15 +47,18 @@ async def open_house(
     )
     try:
         await check_server(database)
-        installation = await check(database, settings.keys.member_key)
-        parts = Parts(
-            clock=clock,
-            new_id=new_id,
-            envelope=Envelope(settings.keys.secret_keys),
-            catalogue=Cache(),
-        )
-        async with database.transaction() as conn:
-            await parts.catalogue.current(conn)
-        yield House(settings=settings, database=database, installation=installation, parts=parts)
+        async with rights_told(database):
+            installation = await check(database, settings.keys.member_key)
+            parts = Parts(
+                clock=clock,
+                new_id=new_id,
+                envelope=Envelope(settings.keys.secret_keys),
+                catalogue=Cache(),
+            )
+            async with database.transaction() as conn:
+                await parts.catalogue.current(conn)
+            yield House(
+                settings=settings, database=database, installation=installation, parts=parts
+            )
     finally:
         await database.close()

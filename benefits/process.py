@@ -31,12 +31,20 @@ def bind(host: str, port: int) -> socket.socket:
     return taken
 
 
-async def until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run until SIGINT or SIGTERM sets the event that `main` is given."""
+async def until_stopped(
+    main: Callable[[asyncio.Event], Awaitable[None]], *, on_told: Callable[[], None] | None = None
+) -> None:
+    """Run until SIGINT or SIGTERM sets the event `main` is given; call `on_told` once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        if on_told is not None and not stop.is_set():
+            on_told()
+        stop.set()
+
     for which in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(which, stop.set)
+        loop.add_signal_handler(which, told)
     await main(stop)
 
 

@@ -79,7 +79,7 @@ class StoryStuck(Refusal):
 
 
 def run(data: Path, ports: Ports, *, say: Say) -> None:
-    """Prepare, start, show, and wait until told to stop (SIGINT, SIGTERM)."""
+    """Prepare, start, show, and wait until told to stop (SIGINT, SIGTERM, SIGHUP)."""
     figures = () if ports.metrics is None else (ports.metrics, ports.metrics + 1)
     for wanted in (ports.service, ports.sandbox, *figures):
         _check_free(wanted)
@@ -129,12 +129,16 @@ def _check_free(port: int) -> None:
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let SIGTERM, and a terminal that is closed, end the command as Ctrl-C does."""
+    """Let SIGTERM, and a terminal that is closed, end the command as Ctrl-C does.
+
+    Ctrl-C too: a shell starts what it puts into the background without it.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = {which: signal.signal(which, interrupt) for which in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:

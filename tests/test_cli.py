@@ -19,7 +19,7 @@ from benefits.domain.tokens import DEMO_ISSUER, TokenInvalid
 from benefits.sandbox.behaviour import EXPLAINED
 from benefits.settings import SettingRefused
 from benefits.store.db import connect
-from benefits.store.migrate import Installation, check
+from benefits.store.migrate import Installation, check, sql
 from tests.builders import MEMBER_KEY, PROGRAMME
 from tests.conftest import database
 from tests.service import environment, fresh_keys
@@ -130,6 +130,18 @@ def test_the_sandbox_lists_its_behaviours() -> None:
     shown = [line.strip() for line in done.output.splitlines()]
     for behaviour, words in EXPLAINED.items():
         assert f"{behaviour.value:22} {words}" in shown
+
+
+def test_the_sql_of_the_schema_can_be_read_beforehand(tmp_path: Path) -> None:
+    """All of it, or what comes after a revision; no database is asked."""
+    shell = Shell("postgresql://nobody@127.0.0.1:1/none", tmp_path)
+    assert (0, sql()) == shell.run("migrate", "--sql")
+    assert (0, sql("0003")) == shell.run("migrate", "--sql", "--from", "0003")
+    assert "-- Running upgrade 0003 -> 0004" in sql("0003")
+    assert "upgrade 0002 -> 0003" not in sql("0003")
+    for words in (("--sql", "--from", "9999"), ("--from", "0003")):
+        status, said = shell.run("migrate", *words)
+        assert (2, True) == (status, "--from" in said)
 
 
 def test_a_month_goes_through_the_commands(test_shell: Shell) -> None:

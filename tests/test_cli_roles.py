@@ -69,6 +69,12 @@ async def test_a_production_installation_is_made_and_run_by_its_roles(site: Site
         status, said = await site.said("runtime", *words)
         assert 0 == status, said
     assert (0, "0 findings.\n") == await site.said("auditor", "verify")
+    fit = f"Connect as {site.names.runtime}, or to verify as {site.names.auditor}.\n"
+    for role, typed in (("reader", "verify"), ("auditor", "key create x --scope crm")):
+        status, said = await site.said(role, *typed.split())
+        told = f"database_unsuitable: {site.names.prefix}{role} may not: permission denied for "
+        assert (1, True, True) == (status, said.startswith(told), said.endswith(fit)), said
+        assert 1 == said.count("\n")
     async with serve(as_role(site.dsn, site.names.runtime), site.keys) as service:
         assert service.process.returncode is None
 

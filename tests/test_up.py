@@ -29,6 +29,10 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.xdist_group("up")
 
 
+# As a script's `&` starts a program: without Ctrl-C.
+IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
+
+
 class Up:
     """A running `benefits up` in a folder of its own."""
 
@@ -42,10 +46,10 @@ class Up:
         self.said = ""
         self.first_said = ""
 
-    def start(self, until: str = "Ctrl-C") -> None:
+    def start(self, until: str = "Ctrl-C", *, within: tuple[str, ...] = ()) -> None:
         """Start, and wait until it says that Ctrl-C stops everything, or something else."""
         self.said = ""
-        command = [sys.executable, "-m", "benefits", "up", "--data", str(self.data)]
+        command = [*within, sys.executable, "-m", "benefits", "up", "--data", str(self.data)]
         command += ["--port", str(self.port), "--sandbox-port", str(self.sandbox_port)]
         command += ["--metrics-port", str(self.metrics_port)]
         log = self.folder / "up.log"
@@ -73,10 +77,10 @@ class Up:
                     found.add(int(folder.name))
         return found
 
-    def stop(self) -> str:
-        """Press Ctrl-C; return the last words, after it has ended well."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> str:
+        """Press Ctrl-C, or what else stops it; return the last words, after it has ended well."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(how)
         assert 0 == self.process.wait(60)
         self.process = None
         return (self.folder / "up.log").read_text().splitlines()[-1]
@@ -200,12 +204,12 @@ def test_an_interrupted_start_is_made_good_by_the_next() -> None:
     folder.chmod(0o711)
     halted = Up(folder)
     try:
-        halted.start(until="20,000 balances")
+        halted.start(until="20,000 balances", within=IN_THE_BACKGROUND)
         halted.stop()
         halted.start()
         assert "C0001 is PLATINUM" in halted.said
         assert "is REDEEMED" in halted.said
-        halted.stop()
+        halted.stop(signal.SIGHUP)
     finally:
         if halted.process is not None:
             halted.process.kill()

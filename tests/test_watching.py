@@ -1,6 +1,7 @@
 """Those who watch: figures at a port of their own, ends without loss, traces that tell a story."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,17 +17,21 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from benefits import VERSION
 from benefits.actions.keys import make_key
 from benefits.domain.catalogue import read
+from benefits.domain.values import BUCKETS
 from benefits.house import real_clock
 from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.server import SandboxSettings, make_app
 from benefits.settings import Keys
 from benefits.store.db import connect, run
 from benefits.store.envelope import Envelope
+from benefits.store.migrate import head
 from tests.actions import life
 from tests.builders import PROGRAMME, World
 from tests.conftest import database
+from tests.roles import NAMES
 from tests.sandbox.stage import serving
 from tests.service import WEBHOOK_SECRET, environment, free_port, fresh_keys, serve
 
@@ -64,6 +70,12 @@ class Collector:
         async with asyncio.timeout(120):
             while {span.name for _, span in self.named(*names)} != set(names):
                 await asyncio.sleep(0.05)
+
+
+def lived(said: str) -> list[dict[str, Any]]:
+    """Return what a process told of its life, among what it said."""
+    lines = [json.loads(line) for line in said.splitlines()]
+    return [line for line in lines if line["event"].startswith("process.")]
 
 
 @asynccontextmanager
@@ -263,6 +275,14 @@ async def test_a_service_told_to_stop_says_so_and_finishes(
             assert 200 == (await get(f"{service.url}/health"))[0]
             service.process.send_signal(signal.SIGTERM)  # the second one ends the wait
             assert 0 == await asyncio.wait_for(service.process.wait(), 60)
+        started, draining, ended = lived(service.said)
+        assert ("process.started", "serve", VERSION, head(), "test", NAMES.runtime) == (
+            *(started["event"], started["command"], started["version"], started["revision"]),
+            *(started["stamp"], started["role"]),
+        )
+        assert ("127.0.0.1", service.port) == (started["host"], started["port"])
+        assert ("process.draining", 600.0) == (draining["event"], draining["drain_s"])
+        assert ("process.ended", "serve") == (ended["event"], ended["command"])
         assert [] == await world.findings()
 
 
@@ -294,7 +314,13 @@ async def test_a_worker_told_to_stop_records_the_call_under_way(
         async with process(dsn, keys, "work") as worker:
             await asyncio.wait_for(asked.wait(), 120)
             worker.send_signal(signal.SIGTERM)
-            assert 0 == await asyncio.wait_for(worker.wait(), 60)
+            out, _ = await asyncio.wait_for(worker.communicate(), 60)
+            assert 0 == worker.returncode
+        lines = lived(out.decode())
+        assert ["process.started", "process.draining", "process.ended"] == [
+            line["event"] for line in lines
+        ]
+        assert ([0, BUCKETS - 1], NAMES.runtime) == (lines[0]["buckets"], lines[0]["role"])
         assert ["ISSUED"] == await life.states(world)
 
 

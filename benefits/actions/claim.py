@@ -12,6 +12,7 @@ from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger
 from benefits.domain.catalogue import Benefit, Catalogue, Programme
 from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
+from benefits.domain.ledger import Cost
 from benefits.domain.orders import IssueRequest, Operation, OrderState
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
@@ -77,6 +78,11 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> bytes:
         """The hash of what is asked."""
         return body_hash([self.benefit, self.quantity, self.recipient])
+
+
+def cost_of(programme: Programme, benefit: Benefit, minor: int) -> Cost:
+    """Return who pays for units of a benefit and who is paid, as minor units (K-4)."""
+    return Cost(programme.money, benefit.budget, benefit.provider, minor)
 
 
 class _Group:
@@ -176,7 +182,8 @@ class _Group:
         batch_id = self.journal.post(
             member_id,
             "claim.placed",
-            ledger.hold(benefit.unit, decided.parts),
+            ledger.hold(benefit.unit, decided.parts)
+            + ledger.reserve(cost_of(programme, benefit, decided.cost_minor)),
             actor=command.caller,
             subject_id=claim_id,
             data={"benefit": benefit.code, "quantity": command.quantity},
@@ -187,7 +194,8 @@ class _Group:
         window = ""
         if benefit.cap is not None:
             key = self._cap_key(member_id, programme, benefit)
-            self.used_more[key] = self.used_more.get(key, 0) + command.quantity
+            counted = command.quantity - decided.uncapped
+            self.used_more[key] = self.used_more.get(key, 0) + counted
             window = key[2]
         self.holds.append(
             HoldRow(
@@ -199,6 +207,7 @@ class _Group:
                 quantity=command.quantity,
                 cost_minor=decided.cost_minor,
                 placed_at=self.now,
+                uncapped=decided.uncapped,
             )
         )
         self.claims.append(self._claim(command, programme, (claim_id, hold_id), window))

@@ -18,6 +18,7 @@ from benefits.domain.catalogue import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, midnight
+from benefits.store import ledger as books
 from benefits.store import members, tiers
 from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
@@ -224,6 +225,9 @@ async def _write_page(
                 "effective_from": effective_from.astimezone(UTC),
             },
         )
+    pairs = [(due.member_id, due.benefit.unit) for due in wanted.grants]
+    if pairs:
+        journal.load_owed(await books.owed(conn, pairs))
     rows = [
         grant.add_lot(
             journal,

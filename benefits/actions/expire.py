@@ -18,7 +18,10 @@ from benefits.store.ledger import Journal
 async def expire_lots(
     conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int
 ) -> int:
-    """Expire the unspent rest of ended lots as of their end; return how many lots were seen."""
+    """Expire the unspent rest of ended lots as of their end; return how many lots were seen.
+
+    Each lot is seen once: what still comes back to it later ends at once (L-6).
+    """
     found = await books.ended_lots(conn, buckets, parts.clock(), limit)
     if not found:
         return 0
@@ -40,6 +43,7 @@ async def expire_lots(
                 effective_at=lot.expires_at,
             )
     await journal.write(conn)
+    await books.swept(conn, [lot.lot_id for _, lot in lots if lot.ended(now)])
     return len(found)
 
 

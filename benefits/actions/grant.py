@@ -15,6 +15,7 @@ from benefits.domain.ledger import Lot
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import Month, end_of, local_date, midnight, placed_bucket
+from benefits.store import ledger as books
 from benefits.store import members, tiers
 from benefits.store.db import Busy, Connection
 from benefits.store.ledger import Journal, Origin
@@ -91,6 +92,8 @@ class _Group:
         ]
         if keys:
             self.rewarded = await tiers.rewarded(conn, keys)
+            pairs = [(member_id, self.offers[code][1].unit) for member_id, _, code, _ in keys]
+            self.journal.load_owed(await books.owed(conn, pairs))
 
     def _reward_key(self, command: RewardMember) -> RewardKey:
         programme, benefit = self.offers[command.benefit]
@@ -193,11 +196,12 @@ def add_lot(
         priority=TIER_PRIORITY if for_.cause == "TIER" else REWARD_PRIORITY,
     )
     origin = Origin(for_.programme, for_.line, for_.period, for_.cause)
+    owed = journal.owed(member_id, lot.unit)
     journal.new_lot(member_id, lot, origin)
     journal.post(
         member_id,
         "entitlement.granted",
-        ledger.grant(lot),
+        ledger.grant(lot) + ledger.pay_debt(lot, owed),
         actor=actor,
         subject_id=lot.lot_id,
         data={

@@ -24,12 +24,12 @@ from benefits.actions.answers import (
     newest,
     weighed,
 )
-from benefits.actions.claim import UNSENT_FOR
+from benefits.actions.claim import UNSENT_FOR, cost_of
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger
 from benefits.domain.catalogue import Benefit, Catalogue, Consumed, Programme
 from benefits.domain.entitlement import CounterUse
-from benefits.domain.ledger import Posting
+from benefits.domain.ledger import Cost, Part, Posting
 from benefits.domain.orders import (
     OPEN,
     Capabilities,
@@ -55,7 +55,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.store import claims, counters, members, orders
 from benefits.store import ledger as books
-from benefits.store.claims import Case, ClaimRow, HoldEnd, HoldRow
+from benefits.store.claims import Case, ClaimRow, HoldEnd, HoldRow, Reserved
 from benefits.store.counters import MemberCounter
 from benefits.store.db import Connection
 from benefits.store.ledger import Journal
@@ -230,25 +230,29 @@ class _Group:
             self._event(claim, None)
             return
         self.holds[hold.hold_id] = msgspec.structs.replace(hold, ended=True)
+        cost = self._reserved(claim, hold)
         if captured:
-            postings = ledger.capture(hold.unit, hold.parts)
+            postings = ledger.capture(hold.unit, hold.parts) + ledger.spend(cost, cost.minor)
         else:
             at = self.journal.now_for(claim.member_id)
-            postings = ledger.release(hold.unit, hold.parts, self.journal.lots, at)
+            postings = ledger.release(hold.parts, self.journal.lots, at) + ledger.unreserve(cost)
         batch_id = self._post(claim, postings, actor)
         quantity = hold.quantity
+        given_back = (0, 0) if captured else (quantity, hold.uncapped)
         self.ends.append(
-            HoldEnd(
-                hold.hold_id,
-                batch_id,
-                quantity if captured else 0,
-                0 if captured else quantity,
-                self.now,
-            )
+            HoldEnd(hold.hold_id, batch_id, quantity - given_back[0], *given_back, self.now)
         )
         self._count(claim, hold.cost_minor, CounterUse(-1, 1 if captured else 0))
         if not captured and claim.cap_window:
-            self._use(claim, -quantity)
+            self._use(claim, hold.uncapped - quantity)
+
+    def _reserved(self, claim: ClaimRow, hold: HoldRow) -> Cost:
+        """Return what a hold reserved, with the budget it was reserved in."""
+        _, benefit = self._offer(claim)
+        if hold.reserved is None:
+            return Cost("", benefit.budget, benefit.provider, 0)
+        reserved = hold.reserved
+        return Cost(reserved.unit, reserved.budget, benefit.provider, reserved.minor)
 
     def _count(self, claim: ClaimRow, cost_minor: int, sign: CounterUse) -> None:
         _, benefit = self._offer(claim)
@@ -271,17 +275,19 @@ class _Group:
         cost = programme.minor(benefit.cost) * claim.quantity
         at = self.journal.now_for(claim.member_id)
         try:
-            self._check_room(claim, cost)
             parts = ledger.take(
                 self.journal.lots_of(claim.member_id, benefit.unit), claim.quantity, at
             )
+            self._check_room(claim, cost, parts)
         except Refusal as refusal:
-            self._post(claim, ledger.make_up(benefit.unit, claim.quantity), actor)
+            lost = ledger.make_up(benefit.unit, claim.quantity)
+            self._post(claim, lost + ledger.bear(cost_of(programme, benefit, cost)), actor)
             self._case(claim, "delivered_without_entitlement", refusal.code)
             return
-        postings = ledger.hold(benefit.unit, parts)
+        price = cost_of(programme, benefit, cost)
+        postings = ledger.hold(benefit.unit, parts) + ledger.reserve(price)
         if captured:
-            postings += ledger.capture(benefit.unit, parts)
+            postings += ledger.capture(benefit.unit, parts) + ledger.spend(price, cost)
         batch_id = self._post(claim, postings, actor)
         hold = HoldRow(
             hold_id=self.journal.id_for(claim.member_id),
@@ -292,7 +298,9 @@ class _Group:
             quantity=claim.quantity,
             cost_minor=cost,
             placed_at=self.now,
+            uncapped=entitlement.uncapped_units(parts, self.journal.lots),
             parts=tuple(parts),
+            reserved=Reserved(price.unit, price.budget, cost) if cost else None,
             ended=captured,
         )
         claim.hold_id = hold.hold_id
@@ -301,18 +309,19 @@ class _Group:
         self.new_holds.append(hold)
         self._count(claim, cost, CounterUse(0, 1) if captured else CounterUse(1, 0))
         if claim.cap_window:
-            self._use(claim, claim.quantity)
+            self._use(claim, claim.quantity - hold.uncapped)
         if captured:
-            end = HoldEnd(hold.hold_id, batch_id, claim.quantity, 0, self.now)
+            end = HoldEnd(hold.hold_id, batch_id, claim.quantity, 0, 0, self.now)
             self.ends.append(end)
 
-    def _check_room(self, claim: ClaimRow, cost: int) -> None:
+    def _check_room(self, claim: ClaimRow, cost: int, parts: list[Part]) -> None:
         """Refuse where cap, stock or budget has no room left: they hold on every path (I15)."""
         programme, benefit = self._offer(claim)
         if benefit.cap is not None and claim.cap_window:
             key = self._cap_key(claim)
             used = self.used.get(key, 0) + self.used_more.get(key, 0)
-            if used + claim.quantity > benefit.cap.limit:
+            counted = claim.quantity - entitlement.uncapped_units(parts, self.journal.lots)
+            if counted and used + counted > benefit.cap.limit:
                 raise entitlement.CapReached
         if benefit.stock is not None:
             taken = self._taken(entitlement.stock_counter(benefit))

@@ -14,6 +14,9 @@ from benefits.cli.house import run
 from benefits.house import House
 from benefits.store.db import check_server, connect
 from benefits.store.migrate import migrate as run_migrations
+from benefits.store.migrate import revisions
+from benefits.store.migrate import sql as sql_of
+from benefits.store.roles import rights_told
 from benefits.store.verify import Finding
 
 
@@ -25,18 +28,30 @@ from benefits.store.verify import Finding
     show_default=True,
     help="What a new database is for, for ever; a demo may have providers without TLS.",
 )
-def migrate(stamp: Literal["production", "demo"]) -> None:
+@click.option("--sql", is_flag=True, help="Print the SQL of the schema and do nothing.")
+@click.option("--from", "since", help="With --sql: the revision the database has.")
+def migrate(stamp: Literal["production", "demo"], since: str | None, *, sql: bool) -> None:
     """Bring the database to the newest schema and stamp a new one.
 
     Example: `BENEFITS_DATABASE_URL=postgresql://… BENEFITS_MEMBER_KEY_FILE=… benefits migrate`
+
+    Example: `benefits migrate --sql --from 0003` (needs no database)
     """
+    if since is not None and not sql:
+        raise click.BadParameter("goes with --sql", param_hint="--from")
+    if since is not None and since not in (known := revisions()):
+        raise click.BadParameter(f"revisions are {', '.join(known)}", param_hint="--from")
+    if sql:
+        click.echo(sql_of(since or "base"), nl=False)
+        return
 
     async def main_() -> None:
         database = connect(settings.read_database_url(os.environ))
         try:
             key = settings.read_member_key(os.environ)
             await check_server(database)
-            installation = await run_migrations(database, stamp, key)
+            async with rights_told(database):
+                installation = await run_migrations(database, stamp, key)
         finally:
             await database.close()
         console.print(f"The database is ready and stamped {installation.stamp}.")

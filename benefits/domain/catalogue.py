@@ -181,6 +181,11 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     benefit: tuple[Benefit, ...] = ()
     line: tuple[Line, ...] = ()
 
+    @property
+    def money(self) -> str:
+        """The ledger's unit of what benefits cost: the currency's minor units (C-2)."""
+        return f"MONEY:{self.currency}"
+
     def minor(self, amount: Decimal) -> int:
         """Return `amount` in minor units; ValueError when it is not exact in them or too large."""
         if amount.adjusted() > _LARGEST_EXPONENT:

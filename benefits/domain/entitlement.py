@@ -5,8 +5,10 @@ whatever path led there. A claim checks in one fixed order and the first failure
 then it takes units, capacity and budget together or nothing at all.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from fractions import Fraction
+from uuid import UUID
 
 import msgspec
 
@@ -119,10 +121,14 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """An accepted claim: the units it takes, and the worst cost it reserves in minor units."""
+    """An accepted claim: the units it takes, and the worst cost it reserves in minor units.
+
+    `uncapped` of the units do not count against the member's cap: those of a make-good (L-9).
+    """
 
     parts: list[Part]
     cost_minor: int
+    uncapped: int
 
 
 def claim(
@@ -140,16 +146,24 @@ def claim(
         return RecipientIncomplete(
             f"Recipient fields needed: {needed}; each 1 to {RECIPIENT_MAX} printable characters."
         )
-    if benefit.cap is not None and facts.cap_used + command.quantity > benefit.cap.limit:
+    try:
+        parts, short = take(facts.lots, command.quantity, now), None
+    except Refusal as refusal:
+        parts, short = [], refusal
+    uncapped = uncapped_units(parts, {lot.lot_id: lot for lot in facts.lots})
+    counted = command.quantity - uncapped
+    if benefit.cap is not None and counted and facts.cap_used + counted > benefit.cap.limit:
         return CapReached()
     if benefit.stock is not None and facts.stock.taken + command.quantity > benefit.stock:
         return StockExhausted()
     if facts.budget.taken + cost > facts.budget_total:
         return BudgetExhausted()
-    try:
-        return Claim(take(facts.lots, command.quantity, now), cost)
-    except Refusal as refusal:
-        return refusal
+    return short or Claim(parts, cost, uncapped)
+
+
+def uncapped_units(parts: Iterable[Part], lots: Mapping[UUID, Lot]) -> int:
+    """Return how many units do not count against a cap: a make-good's (L-9)."""
+    return sum(part.amount for part in parts if not lots[part.lot_id].capped)
 
 
 def cap_window(window: CapWindow, day: date) -> str:

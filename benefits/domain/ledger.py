@@ -1,21 +1,36 @@
-"""The entitlement ledger's rules: postings, lots, a template for each business event (L-1 to L-6).
+"""The entitlement ledger's rules: postings, lots, a template for each event (L-1 to L-9).
 
-A posting moves units from its debit account to its credit account, so the books sum to zero by
-construction. An account's balance is credits minus debits. Lots are what a member holds; a lot's
-figures are a fold of its postings:
+A posting moves an amount of one unit from its debit account to its credit account, so the books
+sum to zero by construction. An account's balance is credits minus debits. Benefits and money are
+units alike (`BENEFIT:LOUNGE`, `MONEY:CNY` in minor units) and never net against each other.
 
-    granted = available + held + redeemed + expired          (L-4)
+Lots are what a member holds; a lot's figures are a fold of its postings:
+
+    granted = available + held + redeemed + expired + revoked                     (L-4)
+              + transferred + converted + debt paid
 
 Templates are pure: they take lots and return postings; `post` applies postings to lots and stops
 the world when a balance would be negative, because a template that could do that is a bug, not a
-refusal.
+refusal. Each template stands beside what undoes it.
 
-    grant     issued    -> available      new lot
-    hold      available -> held           FEFO over the lots (L-3)
-    capture   held      -> redeemed
-    release   held      -> available      and at once -> expired where the lot has ended (L-6)
-    expire    available -> expired        effective as of the lot's end, whenever recorded (L-5)
-    make_up   issued    -> loss           a provider delivered what no unit is left for (G-CB-4)
+    units                                            undone by
+    grant     issued    -> available  new lot        revoke    available -> revoked
+    hold      available -> held       FEFO (L-3)     release   held      -> available (L-6)
+    capture   held      -> redeemed                  restore   redeemed  -> available (L-7)
+    expire    available -> expired    (L-5)          -         a lot's end is a fact
+    transfer  available -> transferred, received -> available of the other member
+    convert   available -> converted, issued -> available of the chosen benefit
+    make_up   issued    -> loss       delivered, but no unit is left for it (G-CB-4)
+    owe       debt      -> revoked    a claw-back of more than is left (L-8)
+                                                     pay_debt  available -> debt, by later grants
+                                                     write_off redeemed  -> loss, without a debt
+
+    money, by budget or provider                     undone by
+    reserve   budget.available -> budget.reserved    unreserve
+    spend     budget.reserved  -> budget.spent, provider.payable -> expense
+                                                     unspend
+    bear      provider.payable -> loss               what nobody was entitled to
+    charge    suspense -> provider.payable           a make-good the provider has to pay for (L-9)
 """
 
 import enum
@@ -29,14 +44,25 @@ from benefits.domain.refusal import Refusal
 
 
 class Account(enum.Enum):
-    """Accounts for units: `issued` is the contra account, `loss` what was given unentitled."""
+    """Accounts for units and money: `issued` is the contra account of all units."""
 
     ISSUED = "issued"
     AVAILABLE = "available"
     HELD = "held"
     REDEEMED = "redeemed"
     EXPIRED = "expired"
+    REVOKED = "revoked"
+    TRANSFERRED = "transferred"
+    RECEIVED = "received"
+    CONVERTED = "converted"
+    DEBT = "debt"
     LOSS = "loss"
+    BUDGET_AVAILABLE = "budget.available"
+    BUDGET_RESERVED = "budget.reserved"
+    BUDGET_SPENT = "budget.spent"
+    EXPENSE = "expense"
+    PAYABLE = "provider.payable"
+    SUSPENSE = "suspense"
 
 
 class InsufficientUnits(Refusal):
@@ -54,7 +80,10 @@ class LotExpired(Refusal):
 
 
 class Lot(msgspec.Struct, frozen=True, kw_only=True):
-    """Units granted together: `remaining` not redeemed or expired, `held` of them set aside."""
+    """Units granted together: `remaining` are left of them, `held` of these are set aside.
+
+    `capped` says whether its units count against caps; a make-good's do not (L-9).
+    """
 
     lot_id: UUID
     unit: str
@@ -65,6 +94,8 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True):
     granted_at: datetime
     priority: int = 0
     expired: int = 0
+    redeemed: int = 0
+    capped: bool = True
 
     def available(self, now: datetime) -> int:
         """Return the units usable at `now`: none from `expires_at`, whatever a job did (L-5)."""
@@ -76,13 +107,17 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Posting(msgspec.Struct, frozen=True):
-    """`amount` units from `debit` to `credit`; `lot_id` is None only where no lot is concerned."""
+    """`amount` of `unit` from `debit` to `credit`; money names its budget or provider as `party`.
+
+    `lot_id` is None only where no lot is concerned.
+    """
 
     debit: Account
     credit: Account
     unit: str
     amount: int
     lot_id: UUID | None
+    party: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what can never be a posting (I1)."""
@@ -91,10 +126,19 @@ class Posting(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """The units one hold took from one lot."""
+    """The units one debit took from one lot."""
 
     lot_id: UUID
     amount: int
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What units may cost at most, in minor units of `unit`: who pays, and who is paid."""
+
+    unit: str
+    budget: str
+    provider: str
+    minor: int
 
 
 def fefo(lot: Lot) -> tuple[bool, datetime | None, int, datetime, UUID]:
@@ -127,31 +171,55 @@ def take(lots: Iterable[Lot], quantity: int, now: datetime) -> list[Part]:
     return parts
 
 
+def split(parts: Iterable[Part], quantity: int) -> tuple[list[Part], list[Part]]:
+    """Divide parts into the first `quantity` units and the rest, in their own order."""
+    first, rest = list[Part](), list[Part]()
+    for part in parts:
+        amount = min(quantity, part.amount)
+        quantity -= amount
+        if amount:
+            first.append(Part(part.lot_id, amount))
+        if part.amount > amount:
+            rest.append(Part(part.lot_id, part.amount - amount))
+    return first, rest
+
+
+def _move(debit: Account, credit: Account, unit: str, parts: Iterable[Part]) -> list[Posting]:
+    return [Posting(debit, credit, unit, part.amount, part.lot_id) for part in parts]
+
+
 def hold(unit: str, parts: Iterable[Part]) -> list[Posting]:
     """Set chosen units aside."""
-    return [
-        Posting(Account.AVAILABLE, Account.HELD, unit, part.amount, part.lot_id) for part in parts
-    ]
+    return _move(Account.AVAILABLE, Account.HELD, unit, parts)
+
+
+def release(parts: Iterable[Part], lots: dict[UUID, Lot], now: datetime) -> list[Posting]:
+    """Give held units back; where their lot has ended they expire at once (L-6, G-HOLD-2)."""
+    return _give_back(Account.HELD, parts, lots, now)
 
 
 def capture(unit: str, parts: Iterable[Part]) -> list[Posting]:
     """Spend held units, also after their lot has ended (L-6, G-HOLD-1)."""
-    return [
-        Posting(Account.HELD, Account.REDEEMED, unit, part.amount, part.lot_id) for part in parts
-    ]
+    return _move(Account.HELD, Account.REDEEMED, unit, parts)
 
 
-def release(
-    unit: str, parts: Iterable[Part], lots: dict[UUID, Lot], now: datetime
+def restore(parts: Iterable[Part], lots: dict[UUID, Lot], now: datetime) -> list[Posting]:
+    """Give spent units back to the lots they came from, with their own end (L-7).
+
+    Where the lot has ended they expire at once; whether a make-good follows, the terms say.
+    """
+    return _give_back(Account.REDEEMED, parts, lots, now)
+
+
+def _give_back(
+    account: Account, parts: Iterable[Part], lots: dict[UUID, Lot], now: datetime
 ) -> list[Posting]:
-    """Give held units back; where their lot has ended they expire at once (L-6, G-HOLD-2)."""
     postings = list[Posting]()
     for part in parts:
-        postings.append(Posting(Account.HELD, Account.AVAILABLE, unit, part.amount, part.lot_id))
-        if lots[part.lot_id].ended(now):
-            postings.append(
-                Posting(Account.AVAILABLE, Account.EXPIRED, unit, part.amount, part.lot_id)
-            )
+        lot = lots[part.lot_id]
+        postings += _move(account, Account.AVAILABLE, lot.unit, [part])
+        if lot.ended(now):
+            postings += _move(Account.AVAILABLE, Account.EXPIRED, lot.unit, [part])
     return postings
 
 
@@ -160,7 +228,72 @@ def expire(lot: Lot) -> list[Posting]:
     rest = lot.remaining - lot.held
     if rest == 0:
         return []
-    return [Posting(Account.AVAILABLE, Account.EXPIRED, lot.unit, rest, lot.lot_id)]
+    return _move(Account.AVAILABLE, Account.EXPIRED, lot.unit, [Part(lot.lot_id, rest)])
+
+
+def revoke(unit: str, parts: Iterable[Part]) -> list[Posting]:
+    """Take granted units back that were not used."""
+    return _move(Account.AVAILABLE, Account.REVOKED, unit, parts)
+
+
+def claw_back(
+    lots: Iterable[Lot], unit: str, quantity: int, now: datetime, *, owing: bool
+) -> list[Posting]:
+    """Take back `quantity` units: those left, then as a debt or as a loss (L-8, G-DEBT-1).
+
+    Held units stay with their order. A debt is paid by later grants of the unit (`pay_debt`).
+    """
+    parts = list[Part]()
+    missing = quantity
+    for lot in sorted(lots, key=fefo):
+        amount = min(missing, lot.available(now))
+        if amount:
+            parts.append(Part(lot.lot_id, amount))
+            missing -= amount
+    postings = revoke(unit, parts)
+    if missing and owing:
+        postings += owe(unit, missing)
+    elif missing:
+        postings += write_off(unit, missing)
+    return postings
+
+
+def owe(unit: str, quantity: int) -> list[Posting]:
+    """Record units that a member owes (L-8)."""
+    return [Posting(Account.DEBT, Account.REVOKED, unit, quantity, None)]
+
+
+def pay_debt(lot: Lot, owed: int) -> list[Posting]:
+    """Pay what the member owes from a new lot, as far as it goes (L-8)."""
+    amount = min(owed, lot.granted)
+    if amount == 0:
+        return []
+    return _move(Account.AVAILABLE, Account.DEBT, lot.unit, [Part(lot.lot_id, amount)])
+
+
+def write_off(unit: str, quantity: int) -> list[Posting]:
+    """Bear units that were used although nobody was entitled to them (L-8)."""
+    return [Posting(Account.REDEEMED, Account.LOSS, unit, quantity, None)]
+
+
+def forgive(unit: str, owed: int) -> list[Posting]:
+    """Write a debt off: it was never taken back, and the bank bears it (L-8)."""
+    return [Posting(Account.REVOKED, Account.DEBT, unit, owed, None), *write_off(unit, owed)]
+
+
+def transfer_out(unit: str, parts: Iterable[Part]) -> list[Posting]:
+    """Give units to another member, as when two members are merged (L-2)."""
+    return _move(Account.AVAILABLE, Account.TRANSFERRED, unit, parts)
+
+
+def transfer_in(lot: Lot) -> list[Posting]:
+    """Take another member's units as a new lot; the two batches name each other's cause (L-2)."""
+    return [Posting(Account.RECEIVED, Account.AVAILABLE, lot.unit, lot.granted, lot.lot_id)]
+
+
+def convert(unit: str, parts: Iterable[Part], to: Lot) -> list[Posting]:
+    """Give up units of a choice for a lot of the chosen benefit (L-2)."""
+    return _move(Account.AVAILABLE, Account.CONVERTED, unit, parts) + grant(to)
 
 
 def make_up(unit: str, quantity: int) -> list[Posting]:
@@ -168,6 +301,59 @@ def make_up(unit: str, quantity: int) -> list[Posting]:
     return [Posting(Account.ISSUED, Account.LOSS, unit, quantity, None)]
 
 
+def reserve(cost: Cost) -> list[Posting]:
+    """Set the worst cost of a claim aside in its budget (K-4)."""
+    return _pay(Account.BUDGET_AVAILABLE, Account.BUDGET_RESERVED, cost, cost.minor)
+
+
+def unreserve(cost: Cost) -> list[Posting]:
+    """Give a reserved cost back to its budget."""
+    return _pay(Account.BUDGET_RESERVED, Account.BUDGET_AVAILABLE, cost, cost.minor)
+
+
+def spend(cost: Cost, actual: int) -> list[Posting]:
+    """Spend `actual` minor units of a reserved cost, free the rest, and owe it to the provider.
+
+    What is dearer than the worst cost was delivered all the same: the budget bears it.
+    """
+    return [
+        *_pay(Account.BUDGET_RESERVED, Account.BUDGET_SPENT, cost, min(actual, cost.minor)),
+        *_pay(Account.BUDGET_AVAILABLE, Account.BUDGET_SPENT, cost, max(actual - cost.minor, 0)),
+        *_pay(
+            Account.BUDGET_RESERVED, Account.BUDGET_AVAILABLE, cost, max(cost.minor - actual, 0)
+        ),
+        *_owe(Account.PAYABLE, Account.EXPENSE, cost, actual),
+    ]
+
+
+def unspend(cost: Cost, actual: int) -> list[Posting]:
+    """Take back what was spent for units that come back (L-7)."""
+    return [
+        *_pay(Account.BUDGET_SPENT, Account.BUDGET_AVAILABLE, cost, actual),
+        *_owe(Account.EXPENSE, Account.PAYABLE, cost, actual),
+    ]
+
+
+def bear(cost: Cost) -> list[Posting]:
+    """Owe a provider for what nobody was entitled to (G-CB-4)."""
+    return _owe(Account.PAYABLE, Account.LOSS, cost, cost.minor)
+
+
+def charge(cost: Cost) -> list[Posting]:
+    """Claim from a provider what a make-good costs, until they settle it (L-9)."""
+    return _owe(Account.SUSPENSE, Account.PAYABLE, cost, cost.minor)
+
+
+def _pay(debit: Account, credit: Account, cost: Cost, minor: int) -> list[Posting]:
+    return [Posting(debit, credit, cost.unit, minor, None, cost.budget)] if minor else []
+
+
+def _owe(debit: Account, credit: Account, cost: Cost, minor: int) -> list[Posting]:
+    return [Posting(debit, credit, cost.unit, minor, None, cost.provider)] if minor else []
+
+
+# Where the units of a new lot come from.
+_SOURCES = {Account.ISSUED, Account.RECEIVED}
 _REMAINING = {Account.AVAILABLE, Account.HELD}
 
 
@@ -178,19 +364,19 @@ def post(lots: dict[UUID, Lot], postings: Iterable[Posting]) -> dict[UUID, Lot]:
         if posting.lot_id is None:
             continue
         lot = after[posting.lot_id]
-        if posting.debit is Account.ISSUED:
+        if posting.debit in _SOURCES:
             assert posting.amount == lot.granted == lot.remaining, "a lot is granted once"
             continue
-        held = _moved(posting, {Account.HELD})
-        remaining = _moved(posting, _REMAINING)
-        expired = _moved(posting, {Account.EXPIRED})
         lot = msgspec.structs.replace(
             lot,
-            held=lot.held + held,
-            remaining=lot.remaining + remaining,
-            expired=lot.expired + expired,
+            held=lot.held + _moved(posting, {Account.HELD}),
+            remaining=lot.remaining + _moved(posting, _REMAINING),
+            expired=lot.expired + _moved(posting, {Account.EXPIRED}),
+            redeemed=lot.redeemed + _moved(posting, {Account.REDEEMED}),
         )
-        assert 0 <= lot.held <= lot.remaining <= lot.granted, "a lot would be overdrawn"
+        assert 0 <= lot.held <= lot.remaining, "a lot would be overdrawn"
+        assert min(lot.expired, lot.redeemed) >= 0, "a lot would give back what it never gave"
+        assert lot.remaining + lot.expired + lot.redeemed <= lot.granted, "units from nothing"
         after[posting.lot_id] = lot
     return after
 

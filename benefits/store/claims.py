@@ -32,8 +32,20 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     code_sealed: bytes | None
 
 
+class Reserved(msgspec.Struct, frozen=True):
+    """Minor units of `unit` set aside in a budget."""
+
+    unit: str
+    budget: str
+    minor: int
+
+
 class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Units set aside for a claim, with the worst cost they reserve; its batch has the parts."""
+    """Units set aside for a claim, with the worst cost they reserve; its batch has the parts.
+
+    `uncapped` of them do not count against the member's cap. `reserved` is what the batch set
+    aside in the budget: None where it cost nothing.
+    """
 
     hold_id: UUID
     member_id: UUID
@@ -43,17 +55,20 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     cost_minor: int
     placed_at: datetime
+    uncapped: int = 0
     parts: tuple[Part, ...] = ()
+    reserved: Reserved | None = None
     ended: bool = False
 
 
 class HoldEnd(msgspec.Struct, frozen=True):
-    """How a hold ended: all of it captured, or all of it released."""
+    """How a hold ended: what was captured and what released, `uncapped` of it outside the cap."""
 
     hold_id: UUID
     batch_id: UUID
     captured: int
     released: int
+    uncapped: int
     ended_at: datetime
 
 
@@ -89,29 +104,30 @@ ORDER BY c.deadline LIMIT $4
 """
 INSERT_HOLDS = """
 INSERT INTO hold (bucket, hold_id, member_id, claim_id, batch_id, unit, quantity, cost_minor,
-                  placed_at)
+                  placed_at, uncapped)
 SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
-                     $7::bigint[], $8::bigint[], $9::timestamptz[])
+                     $7::bigint[], $8::bigint[], $9::timestamptz[], $10::bigint[])
 """
 INSERT_ENDS = """
-INSERT INTO hold_end (bucket, hold_id, batch_id, captured, released, ended_at)
+INSERT INTO hold_end (bucket, hold_id, batch_id, captured, released, ended_at, uncapped)
 SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[],
-                     $6::timestamptz[])
+                     $6::timestamptz[], $7::bigint[])
 """
 HOLDS = """
 SELECT h.hold_id, h.member_id, h.claim_id, h.batch_id, h.unit, h.quantity, h.cost_minor,
-       h.placed_at, e.hold_id IS NOT NULL AS ended
+       h.placed_at, h.uncapped, e.hold_id IS NOT NULL AS ended
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, hold_id)
 JOIN hold AS h ON h.bucket = k.bucket AND h.hold_id = k.hold_id
 LEFT JOIN hold_end AS e ON e.bucket = k.bucket AND e.hold_id = k.hold_id
 """
 # Primary key of the one partition a batch id lies in. A re-issued claim's batch captures at once:
-# only `held` counts.
+# only `held` and what was reserved for it count.
 PARTS = """
-SELECT p.batch_id, p.lot_id, p.amount
+SELECT p.batch_id, p.lot_id, p.amount, p.unit, p.party
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
 JOIN posting AS p ON p.bucket = k.bucket AND p.batch_id = k.batch_id
-WHERE p.credit = 'held'
+WHERE p.credit IN ('held', 'budget.reserved')
+ORDER BY p.batch_id, p.line
 """
 NEW_CASES = """
 INSERT INTO case_file (bucket, case_id, member_id, claim_id, kind, detail, opened_at)
@@ -199,6 +215,7 @@ async def put_holds(conn: Connection, holds: Sequence[HoldRow]) -> None:
         [h.quantity for h in holds],
         [h.cost_minor for h in holds],
         [h.placed_at for h in holds],
+        [h.uncapped for h in holds],
     )
 
 
@@ -215,6 +232,7 @@ async def end_holds(conn: Connection, ends: Sequence[HoldEnd]) -> None:
         [e.captured for e in ends],
         [e.released for e in ends],
         [e.ended_at for e in ends],
+        [e.uncapped for e in ends],
     )
 
 
@@ -224,8 +242,12 @@ async def holds(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, HoldRow]:
     found = await rows(conn, HOLDS, [bucket_of(id_) for id_ in wanted], wanted)
     batches = sorted({row.batch_id for row in found})
     parts = dict[UUID, list[Part]]()
+    reserved = dict[UUID, Reserved]()
     for row in await rows(conn, PARTS, [bucket_of(id_) for id_ in batches], batches):
-        parts.setdefault(row.batch_id, []).append(Part(row.lot_id, row.amount))
+        if row.lot_id is None:
+            reserved[row.batch_id] = Reserved(row.unit, row.party, row.amount)
+        else:
+            parts.setdefault(row.batch_id, []).append(Part(row.lot_id, row.amount))
     return {
         row.hold_id: HoldRow(
             hold_id=row.hold_id,
@@ -236,7 +258,9 @@ async def holds(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, HoldRow]:
             quantity=row.quantity,
             cost_minor=row.cost_minor,
             placed_at=row.placed_at,
+            uncapped=row.uncapped,
             parts=tuple(parts[row.batch_id]),
+            reserved=reserved.get(row.batch_id),
             ended=row.ended,
         )
         for row in found

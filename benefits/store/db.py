@@ -146,6 +146,11 @@ def sqlstate(error: BaseException) -> str:
     return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
+def reason(error: DBAPIError) -> str:
+    """Return what the server said, in its words."""
+    return str(getattr(error.orig, "__cause__", None) or error.orig)
+
+
 def constraint(error: DBAPIError) -> str:
     """Return the name of the violated constraint, or an empty text."""
     return getattr(error.orig, "constraint_name", None) or ""

@@ -36,7 +36,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "evaluation": ("evaluated_at",),
     "inbox": ("processed_at",),
     "installation": ("config_version",),
-    "lot": ("remaining", "held", "expired"),
+    "lot": ("remaining", "held", "expired", "redeemed", "swept"),
     "member": (
         *("opened_on", "closed_on", "branch", "manager", "event_seq", "event_position"),
         "recorded_at",
@@ -46,7 +46,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "provider_attempt": ("ended_at", "outcome", "evidence"),
     "provider_request": ("attempt", "leased_until", "next_at", "sent_by", "queries"),
     "request": ("recorded_at",),
-    "wallet": ("available", "held"),
+    "wallet": ("available", "held", "owed"),
 }
 DELETES = ("page_session", "request")
 CALLS = ("event_position()", "make_partition(text,date)")
@@ -64,9 +64,9 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "installation": ("stamp", "config_version", "created_at"),
     "lot": (
         *("unit", "programme", "line", "cause", "granted", "remaining", "held"),
-        *("expired", "granted_at", "expires_at"),
+        *("expired", "redeemed", "granted_at", "expires_at"),
     ),
-    "posting": ("debit", "credit", "unit", "amount"),
+    "posting": ("debit", "credit", "unit", "amount", "party"),
     "programme": ("code", "version", "document", "applied_at"),
     "provider_attempt": ("attempt", "operation", "started_at", "ended_at", "outcome"),
     "provider_request": (

@@ -21,6 +21,7 @@ from benefits.store import members
 from benefits.store.db import Connection, rows, run
 from benefits.store.members import Member
 
+MAKE_GOOD = "MAKE_GOOD"
 INSERT_BATCHES = """
 INSERT INTO batch (bucket, batch_id, member_id, kind, cause_id, actor, effective_at, recorded_at,
                    booked_month)
@@ -30,21 +31,23 @@ FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::
      AS n (bucket, batch_id, member_id, kind, cause_id, actor, effective_at, recorded_at)
 """
 INSERT_POSTINGS = """
-INSERT INTO posting (bucket, batch_id, line, debit, credit, unit, amount, lot_id)
+INSERT INTO posting (bucket, batch_id, line, debit, credit, unit, amount, lot_id, party)
 SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::text[], $5::text[],
-                     $6::text[], $7::bigint[], $8::uuid[])
+                     $6::text[], $7::bigint[], $8::uuid[], $9::text[])
 """
 INSERT_LOTS = """
 INSERT INTO lot (bucket, lot_id, member_id, unit, programme, line, period, cause, priority,
-                 granted, remaining, held, expired, granted_at, expires_at)
+                 granted, remaining, held, expired, redeemed, granted_at, expires_at)
 SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
                      $7::text[], $8::text[], $9::smallint[], $10::bigint[], $11::bigint[],
-                     $12::bigint[], $13::bigint[], $14::timestamptz[], $15::timestamptz[])
+                     $12::bigint[], $13::bigint[], $14::bigint[], $15::timestamptz[],
+                     $16::timestamptz[])
 """
 UPDATE_LOTS = """
-UPDATE lot AS l SET remaining = k.remaining, held = k.held, expired = k.expired
-FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[])
-     AS k (bucket, lot_id, remaining, held, expired)
+UPDATE lot AS l
+SET remaining = k.remaining, held = k.held, expired = k.expired, redeemed = k.redeemed
+FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+     AS k (bucket, lot_id, remaining, held, expired, redeemed)
 WHERE l.bucket = k.bucket AND l.lot_id = k.lot_id
 """
 NEW_WALLETS = """
@@ -52,9 +55,10 @@ INSERT INTO wallet (bucket, member_id, unit, available, held)
 SELECT *, 0, 0 FROM unnest($1::smallint[], $2::uuid[], $3::text[]) ON CONFLICT DO NOTHING
 """
 UPDATE_WALLETS = """
-UPDATE wallet AS w SET available = w.available + k.available, held = w.held + k.held
-FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[])
-     AS k (bucket, member_id, unit, available, held)
+UPDATE wallet AS w
+SET available = w.available + k.available, held = w.held + k.held, owed = w.owed + k.owed
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+     AS k (bucket, member_id, unit, available, held, owed)
 WHERE w.bucket = k.bucket AND w.member_id = k.member_id AND w.unit = k.unit
 """
 # The position is the transaction's, yet never before that of the member's last event.
@@ -71,7 +75,7 @@ FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6
 # is their story.
 LOTS_OF = """
 SELECT l.member_id, l.lot_id, l.unit, l.granted, l.remaining, l.held, l.expires_at, l.granted_at,
-       l.priority, l.expired
+       l.priority, l.expired, l.redeemed, l.cause
 FROM unnest($1::smallint[], $2::uuid[], $3::text[]) AS k (bucket, member_id, unit)
 JOIN lot AS l ON l.bucket = k.bucket AND l.member_id = k.member_id AND l.unit = k.unit
 WHERE l.expires_at > $4::timestamptz - interval '35 days'
@@ -79,16 +83,27 @@ WHERE l.expires_at > $4::timestamptz - interval '35 days'
 """
 LOTS_BY_ID = """
 SELECT l.member_id, l.lot_id, l.unit, l.granted, l.remaining, l.held, l.expires_at, l.granted_at,
-       l.priority, l.expired
+       l.priority, l.expired, l.redeemed, l.cause
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, lot_id)
 JOIN lot AS l ON l.bucket = k.bucket AND l.lot_id = k.lot_id
 """
-# ix_lot_unspent
+# ix_lot_unswept
 ENDED = """
 SELECT l.member_id, l.lot_id FROM lot AS l
-WHERE l.bucket BETWEEN $1 AND $2 AND l.expires_at <= $3 AND l.remaining > l.held
+WHERE l.bucket BETWEEN $1 AND $2 AND l.expires_at <= $3 AND NOT l.swept
   AND l.expires_at IS NOT NULL
 ORDER BY l.expires_at LIMIT $4
+"""
+SWEPT = """
+UPDATE lot AS l SET swept = true FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, lot_id)
+WHERE l.bucket = k.bucket AND l.lot_id = k.lot_id
+"""
+# Primary key of wallet.
+OWED = """
+SELECT w.member_id, w.unit, w.owed
+FROM unnest($1::smallint[], $2::uuid[], $3::text[]) AS k (bucket, member_id, unit)
+JOIN wallet AS w ON w.bucket = k.bucket AND w.member_id = k.member_id AND w.unit = k.unit
+WHERE w.owed > 0
 """
 
 
@@ -99,6 +114,10 @@ class Origin(msgspec.Struct, frozen=True):
     line: str
     period: str
     cause: str
+
+
+# Where an account stands in a wallet, and its sign there: a debt is what `debt` is below zero.
+_PLACES = {Account.AVAILABLE: (0, 1), Account.HELD: (1, 1), Account.DEBT: (2, -1)}
 
 
 class _Batch(msgspec.Struct):
@@ -138,6 +157,7 @@ class Journal:
         self._batches: list[_Batch] = []
         self._events: list[_Event] = []
         self._wallets: dict[tuple[UUID, str], list[int]] = {}
+        self._owed: dict[tuple[UUID, str], int] = {}
         self._last: dict[UUID, tuple[int, datetime]] = {}
 
     def load(self, lots: Iterable[tuple[UUID, Lot]]) -> None:
@@ -146,6 +166,15 @@ class Journal:
             if lot.lot_id not in self.lots:
                 self._owned.setdefault((member_id, lot.unit), []).append(lot.lot_id)
             self.lots[lot.lot_id] = lot
+
+    def load_owed(self, owed: Mapping[tuple[UUID, str], int]) -> None:
+        """Take what members owe of units, as read under the locks."""
+        self._owed.update(owed)
+
+    def owed(self, member_id: UUID, unit: str) -> int:
+        """Return what a member owes of a unit, as the commands before have left it (L-8)."""
+        change = self._wallets.get((member_id, unit), (0, 0, 0))[2]
+        return self._owed.get((member_id, unit), 0) + change
 
     def lots_of(self, member_id: UUID, unit: str) -> tuple[Lot, ...]:
         """Return the loaded lots of a member in a unit, as the commands before have left them."""
@@ -227,14 +256,11 @@ class Journal:
         return self._last.get(member_id, (member.event_seq, member.recorded_at))
 
     def _count(self, member_id: UUID, posting: Posting) -> None:
-        if posting.lot_id is None:
-            return
-        wallet = self._wallets.setdefault((member_id, posting.unit), [0, 0])
         for account, sign in ((posting.debit, -1), (posting.credit, 1)):
-            if account is Account.AVAILABLE:
-                wallet[0] += sign * posting.amount
-            elif account is Account.HELD:
-                wallet[1] += sign * posting.amount
+            if account in _PLACES:
+                wallet = self._wallets.setdefault((member_id, posting.unit), [0, 0, 0])
+                place, direction = _PLACES[account]
+                wallet[place] += direction * sign * posting.amount
 
     async def _write_batches(self, conn: Connection) -> None:
         batches = self._batches
@@ -262,6 +288,7 @@ class Journal:
             [p.unit for _, _, p in lines],
             [p.amount for _, _, p in lines],
             [p.lot_id for _, _, p in lines],
+            [p.party for _, _, p in lines],
         )
 
     async def _write_lots(self, conn: Connection) -> None:
@@ -283,6 +310,7 @@ class Journal:
                 [lot.remaining for _, lot, _ in new],
                 [lot.held for _, lot, _ in new],
                 [lot.expired for _, lot, _ in new],
+                [lot.redeemed for _, lot, _ in new],
                 [lot.granted_at for _, lot, _ in new],
                 [lot.expires_at for _, lot, _ in new],
             )
@@ -296,6 +324,7 @@ class Journal:
                 [lot.remaining for lot in old],
                 [lot.held for lot in old],
                 [lot.expired for lot in old],
+                [lot.redeemed for lot in old],
             )
 
     async def _write_wallets(self, conn: Connection) -> None:
@@ -303,11 +332,12 @@ class Journal:
         buckets = [bucket_of(member_id) for (member_id, _), _ in changes]
         ids = [member_id for (member_id, _), _ in changes]
         units = [unit for (_, unit), _ in changes]
-        if self._new_lots:
+        if self._new_lots or any(change[2] for _, change in changes):
             await run(conn, NEW_WALLETS, buckets, ids, units)
         available = [change[0] for _, change in changes]
         held = [change[1] for _, change in changes]
-        await run(conn, UPDATE_WALLETS, buckets, ids, units, available, held)
+        owed = [change[2] for _, change in changes]
+        await run(conn, UPDATE_WALLETS, buckets, ids, units, available, held, owed)
 
     async def _write_events(self, conn: Connection) -> None:
         events = self._events
@@ -338,6 +368,8 @@ def _lot(row: Any) -> tuple[UUID, Lot]:
         granted_at=row.granted_at,
         priority=row.priority,
         expired=row.expired,
+        redeemed=row.redeemed,
+        capped=row.cause != MAKE_GOOD,
     )
 
 
@@ -364,3 +396,19 @@ async def ended_lots(
     """Return (member, lot) of lots that ended unspent, earliest first, in a range of buckets."""
     found = await rows(conn, ENDED, *buckets, now, limit)
     return [(row.member_id, row.lot_id) for row in found]
+
+
+async def swept(conn: Connection, ids: Sequence[UUID]) -> None:
+    """Note that the end of lots is recorded: what still comes back to them ends at once."""
+    await run(conn, SWEPT, [bucket_of(id_) for id_ in ids], list(ids))
+
+
+async def owed(
+    conn: Connection, wanted: Iterable[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], int]:
+    """Return what members owe of units (L-8); absent means nothing."""
+    pairs = sorted(set(wanted))
+    ids = [member_id for member_id, _ in pairs]
+    units = [unit for _, unit in pairs]
+    found = await rows(conn, OWED, [bucket_of(id_) for id_ in ids], ids, units)
+    return {(row.member_id, row.unit): row.owed for row in found}

@@ -8,6 +8,7 @@ keys be used.
 import functools
 import hashlib
 import hmac
+import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -84,6 +85,19 @@ def head() -> str:
 def fingerprint(member_key: bytes) -> bytes:
     """Return what a database keeps of the member key, to notice another one."""
     return hmac.digest(member_key, b"benefits.member-key", hashlib.sha256)
+
+
+def revisions() -> list[str]:
+    """Return the names of all revisions, oldest first."""
+    return sorted(one.revision for one in ScriptDirectory.from_config(config()).walk_revisions())
+
+
+def sql(since: str = "base") -> str:
+    """Return the SQL of the revisions after `since`, or of all, as `migrate` runs them."""
+    made, written = config(), io.StringIO()
+    made.output_buffer = written
+    command.upgrade(made, f"{since}:head", sql=True)
+    return written.getvalue()
 
 
 async def migrate(database: Database, stamp: Stamp, member_key: bytes) -> Installation:

@@ -17,7 +17,15 @@ from contextlib import asynccontextmanager
 from sqlalchemy.exc import DBAPIError
 
 from benefits.store import functions
-from benefits.store.db import Connection, DatabaseUnsuitable, rows, run, sqlstate
+from benefits.store.db import (
+    Connection,
+    Database,
+    DatabaseUnsuitable,
+    reason,
+    rows,
+    run,
+    sqlstate,
+)
 from benefits.store.grants import Names, contents, given, make_so, surroundings
 from benefits.store.schema import metadata
 
@@ -145,7 +153,7 @@ async def create(conn: Connection, names: Names, passwords: Mapping[str, str]) -
         if sqlstate(error) != NOT_ALLOWED:
             raise
         raise DatabaseUnsuitable(
-            f"{me} is not allowed to: {error.orig}. Connect as a superuser."
+            f"{me} is not allowed to: {reason(error)}. Connect as a superuser."
         ) from None
 
 
@@ -219,9 +227,31 @@ async def give_again(conn: Connection, names: Names) -> None:
     await make_so(conn, names, await contents(conn, names), "TABLE", "FUNCTION")
 
 
+async def session_user(conn: Connection) -> str:
+    """Return as which role we are connected."""
+    ((me,),) = await rows(conn, SESSION_USER)
+    return str(me)
+
+
+@asynccontextmanager
+async def rights_told(database: Database) -> AsyncIterator[None]:
+    """Say in words what the role may not do (DatabaseUnsuitable); the rest of a command's work."""
+    try:
+        yield
+    except DBAPIError as error:
+        if sqlstate(error) != NOT_ALLOWED:
+            raise
+        async with database.transaction() as conn:
+            me, names = await session_user(conn), await find(conn)
+        fit = "as the role that owns the tables"
+        if names is not None:
+            fit = f"as {names.runtime}, or to verify as {names.auditor}"
+        raise DatabaseUnsuitable(f"{me} may not: {reason(error)}. Connect {fit}.") from None
+
+
 async def check_cannot_rewrite(conn: Connection) -> None:
     """Refuse to serve as a role that could change what must stay (DatabaseUnsuitable)."""
-    ((me,),) = await rows(conn, SESSION_USER)
+    me = await session_user(conn)
     if power := await _power(conn, me):
         names = await find(conn) or Names(DEFAULT_PREFIX)
         raise DatabaseUnsuitable(

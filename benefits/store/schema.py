@@ -10,6 +10,7 @@ in its primary key, unique keys and foreign keys; no hot table refers to a refer
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -164,7 +165,7 @@ entitlement_grant = Table(
     Column("granted_at", INSTANT, nullable=False),
     PrimaryKeyConstraint("bucket", "member_id", "programme", "line", "period", "cause", "quota"),
     columns.of_member(),
-    CheckConstraint("cause IN ('TIER', 'REWARD')", name="cause"),
+    CheckConstraint("cause IN ('TIER', 'REWARD', 'MAKE_GOOD')", name="cause"),
 )
 
 lot = Table(
@@ -185,16 +186,22 @@ lot = Table(
     Column("expired", BigInteger, nullable=False),
     Column("granted_at", INSTANT, nullable=False),
     Column("expires_at", INSTANT),
+    Column("redeemed", BigInteger, nullable=False, server_default="0"),
+    Column("swept", Boolean, nullable=False, server_default="false"),
     PrimaryKeyConstraint("bucket", "lot_id"),
     columns.of_member(),
     CheckConstraint("held >= 0 AND held <= remaining", name="held"),
-    CheckConstraint("expired >= 0 AND remaining + expired <= granted", name="conserved"),
+    CheckConstraint(
+        "expired >= 0 AND redeemed >= 0 AND remaining + expired + redeemed <= granted",
+        name="conserved",
+    ),
     CheckConstraint("granted > 0", name="granted"),
     Index(None, "bucket", "member_id", "unit", "expires_at"),
+    # No column that claims change: their updates stay HOT.
     Index(
-        "ix_lot_unspent",
+        "ix_lot_unswept",
         "expires_at",
-        postgresql_where=text("remaining > held AND expires_at IS NOT NULL"),
+        postgresql_where=text("NOT swept AND expires_at IS NOT NULL"),
     ),
     postgresql_with={"fillfactor": "80"},
 )
@@ -206,9 +213,10 @@ wallet = Table(
     Column("unit", Text, nullable=False),
     Column("available", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
+    Column("owed", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("bucket", "member_id", "unit"),
     columns.of_member(),
-    CheckConstraint("available >= 0 AND held >= 0", name="never_negative"),
+    CheckConstraint("available >= 0 AND held >= 0 AND owed >= 0", name="never_negative"),
     postgresql_with={"fillfactor": "80"},
 )
 
@@ -243,6 +251,7 @@ posting = Table(
     Column("unit", Text, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("lot_id", Uuid),
+    Column("party", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("bucket", "batch_id", "line"),
     columns.in_bucket(),
     CheckConstraint("amount > 0", name="amount"),
@@ -262,9 +271,11 @@ hold = Table(
     Column("quantity", BigInteger, nullable=False),
     Column("cost_minor", BigInteger, nullable=False),
     Column("placed_at", INSTANT, nullable=False),
+    Column("uncapped", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("bucket", "hold_id"),
     columns.in_bucket(),
     CheckConstraint("quantity > 0", name="quantity"),
+    CheckConstraint("uncapped >= 0 AND uncapped <= quantity", name="uncapped"),
 )
 
 hold_end = Table(
@@ -276,9 +287,11 @@ hold_end = Table(
     Column("captured", BigInteger, nullable=False),
     Column("released", BigInteger, nullable=False),
     Column("ended_at", INSTANT, nullable=False),
+    Column("uncapped", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("bucket", "hold_id"),
     ForeignKeyConstraint(["bucket", "hold_id"], ["hold.bucket", "hold.hold_id"]),
     CheckConstraint("captured >= 0 AND released >= 0", name="parts"),
+    CheckConstraint("uncapped >= 0 AND uncapped <= released", name="uncapped"),
 )
 
 # A claim and the order it became. `hold_id` is the hold its units are in now; `deadline` counts

@@ -25,7 +25,7 @@ SELECT b.member_id, p.unit, p.lot_id, a.account, sum(a.sign * p.amount)::bigint 
 FROM posting AS p
 JOIN batch AS b ON b.bucket = p.bucket AND b.batch_id = p.batch_id
 CROSS JOIN LATERAL (VALUES (p.debit, -1), (p.credit, 1)) AS a (account, sign)
-WHERE p.bucket BETWEEN $1 AND $2 AND p.lot_id IS NOT NULL
+WHERE p.bucket BETWEEN $1 AND $2 AND (p.lot_id IS NOT NULL OR 'debt' IN (p.debit, p.credit))
 GROUP BY 1, 2, 3, 4
 """
 
@@ -34,30 +34,36 @@ CHECKS: dict[str, str] = {
     "wallet_differs": f"""
 WITH s AS ({_SUMS}), folded AS (
     SELECT member_id, unit, sum(amount) FILTER (WHERE account = 'available') AS available,
-           sum(amount) FILTER (WHERE account = 'held') AS held FROM s GROUP BY 1, 2)
+           sum(amount) FILTER (WHERE account = 'held') AS held,
+           -sum(amount) FILTER (WHERE account = 'debt') AS owed FROM s GROUP BY 1, 2)
 SELECT coalesce(w.member_id, f.member_id)::text || ' ' || coalesce(w.unit, f.unit) AS subject,
-       format('wallet %s/%s, postings %s/%s', w.available, w.held, f.available, f.held) AS detail
+       format('wallet %s/%s/%s, postings %s/%s/%s', w.available, w.held, w.owed, f.available,
+              f.held, f.owed) AS detail
 FROM (SELECT * FROM wallet WHERE bucket BETWEEN $1 AND $2) AS w
 FULL JOIN folded AS f ON f.member_id = w.member_id AND f.unit = w.unit
 WHERE w.available IS DISTINCT FROM coalesce(f.available, 0)
    OR w.held IS DISTINCT FROM coalesce(f.held, 0)
+   OR w.owed IS DISTINCT FROM coalesce(f.owed, 0)
 """,
-    # L-4: granted = available + held + redeemed + expired, and nothing negative.
+    # L-4: granted is where the units are now, and nothing is negative.
     "lot_differs": f"""
 WITH s AS ({_SUMS}), folded AS (
-    SELECT lot_id, coalesce(-sum(amount) FILTER (WHERE account = 'issued'), 0) AS granted,
+    SELECT lot_id,
+           -coalesce(sum(amount) FILTER (WHERE account IN ('issued', 'received')), 0) AS granted,
            coalesce(sum(amount) FILTER (WHERE account IN ('available', 'held')), 0) AS remaining,
            coalesce(sum(amount) FILTER (WHERE account = 'held'), 0) AS held,
            coalesce(sum(amount) FILTER (WHERE account = 'expired'), 0) AS expired,
-           min(amount) FILTER (WHERE account <> 'issued') AS least
-    FROM s GROUP BY 1)
+           coalesce(sum(amount) FILTER (WHERE account = 'redeemed'), 0) AS redeemed,
+           min(amount) FILTER (WHERE account NOT IN ('issued', 'received')) AS least
+    FROM s WHERE lot_id IS NOT NULL GROUP BY 1)
 SELECT coalesce(l.lot_id, f.lot_id)::text AS subject,
-       format('lot %s/%s/%s/%s, postings %s/%s/%s/%s', l.granted, l.remaining, l.held, l.expired,
-              f.granted, f.remaining, f.held, f.expired) AS detail
+       format('lot %s/%s/%s/%s/%s, postings %s/%s/%s/%s/%s',
+              l.granted, l.remaining, l.held, l.expired, l.redeemed,
+              f.granted, f.remaining, f.held, f.expired, f.redeemed) AS detail
 FROM (SELECT * FROM lot WHERE bucket BETWEEN $1 AND $2) AS l
 FULL JOIN folded AS f ON f.lot_id = l.lot_id
-WHERE (l.granted, l.remaining, l.held, l.expired)
-      IS DISTINCT FROM (f.granted, f.remaining, f.held, f.expired) OR f.least < 0
+WHERE (l.granted, l.remaining, l.held, l.expired, l.redeemed)
+      IS DISTINCT FROM (f.granted, f.remaining, f.held, f.expired, f.redeemed) OR f.least < 0
 """,
     "batch_without_postings": """
 SELECT b.batch_id::text AS subject, b.kind AS detail FROM batch AS b
@@ -99,6 +105,24 @@ LEFT JOIN LATERAL (
 WHERE h.bucket BETWEEN $1 AND $2
   AND (p.placed IS DISTINCT FROM h.quantity OR e.captured + e.released <> h.quantity)
 """,
+    # K-4: what a hold reserved in its budget is its worst cost, and its end frees exactly that.
+    "hold_money_differs": """
+SELECT h.hold_id::text AS subject,
+       format('cost %s, reserved %s, freed %s', h.cost_minor, p.reserved, q.freed) AS detail
+FROM hold AS h
+LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
+LEFT JOIN LATERAL (
+    SELECT sum(p.amount) AS reserved FROM posting AS p
+    WHERE p.bucket = h.bucket AND p.batch_id = h.batch_id
+      AND p.credit = 'budget.reserved') AS p ON true
+LEFT JOIN LATERAL (
+    SELECT sum(p.amount) AS freed FROM posting AS p
+    WHERE p.bucket = e.bucket AND p.batch_id = e.batch_id
+      AND p.debit = 'budget.reserved') AS q ON true
+WHERE h.bucket BETWEEN $1 AND $2
+  AND (p.reserved <> h.cost_minor
+       OR (e.hold_id IS NOT NULL AND p.reserved IS DISTINCT FROM q.freed))
+""",
     "held_without_hold": """
 WITH open AS (
     SELECT h.member_id, h.unit, sum(h.quantity) AS held FROM hold AS h
@@ -127,7 +151,7 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
     "member_counter_differs": """
 WITH folded AS (
     SELECT c.member_id, 'cap:' || c.benefit AS counter, c.cap_window AS win,
-           sum(h.quantity - coalesce(e.released, 0)) AS used
+           sum(h.quantity - h.uncapped - coalesce(e.released - e.uncapped, 0)) AS used
     FROM claim AS c
     JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
     LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
@@ -208,7 +232,7 @@ SELECT c.benefit,
        sum(h.quantity) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_units,
        sum(e.captured)::bigint AS spent_units,
        sum(h.cost_minor) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_minor,
-       sum(h.cost_minor) FILTER (WHERE e.captured > 0)::bigint AS spent_minor
+       sum(h.cost_minor * e.captured / h.quantity)::bigint AS spent_minor
 FROM claim AS c
 JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
 LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id

@@ -7,6 +7,7 @@ SIGTERM -> /ready answers 503 -> (drain_s: balancers look elsewhere, requests ar
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -16,13 +17,28 @@ class Server(uvicorn.Server):
     """Serves until SIGINT or SIGTERM, and ends well; the second one ends the wait."""
 
     def __init__(
-        self, config: uvicorn.Config, *, on_draining: Callable[[], None], drain_s: float
+        self,
+        config: uvicorn.Config,
+        *,
+        on_started: Callable[[], None],
+        on_draining: Callable[[], None],
+        drain_s: float,
     ) -> None:
-        """Call `on_draining` at once when told to stop; stop accepting `drain_s` later."""
+        """Call `on_started` when requests are taken, and `on_draining` at once when told to stop.
+
+        Accepting stops `drain_s` later.
+        """
         super().__init__(config)
+        self._on_started = on_started
         self._on_draining = on_draining
         self._drain_s = drain_s
         self._leaving = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take requests, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

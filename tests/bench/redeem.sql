@@ -37,6 +37,8 @@ BEGIN
         VALUES (b, batch_, m, 'claim.placed', 'bench', now_, now_, date_trunc('month', now_));
     INSERT INTO posting (bucket, batch_id, line, debit, credit, unit, amount, lot_id)
         VALUES (b, batch_, 0, 'available', 'held', 'BENEFIT:LOUNGE', 1, taken.lot_id);
+    INSERT INTO posting (bucket, batch_id, line, debit, credit, unit, amount, party)
+        VALUES (b, batch_, 1, 'budget.available', 'budget.reserved', 'MONEY:CNY', 3800, 'lounge');
     UPDATE lot SET held = held + 1 WHERE bucket = b AND lot_id = taken.lot_id;
     UPDATE wallet SET available = available - 1, held = held + 1
         WHERE bucket = b AND member_id = m AND unit = 'BENEFIT:LOUNGE';

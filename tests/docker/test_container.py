@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import zipfile
@@ -21,7 +22,7 @@ import pytest
 import yaml
 
 from tests.builders import PROGRAMME
-from tests.conftest import own_database
+from tests.conftest import database, own_database
 from tests.docker import image
 from tests.docker.image import ROOT, Image
 from tests.roles import as_role, create, drop, fresh
@@ -305,6 +306,46 @@ def test_only_the_service_can_be_reached_and_only_from_this_machine() -> None:
     assert True is COMPOSE["networks"]["inside"]["internal"]
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
     assert {"service", "worker"} == outside
+
+
+def test_whoever_watches_finds_the_figures_inside() -> None:
+    """Service and worker have them at a port that is not published."""
+    for name in ("service", "worker"):
+        environ = SERVICES[name]["environment"]
+        assert "0.0.0.0" == environ["BENEFITS_METRICS_HOST"]
+        assert environ["BENEFITS_METRICS_PORT"].isdecimal()
+        assert environ["BENEFITS_METRICS_PORT"] not in str(SERVICES[name].get("ports", ""))
+
+
+@contextmanager
+def working(environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker until the block ends; it must end well."""
+    command = [sys.executable, "-m", "benefits", "work"]
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL) as worker:
+        try:
+            yield worker
+        finally:
+            worker.terminate()
+            assert 0 == worker.wait(60)
+
+
+async def test_the_workers_health_check_asks_the_worker(migrated: str, cluster_dsn: str) -> None:
+    """The words of the composition succeed while a worker runs, and fail when none does."""
+    how, program, *words = SERVICES["worker"]["healthcheck"]["test"]
+    assert ("CMD", "python") == (how, program)
+    given = {"BENEFITS_METRICS_PORT": str(free_port())}
+
+    def is_healthy() -> bool:
+        command = [sys.executable, *words]
+        return 0 == subprocess.run(command, env=given, capture_output=True, check=False).returncode
+
+    assert not is_healthy()
+    async with database(cluster_dsn, migrated) as dsn:
+        with working(environment(dsn, fresh_keys()) | given) as worker:
+            late = time.monotonic() + 120
+            while not is_healthy():
+                assert worker.poll() is None
+                assert time.monotonic() < late
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -164,7 +164,7 @@ def test_an_accepted_claim_names_its_units_and_its_worst_cost() -> None:
     here = facts(lots=(lot(1), lot(1, END + timedelta(days=1), number=2)))
     decided = claim(replace(COMMAND, quantity=2), VIDEO, here, NOON)
     parts = [ledger.Part(UUID(int=1), 1), ledger.Part(UUID(int=2), 1)]
-    assert Claim(parts, 30_00) == decided
+    assert Claim(parts, 30_00, 0) == decided
 
 
 FAILING: dict[type[Refusal], dict[str, Any]] = {

@@ -1,6 +1,7 @@
 """The ledger: units are conserved in every lot, spent by first expiry, and end with their time."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from benefits.domain import ledger
 from benefits.domain.ledger import (
     Account,
+    Cost,
     InsufficientUnits,
     Lot,
     LotExpired,
@@ -91,7 +93,12 @@ lots = st.lists(
 )
 moves = st.lists(
     st.tuples(
-        st.sampled_from(["grant", "hold", "capture", "release", "expire", "wait"]),
+        st.sampled_from(
+            [
+                *("grant", "hold", "capture", "release", "expire", "wait"),
+                *("restore", "claw_back", "transfer", "convert"),
+            ]
+        ),
         st.integers(1, 8),
         st.integers(0, 20),
     ),
@@ -102,57 +109,106 @@ moves = st.lists(
 @given(moves)
 def test_every_lot_is_conserved_through_any_life(life: list[tuple[str, int, int]]) -> None:
     """After every move each lot's figures are the fold of its postings and add up (L-1, L-4)."""
-    books, now, holds = Books(), START, list[list[Part]]()
+    books, now, holds = Books(), START, Held()
     for what, amount, chance in life:
         now = _move(books, holds, now, (what, amount, chance))
         _conserved(books)
-    for parts in holds:
-        books.post(ledger.release(UNIT, parts, books.lots, now))
+    for parts in holds.open:
+        books.post(ledger.release(parts, books.lots, now))
     _conserved(books)
     assert 0 == books.balance(Account.HELD)
 
 
-def _move(
-    books: Books, holds: list[list[Part]], now: datetime, move: tuple[str, int, int]
-) -> datetime:
+@dataclass
+class Held:
+    """What holds took: those still open, and those captured."""
+
+    open: list[list[Part]] = field(default_factory=list)
+    captured: list[list[Part]] = field(default_factory=list)
+
+
+def _move(books: Books, holds: Held, now: datetime, move: tuple[str, int, int]) -> datetime:
     what, amount, chance = move
     match what:
         case "grant":
             end = now + timedelta(days=chance) if chance else None
-            books.grant(lot(len(books.lots) + 1, amount, end))
+            owed = -books.balance(Account.DEBT)
+            one = lot(len(books.lots) + 1, amount, end)
+            books.grant(one)
+            books.post(ledger.pay_debt(one, owed))
         case "hold":
             try:
-                holds.append(books.hold(amount, now))
+                holds.open.append(books.hold(amount, now))
             except (InsufficientUnits, LotExpired):
                 assert sum(one.available(now) for one in books.lots.values()) < amount
-        case "capture" if holds:
-            books.post(ledger.capture(UNIT, holds.pop(chance % len(holds))))
-        case "release" if holds:
-            parts = holds.pop(chance % len(holds))
-            books.post(ledger.release(UNIT, parts, books.lots, now))
+        case "capture" if holds.open:
+            parts, rest = ledger.split(holds.open.pop(chance % len(holds.open)), amount)
+            books.post(ledger.capture(UNIT, parts) + ledger.release(rest, books.lots, now))
+            holds.captured.append(parts)
+        case "release" if holds.open:
+            parts = holds.open.pop(chance % len(holds.open))
+            books.post(ledger.release(parts, books.lots, now))
         case "expire":
             for one in [one for one in books.lots.values() if one.ended(now)]:
                 books.post(ledger.expire(one))
         case "wait":
             return now + timedelta(days=chance)
         case _:
-            pass  # nothing is held that could end
+            _undo(books, holds, now, move)
     return now
+
+
+def _undo(books: Books, holds: Held, now: datetime, move: tuple[str, int, int]) -> None:
+    """Take back what was spent or granted, or give it away; nothing when there is none."""
+    what, amount, chance = move
+    match what:
+        case "restore" if holds.captured:
+            parts = holds.captured.pop(chance % len(holds.captured))
+            books.post(ledger.restore(parts, books.lots, now))
+        case "claw_back":
+            lots_ = list(books.lots.values())
+            owing = chance % 2 == 0
+            books.post(ledger.claw_back(lots_, UNIT, amount, now, owing=owing))
+        case "transfer" | "convert":
+            _give_away(books, now, amount, moved=what == "transfer")
+        case _:
+            pass  # nothing is held or was spent
+
+
+def _give_away(books: Books, now: datetime, amount: int, *, moved: bool) -> None:
+    """Move units to another lot: of another member, or of what they are a choice of."""
+    try:
+        parts = take(books.lots.values(), amount, now)
+    except (InsufficientUnits, LotExpired):
+        return
+    new = lot(len(books.lots) + 1, amount, None)
+    books.lots[new.lot_id] = new
+    if moved:
+        books.post(ledger.transfer_out(UNIT, parts))
+        books.post(ledger.transfer_in(new))
+    else:
+        books.post(ledger.convert(UNIT, parts, new))
+
+
+SOURCES = {Account.ISSUED, Account.RECEIVED}
 
 
 def _conserved(books: Books) -> None:
     balances = fold(books.postings)
     assert 0 == sum(balances.values())
+    assert 0 == books.balance(Account.TRANSFERRED) + books.balance(Account.RECEIVED)
+    assert books.balance(Account.DEBT) <= 0 <= books.balance(Account.LOSS)
     for id_, one in books.lots.items():
         in_ = {account: balances.get((id_, account), 0) for account in Account}
-        assert min(in_[account] for account in Account if account is not Account.ISSUED) >= 0
-        assert one.granted == -in_[Account.ISSUED]
-        assert (one.remaining - one.held, one.held, one.expired) == (
+        gone = {account: n for account, n in in_.items() if n > 0}
+        assert {n for account, n in in_.items() if n < 0 and account not in SOURCES} == set()
+        assert one.granted == sum(gone.values())
+        assert (one.remaining - one.held, one.held, one.expired, one.redeemed) == (
             in_[Account.AVAILABLE],
             in_[Account.HELD],
             in_[Account.EXPIRED],
+            in_[Account.REDEEMED],
         )
-        assert one.granted == one.remaining + one.expired + in_[Account.REDEEMED]
 
 
 @given(lots, st.integers(1, 12), instants)
@@ -237,7 +293,7 @@ def test_g_hold_2_a_hold_across_the_end_is_released_and_expires() -> None:
     """G-HOLD-2: held two seconds before the end, refused five after: returned and expired."""
     books = Books([lot(1, 1)])
     parts = books.hold(1, END - timedelta(seconds=2))
-    released = ledger.release(UNIT, parts, books.lots, END + timedelta(seconds=5))
+    released = ledger.release(parts, books.lots, END + timedelta(seconds=5))
     assert [
         (Account.HELD, Account.AVAILABLE),
         (Account.AVAILABLE, Account.EXPIRED),
@@ -299,3 +355,121 @@ def test_expiring_twice_expires_once() -> None:
     books = Books([lot(1, 2)])
     books.post(ledger.expire(books.lots[UUID(int=1)]))
     assert [] == ledger.expire(books.lots[UUID(int=1)])
+
+
+COST = Cost("MONEY:CNY", "lounge", "sandbox", 38_00)
+OPENED = datetime(2025, 3, 1, tzinfo=UTC)
+
+
+def _money(postings: list[Posting]) -> dict[tuple[str, str], int]:
+    """Return what each account of each party holds, in minor units."""
+    balances = dict[tuple[str, str], int]()
+    for posting in postings:
+        assert "MONEY:CNY" == posting.unit
+        for account, sign in ((posting.debit, -1), (posting.credit, 1)):
+            key = (account.value, posting.party)
+            balances[key] = balances.get(key, 0) + sign * posting.amount
+    return {key: n for key, n in balances.items() if n}
+
+
+def test_g_bud_1_a_capture_below_the_worst_cost_frees_the_rest() -> None:
+    """Reserved at 38.00, spent at 35.00: 3.00 are free again, 35.00 are the provider's (K-4)."""
+    assert {
+        ("budget.available", "lounge"): -35_00,
+        ("budget.spent", "lounge"): 35_00,
+        ("provider.payable", "sandbox"): -35_00,
+        ("expense", "sandbox"): 35_00,
+    } == _money(ledger.reserve(COST) + ledger.spend(COST, 35_00))
+
+
+def test_what_is_dearer_than_the_worst_cost_is_borne_by_the_budget() -> None:
+    """What was delivered at 40.00 is owed, whatever had been reserved for it (L-2)."""
+    assert {
+        ("budget.available", "lounge"): -40_00,
+        ("budget.spent", "lounge"): 40_00,
+        ("provider.payable", "sandbox"): -40_00,
+        ("expense", "sandbox"): 40_00,
+    } == _money(ledger.reserve(COST) + ledger.spend(COST, 40_00))
+
+
+@given(st.integers(0, 50_00), st.integers(0, 60_00))
+def test_each_money_template_is_undone_by_the_one_beside_it(worst: int, actual: int) -> None:
+    """Reserve and unreserve, spend and unspend leave nothing behind, free ones neither (L-2)."""
+    cost = replace(COST, minor=worst)
+    assert {} == _money(ledger.reserve(cost) + ledger.unreserve(cost))
+    spent = ledger.reserve(cost) + ledger.spend(cost, actual)
+    assert {} == _money(spent + ledger.unspend(cost, actual))
+
+
+def test_what_nobody_was_entitled_to_and_a_make_good_have_a_party_that_pays() -> None:
+    """The bank bears a loss; a make-good at the provider's fault waits in suspense (L-9)."""
+    assert {("provider.payable", "sandbox"): -38_00, ("loss", "sandbox"): 38_00} == _money(
+        ledger.bear(COST)
+    )
+    assert {("provider.payable", "sandbox"): 38_00, ("suspense", "sandbox"): -38_00} == _money(
+        ledger.charge(COST)
+    )
+
+
+def test_g_debt_1_a_debt_is_paid_by_the_next_grant() -> None:
+    """G-DEBT-1: 30 clawed back with 12 left: 0 and a debt of 18; of the next 24 six are left."""
+    books = Books([lot(1, 30)])
+    spent = books.hold(18, OPENED)
+    books.post(ledger.capture(UNIT, spent))
+    books.post(ledger.claw_back(books.lots.values(), UNIT, 30, OPENED, owing=True))
+    assert (0, -18) == (books.balance(Account.AVAILABLE), books.balance(Account.DEBT))
+    one = lot(2, 24)
+    books.grant(one)
+    books.post(ledger.pay_debt(one, 18))
+    assert (6, 0) == (books.balance(Account.AVAILABLE), books.balance(Account.DEBT))
+
+
+def test_what_a_claw_back_cannot_reach_is_written_off_by_default() -> None:
+    """Without terms that say so there is no debt: what was used is a loss (L-8)."""
+    books = Books([lot(1, 30)])
+    books.post(ledger.capture(UNIT, books.hold(18, OPENED)))
+    books.post(ledger.claw_back(books.lots.values(), UNIT, 30, OPENED, owing=False))
+    found = [books.balance(a) for a in (Account.AVAILABLE, Account.DEBT, Account.LOSS)]
+    assert [0, 0, 18] == found
+    assert 12 == books.balance(Account.REVOKED)
+
+
+def test_a_debt_that_is_forgiven_is_a_loss() -> None:
+    """A debt and its write-off leave what writing off at once would have left (L-8)."""
+    owed = Books([lot(1, 30)])
+    owed.post(ledger.capture(UNIT, owed.hold(18, OPENED)))
+    owed.post(ledger.claw_back(owed.lots.values(), UNIT, 30, OPENED, owing=True))
+    owed.post(ledger.forgive(UNIT, 18))
+    found = [owed.balance(a) for a in (Account.DEBT, Account.LOSS, Account.REVOKED)]
+    assert [0, 18, 12] == found
+
+
+def test_a_reversal_goes_back_to_its_lot_and_ends_with_it() -> None:
+    """Units come back to the lot they were from, with its end; after the end they expire (L-7)."""
+    books = Books([lot(1, 2), lot(2, 2, END + timedelta(days=30))])
+    parts = books.hold(3, OPENED)
+    books.post(ledger.capture(UNIT, parts))
+    books.post(ledger.restore(parts, books.lots, END))
+    first, second = books.lots[UUID(int=1)], books.lots[UUID(int=2)]
+    assert (0, 2) == (first.remaining, first.expired)
+    assert (2, 0) == (second.remaining, second.expired)
+
+
+def test_no_more_comes_back_than_was_spent() -> None:
+    """A lot never gives back units it did not give out (I7, L-4)."""
+    books = Books([lot(1, 2)])
+    parts = books.hold(1, OPENED)
+    books.post(ledger.capture(UNIT, parts))
+    books.post(ledger.restore(parts, books.lots, OPENED))
+    with pytest.raises(AssertionError):
+        books.post(ledger.restore(parts, books.lots, OPENED))
+
+
+@given(st.lists(st.integers(1, 5), max_size=5), st.integers(0, 30))
+def test_parts_are_split_in_their_order(amounts: list[int], quantity: int) -> None:
+    """The first units are captured and the rest comes back; nothing is lost between them (I6)."""
+    parts = [Part(UUID(int=n), amount) for n, amount in enumerate(amounts)]
+    first, rest = ledger.split(parts, quantity)
+    assert min(quantity, sum(amounts)) == sum(part.amount for part in first)
+    units = [part.lot_id for some in (first, rest) for part in some for _ in range(part.amount)]
+    assert units == [part.lot_id for part in parts for _ in range(part.amount)]

@@ -1,6 +1,7 @@
 """The restore drill: dump, a new cluster, migrate, verify, and everything goes on."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -23,16 +24,18 @@ from benefits.house import real_clock
 from benefits.settings import Keys
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope
+from benefits.store.grants import Names
 from benefits.store.migrate import make_partitions, migrate
 from tests import roles
 from tests.actions import life
 from tests.builders import World
-from tests.conftest import database
+from tests.conftest import own_database
 from tests.service import environment, fresh_keys, serve
 from tests.upgrade.make import live
 
 ROOT = Path(__file__).parents[2]
 AGE = "DO $$ BEGIN FOR i IN 1..3000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
+RESTORE = ("--exit-on-error", "--no-owner", "--no-privileges")
 BODY = {"benefit": "LOUNGE", "recipient": {"phone": "13800000001"}}
 FIGURES = {
     "wallets": "SELECT bucket, member_id, unit, available, held FROM wallet ORDER BY 1, 2, 3",
@@ -64,11 +67,11 @@ def run(program: str, *words: str) -> None:
     subprocess.run([str(path), *words], check=True, capture_output=True)
 
 
-async def command(dsn: str, keys: Keys, *words: str) -> tuple[int, str]:
+async def command(dsn: str, keys: Keys, *words: str, **more: str) -> tuple[int, str]:
     """Run a command of ours; return its status and what it said."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benefits", *words),
-        env=environment(dsn, keys) | {"BENEFITS_PORT": "0"},
+        env=environment(dsn, keys) | {"BENEFITS_PORT": "0"} | more,
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -106,13 +109,13 @@ async def claim(url: str, key: str, member: UUID, name: str) -> tuple[int, str, 
         return answer.status, told.get("id", ""), "Idempotency-Replayed" in answer.headers
 
 
-async def prepare(dsn: str, keys: Keys) -> tuple[UUID, str]:
-    """Make a database that has lived, and return a member and a caller's key."""
-    pool = connect(dsn)
-    await migrate(pool, "test", keys.member_key)
-    async with pool.transaction() as conn:
-        await make_partitions(conn, datetime(2025, 1, 2, tzinfo=UTC), 12)
-    await pool.close()
+async def prepare(dsn: str, keys: Keys, names: Names) -> tuple[UUID, str]:
+    """Make a database with roles that has lived; return a member and a caller's key."""
+    await roles.create(dsn, names)
+    async with roles.opened(roles.as_role(dsn, names.migrator)) as pool:
+        await migrate(pool, "demo", keys.member_key)
+        async with pool.transaction() as conn:
+            await make_partitions(conn, datetime(2025, 1, 2, tzinfo=UTC), 12)
     async with world_of(dsn, keys) as world:
         await world.apply()
         await live(world, str(Month.of(real_clock().date()).plus(-1)))
@@ -126,41 +129,57 @@ async def prepare(dsn: str, keys: Keys) -> tuple[UUID, str]:
 async def test_a_restored_database_goes_on_where_it_was(
     cluster_dsn: str, elsewhere: Postgres, tmp_path: Path
 ) -> None:
-    """Balances, orders, tiers and stored answers are the same, and new events come last."""
+    """Balances, orders, tiers and stored answers are the same, and new events come last.
+
+    Each role can again what it could, and no more.
+    """
+    names = roles.fresh()
     keys, dump = fresh_keys(), str(tmp_path / "benefits.dump")
-    async with database(cluster_dsn) as dsn:
-        raw = await asyncpg.connect(dsn)
-        await raw.execute(AGE)  # a server that has seen more transactions than the new one
-        await raw.close()
-        member, key = await prepare(dsn, keys)
-        async with serve(dsn, keys) as service:
-            first = await claim(service.url, key, member, "before")
-        before = await figures(dsn)
-        await asyncio.to_thread(run, "pg_dump", "-Fc", "-f", dump, dsn)
+    async with own_database(cluster_dsn) as dsn:
+        try:
+            raw = await asyncpg.connect(dsn)
+            await raw.execute(AGE)  # a server that has seen more transactions than the new one
+            await raw.close()
+            member, key = await prepare(dsn, keys, names)
+            async with serve(roles.as_role(dsn, names.runtime), keys) as service:
+                first = await claim(service.url, key, member, "before")
+            before = await figures(dsn)
+            await asyncio.to_thread(run, "pg_dump", "-Fc", "-f", dump, dsn)
+        finally:
+            await roles.drop(dsn, names)
 
     new = urlsplit(elsewhere.dsn)._replace(path="/restored").geturl()
     await asyncio.to_thread(run, "createdb", "--maintenance-db", elsewhere.dsn, "restored")
-    await asyncio.to_thread(run, "pg_restore", "--exit-on-error", "-d", new, dump)
+    await asyncio.to_thread(run, "pg_restore", *RESTORE, "-d", new, dump)
 
     status, said = await command(new, keys, "serve")
     assert (1, True) == (status, "The database was restored" in said), said
+    migrator, runtime, auditor = (
+        roles.as_role(new, role) for role in (names.migrator, names.runtime, names.auditor)
+    )
+    told = ("roles", "create", "--prefix", names.prefix)
+    passwords = dict.fromkeys(("migrator", "runtime", "auditor", "reader"), roles.PASSWORD)
+    admin = {"BENEFITS_ADMIN_URL": new, "BENEFITS_ROLE_PASSWORDS": json.dumps(passwords)}
+    status, said = await command(new, keys, *told, **admin)
+    assert 0 == status, said
     other = Keys(member_key=bytes(32), secret_keys=keys.secret_keys, provider_secrets={})
-    status, said = await command(new, other, "migrate")
+    status, said = await command(migrator, other, "migrate", "--stamp", "demo")
     assert (1, True) == (status, "BENEFITS_MEMBER_KEY is not the key" in said), said
-    pool = connect(new)
-    await migrate(pool, "test", keys.member_key)  # the command is for production's stamp
-    await pool.close()
-    assert (0, True) == (await _said(new, keys, "verify", "0 findings"))
+    status, said = await command(migrator, keys, "migrate", "--stamp", "demo")
+    assert 0 == status, said
+    assert (0, True) == (await _said(auditor, keys, "verify", "0 findings"))
     assert before == await figures(new)
 
-    async with serve(new, keys) as service:
+    async with serve(runtime, keys) as service:
         assert (*first[:2], True) == await claim(service.url, key, member, "before")
         status, _, replayed = await claim(service.url, key, member, "after")
     assert (201, False) == (status, replayed)
     after = await figures(new)
     (event,) = set(after["events"]) - set(before["events"])
     assert event[-1] > max(row[-1] for row in before["events"])  # type: ignore[operator, type-var]  # positions
-    assert (0, True) == (await _said(new, keys, "verify", "0 findings"))
+    assert (0, True) == (await _said(auditor, keys, "verify", "0 findings"))
+    status, said = await command(auditor, keys, "roles", "check", "--prefix", names.prefix)
+    assert 0 == status, said
 
 
 async def _said(dsn: str, keys: Keys, name: str, words: str) -> tuple[int, bool]:

@@ -87,6 +87,8 @@ MATRIX = [
     ("lot_differs", "UPDATE lot SET granted = granted + 1"),
     ("lot_differs", "UPDATE lot SET remaining = remaining - 1 WHERE remaining > held"),
     ("lot_differs", "UPDATE lot SET held = 0 WHERE held > 0"),
+    ("lot_differs", "UPDATE lot SET redeemed = 0 WHERE redeemed > 0"),
+    ("wallet_differs", "UPDATE wallet SET owed = 1"),
     ("lot_differs", "UPDATE lot SET expired = 1, remaining = remaining - 1 WHERE held = 0"),
     ("lot_differs", "DELETE FROM lot WHERE unit = 'BENEFIT:VIDEO'"),
     ("lot_differs", "UPDATE posting SET credit = 'expired' WHERE credit = 'redeemed'"),
@@ -105,6 +107,10 @@ MATRIX = [
     ("hold_differs", "UPDATE hold SET quantity = quantity + 1"),
     ("hold_differs", "UPDATE hold_end SET captured = captured + 1"),
     ("hold_differs", "DELETE FROM posting WHERE credit = 'held'"),
+    ("hold_money_differs", "UPDATE posting SET amount = 1 WHERE credit = 'budget.reserved'"),
+    ("hold_money_differs", "UPDATE posting SET amount = 1 WHERE debit = 'budget.reserved'"),
+    ("hold_money_differs", "DELETE FROM posting WHERE debit = 'budget.reserved'"),
+    ("hold_money_differs", "UPDATE hold SET cost_minor = cost_minor + 1"),
     ("held_without_hold", "DELETE FROM hold_end"),
     ("held_without_hold", "DELETE FROM hold"),
     ("claim_differs", "UPDATE claim SET state = 'HELD' WHERE state = 'COMPENSATED'"),
@@ -155,7 +161,7 @@ async def test_a_finding_names_the_row_and_the_difference(world: World) -> None:
     member = await holder(world, quantity=2)
     await change(world, "UPDATE wallet SET available = 7")
     (finding,) = await world.findings()
-    assert ("wallet_differs", f"{member} BENEFIT:VIDEO", "wallet 7/0, postings 2/") == (
+    assert ("wallet_differs", f"{member} BENEFIT:VIDEO", "wallet 7/0/0, postings 2//") == (
         finding.kind,
         finding.subject,
         finding.detail,

@@ -1,6 +1,5 @@
 """A migrated database is what `schema.py` and `functions.py` say, and is taken for no other."""
 
-import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -8,11 +7,10 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from alembic import command
 
 from benefits.store import functions, schema
 from benefits.store.db import Database, DatabaseUnsuitable, connect, rows, run
-from benefits.store.migrate import check, config, migrate
+from benefits.store.migrate import check, migrate, sql
 from tests.builders import MEMBER_KEY
 
 NewDatabase = Callable[[str | None], Awaitable[str]]
@@ -73,14 +71,6 @@ async def _catalogue(database: Database) -> Catalogue:
         }
 
 
-def _offline() -> str:
-    """Return all revisions as SQL text, as an operator reviews them."""
-    written = config()
-    written.output_buffer = io.StringIO()
-    command.upgrade(written, "head", sql=True)
-    return written.output_buffer.getvalue()
-
-
 @pytest.fixture(scope="module")
 async def migrated_shape(migrated: str, cluster_dsn: str) -> Catalogue:
     """Give the shape of a migrated database."""
@@ -110,7 +100,7 @@ async def test_migrations_read_offline_make_the_same(
     """The SQL an operator reviews and runs by hand is what `benefits migrate` does."""
     dsn = await new_database(None)
     raw = await asyncpg.connect(dsn)
-    await raw.execute(_offline())
+    await raw.execute(sql())
     await raw.close()
     async with _opened(dsn) as database:
         assert migrated_shape == await _catalogue(database)
@@ -118,7 +108,7 @@ async def test_migrations_read_offline_make_the_same(
 
 def test_each_migration_step_is_one_statement() -> None:
     """The driver prepares every statement, so two in one text would fail."""
-    statements = [s for s in re.split(r";\n\n", _offline()) if s.strip()]
+    statements = [s for s in re.split(r";\n\n", sql()) if s.strip()]
     assert len(statements) > 30
     bodies = re.compile(r"\$\$.*?\$\$", re.DOTALL)
     comments = re.compile(r"--[^\n]*")

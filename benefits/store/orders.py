@@ -14,7 +14,7 @@ import msgspec
 
 from benefits.domain.orders import Operation
 from benefits.domain.values import bucket_of
-from benefits.store.db import Connection, rows, run
+from benefits.store.db import Connection, Writer, rows, run, write
 
 
 class RequestRow(msgspec.Struct, kw_only=True):
@@ -126,12 +126,12 @@ JOIN provider_request AS r ON r.bucket = k.bucket AND r.request_id = k.request_i
 """
 
 
-async def put(conn: Connection, requests: Sequence[RequestRow], now: datetime) -> None:
+async def put(writer: Writer, requests: Sequence[RequestRow], now: datetime) -> None:
     """Insert new requests, due at once."""
     if not requests:
         return
-    await run(
-        conn,
+    await write(
+        writer,
         INSERT,
         [bucket_of(r.request_id) for r in requests],
         [r.request_id for r in requests],

@@ -102,7 +102,7 @@ async def test_a_claim_cut_anywhere_leaves_nothing_behind(world: World) -> None:
         (outcome,) = await claim(conn, [command], world.parts, wait=True)
         assert "ok" == said(outcome)
 
-    assert 10 < await survives(world, step)
+    assert 5 < await survives(world, step)
     (again,) = await decide(world, command)
     assert ("ok", 1) == (said(again), len(await world.rows("SELECT state FROM claim")))
     assert [] == await world.findings()

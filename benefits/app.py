@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -18,17 +18,20 @@ from benefits import VERSION, measures, scrape
 from benefits import worker as work
 from benefits.actions.claim import claim
 from benefits.actions.grant import reward
+from benefits.actions.parts import Parts
+from benefits.actions.receive import receive
 from benefits.domain.catalogue import Provider as ProviderConfig
 from benefits.domain.signature import parse_secret
 from benefits.domain.tokens import DEMO_ISSUER
 from benefits.domain.values import Clock
 from benefits.house import House, open_house, real_clock
-from benefits.process import bind, until_stopped
+from benefits.process import bind, keep_what_stays, until_stopped
 from benefits.providers import checkpoints
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider
 from benefits.providers.provider import Provider
 from benefits.settings import Keys, SettingRefused, Settings
+from benefits.store.db import Database
 from benefits.store.group import Group, grouped
 from benefits.store.migrate import head
 from benefits.store.roles import check_cannot_rewrite, session_user
@@ -168,8 +171,7 @@ def make_web(
         ):
             parts, database = house.parts, house.database
             rates = Rates(settings.quotas)
-            claims = Group(database, grouped(claim, parts), "claim")
-            rewards = Group(database, grouped(reward, parts), "reward")
+            groups = _groups(database, parts)
             app.state.update(
                 {
                     "database": database,
@@ -177,20 +179,19 @@ def make_web(
                     "member_key": settings.keys.member_key,
                     "callers": Callers(database, parts, tokens, rates),
                     "rates": rates,
-                    "claims": claims,
-                    "rewards": rewards,
+                    **groups,
                     "providers": Providers(house, client),
                     "draining": False,
                     "reference": reference.Reference(document),
                 }
             )
-            claims.start()
-            rewards.start()
+            for group in groups.values():
+                group.start()
             try:
                 yield
             finally:
-                await claims.close()
-                await rewards.close()
+                for group in groups.values():
+                    await group.close()
 
     web = Litestar(
         route_handlers=[
@@ -214,6 +215,14 @@ def make_web(
     # Around the routing, so that a request without a route is bounded and seen too.
     web.asgi_handler = Observed(Limits(web.asgi_handler, streamed={crm.IMPORT_PATH}))
     return web
+
+
+def _groups(database: Database, parts: Parts) -> dict[str, Group[Any, Any]]:
+    return {
+        "claims": Group(database, grouped(claim, parts), "claim"),
+        "rewards": Group(database, grouped(reward, parts), "reward"),
+        "callbacks": Group(database, grouped(receive, parts), "callback"),
+    }
 
 
 def _tokens(house: House) -> Tokens:
@@ -314,6 +323,7 @@ def serve(settings: Settings) -> None:
             on_draining=draining,
             drain_s=settings.drain_s,
         )
+        keep_what_stays()
         async with scrape.listening(figures, settings.database_url):
             await server.serve(sockets=[taken])
         log.info("process.ended", command="serve")
@@ -335,6 +345,7 @@ async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
             Client(allowed_networks(house)) as client,
         ):
             await check_role(house)
+            keep_what_stays()
             worker = work.Worker(
                 *(house.database, house.parts, Providers(house, client), buckets),
                 sealing=sealing_of(house, client),

@@ -48,7 +48,7 @@ class Inbox:
         callback = receive.Callback(provider="sandbox", notice=notice, raw=raw.body)
 
         async def keep(conn: Connection) -> int:
-            return await receive.receive(conn, [callback], self.world.parts)
+            return sum(await receive.receive(conn, [callback], self.world.parts))
 
         new = await self.world.database.transact(keep)
         self.new += new

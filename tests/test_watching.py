@@ -25,7 +25,7 @@ from benefits.house import real_clock
 from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.server import SandboxSettings, make_app
 from benefits.settings import Keys
-from benefits.store.db import connect
+from benefits.store.db import connect, run
 from benefits.store.envelope import Envelope
 from benefits.store.migrate import head
 from tests.actions import life
@@ -246,7 +246,7 @@ async def test_an_open_write_holds_the_feed_back_and_is_seen(world: World) -> No
     from benefits.store import gauges
 
     async with world.database.transaction() as slow:
-        await slow.exec_driver_sql("SELECT pg_current_xact_id()")
+        await run(slow, "SELECT pg_current_xact_id()")
         await life.claimed(world, life.wish(await life.holder(world)))
         await life.change(
             world,

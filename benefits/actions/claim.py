@@ -21,7 +21,7 @@ from benefits.store import claims, counters, members, orders
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
 from benefits.store.counters import MemberCounter
-from benefits.store.db import Busy, Connection
+from benefits.store.db import Busy, Connection, Together, Writer
 from benefits.store.ledger import Journal
 from benefits.store.members import Member
 from benefits.store.orders import RequestRow
@@ -254,15 +254,15 @@ class _Group:
             traceparent=command.traceparent,
         )
 
-    async def write(self, conn: Connection) -> None:
-        """Write everything the group decided, one statement per table."""
+    async def write(self, writer: Writer) -> None:
+        """Write everything the group decided."""
         if self.claims:
-            await self.journal.write(conn)
-            await claims.put_holds(conn, self.holds)
-            await claims.put(conn, self.claims, self.now + UNSENT_FOR)
-            await orders.put(conn, self.requests, self.now)
-            await counters.add_used(conn, self.used_more)
-            await counters.add(conn, self.shared_more)
+            await self.journal.write(writer)
+            await claims.put_holds(writer, self.holds)
+            await claims.put(writer, self.claims, self.now + UNSENT_FOR)
+            await orders.put(writer, self.requests, self.now)
+            await counters.add_used(writer, self.used_more)
+            await counters.add(writer, self.shared_more)
             measures.CLAIMS.labels(OrderState.HELD.value).inc(len(self.claims))
 
 
@@ -280,21 +280,24 @@ async def claim(
     missing = ids - locked.keys()
     known = await members.existing(conn, missing) if missing else set()
     keyed = Keyed()
-    await keyed.load(conn, [c.request_key for c in commands if c.member_id in locked])
+    asked = [(command, command.request_key, command.body) for command in commands]
+    await keyed.load(conn, [key for command, key, _ in asked if command.member_id in locked])
     group = _Group(parts, offers, locked)
-    fresh = [c for c in commands if keyed.earlier(c.request_key, c.body) is None]
+    fresh = [command for command, key, body in asked if keyed.earlier(key, body) is None]
     await group.load(conn, fresh)
     outcomes = list[Decided | Refusal]()
-    for command in commands:
+    for command, key, body in asked:
         if command.member_id not in locked:
             outcomes.append(Busy() if command.member_id in known else UnknownMember())
             continue
-        before = keyed.earlier(command.request_key, command.body)
+        before = keyed.earlier(key, body)
         if before is not None:
             outcomes.append(before)
             continue
         decided = group.decide(command)
-        outcomes.append(keyed.decide(command.request_key, command.body, decided))
-    await group.write(conn)
-    await keyed.write(conn, group.now)
+        outcomes.append(keyed.decide(key, body, decided))
+    together = Together(conn)
+    await group.write(together)
+    await keyed.write(together, group.now)
+    await together.send()
     return outcomes

@@ -12,7 +12,7 @@ import msgspec
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome
 from benefits.store import requests
-from benefits.store.db import Connection
+from benefits.store.db import Connection, Writer
 from benefits.store.requests import RequestKey
 
 
@@ -68,10 +68,10 @@ class Keyed:
         self._new[key] = (body, StoredOutcome(ids=outcome.ids))
         return outcome
 
-    async def write(self, conn: Connection, now: datetime) -> None:
+    async def write(self, writer: Writer, now: datetime) -> None:
         """Store what was decided; mere replays write too, so that their commit waits."""
         if self._new:
             decided = [(key, body, outcome) for key, (body, outcome) in self._new.items()]
-            await requests.put(conn, decided, now)
+            await requests.put(writer, decided, now)
         elif self._replayed is not None:
-            await requests.touch(conn, self._replayed)
+            await requests.touch(writer, self._replayed)

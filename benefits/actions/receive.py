@@ -23,9 +23,20 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
     notice: Notice
     raw: bytes
 
+    @property
+    def sender(self) -> str:
+        """Whose callbacks stand alone when one of them fails."""
+        return self.provider
 
-async def receive(conn: Connection, callbacks: Sequence[Callback], parts: Parts) -> int:
-    """Keep callbacks and return how many are new; a known one is acknowledged all the same."""
+
+async def receive(
+    conn: Connection,
+    callbacks: Sequence[Callback],
+    parts: Parts,
+    *,
+    wait: bool = False,  # noqa: ARG001 - what a group says to its action; here no member is locked
+) -> list[bool]:
+    """Keep callbacks, and say of each whether it is new; a known one is acknowledged as well."""
     now = parts.clock()
     with traces.each("callback keep", await _places(conn, callbacks)) as places:
         received = [
@@ -40,7 +51,13 @@ async def receive(conn: Connection, callbacks: Sequence[Callback], parts: Parts)
             )
             for callback, place in zip(callbacks, places, strict=True)
         ]
-        return await inbox.put(conn, received)
+        new = await inbox.put(conn, received)
+    outcomes = list[bool]()
+    for callback in callbacks:  # of one that came twice at once, the first is new
+        place = (callback.provider, callback.notice.event_id)
+        outcomes.append(place in new)
+        new.discard(place)
+    return outcomes
 
 
 async def _places(conn: Connection, callbacks: Sequence[Callback]) -> list[str]:

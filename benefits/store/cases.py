@@ -73,4 +73,4 @@ async def one(conn: Connection, case_id: UUID) -> CaseSeen | None:
 
 
 def _case(row: Any) -> CaseSeen:
-    return CaseSeen(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    return CaseSeen(**row._asdict())

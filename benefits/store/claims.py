@@ -10,7 +10,7 @@ import msgspec
 from benefits.domain.ledger import Part
 from benefits.domain.orders import OrderState
 from benefits.domain.values import bucket_of
-from benefits.store.db import Connection, rows, run
+from benefits.store.db import Connection, Writer, rows, run, write
 
 
 class ClaimRow(msgspec.Struct, kw_only=True):
@@ -136,13 +136,13 @@ SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::tex
 """
 
 
-async def put(conn: Connection, claims: Sequence[ClaimRow], deadline: datetime) -> None:
+async def put(writer: Writer, claims: Sequence[ClaimRow], deadline: datetime) -> None:
     """Insert new claims, placed at one instant and to be sent before `deadline`."""
     if not claims:
         return
     ids = [c.claim_id for c in claims]
-    await run(
-        conn,
+    await write(
+        writer,
         INSERT,
         [bucket_of(id_) for id_ in ids],
         ids,
@@ -187,7 +187,7 @@ async def by_id(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, ClaimRow]:
 
 
 def _claim(row: Any) -> ClaimRow:
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    values = row._asdict()
     return ClaimRow(**{**values, "state": OrderState(values["state"])})
 
 
@@ -199,12 +199,12 @@ async def overdue(
     return [(row.member_id, row.claim_id) for row in found]
 
 
-async def put_holds(conn: Connection, holds: Sequence[HoldRow]) -> None:
+async def put_holds(writer: Writer, holds: Sequence[HoldRow]) -> None:
     """Insert holds."""
     if not holds:
         return
-    await run(
-        conn,
+    await write(
+        writer,
         INSERT_HOLDS,
         [bucket_of(h.hold_id) for h in holds],
         [h.hold_id for h in holds],

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from benefits.domain.entitlement import CounterUse
 from benefits.domain.values import bucket_of
-from benefits.store.db import Connection, rows, run
+from benefits.store.db import Connection, Writer, prepare, rows, write
 
 # Primary key; the sort lies below the locking, so every transaction locks in one order.
 LOCK = """
@@ -61,12 +61,14 @@ async def read(conn: Connection, names: Iterable[str]) -> dict[str, CounterUse]:
     return {row.counter: CounterUse(row.reserved, row.spent) for row in found}
 
 
-async def add(conn: Connection, changes: Mapping[str, CounterUse]) -> None:
+async def add(writer: Writer, changes: Mapping[str, CounterUse]) -> None:
     """Add to shared counters this transaction has locked."""
     moved = sorted((name, use) for name, use in changes.items() if use != CounterUse())
     if moved:
         names = [name for name, _ in moved]
-        await run(conn, UPDATE, names, [u.reserved for _, u in moved], [u.spent for _, u in moved])
+        await write(
+            writer, UPDATE, names, [u.reserved for _, u in moved], [u.spent for _, u in moved]
+        )
 
 
 async def used(conn: Connection, keys: Iterable[MemberCounter]) -> dict[MemberCounter, int]:
@@ -75,14 +77,14 @@ async def used(conn: Connection, keys: Iterable[MemberCounter]) -> dict[MemberCo
     return {(row.member_id, row.counter, row.window): row.used for row in found}
 
 
-async def add_used(conn: Connection, changes: Mapping[MemberCounter, int]) -> None:
+async def add_used(writer: Writer, changes: Mapping[MemberCounter, int]) -> None:
     """Add to members' own counters, under the members' locks."""
     moved = sorted((key, change) for key, change in changes.items() if change)
     if not moved:
         return
     columns = _columns([key for key, _ in moved])
-    await run(conn, NEW, *columns)
-    await run(conn, ADD, *columns, [change for _, change in moved])
+    await prepare(writer, NEW, *columns)
+    await write(writer, ADD, *columns, [change for _, change in moved])
 
 
 def _columns(keys: list[MemberCounter]) -> list[list[object]]:

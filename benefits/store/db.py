@@ -1,17 +1,23 @@
 """The connection to PostgreSQL: one engine, one way to run a transaction, errors read by SQLSTATE.
 
 Statements are named constants beside the functions that use them, with array parameters, run
-through `rows` and `run`; SQLAlchemy keeps the pool, the transaction and the prepared statements.
+through `rows` and `run`. SQLAlchemy keeps the pool; transactions and statements go to the driver
+itself, which keeps them prepared: building a result of SQLAlchemy's costs more than asking for it.
 READ COMMITTED everywhere.
 """
 
+import re
+from collections import namedtuple
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, NoReturn, TypeVar
 
+import asyncpg
 import stamina
 from asyncpg import CannotConnectNowError, PostgresConnectionError
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from benefits import measures
@@ -26,6 +32,7 @@ TRANSIENT = {"40001", "40P01", "23505"}
 BUSY = {"55P03"}
 TRIES = 5
 CONNECT_WITHIN_S = 10.0
+STATEMENTS_MAX = 250  # prepared in a connection at once
 SESSION = {
     "application_name": "benefits",
     "timezone": "UTC",
@@ -65,12 +72,16 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Open one transaction; commit at the end, roll back on any error."""
-        async with self.engine.begin() as connection:
+        async with self.engine.connect() as connection:
             measures.TRANSACTIONS_OPEN.inc()
+            driver = _driver(connection)
             try:
-                yield connection
+                async with _translated(driver), driver.transaction():
+                    yield connection
             finally:
                 measures.TRANSACTIONS_OPEN.dec()
+                if driver.is_in_transaction():  # its rollback was cut short
+                    driver.terminate()
 
     async def transact(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Run `work` in a transaction of its own, up to 5 times when a race or connection is lost.
@@ -111,15 +122,24 @@ def connect(url: str, *, pool_size: int = 8, answer_within_s: float | None = Non
         f"postgresql+asyncpg://{rest}",
         pool_size=pool_size,
         max_overflow=0,
-        pool_pre_ping=True,
+        isolation_level="AUTOCOMMIT",  # of SQLAlchemy, since `transaction` begins and ends them
         hide_parameters=True,
         connect_args={
             "server_settings": SESSION,
             "timeout": CONNECT_WITHIN_S,
             "command_timeout": answer_within_s,
+            "statement_cache_size": STATEMENTS_MAX,
+            "max_cached_statement_lifetime": 0,
         },
     )
+    event.listen(engine.sync_engine, "checkout", _check_open)
     return Database(engine)
+
+
+def _check_open(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Let the pool replace a connection whose end is known, without a question to the server."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def sqlstate(error: BaseException) -> str:
@@ -134,8 +154,7 @@ def reason(error: DBAPIError) -> str:
 
 def constraint(error: DBAPIError) -> str:
     """Return the name of the violated constraint, or an empty text."""
-    cause = getattr(error.orig, "__cause__", None)
-    return getattr(cause, "constraint_name", None) or ""
+    return getattr(error.orig, "constraint_name", None) or ""
 
 
 def is_away(error: Exception) -> bool:
@@ -164,25 +183,113 @@ def is_busy(error: Exception) -> bool:
     return sqlstate(error) in BUSY
 
 
+def _driver(conn: Connection) -> Any:
+    """Return asyncpg's connection below SQLAlchemy's."""
+    assert conn.sync_connection is not None
+    return conn.sync_connection.connection.driver_connection
+
+
+@asynccontextmanager
+async def _translated(driver: Any) -> AsyncIterator[None]:
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _tell(driver, error)
+
+
+def _tell(driver: Any, error: Exception) -> NoReturn:
+    """Raise a driver's error as SQLAlchemy does: whoever catches one need not ask whose it is."""
+    kind = InterfaceError if isinstance(error, asyncpg.InterfaceError) else DBAPIError
+    raise kind(
+        None, None, error, hide_parameters=True, connection_invalidated=driver.is_closed()
+    ) from error
+
+
+@cache
+def _row(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names, rename=True)  # noqa: PYI024 - the names come from the server
+
+
 async def rows(conn: Connection, sql: str, *values: Any) -> Sequence[Any]:
-    """Run a statement with `$1, $2, …` and return all its rows."""
-    return (await conn.exec_driver_sql(sql, values)).all()
+    """Run a statement with `$1, $2, …` and return all its rows, as named tuples."""
+    driver = _driver(conn)
+    try:
+        found = await driver.fetch(sql, *values)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _tell(driver, error)
+    return list(map(_row(tuple(found[0].keys()))._make, found)) if found else []
 
 
 async def run(conn: Connection, sql: str, *values: Any) -> int:
     """Run a statement with `$1, $2, …` and return how many rows it touched."""
-    return (await conn.exec_driver_sql(sql, values)).rowcount
+    driver = _driver(conn)
+    try:
+        status = await driver.execute(sql, *values)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _tell(driver, error)
+    count = status.rpartition(" ")[2]
+    return int(count) if count.isdigit() else 0
+
+
+class Together:
+    """Gathers writes that do not need each other's effects, to send them as one statement.
+
+    A way to the server and back is most of what a small write costs. All parts see the rows as
+    they were before the first, and foreign keys are checked after the last.
+    """
+
+    def __init__(self, conn: Connection) -> None:
+        """Gather for a connection; nothing is sent before `send`."""
+        self.conn = conn
+        self._statements: list[str] = []
+        self._values: list[Any] = []
+
+    def add(self, sql: str, values: Sequence[Any]) -> None:
+        """Take an INSERT or UPDATE with `$1, $2, …`."""
+        self._statements.append(sql)
+        self._values += values
+
+    async def send(self) -> None:
+        """Run what was gathered."""
+        if self._statements:
+            await run(self.conn, _joined(tuple(self._statements)), *self._values)
+
+
+Writer = Connection | Together
+
+
+@cache
+def _joined(statements: tuple[str, ...]) -> str:
+    """Return one statement that runs several, their parameters numbered on."""
+    parts, before = list[str](), 0
+    for sql in statements:
+        shifted = re.sub(r"\$(\d+)", lambda m, by=before: f"${int(m[1]) + by}", sql)  # type: ignore[misc]  # by is an int
+        parts.append(shifted)
+        before += max(int(number) for number in re.findall(r"\$(\d+)", sql))
+    named = ",".join(f"w{n} AS ({part})" for n, part in enumerate(parts[:-1]))
+    return f"WITH {named} {parts[-1]}" if named else parts[-1]
+
+
+async def write(writer: Writer, sql: str, *values: Any) -> None:
+    """Run a write now, or together with others where they are gathered."""
+    if isinstance(writer, Together):
+        writer.add(sql, values)
+    else:
+        await run(writer, sql, *values)
+
+
+async def prepare(writer: Writer, sql: str, *values: Any) -> None:
+    """Run a write on whose effect gathered ones rely."""
+    await run(writer.conn if isinstance(writer, Together) else writer, sql, *values)
 
 
 async def copy(
     conn: Connection, table: str, columns: Sequence[str], records: Sequence[Sequence[Any]]
 ) -> None:
     """COPY records into a table inside the connection's transaction."""
-    await conn.exec_driver_sql("SELECT 1")  # the dialect begins lazily; COPY must be inside
-    raw = await conn.get_raw_connection()
-    driver = raw.driver_connection
-    assert driver is not None
-    await driver.copy_records_to_table(table, records=records, columns=columns)
+    driver = _driver(conn)
+    async with _translated(driver):
+        await driver.copy_records_to_table(table, records=records, columns=columns)
 
 
 CHECK_POOLER = "SELECT pg_backend_pid(), current_setting('server_version_num')::int"
@@ -200,12 +307,9 @@ async def check_server(database: Database) -> None:
 
 async def _check(conn: Connection) -> None:
     ((pid, version),) = await rows(conn, CHECK_POOLER)
-    raw = await conn.get_raw_connection()
-    driver = raw.driver_connection
-    assert driver is not None
     if version < 150000:
         raise DatabaseUnsuitable("PostgreSQL 15 or newer is needed.")
-    if driver.get_server_pid() != pid:
+    if _driver(conn).get_server_pid() != pid:
         raise DatabaseUnsuitable(
             "The connection goes through a pooler in transaction mode, which mixes prepared "
             "statements. Connect to PostgreSQL itself, or to a pooler in session mode."

@@ -144,7 +144,7 @@ class Group(Generic[Command, Outcome]):
         waiting = _Waiting[Command, Outcome](command, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._wake.set()
-        outcome = await asyncio.shield(waiting.answer)
+        outcome = await waiting.answer
         if isinstance(outcome, Busy | Unavailable):
             raise outcome
         return outcome

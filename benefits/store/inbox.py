@@ -15,6 +15,7 @@ SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::byt
                      $7::timestamptz[], $8::text[])
 ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING
+RETURNING provider, event_id
 """
 # ix_inbox_waiting
 WAITING = """
@@ -62,9 +63,9 @@ def bucket(provider: str, event_id: str) -> int:
     return placed_bucket(provider, event_id)
 
 
-async def put(conn: Connection, received: Sequence[Received]) -> int:
-    """Keep callbacks that are new; return how many were."""
-    return await run(
+async def put(conn: Connection, received: Sequence[Received]) -> set[tuple[str, str]]:
+    """Keep callbacks that are new; return their (provider, event id)."""
+    found = await rows(
         conn,
         INSERT,
         [bucket(r.provider, r.event_id) for r in received],
@@ -76,6 +77,7 @@ async def put(conn: Connection, received: Sequence[Received]) -> int:
         [r.received_at for r in received],
         [r.traceparent for r in received],
     )
+    return {(row.provider, row.event_id) for row in found}
 
 
 async def waiting(conn: Connection, buckets: tuple[int, int], limit: int) -> list[Waiting]:

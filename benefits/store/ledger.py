@@ -18,7 +18,7 @@ from benefits.domain.events import EVENTS
 from benefits.domain.ledger import Account, Lot, Posting, post
 from benefits.domain.values import NewId, bucket_of
 from benefits.store import members
-from benefits.store.db import Connection, rows, run
+from benefits.store.db import Connection, Writer, prepare, rows, run, write
 from benefits.store.members import Member
 
 MAKE_GOOD = "MAKE_GOOD"
@@ -241,15 +241,15 @@ class Journal:
         self.load([(member_id, lot)])
         self._new_lots[lot.lot_id] = (member_id, origin)
 
-    async def write(self, conn: Connection) -> None:
+    async def write(self, writer: Writer) -> None:
         """Write everything gathered; nothing when nothing was."""
         if self._batches:
-            await self._write_batches(conn)
-            await self._write_lots(conn)
-            await self._write_wallets(conn)
+            await self._write_batches(writer)
+            await self._write_lots(writer)
+            await self._write_wallets(writer)
         if self._events:
-            await self._write_events(conn)
-            await members.mark(conn, [(id_, seq, at) for id_, (seq, at) in self._last.items()])
+            await self._write_events(writer)
+            await members.mark(writer, [(id_, seq, at) for id_, (seq, at) in self._last.items()])
 
     def _last_of(self, member_id: UUID) -> tuple[int, datetime]:
         member = self._members[member_id]
@@ -262,10 +262,10 @@ class Journal:
                 place, direction = _PLACES[account]
                 wallet[place] += direction * sign * posting.amount
 
-    async def _write_batches(self, conn: Connection) -> None:
+    async def _write_batches(self, writer: Writer) -> None:
         batches = self._batches
-        await run(
-            conn,
+        await write(
+            writer,
             INSERT_BATCHES,
             [bucket_of(b.batch_id) for b in batches],
             [b.batch_id for b in batches],
@@ -277,8 +277,8 @@ class Journal:
             [b.recorded_at for b in batches],
         )
         lines = [(b.batch_id, n, p) for b in batches for n, p in enumerate(b.postings)]
-        await run(
-            conn,
+        await write(
+            writer,
             INSERT_POSTINGS,
             [bucket_of(id_) for id_, _, _ in lines],
             [id_ for id_, _, _ in lines],
@@ -291,11 +291,11 @@ class Journal:
             [p.party for _, _, p in lines],
         )
 
-    async def _write_lots(self, conn: Connection) -> None:
+    async def _write_lots(self, writer: Writer) -> None:
         new = [(member_id, self.lots[id_], o) for id_, (member_id, o) in self._new_lots.items()]
         if new:
-            await run(
-                conn,
+            await write(
+                writer,
                 INSERT_LOTS,
                 [bucket_of(lot.lot_id) for _, lot, _ in new],
                 [lot.lot_id for _, lot, _ in new],
@@ -316,8 +316,8 @@ class Journal:
             )
         old = [self.lots[id_] for id_ in self._changed if id_ not in self._new_lots]
         if old:
-            await run(
-                conn,
+            await write(
+                writer,
                 UPDATE_LOTS,
                 [bucket_of(lot.lot_id) for lot in old],
                 [lot.lot_id for lot in old],
@@ -327,22 +327,22 @@ class Journal:
                 [lot.redeemed for lot in old],
             )
 
-    async def _write_wallets(self, conn: Connection) -> None:
+    async def _write_wallets(self, writer: Writer) -> None:
         changes = sorted(self._wallets.items())
         buckets = [bucket_of(member_id) for (member_id, _), _ in changes]
         ids = [member_id for (member_id, _), _ in changes]
         units = [unit for (_, unit), _ in changes]
         if self._new_lots or any(change[2] for _, change in changes):
-            await run(conn, NEW_WALLETS, buckets, ids, units)
+            await prepare(writer, NEW_WALLETS, buckets, ids, units)
         available = [change[0] for _, change in changes]
         held = [change[1] for _, change in changes]
         owed = [change[2] for _, change in changes]
-        await run(conn, UPDATE_WALLETS, buckets, ids, units, available, held, owed)
+        await write(writer, UPDATE_WALLETS, buckets, ids, units, available, held, owed)
 
-    async def _write_events(self, conn: Connection) -> None:
+    async def _write_events(self, writer: Writer) -> None:
         events = self._events
-        await run(
-            conn,
+        await write(
+            writer,
             INSERT_EVENTS,
             [bucket_of(e.member_id) for e in events],
             [e.member_id for e in events],

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.values import EPOCH, bucket_of
-from benefits.store.db import Connection, rows, run
+from benefits.store.db import Connection, Writer, rows, run, write
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -163,11 +163,11 @@ async def put_labels(
     return {row.member_id for row in found}
 
 
-async def mark(conn: Connection, marks: Sequence[tuple[UUID, int, datetime]]) -> None:
+async def mark(writer: Writer, marks: Sequence[tuple[UUID, int, datetime]]) -> None:
     """Store each member's last event number and the instant of what was recorded last."""
     ids = [id_ for id_, _, _ in marks]
-    await run(
-        conn,
+    await write(
+        writer,
         MARK,
         list(map(bucket_of, ids)),
         ids,

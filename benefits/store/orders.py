@@ -14,7 +14,7 @@ import msgspec
 
 from benefits.domain.orders import Operation
 from benefits.domain.values import bucket_of
-from benefits.store.db import Connection, rows, run
+from benefits.store.db import Connection, Writer, rows, run, write
 
 
 class RequestRow(msgspec.Struct, kw_only=True):
@@ -126,12 +126,12 @@ JOIN provider_request AS r ON r.bucket = k.bucket AND r.request_id = k.request_i
 """
 
 
-async def put(conn: Connection, requests: Sequence[RequestRow], now: datetime) -> None:
+async def put(writer: Writer, requests: Sequence[RequestRow], now: datetime) -> None:
     """Insert new requests, due at once."""
     if not requests:
         return
-    await run(
-        conn,
+    await write(
+        writer,
         INSERT,
         [bucket_of(r.request_id) for r in requests],
         [r.request_id for r in requests],
@@ -263,7 +263,7 @@ async def of_claims(
 
 
 def _request(row: Any) -> RequestRow:
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    values = row._asdict()
     return RequestRow(**{**values, "operation": Operation(values["operation"])})
 
 
@@ -319,5 +319,5 @@ async def order(
     if not found:
         return None
     attempts = await rows(conn, ATTEMPTS, *place, limit)
-    seen = Order(number=request_id.hex, **found[0]._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    seen = Order(number=request_id.hex, **found[0]._asdict())
     return seen, [AttemptSeen(*row) for row in attempts]

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from benefits.domain.requests import StoredOutcome
-from benefits.store.db import Connection, rows, run
+from benefits.store.db import Connection, Writer, rows, write
 
 
 class RequestKey(msgspec.Struct, frozen=True):
@@ -61,12 +61,12 @@ async def find(
 
 
 async def put(
-    conn: Connection, decided: Sequence[tuple[RequestKey, bytes, StoredOutcome]], now: datetime
+    writer: Writer, decided: Sequence[tuple[RequestKey, bytes, StoredOutcome]], now: datetime
 ) -> None:
     """Store outcomes in key order; a key decided elsewhere meanwhile ends the transaction."""
     ordered = sorted(decided, key=lambda d: (d[0].bucket, d[0].caller, d[0].operation, d[0].key))
-    await run(
-        conn,
+    await write(
+        writer,
         INSERT,
         *_columns([key for key, _, _ in ordered]),
         [body for _, body, _ in ordered],
@@ -77,9 +77,9 @@ async def put(
     )
 
 
-async def touch(conn: Connection, key: RequestKey) -> None:
+async def touch(writer: Writer, key: RequestKey) -> None:
     """Write a decided row as it stands."""
-    await run(conn, TOUCH, key.bucket, key.caller, key.operation, key.key)
+    await write(writer, TOUCH, key.bucket, key.caller, key.operation, key.key)
 
 
 def _columns(keys: Sequence[RequestKey]) -> list[list[Any]]:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from benefits.store.db import Connection, Database, rows
+from benefits.store.db import Connection, Database, rows, run
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -254,7 +254,7 @@ class Taken(msgspec.Struct, frozen=True):
 async def findings(database: Database, buckets: tuple[int, int]) -> AsyncIterator[Finding]:
     """Run every check over a range of buckets in one consistent view, and yield what is wrong."""
     async with database.transaction() as conn:
-        await conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         for kind, statement in CHECKS.items():
             for row in await rows(conn, statement, *buckets):
                 yield Finding(kind, row.subject, row.detail or "")

@@ -6,7 +6,7 @@ from litestar import Request, Response, post
 from litestar.params import FromPath
 
 from benefits import measures
-from benefits.actions.receive import Callback, receive
+from benefits.actions.receive import Callback
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import Provider, RawCallback
 from benefits.web.problems import NotFound
@@ -42,10 +42,7 @@ async def post_callback(
         raise
     callback = Callback(provider=provider, notice=notice, raw=raw.body)
 
-    async def work(conn: Any) -> int:
-        return await receive(conn, [callback], state.parts)
-
-    new = await state.database.transact(work)
+    new = await state.callbacks.submit(callback)
     measures.CALLBACKS.labels(provider, "kept" if new else "known").inc()
     return Response(known.ack(), media_type="text/plain")
 

@@ -98,7 +98,7 @@ async def tell(world: World, number: str, outcome: Outcome, event_id: str = "") 
     notice = Notice(event_id=event_id or fresh("e"), number=number, outcome=outcome)
     async with world.database.transaction() as conn:
         callback = receive.Callback(provider="sandbox", notice=notice, raw=b"{}")
-        return await receive.receive(conn, [callback], world.parts)
+        return sum(await receive.receive(conn, [callback], world.parts))
 
 
 async def work_off(world: World) -> int:

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
 import pytest
-from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from benefits.actions import deliver, receive
@@ -15,7 +15,7 @@ from benefits.actions.deliver import Attempt
 from benefits.actions.grant import reward
 from benefits.actions.read_code import read_code
 from benefits.domain.orders import Done
-from benefits.store.db import Connection, run, sqlstate
+from benefits.store.db import Connection, rows, run, sqlstate
 from benefits.store.functions import APPEND_ONLY
 from tests.actions.life import (
     EVERYWHERE,
@@ -34,6 +34,8 @@ from tests.actions.life import (
 from tests.builders import NOON, World
 
 Step = Callable[[Connection], Awaitable[Any]]
+Ask = Callable[..., Awaitable[Any]]
+OF_TRANSACTIONS = {"BEGIN;", "COMMIT;", "ROLLBACK;"}
 
 
 class CutError(Exception):
@@ -41,21 +43,24 @@ class CutError(Exception):
 
 
 @contextmanager
-def cut_after(world: World, statements: int) -> Iterator[list[int]]:
+def cut_after(statements: int) -> Iterator[list[int]]:
     """Let so many statements run, then fail; gives a list that counts them."""
     count = [0]
-    engine = world.database.engine.sync_engine
 
-    def before(*_: object) -> None:
-        if count[0] >= statements:
-            raise CutError
-        count[0] += 1
+    def counted(real: Ask) -> Ask:
+        async def ask(self: Any, sql: str, *values: Any, **more: Any) -> Any:
+            if sql not in OF_TRANSACTIONS:
+                if count[0] >= statements:
+                    raise CutError
+                count[0] += 1
+            return await real(self, sql, *values, **more)
 
-    event.listen(engine, "before_cursor_execute", before)
-    try:
+        return ask
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("fetch", "execute"):
+            patch.setattr(asyncpg.Connection, name, counted(getattr(asyncpg.Connection, name)))
         yield count
-    finally:
-        event.remove(engine, "before_cursor_execute", before)
 
 
 async def everything(world: World) -> dict[str, list[Any]]:
@@ -77,7 +82,7 @@ async def survives(world: World, step: Step) -> int:
     before = await everything(world)
     for statements in range(100):
         try:
-            with cut_after(world, statements) as count:
+            with cut_after(statements) as count:
                 async with world.database.transaction() as conn:
                     await step(conn)
         except CutError:
@@ -97,7 +102,7 @@ async def test_a_claim_cut_anywhere_leaves_nothing_behind(world: World) -> None:
         (outcome,) = await claim(conn, [command], world.parts, wait=True)
         assert "ok" == said(outcome)
 
-    assert 10 < await survives(world, step)
+    assert 5 < await survives(world, step)
     (again,) = await decide(world, command)
     assert ("ok", 1) == (said(again), len(await world.rows("SELECT state FROM claim")))
     assert [] == await world.findings()
@@ -213,6 +218,15 @@ async def test_a_connection_lost_after_commit_has_one_effect(world: World) -> No
     (outcome,) = await world.database.transact(work)
     assert ("ok", True, 2) == (said(outcome), outcome.replayed, len(tries))
     assert 1 == len(await world.rows("SELECT state FROM claim"))
+
+
+async def test_a_connection_that_ended_while_idle_is_replaced(world: World) -> None:
+    """The pool gives no dead connection to a transaction, and asks none whether it lives."""
+    async with world.database.transaction() as conn:
+        ((pid,),) = await rows(conn, "SELECT pg_backend_pid()")
+    await change(world, f"SELECT pg_terminate_backend({pid}, 5000)")
+    async with world.database.transaction() as conn:
+        assert [(1,)] == await rows(conn, "SELECT 1")
 
 
 async def refused(world: World, statement: str) -> str:

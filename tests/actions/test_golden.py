@@ -87,7 +87,7 @@ class Stage:
         ]
         parts, database = self.world.parts, self.world.database
         async with database.transaction() as conn:
-            new = await receive.receive(conn, calls, parts)
+            new = sum(await receive.receive(conn, calls, parts))
         async with database.transaction() as conn:
             assert new == await receive.work_off(conn, parts, buckets=EVERYWHERE, limit=10)
         return new

@@ -14,7 +14,7 @@ from benefits.actions.keyed import Decided
 from benefits.domain.orders import Done, Outcome, Pending, Reason, Rejected
 from benefits.domain.refusal import Refusal
 from benefits.store import group as groups
-from benefits.store.db import Busy
+from benefits.store.db import Busy, run
 from benefits.store.group import Group, grouped
 from tests.actions.life import (
     EVERYWHERE,
@@ -83,7 +83,7 @@ async def test_the_last_unit_of_a_stock_goes_to_who_commits(
         await claim(conn, [wish(one)], world.parts, wait=True)
         task = await waiting(decide(world, wish(two)))
         if not commits:
-            await conn.rollback()
+            await run(conn, "ROLLBACK")
     assert [expected] == [said(outcome) for outcome in await task]
     assert (1, 0) == await counter(world, "stock:VIDEO")
     assert [] == await world.findings()

@@ -20,7 +20,10 @@ class Load:
 async def run(
     port: int, make: Callable[[], bytes], *, connections: int, seconds: float, status: int = 201
 ) -> Load:
-    """Send requests made by `make` to a port of this machine for some seconds."""
+    """Send requests made by `make` to a port of this machine for some seconds.
+
+    An empty request says that there is none left.
+    """
     good = str(status).encode()
     latencies = list[float]()
     failed = 0
@@ -30,8 +33,11 @@ async def run(
         nonlocal failed
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while time.perf_counter() < end:
+            request = make()
+            if not request:
+                break
             begin = time.perf_counter()
-            writer.write(make())
+            writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
             await reader.readexactly(length)

@@ -56,7 +56,7 @@ async def outbox(world: World) -> list[tuple[UUID, int]]:
 @asynccontextmanager
 async def transaction(world: World) -> AsyncIterator[Connection]:
     """Open a transaction on a connection of its own; commit at the end."""
-    async with world.database.engine.connect() as conn, conn.begin():
+    async with world.database.transaction() as conn:
         yield conn
 
 
@@ -93,9 +93,14 @@ async def test_a_member_keeps_its_order_when_an_older_transaction_writes_last(
 async def test_a_rolled_back_write_leaves_nothing_and_holds_nothing_back(world: World) -> None:
     """Numbers of transactions may be missing; the feed goes on."""
     one, two = await world.members(2)
-    async with world.database.engine.connect() as conn, conn.begin() as lost:
-        await tell(conn, world, one, "claim.placed")
-        await lost.rollback()
+
+    async def lost() -> None:
+        async with transaction(world) as conn:
+            await tell(conn, world, one, "claim.placed")
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await lost()
     async with transaction(world) as conn:
         await tell(conn, world, two, "claim.placed")
     assert [(two, 1)] == keys((await read(world)).events)

@@ -215,7 +215,7 @@ async def test_a_command_that_waits_for_a_lock_keeps_no_group_up(world: World) -
         async with asyncio.timeout(1):
             assert ["a", "b"] == await all_of(group, "a", "b")
         assert not slow.done()
-        await holder.rollback()
+        await run(holder, "ROLLBACK")
         assert "busy" == await slow
 
 

@@ -9,6 +9,7 @@ import aiohttp
 from benefits.domain.assets import AssetLine
 from benefits.domain.orders import Done, Unknown, Used
 from benefits.store import summary
+from benefits.store.db import rows, run
 from tests.actions import life
 from tests.web.site import Site
 from tests.web.test_mobile import platinum
@@ -135,8 +136,8 @@ async def test_every_statement_is_read_by_an_index(running: Site) -> None:
         (summary.OPEN_CASES, ()),
     ):
         async with world.database.transaction() as conn:
-            await conn.exec_driver_sql("SET LOCAL enable_seqscan = off")
-            plan = await conn.exec_driver_sql(f"EXPLAIN {sql}", (0, member, *values))
+            await run(conn, "SET LOCAL enable_seqscan = off")
+            plan = await rows(conn, f"EXPLAIN {sql}", 0, member, *values)
             assert "Seq Scan" not in "\n".join(row[0] for row in plan)
 
 

@@ -1,0 +1,198 @@
+"""The hot path's other goals, each as a ratio within one run: medians of interleaved rounds.
+
+Two service processes and 256 connections. Claims against the same rows written by one function
+call each in the database; claims on one budget against claims spread over many;
+held units captured by signed callbacks, until the last is applied, against claims; what a member
+has, with ten benefits, against a constant handler; and the bytes on disk a claim takes, by table.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import pytest
+
+from benefits.domain.signature import parse_secret, signed_headers
+from benefits.embedded import Postgres
+from benefits.settings import Keys
+from tests.bench import load
+from tests.bench.load import Load
+from tests.bench.stage import SPREAD, constant, look, pgbench, prepare, spread_of, wish
+from tests.service import WEBHOOK_SECRET, Serving, environment, fresh_keys, serve
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
+CONNECTIONS = 256
+CALLERS = 16  # clients that serve pgbench best
+ROOT = Path(__file__).parents[2]
+# A partition's pages count for its table.
+SIZES = """
+SELECT coalesce(i.inhparent, c.oid)::regclass::text AS name,
+       sum(pg_total_relation_size(c.oid))::bigint AS bytes
+FROM pg_class AS c LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
+WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace GROUP BY 1
+"""
+# Those that the service placed: what pgbench wrote holds no sealed body.
+HELD = """
+SELECT r.request_id FROM provider_request AS r JOIN claim AS c USING (bucket, claim_id)
+WHERE c.state = 'HELD' AND substr(r.body_sealed, 1, 1) <> 'x'
+"""
+# The worker is to apply callbacks here, and not to call a provider that does not exist.
+LATER = "UPDATE provider_request SET next_at = now() + interval '1 day'"
+WAITING = "SELECT count(*) FROM inbox WHERE processed_at IS NULL"
+CAPTURED = "SELECT count(*) FROM hold_end"
+Figures = dict[str, list[float]]
+
+
+class Ground:
+    """What every figure is measured on."""
+
+    def __init__(self, dsn: str, key: str, ids: list[UUID], ports: list[int]) -> None:
+        """Remember it."""
+        self.dsn = dsn
+        self.key = key
+        self.ids = ids
+        self.ports = ports
+
+    async def load(self, make: Callable[[], bytes], status: int, seconds: float) -> Load:
+        """Send requests to all services at once."""
+        share = CONNECTIONS // len(self.ports)
+        made = await asyncio.gather(
+            *(
+                load.run(port, make, connections=share, seconds=seconds, status=status)
+                for port in self.ports
+            )
+        )
+        assert 0 == sum(one.failed for one in made)
+        slowest = max(one.p99_ms for one in made)
+        return Load(sum(one.per_s for one in made), max(o.p50_ms for o in made), slowest, 0)
+
+
+async def test_the_hot_path_is_measured_against_itself(durable_server: Postgres) -> None:
+    """Print each goal's ratio; every callback ends its hold."""
+    with durable_server as server:
+        keys = fresh_keys()
+        dsn, ids, key = await prepare(server.dsn, keys, spread=True)
+        async with contextlib.AsyncExitStack() as stack:
+            services: list[Serving] = [
+                await stack.enter_async_context(serve(dsn, keys)) for _ in range(2)
+            ]
+            ground = Ground(dsn, key, ids, [service.port for service in services])
+            raw = await asyncpg.connect(dsn)
+            stack.push_async_callback(raw.close)
+            figures = Figures()
+            await _round(ground, raw, keys, figures=Figures(), seconds=SECONDS)
+            for _ in range(ROUNDS):
+                await _round(ground, raw, keys, figures=figures, seconds=SECONDS)
+    median = {name: statistics.median(values) for name, values in figures.items()}
+    for name, value in median.items():
+        print(f"{name:34s} {value:10,.1f}   of {[round(v, 1) for v in figures[name]]}")
+    for says, one, other in (
+        ("claims on one budget / spread", "hot: per s", "spread: per s"),
+        ("claims / one call in the database each, one budget", "hot: per s", "pgbench hot: per s"),
+        ("claims / one call in the database each, spread", "hot: per s", "pgbench spread: per s"),
+        ("captures by callback / claims", "captured: per s", "hot: per s"),
+        ("member page / constant", "page: per s", "constant: per s"),
+    ):
+        print(f"{says}: {median[one] / median[other]:.2f}")
+
+
+async def _round(
+    ground: Ground, raw: asyncpg.Connection, keys: Keys, *, figures: Figures, seconds: float
+) -> None:
+    key, ids = ground.key, ground.ids
+    numbered = list(enumerate(ids))
+
+    def hot() -> bytes:
+        return wish(key, random.choice(ids))
+
+    def spread() -> bytes:
+        nth, id_ = random.choice(numbered)
+        return wish(key, id_, spread_of(nth))
+
+    def page() -> bytes:
+        return look(key, random.choice(ids[: len(SPREAD)]))
+
+    before = dict(await raw.fetch(SIZES))
+    claims = await raw.fetchval("SELECT count(*) FROM claim")
+    for name, make, status in (
+        ("hot", hot, 201),
+        ("spread", spread, 201),
+        ("page", page, 200),
+        ("constant", constant, 200),
+    ):
+        made = await ground.load(make, status, seconds)
+        figures.setdefault(f"{name}: per s", []).append(made.per_s)
+        figures.setdefault(f"{name}: p99 ms", []).append(made.p99_ms)
+    claims = await raw.fetchval("SELECT count(*) FROM claim") - claims
+    for name, size in sorted(dict(await raw.fetch(SIZES)).items()):
+        if size > before[name]:
+            figures.setdefault(f"bytes a claim: {name}", []).append((size - before[name]) / claims)
+    for name, is_hot in (("hot", 1), ("spread", 0)):
+        called = await asyncio.to_thread(pgbench, ground.dsn, CALLERS, seconds=seconds, hot=is_hot)
+        figures.setdefault(f"pgbench {name}: per s", []).append(called)
+    captured, p99_ms = await _captures(ground, raw, keys, seconds)
+    figures.setdefault("captured: per s", []).append(captured)
+    figures.setdefault("callback: p99 ms", []).append(p99_ms)
+
+
+async def _captures(
+    ground: Ground, raw: asyncpg.Connection, keys: Keys, seconds: float
+) -> tuple[float, float]:
+    """Tell by callback that held orders were used; return captures a second, and the p99."""
+    await raw.execute(LATER)
+    numbers = [row[0] for row in await raw.fetch(HELD)]
+    random.shuffle(numbers)
+    requests = map(_callback, numbers)
+    ended = await raw.fetchval(CAPTURED)
+    async with _working(ground.dsn, keys):
+        begun = time.perf_counter()
+        made = await ground.load(lambda: next(requests, b""), 200, seconds)
+        while await raw.fetchval(WAITING):
+            await asyncio.sleep(0.05)
+        took = time.perf_counter() - begun
+    ended = await raw.fetchval(CAPTURED) - ended
+    assert ended == len(numbers) - sum(1 for _ in requests), "a callback ended no hold"
+    return ended / took, made.p99_ms
+
+
+def _callback(number: UUID) -> bytes:
+    now = datetime.now(UTC)
+    at = now.isoformat()
+    told = {"type": "order.redeemed", "timestamp": at, "data": {"number": number.hex, "at": at}}
+    body = msgspec.json.encode(told)
+    secret = parse_secret(WEBHOOK_SECRET)
+    headers = signed_headers([secret], uuid4().hex, int(now.timestamp()), body)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = (
+        f"POST /callbacks/sandbox HTTP/1.1\r\nHost: bench\r\n{lines}"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+@contextlib.asynccontextmanager
+async def _working(dsn: str, keys: Keys) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benefits", "work"),
+        env=environment(dsn, keys),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await asyncio.sleep(3)
+        yield
+    finally:
+        process.terminate()
+        await process.wait()

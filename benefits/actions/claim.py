@@ -254,7 +254,7 @@ class _Group:
             await orders.put(conn, self.requests, self.now)
             await counters.add_used(conn, self.used_more)
             await counters.add(conn, self.shared_more)
-            measures.CLAIMS.labels(OrderState.HELD.value).inc(len(self.claims))
+            measures.count_claims(OrderState.HELD.value, len(self.claims))
 
 
 async def claim(

@@ -20,10 +20,11 @@ SELECT json_extract(value, '$.number'), ?2, json_extract(value, '$.about'),
        json_extract(value, '$.said')
 FROM json_each(?1)
 """
+# CROSS JOIN keeps the order of the tables: the new lines are few, the old ones are looked up.
 _SAME = """
 SELECT DISTINCT old.chunk, old.number, old.said
-FROM line AS new JOIN line AS old ON old.about = new.about
-WHERE new.number >= ?1 AND old.number < ?1
+FROM line AS new CROSS JOIN line AS old INDEXED BY line_about
+WHERE new.number >= ?1 AND old.about = new.about AND old.number < ?1
 ORDER BY old.number
 """
 

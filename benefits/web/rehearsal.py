@@ -25,7 +25,9 @@ def database(request: Request[Any, Any, Any], *, dry_run: bool) -> Database:
 def is_rehearsed(scope: Scope) -> bool:
     """Say whether a request asked an operation that can do so for a dry run."""
     handler: Any = scope.get("route_handler")
-    if handler is None or PARAMETER not in handler.parsed_fn_signature.parameters:
+    if not scope["query_string"] or handler is None:
+        return False
+    if PARAMETER not in handler.parsed_fn_signature.parameters:
         return False
     given = Request[Any, Any, Any](scope).query_params.getall(PARAMETER, ["false"])
     try:

@@ -6,6 +6,9 @@ or a word that a caller chose. Whoever measures imports this module and names th
 """
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -122,6 +125,25 @@ FROM_DATABASE = (
     *(QUEUE_DUE, QUEUE_AGE, LEASES_LAPSED, LEASE_AGE, HELD, HELD_AGE, BUDGET_LEFT, STOCK_LEFT),
     *(PARTITION_MONTHS, CASES_OPEN, CASE_AGE),
 )
+
+
+_REHEARSED: ContextVar[bool] = ContextVar("_REHEARSED", default=False)
+
+
+@contextmanager
+def rehearsed() -> Iterator[None]:
+    """Count nothing as done inside: it will be undone."""
+    before = _REHEARSED.set(True)
+    try:
+        yield
+    finally:
+        _REHEARSED.reset(before)
+
+
+def count_claims(state: str, claims: int) -> None:
+    """Count claims that came to a state, unless it is rehearsed only."""
+    if not _REHEARSED.get():
+        CLAIMS.labels(state).inc(claims)
 
 
 def describe(version: str, command: str) -> None:

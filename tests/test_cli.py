@@ -22,6 +22,7 @@ from benefits.store.db import connect
 from benefits.store.migrate import Installation, check, sql
 from tests.builders import MEMBER_KEY, PROGRAMME
 from tests.conftest import database
+from tests.rows import everything
 from tests.service import environment, fresh_keys
 
 ROOT = Path(__file__).parents[1]
@@ -175,6 +176,59 @@ def test_a_month_goes_through_the_commands(test_shell: Shell) -> None:
     status, said = shell.run(*evaluate)
     assert (0, True) == (status, "0 decisions, 0 grants; BASE 0, GOLD 0, PLATINUM 1" in said)
     assert (0, "0 findings.\n") == shell.run("verify")
+
+
+async def test_commands_can_be_rehearsed(test_shell: Shell) -> None:
+    """Each says what it says for real, and that nothing was written; nothing was, nor logged."""
+    shell = test_shell
+    pool = connect(shell.environ["BENEFITS_DATABASE_URL"])
+    wealth = shell.file("wealth.toml", PROGRAMME)
+    members = shell.file("members.csv", "customer,opened_on\nA,2020-01-01\nB,soon\n")
+    days = "".join(f"A,2025-06-{day:02d},DEPOSIT,CNY,600000.00\n" for day in range(1, 31))
+    assets = shell.file("june.csv", f"customer,as_of,asset_class,currency,balance\n{days}")
+    for words in (
+        ("programme", "apply", wealth),
+        ("import", "members", members),
+        ("import", "assets", assets),
+        ("evaluate", "--period", "2025-06", "--now", "2025-07-02T03:10:00Z"),
+    ):
+        before = await everything(pool)
+        status, dry = shell.run(*words, "--dry-run")
+        assert before == await everything(pool)
+        assert [] == logged(dry)
+        real_status, said = shell.run(*words)
+        assert before != await everything(pool)
+        real = [line for line in said.splitlines() if not line.startswith("{")]
+        assert (real_status, [*real, "Dry run: nothing was written."]) == (
+            status,
+            dry.splitlines(),
+        )
+    await pool.close()
+
+
+async def test_keys_can_be_rehearsed_and_no_key_is_shown(test_shell: Shell) -> None:
+    """A key that opens nothing is not printed; refusals are the same."""
+    shell = test_shell
+    pool = connect(shell.environ["BENEFITS_DATABASE_URL"])
+    _, key = shell.run("key", "create", "crm", "--scope", "crm")
+    id_ = key.split("_")[1]
+    before = await everything(pool)
+    dry = "Dry run: nothing was written.\n"
+    for words, expected in (
+        (("create", "app", "--scope", "mobile"), (0, dry)),
+        (("create", "A", "--scope", "mobile"), (1, "name_invalid: ")),
+        (("rotate", id_), (0, f"The old key ends in 24h.\n{dry}")),
+        (
+            ("revoke", id_),
+            (0, "The key is revoked; running services forget it within a minute.\n"),
+        ),
+        (("revoke", str(UUID(int=7))), (1, "key_not_valid: ")),
+    ):
+        status, said = shell.run("key", *words, "--dry-run")
+        assert (expected[0], True) == (status, said.startswith(expected[1])), said
+        assert (status == 0) == said.endswith(dry)
+    assert before == await everything(pool)
+    await pool.close()
 
 
 def test_mistakes_are_told_in_words(test_shell: Shell) -> None:

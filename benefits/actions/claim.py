@@ -263,7 +263,7 @@ class _Group:
             await orders.put(writer, self.requests, self.now)
             await counters.add_used(writer, self.used_more)
             await counters.add(writer, self.shared_more)
-            measures.CLAIMS.labels(OrderState.HELD.value).inc(len(self.claims))
+            measures.count_claims(OrderState.HELD.value, len(self.claims))
 
 
 async def claim(

@@ -3,13 +3,15 @@
 A bad line is told with its number and reason and does not stop the rest. A file that was half
 imported is simply imported again: what is known already changes nothing. However long a file is,
 two chunks of it are in memory: one is judged while the database takes the one before.
+
+A dry run takes the same chunks in transactions of the same length, and undoes each.
 """
 
 import asyncio
 import csv
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import date
 from typing import Generic, TypeVar
 
@@ -22,14 +24,17 @@ from benefits.domain import assets, members
 from benefits.domain.assets import AssetLine, FileUnreadable, LineInvalid
 from benefits.domain.catalogue import Programme
 from benefits.domain.members import MemberLine
+from benefits.domain.requests import body_hash
 from benefits.domain.values import local_date
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection, Database
+from benefits.store.earlier import Earlier, Kept
 
 CHUNK = 20_000
 AT_ONCE = 200  # lines judged before others have their turn: some 2 ms
 REFUSED_SHOWN = 100
 Line = TypeVar("Line")
+Write = Callable[[list[tuple[int, Line]]], Awaitable[ChunkResult]]
 Row = tuple[int, dict[str, str] | str]
 STRANGE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
@@ -132,7 +137,7 @@ async def _chunks(
 
 async def _write(
     chunks: AsyncIterator[_Chunk[Line]],
-    write: Callable[[list[tuple[int, Line]]], Awaitable[ChunkResult]],
+    write: Write[Line],
     progress: Progress,
 ) -> Imported:
     """Write one chunk after the other, each while the next one is judged."""
@@ -163,6 +168,59 @@ async def _write(
     return done
 
 
+class _Kind(msgspec.Struct, Generic[Line], frozen=True):
+    """How the lines of a kind of file are taken, and what two lines are about if they meet."""
+
+    type: type[Line]
+    take: Callable[[Connection, list[tuple[int, Line]]], Awaitable[ChunkResult]]
+    about: Callable[[Line], tuple[object, ...]]
+
+
+@asynccontextmanager
+async def _writer(
+    database: Database, kind: _Kind[Line], *, dry_run: bool
+) -> AsyncIterator[Write[Line]]:
+    """Give what writes a chunk of lines, in a transaction of its own.
+
+    In a dry run the transaction is undone, and begins with what earlier chunks said of the same
+    things, so that each line meets what it would meet.
+    """
+
+    async def write(lines: list[tuple[int, Line]]) -> ChunkResult:
+        async def work(conn: Connection) -> ChunkResult:
+            return await kind.take(conn, lines)
+
+        return await database.transact(work)
+
+    async def rehearse(lines: list[tuple[int, Line]]) -> ChunkResult:
+        before = await asyncio.to_thread(_meet, earlier, kind, lines)
+
+        async def work(conn: Connection) -> ChunkResult:
+            for chunk in before:
+                await kind.take(conn, chunk)
+            return await kind.take(conn, lines)
+
+        return await database.rehearsal().transact(work)
+
+    if not dry_run:
+        yield write
+        return
+    with closing(Earlier()) as earlier:
+        yield rehearse
+
+
+def _meet(
+    earlier: Earlier, kind: _Kind[Line], lines: list[tuple[int, Line]]
+) -> list[list[tuple[int, Line]]]:
+    """Keep a chunk for later ones; return the lines of earlier chunks it has to do with."""
+    decode = msgspec.json.Decoder(kind.type).decode
+    kept = [
+        Kept(number, body_hash(kind.about(line)).hex(), msgspec.json.encode(line).decode())
+        for number, line in lines
+    ]
+    return [[(n, decode(said)) for n, said in chunk] for chunk in earlier.meet(kept)]
+
+
 async def import_assets(
     database: Database,
     parts: Parts,
@@ -171,6 +229,7 @@ async def import_assets(
     *,
     member_key: bytes,
     progress: Progress,
+    dry_run: bool = False,
 ) -> Imported:
     """Import day-end balances (A-1); FileUnreadable when the file as a whole cannot be taken."""
     today = local_date(parts.clock(), programme.tz)
@@ -178,14 +237,19 @@ async def import_assets(
     def judge(row: dict[str, str]) -> AssetLine:
         return _not_after(today, assets.read_line(row, programme))
 
-    async def write(lines: list[tuple[int, AssetLine]]) -> ChunkResult:
-        async def work(conn: Connection) -> ChunkResult:
-            return await record_assets(conn, lines, parts, member_key=member_key)
+    async def take(conn: Connection, lines: list[tuple[int, AssetLine]]) -> ChunkResult:
+        return await record_assets(conn, lines, parts, member_key=member_key)
 
-        return await database.transact(work)
+    def about(line: AssetLine) -> tuple[object, ...]:
+        return (
+            *(line.customer, line.as_of, line.asset_class, line.currency),
+            *(line.source, line.account),
+        )
 
     rows = read_rows(text, assets.REQUIRED, assets.OPTIONAL)
-    return await _write(_chunks(rows, judge), write, progress)
+    kind = _Kind(AssetLine, take, about)
+    async with _writer(database, kind, dry_run=dry_run) as write:
+        return await _write(_chunks(rows, judge), write, progress)
 
 
 async def import_members(
@@ -195,17 +259,20 @@ async def import_members(
     *,
     member_key: bytes,
     progress: Progress,
+    dry_run: bool = False,
 ) -> Imported:
     """Import the bank's customer file; FileUnreadable when the file as a whole cannot be taken."""
 
-    async def write(lines: list[tuple[int, MemberLine]]) -> ChunkResult:
-        async def work(conn: Connection) -> int:
-            return await record_members(
-                conn, [line for _, line in lines], parts, member_key=member_key
-            )
-
-        changed = await database.transact(work)
+    async def take(conn: Connection, lines: list[tuple[int, MemberLine]]) -> ChunkResult:
+        changed = await record_members(
+            conn, [line for _, line in lines], parts, member_key=member_key
+        )
         return ChunkResult(changed, max(0, len(lines) - changed), [])
 
+    def about(line: MemberLine) -> tuple[object, ...]:
+        return (line.customer,)
+
     rows = read_rows(text, members.REQUIRED, members.OPTIONAL)
-    return await _write(_chunks(rows, members.read_line), write, progress)
+    kind = _Kind(MemberLine, take, about)
+    async with _writer(database, kind, dry_run=dry_run) as write:
+        return await _write(_chunks(rows, members.read_line), write, progress)

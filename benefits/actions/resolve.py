@@ -397,7 +397,7 @@ class _Group:
         await counters.add_used(conn, self.used_more)
         await counters.add(conn, self.shared_more)
         for state, claims_ in self.came_to.items():
-            measures.CLAIMS.labels(state.value).inc(claims_)
+            measures.count_claims(state.value, claims_)
 
 
 async def resolve(

@@ -14,11 +14,11 @@ from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
 from benefits.cli.console import console
-from benefits.cli.house import record, run
+from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.values import Month
 from benefits.house import House
-from benefits.store.db import Connection, DatabaseUnsuitable
+from benefits.store.db import Connection, Database, DatabaseUnsuitable
 from benefits.store.migrate import ensure_partitions
 
 # Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
@@ -33,10 +33,11 @@ def programme() -> None:
 
 @programme.command("apply")
 @click.argument("file", type=click.File(encoding="utf-8"))
-def programme_apply(file: TextIO) -> None:
+@DRY_RUN
+def programme_apply(file: TextIO, *, dry_run: bool) -> None:
     """Put a programme FILE into force as its next version.
 
-    Example: `benefits programme apply wealth.toml`
+    Example: `benefits programme apply wealth.toml --dry-run`, then without
     """
     made = read(file.read())
 
@@ -47,9 +48,10 @@ def programme_apply(file: TextIO) -> None:
         async def apply(conn: Connection) -> Any:
             return await apply_programme(conn, made, house.parts)
 
-        applied = await house.database.transact(apply)
+        applied = await database(house, dry_run=dry_run).transact(apply)
         how = "is now in force" if applied.is_new else "was in force already"
         console.print(f"Version {applied.version} of {made.code} {how}.")
+        say_if_dry(dry_run=dry_run)
 
     run(work_)
 
@@ -61,10 +63,11 @@ def import_() -> None:
 
 @import_.command("members")
 @click.argument("file", type=TEXT)
-def import_members_(file: TextIO) -> None:
+@DRY_RUN
+def import_members_(file: TextIO, *, dry_run: bool) -> None:
     """Import customers: `customer,opened_on[,closed_on][,branch][,manager][,labels]`.
 
-    Example: `benefits import members customers.csv`
+    Example: `benefits import members customers.csv --dry-run`, then without
     """
 
     async def take(house: House, progress: Progress) -> Imported:
@@ -74,20 +77,22 @@ def import_members_(file: TextIO) -> None:
             file,
             member_key=house.settings.keys.member_key,
             progress=progress,
+            dry_run=dry_run,
         )
 
-    _import("members", file, take)
+    _import("members", file, take, dry_run=dry_run)
 
 
 @import_.command("assets")
 @click.argument("file", type=TEXT)
 @click.option("--programme", "code", default=None, help="Whose currency and classes hold.")
-def import_assets_(file: TextIO, code: str | None) -> None:
+@DRY_RUN
+def import_assets_(file: TextIO, code: str | None, *, dry_run: bool) -> None:
     """Import day-end balances.
 
     Columns: `customer,as_of,asset_class,currency,balance[,account][,source][,revision]`.
 
-    Example: `benefits import assets 2025-06-30.csv`
+    Example: `benefits import assets 2025-06-30.csv`, or first with `--dry-run`
     """
 
     async def take(house: House, progress: Progress) -> Imported:
@@ -98,9 +103,10 @@ def import_assets_(file: TextIO, code: str | None) -> None:
             await _programme(house, code),
             member_key=house.settings.keys.member_key,
             progress=progress,
+            dry_run=dry_run,
         )
 
-    _import("assets", file, take)
+    _import("assets", file, take, dry_run=dry_run)
 
 
 async def _programme(house: House, code: str | None) -> Programme:
@@ -114,7 +120,11 @@ async def _programme(house: House, code: str | None) -> Programme:
 
 
 def _import(
-    what: str, file: TextIO, take: Callable[[House, Progress], Awaitable[Imported]]
+    what: str,
+    file: TextIO,
+    take: Callable[[House, Progress], Awaitable[Imported]],
+    *,
+    dry_run: bool,
 ) -> None:
     """Take a file into the house, tell how far it is, and in the end what was done."""
     done = Imported()
@@ -138,12 +148,14 @@ def _import(
         try:
             run(work_)
         except KeyboardInterrupt:
-            console.print(
-                f"Interrupted; {done.lines:,} lines are done. "
-                "Import the whole file again: what is known already changes nothing."
-            )
+            say_if_dry(dry_run=dry_run)
+            if not dry_run:
+                console.print(
+                    f"Interrupted; {done.lines:,} lines are done. "
+                    "Import the whole file again: what is known already changes nothing."
+                )
             sys.exit(130)
-    _tell(what, done)
+    _tell(what, done, dry_run=dry_run)
 
 
 def _part_read(file: TextIO) -> float | None:
@@ -165,15 +177,16 @@ def _how_far(done: Imported, seconds: float, part: float | None) -> str:
     return f"{text}; {part:.0%} of the file, about {left // 60}:{left % 60:02d} min left"
 
 
-def _tell(what: str, done: Imported) -> None:
-    record(
-        "import.done",
-        what=what,
-        lines=done.lines,
-        kept=done.kept,
-        unchanged=done.unchanged,
-        refused=done.refused,
-    )
+def _tell(what: str, done: Imported, *, dry_run: bool) -> None:
+    if not dry_run:
+        record(
+            "import.done",
+            what=what,
+            lines=done.lines,
+            kept=done.kept,
+            unchanged=done.unchanged,
+            refused=done.refused,
+        )
     for number, reason in done.shown:
         console.print(f"line {number}: {reason}")
     if done.refused > len(done.shown):
@@ -182,6 +195,7 @@ def _tell(what: str, done: Imported) -> None:
         f"{done.lines:,} lines: {done.kept:,} new or changed, {done.unchanged:,} known already, "
         f"{done.refused:,} refused."
     )
+    say_if_dry(dry_run=dry_run)
     if done.refused:
         sys.exit(2)
 
@@ -190,10 +204,11 @@ def _tell(what: str, done: Imported) -> None:
 @click.option("--period", required=True, help="The month, like 2025-06.")
 @click.option("--programme", "code", default=None, help="The programme, when there are several.")
 @click.option("--now", default=None, help="Act as if it were this instant (demo and test only).")
-def evaluate_(period: str, code: str | None, now: str | None) -> None:
+@DRY_RUN
+def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) -> None:
     """Decide the tiers of a closed month and grant what they bring. A run again changes nothing.
 
-    Example: `benefits evaluate --period 2025-06`
+    Example: `benefits evaluate --period 2025-06`, or first with `--dry-run`
     """
     try:
         month = Month.parse(period)
@@ -207,27 +222,34 @@ def evaluate_(period: str, code: str | None, now: str | None) -> None:
         chosen = await _programme(house, code)
         if at is not None:
             await ensure_partitions(house.database, at)
-        total = Evaluated()
-        ranges = await slices(house.database)
-        for done, buckets in enumerate(ranges, 1):
-            one = await evaluate(house.database, house.parts, chosen.code, month, buckets=buckets)
-            total = total.plus(one)
-            if done % 16 == 0 or done == len(ranges):
-                console.print(f"{done} of {len(ranges)}: {total.members:,} members")
-        record(
-            "evaluate.done",
-            programme=chosen.code,
-            month=str(month),
-            members=total.members,
-            decisions=total.decisions,
-            grants=total.grants,
-        )
+        total = await _evaluate(house, database(house, dry_run=dry_run), chosen, month)
+        if not dry_run:
+            record(
+                "evaluate.done",
+                programme=chosen.code,
+                month=str(month),
+                members=total.members,
+                decisions=total.decisions,
+                grants=total.grants,
+            )
         names = [f"{t.code} {total.ranks.get(n, 0):,}" for n, t in enumerate(chosen.tier)]
         console.print(
             f"{month}: {total.decisions:,} decisions, {total.grants:,} grants; {', '.join(names)}."
         )
+        say_if_dry(dry_run=dry_run)
 
     run(work_, **({"clock": lambda: at} if at else {}))
+
+
+async def _evaluate(house: House, on: Database, chosen: Programme, month: Month) -> Evaluated:
+    """Evaluate all members, some thousands at a time, and tell how far it is."""
+    total = Evaluated()
+    ranges = await slices(on)
+    for done, buckets in enumerate(ranges, 1):
+        total = total.plus(await evaluate(on, house.parts, chosen.code, month, buckets=buckets))
+        if done % 16 == 0 or done == len(ranges):
+            console.print(f"{done} of {len(ranges)}: {total.members:,} members")
+    return total
 
 
 def _instant(text: str) -> datetime:

@@ -6,13 +6,28 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import rich_click as click
 import structlog
 
 from benefits import logs, settings
+from benefits.cli.console import console
 from benefits.house import House, open_house
+from benefits.store.db import Database
 
 log = structlog.get_logger()
 _BEGUN = time.monotonic()
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what it would do, and write nothing.")
+
+
+def database(house: House, *, dry_run: bool) -> Database:
+    """Return what a command writes to: in a dry run a database on which nothing stays."""
+    return house.database.rehearsal() if dry_run else house.database
+
+
+def say_if_dry(*, dry_run: bool) -> None:
+    """Say at the end of a dry run that it was one."""
+    if dry_run:
+        console.print("Dry run: nothing was written.")
 
 
 def run(work: Callable[[House], Coroutine[Any, Any, None]], **more: Any) -> None:

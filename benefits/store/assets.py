@@ -87,6 +87,8 @@ WHERE v.sum_minor < 0
   AND m.bucket = v.bucket AND m.member_id = v.member_id AND m.month = v.month
   AND m.asset_class = v.asset_class AND m.currency = v.currency
 """
+# So that a transaction may take more than one chunk.
+UNSTAGE = "DROP TABLE staged, moved"
 KEEP = f"""
 INSERT INTO asset ({_GRAIN}, revision, balance_minor, recorded_at)
 SELECT {_GRAIN}, revision, balance_minor, $1 FROM staged
@@ -122,6 +124,7 @@ async def put(
     await run(conn, ADD_SUMS)
     await run(conn, TAKE_FROM_SUMS)
     kept = await run(conn, KEEP, now)
+    await run(conn, UNSTAGE)
     return ChunkResult(kept, unchanged, sorted(refused))
 
 

@@ -9,7 +9,7 @@ READ COMMITTED everywhere.
 import re
 from collections import namedtuple
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any, NoReturn, TypeVar
 
@@ -104,9 +104,34 @@ class Database:
                     return await work(connection)
         raise AssertionError  # the last attempt either returned or raised
 
+    def rehearsal(self) -> "Rehearsal":
+        """Return the same pool for work that is to be tried and undone."""
+        return Rehearsal(self.engine)
+
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+class _Undo(Exception):  # noqa: N818 - not an error: how a rehearsed transaction ends
+    """Roll back what was done."""
+
+
+class Rehearsal(Database):
+    """The pool of a database on which nothing stays: every transaction is rolled back at its end.
+
+    The work, its locks and its repeats are those of the real thing; instruments that count what
+    was done do not move.
+    """
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Open one transaction and roll it back, whatever happens."""
+        with suppress(_Undo):
+            async with super().transaction() as connection:
+                with measures.rehearsed():
+                    yield connection
+                raise _Undo
 
 
 def connect(url: str, *, pool_size: int = 8, answer_within_s: float | None = None) -> Database:

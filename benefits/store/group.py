@@ -7,7 +7,8 @@ going on, and under load the cost of a transaction is shared. Promises to each c
   alone, beside the groups, and waits a little, then it is refused as `busy`;
 - a refusal never fails its neighbours; an unexpected error halves the group until the culprit
   stands alone, and that caller's commands run alone for a while;
-- a caller that leaves cancels nothing; a full queue is refused at once; closing drains.
+- a caller that leaves cancels nothing; a full queue is refused at once; closing drains;
+- a rehearsed command is answered as if it were submitted alone, and leaves nothing.
 """
 
 import asyncio
@@ -108,6 +109,7 @@ class Group(Generic[Command, Outcome]):
         self._patient: deque[_Waiting[Command, Outcome]] = deque()
         self._patient_wake = asyncio.Event()
         self._drained = False
+        self._stage = asyncio.Semaphore(PATIENTS)
         self._waiter: asyncio.Task[None] | None = None
         self._size = measures.GROUP_SIZE.labels(name)
         self._wait = measures.GROUP_WAIT.labels(name)
@@ -145,6 +147,25 @@ class Group(Generic[Command, Outcome]):
         self._queue.append(waiting)
         self._wake.set()
         outcome = await waiting.answer
+        if isinstance(outcome, Busy | Unavailable):
+            raise outcome
+        return outcome
+
+    async def rehearse(self, command: Command) -> Outcome | Refusal:
+        """Answer what `submit` would answer now, and leave nothing; the same exceptions.
+
+        It runs beside the groups, a few at a time, in a transaction that is rolled back.
+        """
+        if not self.accepts:
+            raise Overloaded
+        waiting = _Waiting[Command, Outcome](command, asyncio.get_running_loop().create_future())
+        try:
+            async with self._stage:
+                database = self._database.rehearsal()
+                (outcome,) = await self._decide([command], database, wait=True)
+        except Exception as error:  # noqa: BLE001 - what `submit` makes of it
+            await self._failed([waiting], error)
+            outcome = await waiting.answer
         if isinstance(outcome, Busy | Unavailable):
             raise outcome
         return outcome
@@ -221,9 +242,11 @@ class Group(Generic[Command, Outcome]):
         places = [w.traceparent for w in group if w.traceparent]
         first, others = (places[0], places[1:]) if places else ("", [])
         with traces.span(f"group {self._name}", of=first, linked=others, commands=len(group)):
-            return await self._decide(commands, wait=wait)
+            return await self._decide(commands, self._database, wait=wait)
 
-    async def _decide(self, commands: list[Command], *, wait: bool) -> Sequence[Outcome | Refusal]:
+    async def _decide(
+        self, commands: list[Command], database: Database, *, wait: bool
+    ) -> Sequence[Outcome | Refusal]:
         async def work(conn: Connection) -> Sequence[Outcome | Refusal]:
             if wait:
                 await run(conn, ALONE_WAIT)
@@ -231,7 +254,7 @@ class Group(Generic[Command, Outcome]):
             assert len(outcomes) == len(commands), "an action answers each command once"
             return outcomes
 
-        return await self._database.transact(work)
+        return await database.transact(work)
 
     async def _failed(self, group: list[_Waiting[Command, Outcome]], error: Exception) -> None:
         if is_away(error):  # nobody's fault: the callers send the same again

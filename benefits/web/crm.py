@@ -22,6 +22,7 @@ from benefits.domain.values import member_id, placed_bucket
 from benefits.store import requests
 from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
+from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs, visible
 from benefits.web.problems import refused, stored
 
@@ -107,6 +108,8 @@ async def post_reward(
     data: JSONBody[RewardRequest],
     request: Request[Any, Any, Any],
     idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
 ) -> Response[RewardView]:
     """Grant a member units of a benefit, once per business key. Needs an Idempotency-Key."""
     command = RewardMember(
@@ -118,7 +121,10 @@ async def post_reward(
         business_key=data.business_key,
         valid_days=data.valid_days,
     )
-    outcome: Accepted | Refused | Refusal = await request.app.state.rewards.submit(command)
+    rewards = request.app.state.rewards
+    outcome: Accepted | Refused | Refusal = await (
+        rewards.rehearse if dry_run else rewards.submit
+    )(command)
     match outcome:
         case Accepted():
             headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
@@ -144,6 +150,8 @@ async def import_(
     request: Request[Any, Any, Any],
     programme: FromQuery[str | None] = None,
     idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
 ) -> Response[ImportView]:
     """Take day-end balances as CSV; bad lines are named and do not stop the rest.
 
@@ -171,6 +179,7 @@ async def import_(
             chosen,
             member_key=state.member_key,
             progress=lambda _: None,
+            dry_run=dry_run,
         )
         text.detach()
     outcome = StoredOutcome(ids={"imported": msgspec.json.encode(done).decode()})
@@ -182,7 +191,7 @@ async def import_(
         if there is None:
             await requests.put(conn, [(place, digest, outcome)], state.parts.clock())
 
-    await state.database.transact(keep)
+    await rehearsal.database(request, dry_run=dry_run).transact(keep)
     return _import_answer(outcome, replayed=False)
 
 

@@ -21,7 +21,7 @@ from benefits.store import pages, tiers
 from benefits.store.catalogue import Cache
 from benefits.store.db import Connection
 from benefits.store.pages import ClaimSeen, Entitlement
-from benefits.web import cursors
+from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.problems import NotFound, refused, stored
 
@@ -332,6 +332,8 @@ async def post_claim(
     data: JSONBody[ClaimRequest],
     request: Request[Any, Any, Any],
     idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
 ) -> Response[ClaimAnswer]:
     """Claim units: they are held, and the provider is asked. Needs an Idempotency-Key."""
     command = ClaimUnits(
@@ -342,7 +344,8 @@ async def post_claim(
         quantity=data.quantity,
         recipient=data.recipient,
     )
-    outcome = await request.app.state.claims.submit(command)
+    claims = request.app.state.claims
+    outcome = await (claims.rehearse if dry_run else claims.submit)(command)
     return answer(outcome)
 
 
@@ -384,18 +387,23 @@ async def get_claim(claim_id: FromPath[UUID], request: Request[Any, Any, Any]) -
     operation_id="read_code",
 )
 async def post_code(
-    claim_id: FromPath[UUID], request: Request[Any, Any, Any]
+    claim_id: FromPath[UUID],
+    request: Request[Any, Any, Any],
+    *,
+    dry_run: FromQuery[bool] = False,
 ) -> Response[CodeView]:
     """Return the provider's code of a delivered claim; each time is recorded, with the caller.
 
-    Ask when the member taps, and keep it nowhere.
+    Ask when the member taps, and keep it nowhere. A dry run, which records nothing, gives an empty
+    code.
     """
-    state = request.app.state
-    async with state.database.transaction() as conn:
-        code = await read_code(conn, claim_id, state.parts, actor=request.auth.name)
+    parts = request.app.state.parts
+    async with rehearsal.database(request, dry_run=dry_run).transaction() as conn:
+        code = await read_code(conn, claim_id, parts, actor=request.auth.name)
     if code is None:
         raise NotFound
-    return Response(CodeView(code=code), headers={"Cache-Control": "no-store"})
+    view = CodeView(code="" if dry_run else code)
+    return Response(view, headers={"Cache-Control": "no-store"})
 
 
 HANDLERS = [get_benefits, get_history, post_claim, get_claim, post_code]

@@ -18,6 +18,7 @@ from opentelemetry.trace import Span, SpanKind
 from prometheus_client import Counter, Histogram
 
 from benefits import measures, traces
+from benefits.web import rehearsal
 
 QUIET = ("/health", "/ready")
 UNMATCHED = "unmatched"
@@ -34,18 +35,21 @@ class _Coded(msgspec.Struct):
 class _Seen:
     """What became known of one request."""
 
-    __slots__ = ("begun", "bytes_in", "bytes_out", "code", "id", "problem", "replayed", "status")
+    __slots__ = (
+        *("begun", "bytes_in", "bytes_out", "code", "id", "problem", "rehearsed", "replayed"),
+        "status",
+    )
 
     def __init__(self) -> None:
         self.begun = time.perf_counter()
         self.id = os.urandom(16).hex()
         self.status = 0
         self.bytes_in = self.bytes_out = 0
-        self.replayed = self.problem = False
+        self.replayed = self.rehearsed = self.problem = False
         self.code = ""
 
-    def began(self, message: Message) -> None:
-        """Read the head of the answer and put the request's id into it."""
+    def began(self, message: Message, scope: Scope) -> None:
+        """Read the head of the answer; put the request's id into it, and that it is rehearsed."""
         self.status = message["status"]  # type: ignore[typeddict-item]  # of the start's message
         headers = [*message["headers"]]  # type: ignore[typeddict-item]  # as above
         for name, value in headers:
@@ -53,6 +57,9 @@ class _Seen:
                 self.problem = value.startswith(b"application/problem+json")
             elif name == b"idempotency-replayed":
                 self.replayed = True
+        if rehearsal.is_rehearsed(scope):
+            self.rehearsed = True
+            headers.append((rehearsal.HEADER.lower().encode(), b"true"))
         message["headers"] = [*headers, (b"x-request-id", self.id.encode())]  # type: ignore[typeddict-unknown-key]  # as above
 
     def went_on(self, message: Message) -> None:
@@ -84,7 +91,7 @@ class Observed:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                seen.began(message)
+                seen.began(message, scope)
             elif message["type"] == "http.response.body":
                 seen.went_on(message)
             await send(message)
@@ -159,6 +166,7 @@ class Observed:
             bytes_in=seen.bytes_in,
             bytes_out=seen.bytes_out,
             replayed=seen.replayed,
+            dry_run=seen.rehearsed,
         )
 
     def _route(self, scope: Scope) -> str:

@@ -15,7 +15,7 @@ from benefits.domain.requests import check_key
 from benefits.store import cases, orders
 from benefits.store.cases import CaseSeen, Mark
 from benefits.store.db import Connection
-from benefits.web import cursors
+from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.problems import CursorInvalid, NotFound, refused, stored
 
@@ -138,6 +138,8 @@ async def post_close(
     data: JSONBody[CloseCaseRequest],
     request: Request[Any, Any, Any],
     idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
 ) -> Response[CaseView]:
     """Close a case with a note of how it was settled. Needs an Idempotency-Key."""
     state = request.app.state
@@ -149,8 +151,7 @@ async def post_close(
         outcome = await close_case(conn, command, state.parts)
         return outcome, await cases.one(conn, case_id)
 
-    done: tuple[Decided | Refusal, CaseSeen | None] = await state.database.transact(work)
-    outcome, seen = done
+    outcome, seen = await rehearsal.database(request, dry_run=dry_run).transact(work)
     match outcome:
         case Accepted():
             assert seen is not None, "a closed case stays"

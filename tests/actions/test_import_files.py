@@ -1,12 +1,19 @@
 """Files of the bank: whatever a line holds, the others are taken."""
 
+import itertools
 from collections.abc import Iterable
+from datetime import timedelta
+from random import Random
+from typing import Any
 
+import msgspec
 import pytest
 
+from benefits.actions import import_files
 from benefits.actions.import_files import Imported, import_assets, import_members
 from benefits.domain.assets import FileUnreadable
-from tests.builders import MEMBER_KEY, World, reference_programme
+from tests.builders import MEMBER_KEY, NOON, World, reference_programme
+from tests.rows import everything
 
 HEADER = "customer,as_of,asset_class,currency,balance,account\n"
 
@@ -81,3 +88,52 @@ async def test_members_files_are_taken_line_by_line_too(world: World) -> None:
     first, again = await run(), await run()
     assert (1, 1) == (first.kept, first.refused)
     assert (0, 1) == (again.kept, again.refused)
+
+
+def balances(chance: Random, day: int) -> list[str]:
+    """Return a file in which lines repeat, correct and contradict each other, some strangers'."""
+    return [HEADER.replace("account\n", "account,revision\n")] + [
+        f"{chance.choice(['T000001', 'T000002', 'nobody'])},2025-06-{day:02d},"
+        f"DEPOSIT,CNY,{chance.randint(-1, 2)}.00,{chance.choice('ab')},{chance.randint(0, 2)}\n"
+        for _ in range(30)
+    ]
+
+
+def customers(chance: Random) -> list[str]:
+    """Return a file in which customers come again, moved, relabelled or as they were."""
+    return ["customer,opened_on,branch,labels\n"] + [
+        f"{chance.choice('ABCDEF')},2020-01-0{chance.randint(0, 2)},{chance.choice('xy')},"
+        f"{chance.choice(['', 'payroll:FACT:2024-01-01', 'payroll:FACT:2024-01-01:2024-06-01'])}\n"
+        for _ in range(30)
+    ]
+
+
+@pytest.mark.parametrize("what", ["assets", "members"])
+async def test_a_dry_run_of_a_file_foretells_the_import(
+    world: World, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Whatever lines say of each other within chunks and across them; and nothing is written."""
+    await world.members(2)
+    seconds = itertools.count()
+    parts = msgspec.structs.replace(
+        world.parts, clock=lambda: NOON + timedelta(seconds=next(seconds))
+    )
+    told: dict[str, Any] = {"member_key": MEMBER_KEY, "progress": lambda _: None}
+
+    async def run(lines: list[str], *, dry_run: bool) -> Imported:
+        if what == "members":
+            return await import_members(world.database, parts, lines, dry_run=dry_run, **told)
+        programme = reference_programme()
+        return await import_assets(
+            world.database, parts, lines, programme, dry_run=dry_run, **told
+        )
+
+    for seed in range(8):
+        chance = Random(seed)
+        lines = balances(chance, seed + 1) if what == "assets" else customers(chance)
+        monkeypatch.setattr(import_files, "CHUNK", chance.randint(1, 9))
+        before = await everything(world.database)
+        foretold = await run(lines, dry_run=True)
+        assert before == await everything(world.database)
+        assert foretold == await run(lines, dry_run=False)
+        assert foretold.kept

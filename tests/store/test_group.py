@@ -302,3 +302,44 @@ async def test_a_database_that_is_away_is_nobodys_fault() -> None:
     assert [] == recorder.groups
     await group.close()
     await nowhere.close()
+
+
+async def test_a_rehearsed_command_hears_what_it_would_and_leaves_nothing(world: World) -> None:
+    """The outcome, a refusal, busy, an incident; it stands alone and repeats after a race."""
+    action = Recorder()
+    action.broken = 2
+    async with running(world, action) as group:
+        with capture_logs() as logs:
+            heard = [
+                await asyncio.gather(group.rehearse(Note(name)), return_exceptions=True)
+                for name in ("a", "state:40001", "no", "state:55P03", "busy", "fall")
+            ]
+        (a,), (again,), (no,), (busy,), (waits,), (fall,) = heard
+        assert ("a", "state:40001", "state:55P03", "busy") == (a, again, busy, waits)
+        assert (No, Failed) == (type(no), type(fall))
+        action.broken = 1
+        with pytest.raises(Busy):
+            await group.rehearse(Note("state:55P03"))
+        assert [] == await noted(world)
+        assert ["a"] == await all_of(group, "a")
+    assert ["a"] == await noted(world)
+    assert ["group.failed"] == [e["event"] for e in logs if e["log_level"] == "error"]
+    assert {1} == {len(one) for one in action.groups}
+    with pytest.raises(Overloaded):
+        await group.rehearse(Note("a"))
+
+
+async def test_only_some_rehearsals_run_at_once(world: World) -> None:
+    """Dry runs never take the connections that real commands need."""
+    action = Recorder()
+    async with running(world, action) as group:
+        action.gate.clear()
+        tasks = [asyncio.create_task(group.rehearse(Note(f"{n}"))) for n in range(9)]
+        async with asyncio.timeout(30):
+            while len(action.groups) < groups.PATIENTS:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert groups.PATIENTS == len(action.groups)
+        action.gate.set()
+        assert [f"{n}" for n in range(9)] == list(await asyncio.gather(*tasks))
+    assert [] == await noted(world)

@@ -40,6 +40,7 @@ that can be proven unit by unit, claims that providers fulfil.
 **Writes** take an `Idempotency-Key`; after no answer, 500 or 503 send the same request under the
 same key again. **Errors** are RFC 9457 problems; decide by `code`, which is stable. The `title` is
 in English, or in Chinese where `Accept-Language` prefers `zh`; the `detail` is for developers.
+**Dry runs**: with `?dry_run=true` a write answers what it would answer now and writes nothing.
 **Cursors** are opaque. **Answers grow**: ignore fields you do not know."""
 
 
@@ -113,6 +114,10 @@ def _shape(field: str, shape: Json) -> None:
 HEADERS: Json = {
     "Idempotency-Replayed": {
         "description": "`true` when this is the first answer again and nothing happened now.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Dry-Run": {
+        "description": "`true` when the request asked for a dry run: nothing was written.",
         "schema": {"type": "string", "enum": ["true"]},
     },
     "Location": {
@@ -294,6 +299,10 @@ PARAMETERS: dict[str, Json] = {
     },
     "kind": {"description": "Only this kind of case."},
     "closed": {"description": "Closed cases instead of open ones."},
+    "dry_run": {
+        "description": "`true`: the answer this request would get now, and nothing is written, "
+        "not under its key either. Ids in the answer are of things that do not exist.",
+    },
     "programme": {
         "description": "Whose currency and classes hold; needed when there are several."
     },
@@ -355,6 +364,8 @@ def _success(name: str, operation: Json, shown: Json) -> Json:
     headers = []
     if "idempotency_key_conflict" in OPERATIONS[name].codes:
         headers.append("Idempotency-Replayed")
+    if any(one["name"] == "dry_run" for one in operation.get("parameters", ())):
+        headers.append("Dry-Run")
     if name == "claim":
         headers.append("Location")
     if headers:

@@ -17,6 +17,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from benefits.actions.sessions import enter_session, open_session
 from benefits.domain.requests import check_key
+from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.page import claims, history
 from benefits.web.page.facts import Facts, read_facts
@@ -61,7 +62,11 @@ class PageSessionView(msgspec.Struct, kw_only=True):
     operation_id="open_page",
 )
 async def post_page_session(
-    data: JSONBody[PageSessionRequest], request: Web, idempotency_key: IdempotencyKey = ""
+    data: JSONBody[PageSessionRequest],
+    request: Web,
+    idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
 ) -> PageSessionView:
     """Open the benefits page for a member; its address works once, for a minute.
 
@@ -69,9 +74,9 @@ async def post_page_session(
     ends unused.
     """
     check_key(idempotency_key)
-    state = request.app.state
-    async with state.database.transaction() as conn:
-        code = await open_session(conn, data.member_id, state.parts)
+    parts = request.app.state.parts
+    async with rehearsal.database(request, dry_run=dry_run).transaction() as conn:
+        code = await open_session(conn, data.member_id, parts)
     query = {"code": code.text} | ({"lang": data.language} if data.language else {})
     return PageSessionView(url=f"/page/enter?{urlencode(query)}", expires_at=code.expires_at)
 

@@ -320,3 +320,10 @@ def test_a_recipients_field_has_room_for_128_characters(length: int, *, accepted
     decided = claim(command, VIDEO, facts(), NOON)
     assert accepted is isinstance(decided, Claim)
     assert accepted is not isinstance(decided, RecipientIncomplete)
+
+
+@pytest.mark.parametrize("policy", UpgradePolicy)
+def test_who_has_a_tier_from_the_first_day_gets_the_whole_quota(policy: UpgradePolicy) -> None:
+    """With nothing granted before and no day missed there is nothing to prorate (P-4)."""
+    line = replace(LINE, upgrade=policy)
+    assert 4 == top_up(line, 4, [], period=QUARTER, from_=QUARTER.start)

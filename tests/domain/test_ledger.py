@@ -216,7 +216,7 @@ def _conserved(books: Books) -> None:
 
 @given(lots, st.integers(1, 12), instants)
 def test_units_are_taken_by_first_expiry(some: list[Lot], quantity: int, now: datetime) -> None:
-    """A debit empties usable lots in FEFO order and takes exactly what is asked (L-3)."""
+    """A debit empties usable lots in FEFO order and takes exactly what is asked (I8, L-3)."""
     usable = [one for one in sorted(some, key=fefo) if one.available(now)]
     if sum(one.available(now) for one in usable) < quantity:
         with pytest.raises((InsufficientUnits, LotExpired)):
@@ -335,7 +335,7 @@ def test_what_a_provider_gave_without_a_unit_is_a_loss_of_no_lot() -> None:
 
 
 def test_an_overdraft_stops_the_world() -> None:
-    """A template that would overdraw a lot is a bug, whatever the database would allow (L-4)."""
+    """A template that would overdraw a lot is a bug, whatever the tables would allow (I4, L-4)."""
     books = Books([lot(1, 1)])
     with pytest.raises(AssertionError):
         books.post(ledger.capture(UNIT, [Part(UUID(int=1), 1)]))

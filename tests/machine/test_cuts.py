@@ -113,7 +113,7 @@ async def settles(world: World, wishes: Sequence[Any]) -> None:
     assert [] == await world.findings()
 
 
-@pytest.mark.parametrize("state", ["40001", "40P01", "57P01"])
+@pytest.mark.parametrize("state", ["40001", "40P01", "57P01", "57P03"])
 async def test_what_is_transient_is_tried_again_until_it_is_well(world: World, state: str) -> None:
     """Four lost tries are nobody's to hear of: the fifth answers all (I13)."""
     wishes, heard = await forced(world, state, 4)
@@ -128,6 +128,8 @@ async def test_what_is_transient_is_tried_again_until_it_is_well(world: World, s
         ("40P01", Failed, Accepted),
         ("55P03", Busy, Accepted),
         ("57P01", Unavailable, Unavailable),
+        ("57P03", Unavailable, Unavailable),
+        ("53300", Unavailable, Unavailable),
         ("22012", Failed, Accepted),
     ],
 )

@@ -123,7 +123,7 @@ ERRORS = (
     Guard(DB, "TRIES = 5", "TRIES = 4", (CUTS,)),
     Guard(DB, "TRIES = 5", "TRIES = 6", (CUTS,)),
     Guard(DB, 'BUSY = {"55P03"}', "BUSY = set()", (CUTS,)),
-    Guard(DB, "return error.connection_invalidated or", "return", (CUTS,)),
+    Guard(DB, "return sqlstate(error).startswith(AWAY)", "return False", (CUTS,)),
     Guard(FLUSH, "if is_away(error):", "if False:", (CUTS,)),
     Guard(FLUSH, "if len(group) > 1:", "if False:", (GROUP,)),
     Guard(FLUSH, "if is_busy(error):", "if False:", (GROUP,)),

@@ -86,8 +86,8 @@ def _wrongs(node: ast.AST) -> Iterator[ast.AST]:
             yield _changed(node, ops=[FLIPPED[type(op)]()])
         case ast.Compare(ops=[_, *_]):
             for nth, op in enumerate(node.ops):
-                ops = list(node.ops)
-                ops[nth] = FLIPPED[type(op)]()  # type: ignore[assignment]  # the same kind
+                ops: list[Any] = list(node.ops)
+                ops[nth] = FLIPPED[type(op)]()
                 yield _changed(node, ops=ops)
         case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op):
             if type(op) in FLIPPED:

@@ -30,6 +30,8 @@ Result = TypeVar("Result")
 # work, again.
 TRANSIENT = {"40001", "40P01", "23505"}
 BUSY = {"55P03"}
+# Stopped, crashed, not ready yet, full of connections; and whatever ended one.
+AWAY = ("57P01", "57P02", "57P03", "53300", "08")
 TRIES = 5
 CONNECT_WITHIN_S = 10.0
 STATEMENTS_MAX = 250  # prepared in a connection at once
@@ -188,7 +190,9 @@ def is_away(error: Exception) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return False
-    return error.connection_invalidated or isinstance(error, InterfaceError)
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    return sqlstate(error).startswith(AWAY)
 
 
 def is_transient(error: Exception) -> bool:

@@ -301,3 +301,29 @@ def test_a_line_grants_for_the_period_its_month_lies_in() -> None:
 def test_counters_are_named_after_what_they_guard() -> None:
     """A stock and a budget of one name do not share a counter."""
     assert ("stock:VIDEO", "budget:VIDEO") == (stock_counter(VIDEO), budget_counter("VIDEO"))
+
+
+@pytest.mark.parametrize("policy", UpgradePolicy)
+def test_a_quota_reached_before_is_reached_by_whatever_policy(policy: UpgradePolicy) -> None:
+    """What was prorated for a quota is not topped up when the policy changes later (P-4)."""
+    line = replace(LINE, upgrade=policy)
+    for reached in (6, 8):
+        before = [Granted(reached, 3)]
+        assert 0 == top_up(line, 6, before, period=QUARTER, from_=QUARTER.start)
+    assert 0 < top_up(line, 7, [Granted(6, 3)], period=QUARTER, from_=QUARTER.start)
+
+
+@pytest.mark.parametrize(("length", "accepted"), [(128, True), (129, False), (0, False)])
+def test_a_recipients_field_has_room_for_128_characters(length: int, *, accepted: bool) -> None:
+    """The longest value that is taken, and the first that is not."""
+    command = ClaimCommand(quantity=1, recipient={"phone": "1" * length})
+    decided = claim(command, VIDEO, facts(), NOON)
+    assert accepted is isinstance(decided, Claim)
+    assert accepted is not isinstance(decided, RecipientIncomplete)
+
+
+@pytest.mark.parametrize("policy", UpgradePolicy)
+def test_who_has_a_tier_from_the_first_day_gets_the_whole_quota(policy: UpgradePolicy) -> None:
+    """With nothing granted before and no day missed there is nothing to prorate (P-4)."""
+    line = replace(LINE, upgrade=policy)
+    assert 4 == top_up(line, 4, [], period=QUARTER, from_=QUARTER.start)

@@ -4,9 +4,12 @@ It is written from the rules, not from the code it is compared with, and keeps o
 units: an order that may still go either way is OPEN, whatever the provider has said of it so far.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from benefits.domain.orders import Done, Outcome, Rejected, Revoked, Used
 
 LOCAL = timedelta(hours=8)
 UNSENT_FOR = timedelta(days=1)
@@ -214,12 +217,37 @@ class Model:
         self._release(claim, now)
         claim.state = "REVOKED"
 
-    def lapse(self, now: datetime) -> None:
-        """Give back what was never sent in time."""
-        for claim in self.claims.values():
-            if claim.state == "OPEN" and claim.deadline is not None and claim.deadline <= now:
-                self._release(claim, now)
-                claim.state, claim.deadline = "EXPIRED", None
+    def undecided(self, id_: UUID) -> None:
+        """Hear something that decides nothing."""
+        if self.claims[id_].state == "OPEN":
+            self.heard(id_)
+
+    def learn(self, id_: UUID, outcome: Outcome, now: datetime) -> None:
+        """Apply what the provider said."""
+        match outcome:
+            case Done() | Used():
+                self.delivered(id_, used=isinstance(outcome, Used), now=now)
+            case Rejected():
+                self.rejected(id_, now)
+            case Revoked():
+                self.revoked(id_, now)
+            case _:
+                self.undecided(id_)
+
+    def overdue(self, now: datetime) -> set[UUID]:
+        """Return the claims whose time to be sent is over."""
+        return {
+            id_
+            for id_, claim in self.claims.items()
+            if claim.state == "OPEN" and claim.deadline is not None and claim.deadline <= now
+        }
+
+    def lapse(self, now: datetime, only: Collection[UUID] | None = None) -> None:
+        """Give back what was never sent in time, or only some of it."""
+        for id_ in self.overdue(now) if only is None else only:
+            claim = self.claims[id_]
+            self._release(claim, now)
+            claim.state, claim.deadline = "EXPIRED", None
 
     def expire(self, now: datetime) -> None:
         """Expire what is left of ended lots; held units wait for their orders."""

@@ -28,7 +28,7 @@ Wishes = list[tuple[UUID, str]]
 async def test_a_killed_service_loses_no_acknowledged_claim_and_doubles_none(
     migrated: str, cluster_dsn: str
 ) -> None:
-    """Every claim acknowledged before the kill is there once; the others resolve by their key."""
+    """Every claim acknowledged before the kill is there once; the others resolve by key (I13)."""
     keys = fresh_keys()
     async with database(cluster_dsn, migrated) as dsn, _world(dsn, keys.secret_keys) as world:
         key, wishes = await _wishes(world)

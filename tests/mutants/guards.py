@@ -1,0 +1,151 @@
+"""What guards the ledger beside its rules, each with what is left when somebody takes it away."""
+
+from typing import NamedTuple
+
+RACES = "tests/actions/test_races.py"
+KEYS = "tests/actions/test_keys.py"
+CLAIM = "tests/actions/test_claim.py"
+FAILURES = "tests/actions/test_failures.py"
+RESOLVE = "tests/actions/test_resolve.py"
+STORMS = "tests/machine/test_storms.py"
+CUTS = "tests/machine/test_cuts.py"
+LAWS = "tests/machine/test_laws.py"
+REPLAY = "tests/machine/test_replay.py"
+GROUP = "tests/store/test_group.py"
+GRANTS = "tests/store/test_grants.py"
+LEDGER = "benefits/store/ledger.py"
+DB = "benefits/store/db.py"
+FLUSH = "benefits/store/group.py"
+FIRST = "migrations/versions/0001_first.py"
+
+
+class Guard(NamedTuple):
+    """A piece of a module, what stands there without it, and the tests that must notice."""
+
+    path: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+
+LOCKS = (
+    Guard("benefits/store/members.py", "FOR NO KEY UPDATE OF m", "", (RACES,)),
+    Guard(
+        "benefits/store/members.py",
+        'LOCK_FREE = _LOCK + " SKIP LOCKED"',
+        "LOCK_FREE = _LOCK",
+        (RACES,),
+    ),
+    Guard("benefits/store/counters.py", "slice FOR NO KEY UPDATE", "slice", (RACES,)),
+    Guard("benefits/store/inbox.py", "FOR NO KEY UPDATE SKIP LOCKED", "", (STORMS, REPLAY)),
+    Guard("benefits/actions/expire.py", "claim.deadline <= now", "True", (RACES,)),
+    Guard("benefits/actions/expire.py", "claim.state is OrderState.HELD", "True", (RACES,)),
+)
+KEYED = (
+    Guard("benefits/actions/keyed.py", "if found[0] != body:", "if False:", (KEYS, CLAIM)),
+    Guard("benefits/actions/keyed.py", "or self._new.get(key)", "", (KEYS, CLAIM)),
+    Guard(
+        "benefits/actions/keyed.py",
+        "elif self._replayed is not None:",
+        "elif False:",
+        (LAWS,),
+    ),
+    Guard("benefits/actions/claim.py", "if before is not None:", "if False:", (KEYS, CLAIM)),
+    Guard(
+        FIRST,
+        "CONSTRAINT pk_request PRIMARY KEY (bucket, caller, operation, key)",
+        "CHECK (true)",
+        (RACES,),
+    ),
+    Guard(FIRST, "CONSTRAINT pk_hold_end PRIMARY KEY (bucket, hold_id)", "CHECK (true)", (LAWS,)),
+)
+ROOM = (
+    Guard(
+        "benefits/actions/resolve.py",
+        "if counted and used + counted > benefit.cap.limit:",
+        "if False:",
+        (STORMS,),
+    ),
+    Guard(
+        "benefits/actions/resolve.py",
+        "if taken + claim.quantity > benefit.stock:",
+        "if False:",
+        (STORMS,),
+    ),
+    Guard(
+        "benefits/actions/resolve.py",
+        "if taken + cost > programme.budgets_minor[benefit.budget]:",
+        "if False:",
+        (STORMS,),
+    ),
+    Guard("benefits/actions/resolve.py", "if hold.ended:", "if False:", (RESOLVE,)),
+    Guard(
+        "benefits/actions/claim.py",
+        "self.shared = await counters.lock",
+        "self.shared = await counters.read",
+        (RACES,),
+    ),
+    Guard(
+        "benefits/actions/claim.py",
+        "self.used_more.get(key, 0)\n        return",
+        "0\n        return",
+        (CLAIM,),
+    ),
+    Guard(
+        "benefits/actions/claim.py",
+        "CounterUse(held.reserved + more.reserved, held.spent)",
+        "held",
+        (CLAIM,),
+    ),
+)
+TIME = (
+    Guard(
+        LEDGER,
+        "max(self._now, last + timedelta(microseconds=1))",
+        "self._now",
+        (CLAIM, RESOLVE, REPLAY),
+    ),
+    Guard(LEDGER, "WHERE l.expires_at > $4::timestamptz", "WHERE l.expires_at > now()", (CLAIM,)),
+    Guard(
+        LEDGER, "self.lots.update(post(touched, postings))", "post(touched, postings)", (CLAIM,)
+    ),
+    Guard(LEDGER, "self._changed.update(touched)", "pass", (CLAIM,)),
+    Guard(LEDGER, "wallet[place] += direction", "wallet[place] -= direction", (CLAIM,)),
+)
+ERRORS = (
+    Guard(
+        DB, 'TRANSIENT = {"40001", "40P01", "23505"}', 'TRANSIENT = {"40P01", "23505"}', (CUTS,)
+    ),
+    Guard(
+        DB, 'TRANSIENT = {"40001", "40P01", "23505"}', 'TRANSIENT = {"40001", "23505"}', (CUTS,)
+    ),
+    Guard(DB, '"pk_request", ', "", (RACES,)),
+    Guard(DB, "TRIES = 5", "TRIES = 4", (CUTS,)),
+    Guard(DB, "TRIES = 5", "TRIES = 6", (CUTS,)),
+    Guard(DB, 'BUSY = {"55P03"}', "BUSY = set()", (CUTS,)),
+    Guard(DB, "return sqlstate(error).startswith(AWAY)", "return False", (CUTS,)),
+    Guard(FLUSH, "if is_away(error):", "if False:", (CUTS,)),
+    Guard(FLUSH, "if len(group) > 1:", "if False:", (GROUP,)),
+    Guard(FLUSH, "if is_busy(error):", "if False:", (GROUP,)),
+    Guard(FLUSH, "await asyncio.shield(waiting.answer)", "await waiting.answer", (GROUP,)),
+    Guard(FLUSH, "self._waiting() < QUEUE_MAX", "True", (GROUP,)),
+)
+ROWS = (
+    Guard(FIRST, "CONSTRAINT ck_posting_amount CHECK (amount > 0)", "CHECK (true)", (LAWS,)),
+    Guard(
+        FIRST, "CONSTRAINT ck_posting_accounts CHECK (debit <> credit)", "CHECK (true)", (LAWS,)
+    ),
+    Guard(
+        FIRST,
+        "CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE",
+        "CREATE TRIGGER refuse_change BEFORE DELETE",
+        (FAILURES,),
+    ),
+    Guard(
+        FIRST,
+        "CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %I",
+        "CREATE TRIGGER refuse_truncate AFTER TRUNCATE ON %I",
+        (FAILURES,),
+    ),
+)
+GUARDS: tuple[Guard, ...] = (*LOCKS, *KEYED, *ROOM, *TIME, *ERRORS, *ROWS)

@@ -31,6 +31,7 @@ from benefits.store.group import Group, grouped
 from benefits.store.roles import check_cannot_rewrite
 from benefits.web import (
     callbacks,
+    corrections,
     crm,
     events,
     health,
@@ -178,6 +179,7 @@ def make_web(
             *events.HANDLERS,
             *summary.HANDLERS,
             *operator.HANDLERS,
+            *corrections.HANDLERS,
             *callbacks.HANDLERS,
             *health.HANDLERS,
             *reference.HANDLERS,

@@ -13,6 +13,9 @@ APPEND_ONLY = (
     "asset",
     "outbox",
     "code_reading",
+    "reversal",
+    "correction",
+    "correction_decision",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

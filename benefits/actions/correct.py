@@ -124,7 +124,7 @@ async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided |
         journal = Journal(locked, now, parts.new_id)
         decided: Accepted | Refusal
         try:
-            matter = await weigh(conn, command.wanted, offers, journal, locked[member_id])
+            matter = await weigh(conn, command.wanted, offers, journal, member=locked[member_id])
         except Refusal as refusal:
             decided = refusal
         else:
@@ -144,7 +144,7 @@ async def _keep(conn: Connection, command: Propose, matter: Matter, journal: Jou
         kind=wanted.kind.value,
         body=msgspec.json.encode(wanted).decode(),
         effect=msgspec.json.encode(effect).decode(),
-        digest=rules.digest(id_, wanted, command.why, command.note, matter.effect),
+        digest=rules.digest(id_, wanted, matter.effect, why=command.why, note=command.note),
         reason=command.why.value,
         note=command.note,
         proposed_by=command.caller,
@@ -217,11 +217,13 @@ async def _weigh_again(
     offers, journal, locked = around
     wanted = msgspec.convert(seen.body, Wanted)
     try:
-        matter = await weigh(conn, wanted, offers, journal, locked[seen.member_id])
+        matter = await weigh(conn, wanted, offers, journal, member=locked[seen.member_id])
     except Refusal as refusal:
         raise CorrectionStale(f"{CorrectionStale.words} ({refusal.code})") from refusal
-    why = Why(seen.reason)
-    if rules.digest(seen.correction_id, wanted, why, seen.note, matter.effect) != seen.digest:
+    now = rules.digest(
+        seen.correction_id, wanted, matter.effect, why=Why(seen.reason), note=seen.note
+    )
+    if now != seen.digest:
         raise CorrectionStale
     return matter
 

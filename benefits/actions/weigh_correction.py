@@ -13,6 +13,7 @@ from benefits.domain.corrections import (
     Captured,
     CorrectionExceeds,
     Effect,
+    Failed,
     Fault,
     Held,
     Kind,
@@ -78,7 +79,7 @@ class Matter(msgspec.Struct, kw_only=True):
 
 
 async def weigh(
-    conn: Connection, wanted: Wanted, offers: Catalogue, journal: Journal, member: Member
+    conn: Connection, wanted: Wanted, offers: Catalogue, journal: Journal, *, member: Member
 ) -> Matter:
     """Decide what a correction would do; refuses what cannot be (Refusal)."""
     rules.check(wanted)
@@ -194,8 +195,7 @@ async def _make_good(_conn: Connection, matter: Matter, journal: Journal) -> Eff
     return rules.make_good(
         benefit.unit,
         NewLot(wanted.quantity, wanted.valid_days),
-        claim.state,
-        room=claim.quantity - matter.made_good,
+        Failed(claim.state, claim.quantity, matter.made_good),
         owed=journal.owed(claim.member_id, benefit.unit),
         charged=charged,
     )

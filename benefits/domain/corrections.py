@@ -165,7 +165,11 @@ class Undone(msgspec.Struct, frozen=True):
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a correction would do; counters change by `stock`, `budget` and `cap`."""
+    """All that a correction would do; counters change by `stock`, `budget` and `cap`.
+
+    `earlier` units of the claim were given back or made good before: of two alike proposals only
+    one can be approved as it was read.
+    """
 
     postings: tuple[Posting, ...]
     reverses: UUID | None = None
@@ -176,6 +180,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     stock: CounterUse = CounterUse()
     budget: CounterUse = CounterUse()
     cap: int = 0
+    earlier: int = 0
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -233,6 +238,7 @@ def reverse(
         stock=CounterUse(0, -quantity),
         budget=CounterUse(0, -_cost(captured.cost_minor, captured.held, quantity)),
         cap=-counted if captured.is_capped else 0,
+        earlier=sum(line.reversed for line in units),
     )
 
 
@@ -312,21 +318,27 @@ def forgive(unit: str, quantity: int, owed: int) -> Effect:
     return Effect(postings=tuple(ledger.forgive(unit, quantity)))
 
 
-def make_good(
-    unit: str, new: NewLot, state: OrderState, *, room: int, owed: int, charged: Cost | None
-) -> Effect:
+class Failed(msgspec.Struct, frozen=True):
+    """An order that failed: where it stands, its units, and how many were made good before."""
+
+    state: OrderState
+    quantity: int
+    made_good: int
+
+
+def make_good(unit: str, new: NewLot, order: Failed, *, owed: int, charged: Cost | None) -> Effect:
     """Give new units for an order that failed; who is at fault pays (L-9).
 
-    `room` is what of the order was not made good before; `charged` is the provider's part.
+    `charged` is what the provider owes for them, where it is at fault.
     """
-    if state in OPEN:
+    if order.state in OPEN:
         raise OrderUnfit
-    if new.quantity > room:
+    if order.made_good + new.quantity > order.quantity:
         raise CorrectionExceeds
     postings = _made_good(unit, new.quantity, owed)
     if charged is not None:
         postings += ledger.charge(charged)
-    return Effect(postings=tuple(postings), lot=new)
+    return Effect(postings=tuple(postings), lot=new, earlier=order.made_good)
 
 
 def _made_good(unit: str, quantity: int, owed: int) -> list[Posting]:
@@ -387,7 +399,7 @@ def settle(
     )
 
 
-def digest(correction_id: UUID, wanted: Wanted, why: Why, note: str, effect: Effect) -> str:
+def digest(correction_id: UUID, wanted: Wanted, effect: Effect, *, why: Why, note: str) -> str:
     """Return what binds a person's word to one proposal and to all that it would do."""
     whole = [correction_id, wanted, why, note, effect]
     return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()

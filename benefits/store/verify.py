@@ -217,7 +217,7 @@ WHERE g.swaps IS NOT TRUE OR b.amount IS DISTINCT FROM g.amount
     "correction_differs": """
 WITH approved AS (
     SELECT c.bucket, c.correction_id, c.member_id, d.batch_id, c.proposed_by, d.decided_by,
-           d.decided_at BETWEEN c.proposed_at AND c.expires_at AS in_time
+           d.decided_at >= c.proposed_at AND d.decided_at < c.expires_at AS in_time
     FROM correction_decision AS d
     JOIN correction AS c ON c.bucket = d.bucket AND c.correction_id = d.correction_id
     WHERE d.bucket BETWEEN $1 AND $2 AND d.verdict = 'APPROVED'),

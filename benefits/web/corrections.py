@@ -105,7 +105,10 @@ class FiguresView(msgspec.Struct, kw_only=True):
 
 
 class EffectView(msgspec.Struct, kw_only=True):
-    """All that a correction does; `before` and `after` are as of the proposal."""
+    """All that a correction does; `before` and `after` are as of the proposal.
+
+    `earlier` units of the claim were given back or made good before it.
+    """
 
     postings: list[PostingView]
     reverses: UUID | None
@@ -114,6 +117,7 @@ class EffectView(msgspec.Struct, kw_only=True):
     stock: ChangeView
     budget_minor: ChangeView
     cap: int
+    earlier: int
     before: FiguresView
     after: FiguresView
 
@@ -175,6 +179,7 @@ def effect_view(stored_effect: Mapping[str, Any]) -> EffectView:
         stock=ChangeView(reserved=would.stock.reserved, spent=would.stock.spent),
         budget_minor=ChangeView(reserved=would.budget.reserved, spent=would.budget.spent),
         cap=would.cap,
+        earlier=would.earlier,
         before=FiguresView(available=before.available, held=before.held, owed=before.owed),
         after=FiguresView(available=after.available, held=after.held, owed=after.owed),
     )

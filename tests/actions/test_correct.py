@@ -366,6 +366,16 @@ async def test_other_movements_of_the_member_do_not_disturb_a_proposal(world: Wo
     assert [] == await world.findings()
 
 
+async def test_of_two_alike_proposals_one_is_approved(world: World) -> None:
+    """The other was read before a unit came back or was made good, and is stale."""
+    member = await holder(world, quantity=2)
+    claim = await spent(world, member, quantity=2)
+    make_good = {"fault": Fault.OURS, "valid_days": 7}
+    for kind, more in ((Kind.REVERSE, {}), (Kind.MAKE_GOOD, make_good)):
+        asked = [await ask(world, kind, member, 1, claim_id=claim, **more) for _ in range(2)]
+        assert ["ok", "correction_stale"] == [await approve(world, each) for each in asked]
+
+
 async def test_the_digest_read_must_be_that_of_the_proposal(world: World) -> None:
     """Whoever read something else approves nothing; an unknown proposal is told as such."""
     member = await holder(world)

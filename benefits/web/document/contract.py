@@ -176,7 +176,10 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "CorrectionView": {"hash": {"pattern": "^[0-9a-f]{64}$"}},
-    "EffectView": {"order_state": {"anyOf": [{"enum": _STATES}, {"type": "null"}]}},
+    "EffectView": {
+        "earlier": _COUNT,
+        "order_state": {"anyOf": [{"enum": _STATES}, {"type": "null"}]},
+    },
     "FiguresView": dict.fromkeys(("available", "held", "owed"), _COUNT),
     "PostingView": {"amount": {"minimum": 1}},
     "EventView": {"sequence": {"minimum": 1}, "type": {"enum": sorted(EVENTS)}},

@@ -38,6 +38,7 @@ from benefits.store.roles import check_cannot_rewrite, session_user
 from benefits.store.signing import SealKey, origin
 from benefits.web import (
     callbacks,
+    corrections,
     crm,
     events,
     health,
@@ -199,7 +200,7 @@ def make_web(
             *crm.HANDLERS,
             *events.HANDLERS,
             *summary.HANDLERS,
-            *operator.HANDLERS,
+            *(*operator.HANDLERS, *corrections.HANDLERS),
             *callbacks.HANDLERS,
             *health.HANDLERS,
             *reference.HANDLERS,

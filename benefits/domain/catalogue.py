@@ -83,6 +83,27 @@ class CapWindow(enum.Enum):
     LIFETIME = "LIFETIME"
 
 
+class ClawBack(enum.Enum):
+    """What is done about units that are taken back after they were used (L-8)."""
+
+    WRITE_OFF = "WRITE_OFF"
+    DEBT = "DEBT"
+
+
+class Late(enum.Enum):
+    """What becomes of units that come back after their lot has ended (L-7)."""
+
+    EXPIRE = "EXPIRE"
+    MAKE_GOOD = "MAKE_GOOD"
+
+
+class LateReversal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a reversal after the end of a lot does; a make-good is valid for `days`."""
+
+    then: Late = Late.EXPIRE
+    days: Annotated[int, msgspec.Meta(ge=7, le=3660)] = 30
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How tiers are won, kept and lost."""
 
@@ -148,6 +169,8 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     recipient: tuple[Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,40}$")], ...] = ()
     stock: int | None = None
     cap: Cap | None = None
+    claw_back: ClawBack = ClawBack.WRITE_OFF
+    late_reversal: LateReversal = LateReversal()
 
     @property
     def unit(self) -> str:

@@ -7,6 +7,7 @@ which for a reward is the caller's business key. Types and fields are added, nev
 
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 import msgspec
 
@@ -56,7 +57,69 @@ class OrderMoved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: str
 
 
-Told = type[TierDecided | UnitsGranted | UnitsExpired | ClaimPlaced | OrderMoved]
+class UnitsReturned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Spent units that came back; `expired` of them ended at once, `made_good` came anew."""
+
+    benefit: str
+    quantity: int
+    expired: int
+    made_good: int
+
+
+class UnitsRevoked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Unused units that were taken back."""
+
+    benefit: str
+    quantity: int
+
+
+class UnitsClawedBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units taken back: `taken` of what was left, `owed` by the member, `borne` by the bank."""
+
+    benefit: str
+    quantity: int
+    taken: int
+    owed: int
+    borne: int
+
+
+class DebtForgiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units that a member owes no more."""
+
+    benefit: str
+    quantity: int
+
+
+class UnitsMadeGood(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units given for the order of `claim_id`, which failed; they count against no cap."""
+
+    benefit: str
+    quantity: int
+    claim_id: UUID
+    expires_at: datetime
+
+
+class OrderSettled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How people settled an order: `delivered` of its `quantity`, the rest came back."""
+
+    benefit: str
+    quantity: int
+    delivered: int
+
+
+Told = type[
+    TierDecided
+    | UnitsGranted
+    | UnitsExpired
+    | ClaimPlaced
+    | OrderMoved
+    | UnitsReturned
+    | UnitsRevoked
+    | UnitsClawedBack
+    | DebtForgiven
+    | UnitsMadeGood
+    | OrderSettled
+]
 REASONS = ("", *(reason.value.lower() for reason in Reason))
 
 
@@ -64,7 +127,7 @@ class Kind(msgspec.Struct, frozen=True):
     """A type of event: what its data hold, what its subject is, and what it means."""
 
     data: Told
-    subject: Literal["decision", "lot", "claim"]
+    subject: Literal["decision", "lot", "claim", "correction"]
     words: str
 
 
@@ -88,6 +151,12 @@ EVENTS: dict[str, Kind] = {
     "order.revoking": Kind(OrderMoved, "claim", "A late delivery is being taken back."),
     "order.revoked": Kind(OrderMoved, "claim", "The provider took back what it delivered."),
     "case.opened": Kind(OrderMoved, "claim", "A person must look at the order."),
+    "entitlement.returned": Kind(UnitsReturned, "claim", "Spent units came back."),
+    "entitlement.revoked": Kind(UnitsRevoked, "lot", "Unused units were taken back."),
+    "entitlement.clawed_back": Kind(UnitsClawedBack, "correction", "Units were taken back."),
+    "entitlement.debt_forgiven": Kind(DebtForgiven, "correction", "Units are owed no more."),
+    "entitlement.made_good": Kind(UnitsMadeGood, "lot", "Units came for an order that failed."),
+    "order.settled": Kind(OrderSettled, "claim", "People settled how much was delivered."),
 }
 
 

@@ -17,6 +17,9 @@ APPEND_ONLY = (
     "tree_node",
     "checkpoint",
     "checkpoint_export",
+    "reversal",
+    "correction",
+    "correction_decision",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

@@ -19,11 +19,12 @@ SEALED = ("_sealed", "_hash")
 # What `serve`, `work` and the commands beside them add, change and remove. A test compares these
 # lists with the statements.
 INSERTS = (
-    *("api_key", "asset", "asset_month", "batch", "case_file", "claim", "code_reading", "counter"),
+    *("api_key", "asset", "asset_month", "batch", "case_file", "claim", "code_reading"),
+    *("correction", "correction_decision", "counter"),
     *("entitlement_grant", "evaluation", "hold", "hold_end", "inbox", "lot", "member"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
-    *("programme", "provider_attempt", "provider_request", "request", "tier_decision", "wallet"),
-    *("leaf", "tree_node", "checkpoint", "checkpoint_export"),
+    *("programme", "provider_attempt", "provider_request", "request", "reversal", "tier_decision"),
+    *("wallet", "leaf", "tree_node", "checkpoint", "checkpoint_export"),
 )
 UPDATES: Mapping[str, tuple[str, ...]] = {
     "api_key": ("ends_at",),

@@ -24,11 +24,11 @@ from benefits.store.members import Member
 MAKE_GOOD = "MAKE_GOOD"
 INSERT_BATCHES = """
 INSERT INTO batch (bucket, batch_id, member_id, kind, cause_id, actor, effective_at, recorded_at,
-                   booked_month)
+                   reverses, booked_month)
 SELECT n.*, date_trunc('month', n.recorded_at)::date
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[],
-            $7::timestamptz[], $8::timestamptz[])
-     AS n (bucket, batch_id, member_id, kind, cause_id, actor, effective_at, recorded_at)
+            $7::timestamptz[], $8::timestamptz[], $9::uuid[])
+     AS n (bucket, batch_id, member_id, kind, cause_id, actor, effective_at, recorded_at, reverses)
 """
 INSERT_POSTINGS = """
 INSERT INTO posting (bucket, batch_id, line, debit, credit, unit, amount, lot_id, party)
@@ -129,6 +129,7 @@ class _Batch(msgspec.Struct):
     effective_at: datetime
     recorded_at: datetime
     postings: Sequence[Posting]
+    reverses: UUID | None
 
 
 class _Event(msgspec.Struct):
@@ -200,6 +201,7 @@ class Journal:
         data: Mapping[str, Any],
         cause_id: UUID | None = None,
         effective_at: datetime | None = None,
+        reverses: UUID | None = None,
     ) -> UUID:
         """Record one batch and its ledger event of type `kind`; return the batch's id."""
         assert postings, "a batch has postings"
@@ -210,8 +212,9 @@ class Journal:
         self._changed.update(touched)
         for posting in postings:
             self._count(member_id, posting)
+        effective = effective_at or at
         self._batches.append(
-            _Batch(batch_id, member_id, kind, cause_id, actor, effective_at or at, at, postings)
+            _Batch(batch_id, member_id, kind, cause_id, actor, effective, at, postings, reverses)
         )
         self.event(member_id, kind, subject_id=subject_id, data=data, batch_id=batch_id)
         return batch_id
@@ -275,6 +278,7 @@ class Journal:
             [b.actor for b in batches],
             [b.effective_at for b in batches],
             [b.recorded_at for b in batches],
+            [b.reverses for b in batches],
         )
         lines = [(b.batch_id, n, p) for b in batches for n, p in enumerate(b.postings)]
         await write(

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from benefits.store import columns, schema_edges
 from benefits.store.columns import INSTANT
@@ -292,6 +293,65 @@ hold_end = Table(
     ForeignKeyConstraint(["bucket", "hold_id"], ["hold.bucket", "hold.hold_id"]),
     CheckConstraint("captured >= 0 AND released >= 0", name="parts"),
     CheckConstraint("uncapped >= 0 AND uncapped <= released", name="uncapped"),
+)
+
+# What of an earlier batch's posting was given back, by which posting of which batch (I7).
+reversal = Table(
+    "reversal",
+    metadata,
+    columns.bucket(),
+    Column("reverses", Uuid, nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("batch_id", Uuid, nullable=False),
+    Column("by_line", SmallInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bucket", "reverses", "line", "batch_id"),
+    columns.in_bucket(),
+    CheckConstraint("amount > 0", name="amount"),
+)
+
+# What a person proposed to post by hand, and all it would do, under one digest. Never changed; it
+# is decided once, by another person, or its time runs out.
+correction = Table(
+    "correction",
+    metadata,
+    columns.bucket(),
+    Column("correction_id", Uuid, nullable=False),
+    columns.member(),
+    Column("kind", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("effect", JSONB, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("proposed_at", INSTANT, nullable=False),
+    Column("expires_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "correction_id"),
+    columns.of_member(),
+    CheckConstraint(
+        "kind IN ('REVERSE', 'REVOKE', 'CLAW_BACK', 'FORGIVE', 'MAKE_GOOD', 'SETTLE')",
+        name="kind",
+    ),
+    Index(None, "proposed_at", "correction_id"),
+)
+
+correction_decision = Table(
+    "correction_decision",
+    metadata,
+    columns.bucket(),
+    Column("correction_id", Uuid, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("decided_at", INSTANT, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("batch_id", Uuid),
+    PrimaryKeyConstraint("bucket", "correction_id"),
+    ForeignKeyConstraint(
+        ["bucket", "correction_id"], ["correction.bucket", "correction.correction_id"]
+    ),
+    CheckConstraint("verdict IN ('APPROVED', 'REJECTED', 'WITHDRAWN')", name="verdict"),
+    CheckConstraint("(verdict = 'APPROVED') = (batch_id IS NOT NULL)", name="batch"),
 )
 
 # A claim and the order it became. `hold_id` is the hold its units are in now; `deadline` counts

@@ -10,25 +10,32 @@ from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows
 
 # ix_claim_bucket_member_id_claim_id, then the primary keys of hold and hold_end. A claim counts
-# from when it was placed; its units and their cost, once they are captured.
+# from when it was placed; its units and their cost, once they are captured, and until they come
+# back.
 USAGE = """
 SELECT c.programme, c.benefit, max(c.claimed_at) AS last_claim_at,
        count(*) FILTER (WHERE c.state = ANY($6::text[])) AS open_orders,
        array[count(*) FILTER (WHERE c.claimed_at > $3),
              count(*) FILTER (WHERE c.claimed_at > $4),
              count(*) FILTER (WHERE c.claimed_at > $5)] AS claims,
-       array[coalesce(sum(e.captured) FILTER (WHERE c.claimed_at > $3), 0)::bigint,
-             coalesce(sum(e.captured) FILTER (WHERE c.claimed_at > $4), 0)::bigint,
-             coalesce(sum(e.captured) FILTER (WHERE c.claimed_at > $5), 0)::bigint] AS redeemed,
-       array[coalesce(sum(h.cost_minor) FILTER (WHERE c.claimed_at > $3 AND e.captured > 0), 0)
+       array[coalesce(sum(u.units) FILTER (WHERE c.claimed_at > $3), 0)::bigint,
+             coalesce(sum(u.units) FILTER (WHERE c.claimed_at > $4), 0)::bigint,
+             coalesce(sum(u.units) FILTER (WHERE c.claimed_at > $5), 0)::bigint] AS redeemed,
+       array[coalesce(sum(h.cost_minor * u.units / h.quantity) FILTER (WHERE c.claimed_at > $3), 0)
                  ::bigint,
-             coalesce(sum(h.cost_minor) FILTER (WHERE c.claimed_at > $4 AND e.captured > 0), 0)
+             coalesce(sum(h.cost_minor * u.units / h.quantity) FILTER (WHERE c.claimed_at > $4), 0)
                  ::bigint,
-             coalesce(sum(h.cost_minor) FILTER (WHERE c.claimed_at > $5 AND e.captured > 0), 0)
+             coalesce(sum(h.cost_minor * u.units / h.quantity) FILTER (WHERE c.claimed_at > $5), 0)
                  ::bigint] AS cost_minor
 FROM claim AS c
 JOIN hold AS h ON h.bucket = c.bucket AND h.hold_id = c.hold_id
 LEFT JOIN hold_end AS e ON e.bucket = c.bucket AND e.hold_id = c.hold_id
+LEFT JOIN LATERAL (
+    SELECT e.captured - coalesce(sum(v.amount), 0) AS units
+    FROM reversal AS v
+    JOIN posting AS p ON p.bucket = v.bucket AND p.batch_id = v.reverses AND p.line = v.line
+    WHERE v.bucket = e.bucket AND v.reverses = e.batch_id AND p.credit = 'redeemed'
+    ) AS u ON e.hold_id IS NOT NULL
 WHERE c.bucket = $1 AND c.member_id = $2
 GROUP BY c.programme, c.benefit ORDER BY c.programme, c.benefit
 """

@@ -29,6 +29,17 @@ WHERE p.bucket BETWEEN $1 AND $2 AND (p.lot_id IS NOT NULL OR 'debt' IN (p.debit
 GROUP BY 1, 2, 3, 4
 """
 
+# Spent units that came back, by the batch that had spent them; a make-good's count for no cap.
+_RETURNED = """
+SELECT v.reverses, sum(v.amount) AS units,
+       sum(v.amount) FILTER (WHERE l.cause <> 'MAKE_GOOD') AS capped
+FROM reversal AS v
+JOIN posting AS p ON p.bucket = v.bucket AND p.batch_id = v.reverses AND p.line = v.line
+JOIN lot AS l ON l.bucket = p.bucket AND l.lot_id = p.lot_id
+WHERE v.bucket BETWEEN $1 AND $2 AND p.credit = 'redeemed'
+GROUP BY v.reverses
+"""
+
 CHECKS: dict[str, str] = {
     # I3: what a wallet says is what its postings give.
     "wallet_differs": f"""
@@ -148,13 +159,15 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
     OR (c.state IN ('COMPENSATED', 'EXPIRED', 'REVOKED') AND coalesce(e.released, 0) = 0))
 """,
     # K-1, K-5: a member's counter is what claims of its window took and did not give back.
-    "member_counter_differs": """
-WITH folded AS (
+    "member_counter_differs": f"""
+WITH returned AS ({_RETURNED}), folded AS (
     SELECT c.member_id, 'cap:' || c.benefit AS counter, c.cap_window AS win,
-           sum(h.quantity - h.uncapped - coalesce(e.released - e.uncapped, 0)) AS used
+           sum(h.quantity - h.uncapped - coalesce(e.released - e.uncapped, 0)
+               - coalesce(v.capped, 0)) AS used
     FROM claim AS c
     JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
     LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
+    LEFT JOIN returned AS v ON v.reverses = e.batch_id
     WHERE c.bucket BETWEEN $1 AND $2 AND c.cap_window <> ''
     GROUP BY 1, 2, 3)
 SELECT coalesce(m.member_id, f.member_id)::text || ' '
@@ -164,6 +177,62 @@ FROM (SELECT * FROM member_counter WHERE bucket BETWEEN $1 AND $2) AS m
 FULL JOIN folded AS f
   ON f.member_id = m.member_id AND f.counter = m.counter AND f.win = m."window"
 WHERE coalesce(m.used, 0) <> coalesce(f.used, 0)
+""",
+    # I7: no posting is given back more than once over, and what is given back was there.
+    "reversal_exceeds": """
+SELECT v.reverses::text || ' ' || v.line AS subject,
+       format('posted %s, given back %s', p.amount, v.amount) AS detail
+FROM (SELECT bucket, reverses, line, sum(amount) AS amount FROM reversal
+      WHERE bucket BETWEEN $1 AND $2 GROUP BY 1, 2, 3) AS v
+LEFT JOIN posting AS p ON p.bucket = v.bucket AND p.batch_id = v.reverses AND p.line = v.line
+WHERE p.amount IS NULL OR v.amount > p.amount
+""",
+    # L-7: what gives back takes it from where it had gone: same account, unit, lot and party, in a
+    # batch of the same member that names the earlier one; and nothing else leaves these accounts.
+    "reversal_differs": """
+WITH given AS (
+    SELECT v.bucket, v.reverses, v.batch_id, v.by_line, sum(v.amount) AS amount,
+           bool_and((o.credit, o.unit, o.party) = (p.debit, p.unit, p.party)
+                    AND o.lot_id IS NOT DISTINCT FROM p.lot_id) AS swaps
+    FROM reversal AS v
+    LEFT JOIN posting AS o ON o.bucket = v.bucket AND o.batch_id = v.reverses AND o.line = v.line
+    LEFT JOIN posting AS p
+      ON p.bucket = v.bucket AND p.batch_id = v.batch_id AND p.line = v.by_line
+    WHERE v.bucket BETWEEN $1 AND $2 GROUP BY 1, 2, 3, 4),
+giving AS (
+    SELECT b.bucket, b.batch_id, b.reverses, p.line, p.amount FROM batch AS b
+    JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
+    WHERE b.bucket BETWEEN $1 AND $2 AND b.reverses IS NOT NULL
+      AND p.debit IN ('redeemed', 'budget.spent', 'expense'))
+SELECT coalesce(g.batch_id, b.batch_id)::text AS subject,
+       format('line %s, batch %s gives %s, reversals say %s', coalesce(g.by_line, b.line),
+              b.reverses, b.amount, g.amount) AS detail
+FROM given AS g
+FULL JOIN giving AS b ON b.bucket = g.bucket AND b.batch_id = g.batch_id
+  AND b.line = g.by_line AND b.reverses = g.reverses
+WHERE g.swaps IS NOT TRUE OR b.amount IS DISTINCT FROM g.amount
+""",
+    # Nothing is posted by hand but by two: one batch for each approval, one approval by another
+    # person for each batch.
+    "correction_differs": """
+WITH approved AS (
+    SELECT c.bucket, c.correction_id, c.member_id, d.batch_id, c.proposed_by, d.decided_by,
+           d.decided_at >= c.proposed_at AND d.decided_at < c.expires_at AS in_time
+    FROM correction_decision AS d
+    JOIN correction AS c ON c.bucket = d.bucket AND c.correction_id = d.correction_id
+    WHERE d.bucket BETWEEN $1 AND $2 AND d.verdict = 'APPROVED'),
+posted AS (
+    SELECT b.bucket, b.cause_id, b.member_id, b.batch_id, b.actor FROM batch AS b
+    WHERE b.bucket BETWEEN $1 AND $2 AND (b.reverses IS NOT NULL OR b.kind IN (
+        'entitlement.returned', 'entitlement.revoked', 'entitlement.clawed_back',
+        'entitlement.debt_forgiven', 'entitlement.made_good', 'order.settled')))
+SELECT coalesce(a.correction_id, p.batch_id)::text AS subject,
+       format('by %s and %s, batch %s of %s', a.proposed_by, a.decided_by, p.batch_id, p.actor)
+           AS detail
+FROM approved AS a
+FULL JOIN posted AS p ON p.bucket = a.bucket AND p.cause_id = a.correction_id
+WHERE a.in_time IS NOT TRUE OR a.proposed_by = a.decided_by OR a.decided_by <> p.actor
+   OR a.batch_id IS DISTINCT FROM p.batch_id OR a.member_id IS DISTINCT FROM p.member_id
 """,
     # C-9: an accepted claim is there.
     "request_without_claim": """
@@ -230,12 +299,17 @@ SELECT c.counter, c.reserved, c.spent FROM counter AS c ORDER BY c.counter
 TAKEN = """
 SELECT c.benefit,
        sum(h.quantity) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_units,
-       sum(e.captured)::bigint AS spent_units,
+       sum(e.captured - coalesce(v.units, 0))::bigint AS spent_units,
        sum(h.cost_minor) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_minor,
-       sum(h.cost_minor * e.captured / h.quantity)::bigint AS spent_minor
+       sum(h.cost_minor * (e.captured - coalesce(v.units, 0)) / h.quantity)::bigint AS spent_minor
 FROM claim AS c
 JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
 LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
+LEFT JOIN (
+    SELECT r.bucket, r.reverses, sum(r.amount) AS units FROM reversal AS r
+    JOIN posting AS p ON p.bucket = r.bucket AND p.batch_id = r.reverses AND p.line = r.line
+    WHERE r.bucket BETWEEN 0 AND 1023 AND p.credit = 'redeemed'
+    GROUP BY 1, 2) AS v ON v.bucket = e.bucket AND v.reverses = e.batch_id
 WHERE c.bucket BETWEEN 0 AND 1023
 GROUP BY 1
 """

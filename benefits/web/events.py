@@ -12,10 +12,16 @@ from litestar.params import FromQuery, QueryParameter
 from benefits.domain.events import (
     EVENTS,
     ClaimPlaced,
+    DebtForgiven,
     OrderMoved,
+    OrderSettled,
     TierDecided,
+    UnitsClawedBack,
     UnitsExpired,
     UnitsGranted,
+    UnitsMadeGood,
+    UnitsReturned,
+    UnitsRevoked,
     types_of,
 )
 from benefits.store import feed
@@ -88,13 +94,73 @@ class OrderEvent(_Event, kw_only=True):
     data: OrderMoved
 
 
-Event = TierEvent | UnitsGrantedEvent | UnitsExpiredEvent | ClaimEvent | OrderEvent
+class UnitsReturnedEvent(_Event, kw_only=True):
+    """Spent units came back; the subject is the claim that had spent them."""
+
+    type: Literal["entitlement.returned"]
+    data: UnitsReturned
+
+
+class UnitsRevokedEvent(_Event, kw_only=True):
+    """Unused units were taken back; the subject is their lot."""
+
+    type: Literal["entitlement.revoked"]
+    data: UnitsRevoked
+
+
+class UnitsClawedBackEvent(_Event, kw_only=True):
+    """Units were taken back, used ones too; the subject is the correction."""
+
+    type: Literal["entitlement.clawed_back"]
+    data: UnitsClawedBack
+
+
+class DebtForgivenEvent(_Event, kw_only=True):
+    """Units are owed no more; the subject is the correction."""
+
+    type: Literal["entitlement.debt_forgiven"]
+    data: DebtForgiven
+
+
+class UnitsMadeGoodEvent(_Event, kw_only=True):
+    """Units came for an order that failed; the subject is their lot."""
+
+    type: Literal["entitlement.made_good"]
+    data: UnitsMadeGood
+
+
+class OrderSettledEvent(_Event, kw_only=True):
+    """People settled an order; its claim is the subject."""
+
+    type: Literal["order.settled"]
+    data: OrderSettled
+
+
+Event = (
+    TierEvent
+    | UnitsGrantedEvent
+    | UnitsExpiredEvent
+    | ClaimEvent
+    | OrderEvent
+    | UnitsReturnedEvent
+    | UnitsRevokedEvent
+    | UnitsClawedBackEvent
+    | DebtForgivenEvent
+    | UnitsMadeGoodEvent
+    | OrderSettledEvent
+)
 VIEWS: dict[type, type] = {
     TierDecided: TierEvent,
     UnitsGranted: UnitsGrantedEvent,
     UnitsExpired: UnitsExpiredEvent,
     ClaimPlaced: ClaimEvent,
     OrderMoved: OrderEvent,
+    UnitsReturned: UnitsReturnedEvent,
+    UnitsRevoked: UnitsRevokedEvent,
+    UnitsClawedBack: UnitsClawedBackEvent,
+    DebtForgiven: DebtForgivenEvent,
+    UnitsMadeGood: UnitsMadeGoodEvent,
+    OrderSettled: OrderSettledEvent,
 }
 
 

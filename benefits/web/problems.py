@@ -14,10 +14,11 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from benefits.actions import claim, close_case, evaluate, grant, keyed, keys, read_code
+from benefits.actions import claim, close_case, correct, evaluate, grant, keyed, keys, read_code
 from benefits.domain import (
     assets,
     catalogue,
+    corrections,
     entitlement,
     ledger,
     rates,
@@ -62,6 +63,14 @@ STATUSES: dict[type[Refusal], int] = {
     evaluate.UnknownProgramme: 404,
     close_case.UnknownCase: 404,
     close_case.CaseClosed: 409,
+    corrections.CorrectionInvalid: 422,
+    corrections.CorrectionExceeds: 409,
+    corrections.OrderUnfit: 409,
+    corrections.TargetUnknown: 404,
+    correct.UnknownCorrection: 404,
+    correct.CorrectionClosed: 409,
+    correct.CorrectionStale: 409,
+    correct.SamePerson: 403,
     feed.CursorLost: 409,
     read_code.CodeAbsent: 409,
     signature.SignatureRefused: 401,

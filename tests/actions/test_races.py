@@ -11,11 +11,13 @@ from benefits.actions import deliver, expire, receive
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.grant import reward
 from benefits.actions.keyed import Decided
+from benefits.domain.corrections import Kind
 from benefits.domain.orders import Done, Outcome, Pending, Reason, Rejected
 from benefits.domain.refusal import Refusal
 from benefits.store import group as groups
 from benefits.store.db import Busy, run
 from benefits.store.group import Group, grouped
+from tests.actions.desk import approve, ask, correct, lot_of, spent
 from tests.actions.life import (
     EVERYWHERE,
     claimed,
@@ -259,4 +261,51 @@ async def test_an_answer_after_its_lease_is_applied_but_plans_nothing(world: Wor
     await record(world, newest, DONE)
     assert before != await world.rows(planned)
     assert [("done",), ("done",)] == await world.rows("SELECT outcome FROM provider_attempt")
+    assert [] == await world.findings()
+
+
+async def test_of_two_approvals_at_once_one_posts(world: World) -> None:
+    """The second waits for the member, then finds the correction decided."""
+    member = await holder(world, quantity=2)
+    asked = await ask(world, Kind.REVOKE, member, 1, lot_id=await lot_of(world, member))
+    outcomes = await asyncio.gather(approve(world, asked), approve(world, asked, "another"))
+    assert ["correction_closed", "ok"] == sorted(outcomes)
+    assert (1, 0) == await wallet(world, member)
+    assert [] == await world.findings()
+
+
+async def test_an_approval_and_a_claim_share_no_unit(world: World) -> None:
+    """Whoever comes second finds the last unit gone."""
+    for _ in range(5):
+        member = await holder(world)
+        asked = await ask(world, Kind.REVOKE, member, 1, lot_id=await lot_of(world, member))
+        approved, (claim_,) = await asyncio.gather(
+            approve(world, asked), decide(world, wish(member))
+        )
+        assert (approved, said(claim_)) in {
+            ("ok", "insufficient_units"),
+            ("correction_stale", "ok"),
+        }
+    assert [] == await world.findings()
+
+
+async def test_a_hundred_reversals_at_once_never_give_back_more_than_was_spent(
+    world: World,
+) -> None:
+    """Each would give back one of two units: the first does, the rest are stale (I7)."""
+    member = await holder(world, quantity=2)
+    claim_id = await spent(world, member, quantity=2)
+    asked = [await ask(world, Kind.REVERSE, member, 1, claim_id=claim_id) for _ in range(100)]
+    outcomes = await asyncio.gather(*(approve(world, each) for each in asked))
+    assert (1, 99) == (outcomes.count("ok"), outcomes.count("correction_stale"))
+    assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=claim_id)
+    assert "correction_exceeds" == await ask(world, Kind.REVERSE, member, 1, claim_id=claim_id)
+    assert (2, 0) == await wallet(world, member)
+    assert [(2,)] == [
+        tuple(r)
+        for r in await world.rows(
+            """SELECT sum(v.amount)::int FROM reversal AS v JOIN posting AS p
+             ON p.batch_id = v.reverses AND p.line = v.line WHERE p.credit = 'redeemed'"""
+        )
+    ]
     assert [] == await world.findings()

@@ -8,9 +8,11 @@ import pytest
 
 from benefits.actions import verify
 from benefits.actions.read_code import read_code
+from benefits.domain.corrections import Kind
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.store.verify import CHECKS
 from tests import builders
+from tests.actions.desk import ask, correct
 from tests.actions.life import (
     call_back,
     change,
@@ -40,9 +42,11 @@ async def lived_in(world: World) -> UUID:
     async with world.database.transaction() as conn:
         assert done.code == await read_code(conn, used, world.parts, actor="system:page")
     await call_back(world, await number_of(world, refused), Rejected(Reason.LIMIT, "limit"))
-    (video,) = await claimed(world, wish(member))
+    (video,) = await claimed(world, wish(member, quantity=2))
     await call_back(world, await number_of(world, video), Done(at=NOON))
     await give(world, gift(member, "LOUNGE"))
+    assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=video)
+    await ask(world, Kind.CLAW_BACK, member, 1, benefit="LOUNGE")
     return member
 
 
@@ -121,6 +125,32 @@ MATRIX = [
     ("member_counter_differs", "UPDATE member_counter SET used = used + 1"),
     ("member_counter_differs", "DELETE FROM member_counter"),
     ("member_counter_differs", "UPDATE claim SET cap_window = '2025-06' WHERE cap_window <> ''"),
+    ("reversal_exceeds", "UPDATE reversal SET amount = amount + 1"),
+    ("reversal_exceeds", "UPDATE reversal SET line = line + 90"),
+    ("reversal_exceeds", """INSERT INTO reversal SELECT bucket, reverses, line,
+                            gen_random_uuid(), by_line, amount FROM reversal"""),
+    ("reversal_differs", "DELETE FROM reversal"),
+    ("reversal_differs", "UPDATE reversal SET by_line = by_line + 1"),
+    ("reversal_differs", """UPDATE posting SET party = 'x' WHERE debit = 'expense'"""),
+    ("reversal_differs", """UPDATE posting SET debit = 'redeemed' WHERE debit = 'expense'"""),
+    ("reversal_differs", "UPDATE batch SET reverses = NULL WHERE reverses IS NOT NULL"),
+    ("reversal_differs", """UPDATE batch SET reverses = batch_id
+                            WHERE kind = 'entitlement.returned'"""),
+    ("member_counter_differs", "DELETE FROM reversal"),
+    ("counter_differs", "DELETE FROM reversal"),
+    ("correction_differs", "DELETE FROM correction_decision"),
+    ("correction_differs", "DELETE FROM correction"),
+    ("correction_differs", "UPDATE correction_decision SET decided_by = 'maker'"),
+    ("correction_differs", "UPDATE correction SET proposed_by = 'checker'"),
+    ("correction_differs", "UPDATE correction SET expires_at = proposed_at"),
+    ("correction_differs", """UPDATE correction_decision SET decided_at = '2020-01-01'"""),
+    ("correction_differs", "UPDATE batch SET cause_id = NULL WHERE reverses IS NOT NULL"),
+    ("correction_differs", "UPDATE batch SET actor = 'maker' WHERE reverses IS NOT NULL"),
+    ("correction_differs", "UPDATE batch SET reverses = batch_id WHERE kind = 'claim.placed'"),
+    ("correction_differs", """INSERT INTO correction_decision SELECT bucket, correction_id,
+        'APPROVED', 'checker', proposed_at, '', gen_random_uuid() FROM correction AS c
+        WHERE NOT EXISTS (SELECT FROM correction_decision AS d
+                          WHERE d.correction_id = c.correction_id)"""),
     ("request_without_claim", "DELETE FROM claim"),
     ("reading_without_delivery", "UPDATE claim SET state = 'HELD' WHERE code_sealed IS NOT NULL"),
     ("reading_without_delivery", """UPDATE code_reading SET member_id = (

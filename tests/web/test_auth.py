@@ -49,6 +49,13 @@ ROUTES: dict[str, Any] = {
     "GET /v1/events": {"crm": "all", "auditor": "all"},
     "GET /v1/cases": dict.fromkeys(("operator", "approver", "auditor"), "all"),
     "POST /v1/cases/{case_id}/close": {"operator": "all"},
+    "GET /v1/corrections": dict.fromkeys(("operator", "approver", "auditor"), "all"),
+    "GET /v1/corrections/{correction_id}": dict.fromkeys(
+        ("operator", "approver", "auditor"), "all"
+    ),
+    "POST /v1/corrections": {"operator": "all"},
+    "POST /v1/corrections/{correction_id}/approve": {"approver": "all"},
+    "POST /v1/corrections/{correction_id}/reject": dict.fromkeys(("operator", "approver"), "all"),
     "GET /v1/providers/{provider}/orders/{number}": {
         "operator": "all",
         "auditor": "all",
@@ -71,12 +78,22 @@ ROUTES: dict[str, Any] = {
     "POST /page/claims/review": OPEN,
     "POST /page/claims/{claim_id}/code": OPEN,
 }
+ABSENT = {"unknown_case", "unknown_correction", "code_absent"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,
     "POST /v1/rewards": {"benefit": "VIDEO", "business_key": "b"},
     "POST /v1/assets:import": {},
     "POST /v1/cases/{case_id}/close": {"note": "settled"},
+    "POST /v1/corrections": {
+        "kind": "CLAW_BACK",
+        "quantity": 1,
+        "benefit": "VIDEO",
+        "reason": "FRAUD",
+        "note": "by hand",
+    },
+    "POST /v1/corrections/{correction_id}/approve": {"hash": "0" * 64},
+    "POST /v1/corrections/{correction_id}/reject": {"note": "not so"},
 }
 
 
@@ -142,10 +159,13 @@ class Gate:
             provider=provider,
             number=self.number,
             case_id=uuid4(),
+            correction_id=uuid4(),
         )
         name = self.running.world.name(2 if strange else 1)
         body = BODIES.get(route, {}) | (
-            {"member_id": str(member)} if route.endswith(("rewards", "sessions")) else {}
+            {"member_id": str(member)}
+            if route.endswith(("rewards", "sessions", "corrections"))
+            else {}
         )
         body = {"references": [name]} if route.endswith("lookup") else body
         sent: dict[str, Any] = {"json": body} if method == "POST" else {}
@@ -228,7 +248,7 @@ async def test_every_route_for_every_scope(gate: Gate) -> None:
             elif allowed[scope] == "all":
                 # An order has one provider: under another's name nobody finds it.
                 assert other == (404 if "provider" in route else own), told
-                absent = own in {404, 409} and seen["code"] in {"unknown_case", "code_absent"}
+                absent = own in {404, 409} and seen["code"] in ABSENT
                 assert own in {200, 201, 422} or absent, told
             else:
                 assert own in {200, 201, 409}, told

@@ -490,7 +490,8 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(UpgradePolicy) == set(shown_benefit.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
-    assert set(shown_history.types_of("")) == set(shown_history.WORDS) - {"entitlement.rewarded"}
+    variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing")}
+    assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
     codes = {KeyConflict.code}
     for module in (claim, entitlement, ledger):
         for kind in vars(module).values():

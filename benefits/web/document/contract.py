@@ -11,7 +11,7 @@ import msgspec
 from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.orders import Operation as Asked
 from benefits.domain.orders import OrderState
-from benefits.web import crm, events, health, mobile, operator, problems, summary
+from benefits.web import corrections, crm, events, health, mobile, operator, problems, summary
 from benefits.web.page import views
 
 TAGS = {
@@ -22,6 +22,7 @@ TAGS = {
     "events": "What happens to all members, by a cursor that skips nothing.",
     "page": "The benefits page (财富权益), opened by the bank's backend.",
     "cases": "What waits for a person.",
+    "corrections": "Postings by hand: one person proposes, another approves.",
     "providers": "One order by the number its provider knows it by.",
     "callbacks": "Providers tell what became of orders.",
     "operations": "Is the service there, and can it work.",
@@ -29,17 +30,17 @@ TAGS = {
 
 # The wire types of requests and answers; what they hold comes along.
 WIRE: tuple[type, ...] = (
+    corrections.ApproveRequest,
+    corrections.CorrectionRequest,
+    corrections.CorrectionsView,
+    corrections.RejectRequest,
     crm.ImportView,
     crm.LookupRequest,
     crm.LookupView,
     crm.RewardRequest,
     crm.RewardView,
-    events.ClaimEvent,
     events.EventsView,
-    events.OrderEvent,
-    events.TierEvent,
-    events.UnitsExpiredEvent,
-    events.UnitsGrantedEvent,
+    *events.VIEWS.values(),
     health.HealthView,
     health.ReadyView,
     mobile.BenefitsView,
@@ -66,7 +67,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 _KEY = ("idempotency_key_invalid",)
 _WRITE = (*_KEY, "idempotency_key_conflict")
+_DECIDE = (*_WRITE, "unknown_correction", "correction_closed")
 OPERATIONS: dict[str, Operation] = {
+    "approve_correction": Operation(
+        summary="Approve a correction", codes=(*_DECIDE, "correction_stale", "same_person")
+    ),
     "claim": Operation(
         summary="Claim units of a benefit",
         codes=(
@@ -89,6 +94,10 @@ OPERATIONS: dict[str, Operation] = {
     "get_benefits": Operation(summary="All that a member has", codes=("unknown_member",)),
     "get_cases": Operation(summary="Cases, the longest waiting first", codes=("cursor_invalid",)),
     "get_claim": Operation(summary="A claim and where its order stands", codes=("not_found",)),
+    "get_correction": Operation(summary="A correction", codes=("unknown_correction",)),
+    "get_corrections": Operation(
+        summary="Corrections, the oldest first", codes=("cursor_invalid",)
+    ),
     "get_events": Operation(
         summary="What happened to all members",
         codes=("cursor_invalid", "cursor_lost", "events_unordered"),
@@ -105,12 +114,26 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "lookup": Operation(summary="Member ids of customer references"),
     "open_page": Operation(summary="Open the benefits page", codes=(*_KEY, "unknown_member")),
+    "propose_correction": Operation(
+        summary="Propose a correction",
+        codes=(
+            *_WRITE,
+            "unknown_member",
+            "unknown_benefit",
+            "target_unknown",
+            "member_closed",
+            "correction_invalid",
+            "correction_exceeds",
+            "order_unfit",
+        ),
+    ),
     "ready": Operation(summary="The service can do its work"),
     "read_code": Operation(summary="A delivered claim's code", codes=("not_found", "code_absent")),
     "receive_callback": Operation(
         summary="A provider calls back",
         codes=("callback_refused", "signature_refused", "not_found", "body_too_large"),
     ),
+    "reject_correction": Operation(summary="Reject or withdraw a correction", codes=_DECIDE),
     "reward": Operation(
         summary="Reward a member",
         codes=(
@@ -146,6 +169,19 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "state": {"enum": _STATES},
         "reason": {"enum": sorted(REASONS)},
     },
+    "CorrectionRequest": {
+        "quantity": {"minimum": 0, "maximum": 10_000},
+        "valid_days": {
+            "anyOf": [{"type": "integer", "minimum": 7, "maximum": 3660}, {"type": "null"}]
+        },
+    },
+    "CorrectionView": {"hash": {"pattern": "^[0-9a-f]{64}$"}},
+    "EffectView": {
+        "earlier": _COUNT,
+        "order_state": {"anyOf": [{"enum": _STATES}, {"type": "null"}]},
+    },
+    "FiguresView": dict.fromkeys(("available", "held", "owed"), _COUNT),
+    "PostingView": {"amount": {"minimum": 1}},
     "EventView": {"sequence": {"minimum": 1}, "type": {"enum": sorted(EVENTS)}},
     "EventsView": {
         "events": {

@@ -275,6 +275,8 @@ PARAMETERS: dict[str, Json] = {
     "member_id": {"description": "The member's id, from `POST /v1/members:lookup`."},
     "claim_id": {"description": "The claim's id."},
     "case_id": {"description": "The case's id."},
+    "correction_id": {"description": "The correction's id."},
+    "state": {"description": "Only corrections in this state."},
     "provider": {
         "description": "The provider's code in the programme.",
         "schema": {"minLength": 1, "pattern": "^[^/]+$"},
@@ -383,6 +385,7 @@ def _linked(operation: str, parameter: str, pointer: str) -> Json:
 # What an answer leads to.
 LINKS = {
     "claim": _linked("get_claim", "claim_id", "id"),
+    "propose_correction": _linked("get_correction", "correction_id", "id"),
     "get_benefits": _linked("get_claim", "claim_id", "claims/0/id"),
     "get_cases": _linked("close_case", "case_id", "cases/0/id"),
     "get_events": _linked("get_summary", "member_id", "events/0/member_id"),

@@ -13,13 +13,23 @@ from benefits.web.page.shown_order import REASONS
 from benefits.web.tongue import Message, Tongue, n_
 
 KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
-    "granted": (n_("Received"), ("entitlement.granted",)),
-    "claimed": (n_("Claimed and used"), ("claim.placed", "order.issued", "order.redeemed")),
+    "granted": (
+        n_("Received"),
+        ("entitlement.granted", "entitlement.returned", "entitlement.made_good"),
+    ),
+    "claimed": (
+        n_("Claimed and used"),
+        ("claim.placed", "order.issued", "order.redeemed", "order.settled"),
+    ),
     "returned": (
         n_("Not delivered"),
         ("order.compensated", "order.expired", "order.revoked"),
     ),
     "expired": (n_("Expired"), ("entitlement.expired",)),
+    "corrected": (
+        n_("Taken back by the bank"),
+        ("entitlement.revoked", "entitlement.clawed_back", "entitlement.debt_forgiven"),
+    ),
     "tier": (
         n_("Tier"),
         (
@@ -37,6 +47,18 @@ WORDS: dict[str, tuple[str, Message]] = {
     "entitlement.granted": ("good", n_("Received with your tier: %(count)s")),
     "entitlement.rewarded": ("good", n_("Received as a gift: %(count)s")),
     "entitlement.expired": ("plain", n_("Expired unused: %(count)s")),
+    "entitlement.returned": ("good", n_("Used units returned: %(count)s")),
+    "entitlement.ended": ("plain", n_("Used units returned, but past their end: %(count)s")),
+    "entitlement.replaced": ("good", n_("Used units returned, with new ones for them: %(count)s")),
+    "entitlement.made_good": ("good", n_("Received for an order that failed: %(count)s")),
+    "entitlement.revoked": ("plain", n_("Taken back by the bank: %(count)s")),
+    "entitlement.clawed_back": ("plain", n_("Taken back by the bank: %(count)s")),
+    "entitlement.owing": (
+        "plain",
+        n_("Taken back by the bank: %(count)s; to be paid from units to come: %(owed)s"),
+    ),
+    "entitlement.debt_forgiven": ("good", n_("No longer owed: %(count)s")),
+    "order.settled": ("plain", n_("Settled by the bank, delivered: %(count)s of %(of)s")),
     "claim.placed": ("plain", n_("Claimed: %(count)s")),
     "order.issued": ("good", n_("Delivered")),
     "order.redeemed": ("good", n_("Used")),
@@ -81,15 +103,15 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     data = event.data
     code = data.get("benefit") or data["unit"].partition(":")[2]
     programme, benefit = catalogue.offers[code]
-    is_gift = event.type == "entitlement.granted" and data["cause"] != "TIER"
-    tone, words = WORDS["entitlement.rewarded" if is_gift else event.type]
+    tone, words = WORDS[_word(event)]
     if event.type == "order.issued":
         words = delivered_word(benefit)
-    said = tongue.say(words, count=data["quantity"])
+    count = data.get("delivered", data["quantity"])
+    said = tongue.say(words, count=count, of=data["quantity"], owed=data.get("owed", 0))
     reason = str(data.get("reason", "")).upper()
     if event.type == "order.compensated" and reason in Reason.__members__:
         said += tongue.colon + tongue.word(REASONS[Reason[reason]])
-    is_claim = event.type.startswith(("claim.", "order."))
+    is_claim = event.type.startswith(("claim.", "order.", "entitlement.returned"))
     return Entry(
         name=tongue.text(benefit.name),
         words=said,
@@ -99,6 +121,20 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
         instant=event.recorded_at.isoformat(timespec="seconds"),
         path=f"/claims/{event.subject_id}" if is_claim else f"/benefits/{code}",
     )
+
+
+def _word(event: EventSeen) -> str:
+    """Return under which key the words of an event stand: some depend on what it tells."""
+    data = event.data
+    if event.type == "entitlement.granted" and data["cause"] != "TIER":
+        return "entitlement.rewarded"
+    if event.type == "entitlement.returned" and data["made_good"]:
+        return "entitlement.replaced"
+    if event.type == "entitlement.returned" and data["expired"]:
+        return "entitlement.ended"
+    if event.type == "entitlement.clawed_back" and data["owed"]:
+        return "entitlement.owing"
+    return event.type
 
 
 def _title(tongue: Tongue, catalogue: Catalogue, programme: Programme) -> str:

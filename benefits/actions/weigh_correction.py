@@ -1,0 +1,234 @@
+"""What a correction would do, weighed under the member's lock: for maker and checker."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.claim import UnknownBenefit, cost_of
+from benefits.domain import corrections as rules
+from benefits.domain import ledger
+from benefits.domain.catalogue import Benefit, Catalogue, ClawBack, Consumed, Late, Programme
+from benefits.domain.corrections import (
+    Captured,
+    CorrectionExceeds,
+    Effect,
+    Failed,
+    Fault,
+    Held,
+    Kind,
+    NewLot,
+    OrderUnfit,
+    TargetUnknown,
+    Wanted,
+)
+from benefits.domain.entitlement import CounterUse, MemberClosed
+from benefits.domain.ledger import Account, Cost
+from benefits.domain.orders import OPEN
+from benefits.domain.values import end_of, local_date
+from benefits.store import claims, corrections
+from benefits.store import ledger as books
+from benefits.store.claims import ClaimRow, HoldRow
+from benefits.store.corrections import Figures
+from benefits.store.db import Connection
+from benefits.store.ledger import Journal
+from benefits.store.members import Member
+
+
+class Matter(msgspec.Struct, kw_only=True):
+    """A correction with all it concerns, as read under the member's lock at `now`."""
+
+    wanted: Wanted
+    programme: Programme
+    benefit: Benefit
+    now: datetime
+    claim: ClaimRow | None = None
+    hold: HoldRow | None = None
+    made_good: int = 0
+    effect: Effect = Effect(postings=())
+    before: Figures = Figures()
+
+    @property
+    def after(self) -> Figures:
+        """What the wallet would say."""
+        moved = dict[Account, int]()
+        for (_, account), amount in ledger.fold(self.effect.postings).items():
+            moved[account] = moved.get(account, 0) + amount
+        return Figures(
+            self.before.available + moved.get(Account.AVAILABLE, 0),
+            self.before.held + moved.get(Account.HELD, 0),
+            self.before.owed - moved.get(Account.DEBT, 0),
+        )
+
+    def end_of_lot(self, days: int) -> datetime:
+        """Return when a lot ends that is made now and valid for so many days."""
+        zone = self.programme.tz
+        return end_of(local_date(self.now, zone) + timedelta(days=days), zone)
+
+    @property
+    def of_claim(self) -> ClaimRow:
+        """The claim, where the kind has one."""
+        assert self.claim is not None, "this kind of correction is about a claim"
+        return self.claim
+
+    @property
+    def of_hold(self) -> HoldRow:
+        """The hold of the claim, where the kind has one."""
+        assert self.hold is not None, "this kind of correction is about a claim"
+        return self.hold
+
+
+async def weigh(
+    conn: Connection, wanted: Wanted, offers: Catalogue, journal: Journal, *, member: Member
+) -> Matter:
+    """Decide what a correction would do; refuses what cannot be (Refusal)."""
+    rules.check(wanted)
+    matter = await _matter(conn, wanted, offers, journal)
+    member_id, unit = wanted.member_id, matter.benefit.unit
+    journal.load_owed(await books.owed(conn, [(member_id, unit)]))
+    matter.before = await corrections.figures(conn, member_id, unit)
+    effect = await _EFFECTS[wanted.kind](conn, matter, journal)
+    today = local_date(matter.now, matter.programme.tz)
+    if effect.lot and member.closed_on is not None and member.closed_on < today:
+        raise MemberClosed
+    if matter.benefit.stock is None:
+        effect = msgspec.structs.replace(effect, stock=CounterUse())
+    matter.effect = effect
+    return matter
+
+
+async def _matter(conn: Connection, wanted: Wanted, offers: Catalogue, journal: Journal) -> Matter:
+    """Find the claim, lot or benefit that is meant (TargetUnknown, UnknownBenefit)."""
+    code, claim, hold, made_good = wanted.benefit, None, None, 0
+    if wanted.claim_id is not None:
+        claim = (await claims.by_id(conn, [wanted.claim_id])).get(wanted.claim_id)
+        if claim is None or claim.member_id != wanted.member_id:
+            raise TargetUnknown
+        code = claim.benefit
+        hold = (await claims.holds(conn, [claim.hold_id]))[claim.hold_id]
+    if wanted.lot_id is not None:
+        found = await books.lots_by_id(conn, [wanted.lot_id])
+        if not found or found[0][0] != wanted.member_id:
+            raise TargetUnknown
+        journal.load(found)
+        code = found[0][1].unit.partition(":")[2]
+    if code not in offers.offers:
+        raise UnknownBenefit
+    programme, benefit = offers.offers[code]
+    if claim is not None:
+        made_good = await corrections.made_good(
+            conn,
+            wanted.member_id,
+            programme=programme.code,
+            benefit=code,
+            claim_id=claim.claim_id,
+        )
+    return Matter(
+        wanted=wanted,
+        programme=programme,
+        benefit=benefit,
+        now=journal.now_for(wanted.member_id),
+        claim=claim,
+        hold=hold,
+        made_good=made_good,
+    )
+
+
+async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect:
+    claim, hold = matter.of_claim, matter.of_hold
+    if claim.state in OPEN:
+        raise OrderUnfit
+    batch_id = await corrections.capture_of(conn, hold.hold_id)
+    if batch_id is None:
+        raise CorrectionExceeds
+    lots = {part.lot_id for part in hold.parts}
+    journal.load(await books.lots_by_id(conn, sorted(lots)))
+    captured = Captured(
+        batch_id=batch_id,
+        lines=await corrections.lines(conn, batch_id),
+        held=hold.quantity,
+        cost_minor=hold.cost_minor,
+        is_capped=bool(claim.cap_window),
+    )
+    late = matter.benefit.late_reversal
+    return rules.reverse(
+        captured,
+        matter.wanted.quantity,
+        journal.lots,
+        matter.now,
+        late_days=late.days if late.then is Late.MAKE_GOOD else 0,
+        owed=journal.owed(claim.member_id, hold.unit),
+    )
+
+
+async def _revoke(_conn: Connection, matter: Matter, journal: Journal) -> Effect:
+    lot_id: UUID | None = matter.wanted.lot_id
+    assert lot_id is not None, "its kind needs it"
+    return rules.revoke(journal.lots[lot_id], matter.wanted.quantity, matter.now)
+
+
+async def _claw_back(conn: Connection, matter: Matter, journal: Journal) -> Effect:
+    member_id, unit = matter.wanted.member_id, matter.benefit.unit
+    journal.load(await books.lots_of(conn, [(member_id, unit)], matter.now))
+    return rules.claw_back(
+        journal.lots_of(member_id, unit),
+        unit,
+        matter.wanted.quantity,
+        matter.now,
+        most=await corrections.there(conn, member_id, unit, matter.now),
+        owing=matter.benefit.claw_back is ClawBack.DEBT,
+    )
+
+
+async def _forgive(_conn: Connection, matter: Matter, journal: Journal) -> Effect:
+    unit = matter.benefit.unit
+    owed = journal.owed(matter.wanted.member_id, unit)
+    return rules.forgive(unit, matter.wanted.quantity, owed)
+
+
+async def _make_good(_conn: Connection, matter: Matter, journal: Journal) -> Effect:
+    wanted, claim, benefit = matter.wanted, matter.of_claim, matter.benefit
+    charged = None
+    if wanted.fault is Fault.PROVIDER:
+        minor = matter.programme.minor(benefit.cost) * wanted.quantity
+        charged = cost_of(matter.programme, benefit, minor)
+    return rules.make_good(
+        benefit.unit,
+        NewLot(wanted.quantity, wanted.valid_days),
+        Failed(claim.state, claim.quantity, matter.made_good),
+        owed=journal.owed(claim.member_id, benefit.unit),
+        charged=charged,
+    )
+
+
+async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
+    claim, hold = matter.of_claim, matter.of_hold
+    journal.load(await books.lots_by_id(conn, [part.lot_id for part in hold.parts]))
+    cost = Cost("", matter.benefit.budget, matter.benefit.provider, 0)
+    if hold.reserved is not None:
+        kept = hold.reserved
+        cost = Cost(kept.unit, kept.budget, matter.benefit.provider, kept.minor)
+    return rules.settle(
+        Held(
+            unit=hold.unit,
+            parts=hold.parts,
+            cost_minor=hold.cost_minor,
+            cost=cost,
+            is_capped=bool(claim.cap_window),
+        ),
+        matter.wanted.quantity,
+        journal.lots,
+        matter.now,
+        state=claim.state,
+        at_issue=matter.benefit.consumed is Consumed.ISSUE,
+    )
+
+
+_EFFECTS = {
+    Kind.REVERSE: _reverse,
+    Kind.REVOKE: _revoke,
+    Kind.CLAW_BACK: _claw_back,
+    Kind.FORGIVE: _forgive,
+    Kind.MAKE_GOOD: _make_good,
+    Kind.SETTLE: _settle,
+}

@@ -1,0 +1,405 @@
+"""Corrections: what people may post by hand, for which reasons, and what it would do (L-7 to L-9).
+
+One person proposes, another approves; both are bound to the digest of the proposal, which covers
+what is asked and every posting that would follow. So an `Effect` holds no instant and no new id:
+decided again on the same facts it is the same, decided on others it is another.
+"""
+
+import enum
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain import ledger
+from benefits.domain.entitlement import CounterUse, uncapped_units
+from benefits.domain.ledger import Account, Cost, Lot, Part, Posting
+from benefits.domain.orders import OPEN, OrderState
+from benefits.domain.refusal import Refusal
+from benefits.domain.values import EPOCH
+
+OPEN_FOR = timedelta(days=7)
+QUANTITY_MAX = 10_000
+VALID_DAYS_MIN = 7
+VALID_DAYS_MAX = 3660
+# Stands for the lot that a correction would make: it has no id until it is made.
+NEW_LOT = UUID(int=0)
+
+
+class Kind(enum.Enum):
+    """What a correction does."""
+
+    REVERSE = "REVERSE"
+    REVOKE = "REVOKE"
+    CLAW_BACK = "CLAW_BACK"
+    FORGIVE = "FORGIVE"
+    MAKE_GOOD = "MAKE_GOOD"
+    SETTLE = "SETTLE"
+
+
+class Why(enum.Enum):
+    """Why a person corrects (closed list)."""
+
+    OUR_FAULT = "OUR_FAULT"
+    PROVIDER_FAULT = "PROVIDER_FAULT"
+    NOT_DELIVERED = "NOT_DELIVERED"
+    PARTLY_DELIVERED = "PARTLY_DELIVERED"
+    REFUND = "REFUND"
+    GRANTED_IN_ERROR = "GRANTED_IN_ERROR"
+    FRAUD = "FRAUD"
+    GOODWILL = "GOODWILL"
+
+
+class Fault(enum.Enum):
+    """Who pays for a make-good (L-9)."""
+
+    OURS = "OURS"
+    PROVIDER = "PROVIDER"
+
+
+class CorrectionInvalid(Refusal):
+    """The proposal does not bring exactly what its kind needs."""
+
+    code = "correction_invalid"
+    words = "The correction must bring exactly the fields that its kind needs."
+
+
+class CorrectionExceeds(Refusal):
+    """There are fewer units to correct than the proposal names (I7)."""
+
+    code = "correction_exceeds"
+    words = "There are fewer units to correct."
+
+
+class OrderUnfit(Refusal):
+    """The order of the claim does not stand where this correction applies."""
+
+    code = "order_unfit"
+    words = "The state of the order does not allow this correction."
+
+
+class TargetUnknown(Refusal):
+    """The claim or lot to correct is not there, or not this member's."""
+
+    code = "target_unknown"
+    words = "This member has no such claim or lot."
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person asks for; each kind needs some of the fields and refuses the others.
+
+    `quantity` counts units; of an order to settle, those that were delivered.
+    """
+
+    kind: Kind
+    member_id: UUID
+    quantity: int
+    claim_id: UUID | None = None
+    lot_id: UUID | None = None
+    benefit: str = ""
+    fault: Fault | None = None
+    valid_days: int = 0
+
+
+NEEDED: Mapping[Kind, frozenset[str]] = {
+    Kind.REVERSE: frozenset({"claim_id"}),
+    Kind.REVOKE: frozenset({"lot_id"}),
+    Kind.CLAW_BACK: frozenset({"benefit"}),
+    Kind.FORGIVE: frozenset({"benefit"}),
+    Kind.MAKE_GOOD: frozenset({"claim_id", "fault", "valid_days"}),
+    Kind.SETTLE: frozenset({"claim_id"}),
+}
+
+
+def check(wanted: Wanted) -> None:
+    """Refuse what is not as its kind needs it (CorrectionInvalid)."""
+    optional = ("claim_id", "lot_id", "benefit", "fault", "valid_days")
+    brought = {name for name in optional if getattr(wanted, name)}
+    needed = NEEDED[wanted.kind]
+    if brought != needed:
+        fields = ", ".join(sorted(needed))
+        raise CorrectionInvalid(f"{wanted.kind.value} needs quantity and exactly: {fields}.")
+    least = 0 if wanted.kind is Kind.SETTLE else 1
+    if not least <= wanted.quantity <= QUANTITY_MAX:
+        raise CorrectionInvalid(f"quantity must be between {least} and {QUANTITY_MAX}.")
+    if wanted.valid_days and not VALID_DAYS_MIN <= wanted.valid_days <= VALID_DAYS_MAX:
+        raise CorrectionInvalid(
+            f"valid_days must be between {VALID_DAYS_MIN} and {VALID_DAYS_MAX}."
+        )
+
+
+def same_person(one: str, other: str) -> bool:
+    """Say whether two callers' names are one person's, as far as names can tell.
+
+    The name of whoever came with a token ends with a hash of the subject: the same under every
+    issuer. Keys of one name are one caller's.
+    """
+    _, colon, subject = one.partition(":")
+    _, other_colon, other_subject = other.partition(":")
+    return one == other or (bool(colon and other_colon) and subject == other_subject)
+
+
+class NewLot(msgspec.Struct, frozen=True):
+    """A make-good that would come of it: outside quotas and caps, valid from the approval on."""
+
+    quantity: int
+    valid_days: int
+
+
+class HoldSplit(msgspec.Struct, frozen=True):
+    """How a hold would end; `uncapped` of what is released count against no cap."""
+
+    captured: int
+    released: int
+    uncapped: int
+
+
+class Undone(msgspec.Struct, frozen=True):
+    """`amount` of line `line` of an earlier batch is given back by posting `by_line`."""
+
+    line: int
+    by_line: int
+    amount: int
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a correction would do; counters change by `stock`, `budget` and `cap`.
+
+    `earlier` units of the claim were given back or made good before: of two alike proposals only
+    one can be approved as it was read.
+    """
+
+    postings: tuple[Posting, ...]
+    reverses: UUID | None = None
+    undone: tuple[Undone, ...] = ()
+    lot: NewLot | None = None
+    state: OrderState | None = None
+    split: HoldSplit | None = None
+    stock: CounterUse = CounterUse()
+    budget: CounterUse = CounterUse()
+    cap: int = 0
+    earlier: int = 0
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A posting of an earlier batch, and how much of it was given back before."""
+
+    line: int
+    posting: Posting
+    reversed: int
+
+    @property
+    def left(self) -> int:
+        """What is still there to give back."""
+        return self.posting.amount - self.reversed
+
+
+class Captured(msgspec.Struct, frozen=True, kw_only=True):
+    """What a claim spent: the batch that did, its lines, and the worst cost of the units held."""
+
+    batch_id: UUID
+    lines: Sequence[Line]
+    held: int
+    cost_minor: int
+    is_capped: bool
+
+
+def reverse(
+    captured: Captured,
+    quantity: int,
+    lots: Mapping[UUID, Lot],
+    now: datetime,
+    *,
+    late_days: int,
+    owed: int,
+) -> Effect:
+    """Give spent units back to their lots, with money, stock, budget and cap (L-7).
+
+    Where a lot has ended they expire; with `late_days` as many are made good.
+    """
+    units = [line for line in captured.lines if line.posting.credit is Account.REDEEMED]
+    if quantity > sum(line.left for line in units):
+        raise CorrectionExceeds
+    parts = _first(units, quantity)
+    postings = ledger.restore(parts, dict(lots), now) + _money_back(captured, quantity, units)
+    late = sum(p.amount for p in parts if lots[p.lot_id].ended(now))
+    lot = NewLot(late, late_days) if late and late_days else None
+    if lot:
+        unit = units[0].posting.unit
+        postings += _made_good(unit, late, owed)
+    counted = quantity - uncapped_units(parts, lots)
+    return Effect(
+        postings=tuple(postings),
+        reverses=captured.batch_id,
+        undone=tuple(_undone(captured.lines, postings)),
+        lot=lot,
+        stock=CounterUse(0, -quantity),
+        budget=CounterUse(0, -_cost(captured.cost_minor, captured.held, quantity)),
+        cap=-counted if captured.is_capped else 0,
+        earlier=sum(line.reversed for line in units),
+    )
+
+
+def _cost(minor: int, held: int, quantity: int) -> int:
+    return minor * quantity // held  # exact: a hold's worst cost is that of a unit, times units
+
+
+def _first(units: Iterable[Line], quantity: int) -> list[Part]:
+    """Choose what comes back first: in the order in which it was taken."""
+    found = list[Part]()
+    for line in units:
+        amount = min(quantity, line.left)
+        if amount:
+            assert line.posting.lot_id is not None, "units are of a lot"
+            found.append(Part(line.posting.lot_id, amount))
+            quantity -= amount
+    return found
+
+
+def _money_back(captured: Captured, quantity: int, units: Sequence[Line]) -> list[Posting]:
+    """Take back the share of what was spent that these units had, to the last minor unit."""
+    spent = [line for line in captured.lines if line.posting.credit is Account.BUDGET_SPENT]
+    owed = [line for line in captured.lines if line.posting.credit is Account.EXPENSE]
+    if not spent or not owed:
+        return []
+    whole = sum(line.posting.amount for line in units)
+    before = sum(line.reversed for line in units)
+    minor = sum(line.posting.amount for line in spent)
+    share = minor * (before + quantity) // whole - sum(line.reversed for line in spent)
+    first = spent[0].posting
+    cost = Cost(first.unit, first.party, owed[0].posting.party, share)
+    return ledger.unspend(cost, share)
+
+
+def _undone(lines: Sequence[Line], postings: Sequence[Posting]) -> Iterable[Undone]:
+    """Yield which lines each posting gives back, and how much of each."""
+    gave = {Account.REDEEMED, Account.BUDGET_SPENT, Account.EXPENSE}
+    for by_line, posting in enumerate(postings):
+        if posting.debit not in gave:
+            continue
+        missing = posting.amount
+        for line in lines:
+            was = line.posting
+            if (was.credit, was.lot_id) == (posting.debit, posting.lot_id):
+                amount = min(missing, line.left)
+                missing -= amount
+                if amount:
+                    yield Undone(line.line, by_line, amount)
+
+
+def revoke(lot: Lot, quantity: int, now: datetime) -> Effect:
+    """Take back units of a lot that were not used."""
+    if quantity > lot.available(now):
+        raise CorrectionExceeds
+    return Effect(postings=tuple(ledger.revoke(lot.unit, [Part(lot.lot_id, quantity)])))
+
+
+def claw_back(
+    lots: Iterable[Lot],
+    unit: str,
+    quantity: int,
+    now: datetime,
+    *,
+    most: int,
+    owing: bool,
+) -> Effect:
+    """Take back units that nobody was entitled to, used ones too (L-8); at most `most`."""
+    if quantity > most:
+        raise CorrectionExceeds
+    return Effect(postings=tuple(ledger.claw_back(lots, unit, quantity, now, owing=owing)))
+
+
+def forgive(unit: str, quantity: int, owed: int) -> Effect:
+    """Write off what a member owes (L-8)."""
+    if quantity > owed:
+        raise CorrectionExceeds
+    return Effect(postings=tuple(ledger.forgive(unit, quantity)))
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """An order that failed: where it stands, its units, and how many were made good before."""
+
+    state: OrderState
+    quantity: int
+    made_good: int
+
+
+def make_good(unit: str, new: NewLot, order: Failed, *, owed: int, charged: Cost | None) -> Effect:
+    """Give new units for an order that failed; who is at fault pays (L-9).
+
+    `charged` is what the provider owes for them, where it is at fault.
+    """
+    if order.state in OPEN:
+        raise OrderUnfit
+    if order.made_good + new.quantity > order.quantity:
+        raise CorrectionExceeds
+    postings = _made_good(unit, new.quantity, owed)
+    if charged is not None:
+        postings += ledger.charge(charged)
+    return Effect(postings=tuple(postings), lot=new, earlier=order.made_good)
+
+
+def _made_good(unit: str, quantity: int, owed: int) -> list[Posting]:
+    lot = Lot(
+        lot_id=NEW_LOT,
+        unit=unit,
+        granted=quantity,
+        remaining=quantity,
+        held=0,
+        expires_at=None,
+        granted_at=EPOCH,
+        capped=False,
+    )
+    return ledger.grant(lot) + ledger.pay_debt(lot, owed)
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order holds: units by lot, and the cost it reserved in the books."""
+
+    unit: str
+    parts: Sequence[Part]
+    cost_minor: int
+    cost: Cost
+    is_capped: bool
+
+
+def settle(
+    held: Held,
+    delivered: int,
+    lots: Mapping[UUID, Lot],
+    now: datetime,
+    *,
+    state: OrderState,
+    at_issue: bool,
+) -> Effect:
+    """End an order that nobody could clear up: `delivered` units are spent, the rest released."""
+    if state is not OrderState.MANUAL:
+        raise OrderUnfit
+    quantity = sum(part.amount for part in held.parts)
+    if delivered > quantity:
+        raise CorrectionExceeds
+    captured, released = ledger.split(held.parts, delivered)
+    spent = _cost(held.cost_minor, quantity, delivered)
+    postings = ledger.capture(held.unit, captured)
+    postings += ledger.release(released, dict(lots), now)
+    money = _cost(held.cost.minor, quantity, delivered)
+    postings += ledger.spend(held.cost, money) if money else ledger.unreserve(held.cost)
+    uncapped = uncapped_units(released, lots)
+    back = quantity - delivered
+    to = OrderState.ISSUED if at_issue else OrderState.REDEEMED
+    return Effect(
+        postings=tuple(postings),
+        state=to if delivered else OrderState.COMPENSATED,
+        split=HoldSplit(delivered, back, uncapped),
+        stock=CounterUse(-quantity, delivered),
+        budget=CounterUse(-held.cost_minor, spent),
+        cap=uncapped - back if held.is_capped else 0,
+    )
+
+
+def digest(correction_id: UUID, wanted: Wanted, effect: Effect, *, why: Why, note: str) -> str:
+    """Return what binds a person's word to one proposal and to all that it would do."""
+    whole = [correction_id, wanted, why, note, effect]
+    return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()

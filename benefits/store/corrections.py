@@ -1,0 +1,246 @@
+"""Corrections as they were proposed and decided, and what a decision must know of the books."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.corrections import Line, Undone
+from benefits.domain.ledger import Account, Posting
+from benefits.domain.values import BUCKETS, EPOCH, bucket_of
+from benefits.store.db import Connection, rows, run
+
+INSERT = """
+INSERT INTO correction (bucket, correction_id, member_id, kind, body, effect, digest, reason, note,
+                        proposed_by, proposed_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+"""
+DECIDE = """
+INSERT INTO correction_decision (bucket, correction_id, verdict, decided_by, decided_at, note,
+                                 batch_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_COLUMNS = """c.correction_id, c.member_id, c.kind, c.body, c.effect, c.digest, c.reason, c.note,
+       c.proposed_by, c.proposed_at, c.expires_at, d.verdict, d.decided_by, d.decided_at,
+       d.note AS decision_note, d.batch_id"""
+_DECIDED = """
+LEFT JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
+"""
+# Primary keys.
+ONE = f"""
+SELECT {_COLUMNS} FROM correction AS c {_DECIDED}
+WHERE c.bucket = $1 AND c.correction_id = $2
+"""
+# ix_correction_proposed_at_correction_id; without a state all of them.
+LISTED = f"""
+SELECT {_COLUMNS} FROM correction AS c {_DECIDED}
+WHERE (c.proposed_at, c.correction_id) > ($1::timestamptz, $2::uuid) AND c.bucket < $3
+  AND ($4::text IS NULL OR $4 = coalesce(
+      d.verdict, CASE WHEN c.expires_at <= $5::timestamptz THEN 'EXPIRED' ELSE 'PROPOSED' END))
+ORDER BY c.proposed_at, c.correction_id LIMIT $6
+"""
+INSERT_REVERSALS = """
+INSERT INTO reversal (bucket, reverses, line, batch_id, by_line, amount)
+SELECT $1, $2, n.line, $3, n.by_line, n.amount
+FROM unnest($4::smallint[], $5::smallint[], $6::bigint[]) AS n (line, by_line, amount)
+"""
+# Primary keys of the batch's one partition and of reversal; the member's lock guards the sum.
+LINES = """
+SELECT p.line, p.debit, p.credit, p.unit, p.amount, p.lot_id, p.party,
+       coalesce(r.amount, 0)::bigint AS reversed
+FROM posting AS p
+LEFT JOIN (SELECT v.line, sum(v.amount) AS amount FROM reversal AS v
+           WHERE v.bucket = $1 AND v.reverses = $2 GROUP BY v.line) AS r ON r.line = p.line
+WHERE p.bucket = $1 AND p.batch_id = $2
+ORDER BY p.line
+"""
+# Primary key.
+CAPTURE = """
+SELECT e.batch_id FROM hold_end AS e WHERE e.bucket = $1 AND e.hold_id = $2 AND e.captured > 0
+"""
+# Primary key of wallet.
+FIGURES = """
+SELECT w.available, w.held, w.owed FROM wallet AS w
+WHERE w.bucket = $1 AND w.member_id = $2 AND w.unit = $3
+"""
+# ix_lot_bucket_member_id_unit_expires_at, then all batches of the one member: this is rare. What
+# was clawed back beyond what was left is a debt or a loss, and is not there to take again.
+THERE = """
+SELECT coalesce((SELECT sum(l.redeemed + CASE WHEN l.expires_at <= $4 THEN 0
+                                             ELSE l.remaining - l.held END)
+                 FROM lot AS l
+                 WHERE l.bucket = $1 AND l.member_id = $2 AND l.unit = $3), 0)::bigint
+       - coalesce((SELECT sum(CASE WHEN (p.debit, p.credit) = ('revoked', 'debt')
+                                   THEN -p.amount ELSE p.amount END)
+                   FROM batch AS b JOIN posting AS p
+                     ON p.bucket = b.bucket AND p.batch_id = b.batch_id
+                   WHERE b.bucket = $1 AND b.member_id = $2 AND p.unit = $3
+                     AND (p.debit, p.credit) IN
+                         (('debt', 'revoked'), ('revoked', 'debt'), ('redeemed', 'loss'))),
+                  0)::bigint AS units
+"""
+# Primary key of entitlement_grant, up to the claim's id.
+MADE_GOOD = """
+SELECT coalesce(sum(g.quantity), 0)::bigint AS units FROM entitlement_grant AS g
+WHERE g.bucket = $1 AND g.member_id = $2 AND g.programme = $3 AND g.line = $4 AND g.period = $5
+  AND g.cause = 'MAKE_GOOD'
+"""
+
+
+class NewCorrection(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction as proposed; `body` and `effect` are JSON."""
+
+    correction_id: UUID
+    member_id: UUID
+    kind: str
+    body: str
+    effect: str
+    digest: str
+    reason: str
+    note: str
+    proposed_by: str
+    proposed_at: datetime
+    expires_at: datetime
+
+
+class CorrectionSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction and what became of it; `verdict` is None until somebody decided."""
+
+    correction_id: UUID
+    member_id: UUID
+    kind: str
+    body: dict[str, Any]
+    effect: dict[str, Any]
+    digest: str
+    reason: str
+    note: str
+    proposed_by: str
+    proposed_at: datetime
+    expires_at: datetime
+    verdict: str | None
+    decided_by: str | None
+    decided_at: datetime | None
+    decision_note: str | None
+    batch_id: UUID | None
+
+    def state(self, now: datetime) -> str:
+        """Say where it stands: what was decided, else whether there is still time to."""
+        return self.verdict or ("EXPIRED" if self.expires_at <= now else "PROPOSED")
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person decided about a correction; an approved one has a batch."""
+
+    correction_id: UUID
+    verdict: str
+    decided_by: str
+    decided_at: datetime
+    note: str
+    batch_id: UUID | None = None
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """A member's wallet in one unit."""
+
+    available: int = 0
+    held: int = 0
+    owed: int = 0
+
+
+Mark = tuple[datetime, UUID]
+BEGINNING: Mark = (EPOCH, UUID(int=0))
+
+
+async def put(conn: Connection, new: NewCorrection) -> None:
+    """Keep a proposal."""
+    await run(conn, INSERT, bucket_of(new.correction_id), *msgspec.structs.astuple(new))
+
+
+async def decide(conn: Connection, verdict: Verdict) -> None:
+    """Keep a decision; there is one for each correction, by primary key."""
+    id_ = bucket_of(verdict.correction_id)
+    await run(conn, DECIDE, id_, *msgspec.structs.astuple(verdict))
+
+
+async def one(conn: Connection, correction_id: UUID) -> CorrectionSeen | None:
+    """Return a correction."""
+    found = await rows(conn, ONE, bucket_of(correction_id), correction_id)
+    return _seen(found[0]) if found else None
+
+
+async def listed(
+    conn: Connection, after: Mark | None, now: datetime, *, state: str | None, limit: int
+) -> Sequence[CorrectionSeen]:
+    """Return corrections in the order they were proposed, those of a state if one is named."""
+    start = after or BEGINNING
+    found = await rows(conn, LISTED, *start, BUCKETS, state, now, limit)
+    return [_seen(row) for row in found]
+
+
+def _seen(row: Any) -> CorrectionSeen:
+    return CorrectionSeen(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row
+
+
+async def put_reversals(
+    conn: Connection, reverses: UUID, batch_id: UUID, undone: Sequence[Undone]
+) -> None:
+    """Keep which lines of an earlier batch a batch gives back."""
+    await run(
+        conn,
+        INSERT_REVERSALS,
+        bucket_of(batch_id),
+        reverses,
+        batch_id,
+        [each.line for each in undone],
+        [each.by_line for each in undone],
+        [each.amount for each in undone],
+    )
+
+
+async def capture_of(conn: Connection, hold_id: UUID) -> UUID | None:
+    """Return the batch that spent units of a hold; None where none was spent."""
+    found = await rows(conn, CAPTURE, bucket_of(hold_id), hold_id)
+    return found[0].batch_id if found else None
+
+
+async def lines(conn: Connection, batch_id: UUID) -> list[Line]:
+    """Return a batch's postings, each with what was given back of it; under the member's lock."""
+    found = await rows(conn, LINES, bucket_of(batch_id), batch_id)
+    return [
+        Line(
+            row.line,
+            Posting(
+                Account(row.debit),
+                Account(row.credit),
+                row.unit,
+                row.amount,
+                row.lot_id,
+                row.party,
+            ),
+            row.reversed,
+        )
+        for row in found
+    ]
+
+
+async def figures(conn: Connection, member_id: UUID, unit: str) -> Figures:
+    """Return what a member's wallet says of a unit."""
+    found = await rows(conn, FIGURES, bucket_of(member_id), member_id, unit)
+    return Figures(*found[0]) if found else Figures()
+
+
+async def there(conn: Connection, member_id: UUID, unit: str, now: datetime) -> int:
+    """Return how many units a member has or had that could still be clawed back (L-8)."""
+    ((units,),) = await rows(conn, THERE, bucket_of(member_id), member_id, unit, now)
+    return int(units)
+
+
+async def made_good(
+    conn: Connection, member_id: UUID, *, programme: str, benefit: str, claim_id: UUID
+) -> int:
+    """Return how many units were given for a failed order before (L-9)."""
+    values = (bucket_of(member_id), member_id, programme, benefit, str(claim_id))
+    ((units,),) = await rows(conn, MADE_GOOD, *values)
+    return int(units)

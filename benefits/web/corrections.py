@@ -1,0 +1,374 @@
+"""Corrections over HTTP: an operator proposes and sees all it would do, an approver decides."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+
+from benefits.actions.correct import Decide, Propose, UnknownCorrection, decide, propose
+from benefits.actions.keyed import Accepted, Decided, Refused
+from benefits.domain.corrections import NEW_LOT, Effect, Wanted, Why
+from benefits.domain.refusal import Refusal
+from benefits.domain.requests import check_key
+from benefits.store import corrections
+from benefits.store.corrections import CorrectionSeen, Figures, Mark
+from benefits.store.db import Connection
+from benefits.web import cursors
+from benefits.web.auth import IdempotencyKey, needs
+from benefits.web.problems import CursorInvalid, refused, stored
+
+PAGE_MAX = 100
+YEARS = range(2000, 3000)
+Note = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
+]
+KindName = Literal["REVERSE", "REVOKE", "CLAW_BACK", "FORGIVE", "MAKE_GOOD", "SETTLE"]
+ReasonName = Literal[
+    "OUR_FAULT",
+    "PROVIDER_FAULT",
+    "NOT_DELIVERED",
+    "PARTLY_DELIVERED",
+    "REFUND",
+    "GRANTED_IN_ERROR",
+    "FRAUD",
+    "GOODWILL",
+]
+StateName = Literal["PROPOSED", "EXPIRED", "APPROVED", "REJECTED", "WITHDRAWN"]
+
+
+class CorrectionRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A proposal: besides `quantity` it brings exactly the fields its kind needs.
+
+    `REVERSE` and `SETTLE`: `claim_id`; `REVOKE`: `lot_id`; `CLAW_BACK` and `FORGIVE`: `benefit`;
+    `MAKE_GOOD`: `claim_id`, `fault`, `valid_days`. The note holds no personal data.
+    """
+
+    member_id: UUID
+    kind: KindName
+    quantity: int
+    reason: ReasonName
+    note: Note
+    claim_id: UUID | None = None
+    lot_id: UUID | None = None
+    benefit: str | None = None
+    fault: Literal["OURS", "PROVIDER"] | None = None
+    valid_days: int | None = None
+
+
+class ApproveRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The hash that stood with the effect that was read."""
+
+    hash: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class RejectRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Why it is not approved, without personal data."""
+
+    note: Note
+
+
+class PostingView(msgspec.Struct, kw_only=True):
+    """An amount of a unit from its debit to its credit account; a lot to be made has no id."""
+
+    debit: str
+    credit: str
+    unit: str
+    amount: int
+    lot_id: UUID | None
+    party: str
+
+
+class NewLotView(msgspec.Struct, kw_only=True):
+    """The lot that a make-good makes, valid from the approval on."""
+
+    quantity: int
+    valid_days: int
+
+
+class ChangeView(msgspec.Struct, kw_only=True):
+    """By how much a shared counter changes."""
+
+    reserved: int
+    spent: int
+
+
+class FiguresView(msgspec.Struct, kw_only=True):
+    """The member's units of this benefit."""
+
+    available: int
+    held: int
+    owed: int
+
+
+class EffectView(msgspec.Struct, kw_only=True):
+    """All that a correction does; `before` and `after` are as of the proposal.
+
+    `earlier` units of the claim were given back or made good before it.
+    """
+
+    postings: list[PostingView]
+    reverses: UUID | None
+    new_lot: NewLotView | None
+    order_state: str | None
+    stock: ChangeView
+    budget_minor: ChangeView
+    cap: int
+    earlier: int
+    before: FiguresView
+    after: FiguresView
+
+
+class CorrectionView(msgspec.Struct, kw_only=True):
+    """A correction: what was asked, what it does, under which hash, and who decided."""
+
+    id: UUID
+    state: StateName
+    kind: KindName
+    member_id: UUID
+    quantity: int
+    claim_id: UUID | None
+    lot_id: UUID | None
+    benefit: str | None
+    fault: Literal["OURS", "PROVIDER"] | None
+    valid_days: int | None
+    reason: ReasonName
+    note: str
+    hash: str
+    effect: EffectView
+    proposed_by: str
+    proposed_at: datetime
+    expires_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+    decision_note: str | None
+    batch_id: UUID | None
+
+
+class CorrectionsView(msgspec.Struct, kw_only=True):
+    """A page of corrections; `next` is the cursor of the next page."""
+
+    corrections: list[CorrectionView]
+    next: str | None
+
+
+def effect_view(stored_effect: Mapping[str, Any]) -> EffectView:
+    """Return an effect as the API shows it."""
+    would = msgspec.convert(stored_effect["would"], Effect)
+    before, after = (msgspec.convert(stored_effect[name], Figures) for name in ("before", "after"))
+    return EffectView(
+        postings=[
+            PostingView(
+                debit=p.debit.value,
+                credit=p.credit.value,
+                unit=p.unit,
+                amount=p.amount,
+                lot_id=None if p.lot_id == NEW_LOT else p.lot_id,
+                party=p.party,
+            )
+            for p in would.postings
+        ],
+        reverses=would.reverses,
+        new_lot=NewLotView(quantity=would.lot.quantity, valid_days=would.lot.valid_days)
+        if would.lot
+        else None,
+        order_state=would.state and would.state.value,
+        stock=ChangeView(reserved=would.stock.reserved, spent=would.stock.spent),
+        budget_minor=ChangeView(reserved=would.budget.reserved, spent=would.budget.spent),
+        cap=would.cap,
+        earlier=would.earlier,
+        before=FiguresView(available=before.available, held=before.held, owed=before.owed),
+        after=FiguresView(available=after.available, held=after.held, owed=after.owed),
+    )
+
+
+def correction_view(seen: CorrectionSeen, now: datetime) -> CorrectionView:
+    """Return a correction as the API shows it."""
+    wanted = msgspec.convert(seen.body, Wanted)
+    state: Any = seen.state(now)
+    reason: Any = seen.reason
+    return CorrectionView(
+        id=seen.correction_id,
+        state=state,
+        kind=wanted.kind.value,
+        member_id=seen.member_id,
+        quantity=wanted.quantity,
+        claim_id=wanted.claim_id,
+        lot_id=wanted.lot_id,
+        benefit=wanted.benefit or None,
+        fault=wanted.fault and wanted.fault.value,
+        valid_days=wanted.valid_days or None,
+        reason=reason,
+        note=seen.note,
+        hash=seen.digest,
+        effect=effect_view(seen.effect),
+        proposed_by=seen.proposed_by,
+        proposed_at=seen.proposed_at,
+        expires_at=seen.expires_at,
+        decided_by=seen.decided_by,
+        decided_at=seen.decided_at,
+        decision_note=seen.decision_note,
+        batch_id=seen.batch_id,
+    )
+
+
+Work = Callable[[Connection], Awaitable[Decided | Refusal]]
+
+
+async def _answer(
+    request: Request[Any, Any, Any], work: Work, status: int
+) -> Response[CorrectionView]:
+    """Do the work in one transaction and answer with the correction it was about."""
+    state = request.app.state
+
+    async def whole(conn: Connection) -> tuple[Decided | Refusal, CorrectionSeen | None]:
+        outcome = await work(conn)
+        if not isinstance(outcome, Accepted):
+            return outcome, None
+        return outcome, await corrections.one(conn, UUID(outcome.ids["correction_id"]))
+
+    done: tuple[Decided | Refusal, CorrectionSeen | None] = await state.database.transact(whole)
+    outcome, seen = done
+    match outcome:
+        case Accepted():
+            assert seen is not None, "a correction stays"
+            headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
+            view = correction_view(seen, state.parts.clock())
+            return Response(view, status_code=status, headers=headers)
+        case Refused():
+            return stored(outcome)
+        case Refusal():
+            return refused(outcome)
+
+
+@post(
+    "/v1/corrections",
+    guards=[needs("operator")],
+    tags=["corrections"],
+    operation_id="propose_correction",
+)
+async def post_correction(
+    data: JSONBody[CorrectionRequest],
+    request: Request[Any, Any, Any],
+    idempotency_key: IdempotencyKey = "",
+) -> Response[CorrectionView]:
+    """Propose a correction and learn all it would do; nothing is posted. Needs an Idempotency-Key.
+
+    Another person approves it within 7 days by the `hash`, which covers what is asked and the
+    effect; figures before and after are shown beside it.
+    """
+    asked = msgspec.to_builtins(data)
+    why, note = Why(asked.pop("reason")), asked.pop("note")
+    wanted = msgspec.convert({k: v for k, v in asked.items() if v is not None}, Wanted)
+    parts = request.app.state.parts
+    command = Propose(
+        caller=request.auth.name,
+        key=check_key(idempotency_key),
+        wanted=wanted,
+        why=why,
+        note=note,
+    )
+    return await _answer(request, lambda conn: propose(conn, command, parts), 201)
+
+
+@post(
+    "/v1/corrections/{correction_id:uuid}/approve",
+    guards=[needs("approver")],
+    tags=["corrections"],
+    operation_id="approve_correction",
+    status_code=200,
+)
+async def post_approve(
+    correction_id: FromPath[UUID],
+    data: JSONBody[ApproveRequest],
+    request: Request[Any, Any, Any],
+    idempotency_key: IdempotencyKey = "",
+) -> Response[CorrectionView]:
+    """Approve what another person proposed, by the hash that was read; it is posted whole.
+
+    What it would do is found out anew: if that is no longer what was proposed, nothing is written
+    (`correction_stale`). Needs an Idempotency-Key.
+    """
+    parts = request.app.state.parts
+    command = Decide(
+        caller=request.auth.name,
+        key=check_key(idempotency_key),
+        correction_id=correction_id,
+        digest=data.hash,
+    )
+    return await _answer(request, lambda conn: decide(conn, command, parts), 200)
+
+
+@post(
+    "/v1/corrections/{correction_id:uuid}/reject",
+    guards=[needs("operator", "approver")],
+    tags=["corrections"],
+    operation_id="reject_correction",
+    status_code=200,
+)
+async def post_reject(
+    correction_id: FromPath[UUID],
+    data: JSONBody[RejectRequest],
+    request: Request[Any, Any, Any],
+    idempotency_key: IdempotencyKey = "",
+) -> Response[CorrectionView]:
+    """Reject a proposal, or withdraw one's own, with a note. Needs an Idempotency-Key."""
+    parts = request.app.state.parts
+    command = Decide(
+        caller=request.auth.name,
+        key=check_key(idempotency_key),
+        correction_id=correction_id,
+        note=data.note,
+    )
+    return await _answer(request, lambda conn: decide(conn, command, parts), 200)
+
+
+@get(
+    "/v1/corrections",
+    guards=[needs("operator", "approver", "auditor")],
+    tags=["corrections"],
+    operation_id="get_corrections",
+)
+async def get_corrections(
+    request: Request[Any, Any, Any],
+    *,
+    in_state: Annotated[StateName | None, QueryParameter(name="state")] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
+) -> CorrectionsView:
+    """Return corrections in the order they were proposed, those of one state if it is named."""
+    kind = f"corrections {in_state or ''}"
+    after = cursors.read(kind, cursor, Mark)  # type: ignore[arg-type]  # a tuple type is a type to msgspec
+    if after is not None and after[0].year not in YEARS:
+        raise CursorInvalid
+    now = request.app.state.parts.clock()
+    async with request.app.state.database.transaction() as conn:
+        found = await corrections.listed(conn, after, now, state=in_state, limit=limit + 1)
+    page = found[:limit]
+    following = None
+    if len(found) > limit:
+        following = cursors.write(kind, (page[-1].proposed_at, page[-1].correction_id))
+    return CorrectionsView(corrections=[correction_view(s, now) for s in page], next=following)
+
+
+@get(
+    "/v1/corrections/{correction_id:uuid}",
+    guards=[needs("operator", "approver", "auditor")],
+    tags=["corrections"],
+    operation_id="get_correction",
+)
+async def get_correction(
+    correction_id: FromPath[UUID], request: Request[Any, Any, Any]
+) -> CorrectionView:
+    """Return a correction, all it does, and who decided."""
+    async with request.app.state.database.transaction() as conn:
+        seen = await corrections.one(conn, correction_id)
+    if seen is None:
+        raise UnknownCorrection
+    return correction_view(seen, request.app.state.parts.clock())
+
+
+HANDLERS = [get_corrections, get_correction, post_correction, post_approve, post_reject]

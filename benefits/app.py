@@ -34,6 +34,7 @@ from benefits.web import (
     crm,
     events,
     health,
+    jobs,
     mobile,
     operator,
     problems,
@@ -191,7 +192,9 @@ def make_web(
         logging_config=None,
     )
     # Around the routing, so that a request without a route is bounded and seen too.
-    web.asgi_handler = Observed(Limits(web.asgi_handler, streamed={crm.IMPORT_PATH}))
+    web.asgi_handler = Observed(
+        Limits(web.asgi_handler, streamed={crm.IMPORT_PATH, jobs.BULK_PATH})
+    )
     return web
 
 

@@ -13,6 +13,7 @@ APPEND_ONLY = (
     "asset",
     "outbox",
     "code_reading",
+    "job_row",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

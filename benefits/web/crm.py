@@ -22,6 +22,7 @@ from benefits.domain.values import member_id, placed_bucket
 from benefits.store import requests
 from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
+from benefits.web import jobs
 from benefits.web.auth import IdempotencyKey, needs, visible
 from benefits.web.problems import refused, stored
 
@@ -217,4 +218,4 @@ def _import_answer(outcome: StoredOutcome, *, replayed: bool) -> Response[Import
     return Response(view, headers={"Idempotency-Replayed": "true"} if replayed else {})
 
 
-HANDLERS = [lookup, post_reward, import_]
+HANDLERS = [lookup, post_reward, import_, *jobs.HANDLERS]

@@ -40,6 +40,9 @@ ROUTES: dict[str, Any] = {
     },
     "POST /v1/rewards": {"crm": "all"},
     "POST /v1/assets:import": {"crm": "all"},
+    "POST /v1/grants:bulk": {"crm": "all"},
+    "GET /v1/jobs/{job_id}": dict.fromkeys(("crm", "operator", "auditor"), "all"),
+    "GET /v1/jobs/{job_id}/rows": dict.fromkeys(("crm", "operator", "auditor"), "all"),
     "POST /v1/page-sessions": {"mobile": "all"},
     "POST /v1/claims/{claim_id}/code": {"mobile": "all", "member": "own"},
     "GET /v1/members/{member_id}/summary": {
@@ -142,6 +145,7 @@ class Gate:
             provider=provider,
             number=self.number,
             case_id=uuid4(),
+            job_id=uuid4(),
         )
         name = self.running.world.name(2 if strange else 1)
         body = BODIES.get(route, {}) | (
@@ -149,6 +153,9 @@ class Gate:
         )
         body = {"references": [name]} if route.endswith("lookup") else body
         sent: dict[str, Any] = {"json": body} if method == "POST" else {}
+        if route.endswith("bulk"):
+            sent = {"data": b"member_id,benefit,business_key\n"}
+            headers = {**headers, "Content-Type": "text/csv"}
         return await call(
             self.running, method, path, headers={"Idempotency-Key": uuid4().hex, **headers}, **sent
         )
@@ -228,7 +235,11 @@ async def test_every_route_for_every_scope(gate: Gate) -> None:
             elif allowed[scope] == "all":
                 # An order has one provider: under another's name nobody finds it.
                 assert other == (404 if "provider" in route else own), told
-                absent = own in {404, 409} and seen["code"] in {"unknown_case", "code_absent"}
+                absent = own in {404, 409} and seen["code"] in {
+                    "unknown_case",
+                    "unknown_job",
+                    "code_absent",
+                }
                 assert own in {200, 201, 422} or absent, told
             else:
                 assert own in {200, 201, 409}, told

@@ -34,7 +34,6 @@ from benefits.web import (
     crm,
     events,
     health,
-    jobs,
     mobile,
     operator,
     problems,
@@ -192,9 +191,7 @@ def make_web(
         logging_config=None,
     )
     # Around the routing, so that a request without a route is bounded and seen too.
-    web.asgi_handler = Observed(
-        Limits(web.asgi_handler, streamed={crm.IMPORT_PATH, jobs.BULK_PATH})
-    )
+    web.asgi_handler = Observed(Limits(web.asgi_handler, streamed=crm.STREAMED))
     return web
 
 

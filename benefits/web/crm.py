@@ -30,6 +30,7 @@ LOOKUP_MAX = 1000
 ASSETS_BYTES_MAX = 2**30
 IN_MEMORY_BYTES = 2**20
 IMPORT_PATH = "/v1/assets:import"
+STREAMED = {IMPORT_PATH, jobs.BULK_PATH}
 
 
 class LookupRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -331,7 +331,10 @@ def _body(name: str, operation: Json, shown: Json) -> Json | None:
         described = "CSV with a header, or NDJSON, in UTF-8, at most 256 MiB; fields as above."
         schema = {"type": "string", "format": "binary"}
         content = {"application/x-ndjson": {"schema": schema, "example": shown["request"]}}
-        content["text/csv"] = {"schema": schema}
+        content["text/csv"] = {
+            "schema": schema,
+            "example": "customer,benefit,business_key\nT000001,LOUNGE,spring:2025\n",
+        }
         return {"required": True, "description": described, "content": content}
     if name == "receive_callback":
         described = (

@@ -51,12 +51,14 @@ class Office:
 
     @asynccontextmanager
     async def stuck(self) -> AsyncIterator[None]:
-        """Let parts be decided and written, but none be counted, so that none commits."""
-        while not await self.world.rows("SELECT job_id FROM job WHERE granted > 0"):
-            await asyncio.sleep(0.02)
+        """Once a part is in, let others be decided and written, but not counted: none commits."""
         admin = await asyncpg.connect(server(self.world.database))
         try:
-            await admin.execute("BEGIN; SELECT FROM job FOR UPDATE")
+            await admin.execute("BEGIN")
+            while not await admin.fetch("SELECT 1 FROM job WHERE granted > 0 FOR UPDATE"):
+                await asyncio.sleep(0.02)
+            while not await admin.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.02)
             yield
         finally:
             await admin.close()

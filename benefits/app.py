@@ -214,7 +214,7 @@ def make_web(
         logging_config=None,
     )
     # Around the routing, so that a request without a route is bounded and seen too.
-    web.asgi_handler = Observed(Limits(web.asgi_handler, streamed={crm.IMPORT_PATH}))
+    web.asgi_handler = Observed(Limits(web.asgi_handler, streamed=crm.STREAMED))
     return web
 
 

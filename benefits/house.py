@@ -54,6 +54,7 @@ async def open_house(
                 new_id=new_id,
                 envelope=Envelope(settings.keys.secret_keys),
                 catalogue=Cache(),
+                member_key=settings.keys.member_key,
             )
             async with database.transaction() as conn:
                 await parts.catalogue.current(conn)

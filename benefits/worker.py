@@ -18,6 +18,7 @@ from benefits.actions import deliver, expire, receive, seal
 from benefits.actions.deliver import Attempt, Work
 from benefits.actions.parts import Parts
 from benefits.actions.prune import prune
+from benefits.actions.run_jobs import LANES, run_part
 from benefits.domain.orders import NotSent, Outcome, Rejected, Unknown
 from benefits.domain.values import BUCKETS
 from benefits.providers.provider import Provider
@@ -75,6 +76,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._repeat("deliver", self.deliver, POLL_S, stop))
             tasks.create_task(self._repeat("callbacks", self.work_off, POLL_S, stop))
+            tasks.create_task(self._repeat("jobs", self.run_jobs, POLL_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
@@ -240,6 +242,14 @@ class Worker:
                 if not is_transient(error):
                     await self._database.transact(leave)
         return len(found)
+
+    async def run_jobs(self) -> int:
+        """Decide the next parts of long lists; return how many lines were seen."""
+
+        async def part(conn: Connection) -> int:
+            return await run_part(conn, self._parts, self._buckets)
+
+        return sum(await asyncio.gather(*(self._database.transact(part) for _ in range(LANES))))
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

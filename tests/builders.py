@@ -71,6 +71,7 @@ class World:
             new_id=new_id,
             envelope=envelope or Envelope([os.urandom(32)]),
             catalogue=Cache(),
+            member_key=MEMBER_KEY,
         )
         self._numbers = itertools.count(1)
 

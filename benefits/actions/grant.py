@@ -1,7 +1,9 @@
 """Grant entitlements: a reward the CRM triggers, and the units a tier brings (N-2, P-3, P-4)."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Self
 from uuid import UUID
 
 import msgspec
@@ -27,6 +29,7 @@ OPERATION = "reward"
 TIER_PRIORITY = 0
 REWARD_PRIORITY = 1
 VALID_DAYS_MAX = 3660
+AT_ONCE = 200  # rows of a list decided before others have their turn
 
 
 class ValidDaysInvalid(Refusal):
@@ -36,8 +39,18 @@ class ValidDaysInvalid(Refusal):
     words = "valid_days must be between 1 and 3660."
 
 
+class ExpiresOnInvalid(Refusal):
+    """The last day of a reward is over, or more than 3660 days away."""
+
+    code = "expires_on_invalid"
+    words = "expires_on must be today or a day at most 3660 days away."
+
+
 class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
-    """A reward for one member; two systems with one `business_key` reward only once (N-2)."""
+    """A reward for one member; two systems with one `business_key` reward only once (N-2).
+
+    It lasts `valid_days` days after today, or through `expires_on` where a list names a day.
+    """
 
     caller: str
     key: str
@@ -46,6 +59,7 @@ class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     business_key: str
     valid_days: int
+    expires_on: date | None = None
 
     @property
     def sender(self) -> str:
@@ -73,27 +87,40 @@ class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Group:
-    """One group's rewards while they are decided."""
+    """Rewards of one transaction while they are decided, by request, in a group or by file."""
 
-    def __init__(self, parts: Parts, offers: Catalogue, locked: dict[UUID, Member]) -> None:
+    def __init__(
+        self, parts: Parts, offers: Catalogue, locked: dict[UUID, Member], busy: set[UUID]
+    ) -> None:
         self.offers = offers.offers
         self.locked = locked
+        self.busy = busy
         self.now = parts.clock()
         self.journal = Journal(locked, self.now, parts.new_id)
         self.rewarded: dict[RewardKey, UUID] = {}
         self.grants: list[GrantRow] = []
 
-    async def load(self, conn: Connection, commands: Sequence[RewardMember]) -> None:
-        """Read which of the rewards were given before."""
+    @classmethod
+    async def begin(
+        cls, conn: Connection, commands: Sequence[RewardMember], parts: Parts, *, wait: bool
+    ) -> Self:
+        """Lock the members, then read which of the rewards were given before."""
+        offers = await parts.catalogue.current(conn)
+        ids = {command.member_id for command in commands}
+        locked = await members.lock(conn, ids, wait=wait)
+        missing = ids - locked.keys()
+        busy = await members.existing(conn, missing) if missing else set()
+        group = cls(parts, offers, locked, busy)
         keys = [
-            self._reward_key(c)
+            group._reward_key(c)
             for c in commands
-            if c.benefit in self.offers and c.member_id in self.locked
+            if c.benefit in group.offers and c.member_id in locked
         ]
         if keys:
-            self.rewarded = await tiers.rewarded(conn, keys)
-            pairs = [(member_id, self.offers[code][1].unit) for member_id, _, code, _ in keys]
-            self.journal.load_owed(await books.owed(conn, pairs))
+            group.rewarded = await tiers.rewarded(conn, keys)
+            pairs = [(member_id, group.offers[code][1].unit) for member_id, _, code, _ in keys]
+            group.journal.load_owed(await books.owed(conn, pairs))
+        return group
 
     def _reward_key(self, command: RewardMember) -> RewardKey:
         programme, benefit = self.offers[command.benefit]
@@ -101,9 +128,11 @@ class _Group:
 
     def decide(self, command: RewardMember) -> Accepted | Refusal:
         """Grant one reward, or name the lot that the same business key made before."""
+        if command.member_id not in self.locked:
+            return Busy() if command.member_id in self.busy else UnknownMember()
         if not 1 <= command.quantity <= QUANTITY_MAX:
             return QuantityInvalid()
-        if not 1 <= command.valid_days <= VALID_DAYS_MAX:
+        if command.expires_on is None and not 1 <= command.valid_days <= VALID_DAYS_MAX:
             return ValidDaysInvalid()
         if command.benefit not in self.offers:
             return UnknownBenefit()
@@ -115,7 +144,9 @@ class _Group:
         key = self._reward_key(command)
         if key in self.rewarded:
             return Accepted({"lot_id": str(self.rewarded[key]), "granted": "0"})
-        last_day = today + timedelta(days=command.valid_days)
+        last_day = command.expires_on or today + timedelta(days=command.valid_days)
+        if not 0 <= (last_day - today).days <= VALID_DAYS_MAX:
+            return ExpiresOnInvalid()
         grant = add_lot(
             self.journal,
             command.member_id,
@@ -129,37 +160,50 @@ class _Group:
         self.rewarded[key] = grant.lot_id
         return Accepted({"lot_id": str(grant.lot_id), "granted": str(command.quantity)})
 
+    async def write(self, conn: Connection) -> None:
+        """Write what was granted."""
+        await self.journal.write(conn)
+        if self.grants:
+            await tiers.put_grants(conn, self.grants)
+
 
 async def reward(
     conn: Connection, commands: Sequence[RewardMember], parts: Parts, *, wait: bool
 ) -> list[Decided | Refusal]:
     """Grant rewards in order, in this transaction; one outcome each (N-2, C-9)."""
-    offers = await parts.catalogue.current(conn)
-    ids = {command.member_id for command in commands}
-    locked = await members.lock(conn, ids, wait=wait)
-    missing = ids - locked.keys()
-    known = await members.existing(conn, missing) if missing else set()
+    group = await _Group.begin(conn, commands, parts, wait=wait)
     keyed = Keyed()
     await keyed.load(conn, [c.request_key for c in commands])
-    group = _Group(parts, offers, locked)
-    await group.load(conn, commands)
     outcomes = list[Decided | Refusal]()
     for command in commands:
         before = keyed.earlier(command.request_key, command.body)
         if before is not None:
             outcomes.append(before)
-        elif command.member_id not in locked:
-            if command.member_id in known:
-                outcomes.append(Busy())
-                continue
-            unknown = UnknownMember()
-            outcomes.append(keyed.decide(command.request_key, command.body, unknown))
+            continue
+        decided = group.decide(command)
+        if isinstance(decided, Busy):
+            outcomes.append(decided)
         else:
-            decided = group.decide(command)
             outcomes.append(keyed.decide(command.request_key, command.body, decided))
-    await group.journal.write(conn)
-    await tiers.put_grants(conn, group.grants)
+    await group.write(conn)
     await keyed.write(conn, group.now)
+    return outcomes
+
+
+async def reward_listed(
+    conn: Connection, commands: Sequence[RewardMember], parts: Parts
+) -> list[Accepted | Refusal]:
+    """Grant the rewards of a list in order, in this transaction; one outcome each (N-2, I14).
+
+    Their business keys alone make them once. Members whom somebody else holds are Busy.
+    """
+    group = await _Group.begin(conn, commands, parts, wait=False)
+    outcomes = list[Accepted | Refusal]()
+    for command in commands:
+        outcomes.append(group.decide(command))
+        if len(outcomes) % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    await group.write(conn)
     return outcomes
 
 

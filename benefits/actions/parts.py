@@ -1,4 +1,4 @@
-"""What every action works with, put together once by `app`: clock, ids, envelope, catalogue."""
+"""What every action works with, put together once by `app`: clock, ids, keys, catalogue."""
 
 import msgspec
 
@@ -14,3 +14,4 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     new_id: NewId
     envelope: Envelope
     catalogue: Cache
+    member_key: bytes

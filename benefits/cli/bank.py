@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import rich_click as click
 
@@ -14,8 +14,10 @@ from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
 from benefits.cli.console import console
+from benefits.cli.grants import STOPPED, format_of, grant_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain.catalogue import Programme, check_for_production, read
+from benefits.domain.jobs import Format
 from benefits.domain.values import Month
 from benefits.house import House
 from benefits.store.db import Connection, Database, DatabaseUnsuitable
@@ -107,6 +109,29 @@ def import_assets_(file: TextIO, code: str | None, *, dry_run: bool) -> None:
         )
 
     _import("assets", file, take, dry_run=dry_run)
+
+
+@import_.command("grants")
+@click.argument("file", type=click.File("rb"))
+@click.option("--format", "written", type=click.Choice([f.value for f in Format]), default=None)
+@click.option(
+    "--refused", type=click.File("w", encoding="utf-8"), default=None, help="Where all go as CSV."
+)
+def import_grants_(file: BinaryIO, written: str | None, refused: TextIO | None) -> None:
+    """Reward members, each once per business key. The same command goes on where one was stopped.
+
+    Columns: `benefit,business_key`, `member_id` or `customer`, and if wanted
+    `quantity,valid_days,expires_on`. NDJSON has the same names.
+
+    Example: `benefits import grants birthdays.csv --refused refused.csv`
+    """
+    format_ = Format(written) if written else format_of(file.name)
+    with console.status("Reading …") as status:
+        try:
+            run(lambda house: grant_file(house, file, format_, status=status, refused=refused))
+        except KeyboardInterrupt:
+            console.print(STOPPED)
+            sys.exit(130)
 
 
 async def _programme(house: House, code: str | None) -> Programme:

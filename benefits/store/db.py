@@ -203,7 +203,7 @@ def is_transient(error: Exception) -> bool:
         return False
     state = sqlstate(error)
     if state == "23505":
-        return constraint(error).startswith(("pk_request", "pk_entitlement_grant"))
+        return constraint(error).startswith(("pk_request", "pk_entitlement_grant", "uq_job"))
     return state in TRANSIENT
 
 

@@ -20,6 +20,7 @@ APPEND_ONLY = (
     "reversal",
     "correction",
     "correction_decision",
+    "job_row",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

@@ -21,7 +21,8 @@ SEALED = ("_sealed", "_hash")
 INSERTS = (
     *("api_key", "asset", "asset_month", "batch", "case_file", "claim", "code_reading"),
     *("correction", "correction_decision", "counter"),
-    *("entitlement_grant", "evaluation", "hold", "hold_end", "inbox", "lot", "member"),
+    *("entitlement_grant", "evaluation", "hold", "hold_end", "inbox", "job", "job_part"),
+    *("job_row", "lot", "member"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *("programme", "provider_attempt", "provider_request", "request", "reversal", "tier_decision"),
     *("wallet", "leaf", "tree_node", "checkpoint", "checkpoint_export"),
@@ -38,6 +39,8 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "evaluation": ("evaluated_at",),
     "inbox": ("processed_at",),
     "installation": ("config_version",),
+    "job": ("granted", "known", "refused", "changed_at", "ended_at"),
+    "job_part": ("lines_sealed", "not_before"),
     "lot": ("remaining", "held", "expired", "redeemed", "swept"),
     "member": (
         *("opened_on", "closed_on", "branch", "manager", "event_seq", "event_position"),
@@ -50,7 +53,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "request": ("recorded_at",),
     "wallet": ("available", "held", "owed"),
 }
-DELETES = ("page_session", "request")
+DELETES = ("job_part", "page_session", "request")
 CALLS = ("event_position()", "make_partition(text,date)")
 
 # For reports and monitoring: figures without any column that names a member, a customer, a claim
@@ -64,6 +67,8 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "evaluation": ("bucket", "programme", "month", "evaluated_at"),
     "inbox": ("provider", "received_at", "processed_at"),
     "installation": ("stamp", "config_version", "created_at"),
+    "job": (*("lines", "granted", "known", "refused", "begun_at", "changed_at", "ended_at"),),
+    "job_row": ("outcome", "code"),
     "lot": (
         *("unit", "programme", "line", "cause", "granted", "remaining", "held"),
         *("expired", "redeemed", "granted_at", "expires_at"),

@@ -76,6 +76,16 @@ FULL JOIN folded AS f ON f.lot_id = l.lot_id
 WHERE (l.granted, l.remaining, l.held, l.expired, l.redeemed)
       IS DISTINCT FROM (f.granted, f.remaining, f.held, f.expired, f.redeemed) OR f.least < 0
 """,
+    # A job's figures are its rows', and what waits is of jobs that have not ended.
+    "job_differs": """
+SELECT j.job_id::text AS subject, format('refused %s, rows %s', j.refused, r.n) AS detail
+FROM job AS j CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM job_row AS r
+    WHERE r.bucket = j.bucket AND r.job_id = j.job_id AND r.outcome = 'refused') AS r
+WHERE j.bucket BETWEEN $1 AND $2 AND (
+    j.refused <> r.n OR (j.ended_at IS NOT NULL) = EXISTS (
+        SELECT FROM job_part AS p WHERE p.bucket = j.bucket AND p.job_id = j.job_id))
+""",
     "batch_without_postings": """
 SELECT b.batch_id::text AS subject, b.kind AS detail FROM batch AS b
 WHERE b.bucket BETWEEN $1 AND $2 AND NOT EXISTS (

@@ -22,7 +22,7 @@ from benefits.domain.values import member_id, placed_bucket
 from benefits.store import requests
 from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
-from benefits.web import rehearsal
+from benefits.web import jobs, rehearsal
 from benefits.web.auth import IdempotencyKey, needs, visible
 from benefits.web.problems import refused, stored
 
@@ -30,6 +30,7 @@ LOOKUP_MAX = 1000
 ASSETS_BYTES_MAX = 2**30
 IN_MEMORY_BYTES = 2**20
 IMPORT_PATH = "/v1/assets:import"
+STREAMED = {IMPORT_PATH, jobs.BULK_PATH}
 
 
 class LookupRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -226,4 +227,4 @@ def _import_answer(outcome: StoredOutcome, *, replayed: bool) -> Response[Import
     return Response(view, headers={"Idempotency-Replayed": "true"} if replayed else {})
 
 
-HANDLERS = [lookup, post_reward, import_]
+HANDLERS = [lookup, post_reward, import_, *jobs.HANDLERS]

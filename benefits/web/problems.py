@@ -14,7 +14,17 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from benefits.actions import claim, close_case, correct, evaluate, grant, keyed, keys, read_code
+from benefits.actions import (
+    claim,
+    close_case,
+    correct,
+    evaluate,
+    grant,
+    keyed,
+    keys,
+    read_code,
+    run_jobs,
+)
 from benefits.domain import (
     assets,
     catalogue,
@@ -49,6 +59,7 @@ STATUSES: dict[type[Refusal], int] = {
     claim.UnknownBenefit: 404,
     claim.QuantityInvalid: 422,
     grant.ValidDaysInvalid: 422,
+    grant.ExpiresOnInvalid: 422,
     entitlement.MemberClosed: 409,
     entitlement.RecipientIncomplete: 422,
     entitlement.CapReached: 409,
@@ -73,6 +84,8 @@ STATUSES: dict[type[Refusal], int] = {
     correct.SamePerson: 403,
     feed.CursorLost: 409,
     read_code.CodeAbsent: 409,
+    run_jobs.UnknownJob: 404,
+    run_jobs.RowFailed: 500,
     signature.SignatureRefused: 401,
     CallbackRefused: 400,
     db.Busy: 503,

@@ -1,5 +1,6 @@
 """The tamper matrix: whatever a superuser changes behind the ledger's back, verify names it."""
 
+import io
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -8,7 +9,9 @@ import pytest
 
 from benefits.actions import verify
 from benefits.actions.read_code import read_code
+from benefits.actions.run_jobs import begin_file, run_part
 from benefits.domain.corrections import Kind
+from benefits.domain.jobs import Format
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.store.verify import CHECKS
 from tests import builders
@@ -47,6 +50,10 @@ async def lived_in(world: World) -> UUID:
     await give(world, gift(member, "LOUNGE"))
     assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=video)
     await ask(world, Kind.CLAW_BACK, member, 1, benefit="LOUNGE")
+    async with world.database.transaction() as conn:
+        line = io.BytesIO(b'{"customer": "nobody", "benefit": "VIDEO", "business_key": "k"}')
+        job, _ = await begin_file(conn, "crm", world.parts, file=line, format_=Format.NDJSON)
+        await run_part(conn, world.parts, job.job_id)
     return member
 
 
@@ -96,6 +103,8 @@ MATRIX = [
     ("lot_differs", "UPDATE lot SET expired = 1, remaining = remaining - 1 WHERE held = 0"),
     ("lot_differs", "DELETE FROM lot WHERE unit = 'BENEFIT:VIDEO'"),
     ("lot_differs", "UPDATE posting SET credit = 'expired' WHERE credit = 'redeemed'"),
+    ("job_differs", "DELETE FROM job_row"),
+    ("job_differs", "INSERT INTO job_part SELECT bucket, job_id, 0, '', now() FROM job"),
     ("batch_without_postings", "DELETE FROM posting WHERE debit = 'issued'"),
     ("posting_without_batch", "DELETE FROM batch WHERE kind = 'claim.placed'"),
     ("batch_event_differs", "UPDATE outbox SET batch_id = NULL WHERE type = 'claim.placed'"),

@@ -40,6 +40,9 @@ ROUTES: dict[str, Any] = {
     },
     "POST /v1/rewards": {"crm": "all"},
     "POST /v1/assets:import": {"crm": "all"},
+    "POST /v1/grants:bulk": {"crm": "all"},
+    "GET /v1/jobs/{job_id}": dict.fromkeys(("crm", "operator", "auditor"), "all"),
+    "GET /v1/jobs/{job_id}/rows": dict.fromkeys(("crm", "operator", "auditor"), "all"),
     "POST /v1/page-sessions": {"mobile": "all"},
     "POST /v1/claims/{claim_id}/code": {"mobile": "all", "member": "own"},
     "GET /v1/members/{member_id}/summary": {
@@ -78,7 +81,7 @@ ROUTES: dict[str, Any] = {
     "POST /page/claims/review": OPEN,
     "POST /page/claims/{claim_id}/code": OPEN,
 }
-ABSENT = {"unknown_case", "unknown_correction", "code_absent"}
+ABSENT = {"unknown_case", "unknown_correction", "unknown_job", "code_absent"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,
@@ -160,6 +163,7 @@ class Gate:
             number=self.number,
             case_id=uuid4(),
             correction_id=uuid4(),
+            job_id=uuid4(),
         )
         name = self.running.world.name(2 if strange else 1)
         body = BODIES.get(route, {}) | (
@@ -169,6 +173,9 @@ class Gate:
         )
         body = {"references": [name]} if route.endswith("lookup") else body
         sent: dict[str, Any] = {"json": body} if method == "POST" else {}
+        if route.endswith("bulk"):
+            sent = {"data": b"member_id,benefit,business_key\n"}
+            headers = {**headers, "Content-Type": "text/csv"}
         return await call(
             self.running, method, path, headers={"Idempotency-Key": uuid4().hex, **headers}, **sent
         )

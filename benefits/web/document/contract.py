@@ -9,15 +9,26 @@ from typing import Any
 import msgspec
 
 from benefits.domain.events import EVENTS, REASONS
+from benefits.domain.jobs import Ending
 from benefits.domain.orders import Operation as Asked
 from benefits.domain.orders import OrderState
-from benefits.web import corrections, crm, events, health, mobile, operator, problems, summary
+from benefits.web import (
+    corrections,
+    crm,
+    events,
+    health,
+    jobs,
+    mobile,
+    operator,
+    problems,
+    summary,
+)
 from benefits.web.page import views
 
 TAGS = {
     "members": "Who a customer is here, what they have, how it came.",
     "claims": "A member takes units; an order goes to the provider.",
-    "rewards": "The CRM gives units, once per business key.",
+    "rewards": "The CRM gives units, once per business key: to one member, or to a million.",
     "assets": "Day-end balances, from which tiers follow.",
     "events": "What happens to all members, by a cursor that skips nothing.",
     "page": "The benefits page (财富权益), opened by the bank's backend.",
@@ -43,6 +54,9 @@ WIRE: tuple[type, ...] = (
     *events.VIEWS.values(),
     health.HealthView,
     health.ReadyView,
+    jobs.BulkView,
+    jobs.JobRowsView,
+    jobs.JobView,
     mobile.BenefitsView,
     mobile.ClaimAnswer,
     mobile.ClaimRequest,
@@ -105,8 +119,16 @@ OPERATIONS: dict[str, Operation] = {
     "get_history": Operation(
         summary="What happened to a member", codes=("unknown_member", "cursor_invalid")
     ),
+    "get_job": Operation(summary="How a job stands", codes=("unknown_job",)),
+    "get_job_rows": Operation(
+        summary="What became of a job's rows", codes=("unknown_job", "cursor_invalid")
+    ),
     "get_order": Operation(summary="An order by its number", codes=("not_found",)),
     "get_summary": Operation(summary="A member at a glance", codes=("unknown_member",)),
+    "grant_bulk": Operation(
+        summary="Reward a list of members",
+        codes=(*_WRITE, "file_unreadable"),
+    ),
     "health": Operation(summary="The process lives"),
     "import_assets": Operation(
         summary="Send day-end balances",
@@ -196,6 +218,16 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "HoldingView": {"available": _COUNT, "held": _COUNT, "expiring_30_days": _COUNT},
     "ImportView": dict.fromkeys(("lines", "kept", "unchanged", "refused"), _COUNT),
+    "JobRowView": {
+        "line": {"minimum": 1},
+        "outcome": {"enum": [one.value for one in Ending]},
+        "code": {
+            "description": "A problem code: of a single reward, `line_invalid`, `busy` after ten "
+            "tries, or `row_failed`."
+        },
+    },
+    "JobView": dict.fromkeys(("lines", "granted", "known", "refused", "lines_per_s"), _COUNT)
+    | {"state": {"enum": ["running", "done"]}},
     "LookupRequest": {
         "references": {"description": "The bank's own names of customers; each at most once."}
     },

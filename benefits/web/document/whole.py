@@ -219,7 +219,7 @@ def _shared(operation: Json, scopes: tuple[str, ...]) -> Iterator[str]:
     if scopes:
         yield from GUARDED_CODES
         yield "busy"
-    if "requestBody" in operation or name in {"import_assets", "receive_callback"}:
+    if "requestBody" in operation or name in {"grant_bulk", "import_assets", "receive_callback"}:
         yield from BODY_CODES
     if name not in {"health", "ready"}:
         yield from ("internal", "unavailable", "overloaded", "timed_out")
@@ -277,6 +277,8 @@ PARAMETERS: dict[str, Json] = {
     "case_id": {"description": "The case's id."},
     "correction_id": {"description": "The correction's id."},
     "state": {"description": "Only corrections in this state."},
+    "job_id": {"description": "The job's id, from `POST /v1/grants:bulk`."},
+    "outcome": {"description": "Only rows that ended so."},
     "provider": {
         "description": "The provider's code in the programme.",
         "schema": {"minLength": 1, "pattern": "^[^/]+$"},
@@ -336,6 +338,15 @@ def _body(name: str, operation: Json, shown: Json) -> Json | None:
         schema = {"type": "string", "format": "binary"}  # generators then take a file
         content: Json = {"text/csv": {"schema": schema, "example": shown["request"]}}
         return {"required": True, "description": described, "content": content}
+    if name == "grant_bulk":
+        described = "CSV with a header, or NDJSON, in UTF-8, at most 256 MiB; fields as above."
+        schema = {"type": "string", "format": "binary"}
+        content = {"application/x-ndjson": {"schema": schema, "example": shown["request"]}}
+        content["text/csv"] = {
+            "schema": schema,
+            "example": "customer,benefit,business_key\nT000001,LOUNGE,spring:2025\n",
+        }
+        return {"required": True, "description": described, "content": content}
     if name == "receive_callback":
         described = (
             "The raw bytes that were signed, at most 64 KiB; its schema is `CallbackBody` of the "
@@ -368,12 +379,16 @@ def _success(name: str, operation: Json, shown: Json) -> Json:
         headers.append("Idempotency-Replayed")
     if any(one["name"] == "dry_run" for one in operation.get("parameters", ())):
         headers.append("Dry-Run")
-    if name == "claim":
+    if name in {"claim", "grant_bulk"}:
         headers.append("Location")
     if headers:
         response["headers"] = _headers(headers)
     if name in LINKS:
         response["links"] = LINKS[name]
+    if name == "grant_bulk":
+        later = {"description": "Kept; the worker decides it", "headers": response["headers"]}
+        schema_only = {"application/json": {"schema": schema}}
+        return {status: response, "202": later | {"content": schema_only}}
     return {status: response}
 
 
@@ -389,6 +404,7 @@ LINKS = {
     "get_benefits": _linked("get_claim", "claim_id", "claims/0/id"),
     "get_cases": _linked("close_case", "case_id", "cases/0/id"),
     "get_events": _linked("get_summary", "member_id", "events/0/member_id"),
+    "grant_bulk": _linked("get_job", "job_id", "job/id"),
 }
 
 

@@ -1,0 +1,215 @@
+"""Lists of rewards from the CRM: short ones are answered at once, long ones become a job."""
+
+import asyncio
+import hashlib
+import tempfile
+from datetime import datetime
+from typing import IO, Annotated, Any, cast
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from benefits.actions import run_jobs
+from benefits.domain.jobs import PART_LINES, Ending, Format
+from benefits.domain.requests import check_key
+from benefits.store import jobs
+from benefits.store.db import Connection
+from benefits.store.jobs import Job, RowEnding
+from benefits.web import cursors
+from benefits.web.auth import IdempotencyKey, needs
+
+BULK_PATH = "/v1/grants:bulk"
+BULK_BYTES_MAX = 2**28
+IN_MEMORY_BYTES = 2**20
+PAGE_MAX = 1000
+OUTCOMES = "^(granted|known|refused)$"
+FORMATS = {
+    "text/csv": Format.CSV,
+    "application/x-ndjson": Format.NDJSON,
+    "application/ndjson": Format.NDJSON,
+    "application/jsonl": Format.NDJSON,
+}
+
+
+class JobView(msgspec.Struct, kw_only=True):
+    """How a job stands: of its lines so many granted, known before and refused."""
+
+    id: UUID
+    state: str
+    lines: int
+    granted: int
+    known: int
+    refused: int
+    lines_per_s: float
+    begun_at: datetime
+    changed_at: datetime
+    ended_at: datetime | None
+
+
+class JobRowView(msgspec.Struct, kw_only=True):
+    """What became of a line; `code` and `detail` say why it was refused."""
+
+    line: int
+    outcome: str
+    lot_id: UUID | None
+    code: str | None
+    detail: str | None
+
+
+class BulkView(msgspec.Struct, kw_only=True):
+    """A job, and its rows where the list is short and decided."""
+
+    job: JobView
+    rows: list[JobRowView]
+
+
+class JobRowsView(msgspec.Struct, kw_only=True):
+    """A page of a job's rows; `next` is absent at the end."""
+
+    rows: list[JobRowView]
+    next: str | None
+
+
+@post(
+    BULK_PATH,
+    guards=[needs("crm")],
+    tags=["rewards"],
+    operation_id="grant_bulk",
+    status_code=200,
+    request_max_body_size=BULK_BYTES_MAX,
+)
+async def grant_bulk(
+    request: Request[Any, Any, Any], idempotency_key: IdempotencyKey = ""
+) -> Response[BulkView]:
+    """Reward a list of members, each once per business key. Needs an Idempotency-Key.
+
+    CSV with a header or NDJSON: `benefit,business_key`, `member_id` or `customer`, and if wanted
+    `quantity,valid_days,expires_on`. Up to 1000 lines are decided at once and answered line by
+    line (200); a longer list becomes a job (202), which the worker decides and `GET /v1/jobs/{id}`
+    tells of. The same list again under the same key is the same job.
+    """
+    state = request.app.state
+    key = check_key(idempotency_key)
+    format_ = _format(request)
+    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as spool:
+        digest = await _spool(request, cast("IO[bytes]", spool), format_)
+
+        async def begin(conn: Connection) -> tuple[Job, bool]:
+            return await run_jobs.begin(
+                conn,
+                run_jobs.place_of(request.auth.name, key),
+                state.parts,
+                digest=digest,
+                file=cast("IO[bytes]", spool),
+                format_=format_,
+            )
+
+        job, is_new = await state.database.transact(begin)
+    if job.lines <= PART_LINES and job.ended_at is None:
+
+        async def part(conn: Connection) -> int:
+            return await run_jobs.run_part(conn, state.parts, job.job_id)
+
+        await state.database.transact(part)
+        job = await run_jobs.look(state.database, job.job_id)
+    return await _answer(request, job, replayed=not is_new)
+
+
+def _format(request: Request[Any, Any, Any]) -> Format:
+    name, parameters = request.content_type
+    if name not in FORMATS or parameters.get("charset", "utf-8").lower() != "utf-8":
+        raise HTTPException(
+            status_code=415, detail="Send text/csv or application/x-ndjson, in UTF-8."
+        )
+    return FORMATS[name]
+
+
+async def _spool(request: Request[Any, Any, Any], spool: IO[bytes], format_: Format) -> bytes:
+    """Write the body to a file as it comes; return the hash of what is asked."""
+    digest = hashlib.blake2b(format_.value.encode() + b"\x00", digest_size=16)
+    async for part in request.stream():
+        digest.update(part)
+        await asyncio.to_thread(spool.write, part)
+    return digest.digest()
+
+
+async def _answer(
+    request: Request[Any, Any, Any], job: Job, *, replayed: bool
+) -> Response[BulkView]:
+    rows = list[RowEnding]()
+    if job.ended_at is not None and job.lines <= PART_LINES:
+        async with request.app.state.database.transaction() as conn:
+            rows = await jobs.endings(conn, job.job_id, None, after=0, limit=PART_LINES)
+    headers = {"Location": f"/v1/jobs/{job.job_id}"}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    view = BulkView(job=_view(job), rows=[_row_view(row) for row in rows])
+    return Response(view, status_code=200 if job.ended_at else 202, headers=headers)
+
+
+def _view(job: Job) -> JobView:
+    seconds = (job.changed_at - job.begun_at).total_seconds()
+    return JobView(
+        id=job.job_id,
+        state="done" if job.ended_at else "running",
+        lines=job.lines,
+        granted=job.granted,
+        known=job.known,
+        refused=job.refused,
+        lines_per_s=round(job.decided / seconds, 1) if seconds else 0.0,
+        begun_at=job.begun_at,
+        changed_at=job.changed_at,
+        ended_at=job.ended_at,
+    )
+
+
+def _row_view(row: RowEnding) -> JobRowView:
+    return JobRowView(
+        line=row.line,
+        outcome=row.ending.value,
+        lot_id=row.lot_id,
+        code=row.code or None,
+        detail=row.detail or None,
+    )
+
+
+@get(
+    "/v1/jobs/{job_id:uuid}",
+    guards=[needs("crm", "operator", "auditor")],
+    tags=["rewards"],
+    operation_id="get_job",
+)
+async def get_job(job_id: FromPath[UUID], request: Request[Any, Any, Any]) -> JobView:
+    """Return how a job stands. It is `done` when every line is granted, known or refused."""
+    return _view(await run_jobs.look(request.app.state.database, job_id))
+
+
+@get(
+    "/v1/jobs/{job_id:uuid}/rows",
+    guards=[needs("crm", "operator", "auditor")],
+    tags=["rewards"],
+    operation_id="get_job_rows",
+)
+async def get_job_rows(
+    job_id: FromPath[UUID],
+    request: Request[Any, Any, Any],
+    *,
+    outcome: Annotated[str | None, QueryParameter(pattern=OUTCOMES)] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
+) -> JobRowsView:
+    """Return a job's rows by line: every refused one, and of up to 1000 lines every other too."""
+    kind = f"rows of {job_id} {outcome or ''}"
+    wanted = Ending(outcome) if outcome else None
+    after = cursors.read(kind, cursor, int) or 0
+    await run_jobs.look(request.app.state.database, job_id)
+    async with request.app.state.database.transaction() as conn:
+        found = await jobs.endings(conn, job_id, wanted, after=after, limit=limit + 1)
+    more = cursors.write(kind, found[limit - 1].line) if len(found) > limit else None
+    return JobRowsView(rows=[_row_view(row) for row in found[:limit]], next=more)
+
+
+HANDLERS = [grant_bulk, get_job, get_job_rows]

@@ -36,7 +36,9 @@ from benefits.web import (
     health,
     mobile,
     operator,
+    past,
     problems,
+    reports,
     summary,
 )
 from benefits.web.auth import Callers
@@ -178,6 +180,8 @@ def make_web(
             *events.HANDLERS,
             *summary.HANDLERS,
             *operator.HANDLERS,
+            *past.HANDLERS,
+            *reports.HANDLERS,
             *callbacks.HANDLERS,
             *health.HANDLERS,
             *reference.HANDLERS,

@@ -13,6 +13,8 @@ APPEND_ONLY = (
     "asset",
     "outbox",
     "code_reading",
+    "month_close",
+    "month_total",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

@@ -21,7 +21,8 @@ SEALED = ("_sealed", "_hash")
 INSERTS = (
     *("api_key", "asset", "asset_month", "batch", "case_file", "claim", "code_reading", "counter"),
     *("entitlement_grant", "evaluation", "hold", "hold_end", "inbox", "lot", "member"),
-    *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
+    *("member_counter", "member_label", "member_profile", "month_close", "month_total", "outbox"),
+    *("page_session", "posting"),
     *("programme", "provider_attempt", "provider_request", "request", "tier_decision", "wallet"),
 )
 UPDATES: Mapping[str, tuple[str, ...]] = {
@@ -35,7 +36,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "counter": ("reserved", "spent"),
     "evaluation": ("evaluated_at",),
     "inbox": ("processed_at",),
-    "installation": ("config_version",),
+    "installation": ("config_version", "book_zone", "open_month"),
     "lot": ("remaining", "held", "expired", "redeemed", "swept"),
     "member": (
         *("opened_on", "closed_on", "branch", "manager", "event_seq", "event_position"),
@@ -61,11 +62,13 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "counter": ("counter", "window", "slice", "reserved", "spent"),
     "evaluation": ("bucket", "programme", "month", "evaluated_at"),
     "inbox": ("provider", "received_at", "processed_at"),
-    "installation": ("stamp", "config_version", "created_at"),
+    "installation": ("stamp", "config_version", "created_at", "book_zone", "open_month"),
     "lot": (
         *("unit", "programme", "line", "cause", "granted", "remaining", "held"),
         *("expired", "redeemed", "granted_at", "expires_at"),
     ),
+    "month_close": ("month", "closed_at"),
+    "month_total": ("month", "unit", "party", "account", "amount"),
     "posting": ("debit", "credit", "unit", "amount", "party"),
     "programme": ("code", "version", "document", "applied_at"),
     "provider_attempt": ("attempt", "operation", "started_at", "ended_at", "outcome"),

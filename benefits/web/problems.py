@@ -14,12 +14,22 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from benefits.actions import claim, close_case, evaluate, grant, keyed, keys, read_code
+from benefits.actions import (
+    claim,
+    close_case,
+    close_month,
+    evaluate,
+    grant,
+    keyed,
+    keys,
+    read_code,
+)
 from benefits.domain import (
     assets,
     catalogue,
     entitlement,
     ledger,
+    past,
     rates,
     requests,
     signature,
@@ -62,6 +72,10 @@ STATUSES: dict[type[Refusal], int] = {
     evaluate.UnknownProgramme: 404,
     close_case.UnknownCase: 404,
     close_case.CaseClosed: 409,
+    close_month.MonthOpen: 409,
+    close_month.MonthOutOfOrder: 409,
+    close_month.WritesPending: 409,
+    past.TimeInvalid: 400,
     feed.CursorLost: 409,
     read_code.CodeAbsent: 409,
     signature.SignatureRefused: 401,

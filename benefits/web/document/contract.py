@@ -11,7 +11,17 @@ import msgspec
 from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.orders import Operation as Asked
 from benefits.domain.orders import OrderState
-from benefits.web import crm, events, health, mobile, operator, problems, summary
+from benefits.web import (
+    crm,
+    events,
+    health,
+    mobile,
+    operator,
+    past,
+    problems,
+    reports,
+    summary,
+)
 from benefits.web.page import views
 
 TAGS = {
@@ -20,6 +30,7 @@ TAGS = {
     "rewards": "The CRM gives units, once per business key.",
     "assets": "Day-end balances, from which tiers follow.",
     "events": "What happens to all members, by a cursor that skips nothing.",
+    "ledger": "The books as of any time, for one member or the whole bank; closed months.",
     "page": "The benefits page (财富权益), opened by the bank's backend.",
     "cases": "What waits for a person.",
     "providers": "One order by the number its provider knows it by.",
@@ -50,6 +61,13 @@ WIRE: tuple[type, ...] = (
     operator.CasesView,
     operator.CloseCaseRequest,
     operator.OrderView,
+    past.BalancesView,
+    past.PastLotsView,
+    past.StatementView,
+    reports.LiabilityView,
+    reports.MonthsView,
+    reports.TotalsView,
+    reports.VintagesView,
     views.PageSessionRequest,
     views.PageSessionView,
     problems.Problem,
@@ -85,6 +103,25 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "close_case": Operation(
         summary="Close a case", codes=(*_WRITE, "unknown_case", "case_closed")
+    ),
+    "get_balances": Operation(
+        summary="A member's balances as of a time", codes=("unknown_member", "time_invalid")
+    ),
+    "get_liability": Operation(
+        summary="Outstanding units and what they cost", codes=("time_invalid",)
+    ),
+    "get_lots": Operation(
+        summary="A member's lots as of a time",
+        codes=("unknown_member", "time_invalid", "cursor_invalid"),
+    ),
+    "get_months": Operation(summary="Closed months of the books", codes=("cursor_invalid",)),
+    "get_statement": Operation(
+        summary="What was booked for a member",
+        codes=("unknown_member", "time_invalid", "cursor_invalid"),
+    ),
+    "get_totals": Operation(summary="Balances of all accounts", codes=("time_invalid",)),
+    "get_vintages": Operation(
+        summary="Units by benefit and month of grant", codes=("time_invalid",)
     ),
     "get_benefits": Operation(summary="All that a member has", codes=("unknown_member",)),
     "get_cases": Operation(summary="Cases, the longest waiting first", codes=("cursor_invalid",)),

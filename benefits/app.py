@@ -52,6 +52,7 @@ from benefits.web.server import Server
 from benefits.web.tokens import Tokens
 from benefits.web.wire import Wire
 
+LEDGER = (*past.HANDLERS, *reports.HANDLERS)
 BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -147,8 +148,7 @@ def make_web(
             Client(allowed_networks(house)) as client,
             _tokens(house) as tokens,
         ):
-            parts, database = house.parts, house.database
-            rates = Rates(settings.quotas)
+            parts, database, rates = house.parts, house.database, Rates(settings.quotas)
             claims = Group(database, grouped(claim, parts), "claim")
             rewards = Group(database, grouped(reward, parts), "reward")
             app.state.update(
@@ -180,8 +180,7 @@ def make_web(
             *events.HANDLERS,
             *summary.HANDLERS,
             *operator.HANDLERS,
-            *past.HANDLERS,
-            *reports.HANDLERS,
+            *LEDGER,
             *callbacks.HANDLERS,
             *health.HANDLERS,
             *reference.HANDLERS,

@@ -57,7 +57,7 @@ def close_month(month: str) -> None:
 )
 @click.option("--expected-use", default=None, help="Vintages: the share that will be used.")
 def report_(
-    kind: str, as_of: str | None, known_at: str | None, by: str, expected_use: str | None
+    kind: str, *, as_of: str | None, known_at: str | None, by: str, expected_use: str | None
 ) -> None:
     """Print totals, liability or vintages of the whole ledger as CSV.
 

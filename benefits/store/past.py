@@ -30,13 +30,15 @@ WHERE a.datname = current_database() AND a.backend_type = 'client backend'
   AND a.xact_start IS NOT NULL
 """
 # ix_batch_bucket_member_id_batch_id, then primary key of posting. An id is as old as its record,
-# so the bound of ids leaves later partitions out.
+# so the bound of ids leaves later partitions out; OFFSET 0 keeps the planner at one batch a time.
 SUMS = """
 SELECT p.unit, p.lot_id, a.account, sum(a.sign * p.amount) AS amount
 FROM batch AS b
-JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
+CROSS JOIN LATERAL (
+    SELECT o.* FROM posting AS o
+    WHERE o.bucket = b.bucket AND o.batch_id = b.batch_id AND o.batch_id < $3 OFFSET 0) AS p
 CROSS JOIN LATERAL (VALUES (p.debit, -1), (p.credit, 1)) AS a (account, sign)
-WHERE b.bucket = $1 AND b.member_id = $2 AND b.batch_id < $3 AND p.batch_id < $3
+WHERE b.bucket = $1 AND b.member_id = $2 AND b.batch_id < $3
   AND b.recorded_at < $4 AND b.effective_at < $5 AND p.unit NOT LIKE 'MONEY:%'
 GROUP BY 1, 2, 3
 """
@@ -67,7 +69,8 @@ ORDER BY f.recorded_at DESC
 LINES = """
 SELECT p.batch_id, p.line, p.debit, p.credit, p.unit, p.amount, p.lot_id, p.party
 FROM unnest($1::uuid[]) AS k (batch_id)
-JOIN posting AS p ON p.bucket = $2 AND p.batch_id = k.batch_id
+CROSS JOIN LATERAL (
+    SELECT o.* FROM posting AS o WHERE o.bucket = $2 AND o.batch_id = k.batch_id OFFSET 0) AS p
 ORDER BY p.batch_id, p.line
 """
 

@@ -50,8 +50,8 @@ FROM lot AS l WHERE l.bucket = $1 AND l.member_id = $2
 # ix_batch_bucket_member_id_batch_id, backwards. Ids are in the order of records but for those of
 # one millisecond, so all of the last one's millisecond come along.
 ENTRIES = """
-WITH found AS (
-    SELECT b.bucket, b.batch_id, b.kind, b.actor, b.cause_id, b.reverses, b.effective_at,
+WITH found AS NOT MATERIALIZED (
+    SELECT b.batch_id, b.kind, b.actor, b.cause_id, b.reverses, b.effective_at,
            b.recorded_at, b.booked_month
     FROM batch AS b
     WHERE b.bucket = $1 AND b.member_id = $2 AND b.batch_id < $3

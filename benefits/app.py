@@ -44,7 +44,9 @@ from benefits.web import (
     health,
     mobile,
     operator,
+    past,
     problems,
+    reports,
     summary,
 )
 from benefits.web.auth import Callers
@@ -170,8 +172,7 @@ def make_web(
             Client(allowed_networks(house)) as client,
             _tokens(house) as tokens,
         ):
-            parts, database = house.parts, house.database
-            rates = Rates(settings.quotas)
+            parts, database, rates = house.parts, house.database, Rates(settings.quotas)
             groups = _groups(database, parts)
             app.state.update(
                 {
@@ -200,7 +201,7 @@ def make_web(
             *crm.HANDLERS,
             *events.HANDLERS,
             *summary.HANDLERS,
-            *(*operator.HANDLERS, *corrections.HANDLERS),
+            *(*operator.HANDLERS, *corrections.HANDLERS, *past.HANDLERS, *reports.HANDLERS),
             *callbacks.HANDLERS,
             *health.HANDLERS,
             *reference.HANDLERS,

@@ -72,6 +72,23 @@ class Shell:
         return str(path)
 
 
+def test_a_month_is_closed_and_reported(test_shell: Shell) -> None:
+    """An empty month closes once; reports are CSV with their header; a wrong time is refused."""
+    assert 0 == test_shell.run("programme", "apply", test_shell.file("p.toml", PROGRAMME))[0]
+    for said in ("2025-06 is closed: 0 totals.", "2025-06 was closed at "):
+        status, text = test_shell.run("close-month", "2025-06")
+        assert (0, True) == (status, said in text)
+    status, text = test_shell.run("close-month", "2025-08")
+    assert (1, True) == (status, "month_out_of_order: Close 2025-07 first." in text)
+    assert 2 == test_shell.run("close-month", "June")[0]
+    for kind, begins in (("totals", "key,unit,"), ("liability", "key,"), ("vintages", "benefit,")):
+        status, text = test_shell.run("report", kind, "--as-of", "2025-06-30")
+        assert (0, True) == (status, text.startswith(begins))
+    status, text = test_shell.run("report", "totals", "--as-of", "June")
+    assert (1, True) == (status, "time_invalid: " in text)
+    assert 2 == test_shell.run("report", "vintages", "--expected-use", "7")[0]
+
+
 @pytest.fixture
 async def test_shell(migrated: str, cluster_dsn: str, tmp_path: Path) -> AsyncIterator[Shell]:
     """Give a shell for a database that is stamped `test`."""

@@ -33,6 +33,19 @@ def _check_kept(before: Programme, after: Programme) -> None:
         raise ProgrammeInvalid(f"provider {code!r} must stay: there may be requests to it")
 
 
+def _check_books(programme: Programme, other: Programme) -> None:
+    """Refuse a programme that could not be booked beside another (L-11, C-1)."""
+    if other.zone != programme.zone:
+        raise ProgrammeInvalid(
+            f"zone must be {other.zone!r}, as in programme {other.code!r}: the books have one"
+        )
+    same = other.currency == programme.currency
+    if same and other.minor_digits != programme.minor_digits:
+        raise ProgrammeInvalid(
+            f"minor_digits must be {other.minor_digits}, as in programme {other.code!r}"
+        )
+
+
 class Applied(msgspec.Struct, frozen=True):
     """The version in force now, and whether it is new."""
 
@@ -57,6 +70,7 @@ async def apply_programme(conn: Connection, programme: Programme, parts: Parts) 
                 raise ProgrammeInvalid(
                     f"provider {code!r} is defined otherwise by programme {other.code!r}"
                 )
+        _check_books(programme, other)
     before = (await parts.catalogue.current(conn)).programmes.get(programme.code)
     if before is not None:
         _check_kept(before, programme)

@@ -6,6 +6,7 @@ from benefits.actions.parts import Parts
 from benefits.actions.verify_seals import Audit, verify_leaves, verify_log
 from benefits.domain import entitlement
 from benefits.domain.values import BUCKETS
+from benefits.store import months
 from benefits.store import verify as checks
 from benefits.store.db import Connection, Database, run
 from benefits.store.verify import Finding
@@ -36,10 +37,12 @@ async def verify(
 
 
 async def _shared(database: Database, parts: Parts) -> list[Finding]:
-    """Compare stock and budget counters with the holds (K-4)."""
+    """Compare stock and budget counters with the holds, and closed months with their batches."""
     async with database.transaction() as conn:
         await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return await _compare(conn, parts)
+        return await _compare(conn, parts) + [
+            Finding("month_differs", month, what) for month, what in await months.differences(conn)
+        ]
 
 
 async def _compare(conn: Connection, parts: Parts) -> list[Finding]:

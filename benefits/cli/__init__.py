@@ -69,6 +69,14 @@ COMMANDS = {
             "A run again changes nothing."
         ),
     ),
+    "close-month": (
+        "books:close_month",
+        "Close a MONTH of the books: what is recorded later is booked in the next one.",
+    ),
+    "report": (
+        "books:report_",
+        "Print totals, liability or vintages of the whole ledger as CSV.",
+    ),
     "key": ("callers:key", "Make API keys for the services that call."),
     "token": (
         "demo:token",

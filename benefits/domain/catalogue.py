@@ -138,10 +138,19 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A flat amount, in major units, that the worst costs of claims are reserved from (K-4)."""
+    """A flat amount, in major units, that the worst costs of claims are reserved from (K-4).
+
+    `cost_centre` is whose account the bank charges it to: the budget's own code unless named.
+    """
 
     code: str
     total: Decimal
+    cost_centre: str = ""
+
+    @property
+    def charged_to(self) -> str:
+        """The cost centre."""
+        return self.cost_centre or self.code
 
 
 class Cap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -262,6 +271,25 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
             for programme in self.programmes.values()
             for benefit in programme.benefit
         }
+
+    @cached_property
+    def budgets(self) -> dict[str, tuple[Programme, Budget]]:
+        """Every budget by its code, with its programme; codes are unique in an installation."""
+        return {
+            budget.code: (programme, budget)
+            for programme in self.programmes.values()
+            for budget in programme.budget
+        }
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The zone of the books: all programmes of an installation share it (L-11)."""
+        return next((programme.tz for programme in self.programmes.values()), ZoneInfo("UTC"))
+
+    @cached_property
+    def digits(self) -> dict[str, int]:
+        """How many decimals each currency has; programmes of one currency agree."""
+        return {p.currency: p.minor_digits for p in self.programmes.values()}
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

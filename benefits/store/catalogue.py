@@ -1,7 +1,9 @@
 """Programmes as stored: immutable versions of documents, cached by configuration version."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -23,7 +25,11 @@ WHERE code <> $1 ORDER BY code, version DESC
 INSERT = """
 INSERT INTO programme (code, version, digest, document, applied_at) VALUES ($1, $2, $3, $4, $5)
 """
-BUMP = "UPDATE installation SET config_version = config_version + 1"
+BUMP = "UPDATE installation SET config_version = config_version + 1, book_zone = $1"
+AS_KNOWN = """
+SELECT DISTINCT ON (code) code, version, document FROM programme
+WHERE applied_at < $1 ORDER BY code, version DESC
+"""
 NEW_COUNTERS = """
 INSERT INTO counter (counter, "window", slice, reserved, spent)
 SELECT name, 'all', 0, 0, 0 FROM unnest($1::text[]) AS name ORDER BY name
@@ -61,8 +67,16 @@ class Cache:
         return known
 
 
+async def as_known(conn: Connection, known_at: datetime) -> Catalogue:
+    """Return the catalogue as it stood at an instant of the past; programmes never change."""
+    return _of(await rows(conn, AS_KNOWN, known_at), version=-1)
+
+
 async def _load(conn: Connection, version: int) -> Catalogue:
-    found = await rows(conn, CURRENT)
+    return _of(await rows(conn, CURRENT), version=version)
+
+
+def _of(found: Sequence[Any], *, version: int) -> Catalogue:
     return Catalogue(
         version=version,
         programmes={code: msgspec.json.decode(text, type=Programme) for code, _, text in found},
@@ -89,5 +103,5 @@ async def put(conn: Connection, programme: Programme, now: datetime) -> tuple[in
     counters = [stock_counter(b) for b in programme.benefit if b.stock is not None]
     counters += [budget_counter(b.code) for b in programme.budget]
     await run(conn, NEW_COUNTERS, counters)
-    await run(conn, BUMP)
+    await run(conn, BUMP, programme.zone)
     return version, True

@@ -21,6 +21,8 @@ APPEND_ONLY = (
     "correction",
     "correction_decision",
     "job_row",
+    "month_close",
+    "month_total",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

@@ -20,13 +20,15 @@ from benefits.domain.values import NewId, bucket_of
 from benefits.store import members
 from benefits.store.db import Connection, Writer, prepare, rows, run, write
 from benefits.store.members import Member
+from benefits.store.months import BOOKED_MONTH
 
 MAKE_GOOD = "MAKE_GOOD"
-INSERT_BATCHES = """
+INSERT_BATCHES = f"""
 INSERT INTO batch (bucket, batch_id, member_id, kind, cause_id, actor, effective_at, recorded_at,
                    reverses, booked_month)
-SELECT n.*, date_trunc('month', n.recorded_at)::date
-FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[],
+SELECT n.*, {BOOKED_MONTH}
+FROM installation AS i,
+     unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[],
             $7::timestamptz[], $8::timestamptz[], $9::uuid[])
      AS n (bucket, batch_id, member_id, kind, cause_id, actor, effective_at, recorded_at, reverses)
 """

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -259,6 +260,27 @@ posting = Table(
     CheckConstraint("amount > 0", name="amount"),
     CheckConstraint("debit <> credit", name="accounts"),
     postgresql_partition_by="RANGE (batch_id)",
+)
+
+# A closed month and, per account, what was booked in it: fixed for ever (L-11).
+month_close = Table(
+    "month_close",
+    metadata,
+    Column("month", Date, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("closed_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("month"),
+)
+
+month_total = Table(
+    "month_total",
+    metadata,
+    Column("month", Date, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("party", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("amount", Numeric, nullable=False),
+    PrimaryKeyConstraint("month", "unit", "party", "account"),
 )
 
 hold = Table(

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Date,
     Index,
     Integer,
     LargeBinary,
@@ -26,6 +27,7 @@ from benefits.store.columns import INSTANT
 metadata = schema_seals.metadata  # one for all tables, those of the log included
 
 # `position_start` is what the outbox adds to transaction ids: a restore counts these anew.
+# `book_zone` is where months of the books begin, `open_month` the first that is not closed.
 installation = Table(
     "installation",
     metadata,
@@ -35,6 +37,8 @@ installation = Table(
     Column("config_version", Integer, nullable=False, server_default="0"),
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("position_start", BigInteger, nullable=False, server_default="0"),
+    Column("book_zone", Text, nullable=False, server_default="UTC"),
+    Column("open_month", Date, nullable=False, server_default="2000-01-01"),
     PrimaryKeyConstraint("single"),
     CheckConstraint("single = 1", name="single"),
     CheckConstraint("stamp IN ('production', 'demo', 'test')", name="stamp"),

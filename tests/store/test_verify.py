@@ -2,17 +2,20 @@
 
 import io
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 
 from benefits.actions import verify
+from benefits.actions.close_month import close_month
 from benefits.actions.read_code import read_code
 from benefits.actions.run_jobs import begin_file, run_part
 from benefits.domain.corrections import Kind
 from benefits.domain.jobs import Format
 from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.domain.values import Month
 from benefits.store.verify import CHECKS
 from tests import builders
 from tests.actions.desk import ask, correct
@@ -54,6 +57,8 @@ async def lived_in(world: World) -> UUID:
         line = io.BytesIO(b'{"customer": "nobody", "benefit": "VIDEO", "business_key": "k"}')
         job, _ = await begin_file(conn, "crm", world.parts, file=line, format_=Format.NDJSON)
         await run_part(conn, world.parts, job.job_id)
+    world.clock.now = datetime(2025, 8, 1, tzinfo=UTC)
+    await close_month(world.database, world.parts, Month(2025, 7), actor="test")
     return member
 
 
@@ -179,6 +184,11 @@ MATRIX = [
     ("counter_differs", "DELETE FROM counter WHERE counter = 'stock:VIDEO'"),
     ("counter_differs", "UPDATE hold SET cost_minor = 1"),
     ("counter_differs", "INSERT INTO counter VALUES ('stock:X', 'all', 0, 1, 0)"),
+    ("month_differs", "UPDATE month_total SET amount = amount + 1"),
+    ("month_differs", "DELETE FROM month_total WHERE account = 'held'"),
+    ("month_differs", "UPDATE batch SET booked_month = '2025-08-01' WHERE kind = 'claim.placed'"),
+    ("month_differs", "UPDATE posting SET credit = 'expired' WHERE credit = 'redeemed'"),
+    ("month_differs", "UPDATE installation SET open_month = '2025-07-01'"),
     ("benefit_unknown", "UPDATE claim SET benefit = 'YACHT' WHERE benefit = 'LOUNGE'"),
 ]  # fmt: skip
 
@@ -192,7 +202,9 @@ async def test_tampering_is_named(old_world: World, kind: str, tampering: str) -
 
 async def test_each_kind_of_finding_is_provoked() -> None:
     """A new check must come with a row of the matrix."""
-    assert {*CHECKS, "counter_differs", "benefit_unknown"} == {kind for kind, _ in MATRIX}
+    assert {*CHECKS, "counter_differs", "benefit_unknown", "month_differs"} == {
+        kind for kind, _ in MATRIX
+    }
 
 
 async def test_a_finding_names_the_row_and_the_difference(world: World) -> None:

@@ -28,6 +28,7 @@ from tests.web.test_mobile import WISH, call
 OPEN = "open"  # no key and no token: it is public, or has credentials of another kind
 READERS = {"mobile": "all", "operator": "all", "auditor": "all"}
 OWN = {"member": "own", "relationship_manager": "own"}
+FINANCE = dict.fromkeys(("operator", "approver", "auditor"), "all")
 ROUTES: dict[str, Any] = {
     "GET /v1/members/{member_id}/benefits": READERS | OWN,
     "GET /v1/members/{member_id}/history": READERS | OWN,
@@ -64,6 +65,13 @@ ROUTES: dict[str, Any] = {
         "auditor": "all",
         "provider": "own",
     },
+    "GET /v1/members/{member_id}/balances": READERS | OWN | {"crm": "all"},
+    "GET /v1/members/{member_id}/lots": READERS | OWN | {"crm": "all"},
+    "GET /v1/members/{member_id}/statement": dict.fromkeys(("crm", "operator", "auditor"), "all"),
+    "GET /v1/ledger/totals": FINANCE,
+    "GET /v1/ledger/liability": FINANCE,
+    "GET /v1/ledger/vintages": FINANCE,
+    "GET /v1/ledger/months": FINANCE,
     "POST /callbacks/{provider}": OPEN,
     "GET /health": OPEN,
     "GET /ready": OPEN,

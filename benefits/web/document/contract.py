@@ -20,7 +20,9 @@ from benefits.web import (
     jobs,
     mobile,
     operator,
+    past,
     problems,
+    reports,
     summary,
 )
 from benefits.web.page import views
@@ -31,6 +33,7 @@ TAGS = {
     "rewards": "The CRM gives units, once per business key: to one member, or to a million.",
     "assets": "Day-end balances, from which tiers follow.",
     "events": "What happens to all members, by a cursor that skips nothing.",
+    "ledger": "The books as of any time, for one member or the whole bank; closed months.",
     "page": "The benefits page (财富权益), opened by the bank's backend.",
     "cases": "What waits for a person.",
     "corrections": "Postings by hand: one person proposes, another approves.",
@@ -65,6 +68,13 @@ WIRE: tuple[type, ...] = (
     operator.CasesView,
     operator.CloseCaseRequest,
     operator.OrderView,
+    past.BalancesView,
+    past.PastLotsView,
+    past.StatementView,
+    reports.LiabilityView,
+    reports.MonthsView,
+    reports.TotalsView,
+    reports.VintagesView,
     views.PageSessionRequest,
     views.PageSessionView,
     problems.Problem,
@@ -104,6 +114,25 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "close_case": Operation(
         summary="Close a case", codes=(*_WRITE, "unknown_case", "case_closed")
+    ),
+    "get_balances": Operation(
+        summary="A member's balances as of a time", codes=("unknown_member", "time_invalid")
+    ),
+    "get_liability": Operation(
+        summary="Outstanding units and what they cost", codes=("time_invalid",)
+    ),
+    "get_lots": Operation(
+        summary="A member's lots as of a time",
+        codes=("unknown_member", "time_invalid", "cursor_invalid"),
+    ),
+    "get_months": Operation(summary="Closed months of the books", codes=("cursor_invalid",)),
+    "get_statement": Operation(
+        summary="What was booked for a member",
+        codes=("unknown_member", "time_invalid", "cursor_invalid"),
+    ),
+    "get_totals": Operation(summary="Balances of all accounts", codes=("time_invalid",)),
+    "get_vintages": Operation(
+        summary="Units by benefit and month of grant", codes=("time_invalid",)
     ),
     "get_benefits": Operation(summary="All that a member has", codes=("unknown_member",)),
     "get_cases": Operation(summary="Cases, the longest waiting first", codes=("cursor_invalid",)),

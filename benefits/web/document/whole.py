@@ -266,6 +266,10 @@ def _parameter(parameter: Json, given: Json) -> Json:
     return made
 
 
+TIME: Json = {
+    "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]{5,15}(Z|[+-][0-9]{2}:[0-9]{2}))?$",
+    "maxLength": 40,
+}
 FILTERS = sorted({*EVENTS, *(kind.partition(".")[0] + "." for kind in EVENTS)})
 PARAMETERS: dict[str, Json] = {
     "Idempotency-Key": {
@@ -300,6 +304,27 @@ PARAMETERS: dict[str, Json] = {
             "minItems": 1,
             "maxItems": 20,
         },
+    },
+    "as_of": {
+        "description": "When: a day (its end in the programme's zone) or an instant with its "
+        "offset. Facts from before it count, and lots whose end is not later have expired. "
+        "Absent: now.",
+        "schema": TIME,
+    },
+    "known_at": {
+        "description": "As it was known then: only what was recorded before it counts. Absent: "
+        "as it is known now.",
+        "schema": TIME,
+    },
+    "from": {"description": "Only facts that were not true before it.", "schema": TIME},
+    "to": {"description": "Only facts that were true before it.", "schema": TIME},
+    "by": {"description": "What figures are added up by."},
+    "expected_use": {
+        "description": "The share of outstanding units that is expected to be used, 0 to 1; "
+        "absent: as observed of ended lots, 1 where none has ended.",
+    },
+    "format": {
+        "description": "`csv` or `json`; absent: CSV where `Accept` names `text/csv`.",
     },
     "kind": {"description": "Only this kind of case."},
     "closed": {"description": "Closed cases instead of open ones."},
@@ -374,6 +399,9 @@ def _success(name: str, operation: Json, shown: Json) -> Json:
         "description": HTTPStatus(int(status)).phrase,
         "content": {"application/json": {"schema": schema, "example": shown["response"]}},
     }
+    if "csv" in shown:
+        csv = {"schema": {"type": "string"}, "example": shown["csv"]}
+        response["content"]["text/csv"] = csv
     headers = []
     if "idempotency_key_conflict" in OPERATIONS[name].codes:
         headers.append("Idempotency-Replayed")

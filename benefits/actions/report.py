@@ -1,0 +1,123 @@
+"""Reports over the whole ledger: totals, liability, vintages, as of a time (C-8, Q-6).
+
+What a benefit belongs to and costs is told by the programmes as they stood at `known_at`, so that
+an answer that is not provisional stays the same for ever (I11).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+import msgspec
+
+from benefits.actions.parts import Parts
+from benefits.domain import reports
+from benefits.domain.catalogue import Catalogue
+from benefits.domain.past import Bounds, until
+from benefits.domain.reports import (
+    By,
+    LiabilityLine,
+    LiabilitySum,
+    TotalLine,
+    Units,
+    VintageLine,
+)
+from benefits.domain.values import Month
+from benefits.store import catalogue, past
+from benefits.store import totals as sums
+from benefits.store.db import Connection
+
+Line_co = TypeVar("Line_co", covariant=True)
+
+
+class Report(msgspec.Struct, Generic[Line_co], frozen=True, kw_only=True):
+    """Lines in a fixed order, as of when, and whether they may still change."""
+
+    as_of: datetime
+    known_at: datetime
+    provisional: bool
+    lines: Sequence[Line_co]
+    added: Sequence[LiabilitySum] = ()
+
+
+async def bounds_of(
+    conn: Connection, parts: Parts, as_of: str | None, known_at: str | None
+) -> Bounds:
+    """Return what a caller asks about; days end in the zone of the books (TimeInvalid)."""
+    zone = (await parts.catalogue.current(conn)).zone
+    return Bounds(until(as_of, zone), until(known_at, zone), parts.clock())
+
+
+async def totals(conn: Connection, parts: Parts, bounds: Bounds, by: By) -> Report[TotalLine]:
+    """Return the balance of every account, added up by what it belongs to."""
+    provisional = await past.is_provisional(conn, bounds)
+    known = await _catalogue(conn, parts, bounds)
+    found = await sums.totals(conn, bounds)
+    balances = [(s.unit, s.party, s.account, s.amount) for s in found]
+    lines = reports.total_lines(known, by, balances)
+    return _report(bounds, lines, provisional=provisional)
+
+
+async def liability(
+    conn: Connection, parts: Parts, bounds: Bounds, by: By
+) -> Report[LiabilityLine]:
+    """Return outstanding units and what they cost at most."""
+    provisional = await past.is_provisional(conn, bounds)
+    known = await _catalogue(conn, parts, bounds)
+    found = await sums.totals(conn, bounds)
+    balances = [(s.unit, s.party, s.account, s.amount) for s in found]
+    lines, added = reports.liability_lines(known, by, balances)
+    return _report(bounds, lines, provisional=provisional, added=added)
+
+
+async def vintages(
+    conn: Connection, parts: Parts, bounds: Bounds, expected_use: Decimal | None
+) -> Report[VintageLine]:
+    """Return the units of each benefit and month of grant; an estimate of use may be given."""
+    provisional = await past.is_provisional(conn, bounds)
+    known = await _catalogue(conn, parts, bounds)
+    units = dict[tuple[str, Month], Units]()
+    for one in await sums.vintages(conn, bounds, known.zone):
+        place = (one.unit, Month.of(one.month))
+        units.setdefault(place, Units()).add(one.account, one.amount, over=one.over)
+    lines = reports.vintage_lines(known, units, expected_use)
+    return _report(bounds, lines, provisional=provisional)
+
+
+def csv_of(kind: type[msgspec.Struct], found: Report[msgspec.Struct]) -> str:
+    """Return a report as CSV; each line tells as of when."""
+    return reports.csv_text(
+        kind,
+        found.lines,
+        as_of=instant(found.as_of),
+        known_at=instant(found.known_at),
+        provisional=str(found.provisional).lower(),
+    )
+
+
+def instant(at: datetime) -> str:
+    """Return an instant as text, in UTC."""
+    return at.isoformat().replace("+00:00", "Z")
+
+
+async def _catalogue(conn: Connection, parts: Parts, bounds: Bounds) -> Catalogue:
+    if bounds.known_at is None:
+        return await parts.catalogue.current(conn)
+    return await catalogue.as_known(conn, bounds.known_at)
+
+
+def _report(
+    bounds: Bounds,
+    lines: Sequence[Line_co],
+    *,
+    provisional: bool,
+    added: Sequence[LiabilitySum] = (),
+) -> Report[Line_co]:
+    return Report(
+        as_of=bounds.ends,
+        known_at=bounds.known_at or bounds.now,
+        provisional=provisional,
+        lines=lines,
+        added=added,
+    )

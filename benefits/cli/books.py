@@ -1,0 +1,91 @@
+"""The commands for finance: close a month of the books, print reports as CSV."""
+
+from decimal import Decimal, InvalidOperation
+
+import msgspec
+import rich_click as click
+
+from benefits.actions import close_month as closing
+from benefits.actions import report
+from benefits.actions.report import Report, bounds_of
+from benefits.cli.console import console
+from benefits.cli.house import record, run
+from benefits.domain import reports
+from benefits.domain.reports import By
+from benefits.domain.values import Month
+from benefits.house import House
+
+ACTOR = "system:close-month"
+KINDS: dict[str, type[msgspec.Struct]] = {
+    "totals": reports.TotalLine,
+    "liability": reports.LiabilityLine,
+    "vintages": reports.VintageLine,
+}
+
+
+@click.command("close-month")
+@click.argument("month")
+def close_month(month: str) -> None:
+    """Close a MONTH of the books: what is recorded later is booked in the next one.
+
+    Example: `benefits close-month 2025-06`
+    """
+    try:
+        wanted = Month.parse(month)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="MONTH") from None
+
+    async def work_(house: House) -> None:
+        done = await closing.close_month(house.database, house.parts, wanted, actor=ACTOR)
+        record("month.closed", month=str(wanted), new=done.is_new, totals=len(done.closed.totals))
+        how = "is closed" if done.is_new else f"was closed at {done.closed.closed_at:%F %T} UTC"
+        console.print(f"{wanted} {how}: {len(done.closed.totals)} totals.")
+
+    run(work_)
+
+
+@click.command("report")
+@click.argument("kind", type=click.Choice(sorted(KINDS)))
+@click.option("--as-of", default=None, help="When: a day (its end) or an instant; now if absent.")
+@click.option("--known-at", default=None, help="As it was known then; as known now if absent.")
+@click.option(
+    "--by",
+    type=click.Choice([one.value for one in By]),
+    default=By.BENEFIT.value,
+    show_default=True,
+    help="What totals and liability are added up by.",
+)
+@click.option("--expected-use", default=None, help="Vintages: the share that will be used.")
+def report_(
+    kind: str, *, as_of: str | None, known_at: str | None, by: str, expected_use: str | None
+) -> None:
+    """Print totals, liability or vintages of the whole ledger as CSV.
+
+    Example: `benefits report liability --as-of 2025-06-30 > liability.csv`
+    """
+    use = _share(expected_use)
+
+    async def work_(house: House) -> None:
+        async with house.database.transaction() as conn:
+            bounds = await bounds_of(conn, house.parts, as_of, known_at)
+            found: Report[msgspec.Struct]
+            match kind:
+                case "totals":
+                    found = await report.totals(conn, house.parts, bounds, By(by))
+                case "liability":
+                    found = await report.liability(conn, house.parts, bounds, By(by))
+                case _:
+                    found = await report.vintages(conn, house.parts, bounds, use)
+        click.echo(report.csv_of(KINDS[kind], found), nl=False)
+
+    run(work_)
+
+
+def _share(text: str | None) -> Decimal | None:
+    try:
+        share = None if text is None else Decimal(text)
+    except InvalidOperation:
+        share = Decimal("NaN")
+    if share is not None and not (share.is_finite() and 0 <= share <= 1):
+        raise click.BadParameter("a share from 0 to 1", param_hint="--expected-use")
+    return share

@@ -1,0 +1,214 @@
+"""Read a member's ledger as of a time, and say whether the answer can still change.
+
+A record is written in a transaction and takes its time from the service's clock after the locks,
+so after the transaction began. What was recorded before the begin of the oldest transaction still
+open is therefore complete: nothing can come any more (I11). Clocks differ: `CLOCKS_APART` is how
+far that of a service may be behind the database's.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.past import Bounds, Terms
+from benefits.domain.values import EPOCH, bucket_of
+from benefits.store.db import Connection, rows
+
+CLOCKS_APART = timedelta(seconds=5)
+NEVER = datetime(9000, 1, 1, tzinfo=UTC)
+
+# A role sees the transactions of its own; the runtime's are all that write. Where the server does
+# not follow them, this session's own is not there either.
+OPEN_SINCE = """
+SELECT least(clock_timestamp(), min(a.xact_start) FILTER (WHERE a.pid <> pg_backend_pid())) AS at,
+       coalesce(bool_or(a.pid = pg_backend_pid()), false) AS followed
+FROM pg_stat_activity AS a
+WHERE a.datname = current_database() AND a.backend_type = 'client backend'
+  AND a.xact_start IS NOT NULL
+"""
+# ix_batch_bucket_member_id_batch_id, then primary key of posting. An id is as old as its record,
+# so the bound of ids leaves later partitions out; OFFSET 0 keeps the planner at one batch a time.
+SUMS = """
+SELECT p.unit, p.lot_id, a.account, sum(a.sign * p.amount) AS amount
+FROM batch AS b
+CROSS JOIN LATERAL (
+    SELECT o.* FROM posting AS o
+    WHERE o.bucket = b.bucket AND o.batch_id = b.batch_id AND o.batch_id < $3 OFFSET 0) AS p
+CROSS JOIN LATERAL (VALUES (p.debit, -1), (p.credit, 1)) AS a (account, sign)
+WHERE b.bucket = $1 AND b.member_id = $2 AND b.batch_id < $3
+  AND b.recorded_at < $4 AND b.effective_at < $5 AND p.unit NOT LIKE 'MONEY:%'
+GROUP BY 1, 2, 3
+"""
+# ix_lot_bucket_member_id_unit_expires_at
+TERMS = """
+SELECT l.lot_id, l.unit, l.programme, l.line, l.period, l.cause, l.granted_at, l.expires_at
+FROM lot AS l WHERE l.bucket = $1 AND l.member_id = $2
+"""
+# ix_batch_bucket_member_id_batch_id, backwards. Ids are in the order of records but for those of
+# one millisecond, so all of the last one's millisecond come along.
+ENTRIES = """
+WITH found AS NOT MATERIALIZED (
+    SELECT b.batch_id, b.kind, b.actor, b.cause_id, b.reverses, b.effective_at,
+           b.recorded_at, b.booked_month
+    FROM batch AS b
+    WHERE b.bucket = $1 AND b.member_id = $2 AND b.batch_id < $3
+      AND b.recorded_at < $4 AND b.effective_at >= $5 AND b.effective_at < $6),
+edge AS (SELECT f.batch_id FROM found AS f ORDER BY f.batch_id DESC OFFSET $7 LIMIT 1)
+SELECT f.batch_id, f.kind, f.actor, f.cause_id, f.reverses, f.effective_at, f.recorded_at,
+       f.booked_month
+FROM found AS f
+WHERE f.batch_id >= coalesce((SELECT (left(e.batch_id::text, 13)
+                                      || '-0000-0000-000000000000')::uuid FROM edge AS e),
+                             '00000000-0000-0000-0000-000000000000'::uuid)
+ORDER BY f.recorded_at DESC
+"""
+# Primary key of posting.
+LINES = """
+SELECT p.batch_id, p.line, p.debit, p.credit, p.unit, p.amount, p.lot_id, p.party
+FROM unnest($1::uuid[]) AS k (batch_id)
+CROSS JOIN LATERAL (
+    SELECT o.* FROM posting AS o WHERE o.bucket = $2 AND o.batch_id = k.batch_id OFFSET 0) AS p
+ORDER BY p.batch_id, p.line
+"""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A posting as a statement shows it."""
+
+    debit: str
+    credit: str
+    unit: str
+    amount: int
+    lot_id: UUID | None
+    party: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as a statement shows it."""
+
+    batch_id: UUID
+    kind: str
+    actor: str
+    cause_id: UUID | None
+    reverses: UUID | None
+    effective_at: datetime
+    recorded_at: datetime
+    booked_month: str
+    lines: tuple[Line, ...]
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """What of a statement is wanted: facts of [start, end), records before `known_at`."""
+
+    start: datetime | None
+    end: datetime | None
+    known_at: datetime | None
+
+
+def after_ids(at: datetime) -> UUID:
+    """Return an id above those of everything recorded before `at`; see `first_id` in SQL."""
+    milliseconds = (at - EPOCH) // timedelta(milliseconds=1) + 1
+    return UUID(int=milliseconds << 80)
+
+
+async def is_provisional(conn: Connection, bounds: Bounds) -> bool:
+    """Say whether the same question may get another answer later; ask before reading (I11)."""
+    if bounds.known_at is None:
+        return True
+    ((at, followed),) = await rows(conn, OPEN_SINCE)
+    if not followed:
+        return True
+    settled: datetime = min(at, bounds.now) - CLOCKS_APART
+    return bounds.known_at > settled
+
+
+async def sums(
+    conn: Connection, member_id: UUID, bounds: Bounds
+) -> dict[tuple[str, UUID | None, str], int]:
+    """Return what each account of a member came to, by unit and lot; money left out."""
+    known = bounds.known_at or NEVER
+    found = await rows(
+        conn,
+        SUMS,
+        bucket_of(member_id),
+        member_id,
+        after_ids(known),
+        known,
+        bounds.as_of or NEVER,
+    )
+    return {(r.unit, r.lot_id, r.account): int(r.amount) for r in found}
+
+
+async def terms(conn: Connection, member_id: UUID) -> list[Terms]:
+    """Return what never changes of a member's lots."""
+    return [
+        Terms(
+            lot_id=r.lot_id,
+            unit=r.unit,
+            programme=r.programme,
+            line=r.line,
+            period=r.period,
+            cause=r.cause,
+            granted_at=r.granted_at,
+            expires_at=r.expires_at,
+        )
+        for r in await rows(conn, TERMS, bucket_of(member_id), member_id)
+    ]
+
+
+async def entries(
+    conn: Connection,
+    member_id: UUID,
+    stretch: Stretch,
+    *,
+    before: datetime | None,
+    limit: int,
+) -> list[Entry]:
+    """Return up to `limit` batches recorded before `before`, the last recorded first."""
+    known = min(stretch.known_at or NEVER, before or NEVER)
+    found = await rows(
+        conn,
+        ENTRIES,
+        bucket_of(member_id),
+        member_id,
+        after_ids(known),
+        known,
+        stretch.start or EPOCH,
+        stretch.end or NEVER,
+        limit - 1,
+    )
+    shown = found[:limit]
+    lines = await _lines(conn, bucket_of(member_id), [row.batch_id for row in shown])
+    return [_entry(row, lines.get(row.batch_id, [])) for row in shown]
+
+
+async def _lines(conn: Connection, bucket: int, ids: Sequence[UUID]) -> dict[UUID, list[Line]]:
+    by_batch = dict[UUID, list[Line]]()
+    for row in await rows(conn, LINES, list(ids), bucket):
+        line = Line(
+            debit=row.debit,
+            credit=row.credit,
+            unit=row.unit,
+            amount=row.amount,
+            lot_id=row.lot_id,
+            party=row.party,
+        )
+        by_batch.setdefault(row.batch_id, []).append(line)
+    return by_batch
+
+
+def _entry(row: Any, lines: Sequence[Line]) -> Entry:
+    return Entry(
+        batch_id=row.batch_id,
+        kind=row.kind,
+        actor=row.actor,
+        cause_id=row.cause_id,
+        reverses=row.reverses,
+        effective_at=row.effective_at,
+        recorded_at=row.recorded_at,
+        booked_month=f"{row.booked_month:%Y-%m}",
+        lines=tuple(lines),
+    )

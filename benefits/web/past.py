@@ -1,0 +1,250 @@
+"""A member's ledger as of a time: balances, lots, and the entries that made them (C-8)."""
+
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from benefits.actions.claim import UnknownMember
+from benefits.actions.report import bounds_of
+from benefits.domain.past import Bounds, PastLot, balances_of, lots_of
+from benefits.store import pages, past
+from benefits.store.db import Connection
+from benefits.store.past import Entry, Stretch
+from benefits.web import cursors
+from benefits.web.auth import needs
+
+READERS = ("mobile", "crm", "operator", "auditor", "member", "relationship_manager")
+MONEY_READERS = {"operator", "auditor"}
+PAGE_MAX = 100
+LOTS_MAX = 1000
+Place = TypeVar("Place")
+
+
+class UnitBalanceView(msgspec.Struct, kw_only=True):
+    """Units of one kind: usable, set aside, and what became of the others; `owed` is a debt."""
+
+    unit: str
+    available: int
+    held: int
+    redeemed: int
+    expired: int
+    revoked: int
+    owed: int
+
+
+class BalancesView(msgspec.Struct, kw_only=True):
+    """What a member had at `as_of`, as known at `known_at`; a provisional answer may change."""
+
+    as_of: datetime
+    known_at: datetime
+    provisional: bool
+    balances: list[UnitBalanceView]
+
+
+class PastLotView(msgspec.Struct, kw_only=True):
+    """A lot as it stood; `granted` is all its other figures together."""
+
+    lot_id: UUID
+    unit: str
+    programme: str
+    line: str
+    period: str
+    cause: str
+    granted_at: datetime
+    expires_at: datetime | None
+    granted: int
+    available: int
+    held: int
+    redeemed: int
+    expired: int
+    revoked: int
+    moved: int
+
+
+class PastLotsView(msgspec.Struct, kw_only=True):
+    """A page of lots, the oldest first; `next` is the cursor of the next page."""
+
+    as_of: datetime
+    known_at: datetime
+    provisional: bool
+    lots: list[PastLotView]
+    next: str | None
+
+
+class PostingView(msgspec.Struct, kw_only=True):
+    """Amounts go from the debit to the credit account; money is in minor units of its party."""
+
+    debit: str
+    credit: str
+    unit: str
+    amount: int
+    lot_id: UUID | None
+    party: str
+
+
+class EntryView(msgspec.Struct, kw_only=True):
+    """One event in the books with its postings; `effective_at` is when it was true."""
+
+    id: UUID
+    kind: str
+    actor: str
+    cause_id: UUID | None
+    reverses: UUID | None
+    effective_at: datetime
+    recorded_at: datetime
+    booked_month: str
+    postings: list[PostingView]
+
+
+class StatementView(msgspec.Struct, kw_only=True):
+    """A page of entries, the last recorded first; `next` is the cursor of the next page."""
+
+    known_at: datetime
+    provisional: bool
+    entries: list[EntryView]
+    next: str | None
+
+
+def _page(found: list[Place], limit: int) -> tuple[list[Place], bool]:
+    return found[:limit], len(found) > limit
+
+
+async def _lots(
+    request: Request[Any, Any, Any], member_id: UUID, as_of: str | None, known_at: str | None
+) -> tuple[Bounds, bool, dict[tuple[str, UUID | None, str], int], list[PastLot]]:
+    """Return the bounds, whether the answer may change, the sums, and the lots (UnknownMember)."""
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        bounds = await bounds_of(conn, state.parts, as_of, known_at)
+        await _exists(conn, member_id)
+        provisional = await past.is_provisional(conn, bounds)
+        sums = await past.sums(conn, member_id, bounds)
+        lots = lots_of(sums, await past.terms(conn, member_id), bounds.ends)
+    return bounds, provisional, sums, lots
+
+
+async def _exists(conn: Connection, member_id: UUID) -> None:
+    if not await pages.member_exists(conn, member_id):
+        raise UnknownMember
+
+
+@get(
+    "/v1/members/{member_id:uuid}/balances",
+    guards=[needs(*READERS)],
+    tags=["ledger"],
+    operation_id="get_balances",
+)
+async def get_balances(
+    member_id: FromPath[UUID],
+    request: Request[Any, Any, Any],
+    as_of: FromQuery[str | None] = None,
+    known_at: FromQuery[str | None] = None,
+) -> BalancesView:
+    """Return what a member had at a time, as it was known at another. Without them: now."""
+    bounds, provisional, sums, lots = await _lots(request, member_id, as_of, known_at)
+    return BalancesView(
+        as_of=bounds.ends,
+        known_at=bounds.known_at or bounds.now,
+        provisional=provisional,
+        balances=[
+            UnitBalanceView(**msgspec.structs.asdict(one)) for one in balances_of(sums, lots)
+        ],
+    )
+
+
+@get(
+    "/v1/members/{member_id:uuid}/lots",
+    guards=[needs(*READERS)],
+    tags=["ledger"],
+    operation_id="get_lots",
+)
+async def get_lots(
+    member_id: FromPath[UUID],
+    request: Request[Any, Any, Any],
+    *,
+    as_of: FromQuery[str | None] = None,
+    known_at: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=LOTS_MAX)] = 100,
+) -> PastLotsView:
+    """Return a member's lots at a time, as they were known at another, the oldest first."""
+    kind = f"lots {member_id}"
+    after = cursors.read(kind, cursor, tuple[datetime, UUID])
+    bounds, provisional, _, lots = await _lots(request, member_id, as_of, known_at)
+    places = [(lot.terms.granted_at, lot.terms.lot_id) for lot in lots]
+    start = 0 if after is None else sum(place <= after for place in places)
+    shown, more = _page(lots[start:], limit)
+    return PastLotsView(
+        as_of=bounds.ends,
+        known_at=bounds.known_at or bounds.now,
+        provisional=provisional,
+        lots=[_lot_view(lot) for lot in shown],
+        next=cursors.write(kind, places[start + limit - 1]) if more else None,
+    )
+
+
+def _lot_view(lot: PastLot) -> PastLotView:
+    figures = msgspec.structs.asdict(lot)
+    terms = msgspec.structs.asdict(figures.pop("terms"))
+    return PastLotView(**terms, **figures)
+
+
+@get(
+    "/v1/members/{member_id:uuid}/statement",
+    guards=[needs("crm", "operator", "auditor")],
+    tags=["ledger"],
+    operation_id="get_statement",
+)
+async def get_statement(
+    member_id: FromPath[UUID],
+    request: Request[Any, Any, Any],
+    *,
+    start: Annotated[str | None, QueryParameter(name="from")] = None,
+    end: Annotated[str | None, QueryParameter(name="to")] = None,
+    known_at: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
+) -> StatementView:
+    """Return what was booked for a member: facts from one time to another, half-open.
+
+    A day means its end in the programme's zone. Money is shown to operators and auditors only.
+    """
+    state = request.app.state
+    kind = f"statement {member_id}"
+    before = cursors.read(kind, cursor, datetime)
+    async with state.database.transaction() as conn:
+        until = await bounds_of(conn, state.parts, end, known_at)
+        since = await bounds_of(conn, state.parts, start, None)
+        await _exists(conn, member_id)
+        provisional = await past.is_provisional(conn, until)
+        stretch = Stretch(since.as_of, until.as_of, until.known_at)
+        found = await past.entries(conn, member_id, stretch, before=before, limit=limit + 1)
+    shown, more = _page(found, limit)
+    money = not request.auth.scopes.isdisjoint(MONEY_READERS)
+    return StatementView(
+        known_at=until.known_at or until.now,
+        provisional=provisional,
+        entries=[_entry_view(entry, money=money) for entry in shown],
+        next=cursors.write(kind, shown[-1].recorded_at) if more else None,
+    )
+
+
+def _entry_view(entry: Entry, *, money: bool) -> EntryView:
+    told = msgspec.structs.asdict(entry)
+    lines = told.pop("lines")
+    return EntryView(
+        id=told.pop("batch_id"),
+        postings=[
+            PostingView(**msgspec.structs.asdict(line))
+            for line in lines
+            if money or not line.unit.startswith("MONEY:")
+        ],
+        **told,
+    )
+
+
+HANDLERS = [get_balances, get_lots, get_statement]

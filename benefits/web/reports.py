@@ -1,0 +1,285 @@
+"""Finance and audit: totals, liability, vintages and closed months, as JSON or CSV (Q-6, L-11)."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import FromQuery, QueryParameter
+
+from benefits.actions import report
+from benefits.actions.report import Report, bounds_of, csv_of, instant
+from benefits.domain.catalogue import Catalogue
+from benefits.domain.reports import (
+    By,
+    LiabilityLine,
+    LiabilitySum,
+    TotalLine,
+    VintageLine,
+    amount_of,
+    csv_text,
+)
+from benefits.domain.values import Month
+from benefits.store import months
+from benefits.store.months import Closed
+from benefits.web import cursors
+from benefits.web.auth import needs
+from benefits.web.problems import CursorInvalid
+
+SCOPES = ("operator", "approver", "auditor")
+CSV = "text/csv"
+PAGE_MAX = 120
+Format = Literal["json", "csv"]
+TotalsBy = Literal["unit", "benefit", "programme", "provider", "cost_centre"]
+LiabilityBy = Literal["benefit", "programme", "provider", "cost_centre"]
+Share = Annotated[str | None, QueryParameter(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")]
+
+
+class _ReportView(msgspec.Struct, kw_only=True):
+    as_of: datetime
+    known_at: datetime
+    provisional: bool
+
+
+class TotalsView(_ReportView, kw_only=True):
+    """Balances of all accounts; those of one key and unit sum to zero."""
+
+    lines: list[TotalLine]
+
+
+class LiabilityView(_ReportView, kw_only=True):
+    """Outstanding units by benefit; `sums` adds them up by what was asked for."""
+
+    lines: list[LiabilityLine]
+    sums: list[LiabilitySum]
+
+
+class VintagesView(_ReportView, kw_only=True):
+    """Units by benefit and month of grant."""
+
+    lines: list[VintageLine]
+
+
+class MonthTotalView(msgspec.Struct, kw_only=True):
+    """What was booked in a month to an account; `party` is the budget or provider of money."""
+
+    unit: str
+    party: str
+    account: str
+    amount: str
+    currency: str
+
+
+class MonthView(msgspec.Struct, kw_only=True):
+    """A closed month: its totals never change."""
+
+    month: str
+    closed_at: datetime
+    closed_by: str
+    totals: list[MonthTotalView]
+
+
+class MonthsView(msgspec.Struct, kw_only=True):
+    """Closed months, the latest first, and the first that is open once one was closed."""
+
+    open_month: str | None
+    months: list[MonthView]
+    next: str | None
+
+
+class _MonthLine(msgspec.Struct):
+    month: str
+    unit: str
+    party: str
+    account: str
+    amount: str
+    currency: str
+    closed_at: str
+    closed_by: str
+
+
+def _wants_csv(request: Request[Any, Any, Any], asked: Format | None) -> bool:
+    if asked is not None:
+        return asked == "csv"
+    return CSV in request.headers.get("accept", "")
+
+
+def _csv(text: str, name: str) -> Response[Any]:
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Vary": "Accept"}
+    return Response(text.encode(), media_type=f"{CSV}; charset=utf-8", headers=headers)
+
+
+def _answer(
+    request: Request[Any, Any, Any],
+    asked: Format | None,
+    kind: type[msgspec.Struct],
+    found: Report[Any],
+) -> Response[Any] | None:
+    """Return the CSV of a report where that is wanted."""
+    if not _wants_csv(request, asked):
+        return None
+    return _csv(csv_of(kind, found), request.url.path.rpartition("/")[2])
+
+
+@get("/v1/ledger/totals", guards=[needs(*SCOPES)], tags=["ledger"], operation_id="get_totals")
+async def get_totals(
+    request: Request[Any, Any, Any],
+    *,
+    by: FromQuery[TotalsBy] = "unit",
+    as_of: FromQuery[str | None] = None,
+    known_at: FromQuery[str | None] = None,
+    format_: Annotated[Format | None, QueryParameter(name="format")] = None,
+) -> Response[TotalsView]:
+    """Return the balance of every account over all members, at a time, as known at another."""
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        bounds = await bounds_of(conn, state.parts, as_of, known_at)
+        found = await report.totals(conn, state.parts, bounds, By(by))
+    return _answer(request, format_, TotalLine, found) or Response(
+        TotalsView(
+            as_of=found.as_of,
+            known_at=found.known_at,
+            provisional=found.provisional,
+            lines=list(found.lines),
+        )
+    )
+
+
+@get(
+    "/v1/ledger/liability",
+    guards=[needs(*SCOPES)],
+    tags=["ledger"],
+    operation_id="get_liability",
+)
+async def get_liability(
+    request: Request[Any, Any, Any],
+    *,
+    by: FromQuery[LiabilityBy] = "benefit",
+    as_of: FromQuery[str | None] = None,
+    known_at: FromQuery[str | None] = None,
+    format_: Annotated[Format | None, QueryParameter(name="format")] = None,
+) -> Response[LiabilityView]:
+    """Return the units that members may still use, and what these cost at most."""
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        bounds = await bounds_of(conn, state.parts, as_of, known_at)
+        found = await report.liability(conn, state.parts, bounds, By(by))
+    return _answer(request, format_, LiabilityLine, found) or Response(
+        LiabilityView(
+            as_of=found.as_of,
+            known_at=found.known_at,
+            provisional=found.provisional,
+            lines=list(found.lines),
+            sums=list(found.added),
+        )
+    )
+
+
+@get(
+    "/v1/ledger/vintages",
+    guards=[needs(*SCOPES)],
+    tags=["ledger"],
+    operation_id="get_vintages",
+)
+async def get_vintages(
+    request: Request[Any, Any, Any],
+    *,
+    expected_use: Share = None,
+    as_of: FromQuery[str | None] = None,
+    known_at: FromQuery[str | None] = None,
+    format_: Annotated[Format | None, QueryParameter(name="format")] = None,
+) -> Response[VintagesView]:
+    """Return what became of the units of each benefit and month of grant, and what is expected.
+
+    The share of outstanding units that will be used is `expected_use`, or observed of ended ones.
+    """
+    state = request.app.state
+    use = Decimal(expected_use) if expected_use is not None else None
+    async with state.database.transaction() as conn:
+        bounds = await bounds_of(conn, state.parts, as_of, known_at)
+        found = await report.vintages(conn, state.parts, bounds, use)
+    return _answer(request, format_, VintageLine, found) or Response(
+        VintagesView(
+            as_of=found.as_of,
+            known_at=found.known_at,
+            provisional=found.provisional,
+            lines=list(found.lines),
+        )
+    )
+
+
+@get("/v1/ledger/months", guards=[needs(*SCOPES)], tags=["ledger"], operation_id="get_months")
+async def get_months(
+    request: Request[Any, Any, Any],
+    *,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 12,
+    format_: Annotated[Format | None, QueryParameter(name="format")] = None,
+) -> Response[MonthsView]:
+    """Return closed months with what was booked in each, the latest first."""
+    state = request.app.state
+    before = _month(cursors.read("months", cursor, str))
+    async with state.database.transaction() as conn:
+        catalogue = await state.parts.catalogue.current(conn)
+        books = await months.books(conn)
+        found = await months.closed(conn, before, limit=limit + 1)
+    views = [_month_view(one, catalogue) for one in found[:limit]]
+    if _wants_csv(request, format_):
+        return _csv(csv_text(_MonthLine, _month_lines(views)), "months")
+    more = len(found) > limit
+    return Response(
+        MonthsView(
+            open_month=str(books.open_month) if books.open_month > months.FIRST else None,
+            months=views,
+            next=cursors.write("months", views[-1].month) if more else None,
+        )
+    )
+
+
+def _month_view(closed: Closed, catalogue: Catalogue) -> MonthView:
+    totals = list[MonthTotalView]()
+    for one in closed.totals:
+        amount, currency = amount_of(catalogue, one.unit, one.amount)
+        totals.append(
+            MonthTotalView(
+                unit=one.unit,
+                party=one.party,
+                account=one.account,
+                amount=amount,
+                currency=currency,
+            )
+        )
+    return MonthView(
+        month=str(closed.month),
+        closed_at=closed.closed_at,
+        closed_by=closed.actor,
+        totals=totals,
+    )
+
+
+def _month_lines(views: list[MonthView]) -> list[_MonthLine]:
+    return [
+        _MonthLine(
+            one.month,
+            t.unit,
+            t.party,
+            t.account,
+            t.amount,
+            t.currency,
+            instant(one.closed_at),
+            one.closed_by,
+        )
+        for one in views
+        for t in one.totals
+    ]
+
+
+def _month(text: str | None) -> Month | None:
+    try:
+        return None if text is None else Month.parse(text)
+    except ValueError:
+        raise CursorInvalid from None
+
+
+HANDLERS = [get_totals, get_liability, get_vintages, get_months]

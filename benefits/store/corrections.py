@@ -68,18 +68,19 @@ WHERE w.bucket = $1 AND w.member_id = $2 AND w.unit = $3
 # ix_lot_bucket_member_id_unit_expires_at, then all batches of the one member: this is rare. What
 # was clawed back beyond what was left is a debt or a loss, and is not there to take again.
 THERE = """
-SELECT coalesce((SELECT sum(l.redeemed + CASE WHEN l.expires_at <= $4 THEN 0
-                                             ELSE l.remaining - l.held END)
-                 FROM lot AS l
-                 WHERE l.bucket = $1 AND l.member_id = $2 AND l.unit = $3), 0)::bigint
-       - coalesce((SELECT sum(CASE WHEN (p.debit, p.credit) = ('revoked', 'debt')
-                                   THEN -p.amount ELSE p.amount END)
-                   FROM batch AS b JOIN posting AS p
-                     ON p.bucket = b.bucket AND p.batch_id = b.batch_id
-                   WHERE b.bucket = $1 AND b.member_id = $2 AND p.unit = $3
-                     AND (p.debit, p.credit) IN
-                         (('debt', 'revoked'), ('revoked', 'debt'), ('redeemed', 'loss'))),
-                  0)::bigint AS units
+WITH had AS (
+    SELECT coalesce(sum(l.remaining - l.held) FILTER (WHERE l.expires_at > $4
+                                                      OR l.expires_at IS NULL), 0) AS free,
+           coalesce(sum(l.redeemed), 0) AS used
+    FROM lot AS l WHERE l.bucket = $1 AND l.member_id = $2 AND l.unit = $3),
+taken AS (
+    SELECT coalesce(sum(CASE WHEN (p.debit, p.credit) = ('revoked', 'debt')
+                             THEN -p.amount ELSE p.amount END), 0) AS units
+    FROM batch AS b
+    JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
+    WHERE b.bucket = $1 AND b.member_id = $2 AND p.unit = $3 AND (p.debit, p.credit) IN
+          (('debt', 'revoked'), ('revoked', 'debt'), ('redeemed', 'loss')))
+SELECT (had.free + greatest(had.used - taken.units, 0))::bigint AS units FROM had, taken
 """
 # Primary key of entitlement_grant, up to the claim's id.
 MADE_GOOD = """

@@ -298,7 +298,7 @@ async def test_what_is_another_members_is_not_there(world: World) -> None:
 
 
 async def test_one_person_is_not_two(world: World) -> None:
-    """Nor is a subject of one issuer another at the next; keys of one name are one caller."""
+    """Whoever proposed is refused, and another is not."""
     member = await holder(world)
     asked = await ask(world, Kind.REVOKE, member, 1, lot_id=await lot_of(world, member))
     assert "same_person" == await approve(world, asked, MAKER)

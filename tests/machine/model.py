@@ -28,6 +28,7 @@ class Lot:
     held: int = 0
     redeemed: int = 0
     expired: int = 0
+    revoked: int = 0
 
 
 @dataclass
@@ -55,6 +56,8 @@ class Claim:
     deadline: datetime | None = None
     submitted: bool = False
     spent: bool = False
+    captured: dict[UUID, int] = field(default_factory=dict)
+    returned: int = 0
 
 
 @dataclass
@@ -64,11 +67,12 @@ class Model:
     terms: dict[str, Terms]
     lots: dict[UUID, Lot] = field(default_factory=dict)
     claims: dict[UUID, Claim] = field(default_factory=dict)
+    borne: dict[tuple[UUID, str], int] = field(default_factory=dict)
 
     def used(self, member: UUID, benefit: str, window: str) -> int:
         """Return the units of a member's cap that are taken in a window."""
         return sum(
-            claim.quantity
+            claim.quantity - claim.returned
             for claim in self.claims.values()
             if (claim.member, claim.benefit, claim.window) == (member, benefit, window)
             and (claim.held or claim.spent)
@@ -79,7 +83,7 @@ class Model:
         of = [claim for claim in self.claims.values() if claim.benefit == benefit]
         return (
             sum(claim.quantity for claim in of if claim.held),
-            sum(claim.quantity for claim in of if claim.spent),
+            sum(claim.quantity - claim.returned for claim in of if claim.spent),
         )
 
     def room(self, member: UUID, benefit: str, quantity: int, window: str) -> str:
@@ -150,6 +154,7 @@ class Model:
             self.lots[lot_id].held -= part
             self.lots[lot_id].redeemed += part
         claim.spent = claim.spent or bool(claim.held)
+        claim.captured |= claim.held
         claim.held = {}
 
     def _release(self, claim: Claim, now: datetime) -> None:
@@ -255,3 +260,46 @@ class Model:
             if lot.expires_at <= now:
                 lot.expired += lot.available
                 lot.available = 0
+
+    def may_reverse(self, id_: UUID, quantity: int) -> str:
+        """Return what people hear who would give units of a claim back."""
+        claim = self.claims[id_]
+        if claim.state == "OPEN":
+            return "order_unfit"
+        return "ok" if quantity <= sum(claim.captured.values()) else "correction_exceeds"
+
+    def reverse(self, id_: UUID, quantity: int, now: datetime) -> None:
+        """Give units back to the lots they came from, first taken first."""
+        claim = self.claims[id_]
+        claim.returned += quantity
+        for lot_id, spent in claim.captured.items():
+            part = min(quantity, spent)
+            quantity -= part
+            claim.captured[lot_id] -= part
+            lot = self.lots[lot_id]
+            lot.redeemed -= part
+            if now < lot.expires_at:
+                lot.available += part
+            else:
+                lot.expired += part
+
+    def may_claw_back(self, member: UUID, benefit: str, quantity: int, now: datetime) -> str:
+        """Return what people hear who would take units back, used ones too."""
+        mine = [
+            lot for lot in self.lots.values() if (lot.member, lot.benefit) == (member, benefit)
+        ]
+        used = sum(lot.redeemed for lot in mine) - self.borne.get((member, benefit), 0)
+        there = max(used, 0) + sum(lot.available for lot in mine if now < lot.expires_at)
+        return "ok" if quantity <= there else "correction_exceeds"
+
+    def claw_back(self, member: UUID, benefit: str, quantity: int, now: datetime) -> None:
+        """Take what is left, that which ends first; the bank bears the rest."""
+        mine = [
+            lot for lot in self.lots.values() if (lot.member, lot.benefit) == (member, benefit)
+        ]
+        for lot in sorted(mine, key=lambda lot: (lot.expires_at, lot.nth)):
+            part = min(quantity, lot.available) if now < lot.expires_at else 0
+            lot.available -= part
+            lot.revoked += part
+            quantity -= part
+        self.borne[member, benefit] = self.borne.get((member, benefit), 0) + quantity

@@ -27,6 +27,7 @@ from benefits.actions.claim import ClaimUnits
 from benefits.actions.deliver import Work
 from benefits.actions.grant import RewardMember
 from benefits.actions.keyed import Accepted
+from benefits.domain.corrections import Kind
 from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.orders import (
     Done,
@@ -44,7 +45,7 @@ from benefits.domain.orders import (
 from benefits.domain.values import end_of, local_date, time_ordered_id
 from benefits.store import feed
 from tests import builders
-from tests.actions import life
+from tests.actions import desk, life
 from tests.builders import NOON, World, reference_programme
 from tests.conftest import database
 from tests.machine.books import broken
@@ -276,6 +277,26 @@ class Ledger(RuleBasedStateMachine):
         self.run(life.lapse_holds(self.world))
         self.model.lapse(self.now)
 
+    @rule(claim_id=claims, quantity=st.sampled_from([1, 1, 2]))
+    def reverse(self, claim_id: UUID, quantity: int) -> None:
+        """Two people give spent units back."""
+        member = self.model.claims[claim_id].member
+        expected = self.model.may_reverse(claim_id, quantity)
+        asked = desk.correct(self.world, Kind.REVERSE, member, quantity, claim_id=claim_id)
+        assert expected == self.run(asked)
+        if expected == "ok":
+            self.model.reverse(claim_id, quantity, self.now)
+
+    @rule(who=st.integers(0, 2), benefit=BENEFITS, quantity=QUANTITIES)
+    def claw_back(self, who: int, benefit: str, quantity: int) -> None:
+        """Two people take units back, used ones too."""
+        member = self.members[who]
+        expected = self.model.may_claw_back(member, benefit, quantity, self.now)
+        asked = desk.correct(self.world, Kind.CLAW_BACK, member, quantity, benefit=benefit)
+        assert expected == self.run(asked)
+        if expected == "ok":
+            self.model.claw_back(member, benefit, quantity, self.now)
+
     @rule(seconds=st.sampled_from([1, 60, 660, 7200, 80_000, 300_000, 3_000_000]))
     def wait(self, seconds: int) -> None:
         """Let time go by."""
@@ -290,13 +311,15 @@ class Ledger(RuleBasedStateMachine):
     async def compare(self) -> None:
         """Compare every table with the model."""
         world, model = self.world, self.model
-        lots = await world.rows("SELECT lot_id, granted, remaining, held, expired FROM lot")
+        lots = await world.rows(
+            "SELECT lot_id, granted, remaining, held, expired, redeemed FROM lot"
+        )
         assert {
-            id_: (lot.granted, lot.available + lot.held, lot.held, lot.expired)
+            id_: (lot.granted, lot.available + lot.held, lot.held, lot.expired, lot.redeemed)
             for id_, lot in model.lots.items()
         } == {row[0]: tuple(row[1:]) for row in lots}
         for lot in model.lots.values():
-            parts = (lot.available, lot.held, lot.redeemed, lot.expired)
+            parts = (lot.available, lot.held, lot.redeemed, lot.expired, lot.revoked)
             assert (lot.granted, True) == (sum(parts), min(parts) >= 0)
         claims = await world.rows("SELECT claim_id, state FROM claim")
         assert {id_: claim.state for id_, claim in model.claims.items()} == {

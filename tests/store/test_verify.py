@@ -139,10 +139,11 @@ MATRIX = [
     ("member_counter_differs", "UPDATE member_counter SET used = used + 1"),
     ("member_counter_differs", "DELETE FROM member_counter"),
     ("member_counter_differs", "UPDATE claim SET cap_window = '2025-06' WHERE cap_window <> ''"),
-    ("reversal_exceeds", "UPDATE reversal SET amount = amount + 1"),
+    ("reversal_exceeds", "UPDATE reversal SET amount = amount + 9000"),
     ("reversal_exceeds", "UPDATE reversal SET line = line + 90"),
     ("reversal_exceeds", """INSERT INTO reversal SELECT bucket, reverses, line,
-                            gen_random_uuid(), by_line, amount FROM reversal"""),
+                            gen_random_uuid(), by_line, amount
+                            FROM reversal, generate_series(1, 3)"""),
     ("reversal_differs", "DELETE FROM reversal"),
     ("reversal_differs", "UPDATE reversal SET by_line = by_line + 1"),
     ("reversal_differs", """UPDATE posting SET party = 'x' WHERE debit = 'expense'"""),

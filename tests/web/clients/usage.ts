@@ -21,6 +21,15 @@ function told(event: Event): string {
       return `${event.data.quantity} ${event.data.benefit} until ${event.data.expires_at}`;
     case "entitlement.expired":
       return `${event.data.quantity} ${event.data.unit}`;
+    case "entitlement.made_good":
+      return `${event.data.quantity} ${event.data.benefit} for ${event.data.claim_id}`;
+    case "order.settled":
+      return `${event.data.delivered} of ${event.data.quantity} ${event.data.benefit}`;
+    case "entitlement.returned":
+    case "entitlement.revoked":
+    case "entitlement.clawed_back":
+    case "entitlement.debt_forgiven":
+      return `${event.data.quantity} ${event.data.benefit}`;
     case "claim.placed":
       return event.data.benefit;
     case "tier.upgraded":

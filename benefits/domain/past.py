@@ -6,6 +6,7 @@ expired when its end is not later, whether a sweep had written that or not (L-5)
 held (L-6).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from uuid import UUID
@@ -18,7 +19,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.values import end_of
 
 YEARS = range(2000, 3000)
-DAY_LENGTH = len("2025-06-30")
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 class TimeInvalid(Refusal):
@@ -33,7 +34,7 @@ def until(text: str | None, zone: ZoneInfo) -> datetime | None:
     if text is None:
         return None
     try:
-        if len(text) == DAY_LENGTH:
+        if DAY.fullmatch(text):
             day = date.fromisoformat(text)
             if day.year in YEARS:
                 return end_of(day, zone)

@@ -87,7 +87,7 @@ STATUSES: dict[type[Refusal], int] = {
     close_month.MonthOpen: 409,
     close_month.MonthOutOfOrder: 409,
     close_month.WritesPending: 409,
-    past.TimeInvalid: 400,
+    past.TimeInvalid: 422,
     feed.CursorLost: 409,
     read_code.CodeAbsent: 409,
     run_jobs.UnknownJob: 404,

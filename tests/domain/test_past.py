@@ -30,7 +30,17 @@ def test_a_day_means_its_end_and_an_instant_itself(text: str | None, at: datetim
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2025-3-31", "2025-02-30", "2025-03-31T16:00", "0001-01-01", "now", "9999-12-31"]
+    "text",
+    [
+        "",
+        "2025-3-31",
+        "2025-W26-1",
+        "2025-02-30",
+        "2025-03-31T16:00",
+        "0001-01-01",
+        "now",
+        "9999-12-31",
+    ],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     """A time without an offset, too: nobody guesses whose clock it is."""

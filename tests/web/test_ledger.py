@@ -260,4 +260,4 @@ async def test_a_time_that_is_none_is_refused(running: Site, name: str) -> None:
     for path in (f"/v1/members/{member}/balances", FINANCE + "totals"):
         params = {name: "2025-06-31"}
         status, _, problem = await ask(running, "GET", path, "auditor", params=params)
-        assert (400, "time_invalid") == (status, problem["code"])
+        assert (422, "time_invalid") == (status, problem["code"])

@@ -26,6 +26,7 @@ from benefits.domain.tokens import DEMO_ISSUER
 from benefits.domain.values import Clock
 from benefits.house import House, open_house, real_clock
 from benefits.process import bind, keep_what_stays, until_stopped
+from benefits.providers import checkpoints
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider
 from benefits.providers.provider import Provider
@@ -34,6 +35,7 @@ from benefits.store.db import Database
 from benefits.store.group import Group, grouped
 from benefits.store.migrate import head
 from benefits.store.roles import check_cannot_rewrite, session_user
+from benefits.store.signing import SealKey, origin
 from benefits.web import (
     callbacks,
     crm,
@@ -99,6 +101,22 @@ async def check_role(house: House) -> None:
     if house.installation.is_production:
         async with house.database.transaction() as conn:
             await check_cannot_rewrite(conn)
+
+
+def sealing_of(house: House, client: Client) -> work.Sealing:
+    """Return what signs checkpoints and takes them outside (SettingRefused).
+
+    Without it the ledger is sealed all the same, but against its own administrators that shows
+    nothing: then the log says so, and so does the figure that an alert watches.
+    """
+    seed, place = house.settings.keys.seal_key, house.settings.checkpoints
+    if place and seed is None:
+        raise SettingRefused("BENEFITS_CHECKPOINTS needs BENEFITS_SEAL_KEY, which signs them")
+    if not place:
+        missing = "BENEFITS_CHECKPOINTS" if seed else "BENEFITS_SEAL_KEY"
+        log.warning("checkpoints.stay_inside", missing=missing)
+    key = SealKey(seed, origin(house.settings.keys.member_key)) if seed else None
+    return work.Sealing(key, checkpoints.sender(place, client) if place else None)
 
 
 class Providers(Mapping[str, Provider]):
@@ -328,7 +346,10 @@ async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
         ):
             await check_role(house)
             keep_what_stays()
-            worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
+            worker = work.Worker(
+                *(house.database, house.parts, Providers(house, client), buckets),
+                sealing=sealing_of(house, client),
+            )
             who = await _who(house)
             async with scrape.listening(figures, settings.database_url, worker.ages):
                 log.info("process.started", command="work", buckets=list(buckets), **who)

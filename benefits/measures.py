@@ -108,6 +108,11 @@ INBOX_AGE = _gauge("inbox_oldest_age_seconds", "How long one has been waiting.")
 OUTBOX_LAG = _gauge(
     "outbox_lag_seconds", "Age of the oldest event that the feed holds back for an open write."
 )
+SEALED = _gauge("sealed_batches", "Batches in the log.")
+UNSEALED_AGE = _gauge("unsealed_oldest_age_seconds", "Age of the oldest batch not in the log.")
+CHECKPOINT_AGE = _gauge(
+    "checkpoint_oldest_age_seconds", "Age of the oldest batch that no exported checkpoint covers."
+)
 BUDGET_LEFT = _gauge("budget_left_minor", "What a budget can still bear.", "programme", "budget")
 STOCK_LEFT = _gauge("stock_left_units", "Units a benefit's stock still has.", "benefit")
 PARTITION_MONTHS = _gauge("partition_months_left", "Months ahead with a partition.", "table")

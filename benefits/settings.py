@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from benefits.domain.checkpoints import PublicKey, parse_key
 from benefits.domain.rates import Quota
 from benefits.domain.refusal import Refusal
 from benefits.domain.signature import parse_secret
@@ -46,11 +47,13 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     """What must stay secret: the key of the member ids, the keys that seal, providers' secrets.
 
     The first of `secret_keys` seals, all of them open. `provider_secrets` go by provider code.
+    `seal_key` signs checkpoints, where they are signed.
     """
 
     member_key: bytes
     secret_keys: tuple[bytes, ...]
     provider_secrets: dict[str, tuple[str, ...]]
+    seal_key: bytes | None = None
 
     def __repr__(self) -> str:
         """Show nothing."""
@@ -78,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     issuers: tuple[Issuer, ...] = ()
     quotas: Quotas = Quotas()
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    checkpoints: str = ""
+    seal_public_keys: tuple[PublicKey, ...] = ()
 
     def __repr__(self) -> str:
         """Show what is not secret."""
@@ -86,7 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Show what is not secret; the URLs of database and collector may hold a password."""
-        secret = {"database_url", "keys", "otlp_endpoint"}
+        secret = {"database_url", "keys", "otlp_endpoint", "checkpoints"}
         names = (name for name in self.__struct_fields__ if name not in secret)
         return [(name, getattr(self, name)) for name in names]
 
@@ -114,6 +119,8 @@ def load(
             failed=_quota(environ, "BENEFITS_RATE_FAILED", Quotas().failed),
         ),
         proxies=_networks(environ, "BENEFITS_PROXIES"),
+        checkpoints=_checkpoints(environ, "BENEFITS_CHECKPOINTS"),
+        seal_public_keys=_public_keys(environ, "BENEFITS_SEAL_PUBLIC_KEYS"),
     )
 
 
@@ -198,6 +205,7 @@ def make_or_read_keys(data_folder: Path) -> Keys:
         "member_key": base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode(),
         "secret_keys": base64.urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode(),
         "provider_secrets": json.dumps({"sandbox": [webhook]}),
+        "seal_key": base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode(),
     }
     environ = {}
     for name, value in fresh.items():
@@ -215,10 +223,12 @@ def _keys(environ: Mapping[str, str]) -> Keys:
     words = _required(environ, name).replace(",", " ").split()
     if not words:
         raise SettingRefused(f"{name} holds no key")
+    seal = _value(environ, "BENEFITS_SEAL_KEY")
     return Keys(
         member_key=_key("BENEFITS_MEMBER_KEY", _required(environ, "BENEFITS_MEMBER_KEY")),
         secret_keys=tuple(_key(name, word) for word in words),
         provider_secrets=_provider_secrets(environ, "BENEFITS_PROVIDER_SECRETS"),
+        seal_key=_key("BENEFITS_SEAL_KEY", seal) if seal else None,
     )
 
 
@@ -294,6 +304,24 @@ def _key(name: str, value: str) -> bytes:
     if len(key) != _KEY_BYTES:
         raise SettingRefused(f"{name} holds a key of {len(key)} bytes; a key has {_KEY_BYTES}")
     return key
+
+
+def _checkpoints(environ: Mapping[str, str], name: str) -> str:
+    """Read where checkpoints go: an absolute path, or an address; empty when nowhere."""
+    value = _value(environ, name)
+    if not value or Path(value).is_absolute() or _is_safe(value):
+        return value
+    raise SettingRefused(
+        f"{name} must be an absolute path or https:// (or http:// on this machine, for a demo)"
+    )
+
+
+def _public_keys(environ: Mapping[str, str], name: str) -> tuple[PublicKey, ...]:
+    """Read public keys, as `benefits seal-key` prints them."""
+    try:
+        return tuple(map(parse_key, _value(environ, name).replace(",", " ").split()))
+    except ValueError:
+        raise SettingRefused(f"{name} holds what is no word of `benefits seal-key`") from None
 
 
 def _provider_secrets(environ: Mapping[str, str], name: str) -> dict[str, tuple[str, ...]]:

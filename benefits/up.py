@@ -263,8 +263,9 @@ class _Children:
             "BENEFITS_ISSUERS": msgspec.json.encode(given.issuers).decode(),
             **{
                 f"BENEFITS_{name.upper()}_FILE": str(keys / name)
-                for name in ("member_key", "secret_keys", "provider_secrets")
+                for name in ("member_key", "secret_keys", "provider_secrets", "seal_key")
             },
+            "BENEFITS_CHECKPOINTS": str((data / "checkpoints").absolute()),
         }
         callback = f"http://{HOST}:{given.port}/callbacks/sandbox"
         book = str((data / "sandbox.sqlite").absolute())

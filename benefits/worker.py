@@ -9,11 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import msgspec
 import structlog
 from opentelemetry.trace import SpanKind
 
 from benefits import measures, traces
-from benefits.actions import deliver, expire, receive
+from benefits.actions import deliver, expire, receive, seal
 from benefits.actions.deliver import Attempt, Work
 from benefits.actions.parts import Parts
 from benefits.actions.prune import prune
@@ -24,6 +25,7 @@ from benefits.store import gauges
 from benefits.store.db import Connection, Database, is_away, is_transient
 from benefits.store.inbox import Waiting
 from benefits.store.migrate import MONTHS_AHEAD, make_partitions
+from benefits.store.signing import SealKey
 
 IN_FLIGHT_MAX = 32  # a provider; a page may take it to twice as many
 PAGE = 200
@@ -31,9 +33,17 @@ POLL_S = 0.2
 SWEEP_S = 30.0
 PRUNE_S = 600.0
 PARTITIONS_S = 86_400.0
+SEAL_S = 2.0
 HELD_S = 60.0
 
 log = structlog.get_logger()
+
+
+class Sealing(msgspec.Struct, frozen=True):
+    """What signs checkpoints and takes them outside, where there is such."""
+
+    key: SealKey | None = None
+    export: seal.Export | None = None
 
 
 class Worker:
@@ -45,8 +55,11 @@ class Worker:
         parts: Parts,
         providers: Mapping[str, Provider],
         buckets: tuple[int, int] = (0, BUCKETS - 1),
+        *,
+        sealing: Sealing | None = None,
     ) -> None:
         """Work on a database with the providers we can call."""
+        self._sealing = sealing or Sealing()
         self._database = database
         self._parts = parts
         self._providers = providers
@@ -66,6 +79,8 @@ class Worker:
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
             tasks.create_task(self._repeat("held", self.tell_held, HELD_S, stop))
+            tasks.create_task(self._repeat("seal", self.seal, SEAL_S, stop))
+            tasks.create_task(self._repeat("export", self.export, SEAL_S, stop))
         await self.finish()
 
     async def _repeat(
@@ -252,6 +267,28 @@ class Worker:
         for provider, (count, age_s) in held.items():
             log.warning("orders.held", provider=provider, count=count, oldest_s=round(age_s))
         return 0
+
+    async def seal(self) -> int:
+        """Seal what was committed and sign for it when it is time; return how many if more wait.
+
+        One worker of all does this at a time, for all buckets.
+        """
+        sealed = await self._database.transact(seal.seal)
+        if sealed == seal.PAGE:
+            return sealed
+        if (key := self._sealing.key) is not None:
+
+            async def sign(conn: Connection) -> bool:
+                return await seal.sign(conn, key, self._parts)
+
+            await self._database.transact(sign)
+        return 0
+
+    async def export(self) -> int:
+        """Take signed checkpoints outside; return how many left."""
+        if self._sealing.export is None:
+            return 0
+        return await seal.export(self._database, self._sealing.export, self._parts)
 
     async def partitions(self) -> int:
         """Make the ledger's partitions two years ahead."""

@@ -12,6 +12,7 @@ import pytest
 import rich.console
 import rich.pretty
 
+from benefits.domain.checkpoints import PublicKey
 from benefits.domain.rates import Quota
 from benefits.settings import (
     Keys,
@@ -247,7 +248,8 @@ def test_key_files_are_private_and_nothing_else_is_left(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
-    assert modes == {"member_key": 0o600, "secret_keys": 0o600, "provider_secrets": 0o600}
+    names = ("member_key", "secret_keys", "provider_secrets", "seal_key")
+    assert modes == dict.fromkeys(names, 0o600)
 
 
 def test_key_files_serve_as_settings(tmp_path: Path) -> None:
@@ -349,3 +351,30 @@ def test_two_issuers_are_two() -> None:
     for same in ("issuer", "alias"):
         twice = json.dumps([BANK, here | {same: BANK[same]}])
         assert f"two have the same {same}" in refused(given(ISSUERS=twice))
+
+
+def test_the_log_has_a_key_a_place_and_public_keys() -> None:
+    """A seed of 32 bytes; a file or an address; words of `benefits seal-key`, commas between."""
+    settings = load(GIVEN)
+    assert (None, "", ()) == (
+        settings.keys.seal_key,
+        settings.checkpoints,
+        settings.seal_public_keys,
+    )
+    key = PublicKey("benefits/0011223344556677", bytes(32))
+    settings = load(
+        given(
+            SEAL_KEY=base64.b64encode(KEY).decode(),
+            CHECKPOINTS="https://user-less.example/checkpoints",
+            SEAL_PUBLIC_KEYS=f"{key},{key}",
+        )
+    )
+    assert (KEY, (key, key)) == (settings.keys.seal_key, settings.seal_public_keys)
+    assert "https://user-less.example/checkpoints" == settings.checkpoints
+    assert "/var/checkpoints" == load(given(CHECKPOINTS="/var/checkpoints")).checkpoints
+    assert "user-less" not in repr(settings)
+    for place in ("checkpoints", "http://example.com/", "ftp://example.com/", "https://a@b/"):
+        assert "BENEFITS_CHECKPOINTS must be an absolute path" in refused(given(CHECKPOINTS=place))
+    for word in ("x", str(key)[:-4] + "AAB=", str(key).replace("+", "-")):
+        assert "BENEFITS_SEAL_PUBLIC_KEYS holds" in refused(given(SEAL_PUBLIC_KEYS=word))
+    assert "BENEFITS_SEAL_KEY holds a key of 4 bytes" in refused(given(SEAL_KEY="AAAAAA=="))

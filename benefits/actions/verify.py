@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from benefits.actions.parts import Parts
+from benefits.actions.verify_seals import Audit, verify_leaves, verify_log
 from benefits.domain import entitlement
 from benefits.domain.values import BUCKETS
 from benefits.store import verify as checks
@@ -12,15 +13,24 @@ from benefits.store.verify import Finding
 SLICES = 16
 
 
-async def verify(database: Database, parts: Parts) -> AsyncIterator[Finding | int]:
-    """Yield findings, and after each slice of buckets how many hundredths of the work are done."""
+async def verify(
+    database: Database, parts: Parts, audit: Audit | None = None
+) -> AsyncIterator[Finding | int]:
+    """Yield findings, and after each slice of buckets how many hundredths of the work are done.
+
+    `audit` is what is known from outside the database, for the log's checkpoints.
+    """
     step = BUCKETS // SLICES
     for slice_ in range(SLICES):
         first = slice_ * step
         async for finding in checks.findings(database, (first, first + step - 1)):
             yield finding
+        async for finding in verify_leaves(database, (first, first + step - 1)):
+            yield finding
         yield (slice_ + 1) * 100 // (SLICES + 1)
     for finding in await _shared(database, parts):
+        yield finding
+    async for finding in verify_log(database, audit or Audit()):
         yield finding
     yield 100
 

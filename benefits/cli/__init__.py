@@ -43,6 +43,17 @@ COMMANDS = {
         "database:verify_",
         "Check the books anew: replay postings, holds and balances, and name every difference.",
     ),
+    "proof": (
+        "audit:proof",
+        "Print a proof that BATCH is in the signed log; `docs/check_proof.py` checks it anywhere.",
+    ),
+    "seal-key": (
+        "audit:seal_key",
+        (
+            "Print the public key of the log's checkpoints, for auditors and "
+            "BENEFITS_SEAL_PUBLIC_KEYS."
+        ),
+    ),
     "programme": (
         "bank:programme",
         "Programmes: tiers, benefits, package lines, providers, budgets.",

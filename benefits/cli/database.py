@@ -3,21 +3,33 @@
 import asyncio
 import os
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import rich_click as click
 
 from benefits import settings
 from benefits.actions.verify import verify
+from benefits.actions.verify_seals import Audit
+from benefits.cli.audit import public_keys
 from benefits.cli.console import console
 from benefits.cli.house import run
+from benefits.domain.checkpoints import read_notes
+from benefits.domain.refusal import Refusal
 from benefits.house import House
 from benefits.store.db import check_server, connect
 from benefits.store.migrate import migrate as run_migrations
 from benefits.store.migrate import revisions
 from benefits.store.migrate import sql as sql_of
 from benefits.store.roles import rights_told
+from benefits.store.seals import last_checkpoint
 from benefits.store.verify import Finding
+
+
+class CheckpointUnreadable(Refusal):
+    """A file of checkpoints has none."""
+
+    code = "checkpoint_unreadable"
+    words = "There is no whole checkpoint in that file."
 
 
 @click.command()
@@ -60,18 +72,39 @@ def migrate(stamp: Literal["production", "demo"], since: str | None, *, sql: boo
 
 
 @click.command("verify")
-def verify_() -> None:
+@click.option(
+    "--checkpoint",
+    type=click.File(encoding="utf-8"),
+    default=None,
+    help="Checkpoints that were exported, to compare the log with; - for standard input.",
+)
+def verify_(checkpoint: TextIO | None) -> None:
     """Check the books anew: replay postings, holds and balances, and name every difference.
 
     Example: `benefits verify` (exit status 3 when something is wrong)
     """
+    exported = tuple(read_notes(checkpoint.read())) if checkpoint else ()
+    if checkpoint and not exported:
+        raise CheckpointUnreadable
 
     async def work_(house: House) -> None:
         found = 0
-        async for one in verify(house.database, house.parts):
+        audit = Audit(public_keys(house.settings), exported)
+        if exported and not audit.keys:
+            raise CheckpointUnreadable(
+                "Whose signatures count? Give BENEFITS_SEAL_PUBLIC_KEYS what `benefits seal-key` "
+                "printed."
+            )
+        if not audit.keys:
+            async with house.database.transaction() as conn:
+                if await last_checkpoint(conn):
+                    console.print("No key is known, so no signature is checked.")
+        async for one in verify(house.database, house.parts, audit):
             if isinstance(one, Finding):
                 found += 1
                 click.echo(f"{one.kind} {one.subject}: {one.detail}")
+        if exported:
+            console.print(f"{len(exported)} exported checkpoints were compared.")
         console.print(f"{found} findings.")
         if found:
             sys.exit(3)

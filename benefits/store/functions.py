@@ -13,6 +13,10 @@ APPEND_ONLY = (
     "asset",
     "outbox",
     "code_reading",
+    "leaf",
+    "tree_node",
+    "checkpoint",
+    "checkpoint_export",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

@@ -52,6 +52,28 @@ WHERE o.bucket BETWEEN 0 AND 1023
                     + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 ORDER BY o.position LIMIT 1
 """
+# Walks the events from the last leaf on, and from the last leaf that a checkpoint took outside.
+SEALS = """
+WITH sealed AS (SELECT leaf_index, position FROM leaf ORDER BY leaf_index DESC LIMIT 1),
+outside AS (
+    SELECT f.position FROM leaf AS f
+    WHERE f.leaf_index = (SELECT max(x.size) - 1 FROM checkpoint_export AS x))
+SELECT coalesce((SELECT leaf_index + 1 FROM sealed), 0) AS size,
+       (SELECT extract(epoch FROM now() - min(n.recorded_at))::float8 FROM (
+            SELECT o.bucket, o.batch_id, o.recorded_at FROM outbox AS o
+            WHERE o.bucket BETWEEN 0 AND 1023
+              AND o.position >= coalesce((SELECT s.position FROM sealed AS s), 0)
+            ORDER BY o.position LIMIT $1) AS n
+        WHERE n.batch_id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM leaf AS f WHERE f.bucket = n.bucket AND f.batch_id = n.batch_id)
+       ) AS unsealed_age_s,
+       (SELECT extract(epoch FROM now() - min(n.recorded_at))::float8 FROM (
+            SELECT o.batch_id, o.recorded_at FROM outbox AS o
+            WHERE o.bucket BETWEEN 0 AND 1023
+              AND o.position > coalesce((SELECT u.position FROM outside AS u), 0)
+            ORDER BY o.position LIMIT $1) AS n
+        WHERE n.batch_id IS NOT NULL) AS inside_age_s
+"""
 COUNTERS = """
 SELECT counter, sum(reserved)::bigint AS reserved, sum(spent)::bigint AS spent
 FROM counter WHERE "window" = 'all' GROUP BY counter
@@ -79,6 +101,12 @@ GROUP BY f.kind
 """
 
 
+SINGLE = (
+    *(measures.INBOX_WAITING, measures.INBOX_AGE, measures.OUTBOX_LAG),
+    *(measures.SEALED, measures.UNSEALED_AGE, measures.CHECKPOINT_AGE),
+)
+
+
 async def held(conn: Connection) -> dict[str, tuple[int, float]]:
     """Return by provider how many orders were tried and never left, and the oldest's age in s."""
     found = await rows(conn, HELD, COUNTED_MAX)
@@ -94,6 +122,7 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
     used = {row.counter: CounterUse(row.reserved, row.spent) for row in await rows(conn, COUNTERS)}
     partitions = await rows(conn, PARTITIONS)
     cases = await rows(conn, CASES, COUNTED_MAX)
+    ((sealed, unsealed_age_s, inside_age_s),) = await rows(conn, SEALS, COUNTED_MAX)
     forget()
     for gauge, column in (
         (measures.QUEUE_DUE, "due"),
@@ -107,6 +136,9 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
     measures.INBOX_WAITING.set(inbox)
     measures.INBOX_AGE.set(max(inbox_age_s or 0.0, 0.0))
     measures.OUTBOX_LAG.set(max(hidden[0].age_s, 0.0) if hidden else 0.0)
+    measures.SEALED.set(sealed)
+    measures.UNSEALED_AGE.set(max(unsealed_age_s or 0.0, 0.0))
+    measures.CHECKPOINT_AGE.set(max(inside_age_s or 0.0, 0.0))
     _set_rest(catalogue, used)
     _set(measures.PARTITION_MONTHS, {row.parent: row.months for row in partitions})
     _set(measures.CASES_OPEN, {row.kind: row.open for row in cases})
@@ -117,7 +149,7 @@ def forget() -> None:
     """Take back what the last look said, for it may not be so any more."""
     for gauge in measures.FROM_DATABASE:
         gauge.clear()
-    for gauge in (measures.INBOX_WAITING, measures.INBOX_AGE, measures.OUTBOX_LAG):
+    for gauge in SINGLE:
         gauge.set(float("nan"))
 
 

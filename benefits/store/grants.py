@@ -23,6 +23,7 @@ INSERTS = (
     *("entitlement_grant", "evaluation", "hold", "hold_end", "inbox", "lot", "member"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *("programme", "provider_attempt", "provider_request", "request", "tier_decision", "wallet"),
+    *("leaf", "tree_node", "checkpoint", "checkpoint_export"),
 )
 UPDATES: Mapping[str, tuple[str, ...]] = {
     "api_key": ("ends_at",),

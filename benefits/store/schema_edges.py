@@ -20,10 +20,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from benefits.store import columns
+from benefits.store import columns, schema_seals
 from benefits.store.columns import INSTANT
 
-metadata = columns.metadata
+metadata = schema_seals.metadata  # one for all tables, those of the log included
 
 # `position_start` is what the outbox adds to transaction ids: a restore counts these anew.
 installation = Table(

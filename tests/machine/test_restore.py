@@ -22,12 +22,13 @@ from benefits.domain.values import Month
 from benefits.embedded import EmbeddedMissing, Postgres, binary
 from benefits.house import real_clock
 from benefits.settings import Keys
+from benefits.store import db as store
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope
 from benefits.store.grants import Names
 from benefits.store.migrate import make_partitions, migrate
 from tests import roles
-from tests.actions import life
+from tests.actions import life, log
 from tests.builders import World
 from tests.conftest import own_database
 from tests.service import environment, fresh_keys, serve
@@ -144,6 +145,7 @@ async def test_a_restored_database_goes_on_where_it_was(
             async with serve(roles.as_role(dsn, names.runtime), keys) as service:
                 first = await claim(service.url, key, member, "before")
             before = await figures(dsn)
+            exported = await sealed(dsn, keys)
             await asyncio.to_thread(run, "pg_dump", "-Fc", "-f", dump, dsn)
         finally:
             await roles.drop(dsn, names)
@@ -180,6 +182,29 @@ async def test_a_restored_database_goes_on_where_it_was(
     assert (0, True) == (await _said(auditor, keys, "verify", "0 findings"))
     status, said = await command(auditor, keys, "roles", "check", "--prefix", names.prefix)
     assert 0 == status, said
+    await goes_on_sealing(new, keys, exported)
+
+
+async def sealed(dsn: str, keys: Keys) -> str:
+    """Seal all there is, sign it, and return the checkpoints as they were taken outside."""
+    async with world_of(dsn, keys) as world:
+        assert 0 < await log.seal_all(world)
+        assert await log.sign(world)
+        found = await world.rows("SELECT note FROM checkpoint ORDER BY size")
+    return "\n".join(row.note for row in found)
+
+
+async def goes_on_sealing(dsn: str, keys: Keys, exported: str) -> None:
+    """The log of a restored database grows on: what was signed before is its beginning."""
+    async with world_of(dsn, keys) as world:
+        ((before,),) = await world.rows("SELECT count(*) FROM leaf")
+        assert [] == await log.audit(world, exported)
+        assert 1 == await log.seal_all(world)
+        assert [] == await log.audit(world, exported)
+        async with world.database.transaction() as conn:
+            await store.run(conn, "SET LOCAL session_replication_role = replica")
+            await store.run(conn, "UPDATE batch SET actor = actor || 'x'")
+        assert before + 1 == [one.kind for one in await log.audit(world)].count("seal_differs")
 
 
 async def _said(dsn: str, keys: Keys, name: str, words: str) -> tuple[int, bool]:

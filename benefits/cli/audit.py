@@ -1,0 +1,79 @@
+"""The commands for auditors: the public key of the log, and proofs from it."""
+
+import os
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import rich_click as click
+
+from benefits import settings
+from benefits.actions.prove import prove_batch, prove_consistency
+from benefits.cli.house import run
+from benefits.domain.checkpoints import PublicKey
+from benefits.domain.refusal import Refusal
+from benefits.house import House
+from benefits.settings import SettingRefused, Settings
+from benefits.store.signing import SealKey, origin
+
+
+class NotProvable(Refusal):
+    """There is nothing signed to prove it by."""
+
+    code = "not_provable"
+    words = "No signed checkpoint covers it."
+
+
+def public_keys(given: Settings) -> tuple[PublicKey, ...]:
+    """Return the keys whose signatures count: our own, and those that are named."""
+    seed = given.keys.seal_key
+    own = [SealKey(seed, origin(given.keys.member_key)).public] if seed else []
+    return (*own, *given.seal_public_keys)
+
+
+@click.command("seal-key")
+def seal_key() -> None:
+    """Print the public key of the log's checkpoints, for auditors and BENEFITS_SEAL_PUBLIC_KEYS.
+
+    Example: `benefits seal-key > seal-key.pub`
+    """
+    given = settings.load(os.environ)
+    if given.keys.seal_key is None:
+        raise SettingRefused("BENEFITS_SEAL_KEY is not set, and BENEFITS_SEAL_KEY_FILE neither")
+    click.echo(str(public_keys(given)[0]))
+
+
+@click.command()
+@click.argument("batch", type=click.UUID, required=False)
+@click.option(
+    "--sizes",
+    nargs=2,
+    type=click.IntRange(1),
+    default=None,
+    help="Instead: prove that the log of one checkpoint's size begins as an older one's.",
+)
+def proof(batch: UUID | None, sizes: tuple[int, int] | None) -> None:
+    """Print a proof that BATCH is in the signed log; `docs/check_proof.py` checks it anywhere.
+
+    Example: `benefits proof 01a2046f-5e02-7ae9-8c62-6ed8c8e82000 > proof.json`
+    """
+    if (batch is None) == (sizes is None):
+        raise click.UsageError("Give a batch, or --sizes OLD NEW.")
+
+    async def work_(house: House) -> None:
+        async with house.database.transaction() as conn:
+            made: dict[str, Any] | None = None
+            if batch is not None:
+                made = await prove_batch(conn, batch)
+            elif sizes is not None:
+                made = await prove_consistency(conn, *sizes)
+        if made is None:
+            raise NotProvable(
+                "The batch is not there, not sealed yet, or no checkpoint was signed since."
+                if batch is not None
+                else "There are no two such checkpoints, the older one first."
+            )
+        text = msgspec.json.encode(made)
+        click.echo(msgspec.json.format(text, indent=2).decode())
+
+    run(work_)

@@ -1,0 +1,89 @@
+"""The bytes of a batch that a seal is made over: every column, each with its length before it.
+
+    name of the form, columns of the batch, how many postings, columns of each posting by its line
+
+A value's bytes are those PostgreSQL sends in binary: text in UTF-8, a UUID's 16 bytes, integers
+big-endian (2 or 8 bytes), an instant as microseconds and a date as days since 2000-01-01. Before
+it stand four bytes with its length; NULL is the length -1 and nothing behind it. `store/seals.py`
+makes the same bytes in the database, from the same lists of columns.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from benefits.domain import merkle
+
+Kind = Literal["text", "uuid", "int2", "int8", "xid8", "instant", "date"]
+
+FORM = "benefits.batch/1"
+# Every column of the tables, in this order for ever; another list is another form.
+BATCH: tuple[tuple[str, Kind], ...] = (
+    ("bucket", "int2"),
+    ("batch_id", "uuid"),
+    ("member_id", "uuid"),
+    ("kind", "text"),
+    ("cause_id", "uuid"),
+    ("reverses", "uuid"),
+    ("actor", "text"),
+    ("effective_at", "instant"),
+    ("recorded_at", "instant"),
+    ("booked_month", "date"),
+    ("xid", "xid8"),
+)
+# Bucket and batch_id are those of the batch: by them its postings are found.
+POSTING: tuple[tuple[str, Kind], ...] = (
+    ("line", "int2"),
+    ("debit", "text"),
+    ("credit", "text"),
+    ("unit", "text"),
+    ("amount", "int8"),
+    ("lot_id", "uuid"),
+    ("party", "text"),
+)
+_NULL = struct.pack(">i", -1)
+_INSTANT_ZERO = datetime(2000, 1, 1, tzinfo=UTC)
+_DATE_ZERO = date(2000, 1, 1)
+_NUMBERS = {"int2": ">h", "int8": ">q", "xid8": ">Q"}
+
+
+def canonical(batch: Mapping[str, Any], postings: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the bytes of a batch and its postings, which may come in any order."""
+    ordered = sorted(postings, key=lambda posting: posting["line"])
+    return b"".join(
+        (
+            _field("text", FORM),
+            *(_field(kind, batch[name]) for name, kind in BATCH),
+            struct.pack(">i", len(ordered)),
+            *(_field(kind, posting[name]) for posting in ordered for name, kind in POSTING),
+        )
+    )
+
+
+def seal(batch: Mapping[str, Any], postings: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the digest of the leaf that a batch becomes."""
+    return merkle.leaf(canonical(batch, postings))
+
+
+def _field(kind: Kind, value: Any) -> bytes:
+    if value is None:
+        return _NULL
+    made = _bytes(kind, value)
+    return struct.pack(">i", len(made)) + made
+
+
+def _bytes(kind: Kind, value: Any) -> bytes:
+    match kind:
+        case "text":
+            return str(value).encode()
+        case "uuid":
+            assert isinstance(value, UUID)
+            return value.bytes
+        case "instant":
+            return struct.pack(">q", (value - _INSTANT_ZERO) // timedelta(microseconds=1))
+        case "date":
+            return struct.pack(">i", (value - _DATE_ZERO).days)
+        case "int2" | "int8" | "xid8":
+            return struct.pack(_NUMBERS[kind], value)

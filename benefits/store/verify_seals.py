@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from benefits.domain.merkle import LEVELS, Frontier
-from benefits.store.db import Connection, Database, rows
+from benefits.store.db import Connection, Database, rows, run
 from benefits.store.seals import BATCH_BYTES, DIGEST, POSTING_BYTES
 
 CHUNK = 65_536
@@ -129,8 +129,8 @@ async def tree(database: Database, sizes: Sequence[int]) -> AsyncIterator[Root |
 
 async def _steady(conn: Connection) -> None:
     """See one state of the database, and only PostgreSQL's own functions."""
-    await conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    await conn.exec_driver_sql("SET LOCAL search_path = pg_catalog, public, pg_temp")
+    await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    await run(conn, "SET LOCAL search_path = pg_catalog, public, pg_temp")
 
 
 async def _chunk(

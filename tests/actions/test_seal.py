@@ -12,6 +12,7 @@ from benefits.domain import seals as form
 from benefits.domain.checkpoints import read_notes
 from benefits.domain.merkle import Frontier
 from benefits.store import schema, seals
+from benefits.store.db import run
 from benefits.store.feed import EventsUnordered
 from benefits.store.signing import is_signed
 from tests.actions.life import change, claimed, gift, give, holder, wish
@@ -72,7 +73,7 @@ async def test_what_is_rolled_back_is_not_sealed(world: World) -> None:
     member = await world.member()
     async with world.database.transaction() as conn:
         await reward(conn, [gift(member)], world.parts, wait=True)
-        await conn.rollback()
+        await run(conn, "ROLLBACK")
     await lived(world, 1)
     assert 2 == await seal_all(world)
     assert await world.rows(PLACES) == await world.rows(LEAVES)
@@ -96,7 +97,7 @@ async def test_a_sealer_that_dies_leaves_nothing_half(world: World) -> None:
     await give(world, *(gift(member) for member in members))
     async with world.database.transaction() as conn:
         assert 280 == await seal.seal(conn, limit=280)
-        await conn.rollback()
+        await run(conn, "ROLLBACK")
     count = "SELECT (SELECT count(*) FROM leaf), (SELECT count(*) FROM tree_node)"
     assert [(0, 0)] == await world.rows(count)
     assert 300 == await seal_all(world, limit=130)

@@ -327,3 +327,42 @@ def test_who_has_a_tier_from_the_first_day_gets_the_whole_quota(policy: UpgradeP
     """With nothing granted before and no day missed there is nothing to prorate (P-4)."""
     line = replace(LINE, upgrade=policy)
     assert 4 == top_up(line, 4, [], period=QUARTER, from_=QUARTER.start)
+
+
+def test_a_counter_nobody_touched_has_nothing_taken() -> None:
+    """Neither reserved nor spent, and both count (K-2)."""
+    assert (CounterUse(0, 0), 0, 5) == (CounterUse(), CounterUse().taken, CounterUse(2, 3).taken)
+
+
+@pytest.mark.parametrize(
+    ("needed", "brought", "named"),
+    [
+        (("phone", "name"), {"phone": "138", "name": " "}, "phone, name"),
+        (("phone", "name"), {"phone": "", "name": "Li"}, "phone, name"),
+        ((), {"phone": "138"}, "none"),
+    ],
+)
+def test_each_recipient_field_must_be_filled_and_the_refusal_names_them(
+    needed: tuple[str, ...], brought: dict[str, str], named: str
+) -> None:
+    """One empty field is enough to refuse, and whoever is refused learns which are needed."""
+    command = ClaimCommand(quantity=1, recipient=brought)
+    refused = claim(command, replace(VIDEO, recipient=needed), facts(), NOON)
+    assert isinstance(refused, RecipientIncomplete)
+    assert f"needed: {named};" in refused.detail
+
+
+def test_a_make_goods_units_are_claimed_beside_the_cap() -> None:
+    """They count against no cap; with one other unit among them, that one does (L-9)."""
+    assert VIDEO.cap is not None
+    full = VIDEO.cap.limit
+    good, other = replace(lot(1, number=1), capped=False), lot(1, number=2)
+    one = claim(COMMAND, VIDEO, facts(lots=(good, other), cap_used=full), NOON)
+    assert isinstance(one, Claim)
+    assert 1 == one.uncapped
+    both = replace(COMMAND, quantity=2)
+    assert isinstance(
+        claim(both, VIDEO, facts(lots=(good, other), cap_used=full), NOON), CapReached
+    )
+    room = claim(both, VIDEO, facts(lots=(good, other), cap_used=full - 1), NOON)
+    assert isinstance(room, Claim)

@@ -31,7 +31,7 @@ RULES = {
     "benefits/domain/ledger.py": ("tests/domain/test_ledger.py",),
     "benefits/domain/entitlement.py": ("tests/domain/test_entitlement.py",),
 }
-TIMEOUT_S = 300
+TIMEOUT_S = 600
 EXAMPLES = 40
 PYTEST = (
     *("-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider"),
@@ -150,7 +150,9 @@ def run(jobs: list[Job], processes: int) -> int:
     begun, survivors = time.monotonic(), 0
     say = partial(print, flush=True)
     with ThreadPoolExecutor(processes) as pool:
-        for n, (job, survived, _) in enumerate(pool.map(survives, jobs), 1):
+        for n, (job, survived, text) in enumerate(pool.map(survives, jobs), 1):
+            if text == "timeout":
+                say(f"TIMEOUT {job.mutant.path}:{job.mutant.line}, taken for noticed")
             if survived:
                 survivors += 1
                 one = job.mutant

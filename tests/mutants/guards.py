@@ -36,7 +36,7 @@ LOCKS = (
         "LOCK_FREE = _LOCK",
         (RACES,),
     ),
-    Guard("benefits/store/counters.py", "slice FOR NO KEY UPDATE", "slice", (RACES,)),
+    Guard("benefits/store/counters.py", "slice FOR NO KEY UPDATE", "slice", (STORMS,)),
     Guard("benefits/store/inbox.py", "FOR NO KEY UPDATE SKIP LOCKED", "", (STORMS, REPLAY)),
     Guard("benefits/actions/expire.py", "claim.deadline <= now", "True", (RACES,)),
     Guard("benefits/actions/expire.py", "claim.state is OrderState.HELD", "True", (RACES,)),

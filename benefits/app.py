@@ -17,6 +17,7 @@ from benefits import VERSION, measures, scrape
 from benefits import worker as work
 from benefits.actions.claim import claim
 from benefits.actions.grant import reward
+from benefits.actions.look_back import kinds, look_back
 from benefits.domain.catalogue import Provider as ProviderConfig
 from benefits.domain.signature import parse_secret
 from benefits.domain.tokens import DEMO_ISSUER
@@ -160,6 +161,7 @@ def make_web(
                     "rewards": rewards,
                     "providers": Providers(house, client),
                     "draining": False,
+                    "wrong": kinds(await look_back(database, settings.on_finding)),
                     "reference": reference.Reference(document),
                 }
             )
@@ -268,6 +270,8 @@ def serve(settings: Settings) -> None:
             allowed_networks(house)
             check_issuers(house)
             await check_role(house)
+            if settings.on_finding == "refuse":  # here it ends in words, in the lifespan not
+                await look_back(house.database, settings.on_finding)
         web = make_web(settings)
         server = Server(
             server_config(web, settings),
@@ -295,5 +299,7 @@ async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
         ):
             await check_role(house)
             worker = work.Worker(house.database, house.parts, Providers(house, client), buckets)
+            wrong = await look_back(house.database, settings.on_finding)
+            main = work.only_tell if wrong else worker.run
             async with scrape.listening(figures, settings.database_url, worker.ages):
-                await until_stopped(worker.run)
+                await until_stopped(main)

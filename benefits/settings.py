@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from benefits.actions.look_back import OnFinding
 from benefits.domain.rates import Quota
 from benefits.domain.refusal import Refusal
 from benefits.domain.signature import parse_secret
@@ -78,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     issuers: tuple[Issuer, ...] = ()
     quotas: Quotas = Quotas()
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    on_finding: OnFinding = "read_only"
 
     def __repr__(self) -> str:
         """Show what is not secret."""
@@ -114,6 +116,7 @@ def load(
             failed=_quota(environ, "BENEFITS_RATE_FAILED", Quotas().failed),
         ),
         proxies=_networks(environ, "BENEFITS_PROXIES"),
+        on_finding=_on_finding(environ, "BENEFITS_ON_FINDING"),
     )
 
 
@@ -275,6 +278,15 @@ def _ratio(environ: Mapping[str, str], name: str) -> float:
     if not 0 <= ratio <= 1:
         raise SettingRefused(f"{name} must be a number from 0 to 1")
     return ratio
+
+
+def _on_finding(environ: Mapping[str, str], name: str) -> OnFinding:
+    """Read what is done when the books are wrong at the start."""
+    try:
+        found: OnFinding = msgspec.convert(_value(environ, name) or "read_only", OnFinding)
+    except msgspec.ValidationError:
+        raise SettingRefused(f"{name} must be read_only or refuse") from None
+    return found
 
 
 def _networks(environ: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -23,7 +23,7 @@ from benefits.store import requests
 from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
 from benefits.web.auth import IdempotencyKey, needs, visible
-from benefits.web.problems import refused, stored
+from benefits.web.problems import LEAVES_BOOKS, refused, stored
 
 LOOKUP_MAX = 1000
 ASSETS_BYTES_MAX = 2**30
@@ -85,6 +85,7 @@ class ImportView(msgspec.Struct, kw_only=True):
     guards=[needs("crm", "operator", "relationship_manager", filters=True)],
     tags=["members"],
     operation_id="lookup",
+    opt=LEAVES_BOOKS,
     status_code=200,
 )
 async def lookup(data: JSONBody[LookupRequest], request: Request[Any, Any, Any]) -> LookupView:

@@ -53,6 +53,10 @@ from benefits.web.wire import Wire
 
 BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
+API = [
+    *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
+    *(*operator.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
+]
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -174,17 +178,7 @@ def make_web(
                 await rewards.close()
 
     web = Litestar(
-        route_handlers=[
-            *mobile.HANDLERS,
-            *crm.HANDLERS,
-            *events.HANDLERS,
-            *summary.HANDLERS,
-            *operator.HANDLERS,
-            *callbacks.HANDLERS,
-            *health.HANDLERS,
-            *reference.HANDLERS,
-            *views.HANDLERS,
-        ],
+        route_handlers=[*API, *reference.HANDLERS, *views.HANDLERS],
         lifespan=[lifespan],
         before_request=problems.listen,
         exception_handlers=frame.in_html(problems.HANDLERS),

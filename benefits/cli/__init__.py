@@ -58,6 +58,10 @@ COMMANDS = {
             "A run again changes nothing."
         ),
     ),
+    "expire": (
+        "bank:expire_",
+        "Record units that ended unspent and claims never sent. `work` does so all the time.",
+    ),
     "key": ("callers:key", "Make API keys for the services that call."),
     "token": (
         "demo:token",

@@ -18,6 +18,7 @@ from benefits import VERSION, measures, scrape
 from benefits import worker as work
 from benefits.actions.claim import claim
 from benefits.actions.grant import reward
+from benefits.actions.look_back import kinds, look_back
 from benefits.actions.parts import Parts
 from benefits.actions.receive import receive
 from benefits.domain.catalogue import Provider as ProviderConfig
@@ -63,6 +64,11 @@ from benefits.web.wire import Wire
 log = structlog.get_logger()
 BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
+API = [
+    *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
+    *(*operator.HANDLERS, *corrections.HANDLERS, *past.HANDLERS, *reports.HANDLERS),
+    *(*callbacks.HANDLERS, *health.HANDLERS),
+]
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -184,6 +190,7 @@ def make_web(
                     **groups,
                     "providers": Providers(house, client),
                     "draining": False,
+                    "wrong": kinds(await look_back(database, settings.on_finding)),
                     "reference": reference.Reference(document),
                 }
             )
@@ -196,17 +203,7 @@ def make_web(
                     await group.close()
 
     web = Litestar(
-        route_handlers=[
-            *mobile.HANDLERS,
-            *crm.HANDLERS,
-            *events.HANDLERS,
-            *summary.HANDLERS,
-            *(*operator.HANDLERS, *corrections.HANDLERS, *past.HANDLERS, *reports.HANDLERS),
-            *callbacks.HANDLERS,
-            *health.HANDLERS,
-            *reference.HANDLERS,
-            *views.HANDLERS,
-        ],
+        route_handlers=[*API, *reference.HANDLERS, *views.HANDLERS],
         lifespan=[lifespan],
         before_request=problems.listen,
         exception_handlers=frame.in_html(problems.HANDLERS),
@@ -309,6 +306,8 @@ def serve(settings: Settings) -> None:
             check_issuers(house)
             await check_role(house)
             who = await _who(house)
+            if settings.on_finding == "refuse":  # here it ends in words, in the lifespan not
+                await look_back(house.database, settings.on_finding)
         web = make_web(settings)
 
         def draining() -> None:
@@ -352,10 +351,12 @@ async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
                 *(house.database, house.parts, Providers(house, client), buckets),
                 sealing=sealing_of(house, client),
             )
+            wrong = await look_back(house.database, settings.on_finding)
             who = await _who(house)
             async with scrape.listening(figures, settings.database_url, worker.ages):
                 log.info("process.started", command="work", buckets=list(buckets), **who)
                 await until_stopped(
-                    worker.run, on_told=lambda: log.info("process.draining", command="work")
+                    work.only_tell if wrong else worker.run,
+                    on_told=lambda: log.info("process.draining", command="work"),
                 )
         log.info("process.ended", command="work")

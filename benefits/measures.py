@@ -82,6 +82,9 @@ CLAIMS = _counter(
     "claims_total", "Claims that came to a state, counted where it is written.", "state"
 )
 
+# What the look back at the start found; the process is read-only when it found something.
+BOOKS_FINDINGS = _gauge("books_findings", "What was wrong with the last members' books at start.")
+
 # The worker's steps.
 STEP_DURATION = _histogram(
     "worker_step_duration_seconds", "Steps' duration.", "step", buckets=_SLOW_S

@@ -26,6 +26,7 @@ from benefits.domain.rates import Quota
 from benefits.domain.refusal import Refusal
 from benefits.domain.signature import parse_secret
 from benefits.domain.tokens import ALGORITHMS, Issuer
+from benefits.domain.values import OnFinding
 from benefits.web.rates import Quotas
 
 _KEY_BYTES = 32
@@ -83,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     checkpoints: str = ""
     seal_public_keys: tuple[PublicKey, ...] = ()
+    on_finding: OnFinding = "read_only"
 
     def __repr__(self) -> str:
         """Show what is not secret."""
@@ -121,6 +123,7 @@ def load(
         proxies=_networks(environ, "BENEFITS_PROXIES"),
         checkpoints=_checkpoints(environ, "BENEFITS_CHECKPOINTS"),
         seal_public_keys=_public_keys(environ, "BENEFITS_SEAL_PUBLIC_KEYS"),
+        on_finding=_on_finding(environ, "BENEFITS_ON_FINDING"),
     )
 
 
@@ -285,6 +288,15 @@ def _ratio(environ: Mapping[str, str], name: str) -> float:
     if not 0 <= ratio <= 1:
         raise SettingRefused(f"{name} must be a number from 0 to 1")
     return ratio
+
+
+def _on_finding(environ: Mapping[str, str], name: str) -> OnFinding:
+    """Read what is done when the books are wrong at the start."""
+    try:
+        found: OnFinding = msgspec.convert(_value(environ, name) or "read_only", OnFinding)
+    except msgspec.ValidationError:
+        raise SettingRefused(f"{name} must be read_only or refuse") from None
+    return found
 
 
 def _networks(environ: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -5,6 +5,7 @@ batches as they come; a slow provider holds up nobody else.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -305,6 +306,15 @@ class Worker:
         async with self._database.transaction() as conn:
             await make_partitions(conn, self._parts.clock(), MONTHS_AHEAD)
         return 0
+
+
+async def only_tell(stop: asyncio.Event) -> None:
+    """Do nothing but say so, until told to stop: the books were wrong at the start."""
+    while not stop.is_set():
+        log.error("worker.only_reads")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HELD_S):
+                await stop.wait()
 
 
 def _tag(outcome: Outcome) -> str:

@@ -4,6 +4,10 @@ Availability never waits for this: it is computed with `now < expires_at`. The s
 resumable and may be split by buckets; a late run records the same effective history.
 """
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+
 from benefits.actions.answers import Answer
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
@@ -11,8 +15,55 @@ from benefits.domain import ledger
 from benefits.domain.orders import Lapsed, Operation, OrderState
 from benefits.store import claims, members
 from benefits.store import ledger as books
-from benefits.store.db import Connection
+from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
+
+PAGE = 1000
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """How far a sweep has come: lots and claims it has seen, and lots that had ended at first."""
+
+    lots: int
+    claims: int
+    ended: int
+
+
+async def sweep(
+    database: Database, parts: Parts, *, buckets: tuple[int, int]
+) -> AsyncIterator[Swept]:
+    """Record all that time has done in a range of buckets, page by page; yield how far it is.
+
+    Each page is a transaction, so a sweep that was killed goes on where it ended. Sweeps of the
+    same buckets at once wait for each other's members and find nothing left to record.
+    """
+
+    async def count(conn: Connection) -> int:
+        return await books.count_ended(conn, buckets, parts.clock())
+
+    async def lots(conn: Connection) -> int:
+        return await expire_lots(conn, parts, buckets=buckets, limit=PAGE)
+
+    async def holds(conn: Connection) -> int:
+        return await lapse_holds(conn, parts, buckets=buckets, limit=PAGE)
+
+    swept = Swept(0, 0, await database.transact(count))
+    async for seen in _pages(database, lots):
+        swept = msgspec.structs.replace(swept, lots=swept.lots + seen)
+        yield swept
+    async for seen in _pages(database, holds):
+        swept = msgspec.structs.replace(swept, claims=swept.claims + seen)
+        yield swept
+
+
+async def _pages(
+    database: Database, step: Callable[[Connection], Awaitable[int]]
+) -> AsyncIterator[int]:
+    """Repeat a step until it sees less than a page."""
+    seen = PAGE
+    while seen == PAGE:
+        seen = await database.transact(step)
+        yield seen
 
 
 async def expire_lots(

@@ -77,6 +77,10 @@ COMMANDS = {
         "books:report_",
         "Print totals, liability or vintages of the whole ledger as CSV.",
     ),
+    "expire": (
+        "bank:expire_",
+        "Record units that ended unspent and claims never sent. `work` does so all the time.",
+    ),
     "key": ("callers:key", "Make API keys for the services that call."),
     "token": (
         "demo:token",

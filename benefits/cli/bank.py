@@ -12,7 +12,9 @@ import rich_click as click
 
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
+from benefits.actions.expire import sweep
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
+from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
 from benefits.cli.grants import STOPPED, format_of, grant_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
@@ -275,6 +277,35 @@ async def _evaluate(house: House, on: Database, chosen: Programme, month: Month)
         if done % 16 == 0 or done == len(ranges):
             console.print(f"{done} of {len(ranges)}: {total.members:,} members")
     return total
+
+
+@click.command("expire")
+@click.option("--buckets", default=EVERY, show_default=True, help="Buckets to sweep.")
+@click.option("--now", default=None, help="Act as if it were this instant (demo and test only).")
+def expire_(buckets: str, now: str | None) -> None:
+    """Record units that ended unspent and claims never sent. `work` does so all the time.
+
+    Stop it at will and run it again, or several at once; each end is recorded once.
+
+    Example: `benefits expire --buckets 0-511`
+    """
+    within, at = bucket_range(buckets), _instant(now) if now else None
+
+    async def work_(house: House) -> None:
+        if at is not None and house.installation.is_production:
+            raise DatabaseUnsuitable("--now is not for a production database.")
+        if at is not None:
+            await ensure_partitions(house.database, at)
+        shown = begun = time.monotonic()
+        async for swept in sweep(house.database, house.parts, buckets=within):
+            if time.monotonic() - shown > PROGRESS_EVERY_S:
+                shown = time.monotonic()
+                rate = swept.lots / (shown - begun)
+                console.print(f"{swept.lots:,} of {swept.ended:,} lots; {rate:,.0f} lots/s")
+        record("expire.done", lots=swept.lots, claims=swept.claims)
+        console.print(f"{swept.lots:,} lots that ended, {swept.claims:,} claims never sent.")
+
+    run(work_, **({"clock": lambda: at} if at else {}))
 
 
 def _instant(text: str) -> datetime:

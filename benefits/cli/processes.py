@@ -6,6 +6,7 @@ import os
 import rich_click as click
 
 from benefits import app, logs, settings
+from benefits.cli.buckets import bucket_range
 from benefits.domain.values import BUCKETS
 
 PORT = click.IntRange(1, 65535)
@@ -32,8 +33,5 @@ def work(buckets: str) -> None:
     Example: `benefits work --buckets 0-511`
     """
     logs.configure()
-    first, _, last = buckets.partition("-")
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < BUCKETS):
-        raise click.BadParameter(f"write it like 0-{BUCKETS - 1}", param_hint="--buckets")
     given = settings.load(os.environ)
-    asyncio.run(app.run_worker(given, buckets=(int(first), int(last))))
+    asyncio.run(app.run_worker(given, buckets=bucket_range(buckets)))

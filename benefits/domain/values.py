@@ -10,7 +10,7 @@ import hashlib
 from calendar import monthrange
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Self
+from typing import Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,8 @@ import msgspec
 
 BUCKETS = 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What a start does when the books of those who did something last are wrong.
+OnFinding = Literal["read_only", "refuse"]
 
 
 def bucket_of(id_: UUID) -> int:

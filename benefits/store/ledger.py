@@ -96,6 +96,11 @@ WHERE l.bucket BETWEEN $1 AND $2 AND l.expires_at <= $3 AND NOT l.swept
   AND l.expires_at IS NOT NULL
 ORDER BY l.expires_at LIMIT $4
 """
+COUNT_ENDED = """
+SELECT count(*) FROM lot AS l
+WHERE l.bucket BETWEEN $1 AND $2 AND l.expires_at <= $3 AND NOT l.swept
+  AND l.expires_at IS NOT NULL
+"""
 SWEPT = """
 UPDATE lot AS l SET swept = true FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, lot_id)
 WHERE l.bucket = k.bucket AND l.lot_id = k.lot_id
@@ -402,6 +407,12 @@ async def ended_lots(
     """Return (member, lot) of lots that ended unspent, earliest first, in a range of buckets."""
     found = await rows(conn, ENDED, *buckets, now, limit)
     return [(row.member_id, row.lot_id) for row in found]
+
+
+async def count_ended(conn: Connection, buckets: tuple[int, int], now: datetime) -> int:
+    """Return how many lots have ended in a range of buckets whose end is not recorded."""
+    ((count,),) = await rows(conn, COUNT_ENDED, *buckets, now)
+    return int(count)
 
 
 async def swept(conn: Connection, ids: Sequence[UUID]) -> None:

@@ -40,25 +40,29 @@ WHERE v.bucket BETWEEN $1 AND $2 AND p.credit = 'redeemed'
 GROUP BY v.reverses
 """
 
-CHECKS: dict[str, str] = {
-    # I3: what a wallet says is what its postings give.
-    "wallet_differs": f"""
-WITH s AS ({_SUMS}), folded AS (
+
+def wallets_differ(sums: str, wallets: str) -> str:
+    """Return the check that wallets are what their postings give (I3)."""
+    return f"""
+WITH s AS ({sums}), folded AS (
     SELECT member_id, unit, sum(amount) FILTER (WHERE account = 'available') AS available,
            sum(amount) FILTER (WHERE account = 'held') AS held,
            -sum(amount) FILTER (WHERE account = 'debt') AS owed FROM s GROUP BY 1, 2)
 SELECT coalesce(w.member_id, f.member_id)::text || ' ' || coalesce(w.unit, f.unit) AS subject,
        format('wallet %s/%s/%s, postings %s/%s/%s', w.available, w.held, w.owed, f.available,
               f.held, f.owed) AS detail
-FROM (SELECT * FROM wallet WHERE bucket BETWEEN $1 AND $2) AS w
+FROM ({wallets}) AS w
 FULL JOIN folded AS f ON f.member_id = w.member_id AND f.unit = w.unit
 WHERE w.available IS DISTINCT FROM coalesce(f.available, 0)
    OR w.held IS DISTINCT FROM coalesce(f.held, 0)
    OR w.owed IS DISTINCT FROM coalesce(f.owed, 0)
-""",
-    # L-4: granted is where the units are now, and nothing is negative.
-    "lot_differs": f"""
-WITH s AS ({_SUMS}), folded AS (
+"""
+
+
+def lots_differ(sums: str, lots: str) -> str:
+    """Return the check that granted is where the units are, and nothing is negative (L-4)."""
+    return f"""
+WITH s AS ({sums}), folded AS (
     SELECT lot_id,
            -coalesce(sum(amount) FILTER (WHERE account IN ('issued', 'received')), 0) AS granted,
            coalesce(sum(amount) FILTER (WHERE account IN ('available', 'held')), 0) AS remaining,
@@ -71,11 +75,35 @@ SELECT coalesce(l.lot_id, f.lot_id)::text AS subject,
        format('lot %s/%s/%s/%s/%s, postings %s/%s/%s/%s/%s',
               l.granted, l.remaining, l.held, l.expired, l.redeemed,
               f.granted, f.remaining, f.held, f.expired, f.redeemed) AS detail
-FROM (SELECT * FROM lot WHERE bucket BETWEEN $1 AND $2) AS l
+FROM ({lots}) AS l
 FULL JOIN folded AS f ON f.lot_id = l.lot_id
 WHERE (l.granted, l.remaining, l.held, l.expired, l.redeemed)
       IS DISTINCT FROM (f.granted, f.remaining, f.held, f.expired, f.redeemed) OR f.least < 0
-""",
+"""
+
+
+def held_differs(holds: str, wallets: str) -> str:
+    """Return the check that wallets hold what the open holds say."""
+    return f"""
+WITH open AS (
+    SELECT h.member_id, h.unit, sum(h.quantity) AS held FROM ({holds}) AS h
+    WHERE NOT EXISTS (
+        SELECT FROM hold_end AS e WHERE e.bucket = h.bucket AND e.hold_id = h.hold_id)
+    GROUP BY 1, 2)
+SELECT w.member_id::text || ' ' || w.unit AS subject,
+       format('wallet holds %s, open holds %s', w.held, o.held) AS detail
+FROM ({wallets}) AS w LEFT JOIN open AS o ON o.member_id = w.member_id AND o.unit = w.unit
+WHERE w.held <> coalesce(o.held, 0)
+"""
+
+
+def _all(table: str) -> str:
+    return f"SELECT * FROM {table} WHERE bucket BETWEEN $1 AND $2"
+
+
+CHECKS: dict[str, str] = {
+    "wallet_differs": wallets_differ(_SUMS, _all("wallet")),
+    "lot_differs": lots_differ(_SUMS, _all("lot")),
     # A job's figures are its rows', and what waits is of jobs that have not ended.
     "job_differs": """
 SELECT j.job_id::text AS subject, format('refused %s, rows %s', j.refused, r.n) AS detail
@@ -144,17 +172,7 @@ WHERE h.bucket BETWEEN $1 AND $2
   AND (p.reserved <> h.cost_minor
        OR (e.hold_id IS NOT NULL AND p.reserved IS DISTINCT FROM q.freed))
 """,
-    "held_without_hold": """
-WITH open AS (
-    SELECT h.member_id, h.unit, sum(h.quantity) AS held FROM hold AS h
-    WHERE h.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
-        SELECT FROM hold_end AS e WHERE e.bucket = h.bucket AND e.hold_id = h.hold_id)
-    GROUP BY 1, 2)
-SELECT w.member_id::text || ' ' || w.unit AS subject,
-       format('wallet holds %s, open holds %s', w.held, o.held) AS detail
-FROM wallet AS w LEFT JOIN open AS o ON o.member_id = w.member_id AND o.unit = w.unit
-WHERE w.bucket BETWEEN $1 AND $2 AND w.held <> coalesce(o.held, 0)
-""",
+    "held_without_hold": held_differs(_all("hold"), _all("wallet")),
     # The state of a claim and the end of its hold tell the same story.
     "claim_differs": """
 SELECT c.claim_id::text AS subject,

@@ -24,7 +24,7 @@ from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
 from benefits.web import jobs, rehearsal
 from benefits.web.auth import IdempotencyKey, needs, visible
-from benefits.web.problems import refused, stored
+from benefits.web.problems import LEAVES_BOOKS, refused, stored
 
 LOOKUP_MAX = 1000
 ASSETS_BYTES_MAX = 2**30
@@ -87,6 +87,7 @@ class ImportView(msgspec.Struct, kw_only=True):
     guards=[needs("crm", "operator", "relationship_manager", filters=True)],
     tags=["members"],
     operation_id="lookup",
+    opt=LEAVES_BOOKS,
     status_code=200,
 )
 async def lookup(data: JSONBody[LookupRequest], request: Request[Any, Any, Any]) -> LookupView:

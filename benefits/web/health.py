@@ -42,9 +42,14 @@ async def health() -> HealthView:
     },
 )
 async def ready(request: Request[Any, Any, Any]) -> Response[ReadyView]:
-    """Say whether requests should come here, and what speaks against it."""
+    """Say whether requests should come here, and what speaks against it.
+
+    A service that only reads because the books are wrong says so with 200: any other process would
+    find the same, and members could not even look.
+    """
     view = await _ready(request.app.state)
-    return Response(view, status_code=200 if view.status == "ok" else 503)
+    is_fit = all(words == "ok" for check, words in view.checks.items() if check != "books")
+    return Response(view, status_code=200 if is_fit else 503)
 
 
 async def _ready(state: Any) -> ReadyView:
@@ -54,8 +59,9 @@ async def _ready(state: Any) -> ReadyView:
     checks["groups"] = "too many commands wait" if full else "ok"
     if not state.draining:
         checks |= await _database(state)
-    wrong = [words for words in checks.values() if words != "ok"]
-    return ReadyView(wrong[0] if wrong else "ok", checks)
+    wrong = f"only reading, since the books are wrong: {state.wrong}"
+    checks["books"] = wrong if state.wrong else "ok"  # last: the status is that of the first
+    return ReadyView(next((words for words in checks.values() if words != "ok"), "ok"), checks)
 
 
 async def _database(state: Any) -> dict[str, str]:

@@ -23,6 +23,7 @@ from benefits.actions import (
     grant,
     keyed,
     keys,
+    look_back,
     read_code,
     run_jobs,
 )
@@ -97,6 +98,7 @@ STATUSES: dict[type[Refusal], int] = {
     db.Busy: 503,
     db.Unavailable: 503,
     db.DatabaseUnsuitable: 503,
+    look_back.BooksDiffer: 503,
     feed.EventsUnordered: 503,
     group.Overloaded: 503,
     envelope.EnvelopeBroken: 500,
@@ -160,6 +162,13 @@ class PageSessionEnded(Refusal):
     words = "The page has expired. Open it again from the bank's app."
 
 
+class ReadOnly(Refusal):
+    """The books were wrong at the start, so nothing is written until somebody has looked."""
+
+    code = "read_only"
+    words = "Nothing can be changed at the moment. What is there can be read."
+
+
 STATUSES |= {
     NotFound: 404,
     Forbidden: 403,
@@ -169,6 +178,7 @@ STATUSES |= {
     TimedOut: 503,
     CursorInvalid: 400,
     PageSessionEnded: 401,
+    ReadOnly: 503,
 }
 BY_CODE |= {kind.code: kind for kind in STATUSES}
 RETRY_AFTER_S = {
@@ -177,6 +187,7 @@ RETRY_AFTER_S = {
     "unavailable": 5,
     "issuer_unavailable": 5,
     "timed_out": 2,
+    "read_only": 60,
 }
 # What a caller who may not enter is told to bring (RFC 6750).
 CHALLENGES = {
@@ -209,9 +220,20 @@ def hear(request: Request[Any, Any, Any]) -> None:
     LANGUAGE.set(preferred(request.headers.get("accept-language", "")))
 
 
+# What is said of a handler that is no GET and yet leaves the books alone.
+LEAVES_BOOKS = {"leaves_books": True}
+
+
 async def listen(request: Request[Any, Any, Any]) -> None:
-    """Do so before a handler runs, in its own context; take no body that is packed."""
+    """Do so before a handler runs, in its own context; take no body that is packed.
+
+    Where the books are wrong nothing is written (ReadOnly); a provider then sends its callback
+    again, which is better than to keep it where nobody may work it off.
+    """
     hear(request)
+    writes = request.method != "GET" and not request.route_handler.opt.get("leaves_books")
+    if writes and request.app.state.wrong:
+        raise ReadOnly
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(
             status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail="Send the body as it is."

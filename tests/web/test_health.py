@@ -12,8 +12,8 @@ from tests import roles
 from tests.web.site import Site
 
 CHECKS = {
-    *("clock", "database", "draining", "groups", "partitions", "programme"),
-    *("revision", "role", "writable"),
+    *("books", "clock", "database", "draining", "groups", "partitions"),
+    *("programme", "revision", "role", "writable"),
 }
 
 

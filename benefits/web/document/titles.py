@@ -71,6 +71,8 @@ CHINESE = {
     "internal": "我们这边出了问题。",
     "envelope_broken": "已加密的数据无法用现有密钥打开。",
     "busy": "该会员正有其他操作，请重新发送同一请求。",
+    "read_only": "目前仅可查询，暂不能办理。",
+    "books_differ": "账目有误。",
     "unavailable": "服务暂时无法工作，请重新发送同一请求。",
     "overloaded": "服务繁忙，请重新发送同一请求。",
     "events_unordered": "恢复后的数据库事件顺序尚未就绪。",

@@ -70,7 +70,8 @@ def complete(outline: Json, app: Litestar) -> Json:
     for path, operations in outline["paths"].items():
         for method, operation in operations.items():
             scopes = guards[operation["operationId"]]
-            operations[method] = _operation(path, operation, scopes)
+            reads = method == "get" or operation["operationId"] in LEAVE_BOOKS
+            operations[method] = _operation(path, operation, scopes, reads=reads)
     return outline
 
 
@@ -187,11 +188,15 @@ def _webhook(name: str, words: str) -> Json:
     }
 
 
-def _operation(path: str, operation: Json, scopes: tuple[str, ...]) -> Json:
+# What is no GET and yet changes nothing in the books.
+LEAVE_BOOKS = {"lookup", "open_page"}
+
+
+def _operation(path: str, operation: Json, scopes: tuple[str, ...], *, reads: bool) -> Json:
     """Return an operation with its words, codes, examples and who may call it."""
     name = operation["operationId"]
     told, shown = OPERATIONS[name], EXAMPLES[name]
-    codes = [*told.codes, *_shared(operation, scopes)]
+    codes = [*told.codes, *_shared(operation, scopes), *(() if reads else ["read_only"])]
     made = {
         "operationId": name,
         "summary": told.summary,

@@ -14,6 +14,7 @@ from benefits.store import codes, pages, tiers
 from benefits.store.codes import Readings
 from benefits.store.db import Connection
 from benefits.store.pages import ClaimSeen, Entitlement, EventSeen, Expired, MemberSeen
+from benefits.web.problems import ReadOnly
 
 CLAIMS_SHOWN = 100
 EXPIRED_SHOWN = timedelta(days=60)
@@ -103,6 +104,15 @@ async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
         claims=await pages.latest_claims(conn, member_id, CLAIMS_SHOWN),
         prospects=prospects,
     )
+
+
+def nothing_to_claim(facts: Facts) -> Facts:
+    """Return the facts where nothing is written: what could be claimed cannot be now."""
+    prospects = {
+        code: prospect if prospect.refusal else Prospect(ReadOnly(), prospect.cap_used)
+        for code, prospect in facts.prospects.items()
+    }
+    return msgspec.structs.replace(facts, prospects=prospects)
 
 
 async def _standing(

@@ -63,6 +63,10 @@ MESSAGES: dict[str, tuple[Message, Message]] = {
         n_("Very busy at the moment"),
         n_("Please try again in a moment. However often you send a form, it is one claim."),
     ),
+    "read_only": (
+        n_("Nothing can be claimed at the moment"),
+        n_("Your benefits are safe. Please try again later."),
+    ),
     "request_invalid": (
         n_("This could not be understood"),
         n_("Nothing was claimed. Please go back to your benefits and try again."),
@@ -206,8 +210,9 @@ def message(
 
 def _on_refusal(request: Web, refusal: Refusal) -> Page:
     status = next(STATUSES[kind] for kind in type(refusal).__mro__ if kind in STATUSES)
-    known = refusal.code if refusal.code in MESSAGES else "request_invalid"
-    code = _BY_STATUS.get(HTTPStatus(status), known)
+    code = refusal.code
+    if code not in MESSAGES:
+        code = _BY_STATUS.get(HTTPStatus(status), "request_invalid")
     if code == "request_invalid" and status >= 500:
         return _on_failure(request, refusal)
     return message(request, code, status)

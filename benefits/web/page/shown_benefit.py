@@ -27,6 +27,7 @@ from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.requests import KeyConflict
 from benefits.domain.values import PeriodKind, local_date, period_of
 from benefits.web.page.facts import Facts
+from benefits.web.problems import ReadOnly
 from benefits.web.tongue import Message, Tongue, n_
 
 REFUSED_WORDS: dict[str, Message] = {
@@ -40,6 +41,7 @@ REFUSED_WORDS: dict[str, Message] = {
     UnknownBenefit.code: n_("This benefit is no longer offered."),
     UnknownMember.code: n_("We cannot find your membership. Please ask our customer service."),
     QuantityInvalid.code: n_("This number of units cannot be claimed."),
+    ReadOnly.code: n_("Nothing can be claimed at the moment. Your benefits are safe."),
     KeyConflict.code: n_("This form was sent before with other details. Please see your claims."),
 }
 # What the page's own forms refuse, before a claim is made of them.

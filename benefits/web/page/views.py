@@ -20,7 +20,7 @@ from benefits.domain.requests import check_key
 from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.page import claims, history
-from benefits.web.page.facts import Facts, read_facts
+from benefits.web.page.facts import Facts, nothing_to_claim, read_facts
 from benefits.web.page.frame import (
     ERRORS,
     HEADERS,
@@ -37,7 +37,7 @@ from benefits.web.page.frame import (
 from benefits.web.page.shown import groups
 from benefits.web.page.shown_benefit import offer, refused_words
 from benefits.web.page.shown_tier import tier_cards
-from benefits.web.problems import NotFound
+from benefits.web.problems import LEAVES_BOOKS, NotFound
 from benefits.web.tongue import STATIC
 
 
@@ -60,6 +60,7 @@ class PageSessionView(msgspec.Struct, kw_only=True):
     guards=[needs("mobile")],
     tags=["page"],
     operation_id="open_page",
+    opt=LEAVES_BOOKS,
 )
 async def post_page_session(
     data: JSONBody[PageSessionRequest],
@@ -99,7 +100,8 @@ async def _facts(request: Web) -> Facts:
     state = request.app.state
     async with state.database.transaction() as conn:
         session = await session_of(request, conn)
-        return await read_facts(conn, session.member_id, state.parts)
+        facts = await read_facts(conn, session.member_id, state.parts)
+    return nothing_to_claim(facts) if state.wrong else facts
 
 
 @get("/")

@@ -1,0 +1,149 @@
+"""The sweep: idempotent, splittable, killed at will, late or in time, in any zone (3.18, 7)."""
+
+import asyncio
+import itertools
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from benefits.actions import expire
+from benefits.actions.expire import Swept, sweep
+from tests import builders
+from tests.actions.life import EVERYWHERE, change, claimed, gift, give, tables, wish
+from tests.builders import World
+from tests.conftest import database
+from tests.service import environment, fresh_keys
+from tests.tidy.sources import ROOT
+
+# What happened, without ids and without when it was written down.
+HISTORY = """
+SELECT b.member_id, b.kind, b.effective_at, p.debit, p.credit, p.amount, l.expires_at
+FROM batch AS b JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
+JOIN lot AS l ON l.bucket = b.bucket AND l.lot_id = p.lot_id ORDER BY 1, 3, 2, 7
+"""
+DAYS = (1, 2, 3, 5, 8)
+
+
+async def swept(world: World, buckets: tuple[int, int] = EVERYWHERE) -> Swept:
+    """Sweep to the end and return what was seen."""
+    return [each async for each in sweep(world.database, world.parts, buckets=buckets)][-1]
+
+
+@pytest.fixture
+async def second(migrated: str, cluster_dsn: str) -> AsyncIterator[World]:
+    """Give another installation, whose members have the same ids."""
+    async with database(cluster_dsn, migrated) as dsn, builders.world(dsn) as made:
+        yield made
+
+
+async def filled(world: World, members: int = 4) -> None:
+    """Give members lots that end day after day."""
+    ids = await world.members(members)
+    pairs = list(itertools.product(ids, DAYS))
+    gifts = [gift(m, quantity=n + 1, valid_days=n, business_key=f"{n}-{m}") for m, n in pairs]
+    await give(world, *gifts)
+
+
+def dsn_of(world: World) -> str:
+    """Return the address of a world's database."""
+    url = world.database.engine.url.set(drivername="postgresql")
+    return url.render_as_string(hide_password=False)
+
+
+async def history(world: World) -> list[Any]:
+    """Return what happened in effect."""
+    return [tuple(row) for row in await world.rows(HISTORY)]
+
+
+async def test_a_sweep_again_changes_nothing(world: World) -> None:
+    """What ended is seen once, and the rest of each lot expires as of its own end (L-5)."""
+    await filled(world)
+    ((member,), *_) = await world.rows("SELECT member_id FROM member")
+    await claimed(world, wish(member))
+    world.clock.forward(days=9)
+    assert Swept(20, 1, 20) == await swept(world)
+    before = await tables(world)
+    assert Swept(0, 0, 0) == await swept(world)
+    assert before == await tables(world)
+    assert [] == await world.findings()
+
+
+async def test_ranges_together_are_the_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sweeps of parts, and of the same part, run at once and record every end once."""
+    monkeypatch.setattr(expire, "PAGE", 3)
+    await filled(world, 12)
+    world.clock.forward(days=9)
+    parts = [(0, 255), (256, 511), (256, 511), (512, 1023), (0, 1023)]
+    await asyncio.gather(*(swept(world, part) for part in parts))
+    assert [(60, 60)] == await world.rows(
+        """SELECT count(*), count(DISTINCT p.lot_id) FROM posting AS p
+        WHERE p.credit = 'expired' AND p.debit = 'available' AND p.bucket BETWEEN 0 AND 1023"""
+    )
+    assert [] == await world.findings()
+
+
+async def test_late_or_in_time_is_the_same_history(world: World, second: World) -> None:
+    """One who sweeps each day and one who sweeps once at the end tell the same (invariant 7)."""
+    for each in (world, second):
+        await filled(each)
+    for _ in range(9):
+        world.clock.forward(days=1)
+        await swept(world)
+    second.clock.forward(days=9)
+    for first, last in ((512, 1023), (0, 511)):
+        await swept(second, (first, last))
+    assert await history(world) == await history(second)
+
+
+async def sweeping(world: World, zone: str = "UTC") -> Process:
+    """Begin the command in a time zone, on a database whose sessions may have another one."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benefits", "expire", "--now", "2025-07-20T00:00:00Z"),
+        env=environment(dsn_of(world), fresh_keys()) | {"TZ": zone},
+        cwd=ROOT,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+
+
+async def test_zones_of_server_session_and_client_have_no_say(world: World, second: World) -> None:
+    """Wherever the command and the database think they are, the history is the same."""
+    for each, zone in ((world, "UTC"), (second, "America/New_York")):
+        await filled(each)
+        name = each.database.engine.url.database
+        await change(each, f"""ALTER DATABASE "{name}" SET timezone = '{zone}'""")
+        process = await sweeping(each, "Pacific/Kiritimati" if zone != "UTC" else zone)
+        _, said = await process.communicate()
+        assert (0, "20 lots that ended, 0 claims never sent.\n") == (
+            process.returncode,
+            said.decode(),
+        )
+    assert await history(world) == await history(second)
+    months = "SELECT DISTINCT booked_month FROM batch"
+    assert await world.rows(months) == await second.rows(months)
+
+
+async def test_a_sweep_that_is_killed_goes_on(world: World) -> None:
+    """Killed in the middle, the next one records the rest, and no end twice."""
+    for _ in range(10):
+        await filled(world, 60)
+    process = await sweeping(world)
+    async with asyncio.timeout(60):
+        while await world.rows("SELECT 1 FROM lot WHERE swept LIMIT 1") == []:
+            assert process.returncode is None, "nothing was swept"
+            await asyncio.sleep(0.01)
+    process.kill()
+    await process.communicate()
+    process = await sweeping(world)
+    await process.communicate()
+    assert 0 == process.returncode
+    assert [(3000, 3000)] == await world.rows(
+        """SELECT count(*), count(DISTINCT p.lot_id) FROM posting AS p
+        WHERE p.credit = 'expired' AND p.bucket BETWEEN 0 AND 1023"""
+    )
+    assert [] == await world.findings()

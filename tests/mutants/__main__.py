@@ -28,7 +28,7 @@ from tests.mutants.mutate import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 RULES = {
-    "benefits/domain/ledger.py": ("tests/domain/test_ledger.py",),
+    "benefits/domain/ledger.py": ("tests/domain/test_ledger.py", "tests/domain/test_templates.py"),
     "benefits/domain/entitlement.py": ("tests/domain/test_entitlement.py",),
 }
 TIMEOUT_S = 600

@@ -194,9 +194,10 @@ async def test_the_age_of_a_step_tells_whether_the_worker_stands(world: World) -
     worker, stop = Worker(world.database, world.parts, {}), asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
     async with asyncio.timeout(60):
-        while len(worker.ages()) < 6:
+        while len(worker.ages()) < 7:
             await asyncio.sleep(0.01)
-    assert {"deliver", "callbacks", "expire", "prune", "partitions", "held"} == set(worker.ages())
+    steps = {"deliver", "callbacks", "jobs", "expire", "prune", "partitions", "held"}
+    assert steps == set(worker.ages())
     stop.set()
     await running
     assert all(ended >= 0 and success >= 0 for ended, success in worker.ages().values())

@@ -39,7 +39,7 @@ def test_the_form_has_every_column_of_the_tables() -> None:
 
 
 async def test_i10_every_committed_batch_gets_exactly_one_leaf(world: World) -> None:
-    """In the order of the events, page by page or at once, and never a second time."""
+    """I10: in the order of the events, page by page or at once, and never a second time."""
     await lived(world)
     assert 6 == await seal_all(world, limit=4)
     await lived(world)
@@ -52,7 +52,7 @@ async def test_i10_every_committed_batch_gets_exactly_one_leaf(world: World) -> 
 
 
 async def test_a_late_commit_is_sealed_in_its_place(world: World) -> None:
-    """A write that is open holds the sealer back; once it is there, nothing is left out."""
+    """I10: an open write holds the sealer back; once it is there, nothing is left out."""
     await lived(world, 1)
     assert 2 == await seal_all(world)
     late, early = await world.member(), await world.member()

@@ -226,7 +226,7 @@ async def _live(world: World, steps: list[tuple[str, int, int, int]]) -> UUID:
 
 
 async def test_reading_as_of_is_a_fold_of_the_rows(world: World) -> None:
-    """Whatever happened, however late it was recorded: both bounds, at any time (C-8)."""
+    """Whatever happened, however late recorded: both bounds, at any time (C-8, I11)."""
     loop = asyncio.get_running_loop()
 
     async def compare(

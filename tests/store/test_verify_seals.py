@@ -206,7 +206,7 @@ MATRIX = {
 
 @pytest.mark.parametrize("what", MATRIX)
 async def test_tampering_with_the_log_is_named(sealed: tuple[World, str], what: str) -> None:
-    """By what the database itself still says, without anything exported."""
+    """I10: by what the database itself still says, without anything exported."""
     world, _ = sealed
     expected, statements = MATRIX[what]
     await change(world, AS_SUPERUSER, *(text.replace("{one}", ONE) for text in statements))
@@ -248,7 +248,7 @@ async def rewrite(world: World, key: SealKey) -> None:
 async def test_i10_a_cut_tail_is_found_against_an_exported_checkpoint(
     sealed: tuple[World, str],
 ) -> None:
-    """Batches, events, leaves and checkpoints: the database is as it was a while ago."""
+    """I10: batches, events, leaves, checkpoints: the database is as it was a while ago."""
     world, notes = sealed
     last = "(SELECT l.batch_id FROM leaf AS l WHERE l.leaf_index >= 150)"
     await change(
@@ -280,7 +280,7 @@ async def test_i10_a_cut_tail_is_found_against_an_exported_checkpoint(
 async def test_i10_a_history_written_anew_is_found_against_an_exported_checkpoint(
     sealed: tuple[World, str], tampering: str
 ) -> None:
-    """Even when all leaves, nodes and checkpoints were made again, by whoever has the database."""
+    """I10: even when all leaves, nodes and checkpoints were made again by the owner."""
     world, notes = sealed
     await change(world, AS_SUPERUSER, tampering)
     forger = SealKey(bytes(32), KEY.public.name)

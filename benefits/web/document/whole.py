@@ -420,8 +420,10 @@ def _success(name: str, operation: Json, shown: Json) -> Json:
         response["links"] = LINKS[name]
     if name == "grant_bulk":
         later = {"description": "Kept; the worker decides it", "headers": response["headers"]}
-        schema_only = {"application/json": {"schema": schema}}
-        return {status: response, "202": later | {"content": schema_only}}
+        job = {"granted": 0, "refused": 0, "state": "running", "ended_at": None}
+        example = {"job": shown["response"]["job"] | job, "rows": []}
+        content = {"application/json": {"schema": schema, "example": example}}
+        return {status: response, "202": later | {"content": content}}
     return {status: response}
 
 

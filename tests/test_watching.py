@@ -187,8 +187,11 @@ async def test_one_trace_tells_a_claim_from_request_to_callback(
     ((_, call),) = collector.named("provider issue")
     assert f"00-{trace}-{call.span_id.hex()}-01" in seen
     intake = {span.span_id for _, span in collector.named("POST /callbacks/{provider}")}
+    groups = [span for _, span in collector.named("group callback")]
+    assert {span.parent_span_id for span in groups} <= intake
     kept = [span for _, span in collector.named("callback keep")]
-    assert {link.span_id for span in kept for link in span.links} <= intake
+    linked = {link.span_id for span in kept for link in span.links}
+    assert linked <= {span.span_id for span in groups}
     told = " ".join(str(span) for _, span in collector.spans)
     for secret in (PHONE, str(member), member.hex, placed[1], key, world.name(1)):
         assert secret not in told

@@ -22,6 +22,7 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     notice: Notice
     raw: bytes
+    traceparent: str = msgspec.field(default_factory=traces.place)
 
     @property
     def sender(self) -> str:
@@ -68,7 +69,7 @@ async def _places(conn: Connection, callbacks: Sequence[Callback]) -> list[str]:
     return [
         known[id_].traceparent
         if id_ in known and known[id_].provider == callback.provider
-        else traces.place()
+        else callback.traceparent
         for id_, callback in zip(numbers, callbacks, strict=True)
     ]
 

@@ -19,6 +19,7 @@ from benefits.store.corrections import CorrectionSeen, Figures, Mark
 from benefits.store.db import Connection
 from benefits.web import cursors
 from benefits.web.auth import IdempotencyKey, needs
+from benefits.web.past import PostingView
 from benefits.web.problems import CursorInvalid, refused, stored
 
 PAGE_MAX = 100
@@ -69,17 +70,6 @@ class RejectRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Why it is not approved, without personal data."""
 
     note: Note
-
-
-class PostingView(msgspec.Struct, kw_only=True):
-    """An amount of a unit from its debit to its credit account; a lot to be made has no id."""
-
-    debit: str
-    credit: str
-    unit: str
-    amount: int
-    lot_id: UUID | None
-    party: str
 
 
 class NewLotView(msgspec.Struct, kw_only=True):

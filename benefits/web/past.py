@@ -76,7 +76,10 @@ class PastLotsView(msgspec.Struct, kw_only=True):
 
 
 class PostingView(msgspec.Struct, kw_only=True):
-    """Amounts go from the debit to the credit account; money is in minor units of its party."""
+    """An amount goes from the debit to the credit account; a lot yet to be made has no id.
+
+    Money is in minor units, of a budget or a provider (`party`).
+    """
 
     debit: str
     credit: str

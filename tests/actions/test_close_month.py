@@ -154,7 +154,7 @@ async def test_a_write_that_began_before_the_closing_is_waited_for(world: World)
     """It may have read the old month; its batch is in the month's totals or booked later."""
     member = await june(world)
     world.clock.now = JUNE_ENDS - timedelta(hours=1)
-    async with world.database.engine.connect() as conn, conn.begin() as slow:
+    async with world.database.transaction() as conn:
         await reward(conn, [gift(member, "LOUNGE")], world.parts, wait=True)
         world.clock.now = JUNE_ENDS + timedelta(hours=1)
         with pytest.raises(WritesPending):
@@ -165,7 +165,6 @@ async def test_a_write_that_began_before_the_closing_is_waited_for(world: World)
         under_way = asyncio.create_task(close(world, JUNE))
         await asyncio.sleep(3 * closing.LOOK_EVERY_S)
         assert not under_way.done()
-        await slow.commit()
     done = await under_way
     assert (True, 6) == (
         done.is_new,

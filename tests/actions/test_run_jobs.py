@@ -129,7 +129,7 @@ async def test_single_group_and_list_give_the_same_books(world: World) -> None:
     ]
     found, told = list[dict[str, list[str]]](), list[list[str]]()
     for way in ("single", "group"):
-        async with world.database.engine.connect() as conn:  # undone at its end
+        async with world.database.rehearsal().transaction() as conn:  # undone at its end
             groups = [[one] for one in commands] if way == "single" else [commands]
             outcomes = [
                 outcome

@@ -275,7 +275,7 @@ async def live_world(migrated: str, cluster_dsn: str) -> AsyncIterator[World]:
 @asynccontextmanager
 async def transaction(world: World) -> AsyncIterator[Connection]:
     """Open a transaction on a connection of its own; commit at the end."""
-    async with world.database.engine.connect() as conn, conn.begin():
+    async with world.database.transaction() as conn:
         yield conn
 
 

@@ -16,6 +16,7 @@ from benefits.domain.requests import KeyConflict
 from benefits.domain.tiers import Cause
 from benefits.domain.values import PeriodKind
 from benefits.web.page import shown, shown_benefit, shown_history, shown_order, shown_tier
+from benefits.web.problems import ReadOnly
 from tests.actions.life import call_back, expire_lots, gift, give, lease, number_of, record
 from tests.builders import NOON, reference_programme
 from tests.web.phone import PHONE, Form, Phone, platinum
@@ -492,7 +493,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
     variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing")}
     assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
-    codes = {KeyConflict.code}
+    codes = {KeyConflict.code, ReadOnly.code}
     for module in (claim, entitlement, ledger):
         for kind in vars(module).values():
             if isinstance(kind, type) and issubclass(kind, Refusal):

@@ -109,9 +109,8 @@ async def test_a_worker_does_nothing_but_say_so(wrong: str, world: World) -> Non
     async with asyncio.timeout(60):
         while "worker.only_reads" not in {line["event"] for line in said}:
             said.append(json.loads(await process.stdout.readline()))
-    assert ("books.differ", 1, "wallet_differs 1") == tuple(
-        said[0][name] for name in ("event", "findings", "kinds")
-    )
+    (told,) = (line for line in said if line["event"] == "books.differ")
+    assert (1, "wallet_differs 1") == (told["findings"], told["kinds"])
     process.terminate()
     assert 0 == await process.wait()
     assert [] == await world.rows("SELECT attempt FROM provider_attempt")

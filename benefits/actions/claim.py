@@ -80,9 +80,12 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
         return body_hash([self.benefit, self.quantity, self.recipient])
 
 
-def cost_of(programme: Programme, benefit: Benefit, minor: int) -> Cost:
-    """Return who pays for units of a benefit and who is paid, as minor units (K-4)."""
-    return Cost(programme.money, benefit.budget, benefit.provider, minor)
+def cost_of(programme: Programme, benefit: Benefit, minor: int, *, provider: str = "") -> Cost:
+    """Return who pays for units of a benefit and who is paid, as minor units (K-4).
+
+    `provider` is who was asked for them, where that is known.
+    """
+    return Cost(programme.money, benefit.budget, provider or benefit.provider, minor)
 
 
 class _Group:

@@ -191,13 +191,14 @@ async def reward(
 
 
 async def reward_listed(
-    conn: Connection, commands: Sequence[RewardMember], parts: Parts
+    conn: Connection, commands: Sequence[RewardMember], parts: Parts, *, wait: bool
 ) -> list[Accepted | Refusal]:
     """Grant the rewards of a list in order, in this transaction; one outcome each (N-2, I14).
 
-    Their business keys alone make them once. Members whom somebody else holds are Busy.
+    Their business keys alone make them once. Without `wait`, members whom somebody else
+    holds are Busy.
     """
-    group = await _Group.begin(conn, commands, parts, wait=False)
+    group = await _Group.begin(conn, commands, parts, wait=wait)
     outcomes = list[Accepted | Refusal]()
     for command in commands:
         outcomes.append(group.decide(command))

@@ -247,12 +247,12 @@ class _Group:
             self._use(claim, hold.uncapped - quantity)
 
     def _reserved(self, claim: ClaimRow, hold: HoldRow) -> Cost:
-        """Return what a hold reserved, with the budget it was reserved in."""
+        """Return what a hold reserved, with the budget it was reserved in and whom it pays."""
         _, benefit = self._offer(claim)
         if hold.reserved is None:
-            return Cost("", benefit.budget, benefit.provider, 0)
+            return Cost("", benefit.budget, hold.provider, 0)
         reserved = hold.reserved
-        return Cost(reserved.unit, reserved.budget, benefit.provider, reserved.minor)
+        return Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
 
     def _count(self, claim: ClaimRow, cost_minor: int, sign: CounterUse) -> None:
         _, benefit = self._offer(claim)
@@ -273,6 +273,8 @@ class _Group:
         """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
         programme, benefit = self._offer(claim)
         cost = programme.minor(benefit.cost) * claim.quantity
+        provider = self.holds[claim.hold_id].provider
+        price = cost_of(programme, benefit, cost, provider=provider)
         at = self.journal.now_for(claim.member_id)
         try:
             parts = ledger.take(
@@ -281,10 +283,9 @@ class _Group:
             self._check_room(claim, cost, parts)
         except Refusal as refusal:
             lost = ledger.make_up(benefit.unit, claim.quantity)
-            self._post(claim, lost + ledger.bear(cost_of(programme, benefit, cost)), actor)
+            self._post(claim, lost + ledger.bear(price), actor)
             self._case(claim, "delivered_without_entitlement", refusal.code)
             return
-        price = cost_of(programme, benefit, cost)
         postings = ledger.hold(benefit.unit, parts) + ledger.reserve(price)
         if captured:
             postings += ledger.capture(benefit.unit, parts) + ledger.spend(price, cost)
@@ -301,6 +302,7 @@ class _Group:
             uncapped=entitlement.uncapped_units(parts, self.journal.lots),
             parts=tuple(parts),
             reserved=Reserved(price.unit, price.budget, cost) if cost else None,
+            provider=provider,
             ended=captured,
         )
         claim.hold_id = hold.hold_id

@@ -34,10 +34,11 @@ from benefits.domain.jobs import (
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
 from benefits.store import jobs
-from benefits.store.db import Busy, Connection, Database, is_transient
+from benefits.store.db import Busy, Connection, Database, is_busy, is_transient, run
 from benefits.store.jobs import Job, JobKey, RowEnding, Taken
 
 OPERATION = "grants"
+WAIT = "SET LOCAL lock_timeout = '2s'"
 TRIES = 10  # for a member whom somebody else holds
 PAUSE = timedelta(seconds=1)
 AGAIN_S = 0.2
@@ -206,10 +207,14 @@ async def _decide(
             commands[number] = _command(read_line(line, part.header), taken.caller, parts)
         except LineInvalid as refusal:
             endings[number] = _refused(number, refusal)
-    decided = await _reward(conn, list(commands.values()), parts)
+    # The last time it waits for whoever holds a member, so that no row is lost to its own list.
+    last = part.tries >= TRIES
+    if last:
+        await run(conn, WAIT)
+    decided = await _reward(conn, list(commands.values()), parts, wait=last)
     for number, outcome in zip(commands, decided, strict=True):
         match outcome:
-            case Busy() if part.tries < TRIES:
+            case Busy() if not last:
                 continue
             case Refusal():
                 endings[number] = _refused(number, outcome)
@@ -243,21 +248,23 @@ def _refused(number: int, refusal: Refusal) -> RowEnding:
 
 
 async def _reward(
-    conn: Connection, commands: list[RewardMember], parts: Parts
+    conn: Connection, commands: list[RewardMember], parts: Parts, *, wait: bool
 ) -> list[Accepted | Refusal]:
     """Reward together; what fails beyond foreseeing is halved until the culprit stands alone."""
     if not commands:
         return []
     try:
         async with conn.begin_nested():
-            return await reward_listed(conn, commands, parts)
+            return await reward_listed(conn, commands, parts, wait=wait)
     except Exception as error:
         if is_transient(error):
             raise
+        if len(commands) == 1 and is_busy(error):
+            return [Busy()]
         if len(commands) == 1:
             incident = uuid4().hex
             log.exception("job.row_failed", incident=incident)
             return [RowFailed(f"Tell us the incident: {incident}.")]
     half = len(commands) // 2
-    first = await _reward(conn, commands[:half], parts)
-    return first + await _reward(conn, commands[half:], parts)
+    first = await _reward(conn, commands[:half], parts, wait=wait)
+    return first + await _reward(conn, commands[half:], parts, wait=wait)

@@ -151,6 +151,9 @@ async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect
         is_capped=bool(claim.cap_window),
     )
     late = matter.benefit.late_reversal
+    taken = await corrections.there(conn, claim.member_id, hold.unit, matter.now)
+    if matter.wanted.quantity > taken.used:
+        raise CorrectionExceeds  # they were clawed back, as a loss or a debt
     return rules.reverse(
         captured,
         matter.wanted.quantity,
@@ -158,44 +161,55 @@ async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect
         matter.now,
         late_days=late.days if late.then is Late.MAKE_GOOD else 0,
         owed=journal.owed(claim.member_id, hold.unit),
+        made_good=matter.made_good,
     )
 
 
-async def _revoke(_conn: Connection, matter: Matter, journal: Journal) -> Effect:
+async def _revoke(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     lot_id: UUID | None = matter.wanted.lot_id
     assert lot_id is not None, "its kind needs it"
-    return rules.revoke(journal.lots[lot_id], matter.wanted.quantity, matter.now)
+    unit = journal.lots[lot_id].unit
+    taken = await corrections.there(conn, matter.wanted.member_id, unit, matter.now)
+    return rules.revoke(
+        journal.lots[lot_id], matter.wanted.quantity, matter.now, earlier=taken.revoked
+    )
 
 
 async def _claw_back(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     member_id, unit = matter.wanted.member_id, matter.benefit.unit
     journal.load(await books.lots_of(conn, [(member_id, unit)], matter.now))
+    taken = await corrections.there(conn, member_id, unit, matter.now)
     return rules.claw_back(
         journal.lots_of(member_id, unit),
         unit,
         matter.wanted.quantity,
         matter.now,
-        most=await corrections.there(conn, member_id, unit, matter.now),
+        taken=taken,
         owing=matter.benefit.claw_back is ClawBack.DEBT,
     )
 
 
-async def _forgive(_conn: Connection, matter: Matter, journal: Journal) -> Effect:
-    unit = matter.benefit.unit
-    owed = journal.owed(matter.wanted.member_id, unit)
-    return rules.forgive(unit, matter.wanted.quantity, owed)
+async def _forgive(conn: Connection, matter: Matter, journal: Journal) -> Effect:
+    member_id, unit = matter.wanted.member_id, matter.benefit.unit
+    taken = await corrections.there(conn, member_id, unit, matter.now)
+    owed = journal.owed(member_id, unit)
+    return rules.forgive(unit, matter.wanted.quantity, owed, earlier=taken.revoked)
 
 
-async def _make_good(_conn: Connection, matter: Matter, journal: Journal) -> Effect:
+async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     wanted, claim, benefit = matter.wanted, matter.of_claim, matter.benefit
+    batch_id = await corrections.capture_of(conn, matter.of_hold.hold_id)
+    spent = await corrections.lines(conn, batch_id) if batch_id is not None else []
+    replaced = max(matter.made_good, rules.given_back(spent))
     charged = None
     if wanted.fault is Fault.PROVIDER:
         minor = matter.programme.minor(benefit.cost) * wanted.quantity
-        charged = cost_of(matter.programme, benefit, minor)
+        provider = matter.of_hold.provider
+        charged = cost_of(matter.programme, benefit, minor, provider=provider)
     return rules.make_good(
         benefit.unit,
         NewLot(wanted.quantity, wanted.valid_days),
-        Failed(claim.state, claim.quantity, matter.made_good),
+        Failed(claim.state, claim.quantity, replaced),
         owed=journal.owed(claim.member_id, benefit.unit),
         charged=charged,
     )
@@ -204,10 +218,10 @@ async def _make_good(_conn: Connection, matter: Matter, journal: Journal) -> Eff
 async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     claim, hold = matter.of_claim, matter.of_hold
     journal.load(await books.lots_by_id(conn, [part.lot_id for part in hold.parts]))
-    cost = Cost("", matter.benefit.budget, matter.benefit.provider, 0)
+    cost = Cost("", matter.benefit.budget, hold.provider, 0)
     if hold.reserved is not None:
         kept = hold.reserved
-        cost = Cost(kept.unit, kept.budget, matter.benefit.provider, kept.minor)
+        cost = Cost(kept.unit, kept.budget, hold.provider, kept.minor)
     return rules.settle(
         Held(
             unit=hold.unit,

@@ -167,8 +167,8 @@ class Undone(msgspec.Struct, frozen=True):
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """All that a correction would do; counters change by `stock`, `budget` and `cap`.
 
-    `earlier` units of the claim were given back or made good before: of two alike proposals only
-    one can be approved as it was read.
+    `earlier` units of the claim were given back or made good before, or of the unit taken back: of
+    two alike proposals only one can be approved as it was read.
     """
 
     postings: tuple[Posting, ...]
@@ -214,13 +214,16 @@ def reverse(
     *,
     late_days: int,
     owed: int,
+    made_good: int,
 ) -> Effect:
     """Give spent units back to their lots, with money, stock, budget and cap (L-7).
 
-    Where a lot has ended they expire; with `late_days` as many are made good.
+    Where a lot has ended they expire; with `late_days` as many are made good. A unit comes back
+    once, or is made good once: `made_good` of the claim were before.
     """
     units = [line for line in captured.lines if line.posting.credit is Account.REDEEMED]
-    if quantity > sum(line.left for line in units):
+    whole = sum(line.posting.amount for line in units)
+    if quantity > whole - max(given_back(units), made_good):
         raise CorrectionExceeds
     parts = _first(units, quantity)
     postings = ledger.restore(parts, dict(lots), now) + _money_back(captured, quantity, units)
@@ -238,8 +241,13 @@ def reverse(
         stock=CounterUse(0, -quantity),
         budget=CounterUse(0, -_cost(captured.cost_minor, captured.held, quantity)),
         cap=-counted if captured.is_capped else 0,
-        earlier=sum(line.reversed for line in units),
+        earlier=max(given_back(units), made_good),
     )
+
+
+def given_back(lines: Iterable[Line]) -> int:
+    """Return how many spent units came back before."""
+    return sum(line.reversed for line in lines if line.posting.credit is Account.REDEEMED)
 
 
 def _cost(minor: int, held: int, quantity: int) -> int:
@@ -289,11 +297,20 @@ def _undone(lines: Sequence[Line], postings: Sequence[Posting]) -> Iterable[Undo
                     yield Undone(line.line, by_line, amount)
 
 
-def revoke(lot: Lot, quantity: int, now: datetime) -> Effect:
-    """Take back units of a lot that were not used."""
+class Taken(msgspec.Struct, frozen=True):
+    """A member's units of a kind: `free` ones, `used` ones not clawed back, `revoked` so far."""
+
+    free: int
+    used: int
+    revoked: int
+
+
+def revoke(lot: Lot, quantity: int, now: datetime, *, earlier: int) -> Effect:
+    """Take back units of a lot that were not used; `earlier` were taken back before."""
     if quantity > lot.available(now):
         raise CorrectionExceeds
-    return Effect(postings=tuple(ledger.revoke(lot.unit, [Part(lot.lot_id, quantity)])))
+    postings = ledger.revoke(lot.unit, [Part(lot.lot_id, quantity)])
+    return Effect(postings=tuple(postings), earlier=earlier)
 
 
 def claw_back(
@@ -302,28 +319,29 @@ def claw_back(
     quantity: int,
     now: datetime,
     *,
-    most: int,
+    taken: Taken,
     owing: bool,
 ) -> Effect:
-    """Take back units that nobody was entitled to, used ones too (L-8); at most `most`."""
-    if quantity > most:
+    """Take back units that nobody was entitled to, used ones too (L-8)."""
+    if quantity > taken.free + taken.used:
         raise CorrectionExceeds
-    return Effect(postings=tuple(ledger.claw_back(lots, unit, quantity, now, owing=owing)))
+    postings = ledger.claw_back(lots, unit, quantity, now, owing=owing)
+    return Effect(postings=tuple(postings), earlier=taken.revoked)
 
 
-def forgive(unit: str, quantity: int, owed: int) -> Effect:
-    """Write off what a member owes (L-8)."""
+def forgive(unit: str, quantity: int, owed: int, *, earlier: int) -> Effect:
+    """Write off what a member owes (L-8); `earlier` units were taken back before."""
     if quantity > owed:
         raise CorrectionExceeds
-    return Effect(postings=tuple(ledger.forgive(unit, quantity)))
+    return Effect(postings=tuple(ledger.forgive(unit, quantity)), earlier=earlier)
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """An order that failed: where it stands, its units, and how many were made good before."""
+    """An order that failed: where it stands, its units, and how many of them were replaced."""
 
     state: OrderState
     quantity: int
-    made_good: int
+    replaced: int
 
 
 def make_good(unit: str, new: NewLot, order: Failed, *, owed: int, charged: Cost | None) -> Effect:
@@ -333,12 +351,12 @@ def make_good(unit: str, new: NewLot, order: Failed, *, owed: int, charged: Cost
     """
     if order.state in OPEN:
         raise OrderUnfit
-    if order.made_good + new.quantity > order.quantity:
+    if order.replaced + new.quantity > order.quantity:
         raise CorrectionExceeds
     postings = _made_good(unit, new.quantity, owed)
     if charged is not None:
         postings += ledger.charge(charged)
-    return Effect(postings=tuple(postings), lot=new, earlier=order.made_good)
+    return Effect(postings=tuple(postings), lot=new, earlier=order.replaced)
 
 
 def _made_good(unit: str, quantity: int, owed: int) -> list[Posting]:

@@ -55,8 +55,8 @@ class Bounds(msgspec.Struct, frozen=True):
 
     @property
     def ends(self) -> datetime:
-        """The instant at which a lot's end is looked at."""
-        return self.as_of or self.now
+        """The instant at which ends of lots are looked at: of when it was known, else now."""
+        return self.as_of or min(self.known_at or self.now, self.now)
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

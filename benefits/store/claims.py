@@ -44,7 +44,8 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     """Units set aside for a claim, with the worst cost they reserve; its batch has the parts.
 
     `uncapped` of them do not count against the member's cap. `reserved` is what the batch set
-    aside in the budget: None where it cost nothing.
+    aside in the budget: None where it cost nothing. `provider` is who was asked for the order,
+    whatever the programme says today.
     """
 
     hold_id: UUID
@@ -58,6 +59,7 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     uncapped: int = 0
     parts: tuple[Part, ...] = ()
     reserved: Reserved | None = None
+    provider: str = ""
     ended: bool = False
 
 
@@ -115,10 +117,15 @@ SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::b
 """
 HOLDS = """
 SELECT h.hold_id, h.member_id, h.claim_id, h.batch_id, h.unit, h.quantity, h.cost_minor,
-       h.placed_at, h.uncapped, e.hold_id IS NOT NULL AS ended
+       h.placed_at, h.uncapped, e.hold_id IS NOT NULL AS ended, r.provider
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, hold_id)
 JOIN hold AS h ON h.bucket = k.bucket AND h.hold_id = k.hold_id
 LEFT JOIN hold_end AS e ON e.bucket = k.bucket AND e.hold_id = k.hold_id
+LEFT JOIN LATERAL (
+    SELECT q.provider FROM provider_request AS q
+    WHERE q.bucket = h.bucket AND q.member_id = h.member_id AND q.claim_id = h.claim_id
+      AND q.operation = 'ISSUE'
+    ORDER BY q.request_id DESC LIMIT 1) AS r ON true
 """
 # Primary key of the one partition a batch id lies in. A re-issued claim's batch captures at once:
 # only `held` and what was reserved for it count.
@@ -261,6 +268,7 @@ async def holds(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, HoldRow]:
             uncapped=row.uncapped,
             parts=tuple(parts[row.batch_id]),
             reserved=reserved.get(row.batch_id),
+            provider=row.provider or "",
             ended=row.ended,
         )
         for row in found

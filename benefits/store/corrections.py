@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.corrections import Line, Undone
+from benefits.domain.corrections import Line, Taken, Undone
 from benefits.domain.ledger import Account, Posting
 from benefits.domain.values import BUCKETS, EPOCH, bucket_of
 from benefits.store.db import Connection, rows, run
@@ -75,12 +75,18 @@ WITH had AS (
     FROM lot AS l WHERE l.bucket = $1 AND l.member_id = $2 AND l.unit = $3),
 taken AS (
     SELECT coalesce(sum(CASE WHEN (p.debit, p.credit) = ('revoked', 'debt')
-                             THEN -p.amount ELSE p.amount END), 0) AS units
+                             THEN -p.amount ELSE p.amount END)
+                    FILTER (WHERE p.debit <> 'available'), 0) AS units,
+           coalesce(sum(CASE WHEN p.debit = 'revoked' THEN -p.amount ELSE p.amount END)
+                    FILTER (WHERE 'revoked' IN (p.debit, p.credit)), 0) AS revoked
     FROM batch AS b
     JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
     WHERE b.bucket = $1 AND b.member_id = $2 AND p.unit = $3 AND (p.debit, p.credit) IN
-          (('debt', 'revoked'), ('revoked', 'debt'), ('redeemed', 'loss')))
-SELECT (had.free + greatest(had.used - taken.units, 0))::bigint AS units FROM had, taken
+          (('debt', 'revoked'), ('revoked', 'debt'), ('redeemed', 'loss'),
+           ('available', 'revoked')))
+SELECT had.free::bigint AS free, greatest(had.used - taken.units, 0)::bigint AS used,
+       taken.revoked::bigint AS revoked
+FROM had, taken
 """
 # Primary key of entitlement_grant, up to the claim's id.
 MADE_GOOD = """
@@ -232,10 +238,10 @@ async def figures(conn: Connection, member_id: UUID, unit: str) -> Figures:
     return Figures(*found[0]) if found else Figures()
 
 
-async def there(conn: Connection, member_id: UUID, unit: str, now: datetime) -> int:
-    """Return how many units a member has or had that could still be clawed back (L-8)."""
-    ((units,),) = await rows(conn, THERE, bucket_of(member_id), member_id, unit, now)
-    return int(units)
+async def there(conn: Connection, member_id: UUID, unit: str, now: datetime) -> Taken:
+    """Return what a member has or had that could still be clawed back, and what was (L-8)."""
+    (row,) = await rows(conn, THERE, bucket_of(member_id), member_id, unit, now)
+    return Taken(row.free, row.used, row.revoked)
 
 
 async def made_good(

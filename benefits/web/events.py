@@ -32,7 +32,7 @@ from benefits.web.problems import RequestInvalid
 
 PAGE_MAX = 1000
 TYPES_MAX = 20
-FILTER = re.compile(r"[a-z]+\.[a-z]*")
+FILTER = re.compile(r"[a-z]+\.[a-z_]*")
 
 
 class _Event(msgspec.Struct, kw_only=True):

@@ -181,7 +181,7 @@ async def listed(
 
 
 def _seen(row: Any) -> CorrectionSeen:
-    return CorrectionSeen(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row
+    return CorrectionSeen(**row._asdict())
 
 
 async def put_reversals(

@@ -75,6 +75,21 @@ async def close_month(
     return await database.transact(fix)
 
 
+async def rehearse_month(
+    database: Database, parts: Parts, month: Month, *, actor: str
+) -> ClosedNow:
+    """Say what closing a month would fix now, in one transaction that is undone.
+
+    Writes under way are not waited for: the totals are without them.
+    """
+
+    async def whole(conn: Connection) -> ClosedNow:
+        await _begin(conn, parts, month)
+        return await _fix(conn, parts, month, actor=actor)
+
+    return await database.rehearsal().transact(whole)
+
+
 async def _begin(conn: Connection, parts: Parts, month: Month) -> None:
     state = await months.books(conn, lock=True)
     if parts.clock() < midnight(month.end, state.zone):

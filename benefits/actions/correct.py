@@ -347,7 +347,7 @@ async def _end(conn: Connection, matter: Matter, batch_id: UUID) -> None:
         claim.hold_id, batch_id, split.captured, split.released, split.uncapped, matter.now
     )
     await claims.end_holds(conn, [end])
-    measures.CLAIMS.labels(state.value).inc()
+    measures.count_claims(state.value, 1)
 
 
 async def _count(conn: Connection, matter: Matter) -> None:

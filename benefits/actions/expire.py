@@ -56,6 +56,14 @@ async def sweep(
         yield swept
 
 
+async def due(database: Database, parts: Parts, *, buckets: tuple[int, int]) -> Swept:
+    """Return what a sweep of a range of buckets would see now; nothing is recorded."""
+    async with database.transaction() as conn:
+        now = parts.clock()
+        lots = await books.count_ended(conn, buckets, now)
+        return Swept(lots, await claims.count_overdue(conn, buckets, now), lots)
+
+
 async def _pages(
     database: Database, step: Callable[[Connection], Awaitable[int]]
 ) -> AsyncIterator[int]:

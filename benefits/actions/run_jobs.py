@@ -62,6 +62,13 @@ class RowFailed(Refusal):
     words = "The row could not be decided."
 
 
+class ListTooLong(Refusal):
+    """A list is too long to be rehearsed: its parts would have to know each other."""
+
+    code = "list_too_long"
+    words = f"A dry run takes lists of up to {PART_LINES} lines."
+
+
 def digest_of(file: IO[bytes], format_: Format) -> bytes:
     """Return the hash of a list from its beginning, and go back there."""
     digest = hashlib.blake2b(format_.value.encode() + b"\x00", digest_size=16)
@@ -84,8 +91,12 @@ async def begin(
     digest: bytes,
     file: IO[bytes],
     format_: Format,
+    is_dry: bool = False,
 ) -> tuple[Job, bool]:
-    """Store a list as a job and say that it is new, or find it (KeyConflict, FileUnreadable)."""
+    """Store a list as a job and say that it is new, or find it (KeyConflict, FileUnreadable).
+
+    In a dry run a list of several parts is ListTooLong.
+    """
     known = await jobs.by_key(conn, place)
     if known is not None:
         if known.digest != digest:
@@ -96,6 +107,8 @@ async def begin(
     job_id = parts.new_id(now, place.bucket)
     lines = 0
     for number, part in enumerate(read_parts(file, format_)):
+        if is_dry and number:
+            raise ListTooLong
         sealed = _sealed(part, parts)
         await jobs.put_part(conn, job_id, number, lines_sealed=sealed, now=now)
         lines += len(part.lines)
@@ -106,7 +119,13 @@ async def begin(
 
 
 async def begin_file(
-    conn: Connection, caller: str, parts: Parts, *, file: IO[bytes], format_: Format
+    conn: Connection,
+    caller: str,
+    parts: Parts,
+    *,
+    file: IO[bytes],
+    format_: Format,
+    is_dry: bool = False,
 ) -> tuple[Job, bool]:
     """Store a file as a job and say that it is new, or go on with one of it that has not ended."""
     digest = digest_of(file, format_)
@@ -115,7 +134,9 @@ async def begin_file(
     if known is not None:
         return known, False
     place = JobKey(place.bucket, caller, uuid4().hex)  # a file may come again another day
-    return await begin(conn, place, parts, digest=digest, file=file, format_=format_)
+    return await begin(
+        conn, place, parts, digest=digest, file=file, format_=format_, is_dry=is_dry
+    )
 
 
 def _sealed(part: Part, parts: Parts) -> bytes:
@@ -152,6 +173,20 @@ async def run_part(conn: Connection, parts: Parts, which: UUID | tuple[int, int]
     if kinds:
         await jobs.count(conn, taken.job_id, (granted, known, refused), now)
     return len(part.lines)
+
+
+async def at_once(conn: Connection, parts: Parts, job: Job) -> tuple[Job, list[RowEnding]]:
+    """Decide a short job in this transaction; return how a job stands, a short one with rows."""
+    if job.lines > PART_LINES:
+        return job, []
+    if job.ended_at is None:
+        await run_part(conn, parts, job.job_id)
+        found = await jobs.by_id(conn, job.job_id)
+        assert found is not None, "a job stays"
+        job = found
+    if job.ended_at is None:
+        return job, []
+    return job, await jobs.endings(conn, job.job_id, None, after=0, limit=PART_LINES)
 
 
 async def run_job(

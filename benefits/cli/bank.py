@@ -12,11 +12,11 @@ import rich_click as click
 
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
-from benefits.actions.expire import sweep
+from benefits.actions.expire import due, sweep
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
-from benefits.cli.grants import STOPPED, format_of, grant_file
+from benefits.cli.grants import STOPPED, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.jobs import Format
@@ -27,6 +27,7 @@ from benefits.store.migrate import ensure_partitions
 
 # Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
 TEXT = click.File(encoding="utf-8", errors="surrogateescape")
+SWEPT = "{:,} lots that ended, {:,} claims never sent."
 PROGRESS_EVERY_S = 5.0  # where it is written down; a terminal shows every step in one place
 
 
@@ -119,20 +120,29 @@ def import_assets_(file: TextIO, code: str | None, *, dry_run: bool) -> None:
 @click.option(
     "--refused", type=click.File("w", encoding="utf-8"), default=None, help="Where all go as CSV."
 )
-def import_grants_(file: BinaryIO, written: str | None, refused: TextIO | None) -> None:
+@DRY_RUN
+def import_grants_(
+    file: BinaryIO, written: str | None, refused: TextIO | None, *, dry_run: bool
+) -> None:
     """Reward members, each once per business key. The same command goes on where one was stopped.
 
     Columns: `benefit,business_key`, `member_id` or `customer`, and if wanted
     `quantity,valid_days,expires_on`. NDJSON has the same names.
 
     Example: `benefits import grants birthdays.csv --refused refused.csv`
+
+    A dry run takes up to 1000 lines.
     """
     format_ = Format(written) if written else format_of(file.name)
     with console.status("Reading …") as status:
         try:
-            run(lambda house: grant_file(house, file, format_, status=status, refused=refused))
+            if dry_run:
+                run(lambda house: rehearse_file(house, file, format_, refused=refused))
+            else:
+                run(lambda house: grant_file(house, file, format_, status=status, refused=refused))
         except KeyboardInterrupt:
-            console.print(STOPPED)
+            if not dry_run:
+                console.print(STOPPED)
             sys.exit(130)
 
 
@@ -282,12 +292,13 @@ async def _evaluate(house: House, on: Database, chosen: Programme, month: Month)
 @click.command("expire")
 @click.option("--buckets", default=EVERY, show_default=True, help="Buckets to sweep.")
 @click.option("--now", default=None, help="Act as if it were this instant (demo and test only).")
-def expire_(buckets: str, now: str | None) -> None:
+@DRY_RUN
+def expire_(buckets: str, now: str | None, *, dry_run: bool) -> None:
     """Record units that ended unspent and claims never sent. `work` does so all the time.
 
     Stop it at will and run it again, or several at once; each end is recorded once.
 
-    Example: `benefits expire --buckets 0-511`
+    Example: `benefits expire --buckets 0-511`, or first with `--dry-run`
     """
     within, at = bucket_range(buckets), _instant(now) if now else None
 
@@ -297,13 +308,18 @@ def expire_(buckets: str, now: str | None) -> None:
         if at is not None:
             await ensure_partitions(house.database, at)
         shown = begun = time.monotonic()
+        if dry_run:
+            swept = await due(house.database, house.parts, buckets=within)
+            console.print(SWEPT.format(swept.lots, swept.claims))
+            say_if_dry(dry_run=True)
+            return
         async for swept in sweep(house.database, house.parts, buckets=within):
             if time.monotonic() - shown > PROGRESS_EVERY_S:
                 shown = time.monotonic()
                 rate = swept.lots / (shown - begun)
                 console.print(f"{swept.lots:,} of {swept.ended:,} lots; {rate:,.0f} lots/s")
         record("expire.done", lots=swept.lots, claims=swept.claims)
-        console.print(f"{swept.lots:,} lots that ended, {swept.claims:,} claims never sent.")
+        console.print(SWEPT.format(swept.lots, swept.claims))
 
     run(work_, **({"clock": lambda: at} if at else {}))
 

@@ -9,7 +9,7 @@ from benefits.actions import close_month as closing
 from benefits.actions import report
 from benefits.actions.report import Report, bounds_of
 from benefits.cli.console import console
-from benefits.cli.house import record, run
+from benefits.cli.house import DRY_RUN, record, run, say_if_dry
 from benefits.domain import reports
 from benefits.domain.reports import By
 from benefits.domain.values import Month
@@ -25,10 +25,11 @@ KINDS: dict[str, type[msgspec.Struct]] = {
 
 @click.command("close-month")
 @click.argument("month")
-def close_month(month: str) -> None:
+@DRY_RUN
+def close_month(month: str, *, dry_run: bool) -> None:
     """Close a MONTH of the books: what is recorded later is booked in the next one.
 
-    Example: `benefits close-month 2025-06`
+    Example: `benefits close-month 2025-06`, or first with `--dry-run`
     """
     try:
         wanted = Month.parse(month)
@@ -36,10 +37,14 @@ def close_month(month: str) -> None:
         raise click.BadParameter(str(error), param_hint="MONTH") from None
 
     async def work_(house: House) -> None:
-        done = await closing.close_month(house.database, house.parts, wanted, actor=ACTOR)
-        record("month.closed", month=str(wanted), new=done.is_new, totals=len(done.closed.totals))
+        close = closing.rehearse_month if dry_run else closing.close_month
+        done = await close(house.database, house.parts, wanted, actor=ACTOR)
+        totals = len(done.closed.totals)
+        if not dry_run:
+            record("month.closed", month=str(wanted), new=done.is_new, totals=totals)
         how = "is closed" if done.is_new else f"was closed at {done.closed.closed_at:%F %T} UTC"
-        console.print(f"{wanted} {how}: {len(done.closed.totals)} totals.")
+        console.print(f"{wanted} {how}: {totals} totals.")
+        say_if_dry(dry_run=dry_run)
 
     run(work_)
 

@@ -5,19 +5,21 @@ import shutil
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import IO, BinaryIO, TextIO, cast
 
 import rich_click as click
 from rich.status import Status
 
-from benefits.actions.run_jobs import begin_file, refused_rows, run_job
+from benefits.actions.run_jobs import ListTooLong, at_once, begin_file, refused_rows, run_job
 from benefits.cli.console import console
-from benefits.cli.house import record
-from benefits.domain.jobs import Format
+from benefits.cli.house import record, say_if_dry
+from benefits.domain.jobs import PART_LINES, Ending, Format
 from benefits.house import House
+from benefits.store import jobs
 from benefits.store.db import Connection
-from benefits.store.jobs import Job
+from benefits.store.jobs import Job, RowEnding
 
 CALLER = "system:import"
 IN_MEMORY_BYTES = 2**20
@@ -39,12 +41,7 @@ async def grant_file(
     house: House, file: BinaryIO, format_: Format, *, status: Status, refused: TextIO | None
 ) -> None:
     """Decide a file to its end and tell what was done; exit with 2 when rows were refused."""
-    with ExitStack() as ends:
-        list_ = cast("IO[bytes]", file)
-        if not file.seekable():
-            list_ = ends.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES))
-            shutil.copyfileobj(file, list_)
-            list_.seek(0)
+    with _seekable(file) as list_:
 
         async def store(conn: Connection) -> tuple[Job, bool]:
             return await begin_file(conn, CALLER, house.parts, file=list_, format_=format_)
@@ -55,6 +52,47 @@ async def grant_file(
     shown = _Shown(status, job)
     done = await run_job(house.database, house.parts, job.job_id, progress=shown.show)
     await _tell(house, done, refused)
+
+
+async def rehearse_file(
+    house: House, file: BinaryIO, format_: Format, *, refused: TextIO | None
+) -> None:
+    """Tell what a short file would do now, row by row, and leave nothing (ListTooLong)."""
+
+    async def decide(conn: Connection) -> tuple[Job, list[RowEnding]]:
+        job, _ = await begin_file(
+            conn, CALLER, house.parts, file=list_, format_=format_, is_dry=True
+        )
+        if job.lines > PART_LINES:
+            raise ListTooLong
+        job, _ = await at_once(conn, house.parts, job)
+        return job, await jobs.endings(conn, job.job_id, Ending.REFUSED, after=0, limit=PART_LINES)
+
+    with _seekable(file) as list_:
+        job, rows = await house.database.rehearsal().transact(decide)
+    await _say(job, _each(rows), refused)
+    if job.decided < job.lines:
+        console.print(f"{job.lines - job.decided:,} lines wait for members who are busy.")
+    say_if_dry(dry_run=True)
+    if job.refused:
+        sys.exit(2)
+
+
+async def _each(rows: list[RowEnding]) -> AsyncIterator[RowEnding]:
+    for row in rows:
+        yield row
+
+
+@contextmanager
+def _seekable(file: BinaryIO) -> Iterator[IO[bytes]]:
+    """Give a list that can be read again: a pipe is kept until the end."""
+    if file.seekable():
+        yield file
+        return
+    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as spool:
+        shutil.copyfileobj(file, spool)
+        spool.seek(0)
+        yield cast("IO[bytes]", spool)
 
 
 class _Shown:
@@ -92,11 +130,18 @@ async def _tell(house: House, job: Job, refused: TextIO | None) -> None:
         unchanged=job.known,
         refused=job.refused,
     )
+    await _say(job, refused_rows(house.database, job.job_id), refused)
+    if job.refused:
+        sys.exit(2)
+
+
+async def _say(job: Job, rows: AsyncIterator[RowEnding], refused: TextIO | None) -> None:
+    """Print what became of a list, its first refused rows, and all of them to a file."""
     writer = csv.writer(refused) if refused else None
     if writer:
         writer.writerow(("line", "code", "detail"))
     shown = 0
-    async for row in refused_rows(house.database, job.job_id):
+    async for row in rows:
         if writer:
             writer.writerow((row.line, row.code, row.detail))
         if shown < REFUSED_SHOWN:
@@ -110,5 +155,3 @@ async def _tell(house: House, job: Job, refused: TextIO | None) -> None:
         f"{job.lines:,} lines: {job.granted:,} granted, {job.known:,} known already, "
         f"{job.refused:,} refused."
     )
-    if job.refused:
-        sys.exit(2)

@@ -104,6 +104,10 @@ SELECT c.member_id, c.claim_id FROM claim AS c
 WHERE c.bucket BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
 ORDER BY c.deadline LIMIT $4
 """
+COUNT_OVERDUE = """
+SELECT count(*) FROM claim AS c
+WHERE c.bucket BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
+"""
 INSERT_HOLDS = """
 INSERT INTO hold (bucket, hold_id, member_id, claim_id, batch_id, unit, quantity, cost_minor,
                   placed_at, uncapped)
@@ -204,6 +208,12 @@ async def overdue(
     """Return (member, claim) where the deadline for sending has passed, in a range of buckets."""
     found = await rows(conn, OVERDUE, *buckets, now, limit)
     return [(row.member_id, row.claim_id) for row in found]
+
+
+async def count_overdue(conn: Connection, buckets: tuple[int, int], now: datetime) -> int:
+    """Return of how many claims the deadline for sending has passed, in a range of buckets."""
+    ((count,),) = await rows(conn, COUNT_OVERDUE, *buckets, now)
+    return int(count)
 
 
 async def put_holds(writer: Writer, holds: Sequence[HoldRow]) -> None:

@@ -16,8 +16,8 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.store import corrections
 from benefits.store.corrections import CorrectionSeen, Figures, Mark
-from benefits.store.db import Connection
-from benefits.web import cursors
+from benefits.store.db import Connection, Database
+from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.past import PostingView
 from benefits.web.problems import CursorInvalid, refused, stored
@@ -209,10 +209,9 @@ Work = Callable[[Connection], Awaitable[Decided | Refusal]]
 
 
 async def _answer(
-    request: Request[Any, Any, Any], work: Work, status: int
+    request: Request[Any, Any, Any], work: Work, status: int, on: Database
 ) -> Response[CorrectionView]:
     """Do the work in one transaction and answer with the correction it was about."""
-    state = request.app.state
 
     async def whole(conn: Connection) -> tuple[Decided | Refusal, CorrectionSeen | None]:
         outcome = await work(conn)
@@ -220,13 +219,13 @@ async def _answer(
             return outcome, None
         return outcome, await corrections.one(conn, UUID(outcome.ids["correction_id"]))
 
-    done: tuple[Decided | Refusal, CorrectionSeen | None] = await state.database.transact(whole)
+    done: tuple[Decided | Refusal, CorrectionSeen | None] = await on.transact(whole)
     outcome, seen = done
     match outcome:
         case Accepted():
             assert seen is not None, "a correction stays"
             headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
-            view = correction_view(seen, state.parts.clock())
+            view = correction_view(seen, request.app.state.parts.clock())
             return Response(view, status_code=status, headers=headers)
         case Refused():
             return stored(outcome)
@@ -244,6 +243,8 @@ async def post_correction(
     data: JSONBody[CorrectionRequest],
     request: Request[Any, Any, Any],
     idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
 ) -> Response[CorrectionView]:
     """Propose a correction and learn all it would do; nothing is posted. Needs an Idempotency-Key.
 
@@ -254,6 +255,7 @@ async def post_correction(
     why, note = Why(asked.pop("reason")), asked.pop("note")
     wanted = msgspec.convert({k: v for k, v in asked.items() if v is not None}, Wanted)
     parts = request.app.state.parts
+    on = rehearsal.database(request, dry_run=dry_run)
     command = Propose(
         caller=request.auth.name,
         key=check_key(idempotency_key),
@@ -261,7 +263,7 @@ async def post_correction(
         why=why,
         note=note,
     )
-    return await _answer(request, lambda conn: propose(conn, command, parts), 201)
+    return await _answer(request, lambda conn: propose(conn, command, parts), 201, on)
 
 
 @post(
@@ -276,6 +278,8 @@ async def post_approve(
     data: JSONBody[ApproveRequest],
     request: Request[Any, Any, Any],
     idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
 ) -> Response[CorrectionView]:
     """Approve what another person proposed, by the hash that was read; it is posted whole.
 
@@ -283,13 +287,14 @@ async def post_approve(
     (`correction_stale`). Needs an Idempotency-Key.
     """
     parts = request.app.state.parts
+    on = rehearsal.database(request, dry_run=dry_run)
     command = Decide(
         caller=request.auth.name,
         key=check_key(idempotency_key),
         correction_id=correction_id,
         digest=data.hash,
     )
-    return await _answer(request, lambda conn: decide(conn, command, parts), 200)
+    return await _answer(request, lambda conn: decide(conn, command, parts), 200, on)
 
 
 @post(
@@ -304,16 +309,19 @@ async def post_reject(
     data: JSONBody[RejectRequest],
     request: Request[Any, Any, Any],
     idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
 ) -> Response[CorrectionView]:
     """Reject a proposal, or withdraw one's own, with a note. Needs an Idempotency-Key."""
     parts = request.app.state.parts
+    on = rehearsal.database(request, dry_run=dry_run)
     command = Decide(
         caller=request.auth.name,
         key=check_key(idempotency_key),
         correction_id=correction_id,
         note=data.note,
     )
-    return await _answer(request, lambda conn: decide(conn, command, parts), 200)
+    return await _answer(request, lambda conn: decide(conn, command, parts), 200, on)
 
 
 @get(

@@ -13,12 +13,12 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from benefits.actions import run_jobs
-from benefits.domain.jobs import PART_LINES, Ending, Format
+from benefits.domain.jobs import Ending, Format
 from benefits.domain.requests import check_key
 from benefits.store import jobs
 from benefits.store.db import Connection
 from benefits.store.jobs import Job, RowEnding
-from benefits.web import cursors
+from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 
 BULK_PATH = "/v1/grants:bulk"
@@ -82,40 +82,42 @@ class JobRowsView(msgspec.Struct, kw_only=True):
     request_max_body_size=BULK_BYTES_MAX,
 )
 async def grant_bulk(
-    request: Request[Any, Any, Any], idempotency_key: IdempotencyKey = ""
+    request: Request[Any, Any, Any],
+    idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
 ) -> Response[BulkView]:
     """Reward a list of members, each once per business key. Needs an Idempotency-Key.
 
     CSV with a header or NDJSON: `benefit,business_key`, `member_id` or `customer`, and if wanted
     `quantity,valid_days,expires_on`. Up to 1000 lines are decided at once and answered line by
     line (200); a longer list becomes a job (202), which the worker decides and `GET /v1/jobs/{id}`
-    tells of. The same list again under the same key is the same job.
+    tells of. The same list again under the same key is the same job. A dry run takes up to 1000
+    lines.
     """
-    state = request.app.state
-    key = check_key(idempotency_key)
+    parts = request.app.state.parts
+    place = run_jobs.place_of(request.auth.name, check_key(idempotency_key))
+    on = rehearsal.database(request, dry_run=dry_run)
     format_ = _format(request)
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as spool:
-        digest = await _spool(request, cast("IO[bytes]", spool), format_)
+        file = cast("IO[bytes]", spool)
+        digest = await _spool(request, file, format_)
 
         async def begin(conn: Connection) -> tuple[Job, bool]:
             return await run_jobs.begin(
-                conn,
-                run_jobs.place_of(request.auth.name, key),
-                state.parts,
-                digest=digest,
-                file=cast("IO[bytes]", spool),
-                format_=format_,
+                conn, place, parts, digest=digest, file=file, format_=format_, is_dry=dry_run
             )
 
-        job, is_new = await state.database.transact(begin)
-    if job.lines <= PART_LINES and job.ended_at is None:
+        async def rehearse(conn: Connection) -> tuple[Job, list[RowEnding], bool]:
+            job, is_new = await begin(conn)
+            return *await run_jobs.at_once(conn, parts, job), is_new
 
-        async def part(conn: Connection) -> int:
-            return await run_jobs.run_part(conn, state.parts, job.job_id)
-
-        await state.database.transact(part)
-        job = await run_jobs.look(state.database, job.job_id)
-    return await _answer(request, job, replayed=not is_new)
+        if dry_run:  # one transaction: nothing would be left for a second
+            job, rows, is_new = await on.transact(rehearse)
+            return _answer(job, rows, replayed=not is_new)
+        job, is_new = await on.transact(begin)
+    job, rows = await on.transact(lambda conn: run_jobs.at_once(conn, parts, job))
+    return _answer(job, rows, replayed=not is_new)
 
 
 def _format(request: Request[Any, Any, Any]) -> Format:
@@ -136,13 +138,7 @@ async def _spool(request: Request[Any, Any, Any], spool: IO[bytes], format_: For
     return digest.digest()
 
 
-async def _answer(
-    request: Request[Any, Any, Any], job: Job, *, replayed: bool
-) -> Response[BulkView]:
-    rows = list[RowEnding]()
-    if job.ended_at is not None and job.lines <= PART_LINES:
-        async with request.app.state.database.transaction() as conn:
-            rows = await jobs.endings(conn, job.job_id, None, after=0, limit=PART_LINES)
+def _answer(job: Job, rows: list[RowEnding], *, replayed: bool) -> Response[BulkView]:
     headers = {"Location": f"/v1/jobs/{job.job_id}"}
     if replayed:
         headers["Idempotency-Replayed"] = "true"

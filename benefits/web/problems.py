@@ -92,6 +92,7 @@ STATUSES: dict[type[Refusal], int] = {
     feed.CursorLost: 409,
     read_code.CodeAbsent: 409,
     run_jobs.UnknownJob: 404,
+    run_jobs.ListTooLong: 422,
     run_jobs.RowFailed: 500,
     signature.SignatureRefused: 401,
     CallbackRefused: 400,

@@ -11,6 +11,7 @@ import pytest
 
 from benefits import measures
 from benefits.actions import import_files
+from benefits.domain.jobs import PART_LINES
 from benefits.domain.orders import Done
 from tests.actions.life import call_back, number_of
 from tests.builders import NOON
@@ -26,6 +27,13 @@ ASSETS = "POST /v1/assets:import"
 CLOSE = "POST /v1/cases/{case}/close"
 SESSIONS = "POST /v1/page-sessions"
 CODE = "POST /v1/claims/{claim}/code"
+BULK = "POST /v1/grants:bulk"
+PROPOSE = "POST /v1/corrections"
+APPROVE = "POST /v1/corrections/{correction}/approve"
+REJECT = "POST /v1/corrections/{rejected}/reject"
+LIST = "benefit,business_key,customer,quantity\n"
+# Granted, known from a line before, refused by form and by rule.
+LINES = LIST + "VIDEO,l,T000001,2\nVIDEO,l,T000001,2\nVIDEO,l,nobody,1\nVIDEO,,T000001,1\n"
 # Changes nothing: it is a question that must not stand in an address.
 QUESTIONS = {"POST /v1/members:lookup"}
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
@@ -69,7 +77,8 @@ class Stage:
         self.world = running.world
         self.places: dict[str, Any] = {}
         self.member: UUID | None = None
-        self.operator_key = ""
+        self.operator_key = self.approver_key = ""
+        self.hash = ""
 
     async def fill(self) -> None:
         """Bring a member with units, a delivered and an open claim, and a case."""
@@ -94,12 +103,29 @@ class Stage:
             "open": open_,
             "case": case,
         }
+        await self.fill_corrections()
+
+    async def fill_corrections(self) -> None:
+        """Bring a lot and two proposals to revoke it."""
+        self.approver_key = await key_of(self.running, "approver")
+        reward = gift(self, benefit="VIDEO", business_key="c", quantity=2)
+        _, lot = await self.running.post("/v1/rewards", reward, self.running.crm_key)
+        self.places["lot"] = lot["lot_id"]
+        made = [
+            (await self.running.post("/v1/corrections", revoking(self, 2), self.operator_key))[1]
+            for _ in "ab"
+        ]
+        self.hash = made[0]["hash"]
+        self.places |= {"correction": made[0]["id"], "rejected": made[1]["id"]}
 
     def key_for(self, route: str) -> str:
         """Return an API key that may call a route."""
-        if route in {REWARDS, ASSETS}:
+        if route in {REWARDS, ASSETS, BULK}:
             return self.running.crm_key
-        return self.operator_key if route.endswith("/close") else self.running.mobile_key
+        if route.endswith("/approve"):
+            return self.approver_key
+        mine = route.endswith(("/close", "/corrections", "/reject"))
+        return self.operator_key if mine else self.running.mobile_key
 
     def url(self, route: str) -> str:
         """Return a route's address."""
@@ -157,9 +183,32 @@ def gift(stage: Stage, **more: Any) -> dict[str, Any]:
     return {**reward, **more}
 
 
+def revoking(stage: Stage, quantity: int, **more: Any) -> dict[str, Any]:
+    """Return the body of a proposal to revoke units of the lot."""
+    body = {"member_id": str(stage.member), "kind": "REVOKE", "quantity": quantity}
+    why = {"reason": "GOODWILL", "note": "Mine."}
+    return {**body, **why, "lot_id": stage.places["lot"], **more}
+
+
+def corrections(stage: Stage) -> Iterator[tuple[str, Any, int]]:
+    """Yield calls on corrections: of two proposals one is approved, the other withdrawn."""
+    yield PROPOSE, revoking(stage, 1), 201
+    yield PROPOSE, revoking(stage, 3), 409
+    yield PROPOSE, revoking(stage, 1, lot_id=None), 422
+    yield PROPOSE, revoking(stage, 1, member_id=str(stage.places["nobody"])), 404
+    yield APPROVE, {"hash": "0" * 64}, 409
+    yield APPROVE, {"hash": stage.hash}, 200
+    yield APPROVE, {"hash": stage.hash}, 409
+    yield APPROVE.replace("{correction}", "{nobody}"), {"hash": stage.hash}, 404
+    yield REJECT, {"note": "Mine."}, 200
+    yield REJECT, {"note": "Mine."}, 409
+    yield REJECT.replace("{rejected}", "{nobody}"), {"note": "Mine."}, 404
+
+
 def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     """Yield calls on every write route, in an order that gives each its answer."""
     nobody, closed = str(stage.places["nobody"]), str(stage.places["closed"])
+    yield from corrections(stage)
     yield CLAIMS, {"benefit": "VIDEO", "recipient": {"phone": "13800000001"}}, 201
     yield CLAIMS, WISH, 409
     yield CLAIMS, {**WISH, "quantity": 101}, 422
@@ -178,6 +227,9 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield ASSETS, DAY, 200
     yield ASSETS, MIXED, 200
     yield ASSETS, "customer,as_of\n", 422
+    yield BULK, LINES, 200
+    yield BULK, LIST, 200
+    yield BULK, "benefit\n", 422
     yield CODE, None, 200
     yield CODE.replace("claim}", "open}"), None, 409
     yield CODE.replace("claim}", "nobody}"), None, 404
@@ -195,7 +247,8 @@ async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
     """I14 on every route: effects, refusals, the key again, the key for something else."""
     monkeypatch.setattr(import_files, "CHUNK", 3)
     others = {CLAIMS: {"benefit": "OTHER"}, REWARDS: gift(stage, quantity=7), ASSETS: CSV}
-    others |= {CLOSE: {"note": "Another."}}
+    others |= {CLOSE: {"note": "Another."}, REJECT: {"note": "Another."}, BULK: LIST + "x\n"}
+    others |= {PROPOSE: revoking(stage, 2), APPROVE: {"hash": "1" * 64}}
     for route, body, status in wishes(stage):
         headers = stage.running.headers(stage.key_for(route))
         real = await stage.both(route, body, headers)
@@ -209,12 +262,13 @@ async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
 async def test_a_dry_run_is_let_in_as_the_call_is(stage: Stage) -> None:
     """Nobody, one who may not, a value that is none; of several values the last counts."""
     firsts = {route: body for route, body, _ in reversed([*wishes(stage)])}
+    operators = ("/close", "/corrections", "/reject")
     before = await everything(stage.world.database)
     for route, body in firsts.items():
         url = stage.url(route)
         mine = stage.running.headers(stage.key_for(route))
         crm, operator = stage.running.crm_key, stage.operator_key
-        strange = stage.running.headers(crm if route.endswith("/close") else operator)
+        strange = stage.running.headers(crm if route.endswith(operators) else operator)
         for headers, query, status, dry in (
             ({"Idempotency-Key": "a"}, "true", 401, "true"),
             (stage.running.headers("bk_1_2"), "true", 401, "true"),
@@ -239,6 +293,19 @@ async def test_every_write_can_be_rehearsed(stage: Stage) -> None:
         if not route.startswith(("GET ", "HEAD ", "POST /page", "POST /callbacks"))
     }
     assert writes - QUESTIONS == tried
+
+
+async def test_a_long_list_is_not_rehearsed(stage: Stage) -> None:
+    """A part would not know those before it; begun under the key, the list is told of."""
+    text = LIST + "VIDEO,long,T000001,1\n" * (PART_LINES + 1)
+    headers = stage.running.headers(stage.running.crm_key)
+    before = await everything(stage.world.database)
+    refused = await stage.ask("/v1/grants:bulk", text, headers, dry_run=True)
+    assert (422, "list_too_long") == (refused.status, refused.body["code"])
+    assert before == await everything(stage.world.database)
+    begun = await stage.ask("/v1/grants:bulk", text, headers)
+    again = await stage.both(BULK, text, headers)
+    assert (202, 202, begun.body) == (begun.status, again.status, again.body)
 
 
 async def test_a_dry_run_of_a_busy_member_hears_so(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from tests.web.phone import Form, Phone
 from tests.web.site import Site, site
 from tests.web.test_callbacks import call_back, issued
 
+SCOPES = ["mobile", "crm", "operator", "approver"]
 LEAVE_BOOKS = {"/v1/members:lookup", "/v1/page-sessions"}
 TAMPER = "UPDATE wallet SET available = available + 1 WHERE unit = 'BENEFIT:VIDEO'"
 MEND = "UPDATE wallet SET available = available - 1 WHERE unit = 'BENEFIT:VIDEO'"
@@ -47,7 +48,7 @@ async def wrong(migrated: str, cluster_dsn: str) -> AsyncIterator[Wrong]:
 async def key_of(here: Site) -> str:
     """Return a key that may do whatever services may."""
     async with here.world.database.transaction() as conn:
-        return await make_key(conn, "all", ["mobile", "crm", "operator"], here.world.parts)
+        return await make_key(conn, "all", SCOPES, here.world.parts)
 
 
 async def test_every_write_is_refused(wrong: Wrong) -> None:

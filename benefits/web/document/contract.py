@@ -156,7 +156,7 @@ OPERATIONS: dict[str, Operation] = {
     "get_summary": Operation(summary="A member at a glance", codes=("unknown_member",)),
     "grant_bulk": Operation(
         summary="Reward a list of members",
-        codes=(*_WRITE, "file_unreadable"),
+        codes=(*_WRITE, "file_unreadable", "list_too_long"),
     ),
     "health": Operation(summary="The process lives"),
     "import_assets": Operation(

@@ -64,6 +64,7 @@ CHINESE = {
     "valid_days_invalid": "valid_days须为1至3660。",
     "expires_on_invalid": "expires_on须为今天或今后3660天以内的日期。",
     "unknown_job": "没有此编号的任务。",
+    "list_too_long": "名单过长，无法试运行。",
     "row_failed": "该行因我们的故障未能处理。",
     "file_unreadable": "文件无法读取。",
     "line_invalid": "该行内容无效。",

@@ -161,7 +161,7 @@ async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect
         matter.now,
         late_days=late.days if late.then is Late.MAKE_GOOD else 0,
         owed=journal.owed(claim.member_id, hold.unit),
-        made_good=matter.made_good,
+        replaced=await corrections.replaced(conn, claim.member_id, claim.claim_id),
     )
 
 
@@ -200,7 +200,8 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
     wanted, claim, benefit = matter.wanted, matter.of_claim, matter.benefit
     batch_id = await corrections.capture_of(conn, matter.of_hold.hold_id)
     spent = await corrections.lines(conn, batch_id) if batch_id is not None else []
-    replaced = max(matter.made_good, rules.given_back(spent))
+    replaced = await corrections.replaced(conn, claim.member_id, claim.claim_id)
+    replaced += rules.given_back(spent)
     charged = None
     if wanted.fault is Fault.PROVIDER:
         minor = matter.programme.minor(benefit.cost) * wanted.quantity

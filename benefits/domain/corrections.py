@@ -214,16 +214,17 @@ def reverse(
     *,
     late_days: int,
     owed: int,
-    made_good: int,
+    replaced: int,
 ) -> Effect:
     """Give spent units back to their lots, with money, stock, budget and cap (L-7).
 
     Where a lot has ended they expire; with `late_days` as many are made good. A unit comes back
-    once, or is made good once: `made_good` of the claim were before.
+    once, or is replaced once: people made `replaced` of the claim good before.
     """
     units = [line for line in captured.lines if line.posting.credit is Account.REDEEMED]
     whole = sum(line.posting.amount for line in units)
-    if quantity > whole - max(given_back(units), made_good):
+    earlier = given_back(units) + replaced
+    if quantity > whole - earlier:
         raise CorrectionExceeds
     parts = _first(units, quantity)
     postings = ledger.restore(parts, dict(lots), now) + _money_back(captured, quantity, units)
@@ -241,7 +242,7 @@ def reverse(
         stock=CounterUse(0, -quantity),
         budget=CounterUse(0, -_cost(captured.cost_minor, captured.held, quantity)),
         cap=-counted if captured.is_capped else 0,
-        earlier=max(given_back(units), made_good),
+        earlier=earlier,
     )
 
 

@@ -94,6 +94,14 @@ SELECT coalesce(sum(g.quantity), 0)::bigint AS units FROM entitlement_grant AS g
 WHERE g.bucket = $1 AND g.member_id = $2 AND g.programme = $3 AND g.line = $4 AND g.period = $5
   AND g.cause = 'MAKE_GOOD'
 """
+# Primary keys; a member's corrections are few.
+REPLACED = """
+SELECT coalesce(sum((c.body ->> 'quantity')::bigint), 0)::bigint AS units
+FROM correction AS c
+JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
+WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind = 'MAKE_GOOD'
+  AND c.body ->> 'claim_id' = $3 AND d.batch_id IS NOT NULL
+"""
 
 
 class NewCorrection(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +250,13 @@ async def there(conn: Connection, member_id: UUID, unit: str, now: datetime) -> 
     """Return what a member has or had that could still be clawed back, and what was (L-8)."""
     (row,) = await rows(conn, THERE, bucket_of(member_id), member_id, unit, now)
     return Taken(row.free, row.used, row.revoked)
+
+
+async def replaced(conn: Connection, member_id: UUID, claim_id: UUID) -> int:
+    """Return how many units of a claim people made good, apart from what was reversed (L-9)."""
+    values = (bucket_of(member_id), member_id, str(claim_id))
+    ((units,),) = await rows(conn, REPLACED, *values)
+    return int(units)
 
 
 async def made_good(

@@ -13,7 +13,6 @@ import structlog
 import uvicorn
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
-from litestar.types import ControllerRouterHandler
 
 from benefits import VERSION, measures, scrape
 from benefits import worker as work
@@ -65,7 +64,7 @@ from benefits.web.wire import Wire
 log = structlog.get_logger()
 BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
-API: list[ControllerRouterHandler] = [
+API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *corrections.HANDLERS, *past.HANDLERS, *reports.HANDLERS),
     *(*callbacks.HANDLERS, *health.HANDLERS),

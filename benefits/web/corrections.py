@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Request, Response, get, post
+from litestar import Request, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from litestar.types import ControllerRouterHandler
 
 from benefits.actions.correct import Decide, Propose, UnknownCorrection, decide, propose
 from benefits.actions.keyed import Accepted, Decided, Refused
@@ -235,6 +234,39 @@ async def _answer(
 
 
 @post(
+    "/v1/corrections",
+    guards=[needs("operator")],
+    tags=["corrections"],
+    operation_id="propose_correction",
+)
+async def post_correction(
+    data: JSONBody[CorrectionRequest],
+    request: Request[Any, Any, Any],
+    idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
+) -> Response[CorrectionView]:
+    """Propose a correction and learn all it would do; nothing is posted. Needs an Idempotency-Key.
+
+    Another person approves it within 7 days by the `hash`, which covers what is asked and the
+    effect; figures before and after are shown beside it.
+    """
+    asked = msgspec.to_builtins(data)
+    why, note = Why(asked.pop("reason")), asked.pop("note")
+    wanted = msgspec.convert({k: v for k, v in asked.items() if v is not None}, Wanted)
+    parts = request.app.state.parts
+    on = rehearsal.database(request, dry_run=dry_run)
+    command = Propose(
+        caller=request.auth.name,
+        key=check_key(idempotency_key),
+        wanted=wanted,
+        why=why,
+        note=note,
+    )
+    return await _answer(request, lambda conn: propose(conn, command, parts), 201, on)
+
+
+@post(
     "/v1/corrections/{correction_id:uuid}/approve",
     guards=[needs("approver")],
     tags=["corrections"],
@@ -293,6 +325,34 @@ async def post_reject(
 
 
 @get(
+    "/v1/corrections",
+    guards=[needs("operator", "approver", "auditor")],
+    tags=["corrections"],
+    operation_id="get_corrections",
+)
+async def get_corrections(
+    request: Request[Any, Any, Any],
+    *,
+    in_state: Annotated[StateName | None, QueryParameter(name="state")] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
+) -> CorrectionsView:
+    """Return corrections in the order they were proposed, those of one state if it is named."""
+    kind = f"corrections {in_state or ''}"
+    after = cursors.read(kind, cursor, Mark)  # type: ignore[arg-type]  # a tuple type is a type to msgspec
+    if after is not None and after[0].year not in YEARS:
+        raise CursorInvalid
+    now = request.app.state.parts.clock()
+    async with request.app.state.database.transaction() as conn:
+        found = await corrections.listed(conn, after, now, state=in_state, limit=limit + 1)
+    page = found[:limit]
+    following = None
+    if len(found) > limit:
+        following = cursors.write(kind, (page[-1].proposed_at, page[-1].correction_id))
+    return CorrectionsView(corrections=[correction_view(s, now) for s in page], next=following)
+
+
+@get(
     "/v1/corrections/{correction_id:uuid}",
     guards=[needs("operator", "approver", "auditor")],
     tags=["corrections"],
@@ -309,70 +369,4 @@ async def get_correction(
     return correction_view(seen, request.app.state.parts.clock())
 
 
-class Proposals(Controller):
-    """Both methods of one address, so that its OPTIONS tells both."""
-
-    path = "/v1/corrections"
-
-    @post(
-        guards=[needs("operator")],
-        tags=["corrections"],
-        operation_id="propose_correction",
-    )
-    async def post_correction(
-        self,
-        data: JSONBody[CorrectionRequest],
-        request: Request[Any, Any, Any],
-        idempotency_key: IdempotencyKey = "",
-        *,
-        dry_run: FromQuery[bool] = False,
-    ) -> Response[CorrectionView]:
-        """Propose a correction and learn all it would do; nothing is posted.
-
-        Needs an Idempotency-Key.
-        Another person approves it within 7 days by the `hash`, which covers what is asked and the
-        effect; figures before and after are shown beside it.
-        """
-        asked = msgspec.to_builtins(data)
-        why, note = Why(asked.pop("reason")), asked.pop("note")
-        wanted = msgspec.convert({k: v for k, v in asked.items() if v is not None}, Wanted)
-        parts = request.app.state.parts
-        on = rehearsal.database(request, dry_run=dry_run)
-        command = Propose(
-            caller=request.auth.name,
-            key=check_key(idempotency_key),
-            wanted=wanted,
-            why=why,
-            note=note,
-        )
-        return await _answer(request, lambda conn: propose(conn, command, parts), 201, on)
-
-    @get(
-        guards=[needs("operator", "approver", "auditor")],
-        tags=["corrections"],
-        operation_id="get_corrections",
-    )
-    async def get_corrections(
-        self,
-        request: Request[Any, Any, Any],
-        *,
-        in_state: Annotated[StateName | None, QueryParameter(name="state")] = None,
-        cursor: FromQuery[str | None] = None,
-        limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
-    ) -> CorrectionsView:
-        """Return corrections in the order they were proposed, those of one state if named."""
-        kind = f"corrections {in_state or ''}"
-        after = cursors.read(kind, cursor, Mark)  # type: ignore[arg-type]  # a tuple type is a type to msgspec
-        if after is not None and after[0].year not in YEARS:
-            raise CursorInvalid
-        now = request.app.state.parts.clock()
-        async with request.app.state.database.transaction() as conn:
-            found = await corrections.listed(conn, after, now, state=in_state, limit=limit + 1)
-        page = found[:limit]
-        following = None
-        if len(found) > limit:
-            following = cursors.write(kind, (page[-1].proposed_at, page[-1].correction_id))
-        return CorrectionsView(corrections=[correction_view(s, now) for s in page], next=following)
-
-
-HANDLERS: list[ControllerRouterHandler] = [Proposals, get_correction, post_approve, post_reject]
+HANDLERS = [get_corrections, get_correction, post_correction, post_approve, post_reject]

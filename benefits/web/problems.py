@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.routes import HTTPRoute
 
 from benefits.actions import (
     claim,
@@ -225,13 +226,15 @@ def hear(request: Request[Any, Any, Any]) -> None:
 LEAVES_BOOKS = {"leaves_books": True}
 
 
-async def listen(request: Request[Any, Any, Any]) -> None:
+async def listen(request: Request[Any, Any, Any]) -> Response[None] | None:
     """Do so before a handler runs, in its own context; take no body that is packed.
 
     Where the books are wrong nothing is written (ReadOnly); a provider then sends its callback
     again, which is better than to keep it where nobody may work it off.
     """
     hear(request)
+    if request.method == "OPTIONS":
+        return _options(request)
     writes = request.method != "GET" and not request.route_handler.opt.get("leaves_books")
     if writes and request.app.state.wrong:
         raise ReadOnly
@@ -239,6 +242,19 @@ async def listen(request: Request[Any, Any, Any]) -> None:
         raise HTTPException(
             status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail="Send the body as it is."
         )
+    return None
+
+
+def _options(request: Request[Any, Any, Any]) -> Response[None]:
+    """Tell all methods of an address; the framework knows those of its first handler only."""
+    path = request.scope["path_template"]
+    methods = {
+        method
+        for route in request.app.routes
+        if isinstance(route, HTTPRoute) and route.path_format == path
+        for method in route.methods
+    }
+    return Response(None, status_code=204, headers={"Allow": ", ".join(sorted(methods))})
 
 
 class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):

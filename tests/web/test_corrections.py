@@ -266,8 +266,8 @@ async def test_the_history_tells_what_people_corrected(running: Site, phone: Pho
     member = await life.holder(world, quantity=4)
     claim_id = await spent(world, member)
     lot = await lot_of(world, member)
-    more: dict[str, Any] = {"claim_id": claim_id, "fault": Fault.OURS, "valid_days": 7}
-    settled = await lost(world, member)
+    more: dict[str, Any] = {"fault": Fault.OURS, "valid_days": 7}
+    more["claim_id"] = settled = await lost(world, member)
     for kind, quantity, fields in (
         (Kind.SETTLE, 0, {"claim_id": settled}),
         (Kind.REVERSE, 1, {"claim_id": claim_id}),
@@ -276,7 +276,7 @@ async def test_the_history_tells_what_people_corrected(running: Site, phone: Pho
     ):
         assert "ok" == await correct(world, kind, member, quantity, **fields)
     again = await spent(world, member, quantity=2)
-    assert "ok" == await correct(world, Kind.CLAW_BACK, member, 2, benefit="VIDEO")
+    assert "ok" == await correct(world, Kind.CLAW_BACK, member, 1, benefit="VIDEO")
     assert "ok" == await correct(world, Kind.FORGIVE, member, 1, benefit="VIDEO")
     world.clock.forward(days=60)
     assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=again)
@@ -287,7 +287,7 @@ async def test_the_history_tells_what_people_corrected(running: Site, phone: Pho
         "Used units returned: 1",
         "Received for an order that failed: 1",
         "Taken back by the bank: 3",
-        "Taken back by the bank: 2; to be paid from units to come: 2",
+        "Taken back by the bank: 1; to be paid from units to come: 1",
         "No longer owed: 1",
         "Used units returned, with new ones for them: 1",
     ):

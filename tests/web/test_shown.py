@@ -481,8 +481,7 @@ async def test_the_clock_of_the_page_is_the_programmes_zone(running: Site, phone
 
 def test_everything_a_member_can_meet_has_words() -> None:
     """A customer never reads a code: states, refusals, reasons, rules, causes and events."""
-    assert set(OrderState) == set(shown.STATE_WORDS)
-    assert set(OrderState) == set(shown.SHORT_WORDS)
+    assert set(OrderState) == set(shown.STATE_WORDS) == set(shown.SHORT_WORDS)
     assert set(OrderState) == set(shown_order.EXPLAINED)
     assert set(Reason) == set(shown_order.REASONS)
     assert set(Cause) == set(shown_tier.CAUSES)

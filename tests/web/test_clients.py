@@ -52,7 +52,13 @@ async def test_a_generated_python_client_claims(running: Site, tmp_path: Path) -
     config = tmp_path / "config.json"
     config.write_text(
         json.dumps(
-            {"content_type_overrides": {"text/csv": "application/octet-stream"}, "post_hooks": []}
+            {
+                "content_type_overrides": {
+                    "text/csv": "application/octet-stream",
+                    "application/x-ndjson": "application/octet-stream",
+                },
+                "post_hooks": [],
+            }
         )
     )
     package = tmp_path / "benefits_client"

@@ -41,3 +41,11 @@ def before_call(
         case.path_parameters["provider"] = KNOWN["provider"]
     if positive and isinstance(case.query, dict):
         case.query.pop("cursor", None)
+
+
+@schemathesis.serializer("application/x-ndjson")
+def as_it_stands(_context: Any, value: Any) -> bytes:
+    """Send a list as it was made up."""
+    if isinstance(value, str):
+        return value.encode()
+    return value if isinstance(value, bytes) else bytes(value)

@@ -439,6 +439,7 @@ LINKS = {
     "get_benefits": _linked("get_claim", "claim_id", "claims/0/id"),
     "get_cases": _linked("close_case", "case_id", "cases/0/id"),
     "get_events": _linked("get_summary", "member_id", "events/0/member_id"),
+    "get_job": _linked("get_job_rows", "job_id", "id"),
     "grant_bulk": _linked("get_job", "job_id", "job/id"),
 }
 

@@ -1,8 +1,10 @@
 """What two people may correct, what comes of it, and that nothing comes of anything else."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from benefits.actions.correct import Decide
@@ -42,7 +44,7 @@ from tests.actions.life import (
     wallet,
     wish,
 )
-from tests.builders import NOON, World
+from tests.builders import NOON, World, reference_programme
 
 
 async def test_a_capture_is_reversed_whole_with_money_stock_and_cap(world: World) -> None:
@@ -387,3 +389,53 @@ async def test_the_digest_read_must_be_that_of_the_proposal(world: World) -> Non
         command = Decide(caller=CHECKER, key=fresh("a"), correction_id=id_, digest="0" * 64)
         assert code == await word(world, command)
     assert (1, 0) == await wallet(world, member)
+
+
+async def test_what_was_clawed_back_does_not_come_back(world: World) -> None:
+    """Units that were borne as a loss, or are owed, are nobody's to return (L-7, L-8)."""
+    member = await holder(world, quantity=2)
+    claim = await spent(world, member, quantity=2)
+    assert "ok" == await correct(world, Kind.CLAW_BACK, member, 1, benefit="VIDEO")
+    assert "correction_exceeds" == await ask(world, Kind.REVERSE, member, 2, claim_id=claim)
+    assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=claim)
+    assert "correction_exceeds" == await ask(world, Kind.REVERSE, member, 1, claim_id=claim)
+    assert (1, 0) == await wallet(world, member)
+    assert [] == await world.findings()
+
+
+async def test_a_unit_comes_back_or_is_made_good_and_not_both(world: World) -> None:
+    """Whichever is first, the other finds nothing left of the claim (L-7, L-9)."""
+    for first, second in ((Kind.REVERSE, Kind.MAKE_GOOD), (Kind.MAKE_GOOD, Kind.REVERSE)):
+        more: dict[Kind, dict[str, Any]] = {
+            Kind.REVERSE: {},
+            Kind.MAKE_GOOD: {"fault": Fault.OURS, "valid_days": 7},
+        }
+        member = await holder(world)
+        claim = await spent(world, member)
+        assert "ok" == await correct(world, first, member, 1, claim_id=claim, **more[first])
+        asked = await ask(world, second, member, 1, claim_id=claim, **more[second])
+        assert "correction_exceeds" == asked
+
+
+async def test_of_two_alike_revocations_one_is_approved(world: World) -> None:
+    """The other was read before units were taken back, and is stale."""
+    member = await holder(world, quantity=4)
+    lot = await lot_of(world, member)
+    asked = [await ask(world, Kind.REVOKE, member, 2, lot_id=lot) for _ in range(2)]
+    assert ["ok", "correction_stale"] == [await approve(world, each) for each in asked]
+    assert (2, 0) == await wallet(world, member)
+
+
+async def test_who_was_asked_is_paid_whatever_the_programme_says_today(world: World) -> None:
+    """A benefit changes its provider while an order is out: the old one delivered it."""
+    member = await holder(world)
+    (claim,) = await claimed(world, wish(member))
+    programme = reference_programme()
+    other = msgspec.structs.replace(programme.provider[0], code="other")
+    benefits = tuple(msgspec.structs.replace(b, provider="other") for b in programme.benefit)
+    providers = (*programme.provider, other)
+    await world.apply(msgspec.structs.replace(programme, provider=providers, benefit=benefits))
+    await call_back(world, await number_of(world, claim), Done(at=NOON))
+    found = await world.rows("SELECT party FROM posting WHERE credit = 'expense'")
+    assert ["sandbox"] == [row.party for row in found]
+    assert [] == await world.findings()

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from benefits.domain.past import Terms, TimeInvalid, balances_of, lots_of, until
+from benefits.domain.past import Bounds, Terms, TimeInvalid, balances_of, lots_of, until
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 MARCH_ENDS = datetime(2025, 3, 31, 16, 0, tzinfo=UTC)
@@ -89,3 +89,11 @@ def test_an_ended_lot_has_expired_whatever_was_recorded_and_held_units_stay() ->
             assert lot.granted == sum(parts)
         (balance,) = balances_of(sums, [first, second])
         assert (expected[2], 1, 4) == (balance.available, balance.held, balance.owed)
+
+
+def test_what_was_known_is_told_as_of_then() -> None:
+    """Asked without a time, what was known has the same answer later (I11)."""
+    known = datetime(2025, 7, 5, tzinfo=UTC)
+    later = [Bounds(None, known, known + timedelta(days=days)).ends for days in (0, 1, 300)]
+    assert [known] * 3 == later
+    assert known == Bounds(None, None, known).ends

@@ -97,7 +97,7 @@ class FiguresView(msgspec.Struct, kw_only=True):
 class EffectView(msgspec.Struct, kw_only=True):
     """All that a correction does; `before` and `after` are as of the proposal.
 
-    `earlier` units of the claim were given back or made good before it.
+    `earlier` units were given back, made good or taken back before it.
     """
 
     postings: list[PostingView]
@@ -286,15 +286,13 @@ async def post_approve(
     What it would do is found out anew: if that is no longer what was proposed, nothing is written
     (`correction_stale`). Needs an Idempotency-Key.
     """
-    parts = request.app.state.parts
-    on = rehearsal.database(request, dry_run=dry_run)
     command = Decide(
         caller=request.auth.name,
         key=check_key(idempotency_key),
         correction_id=correction_id,
         digest=data.hash,
     )
-    return await _answer(request, lambda conn: decide(conn, command, parts), 200, on)
+    return await _decided(request, command, dry_run=dry_run)
 
 
 @post(
@@ -313,14 +311,21 @@ async def post_reject(
     dry_run: FromQuery[bool] = False,
 ) -> Response[CorrectionView]:
     """Reject a proposal, or withdraw one's own, with a note. Needs an Idempotency-Key."""
-    parts = request.app.state.parts
-    on = rehearsal.database(request, dry_run=dry_run)
     command = Decide(
         caller=request.auth.name,
         key=check_key(idempotency_key),
         correction_id=correction_id,
         note=data.note,
     )
+    return await _decided(request, command, dry_run=dry_run)
+
+
+async def _decided(
+    request: Request[Any, Any, Any], command: Decide, *, dry_run: bool
+) -> Response[CorrectionView]:
+    """Say a person's word on a proposal, for good or only as if."""
+    parts = request.app.state.parts
+    on = rehearsal.database(request, dry_run=dry_run)
     return await _answer(request, lambda conn: decide(conn, command, parts), 200, on)
 
 

@@ -1,19 +1,18 @@
 """The house of every command: the database of the settings, opened and checked, and its parts."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from uuid import UUID
 
 import msgspec
 
 from benefits.actions.parts import Parts
-from benefits.domain.values import Clock, time_ordered_id
+from benefits.domain.values import Clock
 from benefits.settings import Settings
 from benefits.store.catalogue import Cache
 from benefits.store.db import Database, check_server, connect
 from benefits.store.envelope import Envelope
+from benefits.store.ids import make_new_id
 from benefits.store.migrate import Installation, check
 from benefits.store.roles import rights_told
 
@@ -21,11 +20,6 @@ from benefits.store.roles import rights_told
 def real_clock() -> datetime:
     """Tell the time."""
     return datetime.now(UTC)
-
-
-def new_id(at: datetime, bucket: int) -> UUID:
-    """Return a new UUIDv7 of the instant `at` in a bucket."""
-    return time_ordered_id(at, os.urandom(10), bucket)
 
 
 class House(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +45,7 @@ async def open_house(
             installation = await check(database, settings.keys.member_key)
             parts = Parts(
                 clock=clock,
-                new_id=new_id,
+                new_id=make_new_id(),
                 envelope=Envelope(settings.keys.secret_keys),
                 catalogue=Cache(),
                 member_key=settings.keys.member_key,

@@ -49,7 +49,7 @@ class FrozenClock:
 
 def new_id(at: datetime, bucket: int) -> UUID:
     """Return a random id as the service makes them."""
-    return time_ordered_id(at, os.urandom(10), bucket)
+    return time_ordered_id(at, os.urandom(8), bucket)
 
 
 def reference_programme() -> Programme:

@@ -1,7 +1,8 @@
 """Members take units: hold them, reserve what they may cost, ask the provider (V-2, K-2)."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, datetime, timedelta
+from typing import Self
 from uuid import UUID
 
 import msgspec
@@ -30,6 +31,7 @@ from benefits.store.requests import RequestKey
 OPERATION = "claim"
 UNSENT_FOR = timedelta(days=1)
 QUANTITY_MAX = 100
+_NOTHING = CounterUse()
 
 
 class UnknownMember(Refusal):
@@ -88,6 +90,39 @@ def cost_of(programme: Programme, benefit: Benefit, minor: int, *, provider: str
     return Cost(programme.money, benefit.budget, provider or benefit.provider, minor)
 
 
+class _Terms(msgspec.Struct, frozen=True):
+    """What all claims of a benefit in a group share: the day's window, counters, costs."""
+
+    programme: Programme
+    benefit: Benefit
+    today: date
+    window: str
+    stock: str
+    budget: str
+    unit_cost: int
+    budget_total: int
+
+    @classmethod
+    def of(cls, programme: Programme, benefit: Benefit, now: datetime) -> Self:
+        """Work them out for an instant."""
+        today = local_date(now, programme.tz)
+        cap = benefit.cap
+        return cls(
+            programme=programme,
+            benefit=benefit,
+            today=today,
+            window="" if cap is None else entitlement.cap_window(cap.window, today),
+            stock="" if benefit.stock is None else entitlement.stock_counter(benefit),
+            budget=entitlement.budget_counter(benefit.budget),
+            unit_cost=programme.minor(benefit.cost),
+            budget_total=programme.budgets_minor[benefit.budget],
+        )
+
+    def cap(self, member_id: UUID) -> MemberCounter:
+        """Name the counter of a member's units in the current window."""
+        return (member_id, f"cap:{self.benefit.code}", self.window)
+
+
 class _Group:
     """One group's claims while they are decided: each sees what the one before it took."""
 
@@ -96,6 +131,7 @@ class _Group:
         self.offers = offers.offers
         self.locked = locked
         self.now = parts.clock()
+        self._terms: dict[str, _Terms] = {}
         self.journal = Journal(locked, self.now, parts.new_id)
         self.used: dict[MemberCounter, int] = {}
         self.used_more: dict[MemberCounter, int] = {}
@@ -108,26 +144,25 @@ class _Group:
     async def load(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
         """Read lots and the members' counters, then lock the shared counters, last of all."""
         wanted = [
-            (command, *self.offers[command.benefit])
+            (command.member_id, self._terms_of(command.benefit))
             for command in commands
             if command.benefit in self.offers and command.member_id in self.locked
         ]
         if not wanted:
             return
-        pairs = [(command.member_id, benefit.unit) for command, _, benefit in wanted]
+        pairs = [(member_id, terms.benefit.unit) for member_id, terms in wanted]
         self.journal.load(await books.lots_of(conn, pairs, self.now))
-        caps = [self._cap_key(c.member_id, p, b) for c, p, b in wanted if b.cap is not None]
+        caps = [terms.cap(id_) for id_, terms in wanted if terms.benefit.cap is not None]
         if caps:
             self.used = await counters.used(conn, caps)
-        names = {entitlement.budget_counter(b.budget) for _, _, b in wanted}
-        names |= {entitlement.stock_counter(b) for _, _, b in wanted if b.stock is not None}
+        names = {name for t in self._terms.values() for name in (t.stock, t.budget) if name}
         self.shared = await counters.lock(conn, names)
 
-    def _cap_key(self, member_id: UUID, programme: Programme, benefit: Benefit) -> MemberCounter:
-        assert benefit.cap is not None
-        day = local_date(self.now, programme.tz)
-        window = entitlement.cap_window(benefit.cap.window, day)
-        return (member_id, f"cap:{benefit.code}", window)
+    def _terms_of(self, code: str) -> _Terms:
+        terms = self._terms.get(code)
+        if terms is None:
+            terms = self._terms[code] = _Terms.of(*self.offers[code], self.now)
+        return terms
 
     def decide(self, command: ClaimUnits) -> Accepted | Refusal:
         """Decide one claim on what the group has left."""
@@ -135,52 +170,44 @@ class _Group:
             return QuantityInvalid()
         if command.benefit not in self.offers:
             return UnknownBenefit()
-        programme, benefit = self.offers[command.benefit]
-        now = self.journal.now_for(command.member_id)
+        terms = self._terms_of(command.benefit)
         decided = entitlement.claim(
             ClaimCommand(quantity=command.quantity, recipient=command.recipient),
-            benefit,
-            self._facts(command, programme, benefit),
-            now,
+            terms.benefit,
+            self._facts(command, terms),
+            self.journal.now_for(command.member_id),
         )
         if isinstance(decided, Refusal):
             return decided
-        return self._record(command, programme, benefit, decided)
+        return self._record(command, terms, decided)
 
-    def _facts(self, command: ClaimUnits, programme: Programme, benefit: Benefit) -> ClaimFacts:
-        member = self.locked[command.member_id]
-        today = local_date(self.now, programme.tz)
+    def _facts(self, command: ClaimUnits, terms: _Terms) -> ClaimFacts:
+        closed_on = self.locked[command.member_id].closed_on
         used = 0
-        if benefit.cap is not None:
-            key = self._cap_key(command.member_id, programme, benefit)
+        if terms.benefit.cap is not None:
+            key = terms.cap(command.member_id)
             used = self.used.get(key, 0) + self.used_more.get(key, 0)
         return ClaimFacts(
-            closed=member.closed_on is not None and member.closed_on < today,
-            lots=self.journal.lots_of(command.member_id, benefit.unit),
+            closed=closed_on is not None and closed_on < terms.today,
+            lots=self.journal.lots_of(command.member_id, terms.benefit.unit),
             cap_used=used,
-            stock=self._taken(entitlement.stock_counter(benefit)),
-            budget=self._taken(entitlement.budget_counter(benefit.budget)),
-            budget_total=programme.budgets_minor[benefit.budget],
-            unit_cost=programme.minor(benefit.cost),
+            stock=self._taken(terms.stock),
+            budget=self._taken(terms.budget),
+            budget_total=terms.budget_total,
+            unit_cost=terms.unit_cost,
         )
 
     def _taken(self, name: str) -> CounterUse:
-        held = self.shared.get(name, CounterUse())
-        more = self.shared_more.get(name, CounterUse())
+        held = self.shared.get(name, _NOTHING)
+        more = self.shared_more.get(name, _NOTHING)
         return CounterUse(held.reserved + more.reserved, held.spent)
 
     def _reserve(self, name: str, amount: int) -> None:
-        before = self.shared_more.get(name, CounterUse())
+        before = self.shared_more.get(name, _NOTHING)
         self.shared_more[name] = CounterUse(before.reserved + amount)
 
-    def _record(
-        self,
-        command: ClaimUnits,
-        programme: Programme,
-        benefit: Benefit,
-        decided: entitlement.Claim,
-    ) -> Accepted:
-        member_id = command.member_id
+    def _record(self, command: ClaimUnits, terms: _Terms, decided: entitlement.Claim) -> Accepted:
+        member_id, benefit, programme = command.member_id, terms.benefit, terms.programme
         claim_id, hold_id = (self.journal.id_for(member_id) for _ in range(2))
         batch_id = self.journal.post(
             member_id,
@@ -191,15 +218,13 @@ class _Group:
             subject_id=claim_id,
             data={"benefit": benefit.code, "quantity": command.quantity},
         )
-        self._reserve(entitlement.budget_counter(benefit.budget), decided.cost_minor)
-        if benefit.stock is not None:
-            self._reserve(entitlement.stock_counter(benefit), command.quantity)
-        window = ""
+        self._reserve(terms.budget, decided.cost_minor)
+        if terms.stock:
+            self._reserve(terms.stock, command.quantity)
         if benefit.cap is not None:
-            key = self._cap_key(member_id, programme, benefit)
+            key = terms.cap(member_id)
             counted = command.quantity - decided.uncapped
             self.used_more[key] = self.used_more.get(key, 0) + counted
-            window = key[2]
         self.holds.append(
             HoldRow(
                 hold_id=hold_id,
@@ -213,25 +238,22 @@ class _Group:
                 uncapped=decided.uncapped,
             )
         )
-        self.claims.append(self._claim(command, programme, (claim_id, hold_id), window))
-        request = self._request(command, benefit, claim_id)
-        self.requests.append(request)
+        self.claims.append(self._claim(command, terms, (claim_id, hold_id)))
+        self.requests.append(self._request(command, benefit, claim_id))
         return Accepted({"claim_id": str(claim_id)})
 
-    def _claim(
-        self, command: ClaimUnits, programme: Programme, ids: tuple[UUID, UUID], window: str
-    ) -> ClaimRow:
+    def _claim(self, command: ClaimUnits, terms: _Terms, ids: tuple[UUID, UUID]) -> ClaimRow:
         claim_id, hold_id = ids
         return ClaimRow(
             claim_id=claim_id,
             member_id=command.member_id,
-            programme=programme.code,
+            programme=terms.programme.code,
             benefit=command.benefit,
             quantity=command.quantity,
             state=OrderState.HELD,
             reason="",
             hold_id=hold_id,
-            cap_window=window,
+            cap_window=terms.window,
             claimed_at=self.now,
             changed_at=self.now,
             deadline=None,

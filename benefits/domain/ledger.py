@@ -39,6 +39,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from benefits.domain.refusal import Refusal
 
@@ -352,11 +353,6 @@ def _owe(debit: Account, credit: Account, cost: Cost, minor: int) -> list[Postin
     return [Posting(debit, credit, cost.unit, minor, None, cost.provider)] if minor else []
 
 
-# Where the units of a new lot come from.
-_SOURCES = {Account.ISSUED, Account.RECEIVED}
-_REMAINING = {Account.AVAILABLE, Account.HELD}
-
-
 def post(lots: dict[UUID, Lot], postings: Iterable[Posting]) -> dict[UUID, Lot]:
     """Return the lots after the postings; nothing is overdrawn or made from nothing (L-4, I4)."""
     after = dict(lots)
@@ -364,16 +360,10 @@ def post(lots: dict[UUID, Lot], postings: Iterable[Posting]) -> dict[UUID, Lot]:
         if posting.lot_id is None:
             continue
         lot = after[posting.lot_id]
-        if posting.debit in _SOURCES:
+        if posting.debit is Account.ISSUED or posting.debit is Account.RECEIVED:
             assert posting.amount == lot.granted == lot.remaining, "a lot is granted once"
             continue
-        lot = msgspec.structs.replace(
-            lot,
-            held=lot.held + _moved(posting, {Account.HELD}),
-            remaining=lot.remaining + _moved(posting, _REMAINING),
-            expired=lot.expired + _moved(posting, {Account.EXPIRED}),
-            redeemed=lot.redeemed + _moved(posting, {Account.REDEEMED}),
-        )
+        lot = _moved(_moved(lot, posting.debit, -posting.amount), posting.credit, posting.amount)
         assert 0 <= lot.held <= lot.remaining, "a lot would be overdrawn"
         assert min(lot.expired, lot.redeemed) >= 0, "a lot would give back what it never gave"
         assert lot.remaining + lot.expired + lot.redeemed <= lot.granted, "units from nothing"
@@ -381,10 +371,17 @@ def post(lots: dict[UUID, Lot], postings: Iterable[Posting]) -> dict[UUID, Lot]:
     return after
 
 
-def _moved(posting: Posting, accounts: set[Account]) -> int:
-    into = posting.amount if posting.credit in accounts else 0
-    out = posting.amount if posting.debit in accounts else 0
-    return into - out
+def _moved(lot: Lot, account: Account, amount: int) -> Lot:
+    """Return a lot to whose account units were added; held ones remain until they are spent."""
+    if account is Account.AVAILABLE:
+        return replace(lot, remaining=lot.remaining + amount)
+    if account is Account.HELD:
+        return replace(lot, remaining=lot.remaining + amount, held=lot.held + amount)
+    if account is Account.EXPIRED:
+        return replace(lot, expired=lot.expired + amount)
+    if account is Account.REDEEMED:
+        return replace(lot, redeemed=lot.redeemed + amount)
+    return lot
 
 
 def fold(postings: Iterable[Posting]) -> dict[tuple[UUID | None, Account], int]:

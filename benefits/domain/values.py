@@ -18,6 +18,7 @@ import msgspec
 
 BUCKETS = 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 # What a start does when the books of those who did something last are wrong.
 OnFinding = Literal["read_only", "refuse"]
 
@@ -45,13 +46,18 @@ def placed_bucket(*parts: str) -> int:
     return int.from_bytes(digest, "big") & (BUCKETS - 1)
 
 
+def time_ordered_bytes(at: datetime, chance: bytes, bucket: int) -> bytes:
+    """Return the bytes of a UUIDv7 of the instant `at` in `bucket`, from eight bytes of chance."""
+    milliseconds = (at - EPOCH) // _MILLISECOND
+    dice = int.from_bytes(chance, "big")
+    high = (milliseconds << 16) | 0x7000 | (dice >> 52)
+    low = (0b10 << 62) | ((dice & ((1 << 52) - 1)) << 10) | bucket
+    return ((high << 64) | low).to_bytes(16, "big")
+
+
 def time_ordered_id(at: datetime, chance: bytes, bucket: int) -> UUID:
-    """Return a UUIDv7 of the instant `at` in `bucket`, made from ten bytes of chance."""
-    milliseconds = (at - EPOCH) // timedelta(milliseconds=1)
-    high = (milliseconds << 16) | 0x7000 | (int.from_bytes(chance[:2], "big") & 0x0FFF)
-    low = (0b10 << 62) | (int.from_bytes(chance[2:10], "big") & ((1 << 62) - 1))
-    low = (low & ~(BUCKETS - 1)) | bucket
-    return UUID(int=(high << 64) | low)
+    """Return a UUIDv7 of the instant `at` in `bucket`, made from eight bytes of chance."""
+    return UUID(bytes=time_ordered_bytes(at, chance, bucket))
 
 
 def add_months(anchor: date, months: int) -> date:

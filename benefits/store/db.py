@@ -3,7 +3,7 @@
 Statements are named constants beside the functions that use them, with array parameters, run
 through `rows` and `run`. SQLAlchemy keeps the pool; transactions and statements go to the driver
 itself, which keeps them prepared: building a result of SQLAlchemy's costs more than asking for it.
-READ COMMITTED everywhere.
+Arrays are sent as text (`store/arrays.py`). READ COMMITTED everywhere.
 """
 
 import re
@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from benefits import measures
 from benefits.domain.refusal import Refusal
+from benefits.store.arrays import sent
 
 Connection = AsyncConnection
 Result = TypeVar("Result")
@@ -242,8 +243,9 @@ def _row(names: tuple[str, ...]) -> Any:
 async def rows(conn: Connection, sql: str, *values: Any) -> Sequence[Any]:
     """Run a statement with `$1, $2, …` and return all its rows, as named tuples."""
     driver = _driver(conn)
+    text, values = sent(sql, values)
     try:
-        found = await driver.fetch(sql, *values)
+        found = await driver.fetch(text, *values)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         _tell(driver, error)
     return list(map(_row(tuple(found[0].keys()))._make, found)) if found else []
@@ -252,8 +254,9 @@ async def rows(conn: Connection, sql: str, *values: Any) -> Sequence[Any]:
 async def run(conn: Connection, sql: str, *values: Any) -> int:
     """Run a statement with `$1, $2, …` and return how many rows it touched."""
     driver = _driver(conn)
+    text, values = sent(sql, values)
     try:
-        status = await driver.execute(sql, *values)
+        status = await driver.execute(text, *values)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         _tell(driver, error)
     count = status.rpartition(" ")[2]

@@ -7,11 +7,19 @@ pause. Hashes of secrets are made with each key, and a match with any of them co
 import base64
 import hashlib
 import hmac
+import os
 from collections.abc import Sequence
 
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benefits.domain.refusal import Refusal
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+_FORM = b"\x01"
+HEAD_BYTES = 5
 
 
 class EnvelopeBroken(Refusal):
@@ -22,22 +30,38 @@ class EnvelopeBroken(Refusal):
 
 
 class Envelope:
-    """Seals, opens and hashes with the installation's secret keys (32 bytes each)."""
+    """Seals, opens and hashes with the installation's secret keys (32 bytes each).
+
+    A sealed value: a byte for its form, four that name the key, a nonce of twelve, AES-GCM's text.
+    Fernet's tokens, which were the form before, still open.
+    """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         """Take the keys, newest first; ValueError when one is not a key."""
-        self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
-        self._hash_keys = [hashlib.sha256(b"benefits.hash:" + key).digest() for key in keys]
+        if any(len(key) != KEY_BYTES for key in keys) or not keys:
+            msg = "a secret key has 32 bytes"
+            raise ValueError(msg)
+        ciphers = [_labelled(b"benefits.seal:", key) for key in keys]
+        self._ciphers = {_FORM + hashlib.sha256(key).digest()[:4]: AESGCM(key) for key in ciphers}
+        self._before = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
+        self._newest = next(iter(self._ciphers.items()))
+        self._hash_keys = [_labelled(b"benefits.hash:", key) for key in keys]
 
     def seal(self, plain: bytes) -> bytes:
         """Encrypt with the newest key."""
-        return self._fernet.encrypt(plain)
+        head, cipher = self._newest
+        nonce = os.urandom(NONCE_BYTES)
+        return head + nonce + cipher.encrypt(nonce, plain, head)
 
     def open(self, sealed: bytes) -> bytes:
-        """Decrypt with whichever key fits (EnvelopeBroken)."""
+        """Decrypt with the key it was sealed with (EnvelopeBroken)."""
+        head, nonce = sealed[:HEAD_BYTES], sealed[HEAD_BYTES : HEAD_BYTES + NONCE_BYTES]
+        cipher = self._ciphers.get(head)
         try:
-            return self._fernet.decrypt(sealed)
-        except InvalidToken:
+            if cipher is None:
+                return self._before.decrypt(sealed)
+            return cipher.decrypt(nonce, sealed[HEAD_BYTES + NONCE_BYTES :], head)
+        except (InvalidTag, InvalidToken, ValueError):  # of no key, changed, or cut short
             raise EnvelopeBroken from None
 
     def hash(self, secret: bytes) -> bytes:
@@ -48,3 +72,8 @@ class Envelope:
         """Say in constant time whether a secret is the one whose hash was stored."""
         hashes = [hmac.digest(key, secret, "sha256") for key in self._hash_keys]
         return any([hmac.compare_digest(made, stored) for made in hashes])  # noqa: C419 - all are compared
+
+
+def _labelled(label: bytes, key: bytes) -> bytes:
+    """Return a key of its own for each use of a secret key."""
+    return hashlib.sha256(label + key).digest()

@@ -123,10 +123,6 @@ class Origin(msgspec.Struct, frozen=True):
     cause: str
 
 
-# Where an account stands in a wallet, and its sign there: a debt is what `debt` is below zero.
-_PLACES = {Account.AVAILABLE: (0, 1), Account.HELD: (1, 1), Account.DEBT: (2, -1)}
-
-
 class _Batch(msgspec.Struct):
     batch_id: UUID
     member_id: UUID
@@ -266,11 +262,14 @@ class Journal:
         return self._last.get(member_id, (member.event_seq, member.recorded_at))
 
     def _count(self, member_id: UUID, posting: Posting) -> None:
-        for account, sign in ((posting.debit, -1), (posting.credit, 1)):
-            if account in _PLACES:
+        for account, amount in (
+            (posting.debit, -posting.amount),
+            (posting.credit, posting.amount),
+        ):
+            place = _place(account)
+            if place is not None:
                 wallet = self._wallets.setdefault((member_id, posting.unit), [0, 0, 0])
-                place, direction = _PLACES[account]
-                wallet[place] += direction * sign * posting.amount
+                wallet[place] += -amount if account is Account.DEBT else amount
 
     async def _write_batches(self, writer: Writer) -> None:
         batches = self._batches
@@ -366,6 +365,15 @@ class Journal:
             [e.recorded_at for e in events],
             [self._members[e.member_id].event_position for e in events],
         )
+
+
+def _place(account: Account) -> int | None:
+    """Return where an account stands in a wallet: a debt is what `debt` is below zero."""
+    if account is Account.AVAILABLE:
+        return 0
+    if account is Account.HELD:
+        return 1
+    return 2 if account is Account.DEBT else None
 
 
 def _lot(row: Any) -> tuple[UUID, Lot]:

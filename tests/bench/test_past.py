@@ -40,7 +40,7 @@ async def _fill(world: World, postings: int, chance: Random) -> list[UUID]:
         bucket = bucket_of(member) % BUCKETS
         for nth in range(EACH):
             at = BEGIN + nth * step
-            batch = time_ordered_id(at, chance.randbytes(10), bucket)
+            batch = time_ordered_id(at, chance.randbytes(8), bucket)
             batches.append((bucket, batch, member, "k", "bench", at, at, at.date().replace(day=1)))
             lines.append((bucket, batch, 0, "issued", "available", "BENEFIT:LOUNGE", 1, None))
     async with administrator(world.database) as conn:

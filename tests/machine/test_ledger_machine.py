@@ -77,7 +77,7 @@ class Counted:
     def __call__(self, at: datetime, bucket: int) -> UUID:
         """Return the next id."""
         self.n += 1
-        chance = hashlib.blake2b(str(self.n).encode(), digest_size=10).digest()
+        chance = hashlib.blake2b(str(self.n).encode(), digest_size=8).digest()
         return time_ordered_id(at, chance, bucket)
 
 

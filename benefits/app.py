@@ -53,6 +53,7 @@ from benefits.web import (
 from benefits.web.auth import Callers
 from benefits.web.document import reference
 from benefits.web.document.whole import complete
+from benefits.web.express import Express
 from benefits.web.limits import Limits
 from benefits.web.observed import Observed
 from benefits.web.page import frame, views
@@ -212,7 +213,8 @@ def make_web(
         logging_config=None,
     )
     # Around the routing, so that a request without a route is bounded and seen too.
-    web.asgi_handler = Observed(Limits(web.asgi_handler, streamed=crm.STREAMED))
+    express = Express(web.asgi_handler, web.state)
+    web.asgi_handler = Observed(Limits(express, streamed=crm.STREAMED))
     return web
 
 

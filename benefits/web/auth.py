@@ -59,6 +59,13 @@ class Callers:
         self._rates = rates
         self._known = OrderedDict[bytes, tuple[Caller, float]]()
 
+    def remembered(self, authorization: bytes) -> Caller | None:
+        """Return who sends a key or token that was good within the last minute."""
+        if not authorization.startswith(b"Bearer "):
+            return None
+        found = self._known.get(hashlib.sha256(authorization[7:].strip()).digest())
+        return found[0] if found is not None and found[1] > time.monotonic() else None
+
     async def caller(self, bearer: str, peer: str) -> Caller:
         """Return who sends a key or token from an address (KeyUnknown, TokenInvalid, RateLimited).
 

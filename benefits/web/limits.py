@@ -14,11 +14,12 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
+from litestar import Response
 from litestar.types import ASGIApp, Message, Receive, Send
 
 from benefits.domain.refusal import Refusal
 from benefits.store.group import Overloaded
-from benefits.web.problems import MEDIA_TYPE, RequestTooSlow, TimedOut, refused
+from benefits.web.problems import RequestTooSlow, TimedOut, refused
 from benefits.web.rates import told_headers
 
 PART_S = 10.0
@@ -140,16 +141,21 @@ class _Answer:
 
     async def refuse(self, refusal: Refusal) -> None:
         """Send a refusal as the whole answer."""
-        status, headers, body = raw(refusal)
-        start: Any = {"type": "http.response.start", "status": status, "headers": headers}
-        await self.send(start)
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+        await send_whole(self.send, refused(refusal))
 
 
-def raw(refusal: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return a refusal as status, headers and body, where no framework is at hand."""
-    answer = refused(refusal)
+async def send_whole(send: Send, answer: Response[Any]) -> None:
+    """Send an answer where no framework does it."""
+    status, headers, body = raw(answer)
+    start: Any = {"type": "http.response.start", "status": status, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def raw(answer: Response[Any]) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return an answer in JSON as status, headers and body."""
     body = msgspec.json.encode(answer.content)
-    more = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **answer.headers}
+    media_type = answer.media_type or "application/json"
+    more = {"Content-Type": media_type, "Content-Length": str(len(body)), **answer.headers}
     headers = [(name.lower().encode(), value.encode()) for name, value in more.items()]
     return answer.status_code or 500, headers, body

@@ -12,6 +12,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
 from benefits.actions.read_code import read_code
+from benefits.domain.callers import Caller
 from benefits.domain.catalogue import LANGUAGES, Catalogue, Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
@@ -26,6 +27,7 @@ from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.problems import NotFound, refused, stored
 
 PAGE_MAX = 100
+CLAIMS = "/v1/members/{member_id:uuid}/claims"
 CLAIMS_SHOWN = 20
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**62)]  # of an event in a member's sequence
 
@@ -322,7 +324,7 @@ async def get_history(
 
 
 @post(
-    "/v1/members/{member_id:uuid}/claims",
+    CLAIMS,
     guards=[needs("mobile", "member")],
     tags=["claims"],
     operation_id="claim",
@@ -336,17 +338,21 @@ async def post_claim(
     dry_run: FromQuery[bool] = False,
 ) -> Response[ClaimAnswer]:
     """Claim units: they are held, and the provider is asked. Needs an Idempotency-Key."""
-    command = ClaimUnits(
-        caller=request.auth.name,
-        key=check_key(idempotency_key),
-        member_id=member_id,
-        benefit=data.benefit,
-        quantity=data.quantity,
-        recipient=data.recipient,
-    )
     claims = request.app.state.claims
-    outcome = await (claims.rehearse if dry_run else claims.submit)(command)
-    return answer(outcome)
+    wanted = command(request.auth, check_key(idempotency_key), member_id, data)
+    return answer(await (claims.rehearse if dry_run else claims.submit)(wanted))
+
+
+def command(caller: Caller, key: str, member_id: UUID, asked: ClaimRequest) -> ClaimUnits:
+    """Return a wish as the group decides it."""
+    return ClaimUnits(
+        caller=caller.name,
+        key=key,
+        member_id=member_id,
+        benefit=asked.benefit,
+        quantity=asked.quantity,
+        recipient=asked.recipient,
+    )
 
 
 def answer(outcome: Accepted | Refused | Refusal) -> Response[Any]:

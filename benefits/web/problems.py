@@ -378,6 +378,13 @@ def on_undecodable(request: Request[Any, Any, Any], error: UnicodeDecodeError) -
     return refused(RequestInvalid(f"The request is not UTF-8: {error.reason}."))
 
 
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Answer what the service raised where no framework asks for it."""
+    if isinstance(error, Refusal):
+        return on_refusal(request, error)
+    return on_failure(request, error)
+
+
 HANDLERS: Any = {
     UnicodeDecodeError: on_undecodable,
     Refusal: on_refusal,

@@ -9,14 +9,14 @@ and closed. Upgrades are not spoken: such a request is answered as if it had not
 import asyncio
 import re
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from benefits.domain.refusal import Refusal
 from benefits.store.group import Overloaded
 from benefits.web.limits import raw
-from benefits.web.problems import HeadTooLarge, RequestInvalid
+from benefits.web.problems import HeadTooLarge, RequestInvalid, refused
 
 SILENT_S = 30.0
 HEAD_S = 10.0
@@ -26,6 +26,41 @@ HEADERS_MAX = 100
 CONNECTIONS_MAX = 8192
 # The parser gives up a body that comes with this header, although nobody here upgrades anything.
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
+
+class _Corked:
+    """A transport that sends head and body of an answer at once: a call to the kernel less.
+
+    What is written waits for the next write, at most until the loop's next turn.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._waiting = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Keep the first part; send it with the second."""
+        if self._waiting:
+            data, self._waiting = self._waiting + data, b""
+            self._transport.write(data)
+        elif data:
+            self._waiting = data
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            data, self._waiting = self._waiting, b""
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close when everything is sent."""
+        self.flush()
+        self._transport.close()
 
 
 class Wire(HttpToolsProtocol):
@@ -50,7 +85,7 @@ class Wire(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Take a connection, or say that there are too many."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", _Corked(transport, self.loop)))
         if len(self.connections) > self.connections_max:
             self._end(Overloaded())
         else:
@@ -131,7 +166,7 @@ class Wire(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:
             self.transport.close()  # words now would be taken for that request's answer
             return
-        status, headers, body = raw(refusal)
+        status, headers, body = raw(refused(refusal))
         head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
         head += [name + b": " + value for name, value in headers]
         head.append(b"connection: close")

@@ -14,7 +14,7 @@ from benefits.actions.claim import claim
 from benefits.actions.deliver import Attempt
 from benefits.actions.grant import reward
 from benefits.domain.orders import Done
-from benefits.store.db import Connection, rows, run, sqlstate
+from benefits.store.db import BEGIN, BEGIN_PLANNED, Connection, rows, run, sqlstate
 from benefits.store.functions import APPEND_ONLY
 from benefits.store.schema import metadata
 from tests.actions import log
@@ -37,7 +37,7 @@ from tests.store.test_verify import lived_in
 
 Step = Callable[[Connection], Awaitable[Any]]
 Ask = Callable[..., Awaitable[Any]]
-OF_TRANSACTIONS = {"BEGIN;", "COMMIT;", "ROLLBACK;"}
+OF_TRANSACTIONS = {BEGIN, BEGIN_PLANNED, "COMMIT", "ROLLBACK"}
 
 
 class CutError(Exception):

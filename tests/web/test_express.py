@@ -1,0 +1,154 @@
+"""A claim answered without the framework is answered just as with it."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from benefits.domain.rates import Quota
+from benefits.web.express import Express
+from benefits.web.rates import Quotas, Rates
+from tests.web.site import Site
+from tests.web.test_mobile import WISH, call, platinum
+
+# Of each answer its own.
+OWN = {"date", "x-request-id", "ratelimit", "location"}
+FRAMEWORK = "?dry_run=false"  # a query is never plain
+
+
+class Counted:
+    """Counts what goes on to the framework."""
+
+    def __init__(self, site: Site) -> None:
+        limits: Any = site.app.asgi_handler._app  # type: ignore[attr-defined]  # of Observed
+        express: Express = limits._app
+        self._app = express._app
+        express._app = self.ask
+        self.asked = 0
+
+    async def ask(self, scope: Any, receive: Any, send: Any) -> None:
+        """Count and go on."""
+        self.asked += 1
+        await self._app(scope, receive, send)
+
+
+async def both(site: Site, member: UUID | str, body: Any, **headers: str) -> tuple[Any, Any]:
+    """Return the answers to a claim with and without the framework, each under its own key."""
+    answers = []
+    for query in ("", FRAMEWORK):
+        sent = site.headers(site.mobile_key) | {"Accept-Language": "zh"} | headers
+        status, got, said = await call(
+            *(site, "POST", f"/v1/members/{member}/claims{query}"), headers=sent, **body
+        )
+        kept = {n.lower(): value for n, value in got.items() if n.lower() not in OWN}
+        if "id" in said:
+            UUID(said.pop("id"))
+        answers.append((status, kept, said))
+    return answers[0], answers[1]
+
+
+async def test_a_backends_claim_does_not_meet_the_framework(running: Site) -> None:
+    """Once the key is known, claims, replays and refusals are answered before it."""
+    member = await platinum(running)
+    path = f"/v1/members/{member}/claims"
+    await call(running, "GET", f"/v1/members/{member}/benefits")
+    counted = Counted(running)
+    status, headers, placed = await call(running, "POST", path, json=WISH, key="tap")
+    assert (201, f"/v1/claims/{placed['id']}") == (status, headers["Location"])
+    status, headers, again = await call(running, "POST", path, json=WISH, key="tap")
+    assert (201, "true", placed) == (status, headers["Idempotency-Replayed"], again)
+    wish = {**WISH, "quantity": 50}
+    status, _, problem = await call(running, "POST", path, json=wish, key="more")
+    assert (409, "insufficient_units") == (status, problem["code"])
+    assert 0 == counted.asked
+    await call(running, "POST", path + FRAMEWORK, json=WISH, key="tap")
+    assert 1 == counted.asked
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"json": WISH},
+        {"json": {**WISH, "quantity": 50}},
+        {"json": {**WISH, "quantity": 0}},
+        {"json": {**WISH, "quantity": "two"}},
+        {"json": {**WISH, "colour": "red"}},
+        {"json": {"benefit": "NONE"}},
+        {"json": {"benefit": "LOUNGE"}},
+        {"json": {**WISH, "recipient": {"phone": "1" * 20_000}}},
+        {"json": {**WISH, "recipient": {"phone": "1" * 70_000}}},
+        {"data": b'{"benefit":"\xff"}'},
+        {"data": b"[" * 9000},
+        {"data": b""},
+        {"data": b'{"benefit": "LOUNGE"'},
+    ],
+)
+async def test_every_body_is_answered_alike(running: Site, body: Any) -> None:
+    """Status, headers and words are the same, whoever answers."""
+    member = await platinum(running)
+    await call(running, "GET", f"/v1/members/{member}/benefits")
+    plain, framework = await both(running, member, body)
+    assert framework == plain
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Idempotency-Key": ""},
+        {"Idempotency-Key": "k" * 65},
+        {"Authorization": "Bearer nobody"},
+        {"Authorization": "Basic x"},
+        {"Content-Encoding": "gzip"},
+        {"Content-Type": "text/plain"},
+        {"Accept-Language": "fr"},
+    ],
+)
+async def test_every_head_is_answered_alike(running: Site, headers: dict[str, str]) -> None:
+    """What is odd about a request is told as ever."""
+    member = await platinum(running)
+    await call(running, "GET", f"/v1/members/{member}/benefits")
+    plain, framework = await both(running, member, {"json": WISH}, **headers)
+    assert framework == plain
+
+
+@pytest.mark.parametrize("member", [str(uuid4()), str(uuid4()).upper(), "nobody", "x/../y"])
+async def test_every_address_is_answered_alike(running: Site, member: str) -> None:
+    """A member who is none, and an id that is none."""
+    await call(running, "GET", f"/v1/members/{uuid4()}/benefits")
+    plain, framework = await both(running, member, {"json": WISH})
+    assert framework == plain
+
+
+async def test_a_claim_too_many_and_one_while_nothing_is_written_are_answered_alike(
+    running: Site,
+) -> None:
+    """Rates count once for each request; books that are wrong stop all writes."""
+    member = await platinum(running)
+    await call(running, "GET", f"/v1/members/{member}/benefits")
+    running.app.state["wrong"] = ["wallet_differs"]
+    plain, framework = await both(running, member, {"json": WISH})
+    assert (503, framework) == (plain[0], plain)
+    running.app.state["wrong"] = []
+    rates = Rates(Quotas(caller=None, member=Quota(4, 3600), failed=None))
+    running.app.state["rates"] = rates
+    for _ in range(2):
+        plain, framework = await both(running, member, {"json": WISH})
+        assert framework == plain
+    plain, framework = await both(running, member, {"json": WISH})
+    assert (429, 429) == (plain[0], framework[0])
+    assert framework[2] == plain[2]
+
+
+async def test_a_failure_tells_its_incident(running: Site) -> None:
+    """What nobody foresaw is a 500 with an incident, as everywhere."""
+    member = await platinum(running)
+    await call(running, "GET", f"/v1/members/{member}/benefits")
+
+    class Broken:
+        async def submit(self, _command: Any) -> None:
+            raise ZeroDivisionError
+
+    running.app.state["claims"] = Broken()
+    plain, framework = await both(running, member, {"json": WISH})
+    assert (500, 500, "internal") == (plain[0], framework[0], plain[2]["code"])
+    assert len(plain[2]["incident"]) == len(framework[2]["incident"])

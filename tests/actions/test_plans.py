@@ -1,0 +1,122 @@
+"""What actions ask of the database follows an index, whatever the size of the tables.
+
+The tables of a test are too small for the planner to prefer an index, so scans are forbidden while
+it explains: where one is planned all the same, there is no index to follow.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from benefits.actions import receive
+from benefits.actions.claim import claim
+from benefits.domain.corrections import Kind
+from benefits.domain.orders import Done, Reason, Rejected, Unknown, Used
+from benefits.store.db import Connection, run
+from benefits.store.schema import metadata
+from tests.actions.desk import correct
+from tests.actions.life import (
+    call_back,
+    claimed,
+    expire_lots,
+    gift,
+    give,
+    holder,
+    lapse_holds,
+    lease,
+    number_of,
+    record,
+    tell,
+    wish,
+)
+from tests.builders import NOON, World
+
+# They grow with the members, their claims and what providers say.
+GROWING = {table.name for table in metadata.tables.values() if "bucket" in table.c}
+VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+Asked = dict[str, tuple[Any, ...]]
+
+
+@contextmanager
+def listening() -> Iterator[Asked]:
+    """Give every statement that is run, with the values it was first run with."""
+    asked = Asked()
+
+    def heard(real: Any) -> Any:
+        async def ask(self: Any, sql: str, *values: Any, **more: Any) -> Any:
+            if sql.lstrip().startswith(VERBS):
+                asked.setdefault(sql, values)
+            return await real(self, sql, *values, **more)
+
+        return ask
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("fetch", "execute"):
+            patch.setattr(asyncpg.Connection, name, heard(getattr(asyncpg.Connection, name)))
+        yield asked
+
+
+async def live(world: World) -> None:
+    """Do what members, providers and time do all day."""
+    member = await holder(world, "LOUNGE", quantity=5)
+    await give(world, gift(member, quantity=2))
+    used, given_back, waiting = await claimed(world, *(wish(member, "LOUNGE") for _ in range(3)))
+    await claimed(world, wish(member))
+    works = {work.request.claim_id: work for work in await lease(world)}
+    for id_, outcome in ((used, Done(at=NOON)), (waiting, Unknown("silence"))):
+        if id_ in works:
+            await record(world, works[id_], outcome)
+    await call_back(world, await number_of(world, used), Done(at=NOON), Used(at=NOON))
+    await call_back(world, await number_of(world, given_back), Rejected(Reason.LIMIT, "limit"))
+    await tell(world, "f" * 32, Used(at=NOON))
+    async with world.database.transaction() as conn:
+        await receive.work_off(conn, world.parts, buckets=(0, 511), limit=100)
+    assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=used)
+    world.clock.forward(days=2)
+    await lapse_holds(world)
+    world.clock.forward(days=60)
+    await expire_lots(world)
+
+
+def _nodes(plan: Any) -> Iterator[Any]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)
+
+
+async def _scans(conn: Connection, sql: str, values: tuple[Any, ...]) -> list[str]:
+    """Return the growing tables that a statement reads from end to end."""
+    driver: Any = conn.sync_connection.connection.driver_connection  # type: ignore[union-attr]  # it is open
+    (text,) = (row[0] for row in await driver.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *values))
+    (explained,) = json.loads(text) if isinstance(text, str) else text
+    found = []
+    for node in _nodes(explained["Plan"]):
+        table = node.get("Relation Name", "").partition("_20")[0]
+        follows = any(key in node for key in ("Index Cond", "Recheck Cond", "TID Cond"))
+        if table in GROWING and node["Node Type"].endswith("Scan") and not follows:
+            found.append(f"{table}: {node['Node Type']}")
+    return found
+
+
+async def test_no_statement_of_the_day_reads_a_growing_table_from_end_to_end(
+    world: World,
+) -> None:
+    """Claims, rewards, deliveries, callbacks, corrections and sweeps follow their indexes."""
+    with listening() as asked:
+        await live(world)
+        command = wish(await holder(world))
+        async with world.database.transaction() as conn:
+            await claim(conn, [command], world.parts, wait=False)
+    assert len(asked) > 60
+    wrong = {}
+    for sql, values in asked.items():
+        async with world.database.transaction() as conn:
+            await run(conn, "SET LOCAL enable_seqscan = off")
+            await run(conn, "SET LOCAL plan_cache_mode = force_generic_plan")
+            if scans := await _scans(conn, sql, values):
+                wrong[" ".join(sql.split())[:200]] = scans
+    assert {} == wrong

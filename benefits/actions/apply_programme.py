@@ -3,7 +3,7 @@
 import msgspec
 
 from benefits.actions.parts import Parts
-from benefits.domain.catalogue import Programme, ProgrammeInvalid
+from benefits.domain.catalogue import Benefit, Programme, ProgrammeInvalid
 from benefits.store import catalogue
 from benefits.store.db import Connection
 
@@ -20,17 +20,27 @@ def _check_kept(before: Programme, after: Programme) -> None:
         now = after.benefits.get(code)
         if now is None:
             raise ProgrammeInvalid(f"benefit {code!r} must stay: there may be claims of it")
-        if now.budget != was.budget:
-            raise ProgrammeInvalid(f"benefit {code!r}: its budget must stay {was.budget!r}")
-        if now.consumed is not was.consumed:
-            raise ProgrammeInvalid(f"benefit {code!r}: when it is consumed must stay")
-        if (now.stock is None) != (was.stock is None):
-            raise ProgrammeInvalid(f"benefit {code!r}: a stock cannot be begun or given up")
+        _check_benefit(was, now)
     kept = [tier.code for tier in before.tier]
     if [tier.code for tier in after.tier][: len(kept)] != kept:
         raise ProgrammeInvalid(f"the tiers {', '.join(kept)} must stay, in this order; add above")
     for code in before.providers.keys() - after.providers.keys():
         raise ProgrammeInvalid(f"provider {code!r} must stay: there may be requests to it")
+
+
+def _check_benefit(was: Benefit, now: Benefit) -> None:
+    """Refuse another reading of what the books hold of a benefit."""
+    if now.budget != was.budget:
+        raise ProgrammeInvalid(f"benefit {was.code!r}: its budget must stay {was.budget!r}")
+    if now.consumed is not was.consumed:
+        raise ProgrammeInvalid(f"benefit {was.code!r}: when it is consumed must stay")
+    for name in ("scale", "draws"):  # another would reinterpret what is in the books
+        if getattr(now, name) != getattr(was, name):
+            raise ProgrammeInvalid(
+                f"benefit {was.code!r}: its {name} must stay {getattr(was, name)!r}"
+            )
+    if (now.stock is None) != (was.stock is None):
+        raise ProgrammeInvalid(f"benefit {was.code!r}: a stock cannot be begun or given up")
 
 
 def _check_books(programme: Programme, other: Programme) -> None:

@@ -49,14 +49,14 @@ class UnknownBenefit(Refusal):
 
 
 class QuantityInvalid(Refusal):
-    """The number of units is not between 1 and 100."""
+    """The quantity is not above 0, or above 100."""
 
     code = "quantity_invalid"
-    words = "The quantity must be between 1 and 100."
+    words = "The quantity must be above 0 and at most 100."
 
 
 class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's wish for `quantity` units of a benefit, under the caller's key."""
+    """A member's wish for `quantity` pieces of a benefit, under the caller's key."""
 
     caller: str
     key: str
@@ -91,7 +91,10 @@ def cost_of(programme: Programme, benefit: Benefit, minor: int, *, provider: str
 
 
 class _Terms(msgspec.Struct, frozen=True):
-    """What all claims of a benefit in a group share: the day's window, counters, costs."""
+    """What all claims of a benefit in a group share: the day's window, counters, costs.
+
+    `piece` and `cap_limit` are in the ledger's steps.
+    """
 
     programme: Programme
     benefit: Benefit
@@ -99,7 +102,9 @@ class _Terms(msgspec.Struct, frozen=True):
     window: str
     stock: str
     budget: str
-    unit_cost: int
+    piece: int
+    cap_limit: int | None
+    piece_cost: int
     budget_total: int
 
     @classmethod
@@ -114,7 +119,9 @@ class _Terms(msgspec.Struct, frozen=True):
             window="" if cap is None else entitlement.cap_window(cap.window, today),
             stock="" if benefit.stock is None else entitlement.stock_counter(benefit),
             budget=entitlement.budget_counter(benefit.budget),
-            unit_cost=programme.minor(benefit.cost),
+            piece=programme.piece(benefit),
+            cap_limit=entitlement.cap_limit(programme, benefit),
+            piece_cost=programme.minor(benefit.cost),
             budget_total=programme.budgets_minor[benefit.budget],
         )
 
@@ -190,11 +197,13 @@ class _Group:
         return ClaimFacts(
             closed=closed_on is not None and closed_on < terms.today,
             lots=self.journal.lots_of(command.member_id, terms.benefit.unit),
+            piece=terms.piece,
+            cap_limit=terms.cap_limit,
             cap_used=used,
             stock=self._taken(terms.stock),
             budget=self._taken(terms.budget),
             budget_total=terms.budget_total,
-            unit_cost=terms.unit_cost,
+            piece_cost=terms.piece_cost,
         )
 
     def _taken(self, name: str) -> CounterUse:
@@ -223,7 +232,7 @@ class _Group:
             self._reserve(terms.stock, command.quantity)
         if benefit.cap is not None:
             key = terms.cap(member_id)
-            counted = command.quantity - decided.uncapped
+            counted = decided.taken - decided.uncapped
             self.used_more[key] = self.used_more.get(key, 0) + counted
         self.holds.append(
             HoldRow(
@@ -232,7 +241,7 @@ class _Group:
                 claim_id=claim_id,
                 batch_id=batch_id,
                 unit=benefit.unit,
-                quantity=command.quantity,
+                quantity=decided.taken,
                 cost_minor=decided.cost_minor,
                 placed_at=self.now,
                 uncapped=decided.uncapped,

@@ -5,6 +5,7 @@ with the digest of all it would do. Approving weighs it anew under the same lock
 would now be otherwise, nothing is written, and it must be proposed again.
 """
 
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -268,7 +269,7 @@ def _lot(matter: Matter, journal: Journal) -> Lot:
     assert new is not None, "it makes a lot"
     lot = Lot(
         lot_id=journal.id_for(wanted.member_id),
-        unit=matter.benefit.unit,
+        unit=matter.unit,
         granted=new.quantity,
         remaining=new.quantity,
         held=0,
@@ -308,18 +309,19 @@ def _told(
 ) -> tuple[str, UUID | None, dict[str, object]]:
     """Return type, subject and data of the event."""
     wanted, effect = matter.wanted, matter.effect
-    data: dict[str, object] = {"benefit": matter.benefit.code, "quantity": wanted.quantity}
+    shown = partial(matter.programme.whole, matter.benefit)
+    data: dict[str, object] = {"benefit": matter.benefit.code, "quantity": shown(matter.steps)}
     match wanted.kind:
         case Kind.REVERSE:
-            data["expired"] = _sum(effect, Account.AVAILABLE, Account.EXPIRED)
-            data["made_good"] = lot.granted if lot else 0
+            data["expired"] = shown(_sum(effect, Account.AVAILABLE, Account.EXPIRED))
+            data["made_good"] = shown(lot.granted if lot else 0)
             return "entitlement.returned", wanted.claim_id, data
         case Kind.REVOKE:
             return "entitlement.revoked", wanted.lot_id, data
         case Kind.CLAW_BACK:
-            data["taken"] = _sum(effect, Account.AVAILABLE, Account.REVOKED)
-            data["owed"] = _sum(effect, Account.DEBT, Account.REVOKED)
-            data["borne"] = _sum(effect, Account.REDEEMED, Account.LOSS)
+            data["taken"] = shown(_sum(effect, Account.AVAILABLE, Account.REVOKED))
+            data["owed"] = shown(_sum(effect, Account.DEBT, Account.REVOKED))
+            data["borne"] = shown(_sum(effect, Account.REDEEMED, Account.LOSS))
             return "entitlement.clawed_back", correction_id, data
         case Kind.FORGIVE:
             return "entitlement.debt_forgiven", correction_id, data
@@ -328,7 +330,7 @@ def _told(
             data |= {"claim_id": str(wanted.claim_id), "expires_at": lot.expires_at}
             return "entitlement.made_good", lot.lot_id, data
         case Kind.SETTLE:
-            data |= {"quantity": matter.of_hold.quantity, "delivered": wanted.quantity}
+            data |= {"quantity": matter.of_claim.quantity, "delivered": wanted.quantity}
             return "order.settled", wanted.claim_id, data
 
 

@@ -87,6 +87,7 @@ async def expire_lots(
     locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=True)
     now = parts.clock()
     journal = Journal(locked, now, parts.new_id)
+    offers = await parts.catalogue.current(conn)
     lots = await books.lots_by_id(conn, sorted({lot_id for _, lot_id in found}))
     journal.load(lots)
     for member_id, lot in sorted(lots, key=lambda pair: (pair[0], ledger.fefo(pair[1]))):
@@ -98,7 +99,10 @@ async def expire_lots(
                 postings,
                 actor="system:expire",
                 subject_id=lot.lot_id,
-                data={"unit": lot.unit, "quantity": postings[0].amount},
+                data={
+                    "unit": lot.unit,
+                    "quantity": offers.whole(lot.unit, postings[0].amount),
+                },
                 effective_at=lot.expires_at,
             )
     await journal.write(conn)

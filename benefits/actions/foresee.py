@@ -13,6 +13,7 @@ from benefits.domain import entitlement
 from benefits.domain.catalogue import Benefit
 from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
 from benefits.domain.refusal import Refusal
+from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
 from benefits.store import counters, pages
 from benefits.store import ledger as books
@@ -21,14 +22,14 @@ from benefits.store.db import Connection
 
 
 class Prospect(msgspec.Struct, frozen=True):
-    """What a claim of one unit would meet: a refusal or none, and the units of its cap so far."""
+    """What a claim of one piece would meet: a refusal or none, and the units of its cap so far."""
 
     refusal: Refusal | None
-    cap_used: int = 0
+    cap_used: Quantity = 0
 
 
 async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, Prospect]:
-    """Return what a claim of one unit of each benefit would meet now (UnknownMember)."""
+    """Return what a claim of one piece of each benefit would meet now (UnknownMember)."""
     offers = (await parts.catalogue.current(conn)).offers
     member = await pages.member(conn, member_id)
     if member is None:
@@ -51,16 +52,18 @@ async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, 
         facts = ClaimFacts(
             closed=member.closed_on is not None and member.closed_on < today,
             lots=tuple(lot for lot in lots if lot.unit == benefit.unit),
+            piece=programme.piece(benefit),
+            cap_limit=entitlement.cap_limit(programme, benefit),
             cap_used=cap_used,
             stock=taken.get(entitlement.stock_counter(benefit), CounterUse()),
             budget=taken.get(entitlement.budget_counter(benefit.budget), CounterUse()),
             budget_total=programme.budgets_minor[benefit.budget],
-            unit_cost=programme.minor(benefit.cost),
+            piece_cost=programme.minor(benefit.cost),
         )
         command = ClaimCommand(quantity=1, recipient=dict.fromkeys(benefit.recipient, "any"))
         decided = entitlement.claim(command, benefit, facts, now)
         refusal = decided if isinstance(decided, Refusal) else None
-        found[code] = Prospect(refusal, cap_used)
+        found[code] = Prospect(refusal, programme.whole(benefit, cap_used))
     return found
 
 

@@ -11,11 +11,12 @@ import msgspec
 from benefits.actions.claim import QUANTITY_MAX, QuantityInvalid, UnknownBenefit, UnknownMember
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
-from benefits.domain import entitlement, ledger
+from benefits.domain import entitlement, ledger, units
 from benefits.domain.catalogue import Benefit, Catalogue, Line, Programme
 from benefits.domain.ledger import Lot
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
+from benefits.domain.units import Quantity, QuantityTooFine, UnitsDrawn
 from benefits.domain.values import Month, end_of, local_date, midnight, placed_bucket
 from benefits.store import ledger as books
 from benefits.store import members, tiers
@@ -49,6 +50,7 @@ class ExpiresOnInvalid(Refusal):
 class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
     """A reward for one member; two systems with one `business_key` reward only once (N-2).
 
+    `quantity` is in whole units, in its plain form; it is exact, and may be a part of one (C-2).
     It lasts `valid_days` days after today, or through `expires_on` where a list names a day.
     """
 
@@ -56,7 +58,7 @@ class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     member_id: UUID
     benefit: str
-    quantity: int
+    quantity: Quantity
     business_key: str
     valid_days: int
     expires_on: date | None = None
@@ -130,20 +132,32 @@ class _Group:
         """Grant one reward, or name the lot that the same business key made before."""
         if command.member_id not in self.locked:
             return Busy() if command.member_id in self.busy else UnknownMember()
-        if not 1 <= command.quantity <= QUANTITY_MAX:
+        if not 0 < command.quantity <= QUANTITY_MAX:
             return QuantityInvalid()
         if command.expires_on is None and not 1 <= command.valid_days <= VALID_DAYS_MAX:
             return ValidDaysInvalid()
         if command.benefit not in self.offers:
             return UnknownBenefit()
         programme, benefit = self.offers[command.benefit]
+        if benefit.draws:
+            return UnitsDrawn(f"Reward units of {benefit.draws}: {benefit.code} draws.")
+        try:
+            steps = units.steps(command.quantity, benefit.scale)
+        except QuantityTooFine as refusal:
+            return refusal
+        return self._grant(command, programme, benefit, steps)
+
+    def _grant(
+        self, command: RewardMember, programme: Programme, benefit: Benefit, steps: int
+    ) -> Accepted | Refusal:
         member = self.locked[command.member_id]
         today = local_date(self.now, programme.tz)
         if member.closed_on is not None and member.closed_on < today:
             return entitlement.MemberClosed()
         key = self._reward_key(command)
         if key in self.rewarded:
-            return Accepted({"lot_id": str(self.rewarded[key]), "granted": "0"})
+            none = str(units.whole(0, benefit.scale))
+            return Accepted({"lot_id": str(self.rewarded[key]), "granted": none})
         last_day = command.expires_on or today + timedelta(days=command.valid_days)
         if not 0 <= (last_day - today).days <= VALID_DAYS_MAX:
             return ExpiresOnInvalid()
@@ -152,13 +166,14 @@ class _Group:
             command.member_id,
             benefit,
             GrantFor(programme.code, benefit.code, command.business_key, "REWARD", 0),
-            quantity=command.quantity,
+            quantity=steps,
             expires_at=end_of(last_day, programme.tz),
             actor=command.caller,
         )
         self.grants.append(grant)
         self.rewarded[key] = grant.lot_id
-        return Accepted({"lot_id": str(grant.lot_id), "granted": str(command.quantity)})
+        given = str(units.whole(steps, benefit.scale))
+        return Accepted({"lot_id": str(grant.lot_id), "granted": given})
 
     async def write(self, conn: Connection) -> None:
         """Write what was granted."""
@@ -228,7 +243,7 @@ def add_lot(
     expires_at: datetime,
     actor: str,
 ) -> GrantRow:
-    """Put a new lot and its batch into the journal; return the grant to store."""
+    """Put a new lot of `quantity` steps and its batch into the journal; return its grant."""
     at = journal.now_for(member_id)
     lot = Lot(
         lot_id=journal.id_for(member_id),
@@ -251,7 +266,7 @@ def add_lot(
         subject_id=lot.lot_id,
         data={
             "benefit": benefit.code,
-            "quantity": quantity,
+            "quantity": units.whole(quantity, benefit.scale),
             "cause": for_.cause,
             "period": for_.period,
             "expires_at": expires_at.astimezone(UTC),
@@ -271,7 +286,7 @@ def add_lot(
 
 
 class Due(msgspec.Struct, frozen=True):
-    """Units a member's tier brings in a period and that are not granted yet."""
+    """Units a member's tier brings in a period and that are not granted yet, in steps."""
 
     member_id: UUID
     benefit: Benefit
@@ -298,7 +313,8 @@ def due(
     by_tier: dict[str, list[tuple[Line, Benefit, int]]] = {}
     for line in programme.line:
         for tier, quota in line.quota.items():
-            entry = (line, programme.benefits[line.benefit], quota)
+            benefit = programme.benefits[line.benefit]
+            entry = (line, benefit, units.steps(quota, benefit.scale))
             by_tier.setdefault(tier, []).append(entry)
     for member_id, rank in ranks:
         for line, benefit, quota in by_tier.get(programme.tier[rank].code, ()):

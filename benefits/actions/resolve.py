@@ -273,30 +273,29 @@ class _Group:
         """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
         programme, benefit = self._offer(claim)
         cost = programme.minor(benefit.cost) * claim.quantity
-        provider = self.holds[claim.hold_id].provider
+        was = self.holds[claim.hold_id]  # whatever the programme says today of what it takes
+        provider, unit, taken = was.provider, was.unit, was.quantity
         price = cost_of(programme, benefit, cost, provider=provider)
         at = self.journal.now_for(claim.member_id)
         try:
-            parts = ledger.take(
-                self.journal.lots_of(claim.member_id, benefit.unit), claim.quantity, at
-            )
+            parts = ledger.take(self.journal.lots_of(claim.member_id, unit), taken, at)
             self._check_room(claim, cost, parts)
         except Refusal as refusal:
-            lost = ledger.make_up(benefit.unit, claim.quantity)
+            lost = ledger.make_up(unit, taken)
             self._post(claim, lost + ledger.bear(price), actor)
             self._case(claim, "delivered_without_entitlement", refusal.code)
             return
-        postings = ledger.hold(benefit.unit, parts) + ledger.reserve(price)
+        postings = ledger.hold(unit, parts) + ledger.reserve(price)
         if captured:
-            postings += ledger.capture(benefit.unit, parts) + ledger.spend(price, cost)
+            postings += ledger.capture(unit, parts) + ledger.spend(price, cost)
         batch_id = self._post(claim, postings, actor)
         hold = HoldRow(
             hold_id=self.journal.id_for(claim.member_id),
             member_id=claim.member_id,
             claim_id=claim.claim_id,
             batch_id=batch_id,
-            unit=benefit.unit,
-            quantity=claim.quantity,
+            unit=unit,
+            quantity=taken,
             cost_minor=cost,
             placed_at=self.now,
             uncapped=entitlement.uncapped_units(parts, self.journal.lots),
@@ -311,26 +310,28 @@ class _Group:
         self.new_holds.append(hold)
         self._count(claim, cost, CounterUse(0, 1) if captured else CounterUse(1, 0))
         if claim.cap_window:
-            self._use(claim, claim.quantity - hold.uncapped)
+            self._use(claim, taken - hold.uncapped)
         if captured:
-            end = HoldEnd(hold.hold_id, batch_id, claim.quantity, 0, 0, self.now)
+            end = HoldEnd(hold.hold_id, batch_id, taken, 0, 0, self.now)
             self.ends.append(end)
 
     def _check_room(self, claim: ClaimRow, cost: int, parts: list[Part]) -> None:
         """Refuse where cap, stock or budget has no room left: they hold on every path (I15)."""
         programme, benefit = self._offer(claim)
-        if benefit.cap is not None and claim.cap_window:
+        limit = entitlement.cap_limit(programme, benefit)
+        if limit is not None and claim.cap_window:
             key = self._cap_key(claim)
             used = self.used.get(key, 0) + self.used_more.get(key, 0)
-            counted = claim.quantity - entitlement.uncapped_units(parts, self.journal.lots)
-            if counted and used + counted > benefit.cap.limit:
+            taken = sum(part.amount for part in parts)
+            counted = taken - entitlement.uncapped_units(parts, self.journal.lots)
+            if counted and used + counted > limit:
                 raise entitlement.CapReached
         if benefit.stock is not None:
-            taken = self._taken(entitlement.stock_counter(benefit))
-            if taken + claim.quantity > benefit.stock:
+            given = self._taken(entitlement.stock_counter(benefit))
+            if given + claim.quantity > benefit.stock:
                 raise entitlement.StockExhausted
-        taken = self._taken(entitlement.budget_counter(benefit.budget))
-        if taken + cost > programme.budgets_minor[benefit.budget]:
+        spent = self._taken(entitlement.budget_counter(benefit.budget))
+        if spent + cost > programme.budgets_minor[benefit.budget]:
             raise entitlement.BudgetExhausted
 
     def _taken(self, name: str) -> int:

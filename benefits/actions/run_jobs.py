@@ -19,7 +19,7 @@ import structlog
 from benefits.actions.grant import RewardMember, reward_listed
 from benefits.actions.keyed import Accepted
 from benefits.actions.parts import Parts
-from benefits.domain import values
+from benefits.domain import units, values
 from benefits.domain.assets import LineInvalid
 from benefits.domain.jobs import (
     PART_LINES,
@@ -254,7 +254,8 @@ async def _decide(
             case Refusal():
                 endings[number] = _refused(number, outcome)
             case Accepted():
-                kind = Ending.KNOWN if outcome.ids["granted"] == "0" else Ending.GRANTED
+                is_new = units.told(outcome.ids["granted"]) != 0
+                kind = Ending.GRANTED if is_new else Ending.KNOWN
                 lot_id = UUID(outcome.ids["lot_id"])
                 endings[number] = RowEnding(number, kind, lot_id=lot_id)
     return endings
@@ -271,7 +272,7 @@ def _command(line: GrantLine, caller: str, parts: Parts) -> RewardMember:
         key="",
         member_id=member_id,
         benefit=line.benefit,
-        quantity=line.quantity,
+        quantity=units.plain(line.quantity),
         business_key=line.business_key,
         valid_days=VALID_DAYS if line.valid_days is None else line.valid_days,
         expires_on=line.expires_on,

@@ -62,7 +62,7 @@ async def _compare(conn: Connection, parts: Parts) -> list[Finding]:
         budget[1] += one.spent_minor
         if benefit.stock is not None:
             name = entitlement.stock_counter(benefit)
-            folded[name] = [one.reserved_units, one.spent_units]
+            folded[name] = [one.reserved_pieces, one.spent_pieces]
     for name in sorted(kept.keys() | folded.keys()):
         says, holds = list(kept.get(name, (0, 0))), folded.get(name, [0, 0])
         if says != holds:

@@ -25,6 +25,7 @@ from benefits.domain.corrections import (
 from benefits.domain.entitlement import CounterUse, MemberClosed
 from benefits.domain.ledger import Account, Cost
 from benefits.domain.orders import OPEN
+from benefits.domain.units import UnitsDrawn
 from benefits.domain.values import end_of, local_date
 from benefits.store import claims, corrections
 from benefits.store import ledger as books
@@ -36,7 +37,10 @@ from benefits.store.members import Member
 
 
 class Matter(msgspec.Struct, kw_only=True):
-    """A correction with all it concerns, as read under the member's lock at `now`."""
+    """A correction with all it concerns, as read under the member's lock at `now`.
+
+    `steps` is what its quantity comes to in the ledger.
+    """
 
     wanted: Wanted
     programme: Programme
@@ -44,6 +48,7 @@ class Matter(msgspec.Struct, kw_only=True):
     now: datetime
     claim: ClaimRow | None = None
     hold: HoldRow | None = None
+    steps: int = 0
     made_good: int = 0
     effect: Effect = Effect(postings=())
     before: Figures = Figures()
@@ -77,6 +82,16 @@ class Matter(msgspec.Struct, kw_only=True):
         assert self.hold is not None, "this kind of correction is about a claim"
         return self.hold
 
+    @property
+    def unit(self) -> str:
+        """The ledger's unit: what a claim took, or what the benefit has."""
+        return self.hold.unit if self.hold else self.benefit.unit
+
+    @property
+    def piece(self) -> int:
+        """What a piece of the claim took of the units, whatever the programme says today."""
+        return self.of_hold.quantity // self.of_claim.quantity
+
 
 async def weigh(
     conn: Connection, wanted: Wanted, offers: Catalogue, journal: Journal, *, member: Member
@@ -84,7 +99,12 @@ async def weigh(
     """Decide what a correction would do; refuses what cannot be (Refusal)."""
     rules.check(wanted)
     matter = await _matter(conn, wanted, offers, journal)
-    member_id, unit = wanted.member_id, matter.benefit.unit
+    member_id, unit = wanted.member_id, matter.unit
+    if matter.claim is not None:
+        assert isinstance(wanted.quantity, int), "pieces are whole: it was checked"
+        matter.steps = wanted.quantity * matter.piece
+    else:
+        matter.steps = matter.programme.steps(matter.benefit, wanted.quantity)
     journal.load_owed(await books.owed(conn, [(member_id, unit)]))
     matter.before = await corrections.figures(conn, member_id, unit)
     effect = await _EFFECTS[wanted.kind](conn, matter, journal)
@@ -115,6 +135,8 @@ async def _matter(conn: Connection, wanted: Wanted, offers: Catalogue, journal: 
     if code not in offers.offers:
         raise UnknownBenefit
     programme, benefit = offers.offers[code]
+    if claim is None and benefit.draws:
+        raise UnitsDrawn
     if claim is not None:
         made_good = await corrections.made_good(
             conn,
@@ -146,22 +168,23 @@ async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect
     captured = Captured(
         batch_id=batch_id,
         lines=await corrections.lines(conn, batch_id),
+        piece=matter.piece,
         held=hold.quantity,
         cost_minor=hold.cost_minor,
         is_capped=bool(claim.cap_window),
     )
     late = matter.benefit.late_reversal
     taken = await corrections.there(conn, claim.member_id, hold.unit, matter.now)
-    if matter.wanted.quantity > taken.used:
+    if matter.steps > taken.used:
         raise CorrectionExceeds  # they were clawed back, as a loss or a debt
     return rules.reverse(
         captured,
-        matter.wanted.quantity,
+        matter.steps,
         journal.lots,
         matter.now,
         late_days=late.days if late.then is Late.MAKE_GOOD else 0,
         owed=journal.owed(claim.member_id, hold.unit),
-        replaced=await corrections.replaced(conn, claim.member_id, claim.claim_id),
+        replaced=await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece,
     )
 
 
@@ -170,9 +193,7 @@ async def _revoke(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     assert lot_id is not None, "its kind needs it"
     unit = journal.lots[lot_id].unit
     taken = await corrections.there(conn, matter.wanted.member_id, unit, matter.now)
-    return rules.revoke(
-        journal.lots[lot_id], matter.wanted.quantity, matter.now, earlier=taken.revoked
-    )
+    return rules.revoke(journal.lots[lot_id], matter.steps, matter.now, earlier=taken.revoked)
 
 
 async def _claw_back(conn: Connection, matter: Matter, journal: Journal) -> Effect:
@@ -182,7 +203,7 @@ async def _claw_back(conn: Connection, matter: Matter, journal: Journal) -> Effe
     return rules.claw_back(
         journal.lots_of(member_id, unit),
         unit,
-        matter.wanted.quantity,
+        matter.steps,
         matter.now,
         taken=taken,
         owing=matter.benefit.claw_back is ClawBack.DEBT,
@@ -193,25 +214,25 @@ async def _forgive(conn: Connection, matter: Matter, journal: Journal) -> Effect
     member_id, unit = matter.wanted.member_id, matter.benefit.unit
     taken = await corrections.there(conn, member_id, unit, matter.now)
     owed = journal.owed(member_id, unit)
-    return rules.forgive(unit, matter.wanted.quantity, owed, earlier=taken.revoked)
+    return rules.forgive(unit, matter.steps, owed, earlier=taken.revoked)
 
 
 async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     wanted, claim, benefit = matter.wanted, matter.of_claim, matter.benefit
     batch_id = await corrections.capture_of(conn, matter.of_hold.hold_id)
     spent = await corrections.lines(conn, batch_id) if batch_id is not None else []
-    replaced = await corrections.replaced(conn, claim.member_id, claim.claim_id)
+    replaced = await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece
     replaced += rules.given_back(spent)
     charged = None
     if wanted.fault is Fault.PROVIDER:
-        minor = matter.programme.minor(benefit.cost) * wanted.quantity
+        minor = matter.programme.minor(benefit.cost) * (matter.steps // matter.piece)
         provider = matter.of_hold.provider
         charged = cost_of(matter.programme, benefit, minor, provider=provider)
     return rules.make_good(
-        benefit.unit,
-        NewLot(wanted.quantity, wanted.valid_days),
-        Failed(claim.state, claim.quantity, replaced),
-        owed=journal.owed(claim.member_id, benefit.unit),
+        matter.unit,
+        NewLot(matter.steps, wanted.valid_days),
+        Failed(claim.state, matter.of_hold.quantity, replaced),
+        owed=journal.owed(claim.member_id, matter.unit),
         charged=charged,
     )
 
@@ -226,12 +247,13 @@ async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     return rules.settle(
         Held(
             unit=hold.unit,
+            piece=matter.piece,
             parts=hold.parts,
             cost_minor=hold.cost_minor,
             cost=cost,
             is_capped=bool(claim.cap_window),
         ),
-        matter.wanted.quantity,
+        matter.steps,
         journal.lots,
         matter.now,
         state=claim.state,

@@ -9,18 +9,23 @@ import difflib
 import enum
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from benefits.domain import units
 from benefits.domain.orders import Capabilities
 from benefits.domain.refusal import Refusal
+from benefits.domain.units import LARGEST, SCALE_MAX, Quantity, QuantityTooFine
 from benefits.domain.values import PeriodKind
 
 Text = dict[str, str]
 LANGUAGES = ("zh", "en")
+UNITS = "BENEFIT:"
+TAKES_MAX = 100
 _LARGEST_EXPONENT = 18
 
 
@@ -156,13 +161,15 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Cap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """At most `limit` units per member and window (K-1)."""
 
-    limit: int
+    limit: Quantity
     window: CapWindow
 
 
 class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something a member may get; `cost` is the worst cost of one unit, in major units (P-1).
+    """Something a member may get; `cost` is the worst cost of one piece, in major units (P-1).
 
+    A claim is of whole pieces, which the provider delivers, and each takes `takes` units: its own,
+    or those of the benefit that `draws` names. Units of a benefit have `scale` decimals (C-2).
     `recipient` names the fields a claim must bring for the provider and for nobody else (X-4).
     """
 
@@ -174,6 +181,9 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cost: Decimal
     consumed: Consumed
     budget: str
+    scale: Annotated[int, msgspec.Meta(ge=0, le=SCALE_MAX)] = 0
+    draws: str = ""
+    takes: Decimal = Decimal(1)
     about: Text = {}
     recipient: tuple[Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,40}$")], ...] = ()
     stock: int | None = None
@@ -183,8 +193,8 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def unit(self) -> str:
-        """The ledger's unit of this benefit (C-2)."""
-        return f"BENEFIT:{self.code}"
+        """The ledger's unit that this benefit takes (C-2)."""
+        return f"{UNITS}{self.draws or self.code}"
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -193,7 +203,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     code: str
     benefit: str
     period: PeriodKind
-    quota: dict[str, int]
+    quota: dict[str, Quantity]
     upgrade: UpgradePolicy = UpgradePolicy.TOP_UP
 
 
@@ -229,6 +239,30 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             msg = f"{amount} has more than {self.minor_digits} decimals"
             raise ValueError(msg)
         return int(scaled)
+
+    def scale(self, benefit: Benefit) -> int:
+        """Return how many decimals the units have that a benefit takes (C-2)."""
+        return self.benefits[benefit.draws].scale if benefit.draws else benefit.scale
+
+    def steps(self, benefit: Benefit, quantity: Quantity) -> int:
+        """Return a quantity as the ledger counts it (QuantityTooFine)."""
+        return units.steps(quantity, self.scale(benefit))
+
+    def whole(self, benefit: Benefit, steps: int) -> Quantity:
+        """Return what the ledger counts as a quantity of whole units."""
+        return units.whole(steps, self.scale(benefit))
+
+    def piece(self, benefit: Benefit) -> int:
+        """Return how many steps one piece takes."""
+        return self.steps(benefit, benefit.takes)
+
+    def step_cost(self, benefit: Benefit) -> Fraction:
+        """Return what a step costs at most, in minor units: where it is put to its dearest use."""
+        return max(
+            Fraction(self.minor(each.cost), self.piece(each))
+            for each in self.benefit
+            if each.unit == benefit.unit
+        )
 
     @cached_property
     def tz(self) -> ZoneInfo:
@@ -271,6 +305,19 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
             for programme in self.programmes.values()
             for benefit in programme.benefit
         }
+
+    @cached_property
+    def of_unit(self) -> dict[str, list[tuple[Programme, Benefit]]]:
+        """The benefits that take each unit: the one it is of and those that draw it (C-2)."""
+        found = dict[str, list[tuple[Programme, Benefit]]]()
+        for programme, benefit in self.offers.values():
+            found.setdefault(benefit.unit, []).append((programme, benefit))
+        return found
+
+    def whole(self, unit: str, amount: int) -> Quantity:
+        """Return an amount of a unit in whole units; of money it stays in minor units (C-2)."""
+        offer = self.offers.get(unit.removeprefix(UNITS))
+        return offer[0].whole(offer[1], amount) if offer else amount
 
     @cached_property
     def budgets(self) -> dict[str, tuple[Programme, Budget]]:
@@ -393,23 +440,54 @@ def _benefits(programme: Programme) -> Iterator[str]:
             yield f"{path}.budget: {benefit.budget!r} is not defined{hint}"
         if benefit.stock is not None and benefit.stock < 0:
             yield f"{path}.stock: must be at least 0"
-        if benefit.cap is not None and benefit.cap.limit < 1:
-            yield f"{path}.cap.limit: must be at least 1"
+        yield from _units(programme, path, benefit)
+
+
+def _units(programme: Programme, path: str, benefit: Benefit) -> Iterator[str]:
+    """Yield what is wrong with the units that a benefit has, draws and takes (C-2)."""
+    if benefit.draws:
+        drawn = programme.benefits.get(benefit.draws)
+        if drawn is None:
+            hint = suggestion(benefit.draws, programme.benefits)
+            yield f"{path}.draws: {benefit.draws!r} is not defined{hint}"
+            return
+        if drawn.draws:
+            yield f"{path}.draws: {benefit.draws!r} has no units of its own"
+            return
+        if benefit.scale:
+            yield f"{path}.scale: stands with {benefit.draws!r}, whose units these are"
+    scale = programme.scale(benefit)
+    yield from _quantity(f"{path}.takes", benefit.takes, scale, most=TAKES_MAX)
+    if benefit.cap is not None:
+        yield from _quantity(f"{path}.cap.limit", benefit.cap.limit, scale)
+
+
+def _quantity(path: str, quantity: Quantity, scale: int, *, most: int = LARGEST) -> Iterator[str]:
+    """Yield why a quantity in a programme is none; the least is one step."""
+    if not (Decimal(quantity).is_finite() and units.whole(1, scale) <= quantity <= most):
+        yield f"{path}: must be between {units.whole(1, scale)} and {most}"
+        return
+    try:
+        units.steps(quantity, scale)
+    except QuantityTooFine:
+        yield f"{path}: {quantity} has more than {scale} decimals; see the benefit's scale"
 
 
 def _lines(programme: Programme) -> Iterator[str]:
     tiers = {tier.code for tier in programme.tier}
-    benefits = {benefit.code for benefit in programme.benefit}
     for index, line in enumerate(programme.line):
         path = f"line[{index}]"
-        if line.benefit not in benefits:
-            hint = suggestion(line.benefit, benefits)
+        benefit = programme.benefits.get(line.benefit)
+        if benefit is None:
+            hint = suggestion(line.benefit, programme.benefits)
             yield f"{path}.benefit: {line.benefit!r} is not defined{hint}"
+        elif benefit.draws:
+            yield f"{path}.benefit: {line.benefit!r} draws units of {benefit.draws!r}: bring those"
         for tier, quantity in line.quota.items():
             if tier not in tiers:
                 yield f"{path}.quota: tier {tier!r} is not defined{suggestion(tier, tiers)}"
-            if quantity < 1:
-                yield f"{path}.quota.{tier}: must be at least 1"
+            scale = benefit.scale if benefit else 0
+            yield from _quantity(f"{path}.quota.{tier}", quantity, scale)
 
 
 def _texts(programme: Programme) -> Iterator[tuple[str, Text]]:

@@ -18,6 +18,7 @@ from benefits.domain.entitlement import CounterUse, uncapped_units
 from benefits.domain.ledger import Account, Cost, Lot, Part, Posting
 from benefits.domain.orders import OPEN, OrderState
 from benefits.domain.refusal import Refusal
+from benefits.domain.units import Quantity
 from benefits.domain.values import EPOCH
 
 OPEN_FOR = timedelta(days=7)
@@ -90,12 +91,13 @@ class TargetUnknown(Refusal):
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a person asks for; each kind needs some of the fields and refuses the others.
 
-    `quantity` counts units; of an order to settle, those that were delivered.
+    `quantity` counts whole units; where the matter is a claim, its pieces (C-2): of an order to
+    settle, those that were delivered.
     """
 
     kind: Kind
     member_id: UUID
-    quantity: int
+    quantity: Quantity
     claim_id: UUID | None = None
     lot_id: UUID | None = None
     benefit: str = ""
@@ -121,9 +123,13 @@ def check(wanted: Wanted) -> None:
     if brought != needed:
         fields = ", ".join(sorted(needed))
         raise CorrectionInvalid(f"{wanted.kind.value} needs quantity and exactly: {fields}.")
-    least = 0 if wanted.kind is Kind.SETTLE else 1
-    if not least <= wanted.quantity <= QUANTITY_MAX:
-        raise CorrectionInvalid(f"quantity must be between {least} and {QUANTITY_MAX}.")
+    if not 0 <= wanted.quantity <= QUANTITY_MAX or (
+        wanted.quantity == 0 and wanted.kind is not Kind.SETTLE
+    ):
+        least = "at least" if wanted.kind is Kind.SETTLE else "above"
+        raise CorrectionInvalid(f"quantity must be {least} 0 and at most {QUANTITY_MAX}.")
+    if "claim_id" in needed and not isinstance(wanted.quantity, int):
+        raise CorrectionInvalid("quantity counts the pieces of the claim, whole ones.")
     if wanted.valid_days and not VALID_DAYS_MIN <= wanted.valid_days <= VALID_DAYS_MAX:
         raise CorrectionInvalid(
             f"valid_days must be between {VALID_DAYS_MIN} and {VALID_DAYS_MAX}."
@@ -167,6 +173,8 @@ class Undone(msgspec.Struct, frozen=True):
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """All that a correction would do; counters change by `stock`, `budget` and `cap`.
 
+    Stock is in pieces; all other figures of units are in the ledger's steps.
+
     `earlier` units of the claim were given back or made good before, or of the unit taken back: of
     two alike proposals only one can be approved as it was read.
     """
@@ -197,10 +205,14 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Captured(msgspec.Struct, frozen=True, kw_only=True):
-    """What a claim spent: the batch that did, its lines, and the worst cost of the units held."""
+    """What a claim spent: the batch that did, its lines, and the worst cost of the units held.
+
+    Each of its pieces took `piece` steps of the units.
+    """
 
     batch_id: UUID
     lines: Sequence[Line]
+    piece: int
     held: int
     cost_minor: int
     is_capped: bool
@@ -239,7 +251,7 @@ def reverse(
         reverses=captured.batch_id,
         undone=tuple(_undone(captured.lines, postings)),
         lot=lot,
-        stock=CounterUse(0, -quantity),
+        stock=CounterUse(0, -(quantity // captured.piece)),
         budget=CounterUse(0, -_cost(captured.cost_minor, captured.held, quantity)),
         cap=-counted if captured.is_capped else 0,
         earlier=earlier,
@@ -252,7 +264,7 @@ def given_back(lines: Iterable[Line]) -> int:
 
 
 def _cost(minor: int, held: int, quantity: int) -> int:
-    return minor * quantity // held  # exact: a hold's worst cost is that of a unit, times units
+    return minor * quantity // held  # exact: a hold's worst cost is that of a piece, times pieces
 
 
 def _first(units: Iterable[Line], quantity: int) -> list[Part]:
@@ -375,9 +387,10 @@ def _made_good(unit: str, quantity: int, owed: int) -> list[Posting]:
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """What an order holds: units by lot, and the cost it reserved in the books."""
+    """What an order holds: units by lot, `piece` steps a piece, and the cost it reserved."""
 
     unit: str
+    piece: int
     parts: Sequence[Part]
     cost_minor: int
     cost: Cost
@@ -412,7 +425,7 @@ def settle(
         postings=tuple(postings),
         state=to if delivered else OrderState.COMPENSATED,
         split=HoldSplit(delivered, back, uncapped),
-        stock=CounterUse(-quantity, delivered),
+        stock=CounterUse(-(quantity // held.piece), delivered // held.piece),
         budget=CounterUse(-held.cost_minor, spent),
         cap=uncapped - back if held.is_capped else 0,
     )

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.catalogue import Benefit, CapWindow, Line, UpgradePolicy
+from benefits.domain.catalogue import Benefit, CapWindow, Line, Programme, UpgradePolicy
 from benefits.domain.ledger import Lot, Part, take
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import Month, Period, PeriodKind, period_of
@@ -63,7 +63,9 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 def top_up(line: Line, quota: int, before: list[Granted], *, period: Period, from_: date) -> int:
-    """Return the units that bring the period to `quota`; 0 when it is there (P-3, P-4).
+    """Return what brings the period to `quota`; 0 when it is there (P-3, P-4).
+
+    All figures are in steps, so a share is rounded to one, as the line's policy says.
 
     `before` are the line's tier grants in the period; `from_` is the first day of the new tier.
     """
@@ -99,7 +101,7 @@ class CounterUse(msgspec.Struct, frozen=True):
 
 
 class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A member asks for `quantity` units of a benefit; `recipient` goes to its provider only."""
+    """A member asks for `quantity` pieces of a benefit; `recipient` goes to its provider only."""
 
     quantity: int
     recipient: dict[str, str] = {}
@@ -108,25 +110,30 @@ class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
 class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim is decided on, as read under the member's lock.
 
-    `cap_used` counts the member's units in the current window; costs are in minor units.
+    `piece` is what one piece takes of the units. That, `cap_limit` and `cap_used`, the member's
+    in the current window, are in the ledger's steps; stock is in pieces, costs in minor units.
     """
 
     closed: bool
     lots: tuple[Lot, ...]
+    piece: int
+    cap_limit: int | None
     cap_used: int
     stock: CounterUse
     budget: CounterUse
     budget_total: int
-    unit_cost: int
+    piece_cost: int
 
 
 class Claim(msgspec.Struct, frozen=True):
     """An accepted claim: the units it takes, and the worst cost it reserves in minor units.
 
-    `uncapped` of the units do not count against the member's cap: those of a make-good (L-9).
+    `taken` is what the parts come to; `uncapped` of it does not count against the member's cap:
+    the units of a make-good (L-9).
     """
 
     parts: list[Part]
+    taken: int
     cost_minor: int
     uncapped: int
 
@@ -135,7 +142,8 @@ def claim(
     command: ClaimCommand, benefit: Benefit, facts: ClaimFacts, now: datetime
 ) -> Claim | Refusal:
     """Decide a claim: member, recipient, member cap, stock, budget, lots, in this order (K-2)."""
-    cost = facts.unit_cost * command.quantity
+    cost = facts.piece_cost * command.quantity
+    wanted = facts.piece * command.quantity
     if facts.closed:
         return MemberClosed()
     if set(command.recipient) != set(benefit.recipient) or not all(
@@ -147,18 +155,23 @@ def claim(
             f"Recipient fields needed: {needed}; each 1 to {RECIPIENT_MAX} printable characters."
         )
     try:
-        parts, short = take(facts.lots, command.quantity, now), None
+        parts, short = take(facts.lots, wanted, now), None
     except Refusal as refusal:
         parts, short = [], refusal
     uncapped = uncapped_units(parts, {lot.lot_id: lot for lot in facts.lots})
-    counted = command.quantity - uncapped
-    if benefit.cap is not None and counted and facts.cap_used + counted > benefit.cap.limit:
+    counted = wanted - uncapped
+    if facts.cap_limit is not None and counted and facts.cap_used + counted > facts.cap_limit:
         return CapReached()
     if benefit.stock is not None and facts.stock.taken + command.quantity > benefit.stock:
         return StockExhausted()
     if facts.budget.taken + cost > facts.budget_total:
         return BudgetExhausted()
-    return short or Claim(parts, cost, uncapped)
+    return short or Claim(parts, wanted, cost, uncapped)
+
+
+def cap_limit(programme: Programme, benefit: Benefit) -> int | None:
+    """Return the limit of a benefit's cap in steps; None without a cap (K-1, C-2)."""
+    return None if benefit.cap is None else programme.steps(benefit, benefit.cap.limit)
 
 
 def uncapped_units(parts: Iterable[Part], lots: Mapping[UUID, Lot]) -> int:

@@ -3,6 +3,8 @@
 Every type is `noun.verbed`. An event's data name what happened and never whom it concerns: no
 customer reference, no recipient, no provider's code. The one text of a caller's own is `period`,
 which for a reward is the caller's business key. Types and fields are added, never changed.
+
+What is told of entitlements is in whole units, exactly (C-2); of claims and orders, in pieces.
 """
 
 from datetime import datetime
@@ -12,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.orders import Reason
+from benefits.domain.units import Quantity
 
 
 class TierDecided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +32,7 @@ class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Units that came; `period` is the quota's, or the business key of a reward."""
 
     benefit: str
-    quantity: int
+    quantity: Quantity
     cause: Literal["TIER", "REWARD"]
     period: str
     expires_at: datetime
@@ -39,11 +42,11 @@ class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Units whose time ran out; `unit` is `BENEFIT:` and the benefit's code."""
 
     unit: str
-    quantity: int
+    quantity: Quantity
 
 
 class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units that are held for a claim."""
+    """Units that are held for a claim of `quantity` pieces."""
 
     benefit: str
     quantity: int
@@ -61,40 +64,40 @@ class UnitsReturned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Spent units that came back; `expired` of them ended at once, `made_good` came anew."""
 
     benefit: str
-    quantity: int
-    expired: int
-    made_good: int
+    quantity: Quantity
+    expired: Quantity
+    made_good: Quantity
 
 
 class UnitsRevoked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Unused units that were taken back."""
 
     benefit: str
-    quantity: int
+    quantity: Quantity
 
 
 class UnitsClawedBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units taken back: `taken` of what was left, `owed` by the member, `borne` by the bank."""
 
     benefit: str
-    quantity: int
-    taken: int
-    owed: int
-    borne: int
+    quantity: Quantity
+    taken: Quantity
+    owed: Quantity
+    borne: Quantity
 
 
 class DebtForgiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units that a member owes no more."""
 
     benefit: str
-    quantity: int
+    quantity: Quantity
 
 
 class UnitsMadeGood(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units given for the order of `claim_id`, which failed; they count against no cap."""
 
     benefit: str
-    quantity: int
+    quantity: Quantity
     claim_id: UUID
     expires_at: datetime
 

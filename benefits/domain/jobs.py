@@ -21,6 +21,7 @@ import msgspec
 
 from benefits.domain import assets
 from benefits.domain.assets import FileUnreadable, LineInvalid
+from benefits.domain.units import Asked
 
 LINE_BYTES_MAX = 8192
 PART_LINES = 1000  # decided together, under one commit: well below a second on an idle machine
@@ -55,7 +56,7 @@ class GrantLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ]
     member_id: UUID | None = None
     customer: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
-    quantity: int = 1
+    quantity: Asked = 1
     valid_days: int | None = None
     expires_on: date | None = None
 
@@ -145,6 +146,8 @@ def _told(words: str) -> str:
     """Return a validator's words with the field in front, as other refusals have it."""
     what, _, where = words.partition(" - at `$.")
     field = where.rstrip("`")
+    if field == "quantity":
+        what = "expected a quantity like `1` or `0.5`"
     return f"{field}: {what[:1].lower()}{what[1:]}" if field else what
 
 

@@ -1,7 +1,8 @@
 """What finance is told: totals by what they belong to, liability, vintages (Q-6).
 
-Lines are ready to be shown: units whole, money in major units, as exact decimal text. A vintage is
-the units of a benefit granted in one month. Not accounting: what accounting starts from.
+Lines are ready to be shown: whole units, exact (C-2), and money in major units, as exact decimal
+text. A vintage is the units of a benefit granted in one month. Not accounting: what accounting
+starts from.
 """
 
 import csv
@@ -10,14 +11,16 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import msgspec
 
-from benefits.domain.catalogue import Benefit, Catalogue, Programme
+from benefits.domain.catalogue import UNITS, Benefit, Catalogue, Programme
 from benefits.domain.ledger import Account
+from benefits.domain.units import Quantity
 from benefits.domain.values import Month
 
-MONEY, UNITS = "MONEY:", "BENEFIT:"
+MONEY = "MONEY:"
 _BUDGETS = "budget."
 PLACES = 6
 
@@ -50,8 +53,8 @@ class LiabilityLine(msgspec.Struct, frozen=True, order=True):
     programme: str
     provider: str
     cost_centre: str
-    available: int
-    held: int
+    available: Quantity
+    held: Quantity
     unit_cost: str
     liability: str
     currency: str
@@ -70,12 +73,12 @@ class VintageLine(msgspec.Struct, frozen=True, order=True):
 
     benefit: str
     month: str
-    issued: int
-    redeemed: int
-    expired: int
-    revoked: int
-    moved: int
-    outstanding: int
+    issued: Quantity
+    redeemed: Quantity
+    expired: Quantity
+    revoked: Quantity
+    moved: Quantity
+    outstanding: Quantity
     breakage: str
     expected_use: str
     expected_redeemed: str
@@ -102,16 +105,15 @@ def _whole(value: Fraction, *, up: bool) -> int:
     return (2 * value.numerator + value.denominator) // (2 * value.denominator)
 
 
-def revenue_to_date(allocated_minor: int, redeemed: int, expected: Fraction) -> int:
+def revenue_to_date(allocated_minor: Fraction | int, redeemed: int, expected: Fraction) -> int:
     """Return what of an allocated price is earned: allocated × redeemed / expected (Q-6).
 
     Never more than was allocated. What a change of the estimate brings is the difference of two.
     """
     if redeemed == 0:
         return 0
-    if expected <= redeemed:
-        return allocated_minor
-    return _whole(Fraction(allocated_minor * redeemed) / expected, up=False)
+    share = Fraction(redeemed) / expected if expected > redeemed else 1
+    return _whole(Fraction(allocated_minor * share), up=False)
 
 
 def key_of(catalogue: Catalogue, by: By, *, unit: str, account: str, party: str) -> str:
@@ -162,7 +164,7 @@ def total_lines(catalogue: Catalogue, by: By, balances: Iterable[Balance]) -> li
 def amount_of(catalogue: Catalogue, unit: str, amount: int) -> tuple[str, str]:
     """Return an amount of a unit as text, and its currency where it is money."""
     if not unit.startswith(MONEY):
-        return str(amount), ""
+        return str(catalogue.whole(unit, amount)), ""
     currency = unit.removeprefix(MONEY)
     return major(amount, catalogue.digits.get(currency, 2)), currency
 
@@ -183,10 +185,11 @@ def liability_lines(
         programme, benefit = offer
         available = at.get(Account.AVAILABLE.value, 0)
         held = at.get(Account.HELD.value, 0)
-        cost = programme.minor(benefit.cost)
+        cost = programme.step_cost(benefit)
+        minor = _whole((available + held) * cost, up=True)
         key = _of_benefit(catalogue, by, programme, benefit)
         place = (key, programme.currency)
-        sums[place] = sums.get(place, 0) + (available + held) * cost
+        sums[place] = sums.get(place, 0) + minor
         lines.append(
             LiabilityLine(
                 key=key,
@@ -194,10 +197,10 @@ def liability_lines(
                 programme=programme.code,
                 provider=benefit.provider,
                 cost_centre=catalogue.budgets[benefit.budget][1].charged_to,
-                available=available,
-                held=held,
-                unit_cost=major(cost, programme.minor_digits),
-                liability=major((available + held) * cost, programme.minor_digits),
+                available=programme.whole(benefit, available),
+                held=programme.whole(benefit, held),
+                unit_cost=_unit_cost(programme, benefit),
+                liability=major(minor, programme.minor_digits),
                 currency=programme.currency,
             )
         )
@@ -206,8 +209,14 @@ def liability_lines(
     return sorted(lines), added
 
 
+def _unit_cost(programme: Programme, benefit: Benefit) -> str:
+    """Return what a whole unit costs at most, rounded up where it does not divide (C-3)."""
+    cost = programme.step_cost(benefit) * programme.steps(benefit, 1)
+    return major(_whole(cost, up=True), programme.minor_digits)
+
+
 class Units(msgspec.Struct):
-    """The units of lots, as they stand: `over` are redeemed and expired ones of ended lots."""
+    """The units of lots in steps, as they stand: `over` are of lots that have ended."""
 
     issued: int = 0
     redeemed: int = 0
@@ -264,23 +273,24 @@ def _vintage(
     offer: tuple[Programme, Benefit], month: Month, units: Units, use: Fraction
 ) -> VintageLine:
     programme, benefit = offer
-    cost, digits = programme.minor(benefit.cost), programme.minor_digits
+    cost, digits = programme.step_cost(benefit), programme.minor_digits
+    shown = partial(programme.whole, benefit)
     expected = units.redeemed + units.outstanding * use
     breakage = Fraction(units.expired, units.issued) if units.issued else Fraction(0)
     earned = revenue_to_date(units.issued * cost, units.redeemed, expected)
     return VintageLine(
         benefit=benefit.code,
         month=str(month),
-        issued=units.issued,
-        redeemed=units.redeemed,
-        expired=units.expired,
-        revoked=units.revoked,
-        moved=units.moved,
-        outstanding=units.outstanding,
+        issued=shown(units.issued),
+        redeemed=shown(units.redeemed),
+        expired=shown(units.expired),
+        revoked=shown(units.revoked),
+        moved=shown(units.moved),
+        outstanding=shown(units.outstanding),
         breakage=_decimal(breakage),
         expected_use=_decimal(use),
-        expected_redeemed=_decimal(expected),
-        unit_value=major(cost, digits),
+        expected_redeemed=_decimal(expected / programme.steps(benefit, 1)),
+        unit_value=_unit_cost(programme, benefit),
         provision=major(_whole(units.outstanding * use * cost, up=True), digits),
         revenue_to_date=major(earned, digits),
         currency=programme.currency,

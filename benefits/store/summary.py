@@ -10,7 +10,7 @@ from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows
 
 # ix_claim_bucket_member_id_claim_id, then the primary keys of hold and hold_end. A claim counts
-# from when it was placed; its units and their cost, once they are captured, and until they come
+# from when it was placed; its pieces and their cost, once they are captured, and until they come
 # back.
 USAGE = """
 SELECT c.programme, c.benefit, max(c.claimed_at) AS last_claim_at,
@@ -18,9 +18,9 @@ SELECT c.programme, c.benefit, max(c.claimed_at) AS last_claim_at,
        array[count(*) FILTER (WHERE c.claimed_at > $3),
              count(*) FILTER (WHERE c.claimed_at > $4),
              count(*) FILTER (WHERE c.claimed_at > $5)] AS claims,
-       array[coalesce(sum(u.units) FILTER (WHERE c.claimed_at > $3), 0)::bigint,
-             coalesce(sum(u.units) FILTER (WHERE c.claimed_at > $4), 0)::bigint,
-             coalesce(sum(u.units) FILTER (WHERE c.claimed_at > $5), 0)::bigint] AS redeemed,
+       array[coalesce(sum(k.pieces) FILTER (WHERE c.claimed_at > $3), 0)::bigint,
+             coalesce(sum(k.pieces) FILTER (WHERE c.claimed_at > $4), 0)::bigint,
+             coalesce(sum(k.pieces) FILTER (WHERE c.claimed_at > $5), 0)::bigint] AS redeemed,
        array[coalesce(sum(h.cost_minor * u.units / h.quantity) FILTER (WHERE c.claimed_at > $3), 0)
                  ::bigint,
              coalesce(sum(h.cost_minor * u.units / h.quantity) FILTER (WHERE c.claimed_at > $4), 0)
@@ -36,6 +36,7 @@ LEFT JOIN LATERAL (
     JOIN posting AS p ON p.bucket = v.bucket AND p.batch_id = v.reverses AND p.line = v.line
     WHERE v.bucket = e.bucket AND v.reverses = e.batch_id AND p.credit = 'redeemed'
     ) AS u ON e.hold_id IS NOT NULL
+CROSS JOIN LATERAL (SELECT u.units * c.quantity / h.quantity AS pieces) AS k
 WHERE c.bucket = $1 AND c.member_id = $2
 GROUP BY c.programme, c.benefit ORDER BY c.programme, c.benefit
 """

@@ -326,8 +326,9 @@ SELECT c.counter, c.reserved, c.spent FROM counter AS c ORDER BY c.counter
 """
 TAKEN = """
 SELECT c.benefit,
-       sum(h.quantity) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_units,
-       sum(e.captured - coalesce(v.units, 0))::bigint AS spent_units,
+       sum(c.quantity) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_pieces,
+       sum((e.captured - coalesce(v.units, 0)) * c.quantity / h.quantity)::bigint
+           AS spent_pieces,
        sum(h.cost_minor) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_minor,
        sum(h.cost_minor * (e.captured - coalesce(v.units, 0)) / h.quantity)::bigint AS spent_minor
 FROM claim AS c
@@ -344,11 +345,11 @@ GROUP BY 1
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What one benefit's holds say is reserved and spent, in units and in minor units."""
+    """What one benefit's holds say is reserved and spent, in pieces and in minor units."""
 
     benefit: str
-    reserved_units: int
-    spent_units: int
+    reserved_pieces: int
+    spent_pieces: int
     reserved_minor: int
     spent_minor: int
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,9 +12,12 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from benefits.actions.correct import Decide, Propose, UnknownCorrection, decide, propose
 from benefits.actions.keyed import Accepted, Decided, Refused
+from benefits.domain import units
+from benefits.domain.catalogue import UNITS, Catalogue
 from benefits.domain.corrections import NEW_LOT, Effect, Wanted, Why
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
+from benefits.domain.units import Asked, Quantity
 from benefits.store import corrections
 from benefits.store.corrections import CorrectionSeen, Figures, Mark
 from benefits.store.db import Connection, Database
@@ -44,13 +48,15 @@ StateName = Literal["PROPOSED", "EXPIRED", "APPROVED", "REJECTED", "WITHDRAWN"]
 class CorrectionRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A proposal: besides `quantity` it brings exactly the fields its kind needs.
 
+    `quantity` counts whole units, exactly; with a `claim_id` it counts the pieces of the claim.
+
     `REVERSE` and `SETTLE`: `claim_id`; `REVOKE`: `lot_id`; `CLAW_BACK` and `FORGIVE`: `benefit`;
     `MAKE_GOOD`: `claim_id`, `fault`, `valid_days`. The note holds no personal data.
     """
 
     member_id: UUID
     kind: KindName
-    quantity: int
+    quantity: Asked
     reason: ReasonName
     note: Note
     claim_id: UUID | None = None
@@ -75,7 +81,7 @@ class RejectRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class NewLotView(msgspec.Struct, kw_only=True):
     """The lot that a make-good makes, valid from the approval on."""
 
-    quantity: int
+    quantity: Quantity
     valid_days: int
 
 
@@ -89,15 +95,15 @@ class ChangeView(msgspec.Struct, kw_only=True):
 class FiguresView(msgspec.Struct, kw_only=True):
     """The member's units of this benefit."""
 
-    available: int
-    held: int
-    owed: int
+    available: Quantity
+    held: Quantity
+    owed: Quantity
 
 
 class EffectView(msgspec.Struct, kw_only=True):
     """All that a correction does; `before` and `after` are as of the proposal.
 
-    `earlier` units were given back, made good or taken back before it.
+    `earlier` units were given back, made good or taken back before it. Stock is in pieces.
     """
 
     postings: list[PostingView]
@@ -106,8 +112,8 @@ class EffectView(msgspec.Struct, kw_only=True):
     order_state: str | None
     stock: ChangeView
     budget_minor: ChangeView
-    cap: int
-    earlier: int
+    cap: Quantity
+    earlier: Quantity
     before: FiguresView
     after: FiguresView
 
@@ -119,7 +125,7 @@ class CorrectionView(msgspec.Struct, kw_only=True):
     state: StateName
     kind: KindName
     member_id: UUID
-    quantity: int
+    quantity: Quantity
     claim_id: UUID | None
     lot_id: UUID | None
     benefit: str | None
@@ -145,8 +151,9 @@ class CorrectionsView(msgspec.Struct, kw_only=True):
     next: str | None
 
 
-def effect_view(stored_effect: Mapping[str, Any]) -> EffectView:
-    """Return an effect as the API shows it."""
+def effect_view(stored_effect: Mapping[str, Any], unit: str, catalogue: Catalogue) -> EffectView:
+    """Return an effect on a unit as the API shows it."""
+    shown = partial(catalogue.whole, unit)
     would = msgspec.convert(stored_effect["would"], Effect)
     before, after = (msgspec.convert(stored_effect[name], Figures) for name in ("before", "after"))
     return EffectView(
@@ -155,27 +162,39 @@ def effect_view(stored_effect: Mapping[str, Any]) -> EffectView:
                 debit=p.debit.value,
                 credit=p.credit.value,
                 unit=p.unit,
-                amount=p.amount,
+                amount=catalogue.whole(p.unit, p.amount),
                 lot_id=None if p.lot_id == NEW_LOT else p.lot_id,
                 party=p.party,
             )
             for p in would.postings
         ],
         reverses=would.reverses,
-        new_lot=NewLotView(quantity=would.lot.quantity, valid_days=would.lot.valid_days)
+        new_lot=NewLotView(quantity=shown(would.lot.quantity), valid_days=would.lot.valid_days)
         if would.lot
         else None,
         order_state=would.state and would.state.value,
         stock=ChangeView(reserved=would.stock.reserved, spent=would.stock.spent),
         budget_minor=ChangeView(reserved=would.budget.reserved, spent=would.budget.spent),
-        cap=would.cap,
-        earlier=would.earlier,
-        before=FiguresView(available=before.available, held=before.held, owed=before.owed),
-        after=FiguresView(available=after.available, held=after.held, owed=after.owed),
+        cap=shown(would.cap),
+        earlier=shown(would.earlier),
+        before=_figures(before, shown),
+        after=_figures(after, shown),
     )
 
 
-def correction_view(seen: CorrectionSeen, now: datetime) -> CorrectionView:
+def _figures(figures: Figures, shown: Callable[[int], Quantity]) -> FiguresView:
+    return FiguresView(
+        available=shown(figures.available), held=shown(figures.held), owed=shown(figures.owed)
+    )
+
+
+def _unit(seen: CorrectionSeen) -> str:
+    """Return the unit a correction is about: what its postings move besides money."""
+    postings = msgspec.convert(seen.effect["would"], Effect).postings
+    return next(p.unit for p in postings if p.unit.startswith(UNITS))
+
+
+def correction_view(seen: CorrectionSeen, now: datetime, catalogue: Catalogue) -> CorrectionView:
     """Return a correction as the API shows it."""
     wanted = msgspec.convert(seen.body, Wanted)
     state: Any = seen.state(now)
@@ -194,7 +213,7 @@ def correction_view(seen: CorrectionSeen, now: datetime) -> CorrectionView:
         reason=reason,
         note=seen.note,
         hash=seen.digest,
-        effect=effect_view(seen.effect),
+        effect=effect_view(seen.effect, _unit(seen), catalogue),
         proposed_by=seen.proposed_by,
         proposed_at=seen.proposed_at,
         expires_at=seen.expires_at,
@@ -212,20 +231,23 @@ async def _answer(
     request: Request[Any, Any, Any], work: Work, status: int, on: Database
 ) -> Response[CorrectionView]:
     """Do the work in one transaction and answer with the correction it was about."""
+    parts = request.app.state.parts
 
-    async def whole(conn: Connection) -> tuple[Decided | Refusal, CorrectionSeen | None]:
+    async def whole(conn: Connection) -> tuple[Decided | Refusal, CorrectionView | None]:
         outcome = await work(conn)
         if not isinstance(outcome, Accepted):
             return outcome, None
-        return outcome, await corrections.one(conn, UUID(outcome.ids["correction_id"]))
+        seen = await corrections.one(conn, UUID(outcome.ids["correction_id"]))
+        assert seen is not None, "a correction stays"
+        catalogue = await parts.catalogue.current(conn)
+        return outcome, correction_view(seen, parts.clock(), catalogue)
 
-    done: tuple[Decided | Refusal, CorrectionSeen | None] = await on.transact(whole)
-    outcome, seen = done
+    done: tuple[Decided | Refusal, CorrectionView | None] = await on.transact(whole)
+    outcome, view = done
     match outcome:
         case Accepted():
-            assert seen is not None, "a correction stays"
+            assert view is not None, "it is shown"
             headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
-            view = correction_view(seen, request.app.state.parts.clock())
             return Response(view, status_code=status, headers=headers)
         case Refused():
             return stored(outcome)
@@ -251,7 +273,7 @@ async def post_correction(
     Another person approves it within 7 days by the `hash`, which covers what is asked and the
     effect; figures before and after are shown beside it.
     """
-    asked = msgspec.to_builtins(data)
+    asked = msgspec.to_builtins(data) | {"quantity": units.plain(data.quantity)}
     why, note = Why(asked.pop("reason")), asked.pop("note")
     wanted = msgspec.convert({k: v for k, v in asked.items() if v is not None}, Wanted)
     parts = request.app.state.parts
@@ -350,11 +372,13 @@ async def get_corrections(
     now = request.app.state.parts.clock()
     async with request.app.state.database.transaction() as conn:
         found = await corrections.listed(conn, after, now, state=in_state, limit=limit + 1)
+        catalogue = await request.app.state.parts.catalogue.current(conn)
     page = found[:limit]
     following = None
     if len(found) > limit:
         following = cursors.write(kind, (page[-1].proposed_at, page[-1].correction_id))
-    return CorrectionsView(corrections=[correction_view(s, now) for s in page], next=following)
+    views = [correction_view(s, now, catalogue) for s in page]
+    return CorrectionsView(corrections=views, next=following)
 
 
 @get(
@@ -369,9 +393,10 @@ async def get_correction(
     """Return a correction, all it does, and who decided."""
     async with request.app.state.database.transaction() as conn:
         seen = await corrections.one(conn, correction_id)
+        catalogue = await request.app.state.parts.catalogue.current(conn)
     if seen is None:
         raise UnknownCorrection
-    return correction_view(seen, request.app.state.parts.clock())
+    return correction_view(seen, request.app.state.parts.clock(), catalogue)
 
 
 HANDLERS = [get_corrections, get_correction, post_correction, post_approve, post_reject]

@@ -15,9 +15,11 @@ from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.grant import RewardMember
 from benefits.actions.import_files import Imported, import_assets
 from benefits.actions.keyed import Accepted, Refused
+from benefits.domain import units
 from benefits.domain.catalogue import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome, check_key
+from benefits.domain.units import Asked, Quantity
 from benefits.domain.values import member_id, placed_bucket
 from benefits.store import requests
 from benefits.store.db import Connection
@@ -54,7 +56,7 @@ class RewardRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     business_key: Annotated[
         str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
     ]
-    quantity: int = 1
+    quantity: Asked = 1
     valid_days: int = 30
 
 
@@ -62,7 +64,7 @@ class RewardView(msgspec.Struct, kw_only=True):
     """The lot of a reward; `granted` is 0 when the same business key had made it before."""
 
     lot_id: UUID
-    granted: int
+    granted: Quantity
 
 
 class RefusedLine(msgspec.Struct, kw_only=True):
@@ -119,7 +121,7 @@ async def post_reward(
         key=check_key(idempotency_key),
         member_id=data.member_id,
         benefit=data.benefit,
-        quantity=data.quantity,
+        quantity=units.plain(data.quantity),
         business_key=data.business_key,
         valid_days=data.valid_days,
     )
@@ -131,7 +133,7 @@ async def post_reward(
         case Accepted():
             headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
             view = RewardView(
-                lot_id=UUID(outcome.ids["lot_id"]), granted=int(outcome.ids["granted"])
+                lot_id=UUID(outcome.ids["lot_id"]), granted=units.told(outcome.ids["granted"])
             )
             return Response(view, status_code=201, headers=headers)
         case Refused():

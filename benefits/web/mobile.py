@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,10 +14,11 @@ from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
 from benefits.actions.read_code import read_code
 from benefits.domain.callers import Caller
-from benefits.domain.catalogue import LANGUAGES, Catalogue, Programme
+from benefits.domain.catalogue import LANGUAGES, Benefit, Catalogue, Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.tiers import explain, required_daily
+from benefits.domain.units import Quantity
 from benefits.domain.values import Month, local_date
 from benefits.store import pages, tiers
 from benefits.store.catalogue import Cache
@@ -70,21 +72,26 @@ class ProgrammeView(msgspec.Struct, kw_only=True):
 class LotView(msgspec.Struct, kw_only=True):
     """Units granted together; usable while now < expires_at."""
 
-    available: int
-    held: int
+    available: Quantity
+    held: Quantity
     granted_at: datetime
     expires_at: datetime | None
 
 
 class BenefitView(msgspec.Struct, kw_only=True):
-    """A benefit the member has units of, earliest expiry first."""
+    """A benefit the member has units for, earliest expiry first.
+
+    Each piece of a claim takes `takes` of the `unit`; benefits of one unit share its lots.
+    """
 
     code: str
     name: dict[str, str]
     about: dict[str, str]
     recipient: list[str]
-    available: int
-    held: int
+    unit: str
+    takes: Quantity
+    available: Quantity
+    held: Quantity
     lots: list[LotView]
 
 
@@ -137,7 +144,7 @@ class HistoryView(msgspec.Struct, kw_only=True):
 
 
 class ClaimRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A wish for units of a benefit; `recipient` holds just the fields the benefit asks for."""
+    """A wish for pieces of a benefit; `recipient` holds just the fields the benefit asks for."""
 
     benefit: str
     quantity: int = 1
@@ -186,35 +193,37 @@ async def overview(conn: Connection, member_id: UUID, cache: Cache, now: datetim
 
 
 def _benefits(catalogue: Catalogue, lots: Sequence[Entitlement]) -> list[BenefitView]:
-    views = dict[str, BenefitView]()
+    by_unit = dict[str, list[Entitlement]]()
     for lot in lots:
-        code = lot.unit.partition(":")[2]
-        if code not in catalogue.offers:
-            continue
-        _, benefit = catalogue.offers[code]
-        view = views.setdefault(
-            code,
-            BenefitView(
-                code=code,
-                name=benefit.name,
-                about=benefit.about,
-                recipient=list(benefit.recipient),
-                available=0,
-                held=0,
-                lots=[],
-            ),
-        )
-        view.available += lot.available
-        view.held += lot.held
-        view.lots.append(
+        by_unit.setdefault(lot.unit, []).append(lot)
+    return [
+        _benefit(programme, benefit, by_unit[unit])
+        for unit in by_unit
+        for programme, benefit in catalogue.of_unit.get(unit, ())
+    ]
+
+
+def _benefit(programme: Programme, benefit: Benefit, lots: Sequence[Entitlement]) -> BenefitView:
+    shown = partial(programme.whole, benefit)
+    return BenefitView(
+        code=benefit.code,
+        name=benefit.name,
+        about=benefit.about,
+        recipient=list(benefit.recipient),
+        unit=benefit.unit,
+        takes=shown(programme.piece(benefit)),
+        available=shown(sum(lot.available for lot in lots)),
+        held=shown(sum(lot.held for lot in lots)),
+        lots=[
             LotView(
-                available=lot.available,
-                held=lot.held,
+                available=shown(lot.available),
+                held=shown(lot.held),
                 granted_at=lot.granted_at,
                 expires_at=lot.expires_at,
             )
-        )
-    return list(views.values())
+            for lot in lots
+        ],
+    )
 
 
 async def _standing(

@@ -10,7 +10,9 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from benefits.actions.claim import UnknownMember
 from benefits.actions.report import bounds_of
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.past import Bounds, PastLot, balances_of, lots_of
+from benefits.domain.units import Quantity
 from benefits.store import pages, past
 from benefits.store.db import Connection
 from benefits.store.past import Entry, Stretch
@@ -28,12 +30,12 @@ class UnitBalanceView(msgspec.Struct, kw_only=True):
     """Units of one kind: usable, set aside, and what became of the others; `owed` is a debt."""
 
     unit: str
-    available: int
-    held: int
-    redeemed: int
-    expired: int
-    revoked: int
-    owed: int
+    available: Quantity
+    held: Quantity
+    redeemed: Quantity
+    expired: Quantity
+    revoked: Quantity
+    owed: Quantity
 
 
 class BalancesView(msgspec.Struct, kw_only=True):
@@ -56,13 +58,13 @@ class PastLotView(msgspec.Struct, kw_only=True):
     cause: str
     granted_at: datetime
     expires_at: datetime | None
-    granted: int
-    available: int
-    held: int
-    redeemed: int
-    expired: int
-    revoked: int
-    moved: int
+    granted: Quantity
+    available: Quantity
+    held: Quantity
+    redeemed: Quantity
+    expired: Quantity
+    revoked: Quantity
+    moved: Quantity
 
 
 class PastLotsView(msgspec.Struct, kw_only=True):
@@ -78,13 +80,13 @@ class PastLotsView(msgspec.Struct, kw_only=True):
 class PostingView(msgspec.Struct, kw_only=True):
     """An amount goes from the debit to the credit account; a lot yet to be made has no id.
 
-    Money is in minor units, of a budget or a provider (`party`).
+    Units are whole ones, exactly; money is in minor units, of a budget or a provider (`party`).
     """
 
     debit: str
     credit: str
     unit: str
-    amount: int
+    amount: Quantity
     lot_id: UUID | None
     party: str
 
@@ -116,10 +118,25 @@ def _page(found: list[Place], limit: int) -> tuple[list[Place], bool]:
     return found[:limit], len(found) > limit
 
 
+class _Had(msgspec.Struct):
+    """What a member had: sums and lots in steps, and the catalogue that tells their scales."""
+
+    sums: dict[tuple[str, UUID | None, str], int]
+    lots: list[PastLot]
+    catalogue: Catalogue
+
+    def shown(self, unit: str, figures: dict[str, Any]) -> dict[str, Any]:
+        """Return figures of a unit in whole units, beside what is no figure (C-2)."""
+        return {
+            name: self.catalogue.whole(unit, value) if isinstance(value, int) else value
+            for name, value in figures.items()
+        }
+
+
 async def _lots(
     request: Request[Any, Any, Any], member_id: UUID, as_of: str | None, known_at: str | None
-) -> tuple[Bounds, bool, dict[tuple[str, UUID | None, str], int], list[PastLot]]:
-    """Return the bounds, whether the answer may change, the sums, and the lots (UnknownMember)."""
+) -> tuple[Bounds, bool, _Had]:
+    """Return the bounds, whether the answer may change, and what was there (UnknownMember)."""
     state = request.app.state
     async with state.database.transaction() as conn:
         bounds = await bounds_of(conn, state.parts, as_of, known_at)
@@ -127,7 +144,8 @@ async def _lots(
         provisional = await past.is_provisional(conn, bounds)
         sums = await past.sums(conn, member_id, bounds)
         lots = lots_of(sums, await past.terms(conn, member_id), bounds.ends)
-    return bounds, provisional, sums, lots
+        catalogue = await state.parts.catalogue.current(conn)
+    return bounds, provisional, _Had(sums, lots, catalogue)
 
 
 async def _exists(conn: Connection, member_id: UUID) -> None:
@@ -148,13 +166,14 @@ async def get_balances(
     known_at: FromQuery[str | None] = None,
 ) -> BalancesView:
     """Return what a member had at a time, as it was known at another. Without them: now."""
-    bounds, provisional, sums, lots = await _lots(request, member_id, as_of, known_at)
+    bounds, provisional, had = await _lots(request, member_id, as_of, known_at)
     return BalancesView(
         as_of=bounds.ends,
         known_at=bounds.known_at or bounds.now,
         provisional=provisional,
         balances=[
-            UnitBalanceView(**msgspec.structs.asdict(one)) for one in balances_of(sums, lots)
+            UnitBalanceView(**had.shown(one.unit, msgspec.structs.asdict(one)))
+            for one in balances_of(had.sums, had.lots)
         ],
     )
 
@@ -177,23 +196,23 @@ async def get_lots(
     """Return a member's lots at a time, as they were known at another, the oldest first."""
     kind = f"lots {member_id}"
     after = cursors.read(kind, cursor, tuple[datetime, UUID])
-    bounds, provisional, _, lots = await _lots(request, member_id, as_of, known_at)
-    places = [(lot.terms.granted_at, lot.terms.lot_id) for lot in lots]
+    bounds, provisional, had = await _lots(request, member_id, as_of, known_at)
+    places = [(lot.terms.granted_at, lot.terms.lot_id) for lot in had.lots]
     start = 0 if after is None else sum(place <= after for place in places)
-    shown, more = _page(lots[start:], limit)
+    shown, more = _page(had.lots[start:], limit)
     return PastLotsView(
         as_of=bounds.ends,
         known_at=bounds.known_at or bounds.now,
         provisional=provisional,
-        lots=[_lot_view(lot) for lot in shown],
+        lots=[_lot_view(lot, had) for lot in shown],
         next=cursors.write(kind, places[start + limit - 1]) if more else None,
     )
 
 
-def _lot_view(lot: PastLot) -> PastLotView:
+def _lot_view(lot: PastLot, had: _Had) -> PastLotView:
     figures = msgspec.structs.asdict(lot)
     terms = msgspec.structs.asdict(figures.pop("terms"))
-    return PastLotView(**terms, **figures)
+    return PastLotView(**terms, **had.shown(lot.terms.unit, figures))
 
 
 @get(
@@ -226,23 +245,31 @@ async def get_statement(
         provisional = await past.is_provisional(conn, until)
         stretch = Stretch(since.as_of, until.as_of, until.known_at)
         found = await past.entries(conn, member_id, stretch, before=before, limit=limit + 1)
+        catalogue = await state.parts.catalogue.current(conn)
     shown, more = _page(found, limit)
     money = not request.auth.scopes.isdisjoint(MONEY_READERS)
     return StatementView(
         known_at=until.known_at or until.now,
         provisional=provisional,
-        entries=[_entry_view(entry, money=money) for entry in shown],
+        entries=[_entry_view(entry, catalogue, money=money) for entry in shown],
         next=cursors.write(kind, shown[-1].recorded_at) if more else None,
     )
 
 
-def _entry_view(entry: Entry, *, money: bool) -> EntryView:
+def _entry_view(entry: Entry, catalogue: Catalogue, *, money: bool) -> EntryView:
     told = msgspec.structs.asdict(entry)
     lines = told.pop("lines")
     return EntryView(
         id=told.pop("batch_id"),
         postings=[
-            PostingView(**msgspec.structs.asdict(line))
+            PostingView(
+                debit=line.debit,
+                credit=line.credit,
+                unit=line.unit,
+                amount=catalogue.whole(line.unit, line.amount),
+                lot_id=line.lot_id,
+                party=line.party,
+            )
             for line in lines
             if money or not line.unit.startswith("MONEY:")
         ],

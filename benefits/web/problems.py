@@ -39,6 +39,7 @@ from benefits.domain import (
     requests,
     signature,
     tokens,
+    units,
 )
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import CallbackRefused
@@ -65,6 +66,8 @@ STATUSES: dict[type[Refusal], int] = {
     grant.ValidDaysInvalid: 422,
     grant.ExpiresOnInvalid: 422,
     entitlement.MemberClosed: 409,
+    units.UnitsDrawn: 422,
+    units.QuantityTooFine: 422,
     entitlement.RecipientIncomplete: 422,
     entitlement.CapReached: 409,
     entitlement.StockExhausted: 409,

@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from benefits.domain.catalogue import Catalogue, Programme
 from benefits.domain.orders import OPEN
 from benefits.domain.tiers import Outlook, forecast
+from benefits.domain.units import Quantity
 from benefits.domain.values import Month, local_date
 from benefits.store import pages, summary
 from benefits.store.db import Connection
@@ -46,10 +47,10 @@ class HoldingView(msgspec.Struct, kw_only=True):
 
     benefit: str
     name: dict[str, str]
-    available: int
-    held: int
+    available: Quantity
+    held: Quantity
     next_expiry: datetime | None
-    expiring_30_days: int
+    expiring_30_days: Quantity
 
 
 class WindowView(msgspec.Struct, kw_only=True):

@@ -10,6 +10,7 @@ from benefits.actions.keyed import Accepted, Decided
 from benefits.domain.corrections import Kind, Wanted, Why
 from benefits.domain.orders import Done, OrderState
 from benefits.domain.refusal import Refusal
+from benefits.domain.units import Quantity
 from benefits.store import corrections
 from benefits.store.corrections import CorrectionSeen
 from benefits.store.db import Connection
@@ -34,7 +35,7 @@ async def seen(world: World, correction_id: UUID) -> CorrectionSeen:
     return found
 
 
-async def ask(world: World, kind: Kind, member: UUID, quantity: int, **more: Any) -> Any:
+async def ask(world: World, kind: Kind, member: UUID, quantity: Quantity, **more: Any) -> Any:
     """Propose; return the correction, or the code of the refusal."""
     why = more.pop("why", Why.GOODWILL)
     wanted = Wanted(kind=kind, member_id=member, quantity=quantity, **more)
@@ -74,7 +75,7 @@ async def reject(world: World, correction: CorrectionSeen, caller: str = CHECKER
     )
 
 
-async def correct(world: World, kind: Kind, member: UUID, quantity: int, **more: Any) -> str:
+async def correct(world: World, kind: Kind, member: UUID, quantity: Quantity, **more: Any) -> str:
     """Propose and approve; return `ok` or the code of the first refusal."""
     asked = await ask(world, kind, member, quantity, **more)
     return asked if isinstance(asked, str) else await approve(world, asked)

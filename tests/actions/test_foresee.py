@@ -9,11 +9,12 @@ import pytest
 from benefits.actions.claim import UnknownMember
 from benefits.actions.foresee import foresee
 from benefits.domain.members import MemberLine
+from benefits.domain.units import Quantity
 from tests.actions.life import change, decide, holder, said, tables, wish
 from tests.builders import MEMBER_KEY, World, reference_programme
 
 
-async def foreseen(world: World, member: UUID, benefit: str = "VIDEO") -> tuple[str, int]:
+async def foreseen(world: World, member: UUID, benefit: str = "VIDEO") -> tuple[str, Quantity]:
     """Return what a claim would meet, `ok` when nothing, and what its cap counts so far."""
     async with world.database.transaction() as conn:
         prospect = (await foresee(conn, member, world.parts))[benefit]

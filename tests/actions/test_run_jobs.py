@@ -212,7 +212,7 @@ async def test_bad_rows_are_named_and_the_rest_goes_on(world: World) -> None:
     assert [
         (4, "the line has another number of columns than the header"),
         (5, "No member has this id."),
-        (6, "quantity: expected `int`, got `str`"),
+        (6, "quantity: expected a quantity like `1` or `0.5`"),
     ] == [(one.line, one.detail) for one in await endings(world, job, Ending.REFUSED)]
 
 

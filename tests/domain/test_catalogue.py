@@ -73,7 +73,7 @@ WRONG = {
     ),
     "quota of nothing": (
         ("{ PLATINUM = 2", "{ PLATINUM = 0"),
-        "line[0].quota.PLATINUM: must be at least 1",
+        "line[0].quota.PLATINUM: must be between 1 and 1000000000",
     ),
     "ladder falls": (
         ('threshold = "500000"', 'threshold = "40000"'),
@@ -118,7 +118,10 @@ WRONG = {
         "provider[0].name: no text in en",
     ),
     "negative stock": (("stock = 50", "stock = -1"), "benefit[1].stock: must be at least 0"),
-    "cap of nothing": (("limit = 2", "limit = 0"), "benefit[1].cap.limit: must be at least 1"),
+    "cap of nothing": (
+        ("limit = 2", "limit = 0"),
+        "benefit[1].cap.limit: must be between 1 and 1000000000",
+    ),
 }
 
 

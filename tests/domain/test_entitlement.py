@@ -23,6 +23,7 @@ from benefits.domain.entitlement import (
     RecipientIncomplete,
     StockExhausted,
     budget_counter,
+    cap_limit,
     cap_window,
     claim,
     grant_period,
@@ -62,11 +63,13 @@ def facts(**changes: Any) -> ClaimFacts:
     room = ClaimFacts(
         closed=False,
         lots=(lot(),),
+        piece=1,
+        cap_limit=2,
         cap_used=0,
         stock=CounterUse(),
         budget=CounterUse(),
         budget_total=10_000_00,
-        unit_cost=15_00,
+        piece_cost=15_00,
     )
     return replace(room, **changes)
 
@@ -164,7 +167,7 @@ def test_an_accepted_claim_names_its_units_and_its_worst_cost() -> None:
     here = facts(lots=(lot(1), lot(1, END + timedelta(days=1), number=2)))
     decided = claim(replace(COMMAND, quantity=2), VIDEO, here, NOON)
     parts = [ledger.Part(UUID(int=1), 1), ledger.Part(UUID(int=2), 1)]
-    assert Claim(parts, 30_00, 0) == decided
+    assert Claim(parts, 2, 30_00, 0) == decided
 
 
 FAILING: dict[type[Refusal], dict[str, Any]] = {
@@ -207,7 +210,7 @@ def test_room_is_used_to_the_last_unit() -> None:
 
 def test_a_benefit_without_cap_and_stock_asks_for_neither() -> None:
     """What is not limited is not refused for a limit."""
-    here = facts(cap_used=99, stock=CounterUse(99, 99), unit_cost=38_00)
+    here = facts(cap_limit=None, cap_used=99, stock=CounterUse(99, 99), piece_cost=38_00)
     assert Claim is type(claim(COMMAND, LOUNGE, here, NOON))
 
 
@@ -219,7 +222,7 @@ def test_g_bud_1_a_budget_bears_the_worst_cost_of_every_hold() -> None:
     taken = holds = 0
     while True:
         here = facts(
-            lots=lots, budget=CounterUse(taken), budget_total=total, unit_cost=cost, cap_used=0
+            lots=lots, budget=CounterUse(taken), budget_total=total, piece_cost=cost, cap_used=0
         )
         decided = claim(COMMAND, LOUNGE, here, NOON)
         if not isinstance(decided, Claim):
@@ -286,8 +289,9 @@ def test_a_cap_counts_in_its_calendar_window(window: CapWindow, key: str) -> Non
 def test_a_cap_of_any_window_and_limit_is_kept(window: CapWindow, limit: int) -> None:
     """One claim after the other is accepted until the limit, then refused (K-1)."""
     benefit: Benefit = replace(VIDEO, cap=Cap(limit=limit, window=window))
+    most = cap_limit(reference_programme(), benefit)
     accepted = [
-        isinstance(claim(COMMAND, benefit, facts(cap_used=used), NOON), Claim)
+        isinstance(claim(COMMAND, benefit, facts(cap_limit=most, cap_used=used), NOON), Claim)
         for used in range(limit + 2)
     ]
     assert [True] * limit + [False] * 2 == accepted

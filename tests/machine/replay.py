@@ -105,6 +105,7 @@ class Replay:
             assert (self.rewarded[once], "0") == (lot_id, outcome.ids["granted"])
             return True
         assert str(command.quantity) == outcome.ids["granted"]
+        assert isinstance(command.quantity, int), "of this programme units have no decimals"
         self.rewarded[once] = lot_id
         end = end_of(local_date(now, ZONE) + timedelta(days=command.valid_days), ZONE)
         self.model.grant(UUID(lot_id), *once[:2], quantity=command.quantity, end=end)

@@ -62,19 +62,19 @@ KEYED = (
 ROOM = (
     Guard(
         "benefits/actions/resolve.py",
-        "if counted and used + counted > benefit.cap.limit:",
+        "if counted and used + counted > limit:",
         "if False:",
         (STORMS,),
     ),
     Guard(
         "benefits/actions/resolve.py",
-        "if taken + claim.quantity > benefit.stock:",
+        "if given + claim.quantity > benefit.stock:",
         "if False:",
         (STORMS,),
     ),
     Guard(
         "benefits/actions/resolve.py",
-        "if taken + cost > programme.budgets_minor[benefit.budget]:",
+        "if spent + cost > programme.budgets_minor[benefit.budget]:",
         "if False:",
         (STORMS,),
     ),

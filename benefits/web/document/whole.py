@@ -41,6 +41,7 @@ that can be proven unit by unit, claims that providers fulfil.
 same key again. **Errors** are RFC 9457 problems; decide by `code`, which is stable. The `title` is
 in English, or in Chinese where `Accept-Language` prefers `zh`; the `detail` is for developers.
 **Dry runs**: with `?dry_run=true` a write answers what it would answer now and writes nothing.
+**Quantities** are exact: an integer, or where units have decimals a string (`"0.5"`, `"2.0"`).
 **Cursors** are opaque. **Answers grow**: ignore fields you do not know."""
 
 

@@ -7,10 +7,11 @@ import msgspec
 
 from benefits.domain.catalogue import Benefit, Consumed, Kind
 from benefits.domain.orders import OPEN, OrderState
+from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
 from benefits.store.pages import ClaimSeen, Entitlement
 from benefits.web.page.facts import Facts
-from benefits.web.page.shown_benefit import last_day, tier_from, why_not
+from benefits.web.page.shown_benefit import count_of, last_day, tier_from, why_not
 from benefits.web.tongue import Message, Tongue, n_
 
 SOON = timedelta(days=7)
@@ -62,7 +63,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     name: str
     about: str = ""
-    count: int = 0
+    count: Quantity = 0
     badge: str = ""
     tone: str = ""
 
@@ -89,7 +90,9 @@ def groups(tongue: Tongue, facts: Facts) -> list[Group]:
         programme, benefit = facts.catalogue.offers[ended.unit.partition(":")[2]]
         day = tongue.day(last_day(ended.expires_at, programme))
         about = tongue.say(
-            n_("%(count)s not used; valid through %(day)s"), count=ended.quantity, day=day
+            n_("%(count)s not used; valid through %(day)s"),
+            count=count_of(programme, benefit, ended.quantity),
+            day=day,
         )
         found["expired"].append(_row(tongue, benefit, about=about))
     return [
@@ -99,7 +102,7 @@ def groups(tongue: Tongue, facts: Facts) -> list[Group]:
     ]
 
 
-def _row(tongue: Tongue, benefit: Benefit, **more: str | int) -> Row:
+def _row(tongue: Tongue, benefit: Benefit, **more: str | Quantity) -> Row:
     row = Row(path=f"/benefits/{benefit.code}", name=tongue.text(benefit.name))
     return msgspec.structs.replace(row, **more)
 
@@ -136,7 +139,8 @@ def _to_claim(
     programme, _ = facts.catalogue.offers[benefit.code]
     available = sum(lot.available for lot in lots)
     ends = [lot.expires_at for lot in lots if lot.available and lot.expires_at is not None]
-    row = _row(tongue, benefit, about=tongue.text(benefit.about), count=available)
+    count = count_of(programme, benefit, available)
+    row = _row(tongue, benefit, about=tongue.text(benefit.about), count=count)
     if not ends:
         return "claim", row
     first = min(ends)
@@ -149,7 +153,7 @@ def _to_claim(
         words = n_("%(count)s valid through %(day)s")
     else:
         words = n_("Valid through %(day)s")
-    about = tongue.say(words, count=few, day=tongue.day(day))
+    about = tongue.say(words, count=count_of(programme, benefit, few), day=tongue.day(day))
     if not is_soon:
         return "claim", msgspec.structs.replace(row, about=about)
     days = (day - local_date(facts.now, programme.tz)).days

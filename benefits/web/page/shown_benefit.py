@@ -7,6 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMember
+from benefits.domain import units
 from benefits.domain.catalogue import (
     Benefit,
     CapWindow,
@@ -25,6 +26,7 @@ from benefits.domain.entitlement import (
 )
 from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.requests import KeyConflict
+from benefits.domain.units import Quantity
 from benefits.domain.values import PeriodKind, local_date, period_of
 from benefits.web.page.facts import Facts
 from benefits.web.problems import ReadOnly
@@ -136,7 +138,7 @@ class Brings(msgspec.Struct, frozen=True, kw_only=True):
     """What one line of the programme brings, by tier."""
 
     period: str
-    tiers: list[tuple[str, int, bool]]
+    tiers: list[tuple[str, Quantity, bool]]
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,12 +150,18 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     fields: list[tuple[str, Field]]
     key: str
     provider: str
-    available: int = 0
-    held: int = 0
+    takes: Quantity = 1
+    available: Quantity = 0
+    held: Quantity = 0
     lots: list[str] = []
     why_not: str = ""
     brings: list[Brings] = []
     rules: list[tuple[str, list[str]]] = []
+
+
+def count_of(programme: Programme, benefit: Benefit, steps: int) -> Quantity:
+    """Return a number of units as people read it: exact, without zeros at the end (C-2)."""
+    return units.plain(programme.whole(benefit, steps))
 
 
 def last_day(expires_at: datetime, programme: Programme) -> date:
@@ -173,7 +181,8 @@ def tier_from(programme: Programme, benefit: Benefit) -> int | None:
 
 
 def _lines(programme: Programme, benefit: Benefit) -> list[Line]:
-    return [line for line in programme.line if line.benefit == benefit.code]
+    whose = benefit.draws or benefit.code
+    return [line for line in programme.line if line.benefit == whose]
 
 
 def renewal(facts: Facts, benefit: Benefit) -> date | None:
@@ -212,11 +221,11 @@ def _cap_words(tongue: Tongue, facts: Facts, benefit: Benefit, window: CapWindow
     assert benefit.cap is not None
     if window is CapWindow.LIFETIME:
         words = n_("You have had all %(limit)s that one customer can have.")
-        return tongue.say(words, limit=benefit.cap.limit)
+        return tongue.say(words, limit=units.plain(benefit.cap.limit))
     today = local_date(facts.now, programme.tz)
     day = tongue.day(period_of(today, PeriodKind[window.name]).end)
     words = n_("The limit of %(limit)s is reached. From %(day)s on you can claim again.")
-    return tongue.say(words, limit=benefit.cap.limit, day=day)
+    return tongue.say(words, limit=units.plain(benefit.cap.limit), day=day)
 
 
 def _no_units(tongue: Tongue, facts: Facts, benefit: Benefit, *, expired: bool) -> str:
@@ -249,9 +258,13 @@ def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
         by_day[day] = by_day.get(day, 0) + lot.available
     return msgspec.structs.replace(
         blank_offer(tongue, programme, benefit),
-        available=sum(lot.available for lot in lots),
-        held=sum(lot.held for lot in lots),
-        lots=[_lot_words(tongue, count, day) for day, count in by_day.items() if count],
+        available=count_of(programme, benefit, sum(lot.available for lot in lots)),
+        held=count_of(programme, benefit, sum(lot.held for lot in lots)),
+        lots=[
+            _lot_words(tongue, count_of(programme, benefit, count), day)
+            for day, count in by_day.items()
+            if count
+        ],
         why_not=why_not(tongue, facts, benefit),
         brings=_brings(tongue, facts, programme, benefit),
         rules=_rules(tongue, facts, programme, benefit),
@@ -267,10 +280,11 @@ def blank_offer(tongue: Tongue, programme: Programme, benefit: Benefit) -> Offer
         fields=[(name, FIELDS.get(name, Field(name))) for name in benefit.recipient],
         key=uuid4().hex,
         provider=tongue.text(programme.providers[benefit.provider].name),
+        takes=units.plain(benefit.takes),
     )
 
 
-def _lot_words(tongue: Tongue, count: int, day: date | None) -> str:
+def _lot_words(tongue: Tongue, count: Quantity, day: date | None) -> str:
     if day is None:
         return tongue.say(n_("%(count)s without an expiry date"), count=count)
     return tongue.say(n_("%(count)s valid through %(day)s"), count=count, day=tongue.day(day))
@@ -282,13 +296,22 @@ def _brings(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit
         Brings(
             period=tongue.word(PERIODS[line.period]),
             tiers=[
-                (tongue.text(tier.name), line.quota[tier.code], rank == mine)
+                (tongue.text(tier.name), units.plain(line.quota[tier.code]), rank == mine)
                 for rank, tier in enumerate(programme.tier)
                 if tier.code in line.quota
             ],
         )
         for line in _lines(programme, benefit)
     ]
+
+
+def _takes(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
+    """Return what one takes of the units, where that is not simply one of its own."""
+    if not benefit.draws and benefit.takes == 1:
+        return []
+    whose = tongue.text(programme.benefits[benefit.draws or benefit.code].name)
+    words = n_("Each takes %(count)s of your units of %(name)s.")
+    return [tongue.say(words, count=units.plain(benefit.takes), name=whose)]
 
 
 def _rules(
@@ -302,8 +325,9 @@ def _rules(
     then = n_("On %(day)s, according to your tier then.")
     limits = []
     if benefit.cap is not None:
-        used = facts.prospects[benefit.code].cap_used
-        limits.append(tongue.say(WINDOWS[benefit.cap.window], limit=benefit.cap.limit, used=used))
+        used = units.plain(facts.prospects[benefit.code].cap_used)
+        limit = units.plain(benefit.cap.limit)
+        limits.append(tongue.say(WINDOWS[benefit.cap.window], limit=limit, used=used))
     if benefit.stock is not None:
         limits.append(tongue.word(n_("While stocks last.")))
     at_issue = benefit.consumed is Consumed.ISSUE
@@ -316,6 +340,7 @@ def _rules(
     fields = [tongue.word(FIELDS.get(name, Field(name)).label) for name in benefit.recipient]
     goes = n_("These details go to the provider of this benefit and to nobody else.")
     rules = {
+        n_("What it takes"): _takes(tongue, programme, benefit),
         n_("Units are valid"): valid or [tongue.word(n_("As long as each unit says."))],
         n_("New units"): [tongue.say(then, day=tongue.day(new))] if new else [],
         n_("Change of tier"): rises,

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from benefits.domain import units
 from benefits.domain.catalogue import Catalogue, Programme
 from benefits.domain.orders import Reason
 from benefits.domain.values import Month, local_date
@@ -106,8 +107,12 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     tone, words = WORDS[_word(event)]
     if event.type == "order.issued":
         words = delivered_word(benefit)
-    count = data.get("delivered", data["quantity"])
-    said = tongue.say(words, count=count, of=data["quantity"], owed=data.get("owed", 0))
+    said = tongue.say(
+        words,
+        count=units.plain(data.get("delivered", data["quantity"])),
+        of=units.plain(data["quantity"]),
+        owed=units.plain(data.get("owed", 0)),
+    )
     reason = str(data.get("reason", "")).upper()
     if event.type == "order.compensated" and reason in Reason.__members__:
         said += tongue.colon + tongue.word(REASONS[Reason[reason]])
@@ -128,11 +133,11 @@ def _word(event: EventSeen) -> str:
     data = event.data
     if event.type == "entitlement.granted" and data["cause"] != "TIER":
         return "entitlement.rewarded"
-    if event.type == "entitlement.returned" and data["made_good"]:
+    if event.type == "entitlement.returned" and units.plain(data["made_good"]):
         return "entitlement.replaced"
-    if event.type == "entitlement.returned" and data["expired"]:
+    if event.type == "entitlement.returned" and units.plain(data["expired"]):
         return "entitlement.ended"
-    if event.type == "entitlement.clawed_back" and data["owed"]:
+    if event.type == "entitlement.clawed_back" and units.plain(data["owed"]):
         return "entitlement.owing"
     return event.type
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from decimal import Decimal
 from io import BytesIO
 
 from benefits_client import AuthenticatedClient
@@ -41,7 +42,7 @@ def main() -> None:
 
     had = get_benefits.sync(member_id, client=mobile)
     assert isinstance(had, BenefitsView)
-    offer = next(one for one in had.benefits if one.available > 0)
+    offer = next(one for one in had.benefits if Decimal(one.available) >= Decimal(one.takes))
 
     recipient = ClaimRequestRecipient.from_dict(dict.fromkeys(offer.recipient, "13800000001"))
     wish = ClaimRequest(benefit=offer.code, quantity=1, recipient=recipient)

@@ -52,7 +52,7 @@ const member_id = need(found.data?.members[customer], "member");
 const params = { path: { member_id } };
 
 const had = need((await mobile.GET("/v1/members/{member_id}/benefits", { params })).data, "answer");
-const offer = need(had.benefits.find((one) => one.available > 0), "benefit");
+const offer = need(had.benefits.find((one) => Number(one.available) > 0), "benefit");
 
 const header = { "Idempotency-Key": "typescript-1" };
 const recipient = Object.fromEntries(offer.recipient.map((field) => [field, "13800000001"]));

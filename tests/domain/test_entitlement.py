@@ -115,6 +115,13 @@ def test_g_pro_1_a_prorated_rise_is_exact_before_it_is_rounded() -> None:
     }
 
 
+def test_the_first_grant_of_a_period_is_prorated_from_nothing() -> None:
+    """Who had no quota before the rise gets the share of the whole new one."""
+    period = Period("2025-Q2", date(2025, 4, 1), date(2025, 7, 1))
+    line = replace(LINE, upgrade=UpgradePolicy.PRORATE_FLOOR)
+    assert 2 == top_up(line, 4, [], period=period, from_=date(2025, 5, 16))
+
+
 def test_g_top_4_what_was_used_stays_used_after_a_rise() -> None:
     """G-TOP-4: one of two used, then a quota of six: four more, five available."""
     assert [2, 4] == granted_along(LINE, [2, 6])

@@ -110,7 +110,7 @@ TIME = (
         LEDGER, "self.lots.update(post(touched, postings))", "post(touched, postings)", (CLAIM,)
     ),
     Guard(LEDGER, "self._changed.update(touched)", "pass", (CLAIM,)),
-    Guard(LEDGER, "wallet[place] += direction", "wallet[place] -= direction", (CLAIM,)),
+    Guard(LEDGER, "wallet[place] += -amount", "wallet[place] -= -amount", (CLAIM,)),
 )
 ERRORS = (
     Guard(
@@ -127,7 +127,7 @@ ERRORS = (
     Guard(FLUSH, "if is_away(error):", "if False:", (CUTS,)),
     Guard(FLUSH, "if len(group) > 1:", "if False:", (GROUP,)),
     Guard(FLUSH, "if is_busy(error):", "if False:", (GROUP,)),
-    Guard(FLUSH, "await asyncio.shield(waiting.answer)", "await waiting.answer", (GROUP,)),
+    Guard(FLUSH, "elif not waiting.answer.done():", "else:", (GROUP,)),
     Guard(FLUSH, "self._waiting() < QUEUE_MAX", "True", (GROUP,)),
 )
 ROWS = (

@@ -254,14 +254,7 @@ class Worker:
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""
-
-        async def lots(conn: Connection) -> int:
-            return await expire.expire_lots(conn, self._parts, buckets=self._buckets, limit=PAGE)
-
-        async def holds(conn: Connection) -> int:
-            return await expire.lapse_holds(conn, self._parts, buckets=self._buckets, limit=PAGE)
-
-        return await self._database.transact(lots) + await self._database.transact(holds)
+        return await expire.sweep_some(self._database, self._parts, buckets=self._buckets)
 
     async def prune(self) -> int:
         """Forget ended page sessions and old refusals; return how many."""

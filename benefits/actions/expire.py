@@ -4,7 +4,9 @@ Availability never waits for this: it is computed with `now < expires_at`. The s
 resumable and may be split by buckets; a late run records the same effective history.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -19,6 +21,11 @@ from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
 
 PAGE = 1000
+LANES = 2  # pages at a time: one is decided while the database writes the other
+AT_ONCE = 200  # lots decided before others have their turn
+
+Buckets = tuple[int, int]
+Step = Callable[[Connection, Buckets], Awaitable[int]]
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -29,9 +36,7 @@ class Swept(msgspec.Struct, frozen=True):
     ended: int
 
 
-async def sweep(
-    database: Database, parts: Parts, *, buckets: tuple[int, int]
-) -> AsyncIterator[Swept]:
+async def sweep(database: Database, parts: Parts, *, buckets: Buckets) -> AsyncIterator[Swept]:
     """Record all that time has done in a range of buckets, page by page; yield how far it is.
 
     Each page is a transaction, so a sweep that was killed goes on where it ended. Sweeps of the
@@ -41,22 +46,33 @@ async def sweep(
     async def count(conn: Connection) -> int:
         return await books.count_ended(conn, buckets, parts.clock())
 
-    async def lots(conn: Connection) -> int:
-        return await expire_lots(conn, parts, buckets=buckets, limit=PAGE)
-
-    async def holds(conn: Connection) -> int:
-        return await lapse_holds(conn, parts, buckets=buckets, limit=PAGE)
-
+    lots, holds = _steps(parts)
     swept = Swept(0, 0, await database.transact(count))
-    async for seen in _pages(database, lots):
+    async for seen in _pages(database, lots, buckets):
         swept = msgspec.structs.replace(swept, lots=swept.lots + seen)
         yield swept
-    async for seen in _pages(database, holds):
+    async for seen in _pages(database, holds, buckets):
         swept = msgspec.structs.replace(swept, claims=swept.claims + seen)
         yield swept
 
 
-async def due(database: Database, parts: Parts, *, buckets: tuple[int, int]) -> Swept:
+async def sweep_some(database: Database, parts: Parts, *, buckets: Buckets) -> int:
+    """Record the next of what time has done; return how many lots and claims were seen."""
+    seen = [await _at_once(database, step, _lanes(buckets)) for step in _steps(parts)]
+    return sum(map(sum, seen))
+
+
+def _steps(parts: Parts) -> tuple[Step, Step]:
+    async def lots(conn: Connection, lane: Buckets) -> int:
+        return await expire_lots(conn, parts, buckets=lane, limit=PAGE)
+
+    async def holds(conn: Connection, lane: Buckets) -> int:
+        return await lapse_holds(conn, parts, buckets=lane, limit=PAGE)
+
+    return lots, holds
+
+
+async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
     """Return what a sweep of a range of buckets would see now; nothing is recorded."""
     async with database.transaction() as conn:
         now = parts.clock()
@@ -64,19 +80,35 @@ async def due(database: Database, parts: Parts, *, buckets: tuple[int, int]) -> 
         return Swept(lots, await claims.count_overdue(conn, buckets, now), lots)
 
 
-async def _pages(
-    database: Database, step: Callable[[Connection], Awaitable[int]]
-) -> AsyncIterator[int]:
-    """Repeat a step until it sees less than a page."""
-    seen = PAGE
-    while seen == PAGE:
-        seen = await database.transact(step)
-        yield seen
+async def _pages(database: Database, step: Step, buckets: Buckets) -> AsyncIterator[int]:
+    """Repeat a step in all lanes until it sees less than a page in each."""
+    left = _lanes(buckets)
+    while left:
+        seen = await _at_once(database, step, left)
+        yield sum(seen)
+        left = [lane for lane, count in zip(left, seen, strict=True) if count == PAGE]
 
 
-async def expire_lots(
-    conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int
-) -> int:
+def _lanes(buckets: Buckets) -> list[Buckets]:
+    """Split a range of buckets; no member lies in two of its parts."""
+    first, last = buckets
+    edges = sorted({first + (last + 1 - first) * n // LANES for n in range(LANES + 1)})
+    return [(one, other - 1) for one, other in pairwise(edges)]
+
+
+async def _at_once(database: Database, step: Step, lanes: Sequence[Buckets]) -> list[int]:
+    """Take a step in each lane, each in a transaction of its own."""
+
+    async def take(lane: Buckets) -> int:
+        async def work(conn: Connection) -> int:
+            return await step(conn, lane)
+
+        return await database.transact(work)
+
+    return await asyncio.gather(*map(take, lanes))
+
+
+async def expire_lots(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> int:
     """Expire the unspent rest of ended lots as of their end; return how many lots were seen.
 
     Each lot is seen once: what still comes back to it later ends at once (L-6).
@@ -90,8 +122,14 @@ async def expire_lots(
     offers = await parts.catalogue.current(conn)
     lots = await books.lots_by_id(conn, sorted({lot_id for _, lot_id in found}))
     journal.load(lots)
-    for member_id, lot in sorted(lots, key=lambda pair: (pair[0], ledger.fefo(pair[1]))):
-        postings = ledger.expire(lot) if lot.ended(now) else []
+    ordered = sorted(lots, key=lambda pair: (pair[0], ledger.fefo(pair[1])))
+    for place, (member_id, lot) in enumerate(ordered, 1):
+        if place % AT_ONCE == 0:
+            await asyncio.sleep(0)
+        if not lot.ended(now):
+            continue
+        journal.end_lot(lot.lot_id)
+        postings = ledger.expire(lot)
         if postings:
             journal.post(
                 member_id,
@@ -106,13 +144,10 @@ async def expire_lots(
                 effective_at=lot.expires_at,
             )
     await journal.write(conn)
-    await books.swept(conn, [lot.lot_id for _, lot in lots if lot.ended(now)])
     return len(found)
 
 
-async def lapse_holds(
-    conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int
-) -> int:
+async def lapse_holds(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> int:
     """Release claims that were never sent before their deadline; return how many were seen."""
     found = await claims.overdue(conn, buckets, parts.clock(), limit)
     if not found:

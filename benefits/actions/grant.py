@@ -114,7 +114,7 @@ class _Group:
         busy = await members.existing(conn, missing) if missing else set()
         group = cls(parts, offers, locked, busy)
         keys = [
-            group._reward_key(c)
+            group._reward_key(locked[c.member_id].member_id, c)
             for c in commands
             if c.benefit in group.offers and c.member_id in locked
         ]
@@ -124,13 +124,14 @@ class _Group:
             group.journal.load_owed(await books.owed(conn, pairs))
         return group
 
-    def _reward_key(self, command: RewardMember) -> RewardKey:
+    def _reward_key(self, member_id: UUID, command: RewardMember) -> RewardKey:
         programme, benefit = self.offers[command.benefit]
-        return (command.member_id, programme.code, benefit.code, command.business_key)
+        return (member_id, programme.code, benefit.code, command.business_key)
 
     def decide(self, command: RewardMember) -> Accepted | Refusal:
         """Grant one reward, or name the lot that the same business key made before."""
-        if command.member_id not in self.locked:
+        member = self.locked.get(command.member_id)
+        if member is None:
             return Busy() if command.member_id in self.busy else UnknownMember()
         if not 0 < command.quantity <= QUANTITY_MAX:
             return QuantityInvalid()
@@ -154,7 +155,7 @@ class _Group:
         today = local_date(self.now, programme.tz)
         if member.closed_on is not None and member.closed_on < today:
             return entitlement.MemberClosed()
-        key = self._reward_key(command)
+        key = self._reward_key(member.member_id, command)
         if key in self.rewarded:
             none = str(units.whole(0, benefit.scale))
             return Accepted({"lot_id": str(self.rewarded[key]), "granted": none})
@@ -163,7 +164,7 @@ class _Group:
             return ExpiresOnInvalid()
         grant = add_lot(
             self.journal,
-            command.member_id,
+            member.member_id,
             benefit,
             GrantFor(programme.code, benefit.code, command.business_key, "REWARD", 0),
             quantity=steps,

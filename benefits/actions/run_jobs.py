@@ -164,7 +164,7 @@ async def run_part(conn: Connection, parts: Parts, which: UUID | tuple[int, int]
     told = [
         one
         for _, one in sorted(endings.items())
-        if one.ending is Ending.REFUSED or taken.lines <= PART_LINES
+        if one.ending is Ending.REFUSED or _is_short(taken)
     ]
     if told:
         await jobs.put_rows(conn, taken.job_id, told)
@@ -256,9 +256,14 @@ async def _decide(
             case Accepted():
                 is_new = units.told(outcome.ids["granted"]) != 0
                 kind = Ending.GRANTED if is_new else Ending.KNOWN
-                lot_id = UUID(outcome.ids["lot_id"])
+                lot_id = UUID(outcome.ids["lot_id"]) if _is_short(taken) else None
                 endings[number] = RowEnding(number, kind, lot_id=lot_id)
     return endings
+
+
+def _is_short(taken: Taken) -> bool:
+    """Say whether all rows of a job are kept, with the lots they made."""
+    return taken.lines <= PART_LINES
 
 
 def _command(line: GrantLine, caller: str, parts: Parts) -> RewardMember:

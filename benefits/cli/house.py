@@ -12,6 +12,7 @@ import structlog
 from benefits import logs, settings
 from benefits.cli.console import console
 from benefits.house import House, open_house
+from benefits.process import keep_what_stays
 from benefits.store.db import Database
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ def run(work: Callable[[House], Coroutine[Any, Any, None]], **more: Any) -> None
 
     async def main_() -> None:
         async with open_house(settings.load(os.environ), **more) as house:
+            keep_what_stays()
             await work(house)
 
     asyncio.run(main_())

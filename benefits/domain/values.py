@@ -10,6 +10,7 @@ import hashlib
 from calendar import monthrange
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -67,6 +68,7 @@ def add_months(anchor: date, months: int) -> date:
     return date(year, month + 1, min(anchor.day, monthrange(year, month + 1)[1]))
 
 
+@lru_cache(maxsize=4096)  # asked for each line of a list, mostly of one day
 def midnight(day: date, zone: ZoneInfo) -> datetime:
     """Return the instant (UTC) at which `day` begins in `zone`."""
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)

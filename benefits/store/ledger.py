@@ -18,7 +18,7 @@ from benefits.domain.events import EVENTS
 from benefits.domain.ledger import Account, Lot, Posting, post
 from benefits.domain.values import NewId, bucket_of
 from benefits.store import members
-from benefits.store.db import Connection, Writer, prepare, rows, run, write
+from benefits.store.db import Connection, Writer, prepare, rows, write
 from benefits.store.members import Member
 from benefits.store.months import BOOKED_MONTH
 
@@ -45,13 +45,15 @@ SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::tex
                      $12::bigint[], $13::bigint[], $14::bigint[], $15::timestamptz[],
                      $16::timestamptz[])
 """
-UPDATE_LOTS = """
+_UPDATE_LOTS = """
 UPDATE lot AS l
-SET remaining = k.remaining, held = k.held, expired = k.expired, redeemed = k.redeemed
+SET remaining = k.remaining, held = k.held, expired = k.expired, redeemed = k.redeemed{0}
 FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
      AS k (bucket, lot_id, remaining, held, expired, redeemed)
 WHERE l.bucket = k.bucket AND l.lot_id = k.lot_id
 """
+UPDATE_LOTS = _UPDATE_LOTS.format("")
+END_LOTS = _UPDATE_LOTS.format(", swept = true")
 NEW_WALLETS = """
 INSERT INTO wallet (bucket, member_id, unit, available, held)
 SELECT *, 0, 0 FROM unnest($1::smallint[], $2::uuid[], $3::text[]) ON CONFLICT DO NOTHING
@@ -62,6 +64,16 @@ SET available = w.available + k.available, held = w.held + k.held, owed = w.owed
 FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
      AS k (bucket, member_id, unit, available, held, owed)
 WHERE w.bucket = k.bucket AND w.member_id = k.member_id AND w.unit = k.unit
+"""
+# Where nothing is taken away, new wallets and old in one. A row that takes away would be refused
+# as if it were a new wallet's.
+ADD_TO_WALLETS = """
+INSERT INTO wallet AS w (bucket, member_id, unit, available, held, owed)
+SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[],
+                     $6::bigint[])
+ON CONFLICT (bucket, member_id, unit) DO UPDATE
+SET available = w.available + excluded.available, held = w.held + excluded.held,
+    owed = w.owed + excluded.owed
 """
 # The position is the transaction's, yet never before that of the member's last event.
 INSERT_EVENTS = """
@@ -100,10 +112,6 @@ COUNT_ENDED = """
 SELECT count(*) FROM lot AS l
 WHERE l.bucket BETWEEN $1 AND $2 AND l.expires_at <= $3 AND NOT l.swept
   AND l.expires_at IS NOT NULL
-"""
-SWEPT = """
-UPDATE lot AS l SET swept = true FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, lot_id)
-WHERE l.bucket = k.bucket AND l.lot_id = k.lot_id
 """
 # Primary key of wallet.
 OWED = """
@@ -158,6 +166,7 @@ class Journal:
         self._owned: dict[tuple[UUID, str], list[UUID]] = {}
         self._new_lots: dict[UUID, tuple[UUID, Origin]] = {}
         self._changed: set[UUID] = set()
+        self._ended: set[UUID] = set()
         self._batches: list[_Batch] = []
         self._events: list[_Event] = []
         self._wallets: dict[tuple[UUID, str], list[int]] = {}
@@ -247,12 +256,18 @@ class Journal:
         self.load([(member_id, lot)])
         self._new_lots[lot.lot_id] = (member_id, origin)
 
+    def end_lot(self, lot_id: UUID) -> None:
+        """Note that the end of a loaded lot is recorded: what still comes back ends at once."""
+        self._ended.add(lot_id)
+
     async def write(self, writer: Writer) -> None:
         """Write everything gathered; nothing when nothing was."""
         if self._batches:
             await self._write_batches(writer)
             await self._write_lots(writer)
             await self._write_wallets(writer)
+        if self._ended:
+            await self._update_lots(writer, END_LOTS, self._ended)
         if self._events:
             await self._write_events(writer)
             await members.mark(writer, [(id_, seq, at) for id_, (seq, at) in self._last.items()])
@@ -324,29 +339,35 @@ class Journal:
                 [lot.granted_at for _, lot, _ in new],
                 [lot.expires_at for _, lot, _ in new],
             )
-        old = [self.lots[id_] for id_ in self._changed if id_ not in self._new_lots]
+        old = self._changed - self._new_lots.keys() - self._ended
         if old:
-            await write(
-                writer,
-                UPDATE_LOTS,
-                [bucket_of(lot.lot_id) for lot in old],
-                [lot.lot_id for lot in old],
-                [lot.remaining for lot in old],
-                [lot.held for lot in old],
-                [lot.expired for lot in old],
-                [lot.redeemed for lot in old],
-            )
+            await self._update_lots(writer, UPDATE_LOTS, old)
+
+    async def _update_lots(self, writer: Writer, statement: str, ids: Iterable[UUID]) -> None:
+        lots = [self.lots[id_] for id_ in ids]
+        await write(
+            writer,
+            statement,
+            [bucket_of(lot.lot_id) for lot in lots],
+            [lot.lot_id for lot in lots],
+            [lot.remaining for lot in lots],
+            [lot.held for lot in lots],
+            [lot.expired for lot in lots],
+            [lot.redeemed for lot in lots],
+        )
 
     async def _write_wallets(self, writer: Writer) -> None:
-        changes = sorted(self._wallets.items())
-        buckets = [bucket_of(member_id) for (member_id, _), _ in changes]
-        ids = [member_id for (member_id, _), _ in changes]
-        units = [unit for (_, unit), _ in changes]
-        if self._new_lots or any(change[2] for _, change in changes):
+        if not self._wallets:
+            return
+        buckets = [bucket_of(member_id) for member_id, _ in self._wallets]
+        ids = [member_id for member_id, _ in self._wallets]
+        units = [unit for _, unit in self._wallets]
+        available, held, owed = map(list, zip(*self._wallets.values(), strict=True))
+        if self._new_lots and min(map(min, self._wallets.values())) >= 0:
+            await write(writer, ADD_TO_WALLETS, buckets, ids, units, available, held, owed)
+            return
+        if self._new_lots or any(owed):
             await prepare(writer, NEW_WALLETS, buckets, ids, units)
-        available = [change[0] for _, change in changes]
-        held = [change[1] for _, change in changes]
-        owed = [change[2] for _, change in changes]
         await write(writer, UPDATE_WALLETS, buckets, ids, units, available, held, owed)
 
     async def _write_events(self, writer: Writer) -> None:
@@ -421,11 +442,6 @@ async def count_ended(conn: Connection, buckets: tuple[int, int], now: datetime)
     """Return how many lots have ended in a range of buckets whose end is not recorded."""
     ((count,),) = await rows(conn, COUNT_ENDED, *buckets, now)
     return int(count)
-
-
-async def swept(conn: Connection, ids: Sequence[UUID]) -> None:
-    """Note that the end of lots is recorded: what still comes back to them ends at once."""
-    await run(conn, SWEPT, [bucket_of(id_) for id_ in ids], list(ids))
 
 
 async def owed(

@@ -107,7 +107,7 @@ WHERE m.bucket = k.bucket AND m.member_id = k.member_id
 
 
 def _keys(ids: Iterable[UUID]) -> tuple[list[int], list[UUID]]:
-    ordered = sorted(set(ids), key=lambda id_: (bucket_of(id_), id_))
+    ordered = sorted(set(ids), key=lambda id_: (bucket_of(id_), id_.int))
     return [bucket_of(id_) for id_ in ordered], ordered
 
 

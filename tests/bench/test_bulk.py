@@ -2,7 +2,8 @@
 
 By command and over HTTP with a worker, each round in fresh copies of one installation. COPY fills
 exactly what the rewards wrote: lots, batches, postings, wallets, events and grants, with their
-indexes, keys and checks. A list a tenth as long shows that memory does not grow.
+indexes, keys and checks. A list a tenth as long shows that memory does not grow, and the longest
+time without a commit that nothing is kept back. `BENCH_BULK_WAYS` may leave a way out.
 """
 
 import asyncio
@@ -38,6 +39,7 @@ from tests.service import environment, fresh_keys, serve
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 MEMBERS = int(os.environ.get("BENCH_BULK_MEMBERS", "50000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+WAYS = os.environ.get("BENCH_BULK_WAYS", "command http").split()
 ROOT = Path(__file__).parents[2]
 TABLES = ("lot", "batch", "posting", "wallet", "outbox", "entitlement_grant")
 AT_ONCE = 5000
@@ -56,8 +58,8 @@ async def test_a_list_is_measured_against_a_copy_of_its_rows(
             await _round(server.dsn, keys, key=key, folder=tmp_path, figures=figures)
     median = {name: statistics.median(values) for name, values in figures.items()}
     for name, value in median.items():
-        print(f"{name:26s} {value:12,.1f}   of {[round(v, 1) for v in figures[name]]}")
-    for way in ("command", "http"):
+        print(f"{name:36s} {value:12,.1f}   of {[round(v, 1) for v in figures[name]]}")
+    for way in WAYS:
         ratio = median[f"{way}: rewards/s"] / median["copy: rewards/s"]
         print(f"list by {way} / COPY: {ratio:.2f}")
     assert median["command: peak MB"] < 1.15 * median["command, a tenth: peak MB"]
@@ -72,10 +74,14 @@ async def _round(server_dsn: str, keys: Keys, *, key: str, folder: Path, figures
         _, peak_mb = await asyncio.to_thread(_command, dsn, keys, tenth)
         note("command, a tenth: peak MB", peak_mb)
     async with _fresh(server_dsn) as dsn, _fresh(server_dsn) as other:
+        longest = asyncio.create_task(_longest_without_commit(dsn))
         took, peak_mb = await asyncio.to_thread(_command, dsn, keys, path)
+        note("command: longest without commit, s", await longest)
         note("command: rewards/s", MEMBERS / took)
         note("command: peak MB", peak_mb)
         note("copy: rewards/s", MEMBERS / await _copy(dsn, other, folder))
+    if "http" not in WAYS:
+        return
     async with _fresh(server_dsn) as dsn:
         took, peak_mb = await _over_http(dsn, keys, key, path)
         note("http: rewards/s", MEMBERS / took)
@@ -97,6 +103,21 @@ def _command(dsn: str, keys: Keys, path: Path) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     assert 0 == process.returncode, said
     return took, _peak_mb(usage)
+
+
+async def _longest_without_commit(dsn: str) -> float:
+    """Watch a job until its end; return the longest time in which nothing more was granted."""
+    watching = await asyncpg.connect(dsn)
+    longest, granted, since = 0.0, 0, 0.0
+    while granted < MEMBERS:
+        await asyncio.sleep(0.05)
+        now = time.perf_counter()
+        found = await watching.fetchval("SELECT max(granted) FROM job") or 0
+        if found != granted:
+            longest = max(longest, now - since) if since else 0.0
+            granted, since = found, now
+    await watching.close()
+    return longest
 
 
 def _peak_mb(usage: resource.struct_rusage) -> float:

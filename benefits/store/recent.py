@@ -13,7 +13,7 @@ from benefits.store.db import Database, rows
 from benefits.store.verify import Finding
 
 BATCHES = 10_000
-PAGE = 1000
+PAGE = 2500
 
 # The last lines of ix_outbox_position_bucket_member_id_seq, backwards.
 LAST = """

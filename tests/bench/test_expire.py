@@ -35,18 +35,19 @@ async def test_a_night_of_ended_lots_is_swept(durable_server: Postgres) -> None:
     """Print lots per second of the command and its peak memory; none is left."""
     with durable_server as server:
         keys = fresh_keys()
-        dsn = await _prepare(server.dsn, keys)
+        dsn = await prepare(server.dsn, keys)
         raw = await asyncpg.connect(dsn)
         now = datetime.now(UTC)
         ends = now - timedelta(minutes=1)
         await grant_all(raw, LOTS, at=now - timedelta(hours=1), ends=ends)
-        took, peak_mb = await asyncio.to_thread(_command, dsn, keys, "expire")
+        took, peak_mb = await asyncio.to_thread(command, dsn, keys, "expire")
         print(f"{LOTS:,} lots in {took:.1f} s, {LOTS / took:,.0f} lots/s, peak {peak_mb:.0f} MB")
         assert 0 == await raw.fetchval(LEFT)
         await raw.close()
 
 
-def _command(dsn: str, keys: Keys, *words: str) -> tuple[float, float]:
+def command(dsn: str, keys: Keys, *words: str) -> tuple[float, float]:
+    """Run a command as an operator does; return its seconds and its peak."""
     start = time.perf_counter()
     process = subprocess.Popen(
         (sys.executable, "-m", "benefits", *words), cwd=ROOT, env=environment(dsn, keys)
@@ -57,7 +58,8 @@ def _command(dsn: str, keys: Keys, *words: str) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
-async def _prepare(server_dsn: str, keys: Keys) -> str:
+async def prepare(server_dsn: str, keys: Keys) -> str:
+    """Make an installation with the reference programme and nobody in it."""
     server = connect(server_dsn, pool_size=1)
     await create_database(server)
     await server.close()

@@ -68,12 +68,12 @@ WHERE w.bucket = k.bucket AND w.member_id = k.member_id AND w.unit = k.unit
 # Where nothing is taken away, new wallets and old in one. A row that takes away would be refused
 # as if it were a new wallet's.
 ADD_TO_WALLETS = """
-INSERT INTO wallet AS w (bucket, member_id, unit, available, held, owed)
+INSERT INTO wallet (bucket, member_id, unit, available, held, owed)
 SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[],
                      $6::bigint[])
 ON CONFLICT (bucket, member_id, unit) DO UPDATE
-SET available = w.available + excluded.available, held = w.held + excluded.held,
-    owed = w.owed + excluded.owed
+SET available = wallet.available + excluded.available, held = wallet.held + excluded.held,
+    owed = wallet.owed + excluded.owed
 """
 # The position is the transaction's, yet never before that of the member's last event.
 INSERT_EVENTS = """

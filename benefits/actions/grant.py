@@ -130,8 +130,7 @@ class _Group:
 
     def decide(self, command: RewardMember) -> Accepted | Refusal:
         """Grant one reward, or name the lot that the same business key made before."""
-        member = self.locked.get(command.member_id)
-        if member is None:
+        if command.member_id not in self.locked:
             return Busy() if command.member_id in self.busy else UnknownMember()
         if not 0 < command.quantity <= QUANTITY_MAX:
             return QuantityInvalid()

@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""Check a proof of `benefits proof`, with nothing but this file, Python and the public key.
+"""Check a proof of `benefits proof`, or the file of an archived month.
 
-    python docs/check_proof.py PROOF.json PUBLIC_KEY
+    python docs/check_proof.py PROOF PUBLIC_KEY
+
+Nothing is needed but this file, Python and the public key.
 
 PUBLIC_KEY is what `benefits seal-key` printed, or a file that holds it; take it from the bank's
 auditors, not from whoever gave you the proof. Says in words what is proven, or what is wrong.
 """
 
 import base64
+import gzip
 import hashlib
 import json
 import struct
 import sys
+import zlib
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -252,21 +256,79 @@ def check_growth(proof, key):
     )
 
 
+def root_over_span(leaves, beside, span, part):
+    """Return the root of a part of the tree: leaves of a span, digests beside it, as they come."""
+    start, end = part
+    if end <= span[0] or start >= span[1]:
+        return next(beside)
+    if end - start == 1:
+        return next(leaves)
+    middle = start + (1 << (end - start - 1).bit_length() - 1)
+    left = root_over_span(leaves, beside, span, (start, middle))
+    return node(left, root_over_span(leaves, beside, span, (middle, end)))
+
+
+def check_archive(header, lines, key):
+    """Check that all batches of an archived month are in the signed log."""
+    size, root, at = read_checkpoint(header["checkpoint"], key)
+    span, counts = (header["first_leaf"], header["beyond_leaf"]), [0, 0]
+    if not 0 <= span[0] < span[1] <= size:
+        raise WrongError("the leaves are not under the checkpoint")
+
+    def leaves():
+        for place, text in enumerate(lines, span[0]):
+            line = json.loads(text)
+            if line["leaf_index"] != place:
+                raise WrongError(f"leaf {place} is not there")
+            batch = line.get("batch")
+            counts[batch is None] += 1
+            if batch is None:
+                yield bytes.fromhex(line["leaf"])
+                continue
+            told = datetime.fromtimestamp((UUID(batch["batch_id"]).int >> 80) / 1000, UTC)
+            if f"{told:%Y-%m}" != header["month"]:
+                raise WrongError(f"leaf {place} is of another month")
+            yield leaf_of(batch)
+
+    told, beside = leaves(), iter([bytes.fromhex(word) for word in header["beside"]])
+    try:
+        made = root_over_span(told, beside, span, (0, size))
+    except StopIteration:
+        raise WrongError("the file ends too early") from None
+    if made != root or next(beside, None) or next(told, None):
+        raise WrongError("the batches are not those that were signed")
+    return (
+        f"Proven: the {counts[0]} batches of {header['month']} in this file, with all their "
+        f"postings, are among the {size} of {key[0]}, as signed on {at}; {counts[1]} that stand "
+        "between them are of other months."
+    )
+
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error)
+UNREADABLE += (EOFError, zlib.error)
 CHECKS = {"benefits.proof/1": check_batch, "benefits.consistency/1": check_growth}
 
 
 def main(arguments):
     """Check the proof of a file; return the exit status: 0 proven, 1 wrong, 2 not understood."""
     if len(arguments) != 2:
-        print("usage: check_proof.py PROOF.json PUBLIC_KEY")
+        print("usage: check_proof.py PROOF PUBLIC_KEY")
         return 2
     try:
-        proof = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-        print(CHECKS[proof["format"]](proof, read_key(arguments[1])))
+        with Path(arguments[0]).open("rb") as plain:
+            packed = plain.read(2) == b"\x1f\x8b"
+            plain.seek(0)
+            file = gzip.GzipFile(fileobj=plain) if packed else plain
+            first, key = file.readline(), read_key(arguments[1])
+            if b'"benefits.archive/1"' in first:
+                print(check_archive(json.loads(first), file, key))
+            else:
+                proof = json.loads(first + file.read())
+                print(CHECKS[proof["format"]](proof, key))
     except WrongError as wrong:
         print(f"WRONG: {wrong}.")
         return 1
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except UNREADABLE as error:
         print(f"This is no proof that can be understood: {type(error).__name__}: {error}")
         return 2
     return 0

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 
 from benefits.actions.parts import Parts
+from benefits.actions.verify_archives import verify_archives
 from benefits.actions.verify_seals import Audit, verify_leaves, verify_log
 from benefits.domain import entitlement
 from benefits.domain.values import BUCKETS
 from benefits.store import months
 from benefits.store import verify as checks
+from benefits.store.carried import STEADY
 from benefits.store.db import Connection, Database, run
 from benefits.store.verify import Finding
 
@@ -33,6 +35,8 @@ async def verify(
         yield finding
     async for finding in verify_log(database, audit or Audit()):
         yield finding
+    async for finding in verify_archives(database, audit or Audit()):
+        yield finding
     yield 100
 
 
@@ -40,6 +44,7 @@ async def _shared(database: Database, parts: Parts) -> list[Finding]:
     """Compare stock and budget counters with the holds, and closed months with their batches."""
     async with database.transaction() as conn:
         await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await run(conn, STEADY)
         return await _compare(conn, parts) + [
             Finding("month_differs", month, what) for month, what in await months.differences(conn)
         ]

@@ -1,6 +1,7 @@
 """Verify the log: against the batches, its own tree, and what was signed and taken outside."""
 
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -13,10 +14,11 @@ from benefits.store.verify_seals import Broken, Kept, Root
 
 
 class Audit(msgspec.Struct, frozen=True):
-    """What is known from outside the database: whose signatures count, and checkpoints."""
+    """What is known from outside the database: whose signatures count, checkpoints, archives."""
 
     keys: tuple[PublicKey, ...] = ()
     exported: tuple[SignedNote, ...] = ()
+    archives: tuple[Path, ...] = ()
 
 
 async def verify_leaves(database: Database, buckets: tuple[int, int]) -> AsyncIterator[Finding]:

@@ -8,6 +8,7 @@ import msgspec
 from benefits.actions.claim import UnknownBenefit, cost_of
 from benefits.domain import corrections as rules
 from benefits.domain import ledger
+from benefits.domain.archive import MonthArchived
 from benefits.domain.catalogue import Benefit, Catalogue, ClawBack, Consumed, Late, Programme
 from benefits.domain.corrections import (
     Captured,
@@ -163,11 +164,14 @@ async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect
     batch_id = await corrections.capture_of(conn, hold.hold_id)
     if batch_id is None:
         raise CorrectionExceeds
-    lots = {part.lot_id for part in hold.parts}
+    lines = await corrections.lines(conn, batch_id)
+    if not lines:
+        raise MonthArchived
+    lots = {line.posting.lot_id for line in lines if line.posting.lot_id is not None}
     journal.load(await books.lots_by_id(conn, sorted(lots)))
     captured = Captured(
         batch_id=batch_id,
-        lines=await corrections.lines(conn, batch_id),
+        lines=lines,
         piece=matter.piece,
         held=hold.quantity,
         cost_minor=hold.cost_minor,
@@ -219,6 +223,7 @@ async def _forgive(conn: Connection, matter: Matter, journal: Journal) -> Effect
 
 async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     wanted, claim, benefit = matter.wanted, matter.of_claim, matter.benefit
+    # Of an archived batch that is not there nothing was given back.
     batch_id = await corrections.capture_of(conn, matter.of_hold.hold_id)
     spent = await corrections.lines(conn, batch_id) if batch_id is not None else []
     replaced = await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece

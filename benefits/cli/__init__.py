@@ -73,6 +73,10 @@ COMMANDS = {
         "books:close_month",
         "Close a MONTH of the books: what is recorded later is booked in the next one.",
     ),
+    "partitions": (
+        "partitions:partitions",
+        "Months of the ledger: which there are; take old ones out into files, put them back.",
+    ),
     "report": (
         "books:report_",
         "Print totals, liability or vintages of the whole ledger as CSV.",

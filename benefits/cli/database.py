@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Literal, TextIO
 
 import rich_click as click
@@ -71,6 +72,14 @@ def migrate(stamp: Literal["production", "demo"], since: str | None, *, sql: boo
     asyncio.run(main_())
 
 
+def _say_compared(audit: Audit) -> None:
+    """Say with what from outside the database was compared."""
+    if audit.exported:
+        console.print(f"{len(audit.exported)} exported checkpoints were compared.")
+    if audit.archives:
+        console.print(f"{len(audit.archives)} files of archived months were checked.")
+
+
 @click.command("verify")
 @click.option(
     "--checkpoint",
@@ -78,7 +87,14 @@ def migrate(stamp: Literal["production", "demo"], since: str | None, *, sql: boo
     default=None,
     help="Checkpoints that were exported, to compare the log with; - for standard input.",
 )
-def verify_(checkpoint: TextIO | None) -> None:
+@click.option(
+    "--archive",
+    "archives",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="The file of an archived month, to be checked too; may be given several times.",
+)
+def verify_(checkpoint: TextIO | None, archives: tuple[Path, ...]) -> None:
     """Check the books anew: replay postings, holds and balances, and name every difference.
 
     Example: `benefits verify` (exit status 3 when something is wrong)
@@ -89,8 +105,8 @@ def verify_(checkpoint: TextIO | None) -> None:
 
     async def work_(house: House) -> None:
         found = 0
-        audit = Audit(public_keys(house.settings), exported)
-        if exported and not audit.keys:
+        audit = Audit(public_keys(house.settings), exported, archives)
+        if (exported or archives) and not audit.keys:
             raise CheckpointUnreadable(
                 "Whose signatures count? Give BENEFITS_SEAL_PUBLIC_KEYS what `benefits seal-key` "
                 "printed."
@@ -103,8 +119,7 @@ def verify_(checkpoint: TextIO | None) -> None:
             if isinstance(one, Finding):
                 found += 1
                 click.echo(f"{one.kind} {one.subject}: {one.detail}")
-        if exported:
-            console.print(f"{len(exported)} exported checkpoints were compared.")
+        _say_compared(audit)
         console.print(f"{found} findings.")
         if found:
             sys.exit(3)

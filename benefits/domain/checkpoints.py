@@ -100,12 +100,17 @@ def read_notes(text: str) -> Iterator[SignedNote]:
     for found in _NOTE.finditer(text.replace("\r\n", "\n")):
         try:
             at = datetime.strptime(found["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-            signatures = tuple(map(_signature, found["signatures"].splitlines()))
+            signatures = read_signatures(found["signatures"])
         except ValueError:
             continue
         root = base64.b64decode(found["root"])
         checkpoint = Checkpoint(found["origin"], int(found["size"]), root, at)
         yield SignedNote(checkpoint, found["text"], signatures)
+
+
+def read_signatures(lines: str) -> tuple[Signature, ...]:
+    """Return the signatures below a note; ValueError when a line is none."""
+    return tuple(map(_signature, lines.splitlines()))
 
 
 def _signature(line: str) -> Signature:

@@ -96,6 +96,47 @@ def consistency(kept: Kept, old: int, new: int) -> list[bytes]:
     return _subproof(kept, old, (0, new), whole=True)
 
 
+def beside(kept: Kept, span: tuple[int, int], size: int) -> list[bytes]:
+    """Return what proves that leaves [first, beyond) are in the tree of a size, left to right.
+
+    `kept` has what `edge` names, and `around` for the first and the last of the leaves.
+    """
+    return list(_beside(kept, span, (0, size)))
+
+
+def root_of(
+    leaves: Iterator[bytes], others: Iterator[bytes], span: tuple[int, int], size: int
+) -> bytes:
+    """Return the root that the leaves of a span and what stands beside them give.
+
+    Both are taken one after the other, none too many; StopIteration when there are too few.
+    """
+    return _over(leaves, others, span, (0, size))
+
+
+def _beside(kept: Kept, span: tuple[int, int], part: tuple[int, int]) -> Iterator[bytes]:
+    start, end = part
+    if end <= span[0] or start >= span[1]:
+        yield _digest(kept, start, end)
+    elif start < span[0] or end > span[1]:
+        middle = _middle(start, end)
+        yield from _beside(kept, span, (start, middle))
+        yield from _beside(kept, span, (middle, end))
+
+
+def _over(
+    leaves: Iterator[bytes], others: Iterator[bytes], span: tuple[int, int], part: tuple[int, int]
+) -> bytes:
+    start, end = part
+    if end <= span[0] or start >= span[1]:
+        return next(others)
+    if end - start == 1:
+        return next(leaves)
+    middle = _middle(start, end)
+    left = _over(leaves, others, span, (start, middle))
+    return node(left, _over(leaves, others, span, (middle, end)))
+
+
 def _path(kept: Kept, index: int, span: tuple[int, int]) -> list[bytes]:
     start, end = span
     if end - start == 1:

@@ -67,6 +67,55 @@ def seal(batch: Mapping[str, Any], postings: Sequence[Mapping[str, Any]]) -> byt
     return merkle.leaf(canonical(batch, postings))
 
 
+def to_words(batch: Mapping[str, Any], postings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a batch with its postings as JSON has it; instants to the microsecond, in UTC."""
+    return {
+        **{name: _word(batch[name]) for name, _ in BATCH},
+        "postings": [{name: _word(line[name]) for name, _ in POSTING} for line in postings],
+    }
+
+
+def from_words(words: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what `to_words` was made from; ValueError, KeyError or TypeError when it was not."""
+    lines = words["postings"]
+    if len(words) != len(BATCH) + 1 or any(len(line) != len(POSTING) for line in lines):
+        raise ValueError("other columns than those that are sealed")
+    return (
+        {name: _value(kind, words[name]) for name, kind in BATCH},
+        [{name: _value(kind, line[name]) for name, kind in POSTING} for line in lines],
+    )
+
+
+def _word(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        case date() | UUID():
+            return str(value)
+        case _:
+            return value
+
+
+def _value(kind: Kind, word: Any) -> Any:
+    if word is None:
+        return None
+    match kind:
+        case "uuid":
+            return UUID(word)
+        case "instant":
+            return datetime.strptime(word, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+        case "date":
+            return date.fromisoformat(word)
+        case "text":
+            if not isinstance(word, str):
+                raise TypeError("a text is asked for")
+            return word
+        case "int2" | "int8" | "xid8":
+            if type(word) is not int:
+                raise TypeError("a number is asked for")
+            return word
+
+
 def _field(kind: Kind, value: Any) -> bytes:
     if value is None:
         return _NULL

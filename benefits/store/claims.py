@@ -132,7 +132,8 @@ LEFT JOIN LATERAL (
     ORDER BY q.request_id DESC LIMIT 1) AS r ON true
 """
 # Primary key of the one partition a batch id lies in. A re-issued claim's batch captures at once:
-# only `held` and what was reserved for it count.
+# only `held` and what was reserved for it count. Of an archived month nothing is there; its holds
+# have all ended.
 PARTS = """
 SELECT p.batch_id, p.lot_id, p.amount, p.unit, p.party
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
@@ -276,7 +277,7 @@ async def holds(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, HoldRow]:
             cost_minor=row.cost_minor,
             placed_at=row.placed_at,
             uncapped=row.uncapped,
-            parts=tuple(parts[row.batch_id]),
+            parts=tuple(parts[row.batch_id] if not row.ended else parts.get(row.batch_id, ())),
             reserved=reserved.get(row.batch_id),
             provider=row.provider or "",
             ended=row.ended,

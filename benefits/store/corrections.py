@@ -79,9 +79,13 @@ taken AS (
                     FILTER (WHERE p.debit <> 'available'), 0) AS units,
            coalesce(sum(CASE WHEN p.debit = 'revoked' THEN -p.amount ELSE p.amount END)
                     FILTER (WHERE 'revoked' IN (p.debit, p.credit)), 0) AS revoked
-    FROM batch AS b
-    JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
-    WHERE b.bucket = $1 AND b.member_id = $2 AND p.unit = $3 AND (p.debit, p.credit) IN
+    FROM (SELECT o.unit, o.debit, o.credit, o.amount FROM batch AS b
+          JOIN posting AS o ON o.bucket = b.bucket AND o.batch_id = b.batch_id
+          WHERE b.bucket = $1 AND b.member_id = $2
+          UNION ALL
+          SELECT c.unit, c.debit, c.credit, c.amount FROM posting_carried AS c
+          WHERE c.bucket = $1 AND c.member_id = $2) AS p
+    WHERE p.unit = $3 AND (p.debit, p.credit) IN
           (('debt', 'revoked'), ('revoked', 'debt'), ('redeemed', 'loss'),
            ('available', 'revoked')))
 SELECT had.free::bigint AS free, greatest(had.used - taken.units, 0)::bigint AS used,

@@ -23,6 +23,9 @@ APPEND_ONLY = (
     "job_row",
     "month_close",
     "month_total",
+    "month_archive",
+    "month_restore",
+    "posting_carried",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 
@@ -30,6 +33,15 @@ REFUSE_CHANGE = """
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'rows of % are never changed or removed', TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END $$
+"""
+
+# A partition whose month is archived takes nothing any more.
+REFUSE_ARCHIVED = """
+CREATE FUNCTION refuse_archived() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the month of % is archived', TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';
 END $$
 """
@@ -84,8 +96,8 @@ CREATE FUNCTION event_position() RETURNS bigint LANGUAGE sql STABLE
 RETURN (SELECT position_start FROM installation) + pg_current_xact_id()::text::bigint
 """
 
-FUNCTIONS = (REFUSE_CHANGE, FIRST_ID, MAKE_PARTITION, EVENT_POSITION)
-NAMES = ("refuse_change", "first_id", "make_partition", "event_position")
+FUNCTIONS = (REFUSE_CHANGE, REFUSE_ARCHIVED, FIRST_ID, MAKE_PARTITION, EVENT_POSITION)
+NAMES = ("refuse_change", "refuse_archived", "first_id", "make_partition", "event_position")
 
 TRIGGERS = tuple(
     statement

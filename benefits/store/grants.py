@@ -75,7 +75,10 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     ),
     "month_close": ("month", "closed_at"),
     "month_total": ("month", "unit", "party", "account", "amount"),
+    "month_archive": ("month", "archived_at", "batches", "recorded_from", "recorded_to"),
+    "month_restore": ("month", "archived_at", "restored_at"),
     "posting": ("debit", "credit", "unit", "amount", "party"),
+    "posting_carried": (*("month", "booked_month", "unit", "debit", "credit", "party", "amount"),),
     "programme": ("code", "version", "document", "applied_at"),
     "provider_attempt": ("attempt", "operation", "started_at", "ended_at", "outcome"),
     "provider_request": (

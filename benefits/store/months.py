@@ -41,6 +41,12 @@ JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
 CROSS JOIN LATERAL (VALUES (p.debit, -1), (p.credit, 1)) AS a (account, sign)
 WHERE b.bucket BETWEEN $1 AND $2 AND b.booked_month > $3 AND b.booked_month <= $4
 GROUP BY 1, 2, 3, 4
+UNION ALL
+SELECT c.booked_month, c.unit, c.party, a.account, sum(a.sign * c.amount)
+FROM posting_carried AS c
+CROSS JOIN LATERAL (VALUES (c.debit, -1), (c.credit, 1)) AS a (account, sign)
+WHERE c.bucket BETWEEN $1 AND $2 AND c.booked_month > $3 AND c.booked_month <= $4
+GROUP BY 1, 2, 3, 4
 """
 CLOSE = "INSERT INTO month_close (month, actor, closed_at) VALUES ($1, $2, $3)"
 FIX = """

@@ -15,6 +15,7 @@ import msgspec
 
 from benefits.domain.past import Bounds, Terms
 from benefits.domain.values import EPOCH, bucket_of
+from benefits.store.carried import archives, months_below, months_of
 from benefits.store.db import Connection, rows
 
 CLOCKS_APART = timedelta(seconds=5)
@@ -31,6 +32,7 @@ WHERE a.datname = current_database() AND a.backend_type = 'client backend'
 """
 # ix_batch_bucket_member_id_batch_id, then primary key of posting. An id is as old as its record,
 # so the bound of ids leaves later partitions out; OFFSET 0 keeps the planner at one batch a time.
+# Archived months are added up.
 SUMS = """
 SELECT p.unit, p.lot_id, a.account, sum(a.sign * p.amount) AS amount
 FROM batch AS b
@@ -40,6 +42,13 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (VALUES (p.debit, -1), (p.credit, 1)) AS a (account, sign)
 WHERE b.bucket = $1 AND b.member_id = $2 AND b.batch_id < $3
   AND b.recorded_at < $4 AND b.effective_at < $5 AND p.unit NOT LIKE 'MONEY:%'
+GROUP BY 1, 2, 3
+UNION ALL
+SELECT c.unit, c.lot_id, a.account, sum(a.sign * c.amount)
+FROM posting_carried AS c
+CROSS JOIN LATERAL (VALUES (c.debit, -1), (c.credit, 1)) AS a (account, sign)
+WHERE c.bucket = $1 AND c.member_id = $2 AND c.month = ANY ($6::date[])
+  AND c.unit NOT LIKE 'MONEY:%'
 GROUP BY 1, 2, 3
 """
 # ix_lot_bucket_member_id_unit_expires_at
@@ -128,8 +137,12 @@ async def is_provisional(conn: Connection, bounds: Bounds) -> bool:
 async def sums(
     conn: Connection, member_id: UUID, bounds: Bounds
 ) -> dict[tuple[str, UUID | None, str], int]:
-    """Return what each account of a member came to, by unit and lot; money left out."""
+    """Return what each account of a member came to, by unit and lot; money left out.
+
+    MonthArchived when a part of an archived month would count.
+    """
     known = bounds.known_at or NEVER
+    carried = await months_below(conn, bounds, member_id)
     found = await rows(
         conn,
         SUMS,
@@ -138,8 +151,13 @@ async def sums(
         after_ids(known),
         known,
         bounds.as_of or NEVER,
+        carried,
     )
-    return {(r.unit, r.lot_id, r.account): int(r.amount) for r in found}
+    made = dict[tuple[str, UUID | None, str], int]()
+    for r in found:
+        key = (r.unit, r.lot_id, r.account)
+        made[key] = made.get(key, 0) + int(r.amount)
+    return made
 
 
 async def terms(conn: Connection, member_id: UUID) -> list[Terms]:
@@ -183,6 +201,18 @@ async def entries(
     shown = found[:limit]
     lines = await _lines(conn, bucket_of(member_id), [row.batch_id for row in shown])
     return [_entry(row, lines.get(row.batch_id, [])) for row in shown]
+
+
+async def not_shown(conn: Connection, member_id: UUID, stretch: Stretch) -> list[str]:
+    """Return the archived months of whose entries some would be in a stretch of a member."""
+    touched = [
+        one.month
+        for one in await archives(conn)
+        if (stretch.known_at or NEVER) > one.recorded_from
+        and (stretch.start or EPOCH) <= one.effective_to
+        and (stretch.end or NEVER) > one.effective_from
+    ]
+    return [f"{month:%Y-%m}" for month in await months_of(conn, member_id, touched)]
 
 
 async def _lines(conn: Connection, bucket: int, ids: Sequence[UUID]) -> dict[UUID, list[Line]]:

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 
 from benefits.domain.values import bucket_of
 from benefits.store import verify
-from benefits.store.db import Database, rows
+from benefits.store.carried import STEADY
+from benefits.store.db import Database, rows, run
 from benefits.store.verify import Finding
 
 BATCHES = 10_000
@@ -23,14 +24,20 @@ SELECT DISTINCT o.member_id FROM (
 """
 _MINE = "unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)"
 # A member's batches are found by their events too: primary key of outbox, and the one partition
-# of posting each. A batch without an event is missing here, and what it moved is found.
+# of posting each. A batch without an event is missing here, and what it moved is found. Of
+# archived months there are the sums.
 _SUMS = f"""
-SELECT e.member_id, p.unit, p.lot_id, a.account, sum(a.sign * p.amount)::bigint AS amount
-FROM {_MINE}
-JOIN outbox AS e ON e.bucket = k.bucket AND e.member_id = k.member_id
-JOIN posting AS p ON p.bucket = e.bucket AND p.batch_id = e.batch_id
-CROSS JOIN LATERAL (VALUES (p.debit, -1), (p.credit, 1)) AS a (account, sign)
-WHERE p.lot_id IS NOT NULL OR 'debt' IN (p.debit, p.credit)
+SELECT m.member_id, m.unit, m.lot_id, a.account, sum(a.sign * m.amount)::bigint AS amount
+FROM (SELECT e.member_id, p.unit, p.lot_id, p.debit, p.credit, p.amount
+      FROM {_MINE}
+      JOIN outbox AS e ON e.bucket = k.bucket AND e.member_id = k.member_id
+      JOIN posting AS p ON p.bucket = e.bucket AND p.batch_id = e.batch_id
+      UNION ALL
+      SELECT c.member_id, c.unit, c.lot_id, c.debit, c.credit, c.amount
+      FROM {_MINE}
+      JOIN posting_carried AS c ON c.bucket = k.bucket AND c.member_id = k.member_id) AS m
+CROSS JOIN LATERAL (VALUES (m.debit, -1), (m.credit, 1)) AS a (account, sign)
+WHERE m.lot_id IS NOT NULL OR 'debt' IN (m.debit, m.credit)
 GROUP BY 1, 2, 3, 4
 """
 
@@ -63,6 +70,7 @@ async def findings(database: Database, batches: int = BATCHES) -> AsyncIterator[
     """Fold the members of the last batches in one consistent view, and yield what is wrong."""
     async with database.transaction() as conn:
         await conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await run(conn, STEADY)
         ids = [row.member_id for row in await rows(conn, LAST, batches)]
         ids = sorted(ids, key=lambda id_: (bucket_of(id_), id_))
         for start in range(0, len(ids), PAGE):

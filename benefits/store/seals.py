@@ -30,7 +30,8 @@ _BYTES: Mapping[Kind, str] = {
 }
 
 
-def _canonical(alias: str, columns: Iterable[tuple[str, Kind]]) -> str:
+def canonical(alias: str, columns: Iterable[tuple[str, Kind]]) -> str:
+    """Return SQL for the bytes of a row, each of the columns behind its length."""
     return " || ".join(
         f"coalesce({_BYTES[kind].format(f'{alias}.{name}')}, '\\xffffffff'::bytea)"
         for name, kind in columns
@@ -38,8 +39,8 @@ def _canonical(alias: str, columns: Iterable[tuple[str, Kind]]) -> str:
 
 
 _FORM = f"'\\x{len(seals.FORM):08x}{seals.FORM.encode().hex()}'::bytea"
-BATCH_BYTES = f"{_FORM} || {_canonical('b', seals.BATCH)}"
-POSTING_BYTES = f"string_agg({_canonical('p', seals.POSTING)}, ''::bytea ORDER BY p.line)"
+BATCH_BYTES = f"{_FORM} || {canonical('b', seals.BATCH)}"
+POSTING_BYTES = f"string_agg({canonical('p', seals.POSTING)}, ''::bytea ORDER BY p.line)"
 # The zero byte is the leaf's (RFC 6962).
 DIGEST = "sha256('\\x00'::bytea || {0} || int4send(coalesce({1}, 0)::int) || coalesce({2}, ''))"
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from benefits.domain.checkpoints import Checkpoint, PublicKey, SignedNote, signed
+from benefits.domain.checkpoints import Checkpoint, PublicKey, Signature, SignedNote, signed
 from benefits.store.migrate import fingerprint
 
 
@@ -28,19 +28,29 @@ class SealKey:
 
     def sign(self, checkpoint: Checkpoint) -> str:
         """Return a checkpoint as a signed note."""
-        text = checkpoint.text()
+        return self.sign_text(checkpoint.text())
+
+    def sign_text(self, text: str) -> str:
+        """Return a text as a signed note."""
         return signed(text, self.public, self._key.sign(text.encode()))
 
 
 def is_signed(note: SignedNote, keys: Sequence[PublicKey]) -> bool:
     """Say whether a note is of the log of one of the keys, and signed by it."""
-    for signature in note.signatures:
+    return is_text_signed(note.checkpoint.origin, note.text, note.signatures, keys)
+
+
+def is_text_signed(
+    origin: str, text: str, signatures: Sequence[Signature], keys: Sequence[PublicKey]
+) -> bool:
+    """Say whether a text of a log is signed by one of the keys."""
+    for signature in signatures:
         for key in keys:
-            if (key.name, key.key_id) != (note.checkpoint.origin, signature.key_id):
+            if (key.name, key.key_id) != (origin, signature.key_id):
                 continue
             try:
                 public = Ed25519PublicKey.from_public_bytes(key.key)
-                public.verify(signature.signature, note.text.encode())
+                public.verify(signature.signature, text.encode())
             except InvalidSignature:
                 continue
             return signature.name == key.name

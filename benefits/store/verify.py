@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from benefits.store.carried import STEADY, is_away
 from benefits.store.db import Connection, Database, rows, run
 
 
@@ -20,14 +21,24 @@ class Finding(msgspec.Struct, frozen=True):
     detail: str
 
 
+# Postings that stand here, and those of archived months added up.
 _SUMS = """
-SELECT b.member_id, p.unit, p.lot_id, a.account, sum(a.sign * p.amount)::bigint AS amount
-FROM posting AS p
-JOIN batch AS b ON b.bucket = p.bucket AND b.batch_id = p.batch_id
-CROSS JOIN LATERAL (VALUES (p.debit, -1), (p.credit, 1)) AS a (account, sign)
-WHERE p.bucket BETWEEN $1 AND $2 AND (p.lot_id IS NOT NULL OR 'debt' IN (p.debit, p.credit))
+SELECT m.member_id, m.unit, m.lot_id, a.account, sum(a.sign * m.amount)::bigint AS amount
+FROM (SELECT b.member_id, p.unit, p.lot_id, p.debit, p.credit, p.amount FROM posting AS p
+      JOIN batch AS b ON b.bucket = p.bucket AND b.batch_id = p.batch_id
+      WHERE p.bucket BETWEEN $1 AND $2
+      UNION ALL
+      SELECT c.member_id, c.unit, c.lot_id, c.debit, c.credit, c.amount FROM posting_carried AS c
+      WHERE c.bucket BETWEEN $1 AND $2) AS m
+CROSS JOIN LATERAL (VALUES (m.debit, -1), (m.credit, 1)) AS a (account, sign)
+WHERE m.lot_id IS NOT NULL OR 'debt' IN (m.debit, m.credit)
 GROUP BY 1, 2, 3, 4
 """
+
+# The batches that are posted by hand: a correction stands behind each.
+BY_HAND = """(b.reverses IS NOT NULL OR b.kind IN (
+        'entitlement.returned', 'entitlement.revoked', 'entitlement.clawed_back',
+        'entitlement.debt_forgiven', 'entitlement.made_good', 'order.settled'))"""
 
 # Spent units that came back, by the batch that had spent them; a make-good's count for no cap.
 _RETURNED = """
@@ -124,10 +135,13 @@ SELECT p.batch_id::text AS subject, p.line::text AS detail FROM posting AS p
 WHERE p.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
     SELECT FROM batch AS b WHERE b.bucket = p.bucket AND b.batch_id = p.batch_id)
 """,
-    # I12: each batch has exactly one ledger event.
-    "batch_event_differs": """
+    # I12: each batch has exactly one ledger event. One of an archived month has a leaf.
+    "batch_event_differs": f"""
 SELECT coalesce(b.batch_id, e.batch_id)::text AS subject, format('%s events', e.n) AS detail
-FROM (SELECT batch_id FROM batch WHERE bucket BETWEEN $1 AND $2) AS b
+FROM (SELECT batch_id FROM batch WHERE bucket BETWEEN $1 AND $2
+      UNION
+      SELECT l.batch_id FROM leaf AS l
+      WHERE l.bucket BETWEEN $1 AND $2 AND {is_away("l.batch_id")}) AS b
 FULL JOIN (SELECT batch_id, count(*) AS n FROM outbox
            WHERE bucket BETWEEN $1 AND $2 AND batch_id IS NOT NULL GROUP BY 1) AS e
   ON e.batch_id = b.batch_id
@@ -141,8 +155,9 @@ LEFT JOIN (SELECT member_id, count(*) AS n, max(seq) AS last FROM outbox
 WHERE m.bucket BETWEEN $1 AND $2
   AND (m.event_seq <> coalesce(e.n, 0) OR m.event_seq <> coalesce(e.last, 0))
 """,
-    # I6: a hold ends once, with all its units; one that has not ended is held in its lots.
-    "hold_differs": """
+    # I6: a hold ends once, with all its units; one that has not ended is held in its lots. Those
+    # of an archived month are under its digest.
+    "hold_differs": f"""
 SELECT h.hold_id::text AS subject,
        format('quantity %s, placed %s, ended %s/%s', h.quantity, p.placed, e.captured, e.released)
            AS detail
@@ -152,10 +167,12 @@ LEFT JOIN LATERAL (
     SELECT sum(p.amount) FILTER (WHERE p.credit = 'held') AS placed FROM posting AS p
     WHERE p.bucket = h.bucket AND p.batch_id = h.batch_id) AS p ON true
 WHERE h.bucket BETWEEN $1 AND $2
-  AND (p.placed IS DISTINCT FROM h.quantity OR e.captured + e.released <> h.quantity)
+  AND (e.captured + e.released <> h.quantity
+       OR p.placed IS DISTINCT FROM h.quantity
+          AND (p.placed IS NOT NULL OR NOT {is_away("h.batch_id")}))
 """,
     # K-4: what a hold reserved in its budget is its worst cost, and its end frees exactly that.
-    "hold_money_differs": """
+    "hold_money_differs": f"""
 SELECT h.hold_id::text AS subject,
        format('cost %s, reserved %s, freed %s', h.cost_minor, p.reserved, q.freed) AS detail
 FROM hold AS h
@@ -170,7 +187,9 @@ LEFT JOIN LATERAL (
       AND p.debit = 'budget.reserved') AS q ON true
 WHERE h.bucket BETWEEN $1 AND $2
   AND (p.reserved <> h.cost_minor
-       OR (e.hold_id IS NOT NULL AND p.reserved IS DISTINCT FROM q.freed))
+       OR (e.hold_id IS NOT NULL AND p.reserved IS DISTINCT FROM q.freed
+           AND NOT (q.freed IS NULL AND {is_away("e.batch_id")})
+           AND NOT (q.freed = h.cost_minor AND {is_away("h.batch_id")})))
 """,
     "held_without_hold": held_differs(_all("hold"), _all("wallet")),
     # The state of a claim and the end of its hold tell the same story.
@@ -242,7 +261,7 @@ WHERE g.swaps IS NOT TRUE OR b.amount IS DISTINCT FROM g.amount
 """,
     # Nothing is posted by hand but by two: one batch for each approval, one approval by another
     # person for each batch.
-    "correction_differs": """
+    "correction_differs": f"""
 WITH approved AS (
     SELECT c.bucket, c.correction_id, c.member_id, d.batch_id, c.proposed_by, d.decided_by,
            d.decided_at >= c.proposed_at AND d.decided_at < c.expires_at AS in_time
@@ -251,9 +270,7 @@ WITH approved AS (
     WHERE d.bucket BETWEEN $1 AND $2 AND d.verdict = 'APPROVED'),
 posted AS (
     SELECT b.bucket, b.cause_id, b.member_id, b.batch_id, b.actor FROM batch AS b
-    WHERE b.bucket BETWEEN $1 AND $2 AND (b.reverses IS NOT NULL OR b.kind IN (
-        'entitlement.returned', 'entitlement.revoked', 'entitlement.clawed_back',
-        'entitlement.debt_forgiven', 'entitlement.made_good', 'order.settled')))
+    WHERE b.bucket BETWEEN $1 AND $2 AND {BY_HAND})
 SELECT coalesce(a.correction_id, p.batch_id)::text AS subject,
        format('by %s and %s, batch %s of %s', a.proposed_by, a.decided_by, p.batch_id, p.actor)
            AS detail
@@ -358,6 +375,7 @@ async def findings(database: Database, buckets: tuple[int, int]) -> AsyncIterato
     """Run every check over a range of buckets in one consistent view, and yield what is wrong."""
     async with database.transaction() as conn:
         await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await run(conn, STEADY)
         for kind, statement in CHECKS.items():
             for row in await rows(conn, statement, *buckets):
                 yield Finding(kind, row.subject, row.detail or "")

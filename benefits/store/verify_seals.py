@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 
 from benefits.domain.merkle import LEVELS, Frontier
+from benefits.store.carried import STEADY, is_away
 from benefits.store.db import Connection, Database, rows, run
 from benefits.store.seals import BATCH_BYTES, DIGEST, POSTING_BYTES
 
 CHUNK = 65_536
 # Of batches without a leaf, those are to be that the sealer has not come to: their event stands
-# at or behind the last leaf.
+# at or behind the last leaf. Those of archived months are in files.
 LEAVES = f"""
 WITH lines AS (
     SELECT p.bucket, p.batch_id, count(*) AS count, {POSTING_BYTES} AS lines
@@ -38,10 +39,11 @@ SELECT CASE WHEN d.again THEN 'sealed_twice' WHEN d.gone THEN 'leaf_without_batc
        WHEN d.leaf_index IS NULL THEN 'batch_unsealed'
        ELSE 'seal_differs' END AS kind, d.batch_id, d.leaf_index
 FROM differing AS d
-WHERE d.leaf_index IS NOT NULL OR NOT EXISTS (
+WHERE NOT (d.gone AND NOT coalesce(d.again, false) AND {is_away("d.batch_id")})
+  AND (d.leaf_index IS NOT NULL OR NOT EXISTS (
     SELECT FROM outbox AS e
     WHERE e.bucket = d.bucket AND e.batch_id = d.batch_id AND e.position >= coalesce(
-        (SELECT f.position FROM leaf AS f ORDER BY f.leaf_index DESC LIMIT 1), -1))
+        (SELECT f.position FROM leaf AS f ORDER BY f.leaf_index DESC LIMIT 1), -1)))
 ORDER BY d.leaf_index NULLS LAST, d.batch_id
 """
 DIGESTS = """
@@ -130,6 +132,7 @@ async def tree(database: Database, sizes: Sequence[int]) -> AsyncIterator[Root |
 async def _steady(conn: Connection) -> None:
     """See one state of the database, and only PostgreSQL's own functions."""
     await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    await run(conn, STEADY)
     await run(conn, "SET LOCAL search_path = pg_catalog, public, pg_temp")
 
 

@@ -106,11 +106,16 @@ class EntryView(msgspec.Struct, kw_only=True):
 
 
 class StatementView(msgspec.Struct, kw_only=True):
-    """A page of entries, the last recorded first; `next` is the cursor of the next page."""
+    """A page of entries, the last recorded first; `next` is the cursor of the next page.
+
+    `archived` are months whose entries were taken out of the database and are missing here; to
+    see them, ask for the months to be restored.
+    """
 
     known_at: datetime
     provisional: bool
     entries: list[EntryView]
+    archived: list[str]
     next: str | None
 
 
@@ -245,6 +250,7 @@ async def get_statement(
         provisional = await past.is_provisional(conn, until)
         stretch = Stretch(since.as_of, until.as_of, until.known_at)
         found = await past.entries(conn, member_id, stretch, before=before, limit=limit + 1)
+        archived = await past.not_shown(conn, member_id, stretch)
         catalogue = await state.parts.catalogue.current(conn)
     shown, more = _page(found, limit)
     money = not request.auth.scopes.isdisjoint(MONEY_READERS)
@@ -252,6 +258,7 @@ async def get_statement(
         known_at=until.known_at or until.now,
         provisional=provisional,
         entries=[_entry_view(entry, catalogue, money=money) for entry in shown],
+        archived=archived,
         next=cursors.write(kind, shown[-1].recorded_at) if more else None,
     )
 

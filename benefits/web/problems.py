@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.routes import HTTPRoute
 
 from benefits.actions import (
+    archive_month,
     claim,
     close_case,
     close_month,
@@ -29,6 +30,7 @@ from benefits.actions import (
     run_jobs,
 )
 from benefits.domain import (
+    archive,
     assets,
     catalogue,
     corrections,
@@ -92,6 +94,13 @@ STATUSES: dict[type[Refusal], int] = {
     close_month.MonthOpen: 409,
     close_month.MonthOutOfOrder: 409,
     close_month.WritesPending: 409,
+    archive.MonthArchived: 409,
+    archive.ArchiveUnfit: 422,
+    archive_month.MonthNotClosed: 409,
+    archive_month.BatchesUnsealed: 409,
+    archive_month.HoldsOpen: 409,
+    archive_month.MonthAbsent: 404,
+    archive_month.LedgerBusy: 503,
     past.TimeInvalid: 422,
     feed.CursorLost: 409,
     read_code.CodeAbsent: 409,

@@ -1,5 +1,7 @@
 """The log of sealed batches, as tests drive it."""
 
+from pathlib import Path
+
 from benefits.actions import seal
 from benefits.actions.verify import verify
 from benefits.actions.verify_seals import Audit
@@ -37,9 +39,11 @@ async def checkpointed(world: World) -> str:
     return "\n".join(notes)
 
 
-async def audit(world: World, exported: str = "", key: SealKey = KEY) -> list[Finding]:
+async def audit(
+    world: World, exported: str = "", key: SealKey = KEY, *, archives: tuple[Path, ...] = ()
+) -> list[Finding]:
     """Verify the books with what an auditor has."""
-    known = Audit((key.public,), tuple(read_notes(exported)))
+    known = Audit((key.public,), tuple(read_notes(exported)), archives)
     return [
         one async for one in verify(world.database, world.parts, known) if isinstance(one, Finding)
     ]

@@ -116,23 +116,26 @@ OPERATIONS: dict[str, Operation] = {
         summary="Close a case", codes=(*_WRITE, "unknown_case", "case_closed")
     ),
     "get_balances": Operation(
-        summary="A member's balances as of a time", codes=("unknown_member", "time_invalid")
+        summary="A member's balances as of a time",
+        codes=("unknown_member", "time_invalid", "month_archived"),
     ),
     "get_liability": Operation(
-        summary="Outstanding units and what they cost", codes=("time_invalid",)
+        summary="Outstanding units and what they cost", codes=("time_invalid", "month_archived")
     ),
     "get_lots": Operation(
         summary="A member's lots as of a time",
-        codes=("unknown_member", "time_invalid", "cursor_invalid"),
+        codes=("unknown_member", "time_invalid", "month_archived", "cursor_invalid"),
     ),
     "get_months": Operation(summary="Closed months of the books", codes=("cursor_invalid",)),
     "get_statement": Operation(
         summary="What was booked for a member",
         codes=("unknown_member", "time_invalid", "cursor_invalid"),
     ),
-    "get_totals": Operation(summary="Balances of all accounts", codes=("time_invalid",)),
+    "get_totals": Operation(
+        summary="Balances of all accounts", codes=("time_invalid", "month_archived")
+    ),
     "get_vintages": Operation(
-        summary="Units by benefit and month of grant", codes=("time_invalid",)
+        summary="Units by benefit and month of grant", codes=("time_invalid", "month_archived")
     ),
     "get_benefits": Operation(summary="All that a member has", codes=("unknown_member",)),
     "get_cases": Operation(summary="Cases, the longest waiting first", codes=("cursor_invalid",)),
@@ -178,6 +181,7 @@ OPERATIONS: dict[str, Operation] = {
             "order_unfit",
             "quantity_too_fine",
             "units_drawn",
+            "month_archived",
         ),
     ),
     "ready": Operation(summary="The service can do its work"),

@@ -136,17 +136,13 @@ def nothing(_: int, __: int) -> None:
 
 async def archive(world: World, folder: Path, month: Month = JUNE) -> Done:
     """Archive a month as the migrator."""
-    dsn = world.database.engine.url.render_as_string(hide_password=False)
-    plain = dsn.replace("+asyncpg", "")
-    async with opened(as_role(plain, NAMES.migrator)) as mine:
+    async with opened(as_role(_plain(world), NAMES.migrator)) as mine:
         return await archive_month(mine, world.parts, month, folder, key=KEY, say=nothing)
 
 
 async def restore(world: World, file: Path, month: Month = JUNE) -> None:
     """Restore a month as the migrator."""
-    dsn = world.database.engine.url.render_as_string(hide_password=False)
-    plain = dsn.replace("+asyncpg", "")
-    async with opened(as_role(plain, NAMES.migrator)) as mine:
+    async with opened(as_role(_plain(world), NAMES.migrator)) as mine:
         await restore_month(mine, world.parts, month, file, say=nothing)
 
 
@@ -173,17 +169,12 @@ async def told(world: World, who: dict[str, UUID]) -> list[Any]:
     return found
 
 
-async def check(world: World, file: Path) -> list[str]:
-    """Verify with a file; return what is found."""
-    return [str(one) for one in await audit(world, archives=(file,))]
-
-
 async def test_an_archived_month_leaves_and_comes_back(
     world: World, lived: tuple[str, dict[str, UUID]], tmp_path: Path
 ) -> None:
     """Verify and every sum say the same before, without its batches, and after it came back."""
     _, who = lived
-    before = await told(world, who)
+    before, rights = await told(world, who), await differing(world)
     rows = await world.rows("SELECT b.* FROM batch AS b ORDER BY b.batch_id")
     lines = await world.rows("SELECT p.* FROM posting AS p ORDER BY p.batch_id, p.line")
     assert [] == await audit(world)
@@ -195,24 +186,26 @@ async def test_an_archived_month_leaves_and_comes_back(
         done.archive.batches - 2 + len(await world.rows("SELECT batch_id FROM batch")),
     )
     assert [] == await audit(world)
-    assert [] == await check(world, tmp_path / FILE)
+    assert [] == await audit(world, archives=(tmp_path / FILE,))
     assert [] == [one async for one in recent.findings(world.database)]
     assert before == await told(world, who)
     assert not (await archive(world, tmp_path)).is_new
     await restore(world, tmp_path / FILE)
     assert rows == await world.rows("SELECT b.* FROM batch AS b ORDER BY b.batch_id")
     assert lines == await world.rows("SELECT p.* FROM posting AS p ORDER BY p.batch_id, p.line")
-    assert [] == await check(world, tmp_path / FILE)
+    assert [] == await audit(world, archives=(tmp_path / FILE,))
     assert before == await told(world, who)
     world.clock.forward(seconds=1)
     again = await archive(world, tmp_path)
     assert (True, done.archive.file_digest) == (again.is_new, again.archive.file_digest)
-    assert [] == await check(world, tmp_path / FILE)
-    async with world.database.transaction() as conn:
-        names = await roles.find(conn)
-        assert names is not None
+    assert [] == await audit(world, archives=(tmp_path / FILE,))
+    assert rights == await differing(world)
+
+
+async def differing(world: World) -> list[str]:
+    """Return what roles and their rights differ in; a copy of a database has lost its own."""
     async with opened(as_role(_plain(world), NAMES.migrator)) as mine, mine.transaction() as conn:
-        assert [] == await roles.differences(conn, names)
+        return await roles.differences(conn, NAMES)
 
 
 def _plain(world: World) -> str:
@@ -457,6 +450,7 @@ async def test_a_changed_file_is_named(world: World, tmp_path: Path) -> None:
         "DELETE FROM batch_2025_06",
         "UPDATE posting_2025_06 SET amount = 9",
         "DELETE FROM month_archive",
+        "UPDATE month_archive SET batches = 0",
         "TRUNCATE month_archive, month_restore",
         "INSERT INTO batch SELECT * FROM batch WHERE booked_month = '2025-06-01'",
         "INSERT INTO posting SELECT p.* FROM posting AS p JOIN batch_2025_06 USING (batch_id)",

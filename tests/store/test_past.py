@@ -364,7 +364,7 @@ async def test_reading_a_member_uses_the_indexes_and_leaves_later_months_out(
     known = NOON + HOUR
     bounds = (bucket_of(member), member, past.after_ids(known), known)
     for sql, values in (
-        (past.SUMS, (*bounds, past.NEVER)),
+        (past.SUMS, (*bounds, past.NEVER, [])),
         (past.ENTRIES, (*bounds, EPOCH, past.NEVER, 20)),
     ):
         async with world.database.transaction() as conn:

@@ -22,7 +22,7 @@ from benefits.domain.corrections import NEW_LOT, Effect, Kind, Wanted, Why, same
 from benefits.domain.ledger import Account, Lot, Posting
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import bucket_of
+from benefits.domain.values import placed_bucket
 from benefits.store import claims, corrections, counters, members, tiers
 from benefits.store.claims import HoldEnd
 from benefits.store.corrections import CorrectionSeen, NewCorrection, Verdict
@@ -75,10 +75,8 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def request_key(self) -> RequestKey:
-        """Where the outcome is kept: in the member's bucket, under the member's lock."""
-        member_id = self.wanted.member_id
-        caller = f"{self.caller}/{member_id.hex}"
-        return RequestKey(bucket_of(member_id), caller, "propose_correction", self.key)
+        """Where the outcome is kept: by the key alone, so that another member's is found."""
+        return _placed(self.caller, "propose_correction", self.key)
 
     @property
     def body(self) -> bytes:
@@ -97,16 +95,18 @@ class Decide(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def request_key(self) -> RequestKey:
-        """Where the outcome is kept: beside the correction, so that one key may decide several."""
-        caller = f"{self.caller}/{self.correction_id.hex}"
-        bucket = bucket_of(self.correction_id)
+        """Where the outcome is kept: by the key alone, so that another correction's is found."""
         operation = "reject_correction" if self.digest is None else "approve_correction"
-        return RequestKey(bucket, caller, operation, self.key)
+        return _placed(self.caller, operation, self.key)
 
     @property
     def body(self) -> bytes:
-        """The hash of what is said."""
-        return body_hash([self.note, self.digest])
+        """The hash of what is said, and on what."""
+        return body_hash([self.correction_id.hex, self.note, self.digest])
+
+
+def _placed(caller: str, operation: str, key: str) -> RequestKey:
+    return RequestKey(placed_bucket(caller, operation, key), caller, operation, key)
 
 
 async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided | Refusal:
@@ -168,6 +168,7 @@ async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | R
     await keyed.load(conn, [command.request_key])
     outcome = keyed.earlier(command.request_key, command.body)
     now = parts.clock()
+    matter: Matter | None = None
     if outcome is None:
         journal = Journal(locked, now, parts.new_id)
         # Read again: another may have decided it before the lock was ours.
@@ -187,6 +188,8 @@ async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | R
             decided = refusal
         outcome = keyed.decide(command.request_key, command.body, decided)
     await keyed.write(conn, now)
+    if matter is not None:
+        await _count(conn, matter)  # counters are locked after request rows
     return outcome
 
 
@@ -260,7 +263,6 @@ async def _post(conn: Connection, command: Decide, matter: Matter, journal: Jour
         batch_id=batch_id,
     )
     await corrections.decide(conn, verdict)
-    await _count(conn, matter)
 
 
 def _lot(matter: Matter, journal: Journal) -> Lot:

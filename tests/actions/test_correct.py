@@ -308,6 +308,25 @@ async def test_one_person_is_not_two(world: World) -> None:
     assert "ok" == await approve(world, asked, CHECKER)
 
 
+async def test_a_key_stands_for_one_proposal_and_one_word_of_its_caller(world: World) -> None:
+    """For another member, or on another proposal, it conflicts; another person's is their own."""
+    one, two = await holder(world, quantity=2), await holder(world, quantity=2)
+    lots = [await lot_of(world, member) for member in (one, two)]
+    first = await ask(world, Kind.REVOKE, one, 1, lot_id=lots[0], key="k")
+    conflict = await ask(world, Kind.REVOKE, two, 1, lot_id=lots[1], key="k")
+    assert "idempotency_key_conflict" == conflict
+    again = await ask(world, Kind.REVOKE, one, 1, lot_id=lots[0], key="k")
+    assert first.correction_id == again.correction_id
+    second = await ask(world, Kind.REVOKE, two, 1, lot_id=lots[1], key="k", caller="colleague")
+    assert "ok" == await approve(world, first, key="a")
+    assert "idempotency_key_conflict" == await approve(world, second, key="a")
+    assert "ok" == await approve(world, first, key="a")
+    assert "ok" == await reject(world, second, key="a")
+    assert "idempotency_key_conflict" == await reject(world, first, key="a")
+    assert [(1, 0), (2, 0)] == [await wallet(world, member) for member in (one, two)]
+    assert [] == await world.findings()
+
+
 async def test_a_proposal_is_decided_once(world: World) -> None:
     """Rejected, withdrawn or approved, it is over; nothing was posted by saying no."""
     member = await holder(world, quantity=3)

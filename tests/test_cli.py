@@ -205,12 +205,13 @@ async def test_commands_can_be_rehearsed(test_shell: Shell) -> None:
     assets = shell.file("june.csv", f"customer,as_of,asset_class,currency,balance\n{days}")
     rows = "VIDEO,b,A\nVIDEO,b,A\nVIDEO,b,nobody\n"
     grants = shell.file("grants.csv", f"benefit,business_key,customer\n{rows}")
+    told = shell.file("told.csv", "")
     for words in (
         ("programme", "apply", wealth),
         ("import", "members", members),
         ("import", "assets", assets),
         ("evaluate", "--period", "2025-06", "--now", "2025-07-02T03:10:00Z"),
-        ("import", "grants", grants),
+        ("import", "grants", grants, "--outcomes", told),
         ("expire",),
         ("close-month", "2025-06"),
     ):
@@ -225,6 +226,11 @@ async def test_commands_can_be_rehearsed(test_shell: Shell) -> None:
             status,
             dry.splitlines(),
         )
+    outcomes = [line.split(",") for line in Path(told).read_text().splitlines()]
+    assert [["line", "outcome"], ["2", "granted"], ["3", "known"], ["4", "refused"]] == [
+        line[:2] for line in outcomes
+    ]
+    assert (outcomes[1][2], "unknown_member") == (outcomes[2][2], outcomes[3][3])
     await pool.close()
 
 

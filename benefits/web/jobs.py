@@ -19,7 +19,7 @@ from benefits.domain.jobs import Ending, Format
 from benefits.domain.requests import check_key
 from benefits.store import jobs
 from benefits.store.db import Connection
-from benefits.store.jobs import Job, RowEnding
+from benefits.store.jobs import BEGINNING, Job, Place, RowEnding
 from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 
@@ -203,15 +203,19 @@ async def get_job_rows(
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
 ) -> JobRowsView:
-    """Return a job's rows by line: every refused one, and of up to 1000 lines every other too."""
+    """Return a job's rows by line: what became of each, and the lot of those not refused.
+
+    While the job is `running`, lines that were passed may still be decided.
+    """
     kind = f"rows of {job_id} {outcome or ''}"
     wanted = Ending(outcome) if outcome else None
-    after = cursors.read(kind, cursor, int) or 0
+    after = cursors.read(kind, cursor, Place) or BEGINNING
     await _seen(request, job_id)
     async with request.app.state.database.transaction() as conn:
         found = await jobs.endings(conn, job_id, wanted, after=after, limit=limit + 1)
-    more = cursors.write(kind, found[limit - 1].line) if len(found) > limit else None
-    return JobRowsView(rows=[_row_view(row) for row in found[:limit]], next=more)
+    page = found[:limit]
+    more = cursors.write(kind, after.behind(page)) if len(found) > limit else None
+    return JobRowsView(rows=[_row_view(row) for row in page], next=more)
 
 
 async def _seen(request: Request[Any, Any, Any], job_id: UUID) -> Job:

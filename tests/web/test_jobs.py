@@ -111,6 +111,16 @@ async def test_a_long_list_becomes_a_job_that_a_worker_decides(running: Site) ->
             break
         cursor = f"&cursor={page['next']}"
     assert list(range(10, 2 * PART_LINES + 1, 10)) == lines
+    found, cursor = list[Any](), ""
+    while True:
+        _, page = await get(running, f"{path}/rows?limit=1000{cursor}")
+        found += page["rows"]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert list(range(1, 2 * PART_LINES + 1)) == [row["line"] for row in found]
+    lots = {str(lot) for (lot,) in await running.world.rows("SELECT lot_id FROM lot")}
+    assert lots == {row["lot_id"] for row in found if row["outcome"] == "granted"}
     assert [] == await running.world.findings()
 
 

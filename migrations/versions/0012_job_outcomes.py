@@ -1,0 +1,48 @@
+"""What became of every row of a long list, not of refused ones alone.
+
+Why: who sent a list learns of each row which lot it has. A row of a table for each would cost the
+bulk path much; one row for what was decided together costs 25 bytes a line.
+Locks: SHARE ROW EXCLUSIVE on `job` for an instant; the table is new.
+Lists of more than 1000 rows from before have no such rows: `verify` names them (`job_differs`).
+"""
+
+from textwrap import dedent
+
+from alembic import op
+
+revision = "0012"
+down_revision = "0009"
+
+STATEMENTS = (
+    """
+    CREATE TABLE job_outcome (
+        bucket SMALLINT NOT NULL,
+        job_id UUID NOT NULL,
+        part INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        lines BIGINT[] NOT NULL,
+        lots UUID[] NOT NULL,
+        known BOOLEAN[] NOT NULL,
+        CONSTRAINT pk_job_outcome PRIMARY KEY (bucket, job_id, part, tries),
+        CONSTRAINT fk_job_outcome_job FOREIGN KEY (bucket, job_id)
+            REFERENCES job (bucket, job_id),
+        CONSTRAINT ck_job_outcome_lines CHECK (
+            cardinality(lines) > 0 AND cardinality(lots) = cardinality(lines)
+            AND cardinality(known) = cardinality(lines))
+    )
+    """,
+    """
+    CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON job_outcome
+    FOR EACH ROW EXECUTE FUNCTION refuse_change()
+    """,
+    """
+    CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON job_outcome
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+    """,
+)
+
+
+def upgrade() -> None:
+    """Make the table."""
+    for statement in STATEMENTS:
+        op.execute(dedent(statement))

@@ -75,12 +75,18 @@ class Shell:
 def test_a_month_is_closed_and_reported(test_shell: Shell) -> None:
     """An empty month closes once; reports are CSV with their header; a wrong time is refused."""
     assert 0 == test_shell.run("programme", "apply", test_shell.file("p.toml", PROGRAMME))[0]
-    for said in ("2025-06 is closed: 0 totals.", "2025-06 was closed at "):
-        status, text = test_shell.run("close-month", "2025-06")
+    for said, by in (
+        ("2025-06 is closed: 0 totals.", "anna"),
+        ("UTC by system:close-month:anna: 0 totals.", "bob"),
+    ):
+        status, text = test_shell.run("close-month", "2025-06", "--by", by)
         assert (0, True) == (status, said in text)
-    status, text = test_shell.run("close-month", "2025-08")
+    status, text = test_shell.run("close-month", "2025-06", "--by", "Anna Li")
+    assert (1, True) == (status, "name_invalid: " in text)
+    assert 2 == test_shell.run("close-month", "2025-06")[0]
+    status, text = test_shell.run("close-month", "2025-08", "--by", "anna")
     assert (1, True) == (status, "month_out_of_order: Close 2025-07 first." in text)
-    assert 2 == test_shell.run("close-month", "June")[0]
+    assert 2 == test_shell.run("close-month", "June", "--by", "anna")[0]
     for kind, begins in (("totals", "key,unit,"), ("liability", "key,"), ("vintages", "benefit,")):
         status, text = test_shell.run("report", kind, "--as-of", "2025-06-30")
         assert (0, True) == (status, text.startswith(begins))
@@ -213,7 +219,7 @@ async def test_commands_can_be_rehearsed(test_shell: Shell) -> None:
         ("evaluate", "--period", "2025-06", "--now", "2025-07-02T03:10:00Z"),
         ("import", "grants", grants, "--outcomes", told),
         ("expire",),
-        ("close-month", "2025-06"),
+        ("close-month", "2025-06", "--by", "finance"),
     ):
         before = await everything(pool)
         status, dry = shell.run(*words, "--dry-run")

@@ -17,13 +17,13 @@ from benefits.actions.parts import Parts
 from benefits.actions.weigh_correction import Matter, weigh
 from benefits.domain import corrections as rules
 from benefits.domain import entitlement
-from benefits.domain.catalogue import Catalogue
 from benefits.domain.corrections import NEW_LOT, Effect, Kind, Wanted, Why, same_person
 from benefits.domain.ledger import Account, Lot, Posting
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import placed_bucket
 from benefits.store import claims, corrections, counters, members, tiers
+from benefits.store.catalogue import Cache
 from benefits.store.claims import HoldEnd
 from benefits.store.corrections import CorrectionSeen, NewCorrection, Verdict
 from benefits.store.db import Connection, run
@@ -111,7 +111,6 @@ def _placed(caller: str, operation: str, key: str) -> RequestKey:
 
 async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided | Refusal:
     """Keep a proposal with all it would do, in this transaction; nothing is posted."""
-    offers = await parts.catalogue.current(conn)
     member_id = command.wanted.member_id
     await run(conn, WAIT)
     locked = await members.lock(conn, [member_id], wait=True)
@@ -125,7 +124,9 @@ async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided |
         journal = Journal(locked, now, parts.new_id)
         decided: Accepted | Refusal
         try:
-            matter = await weigh(conn, command.wanted, offers, journal, member=locked[member_id])
+            matter = await weigh(
+                conn, command.wanted, parts.catalogue, journal, member=locked[member_id]
+            )
         except Refusal as refusal:
             decided = refusal
         else:
@@ -158,7 +159,6 @@ async def _keep(conn: Connection, command: Propose, matter: Matter, journal: Jou
 
 async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | Refusal:
     """Approve or reject a proposal in this transaction: all of it is posted, or nothing."""
-    offers = await parts.catalogue.current(conn)
     there = await corrections.one(conn, command.correction_id)
     if there is None:
         return UnknownCorrection()
@@ -181,7 +181,9 @@ async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | R
             if command.digest is None:
                 await _reject(conn, command, seen, journal)
             else:
-                matter = await _weigh_again(conn, command, seen, (offers, journal, locked))
+                matter = await _weigh_again(
+                    conn, command, seen, (parts.catalogue, journal, locked)
+                )
                 await _post(conn, command, matter, journal)
             decided = Accepted({"correction_id": str(command.correction_id)})
         except Refusal as refusal:
@@ -207,7 +209,7 @@ async def _reject(
     await corrections.decide(conn, verdict)
 
 
-Surroundings = tuple[Catalogue, Journal, dict[UUID, Member]]
+Surroundings = tuple[Cache, Journal, dict[UUID, Member]]
 
 
 async def _weigh_again(
@@ -218,10 +220,10 @@ async def _weigh_again(
         raise SamePerson
     if command.digest != seen.digest:
         raise CorrectionStale
-    offers, journal, locked = around
+    cache, journal, locked = around
     wanted = msgspec.convert(seen.body, Wanted)
     try:
-        matter = await weigh(conn, wanted, offers, journal, member=locked[seen.member_id])
+        matter = await weigh(conn, wanted, cache, journal, member=locked[seen.member_id])
     except Refusal as refusal:
         raise CorrectionStale(f"{CorrectionStale.words} ({refusal.code})") from refusal
     now = rules.digest(

@@ -275,6 +275,25 @@ async def test_a_busy_member_is_tried_again_and_at_last_named(world: World) -> N
     assert [(1, "busy")] == [(o.line, o.code) for o in await endings(world, job, Ending.REFUSED)]
 
 
+async def test_the_last_try_waits_for_who_holds_a_member(world: World) -> None:
+    """Earlier ones pass over who is busy; this one is granted when the other's write ends."""
+    members = await world.members(2)
+    job = await started(world, rows_of(*(row(one) for one in members)))
+    async with held(world, members[:1]) as admin:
+        for _ in range(TRIES):
+            async with asyncio.timeout(1.5):
+                assert await stepped(world, job)
+            world.clock.forward(seconds=1)
+        assert (2, 1, 0, 0) == figures(await look(world.database, job.job_id))
+        last = asyncio.create_task(stepped(world, job))
+        done, _ = await asyncio.wait({last}, timeout=0.3)
+        assert set() == done
+        await admin.execute("ROLLBACK")
+        assert 1 == await last
+    assert (2, 2, 0, 0) == figures(await look(world.database, job.job_id))
+    assert [] == await world.findings()
+
+
 async def test_rows_of_a_long_list_come_in_order_at_any_length_of_page(world: World) -> None:
     """Granted, known, refused, and those that waited for their member: each once, by line."""
     members = await world.members(4)

@@ -8,6 +8,7 @@ from litestar.params import FromPath
 from benefits import measures
 from benefits.actions.receive import Callback
 from benefits.domain.refusal import Refusal
+from benefits.domain.signature import SignatureRefused
 from benefits.providers.provider import Provider, RawCallback
 from benefits.web.problems import NotFound
 
@@ -39,6 +40,8 @@ async def post_callback(
         notice = known.receive(raw)
     except Refusal as refusal:
         measures.CALLBACKS.labels(provider, refusal.code).inc()
+        if isinstance(refusal, SignatureRefused) and request.client:
+            state.rates.failure(request.client.host, f"signatures of {provider}")
         raise
     callback = Callback(provider=provider, notice=notice, raw=raw.body)
 

@@ -10,7 +10,7 @@ from benefits.actions import report
 from benefits.actions.keys import NAME, NameInvalid
 from benefits.actions.report import Report, bounds_of
 from benefits.cli.console import console
-from benefits.cli.house import DRY_RUN, record, run, say_if_dry
+from benefits.cli.house import DRY_RUN, read_books, record, run, say_if_dry
 from benefits.domain import reports
 from benefits.domain.reports import By
 from benefits.domain.values import Month
@@ -88,7 +88,7 @@ def report_(
                     found = await report.vintages(conn, house.parts, bounds, use)
         click.echo(report.csv_of(KINDS[kind], found), nl=False)
 
-    run(work_)
+    read_books(work_)
 
 
 def _share(text: str | None) -> Decimal | None:

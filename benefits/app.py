@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Any, cast
 
 import msgspec
@@ -89,6 +89,27 @@ def allowed_networks(house: House) -> tuple[IPv4Network | IPv6Network, ...]:
                     "BENEFITS_ALLOWED_NETWORKS must not hold this machine on a production database"
                 )
     return named
+
+
+def check_proxies(house: House) -> None:
+    """Refuse on a production database to believe everybody's `X-Forwarded-For` (SettingRefused).
+
+    Anybody could name another address for each try. Elsewhere it is said in the log.
+    """
+    named = house.settings.proxies
+    everywhere = [
+        whole
+        for version in (4, 6)
+        for whole in collapse_addresses(n for n in named if n.version == version)  # type: ignore[type-var]  # of one version
+        if whole.prefixlen == 0
+    ]
+    if everywhere and house.installation.is_production:
+        raise SettingRefused(
+            f"BENEFITS_PROXIES must not hold every address ({everywhere[0]}) on a production "
+            "database: name the networks of the balancers"
+        )
+    if everywhere:
+        log.warning("proxies.unbounded", networks=[str(network) for network in everywhere])
 
 
 def check_issuers(house: House) -> None:
@@ -307,6 +328,7 @@ def serve(settings: Settings) -> None:
     async def main() -> None:
         async with open_house(settings) as house:
             allowed_networks(house)
+            check_proxies(house)
             check_issuers(house)
             await check_role(house)
             who = await _who(house)

@@ -1,5 +1,6 @@
 """The house of every command: the database of the settings, opened and checked, and its parts."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from benefits.domain.values import Clock
 from benefits.settings import Settings
 from benefits.store.catalogue import Cache
 from benefits.store.db import Database, check_server, connect
-from benefits.store.envelope import Envelope
+from benefits.store.envelope import KEY_BYTES, Envelope
 from benefits.store.ids import make_new_id
 from benefits.store.migrate import Installation, check
 from benefits.store.roles import rights_told
@@ -35,7 +36,10 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
 async def open_house(
     settings: Settings, *, clock: Clock = real_clock, answer_within_s: float | None = None
 ) -> AsyncIterator[House]:
-    """Open and check the database of the settings; close it at the end (DatabaseUnsuitable)."""
+    """Open and check the database of the settings; close it at the end (DatabaseUnsuitable).
+
+    Whoever only reads the books has no secret keys, and a key here with which nothing opens.
+    """
     database = connect(
         settings.database_url, pool_size=settings.pool_size, answer_within_s=answer_within_s
     )
@@ -46,7 +50,7 @@ async def open_house(
             parts = Parts(
                 clock=clock,
                 new_id=make_new_id(),
-                envelope=Envelope(settings.keys.secret_keys),
+                envelope=Envelope(settings.keys.secret_keys or [os.urandom(KEY_BYTES)]),
                 catalogue=Cache(),
                 member_key=settings.keys.member_key,
             )

@@ -220,18 +220,27 @@ def make_or_read_keys(data_folder: Path) -> Keys:
     return _keys(environ)
 
 
+def read_books_keys(environ: Mapping[str, str]) -> Keys:
+    """Read the keys of who only reads the books: nothing sealed can be opened with them."""
+    seal = _value(environ, "BENEFITS_SEAL_KEY")
+    return Keys(
+        member_key=read_member_key(environ),
+        secret_keys=(),
+        provider_secrets={},
+        seal_key=_key("BENEFITS_SEAL_KEY", seal) if seal else None,
+    )
+
+
 def _keys(environ: Mapping[str, str]) -> Keys:
     """Read the keys."""
     name = "BENEFITS_SECRET_KEYS"
     words = _required(environ, name).replace(",", " ").split()
     if not words:
         raise SettingRefused(f"{name} holds no key")
-    seal = _value(environ, "BENEFITS_SEAL_KEY")
-    return Keys(
-        member_key=_key("BENEFITS_MEMBER_KEY", _required(environ, "BENEFITS_MEMBER_KEY")),
+    return msgspec.structs.replace(
+        read_books_keys(environ),
         secret_keys=tuple(_key(name, word) for word in words),
         provider_secrets=_provider_secrets(environ, "BENEFITS_PROVIDER_SECRETS"),
-        seal_key=_key("BENEFITS_SEAL_KEY", seal) if seal else None,
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from benefits import app
+from benefits.domain.tokens import Issuer, caller_of
 from benefits.house import open_house
 from benefits.providers.client import Client
 from benefits.settings import load
@@ -166,3 +167,36 @@ async def test_the_figures_tell_what_is_not_sealed_and_what_stays_inside(world: 
     await holder(world)
     assert (1, True, True) == await look()
     gauges.forget()
+
+
+async def test_who_only_reads_the_books_needs_no_key_that_opens_what_is_sealed(
+    shell: Shell,
+) -> None:
+    """An auditor's environment holds neither the secret keys nor what providers share."""
+    batch = await worked(shell, rewards=1)
+    for name in ("BENEFITS_SECRET_KEYS", "BENEFITS_PROVIDER_SECRETS"):
+        shell.environ.pop(name, None)
+    for words in (
+        ("verify", "--checkpoint", str(shell.folder / "checkpoints")),
+        ("proof", str(batch)),
+        ("report", "totals"),
+        ("seal-key",),
+    ):
+        status, said = await run(shell, *words)
+        assert 0 == status, said
+    status, said = await run(shell, "expire")
+    assert (1, True) == (status, "BENEFITS_SECRET_KEYS" in said)
+
+
+async def test_an_auditor_learns_under_which_name_a_person_stands_in_the_books(
+    shell: Shell,
+) -> None:
+    """The name is that of the caller whom the subject's token makes."""
+    claims = {"sub": "7f0c1d", "scope": "operator", "exp": 2_000_000_000}
+    issuer = Issuer(
+        issuer="x", alias="login", audience="y", algorithms=("ES256",), jwks_file="/jwks"
+    )
+    member_key = load(shell.environ).keys.member_key
+    caller, _ = caller_of(claims, issuer, member_key=member_key, now=builders.NOON)
+    status, said = await run(shell, "subject", "login", "7f0c1d")
+    assert (0, f"{caller.name}\n") == (status, said)

@@ -75,12 +75,18 @@ class Shell:
 def test_a_month_is_closed_and_reported(test_shell: Shell) -> None:
     """An empty month closes once; reports are CSV with their header; a wrong time is refused."""
     assert 0 == test_shell.run("programme", "apply", test_shell.file("p.toml", PROGRAMME))[0]
-    for said in ("2025-06 is closed: 0 totals.", "2025-06 was closed at "):
-        status, text = test_shell.run("close-month", "2025-06")
+    for said, by in (
+        ("2025-06 is closed: 0 totals.", "anna"),
+        ("UTC by system:close-month:anna: 0 totals.", "bob"),
+    ):
+        status, text = test_shell.run("close-month", "2025-06", "--by", by)
         assert (0, True) == (status, said in text)
-    status, text = test_shell.run("close-month", "2025-08")
+    status, text = test_shell.run("close-month", "2025-06", "--by", "Anna Li")
+    assert (1, True) == (status, "name_invalid: " in text)
+    assert 2 == test_shell.run("close-month", "2025-06")[0]
+    status, text = test_shell.run("close-month", "2025-08", "--by", "anna")
     assert (1, True) == (status, "month_out_of_order: Close 2025-07 first." in text)
-    assert 2 == test_shell.run("close-month", "June")[0]
+    assert 2 == test_shell.run("close-month", "June", "--by", "anna")[0]
     for kind, begins in (("totals", "key,unit,"), ("liability", "key,"), ("vintages", "benefit,")):
         status, text = test_shell.run("report", kind, "--as-of", "2025-06-30")
         assert (0, True) == (status, text.startswith(begins))
@@ -205,14 +211,15 @@ async def test_commands_can_be_rehearsed(test_shell: Shell) -> None:
     assets = shell.file("june.csv", f"customer,as_of,asset_class,currency,balance\n{days}")
     rows = "VIDEO,b,A\nVIDEO,b,A\nVIDEO,b,nobody\n"
     grants = shell.file("grants.csv", f"benefit,business_key,customer\n{rows}")
+    told = shell.file("told.csv", "")
     for words in (
         ("programme", "apply", wealth),
         ("import", "members", members),
         ("import", "assets", assets),
         ("evaluate", "--period", "2025-06", "--now", "2025-07-02T03:10:00Z"),
-        ("import", "grants", grants),
+        ("import", "grants", grants, "--outcomes", told),
         ("expire",),
-        ("close-month", "2025-06"),
+        ("close-month", "2025-06", "--by", "finance"),
     ):
         before = await everything(pool)
         status, dry = shell.run(*words, "--dry-run")
@@ -225,6 +232,11 @@ async def test_commands_can_be_rehearsed(test_shell: Shell) -> None:
             status,
             dry.splitlines(),
         )
+    outcomes = [line.split(",") for line in Path(told).read_text().splitlines()]
+    assert [["line", "outcome"], ["2", "granted"], ["3", "known"], ["4", "refused"]] == [
+        line[:2] for line in outcomes
+    ]
+    assert (outcomes[1][2], "unknown_member") == (outcomes[2][2], outcomes[3][3])
     await pool.close()
 
 
@@ -296,6 +308,9 @@ async def test_migrate_makes_a_production_database_that_refuses_demo_things(
     assert (1, True) == (status, "--now is not for a production database" in said)
     status, said = shell.run("serve", BENEFITS_ALLOWED_NETWORKS="127.0.0.0/8", BENEFITS_PORT="0")
     assert (1, True) == (status, "must not hold this machine" in said)
+    for networks in ("0.0.0.0/0", "10.0.0.0/8, ::/0", "0.0.0.0/1 128.0.0.0/1"):
+        status, said = shell.run("serve", BENEFITS_PROXIES=networks)
+        assert (1, True) == (status, "must not hold every address" in said)
     status, said = shell.run("key", "create", "mobile-bank", "--scope", "mobile")
     assert (0, True) == (status, said.startswith("bk_"))
     for change, words in (

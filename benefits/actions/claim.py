@@ -136,6 +136,7 @@ class _Group:
     def __init__(self, parts: Parts, offers: Catalogue, locked: dict[UUID, Member]) -> None:
         self.parts = parts
         self.offers = offers.offers
+        self.versions = offers.programme_versions
         self.locked = locked
         self.now = parts.clock()
         self._terms: dict[str, _Terms] = {}
@@ -257,6 +258,7 @@ class _Group:
             claim_id=claim_id,
             member_id=command.member_id,
             programme=terms.programme.code,
+            programme_version=self.versions[terms.programme.code],
             benefit=command.benefit,
             quantity=command.quantity,
             state=OrderState.HELD,

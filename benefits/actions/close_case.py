@@ -1,5 +1,6 @@
-"""A person closes a case: once, with a note, under the caller's key (C-9)."""
+"""A person closes a case: once, with a note, under the caller's key; the member's feed tells."""
 
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -8,12 +9,16 @@ from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import bucket_of
-from benefits.store import cases
-from benefits.store.db import Connection
+from benefits.domain.values import placed_bucket
+from benefits.store import cases, claims, members
+from benefits.store.cases import CaseSeen
+from benefits.store.db import Connection, run
+from benefits.store.ledger import Journal
+from benefits.store.members import Member
 from benefits.store.requests import RequestKey
 
 OPERATION = "close_case"
+WAIT = "SET LOCAL lock_timeout = '2s'"
 
 
 class UnknownCase(Refusal):
@@ -40,28 +45,47 @@ class CloseCase(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def request_key(self) -> RequestKey:
-        """Where the outcome is kept: beside the case, so that one key may close several."""
-        caller = f"{self.caller}/{self.case_id.hex}"
-        return RequestKey(bucket_of(self.case_id), caller, OPERATION, self.key)
+        """Where the outcome is kept: by the key alone, so that another case's is found."""
+        bucket = placed_bucket(self.caller, OPERATION, self.key)
+        return RequestKey(bucket, self.caller, OPERATION, self.key)
+
+    @property
+    def body(self) -> bytes:
+        """The hash of what is said, and of which case."""
+        return body_hash([self.case_id.hex, self.note])
 
 
 async def close_case(conn: Connection, command: CloseCase, parts: Parts) -> Decided | Refusal:
-    """Close a case in this transaction (UnknownCase, CaseClosed)."""
+    """Close a case in this transaction and tell of it (UnknownCase, CaseClosed, N-5)."""
+    case = await cases.one(conn, command.case_id)
+    locked = dict[UUID, Member]()
+    if case is not None and case.member_id is not None:
+        await run(conn, WAIT)
+        locked = await members.lock(conn, [case.member_id], wait=True)
     keyed = Keyed()
-    key, body = command.request_key, body_hash(command.note)
+    key, body = command.request_key, command.body
     await keyed.load(conn, [key])
     outcome = keyed.earlier(key, body)
     now = parts.clock()
     if outcome is None:
-        outcome = keyed.decide(key, body, await _close(conn, command, parts))
+        journal = Journal(locked, now, parts.new_id)
+        outcome = keyed.decide(key, body, await _close(conn, command, case, (journal, now)))
+        await journal.write(conn)
     await keyed.write(conn, now)
     return outcome
 
 
-async def _close(conn: Connection, command: CloseCase, parts: Parts) -> Accepted | Refusal:
-    now = parts.clock()
-    id_, actor, note = command.case_id, command.caller, command.note
-    if await cases.close(conn, id_, now, actor=actor, note=note):
-        return Accepted({"case_id": str(id_)})
-    known = await cases.one(conn, id_)
-    return UnknownCase() if known is None else CaseClosed()
+async def _close(
+    conn: Connection, command: CloseCase, case: CaseSeen | None, at: tuple[Journal, datetime]
+) -> Accepted | Refusal:
+    journal, now = at
+    if case is None:
+        return UnknownCase()
+    id_, actor, note = case.case_id, command.caller, command.note
+    if not await cases.close(conn, id_, now, actor=actor, note=note):
+        return CaseClosed()
+    if case.claim_id is not None:
+        claim = (await claims.by_id(conn, [case.claim_id]))[case.claim_id]
+        data = {"benefit": claim.benefit, "quantity": claim.quantity, "reason": claim.reason}
+        journal.event(claim.member_id, "case.closed", subject_id=claim.claim_id, data=data)
+    return Accepted({"case_id": str(id_)})

@@ -17,13 +17,13 @@ from benefits.actions.parts import Parts
 from benefits.actions.weigh_correction import Matter, weigh
 from benefits.domain import corrections as rules
 from benefits.domain import entitlement
-from benefits.domain.catalogue import Catalogue
 from benefits.domain.corrections import NEW_LOT, Effect, Kind, Wanted, Why, same_person
 from benefits.domain.ledger import Account, Lot, Posting
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import bucket_of
+from benefits.domain.values import placed_bucket
 from benefits.store import claims, corrections, counters, members, tiers
+from benefits.store.catalogue import Cache
 from benefits.store.claims import HoldEnd
 from benefits.store.corrections import CorrectionSeen, NewCorrection, Verdict
 from benefits.store.db import Connection, run
@@ -75,10 +75,8 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def request_key(self) -> RequestKey:
-        """Where the outcome is kept: in the member's bucket, under the member's lock."""
-        member_id = self.wanted.member_id
-        caller = f"{self.caller}/{member_id.hex}"
-        return RequestKey(bucket_of(member_id), caller, "propose_correction", self.key)
+        """Where the outcome is kept: by the key alone, so that another member's is found."""
+        return _placed(self.caller, "propose_correction", self.key)
 
     @property
     def body(self) -> bytes:
@@ -97,21 +95,22 @@ class Decide(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def request_key(self) -> RequestKey:
-        """Where the outcome is kept: beside the correction, so that one key may decide several."""
-        caller = f"{self.caller}/{self.correction_id.hex}"
-        bucket = bucket_of(self.correction_id)
+        """Where the outcome is kept: by the key alone, so that another correction's is found."""
         operation = "reject_correction" if self.digest is None else "approve_correction"
-        return RequestKey(bucket, caller, operation, self.key)
+        return _placed(self.caller, operation, self.key)
 
     @property
     def body(self) -> bytes:
-        """The hash of what is said."""
-        return body_hash([self.note, self.digest])
+        """The hash of what is said, and on what."""
+        return body_hash([self.correction_id.hex, self.note, self.digest])
+
+
+def _placed(caller: str, operation: str, key: str) -> RequestKey:
+    return RequestKey(placed_bucket(caller, operation, key), caller, operation, key)
 
 
 async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided | Refusal:
     """Keep a proposal with all it would do, in this transaction; nothing is posted."""
-    offers = await parts.catalogue.current(conn)
     member_id = command.wanted.member_id
     await run(conn, WAIT)
     locked = await members.lock(conn, [member_id], wait=True)
@@ -125,7 +124,9 @@ async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided |
         journal = Journal(locked, now, parts.new_id)
         decided: Accepted | Refusal
         try:
-            matter = await weigh(conn, command.wanted, offers, journal, member=locked[member_id])
+            matter = await weigh(
+                conn, command.wanted, parts.catalogue, journal, member=locked[member_id]
+            )
         except Refusal as refusal:
             decided = refusal
         else:
@@ -158,7 +159,6 @@ async def _keep(conn: Connection, command: Propose, matter: Matter, journal: Jou
 
 async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | Refusal:
     """Approve or reject a proposal in this transaction: all of it is posted, or nothing."""
-    offers = await parts.catalogue.current(conn)
     there = await corrections.one(conn, command.correction_id)
     if there is None:
         return UnknownCorrection()
@@ -168,6 +168,7 @@ async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | R
     await keyed.load(conn, [command.request_key])
     outcome = keyed.earlier(command.request_key, command.body)
     now = parts.clock()
+    matter: Matter | None = None
     if outcome is None:
         journal = Journal(locked, now, parts.new_id)
         # Read again: another may have decided it before the lock was ours.
@@ -180,13 +181,17 @@ async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | R
             if command.digest is None:
                 await _reject(conn, command, seen, journal)
             else:
-                matter = await _weigh_again(conn, command, seen, (offers, journal, locked))
+                matter = await _weigh_again(
+                    conn, command, seen, (parts.catalogue, journal, locked)
+                )
                 await _post(conn, command, matter, journal)
             decided = Accepted({"correction_id": str(command.correction_id)})
         except Refusal as refusal:
             decided = refusal
         outcome = keyed.decide(command.request_key, command.body, decided)
     await keyed.write(conn, now)
+    if matter is not None:
+        await _count(conn, matter)  # counters are locked after request rows
     return outcome
 
 
@@ -204,7 +209,7 @@ async def _reject(
     await corrections.decide(conn, verdict)
 
 
-Surroundings = tuple[Catalogue, Journal, dict[UUID, Member]]
+Surroundings = tuple[Cache, Journal, dict[UUID, Member]]
 
 
 async def _weigh_again(
@@ -215,10 +220,10 @@ async def _weigh_again(
         raise SamePerson
     if command.digest != seen.digest:
         raise CorrectionStale
-    offers, journal, locked = around
+    cache, journal, locked = around
     wanted = msgspec.convert(seen.body, Wanted)
     try:
-        matter = await weigh(conn, wanted, offers, journal, member=locked[seen.member_id])
+        matter = await weigh(conn, wanted, cache, journal, member=locked[seen.member_id])
     except Refusal as refusal:
         raise CorrectionStale(f"{CorrectionStale.words} ({refusal.code})") from refusal
     now = rules.digest(
@@ -260,7 +265,6 @@ async def _post(conn: Connection, command: Decide, matter: Matter, journal: Jour
         batch_id=batch_id,
     )
     await corrections.decide(conn, verdict)
-    await _count(conn, matter)
 
 
 def _lot(matter: Matter, journal: Journal) -> Lot:

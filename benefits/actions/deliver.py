@@ -4,7 +4,7 @@ The attempt is committed before anything is sent. A request whose last attempt n
 outcome is asked about, not sent again (V-3).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -33,6 +33,7 @@ from benefits.domain.orders import (
     next_operation,
 )
 from benefits.store import claims, members, orders
+from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection
 from benefits.store.orders import RequestRow
 
@@ -40,7 +41,10 @@ LEASE_MARGIN_S = 30
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to be made: the call, its provider, and the leased request it belongs to."""
+    """One attempt to be made: the call, its provider, and the leased request it belongs to.
+
+    `capabilities` are those the claim was made under.
+    """
 
     provider: str
     capabilities: Capabilities
@@ -72,13 +76,9 @@ async def lease(
         return []
     locked = await members.lock(conn, {member_id for member_id, _ in candidates}, wait=False)
     catalogue = await parts.catalogue.current(conn)
-    providers = {
-        code: provider.capabilities
-        for programme in catalogue.programmes.values()
-        for code, provider in programme.providers.items()
-    }
+    providers = (p for one in catalogue.programmes.values() for p in one.provider)
     now = parts.clock()
-    longest = max((c.deadline_s for c in providers.values()), default=0.0)
+    longest = max((p.capabilities.deadline_s for p in providers), default=0.0)
     until = now + timedelta(seconds=longest + LEASE_MARGIN_S)
     ids = [id_ for member_id, id_ in candidates if member_id in locked]
     leased = await orders.lease(conn, ids, now, until)
@@ -87,12 +87,16 @@ async def lease(
         for one in leased
     ]
     await orders.begin_attempts(conn, works, now)
-    await _submit(conn, [request.claim_id for request, _ in works], parts)
+    found = await claims.by_id(conn, [request.claim_id for request, _ in works])
+    await _submit(conn, found.values(), parts)
+    agreed = {
+        id_: (await parts.catalogue.made_under(conn, claim))[0] for id_, claim in found.items()
+    }
     numbers = await _issue_numbers(conn, [request for request, _ in works])
     return [
         Work(
             provider=request.provider,
-            capabilities=providers[request.provider],
+            capabilities=agreed[request.claim_id].providers[request.provider].capabilities,
             call=Call(
                 number=numbers[request.request_id],
                 operation=operation,
@@ -106,10 +110,9 @@ async def lease(
     ]
 
 
-async def _submit(conn: Connection, ids: Sequence[UUID], parts: Parts) -> None:
+async def _submit(conn: Connection, found: Iterable[ClaimRow], parts: Parts) -> None:
     """Mark held claims as submitted: from here on only the order's outcome ends their holds."""
-    found = await claims.by_id(conn, ids)
-    held = [claim for claim in found.values() if claim.state is OrderState.HELD]
+    held = [claim for claim in found if claim.state is OrderState.HELD]
     now = parts.clock()
     for claim in held:
         claim.state = OrderState.SUBMITTED

@@ -2,7 +2,8 @@
 
 Every way an answer can come (a call's response, a query, a callback, a deadline) ends here.
 Answers are idempotent by the order's lattice: a replay or a late arrival changes nothing twice
-(V-3, V-4).
+(V-3, V-4). They are weighed by the terms the claim was made under (U-3); how often a provider is
+asked, and how much room there is, is told by the programme of today.
 """
 
 from collections import Counter
@@ -73,6 +74,7 @@ class _Group:
         self.journal = journal
         self.now = now
         self.claims: dict[UUID, ClaimRow] = {}
+        self.offers: dict[UUID, tuple[Programme, Benefit]] = {}
         self.holds: dict[UUID, HoldRow] = {}
         self.used: dict[MemberCounter, int] = {}
         self.used_more: dict[MemberCounter, int] = {}
@@ -99,6 +101,8 @@ class _Group:
         """
         self.claims = await claims.by_id(conn, ids)
         found = list(self.claims.values())
+        for claim in found:
+            self.offers[claim.claim_id] = await self.parts.catalogue.made_under(conn, claim)
         self.open_cases = await claims.open_cases_of(conn, ids)
         self.holds = await claims.holds(conn, [c.hold_id for c in found])
         lots = sorted({part.lot_id for h in self.holds.values() for part in h.parts})
@@ -121,7 +125,7 @@ class _Group:
             self.shared = await counters.lock(conn, names)
 
     def _offer(self, claim: ClaimRow) -> tuple[Programme, Benefit]:
-        return self.catalogue.offers[claim.benefit]
+        return self.offers[claim.claim_id]
 
     @staticmethod
     def _cap_key(claim: ClaimRow) -> MemberCounter:
@@ -135,11 +139,12 @@ class _Group:
         return names
 
     def terms(self, claim: ClaimRow) -> tuple[Terms, Capabilities]:
-        """Return what of the benefit and its provider matters to the order."""
+        """Return what of the claim's terms matters to the order, and how to ask its provider."""
         programme, benefit = self._offer(claim)
-        capabilities = programme.providers[benefit.provider].capabilities
+        agreed = programme.providers[benefit.provider].capabilities
         at_issue = benefit.consumed is Consumed.ISSUE
-        return Terms(at_issue, capabilities.late_success), capabilities
+        today = self.catalogue.programmes[programme.code].providers[benefit.provider]
+        return Terms(at_issue, agreed.late_success), today.capabilities
 
     def apply(self, answer: Answer) -> Resolved:
         """Apply one answer; what it changes is written at the end."""
@@ -319,7 +324,7 @@ class _Group:
 
     def _check_room(self, claim: ClaimRow, cost: int, parts: list[Part]) -> None:
         """Refuse where cap, stock or budget has no room left: they hold on every path (I15)."""
-        programme, benefit = self._offer(claim)
+        programme, benefit = self.catalogue.offers[claim.benefit]
         limit = entitlement.cap_limit(programme, benefit)
         if limit is not None and claim.cap_window:
             key = self._cap_key(claim)

@@ -8,7 +8,7 @@ decided by the rule of single rewards, and their business keys make each one ide
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import IO
 from uuid import UUID, uuid4
@@ -35,7 +35,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
 from benefits.store import jobs
 from benefits.store.db import Busy, Connection, Database, is_busy, is_transient, run
-from benefits.store.jobs import Job, JobKey, RowEnding, Taken
+from benefits.store.jobs import BEGINNING, Job, JobKey, RowEnding, Taken
 
 OPERATION = "grants"
 WAIT = "SET LOCAL lock_timeout = '2s'"
@@ -161,18 +161,22 @@ async def run_part(conn: Connection, parts: Parts, which: UUID | tuple[int, int]
         await jobs.defer(conn, taken, lines_sealed=sealed, not_before=now + PAUSE)
     else:
         await jobs.drop_part(conn, taken)
-    told = [
-        one
-        for _, one in sorted(endings.items())
-        if one.ending is Ending.REFUSED or _is_short(taken)
-    ]
-    if told:
-        await jobs.put_rows(conn, taken.job_id, told)
+    await _put(conn, taken, part.tries, [one for _, one in sorted(endings.items())])
     kinds = [one.ending for one in endings.values()]
     granted, known, refused = (kinds.count(kind) for kind in Ending)
     if kinds:
         await jobs.count(conn, taken.job_id, (granted, known, refused), now)
     return len(part.lines)
+
+
+async def _put(conn: Connection, taken: Taken, tries: int, endings: Sequence[RowEnding]) -> None:
+    """Record every row: refused ones and short lists by row, the rest by part."""
+    alone = [e for e in endings if e.ending is Ending.REFUSED or _is_short(taken)]
+    if alone:
+        await jobs.put_rows(conn, taken.job_id, alone)
+    if len(alone) < len(endings):
+        rest = [e for e in endings if e.ending is not Ending.REFUSED]
+        await jobs.put_outcome(conn, taken, tries, rest)
 
 
 async def at_once(conn: Connection, parts: Parts, job: Job) -> tuple[Job, list[RowEnding]]:
@@ -186,7 +190,7 @@ async def at_once(conn: Connection, parts: Parts, job: Job) -> tuple[Job, list[R
         job = found
     if job.ended_at is None:
         return job, []
-    return job, await jobs.endings(conn, job.job_id, None, after=0, limit=PART_LINES)
+    return job, await jobs.endings(conn, job.job_id, None, after=BEGINNING, limit=PART_LINES)
 
 
 async def run_job(
@@ -218,17 +222,19 @@ async def look(database: Database, job_id: UUID) -> Job:
     return job
 
 
-async def refused_rows(database: Database, job_id: UUID) -> AsyncIterator[RowEnding]:
-    """Yield every refused row of a job, in order."""
-    after = 0
+async def rows_of(
+    database: Database, job_id: UUID, ending: Ending | None = None
+) -> AsyncIterator[RowEnding]:
+    """Yield the rows of a job that have ended, in order: all, or those that ended in one way."""
+    after = BEGINNING
     while True:
         async with database.transaction() as conn:
-            page = await jobs.endings(conn, job_id, Ending.REFUSED, after=after, limit=PART_LINES)
+            page = await jobs.endings(conn, job_id, ending, after=after, limit=PART_LINES)
         for row in page:
             yield row
         if len(page) < PART_LINES:
             return
-        after = page[-1].line
+        after = after.behind(page)
 
 
 async def _decide(
@@ -256,13 +262,13 @@ async def _decide(
             case Accepted():
                 is_new = units.told(outcome.ids["granted"]) != 0
                 kind = Ending.GRANTED if is_new else Ending.KNOWN
-                lot_id = UUID(outcome.ids["lot_id"]) if _is_short(taken) else None
+                lot_id = UUID(outcome.ids["lot_id"])
                 endings[number] = RowEnding(number, kind, lot_id=lot_id)
     return endings
 
 
 def _is_short(taken: Taken) -> bool:
-    """Say whether all rows of a job are kept, with the lots they made."""
+    """Say whether every row of a job is kept by itself."""
     return taken.lines <= PART_LINES
 
 

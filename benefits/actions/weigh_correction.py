@@ -9,7 +9,7 @@ from benefits.actions.claim import UnknownBenefit, cost_of
 from benefits.domain import corrections as rules
 from benefits.domain import ledger
 from benefits.domain.archive import MonthArchived
-from benefits.domain.catalogue import Benefit, Catalogue, ClawBack, Consumed, Late, Programme
+from benefits.domain.catalogue import Benefit, ClawBack, Consumed, Late, Programme
 from benefits.domain.corrections import (
     Captured,
     CorrectionExceeds,
@@ -30,6 +30,7 @@ from benefits.domain.units import UnitsDrawn
 from benefits.domain.values import end_of, local_date
 from benefits.store import claims, corrections
 from benefits.store import ledger as books
+from benefits.store.catalogue import Cache
 from benefits.store.claims import ClaimRow, HoldRow
 from benefits.store.corrections import Figures
 from benefits.store.db import Connection
@@ -95,11 +96,11 @@ class Matter(msgspec.Struct, kw_only=True):
 
 
 async def weigh(
-    conn: Connection, wanted: Wanted, offers: Catalogue, journal: Journal, *, member: Member
+    conn: Connection, wanted: Wanted, cache: Cache, journal: Journal, *, member: Member
 ) -> Matter:
     """Decide what a correction would do; refuses what cannot be (Refusal)."""
     rules.check(wanted)
-    matter = await _matter(conn, wanted, offers, journal)
+    matter = await _matter(conn, wanted, cache, journal)
     member_id, unit = wanted.member_id, matter.unit
     if matter.claim is not None:
         assert isinstance(wanted.quantity, int), "pieces are whole: it was checked"
@@ -118,8 +119,11 @@ async def weigh(
     return matter
 
 
-async def _matter(conn: Connection, wanted: Wanted, offers: Catalogue, journal: Journal) -> Matter:
-    """Find the claim, lot or benefit that is meant (TargetUnknown, UnknownBenefit)."""
+async def _matter(conn: Connection, wanted: Wanted, cache: Cache, journal: Journal) -> Matter:
+    """Find the claim, lot or benefit that is meant (TargetUnknown, UnknownBenefit).
+
+    A claim is corrected by the terms it was made under (U-3), the rest by those of today.
+    """
     code, claim, hold, made_good = wanted.benefit, None, None, 0
     if wanted.claim_id is not None:
         claim = (await claims.by_id(conn, [wanted.claim_id])).get(wanted.claim_id)
@@ -133,12 +137,14 @@ async def _matter(conn: Connection, wanted: Wanted, offers: Catalogue, journal: 
             raise TargetUnknown
         journal.load(found)
         code = found[0][1].unit.partition(":")[2]
-    if code not in offers.offers:
+    offers = (await cache.current(conn)).offers
+    if code not in offers:
         raise UnknownBenefit
-    programme, benefit = offers.offers[code]
+    programme, benefit = offers[code]
     if claim is None and benefit.draws:
         raise UnitsDrawn
     if claim is not None:
+        programme, benefit = await cache.made_under(conn, claim)
         made_good = await corrections.made_good(
             conn,
             wanted.member_id,

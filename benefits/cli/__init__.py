@@ -47,6 +47,10 @@ COMMANDS = {
         "audit:proof",
         "Print a proof that BATCH is in the signed log; `docs/check_proof.py` checks it anywhere.",
     ),
+    "subject": (
+        "audit:subject",
+        "Print under which name SUBJECT, the `sub` of an issuer's tokens, stands in the books.",
+    ),
     "seal-key": (
         "audit:seal_key",
         (

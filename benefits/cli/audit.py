@@ -9,9 +9,10 @@ import rich_click as click
 
 from benefits import settings
 from benefits.actions.prove import prove_batch, prove_consistency
-from benefits.cli.house import run
+from benefits.cli.house import read_books
 from benefits.domain.checkpoints import PublicKey
 from benefits.domain.refusal import Refusal
+from benefits.domain.tokens import name_in_books
 from benefits.house import House
 from benefits.settings import SettingRefused, Settings
 from benefits.store.signing import SealKey, origin
@@ -37,7 +38,7 @@ def seal_key() -> None:
 
     Example: `benefits seal-key > seal-key.pub`
     """
-    given = settings.load(os.environ)
+    given = settings.load(os.environ, keys=settings.read_books_keys(os.environ))
     if given.keys.seal_key is None:
         raise SettingRefused("BENEFITS_SEAL_KEY is not set, and BENEFITS_SEAL_KEY_FILE neither")
     click.echo(str(public_keys(given)[0]))
@@ -76,4 +77,17 @@ def proof(batch: UUID | None, sizes: tuple[int, int] | None) -> None:
         text = msgspec.json.encode(made)
         click.echo(msgspec.json.format(text, indent=2).decode())
 
-    run(work_)
+    read_books(work_)
+
+
+@click.command()
+@click.argument("alias")
+@click.argument("sub", metavar="SUBJECT")
+def subject(alias: str, sub: str) -> None:
+    """Print under which name SUBJECT, the `sub` of an issuer's tokens, stands in the books.
+
+    ALIAS is the issuer's in BENEFITS_ISSUERS. From a name nobody finds the subject again.
+
+    Example: `benefits subject login 7f0c1d` to find what a person did, by `actor` and `closed_by`
+    """
+    click.echo(name_in_books(alias, sub, settings.read_member_key(os.environ)))

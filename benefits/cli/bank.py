@@ -16,7 +16,7 @@ from benefits.actions.expire import due, sweep
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
-from benefits.cli.grants import STOPPED, format_of, grant_file, rehearse_file
+from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.jobs import Format
@@ -120,9 +120,20 @@ def import_assets_(file: TextIO, code: str | None, *, dry_run: bool) -> None:
 @click.option(
     "--refused", type=click.File("w", encoding="utf-8"), default=None, help="Where all go as CSV."
 )
+@click.option(
+    "--outcomes",
+    type=click.File("w", encoding="utf-8"),
+    default=None,
+    help="Where it goes as CSV what became of each row, with its lot.",
+)
 @DRY_RUN
 def import_grants_(
-    file: BinaryIO, written: str | None, refused: TextIO | None, *, dry_run: bool
+    file: BinaryIO,
+    written: str | None,
+    *,
+    refused: TextIO | None,
+    outcomes: TextIO | None,
+    dry_run: bool,
 ) -> None:
     """Reward members, each once per business key. The same command goes on where one was stopped.
 
@@ -134,12 +145,13 @@ def import_grants_(
     A dry run takes up to 1000 lines.
     """
     format_ = Format(written) if written else format_of(file.name)
+    told = Told(refused, outcomes)
     with console.status("Reading …") as status:
         try:
             if dry_run:
-                run(lambda house: rehearse_file(house, file, format_, refused=refused))
+                run(lambda house: rehearse_file(house, file, format_, told=told))
             else:
-                run(lambda house: grant_file(house, file, format_, status=status, refused=refused))
+                run(lambda house: grant_file(house, file, format_, status=status, told=told))
         except KeyboardInterrupt:
             if not dry_run:
                 console.print(STOPPED)

@@ -7,9 +7,10 @@ import rich_click as click
 
 from benefits.actions import close_month as closing
 from benefits.actions import report
+from benefits.actions.keys import NAME, NameInvalid
 from benefits.actions.report import Report, bounds_of
 from benefits.cli.console import console
-from benefits.cli.house import DRY_RUN, record, run, say_if_dry
+from benefits.cli.house import DRY_RUN, read_books, record, run, say_if_dry
 from benefits.domain import reports
 from benefits.domain.reports import By
 from benefits.domain.values import Month
@@ -25,12 +26,15 @@ KINDS: dict[str, type[msgspec.Struct]] = {
 
 @click.command("close-month")
 @click.argument("month")
+@click.option("--by", required=True, help="Who closes it: a-z, 0-9 and hyphens; for the books.")
 @DRY_RUN
-def close_month(month: str, *, dry_run: bool) -> None:
+def close_month(month: str, *, by: str, dry_run: bool) -> None:
     """Close a MONTH of the books: what is recorded later is booked in the next one.
 
-    Example: `benefits close-month 2025-06`, or first with `--dry-run`
+    Example: `benefits close-month 2025-06 --by anna-li`, or first with `--dry-run`
     """
+    if not NAME.fullmatch(by):
+        raise NameInvalid
     try:
         wanted = Month.parse(month)
     except ValueError as error:
@@ -38,11 +42,12 @@ def close_month(month: str, *, dry_run: bool) -> None:
 
     async def work_(house: House) -> None:
         close = closing.rehearse_month if dry_run else closing.close_month
-        done = await close(house.database, house.parts, wanted, actor=ACTOR)
+        done = await close(house.database, house.parts, wanted, actor=f"{ACTOR}:{by}")
         totals = len(done.closed.totals)
         if not dry_run:
             record("month.closed", month=str(wanted), new=done.is_new, totals=totals)
-        how = "is closed" if done.is_new else f"was closed at {done.closed.closed_at:%F %T} UTC"
+        before = f"was closed at {done.closed.closed_at:%F %T} UTC by {done.closed.actor}"
+        how = "is closed" if done.is_new else before
         console.print(f"{wanted} {how}: {totals} totals.")
         say_if_dry(dry_run=dry_run)
 
@@ -83,7 +88,7 @@ def report_(
                     found = await report.vintages(conn, house.parts, bounds, use)
         click.echo(report.csv_of(KINDS[kind], found), nl=False)
 
-    run(work_)
+    read_books(work_)
 
 
 def _share(text: str | None) -> Decimal | None:

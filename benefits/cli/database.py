@@ -13,7 +13,7 @@ from benefits.actions.verify import verify
 from benefits.actions.verify_seals import Audit
 from benefits.cli.audit import public_keys
 from benefits.cli.console import console
-from benefits.cli.house import run
+from benefits.cli.house import read_books
 from benefits.domain.checkpoints import read_notes
 from benefits.domain.refusal import Refusal
 from benefits.house import House
@@ -124,4 +124,4 @@ def verify_(checkpoint: TextIO | None, archives: tuple[Path, ...]) -> None:
         if found:
             sys.exit(3)
 
-    run(work_)
+    read_books(work_)

@@ -7,19 +7,19 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import IO, BinaryIO, TextIO, cast
+from typing import IO, BinaryIO, NamedTuple, TextIO, cast
 
 import rich_click as click
 from rich.status import Status
 
-from benefits.actions.run_jobs import ListTooLong, at_once, begin_file, refused_rows, run_job
+from benefits.actions.run_jobs import ListTooLong, at_once, begin_file, rows_of, run_job
 from benefits.cli.console import console
 from benefits.cli.house import record, say_if_dry
 from benefits.domain.jobs import PART_LINES, Ending, Format
 from benefits.house import House
 from benefits.store import jobs
 from benefits.store.db import Connection
-from benefits.store.jobs import Job, RowEnding
+from benefits.store.jobs import BEGINNING, Job, RowEnding
 
 CALLER = "system:import"
 IN_MEMORY_BYTES = 2**20
@@ -37,8 +37,15 @@ def format_of(name: str) -> Format:
     raise click.UsageError("Say --format csv or --format ndjson; the file's name does not tell.")
 
 
+class Told(NamedTuple):
+    """Where what became of rows goes as CSV: the refused ones, and all."""
+
+    refused: TextIO | None
+    outcomes: TextIO | None
+
+
 async def grant_file(
-    house: House, file: BinaryIO, format_: Format, *, status: Status, refused: TextIO | None
+    house: House, file: BinaryIO, format_: Format, *, status: Status, told: Told
 ) -> None:
     """Decide a file to its end and tell what was done; exit with 2 when rows were refused."""
     with _seekable(file) as list_:
@@ -51,12 +58,10 @@ async def grant_file(
     console.print(f"{how} job {job.job_id}: {job.lines:,} lines.")
     shown = _Shown(status, job)
     done = await run_job(house.database, house.parts, job.job_id, progress=shown.show)
-    await _tell(house, done, refused)
+    await _tell(house, done, told)
 
 
-async def rehearse_file(
-    house: House, file: BinaryIO, format_: Format, *, refused: TextIO | None
-) -> None:
+async def rehearse_file(house: House, file: BinaryIO, format_: Format, *, told: Told) -> None:
     """Tell what a short file would do now, row by row, and leave nothing (ListTooLong)."""
 
     async def decide(conn: Connection) -> tuple[Job, list[RowEnding]]:
@@ -66,11 +71,13 @@ async def rehearse_file(
         if job.lines > PART_LINES:
             raise ListTooLong
         job, _ = await at_once(conn, house.parts, job)
-        return job, await jobs.endings(conn, job.job_id, Ending.REFUSED, after=0, limit=PART_LINES)
+        rows = await jobs.endings(conn, job.job_id, None, after=BEGINNING, limit=PART_LINES)
+        return job, rows
 
     with _seekable(file) as list_:
         job, rows = await house.database.rehearsal().transact(decide)
-    await _say(job, _each(rows), refused)
+    await _say(job, _each([row for row in rows if row.ending is Ending.REFUSED]), told.refused)
+    await _write(_each(rows), told.outcomes)
     if job.decided < job.lines:
         console.print(f"{job.lines - job.decided:,} lines wait for members who are busy.")
     say_if_dry(dry_run=True)
@@ -120,7 +127,7 @@ class _Shown:
             console.print(text)
 
 
-async def _tell(house: House, job: Job, refused: TextIO | None) -> None:
+async def _tell(house: House, job: Job, told: Told) -> None:
     record(
         "import.done",
         what="grants",
@@ -130,9 +137,21 @@ async def _tell(house: House, job: Job, refused: TextIO | None) -> None:
         unchanged=job.known,
         refused=job.refused,
     )
-    await _say(job, refused_rows(house.database, job.job_id), refused)
+    refused = rows_of(house.database, job.job_id, Ending.REFUSED)
+    await _say(job, refused, told.refused)
+    await _write(rows_of(house.database, job.job_id), told.outcomes)
     if job.refused:
         sys.exit(2)
+
+
+async def _write(rows: AsyncIterator[RowEnding], outcomes: TextIO | None) -> None:
+    """Write what became of every row to a file, if one is wanted."""
+    if outcomes is None:
+        return
+    writer = csv.writer(outcomes)
+    writer.writerow(("line", "outcome", "lot_id", "code", "detail"))
+    async for row in rows:
+        writer.writerow((row.line, row.ending.value, row.lot_id or "", row.code, row.detail))
 
 
 async def _say(job: Job, rows: AsyncIterator[RowEnding], refused: TextIO | None) -> None:

@@ -33,9 +33,19 @@ def say_if_dry(*, dry_run: bool) -> None:
 
 def run(work: Callable[[House], Coroutine[Any, Any, None]], **more: Any) -> None:
     """Open the house the environment describes, do a piece of work in it, and close it."""
+    _run(work, settings.load(os.environ), **more)
 
+
+def read_books(work: Callable[[House], Coroutine[Any, Any, None]]) -> None:
+    """Do a piece of work that reads the books alone: it needs no key that opens what is sealed."""
+    _run(work, settings.load(os.environ, keys=settings.read_books_keys(os.environ)))
+
+
+def _run(
+    work: Callable[[House], Coroutine[Any, Any, None]], given: settings.Settings, **more: Any
+) -> None:
     async def main_() -> None:
-        async with open_house(settings.load(os.environ), **more) as house:
+        async with open_house(given, **more) as house:
             keep_what_stays()
             await work(house)
 

@@ -71,21 +71,21 @@ def caller_of(
             else "The scopes member, relationship_manager and provider each stand alone."
         )
     bound: dict[str, Any] = {}
+    name = ""
     match min(scopes) if len(scopes) == 1 else "":
         case "member":
             bound = {"member_id": _member(claims, member_key)}
-            name = bound["member_id"].hex
+            name = f"{issuer.alias}:{bound['member_id'].hex}"
         case "relationship_manager":
             bound = {key: _text(claims, key) for key in ("branch", "manager") if key in claims}
             if not bound:
                 _refuse("A relationship manager's token needs `branch` or `manager`.")
-            name = _subject(claims, member_key)
         case "provider":
             bound = {"provider": _text(claims, "provider")}
-            name = _subject(claims, member_key)
         case _:
-            name = _subject(claims, member_key)
-    return Caller(name=f"{issuer.alias}:{name}", scopes=scopes, **bound), left_s
+            pass
+    name = name or name_in_books(issuer.alias, _text(claims, "sub"), member_key)
+    return Caller(name=name, scopes=scopes, **bound), left_s
 
 
 def _refuse(words: str) -> NoReturn:
@@ -150,7 +150,8 @@ def _member(claims: Mapping[str, Any], member_key: bytes) -> UUID:
     return found.pop()
 
 
-def _subject(claims: Mapping[str, Any], member_key: bytes) -> str:
-    """Return a name for the subject that stays the same and does not tell who it is."""
-    said = _text(claims, "sub").encode()
-    return hashlib.blake2b(said, key=member_key, digest_size=16, person=_SUBJECT).hexdigest()
+def name_in_books(alias: str, subject: str, member_key: bytes) -> str:
+    """Return a name for an issuer's subject: always the same, and it does not tell who it is."""
+    said = subject.encode()
+    hashed = hashlib.blake2b(said, key=member_key, digest_size=16, person=_SUBJECT)
+    return f"{alias}:{hashed.hexdigest()}"

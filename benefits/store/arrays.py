@@ -79,6 +79,7 @@ def _bytes(values: Sequence[bytes | None]) -> str:
 
 _WRITERS: dict[str, Writer] = {
     "bigint": _words,
+    "boolean": _words,
     "int": _words,
     "smallint": _words,
     "numeric": _words,

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from benefits.domain.catalogue import Catalogue, Programme
+from benefits.domain.catalogue import Benefit, Catalogue, Programme
 from benefits.domain.entitlement import budget_counter, stock_counter
+from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, rows, run
 
 VERSION = "SELECT config_version FROM installation"
@@ -65,6 +66,11 @@ class Cache:
             known = msgspec.json.decode(document, type=Programme)
             self._versions[code, version] = known
         return known
+
+    async def made_under(self, conn: Connection, claim: ClaimRow) -> tuple[Programme, Benefit]:
+        """Return the programme and benefit as they were when a claim was made (U-3)."""
+        programme = await self.version(conn, claim.programme, claim.programme_version)
+        return programme, programme.benefits[claim.benefit]
 
 
 async def as_known(conn: Connection, known_at: datetime) -> Catalogue:

@@ -14,11 +14,15 @@ from benefits.store.db import Connection, Writer, rows, write
 
 
 class ClaimRow(msgspec.Struct, kw_only=True):
-    """A claim and where its order stands; `deadline` is set only while nothing was sent."""
+    """A claim and where its order stands; `deadline` is set only while nothing was sent.
+
+    It keeps the terms of the version of the programme that it was made under (U-3).
+    """
 
     claim_id: UUID
     member_id: UUID
     programme: str
+    programme_version: int
     benefit: str
     quantity: int
     state: OrderState
@@ -76,13 +80,13 @@ class HoldEnd(msgspec.Struct, frozen=True):
 
 _COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.state, c.reason,
        c.hold_id, c.cap_window, c.claimed_at, c.changed_at, c.deadline, c.provider_reference,
-       c.code_sealed"""
+       c.code_sealed, c.programme_version"""
 INSERT = """
 INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, reason,
-                   hold_id, cap_window, claimed_at, changed_at, deadline)
-SELECT n.*, $11, $11, $12
+                   hold_id, cap_window, programme_version, claimed_at, changed_at, deadline)
+SELECT n.*, $12, $12, $13
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[],
-            $7::text[], $8::text[], $9::uuid[], $10::text[]) AS n
+            $7::text[], $8::text[], $9::uuid[], $10::text[], $11::int[]) AS n
 """
 UPDATE = """
 UPDATE claim AS c
@@ -166,6 +170,7 @@ async def put(writer: Writer, claims: Sequence[ClaimRow], deadline: datetime) ->
         [c.reason for c in claims],
         [c.hold_id for c in claims],
         [c.cap_window for c in claims],
+        [c.programme_version for c in claims],
         claims[0].claimed_at,
         deadline,
     )

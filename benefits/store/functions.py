@@ -21,6 +21,7 @@ APPEND_ONLY = (
     "correction",
     "correction_decision",
     "job_row",
+    "job_outcome",
     "month_close",
     "month_total",
     "month_archive",

@@ -22,7 +22,7 @@ INSERTS = (
     *("api_key", "asset", "asset_month", "batch", "case_file", "claim", "code_reading"),
     *("correction", "correction_decision", "counter"),
     *("entitlement_grant", "evaluation", "hold", "hold_end", "inbox", "job", "job_part"),
-    *("job_row", "lot", "member", "month_close", "month_total"),
+    *("job_outcome", "job_row", "lot", "member", "month_close", "month_total"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *("programme", "provider_attempt", "provider_request", "request", "reversal", "tier_decision"),
     *("wallet", "leaf", "tree_node", "checkpoint", "checkpoint_export"),

@@ -8,7 +8,8 @@ going on, and under load the cost of a transaction is shared. Promises to each c
 - a refusal never fails its neighbours; an unexpected error halves the group until the culprit
   stands alone, and that caller's commands run alone for a while;
 - a caller that leaves cancels nothing; a full queue is refused at once; closing drains;
-- a rehearsed command is answered as if it were submitted alone, and leaves nothing.
+- a rehearsed command is answered as if it were submitted alone, and leaves nothing: if it fails,
+  its caller's own commands stay where they are.
 """
 
 import asyncio
@@ -164,7 +165,7 @@ class Group(Generic[Command, Outcome]):
                 database = self._database.rehearsal()
                 (outcome,) = await self._decide([command], database, wait=True)
         except Exception as error:  # noqa: BLE001 - what `submit` makes of it
-            await self._failed([waiting], error)
+            self._told([waiting], error)
             outcome = await waiting.answer
         if isinstance(outcome, Busy | Unavailable):
             raise outcome
@@ -257,29 +258,34 @@ class Group(Generic[Command, Outcome]):
         return await database.transact(work)
 
     async def _failed(self, group: list[_Waiting[Command, Outcome]], error: Exception) -> None:
-        if is_away(error):  # nobody's fault: the callers send the same again
-            log.error("group.database_away", group=self._name, exc_info=error)
-            for waiting in group:
-                if not waiting.answer.done():
-                    waiting.answer.set_result(Unavailable())
-            return
-        if len(group) > 1:
+        if len(group) > 1 and not is_away(error):
             middle = len(group) // 2
             await self._flush(group[:middle])
             await self._flush(group[middle:])
             return
-        waiting = group[0]
-        if is_busy(error):
-            if not waiting.answer.done():
-                waiting.answer.set_result(Busy())
-            return
-        incident = uuid4().hex
-        if not is_transient(error):  # a database that is away is not the caller's fault
+        if not (is_away(error) or is_busy(error) or is_transient(error)):
             loop = asyncio.get_running_loop()
-            self._alone[waiting.command.sender] = loop.time() + ALONE_FOR_S
-        log.error("group.failed", group=self._name, incident=incident, exc_info=error)
-        if not waiting.answer.done():
-            waiting.answer.set_exception(Failed(incident))
+            self._alone[group[0].command.sender] = loop.time() + ALONE_FOR_S
+        self._told(group, error)
+
+    def _told(self, group: list[_Waiting[Command, Outcome]], error: Exception) -> None:
+        """Answer callers whose commands raised an error that is not to be tried again here."""
+        outcome: Refusal | Failed
+        if is_away(error):  # nobody's fault: the callers send the same again
+            log.error("group.database_away", group=self._name, exc_info=error)
+            outcome = Unavailable()
+        elif is_busy(error):
+            outcome = Busy()
+        else:
+            outcome = Failed(uuid4().hex)
+            log.error("group.failed", group=self._name, incident=outcome.incident, exc_info=error)
+        for waiting in group:
+            if waiting.answer.done():
+                continue
+            if isinstance(outcome, Failed):
+                waiting.answer.set_exception(outcome)
+            else:
+                waiting.answer.set_result(outcome)
 
 
 def grouped(action: Any, parts: Any) -> Any:

@@ -58,6 +58,21 @@ class RowEnding(msgspec.Struct, frozen=True):
     code: str = ""
     detail: str = ""
     lot_id: UUID | None = None
+    part: int = 0  # where it is known: of rows of long lists that were not refused
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a reader of rows stands: behind a line, and behind the parts before one."""
+
+    line: int = 0
+    part: int = 0
+
+    def behind(self, page: Sequence[RowEnding]) -> "Place":
+        """Return where a reader stands after a page."""
+        return Place(page[-1].line, max(self.part, *(one.part for one in page)))
+
+
+BEGINNING = Place()
 
 
 _JOB = """j.job_id, j.caller, j.digest, j.lines, j.granted, j.known, j.refused, j.begun_at,
@@ -98,6 +113,10 @@ PUT_ROWS = """
 INSERT INTO job_row (bucket, job_id, line, outcome, code, detail, lot_id)
 SELECT $1, $2, n.* FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::uuid[]) AS n
 """
+PUT_OUTCOME = """
+INSERT INTO job_outcome (bucket, job_id, part, tries, lines, lots, known)
+VALUES ($1, $2, $3, $4, $5::bigint[], $6::uuid[], $7::boolean[])
+"""
 COUNT = """
 UPDATE job
 SET granted = granted + $3, known = known + $4, refused = refused + $5,
@@ -111,6 +130,16 @@ ROWS = """
 SELECT r.line, r.outcome, r.code, r.detail, r.lot_id FROM job_row AS r
 WHERE r.bucket = $1 AND r.job_id = $2 AND r.line > $3 AND ($4::text IS NULL OR r.outcome = $4)
 ORDER BY r.line LIMIT $5
+"""
+# Primary key, in its order: parts are cut from a list one after the other, so only rows of one
+# part are to be sorted.
+OUTCOMES = """
+SELECT n.line, n.lot_id, n.is_known, o.part
+FROM job_outcome AS o
+CROSS JOIN LATERAL unnest(o.lines, o.lots, o.known) AS n (line, lot_id, is_known)
+WHERE o.bucket = $1 AND o.job_id = $2 AND o.part >= $3 AND n.line > $4
+  AND ($5::boolean IS NULL OR n.is_known = $5)
+ORDER BY o.part, n.line LIMIT $6
 """
 
 
@@ -191,6 +220,23 @@ async def put_rows(conn: Connection, job_id: UUID, endings: Sequence[RowEnding])
     )
 
 
+async def put_outcome(
+    conn: Connection, taken: Taken, tries: int, endings: Sequence[RowEnding]
+) -> None:
+    """Record which lots rows of a part have; none of them was refused."""
+    await run(
+        conn,
+        PUT_OUTCOME,
+        bucket_of(taken.job_id),
+        taken.job_id,
+        taken.part,
+        tries,
+        [one.line for one in endings],
+        [one.lot_id for one in endings],
+        [one.ending is Ending.KNOWN for one in endings],
+    )
+
+
 async def count(
     conn: Connection, job_id: UUID, figures: tuple[int, int, int], now: datetime
 ) -> None:
@@ -199,9 +245,25 @@ async def count(
 
 
 async def endings(
-    conn: Connection, job_id: UUID, ending: Ending | None, *, after: int, limit: int
+    conn: Connection, job_id: UUID, ending: Ending | None, *, after: Place, limit: int
 ) -> list[RowEnding]:
-    """Return what became of rows beyond a line, in order."""
-    wanted = ending.value if ending else None
-    found = await rows(conn, ROWS, bucket_of(job_id), job_id, after, wanted, limit)
-    return [RowEnding(r.line, Ending(r.outcome), r.code, r.detail, r.lot_id) for r in found]
+    """Return what became of rows beyond a place, in order."""
+    bucket, wanted = bucket_of(job_id), ending.value if ending else None
+    found = [
+        RowEnding(r.line, Ending(r.outcome), r.code, r.detail, r.lot_id)
+        for r in await rows(conn, ROWS, bucket, job_id, after.line, wanted, limit)
+    ]
+    if ending is not Ending.REFUSED:
+        known = None if ending is None else ending is Ending.KNOWN
+        found += [
+            RowEnding(
+                r.line,
+                Ending.KNOWN if r.is_known else Ending.GRANTED,
+                lot_id=r.lot_id,
+                part=r.part,
+            )
+            for r in await rows(
+                conn, OUTCOMES, bucket, job_id, after.part, after.line, known, limit
+            )
+        ]
+    return sorted(found, key=lambda one: one.line)[:limit]

@@ -24,7 +24,9 @@ BOOKED_MONTH = (
 BOOKS = "SELECT book_zone, open_month FROM installation"
 LOCK = "SELECT book_zone, open_month FROM installation FOR UPDATE"
 OPEN = "UPDATE installation SET open_month = $1"
-NEXT_WRITE = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+# A number of one's own: the end of a snapshot lies below writes under way that are newer than the
+# last one that has ended.
+NEXT_WRITE = "SELECT pg_current_xact_id()::text::bigint"
 OLDEST_WRITE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 LAST_CLOSED = "SELECT max(month) FROM month_close"
 CLOSED = """

@@ -4,8 +4,13 @@ A record is written in a transaction and takes its time from the service's clock
 so after the transaction began. What was recorded before the begin of the oldest transaction still
 open is therefore complete: nothing can come any more (I11). Clocks differ: `CLOCKS_APART` is how
 far that of a service may be behind the database's.
+
+The server hides from a role when the transactions of others began, but not that they have written.
+What has not written yet reads the clock later, so it is no matter; a hidden write is waited for.
 """
 
+import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,15 +25,26 @@ from benefits.store.db import Connection, rows
 
 CLOCKS_APART = timedelta(seconds=5)
 NEVER = datetime(9000, 1, 1, tzinfo=UTC)
+LOOK_EVERY_S = 0.02
+WAIT_S = 2.0  # for writes whose begin is hidden
 
-# A role sees the transactions of its own; the runtime's are all that write. Where the server does
-# not follow them, this session's own is not there either.
+# Where the server does not follow transactions, this session's own is not there either; a standby
+# tells of none but its own. A write that has a number and no begin is another role's.
 OPEN_SINCE = """
 SELECT least(clock_timestamp(), min(a.xact_start) FILTER (WHERE a.pid <> pg_backend_pid())) AS at,
-       coalesce(bool_or(a.pid = pg_backend_pid()), false) AS followed
+       bool_or(a.pid = pg_backend_pid() AND a.xact_start IS NOT NULL)
+           AND NOT pg_is_in_recovery() AS followed,
+       array_agg(a.backend_xid::text) FILTER (
+           WHERE a.xact_start IS NULL AND a.backend_xid IS NOT NULL) AS hidden
 FROM pg_stat_activity AS a
-WHERE a.datname = current_database() AND a.backend_type = 'client backend'
-  AND a.xact_start IS NOT NULL
+WHERE a.datname = current_database()
+  AND coalesce(a.backend_type, 'client backend') = 'client backend'
+"""
+# Everybody sees these locks; each write holds that of its own number until what it did is seen.
+UNENDED = """
+SELECT EXISTS (SELECT FROM pg_locks AS l
+               WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock'
+                 AND l.transactionid::text = ANY ($1::text[])) AS there
 """
 # ix_batch_bucket_member_id_batch_id, then primary key of posting. An id is as old as its record,
 # so the bound of ids leaves later partitions out; OFFSET 0 keeps the planner at one batch a time.
@@ -127,11 +143,21 @@ async def is_provisional(conn: Connection, bounds: Bounds) -> bool:
     """Say whether the same question may get another answer later; ask before reading (I11)."""
     if bounds.known_at is None:
         return True
-    ((at, followed),) = await rows(conn, OPEN_SINCE)
-    if not followed:
-        return True
+    ((at, followed, hidden),) = await rows(conn, OPEN_SINCE)
     settled: datetime = min(at, bounds.now) - CLOCKS_APART
-    return bounds.known_at > settled
+    if not followed or bounds.known_at > settled:
+        return True
+    return bool(hidden) and not await _ended(conn, hidden)
+
+
+async def _ended(conn: Connection, numbers: Sequence[str]) -> bool:
+    """Wait for writes to end, and say whether all have."""
+    until = time.monotonic() + WAIT_S
+    while (await rows(conn, UNENDED, numbers))[0].there:
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(LOOK_EVERY_S)
+    return True
 
 
 async def sums(

@@ -398,6 +398,7 @@ claim = Table(
     Column("deadline", INSTANT),
     Column("provider_reference", Text, nullable=False, server_default=""),
     Column("code_sealed", LargeBinary),
+    Column("programme_version", Integer, nullable=False),  # whose terms it keeps
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),

@@ -4,7 +4,9 @@
 """
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKeyConstraint,
@@ -62,6 +64,26 @@ job_part = Table(
     Column("not_before", INSTANT, nullable=False),
     PrimaryKeyConstraint("bucket", "job_id", "part"),
     columns.in_bucket(),
+)
+
+# What became of the other rows of a long list: one row for what was decided of a part at a time.
+job_outcome = Table(
+    "job_outcome",
+    columns.metadata,
+    columns.bucket(),
+    Column("job_id", Uuid, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("lines", ARRAY(BigInteger), nullable=False),
+    Column("lots", ARRAY(Uuid), nullable=False),
+    Column("known", ARRAY(Boolean), nullable=False),
+    PrimaryKeyConstraint("bucket", "job_id", "part", "tries"),
+    ForeignKeyConstraint(["bucket", "job_id"], ["job.bucket", "job.job_id"]),
+    CheckConstraint(
+        "cardinality(lines) > 0 AND cardinality(lots) = cardinality(lines) "
+        "AND cardinality(known) = cardinality(lines)",
+        name="lines",
+    ),
 )
 
 # Every refused row, and every row of a short list.

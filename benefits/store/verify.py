@@ -117,12 +117,22 @@ CHECKS: dict[str, str] = {
     "lot_differs": lots_differ(_SUMS, _all("lot")),
     # A job's figures are its rows', and what waits is of jobs that have not ended.
     "job_differs": """
-SELECT j.job_id::text AS subject, format('refused %s, rows %s', j.refused, r.n) AS detail
+SELECT j.job_id::text AS subject,
+       format('granted %s, known %s, refused %s; rows %s, %s, %s',
+              j.granted, j.known, j.refused, o.granted, o.known, o.refused) AS detail
 FROM job AS j CROSS JOIN LATERAL (
-    SELECT count(*) AS n FROM job_row AS r
-    WHERE r.bucket = j.bucket AND r.job_id = j.job_id AND r.outcome = 'refused') AS r
+    SELECT count(*) FILTER (WHERE n.outcome = 'granted') AS granted,
+           count(*) FILTER (WHERE n.outcome = 'known') AS known,
+           count(*) FILTER (WHERE n.outcome = 'refused') AS refused
+    FROM (SELECT r.outcome FROM job_row AS r
+          WHERE r.bucket = j.bucket AND r.job_id = j.job_id
+          UNION ALL
+          SELECT CASE WHEN k.is_known THEN 'known' ELSE 'granted' END
+          FROM job_outcome AS a CROSS JOIN LATERAL unnest(a.known) AS k (is_known)
+          WHERE a.bucket = j.bucket AND a.job_id = j.job_id) AS n) AS o
 WHERE j.bucket BETWEEN $1 AND $2 AND (
-    j.refused <> r.n OR (j.ended_at IS NOT NULL) = EXISTS (
+    (j.granted, j.known, j.refused) <> (o.granted, o.known, o.refused)
+    OR (j.ended_at IS NOT NULL) = EXISTS (
         SELECT FROM job_part AS p WHERE p.bucket = j.bucket AND p.job_id = j.job_id))
 """,
     "batch_without_postings": """

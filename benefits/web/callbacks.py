@@ -9,6 +9,7 @@ from litestar.params import FromPath
 from benefits import measures
 from benefits.actions.receive import Callback
 from benefits.domain.refusal import Refusal
+from benefits.domain.signature import SignatureRefused
 from benefits.providers.provider import Provider, RawCallback
 from benefits.web.problems import NotFound
 
@@ -43,6 +44,8 @@ async def take(state: State, provider: str, headers: dict[str, str], body: bytes
         notice = known.receive(raw)
     except Refusal as refusal:
         measures.CALLBACKS.labels(provider, refusal.code).inc()
+        if isinstance(refusal, SignatureRefused) and request.client:
+            state.rates.failure(request.client.host, f"signatures of {provider}")
         raise
     new = await state.callbacks.submit(Callback(provider=provider, notice=notice, raw=raw.body))
     measures.CALLBACKS.labels(provider, "kept" if new else "known").inc()

@@ -90,6 +90,7 @@ class OrderEvent(_Event, kw_only=True):
         "order.revoking",
         "order.revoked",
         "case.opened",
+        "case.closed",
     ]
     data: OrderMoved
 

@@ -13,11 +13,13 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from benefits.actions import run_jobs
+from benefits.actions.run_jobs import UnknownJob
+from benefits.domain.callers import Caller
 from benefits.domain.jobs import Ending, Format
 from benefits.domain.requests import check_key
 from benefits.store import jobs
 from benefits.store.db import Connection
-from benefits.store.jobs import Job, RowEnding
+from benefits.store.jobs import BEGINNING, Job, Place, RowEnding
 from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 
@@ -25,6 +27,7 @@ BULK_PATH = "/v1/grants:bulk"
 BULK_BYTES_MAX = 2**28
 IN_MEMORY_BYTES = 2**20
 PAGE_MAX = 1000
+SEE_ALL = ("operator", "auditor")
 OUTCOMES = "^(granted|known|refused)$"
 FORMATS = {
     "text/csv": Format.CSV,
@@ -179,8 +182,11 @@ def _row_view(row: RowEnding) -> JobRowView:
     operation_id="get_job",
 )
 async def get_job(job_id: FromPath[UUID], request: Request[Any, Any, Any]) -> JobView:
-    """Return how a job stands. It is `done` when every line is granted, known or refused."""
-    return _view(await run_jobs.look(request.app.state.database, job_id))
+    """Return how a job stands. It is `done` when every line is granted, known or refused.
+
+    Operators and auditors see every job, others their own.
+    """
+    return _view(await _seen(request, job_id))
 
 
 @get(
@@ -197,15 +203,28 @@ async def get_job_rows(
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
 ) -> JobRowsView:
-    """Return a job's rows by line: every refused one, and of up to 1000 lines every other too."""
+    """Return a job's rows by line: what became of each, and the lot of those not refused.
+
+    While the job is `running`, lines that were passed may still be decided.
+    """
     kind = f"rows of {job_id} {outcome or ''}"
     wanted = Ending(outcome) if outcome else None
-    after = cursors.read(kind, cursor, int) or 0
-    await run_jobs.look(request.app.state.database, job_id)
+    after = cursors.read(kind, cursor, Place) or BEGINNING
+    await _seen(request, job_id)
     async with request.app.state.database.transaction() as conn:
         found = await jobs.endings(conn, job_id, wanted, after=after, limit=limit + 1)
-    more = cursors.write(kind, found[limit - 1].line) if len(found) > limit else None
-    return JobRowsView(rows=[_row_view(row) for row in found[:limit]], next=more)
+    page = found[:limit]
+    more = cursors.write(kind, after.behind(page)) if len(found) > limit else None
+    return JobRowsView(rows=[_row_view(row) for row in page], next=more)
+
+
+async def _seen(request: Request[Any, Any, Any], job_id: UUID) -> Job:
+    """Return a job that the caller may see (UnknownJob)."""
+    job = await run_jobs.look(request.app.state.database, job_id)
+    caller: Caller = request.auth
+    if job.caller != caller.name and caller.scopes.isdisjoint(SEE_ALL):
+        raise UnknownJob
+    return job
 
 
 HANDLERS = [grant_bulk, get_job, get_job_rows]

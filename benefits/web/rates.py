@@ -19,6 +19,7 @@ from benefits.domain.rates import Bucket, Quota, RateLimited, Taken, take
 
 BUCKETS_MAX = 100_000
 TOLD = "benefits.rates"
+CREDENTIALS = "keys or tokens"
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,14 +72,17 @@ class Rates:
         """Refuse an address that has spent its tries (RateLimited)."""
         self._failure(peer, 0)
 
-    def failure(self, peer: str) -> None:
-        """Count a refused key or token of an address (RateLimited)."""
-        self._failure(peer, 1)
+    def failure(self, peer: str, what: str = CREDENTIALS) -> None:
+        """Count what an address sent and was refused (RateLimited); each kind has its own tries.
 
-    def _failure(self, peer: str, requests: int) -> None:
-        taken = self._failed.take(_network(peer), requests)
+        Called after looking, it stops nobody who shares the address and sends what is good.
+        """
+        self._failure(peer, 1, what)
+
+    def _failure(self, peer: str, requests: int, what: str = CREDENTIALS) -> None:
+        taken = self._failed.take((what, _network(peer)), requests)
         if taken is not None and not taken.allowed:
-            raise RateLimited("Too many refused keys or tokens.", after_s=taken.after_s)
+            raise RateLimited(f"Too many refused {what}.", after_s=taken.after_s)
 
     @staticmethod
     def _count(scope: Any, name: str, policy: _Policy, key: Any) -> None:

@@ -82,6 +82,7 @@ class Wire(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._is_head_too_large = False
+        self._why = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Take a connection, or say that there are too many."""
@@ -118,7 +119,11 @@ class Wire(HttpToolsProtocol):
             raise ValueError(msg)
 
     def on_headers_complete(self) -> None:
-        """Begin with a request whose head is whole."""
+        """Begin with a request whose head is whole and names one host (RFC 9112, 3.2)."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
+            self._why = "A request names its host in one Host header."
+            raise ValueError(self._why)
         self._within(None)
         self._in_head = False
         super().on_headers_complete()
@@ -138,7 +143,7 @@ class Wire(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, or too much of it."""
-        self._end(HeadTooLarge() if self._is_head_too_large else RequestInvalid(msg))
+        self._end(HeadTooLarge() if self._is_head_too_large else RequestInvalid(self._why or msg))
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: anybody can ask for an upgrade, as often as they like."""

@@ -35,11 +35,17 @@ async def seen(world: World, correction_id: UUID) -> CorrectionSeen:
     return found
 
 
+def proposal(kind: Kind, member: UUID, quantity: Quantity, **more: Any) -> Propose:
+    """Return a maker's proposal under a fresh key, unless another is named."""
+    why = more.pop("why", Why.GOODWILL)
+    caller, key = more.pop("caller", MAKER), more.pop("key", "") or fresh("p")
+    wanted = Wanted(kind=kind, member_id=member, quantity=quantity, **more)
+    return Propose(caller=caller, key=key, wanted=wanted, why=why, note="by hand")
+
+
 async def ask(world: World, kind: Kind, member: UUID, quantity: Quantity, **more: Any) -> Any:
     """Propose; return the correction, or the code of the refusal."""
-    why = more.pop("why", Why.GOODWILL)
-    wanted = Wanted(kind=kind, member_id=member, quantity=quantity, **more)
-    command = Propose(caller=MAKER, key=fresh("p"), wanted=wanted, why=why, note="by hand")
+    command = proposal(kind, member, quantity, **more)
 
     async def work(conn: Connection) -> Decided | Refusal:
         return await propose(conn, command, world.parts)
@@ -59,20 +65,22 @@ async def word(world: World, command: Decide) -> str:
     return said(await world.database.transact(work))
 
 
-async def approve(world: World, correction: CorrectionSeen, caller: str = CHECKER) -> str:
+async def approve(
+    world: World, correction: CorrectionSeen, caller: str = CHECKER, key: str = ""
+) -> str:
     """Approve a proposal by the digest that was read; return `ok` or a code."""
     id_, digest = correction.correction_id, correction.digest
-    return await word(
-        world, Decide(caller=caller, key=fresh("a"), correction_id=id_, digest=digest)
-    )
+    command = Decide(caller=caller, key=key or fresh("a"), correction_id=id_, digest=digest)
+    return await word(world, command)
 
 
-async def reject(world: World, correction: CorrectionSeen, caller: str = CHECKER) -> str:
+async def reject(
+    world: World, correction: CorrectionSeen, caller: str = CHECKER, key: str = ""
+) -> str:
     """Reject a proposal; return `ok` or a code."""
     id_ = correction.correction_id
-    return await word(
-        world, Decide(caller=caller, key=fresh("r"), correction_id=id_, note="not so")
-    )
+    command = Decide(caller=caller, key=key or fresh("r"), correction_id=id_, note="not so")
+    return await word(world, command)
 
 
 async def correct(world: World, kind: Kind, member: UUID, quantity: Quantity, **more: Any) -> str:

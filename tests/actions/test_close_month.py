@@ -20,7 +20,8 @@ from benefits.actions.grant import reward
 from benefits.domain.catalogue import ProgrammeInvalid, read
 from benefits.domain.orders import Done
 from benefits.domain.values import Month
-from benefits.store import months
+from benefits.store import members, months
+from benefits.store.db import run
 from benefits.store.months import Closed
 from tests.actions import life
 from tests.actions.life import expire_lots, gift, give, holder
@@ -175,6 +176,19 @@ async def test_a_write_that_began_before_the_closing_is_waited_for(world: World)
     )
     assert ["2025-07"] == [f"{row.booked_month:%Y-%m}" for row in found]
     assert [] == await world.findings()
+
+
+async def test_a_write_newer_than_all_that_have_ended_is_waited_for(world: World) -> None:
+    """It may have read the old open month just before the closing moved it."""
+    member = await holder(world, "LOUNGE", quantity=5)
+    async with world.database.transaction() as slow, world.database.transaction() as conn:
+        await members.lock(slow, [member], wait=True)
+        before = await months.next_write(conn)
+        assert await months.pending(conn, before)
+        await run(slow, "ROLLBACK")
+        assert not await months.pending(conn, before)
+    async with world.database.transaction() as conn:
+        assert not await months.pending(conn, before)
 
 
 async def test_an_interrupted_closing_goes_on(world: World) -> None:

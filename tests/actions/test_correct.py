@@ -1,6 +1,7 @@
 """What two people may correct, what comes of it, and that nothing comes of anything else."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -126,6 +127,22 @@ async def test_units_of_an_ended_lot_are_made_good_where_the_terms_say_so(world:
     assert [("2025-07", 0)] == await used(world, member)
     assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=anew)
     assert [("2025-07", 0)] == await used(world, member)
+    assert [] == await world.findings()
+
+
+async def test_a_claim_is_corrected_by_the_terms_it_was_made_under(world: World) -> None:
+    """A later version gives no old claim what was not promised, nor a dearer price (U-3)."""
+    member = await holder(world, quantity=2, valid_days=1)
+    claim = await spent(world, member, quantity=2)
+    await offered(
+        world, late_reversal=LateReversal(then=Late.MAKE_GOOD, days=14), cost=Decimal(99)
+    )
+    world.clock.forward(days=3)
+    assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=claim)
+    assert [(2, 0, 0, 1, 1)] == await figures(world, member)
+    more = {"claim_id": claim, "fault": Fault.PROVIDER, "valid_days": 7}
+    assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 1, **more)
+    assert -1500 == await money(world, "suspense")
     assert [] == await world.findings()
 
 
@@ -306,6 +323,25 @@ async def test_one_person_is_not_two(world: World) -> None:
     assert "same_person" == await approve(world, asked, MAKER)
     assert (1, 0) == await wallet(world, member)
     assert "ok" == await approve(world, asked, CHECKER)
+
+
+async def test_a_key_stands_for_one_proposal_and_one_word_of_its_caller(world: World) -> None:
+    """For another member, or on another proposal, it conflicts; another person's is their own."""
+    one, two = await holder(world, quantity=2), await holder(world, quantity=2)
+    lots = [await lot_of(world, member) for member in (one, two)]
+    first = await ask(world, Kind.REVOKE, one, 1, lot_id=lots[0], key="k")
+    conflict = await ask(world, Kind.REVOKE, two, 1, lot_id=lots[1], key="k")
+    assert "idempotency_key_conflict" == conflict
+    again = await ask(world, Kind.REVOKE, one, 1, lot_id=lots[0], key="k")
+    assert first.correction_id == again.correction_id
+    second = await ask(world, Kind.REVOKE, two, 1, lot_id=lots[1], key="k", caller="colleague")
+    assert "ok" == await approve(world, first, key="a")
+    assert "idempotency_key_conflict" == await approve(world, second, key="a")
+    assert "ok" == await approve(world, first, key="a")
+    assert "ok" == await reject(world, second, key="a")
+    assert "idempotency_key_conflict" == await reject(world, first, key="a")
+    assert [(1, 0), (2, 0)] == [await wallet(world, member) for member in (one, two)]
+    assert [] == await world.findings()
 
 
 async def test_a_proposal_is_decided_once(world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from benefits.actions import deliver, expire, receive
 from benefits.actions.claim import ClaimUnits, claim
+from benefits.actions.correct import propose
 from benefits.actions.grant import reward
 from benefits.actions.keyed import Decided
 from benefits.domain.corrections import Kind
@@ -17,7 +18,7 @@ from benefits.domain.refusal import Refusal
 from benefits.store import group as groups
 from benefits.store.db import Busy, run
 from benefits.store.group import Group, grouped
-from tests.actions.desk import approve, ask, correct, lot_of, spent
+from tests.actions.desk import approve, ask, correct, lot_of, proposal, spent
 from tests.actions.life import (
     EVERYWHERE,
     claimed,
@@ -308,4 +309,29 @@ async def test_a_hundred_reversals_at_once_never_give_back_more_than_was_spent(
              ON p.batch_id = v.reverses AND p.line = v.line WHERE p.credit = 'redeemed'"""
         )
     ]
+    assert [] == await world.findings()
+
+
+async def test_of_one_key_for_two_members_at_once_one_proposes(world: World) -> None:
+    """The later one waits for the key, is run again and finds it taken (C-9)."""
+    one, two = await holder(world), await holder(world)
+    lots = [await lot_of(world, member) for member in (one, two)]
+    command = proposal(Kind.REVOKE, one, 1, lot_id=lots[0], key="k")
+    async with world.database.transaction() as conn:
+        assert "ok" == said(await propose(conn, command, world.parts))
+        task = await waiting(ask(world, Kind.REVOKE, two, 1, lot_id=lots[1], key="k"))
+    assert "idempotency_key_conflict" == await task
+    assert 1 == len(await world.rows("SELECT 1 FROM correction"))
+
+
+async def test_of_one_key_for_two_approvals_at_once_one_posts(world: World) -> None:
+    """Both give money back to one budget; the key is waited for before the budget."""
+    members = [await holder(world), await holder(world)]
+    claims = [await spent(world, member) for member in members]
+    both = [
+        await ask(world, Kind.REVERSE, member, 1, claim_id=claim_id)
+        for member, claim_id in zip(members, claims, strict=True)
+    ]
+    outcomes = await asyncio.gather(*(approve(world, each, key="k") for each in both))
+    assert ["idempotency_key_conflict", "ok"] == sorted(outcomes)
     assert [] == await world.findings()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,6 +13,7 @@ from benefits.domain.orders import (
     Capabilities,
     Done,
     LateSuccess,
+    NotFound,
     NotSent,
     Operation,
     Outcome,
@@ -257,10 +259,13 @@ async def test_a_late_success_exceeds_no_limit(world: World, full: str) -> None:
     else:
         programme = reference_programme()
         video = programme.benefits["VIDEO"]
-        more = {"stock": 0} if full == "stock_exhausted" else {"cost": Decimal(1000000)}
+        less = msgspec.structs.replace(video, stock=0 if full == "stock_exhausted" else 9)
+        total = Decimal(0 if full == "budget_exhausted" else 1000)
         await world.apply(
             msgspec.structs.replace(
-                programme, benefit=(programme.benefit[0], msgspec.structs.replace(video, **more))
+                programme,
+                benefit=(programme.benefit[0], less),
+                budget=tuple(msgspec.structs.replace(b, total=total) for b in programme.budget),
             )
         )
     await call_back(world, number, DONE)
@@ -315,6 +320,49 @@ async def test_an_issued_order_is_watched_until_it_is_used(world: World) -> None
     assert ["REDEEMED"] == await states(world)
     world.clock.forward(days=9)
     assert [] == await lease(world)
+
+
+async def changed(world: World, cost: int, **capabilities: Any) -> None:
+    """Put a programme into force with other costs and another way of the provider's."""
+    programme = reference_programme()
+    provider = msgspec.structs.replace(
+        programme.provider[0], capabilities=Capabilities(**capabilities)
+    )
+    benefits = tuple(msgspec.structs.replace(b, cost=Decimal(cost)) for b in programme.benefit)
+    await world.apply(msgspec.structs.replace(programme, provider=(provider,), benefit=benefits))
+
+
+@pytest.mark.parametrize(("grace_s", "state"), [(0, "UNKNOWN"), (600, "COMPENSATED")])
+async def test_an_order_keeps_the_grace_it_was_made_under(
+    world: World, grace_s: int, state: str
+) -> None:
+    """A later version's is for later claims (U-3)."""
+    await changed(world, 38, not_found_grace_s=600 - grace_s)
+    await lounge(world)
+    await changed(world, 38, not_found_grace_s=grace_s)
+    (work,) = await lease(world)
+    await record(world, work, Unknown("timeout"))
+    world.clock.forward(seconds=15)
+    (query,) = await lease(world)
+    await record(world, query, NotFound())
+    assert [state] == await states(world)
+
+
+async def test_a_late_success_is_met_as_it_was_agreed(world: World) -> None:
+    """Units are taken again at the claim's cost, though later claims cost more (U-3, K-4)."""
+    _, number = await lounge(world)
+    await call_back(world, number, NO)
+    await changed(world, 99, late_success=LateSuccess.REVOKE)
+    await call_back(world, number, DONE, USED)
+    assert (["REDEEMED"], (0, 3800)) == (
+        await states(world),
+        await counter(world, "budget:lounge"),
+    )
+    _, number = await lounge(world)
+    await call_back(world, number, NO, DONE)
+    (work,) = await lease(world)
+    assert Operation.REVOKE is work.call.operation
+    assert [] == await world.findings()
 
 
 @pytest.mark.parametrize("field", ["currency", "zone", "minor_digits"])

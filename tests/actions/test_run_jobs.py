@@ -77,7 +77,7 @@ async def ended(world: World, job: Job) -> Job:
 async def endings(world: World, job: Job, ending: Ending | None = None) -> list[RowEnding]:
     """Return what became of rows."""
     async with world.database.transaction() as conn:
-        return await jobs.endings(conn, job.job_id, ending, after=0, limit=10_000)
+        return await jobs.endings(conn, job.job_id, ending, after=jobs.BEGINNING, limit=10_000)
 
 
 def figures(job: Job) -> tuple[int, int, int, int]:
@@ -234,7 +234,7 @@ async def test_an_empty_list_has_ended_at_once(world: World) -> None:
 
 
 async def test_a_long_list_is_committed_part_by_part(world: World) -> None:
-    """Whatever stops it, whole parts are done; only refused rows are kept one by one."""
+    """Whatever stops it, whole parts are done; what became of each row is read afterwards."""
     members = await world.members(3)
     lines = [row(members[n % 3], business_key=f"k{n}") for n in range(PART_LINES + 2)]
     lines[1] = row(UUID(int=1))
@@ -246,7 +246,12 @@ async def test_a_long_list_is_committed_part_by_part(world: World) -> None:
     assert so_far == await started(world, rows_of(*lines))
     done = await ended(world, job)
     assert (PART_LINES + 2, PART_LINES + 1, 0, 1) == figures(done)
-    assert [(2, "unknown_member")] == [(o.line, o.code) for o in await endings(world, job)]
+    refused = await endings(world, job, Ending.REFUSED)
+    assert [(2, "unknown_member")] == [(o.line, o.code) for o in refused]
+    lots = dict(await world.rows("SELECT period, lot_id FROM lot"))
+    assert [(n + 1, lots.get(f"k{n}")) for n in range(PART_LINES + 2)] == [
+        (one.line, one.lot_id) for one in await endings(world, job)
+    ]
     assert [] == await world.rows("SELECT part FROM job_part")
     assert [] == await world.findings()
 
@@ -268,6 +273,53 @@ async def test_a_busy_member_is_tried_again_and_at_last_named(world: World) -> N
     assert (3, 2, 0, 1) == figures(done)
     assert done.ended_at is not None
     assert [(1, "busy")] == [(o.line, o.code) for o in await endings(world, job, Ending.REFUSED)]
+
+
+async def test_the_last_try_waits_for_who_holds_a_member(world: World) -> None:
+    """Earlier ones pass over who is busy; this one is granted when the other's write ends."""
+    members = await world.members(2)
+    job = await started(world, rows_of(*(row(one) for one in members)))
+    async with held(world, members[:1]) as admin:
+        for _ in range(TRIES):
+            async with asyncio.timeout(1.5):
+                assert await stepped(world, job)
+            world.clock.forward(seconds=1)
+        assert (2, 1, 0, 0) == figures(await look(world.database, job.job_id))
+        last = asyncio.create_task(stepped(world, job))
+        done, _ = await asyncio.wait({last}, timeout=0.3)
+        assert set() == done
+        await admin.execute("ROLLBACK")
+        assert 1 == await last
+    assert (2, 2, 0, 0) == figures(await look(world.database, job.job_id))
+    assert [] == await world.findings()
+
+
+async def test_rows_of_a_long_list_come_in_order_at_any_length_of_page(world: World) -> None:
+    """Granted, known, refused, and those that waited for their member: each once, by line."""
+    members = await world.members(4)
+    lines = [row(members[n % 4], business_key=f"k{n // 8}") for n in range(2 * PART_LINES + 2)]
+    lines[7] = lines[-1] = row(UUID(int=1))
+    job = await started(world, rows_of(*lines))
+    async with held(world, members[:1]):
+        await ended(world, job)
+    world.clock.forward(seconds=1)
+    done = await ended(world, job)
+    expected = ["granted" if n % 8 < 4 else "known" for n in range(len(lines))]
+    expected[7] = expected[-1] = "refused"
+    assert [expected.count(e.value) for e in Ending] == [done.granted, done.known, done.refused]
+    for wanted, limit in ((None, 7), (None, 1000), (Ending.GRANTED, 333), (Ending.KNOWN, 1001)):
+        found, after = list[RowEnding](), jobs.BEGINNING
+        while True:
+            async with world.database.transaction() as conn:
+                page = await jobs.endings(conn, job.job_id, wanted, after=after, limit=limit)
+            found += page
+            if len(page) < limit:
+                break
+            after = after.behind(page)
+        assert [
+            (n, what) for n, what in enumerate(expected, 1) if wanted in {None, Ending(what)}
+        ] == [(one.line, one.ending.value) for one in found]
+    assert [] == await world.findings()
 
 
 @asynccontextmanager

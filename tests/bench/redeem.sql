@@ -52,8 +52,8 @@ BEGIN
                       placed_at)
         VALUES (b, hold_, m, claim_, batch_, 'BENEFIT:LOUNGE', 1, 3800, now_);
     INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, hold_id,
-                       claimed_at, changed_at, deadline)
-        VALUES (b, claim_, m, 'wealth', 'LOUNGE', 1, 'HELD', hold_, now_, now_,
+                       programme_version, claimed_at, changed_at, deadline)
+        VALUES (b, claim_, m, 'wealth', 'LOUNGE', 1, 'HELD', hold_, 1, now_, now_,
                 now_ + interval '1 day');
     INSERT INTO provider_request (bucket, request_id, member_id, claim_id, provider, sku,
                                   operation, body_sealed, body_hash, disclosed, created_at,

@@ -22,6 +22,7 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "uuid": st.uuids(),
     "text": texts | st.sampled_from(["", "NULL", "null", "{}", ",", '"', "\\", "\\\\", ' " ']),
     "bytea": st.binary(max_size=9),
+    "boolean": st.booleans(),
     "smallint": st.integers(-(2**15), 2**15 - 1),
     "int": st.integers(-(2**31), 2**31 - 1),
     "bigint": st.integers(-(2**63), 2**63 - 1),

@@ -329,6 +329,19 @@ async def test_a_rehearsed_command_hears_what_it_would_and_leaves_nothing(world:
         await group.rehearse(Note("a"))
 
 
+async def test_a_failed_rehearsal_leaves_its_callers_commands_where_they_are(
+    world: World,
+) -> None:
+    """Nothing was done, so nobody stands alone for it."""
+    action = Recorder()
+    async with running(world, action) as group:
+        with capture_logs(), pytest.raises(Failed):
+            await group.rehearse(Note("fall"))
+        action.groups.clear()
+        assert [*"abc"] == await all_of(group, *"abc")
+    assert [[*"abc"]] == action.groups
+
+
 async def test_only_some_rehearsals_run_at_once(world: World) -> None:
     """Dry runs never take the connections that real commands need."""
     action = Recorder()

@@ -21,7 +21,7 @@ from benefits.store import members, past
 from benefits.store.db import Connection, rows, run
 from benefits.store.ledger import Journal, Origin
 from benefits.store.past import Stretch
-from tests import builders
+from tests import builders, roles
 from tests.actions import life
 from tests.builders import NOON, World
 from tests.conftest import database
@@ -303,6 +303,33 @@ async def test_i11_an_answer_that_is_not_provisional_stays(
         await book.move("hold", 1)
         assert told == figures(await look(world, book.member, None, within))
         assert [(3, 3, 0, 0, 0)] == figures(await look(world, book.member, None, settled))
+
+
+@pytest.mark.parametrize("role", ["runtime", "auditor"])
+async def test_i11_what_is_final_is_so_for_every_role(
+    live_world: World, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    """I11: one who does not see when a write began waits for it, and promises nothing before."""
+    monkeypatch.setattr(past, "CLOCKS_APART", timedelta(0))
+    monkeypatch.setattr(past, "WAIT_S", 0.3)
+    world = live_world
+    book = Book(world, await world.member())
+    await book.grant(3, None)
+    assert book.lot is not None
+    postings = ledger.hold(UNIT, [Part(book.lot.lot_id, 1)])
+    dsn = roles.as_role(roles.server(world.database), getattr(roles.NAMES, role))
+    async with roles.opened(dsn) as seen:
+        other = World(seen, clock=real_clock)
+        async with transaction(world) as slow:
+            await book.post(slow, "claim.placed", postings, None)
+            within = real_clock()
+            assert await provisional(other, within)
+            task = asyncio.create_task(provisional(other, within))
+            await asyncio.sleep(0.1)
+        assert (role == "runtime") == await task
+        async with transaction(world) as reading:
+            await rows(reading, "SELECT 1")
+            assert (role == "runtime") == await provisional(other, real_clock())
 
 
 async def test_where_the_server_follows_no_transactions_all_is_provisional(world: World) -> None:

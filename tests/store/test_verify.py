@@ -109,6 +109,11 @@ MATRIX = [
     ("lot_differs", "DELETE FROM lot WHERE unit = 'BENEFIT:VIDEO'"),
     ("lot_differs", "UPDATE posting SET credit = 'expired' WHERE credit = 'redeemed'"),
     ("job_differs", "DELETE FROM job_row"),
+    (
+        "job_differs",
+        """INSERT INTO job_outcome
+           SELECT bucket, job_id, 0, 0, ARRAY[1], ARRAY[job_id], ARRAY[false] FROM job""",
+    ),
     ("job_differs", "INSERT INTO job_part SELECT bucket, job_id, 0, '', now() FROM job"),
     ("batch_without_postings", "DELETE FROM posting WHERE debit = 'issued'"),
     ("posting_without_batch", "DELETE FROM batch WHERE kind = 'claim.placed'"),

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import msgspec
 
+from benefits.actions.keys import make_key
 from benefits.domain.jobs import PART_LINES
 from benefits.worker import Worker
 from tests.web.site import Site
@@ -26,11 +27,11 @@ async def send(
         return answer.status, answer.headers, await answer.json(content_type=None)
 
 
-async def get(site: Site, path: str) -> tuple[int, Any]:
-    """Ask as the CRM."""
+async def get(site: Site, path: str, key: str = "") -> tuple[int, Any]:
+    """Ask as the CRM, or with another key."""
     async with (
         aiohttp.ClientSession(site.url) as http,
-        http.get(path, headers=site.headers(site.crm_key)) as answer,
+        http.get(path, headers=site.headers(key or site.crm_key)) as answer,
     ):
         return answer.status, await answer.json(content_type=None)
 
@@ -110,7 +111,39 @@ async def test_a_long_list_becomes_a_job_that_a_worker_decides(running: Site) ->
             break
         cursor = f"&cursor={page['next']}"
     assert list(range(10, 2 * PART_LINES + 1, 10)) == lines
+    found, cursor = list[Any](), ""
+    while True:
+        _, page = await get(running, f"{path}/rows?limit=1000{cursor}")
+        found += page["rows"]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert list(range(1, 2 * PART_LINES + 1)) == [row["line"] for row in found]
+    lots = {str(lot) for (lot,) in await running.world.rows("SELECT lot_id FROM lot")}
+    assert lots == {row["lot_id"] for row in found if row["outcome"] == "granted"}
     assert [] == await running.world.findings()
+
+
+async def test_a_job_is_shown_to_who_sent_it_and_to_those_who_look_after_all(
+    running: Site,
+) -> None:
+    """To another CRM it is not there, neither its figures nor its rows."""
+    world = running.world
+    _, headers, _ = await send(running, listed([await world.member()], 1), "k")
+    for name, scopes, expected in (
+        ("other", ["crm"], 404),
+        ("desk", ["operator"], 200),
+        ("audit", ["auditor"], 200),
+        ("both", ["crm", "operator"], 200),
+    ):
+        async with world.database.transaction() as conn:
+            key = await make_key(conn, name, scopes, world.parts)
+        for path in (headers["Location"], f"{headers['Location']}/rows"):
+            status, told = await get(running, path, key)
+            assert expected == status
+            if status == 404:
+                _, strange = await get(running, f"/v1/jobs/{uuid4()}", key)
+                assert strange == told
 
 
 async def test_lists_that_cannot_be_taken_are_refused_whole(running: Site) -> None:

@@ -284,6 +284,25 @@ async def test_a_head_that_is_too_large_is_refused(sent: bytes) -> None:
         assert (431, True) == (status, b'"headers_too_large"' in body)
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (b"HTTP/1.1", 400),
+        (b"HTTP/1.1\r\nHost: a\r\nHost: b", 400),
+        (b"HTTP/1.0\r\nHost: a\r\nHost: a", 400),
+        (b"HTTP/1.1\r\nHost: a", 200),
+        (b"HTTP/1.0", 200),
+    ],
+)
+async def test_a_request_names_its_host_once(lines: bytes, expected: int) -> None:
+    """Whoever stands before us must not read another address than we do (RFC 9112, 3.2)."""
+    async with serving() as (dial, _):
+        reader, writer = await dial()
+        writer.write(b"GET /health " + lines + b"\r\n\r\n")
+        status, _, body = await answer(reader)
+        assert (expected, expected == 400) == (status, b'"request_invalid"' in body)
+
+
 async def test_what_is_not_http_is_refused_in_our_shape() -> None:
     """And an upgrade that we do not speak is answered as if it had not been asked for."""
     async with serving() as (dial, _):

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from benefits.actions.keys import make_key
-from benefits.domain.orders import Done, Unknown
+from benefits.domain.orders import Done, Reason, Rejected, Unknown
 from benefits.web import cursors
 from tests.actions import life
 from tests.web.site import Site
@@ -80,6 +80,30 @@ async def test_a_case_is_closed_once_with_a_note_and_by_whom(running: Site) -> N
     assert [] == page["cases"]
     _, _, page = await ask(running, "GET", "/v1/cases", "operator", params={"closed": "true"})
     assert [case["id"]] == [one["id"] for one in page["cases"]]
+
+
+async def test_the_closing_of_a_members_case_is_told_and_its_key_is_taken(running: Site) -> None:
+    """N-5: an event of the claim, once; the same key closes no other case (C-9)."""
+    world = running.world
+    for _ in range(2):
+        member = await life.holder(world)
+        (claim_id,) = await life.claimed(world, life.wish(member))
+        number = await life.number_of(world, claim_id)
+        await life.call_back(world, number, Rejected(Reason.LIMIT, "no"))
+        await life.claimed(world, life.wish(member))  # there is no unit left for a late success
+        await life.call_back(world, number, Done(at=world.clock()))
+    _, _, page = await ask(running, "GET", "/v1/cases", "operator")
+    first, second = page["cases"]
+    body = {"note": "Delivered after all; the bank pays."}
+    for case, expected in ((first, 200), (first, 200), (second, 422)):
+        path = f"/v1/cases/{case['id']}/close"
+        status, _, _ = await ask(running, "POST", path, "operator", json=body, key="one")
+        assert expected == status
+    told = await world.rows("SELECT subject_id::text FROM outbox WHERE type = 'case.closed'")
+    assert [(first["claim_id"],)] == [tuple(row) for row in told]
+    _, _, page = await ask(running, "GET", "/v1/cases", "operator")
+    assert [second["id"]] == [case["id"] for case in page["cases"]]
+    assert [] == await world.findings()
 
 
 async def test_closing_needs_a_case_a_note_and_the_scope(running: Site) -> None:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import pytest
 
 from benefits.domain.rates import Quota, RateLimited
 from benefits.domain.tokens import Issuer
-from benefits.web.rates import BUCKETS_MAX, Quotas, Rates
+from benefits.web.rates import BUCKETS_MAX, CREDENTIALS, Quotas, Rates
 from tests.conftest import database
 from tests.web.issuer import NAME, Signer
 from tests.web.phone import Phone, platinum
-from tests.web.site import Site, site
+from tests.web.site import SECRET, Site, site
+from tests.web.test_callbacks import call_back, issued
 from tests.web.test_mobile import WISH, call
 
 # So slow that nothing comes back while a test runs.
@@ -174,6 +176,22 @@ async def test_an_address_behind_a_balancer_counts_when_the_balancer_is_known(
         assert expected == got
 
 
+async def test_refused_signatures_are_limited_and_good_ones_pass(slow: Slow) -> None:
+    """Also behind the same address; keys, and entry codes, have tries of their own."""
+    running = slow.running
+    other = "whsec_" + SECRET[6:].swapcase()
+    got = [(await call_back(running, issued("0" * 32), secret=other))[0] for _ in range(5)]
+    assert [401, 401, 401, 429, 429] == got
+    assert (200, "ok") == await call_back(running, issued("0" * 32))
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(running.url, cookie_jar=jar) as http:
+        got = [(await http.get("/page/enter?code=wrong")).status for _ in range(5)]
+        assert [401, 401, 401, 429, 429] == got
+        headers = {"Authorization": "Bearer wrong"}
+        assert 401 == (await slow.get(UUID(int=0), headers))[0]
+        assert await Phone(running, http).enter(await running.world.member())
+
+
 def test_an_ipv6_customer_is_one_address() -> None:
     """Whoever holds 2^64 addresses has the tries of one; an IPv4 address stands for itself."""
     rates = Rates(Quotas(failed=Quota(1, HOUR)))
@@ -195,7 +213,7 @@ def test_buckets_are_bounded() -> None:
     for number in range(BUCKETS_MAX):
         rates.failure(f"peer {number}")
     assert BUCKETS_MAX == len(rates._failed._buckets)
-    assert "first" not in rates._failed._buckets
+    assert (CREDENTIALS, "first") not in rates._failed._buckets
 
 
 def test_what_is_off_is_not_counted() -> None:

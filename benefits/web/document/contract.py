@@ -188,7 +188,13 @@ OPERATIONS: dict[str, Operation] = {
     "read_code": Operation(summary="A delivered claim's code", codes=("not_found", "code_absent")),
     "receive_callback": Operation(
         summary="A provider calls back",
-        codes=("callback_refused", "signature_refused", "not_found", "body_too_large"),
+        codes=(
+            "callback_refused",
+            "signature_refused",
+            "rate_limited",
+            "not_found",
+            "body_too_large",
+        ),
     ),
     "reject_correction": Operation(summary="Reject or withdraw a correction", codes=_DECIDE),
     "reward": Operation(

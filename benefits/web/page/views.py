@@ -89,6 +89,8 @@ async def enter(request: Web, code: FromQuery[str] = "") -> Page:
     async with state.database.transaction() as conn:
         secret = await enter_session(conn, code, state.parts)
     if secret is None:
+        if request.client:
+            state.rates.failure(request.client.host, "entry codes")
         return message(request, "link_ended", 401)
     response = redirect(request)
     response.set_cookie(cookie(request, secret.text))

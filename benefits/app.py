@@ -19,6 +19,7 @@ from benefits import worker as work
 from benefits.actions.claim import claim
 from benefits.actions.grant import reward
 from benefits.actions.look_back import kinds, look_back
+from benefits.actions.look_up import look_up
 from benefits.actions.parts import Parts
 from benefits.actions.receive import receive
 from benefits.domain.catalogue import Provider as ProviderConfig
@@ -223,6 +224,7 @@ def _groups(database: Database, parts: Parts) -> dict[str, Group[Any, Any]]:
         "claims": Group(database, grouped(claim, parts), "claim"),
         "rewards": Group(database, grouped(reward, parts), "reward"),
         "callbacks": Group(database, grouped(receive, parts), "callback"),
+        "looks": Group(database, grouped(look_up, parts), "look_up"),
     }
 
 

@@ -24,10 +24,10 @@ from benefits.actions.evaluate import evaluate as evaluate_month
 from benefits.domain.catalogue import read
 from benefits.domain.values import member_id
 from benefits.sandbox.behaviour import Behaviour
-from benefits.store import tiers
 from benefits.store.db import connect
 from benefits.store.group import Group, grouped
 from benefits.store.migrate import ensure_partitions
+from benefits.store.overview import overviews
 from tests import berka
 from tests.actions.life import said
 from tests.berka_expected import (
@@ -251,13 +251,16 @@ async def test_every_standing_of_every_month_agrees_with_the_fold_done_anew(year
 @real
 async def test_the_standing_that_is_shown_agrees(year: Year) -> None:
     """What the service tells of a member at the end is the last of the standings."""
-    shown = dict[str, Standing]()
+    ids = {customer: id_of(customer) for customer in year.expected.opened}
     async with year.world.database.transaction() as conn:
-        for customer in year.expected.opened:
-            at = decided_at(11)
-            found = await tiers.standing(conn, id_of(customer), "konto", at=at, known_at=at)
-            after = found.decision.after if found else None
-            shown[customer] = (after.rank, after.misses) if after else (0, 0)
+        catalogue = await year.world.parts.catalogue.current(conn)
+        programmes = [catalogue.programmes["konto"]]
+        found = await overviews(conn, ids.values(), programmes, decided_at(11), claims=0)
+    shown = dict[str, Standing]()
+    for customer, id_ in ids.items():
+        (standing,) = found[id_].standings
+        after = standing.decided.after if standing.decided else None
+        shown[customer] = (after.rank, after.misses) if after else (0, 0)
     assert year.expected.standings[11] == shown
 
 

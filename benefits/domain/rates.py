@@ -66,23 +66,19 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 def take(quota: Quota, bucket: Bucket | None, now_ns: int, *, requests: int = 1) -> Taken:
     """Take `requests` from a bucket; a missing one is full. Taking none looks only."""
-    parts, at_ns = quota.whole, now_ns
+    window, whole, back = quota.window_ns, quota.whole, quota.requests * NS
+    parts, at_ns = whole, now_ns
     if bucket is not None:
         at_ns = max(bucket.at_ns, now_ns)
-        parts = min(quota.whole, bucket.parts + (at_ns - bucket.at_ns) * quota.requests)
-    cost = requests * quota.window_ns
-    allowed = parts >= max(cost, quota.window_ns)
+        parts = min(whole, bucket.parts + (at_ns - bucket.at_ns) * quota.requests)
+    cost = requests * window
+    allowed = parts >= max(cost, window)
     if allowed:
         parts -= cost
     return Taken(
         bucket=Bucket(parts, at_ns),
         allowed=allowed,
-        left=parts // quota.window_ns,
-        after_s=_seconds(max(0, quota.window_ns - parts), quota),
-        whole_s=_seconds(quota.whole - parts, quota),
+        left=parts // window,
+        after_s=-(-max(0, window - parts) // back),  # rounded up, as below
+        whole_s=-(-(whole - parts) // back),
     )
-
-
-def _seconds(parts: int, quota: Quota) -> int:
-    """Return the seconds in which so many parts come back, rounded up."""
-    return -(-parts // (quota.requests * NS))

@@ -126,7 +126,8 @@ class Month(msgspec.Struct, frozen=True, order=True):
 
     def plus(self, months: int) -> "Month":
         """Return the month `months` later."""
-        return Month.of(add_months(self.start, months))
+        year, index = divmod(self.year * 12 + self.number - 1 + months, 12)
+        return Month(year, index + 1)
 
 
 class PeriodKind(enum.Enum):

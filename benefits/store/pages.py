@@ -11,26 +11,13 @@ from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows
 
 MEMBER = "SELECT opened_on, closed_on FROM member WHERE bucket = $1 AND member_id = $2"
-# ix_lot_bucket_member_id_unit_expires_at
-ENTITLEMENTS = """
-SELECT l.unit, l.programme, l.granted, l.remaining - l.held AS available, l.held, l.granted_at,
-       l.expires_at
-FROM lot AS l
-WHERE l.bucket = $1 AND l.member_id = $2 AND (l.expires_at > $3 OR l.expires_at IS NULL)
-  AND l.remaining > 0
-ORDER BY l.unit, l.expires_at, l.lot_id
-"""
-_CLAIM = """c.claim_id, c.benefit, c.programme, c.quantity, c.state, c.reason, c.claimed_at,
-       c.changed_at, c.provider_reference, (c.code_sealed IS NOT NULL) AS has_code,
+# As `ClaimSeen` has it.
+CLAIM_SEEN = """c.claim_id, c.benefit, c.programme, c.quantity, c.state, c.reason, c.claimed_at,
+       c.changed_at, c.provider_reference, c.code_sealed IS NOT NULL,
        (SELECT r.request_id FROM provider_request AS r
         WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
-          AND r.operation = 'ISSUE') AS request_id"""
-# ix_claim_bucket_member_id_claim_id
-CLAIMS = f"""
-SELECT {_CLAIM} FROM claim AS c
-WHERE c.bucket = $1 AND c.member_id = $2 ORDER BY c.claim_id DESC LIMIT $3
-"""
-CLAIM = f"SELECT c.member_id, {_CLAIM} FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
+          AND r.operation = 'ISSUE')"""
+CLAIM = f"SELECT c.member_id, {CLAIM_SEEN} FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
 CLAIMER = "SELECT c.member_id FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
 # Primary key, backwards.
 HISTORY = """
@@ -57,16 +44,6 @@ GROUP BY l.unit, l.expires_at
 HAVING sum(l.expired + l.remaining - l.held) > 0
 ORDER BY l.expires_at DESC, l.unit
 """
-MONTH = """
-SELECT coalesce(sum(s.sum_minor), 0)::bigint AS sum_minor,
-       coalesce(bit_or(s.known_days), 0) AS known
-FROM asset_month AS s
-WHERE s.bucket = $1 AND s.member_id = $2 AND s.month = $3 AND s.currency = $4
-  AND s.asset_class = ANY($5::text[])
-"""
-EVALUATED = """
-SELECT count(*) AS n FROM evaluation AS e WHERE e.bucket = $1 AND e.programme = $2 AND e.month = $3
-"""
 
 
 class Entitlement(msgspec.Struct, frozen=True):
@@ -81,8 +58,8 @@ class Entitlement(msgspec.Struct, frozen=True):
     expires_at: datetime | None
 
 
-class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim as the page shows it; `number` is what the provider knows it by."""
+class ClaimSeen(msgspec.Struct, frozen=True):
+    """A claim as the page shows it; the provider knows it by `number`."""
 
     claim_id: UUID
     benefit: str
@@ -94,7 +71,12 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
     provider_reference: str
     has_code: bool
-    number: str
+    request_id: UUID | None
+
+    @property
+    def number(self) -> str:
+        """What the provider knows the claim by; empty when nobody was ever asked for it."""
+        return self.request_id.hex if self.request_id else ""
 
 
 class MemberSeen(msgspec.Struct, frozen=True):
@@ -141,44 +123,16 @@ async def member(conn: Connection, member_id: UUID) -> MemberSeen | None:
     return MemberSeen(*found[0]) if found else None
 
 
-async def entitlements(conn: Connection, member_id: UUID, now: datetime) -> list[Entitlement]:
-    """Return the lots a member has now, by unit, earliest expiry first."""
-    found = await rows(conn, ENTITLEMENTS, bucket_of(member_id), member_id, now)
-    return [Entitlement(*row) for row in found]
-
-
-async def latest_claims(conn: Connection, member_id: UUID, limit: int) -> list[ClaimSeen]:
-    """Return a member's claims, newest first."""
-    found = await rows(conn, CLAIMS, bucket_of(member_id), member_id, limit)
-    return [_claim(row) for row in found]
-
-
 async def claim(conn: Connection, claim_id: UUID) -> tuple[UUID, ClaimSeen] | None:
     """Return a claim with its member."""
     found = await rows(conn, CLAIM, bucket_of(claim_id), claim_id)
-    return (found[0].member_id, _claim(found[0])) if found else None
+    return (found[0].member_id, ClaimSeen(*found[0][1:])) if found else None
 
 
 async def member_of_claim(conn: Connection, claim_id: UUID) -> UUID | None:
     """Return whose claim it is."""
     found = await rows(conn, CLAIMER, bucket_of(claim_id), claim_id)
     return found[0].member_id if found else None
-
-
-def _claim(row: Any) -> ClaimSeen:
-    return ClaimSeen(
-        claim_id=row.claim_id,
-        benefit=row.benefit,
-        programme=row.programme,
-        quantity=row.quantity,
-        state=row.state,
-        reason=row.reason,
-        claimed_at=row.claimed_at,
-        changed_at=row.changed_at,
-        provider_reference=row.provider_reference,
-        has_code=row.has_code,
-        number=row.request_id.hex if row.request_id else "",
-    )
 
 
 async def history(
@@ -219,19 +173,3 @@ async def expired(
     """Return the units that ended unused between `since` and `now`, latest first."""
     found = await rows(conn, EXPIRED, bucket_of(member_id), member_id, now, since)
     return [Expired(*row) for row in found]
-
-
-async def month_so_far(
-    conn: Connection, member_id: UUID, *, month: Any, currency: str, classes: Sequence[str]
-) -> tuple[int, int]:
-    """Return the sum of a month's known day-end balances and the bits of its known days."""
-    ((sum_minor, known),) = await rows(
-        conn, MONTH, bucket_of(member_id), member_id, month, currency, list(classes)
-    )
-    return sum_minor, known
-
-
-async def is_evaluated(conn: Connection, member_id: UUID, programme: str, month: Any) -> bool:
-    """Say whether a month has been evaluated for a member's bucket."""
-    ((count,),) = await rows(conn, EVALUATED, bucket_of(member_id), programme, month)
-    return bool(count)

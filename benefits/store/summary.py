@@ -48,7 +48,6 @@ WHERE c.bucket = $1 AND c.member_id = $2 AND f.closed_at IS NULL
 GROUP BY f.kind ORDER BY f.kind
 """
 # Primary key.
-CLOSED_ON = "SELECT m.closed_on FROM member AS m WHERE m.bucket = $1 AND m.member_id = $2"
 # Primary key of the one partition a day lies in; of each grain the highest revision counts.
 BALANCE = """
 SELECT coalesce(sum(greatest(b.balance_minor, 0)), 0)::bigint AS balance_minor
@@ -87,13 +86,6 @@ async def open_cases(conn: Connection, member_id: UUID) -> dict[str, int]:
     """Return how many cases of each kind are open about a member's claims."""
     found = await rows(conn, OPEN_CASES, bucket_of(member_id), member_id)
     return {row.kind: row.n for row in found}
-
-
-async def closed_on(conn: Connection, member_id: UUID) -> date | None:
-    """Return the last day of a member's relationship, if it has ended or will."""
-    ((day,),) = await rows(conn, CLOSED_ON, bucket_of(member_id), member_id)
-    found: date | None = day
-    return found
 
 
 async def balance(

@@ -9,7 +9,7 @@ import msgspec
 
 from benefits.domain.catalogue import Programme
 from benefits.domain.entitlement import Granted
-from benefits.domain.tiers import Cause, Decision, MonthSum, State
+from benefits.domain.tiers import Decision, MonthSum, State
 from benefits.domain.values import Month, bucket_of
 from benefits.store.db import Connection, rows, run
 
@@ -36,17 +36,6 @@ class Facts(msgspec.Struct, kw_only=True):
     closed_on: date | None
     months: list[MonthSum]
     written: State = State()
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """A decision as stored, with its id, its instants and the programme version it used."""
-
-    decision_id: UUID
-    member_id: UUID
-    programme_version: int
-    decision: Decision
-    effective_from: datetime
-    decided_at: datetime
 
 
 # Primary keys of member and asset_month. Days before the opening are known zeros (A-6): bits below
@@ -86,16 +75,6 @@ FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::smallint[], 
             $16::timestamptz[])
      AS n (bucket, decision_id, member_id, cause, before_rank, before_misses, rank, misses,
            qualified, sum_minor, known_days, decided_at)
-"""
-_STANDING = """d.decision_id, d.member_id, d.programme_version, d.month, d.cause, d.before_rank,
-       d.before_misses, d.rank, d.misses, d.qualified, d.sum_minor, d.known_days,
-       d.effective_from, d.decided_at"""
-# T-9: the tier at an instant, as known at another.
-STANDING = f"""
-SELECT {_STANDING} FROM tier_decision AS d
-WHERE d.bucket = $1 AND d.member_id = $2 AND d.programme = $3
-  AND d.effective_from <= $4 AND d.decided_at <= $5
-ORDER BY d.effective_from DESC, d.decided_at DESC, d.decision_id DESC LIMIT 1
 """
 GRANTED = """
 SELECT g.member_id, g.line, g.period, g.quota, g.quantity
@@ -189,53 +168,6 @@ async def put(
         decisions[0].month.start,
         effective_from,
         [decided_at for _, _, _, decided_at in decided],
-    )
-
-
-async def standing(
-    conn: Connection, member_id: UUID, programme: str, *, at: datetime, known_at: datetime
-) -> Standing | None:
-    """Return the decision behind a tier `at`, as known at `known_at`; None: the lowest (T-9)."""
-    found = await rows(conn, STANDING, bucket_of(member_id), member_id, programme, at, known_at)
-    return _standing(found[0]) if found else None
-
-
-SINCE = """
-SELECT min(d.effective_from) AS since FROM tier_decision AS d
-WHERE d.bucket = $1 AND d.member_id = $2 AND d.programme = $3 AND d.rank = $4
-  AND d.effective_from <= $5 AND d.effective_from > coalesce((
-      SELECT max(o.effective_from) FROM tier_decision AS o
-      WHERE o.bucket = $1 AND o.member_id = $2 AND o.programme = $3 AND o.rank <> $4
-        AND o.effective_from <= $5), '-infinity')
-"""
-
-
-async def since(
-    conn: Connection, member_id: UUID, programme: str, *, rank: int, at: datetime
-) -> datetime | None:
-    """Return from when on a member has held a rank without a break until `at`."""
-    found = await rows(conn, SINCE, bucket_of(member_id), member_id, programme, rank, at)
-    since: datetime | None = found[0].since
-    return since
-
-
-def _standing(row: Any) -> Standing:
-    decision = Decision(
-        month=Month.of(row.month),
-        before=State(row.before_rank, row.before_misses),
-        after=State(row.rank, row.misses),
-        cause=Cause(row.cause),
-        qualified=row.qualified,
-        sum_minor=row.sum_minor,
-        known_days=row.known_days,
-    )
-    return Standing(
-        row.decision_id,
-        row.member_id,
-        row.programme_version,
-        decision,
-        row.effective_from,
-        row.decided_at,
     )
 
 

@@ -1,9 +1,10 @@
-"""The hot operation, answered without the framework where a request is just what nearly all are.
+"""The hot operations, answered without the framework where a request is as nearly all are.
 
-Most of what is asked under load are claims by a backend. Finding the route, building the handler's
-arguments and an answer's object cost more than deciding one. What is plain is done here with the
-same functions that the framework's handler calls; everything else goes there with the body as it
-came: dry runs, tokens, keys not seen lately, bodies that do not fit. So no mistake is worded here.
+Most of what is asked under load are claims by a backend and looks at what a member has. Finding
+the route, building the handler's arguments and an answer's object cost more than answering. What
+is plain is done here with the same functions that the framework's handlers call; everything else
+goes there with the body as it came: dry runs, tokens, keys not seen lately, bodies that do not
+fit. So no mistake is worded here.
 """
 
 import re
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from litestar import Request
+from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.types import ASGIApp, Receive, Send
 
@@ -25,14 +26,15 @@ from benefits.web.limits import send_whole
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _CLAIMS = re.compile(mobile.CLAIMS.replace("{member_id:uuid}", f"({_ID})"))
+_BENEFITS = re.compile(mobile.BENEFITS.replace("{member_id:uuid}", f"({_ID})"))
 _BODY_BYTES_MAX = 16 * 1024
 _BODY = msgspec.json.Decoder(mobile.ClaimRequest)
 
 
-class _Wish(NamedTuple):
+class _Asked(NamedTuple):
     caller: Caller
     member_id: UUID
-    key: bytes
+    headers: dict[bytes, bytes]
 
 
 class Express:
@@ -44,20 +46,56 @@ class Express:
         self._state = state
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer a claim, or go on."""
-        wish = self._wish(scope)
-        if wish is None:
-            await self._app(scope, receive, send)
-            return
+        """Answer a claim or a look, or go on."""
+        if scope["type"] == "http" and not scope["query_string"]:
+            if scope["method"] == "GET":
+                asked = self._plain(scope, _BENEFITS, mobile.LOOKERS)
+                if asked is not None:
+                    await self._look(asked, scope, send)
+                    return
+            elif scope["method"] == "POST" and not self._state.wrong:
+                asked = self._plain(scope, _CLAIMS, mobile.CLAIMERS)
+                if asked is not None and _is_short(asked):
+                    await self._claim(asked, scope, receive, send=send)
+                    return
+        await self._app(scope, receive, send)
+
+    def _plain(
+        self, scope: Any, address: re.Pattern[str], scopes: tuple[str, ...]
+    ) -> _Asked | None:
+        """Return who asks about whom; None for what is not plain."""
+        path = address.fullmatch(scope["path"])
+        if path is None:
+            return None
+        headers = dict(scope["headers"])
+        if len(headers) != len(scope["headers"]) or b"content-encoding" in headers:
+            return None
+        callers: Callers = self._state.callers
+        caller = callers.remembered(headers.get(b"authorization", b""))
+        if caller is None or caller.is_bound or caller.scopes.isdisjoint(scopes):
+            return None
+        return _Asked(caller, UUID(path[1]), headers)
+
+    async def _look(self, asked: _Asked, scope: Any, send: Send) -> None:
+        scope["auth"], scope["path_template"] = asked.caller, mobile.BENEFITS
+        try:
+            self._state.rates.caller(scope, asked.caller.name)
+            seen = await mobile.seen(self._state, asked.caller, asked.member_id)
+            answer = Response(mobile.overview(seen), status_code=200)
+        except Exception as error:  # noqa: BLE001 - the framework would answer it just so
+            answer = problems.answer(Request(scope), error)
+        await send_whole(send, answer)
+
+    async def _claim(self, asked: _Asked, scope: Any, receive: Receive, *, send: Send) -> None:
         first: Any = await receive()
-        command = None if first.get("more_body") else _command(wish, first.get("body", b""))
+        command = None if first.get("more_body") else _command(asked, first.get("body", b""))
         if command is None:
             await self._app(scope, _again(first, receive), send)
             return
-        scope["auth"], scope["path_template"] = wish.caller, mobile.CLAIMS
+        scope["auth"], scope["path_template"] = asked.caller, mobile.CLAIMS
         try:
-            self._state.rates.caller(scope, wish.caller.name)
-            self._state.rates.member(scope, wish.member_id)
+            self._state.rates.caller(scope, asked.caller.name)
+            self._state.rates.member(scope, asked.member_id)
             outcome = await self._state.claims.submit(command)
         except Exception as error:  # noqa: BLE001 - the framework would answer it just so
             await send_whole(send, problems.answer(Request(scope), error))
@@ -66,33 +104,20 @@ class Express:
             problems.hear(Request(scope))
         await send_whole(send, mobile.answer(outcome))
 
-    def _wish(self, scope: Any) -> _Wish | None:
-        """Return who claims for whom under which key; None for what is not plain."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
-            return None
-        path = _CLAIMS.fullmatch(scope["path"])
-        if path is None or self._state.wrong:
-            return None
-        headers = dict(scope["headers"])
-        length = headers.get(b"content-length", b"")
-        if not length.isdigit() or int(length) > _BODY_BYTES_MAX:
-            return None
-        if len(headers) != len(scope["headers"]) or b"content-encoding" in headers:
-            return None
-        callers: Callers = self._state.callers
-        caller = callers.remembered(headers.get(b"authorization", b""))
-        if caller is None or caller.is_bound or "mobile" not in caller.scopes:
-            return None
-        return _Wish(caller, UUID(path[1]), headers.get(b"idempotency-key", b""))
+
+def _is_short(asked: _Asked) -> bool:
+    """Say whether a body comes whole and is short."""
+    length = asked.headers.get(b"content-length", b"")
+    return length.isdigit() and int(length) <= _BODY_BYTES_MAX
 
 
-def _command(wish: _Wish, body: bytes) -> ClaimUnits | None:
+def _command(asked: _Asked, body: bytes) -> ClaimUnits | None:
     try:
-        asked = _BODY.decode(body)
-        key = check_key(wish.key.decode("latin-1"))
+        wish = _BODY.decode(body)
+        key = check_key(asked.headers.get(b"idempotency-key", b"").decode("latin-1"))
     except (msgspec.MsgspecError, KeyInvalid, UnicodeDecodeError, RecursionError):
         return None
-    return mobile.command(wish.caller, key, wish.member_id, asked)
+    return mobile.command(asked.caller, key, asked.member_id, wish)
 
 
 def _again(first: Any, receive: Receive) -> Receive:

@@ -8,10 +8,12 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
+from benefits.actions.look_up import LookUp, Seen
 from benefits.actions.read_code import read_code
 from benefits.domain.callers import Caller
 from benefits.domain.catalogue import LANGUAGES, Benefit, Catalogue, Programme
@@ -19,18 +21,18 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.tiers import explain, required_daily
 from benefits.domain.units import Quantity
-from benefits.domain.values import Month, local_date
-from benefits.store import pages, tiers
-from benefits.store.catalogue import Cache
-from benefits.store.db import Connection
+from benefits.store import pages
+from benefits.store.overview import Standing
 from benefits.store.pages import ClaimSeen, Entitlement
 from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.problems import NotFound, refused, stored
 
 PAGE_MAX = 100
+BENEFITS = "/v1/members/{member_id:uuid}/benefits"
 CLAIMS = "/v1/members/{member_id:uuid}/claims"
-CLAIMS_SHOWN = 20
+LOOKERS = ("mobile", "member", "relationship_manager", "operator", "auditor")
+CLAIMERS = ("mobile", "member")
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**62)]  # of an event in a member's sequence
 
 
@@ -173,22 +175,14 @@ def claim_view(seen: ClaimSeen) -> ClaimView:
     )
 
 
-async def overview(conn: Connection, member_id: UUID, cache: Cache, now: datetime) -> BenefitsView:
-    """Read all that a member has now (UnknownMember)."""
-    catalogue = await cache.current(conn)
-    if not await pages.member_exists(conn, member_id):
-        raise UnknownMember
-    lots = await pages.entitlements(conn, member_id, now)
-    claims = await pages.latest_claims(conn, member_id, CLAIMS_SHOWN)
+def overview(seen: Seen) -> BenefitsView:
+    """Return what was seen of a member as the API shows it."""
     return BenefitsView(
-        member_id=member_id,
-        as_of=now,
-        programmes=[
-            await _standing(conn, member_id, programme, now, cache=cache)
-            for programme in catalogue.programmes.values()
-        ],
-        benefits=_benefits(catalogue, lots),
-        claims=[claim_view(seen) for seen in claims],
+        member_id=seen.member_id,
+        as_of=seen.now,
+        programmes=[_standing(seen, standing) for standing in seen.overview.standings],
+        benefits=_benefits(seen.catalogue, seen.overview.lots),
+        claims=[claim_view(claim) for claim in seen.overview.claims],
     )
 
 
@@ -226,19 +220,15 @@ def _benefit(programme: Programme, benefit: Benefit, lots: Sequence[Entitlement]
     )
 
 
-async def _standing(
-    conn: Connection, member_id: UUID, programme: Programme, now: datetime, *, cache: Cache
-) -> ProgrammeView:
-    standing = await tiers.standing(conn, member_id, programme.code, at=now, known_at=now)
-    rank = standing.decision.after.rank if standing else 0
+def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
+    programme = seen.catalogue.programmes[standing.programme]
+    decided = standing.decided
+    rank = decided.after.rank if decided else 0
     tier = programme.tier[rank]
-    month = Month.of(local_date(now, programme.tz))
-    evaluated = await pages.is_evaluated(conn, member_id, programme.code, month.plus(-1).start)
-    why, since = dict[str, str](), None
-    if standing is not None:
-        then = await cache.version(conn, programme.code, standing.programme_version)
-        why = {language: explain(then, standing.decision, language) for language in LANGUAGES}
-        since = await tiers.since(conn, member_id, programme.code, rank=rank, at=now)
+    then = seen.then.get(programme.code)
+    why = dict[str, str]()
+    if decided is not None and then is not None:
+        why = {language: explain(then, decided, language) for language in LANGUAGES}
     return ProgrammeView(
         code=programme.code,
         name=programme.name,
@@ -249,28 +239,20 @@ async def _standing(
             code=tier.code,
             rank=rank,
             name=tier.name,
-            since=since,
+            since=standing.since,
             why=why,
         ),
-        evaluation_pending=not evaluated,
-        progress=await _progress(conn, member_id, programme, month=month, rank=rank),
+        evaluation_pending=standing.evaluated != standing.month.plus(-1),
+        progress=_progress(programme, standing, rank),
     )
 
 
-async def _progress(
-    conn: Connection, member_id: UUID, programme: Programme, *, month: Month, rank: int
-) -> ProgressView:
-    sum_minor, known = await pages.month_so_far(
-        conn,
-        member_id,
-        month=month.start,
-        currency=programme.currency,
-        classes=programme.asset_classes,
-    )
+def _progress(programme: Programme, standing: Standing, rank: int) -> ProgressView:
+    month, known = standing.month, standing.known
     upper = rank + 1 if rank + 1 < len(programme.tier) else None
     threshold = programme.thresholds[upper] if upper is not None else None
     needed = (
-        required_daily(sum_minor, threshold, days=month.days, closed=known.bit_length())
+        required_daily(standing.sum_minor, threshold, days=month.days, closed=known.bit_length())
         if threshold is not None
         else None
     )
@@ -278,7 +260,7 @@ async def _progress(
         month=str(month),
         days=month.days,
         known_days=known.bit_count(),
-        sum_minor=sum_minor,
+        sum_minor=standing.sum_minor,
         next_tier=programme.tier[upper].code if upper is not None else None,
         threshold_minor=threshold,
         needed_daily_minor=needed,
@@ -286,16 +268,24 @@ async def _progress(
 
 
 @get(
-    "/v1/members/{member_id:uuid}/benefits",
-    guards=[needs("mobile", "member", "relationship_manager", "operator", "auditor")],
+    BENEFITS,
+    guards=[needs(*LOOKERS)],
     tags=["members"],
     operation_id="get_benefits",
 )
 async def get_benefits(member_id: FromPath[UUID], request: Request[Any, Any, Any]) -> BenefitsView:
     """Return tier and progress, entitlements, and the latest claims of a member."""
-    state = request.app.state
-    async with state.database.transaction() as conn:
-        return await overview(conn, member_id, state.parts.catalogue, state.parts.clock())
+    return overview(await seen(request.app.state, request.auth, member_id))
+
+
+async def seen(state: State, caller: Caller, member_id: UUID) -> Seen:
+    """Look a member up, together with whoever else looks (UnknownMember)."""
+    found: Seen | Refusal = await state.looks.submit(
+        LookUp(caller=caller.name, member_id=member_id)
+    )
+    if isinstance(found, Refusal):
+        raise found
+    return found
 
 
 @get(
@@ -334,7 +324,7 @@ async def get_history(
 
 @post(
     CLAIMS,
-    guards=[needs("mobile", "member")],
+    guards=[needs(*CLAIMERS)],
     tags=["claims"],
     operation_id="claim",
 )

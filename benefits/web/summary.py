@@ -8,13 +8,16 @@ import msgspec
 from litestar import Request, get
 from litestar.params import FromPath
 
-from benefits.domain.catalogue import Catalogue, Programme
+from benefits.actions.claim import UnknownMember
+from benefits.actions.look_up import Seen, see
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.orders import OPEN
 from benefits.domain.tiers import Outlook, forecast
 from benefits.domain.units import Quantity
-from benefits.domain.values import Month, local_date
-from benefits.store import pages, summary
+from benefits.domain.values import local_date
+from benefits.store import summary
 from benefits.store.db import Connection
+from benefits.store.overview import Standing
 from benefits.store.summary import Used
 from benefits.web.auth import needs
 from benefits.web.mobile import BenefitView, ProgrammeView, overview
@@ -95,23 +98,27 @@ class SummaryView(msgspec.Struct, kw_only=True):
 async def get_summary(member_id: FromPath[UUID], request: Request[Any, Any, Any]) -> SummaryView:
     """Return a member at a glance: tier and why, holdings, usage, what is open."""
     state = request.app.state
-    now: datetime = state.parts.clock()
-    instants = tuple(now - timedelta(days=days) for days in WINDOWS)
     async with state.database.transaction() as conn:
-        seen = await overview(conn, member_id, state.parts.catalogue, now)
-        catalogue: Catalogue = await state.parts.catalogue.current(conn)
-        standings = [await _standing(conn, member_id, one, catalogue) for one in seen.programmes]
+        found = await see(conn, [member_id], state.parts, claims=0)
+        if member_id not in found:
+            raise UnknownMember
+        seen = found[member_id]
+        now, shown = seen.now, overview(seen)
+        instants = tuple(now - timedelta(days=days) for days in WINDOWS)
+        standings = [
+            await _standing(conn, seen, place, view)
+            for place, view in zip(seen.overview.standings, shown.programmes, strict=True)
+        ]
         used = await summary.usage(
             conn, member_id, (instants[0], instants[1], instants[2]), [s.value for s in OPEN]
         )
         cases = await summary.open_cases(conn, member_id)
-        ended = await summary.closed_on(conn, member_id)
     return SummaryView(
         member_id=member_id,
         as_of=now,
-        closed=_is_over(ended, catalogue, now),
+        closed=_is_over(seen.overview.closed_on, seen.catalogue, now),
         standings=standings,
-        holdings=[_holding(benefit, now) for benefit in seen.benefits],
+        holdings=[_holding(benefit, now) for benefit in shown.benefits],
         last_claim_at=max((one.last_claim_at for one in used), default=None),
         open_orders=sum(one.open_orders for one in used),
         usage=[_usage(one) for one in used],
@@ -126,38 +133,27 @@ def _is_over(ended: date | None, catalogue: Catalogue, now: datetime) -> bool:
 
 
 async def _standing(
-    conn: Connection, member_id: UUID, seen: ProgrammeView, catalogue: Catalogue
+    conn: Connection, seen: Seen, place: Standing, shown: ProgrammeView
 ) -> StandingView:
-    programme = catalogue.programmes[seen.code]
-    if seen.tier.rank == 0:
-        return StandingView(programme=seen, keep=None)
-    keep = await _keep(conn, member_id, programme, seen)
-    return StandingView(programme=seen, keep=keep)
+    if shown.tier.rank == 0:
+        return StandingView(programme=shown, keep=None)
+    return StandingView(programme=shown, keep=await _keep(conn, seen, place, shown.tier.rank))
 
 
-async def _keep(
-    conn: Connection, member_id: UUID, programme: Programme, seen: ProgrammeView
-) -> KeepView:
-    month = Month.parse(seen.progress.month)
-    sum_minor, known = await pages.month_so_far(
-        conn,
-        member_id,
-        month=month.start,
-        currency=programme.currency,
-        classes=programme.asset_classes,
-    )
-    closed = known.bit_length()
+async def _keep(conn: Connection, seen: Seen, place: Standing, rank: int) -> KeepView:
+    programme, month = seen.catalogue.programmes[place.programme], place.month
+    closed = place.known.bit_length()
     last = 0
     if closed:
         last = await summary.balance(
             conn,
-            member_id,
+            seen.member_id,
             day=month.start + timedelta(days=closed - 1),
             currency=programme.currency,
             classes=programme.asset_classes,
         )
-    threshold = programme.thresholds[seen.tier.rank]
-    told = forecast(sum_minor, threshold, days=month.days, closed=closed, last_minor=last)
+    threshold = programme.thresholds[rank]
+    told = forecast(place.sum_minor, threshold, days=month.days, closed=closed, last_minor=last)
     return KeepView(
         threshold_minor=threshold,
         needed_daily_minor=told.needed_daily_minor,

@@ -10,7 +10,7 @@ from benefits.actions.evaluate import MonthNotOver, UnknownProgramme, evaluate
 from benefits.domain.assets import AssetLine
 from benefits.domain.catalogue import ProgrammeInvalid, UpgradePolicy
 from benefits.domain.values import Month
-from benefits.store.tiers import since, standing
+from benefits.store.overview import Standing, overviews
 from tests.builders import World, reference_programme
 
 GOLD, PLATINUM, PRIVATE = 1, 2, 4
@@ -19,11 +19,19 @@ RICH = 520_000_00
 
 async def rank(world: World, member: UUID) -> int:
     """Return the rank a member has now, on record."""
+    soon = world.clock() + timedelta(seconds=1)  # the clock stands still, records do not
+    decided = (await standing(world, member, soon)).decided
+    return decided.after.rank if decided else 0
+
+
+async def standing(world: World, member: UUID, at: datetime) -> Standing:
+    """Return a member's place at an instant, as known then."""
     async with world.database.transaction() as conn:
-        now = world.clock()
-        soon = now + timedelta(seconds=1)  # the clock stands still, records do not
-        found = await standing(conn, member, "wealth", at=now, known_at=soon)
-    return found.decision.after.rank if found else 0
+        catalogue = await world.parts.catalogue.current(conn)
+        programmes = catalogue.programmes.values()
+        found = await overviews(conn, [member], programmes, at, claims=0)
+    (place,) = found[member].standings
+    return place
 
 
 async def causes(world: World) -> list[str]:
@@ -96,13 +104,10 @@ async def test_a_tier_is_known_as_it_was_known(world: World) -> None:
     member = await world.member()
     await world.month(world.name(1), "2025-06", RICH)
     await world.evaluate("2025-06", member)
-    now = world.clock()
-    before = now - timedelta(hours=30)
-    async with world.database.transaction() as conn:
-        assert await standing(conn, member, "wealth", at=before, known_at=before) is None
-        later = await standing(conn, member, "wealth", at=before, known_at=now + timedelta(1))
-        assert later is not None
-        assert PLATINUM == later.decision.after.rank
+    before = world.clock() - timedelta(hours=30)
+    assert datetime(2025, 6, 30, 16, tzinfo=UTC) <= before
+    assert (await standing(world, member, before)).decided is None
+    assert PLATINUM == await rank(world, member)
 
 
 async def test_a_tier_is_held_since_it_was_reached(world: World) -> None:
@@ -112,8 +117,7 @@ async def test_a_tier_is_held_since_it_was_reached(world: World) -> None:
         await world.month(world.name(1), month, balance)
         await world.evaluate(month, member)
     assert ["UPGRADED", "WATCHED", "RETAINED"] == await causes(world)
-    async with world.database.transaction() as conn:
-        found = await since(conn, member, "wealth", rank=PLATINUM, at=world.clock())
+    found = (await standing(world, member, world.clock())).since
     assert "2025-04-30T16:00:00+00:00" == (found.isoformat() if found else "")
 
 

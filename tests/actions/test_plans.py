@@ -14,6 +14,7 @@ import pytest
 
 from benefits.actions import receive
 from benefits.actions.claim import claim
+from benefits.actions.look_up import see
 from benefits.domain.corrections import Kind
 from benefits.domain.orders import Done, Reason, Rejected, Unknown, Used
 from benefits.store.db import Connection, run
@@ -105,12 +106,13 @@ async def _scans(conn: Connection, sql: str, values: tuple[Any, ...]) -> list[st
 async def test_no_statement_of_the_day_reads_a_growing_table_from_end_to_end(
     world: World,
 ) -> None:
-    """Claims, rewards, deliveries, callbacks, corrections and sweeps follow their indexes."""
+    """Claims, rewards, deliveries, callbacks, corrections, sweeps and looks follow indexes."""
     with listening() as asked:
         await live(world)
         command = wish(await holder(world))
         async with world.database.transaction() as conn:
             await claim(conn, [command], world.parts, wait=False)
+            await see(conn, [command.member_id], world.parts, claims=20)
     assert len(asked) > 60
     wrong = {}
     for sql, values in asked.items():

@@ -1,4 +1,4 @@
-"""A claim answered without the framework is answered just as with it."""
+"""What is answered without the framework is answered just as with it."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -152,3 +152,77 @@ async def test_a_failure_tells_its_incident(running: Site) -> None:
     plain, framework = await both(running, member, {"json": WISH})
     assert (500, 500, "internal") == (plain[0], framework[0], plain[2]["code"])
     assert len(plain[2]["incident"]) == len(framework[2]["incident"])
+
+
+async def looks(site: Site, member: UUID | str, **headers: str) -> tuple[Any, Any]:
+    """Return the answers to a look at a member with and without the framework."""
+    answers = []
+    for query in ("", "?x=y"):
+        sent = site.headers(site.mobile_key) | {"Accept-Language": "zh"} | headers
+        status, got, said = await call(
+            site, "GET", f"/v1/members/{member}/benefits{query}", headers=sent
+        )
+        answers.append(
+            (status, {n.lower(): v for n, v in got.items() if n.lower() not in OWN}, said)
+        )
+    return answers[0], answers[1]
+
+
+async def test_a_backends_look_does_not_meet_the_framework(running: Site) -> None:
+    """Once the key is known, what a member has is told before it, also by who only reads."""
+    member = await platinum(running)
+    await looks(running, member)
+    running.app.state["wrong"] = ["wallet_differs"]
+    counted = Counted(running)
+    plain, framework = await looks(running, member)
+    assert 1 == counted.asked
+    assert (200, framework) == (plain[0], plain)
+    assert ["LOUNGE", "VIDEO"] == [one["code"] for one in plain[2]["benefits"]]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer nobody"},
+        {"Authorization": "Basic x"},
+        {"Content-Encoding": "gzip"},
+        {"Accept-Language": "fr"},
+        {"Accept": "text/html"},
+    ],
+)
+async def test_every_head_of_a_look_is_answered_alike(
+    running: Site, headers: dict[str, str]
+) -> None:
+    """What is odd about a request is told as ever."""
+    member = await platinum(running)
+    await looks(running, member)
+    plain, framework = await looks(running, member, **headers)
+    assert framework == plain
+
+
+@pytest.mark.parametrize("member", [str(uuid4()), str(uuid4()).upper(), "nobody", "x/../y"])
+async def test_every_address_of_a_look_is_answered_alike(running: Site, member: str) -> None:
+    """A member who is none, and an id that is none."""
+    await looks(running, uuid4())
+    plain, framework = await looks(running, member)
+    assert framework == plain
+
+
+async def test_a_look_too_many_and_one_that_fails_are_answered_alike(running: Site) -> None:
+    """Rates count once for each request; what nobody foresaw is a 500 with an incident."""
+    member = await platinum(running)
+    await looks(running, member)
+    rates = Rates(Quotas(caller=Quota(2, 3600), member=None, failed=None))
+    running.app.state["rates"] = rates
+    assert [200, 200] == [one[0] for one in await looks(running, member)]
+    plain, framework = await looks(running, member)
+    assert (429, framework[2]) == (plain[0], plain[2])
+    running.app.state["rates"] = Rates(Quotas(caller=None, member=None, failed=None))
+
+    class Broken:
+        async def submit(self, _command: Any) -> None:
+            raise ZeroDivisionError
+
+    running.app.state["looks"] = Broken()
+    plain, framework = await looks(running, member)
+    assert (500, 500, "internal") == (plain[0], framework[0], plain[2]["code"])

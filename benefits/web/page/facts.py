@@ -1,19 +1,21 @@
 """What the benefits page is made from: a member's standings, units, claims and prospects, read."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import msgspec
 
 from benefits.actions.foresee import Prospect, foresee
+from benefits.actions.look_up import Seen, see
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Benefit, Catalogue, Programme
 from benefits.domain.tiers import Decision, MonthSum, State
-from benefits.domain.values import Month, local_date
-from benefits.store import codes, pages, tiers
+from benefits.domain.values import Month
+from benefits.store import codes, pages
 from benefits.store.codes import Readings
 from benefits.store.db import Connection
-from benefits.store.pages import ClaimSeen, Entitlement, EventSeen, Expired, MemberSeen
+from benefits.store.overview import Standing
+from benefits.store.pages import ClaimSeen, Entitlement, EventSeen, Expired
 from benefits.web.problems import ReadOnly
 
 CLAIMS_SHOWN = 100
@@ -48,7 +50,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     now: datetime
     catalogue: Catalogue
-    member: MemberSeen
+    opened_on: date
     standings: dict[str, StandingSeen]
     lots: list[Entitlement]
     expired: list[Expired]
@@ -87,21 +89,16 @@ async def read_order(
 async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
     """Read what a member has now (UnknownMember)."""
     prospects = await foresee(conn, member_id, parts)
-    member = await pages.member(conn, member_id)
-    assert member is not None, "foreseen for"
-    now = parts.clock()
-    catalogue = await parts.catalogue.current(conn)
+    seen = (await see(conn, [member_id], parts, claims=CLAIMS_SHOWN))[member_id]
+    now = seen.now
     return Facts(
         now=now,
-        catalogue=catalogue,
-        member=member,
-        standings={
-            programme.code: await _standing(conn, member_id, programme, parts, now=now)
-            for programme in catalogue.programmes.values()
-        },
-        lots=await pages.entitlements(conn, member_id, now),
+        catalogue=seen.catalogue,
+        opened_on=seen.overview.opened_on,
+        standings={one.programme: _standing(seen, one) for one in seen.overview.standings},
+        lots=seen.overview.lots,
         expired=await pages.expired(conn, member_id, now, now - EXPIRED_SHOWN),
-        claims=await pages.latest_claims(conn, member_id, CLAIMS_SHOWN),
+        claims=seen.overview.claims,
         prospects=prospects,
     )
 
@@ -115,36 +112,16 @@ def nothing_to_claim(facts: Facts) -> Facts:
     return msgspec.structs.replace(facts, prospects=prospects)
 
 
-async def _standing(
-    conn: Connection, member_id: UUID, programme: Programme, parts: Parts, *, now: datetime
-) -> StandingSeen:
-    standing = await tiers.standing(conn, member_id, programme.code, at=now, known_at=now)
-    month = Month.of(local_date(now, programme.tz))
-    before = month.plus(-1)
-    evaluated = None
-    for each in (before, before.plus(-1)):
-        if await pages.is_evaluated(conn, member_id, programme.code, each.start):
-            evaluated = each
-            break
-    sum_minor, known = await pages.month_so_far(
-        conn,
-        member_id,
-        month=month.start,
-        currency=programme.currency,
-        classes=programme.asset_classes,
-    )
-    then, since = programme, None
-    if standing is not None:
-        then = await parts.catalogue.version(conn, programme.code, standing.programme_version)
-        rank = standing.decision.after.rank
-        since = await tiers.since(conn, member_id, programme.code, rank=rank, at=now)
+def _standing(seen: Seen, place: Standing) -> StandingSeen:
+    programme = seen.catalogue.programmes[place.programme]
+    before = place.month.plus(-1)
     return StandingSeen(
         programme=programme,
-        decided=standing.decision if standing else None,
-        then=then,
-        since=since,
-        known=MonthSum(month, sum_minor, known.bit_count()),
-        closed=known.bit_length(),
-        undecided=month if evaluated == before else before,
-        evaluated=evaluated,
+        decided=place.decided,
+        then=seen.then.get(place.programme, programme),
+        since=place.since,
+        known=MonthSum(place.month, place.sum_minor, place.known.bit_count()),
+        closed=place.known.bit_length(),
+        undecided=place.month if place.evaluated == before else before,
+        evaluated=place.evaluated,
     )

@@ -62,7 +62,7 @@ def tier_cards(tongue: Tongue, facts: Facts) -> list[TierCard]:
 
 def _card(tongue: Tongue, facts: Facts, standing: StandingSeen) -> TierCard:
     programme, month = standing.programme, standing.known.month
-    is_new = facts.member.opened_on >= month.start
+    is_new = facts.opened_on >= month.start
     is_pending = standing.undecided != month and not is_new
     since = standing.since and tongue.day(local_date(standing.since, programme.tz))
     keep, ahead = _keep(tongue, standing), _ahead(tongue, standing)

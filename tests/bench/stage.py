@@ -3,6 +3,7 @@
 import os
 import random
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -10,10 +11,12 @@ from uuid import UUID, uuid4
 import asyncpg
 import msgspec
 
+from benefits.actions.evaluate import evaluate
 from benefits.actions.grant import RewardMember, reward
 from benefits.actions.keys import make_key
+from benefits.domain.assets import AssetLine
 from benefits.domain.catalogue import Benefit, Budget, Programme, read
-from benefits.domain.values import bucket_of
+from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.embedded import binary
 from benefits.house import real_clock
 from benefits.settings import Keys
@@ -26,6 +29,8 @@ MEMBERS = int(os.environ.get("BENCH_MEMBERS", "20000"))
 HOT = "LOUNGE"
 SPREAD = [f"LOUNGE{n:02d}" for n in range(32)]  # each with a budget of its own
 SHOWN = 10
+BALANCE = 520_000_00  # minor units a day
+LOOKED_AT = min(MEMBERS, 2000)  # members who have units of so many benefits, and a tier
 _RICH = PROGRAMME.replace('total = "10000.00"', 'total = "10000000000.00"')
 
 
@@ -40,7 +45,7 @@ async def prepare(
     """Set up an installation; return its address, its members and a key of the mobile bank.
 
     With `spread` each member has units of a benefit of another budget too, and the first have
-    units of ten.
+    units of ten and a tier with its reason.
     """
     server = connect(server_dsn, pool_size=1)
     await create_database(server)
@@ -54,7 +59,8 @@ async def prepare(
     wanted = [(id_, HOT) for id_ in ids]
     if spread:
         wanted += [(id_, spread_of(nth)) for nth, id_ in enumerate(ids)]
-        wanted += [(id_, code) for id_ in ids[: len(SPREAD)] for code in SPREAD[: SHOWN - 1]]
+        wanted += [(id_, code) for id_ in ids[:LOOKED_AT] for code in SPREAD[: SHOWN - 1]]
+        await _standings(world)
     for start in range(0, len(wanted), 500):
         commands = [_reward(*one) for one in wanted[start : start + 500]]
         async with database.transaction() as conn:
@@ -69,6 +75,19 @@ async def prepare(
     await raw.execute("VACUUM ANALYZE")
     await raw.close()
     return dsn, ids, key
+
+
+async def _standings(world: World) -> None:
+    """Give the first members a tier by the balances of the last month."""
+    month = Month.of(real_clock().date()).plus(-1)
+    days = [month.start + timedelta(days=n) for n in range(month.days)]
+    for first in range(1, LOOKED_AT + 1, 100):
+        names = [world.name(n) for n in range(first, min(first + 100, LOOKED_AT + 1))]
+        await world.assets(
+            [AssetLine(name, day, "DEPOSIT", "CNY", BALANCE) for name in names for day in days]
+        )
+    everywhere = (0, BUCKETS - 1)
+    await evaluate(world.database, world.parts, "wealth", month, buckets=everywhere)
 
 
 def _with_spread(programme: Programme) -> Programme:

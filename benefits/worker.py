@@ -214,20 +214,25 @@ class Worker:
         await self._record()
 
     async def work_off(self) -> int:
-        """Apply callbacks that wait; return how many. One that fails keeps no other back."""
+        """Apply callbacks that wait; return how many. One that fails keeps no other back.
 
+        One half of the buckets is decided while the database writes the other.
+        """
+        return sum(await asyncio.gather(*map(self._work_off_page, _halves(self._buckets))))
+
+    async def _work_off_page(self, buckets: tuple[int, int]) -> int:
         async def page(conn: Connection) -> int:
-            return await receive.work_off(conn, self._parts, buckets=self._buckets, limit=PAGE)
+            return await receive.work_off(conn, self._parts, buckets=buckets, limit=PAGE)
 
         try:
             return await self._database.transact(page)
         except Exception:  # found out one by one
             log.exception("worker.callbacks_failed")
-            return await self._work_off_singly()
+            return await self._work_off_singly(buckets)
 
-    async def _work_off_singly(self) -> int:
+    async def _work_off_singly(self, buckets: tuple[int, int]) -> int:
         async with self._database.transaction() as conn:
-            found = await receive.waiting(conn, buckets=self._buckets, limit=PAGE)
+            found = await receive.waiting(conn, buckets=buckets, limit=PAGE)
         for callback in found:
 
             async def one(conn: Connection, name: Waiting = callback) -> None:
@@ -308,6 +313,13 @@ async def only_tell(stop: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HELD_S):
                 await stop.wait()
+
+
+def _halves(buckets: tuple[int, int]) -> list[tuple[int, int]]:
+    """Divide a range of buckets in two, if it has two."""
+    first, last = buckets
+    middle = (first + last) // 2
+    return [(first, middle), (middle + 1, last)] if first < last else [buckets]
 
 
 def _tag(outcome: Outcome) -> str:

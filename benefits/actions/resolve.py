@@ -57,7 +57,7 @@ from benefits.store import claims, counters, members, orders
 from benefits.store import ledger as books
 from benefits.store.claims import Case, ClaimRow, HoldEnd, HoldRow, Reserved
 from benefits.store.counters import MemberCounter
-from benefits.store.db import Connection
+from benefits.store.db import Connection, Together
 from benefits.store.ledger import Journal
 from benefits.store.orders import RequestRow
 
@@ -91,10 +91,11 @@ class _Group:
     async def load(
         self, conn: Connection, ids: Sequence[UUID], told_twice: Collection[UUID]
     ) -> None:
-        """Read claims, holds, lots, members' counters; lock the shared counters, last of all.
+        """Read claims, holds, lots, members' counters.
 
         A claim whose units came back, or may come back to it before its last answer, can need
-        others of the member's lots.
+        others of the member's lots, and room in shared counters: only then these are locked
+        already here. Else nobody waits for them while answers are decided.
         """
         self.claims = await claims.by_id(conn, ids)
         found = list(self.claims.values())
@@ -115,8 +116,9 @@ class _Group:
         keys = [self._cap_key(c) for c in found if c.cap_window]
         if keys:
             self.used = await counters.used(conn, keys)
-        names = {name for c in found for name in self._names(self._offer(c)[1])}
-        self.shared = await counters.lock(conn, names)
+        if ended:
+            names = {name for c in found for name in self._names(self._offer(c)[1])}
+            self.shared = await counters.lock(conn, names)
 
     def _offer(self, claim: ClaimRow) -> tuple[Programme, Benefit]:
         return self.catalogue.offers[claim.benefit]
@@ -389,16 +391,21 @@ class _Group:
         words = f"The provider never said what became of the order.{evidence}"
         self._case(claim, "no_answer", words)
 
-    async def write(self, conn: Connection) -> None:
-        """Write everything the answers changed."""
-        await self.journal.write(conn)
-        await claims.update(conn, [self.claims[id_] for id_ in sorted(self.changed)])
-        await claims.put_holds(conn, self.new_holds)
-        await claims.end_holds(conn, self.ends)
-        await claims.open_cases(conn, self.cases)
-        await orders.put(conn, self.requests, self.now)
-        await counters.add_used(conn, self.used_more)
-        await counters.add(conn, self.shared_more)
+    async def write(self, conn: Connection, plans: Sequence[orders.Plan]) -> None:
+        """Write everything the answers changed, and when requests are asked next."""
+        if not self.shared:
+            await counters.lock(conn, self.shared_more)
+        together = Together(conn)
+        await self.journal.write(together)
+        await claims.update(together, [self.claims[id_] for id_ in sorted(self.changed)])
+        await claims.put_holds(together, self.new_holds)
+        await claims.end_holds(together, self.ends)
+        await claims.open_cases(together, self.cases)
+        await orders.put(together, self.requests, self.now)
+        await orders.schedule(together, plans)
+        await counters.add_used(together, self.used_more)
+        await counters.add(together, self.shared_more)
+        await together.send()
         for state, claims_ in self.came_to.items():
             measures.count_claims(state.value, claims_)
 
@@ -432,9 +439,8 @@ async def resolve(
     latest_attempts = await newest(conn, attempts)
     for attempt in attempts:
         plans.append(_after_attempt(group, attempt, weighed(attempt, latest_attempts), now))
-    await group.write(conn)
     latest = {(p.request.request_id, p.request.attempt): p for p in plans}
-    await orders.schedule(conn, list(latest.values()))
+    await group.write(conn, list(latest.values()))
 
 
 def _after_attempt(

@@ -10,7 +10,7 @@ import msgspec
 from benefits.domain.ledger import Part
 from benefits.domain.orders import OrderState
 from benefits.domain.values import bucket_of
-from benefits.store.db import Connection, Writer, rows, run, write
+from benefits.store.db import Connection, Writer, rows, write
 
 
 class ClaimRow(msgspec.Struct, kw_only=True):
@@ -170,13 +170,13 @@ async def put(writer: Writer, claims: Sequence[ClaimRow], deadline: datetime) ->
     )
 
 
-async def update(conn: Connection, claims: Sequence[ClaimRow]) -> None:
+async def update(writer: Writer, claims: Sequence[ClaimRow]) -> None:
     """Store where claims stand now."""
     if not claims:
         return
     ids = [c.claim_id for c in claims]
-    await run(
-        conn,
+    await write(
+        writer,
         UPDATE,
         [bucket_of(id_) for id_ in ids],
         ids,
@@ -236,12 +236,12 @@ async def put_holds(writer: Writer, holds: Sequence[HoldRow]) -> None:
     )
 
 
-async def end_holds(conn: Connection, ends: Sequence[HoldEnd]) -> None:
+async def end_holds(writer: Writer, ends: Sequence[HoldEnd]) -> None:
     """Record how holds ended; a hold ends once, by primary key (I6)."""
     if not ends:
         return
-    await run(
-        conn,
+    await write(
+        writer,
         INSERT_ENDS,
         [bucket_of(e.hold_id) for e in ends],
         [e.hold_id for e in ends],
@@ -337,12 +337,12 @@ async def not_open(conn: Connection, cases: Sequence[Case]) -> list[Case]:
     return [c for c in cases if (bucket_of(c.case_id), c.kind, c.detail) not in known]
 
 
-async def open_cases(conn: Connection, cases: Sequence[Case]) -> None:
+async def open_cases(writer: Writer, cases: Sequence[Case]) -> None:
     """Insert cases."""
     if not cases:
         return
-    await run(
-        conn,
+    await write(
+        writer,
         NEW_CASES,
         [bucket_of(c.case_id) for c in cases],
         [c.case_id for c in cases],

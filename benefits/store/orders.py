@@ -219,12 +219,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sent_by: datetime | None
 
 
-async def schedule(conn: Connection, plans: Sequence[Plan]) -> None:
+async def schedule(writer: Writer, plans: Sequence[Plan]) -> None:
     """Store when requests are due next, unless a newer attempt has been made since."""
     if not plans:
         return
-    await run(
-        conn,
+    await write(
+        writer,
         SCHEDULE,
         [bucket_of(p.request.request_id) for p in plans],
         [p.request.request_id for p in plans],

@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Response, post
+from litestar.datastructures import State
 from litestar.params import FromPath
 
 from benefits import measures
@@ -12,10 +13,11 @@ from benefits.providers.provider import Provider, RawCallback
 from benefits.web.problems import NotFound
 
 BODY_BYTES_MAX = 64 * 1024
+CALLBACK = "/callbacks/{provider:str}"
 
 
 @post(
-    "/callbacks/{provider:str}",
+    CALLBACK,
     status_code=200,
     tags=["callbacks"],
     operation_id="receive_callback",
@@ -25,26 +27,26 @@ async def post_callback(
     provider: FromPath[str], request: Request[Any, Any, Any]
 ) -> Response[bytes]:
     """Take a provider's callback; the answer is the literal its contract asks for."""
-    state = request.app.state
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    ack = await take(request.app.state, provider, headers, await request.body())
+    return Response(ack, media_type="text/plain")
+
+
+async def take(state: State, provider: str, headers: dict[str, str], body: bytes) -> bytes:
+    """Verify a callback, keep it together with others, and return the literal for the provider."""
     known: Provider | None = state.providers.get(provider)
     if known is None:
         measures.CALLBACKS.labels("unknown", "not_found").inc()
         raise NotFound
-    raw = RawCallback(
-        headers={name.lower(): value for name, value in request.headers.items()},
-        body=await request.body(),
-        received_at=state.parts.clock(),
-    )
+    raw = RawCallback(headers=headers, body=body, received_at=state.parts.clock())
     try:
         notice = known.receive(raw)
     except Refusal as refusal:
         measures.CALLBACKS.labels(provider, refusal.code).inc()
         raise
-    callback = Callback(provider=provider, notice=notice, raw=raw.body)
-
-    new = await state.callbacks.submit(callback)
+    new = await state.callbacks.submit(Callback(provider=provider, notice=notice, raw=raw.body))
     measures.CALLBACKS.labels(provider, "kept" if new else "known").inc()
-    return Response(known.ack(), media_type="text/plain")
+    return known.ack()
 
 
 HANDLERS = [post_callback]

@@ -1,10 +1,10 @@
 """The hot operations, answered without the framework where a request is as nearly all are.
 
-Most of what is asked under load are claims by a backend and looks at what a member has. Finding
-the route, building the handler's arguments and an answer's object cost more than answering. What
-is plain is done here with the same functions that the framework's handlers call; everything else
-goes there with the body as it came: dry runs, tokens, keys not seen lately, bodies that do not
-fit. So no mistake is worded here.
+Most of what is asked under load are a backend's claims and looks at what a member has, and then
+what providers tell of the claims. Finding the route, building the handler's arguments and an
+answer's object cost more than answering. What is plain is done here with the same functions that
+the framework's handlers call; everything else goes there with the body as it came: dry runs,
+tokens, keys not seen lately, bodies that do not fit. So no mistake is worded here.
 """
 
 import re
@@ -20,15 +20,17 @@ from benefits.actions.claim import ClaimUnits
 from benefits.actions.keyed import Accepted
 from benefits.domain.callers import Caller
 from benefits.domain.requests import KeyInvalid, check_key
-from benefits.web import mobile, problems
+from benefits.web import callbacks, mobile, problems
 from benefits.web.auth import Callers
 from benefits.web.limits import send_whole
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _CLAIMS = re.compile(mobile.CLAIMS.replace("{member_id:uuid}", f"({_ID})"))
 _BENEFITS = re.compile(mobile.BENEFITS.replace("{member_id:uuid}", f"({_ID})"))
+_CALLBACK = re.compile(callbacks.CALLBACK.replace("{provider:str}", "([^/]+)"))
 _BODY_BYTES_MAX = 16 * 1024
 _BODY = msgspec.json.Decoder(mobile.ClaimRequest)
+_Headers = dict[bytes, bytes]
 
 
 class _Asked(NamedTuple):
@@ -46,37 +48,38 @@ class Express:
         self._state = state
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer a claim or a look, or go on."""
+        """Answer a look, a claim or a callback, or go on with the body as it came."""
+        left: Receive | None = receive
         if scope["type"] == "http" and not scope["query_string"]:
-            if scope["method"] == "GET":
-                asked = self._plain(scope, _BENEFITS, mobile.LOOKERS)
-                if asked is not None:
-                    await self._look(asked, scope, send)
-                    return
-            elif scope["method"] == "POST" and not self._state.wrong:
-                asked = self._plain(scope, _CLAIMS, mobile.CLAIMERS)
-                if asked is not None and _is_short(asked):
-                    await self._claim(asked, scope, receive, send=send)
-                    return
-        await self._app(scope, receive, send)
+            headers = dict(scope["headers"])
+            is_plain = len(headers) == len(scope["headers"]) and b"content-encoding" not in headers
+            if is_plain and scope["method"] == "GET":
+                left = await self._look(scope, headers, receive, send=send)
+            elif is_plain and _writes(scope, headers) and not self._state.wrong:
+                way = self._callback if scope["path"].startswith("/callbacks/") else self._claim
+                left = await way(scope, headers, receive, send=send)
+        if left is not None:
+            await self._app(scope, left, send)
 
-    def _plain(
-        self, scope: Any, address: re.Pattern[str], scopes: tuple[str, ...]
+    def _asked(
+        self, path: str, headers: _Headers, address: re.Pattern[str], scopes: tuple[str, ...]
     ) -> _Asked | None:
         """Return who asks about whom; None for what is not plain."""
-        path = address.fullmatch(scope["path"])
-        if path is None:
-            return None
-        headers = dict(scope["headers"])
-        if len(headers) != len(scope["headers"]) or b"content-encoding" in headers:
+        found = address.fullmatch(path)
+        if found is None:
             return None
         callers: Callers = self._state.callers
         caller = callers.remembered(headers.get(b"authorization", b""))
         if caller is None or caller.is_bound or caller.scopes.isdisjoint(scopes):
             return None
-        return _Asked(caller, UUID(path[1]), headers)
+        return _Asked(caller, UUID(found[1]), headers)
 
-    async def _look(self, asked: _Asked, scope: Any, send: Send) -> None:
+    async def _look(
+        self, scope: Any, headers: _Headers, receive: Receive, *, send: Send
+    ) -> Receive | None:
+        asked = self._asked(scope["path"], headers, _BENEFITS, mobile.LOOKERS)
+        if asked is None:
+            return receive
         scope["auth"], scope["path_template"] = asked.caller, mobile.BENEFITS
         try:
             self._state.rates.caller(scope, asked.caller.name)
@@ -85,13 +88,18 @@ class Express:
         except Exception as error:  # noqa: BLE001 - the framework would answer it just so
             answer = problems.answer(Request(scope), error)
         await send_whole(send, answer)
+        return None
 
-    async def _claim(self, asked: _Asked, scope: Any, receive: Receive, *, send: Send) -> None:
+    async def _claim(
+        self, scope: Any, headers: _Headers, receive: Receive, *, send: Send
+    ) -> Receive | None:
+        asked = self._asked(scope["path"], headers, _CLAIMS, mobile.CLAIMERS)
+        if asked is None:
+            return receive
         first: Any = await receive()
         command = None if first.get("more_body") else _command(asked, first.get("body", b""))
         if command is None:
-            await self._app(scope, _again(first, receive), send)
-            return
+            return _again(first, receive)
         scope["auth"], scope["path_template"] = asked.caller, mobile.CLAIMS
         try:
             self._state.rates.caller(scope, asked.caller.name)
@@ -99,16 +107,36 @@ class Express:
             outcome = await self._state.claims.submit(command)
         except Exception as error:  # noqa: BLE001 - the framework would answer it just so
             await send_whole(send, problems.answer(Request(scope), error))
-            return
+            return None
         if not isinstance(outcome, Accepted):
             problems.hear(Request(scope))
         await send_whole(send, mobile.answer(outcome))
+        return None
+
+    async def _callback(
+        self, scope: Any, headers: _Headers, receive: Receive, *, send: Send
+    ) -> Receive | None:
+        provider = _CALLBACK.fullmatch(scope["path"])
+        if provider is None:
+            return receive
+        first: Any = await receive()
+        if first.get("more_body"):
+            return _again(first, receive)
+        scope["path_template"] = callbacks.CALLBACK
+        told = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+        try:
+            ack = await callbacks.take(self._state, provider[1], told, first.get("body", b""))
+            answer = Response(ack, status_code=200, media_type="text/plain; charset=utf-8")
+        except Exception as error:  # noqa: BLE001 - the framework would answer it just so
+            answer = problems.answer(Request(scope), error)
+        await send_whole(send, answer)
+        return None
 
 
-def _is_short(asked: _Asked) -> bool:
-    """Say whether a body comes whole and is short."""
-    length = asked.headers.get(b"content-length", b"")
-    return length.isdigit() and int(length) <= _BODY_BYTES_MAX
+def _writes(scope: Any, headers: _Headers) -> bool:
+    """Say whether a request brings a short body whose length is told."""
+    length = headers.get(b"content-length", b"")
+    return scope["method"] == "POST" and length.isdigit() and int(length) <= _BODY_BYTES_MAX
 
 
 def _command(asked: _Asked, body: bytes) -> ClaimUnits | None:

@@ -153,8 +153,9 @@ async def send_whole(send: Send, answer: Response[Any]) -> None:
 
 
 def raw(answer: Response[Any]) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return an answer in JSON as status, headers and body."""
-    body = msgspec.json.encode(answer.content)
+    """Return an answer, in JSON unless it is bytes already, as status, headers and body."""
+    content = answer.content
+    body = content if isinstance(content, bytes) else msgspec.json.encode(content)
     media_type = answer.media_type or "application/json"
     more = {"Content-Type": media_type, "Content-Length": str(len(body)), **answer.headers}
     headers = [(name.lower().encode(), value.encode()) for name, value in more.items()]

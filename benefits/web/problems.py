@@ -385,6 +385,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer what the service raised where no framework asks for it."""
     if isinstance(error, Refusal):
         return on_refusal(request, error)
+    if isinstance(error, UnicodeDecodeError):
+        return on_undecodable(request, error)
     return on_failure(request, error)
 
 

@@ -8,6 +8,7 @@ a quantity is shown or asked for it is in whole units and exact: a whole number 
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -47,6 +48,7 @@ def step_count(scale: int) -> int:
     return count
 
 
+@lru_cache(4096)  # a programme says the same few for every claim and every look
 def steps(quantity: Quantity, scale: int) -> int:
     """Return how many steps a quantity is, exactly (QuantityTooFine)."""
     if isinstance(quantity, int):

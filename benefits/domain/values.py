@@ -84,6 +84,11 @@ def local_date(at: datetime, zone: ZoneInfo) -> date:
     return at.astimezone(zone).date()
 
 
+@lru_cache(1024)
+def _days(year: int, month: int) -> int:
+    return monthrange(year, month)[1]
+
+
 class Month(msgspec.Struct, frozen=True, order=True):
     """A calendar month."""
 
@@ -122,7 +127,7 @@ class Month(msgspec.Struct, frozen=True, order=True):
     @property
     def days(self) -> int:
         """The number of days."""
-        return monthrange(self.year, self.number)[1]
+        return _days(self.year, self.number)
 
     def plus(self, months: int) -> "Month":
         """Return the month `months` later."""

@@ -29,12 +29,18 @@ async def post_callback(
 ) -> Response[bytes]:
     """Take a provider's callback; the answer is the literal its contract asks for."""
     headers = {name.lower(): value for name, value in request.headers.items()}
-    ack = await take(request.app.state, provider, headers, await request.body())
+    peer = request.client.host if request.client else ""
+    ack = await take(request.app.state, provider, headers, await request.body(), peer=peer)
     return Response(ack, media_type="text/plain")
 
 
-async def take(state: State, provider: str, headers: dict[str, str], body: bytes) -> bytes:
-    """Verify a callback, keep it together with others, and return the literal for the provider."""
+async def take(
+    state: State, provider: str, headers: dict[str, str], body: bytes, *, peer: str
+) -> bytes:
+    """Verify a callback, keep it together with others, and return the literal for the provider.
+
+    A refused signature counts against the address it came from, `peer`.
+    """
     known: Provider | None = state.providers.get(provider)
     if known is None:
         measures.CALLBACKS.labels("unknown", "not_found").inc()
@@ -44,8 +50,8 @@ async def take(state: State, provider: str, headers: dict[str, str], body: bytes
         notice = known.receive(raw)
     except Refusal as refusal:
         measures.CALLBACKS.labels(provider, refusal.code).inc()
-        if isinstance(refusal, SignatureRefused) and request.client:
-            state.rates.failure(request.client.host, f"signatures of {provider}")
+        if isinstance(refusal, SignatureRefused) and peer:
+            state.rates.failure(peer, f"signatures of {provider}")
         raise
     new = await state.callbacks.submit(Callback(provider=provider, notice=notice, raw=raw.body))
     measures.CALLBACKS.labels(provider, "kept" if new else "known").inc()

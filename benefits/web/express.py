@@ -125,7 +125,9 @@ class Express:
         scope["path_template"] = callbacks.CALLBACK
         told = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
         try:
-            ack = await callbacks.take(self._state, provider[1], told, first.get("body", b""))
+            peer = scope["client"][0] if scope.get("client") else ""
+            body = first.get("body", b"")
+            ack = await callbacks.take(self._state, provider[1], told, body, peer=peer)
             answer = Response(ack, status_code=200, media_type="text/plain; charset=utf-8")
         except Exception as error:  # noqa: BLE001 - the framework would answer it just so
             answer = problems.answer(Request(scope), error)

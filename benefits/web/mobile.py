@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from benefits.domain.catalogue import LANGUAGES, Benefit, Catalogue, Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.tiers import explain, required_daily
-from benefits.domain.units import Quantity
+from benefits.domain.units import Quantity, steps, whole
 from benefits.store import pages
 from benefits.store.overview import Standing
 from benefits.store.pages import ClaimSeen, Entitlement
@@ -198,25 +197,30 @@ def _benefits(catalogue: Catalogue, lots: Sequence[Entitlement]) -> list[Benefit
 
 
 def _benefit(programme: Programme, benefit: Benefit, lots: Sequence[Entitlement]) -> BenefitView:
-    shown = partial(programme.whole, benefit)
+    scale = programme.scale(benefit)
+    available = held = 0
+    views = list[LotView]()
+    for lot in lots:
+        available += lot.available
+        held += lot.held
+        views.append(
+            LotView(
+                available=whole(lot.available, scale),
+                held=whole(lot.held, scale),
+                granted_at=lot.granted_at,
+                expires_at=lot.expires_at,
+            )
+        )
     return BenefitView(
         code=benefit.code,
         name=benefit.name,
         about=benefit.about,
         recipient=list(benefit.recipient),
         unit=benefit.unit,
-        takes=shown(programme.piece(benefit)),
-        available=shown(sum(lot.available for lot in lots)),
-        held=shown(sum(lot.held for lot in lots)),
-        lots=[
-            LotView(
-                available=shown(lot.available),
-                held=shown(lot.held),
-                granted_at=lot.granted_at,
-                expires_at=lot.expires_at,
-            )
-            for lot in lots
-        ],
+        takes=whole(steps(benefit.takes, scale), scale),
+        available=whole(available, scale),
+        held=whole(held, scale),
+        lots=views,
     )
 
 

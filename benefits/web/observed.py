@@ -8,6 +8,7 @@ and a caller by the name of its key: no path, query, header or body is looked at
 import os
 import re
 import time
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from benefits.web import rehearsal
 QUIET = ("/health", "/ready")
 UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NONE = frozenset[str]()
 _TYPES = re.compile(r":\w+}")
 
 log = structlog.get_logger()
@@ -161,7 +163,7 @@ class Observed:
             status=seen.status,
             code=seen.code,
             caller=_named(caller),
-            scope=",".join(sorted(getattr(caller, "scopes", ()))),
+            scope=_listed(getattr(caller, "scopes", _NONE)),
             duration_ms=round(took * 1000, 2),
             bytes_in=seen.bytes_in,
             bytes_out=seen.bytes_out,
@@ -176,6 +178,11 @@ class Observed:
         if known is None:
             known = self._templates[template] = _TYPES.sub("}", template) or UNMATCHED
         return known
+
+
+@lru_cache(256)
+def _listed(scopes: frozenset[str]) -> str:
+    return ",".join(sorted(scopes))
 
 
 def _named(caller: Any) -> str:

@@ -3,17 +3,20 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+import aiohttp
 import pytest
 
 from benefits.domain.rates import Quota
+from benefits.domain.signature import parse_secret, signed_headers
 from benefits.web.express import Express
 from benefits.web.rates import Quotas, Rates
-from tests.web.site import Site
+from tests.web.site import SECRET, Site
+from tests.web.test_callbacks import issued
 from tests.web.test_mobile import WISH, call, platinum
 
 # Of each answer its own.
 OWN = {"date", "x-request-id", "ratelimit", "location"}
-NOBODY = "0b5a1a52-6f1c-4d5e-9f30-2f6a1d9c4b3e"
+NOBODY = "7d4f9c0e-5b1a-4c3d-8e2f-a1b2c3d4e5f6"
 FRAMEWORK = "?dry_run=false"  # a query is never plain
 
 
@@ -227,3 +230,53 @@ async def test_a_look_too_many_and_one_that_fails_are_answered_alike(running: Si
     running.app.state["looks"] = Broken()
     plain, framework = await looks(running, member)
     assert (500, 500, "internal") == (plain[0], framework[0], plain[2]["code"])
+
+
+async def told(site: Site, body: bytes, provider: str = "sandbox", **more: str) -> tuple[Any, Any]:
+    """Return the answers to a callback with and without the framework, told twice."""
+    answers = []
+    for query in ("", "?x=y"):
+        now = int(site.world.clock().timestamp())
+        headers = signed_headers([parse_secret(SECRET)], "e1", now, body) | more
+        async with (
+            aiohttp.ClientSession(site.url) as http,
+            http.post(f"/callbacks/{provider}{query}", data=body, headers=headers) as answer,
+        ):
+            kept = {n.lower(): v for n, v in answer.headers.items() if n.lower() not in OWN}
+            answers.append((answer.status, kept, await answer.text()))
+    return answers[0], answers[1]
+
+
+async def test_a_callback_does_not_meet_the_framework(running: Site) -> None:
+    """It is kept once, and acknowledged alike each time."""
+    counted = Counted(running)
+    plain, framework = await told(running, issued("0" * 32))
+    assert (1, 200, "ok", framework) == (counted.asked, plain[0], plain[2], plain)
+    assert [("e1",)] == await running.world.rows("SELECT event_id FROM inbox")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "provider", "headers"),
+    [
+        (401, b"{}", "sandbox", {"webhook-signature": "v1,x"}),
+        (400, b"nonsense", "sandbox", {}),
+        (400, b"\xff", "sandbox", {}),
+        (404, b"{}", "nobody", {}),
+        (404, b"{}", "nobody", {"Accept-Language": "zh"}),
+        (415, b"{}", "sandbox", {"Content-Encoding": "gzip"}),
+        (413, b"x" * 70_000, "sandbox", {}),
+    ],
+)
+async def test_every_bad_callback_is_answered_alike(
+    running: Site, status: int, body: bytes, provider: str, headers: dict[str, str]
+) -> None:
+    """What is refused is refused in the same words."""
+    plain, framework = await told(running, body, provider, **headers)
+    assert (status, framework) == (plain[0], plain)
+
+
+async def test_a_callback_while_nothing_is_written_is_answered_alike(running: Site) -> None:
+    """The provider is to send it again."""
+    running.app.state["wrong"] = ["wallet_differs"]
+    plain, framework = await told(running, issued("0" * 32))
+    assert (503, framework) == (plain[0], plain)

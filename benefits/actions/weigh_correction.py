@@ -223,6 +223,7 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
     spent = await corrections.lines(conn, batch_id) if batch_id is not None else []
     replaced = await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece
     replaced += rules.given_back(spent)
+    replaced += await corrections.released(conn, claim.hold_id)
     charged = None
     if wanted.fault is Fault.PROVIDER:
         minor = matter.programme.minor(benefit.cost) * (matter.steps // matter.piece)

@@ -350,7 +350,10 @@ def forgive(unit: str, quantity: int, owed: int, *, earlier: int) -> Effect:
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """An order that failed: where it stands, its units, and how many of them were replaced."""
+    """An order that failed: where it stands, its units, and how many of them were replaced.
+
+    What was released in time is the member's again: it counts as replaced.
+    """
 
     state: OrderState
     quantity: int

@@ -102,6 +102,14 @@ JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.cor
 WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind = 'MAKE_GOOD'
   AND c.body ->> 'claim_id' = $3 AND d.batch_id IS NOT NULL
 """
+# Primary keys. What a hold's end released and did not let expire at once; its batch ends no other.
+RELEASED = """
+SELECT coalesce(sum(CASE p.debit WHEN 'held' THEN p.amount ELSE -p.amount END), 0)::bigint AS units
+FROM hold_end AS e
+JOIN posting AS p ON p.bucket = e.bucket AND p.batch_id = e.batch_id
+WHERE e.bucket = $1 AND e.hold_id = $2 AND e.released > 0
+  AND (p.debit, p.credit) IN (('held', 'available'), ('available', 'expired'))
+"""
 
 
 class NewCorrection(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,6 +264,12 @@ async def replaced(conn: Connection, member_id: UUID, claim_id: UUID) -> int:
     """Return how many units of a claim people made good, apart from what was reversed (L-9)."""
     values = (bucket_of(member_id), member_id, str(claim_id))
     ((units,),) = await rows(conn, REPLACED, *values)
+    return int(units)
+
+
+async def released(conn: Connection, hold_id: UUID) -> int:
+    """Return how many units of a hold became available again as it ended (L-6, L-9)."""
+    ((units,),) = await rows(conn, RELEASED, bucket_of(hold_id), hold_id)
     return int(units)
 
 

@@ -214,6 +214,11 @@ def is_transient(error: Exception) -> bool:
     return state in TRANSIENT
 
 
+def is_of_database(error: Exception) -> bool:
+    """Say whether the database did not do what it was asked, for whatever reason."""
+    return is_away(error) or isinstance(error, DBAPIError)
+
+
 def is_busy(error: Exception) -> bool:
     """Say whether a lock was not to be had in time."""
     return sqlstate(error) in BUSY

@@ -52,7 +52,8 @@ FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[]
      AS k (bucket, lot_id, remaining, held, expired, redeemed)
 WHERE l.bucket = k.bucket AND l.lot_id = k.lot_id
 """
-UPDATE_LOTS = _UPDATE_LOTS.format("")
+# What comes back to a swept lot, by a clock that was set back before its end, is swept again.
+UPDATE_LOTS = _UPDATE_LOTS.format(", swept = l.swept AND k.remaining = k.held")
 END_LOTS = _UPDATE_LOTS.format(", swept = true")
 NEW_WALLETS = """
 INSERT INTO wallet (bucket, member_id, unit, available, held)

@@ -104,6 +104,11 @@ def _all(table: str) -> str:
 CHECKS: dict[str, str] = {
     "wallet_differs": wallets_differ(_SUMS, _all("wallet")),
     "lot_differs": lots_differ(_SUMS, _all("lot")),
+    # L-5: no sweep looks again at a lot whose end is recorded, so nothing is left in it.
+    "sweep_differs": """
+SELECT l.lot_id::text AS subject, format('swept, rest %s', l.remaining - l.held) AS detail
+FROM lot AS l WHERE l.bucket BETWEEN $1 AND $2 AND l.swept AND l.remaining <> l.held
+""",
     # A job's figures are its rows', and what waits is of jobs that have not ended.
     "job_differs": """
 SELECT j.job_id::text AS subject, format('refused %s, rows %s', j.refused, r.n) AS detail

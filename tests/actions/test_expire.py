@@ -11,8 +11,22 @@ import pytest
 
 from benefits.actions import expire
 from benefits.actions.expire import Swept, sweep
+from benefits.domain.orders import Reason, Rejected
 from tests import builders
-from tests.actions.life import EVERYWHERE, change, claimed, gift, give, tables, wish
+from tests.actions.life import (
+    EVERYWHERE,
+    call_back,
+    change,
+    claimed,
+    expire_lots,
+    gift,
+    give,
+    holder,
+    number_of,
+    tables,
+    wallet,
+    wish,
+)
 from tests.builders import World
 from tests.conftest import database
 from tests.service import environment, fresh_keys
@@ -30,6 +44,22 @@ DAYS = (1, 2, 3, 5, 8)
 async def swept(world: World, buckets: tuple[int, int] = EVERYWHERE) -> Swept:
     """Sweep to the end and return what was seen."""
     return [each async for each in sweep(world.database, world.parts, buckets=buckets)][-1]
+
+
+async def test_what_comes_back_before_the_end_of_a_swept_lot_ends_with_it(world: World) -> None:
+    """A clock that is set back lets units return to a lot whose end is recorded: it ends again."""
+    member = await holder(world, valid_days=1)
+    (claim_id,) = await claimed(world, wish(member))
+    ((end,),) = await world.rows("SELECT expires_at FROM lot")
+    world.clock.now = end
+    assert 1 == await expire_lots(world)
+    world.clock.forward(seconds=-5)
+    await call_back(world, await number_of(world, claim_id), Rejected(Reason.LIMIT, "limit"))
+    assert (1, 0) == await wallet(world, member)
+    world.clock.now = end
+    assert [1, 0] == [await expire_lots(world) for _ in range(2)]
+    assert (0, 0) == await wallet(world, member)
+    assert [] == await world.findings()
 
 
 @pytest.fixture

@@ -108,6 +108,7 @@ MATRIX = [
     ("lot_differs", "UPDATE lot SET expired = 1, remaining = remaining - 1 WHERE held = 0"),
     ("lot_differs", "DELETE FROM lot WHERE unit = 'BENEFIT:VIDEO'"),
     ("lot_differs", "UPDATE posting SET credit = 'expired' WHERE credit = 'redeemed'"),
+    ("sweep_differs", "UPDATE lot SET swept = true"),
     ("job_differs", "DELETE FROM job_row"),
     ("job_differs", "INSERT INTO job_part SELECT bucket, job_id, 0, '', now() FROM job"),
     ("batch_without_postings", "DELETE FROM posting WHERE debit = 'issued'"),

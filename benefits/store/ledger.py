@@ -4,7 +4,8 @@ Batches, postings, lots, wallets, events and the members' own sequence are gathe
 are decided one after the other, so each sees what the one before it did, and are written together
 at the end. Every batch has exactly one ledger event (I12). A member's history is strictly ordered:
 each record of a member is at least a microsecond after the one before, whatever the clock says
-(`recorded_at`).
+(`recorded_at`). When it was true is what the clock says (`effective_at`), so a clock that was once
+ahead books nothing later into the future.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -225,9 +226,9 @@ class Journal:
         self._changed.update(touched)
         for posting in postings:
             self._count(member_id, posting)
-        effective = effective_at or at
+        true_at = effective_at or self._now  # a clock that was once ahead moves only what is after
         self._batches.append(
-            _Batch(batch_id, member_id, kind, cause_id, actor, effective, at, postings, reverses)
+            _Batch(batch_id, member_id, kind, cause_id, actor, true_at, at, postings, reverses)
         )
         self.event(member_id, kind, subject_id=subject_id, data=data, batch_id=batch_id)
         return batch_id

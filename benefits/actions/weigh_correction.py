@@ -21,6 +21,7 @@ from benefits.domain.corrections import (
     OrderUnfit,
     TargetUnknown,
     Wanted,
+    Why,
 )
 from benefits.domain.entitlement import CounterUse, MemberClosed
 from benefits.domain.ledger import Account, Cost
@@ -43,6 +44,7 @@ class Matter(msgspec.Struct, kw_only=True):
     """
 
     wanted: Wanted
+    why: Why
     programme: Programme
     benefit: Benefit
     now: datetime
@@ -94,11 +96,17 @@ class Matter(msgspec.Struct, kw_only=True):
 
 
 async def weigh(
-    conn: Connection, wanted: Wanted, offers: Catalogue, journal: Journal, *, member: Member
+    conn: Connection,
+    wanted: Wanted,
+    offers: Catalogue,
+    journal: Journal,
+    *,
+    why: Why,
+    member: Member,
 ) -> Matter:
     """Decide what a correction would do; refuses what cannot be (Refusal)."""
     rules.check(wanted)
-    matter = await _matter(conn, wanted, offers, journal)
+    matter = await _matter(conn, wanted, offers, journal, why=why)
     member_id, unit = wanted.member_id, matter.unit
     if matter.claim is not None:
         assert isinstance(wanted.quantity, int), "pieces are whole: it was checked"
@@ -117,7 +125,9 @@ async def weigh(
     return matter
 
 
-async def _matter(conn: Connection, wanted: Wanted, offers: Catalogue, journal: Journal) -> Matter:
+async def _matter(
+    conn: Connection, wanted: Wanted, offers: Catalogue, journal: Journal, *, why: Why
+) -> Matter:
     """Find the claim, lot or benefit that is meant (TargetUnknown, UnknownBenefit)."""
     code, claim, hold, made_good = wanted.benefit, None, None, 0
     if wanted.claim_id is not None:
@@ -147,6 +157,7 @@ async def _matter(conn: Connection, wanted: Wanted, offers: Catalogue, journal: 
         )
     return Matter(
         wanted=wanted,
+        why=why,
         programme=programme,
         benefit=benefit,
         now=journal.now_for(wanted.member_id),
@@ -185,6 +196,7 @@ async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect
         late_days=late.days if late.then is Late.MAKE_GOOD else 0,
         owed=journal.owed(claim.member_id, hold.unit),
         replaced=await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece,
+        undelivered=matter.why is rules.UNDELIVERED,
     )
 
 

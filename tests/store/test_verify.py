@@ -154,6 +154,7 @@ MATRIX = [
                             WHERE kind = 'entitlement.returned'"""),
     ("member_counter_differs", "DELETE FROM reversal"),
     ("counter_differs", "DELETE FROM reversal"),
+    ("counter_differs", "UPDATE correction SET reason = 'NOT_DELIVERED'"),
     ("correction_differs", "DELETE FROM correction_decision"),
     ("correction_differs", "DELETE FROM correction"),
     ("correction_differs", "UPDATE correction_decision SET decided_by = 'maker'"),

@@ -92,7 +92,9 @@ class Database:
                 if driver.is_in_transaction():  # its rollback was cut short
                     driver.terminate()
 
-    async def transact(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
+    async def transact(
+        self, work: Callable[[Connection], Awaitable[Result]], begin: str = BEGIN_PLANNED
+    ) -> Result:
         """Run `work` in a transaction of its own, up to 5 times when a race or connection is lost.
 
         Its statements are planned once for all values. After a lost connection nobody knows
@@ -109,7 +111,7 @@ class Database:
             if attempt.num > 1:
                 measures.TRANSACTION_REPEATS.inc()
             with attempt:
-                async with self.transaction(BEGIN_PLANNED) as connection:
+                async with self.transaction(begin) as connection:
                     return await work(connection)
         raise AssertionError  # the last attempt either returned or raised
 

@@ -10,7 +10,7 @@ import pytest
 from benefits.actions import deliver, expire, receive
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.grant import reward
-from benefits.actions.keyed import Decided
+from benefits.actions.keyed import Accepted, Decided
 from benefits.domain.corrections import Kind
 from benefits.domain.orders import Done, Outcome, Pending, Reason, Rejected
 from benefits.domain.refusal import Refusal
@@ -37,6 +37,7 @@ from tests.actions.life import (
     work_off,
 )
 from tests.builders import NOON, World, reference_programme
+from tests.roles import administrator
 
 NO = Rejected(Reason.LIMIT, "limit")
 DONE = Done(at=NOON, reference="R1")
@@ -132,6 +133,27 @@ async def test_a_busy_member_is_served_once_the_lock_is_free(world: World) -> No
         task = await waiting(submitted(group, wish(member, quantity=2)))
     assert "ok" == said(await task)
     await group.close()
+
+
+async def test_a_busy_budget_refuses_only_whom_it_pays_for(world: World) -> None:
+    """Who came in one group with those that wait for its counter is served, and each in time."""
+    lounge = [await holder(world, "LOUNGE") for _ in range(6)]
+    video = await holder(world)
+    group = Group[ClaimUnits, Decided](world.database, grouped(claim, world.parts), "claim")
+    group.start()
+    async with administrator(world.database) as conn:
+        await run(conn, "UPDATE counter SET spent = spent WHERE counter = 'budget:lounge'")
+        waits = [group.submit(wish(member, "LOUNGE")) for member in lounge]
+        begun = asyncio.get_running_loop().time()
+        *refused, served = await asyncio.gather(
+            *waits, group.submit(wish(video)), return_exceptions=True
+        )
+        took = asyncio.get_running_loop().time() - begun
+    await group.close()
+    assert [Busy] * len(lounge) == [type(outcome) for outcome in refused]
+    assert isinstance(served, Accepted)
+    assert took < 20
+    assert [] == await world.findings()
 
 
 async def test_a_busy_claim_leaves_nothing_under_its_key(world: World) -> None:

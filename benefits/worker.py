@@ -188,30 +188,41 @@ class Worker:
             return Unknown(type(error).__name__)
 
     async def _record(self) -> int:
-        """Record the answers that came; one that cannot be recorded will be asked for again."""
+        """Record the answers that came, return how many; those of busy members wait on.
+
+        One that cannot be recorded will be asked for again.
+        """
         answered, self._answered = self._answered, []
         if not answered:
             return 0
+        left = list[Attempt]()
         try:
-            await self._record_together(answered)
+            left += await self._record_together(answered)
         except Exception:  # one answer must not keep the others back
             log.exception("worker.record_failed", answers=len(answered))
             for attempt in answered if len(answered) > 1 else ():
-                self._answered.append(attempt)
-                await self._record()
-        return len(answered)
+                try:
+                    left += await self._record_together([attempt])
+                except Exception:  # the others are not held up
+                    log.exception("worker.record_failed", answers=1)
+        self._answered += left
+        return len(answered) - len(left)
 
-    async def _record_together(self, attempts: Sequence[Attempt]) -> None:
-        async def record(conn: Connection) -> None:
-            await deliver.record(conn, attempts, self._parts)
+    async def _record_together(self, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+        async def record(conn: Connection) -> Sequence[Attempt]:
+            return await deliver.record(conn, attempts, self._parts)
 
-        await self._database.transact(record)
+        return await self._database.transact(record)
 
     async def finish(self) -> None:
-        """Wait for the calls under way and record their answers."""
+        """Wait for the calls under way and record their answers; for busy members a little."""
         if self._calls:
             await asyncio.wait(self._calls)
-        await self._record()
+        for pause_s in (POLL_S, POLL_S, 1.0, 0.0):
+            await self._record()
+            if not self._answered:
+                break
+            await asyncio.sleep(pause_s)
 
     async def work_off(self) -> int:
         """Apply callbacks that wait; return how many. One that fails keeps no other back.

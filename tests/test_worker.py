@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from benefits.domain.catalogue import read
 from benefits.domain.orders import Call, Capabilities, Done, Notice, Outcome, Unknown
 from benefits.providers.provider import RawCallback
-from benefits.store import db
+from benefits.store import db, members
 from benefits.store.db import run
 from benefits.store.migrate import make_partitions
 from benefits.worker import Worker
@@ -144,6 +144,22 @@ async def test_a_callback_waits_for_a_database_that_cannot_take_it(world: World)
         await make_partitions(conn, world.clock(), 1)
     assert 1 == await worker.work_off()
     assert (["ISSUED"], []) == (await states(world), await world.rows("SELECT 1 FROM case_file"))
+
+
+async def test_an_answer_about_a_busy_member_is_recorded_later(world: World) -> None:
+    """The others are recorded at once, and nothing of it is forgotten."""
+    provider = Slowly()
+    worker = Worker(world.database, world.parts, {"sandbox": provider})
+    busy, other = await holder(world), await holder(world)
+    await claimed(world, wish(busy), wish(other))
+    await until(worker, provider, 2)
+    async with administrator(world.database) as conn:
+        await members.lock(conn, [busy], wait=True)
+        provider.go.set()
+        await worker.finish()
+        assert ["ISSUED", "SUBMITTED"] == sorted(await states(world))
+    assert [1, 0] == [await worker.deliver(), await worker.deliver()]
+    assert ["ISSUED", "ISSUED"] == await states(world)
 
 
 async def test_a_callback_waits_for_a_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from benefits.actions import expire
 from benefits.actions.expire import Swept, sweep
 from benefits.domain.orders import Reason, Rejected
+from benefits.store import members
 from tests import builders
 from tests.actions.life import (
     EVERYWHERE,
@@ -29,6 +30,7 @@ from tests.actions.life import (
 )
 from tests.builders import World
 from tests.conftest import database
+from tests.roles import administrator
 from tests.service import environment, fresh_keys
 from tests.tidy.sources import ROOT
 
@@ -59,6 +61,18 @@ async def test_what_comes_back_before_the_end_of_a_swept_lot_ends_with_it(world:
     world.clock.now = end
     assert [1, 0] == [await expire_lots(world) for _ in range(2)]
     assert (0, 0) == await wallet(world, member)
+    assert [] == await world.findings()
+
+
+async def test_a_busy_member_holds_up_no_sweep(world: World) -> None:
+    """The lots of all others are recorded at once; theirs in the next sweep."""
+    busy, *_ = [await holder(world, valid_days=1) for _ in range(4)]
+    world.clock.forward(days=3)
+    async with administrator(world.database) as conn:
+        await members.lock(conn, [busy], wait=True)
+        assert Swept(3, 0, 4) == await swept(world)
+        assert Swept(0, 0, 1) == await swept(world)
+    assert Swept(1, 0, 1) == await swept(world)
     assert [] == await world.findings()
 
 
@@ -111,6 +125,7 @@ async def test_ranges_together_are_the_whole(
     ((one,), *_) = await world.rows("SELECT bucket FROM lot")
     parts = [(0, 255), (256, 511), (256, 511), (512, 1023), (one, one), (0, 1023)]
     await asyncio.gather(*(swept(world, part) for part in parts))
+    await swept(world)  # what they left to each other
     assert [(60, 60)] == await world.rows(
         """SELECT count(*), count(DISTINCT p.lot_id) FROM posting AS p
         WHERE p.credit = 'expired' AND p.debit = 'available' AND p.bucket BETWEEN 0 AND 1023"""

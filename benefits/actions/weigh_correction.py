@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.claim import UnknownBenefit, cost_of
+from benefits.actions.claim import UnknownBenefit
 from benefits.domain import corrections as rules
 from benefits.domain import ledger
 from benefits.domain.catalogue import Benefit, Catalogue, ClawBack, Consumed, Late, Programme
@@ -230,21 +230,20 @@ async def _forgive(conn: Connection, matter: Matter, journal: Journal) -> Effect
 
 
 async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effect:
-    wanted, claim, benefit = matter.wanted, matter.of_claim, matter.benefit
-    batch_id = await corrections.capture_of(conn, matter.of_hold.hold_id)
+    wanted, claim, hold = matter.wanted, matter.of_claim, matter.of_hold
+    batch_id = await corrections.capture_of(conn, hold.hold_id)
     spent = await corrections.lines(conn, batch_id) if batch_id is not None else []
     replaced = await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece
     replaced += rules.given_back(spent)
     replaced += await corrections.released(conn, claim.hold_id)
     charged = None
-    if wanted.fault is Fault.PROVIDER:
-        minor = matter.programme.minor(benefit.cost) * (matter.steps // matter.piece)
-        provider = matter.of_hold.provider
-        charged = cost_of(matter.programme, benefit, minor, provider=provider)
+    if wanted.fault is Fault.PROVIDER and hold.reserved is not None:
+        minor = hold.cost_minor * matter.steps // hold.quantity  # exact: what its pieces cost then
+        charged = Cost(hold.reserved.unit, hold.reserved.budget, hold.provider, minor)
     return rules.make_good(
         matter.unit,
         NewLot(matter.steps, wanted.valid_days),
-        Failed(claim.state, matter.of_hold.quantity, replaced),
+        Failed(claim.state, hold.quantity, replaced),
         owed=journal.owed(claim.member_id, matter.unit),
         charged=charged,
     )

@@ -216,6 +216,19 @@ async def test_a_failed_order_is_made_good_at_the_cost_of_who_is_at_fault(
     assert [] == await world.findings()
 
 
+async def test_the_provider_owes_what_the_order_cost_whatever_it_costs_today(
+    world: World,
+) -> None:
+    """A price that rose between the order and its make-good is not theirs to pay (L-9)."""
+    member = await holder(world, quantity=2)
+    claim = await spent(world, member, quantity=2)
+    await world.apply(read(PROGRAMME.replace('cost = "15.00"', 'cost = "20.00"')))
+    more = {"claim_id": claim, "fault": Fault.PROVIDER, "valid_days": 7}
+    assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 1, **more)
+    assert -1500 == await money(world, "suspense")
+    assert [] == await world.findings()
+
+
 async def test_a_make_good_needs_an_order_that_is_over_and_a_member_who_is_there(
     world: World,
 ) -> None:

@@ -290,8 +290,9 @@ class Group(Generic[Command, Outcome]):
             return
         incident = uuid4().hex
         if not is_transient(error):  # a database that is away is not the caller's fault
-            loop = asyncio.get_running_loop()
-            self._alone[waiting.command.sender] = loop.time() + ALONE_FOR_S
+            now = asyncio.get_running_loop().time()
+            self._alone = {who: until for who, until in self._alone.items() if until > now}
+            self._alone[waiting.command.sender] = now + ALONE_FOR_S
         log.error("group.failed", group=self._name, incident=incident, exc_info=error)
         if not waiting.answer.done():
             waiting.answer.set_exception(Failed(incident))

@@ -117,6 +117,18 @@ async def test_a_refusal_fails_no_neighbour(world: World) -> None:
     assert (["a", "b"], [["a", "no", "b"]]) == (await noted(world), action.groups)
 
 
+async def test_a_caller_who_never_returns_is_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's name is kept longer than it matters."""
+    monkeypatch.setattr(groups, "ALONE_FOR_S", 0.0)
+    async with running(world, Recorder()) as group:
+        for sender in "abc":
+            with pytest.raises(Failed), capture_logs():
+                await group.submit(Note("fall", sender))
+        assert {"c"} == group._alone.keys()
+
+
 @pytest.mark.parametrize("culprit", ["fall", "lose", "state:22012"])
 async def test_an_unexpected_error_fails_the_culprit_alone(world: World, culprit: str) -> None:
     """The group is halved until the culprit stands alone; the others succeed, once each."""

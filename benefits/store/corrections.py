@@ -66,7 +66,8 @@ SELECT w.available, w.held, w.owed FROM wallet AS w
 WHERE w.bucket = $1 AND w.member_id = $2 AND w.unit = $3
 """
 # ix_lot_bucket_member_id_unit_expires_at, then all batches of the one member: this is rare. What
-# was clawed back beyond what was left is a debt or a loss, and is not there to take again.
+# was clawed back beyond what was left is a debt or a loss, and is not there to take again, until
+# the debt is paid: with other units.
 THERE = """
 WITH had AS (
     SELECT coalesce(sum(l.remaining - l.held) FILTER (WHERE l.expires_at > $4
@@ -74,16 +75,15 @@ WITH had AS (
            coalesce(sum(l.redeemed), 0) AS used
     FROM lot AS l WHERE l.bucket = $1 AND l.member_id = $2 AND l.unit = $3),
 taken AS (
-    SELECT coalesce(sum(CASE WHEN (p.debit, p.credit) = ('revoked', 'debt')
-                             THEN -p.amount ELSE p.amount END)
-                    FILTER (WHERE p.debit <> 'available'), 0) AS units,
+    SELECT coalesce(sum(CASE WHEN p.credit = 'debt' THEN -p.amount ELSE p.amount END)
+                    FILTER (WHERE (p.debit, p.credit) <> ('available', 'revoked')), 0) AS units,
            coalesce(sum(CASE WHEN p.debit = 'revoked' THEN -p.amount ELSE p.amount END)
                     FILTER (WHERE 'revoked' IN (p.debit, p.credit)), 0) AS revoked
     FROM batch AS b
     JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
     WHERE b.bucket = $1 AND b.member_id = $2 AND p.unit = $3 AND (p.debit, p.credit) IN
-          (('debt', 'revoked'), ('revoked', 'debt'), ('redeemed', 'loss'),
-           ('available', 'revoked')))
+          (('debt', 'revoked'), ('revoked', 'debt'), ('available', 'debt'),
+           ('redeemed', 'loss'), ('available', 'revoked')))
 SELECT had.free::bigint AS free, greatest(had.used - taken.units, 0)::bigint AS used,
        taken.revoked::bigint AS revoked
 FROM had, taken

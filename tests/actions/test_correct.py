@@ -216,19 +216,6 @@ async def test_a_failed_order_is_made_good_at_the_cost_of_who_is_at_fault(
     assert [] == await world.findings()
 
 
-async def test_the_provider_owes_what_the_order_cost_whatever_it_costs_today(
-    world: World,
-) -> None:
-    """A price that rose between the order and its make-good is not theirs to pay (L-9)."""
-    member = await holder(world, quantity=2)
-    claim = await spent(world, member, quantity=2)
-    await world.apply(read(PROGRAMME.replace('cost = "15.00"', 'cost = "20.00"')))
-    more = {"claim_id": claim, "fault": Fault.PROVIDER, "valid_days": 7}
-    assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 1, **more)
-    assert -1500 == await money(world, "suspense")
-    assert [] == await world.findings()
-
-
 async def test_a_make_good_needs_an_order_that_is_over_and_a_member_who_is_there(
     world: World,
 ) -> None:
@@ -429,6 +416,25 @@ async def test_what_was_clawed_back_does_not_come_back(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_what_was_owed_and_paid_can_be_reversed_and_clawed_back(world: World) -> None:
+    """Paid for with other units, it is the member's like any that was used (L-7, L-8)."""
+    await offered(world, claw_back=ClawBack.DEBT)
+    member = await holder(world, quantity=2)
+    claim = await spent(world, member, quantity=2)
+    assert "ok" == await correct(world, Kind.CLAW_BACK, member, 2, benefit="VIDEO")
+    assert "correction_exceeds" == await ask(world, Kind.REVERSE, member, 1, claim_id=claim)
+    await give(world, gift(member))
+    assert ([1], (0, 0)) == (await owed(world), await wallet(world, member))
+    assert "correction_exceeds" == await ask(world, Kind.REVERSE, member, 2, claim_id=claim)
+    await give(world, gift(member, quantity=2))
+    assert ([0], (1, 0)) == (await owed(world), await wallet(world, member))
+    asked = await ask(world, Kind.CLAW_BACK, member, 4, benefit="VIDEO")
+    assert "correction_exceeds" == asked
+    assert "ok" == await correct(world, Kind.REVERSE, member, 2, claim_id=claim)
+    assert (3, 0) == await wallet(world, member)
+    assert [] == await world.findings()
+
+
 async def test_a_unit_comes_back_or_is_made_good_and_not_both(world: World) -> None:
     """Whichever is first, the other finds nothing left of the claim (L-7, L-9)."""
     for first, second in ((Kind.REVERSE, Kind.MAKE_GOOD), (Kind.MAKE_GOOD, Kind.REVERSE)):
@@ -441,34 +447,6 @@ async def test_a_unit_comes_back_or_is_made_good_and_not_both(world: World) -> N
         assert "ok" == await correct(world, first, member, 1, claim_id=claim, **more[first])
         asked = await ask(world, second, member, 1, claim_id=claim, **more[second])
         assert "correction_exceeds" == asked
-
-
-@pytest.mark.parametrize(("ends", "first"), [(30, "correction_exceeds"), (1, "ok")])
-async def test_what_came_back_by_itself_is_not_made_good(
-    world: World, ends: int, first: str
-) -> None:
-    """A rejected order gave its unit back, unless its time was over: then it is replaced once."""
-    member = await holder(world, valid_days=ends)
-    (claim,) = await claimed(world, wish(member))
-    world.clock.forward(days=3)
-    await call_back(world, await number_of(world, claim), Rejected(Reason.LIMIT, "limit"))
-    more = {"claim_id": claim, "fault": Fault.PROVIDER, "valid_days": 30}
-    for expected in (first, "correction_exceeds"):
-        assert expected == await correct(world, Kind.MAKE_GOOD, member, 1, **more)
-    assert (1, 0) == await wallet(world, member)
-    assert [] == await world.findings()
-
-
-async def test_of_what_was_settled_in_part_only_what_is_gone_is_made_good(world: World) -> None:
-    """Three were held and two delivered: one came back."""
-    member = await holder(world, "LOUNGE", quantity=3)
-    claim = await lost(world, member, "LOUNGE", 3)
-    assert "ok" == await correct(world, Kind.SETTLE, member, 2, claim_id=claim)
-    more = {"claim_id": claim, "fault": Fault.OURS, "valid_days": 30}
-    assert "correction_exceeds" == await ask(world, Kind.MAKE_GOOD, member, 3, **more)
-    assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 2, **more)
-    assert (3, 0) == await wallet(world, member, "LOUNGE")
-    assert [] == await world.findings()
 
 
 async def test_of_two_alike_revocations_one_is_approved(world: World) -> None:

@@ -24,7 +24,7 @@ from benefits.domain.orders import NotSent, Outcome, Rejected, Unknown
 from benefits.domain.values import BUCKETS
 from benefits.providers.provider import Provider
 from benefits.store import gauges
-from benefits.store.db import Connection, Database, is_away, is_transient
+from benefits.store.db import Connection, Database, is_away, is_of_database
 from benefits.store.inbox import Waiting
 from benefits.store.migrate import MONTHS_AHEAD, make_partitions
 from benefits.store.signing import SealKey
@@ -188,37 +188,49 @@ class Worker:
             return Unknown(type(error).__name__)
 
     async def _record(self) -> int:
-        """Record the answers that came; one that cannot be recorded will be asked for again."""
+        """Record the answers that came, return how many; those of busy members wait on.
+
+        One that cannot be recorded will be asked for again.
+        """
         answered, self._answered = self._answered, []
         if not answered:
             return 0
+        left = list[Attempt]()
         try:
-            await self._record_together(answered)
+            left += await self._record_together(answered)
         except Exception:  # one answer must not keep the others back
             log.exception("worker.record_failed", answers=len(answered))
             for attempt in answered if len(answered) > 1 else ():
-                self._answered.append(attempt)
-                await self._record()
-        return len(answered)
+                try:
+                    left += await self._record_together([attempt])
+                except Exception:  # the others are not held up
+                    log.exception("worker.record_failed", answers=1)
+        self._answered += left
+        return len(answered) - len(left)
 
-    async def _record_together(self, attempts: Sequence[Attempt]) -> None:
-        async def record(conn: Connection) -> None:
-            await deliver.record(conn, attempts, self._parts)
+    async def _record_together(self, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+        async def record(conn: Connection) -> Sequence[Attempt]:
+            return await deliver.record(conn, attempts, self._parts)
 
-        await self._database.transact(record)
+        return await self._database.transact(record)
 
     async def finish(self) -> None:
-        """Wait for the calls under way and record their answers."""
+        """Wait for the calls under way and record their answers; for busy members a little."""
         if self._calls:
             await asyncio.wait(self._calls)
-        await self._record()
+        for pause_s in (POLL_S, POLL_S, 1.0, 0.0):
+            await self._record()
+            if not self._answered:
+                break
+            await asyncio.sleep(pause_s)
 
     async def work_off(self) -> int:
         """Apply callbacks that wait; return how many. One that fails keeps no other back.
 
         One half of the buckets is decided while the database writes the other.
         """
-        return sum(await asyncio.gather(*map(self._work_off_page, _halves(self._buckets))))
+        halves = map(self._work_off_page, _halves(self._buckets))
+        return sum(map(_came, await asyncio.gather(*halves, return_exceptions=True)))
 
     async def _work_off_page(self, buckets: tuple[int, int]) -> int:
         async def page(conn: Connection) -> int:
@@ -231,8 +243,14 @@ class Worker:
             return await self._work_off_singly(buckets)
 
     async def _work_off_singly(self, buckets: tuple[int, int]) -> int:
+        """Apply callbacks one by one; only what is wrong with one itself leaves it to a person.
+
+        What the database refused, whatever for, waits on; the step fails, and so comes back later
+        and later.
+        """
         async with self._database.transaction() as conn:
             found = await receive.waiting(conn, buckets=buckets, limit=PAGE)
+        left: Exception | None = None
         for callback in found:
 
             async def one(conn: Connection, name: Waiting = callback) -> None:
@@ -245,8 +263,12 @@ class Worker:
                 await self._database.transact(one)
             except Exception as error:
                 log.exception("worker.callback_failed", provider=callback.provider)
-                if not is_transient(error):
+                if is_of_database(error):
+                    left = error
+                else:
                     await self._database.transact(leave)
+        if left is not None:
+            raise left
         return len(found)
 
     async def run_jobs(self) -> int:
@@ -320,6 +342,13 @@ def _halves(buckets: tuple[int, int]) -> list[tuple[int, int]]:
     first, last = buckets
     middle = (first + last) // 2
     return [(first, middle), (middle + 1, last)] if first < last else [buckets]
+
+
+def _came(result: int | BaseException) -> int:
+    """Return what came of a page, or raise what kept it from its end; the other one has ended."""
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _tag(outcome: Outcome) -> str:

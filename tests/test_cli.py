@@ -375,3 +375,12 @@ def test_two_listeners_never_share_a_port() -> None:
     """Bound is not yet taken; the second one is told at once."""
     with process.bind("127.0.0.1", 0) as taken, pytest.raises(process.PortInUse):
         process.bind("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("how", [["-O"], ["-OO"]])
+def test_nothing_runs_without_assertions(how: list[str]) -> None:
+    """The ledger's last stops are assertions, which these options take away."""
+    command = [sys.executable, *how, "-m", "benefits", "--version"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "PYTHONOPTIMIZE" in done.stderr

@@ -3,12 +3,19 @@
 import asyncio
 from datetime import UTC, datetime
 
+import pytest
+from sqlalchemy.exc import DBAPIError
+
 from benefits.domain.catalogue import read
 from benefits.domain.orders import Call, Capabilities, Done, Notice, Outcome, Unknown
 from benefits.providers.provider import RawCallback
+from benefits.store import db, members
+from benefits.store.db import run
+from benefits.store.migrate import make_partitions
 from benefits.worker import Worker
-from tests.actions.life import claimed, holder, states, tell, wish, work_off
+from tests.actions.life import claimed, holder, number_of, states, tell, wish, work_off
 from tests.builders import PROGRAMME, World
+from tests.roles import administrator
 
 # No stock and no cap for VIDEO, and another provider for LOUNGE.
 LARGE = (
@@ -122,6 +129,54 @@ async def test_a_callback_that_cannot_be_applied_keeps_no_other_back(world: Worl
         row.kind for row in await world.rows("SELECT kind FROM case_file WHERE kind LIKE 'call%'")
     ]
     assert 0 == await worker.work_off()
+
+
+async def test_a_callback_waits_for_a_database_that_cannot_take_it(world: World) -> None:
+    """A month without a partition loses no success: it is applied once there is one."""
+    worker = Worker(world.database, world.parts, {})
+    (claim_id,) = await claimed(world, wish(await holder(world)))
+    world.clock.forward(days=365 * 8)
+    await tell(world, await number_of(world, claim_id), Done(at=world.clock()))
+    with pytest.raises(DBAPIError):
+        await worker.work_off()
+    assert ["HELD"] == await states(world)
+    async with administrator(world.database) as conn:
+        await make_partitions(conn, world.clock(), 1)
+    assert 1 == await worker.work_off()
+    assert (["ISSUED"], []) == (await states(world), await world.rows("SELECT 1 FROM case_file"))
+
+
+async def test_an_answer_about_a_busy_member_is_recorded_later(world: World) -> None:
+    """The others are recorded at once, and nothing of it is forgotten."""
+    provider = Slowly()
+    worker = Worker(world.database, world.parts, {"sandbox": provider})
+    busy, other = await holder(world), await holder(world)
+    await claimed(world, wish(busy), wish(other))
+    await until(worker, provider, 2)
+    async with administrator(world.database) as conn:
+        await members.lock(conn, [busy], wait=True)
+        provider.go.set()
+        await worker.finish()
+        assert ["ISSUED", "SUBMITTED"] == sorted(await states(world))
+    assert [1, 0] == [await worker.deliver(), await worker.deliver()]
+    assert ["ISSUED", "ISSUED"] == await states(world)
+
+
+async def test_a_callback_waits_for_a_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody else holds for long is tried again; a person has nothing to do."""
+    monkeypatch.setitem(db.SESSION, "lock_timeout", "200ms")
+    url = world.database.engine.url.render_as_string(hide_password=False)
+    database = db.connect(url.replace("+asyncpg", ""))
+    worker = Worker(database, world.parts, {})
+    (claim_id,) = await claimed(world, wish(await holder(world)))
+    await tell(world, await number_of(world, claim_id), Done(at=world.clock()))
+    async with administrator(world.database) as conn:
+        await run(conn, "UPDATE counter SET spent = spent WHERE counter = 'budget:video'")
+        with pytest.raises(DBAPIError):
+            await worker.work_off()
+    assert 1 == await worker.work_off()
+    await database.close()
+    assert (["ISSUED"], []) == (await states(world), await world.rows("SELECT 1 FROM case_file"))
 
 
 async def test_one_members_lane_keeps_nobody_else_waiting(world: World) -> None:

@@ -125,7 +125,12 @@ async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided |
         decided: Accepted | Refusal
         try:
             matter = await weigh(
-                conn, command.wanted, parts.catalogue, journal, member=locked[member_id]
+                conn,
+                command.wanted,
+                parts.catalogue,
+                journal,
+                why=command.why,
+                member=locked[member_id],
             )
         except Refusal as refusal:
             decided = refusal
@@ -221,14 +226,12 @@ async def _weigh_again(
     if command.digest != seen.digest:
         raise CorrectionStale
     cache, journal, locked = around
-    wanted = msgspec.convert(seen.body, Wanted)
+    wanted, why = msgspec.convert(seen.body, Wanted), Why(seen.reason)
     try:
-        matter = await weigh(conn, wanted, cache, journal, member=locked[seen.member_id])
+        matter = await weigh(conn, wanted, cache, journal, why=why, member=locked[seen.member_id])
     except Refusal as refusal:
         raise CorrectionStale(f"{CorrectionStale.words} ({refusal.code})") from refusal
-    now = rules.digest(
-        seen.correction_id, wanted, matter.effect, why=Why(seen.reason), note=seen.note
-    )
+    now = rules.digest(seen.correction_id, wanted, matter.effect, why=why, note=seen.note)
     if now != seen.digest:
         raise CorrectionStale
     return matter

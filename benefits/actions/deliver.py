@@ -134,13 +134,18 @@ async def _issue_numbers(conn: Connection, requests: Sequence[RequestRow]) -> di
     return numbers
 
 
-async def record(conn: Connection, attempts: Sequence[Attempt], parts: Parts) -> None:
-    """Record what attempts learned and apply it, also what came after its lease."""
+async def record(conn: Connection, attempts: Sequence[Attempt], parts: Parts) -> Sequence[Attempt]:
+    """Record what attempts learned and apply it, also what came after its lease.
+
+    Returns those whose member somebody else holds: of them nothing is recorded yet.
+    """
     with traces.each("deliver record", [a.work.request.traceparent for a in attempts]):
-        await _record(conn, attempts, parts)
+        return await _record(conn, attempts, parts)
 
 
-async def _record(conn: Connection, attempts: Sequence[Attempt], parts: Parts) -> None:
+async def _record(
+    conn: Connection, attempts: Sequence[Attempt], parts: Parts
+) -> Sequence[Attempt]:
     now = parts.clock()
     ended = list[tuple[RequestRow, str, str]]()
     learned = list[Attempted]()
@@ -167,8 +172,10 @@ async def _record(conn: Connection, attempts: Sequence[Attempt], parts: Parts) -
                 ),
             )
         )
-    await resolve(conn, (), parts, attempts=learned)
-    await orders.end_attempts(conn, ended, now)
+    left = await resolve(conn, (), parts, attempts=learned)
+    known = [one for one in ended if one[0].claim_id not in left]
+    await orders.end_attempts(conn, known, now)
+    return [attempt for attempt in attempts if attempt.work.request.claim_id in left]
 
 
 def _evidence(outcome: Outcome) -> str:

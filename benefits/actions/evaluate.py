@@ -5,7 +5,7 @@ done, so a run that was stopped goes on where it ended, and a run again writes n
 whom nothing changes are read without locks and not touched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from benefits.store import ledger as books
 from benefits.store import members, tiers
 from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
+from benefits.store.members import Member
 from benefits.store.tiers import Facts, Whom
 
 PAGE = 500
@@ -89,6 +90,14 @@ class _Wanted(msgspec.Struct):
         return sorted(ids, key=lambda id_: (bucket_of(id_), id_))
 
 
+class _Written(msgspec.Struct, frozen=True):
+    """What was written for the members of a page who could be locked."""
+
+    members: Collection[UUID]
+    decisions: int = 0
+    grants: int = 0
+
+
 async def evaluate(
     database: Database,
     parts: Parts,
@@ -104,17 +113,11 @@ async def evaluate(
         return await _wanted(conn, parts, programme, month, whom=Whom(buckets))
 
     wanted = await database.transact(look)
-    touched = wanted.touched
-    decisions = grants = 0
-    for start in range(0, len(touched), PAGE):
-        page = touched[start : start + PAGE]
-
-        async def write(conn: Connection, page: Sequence[UUID] = page) -> tuple[int, int]:
-            return await _write_page(conn, parts, programme_code, month, page=page)
-
-        written = await database.transact(write)
-        decisions += written[0]
-        grants += written[1]
+    written, left = list[_Written](), wanted.touched
+    for wait in (False, True):  # for those whom somebody else holds: after all the others
+        done = await _write_all(database, parts, programme_code, month, ids=left, wait=wait)
+        written += done
+        left = [id_ for id_ in left if not any(id_ in one.members for one in done)]
 
     async def mark(conn: Connection) -> None:
         now = parts.clock()
@@ -124,7 +127,34 @@ async def evaluate(
     ranks = dict[int, int]()
     for _, rank in wanted.ranks:
         ranks[rank] = ranks.get(rank, 0) + 1
-    return Evaluated(len(wanted.ranks), decisions, grants, ranks)
+    return Evaluated(
+        len(wanted.ranks),
+        sum(one.decisions for one in written),
+        sum(one.grants for one in written),
+        ranks,
+    )
+
+
+async def _write_all(
+    database: Database,
+    parts: Parts,
+    code: str,
+    month: Month,
+    *,
+    ids: Sequence[UUID],
+    wait: bool,
+) -> list[_Written]:
+    """Write for members, page by page; without `wait`, those somebody else holds are left."""
+    written = list[_Written]()
+    for start in range(0, len(ids), PAGE):
+        page = ids[start : start + PAGE]
+
+        async def write(conn: Connection, page: Sequence[UUID] = page) -> _Written:
+            locked = await members.lock(conn, page, wait=wait)
+            return await _write_page(conn, parts, code, month, locked=locked)
+
+        written.append(await database.transact(write))
+    return written
 
 
 async def _programme(
@@ -197,10 +227,11 @@ def _event(decision: Decision) -> str:
 
 
 async def _write_page(
-    conn: Connection, parts: Parts, code: str, month: Month, *, page: Sequence[UUID]
-) -> tuple[int, int]:
-    """Lock a page of members of one bucket, decide again under the locks, and write."""
-    locked = await members.lock(conn, page, wait=True)
+    conn: Connection, parts: Parts, code: str, month: Month, *, locked: dict[UUID, Member]
+) -> _Written:
+    """Decide again for members of a page, under their locks, and write."""
+    if not locked:
+        return _Written(locked)
     programme, version = await _programme(conn, parts, code, month)
     now = parts.clock()
     ids = sorted(locked, key=lambda id_: (bucket_of(id_), id_))
@@ -243,4 +274,4 @@ async def _write_page(
     await journal.write(conn)
     await tiers.put(conn, programme, decided, version=version, effective_from=effective_from)
     await tiers.put_grants(conn, rows)
-    return len(decided), len(rows)
+    return _Written(locked, len(decided), len(rows))

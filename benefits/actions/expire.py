@@ -14,7 +14,7 @@ from benefits.actions.answers import Answer
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
 from benefits.domain import ledger
-from benefits.domain.orders import Lapsed, Operation, OrderState
+from benefits.domain.orders import Lapsed, Operation
 from benefits.store import claims, members
 from benefits.store import ledger as books
 from benefits.store.db import Connection, Database
@@ -25,7 +25,21 @@ LANES = 2  # pages at a time: one is decided while the database writes the other
 AT_ONCE = 200  # lots decided before others have their turn
 
 Buckets = tuple[int, int]
-Step = Callable[[Connection, Buckets], Awaitable[int]]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """How many of a page's lots or claims were seen, and how many others hold at the moment."""
+
+    seen: int = 0
+    busy: int = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be more behind a full page of which something was done."""
+        return self.seen > 0 and self.seen + self.busy == PAGE
+
+
+Step = Callable[[Connection, Buckets], Awaitable[Seen]]
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -39,8 +53,8 @@ class Swept(msgspec.Struct, frozen=True):
 async def sweep(database: Database, parts: Parts, *, buckets: Buckets) -> AsyncIterator[Swept]:
     """Record all that time has done in a range of buckets, page by page; yield how far it is.
 
-    Each page is a transaction, so a sweep that was killed goes on where it ended. Sweeps of the
-    same buckets at once wait for each other's members and find nothing left to record.
+    Each page is a transaction, so a sweep that was killed goes on where it ended. What is of a
+    member whom somebody else holds is left to the next sweep, as are two at once to each other.
     """
 
     async def count(conn: Connection) -> int:
@@ -58,15 +72,15 @@ async def sweep(database: Database, parts: Parts, *, buckets: Buckets) -> AsyncI
 
 async def sweep_some(database: Database, parts: Parts, *, buckets: Buckets) -> int:
     """Record the next of what time has done; return how many lots and claims were seen."""
-    seen = [await _at_once(database, step, _lanes(buckets)) for step in _steps(parts)]
-    return sum(map(sum, seen))
+    pages = [await _at_once(database, step, _lanes(buckets)) for step in _steps(parts)]
+    return sum(one.seen for page in pages for one in page)
 
 
 def _steps(parts: Parts) -> tuple[Step, Step]:
-    async def lots(conn: Connection, lane: Buckets) -> int:
+    async def lots(conn: Connection, lane: Buckets) -> Seen:
         return await expire_lots(conn, parts, buckets=lane, limit=PAGE)
 
-    async def holds(conn: Connection, lane: Buckets) -> int:
+    async def holds(conn: Connection, lane: Buckets) -> Seen:
         return await lapse_holds(conn, parts, buckets=lane, limit=PAGE)
 
     return lots, holds
@@ -85,8 +99,8 @@ async def _pages(database: Database, step: Step, buckets: Buckets) -> AsyncItera
     left = _lanes(buckets)
     while left:
         seen = await _at_once(database, step, left)
-        yield sum(seen)
-        left = [lane for lane, count in zip(left, seen, strict=True) if count == PAGE]
+        yield sum(one.seen for one in seen)
+        left = [lane for lane, one in zip(left, seen, strict=True) if one.goes_on]
 
 
 def _lanes(buckets: Buckets) -> list[Buckets]:
@@ -96,11 +110,11 @@ def _lanes(buckets: Buckets) -> list[Buckets]:
     return [(one, other - 1) for one, other in pairwise(edges)]
 
 
-async def _at_once(database: Database, step: Step, lanes: Sequence[Buckets]) -> list[int]:
+async def _at_once(database: Database, step: Step, lanes: Sequence[Buckets]) -> list[Seen]:
     """Take a step in each lane, each in a transaction of its own."""
 
-    async def take(lane: Buckets) -> int:
-        async def work(conn: Connection) -> int:
+    async def take(lane: Buckets) -> Seen:
+        async def work(conn: Connection) -> Seen:
             return await step(conn, lane)
 
         return await database.transact(work)
@@ -108,19 +122,20 @@ async def _at_once(database: Database, step: Step, lanes: Sequence[Buckets]) -> 
     return await asyncio.gather(*map(take, lanes))
 
 
-async def expire_lots(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> int:
-    """Expire the unspent rest of ended lots as of their end; return how many lots were seen.
+async def expire_lots(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
+    """Expire the unspent rest of ended lots as of their end; those of busy members wait.
 
     Each lot is seen once: what still comes back to it later ends at once (L-6).
     """
     found = await books.ended_lots(conn, buckets, parts.clock(), limit)
     if not found:
-        return 0
-    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=True)
+        return Seen()
+    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
+    free = sorted({lot_id for member_id, lot_id in found if member_id in locked})
     now = parts.clock()
     journal = Journal(locked, now, parts.new_id)
     offers = await parts.catalogue.current(conn)
-    lots = await books.lots_by_id(conn, sorted({lot_id for _, lot_id in found}))
+    lots = await books.lots_by_id(conn, free)
     journal.load(lots)
     ordered = sorted(lots, key=lambda pair: (pair[0], ledger.fefo(pair[1])))
     for place, (member_id, lot) in enumerate(ordered, 1):
@@ -144,21 +159,20 @@ async def expire_lots(conn: Connection, parts: Parts, *, buckets: Buckets, limit
                 effective_at=lot.expires_at,
             )
     await journal.write(conn)
-    return len(found)
+    return Seen(len(free), len(found) - len(free))
 
 
-async def lapse_holds(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> int:
-    """Release claims that were never sent before their deadline; return how many were seen."""
+async def lapse_holds(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
+    """Release claims that were never sent before their deadline; those of busy members wait."""
     found = await claims.overdue(conn, buckets, parts.clock(), limit)
     if not found:
-        return 0
-    await members.lock(conn, {member_id for member_id, _ in found}, wait=True)
+        return Seen()
+    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
+    free = [claim_id for member_id, claim_id in found if member_id in locked]
     now = parts.clock()
-    current = await claims.by_id(conn, [claim_id for _, claim_id in found])
-    overdue = [
-        claim
-        for claim in current.values()
-        if claim.state is OrderState.HELD and claim.deadline is not None and claim.deadline <= now
+    current = await claims.by_id(conn, free)
+    overdue = [  # what was sent meanwhile has no deadline any more
+        claim for claim in current.values() if claim.deadline is not None and claim.deadline <= now
     ]
     answers = [
         Answer(
@@ -169,5 +183,5 @@ async def lapse_holds(conn: Connection, parts: Parts, *, buckets: Buckets, limit
         )
         for claim in overdue
     ]
-    await resolve(conn, answers, parts)
-    return len(found)
+    await resolve(conn, answers, parts)  # it holds their members
+    return Seen(len(free), len(found) - len(free))

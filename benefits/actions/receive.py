@@ -80,10 +80,12 @@ async def waiting(conn: Connection, *, buckets: tuple[int, int], limit: int) -> 
 
 
 async def work_off(conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int) -> int:
-    """Apply waiting callbacks, return how many; one for an unknown order opens a case."""
+    """Apply waiting callbacks, return how many; one for an unknown order opens a case.
+
+    One whose member somebody else holds waits on.
+    """
     taken = await inbox.waiting(conn, buckets, limit)
-    await _apply(conn, parts, taken)
-    return len(taken)
+    return await _apply(conn, parts, taken)
 
 
 async def work_off_one(conn: Connection, parts: Parts, provider: str, event_id: str) -> None:
@@ -102,13 +104,14 @@ async def give_up(conn: Connection, parts: Parts, provider: str, event_id: str) 
         await inbox.done(conn, [(provider, event_id)], now)
 
 
-async def _apply(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> None:
-    if taken:
-        with traces.each("callback apply", [one.traceparent for one in taken]):
-            await _apply_all(conn, parts, taken)
+async def _apply(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> int:
+    if not taken:
+        return 0
+    with traces.each("callback apply", [one.traceparent for one in taken]):
+        return await _apply_all(conn, parts, taken)
 
 
-async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> None:
+async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> int:
     notices = [
         (
             one.provider,
@@ -119,12 +122,14 @@ async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -
     numbers = {notice.number: _request_id(notice.number) for _, notice in notices}
     known = await orders.by_id(conn, sorted({id_ for id_ in numbers.values() if id_ is not None}))
     answers, strangers = list[Answer](), set[tuple[str, str]]()
-    for provider, notice in notices:
+    claim_of = dict[tuple[str, str], UUID]()
+    for one, (provider, notice) in zip(taken, notices, strict=True):
         id_ = numbers[notice.number]
         request = known.get(id_) if id_ is not None else None
         if request is None or request.provider != provider:
             strangers.add((provider, notice.number[:64]))
             continue
+        claim_of[provider, one.event_id] = request.claim_id
         answers.append(
             Answer(
                 claim_id=request.claim_id,
@@ -133,9 +138,12 @@ async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -
                 actor=f"provider:{provider}",
             )
         )
-    await resolve(conn, answers, parts)
+    left = await resolve(conn, answers, parts)
     await _ask_about(conn, parts, sorted(strangers))
-    await inbox.done(conn, [(one.provider, one.event_id) for one in taken], parts.clock())
+    places = [(one.provider, one.event_id) for one in taken]
+    done = [place for place in places if claim_of.get(place) not in left]
+    await inbox.done(conn, done, parts.clock())
+    return len(done)
 
 
 async def _ask_about(conn: Connection, parts: Parts, strangers: Sequence[tuple[str, str]]) -> None:

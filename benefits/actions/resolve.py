@@ -421,14 +421,25 @@ async def resolve(
     parts: Parts,
     *,
     attempts: Sequence[Attempted] = (),
-) -> None:
-    """Apply answers in order, those of `attempts` last; decide when each request is asked next."""
+) -> frozenset[UUID]:
+    """Apply answers in order, those of `attempts` last; decide when each request is asked next.
+
+    Nobody is waited for: returns the claims whose member somebody else holds. Their answers were
+    left, for the caller to bring again.
+    """
     ids = sorted({a.claim_id for a in (*answers, *(t.answer for t in attempts))})
     if not ids:
-        return
+        return frozenset()
     catalogue = await parts.catalogue.current(conn)
     owners = await claims.by_id(conn, ids)
-    locked = await members.lock(conn, {c.member_id for c in owners.values()}, wait=True)
+    locked = await members.lock(conn, {c.member_id for c in owners.values()}, wait=False)
+    left = frozenset(id_ for id_, claim in owners.items() if claim.member_id not in locked)
+    if left:
+        ids = [id_ for id_ in ids if id_ not in left]
+        answers = [answer for answer in answers if answer.claim_id not in left]
+        attempts = [attempt for attempt in attempts if attempt.answer.claim_id not in left]
+    if not ids:
+        return left
     now = parts.clock()
     group = _Group(parts, catalogue, Journal(locked, now, parts.new_id), now)
     times = Counter(a.claim_id for a in (*answers, *(t.answer for t in attempts)))
@@ -446,6 +457,7 @@ async def resolve(
         plans.append(_after_attempt(group, attempt, weighed(attempt, latest_attempts), now))
     latest = {(p.request.request_id, p.request.attempt): p for p in plans}
     await group.write(conn, list(latest.values()))
+    return left
 
 
 def _after_attempt(

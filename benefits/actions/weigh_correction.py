@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.claim import UnknownBenefit, cost_of
+from benefits.actions.claim import UnknownBenefit
 from benefits.domain import corrections as rules
 from benefits.domain import ledger
 from benefits.domain.archive import MonthArchived
@@ -22,6 +22,7 @@ from benefits.domain.corrections import (
     OrderUnfit,
     TargetUnknown,
     Wanted,
+    Why,
 )
 from benefits.domain.entitlement import CounterUse, MemberClosed
 from benefits.domain.ledger import Account, Cost
@@ -45,6 +46,7 @@ class Matter(msgspec.Struct, kw_only=True):
     """
 
     wanted: Wanted
+    why: Why
     programme: Programme
     benefit: Benefit
     now: datetime
@@ -96,11 +98,17 @@ class Matter(msgspec.Struct, kw_only=True):
 
 
 async def weigh(
-    conn: Connection, wanted: Wanted, cache: Cache, journal: Journal, *, member: Member
+    conn: Connection,
+    wanted: Wanted,
+    cache: Cache,
+    journal: Journal,
+    *,
+    why: Why,
+    member: Member,
 ) -> Matter:
     """Decide what a correction would do; refuses what cannot be (Refusal)."""
     rules.check(wanted)
-    matter = await _matter(conn, wanted, cache, journal)
+    matter = await _matter(conn, wanted, cache, journal, why=why)
     member_id, unit = wanted.member_id, matter.unit
     if matter.claim is not None:
         assert isinstance(wanted.quantity, int), "pieces are whole: it was checked"
@@ -119,7 +127,9 @@ async def weigh(
     return matter
 
 
-async def _matter(conn: Connection, wanted: Wanted, cache: Cache, journal: Journal) -> Matter:
+async def _matter(
+    conn: Connection, wanted: Wanted, cache: Cache, journal: Journal, *, why: Why
+) -> Matter:
     """Find the claim, lot or benefit that is meant (TargetUnknown, UnknownBenefit).
 
     A claim is corrected by the terms it was made under (U-3), the rest by those of today.
@@ -154,6 +164,7 @@ async def _matter(conn: Connection, wanted: Wanted, cache: Cache, journal: Journ
         )
     return Matter(
         wanted=wanted,
+        why=why,
         programme=programme,
         benefit=benefit,
         now=journal.now_for(wanted.member_id),
@@ -195,6 +206,7 @@ async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect
         late_days=late.days if late.then is Late.MAKE_GOOD else 0,
         owed=journal.owed(claim.member_id, hold.unit),
         replaced=await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece,
+        undelivered=matter.why is rules.UNDELIVERED,
     )
 
 
@@ -228,21 +240,21 @@ async def _forgive(conn: Connection, matter: Matter, journal: Journal) -> Effect
 
 
 async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effect:
-    wanted, claim, benefit = matter.wanted, matter.of_claim, matter.benefit
+    wanted, claim, hold = matter.wanted, matter.of_claim, matter.of_hold
     # Of an archived batch that is not there nothing was given back.
-    batch_id = await corrections.capture_of(conn, matter.of_hold.hold_id)
+    batch_id = await corrections.capture_of(conn, hold.hold_id)
     spent = await corrections.lines(conn, batch_id) if batch_id is not None else []
     replaced = await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece
     replaced += rules.given_back(spent)
+    replaced += await corrections.released(conn, claim.hold_id)
     charged = None
-    if wanted.fault is Fault.PROVIDER:
-        minor = matter.programme.minor(benefit.cost) * (matter.steps // matter.piece)
-        provider = matter.of_hold.provider
-        charged = cost_of(matter.programme, benefit, minor, provider=provider)
+    if wanted.fault is Fault.PROVIDER and hold.reserved is not None:
+        minor = hold.cost_minor * matter.steps // hold.quantity  # exact: what its pieces cost then
+        charged = Cost(hold.reserved.unit, hold.reserved.budget, hold.provider, minor)
     return rules.make_good(
         matter.unit,
         NewLot(matter.steps, wanted.valid_days),
-        Failed(claim.state, matter.of_hold.quantity, replaced),
+        Failed(claim.state, hold.quantity, replaced),
         owed=journal.owed(claim.member_id, matter.unit),
         charged=charged,
     )

@@ -120,6 +120,10 @@ class Late(click.RichGroup):
 
 def main() -> None:
     """Run a command; refusals are told in words, everything else is a bug and shows its story."""
+    if not __debug__:  # the ledger's last stops are assertions
+        sys.exit(
+            "Python must run without -O and PYTHONOPTIMIZE: they take the ledger's checks away."
+        )
     try:
         commands(standalone_mode=True)
     except Refusal as refusal:

@@ -53,6 +53,11 @@ class Why(enum.Enum):
     GOODWILL = "GOODWILL"
 
 
+# A reversal for this reason alone says that nothing was delivered, so that its place in the stock
+# is free again (V-9).
+UNDELIVERED = Why.NOT_DELIVERED
+
+
 class Fault(enum.Enum):
     """Who pays for a make-good (L-9)."""
 
@@ -227,8 +232,11 @@ def reverse(
     late_days: int,
     owed: int,
     replaced: int,
+    undelivered: bool,
 ) -> Effect:
-    """Give spent units back to their lots, with money, stock, budget and cap (L-7).
+    """Give spent units back to their lots, with money, budget and cap (L-7).
+
+    Stock comes back only where they were `undelivered`: what was shown is never issued again.
 
     Where a lot has ended they expire; with `late_days` as many are made good. A unit comes back
     once, or is replaced once: people made `replaced` of the claim good before.
@@ -251,7 +259,7 @@ def reverse(
         reverses=captured.batch_id,
         undone=tuple(_undone(captured.lines, postings)),
         lot=lot,
-        stock=CounterUse(0, -(quantity // captured.piece)),
+        stock=CounterUse(0, -(quantity // captured.piece) if undelivered else 0),
         budget=CounterUse(0, -_cost(captured.cost_minor, captured.held, quantity)),
         cap=-counted if captured.is_capped else 0,
         earlier=earlier,
@@ -350,7 +358,10 @@ def forgive(unit: str, quantity: int, owed: int, *, earlier: int) -> Effect:
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """An order that failed: where it stands, its units, and how many of them were replaced."""
+    """An order that failed: where it stands, its units, and how many of them were replaced.
+
+    What was released in time is the member's again: it counts as replaced.
+    """
 
     state: OrderState
     quantity: int

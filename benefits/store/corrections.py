@@ -66,7 +66,8 @@ SELECT w.available, w.held, w.owed FROM wallet AS w
 WHERE w.bucket = $1 AND w.member_id = $2 AND w.unit = $3
 """
 # ix_lot_bucket_member_id_unit_expires_at, then all batches of the one member: this is rare. What
-# was clawed back beyond what was left is a debt or a loss, and is not there to take again.
+# was clawed back beyond what was left is a debt or a loss, and is not there to take again, until
+# the debt is paid: with other units.
 THERE = """
 WITH had AS (
     SELECT coalesce(sum(l.remaining - l.held) FILTER (WHERE l.expires_at > $4
@@ -74,9 +75,8 @@ WITH had AS (
            coalesce(sum(l.redeemed), 0) AS used
     FROM lot AS l WHERE l.bucket = $1 AND l.member_id = $2 AND l.unit = $3),
 taken AS (
-    SELECT coalesce(sum(CASE WHEN (p.debit, p.credit) = ('revoked', 'debt')
-                             THEN -p.amount ELSE p.amount END)
-                    FILTER (WHERE p.debit <> 'available'), 0) AS units,
+    SELECT coalesce(sum(CASE WHEN p.credit = 'debt' THEN -p.amount ELSE p.amount END)
+                    FILTER (WHERE (p.debit, p.credit) <> ('available', 'revoked')), 0) AS units,
            coalesce(sum(CASE WHEN p.debit = 'revoked' THEN -p.amount ELSE p.amount END)
                     FILTER (WHERE 'revoked' IN (p.debit, p.credit)), 0) AS revoked
     FROM (SELECT o.unit, o.debit, o.credit, o.amount FROM batch AS b
@@ -86,8 +86,8 @@ taken AS (
           SELECT c.unit, c.debit, c.credit, c.amount FROM posting_carried AS c
           WHERE c.bucket = $1 AND c.member_id = $2) AS p
     WHERE p.unit = $3 AND (p.debit, p.credit) IN
-          (('debt', 'revoked'), ('revoked', 'debt'), ('redeemed', 'loss'),
-           ('available', 'revoked')))
+          (('debt', 'revoked'), ('revoked', 'debt'), ('available', 'debt'),
+           ('redeemed', 'loss'), ('available', 'revoked')))
 SELECT had.free::bigint AS free, greatest(had.used - taken.units, 0)::bigint AS used,
        taken.revoked::bigint AS revoked
 FROM had, taken
@@ -105,6 +105,14 @@ FROM correction AS c
 JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
 WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind = 'MAKE_GOOD'
   AND c.body ->> 'claim_id' = $3 AND d.batch_id IS NOT NULL
+"""
+# Primary keys. What a hold's end released and did not let expire at once; its batch ends no other.
+RELEASED = """
+SELECT coalesce(sum(CASE p.debit WHEN 'held' THEN p.amount ELSE -p.amount END), 0)::bigint AS units
+FROM hold_end AS e
+JOIN posting AS p ON p.bucket = e.bucket AND p.batch_id = e.batch_id
+WHERE e.bucket = $1 AND e.hold_id = $2 AND e.released > 0
+  AND (p.debit, p.credit) IN (('held', 'available'), ('available', 'expired'))
 """
 
 
@@ -260,6 +268,12 @@ async def replaced(conn: Connection, member_id: UUID, claim_id: UUID) -> int:
     """Return how many units of a claim people made good, apart from what was reversed (L-9)."""
     values = (bucket_of(member_id), member_id, str(claim_id))
     ((units,),) = await rows(conn, REPLACED, *values)
+    return int(units)
+
+
+async def released(conn: Connection, hold_id: UUID) -> int:
+    """Return how many units of a hold became available again as it ended (L-6, L-9)."""
+    ((units,),) = await rows(conn, RELEASED, bucket_of(hold_id), hold_id)
     return int(units)
 
 

@@ -92,7 +92,9 @@ class Database:
                 if driver.is_in_transaction():  # its rollback was cut short
                     driver.terminate()
 
-    async def transact(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
+    async def transact(
+        self, work: Callable[[Connection], Awaitable[Result]], begin: str = BEGIN_PLANNED
+    ) -> Result:
         """Run `work` in a transaction of its own, up to 5 times when a race or connection is lost.
 
         Its statements are planned once for all values. After a lost connection nobody knows
@@ -109,7 +111,7 @@ class Database:
             if attempt.num > 1:
                 measures.TRANSACTION_REPEATS.inc()
             with attempt:
-                async with self.transaction(BEGIN_PLANNED) as connection:
+                async with self.transaction(begin) as connection:
                     return await work(connection)
         raise AssertionError  # the last attempt either returned or raised
 
@@ -212,6 +214,11 @@ def is_transient(error: Exception) -> bool:
     if state == "23505":
         return constraint(error).startswith(("pk_request", "pk_entitlement_grant", "uq_job"))
     return state in TRANSIENT
+
+
+def is_of_database(error: Exception) -> bool:
+    """Say whether the database did not do what it was asked, for whatever reason."""
+    return is_away(error) or isinstance(error, DBAPIError)
 
 
 def is_busy(error: Exception) -> bool:

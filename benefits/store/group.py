@@ -5,6 +5,8 @@ going on, and under load the cost of a transaction is shared. Promises to each c
 
 - a member somebody else holds sends the command to the next group; the third time it is tried
   alone, beside the groups, and waits a little, then it is refused as `busy`;
+- a group that waits too long for a lock, as of a stock or budget, is put back whole: each of its
+  commands is treated like one of a busy member, and who has waited long is refused at once;
 - a refusal never fails its neighbours; an unexpected error halves the group until the culprit
   stands alone, and that caller's commands run alone for a while;
 - a caller that leaves cancels nothing; a full queue is refused at once; closing drains;
@@ -24,6 +26,7 @@ import structlog
 from benefits import measures, traces
 from benefits.domain.refusal import Refusal
 from benefits.store.db import (
+    BEGIN_PLANNED,
     Busy,
     Connection,
     Database,
@@ -38,6 +41,8 @@ GROUP_MAX = 256
 QUEUE_MAX = 4096
 TRIES_FREE = 2
 PATIENTS = 4
+PATIENCE_S = 10.0  # how long a command may have waited to be tried alone
+TOGETHER = f"{BEGIN_PLANNED}; SET LOCAL lock_timeout = '1s'"  # others wait behind it
 ALONE_WAIT = "SET LOCAL lock_timeout = '2s'"
 ALONE_FOR_S = 60.0
 
@@ -187,9 +192,15 @@ class Group(Generic[Command, Outcome]):
             self._patient_wake.clear()
             while self._patient:
                 some = [self._patient.popleft() for _ in range(min(PATIENTS, len(self._patient)))]
-                await asyncio.gather(*(self._flush([one]) for one in some))
+                await asyncio.gather(*map(self._try_alone, some))
             if self._drained:
                 return
+
+    async def _try_alone(self, waiting: _Waiting[Command, Outcome]) -> None:
+        if time.perf_counter() - waiting.since < PATIENCE_S:
+            await self._flush([waiting])
+        elif not waiting.answer.done():
+            waiting.answer.set_result(Busy())
 
     def _next(self) -> list[_Waiting[Command, Outcome]]:
         """Take the next group; a command that must stand alone is a group of its own."""
@@ -216,7 +227,11 @@ class Group(Generic[Command, Outcome]):
         try:
             outcomes = await self._traced(group, wait=alone)
         except Exception as error:  # noqa: BLE001 - whatever it is, each caller gets an answer
-            await self._failed(group, error)
+            if is_busy(error) and not alone:
+                for waiting in group:
+                    self._again(waiting)
+            else:
+                await self._failed(group, error)
             return
         finally:
             self._duration.observe(time.perf_counter() - begun)
@@ -255,7 +270,7 @@ class Group(Generic[Command, Outcome]):
             assert len(outcomes) == len(commands), "an action answers each command once"
             return outcomes
 
-        return await database.transact(work)
+        return await database.transact(work, BEGIN_PLANNED if wait else TOGETHER)
 
     async def _failed(self, group: list[_Waiting[Command, Outcome]], error: Exception) -> None:
         if len(group) > 1 and not is_away(error):
@@ -264,8 +279,9 @@ class Group(Generic[Command, Outcome]):
             await self._flush(group[middle:])
             return
         if not (is_away(error) or is_busy(error) or is_transient(error)):
-            loop = asyncio.get_running_loop()
-            self._alone[group[0].command.sender] = loop.time() + ALONE_FOR_S
+            now = asyncio.get_running_loop().time()
+            self._alone = {who: until for who, until in self._alone.items() if until > now}
+            self._alone[group[0].command.sender] = now + ALONE_FOR_S
         self._told(group, error)
 
     def _told(self, group: list[_Waiting[Command, Outcome]], error: Exception) -> None:

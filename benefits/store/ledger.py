@@ -4,7 +4,8 @@ Batches, postings, lots, wallets, events and the members' own sequence are gathe
 are decided one after the other, so each sees what the one before it did, and are written together
 at the end. Every batch has exactly one ledger event (I12). A member's history is strictly ordered:
 each record of a member is at least a microsecond after the one before, whatever the clock says
-(`recorded_at`).
+(`recorded_at`). When it was true is what the clock says (`effective_at`), so a clock that was once
+ahead books nothing later into the future.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,7 +53,8 @@ FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[]
      AS k (bucket, lot_id, remaining, held, expired, redeemed)
 WHERE l.bucket = k.bucket AND l.lot_id = k.lot_id
 """
-UPDATE_LOTS = _UPDATE_LOTS.format("")
+# What comes back to a swept lot, by a clock that was set back before its end, is swept again.
+UPDATE_LOTS = _UPDATE_LOTS.format(", swept = l.swept AND k.remaining = k.held")
 END_LOTS = _UPDATE_LOTS.format(", swept = true")
 NEW_WALLETS = """
 INSERT INTO wallet (bucket, member_id, unit, available, held)
@@ -224,9 +226,9 @@ class Journal:
         self._changed.update(touched)
         for posting in postings:
             self._count(member_id, posting)
-        effective = effective_at or at
+        true_at = effective_at or self._now  # a clock that was once ahead moves only what is after
         self._batches.append(
-            _Batch(batch_id, member_id, kind, cause_id, actor, effective, at, postings, reverses)
+            _Batch(batch_id, member_id, kind, cause_id, actor, true_at, at, postings, reverses)
         )
         self.event(member_id, kind, subject_id=subject_id, data=data, batch_id=batch_id)
         return batch_id

@@ -115,6 +115,11 @@ def _all(table: str) -> str:
 CHECKS: dict[str, str] = {
     "wallet_differs": wallets_differ(_SUMS, _all("wallet")),
     "lot_differs": lots_differ(_SUMS, _all("lot")),
+    # L-5: no sweep looks again at a lot whose end is recorded, so nothing is left in it.
+    "sweep_differs": """
+SELECT l.lot_id::text AS subject, format('swept, rest %s', l.remaining - l.held) AS detail
+FROM lot AS l WHERE l.bucket BETWEEN $1 AND $2 AND l.swept AND l.remaining <> l.held
+""",
     # A job's figures are its rows', and what waits is of jobs that have not ended.
     "job_differs": """
 SELECT j.job_id::text AS subject,
@@ -348,13 +353,14 @@ WHERE (m.sum_minor, m.known_days) IS DISTINCT FROM (f.sum_minor::bigint, f.known
 }
 
 # K-4: shared counters belong to no bucket. A claim's stock and budget are those of its benefit.
+# What was reversed is in stock again only if nothing was delivered (V-9).
 SHARED = """
 SELECT c.counter, c.reserved, c.spent FROM counter AS c ORDER BY c.counter
 """
 TAKEN = """
 SELECT c.benefit,
        sum(c.quantity) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_pieces,
-       sum((e.captured - coalesce(v.units, 0)) * c.quantity / h.quantity)::bigint
+       sum((e.captured - coalesce(v.undelivered, 0)) * c.quantity / h.quantity)::bigint
            AS spent_pieces,
        sum(h.cost_minor) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_minor,
        sum(h.cost_minor * (e.captured - coalesce(v.units, 0)) / h.quantity)::bigint AS spent_minor
@@ -362,8 +368,12 @@ FROM claim AS c
 JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
 LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
 LEFT JOIN (
-    SELECT r.bucket, r.reverses, sum(r.amount) AS units FROM reversal AS r
+    SELECT r.bucket, r.reverses, sum(r.amount) AS units,
+           sum(r.amount) FILTER (WHERE k.reason = 'NOT_DELIVERED') AS undelivered
+    FROM reversal AS r
     JOIN posting AS p ON p.bucket = r.bucket AND p.batch_id = r.reverses AND p.line = r.line
+    LEFT JOIN batch AS b ON b.bucket = r.bucket AND b.batch_id = r.batch_id
+    LEFT JOIN correction AS k ON k.bucket = b.bucket AND k.correction_id = b.cause_id
     WHERE r.bucket BETWEEN 0 AND 1023 AND p.credit = 'redeemed'
     GROUP BY 1, 2) AS v ON v.bucket = e.bucket AND v.reverses = e.batch_id
 WHERE c.bucket BETWEEN 0 AND 1023

@@ -118,13 +118,15 @@ async def call_back(world: World, number: str, *outcomes: Outcome) -> None:
 async def expire_lots(world: World) -> int:
     """Record lots that have ended."""
     async with world.database.transaction() as conn:
-        return await expire.expire_lots(conn, world.parts, buckets=EVERYWHERE, limit=1000)
+        done = await expire.expire_lots(conn, world.parts, buckets=EVERYWHERE, limit=1000)
+        return done.seen
 
 
 async def lapse_holds(world: World) -> int:
     """Release holds that nobody sent in time."""
     async with world.database.transaction() as conn:
-        return await expire.lapse_holds(conn, world.parts, buckets=EVERYWHERE, limit=1000)
+        done = await expire.lapse_holds(conn, world.parts, buckets=EVERYWHERE, limit=1000)
+        return done.seen
 
 
 async def number_of(world: World, claim_id: UUID) -> str:

@@ -24,7 +24,7 @@ from benefits.store import members, months
 from benefits.store.db import run
 from benefits.store.months import Closed
 from tests.actions import life
-from tests.actions.life import expire_lots, gift, give, holder
+from tests.actions.life import claimed, expire_lots, gift, give, holder, wish
 from tests.builders import PROGRAMME, World
 
 JUNE, JULY, AUGUST = Month(2025, 6), Month(2025, 7), Month(2025, 8)
@@ -56,6 +56,23 @@ async def june(world: World) -> UUID:
     """Give a member five units in June that end with June, in Shanghai."""
     world.clock.now = JUNE_ENDS - timedelta(days=1, hours=8)
     return await holder(world, "LOUNGE", quantity=5, valid_days=2)
+
+
+async def test_a_clock_that_was_once_ahead_books_nothing_later_into_the_future(
+    world: World,
+) -> None:
+    """Records stay in order; what they say was true when it was."""
+    member = await holder(world, "LOUNGE", quantity=2, valid_days=60)
+    now = world.clock.now
+    world.clock.forward(days=31)
+    await claimed(world, wish(member, "LOUNGE"))
+    world.clock.now = now
+    await claimed(world, wish(member, "LOUNGE"))
+    assert ["2025-07", "2025-08", "2025-07"] == [month for _, month in await booked(world)]
+    last = "SELECT effective_at, recorded_at FROM batch ORDER BY recorded_at DESC LIMIT 1"
+    ((true_at, recorded_at),) = await world.rows(last)
+    assert now == true_at
+    assert recorded_at > now + timedelta(days=31)
 
 
 @pytest.mark.parametrize(

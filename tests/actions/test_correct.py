@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from benefits.actions.correct import Decide
-from benefits.domain.catalogue import ClawBack, Late, LateReversal
-from benefits.domain.corrections import Fault, Kind
+from benefits.domain.catalogue import ClawBack, Late, LateReversal, read
+from benefits.domain.corrections import Fault, Kind, Why
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from tests.actions.desk import (
     CHECKER,
@@ -45,7 +45,7 @@ from tests.actions.life import (
     wallet,
     wish,
 )
-from tests.builders import NOON, World, reference_programme
+from tests.builders import NOON, PROGRAMME, World, reference_programme
 
 
 async def test_a_capture_is_reversed_whole_with_money_stock_and_cap(world: World) -> None:
@@ -54,7 +54,8 @@ async def test_a_capture_is_reversed_whole_with_money_stock_and_cap(world: World
     claim = await spent(world, member, quantity=2)
     assert [("2025-07", 2)] == await used(world, member)
     assert (3000, 3000) == (await money(world, "budget.spent"), await money(world, "expense"))
-    assert "ok" == await correct(world, Kind.REVERSE, member, 2, claim_id=claim)
+    asked = {"claim_id": claim, "why": Why.NOT_DELIVERED}
+    assert "ok" == await correct(world, Kind.REVERSE, member, 2, **asked)
     assert [(2, 2, 0, 0, 0)] == await figures(world, member)
     assert (0, 0) == (await money(world, "budget.spent"), await money(world, "expense"))
     assert ((0, 0), (0, 0)) == (
@@ -63,6 +64,18 @@ async def test_a_capture_is_reversed_whole_with_money_stock_and_cap(world: World
     )
     assert [("2025-07", 0)] == await used(world, member)
     assert ["ISSUED"] == await states(world)
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("why", [why for why in Why if why is not Why.NOT_DELIVERED])
+async def test_what_was_delivered_is_in_no_stock_again(world: World, why: Why) -> None:
+    """The unit returns, but the last piece of the stock is the member's who saw it (V-9)."""
+    await world.apply(read(PROGRAMME.replace("stock = 50", "stock = 1")))
+    member = await holder(world, quantity=2)
+    claim = await spent(world, member)
+    assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=claim, why=why)
+    assert ((2, 0), (0, 1)) == (await wallet(world, member), await counter(world, "stock:VIDEO"))
+    assert ["stock_exhausted"] == [said(o) for o in await decide(world, wish(member))]
     assert [] == await world.findings()
 
 
@@ -436,6 +449,25 @@ async def test_what_was_clawed_back_does_not_come_back(world: World) -> None:
     assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=claim)
     assert "correction_exceeds" == await ask(world, Kind.REVERSE, member, 1, claim_id=claim)
     assert (1, 0) == await wallet(world, member)
+    assert [] == await world.findings()
+
+
+async def test_what_was_owed_and_paid_can_be_reversed_and_clawed_back(world: World) -> None:
+    """Paid for with other units, it is the member's like any that was used (L-7, L-8)."""
+    await offered(world, claw_back=ClawBack.DEBT)
+    member = await holder(world, quantity=2)
+    claim = await spent(world, member, quantity=2)
+    assert "ok" == await correct(world, Kind.CLAW_BACK, member, 2, benefit="VIDEO")
+    assert "correction_exceeds" == await ask(world, Kind.REVERSE, member, 1, claim_id=claim)
+    await give(world, gift(member))
+    assert ([1], (0, 0)) == (await owed(world), await wallet(world, member))
+    assert "correction_exceeds" == await ask(world, Kind.REVERSE, member, 2, claim_id=claim)
+    await give(world, gift(member, quantity=2))
+    assert ([0], (1, 0)) == (await owed(world), await wallet(world, member))
+    asked = await ask(world, Kind.CLAW_BACK, member, 4, benefit="VIDEO")
+    assert "correction_exceeds" == asked
+    assert "ok" == await correct(world, Kind.REVERSE, member, 2, claim_id=claim)
+    assert (3, 0) == await wallet(world, member)
     assert [] == await world.findings()
 
 

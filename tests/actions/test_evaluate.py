@@ -1,5 +1,6 @@
 """Evaluating months: in order or not, complete or not, the record ends up as the fold says."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,9 +10,11 @@ import pytest
 from benefits.actions.evaluate import MonthNotOver, UnknownProgramme, evaluate
 from benefits.domain.assets import AssetLine
 from benefits.domain.catalogue import ProgrammeInvalid, UpgradePolicy
-from benefits.domain.values import Month
+from benefits.domain.values import BUCKETS, Month
+from benefits.store import members
 from benefits.store.overview import Standing, overviews
 from tests.builders import World, reference_programme
+from tests.roles import administrator
 
 GOLD, PLATINUM, PRIVATE = 1, 2, 4
 RICH = 520_000_00
@@ -48,6 +51,25 @@ async def test_a_run_again_writes_nothing(world: World) -> None:
     again = await world.evaluate("2025-06", member)
     assert (1, 2, {PLATINUM: 1}) == (first.decisions, first.grants, first.ranks)
     assert (0, 0, {PLATINUM: 1}) == (again.decisions, again.grants, again.ranks)
+
+
+async def test_a_busy_member_is_evaluated_after_all_others(world: World) -> None:
+    """Nobody waits for them, and the run is not over before they had their turn."""
+    ids = await world.members(2)
+    for number in (1, 2):
+        await world.month(world.name(number), "2025-06", RICH)
+    span = (0, BUCKETS - 1)
+    run = evaluate(world.database, world.parts, "wealth", Month(2025, 6), buckets=span)
+    async with administrator(world.database) as conn:
+        await members.lock(conn, ids[:1], wait=True)
+        task = asyncio.create_task(run)
+        async with asyncio.timeout(5):
+            while await causes(world) != ["UPGRADED"]:
+                await asyncio.sleep(0.05)
+        assert not task.done()
+    done = await task
+    assert (2, 4, {PLATINUM: 2}) == (done.decisions, done.grants, done.ranks)
+    assert ["UPGRADED"] * 2 == await causes(world)
 
 
 async def test_a_month_left_out_is_made_good_by_the_next(world: World) -> None:

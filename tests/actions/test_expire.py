@@ -11,10 +11,26 @@ import pytest
 
 from benefits.actions import expire
 from benefits.actions.expire import Swept, sweep
+from benefits.domain.orders import Reason, Rejected
+from benefits.store import members
 from tests import builders
-from tests.actions.life import EVERYWHERE, change, claimed, gift, give, tables, wish
+from tests.actions.life import (
+    EVERYWHERE,
+    call_back,
+    change,
+    claimed,
+    expire_lots,
+    gift,
+    give,
+    holder,
+    number_of,
+    tables,
+    wallet,
+    wish,
+)
 from tests.builders import World
 from tests.conftest import database
+from tests.roles import administrator
 from tests.service import environment, fresh_keys
 from tests.tidy.sources import ROOT
 
@@ -30,6 +46,34 @@ DAYS = (1, 2, 3, 5, 8)
 async def swept(world: World, buckets: tuple[int, int] = EVERYWHERE) -> Swept:
     """Sweep to the end and return what was seen."""
     return [each async for each in sweep(world.database, world.parts, buckets=buckets)][-1]
+
+
+async def test_what_comes_back_before_the_end_of_a_swept_lot_ends_with_it(world: World) -> None:
+    """A clock that is set back lets units return to a lot whose end is recorded: it ends again."""
+    member = await holder(world, valid_days=1)
+    (claim_id,) = await claimed(world, wish(member))
+    ((end,),) = await world.rows("SELECT expires_at FROM lot")
+    world.clock.now = end
+    assert 1 == await expire_lots(world)
+    world.clock.forward(seconds=-5)
+    await call_back(world, await number_of(world, claim_id), Rejected(Reason.LIMIT, "limit"))
+    assert (1, 0) == await wallet(world, member)
+    world.clock.now = end
+    assert [1, 0] == [await expire_lots(world) for _ in range(2)]
+    assert (0, 0) == await wallet(world, member)
+    assert [] == await world.findings()
+
+
+async def test_a_busy_member_holds_up_no_sweep(world: World) -> None:
+    """The lots of all others are recorded at once; theirs in the next sweep."""
+    busy, *_ = [await holder(world, valid_days=1) for _ in range(4)]
+    world.clock.forward(days=3)
+    async with administrator(world.database) as conn:
+        await members.lock(conn, [busy], wait=True)
+        assert Swept(3, 0, 4) == await swept(world)
+        assert Swept(0, 0, 1) == await swept(world)
+    assert Swept(1, 0, 1) == await swept(world)
+    assert [] == await world.findings()
 
 
 @pytest.fixture
@@ -81,6 +125,7 @@ async def test_ranges_together_are_the_whole(
     ((one,), *_) = await world.rows("SELECT bucket FROM lot")
     parts = [(0, 255), (256, 511), (256, 511), (512, 1023), (one, one), (0, 1023)]
     await asyncio.gather(*(swept(world, part) for part in parts))
+    await swept(world)  # what they left to each other
     assert [(60, 60)] == await world.rows(
         """SELECT count(*), count(DISTINCT p.lot_id) FROM posting AS p
         WHERE p.credit = 'expired' AND p.debit = 'available' AND p.bucket BETWEEN 0 AND 1023"""

@@ -95,7 +95,8 @@ class Stage:
     async def expire(self) -> int:
         """Run the expiry job and return how many lots it saw."""
         async with self.world.database.transaction() as conn:
-            return await expire.expire_lots(conn, self.world.parts, buckets=EVERYWHERE, limit=100)
+            parts = self.world.parts
+            return (await expire.expire_lots(conn, parts, buckets=EVERYWHERE, limit=100)).seen
 
     async def states(self) -> list[str]:
         """Return the states of the member's claims in alphabetical order."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,7 +12,7 @@ from benefits.actions import deliver, expire, receive
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.correct import propose
 from benefits.actions.grant import reward
-from benefits.actions.keyed import Decided
+from benefits.actions.keyed import Accepted, Decided
 from benefits.domain.corrections import Kind
 from benefits.domain.orders import Done, Outcome, Pending, Reason, Rejected
 from benefits.domain.refusal import Refusal
@@ -27,6 +28,7 @@ from tests.actions.life import (
     gift,
     give,
     holder,
+    lapse_holds,
     lease,
     number_of,
     record,
@@ -38,6 +40,7 @@ from tests.actions.life import (
     work_off,
 )
 from tests.builders import NOON, World, reference_programme
+from tests.roles import administrator
 
 NO = Rejected(Reason.LIMIT, "limit")
 DONE = Done(at=NOON, reference="R1")
@@ -135,6 +138,27 @@ async def test_a_busy_member_is_served_once_the_lock_is_free(world: World) -> No
     await group.close()
 
 
+async def test_a_busy_budget_refuses_only_whom_it_pays_for(world: World) -> None:
+    """Who came in one group with those that wait for its counter is served, and each in time."""
+    lounge = [await holder(world, "LOUNGE") for _ in range(6)]
+    video = await holder(world)
+    group = Group[ClaimUnits, Decided](world.database, grouped(claim, world.parts), "claim")
+    group.start()
+    async with administrator(world.database) as conn:
+        await run(conn, "UPDATE counter SET spent = spent WHERE counter = 'budget:lounge'")
+        waits = [group.submit(wish(member, "LOUNGE")) for member in lounge]
+        begun = asyncio.get_running_loop().time()
+        *refused, served = await asyncio.gather(
+            *waits, group.submit(wish(video)), return_exceptions=True
+        )
+        took = asyncio.get_running_loop().time() - begun
+    await group.close()
+    assert [Busy] * len(lounge) == [type(outcome) for outcome in refused]
+    assert isinstance(served, Accepted)
+    assert took < 20
+    assert [] == await world.findings()
+
+
 async def test_a_busy_claim_leaves_nothing_under_its_key(world: World) -> None:
     """Busy is an answer of the moment: no request row, no effect."""
     member = await holder(world)
@@ -170,39 +194,45 @@ async def test_one_reward_sent_twice_at_once_is_given_once(world: World) -> None
 
 
 @pytest.mark.parametrize(("outcome", "state"), [(DONE, "ISSUED"), (NO, "EXPIRED")])
-async def test_an_answer_that_waited_for_a_lapse_is_applied_after_it(
+async def test_an_answer_that_met_a_lapse_is_applied_after_it(
     world: World, outcome: Outcome, state: str
 ) -> None:
-    """The answer is decided on the claim as the sweep left it: units move once."""
+    """It keeps nobody waiting, and is decided on the claim as the sweep left it."""
     member = await holder(world, valid_days=40)
     (claim_id,) = await claimed(world, wish(member))
     await tell(world, await number_of(world, claim_id), outcome)
     world.clock.forward(days=2)
     async with world.database.transaction() as conn:
         await expire.lapse_holds(conn, world.parts, buckets=EVERYWHERE, limit=10)
-        task = await waiting(work_off(world))
-    await task
+        assert 0 == await work_off(world)
+    assert [1, 0] == [await work_off(world), await work_off(world)]
     assert [state] == await states(world)
     assert [] == await world.findings()
 
 
-async def test_a_lapse_that_waited_for_an_answer_lets_it_stand(world: World) -> None:
-    """The sweep looks again under the lock and finds the claim delivered."""
+async def test_a_lapse_that_met_an_answer_lets_it_stand(world: World) -> None:
+    """The sweep passes over a member somebody holds, and finds the claim delivered."""
     member = await holder(world, valid_days=40)
     (claim_id,) = await claimed(world, wish(member))
     await tell(world, await number_of(world, claim_id), DONE)
     world.clock.forward(days=2)
-
-    async def lapse() -> int:
-        async with world.database.transaction() as conn:
-            return await expire.lapse_holds(conn, world.parts, buckets=EVERYWHERE, limit=10)
-
     async with world.database.transaction() as conn:
         await receive.work_off(conn, world.parts, buckets=EVERYWHERE, limit=10)
-        task = await waiting(lapse())
-    await task
-    assert ["ISSUED"] == await states(world)
-    assert (0, 0) == await wallet(world, member)
+        assert 0 == await lapse_holds(world)
+    assert 0 == await lapse_holds(world)
+    assert (["ISSUED"], (0, 0)) == (await states(world), await wallet(world, member))
+    assert [] == await world.findings()
+
+
+async def test_a_lapse_is_decided_by_the_clock_under_the_lock(world: World) -> None:
+    """What is found too early, by a clock that is set back, keeps its time."""
+    await claimed(world, wish(await holder(world)))
+    now = world.clock()
+    times = iter([now + timedelta(days=2)])
+    parts = msgspec.structs.replace(world.parts, clock=lambda: next(times, now))
+    async with world.database.transaction() as conn:
+        await expire.lapse_holds(conn, parts, buckets=EVERYWHERE, limit=10)
+    assert ["HELD"] == await states(world)
     assert [] == await world.findings()
 
 
@@ -213,6 +243,8 @@ async def test_two_answers_at_once_move_the_units_once(world: World) -> None:
     (work,) = await lease(world)
     await tell(world, work.call.number, DONE)
     await asyncio.gather(work_off(world), record(world, work, DONE))
+    await work_off(world)  # if it met the other one
+    await record(world, work, DONE)
     assert ["ISSUED"] == await states(world)
     assert (0, 1) == await counter(world, "stock:VIDEO")
     assert [] == await world.findings()

@@ -58,6 +58,7 @@ class Claim:
     spent: bool = False
     captured: dict[UUID, int] = field(default_factory=dict)
     returned: int = 0
+    undelivered: int = 0
 
 
 @dataclass
@@ -86,13 +87,19 @@ class Model:
             sum(claim.quantity - claim.returned for claim in of if claim.spent),
         )
 
+    def in_stock(self, benefit: str) -> tuple[int, int]:
+        """Return how many pieces of a stock are reserved and gone; what came stays gone."""
+        spent = [c for c in self.claims.values() if c.benefit == benefit and c.spent]
+        return self.taken(benefit)[0], sum(c.quantity - c.undelivered for c in spent)
+
     def room(self, member: UUID, benefit: str, quantity: int, window: str) -> str:
         """Return the code of what has no room for more, in the order of checks, or nothing."""
         terms = self.terms[benefit]
         taken = sum(self.taken(benefit)) + quantity
         if terms.cap is not None and self.used(member, benefit, window) + quantity > terms.cap:
             return "cap_reached"
-        if terms.stock is not None and taken > terms.stock:
+        gone = sum(self.in_stock(benefit)) + quantity
+        if terms.stock is not None and gone > terms.stock:
             return "stock_exhausted"
         return "budget_exhausted" if taken * terms.cost > terms.budget else ""
 
@@ -268,10 +275,11 @@ class Model:
             return "order_unfit"
         return "ok" if quantity <= sum(claim.captured.values()) else "correction_exceeds"
 
-    def reverse(self, id_: UUID, quantity: int, now: datetime) -> None:
+    def reverse(self, id_: UUID, quantity: int, now: datetime, *, came: bool) -> None:
         """Give units back to the lots they came from, first taken first."""
         claim = self.claims[id_]
         claim.returned += quantity
+        claim.undelivered += 0 if came else quantity
         for lot_id, spent in claim.captured.items():
             part = min(quantity, spent)
             quantity -= part

@@ -27,7 +27,7 @@ from benefits.actions.claim import ClaimUnits
 from benefits.actions.deliver import Work
 from benefits.actions.grant import RewardMember
 from benefits.actions.keyed import Accepted
-from benefits.domain.corrections import Kind
+from benefits.domain.corrections import Kind, Why
 from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.orders import (
     Done,
@@ -277,15 +277,21 @@ class Ledger(RuleBasedStateMachine):
         self.run(life.lapse_holds(self.world))
         self.model.lapse(self.now)
 
-    @rule(claim_id=claims, quantity=st.sampled_from([1, 1, 2]))
-    def reverse(self, claim_id: UUID, quantity: int) -> None:
+    @rule(
+        claim_id=claims,
+        quantity=st.sampled_from([1, 1, 2]),
+        why=st.sampled_from([Why.NOT_DELIVERED, Why.GOODWILL]),
+    )
+    def reverse(self, claim_id: UUID, quantity: int, why: Why) -> None:
         """Two people give spent units back."""
         member = self.model.claims[claim_id].member
         expected = self.model.may_reverse(claim_id, quantity)
-        asked = desk.correct(self.world, Kind.REVERSE, member, quantity, claim_id=claim_id)
+        more = {"claim_id": claim_id, "why": why}
+        asked = desk.correct(self.world, Kind.REVERSE, member, quantity, **more)
         assert expected == self.run(asked)
         if expected == "ok":
-            self.model.reverse(claim_id, quantity, self.now)
+            came = why is not Why.NOT_DELIVERED
+            self.model.reverse(claim_id, quantity, self.now, came=came)
 
     @rule(who=st.integers(0, 2), benefit=BENEFITS, quantity=QUANTITIES)
     def claw_back(self, who: int, benefit: str, quantity: int) -> None:
@@ -361,7 +367,7 @@ class Ledger(RuleBasedStateMachine):
             row[0]: (row[1], row[2])
             for row in await self.world.rows("SELECT counter, reserved, spent FROM counter")
         }
-        expected = {"stock:VIDEO": self.model.taken("VIDEO")}
+        expected = {"stock:VIDEO": self.model.in_stock("VIDEO")}
         for benefit, terms in TERMS.items():
             reserved, spent = self.model.taken(benefit)
             expected[f"budget:{benefit.lower()}"] = (reserved * terms.cost, spent * terms.cost)

@@ -39,7 +39,6 @@ LOCKS = (
     Guard("benefits/store/counters.py", "slice FOR NO KEY UPDATE", "slice", (STORMS,)),
     Guard("benefits/store/inbox.py", "FOR NO KEY UPDATE SKIP LOCKED", "", (STORMS, REPLAY)),
     Guard("benefits/actions/expire.py", "claim.deadline <= now", "True", (RACES,)),
-    Guard("benefits/actions/expire.py", "claim.state is OrderState.HELD", "True", (RACES,)),
 )
 KEYED = (
     Guard("benefits/actions/keyed.py", "if found[0] != body:", "if False:", (KEYS, CLAIM)),

@@ -117,6 +117,18 @@ async def test_a_refusal_fails_no_neighbour(world: World) -> None:
     assert (["a", "b"], [["a", "no", "b"]]) == (await noted(world), action.groups)
 
 
+async def test_a_caller_who_never_returns_is_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's name is kept longer than it matters."""
+    monkeypatch.setattr(groups, "ALONE_FOR_S", 0.0)
+    async with running(world, Recorder()) as group:
+        for sender in "abc":
+            with pytest.raises(Failed), capture_logs():
+                await group.submit(Note("fall", sender))
+        assert {"c"} == group._alone.keys()
+
+
 @pytest.mark.parametrize("culprit", ["fall", "lose", "state:22012"])
 async def test_an_unexpected_error_fails_the_culprit_alone(world: World, culprit: str) -> None:
     """The group is halved until the culprit stands alone; the others succeed, once each."""
@@ -181,10 +193,24 @@ async def test_a_database_that_keeps_failing_is_not_held_against_the_caller(worl
 async def test_a_lock_that_is_not_to_be_had_is_answered_busy(world: World) -> None:
     """The lock timeout of a command that stands alone is a refusal, not an incident."""
     action = Recorder()
-    action.broken = 1
+    action.broken = 3
     async with running(world, action) as group:
         (heard,) = await all_of(group, "state:55P03")
     assert isinstance(heard, Busy)
+
+
+async def test_a_group_that_waits_for_a_lock_is_put_back_whole(world: World) -> None:
+    """It is not halved, which would wait again for each half: its commands go on as busy ones."""
+    action = Recorder()
+    action.broken = 100
+    async with running(world, action) as group:
+        a, busy, b = await all_of(group, "a", "state:55P03", "b")
+    assert ("a", "b", Busy) == (a, b, type(busy))
+    whole = ["a", "state:55P03", "b"]
+    assert [whole, whole, ["a"], ["state:55P03"], ["b"]] == [
+        *action.groups[:2],
+        *sorted(action.groups[2:], key=lambda group: whole.index(group[0])),
+    ]
 
 
 async def test_a_busy_command_goes_twice_more_and_then_alone(world: World) -> None:
@@ -193,6 +219,17 @@ async def test_a_busy_command_goes_twice_more_and_then_alone(world: World) -> No
     async with running(world, action) as group:
         assert ["a", "busy", "b"] == await all_of(group, "a", "busy", "b")
     assert [["a", "busy", "b"], ["busy"], ["busy"]] == action.groups
+
+
+async def test_who_has_waited_long_is_not_tried_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller has gone by then, and others wait behind it."""
+    monkeypatch.setattr(groups, "PATIENCE_S", 0.0)
+    action = Recorder()
+    async with running(world, action) as group:
+        (heard,) = await all_of(group, "busy")
+    assert (Busy, [["busy"], ["busy"]]) == (type(heard), action.groups)
 
 
 async def test_a_command_that_waits_for_a_lock_keeps_no_group_up(world: World) -> None:

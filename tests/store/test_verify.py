@@ -108,6 +108,7 @@ MATRIX = [
     ("lot_differs", "UPDATE lot SET expired = 1, remaining = remaining - 1 WHERE held = 0"),
     ("lot_differs", "DELETE FROM lot WHERE unit = 'BENEFIT:VIDEO'"),
     ("lot_differs", "UPDATE posting SET credit = 'expired' WHERE credit = 'redeemed'"),
+    ("sweep_differs", "UPDATE lot SET swept = true"),
     ("job_differs", "DELETE FROM job_row"),
     (
         "job_differs",
@@ -158,6 +159,7 @@ MATRIX = [
                             WHERE kind = 'entitlement.returned'"""),
     ("member_counter_differs", "DELETE FROM reversal"),
     ("counter_differs", "DELETE FROM reversal"),
+    ("counter_differs", "UPDATE correction SET reason = 'NOT_DELIVERED'"),
     ("correction_differs", "DELETE FROM correction_decision"),
     ("correction_differs", "DELETE FROM correction"),
     ("correction_differs", "UPDATE correction_decision SET decided_by = 'maker'"),

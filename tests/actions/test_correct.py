@@ -1,7 +1,6 @@
 """What two people may correct, what comes of it, and that nothing comes of anything else."""
 
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -140,22 +139,6 @@ async def test_units_of_an_ended_lot_are_made_good_where_the_terms_say_so(world:
     assert [("2025-07", 0)] == await used(world, member)
     assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=anew)
     assert [("2025-07", 0)] == await used(world, member)
-    assert [] == await world.findings()
-
-
-async def test_a_claim_is_corrected_by_the_terms_it_was_made_under(world: World) -> None:
-    """A later version gives no old claim what was not promised, nor a dearer price (U-3)."""
-    member = await holder(world, quantity=2, valid_days=1)
-    claim = await spent(world, member, quantity=2)
-    await offered(
-        world, late_reversal=LateReversal(then=Late.MAKE_GOOD, days=14), cost=Decimal(99)
-    )
-    world.clock.forward(days=3)
-    assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=claim)
-    assert [(2, 0, 0, 1, 1)] == await figures(world, member)
-    more = {"claim_id": claim, "fault": Fault.PROVIDER, "valid_days": 7}
-    assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 1, **more)
-    assert -1500 == await money(world, "suspense")
     assert [] == await world.findings()
 
 

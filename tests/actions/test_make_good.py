@@ -2,10 +2,10 @@
 
 import pytest
 
-from benefits.domain.catalogue import read
+from benefits.domain.catalogue import Late, LateReversal, read
 from benefits.domain.corrections import Fault, Kind
 from benefits.domain.orders import Reason, Rejected
-from tests.actions.desk import ask, correct, lost, money, spent
+from tests.actions.desk import ask, correct, figures, lost, money, offered, spent
 from tests.actions.life import call_back, claimed, holder, number_of, wallet, wish
 from tests.builders import PROGRAMME, World
 
@@ -48,4 +48,15 @@ async def test_of_what_was_settled_in_part_only_what_is_gone_is_made_good(world:
     assert "correction_exceeds" == await ask(world, Kind.MAKE_GOOD, member, 3, **more)
     assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 2, **more)
     assert (3, 0) == await wallet(world, member, "LOUNGE")
+    assert [] == await world.findings()
+
+
+async def test_a_claim_is_corrected_by_the_terms_it_was_made_under(world: World) -> None:
+    """A later version gives no old claim what was not promised (U-3)."""
+    member = await holder(world, quantity=2, valid_days=1)
+    claim = await spent(world, member, quantity=2)
+    await offered(world, late_reversal=LateReversal(then=Late.MAKE_GOOD, days=14))
+    world.clock.forward(days=3)
+    assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=claim)
+    assert [(2, 0, 0, 1, 1)] == await figures(world, member)
     assert [] == await world.findings()

@@ -124,7 +124,7 @@ ERRORS = (
     Guard(DB, 'BUSY = {"55P03"}', "BUSY = set()", (CUTS,)),
     Guard(DB, "return sqlstate(error).startswith(AWAY)", "return False", (CUTS,)),
     Guard(FLUSH, "if is_away(error):", "if False:", (CUTS,)),
-    Guard(FLUSH, "if len(group) > 1:", "if False:", (GROUP,)),
+    Guard(FLUSH, "if len(group) > 1 and not is_away(error):", "if False:", (GROUP,)),
     Guard(FLUSH, "if is_busy(error):", "if False:", (GROUP,)),
     Guard(FLUSH, "elif not waiting.answer.done():", "else:", (GROUP,)),
     Guard(FLUSH, "self._waiting() < QUEUE_MAX", "True", (GROUP,)),

@@ -10,6 +10,7 @@ length -1 and nothing behind it. `store/seals.py`
 makes the same bytes in the database, from the same lists of columns.
 """
 
+import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -80,6 +81,12 @@ def canonical(batch: Row, event: Row, postings: Sequence[Row]) -> bytes:
 def seal(batch: Row, event: Row, postings: Sequence[Row]) -> bytes:
     """Return the digest of the leaf that a batch becomes."""
     return merkle.leaf(canonical(batch, event, postings))
+
+
+def told(event: Row | None) -> bytes:
+    """Return a digest of an event; of none, too."""
+    fields = [_field(kind, event[name]) for name, kind in EVENT] if event else []
+    return hashlib.sha256(b"".join(fields)).digest()
 
 
 def to_words(batch: Row, event: Row, postings: Sequence[Row]) -> dict[str, Any]:

@@ -291,6 +291,22 @@ async def sealed(conn: Connection, month: Month, start: int, end: int) -> list[S
     ]
 
 
+async def events(conn: Connection, month: Month, start: int, end: int) -> dict[int, form.Row]:
+    """Return the events of a month's batches by leaf, of leaves [start, end)."""
+    first, beyond = ids_of(month)
+    leaves = {
+        leaf.batch_id: leaf
+        for leaf in await rows(conn, LEAVES, start, end)
+        if first <= leaf.batch_id < beyond
+    }
+    names = [name for name, _ in form.EVENT]
+    buckets = [leaf.bucket for leaf in leaves.values()]
+    return {
+        leaves[row.batch_id].leaf_index: dict(zip(names, row[1:], strict=True))
+        for row in await rows(conn, EVENTS, buckets, list(leaves))
+    }
+
+
 async def alone(conn: Connection) -> None:
     """Be the only one who archives or restores until the transaction ends."""
     await rows(conn, ONE_AT_A_TIME)

@@ -119,6 +119,9 @@ UNSEALED_AGE = _gauge("unsealed_oldest_age_seconds", "Age of the oldest batch no
 CHECKPOINT_AGE = _gauge(
     "checkpoint_oldest_age_seconds", "Age of the oldest batch that no exported checkpoint covers."
 )
+LOG_CONTRADICTED = _gauge(
+    "log_contradicted", "1 while the log is not the one that its last checkpoint signed."
+)
 BUDGET_LEFT = _gauge("budget_left_minor", "What a budget can still bear.", "programme", "budget")
 STOCK_LEFT = _gauge("stock_left_units", "Units a benefit's stock still has.", "benefit")
 PARTITION_MONTHS = _gauge("partition_months_left", "Months ahead with a partition.", "table")

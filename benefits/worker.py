@@ -312,7 +312,13 @@ class Worker:
             async def sign(conn: Connection) -> bool:
                 return await seal.sign(conn, key, self._parts)
 
-            await self._database.transact(sign)
+            try:
+                await self._database.transact(sign)
+            except seal.LogContradictedError as why:
+                measures.LOG_CONTRADICTED.set(1)
+                log.error("log.contradicted", why=str(why))  # noqa: TRY400 - no story: it is no bug
+            else:
+                measures.LOG_CONTRADICTED.set(0)
         return 0
 
     async def export(self) -> int:

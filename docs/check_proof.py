@@ -20,7 +20,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-# A batch's columns and those of its postings, in the order in which they were sealed.
+# The columns of a batch, of its event and of its postings, in the order they were sealed in.
 BATCH = {
     "bucket": "int2",
     "batch_id": "uuid",
@@ -33,6 +33,15 @@ BATCH = {
     "recorded_at": "instant",
     "booked_month": "date",
     "xid": "xid8",
+}
+EVENT = {
+    "seq": "int8",
+    "event_id": "uuid",
+    "type": "text",
+    "subject_id": "uuid",
+    "data": "text",
+    "recorded_at": "instant",
+    "position": "int8",
 }
 POSTING = {
     "line": "int2",
@@ -166,12 +175,15 @@ def field(kind, value):
 
 
 def leaf_of(batch):
-    """Return the leaf of a batch: the hash of all its columns and those of its postings."""
-    postings = sorted(batch["postings"], key=lambda line: line["line"])
-    if set(batch) != {*BATCH, "postings"} or any(set(line) != set(POSTING) for line in postings):
+    """Return the leaf of a batch: the hash of all columns of it, its event and its postings."""
+    event, postings = batch["event"], sorted(batch["postings"], key=lambda line: line["line"])
+    if set(batch) != {*BATCH, "event", "postings"} or set(event) != set(EVENT):
         raise WrongError("the batch has not the columns that are sealed")
-    data = field("text", "benefits.batch/1")
+    if any(set(line) != set(POSTING) for line in postings):
+        raise WrongError("the batch has not the columns that are sealed")
+    data = field("text", "benefits.batch/2")
     data += b"".join(field(kind, batch[name]) for name, kind in BATCH.items())
+    data += b"".join(field(kind, event[name]) for name, kind in EVENT.items())
     data += struct.pack(">i", len(postings))
     for line in postings:
         data += b"".join(field(kind, line[name]) for name, kind in POSTING.items())
@@ -206,7 +218,7 @@ def check_batch(proof, key):
     batch, index = proof["batch"], proof["leaf_index"]
     leaf = leaf_of(batch)
     if leaf.hex() != proof["leaf"]:
-        raise WrongError("the batch or its postings are not those that were sealed")
+        raise WrongError("the batch, its event or its postings are not those that were sealed")
     size, root, at = read_checkpoint(proof["checkpoint"], key)
     if not 0 <= index < size:
         raise WrongError(f"the checkpoint is of {size} batches, and this is number {index + 1}")
@@ -219,6 +231,7 @@ def check_batch(proof, key):
         f"  {line['debit']} -> {line['credit']}: {line['amount']} {line['unit']}"
         for line in batch["postings"]
     ]
+    said += [f"of which was told: {batch['event']['data']}"]
     said += [f"is number {index + 1} of the {size} batches of {key[0]}, as signed on {at}."]
     return "\n".join(said)
 
@@ -306,7 +319,7 @@ def check_archive(header, lines, key):
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error)
 UNREADABLE += (EOFError, zlib.error)
-CHECKS = {"benefits.proof/1": check_batch, "benefits.consistency/1": check_growth}
+CHECKS = {"benefits.proof/2": check_batch, "benefits.consistency/1": check_growth}
 
 
 def main(arguments):

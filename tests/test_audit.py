@@ -70,7 +70,7 @@ async def test_an_auditor_checks_the_log_and_a_batch(shell: Shell) -> None:
     status, said = await run(shell, "verify", "--checkpoint", file)
     assert (0, "1 exported checkpoints were compared.\n0 findings.\n") == (status, said)
     status, proof = await run(shell, "proof", str(batch))
-    assert (0, "benefits.proof/1") == (status, json.loads(proof)["format"])
+    assert (0, "benefits.proof/2") == (status, json.loads(proof)["format"])
     (shell.folder / "proof.json").write_text(proof)
     done = await asyncio.to_thread(
         subprocess.run,

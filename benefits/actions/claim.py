@@ -226,7 +226,15 @@ class _Group:
             + ledger.reserve(cost_of(programme, benefit, decided.cost_minor)),
             actor=command.caller,
             subject_id=claim_id,
-            data={"benefit": benefit.code, "quantity": command.quantity},
+            data={
+                "benefit": benefit.code,
+                "quantity": command.quantity,
+                "programme": programme.code,
+                "programme_version": self.versions[programme.code],
+                "window": terms.window,
+                "hold_id": hold_id,
+                "claimed_at": self.now,
+            },
         )
         self._reserve(terms.budget, decided.cost_minor)
         if terms.stock:

@@ -5,6 +5,7 @@ with the digest of all it would do. Approving weighs it anew under the same lock
 would now be otherwise, nothing is written, and it must be proposed again.
 """
 
+from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from benefits.actions.parts import Parts
 from benefits.actions.weigh_correction import Matter, weigh
 from benefits.domain import corrections as rules
 from benefits.domain import entitlement
-from benefits.domain.corrections import NEW_LOT, Effect, Kind, Wanted, Why, same_person
+from benefits.domain.corrections import NEW_LOT, Effect, Kind, Said, Wanted, Why, same_person
 from benefits.domain.ledger import Account, Lot, Posting
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
@@ -151,7 +152,9 @@ async def _keep(conn: Connection, command: Propose, matter: Matter, journal: Jou
         kind=wanted.kind.value,
         body=msgspec.json.encode(wanted).decode(),
         effect=msgspec.json.encode(effect).decode(),
-        digest=rules.digest(id_, wanted, matter.effect, why=command.why, note=command.note),
+        digest=rules.digest(
+            id_, wanted, matter.effect, Said(command.caller, matter.now, command.why, command.note)
+        ),
         reason=command.why.value,
         note=command.note,
         proposed_by=command.caller,
@@ -231,7 +234,8 @@ async def _weigh_again(
         matter = await weigh(conn, wanted, cache, journal, why=why, member=locked[seen.member_id])
     except Refusal as refusal:
         raise CorrectionStale(f"{CorrectionStale.words} ({refusal.code})") from refusal
-    now = rules.digest(seen.correction_id, wanted, matter.effect, why=why, note=seen.note)
+    said = Said(seen.proposed_by, seen.proposed_at, why, seen.note)
+    now = rules.digest(seen.correction_id, wanted, matter.effect, said)
     if now != seen.digest:
         raise CorrectionStale
     return matter
@@ -242,6 +246,7 @@ async def _post(conn: Connection, command: Decide, matter: Matter, journal: Jour
     effect, member_id = matter.effect, matter.wanted.member_id
     lot = _lot(matter, journal) if effect.lot else None
     kind, subject_id, data = _told(matter, command.correction_id, lot)
+    data["digest"] = command.digest
     batch_id = journal.post(
         member_id,
         kind,
@@ -322,6 +327,8 @@ def _told(
         case Kind.REVERSE:
             data["expired"] = shown(_sum(effect, Account.AVAILABLE, Account.EXPIRED))
             data["made_good"] = shown(lot.granted if lot else 0)
+            data["lot_id"] = lot.lot_id if lot else None
+            data["expires_at"] = _in_utc(lot.expires_at) if lot else None
             return "entitlement.returned", wanted.claim_id, data
         case Kind.REVOKE:
             return "entitlement.revoked", wanted.lot_id, data
@@ -334,11 +341,17 @@ def _told(
             return "entitlement.debt_forgiven", correction_id, data
         case Kind.MAKE_GOOD:
             assert lot is not None, "a make-good makes a lot"
-            data |= {"claim_id": str(wanted.claim_id), "expires_at": lot.expires_at}
+            data |= {"claim_id": str(wanted.claim_id), "expires_at": _in_utc(lot.expires_at)}
             return "entitlement.made_good", lot.lot_id, data
         case Kind.SETTLE:
+            assert effect.state is not None, "a settled order has a state"
             data |= {"quantity": matter.of_claim.quantity, "delivered": wanted.quantity}
+            data["state"] = effect.state.value
             return "order.settled", wanted.claim_id, data
+
+
+def _in_utc(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC)
 
 
 def _sum(effect: Effect, debit: Account, credit: Account) -> int:

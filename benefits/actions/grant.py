@@ -270,6 +270,9 @@ def add_lot(
             "cause": for_.cause,
             "period": for_.period,
             "expires_at": expires_at.astimezone(UTC),
+            "programme": for_.programme,
+            "line": for_.line,
+            "quota": units.whole(for_.quota, benefit.scale),
         },
     )
     return GrantRow(

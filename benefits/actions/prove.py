@@ -10,7 +10,7 @@ from benefits.store import seals as log
 from benefits.store.carried import archives
 from benefits.store.db import Connection
 
-FORMAT = "benefits.proof/1"
+FORMAT = "benefits.proof/2"
 AGREEMENT = "benefits.consistency/1"
 
 

@@ -238,16 +238,16 @@ class _Group:
             return
         self.holds[hold.hold_id] = msgspec.structs.replace(hold, ended=True)
         cost = self._reserved(claim, hold)
+        at = self.journal.now_for(claim.member_id)
         if captured:
             postings = ledger.capture(hold.unit, hold.parts) + ledger.spend(cost, cost.minor)
         else:
-            at = self.journal.now_for(claim.member_id)
             postings = ledger.release(hold.parts, self.journal.lots, at) + ledger.unreserve(cost)
         batch_id = self._post(claim, postings, actor)
         quantity = hold.quantity
         given_back = (0, 0) if captured else (quantity, hold.uncapped)
         self.ends.append(
-            HoldEnd(hold.hold_id, batch_id, quantity - given_back[0], *given_back, self.now)
+            HoldEnd(hold.hold_id, batch_id, quantity - given_back[0], *given_back, at)
         )
         self._count(claim, hold.cost_minor, CounterUse(-1, 1 if captured else 0))
         if not captured and claim.cap_window:
@@ -304,7 +304,7 @@ class _Group:
             unit=unit,
             quantity=taken,
             cost_minor=cost,
-            placed_at=self.now,
+            placed_at=at,
             uncapped=entitlement.uncapped_units(parts, self.journal.lots),
             parts=tuple(parts),
             reserved=Reserved(price.unit, price.budget, cost) if cost else None,
@@ -319,7 +319,7 @@ class _Group:
         if claim.cap_window:
             self._use(claim, taken - hold.uncapped)
         if captured:
-            end = HoldEnd(hold.hold_id, batch_id, taken, 0, 0, self.now)
+            end = HoldEnd(hold.hold_id, batch_id, taken, 0, 0, at)
             self.ends.append(end)
 
     def _check_room(self, claim: ClaimRow, cost: int, parts: list[Part]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from benefits.actions.parts import Parts
 from benefits.actions.verify_archives import verify_archives
+from benefits.actions.verify_corrections import verify_corrections
 from benefits.actions.verify_seals import Audit, verify_leaves, verify_log
 from benefits.domain import entitlement
 from benefits.domain.values import BUCKETS
@@ -12,6 +13,7 @@ from benefits.store import verify as checks
 from benefits.store.carried import STEADY
 from benefits.store.db import Connection, Database, run
 from benefits.store.verify import Finding
+from benefits.store.verify_terms import unasked
 
 SLICES = 16
 
@@ -33,6 +35,8 @@ async def verify(
         yield (slice_ + 1) * 100 // (SLICES + 1)
     for finding in await _shared(database, parts):
         yield finding
+    async for finding in verify_corrections(database):
+        yield finding
     async for finding in verify_log(database, audit or Audit()):
         yield finding
     async for finding in verify_archives(database, audit or Audit()):
@@ -45,9 +49,26 @@ async def _shared(database: Database, parts: Parts) -> list[Finding]:
     async with database.transaction() as conn:
         await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await run(conn, STEADY)
-        return await _compare(conn, parts) + [
-            Finding("month_differs", month, what) for month, what in await months.differences(conn)
-        ]
+        return (
+            await _compare(conn, parts)
+            + [
+                Finding("month_differs", month, what)
+                for month, what in [*await months.differences(conn), *await _zone(conn, parts)]
+            ]
+            + [
+                Finding("request_differs", correction, "proposed or decided by no request")
+                for correction in await unasked(conn)
+            ]
+        )
+
+
+async def _zone(conn: Connection, parts: Parts) -> list[tuple[str, str]]:
+    """Return what is wrong with the zone of the books: it is that of the programmes in force."""
+    catalogue = await parts.catalogue.current(conn)
+    zone = (await months.books(conn)).zone.key
+    if not catalogue.programmes or zone == catalogue.zone.key:
+        return []
+    return [(zone, f"is where months begin, in the programmes {catalogue.zone.key}")]
 
 
 async def _compare(conn: Connection, parts: Parts) -> list[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benefits.actions.read_archive import Checked, check_file
 from benefits.actions.verify_seals import Audit
+from benefits.domain import seals
 from benefits.domain.archive import Archive, ArchiveUnfit, Sealed, Sums, read_note
 from benefits.domain.values import BUCKETS, Month
 from benefits.store import archive as store
@@ -75,11 +76,12 @@ async def _file(
     conn: Connection, path: Path, there: list[Archive], audit: Audit
 ) -> AsyncIterator[Finding]:
     """Check a file by itself, and against the database."""
-    sums, digests = Sums(), list[bytes]()
+    sums, digests, told = Sums(), list[bytes](), list[bytes]()
     kept = {id_ for one in there for id_ in await store.kept_ids(conn, one.name)}
 
     def each(sealed: Sealed) -> None:
         digests.append(sealed.digest)
+        told.append(seals.told(sealed.event))
         if sealed.batch is not None and sealed.batch["batch_id"] not in kept:
             sums.add_batch(sealed)
 
@@ -96,7 +98,10 @@ async def _file(
         if one.name == checked.month:
             if (one.file_digest, one.batches) != (checked.digest, checked.batches):
                 yield Finding("archive_differs", path.name, f"not the file of {one.archived_at}")
-            for finding in await _sums(conn, one.name, sums):
+            for finding in [
+                *await _events(conn, checked, told),
+                *await _sums(conn, one.name, sums),
+            ]:
                 yield finding
 
 
@@ -108,6 +113,21 @@ async def _same_leaves(conn: Connection, checked: Checked, digests: list[bytes])
         if any(kept.get((0, n)) != digests[n - first] for n in range(start, end)):
             return False
     return True
+
+
+async def _events(conn: Connection, checked: Checked, told: list[bytes]) -> list[Finding]:
+    """Compare the events of a file, which stay in the database, with those that are there."""
+    first, beyond = checked.span
+    found = list[Finding]()
+    for start in range(first, beyond, PAGE):
+        end = min(start + PAGE, beyond)
+        there = await store.events(conn, checked.month, start, end)
+        found += [
+            Finding("archive_differs", f"leaf {n}", "its event is not the one in the file")
+            for n in range(start, end)
+            if seals.told(there.get(n)) != told[n - first]
+        ]
+    return found
 
 
 async def _sums(conn: Connection, month: Month, sums: Sums) -> list[Finding]:

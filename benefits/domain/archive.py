@@ -13,7 +13,7 @@ The note is signed like a checkpoint and says all that is kept of the month in t
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -142,19 +142,20 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """A leaf, with the batch and postings it was made from unless it is of another month."""
+    """A leaf, with what it was made from unless it is of another month."""
 
     index: int
     digest: bytes
-    batch: Mapping[str, Any] | None = None
-    postings: Sequence[Mapping[str, Any]] = ()
+    batch: seals.Row | None = None
+    event: seals.Row | None = None
+    postings: Sequence[seals.Row] = ()
 
 
 def line_of(sealed: Sealed) -> Line:
     """Return a leaf as a file tells it."""
-    if sealed.batch is None:
+    if sealed.batch is None or sealed.event is None:
         return Line(sealed.index, leaf=sealed.digest.hex())
-    return Line(sealed.index, seals.to_words(sealed.batch, sealed.postings))
+    return Line(sealed.index, seals.to_words(sealed.batch, sealed.event, sealed.postings))
 
 
 def sealed_of(line: Line) -> Sealed:
@@ -162,8 +163,9 @@ def sealed_of(line: Line) -> Sealed:
     try:
         if line.batch is None:
             return Sealed(line.leaf_index, bytes.fromhex(line.leaf))
-        batch, postings = seals.from_words(line.batch)
-        return Sealed(line.leaf_index, seals.seal(batch, postings), batch, postings)
+        batch, event, postings = seals.from_words(line.batch)
+        digest = seals.seal(batch, event, postings)
+        return Sealed(line.leaf_index, digest, batch, event, postings)
     except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise ArchiveUnfit(f"Leaf {line.leaf_index} cannot be read.") from error
 

@@ -8,7 +8,7 @@ decided again on the same facts it is the same, decided on others it is another.
 import enum
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -442,7 +442,17 @@ def settle(
     )
 
 
-def digest(correction_id: UUID, wanted: Wanted, effect: Effect, *, why: Why, note: str) -> str:
+class Said(msgspec.Struct, frozen=True):
+    """Who proposed a correction, when, why and with which words."""
+
+    by: str
+    at: datetime
+    why: Why
+    note: str
+
+
+def digest(correction_id: UUID, wanted: Wanted, effect: Effect, said: Said) -> str:
     """Return what binds a person's word to one proposal and to all that it would do."""
-    whole = [correction_id, wanted, why, note, effect]
+    utc = msgspec.structs.replace(said, at=said.at.astimezone(UTC))
+    whole = [correction_id, wanted, utc, effect]
     return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()

@@ -5,6 +5,8 @@ customer reference, no recipient, no provider's code. The one text of a caller's
 which for a reward is the caller's business key. Types and fields are added, never changed.
 
 What is told of entitlements is in whole units, exactly (C-2); of claims and orders, in pieces.
+What a batch does to other tables and its postings do not say stands in its event: both are under
+one seal (`decisions/0020`). A correction's `digest` is the proposal's, on which two people agreed.
 """
 
 from datetime import datetime
@@ -29,13 +31,19 @@ class TierDecided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units that came; `period` is the quota's, or the business key of a reward."""
+    """Units that came; `period` is the quota's, or the business key of a reward.
+
+    They fill up `quota` of a `line` of the programme; a reward's quota is 0.
+    """
 
     benefit: str
     quantity: Quantity
     cause: Literal["TIER", "REWARD"]
     period: str
     expires_at: datetime
+    programme: str
+    line: str
+    quota: Quantity
 
 
 class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,10 +54,15 @@ class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units that are held for a claim of `quantity` pieces."""
+    """Units that are held for a claim of `quantity` pieces; `window` is the cap's, if any."""
 
     benefit: str
     quantity: int
+    programme: str
+    programme_version: int
+    window: str
+    hold_id: UUID
+    claimed_at: datetime
 
 
 class OrderMoved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,12 +74,18 @@ class OrderMoved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class UnitsReturned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Spent units that came back; `expired` of them ended at once, `made_good` came anew."""
+    """Spent units that came back; `expired` of them ended at once, `made_good` came anew.
+
+    Those that came anew are in the lot `lot_id` until `expires_at`.
+    """
 
     benefit: str
     quantity: Quantity
     expired: Quantity
     made_good: Quantity
+    lot_id: UUID | None
+    expires_at: datetime | None
+    digest: str
 
 
 class UnitsRevoked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +93,7 @@ class UnitsRevoked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     benefit: str
     quantity: Quantity
+    digest: str
 
 
 class UnitsClawedBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +104,7 @@ class UnitsClawedBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     taken: Quantity
     owed: Quantity
     borne: Quantity
+    digest: str
 
 
 class DebtForgiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,6 +112,7 @@ class DebtForgiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     benefit: str
     quantity: Quantity
+    digest: str
 
 
 class UnitsMadeGood(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +122,7 @@ class UnitsMadeGood(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     quantity: Quantity
     claim_id: UUID
     expires_at: datetime
+    digest: str
 
 
 class OrderSettled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +131,8 @@ class OrderSettled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     benefit: str
     quantity: int
     delivered: int
+    state: Literal["ISSUED", "REDEEMED", "COMPENSATED"]
+    digest: str
 
 
 Told = type[

@@ -1,13 +1,16 @@
 """The bytes of a batch that a seal is made over: every column, each with its length before it.
 
-    name of the form, columns of the batch, how many postings, columns of each posting by its line
+    name of the form, columns of the batch, columns of its one event, how many postings,
+    columns of each posting by its line
 
 A value's bytes are those PostgreSQL sends in binary: text in UTF-8, a UUID's 16 bytes, integers
-big-endian (2 or 8 bytes), an instant as microseconds and a date as days since 2000-01-01. Before
-it stand four bytes with its length; NULL is the length -1 and nothing behind it. `store/seals.py`
+big-endian (2 or 8 bytes), an instant as microseconds and a date as days since 2000-01-01; JSON is
+the text that PostgreSQL makes of `jsonb`. Before it stand four bytes with its length; NULL is the
+length -1 and nothing behind it. `store/seals.py`
 makes the same bytes in the database, from the same lists of columns.
 """
 
+import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -16,9 +19,11 @@ from uuid import UUID
 
 from benefits.domain import merkle
 
-Kind = Literal["text", "uuid", "int2", "int8", "xid8", "instant", "date"]
+Kind = Literal["text", "json", "uuid", "int2", "int8", "xid8", "instant", "date"]
 
-FORM = "benefits.batch/1"
+Row = Mapping[str, Any]
+
+FORM = "benefits.batch/2"
 # Every column of the tables, in this order for ever; another list is another form.
 BATCH: tuple[tuple[str, Kind], ...] = (
     ("bucket", "int2"),
@@ -32,6 +37,16 @@ BATCH: tuple[tuple[str, Kind], ...] = (
     ("recorded_at", "instant"),
     ("booked_month", "date"),
     ("xid", "xid8"),
+)
+# Bucket, member_id and batch_id are those of the batch: by them its event is found.
+EVENT: tuple[tuple[str, Kind], ...] = (
+    ("seq", "int8"),
+    ("event_id", "uuid"),
+    ("type", "text"),
+    ("subject_id", "uuid"),
+    ("data", "json"),
+    ("recorded_at", "instant"),
+    ("position", "int8"),
 )
 # Bucket and batch_id are those of the batch: by them its postings are found.
 POSTING: tuple[tuple[str, Kind], ...] = (
@@ -49,39 +64,50 @@ _DATE_ZERO = date(2000, 1, 1)
 _NUMBERS = {"int2": ">h", "int8": ">q", "xid8": ">Q"}
 
 
-def canonical(batch: Mapping[str, Any], postings: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return the bytes of a batch and its postings, which may come in any order."""
+def canonical(batch: Row, event: Row, postings: Sequence[Row]) -> bytes:
+    """Return the bytes of a batch, its event and its postings, which may come in any order."""
     ordered = sorted(postings, key=lambda posting: posting["line"])
     return b"".join(
         (
             _field("text", FORM),
             *(_field(kind, batch[name]) for name, kind in BATCH),
+            *(_field(kind, event[name]) for name, kind in EVENT),
             struct.pack(">i", len(ordered)),
             *(_field(kind, posting[name]) for posting in ordered for name, kind in POSTING),
         )
     )
 
 
-def seal(batch: Mapping[str, Any], postings: Sequence[Mapping[str, Any]]) -> bytes:
+def seal(batch: Row, event: Row, postings: Sequence[Row]) -> bytes:
     """Return the digest of the leaf that a batch becomes."""
-    return merkle.leaf(canonical(batch, postings))
+    return merkle.leaf(canonical(batch, event, postings))
 
 
-def to_words(batch: Mapping[str, Any], postings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a batch with its postings as JSON has it; instants to the microsecond, in UTC."""
+def told(event: Row | None) -> bytes:
+    """Return a digest of an event; of none, too."""
+    fields = [_field(kind, event[name]) for name, kind in EVENT] if event else []
+    return hashlib.sha256(b"".join(fields)).digest()
+
+
+def to_words(batch: Row, event: Row, postings: Sequence[Row]) -> dict[str, Any]:
+    """Return a batch, its event and its postings as JSON has them; instants in UTC, to the µs."""
     return {
         **{name: _word(batch[name]) for name, _ in BATCH},
+        "event": {name: _word(event[name]) for name, _ in EVENT},
         "postings": [{name: _word(line[name]) for name, _ in POSTING} for line in postings],
     }
 
 
-def from_words(words: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def from_words(words: Row) -> tuple[Row, Row, list[Row]]:
     """Return what `to_words` was made from; ValueError, KeyError or TypeError when it was not."""
-    lines = words["postings"]
-    if len(words) != len(BATCH) + 1 or any(len(line) != len(POSTING) for line in lines):
+    event, lines = words["event"], words["postings"]
+    if (len(words), len(event)) != (len(BATCH) + 2, len(EVENT)) or any(
+        len(line) != len(POSTING) for line in lines
+    ):
         raise ValueError("other columns than those that are sealed")
     return (
         {name: _value(kind, words[name]) for name, kind in BATCH},
+        {name: _value(kind, event[name]) for name, kind in EVENT},
         [{name: _value(kind, line[name]) for name, kind in POSTING} for line in lines],
     )
 
@@ -106,7 +132,7 @@ def _value(kind: Kind, word: Any) -> Any:
             return datetime.strptime(word, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
         case "date":
             return date.fromisoformat(word)
-        case "text":
+        case "text" | "json":
             if not isinstance(word, str):
                 raise TypeError("a text is asked for")
             return word
@@ -125,7 +151,7 @@ def _field(kind: Kind, value: Any) -> bytes:
 
 def _bytes(kind: Kind, value: Any) -> bytes:
     match kind:
-        case "text":
+        case "text" | "json":
             return str(value).encode()
         case "uuid":
             assert isinstance(value, UUID)

@@ -21,7 +21,7 @@ from benefits.domain.values import BUCKETS, EPOCH, Month
 from benefits.store import functions
 from benefits.store.carried import STEADY
 from benefits.store.db import Connection, is_busy, rows, run
-from benefits.store.seals import BATCH_BYTES, DIGEST, POSTING_BYTES, canonical
+from benefits.store.seals import BATCH_BYTES, DIGEST, POSTING_BYTES, canonical, shown
 from benefits.store.verify import BY_HAND
 
 CARRIED: tuple[tuple[str, Kind], ...] = (
@@ -93,19 +93,20 @@ WHERE l.leaf_index >= $1 AND l.leaf_index < $2 ORDER BY l.leaf_index
 """
 
 
-def _columns(alias: str, columns: Sequence[tuple[str, Kind]]) -> str:
-    return ", ".join(
-        f"{alias}.{name}" + ("::text::bigint AS xid" if kind == "xid8" else "")
-        for name, kind in columns
-    )
-
-
 BATCHES = f"""
-SELECT {_columns("b", form.BATCH)} FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
+SELECT {shown("b", form.BATCH)} FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
 JOIN batch AS b ON b.bucket = k.bucket AND b.batch_id = k.batch_id
 """
+# ix_outbox_position_bucket_member_id_seq; the first counts, as for the sealer.
+EVENTS = f"""
+SELECT e.batch_id, {shown("e", form.EVENT)}
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
+JOIN leaf AS l ON l.bucket = k.bucket AND l.batch_id = k.batch_id
+JOIN outbox AS e ON e.position = l.position AND e.bucket = l.bucket AND e.batch_id = l.batch_id
+ORDER BY e.seq DESC
+"""
 POSTINGS = f"""
-SELECT p.batch_id, {_columns("p", form.POSTING)}
+SELECT p.batch_id, {shown("p", form.POSTING)}
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
 JOIN posting AS p ON p.bucket = k.bucket AND p.batch_id = k.batch_id
 ORDER BY p.batch_id, p.line
@@ -264,10 +265,16 @@ async def sealed(conn: Connection, month: Month, start: int, end: int) -> list[S
     leaves = await rows(conn, LEAVES, start, end)
     ours = [leaf for leaf in leaves if first <= leaf.batch_id < beyond]
     keys = ([leaf.bucket for leaf in ours], [leaf.batch_id for leaf in ours])
-    names, line = ([name for name, _ in each] for each in (form.BATCH, form.POSTING))
+    names, told, line = (
+        [name for name, _ in each] for each in (form.BATCH, form.EVENT, form.POSTING)
+    )
     batches = {
         row.batch_id: dict(zip(names, row, strict=True))
         for row in await rows(conn, BATCHES, *keys)
+    }
+    events = {
+        row.batch_id: dict(zip(told, row[1:], strict=True))
+        for row in await rows(conn, EVENTS, *keys)
     }
     postings = dict[UUID, list[dict[str, Any]]]()
     for row in await rows(conn, POSTINGS, *keys):
@@ -277,10 +284,27 @@ async def sealed(conn: Connection, month: Month, start: int, end: int) -> list[S
             leaf.leaf_index,
             leaf.digest,
             batches.get(leaf.batch_id),
+            events.get(leaf.batch_id),
             postings.get(leaf.batch_id, ()),
         )
         for leaf in leaves
     ]
+
+
+async def events(conn: Connection, month: Month, start: int, end: int) -> dict[int, form.Row]:
+    """Return the events of a month's batches by leaf, of leaves [start, end)."""
+    first, beyond = ids_of(month)
+    leaves = {
+        leaf.batch_id: leaf
+        for leaf in await rows(conn, LEAVES, start, end)
+        if first <= leaf.batch_id < beyond
+    }
+    names = [name for name, _ in form.EVENT]
+    buckets = [leaf.bucket for leaf in leaves.values()]
+    return {
+        leaves[row.batch_id].leaf_index: dict(zip(names, row[1:], strict=True))
+        for row in await rows(conn, EVENTS, buckets, list(leaves))
+    }
 
 
 async def alone(conn: Connection) -> None:

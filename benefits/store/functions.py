@@ -47,6 +47,15 @@ BEGIN
 END $$
 """
 
+# That a key had success is kept for ever, or its request could have its effect again (C-9).
+REFUSE_FORGETTING = """
+CREATE FUNCTION refuse_forgetting() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'only requests that were refused are removed'
+        USING ERRCODE = 'restrict_violation';
+END $$
+"""
+
 # The first UUIDv7 of an instant: 48 bits of milliseconds, then zeros.
 FIRST_ID = """
 CREATE FUNCTION first_id(at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT
@@ -97,10 +106,22 @@ CREATE FUNCTION event_position() RETURNS bigint LANGUAGE sql STABLE
 RETURN (SELECT position_start FROM installation) + pg_current_xact_id()::text::bigint
 """
 
-FUNCTIONS = (REFUSE_CHANGE, REFUSE_ARCHIVED, FIRST_ID, MAKE_PARTITION, EVENT_POSITION)
-NAMES = ("refuse_change", "refuse_archived", "first_id", "make_partition", "event_position")
+FUNCTIONS = (
+    *(REFUSE_CHANGE, REFUSE_ARCHIVED, REFUSE_FORGETTING),
+    *(FIRST_ID, MAKE_PARTITION, EVENT_POSITION),
+)
+NAMES = (
+    *("refuse_change", "refuse_archived", "refuse_forgetting"),
+    *("first_id", "make_partition", "event_position"),
+)
 
-TRIGGERS = tuple(
+REQUEST_TRIGGERS = (
+    """CREATE TRIGGER refuse_forgetting BEFORE DELETE ON request
+    FOR EACH ROW WHEN (OLD.refusal = '') EXECUTE FUNCTION refuse_forgetting()""",
+    """CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON request
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()""",
+)
+TRIGGERS = REQUEST_TRIGGERS + tuple(
     statement
     for table in APPEND_ONLY
     for statement in (

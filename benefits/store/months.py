@@ -56,6 +56,10 @@ INSERT INTO month_total (month, unit, party, account, amount)
 SELECT $1, n.* FROM unnest($2::text[], $3::text[], $4::text[], $5::numeric[])
                  AS n (unit, party, account, amount)
 """
+STRAY = """
+SELECT DISTINCT t.month FROM month_total AS t
+WHERE NOT EXISTS (SELECT FROM month_close AS c WHERE c.month = t.month) ORDER BY t.month
+"""
 BEFORE_ALL = date(1, 1, 1)
 FIRST = Month(2000, 1)  # open before anything is closed
 
@@ -174,12 +178,21 @@ async def differences(conn: Connection) -> list[tuple[str, str]]:
                 what = f"{' '.join(key)}: closed {said.get(key)}, booked {folded.get(key)}"
                 found.append((str(one.month), what))
         after = one.month.start
-    return found + _unopened(await books(conn), fixed)
+    stray = [
+        (str(Month.of(row.month)), "has totals and was not closed")
+        for row in await rows(conn, STRAY)
+    ]
+    return found + stray + _unopened(await books(conn), fixed)
 
 
 def _unopened(state: Books, fixed: Sequence[Closed]) -> list[tuple[str, str]]:
-    """Return what is wrong with the first open month: it follows the last closed one."""
+    """Return what is wrong with the first open month: it follows the last closed one.
+
+    While a month is being closed, the one after it is open already.
+    """
     last = fixed[-1].month if fixed else None
     if last is not None and state.open_month not in {last.plus(1), last.plus(2)}:
         return [(str(state.open_month), f"is open, and {last} was closed last")]
+    if last is None and state.open_month > FIRST:
+        return [(str(state.open_month), "is open, and none was closed: gone, or cut short")]
     return []

@@ -14,13 +14,16 @@ import msgspec
 
 from benefits.domain import seals
 from benefits.domain.merkle import Frontier, Kept, edge
-from benefits.domain.seals import Kind
+from benefits.domain.seals import Kind, Row
 from benefits.store.db import Connection, rows, run
 from benefits.store.feed import BEGINNING, BOUND, EventsUnordered
 
 # `domain/seals.py` in SQL: how a value's bytes are made, behind its length.
 _BYTES: Mapping[Kind, str] = {
     "text": "int4send(octet_length(convert_to({0}, 'UTF8'))) || convert_to({0}, 'UTF8')",
+    "json": (
+        "int4send(octet_length(convert_to({0}::text, 'UTF8'))) || convert_to({0}::text, 'UTF8')"
+    ),
     "uuid": "'\\x00000010'::bytea || uuid_send({0})",
     "int2": "'\\x00000002'::bytea || int2send({0})",
     "int8": "'\\x00000008'::bytea || int8send({0})",
@@ -39,7 +42,7 @@ def canonical(alias: str, columns: Iterable[tuple[str, Kind]]) -> str:
 
 
 _FORM = f"'\\x{len(seals.FORM):08x}{seals.FORM.encode().hex()}'::bytea"
-BATCH_BYTES = f"{_FORM} || {canonical('b', seals.BATCH)}"
+BATCH_BYTES = f"{_FORM} || {canonical('b', seals.BATCH)} || {canonical('e', seals.EVENT)}"
 POSTING_BYTES = f"string_agg({canonical('p', seals.POSTING)}, ''::bytea ORDER BY p.line)"
 # The zero byte is the leaf's (RFC 6962).
 DIGEST = "sha256('\\x00'::bytea || {0} || int4send(coalesce({1}, 0)::int) || coalesce({2}, ''))"
@@ -64,17 +67,18 @@ WHERE (e.position, e.bucket, e.member_id, e.seq)
   AND e.position < $5 AND e.batch_id IS NOT NULL
 ORDER BY e.position, e.bucket, e.member_id, e.seq LIMIT $6
 """
-# Whatever is twice in the outbox is once in the log; an event whose batch is gone is passed by,
-# for `verify` to name.
+# Whatever is twice in the outbox is once in the log, with the first; an event whose batch is gone
+# is passed by, for `verify` to name.
 SEAL = f"""
 INSERT INTO leaf (leaf_index, bucket, batch_id, position, digest)
-SELECT $1 - 1 + row_number() OVER (ORDER BY k.place), k.bucket, k.batch_id, k.position,
+SELECT $1 - 1 + row_number() OVER (ORDER BY k.place), k.bucket, k.batch_id, e.position,
        {DIGEST.format(BATCH_BYTES, "q.count", "q.lines")}
-FROM (SELECT min(n.place) AS place, n.bucket, n.batch_id, min(n.position) AS position
-      FROM unnest($2::bigint[], $3::smallint[], $4::uuid[]) WITH ORDINALITY
-           AS n (position, bucket, batch_id, place)
-      GROUP BY n.bucket, n.batch_id) AS k
+FROM (SELECT DISTINCT ON (n.bucket, n.batch_id) n.*
+      FROM unnest($2::smallint[], $3::uuid[], $4::bigint[], $5::uuid[]) WITH ORDINALITY
+           AS n (bucket, member_id, seq, batch_id, place)
+      ORDER BY n.bucket, n.batch_id, n.place) AS k
 JOIN batch AS b ON b.bucket = k.bucket AND b.batch_id = k.batch_id
+JOIN outbox AS e ON e.bucket = k.bucket AND e.member_id = k.member_id AND e.seq = k.seq
 CROSS JOIN LATERAL (
     SELECT count(*) AS count, {POSTING_BYTES} AS lines FROM posting AS p
     WHERE p.bucket = b.bucket AND p.batch_id = b.batch_id) AS q
@@ -96,7 +100,7 @@ FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS k (level, first, beyo
 JOIN tree_node AS n ON n.level = k.level AND n.node_index >= k.first AND n.node_index < k.beyond
 """
 LAST_CHECKPOINT = """
-SELECT c.size, c.signed_at FROM checkpoint AS c ORDER BY c.size DESC LIMIT 1
+SELECT c.size, c.signed_at, c.root, c.note FROM checkpoint AS c ORDER BY c.size DESC LIMIT 1
 """
 INSERT_CHECKPOINT = """
 INSERT INTO checkpoint (size, root, signed_at, key_id, note) VALUES ($1, $2, $3, $4, $5)
@@ -118,18 +122,27 @@ WHERE l.bucket BETWEEN 0 AND 1023 AND l.batch_id = $1
 """
 
 
-def _columns(alias: str, columns: Iterable[tuple[str, Kind]]) -> str:
+_SHOWN: Mapping[Kind, str] = {"xid8": "::text::bigint AS {0}", "json": "::text AS {0}"}
+
+
+def shown(alias: str, columns: Iterable[tuple[str, Kind]]) -> str:
+    """Return SQL for the columns of a row as Python takes them."""
     return ", ".join(
-        f"{alias}.{name}" + ("::text::bigint AS xid" if kind == "xid8" else "")
-        for name, kind in columns
+        f"{alias}.{name}" + _SHOWN.get(kind, "").format(name) for name, kind in columns
     )
 
 
 READ_BATCH = f"""
-SELECT {_columns("b", seals.BATCH)} FROM batch AS b WHERE b.bucket = $1 AND b.batch_id = $2
+SELECT {shown("b", seals.BATCH)} FROM batch AS b WHERE b.bucket = $1 AND b.batch_id = $2
+"""
+# ix_outbox_position_bucket_member_id_seq
+READ_EVENT = f"""
+SELECT {shown("e", seals.EVENT)} FROM leaf AS l
+JOIN outbox AS e ON e.position = l.position AND e.bucket = l.bucket AND e.batch_id = l.batch_id
+WHERE l.bucket = $1 AND l.batch_id = $2 ORDER BY e.seq LIMIT 1
 """
 READ_POSTINGS = f"""
-SELECT {_columns("p", seals.POSTING)} FROM posting AS p
+SELECT {shown("p", seals.POSTING)} FROM posting AS p
 WHERE p.bucket = $1 AND p.batch_id = $2 ORDER BY p.line
 """
 
@@ -140,6 +153,15 @@ class Leaf(msgspec.Struct, frozen=True):
     index: int
     bucket: int
     digest: bytes
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """A checkpoint that was signed."""
+
+    size: int
+    at: datetime
+    root: bytes
+    note: str
 
 
 async def lease(conn: Connection) -> bool:
@@ -166,10 +188,8 @@ async def seal(conn: Connection, limit: int) -> int:
     before, *place = last[0] if last else (-1, *BEGINNING)
     before += 1
     while page := await rows(conn, NEXT, *place, below, limit):
-        positions, buckets, *_, batches = (list(column) for column in zip(*page, strict=True))
-        made = sorted(
-            tuple(r) for r in await rows(conn, SEAL, before, positions, buckets, batches)
-        )
+        _, *columns = (list(column) for column in zip(*page, strict=True))
+        made = sorted(tuple(r) for r in await rows(conn, SEAL, before, *columns))
         if made:
             await _add_nodes(conn, before, [digest for _, digest in made])
             return len(made)
@@ -211,10 +231,18 @@ async def frontier(conn: Connection, count: int) -> Frontier:
     return tree
 
 
-async def last_checkpoint(conn: Connection) -> tuple[int, datetime] | None:
-    """Return size and time of the newest checkpoint, if there is one."""
+async def root_at(conn: Connection, count: int) -> bytes | None:
+    """Return the root over the first `count` leaves; None when some of them are gone."""
+    try:
+        return (await frontier(conn, count)).root()
+    except KeyError:
+        return None
+
+
+async def last_checkpoint(conn: Connection) -> Signed | None:
+    """Return the newest checkpoint, if there is one."""
     found = await rows(conn, LAST_CHECKPOINT)
-    return (found[0].size, found[0].signed_at) if found else None
+    return Signed(*found[0]) if found else None
 
 
 async def add_checkpoint(
@@ -254,14 +282,19 @@ async def find_leaf(conn: Connection, batch_id: UUID) -> Leaf | None:
 
 async def read_batch(
     conn: Connection, bucket: int, batch_id: UUID
-) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]] | None:
-    """Return every column of a batch and of its postings in order; None when it is gone."""
-    found = await rows(conn, READ_BATCH, bucket, batch_id)
-    if not found:
+) -> tuple[Row, Row, Sequence[Row]] | None:
+    """Return every column of a sealed batch, its event and its postings; None when it is gone."""
+    batches = await rows(conn, READ_BATCH, bucket, batch_id)
+    events = await rows(conn, READ_EVENT, bucket, batch_id)
+    if not batches or not events:
         return None
     lines = await rows(conn, READ_POSTINGS, bucket, batch_id)
-    batch, line = ([name for name, _ in each] for each in (seals.BATCH, seals.POSTING))
     return (
-        dict(zip(batch, found[0], strict=True)),
-        [dict(zip(line, row, strict=True)) for row in lines],
+        _named(seals.BATCH, batches[0]),
+        _named(seals.EVENT, events[0]),
+        [_named(seals.POSTING, line) for line in lines],
     )
+
+
+def _named(columns: Iterable[tuple[str, Kind]], row: Iterable[Any]) -> Row:
+    return dict(zip([name for name, _ in columns], row, strict=True))

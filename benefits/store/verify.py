@@ -11,6 +11,7 @@ import msgspec
 
 from benefits.store.carried import STEADY, is_away
 from benefits.store.db import Connection, Database, rows, run
+from benefits.store.verify_terms import TERMS
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -74,7 +75,8 @@ def lots_differ(sums: str, lots: str) -> str:
     """Return the check that granted is where the units are, and nothing is negative (L-4)."""
     return f"""
 WITH s AS ({sums}), folded AS (
-    SELECT lot_id,
+    SELECT lot_id, min(member_id::text) AS member, max(member_id::text) AS last_member,
+           min(unit) AS unit, max(unit) AS last_unit,
            -coalesce(sum(amount) FILTER (WHERE account IN ('issued', 'received')), 0) AS granted,
            coalesce(sum(amount) FILTER (WHERE account IN ('available', 'held')), 0) AS remaining,
            coalesce(sum(amount) FILTER (WHERE account = 'held'), 0) AS held,
@@ -90,6 +92,8 @@ FROM ({lots}) AS l
 FULL JOIN folded AS f ON f.lot_id = l.lot_id
 WHERE (l.granted, l.remaining, l.held, l.expired, l.redeemed)
       IS DISTINCT FROM (f.granted, f.remaining, f.held, f.expired, f.redeemed) OR f.least < 0
+   OR (f.unit, f.last_unit, f.member, f.last_member)
+      IS DISTINCT FROM (l.unit, l.unit, l.member_id::text, l.member_id::text)
 """
 
 
@@ -355,7 +359,9 @@ WHERE (m.sum_minor, m.known_days) IS DISTINCT FROM (f.sum_minor::bigint, f.known
 # K-4: shared counters belong to no bucket. A claim's stock and budget are those of its benefit.
 # What was reversed is in stock again only if nothing was delivered (V-9).
 SHARED = """
-SELECT c.counter, c.reserved, c.spent FROM counter AS c ORDER BY c.counter
+SELECT CASE WHEN c."window" = 'all' AND c.slice = 0 THEN c.counter
+            ELSE format('%s %s %s', c.counter, c."window", c.slice) END AS counter,
+       c.reserved, c.spent FROM counter AS c ORDER BY c.counter
 """
 TAKEN = """
 SELECT c.benefit,
@@ -396,7 +402,7 @@ async def findings(database: Database, buckets: tuple[int, int]) -> AsyncIterato
     async with database.transaction() as conn:
         await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await run(conn, STEADY)
-        for kind, statement in CHECKS.items():
+        for kind, statement in (CHECKS | TERMS).items():
             for row in await rows(conn, statement, *buckets):
                 yield Finding(kind, row.subject, row.detail or "")
 

@@ -21,8 +21,11 @@ WITH lines AS (
     SELECT p.bucket, p.batch_id, count(*) AS count, {POSTING_BYTES} AS lines
     FROM posting AS p WHERE p.bucket BETWEEN $1 AND $2 GROUP BY p.bucket, p.batch_id),
 made AS (
-    SELECT b.bucket, b.batch_id, {DIGEST.format(BATCH_BYTES, "n.count", "n.lines")} AS digest
+    SELECT b.bucket, b.batch_id, e.position,
+           {DIGEST.format(BATCH_BYTES, "n.count", "n.lines")} AS digest
     FROM batch AS b
+    LEFT JOIN outbox AS e ON e.bucket = b.bucket AND e.batch_id = b.batch_id
+         AND e.member_id = b.member_id AND e.bucket BETWEEN $1 AND $2
     LEFT JOIN lines AS n ON n.bucket = b.bucket AND n.batch_id = b.batch_id
     WHERE b.bucket BETWEEN $1 AND $2),
 differing AS MATERIALIZED (
@@ -34,7 +37,7 @@ differing AS MATERIALIZED (
                    ORDER BY f.bucket, f.batch_id) AS again
         FROM leaf AS f WHERE f.bucket BETWEEN $1 AND $2) AS l
       ON l.bucket = m.bucket AND l.batch_id = m.batch_id
-    WHERE m.digest IS DISTINCT FROM l.digest OR l.again)
+    WHERE m.digest IS DISTINCT FROM l.digest OR m.position IS DISTINCT FROM l.position OR l.again)
 SELECT CASE WHEN d.again THEN 'sealed_twice' WHEN d.gone THEN 'leaf_without_batch'
        WHEN d.leaf_index IS NULL THEN 'batch_unsealed'
        ELSE 'seal_differs' END AS kind, d.batch_id, d.leaf_index

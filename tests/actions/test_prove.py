@@ -104,6 +104,12 @@ FORGERIES = {
         _set("batch", "recorded_at", to="2025-07-02T04:00:00.000001Z"),
         "not those that were sealed",
     ),
+    "what was told": (_set("batch", "event", "data", to="{}"), "not those that were sealed"),
+    "its place": (_set("batch", "event", "position", to=1), "not those that were sealed"),
+    "another column of its event": (
+        _set("batch", "event", "note", to="x"),
+        "not the columns that are sealed",
+    ),
     "no postings": (_set("batch", "postings", to=[]), "not those that were sealed"),
     "another column": (_set("batch", "note", to="x"), "not the columns that are sealed"),
     "the leaf": (_leaf_too, "not those that were sealed"),

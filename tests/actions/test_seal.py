@@ -11,7 +11,7 @@ from benefits.actions.grant import reward
 from benefits.domain import seals as form
 from benefits.domain.checkpoints import read_notes
 from benefits.domain.merkle import Frontier
-from benefits.store import schema, seals
+from benefits.store import schema, schema_edges, seals
 from benefits.store.db import run
 from benefits.store.feed import EventsUnordered
 from benefits.store.signing import is_signed
@@ -33,8 +33,10 @@ async def lived(world: World, members: int = 3) -> None:
 def test_the_form_has_every_column_of_the_tables() -> None:
     """A column that is in no seal could be changed without a trace."""
     batch = {column.name for column in schema.batch.columns}
+    event = {column.name for column in schema_edges.outbox.columns}
     posting = {column.name for column in schema.posting.columns}
     assert batch == {name for name, _ in form.BATCH}
+    assert event - {"bucket", "member_id", "batch_id"} == {name for name, _ in form.EVENT}
     assert posting - {"bucket", "batch_id"} == {name for name, _ in form.POSTING}
 
 
@@ -146,6 +148,13 @@ async def test_events_out_of_order_are_not_sealed(world: World) -> None:
 
 
 TEXTS = ("", " ", "a\nb\x01", "财富权益 🎁", "é", "é", "'; --\\x00 %s $1", "x" * 5000)
+# As PostgreSQL writes them: shorter names first, a space behind each colon and comma.
+JSON = (
+    "{}",
+    "null",
+    '{"a": 1, "bb": "1.50", "cc": {"权益": ["🎁", null, true, 0.10]}}',
+    '{"a": "\\"\\\\\\n\\u0001é"}',
+)
 INSTANTS = (
     datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
     datetime(2000, 1, 1, tzinfo=UTC),
@@ -158,6 +167,8 @@ def _values(kind: str, nth: int) -> Any:
     match kind:
         case "text":
             return TEXTS[nth % len(TEXTS)]
+        case "json":
+            return JSON[nth % len(JSON)]
         case "uuid":
             return UUID(int=nth * 3**70 % 2**128)
         case "instant":
@@ -170,7 +181,15 @@ def _values(kind: str, nth: int) -> Any:
             return nth * 3**30 % 2**62
 
 
-TYPES = {"instant": "timestamptz", "xid8": "text", "int2": "smallint", "int8": "bigint"}
+TYPES = {
+    "json": "text",
+    "instant": "timestamptz",
+    "xid8": "text",
+    "int2": "smallint",
+    "int8": "bigint",
+}
+
+CASTS = {"xid8": "::xid8", "json": "::jsonb"}
 
 
 def _row(columns: tuple[tuple[str, str], ...], nth: int) -> dict[str, Any]:
@@ -183,7 +202,7 @@ def _row(columns: tuple[tuple[str, str], ...], nth: int) -> dict[str, Any]:
 def _given(columns: tuple[tuple[str, str], ...], first: int) -> str:
     """Return a SELECT of the columns as parameters, counted from the first."""
     return "SELECT " + ", ".join(
-        f"${first + place}::{TYPES.get(kind, kind)}{'::xid8' * (kind == 'xid8')} AS {name}"
+        f"${first + place}::{TYPES.get(kind, kind)}{CASTS.get(kind, '')} AS {name}"
         for place, (name, kind) in enumerate(columns)
     )
 
@@ -192,22 +211,25 @@ def _given(columns: tuple[tuple[str, str], ...], first: int) -> str:
 async def test_the_database_makes_the_same_bytes_as_python(world: World, nth: int) -> None:
     """Odd texts, NULLs, microseconds, the ends of numbers; with no, one and more postings."""
     batch = _row(form.BATCH, nth)
+    event = _row(form.EVENT, nth + 3)
     lines = [_row(form.POSTING, nth + k) | {"line": 9 - k} for k in range(nth % 3)]
     params = [batch[name] for name, _ in form.BATCH]
     params[-1] = None if batch["xid"] is None else str(batch["xid"])
+    params += [event[name] for name, _ in form.EVENT]
     asked = " UNION ALL ".join(
         _given(form.POSTING, 1 + len(params) + k * len(form.POSTING)) for k in range(len(lines))
     )
     asked = asked or "SELECT p.* FROM posting AS p WHERE p.bucket < 0"
     ((made,),) = await world.rows(
         f"""SELECT {seals.DIGEST.format(seals.BATCH_BYTES, "q.count", "q.lines")} AS digest
-            FROM ({_given(form.BATCH, 1)}) AS b, (
+            FROM ({_given(form.BATCH, 1)}) AS b,
+                 ({_given(form.EVENT, 1 + len(form.BATCH))}) AS e, (
                 SELECT count(*) AS count, {seals.POSTING_BYTES} AS lines FROM ({asked}) AS p) AS q
         """,
         *params,
         *(line[name] for line in lines for name, _ in form.POSTING),
     )
-    assert form.seal(batch, lines) == made
+    assert form.seal(batch, event, lines) == made
 
 
 async def test_a_leaf_is_the_hash_of_what_is_read(world: World) -> None:
@@ -273,3 +295,30 @@ async def test_a_database_that_was_used_before_is_sealed_from_its_beginning(worl
     async with world.database.transaction() as conn:
         assert 3 == await seal.seal(conn, limit=3)
     assert await world.rows(PLACES + " LIMIT 3") == await world.rows(LEAVES)
+
+
+CONTRADICTIONS = {
+    "a leaf is another": "UPDATE leaf SET digest = sha256(digest) WHERE leaf_index = 1",
+    "a leaf is gone": "DELETE FROM leaf WHERE leaf_index = 0",
+    "the end is gone": "DELETE FROM leaf WHERE leaf_index > 0",
+    "the root is another": "UPDATE checkpoint SET root = sha256(root)",
+    "size and root are others": """UPDATE checkpoint SET size = 1,
+        root = (SELECT digest FROM leaf WHERE leaf_index = 0)""",
+}
+
+
+@pytest.mark.parametrize("what", CONTRADICTIONS)
+async def test_nothing_is_signed_that_contradicts_the_last_checkpoint(
+    world: World, what: str
+) -> None:
+    """I10: a log that does not begin as it was signed gets no signature, however it grows."""
+    await lived(world, 1)
+    await checkpointed(world)
+    await change(world, "SET LOCAL session_replication_role = replica", CONTRADICTIONS[what])
+    if "gone" not in what:
+        await lived(world, 1)
+        await seal_all(world)
+    world.clock.forward(minutes=1)
+    with pytest.raises(seal.LogContradictedError):
+        await sign(world)
+    assert [(1,)] == await world.rows("SELECT count(*) FROM checkpoint")

@@ -23,10 +23,10 @@ _GRANTED = (
                     FROM generate_series(1, $3::int) AS n) AS i) AS m""",
     """INSERT INTO member (bucket, member_id, opened_on, event_seq, recorded_at, event_position)
        SELECT bucket, member_id, '2020-01-01', 1, at, event_position() FROM made""",
-    """INSERT INTO lot (bucket, lot_id, member_id, unit, programme, line, period, cause, granted,
-                        remaining, held, expired, granted_at, expires_at)
-       SELECT bucket, lot_id, member_id, 'BENEFIT:VIDEO', 'wealth', 'VIDEO', 'made', 'REWARD', 3,
-              3, 0, 0, at, ends FROM made""",
+    """INSERT INTO lot (bucket, lot_id, member_id, unit, programme, line, period, cause,
+                        priority, granted, remaining, held, expired, granted_at, expires_at)
+       SELECT bucket, lot_id, member_id, 'BENEFIT:VIDEO', 'wealth', 'VIDEO', 'made', 'REWARD', 1,
+              3, 3, 0, 0, at, ends FROM made""",
     """INSERT INTO wallet (bucket, member_id, unit, available, held)
        SELECT bucket, member_id, 'BENEFIT:VIDEO', 3, 0 FROM made""",
     """INSERT INTO batch (bucket, batch_id, member_id, kind, actor, effective_at, recorded_at,
@@ -37,8 +37,10 @@ _GRANTED = (
        SELECT bucket, batch_id, 0, 'issued', 'available', 'BENEFIT:VIDEO', 3, lot_id FROM made""",
     """INSERT INTO outbox (bucket, member_id, seq, event_id, type, batch_id, subject_id, data,
                            recorded_at, position)
-       SELECT bucket, member_id, 1, event_id, 'entitlement.granted', batch_id, lot_id, '{}', at,
-              event_position() FROM made""",
+       SELECT bucket, member_id, 1, event_id, 'entitlement.granted', batch_id, lot_id,
+              jsonb_build_object('benefit', 'VIDEO', 'quantity', 3, 'cause', 'REWARD', 'quota', 0,
+                                 'programme', 'wealth', 'line', 'VIDEO', 'period', 'made',
+                                 'expires_at', ends), at, event_position() FROM made""",
     """INSERT INTO entitlement_grant (bucket, member_id, programme, line, period, cause, quota,
                                       quantity, lot_id, granted_at)
        SELECT bucket, member_id, 'wealth', 'VIDEO', 'made', 'REWARD', 0, 3, lot_id, at

@@ -1,7 +1,8 @@
 """Sealing and verifying the log against reading the same rows by a plain query.
 
-Batches as claims and grants make them. The plain query gives every column of every batch and
-posting to a client of the same kind. Rounds are interleaved, and of each figure the median counts.
+Batches as claims and grants make them. The plain query gives every column of every batch, event
+and posting to a client of the same kind. Rounds are interleaved, and of each figure the median
+counts.
 """
 
 import os
@@ -25,7 +26,8 @@ BATCHES = int(os.environ.get("BENCH_BATCHES", "100000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 SLICES = 16
 READ = """
-SELECT b.*, p.* FROM batch AS b JOIN posting AS p USING (bucket, batch_id)
+SELECT b.*, e.*, p.* FROM batch AS b JOIN posting AS p USING (bucket, batch_id)
+JOIN outbox AS e USING (bucket, batch_id)
 ORDER BY b.bucket, b.batch_id, p.line
 """
 # Ids of this instant, in the order of time, in all buckets; two postings for every third batch.
@@ -46,8 +48,10 @@ FILL = (
        FROM made, generate_series(1, 2) AS line WHERE line = 1 OR n % 3 = 0""",
     """INSERT INTO outbox (bucket, member_id, seq, event_id, type, batch_id, data, recorded_at,
                            position)
-       SELECT bucket, member_id, 1, gen_random_uuid(), 'claim.placed', batch_id, '{}', now(),
-              event_position() - 1 FROM made""",
+       SELECT bucket, member_id, 1, gen_random_uuid(), 'claim.placed', batch_id,
+              jsonb_build_object('benefit', 'LOUNGE', 'quantity', 1, 'programme', 'wealth',
+                                 'window', '2025-07', 'hold_id', member_id, 'claimed_at', now()),
+              now(), event_position() - 1 FROM made""",
     "ANALYZE batch",
     "ANALYZE posting",
     "ANALYZE outbox",

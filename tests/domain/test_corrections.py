@@ -1,10 +1,12 @@
 """Who counts as one person, and that a digest tells proposals apart."""
 
+from datetime import datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
 
-from benefits.domain.corrections import Effect, Kind, Wanted, Why, digest, same_person
+from benefits.domain.corrections import Effect, Kind, Said, Wanted, Why, digest, same_person
+from tests.builders import NOON
 
 
 @pytest.mark.parametrize(
@@ -25,19 +27,27 @@ def test_a_subject_is_one_person_under_every_issuer(
     assert expected == same_person(one, other) == same_person(other, one)
 
 
+def said(why: Why, note: str, by: str = "maker", at: datetime = NOON) -> Said:
+    """Return a maker's words."""
+    return Said(by, at, why, note)
+
+
 def test_each_part_of_a_proposal_is_bound() -> None:
-    """Another request, reason, note, effect or proposal has another digest; the same the same."""
+    """Another request, person, time, reason, note, effect or proposal has another digest."""
     id_, other = UUID(int=1), UUID(int=2)
     wanted = Wanted(kind=Kind.FORGIVE, member_id=id_, quantity=1, benefit="VIDEO")
     more = Wanted(kind=Kind.FORGIVE, member_id=id_, quantity=2, benefit="VIDEO")
     effect, another = Effect(postings=()), Effect(postings=(), cap=1)
     found = [
-        digest(id_, wanted, effect, why=Why.FRAUD, note="n"),
-        digest(other, wanted, effect, why=Why.FRAUD, note="n"),
-        digest(id_, more, effect, why=Why.FRAUD, note="n"),
-        digest(id_, wanted, another, why=Why.FRAUD, note="n"),
-        digest(id_, wanted, effect, why=Why.REFUND, note="n"),
-        digest(id_, wanted, effect, why=Why.FRAUD, note="m"),
+        digest(id_, wanted, effect, said(Why.FRAUD, "n")),
+        digest(other, wanted, effect, said(Why.FRAUD, "n")),
+        digest(id_, more, effect, said(Why.FRAUD, "n")),
+        digest(id_, wanted, another, said(Why.FRAUD, "n")),
+        digest(id_, wanted, effect, said(Why.REFUND, "n")),
+        digest(id_, wanted, effect, said(Why.FRAUD, "m")),
+        digest(id_, wanted, effect, said(Why.FRAUD, "n", by="other")),
+        digest(id_, wanted, effect, said(Why.FRAUD, "n", at=NOON + timedelta(seconds=1))),
     ]
     assert len(found) == len(set(found))
-    assert found[0] == digest(id_, wanted, effect, why=Why.FRAUD, note="n")
+    elsewhere = NOON.astimezone(timezone(timedelta(hours=8)))
+    assert found[0] == digest(id_, wanted, effect, said(Why.FRAUD, "n", at=elsewhere))

@@ -17,6 +17,7 @@ from benefits.domain.jobs import Format
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.domain.values import Month
 from benefits.store.verify import CHECKS
+from benefits.store.verify_terms import TERMS
 from tests import builders
 from tests.actions.desk import ask, correct
 from tests.actions.life import (
@@ -197,6 +198,89 @@ MATRIX = [
     ("month_differs", "UPDATE batch SET booked_month = '2025-08-01' WHERE kind = 'claim.placed'"),
     ("month_differs", "UPDATE posting SET credit = 'expired' WHERE credit = 'redeemed'"),
     ("month_differs", "UPDATE installation SET open_month = '2025-07-01'"),
+    ("month_differs", "DELETE FROM month_close"),
+    ("month_differs", "DELETE FROM month_close WHERE month IN (SELECT month FROM month_total)"),
+    ("month_differs", "UPDATE installation SET book_zone = 'UTC'"),
+    ("counter_differs", "UPDATE counter SET slice = 1"),
+    ("lot_differs", "UPDATE lot SET unit = 'BENEFIT:LOUNGE' WHERE unit = 'BENEFIT:VIDEO'"),
+    ("lot_terms_differ", "UPDATE lot SET expires_at = expires_at + interval '1 year'"),
+    ("lot_terms_differ", "UPDATE lot SET expires_at = NULL"),
+    ("lot_terms_differ", "UPDATE lot SET priority = 9"),
+    ("lot_terms_differ", "UPDATE lot SET granted_at = granted_at - interval '1 second'"),
+    ("sweep_differs", "UPDATE lot SET swept = true WHERE remaining > held"),
+    ("lot_terms_differ", "UPDATE lot SET cause = 'MAKE_GOOD'"),
+    ("lot_terms_differ", "UPDATE lot SET programme = 'x'"),
+    ("lot_terms_differ", "UPDATE lot SET line = 'x'"),
+    ("lot_terms_differ", "UPDATE lot SET period = 'x'"),
+    ("lot_terms_differ", "DELETE FROM outbox WHERE type = 'entitlement.granted'"),
+    ("grant_differs", "UPDATE entitlement_grant SET quantity = quantity + 5"),
+    ("grant_differs", "UPDATE entitlement_grant SET quota = quota + 5"),
+    ("grant_differs", "UPDATE entitlement_grant SET granted_at = granted_at - interval '1 day'"),
+    ("grant_differs", """INSERT INTO entitlement_grant
+        SELECT bucket, member_id, programme, line, period || 'x', cause, quota, quantity,
+               gen_random_uuid(), granted_at FROM entitlement_grant"""),
+    ("hold_terms_differ", "UPDATE hold SET uncapped = quantity"),
+    ("hold_terms_differ", "UPDATE hold SET placed_at = placed_at - interval '1 second'"),
+    ("hold_terms_differ", "UPDATE hold SET unit = 'X'"),
+    ("hold_terms_differ", "UPDATE hold SET batch_id = gen_random_uuid()"),
+    ("hold_terms_differ", "UPDATE hold SET member_id = gen_random_uuid()"),
+    ("hold_terms_differ", "UPDATE hold_end SET ended_at = ended_at - interval '1 second'"),
+    ("hold_terms_differ", "UPDATE hold_end SET uncapped = released WHERE released > 0"),
+    ("hold_terms_differ", "UPDATE hold_end SET captured = released, released = captured"),
+    ("hold_terms_differ", "UPDATE hold_end SET batch_id = gen_random_uuid()"),
+    ("claim_terms_differ", "UPDATE claim SET quantity = quantity + 1"),
+    ("claim_terms_differ", "UPDATE claim SET programme = 'x'"),
+    ("claim_terms_differ", "UPDATE claim SET programme_version = 7"),
+    ("claim_terms_differ", "UPDATE claim SET benefit = 'VIDEO'"),
+    ("claim_terms_differ", "UPDATE claim SET cap_window = '2025-06'"),
+    ("claim_terms_differ", "UPDATE claim SET claimed_at = claimed_at - interval '1 second'"),
+    ("claim_terms_differ", "UPDATE claim SET reason = '' WHERE state = 'COMPENSATED'"),
+    ("claim_terms_differ", "UPDATE claim SET deadline = deadline - interval '1 hour'"),
+    ("claim_terms_differ", "UPDATE claim SET state = 'ISSUED' WHERE state = 'COMPENSATED'"),
+    ("claim_terms_differ", "UPDATE claim SET state = 'REDEEMED' WHERE state = 'ISSUED'"),
+    ("claim_terms_differ", "UPDATE claim SET state = 'ISSUED' WHERE state = 'REDEEMED'"),
+    ("claim_terms_differ", "UPDATE outbox SET subject_id = gen_random_uuid()"),
+    ("batch_terms_differ", "UPDATE outbox SET type = 'entitlement.revoked'"),
+    ("batch_terms_differ", "UPDATE batch SET kind = 'entitlement.revoked'"),
+    ("batch_terms_differ", "UPDATE batch SET effective_at = effective_at - interval '1 day'"),
+    ("batch_terms_differ", "UPDATE batch SET recorded_at = recorded_at - interval '1 day'"),
+    ("batch_terms_differ", "UPDATE batch SET member_id = gen_random_uuid()"),
+    ("postings_unlike_kind", "UPDATE batch SET kind = 'claim.placed'"),
+    ("postings_unlike_kind", "UPDATE posting SET credit = 'loss' WHERE credit = 'available'"),
+    ("correction_terms_differ", "UPDATE correction SET digest = repeat('0', 64)"),
+    ("correction_terms_differ", """UPDATE correction_decision
+                                   SET decided_at = decided_at + interval '1 second'"""),
+    ("digest_differs", "UPDATE correction SET digest = repeat('0', 64)"),
+    ("digest_differs", "UPDATE correction SET body = jsonb_set(body, array['quantity'], '99')"),
+    ("digest_differs", "UPDATE correction SET body = jsonb_build_object()"),
+    ("digest_differs", "UPDATE correction SET effect = jsonb_build_object()"),
+    ("digest_differs", """UPDATE correction
+        SET effect = jsonb_set(effect, array['would', 'cap'], '99')"""),
+    ("digest_differs", "UPDATE correction SET note = 'innocent'"),
+    ("digest_differs", "UPDATE correction SET reason = 'FRAUD'"),
+    ("digest_differs", "UPDATE correction SET kind = 'FORGIVE'"),
+    ("digest_differs", "UPDATE correction SET proposed_by = 'third'"),
+    ("digest_differs", "UPDATE correction SET proposed_at = proposed_at - interval '1 second'"),
+    ("digest_differs", "UPDATE correction SET expires_at = expires_at + interval '1 day'"),
+    ("decided_by_proposer", """UPDATE correction_decision AS d
+        SET decided_by = c.proposed_by FROM correction AS c
+        WHERE c.correction_id = d.correction_id"""),
+    ("decided_by_proposer", """UPDATE correction_decision
+                               SET verdict = 'WITHDRAWN', batch_id = NULL"""),
+    ("history_disordered", """UPDATE outbox SET recorded_at = recorded_at - interval '1 day'
+                              WHERE seq = 3"""),
+    ("history_disordered", "UPDATE outbox SET position = 0 WHERE seq = 3"),
+    ("history_disordered", "UPDATE outbox SET seq = seq + 90 WHERE seq > 3"),
+    ("history_disordered", "UPDATE member SET recorded_at = '2099-01-01'"),
+    ("history_disordered", "UPDATE member SET recorded_at = '2001-01-01'"),
+    ("history_disordered", "UPDATE member SET event_position = 0"),
+    ("request_differs", "DELETE FROM request"),
+    ("request_differs", "UPDATE request SET refusal = 'busy' WHERE operation = 'claim'"),
+    ("request_differs", """UPDATE request SET ids = jsonb_build_object()
+                           WHERE operation = 'reward'"""),
+    ("request_differs", """UPDATE request SET ids = jsonb_build_object()
+                           WHERE operation LIKE '%_correction'"""),
+    ("request_differs", "DELETE FROM correction_decision"),
     ("benefit_unknown", "UPDATE claim SET benefit = 'YACHT' WHERE benefit = 'LOUNGE'"),
 ]  # fmt: skip
 
@@ -210,9 +294,9 @@ async def test_tampering_is_named(old_world: World, kind: str, tampering: str) -
 
 async def test_each_kind_of_finding_is_provoked() -> None:
     """A new check must come with a row of the matrix."""
-    assert {*CHECKS, "counter_differs", "benefit_unknown", "month_differs"} == {
-        kind for kind, _ in MATRIX
-    }
+    others = {"counter_differs", "benefit_unknown", "month_differs"}
+    others |= {"digest_differs", "decided_by_proposer"}
+    assert {*CHECKS, *TERMS, *others} == {kind for kind, _ in MATRIX}
 
 
 async def test_a_finding_names_the_row_and_the_difference(world: World) -> None:

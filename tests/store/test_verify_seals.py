@@ -105,8 +105,18 @@ LINES = {
     "lot_id": "NULL",
     "party": "party || 'x'",
 }
+TOLD = {
+    "seq": "seq + 100",
+    "event_id": "gen_random_uuid()",
+    "type": "'claim.placed'",
+    "subject_id": "NULL",
+    "data": "data || jsonb_build_object('quantity', 99)",
+    "recorded_at": "recorded_at - interval '1 year'",
+    "position": "position - 1",
+}
 EDITS = [
     *(("batch", name, value) for name, value in COLUMNS.items()),
+    *(("outbox", name, value) for name, value in TOLD.items()),
     *(("posting", name, value) for name, value in LINES.items()),
 ]
 
@@ -114,6 +124,7 @@ EDITS = [
 def test_each_column_is_edited() -> None:
     """A new column comes with a row of the matrix."""
     assert {name for name, _ in form.BATCH} == set(COLUMNS)
+    assert {name for name, _ in form.EVENT} == set(TOLD)
     assert {name for name, _ in form.POSTING} == set(LINES)
 
 
@@ -121,7 +132,7 @@ def test_each_column_is_edited() -> None:
 async def test_an_edited_column_is_found(
     sealed: tuple[World, str], table: str, column: str, value: str
 ) -> None:
-    """Each column of a batch and of a posting is under the seal."""
+    """Each column of a batch, of its event and of its postings is under the seal."""
     world, _ = sealed
     await change(
         world, AS_SUPERUSER, f"UPDATE {table} SET {column} = {value} WHERE batch_id = {ONE}"
@@ -163,6 +174,10 @@ MATRIX = {
         {"batch_unsealed"}, (FORGED_BATCH, FORGED_EVENT)),
     "two leaves are swapped": (
         {"tree_differs", "checkpoint_differs"}, (*UNCHECKED, SWAP)),
+    "the event of a batch is deleted": (
+        {"seal_differs"}, (f"DELETE FROM outbox WHERE batch_id = {ONE}",)),
+    "a leaf names another place": (
+        {"seal_differs"}, ("UPDATE leaf SET position = 0 WHERE leaf_index = 7",)),
     "two leaves get each other's batch": (
         {"seal_differs"},
         (*UNCHECKED, """UPDATE leaf AS l SET batch_id = o.batch_id, bucket = o.bucket

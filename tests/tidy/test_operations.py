@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benefits.store.verify import CHECKS
+from benefits.store.verify_terms import TERMS
 from tests.tidy.sources import ROOT, Function, files, name_of, tree
 
 DOCS = ROOT / "docs"
@@ -53,11 +54,11 @@ def test_every_problem_code_is_documented_with_its_status() -> None:
 def test_every_finding_is_documented() -> None:
     """Whoever runs `benefits verify` is told what each finding means."""
     shared = _said("actions/verify.py", "Finding", 0) | {"checkpoint_differs", "tree_differs"}
-    for file in ("verify_seals", "verify_archives"):
+    for file in ("verify_seals", "verify_archives", "verify_corrections"):
         said = _said(f"actions/{file}.py", "Finding", 0)
         assert said
         shared |= said
-    assert {*CHECKS, *shared} == set(_rows("What verify finds"))
+    assert {*CHECKS, *TERMS, *shared} == set(_rows("What verify finds"))
 
 
 def test_every_kind_of_case_is_documented() -> None:

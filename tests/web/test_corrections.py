@@ -233,7 +233,8 @@ async def test_who_follows_the_feed_learns_what_became_of_the_units(office: Offi
         asked = http.get("/v1/events", params=query, headers=site.headers(site.crm_key))
         async with asked as answer:
             (event,) = msgspec.json.decode(await answer.read())["events"]
-    assert {"benefit": "VIDEO", "quantity": 2} == event["data"]
+    ((digest,),) = await site.world.rows("SELECT digest FROM correction")
+    assert {"benefit": "VIDEO", "quantity": 2, "digest": digest} == event["data"]
     assert str(await lot_of(site.world, member)) == event["subject_id"]
 
 

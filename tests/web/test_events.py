@@ -44,7 +44,16 @@ async def test_the_feed_tells_what_happened_to_everybody(running: Site) -> None:
         *(tier["month"], tier["from"], tier["to"]),
         tier["misses"],
     )
-    assert {"benefit": "LOUNGE", "quantity": 1} == claim
+    ((hold_id,),) = await running.world.rows("SELECT hold_id FROM hold")
+    assert {
+        "benefit": "LOUNGE",
+        "quantity": 1,
+        "programme": "wealth",
+        "programme_version": 1,
+        "window": "",
+        "hold_id": str(hold_id),
+        "claimed_at": "2025-07-02T04:00:00Z",
+    } == claim
     status, after = await follow(running, cursor=page["next"])
     assert (200, [], True, page["next"]) == (
         *(status, after["events"], after["caught_up"]),
@@ -150,7 +159,8 @@ def test_no_event_has_room_for_personal_data(kind: str) -> None:
     """The fields of an event's data are codes, counts and instants; a new one is looked at."""
     known = {"programme", "month", "before", "after", "misses", "effective_from", "benefit"}
     known |= {"quantity", "cause", "period", "expires_at", "unit", "reason", "claim_id"}
-    known |= {"expired", "made_good", "taken", "owed", "borne", "delivered"}
+    known |= {"expired", "made_good", "taken", "owed", "borne", "delivered", "line", "quota"}
+    known |= {"window", "hold_id", "claimed_at", "programme_version", "lot_id", "digest", "state"}
     assert {field.name for field in msgspec.structs.fields(EVENTS[kind].data)} <= known
     assert "" in REASONS
 

@@ -1,0 +1,269 @@
+"""What tables keep beside the postings, checked against the events and batches that made it.
+
+A batch and its event are under one seal, so whatever follows from them is as sure as the log.
+What an event of before a field's time does not say is not compared.
+Like `verify`: one statement per check and bucket range, which returns what is wrong.
+"""
+
+from benefits.store.carried import is_away
+from benefits.store.db import Connection, rows
+
+# What each kind of batch moves, from which account to which (`domain/ledger`).
+_RELEASE = ("held>available", "available>expired", "budget.reserved>budget.available")
+_SPEND = (
+    *("held>redeemed", "budget.reserved>budget.spent", "budget.available>budget.spent"),
+    *("budget.reserved>budget.available", "provider.payable>expense"),
+)
+_HOLD = ("available>held", "budget.available>budget.reserved")
+_DELIVER = (*_HOLD, *_SPEND, "issued>loss", "provider.payable>loss")
+_GRANT = ("issued>available", "available>debt")
+MOVES: dict[str, tuple[str, ...]] = {
+    "entitlement.granted": _GRANT,
+    "entitlement.expired": ("available>expired",),
+    "claim.placed": _HOLD,
+    "order.issued": _DELIVER,
+    "order.redeemed": _DELIVER,
+    "order.compensated": _RELEASE,
+    "order.expired": _RELEASE,
+    "order.revoked": _RELEASE,
+    "order.settled": (*_RELEASE, *_SPEND),
+    "entitlement.returned": (
+        *_GRANT,
+        *("redeemed>available", "available>expired"),
+        *("budget.spent>budget.available", "expense>provider.payable"),
+    ),
+    "entitlement.revoked": ("available>revoked",),
+    "entitlement.clawed_back": ("available>revoked", "debt>revoked", "redeemed>loss"),
+    "entitlement.debt_forgiven": ("revoked>debt", "redeemed>loss"),
+    "entitlement.made_good": (*_GRANT, "suspense>provider.payable"),
+}
+_ALLOWED = ", ".join(f"('{kind}', '{move}')" for kind, moves in MOVES.items() for move in moves)
+
+# What was told of new lots, and under which terms they were given.
+_GRANTED = """
+SELECT e.member_id, e.recorded_at, e.data, e.type = 'entitlement.granted' AS plain,
+       CASE e.type WHEN 'entitlement.returned' THEN (e.data ->> 'lot_id')::uuid
+                   ELSE e.subject_id END AS lot_id,
+       CASE e.type WHEN 'entitlement.returned' THEN e.subject_id::text
+                   WHEN 'entitlement.made_good' THEN e.data ->> 'claim_id'
+                   ELSE e.data ->> 'period' END AS period,
+       coalesce(e.data ->> 'cause', 'MAKE_GOOD') AS cause,
+       CASE WHEN e.type = 'entitlement.granted' THEN e.data ->> 'line'
+            ELSE e.data ->> 'benefit' END AS line
+FROM outbox AS e
+WHERE e.bucket BETWEEN $1 AND $2 AND e.batch_id IS NOT NULL
+  AND e.type IN ('entitlement.granted', 'entitlement.made_good', 'entitlement.returned')
+"""
+# Where the last event of its order says that a claim stands.
+_TOLD = """
+SELECT DISTINCT ON (e.member_id, e.subject_id) e.subject_id AS claim_id,
+       e.data ->> 'reason' AS why,
+       CASE e.type WHEN 'claim.placed' THEN 'HELD' WHEN 'order.settled' THEN e.data ->> 'state'
+                   ELSE upper(substr(e.type, 7)) END AS state
+FROM outbox AS e
+WHERE e.bucket BETWEEN $1 AND $2 AND (e.type = 'claim.placed' OR e.type LIKE 'order.%')
+  AND e.type <> 'order.revoking'
+ORDER BY e.member_id, e.subject_id, e.seq DESC
+"""
+
+# The correction that a request names, and the bucket in its id.
+_NAMED = "(r.ids ->> 'correction_id')::uuid"
+_PLACE = "('x' || right(r.ids ->> 'correction_id', 3))::bit(12)::int & 1023"
+
+TERMS: dict[str, str] = {
+    # L-3, L-5: who has a lot, what of and until when is what was told when it was granted.
+    "lot_terms_differ": f"""
+SELECT l.lot_id::text AS subject,
+       format('lot %s %s %s %s until %s, told %s', l.cause, l.programme, l.line, l.period,
+              l.expires_at, t.data) AS detail
+FROM lot AS l LEFT JOIN ({_GRANTED}) AS t ON t.lot_id = l.lot_id
+WHERE l.bucket BETWEEN $1 AND $2 AND (
+    (l.member_id, l.cause, l.period, l.granted_at)
+        IS DISTINCT FROM (t.member_id, t.cause, t.period, t.recorded_at)
+    OR l.line <> t.line OR l.programme <> t.data ->> 'programme'
+    OR l.expires_at IS DISTINCT FROM (t.data ->> 'expires_at')::timestamptz
+    OR l.priority <> CASE l.cause WHEN 'TIER' THEN 0 ELSE 1 END)
+""",
+    # P-3: a grant is of one lot, with its units; its quota is what was told, or their sum.
+    "grant_differs": f"""
+WITH g AS (
+    SELECT n.*, sum(n.quantity) OVER (
+               PARTITION BY n.bucket, n.member_id, n.programme, n.line, n.period, n.cause
+               ORDER BY n.quota) AS given
+    FROM entitlement_grant AS n WHERE n.bucket BETWEEN $1 AND $2)
+SELECT g.lot_id::text AS subject,
+       format('grant %s of quota %s, lot %s, told %s', g.quantity, g.quota, l.granted, t.data)
+           AS detail
+FROM g
+LEFT JOIN lot AS l ON l.bucket = g.bucket AND l.lot_id = g.lot_id
+LEFT JOIN ({_GRANTED}) AS t ON t.plain AND t.lot_id = g.lot_id
+WHERE (g.member_id, g.quantity, g.granted_at)
+          IS DISTINCT FROM (l.member_id, l.granted, l.granted_at)
+   OR CASE g.cause WHEN 'MAKE_GOOD' THEN g.quota <> g.given
+      ELSE g.quota * (t.data ->> 'quantity')::numeric
+           <> g.quantity * (t.data ->> 'quota')::numeric END
+""",
+    # I6, K-1: a hold is what its batches moved, when they did and for which claim. Those of an
+    # archived month are under its digest.
+    "hold_terms_differ": f"""
+WITH moved AS (
+    SELECT b.bucket, b.batch_id, b.member_id, b.kind, b.recorded_at, b.cause_id,
+           min(p.unit) FILTER (WHERE p.credit = 'held') AS unit,
+           max(p.unit) FILTER (WHERE p.credit = 'held') AS last_unit,
+           coalesce(sum(p.amount) FILTER (WHERE p.credit = 'held' AND l.cause = 'MAKE_GOOD'), 0)
+               AS uncapped,
+           coalesce(sum(p.amount) FILTER (WHERE p.debit = 'held' AND p.credit = 'redeemed'), 0)
+               AS captured,
+           coalesce(sum(p.amount) FILTER (WHERE p.debit = 'held' AND p.credit = 'available'), 0)
+               AS released,
+           coalesce(sum(p.amount) FILTER (WHERE p.debit = 'held' AND p.credit = 'available'
+                                            AND l.cause = 'MAKE_GOOD'), 0) AS back_uncapped
+    FROM posting AS p
+    JOIN batch AS b ON b.bucket = p.bucket AND b.batch_id = p.batch_id
+    LEFT JOIN lot AS l ON l.bucket = p.bucket AND l.lot_id = p.lot_id
+    WHERE p.bucket BETWEEN $1 AND $2 AND b.bucket BETWEEN $1 AND $2
+      AND (p.credit = 'held' OR p.debit = 'held')
+    GROUP BY 1, 2, 3, 4, 5, 6)
+SELECT h.hold_id::text AS subject,
+       format('hold %s %s uncapped %s, batch %s %s; end %s/%s/%s, batch %s/%s/%s', h.unit,
+              h.placed_at, h.uncapped, m.unit, m.uncapped, e.captured, e.released, e.uncapped,
+              n.captured, n.released, n.back_uncapped) AS detail
+FROM hold AS h
+LEFT JOIN claim AS c ON c.bucket = h.bucket AND c.claim_id = h.claim_id
+LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
+LEFT JOIN moved AS m ON m.bucket = h.bucket AND m.batch_id = h.batch_id
+LEFT JOIN moved AS n ON n.bucket = e.bucket AND n.batch_id = e.batch_id
+WHERE h.bucket BETWEEN $1 AND $2 AND (
+    (h.member_id, h.unit, h.unit, h.uncapped)
+        IS DISTINCT FROM (m.member_id, m.unit, m.last_unit, m.uncapped)
+        AND NOT (m.batch_id IS NULL AND {is_away("h.batch_id")})
+    OR h.placed_at <> CASE m.kind WHEN 'claim.placed' THEN c.claimed_at ELSE m.recorded_at END
+    OR m.kind <> 'claim.placed' AND m.cause_id IS DISTINCT FROM h.claim_id
+    OR h.quantity % c.quantity <> 0
+    OR e.hold_id IS NOT NULL AND NOT (n.batch_id IS NULL AND {is_away("e.batch_id")}) AND (
+        (e.captured, e.released, e.uncapped, e.ended_at, h.member_id)
+            IS DISTINCT FROM (n.captured, n.released, n.back_uncapped, n.recorded_at, n.member_id)
+        OR n.kind <> 'order.settled' AND n.cause_id IS DISTINCT FROM h.claim_id))
+""",
+    # V-4: a claim is what was claimed, and stands where its last event says.
+    "claim_terms_differ": f"""
+WITH told AS ({_TOLD})
+SELECT c.claim_id::text AS subject,
+       format('%s %s of %s for %s, told %s %s', c.state, c.quantity, c.benefit, c.claimed_at,
+              t.state, p.data) AS detail
+FROM claim AS c
+LEFT JOIN outbox AS p ON p.bucket = c.bucket AND p.member_id = c.member_id
+     AND p.subject_id = c.claim_id AND p.type = 'claim.placed' AND p.batch_id IS NOT NULL
+     AND p.bucket BETWEEN $1 AND $2
+LEFT JOIN told AS t ON t.claim_id = c.claim_id
+WHERE c.bucket BETWEEN $1 AND $2 AND (
+    c.benefit IS DISTINCT FROM p.data ->> 'benefit'
+    OR c.quantity IS DISTINCT FROM (p.data ->> 'quantity')::bigint
+    OR c.programme <> p.data ->> 'programme'
+    OR c.programme_version <> (p.data ->> 'programme_version')::int
+    OR c.cap_window <> p.data ->> 'window'
+    OR c.claimed_at <> (p.data ->> 'claimed_at')::timestamptz
+    OR p.data ? 'hold_id' AND NOT EXISTS (
+        SELECT FROM hold AS h WHERE h.bucket = c.bucket AND h.claim_id = c.claim_id
+          AND h.hold_id = (p.data ->> 'hold_id')::uuid)
+    OR CASE c.state WHEN 'SUBMITTED' THEN 'HELD' ELSE c.state END IS DISTINCT FROM t.state
+    OR c.state = 'COMPENSATED' AND c.reason <> t.why
+    OR c.deadline IS NOT NULL AND (
+        c.state <> 'HELD' OR c.deadline <> c.claimed_at + interval '24 hours'))
+""",
+    # I12, L-5: a batch is told as it is, and of its own time; what expired did at its lot's end.
+    "batch_terms_differ": """
+SELECT b.batch_id::text AS subject,
+       format('%s of %s as of %s, told %s of %s', b.kind, b.recorded_at, b.effective_at, e.type,
+              e.recorded_at) AS detail
+FROM batch AS b
+LEFT JOIN outbox AS e ON e.bucket = b.bucket AND e.batch_id = b.batch_id
+     AND e.bucket BETWEEN $1 AND $2
+WHERE b.bucket BETWEEN $1 AND $2 AND (
+    (b.member_id, b.kind, b.recorded_at) IS DISTINCT FROM (e.member_id, e.type, e.recorded_at)
+    OR CASE b.kind WHEN 'entitlement.expired' THEN NOT EXISTS (
+        SELECT FROM lot AS l WHERE l.bucket = b.bucket AND l.lot_id = e.subject_id
+                               AND l.expires_at = b.effective_at)
+       ELSE b.effective_at > b.recorded_at END)
+""",
+    # L-1: a batch moves what its kind moves.
+    "postings_unlike_kind": f"""
+SELECT b.batch_id::text AS subject, format('%s: %s to %s', b.kind, p.debit, p.credit) AS detail
+FROM posting AS p
+JOIN batch AS b ON b.bucket = p.bucket AND b.batch_id = p.batch_id
+LEFT JOIN (VALUES {_ALLOWED}) AS a (kind, move)
+  ON a.kind = b.kind AND a.move = p.debit || '>' || p.credit
+WHERE p.bucket BETWEEN $1 AND $2 AND b.bucket BETWEEN $1 AND $2 AND a.kind IS NULL
+""",
+    # L-7: what was posted by hand is what two people agreed on, when the second of them said so.
+    "correction_terms_differ": """
+SELECT d.correction_id::text AS subject, format('proposed %s, posted %s', c.digest, e.data)
+           AS detail
+FROM correction_decision AS d
+JOIN correction AS c ON c.bucket = d.bucket AND c.correction_id = d.correction_id
+LEFT JOIN outbox AS e ON e.bucket = d.bucket AND e.batch_id = d.batch_id
+     AND e.bucket BETWEEN $1 AND $2
+WHERE d.bucket BETWEEN $1 AND $2 AND d.batch_id IS NOT NULL
+  AND (e.data ->> 'digest', e.recorded_at) IS DISTINCT FROM (c.digest, d.decided_at)
+""",
+    # A member's history has one order: by sequence, time, position and place in the log.
+    "history_disordered": """
+WITH told AS (
+    SELECT e.bucket, e.member_id, e.seq, e.recorded_at, e.position, l.leaf_index,
+           lag(e.seq) OVER o AS seq_before,
+           lag(e.recorded_at) OVER o AS at_before, lag(e.position) OVER o AS position_before,
+           max(l.leaf_index) OVER (o ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+               AS leaf_before
+    FROM outbox AS e
+    LEFT JOIN leaf AS l ON l.bucket = e.bucket AND l.batch_id = e.batch_id
+         AND l.bucket BETWEEN $1 AND $2
+    WHERE e.bucket BETWEEN $1 AND $2
+    WINDOW o AS (PARTITION BY e.bucket, e.member_id ORDER BY e.seq))
+SELECT t.member_id::text AS subject,
+       format('event %s of %s, the one before of %s, member at %s', t.seq, t.recorded_at,
+              t.at_before, m.recorded_at) AS detail
+FROM told AS t LEFT JOIN member AS m ON m.bucket = t.bucket AND m.member_id = t.member_id
+WHERE t.seq <> coalesce(t.seq_before, 0) + 1 OR t.recorded_at <= t.at_before
+   OR t.position < t.position_before OR t.leaf_index <= t.leaf_before
+   OR t.seq = m.event_seq AND (m.recorded_at, m.event_position) <> (t.recorded_at, t.position)
+""",
+    # C-9: what a key was answered is there, and what a key must have made has its answer.
+    "request_differs": f"""
+SELECT r.operation || ' ' || r.key AS subject, r.ids::text AS detail FROM request AS r
+WHERE r.bucket BETWEEN $1 AND $2 AND r.refusal = '' AND CASE
+    WHEN r.operation = 'reward' THEN NOT EXISTS (
+        SELECT FROM lot AS l WHERE l.lot_id = (r.ids ->> 'lot_id')::uuid
+          AND l.bucket = {_PLACE.replace("correction_id", "lot_id")})
+    WHEN r.operation = 'approve_correction' THEN NOT EXISTS (
+        SELECT FROM correction_decision AS d WHERE d.correction_id = {_NAMED}
+          AND d.bucket = {_PLACE} AND d.verdict = 'APPROVED')
+    WHEN r.operation = 'reject_correction' THEN NOT EXISTS (
+        SELECT FROM correction_decision AS d WHERE d.correction_id = {_NAMED}
+          AND d.bucket = {_PLACE} AND d.verdict <> 'APPROVED')
+    WHEN r.operation = 'propose_correction' THEN NOT EXISTS (
+        SELECT FROM correction AS c WHERE c.correction_id = {_NAMED} AND c.bucket = {_PLACE})
+    ELSE false END
+UNION ALL
+SELECT c.claim_id::text, 'claimed by no request' FROM claim AS c
+LEFT JOIN request AS r ON r.bucket = c.bucket AND (r.ids ->> 'claim_id')::uuid = c.claim_id
+     AND r.operation = 'claim' AND r.refusal = '' AND r.bucket BETWEEN $1 AND $2
+WHERE c.bucket BETWEEN $1 AND $2 AND r.bucket IS NULL
+""",
+}
+
+# Requests to propose and decide stand in buckets of their keys: all are asked at once.
+UNASKED = """
+SELECT c.correction_id::text AS subject FROM correction AS c
+LEFT JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
+LEFT JOIN (SELECT r.ids ->> 'correction_id' AS id, count(*) AS count FROM request AS r
+           WHERE r.bucket BETWEEN 0 AND 1023 AND r.refusal = ''
+             AND r.operation IN ('propose_correction', 'approve_correction', 'reject_correction')
+           GROUP BY 1) AS r ON r.id = c.correction_id::text
+WHERE c.bucket BETWEEN 0 AND 1023
+  AND coalesce(r.count, 0) < CASE WHEN d.correction_id IS NULL THEN 1 ELSE 2 END
+"""
+
+
+async def unasked(conn: Connection) -> list[str]:
+    """Return the corrections that were proposed or decided by no request that is there."""
+    return [row.subject for row in await rows(conn, UNASKED)]

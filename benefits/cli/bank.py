@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TextIO
 
 import rich_click as click
 
-from benefits.actions.apply_programme import apply_programme
+from benefits.actions.apply_programme import apply_programme, check_month
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
 from benefits.actions.expire import due, sweep
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
@@ -31,6 +31,14 @@ SWEPT = "{:,} lots that ended, {:,} claims never sent."
 PROGRESS_EVERY_S = 5.0  # where it is written down; a terminal shows every step in one place
 
 
+def _month(text: str, option: str) -> Month:
+    """Read the month that an option names."""
+    try:
+        return Month.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+
+
 @click.group()
 def programme() -> None:
     """Programmes: tiers, benefits, package lines, providers, budgets."""
@@ -38,20 +46,30 @@ def programme() -> None:
 
 @programme.command("apply")
 @click.argument("file", type=click.File(encoding="utf-8"))
+@click.option(
+    "--tiers-from",
+    "month",
+    default=None,
+    help="First month whose tiers it decides; the running one unless given.",
+)
 @DRY_RUN
-def programme_apply(file: TextIO, *, dry_run: bool) -> None:
+def programme_apply(file: TextIO, month: str | None, *, dry_run: bool) -> None:
     """Put a programme FILE into force as its next version.
 
-    Example: `benefits programme apply wealth.toml --dry-run`, then without
+    Benefits, lines and budgets hold at once; months before `--tiers-from` keep their tiers' rule.
+
+    Example: `benefits programme apply wealth.toml --tiers-from 2026-01 --dry-run`, then without
     """
-    made = read(file.read())
+    made, tiers_from = read(file.read()), _month(month, "--tiers-from") if month else None
 
     async def work_(house: House) -> None:
         if house.installation.is_production:
             check_for_production(made)
+            if tiers_from is not None:
+                check_month(made, tiers_from, house.parts.clock())
 
         async def apply(conn: Connection) -> Any:
-            return await apply_programme(conn, made, house.parts)
+            return await apply_programme(conn, made, house.parts, tiers_from=tiers_from)
 
         applied = await database(house, dry_run=dry_run).transact(apply)
         how = "is now in force" if applied.is_new else "was in force already"
@@ -247,10 +265,7 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
 
     Example: `benefits evaluate --period 2025-06`, or first with `--dry-run`
     """
-    try:
-        month = Month.parse(period)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--period") from None
+    month = _month(period, "--period")
     at = _instant(now) if now else None
 
     async def work_(house: House) -> None:

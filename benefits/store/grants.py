@@ -76,7 +76,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "month_close": ("month", "closed_at"),
     "month_total": ("month", "unit", "party", "account", "amount"),
     "posting": ("debit", "credit", "unit", "amount", "party"),
-    "programme": ("code", "version", "document", "applied_at"),
+    "programme": ("code", "version", "document", "applied_at", "tiers_from"),
     "provider_attempt": ("attempt", "operation", "started_at", "ended_at", "outcome"),
     "provider_request": (
         *("provider", "sku", "operation", "created_at", "next_at", "leased_until", "attempt"),

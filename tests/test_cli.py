@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from benefits import demo, process
 from benefits.cli import COMMANDS, Late, commands
+from benefits.domain.catalogue import read
 from benefits.domain.tokens import DEMO_ISSUER, TokenInvalid
 from benefits.sandbox.behaviour import EXPLAINED
 from benefits.settings import SettingRefused
@@ -360,3 +361,12 @@ def test_two_listeners_never_share_a_port() -> None:
     """Bound is not yet taken; the second one is told at once."""
     with process.bind("127.0.0.1", 0) as taken, pytest.raises(process.PortInUse):
         process.bind("127.0.0.1", taken.getsockname()[1])
+
+
+def test_presets_are_listed_and_printed_as_files_to_begin_with(test_shell: Shell) -> None:
+    """What is printed can be applied as it is."""
+    status, said = test_shell.run("programme", "presets")
+    assert (0, 6) == (status, len(said.splitlines()))
+    assert said.startswith("bank_of_america: Bank of America:")
+    status, text = test_shell.run("programme", "presets", "bohai")
+    assert (0, "bohai") == (status, read(text).code)

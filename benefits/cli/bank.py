@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import rich_click as click
@@ -27,6 +28,7 @@ from benefits.store.migrate import ensure_partitions
 
 # Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
 TEXT = click.File(encoding="utf-8", errors="surrogateescape")
+PRESETS = {p.stem: p for p in (Path(__file__).parent.parent / "presets").glob("*.toml")}
 SWEPT = "{:,} lots that ended, {:,} claims never sent."
 PROGRESS_EVERY_S = 5.0  # where it is written down; a terminal shows every step in one place
 
@@ -77,6 +79,21 @@ def programme_apply(file: TextIO, month: str | None, *, dry_run: bool) -> None:
         say_if_dry(dry_run=dry_run)
 
     run(work_)
+
+
+@programme.command("presets")
+@click.argument("name", required=False, type=click.Choice(sorted(PRESETS)))
+def programme_presets(name: str | None) -> None:
+    """List tiers as some banks publish them, or print the file of one by its NAME.
+
+    Example: `benefits programme presets bohai > wealth.toml`, then fill in benefits and lines
+    """
+    if name is not None:
+        click.echo(PRESETS[name].read_text(encoding="utf-8"), nl=False)
+        return
+    for known, path in sorted(PRESETS.items()):
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        click.echo(f"{known}: {first.removeprefix('# ')}")
 
 
 @click.group("import")

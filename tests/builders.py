@@ -75,10 +75,14 @@ class World:
         )
         self._numbers = itertools.count(1)
 
-    async def apply(self, programme: Programme | None = None) -> None:
+    async def apply(
+        self, programme: Programme | None = None, *, tiers_from: Month | None = None
+    ) -> None:
         """Put a programme into force."""
         async with self.database.transaction() as conn:
-            await apply_programme(conn, programme or reference_programme(), self.parts)
+            await apply_programme(
+                conn, programme or reference_programme(), self.parts, tiers_from=tiers_from
+            )
 
     async def member(self, opened_on: date = date(2020, 1, 1), **more: Any) -> UUID:
         """Enrol a new member and return the id."""

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from benefits import demo, process
 from benefits.cli import COMMANDS, Late, commands
+from benefits.domain.catalogue import read
 from benefits.domain.tokens import DEMO_ISSUER, TokenInvalid
 from benefits.sandbox.behaviour import EXPLAINED
 from benefits.settings import SettingRefused
@@ -384,3 +385,12 @@ def test_nothing_runs_without_assertions(how: list[str]) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (1, "") == (done.returncode, done.stdout)
     assert "PYTHONOPTIMIZE" in done.stderr
+
+
+def test_presets_are_listed_and_printed_as_files_to_begin_with(test_shell: Shell) -> None:
+    """What is printed can be applied as it is."""
+    status, said = test_shell.run("programme", "presets")
+    assert (0, 6) == (status, len(said.splitlines()))
+    assert said.startswith("bank_of_america: Bank of America:")
+    status, text = test_shell.run("programme", "presets", "bohai")
+    assert (0, "bohai") == (status, read(text).code)

@@ -1,9 +1,12 @@
 """Apply a programme file: it becomes the next version, unless it says what the last one said."""
 
+from datetime import datetime
+
 import msgspec
 
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Benefit, Programme, ProgrammeInvalid
+from benefits.domain.values import Month, local_date
 from benefits.store import catalogue
 from benefits.store.db import Connection
 
@@ -63,8 +66,22 @@ class Applied(msgspec.Struct, frozen=True):
     is_new: bool
 
 
-async def apply_programme(conn: Connection, programme: Programme, parts: Parts) -> Applied:
-    """Put a programme into force; ProgrammeInvalid when another has its benefits or budgets."""
+def check_month(programme: Programme, tiers_from: Month, now: datetime) -> None:
+    """Refuse to judge months anew that are over: those have been promised (ProgrammeInvalid)."""
+    running = Month.of(local_date(now, programme.tz))
+    if tiers_from < running:
+        raise ProgrammeInvalid(
+            f"tiers_from: on a production database no month before {running} is judged anew"
+        )
+
+
+async def apply_programme(
+    conn: Connection, programme: Programme, parts: Parts, *, tiers_from: Month | None = None
+) -> Applied:
+    """Put a programme into force; ProgrammeInvalid when another has its benefits or budgets.
+
+    Its tiers and policy decide months from `tiers_from` on, or from the running one (U-1).
+    """
     others = await catalogue.others(conn, programme.code)
     for kind in ("benefit", "budget"):
         mine = {item.code for item in getattr(programme, kind)}
@@ -84,5 +101,5 @@ async def apply_programme(conn: Connection, programme: Programme, parts: Parts) 
     before = (await parts.catalogue.current(conn)).programmes.get(programme.code)
     if before is not None:
         _check_kept(before, programme)
-    version, is_new = await catalogue.put(conn, programme, parts.clock())
+    version, is_new = await catalogue.put(conn, programme, parts.clock(), tiers_from=tiers_from)
     return Applied(version, is_new)

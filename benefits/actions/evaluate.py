@@ -14,7 +14,7 @@ import msgspec
 from benefits.actions import grant
 from benefits.actions.parts import Parts
 from benefits.domain import tiers as rules
-from benefits.domain.catalogue import Programme
+from benefits.domain.catalogue import Programme, Rules
 from benefits.domain.refusal import Refusal
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, midnight
@@ -109,8 +109,8 @@ async def evaluate(
     """Evaluate buckets for one month (T-4, T-8, P-3); MonthNotOver, UnknownProgramme."""
 
     async def look(conn: Connection) -> _Wanted:
-        programme, _ = await _programme(conn, parts, programme_code, month)
-        return await _wanted(conn, parts, programme, month, whom=Whom(buckets))
+        programme, judges = await _programme(conn, parts, programme_code, month)
+        return await _wanted(conn, parts, programme, judges, month=month, whom=Whom(buckets))
 
     wanted = await database.transact(look)
     written, left = list[_Written](), wanted.touched
@@ -159,28 +159,34 @@ async def _write_all(
 
 async def _programme(
     conn: Connection, parts: Parts, code: str, month: Month
-) -> tuple[Programme, int]:
+) -> tuple[Programme, Rules]:
     catalogue = await parts.catalogue.current(conn)
     programme = catalogue.programmes.get(code)
     if programme is None:
         raise UnknownProgramme
     if local_date(parts.clock(), programme.tz) < month.end:
         raise MonthNotOver(f"{month} is not over in {programme.zone}.")
-    return programme, catalogue.programme_versions[code]
+    return programme, catalogue.rules[code]
 
 
 async def _wanted(
-    conn: Connection, parts: Parts, programme: Programme, month: Month, *, whom: Whom
+    conn: Connection,
+    parts: Parts,
+    programme: Programme,
+    judges: Rules,
+    *,
+    month: Month,
+    whom: Whom,
 ) -> _Wanted:
     """Fold the members' months and compare with what stands written."""
     next_month = month.plus(1)
-    facts = await tiers.facts(conn, programme, month, whom)
+    facts = await tiers.facts(conn, judges, month, whom)
     keys = grant.periods(programme, next_month)
     granted = await tiers.granted(conn, programme.code, keys, whom)
     decisions = dict[UUID, Decision]()
     ranks = list[tuple[UUID, int]]()
     for fact in facts:
-        decision = last_decision(programme, fact, month)
+        decision = last_decision(judges, fact, month)
         state = decision.after if decision is not None else State()
         if closed_by(fact.closed_on, month):
             continue
@@ -197,16 +203,10 @@ def closed_by(closed_on: date | None, month: Month) -> bool:
     return closed_on is not None and closed_on < month.end
 
 
-def last_decision(programme: Programme, facts: Facts, month: Month) -> Decision | None:
+def last_decision(judges: Rules, facts: Facts, month: Month) -> Decision | None:
     """Fold a member's months (T-8); return what `month` decided, None when nothing is known."""
-    decisions = rules.fold(programme, facts.months)
-    if not decisions:
-        return None
-    last = decisions[-1]
-    if last.month == month:
-        return last
-    # No day of the month is known: nothing changes, and nothing is decided (A-6).
-    return rules.step(programme, last.after, rules.MonthSum(month, 0, 0))
+    decisions = rules.fold(judges, facts.sums, month, opened_on=facts.opened_on)
+    return decisions[-1] if decisions else None
 
 
 _EVENTS = {
@@ -214,6 +214,8 @@ _EVENTS = {
     Cause.DOWNGRADED: "tier.downgraded",
     Cause.WATCHED: "tier.watched",
     Cause.RETAINED: "tier.retained",
+    Cause.HELD: "tier.held",
+    Cause.GRACE: "tier.downgrade_scheduled",
     Cause.UNDETERMINED: "tier.undetermined",
 }
 
@@ -232,11 +234,11 @@ async def _write_page(
     """Decide again for members of a page, under their locks, and write."""
     if not locked:
         return _Written(locked)
-    programme, version = await _programme(conn, parts, code, month)
+    programme, judges = await _programme(conn, parts, code, month)
     now = parts.clock()
     ids = sorted(locked, key=lambda id_: (bucket_of(id_), id_))
     spans = (bucket_of(ids[0]), bucket_of(ids[-1]))
-    wanted = await _wanted(conn, parts, programme, month, whom=Whom(spans, ids))
+    wanted = await _wanted(conn, parts, programme, judges, month=month, whom=Whom(spans, ids))
     journal = Journal(locked, now, parts.new_id)
     effective_from = midnight(month.end, programme.tz)
     decided = list[tuple[UUID, UUID, Decision, datetime]]()
@@ -272,6 +274,12 @@ async def _write_page(
         for due in wanted.grants
     ]
     await journal.write(conn)
-    await tiers.put(conn, programme, decided, version=version, effective_from=effective_from)
+    await tiers.put(
+        conn,
+        programme.code,
+        decided,
+        version=judges.at(month).version,
+        effective_from=effective_from,
+    )
     await tiers.put_grants(conn, rows)
     return _Written(locked, len(decided), len(rows))

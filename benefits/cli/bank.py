@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import rich_click as click
 
-from benefits.actions.apply_programme import apply_programme
+from benefits.actions.apply_programme import apply_programme, check_month
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
 from benefits.actions.expire import due, sweep
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
@@ -27,8 +28,17 @@ from benefits.store.migrate import ensure_partitions
 
 # Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
 TEXT = click.File(encoding="utf-8", errors="surrogateescape")
+PRESETS = {p.stem: p for p in (Path(__file__).parent.parent / "presets").glob("*.toml")}
 SWEPT = "{:,} lots that ended, {:,} claims never sent."
 PROGRESS_EVERY_S = 5.0  # where it is written down; a terminal shows every step in one place
+
+
+def _month(text: str, option: str) -> Month:
+    """Read the month that an option names."""
+    try:
+        return Month.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
 
 
 @click.group()
@@ -38,20 +48,30 @@ def programme() -> None:
 
 @programme.command("apply")
 @click.argument("file", type=click.File(encoding="utf-8"))
+@click.option(
+    "--tiers-from",
+    "month",
+    default=None,
+    help="First month whose tiers it decides; the running one unless given.",
+)
 @DRY_RUN
-def programme_apply(file: TextIO, *, dry_run: bool) -> None:
+def programme_apply(file: TextIO, month: str | None, *, dry_run: bool) -> None:
     """Put a programme FILE into force as its next version.
 
-    Example: `benefits programme apply wealth.toml --dry-run`, then without
+    Benefits, lines and budgets hold at once; months before `--tiers-from` keep their tiers' rule.
+
+    Example: `benefits programme apply wealth.toml --tiers-from 2026-01 --dry-run`, then without
     """
-    made = read(file.read())
+    made, tiers_from = read(file.read()), _month(month, "--tiers-from") if month else None
 
     async def work_(house: House) -> None:
         if house.installation.is_production:
             check_for_production(made)
+            if tiers_from is not None:
+                check_month(made, tiers_from, house.parts.clock())
 
         async def apply(conn: Connection) -> Any:
-            return await apply_programme(conn, made, house.parts)
+            return await apply_programme(conn, made, house.parts, tiers_from=tiers_from)
 
         applied = await database(house, dry_run=dry_run).transact(apply)
         how = "is now in force" if applied.is_new else "was in force already"
@@ -59,6 +79,21 @@ def programme_apply(file: TextIO, *, dry_run: bool) -> None:
         say_if_dry(dry_run=dry_run)
 
     run(work_)
+
+
+@programme.command("presets")
+@click.argument("name", required=False, type=click.Choice(sorted(PRESETS)))
+def programme_presets(name: str | None) -> None:
+    """List tiers as some banks publish them, or print the file of one by its NAME.
+
+    Example: `benefits programme presets bohai > wealth.toml`, then fill in benefits and lines
+    """
+    if name is not None:
+        click.echo(PRESETS[name].read_text(encoding="utf-8"), nl=False)
+        return
+    for known, path in sorted(PRESETS.items()):
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        click.echo(f"{known}: {first.removeprefix('# ')}")
 
 
 @click.group("import")
@@ -259,10 +294,7 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
 
     Example: `benefits evaluate --period 2025-06`, or first with `--dry-run`
     """
-    try:
-        month = Month.parse(period)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--period") from None
+    month = _month(period, "--period")
     at = _instant(now) if now else None
 
     async def work_(house: House) -> None:

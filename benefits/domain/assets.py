@@ -14,7 +14,8 @@ from functools import lru_cache
 
 import msgspec
 
-from benefits.domain.catalogue import Programme, suggestion
+from benefits.domain.catalogue import Programme
+from benefits.domain.policy import suggestion
 from benefits.domain.refusal import Refusal
 
 REQUIRED = ("customer", "as_of", "asset_class", "currency", "balance")

@@ -5,9 +5,9 @@ everything a version promises about itself, so that the rest of the code may rel
 that is used is defined, the ladder ascends, every amount is exact in the programme's currency.
 """
 
-import difflib
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -17,12 +17,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from benefits.domain import units
+from benefits.domain.metrics import Basket, basket
 from benefits.domain.orders import Capabilities
+from benefits.domain.policy import Policy, Text, Tier, policy_problems, suggestion
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import LARGEST, SCALE_MAX, Quantity, QuantityTooFine
-from benefits.domain.values import PeriodKind
+from benefits.domain.values import Month, PeriodKind, local_date
 
-Text = dict[str, str]
 LANGUAGES = ("zh", "en")
 UNITS = "BENEFIT:"
 TAKES_MAX = 100
@@ -34,26 +35,6 @@ class ProgrammeInvalid(Refusal):
 
     code = "programme_invalid"
     words = "The programme file is not valid."
-
-
-class Target(enum.Enum):
-    """Where a member lands who loses a tier (T-7)."""
-
-    LAST = "LAST"
-    BEST_OF_WINDOW = "BEST_OF_WINDOW"
-    ONE_STEP = "ONE_STEP"
-
-
-class Metric(enum.Enum):
-    """What is compared with a tier's threshold."""
-
-    MONTH_AVG = "MONTH_AVG"
-
-
-class UpgradeTiming(enum.Enum):
-    """When a reached tier takes effect (T-3)."""
-
-    NEXT_PERIOD = "NEXT_PERIOD"
 
 
 class UpgradePolicy(enum.Enum):
@@ -107,23 +88,6 @@ class LateReversal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     then: Late = Late.EXPIRE
     days: Annotated[int, msgspec.Meta(ge=7, le=3660)] = 30
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How tiers are won, kept and lost."""
-
-    metric: Metric = Metric.MONTH_AVG
-    upgrade: UpgradeTiming = UpgradeTiming.NEXT_PERIOD
-    target: Target = Target.LAST
-
-
-class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One rung: `threshold` in major units, inclusive; `misses` in a row lose it (T-1, T-4)."""
-
-    code: str
-    name: Text
-    threshold: Decimal
-    misses: int = 0
 
 
 class Dialect(enum.Enum):
@@ -275,6 +239,11 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return tuple(self.minor(tier.threshold) for tier in self.tier)
 
     @cached_property
+    def basket(self) -> Basket:
+        """What counts for a tier, and what each asset class weighs (A-3)."""
+        return basket(self.currency, self.asset_classes, self.policy)
+
+    @cached_property
     def benefits(self) -> dict[str, Benefit]:
         """Benefits by code."""
         return {benefit.code: benefit for benefit in self.benefit}
@@ -290,12 +259,51 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return {budget.code: self.minor(budget.total) for budget in self.budget}
 
 
+class Judge(msgspec.Struct, frozen=True):
+    """A version of a programme, and the first month whose tiers it decides."""
+
+    version: int
+    tiers_from: Month
+    programme: Programme
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """By which version of a programme each month's tiers are decided, earliest first (U-1)."""
+
+    judges: tuple[Judge, ...]
+
+    def at(self, month: Month) -> Judge:
+        """Return the version that decides a month; months before the first have the first."""
+        for judge in reversed(self.judges):
+            if judge.tiers_from <= month:
+                return judge
+        return self.judges[0]
+
+    @property
+    def programme(self) -> str:
+        """The programme's code."""
+        return self.judges[0].programme.code
+
+    @property
+    def baskets(self) -> list[Basket]:
+        """What any of the versions counts."""
+        return list(dict.fromkeys(judge.programme.basket for judge in self.judges))
+
+
 class Catalogue(msgspec.Struct, frozen=True, dict=True):
     """All programmes in force, under the configuration's version number."""
 
     version: int
     programmes: dict[str, Programme]
     programme_versions: dict[str, int] = {}
+    rules: dict[str, Rules] = {}
+
+    def judging(self, now: datetime) -> list[Programme]:
+        """Return each programme by the version that decides the month of an instant (U-1)."""
+        return [
+            self.rules[code].at(Month.of(local_date(now, programme.tz))).programme
+            for code, programme in self.programmes.items()
+        ]
 
     @cached_property
     def offers(self) -> dict[str, tuple[Programme, Benefit]]:
@@ -339,12 +347,6 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
         return {p.currency: p.minor_digits for p in self.programmes.values()}
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean X?" when a known word is near, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def read(text: str) -> Programme:
     """Read a programme file; ProgrammeInvalid names every contradiction by its path."""
     try:
@@ -382,6 +384,7 @@ def _problems(programme: Programme) -> Iterator[str]:
             yield f"provider[{index}].url: must begin with https:// or http://"
     yield from _duplicates(programme)
     yield from _ladder(programme)
+    yield from policy_problems(programme.policy, programme.tier, programme.asset_classes)
     yield from _amounts(programme)
     yield from _benefits(programme)
     yield from _lines(programme)
@@ -409,8 +412,6 @@ def _ladder(programme: Programme) -> Iterator[str]:
         below, above = programme.tier[index - 1].threshold, programme.tier[index].threshold
         if below.is_finite() and above.is_finite() and above <= below:
             yield f"tier[{index}].threshold: must be above that of the tier before it"
-        if programme.tier[index].misses < 1:
-            yield f"tier[{index}].misses: say how many months below in a row lose the tier"
 
 
 def _amounts(programme: Programme) -> Iterator[str]:

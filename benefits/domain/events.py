@@ -164,6 +164,8 @@ EVENTS: dict[str, Kind] = {
     "tier.downgraded": Kind(TierDecided, "decision", "The tier falls."),
     "tier.watched": Kind(TierDecided, "decision", "A month was below; the tier stays for now."),
     "tier.retained": Kind(TierDecided, "decision", "The tier is kept; misses end."),
+    "tier.held": Kind(TierDecided, "decision", "Nothing could fall; the tier stays."),
+    "tier.downgrade_scheduled": Kind(TierDecided, "decision", "A term ended below; grace begins."),
     "tier.undetermined": Kind(TierDecided, "decision", "Days are missing; nothing is decided."),
     "entitlement.granted": Kind(UnitsGranted, "lot", "Units came, by tier or as a reward."),
     "entitlement.expired": Kind(UnitsExpired, "lot", "Unspent units ended."),

@@ -1,58 +1,65 @@
-"""Tiers: from month sums to a standing, as a fold (M-1, T-1, T-3, T-4, T-7, T-8).
+"""Tiers: from month sums to a standing, as a fold (T-1, T-3 to T-8).
 
-A month's sum of day-end balances is compared with `threshold x days` in exact integers; nothing is
+A sum of day-end balances is compared with `threshold x divisor` in exact integers; nothing is
 rounded before a decision. Missing days never hurt (A-6): they count as zero for what is proven,
-and forbid a miss. The miss counter is not stored anywhere as truth: it is what folding the months
-gives.
+and forbid a miss. Misses, locks and grace times are not stored anywhere as truth: they are what
+folding the months gives, each by the version of the programme that judges it.
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 import msgspec
 
-from benefits.domain.catalogue import Programme, Target, Tier
-from benefits.domain.values import Month
+from benefits.domain import metrics
+from benefits.domain.catalogue import Programme, Rules
+from benefits.domain.metrics import Basket, MonthSum, Reading
+from benefits.domain.policy import REVIEWS, Lock, Target
+from benefits.domain.values import Month, add_months
 
 
 class Cause(enum.Enum):
-    """What a month did to a standing (T-12)."""
+    """What a month did to a standing (T-12).
+
+    HELD: nothing could fall, since the tier is locked, or no period or review ended. GRACE: a lock
+    ended below, and the tier falls when its grace time ends.
+    """
 
     UPGRADED = "UPGRADED"
     RETAINED = "RETAINED"
     WATCHED = "WATCHED"
     DOWNGRADED = "DOWNGRADED"
+    HELD = "HELD"
+    GRACE = "GRACE"
     UNDETERMINED = "UNDETERMINED"
     CORRECTED = "CORRECTED"
 
 
-class MonthSum(msgspec.Struct, frozen=True):
-    """What is known of a month: its day-end balances' sum (minor units) and how many days."""
-
-    month: Month
-    sum_minor: int
-    known_days: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether every day of the month is known."""
-        return self.known_days == self.month.days
-
-
 class State(msgspec.Struct, frozen=True):
-    """A standing between months: rank, misses in a row, and the ranks reached in those misses."""
+    """A standing between months: rank, misses in a row, and the ranks reached in those misses.
+
+    A tier that is kept by a lock has the day from which it is judged again instead, and after
+    that the end of its grace time.
+    """
 
     rank: int = 0
     misses: int = 0
     window: tuple[int, ...] = ()
+    lock_until: date | None = None
+    grace_until: date | None = None
+
+    @property
+    def shown(self) -> tuple[int, int, date | None, date | None]:
+        """What a record of it says."""
+        return self.rank, self.misses, self.lock_until, self.grace_until
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What one month decided, with everything needed to explain it (X-6).
 
-    `qualified` is the highest rank proven by the sum; the new rank holds from the first day of the
-    next month (T-3).
+    `qualified` is the highest rank proven by the sum over `divisor`, of whose `days` some are
+    known; the new rank holds from the first day of the next month (T-3).
     """
 
     month: Month
@@ -62,6 +69,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     qualified: int
     sum_minor: int
     known_days: int
+    days: int
+    divisor: int
 
     @property
     def effective_from(self) -> date:
@@ -79,9 +88,14 @@ def display_average(sum_minor: int, days: int) -> int:
     return sum_minor // days
 
 
-def required_daily(sum_minor: int, threshold_minor: int, *, days: int, closed: int) -> int | None:
-    """Return the level each remaining day needs; 0: certain, None: out of reach (M-9)."""
-    short = threshold_minor * days - sum_minor
+def required_daily(
+    sum_minor: int, threshold_minor: int, *, days: int, closed: int, divisor: int | None = None
+) -> int | None:
+    """Return the level each remaining day needs; 0: certain, None: out of reach (M-9).
+
+    The sum is divided by `divisor` where that is not `days`.
+    """
+    short = threshold_minor * (divisor or days) - sum_minor
     if short <= 0:
         return 0
     remaining = days - closed
@@ -89,7 +103,7 @@ def required_daily(sum_minor: int, threshold_minor: int, *, days: int, closed: i
 
 
 class Outlook(enum.Enum):
-    """Whether the running month will keep a tier, as far as its known days say (M-11)."""
+    """Whether the running period will keep a tier, as far as its known days say (M-11)."""
 
     CERTAIN = "CERTAIN"
     ON_TRACK = "ON_TRACK"
@@ -106,12 +120,10 @@ class Forecast(msgspec.Struct, frozen=True):
     outlook: Outlook
 
 
-def forecast(
-    sum_minor: int, threshold_minor: int, *, days: int, closed: int, last_minor: int
-) -> Forecast:
-    """Project a month whose remaining days are all like the last known one (M-9, M-11)."""
-    needed = required_daily(sum_minor, threshold_minor, days=days, closed=closed)
-    projected = sum_minor + (days - closed) * last_minor
+def forecast(reading: Reading, threshold_minor: int, *, closed: int, last_minor: int) -> Forecast:
+    """Project a period whose remaining days are all like the last known one (M-9, M-11)."""
+    needed = needed_daily(reading, threshold_minor, closed=closed)
+    projected = reading.sum_minor + max(reading.days - closed, 0) * last_minor
     if needed == 0:
         outlook = Outlook.CERTAIN
     elif needed is None:
@@ -119,9 +131,20 @@ def forecast(
     elif not closed:
         outlook = Outlook.UNKNOWN
     else:
-        kept = qualifies(projected, threshold_minor, days)
+        kept = qualifies(projected, threshold_minor, reading.divisor)
         outlook = Outlook.ON_TRACK if kept else Outlook.AT_RISK
-    return Forecast(needed, display_average(projected, days), outlook)
+    return Forecast(needed, display_average(projected, reading.divisor), outlook)
+
+
+def needed_daily(reading: Reading, threshold_minor: int, *, closed: int) -> int | None:
+    """Return the level each remaining day of a running period needs (M-9)."""
+    return required_daily(
+        reading.sum_minor,
+        threshold_minor,
+        days=reading.days,
+        closed=closed,
+        divisor=reading.divisor,
+    )
 
 
 def qualified_rank(thresholds: tuple[int, ...], sum_minor: int, days: int) -> int:
@@ -133,34 +156,86 @@ def qualified_rank(thresholds: tuple[int, ...], sum_minor: int, days: int) -> in
     )
 
 
-def step(programme: Programme, before: State, known: MonthSum) -> Decision:
-    """Decide one closed month from the standing before it (T-4)."""
-    qualified = qualified_rank(programme.thresholds, known.sum_minor, known.month.days)
-    after, cause = _next(programme, before, qualified, known)
+def step(programme: Programme, before: State, reading: Reading) -> Decision:
+    """Decide a month that is over from the standing before it (T-4, T-5)."""
+    qualified = qualified_rank(programme.thresholds, reading.sum_minor, reading.divisor)
+    after, cause = before, Cause.HELD
+    if reading.decides:
+        after, cause = settle(
+            programme, before, qualified, complete=reading.complete, on=reading.month.end
+        )
     return Decision(
-        month=known.month,
+        month=reading.month,
         before=before,
         after=after,
         cause=cause,
         qualified=qualified,
-        sum_minor=known.sum_minor,
-        known_days=known.known_days,
+        sum_minor=reading.sum_minor,
+        known_days=reading.known_days,
+        days=reading.days,
+        divisor=reading.divisor,
     )
 
 
-def _next(
-    programme: Programme, before: State, qualified: int, known: MonthSum
+def settle(
+    programme: Programme, before: State, qualified: int, *, complete: bool, on: date
 ) -> tuple[State, Cause]:
+    """Judge a standing on a day by the rank a whole period proved; `complete` if all is known."""
     if qualified > before.rank:
-        return State(qualified), Cause.UPGRADED
+        return _entered(programme, qualified, on), Cause.UPGRADED
+    lock = programme.tier[before.rank].lock
+    if lock is not None:
+        return _locked(programme, lock, before, qualified, complete=complete, on=on)
+    unlocked = State(before.rank, before.misses, before.window)
+    if not _reviewed(programme, on):
+        return unlocked, Cause.RETAINED if qualified == before.rank else Cause.HELD
     if qualified == before.rank:
         return State(before.rank), Cause.RETAINED
-    if not known.complete:
-        return before, Cause.UNDETERMINED
+    if not complete:
+        return unlocked, Cause.UNDETERMINED
     missed = State(before.rank, before.misses + 1, (*before.window, qualified))
     if missed.misses < programme.tier[before.rank].misses:
         return missed, Cause.WATCHED
-    return State(_target(programme.policy.target, missed)), Cause.DOWNGRADED
+    return _entered(programme, _target(programme.policy.target, missed), on), Cause.DOWNGRADED
+
+
+def _entered(programme: Programme, rank: int, on: date) -> State:
+    """Return a standing that begins on a day: with a term where its tier has one."""
+    lock = programme.tier[rank].lock
+    return State(rank, lock_until=add_months(on, lock.months)) if lock else State(rank)
+
+
+def _reviewed(programme: Programme, on: date) -> bool:
+    """Say whether misses count in the month that ended before `on` (T-6)."""
+    dates = programme.policy.review
+    return not dates or (on - timedelta(days=1)).month in {REVIEWS[day] for day in dates}
+
+
+def _locked(
+    programme: Programme, lock: Lock, before: State, qualified: int, *, complete: bool, on: date
+) -> tuple[State, Cause]:
+    """Judge a tier that is kept by a lock and a grace time (T-5).
+
+    A tier that is held from before it had a lock gets its first term now.
+    """
+    held = qualified == before.rank
+    rank, until = before.rank, before.lock_until
+    if until is None:
+        return _entered(programme, rank, on), Cause.RETAINED if held else Cause.HELD
+    if before.grace_until is None and on < until:
+        return before, Cause.RETAINED if held else Cause.HELD
+    if held:
+        anchor = until if before.grace_until is None else on
+        return State(rank, lock_until=add_months(anchor, lock.months)), Cause.RETAINED
+    if not complete:
+        return before, Cause.UNDETERMINED
+    if before.grace_until is None and lock.grace:
+        grace_until = add_months(until, lock.grace)
+        return State(rank, lock_until=until, grace_until=grace_until), Cause.GRACE
+    if before.grace_until is not None and on < before.grace_until:
+        return before, Cause.HELD
+    missed = State(rank, window=(qualified,))
+    return _entered(programme, _target(programme.policy.target, missed), on), Cause.DOWNGRADED
 
 
 def _target(target: Target, missed: State) -> int:
@@ -173,16 +248,40 @@ def _target(target: Target, missed: State) -> int:
             return missed.rank - 1
 
 
+Sums = Mapping[Basket, Mapping[Month, MonthSum]]
+
+
 def fold(
-    programme: Programme, months: Iterable[MonthSum], start: State | None = None
+    rules: Rules,
+    sums: Sums,
+    through: Month,
+    *,
+    opened_on: date = date.min,
+    start: State | None = None,
+    first: Month | None = None,
 ) -> list[Decision]:
-    """Fold months, in order, into a decision each (T-8); a month without rows changes nothing."""
+    """Fold the months from the first known one (or `first`) into a decision each (T-8).
+
+    A month without a row has no known day: nothing falls in it.
+    """
     decisions = list[Decision]()
     state = start or State()
-    for known in months:
-        decision = step(programme, state, known)
-        decisions.append(decision)
-        state = decision.after
+    known = [month for months in sums.values() for month in months]
+    if not known:
+        return decisions
+    month = first or min(known)
+    while month <= through:
+        programme = rules.at(month).programme
+        reading = metrics.read(
+            programme.policy,
+            month,
+            sums.get(programme.basket, {}),
+            scale=programme.basket.scale,
+            opened_on=opened_on,
+        )
+        decisions.append(step(programme, state, reading))
+        state = decisions[-1].after
+        month = month.plus(1)
     return decisions
 
 
@@ -193,46 +292,60 @@ def news(decision: Decision, written: State) -> Decision | None:
     month before was left out, completed or judged by another rule: the record is corrected (T-8).
     """
     before, after = decision.before, decision.after
-    if (after.rank, after.misses) == (written.rank, written.misses):
+    if after.shown == written.shown:
         return None
     if before.rank == written.rank:
         return decision
-    corrected = State(written.rank, written.misses)
+    corrected = State(
+        written.rank,
+        written.misses,
+        lock_until=written.lock_until,
+        grace_until=written.grace_until,
+    )
     cause = decision.cause if after.rank == written.rank else Cause.CORRECTED
     return msgspec.structs.replace(decision, before=corrected, cause=cause)
 
 
 def stays_until(programme: Programme, decision: Decision) -> date:
-    """Return the last day the tier is certain: no drop comes before the misses run out (X-6)."""
+    """Return the last day the tier is certain: no drop comes before it (X-6)."""
     return certain_through(programme, decision.after, decision.month.plus(1))
 
 
 def certain_through(programme: Programme, state: State, undecided: Month) -> date:
-    """Return the last day of a tier if every month from `undecided` on were missed (X-6, T-4)."""
-    left = programme.tier[state.rank].misses - state.misses
-    return undecided.plus(left - 1).end - timedelta(days=1)
+    """Return the last day of a tier if all from the month `undecided` on is missed (X-6)."""
+    assert state.rank, "nobody loses the lowest tier"
+    month, after = undecided, state
+    while True:
+        if month == metrics.span(programme.policy, month)[1]:
+            after, _ = settle(programme, after, 0, complete=True, on=month.end)
+        if after.rank < state.rank:
+            return month.end - timedelta(days=1)
+        month = month.plus(1)
 
 
 class Keeping(msgspec.Struct, frozen=True, kw_only=True):
-    """What the running month asks of a tier that is held (T-4, M-9).
+    """What the running period asks of a tier that is held (T-4, T-5, M-9).
 
     `needed_daily` is the level each remaining day needs: 0 is certain, None out of reach. Of
-    `allowed` misses in a row there are `misses` so far; with the last one the tier is lost.
+    `allowed` misses in a row there are `misses` so far; with the last one the tier is lost. A tier
+    that is kept by a lock allows none, and is judged again from `lock_until` on.
     """
 
     threshold_minor: int
     needed_daily: int | None
     misses: int
     allowed: int
+    lock_until: date | None
+    grace_until: date | None
     certain_through: date
 
 
 def keeping(
-    programme: Programme, state: State, known: MonthSum, *, closed: int, undecided: Month
+    programme: Programme, state: State, reading: Reading, *, closed: int, undecided: Month
 ) -> Keeping | None:
     """Return what keeps the tier of `state`; None for the lowest one, which nobody loses (T-4).
 
-    `closed` counts the days of `known.month` that are over, `undecided` is the first month that
+    `closed` counts the days of the period that are over, `undecided` is the first month that
     is not evaluated: the running one, or the one before.
     """
     if state.rank == 0:
@@ -240,11 +353,11 @@ def keeping(
     threshold = programme.thresholds[state.rank]
     return Keeping(
         threshold_minor=threshold,
-        needed_daily=required_daily(
-            known.sum_minor, threshold, days=known.month.days, closed=closed
-        ),
+        needed_daily=needed_daily(reading, threshold, closed=closed),
         misses=state.misses,
         allowed=programme.tier[state.rank].misses,
+        lock_until=state.lock_until,
+        grace_until=state.grace_until,
         certain_through=certain_through(programme, state, undecided),
     )
 
@@ -255,97 +368,3 @@ def is_far(needed: int, threshold: int, average: int) -> bool:
     It is when it is more than twice the threshold itself, or three times the average so far.
     """
     return needed > 2 * threshold or needed > 3 * average > 0
-
-
-def money(minor: int, digits: int) -> str:
-    """Write minor units as a grouped amount in major units: `499,999.99`."""
-    whole, part = divmod(minor, 10**digits)
-    return f"{whole:,}.{part:0{digits}d}" if digits else f"{whole:,}"
-
-
-_ENGLISH_MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
-
-
-def explain(programme: Programme, decision: Decision, language: str) -> str:
-    """Tell a customer in a sentence (`zh` or `en`) what a month decided and why (X-6)."""
-    return _chinese(programme, decision) if language == "zh" else _english(programme, decision)
-
-
-def _amounts(programme: Programme, decision: Decision) -> tuple[str, str]:
-    average = display_average(decision.sum_minor, decision.month.days)
-    rank = max(decision.before.rank, decision.after.rank)
-    digits = programme.minor_digits
-    return money(average, digits), money(programme.thresholds[rank], digits)
-
-
-def _english(programme: Programme, decision: Decision) -> str:
-    month = decision.month
-    average, needed = _amounts(programme, decision)
-    name = _name(programme.tier[decision.after.rank], "en")
-    head = (
-        f"{_ENGLISH_MONTHS[month.number - 1]} {month.year} daily average {average} "
-        f"({decision.known_days} of {month.days} days known); {needed} needed; "
-    )
-    start = _english_date(decision.effective_from)
-    match decision.cause:
-        case Cause.UPGRADED:
-            return head + f"reached: your tier is {name} from {start}."
-        case Cause.RETAINED:
-            return head + f"reached: your tier stays {name}."
-        case Cause.WATCHED:
-            nth = decision.after.misses
-            ordinal = _ORDINALS[nth - 1] if nth <= len(_ORDINALS) else f"{nth}th"
-            until = _english_date(stays_until(programme, decision))
-            return (
-                head + f"{ordinal} month below; your tier stays {name} at least through {until}."
-            )
-        case Cause.DOWNGRADED:
-            nth = decision.before.misses + 1
-            return head + f"{nth} months below in a row: your tier is {name} from {start}."
-        case Cause.UNDETERMINED:
-            return head + f"days are missing, so nothing is decided: your tier stays {name}."
-        case Cause.CORRECTED:
-            return head + f"decided anew with earlier months: your tier is {name} from {start}."
-
-
-def _chinese(programme: Programme, decision: Decision) -> str:
-    month = decision.month
-    average, needed = _amounts(programme, decision)
-    name = _name(programme.tier[decision.after.rank], "zh")
-    head = (
-        f"{month.year}年{month.number}月日均{average}（已知{decision.known_days}/{month.days}天），"
-        f"达标线{needed}；"
-    )
-    start = _chinese_date(decision.effective_from)
-    match decision.cause:
-        case Cause.UPGRADED:
-            return head + f"已达标，自{start}起为{name}。"
-        case Cause.RETAINED:
-            return head + f"已达标，等级保持{name}。"
-        case Cause.WATCHED:
-            until = _chinese_date(stays_until(programme, decision))
-            nth = decision.after.misses
-            return head + f"连续第{nth}个月未达标，{name}等级至少保留至{until}。"
-        case Cause.DOWNGRADED:
-            nth = decision.before.misses + 1
-            return head + f"连续{nth}个月未达标，自{start}起为{name}。"
-        case Cause.UNDETERMINED:
-            return head + f"部分日期数据缺失，暂不判定，等级保持{name}。"
-        case Cause.CORRECTED:
-            return head + f"结合此前月份重新判定，自{start}起为{name}。"
-
-
-def _name(tier: Tier, language: str) -> str:
-    return tier.name[language]
-
-
-def _english_date(day: date) -> str:
-    return f"{day.day} {_ENGLISH_MONTHS[day.month - 1]} {day.year}"
-
-
-def _chinese_date(day: date) -> str:
-    return f"{day.year}年{day.month}月{day.day}日"

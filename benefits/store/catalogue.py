@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
-from benefits.domain.catalogue import Benefit, Catalogue, Programme
+from benefits.domain.catalogue import Benefit, Catalogue, Judge, Programme, Rules
 from benefits.domain.entitlement import budget_counter, stock_counter
+from benefits.domain.values import Month, local_date
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, rows, run
 
@@ -16,15 +17,25 @@ VERSION = "SELECT config_version FROM installation"
 CURRENT = """
 SELECT DISTINCT ON (code) code, version, document FROM programme ORDER BY code, version DESC
 """
+# A version judges no tier any more where a later one judges from the same month or before.
+JUDGES = """
+SELECT p.code, p.version, p.tiers_from, p.document FROM programme AS p
+WHERE NOT EXISTS (SELECT FROM programme AS l
+                  WHERE l.code = p.code AND l.version > p.version AND l.tiers_from <= p.tiers_from)
+ORDER BY p.code, p.version
+"""
 ONE = "SELECT document FROM programme WHERE code = $1 AND version = $2"
 LOCK_VERSION = "SELECT config_version FROM installation FOR UPDATE"
-LATEST = "SELECT version, digest FROM programme WHERE code = $1 ORDER BY version DESC LIMIT 1"
+LATEST = """
+SELECT version, digest, tiers_from FROM programme WHERE code = $1 ORDER BY version DESC LIMIT 1
+"""
 OWNERS = """
 SELECT DISTINCT ON (code) code, document FROM programme
 WHERE code <> $1 ORDER BY code, version DESC
 """
 INSERT = """
-INSERT INTO programme (code, version, digest, document, applied_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO programme (code, version, digest, document, applied_at, tiers_from)
+VALUES ($1, $2, $3, $4, $5, $6)
 """
 BUMP = "UPDATE installation SET config_version = config_version + 1, book_zone = $1"
 AS_KNOWN = """
@@ -36,6 +47,9 @@ INSERT INTO counter (counter, "window", slice, reserved, spent)
 SELECT name, 'all', 0, 0, 0 FROM unnest($1::text[]) AS name ORDER BY name
 ON CONFLICT DO NOTHING
 """
+
+
+EVER = date(2000, 1, 1)
 
 
 class Cache:
@@ -79,7 +93,14 @@ async def as_known(conn: Connection, known_at: datetime) -> Catalogue:
 
 
 async def _load(conn: Connection, version: int) -> Catalogue:
-    return _of(await rows(conn, CURRENT), version=version)
+    found = _of(await rows(conn, CURRENT), version=version)
+    judges = dict[str, tuple[Judge, ...]]()
+    for code, number, tiers_from, text in await rows(conn, JUDGES):
+        programme = msgspec.json.decode(text, type=Programme)
+        judge = Judge(number, Month.of(tiers_from), programme)
+        judges[code] = (*judges.get(code, ()), judge)
+    rules = {code: Rules(each) for code, each in judges.items()}
+    return msgspec.structs.replace(found, rules=rules)
 
 
 def _of(found: Sequence[Any], *, version: int) -> Catalogue:
@@ -97,15 +118,25 @@ async def others(conn: Connection, code: str) -> dict[str, Programme]:
     return {other: msgspec.json.decode(text, type=Programme) for other, text in found}
 
 
-async def put(conn: Connection, programme: Programme, now: datetime) -> tuple[int, bool]:
-    """Store a programme's next version; return it and whether the document is a new one."""
+async def put(
+    conn: Connection, programme: Programme, now: datetime, *, tiers_from: Month | None
+) -> tuple[int, bool]:
+    """Store a programme's next version; return it and whether anything is new in it.
+
+    It decides tiers from a month on: the running one unless another is named. The first version
+    decides whatever came before, too.
+    """
     document = msgspec.json.encode(programme, order="deterministic")
     digest = hashlib.sha256(document).digest()
     latest = await rows(conn, LATEST, programme.code)
-    if latest and latest[0].digest == digest:
-        return latest[0].version, False
-    version = latest[0].version + 1 if latest else 1
-    await run(conn, INSERT, programme.code, version, digest, document.decode(), now)
+    version, begin = 1, EVER
+    if latest:
+        was = latest[0]
+        if was.digest == digest and tiers_from in {None, Month.of(was.tiers_from)}:
+            return was.version, False
+        version = latest[0].version + 1
+        begin = (tiers_from or Month.of(local_date(now, programme.tz))).start
+    await run(conn, INSERT, programme.code, version, digest, document.decode(), now, begin)
     counters = [stock_counter(b) for b in programme.benefit if b.stock is not None]
     counters += [budget_counter(b.code) for b in programme.budget]
     await run(conn, NEW_COUNTERS, counters)

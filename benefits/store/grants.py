@@ -79,7 +79,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "month_restore": ("month", "archived_at", "restored_at"),
     "posting": ("debit", "credit", "unit", "amount", "party"),
     "posting_carried": (*("month", "booked_month", "unit", "debit", "credit", "party", "amount"),),
-    "programme": ("code", "version", "document", "applied_at"),
+    "programme": ("code", "version", "document", "applied_at", "tiers_from"),
     "provider_attempt": ("attempt", "operation", "started_at", "ended_at", "outcome"),
     "provider_request": (
         *("provider", "sku", "operation", "created_at", "next_at", "leased_until", "attempt"),

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.catalogue import Programme
+from benefits.domain.metrics import MonthSum, Reading, closed_days, days_before, read, span
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
 from benefits.store.db import Connection, rows
@@ -37,18 +38,23 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
         WHERE c.bucket = k.bucket AND c.member_id = k.member_id
         ORDER BY c.claim_id DESC LIMIT $3) AS claims,
     ARRAY(
-        SELECT ROW (p.code, p.month, a.sum_minor, a.known, e.month, s.since, d.programme_version,
-                    d.month, d.cause, d.before_rank, d.before_misses, d.rank, d.misses,
-                    d.qualified, d.sum_minor, d.known_days)
-        FROM unnest($5::text[], $6::text[], $7::date[]) WITH ORDINALITY
-             AS p (code, currency, month, n)
+        SELECT ROW (p.n, a.months, e.month, s.since, d.programme_version,
+                    d.month, d.cause, d.lock_until, d.grace_until, d.before_rank, d.before_misses,
+                    d.rank, d.misses, d.qualified, d.sum_minor, d.known_days, d.days, d.divisor)
+        FROM unnest($5::text[], $6::text[], $7::date[], $11::date[]) WITH ORDINALITY
+             AS p (code, currency, month, first, n)
         CROSS JOIN LATERAL (
-            SELECT coalesce(sum(x.sum_minor), 0)::bigint AS sum_minor,
-                   coalesce(bit_or(x.known_days), 0) AS known
-            FROM asset_month AS x
-            WHERE x.bucket = k.bucket AND x.member_id = k.member_id AND x.month = p.month
-              AND x.currency = p.currency
-              AND (p.code, x.asset_class) IN (SELECT * FROM unnest($8::text[], $9::text[]))) AS a
+            SELECT coalesce(json_agg(json_build_array(y.month, y.sum_minor, y.known)), '[]')::text
+                   AS months
+            FROM (SELECT x.month, sum(x.sum_minor * w.weight) AS sum_minor,
+                         bit_or(x.known_days) AS known
+                  FROM asset_month AS x
+                  JOIN unnest($8::text[], $9::text[], $10::bigint[])
+                       AS w (code, asset_class, weight)
+                    ON w.code = p.code AND w.asset_class = x.asset_class
+                  WHERE x.bucket = k.bucket AND x.member_id = k.member_id
+                    AND x.month BETWEEN p.first AND p.month AND x.currency = p.currency
+                  GROUP BY x.month) AS y) AS a
         CROSS JOIN LATERAL (
             SELECT max(v.month) AS month FROM evaluation AS v
             WHERE v.bucket = k.bucket AND v.programme = p.code AND v.month < p.month
@@ -77,19 +83,32 @@ JOIN member AS m ON m.bucket = k.bucket AND m.member_id = k.member_id
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """A member's place in a programme, and what is known of the running month.
 
-    `known` has a bit for each day of `month` whose balance is known; `evaluated` is the last of
-    the two months before it that was evaluated. `decided` is None at the lowest tier, where
-    nothing was ever decided; `version` is the programme's as it was then.
+    `judge` is the programme as it decides that month, by whose metric the `reading` is; `day` is
+    the last known one of the month, with which `closed` days of the metric's period are over.
+    `evaluated` is the last of the two months before that was evaluated. `decided` is None at the
+    lowest tier, where nothing was ever decided; `version` is the programme's as it was then.
     """
 
-    programme: str
+    judge: Programme
     month: Month
-    sum_minor: int
-    known: int
+    reading: Reading
+    day: int
+    closed: int
     evaluated: Month | None
     since: datetime | None
     version: int
     decided: Decision | None
+
+    @property
+    def programme(self) -> str:
+        """The programme's code."""
+        return self.judge.code
+
+    @property
+    def undecided(self) -> Month:
+        """The first month that is not evaluated: the running one, or the one before."""
+        before = self.month.plus(-1)
+        return self.month if self.evaluated == before else before
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +136,12 @@ async def overviews(
     order of the programmes.
     """
     asked, by = sorted(set(ids)), list(programmes)
-    classes = [(one.code, name) for one in by for name in one.asset_classes]
+    months = [Month.of(local_date(now, one.tz)) for one in by]
+    weights = [
+        (one.code, name, weight)
+        for one in by
+        for name, weight in zip(one.basket.classes, one.basket.weights, strict=True)
+    ]
     found = await rows(
         conn,
         OVERVIEW,
@@ -127,31 +151,43 @@ async def overviews(
         now,
         [one.code for one in by],
         [one.currency for one in by],
-        [Month.of(local_date(now, one.tz)).start for one in by],
-        [code for code, _ in classes],
-        [name for _, name in classes],
+        [month.start for month in months],
+        [code for code, _, _ in weights],
+        [name for _, name, _ in weights],
+        [weight for _, _, weight in weights],
+        [span(one.policy, month)[0].start for one, month in zip(by, months, strict=True)],
     )
-    return {row.member_id: _overview(row) for row in found}
+    places = list(zip(by, months, strict=True))
+    return {row.member_id: _overview(row, places) for row in found}
 
 
-def _overview(row: Any) -> Overview:
+def _overview(row: Any, places: list[tuple[Programme, Month]]) -> Overview:
     return Overview(
         opened_on=row.opened_on,
         closed_on=row.closed_on,
         config_version=row.config_version,
         lots=[Entitlement(*one) for one in row.lots],
         claims=[ClaimSeen(*one) for one in row.claims],
-        standings=[_standing(one) for one in row.standings],
+        standings=[_standing(places[n - 1], row.opened_on, *rest) for n, *rest in row.standings],
     )
 
 
-def _standing(row: tuple[Any, ...]) -> Standing:
-    programme, month, sum_minor, known, evaluated, since, version, *decided = row
+def _standing(place: tuple[Programme, Month], opened_on: date, *row: Any) -> Standing:
+    judge, month = place
+    months, evaluated, since, version, *decided = row
+    known, sums = dict[Month, int](), dict[Month, MonthSum]()
+    for first, total, days in msgspec.json.decode(months, type=list[tuple[date, int, int]]):
+        each = Month.of(first)
+        known[each] = days
+        before = days_before(each, each.days, opened_on)
+        sums[each] = MonthSum(each, total, (days | ((1 << before) - 1)).bit_count())
+    day = known.get(month, 0).bit_length()
     return Standing(
-        programme=programme,
-        month=Month.of(month),
-        sum_minor=sum_minor,
-        known=known,
+        judge=judge,
+        month=month,
+        reading=read(judge.policy, month, sums, scale=judge.basket.scale, opened_on=opened_on),
+        day=day,
+        closed=closed_days(judge.policy, month, day, opened_on),
         evaluated=Month.of(evaluated) if evaluated else None,
         since=since,
         version=version or 0,
@@ -159,14 +195,20 @@ def _standing(row: tuple[Any, ...]) -> Standing:
     )
 
 
-def _decision(month: date, cause: str, *figures: int) -> Decision:
-    before_rank, before_misses, rank, misses, qualified, sum_minor, known_days = figures
+def _decision(
+    day: date, cause: str, lock_until: date | None, grace_until: date | None, *figures: Any
+) -> Decision:
+    before_rank, before_misses, rank, misses, qualified, sum_minor, known_days = figures[:7]
+    days, divisor = figures[7:]
+    month = Month.of(day)
     return Decision(
-        month=Month.of(month),
+        month=month,
         before=State(before_rank, before_misses),
-        after=State(rank, misses),
+        after=State(rank, misses, lock_until=lock_until, grace_until=grace_until),
         cause=Cause(cause),
         qualified=qualified,
         sum_minor=sum_minor,
         known_days=known_days,
+        days=days or month.days,
+        divisor=divisor or month.days,
     )

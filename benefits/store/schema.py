@@ -150,6 +150,10 @@ tier_decision = Table(
     Column("known_days", SmallInteger, nullable=False),
     Column("effective_from", INSTANT, nullable=False),
     Column("decided_at", INSTANT, nullable=False),
+    Column("days", SmallInteger),  # the month's, where it and the divisor are null
+    Column("divisor", SmallInteger),
+    Column("lock_until", Date),
+    Column("grace_until", Date),
     PrimaryKeyConstraint("bucket", "decision_id"),
     UniqueConstraint("bucket", "member_id", "programme", "month", "decided_at"),
     columns.of_member(),

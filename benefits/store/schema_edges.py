@@ -52,6 +52,7 @@ programme = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("document", Text, nullable=False),
     Column("applied_at", INSTANT, nullable=False),
+    Column("tiers_from", Date, nullable=False, server_default="2000-01-01"),
     PrimaryKeyConstraint("code", "version"),
 )
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.metrics import Basket
 from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows
 
@@ -50,11 +51,12 @@ GROUP BY f.kind ORDER BY f.kind
 # Primary key.
 # Primary key of the one partition a day lies in; of each grain the highest revision counts.
 BALANCE = """
-SELECT coalesce(sum(greatest(b.balance_minor, 0)), 0)::bigint AS balance_minor
-FROM (SELECT DISTINCT ON (a.asset_class, a.source, a.account) a.balance_minor
+SELECT coalesce(sum(greatest(b.balance_minor, 0) * b.weight), 0) AS balance_minor
+FROM (SELECT DISTINCT ON (a.asset_class, a.source, a.account) a.balance_minor, w.weight
       FROM asset AS a
+      JOIN unnest($5::text[], $6::bigint[]) AS w (asset_class, weight)
+        ON w.asset_class = a.asset_class
       WHERE a.bucket = $1 AND a.member_id = $2 AND a.as_of = $3 AND a.currency = $4
-        AND a.asset_class = ANY($5::text[])
       ORDER BY a.asset_class, a.source, a.account, a.revision DESC) AS b
 """
 
@@ -88,11 +90,16 @@ async def open_cases(conn: Connection, member_id: UUID) -> dict[str, int]:
     return {row.kind: row.n for row in found}
 
 
-async def balance(
-    conn: Connection, member_id: UUID, *, day: date, currency: str, classes: Sequence[str]
-) -> int:
-    """Return what a member's balances of a day count for."""
+async def balance(conn: Connection, member_id: UUID, *, day: date, basket: Basket) -> int:
+    """Return what a member's balances of a day count for, in minor units."""
     ((minor,),) = await rows(
-        conn, BALANCE, bucket_of(member_id), member_id, day, currency, list(classes)
+        conn,
+        BALANCE,
+        bucket_of(member_id),
+        member_id,
+        day,
+        basket.currency,
+        list(basket.classes),
+        list(basket.weights),
     )
-    return int(minor)
+    return int(minor) // basket.scale

@@ -7,9 +7,11 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.catalogue import Programme
+from benefits.domain import metrics
+from benefits.domain.catalogue import Rules
 from benefits.domain.entitlement import Granted
-from benefits.domain.tiers import Decision, MonthSum, State
+from benefits.domain.metrics import Basket, MonthSum
+from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month, bucket_of
 from benefits.store.db import Connection, rows, run
 
@@ -29,12 +31,12 @@ class Whom(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, kw_only=True):
-    """What a member is evaluated on: month sums in order, and the standing on record."""
+    """What a member is evaluated on: month sums by basket, and the standing on record."""
 
     member_id: UUID
     opened_on: date
     closed_on: date | None
-    months: list[MonthSum]
+    sums: dict[Basket, dict[Month, MonthSum]]
     written: State = State()
 
 
@@ -44,22 +46,23 @@ FACTS = """
 SELECT m.member_id, m.opened_on, m.closed_on, a.month, a.sum_minor, a.known
 FROM member AS m
 LEFT JOIN LATERAL (
-    SELECT s.month, sum(s.sum_minor)::bigint AS sum_minor, bit_or(s.known_days) AS known
+    SELECT s.month, sum(s.sum_minor * w.weight) AS sum_minor, bit_or(s.known_days) AS known
     FROM asset_month AS s
+    JOIN unnest($3::text[], $4::bigint[]) AS w (asset_class, weight)
+      ON w.asset_class = s.asset_class
     WHERE s.bucket = m.bucket AND s.member_id = m.member_id AND s.month <= $1 AND s.currency = $2
-      AND s.asset_class = ANY($3::text[])
     GROUP BY s.month) AS a ON true
-WHERE m.bucket BETWEEN $4 AND $5 AND m.opened_on < $1::date + interval '1 month'
+WHERE m.bucket BETWEEN $5 AND $6 AND m.opened_on < $1::date + interval '1 month'
 """
 BY_MEMBER = " ORDER BY m.bucket, m.member_id, a.month"
 ALL = FACTS + BY_MEMBER
 AMONG = (
     " AND ({0}.bucket, {0}.member_id) IN (SELECT * FROM unnest(${1}::smallint[], ${2}::uuid[]))"
 )
-SOME = FACTS + AMONG.format("m", 6, 7) + BY_MEMBER
+SOME = FACTS + AMONG.format("m", 7, 8) + BY_MEMBER
 # Unique key (bucket, member, programme, month, decided_at): the standing on record by a month.
 DECIDED = """
-SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses
+SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses, d.lock_until, d.grace_until
 FROM tier_decision AS d
 WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month <= $2
 ORDER BY d.member_id, d.month DESC, d.decided_at DESC
@@ -67,14 +70,16 @@ ORDER BY d.member_id, d.month DESC, d.decided_at DESC
 INSERT = """
 INSERT INTO tier_decision (bucket, decision_id, member_id, programme, programme_version, month,
                            cause, before_rank, before_misses, rank, misses, qualified,
-                           sum_minor, known_days, effective_from, decided_at)
-SELECT n.bucket, n.decision_id, n.member_id, $12, $13, $14, n.cause, n.before_rank,
-       n.before_misses, n.rank, n.misses, n.qualified, n.sum_minor, n.known_days, $15, n.decided_at
-FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::smallint[],
-            $7::smallint[], $8::smallint[], $9::smallint[], $10::bigint[], $11::smallint[],
-            $16::timestamptz[])
+                           sum_minor, known_days, days, divisor, lock_until, grace_until,
+                           effective_from, decided_at)
+SELECT n.bucket, n.decision_id, n.member_id, $1, $2, $3, n.cause, n.before_rank,
+       n.before_misses, n.rank, n.misses, n.qualified, n.sum_minor, n.known_days, n.days,
+       n.divisor, n.lock_until, n.grace_until, $4, n.decided_at
+FROM unnest($5::smallint[], $6::uuid[], $7::uuid[], $8::text[], $9::smallint[], $10::smallint[],
+            $11::smallint[], $12::smallint[], $13::smallint[], $14::bigint[], $15::smallint[],
+            $16::smallint[], $17::smallint[], $18::date[], $19::date[], $20::timestamptz[])
      AS n (bucket, decision_id, member_id, cause, before_rank, before_misses, rank, misses,
-           qualified, sum_minor, known_days, decided_at)
+           qualified, sum_minor, known_days, days, divisor, lock_until, grace_until, decided_at)
 """
 GRANTED = """
 SELECT g.member_id, g.line, g.period, g.quota, g.quantity
@@ -103,43 +108,51 @@ ON CONFLICT (bucket, programme, month) DO UPDATE SET evaluated_at = excluded.eva
 """
 
 
-async def facts(conn: Connection, programme: Programme, month: Month, whom: Whom) -> list[Facts]:
+async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list[Facts]:
     """Return what members are evaluated on, up to `month`, in the order of buckets and ids."""
-    values = (month.start, programme.currency, list(programme.asset_classes))
-    found = await rows(conn, ALL if whom.members is None else SOME, *values, *whom.values)
     all_facts = dict[UUID, Facts]()
-    for row in found:
-        entry = all_facts.get(row.member_id)
-        if entry is None:
-            entry = all_facts[row.member_id] = Facts(
-                member_id=row.member_id,
-                opened_on=row.opened_on,
-                closed_on=row.closed_on,
-                months=[],
-            )
-        if row.month is not None:
-            entry.months.append(_month_sum(row))
-    decided = await rows(conn, DECIDED, programme.code, month.start, *whom.buckets)
+    for basket in rules.baskets:
+        for row in await rows(
+            conn,
+            ALL if whom.members is None else SOME,
+            month.start,
+            basket.currency,
+            list(basket.classes),
+            list(basket.weights),
+            *whom.values,
+        ):
+            entry = all_facts.get(row.member_id)
+            if entry is None:
+                entry = all_facts[row.member_id] = Facts(
+                    member_id=row.member_id,
+                    opened_on=row.opened_on,
+                    closed_on=row.closed_on,
+                    sums={},
+                )
+            if row.month is not None:
+                known = _month_sum(row)
+                entry.sums.setdefault(basket, {})[known.month] = known
+    decided = await rows(conn, DECIDED, rules.programme, month.start, *whom.buckets)
     for row in decided:
         if row.member_id in all_facts:
-            all_facts[row.member_id].written = State(row.rank, row.misses)
+            all_facts[row.member_id].written = _state(row)
     return list(all_facts.values())
 
 
 def _month_sum(row: Any) -> MonthSum:
     month = Month.of(row.month)
-    known = row.known | _days_before(month, row.opened_on)
-    return MonthSum(month, row.sum_minor, known.bit_count())
+    before = metrics.days_before(month, month.days, row.opened_on)
+    known = row.known | ((1 << before) - 1)
+    return MonthSum(month, int(row.sum_minor), known.bit_count())
 
 
-def _days_before(month: Month, opened_on: date) -> int:
-    days = min(max((opened_on - month.start).days, 0), month.days)
-    return (1 << days) - 1
+def _state(row: Any) -> State:
+    return State(row.rank, row.misses, lock_until=row.lock_until, grace_until=row.grace_until)
 
 
 async def put(
     conn: Connection,
-    programme: Programme,
+    programme: str,
     decided: Sequence[tuple[UUID, UUID, Decision, datetime]],
     *,
     version: int,
@@ -152,6 +165,10 @@ async def put(
     await run(
         conn,
         INSERT,
+        programme,
+        version,
+        decisions[0].month.start,
+        effective_from,
         [bucket_of(member_id) for _, member_id, _, _ in decided],
         [decision_id for decision_id, _, _, _ in decided],
         [member_id for _, member_id, _, _ in decided],
@@ -163,10 +180,10 @@ async def put(
         [d.qualified for d in decisions],
         [d.sum_minor for d in decisions],
         [d.known_days for d in decisions],
-        programme.code,
-        version,
-        decisions[0].month.start,
-        effective_from,
+        [d.days for d in decisions],
+        [d.divisor for d in decisions],
+        [d.after.lock_until for d in decisions],
+        [d.after.grace_until for d in decisions],
         [decided_at for _, _, _, decided_at in decided],
     )
 

@@ -49,7 +49,13 @@ class TierEvent(_Event, kw_only=True):
     """A month was decided; the subject is the decision."""
 
     type: Literal[
-        "tier.upgraded", "tier.downgraded", "tier.watched", "tier.retained", "tier.undetermined"
+        "tier.upgraded",
+        "tier.downgraded",
+        "tier.watched",
+        "tier.retained",
+        "tier.held",
+        "tier.downgrade_scheduled",
+        "tier.undetermined",
     ]
     data: TierDecided
 

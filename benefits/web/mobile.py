@@ -1,7 +1,7 @@
 """The mobile bank's backend: what a member has, how it came, and claims on it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,9 +16,13 @@ from benefits.actions.look_up import LookUp, Seen
 from benefits.actions.read_code import read_code
 from benefits.domain.callers import Caller
 from benefits.domain.catalogue import LANGUAGES, Benefit, Catalogue, Programme
+from benefits.domain.explanation import explain
+from benefits.domain.metrics import span
+from benefits.domain.policy import Metric
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
-from benefits.domain.tiers import explain, required_daily
+from benefits.domain.tiers import State as Held
+from benefits.domain.tiers import certain_through, needed_daily
 from benefits.domain.units import Quantity, steps, whole
 from benefits.store import pages
 from benefits.store.overview import Standing
@@ -36,19 +40,34 @@ Number = Annotated[int, msgspec.Meta(ge=1, le=2**62)]  # of an event in a member
 
 
 class TierView(msgspec.Struct, kw_only=True):
-    """The tier a member has now, since when, and why."""
+    """The tier a member has now, since when, and why.
+
+    It holds at least through `certain_through`; the lowest is nobody's to lose. A tier that is
+    kept by a lock is judged again from `lock_until`, and falls at `grace_until` at the earliest.
+    """
 
     code: str
     rank: int
     name: dict[str, str]
     since: datetime | None
     why: dict[str, str]
+    certain_through: date | None
+    lock_until: date | None
+    grace_until: date | None
 
 
 class ProgressView(msgspec.Struct, kw_only=True):
-    """The running month, and what the next tier needs on each remaining day (M-9); minor units."""
+    """The running period, and what the next tier needs on each remaining day (M-9); minor units.
+
+    `month` is the running one. The metric is of the days `[period_from, period_until)`, and what
+    decides is its sum over `divisor`.
+    """
 
     month: str
+    metric: Metric
+    period_from: date
+    period_until: date
+    divisor: int
     days: int
     known_days: int
     sum_minor: int
@@ -227,7 +246,8 @@ def _benefit(programme: Programme, benefit: Benefit, lots: Sequence[Entitlement]
 def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
     programme = seen.catalogue.programmes[standing.programme]
     decided = standing.decided
-    rank = decided.after.rank if decided else 0
+    after = decided.after if decided else Held()
+    rank = after.rank
     tier = programme.tier[rank]
     then = seen.then.get(programme.code)
     why = dict[str, str]()
@@ -245,26 +265,34 @@ def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
             name=tier.name,
             since=standing.since,
             why=why,
+            certain_through=(
+                certain_through(standing.judge, after, standing.undecided) if rank else None
+            ),
+            lock_until=after.lock_until,
+            grace_until=after.grace_until,
         ),
         evaluation_pending=standing.evaluated != standing.month.plus(-1),
-        progress=_progress(programme, standing, rank),
+        progress=_progress(standing, rank),
     )
 
 
-def _progress(programme: Programme, standing: Standing, rank: int) -> ProgressView:
-    month, known = standing.month, standing.known
+def _progress(standing: Standing, rank: int) -> ProgressView:
+    programme, reading = standing.judge, standing.reading
+    first, last = span(programme.policy, standing.month)
     upper = rank + 1 if rank + 1 < len(programme.tier) else None
     threshold = programme.thresholds[upper] if upper is not None else None
     needed = (
-        required_daily(standing.sum_minor, threshold, days=month.days, closed=known.bit_length())
-        if threshold is not None
-        else None
+        needed_daily(reading, threshold, closed=standing.closed) if threshold is not None else None
     )
     return ProgressView(
-        month=str(month),
-        days=month.days,
-        known_days=known.bit_count(),
-        sum_minor=standing.sum_minor,
+        month=str(standing.month),
+        metric=programme.policy.metric,
+        period_from=first.start,
+        period_until=last.end,
+        divisor=reading.divisor,
+        days=reading.days,
+        known_days=reading.known_days,
+        sum_minor=reading.sum_minor,
         next_tier=programme.tier[upper].code if upper is not None else None,
         threshold_minor=threshold,
         needed_daily_minor=needed,

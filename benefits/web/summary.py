@@ -141,19 +141,16 @@ async def _standing(
 
 
 async def _keep(conn: Connection, seen: Seen, place: Standing, rank: int) -> KeepView:
-    programme, month = seen.catalogue.programmes[place.programme], place.month
-    closed = place.known.bit_length()
     last = 0
-    if closed:
+    if place.day:
         last = await summary.balance(
             conn,
             seen.member_id,
-            day=month.start + timedelta(days=closed - 1),
-            currency=programme.currency,
-            classes=programme.asset_classes,
+            day=place.month.start + timedelta(days=place.day - 1),
+            basket=place.judge.basket,
         )
-    threshold = programme.thresholds[rank]
-    told = forecast(place.sum_minor, threshold, days=month.days, closed=closed, last_minor=last)
+    threshold = place.judge.thresholds[rank]
+    told = forecast(place.reading, threshold, closed=place.closed, last_minor=last)
     return KeepView(
         threshold_minor=threshold,
         needed_daily_minor=told.needed_daily_minor,

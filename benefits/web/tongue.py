@@ -13,13 +13,21 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_skeleton, format_time, get_timezone_location
+from babel.dates import (
+    format_date,
+    format_interval,
+    format_skeleton,
+    format_time,
+    get_timezone_location,
+)
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benefits.domain.catalogue import Programme
+from benefits.domain.metrics import span
+from benefits.domain.policy import Metric, Policy
 from benefits.domain.values import Month, local_date
 
 Message = str
@@ -106,6 +114,19 @@ class Tongue:
     def month(self, month: Month) -> str:
         """Write a month."""
         return format_skeleton("yMMMM", month.start, locale=self.locale)
+
+    def period(self, policy: Policy, month: Month) -> str:
+        """Write the period of a metric that a month is judged in."""
+        first, last = span(policy, month)
+        match policy.metric:
+            case Metric.MONTH_AVG:
+                return self.month(month)
+            case Metric.QUARTER_AVG:
+                return format_skeleton("yQQQQ", first.start, locale=self.locale)
+            case Metric.YEAR_AVG:
+                return format_skeleton("y", first.start, locale=self.locale)
+            case Metric.LAST_K_MONTHS:
+                return format_interval(first.start, last.start, "yMMMM", locale=self.locale)
 
     def moment(self, at: datetime, zone: ZoneInfo) -> str:
         """Write an instant in a zone, to the minute."""

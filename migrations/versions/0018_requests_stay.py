@@ -9,7 +9,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0018"
-down_revision = "0012"
+down_revision = "0015"
 
 STATEMENTS = (
     """

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 from benefits.actions.evaluate import MonthNotOver, UnknownProgramme, evaluate
 from benefits.domain.assets import AssetLine
 from benefits.domain.catalogue import ProgrammeInvalid, UpgradePolicy
+from benefits.domain.policy import Lock, Metric, Policy
 from benefits.domain.values import BUCKETS, Month
 from benefits.store import members
 from benefits.store.overview import Standing, overviews
@@ -143,19 +145,71 @@ async def test_a_tier_is_held_since_it_was_reached(world: World) -> None:
     assert "2025-04-30T16:00:00+00:00" == (found.isoformat() if found else "")
 
 
-async def test_a_higher_threshold_moves_the_record_too(world: World) -> None:
-    """What the page shows is what grants are made for, whatever changed it."""
+@pytest.mark.parametrize(
+    ("tiers_from", "expected", "told"),
+    [
+        (None, PRIVATE, ["UPGRADED"]),
+        (Month(2025, 6), PRIVATE, ["UPGRADED", "WATCHED"]),
+        (Month(2025, 5), PRIVATE - 1, ["UPGRADED", "CORRECTED"]),
+    ],
+)
+async def test_a_higher_threshold_counts_from_its_month_on(
+    world: World, tiers_from: Month | None, expected: int, told: list[str]
+) -> None:
+    """U-1: months before keep their rule; where one is judged anew the record follows."""
     member = await world.member()
     await world.month(world.name(1), "2025-05", 11_000_000_00)
     await world.evaluate("2025-05", member)
     assert PRIVATE == await rank(world, member)
     programme = reference_programme()
     dearer = msgspec.structs.replace(programme.tier[PRIVATE], threshold=20_000_000)
-    await world.apply(msgspec.structs.replace(programme, tier=(*programme.tier[:PRIVATE], dearer)))
+    raised = msgspec.structs.replace(programme, tier=(*programme.tier[:PRIVATE], dearer))
+    await world.apply(raised, tiers_from=tiers_from)
     await world.month(world.name(1), "2025-06", 11_000_000_00)
     await world.evaluate("2025-06", member)
-    assert PRIVATE - 1 == await rank(world, member)
-    assert ["UPGRADED", "CORRECTED"] == await causes(world)
+    assert expected == await rank(world, member)
+    assert told == await causes(world)
+
+
+async def test_a_term_is_written_down_and_folded_on(world: World) -> None:
+    """T-5: a lock stands with the decision; below, the tier holds until its term ends."""
+    programme = reference_programme()
+    locked = tuple(
+        msgspec.structs.replace(tier, misses=0, lock=Lock(months=1, grace=1)) if rank else tier
+        for rank, tier in enumerate(programme.tier)
+    )
+    await world.apply(msgspec.structs.replace(programme, tier=locked), tiers_from=Month(2024, 1))
+    member = await world.member()
+    for month, balance in (("2025-03", RICH), ("2025-04", 0), ("2025-05", 0)):
+        await world.month(world.name(1), month, balance)
+        await world.evaluate(month, member)
+    assert ["UPGRADED", "GRACE", "DOWNGRADED"] == await causes(world)
+    assert [
+        ("2025-05-01", None),
+        ("2025-05-01", "2025-06-01"),
+        (None, None),
+    ] == [
+        tuple(day and day.isoformat() for day in row)
+        for row in await world.rows(
+            "SELECT lock_until, grace_until FROM tier_decision ORDER BY decided_at, month"
+        )
+    ]
+    assert 0 == (await world.evaluate("2025-05", member)).decisions
+
+
+async def test_a_quarter_is_evaluated_with_its_last_month(world: World) -> None:
+    """M-3, A-3: weighted sums of three months decide together, and once."""
+    programme = reference_programme()
+    policy = Policy(metric=Metric.QUARTER_AVG, weights={"DEPOSIT": Decimal("0.5")})
+    await world.apply(msgspec.structs.replace(programme, policy=policy), tiers_from=Month(2024, 1))
+    member = await world.member()
+    for month, balance in (("2025-04", 3 * RICH), ("2025-05", 0), ("2025-06", 3 * RICH)):
+        await world.month(world.name(1), month, balance)
+        await world.evaluate(month, member)
+    assert [("UPGRADED", 60 * 3 * RICH // 2, 91, 91)] == [
+        tuple(row)
+        for row in await world.rows("SELECT cause, sum_minor, days, divisor FROM tier_decision")
+    ]
 
 
 async def test_a_line_that_becomes_top_up_within_a_period_goes_on(world: World) -> None:

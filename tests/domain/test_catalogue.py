@@ -11,10 +11,9 @@ from benefits.domain.catalogue import (
     Catalogue,
     Consumed,
     ProgrammeInvalid,
-    Target,
     read,
-    suggestion,
 )
+from benefits.domain.policy import Target, suggestion
 from tests.builders import PROGRAMME, reference_programme
 
 

@@ -1,5 +1,6 @@
 """Tiers: month sums decide exactly, missing days never hurt, and a fold is a fold."""
 
+from collections.abc import Sequence
 from datetime import date
 from itertools import pairwise
 from typing import Any
@@ -9,28 +10,27 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from benefits.domain.catalogue import Policy, Programme, Target
+from benefits.domain import metrics, tiers
+from benefits.domain.catalogue import Judge, Programme, Rules
+from benefits.domain.explanation import explain, money
+from benefits.domain.metrics import MonthSum, Reading
+from benefits.domain.policy import Policy, Target
 from benefits.domain.tiers import (
     Cause,
     Decision,
     Forecast,
-    MonthSum,
     Outlook,
     State,
     certain_through,
     display_average,
-    explain,
-    fold,
     forecast,
     is_far,
     keeping,
-    money,
     news,
     qualified_rank,
     qualifies,
     required_daily,
     stays_until,
-    step,
 )
 from benefits.domain.values import Month
 from tests import golden
@@ -41,6 +41,34 @@ RANKS = {tier.code: rank for rank, tier in enumerate(PROGRAMME.tier)}
 BASE, GOLD, PLATINUM, DIAMOND, PRIVATE = range(5)
 FIRST = Month(2024, 1)
 TARGETS = {"LAST": Target.LAST, "BEST": Target.BEST_OF_WINDOW, "STEP": Target.ONE_STEP}
+
+
+def always(programme: Programme) -> Rules:
+    """Return the rules of a programme that was never changed."""
+    return Rules((Judge(1, FIRST, programme),))
+
+
+def step(programme: Programme, before: State, known: MonthSum) -> Decision:
+    """Decide a month by what is known of it."""
+    return tiers.step(programme, before, reading(known))
+
+
+def reading(known: MonthSum) -> Reading:
+    """Read the average of a month."""
+    return metrics.read(PROGRAMME.policy, known.month, {known.month: known}, scale=1)
+
+
+def fold(
+    programme: Programme,
+    months: Sequence[MonthSum],
+    start: State | None = None,
+    first: Month | None = None,
+) -> list[Decision]:
+    """Fold months, and those missing between them, by a programme that was never changed."""
+    sums = {programme.basket: {known.month: known for known in months}}
+    through = months[-1].month if months else FIRST
+    return tiers.fold(always(programme), sums, through, start=start, first=first)
+
 
 daily = st.one_of(
     st.integers(0, 2_000_000_000),
@@ -180,9 +208,14 @@ def test_the_needed_level_is_the_least_that_suffices(
     assert needed == 0 or not qualifies(total + (needed - 1) * remaining, threshold, days)
 
 
+def june(sum_minor: int) -> Reading:
+    """Return what is known of a month of thirty days."""
+    return reading(MonthSum(Month(2025, 6), sum_minor, 0))
+
+
 def test_g_risk_1_a_month_that_goes_below_is_at_risk() -> None:
     """G-RISK-1: the projection falls short of the tier; the needed level is told (M-11)."""
-    told = forecast(10_400_000_00, 500_000_00, days=30, closed=20, last_minor=380_000_00)
+    told = forecast(june(10_400_000_00), 500_000_00, closed=20, last_minor=380_000_00)
     assert Forecast(460_000_00, 473_333_33, Outlook.AT_RISK) == told
 
 
@@ -200,7 +233,7 @@ def test_an_outlook_has_five_answers(
     sum_minor: int, closed: int, last_minor: int, outlook: Outlook
 ) -> None:
     """Won, on the way, at risk, out of reach, and nothing known yet (M-11)."""
-    told = forecast(sum_minor, 100, days=30, closed=closed, last_minor=last_minor)
+    told = forecast(june(sum_minor), 100, closed=closed, last_minor=last_minor)
     assert outlook is told.outlook
 
 
@@ -220,7 +253,12 @@ def test_folding_on_equals_folding_from_the_start(
     programme = with_target(target)
     cut = data.draw(st.integers(0, len(months)))
     before = fold(programme, months[:cut])
-    rest = fold(programme, months[cut:], before[-1].after if before else None)
+    rest = fold(
+        programme,
+        months[cut:],
+        before[-1].after if before else None,
+        before[-1].month.plus(1) if before and cut < len(months) else None,
+    )
     assert fold(programme, months) == before + rest
 
 
@@ -282,6 +320,8 @@ def _keeps_the_rules(decision: Decision) -> None:
         case Cause.UNDETERMINED:
             assert before == after
             assert decision.known_days < decision.month.days
+        case Cause.HELD | Cause.GRACE:
+            pytest.fail("without locks and reviews each month decides")
         case Cause.CORRECTED:
             pytest.fail("a fold corrects nothing: only a record can be wrong")
 
@@ -305,82 +345,6 @@ def test_news_brings_any_record_to_what_the_fold_says(
         assert (written_anew.cause is Cause.CORRECTED) == (written.rank not in ranks)
         for language in ("zh", "en"):
             assert explain(PROGRAMME, written_anew, language)
-
-
-JUNE = Month(2025, 6)
-SENTENCES = {
-    "G-WHY-1": (
-        step(PROGRAMME, State(PLATINUM), MonthSum(JUNE, 14_999_999_99, 30)),
-        (
-            "June 2025 daily average 499,999.99 (30 of 30 days known); 500,000.00 needed; "
-            "first month below; your tier stays Platinum at least through 31 August 2025."
-        ),
-        (
-            "2025年6月日均499,999.99（已知30/30天），达标线500,000.00；"
-            "连续第1个月未达标，白金等级至少保留至2025年8月31日。"
-        ),
-    ),
-    "second miss": (
-        step(PROGRAMME, State(PLATINUM, 1, (GOLD,)), whole("2025-06", 60_000)),
-        (
-            "June 2025 daily average 60,000.00 (30 of 30 days known); 500,000.00 needed; "
-            "second month below; your tier stays Platinum at least through 31 July 2025."
-        ),
-        (
-            "2025年6月日均60,000.00（已知30/30天），达标线500,000.00；"
-            "连续第2个月未达标，白金等级至少保留至2025年7月31日。"
-        ),
-    ),
-    "upgraded": (
-        step(PROGRAMME, State(), MonthSum(JUNE, 15_600_000_00, 28)),
-        (
-            "June 2025 daily average 520,000.00 (28 of 30 days known); 500,000.00 needed; "
-            "reached: your tier is Platinum from 1 July 2025."
-        ),
-        (
-            "2025年6月日均520,000.00（已知28/30天），达标线500,000.00；"
-            "已达标，自2025年7月1日起为白金。"
-        ),
-    ),
-    "retained": (
-        step(PROGRAMME, State(GOLD, 2, (BASE, BASE)), whole("2025-06", 50_000)),
-        (
-            "June 2025 daily average 50,000.00 (30 of 30 days known); 50,000.00 needed; "
-            "reached: your tier stays Gold."
-        ),
-        "2025年6月日均50,000.00（已知30/30天），达标线50,000.00；已达标，等级保持金卡。",
-    ),
-    "downgraded": (
-        step(PROGRAMME, State(PLATINUM, 2, (GOLD, GOLD)), whole("2025-12", 60_000)),
-        (
-            "December 2025 daily average 60,000.00 (31 of 31 days known); 500,000.00 needed; "
-            "3 months below in a row: your tier is Gold from 1 January 2026."
-        ),
-        (
-            "2025年12月日均60,000.00（已知31/31天），达标线500,000.00；"
-            "连续3个月未达标，自2026年1月1日起为金卡。"
-        ),
-    ),
-    "undetermined": (
-        step(PROGRAMME, State(PLATINUM), MonthSum(JUNE, 14_840_000_00, 28)),
-        (
-            "June 2025 daily average 494,666.66 (28 of 30 days known); 500,000.00 needed; "
-            "days are missing, so nothing is decided: your tier stays Platinum."
-        ),
-        (
-            "2025年6月日均494,666.66（已知28/30天），达标线500,000.00；"
-            "部分日期数据缺失，暂不判定，等级保持白金。"
-        ),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", SENTENCES)
-def test_a_decision_is_explained_in_both_languages(name: str) -> None:
-    """The sentence tells average, days, threshold, what follows and until when (X-6, G-WHY-1)."""
-    decision, english, chinese = SENTENCES[name]
-    assert english == explain(PROGRAMME, decision, "en")
-    assert chinese == explain(PROGRAMME, decision, "zh")
 
 
 @given(histories(), targets, st.sampled_from(["en", "zh"]))
@@ -426,7 +390,7 @@ def test_a_tier_is_kept_by_the_level_that_is_named(
     month = Month(2025, 6)
     state = State(rank, misses, (BASE,) * misses)
     known = MonthSum(month, minor * closed, closed)
-    kept = keeping(PROGRAMME, state, known, closed=closed, undecided=month)
+    kept = keeping(PROGRAMME, state, reading(known), closed=closed, undecided=month)
     assert kept is not None
     assert kept.needed_daily is not None
     rest = month.days - closed
@@ -441,7 +405,7 @@ def test_a_tier_is_kept_by_the_level_that_is_named(
 def test_the_lowest_tier_needs_nothing_and_a_closed_month_cannot_be_mended() -> None:
     """T-4, M-9: nobody loses BASE; with no day left the level is out of reach."""
     month = Month(2025, 6)
-    empty = MonthSum(month, 0, 30)
+    empty = reading(MonthSum(month, 0, 30))
     assert None is keeping(PROGRAMME, State(), empty, closed=30, undecided=month)
     kept = keeping(PROGRAMME, State(PLATINUM, 1, (GOLD,)), empty, closed=30, undecided=month)
     assert kept is not None

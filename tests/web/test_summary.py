@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import aiohttp
 
 from benefits.domain.assets import AssetLine
+from benefits.domain.metrics import Basket
 from benefits.domain.orders import Done, Unknown, Used
 from benefits.store import summary
 from benefits.store.db import rows, run
@@ -106,7 +107,7 @@ async def test_the_summary_needs_a_member_and_a_scope(running: Site) -> None:
 
 
 async def test_the_balance_is_that_of_the_highest_revision(running: Site) -> None:
-    """Classes add up, an overdraft counts as nothing, other currencies not at all."""
+    """Classes add up by weight, an overdraft counts as nothing, other currencies not at all."""
     world, day = running.world, date(2025, 7, 1)
     member = await world.member()
     name = world.name(1)
@@ -119,10 +120,9 @@ async def test_the_balance_is_that_of_the_highest_revision(running: Site) -> Non
         ]
     )
     async with world.database.transaction() as conn:
-        found = await summary.balance(
-            conn, member, day=day, currency="CNY", classes=["DEPOSIT", "FUND", "WEALTH"]
-        )
-    assert 750 == found
+        basket = Basket("CNY", ("DEPOSIT", "FUND", "WEALTH"), (10, 5, 10), 10)
+        found = await summary.balance(conn, member, day=day, basket=basket)
+    assert 725 == found
 
 
 async def test_every_statement_is_read_by_an_index(running: Site) -> None:

@@ -9,7 +9,8 @@ from benefits.actions.foresee import Prospect, foresee
 from benefits.actions.look_up import Seen, see
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Benefit, Catalogue, Programme
-from benefits.domain.tiers import Decision, MonthSum, State
+from benefits.domain.metrics import Reading
+from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month
 from benefits.store import codes, pages
 from benefits.store.codes import Readings
@@ -25,16 +26,17 @@ EXPIRED_SHOWN = timedelta(days=60)
 class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A member's place in a programme, and what is known of the running month.
 
-    `then` is the programme as it was when the tier was decided; `closed` days of the month are
-    over; `undecided` is the first month that is not evaluated, `evaluated` the last of the two
-    months before that is.
+    `then` is the programme as it was when the tier was decided, `judge` as it decides the running
+    month. `closed` days of the metric's period are over; `undecided` is the first month that is
+    not evaluated, `evaluated` the last of the two months before that is.
     """
 
     programme: Programme
     decided: Decision | None
     then: Programme
+    judge: Programme
     since: datetime | None
-    known: MonthSum
+    known: Reading
     closed: int
     undecided: Month
     evaluated: Month | None
@@ -114,14 +116,14 @@ def nothing_to_claim(facts: Facts) -> Facts:
 
 def _standing(seen: Seen, place: Standing) -> StandingSeen:
     programme = seen.catalogue.programmes[place.programme]
-    before = place.month.plus(-1)
     return StandingSeen(
         programme=programme,
         decided=place.decided,
         then=seen.then.get(place.programme, programme),
         since=place.since,
-        known=MonthSum(place.month, place.sum_minor, place.known.bit_count()),
-        closed=place.known.bit_length(),
-        undecided=place.month if place.evaluated == before else before,
+        judge=place.judge,
+        known=place.reading,
+        closed=place.closed,
+        undecided=place.undecided,
         evaluated=place.evaluated,
     )

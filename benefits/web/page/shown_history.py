@@ -35,7 +35,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
         n_("Tier"),
         (
             *("tier.upgraded", "tier.downgraded", "tier.watched"),
-            *("tier.retained", "tier.undetermined"),
+            *("tier.retained", "tier.held", "tier.downgrade_scheduled", "tier.undetermined"),
         ),
     ),
 }
@@ -70,6 +70,8 @@ WORDS: dict[str, tuple[str, Message]] = {
     "tier.downgraded": ("plain", n_("%(tier)s from %(day)s: too many months below in a row")),
     "tier.watched": ("wait", n_("%(tier)s stays; %(month)s was below, in a row: %(misses)s")),
     "tier.retained": ("good", n_("%(tier)s stays: %(month)s reached it")),
+    "tier.held": ("plain", n_("%(tier)s stays: %(month)s could not change it")),
+    "tier.downgrade_scheduled": ("wait", n_("%(tier)s stays for now: its term ended below")),
     "tier.undetermined": ("plain", n_("%(tier)s stays: days of %(month)s are missing")),
 }
 

@@ -4,7 +4,18 @@ from typing import Literal
 
 import msgspec
 
-from benefits.domain.tiers import Cause, Decision, display_average, is_far, keeping, required_daily
+from benefits.domain.catalogue import Programme
+from benefits.domain.metrics import span
+from benefits.domain.policy import Metric
+from benefits.domain.tiers import (
+    Cause,
+    Decision,
+    Keeping,
+    display_average,
+    is_far,
+    keeping,
+    needed_daily,
+)
 from benefits.domain.values import local_date
 from benefits.web.page.facts import Facts, StandingSeen
 from benefits.web.tongue import Message, Tongue, n_
@@ -23,10 +34,45 @@ CAUSES: dict[Cause, Message] = {
         "%(month)s: a daily average of %(average)s is below the %(needed)s needed "
         "for %(before)s. Months below in a row: %(nth)s."
     ),
+    Cause.HELD: n_("%(month)s: a daily average of %(average)s; nothing is lost by this month."),
+    Cause.GRACE: n_(
+        "%(month)s: a daily average of %(average)s is below the %(needed)s needed, "
+        "as the term of %(before)s ended."
+    ),
     Cause.UNDETERMINED: n_(
         "%(month)s: only %(known)s of %(days)s days are known, so nothing was decided against you."
     ),
     Cause.CORRECTED: n_("%(month)s was decided anew, together with earlier months."),
+}
+
+_ENDED = n_(
+    "%(month)s: a daily average of %(average)s is below the %(needed)s needed "
+    "for %(before)s when its term ended."
+)
+_BELOW_SO_FAR = n_("Months below in a row so far: %(misses)s. With %(allowed)s it is lost.")
+_ONE_BELOW = n_("A single month below loses it.")
+_ONLY_AFTER = n_("It is lost only after %(allowed)s months below in a row.")
+_COUNTS_BELOW = n_("%(month)s counts as a month below.")
+_NEEDS = n_("%(tier)s needs a daily average of %(threshold)s in a month.")
+_TOO_LATE = n_("It can no longer be reached this month; the next month begins on %(day)s.")
+_HARDLY = n_("It can hardly be reached this month; the next month begins on %(day)s.")
+# What is said where tiers are not decided by single months.
+PERIODS: dict[Message, Message] = {
+    CAUSES[Cause.WATCHED]: n_(
+        "%(month)s: a daily average of %(average)s is below the %(needed)s needed. "
+        "Times below in a row: %(nth)s."
+    ),
+    CAUSES[Cause.DOWNGRADED]: n_(
+        "%(month)s: a daily average of %(average)s is below the %(needed)s needed "
+        "for %(before)s. Times below in a row: %(nth)s."
+    ),
+    _BELOW_SO_FAR: n_("Times below in a row so far: %(misses)s. With %(allowed)s it is lost."),
+    _ONE_BELOW: n_("Being below once, when it is decided, loses it."),
+    _ONLY_AFTER: n_("It is lost only by being below %(allowed)s times in a row."),
+    _COUNTS_BELOW: n_("%(month)s stays below."),
+    _NEEDS: n_("%(tier)s needs a daily average of %(threshold)s."),
+    _TOO_LATE: n_("It can no longer be reached in this period, which ends before %(day)s."),
+    _HARDLY: n_("It can hardly be reached in this period, which ends before %(day)s."),
 }
 
 
@@ -84,6 +130,19 @@ def _card(tongue: Tongue, facts: Facts, standing: StandingSeen) -> TierCard:
     )
 
 
+def _say(tongue: Tongue, programme: Programme, message: Message, **blanks: object) -> str:
+    """Say a sentence on months, or its like where a programme decides on other periods."""
+    policy = programme.policy
+    if policy.metric is not Metric.MONTH_AVG or policy.review:
+        message = PERIODS.get(message, message)
+    return tongue.say(message, **blanks)
+
+
+def _period(tongue: Tongue, standing: StandingSeen) -> str:
+    """Name the period that runs."""
+    return tongue.period(standing.judge.policy, standing.known.month)
+
+
 def _tier(tongue: Tongue, standing: StandingSeen, rank: int) -> str:
     return tongue.text(standing.programme.tier[rank].name)
 
@@ -112,17 +171,20 @@ def reason(tongue: Tongue, standing: StandingSeen, decision: Decision) -> str:
     """Return why a month decided as it did (X-6)."""
     then, month = standing.then, decision.month
     rank = max(decision.before.rank, decision.after.rank)
-    average = display_average(decision.sum_minor, month.days)
+    average = display_average(decision.sum_minor, decision.divisor)
     fell = decision.cause is Cause.DOWNGRADED
-    return tongue.say(
-        CAUSES[decision.cause],
-        month=tongue.month(month),
+    ended = fell and then.tier[decision.before.rank].lock is not None
+    return _say(
+        tongue,
+        then,
+        _ENDED if ended else CAUSES[decision.cause],
+        month=tongue.period(then.policy, month),
         average=tongue.whole(average, then),
         needed=tongue.whole(then.thresholds[rank], then, up=True),
         before=tongue.text(then.tier[decision.before.rank].name),
         nth=decision.before.misses + 1 if fell else decision.after.misses,
         known=decision.known_days,
-        days=month.days,
+        days=decision.days,
     )
 
 
@@ -132,7 +194,7 @@ def _average(standing: StandingSeen) -> int:
 
 def _known(tongue: Tongue, standing: StandingSeen) -> str:
     known = standing.known
-    month = tongue.month(known.month)
+    month = _period(tongue, standing)
     if not known.known_days:
         return tongue.say(n_("No day of %(month)s is known yet."), month=month)
     return tongue.say(
@@ -140,12 +202,12 @@ def _known(tongue: Tongue, standing: StandingSeen) -> str:
         month=month,
         average=tongue.whole(_average(standing), standing.programme),
         known=known.known_days,
-        days=known.month.days,
+        days=known.days,
     )
 
 
 def _keep(tongue: Tongue, standing: StandingSeen) -> Aim | None:
-    programme, known = standing.programme, standing.known
+    programme, known = standing.judge, standing.known
     kept = keeping(
         programme,
         standing.state,
@@ -156,39 +218,44 @@ def _keep(tongue: Tongue, standing: StandingSeen) -> Aim | None:
     if kept is None:
         return None
     tone, first = _keep_first(tongue, standing, kept.needed_daily, kept.threshold_minor)
-    if kept.misses:
-        below = tongue.say(
-            n_("Months below in a row so far: %(misses)s. With %(allowed)s it is lost."),
-            misses=kept.misses,
-            allowed=kept.allowed,
-        )
-    elif kept.allowed == 1:
-        below = tongue.word(n_("A single month below loses it."))
-    else:
-        below = tongue.say(
-            n_("It is lost only after %(allowed)s months below in a row."), allowed=kept.allowed
-        )
+    below = _below(tongue, programme, kept)
     certain = tongue.say(
         n_("Yours at least through %(day)s."), day=tongue.day(kept.certain_through)
     )
     title = tongue.say(n_("Keeping %(tier)s"), tier=_tier(tongue, standing, standing.state.rank))
-    more = [below, certain] if kept.misses else [certain]
-    rest = [] if kept.misses else [below]
+    is_pressing = bool(kept.misses or kept.lock_until)
+    more = [below, certain] if is_pressing else [certain]
+    rest = [] if is_pressing else [below]
     return Aim(title=title, tone=tone, first=first, more=more, rest=rest)
+
+
+def _below(tongue: Tongue, programme: Programme, kept: Keeping) -> str:
+    """Say what being below does to the tier."""
+    if kept.grace_until:
+        words = n_("Its term ended below: reach it before %(day)s, or it is lost.")
+        return tongue.say(words, day=tongue.day(kept.grace_until))
+    if kept.lock_until:
+        words = n_("Whatever comes, it is judged again on %(day)s only.")
+        return tongue.say(words, day=tongue.day(kept.lock_until))
+    if kept.misses:
+        return _say(tongue, programme, _BELOW_SO_FAR, misses=kept.misses, allowed=kept.allowed)
+    if kept.allowed <= 1:
+        return _say(tongue, programme, _ONE_BELOW)
+    return _say(tongue, programme, _ONLY_AFTER, allowed=kept.allowed)
 
 
 def _keep_first(
     tongue: Tongue, standing: StandingSeen, needed: int | None, threshold: int
 ) -> tuple[Tone, str]:
-    programme, average = standing.programme, _average(standing)
+    programme, average = standing.judge, _average(standing)
     blanks = {
-        "month": tongue.month(standing.known.month),
+        "month": _period(tongue, standing),
         "tier": _tier(tongue, standing, standing.state.rank),
         "needed": tongue.whole(needed or 0, programme, up=True),
         "threshold": tongue.whole(threshold, programme, up=True),
     }
     if needed is None:
-        return "wait", tongue.say(n_("%(month)s counts as a month below."), **blanks)
+        return "wait", _say(tongue, programme, _COUNTS_BELOW, **blanks)
     if needed == 0:
         return "good", tongue.say(n_("%(month)s already suffices for %(tier)s."), **blanks)
     if is_far(needed, threshold, average):
@@ -206,14 +273,12 @@ def _keep_first(
 
 
 def _ahead(tongue: Tongue, standing: StandingSeen) -> Aim | None:
-    programme, known = standing.programme, standing.known
+    programme, known = standing.judge, standing.known
     rank = standing.state.rank + 1
-    if rank == len(programme.tier):
+    if rank >= len(programme.tier):
         return None
     threshold = programme.thresholds[rank]
-    needed = required_daily(
-        known.sum_minor, threshold, days=known.month.days, closed=standing.closed
-    )
+    needed = needed_daily(known, threshold, closed=standing.closed)
     tier = _tier(tongue, standing, rank)
     whole = threshold * max(known.known_days, 1)
     percent = 100 if needed == 0 else min(99, known.sum_minor * 100 // max(whole, 1))
@@ -232,25 +297,23 @@ def _ahead(tongue: Tongue, standing: StandingSeen) -> Aim | None:
 def _ahead_words(
     tongue: Tongue, standing: StandingSeen, needed: int | None, threshold: int, *, tier: str
 ) -> tuple[Tone, str, list[str], list[str]]:
-    programme, known, average = standing.programme, standing.known, _average(standing)
+    programme, known, average = standing.judge, standing.known, _average(standing)
     blanks = {
-        "month": tongue.month(known.month),
+        "month": _period(tongue, standing),
         "tier": tier,
-        "day": tongue.day(known.month.end),
+        "day": tongue.day(span(programme.policy, known.month)[1].end),
         "needed": tongue.whole(needed or 0, programme, up=True),
         "threshold": tongue.whole(threshold, programme, up=True),
         "more": tongue.whole((needed or 0) - average, programme, up=True),
     }
-    aim = tongue.say(n_("%(tier)s needs a daily average of %(threshold)s in a month."), **blanks)
+    aim = _say(tongue, programme, _NEEDS, **blanks)
     if needed == 0:
         words = n_("The balances of %(month)s suffice: you will be %(tier)s from %(day)s.")
         return "good", tongue.say(words, **blanks), [], [aim]
     if needed is None:
-        words = n_("It can no longer be reached this month; the next month begins on %(day)s.")
-        return "plain", aim, [tongue.say(words, **blanks)], []
+        return "plain", aim, [_say(tongue, programme, _TOO_LATE, **blanks)], []
     if is_far(needed, threshold, average):
-        words = n_("It can hardly be reached this month; the next month begins on %(day)s.")
-        return "plain", aim, [tongue.say(words, **blanks)], []
+        return "plain", aim, [_say(tongue, programme, _HARDLY, **blanks)], []
     words = n_(
         "Keep at least %(needed)s on each remaining day of %(month)s to be %(tier)s from %(day)s."
     )

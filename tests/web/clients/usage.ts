@@ -36,6 +36,8 @@ function told(event: Event): string {
     case "tier.downgraded":
     case "tier.watched":
     case "tier.retained":
+    case "tier.held":
+    case "tier.downgrade_scheduled":
     case "tier.undetermined":
       return `${event.data.from} ${event.data.to}`;
     default:

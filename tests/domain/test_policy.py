@@ -1,0 +1,68 @@
+"""A policy that contradicts itself is refused by its path, with what was perhaps meant."""
+
+import pytest
+
+from benefits.domain.catalogue import ProgrammeInvalid, read
+from tests.builders import PROGRAMME as TEXT
+
+
+@pytest.mark.parametrize(
+    ("policy", "problem"),
+    [
+        ('upgrade = "INSTANT"', "policy.upgrade: INSTANT needs balances decided day by day"),
+        ('upgrade = "NEXT_DAY"', "policy.upgrade: NEXT_DAY needs balances decided day by day"),
+        ('metric = "LAST_K_MONTHS"', "policy.months: say how many months"),
+        ("months = 3", "policy.months: only LAST_K_MONTHS has it, not MONTH_AVG"),
+        ('divisor = "FIXED"', "policy.divisor_days: say the number that FIXED divides by"),
+        ("divisor_days = 30", "policy.divisor_days: only FIXED has it, not PERIOD_DAYS"),
+        ('weights = { FUNT = "0.5" }', "policy.weights.FUNT: is not among asset_classes; did you"),
+        ('weights = { FUND = "0" }', "policy.weights.FUND: must be above 0 and at most 10"),
+        ('weights = { FUND = "NaN" }', "policy.weights.FUND: must be above 0 and at most 10"),
+        ('weights = { FUND = "0.12345" }', "policy.weights.FUND: 0.12345 has more than 4"),
+        ('review = ["06-31"]', "policy.review[0]: '06-31' is not the last day of a month; did"),
+        (
+            'metric = "QUARTER_AVG"\nreview = ["12-31", "07-31"]',
+            "policy.review[1]: no QUARTER_AVG is decided on 07-31",
+        ),
+    ],
+)
+def test_a_policy_that_contradicts_itself_is_refused_by_path(policy: str, problem: str) -> None:
+    """Every contradiction is named where it stands, with what was perhaps meant."""
+    text = TEXT.replace("[[tier]]", f"[policy]\n{policy}\n\n[[tier]]", 1)
+    with pytest.raises(ProgrammeInvalid) as refused:
+        read(text)
+    assert problem in str(refused.value)
+
+
+HEAD = "[[tier]]"
+TERM = "lock = { months = 12, grace = 3 }"
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "problem"),
+    [
+        ("misses = 6", "misses = 121", "tier[4].misses: at most 120"),
+        ("misses = 6", "misses = 6\nlock = { months = 12 }", "tier[4].misses: a tier with a lock"),
+        (
+            HEAD,
+            f'[policy]\ntarget = "BEST_OF_WINDOW"\n{HEAD}',
+            "tier[4].lock: a lock has no window",
+        ),
+        (HEAD, f'[policy]\nreview = ["06-30"]\n{HEAD}', "tier[4].lock: a lock is not reviewed"),
+        (
+            'threshold = "0"',
+            'threshold = "0"\nlock = { months = 1 }',
+            "tier[0].lock: nobody loses",
+        ),
+    ],
+)
+def test_a_tier_that_cannot_be_kept_so_is_refused_by_path(
+    was: str, becomes: str, problem: str
+) -> None:
+    """A lock goes with neither misses, windows nor reviews."""
+    text = TEXT.replace(was, becomes, 1)
+    if was != "misses = 6":
+        text = text.replace("misses = 6", TERM, 1)
+    with pytest.raises(ProgrammeInvalid) as refused:
+        read(text)
+    assert problem in str(refused.value)

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.actions import test_archive_month as months
 from tests.actions.life import change
 from tests.actions.log import audit
 from tests.actions.test_archive_month import AS_SUPERUSER, FILE, archive
 from tests.builders import World
+
+lived, world = months.lived, months.world  # two closed months, and a copy of them for each test
 
 
 @pytest.mark.parametrize(

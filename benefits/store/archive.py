@@ -21,7 +21,7 @@ from benefits.domain.values import BUCKETS, EPOCH, Month
 from benefits.store import functions
 from benefits.store.carried import STEADY
 from benefits.store.db import Connection, is_busy, rows, run
-from benefits.store.seals import BATCH_BYTES, DIGEST, POSTING_BYTES, canonical, shown
+from benefits.store.seals import BATCH_BYTES, DIGEST, POSTING_BYTES, canonical, selected
 from benefits.store.verify import BY_HAND
 
 CARRIED: tuple[tuple[str, Kind], ...] = (
@@ -94,19 +94,19 @@ WHERE l.leaf_index >= $1 AND l.leaf_index < $2 ORDER BY l.leaf_index
 
 
 BATCHES = f"""
-SELECT {shown("b", form.BATCH)} FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
+SELECT {selected("b", form.BATCH)} FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
 JOIN batch AS b ON b.bucket = k.bucket AND b.batch_id = k.batch_id
 """
 # ix_outbox_position_bucket_member_id_seq; the first counts, as for the sealer.
 EVENTS = f"""
-SELECT e.batch_id, {shown("e", form.EVENT)}
+SELECT e.batch_id, {selected("e", form.EVENT)}
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
 JOIN leaf AS l ON l.bucket = k.bucket AND l.batch_id = k.batch_id
 JOIN outbox AS e ON e.position = l.position AND e.bucket = l.bucket AND e.batch_id = l.batch_id
 ORDER BY e.seq DESC
 """
 POSTINGS = f"""
-SELECT p.batch_id, {shown("p", form.POSTING)}
+SELECT p.batch_id, {selected("p", form.POSTING)}
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
 JOIN posting AS p ON p.bucket = k.bucket AND p.batch_id = k.batch_id
 ORDER BY p.batch_id, p.line
@@ -179,6 +179,7 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS count, {POSTING_BYTES} AS lines FROM {{1}} AS p
     WHERE p.bucket = b.bucket AND p.batch_id = b.batch_id) AS q
 JOIN leaf AS l ON l.bucket = b.bucket AND l.batch_id = b.batch_id
+JOIN outbox AS e ON e.position = l.position AND e.bucket = l.bucket AND e.batch_id = l.batch_id
 WHERE l.digest = {DIGEST.format(BATCH_BYTES, "q.count", "q.lines")}
 """
 _REFUSE_TRUNCATE = (

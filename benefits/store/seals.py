@@ -125,7 +125,7 @@ WHERE l.bucket BETWEEN 0 AND 1023 AND l.batch_id = $1
 _SHOWN: Mapping[Kind, str] = {"xid8": "::text::bigint AS {0}", "json": "::text AS {0}"}
 
 
-def shown(alias: str, columns: Iterable[tuple[str, Kind]]) -> str:
+def selected(alias: str, columns: Iterable[tuple[str, Kind]]) -> str:
     """Return SQL for the columns of a row as Python takes them."""
     return ", ".join(
         f"{alias}.{name}" + _SHOWN.get(kind, "").format(name) for name, kind in columns
@@ -133,16 +133,16 @@ def shown(alias: str, columns: Iterable[tuple[str, Kind]]) -> str:
 
 
 READ_BATCH = f"""
-SELECT {shown("b", seals.BATCH)} FROM batch AS b WHERE b.bucket = $1 AND b.batch_id = $2
+SELECT {selected("b", seals.BATCH)} FROM batch AS b WHERE b.bucket = $1 AND b.batch_id = $2
 """
 # ix_outbox_position_bucket_member_id_seq
 READ_EVENT = f"""
-SELECT {shown("e", seals.EVENT)} FROM leaf AS l
+SELECT {selected("e", seals.EVENT)} FROM leaf AS l
 JOIN outbox AS e ON e.position = l.position AND e.bucket = l.bucket AND e.batch_id = l.batch_id
 WHERE l.bucket = $1 AND l.batch_id = $2 ORDER BY e.seq LIMIT 1
 """
 READ_POSTINGS = f"""
-SELECT {shown("p", seals.POSTING)} FROM posting AS p
+SELECT {selected("p", seals.POSTING)} FROM posting AS p
 WHERE p.bucket = $1 AND p.batch_id = $2 ORDER BY p.line
 """
 

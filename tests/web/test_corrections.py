@@ -270,10 +270,10 @@ async def test_the_history_tells_what_people_corrected(running: Site, phone: Pho
     more: dict[str, Any] = {"fault": Fault.OURS, "valid_days": 7}
     more["claim_id"] = settled = await lost(world, member)
     for kind, quantity, fields in (
-        (Kind.SETTLE, 0, {"claim_id": settled}),
+        (Kind.SETTLE, 1, {"claim_id": settled}),
         (Kind.REVERSE, 1, {"claim_id": claim_id}),
         (Kind.MAKE_GOOD, 1, more),
-        (Kind.REVOKE, 3, {"lot_id": lot}),
+        (Kind.REVOKE, 2, {"lot_id": lot}),
     ):
         assert "ok" == await correct(world, kind, member, quantity, **fields)
     again = await spent(world, member, quantity=2)
@@ -284,10 +284,10 @@ async def test_the_history_tells_what_people_corrected(running: Site, phone: Pho
     await phone.enter(member)
     _, html = await phone.get("/page/history?lang=en")
     for words in (
-        "Settled by the bank, delivered: 0 of 1",
+        "Settled by the bank, delivered: 1 of 1",
         "Used units returned: 1",
         "Received for an order that failed: 1",
-        "Taken back by the bank: 3",
+        "Taken back by the bank: 2",
         "Taken back by the bank: 1; to be paid from units to come: 1",
         "No longer owed: 1",
         "Used units returned, with new ones for them: 1",

@@ -93,11 +93,10 @@ class _Group:
     async def load(
         self, conn: Connection, ids: Sequence[UUID], told_twice: Collection[UUID]
     ) -> None:
-        """Read claims, holds, lots, members' counters.
+        """Read claims, holds, lots, members' counters; lock the shared counters, last of all.
 
         A claim whose units came back, or may come back to it before its last answer, can need
-        others of the member's lots, and room in shared counters: only then these are locked
-        already here. Else nobody waits for them while answers are decided.
+        others of the member's lots.
         """
         self.claims = await claims.by_id(conn, ids)
         found = list(self.claims.values())
@@ -120,7 +119,7 @@ class _Group:
         keys = [self._cap_key(c) for c in found if c.cap_window]
         if keys:
             self.used = await counters.used(conn, keys)
-        if ended:
+        if found:
             names = {name for c in found for name in self._names(self._offer(c)[1])}
             self.shared = await counters.lock(conn, names)
 
@@ -398,8 +397,6 @@ class _Group:
 
     async def write(self, conn: Connection, plans: Sequence[orders.Plan]) -> None:
         """Write everything the answers changed, and when requests are asked next."""
-        if not self.shared:
-            await counters.lock(conn, self.shared_more)
         together = Together(conn)
         await self.journal.write(together)
         await claims.update(together, [self.claims[id_] for id_ in sorted(self.changed)])

@@ -166,6 +166,9 @@ class Bank:
             await receive.work_off_one(conn, parts, "sandbox", notice.event_id)
 
         await asyncio.gather(*(self.alone("callback", notice.event_id, work) for _ in "12"))
+        waits = "SELECT FROM inbox WHERE event_id = $1 AND processed_at IS NULL"
+        while await self.world.rows(waits, notice.event_id):  # somebody held the member
+            await self.alone("callback", notice.event_id, work)
 
     async def expire(self) -> None:
         """Sweep up what has ended."""

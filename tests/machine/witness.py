@@ -51,7 +51,7 @@ class Witness:
         """Have every write of the ledger seen."""
         triggers = [
             f"CREATE TRIGGER saw AFTER INSERT OR UPDATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION saw()"
+            "FOR EACH ROW EXECUTE FUNCTION saw()"
             for table in SEEN
         ]
         await life.change(self._world, *INSTALL, *triggers)

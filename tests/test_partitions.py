@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests import builders
-from tests.actions.log import KEY
-from tests.actions.test_archive_month import FILE, lived_in
-from tests.conftest import database
+from tests import builders, roles
+from tests.actions.log import KEY, audit
+from tests.actions.test_archive_month import FILE, archive, lived_in, restore
+from tests.conftest import database, own_database
+from tests.machine.test_restore import RESTORE, run
 from tests.roles import NAMES, as_role
 from tests.test_audit import SEED
 from tests.test_cli import Shell
@@ -71,3 +72,25 @@ async def test_a_month_is_taken_out_and_back_by_commands(shell: Shell) -> None:
     status, text = await said(shell, "migrator", "partitions", "archive", "6/25", "--to", folder)
     assert (2, True) == (status, "is not a month" in text), text
     assert (0, "0 findings.") == ((await said(shell, "auditor", "verify"))[0], "0 findings.")
+
+
+async def test_a_backup_without_the_month_is_whole(
+    cluster_dsn: str, migrated: str, tmp_path: Path
+) -> None:
+    """Dumped and restored elsewhere it verifies, with the file too, and the month comes back."""
+    async with database(cluster_dsn, migrated) as dsn, builders.world(dsn) as made:
+        await lived_in(made)
+        await archive(made, tmp_path)
+        name = urlsplit(dsn).path
+        admin = urlsplit(cluster_dsn)._replace(path=name).geturl()
+        run("pg_dump", "-Fc", "-f", str(tmp_path / "dump"), admin)
+    async with own_database(cluster_dsn) as other:
+        run("pg_restore", *RESTORE, "-d", other, str(tmp_path / "dump"))
+        await roles.create(other, NAMES)
+        async with builders.world(as_role(other, NAMES.runtime)) as made:
+            assert [] == await audit(made, archives=(tmp_path / FILE,))
+            await restore(made, tmp_path / FILE)
+            assert [] == await audit(made, archives=(tmp_path / FILE,))
+            assert 10 < len(
+                await made.rows("SELECT 1 FROM batch WHERE recorded_at < '2025-07-01'")
+            )

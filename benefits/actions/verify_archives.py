@@ -6,13 +6,15 @@ the sums here. The sums of a file are kept in memory meanwhile: one for each row
 """
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from contextlib import asynccontextmanager
+
+import msgspec
 
 from benefits.actions.read_archive import Checked, check_file
 from benefits.actions.verify_seals import Audit
 from benefits.domain import seals
 from benefits.domain.archive import Archive, ArchiveUnfit, Sealed, Sums, read_note
-from benefits.domain.values import BUCKETS, Month
+from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.store import archive as store
 from benefits.store import seals as log
 from benefits.store.carried import STEADY, archives
@@ -24,20 +26,51 @@ AT_ONCE = 64  # buckets whose carried sums are read together
 PAGE = 65_536
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What a file tells: its leaves, their events, and what its postings come to."""
+
+    digests: list[bytes]
+    events: list[bytes]
+    sums: Sums
+
+    def add(self, sealed: Sealed) -> None:
+        """Take a leaf."""
+        self.digests.append(sealed.digest)
+        self.events.append(seals.told(sealed.event))
+        if sealed.batch is not None:
+            self.sums.add_batch(sealed.batch, sealed.postings)
+
+
 async def verify_archives(database: Database, audit: Audit) -> AsyncIterator[Finding]:
     """Yield what is wrong about archived months, and about the files that are given."""
-    async with database.transaction() as conn:
-        await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        await run(conn, STEADY)
+    async with _steady(database) as conn:
         there = await archives(conn)
         for one in there:
             for finding in _unsigned(one, audit):
                 yield finding
         for finding in await _left(conn, there):
             yield finding
-        for path in audit.archives:
-            async for finding in _file(conn, path, there, audit):
+    for path in audit.archives:
+        told = Told([], [], Sums())
+        try:  # it may take long, and needs nothing of the database
+            checked = check_file(path, told.add)
+        except ArchiveUnfit as refusal:
+            yield Finding("archive_differs", path.name, refusal.detail)
+            continue
+        if not is_signed(checked.note, audit.keys):
+            yield Finding("signature_invalid", path.name, "by none of the known keys")
+        async with _steady(database) as conn:
+            async for finding in _compare(conn, path.name, checked, told):
                 yield finding
+
+
+@asynccontextmanager
+async def _steady(database: Database) -> AsyncIterator[Connection]:
+    """Open a view that does not change."""
+    async with database.transaction() as conn:
+        await run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await run(conn, STEADY)
+        yield conn
 
 
 def _unsigned(one: Archive, audit: Audit) -> Iterator[Finding]:
@@ -72,37 +105,22 @@ async def _left(conn: Connection, there: list[Archive]) -> list[Finding]:
     return found
 
 
-async def _file(
-    conn: Connection, path: Path, there: list[Archive], audit: Audit
+async def _compare(
+    conn: Connection, name: str, checked: Checked, told: Told
 ) -> AsyncIterator[Finding]:
-    """Check a file by itself, and against the database."""
-    sums, digests, told = Sums(), list[bytes](), list[bytes]()
-    kept = {id_ for one in there for id_ in await store.kept_ids(conn, one.name)}
-
-    def each(sealed: Sealed) -> None:
-        digests.append(sealed.digest)
-        told.append(seals.told(sealed.event))
-        if sealed.batch is not None and sealed.batch["batch_id"] not in kept:
-            sums.add_batch(sealed)
-
-    try:
-        checked = check_file(path, each)
-    except ArchiveUnfit as refusal:
-        yield Finding("archive_differs", path.name, refusal.detail)
-        return
-    if not is_signed(checked.note, audit.keys):
-        yield Finding("signature_invalid", path.name, "by none of the known keys")
-    if not await _same_leaves(conn, checked, digests):
-        yield Finding("archive_differs", path.name, "its leaves are not those of the log")
-    for one in there:
-        if one.name == checked.month:
-            if (one.file_digest, one.batches) != (checked.digest, checked.batches):
-                yield Finding("archive_differs", path.name, f"not the file of {one.archived_at}")
-            for finding in [
-                *await _events(conn, checked, told),
-                *await _sums(conn, one.name, sums),
-            ]:
-                yield finding
+    """Compare a file that is whole with what the database knows of it."""
+    if not await _same_leaves(conn, checked, told.digests):
+        yield Finding("archive_differs", name, "its leaves are not those of the log")
+    for one in await archives(conn):
+        if one.name != checked.month:
+            continue
+        if (one.file_digest, one.batches) != (checked.digest, checked.batches):
+            yield Finding("archive_differs", name, f"not the file of {one.archived_at}")
+        for finding in [
+            *await _events(conn, checked, told.events),
+            *await _sums(conn, one.name, told.sums),
+        ]:
+            yield finding
 
 
 async def _same_leaves(conn: Connection, checked: Checked, digests: list[bytes]) -> bool:
@@ -131,7 +149,14 @@ async def _events(conn: Connection, checked: Checked, told: list[bytes]) -> list
 
 
 async def _sums(conn: Connection, month: Month, sums: Sums) -> list[Finding]:
-    """Compare the sums of a file with the carried ones; name the members that differ."""
+    """Compare the sums of a file with the carried ones; name the members that differ.
+
+    Batches that are here too are not carried.
+    """
+    for id_ in await store.kept_ids(conn, month):
+        if (read := await log.read_batch(conn, bucket_of(id_), id_)) is not None:
+            batch, _, postings = read
+            sums.add_batch(batch, postings, sign=-1)
     for first in range(0, BUCKETS, AT_ONCE):
         for row in await store.carried_rows(conn, month, (first, first + AT_ONCE - 1)):
             moved = (row.booked_month, row.unit, row.lot_id, row.debit, row.credit, row.party)

@@ -186,12 +186,9 @@ class Sums:
         else:
             self.amounts.pop(key, None)
 
-    def add_batch(self, sealed: Sealed) -> None:
-        """Count the postings of a batch."""
-        batch = sealed.batch
-        assert batch is not None, "a leaf of another month has no batch here"
-        for p in sealed.postings:
-            moved = (batch["booked_month"], p["unit"], p["lot_id"])
-            self.add(
-                batch["member_id"], (*moved, p["debit"], p["credit"], p["party"]), p["amount"]
-            )
+    def add_batch(self, batch: seals.Row, postings: Iterable[seals.Row], sign: int = 1) -> None:
+        """Count the postings of a batch, or take them away."""
+        for p in postings:
+            place = (batch["booked_month"], p["unit"], p["lot_id"])
+            moved = (*place, p["debit"], p["credit"], p["party"])
+            self.add(batch["member_id"], moved, sign * p["amount"])

@@ -7,7 +7,7 @@ import pytest
 from tests.actions import test_archive_month as months
 from tests.actions.life import change
 from tests.actions.log import audit
-from tests.actions.test_archive_month import AS_SUPERUSER, FILE, archive, lived_in
+from tests.actions.test_archive_month import AS_SUPERUSER, FILE, archive
 from tests.builders import World
 
 lived, world = months.lived, months.world  # two closed months, and a copy of them for each test
@@ -20,7 +20,6 @@ async def test_an_event_whose_batch_is_away_is_as_in_the_file(
     world: World, tmp_path: Path, edit: str
 ) -> None:
     """I9: events stay in the database when their month leaves; the file says what they were."""
-    await lived_in(world)
     await archive(world, tmp_path)
     assert [] == await audit(world, archives=(tmp_path / FILE,))
     await change(

@@ -29,6 +29,7 @@ class Lot:
     redeemed: int = 0
     expired: int = 0
     revoked: int = 0
+    capped: bool = True
 
 
 @dataclass
@@ -40,11 +41,16 @@ class Terms:
     at_issue: bool
     stock: int | None = None
     cap: int | None = None
+    owing: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Claim:
-    """A claim: `held` are the units it has set aside now, by lot."""
+    """A claim: units by lot that it has set aside now (`held`) and that are spent (`captured`).
+
+    `freed` units came back as its hold ended, `replaced` ones were made good; of its `delivered`
+    pieces some turned out to be `undelivered`.
+    """
 
     member: UUID
     benefit: str
@@ -55,9 +61,11 @@ class Claim:
     state: str = "OPEN"
     deadline: datetime | None = None
     submitted: bool = False
-    spent: bool = False
     captured: dict[UUID, int] = field(default_factory=dict)
+    freed: int = 0
     returned: int = 0
+    replaced: int = 0
+    delivered: int = 0
     undelivered: int = 0
 
 
@@ -69,34 +77,43 @@ class Model:
     lots: dict[UUID, Lot] = field(default_factory=dict)
     claims: dict[UUID, Claim] = field(default_factory=dict)
     borne: dict[tuple[UUID, str], int] = field(default_factory=dict)
+    owed: dict[tuple[UUID, str], int] = field(default_factory=dict)
 
     def used(self, member: UUID, benefit: str, window: str) -> int:
         """Return the units of a member's cap that are taken in a window."""
         return sum(
-            claim.quantity - claim.returned
+            self.counted(claim.held) + self.counted(claim.captured)
             for claim in self.claims.values()
             if (claim.member, claim.benefit, claim.window) == (member, benefit, window)
-            and (claim.held or claim.spent)
         )
+
+    def counted(self, units: dict[UUID, int]) -> int:
+        """Return how many units count against a cap: not those of a make-good."""
+        return sum(part for lot_id, part in units.items() if self.lots[lot_id].capped)
 
     def taken(self, benefit: str) -> tuple[int, int]:
         """Return how many units of a benefit are reserved and spent."""
         of = [claim for claim in self.claims.values() if claim.benefit == benefit]
         return (
-            sum(claim.quantity for claim in of if claim.held),
-            sum(claim.quantity - claim.returned for claim in of if claim.spent),
+            sum(sum(claim.held.values()) for claim in of),
+            sum(sum(claim.captured.values()) for claim in of),
         )
 
     def in_stock(self, benefit: str) -> tuple[int, int]:
         """Return how many pieces of a stock are reserved and gone; what came stays gone."""
-        spent = [c for c in self.claims.values() if c.benefit == benefit and c.spent]
-        return self.taken(benefit)[0], sum(c.quantity - c.undelivered for c in spent)
+        of = [claim for claim in self.claims.values() if claim.benefit == benefit]
+        return self.taken(benefit)[0], sum(c.delivered - c.undelivered for c in of)
 
-    def room(self, member: UUID, benefit: str, quantity: int, window: str) -> str:
+    def room(
+        self, member: UUID, benefit: str, quantity: int, *, window: str, now: datetime
+    ) -> str:
         """Return the code of what has no room for more, in the order of checks, or nothing."""
         terms = self.terms[benefit]
         taken = sum(self.taken(benefit)) + quantity
-        if terms.cap is not None and self.used(member, benefit, window) + quantity > terms.cap:
+        chosen = self.choose(member, benefit, quantity, now)
+        counted = quantity if chosen is None else self.counted(chosen)
+        used = self.used(member, benefit, window) + counted
+        if terms.cap is not None and counted and used > terms.cap:
             return "cap_reached"
         gone = sum(self.in_stock(benefit)) + quantity
         if terms.stock is not None and gone > terms.stock:
@@ -122,14 +139,16 @@ class Model:
     def grant(
         self, id_: UUID, member: UUID, benefit: str, *, quantity: int, end: datetime
     ) -> None:
-        """Make a new lot."""
+        """Make a new lot; what is owed is paid from it."""
+        paid = min(self.owed.get((member, benefit), 0), quantity)
         lot = Lot(member, benefit, quantity, end, len(self.lots))
-        lot.available = quantity
+        lot.available, lot.revoked = quantity - paid, paid
         self.lots[id_] = lot
+        self.owed[member, benefit] = self.owed.get((member, benefit), 0) - paid
 
     def answer(self, member: UUID, benefit: str, quantity: int, now: datetime) -> set[str]:
         """Return the codes that may refuse a claim; none when it must be accepted."""
-        refusal = self.room(member, benefit, quantity, self.window(benefit, now))
+        refusal = self.room(member, benefit, quantity, window=self.window(benefit, now), now=now)
         if refusal:
             return {refusal}
         too_few = self.choose(member, benefit, quantity, now) is None
@@ -154,15 +173,20 @@ class Model:
         for lot_id, part in chosen.items():
             self.lots[lot_id].available -= part
             self.lots[lot_id].held += part
-        claim.held = chosen
+        claim.held, claim.freed = chosen, 0
 
-    def _capture(self, claim: Claim) -> None:
-        for lot_id, part in claim.held.items():
-            self.lots[lot_id].held -= part
-            self.lots[lot_id].redeemed += part
-        claim.spent = claim.spent or bool(claim.held)
-        claim.captured |= claim.held
-        claim.held = {}
+    def _capture(self, claim: Claim, quantity: int | None = None) -> None:
+        left = sum(claim.held.values()) if quantity is None else quantity
+        claim.delivered += left
+        for lot_id, part in list(claim.held.items()):
+            spent = min(part, left)
+            left -= spent
+            self.lots[lot_id].held -= spent
+            self.lots[lot_id].redeemed += spent
+            claim.held[lot_id] -= spent
+            if spent:
+                claim.captured[lot_id] = spent
+        claim.held = {lot_id: part for lot_id, part in claim.held.items() if part}
 
     def _release(self, claim: Claim, now: datetime) -> None:
         for lot_id, part in claim.held.items():
@@ -170,6 +194,7 @@ class Model:
             lot.held -= part
             if now < lot.expires_at:
                 lot.available += part
+                claim.freed += part
             else:
                 lot.expired += part
         claim.held = {}
@@ -199,8 +224,9 @@ class Model:
         claim = self.claims[id_]
         spent = used or self.terms[claim.benefit].at_issue
         if claim.state in {"COMPENSATED", "EXPIRED"}:
-            full = self.room(claim.member, claim.benefit, claim.quantity, claim.window)
-            found = self.choose(claim.member, claim.benefit, claim.quantity, now)
+            asked = (claim.member, claim.benefit, claim.quantity)
+            full = self.room(*asked, window=claim.window, now=now)
+            found = self.choose(*asked, now)
             if not full and found is not None:
                 self._hold(claim, now)
         elif claim.state not in {"OPEN", "ISSUED"}:
@@ -268,12 +294,24 @@ class Model:
                 lot.expired += lot.available
                 lot.available = 0
 
+    def spendable(self, member: UUID, benefit: str) -> int:
+        """Return how many used units nobody took back yet."""
+        used = sum(
+            lot.redeemed
+            for lot in self.lots.values()
+            if (lot.member, lot.benefit) == (member, benefit)
+        )
+        taken = self.borne.get((member, benefit), 0) + self.owed.get((member, benefit), 0)
+        return max(used - taken, 0)
+
     def may_reverse(self, id_: UUID, quantity: int) -> str:
         """Return what people hear who would give units of a claim back."""
         claim = self.claims[id_]
         if claim.state == "OPEN":
             return "order_unfit"
-        return "ok" if quantity <= sum(claim.captured.values()) else "correction_exceeds"
+        left = sum(claim.captured.values()) - claim.replaced
+        fits = quantity <= min(left, self.spendable(claim.member, claim.benefit))
+        return "ok" if fits else "correction_exceeds"
 
     def reverse(self, id_: UUID, quantity: int, now: datetime, *, came: bool) -> None:
         """Give units back to the lots they came from, first taken first."""
@@ -291,17 +329,53 @@ class Model:
             else:
                 lot.expired += part
 
+    def may_make_good(self, id_: UUID, quantity: int) -> str:
+        """Return what people hear who would replace units of an order that failed."""
+        claim = self.claims[id_]
+        if claim.state == "OPEN":
+            return "order_unfit"
+        back = claim.replaced + claim.returned + claim.freed
+        return "ok" if back + quantity <= claim.quantity else "correction_exceeds"
+
+    def make_good(self, id_: UUID, lot_id: UUID, quantity: int, end: datetime) -> None:
+        """Give a new lot outside of caps."""
+        claim = self.claims[id_]
+        claim.replaced += quantity
+        self.grant(lot_id, claim.member, claim.benefit, quantity=quantity, end=end)
+        self.lots[lot_id].capped = False
+
+    def settle(self, id_: UUID, delivered: int, now: datetime) -> None:
+        """End an order that nobody could clear up: some came, the rest is released."""
+        claim = self.claims[id_]
+        self.heard(id_)
+        self._capture(claim, delivered)
+        self._release(claim, now)
+        done = "ISSUED" if self.terms[claim.benefit].at_issue else "REDEEMED"
+        claim.state = done if delivered else "COMPENSATED"
+
+    def may_revoke(self, lot_id: UUID, quantity: int, now: datetime) -> str:
+        """Return what people hear who would take units of a lot back."""
+        lot = self.lots[lot_id]
+        fits = now < lot.expires_at and quantity <= lot.available
+        return "ok" if fits else "correction_exceeds"
+
+    def revoke(self, lot_id: UUID, quantity: int) -> None:
+        """Take units of a lot back."""
+        self.lots[lot_id].available -= quantity
+        self.lots[lot_id].revoked += quantity
+
     def may_claw_back(self, member: UUID, benefit: str, quantity: int, now: datetime) -> str:
         """Return what people hear who would take units back, used ones too."""
-        mine = [
-            lot for lot in self.lots.values() if (lot.member, lot.benefit) == (member, benefit)
-        ]
-        used = sum(lot.redeemed for lot in mine) - self.borne.get((member, benefit), 0)
-        there = max(used, 0) + sum(lot.available for lot in mine if now < lot.expires_at)
-        return "ok" if quantity <= there else "correction_exceeds"
+        free = sum(
+            lot.available
+            for lot in self.lots.values()
+            if (lot.member, lot.benefit) == (member, benefit) and now < lot.expires_at
+        )
+        fits = quantity <= free + self.spendable(member, benefit)
+        return "ok" if fits else "correction_exceeds"
 
     def claw_back(self, member: UUID, benefit: str, quantity: int, now: datetime) -> None:
-        """Take what is left, that which ends first; the bank bears the rest."""
+        """Take what is left, that which ends first; the rest is owed, or the bank bears it."""
         mine = [
             lot for lot in self.lots.values() if (lot.member, lot.benefit) == (member, benefit)
         ]
@@ -310,4 +384,10 @@ class Model:
             lot.available -= part
             lot.revoked += part
             quantity -= part
-        self.borne[member, benefit] = self.borne.get((member, benefit), 0) + quantity
+        rest = self.owed if self.terms[benefit].owing else self.borne
+        rest[member, benefit] = rest.get((member, benefit), 0) + quantity
+
+    def may_forgive(self, member: UUID, benefit: str, quantity: int) -> str:
+        """Return what people hear who would write off what a member owes."""
+        fits = quantity <= self.owed.get((member, benefit), 0)
+        return "ok" if fits else "correction_exceeds"

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from benefits.actions.claim import ClaimUnits
 from benefits.actions.deliver import Work
 from benefits.actions.grant import RewardMember
 from benefits.actions.keyed import Accepted
-from benefits.domain.corrections import Kind, Why
+from benefits.domain.corrections import Fault, Kind, Why
 from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.orders import (
     Done,
@@ -49,7 +49,7 @@ from tests.actions import desk, life
 from tests.builders import NOON, World, reference_programme
 from tests.conftest import database
 from tests.machine.books import broken
-from tests.machine.model import LOCAL, Model
+from tests.machine.model import LOCAL, Claim, Model
 from tests.machine.programme import TERMS, UNDECIDED, small_programme
 
 EXAMPLES = int(os.environ.get("BENEFITS_MACHINE_EXAMPLES", "10"))
@@ -86,7 +86,6 @@ class Ledger(RuleBasedStateMachine):
 
     dsn = ""
     template = ""
-    claims = Bundle("claims")
     wishes = Bundle("wishes")
     gifts = Bundle("gifts")
     works = Bundle("works")
@@ -242,13 +241,37 @@ class Ledger(RuleBasedStateMachine):
     @rule(target=told, nth=st.integers(0, 3), outcome=st.sampled_from(TOLD))
     def call_back(self, nth: int, outcome: Outcome) -> tuple[str, str, Outcome]:
         """Receive a callback, about any order, saying anything."""
-        claim_id = list(self.model.claims)[nth % len(self.model.claims)]
+        claim_id, _ = self.nth_claim(nth)
         number = self.run(life.number_of(self.world, claim_id))
         event = self.key()
         self.world.clock.forward(seconds=1)
         assert 1 == self.run(life.tell(self.world, number, outcome, event))
         self.inbox.append((claim_id, outcome))
         return event, number, outcome
+
+    @rule(
+        who=st.integers(0, 2),
+        benefit=BENEFITS,
+        quantity=QUANTITIES,
+        told=st.sampled_from([*TOLD, None]),
+    )
+    def be_served(self, who: int, benefit: str, quantity: int, told: Outcome | None) -> None:
+        """Be given units, claim them, and hear of them; or nothing, for a month."""
+        self.grant(who, benefit, quantity, 40)
+        before = len(self.model.claims)
+        self.claim([(who, benefit, quantity)])
+        if len(self.model.claims) == before:
+            return
+        if told is not None:
+            self.call_back(before, told)
+            self.work_off()
+            return
+        works = self.run(life.lease(self.world))
+        for work in works:
+            self.model.leased(work.request.claim_id)
+        self.wait(3_000_000)
+        for work in works:
+            self.record(work, Unknown("timeout"))
 
     @rule(one=told)
     def call_back_again(self, one: tuple[str, str, Outcome]) -> None:
@@ -277,31 +300,91 @@ class Ledger(RuleBasedStateMachine):
         self.run(life.lapse_holds(self.world))
         self.model.lapse(self.now)
 
+    def nth_claim(
+        self, nth: int, fits: Callable[[Claim], bool] = lambda _: True
+    ) -> tuple[UUID, UUID]:
+        """Return a claim, mostly one that fits if there is one, and whose it is."""
+        every = list(self.model.claims)
+        fitting = [id_ for id_, claim in self.model.claims.items() if fits(claim)]
+        among = fitting if fitting and nth % 4 else every
+        claim_id = among[nth % len(among)]
+        return claim_id, self.model.claims[claim_id].member
+
+    def by_two(self, kind: Kind, member: UUID, quantity: int, expected: str, **more: Any) -> bool:
+        """Let two people correct; they hear what the model says. Say whether it was done."""
+        assert expected == self.run(desk.correct(self.world, kind, member, quantity, **more))
+        return expected == "ok"
+
+    @precondition(lambda self: self.model.claims)
     @rule(
-        claim_id=claims,
+        nth=st.integers(0, 5),
         quantity=st.sampled_from([1, 1, 2]),
         why=st.sampled_from([Why.NOT_DELIVERED, Why.GOODWILL]),
     )
-    def reverse(self, claim_id: UUID, quantity: int, why: Why) -> None:
+    def reverse(self, nth: int, quantity: int, why: Why) -> None:
         """Two people give spent units back."""
-        member = self.model.claims[claim_id].member
+        claim_id, member = self.nth_claim(nth, lambda claim: any(claim.captured.values()))
         expected = self.model.may_reverse(claim_id, quantity)
         more = {"claim_id": claim_id, "why": why}
-        asked = desk.correct(self.world, Kind.REVERSE, member, quantity, **more)
-        assert expected == self.run(asked)
-        if expected == "ok":
+        if self.by_two(Kind.REVERSE, member, quantity, expected, **more):
             came = why is not Why.NOT_DELIVERED
             self.model.reverse(claim_id, quantity, self.now, came=came)
+
+    @precondition(lambda self: self.model.claims)
+    @rule(nth=st.integers(0, 5), quantity=st.sampled_from([1, 1, 2]), fault=st.sampled_from(Fault))
+    def make_good(self, nth: int, quantity: int, fault: Fault) -> None:
+        """Two people replace what an order took and did not bring."""
+        claim_id, member = self.nth_claim(nth, lambda claim: claim.state != "OPEN")
+        expected = self.model.may_make_good(claim_id, quantity)
+        more = {"claim_id": claim_id, "fault": fault, "valid_days": 7}
+        if self.by_two(Kind.MAKE_GOOD, member, quantity, expected, **more):
+            zone = reference_programme().tz
+            end = end_of(local_date(self.now, zone) + timedelta(days=7), zone)
+            found = self.run(self.world.rows("SELECT lot_id FROM lot"))
+            (lot_id,) = {row[0] for row in found} - self.model.lots.keys()
+            self.model.make_good(claim_id, lot_id, quantity, end)
+
+    @precondition(lambda self: self.model.claims)
+    @rule(nth=st.integers(0, 5), delivered=st.sampled_from([0, 1, 2]))
+    def settle(self, nth: int, delivered: int) -> None:
+        """Two people end an order that was left to them, or try to end any other."""
+        found = self.run(self.world.rows("SELECT claim_id FROM claim WHERE state = 'MANUAL'"))
+        manual = [self.model.claims[row[0]] for row in found]
+        claim_id, member = self.nth_claim(nth, lambda claim: claim in manual)
+        claim = self.model.claims[claim_id]
+        expected = "ok" if delivered <= claim.quantity else "correction_exceeds"
+        if claim not in manual:
+            expected = "order_unfit"
+        if self.by_two(Kind.SETTLE, member, delivered, expected, claim_id=claim_id):
+            self.model.settle(claim_id, delivered, self.now)
+
+    @precondition(lambda self: self.model.lots)
+    @rule(nth=st.integers(0, 5), quantity=QUANTITIES)
+    def revoke(self, nth: int, quantity: int) -> None:
+        """Two people take back what of a lot was not used."""
+        lot_id = list(self.model.lots)[nth % len(self.model.lots)]
+        expected = self.model.may_revoke(lot_id, quantity, self.now)
+        member = self.model.lots[lot_id].member
+        if self.by_two(Kind.REVOKE, member, quantity, expected, lot_id=lot_id):
+            self.model.revoke(lot_id, quantity)
 
     @rule(who=st.integers(0, 2), benefit=BENEFITS, quantity=QUANTITIES)
     def claw_back(self, who: int, benefit: str, quantity: int) -> None:
         """Two people take units back, used ones too."""
         member = self.members[who]
         expected = self.model.may_claw_back(member, benefit, quantity, self.now)
-        asked = desk.correct(self.world, Kind.CLAW_BACK, member, quantity, benefit=benefit)
-        assert expected == self.run(asked)
-        if expected == "ok":
+        if self.by_two(Kind.CLAW_BACK, member, quantity, expected, benefit=benefit):
             self.model.claw_back(member, benefit, quantity, self.now)
+
+    @precondition(lambda self: any(self.model.owed.values()))
+    @rule(nth=st.integers(0, 2), quantity=QUANTITIES)
+    def forgive(self, nth: int, quantity: int) -> None:
+        """Two people write off what a member owes."""
+        owing = [one for one, units in self.model.owed.items() if units]
+        member, benefit = owing[nth % len(owing)]
+        expected = self.model.may_forgive(member, benefit, quantity)
+        if self.by_two(Kind.FORGIVE, member, quantity, expected, benefit=benefit):
+            self.model.owed[member, benefit] -= quantity
 
     @rule(seconds=st.sampled_from([1, 60, 660, 7200, 80_000, 300_000, 3_000_000]))
     def wait(self, seconds: int) -> None:
@@ -341,8 +424,10 @@ class Ledger(RuleBasedStateMachine):
             wallet = sums.setdefault((lot.member, f"BENEFIT:{lot.benefit}"), [0, 0])
             wallet[0] += lot.available
             wallet[1] += lot.held
-        kept = await self.world.rows("SELECT member_id, unit, available, held FROM wallet")
+        kept = await self.world.rows("SELECT member_id, unit, available, held, owed FROM wallet")
         assert sums == {(row[0], row[1]): [row[2], row[3]] for row in kept}
+        owed = {(row[0], row[1].partition(":")[2]): row[4] for row in kept if row[4]}
+        assert {one: units for one, units in self.model.owed.items() if units} == owed
 
     async def compare_events(self) -> None:
         """Hold every event against the catalogue: its type, its data, its place in the feed."""

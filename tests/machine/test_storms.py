@@ -13,10 +13,11 @@ from benefits.actions import receive
 from benefits.actions.claim import claim
 from benefits.actions.grant import reward
 from benefits.domain.catalogue import Programme
+from benefits.domain.corrections import Kind
 from benefits.domain.orders import Done, Reason, Rejected
 from benefits.store.db import Connection
 from benefits.store.group import Group, grouped
-from tests.actions import life
+from tests.actions import desk, life
 from tests.builders import NOON, World, reference_programme
 
 CLIENTS = 100
@@ -157,3 +158,21 @@ async def came_back(world: World, members: Sequence[Any], what: str) -> None:
     assert (1, 0) == await life.counter(world, "stock:VIDEO")
     assert (1500, 0) == await life.counter(world, "budget:video")
     assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("kind", [Kind.REVERSE, Kind.SETTLE])
+async def test_alike_corrections_approved_at_once_give_units_back_once(
+    world: World, kind: Kind
+) -> None:
+    """Many propose the same and many approve: one is posted, the others read another past (I7)."""
+    member = await life.holder(world, quantity=2)
+    place = desk.lost if kind is Kind.SETTLE else desk.spent
+    claim_id = await place(world, member, quantity=2)
+    quantity = 2 if kind is Kind.REVERSE else 0
+    more = {"claim_id": claim_id}
+    asked = [await desk.ask(world, kind, member, quantity, **more) for _ in range(10)]
+    words = [(one, f"checker{n}") for one in asked for n in range(5)]
+    heard = await asyncio.gather(*(desk.approve(world, one, who) for one, who in words))
+    assert {"ok": 1, "correction_closed": 4, "correction_stale": 45} == Counter(heard)
+    assert (2, 0) == await life.wallet(world, member)
+    assert (0, 0) == await life.counter(world, "budget:video")

@@ -6,7 +6,7 @@ whom nothing changes are read without locks and not touched.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from uuid import UUID
 
 import msgspec
@@ -23,7 +23,7 @@ from benefits.store import members, tiers
 from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
 from benefits.store.members import Member
-from benefits.store.tiers import Facts, Whom
+from benefits.store.tiers import Decided, Facts, Whom
 
 PAGE = 500
 SLICE = 5000
@@ -77,11 +77,17 @@ async def slices(database: Database) -> list[tuple[int, int]]:
 
 
 class _Wanted(msgspec.Struct):
-    """What ought to be written for some members, and the ranks of all of them."""
+    """What ought to be written for some members, and the ranks of all of them.
+
+    Of `raised` ones a month that was settled is corrected in their favour: at once. In `unsettled`
+    buckets days of the month are missing.
+    """
 
     decisions: dict[UUID, Decision]
     grants: list[grant.Due]
     ranks: list[tuple[UUID, int]]
+    raised: set[UUID]
+    unsettled: set[int]
 
     @property
     def touched(self) -> list[UUID]:
@@ -121,7 +127,9 @@ async def evaluate(
 
     async def mark(conn: Connection) -> None:
         now = parts.clock()
-        await tiers.evaluated(conn, programme_code, month, buckets=buckets, now=now)
+        await tiers.evaluated(
+            conn, programme_code, month, buckets=buckets, now=now, unsettled=wanted.unsettled
+        )
 
     await database.transact(mark)
     ranks = dict[int, int]()
@@ -183,19 +191,27 @@ async def _wanted(
     facts = await tiers.facts(conn, judges, month, whom)
     keys = grant.periods(programme, next_month)
     granted = await tiers.granted(conn, programme.code, keys, whom)
-    decisions = dict[UUID, Decision]()
-    ranks = list[tuple[UUID, int]]()
+    settled = await tiers.settled(conn, programme.code, month, whom.buckets)
+    decisions, raised = dict[UUID, Decision](), set[UUID]()
+    ranks, unsettled = list[tuple[UUID, int]](), set[int]()
     for fact in facts:
         decision = last_decision(judges, fact, month)
         state = decision.after if decision is not None else State()
         if closed_by(fact.closed_on, month):
             continue
         ranks.append((fact.member_id, state.rank))
-        decision = decision and rules.news(decision, fact.written)
+        if decision is None:
+            continue
+        bucket = bucket_of(fact.member_id)
+        if decision.known_days < decision.days:
+            unsettled.add(bucket)
+        decision = rules.news(decision, fact.written, settled=bucket in settled.buckets)
         if decision is not None:
             decisions[fact.member_id] = decision
+            if bucket in settled.last and decision.after.rank > fact.written.rank:
+                raised.add(fact.member_id)
     due = grant.due(programme, next_month, ranks, granted, now=parts.clock())
-    return _Wanted(decisions, due, ranks)
+    return _Wanted(decisions, due, ranks, raised, unsettled)
 
 
 def closed_by(closed_on: date | None, month: Month) -> bool:
@@ -240,24 +256,7 @@ async def _write_page(
     spans = (bucket_of(ids[0]), bucket_of(ids[-1]))
     wanted = await _wanted(conn, parts, programme, judges, month=month, whom=Whom(spans, ids))
     journal = Journal(locked, now, parts.new_id)
-    effective_from = midnight(month.end, programme.tz)
-    decided = list[tuple[UUID, UUID, Decision, datetime]]()
-    for member_id, decision in wanted.decisions.items():
-        decision_id = journal.id_for(member_id)
-        decided.append((decision_id, member_id, decision, journal.now_for(member_id)))
-        journal.event(
-            member_id,
-            _event(decision),
-            subject_id=decision_id,
-            data={
-                "programme": programme.code,
-                "month": str(month),
-                "from": programme.tier[decision.before.rank].code,
-                "to": programme.tier[decision.after.rank].code,
-                "misses": decision.after.misses,
-                "effective_from": effective_from.astimezone(UTC),
-            },
-        )
+    decided = _decided(journal, programme, month, wanted)
     pairs = [(due.member_id, due.benefit.unit) for due in wanted.grants]
     if pairs:
         journal.load_owed(await books.owed(conn, pairs))
@@ -274,12 +273,44 @@ async def _write_page(
         for due in wanted.grants
     ]
     await journal.write(conn)
-    await tiers.put(
-        conn,
-        programme.code,
-        decided,
-        version=judges.at(month).version,
-        effective_from=effective_from,
-    )
+    await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
     await tiers.put_grants(conn, rows)
     return _Written(locked, len(decided), len(rows))
+
+
+def _decided(
+    journal: Journal, programme: Programme, month: Month, wanted: _Wanted
+) -> list[Decided]:
+    """Tell of decisions; return them as they are written down.
+
+    A tier holds from the first day after the month (T-3), or from now where a correction raised it
+    (A-7): what came between stays in the history.
+    """
+    decided = list[Decided]()
+    for member_id, decision in wanted.decisions.items():
+        decision_id, now = journal.id_for(member_id), journal.now_for(member_id)
+        at_once = member_id in wanted.raised
+        effective_from = now if at_once else midnight(month.end, programme.tz)
+        decided.append(
+            Decided(
+                decision_id=decision_id,
+                member_id=member_id,
+                decision=decision,
+                decided_at=now,
+                effective_from=effective_from,
+            )
+        )
+        journal.event(
+            member_id,
+            _event(decision),
+            subject_id=decision_id,
+            data={
+                "programme": programme.code,
+                "month": str(month),
+                "from": programme.tier[decision.before.rank].code,
+                "to": programme.tier[decision.after.rank].code,
+                "misses": decision.after.misses,
+                "effective_from": effective_from.astimezone(UTC),
+            },
+        )
+    return decided

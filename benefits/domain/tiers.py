@@ -285,14 +285,16 @@ def fold(
     return decisions
 
 
-def news(decision: Decision, written: State) -> Decision | None:
+def news(decision: Decision, written: State, *, settled: bool = False) -> Decision | None:
     """Return what must be written where `written` is the standing on record; None when nothing.
 
     When the fold has another tier than the record without the month itself having moved it, a
     month before was left out, completed or judged by another rule: the record is corrected (T-8).
+    A month that was `settled`, decided on all its days, takes no tier back when it is corrected:
+    that waits for the evaluation of the next one (A-7).
     """
     before, after = decision.before, decision.after
-    if after.shown == written.shown:
+    if after.shown == written.shown or (settled and after.rank < written.rank):
         return None
     if before.rank == written.rank:
         return decision

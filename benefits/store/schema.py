@@ -127,6 +127,7 @@ evaluation = Table(
     Column("programme", Text, nullable=False),
     Column("month", Date, nullable=False),
     Column("evaluated_at", INSTANT, nullable=False),
+    Column("settled", Boolean, nullable=False, server_default="false"),
     PrimaryKeyConstraint("bucket", "programme", "month"),
     columns.in_bucket(),
 )

@@ -1,6 +1,6 @@
 """Month sums, tier decisions and grants, by bucket or for some members."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,13 @@ class Whom(msgspec.Struct, frozen=True):
         if self.members is None:
             return [*self.buckets]
         return [*self.buckets, [bucket_of(id_) for id_ in self.members], list(self.members)]
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """Buckets in which a month was decided on all its days, and those where it is the last one."""
+
+    buckets: frozenset[int]
+    last: frozenset[int]
 
 
 class Facts(msgspec.Struct, kw_only=True):
@@ -74,12 +81,14 @@ INSERT INTO tier_decision (bucket, decision_id, member_id, programme, programme_
                            effective_from, decided_at)
 SELECT n.bucket, n.decision_id, n.member_id, $1, $2, $3, n.cause, n.before_rank,
        n.before_misses, n.rank, n.misses, n.qualified, n.sum_minor, n.known_days, n.days,
-       n.divisor, n.lock_until, n.grace_until, $4, n.decided_at
-FROM unnest($5::smallint[], $6::uuid[], $7::uuid[], $8::text[], $9::smallint[], $10::smallint[],
-            $11::smallint[], $12::smallint[], $13::smallint[], $14::bigint[], $15::smallint[],
-            $16::smallint[], $17::smallint[], $18::date[], $19::date[], $20::timestamptz[])
-     AS n (bucket, decision_id, member_id, cause, before_rank, before_misses, rank, misses,
-           qualified, sum_minor, known_days, days, divisor, lock_until, grace_until, decided_at)
+       n.divisor, n.lock_until, n.grace_until, n.effective_from, n.decided_at
+FROM unnest($4::timestamptz[], $5::smallint[], $6::uuid[], $7::uuid[], $8::text[], $9::smallint[],
+            $10::smallint[], $11::smallint[], $12::smallint[], $13::smallint[], $14::bigint[],
+            $15::smallint[], $16::smallint[], $17::smallint[], $18::date[], $19::date[],
+            $20::timestamptz[])
+     AS n (effective_from, bucket, decision_id, member_id, cause, before_rank, before_misses, rank,
+           misses, qualified, sum_minor, known_days, days, divisor, lock_until, grace_until,
+           decided_at)
 """
 GRANTED = """
 SELECT g.member_id, g.line, g.period, g.quota, g.quantity
@@ -102,9 +111,20 @@ JOIN entitlement_grant AS g ON g.bucket = k.bucket AND g.member_id = k.member_id
   AND g.programme = k.programme AND g.line = k.line AND g.period = k.period AND g.cause = 'REWARD'
 """
 EVALUATED = """
-INSERT INTO evaluation (bucket, programme, month, evaluated_at)
-SELECT n.bucket, $3, $4, $5 FROM generate_series($1::int, $2::int) AS n (bucket)
-ON CONFLICT (bucket, programme, month) DO UPDATE SET evaluated_at = excluded.evaluated_at
+INSERT INTO evaluation (bucket, programme, month, evaluated_at, settled)
+SELECT n.bucket, $3, $4, $5, n.bucket <> ALL ($6::int[])
+FROM generate_series($1::int, $2::int) AS n (bucket)
+ON CONFLICT (bucket, programme, month) DO UPDATE
+SET evaluated_at = excluded.evaluated_at, settled = excluded.settled
+"""
+# Primary key.
+SETTLED = """
+SELECT e.bucket FROM evaluation AS e
+WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month = $4 AND e.settled
+"""
+LATER = """
+SELECT e.bucket FROM evaluation AS e
+WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month > $4
 """
 
 
@@ -150,28 +170,37 @@ def _state(row: Any) -> State:
     return State(row.rank, row.misses, lock_until=row.lock_until, grace_until=row.grace_until)
 
 
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision as it is written down."""
+
+    decision_id: UUID
+    member_id: UUID
+    decision: Decision
+    decided_at: datetime
+    effective_from: datetime
+
+
 async def put(
     conn: Connection,
     programme: str,
-    decided: Sequence[tuple[UUID, UUID, Decision, datetime]],
+    decided: Sequence[Decided],
     *,
     version: int,
-    effective_from: datetime,
 ) -> None:
-    """Store decisions (id, member, decision, decided at) of one month and programme version."""
+    """Store decisions of one month and programme version."""
     if not decided:
         return
-    decisions = [decision for _, _, decision, _ in decided]
+    decisions = [each.decision for each in decided]
     await run(
         conn,
         INSERT,
         programme,
         version,
         decisions[0].month.start,
-        effective_from,
-        [bucket_of(member_id) for _, member_id, _, _ in decided],
-        [decision_id for decision_id, _, _, _ in decided],
-        [member_id for _, member_id, _, _ in decided],
+        [each.effective_from for each in decided],
+        [bucket_of(each.member_id) for each in decided],
+        [each.decision_id for each in decided],
+        [each.member_id for each in decided],
         [d.cause.value for d in decisions],
         [d.before.rank for d in decisions],
         [d.before.misses for d in decisions],
@@ -184,7 +213,7 @@ async def put(
         [d.divisor for d in decisions],
         [d.after.lock_until for d in decisions],
         [d.after.grace_until for d in decisions],
-        [decided_at for _, _, _, decided_at in decided],
+        [each.decided_at for each in decided],
     )
 
 
@@ -253,10 +282,26 @@ async def rewarded(conn: Connection, keys: Sequence[RewardKey]) -> dict[RewardKe
 
 
 async def evaluated(
-    conn: Connection, programme: str, month: Month, *, buckets: tuple[int, int], now: datetime
+    conn: Connection,
+    programme: str,
+    month: Month,
+    *,
+    buckets: tuple[int, int],
+    now: datetime,
+    unsettled: Collection[int] = (),
 ) -> None:
-    """Record that a range of buckets was evaluated for a month."""
-    await run(conn, EVALUATED, *buckets, programme, month.start, now)
+    """Record that buckets were evaluated for a month, in some of which days are missing."""
+    await run(conn, EVALUATED, *buckets, programme, month.start, now, sorted(unsettled))
+
+
+async def settled(
+    conn: Connection, programme: str, month: Month, buckets: tuple[int, int]
+) -> Settled:
+    """Return the buckets in which a month was decided on all its days before (A-7)."""
+    where = (*buckets, programme, month.start)
+    found = frozenset(row.bucket for row in await rows(conn, SETTLED, *where))
+    passed = frozenset(row.bucket for row in await rows(conn, LATER, *where))
+    return Settled(found, found - passed)
 
 
 COUNT = "SELECT count(*) AS members FROM member WHERE bucket BETWEEN $1 AND $2"

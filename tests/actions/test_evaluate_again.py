@@ -1,0 +1,104 @@
+"""Corrections of months that were decided: in favour at once, against only with the next (A-7)."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from benefits.domain.assets import AssetLine
+from benefits.domain.values import Month
+from tests.actions.test_evaluate import GOLD, PLATINUM, RICH, causes, rank, standing
+from tests.builders import World
+
+QUARTER = (("2025-01", 480_000_00), ("2025-02", 490_000_00), ("2025-03", 499_000_00))
+
+
+async def corrected(world: World, month: str, daily_minor: int, revision: int = 1) -> None:
+    """Record another balance for every day of a month."""
+    first = Month.parse(month)
+    days = [first.start + timedelta(days=n) for n in range(first.days)]
+    name = world.name(1)
+    await world.assets(
+        [AssetLine(name, day, "DEPOSIT", "CNY", daily_minor, "", "", revision) for day in days]
+    )
+
+
+async def fallen(world: World) -> UUID:
+    """Return a member who lost platinum on 1 April, by three misses."""
+    member = await world.member()
+    for month, daily_minor in (("2024-12", RICH), *QUARTER):
+        await world.month(world.name(1), month, daily_minor)
+        await world.evaluate(month, member)
+    return member
+
+
+async def test_a_wrong_downgrade_is_undone_at_once_and_its_gap_stays_visible(
+    world: World,
+) -> None:
+    """G-CORR-1: February was 505,000; platinum again from the decision on, one miss so far."""
+    world.clock.now = datetime(2025, 4, 3, 2, tzinfo=UTC)
+    member = await fallen(world)
+    assert GOLD == await rank(world, member)
+    world.clock.now = now = datetime(2025, 4, 6, 2, tzinfo=UTC)
+    await corrected(world, "2025-02", 505_000_00)
+    done = await world.evaluate("2025-03", member)
+    decided = (await standing(world, member, now + timedelta(seconds=1))).decided
+    assert decided is not None
+    assert (1, PLATINUM, 1) == (done.decisions, decided.after.rank, decided.after.misses)
+    ((effective_from,),) = await world.rows(
+        "SELECT effective_from FROM tier_decision ORDER BY decided_at DESC LIMIT 1"
+    )
+    assert timedelta() <= effective_from - now < timedelta(seconds=1)
+    before = (await standing(world, member, now - timedelta(days=1))).decided
+    assert before is not None
+    assert GOLD == before.after.rank
+    assert 0 == (await world.evaluate("2025-03", member)).decisions
+    assert [] == await world.findings()
+
+
+async def test_a_correction_takes_no_tier_back_before_the_next_month_is_evaluated(
+    world: World,
+) -> None:
+    """A-7: what was decided on all days stays, and its units; then the fold is followed."""
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    member = await world.member()
+    await world.month(world.name(1), "2025-06", RICH)
+    await world.evaluate("2025-06", member)
+    await corrected(world, "2025-06", 60_000_00)
+    assert 0 == (await world.evaluate("2025-06", member)).decisions
+    assert PLATINUM == await rank(world, member)
+    world.clock.now = datetime(2025, 8, 2, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-07", 60_000_00)
+    await world.evaluate("2025-07", member)
+    assert GOLD == await rank(world, member)
+    assert ["UPGRADED", "CORRECTED"] == await causes(world)
+
+
+async def test_what_was_not_known_whole_is_not_settled(world: World) -> None:
+    """A-6: the day that was missing may still cost the tier, as it would have in time."""
+    world.clock.now = datetime(2025, 4, 3, 2, tzinfo=UTC)
+    member = await world.member()
+    for month, daily_minor in (("2024-12", RICH), *QUARTER[:2]):
+        await world.month(world.name(1), month, daily_minor)
+        await world.evaluate(month, member)
+    march = [Month(2025, 3).start + timedelta(days=n) for n in range(31)]
+    lines = [AssetLine(world.name(1), day, "DEPOSIT", "CNY", 499_000_00) for day in march]
+    await world.assets(lines[:-1])
+    await world.evaluate("2025-03", member)
+    assert PLATINUM == await rank(world, member)
+    await world.assets(lines[-1:])
+    await world.evaluate("2025-03", member)
+    assert GOLD == await rank(world, member)
+
+
+@pytest.mark.parametrize("revisions", [(2, 1), (1, 2)])
+async def test_the_higher_revision_counts_in_whatever_order_they_come(
+    world: World, revisions: tuple[int, int]
+) -> None:
+    """A-7: of two corrections of a month the later one is believed."""
+    world.clock.now = datetime(2025, 4, 6, 2, tzinfo=UTC)
+    member = await fallen(world)
+    for revision in revisions:
+        await corrected(world, "2025-02", {1: 0, 2: 505_000_00}[revision], revision)
+    await world.evaluate("2025-03", member)
+    assert PLATINUM == await rank(world, member)

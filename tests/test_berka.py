@@ -254,7 +254,7 @@ async def test_the_standing_that_is_shown_agrees(year: Year) -> None:
     ids = {customer: id_of(customer) for customer in year.expected.opened}
     async with year.world.database.transaction() as conn:
         catalogue = await year.world.parts.catalogue.current(conn)
-        programmes = [catalogue.programmes["konto"]]
+        programmes = [catalogue.rules["konto"]]
         found = await overviews(conn, ids.values(), programmes, decided_at(11), claims=0)
     shown = dict[str, Standing]()
     for customer, id_ in ids.items():

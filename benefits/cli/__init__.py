@@ -66,6 +66,7 @@ COMMANDS = {
         "bank:import_",
         "Import files of the bank; a bad line is named and does not stop the rest.",
     ),
+    "feeds": ("feeds:feeds", "List the feeds of a month, and the days that are missing."),
     "evaluate": (
         "bank:evaluate_",
         (

@@ -17,12 +17,15 @@ from benefits.actions.expire import due, sweep
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
+from benefits.cli.feeds import import_feed_
 from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain.catalogue import Programme, check_for_production, read
+from benefits.domain.feeds import missing_days, spans
 from benefits.domain.jobs import Format
 from benefits.domain.values import Month
 from benefits.house import House
+from benefits.store import feeds
 from benefits.store.db import Connection, Database, DatabaseUnsuitable
 from benefits.store.migrate import ensure_partitions
 
@@ -193,6 +196,9 @@ def import_grants_(
             sys.exit(130)
 
 
+import_.add_command(import_feed_)
+
+
 async def _programme(house: House, code: str | None) -> Programme:
     """Return the programme of a code, or the only one."""
     known = house.parts.catalogue.latest.programmes
@@ -303,6 +309,7 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
         chosen = await _programme(house, code)
         if at is not None:
             await ensure_partitions(house.database, at)
+        await _say_missing(house, chosen, month)
         total = await _evaluate(house, database(house, dry_run=dry_run), chosen, month)
         if not dry_run:
             record(
@@ -320,6 +327,15 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
         say_if_dry(dry_run=dry_run)
 
     run(work_, **({"clock": lambda: at} if at else {}))
+
+
+async def _say_missing(house: House, chosen: Programme, month: Month) -> None:
+    """Say which days of which source are not sealed: nothing is decided against anybody (A-6)."""
+    async with house.database.transaction() as conn:
+        sealed = await feeds.sealed_of_sources(conn, month)
+    named = house.parts.catalogue.latest.rules[chosen.code].at(month).programme.feeds
+    for source, bits in missing_days(sealed, named, month.days).items():
+        console.print(f"{source} is not sealed for these days of {month}: {spans(bits)}.")
 
 
 async def _evaluate(house: House, on: Database, chosen: Programme, month: Month) -> Evaluated:

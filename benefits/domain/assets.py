@@ -20,6 +20,7 @@ from benefits.domain.refusal import Refusal
 
 REQUIRED = ("customer", "as_of", "asset_class", "currency", "balance")
 OPTIONAL = ("account", "source", "revision")
+SHORT_MAX = 64
 _LARGEST = 10**15
 _DECIMAL = re.compile(r"-?[0-9]{1,24}(\.[0-9]{1,9})?")
 
@@ -66,7 +67,7 @@ def check_header(header: Sequence[str], required: Sequence[str], optional: Seque
 def read_line(row: Mapping[str, str], programme: Programme) -> AssetLine:
     """Read one line for a programme; LineInvalid says which field is wrong and why."""
     customer = row["customer"].strip()
-    if not 1 <= len(customer) <= 64:
+    if not 1 <= len(customer) <= SHORT_MAX:
         raise LineInvalid("customer: must have 1 to 64 characters")
     if row["currency"] != programme.currency:
         raise LineInvalid(
@@ -85,7 +86,7 @@ def read_line(row: Mapping[str, str], programme: Programme) -> AssetLine:
         row["currency"],
         _balance(row["balance"], programme),
         _short(row, "account"),
-        _short(row, "source"),
+        _source(row, programme),
         _revision(row.get("revision") or "0"),
     )
 
@@ -118,9 +119,16 @@ def _balance(text: str, programme: Programme) -> int:
 
 def _short(row: Mapping[str, str], field: str) -> str:
     text = row.get(field) or ""
-    if len(text) > 64:
+    if len(text) > SHORT_MAX:
         raise LineInvalid(f"{field}: must have at most 64 characters")
     return text
+
+
+def _source(row: Mapping[str, str], programme: Programme) -> str:
+    source = _short(row, "source")
+    if source in programme.feeds:
+        raise LineInvalid(f"source: {source!r} comes as sealed feeds")
+    return source
 
 
 def _revision(text: str) -> int:

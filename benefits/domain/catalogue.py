@@ -7,7 +7,6 @@ that is used is defined, the ladder ascends, every amount is exact in the progra
 
 import enum
 from collections.abc import Iterator
-from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -22,7 +21,7 @@ from benefits.domain.orders import Capabilities
 from benefits.domain.policy import Policy, Text, Tier, policy_problems, suggestion
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import LARGEST, SCALE_MAX, Quantity, QuantityTooFine
-from benefits.domain.values import Month, PeriodKind, local_date
+from benefits.domain.values import Month, PeriodKind
 
 LANGUAGES = ("zh", "en")
 UNITS = "BENEFIT:"
@@ -172,7 +171,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """One version of a whole programme, as its file says it."""
+    """One version of a whole programme, as its file says it; `feeds` make days known (A-2)."""
 
     code: str
     name: Text
@@ -180,6 +179,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     zone: str
     asset_classes: tuple[str, ...]
     tier: tuple[Tier, ...]
+    feeds: tuple[Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,32}$")], ...] = ()
     minor_digits: Annotated[int, msgspec.Meta(ge=0, le=4)] = 2
     policy: Policy = Policy()
     provider: tuple[Provider, ...] = ()
@@ -289,6 +289,11 @@ class Rules(msgspec.Struct, frozen=True):
         """What any of the versions counts."""
         return list(dict.fromkeys(judge.programme.basket for judge in self.judges))
 
+    @property
+    def feeds(self) -> list[str]:
+        """The sources that make days known for any of the versions (A-2)."""
+        return sorted({source for judge in self.judges for source in judge.programme.feeds})
+
 
 class Catalogue(msgspec.Struct, frozen=True, dict=True):
     """All programmes in force, under the configuration's version number."""
@@ -297,13 +302,6 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
     programmes: dict[str, Programme]
     programme_versions: dict[str, int] = {}
     rules: dict[str, Rules] = {}
-
-    def judging(self, now: datetime) -> list[Programme]:
-        """Return each programme by the version that decides the month of an instant (U-1)."""
-        return [
-            self.rules[code].at(Month.of(local_date(now, programme.tz))).programme
-            for code, programme in self.programmes.items()
-        ]
 
     @cached_property
     def offers(self) -> dict[str, tuple[Programme, Benefit]]:

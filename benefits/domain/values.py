@@ -8,7 +8,7 @@ end (C-6).
 import enum
 import hashlib
 from calendar import monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal, Self
@@ -39,6 +39,17 @@ def member_id(reference: str, key: bytes) -> UUID:
         reference.encode(), key=key, digest_size=16, person=b"benefits.member"
     ).digest()
     return UUID(bytes=digest)
+
+
+def member_ids(references: Iterable[str], key: bytes) -> dict[str, bytes]:
+    """Return the bytes of the ids of many references: `member_id`, a few times as fast."""
+    keyed = hashlib.blake2b(key=key, digest_size=16, person=b"benefits.member")
+    found = dict[str, bytes]()
+    for reference in references:
+        one = keyed.copy()
+        one.update(reference.encode())
+        found[reference] = one.digest()
+    return found
 
 
 def placed_bucket(*parts: str) -> int:

@@ -70,18 +70,23 @@ WHERE b.revision IS NULL OR b.revision < s.revision
 GROUP BY 1, 2, 3, 4, 5
 """
 # By the primary key too: the table is far larger than what moves. A sum that moves down exists,
-# and its difference would not pass the check of a new row.
+# and its difference would not pass the check of a new row. What counts while a feed is applied
+# moves along.
 ADD_SUMS = """
-INSERT INTO asset_month (bucket, member_id, month, asset_class, currency, sum_minor, known_days)
-SELECT v.bucket, v.member_id, v.month, v.asset_class, v.currency, v.sum_minor, v.known_days
+INSERT INTO asset_month (bucket, member_id, month, asset_class, currency, sum_minor, known_days,
+                         before_minor)
+SELECT v.bucket, v.member_id, v.month, v.asset_class, v.currency, v.sum_minor, v.known_days,
+       v.sum_minor
 FROM moved AS v WHERE v.sum_minor >= 0
 ON CONFLICT (bucket, member_id, month, asset_class, currency) DO UPDATE
 SET sum_minor = asset_month.sum_minor + excluded.sum_minor,
+    before_minor = asset_month.before_minor + excluded.sum_minor,
     known_days = asset_month.known_days | excluded.known_days
 """
 TAKE_FROM_SUMS = """
 UPDATE asset_month AS m
-SET sum_minor = m.sum_minor + v.sum_minor, known_days = m.known_days | v.known_days
+SET sum_minor = m.sum_minor + v.sum_minor, before_minor = m.before_minor + v.sum_minor,
+    known_days = m.known_days | v.known_days
 FROM moved AS v
 WHERE v.sum_minor < 0
   AND m.bucket = v.bucket AND m.member_id = v.member_id AND m.month = v.month

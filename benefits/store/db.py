@@ -6,6 +6,7 @@ itself, which keeps them prepared: building a result of SQLAlchemy's costs more 
 Arrays are sent as text (`store/arrays.py`). READ COMMITTED everywhere.
 """
 
+import io
 import re
 from collections import namedtuple
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -347,6 +348,13 @@ async def copy(
     driver = _driver(conn)
     async with _translated(driver):
         await driver.copy_records_to_table(table, records=records, columns=columns)
+
+
+async def copy_text(conn: Connection, table: str, columns: Sequence[str], text: bytes) -> None:
+    """COPY rows that are written as COPY reads them, inside the connection's transaction."""
+    driver = _driver(conn)
+    async with _translated(driver):
+        await driver.copy_to_table(table, source=io.BytesIO(text), columns=columns)
 
 
 CHECK_POOLER = "SELECT pg_backend_pid(), current_setting('server_version_num')::int"

@@ -27,6 +27,8 @@ APPEND_ONLY = (
     "month_archive",
     "month_restore",
     "posting_carried",
+    "feed_chunk",
+    "feed_line",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 
@@ -65,7 +67,9 @@ RETURN (
 """
 
 # A missing partition refuses every insert. Made apart and then attached, so that no writer waits
-# for the making. It runs as the owner, so it looks for nothing among the caller's own tables.
+# for the making. After the wait for the lock the catalogue itself is asked: what this session
+# remembers of it may be older. It runs as the owner, so it looks for nothing among the caller's
+# own tables.
 MAKE_PARTITION = """
 CREATE FUNCTION make_partition(parent text, month date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -76,17 +80,18 @@ DECLARE
     low text := quote_literal(first);
     high text := quote_literal(next);
 BEGIN
-    IF parent NOT IN ('batch', 'posting', 'asset') THEN
+    IF parent NOT IN ('batch', 'posting', 'asset', 'feed_line') THEN
         RAISE EXCEPTION 'there is no partitioned table %', parent;
     END IF;
     IF to_regclass(name) IS NOT NULL THEN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('make_partition'));
-    IF to_regclass(name) IS NOT NULL THEN
+    IF EXISTS (SELECT FROM pg_class WHERE relname = name
+               AND relnamespace = 'public'::regnamespace) THEN
         RETURN false;
     END IF;
-    IF parent <> 'asset' THEN
+    IF parent IN ('batch', 'posting') THEN
         low := quote_literal(first_id(first::timestamp AT TIME ZONE 'UTC'));
         high := quote_literal(first_id(next::timestamp AT TIME ZONE 'UTC'));
     END IF;

@@ -21,7 +21,8 @@ SEALED = ("_sealed", "_hash")
 INSERTS = (
     *("api_key", "asset", "asset_month", "batch", "case_file", "claim", "code_reading"),
     *("correction", "correction_decision", "counter"),
-    *("entitlement_grant", "evaluation", "hold", "hold_end", "inbox", "job", "job_part"),
+    *("entitlement_grant", "evaluation", "feed", "feed_chunk", "feed_line"),
+    *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *("programme", "provider_attempt", "provider_request", "request", "reversal", "tier_decision"),
@@ -29,7 +30,7 @@ INSERTS = (
 )
 UPDATES: Mapping[str, tuple[str, ...]] = {
     "api_key": ("ends_at",),
-    "asset_month": ("sum_minor", "known_days"),
+    "asset_month": ("sum_minor", "known_days", "before_minor", "generation"),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         "code_sealed",
@@ -37,6 +38,10 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent"),
     "evaluation": ("evaluated_at", "settled"),
+    "feed": (
+        *("state", "manifest", "reasons", "rows", "totals", "replaces", "generation"),
+        *("next_bucket", "judged_at", "sealed_at"),
+    ),
     "inbox": ("processed_at",),
     "installation": ("config_version", "book_zone", "open_month"),
     "job": ("granted", "known", "refused", "changed_at", "ended_at"),
@@ -65,6 +70,10 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "claim": ("programme", "benefit", "quantity", "state", "reason", "claimed_at", "changed_at"),
     "counter": ("counter", "window", "slice", "reserved", "spent"),
     "evaluation": ("bucket", "programme", "month", "evaluated_at", "settled"),
+    "feed": (
+        *("source", "as_of", "revision", "programme", "state", "rows"),
+        *("opened_at", "judged_at", "sealed_at"),
+    ),
     "inbox": ("provider", "received_at", "processed_at"),
     "installation": ("stamp", "config_version", "created_at", "book_zone", "open_month"),
     "job": (*("lines", "granted", "known", "refused", "begun_at", "changed_at", "ended_at"),),

@@ -12,19 +12,23 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.catalogue import Programme
+from benefits.domain.catalogue import Programme, Rules
+from benefits.domain.feeds import days_known
 from benefits.domain.metrics import MonthSum, Reading, closed_days, days_before, read, span
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
 from benefits.store.db import Connection, rows
+from benefits.store.feeds import COUNTED, Sealed, read_days, sealed_days
 from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
 
 # By index, for each member: member (primary key), ix_lot_bucket_member_id_unit_expires_at,
 # ix_claim_bucket_member_id_claim_id, tier_decision (unique key), asset_month and evaluation
-# (primary keys). A standing is the tier at an instant as known then (T-9), with the instant since
-# which its rank has been held without a break.
+# (primary keys). Which days are sealed comes with the sums that count with them. A standing is
+# the tier at an instant as known then (T-9), with the instant since which its rank has been held
+# without a break.
 OVERVIEW = f"""
 SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM installation AS i),
+    {sealed_days("$12", "$13")} AS sealed,
     ARRAY(
         SELECT ROW (l.unit, l.programme, l.granted, l.remaining - l.held, l.held, l.granted_at,
                     l.expires_at)
@@ -46,15 +50,15 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
         CROSS JOIN LATERAL (
             SELECT coalesce(json_agg(json_build_array(y.month, y.sum_minor, y.known)), '[]')::text
                    AS months
-            FROM (SELECT x.month, sum(x.sum_minor * w.weight) AS sum_minor,
-                         bit_or(x.known_days) AS known
-                  FROM asset_month AS x
+            FROM (SELECT s.month, sum(({COUNTED}) * w.weight) AS sum_minor,
+                         bit_or(s.known_days) AS known
+                  FROM asset_month AS s
                   JOIN unnest($8::text[], $9::text[], $10::bigint[])
                        AS w (code, asset_class, weight)
-                    ON w.code = p.code AND w.asset_class = x.asset_class
-                  WHERE x.bucket = k.bucket AND x.member_id = k.member_id
-                    AND x.month BETWEEN p.first AND p.month AND x.currency = p.currency
-                  GROUP BY x.month) AS y) AS a
+                    ON w.code = p.code AND w.asset_class = s.asset_class
+                  WHERE s.bucket = k.bucket AND s.member_id = k.member_id
+                    AND s.month BETWEEN p.first AND p.month AND s.currency = p.currency
+                  GROUP BY s.month) AS y) AS a
         CROSS JOIN LATERAL (
             SELECT max(v.month) AS month FROM evaluation AS v
             WHERE v.bucket = k.bucket AND v.programme = p.code AND v.month < p.month
@@ -125,7 +129,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 async def overviews(
     conn: Connection,
     ids: Iterable[UUID],
-    programmes: Iterable[Programme],
+    programmes: Iterable[Rules],
     now: datetime,
     *,
     claims: int,
@@ -133,15 +137,17 @@ async def overviews(
     """Return what those of the ids who are members have, with so many of their latest claims.
 
     Lots come by unit, the earliest expiry first, claims with the newest first, standings in the
-    order of the programmes.
+    order of the programmes, each by the version that judges its running month.
     """
-    asked, by = sorted(set(ids)), list(programmes)
-    months = [Month.of(local_date(now, one.tz)) for one in by]
+    asked = sorted(set(ids))
+    places = [_Place.of(rules, now) for rules in programmes]
+    by = [place.judge for place in places]
     weights = [
         (one.code, name, weight)
         for one in by
         for name, weight in zip(one.basket.classes, one.basket.weights, strict=True)
     ]
+    first = min((place.span[0].start for place in places), default=now.date())
     found = await rows(
         conn,
         OVERVIEW,
@@ -151,37 +157,55 @@ async def overviews(
         now,
         [one.code for one in by],
         [one.currency for one in by],
-        [month.start for month in months],
+        [place.month.start for place in places],
         [code for code, _, _ in weights],
         [name for _, name, _ in weights],
         [weight for _, _, weight in weights],
-        [span(one.policy, month)[0].start for one, month in zip(by, months, strict=True)],
+        [place.span[0].start for place in places],
+        sorted({source for place in places for source in place.rules.feeds}),
+        first,
     )
-    places = list(zip(by, months, strict=True))
     return {row.member_id: _overview(row, places) for row in found}
 
 
-def _overview(row: Any, places: list[tuple[Programme, Month]]) -> Overview:
+class _Place(msgspec.Struct, frozen=True):
+    """A programme's running month, the version that judges it, and what period that is in."""
+
+    rules: Rules
+    judge: Programme
+    month: Month
+    span: tuple[Month, Month]
+
+    @classmethod
+    def of(cls, rules: Rules, now: datetime) -> "_Place":
+        """Return where a programme is at an instant (U-1)."""
+        month = Month.of(local_date(now, rules.judges[-1].programme.tz))
+        judge = rules.at(month).programme
+        return cls(rules, judge, month, span(judge.policy, month))
+
+
+def _overview(row: Any, places: list[_Place]) -> Overview:
+    sealed = read_days(row.sealed)
     return Overview(
         opened_on=row.opened_on,
         closed_on=row.closed_on,
         config_version=row.config_version,
         lots=[Entitlement(*one) for one in row.lots],
         claims=[ClaimSeen(*one) for one in row.claims],
-        standings=[_standing(places[n - 1], row.opened_on, *rest) for n, *rest in row.standings],
+        standings=[
+            _standing(places[n - 1], row.opened_on, sealed, *rest) for n, *rest in row.standings
+        ],
     )
 
 
-def _standing(place: tuple[Programme, Month], opened_on: date, *row: Any) -> Standing:
-    judge, month = place
+def _standing(place: _Place, opened_on: date, sealed: Sealed, *row: Any) -> Standing:
+    judge, month = place.judge, place.month
     months, evaluated, since, version, *decided = row
-    known, sums = dict[Month, int](), dict[Month, MonthSum]()
-    for first, total, days in msgspec.json.decode(months, type=list[tuple[date, int, int]]):
-        each = Month.of(first)
-        known[each] = days
+    known, sums = _known(place, months, sealed), dict[Month, MonthSum]()
+    for each, (total, days) in known.items():
         before = days_before(each, each.days, opened_on)
         sums[each] = MonthSum(each, total, (days | ((1 << before) - 1)).bit_count())
-    day = known.get(month, 0).bit_length()
+    day = known[month][1].bit_length() if month in known else 0
     return Standing(
         judge=judge,
         month=month,
@@ -193,6 +217,20 @@ def _standing(place: tuple[Programme, Month], opened_on: date, *row: Any) -> Sta
         version=version or 0,
         decided=_decision(*decided) if version else None,
     )
+
+
+def _known(place: _Place, months: str, sealed: Sealed) -> dict[Month, tuple[int, int]]:
+    """Return the sums of the period's months and their days, known by lines or by feeds (A-2)."""
+    first, last = place.span[0], place.month
+    found = {each: (0, 0) for each in sealed if first <= each <= last}
+    for day, total, days in msgspec.json.decode(months, type=list[tuple[date, int, int]]):
+        found[Month.of(day)] = (total, days)
+    if not place.rules.feeds:
+        return found
+    return {
+        each: (total, days_known(days, place.rules.at(each).programme.feeds, sealed.get(each, {})))
+        for each, (total, days) in found.items()
+    }
 
 
 def _decision(

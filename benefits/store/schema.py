@@ -2,7 +2,7 @@
 
 Here stand members, their assets, tiers, the ledger and claims; `schema_edges.py` has the tables
 between the service and others, `schema_jobs.py` those of long lists, `schema_archive.py` those of
-archived months.
+archived months, `schema_feeds.py` those of feeds.
 
 Rules kept here (a test reads them from this file): every table about a member has `bucket` first
 in its primary key, unique keys and foreign keys; no hot table refers to a reference table.
@@ -30,11 +30,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from benefits.store import columns, schema_archive, schema_edges, schema_jobs
+from benefits.store import columns, schema_archive, schema_edges, schema_feeds, schema_jobs
 from benefits.store.columns import INSTANT
 
 metadata = schema_edges.metadata  # one for all tables, those beside this file included
 assert metadata is schema_jobs.job.metadata is schema_archive.month_archive.metadata
+assert metadata is schema_feeds.feed.metadata
 
 # The member row is the one lock of all that a member has; it is updated by every write, hence the
 # room for HOT.
@@ -103,8 +104,9 @@ asset = Table(
     postgresql_partition_by="RANGE (as_of)",
 )
 
-# Kept by the import: the sum of a month's day-end balances, and a bit for each known day (bit 0 is
-# day 1).
+# Kept by the import: the sum of a month's day-end balances, and a bit for each day with a plain
+# line (bit 0 is day 1). A sum that a feed of a later generation than the sealed ones has moved
+# counts as it was before.
 asset_month = Table(
     "asset_month",
     metadata,
@@ -114,6 +116,8 @@ asset_month = Table(
     Column("currency", Text, nullable=False),
     Column("sum_minor", BigInteger, nullable=False),
     Column("known_days", Integer, nullable=False),
+    Column("before_minor", BigInteger, nullable=False, server_default="0"),
+    Column("generation", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("bucket", "member_id", "month", "asset_class", "currency"),
     columns.in_bucket(),
     CheckConstraint("sum_minor >= 0", name="sum"),

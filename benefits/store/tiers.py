@@ -1,6 +1,6 @@
 """Month sums, tier decisions and grants, by bucket or for some members."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -10,10 +10,12 @@ import msgspec
 from benefits.domain import metrics
 from benefits.domain.catalogue import Rules
 from benefits.domain.entitlement import Granted
+from benefits.domain.feeds import days_known
 from benefits.domain.metrics import Basket, MonthSum
 from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month, bucket_of
 from benefits.store.db import Connection, rows, run
+from benefits.store.feeds import COUNTED, Sealed, read_days, sealed_days
 
 
 class Whom(msgspec.Struct, frozen=True):
@@ -48,25 +50,26 @@ class Facts(msgspec.Struct, kw_only=True):
 
 
 # Primary keys of member and asset_month. Days before the opening are known zeros (A-6): bits below
-# the opening day.
-FACTS = """
-SELECT m.member_id, m.opened_on, m.closed_on, a.month, a.sum_minor, a.known
+# the opening day. Which days are sealed comes with the sums that count with them, once.
+FACTS = f"""
+SELECT m.member_id, m.opened_on, m.closed_on, a.month, a.sum_minor, a.known,
+       CASE WHEN row_number() OVER () = 1 THEN {sealed_days("$5")} END AS sealed
 FROM member AS m
 LEFT JOIN LATERAL (
-    SELECT s.month, sum(s.sum_minor * w.weight) AS sum_minor, bit_or(s.known_days) AS known
+    SELECT s.month, sum(({COUNTED}) * w.weight) AS sum_minor, bit_or(s.known_days) AS known
     FROM asset_month AS s
     JOIN unnest($3::text[], $4::bigint[]) AS w (asset_class, weight)
       ON w.asset_class = s.asset_class
     WHERE s.bucket = m.bucket AND s.member_id = m.member_id AND s.month <= $1 AND s.currency = $2
     GROUP BY s.month) AS a ON true
-WHERE m.bucket BETWEEN $5 AND $6 AND m.opened_on < $1::date + interval '1 month'
+WHERE m.bucket BETWEEN $6 AND $7 AND m.opened_on < $1::date + interval '1 month'
 """
 BY_MEMBER = " ORDER BY m.bucket, m.member_id, a.month"
 ALL = FACTS + BY_MEMBER
 AMONG = (
     " AND ({0}.bucket, {0}.member_id) IN (SELECT * FROM unnest(${1}::smallint[], ${2}::uuid[]))"
 )
-SOME = FACTS + AMONG.format("m", 7, 8) + BY_MEMBER
+SOME = FACTS + AMONG.format("m", 8, 9) + BY_MEMBER
 # Unique key (bucket, member, programme, month, decided_at): the standing on record by a month.
 DECIDED = """
 SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses, d.lock_until, d.grace_until
@@ -132,15 +135,18 @@ async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> lis
     """Return what members are evaluated on, up to `month`, in the order of buckets and ids."""
     all_facts = dict[UUID, Facts]()
     for basket in rules.baskets:
-        for row in await rows(
+        found = await rows(
             conn,
             ALL if whom.members is None else SOME,
             month.start,
             basket.currency,
             list(basket.classes),
             list(basket.weights),
+            rules.feeds,
             *whom.values,
-        ):
+        )
+        sealed = read_days(next((row.sealed for row in found if row.sealed), None))
+        for row in found:
             entry = all_facts.get(row.member_id)
             if entry is None:
                 entry = all_facts[row.member_id] = Facts(
@@ -150,8 +156,9 @@ async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> lis
                     sums={},
                 )
             if row.month is not None:
-                known = _month_sum(row)
+                known = _month_sum(row, rules, sealed)
                 entry.sums.setdefault(basket, {})[known.month] = known
+        _add_absent(all_facts.values(), basket, _fed(rules, sealed, month))
     decided = await rows(conn, DECIDED, rules.programme, month.start, *whom.buckets)
     for row in decided:
         if row.member_id in all_facts:
@@ -159,11 +166,38 @@ async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> lis
     return list(all_facts.values())
 
 
-def _month_sum(row: Any) -> MonthSum:
+def _month_sum(row: Any, rules: Rules, sealed: Sealed) -> MonthSum:
+    """Return a month whose days are known by lines or by feeds, as its version says (A-2)."""
     month = Month.of(row.month)
-    before = metrics.days_before(month, month.days, row.opened_on)
-    known = row.known | ((1 << before) - 1)
-    return MonthSum(month, int(row.sum_minor), known.bit_count())
+    known = days_known(row.known, rules.at(month).programme.feeds, sealed.get(month, {}))
+    return _known_sum(month, int(row.sum_minor), known, row.opened_on)
+
+
+def _known_sum(month: Month, sum_minor: int, known: int, opened_on: date) -> MonthSum:
+    before = metrics.days_before(month, month.days, opened_on)
+    return MonthSum(month, sum_minor, (known | ((1 << before) - 1)).bit_count())
+
+
+def _fed(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, int]:
+    """Return the months with days that feeds make known, of those up to `through`."""
+    known = {
+        month: days_known(0, sources, days)
+        for month, days in sealed.items()
+        if month <= through and (sources := rules.at(month).programme.feeds)
+    }
+    return {month: days for month, days in known.items() if days}
+
+
+def _add_absent(entries: Iterable[Facts], basket: Basket, fed: Mapping[Month, int]) -> None:
+    """Give members who are absent from all of a month's feeds their known zeros (A-2)."""
+    for entry in entries:
+        first = Month.of(entry.opened_on)
+        sums = entry.sums.get(basket, {})
+        absent = [month for month in fed if month >= first and month not in sums]
+        if absent:
+            sums = entry.sums.setdefault(basket, sums)
+        for month in absent:
+            sums[month] = _known_sum(month, 0, fed[month], entry.opened_on)
 
 
 def _state(row: Any) -> State:

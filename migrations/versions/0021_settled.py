@@ -7,7 +7,7 @@ Locks: ACCESS EXCLUSIVE on `evaluation` for an instant; no row is rewritten.
 from alembic import op
 
 revision = "0021"
-down_revision = "0018"
+down_revision = "0019"
 
 
 def upgrade() -> None:

@@ -33,8 +33,7 @@ async def standing(world: World, member: UUID, at: datetime) -> Standing:
     """Return a member's place at an instant, as known then."""
     async with world.database.transaction() as conn:
         catalogue = await world.parts.catalogue.current(conn)
-        programmes = catalogue.programmes.values()
-        found = await overviews(conn, [member], programmes, at, claims=0)
+        found = await overviews(conn, [member], catalogue.rules.values(), at, claims=0)
     (place,) = found[member].standings
     return place
 

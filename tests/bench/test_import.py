@@ -6,6 +6,8 @@ that no run finds the rows of the one before.
 
 import asyncio
 import csv
+import hashlib
+import json
 import os
 import re
 import resource
@@ -22,6 +24,7 @@ from uuid import uuid4
 import aiohttp
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from benefits.actions.keys import make_key
 from benefits.domain.catalogue import read
@@ -30,6 +33,7 @@ from benefits.embedded import Postgres
 from benefits.settings import Keys
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope
+from benefits.store.feeds import LINE_COLUMNS
 from benefits.store.migrate import create_database, migrate
 from tests.builders import PROGRAMME, World
 from tests.service import Serving, environment, fresh_keys, serve
@@ -45,6 +49,12 @@ RAW = {
     "with key": "CREATE TABLE raw (LIKE asset INCLUDING ALL)",
     "without": "CREATE TABLE raw (LIKE asset)",
 }
+RAW_FEED = {
+    "with key": "CREATE TABLE raw (LIKE feed_line INCLUDING ALL)",
+    "without": "CREATE TABLE raw (LIKE feed_line)",
+}
+LARGE = int(os.environ.get("BENCH_FEED_LINES", "1000000"))
+FEED_LINES = {"small": LARGE // 4, "large": LARGE}
 Figures = dict[str, list[float]]
 COLUMNS = (
     *("bucket", "member_id", "as_of", "asset_class", "currency", "source", "account"),
@@ -76,6 +86,81 @@ async def test_an_import_is_measured_against_a_raw_copy(
     assert median["command large: peak MB"] < 1.15 * median["command small: peak MB"]
     # A service's peak is since its start, and the small file came first.
     assert figures["http large: peak MB"][-1] < 1.15 * figures["http small: peak MB"][0]
+
+
+async def test_a_feed_is_measured_against_a_raw_copy(
+    durable_server: Postgres, tmp_path: Path
+) -> None:
+    """Print lines per second of sealed feeds as a ratio to COPY; two lines for each customer."""
+    with durable_server as server:
+        keys = fresh_keys()
+        dsn = await _prepare(server.dsn, keys, feeds=("core",))
+        figures = Figures()
+        for nth in range(ROUNDS):
+            for name, count in FEED_LINES.items():
+                day = FIRST.start + timedelta(days=2 * nth + (name == "large"))
+                path, told = _feed(tmp_path, day, count), tmp_path / "core.json"
+                one = await asyncio.to_thread(_import_feed, dsn, keys, path, told)
+                figures.setdefault(f"feed {name}: lines/s", []).append(one.per_s)
+                figures.setdefault(f"feed {name}: peak MB", []).append(one.peak_mb)
+            for how, statement in RAW_FEED.items():
+                per_s = await _copy_feed(dsn, keys, path, day, statement=statement)
+                figures.setdefault(f"copy {how}: rows/s", []).append(per_s)
+    median = {name: statistics.median(values) for name, values in figures.items()}
+    for name, value in median.items():
+        print(f"{name:34s} {value:12,.1f}   of {[round(v, 1) for v in figures[name]]}")
+    for how in RAW_FEED:
+        ratio = median["feed large: lines/s"] / median[f"copy {how}: rows/s"]
+        print(f"feed / COPY {how}: {ratio:.2f}")
+    assert median["feed large: peak MB"] < 1.15 * median["feed small: peak MB"]
+
+
+def _feed(folder: Path, day: date, count: int) -> Path:
+    """Write a feed and its manifest: two accounts for each customer, in the customers' order."""
+    path, total = folder / "core.csv", 0
+    with path.open("w") as file:
+        file.write("customer,asset_class,currency,balance,account\n")
+        for nth in range(count):
+            minor = nth * 3701 % 90_000_000
+            total += minor
+            account = f"A{nth % 2}"
+            file.write(f"C{nth // 2:07d},DEPOSIT,CNY,{minor // 100}.{minor % 100:02d},{account}\n")
+    with path.open("rb") as file_:
+        digest = hashlib.file_digest(file_, "sha256").hexdigest()
+    said = {
+        "source": "core",
+        "date": str(day),
+        "rows": count,
+        "sha256": digest,
+        "totals": {"CNY": f"{total // 100}.{total % 100:02d}"},
+    }
+    path.with_suffix(".json").write_text(json.dumps(said))
+    return path
+
+
+def _import_feed(dsn: str, keys: Keys, path: Path, told: Path) -> "Told":
+    """Import a feed as an operator does, until it is sealed."""
+    command = [sys.executable, "-m", "benefits", "import", "feed", str(path)]
+    took, peak_mb, said = _run([*command, "--manifest", str(told)], dsn, keys)
+    found = re.search(r"is sealed: ([0-9,]+) lines", said)
+    assert found is not None, said
+    return Told(int(found[1].replace(",", "")), took, peak_mb)
+
+
+async def _copy_feed(dsn: str, keys: Keys, path: Path, day: date, *, statement: str) -> float:
+    """COPY the rows of a feed, ready as CSV in the file's order, into a table of their own."""
+    rows = path.with_suffix(".rows")
+    count = 0
+    with path.open() as source, rows.open("w") as target:
+        lines = csv.reader(source)
+        next(lines)
+        for customer, asset_class, currency, balance, account in lines:
+            id_ = member_id(customer, keys.member_key)
+            minor = int(balance.replace(".", ""))
+            target.write(f"{bucket_of(id_)},{day},core,0,{id_},{asset_class},{currency},")
+            target.write(f"{account},{minor}\n")
+            count += 1
+    return await _raw(dsn, rows, statement, columns=LINE_COLUMNS, count=count)
 
 
 class Told:
@@ -136,6 +221,15 @@ async def _round(
 def _command(dsn: str, keys: Keys, what: str, path: Path) -> Told:
     """Run the command as an operator does; its figures are of its own process."""
     command = [sys.executable, "-m", "benefits", "import", what, str(path)]
+    took, peak_mb, said = _run(command, dsn, keys)
+    found = re.search(r"^([0-9,]+) lines: ([0-9,]+) new or changed", said, re.MULTILINE)
+    assert found is not None, said
+    assert found[1] == found[2]
+    return Told(int(found[1].replace(",", "")), took, peak_mb)
+
+
+def _run(command: list[str], dsn: str, keys: Keys) -> tuple[float, float, str]:
+    """Run a command; return how long it took, its peak in MB and what it said."""
     start = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment(dsn, keys), stderr=subprocess.PIPE, text=True
@@ -147,10 +241,7 @@ def _command(dsn: str, keys: Keys, what: str, path: Path) -> Told:
     took = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     assert 0 == process.returncode, said
-    found = re.search(r"^([0-9,]+) lines: ([0-9,]+) new or changed", said, re.MULTILINE)
-    assert found is not None, said
-    assert found[1] == found[2]
-    return Told(int(found[1].replace(",", "")), took, _peak_mb(usage))
+    return took, _peak_mb(usage), said
 
 
 def _peak_mb(usage: resource.struct_rusage) -> float:
@@ -174,12 +265,19 @@ async def _copy(dsn: str, keys: Keys, path: Path, statement: str) -> float:
                 f'{ids[customer]},{as_of},{asset_class},{currency},"","",0,{minor},2025-07-02Z\n'
             )
             count += 1
+    return await _raw(dsn, rows, statement, columns=COLUMNS, count=count)
+
+
+async def _raw(
+    dsn: str, rows: Path, statement: str, *, columns: tuple[str, ...], count: int
+) -> float:
+    """COPY a file of rows into a new table; return rows per second."""
     raw = await asyncpg.connect(dsn)
     try:
         await raw.execute("DROP TABLE IF EXISTS raw")
         await raw.execute(statement)
         start = time.perf_counter()
-        await raw.copy_to_table("raw", source=rows, columns=COLUMNS, format="csv")
+        await raw.copy_to_table("raw", source=rows, columns=columns, format="csv")
         took = time.perf_counter() - start
         await raw.execute("DROP TABLE raw")
     finally:
@@ -223,13 +321,15 @@ async def _api_key(dsn: str, keys: Keys) -> str:
     return key
 
 
-async def _prepare(server_dsn: str, keys: Keys) -> str:
+async def _prepare(server_dsn: str, keys: Keys, feeds: tuple[str, ...] = ()) -> str:
     server = connect(server_dsn, pool_size=1)
     await create_database(server)
     await server.close()
     dsn = urlsplit(server_dsn)._replace(path="/benefits").geturl()
     database = connect(dsn)
     await migrate(database, "test", keys.member_key)
-    await World(database, clock=lambda: datetime.now(UTC)).apply(read(PROGRAMME))
+    await World(database, clock=lambda: datetime.now(UTC)).apply(
+        replace(read(PROGRAMME), feeds=feeds)
+    )
     await database.close()
     return dsn

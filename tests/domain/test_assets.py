@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from benefits.domain.assets import (
     OPTIONAL,
@@ -86,6 +87,14 @@ def test_every_balance_in_range_is_exact(minor: int) -> None:
 def test_a_bad_field_is_named_with_its_value(field: str, value: str, detail: str) -> None:
     """The refusal says which field is wrong and why."""
     assert detail == refusal(**{field: value})
+
+
+def test_a_source_that_sends_feeds_sends_no_plain_lines() -> None:
+    """Its balances would count twice."""
+    programme = replace(PROGRAMME, feeds=("core",))
+    with pytest.raises(LineInvalid, match="source: 'core' comes as sealed feeds"):
+        read_line({**ROW, "source": "core"}, programme)
+    assert "other" == read_line({**ROW, "source": "other"}, programme).source
 
 
 @given(st.text(max_size=30))

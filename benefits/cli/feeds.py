@@ -1,0 +1,148 @@
+"""The commands of the bank's feeds: import one, list what became of them, say what is missing."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+import rich_click as click
+
+from benefits.actions.import_feed import Filled, import_feed, rehearse_feed
+from benefits.cli.console import console
+from benefits.cli.house import DRY_RUN, record, run, say_if_dry
+from benefits.domain.explanation import money
+from benefits.domain.feeds import FeedManifest, FeedState, missing_days, read_manifest, spans
+from benefits.domain.values import BUCKETS, Month, local_date
+from benefits.house import House
+from benefits.store import feeds as kept
+from benefits.store.db import Connection
+from benefits.store.feeds import Feed
+
+LISTED_AT_ONCE = 500
+PROGRESS_EVERY_S = 5.0
+STOPPED = "Stopped. The same command goes on where this one was."
+MANIFEST_MAX = 2**20
+
+
+@click.command("feed")
+@click.argument("file", type=click.File("rb"))
+@click.option(
+    "--manifest", "said", type=click.File("rb"), required=True, help="What the bank says it sent."
+)
+@click.option("--programme", "code", default=None, help="Whose currency and classes hold.")
+@DRY_RUN
+def import_feed_(file: BinaryIO, said: BinaryIO, code: str | None, *, dry_run: bool) -> None:
+    """Import the balances of a source's day, and seal them when they are what the manifest says.
+
+    Columns: `customer,asset_class,currency,balance[,account][,as_of]`. The manifest is JSON:
+    `source`, `date`, `revision`, `rows`, `totals` per currency and `sha256` of the file.
+
+    Example: `benefits import feed core.csv --manifest core.json`, or first with `--dry-run`
+    """
+    manifest = read_manifest(said.read(MANIFEST_MAX))
+
+    async def work_(house: House) -> None:
+        with console.status("Importing …") as status:
+            telling = _Telling(status.update)
+            take = rehearse_feed if dry_run else import_feed
+            reasons = await take(
+                house.database,
+                house.parts,
+                file,
+                manifest,
+                programme_code=code,
+                progress=telling.tell,
+            )
+        if not dry_run:
+            key = manifest.key
+            event = "feed.refused" if reasons else "feed.sealed"
+            day = str(key.as_of)
+            record(event, source=key.source, date=day, revision=key.revision, lines=manifest.rows)
+        _end(manifest, reasons, dry_run=dry_run)
+
+    try:
+        run(work_)
+    except KeyboardInterrupt:
+        console.print(STOPPED)
+        sys.exit(130)
+
+
+class _Telling:
+    """Tells how far an import is: all the time on a terminal, else now and then."""
+
+    def __init__(self, update: Callable[[str], None]) -> None:
+        self._update = update
+        self._start = self._told = time.monotonic()
+
+    def tell(self, done: Filled) -> None:
+        """Tell it."""
+        now = time.monotonic()
+        rate = done.tally.rows / max(now - self._start, 0.001)
+        text = f"{done.tally.rows:,} lines read, {done.tally.bad:,} not valid; {rate:,.0f} lines/s"
+        if done.applied:
+            text += f"; applying, {done.applied / BUCKETS:.0%}"
+        self._update(text)
+        if not console.is_terminal and now - self._told >= PROGRESS_EVERY_S:
+            self._told = now
+            console.print(text)
+
+
+def _end(manifest: FeedManifest, reasons: Sequence[str], *, dry_run: bool) -> None:
+    """Say what became of a feed; one that is refused is status 2."""
+    for reason in reasons:
+        console.print(reason)
+    key = manifest.key
+    if reasons:
+        console.print(f"{key} is refused: its day stays unsealed. Send the next revision.")
+    else:
+        console.print(f"{key} is sealed: {manifest.rows:,} lines.")
+    say_if_dry(dry_run=dry_run)
+    if reasons:
+        sys.exit(2)
+
+
+@click.command("feeds")
+@click.option("--month", "text", default=None, help="The month, like 2025-06; this one if absent.")
+def feeds(text: str | None) -> None:
+    """List the feeds of a month, and the days that are missing.
+
+    Example: `benefits feeds --month 2025-06`
+    """
+    try:
+        wanted = Month.parse(text) if text else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--month") from None
+
+    async def work_(house: House) -> None:
+        catalogue = house.parts.catalogue.latest
+        month = wanted or Month.of(local_date(house.parts.clock(), catalogue.zone))
+        async with house.database.transaction() as conn:
+            await _list(conn, month, catalogue.digits)
+            sealed = await kept.sealed_of_sources(conn, month)
+        for code, rules in catalogue.rules.items():
+            named = rules.at(month).programme.feeds
+            for source, bits in missing_days(sealed, named, month.days).items():
+                console.print(f"{code}: {source} is not sealed for {month}: {spans(bits)}")
+
+    run(work_)
+
+
+async def _list(conn: Connection, month: Month, digits: dict[str, int]) -> None:
+    after = None
+    while True:
+        found = await kept.listed(conn, (month.start, month.end), after, limit=LISTED_AT_ONCE)
+        for feed in found:
+            console.print(_line(feed, digits))
+        if len(found) < LISTED_AT_ONCE:
+            return
+        after = found[-1].key
+
+
+def _line(feed: Feed, digits: dict[str, int]) -> str:
+    totals = ", ".join(
+        f"{currency} {'-' if minor < 0 else ''}{money(abs(minor), digits.get(currency, 2))}"
+        for currency, minor in feed.totals.items()
+    )
+    at = f" at {feed.sealed_at:%F %T} UTC" if feed.sealed_at else ""
+    why = f" ({feed.reasons[0]})" if feed.state is FeedState.REFUSED else ""
+    return f"{feed.key}: {feed.state.value}{at}; {feed.rows:,} lines, {totals or 'no totals'}{why}"

@@ -1,0 +1,235 @@
+"""Feeds: the balances of a source at the end of a business date, sealed by a manifest (A-1, A-2).
+
+    OPEN ──manifest──▶ APPLYING ──every bucket moved──▶ SEALED
+      └───manifest that does not match──▶ REFUSED        (send it again as the next revision)
+
+A feed is FULL: a member absent from it has 0. Of a source's day the highest sealed revision
+counts, whole; in which order they arrive is nothing to it. Lines of any other feed count nowhere.
+"""
+
+import enum
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from functools import reduce
+from operator import and_
+from typing import Annotated
+
+import msgspec
+
+from benefits.domain.catalogue import Programme
+from benefits.domain.policy import suggestion
+from benefits.domain.refusal import Refusal
+
+REVISION_MAX = 10**9
+REASONS_MAX = 20
+_DIGEST = "^[0-9a-f]{64}$"
+Revision = Annotated[int, msgspec.Meta(ge=0, le=REVISION_MAX)]
+Rows = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Digest = Annotated[str, msgspec.Meta(pattern=_DIGEST)]
+
+
+class FeedNotNamed(Refusal):
+    """No programme asks for feeds of this source, so that they would make no day known."""
+
+    code = "feed_not_named"
+    words = "The programme does not name this source among its feeds."
+
+
+class FeedDateInvalid(Refusal):
+    """The business date has not come, or lies too far back."""
+
+    code = "feed_date_invalid"
+    words = "No balances can be of this date."
+
+
+class FeedUnknown(Refusal):
+    """No feed of this source, date and revision was opened."""
+
+    code = "feed_unknown"
+    words = "This feed was not opened."
+
+
+class FeedClosed(Refusal):
+    """The feed has met its manifest, so that nothing is added to it any more."""
+
+    code = "feed_closed"
+    words = "The feed is closed. Send what is new as the next revision."
+
+
+class ChunkConflict(Refusal):
+    """This chunk of the feed arrived before with other bytes."""
+
+    code = "chunk_conflict"
+    words = "This chunk arrived before and was another one."
+
+
+class ManifestInvalid(Refusal):
+    """The manifest cannot be read, or is of a kind that is not taken."""
+
+    code = "manifest_invalid"
+    words = "The manifest cannot be read."
+
+
+class ManifestConflict(Refusal):
+    """The feed met another manifest before."""
+
+    code = "manifest_conflict"
+    words = "The feed has been judged by another manifest."
+
+
+class FeedState(enum.Enum):
+    """Where a feed stands."""
+
+    OPEN = "OPEN"
+    APPLYING = "APPLYING"
+    SEALED = "SEALED"
+    REFUSED = "REFUSED"
+
+
+class FeedKey(msgspec.Struct, frozen=True, order=True):
+    """Which feed: the bank's system it comes from, the date it speaks of, its revision."""
+
+    source: str
+    as_of: date
+    revision: int = 0
+
+    def __str__(self) -> str:
+        """Write it as `core 2025-06-30 revision 0`."""
+        return f"{self.source} {self.as_of} revision {self.revision}"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the bank says it sent: lines, the sum of their balances per currency, the digest."""
+
+    rows: Rows
+    totals: dict[str, str]
+    sha256: Digest
+
+
+class FeedManifest(Manifest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A manifest as it lies beside a file: it says of which feed it is, too."""
+
+    source: str
+    date: date
+    revision: Revision = 0
+    kind: str = "FULL"
+
+    @property
+    def key(self) -> FeedKey:
+        """The feed it is of."""
+        return FeedKey(self.source, self.date, self.revision)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it says of the feed."""
+        return Manifest(rows=self.rows, totals=self.totals, sha256=self.sha256)
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What was received: lines, those not valid, balances per currency in minor units."""
+
+    rows: int = 0
+    bad: int = 0
+    totals: Mapping[str, int] = {}
+    told: Sequence[str] = ()
+
+    def plus(self, other: "Tally") -> "Tally":
+        """Return the two together; of lines that are not valid the first are told."""
+        currencies = sorted({*self.totals, *other.totals})
+        return Tally(
+            self.rows + other.rows,
+            self.bad + other.bad,
+            {c: self.totals.get(c, 0) + other.totals.get(c, 0) for c in currencies},
+            [*self.told, *other.told][:REASONS_MAX],
+        )
+
+
+def read_manifest(text: bytes) -> FeedManifest:
+    """Read a manifest file (ManifestInvalid)."""
+    try:
+        made = msgspec.json.decode(text, type=FeedManifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ManifestInvalid(str(error)) from None
+    check_kind(made.kind)
+    return made
+
+
+def check_kind(kind: str) -> None:
+    """Refuse feeds that are not FULL (ManifestInvalid)."""
+    if kind != "FULL":
+        raise ManifestInvalid(
+            f"Feeds are FULL: whoever is absent has 0. {kind!r} is not taken; send all balances."
+        )
+
+
+def check_feed(programme: Programme, key: FeedKey, today: date) -> None:
+    """Refuse a feed nobody asks for, or of a day to come (FeedNotNamed, FeedDateInvalid)."""
+    if key.source not in programme.feeds:
+        named = ", ".join(programme.feeds) or "none"
+        hint = suggestion(key.source, programme.feeds)
+        raise FeedNotNamed(f"{programme.code} names {named}, not {key.source!r}{hint}.")
+    if not date(1970, 1, 1) <= key.as_of <= today:
+        raise FeedDateInvalid(f"{key.as_of} is not a day between 1970 and today.")
+
+
+def digest_of(chunks: Iterable[bytes]) -> str:
+    """Return the digest of a feed from those of its chunks: each in hex on a line, hashed."""
+    return hashlib.sha256(b"".join(one.hex().encode() + b"\n" for one in chunks)).hexdigest()
+
+
+def differences(manifest: Manifest, received: Tally, digest: str, digits: int) -> list[str]:
+    """Return why a feed is not what its manifest says; nothing when it is (A-2)."""
+    reasons = list[str]()
+    if received.rows != manifest.rows:
+        reasons.append(f"rows: the manifest says {manifest.rows}, received {received.rows}")
+    reasons += _totals(manifest.totals, received.totals, digits)
+    if digest != manifest.sha256:
+        reasons.append(f"sha256: the manifest says {manifest.sha256}, received {digest}")
+    if received.bad:
+        reasons.append(f"lines: {received.bad} are not valid")
+    return reasons + list(received.told)
+
+
+def _totals(said: Mapping[str, str], received: Mapping[str, int], digits: int) -> list[str]:
+    reasons = list[str]()
+    for currency in sorted({*said, *received}):
+        got = Decimal(received.get(currency, 0)).scaleb(-digits)
+        text = said.get(currency, "0")
+        try:
+            same = Decimal(text) == got
+        except InvalidOperation:
+            same = False
+        if not same:
+            reasons.append(f"total {currency}: the manifest says {text}, received {got:f}")
+    return reasons
+
+
+def days_known(lines: int, sources: Sequence[str], sealed: Mapping[str, int]) -> int:
+    """Return a month's known days as bits: where feeds are named, those sealed for each (A-2).
+
+    Else it is the days that have `lines`.
+    """
+    if not sources:
+        return lines
+    return reduce(and_, (sealed.get(source, 0) for source in sources))
+
+
+def missing_days(sealed: Mapping[str, int], sources: Sequence[str], days: int) -> dict[str, int]:
+    """Return for each source the days of a month that are not sealed, as bits (A-6)."""
+    whole = (1 << days) - 1
+    found = {source: whole & ~sealed.get(source, 0) for source in sources}
+    return {source: bits for source, bits in found.items() if bits}
+
+
+def spans(bits: int) -> str:
+    """Write days given as bits: `1-3, 17`."""
+    days = [n + 1 for n in range(bits.bit_length()) if bits >> n & 1]
+    parts = list[list[int]]()
+    for day in days:
+        if parts and day == parts[-1][-1] + 1:
+            parts[-1].append(day)
+        else:
+            parts.append([day])
+    return ", ".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)

@@ -49,6 +49,7 @@ from benefits.web import (
     past,
     problems,
     reports,
+    standings,
     summary,
 )
 from benefits.web.auth import Callers
@@ -68,8 +69,8 @@ BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
 API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
-    *(*operator.HANDLERS, *corrections.HANDLERS, *past.HANDLERS, *reports.HANDLERS),
-    *(*callbacks.HANDLERS, *health.HANDLERS),
+    *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS),
+    *(*past.HANDLERS, *standings.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
 ]
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

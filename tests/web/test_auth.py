@@ -67,6 +67,8 @@ ROUTES: dict[str, Any] = {
     },
     "GET /v1/members/{member_id}/balances": READERS | OWN | {"crm": "all"},
     "GET /v1/members/{member_id}/lots": READERS | OWN | {"crm": "all"},
+    "GET /v1/members/{member_id}/standing": READERS | OWN | {"crm": "all"},
+    "GET /v1/members/{member_id}/decisions": READERS | OWN | {"crm": "all"},
     "GET /v1/members/{member_id}/statement": dict.fromkeys(("crm", "operator", "auditor"), "all"),
     "GET /v1/ledger/totals": FINANCE,
     "GET /v1/ledger/liability": FINANCE,

@@ -23,6 +23,7 @@ from benefits.web import (
     past,
     problems,
     reports,
+    standings,
     summary,
 )
 from benefits.web.page import views
@@ -71,6 +72,8 @@ WIRE: tuple[type, ...] = (
     past.BalancesView,
     past.PastLotsView,
     past.StatementView,
+    standings.TierStandingsView,
+    standings.TierDecisionsView,
     reports.LiabilityView,
     reports.MonthsView,
     reports.TotalsView,
@@ -121,6 +124,14 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "get_liability": Operation(
         summary="Outstanding units and what they cost", codes=("time_invalid", "month_archived")
+    ),
+    "get_decisions": Operation(
+        summary="What was decided about a member's tiers, and why",
+        codes=("unknown_member", "time_invalid", "cursor_invalid"),
+    ),
+    "get_standing": Operation(
+        summary="A member's tiers as of a time, and why",
+        codes=("unknown_member", "time_invalid"),
     ),
     "get_lots": Operation(
         summary="A member's lots as of a time",

@@ -1,0 +1,87 @@
+"""The history of a member's tiers: decisions as they stood at one time, known at another (T-9)."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.tiers import Cause, Decision, State
+from benefits.domain.values import Month, bucket_of
+from benefits.store.db import Connection, rows
+
+_FIGURES = """
+       d.month, d.cause, d.lock_until, d.grace_until, d.before_rank, d.before_misses, d.rank,
+       d.misses, d.qualified, d.sum_minor, d.known_days, d.days, d.divisor
+"""
+# Unique key (bucket, member, programme, month, decided_at).
+STANDING = f"""
+SELECT DISTINCT ON (d.programme) d.decision_id, d.programme, d.programme_version,
+       d.effective_from, d.decided_at, {_FIGURES}
+FROM tier_decision AS d
+WHERE d.bucket = $1 AND d.member_id = $2 AND d.effective_from < $3 AND d.decided_at < $4
+ORDER BY d.programme, d.effective_from DESC, d.decided_at DESC, d.decision_id DESC
+"""
+DECISIONS = f"""
+SELECT d.decision_id, d.programme, d.programme_version, d.effective_from, d.decided_at, {_FIGURES}
+FROM tier_decision AS d
+WHERE d.bucket = $1 AND d.member_id = $2 AND d.decided_at < $3
+  AND ($4::timestamptz IS NULL OR (d.decided_at, d.decision_id) < ($4, $5))
+ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT $6
+"""
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision as it was written down, with the version of the programme that judged."""
+
+    decision_id: UUID
+    programme: str
+    version: int
+    effective_from: datetime
+    decided_at: datetime
+    decision: Decision
+
+
+async def as_of(
+    conn: Connection, member_id: UUID, at: datetime, known_at: datetime
+) -> dict[str, Decided]:
+    """Return what decided a member's tier at an instant, as known at another, by programme."""
+    found = await rows(conn, STANDING, bucket_of(member_id), member_id, at, known_at)
+    return {one.programme: one for one in map(_decided, found)}
+
+
+async def decisions(
+    conn: Connection,
+    member_id: UUID,
+    known_at: datetime,
+    *,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[Decided]:
+    """Return a member's decisions, the latest first, only those before a place if it is named."""
+    at, id_ = before or (None, None)
+    values = (bucket_of(member_id), member_id, known_at, at, id_, limit)
+    return [_decided(row) for row in await rows(conn, DECISIONS, *values)]
+
+
+def _decided(row: Any) -> Decided:
+    month = Month.of(row.month)
+    decision = Decision(
+        month=month,
+        before=State(row.before_rank, row.before_misses),
+        after=State(row.rank, row.misses, lock_until=row.lock_until, grace_until=row.grace_until),
+        cause=Cause(row.cause),
+        qualified=row.qualified,
+        sum_minor=row.sum_minor,
+        known_days=row.known_days,
+        days=row.days or month.days,
+        divisor=row.divisor or month.days,
+    )
+    return Decided(
+        decision_id=row.decision_id,
+        programme=row.programme,
+        version=row.programme_version,
+        effective_from=row.effective_from,
+        decided_at=row.decided_at,
+        decision=decision,
+    )

@@ -1,0 +1,201 @@
+"""A member's tiers as of a time, and every decision that made them, explained (T-9, X-6)."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from benefits.actions.claim import UnknownMember
+from benefits.actions.report import bounds_of
+from benefits.domain.catalogue import LANGUAGES, Programme
+from benefits.domain.explanation import explain
+from benefits.domain.metrics import span
+from benefits.domain.policy import Metric
+from benefits.domain.tiers import display_average
+from benefits.store import pages, past, standings
+from benefits.store.standings import Decided
+from benefits.web import cursors
+from benefits.web.auth import needs
+
+READERS = ("mobile", "crm", "operator", "auditor", "member", "relationship_manager")
+PAGE_MAX = 100
+
+
+class TierDecisionView(msgspec.Struct, kw_only=True):
+    """What a period decided, with everything it was decided on; money in minor units.
+
+    The metric is of the days `[period_from, period_until)`: its `sum_minor` over `divisor` is
+    compared with the threshold of `compared_with`, exactly; `margin_minor` is what the sum had
+    beyond threshold times divisor, negative where it fell short. `average_minor` is for showing.
+    """
+
+    id: UUID
+    programme: str
+    programme_version: int
+    month: str
+    cause: str
+    metric: Metric
+    period_from: date
+    period_until: date
+    days: int
+    known_days: int
+    missing_days: int
+    divisor: int
+    sum_minor: int
+    average_minor: int
+    compared_with: str
+    threshold_minor: int
+    margin_minor: int
+    qualified: str
+    before: str
+    after: str
+    misses: int
+    lock_until: date | None
+    grace_until: date | None
+    effective_from: datetime
+    decided_at: datetime
+    why: dict[str, str]
+
+
+class TierStandingView(msgspec.Struct, kw_only=True):
+    """The tier in a programme; without a decision it is the lowest one."""
+
+    programme: str
+    tier: str
+    rank: int
+    name: dict[str, str]
+    decision: TierDecisionView | None
+
+
+class TierStandingsView(msgspec.Struct, kw_only=True):
+    """A member's tiers at `as_of`, as known at `known_at`; a provisional answer may change."""
+
+    as_of: datetime
+    known_at: datetime
+    provisional: bool
+    standings: list[TierStandingView]
+
+
+class TierDecisionsView(msgspec.Struct, kw_only=True):
+    """A page of decisions, the last decided first; `next` is the cursor of the next page."""
+
+    known_at: datetime
+    decisions: list[TierDecisionView]
+    next: str | None
+
+
+def _decision(programme: Programme, one: Decided) -> TierDecisionView:
+    decision = one.decision
+    first, last = span(programme.policy, decision.month)
+    rank = max(decision.before.rank, decision.after.rank)
+    threshold = programme.thresholds[rank]
+    return TierDecisionView(
+        id=one.decision_id,
+        programme=one.programme,
+        programme_version=one.version,
+        month=str(decision.month),
+        cause=decision.cause.value,
+        metric=programme.policy.metric,
+        period_from=first.start,
+        period_until=last.end,
+        days=decision.days,
+        known_days=decision.known_days,
+        missing_days=decision.days - decision.known_days,
+        divisor=decision.divisor,
+        sum_minor=decision.sum_minor,
+        average_minor=display_average(decision.sum_minor, decision.divisor),
+        compared_with=programme.tier[rank].code,
+        threshold_minor=threshold,
+        margin_minor=decision.sum_minor - threshold * decision.divisor,
+        qualified=programme.tier[decision.qualified].code,
+        before=programme.tier[decision.before.rank].code,
+        after=programme.tier[decision.after.rank].code,
+        misses=decision.after.misses,
+        lock_until=decision.after.lock_until,
+        grace_until=decision.after.grace_until,
+        effective_from=one.effective_from,
+        decided_at=one.decided_at,
+        why={language: explain(programme, decision, language) for language in LANGUAGES},
+    )
+
+
+@get(
+    "/v1/members/{member_id:uuid}/standing",
+    guards=[needs(*READERS)],
+    tags=["members"],
+    operation_id="get_standing",
+)
+async def get_standing(
+    member_id: FromPath[UUID],
+    request: Request[Any, Any, Any],
+    as_of: FromQuery[str | None] = None,
+    known_at: FromQuery[str | None] = None,
+) -> TierStandingsView:
+    """Return a member's tiers at a time, as they were known at another. Without them: now."""
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        bounds = await bounds_of(conn, state.parts, as_of, known_at)
+        if not await pages.member_exists(conn, member_id):
+            raise UnknownMember
+        provisional = await past.is_provisional(conn, bounds)
+        at, known = bounds.ends, bounds.known_at or bounds.now
+        decided = await standings.as_of(conn, member_id, at, known)
+        catalogue = await state.parts.catalogue.current(conn)
+        found = list[TierStandingView]()
+        for programme in catalogue.programmes.values():
+            one = decided.get(programme.code)
+            then, rank = programme, 0
+            if one is not None:
+                then = await state.parts.catalogue.version(conn, one.programme, one.version)
+                rank = one.decision.after.rank
+            found.append(
+                TierStandingView(
+                    programme=programme.code,
+                    tier=then.tier[rank].code,
+                    rank=rank,
+                    name=then.tier[rank].name,
+                    decision=_decision(then, one) if one is not None else None,
+                )
+            )
+    return TierStandingsView(as_of=at, known_at=known, provisional=provisional, standings=found)
+
+
+@get(
+    "/v1/members/{member_id:uuid}/decisions",
+    guards=[needs(*READERS)],
+    tags=["members"],
+    operation_id="get_decisions",
+)
+async def get_decisions(
+    member_id: FromPath[UUID],
+    request: Request[Any, Any, Any],
+    *,
+    known_at: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
+) -> TierDecisionsView:
+    """Return what was decided about a member's tiers, and why, the last decision first."""
+    state = request.app.state
+    kind = f"decisions {member_id}"
+    before = cursors.read(kind, cursor, tuple[datetime, UUID])
+    async with state.database.transaction() as conn:
+        bounds = await bounds_of(conn, state.parts, None, known_at)
+        if not await pages.member_exists(conn, member_id):
+            raise UnknownMember
+        known = bounds.known_at or bounds.now
+        found = await standings.decisions(conn, member_id, known, before=before, limit=limit + 1)
+        shown = [
+            _decision(await state.parts.catalogue.version(conn, one.programme, one.version), one)
+            for one in found[:limit]
+        ]
+    last = found[limit - 1] if len(found) > limit else None
+    place = (last.decided_at, last.decision_id) if last else None
+    return TierDecisionsView(
+        known_at=known, decisions=shown, next=cursors.write(kind, place) if place else None
+    )
+
+
+HANDLERS = [get_standing, get_decisions]

@@ -1,0 +1,104 @@
+"""A member's tiers over HTTP: as of a time, as known at another, and every decision explained."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tests.actions.test_evaluate_again import corrected, fallen
+from tests.web.site import Site
+from tests.web.test_ledger import get
+from tests.web.test_operator import ask
+
+FELL = datetime(2025, 4, 3, 2, tzinfo=UTC)
+ROSE = datetime(2025, 4, 6, 2, tzinfo=UTC)
+
+
+async def lived(site: Site) -> UUID:
+    """Let a member fall on 1 April and rise again by a correction on the 6th (G-CORR-1)."""
+    site.world.clock.now = FELL
+    member = await fallen(site.world)
+    site.world.clock.now = ROSE
+    await corrected(site.world, "2025-02", 505_000_00)
+    await site.world.evaluate("2025-03", member)
+    site.world.clock.now = ROSE + timedelta(days=1)
+    return member
+
+
+async def tier(site: Site, member: UUID, **times: str) -> tuple[str, str | None]:
+    """Return the tier at a time and what caused it."""
+    answer = await get(site, f"/v1/members/{member}/standing", **times)
+    (one,) = answer["standings"]
+    decision: dict[str, Any] | None = one["decision"]
+    return one["tier"], decision["cause"] if decision else None
+
+
+async def test_a_tier_is_told_as_of_a_time_as_known_at_another(running: Site) -> None:
+    """T-9: what was believed on the 5th about the 4th stays readable after the correction."""
+    member = await lived(running)
+    assert ("PLATINUM", "CORRECTED") == await tier(running, member)
+    assert ("GOLD", "DOWNGRADED") == await tier(running, member, as_of="2025-04-04")
+    assert ("PLATINUM", "WATCHED") == await tier(running, member, as_of="2025-03-31")
+    assert ("GOLD", "DOWNGRADED") == await tier(
+        running, member, as_of="2025-04-07", known_at="2025-04-05"
+    )
+    assert ("BASE", None) == await tier(running, member, as_of="2024-12-31")
+
+
+async def test_a_decision_tells_all_it_was_decided_on(running: Site) -> None:
+    """X-6: inputs, days, threshold, exact margin, version, and words in both languages."""
+    member = await lived(running)
+    answer = await get(
+        running, f"/v1/members/{member}/standing", as_of="2025-04-04", known_at="2025-04-05"
+    )
+    (standing,) = answer["standings"]
+    decision = standing["decision"]
+    expected = {
+        "month": "2025-03",
+        "metric": "MONTH_AVG",
+        "period_from": "2025-03-01",
+        "period_until": "2025-04-01",
+        "days": 31,
+        "known_days": 31,
+        "missing_days": 0,
+        "divisor": 31,
+        "sum_minor": 499_000_00 * 31,
+        "average_minor": 499_000_00,
+        "compared_with": "PLATINUM",
+        "threshold_minor": 500_000_00,
+        "margin_minor": -1_000_00 * 31,
+        "qualified": "GOLD",
+        "before": "PLATINUM",
+        "after": "GOLD",
+        "effective_from": "2025-03-31T16:00:00Z",
+    }
+    assert expected == {name: decision[name] for name in expected}
+    assert "499,000.00" in decision["why"]["en"]
+    assert "499,000.00" in decision["why"]["zh"]
+    assert not answer["provisional"]
+
+
+async def test_decisions_are_listed_by_cursor_the_last_first(running: Site) -> None:
+    """Each once, in pages of any size, as known at a time."""
+    member = await lived(running)
+    path, found, cursor = f"/v1/members/{member}/decisions", list[str](), ""
+    while True:
+        page = await get(running, path, limit="2", **({"cursor": cursor} if cursor else {}))
+        found += [one["cause"] for one in page["decisions"]]
+        cursor = page["next"]
+        if not cursor:
+            break
+    assert ["CORRECTED", "DOWNGRADED", "WATCHED", "WATCHED", "UPGRADED"] == found
+    before = await get(running, path, known_at="2025-04-05")
+    assert found[1:] == [one["cause"] for one in before["decisions"]]
+
+
+async def test_bad_times_and_unknown_members_are_refused(running: Site) -> None:
+    """Each in the caller's terms."""
+    member = await lived(running)
+    path = f"/v1/members/{member}/standing"
+    status, _, body = await ask(running, "GET", path, "auditor", params={"as_of": "soon"})
+    assert (422, "time_invalid") == (status, body["code"])
+    status, _, body = await ask(
+        running, "GET", path.replace(str(member), str(UUID(int=5))), "auditor"
+    )
+    assert (404, "unknown_member") == (status, body["code"])

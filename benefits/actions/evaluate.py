@@ -6,7 +6,7 @@ whom nothing changes are read without locks and not touched.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import msgspec
@@ -304,13 +304,20 @@ def _decided(
             member_id,
             _event(decision),
             subject_id=decision_id,
-            data={
-                "programme": programme.code,
-                "month": str(month),
-                "from": programme.tier[decision.before.rank].code,
-                "to": programme.tier[decision.after.rank].code,
-                "misses": decision.after.misses,
-                "effective_from": effective_from.astimezone(UTC),
-            },
+            data=told_of(programme, decision, effective_from),
         )
     return decided
+
+
+def told_of(
+    programme: Programme, decision: Decision, effective_from: datetime
+) -> dict[str, object]:
+    """Return what the event of a decision says."""
+    return {
+        "programme": programme.code,
+        "month": str(decision.month),
+        "from": programme.tier[decision.before.rank].code,
+        "to": programme.tier[decision.after.rank].code,
+        "misses": decision.after.misses,
+        "effective_from": effective_from.astimezone(UTC),
+    }

@@ -74,6 +74,13 @@ COMMANDS = {
             "A run again changes nothing."
         ),
     ),
+    "look-ahead": (
+        "bank:look_ahead_",
+        (
+            "Look ahead in the running month: who may lose a tier, who is near one, "
+            "who has reached it."
+        ),
+    ),
     "close-month": (
         "books:close_month",
         "Close a MONTH of the books: what is recorded later is booked in the next one.",

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+import msgspec
 import rich_click as click
 
 from benefits.actions.apply_programme import apply_programme, check_month
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
 from benefits.actions.expire import due, sweep
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
+from benefits.actions.look_ahead import Ahead, look_ahead
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
 from benefits.cli.feeds import import_feed_
@@ -323,6 +325,42 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
         names = [f"{t.code} {total.ranks.get(n, 0):,}" for n, t in enumerate(chosen.tier)]
         console.print(
             f"{month}: {total.decisions:,} decisions, {total.grants:,} grants; {', '.join(names)}."
+        )
+        say_if_dry(dry_run=dry_run)
+
+    run(work_, **({"clock": lambda: at} if at else {}))
+
+
+@click.command("look-ahead")
+@click.option("--programme", "code", default=None, help="The programme, when there are several.")
+@click.option("--now", default=None, help="Act as if it were this instant (demo and test only).")
+@DRY_RUN
+def look_ahead_(code: str | None, now: str | None, *, dry_run: bool) -> None:
+    """Look ahead in the running month: who may lose a tier, who is near one, who has reached it.
+
+    Run it after each day's balances. A run again changes nothing.
+
+    Example: `benefits look-ahead`, or first with `--dry-run`
+    """
+    at = _instant(now) if now else None
+
+    async def work_(house: House) -> None:
+        if at is not None and house.installation.is_production:
+            raise DatabaseUnsuitable("--now is not for a production database.")
+        chosen = await _programme(house, code)
+        if at is not None:
+            await ensure_partitions(house.database, at)
+        on, total = database(house, dry_run=dry_run), Ahead()
+        ranges = await slices(on)
+        for done, buckets in enumerate(ranges, 1):
+            total = total.plus(await look_ahead(on, house.parts, chosen.code, buckets=buckets))
+            if done % 16 == 0 or done == len(ranges):
+                console.print(f"{done} of {len(ranges)}: {total.members:,} members")
+        if not dry_run:
+            record("look_ahead.done", programme=chosen.code, **msgspec.structs.asdict(total))
+        console.print(
+            f"{total.at_risk:,} at risk, {total.near:,} near a higher tier, {total.told:,} told "
+            f"now; {total.risen:,} rose."
         )
         say_if_dry(dry_run=dry_run)
 

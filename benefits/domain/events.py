@@ -9,7 +9,7 @@ What a batch does to other tables and its postings do not say stands in its even
 one seal (`decisions/0020`). A correction's `digest` is the proposal's, on which two people agreed.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -28,6 +28,22 @@ class TierDecided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     after: str = msgspec.field(name="to")
     misses: int
     effective_from: datetime
+
+
+class TierSighted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a running period promises or threatens, in minor units; `month` is its first.
+
+    `needed_daily_minor` is the level of each remaining day that reaches the tier's threshold;
+    without one it is out of reach.
+    """
+
+    programme: str
+    month: str
+    tier: str
+    day: date
+    threshold_minor: int
+    projected_minor: int
+    needed_daily_minor: int | None
 
 
 class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,6 +153,7 @@ class OrderSettled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 Told = type[
     TierDecided
+    | TierSighted
     | UnitsGranted
     | UnitsExpired
     | ClaimPlaced
@@ -155,7 +172,7 @@ class Kind(msgspec.Struct, frozen=True):
     """A type of event: what its data hold, what its subject is, and what it means."""
 
     data: Told
-    subject: Literal["decision", "lot", "claim", "correction"]
+    subject: Literal["decision", "period", "lot", "claim", "correction"]
     words: str
 
 
@@ -167,6 +184,8 @@ EVENTS: dict[str, Kind] = {
     "tier.held": Kind(TierDecided, "decision", "Nothing could fall; the tier stays."),
     "tier.downgrade_scheduled": Kind(TierDecided, "decision", "A term ended below; grace begins."),
     "tier.undetermined": Kind(TierDecided, "decision", "Days are missing; nothing is decided."),
+    "tier.at_risk": Kind(TierSighted, "period", "The running period goes below the tier."),
+    "tier.near": Kind(TierSighted, "period", "The running period comes near a higher tier."),
     "entitlement.granted": Kind(UnitsGranted, "lot", "Units came, by tier or as a reward."),
     "entitlement.expired": Kind(UnitsExpired, "lot", "Unspent units ended."),
     "claim.placed": Kind(ClaimPlaced, "claim", "A member claimed; the units are held."),

@@ -28,12 +28,13 @@ class Basket(msgspec.Struct, frozen=True):
 class MonthSum(msgspec.Struct, frozen=True):
     """What is known of a month: its day-end balances' weighted sum and how many days.
 
-    The sum is in minor units times the basket's scale.
+    The sum is in minor units times the basket's scale; `last_day` is the last one with balances.
     """
 
     month: Month
     sum_minor: int
     known_days: int
+    last_day: int = 0
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,7 +60,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `months` is the k of LAST_K_MONTHS, `divisor_days` the number of FIXED, `minimum_days` how many
     days SINCE_JOIN needs before a tier can be reached. A class weighs 1 where `weights` is silent.
-    With `review` dates (month ends, as `06-30`) misses count on those only.
+    With `review` dates (month ends, as `06-30`) misses count on those only. Who is at most `near`
+    per cent below a tier is near it (M-10).
     """
 
     metric: Metric = Metric.MONTH_AVG
@@ -72,6 +73,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     upgrade: UpgradeTiming = UpgradeTiming.NEXT_PERIOD
     target: Target = Target.LAST
     review: tuple[str, ...] = ()
+    near: Annotated[int, msgspec.Meta(ge=1, le=50)] = 10
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,10 +120,10 @@ def policy_problems(
     policy: Policy, tiers: tuple[Tier, ...], classes: tuple[str, ...]
 ) -> Iterator[str]:
     """Yield what is wrong with a policy and with how its tiers are kept, by path."""
-    if policy.upgrade is not UpgradeTiming.NEXT_PERIOD:
+    if policy.upgrade is not UpgradeTiming.NEXT_PERIOD and period_months(policy) > 1:
         yield (
-            f"policy.upgrade: {policy.upgrade.value} needs balances decided day by day, and tiers "
-            "are decided on whole months: write NEXT_PERIOD"
+            f"policy.upgrade: {policy.upgrade.value} is for what is decided every month, not for "
+            f"{policy.metric.value}: write NEXT_PERIOD"
         )
     yield from _metric(policy)
     for code, weight in policy.weights.items():

@@ -15,7 +15,7 @@ import msgspec
 from benefits.domain import metrics
 from benefits.domain.catalogue import Programme, Rules
 from benefits.domain.metrics import Basket, MonthSum, Reading
-from benefits.domain.policy import REVIEWS, Lock, Target
+from benefits.domain.policy import REVIEWS, Lock, Target, UpgradeTiming
 from benefits.domain.values import Month, add_months
 
 
@@ -197,6 +197,19 @@ def settle(
     if missed.misses < programme.tier[before.rank].misses:
         return missed, Cause.WATCHED
     return _entered(programme, _target(programme.policy.target, missed), on), Cause.DOWNGRADED
+
+
+def risen(programme: Programme, before: State, reading: Reading) -> Decision | None:
+    """Decide a running month early: it has proven a higher tier already (T-3); None if not.
+
+    No later balance can undo what is proven, as none is negative (A-8). A term begins with the
+    next month, as if the month had been decided at its end: so it is, once it is over.
+    """
+    policy = programme.policy
+    qualified = qualified_rank(programme.thresholds, reading.sum_minor, reading.divisor)
+    if policy.upgrade is UpgradeTiming.NEXT_PERIOD or qualified <= before.rank:
+        return None
+    return step(programme, before, reading) if reading.decides else None
 
 
 def _entered(programme: Programme, rank: int, on: date) -> State:

@@ -26,6 +26,7 @@ INSERTS = (
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *("programme", "provider_attempt", "provider_request", "request", "reversal", "tier_decision"),
+    "tier_outlook",
     *("wallet", "leaf", "tree_node", "checkpoint", "checkpoint_export"),
 )
 UPDATES: Mapping[str, tuple[str, ...]] = {
@@ -56,6 +57,10 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "provider_attempt": ("ended_at", "outcome", "evidence"),
     "provider_request": ("attempt", "leased_until", "next_at", "sent_by", "queries"),
     "request": ("recorded_at",),
+    "tier_outlook": (
+        *("month", "tier", "as_of", "threshold_minor", "projected_minor", "needed_daily_minor"),
+        *("is_current", "seen_at"),
+    ),
     "wallet": ("available", "held", "owed"),
 }
 DELETES = ("job_part", "page_session", "request")
@@ -98,6 +103,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
         *("programme", "programme_version", "month", "cause", "before_rank", "rank"),
         *("effective_from", "decided_at"),
     ),
+    "tier_outlook": ("programme", "outlook", "month", "tier", "as_of", "is_current", "seen_at"),
 }
 
 # The owner's tables with their columns, partitions apart.

@@ -136,6 +136,27 @@ evaluation = Table(
     columns.in_bucket(),
 )
 
+# What is seen ahead of a member in the running period, or was in the last one that had it: one row
+# a kind. `is_current` while it is so.
+tier_outlook = Table(
+    "tier_outlook",
+    metadata,
+    *columns.owner(),
+    Column("programme", Text, nullable=False),
+    Column("outlook", Text, nullable=False),
+    Column("month", Date, nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("as_of", Date, nullable=False),
+    Column("threshold_minor", BigInteger, nullable=False),
+    Column("projected_minor", BigInteger, nullable=False),
+    Column("needed_daily_minor", BigInteger),
+    Column("is_current", Boolean, nullable=False),
+    Column("seen_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "member_id", "programme", "outlook"),
+    CheckConstraint("outlook IN ('AT_RISK', 'NEAR')", name="outlook"),
+    columns.of_member(),
+)
+
 tier_decision = Table(
     "tier_decision",
     metadata,

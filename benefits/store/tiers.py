@@ -175,7 +175,8 @@ def _month_sum(row: Any, rules: Rules, sealed: Sealed) -> MonthSum:
 
 def _known_sum(month: Month, sum_minor: int, known: int, opened_on: date) -> MonthSum:
     before = metrics.days_before(month, month.days, opened_on)
-    return MonthSum(month, sum_minor, (known | ((1 << before) - 1)).bit_count())
+    days = (known | ((1 << before) - 1)).bit_count()
+    return MonthSum(month, sum_minor, days, known.bit_length())
 
 
 def _fed(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, int]:

@@ -16,6 +16,7 @@ from benefits.domain.events import (
     OrderMoved,
     OrderSettled,
     TierDecided,
+    TierSighted,
     UnitsClawedBack,
     UnitsExpired,
     UnitsGranted,
@@ -58,6 +59,13 @@ class TierEvent(_Event, kw_only=True):
         "tier.undetermined",
     ]
     data: TierDecided
+
+
+class TierSightedEvent(_Event, kw_only=True):
+    """Something is seen ahead in the running period; there is no subject."""
+
+    type: Literal["tier.at_risk", "tier.near"]
+    data: TierSighted
 
 
 class UnitsGrantedEvent(_Event, kw_only=True):
@@ -145,6 +153,7 @@ class OrderSettledEvent(_Event, kw_only=True):
 
 Event = (
     TierEvent
+    | TierSightedEvent
     | UnitsGrantedEvent
     | UnitsExpiredEvent
     | ClaimEvent
@@ -158,6 +167,7 @@ Event = (
 )
 VIEWS: dict[type, type] = {
     TierDecided: TierEvent,
+    TierSighted: TierSightedEvent,
     UnitsGranted: UnitsGrantedEvent,
     UnitsExpired: UnitsExpiredEvent,
     ClaimPlaced: ClaimEvent,

@@ -1,7 +1,7 @@
 """A member's tiers as of a time, and every decision that made them, explained (T-9, X-6)."""
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -9,12 +9,15 @@ from litestar import Request, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from benefits.actions.claim import UnknownMember
+from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.report import bounds_of
 from benefits.domain.catalogue import LANGUAGES, Programme
 from benefits.domain.explanation import explain
 from benefits.domain.metrics import span
+from benefits.domain.outlook import Sight
 from benefits.domain.policy import Metric
 from benefits.domain.tiers import display_average
+from benefits.store import outlook as sights
 from benefits.store import pages, past, standings
 from benefits.store.standings import Decided
 from benefits.web import cursors
@@ -22,6 +25,7 @@ from benefits.web.auth import needs
 
 READERS = ("mobile", "crm", "operator", "auditor", "member", "relationship_manager")
 PAGE_MAX = 100
+OUTLOOK_MAX = 1000
 
 
 class TierDecisionView(msgspec.Struct, kw_only=True):
@@ -198,4 +202,65 @@ async def get_decisions(
     )
 
 
-HANDLERS = [get_standing, get_decisions]
+class SightedView(msgspec.Struct, kw_only=True):
+    """A member whose running period goes below the tier, or comes near it; in minor units.
+
+    `projected_minor` is the daily average if every remaining day is like the last known one
+    (`day`), `needed_daily_minor` what each of them needs for the tier; null: out of reach.
+    """
+
+    member_id: UUID
+    month: str
+    tier: str
+    day: date
+    threshold_minor: int
+    projected_minor: int
+    needed_daily_minor: int | None
+
+
+class OutlookView(msgspec.Struct, kw_only=True):
+    """A page of members, as the last look ahead saw them; `next` is the next page's cursor."""
+
+    members: list[SightedView]
+    next: str | None
+
+
+@get(
+    "/v1/programmes/{programme:str}/outlook/{outlook:str}",
+    guards=[needs("crm", "operator", "auditor")],
+    tags=["members"],
+    operation_id="get_outlook",
+)
+async def get_outlook(
+    programme: FromPath[str],
+    outlook: FromPath[Literal["AT_RISK", "NEAR"]],
+    request: Request[Any, Any, Any],
+    *,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=OUTLOOK_MAX)] = 100,
+) -> OutlookView:
+    """Return whose tier is at risk (`AT_RISK`), or who is near a higher one (`NEAR`)."""
+    state = request.app.state
+    kind = f"outlook {programme} {outlook}"
+    after = cursors.read(kind, cursor, UUID)
+    async with state.database.transaction() as conn:
+        if programme not in (await state.parts.catalogue.current(conn)).programmes:
+            raise UnknownProgramme
+        found = await sights.page(conn, programme, Sight(outlook), after=after, limit=limit + 1)
+    shown = [
+        SightedView(
+            member_id=one.member_id,
+            month=str(one.month),
+            tier=one.tier,
+            day=one.as_of,
+            threshold_minor=one.threshold_minor,
+            projected_minor=one.projected_minor,
+            needed_daily_minor=one.needed_daily_minor,
+        )
+        for one in found[:limit]
+    ]
+    more = cursors.write(kind, shown[-1].member_id) if len(found) > limit else None
+    return OutlookView(members=shown, next=more)
+
+
+HANDLERS = [get_standing, get_decisions, get_outlook]

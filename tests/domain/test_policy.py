@@ -9,8 +9,10 @@ from tests.builders import PROGRAMME as TEXT
 @pytest.mark.parametrize(
     ("policy", "problem"),
     [
-        ('upgrade = "INSTANT"', "policy.upgrade: INSTANT needs balances decided day by day"),
-        ('upgrade = "NEXT_DAY"', "policy.upgrade: NEXT_DAY needs balances decided day by day"),
+        (
+            'metric = "QUARTER_AVG"\nupgrade = "INSTANT"',
+            "policy.upgrade: INSTANT is for what is decided every month, not for QUARTER_AVG",
+        ),
         ('metric = "LAST_K_MONTHS"', "policy.months: say how many months"),
         ("months = 3", "policy.months: only LAST_K_MONTHS has it, not MONTH_AVG"),
         ('divisor = "FIXED"', "policy.divisor_days: say the number that FIXED divides by"),

@@ -69,6 +69,9 @@ ROUTES: dict[str, Any] = {
     "GET /v1/members/{member_id}/lots": READERS | OWN | {"crm": "all"},
     "GET /v1/members/{member_id}/standing": READERS | OWN | {"crm": "all"},
     "GET /v1/members/{member_id}/decisions": READERS | OWN | {"crm": "all"},
+    "GET /v1/programmes/{programme}/outlook/{outlook}": dict.fromkeys(
+        ("crm", "operator", "auditor"), "all"
+    ),
     "GET /v1/members/{member_id}/statement": dict.fromkeys(("crm", "operator", "auditor"), "all"),
     "GET /v1/ledger/totals": FINANCE,
     "GET /v1/ledger/liability": FINANCE,
@@ -174,6 +177,8 @@ class Gate:
             case_id=uuid4(),
             correction_id=uuid4(),
             job_id=uuid4(),
+            programme="wealth",
+            outlook="NEAR",
         )
         name = self.running.world.name(2 if strange else 1)
         body = BODIES.get(route, {}) | (

@@ -74,6 +74,7 @@ WIRE: tuple[type, ...] = (
     past.StatementView,
     standings.TierStandingsView,
     standings.TierDecisionsView,
+    standings.OutlookView,
     reports.LiabilityView,
     reports.MonthsView,
     reports.TotalsView,
@@ -132,6 +133,10 @@ OPERATIONS: dict[str, Operation] = {
     "get_standing": Operation(
         summary="A member's tiers as of a time, and why",
         codes=("unknown_member", "time_invalid"),
+    ),
+    "get_outlook": Operation(
+        summary="Whose tier is at risk, or who is near a higher one",
+        codes=("unknown_programme", "cursor_invalid"),
     ),
     "get_lots": Operation(
         summary="A member's lots as of a time",

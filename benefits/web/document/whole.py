@@ -293,6 +293,7 @@ PARAMETERS: dict[str, Json] = {
         "description": "The provider's code in the programme.",
         "schema": {"minLength": 1, "pattern": "^[^/]+$"},
     },
+    "outlook": {"description": "What is seen ahead."},
     "number": {
         "description": "The order's number: 32 hexadecimal digits.",
         "schema": {"pattern": "^[0-9a-f]{32}$"},
@@ -338,9 +339,7 @@ PARAMETERS: dict[str, Json] = {
         "description": "`true`: the answer this request would get now, and nothing is written, "
         "not under its key either. Ids in the answer are of things that do not exist.",
     },
-    "programme": {
-        "description": "Whose currency and classes hold; needed when there are several."
-    },
+    "programme": {"description": "The programme's code; needed when there are several."},
 }
 WEBHOOK_HEADERS: list[Json] = [
     {

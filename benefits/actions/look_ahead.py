@@ -1,0 +1,267 @@
+"""Look ahead in running periods: who may lose a tier, who is near one, who has reached it (T-3).
+
+Run it after each sealed day. Members for whom nothing is new are read without locks and not
+touched; a run again changes nothing. Each kind of sight is told once a member and period (T-12).
+"""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions import grant
+from benefits.actions.evaluate import PAGE, UnknownProgramme, closed_by, told_of
+from benefits.actions.parts import Parts
+from benefits.domain import metrics, outlook
+from benefits.domain.catalogue import Programme, Rules
+from benefits.domain.metrics import Reading
+from benefits.domain.outlook import Sight, Sighting
+from benefits.domain.tiers import Decision, State, risen
+from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
+from benefits.store import ledger as books
+from benefits.store import members, tiers
+from benefits.store import outlook as sights
+from benefits.store.db import Connection, Database
+from benefits.store.ledger import Journal
+from benefits.store.members import Member
+from benefits.store.outlook import Seen
+from benefits.store.tiers import Decided, Facts, Whom
+
+EVENTS = {Sight.AT_RISK: "tier.at_risk", Sight.NEAR: "tier.near"}
+
+
+class Ahead(msgspec.Struct, frozen=True):
+    """How many members were looked at; what is seen of them; how many rose already."""
+
+    members: int = 0
+    at_risk: int = 0
+    near: int = 0
+    told: int = 0
+    risen: int = 0
+
+    def plus(self, other: "Ahead") -> "Ahead":
+        """Add another range's figures."""
+        pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        return Ahead(*(one + more for one, more in pairs))
+
+
+class _Running(msgspec.Struct, frozen=True):
+    """A programme's running month, and the version that judges it."""
+
+    programme: Programme
+    rules: Rules
+    month: Month
+
+
+class _View(msgspec.Struct):
+    """What is seen of some members now, and what of it is news.
+
+    `told` are sights nobody was told of in this period, `moved` those with other figures, `gone`
+    those that are so no more. `risen` have proven a higher tier.
+    """
+
+    members: int
+    now: list[Seen]
+    told: list[Seen]
+    moved: list[Seen]
+    gone: list[Seen]
+    risen: dict[UUID, Decision]
+
+
+async def look_ahead(
+    database: Database, parts: Parts, code: str, *, buckets: tuple[int, int] = (0, BUCKETS - 1)
+) -> Ahead:
+    """Look ahead in buckets, as of what is known of the running month (UnknownProgramme)."""
+
+    async def look(conn: Connection) -> _View:
+        view = await _view(conn, await _running(conn, parts, code), Whom(buckets))
+        await sights.put(conn, code, view.moved, parts.clock())
+        await sights.end(conn, code, view.gone, parts.clock())
+        return view
+
+    view = await database.transact(look)
+    ids = sorted(
+        {*(one.member_id for one in view.told), *view.risen}, key=lambda id_: (bucket_of(id_), id_)
+    )
+    told = risen_ = 0
+    for start in range(0, len(ids), PAGE):
+        page = ids[start : start + PAGE]
+
+        async def tell(conn: Connection, page: list[UUID] = page) -> tuple[int, int]:
+            locked = await members.lock(conn, page, wait=True)
+            return await _tell(conn, parts, code, locked)
+
+        more = await database.transact(tell)
+        told, risen_ = told + more[0], risen_ + more[1]
+    counts = {kind: sum(one.outlook is kind for one in view.now) for kind in Sight}
+    return Ahead(view.members, counts[Sight.AT_RISK], counts[Sight.NEAR], told, risen_)
+
+
+async def _running(conn: Connection, parts: Parts, code: str) -> _Running:
+    catalogue = await parts.catalogue.current(conn)
+    if code not in catalogue.programmes:
+        raise UnknownProgramme
+    rules = catalogue.rules[code]
+    month = Month.of(local_date(parts.clock(), catalogue.programmes[code].tz))
+    return _Running(rules.at(month).programme, rules, month)
+
+
+async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
+    """Read what is known of members and compare what is seen with the record."""
+    programme, rules, month = running.programme, running.rules, running.month
+    facts = [
+        fact
+        for fact in await tiers.facts(conn, rules, month, whom)
+        if not closed_by(fact.closed_on, month)
+    ]
+    known = {fact.member_id: _known(programme, fact, month) for fact in facts}
+    days = [(id_, day) for id_, (_, day) in known.items() if day is not None]
+    last = await sights.balances(conn, days, programme.basket)
+    before = await sights.seen(conn, programme.code, whom.buckets)
+    if whom.members is not None:
+        before = {key: one for key, one in before.items() if key[0] in known}
+    now = dict[tuple[UUID, Sight], Seen]()
+    rises = dict[UUID, Decision]()
+    for fact in facts:
+        reading, day = known[fact.member_id]
+        decision = risen(programme, fact.written, reading)
+        if decision is not None:
+            rises[fact.member_id] = decision
+        if day is not None:
+            state = decision.after if decision is not None else fact.written
+            balance = last.get(fact.member_id, 0)
+            for one in _seen(
+                programme, fact.opened_on, reading, day=day, state=state, last=balance
+            ):
+                now[fact.member_id, one.outlook] = sights.record(
+                    fact.member_id,
+                    one,
+                    month=metrics.span(programme.policy, month)[0],
+                    tier=programme.tier[one.rank].code,
+                    as_of=day,
+                )
+    return _compared(len(facts), before, now, rises)
+
+
+def _known(programme: Programme, fact: Facts, month: Month) -> tuple[Reading, date | None]:
+    """Return the running period's reading, and the last known day of the month."""
+    sums = fact.sums.get(programme.basket, {})
+    reading = metrics.read(
+        programme.policy,
+        month,
+        sums,
+        scale=programme.basket.scale,
+        opened_on=fact.opened_on,
+    )
+    day = sums[month].last_day if month in sums else 0
+    return reading, month.start + timedelta(days=day - 1) if day else None
+
+
+def _seen(
+    programme: Programme,
+    opened_on: date,
+    reading: Reading,
+    *,
+    day: date,
+    state: State,
+    last: int,
+) -> list[Sighting]:
+    closed = metrics.closed_days(programme.policy, reading.month, day.day, opened_on)
+    return outlook.look_ahead(programme, state, reading, closed=closed, last_minor=last)
+
+
+def _compared(
+    members_: int,
+    before: Mapping[tuple[UUID, Sight], Seen],
+    now: Mapping[tuple[UUID, Sight], Seen],
+    rises: dict[UUID, Decision],
+) -> _View:
+    """Say what is news: a period is told of once, however often it comes and goes (T-12)."""
+    view = _View(members_, list(now.values()), [], [], [], rises)
+    for key, one in now.items():
+        was = before.get(key)
+        if was is None or was.month != one.month:
+            view.told.append(one)
+        elif was != one:
+            view.moved.append(one)
+    view.gone = [one for key, one in before.items() if one.is_current and key not in now]
+    return view
+
+
+async def _tell(
+    conn: Connection, parts: Parts, code: str, locked: dict[UUID, Member]
+) -> tuple[int, int]:
+    """Look again under the members' locks; write and tell what is news."""
+    if not locked:
+        return 0, 0
+    running = await _running(conn, parts, code)
+    programme, rules, month = running.programme, running.rules, running.month
+    ids = sorted(locked, key=lambda id_: (bucket_of(id_), id_))
+    whom = Whom((bucket_of(ids[0]), bucket_of(ids[-1])), ids)
+    view = await _view(conn, running, whom)
+    now = parts.clock()
+    journal = Journal(locked, now, parts.new_id)
+    decided = [
+        _rise(journal, programme, member_id, decision)
+        for member_id, decision in view.risen.items()
+    ]
+    for one in view.told:
+        journal.event(
+            one.member_id, EVENTS[one.outlook], subject_id=None, data=_data(programme, one)
+        )
+    ranks = [(one.member_id, one.decision.after.rank) for one in decided]
+    periods = grant.periods(programme, month)
+    granted = await tiers.granted(conn, code, periods, whom)
+    due = grant.due(programme, month, ranks, granted, now=now)
+    if due:
+        pairs = [(each.member_id, each.benefit.unit) for each in due]
+        journal.load_owed(await books.owed(conn, pairs))
+    lots = [
+        grant.add_lot(
+            journal,
+            each.member_id,
+            each.benefit,
+            each.for_,
+            quantity=each.quantity,
+            expires_at=each.expires_at,
+            actor="system:look-ahead",
+        )
+        for each in due
+    ]
+    await journal.write(conn)
+    await tiers.put(conn, code, decided, version=rules.at(month).version)
+    await tiers.put_grants(conn, lots)
+    await sights.put(conn, code, view.told, now)
+    return len(view.told), len(decided)
+
+
+def _rise(journal: Journal, programme: Programme, member_id: UUID, decision: Decision) -> Decided:
+    """Tell of a tier that was proven before its month is over; return what is written down."""
+    decision_id, at = journal.id_for(member_id), journal.now_for(member_id)
+    effective_from = outlook.rises_at(programme, at)
+    journal.event(
+        member_id,
+        "tier.upgraded",
+        subject_id=decision_id,
+        data=told_of(programme, decision, effective_from),
+    )
+    return Decided(
+        decision_id=decision_id,
+        member_id=member_id,
+        decision=decision,
+        decided_at=at,
+        effective_from=effective_from,
+    )
+
+
+def _data(programme: Programme, one: Seen) -> dict[str, object]:
+    return {
+        "programme": programme.code,
+        "month": str(one.month),
+        "tier": one.tier,
+        "day": one.as_of,
+        "threshold_minor": one.threshold_minor,
+        "projected_minor": one.projected_minor,
+        "needed_daily_minor": one.needed_daily_minor,
+    }

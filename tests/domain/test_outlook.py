@@ -1,0 +1,127 @@
+"""Looking ahead: near a tier, at risk of one, and tiers reached before a month is over."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benefits.domain.catalogue import Programme
+from benefits.domain.metrics import MonthSum, read
+from benefits.domain.outlook import Sight, is_near, look_ahead, rises_at
+from benefits.domain.policy import Lock, UpgradeTiming
+from benefits.domain.tiers import State, risen, step
+from benefits.domain.values import Month
+from tests.builders import reference_programme
+
+JUNE = Month(2025, 6)
+GOLD, PLATINUM = 1, 2
+
+
+def timed(upgrade: UpgradeTiming) -> Programme:
+    """Return the programme with tiers that rise at another time."""
+    programme = reference_programme()
+    policy = msgspec.structs.replace(programme.policy, upgrade=upgrade)
+    return msgspec.structs.replace(programme, policy=policy)
+
+
+@pytest.mark.parametrize(
+    ("sum_minor", "expected"), [(540_000_000, True), (539_999_999, False), (600_000_000, False)]
+)
+def test_g_near_1_near_is_below_by_ten_per_cent_at_most(sum_minor: int, *, expected: bool) -> None:
+    """M-10: 5,400,000.00 is near 6,000,000; a fen less is not, and 6,000,000.00 has it."""
+    assert expected == is_near(sum_minor, 600_000_000, 1, percent=10)
+
+
+def test_g_risk_1_a_running_month_below_is_at_risk() -> None:
+    """M-11: 380,000 on 20 June, 10.4 million so far: 473,333.33, unless 460,000 a day from now."""
+    reading = read(reference_programme().policy, JUNE, known(10_400_000_00, 20), scale=1)
+    (risk,) = look_ahead(
+        reference_programme(), State(PLATINUM), reading, closed=20, last_minor=380_000_00
+    )
+    assert (Sight.AT_RISK, PLATINUM, 473_333_33, 460_000_00) == (
+        risk.outlook,
+        risk.rank,
+        risk.projected_minor,
+        risk.needed_daily_minor,
+    )
+
+
+def known(sum_minor: int, days: int) -> dict[Month, MonthSum]:
+    """Return a June of which the first days are known."""
+    return {JUNE: MonthSum(JUNE, sum_minor, days, days)}
+
+
+def test_who_is_near_is_told_of_the_next_tier_that_is_missed() -> None:
+    """A member of gold who is projected at 490,000 is near platinum, and not at risk."""
+    reading = read(reference_programme().policy, JUNE, known(4_900_000_00, 10), scale=1)
+    (near,) = look_ahead(
+        reference_programme(), State(GOLD), reading, closed=10, last_minor=490_000_00
+    )
+    assert (Sight.NEAR, PLATINUM) == (near.outlook, near.rank)
+
+
+def test_a_tier_whose_term_goes_on_is_not_at_risk() -> None:
+    """T-5: no month touches it before its lock ends; the month that does, may."""
+    programme = reference_programme()
+    tiers = tuple(
+        msgspec.structs.replace(tier, misses=0, lock=Lock(months=12)) if rank else tier
+        for rank, tier in enumerate(programme.tier)
+    )
+    locked = msgspec.structs.replace(programme, tier=tiers)
+    reading = read(locked.policy, JUNE, known(0, 20), scale=1)
+    for until, expected in ((Month(2026, 1), []), (JUNE, [Sight.AT_RISK])):
+        state = State(PLATINUM, lock_until=until.end)
+        found = look_ahead(locked, state, reading, closed=20, last_minor=0)
+        assert expected == [one.outlook for one in found]
+
+
+def test_before_any_day_is_known_nothing_is_seen() -> None:
+    """On the first of a month nobody is at risk."""
+    reading = read(reference_programme().policy, JUNE, {}, scale=1)
+    assert [] == look_ahead(
+        reference_programme(), State(PLATINUM), reading, closed=0, last_minor=0
+    )
+
+
+@pytest.mark.parametrize(("days", "rises"), [(18, False), (19, True)])
+def test_g_up_2_a_tier_is_reached_with_the_day_that_proves_it(days: int, *, rises: bool) -> None:
+    """T-3: 800,000 every day of June prove 500,000 with the 19th, not with the 18th."""
+    programme = timed(UpgradeTiming.INSTANT)
+    reading = read(programme.policy, JUNE, known(800_000_00 * days, days), scale=1)
+    decision = risen(programme, State(GOLD), reading)
+    assert rises == (decision is not None)
+    assert decision is None or PLATINUM == decision.after.rank
+
+
+def test_g_up_3_a_tier_may_hold_from_the_next_day() -> None:
+    """T-3: decided on 20 June at 3:10 it holds at once, or from the 21st."""
+    at = datetime(2025, 6, 19, 19, 10, tzinfo=UTC)
+    assert at == rises_at(timed(UpgradeTiming.INSTANT), at)
+    next_day = datetime(2025, 6, 20, 16, tzinfo=UTC)
+    assert next_day == rises_at(timed(UpgradeTiming.NEXT_DAY), at)
+
+
+def test_with_the_next_period_nothing_rises_early() -> None:
+    """T-3: NEXT_PERIOD waits for the month to be over."""
+    programme = reference_programme()
+    reading = read(programme.policy, JUNE, known(10**12, 30), scale=1)
+    assert risen(programme, State(), reading) is None
+
+
+@given(
+    sums=st.lists(st.integers(0, 60_000_000_00), min_size=30, max_size=30),
+    rank=st.integers(0, 4),
+    day=st.integers(1, 30),
+)
+def test_what_rose_early_is_what_the_whole_month_decides_or_less(
+    sums: list[int], rank: int, day: int
+) -> None:
+    """T-3, A-8: no later balance undoes it; the month's own decision reaches at least as high."""
+    programme = timed(UpgradeTiming.INSTANT)
+    early = read(programme.policy, JUNE, known(sum(sums[:day]), day), scale=1)
+    whole = read(programme.policy, JUNE, known(sum(sums), 30), scale=1)
+    decision = risen(programme, State(rank), early)
+    if decision is not None:
+        assert rank < decision.after.rank <= step(programme, State(rank), whole).after.rank

@@ -356,13 +356,17 @@ def serve(settings: Settings) -> None:
             await server.serve(sockets=[taken])
         log.info("process.ended", command="serve")
 
-    loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
     with (
         bind(settings.host, settings.port) as taken,
         watched(settings, "serve") as figures,
-        asyncio.Runner(loop_factory=loop_factory) as runner,
+        fast_runner() as runner,
     ):
         runner.run(main())
+
+
+def fast_runner() -> asyncio.Runner:
+    """Return what runs a process that lives long: on uvloop, where there is one."""
+    return asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory())
 
 
 async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:

@@ -120,19 +120,19 @@ async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -
         for one in taken
     ]
     numbers = {notice.number: _request_id(notice.number) for _, notice in notices}
-    known = await orders.by_id(conn, sorted({id_ for id_ in numbers.values() if id_ is not None}))
+    known = await orders.asked(conn, sorted({id_ for id_ in numbers.values() if id_ is not None}))
     answers, strangers = list[Answer](), set[tuple[str, str]]()
     claim_of = dict[tuple[str, str], UUID]()
     for one, (provider, notice) in zip(taken, notices, strict=True):
         id_ = numbers[notice.number]
-        request = known.get(id_) if id_ is not None else None
-        if request is None or request.provider != provider:
+        asked, claim_id = known.get(id_, ("", None)) if id_ is not None else ("", None)
+        if claim_id is None or asked != provider:
             strangers.add((provider, notice.number[:64]))
             continue
-        claim_of[provider, one.event_id] = request.claim_id
+        claim_of[provider, one.event_id] = claim_id
         answers.append(
             Answer(
-                claim_id=request.claim_id,
+                claim_id=claim_id,
                 operation=Operation.ISSUE,
                 outcome=notice.outcome,
                 actor=f"provider:{provider}",

@@ -428,9 +428,9 @@ async def resolve(
     if not ids:
         return frozenset()
     catalogue = await parts.catalogue.current(conn)
-    owners = await claims.by_id(conn, ids)
-    locked = await members.lock(conn, {c.member_id for c in owners.values()}, wait=False)
-    left = frozenset(id_ for id_, claim in owners.items() if claim.member_id not in locked)
+    owners = await claims.owners(conn, ids)
+    locked = await members.lock(conn, set(owners.values()), wait=False)
+    left = frozenset(id_ for id_, member_id in owners.items() if member_id not in locked)
     if left:
         ids = [id_ for id_ in ids if id_ not in left]
         answers = [answer for answer in answers if answer.claim_id not in left]

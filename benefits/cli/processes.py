@@ -1,6 +1,5 @@
 """The commands that serve for real: the service, the worker."""
 
-import asyncio
 import os
 
 import rich_click as click
@@ -34,4 +33,5 @@ def work(buckets: str) -> None:
     """
     logs.configure()
     given = settings.load(os.environ)
-    asyncio.run(app.run_worker(given, buckets=bucket_range(buckets)))
+    with app.fast_runner() as runner:
+        runner.run(app.run_worker(given, buckets=bucket_range(buckets)))

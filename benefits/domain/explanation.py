@@ -28,9 +28,13 @@ def money(minor: int, digits: int) -> str:
     return f"{whole:,}.{part:0{digits}d}" if digits else f"{whole:,}"
 
 
-def explain(programme: Programme, decision: Decision, language: str) -> str:
-    """Tell a customer in a sentence (`zh` or `en`) what a month decided and why (X-6)."""
-    return _chinese(programme, decision) if language == "zh" else _english(programme, decision)
+def explain(programme: Programme, decision: Decision) -> dict[str, str]:
+    """Tell a customer in a sentence of each language what a month decided and why (X-6)."""
+    amounts = _amounts(programme, decision)
+    return {
+        "zh": _chinese(programme, decision, amounts),
+        "en": _english(programme, decision, amounts),
+    }
 
 
 def _amounts(programme: Programme, decision: Decision) -> _Amounts:
@@ -84,8 +88,7 @@ def _judged(programme: Programme) -> tuple[str, str, str]:
             return "month", "months", "个月"
 
 
-def _english(programme: Programme, decision: Decision) -> str:
-    amounts = _amounts(programme, decision)
+def _english(programme: Programme, decision: Decision, amounts: _Amounts) -> str:
     one, several, _ = _judged(programme)
     name = _name(programme.tier[decision.after.rank], "en")
     head = (
@@ -122,8 +125,7 @@ def _english(programme: Programme, decision: Decision) -> str:
     return head + words
 
 
-def _chinese(programme: Programme, decision: Decision) -> str:
-    amounts = _amounts(programme, decision)
+def _chinese(programme: Programme, decision: Decision, amounts: _Amounts) -> str:
     measure = _judged(programme)[2]
     name = _name(programme.tier[decision.after.rank], "zh")
     head = (

@@ -128,12 +128,12 @@ class Month(msgspec.Struct, frozen=True, order=True):
     @property
     def start(self) -> date:
         """The first day."""
-        return date(self.year, self.number, 1)
+        return _first_day(self.year * 12 + self.number - 1)
 
     @property
     def end(self) -> date:
         """The day after the last."""
-        return self.plus(1).start
+        return _first_day(self.year * 12 + self.number)
 
     @property
     def days(self) -> int:
@@ -142,8 +142,19 @@ class Month(msgspec.Struct, frozen=True, order=True):
 
     def plus(self, months: int) -> "Month":
         """Return the month `months` later."""
-        year, index = divmod(self.year * 12 + self.number - 1 + months, 12)
-        return Month(year, index + 1)
+        return _month(self.year * 12 + self.number - 1 + months)
+
+
+@lru_cache(1024)
+def _month(count: int) -> Month:
+    year, index = divmod(count, 12)
+    return Month(year, index + 1)
+
+
+@lru_cache(1024)
+def _first_day(count: int) -> date:
+    year, index = divmod(count, 12)
+    return date(year, index + 1, 1)
 
 
 class PeriodKind(enum.Enum):

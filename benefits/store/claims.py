@@ -102,15 +102,20 @@ SELECT {_COLUMNS}
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, claim_id)
 JOIN claim AS c ON c.bucket = k.bucket AND c.claim_id = k.claim_id
 """
+OWNERS = """
+SELECT c.claim_id, c.member_id
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, claim_id)
+JOIN claim AS c ON c.bucket = k.bucket AND c.claim_id = k.claim_id
+"""
 # ix_claim_unsent
 OVERDUE = """
 SELECT c.member_id, c.claim_id FROM claim AS c
-WHERE c.bucket BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
+WHERE c.bucket + 0 BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
 ORDER BY c.deadline LIMIT $4
 """
 COUNT_OVERDUE = """
 SELECT count(*) FROM claim AS c
-WHERE c.bucket BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
+WHERE c.bucket + 0 BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
 """
 INSERT_HOLDS = """
 INSERT INTO hold (bucket, hold_id, member_id, claim_id, batch_id, unit, quantity, cost_minor,
@@ -196,6 +201,13 @@ async def update(writer: Writer, claims: Sequence[ClaimRow]) -> None:
     )
 
 
+async def owners(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Return by id whose claims they are, which never changes."""
+    wanted = sorted(set(ids))
+    found = await rows(conn, OWNERS, [bucket_of(id_) for id_ in wanted], wanted)
+    return {row.claim_id: row.member_id for row in found}
+
+
 async def by_id(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, ClaimRow]:
     """Return claims by id."""
     wanted = sorted(set(ids))
@@ -205,7 +217,8 @@ async def by_id(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, ClaimRow]:
 
 def _claim(row: Any) -> ClaimRow:
     values = row._asdict()
-    return ClaimRow(**{**values, "state": OrderState(values["state"])})
+    values["state"] = OrderState(values["state"])
+    return ClaimRow(**values)
 
 
 async def overdue(

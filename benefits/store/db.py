@@ -47,7 +47,8 @@ SESSION = {
 
 BEGIN = "BEGIN"
 # Planning a group's write for its very values took longer than writing what a single claim writes;
-# statements that take arrays are planned alike for any.
+# statements that take arrays are planned alike for any. But a range of buckets is then taken for
+# a small one: what is found by its time says `bucket + 0`, or every row of the range is read.
 BEGIN_PLANNED = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
 
 

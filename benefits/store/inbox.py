@@ -20,7 +20,7 @@ RETURNING provider, event_id
 # ix_inbox_waiting
 WAITING = """
 SELECT provider, event_id, notice_sealed, traceparent FROM inbox
-WHERE bucket BETWEEN $1 AND $2 AND processed_at IS NULL
+WHERE bucket + 0 BETWEEN $1 AND $2 AND processed_at IS NULL
 ORDER BY received_at, provider, event_id LIMIT $3
 FOR NO KEY UPDATE SKIP LOCKED
 """

@@ -106,13 +106,13 @@ JOIN lot AS l ON l.bucket = k.bucket AND l.lot_id = k.lot_id
 # ix_lot_unswept
 ENDED = """
 SELECT l.member_id, l.lot_id FROM lot AS l
-WHERE l.bucket BETWEEN $1 AND $2 AND l.expires_at <= $3 AND NOT l.swept
+WHERE l.bucket + 0 BETWEEN $1 AND $2 AND l.expires_at <= $3 AND NOT l.swept
   AND l.expires_at IS NOT NULL
 ORDER BY l.expires_at LIMIT $4
 """
 COUNT_ENDED = """
 SELECT count(*) FROM lot AS l
-WHERE l.bucket BETWEEN $1 AND $2 AND l.expires_at <= $3 AND NOT l.swept
+WHERE l.bucket + 0 BETWEEN $1 AND $2 AND l.expires_at <= $3 AND NOT l.swept
   AND l.expires_at IS NOT NULL
 """
 # Primary key of wallet.

@@ -69,7 +69,7 @@ FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::
 # one member, or a provider that has enough to do, keeps nobody else from being seen.
 DUE = """
 SELECT r.member_id, r.request_id FROM provider_request AS r
-WHERE r.bucket BETWEEN $1 AND $2 AND r.next_at <= $3 AND r.next_at IS NOT NULL
+WHERE r.bucket + 0 BETWEEN $1 AND $2 AND r.next_at <= $3 AND r.next_at IS NOT NULL
   AND r.provider <> ALL($5::text[])
   AND NOT EXISTS (
       SELECT FROM provider_request AS o
@@ -241,6 +241,19 @@ async def by_id(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, RequestRow]
     return {row.request_id: _request(row) for row in found}
 
 
+ASKED = """
+SELECT r.request_id, r.provider, r.claim_id
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, request_id)
+JOIN provider_request AS r ON r.bucket = k.bucket AND r.request_id = k.request_id
+"""
+
+
+async def asked(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[str, UUID]]:
+    """Return by request's id which provider is asked, and for which claim."""
+    found = await rows(conn, ASKED, [bucket_of(id_) for id_ in ids], list(ids))
+    return {row.request_id: (row.provider, row.claim_id) for row in found}
+
+
 OF_CLAIMS = f"""
 SELECT {_COLUMNS}
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[]) AS k (bucket, member_id, claim_id)
@@ -264,7 +277,8 @@ async def of_claims(
 
 def _request(row: Any) -> RequestRow:
     values = row._asdict()
-    return RequestRow(**{**values, "operation": Operation(values["operation"])})
+    values["operation"] = Operation(values["operation"])
+    return RequestRow(**values)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 All of it is one statement and so one snapshot: an answer never shows a claim without the units it
 took. The version of the configuration comes along, so that whoever asked by an older catalogue
-notices.
+notices. What is found of a member comes as one JSON text: read into structs at once, it costs a
+fraction of what the driver takes for rows within rows.
 """
 
 from collections.abc import Iterable
@@ -29,59 +30,95 @@ from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
 OVERVIEW = f"""
 SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM installation AS i),
     {sealed_days("$12", "$13")} AS sealed,
-    ARRAY(
-        SELECT ROW (l.unit, l.programme, l.granted, l.remaining - l.held, l.held, l.granted_at,
-                    l.expires_at)
-        FROM lot AS l
-        WHERE l.bucket = k.bucket AND l.member_id = k.member_id
-          AND (l.expires_at > $4 OR l.expires_at IS NULL) AND l.remaining > 0
-        ORDER BY l.unit, l.expires_at, l.lot_id) AS lots,
-    ARRAY(
-        SELECT ROW ({CLAIM_SEEN})
-        FROM claim AS c
-        WHERE c.bucket = k.bucket AND c.member_id = k.member_id
-        ORDER BY c.claim_id DESC LIMIT $3) AS claims,
-    ARRAY(
-        SELECT ROW (p.n, a.months, e.month, s.since, d.programme_version,
-                    d.month, d.cause, d.lock_until, d.grace_until, d.before_rank, d.before_misses,
-                    d.rank, d.misses, d.qualified, d.sum_minor, d.known_days, d.days, d.divisor)
-        FROM unnest($5::text[], $6::text[], $7::date[], $11::date[]) WITH ORDINALITY
-             AS p (code, currency, month, first, n)
-        CROSS JOIN LATERAL (
-            SELECT coalesce(json_agg(json_build_array(y.month, y.sum_minor, y.known)), '[]')::text
-                   AS months
-            FROM (SELECT s.month, sum(({COUNTED}) * w.weight) AS sum_minor,
-                         bit_or(s.known_days) AS known
-                  FROM asset_month AS s
-                  JOIN unnest($8::text[], $9::text[], $10::bigint[])
-                       AS w (code, asset_class, weight)
-                    ON w.code = p.code AND w.asset_class = s.asset_class
-                  WHERE s.bucket = k.bucket AND s.member_id = k.member_id
-                    AND s.month BETWEEN p.first AND p.month AND s.currency = p.currency
-                  GROUP BY s.month) AS y) AS a
-        CROSS JOIN LATERAL (
-            SELECT max(v.month) AS month FROM evaluation AS v
-            WHERE v.bucket = k.bucket AND v.programme = p.code AND v.month < p.month
-              AND v.month >= p.month - interval '2 months') AS e
-        LEFT JOIN LATERAL (
-            SELECT t.* FROM tier_decision AS t
-            WHERE t.bucket = k.bucket AND t.member_id = k.member_id AND t.programme = p.code
-              AND t.effective_from <= $4 AND t.decided_at <= $4
-            ORDER BY t.effective_from DESC, t.decided_at DESC, t.decision_id DESC LIMIT 1) AS d
-            ON true
-        LEFT JOIN LATERAL (
-            SELECT min(t.effective_from) AS since FROM tier_decision AS t
-            WHERE t.bucket = k.bucket AND t.member_id = k.member_id AND t.programme = p.code
-              AND t.rank = d.rank AND t.effective_from <= $4
-              AND t.effective_from > coalesce((
-                  SELECT max(o.effective_from) FROM tier_decision AS o
-                  WHERE o.bucket = k.bucket AND o.member_id = k.member_id
-                    AND o.programme = p.code AND o.rank <> d.rank AND o.effective_from <= $4),
-                  '-infinity')) AS s ON true
-        ORDER BY p.n) AS standings
+    json_build_array(
+        (SELECT coalesce(json_agg(json_build_array(
+             l.unit, l.programme, l.granted, l.remaining - l.held, l.held, l.granted_at,
+             l.expires_at) ORDER BY l.unit, l.expires_at, l.lot_id), '[]')
+         FROM lot AS l
+         WHERE l.bucket = k.bucket AND l.member_id = k.member_id
+           AND (l.expires_at > $4 OR l.expires_at IS NULL) AND l.remaining > 0),
+        (SELECT coalesce(json_agg(c.seen ORDER BY c.claim_id DESC), '[]')
+         FROM (SELECT c.claim_id, json_build_array({CLAIM_SEEN}) AS seen
+               FROM claim AS c
+               WHERE c.bucket = k.bucket AND c.member_id = k.member_id
+               ORDER BY c.claim_id DESC LIMIT $3) AS c),
+        (SELECT coalesce(json_agg(json_build_array(
+             p.n, a.months, e.month, s.since,
+             CASE WHEN d.decision_id IS NOT NULL THEN json_build_array(
+                 d.programme_version, d.month, d.cause, d.lock_until, d.grace_until,
+                 d.before_rank, d.before_misses, d.rank, d.misses, d.qualified, d.sum_minor,
+                 d.known_days, d.days, d.divisor) END) ORDER BY p.n), '[]')
+         FROM unnest($5::text[], $6::text[], $7::date[], $11::date[]) WITH ORDINALITY
+              AS p (code, currency, month, first, n)
+         CROSS JOIN LATERAL (
+             SELECT coalesce(json_agg(json_build_array(y.month, y.sum_minor, y.known)), '[]')
+                    AS months
+             FROM (SELECT s.month, sum(({COUNTED}) * w.weight) AS sum_minor,
+                          bit_or(s.known_days) AS known
+                   FROM asset_month AS s
+                   JOIN unnest($8::text[], $9::text[], $10::bigint[])
+                        AS w (code, asset_class, weight)
+                     ON w.code = p.code AND w.asset_class = s.asset_class
+                   WHERE s.bucket = k.bucket AND s.member_id = k.member_id
+                     AND s.month BETWEEN p.first AND p.month AND s.currency = p.currency
+                   GROUP BY s.month) AS y) AS a
+         CROSS JOIN LATERAL (
+             SELECT max(v.month) AS month FROM evaluation AS v
+             WHERE v.bucket = k.bucket AND v.programme = p.code AND v.month < p.month
+               AND v.month >= p.month - interval '2 months') AS e
+         LEFT JOIN LATERAL (
+             SELECT t.* FROM tier_decision AS t
+             WHERE t.bucket = k.bucket AND t.member_id = k.member_id AND t.programme = p.code
+               AND t.effective_from <= $4 AND t.decided_at <= $4
+             ORDER BY t.effective_from DESC, t.decided_at DESC, t.decision_id DESC LIMIT 1) AS d
+             ON true
+         LEFT JOIN LATERAL (
+             SELECT min(t.effective_from) AS since FROM tier_decision AS t
+             WHERE t.bucket = k.bucket AND t.member_id = k.member_id AND t.programme = p.code
+               AND t.rank = d.rank AND t.effective_from <= $4
+               AND t.effective_from > coalesce((
+                   SELECT max(o.effective_from) FROM tier_decision AS o
+                   WHERE o.bucket = k.bucket AND o.member_id = k.member_id
+                     AND o.programme = p.code AND o.rank <> d.rank AND o.effective_from <= $4),
+                   '-infinity')) AS s ON true))::text AS found
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
 JOIN member AS m ON m.bucket = k.bucket AND m.member_id = k.member_id
 """
+
+
+class _Decided(msgspec.Struct, frozen=True, array_like=True):
+    """A decision as it was found, its columns in the statement's order."""
+
+    version: int
+    month: date
+    cause: Cause
+    lock_until: date | None
+    grace_until: date | None
+    before_rank: int
+    before_misses: int
+    rank: int
+    misses: int
+    qualified: int
+    sum_minor: int
+    known_days: int
+    days: int | None
+    divisor: int | None
+
+
+class _Judged(msgspec.Struct, frozen=True, array_like=True):
+    """What was found of a member in the nth programme, its columns in the statement's order.
+
+    A known month is its first day, the sum, and the known days as bits.
+    """
+
+    nth: int
+    months: list[tuple[date, int, int]]
+    evaluated: date | None
+    since: datetime | None
+    decided: _Decided | None
+
+
+_FOUND = msgspec.json.Decoder(tuple[list[Entitlement], list[ClaimSeen], list[_Judged]])
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,44 +223,45 @@ class _Place(msgspec.Struct, frozen=True):
 
 def _overview(row: Any, places: list[_Place]) -> Overview:
     sealed = read_days(row.sealed)
+    lots, claims, judged = _FOUND.decode(row.found)
     return Overview(
         opened_on=row.opened_on,
         closed_on=row.closed_on,
         config_version=row.config_version,
-        lots=[Entitlement(*one) for one in row.lots],
-        claims=[ClaimSeen(*one) for one in row.claims],
-        standings=[
-            _standing(places[n - 1], row.opened_on, sealed, *rest) for n, *rest in row.standings
-        ],
+        lots=lots,
+        claims=claims,
+        standings=[_standing(places[one.nth - 1], row.opened_on, sealed, one) for one in judged],
     )
 
 
-def _standing(place: _Place, opened_on: date, sealed: Sealed, *row: Any) -> Standing:
+def _standing(place: _Place, opened_on: date, sealed: Sealed, found: _Judged) -> Standing:
     judge, month = place.judge, place.month
-    months, evaluated, since, version, *decided = row
-    known, sums = _known(place, months, sealed), dict[Month, MonthSum]()
+    known, sums = _known(place, found.months, sealed), dict[Month, MonthSum]()
     for each, (total, days) in known.items():
         before = days_before(each, each.days, opened_on)
         sums[each] = MonthSum(each, total, (days | ((1 << before) - 1)).bit_count())
     day = known[month][1].bit_length() if month in known else 0
+    decided = found.decided
     return Standing(
         judge=judge,
         month=month,
         reading=read(judge.policy, month, sums, scale=judge.basket.scale, opened_on=opened_on),
         day=day,
         closed=closed_days(judge.policy, month, day, opened_on),
-        evaluated=Month.of(evaluated) if evaluated else None,
-        since=since,
-        version=version or 0,
-        decided=_decision(*decided) if version else None,
+        evaluated=Month.of(found.evaluated) if found.evaluated else None,
+        since=found.since,
+        version=decided.version if decided else 0,
+        decided=_decision(decided) if decided else None,
     )
 
 
-def _known(place: _Place, months: str, sealed: Sealed) -> dict[Month, tuple[int, int]]:
+def _known(
+    place: _Place, months: list[tuple[date, int, int]], sealed: Sealed
+) -> dict[Month, tuple[int, int]]:
     """Return the sums of the period's months and their days, known by lines or by feeds (A-2)."""
     first, last = place.span[0], place.month
     found = {each: (0, 0) for each in sealed if first <= each <= last}
-    for day, total, days in msgspec.json.decode(months, type=list[tuple[date, int, int]]):
+    for day, total, days in months:
         found[Month.of(day)] = (total, days)
     if not place.rules.feeds:
         return found
@@ -233,20 +271,21 @@ def _known(place: _Place, months: str, sealed: Sealed) -> dict[Month, tuple[int,
     }
 
 
-def _decision(
-    day: date, cause: str, lock_until: date | None, grace_until: date | None, *figures: Any
-) -> Decision:
-    before_rank, before_misses, rank, misses, qualified, sum_minor, known_days = figures[:7]
-    days, divisor = figures[7:]
-    month = Month.of(day)
+def _decision(found: _Decided) -> Decision:
+    month = Month.of(found.month)
     return Decision(
         month=month,
-        before=State(before_rank, before_misses),
-        after=State(rank, misses, lock_until=lock_until, grace_until=grace_until),
-        cause=Cause(cause),
-        qualified=qualified,
-        sum_minor=sum_minor,
-        known_days=known_days,
-        days=days or month.days,
-        divisor=divisor or month.days,
+        before=State(found.before_rank, found.before_misses),
+        after=State(
+            found.rank,
+            found.misses,
+            lock_until=found.lock_until,
+            grace_until=found.grace_until,
+        ),
+        cause=found.cause,
+        qualified=found.qualified,
+        sum_minor=found.sum_minor,
+        known_days=found.known_days,
+        days=found.days or month.days,
+        divisor=found.divisor or month.days,
     )

@@ -46,8 +46,8 @@ ORDER BY l.expires_at DESC, l.unit
 """
 
 
-class Entitlement(msgspec.Struct, frozen=True):
-    """A lot as the page shows it."""
+class Entitlement(msgspec.Struct, frozen=True, array_like=True):
+    """A lot as the page shows it, its columns in the statement's order."""
 
     unit: str
     programme: str
@@ -58,8 +58,8 @@ class Entitlement(msgspec.Struct, frozen=True):
     expires_at: datetime | None
 
 
-class ClaimSeen(msgspec.Struct, frozen=True):
-    """A claim as the page shows it; the provider knows it by `number`."""
+class ClaimSeen(msgspec.Struct, frozen=True, array_like=True):
+    """A claim as the page shows it, in the order of `CLAIM_SEEN`."""
 
     claim_id: UUID
     benefit: str

@@ -14,7 +14,7 @@ SESSIONS_KEPT = timedelta(days=1)
 REFUSALS = """
 DELETE FROM request AS r USING (
     SELECT bucket, caller, operation, key FROM request
-    WHERE bucket BETWEEN $1 AND $2 AND recorded_at < $3 AND refusal <> '' LIMIT $4) AS old
+    WHERE bucket + 0 BETWEEN $1 AND $2 AND recorded_at < $3 AND refusal <> '' LIMIT $4) AS old
 WHERE r.bucket = old.bucket AND r.caller = old.caller AND r.operation = old.operation
   AND r.key = old.key
 """
@@ -22,7 +22,7 @@ WHERE r.bucket = old.bucket AND r.caller = old.caller AND r.operation = old.oper
 SESSIONS = """
 DELETE FROM page_session AS s USING (
     SELECT bucket, session_id FROM page_session
-    WHERE bucket BETWEEN $1 AND $2 AND expires_at < $3 LIMIT $4) AS old
+    WHERE bucket + 0 BETWEEN $1 AND $2 AND expires_at < $3 LIMIT $4) AS old
 WHERE s.bucket = old.bucket AND s.session_id = old.session_id
 """
 

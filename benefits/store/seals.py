@@ -69,6 +69,8 @@ ORDER BY e.position, e.bucket, e.member_id, e.seq LIMIT $6
 """
 # Whatever is twice in the outbox is once in the log, with the first; an event whose batch is gone
 # is passed by, for `verify` to name.
+# OFFSET 0: an event is found by its whole primary key. As a join it was looked for among all of
+# its bucket.
 SEAL = f"""
 INSERT INTO leaf (leaf_index, bucket, batch_id, position, digest)
 SELECT $1 - 1 + row_number() OVER (ORDER BY k.place), k.bucket, k.batch_id, e.position,
@@ -78,7 +80,9 @@ FROM (SELECT DISTINCT ON (n.bucket, n.batch_id) n.*
            AS n (bucket, member_id, seq, batch_id, place)
       ORDER BY n.bucket, n.batch_id, n.place) AS k
 JOIN batch AS b ON b.bucket = k.bucket AND b.batch_id = k.batch_id
-JOIN outbox AS e ON e.bucket = k.bucket AND e.member_id = k.member_id AND e.seq = k.seq
+CROSS JOIN LATERAL (
+    SELECT o.* FROM outbox AS o
+    WHERE o.bucket = k.bucket AND o.member_id = k.member_id AND o.seq = k.seq OFFSET 0) AS e
 CROSS JOIN LATERAL (
     SELECT count(*) AS count, {POSTING_BYTES} AS lines FROM posting AS p
     WHERE p.bucket = b.bucket AND p.batch_id = b.batch_id) AS q

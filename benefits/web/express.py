@@ -22,7 +22,7 @@ from benefits.domain.callers import Caller
 from benefits.domain.requests import KeyInvalid, check_key
 from benefits.web import callbacks, mobile, problems
 from benefits.web.auth import Callers
-from benefits.web.limits import send_whole
+from benefits.web.limits import send_view, send_whole
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _CLAIMS = re.compile(mobile.CLAIMS.replace("{member_id:uuid}", f"({_ID})"))
@@ -84,10 +84,11 @@ class Express:
         try:
             self._state.rates.caller(scope, asked.caller.name)
             seen = await mobile.seen(self._state, asked.caller, asked.member_id)
-            answer = Response(mobile.overview(seen), status_code=200)
+            view = mobile.overview(seen)
         except Exception as error:  # noqa: BLE001 - the framework would answer it just so
-            answer = problems.answer(Request(scope), error)
-        await send_whole(send, answer)
+            await send_whole(send, problems.answer(Request(scope), error))
+            return None
+        await send_view(send, view)
         return None
 
     async def _claim(

@@ -129,15 +129,15 @@ class _Answer:
         """Send a part of the answer."""
         if message["type"] == "http.response.start":
             self.is_started = True
-            message["headers"] = [*message.get("headers", []), *self._more(message)]
+            message["headers"] = self._with_more(message.get("headers", []))
         await self._send(message)
 
-    def _more(self, message: Any) -> list[tuple[bytes, bytes]]:
-        there = {name.lower() for name, _ in message.get("headers", [])}
+    def _with_more(self, headers: Any) -> list[tuple[bytes, bytes]]:
+        there = {name.lower() for name, _ in headers}
         more = [(b"x-content-type-options", b"nosniff"), *told_headers(self._scope)]
         if self._scope["path"].startswith(_PRIVATE):
             more.append((b"cache-control", b"no-store"))
-        return [(name, value) for name, value in more if name not in there]
+        return [*headers, *[one for one in more if one[0] not in there]]
 
     async def refuse(self, refusal: Refusal) -> None:
         """Send a refusal as the whole answer."""
@@ -146,7 +146,18 @@ class _Answer:
 
 async def send_whole(send: Send, answer: Response[Any]) -> None:
     """Send an answer where no framework does it."""
-    status, headers, body = raw(answer)
+    await _send(send, *raw(answer))
+
+
+async def send_view(send: Send, view: msgspec.Struct) -> None:
+    """Send a view as a whole good answer, without an answer's object."""
+    body = msgspec.json.encode(view)
+    length = str(len(body)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+    await _send(send, 200, headers, body)
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     start: Any = {"type": "http.response.start", "status": status, "headers": headers}
     await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from benefits.actions.keyed import Accepted, Refused
 from benefits.actions.look_up import LookUp, Seen
 from benefits.actions.read_code import read_code
 from benefits.domain.callers import Caller
-from benefits.domain.catalogue import LANGUAGES, Benefit, Catalogue, Programme
+from benefits.domain.catalogue import Benefit, Catalogue, Programme
 from benefits.domain.explanation import explain
 from benefits.domain.metrics import span
 from benefits.domain.policy import Metric
@@ -205,14 +207,13 @@ def overview(seen: Seen) -> BenefitsView:
 
 
 def _benefits(catalogue: Catalogue, lots: Sequence[Entitlement]) -> list[BenefitView]:
-    by_unit = dict[str, list[Entitlement]]()
-    for lot in lots:
-        by_unit.setdefault(lot.unit, []).append(lot)
-    return [
-        _benefit(programme, benefit, by_unit[unit])
-        for unit in by_unit
-        for programme, benefit in catalogue.of_unit.get(unit, ())
-    ]
+    """Return the benefits that take each unit; lots come by unit."""
+    views, of_unit = list[BenefitView](), catalogue.of_unit
+    for unit, some in groupby(lots, key=attrgetter("unit")):
+        mine = list(some)
+        for programme, benefit in of_unit.get(unit, ()):
+            views.append(_benefit(programme, benefit, mine))
+    return views
 
 
 def _benefit(programme: Programme, benefit: Benefit, lots: Sequence[Entitlement]) -> BenefitView:
@@ -235,7 +236,7 @@ def _benefit(programme: Programme, benefit: Benefit, lots: Sequence[Entitlement]
         name=benefit.name,
         about=benefit.about,
         recipient=list(benefit.recipient),
-        unit=benefit.unit,
+        unit=lots[0].unit,
         takes=whole(steps(benefit.takes, scale), scale),
         available=whole(available, scale),
         held=whole(held, scale),
@@ -252,7 +253,7 @@ def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
     then = seen.then.get(programme.code)
     why = dict[str, str]()
     if decided is not None and then is not None:
-        why = {language: explain(then, decided, language) for language in LANGUAGES}
+        why = explain(then, decided)
     return ProgrammeView(
         code=programme.code,
         name=programme.name,

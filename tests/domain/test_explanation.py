@@ -80,5 +80,5 @@ SENTENCES = {
 def test_a_decision_is_explained_in_both_languages(name: str) -> None:
     """The sentence tells average, days, threshold, what follows and until when (X-6, G-WHY-1)."""
     decision, english, chinese = SENTENCES[name]
-    assert english == explain(PROGRAMME, decision, "en")
-    assert chinese == explain(PROGRAMME, decision, "zh")
+    assert english == explain(PROGRAMME, decision)["en"]
+    assert chinese == explain(PROGRAMME, decision)["zh"]

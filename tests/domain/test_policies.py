@@ -285,14 +285,15 @@ def test_every_decision_is_explained_whatever_the_policy(
     decisions = folded(programme, months(*life))
     for each in decisions:
         name = programme.tier[each.after.rank].name[language]
-        assert name in explain(programme, each, language)
+        assert name in explain(programme, each)[language]
     assert all(one.after == two.before for one, two in pairwise(decisions))
 
 
 def told(programme: Programme, sums: dict[Month, MonthSum], start: State) -> tuple[str, str]:
     """Return what the last month's decision is told as."""
     last = folded(programme, sums, start)[-1]
-    return explain(programme, last, "en"), explain(programme, last, "zh")
+    told = explain(programme, last)
+    return told["en"], told["zh"]
 
 
 @pytest.mark.parametrize(

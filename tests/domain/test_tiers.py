@@ -344,7 +344,7 @@ def test_news_brings_any_record_to_what_the_fold_says(
         ranks = {last.before.rank, last.after.rank}
         assert (written_anew.cause is Cause.CORRECTED) == (written.rank not in ranks)
         for language in ("zh", "en"):
-            assert explain(PROGRAMME, written_anew, language)
+            assert explain(PROGRAMME, written_anew)[language]
 
 
 @given(histories(), targets, st.sampled_from(["en", "zh"]))
@@ -354,7 +354,7 @@ def test_every_decision_can_be_explained(
     """Whatever happened, there is a sentence that names the tier the member has now."""
     for decision in fold(with_target(target), months):
         name = PROGRAMME.tier[decision.after.rank].name[language]
-        assert name in explain(PROGRAMME, decision, language)
+        assert name in explain(PROGRAMME, decision)[language]
 
 
 @given(histories())

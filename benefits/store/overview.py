@@ -251,7 +251,7 @@ def _standing(place: _Place, opened_on: date, sealed: Sealed, found: _Judged) ->
         evaluated=Month.of(found.evaluated) if found.evaluated else None,
         since=found.since,
         version=decided.version if decided else 0,
-        decided=_decision(decided) if decided else None,
+        decided=decision_of(decided) if decided else None,
     )
 
 
@@ -271,7 +271,8 @@ def _known(
     }
 
 
-def _decision(found: _Decided) -> Decision:
+def decision_of(found: Any) -> Decision:
+    """Return a decision from what has its columns by name."""
     month = Month.of(found.month)
     return Decision(
         month=month,
@@ -282,7 +283,7 @@ def _decision(found: _Decided) -> Decision:
             lock_until=found.lock_until,
             grace_until=found.grace_until,
         ),
-        cause=found.cause,
+        cause=Cause(found.cause),
         qualified=found.qualified,
         sum_minor=found.sum_minor,
         known_days=found.known_days,

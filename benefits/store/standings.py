@@ -6,9 +6,10 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.tiers import Cause, Decision, State
-from benefits.domain.values import Month, bucket_of
+from benefits.domain.tiers import Decision
+from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows
+from benefits.store.overview import decision_of
 
 _FIGURES = """
        d.month, d.cause, d.lock_until, d.grace_until, d.before_rank, d.before_misses, d.rank,
@@ -65,23 +66,11 @@ async def decisions(
 
 
 def _decided(row: Any) -> Decided:
-    month = Month.of(row.month)
-    decision = Decision(
-        month=month,
-        before=State(row.before_rank, row.before_misses),
-        after=State(row.rank, row.misses, lock_until=row.lock_until, grace_until=row.grace_until),
-        cause=Cause(row.cause),
-        qualified=row.qualified,
-        sum_minor=row.sum_minor,
-        known_days=row.known_days,
-        days=row.days or month.days,
-        divisor=row.divisor or month.days,
-    )
     return Decided(
         decision_id=row.decision_id,
         programme=row.programme,
         version=row.programme_version,
         effective_from=row.effective_from,
         decided_at=row.decided_at,
-        decision=decision,
+        decision=decision_of(row),
     )

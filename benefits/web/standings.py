@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from benefits.actions.claim import UnknownMember
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.report import bounds_of
-from benefits.domain.catalogue import LANGUAGES, Programme
+from benefits.domain.catalogue import Programme
 from benefits.domain.explanation import explain
 from benefits.domain.metrics import span
 from benefits.domain.outlook import Sight
@@ -122,7 +122,7 @@ def _decision(programme: Programme, one: Decided) -> TierDecisionView:
         grace_until=decision.after.grace_until,
         effective_from=one.effective_from,
         decided_at=one.decided_at,
-        why={language: explain(programme, decision, language) for language in LANGUAGES},
+        why=explain(programme, decision),
     )
 
 

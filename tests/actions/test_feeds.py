@@ -62,7 +62,8 @@ async def known(world: World, member: UUID, month: Month = JUNE) -> list[MonthSu
         bucket = bucket_of(member)
         found = await tiers.facts(conn, rules, month, Whom((bucket, bucket)))
     sums = next(f.sums for f in found if f.member_id == member)
-    return list(sums.get(rules.at(month).programme.basket, {}).values())
+    kept = sums.get(rules.at(month).programme.basket, {}).values()
+    return [MonthSum(one.month, one.sum_minor, one.known_days) for one in kept]
 
 
 async def shown(world: World, member: UUID) -> tuple[int, int]:

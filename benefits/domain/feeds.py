@@ -11,7 +11,7 @@ import enum
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import reduce
 from operator import and_
 from typing import Annotated
@@ -30,6 +30,10 @@ REASONS_MAX = 20
 _DIGEST = "^[0-9a-f]{64}$"
 Revision = Annotated[int, msgspec.Meta(ge=0, le=REVISION_MAX)]
 Rows = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Totals = dict[
+    Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")],
+    Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,24}(\.[0-9]{1,9})?$")],
+]
 Digest = Annotated[str, msgspec.Meta(pattern=_DIGEST)]
 
 
@@ -115,7 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What the bank says it sent: lines, the sum of their balances per currency, the digest."""
 
     rows: Rows
-    totals: dict[str, str]
+    totals: Totals
     sha256: Digest
 
 
@@ -208,11 +212,7 @@ def _totals(said: Mapping[str, str], received: Mapping[str, int], digits: int) -
     for currency in sorted({*said, *received}):
         got = Decimal(received.get(currency, 0)).scaleb(-digits)
         text = said.get(currency, "0")
-        try:
-            same = Decimal(text) == got
-        except InvalidOperation:
-            same = False
-        if not same:
+        if Decimal(text) != got:
             reasons.append(f"total {currency}: the manifest says {text}, received {got:f}")
     return reasons
 

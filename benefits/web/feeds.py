@@ -34,6 +34,7 @@ from benefits.domain.feeds import (
     FeedUnknown,
     Manifest,
     Rows,
+    Totals,
 )
 from benefits.domain.values import BUCKETS, Month
 from benefits.store import feeds
@@ -45,7 +46,7 @@ from benefits.web.problems import refused
 
 CHUNK_BYTES_MAX = 2**22
 PAGE_MAX = 100
-MONTH = "^[0-9]{4}-(0[1-9]|1[0-2])$"
+MONTH = "^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])$"
 ONE = "/v1/feeds/{source:str}/{day:date}/{revision:int}"
 READERS = ("crm", "operator", "auditor")
 
@@ -67,7 +68,7 @@ class SealRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A manifest: lines, the exact sum of the balances of each currency, and the digest."""
 
     rows: Rows
-    totals: dict[str, str]
+    totals: Totals
     sha256: Digest
 
 

@@ -21,8 +21,8 @@ Answer = tuple[int, Any]
 async def ask(running: Site, method: str, path: str, body: Any = None) -> Answer:
     """Ask as the CRM does, with CSV or JSON; return the status and the answer."""
     sent: dict[str, Any] = {"json": body} if isinstance(body, dict) else {}
-    if isinstance(body, str):
-        sent = {"data": body.encode()}
+    if isinstance(body, str | bytes):
+        sent = {"data": body if isinstance(body, bytes) else body.encode()}
     headers = running.headers(running.crm_key, **({"Content-Type": "text/csv"} if sent else {}))
     if "json" in sent:
         headers = running.headers(running.crm_key)
@@ -172,6 +172,20 @@ async def test_feeds_are_listed_by_cursor(running: Site) -> None:
     assert (2, None) == (len(june["feeds"]), june["next"])
 
 
+async def test_bytes_that_are_no_text_are_bad_lines_or_no_header(running: Site) -> None:
+    """Whatever is sent, the answer is one: a header must be read, a line is told as not valid."""
+    await fed(running.world)
+    await ask(running, "PUT", f"{DAY}/0")
+    for header in (b"", b"\xff\n", b"customer,\x00\n", b"\xef\xbb\xbf\n"):
+        answer = await ask(running, "PUT", f"{DAY}/0/chunks/1", header)
+        assert (422, "file_unreadable") == _code(answer), header
+    lines_ = HEADER.encode() + b"\xff,DEPOSIT,CNY,1\nA,\x00,CNY,1\nA,DEPOSIT,CNY,1\r\n"
+    status, told = await ask(running, "PUT", f"{DAY}/0/chunks/1", lines_)
+    assert (201, 3, 2) == (status, told["lines"], told["bad_lines"]), told
+    odd = {**manifest(0, "0", ""), "totals": {"CNY": "0\x00"}}
+    assert (400, "request_invalid") == _code(await ask(running, "PUT", f"{DAY}/0/manifest", odd))
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -182,6 +196,8 @@ async def test_feeds_are_listed_by_cursor(running: Site) -> None:
         ("PUT", "/v1/feeds/core/1969-06-03/0", 422),
         ("PUT", "/v1/feeds/cores/2025-06-03/0", 422),
         ("GET", "/v1/feeds?month=2025-13", 400),
+        ("GET", "/v1/feeds?month=9999-12", 400),
+        ("GET", "/v1/feeds:missing?month=0000-01", 400),
         ("GET", "/v1/feeds?cursor=x", 400),
     ],
 )

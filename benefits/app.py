@@ -43,6 +43,7 @@ from benefits.web import (
     corrections,
     crm,
     events,
+    feeds,
     health,
     mobile,
     operator,
@@ -69,7 +70,7 @@ BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
 API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
-    *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS),
+    *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS, *feeds.HANDLERS),
     *(*past.HANDLERS, *standings.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
 ]
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))

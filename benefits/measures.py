@@ -125,11 +125,27 @@ LOG_CONTRADICTED = _gauge(
 BUDGET_LEFT = _gauge("budget_left_minor", "What a budget can still bear.", "programme", "budget")
 STOCK_LEFT = _gauge("stock_left_units", "Units a benefit's stock still has.", "benefit")
 PARTITION_MONTHS = _gauge("partition_months_left", "Months ahead with a partition.", "table")
+FEED_UNSEALED_AGE = _gauge(
+    "feed_unsealed_oldest_age_seconds",
+    "How long ago the oldest day ended of the last two months for which a feed is not sealed.",
+    "source",
+)
+FEEDS_REFUSED = _gauge(
+    "feeds_refused",
+    "Days of the last two months whose feed was refused and is not sealed.",
+    "source",
+)
+FEED_WAITING_AGE = _gauge(
+    "feed_waiting_oldest_age_seconds",
+    "How long a feed that matches has not been sealed.",
+    "source",
+)
 CASES_OPEN = _gauge("cases_open", "Cases a person must look at.", "kind")
 CASE_AGE = _gauge("case_oldest_age_seconds", "Age of the oldest open case.", "kind")
 FROM_DATABASE = (
     *(QUEUE_DUE, QUEUE_AGE, LEASES_LAPSED, LEASE_AGE, HELD, HELD_AGE, BUDGET_LEFT, STOCK_LEFT),
     *(PARTITION_MONTHS, CASES_OPEN, CASE_AGE),
+    *(FEED_UNSEALED_AGE, FEEDS_REFUSED, FEED_WAITING_AGE),
 )
 
 

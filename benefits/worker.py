@@ -20,11 +20,14 @@ from benefits.actions.deliver import Attempt, Work
 from benefits.actions.parts import Parts
 from benefits.actions.prune import prune
 from benefits.actions.run_jobs import LANES, run_part
+from benefits.actions.seal_feed import apply_next
+from benefits.domain.feeds import FeedState
 from benefits.domain.orders import NotSent, Outcome, Rejected, Unknown
 from benefits.domain.values import BUCKETS
 from benefits.providers.provider import Provider
 from benefits.store import gauges
 from benefits.store.db import Connection, Database, is_away, is_of_database
+from benefits.store.feeds import Feed
 from benefits.store.inbox import Waiting
 from benefits.store.migrate import MONTHS_AHEAD, make_partitions
 from benefits.store.signing import SealKey
@@ -36,6 +39,7 @@ SWEEP_S = 30.0
 PRUNE_S = 600.0
 PARTITIONS_S = 86_400.0
 SEAL_S = 2.0
+FEEDS_S = 1.0
 HELD_S = 60.0
 
 log = structlog.get_logger()
@@ -78,6 +82,7 @@ class Worker:
             tasks.create_task(self._repeat("deliver", self.deliver, POLL_S, stop))
             tasks.create_task(self._repeat("callbacks", self.work_off, POLL_S, stop))
             tasks.create_task(self._repeat("jobs", self.run_jobs, POLL_S, stop))
+            tasks.create_task(self._repeat("feeds", self.apply_feeds, FEEDS_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
@@ -278,6 +283,26 @@ class Worker:
             return await run_part(conn, self._parts, self._buckets)
 
         return sum(await asyncio.gather(*(self._database.transact(part) for _ in range(LANES))))
+
+    async def apply_feeds(self) -> int:
+        """Move the next sums of a feed that matched its manifest; return 1 if there was one.
+
+        One worker of all does this at a time, for all buckets.
+        """
+
+        async def step(conn: Connection) -> Feed | None:
+            return await apply_next(conn, self._parts, wait=False)
+
+        feed = await self._database.transact(step)
+        if feed is not None and feed.state is FeedState.SEALED:
+            log.info(
+                "feed.sealed",
+                source=feed.source,
+                date=str(feed.as_of),
+                revision=feed.revision,
+                lines=feed.rows,
+            )
+        return int(feed is not None)
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

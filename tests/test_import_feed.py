@@ -88,7 +88,7 @@ async def test_a_feed_may_be_stopped_anyhow_and_goes_on(bank: Feeding) -> None:
             process.send_signal(signal.SIGINT)
             _, said = process.communicate()
         assert (130, True) == (process.returncode, "The same command goes on" in said), said
-    assert [("APPLYING", 0)] == await bank.world.rows("SELECT state, next_bucket FROM feed")
+    assert [("WAITING", 0)] == await bank.world.rows("SELECT state, next_bucket FROM feed")
     assert [] == await bank.world.findings()
     status, said = bank.said(bank.importing())
     assert (0, True) == (status, f"is sealed: {LINES:,} lines." in said), said

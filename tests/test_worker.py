@@ -249,10 +249,10 @@ async def test_the_age_of_a_step_tells_whether_the_worker_stands(world: World) -
     worker, stop = Worker(world.database, world.parts, {}), asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
     async with asyncio.timeout(60):
-        while len(worker.ages()) < 9:
+        while len(worker.ages()) < 10:
             await asyncio.sleep(0.01)
     steps = {"deliver", "callbacks", "expire", "prune", "partitions", "held", "seal", "export"}
-    steps.add("jobs")
+    steps |= {"jobs", "feeds"}
     assert steps == set(worker.ages())
     stop.set()
     await running

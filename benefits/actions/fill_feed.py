@@ -108,32 +108,46 @@ def _read(part: Part, key: FeedKey, programme: Programme) -> Read:
     return feed_lines.read_each(placed, key, programme, name=part.name)
 
 
-async def put_chunk(conn: Connection, key: FeedKey, ready: Ready, parts: Parts) -> bool:
-    """Keep a chunk; return whether it is new (FeedUnknown, FeedClosed, ChunkConflict)."""
+async def put_chunk(
+    conn: Connection, key: FeedKey, ready: Ready, parts: Parts
+) -> tuple[Chunk, bool]:
+    """Keep a chunk; return it as it stands and whether it is new.
+
+    FeedUnknown, FeedClosed, ChunkConflict.
+    """
     feed = await feeds.shared(conn, key)
     if feed is None:
         raise FeedUnknown(f"There is no feed {key}.")
+    if (known := await known_chunk(conn, key, ready.chunk)) is not None:
+        return known, False
     if feed.state is not FeedState.OPEN:
         raise FeedClosed(f"{key} is {feed.state.value}.")
     if not await feeds.put_chunk(conn, key, ready.chunk, parts.clock()):
-        there = next(
-            one for one in await feeds.chunks(conn, key) if one.number == ready.chunk.number
-        )
-        if there.digest != ready.chunk.digest:
-            raise ChunkConflict(f"Chunk {ready.chunk.number} of {key} had another digest.")
-        return False
+        known = await known_chunk(conn, key, ready.chunk)  # somebody else sent it just now
+        assert known is not None, "a chunk stays"
+        return known, False
     if ready.text:
         await feeds.put_lines(conn, ready.text)
-    return True
+    return ready.chunk, True
 
 
-async def keep_chunk(database: Database, key: FeedKey, ready: Ready, parts: Parts) -> bool:
+async def known_chunk(conn: Connection, key: FeedKey, chunk: Part | Chunk) -> Chunk | None:
+    """Return what became of a chunk that was kept before (ChunkConflict for other bytes)."""
+    there = await feeds.chunk(conn, key, chunk.number)
+    if there is not None and there.digest != chunk.digest:
+        raise ChunkConflict(f"Chunk {chunk.number} of {key} had another digest.")
+    return there
+
+
+async def keep_chunk(
+    database: Database, key: FeedKey, ready: Ready, parts: Parts
+) -> tuple[Chunk, bool]:
     """Keep a chunk in a transaction of its own; lines that stand twice are told, not kept."""
 
-    async def keep(conn: Connection) -> bool:
+    async def keep(conn: Connection) -> tuple[Chunk, bool]:
         return await put_chunk(conn, key, ready, parts)
 
-    async def careful(conn: Connection) -> bool:
+    async def careful(conn: Connection) -> tuple[Chunk, bool]:
         rest = await _without_twice(conn, key, ready, parts.member_key)
         return await put_chunk(conn, key, rest, parts)
 

@@ -2,9 +2,9 @@
 
     judge: is it what the manifest says?  ->  apply: move sums, some buckets at a time  ->  sealed
 
-Each step is a transaction of its own; whoever seals anything goes on with what was interrupted.
-One feed is applied at a time. The last step seals: until then every reader sees the sums without
-it, afterwards with it.
+Each step is a transaction of its own; the worker, or whoever seals anything, goes on with what was
+interrupted. One feed is applied at a time. The last step seals: until then every reader sees the
+sums without it, afterwards with it.
 """
 
 from collections.abc import Callable
@@ -27,11 +27,12 @@ from benefits.domain.values import BUCKETS, placed_bucket
 from benefits.store import claims, feeds
 from benefits.store.claims import Case
 from benefits.store.db import Connection, Database
-from benefits.store.feeds import Chunk, Feed, Verdict
+from benefits.store.feeds import Chunk, Feed
 
 AT_ONCE = 50_000
 Progress = Callable[[Feed], None]
 REFUSED = "feed_refused"
+UNDER_WAY = {FeedState.WAITING, FeedState.APPLYING}
 
 
 class Sealing(msgspec.Struct, frozen=True):
@@ -47,48 +48,45 @@ async def seal_feed(
 ) -> Feed:
     """Judge a feed and apply it; a run again goes on (FeedUnknown, ManifestConflict)."""
 
-    async def judge(conn: Connection) -> tuple[Feed, Feed | None]:
+    async def judge(conn: Connection) -> Feed:
         return await judge_feed(conn, sealing, parts)
 
-    while True:
-        feed, busy = await database.transact(judge)
-        if busy is None:
-            return feed
-        await _apply(database, parts, busy, progress)
-
-
-async def _apply(database: Database, parts: Parts, feed: Feed, progress: Progress) -> None:
-    key = feed.key
-
     async def step(conn: Connection) -> Feed | None:
-        now = await feeds.locked(conn, key)
-        if now is None or now.state is not FeedState.APPLYING:
-            return None
-        count = max(1, BUCKETS * AT_ONCE // max(now.rows, 1))
-        await feeds.apply(conn, now, min(count, BUCKETS), parts.clock())
-        return now
+        return await apply_next(conn, parts, wait=True)
 
-    while (before := await database.transact(step)) is not None:
-        progress(before)
+    while (feed := await database.transact(judge)).state in UNDER_WAY:
+        moved = await database.transact(step)
+        if moved is not None:
+            progress(moved)
+    return feed
 
 
-async def judge_feed(conn: Connection, sealing: Sealing, parts: Parts) -> tuple[Feed, Feed | None]:
-    """Judge a feed once; return it, and the feed that is to be applied first, if any."""
-    await feeds.serial(conn)
+async def seal_at_once(conn: Connection, sealing: Sealing, parts: Parts) -> Feed:
+    """Judge a feed, and apply it where it is short and its turn; else the worker does.
+
+    FeedUnknown, ManifestConflict.
+    """
+    feed = await judge_feed(conn, sealing, parts)
+    if feed.state is FeedState.WAITING and feed.rows <= AT_ONCE:
+        mine = await feeds.serial(conn, wait=False) and await feeds.turn(conn)
+        while mine and mine.key == feed.key and mine.state in UNDER_WAY:
+            mine = await apply_next(conn, parts, wait=False)
+        feed = await _still(conn, feed.key)
+    return feed
+
+
+async def judge_feed(conn: Connection, sealing: Sealing, parts: Parts) -> Feed:
+    """Judge a feed once; return it (FeedUnknown, ManifestConflict)."""
     key = sealing.key
     feed = await feeds.locked(conn, key)
     if feed is None:
         raise FeedUnknown(f"There is no feed {key}.")
-    busy = await feeds.applying(conn)
-    if feed.state is FeedState.OPEN and busy is None:
+    if feed.state is FeedState.OPEN:
         await _judge(conn, feed, sealing, parts)
-        feed = await feeds.one(conn, key)
-        assert feed is not None, "a feed stays"
-        busy = feed if feed.state is FeedState.APPLYING else None
-    if feed.manifest is not None and feed.manifest != sealing.manifest:
+        feed = await _still(conn, key)
+    if feed.manifest != sealing.manifest:
         raise ManifestConflict(f"{key} is {feed.state.value} by another manifest.")
-    done = feed.state in {FeedState.SEALED, FeedState.REFUSED}
-    return feed, None if done else busy
+    return feed
 
 
 async def _judge(conn: Connection, feed: Feed, sealing: Sealing, parts: Parts) -> None:
@@ -101,27 +99,41 @@ async def _judge(conn: Connection, feed: Feed, sealing: Sealing, parts: Parts) -
         received = received.plus(chunk.tally)
     digest = sealing.digest or digest_of(chunk.digest for chunk in chunks)
     reasons = _gaps(chunks) + differences(sealing.manifest, received, digest, digits)
-    now = parts.clock()
+    reasons, now = reasons[:REASONS_MAX], parts.clock()
     if reasons:
-        verdict = Verdict(state=FeedState.REFUSED, reasons=reasons[:REASONS_MAX])
         case_id = parts.new_id(now, placed_bucket("feed", str(key)))
-        detail = f"{key}: {'; '.join(verdict.reasons[:3])}"
+        detail = f"{key}: {'; '.join(reasons[:3])}"
         await claims.open_cases(conn, [Case(case_id, None, None, REFUSED, detail, now)])
-    else:
-        verdict = await _accepted(conn, key)
-    await feeds.judge(conn, key, verdict, received=received, manifest=sealing.manifest, now=now)
+    await feeds.judge(conn, key, sealing.manifest, reasons, received=received, now=now)
 
 
-async def _accepted(conn: Connection, key: FeedKey) -> Verdict:
-    """Return what becomes of a feed that matches: a later revision may count already."""
-    counting = await feeds.sealed_revision(conn, key)
-    if counting is not None and counting > key.revision:
-        return Verdict(state=FeedState.SEALED)
-    return Verdict(
-        state=FeedState.APPLYING,
-        replaces=counting,
-        generation=await feeds.next_generation(conn),
-    )
+async def apply_next(conn: Connection, parts: Parts, *, wait: bool) -> Feed | None:
+    """Move the next sums of the feed whose turn it is; return how it stands then.
+
+    None when there is no such feed or, unless we `wait`, when somebody else is at it.
+    """
+    if not (await feeds.is_due(conn) and await feeds.serial(conn, wait=wait)):
+        return None
+    feed = await feeds.turn(conn)
+    if feed is None:
+        return None
+    key, now = feed.key, parts.clock()
+    if feed.state is FeedState.WAITING:
+        counting = await feeds.sealed_revision(conn, key)
+        if counting is not None and counting > key.revision:
+            await feeds.pass_over(conn, key, now)
+            return await _still(conn, key)
+        await feeds.begin(conn, key, replaces=counting)
+        feed = await _still(conn, key)
+    count = max(1, BUCKETS * AT_ONCE // max(feed.rows, 1))
+    await feeds.apply(conn, feed, min(count, BUCKETS), now)
+    return await _still(conn, key)
+
+
+async def _still(conn: Connection, key: FeedKey) -> Feed:
+    feed = await feeds.one(conn, key)
+    assert feed is not None, "a feed stays"
+    return feed
 
 
 def _gaps(chunks: list[Chunk]) -> list[str]:

@@ -17,17 +17,17 @@ from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, sli
 from benefits.actions.expire import due, sweep
 from benefits.actions.import_files import Imported, Progress, import_assets, import_members
 from benefits.actions.look_ahead import Ahead, look_ahead
+from benefits.actions.see_feeds import list_missing
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
 from benefits.cli.feeds import import_feed_
 from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain.catalogue import Programme, check_for_production, read
-from benefits.domain.feeds import missing_days, spans
+from benefits.domain.feeds import spans
 from benefits.domain.jobs import Format
 from benefits.domain.values import Month
 from benefits.house import House
-from benefits.store import feeds
 from benefits.store.db import Connection, Database, DatabaseUnsuitable
 from benefits.store.migrate import ensure_partitions
 
@@ -370,10 +370,11 @@ def look_ahead_(code: str | None, now: str | None, *, dry_run: bool) -> None:
 async def _say_missing(house: House, chosen: Programme, month: Month) -> None:
     """Say which days of which source are not sealed: nothing is decided against anybody (A-6)."""
     async with house.database.transaction() as conn:
-        sealed = await feeds.sealed_of_sources(conn, month)
-    named = house.parts.catalogue.latest.rules[chosen.code].at(month).programme.feeds
-    for source, bits in missing_days(sealed, named, month.days).items():
-        console.print(f"{source} is not sealed for these days of {month}: {spans(bits)}.")
+        missing = await list_missing(conn, house.parts, month)
+    for one in missing:
+        if one.programme == chosen.code:
+            days = spans(one.days)
+            console.print(f"{one.source} is not sealed for these days of {month}: {days}.")
 
 
 async def _evaluate(house: House, on: Database, chosen: Programme, month: Month) -> Evaluated:

@@ -8,15 +8,15 @@ from typing import BinaryIO
 import rich_click as click
 
 from benefits.actions.import_feed import Filled, import_feed, rehearse_feed
+from benefits.actions.parts import Parts
+from benefits.actions.see_feeds import Seen, list_feeds, list_missing, see_feed
 from benefits.cli.console import console
 from benefits.cli.house import DRY_RUN, record, run, say_if_dry
 from benefits.domain.explanation import money
-from benefits.domain.feeds import FeedManifest, FeedState, missing_days, read_manifest, spans
+from benefits.domain.feeds import Decided, FeedManifest, FeedState, read_manifest, spans
 from benefits.domain.values import BUCKETS, Month, local_date
 from benefits.house import House
-from benefits.store import feeds as kept
 from benefits.store.db import Connection
-from benefits.store.feeds import Feed
 
 LISTED_AT_ONCE = 500
 PROGRESS_EVERY_S = 5.0
@@ -53,12 +53,17 @@ def import_feed_(file: BinaryIO, said: BinaryIO, code: str | None, *, dry_run: b
                 programme_code=code,
                 progress=telling.tell,
             )
+        decided = list[Decided]()
         if not dry_run:
             key = manifest.key
             event = "feed.refused" if reasons else "feed.sealed"
             day = str(key.as_of)
             record(event, source=key.source, date=day, revision=key.revision, lines=manifest.rows)
+            if not reasons:
+                async with house.database.transaction() as conn:
+                    decided = (await see_feed(conn, key, house.parts)).decided
         _end(manifest, reasons, dry_run=dry_run)
+        _say_decided(decided)
 
     try:
         run(work_)
@@ -117,32 +122,45 @@ def feeds(text: str | None) -> None:
         catalogue = house.parts.catalogue.latest
         month = wanted or Month.of(local_date(house.parts.clock(), catalogue.zone))
         async with house.database.transaction() as conn:
-            await _list(conn, month, catalogue.digits)
-            sealed = await kept.sealed_of_sources(conn, month)
-        for code, rules in catalogue.rules.items():
-            named = rules.at(month).programme.feeds
-            for source, bits in missing_days(sealed, named, month.days).items():
-                console.print(f"{code}: {source} is not sealed for {month}: {spans(bits)}")
+            await _list(conn, house.parts, month)
+            missing = await list_missing(conn, house.parts, month)
+        for one in missing:
+            days = spans(one.days)
+            console.print(f"{one.programme}: {one.source} is not sealed for {month}: {days}")
 
     run(work_)
 
 
-async def _list(conn: Connection, month: Month, digits: dict[str, int]) -> None:
+async def _list(conn: Connection, parts: Parts, month: Month) -> None:
     after = None
     while True:
-        found = await kept.listed(conn, (month.start, month.end), after, limit=LISTED_AT_ONCE)
-        for feed in found:
-            console.print(_line(feed, digits))
+        found = await list_feeds(conn, parts, month, after=after, limit=LISTED_AT_ONCE)
+        for seen in found:
+            console.print(_line(seen))
+            _say_decided(seen.decided)
         if len(found) < LISTED_AT_ONCE:
             return
-        after = found[-1].key
+        after = found[-1].received.feed.key
 
 
-def _line(feed: Feed, digits: dict[str, int]) -> str:
+def _say_decided(decided: Sequence[Decided]) -> None:
+    """Say which months were decided before a feed was sealed, and what decides them anew."""
+    for code in sorted({one.programme for one in decided}):
+        months = [str(one.month) for one in decided if one.programme == code]
+        console.print(
+            f"{code}: {', '.join(months)} had been decided before; "
+            f"`benefits evaluate --period {months[-1]}` decides anew."
+        )
+
+
+def _line(seen: Seen) -> str:
+    received = seen.received
+    feed = received.feed
     totals = ", ".join(
-        f"{currency} {'-' if minor < 0 else ''}{money(abs(minor), digits.get(currency, 2))}"
+        f"{currency} {'-' if minor < 0 else ''}{money(abs(minor), seen.digits)}"
         for currency, minor in feed.totals.items()
     )
     at = f" at {feed.sealed_at:%F %T} UTC" if feed.sealed_at else ""
     why = f" ({feed.reasons[0]})" if feed.state is FeedState.REFUSED else ""
-    return f"{feed.key}: {feed.state.value}{at}; {feed.rows:,} lines, {totals or 'no totals'}{why}"
+    what = f"{received.lines:,} lines, {totals or 'no totals'}{why}"
+    return f"{feed.key}: {feed.state.value}{at}; {what}"

@@ -1,7 +1,7 @@
 """Feeds: the balances of a source at the end of a business date, sealed by a manifest (A-1, A-2).
 
-    OPEN ──manifest──▶ APPLYING ──every bucket moved──▶ SEALED
-      └───manifest that does not match──▶ REFUSED        (send it again as the next revision)
+    OPEN ──its manifest matches──▶ WAITING ──its turn──▶ APPLYING ──every bucket moved──▶ SEALED
+      └────it does not──▶ REFUSED                        (send it again as the next revision)
 
 A feed is FULL: a member absent from it has 0. Of a source's day the highest sealed revision
 counts, whole; in which order they arrive is nothing to it. Lines of any other feed count nowhere.
@@ -10,23 +10,30 @@ counts, whole; in which order they arrive is nothing to it. Lines of any other f
 import enum
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
-from decimal import Decimal, InvalidOperation
+from datetime import date, datetime
+from decimal import Decimal
 from functools import reduce
 from operator import and_
 from typing import Annotated
 
 import msgspec
 
-from benefits.domain.catalogue import Programme
+from benefits.domain.catalogue import Programme, Rules
 from benefits.domain.policy import suggestion
 from benefits.domain.refusal import Refusal
+from benefits.domain.values import Month
 
 REVISION_MAX = 10**9
+CHUNK_MAX = 100_000
+SOURCE = "^[a-z0-9_-]{1,32}$"
 REASONS_MAX = 20
 _DIGEST = "^[0-9a-f]{64}$"
 Revision = Annotated[int, msgspec.Meta(ge=0, le=REVISION_MAX)]
 Rows = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Totals = dict[
+    Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")],
+    Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,24}(\.[0-9]{1,9})?$")],
+]
 Digest = Annotated[str, msgspec.Meta(pattern=_DIGEST)]
 
 
@@ -79,10 +86,18 @@ class ManifestConflict(Refusal):
     words = "The feed has been judged by another manifest."
 
 
+class FeedRefused(Refusal):
+    """The feed is not what its manifest says, so nothing of it counts (A-2)."""
+
+    code = "feed_refused"
+    words = "The feed is not what its manifest says. Send the day again as the next revision."
+
+
 class FeedState(enum.Enum):
     """Where a feed stands."""
 
     OPEN = "OPEN"
+    WAITING = "WAITING"
     APPLYING = "APPLYING"
     SEALED = "SEALED"
     REFUSED = "REFUSED"
@@ -104,7 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What the bank says it sent: lines, the sum of their balances per currency, the digest."""
 
     rows: Rows
-    totals: dict[str, str]
+    totals: Totals
     sha256: Digest
 
 
@@ -197,11 +212,7 @@ def _totals(said: Mapping[str, str], received: Mapping[str, int], digits: int) -
     for currency in sorted({*said, *received}):
         got = Decimal(received.get(currency, 0)).scaleb(-digits)
         text = said.get(currency, "0")
-        try:
-            same = Decimal(text) == got
-        except InvalidOperation:
-            same = False
-        if not same:
+        if Decimal(text) != got:
             reasons.append(f"total {currency}: the manifest says {text}, received {got:f}")
     return reasons
 
@@ -214,6 +225,42 @@ def days_known(lines: int, sources: Sequence[str], sealed: Mapping[str, int]) ->
     if not sources:
         return lines
     return reduce(and_, (sealed.get(source, 0) for source in sources))
+
+
+class Decided(msgspec.Struct, frozen=True, order=True):
+    """A month that a programme decided."""
+
+    programme: str
+    month: Month
+
+
+Evaluated = Mapping[Decided, datetime]
+
+
+def decided_before(
+    key: FeedKey,
+    sealed_at: datetime,
+    currencies: Iterable[str],
+    rules: Mapping[str, Rules],
+    *,
+    evaluated: Evaluated,
+) -> list[Decided]:
+    """Return the months that a feed touched after they were decided, from its own on (A-7).
+
+    They stand as they are until the last of them is evaluated anew, which folds them all (T-8).
+    """
+    month, moved = Month.of(key.as_of), set(currencies)
+    touched = {
+        code
+        for code, one in rules.items()
+        if key.source in one.feeds or any(basket.currency in moved for basket in one.baskets)
+    }
+    found = list[Decided]()
+    for code in sorted(touched):
+        months = sorted(e for e in evaluated if e.programme == code and e.month >= month)
+        if months and evaluated[months[-1]] < sealed_at:
+            found += (each for each in months if evaluated[each] < sealed_at)
+    return found
 
 
 def missing_days(sealed: Mapping[str, int], sources: Sequence[str], days: int) -> dict[str, int]:

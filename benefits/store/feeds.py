@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.feed_lines import Lines
-from benefits.domain.feeds import FeedKey, FeedState, Manifest, Tally
+from benefits.domain.feeds import Decided, Evaluated, FeedKey, FeedState, Manifest, Tally
 from benefits.domain.values import BUCKETS, Month, member_ids
 from benefits.store.db import Connection, copy_text, rows, run, sqlstate
 
@@ -55,6 +55,7 @@ HIGHEST = """SELECT DISTINCT ON (f.as_of, f.source) f.as_of, f.source, f.revisio
 WHERE f.state = 'SEALED' {} ORDER BY f.as_of, f.source, f.revision DESC"""
 
 SERIAL = "SELECT pg_advisory_xact_lock(hashtext('feeds'))"
+TRY_SERIAL = "SELECT pg_try_advisory_xact_lock(hashtext('feeds')) AS is_mine"
 SUMS_SERIAL = "SELECT pg_advisory_xact_lock(hashtext('assets'))"
 PARTITION = "SELECT make_partition('feed_line', $1::date)"
 _FEED = """f.source, f.as_of, f.revision, f.programme, f.state, f.opened_at, f.manifest, f.reasons,
@@ -78,6 +79,10 @@ CHUNKS = """
 SELECT c.number, c.digest, c.rows, c.bad, c.totals, c.told FROM feed_chunk AS c
 WHERE c.as_of = $1 AND c.source = $2 AND c.revision = $3 ORDER BY c.number
 """
+ONE_CHUNK = """
+SELECT c.number, c.digest, c.rows, c.bad, c.totals, c.told FROM feed_chunk AS c
+WHERE c.as_of = $1 AND c.source = $2 AND c.revision = $3 AND c.number = $4
+"""
 LINES = "feed_line"
 LINE_COLUMNS = (
     *("bucket", "as_of", "source", "revision", "member_id", "asset_class", "currency"),
@@ -89,7 +94,12 @@ SELECT l.member_id, l.asset_class, l.currency, l.account FROM feed_line AS l
 WHERE l.bucket BETWEEN 0 AND 1023 AND l.as_of = $1 AND l.source = $2 AND l.revision = $3
   AND l.member_id = ANY($4::uuid[])
 """
-APPLYING = f"SELECT {_FEED} FROM feed AS f WHERE f.state = 'APPLYING'"
+# ix_feed_waiting, uq_feed_applying
+TURN = f"""
+SELECT {_FEED} FROM feed AS f WHERE f.state IN ('APPLYING', 'WAITING')
+ORDER BY f.state, f.judged_at, f.as_of, f.source, f.revision LIMIT 1 FOR UPDATE
+"""
+IS_DUE = "SELECT EXISTS (SELECT FROM feed AS f WHERE f.state IN ('APPLYING', 'WAITING')) AS is_due"
 SEALED_REVISION = """
 SELECT max(f.revision) AS revision FROM feed AS f
 WHERE f.as_of = $1 AND f.source = $2 AND f.state = 'SEALED'
@@ -97,8 +107,11 @@ WHERE f.as_of = $1 AND f.source = $2 AND f.state = 'SEALED'
 LAST_GENERATION = "SELECT coalesce(max(f.generation), 0) AS generation FROM feed AS f"
 JUDGE = """
 UPDATE feed
-SET state = $4, manifest = $5, reasons = $6, rows = $7, totals = $8, replaces = $9,
-    generation = $10, judged_at = $11, sealed_at = $12
+SET state = $4, manifest = $5, reasons = $6, rows = $7, totals = $8, judged_at = $9
+WHERE as_of = $1 AND source = $2 AND revision = $3
+"""
+BEGIN = """
+UPDATE feed SET state = 'APPLYING', replaces = $4, generation = $5
 WHERE as_of = $1 AND source = $2 AND revision = $3
 """
 # Primary key of feed_line, bucket by bucket: there a feed's lines lie together.
@@ -140,11 +153,26 @@ UPDATE feed
 SET next_bucket = $4::smallint, state = $5, sealed_at = $6
 WHERE as_of = $1 AND source = $2 AND revision = $3
 """
-# Primary key.
-LISTED = f"""
-SELECT {_FEED} FROM feed AS f
-WHERE f.as_of >= $1 AND f.as_of < $2 AND (f.as_of, f.source, f.revision) > ($3, $4, $5)
-ORDER BY f.as_of, f.source, f.revision LIMIT $6
+# Primary keys.
+_RECEIVED = """SELECT {0}, c.chunks, c.received, c.bad FROM feed AS f
+CROSS JOIN LATERAL (
+    SELECT count(*) AS chunks, coalesce(sum(h.rows), 0)::bigint AS received,
+           coalesce(sum(h.bad), 0)::bigint AS bad
+    FROM feed_chunk AS h
+    WHERE h.as_of = f.as_of AND h.source = f.source AND h.revision = f.revision) AS c
+WHERE {1}
+"""
+SEEN = _RECEIVED.format(_FEED, _IS)
+LISTED = (
+    _RECEIVED.format(
+        _FEED, "f.as_of >= $1 AND f.as_of < $2 AND (f.as_of, f.source, f.revision) > ($3, $4, $5)"
+    )
+    + "ORDER BY f.as_of, f.source, f.revision LIMIT $6"
+)
+# Primary key. A month is decided when any bucket is.
+EVALUATED = """
+SELECT v.programme, v.month, min(v.evaluated_at) AS at FROM evaluation AS v
+WHERE v.bucket BETWEEN 0 AND 1023 AND v.month >= $1 GROUP BY 1, 2
 """
 SEALED_OF_SOURCES = """
 SELECT f.source, bit_or(1 << (extract(day FROM f.as_of)::int - 1)) AS days FROM feed AS f
@@ -177,21 +205,21 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
         return FeedKey(self.source, self.as_of, self.revision)
 
 
+class Received(msgspec.Struct, frozen=True):
+    """A feed with what was received of it so far; `totals` of the feed are known once judged."""
+
+    feed: Feed
+    chunks: int
+    lines: int
+    bad: int
+
+
 class Chunk(msgspec.Struct, frozen=True):
     """A part of a feed that was received: its number, the digest of its bytes, its tally."""
 
     number: int
     digest: bytes
     tally: Tally
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What judging a feed came to."""
-
-    state: FeedState
-    reasons: Sequence[str] = ()
-    replaces: int | None = None
-    generation: int | None = None
 
 
 def _key(key: FeedKey) -> tuple[date, str, int]:
@@ -234,10 +262,17 @@ async def locked(conn: Connection, key: FeedKey) -> Feed | None:
 
 async def chunks(conn: Connection, key: FeedKey) -> list[Chunk]:
     """Return the chunks of a feed in their order."""
-    return [
-        Chunk(c.number, c.digest, Tally(c.rows, c.bad, c.totals, c.told))
-        for c in await rows(conn, CHUNKS, *_key(key))
-    ]
+    return [_chunk(row) for row in await rows(conn, CHUNKS, *_key(key))]
+
+
+async def chunk(conn: Connection, key: FeedKey, number: int) -> Chunk | None:
+    """Return a chunk of a feed."""
+    found = await rows(conn, ONE_CHUNK, *_key(key), number)
+    return _chunk(found[0]) if found else None
+
+
+def _chunk(row: Any) -> Chunk:
+    return Chunk(row.number, row.digest, Tally(row.rows, row.bad, row.totals, row.told))
 
 
 async def put_chunk(conn: Connection, key: FeedKey, chunk: Chunk, now: datetime) -> bool:
@@ -311,14 +346,24 @@ async def twice(conn: Connection, key: FeedKey, lines: Lines, member_key: bytes)
     return found
 
 
-async def applying(conn: Connection) -> Feed | None:
-    """Return the feed that is being applied."""
-    return _feed(await rows(conn, APPLYING))
+async def is_due(conn: Connection) -> bool:
+    """Say whether any feed waits for its turn, or has it."""
+    ((due,),) = await rows(conn, IS_DUE)
+    return bool(due)
 
 
-async def serial(conn: Connection) -> None:
-    """Judge one feed at a time."""
-    await run(conn, SERIAL)
+async def turn(conn: Connection) -> Feed | None:
+    """Return, locked, the feed that is being applied, or else the one that has waited longest."""
+    return _feed(await rows(conn, TURN))
+
+
+async def serial(conn: Connection, *, wait: bool) -> bool:
+    """Apply one feed at a time; return whether it is ours to do, at once unless we `wait`."""
+    if wait:
+        await run(conn, SERIAL)
+        return True
+    ((mine,),) = await rows(conn, TRY_SERIAL)
+    return bool(mine)
 
 
 async def sealed_revision(conn: Connection, key: FeedKey) -> int | None:
@@ -327,7 +372,7 @@ async def sealed_revision(conn: Connection, key: FeedKey) -> int | None:
     return None if revision is None else int(revision)
 
 
-async def next_generation(conn: Connection) -> int:
+async def _next_generation(conn: Connection) -> int:
     """Return the place of the next feed in the order in which they move the sums."""
     ((last,),) = await rows(conn, LAST_GENERATION)
     return int(last) + 1
@@ -336,28 +381,35 @@ async def next_generation(conn: Connection) -> int:
 async def judge(
     conn: Connection,
     key: FeedKey,
-    verdict: Verdict,
+    manifest: Manifest,
+    reasons: Sequence[str],
     *,
     received: Tally,
-    manifest: Manifest,
     now: datetime,
 ) -> None:
-    """Write down what judging a feed came to."""
-    sealed = verdict.state is FeedState.SEALED
+    """Write down what judging a feed by its manifest came to: refused for reasons, or waiting."""
+    state = FeedState.REFUSED if reasons else FeedState.WAITING
     await run(
         conn,
         JUDGE,
         *_key(key),
-        verdict.state.value,
+        state.value,
         _text(manifest),
-        _text(list(verdict.reasons)),
+        _text(list(reasons)),
         received.rows,
         _text(received.totals),
-        verdict.replaces,
-        verdict.generation,
         now,
-        now if sealed else None,
     )
+
+
+async def begin(conn: Connection, key: FeedKey, *, replaces: int | None) -> None:
+    """Let a feed move the sums from now on, in place of what it replaces."""
+    await run(conn, BEGIN, *_key(key), replaces, await _next_generation(conn))
+
+
+async def pass_over(conn: Connection, key: FeedKey, now: datetime) -> None:
+    """Seal a feed that moves nothing: a later revision counts already."""
+    await run(conn, ADVANCE, *_key(key), 0, FeedState.SEALED.value, now)
 
 
 async def apply(conn: Connection, feed: Feed, count: int, now: datetime) -> int:
@@ -376,12 +428,28 @@ async def apply(conn: Connection, feed: Feed, count: int, now: datetime) -> int:
     return last + 1
 
 
+async def seen(conn: Connection, key: FeedKey) -> Received | None:
+    """Return a feed with what was received of it."""
+    found = await rows(conn, SEEN, *_key(key))
+    return _received(found[0]) if found else None
+
+
 async def listed(
     conn: Connection, days: tuple[date, date], after: FeedKey | None, *, limit: int
-) -> list[Feed]:
+) -> list[Received]:
     """Return feeds of the days from the first up to the second, in the order of their keys."""
     mark = _key(after) if after else (date(1, 1, 1), "", -1)
-    return [_one(row) for row in await rows(conn, LISTED, *days, *mark, limit)]
+    return [_received(row) for row in await rows(conn, LISTED, *days, *mark, limit)]
+
+
+def _received(row: Any) -> Received:
+    return Received(_one(row), row.chunks, row.received, row.bad)
+
+
+async def evaluated(conn: Connection, first: Month) -> Evaluated:
+    """Return the months from one on that are decided, with when the first of them was."""
+    found = await rows(conn, EVALUATED, first.start)
+    return {Decided(row.programme, Month.of(row.month)): row.at for row in found}
 
 
 async def sealed_of_sources(conn: Connection, month: Month) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ on a bad day as on a good one.
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from prometheus_client import Gauge
@@ -91,6 +92,27 @@ JOIN pg_class AS c ON c.oid = i.inhrelid
 WHERE p.relname IN ('batch', 'posting') AND c.relkind = 'r'
 GROUP BY p.relname
 """
+# Primary key of feed, for the days since a source's first sealed one of the last two months, or
+# since its first month where none is; then ix_feed_waiting and uq_feed_applying.
+FEEDS = """
+SELECT s.source, d.refused,
+       extract(epoch FROM now() - ((d.missing + 1)::timestamp AT TIME ZONE $3))::float8 AS age_s,
+       (SELECT extract(epoch FROM now() - min(w.judged_at))::float8 FROM feed AS w
+        WHERE w.state IN ('WAITING', 'APPLYING') AND w.source = s.source) AS waiting_age_s
+FROM (SELECT u.source, greatest(u.first, t.day - 62) AS first, t.day AS today
+      FROM unnest($1::text[], $2::date[]) AS u (source, first)
+      CROSS JOIN (SELECT (now() AT TIME ZONE $3)::date AS day) AS t) AS s
+CROSS JOIN LATERAL (
+    SELECT min(f.as_of) AS day FROM feed AS f
+    WHERE f.as_of >= s.first AND f.source = s.source AND f.state = 'SEALED') AS b
+CROSS JOIN LATERAL (
+    SELECT min(n.day::date) AS missing, count(*) FILTER (WHERE o.refused) AS refused
+    FROM generate_series(coalesce(b.day, s.first), s.today - 1, '1 day') AS n (day)
+    CROSS JOIN LATERAL (
+        SELECT bool_or(f.state = 'SEALED') AS sealed, bool_or(f.state = 'REFUSED') AS refused
+        FROM feed AS f WHERE f.as_of = n.day::date AND f.source = s.source) AS o
+    WHERE o.sealed IS NOT TRUE) AS d
+"""
 # ix_case_file_open
 CASES = """
 SELECT f.kind, count(*) AS open, extract(epoch FROM now() - min(f.opened_at))::float8 AS age_s
@@ -122,6 +144,7 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
     used = {row.counter: CounterUse(row.reserved, row.spent) for row in await rows(conn, COUNTERS)}
     partitions = await rows(conn, PARTITIONS)
     cases = await rows(conn, CASES, COUNTED_MAX)
+    fed = await rows(conn, FEEDS, *_awaited(catalogue), str(catalogue.zone))
     ((sealed, unsealed_age_s, inside_age_s),) = await rows(conn, SEALS, COUNTED_MAX)
     forget()
     for gauge, column in (
@@ -141,8 +164,25 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
     measures.CHECKPOINT_AGE.set(max(inside_age_s or 0.0, 0.0))
     _set_rest(catalogue, used)
     _set(measures.PARTITION_MONTHS, {row.parent: row.months for row in partitions})
+    for gauge, column in (
+        (measures.FEED_UNSEALED_AGE, "age_s"),
+        (measures.FEEDS_REFUSED, "refused"),
+        (measures.FEED_WAITING_AGE, "waiting_age_s"),
+    ):
+        _set(gauge, {row.source: getattr(row, column) for row in fed})
     _set(measures.CASES_OPEN, {row.kind: row.open for row in cases})
     _set(measures.CASE_AGE, {row.kind: row.age_s for row in cases})
+
+
+def _awaited(catalogue: Catalogue) -> tuple[list[str], list[date]]:
+    """Return the sources that programmes in force wait for, and the first day of each."""
+    first = dict[str, date]()
+    for code, programme in catalogue.programmes.items():
+        for judge in catalogue.rules[code].judges:
+            for source in set(judge.programme.feeds) & set(programme.feeds):
+                start = judge.tiers_from.start
+                first[source] = min(start, first.get(source, start))
+    return list(first), list(first.values())
 
 
 def forget() -> None:

@@ -43,10 +43,11 @@ feed = Table(
     Column("judged_at", INSTANT),
     Column("sealed_at", INSTANT),
     PrimaryKeyConstraint("as_of", "source", "revision"),
-    CheckConstraint("state IN ('OPEN', 'APPLYING', 'SEALED', 'REFUSED')", name="state"),
+    CheckConstraint("state IN ('OPEN', 'WAITING', 'APPLYING', 'SEALED', 'REFUSED')", name="state"),
     CheckConstraint("(state = 'OPEN') = (judged_at IS NULL)", name="judged"),
     CheckConstraint("(state = 'SEALED') = (sealed_at IS NOT NULL)", name="sealed"),
     Index("uq_feed_applying", "state", unique=True, postgresql_where=text("state = 'APPLYING'")),
+    Index("ix_feed_waiting", "judged_at", postgresql_where=text("state = 'WAITING'")),
     Index("uq_feed_generation", "generation", unique=True),
 )
 

@@ -111,6 +111,7 @@ STATUSES: dict[type[Refusal], int] = {
     feeds.ChunkConflict: 409,
     feeds.ManifestInvalid: 422,
     feeds.ManifestConflict: 409,
+    feeds.FeedRefused: 422,
     read_code.CodeAbsent: 409,
     run_jobs.UnknownJob: 404,
     run_jobs.ListTooLong: 422,

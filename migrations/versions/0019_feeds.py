@@ -32,12 +32,14 @@ STATEMENTS = (
         judged_at TIMESTAMP WITH TIME ZONE,
         sealed_at TIMESTAMP WITH TIME ZONE,
         CONSTRAINT pk_feed PRIMARY KEY (as_of, source, revision),
-        CONSTRAINT ck_feed_state CHECK (state IN ('OPEN', 'APPLYING', 'SEALED', 'REFUSED')),
+        CONSTRAINT ck_feed_state CHECK (
+            state IN ('OPEN', 'WAITING', 'APPLYING', 'SEALED', 'REFUSED')),
         CONSTRAINT ck_feed_judged CHECK ((state = 'OPEN') = (judged_at IS NULL)),
         CONSTRAINT ck_feed_sealed CHECK ((state = 'SEALED') = (sealed_at IS NOT NULL))
     )
     """,
     "CREATE UNIQUE INDEX uq_feed_applying ON feed (state) WHERE state = 'APPLYING'",
+    "CREATE INDEX ix_feed_waiting ON feed (judged_at) WHERE state = 'WAITING'",
     "CREATE UNIQUE INDEX uq_feed_generation ON feed (generation)",
     """
     CREATE TABLE feed_chunk (

@@ -22,7 +22,7 @@ from benefits.actions.fill_feed import (
     put_chunk,
 )
 from benefits.actions.import_feed import rehearse_feed
-from benefits.actions.seal_feed import Sealing, judge_feed, seal_feed
+from benefits.actions.seal_feed import Sealing, judge_feed, seal_at_once, seal_feed
 from benefits.domain.catalogue import Programme
 from benefits.domain.feeds import (
     ChunkConflict,
@@ -42,6 +42,7 @@ from benefits.store import feeds, summary, tiers
 from benefits.store.db import Connection
 from benefits.store.overview import overviews
 from benefits.store.tiers import Whom
+from benefits.worker import Worker
 from tests.actions.feeding import HEADER, fed, file, manifest, send, sums, take
 from tests.builders import MEMBER_KEY, World
 from tests.store.test_assets import line
@@ -257,7 +258,7 @@ async def chunk(world: World, key: FeedKey, number: int, text: bytes) -> bool:
     async with world.database.transaction() as conn:
         programme = await programme_of(conn, None, world.parts)
         ready = judge(part(number, text), key, programme, MEMBER_KEY)
-        return await put_chunk(conn, key, ready, world.parts)
+        return (await put_chunk(conn, key, ready, world.parts))[1]
 
 
 async def test_a_chunk_counts_once_and_never_changes(world: World) -> None:
@@ -281,6 +282,7 @@ async def test_a_chunk_counts_once_and_never_changes(world: World) -> None:
         assert FeedState.SEALED is feed.state
     with pytest.raises(FeedClosed):
         await chunk(world, core(), 2, text)
+    assert not await chunk(world, core(), 1, text)
     other = msgspec.structs.replace(said, rows=2)
     with pytest.raises(ManifestConflict):
         await seal_feed(world.database, world.parts, Sealing(core(), other))
@@ -337,9 +339,8 @@ async def test_a_line_of_an_earlier_chunk_stands_twice(world: World) -> None:
     text = file([(world.name(2), 6), (world.name(1), 7)])
     programme = await _programme(world)
     ready = judge(part(2, text), core(), programme, MEMBER_KEY)
-    assert await keep_chunk(world.database, core(), ready, world.parts)
-    async with world.database.transaction() as conn:
-        _, second = await feeds.chunks(conn, core())
+    second, new = await keep_chunk(world.database, core(), ready, world.parts)
+    assert new
     assert (2, 1, ["chunk 2, line 3: stands there twice"]) == (
         second.tally.rows,
         second.tally.bad,
@@ -435,20 +436,40 @@ async def test_a_dry_run_keeps_nothing_and_says_why(world: World) -> None:
     assert [] == await world.rows("SELECT source FROM feed")
 
 
-async def test_judging_waits_for_what_is_being_applied(world: World) -> None:
-    """One feed moves the sums at a time: who comes then is told which to apply first."""
+async def test_one_feed_is_applied_at_a_time(world: World) -> None:
+    """Matching feeds wait for their turn; who judged last applies the others first."""
     await fed(world)
     await world.member()
-    later = core(DAY + timedelta(days=1))
-    async with world.database.transaction() as conn:
-        for key in (core(), later):
-            await open_feed(conn, key, None, world.parts)
+    later, last = core(DAY + timedelta(days=1)), core(DAY + timedelta(days=2))
     said = Manifest(rows=0, totals={}, sha256=digest_of([]))
     async with world.database.transaction() as conn:
-        first, to_apply = await judge_feed(conn, Sealing(core(), said), world.parts)
-        assert (FeedState.APPLYING, first) == (first.state, to_apply)
-        second, to_apply = await judge_feed(conn, Sealing(later, said), world.parts)
-        assert (FeedState.OPEN, first) == (second.state, to_apply)
+        for key in (core(), later, last):
+            await open_feed(conn, key, None, world.parts)
+    for key in (core(), later):
+        async with world.database.transaction() as conn:
+            judged = await judge_feed(conn, Sealing(key, said), world.parts)
+            assert FeedState.WAITING is judged.state
+    async with world.database.transaction() as conn:
+        behind = await seal_at_once(conn, Sealing(last, said), world.parts)
+        assert FeedState.WAITING is behind.state
     sealed = await seal_feed(world.database, world.parts, Sealing(later, said))
     assert FeedState.SEALED is sealed.state
+    assert ["SEALED", "SEALED", "WAITING"] == [
+        await state(world, key) for key in (core(), later, last)
+    ]
+
+
+async def test_the_worker_ends_what_was_interrupted(world: World) -> None:
+    """A feed whose sealing stopped anywhere is sealed without anybody asking again."""
+    await fed(world)
+    member = await world.member()
+    text = file([(world.name(1), 4)])
+    with _cut_after(steps=2), contextlib.suppress(_CutError):
+        await take(world, text, manifest(text, core(), [(world.name(1), 4)]))
+    assert "APPLYING" == await state(world, core())
+    worker = Worker(world.database, world.parts, {})
+    while await worker.apply_feeds():
+        pass
     assert "SEALED" == await state(world, core())
+    assert [MonthSum(JUNE, 4, 1)] == await known(world, member)
+    assert [] == await world.findings()

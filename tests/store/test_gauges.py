@@ -1,12 +1,19 @@
 """Looking at what waits costs the same on a bad day: each statement walks the index it names."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from benefits import measures
+from benefits.actions.fill_feed import open_feed
+from benefits.actions.seal_feed import Sealing, judge_feed, seal_feed
+from benefits.domain.feeds import FeedKey, Manifest, digest_of
+from benefits.domain.values import local_date
 from benefits.store import gauges
 from benefits.store.db import rows, run
+from tests.actions.feeding import fed, file, manifest, send, take
 from tests.actions.life import claimed, holder, wish
-from tests.builders import World
+from tests.builders import World, reference_programme
 
 PLANS = [
     (gauges.QUEUE, "ix_provider_request_due"),
@@ -47,3 +54,37 @@ async def test_what_ended_is_told_no_more(world: World) -> None:
     assert 49.0 == measures.REGISTRY.get_sample_value("benefits_stock_left_units", stock)
     gauges.forget()
     assert measures.REGISTRY.get_sample_value("benefits_stock_left_units", stock) is None
+
+
+async def test_a_day_that_is_not_sealed_is_told_with_its_age(world: World) -> None:
+    """Days count from the first sealed one; a refused day and a waiting feed until sealed."""
+    world.clock.now = datetime.now(UTC) - timedelta(hours=1)
+    await fed(world)
+    today = local_date(datetime.now(UTC), reference_programme().tz)
+
+    async def told(name: str) -> float:
+        async with world.database.transaction() as conn:
+            await gauges.read(conn, await world.parts.catalogue.current(conn))
+        found = measures.REGISTRY.get_sample_value(f"benefits_{name}", {"source": "core"})
+        assert found is not None
+        return found
+
+    def key(ago: int, revision: int = 0) -> FeedKey:
+        return FeedKey("core", today - timedelta(days=ago), revision)
+
+    unsealed, day_s = "feed_unsealed_oldest_age_seconds", 86400
+    assert 61 * day_s <= await told(unsealed) <= 62 * day_s
+    for ago in (4, 2, 1):
+        assert [] == await send(world, key(ago), [])
+    assert 2 * day_s <= await told(unsealed) <= 3 * day_s
+    assert 0 == await told("feeds_refused")
+    await take(world, file([]), manifest(file([]), key(3), [("", 1)]))
+    assert 1 == await told("feeds_refused")
+    said = Manifest(rows=0, totals={}, sha256=digest_of([]))
+    async with world.database.transaction() as conn:
+        await open_feed(conn, key(3, 1), None, world.parts)
+        await judge_feed(conn, Sealing(key(3, 1), said), world.parts)
+    assert 3500 < await told("feed_waiting_oldest_age_seconds") < 3700
+    await seal_feed(world.database, world.parts, Sealing(key(3, 1), said))
+    for name in (unsealed, "feeds_refused", "feed_waiting_oldest_age_seconds"):
+        assert 0 == await told(name), name

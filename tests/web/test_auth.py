@@ -29,6 +29,7 @@ OPEN = "open"  # no key and no token: it is public, or has credentials of anothe
 READERS = {"mobile": "all", "operator": "all", "auditor": "all"}
 OWN = {"member": "own", "relationship_manager": "own"}
 FINANCE = dict.fromkeys(("operator", "approver", "auditor"), "all")
+FEEDS = dict.fromkeys(("crm", "operator", "auditor"), "all")
 ROUTES: dict[str, Any] = {
     "GET /v1/members/{member_id}/benefits": READERS | OWN,
     "GET /v1/members/{member_id}/history": READERS | OWN,
@@ -41,6 +42,12 @@ ROUTES: dict[str, Any] = {
     },
     "POST /v1/rewards": {"crm": "all"},
     "POST /v1/assets:import": {"crm": "all"},
+    "PUT /v1/feeds/{source}/{day}/{revision}": {"crm": "all"},
+    "PUT /v1/feeds/{source}/{day}/{revision}/chunks/{chunk}": {"crm": "all"},
+    "PUT /v1/feeds/{source}/{day}/{revision}/manifest": {"crm": "all"},
+    "GET /v1/feeds/{source}/{day}/{revision}": FEEDS,
+    "GET /v1/feeds": FEEDS,
+    "GET /v1/feeds:missing": FEEDS,
     "POST /v1/grants:bulk": {"crm": "all"},
     "GET /v1/jobs/{job_id}": {"crm": "own", "operator": "all", "auditor": "all"},
     "GET /v1/jobs/{job_id}/rows": {"crm": "own", "operator": "all", "auditor": "all"},
@@ -94,12 +101,17 @@ ROUTES: dict[str, Any] = {
     "POST /page/claims/review": OPEN,
     "POST /page/claims/{claim_id}/code": OPEN,
 }
-ABSENT = {"unknown_case", "unknown_correction", "unknown_job", "code_absent"}
+ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,
     "POST /v1/rewards": {"benefit": "VIDEO", "business_key": "b"},
     "POST /v1/assets:import": {},
+    "PUT /v1/feeds/{source}/{day}/{revision}/manifest": {
+        "rows": 0,
+        "totals": {},
+        "sha256": "0" * 64,
+    },
     "POST /v1/cases/{case_id}/close": {"note": "settled"},
     "POST /v1/corrections": {
         "kind": "CLAW_BACK",
@@ -179,7 +191,12 @@ class Gate:
             job_id=uuid4(),
             programme="wealth",
             outlook="NEAR",
+            source="core",
+            day="2025-06-30",
+            revision=0,
+            chunk=1,
         )
+        path += "?month=2025-06" if path.endswith("missing") else ""
         name = self.running.world.name(2 if strange else 1)
         body = BODIES.get(route, {}) | (
             {"member_id": str(member)}
@@ -187,7 +204,7 @@ class Gate:
             else {}
         )
         body = {"references": [name]} if route.endswith("lookup") else body
-        sent: dict[str, Any] = {"json": body} if method == "POST" else {}
+        sent: dict[str, Any] = {"json": body} if method != "GET" else {}
         if route.endswith("bulk"):
             sent = {"data": b"member_id,benefit,business_key\n"}
             headers = {**headers, "Content-Type": "text/csv"}
@@ -237,7 +254,7 @@ async def test_every_route_is_in_the_table(running: Site) -> None:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
-        if line.startswith(("| route |", "| `GET /", "| `POST /"))
+        if line.startswith(("| route |", "| `GET /", "| `POST /", "| `PUT /"))
     ]
     columns = rows[0][1:]
     assert set(SCOPES) == set(columns)

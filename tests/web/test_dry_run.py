@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,8 +12,10 @@ import pytest
 
 from benefits import measures
 from benefits.actions import import_files
+from benefits.domain.feeds import digest_of
 from benefits.domain.jobs import PART_LINES
 from benefits.domain.orders import Done
+from tests.actions.feeding import fed
 from tests.actions.life import call_back, number_of
 from tests.builders import NOON
 from tests.rows import everything
@@ -31,11 +34,16 @@ BULK = "POST /v1/grants:bulk"
 PROPOSE = "POST /v1/corrections"
 APPROVE = "POST /v1/corrections/{correction}/approve"
 REJECT = "POST /v1/corrections/{rejected}/reject"
+OPEN = "PUT /v1/feeds/core/2025-07-01/{feed}"
+CHUNK = f"{OPEN}/chunks/1"
+SEAL = f"{OPEN}/manifest"
+BALANCES = "customer,asset_class,currency,balance\nT000001,DEPOSIT,CNY,7.00\n"
 LIST = "benefit,business_key,customer,quantity\n"
 # Granted, known from a line before, refused by form and by rule.
 LINES = LIST + "VIDEO,l,T000001,2\nVIDEO,l,T000001,2\nVIDEO,l,nobody,1\nVIDEO,,T000001,1\n"
 # Changes nothing: it is a question that must not stand in an address.
 QUESTIONS = {"POST /v1/members:lookup"}
+FEED, CHUNKS = re.compile(r"/feeds/\w+/[0-9-]+/(\d+|\{\})"), re.compile(r"chunks/\d+")
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 ENTRY = re.compile(r"code=[\w%-]+")
 CSV = "customer,as_of,asset_class,currency,balance,account,source,revision\n"
@@ -104,6 +112,8 @@ class Stage:
             "case": case,
         }
         await self.fill_corrections()
+        await fed(self.world)
+        self.places["feed"] = 0
 
     async def fill_corrections(self) -> None:
         """Bring a lot and two proposals to revoke it."""
@@ -120,7 +130,7 @@ class Stage:
 
     def key_for(self, route: str) -> str:
         """Return an API key that may call a route."""
-        if route in {REWARDS, ASSETS, BULK}:
+        if route in {REWARDS, ASSETS, BULK} or "/feeds/" in route:
             return self.running.crm_key
         if route.endswith("/approve"):
             return self.approver_key
@@ -132,7 +142,13 @@ class Stage:
         return re.sub(r"\{(\w+)\}", lambda m: str(self.places[m[1]]), route.split()[1])
 
     async def ask(
-        self, path: str, body: Any, headers: dict[str, str], *, dry_run: bool = False
+        self,
+        path: str,
+        body: Any,
+        headers: dict[str, str],
+        *,
+        method: str = "POST",
+        dry_run: bool = False,
     ) -> Answer:
         """Send a body to a path."""
         sent: dict[str, Any] = {"json": body}
@@ -142,19 +158,19 @@ class Stage:
         query = {"dry_run": "true"} if dry_run else {}
         async with (
             aiohttp.ClientSession(self.running.url) as http,
-            http.post(path, headers=headers, params=query, **sent) as answer,
+            http.request(method, path, headers=headers, params=query, **sent) as answer,
         ):
             said = await answer.json(content_type=None)
             return Answer(answer.status, said, answer.headers)
 
     async def both(self, route: str, body: Any, headers: dict[str, str]) -> Answer:
         """Rehearse a call, see that nothing changed, make it; return what both said."""
-        path = self.url(route)
+        path, method = self.url(route), route.split(maxsplit=1)[0]
         before, counted = await everything(self.world.database), claims_counted()
-        dry = await self.ask(path, body, headers, dry_run=True)
+        dry = await self.ask(path, body, headers, method=method, dry_run=True)
         assert before == await everything(self.world.database)
         assert (counted, "true") == (claims_counted(), dry.headers.get("Dry-Run"))
-        real = await self.ask(path, body, headers)
+        real = await self.ask(path, body, headers, method=method)
         assert "Dry-Run" not in real.headers
         if "4829-1355" in str(real.body):  # a look at a code leaves its record, or is none
             assert {"code": ""} == dry.body
@@ -205,10 +221,26 @@ def corrections(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield REJECT.replace("{rejected}", "{nobody}"), {"note": "Mine."}, 404
 
 
+def feeds(stage: Stage) -> Iterator[tuple[str, Any, int]]:
+    """Yield calls on feeds: of two days one matches its manifest."""
+    digest = digest_of([sha256(BALANCES.encode()).digest()])
+    said = {"rows": 1, "totals": {"CNY": "7.00"}, "sha256": digest}
+    yield CHUNK, BALANCES, 404
+    yield OPEN.replace("core", "cores"), None, 422
+    yield OPEN, None, 201
+    yield CHUNK, BALANCES, 201
+    yield CHUNK, BALANCES + BALANCES, 409
+    yield SEAL, said, 200
+    yield SEAL, {**said, "rows": 2}, 409
+    yield OPEN.replace("{feed}", "1"), None, 201
+    yield SEAL.replace("{feed}", "1"), said, 422
+
+
 def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     """Yield calls on every write route, in an order that gives each its answer."""
     nobody, closed = str(stage.places["nobody"]), str(stage.places["closed"])
     yield from corrections(stage)
+    yield from feeds(stage)
     yield CLAIMS, {"benefit": "VIDEO", "recipient": {"phone": "13800000001"}}, 201
     yield CLAIMS, WISH, 409
     yield CLAIMS, {**WISH, "quantity": 101}, 422
@@ -269,6 +301,7 @@ async def test_a_dry_run_is_let_in_as_the_call_is(stage: Stage) -> None:
         mine = stage.running.headers(stage.key_for(route))
         crm, operator = stage.running.crm_key, stage.operator_key
         strange = stage.running.headers(crm if route.endswith(operators) else operator)
+        method = route.split()[0]
         for headers, query, status, dry in (
             ({"Idempotency-Key": "a"}, "true", 401, "true"),
             (stage.running.headers("bk_1_2"), "true", 401, "true"),
@@ -277,16 +310,19 @@ async def test_a_dry_run_is_let_in_as_the_call_is(stage: Stage) -> None:
             (mine, "", 400, None),
             (mine, "true&dry_run=2", 400, None),
         ):
-            answer = await stage.ask(f"{url}?dry_run={query}", body, headers)
+            answer = await stage.ask(f"{url}?dry_run={query}", body, headers, method=method)
             assert (status, dry) == (answer.status, answer.headers.get("Dry-Run"))
-        answer = await stage.ask(f"{url}?dry_run=false&dry_run=true", body, mine)
+        answer = await stage.ask(f"{url}?dry_run=false&dry_run=true", body, mine, method=method)
         assert "true" == answer.headers["Dry-Run"]
     assert before == await everything(stage.world.database)
 
 
 async def test_every_write_can_be_rehearsed(stage: Stage) -> None:
     """A new route that changes something takes `dry_run` and has its calls here."""
-    tried = {re.sub(r"\{\w+\}", "{}", route) for route, _, _ in wishes(stage)}
+    tried = {
+        FEED.sub("/feeds/{}/{}/{}", CHUNKS.sub("chunks/{}", re.sub(r"\{\w+\}", "{}", route)))
+        for route, _, _ in wishes(stage)
+    }
     writes = {
         re.sub(r"\{\w+\}", "{}", route)
         for route in routes(stage.running.app)

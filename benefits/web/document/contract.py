@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from benefits.domain.events import EVENTS, REASONS
+from benefits.domain.feeds import FeedState
 from benefits.domain.jobs import Ending
 from benefits.domain.orders import Operation as Asked
 from benefits.domain.orders import OrderState
@@ -16,6 +17,7 @@ from benefits.web import (
     corrections,
     crm,
     events,
+    feeds,
     health,
     jobs,
     mobile,
@@ -33,6 +35,7 @@ TAGS = {
     "claims": "A member takes units; an order goes to the provider.",
     "rewards": "The CRM gives units, once per business key: to one member, or to a million.",
     "assets": "Day-end balances, from which tiers follow.",
+    "feeds": "All balances of a source's day, which count when they match their manifest.",
     "events": "What happens to all members, by a cursor that skips nothing.",
     "ledger": "The books as of any time, for one member or the whole bank; closed months.",
     "page": "The benefits page (财富权益), opened by the bank's backend.",
@@ -56,6 +59,11 @@ WIRE: tuple[type, ...] = (
     crm.RewardView,
     events.EventsView,
     *events.VIEWS.values(),
+    feeds.ChunkView,
+    feeds.FeedView,
+    feeds.FeedsView,
+    feeds.MissingDaysView,
+    feeds.SealRequest,
     health.HealthView,
     health.ReadyView,
     jobs.BulkView,
@@ -164,6 +172,9 @@ OPERATIONS: dict[str, Operation] = {
         summary="What happened to all members",
         codes=("cursor_invalid", "cursor_lost", "events_unordered"),
     ),
+    "get_feed": Operation(summary="How a feed stands", codes=("feed_unknown",)),
+    "get_feeds": Operation(summary="Feeds, the earliest day first", codes=("cursor_invalid",)),
+    "get_missing_days": Operation(summary="Days that are not sealed"),
     "get_history": Operation(
         summary="What happened to a member", codes=("unknown_member", "cursor_invalid")
     ),
@@ -184,6 +195,9 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "lookup": Operation(summary="Member ids of customer references"),
     "open_page": Operation(summary="Open the benefits page", codes=(*_KEY, "unknown_member")),
+    "open_feed": Operation(
+        summary="Open a feed", codes=("unknown_programme", "feed_not_named", "feed_date_invalid")
+    ),
     "propose_correction": Operation(
         summary="Propose a correction",
         codes=(
@@ -200,6 +214,10 @@ OPERATIONS: dict[str, Operation] = {
             "month_archived",
         ),
     ),
+    "put_chunk": Operation(
+        summary="Send a chunk of a feed",
+        codes=("feed_unknown", "feed_closed", "chunk_conflict", "file_unreadable"),
+    ),
     "ready": Operation(summary="The service can do its work"),
     "read_code": Operation(summary="A delivered claim's code", codes=("not_found", "code_absent")),
     "receive_callback": Operation(
@@ -213,6 +231,10 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "reject_correction": Operation(summary="Reject or withdraw a correction", codes=_DECIDE),
+    "seal_feed": Operation(
+        summary="Seal a feed by its manifest",
+        codes=("feed_unknown", "feed_refused", "manifest_conflict"),
+    ),
     "reward": Operation(
         summary="Reward a member",
         codes=(
@@ -260,6 +282,12 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "EffectView": {
         "earlier": _COUNT,
         "order_state": {"anyOf": [{"enum": _STATES}, {"type": "null"}]},
+    },
+    "ChunkView": {"number": {"minimum": 1}, "lines": _COUNT, "bad_lines": _COUNT},
+    "FeedView": dict.fromkeys(("chunks", "lines", "bad_lines"), _COUNT)
+    | {
+        "state": {"enum": [one.value for one in FeedState]},
+        "applied": {"minimum": 0, "maximum": 1},
     },
     "FiguresView": dict.fromkeys(("available", "held", "owed"), _COUNT),
     "PostingView": {"amount": {"minimum": 1}},

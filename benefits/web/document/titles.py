@@ -18,6 +18,7 @@ CHINESE = {
     "feed_not_named": "方案未将该来源列入其数据源。",
     "feed_date_invalid": "不可能有该日期的余额。",
     "feed_unknown": "没有这批数据。",
+    "feed_refused": "该批数据与清单不符，未予采用，请以下一修订版重新发送。",
     "feed_closed": "该批数据已关闭，请以下一修订版重新发送。",
     "chunk_conflict": "该分块此前已收到，且内容不同。",
     "manifest_invalid": "清单无法读取。",

@@ -17,9 +17,9 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 
 from benefits.domain.callers import KEY_SCOPES
-from benefits.domain.events import EVENTS
 from benefits.web import problems
 from benefits.web.document.contract import OPERATIONS, SHAPES, TAGS, WIRE
+from benefits.web.document.parameters import PARAMETERS, WEBHOOK_HEADERS
 from benefits.web.document.titles import CHINESE, OWN
 
 Json = dict[str, Any]
@@ -219,13 +219,17 @@ def _operation(path: str, operation: Json, scopes: tuple[str, ...], *, reads: bo
     return made
 
 
+# These take a body that the framework does not read.
+RAW = {"grant_bulk", "import_assets", "put_chunk", "receive_callback"}
+
+
 def _shared(operation: Json, scopes: tuple[str, ...]) -> Iterator[str]:
     """Yield the codes that operations of a kind share."""
     name = operation["operationId"]
     if scopes:
         yield from GUARDED_CODES
         yield "busy"
-    if "requestBody" in operation or name in {"grant_bulk", "import_assets", "receive_callback"}:
+    if "requestBody" in operation or name in RAW:
         yield from BODY_CODES
     if name not in {"health", "ready"}:
         yield from ("internal", "unavailable", "overloaded", "timed_out")
@@ -242,10 +246,9 @@ def _given(path: str, shown: Json) -> Json:
     pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
     match = re.fullmatch(pattern, shown["path"])
     assert match is not None, f"the example of {path} has another address"
-    query = dict(shown.get("query", {}))
-    if "limit" in query:
-        query["limit"] = int(query["limit"])
-    return {"Idempotency-Key": "5f1c7a52", **match.groupdict(), **query}
+    given = match.groupdict() | shown.get("query", {})
+    numbers = {name: int(given[name]) for name in ("limit", "revision", "chunk") if name in given}
+    return {"Idempotency-Key": "5f1c7a52", **given, **numbers}
 
 
 def _parameter(parameter: Json, given: Json) -> Json:
@@ -272,101 +275,16 @@ def _parameter(parameter: Json, given: Json) -> Json:
     return made
 
 
-TIME: Json = {
-    "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]{5,15}(Z|[+-][0-9]{2}:[0-9]{2}))?$",
-    "maxLength": 40,
-}
-FILTERS = sorted({*EVENTS, *(kind.partition(".")[0] + "." for kind in EVENTS)})
-PARAMETERS: dict[str, Json] = {
-    "Idempotency-Key": {
-        "description": "1 to 64 printable ASCII characters, the same for every try.",
-        "schema": {"minLength": 1, "maxLength": 64, "pattern": "^[ -~]{1,64}$"},
-    },
-    "member_id": {"description": "The member's id, from `POST /v1/members:lookup`."},
-    "claim_id": {"description": "The claim's id."},
-    "case_id": {"description": "The case's id."},
-    "correction_id": {"description": "The correction's id."},
-    "state": {"description": "Only corrections in this state."},
-    "job_id": {"description": "The job's id, from `POST /v1/grants:bulk`."},
-    "outcome": {"description": "Only rows that ended so."},
-    "provider": {
-        "description": "The provider's code in the programme.",
-        "schema": {"minLength": 1, "pattern": "^[^/]+$"},
-    },
-    "outlook": {"description": "What is seen ahead."},
-    "number": {
-        "description": "The order's number: 32 hexadecimal digits.",
-        "schema": {"pattern": "^[0-9a-f]{32}$"},
-    },
-    "cursor": {
-        "description": "Where to go on: the `next` of the page before; absent for the beginning.",
-        "schema": {"minLength": 1, "maxLength": 400},
-    },
-    "limit": {"description": "How many at most."},
-    "types": {
-        "description": "Only these types: exactly, or by their beginning with the dot (`tier.`). "
-        "Repeat it for several.",
-        "schema": {
-            "items": {"type": "string", "enum": FILTERS},
-            "minItems": 1,
-            "maxItems": 20,
-        },
-    },
-    "as_of": {
-        "description": "When: a day (its end in the programme's zone) or an instant with its "
-        "offset. Facts from before it count, and lots whose end is not later have expired. "
-        "Absent: now.",
-        "schema": TIME,
-    },
-    "known_at": {
-        "description": "As it was known then: only what was recorded before it counts. Absent: "
-        "as it is known now.",
-        "schema": TIME,
-    },
-    "from": {"description": "Only facts that were not true before it.", "schema": TIME},
-    "to": {"description": "Only facts that were true before it.", "schema": TIME},
-    "by": {"description": "What figures are added up by."},
-    "expected_use": {
-        "description": "The share of outstanding units that is expected to be used, 0 to 1; "
-        "absent: as observed of ended lots, 1 where none has ended.",
-    },
-    "format": {
-        "description": "`csv` or `json`; absent: CSV where `Accept` names `text/csv`.",
-    },
-    "kind": {"description": "Only this kind of case."},
-    "closed": {"description": "Closed cases instead of open ones."},
-    "dry_run": {
-        "description": "`true`: the answer this request would get now, and nothing is written, "
-        "not under its key either. Ids in the answer are of things that do not exist.",
-    },
-    "programme": {"description": "The programme's code; needed when there are several."},
-}
-WEBHOOK_HEADERS: list[Json] = [
-    {
-        "name": name,
-        "in": "header",
-        "required": True,
-        "description": words,
-        "schema": {"type": "string", "minLength": 1},
-        "example": example,
-    }
-    for name, words, example in (
-        ("webhook-id", "The callback's own id; the same for every try.", "evt-20250702-0001"),
-        ("webhook-timestamp", "Unix seconds of this try; at most 5 minutes off.", "1751428983"),
-        (
-            "webhook-signature",
-            "Standard Webhooks v1 over `{id}.{timestamp}.{body}`.",
-            "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
-        ),
-    )
-]
-
-
 def _body(name: str, operation: Json, shown: Json) -> Json | None:
     if name == "import_assets":
         described = "CSV in UTF-8 with a header, at most 1 GiB; columns as above."
         schema = {"type": "string", "format": "binary"}  # generators then take a file
         content: Json = {"text/csv": {"schema": schema, "example": shown["request"]}}
+        return {"required": True, "description": described, "content": content}
+    if name == "put_chunk":
+        described = "CSV in UTF-8 with a header, at most 4 MiB; columns as above."
+        schema = {"type": "string", "format": "binary"}
+        content = {"text/csv": {"schema": schema, "example": shown["request"]}}
         return {"required": True, "description": described, "content": content}
     if name == "grant_bulk":
         described = "CSV with a header, or NDJSON, in UTF-8, at most 256 MiB; fields as above."
@@ -424,7 +342,16 @@ def _success(name: str, operation: Json, shown: Json) -> Json:
         example = {"job": shown["response"]["job"] | job, "rows": []}
         content = {"application/json": {"schema": schema, "example": example}}
         return {status: response, "202": later | {"content": content}}
-    return {status: response}
+    others = OTHERWISE.get(name, {})
+    return {status: response} | {s: response | {"description": d} for s, d in others.items()}
+
+
+# Other statuses that an answer of the same shape may have.
+OTHERWISE = {
+    "open_feed": {"200": "It is there; how it stands"},
+    "put_chunk": {"200": "It was there; the first answer"},
+    "seal_feed": {"202": "It is as said; the worker goes on"},
+}
 
 
 def _linked(operation: str, parameter: str, pointer: str) -> Json:

@@ -7,6 +7,7 @@ being applied is applied. However long the file is, two chunks of it are in memo
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 import msgspec
@@ -28,7 +29,7 @@ from benefits.store import feeds
 from benefits.store.db import Connection, Database
 from benefits.store.feeds import Feed
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**19
 HEADER_MAX = 4096
 
 
@@ -188,5 +189,8 @@ class _File:
                 return part.number
             return judge(part, key, programme, parts.member_key)
 
-        while (ready := await asyncio.to_thread(next_)) is not None:
-            yield ready
+        # One thread for all: each thread would keep the memory of its largest chunk.
+        with ThreadPoolExecutor(1) as one:
+            loop = asyncio.get_running_loop()
+            while (ready := await loop.run_in_executor(one, next_)) is not None:
+                yield ready

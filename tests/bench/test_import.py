@@ -112,7 +112,9 @@ async def test_a_feed_is_measured_against_a_raw_copy(
     for how in RAW_FEED:
         ratio = median["feed large: lines/s"] / median[f"copy {how}: rows/s"]
         print(f"feed / COPY {how}: {ratio:.2f}")
-    assert median["feed large: peak MB"] < 1.15 * median["feed small: peak MB"]
+    # Of each million lines the allocator keeps some 60 MB; the lines themselves would be 600.
+    more_mb = median["feed large: peak MB"] - median["feed small: peak MB"]
+    assert more_mb < 100 * LARGE / 1_000_000
 
 
 def _feed(folder: Path, day: date, count: int) -> Path:

@@ -40,6 +40,9 @@ function told(event: Event): string {
     case "tier.downgrade_scheduled":
     case "tier.undetermined":
       return `${event.data.from} ${event.data.to}`;
+    case "tier.at_risk":
+    case "tier.near":
+      return `${event.data.tier} ${event.data.needed_daily_minor}`;
     default:
       return event.data.reason;
   }

@@ -18,6 +18,7 @@ from benefits.actions.verify import verify
 from benefits.domain.assets import AssetLine
 from benefits.domain.catalogue import Programme, read
 from benefits.domain.members import MemberLine
+from benefits.domain.metrics import Reading
 from benefits.domain.values import Clock, Month, bucket_of, member_id, time_ordered_id
 from benefits.store.assets import ChunkResult
 from benefits.store.catalogue import Cache
@@ -55,6 +56,19 @@ def new_id(at: datetime, bucket: int) -> UUID:
 def reference_programme() -> Programme:
     """Return the programme the tests use."""
     return read(PROGRAMME)
+
+
+def thresholds(programme: Programme) -> tuple[int, ...]:
+    """Return the lower bound of each rank in minor units."""
+    return tuple(rung[0].bounds[0].minor for rung in programme.ladder.rungs)
+
+
+def qualified_rank(programme: Programme, sum_minor: int, days: int) -> int:
+    """Return the highest rank that a sum over all of some days reaches."""
+    reading = Reading(
+        month=Month(2025, 1), sum_minor=sum_minor, known_days=days, days=days, divisor=days
+    )
+    return programme.ladder.judge([reading] * len(programme.ladder.metrics), frozenset()).qualified
 
 
 class World:

@@ -203,7 +203,7 @@ async def _wanted(
         if decision is None:
             continue
         bucket = bucket_of(fact.member_id)
-        if decision.known_days < decision.days:
+        if not decision.is_whole:
             unsettled.add(bucket)
         decision = rules.news(decision, fact.written, settled=bucket in settled.buckets)
         if decision is not None:
@@ -221,7 +221,9 @@ def closed_by(closed_on: date | None, month: Month) -> bool:
 
 def last_decision(judges: Rules, facts: Facts, month: Month) -> Decision | None:
     """Fold a member's months (T-8); return what `month` decided, None when nothing is known."""
-    decisions = rules.fold(judges, facts.sums, month, opened_on=facts.opened_on)
+    decisions = rules.fold(
+        judges, facts.sums, month, opened_on=facts.opened_on, labels=facts.labels
+    )
     return decisions[-1] if decisions else None
 
 

@@ -19,11 +19,12 @@ import msgspec
 
 from benefits.actions.parts import Parts
 from benefits.actions.record_assets import record_assets
+from benefits.actions.record_labels import record_labels
 from benefits.actions.record_members import record_members
 from benefits.domain import assets, members
 from benefits.domain.assets import AssetLine, FileUnreadable, LineInvalid
 from benefits.domain.catalogue import Programme
-from benefits.domain.members import MemberLine
+from benefits.domain.members import LabelLine, MemberLine
 from benefits.domain.requests import body_hash
 from benefits.domain.values import local_date
 from benefits.store.assets import ChunkResult
@@ -276,3 +277,26 @@ async def import_members(
     kind = _Kind(MemberLine, take, about)
     async with _writer(database, kind, dry_run=dry_run) as write:
         return await _write(_chunks(rows, members.read_line), write, progress)
+
+
+async def import_labels(
+    database: Database,
+    parts: Parts,
+    text: Iterable[str],
+    *,
+    member_key: bytes,
+    progress: Progress,
+    dry_run: bool = False,
+) -> Imported:
+    """Import labels (S-1); FileUnreadable when the file as a whole cannot be taken."""
+
+    async def take(conn: Connection, lines: list[tuple[int, LabelLine]]) -> ChunkResult:
+        return await record_labels(conn, lines, parts, member_key=member_key)
+
+    def about(line: LabelLine) -> tuple[object, ...]:
+        return (line.customer, line.label.name, line.label.from_)
+
+    rows = read_rows(text, members.LABEL_REQUIRED, members.LABEL_OPTIONAL)
+    kind = _Kind(LabelLine, take, about)
+    async with _writer(database, kind, dry_run=dry_run) as write:
+        return await _write(_chunks(rows, members.read_label_line), write, progress)

@@ -13,11 +13,11 @@ import msgspec
 from benefits.actions import grant
 from benefits.actions.evaluate import PAGE, UnknownProgramme, closed_by, told_of
 from benefits.actions.parts import Parts
-from benefits.domain import metrics, outlook
+from benefits.domain import metrics, outlook, progress
 from benefits.domain.catalogue import Programme, Rules
-from benefits.domain.metrics import Reading
-from benefits.domain.outlook import Sight, Sighting
-from benefits.domain.tiers import Decision, State, risen
+from benefits.domain.outlook import Sight
+from benefits.domain.progress import Running
+from benefits.domain.tiers import NO_GROUNDS, Decision, Grounds, risen
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.store import ledger as books
 from benefits.store import members, tiers
@@ -124,16 +124,15 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     now = dict[tuple[UUID, Sight], Seen]()
     rises = dict[UUID, Decision]()
     for fact in facts:
-        reading, day = known[fact.member_id]
-        decision = risen(programme, fact.written, reading)
+        period, day = known[fact.member_id]
+        grounds = Grounds(period.judged.readings[1:]) if programme.ladder.has_ways else NO_GROUNDS
+        decision = risen(programme, fact.written, period.readings[0], grounds)
         if decision is not None:
             rises[fact.member_id] = decision
         if day is not None:
             state = decision.after if decision is not None else fact.written
             balance = last.get(fact.member_id, 0)
-            for one in _seen(
-                programme, fact.opened_on, reading, day=day, state=state, last=balance
-            ):
+            for one in outlook.look_ahead(programme, state, period, last_minor=balance):
                 now[fact.member_id, one.outlook] = sights.record(
                     fact.member_id,
                     one,
@@ -144,31 +143,14 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     return _compared(len(facts), before, now, rises)
 
 
-def _known(programme: Programme, fact: Facts, month: Month) -> tuple[Reading, date | None]:
-    """Return the running period's reading, and the last known day of the month."""
+def _known(programme: Programme, fact: Facts, month: Month) -> tuple[Running, date | None]:
+    """Return the running periods, and the last known day of the month."""
     sums = fact.sums.get(programme.basket, {})
-    reading = metrics.read(
-        programme.policy,
-        month,
-        sums,
-        scale=programme.basket.scale,
-        opened_on=fact.opened_on,
-    )
     day = sums[month].last_day if month in sums else 0
-    return reading, month.start + timedelta(days=day - 1) if day else None
-
-
-def _seen(
-    programme: Programme,
-    opened_on: date,
-    reading: Reading,
-    *,
-    day: date,
-    state: State,
-    last: int,
-) -> list[Sighting]:
-    closed = metrics.closed_days(programme.policy, reading.month, day.day, opened_on)
-    return outlook.look_ahead(programme, state, reading, closed=closed, last_minor=last)
+    period = progress.running(
+        programme, month, sums, day=day, opened_on=fact.opened_on, labels=fact.labels
+    )
+    return period, month.start + timedelta(days=day - 1) if day else None
 
 
 def _compared(

@@ -29,9 +29,5 @@ async def record_members(
             if id_ not in known
         ],
     )
-    labels = [
-        (id_, label.name, label.from_, label.to, label.layer.value)
-        for id_, line in keyed
-        for label in line.labels
-    ]
-    return len(changed | await members.put_labels(conn, labels, now))
+    labels = [(id_, label, "") for id_, line in keyed for label in line.labels]
+    return len(changed.union(await members.put_labels(conn, labels, now)))

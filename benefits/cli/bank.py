@@ -15,7 +15,13 @@ import rich_click as click
 from benefits.actions.apply_programme import apply_programme, check_month
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
 from benefits.actions.expire import due, sweep
-from benefits.actions.import_files import Imported, Progress, import_assets, import_members
+from benefits.actions.import_files import (
+    Imported,
+    Progress,
+    import_assets,
+    import_labels,
+    import_members,
+)
 from benefits.actions.look_ahead import Ahead, look_ahead
 from benefits.actions.see_feeds import list_missing
 from benefits.cli.buckets import EVERY, bucket_range
@@ -126,6 +132,31 @@ def import_members_(file: TextIO, *, dry_run: bool) -> None:
         )
 
     _import("members", file, take, dry_run=dry_run)
+
+
+@import_.command("labels")
+@click.argument("file", type=TEXT)
+@DRY_RUN
+def import_labels_(file: TextIO, *, dry_run: bool) -> None:
+    """Import labels: `customer,label,layer,valid_from[,valid_to][,version]`.
+
+    Layers are FACT, RULE and MODEL; `valid_to` is the first day without the label. A tier is
+    decided by the labels that are valid on a month's last day.
+
+    Example: `benefits import labels payroll.csv --dry-run`, then without
+    """
+
+    async def take(house: House, progress: Progress) -> Imported:
+        return await import_labels(
+            house.database,
+            house.parts,
+            file,
+            member_key=house.settings.keys.member_key,
+            progress=progress,
+            dry_run=dry_run,
+        )
+
+    _import("labels", file, take, dry_run=dry_run)
 
 
 @import_.command("assets")

@@ -15,8 +15,8 @@ from functools import lru_cache
 import msgspec
 
 from benefits.domain.catalogue import Programme
-from benefits.domain.policy import suggestion
 from benefits.domain.refusal import Refusal
+from benefits.domain.spelling import suggestion
 
 REQUIRED = ("customer", "as_of", "asset_class", "currency", "balance")
 OPTIONAL = ("account", "source", "revision")

@@ -15,11 +15,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from benefits.domain import units
+from benefits.domain import spelling, units
+from benefits.domain.ladder import Ladder, ladder
 from benefits.domain.metrics import Basket, basket
 from benefits.domain.orders import Capabilities
-from benefits.domain.policy import Policy, Text, Tier, policy_problems, suggestion
+from benefits.domain.policy import Policy, Text, Tier, policy_problems, thresholds
 from benefits.domain.refusal import Refusal
+from benefits.domain.spelling import suggestion
 from benefits.domain.units import LARGEST, SCALE_MAX, Quantity, QuantityTooFine
 from benefits.domain.values import Month, PeriodKind
 
@@ -234,9 +236,9 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return ZoneInfo(self.zone)
 
     @cached_property
-    def thresholds(self) -> tuple[int, ...]:
-        """The lower bound of each rank in minor units; a tier's rank is its place in the file."""
-        return tuple(self.minor(tier.threshold) for tier in self.tier)
+    def ladder(self) -> Ladder:
+        """What each rank asks; a tier's rank is its place in the file."""
+        return ladder(self.policy, self.tier, self.minor)
 
     @cached_property
     def basket(self) -> Basket:
@@ -267,7 +269,7 @@ class Judge(msgspec.Struct, frozen=True):
     programme: Programme
 
 
-class Rules(msgspec.Struct, frozen=True):
+class Rules(msgspec.Struct, frozen=True, dict=True):
     """By which version of a programme each month's tiers are decided, earliest first (U-1)."""
 
     judges: tuple[Judge, ...]
@@ -293,6 +295,11 @@ class Rules(msgspec.Struct, frozen=True):
     def feeds(self) -> list[str]:
         """The sources that make days known for any of the versions (A-2)."""
         return sorted({source for judge in self.judges for source in judge.programme.feeds})
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """The labels, with their layers, that any of the versions asks for (T-2)."""
+        return frozenset(key for judge in self.judges for key in judge.programme.ladder.labels)
 
 
 class Catalogue(msgspec.Struct, frozen=True, dict=True):
@@ -350,7 +357,7 @@ def read(text: str) -> Programme:
     try:
         programme = msgspec.toml.decode(text, type=Programme, strict=False)
     except msgspec.DecodeError as error:
-        raise ProgrammeInvalid(str(error)) from error
+        raise ProgrammeInvalid(f"{error}{spelling.hint(str(error), Programme)}") from error
     problems = list(_problems(programme))
     if problems:
         raise ProgrammeInvalid("\n".join(problems))
@@ -381,7 +388,6 @@ def _problems(programme: Programme) -> Iterator[str]:
         if not provider.url.startswith(("https://", "http://")):
             yield f"provider[{index}].url: must begin with https:// or http://"
     yield from _duplicates(programme)
-    yield from _ladder(programme)
     yield from policy_problems(programme.policy, programme.tier, programme.asset_classes)
     yield from _amounts(programme)
     yield from _benefits(programme)
@@ -400,20 +406,8 @@ def _duplicates(programme: Programme) -> Iterator[str]:
             seen.add(item.code)
 
 
-def _ladder(programme: Programme) -> Iterator[str]:
-    if not programme.tier:
-        yield "tier: a programme needs at least one tier"
-        return
-    if programme.tier[0].threshold != 0:
-        yield "tier[0].threshold: the lowest tier starts at 0"
-    for index in range(1, len(programme.tier)):
-        below, above = programme.tier[index - 1].threshold, programme.tier[index].threshold
-        if below.is_finite() and above.is_finite() and above <= below:
-            yield f"tier[{index}].threshold: must be above that of the tier before it"
-
-
 def _amounts(programme: Programme) -> Iterator[str]:
-    amounts = [(f"tier[{i}].threshold", t.threshold) for i, t in enumerate(programme.tier)]
+    amounts = list(thresholds(programme.tier))
     amounts += [(f"budget[{i}].total", b.total) for i, b in enumerate(programme.budget)]
     amounts += [(f"benefit[{i}].cost", b.cost) for i, b in enumerate(programme.benefit)]
     for path, amount in amounts:
@@ -494,3 +488,6 @@ def _texts(programme: Programme) -> Iterator[tuple[str, Text]]:
     for kind in ("tier", "provider", "benefit"):
         for index, item in enumerate(getattr(programme, kind)):
             yield f"{kind}[{index}].name", item.name
+    for index, tier in enumerate(programme.tier):
+        for nth, way in enumerate(tier.any):
+            yield f"tier[{index}].any[{nth}].name", way.name

@@ -1,4 +1,8 @@
-"""Why a month decided as it did, in a sentence for the customer, in both languages (X-6)."""
+"""Why a month decided as it did, in a sentence for the customer, in both languages (X-6).
+
+Where a tier has other ways in than its threshold, the sentence names the one that held, and by
+which ways the tier is kept and the next one reached (T-2).
+"""
 
 from datetime import date
 
@@ -6,7 +10,9 @@ import msgspec
 
 from benefits.domain import metrics
 from benefits.domain.catalogue import Programme
-from benefits.domain.policy import Metric, Tier
+from benefits.domain.ladder import THRESHOLD, Alternative, Truth
+from benefits.domain.metrics import Reading
+from benefits.domain.policy import Metric, Policy, Tier
 from benefits.domain.tiers import Cause, Decision, display_average, stays_until
 from benefits.domain.values import Month
 
@@ -17,9 +23,65 @@ _ENGLISH_MONTHS = (
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
-class _Amounts(msgspec.Struct, frozen=True):
-    average: str
-    needed: str
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """The way a decision is told by: the one that held, or the one whose average came nearest.
+
+    Its figures are a metric as it was read and the average needed; a way by labels has none.
+    """
+
+    way: Alternative
+    is_held: bool
+    metric: Policy
+    reading: Reading | None = None
+    needed_minor: int = 0
+
+    @property
+    def average(self) -> int:
+        """The average to show."""
+        assert self.reading is not None, "only where there are figures"
+        return display_average(self.reading.sum_minor, self.reading.divisor)
+
+
+def told(programme: Programme, decision: Decision) -> Told:
+    """Return the way that a decision about its higher tier is told by (X-6, T-2).
+
+    Where none held, a way whose labels are missing came near by no balance.
+    """
+    rank = max(decision.before.rank, decision.after.rank)
+    readings, labels = decision.readings, frozenset(decision.grounds.labels)
+    rung = programme.ladder.rungs[rank]
+    holding = [
+        each
+        for each in rung
+        if decision.qualified == rank and each.truth(readings, labels) is Truth.YES
+    ]
+    near = [each for each in rung if each.bounds and each.labels <= labels]
+    shown = [_figures(programme, way, readings, is_held=bool(holding)) for way in holding or near]
+    if holding:
+        return next((each for each in shown if each.way.code == decision.after.way), shown[0])
+    none = Told(way=rung[0], is_held=False, metric=programme.policy)
+    return min(shown, key=_short, default=none)
+
+
+def _figures(
+    programme: Programme, way: Alternative, readings: tuple[Reading, ...], *, is_held: bool
+) -> Told:
+    metrics_ = programme.ladder.metrics
+    found = [
+        Told(
+            way=way,
+            is_held=is_held,
+            metric=metrics_[bound.metric],
+            reading=readings[bound.metric],
+            needed_minor=bound.minor,
+        )
+        for bound in way.bounds
+    ]
+    return max(found, key=_short, default=Told(way=way, is_held=is_held, metric=metrics_[0]))
+
+
+def _short(told: Told) -> int:
+    return told.needed_minor - told.average if told.reading else 0
 
 
 def money(minor: int, digits: int) -> str:
@@ -30,24 +92,17 @@ def money(minor: int, digits: int) -> str:
 
 def explain(programme: Programme, decision: Decision) -> dict[str, str]:
     """Tell a customer in a sentence of each language what a month decided and why (X-6)."""
-    amounts = _amounts(programme, decision)
+    why = told(programme, decision)
     return {
-        "zh": _chinese(programme, decision, amounts),
-        "en": _english(programme, decision, amounts),
+        "zh": _chinese(programme, decision, why),
+        "en": _english(programme, decision, why),
     }
 
 
-def _amounts(programme: Programme, decision: Decision) -> _Amounts:
-    average = display_average(decision.sum_minor, decision.divisor)
-    rank = max(decision.before.rank, decision.after.rank)
-    digits = programme.minor_digits
-    return _Amounts(money(average, digits), money(programme.thresholds[rank], digits))
-
-
-def _english_span(programme: Programme, month: Month) -> str:
+def _english_span(policy: Policy, month: Month) -> str:
     """Name the period that a month decided: `June 2025`, `Second quarter of 2025`."""
-    first, last = metrics.span(programme.policy, month)
-    match programme.policy.metric:
+    first, last = metrics.span(policy, month)
+    match policy.metric:
         case Metric.MONTH_AVG:
             return f"{_ENGLISH_MONTHS[month.number - 1]} {month.year}"
         case Metric.QUARTER_AVG:
@@ -61,9 +116,9 @@ def _english_span(programme: Programme, month: Month) -> str:
             return f"{begin} to {_ENGLISH_MONTHS[last.number - 1]} {last.year}:"
 
 
-def _chinese_span(programme: Programme, month: Month) -> str:
-    first, last = metrics.span(programme.policy, month)
-    match programme.policy.metric:
+def _chinese_span(policy: Policy, month: Month) -> str:
+    first, last = metrics.span(policy, month)
+    match policy.metric:
         case Metric.MONTH_AVG:
             return f"{month.year}年{month.number}月"
         case Metric.QUARTER_AVG:
@@ -88,27 +143,24 @@ def _judged(programme: Programme) -> tuple[str, str, str]:
             return "month", "months", "个月"
 
 
-def _english(programme: Programme, decision: Decision, amounts: _Amounts) -> str:
+def _english(programme: Programme, decision: Decision, why: Told) -> str:
     one, several, _ = _judged(programme)
     name = _name(programme.tier[decision.after.rank], "en")
-    head = (
-        f"{_english_span(programme, decision.month)} daily average {amounts.average} "
-        f"({decision.known_days} of {decision.days} days known); {amounts.needed} needed; "
-    )
+    reached = _english_reached(programme, why)
     start = _english_date(decision.effective_from)
     match decision.cause:
         case Cause.UPGRADED:
-            words = f"reached: your tier is {name} from {start}."
+            words = f"{reached}: your tier is {name} from {start}."
         case Cause.RETAINED:
             term = decision.after.lock_until
             until = f" until it is judged again on {_english_date(term)}" if term else ""
-            words = f"reached: your tier stays {name}{until}."
+            words = f"{reached}: your tier stays {name}{until}."
         case Cause.WATCHED:
             nth = decision.after.misses
             ordinal = _ORDINALS[nth - 1] if nth <= len(_ORDINALS) else f"{nth}th"
             until = _english_date(stays_until(programme, decision))
             words = f"{ordinal} {one} below; your tier stays {name} at least through {until}."
-        case Cause.DOWNGRADED if programme.tier[decision.before.rank].lock:
+        case Cause.DOWNGRADED if _had_term(programme, decision):
             words = f"below when its term ended: your tier is {name} from {start}."
         case Cause.DOWNGRADED:
             nth = decision.before.misses + 1
@@ -121,30 +173,29 @@ def _english(programme: Programme, decision: Decision, amounts: _Amounts) -> str
         case Cause.UNDETERMINED:
             words = f"days are missing, so nothing is decided: your tier stays {name}."
         case Cause.CORRECTED:
-            words = f"decided anew with earlier months: your tier is {name} from {start}."
-    return head + words
+            by = f"{reached}, " if _names_way(programme, why) else ""
+            words = f"{by}decided anew with earlier months: your tier is {name} from {start}."
+    head = _english_head(programme, decision, why)
+    return head + words + _english_ways(programme, decision.after.rank)
 
 
-def _chinese(programme: Programme, decision: Decision, amounts: _Amounts) -> str:
+def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
     measure = _judged(programme)[2]
     name = _name(programme.tier[decision.after.rank], "zh")
-    head = (
-        f"{_chinese_span(programme, decision.month)}日均{amounts.average}"
-        f"（已知{decision.known_days}/{decision.days}天），达标线{amounts.needed}；"
-    )
+    reached = _chinese_reached(programme, why)
     start = _chinese_date(decision.effective_from)
     match decision.cause:
         case Cause.UPGRADED:
-            words = f"已达标，自{start}起为{name}。"
+            words = f"{reached}，自{start}起为{name}。"
         case Cause.RETAINED:
             term = decision.after.lock_until
             until = f"，下次考核日为{_chinese_date(term)}" if term else ""
-            words = f"已达标，等级保持{name}{until}。"
+            words = f"{reached}，等级保持{name}{until}。"
         case Cause.WATCHED:
             until = _chinese_date(stays_until(programme, decision))
             nth = decision.after.misses
             words = f"连续第{nth}{measure}未达标，{name}等级至少保留至{until}。"
-        case Cause.DOWNGRADED if programme.tier[decision.before.rank].lock:
+        case Cause.DOWNGRADED if _had_term(programme, decision):
             words = f"保级期满仍未达标，自{start}起为{name}。"
         case Cause.DOWNGRADED:
             nth = decision.before.misses + 1
@@ -157,8 +208,88 @@ def _chinese(programme: Programme, decision: Decision, amounts: _Amounts) -> str
         case Cause.UNDETERMINED:
             words = f"部分日期数据缺失，暂不判定，等级保持{name}。"
         case Cause.CORRECTED:
-            words = f"结合此前月份重新判定，自{start}起为{name}。"
-    return head + words
+            by = f"{reached}，" if _names_way(programme, why) else ""
+            words = f"{by}结合此前月份重新判定，自{start}起为{name}。"
+    head = _chinese_head(programme, decision, why)
+    return head + words + _chinese_ways(programme, decision.after.rank)
+
+
+def _had_term(programme: Programme, decision: Decision) -> bool:
+    before = decision.before
+    return programme.ladder.by(before.rank, before.way).term.lock is not None
+
+
+def _names_way(programme: Programme, why: Told) -> bool:
+    return why.is_held and programme.ladder.has_ways
+
+
+def _english_reached(programme: Programme, why: Told) -> str:
+    if not _names_way(programme, why):
+        return "reached"
+    return f"reached by {why.way.name['en'] if why.way.code else 'the daily average'}"
+
+
+def _chinese_reached(programme: Programme, why: Told) -> str:
+    if not _names_way(programme, why):
+        return "已达标"
+    return f"以“{why.way.name['zh'] if why.way.code else '日均资产'}”达标"
+
+
+def _english_head(programme: Programme, decision: Decision, why: Told) -> str:
+    if why.reading is None:
+        return f"{_english_span(programme.policy, decision.month).removesuffix(':')}: "
+    digits = programme.minor_digits
+    return (
+        f"{_english_span(why.metric, why.reading.month)} daily average "
+        f"{money(why.average, digits)} "
+        f"({why.reading.known_days} of {why.reading.days} days known); "
+        f"{money(why.needed_minor, digits)} needed; "
+    )
+
+
+def _chinese_head(programme: Programme, decision: Decision, why: Told) -> str:
+    if why.reading is None:
+        return f"{_chinese_span(programme.policy, decision.month)}："
+    digits = programme.minor_digits
+    return (
+        f"{_chinese_span(why.metric, why.reading.month)}日均{money(why.average, digits)}"
+        f"（已知{why.reading.known_days}/{why.reading.days}天），"
+        f"达标线{money(why.needed_minor, digits)}；"
+    )
+
+
+def _english_ways(programme: Programme, rank: int) -> str:
+    """Say by which ways a tier is kept and the next one reached, where there are several."""
+    if not programme.ladder.has_ways:
+        return ""
+    words = f" It is kept by {ways(programme, rank, 'en')}." if rank else ""
+    if rank + 1 < len(programme.tier):
+        name = _name(programme.tier[rank + 1], "en")
+        words += f" {name} is reached by {ways(programme, rank + 1, 'en')}."
+    return words
+
+
+def _chinese_ways(programme: Programme, rank: int) -> str:
+    if not programme.ladder.has_ways:
+        return ""
+    words = f"保级方式：{ways(programme, rank, 'zh')}。" if rank else ""
+    if rank + 1 < len(programme.tier):
+        name = _name(programme.tier[rank + 1], "zh")
+        words += f"升至{name}：{ways(programme, rank + 1, 'zh')}。"
+    return words
+
+
+def ways(programme: Programme, rank: int, language: str) -> str:
+    """Name the ways into a tier in a language, the threshold by its amount (T-2)."""
+    named = list[str]()
+    for way in programme.ladder.rungs[rank]:
+        if way.code == THRESHOLD:
+            amount = money(way.bounds[0].minor, programme.minor_digits)
+            average = {"zh": f"日均{amount}", "en": f"a daily average of {amount}"}
+            named.append(average[language])
+        else:
+            named.append(way.name[language])
+    return {"zh": "，或", "en": ", or "}[language].join(named)
 
 
 def _name(tier: Tier, language: str) -> str:

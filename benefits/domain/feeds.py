@@ -19,8 +19,8 @@ from typing import Annotated
 import msgspec
 
 from benefits.domain.catalogue import Programme, Rules
-from benefits.domain.policy import suggestion
 from benefits.domain.refusal import Refusal
+from benefits.domain.spelling import suggestion
 from benefits.domain.values import Month
 
 REVISION_MAX = 10**9

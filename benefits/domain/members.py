@@ -1,36 +1,24 @@
-"""Members: one line of the bank's customer file, and labels with their layer and time (S-1, S-2).
+"""Members: the lines of the bank's customer file and of its label platform's (S-1, S-2).
 
 A line is `customer,opened_on[,closed_on][,branch][,manager][,labels]`. Labels are written
-`payroll:FACT:2024-01-01:2025-01-01`, several separated by `;`; the end may be left out.
+`payroll:FACT:2024-01-01:2025-01-01`, several separated by `;`; the end may be left out. A line of
+the label file is one label: `customer,label,layer,valid_from[,valid_to][,version]`.
 """
 
-import enum
 from collections.abc import Mapping
 from datetime import date
 
 import msgspec
 
 from benefits.domain.assets import LineInvalid, read_date
+from benefits.domain.labels import Label, Layer
+from benefits.domain.spelling import suggestion
 
 REQUIRED = ("customer", "opened_on")
 OPTIONAL = ("closed_on", "branch", "manager", "labels")
-
-
-class Layer(enum.Enum):
-    """Where a label comes from; a MODEL label may rank but never decide money (S-2)."""
-
-    FACT = "FACT"
-    RULE = "RULE"
-    MODEL = "MODEL"
-
-
-class Label(msgspec.Struct, frozen=True):
-    """A label a member carries on the days `[from_, to)`; `to` None means until further notice."""
-
-    name: str
-    layer: Layer
-    from_: date
-    to: date | None
+LABEL_REQUIRED = ("customer", "label", "layer", "valid_from")
+LABEL_OPTIONAL = ("valid_to", "version")
+SHORT_MAX = 64
 
 
 class MemberLine(msgspec.Struct, frozen=True):
@@ -44,18 +32,24 @@ class MemberLine(msgspec.Struct, frozen=True):
     labels: tuple[Label, ...] = ()
 
 
+class LabelLine(msgspec.Struct, frozen=True):
+    """A label of a customer, as a version of the label platform's list says it (S-1)."""
+
+    customer: str
+    label: Label
+    version: str = ""
+
+
 def read_line(row: Mapping[str, str]) -> MemberLine:
     """Read one line; LineInvalid says which field is wrong and why."""
-    customer = row["customer"].strip()
-    if not 1 <= len(customer) <= 64:
-        raise LineInvalid("customer: must have 1 to 64 characters")
+    customer = _customer(row)
     opened_on = read_date(row["opened_on"], "opened_on")
     closed_on = read_date(row["closed_on"], "closed_on") if row.get("closed_on") else None
     if closed_on is not None and closed_on < opened_on:
         raise LineInvalid("closed_on: lies before opened_on")
     for field in ("branch", "manager"):
-        if len(row.get(field) or "") > 64:
-            raise LineInvalid(f"{field}: must have at most 64 characters")
+        if len(row.get(field) or "") > SHORT_MAX:
+            raise LineInvalid(f"{field}: must have at most {SHORT_MAX} characters")
     labels = tuple(_label(text) for text in (row.get("labels") or "").split(";") if text.strip())
     if len({(label.name, label.from_) for label in labels}) != len(labels):
         raise LineInvalid("labels: one label starts twice on the same day")
@@ -64,11 +58,36 @@ def read_line(row: Mapping[str, str]) -> MemberLine:
     )
 
 
+def read_label_line(row: Mapping[str, str]) -> LabelLine:
+    """Read one line of a label file; LineInvalid says which field is wrong and why."""
+    name, layer, version = row["label"].strip(), row["layer"].strip(), row.get("version") or ""
+    if not 1 <= len(name) <= SHORT_MAX:
+        raise LineInvalid(f"label: must have 1 to {SHORT_MAX} characters")
+    if layer not in Layer.__members__:
+        known = ", ".join(Layer.__members__)
+        hint = suggestion(layer, Layer.__members__)
+        raise LineInvalid(f"layer: {layer!r} is none of {known}{hint}")
+    if len(version) > SHORT_MAX:
+        raise LineInvalid(f"version: must have at most {SHORT_MAX} characters")
+    from_ = read_date(row["valid_from"], "valid_from")
+    to = read_date(row["valid_to"], "valid_to") if row.get("valid_to") else None
+    if to is not None and to <= from_:
+        raise LineInvalid("valid_to: must lie after valid_from; it is the first day without it")
+    return LabelLine(_customer(row), Label(name, Layer[layer], from_, to), version)
+
+
+def _customer(row: Mapping[str, str]) -> str:
+    customer = row["customer"].strip()
+    if not 1 <= len(customer) <= SHORT_MAX:
+        raise LineInvalid(f"customer: must have 1 to {SHORT_MAX} characters")
+    return customer
+
+
 def _label(text: str) -> Label:
     name, _, rest = text.strip().partition(":")
     layer, _, dates = rest.partition(":")
     start, _, end = dates.partition(":")
-    if not 1 <= len(name) <= 64 or layer not in Layer.__members__:
+    if not 1 <= len(name) <= SHORT_MAX or layer not in Layer.__members__:
         raise LineInvalid(f"labels: {text!r} is not like payroll:FACT:2024-01-01")
     from_ = read_date(start, "labels")
     to = read_date(end, "labels") if end else None

@@ -40,8 +40,8 @@ class MonthSum(msgspec.Struct, frozen=True):
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A metric as it stands with a month: what is compared is `sum_minor >= bound x divisor`.
 
-    `known_days` of `days` are known. `decides` is false inside a quarter or a year, and for a
-    relationship that is too young to be judged (M-8).
+    `known_days` of `days` are known. Inside a quarter or a year it is not the period's `end`; a
+    relationship may be too `young` to be judged (M-8).
     """
 
     month: Month
@@ -49,7 +49,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     known_days: int
     days: int
     divisor: int
-    decides: bool
+    end: bool = True
+    young: bool = False
 
     @property
     def complete(self) -> bool:
@@ -86,6 +87,12 @@ def span(policy: Policy, month: Month) -> tuple[Month, Month]:
             return month.plus(1 - policy.months), month
 
 
+def last_whole(policy: Policy, month: Month) -> Month:
+    """Return the last month of the latest period that is over with `month`."""
+    first, last = span(policy, month)
+    return month if month == last else first.plus(-1)
+
+
 def days_before(first: Month, days: int, opened_on: date) -> int:
     """Return how many of the days from a month's first on lie before the opening (M-8)."""
     return min(max((opened_on - first.start).days, 0), days)
@@ -115,7 +122,7 @@ def read(
         if each == last:
             break
         each = each.plus(1)
-    divisor, asked, decides = days, days, month == last
+    divisor, asked, young = days, days, False
     match policy.divisor:
         case Divisor.PERIOD_DAYS:
             pass
@@ -126,14 +133,15 @@ def read(
             before = days_before(first, days, opened_on)
             asked, known = days - before, known - before
             divisor = max(asked, 1)
-            decides = decides and asked >= policy.minimum_days
+            young = asked < policy.minimum_days
     return Reading(
         month=month,
         sum_minor=total // scale,
         known_days=known,
         days=asked,
         divisor=divisor,
-        decides=decides,
+        end=month == last,
+        young=young,
     )
 
 

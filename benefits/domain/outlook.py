@@ -10,9 +10,11 @@ from datetime import datetime
 import msgspec
 
 from benefits.domain.catalogue import Programme
+from benefits.domain.ladder import NOTHING, Bound, Truth
 from benefits.domain.metrics import Reading
 from benefits.domain.policy import UpgradeTiming
-from benefits.domain.tiers import Cause, State, display_average, needed_daily, settle
+from benefits.domain.progress import Running, nearest
+from benefits.domain.tiers import Cause, State, display_average, settle
 from benefits.domain.values import end_of, local_date
 
 
@@ -43,38 +45,67 @@ def is_near(sum_minor: int, threshold_minor: int, divisor: int, *, percent: int)
 
 
 def look_ahead(
-    programme: Programme, state: State, reading: Reading, *, closed: int, last_minor: int
+    programme: Programme, state: State, running: Running, *, last_minor: int
 ) -> list[Sighting]:
-    """Return what a running period with `closed` known days promises or threatens.
+    """Return what a running period with known days promises or threatens.
 
-    A tier whose term goes on is not at risk: the period cannot touch it.
+    A tier whose term goes on is not at risk: the period cannot touch it. Of several ways into a
+    tier the one is told that asks least; a tier that no balance keeps or reaches is not told of.
     """
-    if closed <= 0:
+    if running.closed[0] <= 0:
         return []
-    projected = reading.sum_minor + max(reading.days - closed, 0) * last_minor
+    pairs = zip(running.readings, running.closed, strict=True)
+    ahead = Running(
+        readings=tuple(_projected(each, closed, last_minor) for each, closed in pairs),
+        closed=tuple(each.days for each in running.readings),
+        past=running.past,
+        labels=running.labels,
+    )
     concerned = list[tuple[Sight, int]]()
-    if state.rank and projected < programme.thresholds[state.rank] * reading.divisor:
-        after, cause = settle(programme, state, 0, complete=True, on=reading.month.end)
+    verdict = programme.ladder.judge(ahead.judged.readings, running.labels)
+    if state.rank and verdict.possible < state.rank:
+        after, cause = settle(programme, state, NOTHING, on=running.readings[0].month.end)
         if cause is not Cause.HELD or after.rank < state.rank:
             concerned.append((Sight.AT_RISK, state.rank))
-    above = range(state.rank + 1, len(programme.thresholds))
-    for rank in above:
-        threshold = programme.thresholds[rank]
-        if projected < threshold * reading.divisor:
-            percent = programme.policy.near
-            if is_near(projected, threshold, reading.divisor, percent=percent):
-                concerned.append((Sight.NEAR, rank))
-            break
-    return [
-        Sighting(
-            outlook=outlook,
-            rank=rank,
-            threshold_minor=programme.thresholds[rank],
-            projected_minor=display_average(projected, reading.divisor),
-            needed_daily_minor=needed_daily(reading, programme.thresholds[rank], closed=closed),
-        )
-        for outlook, rank in concerned
-    ]
+    above = range(max(state.rank, verdict.qualified) + 1, len(programme.tier))
+    concerned += [(Sight.NEAR, rank) for rank in above[:1] if _is_near(programme, rank, ahead)]
+    found = list[Sighting]()
+    for outlook, rank in concerned:
+        asked = running.judged if outlook is Sight.AT_RISK else running
+        need = nearest(programme, rank, asked)
+        if need.threshold_minor is not None:
+            later = _projected(need.reading, need.closed, last_minor)
+            found.append(
+                Sighting(
+                    outlook=outlook,
+                    rank=rank,
+                    threshold_minor=need.threshold_minor,
+                    projected_minor=display_average(later.sum_minor, later.divisor),
+                    needed_daily_minor=need.needed_daily,
+                )
+            )
+    return found
+
+
+def _projected(reading: Reading, closed: int, last_minor: int) -> Reading:
+    """Return a period as it ends if each remaining day is like the last known one."""
+    total = reading.sum_minor + max(reading.days - closed, 0) * last_minor
+    return msgspec.structs.replace(reading, sum_minor=total, known_days=reading.days)
+
+
+def _is_near(programme: Programme, rank: int, ahead: Running) -> bool:
+    """Say whether a way into a tier, with all its labels, is missed by little (M-10)."""
+    percent = programme.policy.near
+
+    def misses_little(bound: Bound) -> bool:
+        reading = ahead.readings[bound.metric]
+        return is_near(reading.sum_minor, bound.minor, reading.divisor, percent=percent)
+
+    return any(
+        all(misses_little(b) or b.truth(ahead.readings) is Truth.YES for b in way.bounds)
+        for way in programme.ladder.rungs[rank]
+        if way.labels <= ahead.labels and way.bounds
+    )
 
 
 def rises_at(programme: Programme, decided_at: datetime) -> datetime:

@@ -1,22 +1,26 @@
 """How a programme's tiers are won, kept and lost, as its document says it (M-1 to T-7).
 
 A policy names one metric over whole months, what it is divided by and what each asset class
-weighs; a tier says how it is kept: by misses in a row, or by a lock with a grace time.
+weighs; a tier says how it is kept: by misses in a row, or by a lock with a grace time. A tier may
+have other ways in than its threshold, each with metrics and labels of its own (T-2).
 `policy_problems` names every contradiction by its path.
 """
 
-import difflib
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Annotated
 
 import msgspec
 
+from benefits.domain.labels import Layer
+from benefits.domain.spelling import suggestion
+
 Text = dict[str, str]
 WEIGHT_DECIMALS = 4
 WEIGHT_MAX = 10
 TERM_MAX = 120
+Months = Annotated[int, msgspec.Meta(ge=2, le=24)]
 
 
 class Target(enum.Enum):
@@ -65,7 +69,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     metric: Metric = Metric.MONTH_AVG
-    months: Annotated[int, msgspec.Meta(ge=2, le=24)] | None = None
+    months: Months | None = None
     divisor: Divisor = Divisor.PERIOD_DAYS
     divisor_days: Annotated[int, msgspec.Meta(ge=1, le=732)] | None = None
     minimum_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 7
@@ -83,15 +87,43 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     grace: Annotated[int, msgspec.Meta(ge=0, le=TERM_MAX)] = 0
 
 
-class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One rung: `threshold` in major units, inclusive (T-1).
+class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One fact: a `metric` that reaches a `threshold` in major units, or a `label` that is valid.
 
-    It is lost by `misses` in a row (T-4), or kept by a `lock` (T-5).
+    A metric is divided and weighed as the policy says. Only FACT and RULE labels decide (S-2).
+    """
+
+    metric: Metric | None = None
+    months: Months | None = None
+    threshold: Decimal | None = None
+    label: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    layer: Layer = Layer.FACT
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A way into a tier besides its threshold: `all` of the conditions (T-2).
+
+    A member who is in by it keeps the tier by its own misses or lock; else by the tier's.
+    """
+
+    code: Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9_]{0,31}$")]
+    name: Text
+    all: tuple[Condition, ...]
+    misses: int = 0
+    lock: Lock | None = None
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rung: reached by the policy's metric at `threshold`, in major units, inclusive (T-1).
+
+    `any` are other ways in (T-2); with one of them the threshold may be left out. A tier is lost
+    by `misses` in a row (T-4), or kept by a `lock` (T-5).
     """
 
     code: str
     name: Text
-    threshold: Decimal
+    threshold: Decimal | None = None
+    any: tuple[Way, ...] = ()
     misses: int = 0
     lock: Lock | None = None
 
@@ -110,16 +142,11 @@ def period_months(policy: Policy) -> int:
     return _PERIOD_MONTHS.get(policy.metric, 1)
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean X?" when a known word is near, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def policy_problems(
-    policy: Policy, tiers: tuple[Tier, ...], classes: tuple[str, ...]
+    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]
 ) -> Iterator[str]:
-    """Yield what is wrong with a policy and with how its tiers are kept, by path."""
+    """Yield what is wrong with a policy and with how tiers are won and kept, by path."""
+    yield from _ladder(tiers)
     if policy.upgrade is not UpgradeTiming.NEXT_PERIOD and period_months(policy) > 1:
         yield (
             f"policy.upgrade: {policy.upgrade.value} is for what is decided every month, not for "
@@ -135,6 +162,7 @@ def policy_problems(
         elif (scaled := weight.scaleb(WEIGHT_DECIMALS)) != scaled.to_integral_value():
             yield f"{path}: {weight} has more than {WEIGHT_DECIMALS} decimals"
     yield from _reviews(policy)
+    yield from _ways(policy, tiers)
     yield from _kept(policy, tiers)
 
 
@@ -159,22 +187,104 @@ def _reviews(policy: Policy) -> Iterator[str]:
             yield f"{path}: no {policy.metric.value} is decided on {day}"
 
 
-def _kept(policy: Policy, tiers: tuple[Tier, ...]) -> Iterator[str]:
+def _kept(policy: Policy, tiers: Sequence[Tier]) -> Iterator[str]:
     for index, tier in enumerate(tiers):
         path = f"tier[{index}]"
         if index == 0:
             if tier.lock is not None:
                 yield f"{path}.lock: nobody loses the lowest tier"
             continue
-        if tier.lock is None and tier.misses < 1:
+        if tier.lock is None and tier.misses < 1 and not _own_terms(tier):
             yield f"{path}.misses: say how many months below in a row lose the tier"
-        if tier.misses > TERM_MAX:
-            yield f"{path}.misses: at most {TERM_MAX}"
-        if tier.lock is None:
+        yield from _term(policy, path, tier)
+        for nth, way in enumerate(tier.any):
+            yield from _term(policy, f"{path}.any[{nth}]", way)
+
+
+def _own_terms(tier: Tier) -> bool:
+    """Say whether a tier needs no term itself: nobody is in but by ways with their own."""
+    return tier.threshold is None and all(way.misses or way.lock for way in tier.any)
+
+
+def _term(policy: Policy, path: str, kept: Tier | Way) -> Iterator[str]:
+    if not 0 <= kept.misses <= TERM_MAX:
+        yield f"{path}.misses: at most {TERM_MAX}, and not below 0"
+    if kept.lock is None:
+        return
+    if kept.misses:
+        yield f"{path}.misses: a tier with a lock is not lost by misses; keep one of the two"
+    if policy.target is Target.BEST_OF_WINDOW:
+        yield f"{path}.lock: a lock has no window of misses; choose another policy.target"
+    if policy.review:
+        yield f"{path}.lock: a lock is not reviewed; leave policy.review out"
+
+
+def _ladder(tiers: Sequence[Tier]) -> Iterator[str]:
+    """Yield where thresholds do not ascend from 0, or a tier cannot be reached (T-1)."""
+    if not tiers:
+        yield "tier: a programme needs at least one tier"
+        return
+    if tiers[0].threshold != 0:
+        yield "tier[0].threshold: the lowest tier starts at 0"
+    if tiers[0].any:
+        yield "tier[0].any: everybody has the lowest tier"
+    below = tiers[0].threshold
+    for index, tier in enumerate(tiers[1:], 1):
+        bound = tier.threshold
+        if bound is None:
+            if not tier.any:
+                yield f"tier[{index}].threshold: say from which average on, or how else, by any"
             continue
-        if tier.misses:
-            yield f"{path}.misses: a tier with a lock is not lost by misses; keep one of the two"
-        if policy.target is Target.BEST_OF_WINDOW:
-            yield f"{path}.lock: a lock has no window of misses; choose another policy.target"
-        if policy.review:
-            yield f"{path}.lock: a lock is not reviewed; leave policy.review out"
+        if below is not None and below.is_finite() and bound.is_finite() and bound <= below:
+            yield f"tier[{index}].threshold: must be above that of the tier before it"
+        below = bound
+
+
+def conditions(tiers: Sequence[Tier]) -> Iterator[tuple[str, Condition]]:
+    """Yield the conditions of all ways, by path."""
+    for index, tier in enumerate(tiers):
+        for nth, way in enumerate(tier.any):
+            for place, condition in enumerate(way.all):
+                yield f"tier[{index}].any[{nth}].all[{place}]", condition
+
+
+def thresholds(tiers: Sequence[Tier]) -> Iterator[tuple[str, Decimal]]:
+    """Yield every amount that an average is compared with, by path."""
+    for index, tier in enumerate(tiers):
+        if tier.threshold is not None:
+            yield f"tier[{index}].threshold", tier.threshold
+    for path, condition in conditions(tiers):
+        if condition.threshold is not None:
+            yield f"{path}.threshold", condition.threshold
+
+
+def _ways(policy: Policy, tiers: Sequence[Tier]) -> Iterator[str]:
+    for index, tier in enumerate(tiers):
+        seen = set[str]()
+        for nth, way in enumerate(tier.any):
+            if way.code in seen:
+                yield f"tier[{index}].any[{nth}].code: {way.code!r} stands twice"
+            seen.add(way.code)
+            if not way.all:
+                yield f"tier[{index}].any[{nth}].all: name at least one condition"
+    for path, condition in conditions(tiers):
+        yield from _condition(policy, path, condition)
+
+
+def _condition(policy: Policy, path: str, condition: Condition) -> Iterator[str]:
+    if condition.label:
+        if condition.metric or condition.threshold is not None or condition.months:
+            yield f"{path}: one condition is a metric or a label; write two"
+        if condition.layer is Layer.MODEL:
+            yield f"{path}.layer: a MODEL label may rank, never decide; only FACT and RULE may"
+        return
+    if condition.metric is None:
+        yield f"{path}: name a metric with a threshold, or a label"
+        return
+    if condition.threshold is None:
+        yield f"{path}.threshold: say from which average on"
+    last_k = condition.metric is Metric.LAST_K_MONTHS
+    if last_k != (condition.months is not None):
+        yield f"{path}.months: say how many months LAST_K_MONTHS averages, and of no other metric"
+    if policy.divisor is Divisor.FIXED and condition.metric is not policy.metric:
+        yield f"{path}.metric: policy.divisor_days is of {policy.metric.value}; use that"

@@ -2,20 +2,23 @@
 
 A sum of day-end balances is compared with `threshold x divisor` in exact integers; nothing is
 rounded before a decision. Missing days never hurt (A-6): they count as zero for what is proven,
-and forbid a miss. Misses, locks and grace times are not stored anywhere as truth: they are what
-folding the months gives, each by the version of the programme that judges it.
+and forbid a miss where they could change it. A label counts in a month when it is valid on the
+month's last day (T-2). Misses, locks and grace times are not stored anywhere as truth: they are
+what folding the months gives, each by the version of the programme that judges it.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
 
 from benefits.domain import metrics
-from benefits.domain.catalogue import Programme, Rules
+from benefits.domain.catalogue import Judge, Programme, Rules
+from benefits.domain.labels import Label, held
+from benefits.domain.ladder import NOTHING, THRESHOLD, Term, Verdict
 from benefits.domain.metrics import Basket, MonthSum, Reading
-from benefits.domain.policy import REVIEWS, Lock, Target, UpgradeTiming
+from benefits.domain.policy import REVIEWS, Target, UpgradeTiming
 from benefits.domain.values import Month, add_months
 
 
@@ -40,7 +43,8 @@ class State(msgspec.Struct, frozen=True):
     """A standing between months: rank, misses in a row, and the ranks reached in those misses.
 
     A tier that is kept by a lock has the day from which it is judged again instead, and after
-    that the end of its grace time.
+    that the end of its grace time. Its term is that of the `way` it was last won or kept by (T-2);
+    the threshold's is empty.
     """
 
     rank: int = 0
@@ -48,18 +52,30 @@ class State(msgspec.Struct, frozen=True):
     window: tuple[int, ...] = ()
     lock_until: date | None = None
     grace_until: date | None = None
+    way: str = THRESHOLD
 
     @property
-    def shown(self) -> tuple[int, int, date | None, date | None]:
+    def shown(self) -> tuple[int, int, date | None, date | None, str]:
         """What a record of it says."""
-        return self.rank, self.misses, self.lock_until, self.grace_until
+        return self.rank, self.misses, self.lock_until, self.grace_until, self.way
+
+
+class Grounds(msgspec.Struct, frozen=True):
+    """What a month counted besides the policy's metric: other metrics, labels by layer (T-2)."""
+
+    others: tuple[Reading, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+NO_GROUNDS = Grounds()
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What one month decided, with everything needed to explain it (X-6).
 
     `qualified` is the highest rank proven by the sum over `divisor`, of whose `days` some are
-    known; the new rank holds from the first day of the next month (T-3).
+    known; the new rank holds from the first day of the next month (T-3). It `is_whole` when every
+    day of the policy's metric is known, and of the others where they could have changed anything.
     """
 
     month: Month
@@ -71,6 +87,20 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     known_days: int
     days: int
     divisor: int
+    is_whole: bool = True
+    grounds: Grounds = NO_GROUNDS
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What each of the programme's metrics was."""
+        own = Reading(
+            month=self.month,
+            sum_minor=self.sum_minor,
+            known_days=self.known_days,
+            days=self.days,
+            divisor=self.divisor,
+        )
+        return (own, *self.grounds.others)
 
     @property
     def effective_from(self) -> date:
@@ -78,144 +108,118 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return self.month.end
 
 
-def qualifies(sum_minor: int, threshold_minor: int, days: int) -> bool:
-    """Say whether a sum's daily average reaches a threshold, in exact integers (M-1, C-3)."""
-    return sum_minor >= threshold_minor * days
-
-
 def display_average(sum_minor: int, days: int) -> int:
     """Return the average to show, in minor units: floored, never used to decide (C-3)."""
     return sum_minor // days
 
 
-def required_daily(
-    sum_minor: int, threshold_minor: int, *, days: int, closed: int, divisor: int | None = None
-) -> int | None:
-    """Return the level each remaining day needs; 0: certain, None: out of reach (M-9).
-
-    The sum is divided by `divisor` where that is not `days`.
-    """
-    short = threshold_minor * (divisor or days) - sum_minor
-    if short <= 0:
-        return 0
-    remaining = days - closed
-    return -(-short // remaining) if remaining > 0 else None
-
-
-class Outlook(enum.Enum):
-    """Whether the running period will keep a tier, as far as its known days say (M-11)."""
-
-    CERTAIN = "CERTAIN"
-    ON_TRACK = "ON_TRACK"
-    AT_RISK = "AT_RISK"
-    MISSED = "MISSED"
-    UNKNOWN = "UNKNOWN"
-
-
-class Forecast(msgspec.Struct, frozen=True):
-    """What a tier still needs on each remaining day, and where the month goes if nothing moves."""
-
-    needed_daily_minor: int | None
-    projected_minor: int
-    outlook: Outlook
-
-
-def forecast(reading: Reading, threshold_minor: int, *, closed: int, last_minor: int) -> Forecast:
-    """Project a period whose remaining days are all like the last known one (M-9, M-11)."""
-    needed = needed_daily(reading, threshold_minor, closed=closed)
-    projected = reading.sum_minor + max(reading.days - closed, 0) * last_minor
-    if needed == 0:
-        outlook = Outlook.CERTAIN
-    elif needed is None:
-        outlook = Outlook.MISSED
-    elif not closed:
-        outlook = Outlook.UNKNOWN
-    else:
-        kept = qualifies(projected, threshold_minor, reading.divisor)
-        outlook = Outlook.ON_TRACK if kept else Outlook.AT_RISK
-    return Forecast(needed, display_average(projected, reading.divisor), outlook)
-
-
-def needed_daily(reading: Reading, threshold_minor: int, *, closed: int) -> int | None:
-    """Return the level each remaining day of a running period needs (M-9)."""
-    return required_daily(
-        reading.sum_minor,
-        threshold_minor,
-        days=reading.days,
-        closed=closed,
-        divisor=reading.divisor,
-    )
-
-
-def qualified_rank(thresholds: tuple[int, ...], sum_minor: int, days: int) -> int:
-    """Return the highest rank whose lower bound the sum reaches; ranks may be skipped (T-1)."""
-    return max(
-        rank
-        for rank, threshold in enumerate(thresholds)
-        if rank == 0 or qualifies(sum_minor, threshold, days)
-    )
-
-
-def step(programme: Programme, before: State, reading: Reading) -> Decision:
-    """Decide a month that is over from the standing before it (T-4, T-5)."""
-    qualified = qualified_rank(programme.thresholds, reading.sum_minor, reading.divisor)
+def step(
+    programme: Programme, before: State, reading: Reading, grounds: Grounds = NO_GROUNDS
+) -> Decision:
+    """Decide a month that is over from the standing before it (T-2, T-4, T-5)."""
+    readings, labels = (reading, *grounds.others), frozenset(grounds.labels)
+    verdict = programme.ladder.judge(readings, labels)
     after, cause = before, Cause.HELD
-    if reading.decides:
-        after, cause = settle(
-            programme, before, qualified, complete=reading.complete, on=reading.month.end
-        )
+    is_too_young = reading.young and verdict.possible > verdict.qualified == 0
+    if reading.end and not is_too_young:
+        after, cause = settle(programme, before, verdict, on=reading.month.end)
     return Decision(
         month=reading.month,
         before=before,
         after=after,
         cause=cause,
-        qualified=qualified,
+        qualified=verdict.qualified,
         sum_minor=reading.sum_minor,
         known_days=reading.known_days,
         days=reading.days,
         divisor=reading.divisor,
+        is_whole=reading.complete
+        and (
+            verdict.possible == verdict.qualified
+            or all(other.complete for other in grounds.others)
+        ),
+        grounds=grounds,
     )
 
 
 def settle(
-    programme: Programme, before: State, qualified: int, *, complete: bool, on: date
+    programme: Programme, before: State, verdict: Verdict, *, on: date
 ) -> tuple[State, Cause]:
-    """Judge a standing on a day by the rank a whole period proved; `complete` if all is known."""
-    if qualified > before.rank:
-        return _entered(programme, qualified, on), Cause.UPGRADED
-    lock = programme.tier[before.rank].lock
-    if lock is not None:
-        return _locked(programme, lock, before, qualified, complete=complete, on=on)
-    unlocked = State(before.rank, before.misses, before.window)
+    """Judge a standing on a day by what a whole period proved."""
+    if verdict.qualified > before.rank:
+        return _entered(programme, verdict.qualified, verdict, on=on), Cause.UPGRADED
+    term = programme.ladder.by(before.rank, before.way).term
+    if term.lock is not None:
+        return _locked(programme, before, verdict, term=term, on=on)
+    is_hit = verdict.qualified == before.rank
+    unlocked = State(before.rank, before.misses, before.window, way=before.way)
     if not _reviewed(programme, on):
-        return unlocked, Cause.RETAINED if qualified == before.rank else Cause.HELD
-    if qualified == before.rank:
-        return State(before.rank), Cause.RETAINED
-    if not complete:
+        return unlocked, Cause.RETAINED if is_hit else Cause.HELD
+    if is_hit:
+        return _entered(programme, before.rank, verdict, on=on, now=before.way), Cause.RETAINED
+    missed = State(
+        before.rank, before.misses + 1, (*before.window, verdict.qualified), way=before.way
+    )
+    is_lost = missed.misses >= term.misses
+    if _is_open(programme, missed, verdict, is_lost=is_lost):
         return unlocked, Cause.UNDETERMINED
-    missed = State(before.rank, before.misses + 1, (*before.window, qualified))
-    if missed.misses < programme.tier[before.rank].misses:
+    if not is_lost:
         return missed, Cause.WATCHED
-    return _entered(programme, _target(programme.policy.target, missed), on), Cause.DOWNGRADED
+    return _fallen(programme, missed, verdict, on=on), Cause.DOWNGRADED
 
 
-def risen(programme: Programme, before: State, reading: Reading) -> Decision | None:
+def risen(
+    programme: Programme, before: State, reading: Reading, grounds: Grounds = NO_GROUNDS
+) -> Decision | None:
     """Decide a running month early: it has proven a higher tier already (T-3); None if not.
 
-    No later balance can undo what is proven, as none is negative (A-8). A term begins with the
-    next month, as if the month had been decided at its end: so it is, once it is over.
+    No later balance can undo what is proven, as none is negative (A-8). A label may end before the
+    month does: `grounds` name none. A term begins with the next month, as if the month had been
+    decided at its end: so it is, once it is over.
     """
-    policy = programme.policy
-    qualified = qualified_rank(programme.thresholds, reading.sum_minor, reading.divisor)
-    if policy.upgrade is UpgradeTiming.NEXT_PERIOD or qualified <= before.rank:
+    if programme.policy.upgrade is UpgradeTiming.NEXT_PERIOD:
         return None
-    return step(programme, before, reading) if reading.decides else None
+    decision = step(programme, before, reading, grounds)
+    return decision if decision.after.rank > before.rank else None
 
 
-def _entered(programme: Programme, rank: int, on: date) -> State:
-    """Return a standing that begins on a day: with a term where its tier has one."""
-    lock = programme.tier[rank].lock
-    return State(rank, lock_until=add_months(on, lock.months)) if lock else State(rank)
+def _is_open(programme: Programme, missed: State, verdict: Verdict, *, is_lost: bool) -> bool:
+    """Say whether what is not known could still change a miss: undo it, or where one lands."""
+    if verdict.possible >= missed.rank:
+        return True
+    target = programme.policy.target
+    best = State(
+        missed.rank, missed.misses, (*missed.window[:-1], verdict.possible), way=missed.way
+    )
+    matters = is_lost or target is Target.BEST_OF_WINDOW
+    return matters and _target(target, missed) != _target(target, best)
+
+
+def _fallen(programme: Programme, missed: State, verdict: Verdict, *, on: date) -> State:
+    """Return where a standing lands that is lost (T-7)."""
+    landing = _target(programme.policy.target, missed)
+    if landing != verdict.qualified:
+        first = programme.ladder.rungs[landing][0].code
+        verdict = Verdict(landing, landing, (first,))
+    return _entered(programme, landing, verdict, on=on)
+
+
+def _entered(
+    programme: Programme, rank: int, verdict: Verdict, *, on: date, now: str = THRESHOLD
+) -> State:
+    """Return a standing that begins on a day, by the best way that holds, and with its term.
+
+    `now` is the way by which it was held before.
+    """
+    if rank == 0:
+        return State()
+    way = programme.ladder.best(rank, verdict.ways, now=now)
+    return _term(programme, rank, way, on=on)
+
+
+def _term(programme: Programme, rank: int, way: str, *, on: date) -> State:
+    lock = programme.ladder.by(rank, way).term.lock
+    return State(rank, lock_until=add_months(on, lock.months) if lock else None, way=way)
 
 
 def _reviewed(programme: Programme, on: date) -> bool:
@@ -225,30 +229,35 @@ def _reviewed(programme: Programme, on: date) -> bool:
 
 
 def _locked(
-    programme: Programme, lock: Lock, before: State, qualified: int, *, complete: bool, on: date
+    programme: Programme, before: State, verdict: Verdict, *, term: Term, on: date
 ) -> tuple[State, Cause]:
     """Judge a tier that is kept by a lock and a grace time (T-5).
 
     A tier that is held from before it had a lock gets its first term now.
     """
-    held = qualified == before.rank
-    rank, until = before.rank, before.lock_until
+    assert term.lock is not None, "kept by a lock"
+    is_hit = verdict.qualified == before.rank
+    rank, until, lock = before.rank, before.lock_until, term.lock
     if until is None:
-        return _entered(programme, rank, on), Cause.RETAINED if held else Cause.HELD
+        if is_hit:
+            return _entered(programme, rank, verdict, on=on, now=before.way), Cause.RETAINED
+        return _term(programme, rank, before.way, on=on), Cause.HELD
     if before.grace_until is None and on < until:
-        return before, Cause.RETAINED if held else Cause.HELD
-    if held:
+        return before, Cause.RETAINED if is_hit else Cause.HELD
+    if is_hit:
         anchor = until if before.grace_until is None else on
-        return State(rank, lock_until=add_months(anchor, lock.months)), Cause.RETAINED
-    if not complete:
+        return _entered(programme, rank, verdict, on=anchor, now=before.way), Cause.RETAINED
+    is_lost = not lock.grace if before.grace_until is None else on >= before.grace_until
+    missed = State(rank, window=(verdict.qualified,), way=before.way)
+    if _is_open(programme, missed, verdict, is_lost=is_lost):
         return before, Cause.UNDETERMINED
-    if before.grace_until is None and lock.grace:
-        grace_until = add_months(until, lock.grace)
-        return State(rank, lock_until=until, grace_until=grace_until), Cause.GRACE
-    if before.grace_until is not None and on < before.grace_until:
+    if is_lost:
+        return _fallen(programme, missed, verdict, on=on), Cause.DOWNGRADED
+    if before.grace_until is not None:
         return before, Cause.HELD
-    missed = State(rank, window=(qualified,))
-    return _entered(programme, _target(programme.policy.target, missed), on), Cause.DOWNGRADED
+    grace_until = add_months(until, lock.grace)
+    state = State(rank, lock_until=until, grace_until=grace_until, way=before.way)
+    return state, Cause.GRACE
 
 
 def _target(target: Target, missed: State) -> int:
@@ -270,32 +279,65 @@ def fold(
     through: Month,
     *,
     opened_on: date = date.min,
+    labels: Sequence[Label] = (),
     start: State | None = None,
     first: Month | None = None,
 ) -> list[Decision]:
     """Fold the months from the first known one (or `first`) into a decision each (T-8).
 
-    A month without a row has no known day: nothing falls in it.
+    A month without a row has no known day: nothing falls in it. A label that is asked for begins
+    a standing like a balance, in the first month that ends with it.
     """
     decisions = list[Decision]()
     state = start or State()
+    asked = [label for label in labels if label.key in rules.labels]
+    earliest = max(opened_on, rules.judges[0].tiers_from.start)
     known = [month for months in sums.values() for month in months]
+    known += [Month.of(max(label.from_, earliest)) for label in asked]
     if not known:
         return decisions
+    readings = _Readings(sums, opened_on)
     month = first or min(known)
     while month <= through:
-        programme = rules.at(month).programme
-        reading = metrics.read(
-            programme.policy,
-            month,
-            sums.get(programme.basket, {}),
-            scale=programme.basket.scale,
-            opened_on=opened_on,
-        )
-        decisions.append(step(programme, state, reading))
+        judge, grounds = rules.at(month), NO_GROUNDS
+        if judge.programme.ladder.has_ways:
+            valid = held(asked, month.end - timedelta(days=1)) & judge.programme.ladder.labels
+            grounds = Grounds(readings.others(judge, month), tuple(sorted(valid)))
+        own = readings.read(judge.programme, 0, month)
+        decisions.append(step(judge.programme, state, own, grounds))
         state = decisions[-1].after
         month = month.plus(1)
     return decisions
+
+
+class _Readings:
+    """A member's metrics; what ways name besides is read once for each period that is over."""
+
+    def __init__(self, sums: Sums, opened_on: date) -> None:
+        self._sums = sums
+        self._opened_on = opened_on
+        self._kept = dict[tuple[int, int, Month], Reading]()
+
+    def read(self, programme: Programme, metric: int, month: Month) -> Reading:
+        """Read one of a programme's metrics with a month."""
+        basket = programme.basket
+        return metrics.read(
+            programme.ladder.metrics[metric],
+            month,
+            self._sums.get(basket, {}),
+            scale=basket.scale,
+            opened_on=self._opened_on,
+        )
+
+    def others(self, judge: Judge, month: Month) -> tuple[Reading, ...]:
+        """Read the metrics but the policy's own, of the last periods that are over by then."""
+        found = list[Reading]()
+        for metric, policy in enumerate(judge.programme.ladder.metrics[1:], 1):
+            key = (judge.version, metric, metrics.last_whole(policy, month))
+            if key not in self._kept:
+                self._kept[key] = self.read(judge.programme, metric, key[2])
+            found.append(self._kept[key])
+        return tuple(found)
 
 
 def news(decision: Decision, written: State, *, settled: bool = False) -> Decision | None:
@@ -316,6 +358,7 @@ def news(decision: Decision, written: State, *, settled: bool = False) -> Decisi
         written.misses,
         lock_until=written.lock_until,
         grace_until=written.grace_until,
+        way=written.way,
     )
     cause = decision.cause if after.rank == written.rank else Cause.CORRECTED
     return msgspec.structs.replace(decision, before=corrected, cause=cause)
@@ -332,54 +375,7 @@ def certain_through(programme: Programme, state: State, undecided: Month) -> dat
     month, after = undecided, state
     while True:
         if month == metrics.span(programme.policy, month)[1]:
-            after, _ = settle(programme, after, 0, complete=True, on=month.end)
+            after, _ = settle(programme, after, NOTHING, on=month.end)
         if after.rank < state.rank:
             return month.end - timedelta(days=1)
         month = month.plus(1)
-
-
-class Keeping(msgspec.Struct, frozen=True, kw_only=True):
-    """What the running period asks of a tier that is held (T-4, T-5, M-9).
-
-    `needed_daily` is the level each remaining day needs: 0 is certain, None out of reach. Of
-    `allowed` misses in a row there are `misses` so far; with the last one the tier is lost. A tier
-    that is kept by a lock allows none, and is judged again from `lock_until` on.
-    """
-
-    threshold_minor: int
-    needed_daily: int | None
-    misses: int
-    allowed: int
-    lock_until: date | None
-    grace_until: date | None
-    certain_through: date
-
-
-def keeping(
-    programme: Programme, state: State, reading: Reading, *, closed: int, undecided: Month
-) -> Keeping | None:
-    """Return what keeps the tier of `state`; None for the lowest one, which nobody loses (T-4).
-
-    `closed` counts the days of the period that are over, `undecided` is the first month that
-    is not evaluated: the running one, or the one before.
-    """
-    if state.rank == 0:
-        return None
-    threshold = programme.thresholds[state.rank]
-    return Keeping(
-        threshold_minor=threshold,
-        needed_daily=needed_daily(reading, threshold, closed=closed),
-        misses=state.misses,
-        allowed=programme.tier[state.rank].misses,
-        lock_until=state.lock_until,
-        grace_until=state.grace_until,
-        certain_through=certain_through(programme, state, undecided),
-    )
-
-
-def is_far(needed: int, threshold: int, average: int) -> bool:
-    """Say whether a level is too far from what a member has to be named as an aim (M-9).
-
-    It is when it is more than twice the threshold itself, or three times the average so far.
-    """
-    return needed > 2 * threshold or needed > 3 * average > 0

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.labels import Label
 from benefits.domain.values import EPOCH, bucket_of
 from benefits.store.db import Connection, Writer, rows, run, write
 
@@ -76,12 +77,15 @@ INSERT INTO member_profile (bucket, member_id, reference_sealed)
 SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bytea[])
 ON CONFLICT DO NOTHING
 """
-# A label's row is never changed: another end or layer is a later row, and the latest counts.
+# A label's row is never changed: another end or layer is a later row, and the latest counts. The
+# same said by a later version of the list is no news.
 NEW_LABELS = """
-INSERT INTO member_label (bucket, member_id, label, valid_from, recorded_at, valid_to, layer)
-SELECT n.bucket, n.member_id, n.label, n.valid_from, $7, n.valid_to, n.layer
-FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::date[], $5::date[], $6::text[])
-     AS n (bucket, member_id, label, valid_from, valid_to, layer)
+INSERT INTO member_label (bucket, member_id, label, valid_from, recorded_at, valid_to, layer,
+                          source_version)
+SELECT n.bucket, n.member_id, n.label, n.valid_from, $8, n.valid_to, n.layer,
+       nullif(n.source_version, '')
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::date[], $5::date[], $6::text[], $7::text[])
+     AS n (bucket, member_id, label, valid_from, valid_to, layer, source_version)
 WHERE NOT EXISTS (
     SELECT FROM (
         SELECT o.valid_to, o.layer FROM member_label AS o
@@ -153,14 +157,23 @@ async def put_profiles(conn: Connection, profiles: Sequence[tuple[UUID, bytes]])
 
 async def put_labels(
     conn: Connection,
-    labels: Sequence[tuple[UUID, str, date, date | None, str]],
+    labels: Sequence[tuple[UUID, Label, str]],
     now: datetime,
-) -> set[UUID]:
-    """Record labels (member, name, from, to, layer) that are news; return whose they are."""
-    columns = list(zip(*labels, strict=True)) or [()] * 5
-    buckets = [bucket_of(id_) for id_ in columns[0]]
-    found = await rows(conn, NEW_LABELS, buckets, *map(list, columns), now)
-    return {row.member_id for row in found}
+) -> list[UUID]:
+    """Record labels (member, label, source version) that are news; return whose each is."""
+    found = await rows(
+        conn,
+        NEW_LABELS,
+        [bucket_of(id_) for id_, _, _ in labels],
+        [id_ for id_, _, _ in labels],
+        [label.name for _, label, _ in labels],
+        [label.from_ for _, label, _ in labels],
+        [label.to for _, label, _ in labels],
+        [label.layer.value for _, label, _ in labels],
+        [version for _, _, version in labels],
+        now,
+    )
+    return [row.member_id for row in found]
 
 
 async def mark(writer: Writer, marks: Sequence[tuple[UUID, int, datetime]]) -> None:

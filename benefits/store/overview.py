@@ -15,18 +15,22 @@ import msgspec
 
 from benefits.domain.catalogue import Programme, Rules
 from benefits.domain.feeds import days_known
-from benefits.domain.metrics import MonthSum, Reading, closed_days, days_before, read, span
+from benefits.domain.labels import Label, Layer, label_name
+from benefits.domain.ladder import THRESHOLD
+from benefits.domain.metrics import MonthSum, Reading, days_before
+from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
 from benefits.store.db import Connection, rows
 from benefits.store.feeds import COUNTED, Sealed, read_days, sealed_days
 from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
+from benefits.store.tiers import read_grounds
 
 # By index, for each member: member (primary key), ix_lot_bucket_member_id_unit_expires_at,
-# ix_claim_bucket_member_id_claim_id, tier_decision (unique key), asset_month and evaluation
-# (primary keys). Which days are sealed comes with the sums that count with them. A standing is
-# the tier at an instant as known then (T-9), with the instant since which its rank has been held
-# without a break.
+# ix_claim_bucket_member_id_claim_id, tier_decision (unique key), member_label, asset_month and
+# evaluation (primary keys). Which days are sealed comes with the sums that count with them. A
+# standing is the tier at an instant as known then (T-9), with the instant since which its rank has
+# been held without a break.
 OVERVIEW = f"""
 SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM installation AS i),
     {sealed_days("$12", "$13")} AS sealed,
@@ -43,11 +47,21 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                WHERE c.bucket = k.bucket AND c.member_id = k.member_id
                ORDER BY c.claim_id DESC LIMIT $3) AS c),
         (SELECT coalesce(json_agg(json_build_array(
+             v.label, v.layer, v.valid_from, v.valid_to)), '[]')
+         FROM (SELECT DISTINCT ON (b.label, b.valid_from)
+                      b.label, b.layer, b.valid_from, b.valid_to
+               FROM member_label AS b
+               WHERE b.bucket = k.bucket AND b.member_id = k.member_id
+                 AND b.label = ANY($14::text[])
+               ORDER BY b.label, b.valid_from, b.recorded_at DESC) AS v
+         WHERE v.layer <> 'MODEL'),
+        (SELECT coalesce(json_agg(json_build_array(
              p.n, a.months, e.month, s.since,
              CASE WHEN d.decision_id IS NOT NULL THEN json_build_array(
                  d.programme_version, d.month, d.cause, d.lock_until, d.grace_until,
                  d.before_rank, d.before_misses, d.rank, d.misses, d.qualified, d.sum_minor,
-                 d.known_days, d.days, d.divisor) END) ORDER BY p.n), '[]')
+                 d.known_days, d.days, d.divisor, d.before_way, d.way, d.grounds) END
+             ) ORDER BY p.n), '[]')
          FROM unnest($5::text[], $6::text[], $7::date[], $11::date[]) WITH ORDINALITY
               AS p (code, currency, month, first, n)
          CROSS JOIN LATERAL (
@@ -103,6 +117,18 @@ class _Decided(msgspec.Struct, frozen=True, array_like=True):
     known_days: int
     days: int | None
     divisor: int | None
+    before_way: str | None
+    way: str | None
+    grounds: str | None
+
+
+class _Labelled(msgspec.Struct, frozen=True, array_like=True):
+    """A label as it was found, its columns in the statement's order."""
+
+    name: str
+    layer: Layer
+    from_: date
+    to: date | None
 
 
 class _Judged(msgspec.Struct, frozen=True, array_like=True):
@@ -118,27 +144,33 @@ class _Judged(msgspec.Struct, frozen=True, array_like=True):
     decided: _Decided | None
 
 
-_FOUND = msgspec.json.Decoder(tuple[list[Entitlement], list[ClaimSeen], list[_Judged]])
+_FOUND = msgspec.json.Decoder(
+    tuple[list[Entitlement], list[ClaimSeen], list[_Labelled], list[_Judged]]
+)
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """A member's place in a programme, and what is known of the running month.
 
-    `judge` is the programme as it decides that month, by whose metric the `reading` is; `day` is
-    the last known one of the month, with which `closed` days of the metric's period are over.
+    `judge` is the programme as it decides that month, whose metrics are read in `running`; `day`
+    is the last known one of the month, with which as many days of their periods are over.
     `evaluated` is the last of the two months before that was evaluated. `decided` is None at the
     lowest tier, where nothing was ever decided; `version` is the programme's as it was then.
     """
 
     judge: Programme
     month: Month
-    reading: Reading
+    running: Running
     day: int
-    closed: int
     evaluated: Month | None
     since: datetime | None
     version: int
     decided: Decision | None
+
+    @property
+    def reading(self) -> Reading:
+        """The policy's own metric."""
+        return self.running.readings[0]
 
     @property
     def programme(self) -> str:
@@ -184,7 +216,7 @@ async def overviews(
         for one in by
         for name, weight in zip(one.basket.classes, one.basket.weights, strict=True)
     ]
-    first = min((place.span[0].start for place in places), default=now.date())
+    first = min((place.first.start for place in places), default=now.date())
     found = await rows(
         conn,
         OVERVIEW,
@@ -198,44 +230,50 @@ async def overviews(
         [code for code, _, _ in weights],
         [name for _, name, _ in weights],
         [weight for _, _, weight in weights],
-        [place.span[0].start for place in places],
+        [place.first.start for place in places],
         sorted({source for place in places for source in place.rules.feeds}),
         first,
+        sorted({label_name(key) for one in by for key in one.ladder.labels}),
     )
     return {row.member_id: _overview(row, places) for row in found}
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """A programme's running month, the version that judges it, and what period that is in."""
+    """A programme's running month, the version that judges it, and the first that counts."""
 
     rules: Rules
     judge: Programme
     month: Month
-    span: tuple[Month, Month]
+    first: Month
 
     @classmethod
     def of(cls, rules: Rules, now: datetime) -> "_Place":
         """Return where a programme is at an instant (U-1)."""
         month = Month.of(local_date(now, rules.judges[-1].programme.tz))
         judge = rules.at(month).programme
-        return cls(rules, judge, month, span(judge.policy, month))
+        return cls(rules, judge, month, first_counted(judge, month))
 
 
 def _overview(row: Any, places: list[_Place]) -> Overview:
     sealed = read_days(row.sealed)
-    lots, claims, judged = _FOUND.decode(row.found)
+    lots, claims, carried, judged = _FOUND.decode(row.found)
+    labels = [Label(*msgspec.structs.astuple(one)) for one in carried]
     return Overview(
         opened_on=row.opened_on,
         closed_on=row.closed_on,
         config_version=row.config_version,
         lots=lots,
         claims=claims,
-        standings=[_standing(places[one.nth - 1], row.opened_on, sealed, one) for one in judged],
+        standings=[
+            _standing(places[one.nth - 1], row.opened_on, (sealed, labels), one) for one in judged
+        ],
     )
 
 
-def _standing(place: _Place, opened_on: date, sealed: Sealed, found: _Judged) -> Standing:
-    judge, month = place.judge, place.month
+def _standing(
+    place: _Place, opened_on: date, more: tuple[Sealed, list[Label]], found: _Judged
+) -> Standing:
+    judge, month, (sealed, labels) = place.judge, place.month, more
     known, sums = _known(place, found.months, sealed), dict[Month, MonthSum]()
     for each, (total, days) in known.items():
         before = days_before(each, each.days, opened_on)
@@ -245,9 +283,8 @@ def _standing(place: _Place, opened_on: date, sealed: Sealed, found: _Judged) ->
     return Standing(
         judge=judge,
         month=month,
-        reading=read(judge.policy, month, sums, scale=judge.basket.scale, opened_on=opened_on),
+        running=running(judge, month, sums, day=day, opened_on=opened_on, labels=labels),
         day=day,
-        closed=closed_days(judge.policy, month, day, opened_on),
         evaluated=Month.of(found.evaluated) if found.evaluated else None,
         since=found.since,
         version=decided.version if decided else 0,
@@ -259,7 +296,7 @@ def _known(
     place: _Place, months: list[tuple[date, int, int]], sealed: Sealed
 ) -> dict[Month, tuple[int, int]]:
     """Return the sums of the period's months and their days, known by lines or by feeds (A-2)."""
-    first, last = place.span[0], place.month
+    first, last = place.first, place.month
     found = {each: (0, 0) for each in sealed if first <= each <= last}
     for day, total, days in months:
         found[Month.of(day)] = (total, days)
@@ -276,12 +313,13 @@ def decision_of(found: Any) -> Decision:
     month = Month.of(found.month)
     return Decision(
         month=month,
-        before=State(found.before_rank, found.before_misses),
+        before=State(found.before_rank, found.before_misses, way=found.before_way or THRESHOLD),
         after=State(
             found.rank,
             found.misses,
             lock_until=found.lock_until,
             grace_until=found.grace_until,
+            way=found.way or THRESHOLD,
         ),
         cause=Cause(found.cause),
         qualified=found.qualified,
@@ -289,4 +327,5 @@ def decision_of(found: Any) -> Decision:
         known_days=found.known_days,
         days=found.days or month.days,
         divisor=found.divisor or month.days,
+        grounds=read_grounds(found.grounds),
     )

@@ -76,6 +76,7 @@ member_label = Table(
     Column("recorded_at", INSTANT, nullable=False),
     Column("valid_to", Date),
     Column("layer", Text, nullable=False),
+    Column("source_version", Text),
     PrimaryKeyConstraint("bucket", "member_id", "label", "valid_from", "recorded_at"),
     columns.of_member(),
     CheckConstraint("layer IN ('FACT', 'RULE', 'MODEL')", name="layer"),
@@ -180,6 +181,9 @@ tier_decision = Table(
     Column("divisor", SmallInteger),
     Column("lock_until", Date),
     Column("grace_until", Date),
+    Column("before_way", Text),  # null where a tier has no ways besides its threshold
+    Column("way", Text),
+    Column("grounds", Text),
     PrimaryKeyConstraint("bucket", "decision_id"),
     UniqueConstraint("bucket", "member_id", "programme", "month", "decided_at"),
     columns.of_member(),

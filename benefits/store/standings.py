@@ -13,7 +13,8 @@ from benefits.store.overview import decision_of
 
 _FIGURES = """
        d.month, d.cause, d.lock_until, d.grace_until, d.before_rank, d.before_misses, d.rank,
-       d.misses, d.qualified, d.sum_minor, d.known_days, d.days, d.divisor
+       d.misses, d.qualified, d.sum_minor, d.known_days, d.days, d.divisor, d.before_way, d.way,
+       d.grounds
 """
 # Unique key (bucket, member, programme, month, decided_at).
 STANDING = f"""

@@ -11,8 +11,10 @@ from benefits.domain import metrics
 from benefits.domain.catalogue import Rules
 from benefits.domain.entitlement import Granted
 from benefits.domain.feeds import days_known
+from benefits.domain.labels import Label, Layer, label_name
+from benefits.domain.ladder import THRESHOLD
 from benefits.domain.metrics import Basket, MonthSum
-from benefits.domain.tiers import Decision, State
+from benefits.domain.tiers import NO_GROUNDS, Decision, Grounds, State
 from benefits.domain.values import Month, bucket_of
 from benefits.store.db import Connection, rows, run
 from benefits.store.feeds import COUNTED, Sealed, read_days, sealed_days
@@ -40,12 +42,13 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, kw_only=True):
-    """What a member is evaluated on: month sums by basket, and the standing on record."""
+    """What a member is evaluated on: month sums by basket, labels, the standing on record."""
 
     member_id: UUID
     opened_on: date
     closed_on: date | None
     sums: dict[Basket, dict[Month, MonthSum]]
+    labels: list[Label] = []
     written: State = State()
 
 
@@ -70,9 +73,22 @@ AMONG = (
     " AND ({0}.bucket, {0}.member_id) IN (SELECT * FROM unnest(${1}::smallint[], ${2}::uuid[]))"
 )
 SOME = FACTS + AMONG.format("m", 8, 9) + BY_MEMBER
+# Primary key. Of each label and first day what was recorded last counts; then some decide, others
+# only rank (S-2).
+LABELS = """
+SELECT l.* FROM (
+    SELECT DISTINCT ON (o.bucket, o.member_id, o.label, o.valid_from)
+           o.member_id, o.label, o.layer, o.valid_from, o.valid_to
+    FROM member_label AS o
+    WHERE o.bucket BETWEEN $3 AND $4 AND o.label = ANY($1::text[]) AND o.valid_from < $2{among}
+    ORDER BY o.bucket, o.member_id, o.label, o.valid_from, o.recorded_at DESC) AS l
+WHERE l.layer <> 'MODEL'
+"""
+LABELS_OF_ALL = LABELS.format(among="")
+LABELS_OF_SOME = LABELS.format(among=AMONG.format("o", 5, 6))
 # Unique key (bucket, member, programme, month, decided_at): the standing on record by a month.
 DECIDED = """
-SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses, d.lock_until, d.grace_until
+SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses, d.lock_until, d.grace_until, d.way
 FROM tier_decision AS d
 WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month <= $2
 ORDER BY d.member_id, d.month DESC, d.decided_at DESC
@@ -81,17 +97,18 @@ INSERT = """
 INSERT INTO tier_decision (bucket, decision_id, member_id, programme, programme_version, month,
                            cause, before_rank, before_misses, rank, misses, qualified,
                            sum_minor, known_days, days, divisor, lock_until, grace_until,
-                           effective_from, decided_at)
+                           effective_from, decided_at, before_way, way, grounds)
 SELECT n.bucket, n.decision_id, n.member_id, $1, $2, $3, n.cause, n.before_rank,
        n.before_misses, n.rank, n.misses, n.qualified, n.sum_minor, n.known_days, n.days,
-       n.divisor, n.lock_until, n.grace_until, n.effective_from, n.decided_at
+       n.divisor, n.lock_until, n.grace_until, n.effective_from, n.decided_at,
+       nullif(n.before_way, ''), nullif(n.way, ''), nullif(n.grounds, '')
 FROM unnest($4::timestamptz[], $5::smallint[], $6::uuid[], $7::uuid[], $8::text[], $9::smallint[],
             $10::smallint[], $11::smallint[], $12::smallint[], $13::smallint[], $14::bigint[],
             $15::smallint[], $16::smallint[], $17::smallint[], $18::date[], $19::date[],
-            $20::timestamptz[])
+            $20::timestamptz[], $21::text[], $22::text[], $23::text[])
      AS n (effective_from, bucket, decision_id, member_id, cause, before_rank, before_misses, rank,
            misses, qualified, sum_minor, known_days, days, divisor, lock_until, grace_until,
-           decided_at)
+           decided_at, before_way, way, grounds)
 """
 GRANTED = """
 SELECT g.member_id, g.line, g.period, g.quota, g.quantity
@@ -159,11 +176,25 @@ async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> lis
                 known = _month_sum(row, rules, sealed)
                 entry.sums.setdefault(basket, {})[known.month] = known
         _add_absent(all_facts.values(), basket, _fed(rules, sealed, month))
+    for member_id, label in await _labels(conn, rules, month, whom) if rules.labels else ():
+        if member_id in all_facts:
+            all_facts[member_id].labels.append(label)
     decided = await rows(conn, DECIDED, rules.programme, month.start, *whom.buckets)
     for row in decided:
         if row.member_id in all_facts:
-            all_facts[row.member_id].written = _state(row)
+            all_facts[row.member_id].written = state_of(row)
     return list(all_facts.values())
+
+
+async def _labels(
+    conn: Connection, rules: Rules, month: Month, whom: Whom
+) -> list[tuple[UUID, Label]]:
+    names = sorted({label_name(key) for key in rules.labels})
+    statement = LABELS_OF_ALL if whom.members is None else LABELS_OF_SOME
+    return [
+        (row.member_id, Label(row.label, Layer(row.layer), row.valid_from, row.valid_to))
+        for row in await rows(conn, statement, names, month.end, *whom.values)
+    ]
 
 
 def _month_sum(row: Any, rules: Rules, sealed: Sealed) -> MonthSum:
@@ -201,8 +232,15 @@ def _add_absent(entries: Iterable[Facts], basket: Basket, fed: Mapping[Month, in
             sums[month] = _known_sum(month, 0, fed[month], entry.opened_on)
 
 
-def _state(row: Any) -> State:
-    return State(row.rank, row.misses, lock_until=row.lock_until, grace_until=row.grace_until)
+def state_of(row: Any) -> State:
+    """Return the standing that a decision left, as its row says."""
+    return State(
+        row.rank,
+        row.misses,
+        lock_until=row.lock_until,
+        grace_until=row.grace_until,
+        way=row.way or THRESHOLD,
+    )
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,7 +287,20 @@ async def put(
         [d.after.lock_until for d in decisions],
         [d.after.grace_until for d in decisions],
         [each.decided_at for each in decided],
+        [d.before.way for d in decisions],
+        [d.after.way for d in decisions],
+        [write_grounds(d.grounds) for d in decisions],
     )
+
+
+def write_grounds(grounds: Grounds) -> str:
+    """Write down what a decision counted besides; nothing when there is nothing."""
+    return "" if grounds == NO_GROUNDS else msgspec.json.encode(grounds).decode()
+
+
+def read_grounds(text: str | None) -> Grounds:
+    """Read it back."""
+    return msgspec.json.decode(text, type=Grounds) if text else NO_GROUNDS
 
 
 Grants = dict[tuple[UUID, str, str], list[Granted]]

@@ -21,10 +21,11 @@ from benefits.domain.catalogue import Benefit, Catalogue, Programme
 from benefits.domain.explanation import explain
 from benefits.domain.metrics import span
 from benefits.domain.policy import Metric
+from benefits.domain.progress import nearest
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.tiers import State as Held
-from benefits.domain.tiers import certain_through, needed_daily
+from benefits.domain.tiers import certain_through
 from benefits.domain.units import Quantity, steps, whole
 from benefits.store import pages
 from benefits.store.overview import Standing
@@ -46,6 +47,7 @@ class TierView(msgspec.Struct, kw_only=True):
 
     It holds at least through `certain_through`; the lowest is nobody's to lose. A tier that is
     kept by a lock is judged again from `lock_until`, and falls at `grace_until` at the earliest.
+    `way` is the way by which it is held and whose term counts, if that is not the threshold.
     """
 
     code: str
@@ -54,6 +56,7 @@ class TierView(msgspec.Struct, kw_only=True):
     since: datetime | None
     why: dict[str, str]
     certain_through: date | None
+    way: str | None
     lock_until: date | None
     grace_until: date | None
 
@@ -62,7 +65,8 @@ class ProgressView(msgspec.Struct, kw_only=True):
     """The running period, and what the next tier needs on each remaining day (M-9); minor units.
 
     `month` is the running one. The metric is of the days `[period_from, period_until)`, and what
-    decides is its sum over `divisor`.
+    decides is its sum over `divisor`. Where the next tier has several ways in, it is of the one
+    that asks least; `way` names it if that is not the threshold. A way by labels alone has none.
     """
 
     month: str
@@ -74,6 +78,7 @@ class ProgressView(msgspec.Struct, kw_only=True):
     known_days: int
     sum_minor: int
     next_tier: str | None
+    way: str | None
     threshold_minor: int | None
     needed_daily_minor: int | None
 
@@ -269,6 +274,7 @@ def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
             certain_through=(
                 certain_through(standing.judge, after, standing.undecided) if rank else None
             ),
+            way=after.way or None,
             lock_until=after.lock_until,
             grace_until=after.grace_until,
         ),
@@ -278,16 +284,15 @@ def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
 
 
 def _progress(standing: Standing, rank: int) -> ProgressView:
-    programme, reading = standing.judge, standing.reading
-    first, last = span(programme.policy, standing.month)
+    programme, running = standing.judge, standing.running
     upper = rank + 1 if rank + 1 < len(programme.tier) else None
-    threshold = programme.thresholds[upper] if upper is not None else None
-    needed = (
-        needed_daily(reading, threshold, closed=standing.closed) if threshold is not None else None
-    )
+    need = nearest(programme, upper, running) if upper is not None else None
+    metric = programme.ladder.metrics[need.metric if need else 0]
+    reading = need.reading if need else running.readings[0]
+    first, last = span(metric, reading.month)
     return ProgressView(
         month=str(standing.month),
-        metric=programme.policy.metric,
+        metric=metric.metric,
         period_from=first.start,
         period_until=last.end,
         divisor=reading.divisor,
@@ -295,8 +300,9 @@ def _progress(standing: Standing, rank: int) -> ProgressView:
         known_days=reading.known_days,
         sum_minor=reading.sum_minor,
         next_tier=programme.tier[upper].code if upper is not None else None,
-        threshold_minor=threshold,
-        needed_daily_minor=needed,
+        way=need.way or None if need else None,
+        threshold_minor=need.threshold_minor if need else None,
+        needed_daily_minor=need.needed_daily if need else None,
     )
 
 

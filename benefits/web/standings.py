@@ -12,7 +12,7 @@ from benefits.actions.claim import UnknownMember
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.report import bounds_of
 from benefits.domain.catalogue import Programme
-from benefits.domain.explanation import explain
+from benefits.domain.explanation import explain, told
 from benefits.domain.metrics import span
 from benefits.domain.outlook import Sight
 from benefits.domain.policy import Metric
@@ -34,6 +34,8 @@ class TierDecisionView(msgspec.Struct, kw_only=True):
     The metric is of the days `[period_from, period_until)`: its `sum_minor` over `divisor` is
     compared with the threshold of `compared_with`, exactly; `margin_minor` is what the sum had
     beyond threshold times divisor, negative where it fell short. `average_minor` is for showing.
+    Where the tier has several ways in, all this is of the `way` that held, or that came nearest;
+    one by labels alone has no threshold. `labels` are those that counted, with their layers.
     """
 
     id: UUID
@@ -51,8 +53,10 @@ class TierDecisionView(msgspec.Struct, kw_only=True):
     sum_minor: int
     average_minor: int
     compared_with: str
-    threshold_minor: int
-    margin_minor: int
+    threshold_minor: int | None
+    margin_minor: int | None
+    way: str | None
+    labels: list[str]
     qualified: str
     before: str
     after: str
@@ -93,27 +97,31 @@ class TierDecisionsView(msgspec.Struct, kw_only=True):
 
 def _decision(programme: Programme, one: Decided) -> TierDecisionView:
     decision = one.decision
-    first, last = span(programme.policy, decision.month)
-    rank = max(decision.before.rank, decision.after.rank)
-    threshold = programme.thresholds[rank]
+    rank, seen = max(decision.before.rank, decision.after.rank), told(programme, decision)
+    reading = seen.reading or decision.readings[0]
+    first, last = span(seen.metric, reading.month)
+    has_bound = seen.reading is not None
+    margin = reading.sum_minor - seen.needed_minor * reading.divisor
     return TierDecisionView(
         id=one.decision_id,
         programme=one.programme,
         programme_version=one.version,
         month=str(decision.month),
         cause=decision.cause.value,
-        metric=programme.policy.metric,
+        metric=seen.metric.metric,
         period_from=first.start,
         period_until=last.end,
-        days=decision.days,
-        known_days=decision.known_days,
-        missing_days=decision.days - decision.known_days,
-        divisor=decision.divisor,
-        sum_minor=decision.sum_minor,
-        average_minor=display_average(decision.sum_minor, decision.divisor),
+        days=reading.days,
+        known_days=reading.known_days,
+        missing_days=reading.days - reading.known_days,
+        divisor=reading.divisor,
+        sum_minor=reading.sum_minor,
+        average_minor=display_average(reading.sum_minor, reading.divisor),
         compared_with=programme.tier[rank].code,
-        threshold_minor=threshold,
-        margin_minor=decision.sum_minor - threshold * decision.divisor,
+        threshold_minor=seen.needed_minor if has_bound else None,
+        margin_minor=margin if has_bound else None,
+        way=seen.way.code or None,
+        labels=list(decision.grounds.labels),
         qualified=programme.tier[decision.qualified].code,
         before=programme.tier[decision.before.rank].code,
         after=programme.tier[decision.after.rank].code,

@@ -12,7 +12,7 @@ from benefits.actions.claim import UnknownMember
 from benefits.actions.look_up import Seen, see
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.orders import OPEN
-from benefits.domain.tiers import Outlook, forecast
+from benefits.domain.progress import Outlook, foretell
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
 from benefits.store import summary
@@ -29,10 +29,13 @@ WINDOWS = (30, 90, 365)
 class KeepView(msgspec.Struct, kw_only=True):
     """What keeping the tier asks of the running month, and where the month goes (M-9, M-11).
 
-    `projected_minor` is the daily average if every remaining day is like the last known one.
+    `projected_minor` is the daily average if every remaining day is like the last known one. Of
+    several ways it is the one that asks least; `way` names it if that is not the threshold. A way
+    by labels alone has no threshold.
     """
 
-    threshold_minor: int
+    way: str | None
+    threshold_minor: int | None
     needed_daily_minor: int | None
     projected_minor: int
     outlook: Outlook
@@ -149,10 +152,10 @@ async def _keep(conn: Connection, seen: Seen, place: Standing, rank: int) -> Kee
             day=place.month.start + timedelta(days=place.day - 1),
             basket=place.judge.basket,
         )
-    threshold = place.judge.thresholds[rank]
-    told = forecast(place.reading, threshold, closed=place.closed, last_minor=last)
+    need, told = foretell(place.judge, rank, place.running, last_minor=last)
     return KeepView(
-        threshold_minor=threshold,
+        way=need.way or None,
+        threshold_minor=need.threshold_minor,
         needed_daily_minor=told.needed_daily_minor,
         projected_minor=told.projected_minor,
         outlook=told.outlook,

@@ -13,8 +13,9 @@ from benefits.domain.catalogue import (
     ProgrammeInvalid,
     read,
 )
-from benefits.domain.policy import Target, suggestion
-from tests.builders import PROGRAMME, reference_programme
+from benefits.domain.policy import Target
+from benefits.domain.spelling import suggestion
+from tests.builders import PROGRAMME, reference_programme, thresholds
 
 
 def problems(*changes: tuple[str, str]) -> list[str]:
@@ -31,7 +32,7 @@ def problems(*changes: tuple[str, str]) -> list[str]:
 def test_the_reference_programme_is_read() -> None:
     """Tiers, amounts and terms of the file are there, in minor units where it is money."""
     programme = reference_programme()
-    assert (0, 5_000_000, 50_000_000, 500_000_000, 1_000_000_000) == programme.thresholds
+    assert (0, 5_000_000, 50_000_000, 500_000_000, 1_000_000_000) == thresholds(programme)
     assert {"lounge": 1_000_000, "video": 10_000_000} == programme.budgets_minor
     assert {"LOUNGE": Consumed.USE, "VIDEO": Consumed.ISSUE} == {
         code: benefit.consumed for code, benefit in programme.benefits.items()
@@ -191,7 +192,7 @@ def test_minor_units_follow_the_currency(digits: int, minor: int) -> None:
 
 def test_the_ladder_of_a_programme_that_was_read_ascends() -> None:
     """Whatever `read` lets through has strictly rising lower bounds (T-1)."""
-    assert all(low < high for low, high in pairwise(reference_programme().thresholds))
+    assert all(low < high for low, high in pairwise(thresholds(reference_programme())))
 
 
 @pytest.mark.parametrize(

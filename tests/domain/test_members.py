@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benefits.domain.assets import LineInvalid
-from benefits.domain.members import Label, Layer, MemberLine, read_line
+from benefits.domain.labels import Label, Layer
+from benefits.domain.members import MemberLine, read_line
 
 ROW = {"customer": "C0001", "opened_on": "2020-01-01"}
 

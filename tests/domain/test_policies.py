@@ -13,15 +13,16 @@ from msgspec.structs import replace
 from benefits.domain import metrics
 from benefits.domain.catalogue import Judge, Programme, Rules
 from benefits.domain.explanation import explain
+from benefits.domain.ladder import Verdict
 from benefits.domain.metrics import MonthSum, Reading
 from benefits.domain.policy import Divisor, Lock, Metric, Policy, Target
+from benefits.domain.progress import Running, keeping
 from benefits.domain.tiers import (
     Cause,
     Decision,
     State,
     certain_through,
     fold,
-    keeping,
     settle,
     step,
 )
@@ -94,13 +95,18 @@ def test_a_quarter_with_a_month_missing_is_undetermined() -> None:
     )
 
 
+def proven(rank: int) -> Verdict:
+    """Return the verdict of a period that is known whole."""
+    return Verdict(rank, rank)
+
+
 def judged(lock: Lock, *verdicts: tuple[date, int], from_: State) -> list[tuple[State, Cause]]:
     """Judge a standing at each of the days by the rank that was proven."""
     programme = with_policy(Policy(), lock=lock)
     found = list[tuple[State, Cause]]()
     state = from_
     for on, qualified in verdicts:
-        found.append(settle(programme, state, qualified, complete=True, on=on))
+        found.append(settle(programme, state, proven(qualified), on=on))
         state = found[-1][0]
     return found
 
@@ -123,8 +129,7 @@ def test_g_lock_1_a_lock_and_its_grace_run_out() -> None:
     entered, cause = settle(
         with_policy(Policy(), lock=YEAR_AND_GRACE),
         State(),
-        PLATINUM,
-        complete=True,
+        proven(PLATINUM),
         on=date(2025, 2, 5),
     )
     assert (LOCKED, Cause.UPGRADED) == (entered, cause)
@@ -176,14 +181,14 @@ def test_days_missing_end_no_term() -> None:
     programme = with_policy(Policy(), lock=YEAR_AND_GRACE)
     grace = replace(LOCKED, grace_until=date(2026, 5, 5))
     for state, on in ((LOCKED, date(2026, 2, 5)), (grace, date(2026, 5, 5))):
-        got = settle(programme, state, BASE, complete=False, on=on)
+        got = settle(programme, state, Verdict(BASE, PRIVATE), on=on)
         assert (state, Cause.UNDETERMINED) == got
 
 
 def test_a_lock_may_lose_one_step_only() -> None:
     """T-5, T-7: with ONE_STEP who proves nothing falls one rank, and is locked there."""
     programme = with_policy(Policy(target=Target.ONE_STEP), lock=Lock(months=12))
-    got = settle(programme, LOCKED, BASE, complete=True, on=date(2026, 2, 5))
+    got = settle(programme, LOCKED, proven(BASE), on=date(2026, 2, 5))
     assert (State(GOLD, lock_until=date(2027, 2, 5)), Cause.DOWNGRADED) == got
 
 
@@ -383,9 +388,10 @@ def test_a_running_quarter_tells_what_each_day_left_needs() -> None:
     month = Month(2024, 2)
     got = running(programme.policy, months(400_000), month)
     closed = metrics.closed_days(programme.policy, month, 0, date.min)
-    kept = keeping(programme, State(PLATINUM), got, closed=closed, undecided=month)
+    known = Running(readings=(got,), closed=(closed,))
+    kept = keeping(programme, State(PLATINUM), known, undecided=month)
     assert kept is not None
-    assert (31, 551_666_67) == (closed, kept.needed_daily)
+    assert (31, 551_666_67) == (closed, kept.need.needed_daily)
     assert date(2024, 9, 30) == kept.certain_through
 
 

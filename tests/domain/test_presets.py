@@ -1,11 +1,14 @@
 """The presets can be read, and decide as their banks publish it."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 import benefits
 from benefits.domain.catalogue import Judge, Programme, Rules, read
+from benefits.domain.explanation import explain
+from benefits.domain.labels import Label, Layer
 from benefits.domain.metrics import MonthSum
 from benefits.domain.tiers import fold
 from benefits.domain.values import Month
@@ -54,6 +57,27 @@ def test_a_preset_decides_as_its_bank_publishes(
     rules = Rules((Judge(1, FIRST, programme),))
     decisions = fold(rules, {programme.basket: sums}, max(sums))
     assert told == [each.cause.value for each in decisions]
+
+
+def test_standard_chartereds_ways_have_a_years_term_each() -> None:
+    """T-2: salary from February to August 2025: priority for the year, and no longer."""
+    programme = preset("standard_chartered")
+    salary = Label("salary", Layer.FACT, date(2025, 2, 10), date(2025, 9, 1))
+    mortgage = Label("mortgage", Layer.FACT, date(2026, 2, 1), None)
+    rules = Rules((Judge(1, FIRST, programme),))
+    life = {
+        each: MonthSum(each, 0, each.days) for each in (FIRST.plus(index) for index in range(14))
+    }
+    counted, last = {programme.basket: life}, max(life)
+    got = fold(rules, counted, last, labels=[salary])
+    told = ["RETAINED", "UPGRADED", *["RETAINED"] * 6, *["HELD"] * 5, "DOWNGRADED"]
+    assert told == [each.cause.value for each in got]
+    assert ("SALARY", date(2026, 3, 1)) == (got[1].after.way, got[1].after.lock_until)
+    kept = fold(rules, counted, last, labels=[salary, mortgage])[-1]
+    assert ("RETAINED", "MORTGAGE") == (kept.cause.value, kept.after.way)
+    assert (
+        "reached by a mortgage with us: your tier stays Priority" in explain(programme, kept)["en"]
+    )
 
 
 def test_the_industrial_preset_weighs_classes() -> None:

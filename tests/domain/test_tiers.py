@@ -13,28 +13,30 @@ from msgspec.structs import replace
 from benefits.domain import metrics, tiers
 from benefits.domain.catalogue import Judge, Programme, Rules
 from benefits.domain.explanation import explain, money
+from benefits.domain.ladder import qualifies
 from benefits.domain.metrics import MonthSum, Reading
 from benefits.domain.policy import Policy, Target
-from benefits.domain.tiers import (
-    Cause,
-    Decision,
+from benefits.domain.progress import (
     Forecast,
     Outlook,
-    State,
-    certain_through,
-    display_average,
+    Running,
     forecast,
     is_far,
     keeping,
-    news,
-    qualified_rank,
-    qualifies,
     required_daily,
+)
+from benefits.domain.tiers import (
+    Cause,
+    Decision,
+    State,
+    certain_through,
+    display_average,
+    news,
     stays_until,
 )
 from benefits.domain.values import Month
 from tests import golden
-from tests.builders import reference_programme
+from tests.builders import qualified_rank, reference_programme, thresholds
 
 PROGRAMME = reference_programme()
 RANKS = {tier.code: rank for rank, tier in enumerate(PROGRAMME.tier)}
@@ -51,6 +53,11 @@ def always(programme: Programme) -> Rules:
 def step(programme: Programme, before: State, known: MonthSum) -> Decision:
     """Decide a month by what is known of it."""
     return tiers.step(programme, before, reading(known))
+
+
+def running(known: MonthSum, closed: int) -> Running:
+    """Return a running month of which so many days are over."""
+    return Running(readings=(reading(known),), closed=(closed,))
 
 
 def reading(known: MonthSum) -> Reading:
@@ -74,7 +81,7 @@ daily = st.one_of(
     st.integers(0, 2_000_000_000),
     st.builds(
         lambda threshold, off: max(0, threshold + off),
-        st.sampled_from(PROGRAMME.thresholds),
+        st.sampled_from(thresholds(PROGRAMME)),
         st.integers(-2, 2),
     ),
 )
@@ -122,7 +129,7 @@ def test_an_average_decides_on_the_exact_sum(id_: str) -> None:
 def test_g_avg_2_shows_the_floor_and_not_the_half_up() -> None:
     """G-AVG-2: the average shown never reaches a threshold that was missed."""
     assert "499,999.99" == money(display_average(15_499_999_90, 31), 2)
-    assert GOLD == qualified_rank(PROGRAMME.thresholds, 15_499_999_90, 31)
+    assert GOLD == qualified_rank(PROGRAMME, 15_499_999_90, 31)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +139,7 @@ def test_g_avg_2_shows_the_floor_and_not_the_half_up() -> None:
 )
 def test_bounds_are_inclusive_and_ranks_may_be_skipped(sum_minor: int, tier: str) -> None:
     """G-TH-1: the lower bound itself qualifies, and BASE may become DIAMOND at once."""
-    assert RANKS[tier] == qualified_rank(PROGRAMME.thresholds, sum_minor, 1)
+    assert RANKS[tier] == qualified_rank(PROGRAMME, sum_minor, 1)
     decision = step(PROGRAMME, State(), MonthSum(FIRST, sum_minor * 31, 31))
     assert (RANKS[tier], Cause.UPGRADED) == (decision.after.rank, decision.cause)
 
@@ -268,9 +275,9 @@ def test_more_balance_never_lowers_the_qualified_rank(
 ) -> None:
     """Adding to one day, known or missing until now, keeps or raises the rank (3.18, 3)."""
     total = sum(balances[:known])
-    before = qualified_rank(PROGRAMME.thresholds, total, 31)
+    before = qualified_rank(PROGRAMME, total, 31)
     added = more if day < known else balances[day]
-    assert qualified_rank(PROGRAMME.thresholds, total + added, 31) >= before
+    assert qualified_rank(PROGRAMME, total + added, 31) >= before
 
 
 @given(st.integers(0, 4), st.integers(0, 30), daily, st.data())
@@ -390,11 +397,12 @@ def test_a_tier_is_kept_by_the_level_that_is_named(
     month = Month(2025, 6)
     state = State(rank, misses, (BASE,) * misses)
     known = MonthSum(month, minor * closed, closed)
-    kept = keeping(PROGRAMME, state, reading(known), closed=closed, undecided=month)
+    kept = keeping(PROGRAMME, state, running(known, closed), undecided=month)
     assert kept is not None
-    assert kept.needed_daily is not None
+    needed = kept.need.needed_daily
+    assert needed is not None
     rest = month.days - closed
-    for level, is_kept in ((kept.needed_daily, True), (kept.needed_daily - 1, False)):
+    for level, is_kept in ((needed, True), (needed - 1, False)):
         if level < 0:
             continue
         decision = step(PROGRAMME, state, MonthSum(month, known.sum_minor + level * rest, 30))
@@ -405,11 +413,11 @@ def test_a_tier_is_kept_by_the_level_that_is_named(
 def test_the_lowest_tier_needs_nothing_and_a_closed_month_cannot_be_mended() -> None:
     """T-4, M-9: nobody loses BASE; with no day left the level is out of reach."""
     month = Month(2025, 6)
-    empty = reading(MonthSum(month, 0, 30))
-    assert None is keeping(PROGRAMME, State(), empty, closed=30, undecided=month)
-    kept = keeping(PROGRAMME, State(PLATINUM, 1, (GOLD,)), empty, closed=30, undecided=month)
+    empty = running(MonthSum(month, 0, 30), 30)
+    assert None is keeping(PROGRAMME, State(), empty, undecided=month)
+    kept = keeping(PROGRAMME, State(PLATINUM, 1, (GOLD,)), empty, undecided=month)
     assert kept is not None
-    assert (None, date(2025, 7, 31)) == (kept.needed_daily, kept.certain_through)
+    assert (None, date(2025, 7, 31)) == (kept.need.needed_daily, kept.certain_through)
 
 
 @pytest.mark.parametrize(

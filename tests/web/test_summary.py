@@ -43,6 +43,7 @@ async def test_a_member_at_a_glance(running: Site) -> None:
     assert "PLATINUM" == standing["programme"]["tier"]["code"]
     assert {"zh", "en"} == set(standing["programme"]["tier"]["why"])
     assert {
+        "way": None,
         "threshold_minor": 500_000_00,
         "needed_daily_minor": (500_000_00 * 31 - 400_000_00 + 29) // 30,
         "projected_minor": 400_000_00,

@@ -10,6 +10,7 @@ from benefits.actions.look_up import Seen, see
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Benefit, Catalogue, Programme
 from benefits.domain.metrics import Reading
+from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month
 from benefits.store import codes, pages
@@ -27,8 +28,8 @@ class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A member's place in a programme, and what is known of the running month.
 
     `then` is the programme as it was when the tier was decided, `judge` as it decides the running
-    month. `closed` days of the metric's period are over; `undecided` is the first month that is
-    not evaluated, `evaluated` the last of the two months before that is.
+    month, by whose metrics `running` is. `undecided` is the first month that is not evaluated,
+    `evaluated` the last of the two months before that is.
     """
 
     programme: Programme
@@ -36,10 +37,14 @@ class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
     then: Programme
     judge: Programme
     since: datetime | None
-    known: Reading
-    closed: int
+    running: Running
     undecided: Month
     evaluated: Month | None
+
+    @property
+    def known(self) -> Reading:
+        """The policy's own metric in the period that runs."""
+        return self.running.readings[0]
 
     @property
     def state(self) -> State:
@@ -122,8 +127,7 @@ def _standing(seen: Seen, place: Standing) -> StandingSeen:
         then=seen.then.get(place.programme, programme),
         since=place.since,
         judge=place.judge,
-        known=place.reading,
-        closed=place.closed,
+        running=place.running,
         undecided=place.undecided,
         evaluated=place.evaluated,
     )

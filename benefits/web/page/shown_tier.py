@@ -5,17 +5,11 @@ from typing import Literal
 import msgspec
 
 from benefits.domain.catalogue import Programme
-from benefits.domain.metrics import span
-from benefits.domain.policy import Metric
-from benefits.domain.tiers import (
-    Cause,
-    Decision,
-    Keeping,
-    display_average,
-    is_far,
-    keeping,
-    needed_daily,
-)
+from benefits.domain.explanation import told, ways
+from benefits.domain.metrics import Reading, span
+from benefits.domain.policy import Metric, Policy
+from benefits.domain.progress import Keeping, Need, is_far, keeping, nearest
+from benefits.domain.tiers import Cause, Decision, display_average
 from benefits.domain.values import local_date
 from benefits.web.page.facts import Facts, StandingSeen
 from benefits.web.tongue import Message, Tongue, n_
@@ -49,6 +43,8 @@ _ENDED = n_(
     "%(month)s: a daily average of %(average)s is below the %(needed)s needed "
     "for %(before)s when its term ended."
 )
+_BY_WAY = n_("%(month)s: reached by %(way)s.")
+_NOT_BY_WAYS = n_("%(month)s: none of the ways into %(before)s held.")
 _BELOW_SO_FAR = n_("Months below in a row so far: %(misses)s. With %(allowed)s it is lost.")
 _ONE_BELOW = n_("A single month below loses it.")
 _ONLY_AFTER = n_("It is lost only after %(allowed)s months below in a row.")
@@ -130,9 +126,8 @@ def _card(tongue: Tongue, facts: Facts, standing: StandingSeen) -> TierCard:
     )
 
 
-def _say(tongue: Tongue, programme: Programme, message: Message, **blanks: object) -> str:
-    """Say a sentence on months, or its like where a programme decides on other periods."""
-    policy = programme.policy
+def _say(tongue: Tongue, policy: Policy, message: Message, **blanks: object) -> str:
+    """Say a sentence on months, or its like where a metric is decided on other periods."""
     if policy.metric is not Metric.MONTH_AVG or policy.review:
         message = PERIODS.get(message, message)
     return tongue.say(message, **blanks)
@@ -168,28 +163,35 @@ def _unchanged(tongue: Tongue, standing: StandingSeen) -> list[str]:
 
 
 def reason(tongue: Tongue, standing: StandingSeen, decision: Decision) -> str:
-    """Return why a month decided as it did (X-6)."""
-    then, month = standing.then, decision.month
-    rank = max(decision.before.rank, decision.after.rank)
-    average = display_average(decision.sum_minor, decision.divisor)
+    """Return why a month decided as it did, and by which way (X-6, T-2)."""
+    then, why = standing.then, told(standing.then, decision)
+    before, month = tongue.text(then.tier[decision.before.rank].name), decision.month
+    way = tongue.text(why.way.name)
+    if why.reading is None:
+        words = _BY_WAY if why.is_held else _NOT_BY_WAYS
+        period = tongue.period(then.policy, month)
+        return tongue.say(words, month=period, way=way, before=before)
     fell = decision.cause is Cause.DOWNGRADED
-    ended = fell and then.tier[decision.before.rank].lock is not None
-    return _say(
+    ended = fell and then.ladder.by(decision.before.rank, decision.before.way).term.lock
+    words = _say(
         tongue,
-        then,
+        why.metric,
         _ENDED if ended else CAUSES[decision.cause],
-        month=tongue.period(then.policy, month),
-        average=tongue.whole(average, then),
-        needed=tongue.whole(then.thresholds[rank], then, up=True),
-        before=tongue.text(then.tier[decision.before.rank].name),
+        month=tongue.period(why.metric, why.reading.month),
+        average=tongue.whole(why.average, then),
+        needed=tongue.whole(why.needed_minor, then, up=True),
+        before=before,
         nth=decision.before.misses + 1 if fell else decision.after.misses,
-        known=decision.known_days,
-        days=decision.days,
+        known=why.reading.known_days,
+        days=why.reading.days,
     )
+    if not (why.is_held and why.way.code):
+        return words
+    return words + tongue.joint + tongue.say(n_("Reached by %(way)s."), way=way)
 
 
-def _average(standing: StandingSeen) -> int:
-    return display_average(standing.known.sum_minor, max(standing.known.known_days, 1))
+def _average(known: Reading) -> int:
+    return display_average(known.sum_minor, max(known.known_days, 1))
 
 
 def _known(tongue: Tongue, standing: StandingSeen) -> str:
@@ -200,36 +202,45 @@ def _known(tongue: Tongue, standing: StandingSeen) -> str:
     return tongue.say(
         n_("Your average in %(month)s so far: %(average)s (%(known)s of %(days)s days known)."),
         month=month,
-        average=tongue.whole(_average(standing), standing.programme),
+        average=tongue.whole(_average(known), standing.programme),
         known=known.known_days,
         days=known.days,
     )
 
 
 def _keep(tongue: Tongue, standing: StandingSeen) -> Aim | None:
-    programme, known = standing.judge, standing.known
-    kept = keeping(
-        programme,
-        standing.state,
-        known,
-        closed=standing.closed,
-        undecided=standing.undecided,
-    )
+    programme, rank = standing.judge, standing.state.rank
+    kept = keeping(programme, standing.state, standing.running, undecided=standing.undecided)
     if kept is None:
         return None
-    tone, first = _keep_first(tongue, standing, kept.needed_daily, kept.threshold_minor)
-    below = _below(tongue, programme, kept)
+    tone, first = _keep_first(tongue, standing, kept.need)
+    below = _below(tongue, programme.policy, kept)
     certain = tongue.say(
         n_("Yours at least through %(day)s."), day=tongue.day(kept.certain_through)
     )
-    title = tongue.say(n_("Keeping %(tier)s"), tier=_tier(tongue, standing, standing.state.rank))
+    title = tongue.say(n_("Keeping %(tier)s"), tier=_tier(tongue, standing, rank))
     is_pressing = bool(kept.misses or kept.lock_until)
     more = [below, certain] if is_pressing else [certain]
     rest = [] if is_pressing else [below]
-    return Aim(title=title, tone=tone, first=first, more=more, rest=rest)
+    return Aim(
+        title=title,
+        tone=tone,
+        first=first,
+        more=more,
+        rest=[*rest, *_ways(tongue, programme, rank)],
+    )
 
 
-def _below(tongue: Tongue, programme: Programme, kept: Keeping) -> str:
+def _ways(tongue: Tongue, programme: Programme, rank: int) -> list[str]:
+    """Name the ways into a tier that has several (T-2)."""
+    if len(programme.ladder.rungs[rank]) == 1:
+        return []
+    named = ways(programme, rank, tongue.code)
+    tier = tongue.text(programme.tier[rank].name)
+    return [tongue.say(n_("%(tier)s asks for one of: %(ways)s."), tier=tier, ways=named)]
+
+
+def _below(tongue: Tongue, policy: Policy, kept: Keeping) -> str:
     """Say what being below does to the tier."""
     if kept.grace_until:
         words = n_("Its term ended below: reach it before %(day)s, or it is lost.")
@@ -238,24 +249,37 @@ def _below(tongue: Tongue, programme: Programme, kept: Keeping) -> str:
         words = n_("Whatever comes, it is judged again on %(day)s only.")
         return tongue.say(words, day=tongue.day(kept.lock_until))
     if kept.misses:
-        return _say(tongue, programme, _BELOW_SO_FAR, misses=kept.misses, allowed=kept.allowed)
+        return _say(tongue, policy, _BELOW_SO_FAR, misses=kept.misses, allowed=kept.allowed)
     if kept.allowed <= 1:
-        return _say(tongue, programme, _ONE_BELOW)
-    return _say(tongue, programme, _ONLY_AFTER, allowed=kept.allowed)
+        return _say(tongue, policy, _ONE_BELOW)
+    return _say(tongue, policy, _ONLY_AFTER, allowed=kept.allowed)
 
 
-def _keep_first(
-    tongue: Tongue, standing: StandingSeen, needed: int | None, threshold: int
-) -> tuple[Tone, str]:
-    programme, average = standing.judge, _average(standing)
-    blanks = {
-        "month": _period(tongue, standing),
-        "tier": _tier(tongue, standing, standing.state.rank),
-        "needed": tongue.whole(needed or 0, programme, up=True),
-        "threshold": tongue.whole(threshold, programme, up=True),
+def _blanks(tongue: Tongue, standing: StandingSeen, rank: int, need: Need) -> dict[str, str]:
+    """Return what sentences about a need may name."""
+    programme, known = standing.judge, need.reading
+    metric, needed = programme.ladder.metrics[need.metric], need.needed_daily or 0
+    way = programme.ladder.by(rank, need.way)
+    return {
+        "month": tongue.period(metric, known.month),
+        "tier": _tier(tongue, standing, rank),
+        "way": tongue.text(way.name) if way.code else "",
+        "day": tongue.day(span(metric, known.month)[1].end),
+        "needed": tongue.whole(needed, programme, up=True),
+        "threshold": tongue.whole(need.threshold_minor or 0, programme, up=True),
+        "more": tongue.whole(needed - _average(known), programme, up=True),
     }
+
+
+def _keep_first(tongue: Tongue, standing: StandingSeen, need: Need) -> tuple[Tone, str]:
+    programme, known = standing.judge, need.reading
+    average, needed = _average(known), need.needed_daily
+    threshold, metric = need.threshold_minor or 0, programme.ladder.metrics[need.metric]
+    blanks = _blanks(tongue, standing, standing.state.rank, need)
     if needed is None:
-        return "wait", _say(tongue, programme, _COUNTS_BELOW, **blanks)
+        return "wait", _say(tongue, metric, _COUNTS_BELOW, **blanks)
+    if need.threshold_minor is None:
+        return "good", tongue.say(n_("%(way)s suffices for %(tier)s."), **blanks)
     if needed == 0:
         return "good", tongue.say(n_("%(month)s already suffices for %(tier)s."), **blanks)
     if is_far(needed, threshold, average):
@@ -265,7 +289,7 @@ def _keep_first(
     words = tongue.say(
         n_("Hold at least %(needed)s on each remaining day of %(month)s."), **blanks
     )
-    if not standing.known.known_days:
+    if not known.known_days:
         return "plain", words
     if average >= threshold:
         return "good", tongue.word(n_("You are on course.")) + tongue.joint + words
@@ -273,52 +297,55 @@ def _keep_first(
 
 
 def _ahead(tongue: Tongue, standing: StandingSeen) -> Aim | None:
-    programme, known = standing.judge, standing.known
-    rank = standing.state.rank + 1
+    programme, rank = standing.judge, standing.state.rank + 1
     if rank >= len(programme.tier):
         return None
-    threshold = programme.thresholds[rank]
-    needed = needed_daily(known, threshold, closed=standing.closed)
+    need = nearest(programme, rank, standing.running)
+    known = need.reading
     tier = _tier(tongue, standing, rank)
-    whole = threshold * max(known.known_days, 1)
-    percent = 100 if needed == 0 else min(99, known.sum_minor * 100 // max(whole, 1))
-    tone, first, more, rest = _ahead_words(tongue, standing, needed, threshold, tier=tier)
+    whole = (need.threshold_minor or 0) * max(known.known_days, 1)
+    percent = min(99, known.sum_minor * 100 // whole) if whole else 0
+    tone, first, more, rest = _ahead_words(tongue, standing, need, rank)
     return Aim(
         title=tongue.say(n_("On the way to %(tier)s"), tier=tier),
         tone=tone,
         first=first,
         more=more,
-        rest=rest,
-        percent=percent,
+        rest=[*rest, *(_ways(tongue, programme, rank) if need.threshold_minor else [])],
+        percent=100 if need.needed_daily == 0 else percent,
         ladder=(_tier(tongue, standing, rank - 1), tier),
     )
 
 
 def _ahead_words(
-    tongue: Tongue, standing: StandingSeen, needed: int | None, threshold: int, *, tier: str
+    tongue: Tongue, standing: StandingSeen, need: Need, rank: int
 ) -> tuple[Tone, str, list[str], list[str]]:
-    programme, known, average = standing.judge, standing.known, _average(standing)
-    blanks = {
-        "month": _period(tongue, standing),
-        "tier": tier,
-        "day": tongue.day(span(programme.policy, known.month)[1].end),
-        "needed": tongue.whole(needed or 0, programme, up=True),
-        "threshold": tongue.whole(threshold, programme, up=True),
-        "more": tongue.whole((needed or 0) - average, programme, up=True),
-    }
-    aim = _say(tongue, programme, _NEEDS, **blanks)
+    programme, known = standing.judge, need.reading
+    average, needed = _average(known), need.needed_daily
+    metric, blanks = programme.ladder.metrics[need.metric], _blanks(tongue, standing, rank, need)
+    if need.threshold_minor is None:
+        asked = tongue.say(
+            n_("%(tier)s asks for one of: %(ways)s."),
+            tier=blanks["tier"],
+            ways=ways(programme, rank, tongue.code),
+        )
+        if needed is None:
+            return "plain", asked, [], []
+        words = n_("%(way)s suffices: you will be %(tier)s from %(day)s.")
+        return "good", tongue.say(words, **blanks), [], [asked]
+    aim = _say(tongue, metric, _NEEDS, **blanks)
     if needed == 0:
         words = n_("The balances of %(month)s suffice: you will be %(tier)s from %(day)s.")
         return "good", tongue.say(words, **blanks), [], [aim]
     if needed is None:
-        return "plain", aim, [_say(tongue, programme, _TOO_LATE, **blanks)], []
-    if is_far(needed, threshold, average):
-        return "plain", aim, [_say(tongue, programme, _HARDLY, **blanks)], []
+        return "plain", aim, [_say(tongue, metric, _TOO_LATE, **blanks)], []
+    if is_far(needed, need.threshold_minor, average):
+        return "plain", aim, [_say(tongue, metric, _HARDLY, **blanks)], []
     words = n_(
         "Keep at least %(needed)s on each remaining day of %(month)s to be %(tier)s from %(day)s."
     )
     more = list[str]()
-    if known.known_days and (needed or 0) > average:
+    if known.known_days and needed > average:
         than = n_("That is %(more)s more per day than your average so far.")
         more = [tongue.say(than, **blanks)]
     return "plain", tongue.say(words, **blanks), more, [aim]

@@ -1,0 +1,37 @@
+"""Record what the bank's label platform says of members; a re-run changes nothing (S-1)."""
+
+from collections.abc import Sequence
+
+from benefits.actions.parts import Parts
+from benefits.domain.members import LabelLine
+from benefits.domain.values import member_id
+from benefits.store import members
+from benefits.store.assets import ChunkResult
+from benefits.store.db import Connection
+
+
+async def record_labels(
+    conn: Connection, lines: Sequence[tuple[int, LabelLine]], parts: Parts, *, member_key: bytes
+) -> ChunkResult:
+    """Keep numbered lines, once; the result names those that were refused and why.
+
+    Of two lines about one label and first day the later one counts.
+    """
+    ids = {line.customer: member_id(line.customer, member_key) for _, line in lines}
+    known = await members.existing(conn, ids.values())
+    refused = [
+        (number, "customer: not a member")
+        for number, line in lines
+        if ids[line.customer] not in known
+    ]
+    latest = {
+        (ids[line.customer], line.label.name, line.label.from_): line
+        for _, line in lines
+        if ids[line.customer] in known
+    }
+    new = await members.put_labels(
+        conn,
+        [(id_, line.label, line.version) for (id_, _, _), line in latest.items()],
+        parts.clock(),
+    )
+    return ChunkResult(len(new), len(lines) - len(refused) - len(new), refused)

@@ -1,0 +1,154 @@
+"""Ways into a tier, from the label file to the decision and what a member is shown (T-2, T-11)."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from benefits.actions.evaluate import Evaluated, evaluate
+from benefits.actions.import_files import Imported, import_labels
+from benefits.actions.look_up import see
+from benefits.domain.catalogue import read
+from benefits.domain.explanation import explain
+from benefits.domain.ladder import THRESHOLD
+from benefits.domain.progress import nearest
+from benefits.domain.values import Month, bucket_of
+from benefits.store.overview import Standing
+from tests.builders import MEMBER_KEY, World
+from tests.domain.test_ways import GOLD, INVITED, PLATINUM, TIERS
+from tests.rows import everything
+
+HEADER = "customer,label,layer,valid_from,valid_to,version\n"
+RICH = 520_000_00
+
+
+async def take(world: World, *lines: str, dry_run: bool = False) -> Imported:
+    """Import lines of a label file, a minute later."""
+    world.clock.forward(minutes=1)
+    return await import_labels(
+        world.database,
+        world.parts,
+        [HEADER, *(f"{line}\n" for line in lines)],
+        member_key=MEMBER_KEY,
+        progress=lambda _: None,
+        dry_run=dry_run,
+    )
+
+
+async def run(world: World, month: str, member: UUID) -> Evaluated:
+    """Evaluate the second programme for a member's bucket."""
+    world.clock.forward(minutes=1)
+    bucket = bucket_of(member)
+    return await evaluate(
+        world.database, world.parts, "ways", Month.parse(month), buckets=(bucket, bucket)
+    )
+
+
+async def standings(world: World, member: UUID) -> dict[str, Standing]:
+    """Return a member's place in each programme."""
+    async with world.database.transaction() as conn:
+        await world.parts.catalogue.current(conn)
+        seen = (await see(conn, [member], world.parts, claims=0))[member]
+    return {one.programme: one for one in seen.overview.standings}
+
+
+async def causes(world: World) -> Sequence[tuple[str, int, str | None]]:
+    """Return what was written down of the second programme, in order."""
+    found = await world.rows(
+        "SELECT cause, rank, way FROM tier_decision WHERE programme = 'ways'"
+        " ORDER BY decided_at, month"
+    )
+    return [tuple(row) for row in found]
+
+
+async def test_labels_are_imported_once_and_bad_lines_named(world: World) -> None:
+    """S-1, S-2: again it changes nothing; another end is a later row, the version is kept."""
+    await world.member()
+    lines = [
+        "T000001,salary,FACT,2025-01-01,,list-1",
+        "T000001,churn,MODEL,2025-01-01,2025-02-01,list-1",
+        "T000002,salary,FACT,2025-01-01,,list-1",
+        "T000001,salary,FACTS,2025-01-01,,list-1",
+        "T000001,salary,FACT,2025-01-01,2025-01-01,list-1",
+        "T000001,,FACT,2025-01-01,,list-1",
+    ]
+    before = await everything(world.database)
+    rehearsed = await take(world, *lines, dry_run=True)
+    assert before == await everything(world.database)
+    done = await take(world, *lines)
+    assert (6, 2, 0, 4) == (done.lines, done.kept, done.unchanged, done.refused)
+    assert done.shown == rehearsed.shown
+    assert [
+        (4, "customer: not a member"),
+        (5, "layer: 'FACTS' is none of FACT, RULE, MODEL; did you mean 'FACT'?"),
+        (6, "valid_to: must lie after valid_from; it is the first day without it"),
+        (7, "label: must have 1 to 64 characters"),
+    ] == done.shown
+    again = await take(world, *(line.replace("list-1", "list-2") for line in lines[:2]))
+    assert (0, 2) == (again.kept, again.unchanged)
+    ended = await take(world, "T000001,salary,FACT,2025-01-01,2025-07-01,list-3")
+    assert 1 == ended.kept
+    assert [(None, "list-1"), ("2025-07-01", "list-3")] == [
+        (row.valid_to and row.valid_to.isoformat(), row.source_version)
+        for row in await world.rows(
+            "SELECT valid_to, source_version FROM member_label WHERE label = 'salary'"
+            " ORDER BY recorded_at"
+        )
+    ]
+
+
+async def test_a_label_decides_and_its_late_end_takes_nothing_back_at_once(world: World) -> None:
+    """T-2, A-7: won by an invitation; that it had ended is told late, and counts a month later."""
+    await world.apply(read(TIERS))
+    member = await world.member()
+    await world.month(world.name(1), "2025-05", 60_000_00)
+    await take(world, "T000001,invited,RULE,2025-05-20,,", "T000001,salary,FACT,2025-01-01,,")
+    await run(world, "2025-05", member)
+    assert [("UPGRADED", INVITED, "INVITATION")] == await causes(world)
+    assert 0 == (await run(world, "2025-05", member)).decisions
+    place = (await standings(world, member))["ways"]
+    assert place.decided is not None
+    assert ("FACT:salary", "RULE:invited") == place.decided.grounds.labels
+    assert "reached by invitation" in explain(place.judge, place.decided)["en"]
+    await take(world, "T000001,invited,RULE,2025-05-20,2025-05-31,")
+    assert 0 == (await run(world, "2025-05", member)).decisions
+    await world.month(world.name(1), "2025-06", 60_000_00)
+    world.clock.now = datetime(2025, 7, 2, 4, 0, tzinfo=UTC)
+    await run(world, "2025-06", member)
+    assert [("CORRECTED", GOLD, None)] == (await causes(world))[1:]
+
+
+async def test_a_member_without_balances_is_in_by_a_label(world: World) -> None:
+    """T-2: no balance is known, so by invitation only; then nothing is decided against them."""
+    await world.apply(read(TIERS))
+    member = await world.member()
+    await take(world, "T000001,invited,RULE,2025-05-20,2025-06-01,")
+    for month in ("2025-05", "2025-06"):
+        await run(world, month, member)
+    assert [("UPGRADED", INVITED, "INVITATION")] == await causes(world)
+
+
+async def test_programmes_of_a_member_are_independent(world: World) -> None:
+    """T-11: each has its own tiers, decided and shown apart, by its own labels and metrics."""
+    await world.apply(read(TIERS))
+    member = await world.member()
+    await world.month(world.name(1), "2025-06", 100_000_00)
+    await take(world, "T000001,salary,FACT,2025-01-01,,")
+    await world.evaluate("2025-06", member)
+    first = (await standings(world, member))["wealth"]
+    await run(world, "2025-06", member)
+    found = await standings(world, member)
+    assert ["ways", "wealth"] == sorted(found)
+    assert first == found["wealth"]
+    assert [(GOLD, THRESHOLD), (PLATINUM, "SALARY")] == [
+        (one.decided.after.rank, one.decided.after.way)
+        for one in (found["wealth"], found["ways"])
+        if one.decided
+    ]
+    assert 1 == len(found["wealth"].running.readings)
+    need = nearest(found["ways"].judge, PLATINUM, found["ways"].running)
+    assert ("SALARY", 100_000_00) == (need.way, need.needed_daily)
+    assert [(2, "tier.upgraded")] == [
+        tuple(row)
+        for row in await world.rows("SELECT count(*), type FROM outbox GROUP BY type")
+        if row.type.startswith("tier.")
+    ]

@@ -8,7 +8,7 @@ rewritten.
 
 from alembic import op
 
-revision = "0020"
+revision = "0024"
 down_revision = "0023"
 
 STATEMENTS = (

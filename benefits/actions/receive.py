@@ -138,11 +138,12 @@ async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -
                 actor=f"provider:{provider}",
             )
         )
+    now = parts.clock()
     left = await resolve(conn, answers, parts)
     await _ask_about(conn, parts, sorted(strangers))
     places = [(one.provider, one.event_id) for one in taken]
     done = [place for place in places if claim_of.get(place) not in left]
-    await inbox.done(conn, done, parts.clock())
+    await inbox.done(conn, done, now)
     return len(done)
 
 

@@ -22,7 +22,8 @@ CREATE TEMP TABLE staged (
     source text, account text, revision int, balance_minor bigint) ON COMMIT DROP
 """
 # One import at a time: each chunk reads what counted before and moves the sums.
-SERIAL = "SELECT pg_advisory_xact_lock(hashtext('assets'))"
+# What a killed import was about to write ends on the server before its lock is free: wait for it.
+SERIAL = "SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(hashtext('assets'))"
 MONTHS = "SELECT DISTINCT date_trunc('month', as_of)::date AS month FROM staged"
 PARTITION = "SELECT make_partition('asset', $1::date)"
 # These look up one key after the other, which LIMIT holds the planner to: a join may be planned as

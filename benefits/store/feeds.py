@@ -15,6 +15,7 @@ import msgspec
 from benefits.domain.feed_lines import Lines
 from benefits.domain.feeds import Decided, Evaluated, FeedKey, FeedState, Manifest, Tally
 from benefits.domain.values import BUCKETS, Month, member_ids
+from benefits.store import assets
 from benefits.store.db import Connection, copy_text, rows, run, sqlstate
 
 UNIQUE = "23505"
@@ -54,9 +55,8 @@ def read_days(text: str | None) -> Sealed:
 HIGHEST = """SELECT DISTINCT ON (f.as_of, f.source) f.as_of, f.source, f.revision FROM feed AS f
 WHERE f.state = 'SEALED' {} ORDER BY f.as_of, f.source, f.revision DESC"""
 
-SERIAL = "SELECT pg_advisory_xact_lock(hashtext('feeds'))"
+SERIAL = "SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(hashtext('feeds'))"
 TRY_SERIAL = "SELECT pg_try_advisory_xact_lock(hashtext('feeds')) AS is_mine"
-SUMS_SERIAL = "SELECT pg_advisory_xact_lock(hashtext('assets'))"
 PARTITION = "SELECT make_partition('feed_line', $1::date)"
 _FEED = """f.source, f.as_of, f.revision, f.programme, f.state, f.opened_at, f.manifest, f.reasons,
        f.rows, f.totals, f.replaces, f.generation, f.next_bucket, f.judged_at, f.sealed_at"""
@@ -414,7 +414,7 @@ async def pass_over(conn: Connection, key: FeedKey, now: datetime) -> None:
 
 async def apply(conn: Connection, feed: Feed, count: int, now: datetime) -> int:
     """Move the sums of the next `count` buckets; the last ones seal the feed. Return the next."""
-    await run(conn, SUMS_SERIAL)
+    await run(conn, assets.SERIAL)
     first, last = feed.next_bucket, min(feed.next_bucket + count, BUCKETS) - 1
     revisions = [feed.revision] if feed.replaces is None else [feed.revision, feed.replaces]
     values = (feed.as_of, feed.source, feed.revision, first, last, revisions, feed.generation)

@@ -1,8 +1,8 @@
 """Who saw in which order transactions took place: a witness in the database, beside the ledger.
 
 Every transaction of the ledger holds all its locks until it commits, so the moment at which it
-first writes what it decided, after its last lock, is its place among all others. A trigger draws
-a number at that moment; what was rolled back leaves none.
+last writes what it decided, after its last lock, is its place among all whom it could meet. A
+trigger draws a number with each row; what was rolled back leaves none.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ INSTALL = (
     """,
     "GRANT SELECT ON witness TO PUBLIC",
 )
-SEEN = ("request", "batch", "outbox", "claim", "inbox")
+SEEN = ("request", "batch", "outbox", "claim", "inbox", "provider_request")
 
 
 class Step(NamedTuple):
@@ -77,7 +77,7 @@ class Witness:
 
     async def committed(self) -> list[tuple[int, Step]]:
         """Return the transactions that wrote something and committed, in their order."""
-        found = await self._world.rows("SELECT xid FROM witness GROUP BY xid ORDER BY min(nth)")
+        found = await self._world.rows("SELECT xid FROM witness GROUP BY xid ORDER BY max(nth)")
         return [(row.xid, self._steps[row.xid]) for row in found if row.xid in self._steps]
 
     async def unseen(self) -> list[Step]:

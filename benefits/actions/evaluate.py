@@ -18,7 +18,6 @@ from benefits.domain.catalogue import Programme, Rules
 from benefits.domain.refusal import Refusal
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, midnight
-from benefits.store import ledger as books
 from benefits.store import members, tiers
 from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
@@ -259,21 +258,7 @@ async def _write_page(
     wanted = await _wanted(conn, parts, programme, judges, month=month, whom=Whom(spans, ids))
     journal = Journal(locked, now, parts.new_id)
     decided = _decided(journal, programme, month, wanted)
-    pairs = [(due.member_id, due.benefit.unit) for due in wanted.grants]
-    if pairs:
-        journal.load_owed(await books.owed(conn, pairs))
-    rows = [
-        grant.add_lot(
-            journal,
-            due.member_id,
-            due.benefit,
-            due.for_,
-            quantity=due.quantity,
-            expires_at=due.expires_at,
-            actor="system:evaluate",
-        )
-        for due in wanted.grants
-    ]
+    rows = await grant.add_due(conn, journal, wanted.grants, actor="system:evaluate")
     await journal.write(conn)
     await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
     await tiers.put_grants(conn, rows)

@@ -331,3 +331,25 @@ def due(
                 for_ = GrantFor(programme.code, line.code, period.key, "TIER", quota)
                 found.append(Due(member_id, benefit, for_, quantity, expires_at))
     return found
+
+
+async def add_due(
+    conn: Connection, journal: Journal, dues: Sequence[Due], *, actor: str
+) -> list[GrantRow]:
+    """Put lots of what is due into the journal, which pay what is owed; return their grants."""
+    if not dues:
+        return []
+    pairs = [(due.member_id, due.benefit.unit) for due in dues]
+    journal.load_owed(await books.owed(conn, pairs))
+    return [
+        add_lot(
+            journal,
+            due.member_id,
+            due.benefit,
+            due.for_,
+            quantity=due.quantity,
+            expires_at=due.expires_at,
+            actor=actor,
+        )
+        for due in dues
+    ]

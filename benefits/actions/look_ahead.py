@@ -19,7 +19,6 @@ from benefits.domain.outlook import Sight
 from benefits.domain.progress import Running
 from benefits.domain.tiers import NO_GROUNDS, Decision, Grounds, risen
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
-from benefits.store import ledger as books
 from benefits.store import members, tiers
 from benefits.store import outlook as sights
 from benefits.store.db import Connection, Database
@@ -196,21 +195,7 @@ async def _tell(
     periods = grant.periods(programme, month)
     granted = await tiers.granted(conn, code, periods, whom)
     due = grant.due(programme, month, ranks, granted, now=now)
-    if due:
-        pairs = [(each.member_id, each.benefit.unit) for each in due]
-        journal.load_owed(await books.owed(conn, pairs))
-    lots = [
-        grant.add_lot(
-            journal,
-            each.member_id,
-            each.benefit,
-            each.for_,
-            quantity=each.quantity,
-            expires_at=each.expires_at,
-            actor="system:look-ahead",
-        )
-        for each in due
-    ]
+    lots = await grant.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)
     await tiers.put(conn, code, decided, version=rules.at(month).version)
     await tiers.put_grants(conn, lots)

@@ -8,8 +8,8 @@ import msgspec
 
 from benefits.domain.metrics import Basket
 from benefits.domain.values import bucket_of
+from benefits.store import outlook
 from benefits.store.db import Connection, rows
-from benefits.store.feeds import HIGHEST
 
 # ix_claim_bucket_member_id_claim_id, then the primary keys of hold and hold_end. A claim counts
 # from when it was placed; its pieces and their cost, once they are captured, and until they come
@@ -49,22 +49,6 @@ FROM claim AS c JOIN case_file AS f ON f.bucket = c.bucket AND f.claim_id = c.cl
 WHERE c.bucket = $1 AND c.member_id = $2 AND f.closed_at IS NULL
 GROUP BY f.kind ORDER BY f.kind
 """
-# Primary keys of the partitions a day lies in; of each grain, and of each feed, the highest
-# revision counts.
-BALANCE = f"""
-SELECT coalesce(sum(greatest(b.balance_minor, 0) * w.weight), 0) AS balance_minor
-FROM ((SELECT DISTINCT ON (a.asset_class, a.source, a.account) a.asset_class, a.balance_minor
-       FROM asset AS a
-       WHERE a.bucket = $1 AND a.member_id = $2 AND a.as_of = $3 AND a.currency = $4
-       ORDER BY a.asset_class, a.source, a.account, a.revision DESC)
-      UNION ALL
-      SELECT l.asset_class, l.balance_minor FROM ({HIGHEST.format("AND f.as_of = $3")}) AS c
-      JOIN feed_line AS l ON l.bucket = $1 AND l.as_of = c.as_of AND l.source = c.source
-       AND l.revision = c.revision AND l.member_id = $2
-      WHERE l.as_of = $3 AND l.currency = $4) AS b
-JOIN unnest($5::text[], $6::bigint[]) AS w (asset_class, weight)
-  ON w.asset_class = b.asset_class
-"""
 
 
 class Used(msgspec.Struct, frozen=True):
@@ -98,14 +82,5 @@ async def open_cases(conn: Connection, member_id: UUID) -> dict[str, int]:
 
 async def balance(conn: Connection, member_id: UUID, *, day: date, basket: Basket) -> int:
     """Return what a member's balances of a day count for, in minor units."""
-    ((minor,),) = await rows(
-        conn,
-        BALANCE,
-        bucket_of(member_id),
-        member_id,
-        day,
-        basket.currency,
-        list(basket.classes),
-        list(basket.weights),
-    )
-    return int(minor) // basket.scale
+    found = await outlook.balances(conn, [(member_id, day)], basket)
+    return found.get(member_id, 0)

@@ -384,7 +384,7 @@ class Ledger(RuleBasedStateMachine):
         member, benefit = owing[nth % len(owing)]
         expected = self.model.may_forgive(member, benefit, quantity)
         if self.by_two(Kind.FORGIVE, member, quantity, expected, benefit=benefit):
-            self.model.owed[member, benefit] -= quantity
+            self.model.forgive(member, benefit, quantity)
 
     @rule(seconds=st.sampled_from([1, 60, 660, 7200, 80_000, 300_000, 3_000_000]))
     def wait(self, seconds: int) -> None:

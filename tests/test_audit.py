@@ -22,7 +22,7 @@ from tests import builders
 from tests.actions.life import change, gift, give, holder
 from tests.builders import World
 from tests.conftest import database
-from tests.test_cli import Shell
+from tests.shell import Shell
 
 ROOT = Path(__file__).parents[1]
 SEED = bytes(range(64, 96))

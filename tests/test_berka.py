@@ -43,9 +43,9 @@ from tests.berka_expected import (
 from tests.berka_provider import provider, work_until
 from tests.builders import MEMBER_KEY, World
 from tests.conftest import database
+from tests.shell import run
 
 NAME = "BENEFITS_BERKA_DIR"
-ROOT = Path(__file__).parents[1]
 PROGRAMME = Path(__file__).with_name("berka.toml")
 NEVER_USED = 10  # lounge visits that are booked and not made
 # Every member's standing at an instant as known at another (T-9), all in one statement.
@@ -75,16 +75,9 @@ class Year(NamedTuple):
 async def benefits(environ: dict[str, str], *words: str) -> tuple[str, float]:
     """Run a command of the product; return what it said and how many seconds it took."""
     start = time.perf_counter()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benefits", *words),
-        cwd=ROOT,
-        env=environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    told, _ = await process.communicate()
-    assert 0 == process.returncode, told.decode()
-    return told.decode(), time.perf_counter() - start
+    status, out, err = await asyncio.to_thread(run, words, environ)
+    assert 0 == status, err
+    return out + err, time.perf_counter() - start
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,8 @@ from benefits.store.migrate import Installation, check, sql
 from tests.builders import MEMBER_KEY, PROGRAMME
 from tests.conftest import database
 from tests.rows import everything
-from tests.service import environment, fresh_keys
+from tests.shell import ROOT, Shell
 
-ROOT = Path(__file__).parents[1]
 Commands = list[tuple[str, click.Command]]
 
 
@@ -43,34 +42,6 @@ def every(group: Any, name: str = "benefits") -> Commands:
 def logged(said: str) -> list[dict[str, Any]]:
     """Return the lines of the log among what a command said."""
     return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-
-
-class Shell:
-    """Types commands for one installation."""
-
-    def __init__(self, dsn: str, folder: Path) -> None:
-        """Use a database and a folder for files."""
-        self.keys = fresh_keys()
-        self.environ = environment(dsn, self.keys)
-        self.folder = folder
-
-    def run(self, *words: str, **more: str) -> tuple[int, str]:
-        """Run a command; return its exit status and all it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "benefits", *words],
-            cwd=ROOT,
-            env={**self.environ, **more},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout + done.stderr
-
-    def file(self, name: str, text: str) -> str:
-        """Write a file; return its path."""
-        path = self.folder / name
-        path.write_text(text)
-        return str(path)
 
 
 def test_a_month_is_closed_and_reported(test_shell: Shell) -> None:

@@ -11,7 +11,7 @@ from tests.builders import PROGRAMME
 from tests.conftest import own_database
 from tests.roles import PASSWORD, as_role, drop, fresh
 from tests.service import serve
-from tests.test_cli import Shell
+from tests.shell import Shell
 
 
 class Site(Shell):

@@ -15,7 +15,7 @@ from benefits.store.db import rows, run
 from tests.actions.life import change, claimed, holder, wish
 from tests.builders import World
 from tests.service import environment, fresh_keys, serve
-from tests.test_cli import Shell
+from tests.shell import Shell
 
 TAMPER = "UPDATE wallet SET available = available + 1"
 

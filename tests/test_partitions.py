@@ -13,8 +13,8 @@ from tests.actions.test_archive_month import FILE, archive, lived_in, restore
 from tests.conftest import database, own_database
 from tests.machine.test_restore import RESTORE, run
 from tests.roles import NAMES, as_role
+from tests.shell import Shell
 from tests.test_audit import SEED
-from tests.test_cli import Shell
 
 WITHIN = "2025-06-10T04:00:01Z"
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -27,14 +26,13 @@ from benefits.store.db import connect
 from benefits.store.envelope import Envelope
 from benefits.store.grants import Names
 from benefits.store.migrate import make_partitions, migrate
-from tests import roles
+from tests import roles, shell
 from tests.actions import life, log
 from tests.builders import World
 from tests.conftest import own_database
 from tests.service import environment, fresh_keys, serve
 from tests.upgrade.make import live
 
-ROOT = Path(__file__).parents[2]
 AGE = "DO $$ BEGIN FOR i IN 1..3000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
 RESTORE = ("--exit-on-error", "--no-owner", "--no-privileges")
 BODY = {"benefit": "LOUNGE", "recipient": {"phone": "13800000001"}}
@@ -70,15 +68,9 @@ def run(program: str, *words: str) -> None:
 
 async def command(dsn: str, keys: Keys, *words: str, **more: str) -> tuple[int, str]:
     """Run a command of ours; return its status and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benefits", *words),
-        env=environment(dsn, keys) | {"BENEFITS_PORT": "0"} | more,
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate()
-    return process.returncode or 0, said.decode()
+    environ = environment(dsn, keys) | {"BENEFITS_PORT": "0"} | more
+    status, out, err = await asyncio.to_thread(shell.run, words, environ)
+    return status, out + err
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from benefits.embedded import (
     ServerNotStarted,
     binary,
 )
+from tests.conftest import roomy_folder
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="about running as root")
 FAST = {"fsync": "off"}
@@ -32,7 +33,7 @@ FAST = {"fsync": "off"}
 def roomy() -> Iterator[Path]:
     """Give a folder that every account can enter, and so with what is made in it."""
     umask = os.umask(0o022)
-    folder = Path(tempfile.mkdtemp(prefix="benefits-test-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="benefits-test-", dir=roomy_folder()))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)

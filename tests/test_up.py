@@ -23,6 +23,7 @@ from uuid import uuid4
 import pytest
 
 from benefits import demo, settings
+from tests.conftest import roomy_folder
 from tests.service import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -110,7 +111,7 @@ def json_values(text: str) -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def up() -> Iterator[Up]:
     """Give a demo that runs in a folder its database's account can enter; end it."""
-    folder = Path(tempfile.mkdtemp(prefix="benefits-up-"))
+    folder = Path(tempfile.mkdtemp(prefix="benefits-up-", dir=roomy_folder()))
     folder.chmod(0o711)
     made = Up(folder)
     try:
@@ -200,7 +201,7 @@ def test_a_port_in_use_is_told_before_anything_is_done(tmp_path: Path) -> None:
 
 def test_an_interrupted_start_is_made_good_by_the_next() -> None:
     """Stopped while balances come in, the next start brings the rest and decides every month."""
-    folder = Path(tempfile.mkdtemp(prefix="benefits-up-"))
+    folder = Path(tempfile.mkdtemp(prefix="benefits-up-", dir=roomy_folder()))
     folder.chmod(0o711)
     halted = Up(folder)
     try:
@@ -296,7 +297,7 @@ def test_logs_are_for_their_owner_alone(up: Up) -> None:
 
 def test_nothing_outlives_a_killed_demo() -> None:
     """After kill -9 service, worker, sandbox and database end by themselves."""
-    folder = Path(tempfile.mkdtemp(prefix="benefits-up-"))
+    folder = Path(tempfile.mkdtemp(prefix="benefits-up-", dir=roomy_folder()))
     folder.chmod(0o711)
     killed = Up(folder)
     try:
@@ -315,7 +316,7 @@ def test_nothing_outlives_a_killed_demo() -> None:
 
 def test_a_demo_whose_database_dies_ends_and_says_so() -> None:
     """It does not go on as if nothing had happened, and leaves nothing running."""
-    folder = Path(tempfile.mkdtemp(prefix="benefits-up-"))
+    folder = Path(tempfile.mkdtemp(prefix="benefits-up-", dir=roomy_folder()))
     folder.chmod(0o711)
     bereft = Up(folder)
     try:

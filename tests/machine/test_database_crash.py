@@ -26,6 +26,7 @@ from benefits.store.migrate import make_partitions, migrate
 from tests import roles
 from tests.actions import life
 from tests.builders import MEMBER_KEY, PROGRAMME, World
+from tests.conftest import roomy_folder
 
 RICH = PROGRAMME.replace('total = "10000.00"', 'total = "10000000.00"')
 MEMBERS = 6
@@ -36,7 +37,7 @@ CLIENTS = 12
 @pytest.fixture
 def server() -> Iterator[Postgres]:
     """Give a durable server of the test's own, that it may kill."""
-    folder = Path(tempfile.mkdtemp(prefix="benefits-killed-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="benefits-killed-", dir=roomy_folder()))
     folder.chmod(0o711)
     try:
         with Postgres(folder, say=lambda _: None) as started:

@@ -29,7 +29,7 @@ from benefits.store.migrate import make_partitions, migrate
 from tests import roles, shell
 from tests.actions import life, log
 from tests.builders import World
-from tests.conftest import own_database
+from tests.conftest import own_database, roomy_folder
 from tests.service import environment, fresh_keys, serve
 from tests.upgrade.make import live
 
@@ -48,7 +48,7 @@ FIGURES = {
 @pytest.fixture
 def elsewhere() -> Iterator[Postgres]:
     """Give a cluster of its own, as new as one after a disaster."""
-    folder = Path(tempfile.mkdtemp(prefix="benefits-restore-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="benefits-restore-", dir=roomy_folder()))
     folder.chmod(0o711)
     try:
         with Postgres(folder, say=lambda _: None, settings={"fsync": "off"}) as server:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
+from tests.conftest import roomy_folder
+
 COMMIT = b"COMMIT"
 READY = b"Z\x00\x00\x00\x05"
 
@@ -68,7 +70,7 @@ class Wire:
 async def wired(dsn: str) -> AsyncIterator[tuple[Wire, str]]:
     """Give a wire to a database, and the DSN that leads over it."""
     wire = Wire(dsn)
-    folder = Path(tempfile.mkdtemp(prefix="benefits-wire-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="benefits-wire-", dir=roomy_folder()))
     listening = await asyncio.start_unix_server(wire.carry, folder / ".s.PGSQL.5432")
     parts = urlsplit(dsn)
     user = parts.netloc.rpartition("@")[0]

@@ -2,7 +2,7 @@
 
 Bucket by bucket, each in transactions of at most 500 locked members; a bucket is marked when it is
 done, so a run that was stopped goes on where it ended, and a run again writes nothing. Members for
-whom nothing changes are read without locks and not touched.
+whom nothing changes are read without locks and not touched; steady ones are not even folded.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,13 +16,15 @@ from benefits.actions.parts import Parts
 from benefits.domain import tiers as rules
 from benefits.domain.catalogue import Programme, Rules
 from benefits.domain.refusal import Refusal
+from benefits.domain.steady import bounds as bounds_of
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, midnight
-from benefits.store import members, tiers
+from benefits.store import members, steady, tiers
 from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
 from benefits.store.members import Member
-from benefits.store.tiers import Decided, Facts, Whom
+from benefits.store.steady import Seen
+from benefits.store.tiers import Decided, Facts, Mark, Whom
 
 PAGE = 500
 SLICE = 5000
@@ -79,7 +81,7 @@ class _Wanted(msgspec.Struct):
     """What ought to be written for some members, and the ranks of all of them.
 
     Of `raised` ones a month that was settled is corrected in their favour: at once. In `unsettled`
-    buckets days of the month are missing.
+    buckets days of the month are missing; in `pending` ones a correction waits for the next month.
     """
 
     decisions: dict[UUID, Decision]
@@ -87,6 +89,7 @@ class _Wanted(msgspec.Struct):
     ranks: list[tuple[UUID, int]]
     raised: set[UUID]
     unsettled: set[int]
+    pending: set[int]
 
     @property
     def touched(self) -> list[UUID]:
@@ -113,11 +116,28 @@ async def evaluate(
 ) -> Evaluated:
     """Evaluate buckets for one month (T-4, T-8, P-3); MonthNotOver, UnknownProgramme."""
 
-    async def look(conn: Connection) -> _Wanted:
+    async def look(conn: Connection) -> tuple[_Wanted, Seen, dict[int, int]]:
         programme, judges = await _programme(conn, parts, programme_code, month)
-        return await _wanted(conn, parts, programme, judges, month=month, whom=Whom(buckets))
+        saw = await steady.seen(conn, judges, month, buckets)  # before all else
+        bounds = bounds_of(judges, month)
+        if bounds is None:
+            whom = Whom(buckets)
+            return await _wanted(conn, parts, programme, judges, month=month, whom=whom), saw, {}
+        found = await steady.find(
+            conn, programme_code, bounds, saw, buckets=buckets, apart=grant.ranks(programme)
+        )
+        wanted = await _wanted(
+            conn,
+            parts,
+            programme,
+            judges,
+            month=month,
+            whom=Whom(buckets, found.open),
+            ranked=found.ranked,
+        )
+        return wanted, saw, found.steady
 
-    wanted = await database.transact(look)
+    wanted, saw, ranks = await database.transact(look)
     written, left = list[_Written](), wanted.touched
     for wait in (False, True):  # for those whom somebody else holds: after all the others
         done = await _write_all(database, parts, programme_code, month, ids=left, wait=wait)
@@ -126,16 +146,21 @@ async def evaluate(
 
     async def mark(conn: Connection) -> None:
         now = parts.clock()
-        await tiers.evaluated(
-            conn, programme_code, month, buckets=buckets, now=now, unsettled=wanted.unsettled
+        left = Mark(
+            decided={n: saw.counts(n)[0] for n in range(buckets[0], buckets[1] + 1)},
+            seen=saw.number,
+            generation=saw.generation,
+            basis=saw.basis,
+            unsettled=wanted.unsettled,
+            pending=wanted.pending,
         )
+        await tiers.evaluated(conn, programme_code, month, now=now, mark=left)
 
     await database.transact(mark)
-    ranks = dict[int, int]()
     for _, rank in wanted.ranks:
         ranks[rank] = ranks.get(rank, 0) + 1
     return Evaluated(
-        len(wanted.ranks),
+        sum(ranks.values()),
         sum(one.decisions for one in written),
         sum(one.grants for one in written),
         ranks,
@@ -184,15 +209,17 @@ async def _wanted(
     *,
     month: Month,
     whom: Whom,
+    ranked: Sequence[tuple[UUID, int]] = (),
 ) -> _Wanted:
-    """Fold the members' months and compare with what stands written."""
+    """Fold the members' months and compare with what stands written; `ranked` ones are known."""
     next_month = month.plus(1)
     facts = await tiers.facts(conn, judges, month, whom)
     keys = grant.periods(programme, next_month)
-    granted = await tiers.granted(conn, programme.code, keys, whom)
+    all_whom = Whom(whom.buckets) if ranked else whom
+    granted = await tiers.granted(conn, programme.code, keys, all_whom)
     settled = await tiers.settled(conn, programme.code, month, whom.buckets)
     decisions, raised = dict[UUID, Decision](), set[UUID]()
-    ranks, unsettled = list[tuple[UUID, int]](), set[int]()
+    ranks, unsettled, pending = list(ranked), set[int](), set[int]()
     for fact in facts:
         decision = last_decision(judges, fact, month)
         state = decision.after if decision is not None else State()
@@ -204,13 +231,16 @@ async def _wanted(
         bucket = bucket_of(fact.member_id)
         if not decision.is_whole:
             unsettled.add(bucket)
-        decision = rules.news(decision, fact.written, settled=bucket in settled.buckets)
+        is_settled = bucket in settled.buckets
+        if is_settled and decision.after.rank < fact.written.rank:
+            pending.add(bucket)
+        decision = rules.news(decision, fact.written, settled=is_settled)
         if decision is not None:
             decisions[fact.member_id] = decision
             if bucket in settled.last and decision.after.rank > fact.written.rank:
                 raised.add(fact.member_id)
     due = grant.due(programme, next_month, ranks, granted, now=parts.clock())
-    return _Wanted(decisions, due, ranks, raised, unsettled)
+    return _Wanted(decisions, due, ranks, raised, unsettled, pending)
 
 
 def closed_by(closed_on: date | None, month: Month) -> bool:

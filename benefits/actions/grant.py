@@ -303,6 +303,12 @@ def periods(programme: Programme, month: Month) -> list[str]:
     return sorted({entitlement.grant_period(line, month).key for line in programme.line})
 
 
+def ranks(programme: Programme) -> set[int]:
+    """Return the tiers that bring anything."""
+    bringing = {tier for line in programme.line for tier in line.quota}
+    return {rank for rank, tier in enumerate(programme.tier) if tier.code in bringing}
+
+
 def due(
     programme: Programme,
     month: Month,

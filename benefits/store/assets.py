@@ -5,7 +5,7 @@ between the balance that counts now and the one that counted before, so that the
 moves nothing. Negative balances count as zero (A-8).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from operator import itemgetter
 from uuid import UUID
@@ -24,6 +24,14 @@ CREATE TEMP TABLE staged (
 # One import at a time: each chunk reads what counted before and moves the sums.
 # What a killed import was about to write ends on the server before its lock is free: wait for it.
 SERIAL = "SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(hashtext('assets'))"
+# Held to the transaction's end, so that whoever sees a number sees what was moved up to it.
+MOVE = "UPDATE asset_move SET number = number + 1 RETURNING number"
+# Primary key, looked up member by member.
+TOUCH = """
+UPDATE asset_month AS s SET moved = $3
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+WHERE s.bucket = k.bucket AND s.member_id = k.member_id
+"""
 MONTHS = "SELECT DISTINCT date_trunc('month', as_of)::date AS month FROM staged"
 PARTITION = "SELECT make_partition('asset', $1::date)"
 # These look up one key after the other, which LIMIT holds the planner to: a join may be planned as
@@ -75,19 +83,19 @@ GROUP BY 1, 2, 3, 4, 5
 # moves along.
 ADD_SUMS = """
 INSERT INTO asset_month (bucket, member_id, month, asset_class, currency, sum_minor, known_days,
-                         before_minor)
+                         before_minor, moved)
 SELECT v.bucket, v.member_id, v.month, v.asset_class, v.currency, v.sum_minor, v.known_days,
-       v.sum_minor
+       v.sum_minor, $1
 FROM moved AS v WHERE v.sum_minor >= 0
 ON CONFLICT (bucket, member_id, month, asset_class, currency) DO UPDATE
 SET sum_minor = asset_month.sum_minor + excluded.sum_minor,
     before_minor = asset_month.before_minor + excluded.sum_minor,
-    known_days = asset_month.known_days | excluded.known_days
+    known_days = asset_month.known_days | excluded.known_days, moved = excluded.moved
 """
 TAKE_FROM_SUMS = """
 UPDATE asset_month AS m
 SET sum_minor = m.sum_minor + v.sum_minor, before_minor = m.before_minor + v.sum_minor,
-    known_days = m.known_days | v.known_days
+    known_days = m.known_days | v.known_days, moved = $1
 FROM moved AS v
 WHERE v.sum_minor < 0
   AND m.bucket = v.bucket AND m.member_id = v.member_id AND m.month = v.month
@@ -127,11 +135,25 @@ async def put(
     for row in await rows(conn, MONTHS):
         await rows(conn, PARTITION, row.month)
     await run(conn, MOVED)
-    await run(conn, ADD_SUMS)
-    await run(conn, TAKE_FROM_SUMS)
+    number = await _move(conn)
+    await run(conn, ADD_SUMS, number)
+    await run(conn, TAKE_FROM_SUMS, number)
     kept = await run(conn, KEEP, now)
     await run(conn, UNSTAGE)
     return ChunkResult(kept, unchanged, sorted(refused))
+
+
+async def touch(conn: Connection, ids: Collection[UUID]) -> None:
+    """Let evaluations look at members anew: what their sums are judged by has changed."""
+    if ids:
+        await run(conn, SERIAL)
+        number = await _move(conn)
+        await run(conn, TOUCH, list(map(bucket_of, ids)), list(ids), number)
+
+
+async def _move(conn: Connection) -> int:
+    ((number,),) = await rows(conn, MOVE)
+    return int(number)
 
 
 async def _stage(conn: Connection, lines: Sequence[tuple[int, UUID, AssetLine]]) -> None:

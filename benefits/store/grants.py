@@ -31,14 +31,15 @@ INSERTS = (
 )
 UPDATES: Mapping[str, tuple[str, ...]] = {
     "api_key": ("ends_at",),
-    "asset_month": ("sum_minor", "known_days", "before_minor", "generation"),
+    "asset_month": ("sum_minor", "known_days", "before_minor", "generation", "moved"),
+    "asset_move": ("number",),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         "code_sealed",
     ),
     "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent"),
-    "evaluation": ("evaluated_at", "settled"),
+    "evaluation": ("evaluated_at", "settled", "seen", "seen_generation", "basis", "decided"),
     "feed": (
         *("state", "manifest", "reasons", "rows", "totals", "replaces", "generation"),
         *("next_bucket", "judged_at", "sealed_at"),

@@ -13,6 +13,7 @@ import msgspec
 
 from benefits.domain.labels import Label
 from benefits.domain.values import EPOCH, bucket_of
+from benefits.store import assets
 from benefits.store.db import Connection, Writer, rows, run, write
 
 
@@ -141,7 +142,10 @@ async def put(
     columns = list(zip(*ordered, strict=True)) or [()] * 5
     buckets = [bucket_of(id_) for id_ in columns[0]]
     never = [EPOCH] * len(ordered)
-    return {r.member_id for r in await rows(conn, UPSERT, buckets, *map(list, columns), never)}
+    found = await rows(conn, UPSERT, buckets, *map(list, columns), never)
+    changed = {row.member_id for row in found}
+    await assets.touch(conn, changed)
+    return changed
 
 
 async def profiled(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:

@@ -119,10 +119,22 @@ asset_month = Table(
     Column("known_days", Integer, nullable=False),
     Column("before_minor", BigInteger, nullable=False, server_default="0"),
     Column("generation", BigInteger, nullable=False, server_default="0"),
+    Column("moved", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("bucket", "member_id", "month", "asset_class", "currency"),
     columns.in_bucket(),
     CheckConstraint("sum_minor >= 0", name="sum"),
     postgresql_with={"fillfactor": "80"},
+)
+
+# One row: the number of the last part of an import that moved sums. Whoever moves takes the next
+# and holds the row to its end, so numbers are seen in their order.
+asset_move = Table(
+    "asset_move",
+    metadata,
+    Column("single", SmallInteger, nullable=False, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("single"),
+    CheckConstraint("single = 1", name="single"),
 )
 
 evaluation = Table(
@@ -133,6 +145,10 @@ evaluation = Table(
     Column("month", Date, nullable=False),
     Column("evaluated_at", INSTANT, nullable=False),
     Column("settled", Boolean, nullable=False, server_default="false"),
+    Column("seen", BigInteger),
+    Column("seen_generation", BigInteger),
+    Column("basis", Text),
+    Column("decided", BigInteger),
     PrimaryKeyConstraint("bucket", "programme", "month"),
     columns.in_bucket(),
 )

@@ -131,11 +131,19 @@ JOIN entitlement_grant AS g ON g.bucket = k.bucket AND g.member_id = k.member_id
   AND g.programme = k.programme AND g.line = k.line AND g.period = k.period AND g.cause = 'REWARD'
 """
 EVALUATED = """
-INSERT INTO evaluation (bucket, programme, month, evaluated_at, settled)
-SELECT n.bucket, $3, $4, $5, n.bucket <> ALL ($6::int[])
-FROM generate_series($1::int, $2::int) AS n (bucket)
+INSERT INTO evaluation (bucket, programme, month, evaluated_at, settled, decided, seen,
+                        seen_generation, basis)
+SELECT n.bucket, $3, $4, $5, n.bucket <> ALL ($6::int[]), n.decided,
+       CASE WHEN n.decided IS NOT NULL THEN $7::bigint END,
+       CASE WHEN n.decided IS NOT NULL THEN $8::bigint END,
+       CASE WHEN n.decided IS NOT NULL THEN $9 END
+FROM unnest($1::int[], $2::bigint[]) AS n (bucket, decided)
 ON CONFLICT (bucket, programme, month) DO UPDATE
-SET evaluated_at = excluded.evaluated_at, settled = excluded.settled
+SET evaluated_at = excluded.evaluated_at, settled = excluded.settled,
+    decided = coalesce(excluded.decided, evaluation.decided),
+    seen = coalesce(excluded.seen, evaluation.seen),
+    seen_generation = coalesce(excluded.seen_generation, evaluation.seen_generation),
+    basis = coalesce(excluded.basis, evaluation.basis)
 """
 # Primary key.
 SETTLED = """
@@ -175,7 +183,7 @@ async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> lis
             if row.month is not None:
                 known = _month_sum(row, rules, sealed)
                 entry.sums.setdefault(basket, {})[known.month] = known
-        _add_absent(all_facts.values(), basket, _fed(rules, sealed, month))
+        _add_absent(all_facts.values(), basket, fed_days(rules, sealed, month))
     for member_id, label in await _labels(conn, rules, month, whom) if rules.labels else ():
         if member_id in all_facts:
             all_facts[member_id].labels.append(label)
@@ -210,7 +218,7 @@ def _known_sum(month: Month, sum_minor: int, known: int, opened_on: date) -> Mon
     return MonthSum(month, sum_minor, days, known.bit_length())
 
 
-def _fed(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, int]:
+def fed_days(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, int]:
     """Return the months with days that feeds make known, of those up to `through`."""
     known = {
         month: days_known(0, sources, days)
@@ -367,17 +375,44 @@ async def rewarded(conn: Connection, keys: Sequence[RewardKey]) -> dict[RewardKe
     return {(r.member_id, r.programme, r.line, r.period): r.lot_id for r in found}
 
 
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """What an evaluation leaves for later ones: which moves and feeds it saw, judged on a basis.
+
+    `decided` tells of each bucket how many decisions there were for months before. In `unsettled`
+    buckets days of the month are missing. In `pending` ones a correction waits for the next month
+    (A-7): of them stays noted what was.
+    """
+
+    decided: Mapping[int, int]
+    seen: int
+    generation: int
+    basis: str
+    unsettled: Collection[int]
+    pending: Collection[int]
+
+
 async def evaluated(
     conn: Connection,
     programme: str,
     month: Month,
     *,
-    buckets: tuple[int, int],
     now: datetime,
-    unsettled: Collection[int] = (),
+    mark: Mark,
 ) -> None:
-    """Record that buckets were evaluated for a month, in some of which days are missing."""
-    await run(conn, EVALUATED, *buckets, programme, month.start, now, sorted(unsettled))
+    """Record that buckets were evaluated for a month, and what is to be known of that later."""
+    await run(
+        conn,
+        EVALUATED,
+        list(mark.decided),
+        [None if n in mark.pending else count for n, count in mark.decided.items()],
+        programme,
+        month.start,
+        now,
+        sorted(mark.unsettled),
+        mark.seen,
+        mark.generation,
+        mark.basis,
+    )
 
 
 async def settled(

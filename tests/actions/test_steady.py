@@ -1,0 +1,212 @@
+"""Members told steady by their sums are those whom folding all would leave as they are (T-8)."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+
+import msgspec
+import pytest
+
+from benefits.actions import evaluate as evaluating
+from benefits.actions.evaluate import Evaluated, evaluate
+from benefits.actions.record_members import record_members
+from benefits.domain.assets import AssetLine
+from benefits.domain.catalogue import Rules
+from benefits.domain.feeds import FeedKey
+from benefits.domain.members import MemberLine
+from benefits.domain.policy import Lock, Policy, Target
+from benefits.domain.steady import Bounds, bounds
+from benefits.domain.values import BUCKETS, Month
+from benefits.store import steady
+from tests import builders
+from tests.actions import feeding
+from tests.actions.feeding import EARLY, fed
+from tests.builders import MEMBER_KEY, World, reference_programme
+from tests.conftest import database
+
+MEMBERS, STEPS = 12, 40
+MONTHS = [Month(2025, 1).plus(n) for n in range(6)]
+LEVELS = (0, 40_000_00, 60_000_00, 499_999_99, 500_000_00, 520_000_00, 5_200_000_00)
+Worlds = tuple[World, World]
+
+
+@pytest.fixture
+async def worlds(migrated: str, cluster_dsn: str) -> AsyncIterator[Worlds]:
+    """Give two installations: one tells steady members, one folds all."""
+    async with AsyncExitStack() as stack:
+        dsns = [await stack.enter_async_context(database(cluster_dsn, migrated)) for _ in "ab"]
+        one, other = [await stack.enter_async_context(builders.world(dsn)) for dsn in dsns]
+        for world in (one, other):
+            world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+            await world.members(MEMBERS)
+        yield one, other
+
+
+@pytest.fixture
+def told(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the second installation fold all; give how many the first told steady, run by run."""
+    counts, find = list[int](), steady.find
+    current = {"folds": False}
+
+    async def counted(*args: object, **more: object) -> steady.Found:
+        found = await find(*args, **more)  # type: ignore[arg-type]
+        counts.append(sum(found.steady.values()) + len(found.ranked))
+        return found
+
+    async def both(world: World, month: Month) -> Evaluated:
+        current["folds"] = world is worlds[1]
+        return await evaluate(
+            world.database, world.parts, "wealth", month, buckets=(0, BUCKETS - 1)
+        )
+
+    def asked(rules: Rules, month: Month) -> Bounds | None:
+        return None if current["folds"] else bounds(rules, month)
+
+    monkeypatch.setattr(evaluating, "bounds_of", asked)
+    monkeypatch.setattr(steady, "find", counted)
+    monkeypatch.setattr(World, "run_month", both, raising=False)
+    return counts
+
+
+async def record(world: World) -> list[tuple[object, ...]]:
+    """Return what was decided and granted, ids and instants apart."""
+    decided = await world.rows(
+        "SELECT member_id, month, cause, before_rank, before_misses, rank, misses, qualified, "
+        "sum_minor, known_days, days, programme_version FROM tier_decision ORDER BY 1, 2, "
+        "decided_at"
+    )
+    granted = await world.rows(
+        "SELECT member_id, line, period, quota, quantity FROM entitlement_grant "
+        "ORDER BY 1, 2, 3, 4"
+    )
+    return [tuple(row) for row in (*decided, *granted)]
+
+
+def lines(chance: Random, nth: int) -> list[AssetLine]:
+    """Return a member's balances of a month: all days, or all but some."""
+    month, level, revision = chance.choice(MONTHS), chance.choice(LEVELS), chance.randrange(50)
+    name = f"T{nth:06d}"
+    days = range(0 if chance.random() < 0.8 else chance.randrange(31), month.days)
+    return [
+        AssetLine(name, month.start + timedelta(days=n), "DEPOSIT", "CNY", level, "", "", revision)
+        for n in days
+    ]
+
+
+async def reopened(world: World, nth: int, opened_on: date, closed_on: date | None) -> None:
+    """Record another opening or end of a relationship."""
+    async with world.database.transaction() as conn:
+        line = MemberLine(f"T{nth:06d}", opened_on, closed_on=closed_on)
+        await record_members(conn, [line], world.parts, member_key=MEMBER_KEY)
+
+
+async def agree(worlds: Worlds, month: Month) -> None:
+    """Evaluate a month in both; they write the same."""
+    done = [await world.run_month(month) for world in worlds]  # type: ignore[attr-defined]
+    assert done[1] == done[0]
+    assert await record(worlds[1]) == await record(worlds[0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) -> None:
+    """Balances, corrections, gaps, members' dates and months come as they like."""
+    chance = Random(seed)
+    policy = Policy(target=chance.choice(list(Target)))
+    tiers = list(reference_programme().tier)
+    if seed == 5:
+        policy, lock = Policy(), Lock(months=2, grace=1)
+        tiers[2] = msgspec.structs.replace(tiers[2], misses=0, lock=lock)
+    programme = msgspec.structs.replace(reference_programme(), policy=policy, tier=tuple(tiers))
+    for world in worlds:
+        await world.apply(programme, tiers_from=EARLY)
+    for _ in range(STEPS):
+        nth, day = chance.randint(1, MEMBERS), date(2025, chance.randint(1, 6), 10)
+        match chance.randrange(8):
+            case 0:
+                closed_on = day if chance.random() < 0.3 else None
+                for world in worlds:
+                    await reopened(world, nth, date(2024, 6, 1), closed_on)
+            case 1 | 2 | 3 | 4:
+                batch = [line for _ in range(4) for line in lines(chance, chance.randint(1, 12))]
+                for world in worlds:
+                    await world.assets(batch)
+            case _:
+                await agree(worlds, chance.choice(MONTHS))
+    for month in MONTHS:
+        await agree(worlds, month)
+    before = len(told)
+    for month in MONTHS:
+        await agree(worlds, month)
+    assert any(told[before:])
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_feeds_in_any_order(worlds: Worlds, told: list[int], seed: int) -> None:
+    """Days are sealed and corrected as they like; who is absent has nothing."""
+    chance = Random(seed)
+    for world in worlds:
+        await fed(world)
+    months = MONTHS[:3]
+    keys = [FeedKey("core", m.start + timedelta(days=n), 0) for m in months for n in range(m.days)]
+    late = chance.sample(keys, 6)
+    levels = {f"T{nth:06d}": chance.choice(LEVELS) for nth in range(1, MEMBERS)}
+    for key in [key for key in keys if key not in late]:
+        if key.as_of.day == 1:
+            levels[f"T{chance.randint(1, MEMBERS - 1):06d}"] = chance.choice(LEVELS)
+        for world in worlds:
+            assert [] == await feeding.send(world, key, list(levels.items()))
+    corrections = [
+        FeedKey("core", key.as_of, revision)
+        for revision, key in enumerate(chance.sample(keys, 6), 1)
+    ]
+    for key in (*late, *corrections):
+        levels[f"T{chance.randint(1, MEMBERS - 1):06d}"] = chance.choice(LEVELS)
+        for world in worlds:
+            assert [] == await feeding.send(world, key, list(levels.items()))
+        await agree(worlds, chance.choice(months))
+    for month in (*months, *months):
+        await agree(worlds, month)
+    assert told[-1] > MEMBERS // 2  # all but those whose correction waits for the next month
+
+
+async def test_a_new_version_that_judges_the_past_has_all_folded(
+    worlds: Worlds, told: list[int]
+) -> None:
+    """U-1: what was judged by another version tells nothing."""
+    for world in worlds:
+        for nth in range(1, MEMBERS + 1):
+            await world.month(world.name(nth), "2025-05", 60_000_00)
+    await agree(worlds, MONTHS[4])
+    plain = reference_programme()
+    tiers = [
+        plain.tier[0],
+        msgspec.structs.replace(plain.tier[1], threshold=70_000),
+        *plain.tier[2:],
+    ]
+    for world in worlds:
+        await world.apply(
+            msgspec.structs.replace(plain, tier=tuple(tiers)), tiers_from=Month(2025, 5)
+        )
+    await agree(worlds, MONTHS[4])
+    assert 0 == told[-1]
+
+
+async def test_members_of_whom_nothing_moved_are_not_read_again(
+    worlds: Worlds, told: list[int]
+) -> None:
+    """A run again folds nobody; a correction has one folded, also in the months after it."""
+    for world in worlds:
+        for nth in range(1, MEMBERS + 1):
+            await world.month(world.name(nth), "2025-05", 60_000_00)
+            await world.month(world.name(nth), "2025-06", 60_000_00)
+    for month in (MONTHS[4], MONTHS[5], MONTHS[5]):
+        await agree(worlds, month)
+    assert MEMBERS == told[-1]
+    correction = [AssetLine("T000001", date(2025, 5, 1), "DEPOSIT", "CNY", 1, revision=1)]
+    for world in worlds:
+        await world.assets(correction)
+    await agree(worlds, MONTHS[5])
+    assert MEMBERS - 1 == told[-1]
+    await agree(worlds, MONTHS[5])
+    assert MEMBERS == told[-1]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from benefits.actions.parts import Parts
 from benefits.actions.seal_feed import apply_next
 from benefits.domain.feeds import FeedState
+from benefits.domain.stretches import are_needed, needed
 from benefits.domain.values import Month, local_date
 from benefits.domain.windows import Stretch
 from benefits.store import feeds, stretch_sums
@@ -49,12 +50,13 @@ async def fill_next(conn: Connection, parts: Parts, *, wait: bool) -> int:
 
 
 async def unfilled(conn: Connection, parts: Parts) -> list[Stretch]:
-    """Return what is needed up to the month after the running one, as that is soon begun."""
+    """Return what is needed of months with balances, of the running one, and of the next."""
     catalogue = await parts.catalogue.current(conn)
-    asked = [rules for rules in catalogue.rules.values() if rules.has_stretches]
+    asked = [rules for rules in catalogue.rules.values() if are_needed(rules)]
     if not asked:
         return []
-    until = Month.of(local_date(parts.clock(), catalogue.zone)).plus(1)
-    months = [month for month in await stretch_sums.months(conn) if month <= until]
-    wanted = {each for rules in asked for month in months for each in rules.stretches(month)}
+    now = Month.of(local_date(parts.clock(), catalogue.zone))
+    begun = [month for month in await stretch_sums.months(conn) if month <= now]
+    months = {*begun, now, now.plus(1)}
+    wanted = {each for rules in asked for month in months for each in needed(rules, month)}
     return await stretch_sums.unfilled(conn, wanted)

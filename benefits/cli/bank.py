@@ -28,7 +28,7 @@ from benefits.actions.look_ahead import Ahead, look_ahead
 from benefits.actions.see_feeds import list_missing
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
-from benefits.cli.days import fill_stretches, say_unknown
+from benefits.cli.days import fill_stretches, say_no_day, say_unknown
 from benefits.cli.feeds import import_feed_
 from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
@@ -371,6 +371,7 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
         if at is not None:
             await ensure_partitions(house.database, at)
         await _say_missing(house, chosen, month)
+        await say_no_day(house, chosen.code, month)
         await fill_stretches(house, dry_run=dry_run)
         total = await _evaluate(house, database(house, dry_run=dry_run), chosen, month)
         if not dry_run:

@@ -25,7 +25,6 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.spelling import suggestion
 from benefits.domain.units import LARGEST, SCALE_MAX, Quantity, QuantityTooFine
 from benefits.domain.values import Month, PeriodKind
-from benefits.domain.windows import REACH, Stretch, is_whole, window
 
 LANGUAGES = ("zh", "en")
 UNITS = "BENEFIT:"
@@ -298,30 +297,6 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
     def feeds(self) -> list[str]:
         """The sources that make days known for any of the versions (A-2)."""
         return sorted({source for judge in self.judges for source in judge.programme.feeds})
-
-    @cached_property
-    def has_stretches(self) -> bool:
-        """Whether any of the versions counts other days than whole months."""
-        policies = (each for judge in self.judges for each in judge.programme.ladder.metrics)
-        return any(not is_whole(policy) for policy in policies)
-
-    def stretches(self, month: Month) -> frozenset[Stretch]:
-        """Return the stretches of a month that any window needs, by the version that reads it.
-
-        While a month runs the version that judges it reads the metrics of the month before, too.
-        """
-        found = set[Stretch]()
-        for end in (month.plus(index) for index in range(REACH + 1 if self.has_stretches else 0)):
-            for judge in (self.at(end), self.at(end.plus(1))):
-                for policy in judge.programme.ladder.metrics:
-                    asked = window(policy, end, judge.calendar)
-                    pieces = asked.pieces if asked else ()
-                    found |= {
-                        each
-                        for each in pieces
-                        if isinstance(each, Stretch) and each.month == month
-                    }
-        return frozenset(found)
 
     @cached_property
     def labels(self) -> frozenset[str]:

@@ -156,7 +156,7 @@ def count(
 
 
 def closed_days(
-    policy: Policy, month: Month, day: int, opened_on: date, calendar: Calendar = NO_CALENDAR
+    policy: Policy, month: Month, day: int, opened_on: date, *, calendar: Calendar = NO_CALENDAR
 ) -> int:
     """Return how many of a running window's days are over on the `day`th of a month (M-9)."""
     asked = window(policy, month, calendar)

@@ -22,7 +22,8 @@ WEIGHT_MAX = 10
 TERM_MAX = 120
 CALENDAR = "^[a-z0-9_-]{1,32}$"
 ROLLING_MAX = 366
-Months = Annotated[int, msgspec.Meta(ge=2, le=24)]
+MONTHS_MAX = 24
+Months = Annotated[int, msgspec.Meta(ge=2, le=MONTHS_MAX)]
 Days = Annotated[int, msgspec.Meta(ge=2, le=ROLLING_MAX)]
 
 

@@ -138,7 +138,7 @@ def running(
         return metrics.read(policy, of, sums, scale=scale, opened_on=opened_on, calendar=calendar)
 
     def closed(policy: Policy) -> int:
-        return metrics.closed_days(policy, month, day, opened_on, calendar)
+        return metrics.closed_days(policy, month, day, opened_on, calendar=calendar)
 
     readings = tuple(read(policy, month) for policy in asked)
     past = (read(each, last_whole(each, month.plus(-1))) for each in asked[1:])

@@ -18,12 +18,12 @@ from functools import lru_cache
 import msgspec
 
 from benefits.domain.calendars import Calendar
-from benefits.domain.policy import ROLLING_MAX, Balance, Metric, Policy
+from benefits.domain.policy import MONTHS_MAX, ROLLING_MAX, Balance, Metric, Policy
 from benefits.domain.values import Month
 
 _DAY = timedelta(days=1)
 # A window that ends so many months later may still begin in a month: the longest, and a shift.
-REACH = ROLLING_MAX // 28 + 1
+REACH = max(ROLLING_MAX // 28 + 1, MONTHS_MAX)
 
 
 class Stretch(msgspec.Struct, frozen=True, order=True):

@@ -315,14 +315,13 @@ def _standing(place: _Place, known: _Known, found: _Judged) -> Standing:
     months, sums = _months(place, found.months, known.sealed), dict[Piece, MonthSum]()
     for each, (total, days) in months.items():
         sums[each] = known_sum(each, total, days, opened_on)
-    if place.rules.has_stretches:
-        totals = {
-            Stretch(Month.of(of), first, last): total for of, first, last, total in found.stretches
-        }
-        for stretch in known.kept:
-            if stretch.month in months:
-                days, total = months[stretch.month][1], totals.get(stretch, 0)
-                sums[stretch] = known_sum(stretch, total, days, opened_on)
+    totals = {
+        Stretch(Month.of(of), first, last): total for of, first, last, total in found.stretches
+    }
+    for stretch in known.kept:
+        if stretch.month in months:
+            days, total = months[stretch.month][1], totals.get(stretch, 0)
+            sums[stretch] = known_sum(stretch, total, days, opened_on)
     day = months[month][1].bit_length() if month in months else 0
     decided = found.decided
     return Standing(

@@ -13,6 +13,7 @@ from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, Layer, label_name
 from benefits.domain.ladder import THRESHOLD
 from benefits.domain.metrics import Basket, MonthSum, known_sum
+from benefits.domain.stretches import are_needed, needed
 from benefits.domain.tiers import NO_GROUNDS, Decision, Grounds, State
 from benefits.domain.values import Month, bucket_of
 from benefits.domain.windows import Piece
@@ -165,11 +166,12 @@ async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> lis
             *whom.values,
         )
         sealed = read_days(next((row.sealed for row in found if row.sealed), None))
-        known = Known({}, _fed(rules, sealed, month))
+        fed = _fed(rules, sealed, month)
+        known = Known({}, fed) if are_needed(rules) else None
         for row in found:
             _add_month(all_facts, rules, basket, row, sealed=sealed, known=known)
-        _add_absent(all_facts.values(), basket, known.fed)
-        if rules.has_stretches:
+        _add_absent(all_facts.values(), basket, fed)
+        if known is not None:
             await _add_stretches(conn, rules, basket, whom, known=known, facts=all_facts)
     for member_id, label in await _labels(conn, rules, month, whom) if rules.labels else ():
         if member_id in all_facts:
@@ -199,7 +201,7 @@ def _add_month(
     row: Any,
     *,
     sealed: Sealed,
-    known: Known,
+    known: Known | None,
 ) -> None:
     """Add what a row says of a member's month, whose days are known as its version says (A-2)."""
     entry = all_facts.get(row.member_id)
@@ -213,7 +215,7 @@ def _add_month(
     days = days_known(row.known, rules.at(month).programme.feeds, sealed.get(month, {}))
     total = known_sum(month, int(row.sum_minor), days, row.opened_on)
     entry.sums.setdefault(basket, {})[month] = total
-    if rules.has_stretches:
+    if known is not None:
         known.rows.setdefault(row.member_id, {})[month] = days
 
 
@@ -230,9 +232,9 @@ async def _add_stretches(
 
     The list is read first: what it says to be filled is there as the sums are read.
     """
-    wanted = [each for month in known.months for each in rules.stretches(month)]
+    wanted = [each for month in known.months for each in needed(rules, month)]
     kept = await stretches.kept(conn, wanted)
-    sums = await stretch_sums.sums(conn, kept, basket, whom.buckets, whom.members)
+    sums = await stretch_sums.sums(conn, kept, basket, buckets=whom.buckets, members=whom.members)
     for member_id, entry in facts.items():
         pieces, bucket = entry.sums.get(basket, {}), bucket_of(member_id)
         for stretch, next_bucket in kept.items():

@@ -165,7 +165,7 @@ def _judged(programme: Programme) -> tuple[str, str, str]:
             return "quarter", "quarters", "个季度"
         case Metric.YEAR_AVG:
             return "year", "years", "年"
-        case _:
+        case Metric.MONTH_AVG | Metric.LAST_K_MONTHS | Metric.ROLLING | Metric.POINT_IN_TIME:
             return "month", "months", "个月"
 
 

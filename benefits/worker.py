@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind
 from benefits import measures, traces
 from benefits.actions import deliver, expire, receive, seal
 from benefits.actions.deliver import Attempt, Work
+from benefits.actions.keep_stretches import fill_next
 from benefits.actions.parts import Parts
 from benefits.actions.prune import prune
 from benefits.actions.run_jobs import LANES, run_part
@@ -40,6 +41,7 @@ PRUNE_S = 600.0
 PARTITIONS_S = 86_400.0
 SEAL_S = 2.0
 FEEDS_S = 1.0
+STRETCHES_S = 30.0
 HELD_S = 60.0
 
 log = structlog.get_logger()
@@ -83,6 +85,7 @@ class Worker:
             tasks.create_task(self._repeat("callbacks", self.work_off, POLL_S, stop))
             tasks.create_task(self._repeat("jobs", self.run_jobs, POLL_S, stop))
             tasks.create_task(self._repeat("feeds", self.apply_feeds, FEEDS_S, stop))
+            tasks.create_task(self._repeat("stretches", self.keep_stretches, STRETCHES_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
@@ -303,6 +306,17 @@ class Worker:
                 lines=feed.rows,
             )
         return int(feed is not None)
+
+    async def keep_stretches(self) -> int:
+        """Fill the next sums that a metric needs and nobody kept; return how many stretches wait.
+
+        One worker of all does this at a time, for all buckets.
+        """
+
+        async def step(conn: Connection) -> int:
+            return await fill_next(conn, self._parts, wait=False)
+
+        return await self._database.transact(step)
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

@@ -67,6 +67,25 @@ def test_a_month_is_closed_and_reported(test_shell: Shell) -> None:
     assert 2 == test_shell.run("report", "vintages", "--expected-use", "7")[0]
 
 
+def test_a_calendar_is_imported_and_missed(test_shell: Shell) -> None:
+    """M-6: one is told what is not there; a bad line is named, the same file changes nothing."""
+    point = '[policy]\nmetric = "POINT_IN_TIME"\ncalendar = "china"\n\n[[tier]]'
+    text = test_shell.file("p.toml", PROGRAMME.replace("[[tier]]", point, 1))
+    status, said = test_shell.run("programme", "apply", text)
+    assert (0, True) == (status, "There is no calendar 'china'" in said)
+    status, said = test_shell.run("evaluate", "--period", "2025-06", "--dry-run")
+    assert (0, True) == (status, "knows no business day of 2025-06" in said)
+    days = test_shell.file("2025.csv", "date,kind\n2025-01-01,HOLIDAY\n2025-01-26,WORKDY\n")
+    words = ("import", "calendar", days, "--name", "china")
+    for done in ("1 new or changed, 0 known already", "0 new or changed, 1 known already"):
+        status, said = test_shell.run(*words)
+        assert (2, True) == (status, f"2 lines: {done}, 1 refused." in said)
+        assert "line 3: kind: 'WORKDY' is not HOLIDAY or WORKDAY; did you mean" in said
+    status, said = test_shell.run("evaluate", "--period", "2025-06")
+    assert (0, False) == (status, "knows no business day" in said)
+    assert 2 == test_shell.run(*words[:-1], "China")[0]
+
+
 @pytest.fixture
 async def test_shell(migrated: str, cluster_dsn: str, tmp_path: Path) -> AsyncIterator[Shell]:
     """Give a shell for a database that is stamped `test`."""
@@ -361,7 +380,7 @@ def test_nothing_runs_without_assertions(how: list[str]) -> None:
 def test_presets_are_listed_and_printed_as_files_to_begin_with(test_shell: Shell) -> None:
     """What is printed can be applied as it is."""
     status, said = test_shell.run("programme", "presets")
-    assert (0, 6) == (status, len(said.splitlines()))
+    assert (0, 8) == (status, len(said.splitlines()))
     assert said.startswith("bank_of_america: Bank of America:")
     status, text = test_shell.run("programme", "presets", "bohai")
     assert (0, "bohai") == (status, read(text).code)

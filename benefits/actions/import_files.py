@@ -19,10 +19,12 @@ import msgspec
 
 from benefits.actions.parts import Parts
 from benefits.actions.record_assets import record_assets
+from benefits.actions.record_calendar import record_calendar
 from benefits.actions.record_labels import record_labels
 from benefits.actions.record_members import record_members
-from benefits.domain import assets, members
+from benefits.domain import assets, calendar_lines, members
 from benefits.domain.assets import AssetLine, FileUnreadable, LineInvalid
+from benefits.domain.calendar_lines import CalendarLine
 from benefits.domain.catalogue import Programme
 from benefits.domain.members import LabelLine, MemberLine
 from benefits.domain.requests import body_hash
@@ -300,3 +302,26 @@ async def import_labels(
     kind = _Kind(LabelLine, take, about)
     async with _writer(database, kind, dry_run=dry_run) as write:
         return await _write(_chunks(rows, members.read_label_line), write, progress)
+
+
+async def import_calendar(
+    database: Database,
+    parts: Parts,
+    text: Iterable[str],
+    name: str,
+    *,
+    progress: Progress,
+    dry_run: bool = False,
+) -> Imported:
+    """Import a calendar (M-6); FileUnreadable when the file as a whole cannot be taken."""
+
+    async def take(conn: Connection, lines: list[tuple[int, CalendarLine]]) -> ChunkResult:
+        return await record_calendar(conn, name, lines, parts)
+
+    def about(line: CalendarLine) -> tuple[object, ...]:
+        return (line.day,)
+
+    rows = read_rows(text, calendar_lines.REQUIRED, ())
+    kind = _Kind(CalendarLine, take, about)
+    async with _writer(database, kind, dry_run=dry_run) as write:
+        return await _write(_chunks(rows, calendar_lines.read_line), write, progress)

@@ -13,12 +13,13 @@ import msgspec
 from benefits.actions import grant
 from benefits.actions.evaluate import PAGE, UnknownProgramme, closed_by, told_of
 from benefits.actions.parts import Parts
-from benefits.domain import metrics, outlook, progress
-from benefits.domain.catalogue import Programme, Rules
+from benefits.domain import outlook, progress
+from benefits.domain.catalogue import Judge, Programme, Rules
 from benefits.domain.outlook import Sight
 from benefits.domain.progress import Running
-from benefits.domain.tiers import NO_GROUNDS, Decision, Grounds, risen
+from benefits.domain.tiers import Decision, Grounds, risen
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
+from benefits.domain.windows import span
 from benefits.store import members, tiers
 from benefits.store import outlook as sights
 from benefits.store.db import Connection, Database
@@ -48,9 +49,14 @@ class Ahead(msgspec.Struct, frozen=True):
 class _Running(msgspec.Struct, frozen=True):
     """A programme's running month, and the version that judges it."""
 
-    programme: Programme
+    judge: Judge
     rules: Rules
     month: Month
+
+    @property
+    def programme(self) -> Programme:
+        """The programme as that version says it."""
+        return self.judge.programme
 
 
 class _View(msgspec.Struct):
@@ -103,7 +109,7 @@ async def _running(conn: Connection, parts: Parts, code: str) -> _Running:
         raise UnknownProgramme
     rules = catalogue.rules[code]
     month = Month.of(local_date(parts.clock(), catalogue.programmes[code].tz))
-    return _Running(rules.at(month).programme, rules, month)
+    return _Running(rules.at(month), rules, month)
 
 
 async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
@@ -114,7 +120,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         for fact in await tiers.facts(conn, rules, month, whom)
         if not closed_by(fact.closed_on, month)
     ]
-    known = {fact.member_id: _known(programme, fact, month) for fact in facts}
+    known = {fact.member_id: _known(running.judge, fact, month) for fact in facts}
     days = [(id_, day) for id_, (_, day) in known.items() if day is not None]
     last = await sights.balances(conn, days, programme.basket)
     before = await sights.seen(conn, programme.code, whom.buckets)
@@ -124,8 +130,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     rises = dict[UUID, Decision]()
     for fact in facts:
         period, day = known[fact.member_id]
-        grounds = Grounds(period.judged.readings[1:]) if programme.ladder.has_ways else NO_GROUNDS
-        decision = risen(programme, fact.written, period.readings[0], grounds)
+        decision = risen(programme, fact.written, period.readings[0], _grounds(period))
         if decision is not None:
             rises[fact.member_id] = decision
         if day is not None:
@@ -135,19 +140,31 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
                 now[fact.member_id, one.outlook] = sights.record(
                     fact.member_id,
                     one,
-                    month=metrics.span(programme.policy, month)[0],
+                    month=span(programme.policy, month)[0],
                     tier=programme.tier[one.rank].code,
                     as_of=day,
                 )
     return _compared(len(facts), before, now, rises)
 
 
-def _known(programme: Programme, fact: Facts, month: Month) -> tuple[Running, date | None]:
+def _grounds(period: Running) -> Grounds:
+    """Return what a running month counts besides the policy's metric."""
+    own, *others = period.judged.readings
+    return Grounds(tuple(others), day=own.day)
+
+
+def _known(judge: Judge, fact: Facts, month: Month) -> tuple[Running, date | None]:
     """Return the running periods, and the last known day of the month."""
-    sums = fact.sums.get(programme.basket, {})
+    sums = fact.sums.get(judge.programme.basket, {})
     day = sums[month].last_day if month in sums else 0
     period = progress.running(
-        programme, month, sums, day=day, opened_on=fact.opened_on, labels=fact.labels
+        judge.programme,
+        month,
+        sums,
+        day=day,
+        opened_on=fact.opened_on,
+        labels=fact.labels,
+        calendar=judge.calendar,
     )
     return period, month.start + timedelta(days=day - 1) if day else None
 

@@ -1,6 +1,7 @@
 """The commands for what the bank brings: programmes, customers, balances, closed months."""
 
 import os
+import re
 import stat
 import sys
 import time
@@ -19,6 +20,7 @@ from benefits.actions.import_files import (
     Imported,
     Progress,
     import_assets,
+    import_calendar,
     import_labels,
     import_members,
 )
@@ -26,12 +28,14 @@ from benefits.actions.look_ahead import Ahead, look_ahead
 from benefits.actions.see_feeds import list_missing
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
+from benefits.cli.days import fill_stretches, say_no_day, say_unknown
 from benefits.cli.feeds import import_feed_
 from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain.catalogue import Programme, check_for_production, read
 from benefits.domain.feeds import spans
 from benefits.domain.jobs import Format
+from benefits.domain.policy import CALENDAR
 from benefits.domain.values import Month
 from benefits.house import House
 from benefits.store.db import Connection, Database, DatabaseUnsuitable
@@ -87,6 +91,7 @@ def programme_apply(file: TextIO, month: str | None, *, dry_run: bool) -> None:
         applied = await database(house, dry_run=dry_run).transact(apply)
         how = "is now in force" if applied.is_new else "was in force already"
         console.print(f"Version {applied.version} of {made.code} {how}.")
+        await say_unknown(house, made)
         say_if_dry(dry_run=dry_run)
 
     run(work_)
@@ -157,6 +162,29 @@ def import_labels_(file: TextIO, *, dry_run: bool) -> None:
         )
 
     _import("labels", file, take, dry_run=dry_run)
+
+
+@import_.command("calendar")
+@click.argument("file", type=TEXT)
+@click.option("--name", required=True, help="What programmes call it, as `china`.")
+@DRY_RUN
+def import_calendar_(file: TextIO, name: str, *, dry_run: bool) -> None:
+    """Import which days are business days: `date,kind`.
+
+    Monday to Friday are, but for what is said here: HOLIDAY is none, WORKDAY is one whatever its
+    weekday. Of a day what came last counts. A year without a line is not known.
+
+    Example: `benefits import calendar 2026.csv --name china --dry-run`, then without
+    """
+    if not re.fullmatch(CALENDAR, name):
+        raise click.BadParameter("use a to z, 0 to 9, _ and -", param_hint="--name")
+
+    async def take(house: House, progress: Progress) -> Imported:
+        return await import_calendar(
+            house.database, house.parts, file, name, progress=progress, dry_run=dry_run
+        )
+
+    _import("calendar", file, take, dry_run=dry_run)
 
 
 @import_.command("assets")
@@ -343,6 +371,8 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
         if at is not None:
             await ensure_partitions(house.database, at)
         await _say_missing(house, chosen, month)
+        await say_no_day(house, chosen.code, month)
+        await fill_stretches(house, dry_run=dry_run)
         total = await _evaluate(house, database(house, dry_run=dry_run), chosen, month)
         if not dry_run:
             record(
@@ -381,6 +411,7 @@ def look_ahead_(code: str | None, now: str | None, *, dry_run: bool) -> None:
         chosen = await _programme(house, code)
         if at is not None:
             await ensure_partitions(house.database, at)
+        await fill_stretches(house, dry_run=dry_run)
         on, total = database(house, dry_run=dry_run), Ahead()
         ranges = await slices(on)
         for done, buckets in enumerate(ranges, 1):

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from benefits.domain import spelling, units
+from benefits.domain.calendars import NO_CALENDAR, Calendar
 from benefits.domain.ladder import Ladder, ladder
 from benefits.domain.metrics import Basket, basket
 from benefits.domain.orders import Capabilities
@@ -262,11 +263,12 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Judge(msgspec.Struct, frozen=True):
-    """A version of a programme, and the first month whose tiers it decides."""
+    """A version of a programme, the first month whose tiers it decides, and its calendar."""
 
     version: int
     tiers_from: Month
     programme: Programme
+    calendar: Calendar = NO_CALENDAR
 
 
 class Rules(msgspec.Struct, frozen=True, dict=True):

@@ -8,13 +8,12 @@ from datetime import date
 
 import msgspec
 
-from benefits.domain import metrics
 from benefits.domain.catalogue import Programme
 from benefits.domain.ladder import THRESHOLD, Alternative, Truth
 from benefits.domain.metrics import Reading
-from benefits.domain.policy import Metric, Policy, Tier
+from benefits.domain.policy import Balance, Metric, Policy, Tier
 from benefits.domain.tiers import Cause, Decision, display_average, stays_until
-from benefits.domain.values import Month
+from benefits.domain.windows import days_of
 
 _ENGLISH_MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -99,35 +98,62 @@ def explain(programme: Programme, decision: Decision) -> dict[str, str]:
     }
 
 
-def _english_span(policy: Policy, month: Month) -> str:
-    """Name the period that a month decided: `June 2025`, `Second quarter of 2025`."""
-    first, last = metrics.span(policy, month)
+def _english_span(policy: Policy, reading: Reading) -> str:
+    """Name the days that a reading is of: `June 2025`, `Second quarter of 2025:`."""
+    first, last = days_of(policy, reading.month, reading.day)
     match policy.metric:
         case Metric.MONTH_AVG:
-            return f"{_ENGLISH_MONTHS[month.number - 1]} {month.year}"
+            return f"{_ENGLISH_MONTHS[first.month - 1]} {first.year}"
         case Metric.QUARTER_AVG:
-            quarter = _ORDINALS[last.number // 3 - 1].capitalize()
-            return f"{quarter} quarter of {month.year}:"
+            quarter = _ORDINALS[last.month // 3 - 1].capitalize()
+            return f"{quarter} quarter of {first.year}:"
         case Metric.YEAR_AVG:
-            return f"{month.year}:"
+            return f"{first.year}:"
         case Metric.LAST_K_MONTHS:
-            begin = _ENGLISH_MONTHS[first.number - 1]
+            begin = _ENGLISH_MONTHS[first.month - 1]
             begin += "" if first.year == last.year else f" {first.year}"
-            return f"{begin} to {_ENGLISH_MONTHS[last.number - 1]} {last.year}:"
+            return f"{begin} to {_ENGLISH_MONTHS[last.month - 1]} {last.year}:"
+        case Metric.ROLLING:
+            return f"{_english_date(first)} to {_english_date(last)}:"
+        case Metric.POINT_IN_TIME if reading.day is None:
+            return f"Last business day of {_ENGLISH_MONTHS[last.month - 1]} {last.year}:"
+        case Metric.POINT_IN_TIME:
+            return f"{_english_date(reading.day)}, last business day of the month:"
 
 
-def _chinese_span(policy: Policy, month: Month) -> str:
-    first, last = metrics.span(policy, month)
+def _chinese_span(policy: Policy, reading: Reading) -> str:
+    first, last = days_of(policy, reading.month, reading.day)
     match policy.metric:
         case Metric.MONTH_AVG:
-            return f"{month.year}年{month.number}月"
+            return f"{first.year}年{first.month}月"
         case Metric.QUARTER_AVG:
-            return f"{month.year}年第{last.number // 3}季度"
+            return f"{first.year}年第{last.month // 3}季度"
         case Metric.YEAR_AVG:
-            return f"{month.year}年"
+            return f"{first.year}年"
         case Metric.LAST_K_MONTHS:
             year = "" if first.year == last.year else f"{last.year}年"
-            return f"{first.year}年{first.number}月至{year}{last.number}月"
+            return f"{first.year}年{first.month}月至{year}{last.month}月"
+        case Metric.ROLLING:
+            return f"{_chinese_date(first)}至{_chinese_date(last)}"
+        case Metric.POINT_IN_TIME if reading.day is None:
+            return f"{last.year}年{last.month}月最后一个营业日"
+        case Metric.POINT_IN_TIME:
+            return f"{_chinese_date(reading.day)}（当月最后一个营业日）"
+
+
+# What is compared with the bound: an average of days' ends or openings, or one day's balance.
+_MEASURES = {
+    "average": {"zh": "日均", "en": "daily average"},
+    "opening": {"zh": "日初余额日均", "en": "daily average of opening balances"},
+    "balance": {"zh": "余额", "en": "balance"},
+}
+
+
+def _measure(policy: Policy, language: str) -> str:
+    if policy.metric is Metric.POINT_IN_TIME:
+        return _MEASURES["balance"][language]
+    is_opening = policy.balance is Balance.OPENING
+    return _MEASURES["opening" if is_opening else "average"][language]
 
 
 def _judged(programme: Programme) -> tuple[str, str, str]:
@@ -139,7 +165,7 @@ def _judged(programme: Programme) -> tuple[str, str, str]:
             return "quarter", "quarters", "个季度"
         case Metric.YEAR_AVG:
             return "year", "years", "年"
-        case Metric.MONTH_AVG | Metric.LAST_K_MONTHS:
+        case Metric.MONTH_AVG | Metric.LAST_K_MONTHS | Metric.ROLLING | Metric.POINT_IN_TIME:
             return "month", "months", "个月"
 
 
@@ -226,21 +252,27 @@ def _names_way(programme: Programme, why: Told) -> bool:
 def _english_reached(programme: Programme, why: Told) -> str:
     if not _names_way(programme, why):
         return "reached"
-    return f"reached by {why.way.name['en'] if why.way.code else 'the daily average'}"
+    threshold = f"the {_measure(programme.policy, 'en')}"
+    return f"reached by {why.way.name['en'] if why.way.code else threshold}"
 
 
 def _chinese_reached(programme: Programme, why: Told) -> str:
     if not _names_way(programme, why):
         return "已达标"
-    return f"以“{why.way.name['zh'] if why.way.code else '日均资产'}”达标"
+    return f"以“{why.way.name['zh'] if why.way.code else _held_by(programme.policy)}”达标"
+
+
+def _held_by(policy: Policy) -> str:
+    measure = _measure(policy, "zh")
+    return "日均资产" if measure == "日均" else measure
 
 
 def _english_head(programme: Programme, decision: Decision, why: Told) -> str:
     if why.reading is None:
-        return f"{_english_span(programme.policy, decision.month).removesuffix(':')}: "
+        return f"{_english_span(programme.policy, decision.readings[0]).removesuffix(':')}: "
     digits = programme.minor_digits
     return (
-        f"{_english_span(why.metric, why.reading.month)} daily average "
+        f"{_english_span(why.metric, why.reading)} {_measure(why.metric, 'en')} "
         f"{money(why.average, digits)} "
         f"({why.reading.known_days} of {why.reading.days} days known); "
         f"{money(why.needed_minor, digits)} needed; "
@@ -249,10 +281,11 @@ def _english_head(programme: Programme, decision: Decision, why: Told) -> str:
 
 def _chinese_head(programme: Programme, decision: Decision, why: Told) -> str:
     if why.reading is None:
-        return f"{_chinese_span(programme.policy, decision.month)}："
+        return f"{_chinese_span(programme.policy, decision.readings[0])}："
     digits = programme.minor_digits
     return (
-        f"{_chinese_span(why.metric, why.reading.month)}日均{money(why.average, digits)}"
+        f"{_chinese_span(why.metric, why.reading)}{_measure(why.metric, 'zh')}"
+        f"{money(why.average, digits)}"
         f"（已知{why.reading.known_days}/{why.reading.days}天），"
         f"达标线{money(why.needed_minor, digits)}；"
     )
@@ -284,12 +317,22 @@ def ways(programme: Programme, rank: int, language: str) -> str:
     named = list[str]()
     for way in programme.ladder.rungs[rank]:
         if way.code == THRESHOLD:
-            amount = money(way.bounds[0].minor, programme.minor_digits)
-            average = {"zh": f"日均{amount}", "en": f"a daily average of {amount}"}
-            named.append(average[language])
+            named.append(_threshold(programme, way.bounds[0].minor, language))
         else:
             named.append(way.name[language])
     return {"zh": "，或", "en": ", or "}[language].join(named)
+
+
+def _threshold(programme: Programme, minor: int, language: str) -> str:
+    """Say what the policy's metric must reach."""
+    amount, policy = money(minor, programme.minor_digits), programme.policy
+    if policy.metric is Metric.POINT_IN_TIME:
+        return {
+            "zh": f"每月最后一个营业日余额{amount}",
+            "en": f"a balance of {amount} on a month's last business day",
+        }[language]
+    measure = _measure(policy, language)
+    return {"zh": f"{measure}{amount}", "en": f"a {measure} of {amount}"}[language]
 
 
 def _name(tier: Tier, language: str) -> str:

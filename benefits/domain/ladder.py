@@ -181,7 +181,9 @@ def ladder(policy: Policy, tiers: Sequence[Tier], minor: Callable[[Decimal], int
 def _metric(policy: Policy, condition: Condition) -> Policy:
     if condition.metric is None:
         return policy
-    return msgspec.structs.replace(policy, metric=condition.metric, months=condition.months)
+    return msgspec.structs.replace(
+        policy, metric=condition.metric, months=condition.months, days=condition.days
+    )
 
 
 def _threshold(tier: Tier, minor: Callable[[Decimal], int]) -> tuple[Alternative, ...]:

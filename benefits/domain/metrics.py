@@ -1,19 +1,22 @@
-"""Metrics: from month sums to the sum and the days that decide (M-1 to M-3, M-5, M-7, M-8, A-3).
+"""Metrics: from kept sums to the sum and the days that decide (M-1 to M-8, A-3).
 
-Month sums are kept per asset class; a basket says which classes count and what each weighs, as
-integers over one scale. A period's sum is the sum of its months', exact, and is brought to minor
-units by one floor at its end: a bound is a whole number of them, so the floor decides as the
-exact sum does.
+Sums are kept per asset class, of whole months and of the stretches of months that a window needs;
+a basket says which classes count and what each weighs, as integers over one scale. A window's sum
+is that of its pieces, exact, and is brought to minor units by one floor at its end: a bound is a
+whole number of them, so the floor decides as the exact sum does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from typing import Any, Protocol
 
 import msgspec
 
+from benefits.domain.calendars import NO_CALENDAR, Calendar
 from benefits.domain.policy import WEIGHT_DECIMALS, Divisor, Metric, Policy
 from benefits.domain.values import Month
+from benefits.domain.windows import Piece, Window, days_before, window
 
 
 class Basket(msgspec.Struct, frozen=True):
@@ -26,7 +29,7 @@ class Basket(msgspec.Struct, frozen=True):
 
 
 class MonthSum(msgspec.Struct, frozen=True):
-    """What is known of a month: its day-end balances' weighted sum and how many days.
+    """What is known of a month, or a stretch of it: its weighted sum and how many days.
 
     The sum is in minor units times the basket's scale; `last_day` is the last one with balances.
     """
@@ -37,11 +40,21 @@ class MonthSum(msgspec.Struct, frozen=True):
     last_day: int = 0
 
 
+class Sums(Protocol):
+    """What is known of pieces: a mapping by months, by stretches or by both."""
+
+    def get(self, piece: Any, /) -> MonthSum | None:
+        """Return what is known of a piece."""
+
+    def __iter__(self) -> Iterator[Piece]:
+        """Give the pieces of which anything is known."""
+
+
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A metric as it stands with a month: what is compared is `sum_minor >= bound x divisor`.
 
     `known_days` of `days` are known. Inside a quarter or a year it is not the period's `end`; a
-    relationship may be too `young` to be judged (M-8).
+    relationship may be too `young` to be judged (M-8). `day` is the one that a point in time is.
     """
 
     month: Month
@@ -51,6 +64,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     divisor: int
     end: bool = True
     young: bool = False
+    day: date | None = None
 
     @property
     def complete(self) -> bool:
@@ -72,83 +86,83 @@ def _decimals(weight: Decimal) -> int:
     return next(n for n in range(WEIGHT_DECIMALS + 1) if digits % 10 ** (WEIGHT_DECIMALS - n) == 0)
 
 
-def span(policy: Policy, month: Month) -> tuple[Month, Month]:
-    """Return the first and the last month of the period that a month is judged in."""
-    match policy.metric:
-        case Metric.MONTH_AVG:
-            return month, month
-        case Metric.QUARTER_AVG:
-            first = Month(month.year, (month.number - 1) // 3 * 3 + 1)
-            return first, first.plus(2)
-        case Metric.YEAR_AVG:
-            return Month(month.year, 1), Month(month.year, 12)
-        case Metric.LAST_K_MONTHS:
-            assert policy.months is not None, "checked as the programme is read"
-            return month.plus(1 - policy.months), month
+def known_sum(of: Piece, sum_minor: int, known: int, opened_on: date) -> MonthSum:
+    """Return what is known of a piece; its month's days before the opening are known zeros (A-6).
 
-
-def last_whole(policy: Policy, month: Month) -> Month:
-    """Return the last month of the latest period that is over with `month`."""
-    first, last = span(policy, month)
-    return month if month == last else first.plus(-1)
-
-
-def days_before(first: Month, days: int, opened_on: date) -> int:
-    """Return how many of the days from a month's first on lie before the opening (M-8)."""
-    return min(max((opened_on - first.start).days, 0), days)
+    `known` has a bit for each known day of the month.
+    """
+    month = of.month
+    before = days_before(month.start, month.days, opened_on)
+    days = ((known | ((1 << before) - 1)) & of.bits).bit_count()
+    return MonthSum(month, sum_minor, days, (known & of.bits).bit_length())
 
 
 def read(
     policy: Policy,
     month: Month,
-    sums: Mapping[Month, MonthSum],
+    sums: Sums,
     *,
     scale: int,
     opened_on: date = date.min,
+    calendar: Calendar = NO_CALENDAR,
 ) -> Reading:
-    """Read a metric with `month`; months of the period after it are not known yet."""
-    first, last = span(policy, month)
-    total = known = days = 0
-    each = first
-    while True:
-        length = each.days
-        days += length
-        found = sums.get(each) if each <= month else None
-        if found is not None:
-            total += found.sum_minor
-            known += found.known_days
-        else:
-            known += days_before(each, length, opened_on)
-        if each == last:
-            break
-        each = each.plus(1)
-    divisor, asked, young = days, days, False
-    match policy.divisor:
+    """Read a metric with `month`; months of the period after it are not known yet.
+
+    A point in time is open where the calendar does not know its year.
+    """
+    asked = window(policy, month, calendar)
+    if asked is None:
+        return Reading(month=month, sum_minor=0, known_days=0, days=1, divisor=1)
+    total, known = count(asked, month, sums, opened_on)
+    days = asked.days
+    divisor, needed, young = days, days, False
+    is_day = policy.metric is Metric.POINT_IN_TIME
+    match Divisor.PERIOD_DAYS if is_day else policy.divisor:
         case Divisor.PERIOD_DAYS:
             pass
         case Divisor.FIXED:
             assert policy.divisor_days is not None, "checked as the programme is read"
             divisor = policy.divisor_days
         case Divisor.SINCE_JOIN:
-            before = days_before(first, days, opened_on)
-            asked, known = days - before, known - before
-            divisor = max(asked, 1)
-            young = asked < policy.minimum_days
+            before = days_before(asked.first, days, opened_on)
+            needed, known = days - before, known - before
+            divisor = max(needed, 1)
+            young = needed < policy.minimum_days
     return Reading(
         month=month,
         sum_minor=total // scale,
         known_days=known,
-        days=asked,
+        days=needed,
         divisor=divisor,
-        end=month == last,
+        end=month == asked.decided,
         young=young,
+        day=asked.first if is_day else None,
     )
 
 
-def closed_days(policy: Policy, month: Month, day: int, opened_on: date) -> int:
-    """Return how many of a running period's days are over on the `day`th of a month (M-9)."""
-    first, _ = span(policy, month)
-    over = (month.start - first.start).days + day
-    if policy.divisor is Divisor.SINCE_JOIN:
-        over -= days_before(first, over, opened_on)
+def count(
+    asked: Window, through: Month, sums: Sums, opened_on: date = date.min
+) -> tuple[int, int]:
+    """Return a window's sum and how many of its days are known, as of the end of a month."""
+    total = known = 0
+    for piece in asked.pieces:
+        found = sums.get(piece) if piece.month <= through else None
+        if found is not None:
+            total += found.sum_minor
+            known += found.known_days
+        else:
+            known += days_before(piece.start, piece.days, opened_on)
+    return total, known
+
+
+def closed_days(
+    policy: Policy, month: Month, day: int, opened_on: date, *, calendar: Calendar = NO_CALENDAR
+) -> int:
+    """Return how many of a running window's days are over on the `day`th of a month (M-9)."""
+    asked = window(policy, month, calendar)
+    if asked is None:
+        return 0
+    over = min(max((month.start - asked.first).days + day, 0), asked.days)
+    if policy.divisor is Divisor.SINCE_JOIN and policy.metric is not Metric.POINT_IN_TIME:
+        over -= days_before(asked.first, over, opened_on)
     return over

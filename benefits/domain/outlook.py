@@ -52,7 +52,7 @@ def look_ahead(
     A tier whose term goes on is not at risk: the period cannot touch it. Of several ways into a
     tier the one is told that asks least; a tier that no balance keeps or reaches is not told of.
     """
-    if running.closed[0] <= 0:
+    if not running.is_begun:
         return []
     pairs = zip(running.readings, running.closed, strict=True)
     ahead = Running(
@@ -60,6 +60,7 @@ def look_ahead(
         closed=tuple(each.days for each in running.readings),
         past=running.past,
         labels=running.labels,
+        day=running.day,
     )
     concerned = list[tuple[Sight, int]]()
     verdict = programme.ladder.judge(ahead.judged.readings, running.labels)

@@ -1,8 +1,8 @@
 """How a programme's tiers are won, kept and lost, as its document says it (M-1 to T-7).
 
-A policy names one metric over whole months, what it is divided by and what each asset class
-weighs; a tier says how it is kept: by misses in a row, or by a lock with a grace time. A tier may
-have other ways in than its threshold, each with metrics and labels of its own (T-2).
+A policy names one metric, what it is divided by and what each asset class weighs; a tier says how
+it is kept: by misses in a row, or by a lock with a grace time. A tier may have other ways in than
+its threshold, each with metrics and labels of its own (T-2).
 `policy_problems` names every contradiction by its path.
 """
 
@@ -20,7 +20,11 @@ Text = dict[str, str]
 WEIGHT_DECIMALS = 4
 WEIGHT_MAX = 10
 TERM_MAX = 120
-Months = Annotated[int, msgspec.Meta(ge=2, le=24)]
+CALENDAR = "^[a-z0-9_-]{1,32}$"
+ROLLING_MAX = 366
+MONTHS_MAX = 24
+Months = Annotated[int, msgspec.Meta(ge=2, le=MONTHS_MAX)]
+Days = Annotated[int, msgspec.Meta(ge=2, le=ROLLING_MAX)]
 
 
 class Target(enum.Enum):
@@ -32,15 +36,26 @@ class Target(enum.Enum):
 
 
 class Metric(enum.Enum):
-    """Which months' day-end balances are averaged and compared with a tier's threshold.
+    """Which days' balances are averaged and compared with a tier's threshold.
 
     A quarter's and a year's average is decided with its last month, the others with each month.
+    ROLLING are the last days up to and including the month's last one (M-4), POINT_IN_TIME is one
+    day, the last business day of the month (M-6).
     """
 
     MONTH_AVG = "MONTH_AVG"
     QUARTER_AVG = "QUARTER_AVG"
     YEAR_AVG = "YEAR_AVG"
     LAST_K_MONTHS = "LAST_K_MONTHS"
+    ROLLING = "ROLLING"
+    POINT_IN_TIME = "POINT_IN_TIME"
+
+
+class Balance(enum.Enum):
+    """What a day counts with: its end, or its opening, the end of the day before (M-7)."""
+
+    DAY_END = "DAY_END"
+    OPENING = "OPENING"
 
 
 class Divisor(enum.Enum):
@@ -62,14 +77,18 @@ class UpgradeTiming(enum.Enum):
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How tiers are won, kept and lost.
 
-    `months` is the k of LAST_K_MONTHS, `divisor_days` the number of FIXED, `minimum_days` how many
-    days SINCE_JOIN needs before a tier can be reached. A class weighs 1 where `weights` is silent.
-    With `review` dates (month ends, as `06-30`) misses count on those only. Who is at most `near`
-    per cent below a tier is near it (M-10).
+    `months` is the k of LAST_K_MONTHS, `days` the N of ROLLING, `divisor_days` the number of
+    FIXED, `minimum_days` how many days SINCE_JOIN needs before a tier can be reached. `calendar`
+    says for POINT_IN_TIME which days are business days. A class weighs 1 where `weights` is
+    silent. With `review` dates (month ends, as `06-30`) misses count on those only. Who is at most
+    `near` per cent below a tier is near it (M-10).
     """
 
     metric: Metric = Metric.MONTH_AVG
     months: Months | None = None
+    days: Days | None = None
+    calendar: Annotated[str, msgspec.Meta(pattern=CALENDAR)] | None = None
+    balance: Balance = Balance.DAY_END
     divisor: Divisor = Divisor.PERIOD_DAYS
     divisor_days: Annotated[int, msgspec.Meta(ge=1, le=732)] | None = None
     minimum_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 7
@@ -90,11 +109,13 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fact: a `metric` that reaches a `threshold` in major units, or a `label` that is valid.
 
-    A metric is divided and weighed as the policy says. Only FACT and RULE labels decide (S-2).
+    A metric is divided and weighed, and a day counts, as the policy says. Only FACT and RULE
+    labels decide (S-2).
     """
 
     metric: Metric | None = None
     months: Months | None = None
+    days: Days | None = None
     threshold: Decimal | None = None
     label: Annotated[str, msgspec.Meta(max_length=64)] = ""
     layer: Layer = Layer.FACT
@@ -153,6 +174,7 @@ def policy_problems(
             f"{policy.metric.value}: write NEXT_PERIOD"
         )
     yield from _metric(policy)
+    yield from _calendar(policy, tiers)
     for code, weight in policy.weights.items():
         path = f"policy.weights.{code}"
         if code not in classes:
@@ -167,6 +189,16 @@ def policy_problems(
 
 
 def _metric(policy: Policy) -> Iterator[str]:
+    one, several = Metric.POINT_IN_TIME, Metric.ROLLING
+    if policy.metric is several and policy.days is None:
+        yield "policy.days: say how many days ROLLING averages"
+    if policy.metric is not several and policy.days is not None:
+        yield f"policy.days: only ROLLING has it, not {policy.metric.value}"
+    if policy.metric is one and policy.divisor is not Divisor.PERIOD_DAYS:
+        yield f"policy.divisor: {one.value} is one day, which nothing divides; leave it out"
+    if policy.metric is several and policy.divisor is Divisor.FIXED:
+        yield f"policy.divisor: {several.value} is divided by its own days; leave FIXED out"
+    yield from _young("policy.minimum_days", policy, policy.days)
     if policy.metric is Metric.LAST_K_MONTHS and policy.months is None:
         yield "policy.months: say how many months LAST_K_MONTHS averages"
     if policy.metric is not Metric.LAST_K_MONTHS and policy.months is not None:
@@ -175,6 +207,26 @@ def _metric(policy: Policy) -> Iterator[str]:
         yield "policy.divisor_days: say the number that FIXED divides by"
     if policy.divisor is not Divisor.FIXED and policy.divisor_days is not None:
         yield f"policy.divisor_days: only FIXED has it, not {policy.divisor.value}"
+
+
+def _young(path: str, policy: Policy, days: int | None) -> Iterator[str]:
+    if policy.divisor is Divisor.SINCE_JOIN and days is not None and days < policy.minimum_days:
+        least = policy.minimum_days
+        yield f"{path}: the last {days} days are never the {least} that a member needs"
+
+
+def _calendar(policy: Policy, tiers: Sequence[Tier]) -> Iterator[str]:
+    """Yield where a calendar is missing or not needed, or a day has no opening (M-6, M-7)."""
+    one = Metric.POINT_IN_TIME
+    asked = [("policy.metric", policy.metric)]
+    asked += [(f"{path}.metric", each.metric) for path, each in conditions(tiers) if each.metric]
+    paths = [path for path, metric in asked if metric is one]
+    if paths and not policy.calendar:
+        yield f"policy.calendar: say by which calendar a day is a business day, for {paths[0]}"
+    if policy.calendar and not paths:
+        yield f"policy.calendar: only {one.value} needs it, and nothing names that"
+    if paths and policy.balance is Balance.OPENING:
+        yield f"policy.balance: {one.value} is a day's end, not an opening, for {paths[0]}"
 
 
 def _reviews(policy: Policy) -> Iterator[str]:
@@ -273,7 +325,8 @@ def _ways(policy: Policy, tiers: Sequence[Tier]) -> Iterator[str]:
 
 def _condition(policy: Policy, path: str, condition: Condition) -> Iterator[str]:
     if condition.label:
-        if condition.metric or condition.threshold is not None or condition.months:
+        more = (condition.metric, condition.months, condition.days)
+        if any(more) or condition.threshold is not None:
             yield f"{path}: one condition is a metric or a label; write two"
         if condition.layer is Layer.MODEL:
             yield f"{path}.layer: a MODEL label may rank, never decide; only FACT and RULE may"
@@ -286,5 +339,8 @@ def _condition(policy: Policy, path: str, condition: Condition) -> Iterator[str]
     last_k = condition.metric is Metric.LAST_K_MONTHS
     if last_k != (condition.months is not None):
         yield f"{path}.months: say how many months LAST_K_MONTHS averages, and of no other metric"
+    if (condition.metric is Metric.ROLLING) != (condition.days is not None):
+        yield f"{path}.days: say how many days ROLLING averages, and of no other metric"
+    yield from _young(f"{path}.days", policy, condition.days)
     if policy.divisor is Divisor.FIXED and condition.metric is not policy.metric:
         yield f"{path}.metric: policy.divisor_days is of {policy.metric.value}; use that"

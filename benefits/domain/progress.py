@@ -1,19 +1,21 @@
 """Progress: what the running period still asks of each way into a tier (M-9, M-11, T-2)."""
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 import msgspec
 
 from benefits.domain import metrics
+from benefits.domain.calendars import NO_CALENDAR, Calendar
 from benefits.domain.catalogue import Programme
 from benefits.domain.labels import Label, held
 from benefits.domain.ladder import Alternative, Truth, qualifies
-from benefits.domain.metrics import MonthSum, Reading
+from benefits.domain.metrics import Reading, Sums
 from benefits.domain.policy import Policy
 from benefits.domain.tiers import State, certain_through, display_average
 from benefits.domain.values import Month
+from benefits.domain.windows import last_whole, window
 
 
 def required_daily(
@@ -48,15 +50,20 @@ class Forecast(msgspec.Struct, frozen=True):
     outlook: Outlook
 
 
-def forecast(reading: Reading, threshold_minor: int, *, closed: int, last_minor: int) -> Forecast:
-    """Project a period whose remaining days are all like the last known one (M-9, M-11)."""
+def forecast(
+    reading: Reading, threshold_minor: int, *, closed: int, last_minor: int, day: int = 0
+) -> Forecast:
+    """Project a period whose remaining days are all like the last known one (M-9, M-11).
+
+    Its window may not have begun while a `day` of the running month is known already.
+    """
     needed = needed_daily(reading, threshold_minor, closed=closed)
     projected = reading.sum_minor + max(reading.days - closed, 0) * last_minor
     if needed == 0:
         outlook = Outlook.CERTAIN
     elif needed is None:
         outlook = Outlook.MISSED
-    elif not closed:
+    elif not (closed or day):
         outlook = Outlook.UNKNOWN
     else:
         kept = qualifies(projected, threshold_minor, reading.divisor)
@@ -79,13 +86,20 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the running periods: each metric, its days that are over, the labels.
 
     `past` is each metric's last period that is over, by which a way that names it is judged until
-    the running one ends. The labels are those that will be valid on the running month's last day.
+    the running one ends. The labels are those that will be valid on the running month's last day,
+    `day` is the last known one of it.
     """
 
     readings: tuple[Reading, ...]
     closed: tuple[int, ...]
     past: tuple[Reading, ...] = ()
     labels: frozenset[str] = frozenset()
+    day: int = 0
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything is known of what runs; a window may begin late in its month."""
+        return self.closed[0] > 0 or self.day > 0
 
     @property
     def judged(self) -> "Running":
@@ -99,37 +113,41 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def first_counted(programme: Programme, month: Month) -> Month:
-    """Return the first month that any metric of a running month counts."""
+    """Return the first month of which any metric of a running month counts a day."""
     own, *others = programme.ladder.metrics
-    return min(
-        metrics.span(own, month)[0],
-        *(metrics.span(each, metrics.last_whole(each, month.plus(-1)))[0] for each in others),
-        month,
-    )
+    asked = [(own, month), *((each, last_whole(each, month.plus(-1))) for each in others)]
+    found = ((of, window(policy, of, NO_CALENDAR)) for policy, of in asked)
+    return min(counted.pieces[0].month if counted else of for of, counted in found)
 
 
 def running(
     programme: Programme,
     month: Month,
-    sums: Mapping[Month, MonthSum],
+    sums: Sums,
     *,
     day: int,
     opened_on: date,
     labels: Iterable[Label] = (),
+    calendar: Calendar = NO_CALENDAR,
 ) -> Running:
     """Return what is known of a running month whose last known day is `day`, by all metrics."""
     asked = programme.ladder.metrics
 
     def read(policy: Policy, of: Month) -> Reading:
-        return metrics.read(policy, of, sums, scale=programme.basket.scale, opened_on=opened_on)
+        scale = programme.basket.scale
+        return metrics.read(policy, of, sums, scale=scale, opened_on=opened_on, calendar=calendar)
+
+    def closed(policy: Policy) -> int:
+        return metrics.closed_days(policy, month, day, opened_on, calendar=calendar)
 
     readings = tuple(read(policy, month) for policy in asked)
-    past = (read(each, metrics.last_whole(each, month.plus(-1))) for each in asked[1:])
+    past = (read(each, last_whole(each, month.plus(-1))) for each in asked[1:])
     return Running(
         readings=readings,
-        closed=tuple(metrics.closed_days(policy, month, day, opened_on) for policy in asked),
+        closed=tuple(map(closed, asked)),
         past=(readings[0], *past),
         labels=held(labels, month.end - timedelta(days=1)) & programme.ladder.labels,
+        day=day,
     )
 
 
@@ -195,7 +213,9 @@ def foretell(
     """Project the nearest way to keep a tier; one by labels alone is certain or missed (M-11)."""
     need = nearest(programme, rank, running.judged)
     threshold = need.threshold_minor or 0
-    told = forecast(need.reading, threshold, closed=need.closed, last_minor=last_minor)
+    told = forecast(
+        need.reading, threshold, closed=need.closed, last_minor=last_minor, day=running.day
+    )
     if need.threshold_minor is None:
         outlook = Outlook.MISSED if need.needed_daily is None else Outlook.CERTAIN
         told = Forecast(need.needed_daily, told.projected_minor, outlook)

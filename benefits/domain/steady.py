@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from benefits.domain import stretches
 from benefits.domain.catalogue import Rules
 from benefits.domain.metrics import Basket
 from benefits.domain.policy import Divisor, Metric, Policy
@@ -40,7 +41,9 @@ def bounds(rules: Rules, month: Month) -> Bounds | None:
     """
     programme = rules.at(month).programme
     thresholds, policy = programme.ladder.plain, programme.policy
-    if thresholds is None or rules.labels or policy.metric is not Metric.MONTH_AVG:
+    if thresholds is None or policy.metric is not Metric.MONTH_AVG:
+        return None
+    if rules.labels or stretches.are_needed(rules):
         return None
     days = _divisor(policy, month)
     if days is None:

@@ -17,9 +17,10 @@ from benefits.domain import metrics
 from benefits.domain.catalogue import Judge, Programme, Rules
 from benefits.domain.labels import Label, held
 from benefits.domain.ladder import NOTHING, THRESHOLD, Term, Verdict
-from benefits.domain.metrics import Basket, MonthSum, Reading
+from benefits.domain.metrics import Basket, Reading, Sums
 from benefits.domain.policy import REVIEWS, Target, UpgradeTiming
 from benefits.domain.values import Month, add_months
+from benefits.domain.windows import last_whole, span
 
 
 class Cause(enum.Enum):
@@ -61,10 +62,14 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Grounds(msgspec.Struct, frozen=True):
-    """What a month counted besides the policy's metric: other metrics, labels by layer (T-2)."""
+    """What a month counted besides the policy's metric: other metrics, labels by layer (T-2).
+
+    `day` is the one that the policy's metric was of, where it is a point in time (M-6).
+    """
 
     others: tuple[Reading, ...] = ()
     labels: tuple[str, ...] = ()
+    day: date | None = None
 
 
 NO_GROUNDS = Grounds()
@@ -99,6 +104,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             known_days=self.known_days,
             days=self.days,
             divisor=self.divisor,
+            day=self.grounds.day,
         )
         return (own, *self.grounds.others)
 
@@ -270,12 +276,9 @@ def _target(target: Target, missed: State) -> int:
             return missed.rank - 1
 
 
-Sums = Mapping[Basket, Mapping[Month, MonthSum]]
-
-
 def fold(
     rules: Rules,
-    sums: Sums,
+    sums: Mapping[Basket, Sums],
     through: Month,
     *,
     opened_on: date = date.min,
@@ -292,18 +295,20 @@ def fold(
     state = start or State()
     asked = [label for label in labels if label.key in rules.labels]
     earliest = max(opened_on, rules.judges[0].tiers_from.start)
-    known = [month for months in sums.values() for month in months]
+    known = [piece.month for pieces in sums.values() for piece in pieces]
     known += [Month.of(max(label.from_, earliest)) for label in asked]
     if not known:
         return decisions
     readings = _Readings(sums, opened_on)
     month = first or min(known)
     while month <= through:
-        judge, grounds = rules.at(month), NO_GROUNDS
+        judge = rules.at(month)
+        own = readings.read(judge, 0, month)
+        grounds = Grounds(day=own.day) if own.day else NO_GROUNDS
         if judge.programme.ladder.has_ways:
             valid = held(asked, month.end - timedelta(days=1)) & judge.programme.ladder.labels
-            grounds = Grounds(readings.others(judge, month), tuple(sorted(valid)))
-        own = readings.read(judge.programme, 0, month)
+            others = readings.others(judge, month)
+            grounds = Grounds(others, tuple(sorted(valid)), own.day)
         decisions.append(step(judge.programme, state, own, grounds))
         state = decisions[-1].after
         month = month.plus(1)
@@ -313,29 +318,30 @@ def fold(
 class _Readings:
     """A member's metrics; what ways name besides is read once for each period that is over."""
 
-    def __init__(self, sums: Sums, opened_on: date) -> None:
+    def __init__(self, sums: Mapping[Basket, Sums], opened_on: date) -> None:
         self._sums = sums
         self._opened_on = opened_on
         self._kept = dict[tuple[int, int, Month], Reading]()
 
-    def read(self, programme: Programme, metric: int, month: Month) -> Reading:
+    def read(self, judge: Judge, metric: int, month: Month) -> Reading:
         """Read one of a programme's metrics with a month."""
-        basket = programme.basket
+        basket = judge.programme.basket
         return metrics.read(
-            programme.ladder.metrics[metric],
+            judge.programme.ladder.metrics[metric],
             month,
             self._sums.get(basket, {}),
             scale=basket.scale,
             opened_on=self._opened_on,
+            calendar=judge.calendar,
         )
 
     def others(self, judge: Judge, month: Month) -> tuple[Reading, ...]:
         """Read the metrics but the policy's own, of the last periods that are over by then."""
         found = list[Reading]()
         for metric, policy in enumerate(judge.programme.ladder.metrics[1:], 1):
-            key = (judge.version, metric, metrics.last_whole(policy, month))
+            key = (judge.version, metric, last_whole(policy, month))
             if key not in self._kept:
-                self._kept[key] = self.read(judge.programme, metric, key[2])
+                self._kept[key] = self.read(judge, metric, key[2])
             found.append(self._kept[key])
         return tuple(found)
 
@@ -374,7 +380,7 @@ def certain_through(programme: Programme, state: State, undecided: Month) -> dat
     assert state.rank, "nobody loses the lowest tier"
     month, after = undecided, state
     while True:
-        if month == metrics.span(programme.policy, month)[1]:
+        if month == span(programme.policy, month)[1]:
             after, _ = settle(programme, after, NOTHING, on=month.end)
         if after.rank < state.rank:
             return month.end - timedelta(days=1)

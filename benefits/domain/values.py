@@ -140,6 +140,16 @@ class Month(msgspec.Struct, frozen=True, order=True):
         """The number of days."""
         return _days(self.year, self.number)
 
+    @property
+    def bits(self) -> int:
+        """A bit for each day, the lowest for the first."""
+        return (1 << self.days) - 1
+
+    @property
+    def month(self) -> "Month":
+        """Itself: the whole of it is a piece as a stretch of it is."""
+        return self
+
     def plus(self, months: int) -> "Month":
         """Return the month `months` later."""
         return _month(self.year * 12 + self.number - 1 + months)

@@ -1,8 +1,8 @@
-"""Day-end balances as they arrive, and the month sums kept with them at once (A-1, A-6, A-7).
+"""Day-end balances as they arrive, and the sums kept with them at once (A-1, A-6, A-7).
 
-A row is kept for every revision; the highest counts. The sum of a month moves by the difference
-between the balance that counts now and the one that counted before, so that the same file again
-moves nothing. Negative balances count as zero (A-8).
+A row is kept for every revision; the highest counts. The sums of its month, and of the stretches
+that its day is in, move by the difference between the balance that counts now and the one that
+counted before, so that the same file again moves nothing. Negative balances count as zero (A-8).
 """
 
 from collections.abc import Collection, Sequence
@@ -14,6 +14,7 @@ import msgspec
 
 from benefits.domain.assets import AssetLine
 from benefits.domain.values import bucket_of
+from benefits.store import stretches
 from benefits.store.db import Connection, copy, rows, run
 
 STAGE = """
@@ -63,20 +64,31 @@ DELETE FROM staged AS k USING (
 WHERE k.line = known.line
 RETURNING k.line, k.balance_minor <> known.balance_minor AS differs
 """
-# For each grain the staged revision that is above all others, less what counted before it.
+# For each grain the staged revision that is above all others, and what counted before it.
+_RISEN = f"""(SELECT DISTINCT ON ({_GRAIN}) * FROM staged ORDER BY {_GRAIN}, revision DESC) AS s
+LEFT JOIN LATERAL (
+    SELECT a.revision, a.balance_minor FROM asset AS a
+    WHERE {_SAME_GRAIN} ORDER BY a.revision DESC LIMIT 1) AS b ON true"""
+_IS_NEW = "(b.revision IS NULL OR b.revision < s.revision)"
+_DIFFERENCE = """
+       sum(greatest(s.balance_minor, 0) - greatest(coalesce(b.balance_minor, 0), 0))::bigint"""
 MOVED = f"""
 CREATE TEMP TABLE moved ON COMMIT DROP AS
 SELECT s.bucket, s.member_id, date_trunc('month', s.as_of)::date AS month, s.asset_class,
-       s.currency,
-       sum(greatest(s.balance_minor, 0) - greatest(coalesce(b.balance_minor, 0), 0))::bigint
-           AS sum_minor,
+       s.currency, {_DIFFERENCE} AS sum_minor,
        bit_or(1 << (extract(day FROM s.as_of)::int - 1)) AS known_days
-FROM (SELECT DISTINCT ON ({_GRAIN}) * FROM staged ORDER BY {_GRAIN}, revision DESC) AS s
-LEFT JOIN LATERAL (
-    SELECT a.revision, a.balance_minor FROM asset AS a
-    WHERE {_SAME_GRAIN} ORDER BY a.revision DESC LIMIT 1) AS b ON true
-WHERE b.revision IS NULL OR b.revision < s.revision
+FROM {_RISEN}
+WHERE {_IS_NEW}
 GROUP BY 1, 2, 3, 4, 5
+"""
+MOVED_STRETCHES = f"""
+CREATE TEMP TABLE moved_stretch ON COMMIT DROP AS
+SELECT s.bucket, s.member_id, k.month, k.first_day, k.last_day, s.asset_class, s.currency,
+       {_DIFFERENCE} AS sum_minor
+FROM {_RISEN}
+JOIN stretch AS k ON {stretches.holds("s.as_of", "s.bucket")}
+WHERE {_IS_NEW}
+GROUP BY 1, 2, 3, 4, 5, 6, 7
 """
 # By the primary key too: the table is far larger than what moves. A sum that moves down exists,
 # and its difference would not pass the check of a new row. What counts while a feed is applied
@@ -132,8 +144,12 @@ async def put(
                 refused.append((row.line, "revision: this revision is known with another balance"))
             else:
                 unchanged += 1
-    for row in await rows(conn, MONTHS):
-        await rows(conn, PARTITION, row.month)
+    months = [row.month for row in await rows(conn, MONTHS)]
+    for month in months:
+        await rows(conn, PARTITION, month)
+    if await stretches.are_in(conn, months):
+        await run(conn, MOVED_STRETCHES)
+        await stretches.move(conn)
     await run(conn, MOVED)
     number = await _move(conn)
     await run(conn, ADD_SUMS, number)

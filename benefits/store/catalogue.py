@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from benefits.domain.calendars import NO_CALENDAR
 from benefits.domain.catalogue import Benefit, Catalogue, Judge, Programme, Rules
 from benefits.domain.entitlement import budget_counter, stock_counter
 from benefits.domain.values import Month, local_date
+from benefits.store import calendars
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, rows, run
 
@@ -94,10 +96,12 @@ async def as_known(conn: Connection, known_at: datetime) -> Catalogue:
 
 async def _load(conn: Connection, version: int) -> Catalogue:
     found = _of(await rows(conn, CURRENT), version=version)
+    known = await calendars.current(conn)
     judges = dict[str, tuple[Judge, ...]]()
     for code, number, tiers_from, text in await rows(conn, JUDGES):
         programme = msgspec.json.decode(text, type=Programme)
-        judge = Judge(number, Month.of(tiers_from), programme)
+        calendar = known.get(programme.policy.calendar or "", NO_CALENDAR)
+        judge = Judge(number, Month.of(tiers_from), programme, calendar)
         judges[code] = (*judges.get(code, ()), judge)
     rules = {code: Rules(each) for code, each in judges.items()}
     return msgspec.structs.replace(found, rules=rules)

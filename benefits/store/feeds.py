@@ -15,7 +15,7 @@ import msgspec
 from benefits.domain.feed_lines import Lines
 from benefits.domain.feeds import Decided, Evaluated, FeedKey, FeedState, Manifest, Tally
 from benefits.domain.values import BUCKETS, Month, member_ids
-from benefits.store import assets
+from benefits.store import assets, stretches
 from benefits.store.db import Connection, copy_text, rows, run, sqlstate
 
 UNIQUE = "23505"
@@ -145,6 +145,8 @@ WHERE v.moved < 0 AND s.bucket = v.bucket AND s.member_id = v.member_id
   AND s.month = date_trunc('month', $1::date)::date AND s.asset_class = v.asset_class
   AND s.currency = v.currency
 """
+ADD_STRETCHES = stretches.add_fed(_MOVED)
+TAKE_FROM_STRETCHES = stretches.take_fed(_MOVED)
 # The sums are looked up by key, one after the other: what the planner thinks of a table that is
 # filled this very moment is no reason to read all of it.
 BY_KEY = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
@@ -418,10 +420,15 @@ async def apply(conn: Connection, feed: Feed, count: int, now: datetime) -> int:
     first, last = feed.next_bucket, min(feed.next_bucket + count, BUCKETS) - 1
     revisions = [feed.revision] if feed.replaces is None else [feed.revision, feed.replaces]
     values = (feed.as_of, feed.source, feed.revision, first, last, revisions, feed.generation)
+    has_stretches = await stretches.are_in(conn, [Month.of(feed.as_of).start])
     await run(conn, ADD_SUMS, *values)
+    if has_stretches:
+        await run(conn, ADD_STRETCHES, *values)
     if feed.replaces is not None:
         await run(conn, BY_KEY)
         await run(conn, TAKE_FROM_SUMS, *values)
+        if has_stretches:
+            await run(conn, TAKE_FROM_STRETCHES, *values)
     state = FeedState.SEALED if last == BUCKETS - 1 else FeedState.APPLYING
     at = now if state is FeedState.SEALED else None
     await run(conn, ADVANCE, *_key(feed.key), last + 1, state.value, at)

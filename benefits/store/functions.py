@@ -29,6 +29,7 @@ APPEND_ONLY = (
     "posting_carried",
     "feed_chunk",
     "feed_line",
+    "calendar_day",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

@@ -19,20 +19,22 @@ SEALED = ("_sealed", "_hash")
 # What `serve`, `work` and the commands beside them add, change and remove. A test compares these
 # lists with the statements.
 INSERTS = (
-    *("api_key", "asset", "asset_month", "batch", "case_file", "claim", "code_reading"),
+    *("api_key", "asset", "asset_month", "asset_stretch", "batch", "calendar_day", "case_file"),
+    *("claim", "code_reading"),
     *("correction", "correction_decision", "counter"),
     *("entitlement_grant", "evaluation", "feed", "feed_chunk", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *("programme", "provider_attempt", "provider_request", "request", "reversal", "tier_decision"),
-    "tier_outlook",
+    *("stretch", "tier_outlook"),
     *("wallet", "leaf", "tree_node", "checkpoint", "checkpoint_export"),
 )
 UPDATES: Mapping[str, tuple[str, ...]] = {
     "api_key": ("ends_at",),
     "asset_month": ("sum_minor", "known_days", "before_minor", "generation", "moved"),
     "asset_move": ("number",),
+    "asset_stretch": ("sum_minor", "before_minor", "generation"),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         "code_sealed",
@@ -58,6 +60,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "provider_attempt": ("ended_at", "outcome", "evidence"),
     "provider_request": ("attempt", "leased_until", "next_at", "sent_by", "queries"),
     "request": ("recorded_at",),
+    "stretch": ("next_bucket",),
     "tier_outlook": (
         *("month", "tier", "as_of", "threshold_minor", "projected_minor", "needed_daily_minor"),
         *("is_current", "seen_at"),
@@ -72,6 +75,7 @@ CALLS = ("event_position()", "make_partition(text,date)")
 FIGURES: Mapping[str, tuple[str, ...]] = {
     "alembic_version": ("version_num",),
     "batch": ("kind", "effective_at", "recorded_at", "booked_month"),
+    "calendar_day": ("calendar", "day", "recorded_at", "kind"),
     "case_file": ("kind", "opened_at", "closed_at"),
     "claim": ("programme", "benefit", "quantity", "state", "reason", "claimed_at", "changed_at"),
     "counter": ("counter", "window", "slice", "reserved", "spent"),
@@ -100,6 +104,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
         *("provider", "sku", "operation", "created_at", "next_at", "leased_until", "attempt"),
         "queries",
     ),
+    "stretch": ("month", "first_day", "last_day", "next_bucket"),
     "tier_decision": (
         *("programme", "programme_version", "month", "cause", "before_rank", "rank"),
         *("effective_from", "decided_at"),

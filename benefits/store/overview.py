@@ -13,27 +13,30 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.catalogue import Programme, Rules
+from benefits.domain.catalogue import Judge, Programme, Rules
 from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, Layer, label_name
 from benefits.domain.ladder import THRESHOLD
-from benefits.domain.metrics import MonthSum, Reading, days_before
+from benefits.domain.metrics import MonthSum, Reading, known_sum
 from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
+from benefits.domain.windows import Piece, Stretch
 from benefits.store.db import Connection, rows
 from benefits.store.feeds import COUNTED, Sealed, read_days, sealed_days
 from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
 from benefits.store.tiers import read_grounds
 
 # By index, for each member: member (primary key), ix_lot_bucket_member_id_unit_expires_at,
-# ix_claim_bucket_member_id_claim_id, tier_decision (unique key), member_label, asset_month and
-# evaluation (primary keys). Which days are sealed comes with the sums that count with them. A
-# standing is the tier at an instant as known then (T-9), with the instant since which its rank has
-# been held without a break.
+# ix_claim_bucket_member_id_claim_id, tier_decision (unique key), member_label, asset_month,
+# asset_stretch and evaluation (primary keys). Which days are sealed and which stretches kept comes
+# with the sums that count with them. A standing is the tier at an instant as known then (T-9),
+# with the instant since which its rank has been held without a break.
 OVERVIEW = f"""
 SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM installation AS i),
     {sealed_days("$12", "$13")} AS sealed,
+    (SELECT json_agg(json_build_array(h.month, h.first_day, h.last_day, h.next_bucket))::text
+     FROM stretch AS h WHERE h.month >= $13) AS kept,
     json_build_array(
         (SELECT coalesce(json_agg(json_build_array(
              l.unit, l.programme, l.granted, l.remaining - l.held, l.held, l.granted_at,
@@ -56,7 +59,7 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                ORDER BY b.label, b.valid_from, b.recorded_at DESC) AS v
          WHERE v.layer <> 'MODEL'),
         (SELECT coalesce(json_agg(json_build_array(
-             p.n, a.months, e.month, s.since,
+             p.n, a.months, z.stretches, e.month, s.since,
              CASE WHEN d.decision_id IS NOT NULL THEN json_build_array(
                  d.programme_version, d.month, d.cause, d.lock_until, d.grace_until,
                  d.before_rank, d.before_misses, d.rank, d.misses, d.qualified, d.sum_minor,
@@ -76,6 +79,18 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                    WHERE s.bucket = k.bucket AND s.member_id = k.member_id
                      AND s.month BETWEEN p.first AND p.month AND s.currency = p.currency
                    GROUP BY s.month) AS y) AS a
+         CROSS JOIN LATERAL (
+             SELECT coalesce(json_agg(json_build_array(
+                        y.month, y.first_day, y.last_day, y.sum_minor)), '[]') AS stretches
+             FROM (SELECT s.month, s.first_day, s.last_day,
+                          sum(({COUNTED}) * w.weight) AS sum_minor
+                   FROM asset_stretch AS s
+                   JOIN unnest($8::text[], $9::text[], $10::bigint[])
+                        AS w (code, asset_class, weight)
+                     ON w.code = p.code AND w.asset_class = s.asset_class
+                   WHERE s.bucket = k.bucket AND s.member_id = k.member_id
+                     AND s.month BETWEEN p.first AND p.month AND s.currency = p.currency
+                   GROUP BY 1, 2, 3) AS y) AS z
          CROSS JOIN LATERAL (
              SELECT max(v.month) AS month FROM evaluation AS v
              WHERE v.bucket = k.bucket AND v.programme = p.code AND v.month < p.month
@@ -134,16 +149,19 @@ class _Labelled(msgspec.Struct, frozen=True, array_like=True):
 class _Judged(msgspec.Struct, frozen=True, array_like=True):
     """What was found of a member in the nth programme, its columns in the statement's order.
 
-    A known month is its first day, the sum, and the known days as bits.
+    A known month is its first day, the sum, and the known days as bits; a stretch its month's
+    first day, its first and last, and the sum.
     """
 
     nth: int
     months: list[tuple[date, int, int]]
+    stretches: list[tuple[date, int, int, int]]
     evaluated: date | None
     since: datetime | None
     decided: _Decided | None
 
 
+_KEPT = msgspec.json.Decoder(list[tuple[date, int, int, int]])
 _FOUND = msgspec.json.Decoder(
     tuple[list[Entitlement], list[ClaimSeen], list[_Labelled], list[_Judged]]
 )
@@ -242,48 +260,82 @@ class _Place(msgspec.Struct, frozen=True):
     """A programme's running month, the version that judges it, and the first that counts."""
 
     rules: Rules
-    judge: Programme
+    by: Judge
     month: Month
     first: Month
+
+    @property
+    def judge(self) -> Programme:
+        """The programme as that version says it."""
+        return self.by.programme
 
     @classmethod
     def of(cls, rules: Rules, now: datetime) -> "_Place":
         """Return where a programme is at an instant (U-1)."""
         month = Month.of(local_date(now, rules.judges[-1].programme.tz))
-        judge = rules.at(month).programme
-        return cls(rules, judge, month, first_counted(judge, month))
+        judge = rules.at(month)
+        return cls(rules, judge, month, first_counted(judge.programme, month))
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What is known of a member whatever the programme: sealed days, kept stretches, labels."""
+
+    opened_on: date
+    sealed: Sealed
+    kept: frozenset[Stretch]
+    labels: list[Label]
 
 
 def _overview(row: Any, places: list[_Place]) -> Overview:
-    sealed = read_days(row.sealed)
     lots, claims, carried, judged = _FOUND.decode(row.found)
-    labels = [Label(*msgspec.structs.astuple(one)) for one in carried]
+    bucket = bucket_of(row.member_id)
+    kept = _KEPT.decode(row.kept) if row.kept else []
+    known = _Known(
+        opened_on=row.opened_on,
+        sealed=read_days(row.sealed),
+        kept=frozenset(
+            Stretch(Month.of(month), first, last)
+            for month, first, last, next_bucket in kept
+            if bucket < next_bucket
+        ),
+        labels=[Label(*msgspec.structs.astuple(one)) for one in carried],
+    )
     return Overview(
         opened_on=row.opened_on,
         closed_on=row.closed_on,
         config_version=row.config_version,
         lots=lots,
         claims=claims,
-        standings=[
-            _standing(places[one.nth - 1], row.opened_on, (sealed, labels), one) for one in judged
-        ],
+        standings=[_standing(places[one.nth - 1], known, one) for one in judged],
     )
 
 
-def _standing(
-    place: _Place, opened_on: date, more: tuple[Sealed, list[Label]], found: _Judged
-) -> Standing:
-    judge, month, (sealed, labels) = place.judge, place.month, more
-    known, sums = _known(place, found.months, sealed), dict[Month, MonthSum]()
-    for each, (total, days) in known.items():
-        before = days_before(each, each.days, opened_on)
-        sums[each] = MonthSum(each, total, (days | ((1 << before) - 1)).bit_count())
-    day = known[month][1].bit_length() if month in known else 0
+def _standing(place: _Place, known: _Known, found: _Judged) -> Standing:
+    month, opened_on = place.month, known.opened_on
+    months, sums = _months(place, found.months, known.sealed), dict[Piece, MonthSum]()
+    for each, (total, days) in months.items():
+        sums[each] = known_sum(each, total, days, opened_on)
+    totals = {
+        Stretch(Month.of(of), first, last): total for of, first, last, total in found.stretches
+    }
+    for stretch in known.kept:
+        if stretch.month in months:
+            days, total = months[stretch.month][1], totals.get(stretch, 0)
+            sums[stretch] = known_sum(stretch, total, days, opened_on)
+    day = months[month][1].bit_length() if month in months else 0
     decided = found.decided
     return Standing(
-        judge=judge,
+        judge=place.judge,
         month=month,
-        running=running(judge, month, sums, day=day, opened_on=opened_on, labels=labels),
+        running=running(
+            place.judge,
+            month,
+            sums,
+            day=day,
+            opened_on=opened_on,
+            labels=known.labels,
+            calendar=place.by.calendar,
+        ),
         day=day,
         evaluated=Month.of(found.evaluated) if found.evaluated else None,
         since=found.since,
@@ -292,7 +344,7 @@ def _standing(
     )
 
 
-def _known(
+def _months(
     place: _Place, months: list[tuple[date, int, int]], sealed: Sealed
 ) -> dict[Month, tuple[int, int]]:
     """Return the sums of the period's months and their days, known by lines or by feeds (A-2)."""

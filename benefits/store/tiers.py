@@ -1,4 +1,4 @@
-"""Month sums, tier decisions and grants, by bucket or for some members."""
+"""Kept sums, tier decisions and grants, by bucket or for some members."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -7,17 +7,20 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain import metrics
 from benefits.domain.catalogue import Rules
 from benefits.domain.entitlement import Granted
 from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, Layer, label_name
 from benefits.domain.ladder import THRESHOLD
-from benefits.domain.metrics import Basket, MonthSum
+from benefits.domain.metrics import Basket, MonthSum, known_sum
+from benefits.domain.stretches import are_needed, needed
 from benefits.domain.tiers import NO_GROUNDS, Decision, Grounds, State
 from benefits.domain.values import Month, bucket_of
+from benefits.domain.windows import Piece
+from benefits.store import stretch_sums, stretches
 from benefits.store.db import Connection, rows, run
 from benefits.store.feeds import COUNTED, Sealed, read_days, sealed_days
+from benefits.store.stretch_sums import Known
 
 
 class Whom(msgspec.Struct, frozen=True):
@@ -42,12 +45,12 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, kw_only=True):
-    """What a member is evaluated on: month sums by basket, labels, the standing on record."""
+    """What a member is evaluated on: kept sums by basket, labels, the standing on record."""
 
     member_id: UUID
     opened_on: date
     closed_on: date | None
-    sums: dict[Basket, dict[Month, MonthSum]]
+    sums: dict[Basket, dict[Piece, MonthSum]]
     labels: list[Label] = []
     written: State = State()
 
@@ -171,19 +174,13 @@ async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> lis
             *whom.values,
         )
         sealed = read_days(next((row.sealed for row in found if row.sealed), None))
+        fed = fed_days(rules, sealed, month)
+        known = Known({}, fed) if are_needed(rules) else None
         for row in found:
-            entry = all_facts.get(row.member_id)
-            if entry is None:
-                entry = all_facts[row.member_id] = Facts(
-                    member_id=row.member_id,
-                    opened_on=row.opened_on,
-                    closed_on=row.closed_on,
-                    sums={},
-                )
-            if row.month is not None:
-                known = _month_sum(row, rules, sealed)
-                entry.sums.setdefault(basket, {})[known.month] = known
-        _add_absent(all_facts.values(), basket, fed_days(rules, sealed, month))
+            _add_month(all_facts, rules, basket, row, sealed=sealed, known=known)
+        _add_absent(all_facts.values(), basket, fed)
+        if known is not None:
+            await _add_stretches(conn, rules, basket, whom, known=known, facts=all_facts)
     for member_id, label in await _labels(conn, rules, month, whom) if rules.labels else ():
         if member_id in all_facts:
             all_facts[member_id].labels.append(label)
@@ -205,17 +202,54 @@ async def _labels(
     ]
 
 
-def _month_sum(row: Any, rules: Rules, sealed: Sealed) -> MonthSum:
-    """Return a month whose days are known by lines or by feeds, as its version says (A-2)."""
+def _add_month(
+    all_facts: dict[UUID, Facts],
+    rules: Rules,
+    basket: Basket,
+    row: Any,
+    *,
+    sealed: Sealed,
+    known: Known | None,
+) -> None:
+    """Add what a row says of a member's month, whose days are known as its version says (A-2)."""
+    entry = all_facts.get(row.member_id)
+    if entry is None:
+        entry = all_facts[row.member_id] = Facts(
+            member_id=row.member_id, opened_on=row.opened_on, closed_on=row.closed_on, sums={}
+        )
+    if row.month is None:
+        return
     month = Month.of(row.month)
-    known = days_known(row.known, rules.at(month).programme.feeds, sealed.get(month, {}))
-    return _known_sum(month, int(row.sum_minor), known, row.opened_on)
+    days = days_known(row.known, rules.at(month).programme.feeds, sealed.get(month, {}))
+    total = known_sum(month, int(row.sum_minor), days, row.opened_on)
+    entry.sums.setdefault(basket, {})[month] = total
+    if known is not None:
+        known.rows.setdefault(row.member_id, {})[month] = days
 
 
-def _known_sum(month: Month, sum_minor: int, known: int, opened_on: date) -> MonthSum:
-    before = metrics.days_before(month, month.days, opened_on)
-    days = (known | ((1 << before) - 1)).bit_count()
-    return MonthSum(month, sum_minor, days, known.bit_length())
+async def _add_stretches(
+    conn: Connection,
+    rules: Rules,
+    basket: Basket,
+    whom: Whom,
+    *,
+    known: Known,
+    facts: Mapping[UUID, Facts],
+) -> None:
+    """Give members the sums of the stretches that are kept, beside those of their months.
+
+    The list is read first: what it says to be filled is there as the sums are read.
+    """
+    wanted = [each for month in known.months for each in needed(rules, month)]
+    kept = await stretches.kept(conn, wanted)
+    sums = await stretch_sums.sums(conn, kept, basket, buckets=whom.buckets, members=whom.members)
+    for member_id, entry in facts.items():
+        pieces, bucket = entry.sums.get(basket, {}), bucket_of(member_id)
+        for stretch, next_bucket in kept.items():
+            if stretch.month in pieces and bucket < next_bucket:
+                total = sums.get((member_id, stretch), 0)
+                days = known.bits(member_id, stretch.month)
+                pieces[stretch] = known_sum(stretch, total, days, entry.opened_on)
 
 
 def fed_days(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, int]:
@@ -237,7 +271,7 @@ def _add_absent(entries: Iterable[Facts], basket: Basket, fed: Mapping[Month, in
         if absent:
             sums = entry.sums.setdefault(basket, sums)
         for month in absent:
-            sums[month] = _known_sum(month, 0, fed[month], entry.opened_on)
+            sums[month] = known_sum(month, 0, fed[month], entry.opened_on)
 
 
 def state_of(row: Any) -> State:

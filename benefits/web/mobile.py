@@ -1,7 +1,7 @@
 """The mobile bank's backend: what a member has, how it came, and claims on it."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from typing import Annotated, Any
@@ -19,7 +19,6 @@ from benefits.actions.read_code import read_code
 from benefits.domain.callers import Caller
 from benefits.domain.catalogue import Benefit, Catalogue, Programme
 from benefits.domain.explanation import explain
-from benefits.domain.metrics import span
 from benefits.domain.policy import Metric
 from benefits.domain.progress import nearest
 from benefits.domain.refusal import Refusal
@@ -27,6 +26,7 @@ from benefits.domain.requests import check_key
 from benefits.domain.tiers import State as Held
 from benefits.domain.tiers import certain_through
 from benefits.domain.units import Quantity, steps, whole
+from benefits.domain.windows import days_of
 from benefits.store import pages
 from benefits.store.overview import Standing
 from benefits.store.pages import ClaimSeen, Entitlement
@@ -289,12 +289,12 @@ def _progress(standing: Standing, rank: int) -> ProgressView:
     need = nearest(programme, upper, running) if upper is not None else None
     metric = programme.ladder.metrics[need.metric if need else 0]
     reading = need.reading if need else running.readings[0]
-    first, last = span(metric, reading.month)
+    first, last = days_of(metric, reading.month, reading.day)
     return ProgressView(
         month=str(standing.month),
         metric=metric.metric,
-        period_from=first.start,
-        period_until=last.end,
+        period_from=first,
+        period_until=last + timedelta(days=1),
         divisor=reading.divisor,
         days=reading.days,
         known_days=reading.known_days,

@@ -1,6 +1,6 @@
 """A member's tiers as of a time, and every decision that made them, explained (T-9, X-6)."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -13,10 +13,10 @@ from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.report import bounds_of
 from benefits.domain.catalogue import Programme
 from benefits.domain.explanation import explain, told
-from benefits.domain.metrics import span
 from benefits.domain.outlook import Sight
 from benefits.domain.policy import Metric
 from benefits.domain.tiers import display_average
+from benefits.domain.windows import days_of
 from benefits.store import outlook as sights
 from benefits.store import pages, past, standings
 from benefits.store.standings import Decided
@@ -99,7 +99,7 @@ def _decision(programme: Programme, one: Decided) -> TierDecisionView:
     decision = one.decision
     rank, seen = max(decision.before.rank, decision.after.rank), told(programme, decision)
     reading = seen.reading or decision.readings[0]
-    first, last = span(seen.metric, reading.month)
+    first, last = days_of(seen.metric, reading.month, reading.day)
     has_bound = seen.reading is not None
     margin = reading.sum_minor - seen.needed_minor * reading.divisor
     return TierDecisionView(
@@ -109,8 +109,8 @@ def _decision(programme: Programme, one: Decided) -> TierDecisionView:
         month=str(decision.month),
         cause=decision.cause.value,
         metric=seen.metric.metric,
-        period_from=first.start,
-        period_until=last.end,
+        period_from=first,
+        period_until=last + timedelta(days=1),
         days=reading.days,
         known_days=reading.known_days,
         missing_days=reading.days - reading.known_days,

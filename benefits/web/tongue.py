@@ -26,9 +26,9 @@ from babel.numbers import format_currency
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benefits.domain.catalogue import Programme
-from benefits.domain.metrics import span
-from benefits.domain.policy import Metric, Policy
+from benefits.domain.policy import Balance, Metric, Policy
 from benefits.domain.values import Month, local_date
+from benefits.domain.windows import days_of
 
 Message = str
 
@@ -115,18 +115,31 @@ class Tongue:
         """Write a month."""
         return format_skeleton("yMMMM", month.start, locale=self.locale)
 
-    def period(self, policy: Policy, month: Month) -> str:
-        """Write the period of a metric that a month is judged in."""
-        first, last = span(policy, month)
+    def period(self, policy: Policy, month: Month, day: date | None = None) -> str:
+        """Write the days of a metric that a month is judged by; `day` of a point in time."""
+        words = self._days(policy, month, day)
+        if policy.balance is Balance.OPENING:
+            return self.say(n_("%(period)s (opening balances)"), period=words)
+        return words
+
+    def _days(self, policy: Policy, month: Month, day: date | None) -> str:
+        first, last = days_of(policy, month, day)
         match policy.metric:
             case Metric.MONTH_AVG:
                 return self.month(month)
             case Metric.QUARTER_AVG:
-                return format_skeleton("yQQQQ", first.start, locale=self.locale)
+                return format_skeleton("yQQQQ", first, locale=self.locale)
             case Metric.YEAR_AVG:
-                return format_skeleton("y", first.start, locale=self.locale)
+                return format_skeleton("y", first, locale=self.locale)
             case Metric.LAST_K_MONTHS:
-                return format_interval(first.start, last.start, "yMMMM", locale=self.locale)
+                return format_interval(first, last, "yMMMM", locale=self.locale)
+            case Metric.ROLLING:
+                return format_interval(first, last, "yMMMMd", locale=self.locale)
+            case Metric.POINT_IN_TIME if day is not None:
+                return self.day(day)
+            case Metric.POINT_IN_TIME:
+                words = n_("the last business day of %(month)s")
+                return self.say(words, month=self.month(month))
 
     def moment(self, at: datetime, zone: ZoneInfo) -> str:
         """Write an instant in a zone, to the minute."""

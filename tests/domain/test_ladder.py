@@ -95,7 +95,8 @@ def test_what_is_open_decides_nothing_that_it_could_not_change(
             '"X"',
             (
                 "Invalid enum value 'X' - at `$.tier[2].any[0].all[0].metric`"
-                "; it is one of MONTH_AVG, QUARTER_AVG, YEAR_AVG, LAST_K_MONTHS"
+                "; it is one of MONTH_AVG, QUARTER_AVG, YEAR_AVG, LAST_K_MONTHS, "
+                "ROLLING, POINT_IN_TIME"
             ),
         ),
         (

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 import benefits
+from benefits.domain.calendars import Calendar, DayKind
 from benefits.domain.catalogue import Judge, Programme, Rules, read
 from benefits.domain.explanation import explain
 from benefits.domain.labels import Label, Layer
 from benefits.domain.metrics import MonthSum
 from benefits.domain.tiers import fold
 from benefits.domain.values import Month
+from benefits.domain.windows import Piece, Stretch
 
 FOLDER = Path(benefits.__file__).parent / "presets"
 FIRST = Month(2025, 1)
@@ -89,3 +91,41 @@ def test_the_industrial_preset_weighs_classes() -> None:
     rules = Rules((Judge(1, FIRST, preset("industrial")),))
     (decision,) = fold(rules, {basket: {month: MonthSum(month, total, month.days)}}, month)
     assert (2, 510_000_00 * 31) == (decision.qualified, decision.sum_minor)
+
+
+def test_dbs_reads_the_last_business_day() -> None:
+    """M-6: 350,000 on Friday 29 August 2025 is Treasures, for a month."""
+    programme, august = preset("dbs"), Month(2025, 8)
+    calendar = Calendar({date(2025, 8, 9): DayKind.HOLIDAY})
+    september = august.plus(1)
+    sums: dict[Piece, MonthSum] = {
+        august: MonthSum(august, 0, 31),
+        Stretch(august, 29, 29): MonthSum(august, 350_000_00, 1),
+        september: MonthSum(september, 0, 30),
+        Stretch(september, 30, 30): MonthSum(september, 349_999_99, 1),
+    }
+    rules = Rules((Judge(1, FIRST, programme, calendar),))
+    decisions = fold(rules, {programme.basket: sums}, september)
+    assert ["UPGRADED", "DOWNGRADED"] == [each.cause.value for each in decisions]
+    assert (
+        "30 September 2025, last business day of the month: balance 349,999.99"
+        in (explain(programme, decisions[1])["en"])
+    )
+
+
+def test_chase_averages_opening_balances() -> None:
+    """M-7: the last of May opens June; what comes on 30 June opens July."""
+    programme, june = preset("chase"), Month(2025, 6)
+    may = june.plus(-1)
+    sums: dict[Piece, MonthSum] = {
+        may: MonthSum(may, 10**12, 31),
+        Stretch(may, 31, 31): MonthSum(may, 75_000_00, 1),
+        june: MonthSum(june, 10**12, 30),
+        Stretch(june, 1, 29): MonthSum(june, 29 * 75_000_00, 29),
+    }
+    rules = Rules((Judge(1, FIRST, programme),))
+    decision = fold(rules, {programme.basket: sums}, june, first=june)[-1]
+    assert (1, 30 * 75_000_00, 30) == (decision.qualified, decision.sum_minor, decision.known_days)
+    told = explain(programme, decision)
+    assert "June 2025 daily average of opening balances 75,000.00" in told["en"]
+    assert "2025年6月日初余额日均75,000.00" in told["zh"]

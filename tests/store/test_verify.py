@@ -16,6 +16,8 @@ from benefits.domain.corrections import Kind
 from benefits.domain.jobs import Format
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.domain.values import Month
+from benefits.domain.windows import Stretch
+from benefits.store import stretch_sums
 from benefits.store.verify import CHECKS
 from benefits.store.verify_terms import TERMS
 from tests import builders
@@ -40,6 +42,8 @@ async def lived_in(world: World) -> UUID:
     """Fill an installation: assets, tiers, units held, redeemed, given back and expired."""
     member = await holder(world, "LOUNGE", quantity=5)
     await world.month(world.name(1), "2025-06", 520_000_00)
+    async with world.database.transaction() as conn:
+        await stretch_sums.fill(conn, Stretch(Month(2025, 6), 30, 30))
     await world.evaluate("2025-06", member)
     used, refused, _ = await claimed(
         world, *(wish(member, "LOUNGE", quantity=n) for n in (1, 2, 1))
@@ -188,6 +192,9 @@ MATRIX = [
     ("asset_month_differs", "DELETE FROM asset_month"),
     ("asset_month_differs", "UPDATE asset SET balance_minor = 1 WHERE as_of = '2025-06-07'"),
     ("asset_month_differs", "DELETE FROM asset WHERE as_of = '2025-06-30'"),
+    ("asset_stretch_differs", "UPDATE asset_stretch SET sum_minor = sum_minor + 1"),
+    ("asset_stretch_differs", "DELETE FROM asset_stretch"),
+    ("asset_stretch_differs", "UPDATE asset SET balance_minor = 1 WHERE as_of = '2025-06-30'"),
     ("counter_differs", "UPDATE counter SET reserved = 0 WHERE counter = 'budget:lounge'"),
     ("counter_differs", "UPDATE counter SET spent = spent + 1 WHERE counter = 'stock:VIDEO'"),
     ("counter_differs", "DELETE FROM counter WHERE counter = 'stock:VIDEO'"),

@@ -6,11 +6,12 @@ import msgspec
 
 from benefits.domain.catalogue import Programme
 from benefits.domain.explanation import told, ways
-from benefits.domain.metrics import Reading, span
+from benefits.domain.metrics import Reading
 from benefits.domain.policy import Metric, Policy
 from benefits.domain.progress import Keeping, Need, is_far, keeping, nearest
 from benefits.domain.tiers import Cause, Decision, display_average
 from benefits.domain.values import local_date
+from benefits.domain.windows import span
 from benefits.web.page.facts import Facts, StandingSeen
 from benefits.web.tongue import Message, Tongue, n_
 
@@ -71,6 +72,44 @@ PERIODS: dict[Message, Message] = {
     _HARDLY: n_("It can hardly be reached in this period, which ends before %(day)s."),
 }
 
+_HARDLY_REACHES = n_("%(month)s will hardly reach the daily average of %(threshold)s.")
+_HOLD = n_("Hold at least %(needed)s on each remaining day of %(month)s.")
+_KEEP = n_(
+    "Keep at least %(needed)s on each remaining day of %(month)s to be %(tier)s from %(day)s."
+)
+_MORE = n_("That is %(more)s more per day than your average so far.")
+_SO_FAR = n_("Your average in %(month)s so far: %(average)s (%(known)s of %(days)s days known).")
+_REACHES = n_("%(month)s: a balance of %(average)s reaches the %(needed)s needed.")
+# What is said where one day's balance decides.
+POINTS: dict[Message, Message] = {
+    _REACHED: _REACHES,
+    CAUSES[Cause.WATCHED]: n_(
+        "%(month)s: a balance of %(average)s is below the %(needed)s needed. "
+        "Times below in a row: %(nth)s."
+    ),
+    CAUSES[Cause.DOWNGRADED]: n_(
+        "%(month)s: a balance of %(average)s is below the %(needed)s needed for %(before)s. "
+        "Times below in a row: %(nth)s."
+    ),
+    CAUSES[Cause.HELD]: n_("%(month)s: a balance of %(average)s; nothing is lost by this month."),
+    CAUSES[Cause.GRACE]: n_(
+        "%(month)s: a balance of %(average)s is below the %(needed)s needed, "
+        "as the term of %(before)s ended."
+    ),
+    CAUSES[Cause.UNDETERMINED]: n_(
+        "%(month)s: the balance is not known, so nothing was decided against you."
+    ),
+    _ENDED: n_(
+        "%(month)s: a balance of %(average)s is below the %(needed)s needed for %(before)s "
+        "when its term ended."
+    ),
+    _NEEDS: n_("%(tier)s needs a balance of %(threshold)s on a month's last business day."),
+    _HARDLY_REACHES: n_("%(month)s will hardly reach a balance of %(threshold)s."),
+    _HOLD: n_("Hold at least %(needed)s on %(month)s."),
+    _KEEP: n_("Hold at least %(needed)s on %(month)s to be %(tier)s from %(day)s."),
+    _SO_FAR: n_("Your balance of %(month)s: %(average)s."),
+}
+
 
 class Aim(msgspec.Struct, frozen=True, kw_only=True):
     """What keeping the tier, or reaching the next, asks: a first sentence, more, and the rest."""
@@ -127,7 +166,9 @@ def _card(tongue: Tongue, facts: Facts, standing: StandingSeen) -> TierCard:
 
 
 def _say(tongue: Tongue, policy: Policy, message: Message, **blanks: object) -> str:
-    """Say a sentence on months, or its like where a metric is decided on other periods."""
+    """Say a sentence on months, or its like where a metric is of one day or of other periods."""
+    if policy.metric is Metric.POINT_IN_TIME:
+        message = POINTS.get(message, message)
     if policy.metric is not Metric.MONTH_AVG or policy.review:
         message = PERIODS.get(message, message)
     return tongue.say(message, **blanks)
@@ -135,7 +176,7 @@ def _say(tongue: Tongue, policy: Policy, message: Message, **blanks: object) -> 
 
 def _period(tongue: Tongue, standing: StandingSeen) -> str:
     """Name the period that runs."""
-    return tongue.period(standing.judge.policy, standing.known.month)
+    return tongue.period(standing.judge.policy, standing.known.month, standing.known.day)
 
 
 def _tier(tongue: Tongue, standing: StandingSeen, rank: int) -> str:
@@ -169,7 +210,7 @@ def reason(tongue: Tongue, standing: StandingSeen, decision: Decision) -> str:
     way = tongue.text(why.way.name)
     if why.reading is None:
         words = _BY_WAY if why.is_held else _NOT_BY_WAYS
-        period = tongue.period(then.policy, month)
+        period = tongue.period(then.policy, month, decision.grounds.day)
         return tongue.say(words, month=period, way=way, before=before)
     fell = decision.cause is Cause.DOWNGRADED
     ended = fell and then.ladder.by(decision.before.rank, decision.before.way).term.lock
@@ -177,7 +218,7 @@ def reason(tongue: Tongue, standing: StandingSeen, decision: Decision) -> str:
         tongue,
         why.metric,
         _ENDED if ended else CAUSES[decision.cause],
-        month=tongue.period(why.metric, why.reading.month),
+        month=tongue.period(why.metric, why.reading.month, why.reading.day),
         average=tongue.whole(why.average, then),
         needed=tongue.whole(why.needed_minor, then, up=True),
         before=before,
@@ -199,8 +240,10 @@ def _known(tongue: Tongue, standing: StandingSeen) -> str:
     month = _period(tongue, standing)
     if not known.known_days:
         return tongue.say(n_("No day of %(month)s is known yet."), month=month)
-    return tongue.say(
-        n_("Your average in %(month)s so far: %(average)s (%(known)s of %(days)s days known)."),
+    return _say(
+        tongue,
+        standing.judge.policy,
+        _SO_FAR,
         month=month,
         average=tongue.whole(_average(known), standing.programme),
         known=known.known_days,
@@ -261,7 +304,7 @@ def _blanks(tongue: Tongue, standing: StandingSeen, rank: int, need: Need) -> di
     metric, needed = programme.ladder.metrics[need.metric], need.needed_daily or 0
     way = programme.ladder.by(rank, need.way)
     return {
-        "month": tongue.period(metric, known.month),
+        "month": tongue.period(metric, known.month, known.day),
         "tier": _tier(tongue, standing, rank),
         "way": tongue.text(way.name) if way.code else "",
         "day": tongue.day(span(metric, known.month)[1].end),
@@ -283,12 +326,8 @@ def _keep_first(tongue: Tongue, standing: StandingSeen, need: Need) -> tuple[Ton
     if needed == 0:
         return "good", tongue.say(n_("%(month)s already suffices for %(tier)s."), **blanks)
     if is_far(needed, threshold, average):
-        return "wait", tongue.say(
-            n_("%(month)s will hardly reach the daily average of %(threshold)s."), **blanks
-        )
-    words = tongue.say(
-        n_("Hold at least %(needed)s on each remaining day of %(month)s."), **blanks
-    )
+        return "wait", _say(tongue, metric, _HARDLY_REACHES, **blanks)
+    words = _say(tongue, metric, _HOLD, **blanks)
     if not known.known_days:
         return "plain", words
     if average >= threshold:
@@ -341,11 +380,7 @@ def _ahead_words(
         return "plain", aim, [_say(tongue, metric, _TOO_LATE, **blanks)], []
     if is_far(needed, need.threshold_minor, average):
         return "plain", aim, [_say(tongue, metric, _HARDLY, **blanks)], []
-    words = n_(
-        "Keep at least %(needed)s on each remaining day of %(month)s to be %(tier)s from %(day)s."
-    )
     more = list[str]()
     if known.known_days and needed > average:
-        than = n_("That is %(more)s more per day than your average so far.")
-        more = [tongue.say(than, **blanks)]
-    return "plain", tongue.say(words, **blanks), more, [aim]
+        more = [tongue.say(_MORE, **blanks)]
+    return "plain", _say(tongue, metric, _KEEP, **blanks), more, [aim]

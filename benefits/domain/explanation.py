@@ -242,7 +242,7 @@ def _english_head(programme: Programme, decision: Decision, why: Told) -> str:
     return (
         f"{_english_span(why.metric, why.reading.month)} daily average "
         f"{money(why.average, digits)} "
-        f"({why.reading.known_days} of {why.reading.days} days known); "
+        f"({_english_days(why.reading)}); "
         f"{money(why.needed_minor, digits)} needed; "
     )
 
@@ -253,9 +253,24 @@ def _chinese_head(programme: Programme, decision: Decision, why: Told) -> str:
     digits = programme.minor_digits
     return (
         f"{_chinese_span(why.metric, why.reading.month)}日均{money(why.average, digits)}"
-        f"（已知{why.reading.known_days}/{why.reading.days}天），"
+        f"（{_chinese_days(why.reading)}），"
         f"达标线{money(why.needed_minor, digits)}；"
     )
+
+
+def _english_days(reading: Reading) -> str:
+    """Say how many days are known, and how many of them only for the time being (A-6)."""
+    words = f"{reading.known_days} of {reading.days} days known"
+    if reading.filled_days:
+        words += f", {reading.filled_days} of them filled in: provisional"
+    return words
+
+
+def _chinese_days(reading: Reading) -> str:
+    words = f"已知{reading.known_days}/{reading.days}天"
+    if reading.filled_days:
+        words += f"，其中{reading.filled_days}天为补录，结果暂定"
+    return words
 
 
 def _english_ways(programme: Programme, rank: int) -> str:

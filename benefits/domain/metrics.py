@@ -29,19 +29,21 @@ class MonthSum(msgspec.Struct, frozen=True):
     """What is known of a month: its day-end balances' weighted sum and how many days.
 
     The sum is in minor units times the basket's scale; `last_day` is the last one with balances.
+    Of the known days some were `filled_days`, by people (A-6).
     """
 
     month: Month
     sum_minor: int
     known_days: int
     last_day: int = 0
+    filled_days: int = 0
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A metric as it stands with a month: what is compared is `sum_minor >= bound x divisor`.
 
-    `known_days` of `days` are known. Inside a quarter or a year it is not the period's `end`; a
-    relationship may be too `young` to be judged (M-8).
+    `known_days` of `days` are known, some of them by what people filled in. Inside a quarter or a
+    year it is not the period's `end`; a relationship may be too `young` to be judged (M-8).
     """
 
     month: Month
@@ -51,6 +53,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     divisor: int
     end: bool = True
     young: bool = False
+    filled_days: int = 0
 
     @property
     def complete(self) -> bool:
@@ -108,7 +111,7 @@ def read(
 ) -> Reading:
     """Read a metric with `month`; months of the period after it are not known yet."""
     first, last = span(policy, month)
-    total = known = days = 0
+    total = known = filled = days = 0
     each = first
     while True:
         length = each.days
@@ -117,6 +120,7 @@ def read(
         if found is not None:
             total += found.sum_minor
             known += found.known_days
+            filled += found.filled_days
         else:
             known += days_before(each, length, opened_on)
         if each == last:
@@ -142,6 +146,7 @@ def read(
         divisor=divisor,
         end=month == last,
         young=young,
+        filled_days=filled,
     )
 
 

@@ -61,10 +61,14 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Grounds(msgspec.Struct, frozen=True):
-    """What a month counted besides the policy's metric: other metrics, labels by layer (T-2)."""
+    """What a month counted besides the policy's metric: other metrics, labels by layer (T-2).
+
+    Of the days of the policy's metric people filled some in (A-6).
+    """
 
     others: tuple[Reading, ...] = ()
     labels: tuple[str, ...] = ()
+    filled_days: int = 0
 
 
 NO_GROUNDS = Grounds()
@@ -99,8 +103,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             known_days=self.known_days,
             days=self.days,
             divisor=self.divisor,
+            filled_days=self.grounds.filled_days,
         )
         return (own, *self.grounds.others)
+
+    @property
+    def is_provisional(self) -> bool:
+        """Whether it counted days that people filled in, until the source sends them (A-6)."""
+        return any(reading.filled_days for reading in self.readings)
 
     @property
     def effective_from(self) -> date:
@@ -138,7 +148,7 @@ def step(
             verdict.possible == verdict.qualified
             or all(other.complete for other in grounds.others)
         ),
-        grounds=grounds,
+        grounds=msgspec.structs.replace(grounds, filled_days=reading.filled_days),
     )
 
 

@@ -303,7 +303,10 @@ def _known(
     if not place.rules.feeds:
         return found
     return {
-        each: (total, days_known(days, place.rules.at(each).programme.feeds, sealed.get(each, {})))
+        each: (
+            total,
+            days_known(days, place.rules.at(each).programme.feeds, sealed.get(each, {})).known,
+        )
         for each, (total, days) in found.items()
     }
 

@@ -10,7 +10,7 @@ import msgspec
 from benefits.domain import metrics
 from benefits.domain.catalogue import Rules
 from benefits.domain.entitlement import Granted
-from benefits.domain.feeds import days_known
+from benefits.domain.feeds import Days, days_known
 from benefits.domain.labels import Label, Layer, label_name
 from benefits.domain.ladder import THRESHOLD
 from benefits.domain.metrics import Basket, MonthSum
@@ -204,23 +204,28 @@ def _month_sum(row: Any, rules: Rules, sealed: Sealed) -> MonthSum:
     return _known_sum(month, int(row.sum_minor), known, row.opened_on)
 
 
-def _known_sum(month: Month, sum_minor: int, known: int, opened_on: date) -> MonthSum:
-    before = metrics.days_before(month, month.days, opened_on)
-    days = (known | ((1 << before) - 1)).bit_count()
-    return MonthSum(month, sum_minor, days, known.bit_length())
+def _known_sum(month: Month, sum_minor: int, days: Days, opened_on: date) -> MonthSum:
+    before = (1 << metrics.days_before(month, month.days, opened_on)) - 1
+    return MonthSum(
+        month,
+        sum_minor,
+        (days.known | before).bit_count(),
+        days.known.bit_length(),
+        (days.filled & ~before).bit_count(),
+    )
 
 
-def _fed(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, int]:
+def _fed(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, Days]:
     """Return the months with days that feeds make known, of those up to `through`."""
     known = {
         month: days_known(0, sources, days)
         for month, days in sealed.items()
         if month <= through and (sources := rules.at(month).programme.feeds)
     }
-    return {month: days for month, days in known.items() if days}
+    return {month: days for month, days in known.items() if days.known}
 
 
-def _add_absent(entries: Iterable[Facts], basket: Basket, fed: Mapping[Month, int]) -> None:
+def _add_absent(entries: Iterable[Facts], basket: Basket, fed: Mapping[Month, Days]) -> None:
     """Give members who are absent from all of a month's feeds their known zeros (A-2)."""
     for entry in entries:
         first = Month.of(entry.opened_on)

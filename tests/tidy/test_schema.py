@@ -14,7 +14,8 @@ from tests.tidy.sources import files, modules, name_of
 # Small, read everywhere, of no member; `counter` is placed by its own name.
 REFERENCE = {
     *("installation", "programme", "api_key", "counter", "month_close", "month_total"),
-    *("month_archive", "month_restore", "feed", "feed_chunk"),
+    *("month_archive", "month_restore", "feed", "feed_chunk", "feed_fill"),
+    "feed_fill_decision",
 }
 # One log of all buckets, in an order of its own.
 LOG = {"leaf", "tree_node", "checkpoint", "checkpoint_export"}

@@ -191,12 +191,13 @@ async def _wanted(
     keys = grant.periods(programme, next_month)
     granted = await tiers.granted(conn, programme.code, keys, whom)
     settled = await tiers.settled(conn, programme.code, month, whom.buckets)
+    today = local_date(parts.clock(), programme.tz)
     decisions, raised = dict[UUID, Decision](), set[UUID]()
     ranks, unsettled = list[tuple[UUID, int]](), set[int]()
     for fact in facts:
         decision = last_decision(judges, fact, month)
         state = decision.after if decision is not None else State()
-        if closed_by(fact.closed_on, month):
+        if closed_by(fact.closed_on, max(month.end, today)):
             continue
         ranks.append((fact.member_id, state.rank))
         if decision is None:
@@ -213,9 +214,9 @@ async def _wanted(
     return _Wanted(decisions, due, ranks, raised, unsettled)
 
 
-def closed_by(closed_on: date | None, month: Month) -> bool:
-    """Say whether a relationship ended by a month's end: its member gets nothing more (T-10)."""
-    return closed_on is not None and closed_on < month.end
+def closed_by(closed_on: date | None, day: date) -> bool:
+    """Say whether a relationship ended before a day: its member gets nothing more (T-10)."""
+    return closed_on is not None and closed_on < day
 
 
 def last_decision(judges: Rules, facts: Facts, month: Month) -> Decision | None:
@@ -234,6 +235,7 @@ _EVENTS = {
     Cause.HELD: "tier.held",
     Cause.GRACE: "tier.downgrade_scheduled",
     Cause.UNDETERMINED: "tier.undetermined",
+    Cause.ENDED: "tier.ended",
 }
 
 

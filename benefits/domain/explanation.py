@@ -92,10 +92,23 @@ def money(minor: int, digits: int) -> str:
 
 def explain(programme: Programme, decision: Decision) -> dict[str, str]:
     """Tell a customer in a sentence of each language what a month decided and why (X-6)."""
+    if decision.cause is Cause.ENDED:
+        return _ended(programme, decision)
     why = told(programme, decision)
     return {
         "zh": _chinese(programme, decision, why),
         "en": _english(programme, decision, why),
+    }
+
+
+def _ended(programme: Programme, decision: Decision) -> dict[str, str]:
+    """Tell that a tier ended with the relationship (T-10)."""
+    tier, ended_on = programme.tier[decision.after.rank], decision.grounds.ended_on
+    assert ended_on is not None, "an end has a day"
+    return {
+        "zh": f"客户关系于{_chinese_date(ended_on)}终止，等级为{_name(tier, 'zh')}。",
+        "en": f"The relationship ended on {_english_date(ended_on)}: "
+        f"your tier is {_name(tier, 'en')}.",
     }
 
 
@@ -144,6 +157,7 @@ def _judged(programme: Programme) -> tuple[str, str, str]:
 
 
 def _english(programme: Programme, decision: Decision, why: Told) -> str:
+    assert decision.cause is not Cause.ENDED, "told by _ended"
     one, several, _ = _judged(programme)
     name = _name(programme.tier[decision.after.rank], "en")
     reached = _english_reached(programme, why)
@@ -180,6 +194,7 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
 
 
 def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
+    assert decision.cause is not Cause.ENDED, "told by _ended"
     measure = _judged(programme)[2]
     name = _name(programme.tier[decision.after.rank], "zh")
     reached = _chinese_reached(programme, why)

@@ -26,7 +26,7 @@ class Cause(enum.Enum):
     """What a month did to a standing (T-12).
 
     HELD: nothing could fall, since the tier is locked, or no period or review ended. GRACE: a lock
-    ended below, and the tier falls when its grace time ends.
+    ended below, and the tier falls when its grace time ends. ENDED: the relationship did (T-10).
     """
 
     UPGRADED = "UPGRADED"
@@ -37,6 +37,7 @@ class Cause(enum.Enum):
     GRACE = "GRACE"
     UNDETERMINED = "UNDETERMINED"
     CORRECTED = "CORRECTED"
+    ENDED = "ENDED"
 
 
 class State(msgspec.Struct, frozen=True):
@@ -63,12 +64,14 @@ class State(msgspec.Struct, frozen=True):
 class Grounds(msgspec.Struct, frozen=True):
     """What a month counted besides the policy's metric: other metrics, labels by layer (T-2).
 
-    Of the days of the policy's metric people filled some in (A-6).
+    Of the days of the policy's metric people filled some in (A-6). A relationship `ended_on` a day
+    (T-10).
     """
 
     others: tuple[Reading, ...] = ()
     labels: tuple[str, ...] = ()
     filled_days: int = 0
+    ended_on: date | None = None
 
 
 NO_GROUNDS = Grounds()

@@ -51,7 +51,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "lot": ("remaining", "held", "expired", "redeemed", "swept"),
     "member": (
         *("opened_on", "closed_on", "branch", "manager", "event_seq", "event_position"),
-        "recorded_at",
+        *("recorded_at", "deceased", "end_due"),
     ),
     "member_counter": ("used",),
     "page_session": ("secret_hash", "entered_at", "expires_at"),

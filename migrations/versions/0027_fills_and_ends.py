@@ -1,7 +1,9 @@
-"""Missing days are filled by two people, with what is carried forward, nothing, or a file (A-6).
+"""Missing days are filled by two people (A-6); ends of relationships are carried out (T-10).
 
-Why: a month with a day that never comes would stay undetermined for ever.
-Locks: ACCESS EXCLUSIVE on `feed`, a row per source and day, for as long as its checks take.
+Why: a month with a day that never comes would stay undetermined for ever; whoever has left keeps
+no tier, and units for some days only. The sweep carries out the ends of earlier times, too.
+Locks: ACCESS EXCLUSIVE on `feed`, a row per source and day, for as long as its checks take, and on
+`member` for an instant; then its rows of those who left, and writes while its index is made.
 """
 
 from textwrap import dedent
@@ -13,6 +15,10 @@ down_revision = "0024"
 
 NEW = ("feed_fill", "feed_fill_decision")
 STATEMENTS = (
+    "ALTER TABLE member ADD COLUMN deceased boolean NOT NULL DEFAULT false",
+    "ALTER TABLE member ADD COLUMN end_due date",
+    "UPDATE member SET end_due = closed_on + 1 WHERE closed_on IS NOT NULL",
+    "CREATE INDEX ix_member_end_due ON member (end_due) WHERE end_due IS NOT NULL",
     "ALTER TABLE feed ADD COLUMN fill text",
     "ALTER TABLE feed ADD COLUMN carried_day date",
     "ALTER TABLE feed ADD COLUMN carried_revision integer",

@@ -110,7 +110,7 @@ class World:
         async with self.database.transaction() as conn:
             await record_members(
                 conn,
-                [MemberLine(name, opened_on, **more) for name in names],
+                list(enumerate((MemberLine(name, opened_on, **more) for name in names), 2)),
                 self.parts,
                 member_key=MEMBER_KEY,
             )

@@ -103,7 +103,7 @@ async def test_days_and_corrections_in_any_order_come_to_what_the_transactions_s
                 days[day][account.number] = (account.owner, minor)
     opened = {customer: day for customer, day in expected.opened.items() if day < LAST.end}
     async with bank.database.transaction() as conn:
-        lines = [MemberLine(customer, day) for customer, day in opened.items()]
+        lines = [(n, MemberLine(*line)) for n, line in enumerate(opened.items(), 1)]
         await record_members(conn, lines, bank.parts, member_key=MEMBER_KEY)
     first = MONTHS[0].start
     every = [first + timedelta(days=n) for n in range((LAST.end - first).days)]

@@ -119,3 +119,31 @@ async def test_a_feed_that_is_not_what_its_manifest_says_is_status_two(bank: Fee
     write(bank.file, lines=3, total=3, made=3, revision=1)
     status, said = bank.said(bank.importing())
     assert 0 == status, said
+
+
+async def test_two_people_fill_a_day_by_command(bank: Feeding) -> None:
+    """A file below zero is received and counts nowhere; who proposed it does not approve it."""
+    write(bank.file, lines=3, total=3, made=3, revision=-1)
+    status, said = bank.said(bank.importing())
+    assert (0, True) == (status, "is received: 3 lines. It counts nowhere" in said), said
+    assert [("OPEN",)] == await bank.world.rows("SELECT state FROM feed")
+    propose = ["fill", "propose", "core", "2025-06-30", "MANUAL", "--revision", "-1"]
+    for more in (["--dry-run"], []):
+        by = ["--note", "System down.", "--by", "anna-li", *more]
+        status, said = bank.said(bank.command(*propose, *by))
+        assert (0, True) == (status, "MANUAL, 3 lines, CNY 0.03" in said), said
+    ((fill_id, digest),) = await bank.world.rows("SELECT fill_id::text, digest FROM feed_fill")
+    assert digest in said
+    approve = ["fill", "approve", fill_id, "--hash", digest, "--by"]
+    status, said = bank.said(bank.command(*approve, "anna-li"))
+    assert (1, True) == (status, "same_person: " in said), said
+    _, said = bank.said(bank.command("fill", "list"))
+    assert digest in said
+    status, said = bank.said(bank.command(*approve, "ben-wu"))
+    assert (0, True) == (status, "revision -1 is sealed; what it decides is" in said), said
+    assert [(3,)] == await bank.world.rows("SELECT sum(sum_minor)::int FROM asset_month")
+    status, said = bank.said(bank.command("fill", "reject", fill_id, "--note", "x", "--by", "b"))
+    assert (1, True) == (status, "fill_closed: " in said), said
+    _, said = bank.said(bank.command("feeds", "--month", "2025-06"))
+    assert "; filled: MANUAL" in said
+    assert [] == await bank.world.findings()

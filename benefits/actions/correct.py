@@ -59,10 +59,10 @@ class CorrectionStale(Refusal):
 
 
 class SamePerson(Refusal):
-    """Whoever proposed a correction does not approve it."""
+    """Whoever proposed something does not approve it."""
 
     code = "same_person"
-    words = "Whoever proposed a correction cannot approve it."
+    words = "Whoever proposed it cannot approve it."
 
 
 class Propose(msgspec.Struct, frozen=True, kw_only=True):

@@ -124,7 +124,13 @@ async def evaluate(
             whom = Whom(buckets)
             return await _wanted(conn, parts, programme, judges, month=month, whom=whom), saw, {}
         found = await steady.find(
-            conn, programme_code, bounds, saw, buckets=buckets, apart=grant.ranks(programme)
+            conn,
+            programme_code,
+            bounds,
+            saw,
+            buckets=buckets,
+            apart=grant.ranks(programme),
+            today=local_date(parts.clock(), programme.tz),
         )
         wanted = await _wanted(
             conn,
@@ -218,12 +224,13 @@ async def _wanted(
     all_whom = Whom(whom.buckets) if ranked else whom
     granted = await tiers.granted(conn, programme.code, keys, all_whom)
     settled = await tiers.settled(conn, programme.code, month, whom.buckets)
+    today = local_date(parts.clock(), programme.tz)
     decisions, raised = dict[UUID, Decision](), set[UUID]()
     ranks, unsettled, pending = list(ranked), set[int](), set[int]()
     for fact in facts:
         decision = last_decision(judges, fact, month)
         state = decision.after if decision is not None else State()
-        if closed_by(fact.closed_on, month):
+        if closed_by(fact.closed_on, max(month.end, today)):
             continue
         ranks.append((fact.member_id, state.rank))
         if decision is None:
@@ -243,9 +250,9 @@ async def _wanted(
     return _Wanted(decisions, due, ranks, raised, unsettled, pending)
 
 
-def closed_by(closed_on: date | None, month: Month) -> bool:
-    """Say whether a relationship ended by a month's end: its member gets nothing more (T-10)."""
-    return closed_on is not None and closed_on < month.end
+def closed_by(closed_on: date | None, day: date) -> bool:
+    """Say whether a relationship ended before a day: its member gets nothing more (T-10)."""
+    return closed_on is not None and closed_on < day
 
 
 def last_decision(judges: Rules, facts: Facts, month: Month) -> Decision | None:
@@ -264,6 +271,7 @@ _EVENTS = {
     Cause.HELD: "tier.held",
     Cause.GRACE: "tier.downgrade_scheduled",
     Cause.UNDETERMINED: "tier.undetermined",
+    Cause.ENDED: "tier.ended",
 }
 
 

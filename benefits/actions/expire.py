@@ -1,4 +1,4 @@
-"""Record what time has done: lots that ended unspent, holds nobody sent in time (L-5, L-6).
+"""Record what time has done: ends of relationships and lots, holds nobody sent (T-10, L-5, L-6).
 
 Availability never waits for this: it is computed with `now < expires_at`. The sweep is idempotent,
 resumable and may be split by buckets; a late run records the same effective history.
@@ -11,11 +11,13 @@ from itertools import pairwise
 import msgspec
 
 from benefits.actions.answers import Answer
+from benefits.actions.end_members import end_relationships
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
 from benefits.domain import ledger
 from benefits.domain.orders import Lapsed, Operation
-from benefits.store import claims, members
+from benefits.domain.values import local_date
+from benefits.store import claims, endings, members
 from benefits.store import ledger as books
 from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
@@ -43,11 +45,15 @@ Step = Callable[[Connection, Buckets], Awaitable[Seen]]
 
 
 class Swept(msgspec.Struct, frozen=True):
-    """How far a sweep has come: lots and claims it has seen, and lots that had ended at first."""
+    """How far a sweep has come: lots and claims it has seen, and lots that had ended at first.
+
+    `members` are those whose relationship ended and was carried out, or a part of it.
+    """
 
     lots: int
     claims: int
     ended: int
+    members: int = 0
 
 
 async def sweep(database: Database, parts: Parts, *, buckets: Buckets) -> AsyncIterator[Swept]:
@@ -60,8 +66,11 @@ async def sweep(database: Database, parts: Parts, *, buckets: Buckets) -> AsyncI
     async def count(conn: Connection) -> int:
         return await books.count_ended(conn, buckets, parts.clock())
 
-    lots, holds = _steps(parts)
+    ends, lots, holds = _steps(parts)
     swept = Swept(0, 0, await database.transact(count))
+    async for seen in _pages(database, ends, buckets):
+        swept = msgspec.structs.replace(swept, members=swept.members + seen)
+        yield swept
     async for seen in _pages(database, lots, buckets):
         swept = msgspec.structs.replace(swept, lots=swept.lots + seen)
         yield swept
@@ -76,14 +85,17 @@ async def sweep_some(database: Database, parts: Parts, *, buckets: Buckets) -> i
     return sum(one.seen for page in pages for one in page)
 
 
-def _steps(parts: Parts) -> tuple[Step, Step]:
+def _steps(parts: Parts) -> tuple[Step, Step, Step]:
+    async def ends(conn: Connection, lane: Buckets) -> Seen:
+        return Seen(*await end_relationships(conn, parts, buckets=lane, limit=PAGE))
+
     async def lots(conn: Connection, lane: Buckets) -> Seen:
         return await expire_lots(conn, parts, buckets=lane, limit=PAGE)
 
     async def holds(conn: Connection, lane: Buckets) -> Seen:
         return await lapse_holds(conn, parts, buckets=lane, limit=PAGE)
 
-    return lots, holds
+    return ends, lots, holds
 
 
 async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
@@ -91,7 +103,9 @@ async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
     async with database.transaction() as conn:
         now = parts.clock()
         lots = await books.count_ended(conn, buckets, now)
-        return Swept(lots, await claims.count_overdue(conn, buckets, now), lots)
+        today = local_date(now, (await parts.catalogue.current(conn)).zone)
+        ends = await endings.count_due(conn, buckets, today)
+        return Swept(lots, await claims.count_overdue(conn, buckets, now), lots, ends)
 
 
 async def _pages(database: Database, step: Step, buckets: Buckets) -> AsyncIterator[int]:

@@ -55,6 +55,7 @@ async def import_feed(
 ) -> list[str]:
     """Fill a feed from a file and seal it; return why it was refused, nothing if it was sealed.
 
+    A file of a revision below 0 is kept for two people to fill the day with, and not sealed (A-6).
     FileUnreadable, and what opening and sealing refuse.
     """
     key = manifest.key
@@ -77,12 +78,26 @@ async def import_feed(
     else:
         await asyncio.to_thread(source.read_on)
 
+    digest = source.digest.hexdigest()
+    if key.is_fill:
+        received = await _received(database, key)
+        return differences(manifest, received, digest, programme.minor_digits)
+
     def applied(now: Feed) -> None:
         done.applied = now.next_bucket
         progress(done)
 
-    sealing = Sealing(key, manifest.manifest, source.digest.hexdigest())
+    sealing = Sealing(key, manifest.manifest, digest)
     return (await seal_feed(database, parts, sealing, applied)).reasons
+
+
+async def _received(database: Database, key: FeedKey) -> Tally:
+    """Return what was received of a feed."""
+    async with database.transaction() as conn:
+        tally = Tally()
+        for chunk in await feeds.chunks(conn, key):
+            tally = tally.plus(chunk.tally)
+    return tally
 
 
 async def rehearse_feed(

@@ -267,10 +267,7 @@ async def import_members(
     """Import the bank's customer file; FileUnreadable when the file as a whole cannot be taken."""
 
     async def take(conn: Connection, lines: list[tuple[int, MemberLine]]) -> ChunkResult:
-        changed = await record_members(
-            conn, [line for _, line in lines], parts, member_key=member_key
-        )
-        return ChunkResult(changed, max(0, len(lines) - changed), [])
+        return await record_members(conn, lines, parts, member_key=member_key)
 
     def about(line: MemberLine) -> tuple[object, ...]:
         return (line.customer,)

@@ -118,7 +118,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     facts = [
         fact
         for fact in await tiers.facts(conn, rules, month, whom)
-        if not closed_by(fact.closed_on, month)
+        if not closed_by(fact.closed_on, month.end)
     ]
     known = {fact.member_id: _known(running.judge, fact, month) for fact in facts}
     days = [(id_, day) for id_, (_, day) in known.items() if day is not None]

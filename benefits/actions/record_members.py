@@ -5,29 +5,41 @@ from collections.abc import Sequence
 from benefits.actions.parts import Parts
 from benefits.domain.members import MemberLine
 from benefits.domain.values import member_id
-from benefits.store import members
+from benefits.store import endings, members
+from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
 
 
 async def record_members(
-    conn: Connection, lines: Sequence[MemberLine], parts: Parts, *, member_key: bytes
-) -> int:
-    """Keep members, their sealed references and labels; return how many are new or changed."""
+    conn: Connection, lines: Sequence[tuple[int, MemberLine]], parts: Parts, *, member_key: bytes
+) -> ChunkResult:
+    """Keep members, their sealed references and labels; the last line of each counts.
+
+    A line that moves or takes back the end of a relationship that was carried out is refused.
+    """
     now = parts.clock()
-    latest = {line.customer: line for line in lines}
-    keyed = [(member_id(line.customer, member_key), line) for line in latest.values()]
-    changed = await members.put(
-        conn,
-        [(id_, line.opened_on, line.closed_on, line.branch, line.manager) for id_, line in keyed],
-    )
-    known = await members.profiled(conn, [id_ for id_, _ in keyed])
+    latest = {line.customer: (number, line) for number, line in lines}
+    keyed = [
+        (number, member_id(line.customer, member_key), line) for number, line in latest.values()
+    ]
+    over = await endings.carried_out(conn, [id_ for _, id_, _ in keyed])
+    refused = [
+        (number, f"closed_on: the relationship ended on {over[id_]}, and that was carried out")
+        for number, id_, line in keyed
+        if id_ in over and over[id_] != line.closed_on
+    ]
+    not_taken = {number for number, _ in refused}
+    taken = [(id_, line) for number, id_, line in keyed if number not in not_taken]
+    changed = await members.put(conn, taken)
+    known = await members.profiled(conn, [id_ for id_, _ in taken])
     await members.put_profiles(
         conn,
         [
             (id_, parts.envelope.seal(line.customer.encode()))
-            for id_, line in keyed
+            for id_, line in taken
             if id_ not in known
         ],
     )
-    labels = [(id_, label, "") for id_, line in keyed for label in line.labels]
-    return len(changed.union(await members.put_labels(conn, labels, now)))
+    labels = [(id_, label, "") for id_, line in taken for label in line.labels]
+    kept = len(changed.union(await members.put_labels(conn, labels, now)))
+    return ChunkResult(kept, max(0, len(lines) - kept - len(refused)), refused)

@@ -67,11 +67,17 @@ async def seal_at_once(conn: Connection, sealing: Sealing, parts: Parts) -> Feed
     FeedUnknown, ManifestConflict.
     """
     feed = await judge_feed(conn, sealing, parts)
+    return await apply_at_once(conn, feed.key, parts)
+
+
+async def apply_at_once(conn: Connection, key: FeedKey, parts: Parts) -> Feed:
+    """Apply a waiting feed where it is short and its turn, else the worker does; return it."""
+    feed = await _still(conn, key)
     if feed.state is FeedState.WAITING and feed.rows <= AT_ONCE:
         mine = await feeds.serial(conn, wait=False) and await feeds.turn(conn)
-        while mine and mine.key == feed.key and mine.state in UNDER_WAY:
+        while mine and mine.key == key and mine.state in UNDER_WAY:
             mine = await apply_next(conn, parts, wait=False)
-        feed = await _still(conn, feed.key)
+        feed = await _still(conn, key)
     return feed
 
 
@@ -98,7 +104,7 @@ async def _judge(conn: Connection, feed: Feed, sealing: Sealing, parts: Parts) -
     for chunk in chunks:
         received = received.plus(chunk.tally)
     digest = sealing.digest or digest_of(chunk.digest for chunk in chunks)
-    reasons = _gaps(chunks) + differences(sealing.manifest, received, digest, digits)
+    reasons = gaps(chunks) + differences(sealing.manifest, received, digest, digits)
     reasons, now = reasons[:REASONS_MAX], parts.clock()
     if reasons:
         case_id = parts.new_id(now, placed_bucket("feed", str(key)))
@@ -136,7 +142,7 @@ async def _still(conn: Connection, key: FeedKey) -> Feed:
     return feed
 
 
-def _gaps(chunks: list[Chunk]) -> list[str]:
+def gaps(chunks: list[Chunk]) -> list[str]:
     """Return what is missing between the chunks of a feed."""
     numbers = {chunk.number for chunk in chunks}
     missing = sorted(set(range(1, max(numbers, default=0))) - numbers)

@@ -67,6 +67,10 @@ COMMANDS = {
         "Import files of the bank; a bad line is named and does not stop the rest.",
     ),
     "feeds": ("feeds:feeds", "List the feeds of a month, and the days that are missing."),
+    "fill": (
+        "fills:fill",
+        "Fill days that their source did not send in time: one proposes, another approves.",
+    ),
     "evaluate": (
         "bank:evaluate_",
         (

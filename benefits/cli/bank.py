@@ -44,7 +44,7 @@ from benefits.store.migrate import ensure_partitions
 # Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
 TEXT = click.File(encoding="utf-8", errors="surrogateescape")
 PRESETS = {p.stem: p for p in (Path(__file__).parent.parent / "presets").glob("*.toml")}
-SWEPT = "{:,} lots that ended, {:,} claims never sent."
+SWEPT = "{:,} lots that ended, {:,} claims never sent, {:,} members who left."
 PROGRESS_EVERY_S = 5.0  # where it is written down; a terminal shows every step in one place
 
 
@@ -121,7 +121,9 @@ def import_() -> None:
 @click.argument("file", type=TEXT)
 @DRY_RUN
 def import_members_(file: TextIO, *, dry_run: bool) -> None:
-    """Import customers: `customer,opened_on[,closed_on][,branch][,manager][,labels]`.
+    """Import customers: `customer,opened_on[,closed_on][,branch][,manager][,labels][,deceased]`.
+
+    `closed_on` is the last day of a relationship; with `deceased` `yes` the member died on it.
 
     Example: `benefits import members customers.csv --dry-run`, then without
     """
@@ -471,7 +473,7 @@ def expire_(buckets: str, now: str | None, *, dry_run: bool) -> None:
         shown = begun = time.monotonic()
         if dry_run:
             swept = await due(house.database, house.parts, buckets=within)
-            console.print(SWEPT.format(swept.lots, swept.claims))
+            console.print(SWEPT.format(swept.lots, swept.claims, swept.members))
             say_if_dry(dry_run=True)
             return
         async for swept in sweep(house.database, house.parts, buckets=within):
@@ -479,8 +481,8 @@ def expire_(buckets: str, now: str | None, *, dry_run: bool) -> None:
                 shown = time.monotonic()
                 rate = swept.lots / (shown - begun)
                 console.print(f"{swept.lots:,} of {swept.ended:,} lots; {rate:,.0f} lots/s")
-        record("expire.done", lots=swept.lots, claims=swept.claims)
-        console.print(SWEPT.format(swept.lots, swept.claims))
+        record("expire.done", lots=swept.lots, claims=swept.claims, ends=swept.members)
+        console.print(SWEPT.format(swept.lots, swept.claims, swept.members))
 
     run(work_, **({"clock": lambda: at} if at else {}))
 

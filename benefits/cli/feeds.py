@@ -35,7 +35,8 @@ def import_feed_(file: BinaryIO, said: BinaryIO, code: str | None, *, dry_run: b
     """Import the balances of a source's day, and seal them when they are what the manifest says.
 
     Columns: `customer,asset_class,currency,balance[,account][,as_of]`. The manifest is JSON:
-    `source`, `date`, `revision`, `rows`, `totals` per currency and `sha256` of the file.
+    `source`, `date`, `revision`, `rows`, `totals` per currency and `sha256` of the file. A file
+    of a revision below 0 is kept to fill a missing day with (`benefits fill`).
 
     Example: `benefits import feed core.csv --manifest core.json`, or first with `--dry-run`
     """
@@ -56,14 +57,15 @@ def import_feed_(file: BinaryIO, said: BinaryIO, code: str | None, *, dry_run: b
         decided = list[Decided]()
         if not dry_run:
             key = manifest.key
-            event = "feed.refused" if reasons else "feed.sealed"
+            taken = "feed.received" if key.is_fill else "feed.sealed"
+            event = "feed.refused" if reasons else taken
             day = str(key.as_of)
             record(event, source=key.source, date=day, revision=key.revision, lines=manifest.rows)
             if not reasons:
                 async with house.database.transaction() as conn:
                     decided = (await see_feed(conn, key, house.parts)).decided
         _end(manifest, reasons, dry_run=dry_run)
-        _say_decided(decided)
+        say_decided(decided)
 
     try:
         run(work_)
@@ -97,7 +99,13 @@ def _end(manifest: FeedManifest, reasons: Sequence[str], *, dry_run: bool) -> No
     for reason in reasons:
         console.print(reason)
     key = manifest.key
-    if reasons:
+    if key.is_fill and not reasons:
+        console.print(
+            f"{key} is received: {manifest.rows:,} lines. It counts nowhere before two people "
+            f"fill the day: `benefits fill propose {key.source} {key.as_of} MANUAL --revision "
+            f"{key.revision}`"
+        )
+    elif reasons:
         console.print(f"{key} is refused: its day stays unsealed. Send the next revision.")
     else:
         console.print(f"{key} is sealed: {manifest.rows:,} lines.")
@@ -137,13 +145,13 @@ async def _list(conn: Connection, parts: Parts, month: Month) -> None:
         found = await list_feeds(conn, parts, month, after=after, limit=LISTED_AT_ONCE)
         for seen in found:
             console.print(_line(seen))
-            _say_decided(seen.decided)
+            say_decided(seen.decided)
         if len(found) < LISTED_AT_ONCE:
             return
         after = found[-1].received.feed.key
 
 
-def _say_decided(decided: Sequence[Decided]) -> None:
+def say_decided(decided: Sequence[Decided]) -> None:
     """Say which months were decided before a feed was sealed, and what decides them anew."""
     for code in sorted({one.programme for one in decided}):
         months = [str(one.month) for one in decided if one.programme == code]
@@ -153,14 +161,18 @@ def _say_decided(decided: Sequence[Decided]) -> None:
         )
 
 
+def major(minor: int, digits: int) -> str:
+    """Write minor units as a grouped amount, with its sign."""
+    return f"{'-' if minor < 0 else ''}{money(abs(minor), digits)}"
+
+
 def _line(seen: Seen) -> str:
     received = seen.received
     feed = received.feed
-    totals = ", ".join(
-        f"{currency} {'-' if minor < 0 else ''}{money(abs(minor), seen.digits)}"
-        for currency, minor in feed.totals.items()
-    )
+    totals = ", ".join(f"{c} {major(minor, seen.digits)}" for c, minor in feed.totals.items())
     at = f" at {feed.sealed_at:%F %T} UTC" if feed.sealed_at else ""
     why = f" ({feed.reasons[0]})" if feed.state is FeedState.REFUSED else ""
     what = f"{received.lines:,} lines, {totals or 'no totals'}{why}"
+    if feed.fill is not None:
+        what += f"; filled: {feed.fill.value}"
     return f"{feed.key}: {feed.state.value}{at}; {what}"

@@ -174,7 +174,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """One version of a whole programme, as its file says it; `feeds` make days known (A-2)."""
+    """One version of a whole programme, as its file says it; `feeds` make days known (A-2).
+
+    Units live `closing_days` after the end of a relationship (T-10).
+    """
 
     code: str
     name: Text
@@ -184,6 +187,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tier: tuple[Tier, ...]
     feeds: tuple[Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,32}$")], ...] = ()
     minor_digits: Annotated[int, msgspec.Meta(ge=0, le=4)] = 2
+    closing_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
     policy: Policy = Policy()
     provider: tuple[Provider, ...] = ()
     budget: tuple[Budget, ...] = ()

@@ -63,10 +63,14 @@ class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units whose time ran out; `unit` is `BENEFIT:` and the benefit's code."""
+    """Units whose time ran out; `unit` is `BENEFIT:` and the benefit's code.
+
+    Some `ended` before that, with the relationship; of those of a member who died nobody is told.
+    """
 
     unit: str
     quantity: Quantity
+    ended: Literal["CLOSED", "DECEASED"] | None = None
 
 
 class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -184,6 +188,7 @@ EVENTS: dict[str, Kind] = {
     "tier.held": Kind(TierDecided, "decision", "Nothing could fall; the tier stays."),
     "tier.downgrade_scheduled": Kind(TierDecided, "decision", "A term ended below; grace begins."),
     "tier.undetermined": Kind(TierDecided, "decision", "Days are missing; nothing is decided."),
+    "tier.ended": Kind(TierDecided, "decision", "The relationship ended, and the tier with it."),
     "tier.at_risk": Kind(TierSighted, "period", "The running period goes below the tier."),
     "tier.near": Kind(TierSighted, "period", "The running period comes near a higher tier."),
     "entitlement.granted": Kind(UnitsGranted, "lot", "Units came, by tier or as a reward."),

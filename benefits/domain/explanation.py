@@ -91,10 +91,23 @@ def money(minor: int, digits: int) -> str:
 
 def explain(programme: Programme, decision: Decision) -> dict[str, str]:
     """Tell a customer in a sentence of each language what a month decided and why (X-6)."""
+    if decision.cause is Cause.ENDED:
+        return _ended(programme, decision)
     why = told(programme, decision)
     return {
         "zh": _chinese(programme, decision, why),
         "en": _english(programme, decision, why),
+    }
+
+
+def _ended(programme: Programme, decision: Decision) -> dict[str, str]:
+    """Tell that a tier ended with the relationship (T-10)."""
+    tier, ended_on = programme.tier[decision.after.rank], decision.grounds.ended_on
+    assert ended_on is not None, "an end has a day"
+    return {
+        "zh": f"客户关系于{_chinese_date(ended_on)}终止，等级为{_name(tier, 'zh')}。",
+        "en": f"The relationship ended on {_english_date(ended_on)}: "
+        f"your tier is {_name(tier, 'en')}.",
     }
 
 
@@ -170,6 +183,7 @@ def _judged(programme: Programme) -> tuple[str, str, str]:
 
 
 def _english(programme: Programme, decision: Decision, why: Told) -> str:
+    assert decision.cause is not Cause.ENDED, "told by _ended"
     one, several, _ = _judged(programme)
     name = _name(programme.tier[decision.after.rank], "en")
     reached = _english_reached(programme, why)
@@ -206,6 +220,7 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
 
 
 def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
+    assert decision.cause is not Cause.ENDED, "told by _ended"
     measure = _judged(programme)[2]
     name = _name(programme.tier[decision.after.rank], "zh")
     reached = _chinese_reached(programme, why)
@@ -274,7 +289,7 @@ def _english_head(programme: Programme, decision: Decision, why: Told) -> str:
     return (
         f"{_english_span(why.metric, why.reading)} {_measure(why.metric, 'en')} "
         f"{money(why.average, digits)} "
-        f"({why.reading.known_days} of {why.reading.days} days known); "
+        f"({_english_days(why.reading)}); "
         f"{money(why.needed_minor, digits)} needed; "
     )
 
@@ -285,10 +300,24 @@ def _chinese_head(programme: Programme, decision: Decision, why: Told) -> str:
     digits = programme.minor_digits
     return (
         f"{_chinese_span(why.metric, why.reading)}{_measure(why.metric, 'zh')}"
-        f"{money(why.average, digits)}"
-        f"（已知{why.reading.known_days}/{why.reading.days}天），"
+        f"{money(why.average, digits)}（{_chinese_days(why.reading)}），"
         f"达标线{money(why.needed_minor, digits)}；"
     )
+
+
+def _english_days(reading: Reading) -> str:
+    """Say how many days are known, and how many of them only for the time being (A-6)."""
+    words = f"{reading.known_days} of {reading.days} days known"
+    if reading.filled_days:
+        words += f", {reading.filled_days} of them filled in: provisional"
+    return words
+
+
+def _chinese_days(reading: Reading) -> str:
+    words = f"已知{reading.known_days}/{reading.days}天"
+    if reading.filled_days:
+        words += f"，其中{reading.filled_days}天为补录，结果暂定"
+    return words
 
 
 def _english_ways(programme: Programme, rank: int) -> str:

@@ -5,6 +5,8 @@
 
 A feed is FULL: a member absent from it has 0. Of a source's day the highest sealed revision
 counts, whole; in which order they arrive is nothing to it. Lines of any other feed count nowhere.
+What two people fill a missing day with is a feed of a revision below 0, so that whatever the
+source sends of the day counts in its place (`fills`).
 """
 
 import enum
@@ -13,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 from typing import Annotated
 
 import msgspec
@@ -22,13 +24,15 @@ from benefits.domain.catalogue import Programme, Rules
 from benefits.domain.refusal import Refusal
 from benefits.domain.spelling import suggestion
 from benefits.domain.values import Month
+from benefits.domain.windows import Days
 
 REVISION_MAX = 10**9
+FILL_MIN = -1000  # more files than anybody tries for one day
 CHUNK_MAX = 100_000
 SOURCE = "^[a-z0-9_-]{1,32}$"
 REASONS_MAX = 20
 _DIGEST = "^[0-9a-f]{64}$"
-Revision = Annotated[int, msgspec.Meta(ge=0, le=REVISION_MAX)]
+Revision = Annotated[int, msgspec.Meta(ge=FILL_MIN, le=REVISION_MAX)]
 Rows = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Totals = dict[
     Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")],
@@ -109,6 +113,11 @@ class FeedKey(msgspec.Struct, frozen=True, order=True):
     source: str
     as_of: date
     revision: int = 0
+
+    @property
+    def is_fill(self) -> bool:
+        """Whether it fills a day that the source did not send (A-6)."""
+        return self.revision < 0
 
     def __str__(self) -> str:
         """Write it as `core 2025-06-30 revision 0`."""
@@ -217,14 +226,16 @@ def _totals(said: Mapping[str, str], received: Mapping[str, int], digits: int) -
     return reasons
 
 
-def days_known(lines: int, sources: Sequence[str], sealed: Mapping[str, int]) -> int:
-    """Return a month's known days as bits: where feeds are named, those sealed for each (A-2).
+def days_known(lines: int, sources: Sequence[str], sealed: Mapping[str, Days]) -> Days:
+    """Return a month's known days: where feeds are named, those sealed for each (A-2).
 
     Else it is the days that have `lines`.
     """
     if not sources:
-        return lines
-    return reduce(and_, (sealed.get(source, 0) for source in sources))
+        return Days(lines)
+    each = [sealed.get(source, Days()) for source in sources]
+    known = reduce(and_, (days.known for days in each))
+    return Days(known, known & reduce(or_, (days.filled for days in each)))
 
 
 class Decided(msgspec.Struct, frozen=True, order=True):

@@ -1,6 +1,7 @@
 """Members: the lines of the bank's customer file and of its label platform's (S-1, S-2).
 
-A line is `customer,opened_on[,closed_on][,branch][,manager][,labels]`. Labels are written
+A line is `customer,opened_on[,closed_on][,branch][,manager][,labels][,deceased]`; `deceased` is
+empty, or `yes` of a member who died on the day `closed_on` (T-10). Labels are written
 `payroll:FACT:2024-01-01:2025-01-01`, several separated by `;`; the end may be left out. A line of
 the label file is one label: `customer,label,layer,valid_from[,valid_to][,version]`.
 """
@@ -15,7 +16,7 @@ from benefits.domain.labels import Label, Layer
 from benefits.domain.spelling import suggestion
 
 REQUIRED = ("customer", "opened_on")
-OPTIONAL = ("closed_on", "branch", "manager", "labels")
+OPTIONAL = ("closed_on", "branch", "manager", "labels", "deceased")
 LABEL_REQUIRED = ("customer", "label", "layer", "valid_from")
 LABEL_OPTIONAL = ("valid_to", "version")
 SHORT_MAX = 64
@@ -30,6 +31,7 @@ class MemberLine(msgspec.Struct, frozen=True):
     branch: str = ""
     manager: str = ""
     labels: tuple[Label, ...] = ()
+    deceased: bool = False
 
 
 class LabelLine(msgspec.Struct, frozen=True):
@@ -53,8 +55,19 @@ def read_line(row: Mapping[str, str]) -> MemberLine:
     labels = tuple(_label(text) for text in (row.get("labels") or "").split(";") if text.strip())
     if len({(label.name, label.from_) for label in labels}) != len(labels):
         raise LineInvalid("labels: one label starts twice on the same day")
+    deceased = row.get("deceased") or ""
+    if deceased not in {"", "yes"}:
+        raise LineInvalid(f"deceased: {deceased!r} is neither yes nor empty")
+    if deceased and closed_on is None:
+        raise LineInvalid("deceased: needs the day, in closed_on")
     return MemberLine(
-        customer, opened_on, closed_on, row.get("branch") or "", row.get("manager") or "", labels
+        customer,
+        opened_on,
+        closed_on,
+        row.get("branch") or "",
+        row.get("manager") or "",
+        labels,
+        deceased=bool(deceased),
     )
 
 

@@ -16,7 +16,7 @@ import msgspec
 from benefits.domain.calendars import NO_CALENDAR, Calendar
 from benefits.domain.policy import WEIGHT_DECIMALS, Divisor, Metric, Policy
 from benefits.domain.values import Month
-from benefits.domain.windows import Piece, Window, days_before, window
+from benefits.domain.windows import Days, Piece, Window, days_before, window
 
 
 class Basket(msgspec.Struct, frozen=True):
@@ -32,12 +32,14 @@ class MonthSum(msgspec.Struct, frozen=True):
     """What is known of a month, or a stretch of it: its weighted sum and how many days.
 
     The sum is in minor units times the basket's scale; `last_day` is the last one with balances.
+    Of the known days some were `filled_days`, by people (A-6).
     """
 
     month: Month
     sum_minor: int
     known_days: int
     last_day: int = 0
+    filled_days: int = 0
 
 
 class Sums(Protocol):
@@ -53,8 +55,9 @@ class Sums(Protocol):
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A metric as it stands with a month: what is compared is `sum_minor >= bound x divisor`.
 
-    `known_days` of `days` are known. Inside a quarter or a year it is not the period's `end`; a
-    relationship may be too `young` to be judged (M-8). `day` is the one that a point in time is.
+    `known_days` of `days` are known, some of them by what people filled in. Inside a quarter or a
+    year it is not the period's `end`; a relationship may be too `young` to be judged (M-8). `day`
+    is the one that a point in time is.
     """
 
     month: Month
@@ -65,6 +68,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     end: bool = True
     young: bool = False
     day: date | None = None
+    filled_days: int = 0
 
     @property
     def complete(self) -> bool:
@@ -86,15 +90,20 @@ def _decimals(weight: Decimal) -> int:
     return next(n for n in range(WEIGHT_DECIMALS + 1) if digits % 10 ** (WEIGHT_DECIMALS - n) == 0)
 
 
-def known_sum(of: Piece, sum_minor: int, known: int, opened_on: date) -> MonthSum:
+def known_sum(of: Piece, sum_minor: int, days: Days, opened_on: date) -> MonthSum:
     """Return what is known of a piece; its month's days before the opening are known zeros (A-6).
 
-    `known` has a bit for each known day of the month.
+    `days` are those of the month.
     """
     month = of.month
-    before = days_before(month.start, month.days, opened_on)
-    days = ((known | ((1 << before) - 1)) & of.bits).bit_count()
-    return MonthSum(month, sum_minor, days, (known & of.bits).bit_length())
+    before = (1 << days_before(month.start, month.days, opened_on)) - 1
+    return MonthSum(
+        month,
+        sum_minor,
+        ((days.known | before) & of.bits).bit_count(),
+        (days.known & of.bits).bit_length(),
+        (days.filled & ~before & of.bits).bit_count(),
+    )
 
 
 def read(
@@ -113,7 +122,7 @@ def read(
     asked = window(policy, month, calendar)
     if asked is None:
         return Reading(month=month, sum_minor=0, known_days=0, days=1, divisor=1)
-    total, known = count(asked, month, sums, opened_on)
+    total, known, filled = count(asked, month, sums, opened_on)
     days = asked.days
     divisor, needed, young = days, days, False
     is_day = policy.metric is Metric.POINT_IN_TIME
@@ -137,22 +146,24 @@ def read(
         end=month == asked.decided,
         young=young,
         day=asked.first if is_day else None,
+        filled_days=filled,
     )
 
 
 def count(
     asked: Window, through: Month, sums: Sums, opened_on: date = date.min
-) -> tuple[int, int]:
-    """Return a window's sum and how many of its days are known, as of the end of a month."""
-    total = known = 0
+) -> tuple[int, int, int]:
+    """Return a window's sum, how many of its days are known, and filled, at a month's end."""
+    total = known = filled = 0
     for piece in asked.pieces:
         found = sums.get(piece) if piece.month <= through else None
         if found is not None:
             total += found.sum_minor
             known += found.known_days
+            filled += found.filled_days
         else:
             known += days_before(piece.start, piece.days, opened_on)
-    return total, known
+    return total, known, filled
 
 
 def closed_days(

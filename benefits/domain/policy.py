@@ -81,7 +81,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     FIXED, `minimum_days` how many days SINCE_JOIN needs before a tier can be reached. `calendar`
     says for POINT_IN_TIME which days are business days. A class weighs 1 where `weights` is
     silent. With `review` dates (month ends, as `06-30`) misses count on those only. Who is at most
-    `near` per cent below a tier is near it (M-10).
+    `near` per cent below a tier is near it (M-10). A day that is missing `max_wait` days after the
+    end of its period may be filled by two people (A-6).
     """
 
     metric: Metric = Metric.MONTH_AVG
@@ -97,6 +98,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     target: Target = Target.LAST
     review: tuple[str, ...] = ()
     near: Annotated[int, msgspec.Meta(ge=1, le=50)] = 10
+    max_wait: Annotated[int, msgspec.Meta(ge=0, le=366)] = 10
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -27,7 +27,7 @@ class Cause(enum.Enum):
     """What a month did to a standing (T-12).
 
     HELD: nothing could fall, since the tier is locked, or no period or review ended. GRACE: a lock
-    ended below, and the tier falls when its grace time ends.
+    ended below, and the tier falls when its grace time ends. ENDED: the relationship did (T-10).
     """
 
     UPGRADED = "UPGRADED"
@@ -38,6 +38,7 @@ class Cause(enum.Enum):
     GRACE = "GRACE"
     UNDETERMINED = "UNDETERMINED"
     CORRECTED = "CORRECTED"
+    ENDED = "ENDED"
 
 
 class State(msgspec.Struct, frozen=True):
@@ -64,12 +65,15 @@ class State(msgspec.Struct, frozen=True):
 class Grounds(msgspec.Struct, frozen=True):
     """What a month counted besides the policy's metric: other metrics, labels by layer (T-2).
 
-    `day` is the one that the policy's metric was of, where it is a point in time (M-6).
+    `day` is the one that the policy's metric was of, where it is a point in time (M-6). Of its
+    days people filled some in (A-6). A relationship `ended_on` a day (T-10).
     """
 
     others: tuple[Reading, ...] = ()
     labels: tuple[str, ...] = ()
     day: date | None = None
+    filled_days: int = 0
+    ended_on: date | None = None
 
 
 NO_GROUNDS = Grounds()
@@ -105,8 +109,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             days=self.days,
             divisor=self.divisor,
             day=self.grounds.day,
+            filled_days=self.grounds.filled_days,
         )
         return (own, *self.grounds.others)
+
+    @property
+    def is_provisional(self) -> bool:
+        """Whether it counted days that people filled in, until the source sends them (A-6)."""
+        return any(reading.filled_days for reading in self.readings)
 
     @property
     def effective_from(self) -> date:
@@ -144,7 +154,7 @@ def step(
             verdict.possible == verdict.qualified
             or all(other.complete for other in grounds.others)
         ),
-        grounds=grounds,
+        grounds=msgspec.structs.replace(grounds, filled_days=reading.filled_days),
     )
 
 

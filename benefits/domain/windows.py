@@ -52,6 +52,13 @@ class Stretch(msgspec.Struct, frozen=True, order=True):
 Piece = Month | Stretch
 
 
+class Days(msgspec.Struct, frozen=True, array_like=True):
+    """Days of a month as bits: known ones, and which of them people filled in (A-6)."""
+
+    known: int = 0
+    filled: int = 0
+
+
 class Window(msgspec.Struct, frozen=True):
     """Days in a row from `first` on, in pieces; they are decided on with the month `decided`."""
 

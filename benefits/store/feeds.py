@@ -14,7 +14,9 @@ import msgspec
 
 from benefits.domain.feed_lines import Lines
 from benefits.domain.feeds import Decided, Evaluated, FeedKey, FeedState, Manifest, Tally
+from benefits.domain.fills import FillKind
 from benefits.domain.values import BUCKETS, Month, member_ids
+from benefits.domain.windows import Days
 from benefits.store import assets, stretches
 from benefits.store.db import Connection, copy_text, rows, run, sqlstate
 
@@ -25,7 +27,7 @@ COUNTED = """CASE WHEN s.generation > (SELECT coalesce(max(f.generation), 0) FRO
      THEN s.before_minor ELSE s.sum_minor END"""
 
 
-Sealed = Mapping[Month, Mapping[str, int]]
+Sealed = Mapping[Month, Mapping[str, Days]]
 
 
 def sealed_days(sources: str, first: str = "date '-infinity'") -> str:
@@ -34,20 +36,25 @@ def sealed_days(sources: str, first: str = "date '-infinity'") -> str:
     It is asked in the statement that reads sums: both are of one instant.
     """
     return f"""(
-    SELECT json_agg(json_build_array(o.month, o.source, o.days))::text FROM (
-        SELECT date_trunc('month', f.as_of)::date AS month, f.source,
-               bit_or(1 << (extract(day FROM f.as_of)::int - 1)) AS days
-        FROM feed AS f
-        WHERE f.state = 'SEALED' AND f.source = ANY({sources}::text[]) AND f.as_of >= {first}
+    SELECT json_agg(json_build_array(o.month, o.source, o.days, o.filled))::text FROM (
+        SELECT date_trunc('month', d.as_of)::date AS month, d.source, bit_or(d.day) AS days,
+               coalesce(bit_or(d.day) FILTER (WHERE d.is_filled), 0) AS filled
+        FROM (SELECT f.as_of, f.source, max(f.revision) < 0 AS is_filled,
+                     1 << (extract(day FROM f.as_of)::int - 1) AS day
+              FROM feed AS f
+              WHERE f.state = 'SEALED' AND f.source = ANY({sources}::text[])
+                AND f.as_of >= {first}
+              GROUP BY 1, 2) AS d
         GROUP BY 1, 2) AS o)"""
 
 
 def read_days(text: str | None) -> Sealed:
-    """Read what `sealed_days` gave: sealed days as bits, by month and source."""
-    found = dict[Month, dict[str, int]]()
+    """Read what `sealed_days` gave: the days sealed and filled, by month and source."""
+    found = dict[Month, dict[str, Days]]()
     if text is not None:
-        for first, source, days in msgspec.json.decode(text, type=list[tuple[date, str, int]]):
-            found.setdefault(Month.of(first), {})[source] = days
+        made = msgspec.json.decode(text, type=list[tuple[date, str, int, int]])
+        for first, source, *days in made:
+            found.setdefault(Month.of(first), {})[source] = Days(*days)
     return found
 
 
@@ -59,11 +66,12 @@ SERIAL = "SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(hashtext(
 TRY_SERIAL = "SELECT pg_try_advisory_xact_lock(hashtext('feeds')) AS is_mine"
 PARTITION = "SELECT make_partition('feed_line', $1::date)"
 _FEED = """f.source, f.as_of, f.revision, f.programme, f.state, f.opened_at, f.manifest, f.reasons,
-       f.rows, f.totals, f.replaces, f.generation, f.next_bucket, f.judged_at, f.sealed_at"""
+       f.rows, f.totals, f.replaces, f.generation, f.next_bucket, f.judged_at, f.sealed_at,
+       f.fill, f.carried_day, f.carried_revision"""
 _IS = "f.as_of = $1 AND f.source = $2 AND f.revision = $3"
 OPEN = """
-INSERT INTO feed (as_of, source, revision, programme, state, opened_at)
-VALUES ($1, $2, $3, $4, 'OPEN', $5)
+INSERT INTO feed (as_of, source, revision, programme, state, opened_at, fill)
+VALUES ($1, $2, $3, $4, 'OPEN', $5, CASE WHEN $3 < 0 THEN 'MANUAL' END)
 ON CONFLICT (as_of, source, revision) DO NOTHING
 """
 ONE = f"SELECT {_FEED} FROM feed AS f WHERE {_IS}"
@@ -113,6 +121,15 @@ WHERE as_of = $1 AND source = $2 AND revision = $3
 BEGIN = """
 UPDATE feed SET state = 'APPLYING', replaces = $4, generation = $5
 WHERE as_of = $1 AND source = $2 AND revision = $3
+"""
+# What a day is filled with that has no lines of its own: those of an earlier day, as they were.
+CARRY = """
+INSERT INTO feed_line (bucket, as_of, source, revision, member_id, asset_class, currency, account,
+                       balance_minor)
+SELECT l.bucket, $1, $2, $3, l.member_id, l.asset_class, l.currency, l.account, l.balance_minor
+FROM generate_series($4::int, $5::int) AS b (bucket) CROSS JOIN LATERAL (
+    SELECT o.* FROM feed_line AS o
+    WHERE o.bucket = b.bucket AND o.as_of = $6 AND o.source = $2 AND o.revision = $7) AS l
 """
 # Primary key of feed_line, bucket by bucket: there a feed's lines lie together.
 _MOVED = """
@@ -200,6 +217,9 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     next_bucket: int
     judged_at: datetime | None
     sealed_at: datetime | None
+    fill: FillKind | None = None
+    carried_day: date | None = None
+    carried_revision: int | None = None
 
     @property
     def key(self) -> FeedKey:
@@ -421,6 +441,8 @@ async def apply(conn: Connection, feed: Feed, count: int, now: datetime) -> int:
     revisions = [feed.revision] if feed.replaces is None else [feed.revision, feed.replaces]
     values = (feed.as_of, feed.source, feed.revision, first, last, revisions, feed.generation)
     has_stretches = await stretches.are_in(conn, [Month.of(feed.as_of).start])
+    if feed.carried_day is not None:
+        await run(conn, CARRY, *values[:5], feed.carried_day, feed.carried_revision)
     await run(conn, ADD_SUMS, *values)
     if has_stretches:
         await run(conn, ADD_STRETCHES, *values)
@@ -450,7 +472,7 @@ async def listed(
 
 
 def _received(row: Any) -> Received:
-    return Received(_one(row), row.chunks, row.received, row.bad)
+    return Received(_one(row), row.chunks, row.received or row.rows, row.bad)
 
 
 async def evaluated(conn: Connection, first: Month) -> Evaluated:

@@ -28,6 +28,8 @@ APPEND_ONLY = (
     "month_restore",
     "posting_carried",
     "feed_chunk",
+    "feed_fill",
+    "feed_fill_decision",
     "feed_line",
     "calendar_day",
 )

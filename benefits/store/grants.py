@@ -22,7 +22,8 @@ INSERTS = (
     *("api_key", "asset", "asset_month", "asset_stretch", "batch", "calendar_day", "case_file"),
     *("claim", "code_reading"),
     *("correction", "correction_decision", "counter"),
-    *("entitlement_grant", "evaluation", "feed", "feed_chunk", "feed_line"),
+    *("entitlement_grant", "evaluation", "feed", "feed_chunk", "feed_fill"),
+    *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
@@ -53,7 +54,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "lot": ("remaining", "held", "expired", "redeemed", "swept"),
     "member": (
         *("opened_on", "closed_on", "branch", "manager", "event_seq", "event_position"),
-        "recorded_at",
+        *("recorded_at", "deceased", "end_due"),
     ),
     "member_counter": ("used",),
     "page_session": ("secret_hash", "entered_at", "expires_at"),
@@ -81,7 +82,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "counter": ("counter", "window", "slice", "reserved", "spent"),
     "evaluation": ("bucket", "programme", "month", "evaluated_at", "settled"),
     "feed": (
-        *("source", "as_of", "revision", "programme", "state", "rows"),
+        *("source", "as_of", "revision", "programme", "state", "rows", "fill"),
         *("opened_at", "judged_at", "sealed_at"),
     ),
     "inbox": ("provider", "received_at", "processed_at"),

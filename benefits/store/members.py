@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.labels import Label
+from benefits.domain.members import MemberLine
 from benefits.domain.values import EPOCH, bucket_of
 from benefits.store import assets
 from benefits.store.db import Connection, Writer, rows, run, write
@@ -26,6 +27,8 @@ class Member(msgspec.Struct, frozen=True):
     event_seq: int
     recorded_at: datetime
     event_position: int
+    deceased: bool
+    end_due: date | None
 
     @property
     def bucket(self) -> int:
@@ -35,7 +38,8 @@ class Member(msgspec.Struct, frozen=True):
 
 # Primary key; locked in (bucket, id) order, because the sort lies below the locking.
 _LOCK = """
-SELECT m.member_id, m.opened_on, m.closed_on, m.event_seq, m.recorded_at, m.event_position
+SELECT m.member_id, m.opened_on, m.closed_on, m.event_seq, m.recorded_at, m.event_position,
+       m.deceased, m.end_due
 FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
   ON m.bucket = k.bucket AND m.member_id = k.member_id
 ORDER BY m.bucket, m.member_id
@@ -55,22 +59,30 @@ FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id
   ON m.bucket = k.bucket AND m.member_id = k.member_id
 WHERE (m.branch <> '' AND m.branch = $3) OR (m.manager <> '' AND m.manager = $4)
 """
+# An end that was begun to be carried out is not taken back.
 UPSERT = """
-INSERT INTO member (bucket, member_id, opened_on, closed_on, branch, manager, recorded_at)
-SELECT n.* FROM unnest($1::smallint[], $2::uuid[], $3::date[], $4::date[], $5::text[], $6::text[],
-                       $7::timestamptz[])
-     AS n (bucket, member_id, opened_on, closed_on, branch, manager, recorded_at)
+INSERT INTO member (bucket, member_id, opened_on, closed_on, branch, manager, deceased,
+                    recorded_at, end_due)
+SELECT n.*, n.closed_on + 1
+FROM unnest($1::smallint[], $2::uuid[], $3::date[], $4::date[], $5::text[], $6::text[],
+            $7::boolean[], $8::timestamptz[])
+     AS n (bucket, member_id, opened_on, closed_on, branch, manager, deceased, recorded_at)
 LEFT JOIN member AS m ON m.bucket = n.bucket AND m.member_id = n.member_id
 WHERE m.member_id IS NULL
-   OR (m.opened_on, m.closed_on, m.branch, m.manager)
-      IS DISTINCT FROM (n.opened_on, n.closed_on, n.branch, n.manager)
+   OR (m.opened_on, m.closed_on, m.branch, m.manager, m.deceased)
+      IS DISTINCT FROM (n.opened_on, n.closed_on, n.branch, n.manager, n.deceased)
 ORDER BY n.bucket, n.member_id
 ON CONFLICT (bucket, member_id) DO UPDATE
 SET opened_on = excluded.opened_on, closed_on = excluded.closed_on, branch = excluded.branch,
-    manager = excluded.manager
-WHERE (member.opened_on, member.closed_on, member.branch, member.manager)
+    manager = excluded.manager, deceased = excluded.deceased,
+    end_due = CASE WHEN member.closed_on IS NOT DISTINCT FROM excluded.closed_on
+              THEN member.end_due ELSE excluded.end_due END
+WHERE (member.opened_on, member.closed_on, member.branch, member.manager, member.deceased)
       IS DISTINCT FROM
-      (excluded.opened_on, excluded.closed_on, excluded.branch, excluded.manager)
+      (excluded.opened_on, excluded.closed_on, excluded.branch, excluded.manager,
+       excluded.deceased)
+  AND (member.closed_on IS NULL OR member.end_due = member.closed_on + 1
+       OR member.closed_on = excluded.closed_on)
 RETURNING member_id
 """
 NEW_PROFILES = """
@@ -134,12 +146,13 @@ async def managed(
     return {row.member_id for row in await rows(conn, MANAGED, *_keys(ids), branch, manager)}
 
 
-async def put(
-    conn: Connection, members: Sequence[tuple[UUID, date, date | None, str, str]]
-) -> set[UUID]:
-    """Keep members given as (id, opened, closed, branch, manager); return those it changed."""
-    ordered = sorted(members, key=lambda m: (bucket_of(m[0]), m[0]))
-    columns = list(zip(*ordered, strict=True)) or [()] * 5
+async def put(conn: Connection, members: Sequence[tuple[UUID, MemberLine]]) -> set[UUID]:
+    """Keep members; return those it changed."""
+    ordered = [
+        (id_, line.opened_on, line.closed_on, line.branch, line.manager, line.deceased)
+        for id_, line in sorted(members, key=lambda m: (bucket_of(m[0]), m[0]))
+    ]
+    columns = list(zip(*ordered, strict=True)) or [()] * 6
     buckets = [bucket_of(id_) for id_ in columns[0]]
     never = [EPOCH] * len(ordered)
     found = await rows(conn, UPSERT, buckets, *map(list, columns), never)

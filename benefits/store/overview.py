@@ -21,7 +21,7 @@ from benefits.domain.metrics import MonthSum, Reading, known_sum
 from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
-from benefits.domain.windows import Piece, Stretch
+from benefits.domain.windows import Days, Piece, Stretch
 from benefits.store.db import Connection, rows
 from benefits.store.feeds import COUNTED, Sealed, read_days, sealed_days
 from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
@@ -314,14 +314,14 @@ def _standing(place: _Place, known: _Known, found: _Judged) -> Standing:
     month, opened_on = place.month, known.opened_on
     months, sums = _months(place, found.months, known.sealed), dict[Piece, MonthSum]()
     for each, (total, days) in months.items():
-        sums[each] = known_sum(each, total, days, opened_on)
+        sums[each] = known_sum(each, total, Days(days), opened_on)
     totals = {
         Stretch(Month.of(of), first, last): total for of, first, last, total in found.stretches
     }
     for stretch in known.kept:
         if stretch.month in months:
             days, total = months[stretch.month][1], totals.get(stretch, 0)
-            sums[stretch] = known_sum(stretch, total, days, opened_on)
+            sums[stretch] = known_sum(stretch, total, Days(days), opened_on)
     day = months[month][1].bit_length() if month in months else 0
     decided = found.decided
     return Standing(
@@ -355,7 +355,10 @@ def _months(
     if not place.rules.feeds:
         return found
     return {
-        each: (total, days_known(days, place.rules.at(each).programme.feeds, sealed.get(each, {})))
+        each: (
+            total,
+            days_known(days, place.rules.at(each).programme.feeds, sealed.get(each, {})).known,
+        )
         for each, (total, days) in found.items()
     }
 

@@ -46,7 +46,8 @@ assert metadata is schema_feeds.feed.metadata
 assert metadata is schema_days.stretch.metadata
 
 # The member row is the one lock of all that a member has; it is updated by every write, hence the
-# room for HOT.
+# room for HOT. `end_due` is the day on which something is to be carried out of the end of the
+# relationship: the day after it at first, empty when all is done.
 member = Table(
     "member",
     metadata,
@@ -59,8 +60,11 @@ member = Table(
     Column("recorded_at", INSTANT, nullable=False),
     Column("merged_into", Uuid),
     Column("event_position", BigInteger, nullable=False, server_default="0"),
+    Column("deceased", Boolean, nullable=False, server_default="false"),
+    Column("end_due", Date),
     PrimaryKeyConstraint("bucket", "member_id"),
     columns.in_bucket(),
+    Index("ix_member_end_due", "end_due", postgresql_where=text("end_due IS NOT NULL")),
     CheckConstraint("bucket = ('x' || right(member_id::text, 3))::bit(12)::int & 1023", name="id"),
     postgresql_with={"fillfactor": "80"},
 )

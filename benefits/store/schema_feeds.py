@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -23,7 +25,8 @@ from benefits.store import columns
 from benefits.store.columns import INSTANT
 
 # `replaces` is the revision whose lines it takes from the sums, `generation` the order in which
-# feeds move the sums: one at a time, bucket after bucket up to `next_bucket`.
+# feeds move the sums: one at a time, bucket after bucket up to `next_bucket`. A revision below 0
+# is what two people filled the day with; what it carries forward are lines of an earlier day.
 feed = Table(
     "feed",
     columns.metadata,
@@ -42,10 +45,23 @@ feed = Table(
     Column("next_bucket", SmallInteger, nullable=False, server_default="0"),
     Column("judged_at", INSTANT),
     Column("sealed_at", INSTANT),
+    Column("fill", Text),
+    Column("carried_day", Date),
+    Column("carried_revision", Integer),
     PrimaryKeyConstraint("as_of", "source", "revision"),
     CheckConstraint("state IN ('OPEN', 'WAITING', 'APPLYING', 'SEALED', 'REFUSED')", name="state"),
     CheckConstraint("(state = 'OPEN') = (judged_at IS NULL)", name="judged"),
     CheckConstraint("(state = 'SEALED') = (sealed_at IS NOT NULL)", name="sealed"),
+    CheckConstraint(
+        "(revision < 0) = (fill IS NOT NULL) AND coalesce(fill IN ('CARRY_FORWARD', 'ZERO', "
+        "'MANUAL'), true)",
+        name="fill",
+    ),
+    CheckConstraint(
+        "coalesce(fill = 'CARRY_FORWARD', false) = (carried_day IS NOT NULL) "
+        "AND (carried_day IS NULL) = (carried_revision IS NULL)",
+        name="carried",
+    ),
     Index("uq_feed_applying", "state", unique=True, postgresql_where=text("state = 'APPLYING'")),
     Index("ix_feed_waiting", "judged_at", postgresql_where=text("state = 'WAITING'")),
     Index("uq_feed_generation", "generation", unique=True),
@@ -65,6 +81,38 @@ feed_chunk = Table(
     Column("told", JSONB, nullable=False),
     Column("recorded_at", INSTANT, nullable=False),
     PrimaryKeyConstraint("as_of", "source", "revision", "number"),
+)
+
+# What a person proposed to fill a missing day with, under one digest. Never changed; it is decided
+# once, by another person, or its time runs out.
+feed_fill = Table(
+    "feed_fill",
+    columns.metadata,
+    Column("fill_id", Uuid, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("effect", JSONB, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("proposed_at", INSTANT, nullable=False),
+    Column("expires_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("fill_id"),
+    Index(None, "proposed_at", "fill_id"),
+)
+
+feed_fill_decision = Table(
+    "feed_fill_decision",
+    columns.metadata,
+    Column("fill_id", Uuid, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("decided_at", INSTANT, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("revision", Integer),
+    PrimaryKeyConstraint("fill_id"),
+    ForeignKeyConstraint(["fill_id"], ["feed_fill.fill_id"]),
+    CheckConstraint("verdict IN ('APPROVED', 'REJECTED', 'WITHDRAWN')", name="verdict"),
+    CheckConstraint("(verdict = 'APPROVED') = (revision IS NOT NULL)", name="revision"),
 )
 
 # The date stands before the member: a feed's lines of a bucket lie together.

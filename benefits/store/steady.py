@@ -7,6 +7,7 @@ number, or of a later generation, is news to it.
 """
 
 from collections.abc import Collection, Sequence
+from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
@@ -83,7 +84,7 @@ each AS MATERIALIZED (
     LEFT JOIN unnest($15::int[], $16::numeric[], $17::numeric[]) AS b (rank, least, below)
       ON b.rank = coalesce(d.rank, 0)
     WHERE m.bucket BETWEEN $1 AND $2 AND m.opened_on < $18
-      AND (m.closed_on IS NULL OR m.closed_on >= $18))
+      AND (m.closed_on IS NULL OR m.closed_on >= $20))
 SELECT NULL::uuid AS member_id, e.rank, false AS is_open, count(*) AS members
 FROM each AS e WHERE NOT e.is_open AND e.rank <> ALL ($19::int[]) GROUP BY e.rank
 UNION ALL
@@ -131,12 +132,13 @@ async def seen(conn: Connection, rules: Rules, month: Month, buckets: tuple[int,
     values = (*buckets, rules.programme, month.start, before.start)
     decided = await rows(conn, DECIDED, *values)
     fed = fed_days(rules, read_days(sealed), month)
+    known = {each: days.known for each, days in fed.items()}
     return Seen(
         number=number,
         generation=generation,
-        basis=basis(rules, month, fed),
-        basis_before=basis(rules, before, fed),
-        fed=fed.get(month, 0),
+        basis=basis(rules, month, known),
+        basis_before=basis(rules, before, known),
+        fed=known.get(month, 0),
         decided={row.bucket: (row.before_it, row.before_previous) for row in decided},
     )
 
@@ -149,8 +151,12 @@ async def find(
     *,
     buckets: tuple[int, int],
     apart: Collection[int],
+    today: date,
 ) -> Found:
-    """Return which members a fold must decide; steady ones of the ranks `apart` one by one."""
+    """Return which members a fold must decide; steady ones of the ranks `apart` one by one.
+
+    Who has left by `today` is none of them.
+    """
     month = bounds.month
     marks = await _marks(conn, programme, month, saw, buckets=buckets)
     found = Found([], {}, [])
@@ -170,6 +176,7 @@ async def find(
         [None if bound.below is None else Decimal(bound.below) for bound in bounds.ranks],
         month.end,
         sorted(apart),
+        max(month.end, today),
     )
     await run(conn, AT_ONCE)
     each = await rows(conn, STEADY, *values)

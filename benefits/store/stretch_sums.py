@@ -12,7 +12,7 @@ import msgspec
 
 from benefits.domain.metrics import Basket
 from benefits.domain.values import BUCKETS, Month, bucket_of
-from benefits.domain.windows import Stretch
+from benefits.domain.windows import Days, Stretch
 from benefits.store import assets, stretches
 from benefits.store.db import Connection, rows, run
 from benefits.store.feeds import COUNTED, HIGHEST
@@ -108,17 +108,18 @@ class Known(msgspec.Struct):
     A month that feeds make known is so for everybody, `fed`, who is no row's member as well.
     """
 
-    rows: dict[UUID, dict[Month, int]]
-    fed: Mapping[Month, int] = {}
+    rows: dict[UUID, dict[Month, Days]]
+    fed: Mapping[Month, Days] = {}
 
     @property
     def months(self) -> set[Month]:
         """The months with days that anybody has."""
         return {*self.fed, *(month for known in self.rows.values() for month in known)}
 
-    def bits(self, member_id: UUID, month: Month) -> int:
+    def days(self, member_id: UUID, month: Month) -> Days:
         """Return the known days of a member's month."""
-        return self.rows.get(member_id, {}).get(month) or self.fed.get(month, 0)
+        own = self.rows.get(member_id, {}).get(month, Days())
+        return own if own.known else self.fed.get(month, Days())
 
 
 async def months(conn: Connection) -> list[Month]:

@@ -16,7 +16,7 @@ from benefits.domain.metrics import Basket, MonthSum, known_sum
 from benefits.domain.stretches import are_needed, needed
 from benefits.domain.tiers import NO_GROUNDS, Decision, Grounds, State
 from benefits.domain.values import Month, bucket_of
-from benefits.domain.windows import Piece
+from benefits.domain.windows import Days, Piece
 from benefits.store import stretch_sums, stretches
 from benefits.store.db import Connection, rows, run
 from benefits.store.feeds import COUNTED, Sealed, read_days, sealed_days
@@ -248,21 +248,21 @@ async def _add_stretches(
         for stretch, next_bucket in kept.items():
             if stretch.month in pieces and bucket < next_bucket:
                 total = sums.get((member_id, stretch), 0)
-                days = known.bits(member_id, stretch.month)
+                days = known.days(member_id, stretch.month)
                 pieces[stretch] = known_sum(stretch, total, days, entry.opened_on)
 
 
-def fed_days(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, int]:
+def fed_days(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, Days]:
     """Return the months with days that feeds make known, of those up to `through`."""
     known = {
         month: days_known(0, sources, days)
         for month, days in sealed.items()
         if month <= through and (sources := rules.at(month).programme.feeds)
     }
-    return {month: days for month, days in known.items() if days}
+    return {month: days for month, days in known.items() if days.known}
 
 
-def _add_absent(entries: Iterable[Facts], basket: Basket, fed: Mapping[Month, int]) -> None:
+def _add_absent(entries: Iterable[Facts], basket: Basket, fed: Mapping[Month, Days]) -> None:
     """Give members who are absent from all of a month's feeds their known zeros (A-2)."""
     for entry in entries:
         first = Month.of(entry.opened_on)

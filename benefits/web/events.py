@@ -57,6 +57,7 @@ class TierEvent(_Event, kw_only=True):
         "tier.held",
         "tier.downgrade_scheduled",
         "tier.undetermined",
+        "tier.ended",
     ]
     data: TierDecided
 

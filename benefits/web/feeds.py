@@ -7,7 +7,7 @@ themselves, so a request again is the same request.
 import asyncio
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, get, put
@@ -25,6 +25,7 @@ from benefits.actions.seal_feed import Sealing, seal_at_once
 from benefits.actions.see_feeds import Seen, list_feeds, list_missing, see_feed
 from benefits.domain.feeds import (
     CHUNK_MAX,
+    FILL_MIN,
     REVISION_MAX,
     SOURCE,
     Digest,
@@ -51,9 +52,12 @@ ONE = "/v1/feeds/{source:str}/{day:date}/{revision:int}"
 READERS = ("crm", "operator", "auditor")
 
 Source = Annotated[str, PathParameter(pattern=SOURCE)]
-Revision = Annotated[int, PathParameter(ge=0, le=REVISION_MAX)]
+Revision = Annotated[int, PathParameter(ge=FILL_MIN, le=REVISION_MAX)]
+Sealable = Annotated[int, PathParameter(ge=0, le=REVISION_MAX)]
 Number = Annotated[int, PathParameter(ge=1, le=CHUNK_MAX)]
 Day = Annotated[date, PathParameter()]
+KindName = Literal["CARRY_FORWARD", "ZERO", "MANUAL"]
+CarriedDay = date | None
 
 
 class ManifestView(msgspec.Struct, kw_only=True):
@@ -82,8 +86,9 @@ class DecidedView(msgspec.Struct, kw_only=True):
 class FeedView(msgspec.Struct, kw_only=True):
     """How a feed stands: what was received, why it was refused, how far it is applied.
 
-    `totals` are told once it met its manifest. `decided_before` are months it touched after they
-    had been decided: evaluating the last of them anew decides them all.
+    `totals` are told once it met its manifest. A revision below 0 is what people filled the day
+    with (`fill`), such as the lines `carried_day` another day. `decided_before` are months it
+    touched after they had been decided: evaluating the last of them anew decides them all.
     """
 
     source: str
@@ -101,6 +106,8 @@ class FeedView(msgspec.Struct, kw_only=True):
     opened_at: datetime
     judged_at: datetime | None
     sealed_at: datetime | None
+    fill: KindName | None
+    carried_day: CarriedDay
     decided_before: list[DecidedView]
 
 
@@ -148,7 +155,8 @@ async def put_feed(
 ) -> Response[FeedView]:
     """Open a feed: all balances of a source at the end of a day. One that is open stays so (200).
 
-    A day that was sealed is replaced as a whole by a higher revision.
+    A day that was sealed is replaced as a whole by a higher revision. One below 0 counts only when
+    two people fill a missing day with it.
     """
     key, parts = FeedKey(source, day, revision), request.app.state.parts
 
@@ -205,7 +213,7 @@ async def put_manifest(
     *,
     source: Source,
     day: Day,
-    revision: Revision,
+    revision: Sealable,
     dry_run: FromQuery[bool] = False,
 ) -> Response[FeedView]:
     """Seal a feed by its manifest: it counts whole when all of it is as said, else not at all.
@@ -317,6 +325,8 @@ def _view(seen: Seen) -> FeedView:
         opened_at=feed.opened_at,
         judged_at=feed.judged_at,
         sealed_at=feed.sealed_at,
+        fill=feed.fill and feed.fill.value,
+        carried_day=feed.carried_day,
         decided_before=[
             DecidedView(programme=one.programme, month=str(one.month)) for one in seen.decided
         ],

@@ -36,6 +36,8 @@ class TierDecisionView(msgspec.Struct, kw_only=True):
     beyond threshold times divisor, negative where it fell short. `average_minor` is for showing.
     Where the tier has several ways in, all this is of the `way` that held, or that came nearest;
     one by labels alone has no threshold. `labels` are those that counted, with their layers.
+    `filled_days` of the known ones are what people filled in where the source sent nothing: then
+    the decision is `provisional`, until the days come and the month is decided anew.
     """
 
     id: UUID
@@ -48,6 +50,7 @@ class TierDecisionView(msgspec.Struct, kw_only=True):
     period_until: date
     days: int
     known_days: int
+    filled_days: int
     missing_days: int
     divisor: int
     sum_minor: int
@@ -57,6 +60,7 @@ class TierDecisionView(msgspec.Struct, kw_only=True):
     margin_minor: int | None
     way: str | None
     labels: list[str]
+    provisional: bool
     qualified: str
     before: str
     after: str
@@ -113,6 +117,7 @@ def _decision(programme: Programme, one: Decided) -> TierDecisionView:
         period_until=last + timedelta(days=1),
         days=reading.days,
         known_days=reading.known_days,
+        filled_days=reading.filled_days,
         missing_days=reading.days - reading.known_days,
         divisor=reading.divisor,
         sum_minor=reading.sum_minor,
@@ -122,6 +127,7 @@ def _decision(programme: Programme, one: Decided) -> TierDecisionView:
         margin_minor=margin if has_bound else None,
         way=seen.way.code or None,
         labels=list(decision.grounds.labels),
+        provisional=decision.is_provisional,
         qualified=programme.tier[decision.qualified].code,
         before=programme.tier[decision.before.rank].code,
         after=programme.tier[decision.after.rank].code,

@@ -60,7 +60,7 @@ async def test_a_member_who_left_may_claim_nothing(world: World) -> None:
     from benefits.actions.record_members import record_members
 
     async with world.database.transaction() as conn:
-        await record_members(conn, [left], world.parts, member_key=MEMBER_KEY)
+        await record_members(conn, [(2, left)], world.parts, member_key=MEMBER_KEY)
     await agrees(world, member, "member_closed")
 
 

@@ -98,7 +98,7 @@ async def reopened(world: World, nth: int, opened_on: date, closed_on: date | No
     """Record another opening or end of a relationship."""
     async with world.database.transaction() as conn:
         line = MemberLine(f"T{nth:06d}", opened_on, closed_on=closed_on)
-        await record_members(conn, [line], world.parts, member_key=MEMBER_KEY)
+        await record_members(conn, [(1, line)], world.parts, member_key=MEMBER_KEY)
 
 
 async def agree(worlds: Worlds, month: Month) -> None:

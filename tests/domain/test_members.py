@@ -39,6 +39,7 @@ def test_a_line_of_all_columns_is_read() -> None:
         "closed_on": "2025-06-30",
         "branch": "B1",
         "manager": "M1",
+        "deceased": "yes",
         "labels": "payroll:FACT:2024-01-01:2025-01-01; silver:MODEL:2024-06-01",
     }
     assert MemberLine(
@@ -51,6 +52,7 @@ def test_a_line_of_all_columns_is_read() -> None:
             Label("payroll", Layer.FACT, date(2024, 1, 1), date(2025, 1, 1)),
             Label("silver", Layer.MODEL, date(2024, 6, 1), None),
         ),
+        deceased=True,
     ) == read_line(row)
 
 
@@ -69,6 +71,8 @@ def test_labels_read_back_as_written(some: list[Label]) -> None:
         ("closed_on", "2019-12-31", "closed_on: lies before opened_on"),
         ("branch", "B" * 65, "branch: must have at most 64 characters"),
         ("manager", "M" * 65, "manager: must have at most 64 characters"),
+        ("deceased", "yes", "deceased: needs the day, in closed_on"),
+        ("deceased", "no", "deceased: 'no' is neither yes nor empty"),
         ("labels", "payroll", "labels: 'payroll' is not like payroll:FACT:2024-01-01"),
         (
             "labels",

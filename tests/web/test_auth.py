@@ -48,6 +48,11 @@ ROUTES: dict[str, Any] = {
     "GET /v1/feeds/{source}/{day}/{revision}": FEEDS,
     "GET /v1/feeds": FEEDS,
     "GET /v1/feeds:missing": FEEDS,
+    "GET /v1/fills": FINANCE,
+    "GET /v1/fills/{fill_id}": FINANCE,
+    "POST /v1/fills": {"operator": "all"},
+    "POST /v1/fills/{fill_id}/approve": {"approver": "all"},
+    "POST /v1/fills/{fill_id}/reject": dict.fromkeys(("operator", "approver"), "all"),
     "POST /v1/grants:bulk": {"crm": "all"},
     "GET /v1/jobs/{job_id}": {"crm": "own", "operator": "all", "auditor": "all"},
     "GET /v1/jobs/{job_id}/rows": {"crm": "own", "operator": "all", "auditor": "all"},
@@ -102,6 +107,7 @@ ROUTES: dict[str, Any] = {
     "POST /page/claims/{claim_id}/code": OPEN,
 }
 ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
+ABSENT |= {"unknown_fill"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,
@@ -122,6 +128,14 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "POST /v1/corrections/{correction_id}/approve": {"hash": "0" * 64},
     "POST /v1/corrections/{correction_id}/reject": {"note": "not so"},
+    "POST /v1/fills": {
+        "source": "core",
+        "date": "2025-05-30",
+        "kind": "ZERO",
+        "note": "down",
+    },
+    "POST /v1/fills/{fill_id}/approve": {"hash": "0" * 64},
+    "POST /v1/fills/{fill_id}/reject": {"note": "not so"},
 }
 
 
@@ -188,6 +202,7 @@ class Gate:
             number=self.number,
             case_id=uuid4(),
             correction_id=uuid4(),
+            fill_id=uuid4(),
             job_id=uuid4(),
             programme="wealth",
             outlook="NEAR",

@@ -34,6 +34,9 @@ BULK = "POST /v1/grants:bulk"
 PROPOSE = "POST /v1/corrections"
 APPROVE = "POST /v1/corrections/{correction}/approve"
 REJECT = "POST /v1/corrections/{rejected}/reject"
+FILL = "POST /v1/fills"
+APPROVE_FILL = "POST /v1/fills/{fill}/approve"
+REJECT_FILL = "POST /v1/fills/{unfilled}/reject"
 OPEN = "PUT /v1/feeds/core/2025-07-01/{feed}"
 CHUNK = f"{OPEN}/chunks/1"
 SEAL = f"{OPEN}/manifest"
@@ -86,7 +89,7 @@ class Stage:
         self.places: dict[str, Any] = {}
         self.member: UUID | None = None
         self.operator_key = self.approver_key = ""
-        self.hash = ""
+        self.hash = self.fill_hash = ""
 
     async def fill(self) -> None:
         """Bring a member with units, a delivered and an open claim, and a case."""
@@ -114,6 +117,10 @@ class Stage:
         await self.fill_corrections()
         await fed(self.world)
         self.places["feed"] = 0
+        for name, day in (("fill", 29), ("unfilled", 30)):
+            _, fill = await self.running.post("/v1/fills", filling(day), self.operator_key)
+            self.fill_hash = self.fill_hash or fill["hash"]
+            self.places[name] = fill["id"]
 
     async def fill_corrections(self) -> None:
         """Bring a lot and two proposals to revoke it."""
@@ -134,7 +141,7 @@ class Stage:
             return self.running.crm_key
         if route.endswith("/approve"):
             return self.approver_key
-        mine = route.endswith(("/close", "/corrections", "/reject"))
+        mine = route.endswith(("/close", "/corrections", "/fills", "/reject"))
         return self.operator_key if mine else self.running.mobile_key
 
     def url(self, route: str) -> str:
@@ -221,6 +228,29 @@ def corrections(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield REJECT.replace("{rejected}", "{nobody}"), {"note": "Mine."}, 404
 
 
+def filling(day: int, **more: Any) -> dict[str, Any]:
+    """Return the body of a proposal to fill a day of May."""
+    said = {"source": "core", "date": f"2025-05-{day}", "kind": "ZERO", "note": "Down."}
+    return {**said, **more}
+
+
+def fills(stage: Stage) -> Iterator[tuple[str, Any, int]]:
+    """Yield calls on fills: of two proposals one is approved, the other withdrawn."""
+    yield FILL, filling(31), 201
+    yield FILL, filling(31, source="cores"), 422
+    yield FILL, filling(31, kind="MANUAL"), 422
+    yield FILL, filling(31, kind="CARRY_FORWARD"), 409
+    yield FILL, filling(31, date="2025-06-30"), 409
+    yield APPROVE_FILL, {"hash": "0" * 64}, 409
+    yield APPROVE_FILL, {"hash": stage.fill_hash}, 200
+    yield APPROVE_FILL, {"hash": stage.fill_hash}, 409
+    yield APPROVE_FILL.replace("{fill}", "{nobody}"), {"hash": stage.fill_hash}, 404
+    yield FILL, filling(29), 409
+    yield REJECT_FILL, {"note": "Mine."}, 200
+    yield REJECT_FILL, {"note": "Mine."}, 409
+    yield REJECT_FILL.replace("{unfilled}", "{nobody}"), {"note": "Mine."}, 404
+
+
 def feeds(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     """Yield calls on feeds: of two days one matches its manifest."""
     digest = digest_of([sha256(BALANCES.encode()).digest()])
@@ -241,6 +271,7 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     nobody, closed = str(stage.places["nobody"]), str(stage.places["closed"])
     yield from corrections(stage)
     yield from feeds(stage)
+    yield from fills(stage)
     yield CLAIMS, {"benefit": "VIDEO", "recipient": {"phone": "13800000001"}}, 201
     yield CLAIMS, WISH, 409
     yield CLAIMS, {**WISH, "quantity": 101}, 422
@@ -281,6 +312,8 @@ async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
     others = {CLAIMS: {"benefit": "OTHER"}, REWARDS: gift(stage, quantity=7), ASSETS: CSV}
     others |= {CLOSE: {"note": "Another."}, REJECT: {"note": "Another."}, BULK: LIST + "x\n"}
     others |= {PROPOSE: revoking(stage, 2), APPROVE: {"hash": "1" * 64}}
+    others |= {FILL: filling(28), APPROVE_FILL: {"hash": "1" * 64}}
+    others |= {REJECT_FILL: {"note": "Another."}}
     for route, body, status in wishes(stage):
         headers = stage.running.headers(stage.key_for(route))
         real = await stage.both(route, body, headers)
@@ -294,7 +327,7 @@ async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
 async def test_a_dry_run_is_let_in_as_the_call_is(stage: Stage) -> None:
     """Nobody, one who may not, a value that is none; of several values the last counts."""
     firsts = {route: body for route, body, _ in reversed([*wishes(stage)])}
-    operators = ("/close", "/corrections", "/reject")
+    operators = ("/close", "/corrections", "/fills", "/reject")
     before = await everything(stage.world.database)
     for route, body in firsts.items():
         url = stage.url(route)

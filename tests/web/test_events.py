@@ -161,7 +161,7 @@ def test_no_event_has_room_for_personal_data(kind: str) -> None:
     known |= {"quantity", "cause", "period", "expires_at", "unit", "reason", "claim_id"}
     known |= {"expired", "made_good", "taken", "owed", "borne", "delivered", "line", "quota"}
     known |= {"window", "hold_id", "claimed_at", "programme_version", "lot_id", "digest", "state"}
-    known |= {"tier", "day", "threshold_minor", "projected_minor", "needed_daily_minor"}
+    known |= {"tier", "day", "threshold_minor", "projected_minor", "needed_daily_minor", "ended"}
     assert {field.name for field in msgspec.structs.fields(EVENTS[kind].data)} <= known
     assert "" in REASONS
 

@@ -18,6 +18,7 @@ from benefits.web import (
     crm,
     events,
     feeds,
+    fills,
     health,
     jobs,
     mobile,
@@ -64,6 +65,8 @@ WIRE: tuple[type, ...] = (
     feeds.FeedsView,
     feeds.MissingDaysView,
     feeds.SealRequest,
+    fills.FillRequest,
+    fills.FillsView,
     health.HealthView,
     health.ReadyView,
     jobs.BulkView,
@@ -104,9 +107,13 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 _KEY = ("idempotency_key_invalid",)
 _WRITE = (*_KEY, "idempotency_key_conflict")
 _DECIDE = (*_WRITE, "unknown_correction", "correction_closed")
+_DECIDE_FILL = (*_WRITE, "unknown_fill", "fill_closed")
 OPERATIONS: dict[str, Operation] = {
     "approve_correction": Operation(
         summary="Approve a correction", codes=(*_DECIDE, "correction_stale", "same_person")
+    ),
+    "approve_fill": Operation(
+        summary="Approve a fill", codes=(*_DECIDE_FILL, "fill_stale", "same_person")
     ),
     "claim": Operation(
         summary="Claim units of a benefit",
@@ -174,6 +181,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "get_feed": Operation(summary="How a feed stands", codes=("feed_unknown",)),
     "get_feeds": Operation(summary="Feeds, the earliest day first", codes=("cursor_invalid",)),
+    "get_fill": Operation(summary="A fill", codes=("unknown_fill",)),
+    "get_fills": Operation(summary="Fills, the oldest first", codes=("cursor_invalid",)),
     "get_missing_days": Operation(summary="Days that are not sealed"),
     "get_history": Operation(
         summary="What happened to a member", codes=("unknown_member", "cursor_invalid")
@@ -214,6 +223,17 @@ OPERATIONS: dict[str, Operation] = {
             "month_archived",
         ),
     ),
+    "propose_fill": Operation(
+        summary="Propose to fill a missing day",
+        codes=(
+            *_WRITE,
+            "feed_not_named",
+            "fill_invalid",
+            "fill_too_early",
+            "day_not_missing",
+            "nothing_to_carry",
+        ),
+    ),
     "put_chunk": Operation(
         summary="Send a chunk of a feed",
         codes=("feed_unknown", "feed_closed", "chunk_conflict", "file_unreadable"),
@@ -231,6 +251,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "reject_correction": Operation(summary="Reject or withdraw a correction", codes=_DECIDE),
+    "reject_fill": Operation(summary="Reject or withdraw a fill", codes=_DECIDE_FILL),
     "seal_feed": Operation(
         summary="Seal a feed by its manifest",
         codes=("feed_unknown", "feed_refused", "manifest_conflict"),
@@ -289,6 +310,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "state": {"enum": [one.value for one in FeedState]},
         "applied": {"minimum": 0, "maximum": 1},
     },
+    "FillView": {"lines": _COUNT, "hash": {"pattern": "^[0-9a-f]{64}$"}},
     "FiguresView": dict.fromkeys(("available", "held", "owed"), _COUNT),
     "PostingView": {"amount": {"minimum": 1}},
     "EventView": {"sequence": {"minimum": 1}, "type": {"enum": sorted(EVENTS)}},

@@ -19,11 +19,15 @@ PARAMETERS: dict[str, Json] = {
     "claim_id": {"description": "The claim's id."},
     "case_id": {"description": "The case's id."},
     "correction_id": {"description": "The correction's id."},
-    "state": {"description": "Only corrections in this state."},
+    "fill_id": {"description": "The fill's id."},
+    "state": {"description": "Only those in this state."},
     "job_id": {"description": "The job's id, from `POST /v1/grants:bulk`."},
     "source": {"description": "The bank's system, as the programme's `feeds` name it."},
     "day": {"description": "The day at whose end the balances stood."},
-    "revision": {"description": "0 at first; the highest that is sealed counts."},
+    "revision": {
+        "description": "0 at first; the highest that is sealed counts. Below 0: a file that two "
+        "people may fill the day with (`POST /v1/fills`)."
+    },
     "chunk": {"description": "The chunk's number, from 1 on."},
     "month": {"description": "Only days of this month, like `2025-06`."},
     "outcome": {"description": "Only rows that ended so."},

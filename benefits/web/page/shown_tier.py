@@ -38,6 +38,7 @@ CAUSES: dict[Cause, Message] = {
         "%(month)s: only %(known)s of %(days)s days are known, so nothing was decided against you."
     ),
     Cause.CORRECTED: n_("%(month)s was decided anew, together with earlier months."),
+    Cause.ENDED: n_("The relationship ended on %(day)s."),
 }
 
 _ENDED = n_(
@@ -205,6 +206,9 @@ def _unchanged(tongue: Tongue, standing: StandingSeen) -> list[str]:
 
 def reason(tongue: Tongue, standing: StandingSeen, decision: Decision) -> str:
     """Return why a month decided as it did, and by which way (X-6, T-2)."""
+    if decision.grounds.ended_on is not None:
+        day = tongue.day(decision.grounds.ended_on)
+        return tongue.say(CAUSES[Cause.ENDED], day=day)
     then, why = standing.then, told(standing.then, decision)
     before, month = tongue.text(then.tier[decision.before.rank].name), decision.month
     way = tongue.text(why.way.name)

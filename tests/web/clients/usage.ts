@@ -39,6 +39,7 @@ function told(event: Event): string {
     case "tier.held":
     case "tier.downgrade_scheduled":
     case "tier.undetermined":
+    case "tier.ended":
       return `${event.data.from} ${event.data.to}`;
     case "tier.at_risk":
     case "tier.near":

@@ -117,31 +117,7 @@ async def evaluate(
     """Evaluate buckets for one month (T-4, T-8, P-3); MonthNotOver, UnknownProgramme."""
 
     async def look(conn: Connection) -> tuple[_Wanted, Seen, dict[int, int]]:
-        programme, judges = await _programme(conn, parts, programme_code, month)
-        saw = await steady.seen(conn, judges, month, buckets)  # before all else
-        bounds = bounds_of(judges, month)
-        if bounds is None:
-            whom = Whom(buckets)
-            return await _wanted(conn, parts, programme, judges, month=month, whom=whom), saw, {}
-        found = await steady.find(
-            conn,
-            programme_code,
-            bounds,
-            saw,
-            buckets=buckets,
-            apart=grant.ranks(programme),
-            today=local_date(parts.clock(), programme.tz),
-        )
-        wanted = await _wanted(
-            conn,
-            parts,
-            programme,
-            judges,
-            month=month,
-            whom=Whom(buckets, found.open),
-            ranked=found.ranked,
-        )
-        return wanted, saw, found.steady
+        return await _look(conn, parts, programme_code, month, buckets=buckets)
 
     wanted, saw, ranks = await database.transact(look)
     written, left = list[_Written](), wanted.touched
@@ -171,6 +147,37 @@ async def evaluate(
         sum(one.grants for one in written),
         ranks,
     )
+
+
+async def _look(
+    conn: Connection, parts: Parts, code: str, month: Month, *, buckets: tuple[int, int]
+) -> tuple[_Wanted, Seen, dict[int, int]]:
+    """Return what ought to be written, what was seen, and how many steady members ranks have."""
+    programme, judges = await _programme(conn, parts, code, month)
+    saw = await steady.seen(conn, judges, month, buckets)  # before all else
+    bounds = bounds_of(judges, month)
+    if bounds is None:
+        whom = Whom(buckets)
+        return await _wanted(conn, parts, programme, judges, month=month, whom=whom), saw, {}
+    found = await steady.find(
+        conn,
+        code,
+        bounds,
+        saw,
+        buckets=buckets,
+        apart=grant.ranks(programme),
+        today=local_date(parts.clock(), programme.tz),
+    )
+    wanted = await _wanted(
+        conn,
+        parts,
+        programme,
+        judges,
+        month=month,
+        whom=Whom(buckets, found.open),
+        ranked=found.ranked,
+    )
+    return wanted, saw, found.steady
 
 
 async def _write_all(

@@ -338,7 +338,8 @@ async def test_a_feed_that_is_half_applied_is_gone_on_with_first(
     """A-2: nobody sees half of a feed in a stretch either, nor is it filled from half of one."""
     members = await world.members(6)
     await fed(world)
-    await send(world, FeedKey("core", date(2025, 6, 30)), [(world.name(1), 5_00)])
+    before = [(world.name(n + 1), 5_00) for n in range(6)]
+    await send(world, FeedKey("core", date(2025, 6, 30)), before)
     policy = msgspec.structs.replace(LAST_30, days=10)
     await world.apply(
         msgspec.structs.replace(reference_programme_by(policy), feeds=("core",)), tiers_from=EARLY
@@ -352,12 +353,12 @@ async def test_a_feed_that_is_half_applied_is_gone_on_with_first(
         feed = await apply_next(conn, world.parts, wait=True)
         assert feed is not None
         assert (FeedState.APPLYING, 512) == (feed.state, feed.next_bucket)
-    assert 5_00 == sum([(await reading(world, one, JUNE))[0] for one in members])
+    assert 6 * 5_00 == sum([(await reading(world, one, JUNE))[0] for one in members])
     assert [] == await world.findings()
     await judged_again(world, days=9)
     while await world.database.transact(lambda conn: fill_next(conn, world.parts, wait=False)):
         assert [] == await world.findings()
-    assert 6 * 7_00 + 5_00 == sum([(await reading(world, one, JUNE))[0] for one in members])
+    assert 6 * (7_00 + 5_00) == sum([(await reading(world, one, JUNE))[0] for one in members])
 
 
 async def judged_again(world: World, *, days: int) -> None:

@@ -111,7 +111,7 @@ async def rehearse_feed(
         done.tally = done.tally.plus(ready.chunk.tally)
         progress(done)
     digest = source.digest.hexdigest()
-    return differences(manifest, done.tally, digest, programme.minor_digits)
+    return differences(manifest, done.tally, digest, programme.digits)
 
 
 class _Keeper:

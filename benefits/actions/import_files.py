@@ -21,12 +21,15 @@ from benefits.actions.parts import Parts
 from benefits.actions.record_assets import record_assets
 from benefits.actions.record_labels import record_labels
 from benefits.actions.record_members import record_members
-from benefits.domain import assets, members
+from benefits.actions.record_rates import RatesUnderWayError, record_rates, use_rates
+from benefits.domain import assets, exchange, members
 from benefits.domain.assets import AssetLine, FileUnreadable, LineInvalid
 from benefits.domain.catalogue import Programme
+from benefits.domain.exchange import Converted, RateLine
 from benefits.domain.members import LabelLine, MemberLine
 from benefits.domain.requests import body_hash
 from benefits.domain.values import local_date
+from benefits.store import rates
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection, Database
 from benefits.store.earlier import Earlier, Kept
@@ -251,6 +254,49 @@ async def import_assets(
     kind = _Kind(AssetLine, take, about)
     async with _writer(database, kind, dry_run=dry_run) as write:
         return await _write(_chunks(rows, judge), write, progress)
+
+
+async def import_rates(
+    database: Database,
+    parts: Parts,
+    text: Iterable[str],
+    *,
+    progress: Progress,
+    dry_run: bool = False,
+) -> Imported:
+    """Import exchange rates and put them to use; FileUnreadable when the file cannot be taken."""
+
+    async def known(conn: Connection) -> tuple[dict[str, Converted], date]:
+        catalogue = await parts.catalogue.current(conn)
+        return await rates.converted(conn), local_date(parts.clock(), catalogue.zone)
+
+    currencies, today = await database.transact(known)
+
+    def judge(row: dict[str, str]) -> RateLine:
+        return exchange.read_line(row, currencies, today)
+
+    async def take(conn: Connection, lines: list[tuple[int, RateLine]]) -> ChunkResult:
+        return await record_rates(conn, lines, parts)
+
+    def about(line: RateLine) -> tuple[object, ...]:
+        return (line.currency, line.as_of)
+
+    kind = _Kind(RateLine, take, about)
+    async with _writer(database, kind, dry_run=dry_run) as write:
+
+        async def use(lines: list[tuple[int, RateLine]]) -> ChunkResult:
+            while True:
+                if not dry_run:
+                    await use_rates(database)
+                with suppress(RatesUnderWayError):
+                    result = await write(lines)
+                    break
+            if not dry_run:
+                await use_rates(database)
+            return result
+
+        found = read_rows(text, exchange.REQUIRED, exchange.OPTIONAL)
+        return await _write(_chunks(found, judge), use, progress)
 
 
 async def import_members(

@@ -21,12 +21,14 @@ from benefits.actions.import_files import (
     import_assets,
     import_labels,
     import_members,
+    import_rates,
 )
 from benefits.actions.look_ahead import Ahead, look_ahead
+from benefits.actions.record_rates import decided_since
 from benefits.actions.see_feeds import list_missing
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
-from benefits.cli.feeds import import_feed_
+from benefits.cli.feeds import import_feed_, say_decided
 from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain.catalogue import Programme, check_for_production, read
@@ -183,6 +185,29 @@ def import_assets_(file: TextIO, code: str | None, *, dry_run: bool) -> None:
         )
 
     _import("assets", file, take, dry_run=dry_run)
+
+
+@import_.command("rates")
+@click.argument("file", type=TEXT)
+@DRY_RUN
+def import_rates_(file: TextIO, *, dry_run: bool) -> None:
+    """Import exchange rates of the currencies that programmes convert.
+
+    Columns: `currency,date,rate,per[,revision]`: what `per` units are worth at the end of a date.
+
+    Example: `benefits import rates 2025-06-30.csv`, or first with `--dry-run`
+    """
+
+    async def take(house: House, progress: Progress) -> Imported:
+        since = house.parts.clock()
+        done = await import_rates(
+            house.database, house.parts, file, progress=progress, dry_run=dry_run
+        )
+        async with house.database.transaction() as conn:
+            say_decided(await decided_since(conn, house.parts, since))
+        return done
+
+    _import("rates", file, take, dry_run=dry_run)
 
 
 @import_.command("grants")

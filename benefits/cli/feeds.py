@@ -63,7 +63,7 @@ def import_feed_(file: BinaryIO, said: BinaryIO, code: str | None, *, dry_run: b
                 async with house.database.transaction() as conn:
                     decided = (await see_feed(conn, key, house.parts)).decided
         _end(manifest, reasons, dry_run=dry_run)
-        _say_decided(decided)
+        say_decided(decided)
 
     try:
         run(work_)
@@ -137,14 +137,14 @@ async def _list(conn: Connection, parts: Parts, month: Month) -> None:
         found = await list_feeds(conn, parts, month, after=after, limit=LISTED_AT_ONCE)
         for seen in found:
             console.print(_line(seen))
-            _say_decided(seen.decided)
+            say_decided(seen.decided)
         if len(found) < LISTED_AT_ONCE:
             return
         after = found[-1].received.feed.key
 
 
-def _say_decided(decided: Sequence[Decided]) -> None:
-    """Say which months were decided before a feed was sealed, and what decides them anew."""
+def say_decided(decided: Sequence[Decided]) -> None:
+    """Say which months had been decided before balances changed, and what decides them anew."""
     for code in sorted({one.programme for one in decided}):
         months = [str(one.month) for one in decided if one.programme == code]
         console.print(
@@ -157,7 +157,7 @@ def _line(seen: Seen) -> str:
     received = seen.received
     feed = received.feed
     totals = ", ".join(
-        f"{currency} {'-' if minor < 0 else ''}{money(abs(minor), seen.digits)}"
+        f"{currency} {'-' if minor < 0 else ''}{money(abs(minor), seen.digits[currency])}"
         for currency, minor in feed.totals.items()
     )
     at = f" at {feed.sealed_at:%F %T} UTC" if feed.sealed_at else ""

@@ -242,7 +242,8 @@ def _english_head(programme: Programme, decision: Decision, why: Told) -> str:
     return (
         f"{_english_span(why.metric, why.reading.month)} daily average "
         f"{money(why.average, digits)} "
-        f"({why.reading.known_days} of {why.reading.days} days known); "
+        f"({why.reading.known_days} of {why.reading.days} days known"
+        f"{_english_converted(why.reading)}); "
         f"{money(why.needed_minor, digits)} needed; "
     )
 
@@ -253,9 +254,18 @@ def _chinese_head(programme: Programme, decision: Decision, why: Told) -> str:
     digits = programme.minor_digits
     return (
         f"{_chinese_span(why.metric, why.reading.month)}日均{money(why.average, digits)}"
-        f"（已知{why.reading.known_days}/{why.reading.days}天），"
+        f"（已知{why.reading.known_days}/{why.reading.days}天{_chinese_converted(why.reading)}），"
         f"达标线{money(why.needed_minor, digits)}；"
     )
+
+
+def _english_converted(reading: Reading) -> str:
+    """Say which currencies were converted, each day by its own rate (A-4)."""
+    return f", {', '.join(reading.converted)} converted daily" if reading.converted else ""
+
+
+def _chinese_converted(reading: Reading) -> str:
+    return f"，{'、'.join(reading.converted)}按日折算" if reading.converted else ""
 
 
 def _english_ways(programme: Programme, rank: int) -> str:

@@ -17,24 +17,35 @@ from benefits.domain.values import Month
 
 
 class Basket(msgspec.Struct, frozen=True):
-    """The asset classes that count, in one currency, and the weight of each over `scale`."""
+    """The asset classes that count, in one currency, and the weight of each over `scale`.
+
+    Lines in `others` count as they are converted (A-4).
+    """
 
     currency: str
     classes: tuple[str, ...]
     weights: tuple[int, ...]
     scale: int
+    others: tuple[str, ...] = ()
+
+    @property
+    def currencies(self) -> list[str]:
+        """The currencies whose lines count, its own first."""
+        return [self.currency, *self.others]
 
 
 class MonthSum(msgspec.Struct, frozen=True):
     """What is known of a month: its day-end balances' weighted sum and how many days.
 
     The sum is in minor units times the basket's scale; `last_day` is the last one with balances.
+    Lines in the currencies `converted` were converted daily (A-4).
     """
 
     month: Month
     sum_minor: int
     known_days: int
     last_day: int = 0
+    converted: tuple[str, ...] = ()
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +62,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     divisor: int
     end: bool = True
     young: bool = False
+    converted: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -58,13 +70,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         return self.known_days == self.days
 
 
-def basket(currency: str, classes: tuple[str, ...], policy: Policy) -> Basket:
+def basket(
+    currency: str, classes: tuple[str, ...], policy: Policy, others: tuple[str, ...] = ()
+) -> Basket:
     """Return what a policy counts, with the least scale on which its weights are integers."""
     decimals = [_decimals(weight) for weight in policy.weights.values()]
     scale = 10 ** max(decimals, default=0)
     codes = tuple(sorted(set(classes)))
     weights = tuple(int(policy.weights.get(code, Decimal(1)) * scale) for code in codes)
-    return Basket(currency, codes, weights, scale)
+    return Basket(currency, codes, weights, scale, tuple(sorted(others)))
 
 
 def _decimals(weight: Decimal) -> int:
@@ -109,6 +123,7 @@ def read(
     """Read a metric with `month`; months of the period after it are not known yet."""
     first, last = span(policy, month)
     total = known = days = 0
+    converted = set[str]()
     each = first
     while True:
         length = each.days
@@ -117,6 +132,7 @@ def read(
         if found is not None:
             total += found.sum_minor
             known += found.known_days
+            converted.update(found.converted)
         else:
             known += days_before(each, length, opened_on)
         if each == last:
@@ -142,6 +158,7 @@ def read(
         divisor=divisor,
         end=month == last,
         young=young,
+        converted=tuple(sorted(converted)),
     )
 
 

@@ -61,10 +61,14 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Grounds(msgspec.Struct, frozen=True):
-    """What a month counted besides the policy's metric: other metrics, labels by layer (T-2)."""
+    """What a month counted besides the policy's metric: other metrics, labels by layer (T-2).
+
+    Of the policy's metric itself the currencies that were `converted` daily (A-4).
+    """
 
     others: tuple[Reading, ...] = ()
     labels: tuple[str, ...] = ()
+    converted: tuple[str, ...] = ()
 
 
 NO_GROUNDS = Grounds()
@@ -99,6 +103,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             known_days=self.known_days,
             days=self.days,
             divisor=self.divisor,
+            converted=self.grounds.converted,
         )
         return (own, *self.grounds.others)
 
@@ -117,6 +122,8 @@ def step(
     programme: Programme, before: State, reading: Reading, grounds: Grounds = NO_GROUNDS
 ) -> Decision:
     """Decide a month that is over from the standing before it (T-2, T-4, T-5)."""
+    if reading.converted:
+        grounds = msgspec.structs.replace(grounds, converted=reading.converted)
     readings, labels = (reading, *grounds.others), frozenset(grounds.labels)
     verdict = programme.ladder.judge(readings, labels)
     after, cause = before, Cause.HELD

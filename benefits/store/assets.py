@@ -14,6 +14,7 @@ import msgspec
 
 from benefits.domain.assets import AssetLine
 from benefits.domain.values import bucket_of
+from benefits.store import exchange
 from benefits.store.db import Connection, copy, rows, run
 
 STAGE = """
@@ -130,6 +131,8 @@ async def put(
     await run(conn, ADD_SUMS)
     await run(conn, TAKE_FROM_SUMS)
     kept = await run(conn, KEEP, now)
+    if await exchange.converted(conn):
+        await exchange.refold_staged(conn)
     await run(conn, UNSTAGE)
     return ChunkResult(kept, unchanged, sorted(refused))
 

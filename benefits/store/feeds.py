@@ -15,15 +15,23 @@ import msgspec
 from benefits.domain.feed_lines import Lines
 from benefits.domain.feeds import Decided, Evaluated, FeedKey, FeedState, Manifest, Tally
 from benefits.domain.values import BUCKETS, Month, member_ids
-from benefits.store import assets
+from benefits.store import assets, exchange
 from benefits.store.db import Connection, copy_text, rows, run, sqlstate
 
 UNIQUE = "23505"
-# What a sum `s` of asset_month counts for; uq_feed_generation, backwards.
-COUNTED = """CASE WHEN s.generation > (SELECT coalesce(max(f.generation), 0) FROM feed AS f
-                          WHERE f.state = 'SEALED')
-     THEN s.before_minor ELSE s.sum_minor END"""
 
+
+def counted(row: str, now: str, before: str) -> str:
+    """Return what a row counts for that feeds move; uq_feed_generation, backwards."""
+    return f"""CASE WHEN {row}.generation > (SELECT coalesce(max(f.generation), 0) FROM feed AS f
+                          WHERE f.state = 'SEALED')
+     THEN {row}.{before} ELSE {row}.{now} END"""
+
+
+# What a sum `s` of asset_month counts for, and one `c` of asset_converted.
+COUNTED = counted("s", "sum_minor", "before_minor")
+COUNTED_CONVERTED = counted("c", "sum_minor", "before_minor")
+COUNTED_UNRATED = counted("c", "unrated_days", "before_unrated")
 
 Sealed = Mapping[Month, Mapping[str, int]]
 
@@ -422,9 +430,22 @@ async def apply(conn: Connection, feed: Feed, count: int, now: datetime) -> int:
     if feed.replaces is not None:
         await run(conn, BY_KEY)
         await run(conn, TAKE_FROM_SUMS, *values)
+    converted = await exchange.converted(conn)
+    others = [currency for currency in converted if currency in feed.totals]
+    if others and feed.replaces is None:
+        await exchange.add_fed(
+            conn,
+            (feed.as_of, feed.source, feed.revision),
+            (first, last),
+            others,
+            generation=feed.generation,
+        )
     state = FeedState.SEALED if last == BUCKETS - 1 else FeedState.APPLYING
     at = now if state is FeedState.SEALED else None
     await run(conn, ADVANCE, *_key(feed.key), last + 1, state.value, at)
+    if converted and feed.replaces is not None:
+        day = (feed.as_of, feed.source, revisions)
+        await exchange.refold_fed(conn, day, (first, last), others)
     return last + 1
 
 

@@ -29,6 +29,10 @@ APPEND_ONLY = (
     "posting_carried",
     "feed_chunk",
     "feed_line",
+    "currency",
+    "currency_day",
+    "rate",
+    "rate_used",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

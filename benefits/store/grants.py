@@ -19,8 +19,18 @@ SEALED = ("_sealed", "_hash")
 # What `serve`, `work` and the commands beside them add, change and remove. A test compares these
 # lists with the statements.
 INSERTS = (
-    *("api_key", "asset", "asset_month", "batch", "case_file", "claim", "code_reading"),
-    *("correction", "correction_decision", "counter"),
+    *(
+        "api_key",
+        "asset",
+        "asset_converted",
+        "asset_month",
+        "batch",
+        "case_file",
+        "claim",
+        "code_reading",
+    ),
+    *("correction", "correction_decision", "counter", "currency", "currency_day"),
+    *("rate", "rate_run", "rate_used"),
     *("entitlement_grant", "evaluation", "feed", "feed_chunk", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total"),
@@ -32,6 +42,9 @@ INSERTS = (
 UPDATES: Mapping[str, tuple[str, ...]] = {
     "api_key": ("ends_at",),
     "asset_month": ("sum_minor", "known_days", "before_minor", "generation"),
+    "asset_converted": (
+        *("sum_minor", "unrated_days", "before_minor", "before_unrated", "generation"),
+    ),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         "code_sealed",
@@ -56,6 +69,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "page_session": ("secret_hash", "entered_at", "expires_at"),
     "provider_attempt": ("ended_at", "outcome", "evidence"),
     "provider_request": ("attempt", "leased_until", "next_at", "sent_by", "queries"),
+    "rate_run": ("next_bucket",),
     "request": ("recorded_at",),
     "tier_outlook": (
         *("month", "tier", "as_of", "threshold_minor", "projected_minor", "needed_daily_minor"),
@@ -74,6 +88,8 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "case_file": ("kind", "opened_at", "closed_at"),
     "claim": ("programme", "benefit", "quantity", "state", "reason", "claimed_at", "changed_at"),
     "counter": ("counter", "window", "slice", "reserved", "spent"),
+    "currency": ("code", "digits", "into_code", "into_digits"),
+    "currency_day": ("currency", "as_of"),
     "evaluation": ("bucket", "programme", "month", "evaluated_at", "settled"),
     "feed": (
         *("source", "as_of", "revision", "programme", "state", "rows"),
@@ -99,6 +115,9 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
         *("provider", "sku", "operation", "created_at", "next_at", "leased_until", "attempt"),
         "queries",
     ),
+    "rate": ("currency", "as_of", "revision", "rate", "per", "generation"),
+    "rate_run": ("generation", "rates", "next_bucket", "recorded_at"),
+    "rate_used": ("currency", "as_of", "generation", "rate", "per", "rate_date"),
     "tier_decision": (
         *("programme", "programme_version", "month", "cause", "before_rank", "rank"),
         *("effective_from", "decided_at"),

@@ -17,7 +17,14 @@ from benefits.domain.metrics import Basket, MonthSum
 from benefits.domain.tiers import NO_GROUNDS, Decision, Grounds, State
 from benefits.domain.values import Month, bucket_of
 from benefits.store.db import Connection, rows, run
-from benefits.store.feeds import COUNTED, Sealed, read_days, sealed_days
+from benefits.store.feeds import (
+    COUNTED,
+    COUNTED_CONVERTED,
+    COUNTED_UNRATED,
+    Sealed,
+    read_days,
+    sealed_days,
+)
 
 
 class Whom(msgspec.Struct, frozen=True):
@@ -54,25 +61,43 @@ class Facts(msgspec.Struct, kw_only=True):
 
 # Primary keys of member and asset_month. Days before the opening are known zeros (A-6): bits below
 # the opening day. Which days are sealed comes with the sums that count with them, once.
-FACTS = f"""
-SELECT m.member_id, m.opened_on, m.closed_on, a.month, a.sum_minor, a.known,
+def _facts(sums: str, joined: str = "", among: str = "") -> str:
+    return f"""
+SELECT m.member_id, m.opened_on, m.closed_on, a.month, a.sum_minor, a.known, a.unrated,
+       a.converted,
        CASE WHEN row_number() OVER () = 1 THEN {sealed_days("$5")} END AS sealed
 FROM member AS m
 LEFT JOIN LATERAL (
-    SELECT s.month, sum(({COUNTED}) * w.weight) AS sum_minor, bit_or(s.known_days) AS known
+    SELECT s.month, {sums}
     FROM asset_month AS s
+    {joined}
     JOIN unnest($3::text[], $4::bigint[]) AS w (asset_class, weight)
       ON w.asset_class = s.asset_class
-    WHERE s.bucket = m.bucket AND s.member_id = m.member_id AND s.month <= $1 AND s.currency = $2
+    WHERE s.bucket = m.bucket AND s.member_id = m.member_id AND s.month <= $1
+      AND s.currency = ANY($2::text[])
     GROUP BY s.month) AS a ON true
-WHERE m.bucket BETWEEN $6 AND $7 AND m.opened_on < $1::date + interval '1 month'
+WHERE m.bucket BETWEEN $6 AND $7 AND m.opened_on < $1::date + interval '1 month'{among}
+ORDER BY m.bucket, m.member_id, a.month
 """
-BY_MEMBER = " ORDER BY m.bucket, m.member_id, a.month"
-ALL = FACTS + BY_MEMBER
+
+
 AMONG = (
     " AND ({0}.bucket, {0}.member_id) IN (SELECT * FROM unnest(${1}::smallint[], ${2}::uuid[]))"
 )
-SOME = FACTS + AMONG.format("m", 8, 9) + BY_MEMBER
+# The programme's own currency alone, or first among those that count.
+_SUMS = f"""sum(({COUNTED}) * w.weight) AS sum_minor, bit_or(s.known_days) AS known,
+           0 AS unrated, NULL::text[] AS converted"""
+_CONVERTED = f"""sum(CASE WHEN s.currency = ($2::text[])[1] THEN {COUNTED}
+               ELSE coalesce({COUNTED_CONVERTED}, 0) END * w.weight) AS sum_minor,
+           bit_or(s.known_days) AS known, bit_or(coalesce({COUNTED_UNRATED}, 0)) AS unrated,
+           array_agg(DISTINCT s.currency)
+               FILTER (WHERE s.currency <> ($2::text[])[1] AND {COUNTED} > 0) AS converted"""
+_AS_CONVERTED = """LEFT JOIN asset_converted AS c ON s.currency <> ($2::text[])[1]
+     AND c.bucket = s.bucket AND c.month = s.month AND c.currency = s.currency
+     AND c.member_id = s.member_id AND c.asset_class = s.asset_class"""
+ALL, SOME = _facts(_SUMS), _facts(_SUMS, among=AMONG.format("m", 8, 9))
+ALL_CONVERTED = _facts(_CONVERTED, _AS_CONVERTED)
+SOME_CONVERTED = _facts(_CONVERTED, _AS_CONVERTED, AMONG.format("m", 8, 9))
 # Primary key. Of each label and first day what was recorded last counts; then some decide, others
 # only rank (S-2).
 LABELS = """
@@ -154,9 +179,9 @@ async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> lis
     for basket in rules.baskets:
         found = await rows(
             conn,
-            ALL if whom.members is None else SOME,
+            _statement(basket, whom),
             month.start,
-            basket.currency,
+            basket.currencies,
             list(basket.classes),
             list(basket.weights),
             rules.feeds,
@@ -186,6 +211,12 @@ async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> lis
     return list(all_facts.values())
 
 
+def _statement(basket: Basket, whom: Whom) -> str:
+    if whom.members is None:
+        return ALL_CONVERTED if basket.others else ALL
+    return SOME_CONVERTED if basket.others else SOME
+
+
 async def _labels(
     conn: Connection, rules: Rules, month: Month, whom: Whom
 ) -> list[tuple[UUID, Label]]:
@@ -198,16 +229,28 @@ async def _labels(
 
 
 def _month_sum(row: Any, rules: Rules, sealed: Sealed) -> MonthSum:
-    """Return a month whose days are known by lines or by feeds, as its version says (A-2)."""
+    """Return a month whose days are known by lines or by feeds, as its version says (A-2).
+
+    A day with a line that has no rate is not known (A-4).
+    """
     month = Month.of(row.month)
     known = days_known(row.known, rules.at(month).programme.feeds, sealed.get(month, {}))
-    return _known_sum(month, int(row.sum_minor), known, row.opened_on)
+    known &= ~row.unrated
+    converted = tuple(row.converted or ())
+    return _known_sum(month, int(row.sum_minor), known, row.opened_on, converted=converted)
 
 
-def _known_sum(month: Month, sum_minor: int, known: int, opened_on: date) -> MonthSum:
+def _known_sum(
+    month: Month,
+    sum_minor: int,
+    known: int,
+    opened_on: date,
+    *,
+    converted: tuple[str, ...] = (),
+) -> MonthSum:
     before = metrics.days_before(month, month.days, opened_on)
     days = (known | ((1 << before) - 1)).bit_count()
-    return MonthSum(month, sum_minor, days, known.bit_length())
+    return MonthSum(month, sum_minor, days, known.bit_length(), converted)
 
 
 def _fed(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, int]:

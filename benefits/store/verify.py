@@ -11,7 +11,8 @@ import msgspec
 
 from benefits.store.carried import STEADY, is_away
 from benefits.store.db import Connection, Database, rows, run
-from benefits.store.feeds import COUNTED, HIGHEST
+from benefits.store.exchange import amount, rate_of, unrated
+from benefits.store.feeds import COUNTED, COUNTED_CONVERTED, COUNTED_UNRATED, HIGHEST
 from benefits.store.verify_terms import TERMS
 
 
@@ -333,6 +334,39 @@ WHERE l.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
     SELECT FROM entitlement_grant AS g
     WHERE g.bucket = l.bucket AND g.member_id = l.member_id AND g.programme = l.programme
       AND g.line = l.line AND g.period = l.period AND g.cause = l.cause AND g.lot_id = l.lot_id)
+""",
+    # A-4: what lines in other currencies come to is what their rates give, and their days are
+    # marked that have none.
+    "asset_converted_differs": f"""
+WITH counting AS (
+    SELECT DISTINCT ON (a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.source,
+                        a.account)
+           a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.balance_minor
+    FROM asset AS a JOIN currency AS c ON c.code = a.currency WHERE a.bucket BETWEEN $1 AND $2
+    ORDER BY a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.source, a.account,
+             a.revision DESC),
+lines AS (
+    SELECT * FROM counting
+    UNION ALL
+    SELECT l.bucket, l.member_id, l.as_of, l.asset_class, l.currency, l.balance_minor
+    FROM feed_line AS l JOIN currency AS c ON c.code = l.currency
+    JOIN ({HIGHEST.format("")}) AS h
+      ON h.as_of = l.as_of AND h.source = l.source AND h.revision = l.revision
+    WHERE l.bucket BETWEEN $1 AND $2),
+folded AS (
+    SELECT l.member_id, date_trunc('month', l.as_of)::date AS month, l.asset_class, l.currency,
+           sum({amount("l")}) AS sum_minor, bit_or({unrated("l")}) AS unrated_days
+    FROM lines AS l LEFT JOIN LATERAL ({rate_of("l")}) AS u ON true GROUP BY 1, 2, 3, 4)
+SELECT format('%s %s %s', coalesce(m.member_id, f.member_id), coalesce(m.month, f.month),
+              coalesce(m.currency, f.currency)) AS subject,
+       format('kept %s, rows %s', m.sum_minor, f.sum_minor) AS detail
+FROM (SELECT c.member_id, c.month, c.asset_class, c.currency,
+             {COUNTED_CONVERTED} AS sum_minor, {COUNTED_UNRATED} AS unrated_days
+      FROM asset_converted AS c WHERE c.bucket BETWEEN $1 AND $2) AS m
+FULL JOIN folded AS f ON f.member_id = m.member_id AND f.month = m.month
+  AND f.asset_class = m.asset_class AND f.currency = m.currency
+WHERE coalesce(m.sum_minor, 0) <> coalesce(f.sum_minor, 0)
+   OR coalesce(m.unrated_days, 0) <> coalesce(f.unrated_days, 0)
 """,
     # A-1, A-2, A-6: a month's sum and known days are what the highest revisions give, and what
     # counts is so while a feed is applied too. Days with lines of feeds are known by the feeds.

@@ -186,6 +186,15 @@ MATRIX = [
     ("asset_month_differs", "UPDATE asset_month SET sum_minor = sum_minor + 1"),
     ("asset_month_differs", "UPDATE asset_month SET known_days = known_days & 1"),
     ("asset_month_differs", "DELETE FROM asset_month"),
+    (
+        "asset_converted_differs",
+        """INSERT INTO asset_converted
+           SELECT bucket, member_id, month, asset_class, 'USD', 5, 0, 5, 0, 0 FROM asset_month""",
+    ),
+    (
+        "rate_differs",
+        "INSERT INTO rate_used VALUES ('USD', '2025-06-02', 1, 7, 1, '2025-06-02', 7)",
+    ),
     ("asset_month_differs", "UPDATE asset SET balance_minor = 1 WHERE as_of = '2025-06-07'"),
     ("asset_month_differs", "DELETE FROM asset WHERE as_of = '2025-06-30'"),
     ("counter_differs", "UPDATE counter SET reserved = 0 WHERE counter = 'budget:lounge'"),

@@ -15,6 +15,7 @@ from tests.tidy.sources import files, modules, name_of
 REFERENCE = {
     *("installation", "programme", "api_key", "counter", "month_close", "month_total"),
     *("month_archive", "month_restore", "feed", "feed_chunk"),
+    *("currency", "currency_day", "rate", "rate_run", "rate_used"),
 }
 # One log of all buckets, in an order of its own.
 LOG = {"leaf", "tree_node", "checkpoint", "checkpoint_export"}

@@ -19,7 +19,7 @@ from benefits.domain.values import Month
 class Basket(msgspec.Struct, frozen=True):
     """The asset classes that count, in one currency, and the weight of each over `scale`.
 
-    Lines in `others` count as they are converted (A-4).
+    Lines in `others` count as they are converted (A-4), joint accounts as the policy says (A-5).
     """
 
     currency: str
@@ -27,6 +27,7 @@ class Basket(msgspec.Struct, frozen=True):
     weights: tuple[int, ...]
     scale: int
     others: tuple[str, ...] = ()
+    joint: str = ""
 
     @property
     def currencies(self) -> list[str]:
@@ -77,8 +78,9 @@ def basket(
     decimals = [_decimals(weight) for weight in policy.weights.values()]
     scale = 10 ** max(decimals, default=0)
     codes = tuple(sorted(set(classes)))
+    joint = policy.joint.value if policy.joint else ""
     weights = tuple(int(policy.weights.get(code, Decimal(1)) * scale) for code in codes)
-    return Basket(currency, codes, weights, scale, tuple(sorted(others)))
+    return Basket(currency, codes, weights, scale, tuple(sorted(others)), joint)
 
 
 def _decimals(weight: Decimal) -> int:

@@ -43,6 +43,14 @@ class Metric(enum.Enum):
     LAST_K_MONTHS = "LAST_K_MONTHS"
 
 
+class Joint(enum.Enum):
+    """For whom the balance of a joint account counts (A-5)."""
+
+    FULL_TO_EACH = "FULL_TO_EACH"
+    PRIMARY_ONLY = "PRIMARY_ONLY"
+    SPLIT_EQUAL = "SPLIT_EQUAL"
+
+
 class Divisor(enum.Enum):
     """What a sum is divided by: the period's days, a fixed number, or those since the opening."""
 
@@ -65,7 +73,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `months` is the k of LAST_K_MONTHS, `divisor_days` the number of FIXED, `minimum_days` how many
     days SINCE_JOIN needs before a tier can be reached. A class weighs 1 where `weights` is silent.
     With `review` dates (month ends, as `06-30`) misses count on those only. Who is at most `near`
-    per cent below a tier is near it (M-10).
+    per cent below a tier is near it (M-10). Balances of joint accounts count for whom they were
+    brought, unless `joint` says for which holders (A-5).
     """
 
     metric: Metric = Metric.MONTH_AVG
@@ -78,6 +87,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     target: Target = Target.LAST
     review: tuple[str, ...] = ()
     near: Annotated[int, msgspec.Meta(ge=1, le=50)] = 10
+    joint: Joint | None = None
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

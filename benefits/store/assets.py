@@ -14,7 +14,7 @@ import msgspec
 
 from benefits.domain.assets import AssetLine
 from benefits.domain.values import bucket_of
-from benefits.store import exchange
+from benefits.store import exchange, holders
 from benefits.store.db import Connection, copy, rows, run
 
 STAGE = """
@@ -133,6 +133,7 @@ async def put(
     kept = await run(conn, KEEP, now)
     if await exchange.converted(conn):
         await exchange.refold_staged(conn)
+    await holders.refold_staged(conn)
     await run(conn, UNSTAGE)
     return ChunkResult(kept, unchanged, sorted(refused))
 

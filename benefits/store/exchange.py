@@ -35,26 +35,33 @@ def unrated(line: str) -> str:
         THEN 1 << (extract(day FROM {line}.as_of)::int - 1) ELSE 0 END"""
 
 
+def counting_feeds(first: str) -> str:
+    """Return what gives the revisions that count from a day on, now and before.
+
+    Of a source's day the sealed one counts before, and now the one that is being applied in the
+    buckets from `first` up to the `past` one where it is already.
+    """
+    return f"""(SELECT DISTINCT ON (f.as_of, f.source) f.as_of, f.source, f.revision,
+            true AS is_before, coalesce(n.next_bucket, 0)::int AS first, 1024 AS past
+     FROM feed AS f
+     LEFT JOIN feed AS n ON n.state = 'APPLYING' AND n.as_of = f.as_of AND n.source = f.source
+     WHERE f.state = 'SEALED' AND f.as_of >= {first}
+     ORDER BY f.as_of, f.source, f.revision DESC)
+    UNION ALL
+    SELECT n.as_of, n.source, n.revision, false, 0, n.next_bucket FROM feed AS n
+    WHERE n.state = 'APPLYING'"""
+
+
 def _refold(asked: str) -> str:
     """Return what folds the months that are asked for anew; `asked` gives their keys.
 
-    Of a source's day the sealed revision counts before, and now the one that is being applied
-    where it is. Rows are looked up by key, month by month.
+    Rows are looked up by key, month by month.
     """
     return f"""
 WITH asked AS MATERIALIZED (
     SELECT DISTINCT q.bucket, q.member_id, q.month, q.asset_class, q.currency FROM ({asked}) AS q
     JOIN currency AS c ON c.code = q.currency),
-fed AS MATERIALIZED (
-    (SELECT DISTINCT ON (f.as_of, f.source) f.as_of, f.source, f.revision, true AS is_before,
-            coalesce(n.next_bucket, 0)::int AS first, 1024 AS past
-     FROM feed AS f
-     LEFT JOIN feed AS n ON n.state = 'APPLYING' AND n.as_of = f.as_of AND n.source = f.source
-     WHERE f.state = 'SEALED' AND f.as_of >= (SELECT min(k.month) FROM asked AS k)
-     ORDER BY f.as_of, f.source, f.revision DESC)
-    UNION ALL
-    SELECT n.as_of, n.source, n.revision, false, 0, n.next_bucket FROM feed AS n
-    WHERE n.state = 'APPLYING'),
+fed AS MATERIALIZED ({counting_feeds("(SELECT min(k.month) FROM asked AS k)")}),
 lines AS (
     SELECT k.*, b.as_of, b.balance_minor, b.is_now, b.is_before
     FROM asked AS k CROSS JOIN LATERAL (

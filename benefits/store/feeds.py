@@ -15,7 +15,7 @@ import msgspec
 from benefits.domain.feed_lines import Lines
 from benefits.domain.feeds import Decided, Evaluated, FeedKey, FeedState, Manifest, Tally
 from benefits.domain.values import BUCKETS, Month, member_ids
-from benefits.store import assets, exchange
+from benefits.store import assets, exchange, holders
 from benefits.store.db import Connection, copy_text, rows, run, sqlstate
 
 UNIQUE = "23505"
@@ -32,6 +32,9 @@ def counted(row: str, now: str, before: str) -> str:
 COUNTED = counted("s", "sum_minor", "before_minor")
 COUNTED_CONVERTED = counted("c", "sum_minor", "before_minor")
 COUNTED_UNRATED = counted("c", "unrated_days", "before_unrated")
+# And one `j` of asset_joint.
+COUNTED_JOINT = counted("j", "sum_minor", "before_minor")
+COUNTED_JOINT_UNRATED = counted("j", "unrated_days", "before_unrated")
 
 Sealed = Mapping[Month, Mapping[str, int]]
 
@@ -443,9 +446,10 @@ async def apply(conn: Connection, feed: Feed, count: int, now: datetime) -> int:
     state = FeedState.SEALED if last == BUCKETS - 1 else FeedState.APPLYING
     at = now if state is FeedState.SEALED else None
     await run(conn, ADVANCE, *_key(feed.key), last + 1, state.value, at)
+    day = (feed.as_of, feed.source, revisions)
     if converted and feed.replaces is not None:
-        day = (feed.as_of, feed.source, revisions)
         await exchange.refold_fed(conn, day, (first, last), others)
+    await holders.refold_fed(conn, day, (first, last))
     return last + 1
 
 

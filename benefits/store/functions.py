@@ -29,6 +29,7 @@ APPEND_ONLY = (
     "posting_carried",
     "feed_chunk",
     "feed_line",
+    "account_holder",
     "currency",
     "currency_day",
     "rate",

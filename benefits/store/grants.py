@@ -19,16 +19,8 @@ SEALED = ("_sealed", "_hash")
 # What `serve`, `work` and the commands beside them add, change and remove. A test compares these
 # lists with the statements.
 INSERTS = (
-    *(
-        "api_key",
-        "asset",
-        "asset_converted",
-        "asset_month",
-        "batch",
-        "case_file",
-        "claim",
-        "code_reading",
-    ),
+    *("account_holder", "asset_converted", "asset_joint"),
+    *("api_key", "asset", "asset_month", "batch", "case_file", "claim", "code_reading"),
     *("correction", "correction_decision", "counter", "currency", "currency_day"),
     *("rate", "rate_run", "rate_used"),
     *("entitlement_grant", "evaluation", "feed", "feed_chunk", "feed_line"),
@@ -44,6 +36,10 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "asset_month": ("sum_minor", "known_days", "before_minor", "generation"),
     "asset_converted": (
         *("sum_minor", "unrated_days", "before_minor", "before_unrated", "generation"),
+    ),
+    "asset_joint": (
+        *("sum_minor", "known_days", "unrated_days", "before_minor", "before_unrated"),
+        "generation",
     ),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),

@@ -25,6 +25,8 @@ from benefits.store.db import Connection, rows
 from benefits.store.feeds import (
     COUNTED,
     COUNTED_CONVERTED,
+    COUNTED_JOINT,
+    COUNTED_JOINT_UNRATED,
     COUNTED_UNRATED,
     Sealed,
     read_days,
@@ -70,21 +72,26 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                  d.known_days, d.days, d.divisor, d.before_way, d.way, d.grounds) END
              ) ORDER BY p.n), '[]')
          FROM (SELECT u.code, string_to_array(u.currencies, ',') AS currencies, u.month, u.first,
-                      u.n
-               FROM unnest($5::text[], $6::text[], $7::date[], $11::date[]) WITH ORDINALITY
-                    AS u (code, currencies, month, first, n)) AS p
+                      u.joint, u.n
+               FROM unnest($5::text[], $6::text[], $7::date[], $11::date[], $15::text[])
+                    WITH ORDINALITY AS u (code, currencies, month, first, joint, n)) AS p
          CROSS JOIN LATERAL (
              SELECT coalesce(json_agg(json_build_array(
                         y.month, y.sum_minor, y.known, y.unrated)), '[]') AS months
              FROM (SELECT s.month,
-                          sum(CASE WHEN s.currency = p.currencies[1] THEN {COUNTED}
-                              ELSE coalesce({COUNTED_CONVERTED}, 0) END * w.weight) AS sum_minor,
-                          bit_or(s.known_days) AS known,
-                          bit_or(coalesce({COUNTED_UNRATED}, 0)) AS unrated
+                          sum((CASE WHEN s.currency = p.currencies[1] THEN {COUNTED}
+                               ELSE coalesce({COUNTED_CONVERTED}, 0) END
+                               + coalesce({COUNTED_JOINT}, 0)) * w.weight) AS sum_minor,
+                          bit_or(s.known_days | coalesce(j.known_days, 0)) AS known,
+                          bit_or(coalesce({COUNTED_UNRATED}, 0)
+                                 | coalesce({COUNTED_JOINT_UNRATED}, 0)) AS unrated
                    FROM asset_month AS s
                    LEFT JOIN asset_converted AS c ON s.currency <> p.currencies[1]
                     AND c.bucket = s.bucket AND c.month = s.month AND c.currency = s.currency
                     AND c.member_id = s.member_id AND c.asset_class = s.asset_class
+                   LEFT JOIN asset_joint AS j ON p.joint <> '' AND j.joint = p.joint
+                    AND j.bucket = s.bucket AND j.member_id = s.member_id AND j.month = s.month
+                    AND j.asset_class = s.asset_class AND j.currency = s.currency
                    JOIN unnest($8::text[], $9::text[], $10::bigint[])
                         AS w (code, asset_class, weight)
                      ON w.code = p.code AND w.asset_class = s.asset_class
@@ -251,6 +258,7 @@ async def overviews(
         sorted({source for place in places for source in place.rules.feeds}),
         first,
         sorted({label_name(key) for one in by for key in one.ladder.labels}),
+        [one.basket.joint for one in by],
     )
     return {row.member_id: _overview(row, places) for row in found}
 

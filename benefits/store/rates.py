@@ -14,7 +14,7 @@ import msgspec
 
 from benefits.domain.exchange import RATE_DAYS, Converted, RateLine
 from benefits.domain.values import BUCKETS, Month
-from benefits.store import assets, exchange
+from benefits.store import assets, exchange, holders
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection, rows, run
 
@@ -219,6 +219,7 @@ async def use(conn: Connection, run_: Run, count: int) -> Run:
     first, last = run_.next_bucket, min(run_.next_bucket + count, BUCKETS) - 1
     await run(conn, ADVANCE, run_.generation, last + 1)
     await exchange.refold_months(conn, run_.months, run_.currencies, (first, last))
+    await holders.refold_rated(conn, run_.months, run_.currencies, (first, last))
     return msgspec.structs.replace(run_, next_bucket=last + 1)
 
 

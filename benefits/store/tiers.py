@@ -20,11 +20,14 @@ from benefits.store.db import Connection, rows, run
 from benefits.store.feeds import (
     COUNTED,
     COUNTED_CONVERTED,
+    COUNTED_JOINT,
+    COUNTED_JOINT_UNRATED,
     COUNTED_UNRATED,
     Sealed,
     read_days,
     sealed_days,
 )
+from benefits.store.holders import POLICIES
 
 
 class Whom(msgspec.Struct, frozen=True):
@@ -84,20 +87,34 @@ ORDER BY m.bucket, m.member_id, a.month
 AMONG = (
     " AND ({0}.bucket, {0}.member_id) IN (SELECT * FROM unnest(${1}::smallint[], ${2}::uuid[]))"
 )
-# The programme's own currency alone, or first among those that count.
+# The programme's own currency alone; or first among those that count, with what joint accounts
+# add.
 _SUMS = f"""sum(({COUNTED}) * w.weight) AS sum_minor, bit_or(s.known_days) AS known,
            0 AS unrated, NULL::text[] AS converted"""
-_CONVERTED = f"""sum(CASE WHEN s.currency = ($2::text[])[1] THEN {COUNTED}
-               ELSE coalesce({COUNTED_CONVERTED}, 0) END * w.weight) AS sum_minor,
-           bit_or(s.known_days) AS known, bit_or(coalesce({COUNTED_UNRATED}, 0)) AS unrated,
+_WIDE = f"""sum((CASE WHEN s.currency = ($2::text[])[1] THEN {COUNTED}
+                ELSE coalesce({COUNTED_CONVERTED}, 0) END
+                + coalesce({COUNTED_JOINT}, 0)) * w.weight) AS sum_minor,
+           bit_or(s.known_days | coalesce(j.known_days, 0)) AS known,
+           bit_or(coalesce({COUNTED_UNRATED}, 0) | coalesce({COUNTED_JOINT_UNRATED}, 0))
+               AS unrated,
            array_agg(DISTINCT s.currency)
-               FILTER (WHERE s.currency <> ($2::text[])[1] AND {COUNTED} > 0) AS converted"""
-_AS_CONVERTED = """LEFT JOIN asset_converted AS c ON s.currency <> ($2::text[])[1]
+               FILTER (WHERE s.currency <> ($2::text[])[1]
+                         AND ({COUNTED} > 0 OR {COUNTED_JOINT} > 0)) AS converted"""
+_JOINED = """LEFT JOIN asset_converted AS c ON s.currency <> ($2::text[])[1]
      AND c.bucket = s.bucket AND c.month = s.month AND c.currency = s.currency
-     AND c.member_id = s.member_id AND c.asset_class = s.asset_class"""
+     AND c.member_id = s.member_id AND c.asset_class = s.asset_class
+    LEFT JOIN asset_joint AS j ON j.bucket = s.bucket AND j.member_id = s.member_id
+     AND j.month = s.month AND j.asset_class = s.asset_class AND j.currency = s.currency
+     AND j.joint = '{}'"""
 ALL, SOME = _facts(_SUMS), _facts(_SUMS, among=AMONG.format("m", 8, 9))
-ALL_CONVERTED = _facts(_CONVERTED, _AS_CONVERTED)
-SOME_CONVERTED = _facts(_CONVERTED, _AS_CONVERTED, AMONG.format("m", 8, 9))
+# By policy of joint accounts, of all and of some members.
+WIDE = {
+    joint: (
+        _facts(_WIDE, _JOINED.format(joint)),
+        _facts(_WIDE, _JOINED.format(joint), AMONG.format("m", 8, 9)),
+    )
+    for joint in ("", *POLICIES)
+}
 # Primary key. Of each label and first day what was recorded last counts; then some decide, others
 # only rank (S-2).
 LABELS = """
@@ -212,9 +229,8 @@ async def facts(conn: Connection, rules: Rules, month: Month, whom: Whom) -> lis
 
 
 def _statement(basket: Basket, whom: Whom) -> str:
-    if whom.members is None:
-        return ALL_CONVERTED if basket.others else ALL
-    return SOME_CONVERTED if basket.others else SOME
+    wide = WIDE[basket.joint] if basket.others or basket.joint else (ALL, SOME)
+    return wide[whom.members is not None]
 
 
 async def _labels(

@@ -12,7 +12,15 @@ import msgspec
 from benefits.store.carried import STEADY, is_away
 from benefits.store.db import Connection, Database, rows, run
 from benefits.store.exchange import amount, rate_of, unrated
-from benefits.store.feeds import COUNTED, COUNTED_CONVERTED, COUNTED_UNRATED, HIGHEST
+from benefits.store.feeds import (
+    COUNTED,
+    COUNTED_CONVERTED,
+    COUNTED_JOINT,
+    COUNTED_JOINT_UNRATED,
+    COUNTED_UNRATED,
+    HIGHEST,
+)
+from benefits.store.holders import HELD_SHARES
 from benefits.store.verify_terms import TERMS
 
 
@@ -367,6 +375,24 @@ FULL JOIN folded AS f ON f.member_id = m.member_id AND f.month = m.month
   AND f.asset_class = m.asset_class AND f.currency = m.currency
 WHERE coalesce(m.sum_minor, 0) <> coalesce(f.sum_minor, 0)
    OR coalesce(m.unrated_days, 0) <> coalesce(f.unrated_days, 0)
+""",
+    # A-5: what joint accounts add for a member is what their lines and holders give.
+    "asset_joint_differs": f"""
+WITH folded AS (
+    SELECT s.member_id, date_trunc('month', s.as_of)::date AS month, s.asset_class, s.currency,
+           s.joint, sum(s.amount) AS sum_minor, bit_or(s.known) AS known_days,
+           bit_or(s.unrated) AS unrated_days
+    FROM ({HELD_SHARES}) AS s WHERE s.before GROUP BY 1, 2, 3, 4, 5)
+SELECT format('%s %s %s', coalesce(m.member_id, f.member_id), coalesce(m.month, f.month),
+              coalesce(m.joint, f.joint)) AS subject,
+       format('kept %s, rows %s', m.sum_minor, f.sum_minor) AS detail
+FROM (SELECT j.member_id, j.month, j.asset_class, j.currency, j.joint, j.known_days,
+             {COUNTED_JOINT} AS sum_minor, {COUNTED_JOINT_UNRATED} AS unrated_days
+      FROM asset_joint AS j WHERE j.bucket BETWEEN $1 AND $2) AS m
+FULL JOIN folded AS f ON f.member_id = m.member_id AND f.month = m.month
+  AND f.asset_class = m.asset_class AND f.currency = m.currency AND f.joint = m.joint
+WHERE (coalesce(m.sum_minor, 0), coalesce(m.known_days, 0), coalesce(m.unrated_days, 0))
+      <> (coalesce(f.sum_minor, 0), coalesce(f.known_days, 0), coalesce(f.unrated_days, 0))
 """,
     # A-1, A-2, A-6: a month's sum and known days are what the highest revisions give, and what
     # counts is so while a feed is applied too. Days with lines of feeds are known by the feeds.

@@ -1,7 +1,8 @@
-"""Balances in other currencies: daily rates, and what lines come to by them (A-4).
+"""Balances in other currencies, by daily rates (A-4), and of joint accounts (A-5).
 
 Why: a rate is kept with each of its revisions, sealed by the digest of what it came with; which
-one the lines of a date use is kept as of when, so that any conversion can be made again.
+one the lines of a date use is kept as of when, so that any conversion can be made again. What a
+joint account counts for its holders is kept for each policy, so that programmes may differ.
 Locks: none; new tables.
 """
 
@@ -86,12 +87,51 @@ STATEMENTS = (
         CONSTRAINT ck_asset_converted_sum CHECK (sum_minor >= 0)
     ) WITH (fillfactor = 80)
     """,
+    """
+    CREATE TABLE account_holder (
+        bucket SMALLINT NOT NULL,
+        member_id UUID NOT NULL,
+        account TEXT NOT NULL,
+        valid_from DATE NOT NULL,
+        recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        role TEXT NOT NULL,
+        valid_to DATE,
+        CONSTRAINT pk_account_holder
+            PRIMARY KEY (bucket, member_id, account, valid_from, recorded_at),
+        CONSTRAINT ck_account_holder_role CHECK (role IN ('PRIMARY', 'JOINT')),
+        CONSTRAINT ck_account_holder_validity CHECK (valid_from <= valid_to),
+        CONSTRAINT fk_account_holder_member FOREIGN KEY (bucket, member_id)
+            REFERENCES member (bucket, member_id)
+    )
+    """,
+    "CREATE INDEX ix_account_holder_account ON account_holder (account)",
+    """
+    CREATE TABLE asset_joint (
+        bucket SMALLINT NOT NULL,
+        member_id UUID NOT NULL,
+        month DATE NOT NULL,
+        asset_class TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        joint TEXT NOT NULL,
+        sum_minor NUMERIC NOT NULL,
+        known_days INTEGER NOT NULL,
+        unrated_days INTEGER NOT NULL,
+        before_minor NUMERIC NOT NULL,
+        before_unrated INTEGER NOT NULL,
+        generation BIGINT NOT NULL,
+        CONSTRAINT pk_asset_joint
+            PRIMARY KEY (bucket, member_id, month, asset_class, currency, joint),
+        CONSTRAINT ck_asset_joint_bucket CHECK (bucket BETWEEN 0 AND 1023),
+        CONSTRAINT ck_asset_joint_joint CHECK (
+            joint IN ('FULL_TO_EACH', 'PRIMARY_ONLY', 'SPLIT_EQUAL'))
+    ) WITH (fillfactor = 80)
+    """,
 )
-NEW = ("currency", "currency_day", "rate", "rate_used")
+NEW = ("account_holder", "currency", "currency_day", "rate", "rate_used")
 
 
 def upgrade() -> None:
-    """Add the tables; rates are added to only."""
+    """Add the tables; rates and holders are added to only."""
     for statement in STATEMENTS:
         op.execute(dedent(statement))
     for table in NEW:

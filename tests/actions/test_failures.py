@@ -36,6 +36,7 @@ from tests.actions.life import (
     tell,
     wish,
 )
+from tests.actions.test_holders import hold
 from tests.builders import NOON, World
 from tests.store.test_verify import lived_in
 
@@ -263,6 +264,8 @@ async def test_what_is_written_is_never_changed_or_removed(world: World, table: 
         "INSERT INTO job_outcome SELECT bucket, job_id, 0, 0, ARRAY[1], ARRAY[job_id], "
         "ARRAY[false] FROM job",
     )
+    if table == "account_holder":
+        await hold(world, f"J,{world.name(1)},PRIMARY,2020-01-01,")
     if table.startswith(("currency", "rate")):
         await world.apply(converting())
         await rates(world, "USD,2025-06-30,7,1,0")

@@ -192,8 +192,9 @@ MATRIX = [
            SELECT bucket, member_id, month, asset_class, 'USD', 5, 0, 5, 0, 0 FROM asset_month""",
     ),
     (
-        "rate_differs",
-        "INSERT INTO rate_used VALUES ('USD', '2025-06-02', 1, 7, 1, '2025-06-02', 7)",
+        "asset_joint_differs",
+        """INSERT INTO asset_joint SELECT bucket, member_id, month, asset_class, currency,
+           'SPLIT_EQUAL', 5, 0, 0, 5, 0, 0 FROM asset_month""",
     ),
     ("asset_month_differs", "UPDATE asset SET balance_minor = 1 WHERE as_of = '2025-06-07'"),
     ("asset_month_differs", "DELETE FROM asset WHERE as_of = '2025-06-30'"),

@@ -10,8 +10,6 @@ from datetime import date
 
 from benefits.store.db import Connection, rows, run
 
-_KEY = "bucket, member_id, month, asset_class, currency"
-
 
 def rate_of(line: str) -> str:
     """Return what gives the rate that a line is converted with, of an alias with its bucket.
@@ -61,38 +59,34 @@ def _refold(asked: str) -> str:
 WITH asked AS MATERIALIZED (
     SELECT DISTINCT q.bucket, q.member_id, q.month, q.asset_class, q.currency FROM ({asked}) AS q
     JOIN currency AS c ON c.code = q.currency),
-fed AS MATERIALIZED ({counting_feeds("(SELECT min(k.month) FROM asked AS k)")}),
-lines AS (
-    SELECT k.*, b.as_of, b.balance_minor, b.is_now, b.is_before
-    FROM asked AS k CROSS JOIN LATERAL (
-        (SELECT DISTINCT ON (a.as_of, a.source, a.account) a.as_of, a.balance_minor,
-                true AS is_now, true AS is_before
+fed AS MATERIALIZED ({counting_feeds("(SELECT min(k.month) FROM asked AS k)")})
+INSERT INTO asset_converted (bucket, member_id, month, asset_class, currency, sum_minor,
+                             unrated_days, before_minor, before_unrated, generation)
+SELECT k.bucket, k.member_id, k.month, k.asset_class, k.currency, s.*,
+       coalesce((SELECT n.generation FROM feed AS n
+                 WHERE n.state = 'APPLYING' AND n.next_bucket > k.bucket), 0)
+FROM asked AS k CROSS JOIN LATERAL (
+    SELECT coalesce(sum({amount("l")}) FILTER (WHERE l.is_now), 0),
+           coalesce(bit_or({unrated("l")}) FILTER (WHERE l.is_now), 0),
+           coalesce(sum({amount("l")}) FILTER (WHERE l.is_before), 0),
+           coalesce(bit_or({unrated("l")}) FILTER (WHERE l.is_before), 0)
+    FROM (
+        (SELECT DISTINCT ON (a.as_of, a.source, a.account)
+                a.bucket, a.as_of, a.currency, a.balance_minor, true AS is_now, true AS is_before
          FROM asset AS a
          WHERE a.bucket = k.bucket AND a.member_id = k.member_id AND a.as_of >= k.month
            AND a.as_of < (k.month + interval '1 month')::date
            AND a.asset_class = k.asset_class AND a.currency = k.currency
          ORDER BY a.as_of, a.source, a.account, a.revision DESC)
         UNION ALL
-        SELECT l.as_of, l.balance_minor, k.bucket >= c.first AND k.bucket < c.past, c.is_before
+        SELECT l.bucket, l.as_of, l.currency, l.balance_minor,
+               k.bucket >= c.first AND k.bucket < c.past, c.is_before
         FROM fed AS c
         JOIN feed_line AS l ON l.bucket = k.bucket AND l.as_of = c.as_of AND l.source = c.source
          AND l.revision = c.revision AND l.member_id = k.member_id
          AND l.asset_class = k.asset_class AND l.currency = k.currency
-        WHERE c.as_of >= k.month AND c.as_of < (k.month + interval '1 month')::date) AS b),
-rated AS (
-    SELECT l.*, {amount("l")} AS amount, {unrated("l")} AS unrated
-    FROM lines AS l LEFT JOIN LATERAL ({rate_of("l")}) AS u ON true)
-INSERT INTO asset_converted (bucket, member_id, month, asset_class, currency, sum_minor,
-                             unrated_days, before_minor, before_unrated, generation)
-SELECT k.bucket, k.member_id, k.month, k.asset_class, k.currency,
-       coalesce(sum(l.amount) FILTER (WHERE l.is_now), 0),
-       coalesce(bit_or(l.unrated) FILTER (WHERE l.is_now), 0),
-       coalesce(sum(l.amount) FILTER (WHERE l.is_before), 0),
-       coalesce(bit_or(l.unrated) FILTER (WHERE l.is_before), 0),
-       coalesce((SELECT n.generation FROM feed AS n
-                 WHERE n.state = 'APPLYING' AND n.next_bucket > k.bucket), 0)
-FROM asked AS k LEFT JOIN rated AS l USING ({_KEY})
-GROUP BY 1, 2, 3, 4, 5
+        WHERE c.as_of >= k.month AND c.as_of < (k.month + interval '1 month')::date) AS l
+    LEFT JOIN LATERAL ({rate_of("l")}) AS u ON true) AS s
 ON CONFLICT (bucket, month, currency, member_id, asset_class) DO UPDATE
 SET sum_minor = excluded.sum_minor, unrated_days = excluded.unrated_days,
     before_minor = excluded.before_minor, before_unrated = excluded.before_unrated,

@@ -32,7 +32,7 @@ account_holder = Table(
     columns.of_member(),
     CheckConstraint("role IN ('PRIMARY', 'JOINT')", name="role"),
     CheckConstraint("valid_from <= valid_to", name="validity"),
-    Index("ix_account_holder_account", "account"),
+    Index("ix_account_holder_account_bucket", "account", "bucket"),
 )
 
 # What joint accounts add to a row of `asset_month` by a policy; less than nothing where what was

@@ -104,7 +104,7 @@ STATEMENTS = (
             REFERENCES member (bucket, member_id)
     )
     """,
-    "CREATE INDEX ix_account_holder_account ON account_holder (account)",
+    "CREATE INDEX ix_account_holder_account_bucket ON account_holder (account, bucket)",
     """
     CREATE TABLE asset_joint (
         bucket SMALLINT NOT NULL,

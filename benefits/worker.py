@@ -20,6 +20,7 @@ from benefits.actions.deliver import Attempt, Work
 from benefits.actions.keep_stretches import fill_next
 from benefits.actions.parts import Parts
 from benefits.actions.prune import prune
+from benefits.actions.record_rates import use_next
 from benefits.actions.run_jobs import LANES, run_part
 from benefits.actions.seal_feed import apply_next
 from benefits.domain.feeds import FeedState
@@ -86,6 +87,7 @@ class Worker:
             tasks.create_task(self._repeat("jobs", self.run_jobs, POLL_S, stop))
             tasks.create_task(self._repeat("feeds", self.apply_feeds, FEEDS_S, stop))
             tasks.create_task(self._repeat("stretches", self.keep_stretches, STRETCHES_S, stop))
+            tasks.create_task(self._repeat("rates", self.use_rates, FEEDS_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
@@ -317,6 +319,13 @@ class Worker:
             return await fill_next(conn, self._parts, wait=False)
 
         return await self._database.transact(step)
+
+    async def use_rates(self) -> int:
+        """Put the exchange rates of an interrupted import to use; return 1 if there were any."""
+        under_way = await self._database.transact(use_next)
+        if under_way is not None and under_way.next_bucket == BUCKETS:
+            log.info("rates.used", generation=under_way.generation, rates=under_way.rates)
+        return int(under_way is not None)
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

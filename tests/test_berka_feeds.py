@@ -25,8 +25,8 @@ from benefits.domain.feeds import FeedKey, FeedManifest
 from benefits.domain.members import MemberLine
 from benefits.domain.values import BUCKETS, Month
 from benefits.store.db import connect
+from benefits.store.facts import Whom, load
 from benefits.store.migrate import ensure_partitions
-from benefits.store.tiers import Whom, facts
 from tests import berka
 from tests.berka_expected import MONTHS, expect
 from tests.builders import MEMBER_KEY, World
@@ -129,7 +129,7 @@ async def test_days_and_corrections_in_any_order_come_to_what_the_transactions_s
     assert due == {key: total for key, total in found.items() if key[0] != id_of("nobody")}
     async with bank.database.transaction() as conn:
         rules = (await bank.parts.catalogue.current(conn)).rules["konto"]
-        known = await facts(conn, rules, LAST, Whom((0, BUCKETS - 1)))
+        known = await load(conn, rules, LAST, Whom((0, BUCKETS - 1)))
     assert len(opened) == len(known)
     standings = {id_of(c): [each.get(c, (0, 0)) for each in expected.standings] for c in opened}
     for fact in known:

@@ -159,6 +159,28 @@ def test_the_sql_of_the_schema_can_be_read_beforehand(tmp_path: Path) -> None:
         assert (2, True) == (status, "--from" in said)
 
 
+def test_rates_change_what_was_decided_by_command(test_shell: Shell) -> None:
+    """A-7: the command names the months that were decided by other rates, until they are anew."""
+    shell = test_shell
+    text = PROGRAMME.replace('currency = "CNY"', 'currency = "CNY"\ncurrencies = ["USD"]')
+    assert 0 == shell.run("programme", "apply", shell.file("wealth.toml", text))[0]
+    shell.run("import", "members", shell.file("members.csv", "customer,opened_on\nA,2020-01-01\n"))
+    days = "".join(f"A,2025-06-{day:02d},DEPOSIT,USD,10000.00\n" for day in range(1, 31))
+    assets = shell.file("june.csv", f"customer,as_of,asset_class,currency,balance\n{days}")
+    head, evaluate = "currency,date,rate,per,revision\n", ("evaluate", "--period", "2025-06")
+    said = "".join(f"USD,2025-06-{day:02d},7.00,1,0\n" for day in range(1, 31))
+    status, words = shell.run("import", "rates", shell.file("rates.csv", head + said))
+    assert (0, True) == (status, "30 lines: 30 new or changed" in words)
+    assert 0 == shell.run("import", "assets", assets)[0]
+    assert "GOLD 1" in shell.run(*evaluate)[1]
+    raised = shell.file("raised.csv", f"{head}USD,2025-06-30,1500,1,1\n")
+    assert "decides anew" not in shell.run("import", "rates", raised, "--dry-run")[1]
+    again = "wealth: 2025-06 had been decided before; `benefits evaluate --period 2025-06`"
+    assert again in shell.run("import", "rates", raised)[1].replace("\n", " ")
+    assert "decides anew" not in shell.run("import", "rates", raised)[1]
+    assert "PLATINUM 1" in shell.run(*evaluate)[1]
+
+
 def test_a_month_goes_through_the_commands(test_shell: Shell) -> None:
     """Programme, members, balances, evaluation, verification: each says what it did."""
     shell = test_shell

@@ -252,7 +252,7 @@ async def test_the_age_of_a_step_tells_whether_the_worker_stands(world: World) -
         while len(worker.ages()) < 10:
             await asyncio.sleep(0.01)
     steps = {"deliver", "callbacks", "expire", "prune", "partitions", "held", "seal", "export"}
-    steps |= {"jobs", "feeds"}
+    steps |= {"jobs", "feeds", "rates"}
     assert steps == set(worker.ages())
     stop.set()
     await running

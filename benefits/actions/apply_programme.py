@@ -6,8 +6,9 @@ import msgspec
 
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Benefit, Programme, ProgrammeInvalid
+from benefits.domain.exchange import check_converted
 from benefits.domain.values import Month, local_date
-from benefits.store import catalogue
+from benefits.store import catalogue, rates
 from benefits.store.db import Connection
 
 
@@ -98,8 +99,10 @@ async def apply_programme(
                     f"provider {code!r} is defined otherwise by programme {other.code!r}"
                 )
         _check_books(programme, other)
+    new = check_converted(programme, others.values(), await rates.converted(conn))
     before = (await parts.catalogue.current(conn)).programmes.get(programme.code)
     if before is not None:
         _check_kept(before, programme)
+    await rates.put_converted(conn, new)
     version, is_new = await catalogue.put(conn, programme, parts.clock(), tiers_from=tiers_from)
     return Applied(version, is_new)

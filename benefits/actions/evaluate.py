@@ -19,12 +19,13 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.steady import bounds as bounds_of
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, midnight
-from benefits.store import members, steady, tiers
+from benefits.store import facts, members, steady, tiers
 from benefits.store.db import Connection, Database
+from benefits.store.facts import Facts, Whom
 from benefits.store.ledger import Journal
 from benefits.store.members import Member
 from benefits.store.steady import Seen
-from benefits.store.tiers import Decided, Facts, Mark, Whom
+from benefits.store.tiers import Decided, Mark
 
 PAGE = 500
 SLICE = 5000
@@ -226,7 +227,7 @@ async def _wanted(
 ) -> _Wanted:
     """Fold the members' months and compare with what stands written; `ranked` ones are known."""
     next_month = month.plus(1)
-    facts = await tiers.facts(conn, judges, month, whom)
+    known = await facts.load(conn, judges, month, whom)
     keys = grant.periods(programme, next_month)
     all_whom = Whom(whom.buckets) if ranked else whom
     granted = await tiers.granted(conn, programme.code, keys, all_whom)
@@ -234,7 +235,7 @@ async def _wanted(
     today = local_date(parts.clock(), programme.tz)
     decisions, raised = dict[UUID, Decision](), set[UUID]()
     ranks, unsettled, pending = list(ranked), set[int](), set[int]()
-    for fact in facts:
+    for fact in known:
         decision = last_decision(judges, fact, month)
         state = decision.after if decision is not None else State()
         if closed_by(fact.closed_on, max(month.end, today)):

@@ -275,10 +275,9 @@ async def _become(conn: Connection, wanted: Wanted, effect: Effect, parts: Parts
     now = parts.clock()
     if wanted.revision is not None:
         key = FeedKey(wanted.source, wanted.date, wanted.revision)
-        catalogue = await parts.catalogue.current(conn)
-        digits = catalogue.programmes[effect.programme].minor_digits
+        digits = (await parts.catalogue.current(conn)).digits
         assert effect.sha256 is not None, "a file has a digest"
-        totals = {c: f"{Decimal(n).scaleb(-digits):f}" for c, n in effect.totals.items()}
+        totals = {c: f"{Decimal(n).scaleb(-digits[c]):f}" for c, n in effect.totals.items()}
         manifest = Manifest(rows=effect.rows, totals=totals, sha256=effect.sha256)
         received = Tally(effect.rows, 0, effect.totals)
         await feeds.judge(conn, key, manifest, [], received=received, now=now)

@@ -81,7 +81,7 @@ async def import_feed(
     digest = source.digest.hexdigest()
     if key.is_fill:
         received = await _received(database, key)
-        return differences(manifest, received, digest, programme.minor_digits)
+        return differences(manifest, received, digest, programme.digits)
 
     def applied(now: Feed) -> None:
         done.applied = now.next_bucket
@@ -126,7 +126,7 @@ async def rehearse_feed(
         done.tally = done.tally.plus(ready.chunk.tally)
         progress(done)
     digest = source.digest.hexdigest()
-    return differences(manifest, done.tally, digest, programme.minor_digits)
+    return differences(manifest, done.tally, digest, programme.digits)
 
 
 class _Keeper:

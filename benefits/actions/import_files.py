@@ -20,20 +20,26 @@ import msgspec
 from benefits.actions.parts import Parts
 from benefits.actions.record_assets import record_assets
 from benefits.actions.record_calendar import record_calendar
+from benefits.actions.record_holders import record_holders
 from benefits.actions.record_labels import record_labels
 from benefits.actions.record_members import record_members
-from benefits.domain import assets, calendar_lines, members
+from benefits.actions.record_rates import RatesUnderWayError, record_rates, use_rates
+from benefits.domain import assets, calendar_lines, exchange, holders, members
 from benefits.domain.assets import AssetLine, FileUnreadable, LineInvalid
 from benefits.domain.calendar_lines import CalendarLine
 from benefits.domain.catalogue import Programme
+from benefits.domain.exchange import Converted, RateLine
+from benefits.domain.holders import HolderLine
 from benefits.domain.members import LabelLine, MemberLine
 from benefits.domain.requests import body_hash
 from benefits.domain.values import local_date
+from benefits.store import rates
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection, Database
 from benefits.store.earlier import Earlier, Kept
 
 CHUNK = 20_000
+HOLDERS = 200
 AT_ONCE = 200  # lines judged before others have their turn: some 2 ms
 REFUSED_SHOWN = 100
 Line = TypeVar("Line")
@@ -119,7 +125,10 @@ class _Chunk(msgspec.Struct, Generic[Line]):
 
 
 async def _chunks(
-    rows: Iterator[Row], judge: Callable[[dict[str, str]], Line]
+    rows: Iterator[Row],
+    judge: Callable[[dict[str, str]], Line],
+    *,
+    length: int | None = None,
 ) -> AsyncIterator[_Chunk[Line]]:
     """Judge lines and yield them in chunks; between them others have their turn."""
     chunk = _Chunk[Line]()
@@ -131,7 +140,7 @@ async def _chunks(
             chunk.refused.append((number, refusal.detail))
         if chunk.lines % AT_ONCE == 0:
             await asyncio.sleep(0)
-        if chunk.lines == CHUNK:
+        if chunk.lines == (length or CHUNK):
             yield chunk
             chunk = _Chunk[Line]()
     if chunk.lines:
@@ -253,6 +262,74 @@ async def import_assets(
     kind = _Kind(AssetLine, take, about)
     async with _writer(database, kind, dry_run=dry_run) as write:
         return await _write(_chunks(rows, judge), write, progress)
+
+
+async def import_rates(
+    database: Database,
+    parts: Parts,
+    text: Iterable[str],
+    *,
+    progress: Progress,
+    dry_run: bool = False,
+) -> Imported:
+    """Import exchange rates and put them to use; FileUnreadable when the file cannot be taken."""
+
+    async def known(conn: Connection) -> tuple[dict[str, Converted], date]:
+        catalogue = await parts.catalogue.current(conn)
+        return await rates.converted(conn), local_date(parts.clock(), catalogue.zone)
+
+    currencies, today = await database.transact(known)
+
+    def judge(row: dict[str, str]) -> RateLine:
+        return exchange.read_line(row, currencies, today)
+
+    async def take(conn: Connection, lines: list[tuple[int, RateLine]]) -> ChunkResult:
+        return await record_rates(conn, lines, parts)
+
+    def about(line: RateLine) -> tuple[object, ...]:
+        return (line.currency, line.as_of)
+
+    kind = _Kind(RateLine, take, about)
+    async with _writer(database, kind, dry_run=dry_run) as write:
+
+        async def use(lines: list[tuple[int, RateLine]]) -> ChunkResult:
+            while True:
+                if not dry_run:
+                    await use_rates(database)
+                with suppress(RatesUnderWayError):
+                    result = await write(lines)
+                    break
+            if not dry_run:
+                await use_rates(database)
+            return result
+
+        found = read_rows(text, exchange.REQUIRED, exchange.OPTIONAL)
+        return await _write(_chunks(found, judge), use, progress)
+
+
+async def import_holders(
+    database: Database,
+    parts: Parts,
+    text: Iterable[str],
+    *,
+    member_key: bytes,
+    progress: Progress,
+    dry_run: bool = False,
+) -> Imported:
+    """Import who holds accounts (A-5); FileUnreadable when the file as a whole cannot be taken."""
+
+    async def take(conn: Connection, lines: list[tuple[int, HolderLine]]) -> ChunkResult:
+        return await record_holders(conn, lines, parts, member_key=member_key)
+
+    def about(line: HolderLine) -> tuple[object, ...]:
+        return (line.account,)
+
+    rows = read_rows(text, holders.REQUIRED, holders.OPTIONAL)
+    kind = _Kind(HolderLine, take, about)
+    async with _writer(database, kind, dry_run=dry_run) as write:
+        # The months of each holder are folded anew: few lines are much work.
+        chunks = _chunks(rows, holders.read_line, length=HOLDERS)
+        return await _write(chunks, write, progress)
 
 
 async def import_members(

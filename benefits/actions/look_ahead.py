@@ -20,13 +20,14 @@ from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, Grounds, risen
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.domain.windows import span
-from benefits.store import members, tiers
+from benefits.store import facts, members, tiers
 from benefits.store import outlook as sights
 from benefits.store.db import Connection, Database
+from benefits.store.facts import Facts, Whom
 from benefits.store.ledger import Journal
 from benefits.store.members import Member
 from benefits.store.outlook import Seen
-from benefits.store.tiers import Decided, Facts, Whom
+from benefits.store.tiers import Decided
 
 EVENTS = {Sight.AT_RISK: "tier.at_risk", Sight.NEAR: "tier.near"}
 
@@ -115,12 +116,12 @@ async def _running(conn: Connection, parts: Parts, code: str) -> _Running:
 async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     """Read what is known of members and compare what is seen with the record."""
     programme, rules, month = running.programme, running.rules, running.month
-    facts = [
+    there = [
         fact
-        for fact in await tiers.facts(conn, rules, month, whom)
+        for fact in await facts.load(conn, rules, month, whom)
         if not closed_by(fact.closed_on, month.end)
     ]
-    known = {fact.member_id: _known(running.judge, fact, month) for fact in facts}
+    known = {fact.member_id: _known(running.judge, fact, month) for fact in there}
     days = [(id_, day) for id_, (_, day) in known.items() if day is not None]
     last = await sights.balances(conn, days, programme.basket)
     before = await sights.seen(conn, programme.code, whom.buckets)
@@ -128,7 +129,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         before = {key: one for key, one in before.items() if key[0] in known}
     now = dict[tuple[UUID, Sight], Seen]()
     rises = dict[UUID, Decision]()
-    for fact in facts:
+    for fact in there:
         period, day = known[fact.member_id]
         decision = risen(programme, fact.written, period.readings[0], _grounds(period))
         if decision is not None:
@@ -144,7 +145,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
                     tier=programme.tier[one.rank].code,
                     as_of=day,
                 )
-    return _compared(len(facts), before, now, rises)
+    return _compared(len(there), before, now, rises)
 
 
 def _grounds(period: Running) -> Grounds:

@@ -98,13 +98,12 @@ async def judge_feed(conn: Connection, sealing: Sealing, parts: Parts) -> Feed:
 async def _judge(conn: Connection, feed: Feed, sealing: Sealing, parts: Parts) -> None:
     key = feed.key
     catalogue = await parts.catalogue.current(conn)
-    digits = catalogue.programmes[feed.programme].minor_digits
     chunks = await feeds.chunks(conn, key)
     received = Tally()
     for chunk in chunks:
         received = received.plus(chunk.tally)
     digest = sealing.digest or digest_of(chunk.digest for chunk in chunks)
-    reasons = gaps(chunks) + differences(sealing.manifest, received, digest, digits)
+    reasons = gaps(chunks) + differences(sealing.manifest, received, digest, catalogue.digits)
     reasons, now = reasons[:REASONS_MAX], parts.clock()
     if reasons:
         case_id = parts.new_id(now, placed_bucket("feed", str(key)))

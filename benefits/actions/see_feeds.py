@@ -1,5 +1,6 @@
 """See feeds: how they stand, what was received, which decided months they touched (A-2, A-7)."""
 
+from collections.abc import Mapping
 from datetime import date
 
 import msgspec
@@ -23,7 +24,7 @@ class Seen(msgspec.Struct, frozen=True):
     """A feed as it stands; `decided` are months it touched, to be decided anew."""
 
     received: Received
-    digits: int
+    digits: Mapping[str, int]
     decided: list[Decided]
 
 
@@ -65,7 +66,7 @@ async def _seen(conn: Connection, found: list[Received], parts: Parts) -> list[S
             decided = decided_before(
                 feed.key, feed.sealed_at, feed.totals, catalogue.rules, evaluated=evaluated
             )
-        seen.append(Seen(one, catalogue.programmes[feed.programme].minor_digits, decided))
+        seen.append(Seen(one, catalogue.digits, decided))
     return seen
 
 

@@ -9,7 +9,7 @@ from benefits.actions.verify_fills import verify_fills
 from benefits.actions.verify_seals import Audit, verify_leaves, verify_log
 from benefits.domain import entitlement
 from benefits.domain.values import BUCKETS
-from benefits.store import months
+from benefits.store import months, rates
 from benefits.store import verify as checks
 from benefits.store.carried import STEADY
 from benefits.store.db import Connection, Database, run
@@ -62,6 +62,7 @@ async def _shared(database: Database, parts: Parts) -> list[Finding]:
                 Finding("request_differs", correction, "proposed or decided by no request")
                 for correction in await unasked(conn)
             ]
+            + [Finding("rate_differs", what, how) for what, how in await rates.differences(conn)]
         )
 
 

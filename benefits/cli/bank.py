@@ -1,11 +1,8 @@
 """The commands for what the bank brings: programmes, customers, balances, closed months."""
 
-import os
 import re
-import stat
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -21,15 +18,19 @@ from benefits.actions.import_files import (
     Progress,
     import_assets,
     import_calendar,
+    import_holders,
     import_labels,
     import_members,
+    import_rates,
 )
 from benefits.actions.look_ahead import Ahead, look_ahead
+from benefits.actions.record_rates import decided_since
 from benefits.actions.see_feeds import list_missing
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
 from benefits.cli.days import fill_stretches, say_no_day, say_unknown
-from benefits.cli.feeds import import_feed_
+from benefits.cli.feeds import import_feed_, say_decided
+from benefits.cli.files import PROGRESS_EVERY_S, TEXT, take_file
 from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain.catalogue import Programme, check_for_production, read
@@ -41,11 +42,8 @@ from benefits.house import House
 from benefits.store.db import Connection, Database, DatabaseUnsuitable
 from benefits.store.migrate import ensure_partitions
 
-# Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
-TEXT = click.File(encoding="utf-8", errors="surrogateescape")
 PRESETS = {p.stem: p for p in (Path(__file__).parent.parent / "presets").glob("*.toml")}
 SWEPT = "{:,} lots that ended, {:,} claims never sent, {:,} members who left."
-PROGRESS_EVERY_S = 5.0  # where it is written down; a terminal shows every step in one place
 
 
 def _month(text: str, option: str) -> Month:
@@ -138,7 +136,7 @@ def import_members_(file: TextIO, *, dry_run: bool) -> None:
             dry_run=dry_run,
         )
 
-    _import("members", file, take, dry_run=dry_run)
+    take_file("members", file, take, dry_run=dry_run)
 
 
 @import_.command("labels")
@@ -163,7 +161,7 @@ def import_labels_(file: TextIO, *, dry_run: bool) -> None:
             dry_run=dry_run,
         )
 
-    _import("labels", file, take, dry_run=dry_run)
+    take_file("labels", file, take, dry_run=dry_run)
 
 
 @import_.command("calendar")
@@ -186,7 +184,7 @@ def import_calendar_(file: TextIO, name: str, *, dry_run: bool) -> None:
             house.database, house.parts, file, name, progress=progress, dry_run=dry_run
         )
 
-    _import("calendar", file, take, dry_run=dry_run)
+    take_file("calendar", file, take, dry_run=dry_run)
 
 
 @import_.command("assets")
@@ -212,7 +210,54 @@ def import_assets_(file: TextIO, code: str | None, *, dry_run: bool) -> None:
             dry_run=dry_run,
         )
 
-    _import("assets", file, take, dry_run=dry_run)
+    take_file("assets", file, take, dry_run=dry_run)
+
+
+@import_.command("holders")
+@click.argument("file", type=TEXT)
+@DRY_RUN
+def import_holders_(file: TextIO, *, dry_run: bool) -> None:
+    """Import holders of joint accounts: `account,customer,role,valid_from[,valid_to]`.
+
+    Roles are PRIMARY and JOINT; `valid_to` is the first day on which the account is not theirs.
+
+    Example: `benefits import holders holders.csv --dry-run`, then without
+    """
+
+    async def take(house: House, progress: Progress) -> Imported:
+        return await import_holders(
+            house.database,
+            house.parts,
+            file,
+            member_key=house.settings.keys.member_key,
+            progress=progress,
+            dry_run=dry_run,
+        )
+
+    take_file("holders", file, take, dry_run=dry_run)
+
+
+@import_.command("rates")
+@click.argument("file", type=TEXT)
+@DRY_RUN
+def import_rates_(file: TextIO, *, dry_run: bool) -> None:
+    """Import exchange rates of the currencies that programmes convert.
+
+    Columns: `currency,date,rate,per[,revision]`: what `per` units are worth at the end of a date.
+
+    Example: `benefits import rates 2025-06-30.csv`, or first with `--dry-run`
+    """
+
+    async def take(house: House, progress: Progress) -> Imported:
+        since = house.parts.clock()
+        done = await import_rates(
+            house.database, house.parts, file, progress=progress, dry_run=dry_run
+        )
+        async with house.database.transaction() as conn:
+            say_decided(await decided_since(conn, house.parts, since))
+        return done
+
+    take_file("rates", file, take, dry_run=dry_run)
 
 
 @import_.command("grants")
@@ -270,87 +315,6 @@ async def _programme(house: House, code: str | None) -> Programme:
     if code not in known:
         raise UnknownProgramme(f"Programmes are: {', '.join(sorted(known)) or 'none yet'}.")
     return known[code]
-
-
-def _import(
-    what: str,
-    file: TextIO,
-    take: Callable[[House, Progress], Awaitable[Imported]],
-    *,
-    dry_run: bool,
-) -> None:
-    """Take a file into the house, tell how far it is, and in the end what was done."""
-    done = Imported()
-    start = told = time.monotonic()
-
-    async def work_(house: House) -> None:
-        nonlocal done
-        done = await take(house, progress)
-
-    with console.status("Importing …") as status:
-
-        def progress(so_far: Imported) -> None:
-            nonlocal done, told
-            done, now = so_far, time.monotonic()
-            text = _how_far(so_far, now - start, _part_read(file))
-            status.update(text)
-            if not console.is_terminal and now - told >= PROGRESS_EVERY_S:
-                told = now
-                console.print(text)
-
-        try:
-            run(work_)
-        except KeyboardInterrupt:
-            say_if_dry(dry_run=dry_run)
-            if not dry_run:
-                console.print(
-                    f"Interrupted; {done.lines:,} lines are done. "
-                    "Import the whole file again: what is known already changes nothing."
-                )
-            sys.exit(130)
-    _tell(what, done, dry_run=dry_run)
-
-
-def _part_read(file: TextIO) -> float | None:
-    """Return how much of a file has been read, from 0 to 1; None for a pipe."""
-    found = os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
-        return None
-    return min(file.buffer.tell() / found.st_size, 1.0)
-
-
-def _how_far(done: Imported, seconds: float, part: float | None) -> str:
-    text = (
-        f"{done.lines:,} lines read, {done.kept:,} kept, {done.refused:,} refused; "
-        f"{done.lines / max(seconds, 0.001):,.0f} lines/s"
-    )
-    if not part:
-        return text
-    left = round(seconds * (1 - part) / part)
-    return f"{text}; {part:.0%} of the file, about {left // 60}:{left % 60:02d} min left"
-
-
-def _tell(what: str, done: Imported, *, dry_run: bool) -> None:
-    if not dry_run:
-        record(
-            "import.done",
-            what=what,
-            lines=done.lines,
-            kept=done.kept,
-            unchanged=done.unchanged,
-            refused=done.refused,
-        )
-    for number, reason in done.shown:
-        console.print(f"line {number}: {reason}")
-    if done.refused > len(done.shown):
-        console.print(f"… and {done.refused - len(done.shown):,} more lines were refused")
-    console.print(
-        f"{done.lines:,} lines: {done.kept:,} new or changed, {done.unchanged:,} known already, "
-        f"{done.refused:,} refused."
-    )
-    say_if_dry(dry_run=dry_run)
-    if done.refused:
-        sys.exit(2)
 
 
 @click.command("evaluate")

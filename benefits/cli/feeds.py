@@ -152,7 +152,7 @@ async def _list(conn: Connection, parts: Parts, month: Month) -> None:
 
 
 def say_decided(decided: Sequence[Decided]) -> None:
-    """Say which months were decided before a feed was sealed, and what decides them anew."""
+    """Say which months had been decided before balances changed, and what decides them anew."""
     for code in sorted({one.programme for one in decided}):
         months = [str(one.month) for one in decided if one.programme == code]
         console.print(
@@ -169,7 +169,7 @@ def major(minor: int, digits: int) -> str:
 def _line(seen: Seen) -> str:
     received = seen.received
     feed = received.feed
-    totals = ", ".join(f"{c} {major(minor, seen.digits)}" for c, minor in feed.totals.items())
+    totals = ", ".join(f"{c} {major(minor, seen.digits[c])}" for c, minor in feed.totals.items())
     at = f" at {feed.sealed_at:%F %T} UTC" if feed.sealed_at else ""
     why = f" ({feed.reasons[0]})" if feed.state is FeedState.REFUSED else ""
     what = f"{received.lines:,} lines, {totals or 'no totals'}{why}"

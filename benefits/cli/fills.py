@@ -157,8 +157,8 @@ def _do(work: _Work, *, event: str, dry_run: bool) -> None:
 async def _say(conn: Connection, seen: FillSeen, parts: Parts) -> None:
     """Say what a fill does, who proposed it, and by which hash it is approved."""
     wanted, effect = msgspec.convert(seen.body, Wanted), msgspec.convert(seen.effect, Effect)
-    digits = (await parts.catalogue.current(conn)).programmes[effect.programme].minor_digits
-    totals = ", ".join(f"{c} {major(n, digits)}" for c, n in effect.totals.items())
+    digits = (await parts.catalogue.current(conn)).digits
+    totals = ", ".join(f"{c} {major(n, digits[c])}" for c, n in effect.totals.items())
     carried = f" of {effect.carried_day}" if effect.carried_day else ""
     console.print(
         f"{seen.fill_id} {seen.state(parts.clock())}: {wanted.source} {wanted.date} "

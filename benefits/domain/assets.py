@@ -15,6 +15,7 @@ from functools import lru_cache
 import msgspec
 
 from benefits.domain.catalogue import Programme
+from benefits.domain.currencies import minor_of
 from benefits.domain.refusal import Refusal
 from benefits.domain.spelling import suggestion
 
@@ -69,10 +70,8 @@ def read_line(row: Mapping[str, str], programme: Programme) -> AssetLine:
     customer = row["customer"].strip()
     if not 1 <= len(customer) <= SHORT_MAX:
         raise LineInvalid("customer: must have 1 to 64 characters")
-    if row["currency"] != programme.currency:
-        raise LineInvalid(
-            f"currency: {row['currency']!r} is not the programme's {programme.currency}"
-        )
+    if row["currency"] not in programme.digits:
+        raise LineInvalid(_not_taken(row["currency"], programme))
     if row["asset_class"] not in programme.asset_classes:
         hint = suggestion(row["asset_class"], programme.asset_classes)
         raise LineInvalid(f"asset_class: {row['asset_class']!r} is not known{hint}")
@@ -84,11 +83,18 @@ def read_line(row: Mapping[str, str], programme: Programme) -> AssetLine:
         as_of,
         row["asset_class"],
         row["currency"],
-        _balance(row["balance"], programme),
+        _balance(row["balance"], programme.digits[row["currency"]]),
         _short(row, "account"),
         _source(row, programme),
-        _revision(row.get("revision") or "0"),
+        read_revision(row.get("revision") or "0"),
     )
+
+
+def _not_taken(currency: str, programme: Programme) -> str:
+    if not programme.currencies:
+        return f"currency: {currency!r} is not the programme's {programme.currency}"
+    hint = suggestion(currency, programme.digits)
+    return f"currency: {currency!r} is not one of {', '.join(programme.digits)}{hint}"
 
 
 def read_date(text: str, field: str) -> date:
@@ -105,11 +111,11 @@ def _date(text: str) -> date:
     return date.fromisoformat(text)
 
 
-def _balance(text: str, programme: Programme) -> int:
+def _balance(text: str, digits: int) -> int:
     if not _DECIMAL.fullmatch(text):
         raise LineInvalid(f"balance: {text!r} is not a decimal number")
     try:
-        minor = programme.minor(Decimal(text))
+        minor = minor_of(Decimal(text), digits)
     except ValueError as error:
         raise LineInvalid(f"balance: {error}") from None
     if abs(minor) > _LARGEST:
@@ -131,7 +137,8 @@ def _source(row: Mapping[str, str], programme: Programme) -> str:
     return source
 
 
-def _revision(text: str) -> int:
+def read_revision(text: str) -> int:
+    """Read a revision; LineInvalid when it is none."""
     if not (text.isascii() and text.isdecimal()) or int(text) > 10**9:
         raise LineInvalid(f"revision: {text!r} is not a whole number of at least 0")
     return int(text)

@@ -17,6 +17,7 @@ import msgspec
 
 from benefits.domain import spelling, units
 from benefits.domain.calendars import NO_CALENDAR, Calendar
+from benefits.domain.currencies import DIGITS, currency_problems, minor_of
 from benefits.domain.ladder import Ladder, ladder
 from benefits.domain.metrics import Basket, basket
 from benefits.domain.orders import Capabilities
@@ -29,7 +30,6 @@ from benefits.domain.values import Month, PeriodKind
 LANGUAGES = ("zh", "en")
 UNITS = "BENEFIT:"
 TAKES_MAX = 100
-_LARGEST_EXPONENT = 18
 
 
 class ProgrammeInvalid(Refusal):
@@ -177,6 +177,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """One version of a whole programme, as its file says it; `feeds` make days known (A-2).
 
     Units live `closing_days` after the end of a relationship (T-10).
+    Balances in other `currencies` count as they are converted daily (A-4).
     """
 
     code: str
@@ -186,6 +187,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     asset_classes: tuple[str, ...]
     tier: tuple[Tier, ...]
     feeds: tuple[Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,32}$")], ...] = ()
+    currencies: tuple[str, ...] = ()
     minor_digits: Annotated[int, msgspec.Meta(ge=0, le=4)] = 2
     closing_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
     policy: Policy = Policy()
@@ -201,15 +203,12 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def minor(self, amount: Decimal) -> int:
         """Return `amount` in minor units; ValueError when it is not exact in them or too large."""
-        if amount.adjusted() > _LARGEST_EXPONENT:
-            msg = f"{amount} is too large"
-            raise ValueError(msg)
-        scaled = amount.scaleb(self.minor_digits)
-        # Decimals round to 28 digits as they are scaled: what comes back must be what was given.
-        if scaled != scaled.to_integral_value() or scaled.scaleb(-self.minor_digits) != amount:
-            msg = f"{amount} has more than {self.minor_digits} decimals"
-            raise ValueError(msg)
-        return int(scaled)
+        return minor_of(amount, self.minor_digits)
+
+    @cached_property
+    def digits(self) -> dict[str, int]:
+        """How many decimals each currency has whose balances are taken, its own first (C-1)."""
+        return {self.currency: self.minor_digits, **{c: DIGITS[c] for c in self.currencies}}
 
     def scale(self, benefit: Benefit) -> int:
         """Return how many decimals the units have that a benefit takes (C-2)."""
@@ -248,7 +247,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @cached_property
     def basket(self) -> Basket:
         """What counts for a tier, and what each asset class weighs (A-3)."""
-        return basket(self.currency, self.asset_classes, self.policy)
+        return basket(self.currency, self.asset_classes, self.policy, self.currencies)
 
     @cached_property
     def benefits(self) -> dict[str, Benefit]:
@@ -355,7 +354,7 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def digits(self) -> dict[str, int]:
         """How many decimals each currency has; programmes of one currency agree."""
-        return {p.currency: p.minor_digits for p in self.programmes.values()}
+        return DIGITS | {p.currency: p.minor_digits for p in self.programmes.values()}
 
 
 def read(text: str) -> Programme:
@@ -393,8 +392,10 @@ def _problems(programme: Programme) -> Iterator[str]:
     for index, provider in enumerate(programme.provider):
         if not provider.url.startswith(("https://", "http://")):
             yield f"provider[{index}].url: must begin with https:// or http://"
+    yield from currency_problems(programme.currency, programme.currencies)
     yield from _duplicates(programme)
-    yield from policy_problems(programme.policy, programme.tier, programme.asset_classes)
+    taken = (programme.asset_classes, programme.currencies)
+    yield from policy_problems(programme.policy, programme.tier, *taken)
     yield from _amounts(programme)
     yield from _benefits(programme)
     yield from _lines(programme)

@@ -310,14 +310,23 @@ def _english_days(reading: Reading) -> str:
     words = f"{reading.known_days} of {reading.days} days known"
     if reading.filled_days:
         words += f", {reading.filled_days} of them filled in: provisional"
-    return words
+    return words + _english_converted(reading)
 
 
 def _chinese_days(reading: Reading) -> str:
     words = f"已知{reading.known_days}/{reading.days}天"
     if reading.filled_days:
         words += f"，其中{reading.filled_days}天为补录，结果暂定"
-    return words
+    return words + _chinese_converted(reading)
+
+
+def _english_converted(reading: Reading) -> str:
+    """Say which currencies were converted, each day by its own rate (A-4)."""
+    return f", {', '.join(reading.converted)} converted daily" if reading.converted else ""
+
+
+def _chinese_converted(reading: Reading) -> str:
+    return f"，{'、'.join(reading.converted)}按日折算" if reading.converted else ""
 
 
 def _english_ways(programme: Programme, rank: int) -> str:

@@ -63,18 +63,18 @@ def read_columns(
     accounts = columns.get("account") or [""] * count
     fine = (
         set(classes) <= set(programme.asset_classes)
-        and set(currencies) == {programme.currency}
+        and set(currencies) <= programme.digits.keys()
         and set(columns.get("as_of", ())) <= {str(key.as_of)}
         and _are_names(columns["customer"])
         and max(map(len, accounts)) <= assets.SHORT_MAX
     )
-    minor = _minor(columns["balance"], programme.minor_digits) if fine else None
+    minor = _amounts(columns["balance"], currencies, programme) if fine else None
     if minor is None:
         return None
     good = Lines(
         columns["customer"], classes, currencies, accounts, minor, range(first, first + count)
     )
-    return Read(good, Tally(count, 0, {programme.currency: sum(minor)}))
+    return Read(good, Tally(count, 0, _totals(currencies, minor)))
 
 
 def _are_names(customers: Column) -> bool:
@@ -84,6 +84,30 @@ def _are_names(customers: Column) -> bool:
         and max(lengths) <= assets.SHORT_MAX
         and all(map(str.__eq__, customers, map(str.strip, customers)))
     )
+
+
+def _totals(currencies: Column, minor: Sequence[int]) -> dict[str, int]:
+    named = sorted(set(currencies))
+    if len(named) == 1:
+        return {named[0]: sum(minor)}
+    pairs = list(zip(currencies, minor, strict=True))
+    return {name: sum(n for currency, n in pairs if currency == name) for name in named}
+
+
+def _amounts(balances: Column, currencies: Column, programme: Programme) -> list[int] | None:
+    """Return balances in minor units of their currencies where each has all its decimals."""
+    named = set(currencies)
+    if len(named) == 1:
+        return _minor(balances, programme.digits[currencies[0]])
+    amounts = [0] * len(balances)
+    for name in named:
+        places = [place for place, currency in enumerate(currencies) if currency == name]
+        minor = _minor([balances[place] for place in places], programme.digits[name])
+        if minor is None:
+            return None
+        for place, amount in zip(places, minor, strict=True):
+            amounts[place] = amount
+    return amounts
 
 
 def _minor(balances: Column, digits: int) -> list[int] | None:
@@ -104,7 +128,7 @@ def read_each(
 ) -> Read:
     """Read lines one by one; `name` is how the place of a bad one is told, like `line {}`."""
     good = list[tuple[str, str, str, str, int, int]]()
-    told, count, total = list[str](), 0, 0
+    told, count = list[str](), 0
     for place, row in rows:
         count += 1
         try:
@@ -113,7 +137,6 @@ def read_each(
             if len(told) < REASONS_MAX:
                 told.append(f"{name.format(place)}: {_QUOTED.sub('…', refusal.detail)}")
             continue
-        total += line.balance_minor
         good.append(
             (
                 line.customer,
@@ -125,8 +148,9 @@ def read_each(
             )
         )
     columns = tuple(zip(*good, strict=True)) or ((),) * 6
-    tally = Tally(count, count - len(good), {programme.currency: total}, tuple(told))
-    return Read(Lines(*columns), tally)
+    lines = Lines(*columns)
+    totals = {programme.currency: 0} if not good else _totals(lines.currencies, lines.balances)
+    return Read(lines, Tally(count, count - len(good), totals, tuple(told)))
 
 
 def _line(row: Mapping[str, str] | str, key: FeedKey, programme: Programme) -> assets.AssetLine:

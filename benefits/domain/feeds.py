@@ -203,7 +203,9 @@ def digest_of(chunks: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(one.hex().encode() + b"\n" for one in chunks)).hexdigest()
 
 
-def differences(manifest: Manifest, received: Tally, digest: str, digits: int) -> list[str]:
+def differences(
+    manifest: Manifest, received: Tally, digest: str, digits: Mapping[str, int]
+) -> list[str]:
     """Return why a feed is not what its manifest says; nothing when it is (A-2)."""
     reasons = list[str]()
     if received.rows != manifest.rows:
@@ -216,10 +218,12 @@ def differences(manifest: Manifest, received: Tally, digest: str, digits: int) -
     return reasons + list(received.told)
 
 
-def _totals(said: Mapping[str, str], received: Mapping[str, int], digits: int) -> list[str]:
+def _totals(
+    said: Mapping[str, str], received: Mapping[str, int], digits: Mapping[str, int]
+) -> list[str]:
     reasons = list[str]()
     for currency in sorted({*said, *received}):
-        got = Decimal(received.get(currency, 0)).scaleb(-digits)
+        got = Decimal(received.get(currency, 0)).scaleb(-digits.get(currency, 0))
         text = said.get(currency, "0")
         if Decimal(text) != got:
             reasons.append(f"total {currency}: the manifest says {text}, received {got:f}")
@@ -260,17 +264,30 @@ def decided_before(
 
     They stand as they are until the last of them is evaluated anew, which folds them all (T-8).
     """
-    month, moved = Month.of(key.as_of), set(currencies)
-    touched = {
+    fed = {code for code, one in rules.items() if key.source in one.feeds}
+    touched = fed | counting(currencies, rules)
+    return decided_from(Month.of(key.as_of), sealed_at, touched, evaluated=evaluated)
+
+
+def counting(currencies: Iterable[str], rules: Mapping[str, Rules]) -> set[str]:
+    """Return the programmes that count balances in any of some currencies."""
+    moved = set(currencies)
+    return {
         code
         for code, one in rules.items()
-        if key.source in one.feeds or any(basket.currency in moved for basket in one.baskets)
+        if any(moved & {*each.currencies} for each in one.baskets)
     }
+
+
+def decided_from(
+    month: Month, at: datetime, touched: Iterable[str], *, evaluated: Evaluated
+) -> list[Decided]:
+    """Return the months from one on that programmes had decided when it was touched."""
     found = list[Decided]()
     for code in sorted(touched):
         months = sorted(e for e in evaluated if e.programme == code and e.month >= month)
-        if months and evaluated[months[-1]] < sealed_at:
-            found += (each for each in months if evaluated[each] < sealed_at)
+        if months and evaluated[months[-1]] < at:
+            found += (each for each in months if evaluated[each] < at)
     return found
 
 

@@ -20,12 +20,22 @@ from benefits.domain.windows import Days, Piece, Window, days_before, window
 
 
 class Basket(msgspec.Struct, frozen=True):
-    """The asset classes that count, in one currency, and the weight of each over `scale`."""
+    """The asset classes that count, in one currency, and the weight of each over `scale`.
+
+    Lines in `others` count as they are converted (A-4), joint accounts as the policy says (A-5).
+    """
 
     currency: str
     classes: tuple[str, ...]
     weights: tuple[int, ...]
     scale: int
+    others: tuple[str, ...] = ()
+    joint: str = ""
+
+    @property
+    def currencies(self) -> list[str]:
+        """The currencies whose lines count, its own first."""
+        return [self.currency, *self.others]
 
 
 class MonthSum(msgspec.Struct, frozen=True):
@@ -33,6 +43,7 @@ class MonthSum(msgspec.Struct, frozen=True):
 
     The sum is in minor units times the basket's scale; `last_day` is the last one with balances.
     Of the known days some were `filled_days`, by people (A-6).
+    Lines in the currencies `converted` were converted daily (A-4).
     """
 
     month: Month
@@ -40,6 +51,7 @@ class MonthSum(msgspec.Struct, frozen=True):
     known_days: int
     last_day: int = 0
     filled_days: int = 0
+    converted: tuple[str, ...] = ()
 
 
 class Sums(Protocol):
@@ -69,6 +81,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     young: bool = False
     day: date | None = None
     filled_days: int = 0
+    converted: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -76,13 +89,16 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         return self.known_days == self.days
 
 
-def basket(currency: str, classes: tuple[str, ...], policy: Policy) -> Basket:
+def basket(
+    currency: str, classes: tuple[str, ...], policy: Policy, others: tuple[str, ...] = ()
+) -> Basket:
     """Return what a policy counts, with the least scale on which its weights are integers."""
     decimals = [_decimals(weight) for weight in policy.weights.values()]
     scale = 10 ** max(decimals, default=0)
     codes = tuple(sorted(set(classes)))
+    joint = policy.joint.value if policy.joint else ""
     weights = tuple(int(policy.weights.get(code, Decimal(1)) * scale) for code in codes)
-    return Basket(currency, codes, weights, scale)
+    return Basket(currency, codes, weights, scale, tuple(sorted(others)), joint)
 
 
 def _decimals(weight: Decimal) -> int:
@@ -90,7 +106,13 @@ def _decimals(weight: Decimal) -> int:
     return next(n for n in range(WEIGHT_DECIMALS + 1) if digits % 10 ** (WEIGHT_DECIMALS - n) == 0)
 
 
-def known_sum(of: Piece, sum_minor: int, days: Days, opened_on: date) -> MonthSum:
+def known_sum(
+    of: Piece,
+    sum_minor: int,
+    days: Days,
+    opened_on: date,
+    converted: tuple[str, ...] = (),
+) -> MonthSum:
     """Return what is known of a piece; its month's days before the opening are known zeros (A-6).
 
     `days` are those of the month.
@@ -103,6 +125,7 @@ def known_sum(of: Piece, sum_minor: int, days: Days, opened_on: date) -> MonthSu
         ((days.known | before) & of.bits).bit_count(),
         (days.known & of.bits).bit_length(),
         (days.filled & ~before & of.bits).bit_count(),
+        converted,
     )
 
 
@@ -122,8 +145,8 @@ def read(
     asked = window(policy, month, calendar)
     if asked is None:
         return Reading(month=month, sum_minor=0, known_days=0, days=1, divisor=1)
-    total, known, filled = count(asked, month, sums, opened_on)
-    days = asked.days
+    counted = count(asked, month, sums, opened_on)
+    days, known = asked.days, counted.known_days
     divisor, needed, young = days, days, False
     is_day = policy.metric is Metric.POINT_IN_TIME
     match Divisor.PERIOD_DAYS if is_day else policy.divisor:
@@ -139,31 +162,41 @@ def read(
             young = needed < policy.minimum_days
     return Reading(
         month=month,
-        sum_minor=total // scale,
+        sum_minor=counted.sum_minor // scale,
         known_days=known,
         days=needed,
         divisor=divisor,
         end=month == asked.decided,
         young=young,
         day=asked.first if is_day else None,
-        filled_days=filled,
+        filled_days=counted.filled_days,
+        converted=counted.converted,
     )
 
 
-def count(
-    asked: Window, through: Month, sums: Sums, opened_on: date = date.min
-) -> tuple[int, int, int]:
-    """Return a window's sum, how many of its days are known, and filled, at a month's end."""
+class Counted(msgspec.Struct, frozen=True):
+    """What a window's pieces come to: as a month's sum, of all its days."""
+
+    sum_minor: int
+    known_days: int
+    filled_days: int
+    converted: tuple[str, ...]
+
+
+def count(asked: Window, through: Month, sums: Sums, opened_on: date = date.min) -> Counted:
+    """Return what a window comes to as of the end of a month."""
     total = known = filled = 0
+    converted = set[str]()
     for piece in asked.pieces:
         found = sums.get(piece) if piece.month <= through else None
         if found is not None:
             total += found.sum_minor
             known += found.known_days
             filled += found.filled_days
+            converted.update(found.converted)
         else:
             known += days_before(piece.start, piece.days, opened_on)
-    return total, known, filled
+    return Counted(total, known, filled, tuple(sorted(converted)))
 
 
 def closed_days(

@@ -58,6 +58,14 @@ class Balance(enum.Enum):
     OPENING = "OPENING"
 
 
+class Joint(enum.Enum):
+    """For whom the balance of a joint account counts (A-5)."""
+
+    FULL_TO_EACH = "FULL_TO_EACH"
+    PRIMARY_ONLY = "PRIMARY_ONLY"
+    SPLIT_EQUAL = "SPLIT_EQUAL"
+
+
 class Divisor(enum.Enum):
     """What a sum is divided by: the period's days, a fixed number, or those since the opening."""
 
@@ -82,7 +90,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     says for POINT_IN_TIME which days are business days. A class weighs 1 where `weights` is
     silent. With `review` dates (month ends, as `06-30`) misses count on those only. Who is at most
     `near` per cent below a tier is near it (M-10). A day that is missing `max_wait` days after the
-    end of its period may be filled by two people (A-6).
+    end of its period may be filled by two people (A-6). Balances of joint accounts count for whom
+    they were brought, unless `joint` says for which holders (A-5).
     """
 
     metric: Metric = Metric.MONTH_AVG
@@ -99,6 +108,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     review: tuple[str, ...] = ()
     near: Annotated[int, msgspec.Meta(ge=1, le=50)] = 10
     max_wait: Annotated[int, msgspec.Meta(ge=0, le=366)] = 10
+    joint: Joint | None = None
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,9 +176,10 @@ def period_months(policy: Policy) -> int:
 
 
 def policy_problems(
-    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]
+    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str], currencies: Sequence[str] = ()
 ) -> Iterator[str]:
     """Yield what is wrong with a policy and with how tiers are won and kept, by path."""
+    yield from _single_days(policy, tiers, currencies)
     yield from _ladder(tiers)
     if policy.upgrade is not UpgradeTiming.NEXT_PERIOD and period_months(policy) > 1:
         yield (
@@ -229,6 +240,18 @@ def _calendar(policy: Policy, tiers: Sequence[Tier]) -> Iterator[str]:
         yield f"policy.calendar: only {one.value} needs it, and nothing names that"
     if paths and policy.balance is Balance.OPENING:
         yield f"policy.balance: {one.value} is a day's end, not an opening, for {paths[0]}"
+
+
+def _single_days(
+    policy: Policy, tiers: Sequence[Tier], currencies: Sequence[str]
+) -> Iterator[str]:
+    """Yield where single days are asked of what is kept by whole months (A-4, A-5, M-4)."""
+    metrics = {policy.metric, *(condition.metric for _, condition in conditions(tiers))}
+    if policy.balance is Balance.DAY_END and not metrics & {Metric.ROLLING, Metric.POINT_IN_TIME}:
+        return
+    for path, is_named in (("currencies", currencies), ("policy.joint", policy.joint)):
+        if is_named:
+            yield f"{path}: not with ROLLING, POINT_IN_TIME or OPENING, which count single days"
 
 
 def _reviews(policy: Policy) -> Iterator[str]:

@@ -66,7 +66,8 @@ class Grounds(msgspec.Struct, frozen=True):
     """What a month counted besides the policy's metric: other metrics, labels by layer (T-2).
 
     `day` is the one that the policy's metric was of, where it is a point in time (M-6). Of its
-    days people filled some in (A-6). A relationship `ended_on` a day (T-10).
+    days people filled some in (A-6), and currencies were `converted` (A-4).
+    A relationship `ended_on` a day (T-10).
     """
 
     others: tuple[Reading, ...] = ()
@@ -74,6 +75,7 @@ class Grounds(msgspec.Struct, frozen=True):
     day: date | None = None
     filled_days: int = 0
     ended_on: date | None = None
+    converted: tuple[str, ...] = ()
 
 
 NO_GROUNDS = Grounds()
@@ -110,6 +112,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             divisor=self.divisor,
             day=self.grounds.day,
             filled_days=self.grounds.filled_days,
+            converted=self.grounds.converted,
         )
         return (own, *self.grounds.others)
 
@@ -133,6 +136,8 @@ def step(
     programme: Programme, before: State, reading: Reading, grounds: Grounds = NO_GROUNDS
 ) -> Decision:
     """Decide a month that is over from the standing before it (T-2, T-4, T-5)."""
+    if reading.converted:
+        grounds = msgspec.structs.replace(grounds, converted=reading.converted)
     readings, labels = (reading, *grounds.others), frozenset(grounds.labels)
     verdict = programme.ladder.judge(readings, labels)
     after, cause = before, Cause.HELD

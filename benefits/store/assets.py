@@ -14,7 +14,7 @@ import msgspec
 
 from benefits.domain.assets import AssetLine
 from benefits.domain.values import bucket_of
-from benefits.store import stretches
+from benefits.store import exchange, holders, stretches
 from benefits.store.db import Connection, copy, rows, run
 
 STAGE = """
@@ -155,6 +155,9 @@ async def put(
     await run(conn, ADD_SUMS, number)
     await run(conn, TAKE_FROM_SUMS, number)
     kept = await run(conn, KEEP, now)
+    if await exchange.converted(conn):
+        await exchange.refold_staged(conn)
+    await holders.refold_staged(conn)
     await run(conn, UNSTAGE)
     return ChunkResult(kept, unchanged, sorted(refused))
 

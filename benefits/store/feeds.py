@@ -1,8 +1,6 @@
 """Feeds: opened, filled with chunks, judged, and applied to the month sums bucket after bucket.
 
-A feed's sums move in many transactions and count at once: each row it moves keeps what counted
-before and takes the feed's generation. A reader whose snapshot has not that generation sealed
-takes the value from before. One feed is applied at a time, so one value from before is enough.
+Its sums move in many transactions and count at once (`sealed.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,51 +14,11 @@ from benefits.domain.feed_lines import Lines
 from benefits.domain.feeds import Decided, Evaluated, FeedKey, FeedState, Manifest, Tally
 from benefits.domain.fills import FillKind
 from benefits.domain.values import BUCKETS, Month, member_ids
-from benefits.domain.windows import Days
-from benefits.store import assets, stretches
+from benefits.store import assets, exchange, holders, stretches
 from benefits.store.db import Connection, copy_text, rows, run, sqlstate
 
 UNIQUE = "23505"
-# What a sum `s` of asset_month counts for; uq_feed_generation, backwards.
-COUNTED = """CASE WHEN s.generation > (SELECT coalesce(max(f.generation), 0) FROM feed AS f
-                          WHERE f.state = 'SEALED')
-     THEN s.before_minor ELSE s.sum_minor END"""
 
-
-Sealed = Mapping[Month, Mapping[str, Days]]
-
-
-def sealed_days(sources: str, first: str = "date '-infinity'") -> str:
-    """Return what gives the days sealed from a day on, by month and source; `read_days` reads it.
-
-    It is asked in the statement that reads sums: both are of one instant.
-    """
-    return f"""(
-    SELECT json_agg(json_build_array(o.month, o.source, o.days, o.filled))::text FROM (
-        SELECT date_trunc('month', d.as_of)::date AS month, d.source, bit_or(d.day) AS days,
-               coalesce(bit_or(d.day) FILTER (WHERE d.is_filled), 0) AS filled
-        FROM (SELECT f.as_of, f.source, max(f.revision) < 0 AS is_filled,
-                     1 << (extract(day FROM f.as_of)::int - 1) AS day
-              FROM feed AS f
-              WHERE f.state = 'SEALED' AND f.source = ANY({sources}::text[])
-                AND f.as_of >= {first}
-              GROUP BY 1, 2) AS d
-        GROUP BY 1, 2) AS o)"""
-
-
-def read_days(text: str | None) -> Sealed:
-    """Read what `sealed_days` gave: the days sealed and filled, by month and source."""
-    found = dict[Month, dict[str, Days]]()
-    if text is not None:
-        made = msgspec.json.decode(text, type=list[tuple[date, str, int, int]])
-        for first, source, *days in made:
-            found.setdefault(Month.of(first), {})[source] = Days(*days)
-    return found
-
-
-# The revision of each source's day that counts.
-HIGHEST = """SELECT DISTINCT ON (f.as_of, f.source) f.as_of, f.source, f.revision FROM feed AS f
-WHERE f.state = 'SEALED' {} ORDER BY f.as_of, f.source, f.revision DESC"""
 
 SERIAL = "SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(hashtext('feeds'))"
 TRY_SERIAL = "SELECT pg_try_advisory_xact_lock(hashtext('feeds')) AS is_mine"
@@ -451,9 +409,23 @@ async def apply(conn: Connection, feed: Feed, count: int, now: datetime) -> int:
         await run(conn, TAKE_FROM_SUMS, *values)
         if has_stretches:
             await run(conn, TAKE_FROM_STRETCHES, *values)
+    converted = await exchange.converted(conn)
+    others = [currency for currency in converted if currency in feed.totals]
+    if others and feed.replaces is None:
+        await exchange.add_fed(
+            conn,
+            (feed.as_of, feed.source, feed.revision),
+            (first, last),
+            others,
+            generation=feed.generation,
+        )
     state = FeedState.SEALED if last == BUCKETS - 1 else FeedState.APPLYING
     at = now if state is FeedState.SEALED else None
     await run(conn, ADVANCE, *_key(feed.key), last + 1, state.value, at)
+    day = (feed.as_of, feed.source, revisions)
+    if converted and feed.replaces is not None:
+        await exchange.refold_fed(conn, day, (first, last), others)
+    await holders.refold_fed(conn, day, (first, last))
     return last + 1
 
 

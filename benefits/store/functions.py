@@ -32,6 +32,11 @@ APPEND_ONLY = (
     "feed_fill_decision",
     "feed_line",
     "calendar_day",
+    "account_holder",
+    "currency",
+    "currency_day",
+    "rate",
+    "rate_used",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

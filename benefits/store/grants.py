@@ -19,9 +19,10 @@ SEALED = ("_sealed", "_hash")
 # What `serve`, `work` and the commands beside them add, change and remove. A test compares these
 # lists with the statements.
 INSERTS = (
-    *("api_key", "asset", "asset_month", "asset_stretch", "batch", "calendar_day", "case_file"),
-    *("claim", "code_reading"),
-    *("correction", "correction_decision", "counter"),
+    *("account_holder", "api_key", "asset", "asset_converted", "asset_joint", "asset_month"),
+    *("asset_stretch", "batch", "calendar_day", "case_file", "claim", "code_reading"),
+    *("correction", "correction_decision", "counter", "currency", "currency_day"),
+    *("rate", "rate_run", "rate_used"),
     *("entitlement_grant", "evaluation", "feed", "feed_chunk", "feed_fill"),
     *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
@@ -36,6 +37,13 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "asset_month": ("sum_minor", "known_days", "before_minor", "generation", "moved"),
     "asset_move": ("number",),
     "asset_stretch": ("sum_minor", "before_minor", "generation"),
+    "asset_converted": (
+        *("sum_minor", "unrated_days", "before_minor", "before_unrated", "generation"),
+    ),
+    "asset_joint": (
+        *("sum_minor", "known_days", "unrated_days", "before_minor", "before_unrated"),
+        "generation",
+    ),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         "code_sealed",
@@ -60,6 +68,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "page_session": ("secret_hash", "entered_at", "expires_at"),
     "provider_attempt": ("ended_at", "outcome", "evidence"),
     "provider_request": ("attempt", "leased_until", "next_at", "sent_by", "queries"),
+    "rate_run": ("next_bucket",),
     "request": ("recorded_at",),
     "stretch": ("next_bucket",),
     "tier_outlook": (
@@ -80,6 +89,8 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "case_file": ("kind", "opened_at", "closed_at"),
     "claim": ("programme", "benefit", "quantity", "state", "reason", "claimed_at", "changed_at"),
     "counter": ("counter", "window", "slice", "reserved", "spent"),
+    "currency": ("code", "digits", "into_code", "into_digits"),
+    "currency_day": ("currency", "as_of"),
     "evaluation": ("bucket", "programme", "month", "evaluated_at", "settled"),
     "feed": (
         *("source", "as_of", "revision", "programme", "state", "rows", "fill"),
@@ -106,6 +117,9 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
         "queries",
     ),
     "stretch": ("month", "first_day", "last_day", "next_bucket"),
+    "rate": ("currency", "as_of", "revision", "rate", "per", "generation"),
+    "rate_run": ("generation", "rates", "next_bucket", "recorded_at"),
+    "rate_used": ("currency", "as_of", "generation", "rate", "per", "rate_date"),
     "tier_decision": (
         *("programme", "programme_version", "month", "cause", "before_rank", "rank"),
         *("effective_from", "decided_at"),

@@ -11,7 +11,9 @@ from benefits.domain.metrics import Basket
 from benefits.domain.outlook import Sight, Sighting
 from benefits.domain.values import Month, bucket_of
 from benefits.store.db import Connection, rows, run
-from benefits.store.feeds import HIGHEST
+from benefits.store.exchange import amount, rate_of
+from benefits.store.holders import shares
+from benefits.store.sealed import HIGHEST
 
 # Primary keys of the partitions that the days lie in; of each grain, and of each feed, the highest
 # revision counts.
@@ -20,20 +22,35 @@ WITH asked AS MATERIALIZED (
     SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::date[]) AS n (bucket, member_id, day)),
 weights AS (SELECT * FROM unnest($5::text[], $6::bigint[]) AS n (asset_class, weight)),
 fed AS MATERIALIZED ({HIGHEST.format("AND f.as_of BETWEEN $7 AND $8")})
-SELECT k.member_id, sum(greatest(b.balance_minor, 0) * w.weight) AS balance_minor
+SELECT k.member_id,
+       sum(CASE WHEN b.currency = ($4::text[])[1] THEN greatest(b.balance_minor, 0)
+           ELSE {amount("b")} END * w.weight) AS balance_minor
 FROM asked AS k
 CROSS JOIN LATERAL (
-    (SELECT DISTINCT ON (a.asset_class, a.source, a.account) a.asset_class, a.balance_minor
+    (SELECT DISTINCT ON (a.asset_class, a.currency, a.source, a.account)
+            a.bucket, a.as_of, a.asset_class, a.currency, a.balance_minor
      FROM asset AS a
      WHERE a.bucket = k.bucket AND a.member_id = k.member_id AND a.as_of = k.day
-       AND a.as_of BETWEEN $7 AND $8 AND a.currency = $4
-     ORDER BY a.asset_class, a.source, a.account, a.revision DESC)
+       AND a.as_of BETWEEN $7 AND $8 AND a.currency = ANY($4::text[])
+     ORDER BY a.asset_class, a.currency, a.source, a.account, a.revision DESC)
     UNION ALL
-    SELECT l.asset_class, l.balance_minor FROM fed AS c
+    SELECT l.bucket, l.as_of, l.asset_class, l.currency, l.balance_minor FROM fed AS c
     JOIN feed_line AS l ON l.bucket = k.bucket AND l.as_of = c.as_of AND l.source = c.source
      AND l.revision = c.revision AND l.member_id = k.member_id
-    WHERE c.as_of = k.day AND l.as_of BETWEEN $7 AND $8 AND l.currency = $4) AS b
+    WHERE c.as_of = k.day AND l.as_of BETWEEN $7 AND $8 AND l.currency = ANY($4::text[])) AS b
 JOIN weights AS w ON w.asset_class = b.asset_class
+LEFT JOIN LATERAL ({rate_of("b")}) AS u ON b.currency <> ($4::text[])[1]
+GROUP BY 1
+"""
+# What joint accounts add to it. Nothing of a feed that is being applied counts.
+_SHARES = shares("""
+    SELECT n.bucket, n.member_id, n.day AS first, n.day + 1 AS past
+    FROM unnest($1::smallint[], $2::uuid[], $3::date[]) AS n (bucket, member_id, day)""")
+JOINT = f"""
+SELECT s.member_id, sum(s.amount * w.weight) AS balance_minor
+FROM ({_SHARES}) AS s
+JOIN unnest($5::text[], $6::bigint[]) AS w (asset_class, weight) ON w.asset_class = s.asset_class
+WHERE s.before AND s.joint = $7 AND s.currency = ANY($4::text[])
 GROUP BY 1
 """
 # Primary key.
@@ -126,19 +143,22 @@ async def balances(
     """Return what members' balances of a day each count for, in minor units; 0 is left out."""
     if not days:
         return {}
-    found = await rows(
-        conn,
-        BALANCES,
+    asked = (
         [bucket_of(id_) for id_, _ in days],
         [id_ for id_, _ in days],
         [day for _, day in days],
-        basket.currency,
+        basket.currencies,
         list(basket.classes),
         list(basket.weights),
-        min(day for _, day in days),
-        max(day for _, day in days),
     )
-    return {row.member_id: int(row.balance_minor) // basket.scale for row in found}
+    between = (min(day for _, day in days), max(day for _, day in days))
+    found = [*await rows(conn, BALANCES, *asked, *between)]
+    if basket.joint:
+        found += await rows(conn, JOINT, *asked, basket.joint)
+    sums = dict[UUID, int]()
+    for row in found:
+        sums[row.member_id] = sums.get(row.member_id, 0) + int(row.balance_minor)
+    return {id_: total // basket.scale for id_, total in sums.items()}
 
 
 async def seen(

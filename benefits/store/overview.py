@@ -23,8 +23,17 @@ from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
 from benefits.domain.windows import Days, Piece, Stretch
 from benefits.store.db import Connection, rows
-from benefits.store.feeds import COUNTED, Sealed, read_days, sealed_days
 from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
+from benefits.store.sealed import (
+    COUNTED,
+    COUNTED_CONVERTED,
+    COUNTED_JOINT,
+    COUNTED_JOINT_UNRATED,
+    COUNTED_UNRATED,
+    Sealed,
+    read_days,
+    sealed_days,
+)
 from benefits.store.tiers import read_grounds
 
 # By index, for each member: member (primary key), ix_lot_bucket_member_id_unit_expires_at,
@@ -65,19 +74,33 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                  d.before_rank, d.before_misses, d.rank, d.misses, d.qualified, d.sum_minor,
                  d.known_days, d.days, d.divisor, d.before_way, d.way, d.grounds) END
              ) ORDER BY p.n), '[]')
-         FROM unnest($5::text[], $6::text[], $7::date[], $11::date[]) WITH ORDINALITY
-              AS p (code, currency, month, first, n)
+         FROM (SELECT u.code, string_to_array(u.currencies, ',') AS currencies, u.month, u.first,
+                      u.joint, u.n
+               FROM unnest($5::text[], $6::text[], $7::date[], $11::date[], $15::text[])
+                    WITH ORDINALITY AS u (code, currencies, month, first, joint, n)) AS p
          CROSS JOIN LATERAL (
-             SELECT coalesce(json_agg(json_build_array(y.month, y.sum_minor, y.known)), '[]')
-                    AS months
-             FROM (SELECT s.month, sum(({COUNTED}) * w.weight) AS sum_minor,
-                          bit_or(s.known_days) AS known
+             SELECT coalesce(json_agg(json_build_array(
+                        y.month, y.sum_minor, y.known, y.unrated)), '[]') AS months
+             FROM (SELECT s.month,
+                          sum((CASE WHEN s.currency = p.currencies[1] THEN {COUNTED}
+                               ELSE coalesce({COUNTED_CONVERTED}, 0) END
+                               + coalesce({COUNTED_JOINT}, 0)) * w.weight) AS sum_minor,
+                          bit_or(s.known_days | coalesce(j.known_days, 0)) AS known,
+                          bit_or(coalesce({COUNTED_UNRATED}, 0)
+                                 | coalesce({COUNTED_JOINT_UNRATED}, 0)) AS unrated
                    FROM asset_month AS s
+                   LEFT JOIN asset_converted AS c ON s.currency <> p.currencies[1]
+                    AND c.bucket = s.bucket AND c.month = s.month AND c.currency = s.currency
+                    AND c.member_id = s.member_id AND c.asset_class = s.asset_class
+                   LEFT JOIN asset_joint AS j ON p.joint <> '' AND j.joint = p.joint
+                    AND j.bucket = s.bucket AND j.member_id = s.member_id AND j.month = s.month
+                    AND j.asset_class = s.asset_class AND j.currency = s.currency
                    JOIN unnest($8::text[], $9::text[], $10::bigint[])
                         AS w (code, asset_class, weight)
                      ON w.code = p.code AND w.asset_class = s.asset_class
                    WHERE s.bucket = k.bucket AND s.member_id = k.member_id
-                     AND s.month BETWEEN p.first AND p.month AND s.currency = p.currency
+                     AND s.month BETWEEN p.first AND p.month
+                     AND s.currency = ANY(p.currencies)
                    GROUP BY s.month) AS y) AS a
          CROSS JOIN LATERAL (
              SELECT coalesce(json_agg(json_build_array(
@@ -149,12 +172,12 @@ class _Labelled(msgspec.Struct, frozen=True, array_like=True):
 class _Judged(msgspec.Struct, frozen=True, array_like=True):
     """What was found of a member in the nth programme, its columns in the statement's order.
 
-    A known month is its first day, the sum, and the known days as bits; a stretch its month's
-    first day, its first and last, and the sum.
+    A known month is its first day, the sum, and as bits the known days and those with a line that
+    has no rate; a stretch its month's first day, its first and last, and the sum.
     """
 
     nth: int
-    months: list[tuple[date, int, int]]
+    months: list[tuple[date, int, int, int]]
     stretches: list[tuple[date, int, int, int]]
     evaluated: date | None
     since: datetime | None
@@ -243,7 +266,7 @@ async def overviews(
         claims,
         now,
         [one.code for one in by],
-        [one.currency for one in by],
+        [",".join(one.basket.currencies) for one in by],
         [place.month.start for place in places],
         [code for code, _, _ in weights],
         [name for _, name, _ in weights],
@@ -252,6 +275,7 @@ async def overviews(
         sorted({source for place in places for source in place.rules.feeds}),
         first,
         sorted({label_name(key) for one in by for key in one.ladder.labels}),
+        [one.basket.joint for one in by],
     )
     return {row.member_id: _overview(row, places) for row in found}
 
@@ -345,19 +369,23 @@ def _standing(place: _Place, known: _Known, found: _Judged) -> Standing:
 
 
 def _months(
-    place: _Place, months: list[tuple[date, int, int]], sealed: Sealed
+    place: _Place, months: list[tuple[date, int, int, int]], sealed: Sealed
 ) -> dict[Month, tuple[int, int]]:
-    """Return the sums of the period's months and their days, known by lines or by feeds (A-2)."""
+    """Return the sums of the period's months and their days, known by lines or by feeds (A-2).
+
+    A day with a line that has no rate is not known (A-4).
+    """
     first, last = place.first, place.month
     found = {each: (0, 0) for each in sealed if first <= each <= last}
-    for day, total, days in months:
+    unrated = dict[Month, int]()
+    for day, total, days, without in months:
         found[Month.of(day)] = (total, days)
-    if not place.rules.feeds:
-        return found
+        unrated[Month.of(day)] = without
+    feeds = {each: place.rules.at(each).programme.feeds for each in found}
     return {
         each: (
             total,
-            days_known(days, place.rules.at(each).programme.feeds, sealed.get(each, {})).known,
+            days_known(days, feeds[each], sealed.get(each, {})).known & ~unrated.get(each, 0),
         )
         for each, (total, days) in found.items()
     }

@@ -2,7 +2,8 @@
 
 Here stand members, their assets, tiers, the ledger and claims; `schema_edges.py` has the tables
 between the service and others, `schema_jobs.py` those of long lists, `schema_archive.py` those of
-archived months, `schema_feeds.py` those of feeds, `schema_days.py` those of days.
+archived months, `schema_feeds.py` those of feeds, `schema_days.py` those of days,
+`schema_rates.py` those of other currencies, `schema_holders.py` those of joint accounts.
 
 Rules kept here (a test reads them from this file): every table about a member has `bucket` first
 in its primary key, unique keys and foreign keys; no hot table refers to a reference table.
@@ -36,7 +37,9 @@ from benefits.store import (
     schema_days,
     schema_edges,
     schema_feeds,
+    schema_holders,
     schema_jobs,
+    schema_rates,
 )
 from benefits.store.columns import INSTANT
 
@@ -44,6 +47,7 @@ metadata = schema_edges.metadata  # one for all tables, those beside this file i
 assert metadata is schema_jobs.job.metadata is schema_archive.month_archive.metadata
 assert metadata is schema_feeds.feed.metadata
 assert metadata is schema_days.stretch.metadata
+assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
 
 # The member row is the one lock of all that a member has; it is updated by every write, hence the
 # room for HOT. `end_due` is the day on which something is to be carried out of the end of the

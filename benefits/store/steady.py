@@ -17,8 +17,8 @@ from benefits.domain.catalogue import Rules
 from benefits.domain.steady import Bounds, basis
 from benefits.domain.values import Month
 from benefits.store.db import Connection, rows, run
-from benefits.store.feeds import COUNTED, read_days, sealed_days
-from benefits.store.tiers import fed_days
+from benefits.store.facts import fed_days
+from benefits.store.sealed import COUNTED, read_days, sealed_days
 
 SEEN = f"""
 SELECT v.number, (SELECT coalesce(max(f.generation), 0) FROM feed AS f WHERE f.state = 'SEALED')

@@ -15,7 +15,7 @@ from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.domain.windows import Days, Stretch
 from benefits.store import assets, stretches
 from benefits.store.db import Connection, rows, run
-from benefits.store.feeds import COUNTED, HIGHEST
+from benefits.store.sealed import COUNTED, HIGHEST
 
 # Primary key of asset_stretch, all of a member's lie together.
 SUMS = f"""

@@ -11,8 +11,7 @@ import msgspec
 
 from benefits.store.carried import STEADY, is_away
 from benefits.store.db import Connection, Database, rows, run
-from benefits.store.feeds import COUNTED, HIGHEST
-from benefits.store.stretches import holds
+from benefits.store.verify_assets import ASSETS
 from benefits.store.verify_terms import TERMS
 
 
@@ -117,24 +116,6 @@ WHERE w.held <> coalesce(o.held, 0)
 def _all(table: str) -> str:
     return f"SELECT * FROM {table} WHERE bucket BETWEEN $1 AND $2"
 
-
-# The balances that count, by lines or by feeds.
-_LINES = f"""counting AS (
-    SELECT DISTINCT ON (a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.source,
-                        a.account)
-           a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.balance_minor
-    FROM asset AS a WHERE a.bucket BETWEEN $1 AND $2
-    ORDER BY a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.source, a.account,
-             a.revision DESC),
-lines AS (
-    SELECT bucket, member_id, as_of, asset_class, currency, balance_minor,
-           1 << (extract(day FROM as_of)::int - 1) AS known
-    FROM counting
-    UNION ALL
-    SELECT l.bucket, l.member_id, l.as_of, l.asset_class, l.currency, l.balance_minor, 0
-    FROM feed_line AS l JOIN ({HIGHEST.format("")}) AS h
-      ON h.as_of = l.as_of AND h.source = l.source AND h.revision = l.revision
-    WHERE l.bucket BETWEEN $1 AND $2)"""
 
 CHECKS: dict[str, str] = {
     "wallet_differs": wallets_differ(_SUMS, _all("wallet")),
@@ -353,44 +334,7 @@ WHERE l.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
     WHERE g.bucket = l.bucket AND g.member_id = l.member_id AND g.programme = l.programme
       AND g.line = l.line AND g.period = l.period AND g.cause = l.cause AND g.lot_id = l.lot_id)
 """,
-    # A-1, A-2, A-6: a month's sum and known days are what the highest revisions give, and what
-    # counts is so while a feed is applied too. Days with lines of feeds are known by the feeds.
-    "asset_month_differs": f"""
-WITH {_LINES},
-folded AS (
-    SELECT member_id, date_trunc('month', as_of)::date AS month, asset_class, currency,
-           sum(greatest(balance_minor, 0)) AS sum_minor, bit_or(known) AS known_days
-    FROM lines GROUP BY 1, 2, 3, 4)
-SELECT coalesce(m.member_id, f.member_id)::text || ' ' || coalesce(m.month, f.month) AS subject,
-       format('kept %s, rows %s', m.sum_minor, f.sum_minor) AS detail
-FROM (SELECT s.member_id, s.month, s.asset_class, s.currency, s.known_days,
-             {COUNTED} AS sum_minor
-      FROM asset_month AS s WHERE s.bucket BETWEEN $1 AND $2) AS m
-FULL JOIN folded AS f ON f.member_id = m.member_id AND f.month = m.month
-  AND f.asset_class = m.asset_class AND f.currency = m.currency
-WHERE coalesce(m.sum_minor, 0) <> coalesce(f.sum_minor, 0)
-   OR coalesce(m.known_days, 0) <> coalesce(f.known_days, 0)
-""",
-    # M-4, M-6, M-7: so is the sum of each stretch, in the buckets that are filled.
-    "asset_stretch_differs": f"""
-WITH {_LINES},
-folded AS (
-    SELECT l.member_id, k.month, k.first_day, k.last_day, l.asset_class, l.currency,
-           sum(greatest(l.balance_minor, 0)) AS sum_minor
-    FROM lines AS l
-    JOIN stretch AS k ON {holds("l.as_of", "l.bucket")}
-    GROUP BY 1, 2, 3, 4, 5, 6)
-SELECT format('%s %s %s-%s', coalesce(m.member_id, f.member_id), coalesce(m.month, f.month),
-              coalesce(m.first_day, f.first_day), coalesce(m.last_day, f.last_day)) AS subject,
-       format('kept %s, rows %s', m.sum_minor, f.sum_minor) AS detail
-FROM (SELECT s.member_id, s.month, s.first_day, s.last_day, s.asset_class, s.currency,
-             {COUNTED} AS sum_minor
-      FROM asset_stretch AS s WHERE s.bucket BETWEEN $1 AND $2) AS m
-FULL JOIN folded AS f ON f.member_id = m.member_id AND f.month = m.month
-  AND f.first_day = m.first_day AND f.last_day = m.last_day
-  AND f.asset_class = m.asset_class AND f.currency = m.currency
-WHERE coalesce(m.sum_minor, 0) <> coalesce(f.sum_minor, 0)
-""",
+    **ASSETS,
 }
 
 # K-4: shared counters belong to no bucket. A claim's stock and budget are those of its benefit.

@@ -316,7 +316,7 @@ def _view(seen: Seen) -> FeedView:
         chunks=received.chunks,
         lines=received.lines,
         bad_lines=received.bad,
-        totals={c: f"{Decimal(n).scaleb(-seen.digits):f}" for c, n in feed.totals.items()},
+        totals={c: f"{Decimal(n).scaleb(-seen.digits[c]):f}" for c, n in feed.totals.items()},
         manifest=ManifestView(rows=said.rows, totals=said.totals, sha256=said.sha256)
         if said
         else None,

@@ -91,7 +91,7 @@ async def _feed(conn: Connection, seen: FillSeen) -> Feed | None:
 def _view(seen: FillSeen, feed: Feed | None, now: datetime, catalogue: Catalogue) -> FillView:
     wanted = msgspec.convert(seen.body, Wanted)
     effect = msgspec.convert(seen.effect, Effect)
-    digits = catalogue.programmes[effect.programme].minor_digits
+    digits = catalogue.digits
     state: Any = seen.state(now)
     return FillView(
         id=seen.fill_id,
@@ -101,7 +101,7 @@ def _view(seen: FillSeen, feed: Feed | None, now: datetime, catalogue: Catalogue
         kind=wanted.kind.value,
         revision=wanted.revision if seen.revision is None else seen.revision,
         lines=effect.rows,
-        totals={c: f"{Decimal(n).scaleb(-digits):f}" for c, n in effect.totals.items()},
+        totals={c: f"{Decimal(n).scaleb(-digits[c]):f}" for c, n in effect.totals.items()},
         sha256=effect.sha256,
         carried_day=effect.carried_day,
         carried_revision=effect.carried_revision,

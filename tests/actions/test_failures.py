@@ -20,6 +20,7 @@ from benefits.store.db import BEGIN, BEGIN_PLANNED, Connection, rows, run, sqlst
 from benefits.store.functions import APPEND_ONLY
 from benefits.store.schema import metadata
 from tests.actions import log
+from tests.actions.exchanging import balances, converting, rates
 from tests.actions.feeding import fed, send
 from tests.actions.life import (
     EVERYWHERE,
@@ -35,6 +36,7 @@ from tests.actions.life import (
     tell,
     wish,
 )
+from tests.actions.test_holders import hold
 from tests.builders import NOON, World
 from tests.store.test_verify import lived_in
 
@@ -262,6 +264,12 @@ async def test_what_is_written_is_never_changed_or_removed(world: World, table: 
         "INSERT INTO job_outcome SELECT bucket, job_id, 0, 0, ARRAY[1], ARRAY[job_id], "
         "ARRAY[false] FROM job",
     )
+    if table == "account_holder":
+        await hold(world, f"J,{world.name(1)},PRIMARY,2020-01-01,")
+    if table.startswith(("currency", "rate")):
+        await world.apply(converting())
+        await rates(world, "USD,2025-06-30,7,1,0")
+        await balances(world, f"{world.name(1)},2025-06-30,DEPOSIT,USD,1.00,,0")
     if table.startswith("feed_"):
         await fed(world)
         key = FeedKey("core", date(2025, 6, 30), 0)

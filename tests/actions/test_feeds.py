@@ -38,10 +38,10 @@ from benefits.domain.feeds import (
 )
 from benefits.domain.metrics import MonthSum
 from benefits.domain.values import Month, bucket_of, member_id
-from benefits.store import feeds, summary, tiers
+from benefits.store import facts, feeds, summary
 from benefits.store.db import Connection
+from benefits.store.facts import Whom
 from benefits.store.overview import overviews
-from benefits.store.tiers import Whom
 from benefits.worker import Worker
 from tests.actions.feeding import HEADER, fed, file, manifest, send, sums, take
 from tests.builders import MEMBER_KEY, World
@@ -61,7 +61,7 @@ async def known(world: World, member: UUID, month: Month = JUNE) -> list[MonthSu
     async with world.database.transaction() as conn:
         rules = (await world.parts.catalogue.current(conn)).rules["wealth"]
         bucket = bucket_of(member)
-        found = await tiers.facts(conn, rules, month, Whom((bucket, bucket)))
+        found = await facts.load(conn, rules, month, Whom((bucket, bucket)))
     sums = next(f.sums for f in found if f.member_id == member)
     kept = sums.get(rules.at(month).programme.basket, {}).values()
     return [MonthSum(one.month, one.sum_minor, one.known_days) for one in kept]

@@ -24,10 +24,10 @@ from benefits.domain.policy import Balance, Condition, Metric, Policy, UpgradeTi
 from benefits.domain.progress import Outlook, foretell
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.domain.windows import window
-from benefits.store import feeds, stretch_sums, tiers
+from benefits.store import facts, feeds, stretch_sums
 from benefits.store.db import Connection
+from benefits.store.facts import Whom
 from benefits.store.overview import Standing
-from benefits.store.tiers import Whom
 from benefits.worker import Worker
 from tests.actions.feeding import EARLY, fed, file, manifest, send
 from tests.actions.test_feeds import chunk
@@ -84,7 +84,7 @@ async def reading(world: World, member: UUID, month: Month) -> tuple[int, int, i
     async with world.database.transaction() as conn:
         rules = (await world.parts.catalogue.current(conn)).rules["wealth"]
         bucket = bucket_of(member)
-        found = await tiers.facts(conn, rules, month, Whom((bucket, bucket), [member]))
+        found = await facts.load(conn, rules, month, Whom((bucket, bucket), [member]))
     judge = rules.at(month)
     got = metrics.read(
         judge.programme.policy,

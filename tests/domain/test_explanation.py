@@ -21,6 +21,37 @@ SENTENCES = {
             "连续第1个月未达标，白金等级至少保留至2025年8月31日。"
         ),
     ),
+    "G-WHY-1, converted": (
+        step(
+            PROGRAMME,
+            State(PLATINUM),
+            MonthSum(JUNE, 14_999_999_99, 30, converted=("USD",)),
+        ),
+        (
+            "June 2025 daily average 499,999.99 (30 of 30 days known, USD converted daily); "
+            "500,000.00 needed; first month below; "
+            "your tier stays Platinum at least through 31 August 2025."
+        ),
+        (
+            "2025年6月日均499,999.99（已知30/30天，USD按日折算），达标线500,000.00；"
+            "连续第1个月未达标，白金等级至少保留至2025年8月31日。"
+        ),
+    ),
+    "two currencies": (
+        step(
+            PROGRAMME,
+            State(GOLD),
+            MonthSum(JUNE, 50_000_00 * 30, 30, converted=("JPY", "USD")),
+        ),
+        (
+            "June 2025 daily average 50,000.00 (30 of 30 days known, JPY, USD converted daily); "
+            "50,000.00 needed; reached: your tier stays Gold."
+        ),
+        (
+            "2025年6月日均50,000.00（已知30/30天，JPY、USD按日折算），达标线50,000.00；"
+            "已达标，等级保持金卡。"
+        ),
+    ),
     "second miss": (
         step(PROGRAMME, State(PLATINUM, 1, (GOLD,)), whole("2025-06", 60_000)),
         (

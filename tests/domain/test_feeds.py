@@ -86,11 +86,11 @@ def test_a_manifest_that_says_what_came_is_met(minor: int, rows: int) -> None:
     received = Tally(rows, 0, {"CNY": minor})
     said = f"{Decimal(minor).scaleb(-2):f}"
     assert [] == differences(
-        Manifest(rows=rows, totals={"CNY": said}, sha256=digest), received, digest, 2
+        Manifest(rows=rows, totals={"CNY": said}, sha256=digest), received, digest, {"CNY": 2}
     )
     off = f"{Decimal(minor + 1).scaleb(-2):f}"
     (reason,) = differences(
-        Manifest(rows=rows, totals={"CNY": off}, sha256=digest), received, digest, 2
+        Manifest(rows=rows, totals={"CNY": off}, sha256=digest), received, digest, {"CNY": 2}
     )
     assert reason.startswith("total CNY: ")
 

@@ -190,6 +190,16 @@ MATRIX = [
     ("asset_month_differs", "UPDATE asset_month SET sum_minor = sum_minor + 1"),
     ("asset_month_differs", "UPDATE asset_month SET known_days = known_days & 1"),
     ("asset_month_differs", "DELETE FROM asset_month"),
+    (
+        "asset_converted_differs",
+        """INSERT INTO asset_converted
+           SELECT bucket, member_id, month, asset_class, 'USD', 5, 0, 5, 0, 0 FROM asset_month""",
+    ),
+    (
+        "asset_joint_differs",
+        """INSERT INTO asset_joint SELECT bucket, member_id, month, asset_class, currency,
+           'SPLIT_EQUAL', 5, 0, 0, 5, 0, 0 FROM asset_month""",
+    ),
     ("asset_month_differs", "UPDATE asset SET balance_minor = 1 WHERE as_of = '2025-06-07'"),
     ("asset_month_differs", "DELETE FROM asset WHERE as_of = '2025-06-30'"),
     ("asset_stretch_differs", "UPDATE asset_stretch SET sum_minor = sum_minor + 1"),

@@ -16,6 +16,7 @@ REFERENCE = {
     *("installation", "programme", "api_key", "counter", "month_close", "month_total"),
     *("month_archive", "month_restore", "feed", "feed_chunk", "asset_move"),
     *("calendar_day", "stretch", "feed_fill", "feed_fill_decision"),
+    *("currency", "currency_day", "rate", "rate_run", "rate_used"),
 }
 # One log of all buckets, in an order of its own.
 LOG = {"leaf", "tree_node", "checkpoint", "checkpoint_export"}

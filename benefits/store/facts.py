@@ -1,0 +1,268 @@
+"""What members are evaluated on: kept sums, labels, the standing on record (T-8)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.catalogue import Rules
+from benefits.domain.feeds import days_known
+from benefits.domain.labels import Label, Layer, label_name
+from benefits.domain.ladder import THRESHOLD
+from benefits.domain.metrics import Basket, MonthSum, known_sum
+from benefits.domain.stretches import are_needed, needed
+from benefits.domain.tiers import State
+from benefits.domain.values import Month, bucket_of
+from benefits.domain.windows import Days, Piece
+from benefits.store import stretch_sums, stretches
+from benefits.store.db import Connection, rows
+from benefits.store.holders import POLICIES
+from benefits.store.sealed import (
+    COUNTED,
+    COUNTED_CONVERTED,
+    COUNTED_JOINT,
+    COUNTED_JOINT_UNRATED,
+    COUNTED_UNRATED,
+    Sealed,
+    read_days,
+    sealed_days,
+)
+from benefits.store.stretch_sums import Known
+
+
+class Whom(msgspec.Struct, frozen=True):
+    """Members of a range of buckets: all of them, or those named."""
+
+    buckets: tuple[int, int]
+    members: Sequence[UUID] | None = None
+
+    @property
+    def values(self) -> list[Any]:
+        """The values that statements take for it, last of all."""
+        if self.members is None:
+            return [*self.buckets]
+        return [*self.buckets, [bucket_of(id_) for id_ in self.members], list(self.members)]
+
+
+class Facts(msgspec.Struct, kw_only=True):
+    """What a member is evaluated on: kept sums by basket, labels, the standing on record."""
+
+    member_id: UUID
+    opened_on: date
+    closed_on: date | None
+    sums: dict[Basket, dict[Piece, MonthSum]]
+    labels: list[Label] = []
+    written: State = State()
+
+
+# Primary keys of member and asset_month. Days before the opening are known zeros (A-6): bits below
+# the opening day. Which days are sealed comes with the sums that count with them, once.
+def _facts(sums: str, joined: str = "", among: str = "") -> str:
+    return f"""
+SELECT m.member_id, m.opened_on, m.closed_on, a.month, a.sum_minor, a.known, a.unrated,
+       a.converted,
+       CASE WHEN row_number() OVER () = 1 THEN {sealed_days("$5")} END AS sealed
+FROM member AS m
+LEFT JOIN LATERAL (
+    SELECT s.month, {sums}
+    FROM asset_month AS s
+    {joined}
+    JOIN unnest($3::text[], $4::bigint[]) AS w (asset_class, weight)
+      ON w.asset_class = s.asset_class
+    WHERE s.bucket = m.bucket AND s.member_id = m.member_id AND s.month <= $1
+      AND s.currency = ANY($2::text[])
+    GROUP BY s.month) AS a ON true
+WHERE m.bucket BETWEEN $6 AND $7 AND m.opened_on < $1::date + interval '1 month'{among}
+ORDER BY m.bucket, m.member_id, a.month
+"""
+
+
+AMONG = (
+    " AND ({0}.bucket, {0}.member_id) IN (SELECT * FROM unnest(${1}::smallint[], ${2}::uuid[]))"
+)
+# The programme's own currency alone; or first among those that count, with what joint accounts
+# add.
+_SUMS = f"""sum(({COUNTED}) * w.weight) AS sum_minor, bit_or(s.known_days) AS known,
+           0 AS unrated, NULL::text[] AS converted"""
+_WIDE = f"""sum((CASE WHEN s.currency = ($2::text[])[1] THEN {COUNTED}
+                ELSE coalesce({COUNTED_CONVERTED}, 0) END
+                + coalesce({COUNTED_JOINT}, 0)) * w.weight) AS sum_minor,
+           bit_or(s.known_days | coalesce(j.known_days, 0)) AS known,
+           bit_or(coalesce({COUNTED_UNRATED}, 0) | coalesce({COUNTED_JOINT_UNRATED}, 0))
+               AS unrated,
+           array_agg(DISTINCT s.currency)
+               FILTER (WHERE s.currency <> ($2::text[])[1]
+                         AND ({COUNTED} > 0 OR {COUNTED_JOINT} > 0)) AS converted"""
+_JOINED = """LEFT JOIN asset_converted AS c ON s.currency <> ($2::text[])[1]
+     AND c.bucket = s.bucket AND c.month = s.month AND c.currency = s.currency
+     AND c.member_id = s.member_id AND c.asset_class = s.asset_class
+    LEFT JOIN asset_joint AS j ON j.bucket = s.bucket AND j.member_id = s.member_id
+     AND j.month = s.month AND j.asset_class = s.asset_class AND j.currency = s.currency
+     AND j.joint = '{}'"""
+ALL, SOME = _facts(_SUMS), _facts(_SUMS, among=AMONG.format("m", 8, 9))
+# By policy of joint accounts, of all and of some members.
+WIDE = {
+    joint: (
+        _facts(_WIDE, _JOINED.format(joint)),
+        _facts(_WIDE, _JOINED.format(joint), AMONG.format("m", 8, 9)),
+    )
+    for joint in ("", *POLICIES)
+}
+# Primary key. Of each label and first day what was recorded last counts; then some decide, others
+# only rank (S-2).
+LABELS = """
+SELECT l.* FROM (
+    SELECT DISTINCT ON (o.bucket, o.member_id, o.label, o.valid_from)
+           o.member_id, o.label, o.layer, o.valid_from, o.valid_to
+    FROM member_label AS o
+    WHERE o.bucket BETWEEN $3 AND $4 AND o.label = ANY($1::text[]) AND o.valid_from < $2{among}
+    ORDER BY o.bucket, o.member_id, o.label, o.valid_from, o.recorded_at DESC) AS l
+WHERE l.layer <> 'MODEL'
+"""
+LABELS_OF_ALL = LABELS.format(among="")
+LABELS_OF_SOME = LABELS.format(among=AMONG.format("o", 5, 6))
+# Unique key (bucket, member, programme, month, decided_at): the standing on record by a month.
+DECIDED = """
+SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses, d.lock_until, d.grace_until, d.way
+FROM tier_decision AS d
+WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month <= $2
+ORDER BY d.member_id, d.month DESC, d.decided_at DESC
+"""
+
+
+async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list[Facts]:
+    """Return what members are evaluated on, up to `month`, in the order of buckets and ids."""
+    all_facts = dict[UUID, Facts]()
+    for basket in rules.baskets:
+        found = await rows(
+            conn,
+            _statement(basket, whom),
+            month.start,
+            basket.currencies,
+            list(basket.classes),
+            list(basket.weights),
+            rules.feeds,
+            *whom.values,
+        )
+        sealed = read_days(next((row.sealed for row in found if row.sealed), None))
+        fed = fed_days(rules, sealed, month)
+        known = Known({}, fed) if are_needed(rules) else None
+        for row in found:
+            _add_month(all_facts, rules, basket, row, sealed=sealed, known=known)
+        _add_absent(all_facts.values(), basket, fed)
+        if known is not None:
+            await _add_stretches(conn, rules, basket, whom, known=known, facts=all_facts)
+    for member_id, label in await _labels(conn, rules, month, whom) if rules.labels else ():
+        if member_id in all_facts:
+            all_facts[member_id].labels.append(label)
+    decided = await rows(conn, DECIDED, rules.programme, month.start, *whom.buckets)
+    for row in decided:
+        if row.member_id in all_facts:
+            all_facts[row.member_id].written = state_of(row)
+    return list(all_facts.values())
+
+
+def _statement(basket: Basket, whom: Whom) -> str:
+    wide = WIDE[basket.joint] if basket.others or basket.joint else (ALL, SOME)
+    return wide[whom.members is not None]
+
+
+async def _labels(
+    conn: Connection, rules: Rules, month: Month, whom: Whom
+) -> list[tuple[UUID, Label]]:
+    names = sorted({label_name(key) for key in rules.labels})
+    statement = LABELS_OF_ALL if whom.members is None else LABELS_OF_SOME
+    return [
+        (row.member_id, Label(row.label, Layer(row.layer), row.valid_from, row.valid_to))
+        for row in await rows(conn, statement, names, month.end, *whom.values)
+    ]
+
+
+def _add_month(
+    all_facts: dict[UUID, Facts],
+    rules: Rules,
+    basket: Basket,
+    row: Any,
+    *,
+    sealed: Sealed,
+    known: Known | None,
+) -> None:
+    """Add what a row says of a member's month, whose days are known as its version says (A-2).
+
+    A day with a line that has no rate is not known (A-4).
+    """
+    entry = all_facts.get(row.member_id)
+    if entry is None:
+        entry = all_facts[row.member_id] = Facts(
+            member_id=row.member_id, opened_on=row.opened_on, closed_on=row.closed_on, sums={}
+        )
+    if row.month is None:
+        return
+    month = Month.of(row.month)
+    days = days_known(row.known, rules.at(month).programme.feeds, sealed.get(month, {}))
+    days = Days(days.known & ~row.unrated, days.filled & ~row.unrated)
+    converted = tuple(row.converted or ())
+    total = known_sum(month, int(row.sum_minor), days, row.opened_on, converted)
+    entry.sums.setdefault(basket, {})[month] = total
+    if known is not None:
+        known.rows.setdefault(row.member_id, {})[month] = days
+
+
+async def _add_stretches(
+    conn: Connection,
+    rules: Rules,
+    basket: Basket,
+    whom: Whom,
+    *,
+    known: Known,
+    facts: Mapping[UUID, Facts],
+) -> None:
+    """Give members the sums of the stretches that are kept, beside those of their months.
+
+    The list is read first: what it says to be filled is there as the sums are read.
+    """
+    wanted = [each for month in known.months for each in needed(rules, month)]
+    kept = await stretches.kept(conn, wanted)
+    sums = await stretch_sums.sums(conn, kept, basket, buckets=whom.buckets, members=whom.members)
+    for member_id, entry in facts.items():
+        pieces, bucket = entry.sums.get(basket, {}), bucket_of(member_id)
+        for stretch, next_bucket in kept.items():
+            if stretch.month in pieces and bucket < next_bucket:
+                total = sums.get((member_id, stretch), 0)
+                days = known.days(member_id, stretch.month)
+                pieces[stretch] = known_sum(stretch, total, days, entry.opened_on)
+
+
+def fed_days(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, Days]:
+    """Return the months with days that feeds make known, of those up to `through`."""
+    known = {
+        month: days_known(0, sources, days)
+        for month, days in sealed.items()
+        if month <= through and (sources := rules.at(month).programme.feeds)
+    }
+    return {month: days for month, days in known.items() if days.known}
+
+
+def _add_absent(entries: Iterable[Facts], basket: Basket, fed: Mapping[Month, Days]) -> None:
+    """Give members who are absent from all of a month's feeds their known zeros (A-2)."""
+    for entry in entries:
+        first = Month.of(entry.opened_on)
+        sums = entry.sums.get(basket, {})
+        absent = [month for month in fed if month >= first and month not in sums]
+        if absent:
+            sums = entry.sums.setdefault(basket, sums)
+        for month in absent:
+            sums[month] = known_sum(month, 0, fed[month], entry.opened_on)
+
+
+def state_of(row: Any) -> State:
+    """Return the standing that a decision left, as its row says."""
+    return State(
+        row.rank,
+        row.misses,
+        lock_until=row.lock_until,
+        grace_until=row.grace_until,
+        way=row.way or THRESHOLD,
+    )

@@ -1,0 +1,258 @@
+"""Who holds an account, and what joint accounts change in members' month sums (A-5).
+
+Beside a row of `asset_month` stands, for each policy, what its lines of joint accounts add for the
+member: the shares of what others and they brought, less what was brought for them. It is folded
+anew from the rows whenever a line, a rate or a holder of such an account changes. In a converted
+currency it is in the programmes' own.
+
+A line is of a joint account when it was brought for somebody who was ever named as its holder and
+somebody holds it on its day. Where it is brought for several, it counts once.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from uuid import UUID
+
+from benefits.domain.holders import HolderLine
+from benefits.domain.values import bucket_of
+from benefits.store.db import Connection, rows, run
+from benefits.store.exchange import amount, counting_feeds, rate_of, unrated
+
+POLICIES = ("FULL_TO_EACH", "PRIMARY_ONLY", "SPLIT_EQUAL")
+# Who holds the account of a line `l` on its day, the primary holder first.
+_HOLDERS = """SELECT array_agg(e.member_id ORDER BY e.role = 'PRIMARY' DESC, e.member_id)
+               AS holders
+        FROM (SELECT DISTINCT ON (d.member_id) d.member_id, d.role FROM (
+                  SELECT DISTINCT ON (o.member_id, o.valid_from) o.member_id, o.role,
+                         o.valid_from, o.valid_to
+                  FROM account_holder AS o
+                  WHERE o.bucket BETWEEN 0 AND 1023 AND o.account = l.account
+                  ORDER BY o.member_id, o.valid_from, o.recorded_at DESC) AS d
+              WHERE d.valid_from <= l.as_of AND (d.valid_to IS NULL OR d.valid_to > l.as_of)
+              ORDER BY d.member_id, d.valid_from DESC) AS e"""
+# The lines of accounts, by the keys of those who were ever named as their holders.
+_LINES = """lines AS (
+    SELECT n.whose_bucket, n.whose, n.account, n.bucket, n.member_id, b.*
+    FROM named AS n CROSS JOIN LATERAL (
+        (SELECT DISTINCT ON (a.as_of, a.asset_class, a.currency, a.source)
+                a.as_of, a.asset_class, a.currency, a.source, a.balance_minor,
+                1 << (extract(day FROM a.as_of)::int - 1) AS known, true AS is_now,
+                true AS is_before
+         FROM asset AS a
+         WHERE a.bucket = n.bucket AND a.member_id = n.member_id AND a.account = n.account
+           AND a.as_of >= n.first AND a.as_of < n.past
+         ORDER BY a.as_of, a.asset_class, a.currency, a.source, a.revision DESC)
+        UNION ALL
+        SELECT l.as_of, l.asset_class, l.currency, l.source, l.balance_minor, 0,
+               n.bucket >= c.first AND n.bucket < c.past, c.is_before
+        FROM fed AS c
+        JOIN feed_line AS l ON l.bucket = n.bucket AND l.as_of = c.as_of AND l.source = c.source
+         AND l.revision = c.revision AND l.member_id = n.member_id AND l.account = n.account
+        WHERE c.as_of >= n.first AND c.as_of < n.past) AS b),
+"""
+# What each comes to, in its own currency or converted.
+_VALUED = f"""valued AS (
+    SELECT l.*, CASE WHEN y.code IS NULL THEN greatest(l.balance_minor, 0) ELSE {amount("l")} END
+               AS amount,
+           CASE WHEN y.code IS NULL THEN 0 ELSE {unrated("l")} END AS unrated
+    FROM held AS l
+    LEFT JOIN currency AS y ON y.code = l.currency
+    LEFT JOIN LATERAL ({rate_of("l")}) AS u ON y.code IS NOT NULL)
+"""
+
+
+def shares(asked: str) -> str:
+    """Return what gives each share of each line, as it is now and as it was before a feed.
+
+    `asked` gives members with the first and the past day of what is wanted.
+    """
+    return f"""
+WITH asked AS MATERIALIZED ({asked}),
+fed AS MATERIALIZED ({counting_feeds("(SELECT min(k.first) FROM asked AS k)")}),
+named AS MATERIALIZED (
+    SELECT DISTINCT k.bucket AS whose_bucket, k.member_id AS whose, k.first, k.past, h.account,
+           o.bucket, o.member_id
+    FROM asked AS k
+    JOIN account_holder AS h ON h.bucket = k.bucket AND h.member_id = k.member_id
+    JOIN account_holder AS o ON o.bucket BETWEEN 0 AND 1023 AND o.account = h.account),
+{_LINES}held AS (
+    SELECT l.*, w.is_before AS before, v.holders, cardinality(v.holders) AS several,
+           row_number() OVER (
+               PARTITION BY l.whose, w.is_before, l.account, l.as_of, l.asset_class, l.currency,
+                            l.source
+               ORDER BY l.member_id <> v.holders[1], l.member_id) AS nth
+    FROM lines AS l
+    JOIN (VALUES (true), (false)) AS w (is_before)
+      ON CASE WHEN w.is_before THEN l.is_before ELSE l.is_now END
+    CROSS JOIN LATERAL (
+        {_HOLDERS}) AS v
+    WHERE v.holders IS NOT NULL),
+{_VALUED}SELECT l.whose_bucket AS bucket, l.whose AS member_id, l.as_of, l.asset_class, l.currency,
+       p.joint, l.before,
+       CASE WHEN NOT s.counts THEN 0
+            WHEN p.joint = 'SPLIT_EQUAL' THEN div(l.amount, l.several) + CASE
+                WHEN l.whose = l.holders[1] THEN mod(l.amount, l.several) ELSE 0 END
+            ELSE l.amount END
+           - CASE WHEN l.whose = l.member_id THEN l.amount ELSE 0 END AS amount,
+       CASE WHEN s.counts THEN l.known ELSE 0 END AS known,
+       CASE WHEN s.counts THEN l.unrated ELSE 0 END AS unrated
+FROM valued AS l
+CROSS JOIN (VALUES ('FULL_TO_EACH'), ('PRIMARY_ONLY'), ('SPLIT_EQUAL')) AS p (joint)
+CROSS JOIN LATERAL (
+    SELECT l.nth = 1 AND CASE WHEN p.joint = 'PRIMARY_ONLY' THEN l.whose = l.holders[1]
+                         ELSE l.whose = ANY(l.holders) END AS counts) AS s
+"""
+
+
+# Everybody who was ever named as a holder of an account of `h`.
+_CO_HOLDERS = "JOIN account_holder AS o ON o.bucket BETWEEN 0 AND 1023 AND o.account = h.account"
+TOUCHED = """
+CREATE TEMP TABLE touched (bucket smallint, member_id uuid, month date) ON COMMIT DROP
+"""
+TOUCHED_STAGED = f"""
+INSERT INTO touched
+SELECT DISTINCT o.bucket, o.member_id, date_trunc('month', s.as_of)::date
+FROM staged AS s
+JOIN account_holder AS h ON h.bucket = s.bucket AND h.member_id = s.member_id
+ AND h.account = s.account
+{_CO_HOLDERS}
+"""
+TOUCHED_FED = f"""
+INSERT INTO touched
+SELECT DISTINCT o.bucket, o.member_id, date_trunc('month', l.as_of)::date
+FROM feed_line AS l
+JOIN account_holder AS h ON h.bucket = l.bucket AND h.member_id = l.member_id
+ AND h.account = l.account
+{_CO_HOLDERS}
+WHERE l.bucket BETWEEN $1 AND $2 AND l.as_of = $3 AND l.source = $4
+  AND l.revision = ANY($5::int[])
+"""
+TOUCHED_RATED = f"""
+INSERT INTO touched
+SELECT DISTINCT o.bucket, o.member_id, j.month
+FROM asset_joint AS j
+JOIN account_holder AS h ON h.bucket = j.bucket AND h.member_id = j.member_id
+{_CO_HOLDERS}
+WHERE j.bucket BETWEEN $1 AND $2 AND j.month = ANY($3::date[]) AND j.currency = ANY($4::text[])
+"""
+TOUCHED_HELD = """
+INSERT INTO touched
+SELECT DISTINCT o.bucket, o.member_id, m.month
+FROM unnest($1::text[], $2::date[]) AS n (account, month)
+JOIN account_holder AS h ON h.bucket BETWEEN 0 AND 1023 AND h.account = n.account
+JOIN account_holder AS o ON o.bucket BETWEEN 0 AND 1023 AND o.account = n.account
+JOIN asset_month AS m ON m.bucket = h.bucket AND m.member_id = h.member_id AND m.month >= n.month
+"""
+SHARES = shares("""
+    SELECT t.bucket, t.member_id, t.month AS first, (t.month + interval '1 month')::date AS past
+    FROM touched AS t""")
+# Of all holders in some buckets, for whomever anything was brought on any day.
+HELD_SHARES = shares("""
+    SELECT DISTINCT h.bucket, h.member_id, date '1970-01-01' AS first, date '9999-01-01' AS past
+    FROM account_holder AS h WHERE h.bucket BETWEEN $1 AND $2""")
+REFOLD = f"""
+WITH folded AS (
+    SELECT s.bucket, s.member_id, date_trunc('month', s.as_of)::date AS month, s.asset_class,
+           s.currency, s.joint, sum(s.amount) FILTER (WHERE NOT s.before) AS sum_minor,
+           bit_or(s.known) AS known_days, bit_or(s.unrated) FILTER (WHERE NOT s.before) AS unrated,
+           sum(s.amount) FILTER (WHERE s.before) AS before_minor,
+           bit_or(s.unrated) FILTER (WHERE s.before) AS before_unrated
+    FROM ({SHARES}) AS s GROUP BY 1, 2, 3, 4, 5, 6),
+kept AS (
+    SELECT j.bucket, j.member_id, j.month, j.asset_class, j.currency, j.joint
+    FROM (SELECT DISTINCT t.* FROM touched AS t) AS k
+    JOIN asset_joint AS j ON j.bucket = k.bucket AND j.member_id = k.member_id
+     AND j.month = k.month)
+INSERT INTO asset_joint (bucket, member_id, month, asset_class, currency, joint, sum_minor,
+                         known_days, unrated_days, before_minor, before_unrated, generation)
+SELECT bucket, member_id, month, asset_class, currency, joint, coalesce(f.sum_minor, 0),
+       coalesce(f.known_days, 0), coalesce(f.unrated, 0), coalesce(f.before_minor, 0),
+       coalesce(f.before_unrated, 0),
+       coalesce((SELECT n.generation FROM feed AS n WHERE n.state = 'APPLYING'), 0)
+FROM kept AS k FULL JOIN folded AS f
+  USING (bucket, member_id, month, asset_class, currency, joint)
+ON CONFLICT (bucket, member_id, month, asset_class, currency, joint) DO UPDATE
+SET sum_minor = excluded.sum_minor, known_days = excluded.known_days,
+    unrated_days = excluded.unrated_days, before_minor = excluded.before_minor,
+    before_unrated = excluded.before_unrated, generation = excluded.generation
+"""
+# Sums are read from the month's row on: a holder for whom nothing was brought has one, too.
+MAKE_MONTHS = """
+INSERT INTO asset_month (bucket, member_id, month, asset_class, currency, sum_minor, known_days)
+SELECT DISTINCT j.bucket, j.member_id, j.month, j.asset_class, j.currency, 0, 0
+FROM touched AS t
+JOIN asset_joint AS j ON j.bucket = t.bucket AND j.member_id = t.member_id AND j.month = t.month
+ON CONFLICT (bucket, member_id, month, asset_class, currency) DO NOTHING
+"""
+UNTOUCHED = "DROP TABLE touched"
+ANY = """
+SELECT EXISTS (SELECT FROM account_holder AS h WHERE h.bucket BETWEEN 0 AND 1023) AS any
+"""
+PUT = """
+INSERT INTO account_holder (bucket, member_id, account, valid_from, recorded_at, role, valid_to)
+SELECT n.bucket, n.member_id, n.account, n.valid_from, $7, n.role, n.valid_to
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::date[], $5::text[], $6::date[])
+     AS n (bucket, member_id, account, valid_from, role, valid_to)
+WHERE NOT EXISTS (
+    SELECT FROM (
+        SELECT o.role, o.valid_to FROM account_holder AS o
+        WHERE o.bucket = n.bucket AND o.member_id = n.member_id AND o.account = n.account
+          AND o.valid_from = n.valid_from
+        ORDER BY o.recorded_at DESC LIMIT 1) AS latest
+    WHERE latest.role = n.role AND latest.valid_to IS NOT DISTINCT FROM n.valid_to)
+RETURNING account, valid_from
+"""
+
+
+async def any_(conn: Connection) -> bool:
+    """Say whether any holder is known."""
+    ((found,),) = await rows(conn, ANY)
+    return bool(found)
+
+
+async def refold_staged(conn: Connection) -> None:
+    """Fold anew what an import touches of joint accounts."""
+    if await any_(conn):
+        await _refold(conn, TOUCHED_STAGED)
+
+
+async def refold_fed(
+    conn: Connection, feed: tuple[date, str, list[int]], buckets: tuple[int, int]
+) -> None:
+    """Fold anew what a feed, or the one it replaces, touches of joint accounts."""
+    if await any_(conn):
+        await _refold(conn, TOUCHED_FED, *buckets, *feed)
+
+
+async def refold_rated(
+    conn: Connection, months: list[date], currencies: list[str], buckets: tuple[int, int]
+) -> None:
+    """Fold anew what rates touch of joint accounts in some currencies."""
+    await _refold(conn, TOUCHED_RATED, *buckets, months, currencies)
+
+
+async def put(conn: Connection, lines: Sequence[tuple[UUID, HolderLine]], now: datetime) -> int:
+    """Keep what is news of holders and fold anew what it touches; return how many lines are."""
+    new = await rows(
+        conn,
+        PUT,
+        [bucket_of(id_) for id_, _ in lines],
+        [id_ for id_, _ in lines],
+        [line.account for _, line in lines],
+        [line.from_ for _, line in lines],
+        [line.role.value for _, line in lines],
+        [line.to for _, line in lines],
+        now,
+    )
+    if new:
+        months = [row.valid_from.replace(day=1) for row in new]
+        await _refold(conn, TOUCHED_HELD, [row.account for row in new], months)
+    return len(new)
+
+
+async def _refold(conn: Connection, touched: str, *values: object) -> None:
+    await run(conn, TOUCHED)
+    await run(conn, touched, *values)
+    await run(conn, REFOLD)
+    await run(conn, MAKE_MONTHS)
+    await run(conn, UNTOUCHED)

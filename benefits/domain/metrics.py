@@ -111,6 +111,7 @@ def known_sum(
     sum_minor: int,
     days: Days,
     opened_on: date,
+    *,
     converted: tuple[str, ...] = (),
 ) -> MonthSum:
     """Return what is known of a piece; its month's days before the opening are known zeros (A-6).

@@ -204,7 +204,7 @@ def _add_month(
     days = days_known(row.known, rules.at(month).programme.feeds, sealed.get(month, {}))
     days = Days(days.known & ~row.unrated, days.filled & ~row.unrated)
     converted = tuple(row.converted or ())
-    total = known_sum(month, int(row.sum_minor), days, row.opened_on, converted)
+    total = known_sum(month, int(row.sum_minor), days, row.opened_on, converted=converted)
     entry.sums.setdefault(basket, {})[month] = total
     if known is not None:
         known.rows.setdefault(row.member_id, {})[month] = days

@@ -15,7 +15,7 @@ from tests.tidy.sources import files, modules, name_of
 REFERENCE = {
     *("installation", "programme", "api_key", "counter", "month_close", "month_total"),
     *("month_archive", "month_restore", "feed", "feed_chunk", "asset_move"),
-    *("calendar_day", "stretch", "feed_fill", "feed_fill_decision"),
+    *("calendar_day", "stretch", "feed_fill", "feed_fill_decision", "outlook_run"),
 }
 # One log of all buckets, in an order of its own.
 LOG = {"leaf", "tree_node", "checkpoint", "checkpoint_export"}

@@ -140,12 +140,17 @@ FEED_WAITING_AGE = _gauge(
     "How long a feed that matches has not been sealed.",
     "source",
 )
+OUTLOOK_AGE = _gauge(
+    "outlook_run_age_seconds",
+    "How long the look ahead after a sealed day has been under way; 0 when it is done.",
+    "programme",
+)
 CASES_OPEN = _gauge("cases_open", "Cases a person must look at.", "kind")
 CASE_AGE = _gauge("case_oldest_age_seconds", "Age of the oldest open case.", "kind")
 FROM_DATABASE = (
     *(QUEUE_DUE, QUEUE_AGE, LEASES_LAPSED, LEASE_AGE, HELD, HELD_AGE, BUDGET_LEFT, STOCK_LEFT),
     *(PARTITION_MONTHS, CASES_OPEN, CASE_AGE),
-    *(FEED_UNSEALED_AGE, FEEDS_REFUSED, FEED_WAITING_AGE),
+    *(FEED_UNSEALED_AGE, FEEDS_REFUSED, FEED_WAITING_AGE, OUTLOOK_AGE),
 )
 
 

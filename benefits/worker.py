@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind
 from benefits import measures, traces
 from benefits.actions import deliver, expire, receive, seal
 from benefits.actions.deliver import Attempt, Work
+from benefits.actions.keep_ahead import look_next
 from benefits.actions.keep_stretches import fill_next
 from benefits.actions.parts import Parts
 from benefits.actions.prune import prune
@@ -43,6 +44,7 @@ PARTITIONS_S = 86_400.0
 SEAL_S = 2.0
 FEEDS_S = 1.0
 STRETCHES_S = 30.0
+AHEAD_S = 5.0
 HELD_S = 60.0
 
 log = structlog.get_logger()
@@ -88,6 +90,7 @@ class Worker:
             tasks.create_task(self._repeat("feeds", self.apply_feeds, FEEDS_S, stop))
             tasks.create_task(self._repeat("stretches", self.keep_stretches, STRETCHES_S, stop))
             tasks.create_task(self._repeat("rates", self.use_rates, FEEDS_S, stop))
+            tasks.create_task(self._repeat("ahead", self.keep_ahead, AHEAD_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
@@ -326,6 +329,21 @@ class Worker:
         if under_way is not None and under_way.next_bucket == BUCKETS:
             log.info("rates.used", generation=under_way.generation, rates=under_way.rates)
         return int(under_way is not None)
+
+    async def keep_ahead(self) -> int:
+        """Look ahead in the next part of a run after a sealed day; return 1 if there was one.
+
+        One worker of all does this at a time and programme, for all buckets.
+        """
+        looked = await look_next(self._database, self._parts)
+        if looked is not None and looked.ended_at is not None:
+            log.info(
+                "look_ahead.kept",
+                programme=looked.mark.programme,
+                date=str(looked.mark.as_of),
+                took_s=round((looked.ended_at - looked.begun_at).total_seconds(), 1),
+            )
+        return int(looked is not None)
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

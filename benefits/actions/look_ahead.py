@@ -1,10 +1,12 @@
 """Look ahead in running periods: who may lose a tier, who is near one, who has reached it (T-3).
 
-Run it after each sealed day. Members for whom nothing is new are read without locks and not
-touched; a run again changes nothing. Each kind of sight is told once a member and period (T-12).
+It is done after each sealed day (`keep_ahead`) or by command. Members for whom nothing is new are
+read without locks and not touched; a run again changes nothing. Each kind of sight is told once a
+member and period (T-12).
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -29,6 +31,7 @@ from benefits.store.members import Member
 from benefits.store.outlook import Seen
 from benefits.store.tiers import Decided
 
+PACE = 200  # members; whatever else the process does goes on between
 EVENTS = {Sight.AT_RISK: "tier.at_risk", Sight.NEAR: "tier.near"}
 
 
@@ -121,7 +124,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         for fact in await facts.load(conn, rules, month, whom)
         if not closed_by(fact.closed_on, month.end)
     ]
-    known = {fact.member_id: _known(running.judge, fact, month) for fact in there}
+    known = {fact.member_id: _known(running.judge, fact, month) async for fact in _paced(there)}
     days = [(id_, day) for id_, (_, day) in known.items() if day is not None]
     last = await sights.balances(conn, days, programme.basket)
     before = await sights.seen(conn, programme.code, whom.buckets)
@@ -129,7 +132,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         before = {key: one for key, one in before.items() if key[0] in known}
     now = dict[tuple[UUID, Sight], Seen]()
     rises = dict[UUID, Decision]()
-    for fact in there:
+    async for fact in _paced(there):
         period, day = known[fact.member_id]
         decision = risen(programme, fact.written, period.readings[0], _grounds(period))
         if decision is not None:
@@ -146,6 +149,14 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
                     as_of=day,
                 )
     return _compared(len(there), before, now, rises)
+
+
+async def _paced(facts: Sequence[Facts]) -> AsyncIterator[Facts]:
+    """Yield facts, and let others have their turn in between."""
+    for count, fact in enumerate(facts, 1):
+        yield fact
+        if count % PACE == 0:
+            await asyncio.sleep(0)
 
 
 def _grounds(period: Running) -> Grounds:

@@ -365,7 +365,8 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
 def look_ahead_(code: str | None, now: str | None, *, dry_run: bool) -> None:
     """Look ahead in the running month: who may lose a tier, who is near one, who has reached it.
 
-    Run it after each day's balances. A run again changes nothing.
+    Run it after each day's balances; for programmes that name feeds `work` does. A run again
+    changes nothing.
 
     Example: `benefits look-ahead`, or first with `--dry-run`
     """

@@ -113,6 +113,12 @@ CROSS JOIN LATERAL (
         FROM feed AS f WHERE f.as_of = n.day::date AND f.source = s.source) AS o
     WHERE o.sealed IS NOT TRUE) AS d
 """
+OUTLOOK_RUNS = """
+SELECT r.programme,
+       CASE WHEN r.ended_at IS NULL
+       THEN extract(epoch FROM now() - r.begun_at)::float8 END AS age_s
+FROM outlook_run AS r
+"""
 # ix_case_file_open
 CASES = """
 SELECT f.kind, count(*) AS open, extract(epoch FROM now() - min(f.opened_at))::float8 AS age_s
@@ -145,6 +151,7 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
     partitions = await rows(conn, PARTITIONS)
     cases = await rows(conn, CASES, COUNTED_MAX)
     fed = await rows(conn, FEEDS, *_awaited(catalogue), str(catalogue.zone))
+    looks = await rows(conn, OUTLOOK_RUNS)
     ((sealed, unsealed_age_s, inside_age_s),) = await rows(conn, SEALS, COUNTED_MAX)
     forget()
     for gauge, column in (
@@ -170,6 +177,7 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
         (measures.FEED_WAITING_AGE, "waiting_age_s"),
     ):
         _set(gauge, {row.source: getattr(row, column) for row in fed})
+    _set(measures.OUTLOOK_AGE, {row.programme: row.age_s for row in looks})
     _set(measures.CASES_OPEN, {row.kind: row.open for row in cases})
     _set(measures.CASE_AGE, {row.kind: row.age_s for row in cases})
 

@@ -1,6 +1,6 @@
 """The tables of feeds: what was opened and what became of it, its chunks, its lines.
 
-`schema.py` has the rules that all tables keep. Feeds and chunks are of no member and few.
+`schema.py` has the rules that all tables keep. Feeds, chunks and runs are of no member and few.
 """
 
 from sqlalchemy import (
@@ -113,6 +113,22 @@ feed_fill_decision = Table(
     ForeignKeyConstraint(["fill_id"], ["feed_fill.fill_id"]),
     CheckConstraint("verdict IN ('APPROVED', 'REJECTED', 'WITHDRAWN')", name="verdict"),
     CheckConstraint("(verdict = 'APPROVED') = (revision IS NOT NULL)", name="revision"),
+)
+
+# How far a programme's look ahead has come after the last day that all its sources sealed, up to
+# `next_bucket`. `generation` is that of the last feed sealed up to that day.
+outlook_run = Table(
+    "outlook_run",
+    columns.metadata,
+    Column("programme", Text, nullable=False),
+    Column("as_of", Date, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("next_bucket", SmallInteger, nullable=False),
+    Column("leased_until", INSTANT),
+    Column("begun_at", INSTANT, nullable=False),
+    Column("ended_at", INSTANT),
+    PrimaryKeyConstraint("programme"),
+    CheckConstraint("(next_bucket = 1024) = (ended_at IS NOT NULL)", name="ended"),
 )
 
 # The date stands before the member: a feed's lines of a bucket lie together.

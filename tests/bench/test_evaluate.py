@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 
 from benefits.actions.evaluate import Evaluated, evaluate, slices
+from benefits.actions.look_ahead import Ahead, look_ahead
 from benefits.domain.values import Month, bucket_of, member_id
 from benefits.embedded import Postgres
 from benefits.store.db import connect
@@ -30,6 +31,7 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 CORRECTED = int(os.environ.get("BENCH_CORRECTED", "10000"))
 FIRST = Month(2025, 1)
 NOW = datetime(2025, 12, 5, tzinfo=UTC)
+LAST_DAY = datetime(2025, 1, 31, 2, tzinfo=UTC)
 # One in a thousand is rich enough for platinum, one in fifty for gold: their first month is news.
 DAILY = """
 INSERT INTO asset (bucket, member_id, as_of, asset_class, currency, source, account, revision,
@@ -85,7 +87,8 @@ async def _in_a_database(server: Postgres, figures: Figures) -> None:
     dsn = urlsplit(server.dsn)._replace(path="/benefits").geturl()
     database = connect(dsn)
     await migrate(database, "test", fresh_keys().member_key)
-    world = World(database, clock=lambda: NOW)
+    world = World(database)
+    world.clock.now = NOW
     await world.apply(reference_programme(), tiers_from=Month(2024, 1))
     raw = await asyncpg.connect(dsn)
     await _enrol(raw)
@@ -115,6 +118,12 @@ async def _round(raw: asyncpg.Connection, world: World, month: Month, figures: F
     await raw.execute(SUMS, month.start)
     await raw.execute("VACUUM ANALYZE")
     await _timed(figures, "merely summing s", lambda: raw.fetch(MERELY, month.start))
+    world.clock.now = LAST_DAY
+    for name in ("looking ahead s", "looking ahead again s"):
+        seen = await _timed(figures, name, lambda: _look_ahead(world))
+        assert MEMBERS == seen.members
+    assert 0 == seen.told
+    world.clock.now = NOW
     done = await _timed(figures, "evaluating s", lambda: _evaluate(world, month))
     assert MEMBERS == done.members
     again = await _timed(figures, "evaluating again s", lambda: _evaluate(world, month))
@@ -137,5 +146,15 @@ async def _evaluate(world: World, month: Month) -> Evaluated:
     for buckets in await slices(world.database):
         total = total.plus(
             await evaluate(world.database, world.parts, "wealth", month, buckets=buckets)
+        )
+    return total
+
+
+async def _look_ahead(world: World) -> Ahead:
+    """Look ahead in all buckets, as the command does."""
+    total = Ahead()
+    for buckets in await slices(world.database):
+        total = total.plus(
+            await look_ahead(world.database, world.parts, "wealth", buckets=buckets)
         )
     return total

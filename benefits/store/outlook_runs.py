@@ -1,0 +1,92 @@
+"""How far the look ahead has come: a programme's run after a sealed day, leased part by part.
+
+A run is of a day and of the feeds that were sealed for days up to it: a later revision of one of
+them makes another run. The last run of a programme stays, so that nothing is done twice.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import msgspec
+
+from benefits.domain.values import BUCKETS, Month
+from benefits.store.db import Connection, rows, run
+
+# Primary keys of feed and of the run, uq_feed_generation backwards. Of the last day for which all
+# sources are sealed there is something to do unless its run has ended or somebody is at it.
+DUE = f"""
+SELECT c.as_of, c.generation FROM (
+    SELECT d.as_of, (SELECT max(f.generation) FROM feed AS f
+                     WHERE f.state = 'SEALED' AND f.source = ANY($2::text[])
+                       AND f.as_of <= d.as_of) AS generation
+    FROM (SELECT f.as_of FROM feed AS f
+          WHERE f.as_of >= $3 AND f.as_of < $4 AND f.source = ANY($2::text[])
+            AND f.state = 'SEALED'
+          GROUP BY 1 HAVING count(DISTINCT f.source) = cardinality($2::text[])
+          ORDER BY 1 DESC LIMIT 1) AS d) AS c
+WHERE NOT EXISTS (
+    SELECT FROM outlook_run AS r
+    WHERE r.programme = $1
+      AND ((r.as_of, r.generation) > (c.as_of, c.generation) OR r.leased_until > $5
+           OR (r.as_of, r.generation, r.next_bucket) = (c.as_of, c.generation, {BUCKETS})))
+"""
+# A new run begins at the first bucket, whether the one before came to its end or not.
+LEASE = f"""
+INSERT INTO outlook_run AS r (programme, as_of, generation, next_bucket, leased_until, begun_at)
+VALUES ($1, $2, $3, 0, $5, $4)
+ON CONFLICT (programme) DO UPDATE
+SET as_of = excluded.as_of, generation = excluded.generation,
+    next_bucket = CASE WHEN (r.as_of, r.generation) = ($2, $3) THEN r.next_bucket ELSE 0 END,
+    leased_until = excluded.leased_until,
+    begun_at = CASE WHEN (r.as_of, r.generation) = ($2, $3) THEN r.begun_at
+               ELSE excluded.begun_at END,
+    ended_at = NULL
+WHERE (r.leased_until IS NULL OR r.leased_until <= $4)
+  AND ((r.as_of, r.generation) < ($2, $3)
+       OR (r.as_of, r.generation) = ($2, $3) AND r.next_bucket < {BUCKETS})
+RETURNING next_bucket, begun_at
+"""
+# Whoever came too late, when the lease was another's, moves nothing.
+ADVANCE = f"""
+UPDATE outlook_run
+SET next_bucket = $5::smallint, leased_until = NULL,
+    ended_at = CASE WHEN $5 = {BUCKETS} THEN $6::timestamptz END
+WHERE programme = $1 AND as_of = $2 AND generation = $3 AND next_bucket = $4
+"""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What a run is of: its day, and the last of the feeds that were sealed up to it."""
+
+    programme: str
+    as_of: date
+    generation: int
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """A run of ours for a while, from a bucket on."""
+
+    mark: Mark
+    first: int
+    begun_at: datetime
+
+
+async def due(
+    conn: Connection, programme: str, sources: Sequence[str], month: Month, *, now: datetime
+) -> Mark | None:
+    """Return the run of a month's last day sealed by all sources, if there is more of it to do."""
+    found = await rows(conn, DUE, programme, list(sources), month.start, month.end, now)
+    return Mark(programme, *found[0]) if found else None
+
+
+async def lease(conn: Connection, mark: Mark, now: datetime, until: datetime) -> Leased | None:
+    """Take a run for a while, where no other one has it and it is not done."""
+    found = await rows(conn, LEASE, mark.programme, mark.as_of, mark.generation, now, until)
+    return Leased(mark, *found[0]) if found else None
+
+
+async def advance(conn: Connection, leased: Leased, next_bucket: int, now: datetime) -> bool:
+    """Record that a run has come up to a bucket, and give it back; return whether it was ours."""
+    mark = leased.mark
+    values = (mark.programme, mark.as_of, mark.generation, leased.first, next_bucket, now)
+    return bool(await run(conn, ADVANCE, *values))

@@ -112,7 +112,7 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                         AS w (code, asset_class, weight)
                      ON w.code = p.code AND w.asset_class = s.asset_class
                    WHERE s.bucket = k.bucket AND s.member_id = k.member_id
-                     AND s.month BETWEEN p.first AND p.month AND s.currency = p.currency
+                     AND s.month BETWEEN p.first AND p.month AND s.currency = p.currencies[1]
                    GROUP BY 1, 2, 3) AS y) AS z
          CROSS JOIN LATERAL (
              SELECT max(v.month) AS month FROM evaluation AS v

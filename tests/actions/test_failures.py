@@ -36,7 +36,10 @@ from tests.actions.life import (
     tell,
     wish,
 )
+from tests.actions.test_fills import FROM as FILLABLE
+from tests.actions.test_fills import filled, wanted
 from tests.actions.test_holders import hold
+from tests.actions.test_windows import calendar
 from tests.builders import NOON, World
 from tests.store.test_verify import lived_in
 
@@ -251,6 +254,25 @@ async def nowhere(_note: str) -> None:
 OF_ARCHIVES = {"month_archive", "month_restore", "posting_carried"}
 
 
+async def brought(world: World, table: str) -> None:
+    """Let the bank bring what lies in a table, where no life leaves any."""
+    if table == "calendar_day":
+        await calendar(world, "2025-01-01,HOLIDAY")
+    if table == "account_holder":
+        await hold(world, f"J,{world.name(1)},PRIMARY,2020-01-01,")
+    if table.startswith(("currency", "rate")):
+        await world.apply(converting())
+        await rates(world, "USD,2025-06-30,7,1,0")
+        await balances(world, f"{world.name(1)},2025-06-30,DEPOSIT,USD,1.00,,0")
+    if table.startswith("feed_"):
+        await fed(world)
+        key = FeedKey("core", date(2025, 6, 30), 0)
+        assert [] == await send(world, key, [(world.name(1), 520_000_00)])
+    if table.startswith("feed_fill"):
+        world.clock.now = max(world.clock.now, FILLABLE)
+        await filled(world, wanted(29, "ZERO"))
+
+
 @pytest.mark.parametrize("table", [name for name in APPEND_ONLY if name not in OF_ARCHIVES])
 async def test_what_is_written_is_never_changed_or_removed(world: World, table: str) -> None:
     """UPDATE, DELETE and TRUNCATE are refused even to the owner, on partitions too (I9)."""
@@ -264,16 +286,7 @@ async def test_what_is_written_is_never_changed_or_removed(world: World, table: 
         "INSERT INTO job_outcome SELECT bucket, job_id, 0, 0, ARRAY[1], ARRAY[job_id], "
         "ARRAY[false] FROM job",
     )
-    if table == "account_holder":
-        await hold(world, f"J,{world.name(1)},PRIMARY,2020-01-01,")
-    if table.startswith(("currency", "rate")):
-        await world.apply(converting())
-        await rates(world, "USD,2025-06-30,7,1,0")
-        await balances(world, f"{world.name(1)},2025-06-30,DEPOSIT,USD,1.00,,0")
-    if table.startswith("feed_"):
-        await fed(world)
-        key = FeedKey("core", date(2025, 6, 30), 0)
-        assert [] == await send(world, key, [(world.name(1), 520_000_00)])
+    await brought(world, table)
     column = next(iter(metadata.tables[table].columns)).name
     before = await world.rows(f"SELECT count(*) FROM {table}")
     partitions = await world.rows(

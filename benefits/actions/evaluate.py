@@ -5,7 +5,7 @@ done, so a run that was stopped goes on where it ended, and a run again writes n
 whom nothing changes are read without locks and not touched; steady ones are not even folded.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -25,7 +25,7 @@ from benefits.store.facts import Facts, Whom
 from benefits.store.ledger import Journal
 from benefits.store.members import Member
 from benefits.store.steady import Seen
-from benefits.store.tiers import Decided, Mark
+from benefits.store.tiers import Boundary, Decided, Mark
 
 PAGE = 500
 SLICE = 5000
@@ -303,7 +303,8 @@ async def _write_page(
     spans = (bucket_of(ids[0]), bucket_of(ids[-1]))
     wanted = await _wanted(conn, parts, programme, judges, month=month, whom=Whom(spans, ids))
     journal = Journal(locked, now, parts.new_id)
-    decided = _decided(journal, programme, month, wanted)
+    held = await tiers.boundaries(conn, code, month, list(wanted.decisions))
+    decided = _decided(journal, programme, month, wanted, held=held)
     rows = await grant.add_due(conn, journal, wanted.grants, actor="system:evaluate")
     await journal.write(conn)
     await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
@@ -312,18 +313,26 @@ async def _write_page(
 
 
 def _decided(
-    journal: Journal, programme: Programme, month: Month, wanted: _Wanted
+    journal: Journal,
+    programme: Programme,
+    month: Month,
+    wanted: _Wanted,
+    *,
+    held: Mapping[UUID, Boundary],
 ) -> list[Decided]:
     """Tell of decisions; return them as they are written down.
 
     A tier holds from the first day after the month (T-3), or from now where a correction raised it
-    (A-7): what came between stays in the history.
+    (A-7): what came between stays in the history. What is decided of the latest month is what
+    holds at last; it covers nothing that is decided of a later one.
     """
-    decided = list[Decided]()
+    decided, over = list[Decided](), midnight(month.end, programme.tz)
     for member_id, decision in wanted.decisions.items():
         decision_id, now = journal.id_for(member_id), journal.now_for(member_id)
-        at_once = member_id in wanted.raised
-        effective_from = now if at_once else midnight(month.end, programme.tz)
+        effective_from, before = over, held.get(member_id)
+        if before is None or not before.has_later:
+            begin = now if member_id in wanted.raised else over
+            effective_from = max(begin, before.latest) if before else begin
         decided.append(
             Decided(
                 decision_id=decision_id,

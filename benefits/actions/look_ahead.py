@@ -6,7 +6,7 @@ member and period (T-12).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -51,11 +51,12 @@ class Ahead(msgspec.Struct, frozen=True):
 
 
 class _Running(msgspec.Struct, frozen=True):
-    """A programme's running month, and the version that judges it."""
+    """A programme's running month and day, and the version that judges it."""
 
     judge: Judge
     rules: Rules
     month: Month
+    today: date
 
     @property
     def programme(self) -> Programme:
@@ -112,8 +113,9 @@ async def _running(conn: Connection, parts: Parts, code: str) -> _Running:
     if code not in catalogue.programmes:
         raise UnknownProgramme
     rules = catalogue.rules[code]
-    month = Month.of(local_date(parts.clock(), catalogue.programmes[code].tz))
-    return _Running(rules.at(month), rules, month)
+    today = local_date(parts.clock(), catalogue.programmes[code].tz)
+    month = Month.of(today)
+    return _Running(rules.at(month), rules, month, today)
 
 
 async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
@@ -122,7 +124,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     there = [
         fact
         for fact in await facts.load(conn, rules, month, whom)
-        if not closed_by(fact.closed_on, month.end)
+        if not closed_by(fact.closed_on, running.today)
     ]
     known = {fact.member_id: _known(running.judge, fact, month) async for fact in _paced(there)}
     days = [(id_, day) for id_, (_, day) in known.items() if day is not None]
@@ -130,14 +132,17 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     before = await sights.seen(conn, programme.code, whom.buckets)
     if whom.members is not None:
         before = {key: one for key, one in before.items() if key[0] in known}
+    decided = await _decided_before(conn, running, whom.buckets)
     now = dict[tuple[UUID, Sight], Seen]()
     rises = dict[UUID, Decision]()
     async for fact in _paced(there):
         period, day = known[fact.member_id]
-        decision = risen(programme, fact.written, period.readings[0], _grounds(period))
+        decision = None
+        if bucket_of(fact.member_id) in decided:
+            decision = risen(programme, fact.written, period.readings[0], _grounds(period))
         if decision is not None:
             rises[fact.member_id] = decision
-        if day is not None:
+        if day is not None and not closed_by(fact.closed_on, month.end):
             state = decision.after if decision is not None else fact.written
             balance = last.get(fact.member_id, 0)
             for one in outlook.look_ahead(programme, state, period, last_minor=balance):
@@ -149,6 +154,19 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
                     as_of=day,
                 )
     return _compared(len(there), before, now, rises)
+
+
+async def _decided_before(
+    conn: Connection, running: _Running, buckets: tuple[int, int]
+) -> Container[int]:
+    """Return the buckets whose tiers may rise: in which the month before is decided.
+
+    The tier on record is not the one that rises before that, unless it is the first month.
+    """
+    if running.rules.judges[0].tiers_from >= running.month:
+        return range(buckets[0], buckets[1] + 1)
+    before = running.month.plus(-1)
+    return await tiers.decided_buckets(conn, running.programme.code, before, buckets)
 
 
 async def _paced(facts: Sequence[Facts]) -> AsyncIterator[Facts]:
@@ -220,7 +238,11 @@ async def _tell(
         journal.event(
             one.member_id, EVENTS[one.outlook], subject_id=None, data=_data(programme, one)
         )
-    ranks = [(one.member_id, one.decision.after.rank) for one in decided]
+    ranks = [
+        (one.member_id, one.decision.after.rank)
+        for one in decided
+        if local_date(one.effective_from, programme.tz) < month.end
+    ]
     periods = grant.periods(programme, month)
     granted = await tiers.granted(conn, code, periods, whom)
     due = grant.due(programme, month, ranks, granted, now=now)

@@ -162,10 +162,17 @@ async def put(
     return ChunkResult(kept, unchanged, sorted(refused))
 
 
+async def alone(conn: Connection) -> None:
+    """Wait until nobody else moves sums; nobody does until the transaction ends."""
+    await run(conn, SERIAL)
+
+
 async def touch(conn: Connection, ids: Collection[UUID]) -> None:
-    """Let evaluations look at members anew: what their sums are judged by has changed."""
+    """Let evaluations look at members anew: what their sums are judged by has changed.
+
+    The caller is `alone`.
+    """
     if ids:
-        await run(conn, SERIAL)
         number = await _move(conn)
         await run(conn, TOUCH, list(map(bucket_of, ids)), list(ids), number)
 

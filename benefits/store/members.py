@@ -60,6 +60,14 @@ FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id
 WHERE (m.branch <> '' AND m.branch = $3) OR (m.manager <> '' AND m.manager = $4)
 """
 # An end that was begun to be carried out is not taken back.
+# Whose sums are judged by other dates from now on.
+DATED = """
+SELECT n.member_id
+FROM unnest($1::smallint[], $2::uuid[], $3::date[], $4::date[])
+     AS n (bucket, member_id, opened_on, closed_on)
+LEFT JOIN member AS m ON m.bucket = n.bucket AND m.member_id = n.member_id
+WHERE (m.opened_on, m.closed_on) IS DISTINCT FROM (n.opened_on, n.closed_on)
+"""
 UPSERT = """
 INSERT INTO member (bucket, member_id, opened_on, closed_on, branch, manager, deceased,
                     recorded_at, end_due)
@@ -155,10 +163,11 @@ async def put(conn: Connection, members: Sequence[tuple[UUID, MemberLine]]) -> s
     columns = list(zip(*ordered, strict=True)) or [()] * 6
     buckets = [bucket_of(id_) for id_ in columns[0]]
     never = [EPOCH] * len(ordered)
+    await assets.alone(conn)  # before anybody is locked
+    dated = await rows(conn, DATED, buckets, *map(list, columns[:3]))
     found = await rows(conn, UPSERT, buckets, *map(list, columns), never)
-    changed = {row.member_id for row in found}
-    await assets.touch(conn, changed)
-    return changed
+    await assets.touch(conn, [row.member_id for row in dated])
+    return {row.member_id for row in found}
 
 
 async def profiled(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:

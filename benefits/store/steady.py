@@ -48,6 +48,7 @@ sums AS MATERIALIZED (
     SELECT s.bucket, s.member_id,
            sum(({COUNTED}) * w.weight) FILTER (WHERE s.month = $3) AS sum_minor,
            bit_or(s.known_days) FILTER (WHERE s.month = $3 AND w.weight IS NOT NULL) AS known,
+           bool_or(s.month < $3) AS is_older,
            bool_or((s.month < $3 OR k.again)
                    AND (s.moved > k.seen OR s.generation > k.generation)) AS is_moved
     FROM asset_month AS s
@@ -69,6 +70,8 @@ each AS MATERIALIZED (
            CASE WHEN k.again THEN coalesce(a.is_moved, false)
                 WHEN coalesce(a.is_moved, false) OR coalesce(d.is_decided OR NOT d.is_plain, false)
                 THEN true
+                -- Not looked at before, though something was brought before the opening.
+                WHEN coalesce(a.is_older, false) AND m.opened_on >= $3 THEN true
                 WHEN a.member_id IS NULL AND d.member_id IS NULL AND $12 THEN false
                 ELSE NOT coalesce(
                     (CASE WHEN $12 THEN coalesce(a.known, 0) ELSE $13 END

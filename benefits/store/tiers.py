@@ -37,6 +37,13 @@ FROM unnest($4::timestamptz[], $5::smallint[], $6::uuid[], $7::uuid[], $8::text[
            misses, qualified, sum_minor, known_days, days, divisor, lock_until, grace_until,
            decided_at, before_way, way, grounds)
 """
+# Unique key, a prefix for each member.
+BOUNDARIES = """
+SELECT d.member_id, max(d.effective_from) AS latest, bool_or(d.month > $2) AS has_later
+FROM tier_decision AS d JOIN unnest($3::smallint[], $4::uuid[]) AS k (bucket, member_id)
+  ON d.bucket = k.bucket AND d.member_id = k.member_id
+WHERE d.programme = $1 GROUP BY d.bucket, d.member_id
+"""
 GRANTED = """
 SELECT g.member_id, g.line, g.period, g.quota, g.quantity
 FROM entitlement_grant AS g
@@ -73,6 +80,10 @@ SET evaluated_at = excluded.evaluated_at, settled = excluded.settled,
     basis = coalesce(excluded.basis, evaluation.basis)
 """
 # Primary key.
+IS_EVALUATED = """
+SELECT e.bucket FROM evaluation AS e
+WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month = $4
+"""
 SETTLED = """
 SELECT e.bucket FROM evaluation AS e
 WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month = $4 AND e.settled
@@ -170,6 +181,22 @@ class GrantRow(msgspec.Struct, frozen=True, kw_only=True):
     granted_at: datetime
 
 
+class Boundary(msgspec.Struct, frozen=True):
+    """From when on the latest decision of a member holds; whether one is of a later month."""
+
+    latest: datetime
+    has_later: bool
+
+
+async def boundaries(
+    conn: Connection, programme: str, month: Month, ids: Sequence[UUID]
+) -> dict[UUID, Boundary]:
+    """Return what is decided of members, in this month and any other (T-9)."""
+    buckets = [bucket_of(id_) for id_ in ids]
+    found = await rows(conn, BOUNDARIES, programme, month.start, buckets, list(ids))
+    return {row.member_id: Boundary(row.latest, row.has_later) for row in found}
+
+
 async def put_grants(conn: Connection, grants: Sequence[GrantRow]) -> None:
     """Store grants; the primary key forbids the same grant twice (P-3)."""
     if not grants:
@@ -245,6 +272,14 @@ async def evaluated(
         mark.generation,
         mark.basis,
     )
+
+
+async def decided_buckets(
+    conn: Connection, programme: str, month: Month, buckets: tuple[int, int]
+) -> frozenset[int]:
+    """Return the buckets in which a month was evaluated."""
+    found = await rows(conn, IS_EVALUATED, *buckets, programme, month.start)
+    return frozenset(row.bucket for row in found)
 
 
 async def settled(

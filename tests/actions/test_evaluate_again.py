@@ -102,3 +102,22 @@ async def test_the_higher_revision_counts_in_whatever_order_they_come(
         await corrected(world, "2025-02", {1: 0, 2: 505_000_00}[revision], revision)
     await world.evaluate("2025-03", member)
     assert PLATINUM == await rank(world, member)
+
+
+async def test_what_a_later_month_decides_holds_after_a_raise_of_the_one_before(
+    world: World,
+) -> None:
+    """T-9: May was raised on 5 July, June is decided on the 12th: June's tier is the member's."""
+    member = await world.member()
+    world.clock.now = datetime(2025, 6, 3, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-05", 60_000_00)
+    await world.evaluate("2025-05", member)
+    await world.month(world.name(1), "2025-06", 5_200_000_00)
+    world.clock.now = datetime(2025, 7, 5, 2, tzinfo=UTC)
+    await corrected(world, "2025-05", RICH)
+    await world.evaluate("2025-05", member)
+    assert PLATINUM == await rank(world, member)
+    world.clock.now = datetime(2025, 7, 12, 2, tzinfo=UTC)
+    await world.evaluate("2025-06", member)
+    assert PLATINUM + 1 == await rank(world, member)
+    assert [] == await world.findings()

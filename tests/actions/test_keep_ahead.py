@@ -84,9 +84,10 @@ async def test_a_day_is_looked_at_when_its_last_source_is_sealed(world: World) -
     """Lists, events and early tiers are there without the command, and current day by day."""
     await fed(world, "core", "wealth", upgrade=UpgradeTiming.INSTANT)
     world.clock.now = datetime(2025, 6, 2, 2, tzinfo=UTC)
-    platinum, _, _ = await world.members(3)
+    ids = await world.members(3)
     await world.month(world.name(1), "2025-05", RICH)
-    await world.evaluate("2025-05", platinum)
+    for member in ids:
+        await world.evaluate("2025-05", member)
     world.clock.now = AT
     day = [(world.name(1), 1), (world.name(2), NEAR_GOLD), (world.name(3), GOLD_ON_ONE_DAY)]
     assert 0 == await look(world)

@@ -122,3 +122,54 @@ async def test_a_tier_that_rose_early_on_wrong_balances_falls_with_its_month(
     await world.evaluate("2025-06", member)
     assert PLATINUM == await rank(world, member)
     assert GOLD < PLATINUM
+
+
+async def test_nothing_rises_before_the_month_before_is_decided(world: World) -> None:
+    """T-3: the tier that is on record until then is not the one that would rise."""
+    await platinum(world, upgrade=UpgradeTiming.INSTANT)
+    other = await world.member()
+    name, of_june = world.name(2), [JUNE.start + timedelta(days=n) for n in range(19)]
+    await world.month(name, "2025-05", 5_200_000_00)
+    lines = [AssetLine(name, day, "DEPOSIT", "CNY", 8_000_000_00) for day in of_june]
+    await world.assets(lines)
+    world.clock.now = datetime(2025, 6, 20, 2, tzinfo=UTC)
+    assert 0 == (await look(world)).risen
+    await world.evaluate("2025-05", other)
+    assert 0 == (await look(world)).risen
+    assert PLATINUM + 1 == await rank(world, other)
+
+
+async def test_a_tier_of_the_next_day_brings_nothing_for_the_month_it_is_not_held_in(
+    world: World,
+) -> None:
+    """T-3, P-3: proven on the last day of June it holds from July on, whose units July's are."""
+    member = await platinum(world, upgrade=UpgradeTiming.NEXT_DAY)
+    await days(world, 5_200_000_00, 1, 28)
+    assert 0 == (await look(world)).risen
+    before = await world.rows("SELECT count(*) FROM entitlement_grant")
+    await days(world, 5_200_000_00, 29, 29)
+    assert 1 == (await look(world)).risen
+    assert before == await world.rows("SELECT count(*) FROM entitlement_grant")
+    assert PLATINUM == await rank(world, member)
+    world.clock.now = datetime(2025, 6, 30, 17, tzinfo=UTC)
+    assert PLATINUM + 1 == await rank(world, member)
+
+
+async def test_a_raise_of_the_month_before_covers_no_tier_that_rose_since(world: World) -> None:
+    """A-7, T-9: May is corrected from gold to platinum, and diamond stays."""
+    await platinum(world, upgrade=UpgradeTiming.INSTANT)
+    member = await world.member()
+    name = world.name(2)
+    await world.month(name, "2025-05", 60_000_00)
+    await world.evaluate("2025-05", member)
+    of_june = [JUNE.start + timedelta(days=n) for n in range(19)]
+    await world.assets([AssetLine(name, day, "DEPOSIT", "CNY", 8_000_000_00) for day in of_june])
+    world.clock.now = datetime(2025, 6, 20, 2, tzinfo=UTC)
+    assert 1 == (await look(world)).risen
+    world.clock.now = datetime(2025, 6, 21, 2, tzinfo=UTC)
+    may = [Month(2025, 5).start + timedelta(days=n) for n in range(31)]
+    await world.assets(
+        [AssetLine(name, day, "DEPOSIT", "CNY", RICH, "", "", 1) for day in may],
+    )
+    assert 1 == (await world.evaluate("2025-05", member)).decisions
+    assert PLATINUM + 1 == await rank(world, member)

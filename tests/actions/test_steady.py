@@ -124,9 +124,10 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
         nth, day = chance.randint(1, MEMBERS), date(2025, chance.randint(1, 6), 10)
         match chance.randrange(8):
             case 0:
-                closed_on = day if chance.random() < 0.3 else None
+                closed_on = date(2025, 7, 2) if chance.random() < 0.2 else None
+                opened_on = chance.choice([date(2024, 6, 1), day, date(2025, 7, 1)])
                 for world in worlds:
-                    await reopened(world, nth, date(2024, 6, 1), closed_on)
+                    await reopened(world, nth, opened_on, closed_on)
             case 1 | 2 | 3 | 4:
                 batch = [line for _ in range(4) for line in lines(chance, chance.randint(1, 12))]
                 for world in worlds:

@@ -56,7 +56,8 @@ class Bank:
     async def until_it_waits(self) -> None:
         """Wait until the import waits for its turn."""
         await self.until(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+            "SELECT EXISTS (SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database "
+            "WHERE l.locktype = 'advisory' AND NOT l.granted AND d.datname = current_database())"
         )
 
     @asynccontextmanager

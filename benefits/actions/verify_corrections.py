@@ -1,9 +1,10 @@
 """Verify corrections: each is what its digest says, and who approved it had not proposed it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import msgspec
 
+from benefits.actions.verify_two import differences
 from benefits.domain.corrections import (
     OPEN_FOR,
     Effect,
@@ -11,7 +12,6 @@ from benefits.domain.corrections import (
     Wanted,
     Why,
     digest,
-    same_person,
 )
 from benefits.domain.values import EPOCH
 from benefits.store import corrections
@@ -28,24 +28,15 @@ async def verify_corrections(database: Database) -> AsyncIterator[Finding]:
     while page == PAGE:
         async with database.transaction() as conn:
             found = await corrections.listed(conn, after, EPOCH, state=None, limit=PAGE)
-        for finding in _differing(found):
-            yield finding
+        for one in found:
+            read = _digest(one)
+            for finding in differences(
+                str(one.correction_id), one, digest=read, open_for=OPEN_FOR
+            ):
+                yield finding
         page = len(found)
         if found:
             after = (found[-1].proposed_at, found[-1].correction_id)
-
-
-def _differing(found: Sequence[CorrectionSeen]) -> list[Finding]:
-    wrong = list[Finding]()
-    for one in found:
-        subject = str(one.correction_id)
-        if _digest(one) != one.digest or one.expires_at != one.proposed_at + OPEN_FOR:
-            wrong.append(Finding("digest_differs", subject, "not what was proposed"))
-        by_self = one.decided_by is not None and same_person(one.proposed_by, one.decided_by)
-        if one.verdict is not None and by_self != (one.verdict == "WITHDRAWN"):
-            detail = f"{one.verdict}: proposed by {one.proposed_by}, decided by {one.decided_by}"
-            wrong.append(Finding("decided_by_proposer", subject, detail))
-    return wrong
 
 
 def _digest(one: CorrectionSeen) -> str:

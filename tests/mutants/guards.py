@@ -37,7 +37,7 @@ LOCKS = (
         (RACES,),
     ),
     Guard("benefits/store/counters.py", "slice FOR NO KEY UPDATE", "slice", (STORMS,)),
-    Guard("benefits/store/inbox.py", "FOR NO KEY UPDATE SKIP LOCKED", "", (STORMS, REPLAY)),
+    Guard("benefits/store/inbox.py", "FOR NO KEY UPDATE SKIP LOCKED", "", (RACES,)),
     Guard("benefits/actions/expire.py", "claim.deadline <= now", "True", (RACES,)),
 )
 KEYED = (

@@ -181,8 +181,13 @@ def ladder(policy: Policy, tiers: Sequence[Tier], minor: Callable[[Decimal], int
 def _metric(policy: Policy, condition: Condition) -> Policy:
     if condition.metric is None:
         return policy
+    weights = policy.weights if condition.weights is None else condition.weights
     return msgspec.structs.replace(
-        policy, metric=condition.metric, months=condition.months, days=condition.days
+        policy,
+        metric=condition.metric,
+        months=condition.months,
+        days=condition.days,
+        weights=weights,
     )
 
 

@@ -121,13 +121,15 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fact: a `metric` that reaches a `threshold` in major units, or a `label` that is valid.
 
-    A metric is divided and weighed, and a day counts, as the policy says. Only FACT and RULE
-    labels decide (S-2).
+    A metric is divided, and a day counts, as the policy says; classes weigh what its `weights` say
+    for this metric, and where it says none what the policy's do. Only FACT and RULE labels decide
+    (S-2).
     """
 
     metric: Metric | None = None
     months: Months | None = None
     days: Days | None = None
+    weights: dict[str, Decimal] | None = None
     threshold: Decimal | None = None
     label: Annotated[str, msgspec.Meta(max_length=64)] = ""
     layer: Layer = Layer.FACT
@@ -188,17 +190,24 @@ def policy_problems(
         )
     yield from _metric(policy)
     yield from _calendar(policy, tiers)
-    for code, weight in policy.weights.items():
-        path = f"policy.weights.{code}"
+    yield from _weights("policy", policy.weights, classes)
+    for at, condition in conditions(tiers):
+        yield from _weights(at, condition.weights or {}, classes)
+    yield from _reviews(policy)
+    yield from _ways(policy, tiers)
+    yield from _kept(policy, tiers)
+
+
+def _weights(at: str, weights: dict[str, Decimal], classes: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong with what classes weigh (A-3)."""
+    for code, weight in weights.items():
+        path = f"{at}.weights.{code}"
         if code not in classes:
             yield f"{path}: is not among asset_classes{suggestion(code, classes)}"
         if not (weight.is_finite() and 0 < weight <= WEIGHT_MAX):
             yield f"{path}: must be above 0 and at most {WEIGHT_MAX}; else leave the class out"
         elif (scaled := weight.scaleb(WEIGHT_DECIMALS)) != scaled.to_integral_value():
             yield f"{path}: {weight} has more than {WEIGHT_DECIMALS} decimals"
-    yield from _reviews(policy)
-    yield from _ways(policy, tiers)
-    yield from _kept(policy, tiers)
 
 
 def _metric(policy: Policy) -> Iterator[str]:
@@ -350,8 +359,8 @@ def _ways(policy: Policy, tiers: Sequence[Tier]) -> Iterator[str]:
 
 def _condition(policy: Policy, path: str, condition: Condition) -> Iterator[str]:
     if condition.label:
-        more = (condition.metric, condition.months, condition.days)
-        if any(more) or condition.threshold is not None:
+        more = (condition.metric, condition.months, condition.days, condition.weights)
+        if any(each is not None for each in (*more, condition.threshold)):
             yield f"{path}: one condition is a metric or a label; write two"
         if condition.layer is Layer.MODEL:
             yield f"{path}.layer: a MODEL label may rank, never decide; only FACT and RULE may"

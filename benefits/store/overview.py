@@ -6,7 +6,7 @@ notices. What is found of a member comes as one JSON text: read into structs at 
 fraction of what the driver takes for rows within rows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from benefits.domain.catalogue import Judge, Programme, Rules
 from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, Layer, label_name
 from benefits.domain.ladder import THRESHOLD
-from benefits.domain.metrics import MonthSum, Reading, known_sum
+from benefits.domain.metrics import Basket, MonthSum, Reading, known_sum
 from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
@@ -95,9 +95,9 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                    LEFT JOIN asset_joint AS j ON p.joint <> '' AND j.joint = p.joint
                     AND j.bucket = s.bucket AND j.member_id = s.member_id AND j.month = s.month
                     AND j.asset_class = s.asset_class AND j.currency = s.currency
-                   JOIN unnest($8::text[], $9::text[], $10::bigint[])
-                        AS w (code, asset_class, weight)
-                     ON w.code = p.code AND w.asset_class = s.asset_class
+                   JOIN unnest($8::int[], $9::text[], $10::bigint[])
+                        AS w (n, asset_class, weight)
+                     ON w.n = p.n AND w.asset_class = s.asset_class
                    WHERE s.bucket = k.bucket AND s.member_id = k.member_id
                      AND s.month BETWEEN p.first AND p.month
                      AND s.currency = ANY(p.currencies)
@@ -108,9 +108,9 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
              FROM (SELECT s.month, s.first_day, s.last_day,
                           sum(({COUNTED}) * w.weight) AS sum_minor
                    FROM asset_stretch AS s
-                   JOIN unnest($8::text[], $9::text[], $10::bigint[])
-                        AS w (code, asset_class, weight)
-                     ON w.code = p.code AND w.asset_class = s.asset_class
+                   JOIN unnest($8::int[], $9::text[], $10::bigint[])
+                        AS w (n, asset_class, weight)
+                     ON w.n = p.n AND w.asset_class = s.asset_class
                    WHERE s.bucket = k.bucket AND s.member_id = k.member_id
                      AND s.month BETWEEN p.first AND p.month AND s.currency = p.currencies[1]
                    GROUP BY 1, 2, 3) AS y) AS z
@@ -170,7 +170,7 @@ class _Labelled(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Judged(msgspec.Struct, frozen=True, array_like=True):
-    """What was found of a member in the nth programme, its columns in the statement's order.
+    """What was found of a member by the nth place and basket, its columns as they are asked for.
 
     A known month is its first day, the sum, and as bits the known days and those with a line that
     has no rate; a stretch its month's first day, its first and last, and the sum.
@@ -251,11 +251,11 @@ async def overviews(
     """
     asked = sorted(set(ids))
     places = [_Place.of(rules, now) for rules in programmes]
-    by = [place.judge for place in places]
+    counted = [(place, basket) for place in places for basket in place.baskets]
     weights = [
-        (one.code, name, weight)
-        for one in by
-        for name, weight in zip(one.basket.classes, one.basket.weights, strict=True)
+        (nth, name, weight)
+        for nth, (_, basket) in enumerate(counted, 1)
+        for name, weight in zip(basket.classes, basket.weights, strict=True)
     ]
     first = min((place.first.start for place in places), default=now.date())
     found = await rows(
@@ -265,17 +265,17 @@ async def overviews(
         asked,
         claims,
         now,
-        [one.code for one in by],
-        [",".join(one.basket.currencies) for one in by],
-        [place.month.start for place in places],
-        [code for code, _, _ in weights],
+        [place.judge.code for place, _ in counted],
+        [",".join(basket.currencies) for _, basket in counted],
+        [place.month.start for place, _ in counted],
+        [nth for nth, _, _ in weights],
         [name for _, name, _ in weights],
         [weight for _, _, weight in weights],
-        [place.first.start for place in places],
+        [place.first.start for place, _ in counted],
         sorted({source for place in places for source in place.rules.feeds}),
         first,
-        sorted({label_name(key) for one in by for key in one.ladder.labels}),
-        [one.basket.joint for one in by],
+        sorted({label_name(key) for place in places for key in place.judge.ladder.labels}),
+        [basket.joint for _, basket in counted],
     )
     return {row.member_id: _overview(row, places) for row in found}
 
@@ -292,6 +292,11 @@ class _Place(msgspec.Struct, frozen=True):
     def judge(self) -> Programme:
         """The programme as that version says it."""
         return self.by.programme
+
+    @property
+    def baskets(self) -> list[Basket]:
+        """What its metrics count; most are of one."""
+        return list(dict.fromkeys(self.judge.baskets))
 
     @classmethod
     def of(cls, rules: Rules, now: datetime) -> "_Place":
@@ -330,12 +335,24 @@ def _overview(row: Any, places: list[_Place]) -> Overview:
         config_version=row.config_version,
         lots=lots,
         claims=claims,
-        standings=[_standing(places[one.nth - 1], known, one) for one in judged],
+        standings=list(_standings(places, known, judged)),
     )
 
 
-def _standing(place: _Place, known: _Known, found: _Judged) -> Standing:
-    month, opened_on = place.month, known.opened_on
+def _standings(
+    places: list[_Place], known: _Known, judged: Iterable[_Judged]
+) -> Iterator[Standing]:
+    """Yield each place's standing from what was found by each of its baskets."""
+    left = iter(judged)
+    for place in places:
+        yield _standing(place, known, {basket: next(left) for basket in place.baskets})
+
+
+def _sums(
+    place: _Place, known: _Known, found: _Judged
+) -> tuple[dict[Month, tuple[int, int]], dict[Piece, MonthSum]]:
+    """Return months with their sums and days, and what is known of each piece by one basket."""
+    opened_on = known.opened_on
     months, sums = _months(place, found.months, known.sealed), dict[Piece, MonthSum]()
     for each, (total, days) in months.items():
         sums[each] = known_sum(each, total, Days(days), opened_on)
@@ -346,7 +363,15 @@ def _standing(place: _Place, known: _Known, found: _Judged) -> Standing:
         if stretch.month in months:
             days, total = months[stretch.month][1], totals.get(stretch, 0)
             sums[stretch] = known_sum(stretch, total, Days(days), opened_on)
+    return months, sums
+
+
+def _standing(place: _Place, known: _Known, by: Mapping[Basket, _Judged]) -> Standing:
+    month, opened_on = place.month, known.opened_on
+    counted = {basket: _sums(place, known, found) for basket, found in by.items()}
+    months, _ = counted[place.judge.basket]
     day = months[month][1].bit_length() if month in months else 0
+    found = by[place.judge.basket]
     decided = found.decided
     return Standing(
         judge=place.judge,
@@ -354,7 +379,7 @@ def _standing(place: _Place, known: _Known, found: _Judged) -> Standing:
         running=running(
             place.judge,
             month,
-            sums,
+            {basket: sums for basket, (_, sums) in counted.items()},
             day=day,
             opened_on=opened_on,
             labels=known.labels,

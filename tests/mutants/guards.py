@@ -141,9 +141,9 @@ ROWS = (
         (FAILURES,),
     ),
     Guard(
-        FIRST,
+        "migrations/versions/0019_feeds.py",
         "CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %I",
-        "CREATE TRIGGER refuse_truncate AFTER TRUNCATE ON %I",
+        "CREATE TRIGGER refuse_truncate AFTER INSERT ON %I",
         (FAILURES,),
     ),
 )

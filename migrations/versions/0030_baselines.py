@@ -8,7 +8,7 @@ from textwrap import dedent
 
 from alembic import op
 
-revision = "0033"
+revision = "0030"
 down_revision = "0029"
 
 STATEMENTS = (

@@ -171,7 +171,7 @@ async def _prepare(
         programme = demo.programme(provider_url)
 
         async def apply(conn: Connection) -> None:
-            await apply_programme(conn, programme, house.parts)
+            await apply_programme(conn, programme, house.parts, needs_notice=False)
 
         await house.database.transact(apply)
         await _feed(house, programme, say)

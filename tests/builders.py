@@ -90,12 +90,20 @@ class World:
         self._numbers = itertools.count(1)
 
     async def apply(
-        self, programme: Programme | None = None, *, tiers_from: Month | None = None
+        self,
+        programme: Programme | None = None,
+        *,
+        tiers_from: Month | None = None,
+        needs_notice: bool = False,
     ) -> None:
-        """Put a programme into force."""
+        """Put a programme into force; members need not be told unless that is asked for."""
         async with self.database.transaction() as conn:
             await apply_programme(
-                conn, programme or reference_programme(), self.parts, tiers_from=tiers_from
+                conn,
+                programme or reference_programme(),
+                self.parts,
+                tiers_from=tiers_from,
+                needs_notice=needs_notice,
             )
 
     async def member(self, opened_on: date = date(2020, 1, 1), **more: Any) -> UUID:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -212,6 +213,40 @@ def test_a_month_goes_through_the_commands(test_shell: Shell) -> None:
     status, said = shell.run(*evaluate)
     assert (0, True) == (status, "0 decisions, 0 grants; BASE 0, GOLD 0, PLATINUM 1" in said)
     assert (0, "0 findings.\n") == shell.run("verify")
+
+
+def test_a_worse_programme_is_told_before_it_holds(test_shell: Shell) -> None:
+    """U-2: what it changes is listed, it is refused, recorded as told, and then holds."""
+    shell = test_shell
+    before = shell.file("before.toml", PROGRAMME)
+    fewer = PROGRAMME.replace("PLATINUM = 2, DIAMOND = 6", "PLATINUM = 1, DIAMOND = 6")
+    after = shell.file("after.toml", fewer)
+    status, said = shell.run("programme", "diff", after)
+    assert (1, True) == (status, said.startswith("unknown_programme: "))
+    assert 0 == shell.run("programme", "apply", before)[0]
+    status, said = shell.run("programme", "diff", before)
+    assert (0, "0 changes, 0 of them worse for members.\n") == (status, said)
+    lost = "line.lounge.quota.PLATINUM: 2 -> 1"
+    status, said = shell.run("programme", "diff", after)
+    end = "1 changes, 1 of them worse for members.\n"
+    assert (0, f"{lost} (worse; not told)\n{end}") == (status, said)
+    status, said = shell.run("programme", "apply", after)
+    assert (1, True, True) == (
+        status,
+        said.startswith("notice_missing: "),
+        f"{lost} (not told)" in said,
+    )
+    day = datetime.now(UTC).date() - timedelta(days=40)
+    words = shell.file("sms.txt", "From August one visit a quarter.")
+    notice = ("programme", "notice", after, "--channel", "SMS", "--text", words, "--by", "anna-li")
+    told = f"{lost}\nMembers were told on {day} of 1 changes that are worse for them.\n"
+    status, said = shell.run(*notice, "--given-on", str(day), "--dry-run")
+    assert (0, f"{told}Dry run: nothing was written.\n") == (status, said)
+    assert 1 == shell.run("programme", "apply", after)[0]
+    assert (0, told) == shell.run(*notice, "--given-on", str(day))
+    assert 2 == shell.run(*notice, "--given-on", "soon")[0]
+    assert (0, f"{lost} (worse; told on {day})\n{end}") == shell.run("programme", "diff", after)
+    assert (0, "Version 2 of wealth is now in force.\n") == shell.run("programme", "apply", after)
 
 
 def test_growth_is_measured_over_a_frozen_baseline(test_shell: Shell) -> None:

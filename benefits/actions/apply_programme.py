@@ -5,10 +5,11 @@ from datetime import datetime
 import msgspec
 
 from benefits.actions.parts import Parts
+from benefits.domain import terms
 from benefits.domain.catalogue import Benefit, Programme, ProgrammeInvalid
 from benefits.domain.exchange import check_converted
 from benefits.domain.values import Month, local_date
-from benefits.store import catalogue, rates
+from benefits.store import catalogue, notices, rates
 from benefits.store.db import Connection
 
 
@@ -60,6 +61,15 @@ def _check_books(programme: Programme, other: Programme) -> None:
         )
 
 
+async def _check_told(conn: Connection, parts: Parts, before: Programme, after: Programme) -> None:
+    """Refuse what is worse for members and what they were not told of in time (NoticeMissing)."""
+    found = terms.changes(before, after)
+    if any(change.is_worse for change in found):
+        given = await notices.of(conn, after.code)
+        today = local_date(parts.clock(), after.tz)
+        terms.check_told(found, given, today=today, days=before.notice_days)
+
+
 class Applied(msgspec.Struct, frozen=True):
     """The version in force now, and whether it is new."""
 
@@ -77,11 +87,18 @@ def check_month(programme: Programme, tiers_from: Month, now: datetime) -> None:
 
 
 async def apply_programme(
-    conn: Connection, programme: Programme, parts: Parts, *, tiers_from: Month | None = None
+    conn: Connection,
+    programme: Programme,
+    parts: Parts,
+    *,
+    tiers_from: Month | None = None,
+    needs_notice: bool = True,
 ) -> Applied:
     """Put a programme into force; ProgrammeInvalid when another has its benefits or budgets.
 
-    Its tiers and policy decide months from `tiers_from` on, or from the running one (U-1).
+    Its tiers and policy decide months from `tiers_from` on, or from the running one (U-1). Of what
+    is worse for members than before they must have been told in time, unless nobody needs to be:
+    in a demo (NoticeMissing, U-2).
     """
     others = await catalogue.others(conn, programme.code)
     for kind in ("benefit", "budget"):
@@ -103,6 +120,8 @@ async def apply_programme(
     before = (await parts.catalogue.current(conn)).programmes.get(programme.code)
     if before is not None:
         _check_kept(before, programme)
+        if needs_notice:
+            await _check_told(conn, parts, before, programme)
     await rates.put_converted(conn, new)
     version, is_new = await catalogue.put(conn, programme, parts.clock(), tiers_from=tiers_from)
     return Applied(version, is_new)

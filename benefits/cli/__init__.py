@@ -59,7 +59,7 @@ COMMANDS = {
         ),
     ),
     "programme": (
-        "bank:programme",
+        "programmes:programme",
         "Programmes: tiers, benefits, package lines, providers, budgets.",
     ),
     "import": (

@@ -1,16 +1,14 @@
-"""The commands for what the bank brings: programmes, customers, balances, closed months."""
+"""The commands for what the bank brings: customers, balances, closed months."""
 
 import re
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import BinaryIO, TextIO
 
 import msgspec
 import rich_click as click
 
-from benefits.actions.apply_programme import apply_programme, check_month
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
 from benefits.actions.expire import due, sweep
 from benefits.actions.import_files import (
@@ -28,87 +26,22 @@ from benefits.actions.record_rates import decided_since
 from benefits.actions.see_feeds import list_missing
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
-from benefits.cli.days import fill_stretches, say_no_day, say_unknown
+from benefits.cli.days import fill_stretches, say_no_day
 from benefits.cli.feeds import import_feed_, say_decided
 from benefits.cli.files import PROGRESS_EVERY_S, TEXT, take_file
 from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
-from benefits.domain.catalogue import Programme, read
+from benefits.cli.months import month_of
+from benefits.domain.catalogue import Programme
 from benefits.domain.feeds import spans
 from benefits.domain.jobs import Format
 from benefits.domain.policy import CALENDAR
-from benefits.domain.production import check_for_production
 from benefits.domain.values import Month
 from benefits.house import House
-from benefits.store.db import Connection, Database, DatabaseUnsuitable
+from benefits.store.db import Database, DatabaseUnsuitable
 from benefits.store.migrate import ensure_partitions
 
-PRESETS = {p.stem: p for p in (Path(__file__).parent.parent / "presets").glob("*.toml")}
 SWEPT = "{:,} lots that ended, {:,} claims never sent, {:,} members who left."
-
-
-def _month(text: str, option: str) -> Month:
-    """Read the month that an option names."""
-    try:
-        return Month.parse(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=option) from None
-
-
-@click.group()
-def programme() -> None:
-    """Programmes: tiers, benefits, package lines, providers, budgets."""
-
-
-@programme.command("apply")
-@click.argument("file", type=click.File(encoding="utf-8"))
-@click.option(
-    "--tiers-from",
-    "month",
-    default=None,
-    help="First month whose tiers it decides; the running one unless given.",
-)
-@DRY_RUN
-def programme_apply(file: TextIO, month: str | None, *, dry_run: bool) -> None:
-    """Put a programme FILE into force as its next version.
-
-    Benefits, lines and budgets hold at once; months before `--tiers-from` keep their tiers' rule.
-
-    Example: `benefits programme apply wealth.toml --tiers-from 2026-01 --dry-run`, then without
-    """
-    made, tiers_from = read(file.read()), _month(month, "--tiers-from") if month else None
-
-    async def work_(house: House) -> None:
-        if house.installation.is_production:
-            check_for_production(made)
-            if tiers_from is not None:
-                check_month(made, tiers_from, house.parts.clock())
-
-        async def apply(conn: Connection) -> Any:
-            return await apply_programme(conn, made, house.parts, tiers_from=tiers_from)
-
-        applied = await database(house, dry_run=dry_run).transact(apply)
-        how = "is now in force" if applied.is_new else "was in force already"
-        console.print(f"Version {applied.version} of {made.code} {how}.")
-        await say_unknown(house, made)
-        say_if_dry(dry_run=dry_run)
-
-    run(work_)
-
-
-@programme.command("presets")
-@click.argument("name", required=False, type=click.Choice(sorted(PRESETS)))
-def programme_presets(name: str | None) -> None:
-    """List tiers as some banks publish them, or print the file of one by its NAME.
-
-    Example: `benefits programme presets bohai > wealth.toml`, then fill in benefits and lines
-    """
-    if name is not None:
-        click.echo(PRESETS[name].read_text(encoding="utf-8"), nl=False)
-        return
-    for known, path in sorted(PRESETS.items()):
-        first = path.read_text(encoding="utf-8").partition("\n")[0]
-        click.echo(f"{known}: {first.removeprefix('# ')}")
 
 
 @click.group("import")
@@ -328,7 +261,7 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
 
     Example: `benefits evaluate --period 2025-06`, or first with `--dry-run`
     """
-    month = _month(period, "--period")
+    month = month_of(period, "--period")
     at = _instant(now) if now else None
 
     async def work_(house: House) -> None:

@@ -10,10 +10,11 @@ from benefits.actions.keys import NAME, NameInvalid
 from benefits.actions.measure_growth import GrownMember, Wanted, freeze, measure_growth
 from benefits.cli.console import console
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
+from benefits.cli.months import month_of
 from benefits.domain.catalogue import Programme
 from benefits.domain.growth import Grown, StepsInvalid
 from benefits.domain.reports import csv_text
-from benefits.domain.values import BUCKETS, Month
+from benefits.domain.values import BUCKETS
 from benefits.house import House
 from benefits.store import baselines
 
@@ -56,7 +57,7 @@ def freeze_(name: str, *, month: str, programme: str, by: str, dry_run: bool) ->
     """
     if not NAME.fullmatch(by):
         raise NameInvalid
-    wanted = Wanted(name=name, programme=programme, month=_month(month), by=by)
+    wanted = Wanted(name=name, programme=programme, month=month_of(month, "--month"), by=by)
 
     async def work_(house: House) -> None:
         on = database(house, dry_run=dry_run)
@@ -109,7 +110,7 @@ def growth(name: str, *, month: str, steps: str, follow_corrections: bool, is_al
 
     Example: `benefits growth summer --month 2025-07 --steps 100000,200000 > growth.csv`
     """
-    measured = _month(month)
+    measured = month_of(month, "--month")
 
     async def work_(house: House) -> None:
         async with house.database.transaction() as conn:
@@ -158,10 +159,3 @@ def _minor(steps: str, programme: Programme | None) -> list[int]:
         return [programme.minor(each) for each in amounts] if programme else []
     except (InvalidOperation, ValueError) as error:
         raise StepsInvalid from error
-
-
-def _month(text: str) -> Month:
-    try:
-        return Month.parse(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--month") from None

@@ -26,6 +26,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.spelling import suggestion
 from benefits.domain.units import LARGEST, SCALE_MAX, Quantity, QuantityTooFine
 from benefits.domain.values import Month, PeriodKind
+from benefits.domain.wording import claim_of
 
 LANGUAGES = ("zh", "en")
 UNITS = "BENEFIT:"
@@ -176,7 +177,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One version of a whole programme, as its file says it; `feeds` make days known (A-2).
 
-    Units live `closing_days` after the end of a relationship (T-10).
+    Units live `closing_days` after the end of a relationship (T-10). What is worse for members is
+    told them `notice_days` before it holds (U-2).
     Balances in other `currencies` count as they are converted daily (A-4).
     """
 
@@ -190,6 +192,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     currencies: tuple[str, ...] = ()
     minor_digits: Annotated[int, msgspec.Meta(ge=0, le=4)] = 2
     closing_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
+    notice_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
     policy: Policy = Policy()
     provider: tuple[Provider, ...] = ()
     budget: tuple[Budget, ...] = ()
@@ -396,6 +399,9 @@ def _problems(programme: Programme) -> Iterator[str]:
     for path, text in _texts(programme):
         if missing := [language for language in LANGUAGES if not text.get(language)]:
             yield f"{path}: no text in {', '.join(missing)}"
+    for index, words in enumerate(" ".join(each.about.values()) for each in programme.benefit):
+        if claimed := claim_of(words):
+            yield f"benefit[{index}].about: {claimed!r} must not be claimed"
 
 
 def _duplicates(programme: Programme) -> Iterator[str]:

@@ -27,6 +27,7 @@ APPEND_ONLY = (
     "month_archive",
     "month_restore",
     "member_baseline",
+    "programme_notice",
     "posting_carried",
     "feed_chunk",
     "feed_fill",

@@ -29,7 +29,15 @@ INSERTS = (
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
     *("member_baseline",),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
-    *("programme", "provider_attempt", "provider_request", "request", "reversal", "tier_decision"),
+    *(
+        "programme",
+        "programme_notice",
+        "provider_attempt",
+        "provider_request",
+        "request",
+        "reversal",
+        "tier_decision",
+    ),
     *("stretch", "tier_outlook"),
     *("wallet", "leaf", "tree_node", "checkpoint", "checkpoint_export"),
 )
@@ -118,6 +126,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "posting": ("debit", "credit", "unit", "amount", "party"),
     "posting_carried": (*("month", "booked_month", "unit", "debit", "credit", "party", "amount"),),
     "programme": ("code", "version", "document", "applied_at", "tiers_from"),
+    "programme_notice": ("programme", "channel", "given_on", "text", "recorded_at"),
     "provider_attempt": ("attempt", "operation", "started_at", "ended_at", "outcome"),
     "provider_request": (
         *("provider", "sku", "operation", "created_at", "next_at", "leased_until", "attempt"),

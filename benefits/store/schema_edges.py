@@ -152,6 +152,21 @@ outbox = Table(
     Index(None, "position", "bucket", "member_id", "seq"),
 )
 
+# What members were told of changes that are worse for them, before a version with them holds.
+programme_notice = Table(
+    "programme_notice",
+    metadata,
+    Column("notice_id", Uuid, nullable=False),
+    Column("programme", Text, nullable=False),
+    Column("changes", JSONB, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("given_on", Date, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("notice_id"),
+)
+
 # What a person must look at; a callback for an unknown order belongs to no member.
 case_file = Table(
     "case_file",

@@ -45,6 +45,7 @@ from benefits.domain import (
     rates,
     requests,
     signature,
+    terms,
     tokens,
     units,
 )
@@ -84,6 +85,8 @@ STATUSES: dict[type[Refusal], int] = {
     assets.FileUnreadable: 422,
     assets.LineInvalid: 422,
     catalogue.ProgrammeInvalid: 422,
+    terms.NoticeMissing: 409,
+    terms.NoticeInvalid: 422,
     evaluate.MonthNotOver: 409,
     measure_growth.BaselineInvalid: 422,
     measure_growth.BaselineTaken: 409,

@@ -13,10 +13,13 @@ from sqlalchemy.exc import DBAPIError
 from benefits.actions import deliver, receive, seal
 from benefits.actions.claim import claim
 from benefits.actions.deliver import Attempt
+from benefits.actions.give_notice import Given, give_notice
 from benefits.actions.grant import reward
 from benefits.actions.measure_growth import Wanted, freeze
+from benefits.domain.catalogue import read
 from benefits.domain.feeds import FeedKey
 from benefits.domain.orders import Done
+from benefits.domain.terms import Channel
 from benefits.domain.values import Month
 from benefits.store.db import BEGIN, BEGIN_PLANNED, Connection, rows, run, sqlstate
 from benefits.store.functions import APPEND_ONLY
@@ -42,7 +45,7 @@ from tests.actions.test_fills import FROM as FILLABLE
 from tests.actions.test_fills import filled, wanted
 from tests.actions.test_holders import hold
 from tests.actions.test_windows import calendar
-from tests.builders import NOON, World
+from tests.builders import NOON, PROGRAMME, World
 from tests.store.test_verify import lived_in
 
 Step = Callable[[Connection], Awaitable[Any]]
@@ -260,6 +263,12 @@ async def brought(world: World, table: str) -> None:
     """Let the bank bring what lies in a table, where no life leaves any."""
     if table == "calendar_day":
         await calendar(world, "2025-01-01,HOLIDAY")
+    if table == "programme_notice":
+        less = read(PROGRAMME.replace("PLATINUM = 2,", "PLATINUM = 1,"))
+        on = world.clock().date()
+        given = Given(channel=Channel.SMS, given_on=on, text="Less.", by="anna-li")
+        async with world.database.transaction() as conn:
+            assert await give_notice(conn, world.parts, less, given)
     if table == "member_baseline":
         wanted_ = Wanted(name="b", programme="wealth", month=Month(2025, 5), by="anna-li")
         assert [far async for far in freeze(world.database, world.parts, wanted_, step=1024)]

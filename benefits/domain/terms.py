@@ -1,0 +1,205 @@
+"""What a new version of a programme changes, and what of it is worse for members (U-2).
+
+Versions are compared value by value; what stands in a list is known by its code. Worse is fewer
+units, a higher bound, a shorter life, a stricter condition, and whatever cannot be compared: only
+what is known to be no worse passes as such. A worse version needs a notice, given long enough
+before it holds by a way other than the web page.
+"""
+
+import enum
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from benefits.domain.catalogue import ClawBack, Late, Programme, UpgradePolicy
+from benefits.domain.policy import UpgradeTiming
+from benefits.domain.refusal import Refusal
+from benefits.domain.wording import claim_of
+
+TEXT_MAX = 4000
+
+
+class NoticeMissing(Refusal):
+    """A version is worse for members, and they were not told of it long enough before (U-2)."""
+
+    code = "notice_missing"
+    words = "Members were not told of this version in time."
+
+
+class NoticeInvalid(Refusal):
+    """A notice is dated ahead, has no text, or claims a right that terms must not claim (U-2)."""
+
+    code = "notice_invalid"
+    words = "This is no notice."
+
+
+class Channel(enum.Enum):
+    """How members were told; the web page alone is not enough."""
+
+    SMS = "SMS"
+    PUSH = "PUSH"
+    LETTER = "LETTER"
+    EMAIL = "EMAIL"
+    WECHAT = "WECHAT"
+    PHONE = "PHONE"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A value that differs between two versions, by its path, as JSON; empty where there is none.
+
+    It `is_worse` for members, or not known to be no worse.
+    """
+
+    path: str
+    before: str
+    after: str
+    is_worse: bool
+
+    def __str__(self) -> str:
+        """Write it as a line."""
+        return f"{self.path}: {self.before or 'none'} -> {self.after or 'none'}"
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """What members were told of changes that are worse for them, how, and on which day."""
+
+    channel: Channel
+    given_on: date
+    text: str
+    by: str
+    changes: tuple[Change, ...]
+
+
+Judge = Callable[[Any, Any], bool]
+
+
+def _never(_before: Any, _after: Any) -> bool:
+    return False
+
+
+def _less(before: Any, after: Any) -> bool:
+    return after is None or (before is not None and Decimal(after) < Decimal(before))
+
+
+def _more(before: Any, after: Any) -> bool:
+    return after is None or (before is not None and Decimal(after) > Decimal(before))
+
+
+def _lighter(before: Any, after: Any) -> bool:
+    return Decimal(after or 1) < Decimal(before or 1)  # a class weighs 1 unless said (A-3)
+
+
+def _gone(_before: Any, after: Any) -> bool:
+    return after is None
+
+
+def _new(before: Any, _after: Any) -> bool:
+    return before is None
+
+
+def _lower(*best_first: enum.Enum) -> Judge:
+    order = [each.value for each in best_first]
+    return lambda before, after: order.index(after) > order.index(before)
+
+
+_X = r"[^.]+"
+# By path; the first that fits says whether a change is worse, and without one it is.
+_JUDGES: tuple[tuple[str, Judge], ...] = (
+    (rf"(name|feeds|provider|budget|(tier|benefit)\.{_X}\.(name|about))\..*", _never),
+    (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
+    (rf"benefit\.{_X}\.(kind|provider|sku|cost)", _never),
+    (rf"policy\.weights\.{_X}", _lighter),
+    (rf"closing_days|notice_days|line\.{_X}\.quota\.{_X}", _less),
+    (rf"tier\.{_X}\.(any\.{_X}\.)?(misses|lock\.months|lock\.grace)", _less),
+    (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)", _less),
+    (rf"policy\.minimum_days|tier\.{_X}\.threshold|benefit\.{_X}\.takes", _more),
+    (rf"(asset_classes|currencies|tier|benefit|line|tier\.{_X}\.any)\.{_X}", _gone),
+    (rf"tier\.{_X}\.(any\.{_X}\.)?lock", _gone),
+    (rf"benefit\.{_X}\.(cap|recipient\.{_X})", _new),
+    (
+        r"policy\.upgrade",
+        _lower(UpgradeTiming.INSTANT, UpgradeTiming.NEXT_DAY, UpgradeTiming.NEXT_PERIOD),
+    ),
+    (
+        rf"line\.{_X}\.upgrade",
+        _lower(UpgradePolicy.TOP_UP, UpgradePolicy.PRORATE_CEIL, UpgradePolicy.PRORATE_FLOOR),
+    ),
+    (rf"benefit\.{_X}\.claw_back", _lower(ClawBack.WRITE_OFF, ClawBack.DEBT)),
+    (rf"benefit\.{_X}\.late_reversal\.then", _lower(Late.MAKE_GOOD, Late.EXPIRE)),
+)
+
+
+def changes(before: Programme, after: Programme) -> list[Change]:
+    """Return what differs between two versions of a programme, in the order of the paths (U-2)."""
+    return list(_compare("", msgspec.to_builtins(before), msgspec.to_builtins(after)))
+
+
+def _compare(path: str, before: Any, after: Any) -> Iterator[Change]:
+    one, other = _parts(before), _parts(after)
+    if one is None or other is None:
+        if before != after:
+            worse = _is_worse(path, before, after)
+            yield Change(path, _shown(before), _shown(after), worse)
+        return
+    for key in dict.fromkeys([*one, *other]):
+        yield from _compare(f"{path}.{key}" if path else key, one.get(key), other.get(key))
+
+
+def _parts(value: Any) -> Mapping[str, Any] | None:
+    """Return what a value is made of, by field or by code; None for what is one value."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, list | tuple):
+        if all(isinstance(each, Mapping) and "code" in each for each in value):
+            return {each["code"]: each for each in value}
+        if all(isinstance(each, str) for each in value):
+            return {each: each for each in value}
+    return None
+
+
+def _is_worse(path: str, before: Any, after: Any) -> bool:
+    for pattern, judge in _JUDGES:
+        if re.fullmatch(pattern, path):
+            return judge(before, after)
+    return True
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else msgspec.json.encode(value, order="deterministic").decode()
+
+
+def check_notice(notice: Notice, today: date) -> None:
+    """Refuse a notice that says nothing, is dated ahead, or claims too much (NoticeInvalid)."""
+    if not notice.changes:
+        raise NoticeInvalid("Nothing in it is worse for members; no notice is needed.")
+    if not notice.text.strip() or len(notice.text) > TEXT_MAX:
+        raise NoticeInvalid(f"A notice has 1 to {TEXT_MAX} characters.")
+    if notice.given_on > today:
+        raise NoticeInvalid(f"It is dated {notice.given_on}; record it when it has been given.")
+    if claimed := claim_of(notice.text):
+        raise NoticeInvalid(f"It claims {claimed!r}, which terms must not.")
+
+
+def told_on(change: Change, notices: Iterable[Notice]) -> date | None:
+    """Return on which day members were first told of a change; None if never."""
+    return min((one.given_on for one in notices if change in one.changes), default=None)
+
+
+def check_told(
+    found: Iterable[Change], notices: Sequence[Notice], *, today: date, days: int
+) -> None:
+    """Refuse worse changes of which members were not told `days` before (NoticeMissing, U-2)."""
+    untold = list[str]()
+    for change in found:
+        told = told_on(change, notices) if change.is_worse else date.min
+        if told is None:
+            untold.append(f"{change} (not told)")
+        elif told > today - timedelta(days=days):
+            untold.append(f"{change} (told on {told})")
+    if untold:
+        listed = "\n".join(untold)
+        raise NoticeMissing(f"Worse for members, and not told {days} days before:\n{listed}")

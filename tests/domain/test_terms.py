@@ -1,0 +1,171 @@
+"""What a version changes, and what of it is worse for members: in doubt it is (U-2)."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from benefits.domain.catalogue import Programme, ProgrammeInvalid, read
+from benefits.domain.terms import (
+    Change,
+    Channel,
+    Notice,
+    NoticeInvalid,
+    NoticeMissing,
+    changes,
+    check_notice,
+    check_told,
+)
+from tests.builders import PROGRAMME, reference_programme
+
+BEFORE = reference_programme()
+TODAY = date(2025, 7, 1)
+LOUNGES = "PLATINUM = 2, DIAMOND = 6"
+
+
+def worse(text: str) -> list[tuple[str, bool]]:
+    """Return the paths that a programme file changes, and whether for the worse."""
+    return [(each.path, each.is_worse) for each in changes(BEFORE, read(text))]
+
+
+def told(*found: Change, days_ago: int = 30, text: str = "从8月1日起……") -> Notice:
+    """Return a notice of changes."""
+    on = TODAY - timedelta(days=days_ago)
+    return Notice(channel=Channel.SMS, given_on=on, text=text, by="anna-li", changes=found)
+
+
+def test_a_version_that_says_the_same_changes_nothing() -> None:
+    """Whatever its comments."""
+    assert [] == worse("# another comment\n" + PROGRAMME)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "is_worse"),
+    [
+        (LOUNGES, "PLATINUM = 1, DIAMOND = 6", "line.lounge.quota.PLATINUM", True),
+        (LOUNGES, "PLATINUM = 3, DIAMOND = 6", "line.lounge.quota.PLATINUM", False),
+        (LOUNGES, "DIAMOND = 6", "line.lounge.quota.PLATINUM", True),
+        ("quota = { GOLD = 1,", "quota = { BASE = 1, GOLD = 1,", "line.video.quota.BASE", False),
+        ('threshold = "50000"', 'threshold = "60000"', "tier.GOLD.threshold", True),
+        ('threshold = "50000"', 'threshold = "40000"', "tier.GOLD.threshold", False),
+        ("misses = 6", "misses = 3", "tier.PRIVATE.misses", True),
+        ("misses = 6", "misses = 7", "tier.PRIVATE.misses", False),
+        ("limit = 2", "limit = 1", "benefit.VIDEO.cap.limit", True),
+        ('cap = { limit = 2, window = "MONTH" }', "", "benefit.VIDEO.cap", False),
+        ("stock = 50", "stock = 49", "benefit.VIDEO.stock", True),
+        ('period = "QUARTER"', 'period = "YEAR"', "line.lounge.period", True),
+        ('"WEALTH", "FUND"', '"WEALTH"', "asset_classes.FUND", True),
+        ('"WEALTH", "FUND"', '"WEALTH", "FUND", "GOLD"', "asset_classes.GOLD", False),
+        ('cost = "38.00"', 'cost = "39.00"', "benefit.LOUNGE.cost", False),
+        ('en = "Airport lounge"', 'en = "Lounge"', "benefit.LOUNGE.name.en", False),
+        ('url = "http://127.0.0.1:9"', 'url = "http://[::1]:9"', "provider.sandbox.url", False),
+        ("asset_classes", "notice_days = 20\nasset_classes", "notice_days", True),
+        (
+            'recipient = ["phone"]\nstock',
+            'recipient = ["phone", "name"]\nstock',
+            "benefit.VIDEO.recipient.name",
+            True,
+        ),
+        ("[[tier]]", '[policy]\nmetric = "QUARTER_AVG"\n[[tier]]', "policy.metric", True),
+        (
+            "[[tier]]",
+            '[policy]\nweights = { FUND = "0.5" }\n[[tier]]',
+            "policy.weights.FUND",
+            True,
+        ),
+        (
+            "[[tier]]",
+            '[policy]\nweights = { FUND = "1.5" }\n[[tier]]',
+            "policy.weights.FUND",
+            False,
+        ),
+    ],
+)
+def test_a_change_is_judged_by_its_path(old: str, new: str, path: str, *, is_worse: bool) -> None:
+    """Fewer, dearer, shorter, stricter is worse; texts, providers and costs are not."""
+    assert old in PROGRAMME
+    assert [(path, is_worse)] == worse(PROGRAMME.replace(old, new, 1))
+
+
+def test_whole_things_come_and_go() -> None:
+    """A line that is taken away is worse, one more is not."""
+    head, first, _ = PROGRAMME.split("[[line]]")
+    shorter = read(f"{head}[[line]]{first}")
+    for before, after, is_worse in ((BEFORE, shorter, True), (shorter, BEFORE, False)):
+        (only,) = changes(before, after)
+        assert ("line.video", is_worse) == (only.path, only.is_worse)
+
+
+bounds = st.lists(st.integers(1, 9), min_size=3, max_size=3, unique=True)
+quotas = st.dictionaries(
+    st.sampled_from(["GOLD", "PLATINUM", "DIAMOND"]), st.integers(1, 12), min_size=1
+)
+
+
+def programme(thresholds: list[int], quota: dict[str, int]) -> Programme:
+    """Return the reference programme with other bounds of the middle tiers and another quota."""
+    tiers = list(BEFORE.tier)
+    for place, threshold in enumerate(sorted(thresholds), 1):
+        tiers[place] = replace(tiers[place], threshold=Decimal(threshold))
+    line = replace(BEFORE.line[0], quota={code: Decimal(n) for code, n in quota.items()})
+    return replace(BEFORE, tier=tuple(tiers), line=(line,))
+
+
+def units(made: Programme, average: int) -> Decimal:
+    """Return what a month at an average brings of the first line."""
+    reached = [tier.code for tier in made.tier if (tier.threshold or 0) <= average]
+    return Decimal(made.line[0].quota.get(reached[-1], 0))
+
+
+@given(bounds, bounds, quotas, quotas)
+def test_what_is_not_worse_takes_nothing_from_anybody(
+    before: list[int], after: list[int], quota: dict[str, int], later: dict[str, int]
+) -> None:
+    """U-2: where more tier is not less benefit, no member has fewer units than before."""
+    one, other = programme(before, quota), programme(after, later)
+    ascending = [later.get(code, 0) for code in ("GOLD", "PLATINUM", "DIAMOND")]
+    if not any(each.is_worse for each in changes(one, other)) and ascending == sorted(ascending):
+        assert all(units(one, average) <= units(other, average) for average in range(10))
+
+
+def test_worse_changes_need_a_notice_given_in_time() -> None:
+    """U-2: 30 days before, of each of them; of what is no worse none."""
+    found = changes(BEFORE, read(PROGRAMME.replace(LOUNGES, "DIAMOND = 7")))
+    lost, more = found
+    assert (True, False) == (lost.is_worse, more.is_worse)
+    check_told([more], [], today=TODAY, days=30)
+    check_told(found, [told(lost)], today=TODAY, days=30)
+    late: list[list[Notice]] = [[], [told(lost, days_ago=29)], [told(more)]]
+    for notices in late:
+        with pytest.raises(NoticeMissing, match=r"line\.lounge\.quota\.PLATINUM: 2 -> none"):
+            check_told(found, notices, today=TODAY, days=30)
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "text"),
+    [
+        (-1, "words"),
+        (0, " "),
+        (0, "x" * 4001),
+        (0, "本行拥有最终解释权。"),
+        (0, "The bank has the final right of interpretation."),
+    ],
+)
+def test_a_notice_is_one(days_ago: int, text: str) -> None:
+    """U-2: it says something, was given, and claims no final right of interpretation."""
+    change = Change("line.lounge.quota.PLATINUM", "2", "1", is_worse=True)
+    check_notice(told(change, days_ago=0), TODAY)
+    with pytest.raises(NoticeInvalid):
+        check_notice(told(change, days_ago=days_ago, text=text), TODAY)
+    with pytest.raises(NoticeInvalid):
+        check_notice(told(days_ago=0), TODAY)
+
+
+def test_a_programme_claims_no_final_right() -> None:
+    """U-2: the texts of its benefits neither."""
+    words = 'about = { zh = "最终解释权归本行所有", en = "x" }\nkind = "BOOKING"'
+    with pytest.raises(ProgrammeInvalid, match=r"benefit\[0\]\.about: '最终解释权'"):
+        read(PROGRAMME.replace('kind = "BOOKING"', words))

@@ -33,6 +33,11 @@ class Basket(msgspec.Struct, frozen=True):
     joint: str = ""
 
     @property
+    def is_wide(self) -> bool:
+        """Whether more counts than what was brought for members in one currency."""
+        return bool(self.others or self.joint)
+
+    @property
     def currencies(self) -> list[str]:
         """The currencies whose lines count, its own first."""
         return [self.currency, *self.others]

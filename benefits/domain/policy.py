@@ -176,10 +176,9 @@ def period_months(policy: Policy) -> int:
 
 
 def policy_problems(
-    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str], currencies: Sequence[str] = ()
+    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]
 ) -> Iterator[str]:
     """Yield what is wrong with a policy and with how tiers are won and kept, by path."""
-    yield from _single_days(policy, tiers, currencies)
     yield from _ladder(tiers)
     if policy.upgrade is not UpgradeTiming.NEXT_PERIOD and period_months(policy) > 1:
         yield (
@@ -240,18 +239,6 @@ def _calendar(policy: Policy, tiers: Sequence[Tier]) -> Iterator[str]:
         yield f"policy.calendar: only {one.value} needs it, and nothing names that"
     if paths and policy.balance is Balance.OPENING:
         yield f"policy.balance: {one.value} is a day's end, not an opening, for {paths[0]}"
-
-
-def _single_days(
-    policy: Policy, tiers: Sequence[Tier], currencies: Sequence[str]
-) -> Iterator[str]:
-    """Yield where single days are asked of what is kept by whole months (A-4, A-5, M-4)."""
-    metrics = {policy.metric, *(condition.metric for _, condition in conditions(tiers))}
-    if policy.balance is Balance.DAY_END and not metrics & {Metric.ROLLING, Metric.POINT_IN_TIME}:
-        return
-    for path, is_named in (("currencies", currencies), ("policy.joint", policy.joint)):
-        if is_named:
-            yield f"{path}: not with ROLLING, POINT_IN_TIME or OPENING, which count single days"
 
 
 def _reviews(policy: Policy) -> Iterator[str]:

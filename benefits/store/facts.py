@@ -29,7 +29,7 @@ from benefits.store.sealed import (
     read_days,
     sealed_days,
 )
-from benefits.store.stretch_sums import Known
+from benefits.store.stretch_sums import NOTHING, Known
 
 
 class Whom(msgspec.Struct, frozen=True):
@@ -165,7 +165,7 @@ async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list
 
 
 def _statement(basket: Basket, whom: Whom) -> str:
-    wide = WIDE[basket.joint] if basket.others or basket.joint else (ALL, SOME)
+    wide = WIDE[basket.joint] if basket.is_wide else (ALL, SOME)
     return wide[whom.members is not None]
 
 
@@ -228,11 +228,16 @@ async def _add_stretches(
     sums = await stretch_sums.sums(conn, kept, basket, buckets=whom.buckets, members=whom.members)
     for member_id, entry in facts.items():
         pieces, bucket = entry.sums.get(basket, {}), bucket_of(member_id)
-        for stretch, next_bucket in kept.items():
-            if stretch.month in pieces and bucket < next_bucket:
-                total = sums.get((member_id, stretch), 0)
-                days = known.days(member_id, stretch.month)
-                pieces[stretch] = known_sum(stretch, total, days, entry.opened_on)
+        for stretch, there in kept.items():
+            if stretch.month in pieces and there.is_kept(bucket, folded=basket.is_wide):
+                total = sums.get((member_id, stretch), NOTHING)
+                pieces[stretch] = known_sum(
+                    stretch,
+                    total.sum_minor,
+                    known.days(member_id, stretch.month),
+                    entry.opened_on,
+                    converted=total.converted,
+                )
 
 
 def fed_days(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, Days]:

@@ -27,6 +27,7 @@ from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
 from benefits.store.sealed import (
     COUNTED,
     COUNTED_CONVERTED,
+    COUNTED_FOLDED,
     COUNTED_JOINT,
     COUNTED_JOINT_UNRATED,
     COUNTED_UNRATED,
@@ -34,17 +35,19 @@ from benefits.store.sealed import (
     read_days,
     sealed_days,
 )
+from benefits.store.stretches import Kept
 from benefits.store.tiers import read_grounds
 
 # By index, for each member: member (primary key), ix_lot_bucket_member_id_unit_expires_at,
 # ix_claim_bucket_member_id_claim_id, tier_decision (unique key), member_label, asset_month,
-# asset_stretch and evaluation (primary keys). Which days are sealed and which stretches kept comes
-# with the sums that count with them. A standing is the tier at an instant as known then (T-9),
-# with the instant since which its rank has been held without a break.
+# asset_stretch, asset_stretch_folded, evaluation (primary keys). Which days are sealed and which
+# stretches kept comes with the sums that count with them. A standing is the tier at an instant as
+# known then (T-9), with the instant since which its rank has been held without a break.
 OVERVIEW = f"""
 SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM installation AS i),
     {sealed_days("$12", "$13")} AS sealed,
-    (SELECT json_agg(json_build_array(h.month, h.first_day, h.last_day, h.next_bucket))::text
+    (SELECT json_agg(json_build_array(
+         h.month, h.first_day, h.last_day, h.next_bucket, h.folded_bucket))::text
      FROM stretch AS h WHERE h.month >= $13) AS kept,
     json_build_array(
         (SELECT coalesce(json_agg(json_build_array(
@@ -105,14 +108,24 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
          CROSS JOIN LATERAL (
              SELECT coalesce(json_agg(json_build_array(
                         y.month, y.first_day, y.last_day, y.sum_minor)), '[]') AS stretches
-             FROM (SELECT s.month, s.first_day, s.last_day,
-                          sum(({COUNTED}) * w.weight) AS sum_minor
-                   FROM asset_stretch AS s
+             FROM (SELECT o.month, o.first_day, o.last_day,
+                          sum(o.amount * w.weight) AS sum_minor
+                   FROM (SELECT s.month, s.first_day, s.last_day, s.asset_class,
+                                {COUNTED} AS amount
+                         FROM asset_stretch AS s
+                         WHERE s.bucket = k.bucket AND s.member_id = k.member_id
+                           AND s.month BETWEEN p.first AND p.month
+                           AND s.currency = p.currencies[1]
+                         UNION ALL
+                         SELECT g.month, g.first_day, g.last_day, g.asset_class, {COUNTED_FOLDED}
+                         FROM asset_stretch_folded AS g
+                         WHERE g.bucket = k.bucket AND g.member_id = k.member_id
+                           AND g.month BETWEEN p.first AND p.month
+                           AND g.currency = ANY(p.currencies)
+                           AND g.kind IN ('CONVERTED', p.joint)) AS o
                    JOIN unnest($8::text[], $9::text[], $10::bigint[])
                         AS w (code, asset_class, weight)
-                     ON w.code = p.code AND w.asset_class = s.asset_class
-                   WHERE s.bucket = k.bucket AND s.member_id = k.member_id
-                     AND s.month BETWEEN p.first AND p.month AND s.currency = p.currencies[1]
+                     ON w.code = p.code AND w.asset_class = o.asset_class
                    GROUP BY 1, 2, 3) AS y) AS z
          CROSS JOIN LATERAL (
              SELECT max(v.month) AS month FROM evaluation AS v
@@ -184,7 +197,7 @@ class _Judged(msgspec.Struct, frozen=True, array_like=True):
     decided: _Decided | None
 
 
-_KEPT = msgspec.json.Decoder(list[tuple[date, int, int, int]])
+_KEPT = msgspec.json.Decoder(list[tuple[date, int, int, int, int]])
 _FOUND = msgspec.json.Decoder(
     tuple[list[Entitlement], list[ClaimSeen], list[_Labelled], list[_Judged]]
 )
@@ -306,22 +319,22 @@ class _Known(msgspec.Struct, frozen=True):
 
     opened_on: date
     sealed: Sealed
-    kept: frozenset[Stretch]
+    bucket: int
+    kept: dict[Stretch, Kept]
     labels: list[Label]
 
 
 def _overview(row: Any, places: list[_Place]) -> Overview:
     lots, claims, carried, judged = _FOUND.decode(row.found)
-    bucket = bucket_of(row.member_id)
     kept = _KEPT.decode(row.kept) if row.kept else []
     known = _Known(
         opened_on=row.opened_on,
         sealed=read_days(row.sealed),
-        kept=frozenset(
-            Stretch(Month.of(month), first, last)
-            for month, first, last, next_bucket in kept
-            if bucket < next_bucket
-        ),
+        bucket=bucket_of(row.member_id),
+        kept={
+            Stretch(Month.of(month), first, last): Kept(*buckets)
+            for month, first, last, *buckets in kept
+        },
         labels=[Label(*msgspec.structs.astuple(one)) for one in carried],
     )
     return Overview(
@@ -342,8 +355,9 @@ def _standing(place: _Place, known: _Known, found: _Judged) -> Standing:
     totals = {
         Stretch(Month.of(of), first, last): total for of, first, last, total in found.stretches
     }
-    for stretch in known.kept:
-        if stretch.month in months:
+    is_wide = place.judge.basket.is_wide
+    for stretch, kept in known.kept.items():
+        if stretch.month in months and kept.is_kept(known.bucket, folded=is_wide):
             days, total = months[stretch.month][1], totals.get(stretch, 0)
             sums[stretch] = known_sum(stretch, total, Days(days), opened_on)
     day = months[month][1].bit_length() if month in months else 0

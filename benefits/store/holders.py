@@ -141,13 +141,20 @@ INSERT INTO touched
 SELECT DISTINCT j.bucket, j.member_id, j.month FROM asset_joint AS j
 WHERE j.bucket BETWEEN $1 AND $2 AND j.month = $3
 """
+# Who is named for the first time makes all lines brought for them the account's, those of months
+# before, too.
 TOUCHED_HELD = """
 INSERT INTO touched
 SELECT DISTINCT o.bucket, o.member_id, m.month
-FROM unnest($1::text[], $2::date[]) AS n (account, month)
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::date[])
+     AS n (bucket, member_id, account, month)
 JOIN account_holder AS h ON h.bucket BETWEEN 0 AND 1023 AND h.account = n.account
 JOIN account_holder AS o ON o.bucket BETWEEN 0 AND 1023 AND o.account = n.account
-JOIN asset_month AS m ON m.bucket = h.bucket AND m.member_id = h.member_id AND m.month >= n.month
+JOIN asset_month AS m ON m.bucket = h.bucket AND m.member_id = h.member_id
+ AND (m.month >= n.month OR NOT EXISTS (
+     SELECT FROM account_holder AS e
+     WHERE e.bucket = n.bucket AND e.member_id = n.member_id AND e.account = n.account
+       AND e.recorded_at < $5))
 """
 SHARES = shares("""
     SELECT t.bucket, t.member_id, t.month AS first, (t.month + interval '1 month')::date AS past
@@ -234,7 +241,7 @@ WHERE NOT EXISTS (
           AND o.valid_from = n.valid_from
         ORDER BY o.recorded_at DESC LIMIT 1) AS latest
     WHERE latest.role = n.role AND latest.valid_to IS NOT DISTINCT FROM n.valid_to)
-RETURNING account, valid_from
+RETURNING bucket, member_id, account, valid_from
 """
 
 
@@ -279,8 +286,15 @@ async def put(conn: Connection, lines: Sequence[tuple[UUID, HolderLine]], now: d
         now,
     )
     if new:
-        months = [row.valid_from.replace(day=1) for row in new]
-        await _refold(conn, TOUCHED_HELD, [row.account for row in new], months)
+        await _refold(
+            conn,
+            TOUCHED_HELD,
+            [row.bucket for row in new],
+            [row.member_id for row in new],
+            [row.account for row in new],
+            [row.valid_from.replace(day=1) for row in new],
+            now,
+        )
     return len(new)
 
 

@@ -128,7 +128,10 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     ]
     known = {fact.member_id: _known(running.judge, fact, month) async for fact in _paced(there)}
     days = [(id_, day) for id_, (_, day) in known.items() if day is not None]
-    last = await sights.balances(conn, days, programme.basket)
+    basket, points = programme.basket, dict[UUID, int]()
+    last = await sights.balances(conn, days, basket)
+    if basket.points:
+        points = await sights.balances(conn, days, basket.by_point)
     before = await sights.seen(conn, programme.code, whom.buckets)
     if whom.members is not None:
         before = {key: one for key, one in before.items() if key[0] in known}
@@ -145,7 +148,8 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         if day is not None and not closed_by(fact.closed_on, month.end):
             state = decision.after if decision is not None else fact.written
             balance = last.get(fact.member_id, 0)
-            for one in outlook.look_ahead(programme, state, period, last_minor=balance):
+            expected = progress.expecting(period, points.get(fact.member_id, 0))
+            for one in outlook.look_ahead(programme, state, expected, last_minor=balance):
                 now[fact.member_id, one.outlook] = sights.record(
                     fact.member_id,
                     one,

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from benefits.domain.catalogue import Rules
 from benefits.domain.metrics import Basket
 from benefits.domain.values import Month
-from benefits.domain.windows import REACH, Stretch, Window, is_whole, last_whole, window
+from benefits.domain.windows import REACH, Stretch, Window, is_whole, last_whole, point, window
 
 
 def are_needed(rules: Rules) -> bool:
@@ -40,6 +40,9 @@ def _asked(rules: Rules, month: Month) -> Iterator[tuple[Basket, Stretch]]:
                 for piece in _stretches(asked):
                     if piece.month == month:
                         yield judge.programme.basket, piece
+                valued = point(policy, month, judge.calendar) if is_read and end == month else None
+                if valued is not None:
+                    yield judge.programme.basket, valued.stretch
 
 
 def _stretches(asked: Window | None) -> Iterator[Stretch]:

@@ -8,6 +8,7 @@ fraction of what the driver takes for rows within rows.
 
 from collections.abc import Iterable
 from datetime import date, datetime
+from itertools import repeat
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from benefits.domain.metrics import MonthSum, Reading, known_sum
 from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
-from benefits.domain.windows import Days, Piece, Stretch
+from benefits.domain.windows import Days, Kept, Point, Stretch
 from benefits.store.db import Connection, rows
 from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
 from benefits.store.sealed import (
@@ -35,7 +36,7 @@ from benefits.store.sealed import (
     read_days,
     sealed_days,
 )
-from benefits.store.stretches import Kept
+from benefits.store.stretches import Filled
 from benefits.store.tiers import read_grounds
 
 # By index, for each member: member (primary key), ix_lot_bucket_member_id_unit_expires_at,
@@ -107,9 +108,11 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                    GROUP BY s.month) AS y) AS a
          CROSS JOIN LATERAL (
              SELECT coalesce(json_agg(json_build_array(
-                        y.month, y.first_day, y.last_day, y.sum_minor)), '[]') AS stretches
+                        y.month, y.first_day, y.last_day, y.sum_minor, y.points)), '[]')
+                    AS stretches
              FROM (SELECT o.month, o.first_day, o.last_day,
-                          sum(o.amount * w.weight) AS sum_minor
+                          sum(o.amount * w.weight) AS sum_minor,
+                          sum(o.amount * w.points) AS points
                    FROM (SELECT s.month, s.first_day, s.last_day, s.asset_class,
                                 {COUNTED} AS amount
                          FROM asset_stretch AS s
@@ -123,8 +126,8 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                            AND g.month BETWEEN p.first AND p.month
                            AND g.currency = ANY(p.currencies)
                            AND g.kind IN ('CONVERTED', p.joint)) AS o
-                   JOIN unnest($8::text[], $9::text[], $10::bigint[])
-                        AS w (code, asset_class, weight)
+                   JOIN unnest($8::text[], $9::text[], $10::bigint[], $16::bigint[])
+                        AS w (code, asset_class, weight, points)
                      ON w.code = p.code AND w.asset_class = o.asset_class
                    GROUP BY 1, 2, 3) AS y) AS z
          CROSS JOIN LATERAL (
@@ -186,12 +189,13 @@ class _Judged(msgspec.Struct, frozen=True, array_like=True):
     """What was found of a member in the nth programme, its columns in the statement's order.
 
     A known month is its first day, the sum, and as bits the known days and those with a line that
-    has no rate; a stretch its month's first day, its first and last, and the sum.
+    has no rate; a stretch its month's first day, its first and last, the sum, and that
+    of classes that count by a point in time.
     """
 
     nth: int
     months: list[tuple[date, int, int, int]]
-    stretches: list[tuple[date, int, int, int]]
+    stretches: list[tuple[date, int, int, int, int]]
     evaluated: date | None
     since: datetime | None
     decided: _Decided | None
@@ -266,9 +270,14 @@ async def overviews(
     places = [_Place.of(rules, now) for rules in programmes]
     by = [place.judge for place in places]
     weights = [
-        (one.code, name, weight)
+        (one.code, *weight)
         for one in by
-        for name, weight in zip(one.basket.classes, one.basket.weights, strict=True)
+        for weight in zip(
+            one.basket.classes,
+            one.basket.weights,
+            one.basket.points or repeat(0, len(one.basket.classes)),
+            strict=True,
+        )
     ]
     first = min((place.first.start for place in places), default=now.date())
     found = await rows(
@@ -281,14 +290,15 @@ async def overviews(
         [one.code for one in by],
         [",".join(one.basket.currencies) for one in by],
         [place.month.start for place in places],
-        [code for code, _, _ in weights],
-        [name for _, name, _ in weights],
-        [weight for _, _, weight in weights],
+        [code for code, _, _, _ in weights],
+        [name for _, name, _, _ in weights],
+        [weight for _, _, weight, _ in weights],
         [place.first.start for place in places],
         sorted({source for place in places for source in place.rules.feeds}),
         first,
         sorted({label_name(key) for one in by for key in one.ladder.labels}),
         [one.basket.joint for one in by],
+        [points for _, _, _, points in weights],
     )
     return {row.member_id: _overview(row, places) for row in found}
 
@@ -320,7 +330,7 @@ class _Known(msgspec.Struct, frozen=True):
     opened_on: date
     sealed: Sealed
     bucket: int
-    kept: dict[Stretch, Kept]
+    kept: dict[Stretch, Filled]
     labels: list[Label]
 
 
@@ -332,7 +342,7 @@ def _overview(row: Any, places: list[_Place]) -> Overview:
         sealed=read_days(row.sealed),
         bucket=bucket_of(row.member_id),
         kept={
-            Stretch(Month.of(month), first, last): Kept(*buckets)
+            Stretch(Month.of(month), first, last): Filled(*buckets)
             for month, first, last, *buckets in kept
         },
         labels=[Label(*msgspec.structs.astuple(one)) for one in carried],
@@ -349,17 +359,19 @@ def _overview(row: Any, places: list[_Place]) -> Overview:
 
 def _standing(place: _Place, known: _Known, found: _Judged) -> Standing:
     month, opened_on = place.month, known.opened_on
-    months, sums = _months(place, found.months, known.sealed), dict[Piece, MonthSum]()
+    months, sums = _months(place, found.months, known.sealed), dict[Kept, MonthSum]()
     for each, (total, days) in months.items():
         sums[each] = known_sum(each, total, Days(days), opened_on)
     totals = {
-        Stretch(Month.of(of), first, last): total for of, first, last, total in found.stretches
+        Stretch(Month.of(of), first, last): both for of, first, last, *both in found.stretches
     }
-    is_wide = place.judge.basket.is_wide
     for stretch, kept in known.kept.items():
-        if stretch.month in months and kept.is_kept(known.bucket, folded=is_wide):
-            days, total = months[stretch.month][1], totals.get(stretch, 0)
+        is_there = kept.is_kept(known.bucket, folded=place.judge.basket.is_wide)
+        if stretch.month in months and is_there:
+            days, (total, points) = months[stretch.month][1], totals.get(stretch, (0, 0))
             sums[stretch] = known_sum(stretch, total, Days(days), opened_on)
+            if stretch.days == 1:
+                sums[Point(stretch)] = known_sum(Point(stretch), points, Days(days), opened_on)
     day = months[month][1].bit_length() if month in months else 0
     decided = found.decided
     return Standing(

@@ -18,7 +18,7 @@ from benefits.domain.windows import Days, Stretch
 from benefits.store import assets, exchange, holders, stretches
 from benefits.store.db import Connection, rows, run
 from benefits.store.sealed import COUNTED, COUNTED_FOLDED, HIGHEST
-from benefits.store.stretches import Kept
+from benefits.store.stretches import Filled
 
 # Primary key of asset_stretch, all of a member's lie together.
 SUMS = f"""
@@ -204,7 +204,7 @@ async def fill(conn: Connection, stretch: Stretch) -> None:
     kept = (await stretches.kept(conn, [stretch])).get(stretch)
     if kept is None:
         ((is_empty,),) = await rows(conn, IS_EMPTY, stretch.month.start, stretch.month.end)
-        kept = Kept(BUCKETS if is_empty else 0, 0)
+        kept = Filled(BUCKETS if is_empty else 0, 0)
         await run(conn, LIST, *_place(stretch), kept.next_bucket)
         if is_empty:
             return

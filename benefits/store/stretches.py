@@ -52,7 +52,7 @@ WHERE v.sum_minor < 0
 UNSTAGE = "DROP TABLE moved_stretch"
 
 
-class Kept(NamedTuple):
+class Filled(NamedTuple):
     """The first buckets of a stretch whose sums are not kept, and not folded."""
 
     next_bucket: int
@@ -118,10 +118,10 @@ async def are_folded(conn: Connection, months: Iterable[date]) -> bool:
     return bool(is_any)
 
 
-async def kept(conn: Connection, wanted: Collection[Stretch]) -> dict[Stretch, Kept]:
+async def kept(conn: Connection, wanted: Collection[Stretch]) -> dict[Stretch, Filled]:
     """Return those of some stretches that are on the list, each with what is kept of it."""
     found = await rows(conn, KEPT, *columns(wanted))
-    return {stretch_of(row): Kept(row.next_bucket, row.folded_bucket) for row in found}
+    return {stretch_of(row): Filled(row.next_bucket, row.folded_bucket) for row in found}
 
 
 async def move(conn: Connection) -> None:

@@ -12,7 +12,7 @@ from benefits.actions.claim import UnknownMember
 from benefits.actions.look_up import Seen, see
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.orders import OPEN
-from benefits.domain.progress import Outlook, foretell
+from benefits.domain.progress import Outlook, expecting, foretell
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
 from benefits.store import summary
@@ -144,15 +144,15 @@ async def _standing(
 
 
 async def _keep(conn: Connection, seen: Seen, place: Standing, rank: int) -> KeepView:
-    last = 0
+    last, running, basket = 0, place.running, place.judge.basket
     if place.day:
-        last = await summary.balance(
-            conn,
-            seen.member_id,
-            day=place.month.start + timedelta(days=place.day - 1),
-            basket=place.judge.basket,
-        )
-    need, told = foretell(place.judge, rank, place.running, last_minor=last)
+        day = place.month.start + timedelta(days=place.day - 1)
+        last = await summary.balance(conn, seen.member_id, day=day, basket=basket)
+        if basket.points:
+            by_point = basket.by_point
+            points = await summary.balance(conn, seen.member_id, day=day, basket=by_point)
+            running = expecting(running, points)
+    need, told = foretell(place.judge, rank, running, last_minor=last)
     return KeepView(
         way=need.way or None,
         threshold_minor=need.threshold_minor,

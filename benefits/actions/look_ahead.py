@@ -148,8 +148,9 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         if day is not None and not closed_by(fact.closed_on, month.end):
             state = decision.after if decision is not None else fact.written
             balance = last.get(fact.member_id, 0)
-            expected = progress.expecting(period, points.get(fact.member_id, 0))
-            for one in outlook.look_ahead(programme, state, expected, last_minor=balance):
+            if basket.points:
+                period = progress.expecting(period, points.get(fact.member_id, 0))
+            for one in outlook.look_ahead(programme, state, period, last_minor=balance):
                 now[fact.member_id, one.outlook] = sights.record(
                     fact.member_id,
                     one,

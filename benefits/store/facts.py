@@ -236,10 +236,11 @@ async def _add_stretches(
             conn, pieces, weighed, buckets=whom.buckets, members=whom.members
         )
         for member_id, entry in facts.items():
+            bucket = bucket_of(member_id)
             there = {
                 piece: sums.get((member_id, stretch), NOTHING)
                 for stretch, piece in pieces.items()
-                if kept[stretch].is_kept(bucket_of(member_id), folded=basket.is_wide)
+                if kept[stretch].is_kept(bucket, folded=basket.is_wide)
             }
             _add_pieces(entry, basket, there, known)
 

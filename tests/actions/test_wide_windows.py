@@ -232,3 +232,22 @@ async def taken(world: World, programme: str, lines: Sequence[str]) -> None:
         progress=lambda _: None,
     )
     assert (len(lines), 0) == (done.kept, done.refused)
+
+
+async def test_nothing_is_folded_by_days_where_no_programme_counts_them(world: World) -> None:
+    """One counts two currencies and joint accounts by months, another days of one currency."""
+    await judged_by(world, {}, Joint.FULL_TO_EACH)
+    bare: dict[str, object] = dict.fromkeys(("benefit", "line", "provider", "budget"), ())
+    days = msgspec.structs.replace(converting(**LAST_26), code="days", currencies=(), **bare)
+    await world.apply(days, tiers_from=EARLY)
+    a, b = await world.members(2)
+    await hold(world, "J,T000001,PRIMARY,2020-01-01,", "J,T000002,JOINT,2020-01-01,")
+    await rates(world, "USD,2025-06-30,7,1,0")
+    await balances(world, "T000001,2025-06-30,FUND,CNY,1.00,J,0")
+    await fill(world)
+    await balances(world, *(f"T000001,2025-06-30,FUND,{c},2.00,J,1" for c in ("CNY", "USD")))
+    await rates(world, "USD,2025-06-30,8,1,1")
+    assert [] == await world.rows("SELECT FROM asset_stretch_folded")
+    assert [2_00, 0] == [(await reading(world, one, JUNE, "days"))[0] for one in (a, b)]
+    assert [18_00, 18_00] == [(await reading(world, one, JUNE))[0] for one in (a, b)]
+    assert [] == await world.findings()

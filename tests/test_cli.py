@@ -472,7 +472,7 @@ def test_nothing_runs_without_assertions(how: list[str]) -> None:
 def test_presets_are_listed_and_printed_as_files_to_begin_with(test_shell: Shell) -> None:
     """What is printed can be applied as it is."""
     status, said = test_shell.run("programme", "presets")
-    assert (0, 8) == (status, len(said.splitlines()))
+    assert (0, 9) == (status, len(said.splitlines()))
     assert said.startswith("bank_of_america: Bank of America:")
     status, text = test_shell.run("programme", "presets", "bohai")
     assert (0, "bohai") == (status, read(text).code)

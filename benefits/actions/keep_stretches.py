@@ -11,7 +11,7 @@ from collections.abc import Callable
 from benefits.actions.parts import Parts
 from benefits.actions.seal_feed import apply_next
 from benefits.domain.feeds import FeedState
-from benefits.domain.stretches import are_needed, needed
+from benefits.domain.stretches import are_needed, folded, needed
 from benefits.domain.values import Month, local_date
 from benefits.domain.windows import Stretch
 from benefits.store import feeds, stretch_sums
@@ -59,4 +59,5 @@ async def unfilled(conn: Connection, parts: Parts) -> list[Stretch]:
     begun = [month for month in await stretch_sums.months(conn) if month <= now]
     months = {*begun, now, now.plus(1)}
     wanted = {each for rules in asked for month in months for each in needed(rules, month)}
-    return await stretch_sums.unfilled(conn, wanted)
+    wide = {each for rules in asked for month in months for each in folded(rules, month)}
+    return await stretch_sums.unfilled(conn, wanted, wide)

@@ -128,9 +128,10 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     ]
     known = {fact.member_id: _known(running.judge, fact, month) async for fact in _paced(there)}
     days = [(id_, day) for id_, (_, day) in known.items() if day is not None]
-    last = {
-        basket: await sights.balances(conn, days, basket)
-        for basket in dict.fromkeys(programme.baskets)
+    baskets = dict.fromkeys(programme.baskets)
+    last = {each: await sights.balances(conn, days, each) for each in baskets}
+    points = {
+        each: await sights.balances(conn, days, each.by_point) for each in baskets if each.points
     }
     before = await sights.seen(conn, programme.code, whom.buckets)
     if whom.members is not None:
@@ -147,7 +148,10 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
             rises[fact.member_id] = decision
         if day is not None and not closed_by(fact.closed_on, month.end):
             state = decision.after if decision is not None else fact.written
-            held = [last[basket].get(fact.member_id, 0) for basket in programme.baskets]
+            if points:
+                expected = [points[each].get(fact.member_id, 0) for each in programme.baskets]
+                period = progress.expecting(period, expected)
+            held = [last[each].get(fact.member_id, 0) for each in programme.baskets]
             for one in outlook.look_ahead(programme, state, period, last_minor=held):
                 now[fact.member_id, one.outlook] = sights.record(
                     fact.member_id,

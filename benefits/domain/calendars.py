@@ -42,16 +42,18 @@ class Calendar(msgspec.Struct, frozen=True, dict=True):
         kind = self.days.get(day)
         return kind is DayKind.WORKDAY if kind else day.weekday() < _SATURDAY
 
-    def last_business_day(self, month: Month) -> date | None:
-        """Return a month's last business day; None where the calendar does not know its year."""
+    def last_business_day(self, month: Month, nth: int = 1) -> date | None:
+        """Return a month's last business day, or the nth last; None where its year is not known.
+
+        None, too, in a month that has not so many.
+        """
         if month.year not in self.years:
             return None
-        day = month.end - _DAY
-        while day >= month.start:
-            if self.is_business_day(day):
-                return day
+        day, left = month.end, nth
+        while left and day > month.start:
             day -= _DAY
-        return None
+            left -= self.is_business_day(day)
+        return None if left else day
 
 
 NO_CALENDAR = Calendar()

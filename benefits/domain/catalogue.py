@@ -391,8 +391,7 @@ def _problems(programme: Programme) -> Iterator[str]:
             yield f"provider[{index}].url: must begin with https:// or http://"
     yield from currency_problems(programme.currency, programme.currencies)
     yield from _duplicates(programme)
-    taken = (programme.asset_classes, programme.currencies)
-    yield from policy_problems(programme.policy, programme.tier, *taken)
+    yield from policy_problems(programme.policy, programme.tier, programme.asset_classes)
     yield from _amounts(programme)
     yield from _benefits(programme)
     yield from _lines(programme)

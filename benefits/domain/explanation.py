@@ -289,7 +289,7 @@ def _english_head(programme: Programme, decision: Decision, why: Told) -> str:
     return (
         f"{_english_span(why.metric, why.reading)} {_measure(why.metric, 'en')} "
         f"{money(why.average, digits)} "
-        f"({_english_days(why.reading)}); "
+        f"({_english_days(why.reading)}{_english_points(why)}); "
         f"{money(why.needed_minor, digits)} needed; "
     )
 
@@ -300,7 +300,7 @@ def _chinese_head(programme: Programme, decision: Decision, why: Told) -> str:
     digits = programme.minor_digits
     return (
         f"{_chinese_span(why.metric, why.reading)}{_measure(why.metric, 'zh')}"
-        f"{money(why.average, digits)}（{_chinese_days(why.reading)}），"
+        f"{money(why.average, digits)}（{_chinese_days(why.reading)}{_chinese_points(why)}），"
         f"达标线{money(why.needed_minor, digits)}；"
     )
 
@@ -327,6 +327,22 @@ def _english_converted(reading: Reading) -> str:
 
 def _chinese_converted(reading: Reading) -> str:
     return f"，{'、'.join(reading.converted)}按日折算" if reading.converted else ""
+
+
+def _points(why: Told) -> tuple[tuple[str, ...], date] | None:
+    """Return the classes that counted by a point in time, and its day (A-3)."""
+    asked, day = why.metric.point_in_time, why.reading.valued_on if why.reading else None
+    return (asked.classes, day) if asked and day else None
+
+
+def _english_points(why: Told) -> str:
+    found = _points(why)
+    return f", {', '.join(found[0])} as of {_english_date(found[1])}" if found else ""
+
+
+def _chinese_points(why: Told) -> str:
+    found = _points(why)
+    return f"，{'、'.join(found[0])}按{_chinese_date(found[1])}余额计" if found else ""
 
 
 def _english_ways(programme: Programme, rank: int) -> str:

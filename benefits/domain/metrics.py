@@ -16,13 +16,14 @@ import msgspec
 from benefits.domain.calendars import NO_CALENDAR, Calendar
 from benefits.domain.policy import WEIGHT_DECIMALS, Divisor, Metric, Policy
 from benefits.domain.values import Month
-from benefits.domain.windows import Days, Piece, Window, days_before, window
+from benefits.domain.windows import Days, Kept, Point, Window, days_before, point, window
 
 
 class Basket(msgspec.Struct, frozen=True):
     """The asset classes that count, in one currency, and the weight of each over `scale`.
 
     Lines in `others` count as they are converted (A-4), joint accounts as the policy says (A-5).
+    Classes that count by a point in time weigh nothing each day, and by `points` on theirs (A-3).
     """
 
     currency: str
@@ -31,6 +32,17 @@ class Basket(msgspec.Struct, frozen=True):
     scale: int
     others: tuple[str, ...] = ()
     joint: str = ""
+    points: tuple[int, ...] = ()
+
+    @property
+    def by_point(self) -> "Basket":
+        """What counts on the day of the classes that count by a point in time (A-3)."""
+        return msgspec.structs.replace(self, weights=self.points, points=())
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether more counts than what was brought for members in one currency."""
+        return bool(self.others or self.joint)
 
     @property
     def currencies(self) -> list[str]:
@@ -60,7 +72,7 @@ class Sums(Protocol):
     def get(self, piece: Any, /) -> MonthSum | None:
         """Return what is known of a piece."""
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[Kept]:
         """Give the pieces of which anything is known."""
 
 
@@ -70,6 +82,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     `known_days` of `days` are known, some of them by what people filled in. Inside a quarter or a
     year it is not the period's `end`; a relationship may be too `young` to be judged (M-8). `day`
     is the one that a point in time is.
+    Classes that count by a point in time are `valued_on` their day (A-3). While it is not known
+    the reading `awaits` it; what they come to if they stay as they are is `expected_minor`.
     """
 
     month: Month
@@ -82,6 +96,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     day: date | None = None
     filled_days: int = 0
     converted: tuple[str, ...] = ()
+    valued_on: date | None = None
+    awaits: bool = False
+    expected_minor: int = 0
 
     @property
     def complete(self) -> bool:
@@ -98,7 +115,12 @@ def basket(
     codes = tuple(sorted(set(classes)))
     joint = policy.joint.value if policy.joint else ""
     weights = tuple(int(policy.weights.get(code, Decimal(1)) * scale) for code in codes)
-    return Basket(currency, codes, weights, scale, tuple(sorted(others)), joint)
+    points = tuple[int, ...]()
+    if policy.point_in_time is not None:
+        is_point = [code in policy.point_in_time.classes for code in codes]
+        points = tuple(w if one else 0 for w, one in zip(weights, is_point, strict=True))
+        weights = tuple(0 if one else w for w, one in zip(weights, is_point, strict=True))
+    return Basket(currency, codes, weights, scale, tuple(sorted(others)), joint, points)
 
 
 def _decimals(weight: Decimal) -> int:
@@ -107,7 +129,7 @@ def _decimals(weight: Decimal) -> int:
 
 
 def known_sum(
-    of: Piece,
+    of: Kept,
     sum_minor: int,
     days: Days,
     opened_on: date,
@@ -147,6 +169,10 @@ def read(
     if asked is None:
         return Reading(month=month, sum_minor=0, known_days=0, days=1, divisor=1)
     counted = count(asked, month, sums, opened_on)
+    valued = None
+    if policy.point_in_time is not None:
+        valued = point(policy, month, calendar)
+        counted = _with_point(counted, month, valued, sums, opened_on=opened_on)
     days, known = asked.days, counted.known_days
     divisor, needed, young = days, days, False
     is_day = policy.metric is Metric.POINT_IN_TIME
@@ -172,6 +198,8 @@ def read(
         day=asked.first if is_day else None,
         filled_days=counted.filled_days,
         converted=counted.converted,
+        valued_on=valued.stretch.start if valued else None,
+        awaits=counted.awaits,
     )
 
 
@@ -182,6 +210,7 @@ class Counted(msgspec.Struct, frozen=True):
     known_days: int
     filled_days: int
     converted: tuple[str, ...]
+    awaits: bool = False
 
 
 def count(asked: Window, through: Month, sums: Sums, opened_on: date = date.min) -> Counted:
@@ -198,6 +227,27 @@ def count(asked: Window, through: Month, sums: Sums, opened_on: date = date.min)
         else:
             known += days_before(piece.start, piece.days, opened_on)
     return Counted(total, known, filled, tuple(sorted(converted)))
+
+
+def _with_point(
+    counted: Counted, month: Month, valued: Point | None, sums: Sums, *, opened_on: date
+) -> Counted:
+    """Add what classes come to that count by one day, for each day of the month (A-3).
+
+    While it is not known nothing is decided by the month's other days against anybody.
+    """
+    found = sums.get(valued) if valued else None
+    if opened_on >= month.end:
+        return counted
+    if found is None or not found.known_days:
+        known = min(counted.known_days, month.days - 1)
+        return msgspec.structs.replace(counted, known_days=known, awaits=True)
+    return Counted(
+        counted.sum_minor + found.sum_minor * month.days,
+        counted.known_days,
+        counted.filled_days,
+        tuple(sorted({*counted.converted, *found.converted})),
+    )
 
 
 def closed_days(

@@ -14,7 +14,7 @@ from benefits.domain.catalogue import Programme
 from benefits.domain.ladder import NOTHING, Bound, Truth
 from benefits.domain.metrics import Reading
 from benefits.domain.policy import UpgradeTiming
-from benefits.domain.progress import Running, nearest
+from benefits.domain.progress import Running, nearest, projected_sum
 from benefits.domain.tiers import Cause, State, display_average, settle
 from benefits.domain.values import end_of, local_date
 
@@ -91,7 +91,7 @@ def look_ahead(
 
 def _projected(reading: Reading, closed: int, last_minor: int) -> Reading:
     """Return a period as it ends if each remaining day is like the last known one."""
-    total = reading.sum_minor + max(reading.days - closed, 0) * last_minor
+    total = projected_sum(reading, closed=closed, last_minor=last_minor)
     return msgspec.structs.replace(reading, sum_minor=total, known_days=reading.days)
 
 

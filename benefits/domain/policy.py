@@ -82,6 +82,16 @@ class UpgradeTiming(enum.Enum):
     INSTANT = "INSTANT"
 
 
+class PointInTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Asset `classes` that count by one day's balance, for the whole month (A-3).
+
+    It is a `business_day` of the month, counted from its last one: 3 is the third last.
+    """
+
+    classes: tuple[str, ...]
+    business_day: Annotated[int, msgspec.Meta(ge=1, le=15)] = 1
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How tiers are won, kept and lost.
 
@@ -91,7 +101,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     silent. With `review` dates (month ends, as `06-30`) misses count on those only. Who is at most
     `near` per cent below a tier is near it (M-10). A day that is missing `max_wait` days after the
     end of its period may be filled by two people (A-6). Balances of joint accounts count for whom
-    they were brought, unless `joint` says for which holders (A-5).
+    they were brought, unless `joint` says for which holders (A-5). Some classes may count by a
+    `point_in_time` (A-3).
     """
 
     metric: Metric = Metric.MONTH_AVG
@@ -109,6 +120,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     near: Annotated[int, msgspec.Meta(ge=1, le=50)] = 10
     max_wait: Annotated[int, msgspec.Meta(ge=0, le=366)] = 10
     joint: Joint | None = None
+    point_in_time: PointInTime | None = None
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,10 +190,9 @@ def period_months(policy: Policy) -> int:
 
 
 def policy_problems(
-    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str], currencies: Sequence[str] = ()
+    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]
 ) -> Iterator[str]:
     """Yield what is wrong with a policy and with how tiers are won and kept, by path."""
-    yield from _single_days(policy, tiers, currencies)
     yield from _ladder(tiers)
     if policy.upgrade is not UpgradeTiming.NEXT_PERIOD and period_months(policy) > 1:
         yield (
@@ -190,6 +201,7 @@ def policy_problems(
         )
     yield from _metric(policy)
     yield from _calendar(policy, tiers)
+    yield from _points(policy, tiers, classes)
     yield from _weights("policy", policy.weights, classes)
     for at, condition in conditions(tiers):
         yield from _weights(at, condition.weights or {}, classes)
@@ -240,27 +252,44 @@ def _young(path: str, policy: Policy, days: int | None) -> Iterator[str]:
 def _calendar(policy: Policy, tiers: Sequence[Tier]) -> Iterator[str]:
     """Yield where a calendar is missing or not needed, or a day has no opening (M-6, M-7)."""
     one = Metric.POINT_IN_TIME
-    asked = [("policy.metric", policy.metric)]
-    asked += [(f"{path}.metric", each.metric) for path, each in conditions(tiers) if each.metric]
-    paths = [path for path, metric in asked if metric is one]
-    if paths and not policy.calendar:
-        yield f"policy.calendar: say by which calendar a day is a business day, for {paths[0]}"
-    if policy.calendar and not paths:
+    paths = [path for path, metric in _metrics(policy, tiers) if metric is one]
+    needs = paths + (["policy.point_in_time"] if policy.point_in_time else [])
+    if needs and not policy.calendar:
+        yield f"policy.calendar: say by which calendar a day is a business day, for {needs[0]}"
+    if policy.calendar and not needs:
         yield f"policy.calendar: only {one.value} needs it, and nothing names that"
     if paths and policy.balance is Balance.OPENING:
         yield f"policy.balance: {one.value} is a day's end, not an opening, for {paths[0]}"
 
 
-def _single_days(
-    policy: Policy, tiers: Sequence[Tier], currencies: Sequence[str]
-) -> Iterator[str]:
-    """Yield where single days are asked of what is kept by whole months (A-4, A-5, M-4)."""
-    metrics = {policy.metric, *(condition.metric for _, condition in conditions(tiers))}
-    if policy.balance is Balance.DAY_END and not metrics & {Metric.ROLLING, Metric.POINT_IN_TIME}:
+def _metrics(policy: Policy, tiers: Sequence[Tier]) -> Iterator[tuple[str, Metric]]:
+    """Yield the metrics that a policy and the ways name, by path."""
+    yield "policy.metric", policy.metric
+    for path, condition in conditions(tiers):
+        if condition.metric is not None:
+            yield f"{path}.metric", condition.metric
+
+
+def _points(policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]) -> Iterator[str]:
+    """Yield where classes cannot count by a point in time (A-3)."""
+    asked, path = policy.point_in_time, "policy.point_in_time"
+    if asked is None:
         return
-    for path, is_named in (("currencies", currencies), ("policy.joint", policy.joint)):
-        if is_named:
-            yield f"{path}: not with ROLLING, POINT_IN_TIME or OPENING, which count single days"
+    if not asked.classes:
+        yield f"{path}.classes: name at least one class"
+    for index, code in enumerate(asked.classes):
+        if code not in classes:
+            hint = suggestion(code, classes)
+            yield f"{path}.classes[{index}]: {code!r} is not among asset_classes{hint}"
+        elif code in asked.classes[:index]:
+            yield f"{path}.classes[{index}]: {code!r} stands twice"
+    for where, metric in _metrics(policy, tiers):
+        if metric is not Metric.MONTH_AVG:
+            yield f"{where}: {metric.value} has no classes by a point in time; only MONTH_AVG has"
+    if policy.balance is Balance.OPENING:
+        yield f"policy.balance: a class of {path} counts by a day's end, not by an opening"
+    if policy.divisor is Divisor.SINCE_JOIN:
+        yield f"policy.divisor: {path} counts for whole months, not for days since the opening"
 
 
 def _reviews(policy: Policy) -> Iterator[str]:

@@ -58,7 +58,7 @@ def forecast(
     Its window may not have begun while a `day` of the running month is known already.
     """
     needed = needed_daily(reading, threshold_minor, closed=closed)
-    projected = reading.sum_minor + max(reading.days - closed, 0) * last_minor
+    projected = projected_sum(reading, closed=closed, last_minor=last_minor)
     if needed == 0:
         outlook = Outlook.CERTAIN
     elif needed is None:
@@ -69,6 +69,27 @@ def forecast(
         kept = qualifies(projected, threshold_minor, reading.divisor)
         outlook = Outlook.ON_TRACK if kept else Outlook.AT_RISK
     return Forecast(needed, display_average(projected, reading.divisor), outlook)
+
+
+def projected_sum(reading: Reading, *, closed: int, last_minor: int) -> int:
+    """Return a period's sum if each remaining day is like the last known one (M-11)."""
+    return reading.sum_minor + max(reading.days - closed, 0) * last_minor + reading.expected_minor
+
+
+def expecting(running: "Running", point_minor: Sequence[int]) -> "Running":
+    """Return a running period that expects classes by a point in time as they are now (A-3).
+
+    What is projected counts them for each day until theirs is known; what is proven does not.
+    `point_minor` is what they count for on the last known day, for each of the ladder's metrics.
+    """
+
+    def expect(reading: Reading, minor: int) -> Reading:
+        if not reading.awaits:
+            return reading
+        return msgspec.structs.replace(reading, expected_minor=reading.days * minor)
+
+    readings = tuple(map(expect, running.readings, point_minor))
+    return msgspec.structs.replace(running, readings=readings)
 
 
 def needed_daily(reading: Reading, threshold_minor: int, *, closed: int) -> int | None:

@@ -43,7 +43,7 @@ def bounds(rules: Rules, month: Month) -> Bounds | None:
     thresholds, policy = programme.ladder.plain, programme.policy
     if thresholds is None or policy.metric is not Metric.MONTH_AVG:
         return None
-    if rules.labels or stretches.are_needed(rules) or any(map(_is_wide, rules.baskets)):
+    if rules.labels or stretches.are_needed(rules) or any(each.is_wide for each in rules.baskets):
         return None
     days = _divisor(policy, month)
     if days is None:
@@ -60,11 +60,6 @@ def bounds(rules: Rules, month: Month) -> Bounds | None:
         ),
         by_lines=not programme.feeds,
     )
-
-
-def _is_wide(basket: Basket) -> bool:
-    """Say whether more counts than what was brought for members in one currency."""
-    return bool(basket.others or basket.joint)
 
 
 def _divisor(policy: Policy, month: Month) -> int | None:

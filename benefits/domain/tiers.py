@@ -66,7 +66,8 @@ class Grounds(msgspec.Struct, frozen=True):
     """What a month counted besides the policy's metric: other metrics, labels by layer (T-2).
 
     `day` is the one that the policy's metric was of, where it is a point in time (M-6). Of its
-    days people filled some in (A-6), and currencies were `converted` (A-4).
+    days people filled some in (A-6), and currencies were `converted` (A-4). Classes that count by
+    a point in time were `valued_on` a day (A-3).
     A relationship `ended_on` a day (T-10).
     """
 
@@ -76,6 +77,7 @@ class Grounds(msgspec.Struct, frozen=True):
     filled_days: int = 0
     ended_on: date | None = None
     converted: tuple[str, ...] = ()
+    valued_on: date | None = None
 
 
 NO_GROUNDS = Grounds()
@@ -113,6 +115,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             day=self.grounds.day,
             filled_days=self.grounds.filled_days,
             converted=self.grounds.converted,
+            valued_on=self.grounds.valued_on,
         )
         return (own, *self.grounds.others)
 
@@ -136,8 +139,10 @@ def step(
     programme: Programme, before: State, reading: Reading, grounds: Grounds = NO_GROUNDS
 ) -> Decision:
     """Decide a month that is over from the standing before it (T-2, T-4, T-5)."""
-    if reading.converted:
-        grounds = msgspec.structs.replace(grounds, converted=reading.converted)
+    if reading.converted or reading.valued_on:
+        grounds = msgspec.structs.replace(
+            grounds, converted=reading.converted, valued_on=reading.valued_on
+        )
     readings, labels = (reading, *grounds.others), frozenset(grounds.labels)
     verdict = programme.ladder.judge(readings, labels)
     after, cause = before, Cause.HELD

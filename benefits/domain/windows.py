@@ -49,7 +49,24 @@ class Stretch(msgspec.Struct, frozen=True, order=True):
         return (1 << self.last) - (1 << (self.first - 1))
 
 
+class Point(msgspec.Struct, frozen=True, order=True):
+    """A day of one month, for the classes that count by it (A-3)."""
+
+    stretch: Stretch
+
+    @property
+    def month(self) -> Month:
+        """The month that they count for."""
+        return self.stretch.month
+
+    @property
+    def bits(self) -> int:
+        """The bit of the day, as it is the month's."""
+        return self.stretch.bits
+
+
 Piece = Month | Stretch
+Kept = Piece | Point
 
 
 class Days(msgspec.Struct, frozen=True, array_like=True):
@@ -92,7 +109,16 @@ def last_whole(policy: Policy, month: Month) -> Month:
 def is_whole(policy: Policy) -> bool:
     """Say whether a metric counts whole months only, at whichever month."""
     windows = (Metric.ROLLING, Metric.POINT_IN_TIME)
-    return policy.metric not in windows and policy.balance is Balance.DAY_END
+    is_day_end = policy.balance is Balance.DAY_END and policy.point_in_time is None
+    return policy.metric not in windows and is_day_end
+
+
+def point(policy: Policy, month: Month, calendar: Calendar) -> Point | None:
+    """Return the day by which some classes count for a month (A-3); None: none, or not known."""
+    if policy.point_in_time is None:
+        return None
+    day = calendar.last_business_day(month, policy.point_in_time.business_day)
+    return Point(Stretch(month, day.day, day.day)) if day else None
 
 
 def rolling(days: int, on: date) -> tuple[date, date]:

@@ -156,7 +156,7 @@ async def put(
     await run(conn, TAKE_FROM_SUMS, number)
     kept = await run(conn, KEEP, now)
     if await exchange.converted(conn):
-        await exchange.refold_staged(conn)
+        await exchange.refold_staged(conn, months)
     await holders.refold_staged(conn)
     await run(conn, UNSTAGE)
     return ChunkResult(kept, unchanged, sorted(refused))

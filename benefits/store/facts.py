@@ -15,7 +15,7 @@ from benefits.domain.metrics import Basket, MonthSum, known_sum
 from benefits.domain.stretches import are_needed, needed
 from benefits.domain.tiers import State
 from benefits.domain.values import Month, bucket_of
-from benefits.domain.windows import Days, Piece
+from benefits.domain.windows import Days, Kept, Point, Stretch
 from benefits.store import stretch_sums, stretches
 from benefits.store.db import Connection, rows
 from benefits.store.holders import POLICIES
@@ -29,7 +29,7 @@ from benefits.store.sealed import (
     read_days,
     sealed_days,
 )
-from benefits.store.stretch_sums import Known
+from benefits.store.stretch_sums import NOTHING, Known, Sum
 
 
 class Whom(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class Facts(msgspec.Struct, kw_only=True):
     member_id: UUID
     opened_on: date
     closed_on: date | None
-    sums: dict[Basket, dict[Piece, MonthSum]]
+    sums: dict[Basket, dict[Kept, MonthSum]]
     labels: list[Label] = []
     written: State = State()
 
@@ -165,7 +165,7 @@ async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list
 
 
 def _statement(basket: Basket, whom: Whom) -> str:
-    wide = WIDE[basket.joint] if basket.others or basket.joint else (ALL, SOME)
+    wide = WIDE[basket.joint] if basket.is_wide else (ALL, SOME)
     return wide[whom.members is not None]
 
 
@@ -225,14 +225,40 @@ async def _add_stretches(
     """
     wanted = [each for month in known.months for each in needed(rules, month)]
     kept = await stretches.kept(conn, wanted)
-    sums = await stretch_sums.sums(conn, kept, basket, buckets=whom.buckets, members=whom.members)
-    for member_id, entry in facts.items():
-        pieces, bucket = entry.sums.get(basket, {}), bucket_of(member_id)
-        for stretch, next_bucket in kept.items():
-            if stretch.month in pieces and bucket < next_bucket:
-                total = sums.get((member_id, stretch), 0)
-                days = known.days(member_id, stretch.month)
-                pieces[stretch] = known_sum(stretch, total, days, entry.opened_on)
+    summed: list[tuple[Basket, Mapping[Stretch, Stretch | Point]]] = [
+        (basket, {each: each for each in kept})
+    ]
+    if basket.points:
+        points = {each: Point(each) for each in kept if each.days == 1}
+        summed.append((basket.by_point, points))
+    for weighed, pieces in summed:
+        sums = await stretch_sums.sums(
+            conn, pieces, weighed, buckets=whom.buckets, members=whom.members
+        )
+        for member_id, entry in facts.items():
+            bucket = bucket_of(member_id)
+            there = {
+                piece: sums.get((member_id, stretch), NOTHING)
+                for stretch, piece in pieces.items()
+                if kept[stretch].is_kept(bucket, folded=basket.is_wide)
+            }
+            _add_pieces(entry, basket, there, known)
+
+
+def _add_pieces(
+    entry: Facts, basket: Basket, there: Mapping[Stretch | Point, Sum], known: Known
+) -> None:
+    """Give a member what is kept of stretches of months, where the months are there."""
+    sums = entry.sums.get(basket, {})
+    for piece, total in there.items():
+        if piece.month in sums:
+            sums[piece] = known_sum(
+                piece,
+                total.sum_minor,
+                known.days(entry.member_id, piece.month),
+                entry.opened_on,
+                converted=total.converted,
+            )
 
 
 def fed_days(rules: Rules, sealed: Sealed, through: Month) -> dict[Month, Days]:

@@ -20,7 +20,8 @@ SEALED = ("_sealed", "_hash")
 # lists with the statements.
 INSERTS = (
     *("account_holder", "api_key", "asset", "asset_converted", "asset_joint", "asset_month"),
-    *("asset_stretch", "baseline", "batch", "calendar_day", "case_file", "claim", "code_reading"),
+    *("asset_stretch", "asset_stretch_folded", "baseline", "batch", "calendar_day"),
+    *("case_file", "claim", "code_reading"),
     *("correction", "correction_decision", "counter", "currency", "currency_day"),
     *("rate", "rate_run", "rate_used"),
     *("entitlement_grant", "evaluation", "feed", "feed_chunk", "feed_fill"),
@@ -46,6 +47,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "asset_month": ("sum_minor", "known_days", "before_minor", "generation", "moved"),
     "asset_move": ("number",),
     "asset_stretch": ("sum_minor", "before_minor", "generation"),
+    "asset_stretch_folded": ("sum_minor", "before_minor", "generation"),
     "asset_converted": (
         *("sum_minor", "unrated_days", "before_minor", "before_unrated", "generation"),
     ),
@@ -83,7 +85,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "provider_request": ("attempt", "leased_until", "next_at", "sent_by", "queries"),
     "rate_run": ("next_bucket",),
     "request": ("recorded_at",),
-    "stretch": ("next_bucket",),
+    "stretch": ("next_bucket", "folded_bucket"),
     "tier_outlook": (
         *("month", "tier", "as_of", "threshold_minor", "projected_minor", "needed_daily_minor"),
         *("is_current", "seen_at"),
@@ -132,7 +134,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
         *("provider", "sku", "operation", "created_at", "next_at", "leased_until", "attempt"),
         "queries",
     ),
-    "stretch": ("month", "first_day", "last_day", "next_bucket"),
+    "stretch": ("month", "first_day", "last_day", "next_bucket", "folded_bucket"),
     "rate": ("currency", "as_of", "revision", "rate", "per", "generation"),
     "rate_run": ("generation", "rates", "next_bucket", "recorded_at"),
     "rate_used": ("currency", "as_of", "generation", "rate", "per", "rate_date"),

@@ -1,9 +1,9 @@
-"""Who holds an account, and what joint accounts change in members' month sums (A-5).
+"""Who holds an account, and what joint accounts change in the sums of months and stretches (A-5).
 
 Beside a row of `asset_month` stands, for each policy, what its lines of joint accounts add for the
 member: the shares of what others and they brought, less what was brought for them. It is folded
 anew from the rows whenever a line, a rate or a holder of such an account changes. In a converted
-currency it is in the programmes' own.
+currency it is in the programmes' own. So it is with the stretches of a month that are kept.
 
 A line is of a joint account when it was brought for somebody who was ever named as its holder and
 somebody holds it on its day. Where it is brought for several, it counts once.
@@ -17,6 +17,7 @@ from benefits.domain.holders import HolderLine
 from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows, run
 from benefits.store.exchange import amount, counting_feeds, rate_of, unrated
+from benefits.store.stretches import folds
 
 POLICIES = ("FULL_TO_EACH", "PRIMARY_ONLY", "SPLIT_EQUAL")
 # Who holds the account of a line `l` on its day, the primary holder first.
@@ -135,13 +136,25 @@ JOIN account_holder AS h ON h.bucket = j.bucket AND h.member_id = j.member_id
 {_CO_HOLDERS}
 WHERE j.bucket BETWEEN $1 AND $2 AND j.month = ANY($3::date[]) AND j.currency = ANY($4::text[])
 """
+TOUCHED_FILLED = """
+INSERT INTO touched
+SELECT DISTINCT j.bucket, j.member_id, j.month FROM asset_joint AS j
+WHERE j.bucket BETWEEN $1 AND $2 AND j.month = $3
+"""
+# Who is named for the first time makes all lines brought for them the account's, those of months
+# before, too.
 TOUCHED_HELD = """
 INSERT INTO touched
 SELECT DISTINCT o.bucket, o.member_id, m.month
-FROM unnest($1::text[], $2::date[]) AS n (account, month)
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::date[])
+     AS n (bucket, member_id, account, month)
 JOIN account_holder AS h ON h.bucket BETWEEN 0 AND 1023 AND h.account = n.account
 JOIN account_holder AS o ON o.bucket BETWEEN 0 AND 1023 AND o.account = n.account
-JOIN asset_month AS m ON m.bucket = h.bucket AND m.member_id = h.member_id AND m.month >= n.month
+JOIN asset_month AS m ON m.bucket = h.bucket AND m.member_id = h.member_id
+ AND (m.month >= n.month OR NOT EXISTS (
+     SELECT FROM account_holder AS e
+     WHERE e.bucket = n.bucket AND e.member_id = n.member_id AND e.account = n.account
+       AND e.recorded_at < $5))
 """
 SHARES = shares("""
     SELECT t.bucket, t.member_id, t.month AS first, (t.month + interval '1 month')::date AS past
@@ -176,6 +189,34 @@ SET sum_minor = excluded.sum_minor, known_days = excluded.known_days,
     unrated_days = excluded.unrated_days, before_minor = excluded.before_minor,
     before_unrated = excluded.before_unrated, generation = excluded.generation
 """
+IS_FOLDED = """
+SELECT EXISTS (SELECT FROM touched AS t JOIN stretch AS k
+               ON k.month = t.month AND t.bucket < k.folded_bucket) AS is_folded
+"""
+REFOLD_STRETCHES = f"""
+WITH folded AS (
+    SELECT s.bucket, s.member_id, k.month, k.first_day, k.last_day, s.asset_class, s.currency,
+           s.joint AS kind, sum(s.amount) FILTER (WHERE NOT s.before) AS sum_minor,
+           sum(s.amount) FILTER (WHERE s.before) AS before_minor
+    FROM ({SHARES}) AS s JOIN stretch AS k ON {folds("s.as_of", "s.bucket")}
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8),
+kept AS (
+    SELECT j.bucket, j.member_id, j.month, j.first_day, j.last_day, j.asset_class, j.currency,
+           j.kind
+    FROM (SELECT DISTINCT t.* FROM touched AS t) AS k
+    JOIN asset_stretch_folded AS j ON j.bucket = k.bucket AND j.member_id = k.member_id
+     AND j.month = k.month AND j.kind <> 'CONVERTED')
+INSERT INTO asset_stretch_folded (bucket, member_id, month, first_day, last_day, asset_class,
+                                  currency, kind, sum_minor, before_minor, generation)
+SELECT bucket, member_id, month, first_day, last_day, asset_class, currency, kind,
+       coalesce(f.sum_minor, 0), coalesce(f.before_minor, 0),
+       coalesce((SELECT n.generation FROM feed AS n WHERE n.state = 'APPLYING'), 0)
+FROM kept AS k FULL JOIN folded AS f
+  USING (bucket, member_id, month, first_day, last_day, asset_class, currency, kind)
+ON CONFLICT (bucket, member_id, month, first_day, last_day, asset_class, currency, kind)
+DO UPDATE SET sum_minor = excluded.sum_minor, before_minor = excluded.before_minor,
+    generation = excluded.generation
+"""
 # Sums are read from the month's row on: a holder for whom nothing was brought has one, too.
 MAKE_MONTHS = """
 INSERT INTO asset_month (bucket, member_id, month, asset_class, currency, sum_minor, known_days)
@@ -200,7 +241,7 @@ WHERE NOT EXISTS (
           AND o.valid_from = n.valid_from
         ORDER BY o.recorded_at DESC LIMIT 1) AS latest
     WHERE latest.role = n.role AND latest.valid_to IS NOT DISTINCT FROM n.valid_to)
-RETURNING account, valid_from
+RETURNING bucket, member_id, account, valid_from
 """
 
 
@@ -245,9 +286,24 @@ async def put(conn: Connection, lines: Sequence[tuple[UUID, HolderLine]], now: d
         now,
     )
     if new:
-        months = [row.valid_from.replace(day=1) for row in new]
-        await _refold(conn, TOUCHED_HELD, [row.account for row in new], months)
+        await _refold(
+            conn,
+            TOUCHED_HELD,
+            [row.bucket for row in new],
+            [row.member_id for row in new],
+            [row.account for row in new],
+            [row.valid_from.replace(day=1) for row in new],
+            now,
+        )
     return len(new)
+
+
+async def fill_stretches(conn: Connection, month: date, buckets: tuple[int, int]) -> None:
+    """Fold the stretches of a month that are kept in some buckets."""
+    await run(conn, TOUCHED)
+    await run(conn, TOUCHED_FILLED, *buckets, month)
+    await run(conn, REFOLD_STRETCHES)
+    await run(conn, UNTOUCHED)
 
 
 async def _refold(conn: Connection, touched: str, *values: object) -> None:
@@ -255,4 +311,7 @@ async def _refold(conn: Connection, touched: str, *values: object) -> None:
     await run(conn, touched, *values)
     await run(conn, REFOLD)
     await run(conn, MAKE_MONTHS)
+    ((is_folded,),) = await rows(conn, IS_FOLDED)
+    if is_folded:
+        await run(conn, REFOLD_STRETCHES)
     await run(conn, UNTOUCHED)

@@ -8,6 +8,7 @@ fraction of what the driver takes for rows within rows.
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
+from itertools import repeat
 from typing import Any
 from uuid import UUID
 
@@ -21,12 +22,13 @@ from benefits.domain.metrics import Basket, MonthSum, Reading, known_sum
 from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
-from benefits.domain.windows import Days, Piece, Stretch
+from benefits.domain.windows import Days, Kept, Point, Stretch
 from benefits.store.db import Connection, rows
 from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
 from benefits.store.sealed import (
     COUNTED,
     COUNTED_CONVERTED,
+    COUNTED_FOLDED,
     COUNTED_JOINT,
     COUNTED_JOINT_UNRATED,
     COUNTED_UNRATED,
@@ -34,17 +36,19 @@ from benefits.store.sealed import (
     read_days,
     sealed_days,
 )
+from benefits.store.stretches import Filled
 from benefits.store.tiers import read_grounds
 
 # By index, for each member: member (primary key), ix_lot_bucket_member_id_unit_expires_at,
 # ix_claim_bucket_member_id_claim_id, tier_decision (unique key), member_label, asset_month,
-# asset_stretch and evaluation (primary keys). Which days are sealed and which stretches kept comes
-# with the sums that count with them. A standing is the tier at an instant as known then (T-9),
-# with the instant since which its rank has been held without a break.
+# asset_stretch, asset_stretch_folded, evaluation (primary keys). Which days are sealed and which
+# stretches kept comes with the sums that count with them. A standing is the tier at an instant as
+# known then (T-9), with the instant since which its rank has been held without a break.
 OVERVIEW = f"""
 SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM installation AS i),
     {sealed_days("$12", "$13")} AS sealed,
-    (SELECT json_agg(json_build_array(h.month, h.first_day, h.last_day, h.next_bucket))::text
+    (SELECT json_agg(json_build_array(
+         h.month, h.first_day, h.last_day, h.next_bucket, h.folded_bucket))::text
      FROM stretch AS h WHERE h.month >= $13) AS kept,
     json_build_array(
         (SELECT coalesce(json_agg(json_build_array(
@@ -104,15 +108,27 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                    GROUP BY s.month) AS y) AS a
          CROSS JOIN LATERAL (
              SELECT coalesce(json_agg(json_build_array(
-                        y.month, y.first_day, y.last_day, y.sum_minor)), '[]') AS stretches
-             FROM (SELECT s.month, s.first_day, s.last_day,
-                          sum(({COUNTED}) * w.weight) AS sum_minor
-                   FROM asset_stretch AS s
-                   JOIN unnest($8::int[], $9::text[], $10::bigint[])
-                        AS w (n, asset_class, weight)
-                     ON w.n = p.n AND w.asset_class = s.asset_class
-                   WHERE s.bucket = k.bucket AND s.member_id = k.member_id
-                     AND s.month BETWEEN p.first AND p.month AND s.currency = p.currencies[1]
+                        y.month, y.first_day, y.last_day, y.sum_minor, y.points)), '[]')
+                    AS stretches
+             FROM (SELECT o.month, o.first_day, o.last_day,
+                          sum(o.amount * w.weight) AS sum_minor,
+                          sum(o.amount * w.points) AS points
+                   FROM (SELECT s.month, s.first_day, s.last_day, s.asset_class,
+                                {COUNTED} AS amount
+                         FROM asset_stretch AS s
+                         WHERE s.bucket = k.bucket AND s.member_id = k.member_id
+                           AND s.month BETWEEN p.first AND p.month
+                           AND s.currency = p.currencies[1]
+                         UNION ALL
+                         SELECT g.month, g.first_day, g.last_day, g.asset_class, {COUNTED_FOLDED}
+                         FROM asset_stretch_folded AS g
+                         WHERE g.bucket = k.bucket AND g.member_id = k.member_id
+                           AND g.month BETWEEN p.first AND p.month
+                           AND g.currency = ANY(p.currencies)
+                           AND g.kind IN ('CONVERTED', p.joint)) AS o
+                   JOIN unnest($8::int[], $9::text[], $10::bigint[], $16::bigint[])
+                        AS w (n, asset_class, weight, points)
+                     ON w.n = p.n AND w.asset_class = o.asset_class
                    GROUP BY 1, 2, 3) AS y) AS z
          CROSS JOIN LATERAL (
              SELECT max(v.month) AS month FROM evaluation AS v
@@ -173,18 +189,19 @@ class _Judged(msgspec.Struct, frozen=True, array_like=True):
     """What was found of a member by the nth place and basket, its columns as they are asked for.
 
     A known month is its first day, the sum, and as bits the known days and those with a line that
-    has no rate; a stretch its month's first day, its first and last, and the sum.
+    has no rate; a stretch its month's first day, its first and last, the sum, and that
+    of classes that count by a point in time.
     """
 
     nth: int
     months: list[tuple[date, int, int, int]]
-    stretches: list[tuple[date, int, int, int]]
+    stretches: list[tuple[date, int, int, int, int]]
     evaluated: date | None
     since: datetime | None
     decided: _Decided | None
 
 
-_KEPT = msgspec.json.Decoder(list[tuple[date, int, int, int]])
+_KEPT = msgspec.json.Decoder(list[tuple[date, int, int, int, int]])
 _FOUND = msgspec.json.Decoder(
     tuple[list[Entitlement], list[ClaimSeen], list[_Labelled], list[_Judged]]
 )
@@ -253,9 +270,14 @@ async def overviews(
     places = [_Place.of(rules, now) for rules in programmes]
     counted = [(place, basket) for place in places for basket in place.baskets]
     weights = [
-        (nth, name, weight)
+        (nth, *weight)
         for nth, (_, basket) in enumerate(counted, 1)
-        for name, weight in zip(basket.classes, basket.weights, strict=True)
+        for weight in zip(
+            basket.classes,
+            basket.weights,
+            basket.points or repeat(0, len(basket.classes)),
+            strict=True,
+        )
     ]
     first = min((place.first.start for place in places), default=now.date())
     found = await rows(
@@ -268,14 +290,15 @@ async def overviews(
         [place.judge.code for place, _ in counted],
         [",".join(basket.currencies) for _, basket in counted],
         [place.month.start for place, _ in counted],
-        [nth for nth, _, _ in weights],
-        [name for _, name, _ in weights],
-        [weight for _, _, weight in weights],
+        [nth for nth, _, _, _ in weights],
+        [name for _, name, _, _ in weights],
+        [weight for _, _, weight, _ in weights],
         [place.first.start for place, _ in counted],
         sorted({source for place in places for source in place.rules.feeds}),
         first,
         sorted({label_name(key) for place in places for key in place.judge.ladder.labels}),
         [basket.joint for _, basket in counted],
+        [points for _, _, _, points in weights],
     )
     return {row.member_id: _overview(row, places) for row in found}
 
@@ -311,22 +334,22 @@ class _Known(msgspec.Struct, frozen=True):
 
     opened_on: date
     sealed: Sealed
-    kept: frozenset[Stretch]
+    bucket: int
+    kept: dict[Stretch, Filled]
     labels: list[Label]
 
 
 def _overview(row: Any, places: list[_Place]) -> Overview:
     lots, claims, carried, judged = _FOUND.decode(row.found)
-    bucket = bucket_of(row.member_id)
     kept = _KEPT.decode(row.kept) if row.kept else []
     known = _Known(
         opened_on=row.opened_on,
         sealed=read_days(row.sealed),
-        kept=frozenset(
-            Stretch(Month.of(month), first, last)
-            for month, first, last, next_bucket in kept
-            if bucket < next_bucket
-        ),
+        bucket=bucket_of(row.member_id),
+        kept={
+            Stretch(Month.of(month), first, last): Filled(*buckets)
+            for month, first, last, *buckets in kept
+        },
         labels=[Label(*msgspec.structs.astuple(one)) for one in carried],
     )
     return Overview(
@@ -343,26 +366,34 @@ def _standings(
     places: list[_Place], known: _Known, judged: Iterable[_Judged]
 ) -> Iterator[Standing]:
     """Yield each place's standing from what was found by each of its baskets."""
-    left = iter(judged)
+    left = {one.nth: one for one in judged}
+    nth = 0
     for place in places:
-        yield _standing(place, known, {basket: next(left) for basket in place.baskets})
+        by = dict[Basket, _Judged]()
+        for basket in place.baskets:
+            nth += 1
+            by[basket] = left[nth]
+        yield _standing(place, known, by)
 
 
 def _sums(
     place: _Place, known: _Known, found: _Judged
-) -> tuple[dict[Month, tuple[int, int]], dict[Piece, MonthSum]]:
+) -> tuple[dict[Month, tuple[int, int]], dict[Kept, MonthSum]]:
     """Return months with their sums and days, and what is known of each piece by one basket."""
     opened_on = known.opened_on
-    months, sums = _months(place, found.months, known.sealed), dict[Piece, MonthSum]()
+    months, sums = _months(place, found.months, known.sealed), dict[Kept, MonthSum]()
     for each, (total, days) in months.items():
         sums[each] = known_sum(each, total, Days(days), opened_on)
     totals = {
-        Stretch(Month.of(of), first, last): total for of, first, last, total in found.stretches
+        Stretch(Month.of(of), first, last): both for of, first, last, *both in found.stretches
     }
-    for stretch in known.kept:
-        if stretch.month in months:
-            days, total = months[stretch.month][1], totals.get(stretch, 0)
+    for stretch, kept in known.kept.items():
+        is_there = kept.is_kept(known.bucket, folded=place.judge.basket.is_wide)
+        if stretch.month in months and is_there:
+            days, (total, points) = months[stretch.month][1], totals.get(stretch, (0, 0))
             sums[stretch] = known_sum(stretch, total, Days(days), opened_on)
+            if stretch.days == 1:
+                sums[Point(stretch)] = known_sum(Point(stretch), points, Days(days), opened_on)
     return months, sums
 
 

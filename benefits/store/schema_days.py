@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -30,7 +31,8 @@ calendar_day = Table(
     CheckConstraint("kind IN ('HOLIDAY', 'WORKDAY')", name="kind"),
 )
 
-# Days of a month whose sums are kept beside the month's: those of the buckets below `next_bucket`.
+# Days of a month whose sums are kept beside the month's: those of the buckets below `next_bucket`,
+# and of the buckets below `folded_bucket` what other currencies and joint accounts come to.
 stretch = Table(
     "stretch",
     columns.metadata,
@@ -38,6 +40,7 @@ stretch = Table(
     Column("first_day", SmallInteger, nullable=False),
     Column("last_day", SmallInteger, nullable=False),
     Column("next_bucket", SmallInteger, nullable=False),
+    Column("folded_bucket", SmallInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("month", "first_day", "last_day"),
     CheckConstraint("first_day BETWEEN 1 AND last_day AND last_day <= 31", name="days"),
 )
@@ -60,5 +63,31 @@ asset_stretch = Table(
     ),
     columns.in_bucket(),
     CheckConstraint("sum_minor >= 0", name="sum"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+# Of a stretch what lines in a converted currency come to, as asset_converted has it of months, and
+# what joint accounts add by each policy, as asset_joint. Days without a rate are the month's.
+asset_stretch_folded = Table(
+    "asset_stretch_folded",
+    columns.metadata,
+    *columns.owner(),
+    Column("month", Date, nullable=False),
+    Column("first_day", SmallInteger, nullable=False),
+    Column("last_day", SmallInteger, nullable=False),
+    Column("asset_class", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("sum_minor", Numeric, nullable=False),
+    Column("before_minor", Numeric, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    PrimaryKeyConstraint(
+        *("bucket", "member_id", "month", "first_day", "last_day", "asset_class", "currency"),
+        "kind",
+    ),
+    columns.in_bucket(),
+    CheckConstraint(
+        "kind IN ('CONVERTED', 'FULL_TO_EACH', 'PRIMARY_ONLY', 'SPLIT_EQUAL')", name="kind"
+    ),
     postgresql_with={"fillfactor": "80"},
 )

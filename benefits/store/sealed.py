@@ -28,6 +28,8 @@ COUNTED_UNRATED = counted("c", "unrated_days", "before_unrated")
 # And one `j` of asset_joint.
 COUNTED_JOINT = counted("j", "sum_minor", "before_minor")
 COUNTED_JOINT_UNRATED = counted("j", "unrated_days", "before_unrated")
+# And one `g` of asset_stretch_folded.
+COUNTED_FOLDED = counted("g", "sum_minor", "before_minor")
 
 
 Sealed = Mapping[Month, Mapping[str, Days]]

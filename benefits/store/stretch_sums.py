@@ -2,10 +2,12 @@
 
 Filling puts a stretch on the list and goes bucket by bucket: each transaction sums the daily rows
 that count and moves `next_bucket`, from where on imports and feeds move those sums, too. It runs
-while no feed is half applied, so that there is one value of each sum.
+while no feed is half applied, so that there is one value of each sum. What other currencies and
+joint accounts come to is folded after that, where it is needed, and moves `folded_bucket`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from uuid import UUID
 
 import msgspec
@@ -13,24 +15,54 @@ import msgspec
 from benefits.domain.metrics import Basket
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.domain.windows import Days, Stretch
-from benefits.store import assets, stretches
+from benefits.store import assets, exchange, holders, stretches
 from benefits.store.db import Connection, rows, run
-from benefits.store.sealed import COUNTED, HIGHEST
+from benefits.store.sealed import COUNTED, COUNTED_FOLDED, HIGHEST
+from benefits.store.stretches import Filled
 
 # Primary key of asset_stretch, all of a member's lie together.
 SUMS = f"""
-SELECT s.member_id, s.month, s.first_day, s.last_day, sum(({COUNTED}) * w.weight) AS sum_minor
+SELECT s.member_id, s.month, s.first_day, s.last_day, sum(({COUNTED}) * w.weight) AS sum_minor,
+       NULL::text[] AS converted
 FROM asset_stretch AS s
 JOIN unnest($1::text[], $2::bigint[]) AS w (asset_class, weight) ON w.asset_class = s.asset_class
 JOIN unnest($4::date[], $5::smallint[], $6::smallint[]) AS n (month, first_day, last_day)
   ON n.month = s.month AND n.first_day = s.first_day AND n.last_day = s.last_day
-WHERE s.bucket BETWEEN $7 AND $8 AND s.currency = $3{{among}}
+WHERE s.bucket BETWEEN $7 AND $8 AND s.currency = ($3::text[])[1]{{among}}
 GROUP BY 1, 2, 3, 4
 """
-SUMS_OF_ALL = SUMS.format(among="")
-SUMS_OF_SOME = SUMS.format(
-    among=" AND (s.bucket, s.member_id) IN (SELECT * FROM unnest($9::smallint[], $10::uuid[]))"
-)
+_AMONG = " AND ({0}.bucket, {0}.member_id) IN (SELECT * FROM unnest($9::smallint[], $10::uuid[]))"
+OF_ALL, OF_SOME = SUMS.format(among=""), SUMS.format(among=_AMONG.format("s"))
+# What was brought in the programme's own currency, the first, and what is folded of others and of
+# joint accounts.
+WIDE_SUMS = f"""
+SELECT y.member_id, y.month, y.first_day, y.last_day, sum(y.amount * w.weight) AS sum_minor,
+       array_agg(DISTINCT y.currency)
+           FILTER (WHERE y.currency <> ($3::text[])[1] AND y.amount > 0) AS converted
+FROM (
+    SELECT s.member_id, s.month, s.first_day, s.last_day, s.asset_class, s.currency,
+           {COUNTED} AS amount
+    FROM asset_stretch AS s
+    WHERE s.bucket BETWEEN $7 AND $8 AND s.currency = ($3::text[])[1]{{among}}
+    UNION ALL
+    SELECT g.member_id, g.month, g.first_day, g.last_day, g.asset_class, g.currency,
+           {COUNTED_FOLDED}
+    FROM asset_stretch_folded AS g
+    WHERE g.bucket BETWEEN $7 AND $8 AND g.currency = ANY($3::text[])
+      AND g.kind IN ('CONVERTED', '{{joint}}'){{folded_among}}) AS y
+JOIN unnest($1::text[], $2::bigint[]) AS w (asset_class, weight) ON w.asset_class = y.asset_class
+JOIN unnest($4::date[], $5::smallint[], $6::smallint[]) AS n (month, first_day, last_day)
+  ON n.month = y.month AND n.first_day = y.first_day AND n.last_day = y.last_day
+GROUP BY 1, 2, 3, 4
+"""
+# By policy of joint accounts, of all and of some members.
+WIDE = {
+    joint: (
+        WIDE_SUMS.format(joint=joint, among="", folded_among=""),
+        WIDE_SUMS.format(joint=joint, among=_AMONG.format("s"), folded_among=_AMONG.format("g")),
+    )
+    for joint in ("", *holders.POLICIES)
+}
 # The months in which there may be daily rows are those with a partition.
 MONTHS = """
 SELECT DISTINCT to_date(right(c.relname, 7), 'YYYY_MM') AS month
@@ -73,11 +105,23 @@ GROUP BY 1, 2, 6, 7
 ADVANCE = """
 UPDATE stretch SET next_bucket = $4 WHERE month = $1 AND first_day = $2 AND last_day = $3
 """
+ADVANCE_FOLDED = """
+UPDATE stretch SET folded_bucket = $4 WHERE month = $1 AND first_day = $2 AND last_day = $3
+"""
 # Rather too many than too few: a row is longer.
 MEMBERS = "SELECT pg_relation_size('member'::regclass) / 100 + 1 AS members"
 AT_ONCE = 5000  # members
 
-Sums = Mapping[tuple[UUID, Stretch], int]
+
+class Sum(msgspec.Struct, frozen=True):
+    """What a stretch comes to, and which currencies were converted for it (A-4)."""
+
+    sum_minor: int = 0
+    converted: tuple[str, ...] = ()
+
+
+NOTHING = Sum()
+Sums = Mapping[tuple[UUID, Stretch], Sum]
 
 
 async def sums(
@@ -89,17 +133,23 @@ async def sums(
     members: Sequence[UUID] | None,
 ) -> Sums:
     """Return the sums of stretches that members have in a basket, times its scale."""
+    of_all, of_some = WIDE[basket.joint] if basket.is_wide else (OF_ALL, OF_SOME)
     found = await rows(
         conn,
-        SUMS_OF_ALL if members is None else SUMS_OF_SOME,
+        of_all if members is None else of_some,
         list(basket.classes),
         list(basket.weights),
-        basket.currency,
+        basket.currencies,
         *stretches.columns(wanted),
         *buckets,
         *([] if members is None else [[bucket_of(id_) for id_ in members], list(members)]),
     )
-    return {(row.member_id, stretches.stretch_of(row)): int(row.sum_minor) for row in found}
+    return {
+        (row.member_id, stretches.stretch_of(row)): Sum(
+            int(row.sum_minor), tuple(row.converted or ())
+        )
+        for row in found
+    }
 
 
 class Known(msgspec.Struct):
@@ -118,8 +168,8 @@ class Known(msgspec.Struct):
 
     def days(self, member_id: UUID, month: Month) -> Days:
         """Return the known days of a member's month."""
-        own = self.rows.get(member_id, {}).get(month, Days())
-        return own if own.known else self.fed.get(month, Days())
+        own = self.rows.get(member_id, {}).get(month)
+        return self.fed.get(month, Days()) if own is None else own
 
 
 async def months(conn: Connection) -> list[Month]:
@@ -127,31 +177,67 @@ async def months(conn: Connection) -> list[Month]:
     return [Month.of(row.month) for row in await rows(conn, MONTHS)]
 
 
-async def unfilled(conn: Connection, wanted: Collection[Stretch]) -> list[Stretch]:
-    """Return those of some stretches whose sums are not all kept, the latest first."""
+async def unfilled(
+    conn: Connection, wanted: Collection[Stretch], wide: Collection[Stretch]
+) -> list[Stretch]:
+    """Return those of some stretches whose sums are not all kept, the latest first.
+
+    Of the `wide` ones other currencies and joint accounts are kept, too.
+    """
     there = await stretches.kept(conn, wanted)
-    left = [each for each in wanted if there.get(each, 0) < BUCKETS]
+    left = [
+        each
+        for each in wanted
+        if each not in there
+        or not there[each].is_kept(BUCKETS - 1, folded=False)
+        or (each in wide and not there[each].is_kept(BUCKETS - 1, folded=True))
+    ]
     return sorted(left, reverse=True)
 
 
-async def fill(conn: Connection, stretch: Stretch) -> int:
-    """Fill the next buckets of a stretch; return the first that is left.
+async def fill(conn: Connection, stretch: Stretch) -> None:
+    """Fill the next buckets of a stretch; once all are, fold the next ones.
 
     One at a time does so, while no feed is being applied.
     """
     await run(conn, assets.SERIAL)
-    place = (stretch.month.start, stretch.first, stretch.last)
-    next_bucket = (await stretches.kept(conn, [stretch])).get(stretch)
-    if next_bucket is None:
+    kept = (await stretches.kept(conn, [stretch])).get(stretch)
+    if kept is None:
         ((is_empty,),) = await rows(conn, IS_EMPTY, stretch.month.start, stretch.month.end)
-        next_bucket = BUCKETS if is_empty else 0
-        await run(conn, LIST, *place, next_bucket)
-    if next_bucket < BUCKETS:
-        ((members,),) = await rows(conn, MEMBERS)
-        count = max(BUCKETS * AT_ONCE // members, 1)
-        last = min(next_bucket + count, BUCKETS) - 1
-        days = (stretch.start, stretch.start.replace(day=stretch.last))
-        await run(conn, FILL, *place, next_bucket, last, *days)
-        next_bucket = last + 1
-        await run(conn, ADVANCE, *place, next_bucket)
-    return next_bucket
+        kept = Filled(BUCKETS if is_empty else 0, 0)
+        await run(conn, LIST, *_place(stretch), kept.next_bucket)
+        if is_empty:
+            return
+    if kept.next_bucket < BUCKETS:
+        await _fill(conn, stretch, kept.next_bucket)
+    else:
+        await _fold(conn, stretch, kept.folded_bucket)
+
+
+async def _fill(conn: Connection, stretch: Stretch, first: int) -> None:
+    last = await _last(conn, first)
+    days = (stretch.start, stretch.start.replace(day=stretch.last))
+    await run(conn, FILL, *_place(stretch), first, last, *days)
+    await run(conn, ADVANCE, *_place(stretch), last + 1)
+
+
+async def _fold(conn: Connection, stretch: Stretch, first: int) -> None:
+    """Fold what other currencies and joint accounts come to in the next buckets (A-4, A-5).
+
+    What is kept already of the month's stretches is folded along, and comes to the same.
+    """
+    last = await _last(conn, first)
+    await run(conn, ADVANCE_FOLDED, *_place(stretch), last + 1)
+    await exchange.fill_stretches(conn, stretch.month.start, (first, last))
+    await holders.fill_stretches(conn, stretch.month.start, (first, last))
+
+
+async def _last(conn: Connection, first: int) -> int:
+    """Return the last bucket of a step that begins with one."""
+    ((members,),) = await rows(conn, MEMBERS)
+    count = max(BUCKETS * AT_ONCE // int(members), 1)
+    return min(first + count, BUCKETS) - 1
+
+
+def _place(stretch: Stretch) -> tuple[date, int, int]:
+    return stretch.month.start, stretch.first, stretch.last

@@ -3,20 +3,28 @@
 `stretch` is the list. Of a stretch the sums of the buckets below its `next_bucket` are kept: what
 moves a month's sum moves them, and only they are read. Those of the other buckets are filled from
 the daily rows first (`stretch_sums`). All this is done by one at a time, under `assets.SERIAL`.
+
+What other currencies and joint accounts come to is kept of the buckets below `folded_bucket`, once
+all others are filled, where a programme counts them by days: `exchange` and `holders` fold it with
+the months' (A-4, A-5).
 """
 
 from collections.abc import Collection, Iterable
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from benefits.domain.values import Month
 from benefits.domain.windows import Stretch
 from benefits.store.db import Connection, rows, run
 
 ANY = "SELECT EXISTS (SELECT FROM stretch AS k WHERE k.month = ANY($1::date[])) AS is_any"
+ANY_FOLDED = """
+SELECT EXISTS (SELECT FROM stretch AS k
+               WHERE k.month = ANY($1::date[]) AND k.folded_bucket > 0) AS is_any
+"""
 # Primary key.
 KEPT = """
-SELECT k.month, k.first_day, k.last_day, k.next_bucket
+SELECT k.month, k.first_day, k.last_day, k.next_bucket, k.folded_bucket
 FROM unnest($1::date[], $2::smallint[], $3::smallint[]) AS n (month, first_day, last_day)
 JOIN stretch AS k ON k.month = n.month AND k.first_day = n.first_day AND k.last_day = n.last_day
 """
@@ -44,10 +52,30 @@ WHERE v.sum_minor < 0
 UNSTAGE = "DROP TABLE moved_stretch"
 
 
+class Filled(NamedTuple):
+    """The first buckets of a stretch whose sums are not kept, and not folded."""
+
+    next_bucket: int
+    folded_bucket: int
+
+    def is_kept(self, bucket: int, *, folded: bool) -> bool:
+        """Say whether the sums of a bucket are kept, with what is `folded` or without."""
+        return bucket < (self.folded_bucket if folded else self.next_bucket)
+
+
+def _holds(day: str) -> str:
+    return f"""k.month = date_trunc('month', {day})::date
+     AND extract(day FROM {day}) BETWEEN k.first_day AND k.last_day"""
+
+
 def holds(day: str, bucket: str) -> str:
     """Return the condition under which a day of a bucket moves the kept sums of a stretch `k`."""
-    return f"""k.month = date_trunc('month', {day})::date
-     AND extract(day FROM {day}) BETWEEN k.first_day AND k.last_day AND {bucket} < k.next_bucket"""
+    return f"{_holds(day)} AND {bucket} < k.next_bucket"
+
+
+def folds(day: str, bucket: str) -> str:
+    """Return the condition under which it counts for what is folded of a stretch `k`."""
+    return f"{_holds(day)} AND {bucket} < k.folded_bucket"
 
 
 def add_fed(moved: str) -> str:
@@ -84,10 +112,16 @@ async def are_in(conn: Connection, months: Iterable[date]) -> bool:
     return bool(is_any)
 
 
-async def kept(conn: Connection, wanted: Collection[Stretch]) -> dict[Stretch, int]:
-    """Return those of some stretches that are on the list, each with its first unfilled bucket."""
+async def are_folded(conn: Connection, months: Iterable[date]) -> bool:
+    """Say whether other currencies and joint accounts are kept of any stretch of some months."""
+    ((is_any,),) = await rows(conn, ANY_FOLDED, list(months))
+    return bool(is_any)
+
+
+async def kept(conn: Connection, wanted: Collection[Stretch]) -> dict[Stretch, Filled]:
+    """Return those of some stretches that are on the list, each with what is kept of it."""
     found = await rows(conn, KEPT, *columns(wanted))
-    return {stretch_of(row): row.next_bucket for row in found}
+    return {stretch_of(row): Filled(row.next_bucket, row.folded_bucket) for row in found}
 
 
 async def move(conn: Connection) -> None:

@@ -5,12 +5,13 @@ from benefits.store.holders import HELD_SHARES
 from benefits.store.sealed import (
     COUNTED,
     COUNTED_CONVERTED,
+    COUNTED_FOLDED,
     COUNTED_JOINT,
     COUNTED_JOINT_UNRATED,
     COUNTED_UNRATED,
     HIGHEST,
 )
-from benefits.store.stretches import holds
+from benefits.store.stretches import folds, holds
 
 # The balances that count, by lines or by feeds.
 _LINES = f"""counting AS (
@@ -118,6 +119,34 @@ FROM (SELECT s.member_id, s.month, s.first_day, s.last_day, s.asset_class, s.cur
 FULL JOIN folded AS f ON f.member_id = m.member_id AND f.month = m.month
   AND f.first_day = m.first_day AND f.last_day = m.last_day
   AND f.asset_class = m.asset_class AND f.currency = m.currency
+WHERE coalesce(m.sum_minor, 0) <> coalesce(f.sum_minor, 0)
+""",
+    # And what is folded of it: what its lines in other currencies come to, and what joint accounts
+    # add by each policy.
+    "asset_stretch_folded_differs": f"""
+WITH {_LINES},
+folded AS (
+    SELECT l.member_id, k.month, k.first_day, k.last_day, l.asset_class, l.currency,
+           'CONVERTED' AS kind, sum({amount("l")}) AS sum_minor
+    FROM lines AS l JOIN currency AS c ON c.code = l.currency
+    JOIN stretch AS k ON {folds("l.as_of", "l.bucket")}
+    LEFT JOIN LATERAL ({rate_of("l")}) AS u ON true
+    GROUP BY 1, 2, 3, 4, 5, 6
+    UNION ALL
+    SELECT s.member_id, k.month, k.first_day, k.last_day, s.asset_class, s.currency, s.joint,
+           sum(s.amount)
+    FROM ({HELD_SHARES}) AS s JOIN stretch AS k ON {folds("s.as_of", "s.bucket")}
+    WHERE s.before GROUP BY 1, 2, 3, 4, 5, 6, 7)
+SELECT format('%s %s %s-%s %s', coalesce(m.member_id, f.member_id), coalesce(m.month, f.month),
+              coalesce(m.first_day, f.first_day), coalesce(m.last_day, f.last_day),
+              coalesce(m.kind, f.kind)) AS subject,
+       format('kept %s, rows %s', m.sum_minor, f.sum_minor) AS detail
+FROM (SELECT g.member_id, g.month, g.first_day, g.last_day, g.asset_class, g.currency, g.kind,
+             {COUNTED_FOLDED} AS sum_minor
+      FROM asset_stretch_folded AS g WHERE g.bucket BETWEEN $1 AND $2) AS m
+FULL JOIN folded AS f ON f.member_id = m.member_id AND f.month = m.month
+  AND f.first_day = m.first_day AND f.last_day = m.last_day
+  AND f.asset_class = m.asset_class AND f.currency = m.currency AND f.kind = m.kind
 WHERE coalesce(m.sum_minor, 0) <> coalesce(f.sum_minor, 0)
 """,
 }

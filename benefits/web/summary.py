@@ -12,7 +12,7 @@ from benefits.actions.claim import UnknownMember
 from benefits.actions.look_up import Seen, see
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.orders import OPEN
-from benefits.domain.progress import Outlook, foretell
+from benefits.domain.progress import Outlook, expecting, foretell
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
 from benefits.store import summary
@@ -144,17 +144,19 @@ async def _standing(
 
 
 async def _keep(conn: Connection, seen: Seen, place: Standing, rank: int) -> KeepView:
-    last = dict.fromkeys(place.judge.baskets, 0)
-    for basket in last if place.day else ():
-        last[basket] = await summary.balance(
-            conn,
-            seen.member_id,
-            day=place.month.start + timedelta(days=place.day - 1),
-            basket=basket,
-        )
-    need, told = foretell(
-        place.judge, rank, place.running, last_minor=[last[b] for b in place.judge.baskets]
-    )
+    baskets, running = place.judge.baskets, place.running
+    last, points = dict.fromkeys(baskets, 0), dict.fromkeys(baskets, 0)
+    if place.day:
+        day = place.month.start + timedelta(days=place.day - 1)
+        for each in last:
+            last[each] = await summary.balance(conn, seen.member_id, day=day, basket=each)
+            if each.points:
+                by_point = each.by_point
+                points[each] = await summary.balance(
+                    conn, seen.member_id, day=day, basket=by_point
+                )
+        running = expecting(running, [points[each] for each in baskets])
+    need, told = foretell(place.judge, rank, running, last_minor=[last[each] for each in baskets])
     return KeepView(
         way=need.way or None,
         threshold_minor=need.threshold_minor,

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -25,6 +25,7 @@ from tests.builders import MEMBER_KEY, World
 from tests.rows import everything
 
 JUNE = Month(2025, 6)
+DAYS = {JUNE.start + timedelta(days=n) for n in range(30)}
 DAY = date(2025, 6, 3)
 EACH, FIRST, SPLIT = Joint.FULL_TO_EACH, Joint.PRIMARY_ONLY, Joint.SPLIT_EQUAL
 
@@ -146,6 +147,19 @@ async def test_holders_change_with_the_days(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_who_is_named_later_makes_earlier_lines_the_accounts(world: World) -> None:
+    """What was brought for B in J counts for J's holders, once B is named at all."""
+    await apply(world, EACH)
+    a, b = await world.members(2)
+    await hold(world, "J,T000001,PRIMARY,2020-01-01,")
+    await balances(world, f"T000002,{DAY},FUND,CNY,1.00,J,0")
+    assert [(0, 0), (100, 1)] == await june(world, a, b)
+    world.clock.forward(seconds=1)
+    await hold(world, "J,T000002,JOINT,2025-07-01,")
+    assert [(100, 1), (0, 1)] == await june(world, a, b)
+    assert [] == await world.findings()
+
+
 async def test_a_line_of_a_stranger_counts_for_whom_it_was_brought(world: World) -> None:
     """Brought for nobody who was ever named as a holder, it is no joint account's."""
     await apply(world, EACH)
@@ -221,20 +235,25 @@ class Model:
             for (name, currency, account), balance in lines.items():
                 yield name, day, currency, account, False, balance
 
-    def brought(self) -> dict[tuple[date, str, str, bool], dict[str, Fraction]]:
-        """Return the balances of June by day, currency, account and kind, and whose each is."""
+    def brought(
+        self, days: Container[date]
+    ) -> dict[tuple[date, str, str, bool], dict[str, Fraction]]:
+        """Return the balances of days by day, currency, account and kind, and whose each is."""
         found = dict[tuple[date, str, str, bool], dict[str, Fraction]]()
         for name, day, currency, account, plain, balance in self.counted():
-            if Month.of(day) == JUNE:
+            if day in days:
                 found.setdefault((day, currency, account, plain), {})[name] = balance
         return found
 
-    def month(self, customer: str, joint: Joint) -> tuple[int, set[date]]:
-        """Return the sum in fen, and the days of June without a rate."""
+    def sums(
+        self, customer: str, joint: Joint | None, days: Container[date]
+    ) -> tuple[int, set[date]]:
+        """Return the sum of days in fen, and those of them without a rate."""
         total, unrated = 0, set[date]()
-        for (day, currency, account, _), brought in self.brought().items():
+        for (day, currency, account, _), brought in self.brought(days).items():
             holders = self.held(account, day)
             ever = {name for which, name, _ in self.holders if which == account and holders}
+            ever = ever if joint else set()
             if customer in brought:
                 fen = self.fen(currency, day, brought[customer])
                 unrated |= {day} if fen is None else set()
@@ -248,7 +267,7 @@ class Model:
         return total, unrated
 
 
-def _share(fen: int, holders: list[str], customer: str, joint: Joint) -> int:
+def _share(fen: int, holders: list[str], customer: str, joint: Joint | None) -> int:
     if joint is not SPLIT:
         return fen
     return fen // len(holders) + (fen % len(holders) if customer == holders[0] else 0)
@@ -342,6 +361,6 @@ async def test_any_order_of_lines_feeds_rates_and_holders_ends_alike(
         pass
     assert [] == await world.findings()
     for name, member in zip(life.names, members, strict=True):
-        total, unrated = life.model.month(name, joint)
+        total, unrated = life.model.sums(name, joint, DAYS)
         fed_days = {day for day in life.model.fed if Month.of(day) == JUNE}
         assert [(total, len(fed_days - unrated))] == await june(world, member)

@@ -79,10 +79,12 @@ async def stretches(world: World) -> dict[tuple[date, int, int], int]:
     return {(row.month, row.first_day, row.last_day): row.n for row in found if row.n}
 
 
-async def reading(world: World, member: UUID, month: Month) -> tuple[int, int, int]:
+async def reading(
+    world: World, member: UUID, month: Month, programme: str = "wealth"
+) -> tuple[int, int, int]:
     """Return sum, known days and days of what a member would be evaluated on."""
     async with world.database.transaction() as conn:
-        rules = (await world.parts.catalogue.current(conn)).rules["wealth"]
+        rules = (await world.parts.catalogue.current(conn)).rules[programme]
         bucket = bucket_of(member)
         found = await facts.load(conn, rules, month, Whom((bucket, bucket), [member]))
     judge = rules.at(month)

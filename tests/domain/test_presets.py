@@ -13,7 +13,7 @@ from benefits.domain.labels import Label, Layer
 from benefits.domain.metrics import MonthSum
 from benefits.domain.tiers import fold
 from benefits.domain.values import Month
-from benefits.domain.windows import Piece, Stretch
+from benefits.domain.windows import Kept, Piece, Point, Stretch
 
 FOLDER = Path(benefits.__file__).parent / "presets"
 FIRST = Month(2025, 1)
@@ -152,3 +152,26 @@ def test_chase_averages_opening_balances() -> None:
     told = explain(programme, decision)
     assert "June 2025 daily average of opening balances 75,000.00" in told["en"]
     assert "2025年6月日初余额日均75,000.00" in told["zh"]
+
+
+def test_hsbc_china_values_insurance_on_one_business_day() -> None:
+    """A-3: 26 June 2025 is the third last: a policy in force by then counts for all of June."""
+    programme, june = preset("hsbc_china"), Month(2025, 6)
+    calendar = Calendar({date(2025, 6, 2): DayKind.HOLIDAY})
+    valued = Point(Stretch(june, 26, 26))
+    sums: dict[Kept, MonthSum] = {
+        june: MonthSum(june, 30 * 300_000_00, 30),
+        valued: MonthSum(june, 200_000_00, 1),
+    }
+    rules = Rules((Judge(1, FIRST, programme, calendar),))
+    (decision,) = fold(rules, {programme.basket: sums}, june)
+    assert (1, 30 * 500_000_00) == (decision.qualified, decision.sum_minor)
+    told = explain(programme, decision)
+    assert "(30 of 30 days known, INSURANCE as of 26 June 2025)" in told["en"]
+    assert "（已知30/30天，INSURANCE按2025年6月26日余额计）" in told["zh"]
+    sums[valued] = MonthSum(june, 0, 1)
+    (decision,) = fold(rules, {programme.basket: sums}, june)
+    assert 0 == decision.qualified
+    elsewhere = Label("premier_elsewhere", Layer.FACT, date(2025, 6, 10), None)
+    (decision,) = fold(rules, {programme.basket: sums}, june, labels=[elsewhere])
+    assert (1, "ELSEWHERE") == (decision.qualified, decision.after.way)

@@ -205,6 +205,11 @@ MATRIX = [
     ("asset_stretch_differs", "UPDATE asset_stretch SET sum_minor = sum_minor + 1"),
     ("asset_stretch_differs", "DELETE FROM asset_stretch"),
     ("asset_stretch_differs", "UPDATE asset SET balance_minor = 1 WHERE as_of = '2025-06-30'"),
+    (
+        "asset_stretch_folded_differs",
+        """INSERT INTO asset_stretch_folded SELECT bucket, member_id, month, first_day, last_day,
+           asset_class, currency, 'SPLIT_EQUAL', 5, 5, 0 FROM asset_stretch""",
+    ),
     ("counter_differs", "UPDATE counter SET reserved = 0 WHERE counter = 'budget:lounge'"),
     ("counter_differs", "UPDATE counter SET spent = spent + 1 WHERE counter = 'stock:VIDEO'"),
     ("counter_differs", "DELETE FROM counter WHERE counter = 'stock:VIDEO'"),

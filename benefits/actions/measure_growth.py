@@ -1,23 +1,24 @@
 """Freeze what members' metrics are, and tell later by how much they grew (M-12).
 
-Freezing goes some buckets at a time, each in a transaction of its own; stopped, it goes on where
-it ended, and what is frozen stays. A member who was enrolled later has nothing frozen: a
-relationship that began after the month had nothing, of any other nothing is known.
+A baseline is of one moment: it is frozen in one transaction, which reads one snapshot and is in
+nobody's way; stopped, it leaves nothing. Members whose month has days missing are left out, until
+it is frozen again under the same name, when those days are there. What is frozen stays.
 """
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
-from benefits.actions.evaluate import MonthNotOver, UnknownProgramme
+from benefits.actions.evaluate import MonthNotOver, UnknownProgramme, closed_by
 from benefits.actions.parts import Parts
 from benefits.domain import growth
 from benefits.domain.catalogue import Rules
-from benefits.domain.growth import ZERO, Grown, Measure
+from benefits.domain.growth import ZERO, Grown, Measure, Start
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import BUCKETS, Month, local_date
+from benefits.domain.values import Month, local_date
 from benefits.domain.windows import last_whole
 from benefits.store import baselines, facts
 from benefits.store.baselines import Baseline
@@ -28,7 +29,7 @@ NAME = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
 
 
 class BaselineInvalid(Refusal):
-    """The name is none, or no period of the programme's metric ends with the month."""
+    """No such name, no end of a period, not after the baseline, or not measured as it was."""
 
     code = "baseline_invalid"
     words = "This cannot be a baseline."
@@ -42,7 +43,7 @@ class BaselineTaken(Refusal):
 
 
 class UnknownBaseline(Refusal):
-    """No baseline has this name, or it is not frozen to the end."""
+    """No baseline has this name."""
 
     code = "unknown_baseline"
     words = "No baseline has this name."
@@ -58,14 +59,22 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Frozen(msgspec.Struct, frozen=True):
-    """How far freezing has come: up to a bucket, so many members, some of them with days missing.
+    """Members who are frozen now, who were before, and whose month has days missing."""
 
-    Of a baseline that was frozen before there are none.
-    """
-
-    next_bucket: int
     members: int = 0
+    before: int = 0
     incomplete: int = 0
+
+    def plus(self, other: "Frozen") -> "Frozen":
+        """Return the two together."""
+        return Frozen(
+            self.members + other.members,
+            self.before + other.before,
+            self.incomplete + other.incomplete,
+        )
+
+
+Progress = Callable[[Frozen], None]
 
 
 class GrownMember(msgspec.Struct, frozen=True):
@@ -76,53 +85,65 @@ class GrownMember(msgspec.Struct, frozen=True):
 
 
 async def freeze(
-    database: Database, parts: Parts, wanted: Wanted, *, step: int
-) -> AsyncGenerator[Frozen, None]:
-    """Freeze a baseline, `step` buckets at a time (BaselineInvalid, BaselineTaken, MonthNotOver).
-
-    Yield how far it is, the last time when it is done.
-    """
-    far, is_done = Frozen(0), False
-
-    async def some(conn: Connection) -> Frozen:
-        return await _freeze_some(conn, parts, wanted, after=far, step=step)
-
-    while not is_done:
-        far = await database.transact(some)
-        is_done = far.next_bucket == BUCKETS
-        yield far
-
-
-async def _freeze_some(
-    conn: Connection, parts: Parts, wanted: Wanted, *, after: Frozen, step: int
+    database: Database,
+    parts: Parts,
+    wanted: Wanted,
+    *,
+    slices: Sequence[tuple[int, int]],
+    progress: Progress = lambda _: None,
 ) -> Frozen:
-    rules = await _rules(conn, parts, wanted.programme, wanted.month)
+    """Freeze what members' metrics are, of all who are not frozen and whose month is whole.
+
+    Refused are names and months that cannot be (BaselineInvalid), another's name (BaselineTaken),
+    and a month that is not over (MonthNotOver).
+    """
+
+    async def work(conn: Connection) -> Frozen:
+        rules = await _rules(conn, parts, wanted.programme, wanted.month)
+        one = await _begin(conn, parts, wanted, rules)
+        done = Frozen()
+        for buckets in slices:
+            done = done.plus(await _freeze(conn, one, rules, buckets, now=parts.clock()))
+            progress(done)
+        return done
+
+    return await database.transact(work, baselines.BEGIN_SNAPSHOT)
+
+
+async def _begin(conn: Connection, parts: Parts, wanted: Wanted, rules: Rules) -> Baseline:
+    """Record a baseline, or find the one that is to be completed."""
     if not NAME.fullmatch(wanted.name):
         raise BaselineInvalid("A name has a-z, 0-9, - and _, at most 64 of them.")
-    judge, now = rules.at(wanted.month), parts.clock()
-    one = await baselines.begin(
-        conn,
-        Baseline(
-            name=wanted.name,
-            programme=wanted.programme,
-            month=wanted.month,
-            scale=judge.programme.basket.scale,
-            frozen_by=wanted.by,
-            begun_at=now,
-        ),
+    judge = rules.at(wanted.month)
+    new = Baseline(
+        name=wanted.name,
+        programme=wanted.programme,
+        programme_version=judge.version,
+        month=wanted.month,
+        scale=judge.programme.basket.scale,
+        frozen_by=wanted.by,
+        frozen_at=parts.clock(),
     )
+    one = await baselines.begin(conn, new)
     if (one.programme, one.month) != (wanted.programme, wanted.month):
         raise BaselineTaken(f"{one.name} is that of {one.programme} in {one.month}.")
-    begin = max(one.next_bucket, after.next_bucket)  # a rehearsal records nothing
-    if begin == BUCKETS:
-        return msgspec.structs.replace(after, next_bucket=BUCKETS)
-    end = min(begin + step, BUCKETS)
-    found = await facts.load(conn, rules, wanted.month, Whom((begin, end - 1)))
-    measures = [(each.member_id, _measure(rules, wanted.month, each)) for each in found]
-    await baselines.freeze(conn, one.name, measures, now)
-    await baselines.advance(conn, one.name, end, now)
-    missing = sum(not each.complete for _, each in measures)
-    return Frozen(end, after.members + len(measures), after.incomplete + missing)
+    if one.programme_version != judge.version:
+        raise BaselineInvalid(f"{one.month} is judged by another version now; take another name.")
+    return one
+
+
+async def _freeze(
+    conn: Connection, one: Baseline, rules: Rules, buckets: tuple[int, int], *, now: datetime
+) -> Frozen:
+    before = await baselines.frozen(conn, one, buckets)
+    found = [
+        (each.member_id, _measure(rules, one.month, each))
+        for each in await facts.load(conn, rules, one.month, Whom(buckets))
+        if each.member_id not in before
+    ]
+    whole = [(id_, each) for id_, each in found if each.complete]
+    await baselines.freeze(conn, one.name, whole, now)
+    return Frozen(len(whole), len(before), len(found) - len(whole))
 
 
 async def measure_growth(
@@ -135,31 +156,41 @@ async def measure_growth(
     buckets: tuple[int, int],
     is_corrected: bool = False,
 ) -> list[GrownMember]:
-    """Return by how much members in some buckets grew (UnknownBaseline, StepsInvalid).
+    """Return by how much members in some buckets grew, but those who left by the month's end.
 
     With `is_corrected` the baseline's month is read as it is known now (FOLLOW_CORRECTION).
+    Refused are UnknownBaseline, StepsInvalid, and what _rules refuses.
     """
     growth.check_steps(steps)
 
     async def look(conn: Connection) -> list[GrownMember]:
         one = await baselines.find(conn, name)
-        if one is None or one.next_bucket < BUCKETS:
+        if one is None:
             raise UnknownBaseline
         rules = await _rules(conn, parts, one.programme, month)
-        if month <= one.month:
-            raise BaselineInvalid(f"{name} is of {one.month}; growth is of a month after that.")
-        found = await facts.load(conn, rules, month, Whom(buckets))
-        before = await baselines.frozen(conn, one, buckets)
+        _check_same(one, rules, month)
+        before = {} if is_corrected else await baselines.frozen(conn, one, buckets)
         told = list[GrownMember]()
-        for each in found:
-            base = before.get(each.member_id)
-            if is_corrected or base is None:
-                base = _base(rules, one.month, each, is_corrected=is_corrected)
+        for each in await facts.load(conn, rules, month, Whom(buckets)):
+            if closed_by(each.closed_on, month.end):
+                continue
+            base = _base(rules, one.month, each, before.get(each.member_id))
+            if is_corrected:
+                base = Start(base.measure, base.measure.complete)
             now = _measure(rules, month, each)
             told.append(GrownMember(each.member_id, growth.grown(base, now, steps)))
         return told
 
     return await database.transact(look)
+
+
+def _check_same(one: Baseline, rules: Rules, month: Month) -> None:
+    """Refuse growth over a later month, or over another kind of average (BaselineInvalid)."""
+    if month <= one.month:
+        raise BaselineInvalid(f"{one.name} is of {one.month}; growth is of a month after that.")
+    was, is_ = (rules.at(each).programme.policy.metric for each in (one.month, month))
+    if was is not is_:
+        raise BaselineInvalid(f"{one.name} is a {was.value}, {month} is decided by {is_.value}.")
 
 
 async def _rules(conn: Connection, parts: Parts, code: str, month: Month) -> Rules:
@@ -180,9 +211,10 @@ def _measure(rules: Rules, month: Month, one: Facts) -> Measure:
     return growth.measure(rules.at(month), month, one.sums, one.opened_on)
 
 
-def _base(rules: Rules, month: Month, one: Facts, *, is_corrected: bool) -> Measure:
-    """Return the baseline of a member for whom it is not to be read, or nothing is frozen."""
+def _base(rules: Rules, month: Month, one: Facts, frozen: Measure | None) -> Start:
+    """Return what a member's growth is over; what is not frozen bounds it by what is known."""
+    if frozen is not None:
+        return Start(frozen, is_frozen=True)
     if one.opened_on >= month.end:
-        return ZERO
-    read = _measure(rules, month, one)
-    return read if is_corrected else msgspec.structs.replace(read, total=0, known_days=0)
+        return Start(ZERO, is_frozen=True)
+    return Start(_measure(rules, month, one), is_frozen=False)

@@ -1,5 +1,6 @@
 """The commands for growth: freeze a baseline, list them, print by how much members grew (M-12)."""
 
+import itertools
 from decimal import Decimal, InvalidOperation
 
 import msgspec
@@ -7,34 +8,39 @@ import rich_click as click
 
 from benefits.actions.evaluate import slices
 from benefits.actions.keys import NAME, NameInvalid
-from benefits.actions.measure_growth import GrownMember, Wanted, freeze, measure_growth
+from benefits.actions.measure_growth import Frozen, GrownMember, Wanted, freeze, measure_growth
 from benefits.cli.console import console
+from benefits.cli.days import fill_stretches
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.cli.months import month_of
 from benefits.domain.catalogue import Programme
-from benefits.domain.growth import Grown, StepsInvalid
+from benefits.domain.growth import StepsInvalid
 from benefits.domain.reports import csv_text
-from benefits.domain.values import BUCKETS
+from benefits.domain.values import Month
 from benefits.house import House
 from benefits.store import baselines
+from benefits.store.baselines import Baseline
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """A member's growth as the CSV has it: averages in minor units, floored, and known days.
 
     `reached` counts the steps that are certain, `possible` those that missing days do not exclude.
+    Where people filled in days it is `provisional`.
     """
 
     member_id: str
+    base_month: str
     base_minor: int
+    base_frozen: bool
+    month: str
     average_minor: int
-    growth_minor: int
-    base_known_days: int
-    base_days: int
     known_days: int
     days: int
+    growth_minor: int
     reached: int
     possible: int
+    provisional: bool
 
 
 @click.group()
@@ -51,7 +57,8 @@ def baseline() -> None:
 def freeze_(name: str, *, month: str, programme: str, by: str, dry_run: bool) -> None:
     """Freeze what each member's average is, under a NAME, for good.
 
-    What is corrected later does not move it. Stopped, it goes on where it ended.
+    What is corrected later does not move it. Members with days missing are left out: freeze again
+    under the same name when they are there.
 
     Example: `benefits baseline freeze summer --programme wealth --month 2025-05 --by anna-li`
     """
@@ -60,16 +67,21 @@ def freeze_(name: str, *, month: str, programme: str, by: str, dry_run: bool) ->
     wanted = Wanted(name=name, programme=programme, month=month_of(month, "--month"), by=by)
 
     async def work_(house: House) -> None:
+        await fill_stretches(house, dry_run=dry_run)
         on = database(house, dry_run=dry_run)
-        step = BUCKETS // len(await slices(on))
-        async for far in freeze(on, house.parts, wanted, step=step):
-            if far.next_bucket % 64 == 0:
-                console.print(f"{far.next_bucket} of {BUCKETS}: {far.members:,} members")
+        ranges, done = await slices(on), itertools.count(1)
+
+        def progress(far: Frozen) -> None:
+            nth = next(done)
+            if nth % 16 == 0 or nth == len(ranges):
+                console.print(f"{nth} of {len(ranges)}: {far.members:,} members")
+
+        far = await freeze(on, house.parts, wanted, slices=ranges, progress=progress)
         if not dry_run:
-            record("baseline.frozen", name=name, members=far.members, incomplete=far.incomplete)
+            record("baseline.frozen", name=name, **msgspec.structs.asdict(far))
         console.print(
-            f"{name}: {far.members:,} members frozen now, {far.incomplete:,} of them with days "
-            "missing."
+            f"{name}: {far.members:,} members frozen now, {far.before:,} before; "
+            f"{far.incomplete:,} have days missing."
         )
         say_if_dry(dry_run=dry_run)
 
@@ -87,8 +99,8 @@ def list_() -> None:
         async with house.database.transaction() as conn:
             found = await baselines.listed(conn)
         for one in found:
-            state = f"frozen {one.ended_at:%F %T} UTC" if one.ended_at else "not frozen to the end"
-            console.print(f"{one.name}: {one.programme} {one.month}, {state}, by {one.frozen_by}")
+            when = f"frozen {one.frozen_at:%F %T} UTC by {one.frozen_by}"
+            console.print(f"{one.name}: {one.programme} {one.month}, {when}")
         if not found:
             console.print("There is no baseline.")
 
@@ -113,6 +125,7 @@ def growth(name: str, *, month: str, steps: str, follow_corrections: bool, is_al
     measured = month_of(month, "--month")
 
     async def work_(house: House) -> None:
+        await fill_stretches(house, dry_run=False)
         async with house.database.transaction() as conn:
             catalogue = await house.parts.catalogue.current(conn)
             one = await baselines.find(conn, name)
@@ -128,7 +141,11 @@ def growth(name: str, *, month: str, steps: str, follow_corrections: bool, is_al
                 buckets=buckets,
                 is_corrected=follow_corrections,
             )
-            lines = [_line(each) for each in told if is_all or not bounds or each.grown.possible]
+            lines = [
+                _line(each, one, measured)
+                for each in told
+                if one and (is_all or not bounds or each.grown.possible)
+            ]
             text = csv_text(Line, lines)
             click.echo(text if head else text.partition("\r\n")[2], nl=False)
             head = False
@@ -136,19 +153,21 @@ def growth(name: str, *, month: str, steps: str, follow_corrections: bool, is_al
     run(work_)
 
 
-def _line(one: GrownMember) -> Line:
-    grown: Grown = one.grown
+def _line(told: GrownMember, one: Baseline, month: Month) -> Line:
+    grown = told.grown
     return Line(
-        member_id=str(one.member_id),
-        base_minor=grown.base.average.__floor__(),
+        member_id=str(told.member_id),
+        base_month=str(one.month),
+        base_minor=grown.base.measure.average.__floor__(),
+        base_frozen=grown.base.is_frozen,
+        month=str(month),
         average_minor=grown.now.average.__floor__(),
-        growth_minor=grown.growth_minor,
-        base_known_days=grown.base.known_days,
-        base_days=grown.base.days,
         known_days=grown.now.known_days,
         days=grown.now.days,
+        growth_minor=grown.growth_minor,
         reached=grown.reached,
         possible=grown.possible,
+        provisional=grown.provisional,
     )
 
 
@@ -157,5 +176,5 @@ def _minor(steps: str, programme: Programme | None) -> list[int]:
     try:
         amounts = [Decimal(text) for text in steps.split(",")] if steps else []
         return [programme.minor(each) for each in amounts] if programme else []
-    except (InvalidOperation, ValueError) as error:
+    except (InvalidOperation, ValueError, OverflowError) as error:
         raise StepsInvalid from error

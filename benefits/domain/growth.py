@@ -4,8 +4,8 @@
 
 A baseline is frozen once: what is corrected of its month later does not move it. Both sides are
 fractions, each over its own days and weights, and are compared as such; what is shown is floored
-(C-3). What is not known decides nothing (A-6): over a baseline with days missing any growth is
-open, and so is one that missing days of the measured period may still add to.
+(C-3). What is not known decides nothing (A-6): days missing from the measured month may still add
+to a growth, days missing from the baseline's take from it, and neither makes it certain.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,8 @@ class StepsInvalid(Refusal):
 class Measure(msgspec.Struct, frozen=True):
     """The policy's metric of a member: a sum in minor units times `scale`, over `divisor` days.
 
-    `known_days` of its `days` are known; the others count as 0.
+    `known_days` of its `days` are known, some of them by what people filled in; the others count
+    as 0. A relationship may be too `young` to be judged (M-8).
     """
 
     total: int
@@ -42,6 +43,8 @@ class Measure(msgspec.Struct, frozen=True):
     divisor: int
     known_days: int
     days: int
+    filled_days: int = 0
+    young: bool = False
 
     @property
     def complete(self) -> bool:
@@ -58,10 +61,17 @@ class Measure(msgspec.Struct, frozen=True):
 ZERO = Measure(0, 1, 1, 1, 1)
 
 
+class Start(msgspec.Struct, frozen=True):
+    """What growth is over: `is_frozen` where it was complete as it was kept, or is true zeros."""
+
+    measure: Measure
+    is_frozen: bool
+
+
 class Grown(msgspec.Struct, frozen=True):
     """A member's growth: so many steps are reached for certain, and so many at most."""
 
-    base: Measure
+    base: Start
     now: Measure
     reached: int
     possible: int
@@ -69,7 +79,12 @@ class Grown(msgspec.Struct, frozen=True):
     @property
     def growth_minor(self) -> int:
         """The growth by what is known, in minor units, floored for showing."""
-        return (self.now.average - self.base.average).__floor__()
+        return (self.now.average - self.base.measure.average).__floor__()
+
+    @property
+    def provisional(self) -> bool:
+        """Whether people filled in days of it, until the source sends them (A-6)."""
+        return bool(self.now.filled_days or self.base.measure.filled_days)
 
 
 def measure(judge: Judge, month: Month, sums: Mapping[Basket, Sums], opened_on: date) -> Measure:
@@ -83,10 +98,18 @@ def measure(judge: Judge, month: Month, sums: Mapping[Basket, Sums], opened_on: 
         opened_on=opened_on,
         calendar=judge.calendar,
     )
-    return Measure(got.sum_minor, programme.basket.scale, got.divisor, got.known_days, got.days)
+    return Measure(
+        got.sum_minor,
+        programme.basket.scale,
+        got.divisor,
+        got.known_days,
+        got.days,
+        got.filled_days,
+        got.young,
+    )
 
 
-def grown(base: Measure, now: Measure, steps: Sequence[int]) -> Grown:
+def grown(base: Start, now: Measure, steps: Sequence[int]) -> Grown:
     """Say which steps, ascending and in minor units, a growth reaches (M-12)."""
     told = [_reaches(base, now, step) for step in steps]
     return Grown(
@@ -97,12 +120,14 @@ def grown(base: Measure, now: Measure, steps: Sequence[int]) -> Grown:
     )
 
 
-def _reaches(base: Measure, now: Measure, step_minor: int) -> Truth:
-    if not base.complete:
-        return Truth.OPEN
-    if now.average - base.average >= step_minor:
-        return Truth.YES
-    return Truth.NO if now.complete else Truth.OPEN
+def _reaches(base: Start, now: Measure, step_minor: int) -> Truth:
+    """Judge a step: missing days add to the side they are of, so what is known bounds each."""
+    if now.young or base.measure.young:
+        return Truth.NO
+    is_enough = now.average - base.measure.average >= step_minor
+    if not is_enough and now.complete:
+        return Truth.NO
+    return Truth.YES if is_enough and base.is_frozen else Truth.OPEN
 
 
 def check_steps(steps: Sequence[int]) -> None:

@@ -8,68 +8,55 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.growth import Measure
-from benefits.domain.values import BUCKETS, Month, bucket_of
-from benefits.store.db import Connection, rows, run
+from benefits.domain.values import Month, bucket_of
+from benefits.store.db import BEGIN_PLANNED, Connection, rows, run
 
+# A baseline is of one moment: all members are read in one snapshot.
+BEGIN_SNAPSHOT = BEGIN_PLANNED.replace("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ", 1)
 BEGIN = """
-INSERT INTO baseline (name, programme, month, scale, frozen_by, begun_at, next_bucket)
-VALUES ($1, $2, $3, $4, $5, $6, 0)
+INSERT INTO baseline (name, programme, programme_version, month, scale, frozen_by, frozen_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (name) DO NOTHING
 """
-_COLUMNS = """b.name, b.programme, b.month, b.scale, b.frozen_by, b.begun_at, b.next_bucket,
-       b.ended_at"""
-# Primary key. Who freezes some buckets holds the row to the end.
-LOCK = f"SELECT {_COLUMNS} FROM baseline AS b WHERE b.name = $1 FOR NO KEY UPDATE"
+_COLUMNS = """b.name, b.programme, b.programme_version, b.month, b.scale, b.frozen_by,
+       b.frozen_at"""
 ONE = f"SELECT {_COLUMNS} FROM baseline AS b WHERE b.name = $1"
-ALL = f"SELECT {_COLUMNS} FROM baseline AS b ORDER BY b.begun_at, b.name"
-ADVANCE = "UPDATE baseline SET next_bucket = $2, ended_at = $3 WHERE name = $1"
+ALL = f"SELECT {_COLUMNS} FROM baseline AS b ORDER BY b.frozen_at, b.name"
 FREEZE = """
-INSERT INTO member_baseline (bucket, member_id, name, total, divisor, known_days, days,
-                             recorded_at)
-SELECT n.bucket, n.member_id, $1, n.total, n.divisor, n.known_days, n.days, $2
+INSERT INTO member_baseline (bucket, member_id, name, total, divisor, days, filled_days,
+                             generation, recorded_at)
+SELECT n.bucket, n.member_id, $1, n.total, n.divisor, n.days, n.filled_days,
+       (SELECT coalesce(max(f.generation), 0) FROM feed AS f WHERE f.state = 'SEALED'), $2
 FROM unnest($3::smallint[], $4::uuid[], $5::numeric[], $6::int[], $7::int[], $8::int[])
-     AS n (bucket, member_id, total, divisor, known_days, days)
+     AS n (bucket, member_id, total, divisor, days, filled_days)
 ORDER BY n.bucket, n.member_id
 """
 # Primary key.
 FROZEN = """
-SELECT f.member_id, f.total, f.divisor, f.known_days, f.days
+SELECT f.member_id, f.total, f.divisor, f.days, f.filled_days
 FROM member_baseline AS f WHERE f.bucket BETWEEN $2 AND $3 AND f.name = $1
 """
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """A baseline; members of the buckets below `next_bucket` are frozen."""
+    """A baseline, and the programme's version that measured it."""
 
     name: str
     programme: str
+    programme_version: int
     month: Month
     scale: int
     frozen_by: str
-    begun_at: datetime
-    next_bucket: int = 0
-    ended_at: datetime | None = None
+    frozen_at: datetime
 
 
 async def begin(conn: Connection, one: Baseline) -> Baseline:
-    """Record a baseline unless its name is taken; hold whichever has the name."""
-    await run(
-        conn,
-        BEGIN,
-        one.name,
-        one.programme,
-        one.month.start,
-        one.scale,
-        one.frozen_by,
-        one.begun_at,
-    )
-    (row,) = await rows(conn, LOCK, one.name)
+    """Record a baseline unless its name is taken; return whichever has the name."""
+    month = one.month.start
+    values = (one.name, one.programme, one.programme_version, month, one.scale)
+    await run(conn, BEGIN, *values, one.frozen_by, one.frozen_at)
+    (row,) = await rows(conn, ONE, one.name)
     return _baseline(row)
-
-
-async def advance(conn: Connection, name: str, next_bucket: int, now: datetime) -> None:
-    """Record how far freezing has come."""
-    await run(conn, ADVANCE, name, next_bucket, now if next_bucket == BUCKETS else None)
 
 
 async def find(conn: Connection, name: str) -> Baseline | None:
@@ -79,7 +66,7 @@ async def find(conn: Connection, name: str) -> Baseline | None:
 
 
 async def listed(conn: Connection) -> list[Baseline]:
-    """Return all baselines, in the order they were begun."""
+    """Return all baselines, in the order they were frozen."""
     return [_baseline(row) for row in await rows(conn, ALL)]
 
 
@@ -96,15 +83,17 @@ async def freeze(
         [id_ for id_, _ in measures],
         [one.total for _, one in measures],
         [one.divisor for _, one in measures],
-        [one.known_days for _, one in measures],
         [one.days for _, one in measures],
+        [one.filled_days for _, one in measures],
     )
 
 
 async def frozen(conn: Connection, one: Baseline, buckets: tuple[int, int]) -> dict[UUID, Measure]:
     """Return what the metrics of members in some buckets were."""
     return {
-        row.member_id: Measure(int(row.total), one.scale, row.divisor, row.known_days, row.days)
+        row.member_id: Measure(
+            int(row.total), one.scale, row.divisor, row.days, row.days, row.filled_days
+        )
         for row in await rows(conn, FROZEN, one.name, *buckets)
     }
 

@@ -26,6 +26,7 @@ APPEND_ONLY = (
     "month_total",
     "month_archive",
     "month_restore",
+    "baseline",
     "member_baseline",
     "programme_notice",
     "posting_carried",

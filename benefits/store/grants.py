@@ -55,7 +55,6 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("sum_minor", "known_days", "unrated_days", "before_minor", "before_unrated"),
         "generation",
     ),
-    "baseline": ("next_bucket", "ended_at"),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         "code_sealed",
@@ -99,7 +98,7 @@ CALLS = ("event_position()", "make_partition(text,date)")
 # or an order, or that leads to one.
 FIGURES: Mapping[str, tuple[str, ...]] = {
     "alembic_version": ("version_num",),
-    "baseline": ("name", "programme", "month", "next_bucket", "begun_at", "ended_at"),
+    "baseline": ("name", "programme", "month", "frozen_at"),
     "batch": ("kind", "effective_at", "recorded_at", "booked_month"),
     "calendar_day": ("calendar", "day", "recorded_at", "kind"),
     "case_file": ("kind", "opened_at", "closed_at"),

@@ -4,13 +4,13 @@
 """
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Date,
     Integer,
     Numeric,
     PrimaryKeyConstraint,
-    SmallInteger,
     Table,
     Text,
 )
@@ -18,21 +18,21 @@ from sqlalchemy import (
 from benefits.store import columns
 from benefits.store.columns import INSTANT
 
-# Members of the buckets below `next_bucket` are frozen; sums are in minor units times `scale`.
+# Sums are in minor units times `scale`; the version is the one that judged the month.
 baseline = Table(
     "baseline",
     columns.metadata,
     Column("name", Text, nullable=False),
     Column("programme", Text, nullable=False),
+    Column("programme_version", Integer, nullable=False),
     Column("month", Date, nullable=False),
     Column("scale", Integer, nullable=False),
     Column("frozen_by", Text, nullable=False),
-    Column("begun_at", INSTANT, nullable=False),
-    Column("next_bucket", SmallInteger, nullable=False),
-    Column("ended_at", INSTANT),
+    Column("frozen_at", INSTANT, nullable=False),
     PrimaryKeyConstraint("name"),
-    CheckConstraint("(next_bucket = 1024) = (ended_at IS NOT NULL)", name="ended"),
 )
+
+# Members whose month was whole; `generation` is that of the last feed that had been sealed.
 
 member_baseline = Table(
     "member_baseline",
@@ -41,11 +41,12 @@ member_baseline = Table(
     Column("name", Text, nullable=False),
     Column("total", Numeric(30), nullable=False),
     Column("divisor", Integer, nullable=False),
-    Column("known_days", Integer, nullable=False),
     Column("days", Integer, nullable=False),
+    Column("filled_days", Integer, nullable=False),
+    Column("generation", BigInteger, nullable=False),
     Column("recorded_at", INSTANT, nullable=False),
     PrimaryKeyConstraint("bucket", "member_id", "name"),
     columns.of_member(),
     CheckConstraint("total >= 0 AND divisor > 0", name="total"),
-    CheckConstraint("known_days BETWEEN 0 AND days", name="days"),
+    CheckConstraint("filled_days BETWEEN 0 AND days", name="days"),
 )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import asyncpg
@@ -269,9 +269,12 @@ async def brought(world: World, table: str) -> None:
         given = Given(channel=Channel.SMS, given_on=on, text="Less.", by="anna-li")
         async with world.database.transaction() as conn:
             assert await give_notice(conn, world.parts, less, given)
-    if table == "member_baseline":
-        wanted_ = Wanted(name="b", programme="wealth", month=Month(2025, 5), by="anna-li")
-        assert [far async for far in freeze(world.database, world.parts, wanted_, step=1024)]
+    if table in {"baseline", "member_baseline"}:
+        wanted_ = Wanted(name="b", programme="wealth", month=Month(2025, 6), by="anna-li")
+        await world.members(2)
+        await world.month(world.name(1), "2025-06", 520_000_00)
+        world.clock.now = max(world.clock.now, datetime(2025, 7, 2, tzinfo=UTC))
+        await freeze(world.database, world.parts, wanted_, slices=[(0, 1023)])
     if table == "account_holder":
         await hold(world, f"J,{world.name(1)},PRIMARY,2020-01-01,")
     if table.startswith(("currency", "rate")):

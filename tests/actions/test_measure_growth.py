@@ -1,6 +1,7 @@
 """A baseline is frozen for good; growth over it is told member by member (M-12)."""
 
-from datetime import UTC, date, datetime
+import asyncio
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -17,10 +18,12 @@ from benefits.actions.measure_growth import (
     measure_growth,
 )
 from benefits.domain.assets import AssetLine
+from benefits.domain.catalogue import read
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import BUCKETS, Month
 from benefits.store.db import Database
-from tests.builders import World
+from tests.builders import PROGRAMME, World
+from tests.rows import everything
 
 MAY, JULY = Month(2025, 5), Month(2025, 7)
 SUMMER = Wanted(name="summer", programme="wealth", month=MAY, by="anna-li")
@@ -38,11 +41,10 @@ async def member(world: World) -> UUID:
     return id_
 
 
-async def frozen(
-    world: World, wanted: Wanted = SUMMER, *, step: int = 256, on: Database | None = None
-) -> list[Frozen]:
-    """Freeze a baseline; return how far it was each time."""
-    return [far async for far in freeze(on or world.database, world.parts, wanted, step=step)]
+async def frozen(world: World, wanted: Wanted = SUMMER, *, on: Database | None = None) -> Frozen:
+    """Freeze a baseline; return how many it is of."""
+    slices = [(0, 511), (512, BUCKETS - 1)]
+    return await freeze(on or world.database, world.parts, wanted, slices=slices)
 
 
 async def growth(world: World, *, is_corrected: bool = False) -> dict[UUID, tuple[int, int, int]]:
@@ -66,31 +68,57 @@ async def test_g_grow_1_a_frozen_baseline_stays_when_its_month_is_corrected(
     world: World, member: UUID
 ) -> None:
     """G-GROW-1: 260,000 over May; a day of May brought higher counts only where it is followed."""
-    assert Frozen(BUCKETS, 1, 0) == (await frozen(world))[-1]
+    assert Frozen(1, 0, 0) == await frozen(world)
     assert {member: (260_000_00, 2, 2)} == await growth(world)
     day = date(2025, 5, 31)
     await world.assets([AssetLine(world.name(1), day, "DEPOSIT", "CNY", 2_160_000_00, revision=1)])
     assert {member: (260_000_00, 2, 2)} == await growth(world)
     assert {member: (200_000_00, 2, 2)} == await growth(world, is_corrected=True)
+    assert Frozen(0, 1, 0) == await frozen(world)
 
 
-async def test_freezing_goes_on_where_it_ended(world: World, member: UUID) -> None:
-    """Buckets that are frozen stay so; again it freezes nobody, and a rehearsal leaves nothing."""
-    assert Frozen(BUCKETS, 1, 0) == (await frozen(world, on=world.database.rehearsal()))[-1]
+async def test_a_rehearsal_leaves_nothing(world: World, member: UUID) -> None:
+    """It says what freezing would do."""
+    before = await everything(world.database)
+    assert Frozen(1, 0, 0) == await frozen(world, on=world.database.rehearsal())
+    assert before == await everything(world.database)
     with pytest.raises(UnknownBaseline):
         await growth(world)
-    first = freeze(world.database, world.parts, SUMMER, step=512)
-    assert 512 == (await anext(first)).next_bucket
-    await first.aclose()
-    with pytest.raises(UnknownBaseline):
-        await growth(world)
-    (last,) = await frozen(world, step=512)
-    assert BUCKETS == last.next_bucket
-    assert [Frozen(BUCKETS)] == await frozen(world)
-    assert [(1,)] == [
-        tuple(row) for row in await world.rows("SELECT count(*) FROM member_baseline")
-    ]
+    assert Frozen(1, 0, 0) == await frozen(world)
     assert {member: (260_000_00, 2, 2)} == await growth(world)
+
+
+async def test_a_baseline_is_of_one_moment(world: World, member: UUID) -> None:
+    """What is corrected while it is frozen comes too late, wherever freezing has come by then."""
+    corrected = AssetLine(world.name(1), date(2025, 5, 31), "DEPOSIT", "CNY", 0, revision=1)
+    slices = [(n, n) for n in range(BUCKETS)]
+    told, tasks = list[Frozen](), list[asyncio.Task[object]]()
+
+    def progress(far: Frozen) -> None:
+        told.append(far)
+        if len(told) == 1:
+            tasks.append(asyncio.create_task(world.assets([corrected])))
+
+    await freeze(world.database, world.parts, SUMMER, slices=slices, progress=progress)
+    await tasks[0]
+    assert {member: (260_000_00, 2, 2)} == await growth(world)
+
+
+async def test_who_has_days_missing_is_frozen_when_they_are_there(
+    world: World, member: UUID
+) -> None:
+    """A-6: a day that comes late costs nobody their goal, and is waited for."""
+    late = await world.member()
+    days = [date(2025, 5, 1) + timedelta(days=n) for n in range(31)]
+    lines = [AssetLine(world.name(2), day, "DEPOSIT", "CNY", 100_000_00) for day in days]
+    await world.assets(lines[:-1])
+    await world.month(world.name(2), "2025-07", 250_000_00)
+    assert Frozen(1, 0, 1) == await frozen(world)
+    assert {member: (260_000_00, 2, 2), late: (153_225_80, 0, 1)} == await growth(world)
+    await world.assets(lines[-1:])
+    assert (150_000_00, 0, 1) == (await growth(world))[late]
+    assert Frozen(1, 1, 0) == await frozen(world)
+    assert (150_000_00, 1, 1) == (await growth(world))[late]
 
 
 async def test_who_came_later_is_told_by_the_opening(world: World, member: UUID) -> None:
@@ -103,8 +131,25 @@ async def test_who_came_later_is_told_by_the_opening(world: World, member: UUID)
     assert {
         member: (260_000_00, 2, 2),
         late: (150_000_00, 1, 1),
-        before: (150_000_00, 0, 3),
+        before: (150_000_00, 0, 1),
     } == await growth(world)
+
+
+async def test_who_left_is_not_told_of(world: World, member: UUID) -> None:
+    """T-10: the relationship must last beyond the measured month."""
+    await frozen(world)
+    await world.member(closed_on=date(2025, 7, 31))
+    stays = await world.member(closed_on=date(2025, 8, 1))
+    assert {member, stays} == set(await growth(world))
+
+
+async def test_growth_is_measured_as_the_baseline_was(world: World, member: UUID) -> None:
+    """M-12: of the same metric; a version that averages quarters has no growth over a month."""
+    await frozen(world)
+    quarters = PROGRAMME.replace("[[tier]]", '[policy]\nmetric = "QUARTER_AVG"\n[[tier]]', 1)
+    await world.apply(read(quarters), tiers_from=Month(2025, 7))
+    with pytest.raises(BaselineInvalid):
+        await growth(world)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,25 @@
 """Growth over a frozen baseline, exactly and never by what is not known (M-12)."""
 
+from datetime import date
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from benefits.domain.catalogue import Judge
-from benefits.domain.growth import ZERO, Measure, StepsInvalid, check_steps, grown, measure
+from benefits.domain.growth import (
+    ZERO,
+    Measure,
+    Start,
+    StepsInvalid,
+    check_steps,
+    grown,
+    measure,
+)
 from benefits.domain.metrics import MonthSum
+from benefits.domain.policy import Divisor, Policy
 from benefits.domain.values import Month
 from tests.builders import reference_programme
 
@@ -33,39 +44,54 @@ def of(month: Month, level: int, *, known: int | None = None) -> Measure:
     return measure(Judge(1, month, PROGRAMME), month, {PROGRAMME.basket: sums}, month.start)
 
 
+def frozen(base: Measure) -> Start:
+    """Return a baseline as it was kept."""
+    return Start(base, is_frozen=True)
+
+
 def test_g_grow_1_the_second_step_is_reached() -> None:
     """G-GROW-1: May 300,000, July 560,000: 260,000 are at least 200,000, the second step."""
-    got = grown(of(Month(2025, 5), 300_000), of(Month(2025, 7), 560_000), STEPS)
+    got = grown(frozen(of(Month(2025, 5), 300_000)), of(Month(2025, 7), 560_000), STEPS)
     assert (260_000_00, 2, 2) == (got.growth_minor, got.reached, got.possible)
 
 
 def test_days_that_are_missing_decide_nothing() -> None:
-    """A-6: of the measured month they may only add; of the baseline they leave all open."""
+    """A-6: of the measured month they may only add, of the baseline's only take from it."""
     may, july = Month(2025, 5), Month(2025, 7)
-    got = grown(of(may, 300_000), of(july, 560_000, known=30), STEPS)
+    got = grown(frozen(of(may, 300_000)), of(july, 560_000, known=30), STEPS)
     assert (241_935_48, 2, 3) == (got.growth_minor, got.reached, got.possible)
-    got = grown(of(may, 300_000, known=30), of(july, 560_000), STEPS)
-    assert (0, 3) == (got.reached, got.possible)
+    unknown = Start(of(may, 300_000, known=30), is_frozen=False)
+    got = grown(unknown, of(july, 560_000), STEPS)
+    assert (0, 2) == (got.reached, got.possible)
+    assert 0 == grown(unknown, of(july, 0), STEPS).possible
 
 
-def test_whoever_came_later_grew_from_nothing() -> None:
-    """M-8: days before the opening are true zeros."""
-    assert 1 == grown(ZERO, of(Month(2025, 7), 100_000), STEPS).reached
+def test_whoever_came_later_grew_from_nothing_once_old_enough() -> None:
+    """M-8: days before the opening are true zeros; a relationship too young is not judged."""
+    assert 1 == grown(frozen(ZERO), of(Month(2025, 7), 100_000), STEPS).reached
+    policy = Policy(divisor=Divisor.SINCE_JOIN)
+    judge = Judge(1, Month(2025, 7), replace(PROGRAMME, policy=policy))
+    sums = {Month(2025, 7): MonthSum(Month(2025, 7), 1_000_000_00, 31)}
+    one_day = measure(judge, Month(2025, 7), {PROGRAMME.basket: sums}, date(2025, 7, 31))
+    got = grown(frozen(ZERO), one_day, STEPS)
+    assert (True, 0, 0) == (one_day.young, got.reached, got.possible)
 
 
-@given(measures, measures, st.integers(1, 10**14))
-def test_growth_is_compared_exactly(base: Measure, now: Measure, step: int) -> None:
+@given(measures, st.booleans(), measures, st.integers(1, 10**14))
+def test_growth_is_compared_exactly(
+    base: Measure,
+    is_frozen: bool,  # noqa: FBT001 - drawn
+    now: Measure,
+    step: int,
+) -> None:
     """C-3: as two fractions of minor units; the shown growth is its floor."""
-    got = grown(base, now, [step])
+    got = grown(Start(base, is_frozen), now, [step])
     exact = Fraction(now.total, now.scale * now.divisor) - Fraction(
         base.total, base.scale * base.divisor
     )
     assert got.growth_minor <= exact < got.growth_minor + 1
-    if base.complete:
-        assert (exact >= step) == (got.reached == 1)
-        assert (exact >= step or not now.complete) == (got.possible == 1)
-    else:
-        assert (0, 1) == (got.reached, got.possible)
+    assert (is_frozen and exact >= step) == (got.reached == 1)
+    assert (exact >= step or not now.complete) == (got.possible == 1)
 
 
 @pytest.mark.parametrize("steps", [[0], [-1], [2, 1], [1, 1], list(range(1, 22))])

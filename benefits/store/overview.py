@@ -22,6 +22,7 @@ from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
 from benefits.domain.windows import Days, Piece, Stretch
+from benefits.store import merged
 from benefits.store.db import Connection, rows
 from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
 from benefits.store.sealed import (
@@ -42,7 +43,8 @@ from benefits.store.tiers import read_grounds
 # with the sums that count with them. A standing is the tier at an instant as known then (T-9),
 # with the instant since which its rank has been held without a break.
 OVERVIEW = f"""
-SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM installation AS i),
+SELECT m.member_id, m.opened_on, m.closed_on, m.merged_into, m.has_merged,
+    (SELECT i.config_version FROM installation AS i),
     {sealed_days("$12", "$13")} AS sealed,
     (SELECT json_agg(json_build_array(h.month, h.first_day, h.last_day, h.next_bucket))::text
      FROM stretch AS h WHERE h.month >= $13) AS kept,
@@ -228,6 +230,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """All that a member has at an instant, by the configuration of a version."""
 
+    member_id: UUID
     opened_on: date
     closed_on: date | None
     config_version: int
@@ -246,8 +249,10 @@ async def overviews(
 ) -> dict[UUID, Overview]:
     """Return what those of the ids who are members have, with so many of their latest claims.
 
-    Lots come by unit, the earliest expiry first, claims with the newest first, standings in the
-    order of the programmes, each by the version that judges its running month.
+    Of whoever was merged it is what the member has they were merged into; what counts along for a
+    member is of one snapshot with what is their own. Lots come by unit, the earliest expiry first,
+    claims with the newest first, standings in the order of the programmes, each by the version
+    that judges its running month.
     """
     asked = sorted(set(ids))
     places = [_Place.of(rules, now) for rules in programmes]
@@ -258,11 +263,7 @@ async def overviews(
         for name, weight in zip(one.basket.classes, one.basket.weights, strict=True)
     ]
     first = min((place.first.start for place in places), default=now.date())
-    found = await rows(
-        conn,
-        OVERVIEW,
-        [bucket_of(id_) for id_ in asked],
-        asked,
+    values = (
         claims,
         now,
         [one.code for one in by],
@@ -277,7 +278,25 @@ async def overviews(
         sorted({label_name(key) for one in by for key in one.ladder.labels}),
         [one.basket.joint for one in by],
     )
-    return {row.member_id: _overview(row, places) for row in found}
+    found = {row.member_id: row for row in await _ask(conn, asked, *values)}
+    now_of = {id_: row.merged_into or id_ for id_, row in found.items()}
+    into = dict[UUID, UUID]()
+    if any(row.has_merged or row.merged_into for row in found.values()):
+        into = await merged.along(conn, now_of.values())
+        every = sorted({*now_of.values(), *into})
+        found = {row.member_id: row for row in await _ask(conn, every, *values)}
+    parts = dict[UUID, list[Any]]()
+    for id_, other in into.items():
+        parts.setdefault(other, []).append(found[id_])
+    seen = {
+        id_: _overview(found[id_], parts.get(id_, []), places, claims=claims)
+        for id_ in {*now_of.values()}
+    }
+    return {id_: seen[other] for id_, other in now_of.items()}
+
+
+async def _ask(conn: Connection, ids: list[UUID], *values: Any) -> Any:
+    return await rows(conn, OVERVIEW, [bucket_of(id_) for id_ in ids], ids, *values)
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -310,9 +329,16 @@ class _Known(msgspec.Struct, frozen=True):
     labels: list[Label]
 
 
-def _overview(row: Any, places: list[_Place]) -> Overview:
-    lots, claims, carried, judged = _FOUND.decode(row.found)
-    bucket = bucket_of(row.member_id)
+def _overview(row: Any, parts: list[Any], places: list[_Place], *, claims: int) -> Overview:
+    lots, claimed, carried, judged = _FOUND.decode(row.found)
+    for part in parts:
+        more_lots, more_claims, _, more = _FOUND.decode(part.found)
+        lots = sorted((*lots, *more_lots), key=_place)
+        claimed = sorted((*claimed, *more_claims), key=lambda one: one.claim_id)[
+            : -claims - 1 : -1
+        ]
+        judged = [_together(*pair) for pair in zip(judged, more, strict=True)]
+    bucket = max(bucket_of(one.member_id) for one in (row, *parts))  # of the last sum to be kept
     kept = _KEPT.decode(row.kept) if row.kept else []
     known = _Known(
         opened_on=row.opened_on,
@@ -325,12 +351,33 @@ def _overview(row: Any, places: list[_Place]) -> Overview:
         labels=[Label(*msgspec.structs.astuple(one)) for one in carried],
     )
     return Overview(
+        member_id=row.member_id,
         opened_on=row.opened_on,
         closed_on=row.closed_on,
         config_version=row.config_version,
         lots=lots,
-        claims=claims,
+        claims=claimed,
         standings=[_standing(places[one.nth - 1], known, one) for one in judged],
+    )
+
+
+def _place(lot: Entitlement) -> tuple[str, bool, datetime | None]:
+    return lot.unit, lot.expires_at is None, lot.expires_at
+
+
+def _together(own: _Judged, other: _Judged) -> _Judged:
+    """Return what was found of a member with the sums of one who was merged into them."""
+    months = {month: figures for month, *figures in own.months}
+    for month, total, days, unrated in other.months:
+        before = months.get(month, [0, 0, 0])
+        months[month] = [before[0] + total, before[1] | days, before[2] | unrated]
+    stretches = {(month, first, last): total for month, first, last, total in own.stretches}
+    for month, first, last, total in other.stretches:
+        stretches[month, first, last] = stretches.get((month, first, last), 0) + total
+    return msgspec.structs.replace(
+        own,
+        months=[(month, *figures) for month, figures in months.items()],
+        stretches=[(*stretch, total) for stretch, total in stretches.items()],
     )
 
 

@@ -105,11 +105,13 @@ async def sums(
 class Known(msgspec.Struct):
     """Which days of months are known of members: a bit for each, but for those before the opening.
 
-    A month that feeds make known is so for everybody, `fed`, who is no row's member as well.
+    A month that feeds make known is so for everybody, `fed`, who is no row's member as well. Whose
+    sums count for another is told by `into`.
     """
 
     rows: dict[UUID, dict[Month, Days]]
     fed: Mapping[Month, Days] = {}
+    into: Mapping[UUID, UUID] = {}
 
     @property
     def months(self) -> set[Month]:

@@ -21,7 +21,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome, check_key
 from benefits.domain.units import Asked, Quantity
 from benefits.domain.values import member_id, placed_bucket
-from benefits.store import requests
+from benefits.store import merged, requests
 from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
 from benefits.web import jobs, rehearsal
@@ -93,11 +93,16 @@ class ImportView(msgspec.Struct, kw_only=True):
     status_code=200,
 )
 async def lookup(data: JSONBody[LookupRequest], request: Request[Any, Any, Any]) -> LookupView:
-    """Return the member ids of customer references; to relationship managers, of their own."""
+    """Return the member ids of customer references; to relationship managers, of their own.
+
+    That of a customer who was merged is the id of the member they were merged into.
+    """
     wanted = {r: member_id(r, request.app.state.member_key) for r in data.references}
     known = await visible(request, list(wanted.values()))
+    async with request.app.state.database.transaction() as conn:
+        moved = await merged.current(conn, known)
     return LookupView(
-        members={r: id_ for r, id_ in wanted.items() if id_ in known},
+        members={r: moved.get(id_, id_) for r, id_ in wanted.items() if id_ in known},
         unknown=[r for r, id_ in wanted.items() if id_ not in known],
     )
 

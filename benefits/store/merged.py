@@ -82,7 +82,7 @@ WHERE w.owed > 0 ORDER BY w.member_id, w.unit
 """
 # Primary key. All of them begin when the first of them did. Nothing is left of whoever is merged
 # now; of those who were merged into them something may be.
-MERGE = """
+COUNT_FOR = """
 UPDATE member AS m
 SET merged_into = $3, has_merged = false, opened_on = $4,
     end_due = CASE WHEN m.merged_into IS NOT NULL THEN m.end_due END
@@ -157,7 +157,7 @@ async def owed(conn: Connection, ids: Collection[UUID]) -> list[tuple[UUID, str,
 
 async def put(conn: Connection, ids: Collection[UUID], into: UUID, opened_on: date) -> None:
     """Record that members count for another one from now on."""
-    await run(conn, MERGE, [bucket_of(id_) for id_ in ids], list(ids), into, opened_on)
+    await run(conn, COUNT_FOR, [bucket_of(id_) for id_ in ids], list(ids), into, opened_on)
     await run(conn, TAKE_OVER, bucket_of(into), into, opened_on)
 
 

@@ -40,6 +40,7 @@ ROUTES: dict[str, Any] = {
         "operator": "all",
         "relationship_manager": "own",
     },
+    "POST /v1/members:merge": {"crm": "all", "operator": "all"},
     "POST /v1/rewards": {"crm": "all"},
     "POST /v1/assets:import": {"crm": "all"},
     "PUT /v1/feeds/{source}/{day}/{revision}": {"crm": "all"},
@@ -219,6 +220,7 @@ class Gate:
             else {}
         )
         body = {"references": [name]} if route.endswith("lookup") else body
+        body = {"customer": name, "into": name} if route.endswith("merge") else body
         sent: dict[str, Any] = {"json": body} if method != "GET" else {}
         if route.endswith("bulk"):
             sent = {"data": b"member_id,benefit,business_key\n"}

@@ -83,8 +83,9 @@ named AS MATERIALIZED (
            row_number() OVER (
                PARTITION BY l.whose, w.is_before, l.account, l.as_of, l.asset_class, l.currency,
                             l.source
-               ORDER BY l.member_id <> v.holders[1], l.member_id) AS nth
+               ORDER BY coalesce(o.merged_into, l.member_id) <> v.holders[1], l.member_id) AS nth
     FROM lines AS l
+    JOIN member AS o ON o.bucket = l.bucket AND o.member_id = l.member_id
     JOIN (VALUES (true), (false)) AS w (is_before)
       ON CASE WHEN w.is_before THEN l.is_before ELSE l.is_now END
     CROSS JOIN LATERAL (

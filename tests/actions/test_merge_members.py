@@ -1,12 +1,8 @@
 """Mergers: two customer numbers of one person become one member, and nothing is lost (T-10)."""
 
-import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
-
-import msgspec
-import pytest
 
 from benefits.actions import expire
 from benefits.actions.keyed import Accepted, Decided
@@ -18,7 +14,7 @@ from benefits.domain.explanation import explain
 from benefits.domain.labels import Label, Layer
 from benefits.domain.members import LabelLine, MemberLine
 from benefits.domain.merges import MergeLine
-from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.domain.orders import Reason, Rejected, Used
 from benefits.domain.past import Bounds, balances_of, lots_of
 from benefits.domain.refusal import Refusal
 from benefits.store import past, standings

@@ -1,24 +1,38 @@
 """Mergers: two customer numbers of one person become one member, and nothing is lost (T-10)."""
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from benefits.actions import expire
+from benefits.actions.claim import claim
 from benefits.actions.keyed import Accepted, Decided
+from benefits.actions.look_ahead import look_ahead
 from benefits.actions.look_up import see
-from benefits.actions.merge_members import MergeMembers, merge_members, record_merges
+from benefits.actions.merge_members import (
+    MergeMembers,
+    merge_members,
+    move_left,
+    record_merges,
+)
 from benefits.actions.record_labels import record_labels
 from benefits.actions.record_members import record_members
+from benefits.domain.catalogue import ClawBack
+from benefits.domain.corrections import Kind
 from benefits.domain.explanation import explain
 from benefits.domain.labels import Label, Layer
 from benefits.domain.members import LabelLine, MemberLine
 from benefits.domain.merges import MergeLine
-from benefits.domain.orders import Reason, Rejected, Used
+from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.domain.past import Bounds, balances_of, lots_of
+from benefits.domain.policy import Joint
 from benefits.domain.refusal import Refusal
 from benefits.store import past, standings
 from benefits.store.db import Connection
+from tests.actions.desk import approve, ask, offered
 from tests.actions.life import (
     EVERYWHERE,
     call_back,
@@ -32,6 +46,9 @@ from tests.actions.life import (
     wallet,
     wish,
 )
+from tests.actions.test_failures import survives
+from tests.actions.test_holders import apply, hold
+from tests.actions.test_races import waiting
 from tests.builders import MEMBER_KEY, NOON, World, reference_programme
 
 PLATINUM, GOLD = 520_000_00, 60_000_00
@@ -274,3 +291,285 @@ async def left(world: World, nth: int, closed_on: date | None, **more: Any) -> N
     async with world.database.transaction() as conn:
         done = await record_members(conn, [(2, line)], world.parts, member_key=MEMBER_KEY)
     assert [] == done.refused
+
+
+async def test_a_debt_goes_along_and_is_paid_by_what_comes(world: World) -> None:
+    """B owes 2 and A 1: what B brings and A is given next pay all of it (L-8)."""
+    await offered(world, claw_back=ClawBack.DEBT)
+    a, b = await world.members(2)
+    for member, quantity in ((a, 1), (b, 2)):
+        await owes(world, member, quantity)
+    await give(world, gift(b, "LOUNGE", quantity=2))
+    await merged(world, b, a)
+    assert [(a, 3)] == await owing(world)
+    await give(world, gift(b, quantity=2))
+    assert ([(a, 1)], (0, 0)) == (await owing(world), await wallet(world, a))
+    await give(world, gift(a, quantity=3))
+    assert ([], (2, 0)) == (await owing(world), await wallet(world, a))
+    assert (2, 0) == await wallet(world, a, "LOUNGE")
+    (given,) = await told(world, b, "entitlement.debt_given")
+    (taken,) = await told(world, a, "entitlement.debt_taken")
+    assert {"unit": "BENEFIT:VIDEO", "quantity": 2} == given == taken
+    assert [] == await world.findings()
+
+
+async def owes(world: World, member: UUID, quantity: int, benefit: str = "VIDEO") -> None:
+    """Let a member owe units: they were used, and are taken back."""
+    await give(world, gift(member, benefit, quantity=quantity))
+    for _ in range(quantity):
+        await used(world, member, benefit)
+    found = await ask(world, Kind.CLAW_BACK, member, quantity, benefit=benefit)
+    assert "ok" == await approve(world, found)
+
+
+async def owing(world: World) -> list[tuple[UUID, int]]:
+    """Return who owes units, and how many."""
+    found = await world.rows("SELECT member_id, owed FROM wallet WHERE owed > 0 ORDER BY 1")
+    return [(row.member_id, row.owed) for row in found]
+
+
+async def test_units_that_come_back_pay_the_debt_of_the_member(world: World) -> None:
+    """What B's order gave back is a lot of A's, from which A pays what A owes."""
+    await offered(world, claw_back=ClawBack.DEBT)
+    a, b = await world.members(2)
+    await give(world, gift(b, "LOUNGE", quantity=2))
+    (claim,) = await claimed(world, wish(b, "LOUNGE", quantity=2))
+    await merged(world, b, a)
+    await owes(world, a, 1, "LOUNGE")
+    await call_back(world, await number_of(world, claim), Rejected(Reason.LIMIT, "limit"))
+    await sweep(world)
+    assert ([], (1, 0)) == (await owing(world), await wallet(world, a, "LOUNGE"))
+    assert [] == await world.findings()
+
+
+async def test_a_late_success_for_the_merged_customer_is_the_banks(world: World) -> None:
+    """Its units are another's by then: the bank bears it, and a case tells (V-4)."""
+    a, b = await world.members(2)
+    await give(world, gift(b))
+    (claim,) = await claimed(world, wish(b))
+    number = await number_of(world, claim)
+    await merged(world, b, a)
+    await call_back(world, number, Rejected(Reason.LIMIT, "limit"))
+    await sweep(world)
+    assert (1, 0) == await wallet(world, a)
+    await call_back(world, number, Done(at=world.clock()))
+    assert [(1, 0), (0, 0)] == [await wallet(world, each) for each in (a, b)]
+    (case,) = await world.rows("SELECT kind FROM case_file")
+    assert "delivered_without_entitlement" == case.kind
+    assert [] == await world.findings()
+
+
+async def test_whoever_was_merged_goes_along(world: World) -> None:
+    """B into A, A into C: there are no chains, whatever was asked in between or is asked again."""
+    a, b, c = await world.members(3)
+    await give(world, gift(b, quantity=2))
+    (claim,) = await claimed(world, wish(b))
+    names = [world.name(n) for n in (1, 2, 3)]
+    assert (2, 0, []) == await listed(world, (names[1], names[0]), (names[0], names[2]))
+    assert (0, 3, []) == await listed(
+        world, (names[1], names[0]), (names[0], names[2]), (names[1], names[2])
+    )
+    into = await world.rows("SELECT merged_into, has_merged FROM member ORDER BY merged_into")
+    assert [(c, False), (c, False), (None, True)] == [tuple(row) for row in into]
+    await call_back(world, await number_of(world, claim), Rejected(Reason.LIMIT, "limit"))
+    await sweep(world)
+    assert [(0, 0), (0, 0), (2, 0)] == [await wallet(world, each) for each in (a, b, c)]
+    _, _, refused = await listed(world, (names[2], names[0]), ("nobody", names[0]))
+    assert ["merged_away: Who", "unknown_member: No"] == [
+        " ".join(reason.split()[:2]) for _, reason in refused
+    ]
+    assert [] == await world.findings()
+
+
+async def test_what_comes_to_a_member_who_left_ends_with_them(world: World) -> None:
+    """Units of an order that B had, after A's own have ended: with the next sweep."""
+    a, b = await world.members(2)
+    await give(world, gift(b, valid_days=300))
+    (claim,) = await claimed(world, wish(b))
+    await merged(world, b, a)
+    await left(world, 1, date(2025, 7, 10))
+    world.clock.now = datetime(2025, 8, 20, tzinfo=UTC)
+    await sweep(world)
+    world.clock.forward(hours=1)
+    await call_back(world, await number_of(world, claim), Rejected(Reason.LIMIT, "limit"))
+    await sweep(world)
+    await sweep(world)
+    assert [(0, 0), (0, 0)] == [await wallet(world, each) for each in (a, b)]
+    (row,) = await world.rows("SELECT sum(expired)::bigint AS n FROM lot")
+    assert 1 == row.n
+    assert [] == await world.findings()
+
+
+async def test_labels_of_either_are_the_members(world: World) -> None:
+    """Of one label and first day the latest recorded counts; later files speak of the member."""
+    a, b = await world.members(2)
+    first = date(2025, 1, 1)
+    for number, name, to in ((1, "payroll", None), (2, "payroll", NEXT), (2, "silver", None)):
+        await labelled(world, number, name, first, to)
+    await labelled(world, 1, "car", first, None)
+    await labelled(world, 2, "car", first, NEXT)
+    await labelled(world, 1, "car", first, NEXT)
+    world.clock.forward(seconds=1)
+    await merged(world, b, a)
+    world.clock.forward(seconds=1)
+    expected = {("payroll", NEXT), ("silver", None), ("car", NEXT)}
+    assert expected == await labels(world, a)
+    await labelled(world, 2, "silver", first, NEXT)
+    assert {("payroll", NEXT), ("silver", NEXT), ("car", NEXT)} == await labels(world, a)
+    await left(world, 2, None, labels=(Label("new", Layer.FACT, first, None),))
+    assert ("new", None) in await labels(world, a)
+
+
+NEXT = date(2025, 9, 1)
+
+
+async def labelled(world: World, nth: int, name: str, first: date, to: date | None) -> None:
+    """Record a label of a customer, a second after whatever was before."""
+    world.clock.forward(seconds=1)
+    line = LabelLine(world.name(nth), Label(name, Layer.FACT, first, to))
+    async with world.database.transaction() as conn:
+        await record_labels(conn, [(2, line)], world.parts, member_key=MEMBER_KEY)
+
+
+async def labels(world: World, member: UUID) -> set[tuple[str, date | None]]:
+    """Return a member's labels with their ends, as they count."""
+    found = await world.rows(
+        "SELECT DISTINCT ON (label, valid_from) label, valid_to FROM member_label "
+        "WHERE member_id = $1 ORDER BY label, valid_from, recorded_at DESC",
+        member,
+    )
+    return {(row.label, row.valid_to) for row in found}
+
+
+async def test_the_customer_file_says_nothing_of_the_merged_number(world: World) -> None:
+    """Its line ends nobody's relationship; that of the member keeps the earlier opening."""
+    a, b = await world.members(2, date(2021, 3, 1))
+    await left(world, 2, None)
+    await merged(world, b, a)
+    await left(world, 2, date(2025, 7, 1))
+    async with world.database.transaction() as conn:
+        line = MemberLine(world.name(1), date(2021, 3, 1), branch="B07")
+        await record_members(conn, [(2, line)], world.parts, member_key=MEMBER_KEY)
+    found = await world.rows("SELECT opened_on, closed_on, branch FROM member ORDER BY branch")
+    assert [(date(2020, 1, 1), None, ""), (date(2020, 1, 1), None, "B07")] == [
+        tuple(row) for row in found
+    ]
+
+
+async def test_nobody_evaluates_or_looks_ahead_for_the_merged_number(world: World) -> None:
+    """Nothing is decided, granted or seen of it; what was seen ahead is so no more."""
+    a, b = await two(world, GOLD, PLATINUM)
+    world.clock.now = datetime(2025, 7, 20, tzinfo=UTC)
+    await world.month(world.name(2), "2025-07", 480_000_00)
+    await look_ahead(world.database, world.parts, "wealth")
+    assert {b} == await seen_ahead(world)
+    await merged(world, b, a)
+    assert set() == await seen_ahead(world)
+    ahead = await look_ahead(world.database, world.parts, "wealth")
+    assert (1, {a}) == (ahead.members, await seen_ahead(world))
+    world.clock.now = datetime(2025, 8, 2, tzinfo=UTC)
+    before = await world.rows("SELECT count(*) FROM tier_decision WHERE member_id = $1", b)
+    for member in (a, b):
+        await world.evaluate("2025-07", member)
+    assert before == await world.rows("SELECT count(*) FROM tier_decision WHERE member_id = $1", b)
+    assert (0, 0) == await wallet(world, b)
+    assert [] == await world.findings()
+
+
+async def seen_ahead(world: World) -> set[UUID]:
+    """Return of whom something is seen ahead."""
+    found = await world.rows("SELECT member_id FROM tier_outlook WHERE is_current")
+    return {row.member_id for row in found}
+
+
+async def test_of_two_at_once_one_merges(world: World) -> None:
+    """The same twice, each into the other, and two ways: all end as one after the other."""
+    a, b, c = await world.members(3)
+    for member in (a, b, c):
+        await give(world, gift(member, quantity=2))
+    first = await asyncio.gather(merge(world, b, a), merge(world, a, b), merge(world, b, a))
+    assert {"ok", "merged_away"} >= {said(one) for one in first}
+    assert "ok" in {said(one) for one in first}
+    ((goes,),) = await world.rows("SELECT member_id FROM member WHERE merged_into IS NOT NULL")
+    stays = a if goes == b else b
+    second = await asyncio.gather(merge(world, stays, c), merge(world, c, goes))
+    assert "merged_away" in {said(one) for one in second}
+    assert [(6, 0)] == [one for each in (a, b, c) if (one := await wallet(world, each)) != (0, 0)]
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("claimer", ["merged", "member"])
+async def test_a_claim_that_waited_for_a_merger_finds_the_units(
+    world: World, claimer: str
+) -> None:
+    """Whichever of the two it is for, and the units are the merged customer's."""
+    a, b = await world.members(2)
+    await give(world, gift(b, quantity=2))
+    command = MergeMembers(caller="crm", key=fresh("m"), of=b, into=a)
+    async with world.database.transaction() as conn:
+        await merge_members(conn, command, world.parts)
+        task = await waiting(decide(world, wish(b if claimer == "merged" else a)))
+    assert ["ok"] == [said(outcome) for outcome in await task]
+    assert [(1, 1), (0, 0)] == [await wallet(world, each) for each in (a, b)]
+    assert [] == await world.findings()
+
+
+async def test_a_merger_that_waited_for_a_claim_leaves_what_it_holds(world: World) -> None:
+    """The claim is the merged customer's; what is left moves."""
+    a, b = await world.members(2)
+    await give(world, gift(b, quantity=2))
+    async with world.database.transaction() as conn:
+        await claim(conn, [wish(b)], world.parts, wait=True)
+        task = await waiting(merge(world, b, a))
+    assert "ok" == said(await task)
+    assert [(1, 0), (0, 1)] == [await wallet(world, each) for each in (a, b)]
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("with_holders", [False, True])
+async def test_a_merger_cut_anywhere_leaves_nothing_behind(
+    world: World, *, with_holders: bool
+) -> None:
+    """Neither side has changed; the same key succeeds afterwards."""
+    a, b = await two(world, GOLD, PLATINUM)
+    if with_holders:
+        await apply(world, Joint.SPLIT_EQUAL)
+        await hold(world, "J,T000002,PRIMARY,2025-01-01,")
+    await claimed(world, wish(b))
+    command = MergeMembers(caller="crm", key="once", of=b, into=a)
+    before = await rows_of(world)
+
+    async def step(conn: Connection) -> None:
+        assert before == await rows_of(world)
+        assert "ok" == said(await merge_members(conn, command, world.parts))
+
+    assert 25 < await survives(world, step)
+    assert before != await rows_of(world)
+    assert "ok" == said(await merge(world, b, a, "once"))
+    assert [] == await world.findings()
+
+
+async def rows_of(world: World) -> list[list[Any]]:
+    """Return what a merger changes besides the books."""
+    return [
+        [tuple(row) for row in await world.rows(f"SELECT * FROM {table} ORDER BY 1, 2")]
+        for table in ("member", "member_label", "account_holder", "tier_decision", "asset_joint")
+    ]
+
+
+async def test_a_sweep_cut_anywhere_moves_units_once(world: World) -> None:
+    """What came free is moved by the sweep after."""
+    a, b = await world.members(2)
+    await give(world, gift(b))
+    (claim_id,) = await claimed(world, wish(b))
+    await merged(world, b, a)
+    await call_back(world, await number_of(world, claim_id), Rejected(Reason.LIMIT, "limit"))
+
+    async def step(conn: Connection) -> None:
+        assert (1, 0) == await move_left(conn, world.parts, buckets=EVERYWHERE, limit=10)
+
+    assert 5 < await survives(world, step)
+    assert [(1, 0), (0, 0)] == [await wallet(world, each) for each in (a, b)]
+    async with world.database.transaction() as conn:
+        assert (0, 0) == await move_left(conn, world.parts, buckets=EVERYWHERE, limit=10)
+    assert [] == await world.findings()

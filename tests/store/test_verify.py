@@ -127,7 +127,7 @@ MATRIX = [
     ("lot_differs", "UPDATE lot SET held = 0 WHERE held > 0"),
     ("lot_differs", "UPDATE lot SET redeemed = 0 WHERE redeemed > 0"),
     ("wallet_differs", "UPDATE wallet SET owed = 1"),
-    ("lot_differs", "UPDATE lot SET expired = 1, remaining = remaining - 1 WHERE remaining > held"),
+    ("lot_differs", "UPDATE lot SET expired = 1, remaining = 0 WHERE remaining = 1 AND held = 0"),
     ("lot_differs", "DELETE FROM lot WHERE unit = 'BENEFIT:VIDEO'"),
     ("lot_differs", "UPDATE posting SET credit = 'expired' WHERE credit = 'redeemed'"),
     ("sweep_differs", "UPDATE lot SET swept = true"),

@@ -1,23 +1,13 @@
 """Mergers: two customer numbers of one person become one member, and nothing is lost (T-10)."""
 
-import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import pytest
-
 from benefits.actions import expire
-from benefits.actions.claim import claim
-from benefits.actions.keyed import Accepted, Decided
+from benefits.actions.keyed import Accepted
 from benefits.actions.look_ahead import look_ahead
 from benefits.actions.look_up import see
-from benefits.actions.merge_members import (
-    MergeMembers,
-    merge_members,
-    move_left,
-    record_merges,
-)
 from benefits.actions.record_labels import record_labels
 from benefits.actions.record_members import record_members
 from benefits.domain.catalogue import ClawBack
@@ -25,20 +15,15 @@ from benefits.domain.corrections import Kind
 from benefits.domain.explanation import explain
 from benefits.domain.labels import Label, Layer
 from benefits.domain.members import LabelLine, MemberLine
-from benefits.domain.merges import MergeLine
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.domain.past import Bounds, balances_of, lots_of
-from benefits.domain.policy import Joint
-from benefits.domain.refusal import Refusal
 from benefits.store import past, standings
-from benefits.store.db import Connection
 from tests.actions.desk import approve, ask, offered
 from tests.actions.life import (
     EVERYWHERE,
     call_back,
     claimed,
     decide,
-    fresh,
     gift,
     give,
     number_of,
@@ -46,42 +31,11 @@ from tests.actions.life import (
     wallet,
     wish,
 )
-from tests.actions.test_failures import survives
-from tests.actions.test_holders import apply, hold
-from tests.actions.test_races import waiting
+from tests.actions.merging import GOLD, PLATINUM, left, merge, merged, sweep, two, used
 from tests.builders import MEMBER_KEY, NOON, World, reference_programme
 
-PLATINUM, GOLD = 520_000_00, 60_000_00
 LATER = NOON + timedelta(hours=2)
-
-
-async def merge(world: World, of: UUID, into: UUID, key: str = "") -> Decided | Refusal:
-    """Merge two members, under a fresh key unless one is named."""
-    command = MergeMembers(caller="crm", key=key or fresh("m"), of=of, into=into)
-
-    async def work(conn: Connection) -> Decided | Refusal:
-        return await merge_members(conn, command, world.parts)
-
-    return await world.database.transact(work)
-
-
-async def merged(world: World, of: UUID, into: UUID) -> None:
-    """Merge two members who must be merged."""
-    assert "ok" == said(await merge(world, of, into))
-
-
-async def listed(world: World, *pairs: tuple[str, str]) -> tuple[int, int, list[tuple[int, str]]]:
-    """Merge by lines of a file; return how many were kept, known, and which were refused."""
-    lines = [(number, MergeLine(*pair)) for number, pair in enumerate(pairs, 2)]
-    async with world.database.transaction() as conn:
-        done = await record_merges(conn, lines, world.parts, member_key=MEMBER_KEY)
-    return done.kept, done.unchanged, done.refused
-
-
-async def sweep(world: World) -> None:
-    """Record all that time has done."""
-    async for _ in expire.sweep(world.database, world.parts, buckets=EVERYWHERE):
-        pass
+FIRST, NEXT = date(2025, 1, 1), date(2025, 9, 1)
 
 
 async def tier(world: World, member: UUID, at: datetime | None = None) -> int:
@@ -119,23 +73,6 @@ async def lots(world: World, member: UUID) -> list[tuple[Any, ...]]:
         member,
     )
     return [tuple(row) for row in found]
-
-
-async def two(world: World, one: int = PLATINUM, other: int = PLATINUM) -> tuple[UUID, UUID]:
-    """Return two members whose June was evaluated, with what that brought them."""
-    members = await world.members(2)
-    for number, level in enumerate((one, other), 1):
-        await world.month(world.name(number), "2025-06", level)
-    for member in members:
-        await world.evaluate("2025-06", member)
-    return members[0], members[1]
-
-
-async def used(world: World, member: UUID, benefit: str = "LOUNGE") -> UUID:
-    """Let a member use a unit; return the claim."""
-    (claim,) = await claimed(world, wish(member, benefit))
-    await call_back(world, await number_of(world, claim), Used(at=world.clock()))
-    return claim
 
 
 async def test_g_merge_1_what_either_used_counts_for_both(world: World) -> None:
@@ -285,14 +222,6 @@ async def test_refusals(world: World) -> None:
     assert [] == await world.findings()
 
 
-async def left(world: World, nth: int, closed_on: date | None, **more: Any) -> None:
-    """Record the end of a relationship as the bank's customer file tells it."""
-    line = MemberLine(world.name(nth), date(2020, 1, 1), closed_on, **more)
-    async with world.database.transaction() as conn:
-        done = await record_members(conn, [(2, line)], world.parts, member_key=MEMBER_KEY)
-    assert [] == done.refused
-
-
 async def test_a_debt_goes_along_and_is_paid_by_what_comes(world: World) -> None:
     """B owes 2 and A 1: what B brings and A is given next pay all of it (L-8)."""
     await offered(world, claw_back=ClawBack.DEBT)
@@ -359,28 +288,6 @@ async def test_a_late_success_for_the_merged_customer_is_the_banks(world: World)
     assert [] == await world.findings()
 
 
-async def test_whoever_was_merged_goes_along(world: World) -> None:
-    """B into A, A into C: there are no chains, whatever was asked in between or is asked again."""
-    a, b, c = await world.members(3)
-    await give(world, gift(b, quantity=2))
-    (claim,) = await claimed(world, wish(b))
-    names = [world.name(n) for n in (1, 2, 3)]
-    assert (2, 0, []) == await listed(world, (names[1], names[0]), (names[0], names[2]))
-    assert (0, 3, []) == await listed(
-        world, (names[1], names[0]), (names[0], names[2]), (names[1], names[2])
-    )
-    into = await world.rows("SELECT merged_into, has_merged FROM member ORDER BY merged_into")
-    assert [(c, False), (c, False), (None, True)] == [tuple(row) for row in into]
-    await call_back(world, await number_of(world, claim), Rejected(Reason.LIMIT, "limit"))
-    await sweep(world)
-    assert [(0, 0), (0, 0), (2, 0)] == [await wallet(world, each) for each in (a, b, c)]
-    _, _, refused = await listed(world, (names[2], names[0]), ("nobody", names[0]))
-    assert ["merged_away: Who", "unknown_member: No"] == [
-        " ".join(reason.split()[:2]) for _, reason in refused
-    ]
-    assert [] == await world.findings()
-
-
 async def test_what_comes_to_a_member_who_left_ends_with_them(world: World) -> None:
     """Units of an order that B had, after A's own have ended: with the next sweep."""
     a, b = await world.members(2)
@@ -403,30 +310,26 @@ async def test_what_comes_to_a_member_who_left_ends_with_them(world: World) -> N
 async def test_labels_of_either_are_the_members(world: World) -> None:
     """Of one label and first day the latest recorded counts; later files speak of the member."""
     a, b = await world.members(2)
-    first = date(2025, 1, 1)
     for number, name, to in ((1, "payroll", None), (2, "payroll", NEXT), (2, "silver", None)):
-        await labelled(world, number, name, first, to)
-    await labelled(world, 1, "car", first, None)
-    await labelled(world, 2, "car", first, NEXT)
-    await labelled(world, 1, "car", first, NEXT)
+        await labelled(world, number, name, to)
+    await labelled(world, 1, "car", None)
+    await labelled(world, 2, "car", NEXT)
+    await labelled(world, 1, "car", NEXT)
     world.clock.forward(seconds=1)
     await merged(world, b, a)
     world.clock.forward(seconds=1)
     expected = {("payroll", NEXT), ("silver", None), ("car", NEXT)}
     assert expected == await labels(world, a)
-    await labelled(world, 2, "silver", first, NEXT)
+    await labelled(world, 2, "silver", NEXT)
     assert {("payroll", NEXT), ("silver", NEXT), ("car", NEXT)} == await labels(world, a)
-    await left(world, 2, None, labels=(Label("new", Layer.FACT, first, None),))
+    await left(world, 2, None, labels=(Label("new", Layer.FACT, FIRST, None),))
     assert ("new", None) in await labels(world, a)
 
 
-NEXT = date(2025, 9, 1)
-
-
-async def labelled(world: World, nth: int, name: str, first: date, to: date | None) -> None:
+async def labelled(world: World, nth: int, name: str, to: date | None) -> None:
     """Record a label of a customer, a second after whatever was before."""
     world.clock.forward(seconds=1)
-    line = LabelLine(world.name(nth), Label(name, Layer.FACT, first, to))
+    line = LabelLine(world.name(nth), Label(name, Layer.FACT, FIRST, to))
     async with world.database.transaction() as conn:
         await record_labels(conn, [(2, line)], world.parts, member_key=MEMBER_KEY)
 
@@ -480,96 +383,3 @@ async def seen_ahead(world: World) -> set[UUID]:
     """Return of whom something is seen ahead."""
     found = await world.rows("SELECT member_id FROM tier_outlook WHERE is_current")
     return {row.member_id for row in found}
-
-
-async def test_of_two_at_once_one_merges(world: World) -> None:
-    """The same twice, each into the other, and two ways: all end as one after the other."""
-    a, b, c = await world.members(3)
-    for member in (a, b, c):
-        await give(world, gift(member, quantity=2))
-    first = await asyncio.gather(merge(world, b, a), merge(world, a, b), merge(world, b, a))
-    assert {"ok", "merged_away"} >= {said(one) for one in first}
-    assert "ok" in {said(one) for one in first}
-    ((goes,),) = await world.rows("SELECT member_id FROM member WHERE merged_into IS NOT NULL")
-    stays = a if goes == b else b
-    second = await asyncio.gather(merge(world, stays, c), merge(world, c, goes))
-    assert "merged_away" in {said(one) for one in second}
-    assert [(6, 0)] == [one for each in (a, b, c) if (one := await wallet(world, each)) != (0, 0)]
-    assert [] == await world.findings()
-
-
-@pytest.mark.parametrize("claimer", ["merged", "member"])
-async def test_a_claim_that_waited_for_a_merger_finds_the_units(
-    world: World, claimer: str
-) -> None:
-    """Whichever of the two it is for, and the units are the merged customer's."""
-    a, b = await world.members(2)
-    await give(world, gift(b, quantity=2))
-    command = MergeMembers(caller="crm", key=fresh("m"), of=b, into=a)
-    async with world.database.transaction() as conn:
-        await merge_members(conn, command, world.parts)
-        task = await waiting(decide(world, wish(b if claimer == "merged" else a)))
-    assert ["ok"] == [said(outcome) for outcome in await task]
-    assert [(1, 1), (0, 0)] == [await wallet(world, each) for each in (a, b)]
-    assert [] == await world.findings()
-
-
-async def test_a_merger_that_waited_for_a_claim_leaves_what_it_holds(world: World) -> None:
-    """The claim is the merged customer's; what is left moves."""
-    a, b = await world.members(2)
-    await give(world, gift(b, quantity=2))
-    async with world.database.transaction() as conn:
-        await claim(conn, [wish(b)], world.parts, wait=True)
-        task = await waiting(merge(world, b, a))
-    assert "ok" == said(await task)
-    assert [(1, 0), (0, 1)] == [await wallet(world, each) for each in (a, b)]
-    assert [] == await world.findings()
-
-
-@pytest.mark.parametrize("with_holders", [False, True])
-async def test_a_merger_cut_anywhere_leaves_nothing_behind(
-    world: World, *, with_holders: bool
-) -> None:
-    """Neither side has changed; the same key succeeds afterwards."""
-    a, b = await two(world, GOLD, PLATINUM)
-    if with_holders:
-        await apply(world, Joint.SPLIT_EQUAL)
-        await hold(world, "J,T000002,PRIMARY,2025-01-01,")
-    await claimed(world, wish(b))
-    command = MergeMembers(caller="crm", key="once", of=b, into=a)
-    before = await rows_of(world)
-
-    async def step(conn: Connection) -> None:
-        assert before == await rows_of(world)
-        assert "ok" == said(await merge_members(conn, command, world.parts))
-
-    assert 25 < await survives(world, step)
-    assert before != await rows_of(world)
-    assert "ok" == said(await merge(world, b, a, "once"))
-    assert [] == await world.findings()
-
-
-async def rows_of(world: World) -> list[list[Any]]:
-    """Return what a merger changes besides the books."""
-    return [
-        [tuple(row) for row in await world.rows(f"SELECT * FROM {table} ORDER BY 1, 2")]
-        for table in ("member", "member_label", "account_holder", "tier_decision", "asset_joint")
-    ]
-
-
-async def test_a_sweep_cut_anywhere_moves_units_once(world: World) -> None:
-    """What came free is moved by the sweep after."""
-    a, b = await world.members(2)
-    await give(world, gift(b))
-    (claim_id,) = await claimed(world, wish(b))
-    await merged(world, b, a)
-    await call_back(world, await number_of(world, claim_id), Rejected(Reason.LIMIT, "limit"))
-
-    async def step(conn: Connection) -> None:
-        assert (1, 0) == await move_left(conn, world.parts, buckets=EVERYWHERE, limit=10)
-
-    assert 5 < await survives(world, step)
-    assert [(1, 0), (0, 0)] == [await wallet(world, each) for each in (a, b)]
-    async with world.database.transaction() as conn:
-        assert (0, 0) == await move_left(conn, world.parts, buckets=EVERYWHERE, limit=10)
-    assert [] == await world.findings()

@@ -35,10 +35,10 @@ from tests.actions.life import (
     record,
     wish,
 )
+from tests.actions.merging import listed, sweep
 from tests.actions.test_currencies import cut_feed
 from tests.actions.test_feeds import shown
 from tests.actions.test_holders import hold
-from tests.actions.test_merge_members import listed, sweep
 from tests.actions.test_windows import fill, judged_by
 from tests.builders import MEMBER_KEY, World
 from tests.conftest import database

@@ -22,7 +22,7 @@ from benefits.store import steady
 from tests import builders
 from tests.actions import feeding
 from tests.actions.feeding import EARLY, fed
-from tests.actions.test_merge_members import listed
+from tests.actions.merging import listed
 from tests.builders import MEMBER_KEY, World, reference_programme
 from tests.conftest import database
 

@@ -13,7 +13,7 @@ from benefits.domain.orders import Done
 from benefits.store.db import rows
 from benefits.web.page import frame
 from tests.actions.life import call_back, number_of
-from tests.actions.test_merge_members import merged
+from tests.actions.merging import merged
 from tests.builders import NOON
 from tests.web.phone import PHONE, Phone, claims_of, form_of, platinum
 from tests.web.site import Site

@@ -80,6 +80,7 @@ async def merge_members(
     conn: Connection, command: MergeMembers, parts: Parts
 ) -> Outcome | Refusal:
     """Merge two members under a key (UnknownMember, and what `domain/merges` refuses)."""
+    await assets.alone(conn)  # what the bank brings is judged by who counts for whom
     await run(conn, WAIT)
     await _lock(conn, [command.of, command.into])
     keyed = Keyed()
@@ -105,6 +106,7 @@ async def record_merges(
         (number, member_id(line.customer, member_key), member_id(line.into, member_key))
         for number, line in lines
     ]
+    await assets.alone(conn)
     await _lock(conn, [id_ for _, of, into in pairs for id_ in (of, into)])
     kept, refused = 0, list[tuple[int, str]]()
     for number, of, into in pairs:
@@ -119,10 +121,8 @@ async def record_merges(
 async def _lock(conn: Connection, ids: Sequence[UUID]) -> None:
     """Lock members and whoever was merged into them, in one order for all.
 
-    Nobody is merged into a member whose row is locked.
+    Nobody is merged into a member whose row is locked. The caller is `alone`.
     """
-    if await holders.any_(conn):
-        await assets.alone(conn)  # before anybody is locked
     wanted = {*ids, *await merged.along(conn, ids)}
     while True:
         await members.lock(conn, wanted, wait=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benefits.actions.parts import Parts
 from benefits.domain.members import MemberLine
 from benefits.domain.values import member_id
-from benefits.store import endings, members, merged
+from benefits.store import assets, endings, members, merged
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
 
@@ -23,6 +23,7 @@ async def record_members(
     keyed = [
         (number, member_id(line.customer, member_key), line) for number, line in latest.values()
     ]
+    await assets.alone(conn)  # nobody is merged meanwhile
     moved = await merged.current(conn, [id_ for _, id_, _ in keyed])
     over = await endings.carried_out(conn, [id_ for _, id_, _ in keyed if id_ not in moved])
     refused = [

@@ -24,12 +24,14 @@ def bucket_in(id_: str) -> str:
 # ix_member_merged_into
 ALONG = """
 SELECT m.member_id, m.merged_into FROM member AS m
-WHERE m.bucket + 0 BETWEEN 0 AND 1023 AND m.merged_into = ANY($1::uuid[])
+WHERE m.bucket + 0 BETWEEN 0 AND 1023 AND m.merged_into IS NOT NULL
+  AND m.merged_into = ANY($1::uuid[])
 ORDER BY m.bucket, m.member_id
 """
 OPENED = """
 SELECT m.merged_into AS member_id, min(m.opened_on) AS opened_on FROM member AS m
-WHERE m.bucket + 0 BETWEEN 0 AND 1023 AND m.merged_into = ANY($1::uuid[]) GROUP BY 1
+WHERE m.bucket + 0 BETWEEN 0 AND 1023 AND m.merged_into IS NOT NULL
+  AND m.merged_into = ANY($1::uuid[]) GROUP BY 1
 """
 # Primary key.
 CURRENT = """

@@ -287,16 +287,39 @@ def test_growth_is_measured_over_a_frozen_baseline(test_shell: Shell) -> None:
         assert (1, True) == (status, said.startswith("steps_invalid: "))
 
 
+async def test_customers_are_merged_by_file(test_shell: Shell) -> None:
+    """Each line by itself, in their order; again nothing is new."""
+    shell = test_shell
+    shell.run("programme", "apply", shell.file("wealth.toml", PROGRAMME))
+    rows = "".join(f"{name},2020-01-01\n" for name in "ABC")
+    shell.run("import", "members", shell.file("members.csv", f"customer,opened_on\n{rows}"))
+    lines = "customer,into\nB,A\nA,C\nC,A\nA,A\nX,A\n,A\n"
+    merges = shell.file("merges.csv", lines)
+    status, said = shell.run("import", "merges", merges)
+    assert (2, True) == (status, "6 lines: 2 new or changed, 0 known already, 4 refused" in said)
+    for reason in (
+        "line 4: merged_away: Who is to take over was merged into another customer",
+        "line 5: merged_into_itself: ",
+        "line 6: unknown_member: ",
+        "line 7: customer: must have 1 to 64 characters",
+    ):
+        assert reason in said
+    status, said = shell.run("import", "merges", merges)
+    assert "6 lines: 0 new or changed, 2 known already, 4 refused" in said
+    assert (0, "0 findings.\n") == shell.run("verify")
+
+
 async def test_commands_can_be_rehearsed(test_shell: Shell) -> None:
     """Each says what it says for real, and that nothing was written; nothing was, nor logged."""
     shell = test_shell
     pool = connect(shell.environ["BENEFITS_DATABASE_URL"])
     wealth = shell.file("wealth.toml", PROGRAMME)
-    members = shell.file("members.csv", "customer,opened_on\nA,2020-01-01\nB,soon\n")
+    members = shell.file("members.csv", "customer,opened_on\nA,2020-01-01\nB,soon\nC,2020-01-01\n")
     days = "".join(f"A,2025-06-{day:02d},DEPOSIT,CNY,600000.00\n" for day in range(1, 31))
     assets = shell.file("june.csv", f"customer,as_of,asset_class,currency,balance\n{days}")
     rows = "VIDEO,b,A\nVIDEO,b,A\nVIDEO,b,nobody\n"
     grants = shell.file("grants.csv", f"benefit,business_key,customer\n{rows}")
+    merges = shell.file("merges.csv", "customer,into\nC,A\nA,C\nnobody,A\nC,A\n,A\nA,A\n")
     told = shell.file("told.csv", "")
     for words in (
         ("programme", "apply", wealth),
@@ -304,6 +327,7 @@ async def test_commands_can_be_rehearsed(test_shell: Shell) -> None:
         ("import", "assets", assets),
         ("evaluate", "--period", "2025-06", "--now", "2025-07-02T03:10:00Z"),
         ("import", "grants", grants, "--outcomes", told),
+        ("import", "merges", merges),
         ("expire",),
         ("close-month", "2025-06", "--by", "finance"),
     ):

@@ -1,6 +1,6 @@
 """Members take units: hold them, reserve what they may cost, ask the provider (V-2, K-2)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Self
 from uuid import UUID
@@ -18,7 +18,7 @@ from benefits.domain.orders import IssueRequest, Operation, OrderState
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import bucket_of, local_date
-from benefits.store import claims, counters, members, orders
+from benefits.store import claims, counters, members, merged, orders
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
 from benefits.store.counters import MemberCounter
@@ -162,7 +162,9 @@ class _Group:
         self.journal.load(await books.lots_of(conn, pairs, self.now))
         caps = [terms.cap(id_) for id_, terms in wanted if terms.benefit.cap is not None]
         if caps:
-            self.used = await counters.used(conn, caps)
+            taken = [id_ for id_, one in self.locked.items() if one.has_merged]
+            into = await merged.along(conn, taken)
+            self.used = await counters.used(conn, caps, into=into)
         names = {name for t in self._terms.values() for name in (t.stock, t.budget) if name}
         self.shared = await counters.lock(conn, names)
 
@@ -310,6 +312,13 @@ class _Group:
             measures.count_claims(OrderState.HELD.value, len(self.claims))
 
 
+def _for(command: ClaimUnits, moved: Mapping[UUID, UUID]) -> ClaimUnits:
+    """Return a claim as one of the member that whoever claims was merged into."""
+    if command.member_id not in moved:
+        return command
+    return msgspec.structs.replace(command, member_id=moved[command.member_id])
+
+
 async def claim(
     conn: Connection, commands: Sequence[ClaimUnits], parts: Parts, *, wait: bool
 ) -> list[Decided | Refusal]:
@@ -320,11 +329,13 @@ async def claim(
     """
     offers = await parts.catalogue.current(conn)
     ids = {command.member_id for command in commands}
-    locked = await members.lock(conn, ids, wait=wait)
-    missing = ids - locked.keys()
+    locked, moved = await members.lock_current(conn, ids, wait=wait)
+    missing = ids - locked.keys() - moved.keys()
     known = await members.existing(conn, missing) if missing else set()
     keyed = Keyed()
-    asked = [(command, command.request_key, command.body) for command in commands]
+    asked = [  # the key is of what was asked, whoever it counts for now
+        (_for(command, moved), command.request_key, command.body) for command in commands
+    ]
     await keyed.load(conn, [key for command, key, _ in asked if command.member_id in locked])
     group = _Group(parts, offers, locked)
     fresh = [command for command, key, body in asked if keyed.earlier(key, body) is None]

@@ -50,7 +50,10 @@ async def end_relationships(
     ended = {
         id_: member
         for id_, member in locked.items()
-        if member.closed_on is not None and member.end_due is not None and member.end_due <= today
+        if member.closed_on is not None
+        and member.end_due is not None
+        and member.end_due <= today
+        and member.merged_into is None
     }
     ending = _Ending(ended, catalogue, Journal(ended, now, parts.new_id), now, today)
     decided = await _end_tiers(conn, ending)

@@ -19,7 +19,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.steady import bounds as bounds_of
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, midnight
-from benefits.store import facts, members, steady, tiers
+from benefits.store import facts, members, merged, steady, tiers
 from benefits.store.db import Connection, Database
 from benefits.store.facts import Facts, Whom
 from benefits.store.ledger import Journal
@@ -230,7 +230,8 @@ async def _wanted(
     known = await facts.load(conn, judges, month, whom)
     keys = grant.periods(programme, next_month)
     all_whom = Whom(whom.buckets) if ranked else whom
-    granted = await tiers.granted(conn, programme.code, keys, all_whom)
+    into = await merged.along(conn, [fact.member_id for fact in known if fact.has_merged])
+    granted = await tiers.granted(conn, programme.code, keys, all_whom, into=into)
     settled = await tiers.settled(conn, programme.code, month, whom.buckets)
     today = local_date(parts.clock(), programme.tz)
     decisions, raised = dict[UUID, Decision](), set[UUID]()
@@ -280,6 +281,7 @@ _EVENTS = {
     Cause.GRACE: "tier.downgrade_scheduled",
     Cause.UNDETERMINED: "tier.undetermined",
     Cause.ENDED: "tier.ended",
+    Cause.MERGED: "tier.merged",
 }
 
 

@@ -15,7 +15,7 @@ from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
-from benefits.store import counters, pages
+from benefits.store import counters, merged, pages
 from benefits.store import ledger as books
 from benefits.store.counters import MemberCounter
 from benefits.store.db import Connection
@@ -29,7 +29,11 @@ class Prospect(msgspec.Struct, frozen=True):
 
 
 async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, Prospect]:
-    """Return what a claim of one piece of each benefit would meet now (UnknownMember)."""
+    """Return what a claim of one piece of each benefit would meet now (UnknownMember).
+
+    Whoever was merged asks for the member they were merged into.
+    """
+    member_id = (await merged.current(conn, [member_id])).get(member_id, member_id)
     offers = (await parts.catalogue.current(conn)).offers
     member = await pages.member(conn, member_id)
     if member is None:
@@ -43,7 +47,8 @@ async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, 
         for day in [local_date(now, programme.tz)]
         if benefit.cap is not None
     }
-    used = await counters.used(conn, keys.values())
+    into = await merged.along(conn, [member_id])
+    used = await counters.used(conn, keys.values(), into=into)
     taken = await counters.read(conn, {n for _, b in offers.values() for n in _shared(b)})
     found = dict[str, Prospect]()
     for code, (programme, benefit) in offers.items():

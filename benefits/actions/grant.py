@@ -19,7 +19,7 @@ from benefits.domain.requests import body_hash
 from benefits.domain.units import Quantity, QuantityTooFine, UnitsDrawn
 from benefits.domain.values import Month, end_of, local_date, midnight, placed_bucket
 from benefits.store import ledger as books
-from benefits.store import members, tiers
+from benefits.store import members, merged, tiers
 from benefits.store.db import Busy, Connection
 from benefits.store.ledger import Journal, Origin
 from benefits.store.members import Member
@@ -109,7 +109,8 @@ class _Group:
         """Lock the members, then read which of the rewards were given before."""
         offers = await parts.catalogue.current(conn)
         ids = {command.member_id for command in commands}
-        locked = await members.lock(conn, ids, wait=wait)
+        locked, moved = await members.lock_current(conn, ids, wait=wait)
+        locked |= {id_: locked[other] for id_, other in moved.items()}
         missing = ids - locked.keys()
         busy = await members.existing(conn, missing) if missing else set()
         group = cls(parts, offers, locked, busy)
@@ -119,7 +120,9 @@ class _Group:
             if c.benefit in group.offers and c.member_id in locked
         ]
         if keys:
-            group.rewarded = await tiers.rewarded(conn, keys)
+            taken = [one.member_id for one in locked.values() if one.has_merged]
+            into = await merged.along(conn, taken)
+            group.rewarded = await tiers.rewarded(conn, keys, into=into)
             pairs = [(member_id, group.offers[code][1].unit) for member_id, _, code, _ in keys]
             group.journal.load_owed(await books.owed(conn, pairs))
         return group

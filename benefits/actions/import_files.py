@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from benefits.actions.merge_members import record_merges
 from benefits.actions.parts import Parts
 from benefits.actions.record_assets import record_assets
 from benefits.actions.record_calendar import record_calendar
@@ -24,13 +25,14 @@ from benefits.actions.record_holders import record_holders
 from benefits.actions.record_labels import record_labels
 from benefits.actions.record_members import record_members
 from benefits.actions.record_rates import RatesUnderWayError, record_rates, use_rates
-from benefits.domain import assets, calendar_lines, exchange, holders, members
+from benefits.domain import assets, calendar_lines, exchange, holders, members, merges
 from benefits.domain.assets import AssetLine, FileUnreadable, LineInvalid
 from benefits.domain.calendar_lines import CalendarLine
 from benefits.domain.catalogue import Programme
 from benefits.domain.exchange import Converted, RateLine
 from benefits.domain.holders import HolderLine
 from benefits.domain.members import LabelLine, MemberLine
+from benefits.domain.merges import MergeLine
 from benefits.domain.requests import body_hash
 from benefits.domain.values import local_date
 from benefits.store import rates
@@ -40,6 +42,7 @@ from benefits.store.earlier import Earlier, Kept
 
 CHUNK = 20_000
 HOLDERS = 200
+MERGES = 200
 AT_ONCE = 200  # lines judged before others have their turn: some 2 ms
 REFUSED_SHOWN = 100
 Line = TypeVar("Line")
@@ -329,6 +332,31 @@ async def import_holders(
     async with _writer(database, kind, dry_run=dry_run) as write:
         # The months of each holder are folded anew: few lines are much work.
         chunks = _chunks(rows, holders.read_line, length=HOLDERS)
+        return await _write(chunks, write, progress)
+
+
+async def import_merges(
+    database: Database,
+    parts: Parts,
+    text: Iterable[str],
+    *,
+    member_key: bytes,
+    progress: Progress,
+    dry_run: bool = False,
+) -> Imported:
+    """Import who is to be merged (T-10); FileUnreadable when the file cannot be taken."""
+
+    async def take(conn: Connection, lines: list[tuple[int, MergeLine]]) -> ChunkResult:
+        return await record_merges(conn, lines, parts, member_key=member_key)
+
+    def about(_line: MergeLine) -> tuple[object, ...]:
+        return ()  # one may lead on from any other
+
+    rows = read_rows(text, merges.REQUIRED, ())
+    kind = _Kind(MergeLine, take, about)
+    async with _writer(database, kind, dry_run=dry_run) as write:
+        # All members of a chunk are held until it is done: few, for a moment.
+        chunks = _chunks(rows, merges.read_line, length=MERGES)
         return await _write(chunks, write, progress)
 
 

@@ -22,7 +22,7 @@ from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, Grounds, risen
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.domain.windows import span
-from benefits.store import facts, members, tiers
+from benefits.store import facts, members, merged, tiers
 from benefits.store import outlook as sights
 from benefits.store.db import Connection, Database
 from benefits.store.facts import Facts, Whom
@@ -128,10 +128,13 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     ]
     known = {fact.member_id: _known(running.judge, fact, month) async for fact in _paced(there)}
     days = [(id_, day) for id_, (_, day) in known.items() if day is not None]
+    into = await merged.along(conn, [fact.member_id for fact in there if fact.has_merged])
     baskets = dict.fromkeys(programme.baskets)
-    last = {each: await sights.balances(conn, days, each) for each in baskets}
+    last = {each: await sights.balances(conn, days, each, into=into) for each in baskets}
     points = {
-        each: await sights.balances(conn, days, each.by_point) for each in baskets if each.points
+        each: await sights.balances(conn, days, each.by_point, into=into)
+        for each in baskets
+        if each.points
     }
     before = await sights.seen(conn, programme.code, whom.buckets)
     if whom.members is not None:
@@ -251,7 +254,8 @@ async def _tell(
         if local_date(one.effective_from, programme.tz) < month.end
     ]
     periods = grant.periods(programme, month)
-    granted = await tiers.granted(conn, code, periods, whom)
+    into = await merged.along(conn, [id_ for id_, one in locked.items() if one.has_merged])
+    granted = await tiers.granted(conn, code, periods, whom, into=into)
     due = grant.due(programme, month, ranks, granted, now=now)
     lots = await grant.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)

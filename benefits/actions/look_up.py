@@ -71,7 +71,7 @@ async def see(
         catalogue = await parts.catalogue.current(conn)
     return {
         id_: Seen(
-            member_id=id_,
+            member_id=overview.member_id,
             now=now,
             catalogue=catalogue,
             overview=overview,

@@ -20,7 +20,7 @@ from benefits.domain.growth import ZERO, Grown, Measure, Start
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import Month, local_date
 from benefits.domain.windows import last_whole
-from benefits.store import baselines, facts
+from benefits.store import baselines, facts, merged
 from benefits.store.baselines import Baseline
 from benefits.store.db import Connection, Database
 from benefits.store.facts import Facts, Whom
@@ -135,14 +135,24 @@ async def _begin(conn: Connection, parts: Parts, wanted: Wanted, rules: Rules) -
 async def _freeze(
     conn: Connection, one: Baseline, rules: Rules, buckets: tuple[int, int], *, now: datetime
 ) -> Frozen:
+    """Freeze members of some buckets; who was merged into them before counts with them (T-10)."""
     before = await baselines.frozen(conn, one, buckets)
+    there = await facts.load(conn, rules, one.month, Whom(buckets))
+    has_merged = {each.member_id for each in there if each.has_merged}
     found = [
         (each.member_id, _measure(rules, one.month, each))
-        for each in await facts.load(conn, rules, one.month, Whom(buckets))
+        for each in there
         if each.member_id not in before
     ]
-    whole = [(id_, each) for id_, each in found if each.complete]
-    await baselines.freeze(conn, one.name, whole, now)
+    whole = {id_: each for id_, each in found if each.complete}
+    along = await merged.along(conn, [id_ for id_ in whole if id_ in has_merged])
+    kept = await baselines.frozen_of(conn, one, along)
+    counted = {
+        id_: msgspec.structs.replace(whole[other], total=0, filled_days=0)
+        for id_, other in along.items()
+        if id_ not in kept
+    }
+    await baselines.freeze(conn, one.name, [*whole.items(), *counted.items()], now)
     return Frozen(len(whole), len(before), len(found) - len(whole))
 
 
@@ -169,9 +179,10 @@ async def measure_growth(
             raise UnknownBaseline
         rules = await _rules(conn, parts, one.programme, month)
         _check_same(one, rules, month)
-        before = {} if is_corrected else await baselines.frozen(conn, one, buckets)
+        there = await facts.load(conn, rules, month, Whom(buckets))
+        before = {} if is_corrected else await _frozen(conn, one, buckets, there)
         told = list[GrownMember]()
-        for each in await facts.load(conn, rules, month, Whom(buckets)):
+        for each in there:
             if closed_by(each.closed_on, month.end):
                 continue
             base = _base(rules, one.month, each, before.get(each.member_id))
@@ -182,6 +193,20 @@ async def measure_growth(
         return told
 
     return await database.transact(look)
+
+
+async def _frozen(
+    conn: Connection, one: Baseline, buckets: tuple[int, int], there: Sequence[Facts]
+) -> dict[UUID, Measure]:
+    """Return what is frozen of members, with whoever was merged into them since (T-10)."""
+    before = await baselines.frozen(conn, one, buckets)
+    along = await merged.along(conn, [each.member_id for each in there if each.has_merged])
+    kept = await baselines.frozen_of(conn, one, along) if along else {}
+    for id_, other in along.items():
+        own, more = before.pop(other, None), kept.get(id_)
+        if own is not None and more is not None:
+            before[other] = own.plus(more)
+    return before
 
 
 def _check_same(one: Baseline, rules: Rules, month: Month) -> None:

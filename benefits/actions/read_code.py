@@ -9,7 +9,7 @@ from benefits.actions.parts import Parts
 from benefits.domain.orders import DELIVERED
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import bucket_of
-from benefits.store import codes
+from benefits.store import codes, pages
 from benefits.store.db import Connection
 
 
@@ -25,10 +25,11 @@ async def read_code(
 ) -> str | None:
     """Return a delivered claim's code; None when there is no such claim (CodeAbsent).
 
-    With `member_id` only that member's claims are known.
+    With `member_id` only that member's claims are known, and those of who was merged into them.
     """
     kept = await codes.of_claim(conn, claim_id)
-    if kept is None or member_id not in {None, kept.member_id}:
+    whose = await pages.member_of_claim(conn, claim_id)
+    if kept is None or member_id not in {None, whose}:
         return None
     if kept.state not in DELIVERED or kept.sealed is None:
         raise CodeAbsent

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benefits.actions.parts import Parts
 from benefits.domain.holders import HolderLine
 from benefits.domain.values import member_id
-from benefits.store import holders, members, rates
+from benefits.store import holders, members, merged, rates
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
 
@@ -15,10 +15,13 @@ async def record_holders(
 ) -> ChunkResult:
     """Keep numbered lines, once; the result names those that were refused and why.
 
-    Of two lines about one account, customer and first day the later one counts.
+    Of two lines about one account, customer and first day the later one counts. One about a
+    customer who was merged is about the member they were merged into; both are named.
     """
     await rates.serial(conn)
-    ids = {line.customer: member_id(line.customer, member_key) for _, line in lines}
+    given = {line.customer: member_id(line.customer, member_key) for _, line in lines}
+    moved = await merged.current(conn, given.values())
+    ids = {customer: moved.get(id_, id_) for customer, id_ in given.items()}
     known = await members.existing(conn, ids.values())
     refused = [
         (number, "customer: not a member")
@@ -30,6 +33,11 @@ async def record_holders(
         for _, line in lines
         if ids[line.customer] in known
     }
-    kept = [(id_, line) for (_, id_, _), line in latest.items()]
+    into = await merged.along(conn, known)
+    kept = [
+        (named, line)
+        for (_, id_, _), line in latest.items()
+        for named in (id_, *(other for other, whose in into.items() if whose == id_))
+    ]
     new = await holders.put(conn, kept, parts.clock()) if kept else 0
     return ChunkResult(new, len(lines) - len(refused) - new, refused)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benefits.actions.parts import Parts
 from benefits.domain.members import LabelLine
 from benefits.domain.values import member_id
-from benefits.store import members
+from benefits.store import assets, members, merged
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
 
@@ -15,9 +15,13 @@ async def record_labels(
 ) -> ChunkResult:
     """Keep numbered lines, once; the result names those that were refused and why.
 
-    Of two lines about one label and first day the later one counts.
+    Of two lines about one label and first day the later one counts. One about a customer who was
+    merged is about the member they were merged into.
     """
-    ids = {line.customer: member_id(line.customer, member_key) for _, line in lines}
+    await assets.alone(conn)  # nobody is merged meanwhile
+    given = {line.customer: member_id(line.customer, member_key) for _, line in lines}
+    moved = await merged.current(conn, given.values())
+    ids = {customer: moved.get(id_, id_) for customer, id_ in given.items()}
     known = await members.existing(conn, ids.values())
     refused = [
         (number, "customer: not a member")

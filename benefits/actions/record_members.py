@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benefits.actions.parts import Parts
 from benefits.domain.members import MemberLine
 from benefits.domain.values import member_id
-from benefits.store import endings, members
+from benefits.store import assets, endings, members, merged
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
 
@@ -15,21 +15,25 @@ async def record_members(
 ) -> ChunkResult:
     """Keep members, their sealed references and labels; the last line of each counts.
 
-    A line that moves or takes back the end of a relationship that was carried out is refused.
+    A line that moves or takes back the end of a relationship that was carried out is refused. Of a
+    customer who was merged the labels alone are taken, for the member they were merged into.
     """
     now = parts.clock()
     latest = {line.customer: (number, line) for number, line in lines}
     keyed = [
         (number, member_id(line.customer, member_key), line) for number, line in latest.values()
     ]
-    over = await endings.carried_out(conn, [id_ for _, id_, _ in keyed])
+    await assets.alone(conn)  # nobody is merged meanwhile
+    moved = await merged.current(conn, [id_ for _, id_, _ in keyed])
+    over = await endings.carried_out(conn, [id_ for _, id_, _ in keyed if id_ not in moved])
     refused = [
         (number, f"closed_on: the relationship ended on {over[id_]}, and that was carried out")
         for number, id_, line in keyed
         if id_ in over and over[id_] != line.closed_on
     ]
     not_taken = {number for number, _ in refused}
-    taken = [(id_, line) for number, id_, line in keyed if number not in not_taken]
+    told = [(id_, line) for number, id_, line in keyed if number not in not_taken]
+    taken = [(id_, line) for id_, line in told if id_ not in moved]
     changed = await members.put(conn, taken)
     known = await members.profiled(conn, [id_ for id_, _ in taken])
     await members.put_profiles(
@@ -40,6 +44,6 @@ async def record_members(
             if id_ not in known
         ],
     )
-    labels = [(id_, label, "") for id_, line in taken for label in line.labels]
+    labels = [(moved.get(id_, id_), label, "") for id_, line in told for label in line.labels]
     kept = len(changed.union(await members.put_labels(conn, labels, now)))
     return ChunkResult(kept, max(0, len(lines) - kept - len(refused)), refused)

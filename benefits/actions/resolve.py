@@ -54,7 +54,7 @@ from benefits.domain.orders import (
 )
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.store import claims, counters, members, orders
+from benefits.store import claims, counters, members, merged, orders
 from benefits.store import ledger as books
 from benefits.store.claims import Case, ClaimRow, HoldEnd, HoldRow, Reserved
 from benefits.store.counters import MemberCounter
@@ -91,12 +91,17 @@ class _Group:
         self.came_to: Counter[OrderState] = Counter()
 
     async def load(
-        self, conn: Connection, ids: Sequence[UUID], told_twice: Collection[UUID]
+        self,
+        conn: Connection,
+        ids: Sequence[UUID],
+        told_twice: Collection[UUID],
+        *,
+        taken: Sequence[UUID],
     ) -> None:
         """Read claims, holds, lots, members' counters; lock the shared counters, last of all.
 
         A claim whose units came back, or may come back to it before its last answer, can need
-        others of the member's lots.
+        others of the member's lots. Others were merged into the `taken` members.
         """
         self.claims = await claims.by_id(conn, ids)
         found = list(self.claims.values())
@@ -118,7 +123,8 @@ class _Group:
                     self.revoking.add(request.claim_id)
         keys = [self._cap_key(c) for c in found if c.cap_window]
         if keys:
-            self.used = await counters.used(conn, keys)
+            into = await merged.along(conn, taken)
+            self.used = await counters.used(conn, keys, into=into)
         if found:
             names = {name for c in found for name in self._names(self._offer(c)[1])}
             self.shared = await counters.lock(conn, names)
@@ -440,7 +446,9 @@ async def resolve(
     now = parts.clock()
     group = _Group(parts, catalogue, Journal(locked, now, parts.new_id), now)
     times = Counter(a.claim_id for a in (*answers, *(t.answer for t in attempts)))
-    await group.load(conn, ids, [id_ for id_, n in times.items() if n > 1])
+    twice = [id_ for id_, n in times.items() if n > 1]
+    taken = [id_ for id_, one in locked.items() if one.has_merged]
+    await group.load(conn, ids, twice, taken=taken)
     plans = list[orders.Plan]()
     if answers:
         told = {answer.claim_id for answer in answers}

@@ -19,6 +19,7 @@ from benefits.actions.import_files import (
     import_holders,
     import_labels,
     import_members,
+    import_merges,
     import_rates,
 )
 from benefits.actions.look_ahead import Ahead, look_ahead
@@ -96,6 +97,31 @@ def import_labels_(file: TextIO, *, dry_run: bool) -> None:
         )
 
     take_file("labels", file, take, dry_run=dry_run)
+
+
+@import_.command("merges")
+@click.argument("file", type=TEXT)
+@DRY_RUN
+def import_merges_(file: TextIO, *, dry_run: bool) -> None:
+    """Import customers who are one person: `customer,into`.
+
+    All that `customer` has is `into`'s from then on, which is not taken back. A line again changes
+    nothing.
+
+    Example: `benefits import merges merges.csv --dry-run`, then without
+    """
+
+    async def take(house: House, progress: Progress) -> Imported:
+        return await import_merges(
+            house.database,
+            house.parts,
+            file,
+            member_key=house.settings.keys.member_key,
+            progress=progress,
+            dry_run=dry_run,
+        )
+
+    take_file("merges", file, take, dry_run=dry_run)
 
 
 @import_.command("calendar")

@@ -159,6 +159,42 @@ class OrderSettled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     digest: str
 
 
+class UnitsTransferred(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units that went to the member one was merged into: they are in that one's `lot_id` now."""
+
+    unit: str
+    quantity: Quantity
+    lot_id: UUID
+
+
+class UnitsReceived(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units that came with a customer who was merged, from their `lot_id`, under its terms."""
+
+    unit: str
+    quantity: Quantity
+    lot_id: UUID
+    cause: Literal["TIER", "REWARD", "MAKE_GOOD"]
+    period: str
+    programme: str
+    line: str
+    granted_at: datetime
+    expires_at: datetime | None
+
+
+class DebtMoved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units owed that went from the one who was merged to the other."""
+
+    unit: str
+    quantity: Quantity
+
+
+class MembersMerged(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Two customers became one member; both histories tell it."""
+
+    merged: UUID
+    into: UUID
+
+
 Told = type[
     TierDecided
     | TierSighted
@@ -172,6 +208,10 @@ Told = type[
     | DebtForgiven
     | UnitsMadeGood
     | OrderSettled
+    | UnitsTransferred
+    | UnitsReceived
+    | DebtMoved
+    | MembersMerged
 ]
 REASONS = ("", *(reason.value.lower() for reason in Reason))
 
@@ -180,7 +220,7 @@ class Kind(msgspec.Struct, frozen=True):
     """A type of event: what its data hold, what its subject is, and what it means."""
 
     data: Told
-    subject: Literal["decision", "period", "lot", "claim", "correction"]
+    subject: Literal["decision", "period", "lot", "claim", "correction", "member"]
     words: str
 
 
@@ -193,6 +233,7 @@ EVENTS: dict[str, Kind] = {
     "tier.downgrade_scheduled": Kind(TierDecided, "decision", "A term ended below; grace begins."),
     "tier.undetermined": Kind(TierDecided, "decision", "Days are missing; nothing is decided."),
     "tier.ended": Kind(TierDecided, "decision", "The relationship ended, and the tier with it."),
+    "tier.merged": Kind(TierDecided, "decision", "The higher tier of two who were merged."),
     "tier.at_risk": Kind(TierSighted, "period", "The running period goes below the tier."),
     "tier.near": Kind(TierSighted, "period", "The running period comes near a higher tier."),
     "entitlement.granted": Kind(UnitsGranted, "lot", "Units came, by tier or as a reward."),
@@ -216,6 +257,11 @@ EVENTS: dict[str, Kind] = {
     "entitlement.debt_forgiven": Kind(DebtForgiven, "correction", "Units are owed no more."),
     "entitlement.made_good": Kind(UnitsMadeGood, "lot", "Units came for an order that failed."),
     "order.settled": Kind(OrderSettled, "claim", "People settled how much was delivered."),
+    "entitlement.transferred": Kind(UnitsTransferred, "lot", "Units went along with a merger."),
+    "entitlement.received": Kind(UnitsReceived, "lot", "Units came along with a merger."),
+    "entitlement.debt_given": Kind(DebtMoved, "member", "A debt went along with a merger."),
+    "entitlement.debt_taken": Kind(DebtMoved, "member", "A debt came along with a merger."),
+    "member.merged": Kind(MembersMerged, "member", "Two customers became one member."),
 }
 
 

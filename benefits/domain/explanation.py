@@ -93,6 +93,8 @@ def explain(programme: Programme, decision: Decision) -> dict[str, str]:
     """Tell a customer in a sentence of each language what a month decided and why (X-6)."""
     if decision.cause is Cause.ENDED:
         return _ended(programme, decision)
+    if decision.cause is Cause.MERGED:
+        return _merged(programme, decision)
     why = told(programme, decision)
     return {
         "zh": _chinese(programme, decision, why),
@@ -108,6 +110,16 @@ def _ended(programme: Programme, decision: Decision) -> dict[str, str]:
         "zh": f"客户关系于{_chinese_date(ended_on)}终止，等级为{_name(tier, 'zh')}。",
         "en": f"The relationship ended on {_english_date(ended_on)}: "
         f"your tier is {_name(tier, 'en')}.",
+    }
+
+
+def _merged(programme: Programme, decision: Decision) -> dict[str, str]:
+    """Tell that the higher tier of two customer numbers holds (T-10)."""
+    tier = programme.tier[decision.after.rank]
+    return {
+        "zh": f"您的两个客户号已合并，在下次判定前按较高等级{_name(tier, 'zh')}。",
+        "en": "Two customer numbers of yours became one: until the next decision you have the "
+        f"higher tier of the two, {_name(tier, 'en')}.",
     }
 
 
@@ -184,6 +196,7 @@ def _judged(programme: Programme) -> tuple[str, str, str]:
 
 def _english(programme: Programme, decision: Decision, why: Told) -> str:
     assert decision.cause is not Cause.ENDED, "told by _ended"
+    assert decision.cause is not Cause.MERGED, "told by _merged"
     one, several, _ = _judged(programme)
     name = _name(programme.tier[decision.after.rank], "en")
     reached = _english_reached(programme, why)
@@ -221,6 +234,7 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
 
 def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
     assert decision.cause is not Cause.ENDED, "told by _ended"
+    assert decision.cause is not Cause.MERGED, "told by _merged"
     measure = _judged(programme)[2]
     name = _name(programme.tier[decision.after.rank], "zh")
     reached = _chinese_reached(programme, why)

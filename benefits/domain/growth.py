@@ -56,6 +56,15 @@ class Measure(msgspec.Struct, frozen=True):
         """The exact average in minor units."""
         return Fraction(self.total, self.scale * self.divisor)
 
+    def plus(self, other: "Measure") -> "Measure":
+        """Return that of two customers who were merged, over the longer relationship (T-10)."""
+        longer = max(self, other, key=lambda one: one.days)
+        return msgspec.structs.replace(
+            longer,
+            total=self.total + other.total,
+            filled_days=max(self.filled_days, other.filled_days),
+        )
+
 
 # Of a relationship that began after the baseline's month: true zeros (M-8).
 ZERO = Measure(0, 1, 1, 1, 1)

@@ -21,6 +21,7 @@ refusal. Each template stands beside what undoes it.
     transfer  available -> transferred, received -> available of the other member
     convert   available -> converted, issued -> available of the chosen benefit
     make_up   issued    -> loss       delivered, but no unit is left for it (G-CB-4)
+    give_debt received  -> debt, debt -> transferred of the other member
     owe       debt      -> revoked    a claw-back of more than is left (L-8)
                                                      pay_debt  available -> debt, by later grants
                                                      write_off redeemed  -> loss, without a debt
@@ -290,6 +291,16 @@ def transfer_out(unit: str, parts: Iterable[Part]) -> list[Posting]:
 def transfer_in(lot: Lot) -> list[Posting]:
     """Take another member's units as a new lot; the two batches name each other's cause (L-2)."""
     return [Posting(Account.RECEIVED, Account.AVAILABLE, lot.unit, lot.granted, lot.lot_id)]
+
+
+def give_debt(unit: str, owed: int) -> list[Posting]:
+    """Be rid of a debt that another member takes over (T-10)."""
+    return [Posting(Account.RECEIVED, Account.DEBT, unit, owed, None)]
+
+
+def take_debt(unit: str, owed: int) -> list[Posting]:
+    """Take over what another member owes; what they come with pays it first (T-10, L-8)."""
+    return [Posting(Account.DEBT, Account.TRANSFERRED, unit, owed, None)]
 
 
 def convert(unit: str, parts: Iterable[Part], to: Lot) -> list[Posting]:

@@ -230,8 +230,10 @@ class Units(msgspec.Struct):
     def add(self, account: str, amount: int, *, over: bool) -> None:
         """Take in what an account came to."""
         match Account(account):
-            case Account.ISSUED | Account.RECEIVED:
+            case Account.ISSUED:
                 self.issued -= amount
+            case Account.TRANSFERRED | Account.RECEIVED:
+                pass  # what one member lost another got, as of the same month
             case Account.AVAILABLE | Account.HELD:
                 self.outstanding += amount
             case Account.REDEEMED:

@@ -27,7 +27,8 @@ class Cause(enum.Enum):
     """What a month did to a standing (T-12).
 
     HELD: nothing could fall, since the tier is locked, or no period or review ended. GRACE: a lock
-    ended below, and the tier falls when its grace time ends. ENDED: the relationship did (T-10).
+    ended below, and the tier falls when its grace time ends. ENDED: the relationship did; MERGED:
+    with another customer, whose tier was higher (T-10).
     """
 
     UPGRADED = "UPGRADED"
@@ -39,6 +40,7 @@ class Cause(enum.Enum):
     UNDETERMINED = "UNDETERMINED"
     CORRECTED = "CORRECTED"
     ENDED = "ENDED"
+    MERGED = "MERGED"
 
 
 class State(msgspec.Struct, frozen=True):

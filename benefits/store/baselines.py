@@ -1,6 +1,6 @@
 """Baselines as they were frozen: which there are, and what each member's metric was."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -35,6 +35,11 @@ ORDER BY n.bucket, n.member_id
 FROZEN = """
 SELECT f.member_id, f.total, f.divisor, f.days, f.filled_days
 FROM member_baseline AS f WHERE f.bucket BETWEEN $2 AND $3 AND f.name = $1
+"""
+FROZEN_OF = """
+SELECT f.member_id, f.total, f.divisor, f.days, f.filled_days
+FROM unnest($2::smallint[], $3::uuid[]) AS k (bucket, member_id)
+JOIN member_baseline AS f ON f.bucket = k.bucket AND f.member_id = k.member_id AND f.name = $1
 """
 
 
@@ -90,12 +95,19 @@ async def freeze(
 
 async def frozen(conn: Connection, one: Baseline, buckets: tuple[int, int]) -> dict[UUID, Measure]:
     """Return what the metrics of members in some buckets were."""
-    return {
-        row.member_id: Measure(
-            int(row.total), one.scale, row.divisor, row.days, row.days, row.filled_days
-        )
-        for row in await rows(conn, FROZEN, one.name, *buckets)
-    }
+    found = await rows(conn, FROZEN, one.name, *buckets)
+    return {row.member_id: _measure(one, row) for row in found}
+
+
+async def frozen_of(conn: Connection, one: Baseline, ids: Collection[UUID]) -> dict[UUID, Measure]:
+    """Return what the metrics of some members were."""
+    wanted = list(ids)
+    found = await rows(conn, FROZEN_OF, one.name, [bucket_of(id_) for id_ in wanted], wanted)
+    return {row.member_id: _measure(one, row) for row in found}
+
+
+def _measure(one: Baseline, row: Any) -> Measure:
+    return Measure(int(row.total), one.scale, row.divisor, row.days, row.days, row.filled_days)
 
 
 def _baseline(row: Any) -> Baseline:

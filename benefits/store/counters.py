@@ -3,7 +3,7 @@
 Both are caches of what holds say; `verify` folds them anew.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
 from benefits.domain.entitlement import CounterUse
@@ -71,10 +71,25 @@ async def add(writer: Writer, changes: Mapping[str, CounterUse]) -> None:
         )
 
 
-async def used(conn: Connection, keys: Iterable[MemberCounter]) -> dict[MemberCounter, int]:
-    """Return what is used by (member, counter, window); absent means nothing."""
-    found = await rows(conn, USED, *_columns(sorted(set(keys))))
-    return {(row.member_id, row.counter, row.window): row.used for row in found}
+async def used(
+    conn: Connection, keys: Collection[MemberCounter], *, into: Mapping[UUID, UUID]
+) -> dict[MemberCounter, int]:
+    """Return what is used by (member, counter, window); absent means nothing.
+
+    What those used who were merged `into` members counts for these.
+    """
+    wanted = set(keys)
+    wanted |= {
+        (id_, counter, window)
+        for id_, other in into.items()
+        for member_id, counter, window in keys
+        if member_id == other
+    }
+    counts = dict[MemberCounter, int]()
+    for row in await rows(conn, USED, *_columns(sorted(wanted))):
+        key = (into.get(row.member_id, row.member_id), row.counter, row.window)
+        counts[key] = counts.get(key, 0) + row.used
+    return counts
 
 
 async def add_used(writer: Writer, changes: Mapping[MemberCounter, int]) -> None:

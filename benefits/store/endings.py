@@ -11,7 +11,8 @@ from benefits.store.overview import decision_of
 
 # ix_member_end_due
 _DUE = """FROM member AS m
-WHERE m.bucket + 0 BETWEEN $1 AND $2 AND m.end_due <= $3 AND m.end_due IS NOT NULL"""
+WHERE m.bucket + 0 BETWEEN $1 AND $2 AND m.end_due <= $3 AND m.end_due IS NOT NULL
+  AND m.merged_into IS NULL"""
 DUE = f"SELECT m.member_id {_DUE} ORDER BY m.end_due LIMIT $4"
 COUNT_DUE = f"SELECT count(*) AS members {_DUE}"
 # Primary key. From the first step on an end stays as it is.

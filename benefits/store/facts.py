@@ -1,7 +1,9 @@
 """What members are evaluated on: kept sums, labels, the standing on record (T-8)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +16,9 @@ from benefits.domain.ladder import THRESHOLD
 from benefits.domain.metrics import Basket, MonthSum, known_sum
 from benefits.domain.stretches import are_needed, needed
 from benefits.domain.tiers import State
-from benefits.domain.values import Month, bucket_of
+from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.domain.windows import Days, Kept, Point, Stretch
-from benefits.store import stretch_sums, stretches
+from benefits.store import merged, stretch_sums, stretches
 from benefits.store.db import Connection, rows
 from benefits.store.holders import POLICIES
 from benefits.store.sealed import (
@@ -55,14 +57,15 @@ class Facts(msgspec.Struct, kw_only=True):
     sums: dict[Basket, dict[Kept, MonthSum]]
     labels: list[Label] = []
     written: State = State()
+    has_merged: bool = False
 
 
 # Primary keys of member and asset_month. Days before the opening are known zeros (A-6): bits below
 # the opening day. Which days are sealed comes with the sums that count with them, once.
 def _facts(sums: str, joined: str = "", among: str = "") -> str:
     return f"""
-SELECT m.member_id, m.opened_on, m.closed_on, a.month, a.sum_minor, a.known, a.unrated,
-       a.converted,
+SELECT m.member_id, m.opened_on, m.closed_on, m.merged_into, m.has_merged, a.month, a.sum_minor,
+       a.known, a.unrated, a.converted,
        CASE WHEN row_number() OVER () = 1 THEN {sealed_days("$5")} END AS sealed
 FROM member AS m
 LEFT JOIN LATERAL (
@@ -133,26 +136,26 @@ ORDER BY d.member_id, d.month DESC, d.decided_at DESC
 
 
 async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list[Facts]:
-    """Return what members are evaluated on, up to `month`, in the order of buckets and ids."""
+    """Return what members are evaluated on, up to `month`, in the order of buckets and ids.
+
+    What was brought for those who were merged counts for whom they were merged into.
+    """
     all_facts = dict[UUID, Facts]()
     for basket in rules.baskets:
-        found = await rows(
-            conn,
-            _statement(basket, whom),
-            month.start,
-            basket.currencies,
-            list(basket.classes),
-            list(basket.weights),
-            rules.feeds,
-            *whom.values,
-        )
+        found = await _months(conn, rules, basket, month, whom=whom)
         sealed = read_days(next((row.sealed for row in found if row.sealed), None))
         fed = fed_days(rules, sealed, month)
         known = Known({}, fed) if are_needed(rules) else None
+        into = await merged.along(conn, [row.member_id for row in found if row.has_merged])
+        if into:
+            those = Whom((0, BUCKETS - 1), sorted(into))
+            found = _together(found, await _months(conn, rules, basket, month, whom=those), into)
         for row in found:
-            _add_month(all_facts, rules, basket, row, sealed=sealed, known=known)
+            if row.merged_into is None:
+                _add_month(all_facts, rules, basket, row, sealed=sealed, known=known)
         _add_absent(all_facts.values(), basket, fed)
         if known is not None:
+            known.into = into
             await _add_stretches(conn, rules, basket, whom, known=known, facts=all_facts)
     for member_id, label in await _labels(conn, rules, month, whom) if rules.labels else ():
         if member_id in all_facts:
@@ -162,6 +165,69 @@ async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list
         if row.member_id in all_facts:
             all_facts[row.member_id].written = state_of(row)
     return list(all_facts.values())
+
+
+async def _months(
+    conn: Connection, rules: Rules, basket: Basket, month: Month, *, whom: Whom
+) -> Sequence[Any]:
+    return await rows(
+        conn,
+        _statement(basket, whom),
+        month.start,
+        basket.currencies,
+        list(basket.classes),
+        list(basket.weights),
+        rules.feeds,
+        *whom.values,
+    )
+
+
+class _Month(msgspec.Struct, frozen=True, kw_only=True):
+    """A month of a member with what counts along, as a row says it of one."""
+
+    member_id: UUID
+    opened_on: date
+    closed_on: date | None
+    month: date | None
+    sum_minor: int
+    known: int
+    unrated: int
+    converted: list[str]
+    merged_into: None = None
+    has_merged: bool = True
+
+
+def _together(
+    found: Sequence[Any], others: Sequence[Any], into: Mapping[UUID, UUID]
+) -> Sequence[Any]:
+    """Return months in which those of others count for the members they were merged into.
+
+    A day is known with a line of any of them, as it is with any line of one.
+    """
+    members = {row.member_id: row for row in found if row.has_merged}
+    by_month = dict[tuple[UUID, date | None], list[Any]]()
+    for row in (*members.values(), *others):
+        by_month.setdefault((into.get(row.member_id, row.member_id), None), [])
+    for row in (*(row for row in found if row.has_merged), *others):
+        if row.month is not None:
+            key = (into.get(row.member_id, row.member_id), row.month)
+            by_month.setdefault(key, []).append(row)
+    months = [
+        _Month(
+            member_id=member_id,
+            opened_on=members[member_id].opened_on,
+            closed_on=members[member_id].closed_on,
+            month=each,
+            sum_minor=sum(int(row.sum_minor) for row in some),
+            known=reduce(or_, (row.known for row in some), 0),
+            unrated=reduce(or_, (row.unrated for row in some), 0),
+            converted=sorted({code for row in some for code in row.converted or ()}),
+        )
+        for (member_id, each), some in by_month.items()
+        if member_id in members
+    ]
+    plain = [row for row in found if not row.has_merged]
+    return sorted((*plain, *months), key=lambda row: (bucket_of(row.member_id), row.member_id))
 
 
 def _statement(basket: Basket, whom: Whom) -> str:
@@ -196,7 +262,11 @@ def _add_month(
     entry = all_facts.get(row.member_id)
     if entry is None:
         entry = all_facts[row.member_id] = Facts(
-            member_id=row.member_id, opened_on=row.opened_on, closed_on=row.closed_on, sums={}
+            member_id=row.member_id,
+            opened_on=row.opened_on,
+            closed_on=row.closed_on,
+            sums={},
+            has_merged=row.has_merged,
         )
     if row.month is None:
         return
@@ -231,18 +301,40 @@ async def _add_stretches(
     if basket.points:
         points = {each: Point(each) for each in kept if each.days == 1}
         summed.append((basket.by_point, points))
+    upto = {member_id: bucket_of(member_id) for member_id in facts}
+    for member_id, other in known.into.items():
+        upto[other] = max(upto[other], bucket_of(member_id))  # a sum is whole or not kept
     for weighed, pieces in summed:
-        sums = await stretch_sums.sums(
-            conn, pieces, weighed, buckets=whom.buckets, members=whom.members
-        )
+        sums = await _stretch_sums(conn, pieces, weighed, whom, into=known.into)
         for member_id, entry in facts.items():
-            bucket = bucket_of(member_id)
             there = {
                 piece: sums.get((member_id, stretch), NOTHING)
                 for stretch, piece in pieces.items()
-                if kept[stretch].is_kept(bucket, folded=basket.is_wide)
+                if kept[stretch].is_kept(upto[member_id], folded=basket.is_wide)
             }
             _add_pieces(entry, basket, there, known)
+
+
+async def _stretch_sums(
+    conn: Connection,
+    kept: Collection[Stretch],
+    basket: Basket,
+    whom: Whom,
+    *,
+    into: Mapping[UUID, UUID],
+) -> stretch_sums.Sums:
+    """Return what stretches come to of members, with those who were merged into them."""
+    sums = dict(
+        await stretch_sums.sums(conn, kept, basket, buckets=whom.buckets, members=whom.members)
+    )
+    if into:
+        more = await stretch_sums.sums(
+            conn, kept, basket, buckets=(0, BUCKETS - 1), members=sorted(into)
+        )
+        for (member_id, stretch), total in more.items():
+            key = (into[member_id], stretch)
+            sums[key] = sums.get(key, NOTHING).plus(total)
+    return sums
 
 
 def _add_pieces(

@@ -73,7 +73,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "lot": ("remaining", "held", "expired", "redeemed", "swept"),
     "member": (
         *("opened_on", "closed_on", "branch", "manager", "event_seq", "event_position"),
-        *("recorded_at", "deceased", "end_due"),
+        *("recorded_at", "deceased", "end_due", "merged_into", "has_merged"),
     ),
     "member_counter": ("used",),
     "outlook_run": (

@@ -14,20 +14,23 @@ from datetime import date, datetime
 from uuid import UUID
 
 from benefits.domain.holders import HolderLine
-from benefits.domain.values import bucket_of
+from benefits.domain.values import EPOCH, bucket_of
 from benefits.store.db import Connection, rows, run
 from benefits.store.exchange import amount, counting_feeds, rate_of, unrated
 from benefits.store.stretches import folds
 
 POLICIES = ("FULL_TO_EACH", "PRIMARY_ONLY", "SPLIT_EQUAL")
-# Who holds the account of a line `l` on its day, the primary holder first.
+# Who holds the account of a line `l` on its day, the primary holder first. Whoever was merged is
+# named as ever, but it is another who holds.
 _HOLDERS = """SELECT array_agg(e.member_id ORDER BY e.role = 'PRIMARY' DESC, e.member_id)
                AS holders
         FROM (SELECT DISTINCT ON (d.member_id) d.member_id, d.role FROM (
                   SELECT DISTINCT ON (o.member_id, o.valid_from) o.member_id, o.role,
                          o.valid_from, o.valid_to
                   FROM account_holder AS o
+                  JOIN member AS m ON m.bucket = o.bucket AND m.member_id = o.member_id
                   WHERE o.bucket BETWEEN 0 AND 1023 AND o.account = l.account
+                    AND m.merged_into IS NULL
                   ORDER BY o.member_id, o.valid_from, o.recorded_at DESC) AS d
               WHERE d.valid_from <= l.as_of AND (d.valid_to IS NULL OR d.valid_to > l.as_of)
               ORDER BY d.member_id, d.valid_from DESC) AS e"""
@@ -81,8 +84,9 @@ named AS MATERIALIZED (
            row_number() OVER (
                PARTITION BY l.whose, w.is_before, l.account, l.as_of, l.asset_class, l.currency,
                             l.source
-               ORDER BY l.member_id <> v.holders[1], l.member_id) AS nth
+               ORDER BY coalesce(o.merged_into, l.member_id) <> v.holders[1], l.member_id) AS nth
     FROM lines AS l
+    JOIN member AS o ON o.bucket = l.bucket AND o.member_id = l.member_id
     JOIN (VALUES (true), (false)) AS w (is_before)
       ON CASE WHEN w.is_before THEN l.is_before ELSE l.is_now END
     CROSS JOIN LATERAL (
@@ -243,6 +247,28 @@ WHERE NOT EXISTS (
     WHERE latest.role = n.role AND latest.valid_to IS NOT DISTINCT FROM n.valid_to)
 RETURNING bucket, member_id, account, valid_from
 """
+# Each is named where the other is; of the same account and first day what was recorded last.
+COPY = """
+INSERT INTO account_holder (bucket, member_id, account, valid_from, recorded_at, role, valid_to)
+SELECT k.bucket, k.member_id, b.account, b.valid_from, $5, b.role, b.valid_to
+FROM (VALUES ($1::smallint, $2::uuid, $3::smallint, $4::uuid), ($3, $4, $1, $2))
+     AS k (of_bucket, of, bucket, member_id)
+CROSS JOIN LATERAL (
+    SELECT DISTINCT ON (o.account, o.valid_from) o.* FROM account_holder AS o
+    WHERE o.bucket = k.of_bucket AND o.member_id = k.of
+    ORDER BY o.account, o.valid_from, o.recorded_at DESC) AS b
+LEFT JOIN LATERAL (
+    SELECT o.recorded_at, o.role, o.valid_to FROM account_holder AS o
+    WHERE o.bucket = k.bucket AND o.member_id = k.member_id AND o.account = b.account
+      AND o.valid_from = b.valid_from
+    ORDER BY o.recorded_at DESC LIMIT 1) AS a ON true
+WHERE a.recorded_at IS NULL
+   OR a.recorded_at < b.recorded_at
+      AND (a.role <> b.role OR a.valid_to IS DISTINCT FROM b.valid_to)
+"""
+ACCOUNTS = """
+SELECT DISTINCT h.account FROM account_holder AS h WHERE h.bucket = $1 AND h.member_id = $2
+"""
 
 
 async def any_(conn: Connection) -> bool:
@@ -304,6 +330,13 @@ async def fill_stretches(conn: Connection, month: date, buckets: tuple[int, int]
     await run(conn, TOUCHED_FILLED, *buckets, month)
     await run(conn, REFOLD_STRETCHES)
     await run(conn, UNTOUCHED)
+
+
+async def merge(conn: Connection, of: UUID, into: UUID, now: datetime) -> None:
+    """Name each of two who were merged in the accounts of the other, and fold these anew."""
+    await run(conn, COPY, bucket_of(of), of, bucket_of(into), into, now)
+    found = [row.account for row in await rows(conn, ACCOUNTS, bucket_of(into), into)]
+    await _refold(conn, TOUCHED_HELD, found, [EPOCH.date()] * len(found))
 
 
 async def _refold(conn: Connection, touched: str, *values: object) -> None:

@@ -14,8 +14,9 @@ import msgspec
 from benefits.domain.labels import Label
 from benefits.domain.members import MemberLine
 from benefits.domain.values import EPOCH, bucket_of
-from benefits.store import assets
+from benefits.store import assets, merged
 from benefits.store.db import Connection, Writer, rows, run, write
+from benefits.store.merged import bucket_in
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -29,6 +30,8 @@ class Member(msgspec.Struct, frozen=True):
     event_position: int
     deceased: bool
     end_due: date | None
+    merged_into: UUID | None
+    has_merged: bool
 
     @property
     def bucket(self) -> int:
@@ -39,7 +42,7 @@ class Member(msgspec.Struct, frozen=True):
 # Primary key; locked in (bucket, id) order, because the sort lies below the locking.
 _LOCK = """
 SELECT m.member_id, m.opened_on, m.closed_on, m.event_seq, m.recorded_at, m.event_position,
-       m.deceased, m.end_due
+       m.deceased, m.end_due, m.merged_into, m.has_merged
 FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
   ON m.bucket = k.bucket AND m.member_id = k.member_id
 ORDER BY m.bucket, m.member_id
@@ -52,14 +55,15 @@ SELECT m.member_id
 FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
   ON m.bucket = k.bucket AND m.member_id = k.member_id
 """
-# Primary key. A member without a branch or manager is nobody's.
-MANAGED = """
-SELECT m.member_id
-FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
-  ON m.bucket = k.bucket AND m.member_id = k.member_id
+# Primary key, twice for whoever was merged. A member without a branch or manager is nobody's.
+MANAGED = f"""
+SELECT k.member_id
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN member AS o ON o.bucket = k.bucket AND o.member_id = k.member_id
+JOIN member AS m ON m.bucket = {bucket_in("coalesce(o.merged_into, o.member_id)")}
+  AND m.member_id = coalesce(o.merged_into, o.member_id)
 WHERE (m.branch <> '' AND m.branch = $3) OR (m.manager <> '' AND m.manager = $4)
 """
-# An end that was begun to be carried out is not taken back.
 # Whose sums are judged by other dates from now on.
 DATED = """
 SELECT n.member_id
@@ -68,6 +72,7 @@ FROM unnest($1::smallint[], $2::uuid[], $3::date[], $4::date[])
 LEFT JOIN member AS m ON m.bucket = n.bucket AND m.member_id = n.member_id
 WHERE (m.opened_on, m.closed_on) IS DISTINCT FROM (n.opened_on, n.closed_on)
 """
+# An end that was begun to be carried out is not taken back.
 UPSERT = """
 INSERT INTO member (bucket, member_id, opened_on, closed_on, branch, manager, deceased,
                     recorded_at, end_due)
@@ -121,10 +126,13 @@ SELECT p.member_id
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
 JOIN member_profile AS p ON p.bucket = k.bucket AND p.member_id = k.member_id
 """
+# Whatever is recorded of a member who was merged may have left units: the sweep looks for them.
 MARK = """
 UPDATE member AS m
 SET event_seq = k.event_seq, recorded_at = k.recorded_at,
-    event_position = greatest(m.event_position, event_position())
+    event_position = greatest(m.event_position, event_position()),
+    end_due = CASE WHEN m.merged_into IS NULL THEN m.end_due
+                   ELSE (k.recorded_at AT TIME ZONE 'UTC')::date - 1 END
 FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::timestamptz[])
      AS k (bucket, member_id, event_seq, recorded_at)
 WHERE m.bucket = k.bucket AND m.member_id = k.member_id
@@ -142,6 +150,23 @@ async def lock(conn: Connection, ids: Iterable[UUID], *, wait: bool) -> dict[UUI
     return {row.member_id: Member(*row) for row in found}
 
 
+async def lock_current(
+    conn: Connection, ids: Iterable[UUID], *, wait: bool
+) -> tuple[dict[UUID, Member], dict[UUID, UUID]]:
+    """Lock members, and for those who were merged whom they count for now.
+
+    Return those found who were not merged, and who of the ids counts for which other member; of
+    those without one somebody else holds the other.
+    """
+    found = await lock(conn, ids, wait=wait)
+    moved = {id_: one.merged_into for id_, one in found.items() if one.merged_into is not None}
+    if not moved:
+        return found, {}
+    found |= await lock(conn, set(moved.values()) - found.keys(), wait=wait)
+    now = {id_: one for id_, one in found.items() if one.merged_into is None}
+    return now, {id_: into for id_, into in moved.items() if into in now}
+
+
 async def existing(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:
     """Return which of the ids belong to members."""
     return {row.member_id for row in await rows(conn, EXISTING, *_keys(ids))}
@@ -155,9 +180,16 @@ async def managed(
 
 
 async def put(conn: Connection, members: Sequence[tuple[UUID, MemberLine]]) -> set[UUID]:
-    """Keep members; return those it changed."""
+    """Keep members; return those it changed.
+
+    A relationship began no later than those of the customers who were merged into it.
+    """
+    began = await merged.opened(conn, [id_ for id_, _ in members])
     ordered = [
-        (id_, line.opened_on, line.closed_on, line.branch, line.manager, line.deceased)
+        (
+            *(id_, min(line.opened_on, began.get(id_, line.opened_on)), line.closed_on),
+            *(line.branch, line.manager, line.deceased),
+        )
         for id_, line in sorted(members, key=lambda m: (bucket_of(m[0]), m[0]))
     ]
     columns = list(zip(*ordered, strict=True)) or [()] * 6

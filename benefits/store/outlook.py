@@ -1,6 +1,6 @@
 """What is seen ahead of members: balances of their last known day, and one row a kind of sight."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -138,11 +138,21 @@ def _seen(row: Any) -> Seen:
 
 
 async def balances(
-    conn: Connection, days: Sequence[tuple[UUID, date]], basket: Basket
+    conn: Connection,
+    days: Sequence[tuple[UUID, date]],
+    basket: Basket,
+    *,
+    into: Mapping[UUID, UUID],
 ) -> dict[UUID, int]:
-    """Return what members' balances of a day each count for, in minor units; 0 is left out."""
+    """Return what members' balances of a day each count for, in minor units; 0 is left out.
+
+    Those of members who were merged `into` others count for these.
+    """
     if not days:
         return {}
+    if into:
+        of = dict(days)
+        days = [*days, *((id_, of[other]) for id_, other in into.items() if other in of)]
     asked = (
         [bucket_of(id_) for id_, _ in days],
         [id_ for id_, _ in days],
@@ -157,7 +167,8 @@ async def balances(
         found += await rows(conn, JOINT, *asked, basket.joint)
     sums = dict[UUID, int]()
     for row in found:
-        sums[row.member_id] = sums.get(row.member_id, 0) + int(row.balance_minor)
+        member_id = into.get(row.member_id, row.member_id)
+        sums[member_id] = sums.get(member_id, 0) + int(row.balance_minor)
     return {id_: total // basket.scale for id_, total in sums.items()}
 
 

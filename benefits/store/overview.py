@@ -16,195 +16,23 @@ import msgspec
 
 from benefits.domain.catalogue import Judge, Programme, Rules
 from benefits.domain.feeds import days_known
-from benefits.domain.labels import Label, Layer, label_name
+from benefits.domain.labels import Label, label_name
 from benefits.domain.ladder import THRESHOLD
 from benefits.domain.metrics import Basket, MonthSum, Reading, known_sum
 from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
 from benefits.domain.windows import Days, Kept, Point, Stretch
+from benefits.store import merged
 from benefits.store.db import Connection, rows
-from benefits.store.pages import CLAIM_SEEN, ClaimSeen, Entitlement
+from benefits.store.overview_rows import FOUND, KEPT, OVERVIEW, FoundPlace
+from benefits.store.pages import ClaimSeen, Entitlement
 from benefits.store.sealed import (
-    COUNTED,
-    COUNTED_CONVERTED,
-    COUNTED_FOLDED,
-    COUNTED_JOINT,
-    COUNTED_JOINT_UNRATED,
-    COUNTED_UNRATED,
     Sealed,
     read_days,
-    sealed_days,
 )
 from benefits.store.stretches import Filled
 from benefits.store.tiers import read_grounds
-
-# By index, for each member: member (primary key), ix_lot_bucket_member_id_unit_expires_at,
-# ix_claim_bucket_member_id_claim_id, tier_decision (unique key), member_label, asset_month,
-# asset_stretch, asset_stretch_folded, evaluation (primary keys). Which days are sealed and which
-# stretches kept comes with the sums that count with them. A standing is the tier at an instant as
-# known then (T-9), with the instant since which its rank has been held without a break.
-OVERVIEW = f"""
-SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM installation AS i),
-    {sealed_days("$12", "$13")} AS sealed,
-    (SELECT json_agg(json_build_array(
-         h.month, h.first_day, h.last_day, h.next_bucket, h.folded_bucket))::text
-     FROM stretch AS h WHERE h.month >= $13) AS kept,
-    json_build_array(
-        (SELECT coalesce(json_agg(json_build_array(
-             l.unit, l.programme, l.granted, l.remaining - l.held, l.held, l.granted_at,
-             l.expires_at) ORDER BY l.unit, l.expires_at, l.lot_id), '[]')
-         FROM lot AS l
-         WHERE l.bucket = k.bucket AND l.member_id = k.member_id
-           AND (l.expires_at > $4 OR l.expires_at IS NULL) AND l.remaining > 0),
-        (SELECT coalesce(json_agg(c.seen ORDER BY c.claim_id DESC), '[]')
-         FROM (SELECT c.claim_id, json_build_array({CLAIM_SEEN}) AS seen
-               FROM claim AS c
-               WHERE c.bucket = k.bucket AND c.member_id = k.member_id
-               ORDER BY c.claim_id DESC LIMIT $3) AS c),
-        (SELECT coalesce(json_agg(json_build_array(
-             v.label, v.layer, v.valid_from, v.valid_to)), '[]')
-         FROM (SELECT DISTINCT ON (b.label, b.valid_from)
-                      b.label, b.layer, b.valid_from, b.valid_to
-               FROM member_label AS b
-               WHERE b.bucket = k.bucket AND b.member_id = k.member_id
-                 AND b.label = ANY($14::text[])
-               ORDER BY b.label, b.valid_from, b.recorded_at DESC) AS v
-         WHERE v.layer <> 'MODEL'),
-        (SELECT coalesce(json_agg(json_build_array(
-             p.n, a.months, z.stretches, e.month, s.since,
-             CASE WHEN d.decision_id IS NOT NULL THEN json_build_array(
-                 d.programme_version, d.month, d.cause, d.lock_until, d.grace_until,
-                 d.before_rank, d.before_misses, d.rank, d.misses, d.qualified, d.sum_minor,
-                 d.known_days, d.days, d.divisor, d.before_way, d.way, d.grounds) END
-             ) ORDER BY p.n), '[]')
-         FROM (SELECT u.code, string_to_array(u.currencies, ',') AS currencies, u.month, u.first,
-                      u.joint, u.n
-               FROM unnest($5::text[], $6::text[], $7::date[], $11::date[], $15::text[])
-                    WITH ORDINALITY AS u (code, currencies, month, first, joint, n)) AS p
-         CROSS JOIN LATERAL (
-             SELECT coalesce(json_agg(json_build_array(
-                        y.month, y.sum_minor, y.known, y.unrated)), '[]') AS months
-             FROM (SELECT s.month,
-                          sum((CASE WHEN s.currency = p.currencies[1] THEN {COUNTED}
-                               ELSE coalesce({COUNTED_CONVERTED}, 0) END
-                               + coalesce({COUNTED_JOINT}, 0)) * w.weight) AS sum_minor,
-                          bit_or(s.known_days | coalesce(j.known_days, 0)) AS known,
-                          bit_or(coalesce({COUNTED_UNRATED}, 0)
-                                 | coalesce({COUNTED_JOINT_UNRATED}, 0)) AS unrated
-                   FROM asset_month AS s
-                   LEFT JOIN asset_converted AS c ON s.currency <> p.currencies[1]
-                    AND c.bucket = s.bucket AND c.month = s.month AND c.currency = s.currency
-                    AND c.member_id = s.member_id AND c.asset_class = s.asset_class
-                   LEFT JOIN asset_joint AS j ON p.joint <> '' AND j.joint = p.joint
-                    AND j.bucket = s.bucket AND j.member_id = s.member_id AND j.month = s.month
-                    AND j.asset_class = s.asset_class AND j.currency = s.currency
-                   JOIN unnest($8::int[], $9::text[], $10::bigint[])
-                        AS w (n, asset_class, weight)
-                     ON w.n = p.n AND w.asset_class = s.asset_class
-                   WHERE s.bucket = k.bucket AND s.member_id = k.member_id
-                     AND s.month BETWEEN p.first AND p.month
-                     AND s.currency = ANY(p.currencies)
-                   GROUP BY s.month) AS y) AS a
-         CROSS JOIN LATERAL (
-             SELECT coalesce(json_agg(json_build_array(
-                        y.month, y.first_day, y.last_day, y.sum_minor, y.points)), '[]')
-                    AS stretches
-             FROM (SELECT o.month, o.first_day, o.last_day,
-                          sum(o.amount * w.weight) AS sum_minor,
-                          sum(o.amount * w.points) AS points
-                   FROM (SELECT s.month, s.first_day, s.last_day, s.asset_class,
-                                {COUNTED} AS amount
-                         FROM asset_stretch AS s
-                         WHERE s.bucket = k.bucket AND s.member_id = k.member_id
-                           AND s.month BETWEEN p.first AND p.month
-                           AND s.currency = p.currencies[1]
-                         UNION ALL
-                         SELECT g.month, g.first_day, g.last_day, g.asset_class, {COUNTED_FOLDED}
-                         FROM asset_stretch_folded AS g
-                         WHERE g.bucket = k.bucket AND g.member_id = k.member_id
-                           AND g.month BETWEEN p.first AND p.month
-                           AND g.currency = ANY(p.currencies)
-                           AND g.kind IN ('CONVERTED', p.joint)) AS o
-                   JOIN unnest($8::int[], $9::text[], $10::bigint[], $16::bigint[])
-                        AS w (n, asset_class, weight, points)
-                     ON w.n = p.n AND w.asset_class = o.asset_class
-                   GROUP BY 1, 2, 3) AS y) AS z
-         CROSS JOIN LATERAL (
-             SELECT max(v.month) AS month FROM evaluation AS v
-             WHERE v.bucket = k.bucket AND v.programme = p.code AND v.month < p.month
-               AND v.month >= p.month - interval '2 months') AS e
-         LEFT JOIN LATERAL (
-             SELECT t.* FROM tier_decision AS t
-             WHERE t.bucket = k.bucket AND t.member_id = k.member_id AND t.programme = p.code
-               AND t.effective_from <= $4 AND t.decided_at <= $4
-             ORDER BY t.effective_from DESC, t.decided_at DESC, t.decision_id DESC LIMIT 1) AS d
-             ON true
-         LEFT JOIN LATERAL (
-             SELECT min(t.effective_from) AS since FROM tier_decision AS t
-             WHERE t.bucket = k.bucket AND t.member_id = k.member_id AND t.programme = p.code
-               AND t.rank = d.rank AND t.effective_from <= $4
-               AND t.effective_from > coalesce((
-                   SELECT max(o.effective_from) FROM tier_decision AS o
-                   WHERE o.bucket = k.bucket AND o.member_id = k.member_id
-                     AND o.programme = p.code AND o.rank <> d.rank AND o.effective_from <= $4),
-                   '-infinity')) AS s ON true))::text AS found
-FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
-JOIN member AS m ON m.bucket = k.bucket AND m.member_id = k.member_id
-"""
-
-
-class _Decided(msgspec.Struct, frozen=True, array_like=True):
-    """A decision as it was found, its columns in the statement's order."""
-
-    version: int
-    month: date
-    cause: Cause
-    lock_until: date | None
-    grace_until: date | None
-    before_rank: int
-    before_misses: int
-    rank: int
-    misses: int
-    qualified: int
-    sum_minor: int
-    known_days: int
-    days: int | None
-    divisor: int | None
-    before_way: str | None
-    way: str | None
-    grounds: str | None
-
-
-class _Labelled(msgspec.Struct, frozen=True, array_like=True):
-    """A label as it was found, its columns in the statement's order."""
-
-    name: str
-    layer: Layer
-    from_: date
-    to: date | None
-
-
-class _Judged(msgspec.Struct, frozen=True, array_like=True):
-    """What was found of a member by the nth place and basket, its columns as they are asked for.
-
-    A known month is its first day, the sum, and as bits the known days and those with a line that
-    has no rate; a stretch its month's first day, its first and last, the sum, and that
-    of classes that count by a point in time.
-    """
-
-    nth: int
-    months: list[tuple[date, int, int, int]]
-    stretches: list[tuple[date, int, int, int, int]]
-    evaluated: date | None
-    since: datetime | None
-    decided: _Decided | None
-
-
-_KEPT = msgspec.json.Decoder(list[tuple[date, int, int, int, int]])
-_FOUND = msgspec.json.Decoder(
-    tuple[list[Entitlement], list[ClaimSeen], list[_Labelled], list[_Judged]]
-)
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +73,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """All that a member has at an instant, by the configuration of a version."""
 
+    member_id: UUID
     opened_on: date
     closed_on: date | None
     config_version: int
@@ -263,8 +92,10 @@ async def overviews(
 ) -> dict[UUID, Overview]:
     """Return what those of the ids who are members have, with so many of their latest claims.
 
-    Lots come by unit, the earliest expiry first, claims with the newest first, standings in the
-    order of the programmes, each by the version that judges its running month.
+    Of whoever was merged it is what the member has they were merged into; what counts along for a
+    member is of one snapshot with what is their own. Lots come by unit, the earliest expiry first,
+    claims with the newest first, standings in the order of the programmes, each by the version
+    that judges its running month.
     """
     asked = sorted(set(ids))
     places = [_Place.of(rules, now) for rules in programmes]
@@ -280,11 +111,7 @@ async def overviews(
         )
     ]
     first = min((place.first.start for place in places), default=now.date())
-    found = await rows(
-        conn,
-        OVERVIEW,
-        [bucket_of(id_) for id_ in asked],
-        asked,
+    values = (
         claims,
         now,
         [place.judge.code for place, _ in counted],
@@ -300,7 +127,25 @@ async def overviews(
         [basket.joint for _, basket in counted],
         [points for _, _, _, points in weights],
     )
-    return {row.member_id: _overview(row, places) for row in found}
+    found = {row.member_id: row for row in await _ask(conn, asked, *values)}
+    now_of = {id_: row.merged_into or id_ for id_, row in found.items()}
+    into = dict[UUID, UUID]()
+    if any(row.has_merged or row.merged_into for row in found.values()):
+        into = await merged.along(conn, now_of.values())
+        every = sorted({*now_of.values(), *into})
+        found = {row.member_id: row for row in await _ask(conn, every, *values)}
+    parts = dict[UUID, list[Any]]()
+    for id_, other in into.items():
+        parts.setdefault(other, []).append(found[id_])
+    seen = {
+        id_: _overview(found[id_], parts.get(id_, []), places, claims=claims)
+        for id_ in {*now_of.values()}
+    }
+    return {id_: seen[other] for id_, other in now_of.items()}
+
+
+async def _ask(conn: Connection, ids: list[UUID], *values: Any) -> Any:
+    return await rows(conn, OVERVIEW, [bucket_of(id_) for id_ in ids], ids, *values)
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -334,18 +179,26 @@ class _Known(msgspec.Struct, frozen=True):
 
     opened_on: date
     sealed: Sealed
-    bucket: int
+    bucket: int  # of the last sum to be kept
     kept: dict[Stretch, Filled]
     labels: list[Label]
 
 
-def _overview(row: Any, places: list[_Place]) -> Overview:
-    lots, claims, carried, judged = _FOUND.decode(row.found)
-    kept = _KEPT.decode(row.kept) if row.kept else []
+def _overview(row: Any, parts: list[Any], places: list[_Place], *, claims: int) -> Overview:
+    lots, claimed, carried, judged = FOUND.decode(row.found)
+    for part in parts:
+        more_lots, more_claims, _, more = FOUND.decode(part.found)
+        lots = sorted((*lots, *more_lots), key=_place)
+        claimed = sorted((*claimed, *more_claims), key=lambda one: one.claim_id)[
+            : -claims - 1 : -1
+        ]
+        others = {one.nth: one for one in more}
+        judged = [_together(one, others[one.nth]) for one in judged]
+    kept = KEPT.decode(row.kept) if row.kept else []
     known = _Known(
         opened_on=row.opened_on,
         sealed=read_days(row.sealed),
-        bucket=bucket_of(row.member_id),
+        bucket=max(bucket_of(one.member_id) for one in (row, *parts)),
         kept={
             Stretch(Month.of(month), first, last): Filled(*buckets)
             for month, first, last, *buckets in kept
@@ -353,23 +206,45 @@ def _overview(row: Any, places: list[_Place]) -> Overview:
         labels=[Label(*msgspec.structs.astuple(one)) for one in carried],
     )
     return Overview(
+        member_id=row.member_id,
         opened_on=row.opened_on,
         closed_on=row.closed_on,
         config_version=row.config_version,
         lots=lots,
-        claims=claims,
+        claims=claimed,
         standings=list(_standings(places, known, judged)),
     )
 
 
+def _place(lot: Entitlement) -> tuple[str, bool, datetime | None]:
+    return lot.unit, lot.expires_at is None, lot.expires_at
+
+
+def _together(own: FoundPlace, other: FoundPlace) -> FoundPlace:
+    """Return what was found of a member with the sums of one who was merged into them."""
+    months = {month: figures for month, *figures in own.months}
+    for month, total, days, unrated in other.months:
+        sums = months.get(month, [0, 0, 0])
+        months[month] = [sums[0] + total, sums[1] | days, sums[2] | unrated]
+    stretches = {(month, first, last): totals for month, first, last, *totals in own.stretches}
+    for month, first, last, total, points in other.stretches:
+        before = stretches.get((month, first, last), [0, 0])
+        stretches[month, first, last] = [before[0] + total, before[1] + points]
+    return msgspec.structs.replace(
+        own,
+        months=[(month, *figures) for month, figures in months.items()],
+        stretches=[(*stretch, *totals) for stretch, totals in stretches.items()],
+    )
+
+
 def _standings(
-    places: list[_Place], known: _Known, judged: Iterable[_Judged]
+    places: list[_Place], known: _Known, judged: Iterable[FoundPlace]
 ) -> Iterator[Standing]:
     """Yield each place's standing from what was found by each of its baskets."""
     left = {one.nth: one for one in judged}
     nth = 0
     for place in places:
-        by = dict[Basket, _Judged]()
+        by = dict[Basket, FoundPlace]()
         for basket in place.baskets:
             nth += 1
             by[basket] = left[nth]
@@ -377,7 +252,7 @@ def _standings(
 
 
 def _sums(
-    place: _Place, known: _Known, found: _Judged
+    place: _Place, known: _Known, found: FoundPlace
 ) -> tuple[dict[Month, tuple[int, int]], dict[Kept, MonthSum]]:
     """Return months with their sums and days, and what is known of each piece by one basket."""
     opened_on = known.opened_on
@@ -397,7 +272,7 @@ def _sums(
     return months, sums
 
 
-def _standing(place: _Place, known: _Known, by: Mapping[Basket, _Judged]) -> Standing:
+def _standing(place: _Place, known: _Known, by: Mapping[Basket, FoundPlace]) -> Standing:
     month, opened_on = place.month, known.opened_on
     counted = {basket: _sums(place, known, found) for basket, found in by.items()}
     months, _ = counted[place.judge.basket]

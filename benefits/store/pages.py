@@ -18,7 +18,11 @@ CLAIM_SEEN = """c.claim_id, c.benefit, c.programme, c.quantity, c.state, c.reaso
         WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
           AND r.operation = 'ISSUE')"""
 CLAIM = f"SELECT c.member_id, {CLAIM_SEEN} FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
-CLAIMER = "SELECT c.member_id FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
+CLAIMER = """
+SELECT coalesce(m.merged_into, m.member_id) AS member_id
+FROM claim AS c JOIN member AS m ON m.bucket = c.bucket AND m.member_id = c.member_id
+WHERE c.bucket = $1 AND c.claim_id = $2
+"""
 # Primary key, backwards.
 HISTORY = """
 SELECT e.seq, e.type, e.subject_id, e.data, e.recorded_at FROM outbox AS e
@@ -130,7 +134,7 @@ async def claim(conn: Connection, claim_id: UUID) -> tuple[UUID, ClaimSeen] | No
 
 
 async def member_of_claim(conn: Connection, claim_id: UUID) -> UUID | None:
-    """Return whose claim it is."""
+    """Return whose claim it is now: of whoever was merged, the other's."""
     found = await rows(conn, CLAIMER, bucket_of(claim_id), claim_id)
     return found[0].member_id if found else None
 

@@ -1,7 +1,8 @@
 """The tables, as SQLAlchemy Core sees them; `functions.py` has what goes with them.
 
-Here stand members, their assets, tiers, the ledger and claims; `schema_edges.py` has the tables
-between the service and others, each other `schema_*.py` those that its name says.
+Here stand members' assets, tiers, the ledger and claims; `schema_members.py` has the members
+themselves, `schema_edges.py` the tables between the service and others, each other `schema_*.py`
+those that its name says.
 
 Rules kept here (a test reads them from this file): every table about a member has `bucket` first
 in its primary key, unique keys and foreign keys; no hot table refers to a reference table.
@@ -38,6 +39,7 @@ from benefits.store import (
     schema_feeds,
     schema_holders,
     schema_jobs,
+    schema_members,
     schema_rates,
 )
 from benefits.store.columns import INSTANT
@@ -45,58 +47,9 @@ from benefits.store.columns import INSTANT
 metadata = schema_edges.metadata  # one for all tables, those beside this file included
 assert metadata is schema_jobs.job.metadata is schema_archive.month_archive.metadata
 assert metadata is schema_feeds.feed.metadata is schema_baselines.baseline.metadata
+assert metadata is schema_members.member.metadata
 assert metadata is schema_days.stretch.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
-
-# The member row is the one lock of all that a member has; it is updated by every write, hence the
-# room for HOT. `end_due` is the day on which something is to be carried out of the end of the
-# relationship: the day after it at first, empty when all is done.
-member = Table(
-    "member",
-    metadata,
-    *columns.owner(),
-    Column("opened_on", Date, nullable=False),
-    Column("closed_on", Date),
-    Column("branch", Text, nullable=False, server_default=""),
-    Column("manager", Text, nullable=False, server_default=""),
-    Column("event_seq", BigInteger, nullable=False, server_default="0"),
-    Column("recorded_at", INSTANT, nullable=False),
-    Column("merged_into", Uuid),
-    Column("event_position", BigInteger, nullable=False, server_default="0"),
-    Column("deceased", Boolean, nullable=False, server_default="false"),
-    Column("end_due", Date),
-    PrimaryKeyConstraint("bucket", "member_id"),
-    columns.in_bucket(),
-    Index("ix_member_end_due", "end_due", postgresql_where=text("end_due IS NOT NULL")),
-    CheckConstraint("bucket = ('x' || right(member_id::text, 3))::bit(12)::int & 1023", name="id"),
-    postgresql_with={"fillfactor": "80"},
-)
-
-# Apart from the ledger and erasable: the way back from a member's id to the bank's customer.
-member_profile = Table(
-    "member_profile",
-    metadata,
-    *columns.owner(),
-    Column("reference_sealed", LargeBinary, nullable=False),
-    PrimaryKeyConstraint("bucket", "member_id"),
-    columns.of_member(),
-)
-
-member_label = Table(
-    "member_label",
-    metadata,
-    *columns.owner(),
-    Column("label", Text, nullable=False),
-    Column("valid_from", Date, nullable=False),
-    Column("recorded_at", INSTANT, nullable=False),
-    Column("valid_to", Date),
-    Column("layer", Text, nullable=False),
-    Column("source_version", Text),
-    PrimaryKeyConstraint("bucket", "member_id", "label", "valid_from", "recorded_at"),
-    columns.of_member(),
-    CheckConstraint("layer IN ('FACT', 'RULE', 'MODEL')", name="layer"),
-    CheckConstraint("valid_from < valid_to", name="validity"),
-)
 
 # One row per grain and revision; the highest revision counts. No foreign key: a day is millions of
 # rows.

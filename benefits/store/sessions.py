@@ -26,8 +26,11 @@ ENTER = """
 UPDATE page_session SET secret_hash = $3, entered_at = $4, expires_at = $5
 WHERE bucket = $1 AND session_id = $2 AND entered_at IS NULL AND code_expires_at > $4
 """
+# Whoever was merged since sees what the member has they were merged into.
 ENTERED = """
-SELECT s.session_id, s.member_id, s.secret_hash FROM page_session AS s
+SELECT s.session_id, coalesce(m.merged_into, s.member_id) AS member_id, s.secret_hash
+FROM page_session AS s
+LEFT JOIN member AS m ON m.bucket = s.bucket AND m.member_id = s.member_id
 WHERE s.bucket = $1 AND s.session_id = $2 AND s.secret_hash IS NOT NULL AND s.expires_at > $3
 """
 

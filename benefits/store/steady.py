@@ -67,7 +67,8 @@ standing AS MATERIALIZED (
     ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC),
 each AS MATERIALIZED (
     SELECT m.member_id, coalesce(d.rank, 0) AS rank,
-           CASE WHEN k.again THEN coalesce(a.is_moved, false)
+           CASE WHEN m.has_merged THEN true  -- what counts along is in other buckets
+                WHEN k.again THEN coalesce(a.is_moved, false)
                 WHEN coalesce(a.is_moved, false) OR coalesce(d.is_decided OR NOT d.is_plain, false)
                 THEN true
                 -- Not looked at before, though something was brought before the opening.
@@ -87,7 +88,7 @@ each AS MATERIALIZED (
     LEFT JOIN unnest($15::int[], $16::numeric[], $17::numeric[]) AS b (rank, least, below)
       ON b.rank = coalesce(d.rank, 0)
     WHERE m.bucket BETWEEN $1 AND $2 AND m.opened_on < $18
-      AND (m.closed_on IS NULL OR m.closed_on >= $20))
+      AND (m.closed_on IS NULL OR m.closed_on >= $20) AND m.merged_into IS NULL)
 SELECT NULL::uuid AS member_id, e.rank, false AS is_open, count(*) AS members
 FROM each AS e WHERE NOT e.is_open AND e.rank <> ALL ($19::int[]) GROUP BY e.rank
 UNION ALL

@@ -119,6 +119,11 @@ class Sum(msgspec.Struct, frozen=True):
     sum_minor: int = 0
     converted: tuple[str, ...] = ()
 
+    def plus(self, other: "Sum") -> "Sum":
+        """Return the two together."""
+        converted = tuple(sorted({*self.converted, *other.converted}))
+        return Sum(self.sum_minor + other.sum_minor, converted)
+
 
 NOTHING = Sum()
 Sums = Mapping[tuple[UUID, Stretch], Sum]
@@ -155,11 +160,13 @@ async def sums(
 class Known(msgspec.Struct):
     """Which days of months are known of members: a bit for each, but for those before the opening.
 
-    A month that feeds make known is so for everybody, `fed`, who is no row's member as well.
+    A month that feeds make known is so for everybody, `fed`, who is no row's member as well. Whose
+    sums count for another is told by `into`.
     """
 
     rows: dict[UUID, dict[Month, Days]]
     fed: Mapping[Month, Days] = {}
+    into: Mapping[UUID, UUID] = {}
 
     @property
     def months(self) -> set[Month]:

@@ -8,7 +8,7 @@ import msgspec
 
 from benefits.domain.metrics import Basket
 from benefits.domain.values import bucket_of
-from benefits.store import outlook
+from benefits.store import merged, outlook
 from benefits.store.db import Connection, rows
 
 # ix_claim_bucket_member_id_claim_id, then the primary keys of hold and hold_end. A claim counts
@@ -29,7 +29,8 @@ SELECT c.programme, c.benefit, max(c.claimed_at) AS last_claim_at,
                  ::bigint,
              coalesce(sum(h.cost_minor * u.units / h.quantity) FILTER (WHERE c.claimed_at > $5), 0)
                  ::bigint] AS cost_minor
-FROM claim AS c
+FROM unnest($1::smallint[], $2::uuid[]) AS w (bucket, member_id)
+JOIN claim AS c ON c.bucket = w.bucket AND c.member_id = w.member_id
 JOIN hold AS h ON h.bucket = c.bucket AND h.hold_id = c.hold_id
 LEFT JOIN hold_end AS e ON e.bucket = c.bucket AND e.hold_id = c.hold_id
 LEFT JOIN LATERAL (
@@ -39,14 +40,15 @@ LEFT JOIN LATERAL (
     WHERE v.bucket = e.bucket AND v.reverses = e.batch_id AND p.credit = 'redeemed'
     ) AS u ON e.hold_id IS NOT NULL
 CROSS JOIN LATERAL (SELECT u.units * c.quantity / h.quantity AS pieces) AS k
-WHERE c.bucket = $1 AND c.member_id = $2
 GROUP BY c.programme, c.benefit ORDER BY c.programme, c.benefit
 """
 # ix_claim_bucket_member_id_claim_id, then ix_case_file_bucket_claim_id.
 OPEN_CASES = """
 SELECT f.kind, count(*) AS n
-FROM claim AS c JOIN case_file AS f ON f.bucket = c.bucket AND f.claim_id = c.claim_id
-WHERE c.bucket = $1 AND c.member_id = $2 AND f.closed_at IS NULL
+FROM unnest($1::smallint[], $2::uuid[]) AS w (bucket, member_id)
+JOIN claim AS c ON c.bucket = w.bucket AND c.member_id = w.member_id
+JOIN case_file AS f ON f.bucket = c.bucket AND f.claim_id = c.claim_id
+WHERE f.closed_at IS NULL
 GROUP BY f.kind ORDER BY f.kind
 """
 
@@ -63,6 +65,12 @@ class Used(msgspec.Struct, frozen=True):
     cost_minor: list[int]
 
 
+async def _with(conn: Connection, member_id: UUID) -> tuple[list[int], list[UUID]]:
+    """Return a member and whoever was merged into them, with their buckets."""
+    ids = [member_id, *await merged.along(conn, [member_id])]
+    return [bucket_of(id_) for id_ in ids], ids
+
+
 async def usage(
     conn: Connection,
     member_id: UUID,
@@ -70,17 +78,18 @@ async def usage(
     open_states: Sequence[str],
 ) -> list[Used]:
     """Return how a member used each benefit since three instants, the latest first."""
-    found = await rows(conn, USAGE, bucket_of(member_id), member_id, *since, list(open_states))
+    found = await rows(conn, USAGE, *await _with(conn, member_id), *since, list(open_states))
     return [Used(*row) for row in found]
 
 
 async def open_cases(conn: Connection, member_id: UUID) -> dict[str, int]:
     """Return how many cases of each kind are open about a member's claims."""
-    found = await rows(conn, OPEN_CASES, bucket_of(member_id), member_id)
+    found = await rows(conn, OPEN_CASES, *await _with(conn, member_id))
     return {row.kind: row.n for row in found}
 
 
 async def balance(conn: Connection, member_id: UUID, *, day: date, basket: Basket) -> int:
     """Return what a member's balances of a day count for, in minor units."""
-    found = await outlook.balances(conn, [(member_id, day)], basket)
+    into = await merged.along(conn, [member_id])
+    found = await outlook.balances(conn, [(member_id, day)], basket, into=into)
     return found.get(member_id, 0)

@@ -8,7 +8,7 @@ import msgspec
 
 from benefits.domain.entitlement import Granted
 from benefits.domain.tiers import NO_GROUNDS, Decision, Grounds
-from benefits.domain.values import Month, bucket_of
+from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.store.db import Connection, rows, run
 from benefits.store.facts import AMONG, Whom
 
@@ -157,12 +157,27 @@ def read_grounds(text: str | None) -> Grounds:
 Grants = dict[tuple[UUID, str, str], list[Granted]]
 
 
-async def granted(conn: Connection, programme: str, periods: Sequence[str], whom: Whom) -> Grants:
-    """Return members' tier grants in the periods, by (member, line, period)."""
+async def granted(
+    conn: Connection,
+    programme: str,
+    periods: Sequence[str],
+    whom: Whom,
+    *,
+    into: Mapping[UUID, UUID],
+) -> Grants:
+    """Return members' tier grants in the periods, by (member, line, period).
+
+    What was granted to those who were merged `into` members was granted to these (P-4).
+    """
     statement = GRANTED if whom.members is None else GRANTED_TO
+    found = [*await rows(conn, statement, programme, list(periods), *whom.values)]
+    if into:
+        found = [row for row in found if row.member_id not in into]
+        those = Whom((0, BUCKETS - 1), sorted(into))
+        found += await rows(conn, GRANTED_TO, programme, list(periods), *those.values)
     grants = Grants()
-    for row in await rows(conn, statement, programme, list(periods), *whom.values):
-        key = (row.member_id, row.line, row.period)
+    for row in found:
+        key = (into.get(row.member_id, row.member_id), row.line, row.period)
         grants.setdefault(key, []).append(Granted(row.quota, row.quantity))
     return grants
 
@@ -220,18 +235,26 @@ async def put_grants(conn: Connection, grants: Sequence[GrantRow]) -> None:
 RewardKey = tuple[UUID, str, str, str]
 
 
-async def rewarded(conn: Connection, keys: Sequence[RewardKey]) -> dict[RewardKey, UUID]:
-    """Return the lots made for (member, programme, benefit, business key) before (N-2)."""
+async def rewarded(
+    conn: Connection, keys: Sequence[RewardKey], *, into: Mapping[UUID, UUID]
+) -> dict[RewardKey, UUID]:
+    """Return the lots made for (member, programme, benefit, business key) before (N-2).
+
+    What was given to those who were merged `into` members was given to these.
+    """
+    wanted = list(keys)
+    wanted += [(id_, *key[1:]) for id_, other in into.items() for key in keys if key[0] == other]
     found = await rows(
         conn,
         REWARDED,
-        [bucket_of(k[0]) for k in keys],
-        [k[0] for k in keys],
-        [k[1] for k in keys],
-        [k[2] for k in keys],
-        [k[3] for k in keys],
+        [bucket_of(k[0]) for k in wanted],
+        [k[0] for k in wanted],
+        [k[1] for k in wanted],
+        [k[2] for k in wanted],
+        [k[3] for k in wanted],
     )
-    return {(r.member_id, r.programme, r.line, r.period): r.lot_id for r in found}
+    own = {r.member_id: into.get(r.member_id, r.member_id) for r in found}
+    return {(own[r.member_id], r.programme, r.line, r.period): r.lot_id for r in found}
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,9 @@ import msgspec
 
 from benefits.store.carried import STEADY, is_away
 from benefits.store.db import Connection, Database, rows, run
+from benefits.store.merged import bucket_in
 from benefits.store.verify_assets import ASSETS
+from benefits.store.verify_merges import MERGES
 from benefits.store.verify_terms import TERMS
 
 
@@ -299,11 +301,13 @@ FULL JOIN posted AS p ON p.bucket = a.bucket AND p.cause_id = a.correction_id
 WHERE a.in_time IS NOT TRUE OR a.proposed_by = a.decided_by OR a.decided_by <> p.actor
    OR a.batch_id IS DISTINCT FROM p.batch_id OR a.member_id IS DISTINCT FROM p.member_id
 """,
-    # C-9: an accepted claim is there.
-    "request_without_claim": """
+    # C-9: an accepted claim is there, be it with whom the claimer was merged into.
+    "request_without_claim": f"""
 SELECT r.caller || ' ' || r.key AS subject, r.ids ->> 'claim_id' AS detail FROM request AS r
 WHERE r.bucket BETWEEN $1 AND $2 AND r.operation = 'claim' AND r.refusal = '' AND NOT EXISTS (
-    SELECT FROM claim AS c WHERE c.bucket = r.bucket AND c.claim_id = (r.ids ->> 'claim_id')::uuid)
+    SELECT FROM claim AS c
+    WHERE c.bucket = {bucket_in("r.ids ->> 'claim_id'")}
+      AND c.claim_id = (r.ids ->> 'claim_id')::uuid)
 """,
     # A code was shown only of what was delivered, to the member whose claim it is. The sealed code
     # is not looked at: auditors verify, and may not read it.
@@ -325,7 +329,8 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
     OR NOT EXISTS (
         SELECT FROM hold AS h WHERE h.bucket = c.bucket AND h.hold_id = c.hold_id))
 """,
-    # P-3, N-2: without its grant a lot would be granted again.
+    # P-3, N-2: without its grant a lot would be granted again. One that came with a customer who
+    # was merged has the grant of the lot it came from.
     "lot_without_grant": """
 SELECT l.lot_id::text AS subject, format('%s %s %s', l.cause, l.line, l.period) AS detail
 FROM lot AS l
@@ -333,8 +338,13 @@ WHERE l.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
     SELECT FROM entitlement_grant AS g
     WHERE g.bucket = l.bucket AND g.member_id = l.member_id AND g.programme = l.programme
       AND g.line = l.line AND g.period = l.period AND g.cause = l.cause AND g.lot_id = l.lot_id)
+  AND NOT EXISTS (
+    SELECT FROM outbox AS e
+    WHERE e.bucket = l.bucket AND e.member_id = l.member_id
+      AND e.type = 'entitlement.received' AND e.subject_id = l.lot_id)
 """,
     **ASSETS,
+    **MERGES,
 }
 
 # K-4: shared counters belong to no bucket. A claim's stock and budget are those of its benefit.

@@ -36,23 +36,30 @@ MOVES: dict[str, tuple[str, ...]] = {
     "entitlement.clawed_back": ("available>revoked", "debt>revoked", "redeemed>loss"),
     "entitlement.debt_forgiven": ("revoked>debt", "redeemed>loss"),
     "entitlement.made_good": (*_GRANT, "suspense>provider.payable"),
+    "entitlement.transferred": ("available>transferred",),
+    "entitlement.received": ("received>available", "available>debt"),
+    "entitlement.debt_given": ("received>debt",),
+    "entitlement.debt_taken": ("debt>transferred",),
 }
 _ALLOWED = ", ".join(f"('{kind}', '{move}')" for kind, moves in MOVES.items() for move in moves)
 
 # What was told of new lots, and under which terms they were given.
 _GRANTED = """
-SELECT e.member_id, e.recorded_at, e.data, e.type = 'entitlement.granted' AS plain,
+SELECT e.member_id, e.data, e.type = 'entitlement.granted' AS plain,
+       CASE e.type WHEN 'entitlement.received' THEN (e.data ->> 'granted_at')::timestamptz
+                   ELSE e.recorded_at END AS granted_at,
        CASE e.type WHEN 'entitlement.returned' THEN (e.data ->> 'lot_id')::uuid
                    ELSE e.subject_id END AS lot_id,
        CASE e.type WHEN 'entitlement.returned' THEN e.subject_id::text
                    WHEN 'entitlement.made_good' THEN e.data ->> 'claim_id'
                    ELSE e.data ->> 'period' END AS period,
        coalesce(e.data ->> 'cause', 'MAKE_GOOD') AS cause,
-       CASE WHEN e.type = 'entitlement.granted' THEN e.data ->> 'line'
+       CASE WHEN e.type IN ('entitlement.granted', 'entitlement.received') THEN e.data ->> 'line'
             ELSE e.data ->> 'benefit' END AS line
 FROM outbox AS e
 WHERE e.bucket BETWEEN $1 AND $2 AND e.batch_id IS NOT NULL
-  AND e.type IN ('entitlement.granted', 'entitlement.made_good', 'entitlement.returned')
+  AND e.type IN ('entitlement.granted', 'entitlement.made_good', 'entitlement.returned',
+                 'entitlement.received')
 """
 # Where the last event of its order says that a claim stands.
 _TOLD = """
@@ -79,7 +86,7 @@ SELECT l.lot_id::text AS subject,
 FROM lot AS l LEFT JOIN ({_GRANTED}) AS t ON t.lot_id = l.lot_id
 WHERE l.bucket BETWEEN $1 AND $2 AND (
     (l.member_id, l.cause, l.period, l.granted_at)
-        IS DISTINCT FROM (t.member_id, t.cause, t.period, t.recorded_at)
+        IS DISTINCT FROM (t.member_id, t.cause, t.period, t.granted_at)
     OR l.line <> t.line OR l.programme <> t.data ->> 'programme'
     OR l.expires_at IS DISTINCT FROM (t.data ->> 'expires_at')::timestamptz
     OR l.priority <> CASE l.cause WHEN 'TIER' THEN 0 ELSE 1 END)
@@ -233,7 +240,8 @@ WHERE t.seq <> coalesce(t.seq_before, 0) + 1 OR t.recorded_at <= t.at_before
    OR t.position < t.position_before OR t.leaf_index <= t.leaf_before
    OR t.seq = m.event_seq AND (m.recorded_at, m.event_position) <> (t.recorded_at, t.position)
 """,
-    # C-9: what a key was answered is there, and what a key must have made has its answer.
+    # C-9: what a key was answered is there, and what a key must have made has its answer; that
+    # of a claim stands with whom it was asked for, who was merged since.
     "request_differs": f"""
 SELECT r.operation || ' ' || r.key AS subject, r.ids::text AS detail FROM request AS r
 WHERE r.bucket BETWEEN $1 AND $2 AND r.refusal = '' AND CASE
@@ -253,7 +261,13 @@ UNION ALL
 SELECT c.claim_id::text, 'claimed by no request' FROM claim AS c
 LEFT JOIN request AS r ON r.bucket = c.bucket AND (r.ids ->> 'claim_id')::uuid = c.claim_id
      AND r.operation = 'claim' AND r.refusal = '' AND r.bucket BETWEEN $1 AND $2
-WHERE c.bucket BETWEEN $1 AND $2 AND r.bucket IS NULL
+WHERE c.bucket BETWEEN $1 AND $2 AND r.bucket IS NULL AND NOT EXISTS (
+    SELECT FROM member AS m
+    JOIN member AS o ON o.bucket BETWEEN 0 AND 1023
+     AND o.merged_into = coalesce(m.merged_into, m.member_id)
+    JOIN request AS q ON q.bucket = o.bucket AND q.operation = 'claim' AND q.refusal = ''
+     AND (q.ids ->> 'claim_id')::uuid = c.claim_id
+    WHERE m.bucket = c.bucket AND m.member_id = c.member_id)
 """,
 }
 

@@ -27,7 +27,7 @@ from benefits.actions.keys import KeyUnknown, check_key
 from benefits.actions.parts import Parts
 from benefits.domain.callers import Caller
 from benefits.domain.tokens import TokenInvalid
-from benefits.store import members, pages
+from benefits.store import members, merged, pages
 from benefits.store.db import Database
 from benefits.web.problems import Forbidden, NotFound
 from benefits.web.rates import Rates
@@ -184,6 +184,9 @@ async def visible(request: Request[Any, Any, Any] | Connected, ids: list[UUID]) 
     async with request.app.state.database.transaction() as conn:
         if "relationship_manager" in caller.scopes:
             return await members.managed(conn, ids, branch=caller.branch, manager=caller.manager)
-        if caller.is_bound:
-            ids = [id_ for id_ in ids if id_ == caller.member_id]
+        if caller.is_bound and caller.member_id is not None:
+            own = {caller.member_id, *(await merged.current(conn, [caller.member_id])).values()}
+            ids = [id_ for id_ in ids if id_ in own]
+        elif caller.is_bound:
+            ids = []
         return await members.existing(conn, ids)

@@ -14,14 +14,16 @@ from litestar.params import FromQuery, JSONBody
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.grant import RewardMember
 from benefits.actions.import_files import Imported, import_assets
-from benefits.actions.keyed import Accepted, Refused
+from benefits.actions.keyed import Accepted, Decided, Refused
+from benefits.actions.merge_members import MergeMembers, merge_members
 from benefits.domain import units
+from benefits.domain.assets import SHORT_MAX
 from benefits.domain.catalogue import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome, check_key
 from benefits.domain.units import Asked, Quantity
 from benefits.domain.values import member_id, placed_bucket
-from benefits.store import requests
+from benefits.store import merged, requests
 from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
 from benefits.web import jobs, rehearsal
@@ -46,6 +48,20 @@ class LookupView(msgspec.Struct, kw_only=True):
 
     members: dict[str, UUID]
     unknown: list[str]
+
+
+class MergeRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Two references of one person: `customer` is merged into `into`, who goes on."""
+
+    customer: Annotated[str, msgspec.Meta(min_length=1, max_length=SHORT_MAX)]
+    into: Annotated[str, msgspec.Meta(min_length=1, max_length=SHORT_MAX)]
+
+
+class MergeView(msgspec.Struct, kw_only=True):
+    """The id of the customer who was merged, and of the member they count for now."""
+
+    member_id: UUID
+    into: UUID
 
 
 class RewardRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -93,13 +109,58 @@ class ImportView(msgspec.Struct, kw_only=True):
     status_code=200,
 )
 async def lookup(data: JSONBody[LookupRequest], request: Request[Any, Any, Any]) -> LookupView:
-    """Return the member ids of customer references; to relationship managers, of their own."""
+    """Return the member ids of customer references; to relationship managers, of their own.
+
+    That of a customer who was merged is the id of the member they were merged into.
+    """
     wanted = {r: member_id(r, request.app.state.member_key) for r in data.references}
     known = await visible(request, list(wanted.values()))
+    async with request.app.state.database.transaction() as conn:
+        moved = await merged.current(conn, known)
     return LookupView(
-        members={r: id_ for r, id_ in wanted.items() if id_ in known},
+        members={r: moved.get(id_, id_) for r, id_ in wanted.items() if id_ in known},
         unknown=[r for r, id_ in wanted.items() if id_ not in known],
     )
+
+
+@post(
+    "/v1/members:merge",
+    guards=[needs("crm", "operator")],
+    tags=["members"],
+    operation_id="merge",
+    status_code=200,
+)
+async def merge(
+    data: JSONBody[MergeRequest],
+    request: Request[Any, Any, Any],
+    idempotency_key: IdempotencyKey = "",
+    *,
+    dry_run: FromQuery[bool] = False,
+) -> Response[MergeView]:
+    """Merge a customer into another, who is the same person. Needs an Idempotency-Key.
+
+    Units and debts move at once, what orders hold when these end; balances and caps add. The
+    higher tier of the two holds until a month is decided next. It cannot be taken back.
+    """
+    state = request.app.state
+    of, into = (member_id(text.strip(), state.member_key) for text in (data.customer, data.into))
+    command = MergeMembers(
+        caller=request.auth.name, key=check_key(idempotency_key), of=of, into=into
+    )
+
+    async def work(conn: Connection) -> Decided | Refusal:
+        return await merge_members(conn, command, state.parts)
+
+    outcome = await rehearsal.database(request, dry_run=dry_run).transact(work)
+    match outcome:
+        case Accepted():
+            headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
+            ids = {name: UUID(text) for name, text in outcome.ids.items()}
+            return Response(MergeView(**ids), headers=headers)
+        case Refused():
+            return stored(outcome)
+        case Refusal():
+            return refused(outcome)
 
 
 @post(
@@ -230,4 +291,4 @@ def _import_answer(outcome: StoredOutcome, *, replayed: bool) -> Response[Import
     return Response(view, headers={"Idempotency-Replayed": "true"} if replayed else {})
 
 
-HANDLERS = [lookup, post_reward, import_, *jobs.HANDLERS]
+HANDLERS = [lookup, merge, post_reward, import_, *jobs.HANDLERS]

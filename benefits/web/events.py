@@ -13,6 +13,8 @@ from benefits.domain.events import (
     EVENTS,
     ClaimPlaced,
     DebtForgiven,
+    DebtMoved,
+    MembersMerged,
     OrderMoved,
     OrderSettled,
     TierDecided,
@@ -21,8 +23,10 @@ from benefits.domain.events import (
     UnitsExpired,
     UnitsGranted,
     UnitsMadeGood,
+    UnitsReceived,
     UnitsReturned,
     UnitsRevoked,
+    UnitsTransferred,
     types_of,
 )
 from benefits.store import feed
@@ -58,6 +62,7 @@ class TierEvent(_Event, kw_only=True):
         "tier.downgrade_scheduled",
         "tier.undetermined",
         "tier.ended",
+        "tier.merged",
     ]
     data: TierDecided
 
@@ -152,6 +157,34 @@ class OrderSettledEvent(_Event, kw_only=True):
     data: OrderSettled
 
 
+class UnitsTransferredEvent(_Event, kw_only=True):
+    """Units went to the member one was merged into; the subject is their lot."""
+
+    type: Literal["entitlement.transferred"]
+    data: UnitsTransferred
+
+
+class UnitsReceivedEvent(_Event, kw_only=True):
+    """Units came with a customer who was merged; the subject is their new lot."""
+
+    type: Literal["entitlement.received"]
+    data: UnitsReceived
+
+
+class DebtMovedEvent(_Event, kw_only=True):
+    """A debt went along with a merger; the subject is the other member."""
+
+    type: Literal["entitlement.debt_given", "entitlement.debt_taken"]
+    data: DebtMoved
+
+
+class MembersMergedEvent(_Event, kw_only=True):
+    """Two customers became one member, and this is one of them; the subject is the other."""
+
+    type: Literal["member.merged"]
+    data: MembersMerged
+
+
 Event = (
     TierEvent
     | TierSightedEvent
@@ -165,6 +198,10 @@ Event = (
     | DebtForgivenEvent
     | UnitsMadeGoodEvent
     | OrderSettledEvent
+    | UnitsTransferredEvent
+    | UnitsReceivedEvent
+    | DebtMovedEvent
+    | MembersMergedEvent
 )
 VIEWS: dict[type, type] = {
     TierDecided: TierEvent,
@@ -179,6 +216,10 @@ VIEWS: dict[type, type] = {
     DebtForgiven: DebtForgivenEvent,
     UnitsMadeGood: UnitsMadeGoodEvent,
     OrderSettled: OrderSettledEvent,
+    UnitsTransferred: UnitsTransferredEvent,
+    UnitsReceived: UnitsReceivedEvent,
+    DebtMoved: DebtMovedEvent,
+    MembersMerged: MembersMergedEvent,
 }
 
 

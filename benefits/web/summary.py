@@ -113,11 +113,11 @@ async def get_summary(member_id: FromPath[UUID], request: Request[Any, Any, Any]
             for place, view in zip(seen.overview.standings, shown.programmes, strict=True)
         ]
         used = await summary.usage(
-            conn, member_id, (instants[0], instants[1], instants[2]), [s.value for s in OPEN]
+            conn, seen.member_id, (instants[0], instants[1], instants[2]), [s.value for s in OPEN]
         )
-        cases = await summary.open_cases(conn, member_id)
+        cases = await summary.open_cases(conn, seen.member_id)
     return SummaryView(
-        member_id=member_id,
+        member_id=seen.member_id,
         as_of=now,
         closed=_is_over(seen.overview.closed_on, seen.catalogue, now),
         standings=standings,

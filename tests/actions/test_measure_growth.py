@@ -22,6 +22,7 @@ from benefits.domain.catalogue import read
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import BUCKETS, Month
 from benefits.store.db import Database
+from tests.actions.merging import merged
 from tests.builders import PROGRAMME, World
 from tests.rows import everything
 
@@ -133,6 +134,21 @@ async def test_who_came_later_is_told_by_the_opening(world: World, member: UUID)
         late: (150_000_00, 1, 1),
         before: (150_000_00, 0, 1),
     } == await growth(world)
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+async def test_who_was_merged_grows_as_one(world: World, member: UUID, *, is_before: bool) -> None:
+    """T-10, M-12: 300,000 and 100,000 in May, 560,000 and 140,000 in July: 300,000 more."""
+    other = await world.member()
+    await world.month(world.name(2), "2025-05", 100_000_00)
+    await world.month(world.name(2), "2025-07", 140_000_00)
+    if is_before:
+        await merged(world, other, member)
+    await frozen(world)
+    if not is_before:
+        await merged(world, other, member)
+    assert {member: (300_000_00, 3, 3)} == await growth(world)
+    assert {member: (300_000_00, 3, 3)} == await growth(world, is_corrected=True)
 
 
 async def test_who_left_is_not_told_of(world: World, member: UUID) -> None:

@@ -22,6 +22,7 @@ from benefits.store import steady
 from tests import builders
 from tests.actions import feeding
 from tests.actions.feeding import EARLY, fed
+from tests.actions.merging import listed
 from tests.builders import MEMBER_KEY, World, reference_programme
 from tests.conftest import database
 
@@ -94,11 +95,18 @@ def lines(chance: Random, nth: int) -> list[AssetLine]:
     ]
 
 
-async def reopened(world: World, nth: int, opened_on: date, closed_on: date | None) -> None:
+async def reopened(worlds: Worlds, nth: int, opened_on: date, closed_on: date | None) -> None:
     """Record another opening or end of a relationship."""
-    async with world.database.transaction() as conn:
-        line = MemberLine(f"T{nth:06d}", opened_on, closed_on=closed_on)
-        await record_members(conn, [(1, line)], world.parts, member_key=MEMBER_KEY)
+    for world in worlds:
+        async with world.database.transaction() as conn:
+            line = MemberLine(f"T{nth:06d}", opened_on, closed_on=closed_on)
+            await record_members(conn, [(1, line)], world.parts, member_key=MEMBER_KEY)
+
+
+async def merged(worlds: Worlds, of: int, into: int) -> None:
+    """Merge two members, if they can be."""
+    for world in worlds:
+        await listed(world, (f"T{of:06d}", f"T{into:06d}"))
 
 
 async def agree(worlds: Worlds, month: Month) -> None:
@@ -110,7 +118,7 @@ async def agree(worlds: Worlds, month: Month) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) -> None:
-    """Balances, corrections, gaps, members' dates and months come as they like."""
+    """Balances, corrections, gaps, members' dates, mergers and months come as they like."""
     chance = Random(seed)
     policy = Policy(target=chance.choice(list(Target)))
     tiers = list(reference_programme().tier)
@@ -122,12 +130,13 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
         await world.apply(programme, tiers_from=EARLY)
     for _ in range(STEPS):
         nth, day = chance.randint(1, MEMBERS), date(2025, chance.randint(1, 6), 10)
-        match chance.randrange(8):
+        match chance.randrange(9):
             case 0:
                 closed_on = date(2025, 7, 2) if chance.random() < 0.2 else None
                 opened_on = chance.choice([date(2024, 6, 1), day, date(2025, 7, 1)])
-                for world in worlds:
-                    await reopened(world, nth, opened_on, closed_on)
+                await reopened(worlds, nth, opened_on, closed_on)
+            case 8:
+                await merged(worlds, nth, chance.randint(1, MEMBERS))
             case 1 | 2 | 3 | 4:
                 batch = [line for _ in range(4) for line in lines(chance, chance.randint(1, 12))]
                 for world in worlds:
@@ -161,7 +170,9 @@ async def test_feeds_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
         FeedKey("core", key.as_of, revision)
         for revision, key in enumerate(chance.sample(keys, 6), 1)
     ]
-    for key in (*late, *corrections):
+    for nth, key in enumerate((*late, *corrections)):
+        if nth in {4, 8}:
+            await merged(worlds, nth, nth + 1)
         levels[f"T{chance.randint(1, MEMBERS - 1):06d}"] = chance.choice(LEVELS)
         for world in worlds:
             assert [] == await feeding.send(world, key, list(levels.items()))

@@ -329,8 +329,8 @@ def _keeps_the_rules(decision: Decision) -> None:
             assert decision.known_days < decision.month.days
         case Cause.HELD | Cause.GRACE:
             pytest.fail("without locks and reviews each month decides")
-        case Cause.CORRECTED | Cause.ENDED:
-            pytest.fail("a fold corrects and ends nothing: only a record can be wrong")
+        case Cause.CORRECTED | Cause.ENDED | Cause.MERGED:
+            pytest.fail("a fold corrects, ends and merges nothing: only a record can be wrong")
 
 
 @given(histories(), st.builds(State, st.integers(0, 4), st.integers(0, 5)))

@@ -10,8 +10,11 @@ import pytest
 
 from benefits.actions import verify
 from benefits.actions.close_month import close_month
+from benefits.actions.keyed import Accepted
+from benefits.actions.merge_members import MergeMembers, merge_members
 from benefits.actions.read_code import read_code
 from benefits.actions.run_jobs import begin_file, run_part
+from benefits.domain.catalogue import ClawBack
 from benefits.domain.corrections import Kind
 from benefits.domain.jobs import Format
 from benefits.domain.orders import Done, Reason, Rejected, Used
@@ -21,7 +24,7 @@ from benefits.store import stretch_sums
 from benefits.store.verify import CHECKS
 from benefits.store.verify_terms import TERMS
 from tests import builders
-from tests.actions.desk import ask, correct
+from tests.actions.desk import ask, correct, offered
 from tests.actions.life import (
     call_back,
     change,
@@ -58,6 +61,7 @@ async def lived_in(world: World) -> UUID:
     await give(world, gift(member, "LOUNGE"))
     assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=video)
     await ask(world, Kind.CLAW_BACK, member, 1, benefit="LOUNGE")
+    await joined(world)
     async with world.database.transaction() as conn:
         line = io.BytesIO(b'{"customer": "nobody", "benefit": "VIDEO", "business_key": "k"}')
         job, _ = await begin_file(conn, "crm", world.parts, file=line, format_=Format.NDJSON)
@@ -65,6 +69,19 @@ async def lived_in(world: World) -> UUID:
     world.clock.now = datetime(2025, 8, 1, tzinfo=UTC)
     await close_month(world.database, world.parts, Month(2025, 7), actor="test")
     return member
+
+
+async def joined(world: World) -> None:
+    """Merge somebody who has units and owes others."""
+    await offered(world, claw_back=ClawBack.DEBT)
+    into, of = await world.members(2)
+    await give(world, gift(of, "LOUNGE", quantity=2), gift(of))
+    (used,) = await claimed(world, wish(of))
+    await call_back(world, await number_of(world, used), Done(at=NOON))
+    assert "ok" == await correct(world, Kind.CLAW_BACK, of, 1, benefit="VIDEO")
+    async with world.database.transaction() as conn:
+        command = MergeMembers(caller="crm", key="joined", of=of, into=into)
+        assert isinstance(await merge_members(conn, command, world.parts), Accepted)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +127,7 @@ MATRIX = [
     ("lot_differs", "UPDATE lot SET held = 0 WHERE held > 0"),
     ("lot_differs", "UPDATE lot SET redeemed = 0 WHERE redeemed > 0"),
     ("wallet_differs", "UPDATE wallet SET owed = 1"),
-    ("lot_differs", "UPDATE lot SET expired = 1, remaining = remaining - 1 WHERE held = 0"),
+    ("lot_differs", "UPDATE lot SET expired = 1, remaining = 0 WHERE remaining = 1 AND held = 0"),
     ("lot_differs", "DELETE FROM lot WHERE unit = 'BENEFIT:VIDEO'"),
     ("lot_differs", "UPDATE posting SET credit = 'expired' WHERE credit = 'redeemed'"),
     ("sweep_differs", "UPDATE lot SET swept = true"),
@@ -178,6 +195,26 @@ MATRIX = [
         'APPROVED', 'checker', proposed_at, '', gen_random_uuid() FROM correction AS c
         WHERE NOT EXISTS (SELECT FROM correction_decision AS d
                           WHERE d.correction_id = c.correction_id)"""),
+    ("merger_differs", "UPDATE member SET merged_into = NULL"),
+    ("merger_differs", "UPDATE member SET has_merged = false"),
+    ("merger_differs", "UPDATE member SET has_merged = true WHERE merged_into IS NULL"),
+    (
+        "merger_differs",
+        """UPDATE member SET merged_into = o.member_id FROM member AS o
+           WHERE member.merged_into IS NOT NULL AND o.merged_into IS NULL AND NOT o.has_merged""",
+    ),
+    ("merger_differs", "DELETE FROM outbox WHERE type = 'member.merged'"),
+    ("transfer_differs", "DELETE FROM outbox WHERE type = 'entitlement.received'"),
+    ("transfer_differs", "DELETE FROM outbox WHERE type = 'entitlement.transferred'"),
+    ("transfer_differs", "DELETE FROM outbox WHERE type = 'entitlement.debt_taken'"),
+    ("transfer_differs", "DELETE FROM outbox WHERE type = 'entitlement.debt_given'"),
+    ("transfer_differs", "UPDATE posting SET amount = 1 WHERE credit = 'transferred'"),
+    (
+        "transfer_differs",
+        """UPDATE lot SET expires_at = expires_at + interval '1 day' WHERE lot_id IN (
+               SELECT subject_id FROM outbox WHERE type = 'entitlement.received')""",
+    ),
+    ("lot_without_grant", "DELETE FROM outbox WHERE type = 'entitlement.received'"),
     ("request_without_claim", "DELETE FROM claim"),
     ("reading_without_delivery", "UPDATE claim SET state = 'HELD' WHERE code_sealed IS NOT NULL"),
     ("reading_without_delivery", """UPDATE code_reading SET member_id = (

@@ -17,6 +17,7 @@ from benefits.domain.tokens import Issuer
 from benefits.settings import Keys, Settings
 from benefits.web import problems
 from benefits.web.auth import needs
+from tests.actions.merging import merged
 from tests.conftest import database
 from tests.tidy.sources import ROOT
 from tests.web.issuer import NAME, Signer
@@ -40,6 +41,7 @@ ROUTES: dict[str, Any] = {
         "operator": "all",
         "relationship_manager": "own",
     },
+    "POST /v1/members:merge": {"crm": "all", "operator": "all"},
     "POST /v1/rewards": {"crm": "all"},
     "POST /v1/assets:import": {"crm": "all"},
     "PUT /v1/feeds/{source}/{day}/{revision}": {"crm": "all"},
@@ -219,6 +221,7 @@ class Gate:
             else {}
         )
         body = {"references": [name]} if route.endswith("lookup") else body
+        body = {"customer": name, "into": name} if route.endswith("merge") else body
         sent: dict[str, Any] = {"json": body} if method != "GET" else {}
         if route.endswith("bulk"):
             sent = {"data": b"member_id,benefit,business_key\n"}
@@ -327,6 +330,22 @@ async def test_without_a_valid_key_or_token_every_route_is_shut(gate: Gate) -> N
             status, answered, problem = await gate.ask(route, headers, strange=False)
             assert (401, code) == (status, problem["code"]), (route, sent)
             assert answered["WWW-Authenticate"].startswith('Bearer realm="benefits"')
+
+
+async def test_a_merged_customers_token_is_the_members(gate: Gate) -> None:
+    """What either claimed is shown, and nobody else's."""
+    headers = {"Authorization": f"Bearer {gate.token('member')}"}
+    path = f"/v1/claims/{gate.strange_claim}"
+    assert 404 == (await call(gate.running, "GET", path, headers=dict(headers)))[0]
+    await merged(gate.running.world, gate.member, gate.stranger)
+    for claim in (gate.claim, gate.strange_claim):
+        path = f"/v1/claims/{claim}"
+        assert 200 == (await call(gate.running, "GET", path, headers=dict(headers)))[0]
+    path = f"/v1/members/{gate.member}/benefits"
+    _, _, seen = await call(gate.running, "GET", path, headers=dict(headers))
+    assert str(gate.stranger) == seen["member_id"]
+    manager = {"Authorization": f"Bearer {gate.token('relationship_manager')}"}
+    assert 404 == (await call(gate.running, "GET", path, headers=manager))[0]
 
 
 async def test_what_is_not_ones_own_is_as_if_it_were_not_there(gate: Gate) -> None:

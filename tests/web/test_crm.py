@@ -5,7 +5,10 @@ from uuid import uuid4
 
 import aiohttp
 
+from tests.web.phone import platinum
 from tests.web.site import Site
+from tests.web.test_mobile import WISH
+from tests.web.test_operator import key_of
 
 CSV = "customer,as_of,asset_class,currency,balance\n"
 
@@ -30,6 +33,47 @@ async def test_references_are_looked_up_in_the_body(running: Site) -> None:
         seen["members"],
         seen["unknown"],
     )
+
+
+async def test_customers_are_merged_by_reference(running: Site) -> None:
+    """Once, whoever asks; the merged one's addresses show the member, but for the history."""
+    a, b = await platinum(running), await platinum(running)
+    names = {"customer": running.world.name(2), "into": running.world.name(1)}
+    status, seen = await running.post("/v1/members:merge", names, running.crm_key)
+    assert (200, {"member_id": str(b), "into": str(a)}) == (status, seen)
+    status, again = await running.post("/v1/members:merge", names, running.crm_key)
+    assert (200, seen) == (status, again)
+    body = {"references": [*names.values()]}
+    _, found = await running.post("/v1/members:lookup", body, running.crm_key)
+    assert dict.fromkeys(names.values(), str(a)) == found["members"]
+    status, claim = await running.post(f"/v1/members/{b}/claims", WISH, running.mobile_key)
+    assert 201 == status
+    shown = [await look(running, f"/v1/members/{each}/benefits") for each in (a, b)]
+    assert shown[0] == shown[1]
+    assert (str(a), [claim["id"]]) == (
+        shown[1]["member_id"],
+        [one["id"] for one in shown[1]["claims"]],
+    )
+    operator = await key_of(running, "operator")
+    histories = [await look(running, f"/v1/members/{m}/history", operator) for m in (a, b)]
+    told = [[event["type"] for event in each["events"]] for each in histories]
+    assert ["claim.placed", "entitlement.transferred"] == [each[0] for each in told]
+    assert [1, 1] == [each.count("member.merged") for each in told]
+    glances = [await look(running, f"/v1/members/{m}/summary", operator) for m in (a, b)]
+    assert (glances[0], 1) == (glances[1], glances[1]["open_orders"])
+    balances = await look(running, f"/v1/members/{b}/balances", operator)
+    assert {0} == {float(one["available"]) for one in balances["balances"]}
+
+
+async def look(running: Site, path: str, key: str = "") -> Any:
+    """Return what an address shows."""
+    headers = running.headers(key or running.mobile_key)
+    async with (
+        aiohttp.ClientSession(running.url) as http,
+        http.get(path, headers=headers) as answer,
+    ):
+        assert 200 == answer.status
+        return await answer.json()
 
 
 async def test_too_many_references_are_refused_whole(running: Site) -> None:

@@ -26,6 +26,7 @@ from tests.web.test_operator import key_of, strange_callbacks
 
 CLAIMS = "POST /v1/members/{member}/claims"
 REWARDS = "POST /v1/rewards"
+MERGE = "POST /v1/members:merge"
 ASSETS = "POST /v1/assets:import"
 CLOSE = "POST /v1/cases/{case}/close"
 SESSIONS = "POST /v1/page-sessions"
@@ -137,7 +138,7 @@ class Stage:
 
     def key_for(self, route: str) -> str:
         """Return an API key that may call a route."""
-        if route in {REWARDS, ASSETS, BULK} or "/feeds/" in route:
+        if route in {REWARDS, ASSETS, BULK, MERGE} or "/feeds/" in route:
             return self.running.crm_key
         if route.endswith("/approve"):
             return self.approver_key
@@ -302,6 +303,11 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield CLOSE.replace("{case}", "{nobody}"), {"note": "Mine."}, 404
     yield SESSIONS, {"member_id": str(stage.member), "language": "zh"}, 201
     yield SESSIONS, {"member_id": nobody}, 404
+    yield MERGE, {"customer": "T000002", "into": "T000001"}, 200
+    yield MERGE, {"customer": "T000002", "into": "T000001"}, 200  # as it is
+    yield MERGE, {"customer": "T000001", "into": "T000002"}, 409
+    yield MERGE, {"customer": "T000001", "into": "T000001"}, 422
+    yield MERGE, {"customer": "nobody", "into": "T000001"}, 404
 
 
 async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
@@ -314,6 +320,7 @@ async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
     others |= {PROPOSE: revoking(stage, 2), APPROVE: {"hash": "1" * 64}}
     others |= {FILL: filling(28), APPROVE_FILL: {"hash": "1" * 64}}
     others |= {REJECT_FILL: {"note": "Another."}}
+    others |= {MERGE: {"customer": "T000001", "into": "nobody"}}
     for route, body, status in wishes(stage):
         headers = stage.running.headers(stage.key_for(route))
         real = await stage.both(route, body, headers)
@@ -334,6 +341,8 @@ async def test_a_dry_run_is_let_in_as_the_call_is(stage: Stage) -> None:
         mine = stage.running.headers(stage.key_for(route))
         crm, operator = stage.running.crm_key, stage.operator_key
         strange = stage.running.headers(crm if route.endswith(operators) else operator)
+        if route == MERGE:
+            strange = stage.running.headers(stage.running.mobile_key)
         method = route.split()[0]
         for headers, query, status, dry in (
             ({"Idempotency-Key": "a"}, "true", 401, "true"),

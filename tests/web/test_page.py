@@ -13,6 +13,7 @@ from benefits.domain.orders import Done
 from benefits.store.db import rows
 from benefits.web.page import frame
 from tests.actions.life import call_back, number_of
+from tests.actions.merging import merged
 from tests.builders import NOON
 from tests.web.phone import PHONE, Phone, claims_of, form_of, platinum
 from tests.web.site import Site
@@ -382,6 +383,44 @@ async def test_a_claim_is_shown_to_its_member_alone(running: Site, phone: Phone)
         assert 404 == (await stranger.post(code, {"token": token}))[0]
     async with running.browser() as http:
         assert 401 == (await Phone(running, http).get(f"/page/claims/{claim_id}"))[0]
+
+
+async def test_a_merged_customers_phone_shows_the_member(running: Site, phone: Phone) -> None:
+    """A session from before goes on, with the order that was placed and what the other has."""
+    a, b = await platinum(running), await platinum(running)
+    await phone.enter(b)
+    await phone.send(await phone.review("LOUNGE"))
+    ((claim_id,),) = await running.world.rows("SELECT claim_id FROM claim")
+    await merged(running.world, b, a)
+    status, html = await phone.get(f"/page/claims/{claim_id}?lang=en")
+    assert (200, True) == (status, "Airport lounge" in html)
+    await phone.send(await phone.review("LOUNGE"))
+    claims = await running.world.rows("SELECT member_id FROM claim ORDER BY claimed_at, claim_id")
+    assert {a, b} == {row.member_id for row in claims}
+    _, history = await phone.get("/page/history?lang=en")
+    assert "Another of your customer numbers is one with this one now" in history
+    assert "Taken over from another of your customer numbers: 1" in history
+    _, chinese = await phone.get("/page/history?lang=zh")
+    assert "您的另一客户号已与本客户号合并" in chinese
+    number = await number_of(running.world, claim_id)
+    await call_back(running.world, number, Done(at=NOON, code="4829-1355"))
+    form = {"token": (await phone.fill("LOUNGE"))["token"]}
+    status, html = await phone.post(f"/page/claims/{claim_id}/code", form)
+    assert (200, True) == (status, "4829-1355" in html)
+    assert [] == await running.world.findings()
+
+
+async def test_a_higher_tier_by_a_merger_is_explained(running: Site, phone: Phone) -> None:
+    """On the page and in the history, in both languages."""
+    a, b = await running.world.member(), await platinum(running)
+    await merged(running.world, b, a)
+    running.world.clock.forward(seconds=1)
+    html = await phone.enter(a)
+    assert "Two customer numbers of yours became one" in html
+    _, chinese = await phone.get("/page?lang=zh")
+    assert "您的两个客户号已合并" in chinese
+    _, history = await phone.get("/page/history?lang=en")
+    assert "Platinum: the higher tier of your two customer numbers" in history
 
 
 async def test_a_code_is_shown_to_a_tap_and_each_tap_is_on_record(

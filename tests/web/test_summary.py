@@ -138,7 +138,7 @@ async def test_every_statement_is_read_by_an_index(running: Site) -> None:
     ):
         async with world.database.transaction() as conn:
             await run(conn, "SET LOCAL enable_seqscan = off")
-            plan = await rows(conn, f"EXPLAIN {sql}", 0, member, *values)
+            plan = await rows(conn, f"EXPLAIN {sql}", [0], [member], *values)
             assert "Seq Scan" not in "\n".join(row[0] for row in plan)
 
 

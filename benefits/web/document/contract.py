@@ -56,6 +56,8 @@ WIRE: tuple[type, ...] = (
     crm.ImportView,
     crm.LookupRequest,
     crm.LookupView,
+    crm.MergeRequest,
+    crm.MergeView,
     crm.RewardRequest,
     crm.RewardView,
     events.EventsView,
@@ -203,6 +205,17 @@ OPERATIONS: dict[str, Operation] = {
         codes=(*_WRITE, "unknown_programme", "file_unreadable", "body_too_large"),
     ),
     "lookup": Operation(summary="Member ids of customer references"),
+    "merge": Operation(
+        summary="Merge two customers who are one person",
+        codes=(
+            *_WRITE,
+            "unknown_member",
+            "merged_into_itself",
+            "merged_elsewhere",
+            "merged_away",
+            "merger_ended",
+        ),
+    ),
     "open_page": Operation(summary="Open the benefits page", codes=(*_KEY, "unknown_member")),
     "open_feed": Operation(
         summary="Open a feed", codes=("unknown_programme", "feed_not_named", "feed_date_invalid")

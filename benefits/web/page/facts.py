@@ -78,17 +78,17 @@ class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
 async def read_order(
     conn: Connection, member_id: UUID, claim_id: UUID, parts: Parts
 ) -> OrderFacts | None:
-    """Read a claim of a member; None when they have no such claim."""
+    """Read a claim of a member, or of who was merged into them; None when they have no such."""
     found = await pages.claim(conn, claim_id)
-    if found is None or found[0] != member_id:
+    if found is None or await pages.member_of_claim(conn, claim_id) != member_id:
         return None
-    claim = found[1]
+    claimer, claim = found
     catalogue = await parts.catalogue.current(conn)
     return OrderFacts(
         now=parts.clock(),
         claim=claim,
         offer=catalogue.offers[claim.benefit],
-        events=await pages.events_of(conn, member_id, claim_id),
+        events=await pages.events_of(conn, claimer, claim_id),
         readings=await codes.readings(conn, claim_id),
     )
 

@@ -16,7 +16,10 @@ from benefits.web.tongue import Message, Tongue, n_
 KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
     "granted": (
         n_("Received"),
-        ("entitlement.granted", "entitlement.returned", "entitlement.made_good"),
+        (
+            *("entitlement.granted", "entitlement.returned", "entitlement.made_good"),
+            *("entitlement.received", "member.merged"),
+        ),
     ),
     "claimed": (
         n_("Claimed and used"),
@@ -29,14 +32,17 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
     "expired": (n_("Expired"), ("entitlement.expired",)),
     "corrected": (
         n_("Taken back by the bank"),
-        ("entitlement.revoked", "entitlement.clawed_back", "entitlement.debt_forgiven"),
+        (
+            *("entitlement.revoked", "entitlement.clawed_back", "entitlement.debt_forgiven"),
+            "entitlement.debt_taken",
+        ),
     ),
     "tier": (
         n_("Tier"),
         (
             *("tier.upgraded", "tier.downgraded", "tier.watched"),
             *("tier.retained", "tier.held", "tier.downgrade_scheduled", "tier.undetermined"),
-            "tier.ended",
+            *("tier.ended", "tier.merged"),
         ),
     ),
 }
@@ -60,6 +66,17 @@ WORDS: dict[str, tuple[str, Message]] = {
         n_("Taken back by the bank: %(count)s; to be paid from units to come: %(owed)s"),
     ),
     "entitlement.debt_forgiven": ("good", n_("No longer owed: %(count)s")),
+    "entitlement.received": (
+        "good",
+        n_("Taken over from another of your customer numbers: %(count)s"),
+    ),
+    "entitlement.debt_taken": (
+        "plain",
+        n_(
+            "Owed under another of your customer numbers, to be paid from units to come: %(count)s"
+        ),
+    ),
+    "member.merged": ("plain", n_("Another of your customer numbers is one with this one now")),
     "order.settled": ("plain", n_("Settled by the bank, delivered: %(count)s of %(of)s")),
     "claim.placed": ("plain", n_("Claimed: %(count)s")),
     "order.issued": ("good", n_("Delivered")),
@@ -75,6 +92,10 @@ WORDS: dict[str, tuple[str, Message]] = {
     "tier.downgrade_scheduled": ("wait", n_("%(tier)s stays for now: its term ended below")),
     "tier.undetermined": ("plain", n_("%(tier)s stays: days of %(month)s are missing")),
     "tier.ended": ("plain", n_("%(tier)s: the relationship ended")),
+    "tier.merged": (
+        "good",
+        n_("%(tier)s: the higher tier of your two customer numbers"),
+    ),
 }
 
 
@@ -105,6 +126,8 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     """Return an event in words."""
     if event.type.startswith("tier."):
         return _tier(tongue, catalogue, event)
+    if event.type == "member.merged":
+        return _merged(tongue, catalogue, event)
     data = event.data
     code = data.get("benefit") or data["unit"].partition(":")[2]
     programme, benefit = catalogue.offers[code]
@@ -129,6 +152,19 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
         at=tongue.time(event.recorded_at, programme.tz),
         instant=event.recorded_at.isoformat(timespec="seconds"),
         path=f"/claims/{event.subject_id}" if is_claim else f"/benefits/{code}",
+    )
+
+
+def _merged(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
+    tone, words = WORDS[event.type]
+    return Entry(
+        name=tongue.word(n_("Customer number")),
+        words=tongue.word(words),
+        tone=tone,
+        day=tongue.day(local_date(event.recorded_at, catalogue.zone)),
+        at=tongue.time(event.recorded_at, catalogue.zone),
+        instant=event.recorded_at.isoformat(timespec="seconds"),
+        path="",
     )
 
 

@@ -39,6 +39,10 @@ CAUSES: dict[Cause, Message] = {
     ),
     Cause.CORRECTED: n_("%(month)s was decided anew, together with earlier months."),
     Cause.ENDED: n_("The relationship ended on %(day)s."),
+    Cause.MERGED: n_(
+        "Two customer numbers of yours became one; the higher tier of the two holds until the "
+        "next decision."
+    ),
 }
 
 _ENDED = n_(
@@ -209,6 +213,8 @@ def reason(tongue: Tongue, standing: StandingSeen, decision: Decision) -> str:
     if decision.grounds.ended_on is not None:
         day = tongue.day(decision.grounds.ended_on)
         return tongue.say(CAUSES[Cause.ENDED], day=day)
+    if decision.cause is Cause.MERGED:
+        return tongue.word(CAUSES[Cause.MERGED])
     then, why = standing.then, told(standing.then, decision)
     before, month = tongue.text(then.tier[decision.before.rank].name), decision.month
     way = tongue.text(why.way.name)

@@ -23,6 +23,13 @@ function told(event: Event): string {
       return `${event.data.quantity} ${event.data.unit}`;
     case "entitlement.made_good":
       return `${event.data.quantity} ${event.data.benefit} for ${event.data.claim_id}`;
+    case "entitlement.transferred":
+    case "entitlement.received":
+    case "entitlement.debt_given":
+    case "entitlement.debt_taken":
+      return `${event.data.quantity} ${event.data.unit}`;
+    case "member.merged":
+      return `${event.data.merged} ${event.data.into}`;
     case "order.settled":
       return `${event.data.delivered} of ${event.data.quantity} ${event.data.benefit}`;
     case "entitlement.returned":
@@ -40,6 +47,7 @@ function told(event: Event): string {
     case "tier.downgrade_scheduled":
     case "tier.undetermined":
     case "tier.ended":
+    case "tier.merged":
       return `${event.data.from} ${event.data.to}`;
     case "tier.at_risk":
     case "tier.near":

@@ -1,0 +1,82 @@
+"""The tables of members: the row that is their lock, the way back to the bank's customer, labels.
+
+`schema.py` has the rules that all tables keep.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+
+from benefits.store import columns
+from benefits.store.columns import INSTANT
+
+# The member row is the one lock of all that a member has; it is updated by every write, hence the
+# room for HOT. `end_due` is the day on which something is to be carried out of the end of the
+# relationship: the day after it at first, empty when all is done. Of a member who was merged it is
+# set by whatever is recorded of them: units may have come free that are another's now.
+member = Table(
+    "member",
+    columns.metadata,
+    *columns.owner(),
+    Column("opened_on", Date, nullable=False),
+    Column("closed_on", Date),
+    Column("branch", Text, nullable=False, server_default=""),
+    Column("manager", Text, nullable=False, server_default=""),
+    Column("event_seq", BigInteger, nullable=False, server_default="0"),
+    Column("recorded_at", INSTANT, nullable=False),
+    Column("merged_into", Uuid),
+    Column("event_position", BigInteger, nullable=False, server_default="0"),
+    Column("deceased", Boolean, nullable=False, server_default="false"),
+    Column("end_due", Date),
+    Column("has_merged", Boolean, nullable=False, server_default="false"),
+    PrimaryKeyConstraint("bucket", "member_id"),
+    columns.in_bucket(),
+    Index("ix_member_end_due", "end_due", postgresql_where=text("end_due IS NOT NULL")),
+    Index(
+        "ix_member_merged_into",
+        "merged_into",
+        postgresql_where=text("merged_into IS NOT NULL"),
+    ),
+    CheckConstraint(
+        "merged_into IS NULL OR merged_into <> member_id AND NOT has_merged", name="merged"
+    ),
+    CheckConstraint("bucket = ('x' || right(member_id::text, 3))::bit(12)::int & 1023", name="id"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+# Apart from the ledger and erasable: the way back from a member's id to the bank's customer.
+member_profile = Table(
+    "member_profile",
+    columns.metadata,
+    *columns.owner(),
+    Column("reference_sealed", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("bucket", "member_id"),
+    columns.of_member(),
+)
+
+member_label = Table(
+    "member_label",
+    columns.metadata,
+    *columns.owner(),
+    Column("label", Text, nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    Column("valid_to", Date),
+    Column("layer", Text, nullable=False),
+    Column("source_version", Text),
+    PrimaryKeyConstraint("bucket", "member_id", "label", "valid_from", "recorded_at"),
+    columns.of_member(),
+    CheckConstraint("layer IN ('FACT', 'RULE', 'MODEL')", name="layer"),
+    CheckConstraint("valid_from < valid_to", name="validity"),
+)

@@ -19,6 +19,7 @@ from benefits.actions import deliver, expire, receive, seal
 from benefits.actions.deliver import Attempt, Work
 from benefits.actions.keep_ahead import look_next
 from benefits.actions.keep_stretches import fill_next
+from benefits.actions.keep_tiers import decide_next
 from benefits.actions.parts import Parts
 from benefits.actions.prune import prune
 from benefits.actions.record_rates import use_next
@@ -91,6 +92,7 @@ class Worker:
             tasks.create_task(self._repeat("stretches", self.keep_stretches, STRETCHES_S, stop))
             tasks.create_task(self._repeat("rates", self.use_rates, FEEDS_S, stop))
             tasks.create_task(self._repeat("ahead", self.keep_ahead, AHEAD_S, stop))
+            tasks.create_task(self._repeat("tiers", self.keep_tiers, AHEAD_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
@@ -344,6 +346,21 @@ class Worker:
                 took_s=round((looked.ended_at - looked.begun_at).total_seconds(), 1),
             )
         return int(looked is not None)
+
+    async def keep_tiers(self) -> int:
+        """Evaluate the next part of a month whose days are sealed; return 1 if there was one.
+
+        One worker of all does this at a time and programme, for all buckets.
+        """
+        kept = await decide_next(self._database, self._parts)
+        if kept is not None and kept.ended_at is not None:
+            log.info(
+                "evaluate.kept",
+                programme=kept.mark.programme,
+                month=str(kept.mark.month),
+                took_s=round((kept.ended_at - kept.begun_at).total_seconds(), 1),
+            )
+        return int(kept is not None)
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

@@ -22,6 +22,7 @@ from benefits.actions.import_files import (
     import_merges,
     import_rates,
 )
+from benefits.actions.keep_tiers import begin, go_on
 from benefits.actions.look_ahead import Ahead, look_ahead
 from benefits.actions.record_rates import decided_since
 from benefits.actions.see_feeds import list_missing
@@ -37,7 +38,7 @@ from benefits.domain.catalogue import Programme
 from benefits.domain.feeds import spans
 from benefits.domain.jobs import Format
 from benefits.domain.policy import CALENDAR
-from benefits.domain.values import Month
+from benefits.domain.values import BUCKETS, Month
 from benefits.house import House
 from benefits.store.db import Database, DatabaseUnsuitable
 from benefits.store.migrate import ensure_partitions
@@ -367,11 +368,25 @@ async def _say_missing(house: House, chosen: Programme, month: Month) -> None:
 
 
 async def _evaluate(house: House, on: Database, chosen: Programme, month: Month) -> Evaluated:
-    """Evaluate all members, some thousands at a time, and tell how far it is."""
+    """Evaluate all members, some thousands at a time, and tell how far it is.
+
+    A rehearsal takes no lease; a run that was interrupted goes on where it ended.
+    """
     total = Evaluated()
     ranges = await slices(on)
-    for done, buckets in enumerate(ranges, 1):
-        total = total.plus(await evaluate(on, house.parts, chosen.code, month, buckets=buckets))
+    leased = None
+    if on is house.database:
+        leased = await begin(on, house.parts, chosen.code, month)
+        if leased.first:
+            console.print(f"Going on from bucket {leased.first} of {BUCKETS}.")
+    for done, (first, last) in enumerate(ranges, 1):
+        if leased is None:
+            one = await evaluate(on, house.parts, chosen.code, month, buckets=(first, last))
+        elif last < leased.first:
+            continue
+        else:
+            leased, one = await go_on(on, house.parts, leased, last + 1)
+        total = total.plus(one)
         if done % 16 == 0 or done == len(ranges):
             console.print(f"{done} of {len(ranges)}: {total.members:,} members")
     return total

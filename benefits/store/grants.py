@@ -24,7 +24,7 @@ INSERTS = (
     *("case_file", "claim", "code_reading"),
     *("correction", "correction_decision", "counter", "currency", "currency_day"),
     *("rate", "rate_run", "rate_used"),
-    *("entitlement_grant", "evaluation", "feed", "feed_chunk", "feed_fill"),
+    *("entitlement_grant", "evaluation", "evaluation_run", "feed", "feed_chunk", "feed_fill"),
     *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
@@ -62,6 +62,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent"),
     "evaluation": ("evaluated_at", "settled", "seen", "seen_generation", "basis", "decided"),
+    "evaluation_run": ("generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
     "feed": (
         *("state", "manifest", "reasons", "rows", "totals", "replaces", "generation"),
         *("next_bucket", "judged_at", "sealed_at"),
@@ -107,6 +108,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "currency": ("code", "digits", "into_code", "into_digits"),
     "currency_day": ("currency", "as_of"),
     "evaluation": ("bucket", "programme", "month", "evaluated_at", "settled"),
+    "evaluation_run": ("programme", "month", "next_bucket", "begun_at", "ended_at"),
     "feed": (
         *("source", "as_of", "revision", "programme", "state", "rows", "fill"),
         *("opened_at", "judged_at", "sealed_at"),

@@ -131,6 +131,22 @@ outlook_run = Table(
     CheckConstraint("(next_bucket = 1024) = (ended_at IS NOT NULL)", name="ended"),
 )
 
+# How far a programme's last evaluation of a month has come. `generation` is that of the last feed
+# sealed for a day up to the month's end.
+evaluation_run = Table(
+    "evaluation_run",
+    columns.metadata,
+    Column("programme", Text, nullable=False),
+    Column("month", Date, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("next_bucket", SmallInteger, nullable=False),
+    Column("leased_until", INSTANT),
+    Column("begun_at", INSTANT, nullable=False),
+    Column("ended_at", INSTANT),
+    PrimaryKeyConstraint("programme", "month"),
+    CheckConstraint("(next_bucket = 1024) = (ended_at IS NOT NULL)", name="ended"),
+)
+
 # The date stands before the member: a feed's lines of a bucket lie together.
 feed_line = Table(
     "feed_line",

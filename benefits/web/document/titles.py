@@ -55,6 +55,7 @@ CHINESE = {
     "unknown_case": "没有此编号的待办事项。",
     "notice_missing": "未按期告知客户对其不利的变更。",
     "notice_invalid": "告知内容无效。",
+    "evaluation_running": "该月份正由另一进程评定。",
     "unknown_baseline": "没有此名称的基线。",
     "baseline_taken": "此名称已用于另一基线。",
     "baseline_invalid": "无法作为基线。",

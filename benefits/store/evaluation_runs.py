@@ -1,0 +1,125 @@
+"""How far evaluations have come: a programme's run for a month, leased part by part.
+
+A run is of the feeds that were sealed by then for days up to the month's end: one sealed later
+makes the next run of the month. The last run of each month stays, so that nothing is done twice.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import msgspec
+
+from benefits.domain.values import BUCKETS, Month
+from benefits.store.db import Connection, rows, run
+
+# Primary key of feed, uq_feed_generation; primary key of the run.
+STAND = """
+SELECT m.month,
+       (SELECT count(*) FROM (
+            SELECT DISTINCT f.as_of, f.source FROM feed AS f
+            WHERE f.as_of >= m.month AND f.as_of < (m.month + interval '1 month')::date
+              AND f.source = ANY($2::text[]) AND f.state = 'SEALED') AS d) AS sealed,
+       coalesce((SELECT max(f.generation) FROM feed AS f
+                 WHERE f.as_of < (m.month + interval '1 month')::date
+                   AND f.source = ANY($2::text[]) AND f.state = 'SEALED'), 0) AS generation,
+       r.generation AS ran, r.next_bucket, r.leased_until
+FROM unnest($3::date[]) AS m (month)
+LEFT JOIN evaluation_run AS r ON r.programme = $1 AND r.month = m.month
+ORDER BY m.month
+"""
+FIRST = """
+SELECT min(f.as_of) AS day FROM feed AS f WHERE f.source = ANY($1::text[]) AND f.state = 'SEALED'
+"""
+# One that was interrupted goes on; any other begins at the first bucket.
+LEASE = f"""
+INSERT INTO evaluation_run AS r (programme, month, generation, next_bucket, leased_until,
+                                 begun_at)
+VALUES ($1, $2, $3, 0, $5, $4)
+ON CONFLICT (programme, month) DO UPDATE
+SET generation = excluded.generation,
+    next_bucket = CASE WHEN r.generation = $3 AND r.next_bucket < {BUCKETS} THEN r.next_bucket
+                  ELSE 0 END,
+    begun_at = CASE WHEN r.generation = $3 AND r.next_bucket < {BUCKETS} THEN r.begun_at
+               ELSE excluded.begun_at END,
+    leased_until = excluded.leased_until, ended_at = NULL
+WHERE r.leased_until IS NULL OR r.leased_until <= $4
+RETURNING next_bucket, begun_at
+"""
+# Whoever came too late, when the lease was another's, moves nothing.
+ADVANCE = f"""
+UPDATE evaluation_run
+SET next_bucket = $5::smallint,
+    leased_until = CASE WHEN $5 < {BUCKETS} THEN $7::timestamptz END,
+    ended_at = CASE WHEN $5 = {BUCKETS} THEN $6::timestamptz END
+WHERE programme = $1 AND month = $2 AND generation = $3 AND next_bucket = $4
+"""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What a run is of: a month, and the last of the feeds sealed for days up to its end."""
+
+    programme: str
+    month: Month
+    generation: int
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """A run of ours for a while, from a bucket on."""
+
+    mark: Mark
+    first: int
+    begun_at: datetime
+
+
+class Stand(msgspec.Struct, frozen=True):
+    """A month: its pairs of source and day that are sealed, and how far its last run came.
+
+    `ran` is what that run was of, None where there was none.
+    """
+
+    mark: Mark
+    sealed: int
+    ran: int | None
+    next_bucket: int | None
+    leased_until: datetime | None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last run knew all that is sealed now, and came to its end."""
+        return self.ran == self.mark.generation and self.next_bucket == BUCKETS
+
+
+async def stand(
+    conn: Connection, programme: str, sources: Sequence[str], months: Sequence[Month]
+) -> list[Stand]:
+    """Return how months stand that the same sources make known, the earliest first."""
+    starts = [month.start for month in months]
+    return [
+        Stand(Mark(programme, Month.of(row.month), row.generation), row.sealed, *row[3:])
+        for row in await rows(conn, STAND, programme, list(sources), starts)
+    ]
+
+
+async def first_day(conn: Connection, sources: Sequence[str]) -> date | None:
+    """Return the first day that any of the sources sealed."""
+    ((day,),) = await rows(conn, FIRST, list(sources))
+    first: date | None = day
+    return first
+
+
+async def lease(conn: Connection, mark: Mark, now: datetime, until: datetime) -> Leased | None:
+    """Take a run for a while; None while another has it."""
+    found = await rows(conn, LEASE, mark.programme, mark.month.start, mark.generation, now, until)
+    return Leased(mark, *found[0]) if found else None
+
+
+async def advance(
+    conn: Connection, leased: Leased, next_bucket: int, now: datetime, *, until: datetime | None
+) -> bool:
+    """Record that a run has come up to a bucket, and keep it until then, or give it back.
+
+    Return whether it was ours.
+    """
+    mark = leased.mark
+    values = (mark.programme, mark.month.start, mark.generation, leased.first, next_bucket)
+    return bool(await run(conn, ADVANCE, *values, now, until))

@@ -7,7 +7,7 @@ its threshold, each with metrics and labels of its own (T-2).
 """
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated
 
@@ -91,7 +91,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     silent. With `review` dates (month ends, as `06-30`) misses count on those only. Who is at most
     `near` per cent below a tier is near it (M-10). A day that is missing `max_wait` days after the
     end of its period may be filled by two people (A-6). Balances of joint accounts count for whom
-    they were brought, unless `joint` says for which holders (A-5).
+    they were brought, unless `joint` says for which holders (A-5). Classes among `liabilities` are
+    owed and deducted with that weight; a day on which more is owed counts 0 (A-8).
     """
 
     metric: Metric = Metric.MONTH_AVG
@@ -103,6 +104,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     divisor_days: Annotated[int, msgspec.Meta(ge=1, le=732)] | None = None
     minimum_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 7
     weights: dict[str, Decimal] = {}
+    liabilities: dict[str, Decimal] = {}
     upgrade: UpgradeTiming = UpgradeTiming.NEXT_PERIOD
     target: Target = Target.LAST
     review: tuple[str, ...] = ()
@@ -188,14 +190,8 @@ def policy_problems(
         )
     yield from _metric(policy)
     yield from _calendar(policy, tiers)
-    for code, weight in policy.weights.items():
-        path = f"policy.weights.{code}"
-        if code not in classes:
-            yield f"{path}: is not among asset_classes{suggestion(code, classes)}"
-        if not (weight.is_finite() and 0 < weight <= WEIGHT_MAX):
-            yield f"{path}: must be above 0 and at most {WEIGHT_MAX}; else leave the class out"
-        elif (scaled := weight.scaleb(WEIGHT_DECIMALS)) != scaled.to_integral_value():
-            yield f"{path}: {weight} has more than {WEIGHT_DECIMALS} decimals"
+    yield from _weights("policy.weights", policy.weights, classes)
+    yield from _liabilities(policy, classes, currencies)
     yield from _reviews(policy)
     yield from _ways(policy, tiers)
     yield from _kept(policy, tiers)
@@ -252,6 +248,37 @@ def _single_days(
     for path, is_named in (("currencies", currencies), ("policy.joint", policy.joint)):
         if is_named:
             yield f"{path}: not with ROLLING, POINT_IN_TIME or OPENING, which count single days"
+
+
+def _weights(path: str, weights: Mapping[str, Decimal], classes: Sequence[str]) -> Iterator[str]:
+    for code, weight in weights.items():
+        if code not in classes:
+            yield f"{path}.{code}: is not among asset_classes{suggestion(code, classes)}"
+        if not (weight.is_finite() and 0 < weight <= WEIGHT_MAX):
+            most = f"must be above 0 and at most {WEIGHT_MAX}"
+            yield f"{path}.{code}: {most}; else leave the class out"
+        elif (scaled := weight.scaleb(WEIGHT_DECIMALS)) != scaled.to_integral_value():
+            yield f"{path}.{code}: {weight} has more than {WEIGHT_DECIMALS} decimals"
+
+
+def _liabilities(
+    policy: Policy, classes: Sequence[str], currencies: Sequence[str]
+) -> Iterator[str]:
+    """Yield where what is owed cannot be deducted day by day (A-8)."""
+    path = "policy.liabilities"
+    yield from _weights(path, policy.liabilities, classes)
+    if not policy.liabilities:
+        return
+    for code in sorted({*policy.liabilities} & {*policy.weights}):
+        yield f"{path}.{code}: weighs as an asset, too; keep one of the two"
+    if not {*classes} - {*policy.liabilities}:
+        yield f"{path}: every class is owed, so nobody has anything; leave one out"
+    for other, is_named in (("currencies", currencies), ("policy.joint", policy.joint)):
+        if is_named:
+            yield (
+                f"{other}: not with policy.liabilities, which are deducted from what was brought "
+                "for a member in one currency, day by day"
+            )
 
 
 def _reviews(policy: Policy) -> Iterator[str]:

@@ -69,7 +69,7 @@ FROM generate_series($4::int, $5::int) AS b (bucket) CROSS JOIN LATERAL (
 # Each line from its day until its key's next one, as it counts now and counted before ($9 is 1 and
 # -1), of the days from $1 up to $3.
 _HELD = f"""
-SELECT l.bucket, l.member_id, l.asset_class, l.currency, l.as_of,
+SELECT l.bucket, l.member_id, l.asset_class, l.currency, l.account, l.as_of,
        l.line_sign * greatest(l.balance_minor, 0) AS balance_minor,
        lead(l.as_of, 1, $3::date) OVER (
            PARTITION BY l.line_sign, l.bucket, l.member_id, l.asset_class, l.currency, l.account
@@ -84,10 +84,14 @@ FROM {
 } AS l
 """
 _DAYS = "greatest(least(l.until, {1}) - greatest(l.as_of, {0}), 0)"
+# A sum may stay where its days change: what one account has more another had on other days.
 _MOVED_ON = f"""
-SELECT l.bucket, l.member_id, l.asset_class, l.currency,
-       sum(l.balance_minor * {_DAYS.format("$1::date", "$3::date")})::bigint AS moved
-FROM ({_HELD}) AS l GROUP BY 1, 2, 3, 4
+SELECT a.bucket, a.member_id, a.asset_class, a.currency, sum(a.moved)::bigint AS moved,
+       bool_or(a.moved <> 0) AS is_changed
+FROM (SELECT l.bucket, l.member_id, l.asset_class, l.currency, l.account,
+             sum(l.balance_minor * {_DAYS.format("$1::date", "$3::date")}) AS moved
+      FROM ({_HELD}) AS l GROUP BY 1, 2, 3, 4, 5) AS a
+GROUP BY 1, 2, 3, 4
 """
 _FIRST = "greatest($1::date, k.month + k.first_day - 1)"
 _PAST = "least($3::date, k.month + k.last_day)"
@@ -117,20 +121,21 @@ SET sum_minor = asset_month.sum_minor + excluded.sum_minor,
 """
 
 
-def _take(moved: str) -> str:
+def _take(moved: str, taken: str = "v.moved < 0") -> str:
     """Return what takes what is `moved` from month sums."""
     return f"""
 UPDATE asset_month AS s
 SET sum_minor = s.sum_minor + v.moved, before_minor = s.sum_minor, generation = $7
 FROM ({moved}) AS v
-WHERE v.moved < 0 AND s.bucket = v.bucket AND s.member_id = v.member_id
+WHERE {taken} AND s.bucket = v.bucket AND s.member_id = v.member_id
   AND s.month = date_trunc('month', $1::date)::date AND s.asset_class = v.asset_class
   AND s.currency = v.currency
 """
 
 
 ADD_SUMS, ADD_SUMS_ON = _add(_MOVED), _add(_MOVED_ON)
-TAKE_FROM_SUMS, TAKE_FROM_SUMS_ON = _take(_MOVED), _take(_MOVED_ON)
+TAKE_FROM_SUMS = _take(_MOVED)
+TAKE_FROM_SUMS_ON = _take(_MOVED_ON, "v.moved <= 0 AND v.is_changed")
 ADD_STRETCHES = stretches.add_fed(stretches.moved_in(_MOVED))
 TAKE_FROM_STRETCHES = stretches.take_fed(stretches.moved_in(_MOVED))
 ADD_STRETCHES_ON = stretches.add_fed(_MOVED_ON_IN)

@@ -145,7 +145,10 @@ def _seen(row: Any) -> Seen:
 async def balances(
     conn: Connection, days: Sequence[tuple[UUID, date]], basket: Basket
 ) -> dict[UUID, int]:
-    """Return what members' balances of a day each count for, in minor units; 0 is left out."""
+    """Return what members' balances of a day each count for, in minor units; 0 is left out.
+
+    Where more is owed than there is they count 0 (A-8).
+    """
     if not days:
         return {}
     asked = (
@@ -163,7 +166,7 @@ async def balances(
     sums = dict[UUID, int]()
     for row in found:
         sums[row.member_id] = sums.get(row.member_id, 0) + int(row.balance_minor)
-    return {id_: total // basket.scale for id_, total in sums.items()}
+    return {id_: max(total, 0) // basket.scale for id_, total in sums.items()}
 
 
 async def seen(

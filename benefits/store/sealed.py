@@ -36,6 +36,7 @@ Sealed = Mapping[Month, Mapping[str, Days]]
 def sealed_days(sources: str, first: str = "date '-infinity'") -> str:
     """Return what gives the days sealed from a day on, by month and source; `read_days` reads it.
 
+    Of all sources where `sources` is NULL.
     It is asked in the statement that reads sums: both are of one instant.
     """
     return f"""(
@@ -45,7 +46,8 @@ def sealed_days(sources: str, first: str = "date '-infinity'") -> str:
         FROM (SELECT f.as_of, f.source, max(f.revision) < 0 AS is_filled,
                      1 << (extract(day FROM f.as_of)::int - 1) AS day
               FROM feed AS f
-              WHERE f.state = 'SEALED' AND f.source = ANY({sources}::text[])
+              WHERE f.state = 'SEALED'
+                AND ({sources}::text[] IS NULL OR f.source = ANY({sources}::text[]))
                 AND f.as_of >= {first}
               GROUP BY 1, 2) AS d
         GROUP BY 1, 2) AS o)"""

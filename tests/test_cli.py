@@ -214,6 +214,41 @@ def test_a_month_goes_through_the_commands(test_shell: Shell) -> None:
     assert (0, "0 findings.\n") == shell.run("verify")
 
 
+def test_growth_is_measured_over_a_frozen_baseline(test_shell: Shell) -> None:
+    """M-12: frozen once, by whom and when is listed; growth is CSV, mistakes are told in words."""
+    shell = test_shell
+    shell.run("programme", "apply", shell.file("wealth.toml", PROGRAMME))
+    lines = "customer,opened_on\nA,2020-01-01\nB,2020-01-01\n"
+    shell.run("import", "members", shell.file("members.csv", lines))
+    balances = {"2025-05": {"A": 300_000, "B": 300_000}, "2025-07": {"A": 560_000, "B": 350_000}}
+    rows = "".join(
+        f"{customer},{month}-{day:02d},DEPOSIT,CNY,{amount}.00\n"
+        for month, of in balances.items()
+        for customer, amount in of.items()
+        for day in range(1, 32)
+    )
+    head = "customer,as_of,asset_class,currency,balance\n"
+    shell.run("import", "assets", shell.file("days.csv", head + rows))
+    assert (0, "There is no baseline.\n") == shell.run("baseline", "list")
+    freeze = ("baseline", "freeze", "summer", "--programme", "wealth", "--month", "2025-05")
+    status, said = shell.run(*freeze, "--by", "anna-li", "--dry-run")
+    told = "summer: 2 members frozen now, 0 of them with days missing.\n"
+    assert (0, f"1024 of 1024: 2 members\n{told}Dry run: nothing was written.\n") == (status, said)
+    growth = ("growth", "summer", "--month", "2025-07")
+    assert (1, "unknown_baseline: No baseline has this name.\n") == shell.run(*growth)
+    status, said = shell.run(*freeze, "--by", "anna-li")
+    assert (0, True) == (status, told in said)
+    assert "summer: wealth 2025-05, frozen 20" in shell.run("baseline", "list")[1]
+    status, said = shell.run(*growth, "--steps", "100000,200000")
+    (columns, only) = (line.split(",") for line in said.splitlines())
+    assert ["30000000", "56000000", "26000000"] == only[1:4]
+    assert ["reached", "possible", "2", "2"] == columns[-2:] + only[-2:]
+    assert 3 == len(shell.run(*growth, "--steps", "100000,200000", "--all")[1].splitlines())
+    for steps in ("200000,100000", "much", "0.001"):
+        status, said = shell.run(*growth, "--steps", steps)
+        assert (1, True) == (status, said.startswith("steps_invalid: "))
+
+
 async def test_commands_can_be_rehearsed(test_shell: Shell) -> None:
     """Each says what it says for real, and that nothing was written; nothing was, nor logged."""
     shell = test_shell

@@ -355,6 +355,7 @@ def told_of(
     programme: Programme, decision: Decision, effective_from: datetime
 ) -> dict[str, object]:
     """Return what the event of a decision says."""
+    way = {"way": decision.after.way} if decision.after.way else {}
     return {
         "programme": programme.code,
         "month": str(decision.month),
@@ -362,4 +363,5 @@ def told_of(
         "to": programme.tier[decision.after.rank].code,
         "misses": decision.after.misses,
         "effective_from": effective_from.astimezone(UTC),
+        **way,
     }

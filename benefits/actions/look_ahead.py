@@ -128,7 +128,10 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     ]
     known = {fact.member_id: _known(running.judge, fact, month) async for fact in _paced(there)}
     days = [(id_, day) for id_, (_, day) in known.items() if day is not None]
-    last = await sights.balances(conn, days, programme.basket)
+    last = {
+        basket: await sights.balances(conn, days, basket)
+        for basket in dict.fromkeys(programme.baskets)
+    }
     before = await sights.seen(conn, programme.code, whom.buckets)
     if whom.members is not None:
         before = {key: one for key, one in before.items() if key[0] in known}
@@ -144,8 +147,8 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
             rises[fact.member_id] = decision
         if day is not None and not closed_by(fact.closed_on, month.end):
             state = decision.after if decision is not None else fact.written
-            balance = last.get(fact.member_id, 0)
-            for one in outlook.look_ahead(programme, state, period, last_minor=balance):
+            held = [last[basket].get(fact.member_id, 0) for basket in programme.baskets]
+            for one in outlook.look_ahead(programme, state, period, last_minor=held):
                 now[fact.member_id, one.outlook] = sights.record(
                     fact.member_id,
                     one,
@@ -185,12 +188,12 @@ def _grounds(period: Running) -> Grounds:
 
 def _known(judge: Judge, fact: Facts, month: Month) -> tuple[Running, date | None]:
     """Return the running periods, and the last known day of the month."""
-    sums = fact.sums.get(judge.programme.basket, {})
-    day = sums[month].last_day if month in sums else 0
+    own = fact.sums.get(judge.programme.basket, {})
+    day = own[month].last_day if month in own else 0
     period = progress.running(
         judge.programme,
         month,
-        sums,
+        fact.sums,
         day=day,
         opened_on=fact.opened_on,
         labels=fact.labels,

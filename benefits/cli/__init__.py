@@ -85,6 +85,14 @@ COMMANDS = {
             "who has reached it."
         ),
     ),
+    "baseline": (
+        "growth:baseline",
+        "Baselines: what members' averages were in a month, frozen before a campaign.",
+    ),
+    "growth": (
+        "growth:growth",
+        "Print as CSV by how much members' averages grew over the baseline NAME.",
+    ),
     "close-month": (
         "books:close_month",
         "Close a MONTH of the books: what is recorded later is booked in the next one.",

@@ -33,10 +33,11 @@ from benefits.cli.feeds import import_feed_, say_decided
 from benefits.cli.files import PROGRESS_EVERY_S, TEXT, take_file
 from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
-from benefits.domain.catalogue import Programme, check_for_production, read
+from benefits.domain.catalogue import Programme, read
 from benefits.domain.feeds import spans
 from benefits.domain.jobs import Format
 from benefits.domain.policy import CALENDAR
+from benefits.domain.production import check_for_production
 from benefits.domain.values import Month
 from benefits.house import House
 from benefits.store.db import Connection, Database, DatabaseUnsuitable

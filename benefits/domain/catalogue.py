@@ -21,7 +21,7 @@ from benefits.domain.currencies import DIGITS, currency_problems, minor_of
 from benefits.domain.ladder import Ladder, ladder
 from benefits.domain.metrics import Basket, basket
 from benefits.domain.orders import Capabilities
-from benefits.domain.policy import Policy, Text, Tier, policy_problems, thresholds
+from benefits.domain.policy import Policy, Text, Tier, owed, policy_problems, thresholds
 from benefits.domain.refusal import Refusal
 from benefits.domain.spelling import suggestion
 from benefits.domain.units import LARGEST, SCALE_MAX, Quantity, QuantityTooFine
@@ -245,9 +245,19 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return ladder(self.policy, self.tier, self.minor)
 
     @cached_property
+    def baskets(self) -> tuple[Basket, ...]:
+        """What counts for each of the ladder's metrics, and what asset classes weigh (A-3)."""
+        away = owed(self.policy, self.tier)
+        classes = [
+            tuple({*self.asset_classes} - (away - {*m.liabilities})) for m in self.ladder.metrics
+        ]
+        each = zip(self.ladder.metrics, classes, strict=True)
+        return tuple(basket(self.currency, of, m, self.currencies) for m, of in each)
+
+    @property
     def basket(self) -> Basket:
-        """What counts for a tier, and what each asset class weighs (A-3)."""
-        return basket(self.currency, self.asset_classes, self.policy, self.currencies)
+        """What counts for the policy's own metric."""
+        return self.baskets[0]
 
     @cached_property
     def benefits(self) -> dict[str, Benefit]:
@@ -293,8 +303,9 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def baskets(self) -> list[Basket]:
-        """What any of the versions counts."""
-        return list(dict.fromkeys(judge.programme.basket for judge in self.judges))
+        """What any of the versions counts for any of its metrics."""
+        each = (basket for judge in self.judges for basket in judge.programme.baskets)
+        return list(dict.fromkeys(each))
 
     @property
     def feeds(self) -> list[str]:
@@ -367,21 +378,6 @@ def read(text: str) -> Programme:
     if problems:
         raise ProgrammeInvalid("\n".join(problems))
     return programme
-
-
-_HERE = ("localhost", "127.", "[::1]", "0.0.0.0")  # noqa: S104 - compared with, not bound to
-
-
-def check_for_production(programme: Programme) -> None:
-    """Refuse providers on this machine or without TLS: those are for demos (ProgrammeInvalid)."""
-    for index, provider in enumerate(programme.provider):
-        host = provider.url.partition("://")[2].partition("/")[0].rpartition("@")[2]
-        if host.lower().startswith(_HERE):
-            raise ProgrammeInvalid(
-                f"provider[{index}].url: on a production database no provider is this machine"
-            )
-        if not provider.url.startswith("https://"):
-            raise ProgrammeInvalid(f"provider[{index}].url: a production database needs https")
 
 
 def _problems(programme: Programme) -> Iterator[str]:

@@ -20,7 +20,10 @@ from benefits.domain.units import Quantity
 
 
 class TierDecided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a month did to the tier of a member."""
+    """What a month did to the tier of a member.
+
+    `way` is that by which the tier is held now and whose term counts, if not the threshold (T-2).
+    """
 
     programme: str
     month: str
@@ -28,6 +31,7 @@ class TierDecided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     after: str = msgspec.field(name="to")
     misses: int
     effective_from: datetime
+    way: str | None = None
 
 
 class TierSighted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

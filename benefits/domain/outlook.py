@@ -5,6 +5,7 @@ exactly; averages are floored for showing.
 """
 
 import enum
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -45,18 +46,18 @@ def is_near(sum_minor: int, threshold_minor: int, divisor: int, *, percent: int)
 
 
 def look_ahead(
-    programme: Programme, state: State, running: Running, *, last_minor: int
+    programme: Programme, state: State, running: Running, *, last_minor: Sequence[int]
 ) -> list[Sighting]:
     """Return what a running period with known days promises or threatens.
 
+    `last_minor` is what the last known day counts for each of the ladder's metrics.
     A tier whose term goes on is not at risk: the period cannot touch it. Of several ways into a
     tier the one is told that asks least; a tier that no balance keeps or reaches is not told of.
     """
     if not running.is_begun:
         return []
-    pairs = zip(running.readings, running.closed, strict=True)
     ahead = Running(
-        readings=tuple(_projected(each, closed, last_minor) for each, closed in pairs),
+        readings=tuple(map(_projected, running.readings, running.closed, last_minor)),
         closed=tuple(each.days for each in running.readings),
         past=running.past,
         labels=running.labels,
@@ -75,7 +76,7 @@ def look_ahead(
         asked = running.judged if outlook is Sight.AT_RISK else running
         need = nearest(programme, rank, asked)
         if need.threshold_minor is not None:
-            later = _projected(need.reading, need.closed, last_minor)
+            later = _projected(need.reading, need.closed, last_minor[need.metric])
             found.append(
                 Sighting(
                     outlook=outlook,

@@ -123,13 +123,16 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fact: a `metric` that reaches a `threshold` in major units, or a `label` that is valid.
 
-    A metric is divided and weighed, and a day counts, as the policy says. Only FACT and RULE
-    labels decide (S-2).
+    A metric is divided, and a day counts, as the policy says; classes weigh what its `weights` and
+    `liabilities` say for this metric, and where it says none what the policy's do. Only FACT and
+    RULE labels decide (S-2).
     """
 
     metric: Metric | None = None
     months: Months | None = None
     days: Days | None = None
+    weights: dict[str, Decimal] | None = None
+    liabilities: dict[str, Decimal] | None = None
     threshold: Decimal | None = None
     label: Annotated[str, msgspec.Meta(max_length=64)] = ""
     layer: Layer = Layer.FACT
@@ -191,7 +194,9 @@ def policy_problems(
     yield from _metric(policy)
     yield from _calendar(policy, tiers)
     yield from _weights("policy.weights", policy.weights, classes)
-    yield from _liabilities(policy, classes, currencies)
+    for at, condition in conditions(tiers):
+        yield from _weights(f"{at}.weights", condition.weights or {}, classes)
+    yield from _liabilities(policy, tiers, classes, currencies)
     yield from _reviews(policy)
     yield from _ways(policy, tiers)
     yield from _kept(policy, tiers)
@@ -261,23 +266,40 @@ def _weights(path: str, weights: Mapping[str, Decimal], classes: Sequence[str]) 
             yield f"{path}.{code}: {weight} has more than {WEIGHT_DECIMALS} decimals"
 
 
+def _owing(policy: Policy, tiers: Sequence[Tier]) -> Iterator[tuple[str, Mapping[str, Decimal]]]:
+    """Yield what metrics deduct, by path."""
+    if policy.liabilities:
+        yield "policy.liabilities", policy.liabilities
+    for at, condition in conditions(tiers):
+        if condition.liabilities:
+            yield f"{at}.liabilities", condition.liabilities
+
+
+def owed(policy: Policy, tiers: Sequence[Tier]) -> frozenset[str]:
+    """Return the asset classes that any metric deducts; to the others they are nothing (A-8)."""
+    return frozenset(code for _, weights in _owing(policy, tiers) for code in weights)
+
+
 def _liabilities(
-    policy: Policy, classes: Sequence[str], currencies: Sequence[str]
+    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str], currencies: Sequence[str]
 ) -> Iterator[str]:
     """Yield where what is owed cannot be deducted day by day (A-8)."""
-    path = "policy.liabilities"
-    yield from _weights(path, policy.liabilities, classes)
-    if not policy.liabilities:
+    each = list(_owing(policy, tiers))
+    weighed = {*policy.weights}.union(*(one.weights or {} for _, one in conditions(tiers)))
+    for path, weights in each:
+        yield from _weights(path, weights, classes)
+        for code in sorted({*weights} & weighed):
+            yield f"{path}.{code}: weighs as an asset, too; keep one of the two"
+    if not each:
         return
-    for code in sorted({*policy.liabilities} & {*policy.weights}):
-        yield f"{path}.{code}: weighs as an asset, too; keep one of the two"
-    if not {*classes} - {*policy.liabilities}:
-        yield f"{path}: every class is owed, so nobody has anything; leave one out"
+    first = each[0][0]
+    if not {*classes} - owed(policy, tiers):
+        yield f"{first}: every class is owed, so nobody has anything; leave one out"
     for other, is_named in (("currencies", currencies), ("policy.joint", policy.joint)):
         if is_named:
             yield (
-                f"{other}: not with policy.liabilities, which are deducted from what was brought "
-                "for a member in one currency, day by day"
+                f"{other}: not with {first}, which are deducted from what was brought for a "
+                "member in one currency, day by day"
             )
 
 
@@ -377,8 +399,11 @@ def _ways(policy: Policy, tiers: Sequence[Tier]) -> Iterator[str]:
 
 def _condition(policy: Policy, path: str, condition: Condition) -> Iterator[str]:
     if condition.label:
-        more = (condition.metric, condition.months, condition.days)
-        if any(more) or condition.threshold is not None:
+        more = (
+            *(condition.metric, condition.months, condition.days),
+            *(condition.weights, condition.liabilities),
+        )
+        if any(each is not None for each in (*more, condition.threshold)):
             yield f"{path}: one condition is a metric or a label; write two"
         if condition.layer is Layer.MODEL:
             yield f"{path}.layer: a MODEL label may rank, never decide; only FACT and RULE may"

@@ -1,7 +1,7 @@
 """Progress: what the running period still asks of each way into a tier (M-9, M-11, T-2)."""
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -11,7 +11,7 @@ from benefits.domain.calendars import NO_CALENDAR, Calendar
 from benefits.domain.catalogue import Programme
 from benefits.domain.labels import Label, held
 from benefits.domain.ladder import Alternative, Truth, qualifies
-from benefits.domain.metrics import Reading, Sums
+from benefits.domain.metrics import Basket, Reading, Sums
 from benefits.domain.policy import Policy
 from benefits.domain.tiers import State, certain_through, display_average
 from benefits.domain.values import Month
@@ -123,7 +123,7 @@ def first_counted(programme: Programme, month: Month) -> Month:
 def running(
     programme: Programme,
     month: Month,
-    sums: Sums,
+    sums: Mapping[Basket, Sums],
     *,
     day: int,
     opened_on: date,
@@ -131,20 +131,26 @@ def running(
     calendar: Calendar = NO_CALENDAR,
 ) -> Running:
     """Return what is known of a running month whose last known day is `day`, by all metrics."""
-    asked = programme.ladder.metrics
+    asked = list(zip(programme.ladder.metrics, programme.baskets, strict=True))
 
-    def read(policy: Policy, of: Month) -> Reading:
-        scale = programme.basket.scale
-        return metrics.read(policy, of, sums, scale=scale, opened_on=opened_on, calendar=calendar)
+    def read(policy: Policy, basket: Basket, of: Month) -> Reading:
+        return metrics.read(
+            policy,
+            of,
+            sums.get(basket, {}),
+            scale=basket.scale,
+            opened_on=opened_on,
+            calendar=calendar,
+        )
 
     def closed(policy: Policy) -> int:
         return metrics.closed_days(policy, month, day, opened_on, calendar=calendar)
 
-    readings = tuple(read(policy, month) for policy in asked)
-    past = (read(each, last_whole(each, month.plus(-1))) for each in asked[1:])
+    readings = tuple(read(policy, basket, month) for policy, basket in asked)
+    past = (read(each, basket, last_whole(each, month.plus(-1))) for each, basket in asked[1:])
     return Running(
         readings=readings,
-        closed=tuple(map(closed, asked)),
+        closed=tuple(closed(policy) for policy, _ in asked),
         past=(readings[0], *past),
         labels=held(labels, month.end - timedelta(days=1)) & programme.ladder.labels,
         day=day,
@@ -208,13 +214,20 @@ def _ease(need: Need) -> tuple[bool, int]:
 
 
 def foretell(
-    programme: Programme, rank: int, running: Running, *, last_minor: int
+    programme: Programme, rank: int, running: Running, *, last_minor: Sequence[int]
 ) -> tuple[Need, Forecast]:
-    """Project the nearest way to keep a tier; one by labels alone is certain or missed (M-11)."""
+    """Project the nearest way to keep a tier; one by labels alone is certain or missed (M-11).
+
+    `last_minor` is what the last known day counts for each of the ladder's metrics.
+    """
     need = nearest(programme, rank, running.judged)
     threshold = need.threshold_minor or 0
     told = forecast(
-        need.reading, threshold, closed=need.closed, last_minor=last_minor, day=running.day
+        need.reading,
+        threshold,
+        closed=need.closed,
+        last_minor=last_minor[need.metric],
+        day=running.day,
     )
     if need.threshold_minor is None:
         outlook = Outlook.MISSED if need.needed_daily is None else Outlook.CERTAIN

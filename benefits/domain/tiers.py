@@ -340,7 +340,7 @@ class _Readings:
 
     def read(self, judge: Judge, metric: int, month: Month) -> Reading:
         """Read one of a programme's metrics with a month."""
-        basket = judge.programme.basket
+        basket = judge.programme.baskets[metric]
         return metrics.read(
             judge.programme.ladder.metrics[metric],
             month,

@@ -26,6 +26,7 @@ APPEND_ONLY = (
     "month_total",
     "month_archive",
     "month_restore",
+    "member_baseline",
     "posting_carried",
     "feed_chunk",
     "feed_fill",

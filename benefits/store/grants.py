@@ -20,13 +20,14 @@ SEALED = ("_sealed", "_hash")
 # lists with the statements.
 INSERTS = (
     *("account_holder", "api_key", "asset", "asset_converted", "asset_joint", "asset_month"),
-    *("asset_stretch", "batch", "calendar_day", "case_file", "claim", "code_reading"),
+    *("asset_stretch", "baseline", "batch", "calendar_day", "case_file", "claim", "code_reading"),
     *("correction", "correction_decision", "counter", "currency", "currency_day"),
     *("rate", "rate_run", "rate_used"),
     *("entitlement_grant", "evaluation", "feed", "feed_chunk", "feed_fill"),
     *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
+    *("member_baseline",),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *("programme", "provider_attempt", "provider_request", "request", "reversal", "tier_decision"),
     *("stretch", "tier_outlook"),
@@ -44,6 +45,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("sum_minor", "known_days", "unrated_days", "before_minor", "before_unrated"),
         "generation",
     ),
+    "baseline": ("next_bucket", "ended_at"),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         "code_sealed",
@@ -87,6 +89,7 @@ CALLS = ("event_position()", "make_partition(text,date)")
 # or an order, or that leads to one.
 FIGURES: Mapping[str, tuple[str, ...]] = {
     "alembic_version": ("version_num",),
+    "baseline": ("name", "programme", "month", "next_bucket", "begun_at", "ended_at"),
     "batch": ("kind", "effective_at", "recorded_at", "booked_month"),
     "calendar_day": ("calendar", "day", "recorded_at", "kind"),
     "case_file": ("kind", "opened_at", "closed_at"),

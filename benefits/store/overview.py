@@ -7,7 +7,7 @@ What is found of a member comes as one JSON text: read into structs at once, it 
 what the driver takes for rows within rows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from benefits.domain.catalogue import Judge, Programme, Rules
 from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, Layer, label_name
 from benefits.domain.ladder import THRESHOLD
-from benefits.domain.metrics import MonthSum, Reading, known_sum, net_sum
+from benefits.domain.metrics import Basket, MonthSum, Reading, known_sum, net_sum
 from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
@@ -98,9 +98,9 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
                    LEFT JOIN asset_joint AS j ON p.joint <> '' AND j.joint = p.joint
                     AND j.bucket = s.bucket AND j.member_id = s.member_id AND j.month = s.month
                     AND j.asset_class = s.asset_class AND j.currency = s.currency
-                   JOIN unnest($8::text[], $9::text[], $10::bigint[])
-                        AS w (code, asset_class, weight)
-                     ON w.code = p.code AND w.asset_class = s.asset_class
+                   JOIN unnest($8::int[], $9::text[], $10::bigint[])
+                        AS w (n, asset_class, weight)
+                     ON w.n = p.n AND w.asset_class = s.asset_class
                    WHERE s.bucket = k.bucket AND s.member_id = k.member_id
                      AND s.month BETWEEN p.first AND p.month
                      AND s.currency = ANY(p.currencies)
@@ -111,9 +111,9 @@ SELECT m.member_id, m.opened_on, m.closed_on, (SELECT i.config_version FROM inst
              FROM (SELECT s.month, s.first_day, s.last_day,
                           sum(({COUNTED}) * w.weight) AS sum_minor
                    FROM asset_stretch AS s
-                   JOIN unnest($8::text[], $9::text[], $10::bigint[])
-                        AS w (code, asset_class, weight)
-                     ON w.code = p.code AND w.asset_class = s.asset_class
+                   JOIN unnest($8::int[], $9::text[], $10::bigint[])
+                        AS w (n, asset_class, weight)
+                     ON w.n = p.n AND w.asset_class = s.asset_class
                    WHERE s.bucket = k.bucket AND s.member_id = k.member_id
                      AND s.month BETWEEN p.first AND p.month AND s.currency = p.currencies[1]
                    GROUP BY 1, 2, 3) AS y) AS z
@@ -173,7 +173,7 @@ class _Labelled(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Judged(msgspec.Struct, frozen=True, array_like=True):
-    """What was found of a member in the nth programme, its columns in the statement's order.
+    """What was found of a member by the nth place and basket, its columns as they are asked for.
 
     A known month is its first day, the sum, and as bits the known days and those with a line that
     has no rate; a stretch its month's first day, its first and last, and the sum.
@@ -254,11 +254,11 @@ async def overviews(
     """
     asked = sorted(set(ids))
     places = [_Place.of(rules, now) for rules in programmes]
-    by = [place.judge for place in places]
+    counted = [(place, basket) for place in places for basket in place.baskets]
     weights = [
-        (one.code, name, weight)
-        for one in by
-        for name, weight in zip(one.basket.classes, one.basket.weights, strict=True)
+        (nth, name, weight)
+        for nth, (_, basket) in enumerate(counted, 1)
+        for name, weight in zip(basket.classes, basket.weights, strict=True)
     ]
     first = min((place.first.start for place in places), default=now.date())
     found = await rows(
@@ -268,36 +268,38 @@ async def overviews(
         asked,
         claims,
         now,
-        [one.code for one in by],
-        [",".join(one.basket.currencies) for one in by],
-        [place.month.start for place in places],
-        [code for code, _, _ in weights],
+        [place.judge.code for place, _ in counted],
+        [",".join(basket.currencies) for _, basket in counted],
+        [place.month.start for place, _ in counted],
+        [nth for nth, _, _ in weights],
         [name for _, name, _ in weights],
         [weight for _, _, weight in weights],
-        [place.first.start for place in places],
+        [place.first.start for place, _ in counted],
         sorted({source for place in places for source in place.rules.feeds}),
         first,
-        sorted({label_name(key) for one in by for key in one.ladder.labels}),
-        [one.basket.joint for one in by],
+        sorted({label_name(key) for place in places for key in place.judge.ladder.labels}),
+        [basket.joint for _, basket in counted],
     )
-    owing = await _nets(conn, places, [row.member_id for row in found])
-    return {row.member_id: _overview(row, places, owing) for row in found}
+    owing = await _nets(conn, counted, [row.member_id for row in found])
+    return {row.member_id: _overview(row, places, owing[row.member_id]) for row in found}
 
 
-_Nets = Mapping[tuple[UUID, int], Sequence[Net]]
+Owing = Sequence[Net]
 
 
-async def _nets(conn: Connection, places: list["_Place"], ids: Sequence[UUID]) -> _Nets:
-    """Return by member and nth programme what days come to where liabilities count (A-8)."""
-    found = dict[tuple[UUID, int], list[Net]]()
-    for nth, place in enumerate(places, 1):
-        if place.judge.basket.is_net:
+async def _nets(
+    conn: Connection, counted: list[tuple["_Place", Basket]], ids: Sequence[UUID]
+) -> dict[UUID, dict[int, list[Net]]]:
+    """Return of members what days come to by the nth place and basket that are net (A-8)."""
+    found: dict[UUID, dict[int, list[Net]]] = {id_: {} for id_ in ids}
+    for nth, (place, basket) in enumerate(counted, 1):
+        if basket.is_net:
             months = [place.first]
             while months[-1] < place.month:
                 months.append(months[-1].plus(1))
             asked = [(id_, month) for id_ in ids for month in months]
-            for one in await nets.load(conn, place.rules, place.judge.basket, asked):
-                found.setdefault((one.member_id, nth), []).append(one)
+            for one in await nets.load(conn, place.rules, basket, asked):
+                found[one.member_id].setdefault(nth, []).append(one)
     return found
 
 
@@ -313,6 +315,11 @@ class _Place(msgspec.Struct, frozen=True):
     def judge(self) -> Programme:
         """The programme as that version says it."""
         return self.by.programme
+
+    @property
+    def baskets(self) -> list[Basket]:
+        """What its metrics count; most are of one."""
+        return list(dict.fromkeys(self.judge.baskets))
 
     @classmethod
     def of(cls, rules: Rules, now: datetime) -> "_Place":
@@ -331,7 +338,7 @@ class _Known(msgspec.Struct, frozen=True):
     labels: list[Label]
 
 
-def _overview(row: Any, places: list[_Place], owing: _Nets) -> Overview:
+def _overview(row: Any, places: list[_Place], owing: Mapping[int, Owing]) -> Overview:
     lots, claims, carried, judged = _FOUND.decode(row.found)
     bucket = bucket_of(row.member_id)
     kept = _KEPT.decode(row.kept) if row.kept else []
@@ -351,23 +358,55 @@ def _overview(row: Any, places: list[_Place], owing: _Nets) -> Overview:
         config_version=row.config_version,
         lots=lots,
         claims=claims,
-        standings=[
-            _standing(places[one.nth - 1], known, one, owing.get((row.member_id, one.nth), ()))
-            for one in judged
-        ],
+        standings=list(_standings(places, known, judged, owing)),
     )
 
 
-def _standing(place: _Place, known: _Known, found: _Judged, owing: Sequence[Net]) -> Standing:
-    month, opened_on = place.month, known.opened_on
-    months = _months(place, found.months, known.sealed)
-    sums = _sums(known, months, found.stretches)
+def _standings(
+    places: list[_Place], known: _Known, judged: Iterable[_Judged], owing: Mapping[int, Owing]
+) -> Iterator[Standing]:
+    """Yield each place's standing from what was found by each of its baskets."""
+    left = iter(judged)
+    for place in places:
+        found = {basket: next(left) for basket in place.baskets}
+        net = {basket: owing.get(one.nth, ()) for basket, one in found.items()}
+        yield _standing(place, known, found, net)
+
+
+def _sums(
+    place: _Place, known: _Known, found: _Judged, owing: Owing
+) -> tuple[dict[Month, tuple[int, int]], dict[Piece, MonthSum]]:
+    """Return months with their sums and days, and what is known of each piece by one basket."""
+    opened_on = known.opened_on
+    months, sums = _months(place, found.months, known.sealed), dict[Piece, MonthSum]()
+    for each, (total, days) in months.items():
+        sums[each] = known_sum(each, total, Days(days), opened_on)
+    totals = {
+        Stretch(Month.of(of), first, last): total for of, first, last, total in found.stretches
+    }
+    for stretch in known.kept:
+        if stretch.month in months:
+            days, total = months[stretch.month][1], totals.get(stretch, 0)
+            sums[stretch] = known_sum(stretch, total, Days(days), opened_on)
     for net in owing:
         months[net.month] = (0, net.days.known)
         pieces: list[Piece] = [net.month]
         pieces += [stretch for stretch in known.kept if stretch.month == net.month]
         sums |= {piece: net_sum(piece, net.nets, net.days, opened_on) for piece in pieces}
+    return months, sums
+
+
+def _standing(
+    place: _Place,
+    known: _Known,
+    by: Mapping[Basket, _Judged],
+    owing: Mapping[Basket, Owing],
+) -> Standing:
+    month, opened_on = place.month, known.opened_on
+    counted = {basket: _sums(place, known, found, owing[basket]) for basket, found in by.items()}
+    months, _ = counted[place.judge.basket]
     day = months[month][1].bit_length() if month in months else 0
+    found = by[place.judge.basket]
     decided = found.decided
     return Standing(
         judge=place.judge,
@@ -375,7 +414,7 @@ def _standing(place: _Place, known: _Known, found: _Judged, owing: Sequence[Net]
         running=running(
             place.judge,
             month,
-            sums,
+            {basket: sums for basket, (_, sums) in counted.items()},
             day=day,
             opened_on=opened_on,
             labels=known.labels,
@@ -387,23 +426,6 @@ def _standing(place: _Place, known: _Known, found: _Judged, owing: Sequence[Net]
         version=decided.version if decided else 0,
         decided=decision_of(decided) if decided else None,
     )
-
-
-def _sums(
-    known: _Known,
-    months: Mapping[Month, tuple[int, int]],
-    stretches: Iterable[tuple[date, int, int, int]],
-) -> dict[Piece, MonthSum]:
-    """Return what is known of months and of their stretches that are kept."""
-    sums = dict[Piece, MonthSum]()
-    for each, (total, days) in months.items():
-        sums[each] = known_sum(each, total, Days(days), known.opened_on)
-    totals = {Stretch(Month.of(of), first, last): total for of, first, last, total in stretches}
-    for stretch in known.kept:
-        if stretch.month in months:
-            days, total = months[stretch.month][1], totals.get(stretch, 0)
-            sums[stretch] = known_sum(stretch, total, Days(days), known.opened_on)
-    return sums
 
 
 def _months(

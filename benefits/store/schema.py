@@ -1,9 +1,7 @@
 """The tables, as SQLAlchemy Core sees them; `functions.py` has what goes with them.
 
 Here stand members, their assets, tiers, the ledger and claims; `schema_edges.py` has the tables
-between the service and others, `schema_jobs.py` those of long lists, `schema_archive.py` those of
-archived months, `schema_feeds.py` those of feeds, `schema_days.py` those of days,
-`schema_rates.py` those of other currencies, `schema_holders.py` those of joint accounts.
+between the service and others, each other `schema_*.py` those that its name says.
 
 Rules kept here (a test reads them from this file): every table about a member has `bucket` first
 in its primary key, unique keys and foreign keys; no hot table refers to a reference table.
@@ -34,6 +32,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from benefits.store import (
     columns,
     schema_archive,
+    schema_baselines,
     schema_days,
     schema_edges,
     schema_feeds,
@@ -45,7 +44,7 @@ from benefits.store.columns import INSTANT
 
 metadata = schema_edges.metadata  # one for all tables, those beside this file included
 assert metadata is schema_jobs.job.metadata is schema_archive.month_archive.metadata
-assert metadata is schema_feeds.feed.metadata
+assert metadata is schema_feeds.feed.metadata is schema_baselines.baseline.metadata
 assert metadata is schema_days.stretch.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
 

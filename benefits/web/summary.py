@@ -144,15 +144,17 @@ async def _standing(
 
 
 async def _keep(conn: Connection, seen: Seen, place: Standing, rank: int) -> KeepView:
-    last = 0
-    if place.day:
-        last = await summary.balance(
+    last = dict.fromkeys(place.judge.baskets, 0)
+    for basket in last if place.day else ():
+        last[basket] = await summary.balance(
             conn,
             seen.member_id,
             day=place.month.start + timedelta(days=place.day - 1),
-            basket=place.judge.basket,
+            basket=basket,
         )
-    need, told = foretell(place.judge, rank, place.running, last_minor=last)
+    need, told = foretell(
+        place.judge, rank, place.running, last_minor=[last[b] for b in place.judge.baskets]
+    )
     return KeepView(
         way=need.way or None,
         threshold_minor=need.threshold_minor,

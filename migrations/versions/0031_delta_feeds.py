@@ -9,7 +9,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0031"
-down_revision = "0029"
+down_revision = "0030"
 
 STATEMENTS = (
     "ALTER TABLE feed ADD COLUMN kind text NOT NULL DEFAULT 'FULL'",

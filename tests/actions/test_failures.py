@@ -14,8 +14,10 @@ from benefits.actions import deliver, receive, seal
 from benefits.actions.claim import claim
 from benefits.actions.deliver import Attempt
 from benefits.actions.grant import reward
+from benefits.actions.measure_growth import Wanted, freeze
 from benefits.domain.feeds import FeedKey
 from benefits.domain.orders import Done
+from benefits.domain.values import Month
 from benefits.store.db import BEGIN, BEGIN_PLANNED, Connection, rows, run, sqlstate
 from benefits.store.functions import APPEND_ONLY
 from benefits.store.schema import metadata
@@ -258,6 +260,9 @@ async def brought(world: World, table: str) -> None:
     """Let the bank bring what lies in a table, where no life leaves any."""
     if table == "calendar_day":
         await calendar(world, "2025-01-01,HOLIDAY")
+    if table == "member_baseline":
+        wanted_ = Wanted(name="b", programme="wealth", month=Month(2025, 5), by="anna-li")
+        assert [far async for far in freeze(world.database, world.parts, wanted_, step=1024)]
     if table == "account_holder":
         await hold(world, f"J,{world.name(1)},PRIMARY,2020-01-01,")
     if table.startswith(("currency", "rate")):

@@ -19,7 +19,7 @@ from benefits.actions.look_ahead import look_ahead
 from benefits.domain.catalogue import Programme, Rules
 from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.metrics import MonthSum
-from benefits.domain.policy import Metric, UpgradeTiming
+from benefits.domain.policy import Condition, Metric, UpgradeTiming, Way
 from benefits.domain.steady import Bounds, bounds
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.store import facts, summary
@@ -89,6 +89,37 @@ async def test_a_day_counts_what_is_left_and_never_less_than_nothing(world: Worl
             asked = date(2025, 6, day)
             assert balance == await summary.balance(conn, member, day=asked, basket=basket)
     assert [] == await world.findings()
+
+
+async def test_one_tier_may_be_net_and_the_others_not(world: World) -> None:
+    """A way deducts what it says; to every other metric a loan is nothing at all."""
+    loan = {"LOAN": Decimal(1)}
+    plain = netting(liabilities={})
+    condition = Condition(metric=Metric.MONTH_AVG, threshold=Decimal(600_000), liabilities=loan)
+    way = Way(code="NET", name={"zh": "净", "en": "Net"}, all=(condition,), misses=3)
+    platinum = msgspec.structs.replace(plain.tier[2], threshold=None, any=(way,))
+    tiers = (*plain.tier[:2], platinum, *plain.tier[3:])
+    programme = msgspec.structs.replace(plain, asset_classes=CLASSES[:3], tier=tiers)
+    await world.apply(programme, tiers_from=EARLY)
+    rich, owing = await world.members(2)
+    days = [JUNE.start + timedelta(days=n) for n in range(30)]
+    await balances(
+        world,
+        *(f"T00000{n},{day},DEPOSIT,CNY,900000.00,,0" for n in (1, 2) for day in days),
+        *(f"T000002,{day},LOAN,CNY,400000.00,,0" for day in days),
+    )
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await evaluate(world.database, world.parts, "wealth", JUNE, buckets=(0, BUCKETS - 1))
+    found = await world.rows("SELECT member_id, rank, sum_minor FROM tier_decision")
+    sums = {row.member_id: (row.rank, row.sum_minor) for row in found}
+    assert {rich: (2, 900_000_00 * 30), owing: (1, 900_000_00 * 30)} == sums
+    async with world.database.transaction() as conn:
+        rules = (await world.parts.catalogue.current(conn)).rules["wealth"]
+        now = datetime(2025, 6, 20, tzinfo=UTC)
+        shown = await overviews(conn, [rich, owing], [rules], now, claims=1)
+    for member, left in ((rich, 900_000_00), (owing, 500_000_00)):
+        own, net = shown[member].standings[0].running.readings
+        assert (900_000_00 * 30, left * 30) == (own.sum_minor, net.sum_minor)
 
 
 async def test_what_is_owed_elsewhere_may_not_have_come(world: World) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -248,6 +249,19 @@ async def test_two_answers_at_once_move_the_units_once(world: World) -> None:
     assert ["ISSUED"] == await states(world)
     assert (0, 1) == await counter(world, "stock:VIDEO")
     assert [] == await world.findings()
+
+
+async def test_two_workers_open_one_case_about_a_stranger(world: World) -> None:
+    """A callback that one worker has in hand is not in the other's page (G-CB-5)."""
+    await tell(world, uuid4().hex, DONE)
+    async with world.database.transaction() as conn:
+        taken = await receive.work_off(conn, world.parts, buckets=EVERYWHERE, limit=10)
+        assert (1, 0) == (taken, await work_off(world))
+    assert 0 == await work_off(world)
+    assert [(1, "unknown_order")] == [
+        tuple(row)
+        for row in await world.rows("SELECT count(*), kind FROM case_file GROUP BY kind")
+    ]
 
 
 async def test_two_workers_never_take_one_request(world: World) -> None:

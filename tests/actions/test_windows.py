@@ -394,7 +394,7 @@ async def test_what_runs_is_projected_before_its_window_begins(world: World) -> 
     july = [line(470_000_00, day=date(2025, 7, 1) + n * DAY) for n in range(10)]
     await world.assets(july)
     one = await standing(world, member)
-    need, told = foretell(one.judge, 2, one.running, last_minor=470_000_00)
+    need, told = foretell(one.judge, 2, one.running, last_minor=[470_000_00])
     assert (500_000_00, 470_000_00, Outlook.AT_RISK) == (
         told.needed_daily_minor,
         told.projected_minor,

@@ -135,6 +135,15 @@ def look(key: str, member_id: UUID) -> bytes:
     ).encode()
 
 
+def explained(key: str, member_id: UUID) -> bytes:
+    """Return the request for why a member has the tier of a moment ago, as known then."""
+    at = f"{real_clock() - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"
+    return (
+        f"GET /v1/members/{member_id}/standing?as_of={at}&known_at={at} HTTP/1.1\r\n"
+        f"Host: bench\r\nAuthorization: Bearer {key}\r\n\r\n"
+    ).encode()
+
+
 def constant() -> bytes:
     """Return a request that is answered with a constant."""
     return b"GET /health HTTP/1.1\r\nHost: bench\r\n\r\n"

@@ -3,7 +3,8 @@
 Two service processes and 256 connections. Claims against the same rows written by one function
 call each in the database; claims on one budget against claims spread over many;
 held units captured by signed callbacks, until the last is applied, against claims; what a member
-has, with ten benefits, against a constant handler; and the bytes on disk a claim takes, by table.
+has, with ten benefits, against a constant handler; why a member had a tier at a time, asked by one
+caller after the other, against the same; and the bytes on disk a claim takes, by table.
 """
 
 import asyncio
@@ -27,14 +28,23 @@ from benefits.embedded import Postgres
 from benefits.settings import Keys
 from tests.bench import load
 from tests.bench.load import Load
-from tests.bench.stage import LOOKED_AT, constant, look, pgbench, prepare, spread_of, wish
+from tests.bench.stage import (
+    LOOKED_AT,
+    constant,
+    explained,
+    look,
+    pgbench,
+    prepare,
+    spread_of,
+    wish,
+)
 from tests.service import WEBHOOK_SECRET, Serving, environment, fresh_keys, serve
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 # What is measured: all of it, or parts by name.
-PARTS = os.environ.get("BENCH_PARTS", "claims page captured").split()
+PARTS = os.environ.get("BENCH_PARTS", "claims page explained captured").split()
 CONNECTIONS = 256
 CALLERS = 16  # clients that serve pgbench best
 ROOT = Path(__file__).parents[2]
@@ -68,8 +78,14 @@ class Ground:
         self.ids = ids
         self.ports = ports
 
-    async def load(self, make: Callable[[], bytes], status: int, seconds: float) -> Load:
-        """Send requests to all services at once."""
+    async def load(
+        self, make: Callable[[], bytes], status: int, seconds: float, *, alone: bool = False
+    ) -> Load:
+        """Send requests to all services at once, or one after the other to the first."""
+        if alone:
+            return await load.run(
+                self.ports[0], make, connections=1, seconds=seconds, status=status
+            )
         share = CONNECTIONS // len(self.ports)
         made = await asyncio.gather(
             *(
@@ -101,13 +117,14 @@ async def test_the_hot_path_is_measured_against_itself(durable_server: Postgres)
                 await _round(ground, raw, keys, figures=figures)
     median = {name: statistics.median(values) for name, values in figures.items()}
     for name, value in median.items():
-        print(f"{name:34s} {value:10,.1f}   of {[round(v, 1) for v in figures[name]]}")
+        print(f"{name:34s} {value:10,.2f}   of {[round(v, 2) for v in figures[name]]}")
     for says, one, other in (
         ("claims on one budget / spread", "hot: per s", "spread: per s"),
         ("claims / one call in the database each, one budget", "hot: per s", "pgbench hot: per s"),
         ("claims / one call in the database each, spread", "hot: per s", "pgbench spread: per s"),
         ("captures by callback / claims", "captured: per s", "hot: per s"),
         ("member page / constant", "page: per s", "constant: per s"),
+        ("an explanation / constant, p50", "explained: p50 ms", "constant, alone: p50 ms"),
     ):
         if one in median and other in median:
             print(f"{says}: {median[one] / median[other]:.2f}")
@@ -118,6 +135,15 @@ async def _round(ground: Ground, raw: asyncpg.Connection, keys: Keys, *, figures
         some = ground.ids[:LOOKED_AT]
         await _measure(ground, figures, "page", lambda: look(ground.key, random.choice(some)))
         await _measure(ground, figures, "constant", constant)
+    if "explained" in PARTS:
+        asked = {
+            "explained": lambda: explained(ground.key, random.choice(ground.ids[:LOOKED_AT])),
+            "constant, alone": constant,
+        }
+        for name, make in asked.items():
+            made = await ground.load(make, 200, SECONDS, alone=True)
+            figures.setdefault(f"{name}: p50 ms", []).append(made.p50_ms)
+            figures.setdefault(f"{name}: p99 ms", []).append(made.p99_ms)
     if "claims" in PARTS or "captured" in PARTS:
         await _claims(ground, raw, figures)
     if "claims" in PARTS:

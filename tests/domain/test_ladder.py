@@ -126,6 +126,27 @@ def test_what_is_open_decides_nothing_that_it_could_not_change(
             "tier[2].any[1].all[0]: one condition is a metric or a label; write two",
         ),
         (
+            '{ label = "salary" }',
+            '{ label = "salary", weights = {} }',
+            "tier[2].any[1].all[0]: one condition is a metric or a label; write two",
+        ),
+        (
+            'threshold = "450000"',
+            'threshold = "450000", weights = { DEPOSITS = "0.5" }',
+            (
+                "tier[2].any[0].all[0].weights.DEPOSITS: is not among asset_classes"
+                "; did you mean 'DEPOSIT'?"
+            ),
+        ),
+        (
+            'threshold = "450000"',
+            'threshold = "450000", weights = { DEPOSIT = "0" }',
+            (
+                "tier[2].any[0].all[0].weights.DEPOSIT: must be above 0 and at most 10; "
+                "else leave the class out"
+            ),
+        ),
+        (
             'all = [{ label = "invited", layer = "RULE" }]',
             "all = []",
             "tier[3].any[0].all: name at least one condition",

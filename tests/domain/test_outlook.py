@@ -44,7 +44,7 @@ def test_g_risk_1_a_running_month_below_is_at_risk() -> None:
     """M-11: 380,000 on 20 June, 10.4 million so far: 473,333.33, unless 460,000 a day from now."""
     reading = read(reference_programme().policy, JUNE, known(10_400_000_00, 20), scale=1)
     (risk,) = look_ahead(
-        reference_programme(), State(PLATINUM), period(reading, 20), last_minor=380_000_00
+        reference_programme(), State(PLATINUM), period(reading, 20), last_minor=[380_000_00]
     )
     assert (Sight.AT_RISK, PLATINUM, 473_333_33, 460_000_00) == (
         risk.outlook,
@@ -63,7 +63,7 @@ def test_who_is_near_is_told_of_the_next_tier_that_is_missed() -> None:
     """A member of gold who is projected at 490,000 is near platinum, and not at risk."""
     reading = read(reference_programme().policy, JUNE, known(4_900_000_00, 10), scale=1)
     (near,) = look_ahead(
-        reference_programme(), State(GOLD), period(reading, 10), last_minor=490_000_00
+        reference_programme(), State(GOLD), period(reading, 10), last_minor=[490_000_00]
     )
     assert (Sight.NEAR, PLATINUM) == (near.outlook, near.rank)
 
@@ -79,7 +79,7 @@ def test_a_tier_whose_term_goes_on_is_not_at_risk() -> None:
     reading = read(locked.policy, JUNE, known(0, 20), scale=1)
     for until, expected in ((Month(2026, 1), []), (JUNE, [Sight.AT_RISK])):
         state = State(PLATINUM, lock_until=until.end)
-        found = look_ahead(locked, state, period(reading, 20), last_minor=0)
+        found = look_ahead(locked, state, period(reading, 20), last_minor=[0])
         assert expected == [one.outlook for one in found]
 
 
@@ -87,7 +87,7 @@ def test_before_any_day_is_known_nothing_is_seen() -> None:
     """On the first of a month nobody is at risk."""
     reading = read(reference_programme().policy, JUNE, {}, scale=1)
     assert [] == look_ahead(
-        reference_programme(), State(PLATINUM), period(reading, 0), last_minor=0
+        reference_programme(), State(PLATINUM), period(reading, 0), last_minor=[0]
     )
 
 

@@ -311,7 +311,10 @@ def running(level: int, *labels: str) -> Running:
     month = Month(2024, 2)
     sums = months(level) | {month: MonthSum(month, level * 100 * 10, 10)}
     carried = [Label(key[5:], Layer(key[:4]), date(2023, 1, 1), None) for key in labels]
-    return progress.running(PROGRAMME, month, sums, day=10, opened_on=FIRST.start, labels=carried)
+    counted = {PROGRAMME.basket: sums}
+    return progress.running(
+        PROGRAMME, month, counted, day=10, opened_on=FIRST.start, labels=carried
+    )
 
 
 def test_progress_is_that_of_the_nearest_way_by_balances() -> None:
@@ -334,12 +337,16 @@ def test_the_last_quarter_counts_until_the_running_one_is_over() -> None:
     """M-3, T-2: after a first quarter at 450,000, April asks for nothing."""
     april = Month(2024, 4)
     sums = months(450_000, 450_000, 450_000) | {april: MonthSum(april, 0, 20, 20)}
-    period = progress.running(PROGRAMME, april, sums, day=20, opened_on=date.min)
+    period = progress.running(
+        PROGRAMME, april, {PROGRAMME.basket: sums}, day=20, opened_on=date.min
+    )
     need = nearest(PROGRAMME, PLATINUM, period)
     assert ("QUARTER", Month(2024, 3), 0) == (need.way, need.reading.month, need.needed_daily)
     june = Month(2024, 6)
     sums |= months(0, 0, first=april)
-    period = progress.running(PROGRAMME, june, sums, day=20, opened_on=date.min)
+    period = progress.running(
+        PROGRAMME, june, {PROGRAMME.basket: sums}, day=20, opened_on=date.min
+    )
     assert june == nearest(PROGRAMME, PLATINUM, period).reading.month
 
 
@@ -348,17 +355,19 @@ def test_who_is_at_risk_or_near_is_seen_by_all_ways() -> None:
     state = State(PLATINUM)
     april = Month(2024, 4)
     sums = months(450_000, 450_000, 450_000) | {april: MonthSum(april, 0, 20, 20)}
-    period = progress.running(PROGRAMME, april, sums, day=20, opened_on=date.min)
-    assert [] == look_ahead(PROGRAMME, state, period, last_minor=0)
+    period = progress.running(
+        PROGRAMME, april, {PROGRAMME.basket: sums}, day=20, opened_on=date.min
+    )
+    assert [] == look_ahead(PROGRAMME, state, period, last_minor=[0, 0])
     seen = [
-        look_ahead(PROGRAMME, state, running(level, *labels), last_minor=level * 100)
+        look_ahead(PROGRAMME, state, running(level, *labels), last_minor=[level * 100] * 2)
         for level, labels in ((440_000, ()), (100_000, ("FACT:salary",)), (100_000, ()))
     ]
     lost = [(Sight.AT_RISK, 500_000_00)]
     assert [lost, [], lost] == [
         [(one.outlook, one.threshold_minor) for one in each] for each in seen
     ]
-    (near,) = look_ahead(PROGRAMME, State(GOLD), running(440_000), last_minor=440_000_00)
+    (near,) = look_ahead(PROGRAMME, State(GOLD), running(440_000), last_minor=[440_000_00] * 2)
     assert (Sight.NEAR, 450_000_00, 440_000_00) == (
         near.outlook,
         near.threshold_minor,

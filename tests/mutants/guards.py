@@ -37,7 +37,7 @@ LOCKS = (
         (RACES,),
     ),
     Guard("benefits/store/counters.py", "slice FOR NO KEY UPDATE", "slice", (STORMS,)),
-    Guard("benefits/store/inbox.py", "FOR NO KEY UPDATE SKIP LOCKED", "", (STORMS, REPLAY)),
+    Guard("benefits/store/inbox.py", "FOR NO KEY UPDATE SKIP LOCKED", "", (RACES,)),
     Guard("benefits/actions/expire.py", "claim.deadline <= now", "True", (RACES,)),
 )
 KEYED = (
@@ -141,9 +141,9 @@ ROWS = (
         (FAILURES,),
     ),
     Guard(
-        FIRST,
+        "migrations/versions/0019_feeds.py",
         "CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %I",
-        "CREATE TRIGGER refuse_truncate AFTER TRUNCATE ON %I",
+        "CREATE TRIGGER refuse_truncate AFTER INSERT ON %I",
         (FAILURES,),
     ),
 )

@@ -157,7 +157,7 @@ def test_every_type_has_a_view_with_its_data() -> None:
 @pytest.mark.parametrize("kind", sorted(EVENTS))
 def test_no_event_has_room_for_personal_data(kind: str) -> None:
     """The fields of an event's data are codes, counts and instants; a new one is looked at."""
-    known = {"programme", "month", "before", "after", "misses", "effective_from", "benefit"}
+    known = {"programme", "month", "before", "after", "misses", "effective_from", "benefit", "way"}
     known |= {"quantity", "cause", "period", "expires_at", "unit", "reason", "claim_id"}
     known |= {"expired", "made_good", "taken", "owed", "borne", "delivered", "line", "quota"}
     known |= {"window", "hold_id", "claimed_at", "programme_version", "lot_id", "digest", "state"}

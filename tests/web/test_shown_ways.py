@@ -24,7 +24,10 @@ def card(decided: Decision | None, level: int, labels: Sequence[str], language: 
     """Return the card of 10 February of who holds a level since then."""
     sums = months(level) | {FEBRUARY: MonthSum(FEBRUARY, level * 100 * 10, 10)}
     carried = [Label(key[5:], Layer(key[:4]), date(2023, 1, 1), None) for key in labels]
-    period = running(PROGRAMME, FEBRUARY, sums, day=10, opened_on=date(2020, 1, 1), labels=carried)
+    counted = {PROGRAMME.basket: sums}
+    period = running(
+        PROGRAMME, FEBRUARY, counted, day=10, opened_on=date(2020, 1, 1), labels=carried
+    )
     standing = StandingSeen(
         programme=PROGRAMME,
         decided=decided,

@@ -41,9 +41,10 @@ def card(policy: Policy, language: str) -> str:
     """Return all that the card of 10 September says to who has held a level for long."""
     programme = msgspec.structs.replace(PROGRAMME, policy=policy)
     rules = Rules((Judge(1, AUGUST, programme, CALENDAR),))
-    decided = fold(rules, {programme.basket: SUMS}, AUGUST, first=AUGUST)[-1]
+    counted = {programme.basket: SUMS}
+    decided = fold(rules, counted, AUGUST, first=AUGUST)[-1]
     period = running(
-        programme, SEPTEMBER, SUMS, day=10, opened_on=date(2020, 1, 1), calendar=CALENDAR
+        programme, SEPTEMBER, counted, day=10, opened_on=date(2020, 1, 1), calendar=CALENDAR
     )
     standing = StandingSeen(
         programme=programme,

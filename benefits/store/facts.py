@@ -11,14 +11,15 @@ from benefits.domain.catalogue import Rules
 from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, Layer, label_name
 from benefits.domain.ladder import THRESHOLD
-from benefits.domain.metrics import Basket, MonthSum, known_sum
+from benefits.domain.metrics import Basket, MonthSum, known_sum, net_sum
 from benefits.domain.stretches import are_needed, needed
 from benefits.domain.tiers import State
 from benefits.domain.values import Month, bucket_of
 from benefits.domain.windows import Days, Kept, Point, Stretch
-from benefits.store import stretch_sums, stretches
+from benefits.store import nets, stretch_sums, stretches
 from benefits.store.db import Connection, rows
 from benefits.store.holders import POLICIES
+from benefits.store.nets import Net
 from benefits.store.sealed import (
     COUNTED,
     COUNTED_CONVERTED,
@@ -62,7 +63,7 @@ class Facts(msgspec.Struct, kw_only=True):
 def _facts(sums: str, joined: str = "", among: str = "") -> str:
     return f"""
 SELECT m.member_id, m.opened_on, m.closed_on, a.month, a.sum_minor, a.known, a.unrated,
-       a.converted,
+       a.converted{", a.owes" if "AS owes" in sums else ""},
        CASE WHEN row_number() OVER () = 1 THEN {sealed_days("$5")} END AS sealed
 FROM member AS m
 LEFT JOIN LATERAL (
@@ -102,6 +103,9 @@ _JOINED = """LEFT JOIN asset_converted AS c ON s.currency <> ($2::text[])[1]
      AND j.month = s.month AND j.asset_class = s.asset_class AND j.currency = s.currency
      AND j.joint = '{}'"""
 ALL, SOME = _facts(_SUMS), _facts(_SUMS, among=AMONG.format("m", 8, 9))
+# And whether anything is owed.
+_NET = f"{_SUMS}, {nets.OWES} AS owes"
+NET = _facts(_NET), _facts(_NET, among=AMONG.format("m", 8, 9))
 # By policy of joint accounts, of all and of some members.
 WIDE = {
     joint: (
@@ -143,7 +147,7 @@ async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list
             basket.currencies,
             list(basket.classes),
             list(basket.weights),
-            rules.feeds,
+            None if basket.is_net else rules.feeds,
             *whom.values,
         )
         sealed = read_days(next((row.sealed for row in found if row.sealed), None))
@@ -154,6 +158,9 @@ async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list
         _add_absent(all_facts.values(), basket, fed)
         if known is not None:
             await _add_stretches(conn, rules, basket, whom, known=known, facts=all_facts)
+        if basket.is_net:
+            asked = _unsure(rules, found, sealed)
+            _net(basket, await nets.load(conn, rules, basket, asked), all_facts)
     for member_id, label in await _labels(conn, rules, month, whom) if rules.labels else ():
         if member_id in all_facts:
             all_facts[member_id].labels.append(label)
@@ -164,8 +171,32 @@ async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list
     return list(all_facts.values())
 
 
+def _unsure(rules: Rules, found: Iterable[Any], sealed: Sealed) -> list[tuple[UUID, Month]]:
+    """Return the members' months whose sums do not tell what the days come to, net (A-8)."""
+    asked = list[tuple[UUID, Month]]()
+    for row in found:
+        if row.month is None:
+            continue
+        month = Month.of(row.month)
+        every = sealed.get(month, {})
+        days = days_known(row.known, rules.at(month).programme.feeds, every)
+        if row.owes or nets.is_unsure(row.known, days, every):
+            asked.append((row.member_id, month))
+    return asked
+
+
+def _net(basket: Basket, found: Iterable[Net], facts: Mapping[UUID, Facts]) -> None:
+    """Let the days of members' months count in place of their sums (A-8)."""
+    for each in found:
+        entry = facts[each.member_id]
+        pieces = entry.sums[basket]
+        for piece in [piece for piece in pieces if piece.month == each.month]:
+            pieces[piece] = net_sum(piece, each.nets, each.days, entry.opened_on)
+
+
 def _statement(basket: Basket, whom: Whom) -> str:
-    wide = WIDE[basket.joint] if basket.is_wide else (ALL, SOME)
+    plain = NET if basket.is_net else (ALL, SOME)
+    wide = WIDE[basket.joint] if basket.is_wide else plain
     return wide[whom.members is not None]
 
 

@@ -64,7 +64,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "evaluation": ("evaluated_at", "settled", "seen", "seen_generation", "basis", "decided"),
     "feed": (
         *("state", "manifest", "reasons", "rows", "totals", "replaces", "generation"),
-        *("next_bucket", "judged_at", "sealed_at"),
+        *("next_bucket", "judged_at", "sealed_at", "kind"),
     ),
     "inbox": ("processed_at",),
     "installation": ("config_version", "book_zone", "open_month"),
@@ -108,7 +108,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "currency_day": ("currency", "as_of"),
     "evaluation": ("bucket", "programme", "month", "evaluated_at", "settled"),
     "feed": (
-        *("source", "as_of", "revision", "programme", "state", "rows", "fill"),
+        *("source", "as_of", "revision", "programme", "state", "rows", "fill", "kind"),
         *("opened_at", "judged_at", "sealed_at"),
     ),
     "inbox": ("provider", "received_at", "processed_at"),

@@ -21,7 +21,9 @@ LINES = 25_000
 TOTAL = sum(range(LINES))
 
 
-def write(path: Path, *, lines: int, total: int, revision: int = 0, made: int = LINES) -> None:
+def write(
+    path: Path, *, lines: int, total: int, revision: int = 0, made: int = LINES, kind: str = "FULL"
+) -> None:
     """Write a feed of `made` customers beside a manifest that says so many lines and cents."""
     with path.open("w") as file:
         file.write("customer,asset_class,currency,balance\n")
@@ -30,6 +32,7 @@ def write(path: Path, *, lines: int, total: int, revision: int = 0, made: int = 
         "source": "core",
         "date": "2025-06-30",
         "revision": revision,
+        "kind": kind,
         "rows": lines,
         "totals": {"CNY": f"{total // 100}.{total % 100:02d}"},
         "sha256": sha256(path.read_bytes()).hexdigest(),
@@ -119,6 +122,16 @@ async def test_a_feed_that_is_not_what_its_manifest_says_is_status_two(bank: Fee
     write(bank.file, lines=3, total=3, made=3, revision=1)
     status, said = bank.said(bank.importing())
     assert 0 == status, said
+
+
+async def test_a_day_of_changes_is_taken_and_waits(bank: Feeding) -> None:
+    """Status 0: it is as said, and the command says which day it waits for."""
+    write(bank.file, lines=3, total=3, made=3, kind="DELTA")
+    status, said = bank.said(bank.importing())
+    assert (0, True) == (status, "It waits for core 2025-06-29" in said.replace("\n", " ")), said
+    assert [("WAITING",)] == await bank.world.rows("SELECT state FROM feed")
+    _, said = bank.said(bank.command("feeds", "--month", "2025-06"))
+    assert "changes alone, 3 lines, CNY 0.03; waits for 2025-06-29" in said.replace("\n", " ")
 
 
 async def test_two_people_fill_a_day_by_command(bank: Feeding) -> None:

@@ -6,6 +6,7 @@ a feed of a revision below 0 and moves the sums like any other, when its turn co
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from uuid import UUID
@@ -21,6 +22,7 @@ from benefits.domain.corrections import same_person
 from benefits.domain.feeds import (
     Digest,
     FeedKey,
+    FeedKind,
     FeedNotNamed,
     FeedState,
     Manifest,
@@ -39,7 +41,8 @@ from benefits.domain.fills import (
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import local_date, placed_bucket
-from benefits.store import feeds, fills
+from benefits.store import chains, feeds, fills
+from benefits.store.chains import Stood
 from benefits.store.db import Connection, Database
 from benefits.store.feeds import Feed
 from benefits.store.fills import FillSeen, NewFill, Verdict
@@ -197,13 +200,28 @@ async def weigh(conn: Connection, wanted: Wanted, parts: Parts) -> Effect:
         raise DayNotMissing(f"{source} {day} is sealed, or is being sealed.")
     match wanted.kind:
         case FillKind.CARRY_FORWARD:
-            return rules.carried(day, await fills.last_sent(conn, source, day))
+            return await _carried(conn, source, day)
         case FillKind.ZERO:
             waiting = (c for c, p in catalogue.programmes.items() if source in p.feeds)
             return Effect(programme=next(waiting, next(iter(catalogue.programmes))))
         case FillKind.MANUAL:
             assert wanted.revision is not None, "checked"
             return await _received(conn, FeedKey(source, day, wanted.revision))
+
+
+async def _carried(conn: Connection, source: str, day: date) -> Effect:
+    """Return what the day would hold that a source sent last (NothingToCarry).
+
+    Of a day that stands on others that is more than its own lines; nothing moves them meanwhile.
+    """
+    sent = await fills.last_sent(conn, source, day)
+    effect = rules.carried(day, sent)
+    assert sent is not None, "else there is nothing to carry"
+    if sent.kind is FeedKind.FULL:
+        return effect
+    await feeds.serial(conn, wait=True)
+    rows, totals = await chains.standing(conn, Stood(source, sent.as_of, sent.revision))
+    return msgspec.structs.replace(effect, rows=rows, totals=totals)
 
 
 async def _received(conn: Connection, key: FeedKey) -> Effect:

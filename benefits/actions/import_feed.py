@@ -53,9 +53,10 @@ async def import_feed(
     programme_code: str | None,
     progress: Progress,
 ) -> list[str]:
-    """Fill a feed from a file and seal it; return why it was refused, nothing if it was sealed.
+    """Fill a feed from a file and seal it; return why it was refused, nothing if it was not.
 
-    A file of a revision below 0 is kept for two people to fill the day with, and not sealed (A-6).
+    A DELTA feed may be left waiting for the day before. A file of a revision below 0 is kept for
+    two people to fill the day with, and not sealed (A-6).
     FileUnreadable, and what opening and sealing refuse.
     """
     key = manifest.key

@@ -15,11 +15,13 @@ from benefits.actions.parts import Parts
 from benefits.domain.feeds import (
     REASONS_MAX,
     FeedKey,
+    FeedKind,
     FeedState,
     FeedUnknown,
     Manifest,
     ManifestConflict,
     Tally,
+    check_kind,
     differences,
     digest_of,
 )
@@ -46,7 +48,12 @@ class Sealing(msgspec.Struct, frozen=True):
 async def seal_feed(
     database: Database, parts: Parts, sealing: Sealing, progress: Progress = lambda _: None
 ) -> Feed:
-    """Judge a feed and apply it; a run again goes on (FeedUnknown, ManifestConflict)."""
+    """Judge a feed and apply it; a run again goes on.
+
+    FeedUnknown, ManifestConflict, ManifestInvalid.
+
+    A DELTA feed whose day before is not sealed is left waiting for it.
+    """
 
     async def judge(conn: Connection) -> Feed:
         return await judge_feed(conn, sealing, parts)
@@ -58,13 +65,15 @@ async def seal_feed(
         moved = await database.transact(step)
         if moved is not None:
             progress(moved)
+        elif feed.kind is FeedKind.DELTA:
+            return await database.transact(judge)
     return feed
 
 
 async def seal_at_once(conn: Connection, sealing: Sealing, parts: Parts) -> Feed:
     """Judge a feed, and apply it where it is short and its turn; else the worker does.
 
-    FeedUnknown, ManifestConflict.
+    FeedUnknown, ManifestConflict, ManifestInvalid.
     """
     feed = await judge_feed(conn, sealing, parts)
     return await apply_at_once(conn, feed.key, parts)
@@ -75,6 +84,8 @@ async def apply_at_once(conn: Connection, key: FeedKey, parts: Parts) -> Feed:
     feed = await _still(conn, key)
     if feed.state is FeedState.WAITING and feed.rows <= AT_ONCE:
         mine = await feeds.serial(conn, wait=False) and await feeds.turn(conn)
+        if mine and mine.key == key and (await feeds.chain(conn, feed)).rows > AT_ONCE:
+            return feed
         while mine and mine.key == key and mine.state in UNDER_WAY:
             mine = await apply_next(conn, parts, wait=False)
         feed = await _still(conn, key)
@@ -82,8 +93,9 @@ async def apply_at_once(conn: Connection, key: FeedKey, parts: Parts) -> Feed:
 
 
 async def judge_feed(conn: Connection, sealing: Sealing, parts: Parts) -> Feed:
-    """Judge a feed once; return it (FeedUnknown, ManifestConflict)."""
+    """Judge a feed once; return it (FeedUnknown, ManifestConflict, ManifestInvalid)."""
     key = sealing.key
+    check_kind(key, sealing.manifest.kind)
     feed = await feeds.locked(conn, key)
     if feed is None:
         raise FeedUnknown(f"There is no feed {key}.")
@@ -130,7 +142,8 @@ async def apply_next(conn: Connection, parts: Parts, *, wait: bool) -> Feed | No
             return await _still(conn, key)
         await feeds.begin(conn, key, replaces=counting)
         feed = await _still(conn, key)
-    count = max(1, BUCKETS * AT_ONCE // max(feed.rows, 1))
+    lines = (await feeds.chain(conn, feed)).rows
+    count = max(1, BUCKETS * AT_ONCE // max(lines, 1))
     await feeds.apply(conn, feed, min(count, BUCKETS), now)
     return await _still(conn, key)
 

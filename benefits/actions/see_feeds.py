@@ -10,6 +10,7 @@ from benefits.domain.feeds import (
     Decided,
     Evaluated,
     FeedKey,
+    FeedKind,
     FeedUnknown,
     decided_before,
     missing_days,
@@ -59,12 +60,19 @@ async def _seen(conn: Connection, found: list[Received], parts: Parts) -> list[S
     catalogue = await parts.catalogue.current(conn)
     moved = [one.feed.as_of for one in found if one.feed.generation is not None]
     evaluated: Evaluated = await feeds.evaluated(conn, Month.of(min(moved))) if moved else {}
+    standing = [one.feed.as_of for one in found if one.feed.kind is FeedKind.DELTA]
+    unnamed = dict[tuple[str, Month], set[str]]()
+    if standing:
+        unnamed = await feeds.currencies(conn, Month.of(min(standing)), Month.of(max(standing)))
     seen = list[Seen]()
     for one in found:
         feed, decided = one.feed, list[Decided]()
         if feed.sealed_at is not None and feed.generation is not None:
+            currencies = {*feed.totals}
+            if feed.kind is FeedKind.DELTA:
+                currencies |= unnamed.get((feed.source, Month.of(feed.as_of)), set())
             decided = decided_before(
-                feed.key, feed.sealed_at, feed.totals, catalogue.rules, evaluated=evaluated
+                feed.key, feed.sealed_at, currencies, catalogue.rules, evaluated=evaluated
             )
         seen.append(Seen(one, catalogue.digits, decided))
     return seen

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import BinaryIO
 
 import rich_click as click
@@ -13,7 +14,14 @@ from benefits.actions.see_feeds import Seen, list_feeds, list_missing, see_feed
 from benefits.cli.console import console
 from benefits.cli.house import DRY_RUN, record, run, say_if_dry
 from benefits.domain.explanation import money
-from benefits.domain.feeds import Decided, FeedManifest, FeedState, read_manifest, spans
+from benefits.domain.feeds import (
+    Decided,
+    FeedKind,
+    FeedManifest,
+    FeedState,
+    read_manifest,
+    spans,
+)
 from benefits.domain.values import BUCKETS, Month, local_date
 from benefits.house import House
 from benefits.store.db import Connection
@@ -35,8 +43,9 @@ def import_feed_(file: BinaryIO, said: BinaryIO, code: str | None, *, dry_run: b
     """Import the balances of a source's day, and seal them when they are what the manifest says.
 
     Columns: `customer,asset_class,currency,balance[,account][,as_of]`. The manifest is JSON:
-    `source`, `date`, `revision`, `rows`, `totals` per currency and `sha256` of the file. A file
-    of a revision below 0 is kept to fill a missing day with (`benefits fill`).
+    `source`, `date`, `revision`, `kind` (FULL, or DELTA for changes alone), `rows`, `totals` per
+    currency and `sha256` of the file. A file of a revision below 0 is kept to fill a missing day
+    with (`benefits fill`).
 
     Example: `benefits import feed core.csv --manifest core.json`, or first with `--dry-run`
     """
@@ -54,24 +63,28 @@ def import_feed_(file: BinaryIO, said: BinaryIO, code: str | None, *, dry_run: b
                 programme_code=code,
                 progress=telling.tell,
             )
-        decided = list[Decided]()
+        seen = None
         if not dry_run:
-            key = manifest.key
-            taken = "feed.received" if key.is_fill else "feed.sealed"
-            event = "feed.refused" if reasons else taken
-            day = str(key.as_of)
-            record(event, source=key.source, date=day, revision=key.revision, lines=manifest.rows)
-            if not reasons:
-                async with house.database.transaction() as conn:
-                    decided = (await see_feed(conn, key, house.parts)).decided
-        _end(manifest, reasons, dry_run=dry_run)
-        say_decided(decided)
+            async with house.database.transaction() as conn:
+                seen = await see_feed(conn, manifest.key, house.parts)
+            _record(manifest, seen.received.feed.state)
+        _end(manifest, reasons, seen.received.waits_for if seen else None, dry_run=dry_run)
+        say_decided(seen.decided if seen else [])
 
     try:
         run(work_)
     except KeyboardInterrupt:
         console.print(STOPPED)
         sys.exit(130)
+
+
+def _record(manifest: FeedManifest, state: FeedState) -> None:
+    """Log what became of a feed; one that is not sealed yet is by the worker, later."""
+    key = manifest.key
+    events = {FeedState.REFUSED: "feed.refused", FeedState.SEALED: "feed.sealed"}
+    event = events.get(state, "feed.received")
+    day = str(key.as_of)
+    record(event, source=key.source, date=day, revision=key.revision, lines=manifest.rows)
 
 
 class _Telling:
@@ -94,7 +107,9 @@ class _Telling:
             console.print(text)
 
 
-def _end(manifest: FeedManifest, reasons: Sequence[str], *, dry_run: bool) -> None:
+def _end(
+    manifest: FeedManifest, reasons: Sequence[str], waits_for: date | None, *, dry_run: bool
+) -> None:
     """Say what became of a feed; one that is refused is status 2."""
     for reason in reasons:
         console.print(reason)
@@ -107,6 +122,11 @@ def _end(manifest: FeedManifest, reasons: Sequence[str], *, dry_run: bool) -> No
         )
     elif reasons:
         console.print(f"{key} is refused: its day stays unsealed. Send the next revision.")
+    elif waits_for is not None:
+        console.print(
+            f"{key} is as its manifest says: {manifest.rows:,} lines. It waits for {key.source} "
+            f"{waits_for}, which it stands on, and counts when that is sealed."
+        )
     else:
         console.print(f"{key} is sealed: {manifest.rows:,} lines.")
     say_if_dry(dry_run=dry_run)
@@ -173,6 +193,10 @@ def _line(seen: Seen) -> str:
     at = f" at {feed.sealed_at:%F %T} UTC" if feed.sealed_at else ""
     why = f" ({feed.reasons[0]})" if feed.state is FeedState.REFUSED else ""
     what = f"{received.lines:,} lines, {totals or 'no totals'}{why}"
+    if feed.kind is FeedKind.DELTA:
+        what = f"changes alone, {what}"
+    if received.waits_for is not None:
+        what += f"; waits for {received.waits_for}"
     if feed.fill is not None:
         what += f"; filled: {feed.fill.value}"
     return f"{feed.key}: {feed.state.value}{at}; {what}"

@@ -41,7 +41,10 @@ class LineInvalid(Refusal):
 
 
 class AssetLine(msgspec.Struct, frozen=True):
-    """A day-end balance in minor units; a negative one counts as zero in every metric (A-8)."""
+    """A day-end balance in minor units; a negative one counts as zero in every metric (A-8).
+
+    What is owed in a class of liabilities is not negative.
+    """
 
     customer: str
     as_of: date

@@ -21,7 +21,7 @@ from benefits.domain.currencies import DIGITS, currency_problems, minor_of
 from benefits.domain.ladder import Ladder, ladder
 from benefits.domain.metrics import Basket, basket
 from benefits.domain.orders import Capabilities
-from benefits.domain.policy import Policy, Text, Tier, policy_problems, thresholds
+from benefits.domain.policy import Policy, Text, Tier, owed, policy_problems, thresholds
 from benefits.domain.refusal import Refusal
 from benefits.domain.spelling import suggestion
 from benefits.domain.units import LARGEST, SCALE_MAX, Quantity, QuantityTooFine
@@ -250,10 +250,10 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @cached_property
     def baskets(self) -> tuple[Basket, ...]:
         """What counts for each of the ladder's metrics, and what asset classes weigh (A-3)."""
-        return tuple(
-            basket(self.currency, self.asset_classes, each, self.currencies)
-            for each in self.ladder.metrics
-        )
+        away, metrics = owed(self.policy, self.tier), self.ladder.metrics
+        classes = [tuple({*self.asset_classes} - (away - {*m.liabilities})) for m in metrics]
+        each = zip(metrics, classes, strict=True)
+        return tuple(basket(self.currency, of, m, self.currencies) for m, of in each)
 
     @property
     def basket(self) -> Basket:
@@ -391,7 +391,8 @@ def _problems(programme: Programme) -> Iterator[str]:
             yield f"provider[{index}].url: must begin with https:// or http://"
     yield from currency_problems(programme.currency, programme.currencies)
     yield from _duplicates(programme)
-    yield from policy_problems(programme.policy, programme.tier, programme.asset_classes)
+    taken = (programme.asset_classes, programme.currencies)
+    yield from policy_problems(programme.policy, programme.tier, *taken)
     yield from _amounts(programme)
     yield from _benefits(programme)
     yield from _lines(programme)

@@ -303,7 +303,7 @@ def _english_head(programme: Programme, decision: Decision, why: Told) -> str:
     return (
         f"{_english_span(why.metric, why.reading)} {_measure(why.metric, 'en')} "
         f"{money(why.average, digits)} "
-        f"({_english_days(why.reading)}{_english_points(why)}); "
+        f"({_english_days(why.metric, why.reading)}{_english_points(why)}); "
         f"{money(why.needed_minor, digits)} needed; "
     )
 
@@ -314,23 +314,28 @@ def _chinese_head(programme: Programme, decision: Decision, why: Told) -> str:
     digits = programme.minor_digits
     return (
         f"{_chinese_span(why.metric, why.reading)}{_measure(why.metric, 'zh')}"
-        f"{money(why.average, digits)}（{_chinese_days(why.reading)}{_chinese_points(why)}），"
+        f"{money(why.average, digits)}（{_chinese_days(why.metric, why.reading)}"
+        f"{_chinese_points(why)}），"
         f"达标线{money(why.needed_minor, digits)}；"
     )
 
 
-def _english_days(reading: Reading) -> str:
-    """Say how many days are known, and how many of them only for the time being (A-6)."""
+def _english_days(metric: Policy, reading: Reading) -> str:
+    """Say how many days are known, how many only for the time being, and if net (A-6, A-8)."""
     words = f"{reading.known_days} of {reading.days} days known"
     if reading.filled_days:
         words += f", {reading.filled_days} of them filled in: provisional"
+    if metric.liabilities:
+        words += ", less what is owed"
     return words + _english_converted(reading)
 
 
-def _chinese_days(reading: Reading) -> str:
+def _chinese_days(metric: Policy, reading: Reading) -> str:
     words = f"已知{reading.known_days}/{reading.days}天"
     if reading.filled_days:
         words += f"，其中{reading.filled_days}天为补录，结果暂定"
+    if metric.liabilities:
+        words += "，已扣除负债"
     return words + _chinese_converted(reading)
 
 

@@ -3,8 +3,10 @@
     OPEN ──its manifest matches──▶ WAITING ──its turn──▶ APPLYING ──every bucket moved──▶ SEALED
       └────it does not──▶ REFUSED                        (send it again as the next revision)
 
-A feed is FULL: a member absent from it has 0. Of a source's day the highest sealed revision
-counts, whole; in which order they arrive is nothing to it. Lines of any other feed count nowhere.
+In a FULL feed a member who is absent has 0; in a DELTA feed what is absent is unchanged since the
+day before (`chains`), so its turn comes after that day is sealed. Of a source's day the highest
+sealed revision counts, whole; in which order they arrive is nothing to it. Lines of any other feed
+count nowhere.
 What two people fill a missing day with is a feed of a revision below 0, so that whatever the
 source sends of the day counts in its place (`fills`).
 """
@@ -77,10 +79,10 @@ class ChunkConflict(Refusal):
 
 
 class ManifestInvalid(Refusal):
-    """The manifest cannot be read, or is of a kind that is not taken."""
+    """The manifest cannot be read, or is of a kind that its day cannot be."""
 
     code = "manifest_invalid"
-    words = "The manifest cannot be read."
+    words = "The manifest cannot be read, or its kind cannot be."
 
 
 class ManifestConflict(Refusal):
@@ -107,6 +109,13 @@ class FeedState(enum.Enum):
     REFUSED = "REFUSED"
 
 
+class FeedKind(enum.Enum):
+    """What the absence of a balance says: that it is 0, or as it was the day before (A-2)."""
+
+    FULL = "FULL"
+    DELTA = "DELTA"
+
+
 class FeedKey(msgspec.Struct, frozen=True, order=True):
     """Which feed: the bank's system it comes from, the date it speaks of, its revision."""
 
@@ -130,6 +139,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rows: Rows
     totals: Totals
     sha256: Digest
+    kind: FeedKind = FeedKind.FULL
 
 
 class FeedManifest(Manifest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,7 +148,6 @@ class FeedManifest(Manifest, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     source: str
     date: date
     revision: Revision = 0
-    kind: str = "FULL"
 
     @property
     def key(self) -> FeedKey:
@@ -148,7 +157,7 @@ class FeedManifest(Manifest, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def manifest(self) -> Manifest:
         """What it says of the feed."""
-        return Manifest(rows=self.rows, totals=self.totals, sha256=self.sha256)
+        return Manifest(rows=self.rows, totals=self.totals, sha256=self.sha256, kind=self.kind)
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -176,16 +185,21 @@ def read_manifest(text: bytes) -> FeedManifest:
         made = msgspec.json.decode(text, type=FeedManifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ManifestInvalid(str(error)) from None
-    check_kind(made.kind)
+    check_kind(made.key, made.kind)
     return made
 
 
-def check_kind(kind: str) -> None:
-    """Refuse feeds that are not FULL (ManifestInvalid)."""
-    if kind != "FULL":
+def check_kind(key: FeedKey, kind: FeedKind) -> None:
+    """Refuse changes alone where there is nothing they change (ManifestInvalid)."""
+    if kind is FeedKind.FULL:
+        return
+    if key.as_of.day == 1:
         raise ManifestInvalid(
-            f"Feeds are FULL: whoever is absent has 0. {kind!r} is not taken; send all balances."
+            f"{key} is of the first day of a month, which is FULL: send all balances. "
+            "DELTA feeds say what changed since, day by day."
         )
+    if key.is_fill:
+        raise ManifestInvalid(f"{key} is to fill a day, which is FULL: send all balances.")
 
 
 def check_feed(programme: Programme, key: FeedKey, today: date) -> None:

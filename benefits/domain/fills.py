@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.catalogue import Rules
-from benefits.domain.feeds import FILL_MIN
+from benefits.domain.feeds import FILL_MIN, FeedKind
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import Month
 from benefits.domain.windows import span
@@ -93,6 +93,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     programme: str
     rows: int
     totals: Mapping[str, int]
+    kind: FeedKind = FeedKind.FULL
 
 
 class Said(msgspec.Struct, frozen=True):

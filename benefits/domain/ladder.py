@@ -181,13 +181,14 @@ def ladder(policy: Policy, tiers: Sequence[Tier], minor: Callable[[Decimal], int
 def _metric(policy: Policy, condition: Condition) -> Policy:
     if condition.metric is None:
         return policy
-    weights = policy.weights if condition.weights is None else condition.weights
+    weights, liabilities = condition.weights, condition.liabilities
     return msgspec.structs.replace(
         policy,
         metric=condition.metric,
         months=condition.months,
         days=condition.days,
-        weights=weights,
+        weights=policy.weights if weights is None else weights,
+        liabilities=policy.liabilities if liabilities is None else liabilities,
     )
 
 

@@ -6,7 +6,7 @@ is that of its pieces, exact, and is brought to minor units by one floor at its 
 whole number of them, so the floor decides as the exact sum does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from benefits.domain.windows import Days, Kept, Point, Window, days_before, poin
 class Basket(msgspec.Struct, frozen=True):
     """The asset classes that count, in one currency, and the weight of each over `scale`.
 
+    What is owed weighs below 0 (A-8).
     Lines in `others` count as they are converted (A-4), joint accounts as the policy says (A-5).
     Classes that count by a point in time weigh nothing each day, and by `points` on theirs (A-3).
     """
@@ -48,6 +49,11 @@ class Basket(msgspec.Struct, frozen=True):
     def currencies(self) -> list[str]:
         """The currencies whose lines count, its own first."""
         return [self.currency, *self.others]
+
+    @property
+    def is_net(self) -> bool:
+        """Whether liabilities are deducted, so that a sum is that of its days (A-8)."""
+        return any(weight < 0 for weight in self.weights)
 
 
 class MonthSum(msgspec.Struct, frozen=True):
@@ -110,11 +116,12 @@ def basket(
     currency: str, classes: tuple[str, ...], policy: Policy, others: tuple[str, ...] = ()
 ) -> Basket:
     """Return what a policy counts, with the least scale on which its weights are integers."""
-    decimals = [_decimals(weight) for weight in policy.weights.values()]
+    weighed = policy.weights | {code: -n for code, n in policy.liabilities.items()}
+    decimals = [_decimals(weight) for weight in weighed.values()]
     scale = 10 ** max(decimals, default=0)
     codes = tuple(sorted(set(classes)))
     joint = policy.joint.value if policy.joint else ""
-    weights = tuple(int(policy.weights.get(code, Decimal(1)) * scale) for code in codes)
+    weights = tuple(int(weighed.get(code, Decimal(1)) * scale) for code in codes)
     points = tuple[int, ...]()
     if policy.point_in_time is not None:
         is_point = [code in policy.point_in_time.classes for code in codes]
@@ -150,6 +157,19 @@ def known_sum(
         (days.filled & ~before & of.bits).bit_count(),
         converted,
     )
+
+
+def net_sum(of: Kept, nets: Mapping[int, int], days: Days, opened_on: date) -> MonthSum:
+    """Return what is known of a piece whose days come to `nets`, by their number (A-8).
+
+    A day on which more is owed counts 0, and one that is not known counts nothing: what is owed on
+    it may not have come yet. So what is proven of a period never falls as the rest of it comes.
+    """
+    month = of.month
+    before = (1 << days_before(month.start, month.days, opened_on)) - 1
+    counted = (days.known | before) & of.bits
+    total = sum(net for day, net in nets.items() if net > 0 and counted >> (day - 1) & 1)
+    return known_sum(of, total, days, opened_on)
 
 
 def read(

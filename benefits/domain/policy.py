@@ -7,7 +7,7 @@ its threshold, each with metrics and labels of its own (T-2).
 """
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated
 
@@ -102,7 +102,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `near` per cent below a tier is near it (M-10). A day that is missing `max_wait` days after the
     end of its period may be filled by two people (A-6). Balances of joint accounts count for whom
     they were brought, unless `joint` says for which holders (A-5). Some classes may count by a
-    `point_in_time` (A-3).
+    `point_in_time` (A-3). Classes among `liabilities` are owed and deducted with that weight; a
+    day on which more is owed counts 0 (A-8).
     """
 
     metric: Metric = Metric.MONTH_AVG
@@ -114,6 +115,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     divisor_days: Annotated[int, msgspec.Meta(ge=1, le=732)] | None = None
     minimum_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 7
     weights: dict[str, Decimal] = {}
+    liabilities: dict[str, Decimal] = {}
     upgrade: UpgradeTiming = UpgradeTiming.NEXT_PERIOD
     target: Target = Target.LAST
     review: tuple[str, ...] = ()
@@ -133,15 +135,16 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fact: a `metric` that reaches a `threshold` in major units, or a `label` that is valid.
 
-    A metric is divided, and a day counts, as the policy says; classes weigh what its `weights` say
-    for this metric, and where it says none what the policy's do. Only FACT and RULE labels decide
-    (S-2).
+    A metric is divided, and a day counts, as the policy says; classes weigh what its `weights` and
+    `liabilities` say for this metric, and where it says none what the policy's do. Only FACT and
+    RULE labels decide (S-2).
     """
 
     metric: Metric | None = None
     months: Months | None = None
     days: Days | None = None
     weights: dict[str, Decimal] | None = None
+    liabilities: dict[str, Decimal] | None = None
     threshold: Decimal | None = None
     label: Annotated[str, msgspec.Meta(max_length=64)] = ""
     layer: Layer = Layer.FACT
@@ -190,7 +193,7 @@ def period_months(policy: Policy) -> int:
 
 
 def policy_problems(
-    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]
+    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str], currencies: Sequence[str] = ()
 ) -> Iterator[str]:
     """Yield what is wrong with a policy and with how tiers are won and kept, by path."""
     yield from _ladder(tiers)
@@ -202,24 +205,13 @@ def policy_problems(
     yield from _metric(policy)
     yield from _calendar(policy, tiers)
     yield from _points(policy, tiers, classes)
-    yield from _weights("policy", policy.weights, classes)
+    yield from _weights("policy.weights", policy.weights, classes)
     for at, condition in conditions(tiers):
-        yield from _weights(at, condition.weights or {}, classes)
+        yield from _weights(f"{at}.weights", condition.weights or {}, classes)
+    yield from _liabilities(policy, tiers, classes, currencies)
     yield from _reviews(policy)
     yield from _ways(policy, tiers)
     yield from _kept(policy, tiers)
-
-
-def _weights(at: str, weights: dict[str, Decimal], classes: Sequence[str]) -> Iterator[str]:
-    """Yield what is wrong with what classes weigh (A-3)."""
-    for code, weight in weights.items():
-        path = f"{at}.weights.{code}"
-        if code not in classes:
-            yield f"{path}: is not among asset_classes{suggestion(code, classes)}"
-        if not (weight.is_finite() and 0 < weight <= WEIGHT_MAX):
-            yield f"{path}: must be above 0 and at most {WEIGHT_MAX}; else leave the class out"
-        elif (scaled := weight.scaleb(WEIGHT_DECIMALS)) != scaled.to_integral_value():
-            yield f"{path}: {weight} has more than {WEIGHT_DECIMALS} decimals"
 
 
 def _metric(policy: Policy) -> Iterator[str]:
@@ -290,6 +282,56 @@ def _points(policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]) -> It
         yield f"policy.balance: a class of {path} counts by a day's end, not by an opening"
     if policy.divisor is Divisor.SINCE_JOIN:
         yield f"policy.divisor: {path} counts for whole months, not for days since the opening"
+
+
+def _weights(path: str, weights: Mapping[str, Decimal], classes: Sequence[str]) -> Iterator[str]:
+    for code, weight in weights.items():
+        if code not in classes:
+            yield f"{path}.{code}: is not among asset_classes{suggestion(code, classes)}"
+        if not (weight.is_finite() and 0 < weight <= WEIGHT_MAX):
+            most = f"must be above 0 and at most {WEIGHT_MAX}"
+            yield f"{path}.{code}: {most}; else leave the class out"
+        elif (scaled := weight.scaleb(WEIGHT_DECIMALS)) != scaled.to_integral_value():
+            yield f"{path}.{code}: {weight} has more than {WEIGHT_DECIMALS} decimals"
+
+
+def _owing(policy: Policy, tiers: Sequence[Tier]) -> Iterator[tuple[str, Mapping[str, Decimal]]]:
+    """Yield what metrics deduct, by path."""
+    if policy.liabilities:
+        yield "policy.liabilities", policy.liabilities
+    for at, condition in conditions(tiers):
+        if condition.liabilities:
+            yield f"{at}.liabilities", condition.liabilities
+
+
+def owed(policy: Policy, tiers: Sequence[Tier]) -> frozenset[str]:
+    """Return the asset classes that any metric deducts; to the others they are nothing (A-8)."""
+    return frozenset(code for _, weights in _owing(policy, tiers) for code in weights)
+
+
+def _liabilities(
+    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str], currencies: Sequence[str]
+) -> Iterator[str]:
+    """Yield where what is owed cannot be deducted day by day (A-8)."""
+    each = list(_owing(policy, tiers))
+    weighed = {*policy.weights}.union(*(one.weights or {} for _, one in conditions(tiers)))
+    for path, weights in each:
+        yield from _weights(path, weights, classes)
+        for code in sorted({*weights} & weighed):
+            yield f"{path}.{code}: weighs as an asset, too; keep one of the two"
+    if not each:
+        return
+    first = each[0][0]
+    if not {*classes} - owed(policy, tiers):
+        yield f"{first}: every class is owed, so nobody has anything; leave one out"
+    for other, is_named in (("currencies", currencies), ("policy.joint", policy.joint)):
+        if is_named:
+            yield (
+                f"{other}: not with {first}, which are deducted from what was brought for a "
+                "member in one currency, day by day"
+            )
+    if policy.point_in_time:
+        yield f"policy.point_in_time: not with {first}, which are deducted on each day as it is"
 
 
 def _reviews(policy: Policy) -> Iterator[str]:
@@ -388,7 +430,10 @@ def _ways(policy: Policy, tiers: Sequence[Tier]) -> Iterator[str]:
 
 def _condition(policy: Policy, path: str, condition: Condition) -> Iterator[str]:
     if condition.label:
-        more = (condition.metric, condition.months, condition.days, condition.weights)
+        more = (
+            *(condition.metric, condition.months, condition.days),
+            *(condition.weights, condition.liabilities),
+        )
         if any(each is not None for each in (*more, condition.threshold)):
             yield f"{path}: one condition is a metric or a label; write two"
         if condition.layer is Layer.MODEL:

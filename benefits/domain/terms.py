@@ -93,6 +93,10 @@ def _lighter(before: Any, after: Any) -> bool:
     return Decimal(after or 1) < Decimal(before or 1)  # a class weighs 1 unless said
 
 
+def _owed_more(before: Any, after: Any) -> bool:
+    return Decimal(after or 0) > Decimal(before or 0)  # and counts, once it is owed no more
+
+
 def _gone(_before: Any, after: Any) -> bool:
     return after is None
 
@@ -113,6 +117,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
     (rf"benefit\.{_X}\.(kind|provider|sku|cost)", _never),
     (rf"policy\.weights\.{_X}", _lighter),
+    (rf"policy\.liabilities\.{_X}", _owed_more),
     (rf"closing_days|notice_days|line\.{_X}\.quota\.{_X}", _less),
     (rf"tier\.{_X}\.(any\.{_X}\.)?(misses|lock\.months|lock\.grace)", _less),
     (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)", _less),

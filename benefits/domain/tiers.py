@@ -201,9 +201,9 @@ def risen(
 ) -> Decision | None:
     """Decide a running month early: it has proven a higher tier already (T-3); None if not.
 
-    No later balance can undo what is proven, as none is negative (A-8). A label may end before the
-    month does: `grounds` name none. A term begins with the next month, as if the month had been
-    decided at its end: so it is, once it is over.
+    No later day can undo what is proven, as none counts below 0, net or not (A-8). A label may end
+    before the month does: `grounds` name none. A term begins with the next month, as if the month
+    had been decided at its end: so it is, once it is over.
     """
     if programme.policy.upgrade is UpgradeTiming.NEXT_PERIOD:
         return None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows, run
-from benefits.store.overview import decision_of
+from benefits.store.tiers import decision_of
 
 # ix_member_end_due
 _DUE = """FROM member AS m

@@ -10,8 +10,11 @@ So it is with the stretches of a month that are kept; their marked days are the 
 from datetime import date
 from typing import NamedTuple
 
+from benefits.domain.chains import Chain
 from benefits.store import stretches
+from benefits.store.chains import columns, last_lines, lines_of
 from benefits.store.db import Connection, rows, run
+from benefits.store.sealed import HIGHEST, chained
 
 
 def rate_of(line: str) -> str:
@@ -36,21 +39,37 @@ def unrated(line: str) -> str:
         THEN 1 << (extract(day FROM {line}.as_of)::int - 1) ELSE 0 END"""
 
 
-def counting_feeds(first: str) -> str:
-    """Return what gives the revisions that count from a day on, now and before.
+_BEFORE = chained(HIGHEST.format("AND f.as_of >= {0}"))
+# One at most is being applied: uq_feed_applying.
+_NOW = chained("""
+    SELECT DISTINCT ON (f.as_of) f.as_of, f.source, f.revision, f.kind, n.next_bucket
+    FROM feed AS n
+    JOIN feed AS f ON f.source = n.source AND f.as_of >= date_trunc('month', n.as_of)
+     AND f.as_of < date_trunc('month', n.as_of) + interval '1 month'
+     AND (f.state = 'APPLYING' OR f.state = 'SEALED' AND f.as_of <> n.as_of)
+    WHERE n.state = 'APPLYING' AND (f.as_of = n.as_of OR EXISTS (
+        SELECT FROM feed AS d
+        WHERE d.source = n.source AND d.kind = 'DELTA' AND d.state IN ('APPLYING', 'SEALED')
+          AND d.as_of >= date_trunc('month', n.as_of)
+          AND d.as_of < date_trunc('month', n.as_of) + interval '1 month'))
+    ORDER BY f.as_of, f.revision DESC""")
 
-    Of a source's day the sealed one counts before, and now the one that is being applied in the
-    buckets from `first` up to the `past` one where it is already.
+
+def counting_feeds(first: str) -> str:
+    """Return what gives the revisions that count from a month's first day on, now and before.
+
+    Of a source's day the sealed one counts before. A feed that is being applied counts now, in
+    the buckets from `first` up to the `past` one where it is already; and where days of its month
+    stand on each other, all of them stand otherwise there.
     """
-    return f"""(SELECT DISTINCT ON (f.as_of, f.source) f.as_of, f.source, f.revision,
-            true AS is_before, coalesce(n.next_bucket, 0)::int AS first, 1024 AS past
-     FROM feed AS f
-     LEFT JOIN feed AS n ON n.state = 'APPLYING' AND n.as_of = f.as_of AND n.source = f.source
-     WHERE f.state = 'SEALED' AND f.as_of >= {first}
-     ORDER BY f.as_of, f.source, f.revision DESC)
+    return f"""(
+     SELECT b.as_of, b.source, b.revision, b.kind, b.chain, b.until, true AS is_before,
+            coalesce(n.next_bucket, 0)::int AS first, 1024 AS past
+     FROM ({_BEFORE.format(first)}) AS b
+     LEFT JOIN ({_NOW}) AS n ON n.source = b.source AND n.as_of = b.as_of)
     UNION ALL
-    SELECT n.as_of, n.source, n.revision, false, 0, n.next_bucket FROM feed AS n
-    WHERE n.state = 'APPLYING'"""
+    SELECT n.as_of, n.source, n.revision, n.kind, n.chain, n.until, false, 0, n.next_bucket
+    FROM ({_NOW}) AS n"""
 
 
 def _months(asked: str) -> str:
@@ -74,7 +93,7 @@ def _folded(pieces: str) -> str:
     """Return what folds pieces from their rows, which are looked up by key, piece by piece."""
     return f"""
 WITH asked AS MATERIALIZED ({pieces}),
-fed AS MATERIALIZED ({counting_feeds("(SELECT min(k.first) FROM asked AS k)")}),
+fed AS MATERIALIZED ({counting_feeds("(SELECT min(k.month) FROM asked AS k)")}),
 folded AS (
     SELECT k.*, s.*,
            coalesce((SELECT n.generation FROM feed AS n
@@ -93,13 +112,19 @@ folded AS (
            AND a.asset_class = k.asset_class AND a.currency = k.currency
          ORDER BY a.as_of, a.source, a.account, a.revision DESC)
         UNION ALL
-        SELECT l.bucket, l.as_of, l.currency, l.balance_minor,
-               k.bucket >= c.first AND k.bucket < c.past, c.is_before
-        FROM fed AS c
-        JOIN feed_line AS l ON l.bucket = k.bucket AND l.as_of = c.as_of AND l.source = c.source
-         AND l.revision = c.revision AND l.member_id = k.member_id
-         AND l.asset_class = k.asset_class AND l.currency = k.currency
-        WHERE c.as_of >= k.first AND c.as_of < k.past) AS l
+        SELECT t.bucket, t.as_of + n.day, t.currency, t.balance_minor, t.is_now, t.is_before
+        FROM (SELECT l.bucket, l.as_of, l.currency, l.balance_minor, c.is_before,
+                     k.bucket >= c.first AND k.bucket < c.past AS is_now,
+                     lead(l.as_of, 1, c.until) OVER (
+                         PARTITION BY c.is_before, c.source, c.chain, l.account
+                         ORDER BY l.as_of) AS until
+              FROM fed AS c
+              JOIN feed_line AS l ON l.bucket = k.bucket AND l.as_of = c.as_of
+               AND l.source = c.source AND l.revision = c.revision AND l.member_id = k.member_id
+               AND l.asset_class = k.asset_class AND l.currency = k.currency
+              WHERE c.as_of >= k.month AND c.as_of < k.past) AS t
+        CROSS JOIN generate_series(greatest(k.first - t.as_of, 0),
+                                   least(t.until, k.past) - t.as_of - 1) AS n (day)) AS l
     LEFT JOIN LATERAL ({rate_of("l")}) AS u ON true) AS s)
 """
 
@@ -142,12 +167,14 @@ STAGED = _refold(
     "SELECT s.bucket, s.member_id, date_trunc('month', s.as_of)::date AS month, s.asset_class, "
     "s.currency FROM staged AS s"
 )
-FED = _refold("""
+FED = _refold(
+    """
     SELECT l.bucket, l.member_id, date_trunc('month', l.as_of)::date AS month, l.asset_class,
            l.currency
-    FROM feed_line AS l
-    WHERE l.bucket BETWEEN $1 AND $2 AND l.as_of = $3 AND l.source = $4
-      AND l.revision = ANY($5::int[])""")
+    FROM """
+    + lines_of("$1::int, $2::int", "$3", "$4::date[], $5::int[], $6::boolean[]")
+    + " AS l"
+)
 RATED = _refold("""
     SELECT m.bucket, m.member_id, m.month, m.asset_class, m.currency FROM asset_converted AS m
     WHERE m.bucket BETWEEN $1 AND $2 AND m.month = ANY($3::date[])
@@ -155,17 +182,20 @@ RATED = _refold("""
 FILL_STRETCHES = _refold("""
     SELECT m.bucket, m.member_id, m.month, m.asset_class, m.currency FROM asset_converted AS m
     WHERE m.bucket BETWEEN $1 AND $2 AND m.month = $3""").stretches
-# Primary key of feed_line, as for the sums themselves.
+# What a day counts of other currencies, day $7. Primary key of feed_line, as for the sums
+# themselves. Of days that stand on each other each key's last line.
+_DAY = f"""(
+    SELECT t.*, $7::date AS as_of
+    FROM {last_lines("$1::int, $2::int", "$3", "$4::date[], $5::int[], $6::boolean[]")} AS t
+    JOIN currency AS c ON c.code = t.currency
+    WHERE t.balance_minor > 0)"""
 ADD_FED = f"""
 INSERT INTO asset_converted (bucket, member_id, month, asset_class, currency, sum_minor,
                              unrated_days, before_minor, before_unrated, generation)
-SELECT l.bucket, l.member_id, date_trunc('month', $3::date)::date, l.asset_class, l.currency,
-       sum({amount("l")}), bit_or({unrated("l")}), 0, 0, $6
-FROM feed_line AS l
-JOIN currency AS c ON c.code = l.currency
+SELECT l.bucket, l.member_id, date_trunc('month', $7::date)::date, l.asset_class, l.currency,
+       sum({amount("l")}), bit_or({unrated("l")}), 0, 0, $8
+FROM {_DAY} AS l
 LEFT JOIN LATERAL ({rate_of("l")}) AS u ON true
-WHERE l.bucket BETWEEN $1 AND $2 AND l.as_of = $3 AND l.source = $4 AND l.revision = $5
-  AND l.balance_minor > 0
 GROUP BY 1, 2, 4, 5
 ON CONFLICT (bucket, month, currency, member_id, asset_class) DO UPDATE
 SET sum_minor = asset_converted.sum_minor + excluded.sum_minor,
@@ -177,13 +207,10 @@ ADD_FED_STRETCHES = f"""
 INSERT INTO asset_stretch_folded (bucket, member_id, month, first_day, last_day, asset_class,
                                   currency, kind, sum_minor, before_minor, generation)
 SELECT l.bucket, l.member_id, k.month, k.first_day, k.last_day, l.asset_class, l.currency,
-       'CONVERTED', sum({amount("l")}), 0, $6
-FROM feed_line AS l
-JOIN currency AS c ON c.code = l.currency
-JOIN stretch AS k ON {stretches.folds("$3::date", "l.bucket")}
+       'CONVERTED', sum({amount("l")}), 0, $8
+FROM {_DAY} AS l
+JOIN stretch AS k ON {stretches.folds("l.as_of", "l.bucket")}
 LEFT JOIN LATERAL ({rate_of("l")}) AS u ON true
-WHERE l.bucket BETWEEN $1 AND $2 AND l.as_of = $3 AND l.source = $4 AND l.revision = $5
-  AND l.balance_minor > 0
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 ON CONFLICT (bucket, member_id, month, first_day, last_day, asset_class, currency, kind)
 DO UPDATE SET sum_minor = asset_stretch_folded.sum_minor + excluded.sum_minor,
@@ -196,7 +223,8 @@ SELECT DISTINCT s.currency, s.as_of FROM staged AS s JOIN currency AS c ON c.cod
 ON CONFLICT (currency, as_of) DO NOTHING
 """
 MARK = """
-INSERT INTO currency_day (currency, as_of) SELECT c.code, $1 FROM unnest($2::text[]) AS c (code)
+INSERT INTO currency_day (currency, as_of)
+SELECT c.code, d.day FROM unnest($1::text[]) AS c (code), unnest($2::date[]) AS d (day)
 ON CONFLICT (currency, as_of) DO NOTHING
 """
 
@@ -214,30 +242,33 @@ async def refold_staged(conn: Connection, months: list[date]) -> None:
 
 async def add_fed(
     conn: Connection,
-    feed: tuple[date, str, int],
+    source: str,
+    chain: Chain,
     buckets: tuple[int, int],
-    currencies: list[str],
     *,
+    currencies: list[str],
     generation: int | None,
 ) -> None:
-    """Add the lines of a feed, in some currencies, that is the first of its day."""
-    as_of, source, revision = feed
-    await run(conn, MARK, as_of, currencies)
-    await run(conn, ADD_FED, *buckets, as_of, source, revision, generation)
-    if await stretches.are_folded(conn, [as_of.replace(day=1)]):
-        await run(conn, ADD_FED_STRETCHES, *buckets, as_of, source, revision, generation)
+    """Add the lines, in some currencies, of a feed that is the first of its day."""
+    await run(conn, MARK, currencies, chain.days)
+    values = (*buckets, source, *columns(chain.now), chain.day, generation)
+    await run(conn, ADD_FED, *values)
+    if await stretches.are_folded(conn, [chain.day.replace(day=1)]):
+        await run(conn, ADD_FED_STRETCHES, *values)
 
 
 async def refold_fed(
     conn: Connection,
-    feed: tuple[date, str, list[int]],
+    source: str,
+    chain: Chain,
     buckets: tuple[int, int],
+    *,
     currencies: list[str],
 ) -> None:
     """Fold the months anew of members who stand in a feed or in the one it replaces."""
-    as_of, source, revisions = feed
-    await run(conn, MARK, as_of, currencies)
-    await _run(conn, FED, [as_of.replace(day=1)], *buckets, as_of, source, revisions)
+    await run(conn, MARK, currencies, chain.days)
+    months = [chain.day.replace(day=1)]
+    await _run(conn, FED, months, *buckets, source, *columns(chain.up_to_day))
 
 
 async def refold_months(

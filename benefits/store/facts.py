@@ -13,14 +13,15 @@ from benefits.domain.catalogue import Rules
 from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, Layer, label_name
 from benefits.domain.ladder import THRESHOLD
-from benefits.domain.metrics import Basket, MonthSum, known_sum
+from benefits.domain.metrics import Basket, MonthSum, known_sum, net_sum
 from benefits.domain.stretches import are_needed, needed
 from benefits.domain.tiers import State
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.domain.windows import Days, Kept, Point, Stretch
-from benefits.store import merged, stretch_sums, stretches
+from benefits.store import merged, nets, stretch_sums, stretches
 from benefits.store.db import Connection, rows
 from benefits.store.holders import POLICIES
+from benefits.store.nets import Net
 from benefits.store.sealed import (
     COUNTED,
     COUNTED_CONVERTED,
@@ -65,7 +66,7 @@ class Facts(msgspec.Struct, kw_only=True):
 def _facts(sums: str, joined: str = "", among: str = "") -> str:
     return f"""
 SELECT m.member_id, m.opened_on, m.closed_on, m.merged_into, m.has_merged, a.month, a.sum_minor,
-       a.known, a.unrated, a.converted,
+       a.known, a.unrated, a.converted{", a.owes" if "AS owes" in sums else ""},
        CASE WHEN row_number() OVER () = 1 THEN {sealed_days("$5")} END AS sealed
 FROM member AS m
 LEFT JOIN LATERAL (
@@ -105,6 +106,9 @@ _JOINED = """LEFT JOIN asset_converted AS c ON s.currency <> ($2::text[])[1]
      AND j.month = s.month AND j.asset_class = s.asset_class AND j.currency = s.currency
      AND j.joint = '{}'"""
 ALL, SOME = _facts(_SUMS), _facts(_SUMS, among=AMONG.format("m", 8, 9))
+# And whether anything is owed.
+_NET = f"{_SUMS}, {nets.OWES} AS owes"
+NET = _facts(_NET), _facts(_NET, among=AMONG.format("m", 8, 9))
 # By policy of joint accounts, of all and of some members.
 WIDE = {
     joint: (
@@ -157,14 +161,23 @@ async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list
         if known is not None:
             known.into = into
             await _add_stretches(conn, rules, basket, whom, known=known, facts=all_facts)
+        if basket.is_net:
+            asked = _unsure(rules, found, sealed)
+            _net(basket, await nets.load(conn, rules, basket, asked, into=into), all_facts)
+    await _add_record(conn, rules, month, whom, all_facts=all_facts)
+    return list(all_facts.values())
+
+
+async def _add_record(
+    conn: Connection, rules: Rules, month: Month, whom: Whom, *, all_facts: Mapping[UUID, Facts]
+) -> None:
+    """Give members their labels, and the standing on record."""
     for member_id, label in await _labels(conn, rules, month, whom) if rules.labels else ():
         if member_id in all_facts:
             all_facts[member_id].labels.append(label)
-    decided = await rows(conn, DECIDED, rules.programme, month.start, *whom.buckets)
-    for row in decided:
+    for row in await rows(conn, DECIDED, rules.programme, month.start, *whom.buckets):
         if row.member_id in all_facts:
             all_facts[row.member_id].written = state_of(row)
-    return list(all_facts.values())
 
 
 async def _months(
@@ -177,7 +190,7 @@ async def _months(
         basket.currencies,
         list(basket.classes),
         list(basket.weights),
-        rules.feeds,
+        None if basket.is_net else rules.feeds,
         *whom.values,
     )
 
@@ -193,6 +206,7 @@ class _Month(msgspec.Struct, frozen=True, kw_only=True):
     known: int
     unrated: int
     converted: list[str]
+    owes: bool = False
     merged_into: None = None
     has_merged: bool = True
 
@@ -222,6 +236,7 @@ def _together(
             known=reduce(or_, (row.known for row in some), 0),
             unrated=reduce(or_, (row.unrated for row in some), 0),
             converted=sorted({code for row in some for code in row.converted or ()}),
+            owes=any(getattr(row, "owes", False) for row in some),
         )
         for (member_id, each), some in by_month.items()
         if member_id in members
@@ -230,8 +245,32 @@ def _together(
     return sorted((*plain, *months), key=lambda row: (bucket_of(row.member_id), row.member_id))
 
 
+def _unsure(rules: Rules, found: Iterable[Any], sealed: Sealed) -> list[tuple[UUID, Month]]:
+    """Return the members' months whose sums do not tell what the days come to, net (A-8)."""
+    asked = list[tuple[UUID, Month]]()
+    for row in found:
+        if row.month is None:
+            continue
+        month = Month.of(row.month)
+        every = sealed.get(month, {})
+        days = days_known(row.known, rules.at(month).programme.feeds, every)
+        if row.owes or nets.is_unsure(row.known, days, every):
+            asked.append((row.member_id, month))
+    return asked
+
+
+def _net(basket: Basket, found: Iterable[Net], facts: Mapping[UUID, Facts]) -> None:
+    """Let the days of members' months count in place of their sums (A-8)."""
+    for each in found:
+        entry = facts[each.member_id]
+        pieces = entry.sums[basket]
+        for piece in [piece for piece in pieces if piece.month == each.month]:
+            pieces[piece] = net_sum(piece, each.nets, each.days, entry.opened_on)
+
+
 def _statement(basket: Basket, whom: Whom) -> str:
-    wide = WIDE[basket.joint] if basket.is_wide else (ALL, SOME)
+    plain = NET if basket.is_net else (ALL, SOME)
+    wide = WIDE[basket.joint] if basket.is_wide else plain
     return wide[whom.members is not None]
 
 

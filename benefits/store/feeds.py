@@ -1,6 +1,6 @@
 """Feeds: opened, filled with chunks, judged, and applied to the month sums bucket after bucket.
 
-Its sums move in many transactions and count at once (`sealed.py`).
+What it moves in the sums is in `chains`; it does so in many transactions and counts at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,23 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.chains import Chain, Link
 from benefits.domain.feed_lines import Lines
-from benefits.domain.feeds import Decided, Evaluated, FeedKey, FeedState, Manifest, Tally
+from benefits.domain.feeds import (
+    Decided,
+    Evaluated,
+    FeedKey,
+    FeedKind,
+    FeedState,
+    Manifest,
+    Tally,
+)
 from benefits.domain.fills import FillKind
 from benefits.domain.values import BUCKETS, Month, member_ids
-from benefits.store import assets, exchange, holders, stretches
+from benefits.store import assets, chains, exchange, holders
+from benefits.store.chains import Moving, Stood
 from benefits.store.db import Connection, copy_text, rows, run, sqlstate
+from benefits.store.sealed import is_ready
 
 UNIQUE = "23505"
 
@@ -25,7 +36,7 @@ TRY_SERIAL = "SELECT pg_try_advisory_xact_lock(hashtext('feeds')) AS is_mine"
 PARTITION = "SELECT make_partition('feed_line', $1::date)"
 _FEED = """f.source, f.as_of, f.revision, f.programme, f.state, f.opened_at, f.manifest, f.reasons,
        f.rows, f.totals, f.replaces, f.generation, f.next_bucket, f.judged_at, f.sealed_at,
-       f.fill, f.carried_day, f.carried_revision"""
+       f.fill, f.carried_day, f.carried_revision, f.kind"""
 _IS = "f.as_of = $1 AND f.source = $2 AND f.revision = $3"
 OPEN = """
 INSERT INTO feed (as_of, source, revision, programme, state, opened_at, fill)
@@ -61,11 +72,13 @@ WHERE l.bucket BETWEEN 0 AND 1023 AND l.as_of = $1 AND l.source = $2 AND l.revis
   AND l.member_id = ANY($4::uuid[])
 """
 # ix_feed_waiting, uq_feed_applying
+_DUE = f"""FROM feed AS f
+WHERE f.state IN ('APPLYING', 'WAITING') AND (f.state = 'APPLYING' OR {is_ready("f")})"""
 TURN = f"""
-SELECT {_FEED} FROM feed AS f WHERE f.state IN ('APPLYING', 'WAITING')
-ORDER BY f.state, f.judged_at, f.as_of, f.source, f.revision LIMIT 1 FOR UPDATE
+SELECT {_FEED} {_DUE}
+ORDER BY f.state, f.judged_at, f.as_of, f.source, f.revision LIMIT 1 FOR UPDATE OF f
 """
-IS_DUE = "SELECT EXISTS (SELECT FROM feed AS f WHERE f.state IN ('APPLYING', 'WAITING')) AS is_due"
+IS_DUE = f"SELECT EXISTS (SELECT {_DUE}) AS is_due"
 SEALED_REVISION = """
 SELECT max(f.revision) AS revision FROM feed AS f
 WHERE f.as_of = $1 AND f.source = $2 AND f.state = 'SEALED'
@@ -73,65 +86,22 @@ WHERE f.as_of = $1 AND f.source = $2 AND f.state = 'SEALED'
 LAST_GENERATION = "SELECT coalesce(max(f.generation), 0) AS generation FROM feed AS f"
 JUDGE = """
 UPDATE feed
-SET state = $4, manifest = $5, reasons = $6, rows = $7, totals = $8, judged_at = $9
+SET state = $4, manifest = $5, reasons = $6, rows = $7, totals = $8, judged_at = $9, kind = $10
 WHERE as_of = $1 AND source = $2 AND revision = $3
 """
 BEGIN = """
 UPDATE feed SET state = 'APPLYING', replaces = $4, generation = $5
 WHERE as_of = $1 AND source = $2 AND revision = $3
 """
-# What a day is filled with that has no lines of its own: those of an earlier day, as they were.
-CARRY = """
-INSERT INTO feed_line (bucket, as_of, source, revision, member_id, asset_class, currency, account,
-                       balance_minor)
-SELECT l.bucket, $1, $2, $3, l.member_id, l.asset_class, l.currency, l.account, l.balance_minor
-FROM generate_series($4::int, $5::int) AS b (bucket) CROSS JOIN LATERAL (
-    SELECT o.* FROM feed_line AS o
-    WHERE o.bucket = b.bucket AND o.as_of = $6 AND o.source = $2 AND o.revision = $7) AS l
-"""
-# Primary key of feed_line, bucket by bucket: there a feed's lines lie together.
-_MOVED = """
-SELECT b.bucket::smallint AS bucket, m.member_id, m.asset_class, m.currency, m.moved
-FROM generate_series($4::int, $5::int) AS b (bucket) CROSS JOIN LATERAL (
-    SELECT l.member_id, l.asset_class, l.currency,
-           sum(CASE WHEN l.revision = $3 THEN greatest(l.balance_minor, 0)
-               ELSE -greatest(l.balance_minor, 0) END)::bigint AS moved
-    FROM feed_line AS l
-    WHERE l.bucket = b.bucket AND l.as_of = $1 AND l.source = $2
-      AND l.revision = ANY($6::int[])
-    GROUP BY 1, 2, 3) AS m
-"""
-# A sum that moves down exists, and its difference would not pass the check of a new row.
-ADD_SUMS = f"""
-INSERT INTO asset_month (bucket, member_id, month, asset_class, currency, sum_minor, known_days,
-                         before_minor, generation)
-SELECT v.bucket, v.member_id, date_trunc('month', $1::date)::date, v.asset_class, v.currency,
-       v.moved, 0, 0, $7
-FROM ({_MOVED}) AS v WHERE v.moved > 0
-ON CONFLICT (bucket, member_id, month, asset_class, currency) DO UPDATE
-SET sum_minor = asset_month.sum_minor + excluded.sum_minor,
-    before_minor = asset_month.sum_minor, generation = excluded.generation
-"""
-TAKE_FROM_SUMS = f"""
-UPDATE asset_month AS s
-SET sum_minor = s.sum_minor + v.moved, before_minor = s.sum_minor, generation = $7
-FROM ({_MOVED}) AS v
-WHERE v.moved < 0 AND s.bucket = v.bucket AND s.member_id = v.member_id
-  AND s.month = date_trunc('month', $1::date)::date AND s.asset_class = v.asset_class
-  AND s.currency = v.currency
-"""
-ADD_STRETCHES = stretches.add_fed(_MOVED)
-TAKE_FROM_STRETCHES = stretches.take_fed(_MOVED)
-# The sums are looked up by key, one after the other: what the planner thinks of a table that is
-# filled this very moment is no reason to read all of it.
-BY_KEY = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 ADVANCE = """
 UPDATE feed
 SET next_bucket = $4::smallint, state = $5, sealed_at = $6
 WHERE as_of = $1 AND source = $2 AND revision = $3
 """
 # Primary keys.
-_RECEIVED = """SELECT {0}, c.chunks, c.received, c.bad FROM feed AS f
+_RECEIVED = """SELECT {0}, c.chunks, c.received, c.bad,
+       CASE WHEN f.state = 'WAITING' AND NOT {2} THEN f.as_of - 1 END AS waits_for
+FROM feed AS f
 CROSS JOIN LATERAL (
     SELECT count(*) AS chunks, coalesce(sum(h.rows), 0)::bigint AS received,
            coalesce(sum(h.bad), 0)::bigint AS bad
@@ -139,10 +109,12 @@ CROSS JOIN LATERAL (
     WHERE h.as_of = f.as_of AND h.source = f.source AND h.revision = f.revision) AS c
 WHERE {1}
 """
-SEEN = _RECEIVED.format(_FEED, _IS)
+SEEN = _RECEIVED.format(_FEED, _IS, is_ready("f"))
 LISTED = (
     _RECEIVED.format(
-        _FEED, "f.as_of >= $1 AND f.as_of < $2 AND (f.as_of, f.source, f.revision) > ($3, $4, $5)"
+        _FEED,
+        "f.as_of >= $1 AND f.as_of < $2 AND (f.as_of, f.source, f.revision) > ($3, $4, $5)",
+        is_ready("f"),
     )
     + "ORDER BY f.as_of, f.source, f.revision LIMIT $6"
 )
@@ -154,6 +126,12 @@ WHERE v.bucket BETWEEN 0 AND 1023 AND v.month >= $1 GROUP BY 1, 2
 SEALED_OF_SOURCES = """
 SELECT f.source, bit_or(1 << (extract(day FROM f.as_of)::int - 1)) AS days FROM feed AS f
 WHERE f.state = 'SEALED' AND f.as_of >= $1 AND f.as_of < $2 GROUP BY 1
+"""
+CURRENCIES = """
+SELECT f.source, date_trunc('month', f.as_of)::date AS month,
+       array_agg(DISTINCT t.currency) AS currencies
+FROM feed AS f CROSS JOIN LATERAL jsonb_object_keys(f.totals) AS t (currency)
+WHERE f.state = 'SEALED' AND f.as_of >= $1 AND f.as_of < $2 GROUP BY 1, 2
 """
 
 
@@ -178,6 +156,18 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     fill: FillKind | None = None
     carried_day: date | None = None
     carried_revision: int | None = None
+    kind: FeedKind = FeedKind.FULL
+
+    @property
+    def link(self) -> Link:
+        """The feed as a day that others may stand on."""
+        return Link(
+            as_of=self.as_of,
+            revision=self.revision,
+            kind=self.kind,
+            rows=self.rows,
+            totals=self.totals,
+        )
 
     @property
     def key(self) -> FeedKey:
@@ -186,12 +176,16 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A feed with what was received of it so far; `totals` of the feed are known once judged."""
+    """A feed with what was received of it so far; `totals` of the feed are known once judged.
+
+    A DELTA feed `waits_for` the day that it stands on.
+    """
 
     feed: Feed
     chunks: int
     lines: int
     bad: int
+    waits_for: date | None
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -211,7 +205,7 @@ def _feed(found: Sequence[Any]) -> Feed | None:
 
 
 def _one(row: Any) -> Feed:
-    return msgspec.convert(row._asdict(), Feed)
+    return msgspec.convert(row._asdict(), Feed)  # which leaves out what else was asked
 
 
 async def open_(
@@ -379,6 +373,7 @@ async def judge(
         received.rows,
         _text(received.totals),
         now,
+        manifest.kind.value,
     )
 
 
@@ -392,40 +387,35 @@ async def pass_over(conn: Connection, key: FeedKey, now: datetime) -> None:
     await run(conn, ADVANCE, *_key(key), 0, FeedState.SEALED.value, now)
 
 
+async def chain(conn: Connection, feed: Feed) -> Chain:
+    """Return what a feed changes whose turn it is."""
+    return await chains.of(conn, feed.source, feed.link)
+
+
 async def apply(conn: Connection, feed: Feed, count: int, now: datetime) -> int:
     """Move the sums of the next `count` buckets; the last ones seal the feed. Return the next."""
     await run(conn, assets.SERIAL)
+    changed = await chain(conn, feed)
     first, last = feed.next_bucket, min(feed.next_bucket + count, BUCKETS) - 1
-    revisions = [feed.revision] if feed.replaces is None else [feed.revision, feed.replaces]
-    values = (feed.as_of, feed.source, feed.revision, first, last, revisions, feed.generation)
-    has_stretches = await stretches.are_in(conn, [Month.of(feed.as_of).start])
+    buckets = (first, last)
     if feed.carried_day is not None:
-        await run(conn, CARRY, *values[:5], feed.carried_day, feed.carried_revision)
-    await run(conn, ADD_SUMS, *values)
-    if has_stretches:
-        await run(conn, ADD_STRETCHES, *values)
-    if feed.replaces is not None:
-        await run(conn, BY_KEY)
-        await run(conn, TAKE_FROM_SUMS, *values)
-        if has_stretches:
-            await run(conn, TAKE_FROM_STRETCHES, *values)
+        assert feed.carried_revision is not None, "ck_feed_carried"
+        assert feed.judged_at is not None, "ck_feed_judged"
+        stood = Stood(feed.source, feed.carried_day, feed.carried_revision, feed.judged_at)
+        await chains.carry(conn, feed.key, stood, buckets)
+    await chains.move(conn, Moving(feed.key, feed.generation, changed, buckets))
     converted = await exchange.converted(conn)
-    others = [currency for currency in converted if currency in feed.totals]
+    others = [currency for currency in converted if currency in changed.currencies]
     if others and feed.replaces is None:
         await exchange.add_fed(
-            conn,
-            (feed.as_of, feed.source, feed.revision),
-            (first, last),
-            others,
-            generation=feed.generation,
+            *(conn, feed.source, changed, buckets), currencies=others, generation=feed.generation
         )
     state = FeedState.SEALED if last == BUCKETS - 1 else FeedState.APPLYING
     at = now if state is FeedState.SEALED else None
     await run(conn, ADVANCE, *_key(feed.key), last + 1, state.value, at)
-    day = (feed.as_of, feed.source, revisions)
     if converted and feed.replaces is not None:
-        await exchange.refold_fed(conn, day, (first, last), others)
-    await holders.refold_fed(conn, day, (first, last))
+        await exchange.refold_fed(conn, feed.source, changed, buckets, currencies=others)
+    await holders.refold_fed(conn, feed.source, changed, buckets)
     return last + 1
 
 
@@ -444,7 +434,8 @@ async def listed(
 
 
 def _received(row: Any) -> Received:
-    return Received(_one(row), row.chunks, row.received or row.rows, row.bad)
+    lines = row.received or row.rows
+    return Received(_one(row), row.chunks, lines, row.bad, row.waits_for)
 
 
 async def evaluated(conn: Connection, first: Month) -> Evaluated:
@@ -457,3 +448,11 @@ async def sealed_of_sources(conn: Connection, month: Month) -> Mapping[str, int]
     """Return the sealed days of a month as bits, by source."""
     found = await rows(conn, SEALED_OF_SOURCES, month.start, month.end)
     return {row.source: row.days for row in found}
+
+
+async def currencies(
+    conn: Connection, first: Month, last: Month
+) -> dict[tuple[str, Month], set[str]]:
+    """Return the currencies that sources sent in each month, from one up to another."""
+    found = await rows(conn, CURRENCIES, first.start, last.end)
+    return {(row.source, Month.of(row.month)): {*row.currencies} for row in found}

@@ -38,12 +38,13 @@ ORDER BY f.proposed_at, f.fill_id LIMIT $5
 """
 # Primary key of feed, backwards.
 LAST_SENT = """
-SELECT f.as_of, f.revision, f.programme, f.rows, f.totals FROM feed AS f
+SELECT f.as_of, f.revision, f.programme, f.rows, f.totals, f.kind FROM feed AS f
 WHERE f.as_of < $1 AND f.source = $2 AND f.revision >= 0 AND f.state = 'SEALED'
 ORDER BY f.as_of DESC, f.revision DESC LIMIT 1
 """
 THERE = """
-SELECT coalesce(bool_or(f.state IN ('WAITING', 'APPLYING', 'SEALED')), false) AS given,
+SELECT coalesce(bool_or(f.state IN ('APPLYING', 'SEALED')
+                        OR f.state = 'WAITING' AND f.kind = 'FULL'), false) AS given,
        least(coalesce(min(f.revision), 0), 0) AS lowest
 FROM feed AS f WHERE f.as_of = $1 AND f.source = $2
 """
@@ -119,7 +120,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class There(msgspec.Struct, frozen=True):
-    """Whether a day counts or soon will, and its lowest revision, 0 where no fill was tried."""
+    """Whether a day counts or soon will, and its lowest revision, 0 where no fill was tried.
+
+    A DELTA feed that waits for the day before may wait for ever.
+    """
 
     given: bool
     lowest: int

@@ -14,6 +14,7 @@ from benefits import measures
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.entitlement import CounterUse, budget_counter, stock_counter
 from benefits.store.db import Connection, rows
+from benefits.store.sealed import is_ready
 
 COUNTED_MAX = 10_000
 # ix_provider_request_due. A lease that lapsed is due again.
@@ -94,11 +95,13 @@ GROUP BY p.relname
 """
 # Primary key of feed, for the days since a source's first sealed one of the last two months, or
 # since its first month where none is; then ix_feed_waiting and uq_feed_applying.
-FEEDS = """
+FEEDS = f"""
 SELECT s.source, d.refused,
        extract(epoch FROM now() - ((d.missing + 1)::timestamp AT TIME ZONE $3))::float8 AS age_s,
        (SELECT extract(epoch FROM now() - min(w.judged_at))::float8 FROM feed AS w
-        WHERE w.state IN ('WAITING', 'APPLYING') AND w.source = s.source) AS waiting_age_s
+        WHERE w.source = s.source
+          AND (w.state = 'APPLYING'
+               OR w.state = 'WAITING' AND {is_ready("w")})) AS waiting_age_s
 FROM (SELECT u.source, greatest(u.first, t.day - 62) AS first, t.day AS today
       FROM unnest($1::text[], $2::date[]) AS u (source, first)
       CROSS JOIN (SELECT (now() AT TIME ZONE $3)::date AS day) AS t) AS s

@@ -65,7 +65,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "evaluation_run": ("generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
     "feed": (
         *("state", "manifest", "reasons", "rows", "totals", "replaces", "generation"),
-        *("next_bucket", "judged_at", "sealed_at"),
+        *("next_bucket", "judged_at", "sealed_at", "kind"),
     ),
     "inbox": ("processed_at",),
     "installation": ("config_version", "book_zone", "open_month"),
@@ -110,7 +110,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "evaluation": ("bucket", "programme", "month", "evaluated_at", "settled"),
     "evaluation_run": ("programme", "month", "next_bucket", "begun_at", "ended_at"),
     "feed": (
-        *("source", "as_of", "revision", "programme", "state", "rows", "fill"),
+        *("source", "as_of", "revision", "programme", "state", "rows", "fill", "kind"),
         *("opened_at", "judged_at", "sealed_at"),
     ),
     "inbox": ("provider", "received_at", "processed_at"),

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
+from benefits.domain.chains import Chain
 from benefits.domain.holders import HolderLine
 from benefits.domain.values import EPOCH, bucket_of
+from benefits.store.chains import columns, lines_of
 from benefits.store.db import Connection, rows, run
 from benefits.store.exchange import amount, counting_feeds, rate_of, unrated
 from benefits.store.stretches import folds
@@ -47,12 +49,21 @@ _LINES = """lines AS (
            AND a.as_of >= n.first AND a.as_of < n.past
          ORDER BY a.as_of, a.asset_class, a.currency, a.source, a.revision DESC)
         UNION ALL
-        SELECT l.as_of, l.asset_class, l.currency, l.source, l.balance_minor, 0,
-               n.bucket >= c.first AND n.bucket < c.past, c.is_before
-        FROM fed AS c
-        JOIN feed_line AS l ON l.bucket = n.bucket AND l.as_of = c.as_of AND l.source = c.source
-         AND l.revision = c.revision AND l.member_id = n.member_id AND l.account = n.account
-        WHERE c.as_of >= n.first AND c.as_of < n.past) AS b),
+        SELECT t.as_of + d.day, t.asset_class, t.currency, t.source, t.balance_minor, 0, t.is_now,
+               t.is_before
+        FROM (SELECT l.as_of, l.asset_class, l.currency, l.source, l.balance_minor, c.is_before,
+                     c.kind = 'DELTA' AND l.balance_minor = 0 AS is_gone,
+                     n.bucket >= c.first AND n.bucket < c.past AS is_now,
+                     lead(l.as_of, 1, c.until) OVER (
+                         PARTITION BY c.is_before, c.source, c.chain, l.asset_class, l.currency
+                         ORDER BY l.as_of) AS until
+              FROM fed AS c
+              JOIN feed_line AS l ON l.bucket = n.bucket AND l.as_of = c.as_of
+               AND l.source = c.source AND l.revision = c.revision AND l.member_id = n.member_id
+               AND l.account = n.account
+              WHERE c.as_of >= date_trunc('month', n.first) AND c.as_of < n.past) AS t
+        CROSS JOIN generate_series(0, t.until - t.as_of - 1) AS d (day)
+        WHERE NOT t.is_gone AND t.as_of + d.day >= n.first AND t.as_of + d.day < n.past) AS b),
 """
 # What each comes to, in its own currency or converted.
 _VALUED = f"""valued AS (
@@ -65,6 +76,9 @@ _VALUED = f"""valued AS (
 """
 
 
+_FIRST = "(SELECT date_trunc('month', min(k.first)) FROM asked AS k)"
+
+
 def shares(asked: str) -> str:
     """Return what gives each share of each line, as it is now and as it was before a feed.
 
@@ -72,7 +86,7 @@ def shares(asked: str) -> str:
     """
     return f"""
 WITH asked AS MATERIALIZED ({asked}),
-fed AS MATERIALIZED ({counting_feeds("(SELECT min(k.first) FROM asked AS k)")}),
+fed AS MATERIALIZED ({counting_feeds(_FIRST)}),
 named AS MATERIALIZED (
     SELECT DISTINCT k.bucket AS whose_bucket, k.member_id AS whose, k.first, k.past, h.account,
            o.bucket, o.member_id
@@ -125,12 +139,10 @@ JOIN account_holder AS h ON h.bucket = s.bucket AND h.member_id = s.member_id
 TOUCHED_FED = f"""
 INSERT INTO touched
 SELECT DISTINCT o.bucket, o.member_id, date_trunc('month', l.as_of)::date
-FROM feed_line AS l
+FROM {lines_of("$1::int, $2::int", "$3", "$4::date[], $5::int[], $6::boolean[]")} AS l
 JOIN account_holder AS h ON h.bucket = l.bucket AND h.member_id = l.member_id
  AND h.account = l.account
 {_CO_HOLDERS}
-WHERE l.bucket BETWEEN $1 AND $2 AND l.as_of = $3 AND l.source = $4
-  AND l.revision = ANY($5::int[])
 """
 TOUCHED_RATED = f"""
 INSERT INTO touched
@@ -284,11 +296,11 @@ async def refold_staged(conn: Connection) -> None:
 
 
 async def refold_fed(
-    conn: Connection, feed: tuple[date, str, list[int]], buckets: tuple[int, int]
+    conn: Connection, source: str, chain: Chain, buckets: tuple[int, int]
 ) -> None:
     """Fold anew what a feed, or the one it replaces, touches of joint accounts."""
     if await any_(conn):
-        await _refold(conn, TOUCHED_FED, *buckets, *feed)
+        await _refold(conn, TOUCHED_FED, *buckets, source, *columns(chain.up_to_day))
 
 
 async def refold_rated(
@@ -336,7 +348,8 @@ async def merge(conn: Connection, of: UUID, into: UUID, now: datetime) -> None:
     """Name each of two who were merged in the accounts of the other, and fold these anew."""
     await run(conn, COPY, bucket_of(of), of, bucket_of(into), into, now)
     found = [row.account for row in await rows(conn, ACCOUNTS, bucket_of(into), into)]
-    await _refold(conn, TOUCHED_HELD, found, [EPOCH.date()] * len(found))
+    whose = ([bucket_of(into)] * len(found), [into] * len(found))
+    await _refold(conn, TOUCHED_HELD, *whose, found, [EPOCH.date()] * len(found), now)
 
 
 async def _refold(conn: Connection, touched: str, *values: object) -> None:

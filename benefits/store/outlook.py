@@ -13,15 +13,16 @@ from benefits.domain.values import Month, bucket_of
 from benefits.store.db import Connection, rows, run
 from benefits.store.exchange import amount, rate_of
 from benefits.store.holders import shares
-from benefits.store.sealed import HIGHEST
+from benefits.store.sealed import HIGHEST, chained
 
+_FROM = "date_trunc('month', $7::date)::date"
 # Primary keys of the partitions that the days lie in; of each grain, and of each feed, the highest
-# revision counts.
+# revision counts, and of the days that stand on each other a key's last line.
 BALANCES = f"""
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::date[]) AS n (bucket, member_id, day)),
 weights AS (SELECT * FROM unnest($5::text[], $6::bigint[]) AS n (asset_class, weight)),
-fed AS MATERIALIZED ({HIGHEST.format("AND f.as_of BETWEEN $7 AND $8")})
+fed AS MATERIALIZED ({chained(HIGHEST.format(f"AND f.as_of BETWEEN {_FROM} AND $8"))})
 SELECT k.member_id,
        sum(CASE WHEN b.currency = ($4::text[])[1] THEN greatest(b.balance_minor, 0)
            ELSE {amount("b")} END * w.weight) AS balance_minor
@@ -34,10 +35,14 @@ CROSS JOIN LATERAL (
        AND a.as_of BETWEEN $7 AND $8 AND a.currency = ANY($4::text[])
      ORDER BY a.asset_class, a.currency, a.source, a.account, a.revision DESC)
     UNION ALL
-    SELECT l.bucket, l.as_of, l.asset_class, l.currency, l.balance_minor FROM fed AS c
-    JOIN feed_line AS l ON l.bucket = k.bucket AND l.as_of = c.as_of AND l.source = c.source
-     AND l.revision = c.revision AND l.member_id = k.member_id
-    WHERE c.as_of = k.day AND l.as_of BETWEEN $7 AND $8 AND l.currency = ANY($4::text[])) AS b
+    (SELECT DISTINCT ON (c.source, l.asset_class, l.currency, l.account)
+            l.bucket, k.day, l.asset_class, l.currency, l.balance_minor
+     FROM fed AS c
+     JOIN feed_line AS l ON l.bucket = k.bucket AND l.as_of = c.as_of AND l.source = c.source
+      AND l.revision = c.revision AND l.member_id = k.member_id
+     WHERE c.as_of <= k.day AND c.until > k.day AND l.as_of BETWEEN {_FROM} AND $8
+       AND l.currency = ANY($4::text[])
+     ORDER BY c.source, l.asset_class, l.currency, l.account, l.as_of DESC)) AS b
 JOIN weights AS w ON w.asset_class = b.asset_class
 LEFT JOIN LATERAL ({rate_of("b")}) AS u ON b.currency <> ($4::text[])[1]
 GROUP BY 1
@@ -146,7 +151,8 @@ async def balances(
 ) -> dict[UUID, int]:
     """Return what members' balances of a day each count for, in minor units; 0 is left out.
 
-    Those of members who were merged `into` others count for these.
+    Those of members who were merged `into` others count for these. Where more is owed than there
+    is they count 0 (A-8).
     """
     if not days:
         return {}
@@ -169,7 +175,7 @@ async def balances(
     for row in found:
         member_id = into.get(row.member_id, row.member_id)
         sums[member_id] = sums.get(member_id, 0) + int(row.balance_minor)
-    return {id_: total // basket.scale for id_, total in sums.items()}
+    return {id_: max(total, 0) // basket.scale for id_, total in sums.items()}
 
 
 async def seen(

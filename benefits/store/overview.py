@@ -1,12 +1,13 @@
 """What a member has now, asked for many members at once; never part of a decision.
 
 All of it is one statement and so one snapshot: an answer never shows a claim without the units it
-took. The version of the configuration comes along, so that whoever asked by an older catalogue
-notices. What is found of a member comes as one JSON text: read into structs at once, it costs a
-fraction of what the driver takes for rows within rows.
+took. Only days net of liabilities are read after it, their sums and known days together. The
+version of the configuration comes along, so that whoever asked by an older catalogue notices.
+What is found of a member comes as one JSON text: read into structs at once, it costs a fraction of
+what the driver takes for rows within rows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from itertools import repeat
 from typing import Any
@@ -17,14 +18,14 @@ import msgspec
 from benefits.domain.catalogue import Judge, Programme, Rules
 from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, label_name
-from benefits.domain.ladder import THRESHOLD
-from benefits.domain.metrics import Basket, MonthSum, Reading, known_sum
+from benefits.domain.metrics import Basket, MonthSum, Reading, known_sum, net_sum
 from benefits.domain.progress import Running, first_counted, running
-from benefits.domain.tiers import Cause, Decision, State
+from benefits.domain.tiers import Decision
 from benefits.domain.values import Month, bucket_of, local_date
 from benefits.domain.windows import Days, Kept, Point, Stretch
-from benefits.store import merged
+from benefits.store import merged, nets
 from benefits.store.db import Connection, rows
+from benefits.store.nets import Net
 from benefits.store.overview_rows import FOUND, KEPT, OVERVIEW, FoundPlace
 from benefits.store.pages import ClaimSeen, Entitlement
 from benefits.store.sealed import (
@@ -32,7 +33,7 @@ from benefits.store.sealed import (
     read_days,
 )
 from benefits.store.stretches import Filled
-from benefits.store.tiers import read_grounds
+from benefits.store.tiers import decision_of
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,8 +138,9 @@ async def overviews(
     parts = dict[UUID, list[Any]]()
     for id_, other in into.items():
         parts.setdefault(other, []).append(found[id_])
+    owing = await _nets(conn, counted, sorted({*now_of.values()}), into)
     seen = {
-        id_: _overview(found[id_], parts.get(id_, []), places, claims=claims)
+        id_: _overview((found[id_], *parts.get(id_, [])), places, owing[id_], claims=claims)
         for id_ in {*now_of.values()}
     }
     return {id_: seen[other] for id_, other in now_of.items()}
@@ -146,6 +148,28 @@ async def overviews(
 
 async def _ask(conn: Connection, ids: list[UUID], *values: Any) -> Any:
     return await rows(conn, OVERVIEW, [bucket_of(id_) for id_ in ids], ids, *values)
+
+
+Owing = Sequence[Net]
+
+
+async def _nets(
+    conn: Connection,
+    counted: list[tuple["_Place", Basket]],
+    ids: Sequence[UUID],
+    into: Mapping[UUID, UUID],
+) -> dict[UUID, dict[int, list[Net]]]:
+    """Return of members what days come to by the nth place and basket that are net (A-8)."""
+    found: dict[UUID, dict[int, list[Net]]] = {id_: {} for id_ in ids}
+    for nth, (place, basket) in enumerate(counted, 1):
+        if basket.is_net:
+            months = [place.first]
+            while months[-1] < place.month:
+                months.append(months[-1].plus(1))
+            asked = [(id_, month) for id_ in ids for month in months]
+            for one in await nets.load(conn, place.rules, basket, asked, into=into):
+                found[one.member_id].setdefault(nth, []).append(one)
+    return found
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -184,7 +208,11 @@ class _Known(msgspec.Struct, frozen=True):
     labels: list[Label]
 
 
-def _overview(row: Any, parts: list[Any], places: list[_Place], *, claims: int) -> Overview:
+def _overview(
+    found: Sequence[Any], places: list[_Place], owing: Mapping[int, Owing], *, claims: int
+) -> Overview:
+    """Return a member's rows, the own one first, as one."""
+    row, *parts = found
     lots, claimed, carried, judged = FOUND.decode(row.found)
     for part in parts:
         more_lots, more_claims, _, more = FOUND.decode(part.found)
@@ -198,7 +226,7 @@ def _overview(row: Any, parts: list[Any], places: list[_Place], *, claims: int) 
     known = _Known(
         opened_on=row.opened_on,
         sealed=read_days(row.sealed),
-        bucket=max(bucket_of(one.member_id) for one in (row, *parts)),
+        bucket=max(bucket_of(one.member_id) for one in found),
         kept={
             Stretch(Month.of(month), first, last): Filled(*buckets)
             for month, first, last, *buckets in kept
@@ -212,7 +240,7 @@ def _overview(row: Any, parts: list[Any], places: list[_Place], *, claims: int) 
         config_version=row.config_version,
         lots=lots,
         claims=claimed,
-        standings=list(_standings(places, known, judged)),
+        standings=list(_standings(places, known, judged, owing)),
     )
 
 
@@ -238,21 +266,21 @@ def _together(own: FoundPlace, other: FoundPlace) -> FoundPlace:
 
 
 def _standings(
-    places: list[_Place], known: _Known, judged: Iterable[FoundPlace]
+    places: list[_Place], known: _Known, judged: Iterable[FoundPlace], owing: Mapping[int, Owing]
 ) -> Iterator[Standing]:
     """Yield each place's standing from what was found by each of its baskets."""
     left = {one.nth: one for one in judged}
     nth = 0
     for place in places:
-        by = dict[Basket, FoundPlace]()
+        by, net = dict[Basket, FoundPlace](), dict[Basket, Owing]()
         for basket in place.baskets:
             nth += 1
-            by[basket] = left[nth]
-        yield _standing(place, known, by)
+            by[basket], net[basket] = left[nth], owing.get(nth, ())
+        yield _standing(place, known, by, net)
 
 
 def _sums(
-    place: _Place, known: _Known, found: FoundPlace
+    place: _Place, known: _Known, found: FoundPlace, owing: Owing
 ) -> tuple[dict[Month, tuple[int, int]], dict[Kept, MonthSum]]:
     """Return months with their sums and days, and what is known of each piece by one basket."""
     opened_on = known.opened_on
@@ -262,19 +290,32 @@ def _sums(
     totals = {
         Stretch(Month.of(of), first, last): both for of, first, last, *both in found.stretches
     }
-    for stretch, kept in known.kept.items():
-        is_there = kept.is_kept(known.bucket, folded=place.judge.basket.is_wide)
-        if stretch.month in months and is_there:
+    folded = place.judge.basket.is_wide
+    there = [
+        each for each, kept in known.kept.items() if kept.is_kept(known.bucket, folded=folded)
+    ]
+    for stretch in there:
+        if stretch.month in months:
             days, (total, points) = months[stretch.month][1], totals.get(stretch, (0, 0))
             sums[stretch] = known_sum(stretch, total, Days(days), opened_on)
             if stretch.days == 1:
                 sums[Point(stretch)] = known_sum(Point(stretch), points, Days(days), opened_on)
+    for net in owing:
+        months[net.month] = (0, net.days.known)
+        pieces: list[Kept] = [net.month]
+        pieces += [stretch for stretch in there if stretch.month == net.month]
+        sums |= {piece: net_sum(piece, net.nets, net.days, opened_on) for piece in pieces}
     return months, sums
 
 
-def _standing(place: _Place, known: _Known, by: Mapping[Basket, FoundPlace]) -> Standing:
+def _standing(
+    place: _Place,
+    known: _Known,
+    by: Mapping[Basket, FoundPlace],
+    owing: Mapping[Basket, Owing],
+) -> Standing:
     month, opened_on = place.month, known.opened_on
-    counted = {basket: _sums(place, known, found) for basket, found in by.items()}
+    counted = {basket: _sums(place, known, found, owing[basket]) for basket, found in by.items()}
     months, _ = counted[place.judge.basket]
     day = months[month][1].bit_length() if month in months else 0
     found = by[place.judge.basket]
@@ -320,26 +361,3 @@ def _months(
         )
         for each, (total, days) in found.items()
     }
-
-
-def decision_of(found: Any) -> Decision:
-    """Return a decision from what has its columns by name."""
-    month = Month.of(found.month)
-    return Decision(
-        month=month,
-        before=State(found.before_rank, found.before_misses, way=found.before_way or THRESHOLD),
-        after=State(
-            found.rank,
-            found.misses,
-            lock_until=found.lock_until,
-            grace_until=found.grace_until,
-            way=found.way or THRESHOLD,
-        ),
-        cause=Cause(found.cause),
-        qualified=found.qualified,
-        sum_minor=found.sum_minor,
-        known_days=found.known_days,
-        days=found.days or month.days,
-        divisor=found.divisor or month.days,
-        grounds=read_grounds(found.grounds),
-    )

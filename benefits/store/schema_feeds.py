@@ -26,7 +26,8 @@ from benefits.store.columns import INSTANT
 
 # `replaces` is the revision whose lines it takes from the sums, `generation` the order in which
 # feeds move the sums: one at a time, bucket after bucket up to `next_bucket`. A revision below 0
-# is what two people filled the day with; what it carries forward are lines of an earlier day.
+# is what two people filled the day with; what it carries forward are lines of an earlier day. A
+# DELTA feed stands on the day before, which is in its month.
 feed = Table(
     "feed",
     columns.metadata,
@@ -48,6 +49,7 @@ feed = Table(
     Column("fill", Text),
     Column("carried_day", Date),
     Column("carried_revision", Integer),
+    Column("kind", Text, nullable=False, server_default="FULL"),
     PrimaryKeyConstraint("as_of", "source", "revision"),
     CheckConstraint("state IN ('OPEN', 'WAITING', 'APPLYING', 'SEALED', 'REFUSED')", name="state"),
     CheckConstraint("(state = 'OPEN') = (judged_at IS NULL)", name="judged"),
@@ -61,6 +63,10 @@ feed = Table(
         "coalesce(fill = 'CARRY_FORWARD', false) = (carried_day IS NOT NULL) "
         "AND (carried_day IS NULL) = (carried_revision IS NULL)",
         name="carried",
+    ),
+    CheckConstraint(
+        "kind = 'FULL' OR kind = 'DELTA' AND revision >= 0 AND extract(day FROM as_of) > 1",
+        name="kind",
     ),
     Index("uq_feed_applying", "state", unique=True, postgresql_where=text("state = 'APPLYING'")),
     Index("ix_feed_waiting", "judged_at", postgresql_where=text("state = 'WAITING'")),

@@ -38,6 +38,7 @@ Sealed = Mapping[Month, Mapping[str, Days]]
 def sealed_days(sources: str, first: str = "date '-infinity'") -> str:
     """Return what gives the days sealed from a day on, by month and source; `read_days` reads it.
 
+    Of all sources where `sources` is NULL.
     It is asked in the statement that reads sums: both are of one instant.
     """
     return f"""(
@@ -47,7 +48,8 @@ def sealed_days(sources: str, first: str = "date '-infinity'") -> str:
         FROM (SELECT f.as_of, f.source, max(f.revision) < 0 AS is_filled,
                      1 << (extract(day FROM f.as_of)::int - 1) AS day
               FROM feed AS f
-              WHERE f.state = 'SEALED' AND f.source = ANY({sources}::text[])
+              WHERE f.state = 'SEALED'
+                AND ({sources}::text[] IS NULL OR f.source = ANY({sources}::text[]))
                 AND f.as_of >= {first}
               GROUP BY 1, 2) AS d
         GROUP BY 1, 2) AS o)"""
@@ -63,6 +65,53 @@ def read_days(text: str | None) -> Sealed:
     return found
 
 
+def is_ready(feed: str) -> str:
+    """Return the condition under which a feed can be applied; primary key of feed.
+
+    A DELTA feed can when the source itself sent the day before, and that day counts; or when it
+    will count nowhere.
+    """
+    return f"""({feed}.kind = 'FULL' OR EXISTS (
+    SELECT FROM feed AS d WHERE d.state = 'SEALED' AND d.source = {feed}.source
+      AND (d.as_of = {feed}.as_of - 1 AND d.revision >= 0
+           OR d.as_of = {feed}.as_of AND d.revision > {feed}.revision)))"""
+
+
 # The revision of each source's day that counts.
-HIGHEST = """SELECT DISTINCT ON (f.as_of, f.source) f.as_of, f.source, f.revision FROM feed AS f
-WHERE f.state = 'SEALED' {} ORDER BY f.as_of, f.source, f.revision DESC"""
+HIGHEST = """SELECT DISTINCT ON (f.as_of, f.source) f.as_of, f.source, f.revision, f.kind
+FROM feed AS f WHERE f.state = 'SEALED' {} ORDER BY f.as_of, f.source, f.revision DESC"""
+
+
+def chained(feeds: str) -> str:
+    """Return what numbers the chains of feeds, one of each source's day, whole months of them.
+
+    A chain is a FULL day and the DELTA days that stand on it; it ends before `until`.
+    """
+    return f"""
+    SELECT g.*, max(g.as_of) OVER same + 1 AS until, count(*) OVER same = 1 AS is_alone
+    FROM (SELECT h.*, count(*) FILTER (WHERE h.kind = 'FULL') OVER (
+              PARTITION BY h.source ORDER BY h.as_of) AS chain
+          FROM ({feeds}) AS h) AS g
+    WINDOW same AS (PARTITION BY g.source, g.chain)"""
+
+
+def standing(fed: str, lines: str) -> str:
+    """Return what gives the lines of feeds day by day; `fed` is what `chained` them.
+
+    A line stands until its key's next one. `lines` is the condition for those that are read, `l`;
+    it leaves out no line of a key's chain but those behind the days that are wanted.
+    """
+    joined = f"""FROM {fed} AS c JOIN feed_line AS l
+      ON l.as_of = c.as_of AND l.source = c.source AND l.revision = c.revision"""
+    columns = "asset_class", "currency", "account", "balance_minor"
+    plain = ", ".join(f"l.{name}" for name in columns)
+    held = ", ".join(f"t.{name}" for name in columns)
+    return f"""
+    SELECT l.bucket, l.member_id, l.as_of, {plain} {joined} WHERE c.is_alone AND {lines}
+    UNION ALL
+    SELECT t.bucket, t.member_id, t.as_of + n.day, {held}
+    FROM (SELECT l.*, lead(l.as_of, 1, c.until) OVER (
+              PARTITION BY l.bucket, l.member_id, c.source, c.chain, l.asset_class, l.currency,
+                           l.account ORDER BY l.as_of) AS until
+          {joined} WHERE NOT c.is_alone AND {lines}) AS t
+    CROSS JOIN generate_series(0, t.until - t.as_of - 1) AS n (day)"""

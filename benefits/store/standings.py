@@ -9,7 +9,7 @@ import msgspec
 from benefits.domain.tiers import Decision
 from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows
-from benefits.store.overview import decision_of
+from benefits.store.tiers import decision_of
 
 _FIGURES = """
        d.month, d.cause, d.lock_until, d.grace_until, d.before_rank, d.before_misses, d.rank,

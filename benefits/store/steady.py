@@ -48,6 +48,7 @@ sums AS MATERIALIZED (
     SELECT s.bucket, s.member_id,
            sum(({COUNTED}) * w.weight) FILTER (WHERE s.month = $3) AS sum_minor,
            bit_or(s.known_days) FILTER (WHERE s.month = $3 AND w.weight IS NOT NULL) AS known,
+           bool_or(s.month = $3 AND w.weight < 0 AND {COUNTED} > 0) AS owes,
            bool_or(s.month < $3) AS is_older,
            bool_or((s.month < $3 OR k.again)
                    AND (s.moved > k.seen OR s.generation > k.generation)) AS is_moved
@@ -73,6 +74,8 @@ each AS MATERIALIZED (
                 THEN true
                 -- Not looked at before, though something was brought before the opening.
                 WHEN coalesce(a.is_older, false) AND m.opened_on >= $3 THEN true
+                -- A sum does not tell what its days come to, net (A-8).
+                WHEN coalesce(a.owes, false) THEN true
                 WHEN a.member_id IS NULL AND d.member_id IS NULL AND $12 THEN false
                 ELSE NOT coalesce(
                     (CASE WHEN $12 THEN coalesce(a.known, 0) ELSE $13 END

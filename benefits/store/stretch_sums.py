@@ -17,7 +17,7 @@ from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.domain.windows import Days, Stretch
 from benefits.store import assets, exchange, holders, stretches
 from benefits.store.db import Connection, rows, run
-from benefits.store.sealed import COUNTED, COUNTED_FOLDED, HIGHEST
+from benefits.store.sealed import COUNTED, COUNTED_FOLDED, HIGHEST, chained, standing
 from benefits.store.stretches import Filled
 
 # Primary key of asset_stretch, all of a member's lie together.
@@ -81,7 +81,10 @@ INSERT INTO stretch (month, first_day, last_day, next_bucket) VALUES ($1, $2, $3
 ON CONFLICT (month, first_day, last_day) DO NOTHING
 """
 # Of each grain, and of each feed, the highest revision counts.
+_FED = chained(HIGHEST.format("AND f.as_of BETWEEN $1 AND $7"))
+_FED_LINES = standing("fed", "l.bucket BETWEEN $4 AND $5 AND l.as_of BETWEEN $1 AND $7")
 FILL = f"""
+WITH fed AS MATERIALIZED ({_FED})
 INSERT INTO asset_stretch (bucket, member_id, month, first_day, last_day, asset_class, currency,
                            sum_minor, before_minor, generation)
 SELECT b.bucket, b.member_id, $1, $2, $3, b.asset_class, b.currency,
@@ -96,9 +99,7 @@ FROM (
               a.revision DESC)
     UNION ALL
     SELECT l.bucket, l.member_id, l.asset_class, l.currency, l.balance_minor
-    FROM feed_line AS l JOIN ({HIGHEST.format("AND f.as_of BETWEEN $6 AND $7")}) AS h
-      ON h.as_of = l.as_of AND h.source = l.source AND h.revision = l.revision
-    WHERE l.bucket BETWEEN $4 AND $5 AND l.as_of BETWEEN $6 AND $7) AS b
+    FROM ({_FED_LINES}) AS l WHERE l.as_of >= $6) AS b
 WHERE b.balance_minor > 0
 GROUP BY 1, 2, 6, 7
 """

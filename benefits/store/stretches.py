@@ -78,14 +78,20 @@ def folds(day: str, bucket: str) -> str:
     return f"{_holds(day)} AND {bucket} < k.folded_bucket"
 
 
+def moved_in(moved: str) -> str:
+    """Return what a feed of day $1 has `moved` in each stretch whose sums are kept."""
+    return f"""SELECT v.*, k.month, k.first_day, k.last_day
+FROM ({moved}) AS v JOIN stretch AS k ON {holds("$1::date", "v.bucket")}"""
+
+
 def add_fed(moved: str) -> str:
-    """Return what adds to kept sums what a feed of day $1 and generation $7 has `moved`."""
+    """Return what adds to kept sums what a feed of generation $7 has `moved` in them."""
     return f"""
 INSERT INTO asset_stretch (bucket, member_id, month, first_day, last_day, asset_class, currency,
                            sum_minor, before_minor, generation)
-SELECT v.bucket, v.member_id, k.month, k.first_day, k.last_day, v.asset_class, v.currency,
+SELECT v.bucket, v.member_id, v.month, v.first_day, v.last_day, v.asset_class, v.currency,
        v.moved, 0, $7
-FROM ({moved}) AS v JOIN stretch AS k ON {holds("$1::date", "v.bucket")}
+FROM ({moved}) AS v
 WHERE v.moved > 0
 ON CONFLICT (bucket, member_id, month, first_day, last_day, asset_class, currency) DO UPDATE
 SET sum_minor = asset_stretch.sum_minor + excluded.sum_minor,
@@ -94,14 +100,14 @@ SET sum_minor = asset_stretch.sum_minor + excluded.sum_minor,
 
 
 def take_fed(moved: str) -> str:
-    """Return what takes from kept sums what a feed of day $1 and generation $7 has `moved`."""
+    """Return what takes from kept sums what a feed of generation $7 has `moved` in them."""
     return f"""
 UPDATE asset_stretch AS s
 SET sum_minor = s.sum_minor + v.moved, before_minor = s.sum_minor, generation = $7
-FROM ({moved}) AS v JOIN stretch AS k ON {holds("$1::date", "v.bucket")}
+FROM ({moved}) AS v
 WHERE v.moved < 0
-  AND s.bucket = v.bucket AND s.member_id = v.member_id AND s.month = k.month
-  AND s.first_day = k.first_day AND s.last_day = k.last_day
+  AND s.bucket = v.bucket AND s.member_id = v.member_id AND s.month = v.month
+  AND s.first_day = v.first_day AND s.last_day = v.last_day
   AND s.asset_class = v.asset_class AND s.currency = v.currency
 """
 

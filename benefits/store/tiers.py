@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from benefits.domain.entitlement import Granted
-from benefits.domain.tiers import NO_GROUNDS, Decision, Grounds
+from benefits.domain.ladder import THRESHOLD
+from benefits.domain.tiers import NO_GROUNDS, Cause, Decision, Grounds, State
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.store.db import Connection, rows, run
 from benefits.store.facts import AMONG, Whom
@@ -152,6 +154,29 @@ def write_grounds(grounds: Grounds) -> str:
 def read_grounds(text: str | None) -> Grounds:
     """Read it back."""
     return msgspec.json.decode(text, type=Grounds) if text else NO_GROUNDS
+
+
+def decision_of(found: Any) -> Decision:
+    """Return a decision from what has its columns by name."""
+    month = Month.of(found.month)
+    return Decision(
+        month=month,
+        before=State(found.before_rank, found.before_misses, way=found.before_way or THRESHOLD),
+        after=State(
+            found.rank,
+            found.misses,
+            lock_until=found.lock_until,
+            grace_until=found.grace_until,
+            way=found.way or THRESHOLD,
+        ),
+        cause=Cause(found.cause),
+        qualified=found.qualified,
+        sum_minor=found.sum_minor,
+        known_days=found.known_days,
+        days=found.days or month.days,
+        divisor=found.divisor or month.days,
+        grounds=read_grounds(found.grounds),
+    )
 
 
 Grants = dict[tuple[UUID, str, str], list[Granted]]

@@ -10,11 +10,15 @@ from benefits.store.sealed import (
     COUNTED_JOINT_UNRATED,
     COUNTED_UNRATED,
     HIGHEST,
+    chained,
+    standing,
 )
 from benefits.store.stretches import folds, holds
 
 # The balances that count, by lines or by feeds.
-_LINES = f"""counting AS (
+_FED = f"""fed AS MATERIALIZED ({chained(HIGHEST.format(""))}),"""
+_LINES = f"""{_FED}
+counting AS (
     SELECT DISTINCT ON (a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.source,
                         a.account)
            a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.balance_minor
@@ -27,15 +31,15 @@ lines AS (
     FROM counting
     UNION ALL
     SELECT l.bucket, l.member_id, l.as_of, l.asset_class, l.currency, l.balance_minor, 0
-    FROM feed_line AS l JOIN ({HIGHEST.format("")}) AS h
-      ON h.as_of = l.as_of AND h.source = l.source AND h.revision = l.revision
-    WHERE l.bucket BETWEEN $1 AND $2)"""
+    FROM ({standing("fed", "l.bucket BETWEEN $1 AND $2")}) AS l)"""
+_CONVERTED = "l.bucket BETWEEN $1 AND $2 AND l.currency IN (SELECT y.code FROM currency AS y)"
 
 ASSETS: dict[str, str] = {
     # A-4: what lines in other currencies come to is what their rates give, and their days are
     # marked that have none.
     "asset_converted_differs": f"""
-WITH counting AS (
+WITH {_FED}
+counting AS (
     SELECT DISTINCT ON (a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.source,
                         a.account)
            a.bucket, a.member_id, a.as_of, a.asset_class, a.currency, a.balance_minor
@@ -46,10 +50,7 @@ lines AS (
     SELECT * FROM counting
     UNION ALL
     SELECT l.bucket, l.member_id, l.as_of, l.asset_class, l.currency, l.balance_minor
-    FROM feed_line AS l JOIN currency AS c ON c.code = l.currency
-    JOIN ({HIGHEST.format("")}) AS h
-      ON h.as_of = l.as_of AND h.source = l.source AND h.revision = l.revision
-    WHERE l.bucket BETWEEN $1 AND $2),
+    FROM ({standing("fed", _CONVERTED)}) AS l),
 folded AS (
     SELECT l.member_id, date_trunc('month', l.as_of)::date AS month, l.asset_class, l.currency,
            sum({amount("l")}) AS sum_minor, bit_or({unrated("l")}) AS unrated_days

@@ -30,6 +30,7 @@ from benefits.domain.feeds import (
     SOURCE,
     Digest,
     FeedKey,
+    FeedKind,
     FeedRefused,
     FeedState,
     FeedUnknown,
@@ -57,7 +58,8 @@ Sealable = Annotated[int, PathParameter(ge=0, le=REVISION_MAX)]
 Number = Annotated[int, PathParameter(ge=1, le=CHUNK_MAX)]
 Day = Annotated[date, PathParameter()]
 KindName = Literal["CARRY_FORWARD", "ZERO", "MANUAL"]
-CarriedDay = date | None
+FeedKindName = Literal["FULL", "DELTA"]
+OtherDay = date | None
 
 
 class ManifestView(msgspec.Struct, kw_only=True):
@@ -66,14 +68,19 @@ class ManifestView(msgspec.Struct, kw_only=True):
     rows: int
     totals: dict[str, str]
     sha256: str
+    kind: FeedKindName
 
 
 class SealRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A manifest: lines, the exact sum of the balances of each currency, and the digest."""
+    """A manifest: lines, the exact sum of the balances of each currency, and the digest.
+
+    `FULL`: what is absent is 0. `DELTA`: what is absent is unchanged since the day before.
+    """
 
     rows: Rows
     totals: Totals
     sha256: Digest
+    kind: FeedKindName = "FULL"
 
 
 class DecidedView(msgspec.Struct, kw_only=True):
@@ -87,8 +94,9 @@ class FeedView(msgspec.Struct, kw_only=True):
     """How a feed stands: what was received, why it was refused, how far it is applied.
 
     `totals` are told once it met its manifest. A revision below 0 is what people filled the day
-    with (`fill`), such as the lines `carried_day` another day. `decided_before` are months it
-    touched after they had been decided: evaluating the last of them anew decides them all.
+    with (`fill`), such as the lines `carried_day` another day. A DELTA feed `waits_for` the day
+    that it stands on, when that one is not sealed. `decided_before` are months it touched after
+    they had been decided: evaluating the last of them anew decides them all.
     """
 
     source: str
@@ -107,7 +115,8 @@ class FeedView(msgspec.Struct, kw_only=True):
     judged_at: datetime | None
     sealed_at: datetime | None
     fill: KindName | None
-    carried_day: CarriedDay
+    carried_day: OtherDay
+    waits_for: OtherDay
     decided_before: list[DecidedView]
 
 
@@ -153,7 +162,7 @@ async def put_feed(
     programme: FromQuery[str | None] = None,
     dry_run: FromQuery[bool] = False,
 ) -> Response[FeedView]:
-    """Open a feed: all balances of a source at the end of a day. One that is open stays so (200).
+    """Open a feed: balances of a source at the end of a day. One that is open stays so (200).
 
     A day that was sealed is replaced as a whole by a higher revision. One below 0 counts only when
     two people fill a missing day with it.
@@ -220,10 +229,13 @@ async def put_manifest(
 
     `sha256` is that of the chunks' own digests: each in hexadecimal with a line's end, in their
     order. A feed that is long, or behind another, is `WAITING` or `APPLYING` (202) until the
-    worker has sealed it. The same manifest again gets the feed as it stands.
+    worker has sealed it; so is a DELTA feed while the day that it `waits_for` is not sealed. The
+    same manifest again gets the feed as it stands.
     """
     parts = request.app.state.parts
-    manifest = Manifest(rows=data.rows, totals=data.totals, sha256=data.sha256)
+    manifest = Manifest(
+        rows=data.rows, totals=data.totals, sha256=data.sha256, kind=FeedKind(data.kind)
+    )
     sealing = Sealing(FeedKey(source, day, revision), manifest)
 
     async def work(conn: Connection) -> Seen:
@@ -306,7 +318,6 @@ async def get_missing_days(
 def _view(seen: Seen) -> FeedView:
     received = seen.received
     feed = received.feed
-    said = feed.manifest
     return FeedView(
         source=feed.source,
         date=feed.as_of,
@@ -317,9 +328,7 @@ def _view(seen: Seen) -> FeedView:
         lines=received.lines,
         bad_lines=received.bad,
         totals={c: f"{Decimal(n).scaleb(-seen.digits[c]):f}" for c, n in feed.totals.items()},
-        manifest=ManifestView(rows=said.rows, totals=said.totals, sha256=said.sha256)
-        if said
-        else None,
+        manifest=_manifest_view(feed.manifest) if feed.manifest else None,
         reasons=feed.reasons,
         applied=1.0 if feed.state is FeedState.SEALED else round(feed.next_bucket / BUCKETS, 3),
         opened_at=feed.opened_at,
@@ -327,9 +336,16 @@ def _view(seen: Seen) -> FeedView:
         sealed_at=feed.sealed_at,
         fill=feed.fill and feed.fill.value,
         carried_day=feed.carried_day,
+        waits_for=received.waits_for,
         decided_before=[
             DecidedView(programme=one.programme, month=str(one.month)) for one in seen.decided
         ],
+    )
+
+
+def _manifest_view(said: Manifest) -> ManifestView:
+    return ManifestView(
+        rows=said.rows, totals=said.totals, sha256=said.sha256, kind=said.kind.value
     )
 
 

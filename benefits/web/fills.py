@@ -24,7 +24,7 @@ from benefits.store.fills import FillSeen, Mark
 from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.corrections import YEARS, ApproveRequest, Note, RejectRequest, StateName
-from benefits.web.feeds import CarriedDay, KindName
+from benefits.web.feeds import KindName, OtherDay
 from benefits.web.problems import CursorInvalid, refused, stored
 
 PAGE_MAX = 100
@@ -60,7 +60,7 @@ class FillView(msgspec.Struct, kw_only=True):
     lines: int
     totals: dict[str, str]
     sha256: str | None
-    carried_day: CarriedDay
+    carried_day: OtherDay
     carried_revision: int | None
     note: str
     hash: str

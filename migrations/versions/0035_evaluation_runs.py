@@ -9,7 +9,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0035"
-down_revision = "0033"
+down_revision = "0034"
 
 STATEMENT = """
     CREATE TABLE evaluation_run (

@@ -9,7 +9,7 @@ import msgspec
 
 from benefits.actions.import_files import Imported, import_assets, import_rates
 from benefits.domain.catalogue import Programme
-from benefits.domain.feeds import FeedKey, FeedManifest
+from benefits.domain.feeds import FeedKey, FeedKind, FeedManifest
 from benefits.store import rates as store_rates
 from benefits.store.db import Connection
 from benefits.worker import Worker
@@ -58,7 +58,9 @@ async def balances(world: World, *lines: str) -> Imported:
     )
 
 
-async def send(world: World, key: FeedKey, lines: Sequence[str]) -> list[str]:
+async def send(
+    world: World, key: FeedKey, lines: Sequence[str], kind: FeedKind = FeedKind.FULL
+) -> list[str]:
     """Send a feed of lines `customer,class,currency,balance,account`."""
     totals = dict[str, Decimal]()
     for line in lines:
@@ -72,6 +74,7 @@ async def send(world: World, key: FeedKey, lines: Sequence[str]) -> list[str]:
         rows=len(lines),
         totals={currency: f"{total:f}" for currency, total in totals.items()},
         sha256=hashlib.sha256(text).hexdigest(),
+        kind=kind,
     )
     return await take(world, text, said)
 

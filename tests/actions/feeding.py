@@ -9,7 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from benefits.actions.import_feed import import_feed
-from benefits.domain.feeds import FeedKey, FeedManifest
+from benefits.domain.feeds import FeedKey, FeedKind, FeedManifest
 from benefits.domain.values import Month
 from tests.builders import World, reference_programme
 
@@ -37,7 +37,9 @@ def file(balances: Balances) -> bytes:
     return (HEADER + "".join(lines)).encode()
 
 
-def manifest(text: bytes, key: FeedKey, balances: Balances) -> FeedManifest:
+def manifest(
+    text: bytes, key: FeedKey, balances: Balances, kind: FeedKind = FeedKind.FULL
+) -> FeedManifest:
     """Say of a file what it is."""
     return FeedManifest(
         source=key.source,
@@ -46,6 +48,7 @@ def manifest(text: bytes, key: FeedKey, balances: Balances) -> FeedManifest:
         rows=len(balances),
         totals={"CNY": str(Decimal(sum(minor for _, minor in balances)).scaleb(-2))},
         sha256=hashlib.sha256(text).hexdigest(),
+        kind=kind,
     )
 
 
@@ -61,10 +64,12 @@ async def take(world: World, text: bytes, said: FeedManifest) -> list[str]:
     )
 
 
-async def send(world: World, key: FeedKey, balances: Balances) -> list[str]:
+async def send(
+    world: World, key: FeedKey, balances: Balances, kind: FeedKind = FeedKind.FULL
+) -> list[str]:
     """Send the balances of a day; return why they were refused."""
     text = file(balances)
-    return await take(world, text, manifest(text, key, balances))
+    return await take(world, text, manifest(text, key, balances, kind))
 
 
 async def sums(world: World) -> dict[tuple[str, date], int]:

@@ -1,5 +1,8 @@
 """Decisions are told in a sentence, in both languages (X-6)."""
 
+from decimal import Decimal
+
+import msgspec
 import pytest
 
 from benefits.domain.explanation import explain
@@ -113,3 +116,12 @@ def test_a_decision_is_explained_in_both_languages(name: str) -> None:
     decision, english, chinese = SENTENCES[name]
     assert english == explain(PROGRAMME, decision)["en"]
     assert chinese == explain(PROGRAMME, decision)["zh"]
+
+
+def test_a_decision_net_of_liabilities_says_so() -> None:
+    """A-8: what is owed is told as deducted, or the average would look wrong."""
+    policy = msgspec.structs.replace(PROGRAMME.policy, liabilities={"FUND": Decimal(1)})
+    net = msgspec.structs.replace(PROGRAMME, policy=policy)
+    told = explain(net, step(net, State(GOLD), MonthSum(JUNE, 50_000_00 * 30, 30)))
+    assert "(30 of 30 days known, less what is owed); 50,000.00 needed" in told["en"]
+    assert "（已知30/30天，已扣除负债），达标线50,000.00" in told["zh"]

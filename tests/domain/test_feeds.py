@@ -111,13 +111,20 @@ def test_a_total_that_is_no_number_is_not_read(total: str) -> None:
         b"{}",
         b"\xff",
         b'{"source":"core","date":"2025-06-30","rows":-1,"totals":{},"sha256":"00"}',
-        b'{"source":"core","date":"2025-06-30","rows":0,"totals":{},"sha256":"'
-        + b"0" * 64
-        + b'","kind":"DELTA"}',
+        *(
+            b'{"source":"core","date":"2025-06-%s,"rows":0,"totals":{},"sha256":"' % day
+            + b"0" * 64
+            + b'","kind":"%s"}' % kind
+            for day, kind in (
+                (b'30"', b"CHANGES"),
+                (b'01"', b"DELTA"),
+                (b'30","revision":-1', b"DELTA"),
+            )
+        ),
     ],
 )
 def test_what_is_no_manifest_is_refused(text: bytes) -> None:
-    """Not JSON, something missing, out of range, or of changes alone."""
+    """Not JSON, something missing or out of range; changes alone where there is nothing before."""
     with pytest.raises(ManifestInvalid):
         read_manifest(text)
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from benefits.domain import metrics
 from benefits.domain.ladder import qualifies
-from benefits.domain.metrics import Basket, MonthSum
+from benefits.domain.metrics import Basket, MonthSum, net_sum
 from benefits.domain.policy import Divisor, Metric, Policy
 from benefits.domain.tiers import display_average
 from benefits.domain.values import Month
+from benefits.domain.windows import Days, Stretch
 from tests import golden
 from tests.builders import qualified_rank
 from tests.domain.test_policies import FIRST, LAST_3, PLATINUM, PROGRAMME, months
@@ -118,3 +119,28 @@ def test_three_months_are_a_quarter_and_four_quarters_a_year(sums: list[int]) ->
     quarters = at(Metric.QUARTER_AVG, 3, 6, 9, 12)
     assert at(Metric.MONTH_AVG, *range(1, 13)) == quarters
     assert (sum(sums), 366, 12) == quarters == at(Metric.YEAR_AVG, 12)
+
+
+@given(
+    st.dictionaries(st.integers(1, 30), st.integers(-1000, 1000)),
+    st.integers(0, 2**30 - 1),
+    st.integers(0, 2**30 - 1),
+    st.integers(1, 30),
+)
+def test_what_is_proven_net_only_grows_with_what_is_known(
+    nets: dict[int, int], known: int, more: int, opened: int
+) -> None:
+    """A-6, A-8: each known day counts what is left and never less than 0, others nothing."""
+    june, opened_on = Month(2025, 6), date(2025, 6, opened)
+    some = net_sum(june, nets, Days(known), opened_on)
+    every = net_sum(june, nets, Days(known | more), opened_on)
+    counted = {day for day in range(1, 31) if known >> (day - 1) & 1 or day < opened}
+    assert sum(max(nets.get(day, 0), 0) for day in counted) == some.sum_minor
+    assert len(counted) == some.known_days
+    assert 0 <= some.sum_minor <= every.sum_minor
+    parts = [net_sum(Stretch(june, *days), nets, Days(known), opened_on) for days in HALVES]
+    assert some.sum_minor == sum(part.sum_minor for part in parts)
+    assert some.known_days == sum(part.known_days for part in parts)
+
+
+HALVES = ((1, 11), (12, 30))

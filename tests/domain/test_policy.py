@@ -1,8 +1,12 @@
 """A policy that contradicts itself is refused by its path, with what was perhaps meant."""
 
+from decimal import Decimal
+
+import msgspec
 import pytest
 
 from benefits.domain.catalogue import ProgrammeInvalid, read
+from benefits.domain.policy import PointInTime, Policy, policy_problems
 from tests.builders import PROGRAMME as TEXT
 
 
@@ -21,6 +25,16 @@ from tests.builders import PROGRAMME as TEXT
         ('weights = { FUND = "0" }', "policy.weights.FUND: must be above 0 and at most 10"),
         ('weights = { FUND = "NaN" }', "policy.weights.FUND: must be above 0 and at most 10"),
         ('weights = { FUND = "0.12345" }', "policy.weights.FUND: 0.12345 has more than 4"),
+        ('liabilities = { LONE = "1" }', "policy.liabilities.LONE: is not among asset_classes"),
+        ('liabilities = { FUND = "-1" }', "policy.liabilities.FUND: must be above 0 and at most"),
+        (
+            'weights = { FUND = "0.5" }\nliabilities = { FUND = "1" }',
+            "policy.liabilities.FUND: weighs as an asset, too; keep one of the two",
+        ),
+        (
+            'joint = "PRIMARY_ONLY"\nliabilities = { FUND = "1" }',
+            "policy.joint: not with policy.liabilities, which are deducted from what was brought",
+        ),
         ('review = ["06-31"]', "policy.review[0]: '06-31' is not the last day of a month; did"),
         (
             'metric = "QUARTER_AVG"\nreview = ["12-31", "07-31"]',
@@ -68,3 +82,21 @@ def test_a_tier_that_cannot_be_kept_so_is_refused_by_path(
     with pytest.raises(ProgrammeInvalid) as refused:
         read(text)
     assert problem in str(refused.value)
+
+
+def test_what_cannot_be_deducted_day_by_day_is_refused() -> None:
+    """A-8: not in several currencies, and somebody must have something."""
+    classes = ["DEPOSIT", "FUND", "LOAN"]
+    tiers = read(TEXT).tier
+    owing = Policy(liabilities={"LOAN": Decimal(1)})
+    assert [] == list(policy_problems(owing, tiers, classes))
+    (problem,) = policy_problems(owing, tiers, classes, ["USD"])
+    assert problem.startswith("currencies: not with policy.liabilities, which are deducted from")
+    by_day = msgspec.structs.replace(
+        owing, calendar="china", point_in_time=PointInTime(classes=("FUND",))
+    )
+    (problem,) = policy_problems(by_day, tiers, classes)
+    assert problem.startswith("policy.point_in_time: not with policy.liabilities, which are")
+    all_ = Policy(liabilities=dict.fromkeys(classes, Decimal(1)))
+    (problem,) = policy_problems(all_, tiers, classes)
+    assert "policy.liabilities: every class is owed, so nobody has anything" in problem

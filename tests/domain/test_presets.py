@@ -93,11 +93,21 @@ def test_the_industrial_preset_weighs_classes() -> None:
     assert (2, 510_000_00 * 31) == (decision.qualified, decision.sum_minor)
 
 
-@pytest.mark.parametrize(("fund", "told"), [(4_000_000, (4, "ASSETS")), (3_999_999, (3, ""))])
-def test_industrials_top_tier_weighs_nothing(fund: int, told: tuple[int, str]) -> None:
-    """A-3, T-2: deposits of 2 million, funds of 4 million: 4 million weighted, and enough."""
+@pytest.mark.parametrize(
+    ("fund", "loan", "told"),
+    [
+        (4_000_000, 0, (4, "ASSETS")),
+        (3_999_999, 0, (3, "")),
+        (4_500_000, 500_000, (4, "ASSETS")),
+        (4_500_000, 500_001, (3, "")),
+    ],
+)
+def test_industrials_top_tier_weighs_nothing_and_is_net(
+    fund: int, loan: int, told: tuple[int, str]
+) -> None:
+    """A-3, A-8, T-2: deposits of 2 million, funds of 4 million: 4 million weighted, and enough."""
     programme, month = preset("industrial"), FIRST
-    level = {"DEPOSIT": 2_000_000_00, "WEALTH": 0, "FUND": fund * 100}
+    level = {"DEPOSIT": 2_000_000_00, "WEALTH": 0, "FUND": fund * 100, "LOAN": loan * 100}
     sums = {
         basket: {
             month: MonthSum(
@@ -113,7 +123,7 @@ def test_industrials_top_tier_weighs_nothing(fund: int, told: tuple[int, str]) -
     (decision,) = fold(Rules((Judge(1, FIRST, programme),)), sums, month)
     assert told == (decision.after.rank, decision.after.way)
     (other,) = decision.grounds.others
-    assert (2_000_000 + fund) * 100 * 31 == other.sum_minor
+    assert (2_000_000 + fund - loan) * 100 * 31 == other.sum_minor
 
 
 def test_dbs_reads_the_last_business_day() -> None:

@@ -82,6 +82,12 @@ def test_a_version_that_says_the_same_changes_nothing() -> None:
             "policy.weights.FUND",
             False,
         ),
+        (
+            "[[tier]]",
+            '[policy]\nliabilities = { FUND = "0.5" }\n[[tier]]',
+            "policy.liabilities.FUND",
+            True,
+        ),
     ],
 )
 def test_a_change_is_judged_by_its_path(old: str, new: str, path: str, *, is_worse: bool) -> None:

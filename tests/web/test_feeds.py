@@ -73,7 +73,7 @@ async def test_a_day_is_sent_in_chunks_and_counts_when_sealed(running: Site) -> 
     said = manifest(3, "12.00", one, two)
     sealed = await ask(running, "PUT", f"{feed}/manifest", said)
     assert (200, "SEALED") == _state(sealed)
-    assert ({"CNY": "12.00"}, said, 1.0) == (
+    assert ({"CNY": "12.00"}, {**said, "kind": "FULL"}, 1.0) == (
         sealed[1]["totals"],
         sealed[1]["manifest"],
         sealed[1]["applied"],
@@ -136,6 +136,28 @@ async def test_a_long_feed_is_sealed_by_the_worker(
     assert await worker.apply_feeds()
     assert (200, "SEALED") == _state(await ask(running, "PUT", f"{feed}/manifest", said))
     assert not await worker.apply_feeds()
+
+
+async def test_a_day_of_changes_waits_for_the_day_before(running: Site) -> None:
+    """A-2: it is taken in any order, says which day it waits for, and counts after it."""
+    await fed(running.world)
+    await running.world.members(2)
+    all_, changed = lines(running, "5.00", "6.00"), lines(running, "1.00")
+    delta = {**manifest(1, "1.00", changed), "kind": "DELTA"}
+    await send(running, f"{DAY}/0", changed)
+    status, waiting = await ask(running, "PUT", f"{DAY}/0/manifest", delta)
+    assert (202, "WAITING", "2025-06-02") == (status, waiting["state"], waiting["waits_for"])
+    first, before = "/v1/feeds/core/2025-06-01/0", "/v1/feeds/core/2025-06-02/0"
+    await send(running, first, changed)
+    refused = await ask(running, "PUT", f"{first}/manifest", delta)
+    assert (422, "manifest_invalid") == _code(refused)
+    await send(running, before, all_)
+    said = manifest(2, "11.00", all_)
+    assert (200, "SEALED") == _state(await ask(running, "PUT", f"{before}/manifest", said))
+    assert await Worker(running.world.database, running.world.parts, {}).apply_feeds()
+    _, sealed = await ask(running, "PUT", f"{DAY}/0/manifest", delta)
+    assert ("SEALED", None, delta) == (sealed["state"], sealed["waits_for"], sealed["manifest"])
+    assert {600, 1200} == set((await sums(running.world)).values())
 
 
 async def test_a_feed_of_decided_months_says_so_until_they_are_decided_anew(

@@ -267,7 +267,7 @@ OPERATIONS: dict[str, Operation] = {
     "reject_fill": Operation(summary="Reject or withdraw a fill", codes=_DECIDE_FILL),
     "seal_feed": Operation(
         summary="Seal a feed by its manifest",
-        codes=("feed_unknown", "feed_refused", "manifest_conflict"),
+        codes=("feed_unknown", "feed_refused", "manifest_conflict", "manifest_invalid"),
     ),
     "reward": Operation(
         summary="Reward a member",

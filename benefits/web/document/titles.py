@@ -21,7 +21,7 @@ CHINESE = {
     "feed_refused": "该批数据与清单不符，未予采用，请以下一修订版重新发送。",
     "feed_closed": "该批数据已关闭，请以下一修订版重新发送。",
     "chunk_conflict": "该分块此前已收到，且内容不同。",
-    "manifest_invalid": "清单无法读取。",
+    "manifest_invalid": "清单无法读取，或其类型不可用。",
     "manifest_conflict": "该批数据已按另一份清单核对。",
     "month_out_of_order": "更早的月份尚未关账。",
     "writes_pending": "仍有较早开始的写入未完成，请稍后再次关账。",

@@ -22,6 +22,9 @@ from benefits.domain.spelling import suggestion
 REQUIRED = ("customer", "as_of", "asset_class", "currency", "balance")
 OPTIONAL = ("account", "source", "revision")
 SHORT_MAX = 64
+# Whatever is reckoned with a date, by months or in any zone, stays a date.
+EARLIEST, LATEST = date(1900, 1, 1), date(2999, 12, 31)
+OPEN_ENDED = date(9999, 12, 31)  # how banks' systems write that there is no end
 _LARGEST = 10**15
 _DECIMAL = re.compile(r"-?[0-9]{1,24}(\.[0-9]{1,9})?")
 
@@ -99,6 +102,23 @@ def _not_taken(currency: str, programme: Programme) -> str:
 
 def read_date(text: str, field: str) -> date:
     """Read `2025-06-30`; LineInvalid names the field."""
+    day = _plain(text, field)
+    if not EARLIEST <= day <= LATEST:
+        raise LineInvalid(f"{field}: {text} does not lie between {EARLIEST} and {LATEST}")
+    return day
+
+
+def read_end(text: str | None, field: str) -> date | None:
+    """Read a date that may be left out; `9999-12-31` is no end, too (LineInvalid)."""
+    if not text or _plain(text, field) == OPEN_ENDED:
+        return None
+    try:
+        return read_date(text, field)
+    except LineInvalid as refusal:
+        raise LineInvalid(f"{refusal.detail}; leave it out where there is no end") from None
+
+
+def _plain(text: str, field: str) -> date:
     with suppress(ValueError):
         return _date(text)
     raise LineInvalid(f"{field}: {text!r} is not a date like 2025-06-30")

@@ -20,7 +20,7 @@ Text = dict[str, str]
 WEIGHT_DECIMALS = 4
 WEIGHT_MAX = 10
 TERM_MAX = 120
-CALENDAR = "^[a-z0-9_-]{1,32}$"
+CALENDAR = r"\A[a-z0-9_-]{1,32}\Z"
 ROLLING_MAX = 366
 MONTHS_MAX = 24
 Months = Annotated[int, msgspec.Meta(ge=2, le=MONTHS_MAX)]
@@ -141,7 +141,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     A member who is in by it keeps the tier by its own misses or lock; else by the tier's.
     """
 
-    code: Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9_]{0,31}$")]
+    code: Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Z0-9_]{0,31}\Z")]
     name: Text
     all: tuple[Condition, ...]
     misses: int = 0

@@ -29,7 +29,7 @@ from benefits.web.problems import CursorInvalid, refused, stored
 PAGE_MAX = 100
 YEARS = range(2000, 3000)
 Note = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
+    str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"\A[^\x00]*[^\s\x00][^\x00]*\Z")
 ]
 KindName = Literal["REVERSE", "REVOKE", "CLAW_BACK", "FORGIVE", "MAKE_GOOD", "SETTLE"]
 ReasonName = Literal[
@@ -69,7 +69,7 @@ class CorrectionRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
 class ApproveRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The hash that stood with the effect that was read."""
 
-    hash: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    hash: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
 class RejectRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

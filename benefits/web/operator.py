@@ -22,7 +22,7 @@ from benefits.web.problems import CursorInvalid, NotFound, refused, stored
 PAGE_MAX = 100
 ATTEMPTS_SHOWN = 100
 YEARS = range(2000, 3000)
-KIND = r"^[a-z_]{1,40}$"
+KIND = r"\A[a-z_]{1,40}\Z"
 
 
 class CaseView(msgspec.Struct, kw_only=True):
@@ -50,7 +50,7 @@ class CloseCaseRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     """How the matter was settled, without personal data."""
 
     note: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
+        str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"\A[^\x00]*[^\s\x00][^\x00]*\Z")
     ]
 
 

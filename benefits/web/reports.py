@@ -33,7 +33,7 @@ PAGE_MAX = 120
 Format = Literal["json", "csv"]
 TotalsBy = Literal["unit", "benefit", "programme", "provider", "cost_centre"]
 LiabilityBy = Literal["benefit", "programme", "provider", "cost_centre"]
-Share = Annotated[str | None, QueryParameter(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")]
+Share = Annotated[str | None, QueryParameter(pattern=r"\A(0(\.[0-9]{1,6})?|1(\.0{1,6})?)\Z")]
 
 
 class _ReportView(msgspec.Struct, kw_only=True):

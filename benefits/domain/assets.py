@@ -18,12 +18,11 @@ from benefits.domain.catalogue import Programme
 from benefits.domain.currencies import minor_of
 from benefits.domain.refusal import Refusal
 from benefits.domain.spelling import suggestion
+from benefits.domain.values import YEARS
 
 REQUIRED = ("customer", "as_of", "asset_class", "currency", "balance")
 OPTIONAL = ("account", "source", "revision")
 SHORT_MAX = 64
-# Whatever is reckoned with a date, by months or in any zone, stays a date.
-EARLIEST, LATEST = date(1900, 1, 1), date(2999, 12, 31)
 OPEN_ENDED = date(9999, 12, 31)  # how banks' systems write that there is no end
 _LARGEST = 10**15
 _DECIMAL = re.compile(r"-?[0-9]{1,24}(\.[0-9]{1,9})?")
@@ -103,8 +102,9 @@ def _not_taken(currency: str, programme: Programme) -> str:
 def read_date(text: str, field: str) -> date:
     """Read `2025-06-30`; LineInvalid names the field."""
     day = _plain(text, field)
-    if not EARLIEST <= day <= LATEST:
-        raise LineInvalid(f"{field}: {text} does not lie between {EARLIEST} and {LATEST}")
+    if day.year not in YEARS:
+        between = f"between {YEARS[0]}-01-01 and {YEARS[-1]}-12-31"
+        raise LineInvalid(f"{field}: {text} does not lie {between}")
     return day
 
 

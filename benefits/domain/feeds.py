@@ -112,7 +112,7 @@ class FeedKey(msgspec.Struct, frozen=True, order=True):
 
     source: str
     as_of: date
-    revision: int = 0
+    revision: Revision = 0
 
     @property
     def is_fill(self) -> bool:

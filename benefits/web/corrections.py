@@ -24,10 +24,9 @@ from benefits.store.db import Connection, Database
 from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.past import PostingView
-from benefits.web.problems import CursorInvalid, refused, stored
+from benefits.web.problems import refused, stored
 
 PAGE_MAX = 100
-YEARS = range(2000, 3000)
 Note = Annotated[
     str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"\A[^\x00]*[^\s\x00][^\x00]*\Z")
 ]
@@ -367,8 +366,6 @@ async def get_corrections(
     """Return corrections in the order they were proposed, those of one state if it is named."""
     kind = f"corrections {in_state or ''}"
     after = cursors.read(kind, cursor, Mark)  # type: ignore[arg-type]  # a tuple type is a type to msgspec
-    if after is not None and after[0].year not in YEARS:
-        raise CursorInvalid
     now = request.app.state.parts.clock()
     async with request.app.state.database.transaction() as conn:
         found = await corrections.listed(conn, after, now, state=in_state, limit=limit + 1)

@@ -131,14 +131,16 @@ async def test_a_relationship_that_ends_with_the_calendar_goes_on(
     dsn = await new_database(None)
     database = await _of_revision(dsn, next(one for one in KEPT if one.stem == "0001"))
     raw = await asyncpg.connect(dsn)
-    kept = (await raw.fetchrow("SELECT bucket, member_id FROM member LIMIT 1")) or ()
-    await raw.execute("UPDATE member SET closed_on = '9999-12-31' WHERE member_id = $1", kept[1])
+    (member,) = (
+        row["member_id"] for row in await raw.fetch("SELECT member_id FROM member LIMIT 1")
+    )
+    await raw.execute("UPDATE member SET closed_on = '9999-12-31' WHERE member_id = $1", member)
     await migrate(database, "test", MEMBER_KEY)
-    found = await raw.fetch("SELECT closed_on, end_due FROM member WHERE member_id = $1", kept[1])
+    found = await raw.fetch("SELECT closed_on, end_due FROM member WHERE member_id = $1", member)
     assert [(None, None)] == [tuple(row) for row in found]
     await raw.close()
     async with database.transaction() as conn:
-        locked = await members.lock(conn, [kept[1]], wait=True)
+        locked = await members.lock(conn, [member], wait=True)
     assert [None] == [one.end_due for one in locked.values()]
     await database.close()
 

@@ -79,9 +79,8 @@ def complete(outline: Json, app: Litestar) -> Json:
 
 def _publish_patterns(part: Any) -> None:
     """Write each pattern as JSON Schema does: bounded by `^` and by `$`, its very end."""
-    match part:
-        case {"pattern": str(pattern)}:
-            part["pattern"] = re.sub(r"^\\A(.*)\\Z$", r"^\1$", pattern)
+    if isinstance(part, dict) and isinstance(pattern := part.get("pattern"), str):
+        part["pattern"] = re.sub(r"^\\A(.*)\\Z$", r"^\1$", pattern)
     for inner in part.values() if isinstance(part, dict) else part:
         if isinstance(inner, dict | list):
             _publish_patterns(inner)

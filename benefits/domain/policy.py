@@ -310,11 +310,11 @@ def _ladder(tiers: Sequence[Tier]) -> Iterator[str]:
     if not tiers:
         yield "tier: a programme needs at least one tier"
         return
-    if tiers[0].threshold != 0:
+    below = tiers[0].threshold
+    if below is None or not below.is_finite() or below != 0:  # sNaN cannot even be compared
         yield "tier[0].threshold: the lowest tier starts at 0"
     if tiers[0].any:
         yield "tier[0].any: everybody has the lowest tier"
-    below = tiers[0].threshold
     for index, tier in enumerate(tiers[1:], 1):
         bound = tier.threshold
         if bound is None:

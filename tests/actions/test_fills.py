@@ -274,7 +274,7 @@ async def test_a_fill_that_was_stopped_goes_on(
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_fills_and_what_is_sent_count_alike_in_any_order(world: World, seed: int) -> None:
-    """Of each day what the source sent last counts, else what it was filled with (I2)."""
+    """Of each day what the source sent last counts, else what it was filled with (3.18, 2)."""
     dice = random.Random(seed)
     await fed(world)
     await world.members(6)

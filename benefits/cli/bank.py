@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -36,6 +37,7 @@ from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain.catalogue import Programme, read
 from benefits.domain.feeds import spans
 from benefits.domain.jobs import Format
+from benefits.domain.past import YEARS
 from benefits.domain.policy import CALENDAR
 from benefits.domain.production import check_for_production
 from benefits.domain.values import Month
@@ -454,10 +456,8 @@ def expire_(buckets: str, now: str | None, *, dry_run: bool) -> None:
 
 
 def _instant(text: str) -> datetime:
-    try:
+    with suppress(ValueError):
         at = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            "write it like 2025-07-02T03:10:00Z", param_hint="--now"
-        ) from None
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        if at.year in YEARS:
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    raise click.BadParameter("write it like 2025-07-02T03:10:00Z", param_hint="--now")

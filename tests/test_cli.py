@@ -343,6 +343,11 @@ async def test_migrate_makes_a_production_database_that_refuses_demo_things(
     assert 0 == shell.run("programme", "apply", shell.file("real.toml", real))[0]
     status, said = shell.run("evaluate", "--period", "2025-06", "--now", "2025-07-02")
     assert (1, True) == (status, "--now is not for a production database" in said)
+    for now in ("9999-12-31T23:59:59-08:00", "soon"):
+        assert 2 == shell.run("evaluate", "--period", "2025-06", "--now", now)[0]
+    for far in (("close-month", "9999-12", "--by", "a"), ("evaluate", "--period", "9999-12")):
+        status, said = shell.run(*far)
+        assert (2, True) == (status, "'9999-12' is not a month" in said)
     status, said = shell.run("serve", BENEFITS_ALLOWED_NETWORKS="127.0.0.0/8", BENEFITS_PORT="0")
     assert (1, True) == (status, "must not hold this machine" in said)
     for networks in ("0.0.0.0/0", "10.0.0.0/8, ::/0", "0.0.0.0/1 128.0.0.0/1"):

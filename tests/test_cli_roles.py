@@ -27,9 +27,9 @@ class Site(Shell):
         dsn = as_role(self.dsn, f"{self.names.prefix}{role}")
         return await asyncio.to_thread(self.run, *words, BENEFITS_DATABASE_URL=dsn, **more)
 
-    async def roles(self, verb: str, **more: str) -> tuple[int, str]:
+    async def roles(self, verb: str, *options: str, **more: str) -> tuple[int, str]:
         """Run `roles create` or `roles check` as the administrator."""
-        words = ("roles", verb, "--prefix", self.names.prefix)
+        words = ("roles", verb, "--prefix", self.names.prefix, *options)
         return await asyncio.to_thread(self.run, *words, BENEFITS_ADMIN_URL=self.dsn, **more)
 
 
@@ -88,6 +88,10 @@ async def test_a_production_installation_is_made_and_run_by_its_roles(site: Site
 
 async def test_what_differs_ends_with_a_status_of_its_own(site: Site) -> None:
     """Before the roles are made, they are missing; an unknown password names no role."""
+    status, said = await site.roles("check")
+    assert (3, True) == (status, f"{site.names.runtime} is missing" in said)
+    status, said = await site.roles("create", "--dry-run")
+    assert (0, True, True) == (status, "The roles are ready: " in said, "Dry run: " in said), said
     status, said = await site.roles("check")
     assert (3, True) == (status, f"{site.names.runtime} is missing" in said)
     status, said = await site.roles("create", BENEFITS_ROLE_PASSWORDS='{"owner": "x"}')

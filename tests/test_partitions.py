@@ -65,6 +65,10 @@ async def test_a_month_is_taken_out_and_back_by_commands(shell: Shell) -> None:
     status, text = await said(shell, "runtime", "partitions", "restore", "2025-06", "--from", file)
     assert (1, True) == (status, f"connect as {NAMES.migrator}" in text), text
     back = ("partitions", "restore", "2025-06", "--from", file)
+    status, text = await said(shell, "migrator", *back, "--dry-run")
+    assert (0, True) == (status, "2025-06 can be put back: 1" in text), text
+    status, text = await said(shell, "auditor", "partitions", "list")
+    assert (0, True) == (status, ",archived,sealed\n2025-07," in text), text
     status, text = await said(shell, "migrator", *back)
     assert (0, True) == (status, "2025-06 is back: 1" in text), text
     status, text = await said(shell, "migrator", *back)

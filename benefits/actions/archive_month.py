@@ -215,16 +215,22 @@ async def _lock(conn: Connection) -> None:
     raise LedgerBusy
 
 
-async def restore_month(
-    database: Database, parts: Parts, month: Month, path: Path, *, say: Progress
-) -> Archive:
-    """Put the batches of an archived month back from its file (MonthAbsent, ArchiveUnfit)."""
+async def check_back(database: Database, month: Month, path: Path) -> Archive:
+    """Return what a file would put back of an archived month (MonthAbsent, ArchiveUnfit)."""
     there = await find(database, month)
     if there is None:
         raise MonthAbsent(f"{month} is not archived.")
     checked = check_file(path, lambda _: None)
     if (checked.month, checked.batches) != (month, there.batches):
         raise ArchiveUnfit(f"It has {checked.batches} batches of {checked.month}.")
+    return there
+
+
+async def restore_month(
+    database: Database, parts: Parts, month: Month, path: Path, *, say: Progress
+) -> Archive:
+    """Put the batches of an archived month back from its file (MonthAbsent, ArchiveUnfit)."""
+    there = await check_back(database, month, path)
 
     async def work(conn: Connection) -> None:
         await roles.act_as_owner(conn)

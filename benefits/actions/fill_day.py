@@ -186,7 +186,7 @@ async def _once(conn: Connection, command: Command, parts: Parts, work: Work) ->
 async def weigh(conn: Connection, wanted: Wanted, parts: Parts) -> Effect:
     """Return what a fill would do now.
 
-    FillInvalid, FeedNotNamed, FillTooEarly, DayNotMissing, NothingToCarry.
+    FeedDateInvalid, FillInvalid, FeedNotNamed, FillTooEarly, DayNotMissing, NothingToCarry.
     """
     rules.check(wanted)
     catalogue = await parts.catalogue.current(conn)

@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import BinaryIO, TextIO
 
@@ -37,6 +38,7 @@ from benefits.cli.months import month_of
 from benefits.domain.catalogue import Programme
 from benefits.domain.feeds import spans
 from benefits.domain.jobs import Format
+from benefits.domain.past import YEARS
 from benefits.domain.policy import CALENDAR
 from benefits.domain.values import BUCKETS, Month
 from benefits.house import House
@@ -428,10 +430,8 @@ def expire_(buckets: str, now: str | None, *, dry_run: bool) -> None:
 
 
 def _instant(text: str) -> datetime:
-    try:
+    with suppress(ValueError):
         at = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            "write it like 2025-07-02T03:10:00Z", param_hint="--now"
-        ) from None
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        if at.year in YEARS:
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    raise click.BadParameter("write it like 2025-07-02T03:10:00Z", param_hint="--now")

@@ -102,7 +102,8 @@ def archive_(month: str, folder: Path, *, dry_run: bool) -> None:
 @partitions.command("restore")
 @click.argument("month")
 @click.option("--from", "file", type=FILE, required=True, help="The month's file.")
-def restore(month: str, file: Path) -> None:
+@DRY_RUN
+def restore(month: str, file: Path, *, dry_run: bool) -> None:
     """Put the batches of an archived MONTH back from its file; as the migrator.
 
     Example: `benefits partitions restore 2018-01 --from /cold/ledger-2018-01.ndjson.gz`
@@ -110,6 +111,11 @@ def restore(month: str, file: Path) -> None:
     wanted = _month(month)
 
     async def work_(house: House) -> None:
+        if dry_run:
+            there = await archiving.check_back(house.database, wanted, file)
+            console.print(f"{wanted} can be put back: {there.batches} batches.")
+            say_if_dry(dry_run=True)
+            return
         one = await archiving.restore_month(house.database, house.parts, wanted, file, say=_say)
         record("month.restored", month=str(wanted), batches=one.batches)
         console.print(f"{wanted} is back: {one.batches} batches.")

@@ -9,6 +9,7 @@ from typing import TypeVar
 import rich_click as click
 
 from benefits import settings
+from benefits.cli.house import DRY_RUN, say_if_dry
 from benefits.store import roles as store
 from benefits.store.db import Connection, check_server, connect
 
@@ -26,14 +27,17 @@ def roles() -> None:
     """Make and check the database roles: owner, migrator, runtime, auditor, reader."""
 
 
-def _run(url: str, work: Callable[[Connection], Awaitable[Result]]) -> Result:
-    """Do a piece of work in one transaction."""
+def _run(
+    url: str, work: Callable[[Connection], Awaitable[Result]], *, dry_run: bool = False
+) -> Result:
+    """Do a piece of work in one transaction, which a dry run undoes."""
 
     async def main() -> Result:
         database = connect(url, pool_size=1)
         try:
             await check_server(database)
-            async with database.transaction() as conn:
+            on = database.rehearsal() if dry_run else database
+            async with on.transaction() as conn:
                 return await work(conn)
         finally:
             await database.close()
@@ -43,7 +47,8 @@ def _run(url: str, work: Callable[[Connection], Awaitable[Result]]) -> Result:
 
 @roles.command()
 @PREFIX
-def create(prefix: str) -> None:
+@DRY_RUN
+def create(prefix: str, *, dry_run: bool) -> None:
     """Make the roles in the database of BENEFITS_ADMIN_URL, or make good what they lack.
 
     The administrator owns the database and has CREATEROLE, or is a superuser. Passwords come from
@@ -59,7 +64,9 @@ def create(prefix: str) -> None:
         await store.create(conn, names, passwords)
         return await store.differences(conn, names)
 
-    _tell(_run(url, work), f"The roles are ready: {', '.join(names.everyone)}.")
+    found = _run(url, work, dry_run=dry_run)
+    say_if_dry(dry_run=dry_run)
+    _tell(found, f"The roles are ready: {', '.join(names.everyone)}.")
 
 
 @roles.command()

@@ -18,10 +18,12 @@ from benefits.domain.catalogue import Programme
 from benefits.domain.currencies import minor_of
 from benefits.domain.refusal import Refusal
 from benefits.domain.spelling import suggestion
+from benefits.domain.values import YEARS
 
 REQUIRED = ("customer", "as_of", "asset_class", "currency", "balance")
 OPTIONAL = ("account", "source", "revision")
 SHORT_MAX = 64
+OPEN_ENDED = date(9999, 12, 31)  # how banks' systems write that there is no end
 _LARGEST = 10**15
 _DECIMAL = re.compile(r"-?[0-9]{1,24}(\.[0-9]{1,9})?")
 
@@ -102,6 +104,24 @@ def _not_taken(currency: str, programme: Programme) -> str:
 
 def read_date(text: str, field: str) -> date:
     """Read `2025-06-30`; LineInvalid names the field."""
+    day = _plain(text, field)
+    if day.year not in YEARS:
+        between = f"between {YEARS[0]}-01-01 and {YEARS[-1]}-12-31"
+        raise LineInvalid(f"{field}: {text} does not lie {between}")
+    return day
+
+
+def read_end(text: str | None, field: str) -> date | None:
+    """Read a date that may be left out; `9999-12-31` is no end, too (LineInvalid)."""
+    if not text or _plain(text, field) == OPEN_ENDED:
+        return None
+    try:
+        return read_date(text, field)
+    except LineInvalid as refusal:
+        raise LineInvalid(f"{refusal.detail}; leave it out where there is no end") from None
+
+
+def _plain(text: str, field: str) -> date:
     with suppress(ValueError):
         return _date(text)
     raise LineInvalid(f"{field}: {text!r} is not a date like 2025-06-30")

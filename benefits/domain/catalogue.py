@@ -152,7 +152,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     draws: str = ""
     takes: Decimal = Decimal(1)
     about: Text = {}
-    recipient: tuple[Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,40}$")], ...] = ()
+    recipient: tuple[Annotated[str, msgspec.Meta(pattern=r"\A[a-z_]{1,40}\Z")], ...] = ()
     stock: int | None = None
     cap: Cap | None = None
     claw_back: ClawBack = ClawBack.WRITE_OFF
@@ -188,7 +188,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     zone: str
     asset_classes: tuple[str, ...]
     tier: tuple[Tier, ...]
-    feeds: tuple[Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,32}$")], ...] = ()
+    feeds: tuple[Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9_-]{1,32}\Z")], ...] = ()
     currencies: tuple[str, ...] = ()
     minor_digits: Annotated[int, msgspec.Meta(ge=0, le=4)] = 2
     closing_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30

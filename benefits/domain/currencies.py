@@ -28,7 +28,10 @@ DIGITS = {
 
 
 def minor_of(amount: Decimal, digits: int) -> int:
-    """Return `amount` in minor units; ValueError when it is not exact in them or too large."""
+    """Return `amount` in minor units; ValueError when it is none, not exact or too large."""
+    if not amount.is_finite():
+        msg = f"{amount} is no amount"
+        raise ValueError(msg)
     if amount.adjusted() > _LARGEST_EXPONENT:
         msg = f"{amount} is too large"
         raise ValueError(msg)

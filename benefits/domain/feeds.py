@@ -31,14 +31,14 @@ from benefits.domain.windows import Days
 REVISION_MAX = 10**9
 FILL_MIN = -1000  # more files than anybody tries for one day
 CHUNK_MAX = 100_000
-SOURCE = "^[a-z0-9_-]{1,32}$"
+SOURCE = r"\A[a-z0-9_-]{1,32}\Z"
 REASONS_MAX = 20
-_DIGEST = "^[0-9a-f]{64}$"
+_DIGEST = r"\A[0-9a-f]{64}\Z"
 Revision = Annotated[int, msgspec.Meta(ge=FILL_MIN, le=REVISION_MAX)]
 Rows = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Totals = dict[
-    Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")],
-    Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,24}(\.[0-9]{1,9})?$")],
+    Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z")],
+    Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]{1,24}(\.[0-9]{1,9})?\Z")],
 ]
 Digest = Annotated[str, msgspec.Meta(pattern=_DIGEST)]
 
@@ -121,7 +121,7 @@ class FeedKey(msgspec.Struct, frozen=True, order=True):
 
     source: str
     as_of: date
-    revision: int = 0
+    revision: Revision = 0
 
     @property
     def is_fill(self) -> bool:

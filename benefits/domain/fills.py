@@ -17,9 +17,9 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.catalogue import Rules
-from benefits.domain.feeds import FILL_MIN, FeedKind
+from benefits.domain.feeds import FILL_MIN, FeedDateInvalid, FeedKind
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import Month
+from benefits.domain.values import YEARS, Month
 from benefits.domain.windows import span
 
 CARRY_DAYS_MAX = 3
@@ -122,7 +122,12 @@ def fillable_from(source: str, day: date, rules: Iterable[Rules]) -> date | None
 
 
 def check(wanted: Wanted) -> None:
-    """Refuse a file where none is meant, and none where one is (FillInvalid)."""
+    """Refuse a day of no feed, a file where none is meant, none where one is.
+
+    FeedDateInvalid, FillInvalid.
+    """
+    if not 1970 <= wanted.date.year <= YEARS[-1]:
+        raise FeedDateInvalid(f"{wanted.date} is not a day between 1970 and {YEARS[-1]}.")
     if (wanted.kind is FillKind.MANUAL) != (wanted.revision is not None):
         raise FillInvalid("MANUAL names the revision of its file, no other kind names one.")
 

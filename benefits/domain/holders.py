@@ -11,7 +11,7 @@ from datetime import date
 
 import msgspec
 
-from benefits.domain.assets import SHORT_MAX, LineInvalid, read_date
+from benefits.domain.assets import SHORT_MAX, LineInvalid, read_date, read_end
 from benefits.domain.spelling import suggestion
 
 REQUIRED = ("account", "customer", "role", "valid_from")
@@ -46,7 +46,7 @@ def read_line(row: Mapping[str, str]) -> HolderLine:
         hint = suggestion(role, Role.__members__)
         raise LineInvalid(f"role: {role!r} is none of {known}{hint}")
     from_ = read_date(row["valid_from"], "valid_from")
-    to = read_date(row["valid_to"], "valid_to") if row.get("valid_to") else None
+    to = read_end(row.get("valid_to"), "valid_to")
     if to is not None and to < from_:
         raise LineInvalid("valid_to: lies before valid_from; it is the first day without it")
     return HolderLine(row["account"].strip(), row["customer"].strip(), Role[role], from_, to)

@@ -52,7 +52,7 @@ class GrantLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     benefit: str
     business_key: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
+        str, msgspec.Meta(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1f\x7f]+\Z")
     ]
     member_id: UUID | None = None
     customer: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None

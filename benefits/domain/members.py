@@ -3,7 +3,8 @@
 A line is `customer,opened_on[,closed_on][,branch][,manager][,labels][,deceased]`; `deceased` is
 empty, or `yes` of a member who died on the day `closed_on` (T-10). Labels are written
 `payroll:FACT:2024-01-01:2025-01-01`, several separated by `;`; the end may be left out. A line of
-the label file is one label: `customer,label,layer,valid_from[,valid_to][,version]`.
+the label file is one label: `customer,label,layer,valid_from[,valid_to][,version]`. An end of
+`9999-12-31` is none.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from datetime import date
 
 import msgspec
 
-from benefits.domain.assets import LineInvalid, read_date
+from benefits.domain.assets import LineInvalid, read_date, read_end
 from benefits.domain.labels import Label, Layer
 from benefits.domain.spelling import suggestion
 
@@ -46,7 +47,7 @@ def read_line(row: Mapping[str, str]) -> MemberLine:
     """Read one line; LineInvalid says which field is wrong and why."""
     customer = _customer(row)
     opened_on = read_date(row["opened_on"], "opened_on")
-    closed_on = read_date(row["closed_on"], "closed_on") if row.get("closed_on") else None
+    closed_on = read_end(row.get("closed_on"), "closed_on")
     if closed_on is not None and closed_on < opened_on:
         raise LineInvalid("closed_on: lies before opened_on")
     for field in ("branch", "manager"):
@@ -83,7 +84,7 @@ def read_label_line(row: Mapping[str, str]) -> LabelLine:
     if len(version) > SHORT_MAX:
         raise LineInvalid(f"version: must have at most {SHORT_MAX} characters")
     from_ = read_date(row["valid_from"], "valid_from")
-    to = read_date(row["valid_to"], "valid_to") if row.get("valid_to") else None
+    to = read_end(row.get("valid_to"), "valid_to")
     if to is not None and to <= from_:
         raise LineInvalid("valid_to: must lie after valid_from; it is the first day without it")
     return LabelLine(_customer(row), Label(name, Layer[layer], from_, to), version)
@@ -103,7 +104,7 @@ def _label(text: str) -> Label:
     if not 1 <= len(name) <= SHORT_MAX or layer not in Layer.__members__:
         raise LineInvalid(f"labels: {text!r} is not like payroll:FACT:2024-01-01")
     from_ = read_date(start, "labels")
-    to = read_date(end, "labels") if end else None
+    to = read_end(end, "labels")
     if to is not None and to <= from_:
         raise LineInvalid(f"labels: {text!r} ends before it starts")
     return Label(name, Layer[layer], from_, to)

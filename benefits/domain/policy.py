@@ -20,7 +20,7 @@ Text = dict[str, str]
 WEIGHT_DECIMALS = 4
 WEIGHT_MAX = 10
 TERM_MAX = 120
-CALENDAR = "^[a-z0-9_-]{1,32}$"
+CALENDAR = r"\A[a-z0-9_-]{1,32}\Z"
 ROLLING_MAX = 366
 MONTHS_MAX = 24
 Months = Annotated[int, msgspec.Meta(ge=2, le=MONTHS_MAX)]
@@ -156,7 +156,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     A member who is in by it keeps the tier by its own misses or lock; else by the tier's.
     """
 
-    code: Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9_]{0,31}$")]
+    code: Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Z0-9_]{0,31}\Z")]
     name: Text
     all: tuple[Condition, ...]
     misses: int = 0
@@ -381,11 +381,11 @@ def _ladder(tiers: Sequence[Tier]) -> Iterator[str]:
     if not tiers:
         yield "tier: a programme needs at least one tier"
         return
-    if tiers[0].threshold != 0:
+    below = tiers[0].threshold
+    if below is None or not below.is_finite() or below != 0:  # sNaN cannot even be compared
         yield "tier[0].threshold: the lowest tier starts at 0"
     if tiers[0].any:
         yield "tier[0].any: everybody has the lowest tier"
-    below = tiers[0].threshold
     for index, tier in enumerate(tiers[1:], 1):
         bound = tier.threshold
         if bound is None:

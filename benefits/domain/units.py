@@ -19,7 +19,7 @@ SCALE_MAX = 3
 LARGEST = 10**9
 Quantity = int | Decimal
 # As requests and lists bring it: a JSON float is not one of these.
-Asked = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
+Asked = int | Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,9}(\.[0-9]{1,9})?\Z")]
 
 
 class QuantityTooFine(Refusal):

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 BUCKETS = 1024
+YEARS = range(1900, 3000)  # outside them nothing is asked: every day of theirs has a next one
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # What a start does when the books of those who did something last are wrong.
@@ -113,10 +114,10 @@ class Month(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `1993-06`; ValueError when it is not a month."""
+        """Read `1993-06`; ValueError when it is not a month of `YEARS`."""
         year, _, number = text.partition("-")
         digits = text.isascii() and (year + number).isdecimal()
-        if not (digits and len(year) == 4 and len(number) == 2):
+        if not (digits and len(year) == 4 and len(number) == 2 and int(year) in YEARS):
             msg = f"{text!r} is not a month; write it like 2025-06"
             raise ValueError(msg)
         return cls.of(date(int(year), int(number), 1))

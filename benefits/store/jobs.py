@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -65,7 +65,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     """Where a reader of rows stands: behind a line, and behind the parts before one."""
 
     line: int = 0
-    part: int = 0
+    part: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
 
     def behind(self, page: Sequence[RowEnding]) -> "Place":
         """Return where a reader stands after a page."""

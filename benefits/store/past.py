@@ -18,7 +18,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.past import Bounds, Terms
+from benefits.domain.past import Bounds, PastLot, Terms, lots_of
 from benefits.domain.values import EPOCH, bucket_of
 from benefits.store.carried import archives, months_below, months_of
 from benefits.store.db import Connection, rows
@@ -27,6 +27,8 @@ CLOCKS_APART = timedelta(seconds=5)
 NEVER = datetime(9000, 1, 1, tzinfo=UTC)
 LOOK_EVERY_S = 0.02
 WAIT_S = 2.0  # for writes whose begin is hidden
+Mark = tuple[datetime, UUID]
+BEGINNING: Mark = (EPOCH, UUID(int=0))
 
 # Where the server does not follow transactions, this session's own is not there either; a standby
 # tells of none but its own. A write that has a number and no begin is another role's.
@@ -71,6 +73,18 @@ GROUP BY 1, 2, 3
 TERMS = """
 SELECT l.lot_id, l.unit, l.programme, l.line, l.period, l.cause, l.granted_at, l.expires_at
 FROM lot AS l WHERE l.bucket = $1 AND l.member_id = $2
+"""
+# The same, of one page of lots only: those that have sums, by their key.
+LOTS = f"""
+WITH summed AS MATERIALIZED ({SUMS}),
+page AS (
+    SELECT l.lot_id, l.unit, l.programme, l.line, l.period, l.cause, l.granted_at, l.expires_at
+    FROM lot AS l
+    WHERE l.bucket = $1 AND l.member_id = $2
+      AND (l.granted_at, l.lot_id) > ($7::timestamptz, $8::uuid)
+      AND l.lot_id IN (SELECT s.lot_id FROM summed AS s)
+    ORDER BY l.granted_at, l.lot_id LIMIT $9)
+SELECT p.*, s.account, s.amount FROM page AS p JOIN summed AS s ON s.lot_id = p.lot_id
 """
 # ix_batch_bucket_member_id_batch_id, backwards. Ids are in the order of records but for those of
 # one millisecond, so all of the last one's millisecond come along.
@@ -167,18 +181,20 @@ async def sums(
 
     MonthArchived when a part of an archived month would count.
     """
+    return _added(await rows(conn, SUMS, *await _summed(conn, member_id, bounds)))
+
+
+async def _summed(conn: Connection, member_id: UUID, bounds: Bounds) -> tuple[object, ...]:
+    """Return what the sums of a member are asked with (MonthArchived)."""
     known = bounds.known_at or NEVER
     carried = await months_below(conn, bounds, member_id)
-    found = await rows(
-        conn,
-        SUMS,
-        bucket_of(member_id),
-        member_id,
-        after_ids(known),
-        known,
-        bounds.as_of or NEVER,
-        carried,
+    return (
+        *(bucket_of(member_id), member_id),
+        *(after_ids(known), known, bounds.as_of or NEVER, carried),
     )
+
+
+def _added(found: Sequence[Any]) -> dict[tuple[str, UUID | None, str], int]:
     made = dict[tuple[str, UUID | None, str], int]()
     for r in found:
         key = (r.unit, r.lot_id, r.account)
@@ -188,19 +204,33 @@ async def sums(
 
 async def terms(conn: Connection, member_id: UUID) -> list[Terms]:
     """Return what never changes of a member's lots."""
-    return [
-        Terms(
-            lot_id=r.lot_id,
-            unit=r.unit,
-            programme=r.programme,
-            line=r.line,
-            period=r.period,
-            cause=r.cause,
-            granted_at=r.granted_at,
-            expires_at=r.expires_at,
-        )
-        for r in await rows(conn, TERMS, bucket_of(member_id), member_id)
-    ]
+    return [_terms(r) for r in await rows(conn, TERMS, bucket_of(member_id), member_id)]
+
+
+async def lots(
+    conn: Connection, member_id: UUID, bounds: Bounds, *, after: Mark | None, limit: int
+) -> list[PastLot]:
+    """Return up to `limit` lots of a member behind a place, the oldest first.
+
+    MonthArchived as for their sums.
+    """
+    asked = await _summed(conn, member_id, bounds)
+    found = await rows(conn, LOTS, *asked, *(after or BEGINNING), limit)
+    each = {r.lot_id: _terms(r) for r in found}
+    return lots_of(_added(found), each.values(), bounds.ends)
+
+
+def _terms(r: Any) -> Terms:
+    return Terms(
+        lot_id=r.lot_id,
+        unit=r.unit,
+        programme=r.programme,
+        line=r.line,
+        period=r.period,
+        cause=r.cause,
+        granted_at=r.granted_at,
+        expires_at=r.expires_at,
+    )
 
 
 async def entries(

@@ -70,7 +70,7 @@ class RewardRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     member_id: UUID
     benefit: str
     business_key: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
+        str, msgspec.Meta(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1f\x7f]+\Z")
     ]
     quantity: Asked = 1
     valid_days: int = 30

@@ -48,7 +48,7 @@ from benefits.web.problems import refused
 
 CHUNK_BYTES_MAX = 2**22
 PAGE_MAX = 100
-MONTH = "^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])$"
+MONTH = r"\A(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])\Z"
 ONE = "/v1/feeds/{source:str}/{day:date}/{revision:int}"
 READERS = ("crm", "operator", "auditor")
 

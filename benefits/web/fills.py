@@ -23,9 +23,9 @@ from benefits.store.feeds import Feed
 from benefits.store.fills import FillSeen, Mark
 from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.corrections import YEARS, ApproveRequest, Note, RejectRequest, StateName
+from benefits.web.corrections import ApproveRequest, Note, RejectRequest, StateName
 from benefits.web.feeds import KindName, OtherDay
-from benefits.web.problems import CursorInvalid, refused, stored
+from benefits.web.problems import refused, stored
 
 PAGE_MAX = 100
 
@@ -251,8 +251,6 @@ async def get_fills(
     """Return fills in the order they were proposed, those of one state if it is named."""
     kind = f"fills {in_state or ''}"
     after = cursors.read(kind, cursor, Mark)  # type: ignore[arg-type]  # a tuple type is a type to msgspec
-    if after is not None and after[0].year not in YEARS:
-        raise CursorInvalid
     parts = request.app.state.parts
     now = parts.clock()
     async with request.app.state.database.transaction() as conn:

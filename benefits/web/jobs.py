@@ -28,7 +28,7 @@ BULK_BYTES_MAX = 2**28
 IN_MEMORY_BYTES = 2**20
 PAGE_MAX = 1000
 SEE_ALL = ("operator", "auditor")
-OUTCOMES = "^(granted|known|refused)$"
+OUTCOMES = r"\A(granted|known|refused)\Z"
 FORMATS = {
     "text/csv": Format.CSV,
     "application/x-ndjson": Format.NDJSON,

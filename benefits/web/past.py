@@ -9,6 +9,7 @@ from litestar import Request, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from benefits.actions.claim import UnknownMember
+from benefits.actions.parts import Parts
 from benefits.actions.report import bounds_of
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.past import Bounds, PastLot, balances_of, lots_of
@@ -123,34 +124,22 @@ def _page(found: list[Place], limit: int) -> tuple[list[Place], bool]:
     return found[:limit], len(found) > limit
 
 
-class _Had(msgspec.Struct):
-    """What a member had: sums and lots in steps, and the catalogue that tells their scales."""
-
-    sums: dict[tuple[str, UUID | None, str], int]
-    lots: list[PastLot]
-    catalogue: Catalogue
-
-    def shown(self, unit: str, figures: dict[str, Any]) -> dict[str, Any]:
-        """Return figures of a unit in whole units, beside what is no figure (C-2)."""
-        return {
-            name: self.catalogue.whole(unit, value) if isinstance(value, int) else value
-            for name, value in figures.items()
-        }
+def _shown(catalogue: Catalogue, unit: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """Return figures of a unit in whole units, beside what is no figure (C-2)."""
+    return {
+        name: catalogue.whole(unit, value) if isinstance(value, int) else value
+        for name, value in figures.items()
+    }
 
 
-async def _lots(
-    request: Request[Any, Any, Any], member_id: UUID, as_of: str | None, known_at: str | None
-) -> tuple[Bounds, bool, _Had]:
-    """Return the bounds, whether the answer may change, and what was there (UnknownMember)."""
-    state = request.app.state
-    async with state.database.transaction() as conn:
-        bounds = await bounds_of(conn, state.parts, as_of, known_at)
-        await _exists(conn, member_id)
-        provisional = await past.is_provisional(conn, bounds)
-        sums = await past.sums(conn, member_id, bounds)
-        lots = lots_of(sums, await past.terms(conn, member_id), bounds.ends)
-        catalogue = await state.parts.catalogue.current(conn)
-    return bounds, provisional, _Had(sums, lots, catalogue)
+async def _bounds(
+    conn: Connection, parts: Parts, member_id: UUID, *times: str | None
+) -> tuple[Bounds, bool]:
+    """Return the bounds of what is asked, and whether the answer may change (UnknownMember)."""
+    as_of, known_at = times
+    bounds = await bounds_of(conn, parts, as_of, known_at)
+    await _exists(conn, member_id)
+    return bounds, await past.is_provisional(conn, bounds)
 
 
 async def _exists(conn: Connection, member_id: UUID) -> None:
@@ -171,14 +160,19 @@ async def get_balances(
     known_at: FromQuery[str | None] = None,
 ) -> BalancesView:
     """Return what a member had at a time, as it was known at another. Without them: now."""
-    bounds, provisional, had = await _lots(request, member_id, as_of, known_at)
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        bounds, provisional = await _bounds(conn, state.parts, member_id, as_of, known_at)
+        sums = await past.sums(conn, member_id, bounds)
+        lots = lots_of(sums, await past.terms(conn, member_id), bounds.ends)
+        catalogue = await state.parts.catalogue.current(conn)
     return BalancesView(
         as_of=bounds.ends,
         known_at=bounds.known_at or bounds.now,
         provisional=provisional,
         balances=[
-            UnitBalanceView(**had.shown(one.unit, msgspec.structs.asdict(one)))
-            for one in balances_of(had.sums, had.lots)
+            UnitBalanceView(**_shown(catalogue, one.unit, msgspec.structs.asdict(one)))
+            for one in balances_of(sums, lots)
         ],
     )
 
@@ -199,25 +193,28 @@ async def get_lots(
     limit: Annotated[int, QueryParameter(ge=1, le=LOTS_MAX)] = 100,
 ) -> PastLotsView:
     """Return a member's lots at a time, as they were known at another, the oldest first."""
+    state = request.app.state
     kind = f"lots {member_id}"
     after = cursors.read(kind, cursor, tuple[datetime, UUID])
-    bounds, provisional, had = await _lots(request, member_id, as_of, known_at)
-    places = [(lot.terms.granted_at, lot.terms.lot_id) for lot in had.lots]
-    start = 0 if after is None else sum(place <= after for place in places)
-    shown, more = _page(had.lots[start:], limit)
+    async with state.database.transaction() as conn:
+        bounds, provisional = await _bounds(conn, state.parts, member_id, as_of, known_at)
+        found = await past.lots(conn, member_id, bounds, after=after, limit=limit + 1)
+        catalogue = await state.parts.catalogue.current(conn)
+    shown, more = _page(found, limit)
+    last = shown[-1].terms if more else None
     return PastLotsView(
         as_of=bounds.ends,
         known_at=bounds.known_at or bounds.now,
         provisional=provisional,
-        lots=[_lot_view(lot, had) for lot in shown],
-        next=cursors.write(kind, places[start + limit - 1]) if more else None,
+        lots=[_lot_view(lot, catalogue) for lot in shown],
+        next=cursors.write(kind, (last.granted_at, last.lot_id)) if last else None,
     )
 
 
-def _lot_view(lot: PastLot, had: _Had) -> PastLotView:
+def _lot_view(lot: PastLot, catalogue: Catalogue) -> PastLotView:
     figures = msgspec.structs.asdict(lot)
     terms = msgspec.structs.asdict(figures.pop("terms"))
-    return PastLotView(**terms, **had.shown(lot.terms.unit, figures))
+    return PastLotView(**terms, **_shown(catalogue, lot.terms.unit, figures))
 
 
 @get(

@@ -33,7 +33,7 @@ PAGE_MAX = 120
 Format = Literal["json", "csv"]
 TotalsBy = Literal["unit", "benefit", "programme", "provider", "cost_centre"]
 LiabilityBy = Literal["benefit", "programme", "provider", "cost_centre"]
-Share = Annotated[str | None, QueryParameter(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")]
+Share = Annotated[str | None, QueryParameter(pattern=r"\A(0(\.[0-9]{1,6})?|1(\.0{1,6})?)\Z")]
 
 
 class _ReportView(msgspec.Struct, kw_only=True):
@@ -217,16 +217,20 @@ async def get_months(
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 12,
     format_: Annotated[Format | None, QueryParameter(name="format")] = None,
 ) -> Response[MonthsView]:
-    """Return closed months with what was booked in each, the latest first."""
-    state = request.app.state
+    """Return closed months with what was booked in each, the latest first.
+
+    As CSV they come whole, whatever the `limit`.
+    """
+    state, as_csv = request.app.state, _wants_csv(request, format_)
     before = _month(cursors.read("months", cursor, str))
     async with state.database.transaction() as conn:
         catalogue = await state.parts.catalogue.current(conn)
         books = await months.books(conn)
-        found = await months.closed(conn, before, limit=limit + 1)
+        found = await months.closed(conn, before, limit=None if as_csv else limit + 1)
+    if as_csv:
+        every = [_month_view(one, catalogue) for one in found]
+        return _csv(csv_text(_MonthLine, _month_lines(every)), "months")
     views = [_month_view(one, catalogue) for one in found[:limit]]
-    if _wants_csv(request, format_):
-        return _csv(csv_text(_MonthLine, _month_lines(views)), "months")
     more = len(found) > limit
     return Response(
         MonthsView(

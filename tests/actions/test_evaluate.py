@@ -133,6 +133,25 @@ async def test_a_tier_is_known_as_it_was_known(world: World) -> None:
     assert PLATINUM == await rank(world, member)
 
 
+async def test_a_month_that_changes_nothing_is_not_told(world: World) -> None:
+    """T-12: each miss is told with its count, and the hit that ends them; no hit after a hit."""
+    member = await world.member()
+    below = 60_000_00
+    for number, balance in enumerate((RICH, RICH, below, below, RICH, RICH), 1):
+        await world.month(world.name(1), f"2025-0{number}", balance)
+        await world.evaluate(f"2025-0{number}", member)
+    told = await world.rows(
+        "SELECT type, data->>'month', (data->>'misses')::int FROM outbox "
+        "WHERE type LIKE 'tier.%' ORDER BY seq"
+    )
+    assert [
+        ("tier.upgraded", "2025-01", 0),
+        ("tier.watched", "2025-03", 1),
+        ("tier.watched", "2025-04", 2),
+        ("tier.retained", "2025-05", 0),
+    ] == told
+
+
 async def test_a_tier_is_held_since_it_was_reached(world: World) -> None:
     """A month that was watched in between does not begin the tier anew."""
     member = await world.member()

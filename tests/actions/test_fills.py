@@ -180,6 +180,11 @@ async def test_a_day_is_filled_only_when_its_source_had_time(world: World) -> No
     assert "feed_not_named" == await ask(world, other)
     for what in (wanted(29, "MANUAL"), wanted(29, "ZERO", revision=-1)):
         assert "fill_invalid" == await ask(world, what)
+    for day in (date(9999, 12, 31), date(3000, 1, 1), date(1969, 12, 31), date(1, 1, 1)):
+        strange = Wanted(source="core", date=day, kind=FillKind.ZERO)
+        assert "feed_date_invalid" == await ask(world, strange)
+    last = Wanted(source="core", date=date(2999, 12, 31), kind=FillKind.ZERO)
+    assert "fill_too_early" == await ask(world, last)
 
 
 async def test_two_people_fill_a_day_by_what_they_read(world: World) -> None:
@@ -269,7 +274,7 @@ async def test_a_fill_that_was_stopped_goes_on(
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_fills_and_what_is_sent_count_alike_in_any_order(world: World, seed: int) -> None:
-    """Of each day what the source sent last counts, else what it was filled with (I2)."""
+    """Of each day what the source sent last counts, else what it was filled with (3.18, 2)."""
     dice = random.Random(seed)
     await fed(world)
     await world.members(6)

@@ -11,7 +11,9 @@ from uuid import UUID
 import pytest
 
 from benefits.actions.import_files import Imported, import_holders
+from benefits.domain.assets import LineInvalid
 from benefits.domain.feeds import FeedKey
+from benefits.domain.holders import read_line
 from benefits.domain.metrics import MonthSum
 from benefits.domain.policy import Joint
 from benefits.domain.values import Month, member_id
@@ -188,6 +190,15 @@ async def test_a_bad_holder_does_not_stop_the_rest(world: World, line: str, reas
     assert (3, 2, 1) == (done.lines, done.kept, done.refused)
     ((number, said),) = done.shown
     assert (3, True) == (number, reason in said)
+
+
+def test_an_account_without_an_end_is_held_on() -> None:
+    """What banks' systems write for no end is none; other days far away are refused."""
+    line = {"account": "A1", "customer": "C1", "role": "JOINT", "valid_from": "2024-01-01"}
+    assert read_line(line) == read_line({**line, "valid_to": "9999-12-31"})
+    for field, day in (("valid_from", "9999-12-31"), ("valid_to", "3000-01-01")):
+        with pytest.raises(LineInvalid, match=f"{field}: {day} does not lie between"):
+            read_line({**line, field: day})
 
 
 async def test_a_dry_run_of_holders_keeps_nothing(world: World) -> None:

@@ -249,7 +249,7 @@ class CutError(RuntimeError):
 async def test_kept_sums_are_the_rows_in_any_order(
     world: World, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """I2: plain lines, feeds, corrections and filling in any order, cut in the middle at will."""
+    """Plain lines, feeds, corrections and filling in any order, cut in the middle (3.18, 2)."""
     monkeypatch.setattr(stretch_sums, "AT_ONCE", 20)
     chance = random.Random(seed)
     members = await world.members(3)

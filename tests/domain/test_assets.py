@@ -64,6 +64,12 @@ def test_every_balance_in_range_is_exact(minor: int) -> None:
         ("customer", "C" * 65, "customer: must have 1 to 64 characters"),
         ("as_of", "30/06/2025", "as_of: '30/06/2025' is not a date like 2025-06-30"),
         ("as_of", "2025-06-31", "as_of: '2025-06-31' is not a date like 2025-06-30"),
+        ("as_of", "1969-12-31", "as_of: 1969-12-31 lies too far back"),
+        (
+            "as_of",
+            "9999-12-31",
+            "as_of: 9999-12-31 does not lie between 1900-01-01 and 2999-12-31",
+        ),
         ("currency", "USD", "currency: 'USD' is not the programme's CNY"),
         (
             "asset_class",
@@ -108,7 +114,7 @@ def test_no_text_breaks_the_reading_of_a_balance(text: str) -> None:
         assert Decimal(line.balance_minor).scaleb(-2) == Decimal(text)
 
 
-@given(st.dates(date(1900, 1, 1)))
+@given(st.dates(date(1900, 1, 1), date(2999, 12, 31)))
 def test_a_date_reads_back_as_written(day: date) -> None:
     """Every day's ISO text is that day."""
     assert day == read_date(day.isoformat(), "as_of")

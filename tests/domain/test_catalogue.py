@@ -132,6 +132,41 @@ def test_each_contradiction_is_named_by_its_path(name: str) -> None:
     assert problem in problems(change)
 
 
+WAY = (
+    'any = [{{ code = "W", name = {{ zh = "甲", en = "A" }}, '
+    'all = [{{ metric = "YEAR_AVG", threshold = "{}" }}] }}]'
+)
+DECIMALS = {
+    "tier[0].threshold": ('threshold = "0"', 'threshold = "{}"'),
+    "tier[1].threshold": ('threshold = "50000"', 'threshold = "{}"'),
+    "budget[0].total": ('total = "10000.00"', 'total = "{}"'),
+    "benefit[0].cost": ('cost = "38.00"', 'cost = "{}"'),
+    "benefit[0].takes": ('cost = "38.00"', 'cost = "38.00"\ntakes = "{}"'),
+    "benefit[1].cap.limit": ("limit = 2", 'limit = "{}"'),
+    "line[1].quota.GOLD": ("GOLD = 1", 'GOLD = "{}"'),
+    "policy.weights.DEPOSIT": ("[[tier]]", '[policy]\nweights = {{ DEPOSIT = "{}" }}\n\n[[tier]]'),
+    "tier[1].any[0].all[0].threshold": (
+        'threshold = "50000"',
+        WAY + '\nthreshold = "50000"',
+    ),
+}
+
+
+@pytest.mark.parametrize("path", DECIMALS)
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *("nan", "-nan", "snan", "sNaN123", "inf", "-Infinity", "1e999999", "-1e999999"),
+        *("1e-999999", "1e-1000020", "1e1000020", "-0.1", "1" * 40, "0." + "1" * 40),
+    ],
+)
+def test_a_decimal_that_is_no_amount_is_named_by_its_path(path: str, odd: str) -> None:
+    """What the decimal notation has beyond amounts is refused like any other mistake (C-3)."""
+    old, new = DECIMALS[path]
+    told = problems((old, new.format(odd)))
+    assert any(line.startswith(f"{path}: ") for line in told), told
+
+
 def test_all_contradictions_are_told_together() -> None:
     """One reading tells every mistake, so that one correction mends them all."""
     found = problems(*(WRONG[name][0] for name in ("nothing near", "no misses", "negative stock")))
@@ -174,11 +209,15 @@ def test_minor_units_are_exact(minor: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0.001", "1.005", "1.0000000000000000000000000000000001", "1e-9999999", "1e9999999"]
+    "text",
+    [
+        *("0.001", "1.005", "1.0000000000000000000000000000000001", "1e-9999999", "1e9999999"),
+        *("inf", "-inf", "nan", "snan"),
+    ],
 )
 def test_what_minor_units_cannot_say_is_not_rounded(text: str) -> None:
     """Too many decimals, however many, and what is too large are refused, never rounded (C-3)."""
-    with pytest.raises(ValueError, match=r"decimals|too large"):
+    with pytest.raises(ValueError, match=r"decimals|too large|no amount"):
         reference_programme().minor(Decimal(text))
 
 

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from benefits.domain.assets import LineInvalid
 from benefits.domain.labels import Label, Layer
-from benefits.domain.members import MemberLine, read_line
+from benefits.domain.members import MemberLine, read_label_line, read_line
 
 ROW = {"customer": "C0001", "opened_on": "2020-01-01"}
+OUTSIDE = "does not lie between 1900-01-01 and 2999-12-31"
+LEAVE_OUT = "leave it out where there is no end"
 
 labels = st.builds(
     Label,
@@ -68,6 +70,11 @@ def test_labels_read_back_as_written(some: list[Label]) -> None:
     [
         ("customer", "", "customer: must have 1 to 64 characters"),
         ("opened_on", "", "opened_on: '' is not a date like 2025-06-30"),
+        ("opened_on", "0001-01-01", f"opened_on: 0001-01-01 {OUTSIDE}"),
+        ("opened_on", "9999-12-31", f"opened_on: 9999-12-31 {OUTSIDE}"),
+        ("closed_on", "9999-12-30", f"closed_on: 9999-12-30 {OUTSIDE}; {LEAVE_OUT}"),
+        ("labels", "a:FACT:9999-12-31", f"labels: 9999-12-31 {OUTSIDE}"),
+        ("labels", "a:FACT:2024-01-01:3000-01-01", f"labels: 3000-01-01 {OUTSIDE}; {LEAVE_OUT}"),
         ("closed_on", "2019-12-31", "closed_on: lies before opened_on"),
         ("branch", "B" * 65, "branch: must have at most 64 characters"),
         ("manager", "M" * 65, "manager: must have at most 64 characters"),
@@ -97,3 +104,16 @@ def test_a_bad_field_is_named_with_its_value(field: str, value: str, detail: str
     with pytest.raises(LineInvalid) as refused:
         read_line({**ROW, field: value})
     assert detail == refused.value.detail
+
+
+def test_an_end_that_never_comes_is_none() -> None:
+    """What banks' systems write of open relationships and labels is read as left out (T-10)."""
+    never = "9999-12-31"
+    label = {"customer": "C0001", "label": "a", "layer": "FACT", "valid_from": "2024-01-01"}
+    open_ = {**ROW, "labels": "a:FACT:2024-01-01"}
+    assert read_line(open_) == read_line(
+        {**ROW, "closed_on": never, "labels": f"a:FACT:2024-01-01:{never}"}
+    )
+    assert read_label_line(label) == read_label_line({**label, "valid_to": never})
+    with pytest.raises(LineInvalid, match="deceased: needs the day, in closed_on"):
+        read_line({**ROW, "closed_on": never, "deceased": "yes"})

@@ -152,7 +152,9 @@ def test_a_month_reads_back_as_written(day: date) -> None:
     assert month.days == (month.end - month.start).days
 
 
-@pytest.mark.parametrize("text", ["2025-6", "25-06", "2025-13", "2025-00", "2025/06", "", "june"])
+@pytest.mark.parametrize(
+    "text", ["2025-6", "25-06", "2025-13", "2025-00", "2025/06", "", "june", "9999-12", "1899-12"]
+)
 def test_what_is_not_a_month_is_refused(text: str) -> None:
     """Only four digits, a dash and a month's two digits are a month."""
     with pytest.raises(ValueError, match="month"):

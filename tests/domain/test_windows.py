@@ -107,7 +107,7 @@ def test_g_roll_1_thirty_days_up_to_a_day() -> None:
 def test_thirty_days_over_a_month_of_thirty_are_its_average(
     month: Month, levels: list[int]
 ) -> None:
-    """I8: as many days as the month has are the month, whatever its balances."""
+    """3.18, 8: as many days as the month has are the month, whatever its balances."""
     balances = dict(zip(days(month.start, month.end - DAY), levels, strict=False))
     whole = Policy(metric=Metric.ROLLING, days=month.days)
     sums = kept(balances, (month,))

@@ -113,7 +113,19 @@ async def look(
         sums = await past.sums(conn, member, bounds)
         lots = lots_of(sums, await past.terms(conn, member), bounds.ends)
         assert {lot.terms.unit for lot in lots} == {b.unit for b in balances_of(sums, lots)}
+        assert lots == await _by_pages(conn, member, bounds)
     return lots
+
+
+async def _by_pages(conn: Connection, member: UUID, bounds: Bounds) -> list[PastLot]:
+    """Return the same page by page, two at a time."""
+    found = list[PastLot]()
+    while True:
+        after = (found[-1].terms.granted_at, found[-1].terms.lot_id) if found else None
+        page = await past.lots(conn, member, bounds, after=after, limit=2)
+        found += page
+        if len(page) < 2:
+            return found
 
 
 def figures(lots: list[PastLot]) -> list[Figures]:

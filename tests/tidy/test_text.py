@@ -1,9 +1,10 @@
 """The repository speaks of the product only, and gives its reasons."""
 
+import ast
 import re
 from pathlib import Path
 
-from tests.tidy.sources import ROOT, files, name_of
+from tests.tidy.sources import ROOT, files, name_of, tree
 
 FOLDERS = ("benefits", "migrations", "openapi", "docker", "docs", "tests")
 WORDS = {".py", ".md", ".toml", ".json", ".html", ".css", ".js", ".sql", ".yaml", ".yml", ".mako"}
@@ -48,3 +49,16 @@ def test_every_exception_from_a_rule_has_its_reason() -> None:
     lines = _found(files("benefits", "migrations"), "no[q]a|type: ign")
     reason = re.compile(r"# (noqa: [A-Z0-9, ]+ - |type: ignore\[[a-z, -]+\]  # )\w+")
     assert [] == [line for line in lines if not reason.search(line)]
+
+
+def test_no_pattern_lets_a_line_end_through() -> None:
+    """To Python `$` is also before a last line end; that of the published document is not."""
+    bare = [
+        f"{name_of(path)}:{node.lineno}: {node.value}"
+        for path in files("benefits")
+        if "document" not in path.parts
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.search(r"^\^.*(?<!\\)\$$", node.value)
+    ]
+    assert [] == bare

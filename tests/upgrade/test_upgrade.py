@@ -11,6 +11,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
 
+from benefits.store import members
 from benefits.store.db import Database, connect
 from benefits.store.envelope import Envelope
 from benefits.store.migrate import config, make_partitions, migrate
@@ -120,6 +121,27 @@ async def test_an_upgrade_keeps_what_was_there(kept: Path, new_database: NewData
         WHERE b.position < a.position"""
     )
     assert [] == await _wrong(world)
+    await database.close()
+
+
+async def test_a_relationship_that_ends_with_the_calendar_goes_on(
+    new_database: NewDatabase,
+) -> None:
+    """Rows of members whose end no client can read come to be of members without an end."""
+    dsn = await new_database(None)
+    database = await _of_revision(dsn, next(one for one in KEPT if one.stem == "0001"))
+    raw = await asyncpg.connect(dsn)
+    (member,) = (
+        row["member_id"] for row in await raw.fetch("SELECT member_id FROM member LIMIT 1")
+    )
+    await raw.execute("UPDATE member SET closed_on = '9999-12-31' WHERE member_id = $1", member)
+    await migrate(database, "test", MEMBER_KEY)
+    found = await raw.fetch("SELECT closed_on, end_due FROM member WHERE member_id = $1", member)
+    assert [(None, None)] == [tuple(row) for row in found]
+    await raw.close()
+    async with database.transaction() as conn:
+        locked = await members.lock(conn, [member], wait=True)
+    assert [None] == [one.end_due for one in locked.values()]
     await database.close()
 
 

@@ -128,6 +128,7 @@ async def test_bad_rewards_are_refused_in_the_callers_terms(running: Site) -> No
         ({"quantity": 101}, 422, "quantity_invalid"),
         ({"valid_days": 0}, 422, "valid_days_invalid"),
         ({"business_key": ""}, 400, "request_invalid"),
+        ({"business_key": "b\n"}, 400, "request_invalid"),
     ):
         got, problem = await running.post("/v1/rewards", {**good, **change}, running.crm_key)
         assert (status, code) == (got, problem["code"])

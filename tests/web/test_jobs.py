@@ -162,7 +162,11 @@ async def test_lists_that_cannot_be_taken_are_refused_whole(running: Site) -> No
     assert (404, "unknown_job") == (status, problem["code"])
     status, _, seen = await send(running, b"", "empty")
     assert (200, "done", 0) == (status, seen["job"]["state"], seen["job"]["lines"])
-    for query, code in (("outcome=lost", "request_invalid"), ("cursor=x", "cursor_invalid")):
+    for query, code in (
+        ("outcome=lost", "request_invalid"),
+        ("outcome=granted%0A", "request_invalid"),
+        ("cursor=x", "cursor_invalid"),
+    ):
         status, problem = await get(running, f"/v1/jobs/{seen['job']['id']}/rows?{query}")
         assert (400, code) == (status, problem["code"])
 

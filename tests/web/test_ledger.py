@@ -222,6 +222,7 @@ async def test_closed_months_come_page_by_page(running: Site) -> None:
     world.clock.forward(days=70)
     for number in (7, 8):
         await close_month(world.database, world.parts, Month(2025, number), actor="finance")
+        await life.expire_lots(world)
     first = await get(running, FINANCE + "months", limit="1")
     second = await get(running, FINANCE + "months", limit="1", cursor=first["next"])
     assert ["2025-08", "2025-07", None] == [
@@ -229,6 +230,10 @@ async def test_closed_months_come_page_by_page(running: Site) -> None:
         second["months"][0]["month"],
         second["next"],
     ]
+    for more in ({}, {"limit": "1"}):
+        _, written = await text(running, FINANCE + "months", format="csv", **more)
+        told = [row["month"] for row in csv.DictReader(io.StringIO(written))]
+        assert ["2025-08", "2025-07"] == list(dict.fromkeys(told))
 
 
 async def test_a_past_answer_stays_when_the_programme_changes(running: Site) -> None:

@@ -241,6 +241,7 @@ OPERATIONS: dict[str, Operation] = {
         codes=(
             *_WRITE,
             "feed_not_named",
+            "feed_date_invalid",
             "fill_invalid",
             "fill_too_early",
             "day_not_missing",

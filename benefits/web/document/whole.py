@@ -73,7 +73,17 @@ def complete(outline: Json, app: Litestar) -> Json:
             scopes = guards[operation["operationId"]]
             reads = method == "get" or operation["operationId"] in LEAVE_BOOKS
             operations[method] = _operation(path, operation, scopes, reads=reads)
+    _publish_patterns(outline)
     return outline
+
+
+def _publish_patterns(part: Any) -> None:
+    """Write each pattern as JSON Schema does: bounded by `^` and by `$`, its very end."""
+    if isinstance(part, dict) and isinstance(pattern := part.get("pattern"), str):
+        part["pattern"] = re.sub(r"^\\A(.*)\\Z$", r"^\1$", pattern)
+    for inner in part.values() if isinstance(part, dict) else part:
+        if isinstance(inner, dict | list):
+            _publish_patterns(inner)
 
 
 def _scopes(app: Litestar) -> dict[str, tuple[str, ...]]:

@@ -101,6 +101,14 @@ def _gone(_before: Any, after: Any) -> bool:
     return after is None
 
 
+def _gone_or_owing(_before: Any, after: Any) -> bool:
+    """Judge a tier or a way; one that deducts a class takes it from all other metrics (A-8)."""
+    if after is None:
+        return True
+    ways = after.get("any", [after])
+    return any(condition["liabilities"] for way in ways for condition in way["all"])
+
+
 def _new(before: Any, _after: Any) -> bool:
     return before is None
 
@@ -122,7 +130,8 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"tier\.{_X}\.(any\.{_X}\.)?(misses|lock\.months|lock\.grace)", _less),
     (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)", _less),
     (rf"policy\.minimum_days|tier\.{_X}\.threshold|benefit\.{_X}\.takes", _more),
-    (rf"(asset_classes|currencies|tier|benefit|line|tier\.{_X}\.any)\.{_X}", _gone),
+    (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
+    (rf"(asset_classes|currencies|benefit|line)\.{_X}", _gone),
     (rf"tier\.{_X}\.(any\.{_X}\.)?lock", _gone),
     (rf"benefit\.{_X}\.(cap|recipient\.{_X})", _new),
     (

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from benefits.domain.catalogue import Programme, ProgrammeInvalid, read
+from benefits.domain.policy import Condition, Metric, Way
 from benefits.domain.terms import (
     Change,
     Channel,
@@ -103,6 +104,39 @@ def test_whole_things_come_and_go() -> None:
     for before, after, is_worse in ((BEFORE, shorter, True), (shorter, BEFORE, False)):
         (only,) = changes(before, after)
         assert ("line.video", is_worse) == (only.path, only.is_worse)
+
+
+def test_what_is_owed_no_more_is_not_worse() -> None:
+    """A-8: a class that is deducted with less weight, or counts instead."""
+    heavy, light = (
+        replace(BEFORE, policy=replace(BEFORE.policy, liabilities={"FUND": Decimal(weight)}))
+        for weight in ("1", "0.5")
+    )
+    for before, after, is_worse in (
+        (heavy, light, False),
+        (light, heavy, True),
+        (light, BEFORE, False),
+    ):
+        (only,) = changes(before, after)
+        assert ("policy.liabilities.FUND", is_worse) == (only.path, only.is_worse)
+
+
+@pytest.mark.parametrize(
+    ("liabilities", "is_worse"), [(None, False), ({"FUND": Decimal(1)}, True)]
+)
+def test_a_way_that_deducts_a_class_takes_it_from_the_other_metrics(
+    liabilities: dict[str, Decimal] | None, *, is_worse: bool
+) -> None:
+    """A-8, T-2: one more way is not worse, unless what counted for all is nothing to them now."""
+    condition = Condition(metric=Metric.MONTH_AVG, threshold=Decimal(1), liabilities=liabilities)
+    way = Way(code="NET", name={"zh": "净", "en": "Net"}, all=(condition,), misses=3)
+    first, second, *rest = BEFORE.tier
+    after = replace(BEFORE, tier=(first, replace(second, any=(way,)), *rest))
+    (only,) = changes(BEFORE, after)
+    assert (f"tier.{second.code}.any.NET", is_worse) == (only.path, only.is_worse)
+    without = replace(BEFORE, tier=(first, *rest))
+    (only,) = changes(without, after)
+    assert (f"tier.{second.code}", is_worse) == (only.path, only.is_worse)
 
 
 bounds = st.lists(st.integers(1, 9), min_size=3, max_size=3, unique=True)

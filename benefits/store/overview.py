@@ -101,33 +101,7 @@ async def overviews(
     asked = sorted(set(ids))
     places = [_Place.of(rules, now) for rules in programmes]
     counted = [(place, basket) for place in places for basket in place.baskets]
-    weights = [
-        (nth, *weight)
-        for nth, (_, basket) in enumerate(counted, 1)
-        for weight in zip(
-            basket.classes,
-            basket.weights,
-            basket.points or repeat(0, len(basket.classes)),
-            strict=True,
-        )
-    ]
-    first = min((place.first.start for place in places), default=now.date())
-    values = (
-        claims,
-        now,
-        [place.judge.code for place, _ in counted],
-        [",".join(basket.currencies) for _, basket in counted],
-        [place.month.start for place, _ in counted],
-        [nth for nth, _, _, _ in weights],
-        [name for _, name, _, _ in weights],
-        [weight for _, _, weight, _ in weights],
-        [place.first.start for place, _ in counted],
-        sorted({source for place in places for source in place.rules.feeds}),
-        first,
-        sorted({label_name(key) for place in places for key in place.judge.ladder.labels}),
-        [basket.joint for _, basket in counted],
-        [points for _, _, _, points in weights],
-    )
+    values = (claims, now, *_values(places, counted, now))
     found = {row.member_id: row for row in await _ask(conn, asked, *values)}
     now_of = {id_: row.merged_into or id_ for id_, row in found.items()}
     into = dict[UUID, UUID]()
@@ -144,6 +118,37 @@ async def overviews(
         for id_ in {*now_of.values()}
     }
     return {id_: seen[other] for id_, other in now_of.items()}
+
+
+def _values(
+    places: list["_Place"], counted: list[tuple["_Place", Basket]], now: datetime
+) -> tuple[object, ...]:
+    """Return what the statement is asked with: what is judged by what, from which month on."""
+    weights = [
+        (nth, *weight)
+        for nth, (_, basket) in enumerate(counted, 1)
+        for weight in zip(
+            basket.classes,
+            basket.weights,
+            basket.points or repeat(0, len(basket.classes)),
+            strict=True,
+        )
+    ]
+    first = min((place.first.start for place in places), default=now.date())
+    return (
+        [place.judge.code for place, _ in counted],
+        [",".join(basket.currencies) for _, basket in counted],
+        [place.month.start for place, _ in counted],
+        [nth for nth, _, _, _ in weights],
+        [name for _, name, _, _ in weights],
+        [weight for _, _, weight, _ in weights],
+        [place.first.start for place, _ in counted],
+        sorted({source for place in places for source in place.rules.feeds}),
+        first,
+        sorted({label_name(key) for place in places for key in place.judge.ladder.labels}),
+        [basket.joint for _, basket in counted],
+        [points for _, _, _, points in weights],
+    )
 
 
 async def _ask(conn: Connection, ids: list[UUID], *values: Any) -> Any:

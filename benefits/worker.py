@@ -356,9 +356,9 @@ class Worker:
         if kept is not None and kept.ended_at is not None:
             log.info(
                 "evaluate.kept",
-                programme=kept.mark.programme,
-                month=str(kept.mark.month),
-                took_s=round((kept.ended_at - kept.begun_at).total_seconds(), 1),
+                programme=kept.leased.mark.programme,
+                month=str(kept.leased.mark.month),
+                took_s=round((kept.ended_at - kept.leased.begun_at).total_seconds(), 1),
             )
         return int(kept is not None)
 

@@ -61,13 +61,21 @@ def _check_books(programme: Programme, other: Programme) -> None:
         )
 
 
-async def _check_told(conn: Connection, parts: Parts, before: Programme, after: Programme) -> None:
+async def _check_told(
+    conn: Connection,
+    parts: Parts,
+    before: Programme,
+    after: Programme,
+    *,
+    tiers_from: Month | None,
+) -> None:
     """Refuse what is worse for members and what they were not told of in time (NoticeMissing)."""
     found = terms.changes(before, after)
     if any(change.is_worse for change in found):
-        given = await notices.of(conn, after.code)
+        given = await notices.unspent(conn, after.code)
         today = local_date(parts.clock(), after.tz)
-        terms.check_told(found, given, today=today, days=before.notice_days)
+        judged = (tiers_from or Month.of(today)).start
+        terms.check_told(found, given, today=today, judged=judged, days=before.notice_days)
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -121,7 +129,7 @@ async def apply_programme(
     if before is not None:
         _check_kept(before, programme)
         if needs_notice:
-            await _check_told(conn, parts, before, programme)
+            await _check_told(conn, parts, before, programme, tiers_from=tiers_from)
     await rates.put_converted(conn, new)
     version, is_new = await catalogue.put(conn, programme, parts.clock(), tiers_from=tiers_from)
     return Applied(version, is_new)

@@ -47,7 +47,7 @@ async def give_notice(
     )
     now = parts.clock()
     terms.check_notice(notice, local_date(now, after.tz))
-    if notice not in await notices.of(conn, after.code):
+    if all(notice != one for _, one in await notices.of(conn, after.code)):
         id_ = parts.new_id(now, placed_bucket("notice", after.code))
         await notices.put(conn, (id_, after.code), notice, now=now)
     return found
@@ -61,7 +61,7 @@ async def compare(conn: Connection, parts: Parts, after: Programme) -> list[Told
     before = (await parts.catalogue.current(conn)).programmes.get(after.code)
     if before is None:
         raise UnknownProgramme(f"No version of {after.code!r} is in force to compare with.")
-    given = await notices.of(conn, after.code)
+    given = await notices.unspent(conn, after.code)
     return [
         Told(each, terms.told_on(each, given) if each.is_worse else None)
         for each in terms.changes(before, after)

@@ -2,13 +2,14 @@
 
     days all sealed, or waited for long enough  ->  the month's run: lease, some buckets, advance
 
-Months are decided in their order, each when what is before it is; a feed that is sealed later for
-a day of one is news for it and those after it: they are decided anew (A-7). A run is shared like
-that of a look ahead: whoever leases it next goes on where the last part ended, and what was done
-twice changes nothing. The command takes the same lease.
+Months are decided in their order; a feed that is sealed later for a day of one, or a rate, is news
+for it and those after it: they are decided anew (A-7), after those that were never decided. A run
+is shared like that of a look ahead: whoever leases it next goes on where the last part ended, and
+what was done twice changes nothing. One that fails is tried again when its lease is over, and
+keeps no other programme back. The command takes the same lease, and begins anew.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 
@@ -26,6 +27,7 @@ from benefits.store.evaluation_runs import Leased, Mark, Stand
 PART = 2000  # members; the worker's other steps go on between parts
 PART_BUCKETS = 64
 LEASE = timedelta(minutes=2)
+LONG_LEASE = timedelta(minutes=10)  # of the command, which takes more members at once
 # What is corrected later than that is a person's to decide, with the command (A-7).
 HORIZON_MONTHS = 13
 
@@ -38,11 +40,10 @@ class EvaluationRunning(Refusal):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A part of a run that was done; when the run began and, at its last part, ended."""
+    """A part of a run that was done, the run from there on, and when it ended with the part."""
 
-    mark: Mark
+    leased: Leased
     done: Evaluated
-    begun_at: datetime
     ended_at: datetime | None
 
 
@@ -60,18 +61,21 @@ async def decide_next(database: Database, parts: Parts) -> Kept | None:
     if leased is None:
         return None
     end = min(leased.first + await _count(database, leased.first), BUCKETS)
-    return await _part(database, parts, leased, end, keep=False)
+    return await _part(database, parts, leased, end, keep=None)
 
 
 async def begin(database: Database, parts: Parts, programme: str, month: Month) -> Leased:
-    """Take the run of a month, or go on with one that was interrupted (EvaluationRunning)."""
+    """Take the run of a month, from its first bucket on (EvaluationRunning).
+
+    What was done of a run before costs little, and may be news again for other reasons than feeds.
+    """
 
     async def take(conn: Connection) -> Leased | None:
         rules = (await parts.catalogue.current(conn)).rules[programme]
         sources = rules.at(month).programme.feeds
-        (one,) = await evaluation_runs.stand(conn, programme, sources, [month])
+        (one,) = await evaluation_runs.stand(conn, programme, rules.feeds, sources, [month])
         now = parts.clock()
-        return await evaluation_runs.lease(conn, one.mark, now, now + LEASE)
+        return await evaluation_runs.lease(conn, one.mark, now, now + LONG_LEASE, anew=True)
 
     leased = await database.transact(take)
     if leased is None:
@@ -82,35 +86,36 @@ async def begin(database: Database, parts: Parts, programme: str, month: Month) 
 async def go_on(
     database: Database, parts: Parts, leased: Leased, end: int
 ) -> tuple[Leased, Evaluated]:
-    """Evaluate up to a bucket and keep the run; return it from there (EvaluationRunning)."""
-    kept = await _part(database, parts, leased, end, keep=True)
-    if kept is None:
-        raise EvaluationRunning
-    return msgspec.structs.replace(leased, first=end), kept.done
+    """Evaluate up to a bucket and keep the run; return it from there (EvaluationRunning).
 
-
-async def _part(
-    database: Database, parts: Parts, leased: Leased, end: int, *, keep: bool
-) -> Kept | None:
-    """Evaluate a part of a run that is ours; None where it became another's meanwhile.
-
-    What cannot be done, or is stopped, gives it back.
+    What cannot be done, or is stopped, gives the run back.
     """
-    mark, buckets = leased.mark, (leased.first, end - 1)
     try:
-        done = await evaluate(database, parts, mark.programme, mark.month, buckets=buckets)
+        kept = await _part(database, parts, leased, end, keep=LONG_LEASE)
     except BaseException:
         await _give_back(database, parts, leased)
         raise
+    if kept is None:
+        raise EvaluationRunning
+    return kept.leased, kept.done
+
+
+async def _part(
+    database: Database, parts: Parts, leased: Leased, end: int, *, keep: timedelta | None
+) -> Kept | None:
+    """Evaluate a part of a run that is ours; None where it became another's meanwhile."""
+    mark, buckets = leased.mark, (leased.first, end - 1)
+    done = await evaluate(database, parts, mark.programme, mark.month, buckets=buckets)
     now = parts.clock()
+    until = now + keep if keep else None
 
     async def advance(conn: Connection) -> bool:
-        until = now + LEASE if keep else None
         return await evaluation_runs.advance(conn, leased, end, now, until=until)
 
     if not await database.transact(advance):
         return None
-    return Kept(mark, done, leased.begun_at, now if end == BUCKETS else None)
+    following = msgspec.structs.replace(leased, first=end, until=until or leased.until)
+    return Kept(following, done, now if end == BUCKETS else None)
 
 
 async def _give_back(database: Database, parts: Parts, leased: Leased) -> None:
@@ -129,36 +134,54 @@ async def _count(database: Database, bucket: int) -> int:
 
 
 async def _due(conn: Connection, parts: Parts) -> Mark | None:
-    """Return the earliest month of a programme that is to be decided and whose turn it is."""
+    """Return a month that is to be decided and whose turn it is, of whichever programme."""
     catalogue, now = await parts.catalogue.current(conn), parts.clock()
-    for code, programme in catalogue.programmes.items():
-        today = local_date(now, programme.tz)
-        for one in await _stands(conn, catalogue.rules[code], today_month=Month.of(today)):
-            if one.is_done:
-                continue
-            judge = catalogue.rules[code].at(one.mark.month).programme
-            last = span(judge.policy, one.mark.month)[1]
-            waited = last.end + timedelta(days=judge.policy.max_wait) <= today
-            whole = one.sealed >= len(set(judge.feeds)) * one.mark.month.days
-            is_free = one.leased_until is None or one.leased_until <= now
-            if (whole or waited) and is_free and not await unfilled(conn, parts):
-                return one.mark
-            break  # those after it wait for it
-    return None
+    due = [mark for rules in catalogue.rules.values() if (mark := await _next(conn, rules, now))]
+    return due[0] if due and not await unfilled(conn, parts) else None
 
 
-async def _stands(conn: Connection, rules: Rules, *, today_month: Month) -> list[Stand]:
-    """Return how the months stand that are over and that feeds make known, in their order."""
-    months = [today_month.plus(-n) for n in range(HORIZON_MONTHS, 0, -1)]
+async def _next(conn: Connection, rules: Rules, now: datetime) -> Mark | None:
+    """Return a programme's next month: one begun, one never decided, or one with news.
+
+    None while somebody is at it; after a failure, too, until the lease of the run is over.
+    """
+    today = local_date(now, rules.judges[-1].programme.tz)
+    stands = await _stands(conn, rules, today)
+    undone = [one for one in stands if not one.is_done]
+    if any(one.leased_until is not None and one.leased_until > now for one in undone):
+        return None
+    begun = next((one for one in undone if one.is_begun), None)
+    fresh = next((one for one in undone if one.ran is None), None)
+    if begun is None and fresh is not None and _is_ripe(rules, fresh, today):
+        return fresh.mark
+    chosen = begun or next((one for one in undone if one.ran is not None), None)
+    return chosen.next_run if chosen else None
+
+
+def _is_ripe(rules: Rules, one: Stand, today: date) -> bool:
+    """Say whether all days of a month are sealed, or were waited for long enough (A-6)."""
+    judge, month = rules.at(one.mark.month).programme, one.mark.month
+    last = span(judge.policy, month)[1]
+    waited = last.end + timedelta(days=judge.policy.max_wait) <= today
+    return waited or one.sealed >= len(set(judge.feeds)) * month.days
+
+
+async def _stands(conn: Connection, rules: Rules, today: date) -> list[Stand]:
+    """Return how the months stand that are over and that feeds make known, in their order.
+
+    They begin with the one before the programme came into force: older ones are history.
+    """
+    sent, applied_at = await evaluation_runs.first(conn, rules.programme, rules.feeds)
+    if sent is None:
+        return []
+    tz, running = rules.judges[-1].programme.tz, Month.of(today)
+    begin = max(Month.of(sent), Month.of(local_date(applied_at, tz)).plus(-1))
     fed = dict[tuple[str, ...], list[Month]]()
-    for month in months:
+    for month in (running.plus(-n) for n in range(HORIZON_MONTHS, 0, -1)):
         sources = tuple(sorted(set(rules.at(month).programme.feeds)))
-        if sources:
+        if sources and month >= begin:
             fed.setdefault(sources, []).append(month)
     found = list[Stand]()
     for sources, some in fed.items():
-        first = await evaluation_runs.first_day(conn, sources)
-        if first is not None:
-            begun = [month for month in some if month >= Month.of(first)]
-            found += await evaluation_runs.stand(conn, rules.programme, sources, begun)
+        found += await evaluation_runs.stand(conn, rules.programme, rules.feeds, sources, some)
     return sorted(found, key=lambda one: one.mark.month)

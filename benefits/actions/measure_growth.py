@@ -144,14 +144,16 @@ async def _freeze(
         for each in there
         if each.member_id not in before
     ]
-    whole = {id_: each for id_, each in found if each.complete}
+    whole = {id_: each for id_, each in found if each.complete and not each.young}
     along = await merged.along(conn, [id_ for id_ in whole if id_ in has_merged])
     kept = await baselines.frozen_of(conn, one, along)
-    counted = {
-        id_: msgspec.structs.replace(whole[other], total=0, filled_days=0)
-        for id_, other in along.items()
-        if id_ not in kept
-    }
+    counted = dict[UUID, Measure]()
+    for id_, other in along.items():  # each of them stands in the books once
+        if id_ in kept:
+            rest = max(whole[other].total - kept[id_].total, 0)
+            whole[other] = msgspec.structs.replace(whole[other], total=rest)
+        else:
+            counted[id_] = msgspec.structs.replace(whole[other], total=0, filled_days=0)
     await baselines.freeze(conn, one.name, [*whole.items(), *counted.items()], now)
     return Frozen(len(whole), len(before), len(found) - len(whole))
 

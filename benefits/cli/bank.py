@@ -40,7 +40,7 @@ from benefits.domain.feeds import spans
 from benefits.domain.jobs import Format
 from benefits.domain.past import YEARS
 from benefits.domain.policy import CALENDAR
-from benefits.domain.values import BUCKETS, Month
+from benefits.domain.values import Month
 from benefits.house import House
 from benefits.store.db import Database, DatabaseUnsuitable
 from benefits.store.migrate import ensure_partitions
@@ -372,22 +372,18 @@ async def _say_missing(house: House, chosen: Programme, month: Month) -> None:
 async def _evaluate(house: House, on: Database, chosen: Programme, month: Month) -> Evaluated:
     """Evaluate all members, some thousands at a time, and tell how far it is.
 
-    A rehearsal takes no lease; a run that was interrupted goes on where it ended.
+    A rehearsal takes no lease.
     """
     total = Evaluated()
     ranges = await slices(on)
     leased = None
     if on is house.database:
         leased = await begin(on, house.parts, chosen.code, month)
-        if leased.first:
-            console.print(f"Going on from bucket {leased.first} of {BUCKETS}.")
-    for done, (first, last) in enumerate(ranges, 1):
+    for done, buckets in enumerate(ranges, 1):
         if leased is None:
-            one = await evaluate(on, house.parts, chosen.code, month, buckets=(first, last))
-        elif last < leased.first:
-            continue
+            one = await evaluate(on, house.parts, chosen.code, month, buckets=buckets)
         else:
-            leased, one = await go_on(on, house.parts, leased, last + 1)
+            leased, one = await go_on(on, house.parts, leased, buckets[1] + 1)
         total = total.plus(one)
         if done % 16 == 0 or done == len(ranges):
             console.print(f"{done} of {len(ranges)}: {total.members:,} members")

@@ -9,8 +9,9 @@ before it holds by a way other than the web page.
 import enum
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -121,18 +122,18 @@ def _lower(*best_first: enum.Enum) -> Judge:
 _X = r"[^.]+"
 # By path; the first that fits says whether a change is worse, and without one it is.
 _JUDGES: tuple[tuple[str, Judge], ...] = (
-    (rf"(name|feeds|provider|budget|(tier|benefit)\.{_X}\.(name|about))\..*", _never),
+    (rf"(name|provider|budget|(tier|benefit)\.{_X}\.(name|about))\..*", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
-    (rf"benefit\.{_X}\.(kind|provider|sku|cost)", _never),
+    (rf"benefit\.{_X}\.(provider|cost)", _never),
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),
     (rf"closing_days|notice_days|line\.{_X}\.quota\.{_X}", _less),
-    (rf"tier\.{_X}\.(any\.{_X}\.)?(misses|lock\.months|lock\.grace)", _less),
+    (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)", _less),
     (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)", _less),
     (rf"policy\.minimum_days|tier\.{_X}\.threshold|benefit\.{_X}\.takes", _more),
     (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
     (rf"(asset_classes|currencies|benefit|line)\.{_X}", _gone),
-    (rf"tier\.{_X}\.(any\.{_X}\.)?lock", _gone),
+    (rf"tier\.{_X}\.lock", _gone),
     (rf"benefit\.{_X}\.(cap|recipient\.{_X})", _new),
     (
         r"policy\.upgrade",
@@ -149,7 +150,20 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
 
 def changes(before: Programme, after: Programme) -> list[Change]:
     """Return what differs between two versions of a programme, in the order of the paths (U-2)."""
-    return list(_compare("", msgspec.to_builtins(before), msgspec.to_builtins(after)))
+    return [
+        msgspec.structs.replace(each, is_worse=True) if _brings_less(each, after) else each
+        for each in _compare("", msgspec.to_builtins(before), msgspec.to_builtins(after))
+    ]
+
+
+def _brings_less(change: Change, after: Programme) -> bool:
+    """Say whether a tier is new that brings its members less of a line than the one below it."""
+    codes = [tier.code for tier in after.tier]
+    code = change.path.removeprefix("tier.")
+    if change.before or code not in codes:
+        return False
+    below = codes[codes.index(code) - 1]
+    return any(line.quota.get(code, 0) < line.quota.get(below, 0) for line in after.line)
 
 
 def _compare(path: str, before: Any, after: Any) -> Iterator[Change]:
@@ -203,16 +217,41 @@ def told_on(change: Change, notices: Iterable[Notice]) -> date | None:
     return min((one.given_on for one in notices if change in one.changes), default=None)
 
 
+def unspent(
+    given: Sequence[tuple[datetime, Notice]], versions: Sequence[tuple[datetime, Programme]]
+) -> list[Notice]:
+    """Return notices with those changes that did not come into force since they were recorded.
+
+    Both come with their instants, versions in their order: what was told once is to be told again
+    when it is undone and done once more.
+    """
+    steps = [(at, set(changes(before, after))) for (_, before), (at, after) in pairwise(versions)]
+    found = list[Notice]()
+    for recorded_at, notice in given:
+        done = {change for at, some in steps if at > recorded_at for change in some}
+        left = tuple(change for change in notice.changes if change not in done)
+        found.append(msgspec.structs.replace(notice, changes=left))
+    return found
+
+
+# What decides tiers, and so holds from the first day of the first month that a version judges.
+_JUDGES_MONTHS = re.compile(r"(tier|policy|asset_classes|currencies|feeds)\b.*")
+
+
 def check_told(
-    found: Iterable[Change], notices: Sequence[Notice], *, today: date, days: int
+    found: Iterable[Change], notices: Sequence[Notice], *, today: date, judged: date, days: int
 ) -> None:
-    """Refuse worse changes of which members were not told `days` before (NoticeMissing, U-2)."""
+    """Refuse worse changes of which members were not told `days` before (NoticeMissing, U-2).
+
+    What decides tiers holds from `judged` on, all else from `today`.
+    """
     untold = list[str]()
     for change in found:
         told = told_on(change, notices) if change.is_worse else date.min
+        holds = min(judged, today) if _JUDGES_MONTHS.fullmatch(change.path) else today
         if told is None:
             untold.append(f"{change} (not told)")
-        elif told > today - timedelta(days=days):
+        elif told > holds - timedelta(days=days):
             untold.append(f"{change} (told on {told})")
     if untold:
         listed = "\n".join(untold)

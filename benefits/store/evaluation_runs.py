@@ -12,38 +12,44 @@ import msgspec
 from benefits.domain.values import BUCKETS, Month
 from benefits.store.db import Connection, rows, run
 
-# Primary key of feed, uq_feed_generation; primary key of the run.
+# Primary key of feed, uq_feed_generation; primary keys of the runs. What is news for a month is
+# news for those after it. Sources and rates number their generations apart, so both are added.
 STAND = """
 SELECT m.month,
        (SELECT count(*) FROM (
             SELECT DISTINCT f.as_of, f.source FROM feed AS f
             WHERE f.as_of >= m.month AND f.as_of < (m.month + interval '1 month')::date
-              AND f.source = ANY($2::text[]) AND f.state = 'SEALED') AS d) AS sealed,
+              AND f.source = ANY($3::text[]) AND f.state = 'SEALED') AS d) AS sealed,
        coalesce((SELECT max(f.generation) FROM feed AS f
                  WHERE f.as_of < (m.month + interval '1 month')::date
-                   AND f.source = ANY($2::text[]) AND f.state = 'SEALED'), 0) AS generation,
+                   AND f.source = ANY($2::text[]) AND f.state = 'SEALED'), 0)
+       + coalesce((SELECT max(u.generation) FROM rate_run AS u
+                   WHERE EXISTS (SELECT FROM unnest(u.months) AS t (month)
+                                 WHERE t.month <= m.month)), 0) AS generation,
        r.generation AS ran, r.next_bucket, r.leased_until
-FROM unnest($3::date[]) AS m (month)
+FROM unnest($4::date[]) AS m (month)
 LEFT JOIN evaluation_run AS r ON r.programme = $1 AND r.month = m.month
 ORDER BY m.month
 """
 FIRST = """
-SELECT min(f.as_of) AS day FROM feed AS f WHERE f.source = ANY($1::text[]) AND f.state = 'SEALED'
+SELECT min(f.as_of) AS sent,
+       (SELECT min(p.applied_at) FROM programme AS p WHERE p.code = $1) AS applied_at
+FROM feed AS f WHERE f.source = ANY($2::text[]) AND f.state = 'SEALED'
 """
-# One that was interrupted goes on; any other begins at the first bucket.
+# One that was interrupted goes on, unless it is to begin `anew`.
 LEASE = f"""
 INSERT INTO evaluation_run AS r (programme, month, generation, next_bucket, leased_until,
                                  begun_at)
 VALUES ($1, $2, $3, 0, $5, $4)
 ON CONFLICT (programme, month) DO UPDATE
 SET generation = excluded.generation,
-    next_bucket = CASE WHEN r.generation = $3 AND r.next_bucket < {BUCKETS} THEN r.next_bucket
-                  ELSE 0 END,
-    begun_at = CASE WHEN r.generation = $3 AND r.next_bucket < {BUCKETS} THEN r.begun_at
-               ELSE excluded.begun_at END,
+    next_bucket = CASE WHEN r.generation = $3 AND r.next_bucket < {BUCKETS} AND NOT $6::boolean
+                  THEN r.next_bucket ELSE 0 END,
+    begun_at = CASE WHEN r.generation = $3 AND r.next_bucket < {BUCKETS} AND NOT $6
+               THEN r.begun_at ELSE excluded.begun_at END,
     leased_until = excluded.leased_until, ended_at = NULL
 WHERE r.leased_until IS NULL OR r.leased_until <= $4
-RETURNING next_bucket, begun_at
+RETURNING next_bucket, begun_at, leased_until
 """
 # Whoever came too late, when the lease was another's, moves nothing.
 ADVANCE = f"""
@@ -51,12 +57,12 @@ UPDATE evaluation_run
 SET next_bucket = $5::smallint,
     leased_until = CASE WHEN $5 < {BUCKETS} THEN $7::timestamptz END,
     ended_at = CASE WHEN $5 = {BUCKETS} THEN $6::timestamptz END
-WHERE programme = $1 AND month = $2 AND generation = $3 AND next_bucket = $4
+WHERE programme = $1 AND month = $2 AND generation = $3 AND next_bucket = $4 AND leased_until = $8
 """
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What a run is of: a month, and the last of the feeds sealed for days up to its end."""
+    """What a run is of: a month, and the news of feeds and rates for days up to its end."""
 
     programme: str
     month: Month
@@ -69,6 +75,7 @@ class Leased(msgspec.Struct, frozen=True):
     mark: Mark
     first: int
     begun_at: datetime
+    until: datetime
 
 
 class Stand(msgspec.Struct, frozen=True):
@@ -88,28 +95,51 @@ class Stand(msgspec.Struct, frozen=True):
         """Whether the last run knew all that is sealed now, and came to its end."""
         return self.ran == self.mark.generation and self.next_bucket == BUCKETS
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run was begun and is not at its end."""
+        return self.ran is not None and self.next_bucket != BUCKETS
+
+    @property
+    def next_run(self) -> Mark:
+        """What is to be run next: one that was begun is ended before news begin another."""
+        if self.ran is None or not self.is_begun:
+            return self.mark
+        return msgspec.structs.replace(self.mark, generation=self.ran)
+
 
 async def stand(
-    conn: Connection, programme: str, sources: Sequence[str], months: Sequence[Month]
+    conn: Connection,
+    programme: str,
+    every: Sequence[str],
+    sources: Sequence[str],
+    months: Sequence[Month],
 ) -> list[Stand]:
-    """Return how months stand that the same sources make known, the earliest first."""
+    """Return how months stand that the same sources make known, the earliest first.
+
+    Their news are those of `every` source that any version names.
+    """
     starts = [month.start for month in months]
     return [
         Stand(Mark(programme, Month.of(row.month), row.generation), row.sealed, *row[3:])
-        for row in await rows(conn, STAND, programme, list(sources), starts)
+        for row in await rows(conn, STAND, programme, list(every), list(sources), starts)
     ]
 
 
-async def first_day(conn: Connection, sources: Sequence[str]) -> date | None:
-    """Return the first day that any of the sources sealed."""
-    ((day,),) = await rows(conn, FIRST, list(sources))
-    first: date | None = day
-    return first
+async def first(
+    conn: Connection, programme: str, sources: Sequence[str]
+) -> tuple[date | None, datetime]:
+    """Return the first day that any source sealed, and when the programme came into force."""
+    ((sent, applied_at),) = await rows(conn, FIRST, programme, list(sources))
+    return sent, applied_at
 
 
-async def lease(conn: Connection, mark: Mark, now: datetime, until: datetime) -> Leased | None:
-    """Take a run for a while; None while another has it."""
-    found = await rows(conn, LEASE, mark.programme, mark.month.start, mark.generation, now, until)
+async def lease(
+    conn: Connection, mark: Mark, now: datetime, until: datetime, *, anew: bool = False
+) -> Leased | None:
+    """Take a run for a while, from where it was stopped or anew; None while another has it."""
+    values = (mark.programme, mark.month.start, mark.generation, now, until, anew)
+    found = await rows(conn, LEASE, *values)
     return Leased(mark, *found[0]) if found else None
 
 
@@ -122,4 +152,4 @@ async def advance(
     """
     mark = leased.mark
     values = (mark.programme, mark.month.start, mark.generation, leased.first, next_bucket)
-    return bool(await run(conn, ADVANCE, *values, now, until))
+    return bool(await run(conn, ADVANCE, *values, now, until, leased.until))

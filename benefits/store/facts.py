@@ -154,9 +154,9 @@ async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list
         if into:
             those = Whom((0, BUCKETS - 1), sorted(into))
             found = _together(found, await _months(conn, rules, basket, month, whom=those), into)
+        found = [row for row in found if row.merged_into is None]
         for row in found:
-            if row.merged_into is None:
-                _add_month(all_facts, rules, basket, row, sealed=sealed, known=known)
+            _add_month(all_facts, rules, basket, row, sealed=sealed, known=known)
         _add_absent(all_facts.values(), basket, fed)
         if known is not None:
             known.into = into

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain import terms
+from benefits.domain.catalogue import Programme
 from benefits.domain.terms import Change, Channel, Notice
 from benefits.store.db import Connection, rows, run
 
@@ -16,9 +18,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 # A programme has few, each once for a version that is worse.
 OF = """
-SELECT n.channel, n.given_on, n.text, n.recorded_by, n.changes FROM programme_notice AS n
-WHERE n.programme = $1 ORDER BY n.recorded_at, n.notice_id
+SELECT n.channel, n.given_on, n.text, n.recorded_by, n.changes, n.recorded_at
+FROM programme_notice AS n WHERE n.programme = $1 ORDER BY n.recorded_at, n.notice_id
 """
+VERSIONS = (
+    "SELECT p.applied_at, p.document FROM programme AS p WHERE p.code = $1 ORDER BY p.version"
+)
 
 
 async def put(conn: Connection, of_: tuple[UUID, str], notice: Notice, *, now: datetime) -> None:
@@ -36,9 +41,18 @@ async def put(conn: Connection, of_: tuple[UUID, str], notice: Notice, *, now: d
     )
 
 
-async def of(conn: Connection, programme: str) -> list[Notice]:
-    """Return the notices of a programme."""
-    return [_notice(row) for row in await rows(conn, OF, programme)]
+async def of(conn: Connection, programme: str) -> list[tuple[datetime, Notice]]:
+    """Return the notices of a programme, and when each was recorded."""
+    return [(row.recorded_at, _notice(row)) for row in await rows(conn, OF, programme)]
+
+
+async def unspent(conn: Connection, programme: str) -> list[Notice]:
+    """Return the notices of a programme, with what did not come into force since."""
+    versions = [
+        (row.applied_at, msgspec.json.decode(row.document, type=Programme))
+        for row in await rows(conn, VERSIONS, programme)
+    ]
+    return terms.unspent(await of(conn, programme), versions)
 
 
 def _notice(row: Any) -> Notice:

@@ -6,12 +6,18 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from benefits.actions import expire
 from benefits.actions.expire import Swept, sweep
-from benefits.domain.orders import Reason, Rejected
+from benefits.actions.keyed import Accepted, Decided
+from benefits.domain.orders import Reason, Rejected, Used
+from benefits.domain.refusal import Refusal
+from benefits.domain.values import bucket_of
 from benefits.store import members
 from tests import builders
 from tests.actions.life import (
@@ -19,16 +25,20 @@ from tests.actions.life import (
     call_back,
     change,
     claimed,
+    decide,
     expire_lots,
     gift,
     give,
     holder,
     number_of,
+    said,
     tables,
+    tell,
     wallet,
     wish,
+    work_off,
 )
-from tests.builders import World
+from tests.builders import NOON, World
 from tests.conftest import database
 from tests.roles import administrator
 from tests.service import environment, fresh_keys
@@ -46,6 +56,61 @@ DAYS = (1, 2, 3, 5, 8)
 async def swept(world: World, buckets: tuple[int, int] = EVERYWHERE) -> Swept:
     """Sweep to the end and return what was seen."""
     return [each async for each in sweep(world.database, world.parts, buckets=buckets)][-1]
+
+
+LOTS = st.lists(st.integers(1, 9), min_size=1, max_size=4)  # days they are valid
+SWEEPS = st.lists(
+    st.tuples(st.integers(1, 60), st.booleans(), st.booleans()), max_size=5
+)  # hours until then, whether something is claimed before, whether the range is split
+
+
+async def test_a_sweep_late_or_often_whole_or_split_leaves_one_history(world: World) -> None:
+    """3.18, 7: of two members with the same units one is swept now and then, one once at last."""
+    loop = asyncio.get_running_loop()
+
+    async def compare(valid: list[int], sweeps: list[tuple[int, bool, bool]]) -> None:
+        world.clock.now = NOON
+        often, late = await world.member(), await world.member()
+        for days in valid:
+            both = [gift(member, "LOUNGE", valid_days=days) for member in (often, late)]
+            await give(world, *both)
+        own = (bucket_of(often), bucket_of(often))
+        for hours, is_claimed, is_split in sweeps:
+            world.clock.forward(hours=hours)
+            if is_claimed:
+                used = await decide(world, *(wish(one, "LOUNGE") for one in (often, late)))
+                assert 1 == len({said(outcome) for outcome in used})
+                await use(world, *used)
+            if bucket_of(often) != bucket_of(late):
+                await swept(world, own)
+            if is_split:
+                await swept(world, own)
+        world.clock.forward(days=10)
+        await swept(world)
+        assert 0 == (await swept(world)).lots
+        assert await _told(world, often) == await _told(world, late)
+
+    @settings(max_examples=20, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(LOTS, SWEEPS)
+    def whatever(valid: list[int], sweeps: list[tuple[int, bool, bool]]) -> None:
+        asyncio.run_coroutine_threadsafe(compare(valid, sweeps), loop).result()
+
+    await asyncio.to_thread(whatever)
+    assert [] == await world.findings()
+
+
+async def use(world: World, *outcomes: Decided | Refusal) -> None:
+    """Let what was claimed be used at once, if it was."""
+    for outcome in outcomes:
+        if isinstance(outcome, Accepted):
+            number = await number_of(world, UUID(outcome.ids["claim_id"]))
+            await tell(world, number, Used(at=world.clock(), reference="R1"))
+    await work_off(world)
+
+
+async def _told(world: World, member: UUID) -> list[tuple[Any, ...]]:
+    """Return what happened to a member, without ids and without when it was written down."""
+    return [tuple(row)[1:] for row in await world.rows(HISTORY) if row.member_id == member]
 
 
 async def test_what_comes_back_before_the_end_of_a_swept_lot_ends_with_it(world: World) -> None:

@@ -4,20 +4,23 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from benefits.actions.evaluate import MonthNotOver
 from benefits.actions.keep_tiers import (
-    LEASE,
+    LONG_LEASE,
     EvaluationRunning,
     begin,
     decide_next,
     go_on,
 )
+from benefits.domain.catalogue import read
 from benefits.domain.feeds import FeedKey
 from benefits.domain.values import BUCKETS, Month
 from benefits.worker import Worker
 from tests.actions.feeding import fed, send
 from tests.builders import World
+from tests.domain.test_ways import TIERS
 
 JUNE, JULY = Month(2025, 6), Month(2025, 7)
 RICH, POOR = 520_000_00, 480_000_00
@@ -115,7 +118,7 @@ async def test_a_run_is_leased_and_gone_on_with(world: World, member: UUID) -> N
     assert await decide_next(world.database, world.parts) is None
     with pytest.raises(EvaluationRunning):
         await begin(world.database, world.parts, "wealth", JUNE)
-    world.clock.now += LEASE
+    world.clock.now += LONG_LEASE
     kept = await decide_next(world.database, world.parts)
     assert kept is not None
     ((reached,),) = await world.rows("SELECT next_bucket FROM evaluation_run")
@@ -141,3 +144,43 @@ async def test_a_person_decides_what_is_older_than_the_horizon(world: World, mem
     await month(world, JULY, RICH)
     assert JUNE not in await decide(world)
     assert [JULY] == (await decide(world))[:1]
+
+
+async def test_what_was_never_decided_comes_before_what_has_news(
+    world: World, member: UUID
+) -> None:
+    """A flood of corrections of June keeps nobody from July's tier."""
+    await month(world, JUNE, POOR)
+    assert [JUNE] == await decide(world)
+    world.clock.now = datetime(2025, 8, 2, 4, 0, tzinfo=UTC)
+    await month(world, JULY, RICH)
+    assert [] == await send(world, FeedKey("core", date(2025, 6, 30), 1), [(world.name(1), POOR)])
+    order = list[Month]()
+    while kept := await decide_next(world.database, world.parts):
+        world.clock.forward(seconds=1)
+        order += [kept.leased.mark.month] if kept.ended_at else []
+    assert [JULY, JUNE] == order
+
+
+async def test_history_is_decided_by_a_person(world: World) -> None:
+    """What was over long before the programme came into force is not decided unasked."""
+    await fed(world)
+    await world.member()
+    await month(world, Month(2025, 4), RICH)
+    await month(world, Month(2025, 5), RICH)
+    world.clock.now = AT
+    assert [] == await decide(world)
+    await month(world, JUNE, RICH)
+    assert [JUNE] == await decide(world)
+
+
+async def test_one_programme_keeps_no_other_waiting(world: World, member: UUID) -> None:
+    """Whatever is the matter with the one that is being decided."""
+    await month(world, JUNE, RICH)
+    await world.apply(replace(read(TIERS), feeds=("core",)))
+    leased = await begin(world.database, world.parts, "wealth", JUNE)
+    while kept := await decide_next(world.database, world.parts):
+        assert "ways" == kept.leased.mark.programme
+    found = await world.rows("SELECT DISTINCT programme FROM tier_decision")
+    assert ["ways"] == [row.programme for row in found]
+    await go_on(world.database, world.parts, leased, BUCKETS)

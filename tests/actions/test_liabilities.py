@@ -30,6 +30,7 @@ from tests import builders
 from tests.actions import exchanging
 from tests.actions.exchanging import balances
 from tests.actions.feeding import EARLY
+from tests.actions.merging import merged
 from tests.builders import World, reference_programme
 from tests.conftest import database
 
@@ -89,6 +90,42 @@ async def test_a_day_counts_what_is_left_and_never_less_than_nothing(world: Worl
             asked = date(2025, 6, day)
             assert balance == await summary.balance(conn, member, day=asked, basket=basket)
     assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_what_two_owed_and_had_is_one_day_after_a_merger(
+    world: World, *, is_first: bool
+) -> None:
+    """T-10: 100.00 owed by one and 500.00 of the other are 400.00, for whomever one reads."""
+    await world.apply(netting(), tiers_from=EARLY)
+    owing, other = await world.members(2)
+    await balances(
+        world,
+        "T000001,2025-06-01,LOAN,CNY,100.00,,0",
+        "T000002,2025-06-01,DEPOSIT,CNY,500.00,,0",
+        "T000002,2025-06-02,DEPOSIT,CNY,500.00,,0",
+    )
+    of, into = (owing, other) if is_first else (other, owing)
+    await merged(world, of, into)
+    async with world.database.transaction() as conn:
+        rules = (await world.parts.catalogue.current(conn)).rules["wealth"]
+        for whom in (
+            Whom((0, BUCKETS - 1)),
+            Whom((bucket_of(into), bucket_of(into))),
+            Whom((bucket_of(into), bucket_of(into)), [into]),
+        ):
+            (fact,) = await facts.load(conn, rules, JUNE, whom)
+            assert (into, 900_00 * 10) == (fact.member_id, _june(rules, fact).sum_minor)
+        none = Whom((bucket_of(of), bucket_of(of)))
+        left = await facts.load(conn, rules, JUNE, none)
+        assert of not in {fact.member_id for fact in left}
+    (june,) = await seen(world, into)
+    assert 900_00 * 10 == june.sum_minor
+
+
+def _june(rules: Rules, fact: facts.Facts) -> MonthSum:
+    """Return what is known of June."""
+    return fact.sums[rules.at(JUNE).programme.basket][JUNE]
 
 
 async def test_one_tier_may_be_net_and_the_others_not(world: World) -> None:

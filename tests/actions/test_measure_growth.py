@@ -27,6 +27,7 @@ from tests.builders import PROGRAMME, World
 from tests.rows import everything
 
 MAY, JULY = Month(2025, 5), Month(2025, 7)
+JUNE_DAY = date(2025, 6, 1)
 SUMMER = Wanted(name="summer", programme="wealth", month=MAY, by="anna-li")
 STEPS = [100_000_00, 200_000_00, 300_000_00]
 EVERYWHERE = (0, BUCKETS - 1)
@@ -149,6 +150,20 @@ async def test_who_was_merged_grows_as_one(world: World, member: UUID, *, is_bef
         await merged(world, other, member)
     assert {member: (300_000_00, 3, 3)} == await growth(world)
     assert {member: (300_000_00, 3, 3)} == await growth(world, is_corrected=True)
+
+
+async def test_a_merger_counts_no_baseline_twice(world: World, member: UUID) -> None:
+    """T-10: one is frozen, the other not yet; after the merger it is frozen with the rest."""
+    other = await world.member()
+    may = [AssetLine(world.name(2), JUNE_DAY, "DEPOSIT", "CNY", 0)]
+    await world.assets(may)
+    await world.month(world.name(2), "2025-07", 140_000_00)
+    assert Frozen(1, 0, 1) == await frozen(world)
+    await merged(world, member, other)
+    assert {other: (400_000_00, 0, 3)} == await growth(world)
+    await world.month(world.name(2), "2025-05", 100_000_00)
+    assert Frozen(1, 1, 0) == await frozen(world)
+    assert {other: (300_000_00, 3, 3)} == await growth(world)
 
 
 async def test_who_left_is_not_told_of(world: World, member: UUID) -> None:

@@ -1,6 +1,6 @@
 """What a version changes, and what of it is worse for members: in doubt it is (U-2)."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -19,6 +19,7 @@ from benefits.domain.terms import (
     changes,
     check_notice,
     check_told,
+    unspent,
 )
 from tests.builders import PROGRAMME, reference_programme
 
@@ -53,6 +54,8 @@ def test_a_version_that_says_the_same_changes_nothing() -> None:
         ('threshold = "50000"', 'threshold = "60000"', "tier.GOLD.threshold", True),
         ('threshold = "50000"', 'threshold = "40000"', "tier.GOLD.threshold", False),
         ("misses = 6", "misses = 3", "tier.PRIVATE.misses", True),
+        ('sku = "lounge-visit"', 'sku = "lounge-half"', "benefit.LOUNGE.sku", True),
+        ("asset_classes", 'feeds = ["core"]\nasset_classes', "feeds.core", True),
         ("misses = 6", "misses = 7", "tier.PRIVATE.misses", False),
         ("limit = 2", "limit = 1", "benefit.VIDEO.cap.limit", True),
         ('cap = { limit = 2, window = "MONTH" }', "", "benefit.VIDEO.cap", False),
@@ -95,6 +98,49 @@ def test_a_change_is_judged_by_its_path(old: str, new: str, path: str, *, is_wor
     """Fewer, dearer, shorter, stricter is worse; texts, providers and costs are not."""
     assert old in PROGRAMME
     assert [(path, is_worse)] == worse(PROGRAMME.replace(old, new, 1))
+
+
+TOP = """
+[[tier]]
+code = "CROWN"
+name = { zh = "至尊", en = "Crown" }
+threshold = "50000000"
+misses = 6
+
+"""
+
+
+def test_a_new_tier_that_brings_less_is_worse() -> None:
+    """Who rises into it loses what the tier below brings, unless it brings as much."""
+    head, _, rest = PROGRAMME.partition("[[provider]]")
+    text = f"{head}{TOP}[[provider]]{rest}"
+    assert [("tier.CROWN", True)] == worse(text)
+    brings = text.replace("PRIVATE = 12 }", "PRIVATE = 12, CROWN = 12 }").replace(
+        "PRIVATE = 3 }", "PRIVATE = 3, CROWN = 4 }"
+    )
+    assert {False} == {is_worse for _, is_worse in worse(brings)}
+
+
+def test_what_decides_tiers_is_told_before_the_first_month_it_judges() -> None:
+    """U-2: told on 1 June, it may judge from July on; no month before."""
+    (higher,) = changes(BEFORE, read(PROGRAMME.replace('"50000"', '"60000"', 1)))
+    notice = [told(higher)]
+    check_told([higher], notice, today=TODAY, judged=date(2025, 8, 1), days=30)
+    with pytest.raises(NoticeMissing):
+        check_told([higher], notice, today=date(2025, 7, 15), judged=date(2025, 6, 1), days=30)
+
+
+def test_a_notice_is_spent_when_what_it_told_holds() -> None:
+    """U-2: told, done, undone: to be done again it is told again."""
+    fewer = read(PROGRAMME.replace(LOUNGES, "PLATINUM = 1, DIAMOND = 6"))
+    (lost,) = changes(BEFORE, fewer)
+    at = [datetime(2025, month, 1, tzinfo=UTC) for month in (1, 3, 5)]
+    given = [(datetime(2025, 2, 1, tzinfo=UTC), told(lost))]
+    versions = [(at[0], BEFORE), (at[1], fewer), (at[2], BEFORE)]
+    assert [(lost,)] == [one.changes for one in unspent(given, versions[:1])]
+    assert [()] == [one.changes for one in unspent(given, versions)]
+    again = [(datetime(2025, 6, 1, tzinfo=UTC), told(lost))]
+    assert [(lost,)] == [one.changes for one in unspent(again, versions)]
 
 
 def test_whole_things_come_and_go() -> None:
@@ -176,12 +222,12 @@ def test_worse_changes_need_a_notice_given_in_time() -> None:
     found = changes(BEFORE, read(PROGRAMME.replace(LOUNGES, "DIAMOND = 7")))
     lost, more = found
     assert (True, False) == (lost.is_worse, more.is_worse)
-    check_told([more], [], today=TODAY, days=30)
-    check_told(found, [told(lost)], today=TODAY, days=30)
+    check_told([more], [], today=TODAY, judged=TODAY, days=30)
+    check_told(found, [told(lost)], today=TODAY, judged=TODAY, days=30)
     late: list[list[Notice]] = [[], [told(lost, days_ago=29)], [told(more)]]
     for notices in late:
         with pytest.raises(NoticeMissing, match=r"line\.lounge\.quota\.PLATINUM: 2 -> none"):
-            check_told(found, notices, today=TODAY, days=30)
+            check_told(found, notices, today=TODAY, judged=TODAY, days=30)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,9 @@ async def begin(database: Database, parts: Parts, programme: str, month: Month) 
     async def take(conn: Connection) -> Leased | None:
         rules = (await parts.catalogue.current(conn)).rules[programme]
         sources = rules.at(month).programme.feeds
-        (one,) = await evaluation_runs.stand(conn, programme, rules.feeds, sources, [month])
+        (one,) = await evaluation_runs.stand(
+            conn, programme, [month], sources=sources, every=rules.feeds
+        )
         now = parts.clock()
         return await evaluation_runs.lease(conn, one.mark, now, now + LONG_LEASE, anew=True)
 
@@ -183,5 +185,7 @@ async def _stands(conn: Connection, rules: Rules, today: date) -> list[Stand]:
             fed.setdefault(sources, []).append(month)
     found = list[Stand]()
     for sources, some in fed.items():
-        found += await evaluation_runs.stand(conn, rules.programme, rules.feeds, sources, some)
+        found += await evaluation_runs.stand(
+            conn, rules.programme, some, sources=sources, every=rules.feeds
+        )
     return sorted(found, key=lambda one: one.mark.month)

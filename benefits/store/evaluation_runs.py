@@ -111,9 +111,10 @@ class Stand(msgspec.Struct, frozen=True):
 async def stand(
     conn: Connection,
     programme: str,
-    every: Sequence[str],
-    sources: Sequence[str],
     months: Sequence[Month],
+    *,
+    sources: Sequence[str],
+    every: Sequence[str],
 ) -> list[Stand]:
     """Return how months stand that the same sources make known, the earliest first.
 

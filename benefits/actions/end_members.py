@@ -63,7 +63,7 @@ async def end_relationships(
         version = catalogue.rules[code].at(month).version
         await tiers.put(conn, code, ones, version=version)
     await endings.put_due(conn, when)
-    return len(locked), len(found) - len(locked)
+    return len(ended), len(found) - len(locked)
 
 
 async def _end_tiers(conn: Connection, ending: _Ending) -> dict[tuple[str, Month], list[Decided]]:

@@ -40,7 +40,7 @@ from benefits.domain.feeds import spans
 from benefits.domain.jobs import Format
 from benefits.domain.past import YEARS
 from benefits.domain.policy import CALENDAR
-from benefits.domain.values import Month
+from benefits.domain.values import EPOCH, Month
 from benefits.house import House
 from benefits.store.db import Database, DatabaseUnsuitable
 from benefits.store.migrate import ensure_partitions
@@ -428,6 +428,6 @@ def expire_(buckets: str, now: str | None, *, dry_run: bool) -> None:
 def _instant(text: str) -> datetime:
     with suppress(ValueError):
         at = datetime.fromisoformat(text)
-        if at.year in YEARS:
+        if EPOCH.year <= at.year < YEARS.stop:
             return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     raise click.BadParameter("write it like 2025-07-02T03:10:00Z", param_hint="--now")

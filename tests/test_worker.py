@@ -253,7 +253,7 @@ async def test_the_age_of_a_step_tells_whether_the_worker_stands(world: World) -
     async with asyncio.timeout(60):
         while len(worker.ages()) < len(steps):
             await asyncio.sleep(0.01)
-    assert steps == set(worker.ages())
     stop.set()
     await running
+    assert steps == set(worker.ages())
     assert all(ended >= 0 and success >= 0 for ended, success in worker.ages().values())

@@ -22,7 +22,7 @@ from benefits.actions.look_back import kinds, look_back
 from benefits.actions.look_up import look_up
 from benefits.actions.parts import Parts
 from benefits.actions.receive import receive
-from benefits.domain.catalogue import Provider as ProviderConfig
+from benefits.domain.programme import Provider as ProviderConfig
 from benefits.domain.signature import parse_secret
 from benefits.domain.tokens import DEMO_ISSUER
 from benefits.domain.values import Clock

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from benefits.domain.catalogue import Programme, read
+from benefits.domain.programme import Programme
+from benefits.domain.programme_file import read
 from benefits.domain.tokens import DEMO_ISSUER, Issuer, caller_of
 from benefits.domain.values import Month
 

@@ -27,7 +27,7 @@ from benefits.actions.evaluate import Evaluated, evaluate, slices
 from benefits.actions.import_files import import_assets, import_members
 from benefits.actions.keys import make_key
 from benefits.actions.verify import verify
-from benefits.domain.catalogue import Programme
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.tokens import Issuer
 from benefits.domain.values import Month, local_date, member_id

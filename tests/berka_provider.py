@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from benefits.actions import receive
-from benefits.domain.catalogue import Provider
+from benefits.domain.programme import Provider
 from benefits.domain.signature import SignatureRefused, parse_secret
 from benefits.providers.client import Client
 from benefits.providers.open import OpenProvider

@@ -16,9 +16,10 @@ from benefits.actions.record_assets import record_assets
 from benefits.actions.record_members import record_members
 from benefits.actions.verify import verify
 from benefits.domain.assets import AssetLine
-from benefits.domain.catalogue import Programme, read
 from benefits.domain.members import MemberLine
 from benefits.domain.metrics import Reading
+from benefits.domain.programme import Programme
+from benefits.domain.programme_file import read
 from benefits.domain.values import Clock, Month, bucket_of, member_id, time_ordered_id
 from benefits.store.assets import ChunkResult
 from benefits.store.catalogue import Cache

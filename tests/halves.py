@@ -1,6 +1,7 @@
 """The reference programme with units that have a decimal: a rail lounge takes half a visit."""
 
-from benefits.domain.catalogue import Programme, read
+from benefits.domain.programme import Programme
+from benefits.domain.programme_file import read
 from tests.builders import PROGRAMME
 
 TEXT = (

@@ -21,7 +21,7 @@ import pytest
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.evaluate import Evaluated, slices
 from benefits.actions.evaluate import evaluate as evaluate_month
-from benefits.domain.catalogue import read
+from benefits.domain.programme_file import read
 from benefits.domain.values import member_id
 from benefits.sandbox.behaviour import Behaviour
 from benefits.store.db import connect

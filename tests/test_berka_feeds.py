@@ -20,9 +20,9 @@ from benefits.actions.evaluate import evaluate
 from benefits.actions.import_feed import import_feed
 from benefits.actions.record_members import record_members
 from benefits.domain import tiers
-from benefits.domain.catalogue import read
 from benefits.domain.feeds import FeedKey, FeedManifest
 from benefits.domain.members import MemberLine
+from benefits.domain.programme_file import read
 from benefits.domain.values import BUCKETS, Month
 from benefits.store.db import connect
 from benefits.store.facts import Whom, load

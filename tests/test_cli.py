@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from benefits import demo, process
 from benefits.cli import COMMANDS, Late, commands
-from benefits.domain.catalogue import read
+from benefits.domain.programme_file import read
 from benefits.domain.tokens import DEMO_ISSUER, TokenInvalid
 from benefits.sandbox.behaviour import EXPLAINED
 from benefits.settings import SettingRefused

@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from benefits import VERSION
 from benefits.actions.keys import make_key
-from benefits.domain.catalogue import read
+from benefits.domain.programme_file import read
 from benefits.domain.values import BUCKETS
 from benefits.house import real_clock
 from benefits.sandbox.behaviour import Behaviour

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from benefits.domain.catalogue import read
 from benefits.domain.orders import Call, Capabilities, Done, Notice, Outcome, Unknown
+from benefits.domain.programme_file import read
 from benefits.providers.provider import RawCallback
 from benefits.store import db, members
 from benefits.store.db import run

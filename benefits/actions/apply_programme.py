@@ -6,8 +6,9 @@ import msgspec
 
 from benefits.actions.parts import Parts
 from benefits.domain import terms
-from benefits.domain.catalogue import Benefit, Programme, ProgrammeInvalid
+from benefits.domain.benefit import Benefit
 from benefits.domain.exchange import check_converted
+from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.values import Month, local_date
 from benefits.store import catalogue, notices, rates
 from benefits.store.db import Connection

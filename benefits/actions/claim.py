@@ -11,10 +11,12 @@ from benefits import measures, traces
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger
-from benefits.domain.catalogue import Benefit, Catalogue, Programme
+from benefits.domain.benefit import Benefit
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
 from benefits.domain.ledger import Cost
 from benefits.domain.orders import IssueRequest, Operation, OrderState
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import bucket_of, local_date

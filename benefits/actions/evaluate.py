@@ -14,7 +14,8 @@ import msgspec
 from benefits.actions import grant
 from benefits.actions.parts import Parts
 from benefits.domain import tiers as rules
-from benefits.domain.catalogue import Programme, Rules
+from benefits.domain.catalogue import Rules
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.steady import bounds as bounds_of
 from benefits.domain.tiers import Cause, Decision, State

@@ -14,7 +14,6 @@ from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.import_files import read_rows
 from benefits.actions.parts import Parts
 from benefits.domain import assets, feed_lines
-from benefits.domain.catalogue import Programme
 from benefits.domain.feed_lines import Lines, Read
 from benefits.domain.feeds import (
     REASONS_MAX,
@@ -26,6 +25,7 @@ from benefits.domain.feeds import (
     Tally,
     check_feed,
 )
+from benefits.domain.programme import Programme
 from benefits.domain.values import local_date
 from benefits.store import feeds
 from benefits.store.db import Connection, Database

@@ -10,7 +10,7 @@ import msgspec
 from benefits.actions.claim import UnknownMember
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement
-from benefits.domain.catalogue import Benefit
+from benefits.domain.benefit import Benefit
 from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity

@@ -7,7 +7,7 @@ import msgspec
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.parts import Parts
 from benefits.domain import terms
-from benefits.domain.catalogue import Programme
+from benefits.domain.programme import Programme
 from benefits.domain.terms import Change, Channel, Notice
 from benefits.domain.values import local_date, placed_bucket
 from benefits.store import notices

@@ -12,8 +12,11 @@ from benefits.actions.claim import QUANTITY_MAX, QuantityInvalid, UnknownBenefit
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger, units
-from benefits.domain.catalogue import Benefit, Catalogue, Line, Programme
+from benefits.domain.benefit import Benefit
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.ledger import Lot
+from benefits.domain.packages import Line
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.units import Quantity, QuantityTooFine, UnitsDrawn

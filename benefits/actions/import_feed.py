@@ -23,8 +23,8 @@ from benefits.actions.fill_feed import (
 from benefits.actions.parts import Parts
 from benefits.actions.seal_feed import Sealing, seal_feed
 from benefits.domain.assets import FileUnreadable
-from benefits.domain.catalogue import Programme
 from benefits.domain.feeds import FeedKey, FeedManifest, FeedState, Tally, differences
+from benefits.domain.programme import Programme
 from benefits.store import feeds
 from benefits.store.db import Connection, Database
 from benefits.store.feeds import Feed

@@ -28,11 +28,11 @@ from benefits.actions.record_rates import RatesUnderWayError, record_rates, use_
 from benefits.domain import assets, calendar_lines, exchange, holders, members, merges
 from benefits.domain.assets import AssetLine, FileUnreadable, LineInvalid
 from benefits.domain.calendar_lines import CalendarLine
-from benefits.domain.catalogue import Programme
 from benefits.domain.exchange import Converted, RateLine
 from benefits.domain.holders import HolderLine
 from benefits.domain.members import LabelLine, MemberLine
 from benefits.domain.merges import MergeLine
+from benefits.domain.programme import Programme
 from benefits.domain.requests import body_hash
 from benefits.domain.values import local_date
 from benefits.store import rates

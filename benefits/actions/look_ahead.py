@@ -16,8 +16,9 @@ from benefits.actions import grant
 from benefits.actions.evaluate import PAGE, UnknownProgramme, closed_by, told_of
 from benefits.actions.parts import Parts
 from benefits.domain import outlook, progress
-from benefits.domain.catalogue import Judge, Programme, Rules
+from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.outlook import Sight
+from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, Grounds, risen
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date

@@ -13,7 +13,8 @@ import msgspec
 
 from benefits.actions.claim import UnknownMember
 from benefits.actions.parts import Parts
-from benefits.domain.catalogue import Catalogue, Programme
+from benefits.domain.catalogue import Catalogue
+from benefits.domain.programme import Programme
 from benefits.store.db import Connection
 from benefits.store.overview import Overview, overviews
 

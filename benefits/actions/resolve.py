@@ -28,7 +28,8 @@ from benefits.actions.answers import (
 from benefits.actions.claim import UNSENT_FOR, cost_of
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger
-from benefits.domain.catalogue import Benefit, Catalogue, Consumed, Programme
+from benefits.domain.benefit import Benefit, Consumed
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.entitlement import CounterUse
 from benefits.domain.ledger import Cost, Part, Posting
 from benefits.domain.orders import (
@@ -52,6 +53,7 @@ from benefits.domain.orders import (
     Used,
     advance,
 )
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.store import claims, counters, members, merged, orders

@@ -9,7 +9,7 @@ from benefits.actions.claim import UnknownBenefit
 from benefits.domain import corrections as rules
 from benefits.domain import ledger
 from benefits.domain.archive import MonthArchived
-from benefits.domain.catalogue import Benefit, ClawBack, Consumed, Late, Programme
+from benefits.domain.benefit import Benefit, ClawBack, Consumed, Late
 from benefits.domain.corrections import (
     Captured,
     CorrectionExceeds,
@@ -27,6 +27,7 @@ from benefits.domain.corrections import (
 from benefits.domain.entitlement import CounterUse, MemberClosed
 from benefits.domain.ledger import Account, Cost
 from benefits.domain.orders import OPEN
+from benefits.domain.programme import Programme
 from benefits.domain.units import UnitsDrawn
 from benefits.domain.values import end_of, local_date
 from benefits.store import claims, corrections

@@ -35,11 +35,11 @@ from benefits.cli.files import PROGRESS_EVERY_S, TEXT, take_file
 from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.cli.months import month_of
-from benefits.domain.catalogue import Programme
 from benefits.domain.feeds import spans
 from benefits.domain.jobs import Format
 from benefits.domain.past import YEARS
 from benefits.domain.policy import CALENDAR
+from benefits.domain.programme import Programme
 from benefits.domain.values import EPOCH, Month
 from benefits.house import House
 from benefits.store.db import Database, DatabaseUnsuitable

@@ -2,7 +2,7 @@
 
 from benefits.actions.keep_stretches import keep_stretches, unfilled
 from benefits.cli.console import console
-from benefits.domain.catalogue import Programme
+from benefits.domain.programme import Programme
 from benefits.domain.values import Month
 from benefits.house import House
 from benefits.store import calendars

@@ -13,8 +13,8 @@ from benefits.cli.console import console
 from benefits.cli.days import fill_stretches
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.cli.months import month_of
-from benefits.domain.catalogue import Programme
 from benefits.domain.growth import StepsInvalid
+from benefits.domain.programme import Programme
 from benefits.domain.reports import csv_text
 from benefits.domain.values import Month
 from benefits.house import House

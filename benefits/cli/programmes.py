@@ -13,8 +13,8 @@ from benefits.cli.console import console
 from benefits.cli.days import say_unknown
 from benefits.cli.house import DRY_RUN, database, run, say_if_dry
 from benefits.cli.months import month_of
-from benefits.domain.catalogue import read
 from benefits.domain.production import check_for_production
+from benefits.domain.programme_file import read
 from benefits.domain.terms import Change, Channel
 from benefits.house import House
 from benefits.store.db import Connection

@@ -14,8 +14,8 @@ from functools import lru_cache
 
 import msgspec
 
-from benefits.domain.catalogue import Programme
 from benefits.domain.currencies import minor_of
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.spelling import suggestion
 from benefits.domain.values import YEARS

@@ -7,8 +7,8 @@ of the units says `DECEASED`. What had been decided and used stays in the histor
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from benefits.domain.catalogue import Programme
 from benefits.domain.ledger import Lot
+from benefits.domain.programme import Programme
 from benefits.domain.tiers import Cause, Decision, Grounds, State
 from benefits.domain.values import Month, end_of, midnight
 

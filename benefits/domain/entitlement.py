@@ -12,8 +12,11 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.catalogue import Benefit, CapWindow, Line, Programme, UpgradePolicy
+from benefits.domain.benefit import Benefit
 from benefits.domain.ledger import Lot, Part, take
+from benefits.domain.limits import CapWindow
+from benefits.domain.packages import Line, UpgradePolicy
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import Month, Period, PeriodKind, period_of
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from benefits.domain.assets import LineInvalid, read_date, read_revision
-from benefits.domain.catalogue import Programme, ProgrammeInvalid
+from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.spelling import suggestion
 
 REQUIRED = ("currency", "date", "rate", "per")

@@ -8,10 +8,10 @@ from datetime import date
 
 import msgspec
 
-from benefits.domain.catalogue import Programme
 from benefits.domain.ladder import THRESHOLD, Alternative, Truth
 from benefits.domain.metrics import Reading
 from benefits.domain.policy import Balance, Metric, Policy, Tier
+from benefits.domain.programme import Programme
 from benefits.domain.tiers import Cause, Decision, display_average, stays_until
 from benefits.domain.windows import days_of
 

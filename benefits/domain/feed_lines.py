@@ -13,8 +13,8 @@ import msgspec
 
 from benefits.domain import assets
 from benefits.domain.assets import LineInvalid
-from benefits.domain.catalogue import Programme
 from benefits.domain.feeds import REASONS_MAX, FeedKey, Tally
+from benefits.domain.programme import Programme
 
 REQUIRED = ("customer", "asset_class", "currency", "balance")
 OPTIONAL = ("account", "as_of")

@@ -22,7 +22,8 @@ from typing import Annotated
 
 import msgspec
 
-from benefits.domain.catalogue import Programme, Rules
+from benefits.domain.catalogue import Rules
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.spelling import suggestion
 from benefits.domain.values import Month

@@ -10,10 +10,10 @@ from datetime import datetime
 
 import msgspec
 
-from benefits.domain.catalogue import Programme
 from benefits.domain.ladder import NOTHING, Bound, Truth
 from benefits.domain.metrics import Reading
 from benefits.domain.policy import UpgradeTiming
+from benefits.domain.programme import Programme
 from benefits.domain.progress import Running, nearest, projected_sum
 from benefits.domain.tiers import Cause, State, display_average, settle
 from benefits.domain.values import end_of, local_date

@@ -1,6 +1,6 @@
 """What a programme may not be on a production database, though it reads well."""
 
-from benefits.domain.catalogue import Programme, ProgrammeInvalid
+from benefits.domain.programme import Programme, ProgrammeInvalid
 
 _HERE = ("localhost", "127.", "[::1]", "0.0.0.0")  # noqa: S104 - compared with, not bound to
 

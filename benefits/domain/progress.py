@@ -8,11 +8,11 @@ import msgspec
 
 from benefits.domain import metrics
 from benefits.domain.calendars import NO_CALENDAR, Calendar
-from benefits.domain.catalogue import Programme
 from benefits.domain.labels import Label, held
 from benefits.domain.ladder import Alternative, Truth, qualifies
 from benefits.domain.metrics import Basket, Reading, Sums
 from benefits.domain.policy import Policy
+from benefits.domain.programme import Programme
 from benefits.domain.tiers import State, certain_through, display_average
 from benefits.domain.values import Month
 from benefits.domain.windows import last_whole, window

@@ -15,8 +15,10 @@ from functools import partial
 
 import msgspec
 
-from benefits.domain.catalogue import UNITS, Benefit, Catalogue, Programme
+from benefits.domain.benefit import UNITS, Benefit
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.ledger import Account
+from benefits.domain.programme import Programme
 from benefits.domain.units import Quantity
 from benefits.domain.values import Month
 

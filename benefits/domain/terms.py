@@ -16,8 +16,10 @@ from typing import Any
 
 import msgspec
 
-from benefits.domain.catalogue import ClawBack, Late, Programme, UpgradePolicy
+from benefits.domain.benefit import ClawBack, Late
+from benefits.domain.packages import UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.wording import claim_of
 

@@ -14,11 +14,12 @@ from datetime import date, timedelta
 import msgspec
 
 from benefits.domain import metrics
-from benefits.domain.catalogue import Judge, Programme, Rules
+from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.labels import Label, held
 from benefits.domain.ladder import NOTHING, THRESHOLD, Term, Verdict
 from benefits.domain.metrics import Basket, Reading, Sums
 from benefits.domain.policy import REVIEWS, Target, UpgradeTiming
+from benefits.domain.programme import Programme
 from benefits.domain.values import Month, add_months
 from benefits.domain.windows import last_whole, span
 

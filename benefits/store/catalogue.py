@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from benefits.domain.benefit import Benefit
 from benefits.domain.calendars import NO_CALENDAR
-from benefits.domain.catalogue import Benefit, Catalogue, Judge, Programme, Rules
+from benefits.domain.catalogue import Catalogue, Judge, Rules
 from benefits.domain.entitlement import budget_counter, stock_counter
+from benefits.domain.programme import Programme
 from benefits.domain.values import Month, local_date
 from benefits.store import calendars
 from benefits.store.claims import ClaimRow

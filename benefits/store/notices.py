@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain import terms
-from benefits.domain.catalogue import Programme
+from benefits.domain.programme import Programme
 from benefits.domain.terms import Change, Channel, Notice
 from benefits.store.db import Connection, rows, run
 

@@ -15,10 +15,11 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.catalogue import Judge, Programme, Rules
+from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, label_name
 from benefits.domain.metrics import Basket, MonthSum, Reading, known_sum, net_sum
+from benefits.domain.programme import Programme
 from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Decision
 from benefits.domain.values import Month, bucket_of, local_date

@@ -13,7 +13,8 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from benefits.actions.correct import Decide, Propose, UnknownCorrection, decide, propose
 from benefits.actions.keyed import Accepted, Decided, Refused
 from benefits.domain import units
-from benefits.domain.catalogue import UNITS, Catalogue
+from benefits.domain.benefit import UNITS
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.corrections import NEW_LOT, Effect, Wanted, Why
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key

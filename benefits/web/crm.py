@@ -18,7 +18,7 @@ from benefits.actions.keyed import Accepted, Decided, Refused
 from benefits.actions.merge_members import MergeMembers, merge_members
 from benefits.domain import units
 from benefits.domain.assets import SHORT_MAX
-from benefits.domain.catalogue import Programme
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome, check_key
 from benefits.domain.units import Asked, Quantity

@@ -16,10 +16,12 @@ from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
 from benefits.actions.look_up import LookUp, Seen
 from benefits.actions.read_code import read_code
+from benefits.domain.benefit import Benefit
 from benefits.domain.callers import Caller
-from benefits.domain.catalogue import Benefit, Catalogue, Programme
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.explanation import explain
 from benefits.domain.policy import Metric
+from benefits.domain.programme import Programme
 from benefits.domain.progress import nearest
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key

@@ -11,10 +11,10 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from benefits.actions.claim import UnknownMember
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.report import bounds_of
-from benefits.domain.catalogue import Programme
 from benefits.domain.explanation import explain, told
 from benefits.domain.outlook import Sight
 from benefits.domain.policy import Metric
+from benefits.domain.programme import Programme
 from benefits.domain.tiers import display_average
 from benefits.domain.windows import days_of
 from benefits.store import outlook as sights

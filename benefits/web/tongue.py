@@ -25,8 +25,8 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_currency
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benefits.domain.catalogue import Programme
 from benefits.domain.policy import Balance, Metric, Policy
+from benefits.domain.programme import Programme
 from benefits.domain.values import Month, local_date
 from benefits.domain.windows import days_of
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 import msgspec
 
 from benefits.actions.import_files import Imported, import_assets, import_rates
-from benefits.domain.catalogue import Programme
 from benefits.domain.feeds import FeedKey, FeedKind, FeedManifest
+from benefits.domain.programme import Programme
 from benefits.store import rates as store_rates
 from benefits.store.db import Connection
 from benefits.worker import Worker

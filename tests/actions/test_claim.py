@@ -10,7 +10,7 @@ import pytest
 
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.keyed import Accepted
-from benefits.domain.catalogue import Programme
+from benefits.domain.programme import Programme
 from benefits.store.group import Group, grouped
 from tests.actions.life import (
     PHONE,

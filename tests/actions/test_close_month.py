@@ -17,8 +17,9 @@ from benefits.actions.close_month import (
     close_month,
 )
 from benefits.actions.grant import reward
-from benefits.domain.catalogue import ProgrammeInvalid, read
 from benefits.domain.orders import Done
+from benefits.domain.programme import ProgrammeInvalid
+from benefits.domain.programme_file import read
 from benefits.domain.values import Month
 from benefits.store import members, months
 from benefits.store.db import run

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from benefits.actions.correct import Decide
-from benefits.domain.catalogue import ClawBack, Late, LateReversal, read
+from benefits.domain.benefit import ClawBack, Late, LateReversal
 from benefits.domain.corrections import Fault, Kind, Why
 from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.domain.programme_file import read
 from tests.actions.desk import (
     CHECKER,
     MAKER,

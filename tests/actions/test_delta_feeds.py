@@ -15,10 +15,10 @@ import pytest
 
 from benefits.actions.fill_day import fill_now
 from benefits.actions.see_feeds import list_missing, see_feed
-from benefits.domain.catalogue import Programme
 from benefits.domain.feeds import FeedKey, FeedKind, FeedState
 from benefits.domain.metrics import Basket, MonthSum
 from benefits.domain.policy import Condition, Joint, Metric, Way
+from benefits.domain.programme import Programme
 from benefits.domain.values import BUCKETS
 from benefits.domain.windows import Kept, Stretch
 from benefits.store import facts, stretch_sums, summary

@@ -10,8 +10,9 @@ import pytest
 
 from benefits.actions.evaluate import MonthNotOver, UnknownProgramme, evaluate
 from benefits.domain.assets import AssetLine
-from benefits.domain.catalogue import ProgrammeInvalid, UpgradePolicy
+from benefits.domain.packages import UpgradePolicy
 from benefits.domain.policy import Lock, Metric, Policy
+from benefits.domain.programme import ProgrammeInvalid
 from benefits.domain.values import BUCKETS, Month
 from benefits.store import members
 from benefits.store.overview import Standing, overviews

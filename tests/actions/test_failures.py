@@ -16,9 +16,9 @@ from benefits.actions.deliver import Attempt
 from benefits.actions.give_notice import Given, give_notice
 from benefits.actions.grant import reward
 from benefits.actions.measure_growth import Wanted, freeze
-from benefits.domain.catalogue import read
 from benefits.domain.feeds import FeedKey
 from benefits.domain.orders import Done
+from benefits.domain.programme_file import read
 from benefits.domain.terms import Channel
 from benefits.domain.values import Month
 from benefits.store.db import BEGIN, BEGIN_PLANNED, Connection, rows, run, sqlstate

@@ -23,7 +23,6 @@ from benefits.actions.fill_feed import (
 )
 from benefits.actions.import_feed import rehearse_feed
 from benefits.actions.seal_feed import Sealing, judge_feed, seal_at_once, seal_feed
-from benefits.domain.catalogue import Programme
 from benefits.domain.feeds import (
     ChunkConflict,
     FeedClosed,
@@ -37,6 +36,7 @@ from benefits.domain.feeds import (
     digest_of,
 )
 from benefits.domain.metrics import MonthSum
+from benefits.domain.programme import Programme
 from benefits.domain.values import Month, bucket_of, member_id
 from benefits.store import facts, feeds, summary
 from benefits.store.db import Connection

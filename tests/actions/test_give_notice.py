@@ -7,7 +7,8 @@ import pytest
 
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.give_notice import Given, compare, give_notice
-from benefits.domain.catalogue import Programme, read
+from benefits.domain.programme import Programme
+from benefits.domain.programme_file import read
 from benefits.domain.terms import Change, Channel, NoticeInvalid, NoticeMissing, changes
 from tests.builders import PROGRAMME, World, reference_programme
 from tests.domain.test_ways import TIERS

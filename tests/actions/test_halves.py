@@ -9,9 +9,9 @@ import pytest
 
 from benefits.actions.keyed import Accepted
 from benefits.actions.report import bounds_of, liability, vintages
-from benefits.domain.catalogue import ProgrammeInvalid
 from benefits.domain.corrections import Fault, Kind, Why
 from benefits.domain.orders import Done, Reason, Rejected
+from benefits.domain.programme import ProgrammeInvalid
 from benefits.domain.reports import By
 from benefits.domain.units import plain
 from tests.actions.desk import ask, correct, figures, lot_of, money, used

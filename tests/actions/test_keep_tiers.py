@@ -14,8 +14,8 @@ from benefits.actions.keep_tiers import (
     decide_next,
     go_on,
 )
-from benefits.domain.catalogue import read
 from benefits.domain.feeds import FeedKey
+from benefits.domain.programme_file import read
 from benefits.domain.values import BUCKETS, Month
 from benefits.worker import Worker
 from tests.actions.feeding import fed, send

@@ -16,10 +16,11 @@ from benefits.actions import evaluate as evaluating
 from benefits.actions.evaluate import evaluate
 from benefits.actions.keep_stretches import keep_stretches
 from benefits.actions.look_ahead import look_ahead
-from benefits.domain.catalogue import Programme, Rules
+from benefits.domain.catalogue import Rules
 from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.metrics import MonthSum
 from benefits.domain.policy import Condition, Metric, UpgradeTiming, Way
+from benefits.domain.programme import Programme
 from benefits.domain.steady import Bounds, bounds
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.store import facts, summary

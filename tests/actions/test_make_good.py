@@ -2,9 +2,10 @@
 
 import pytest
 
-from benefits.domain.catalogue import Late, LateReversal, read
+from benefits.domain.benefit import Late, LateReversal
 from benefits.domain.corrections import Fault, Kind
 from benefits.domain.orders import Reason, Rejected
+from benefits.domain.programme_file import read
 from tests.actions.desk import ask, correct, figures, lost, money, offered, spent
 from tests.actions.life import call_back, claimed, holder, number_of, wallet, wish
 from tests.builders import PROGRAMME, World

@@ -18,7 +18,7 @@ from benefits.actions.measure_growth import (
     measure_growth,
 )
 from benefits.domain.assets import AssetLine
-from benefits.domain.catalogue import read
+from benefits.domain.programme_file import read
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import BUCKETS, Month
 from benefits.store.db import Database

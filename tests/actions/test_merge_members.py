@@ -10,7 +10,7 @@ from benefits.actions.look_ahead import look_ahead
 from benefits.actions.look_up import see
 from benefits.actions.record_labels import record_labels
 from benefits.actions.record_members import record_members
-from benefits.domain.catalogue import ClawBack
+from benefits.domain.benefit import ClawBack
 from benefits.domain.corrections import Kind
 from benefits.domain.explanation import explain
 from benefits.domain.labels import Label, Layer

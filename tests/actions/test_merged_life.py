@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from benefits.actions.record_members import record_members
-from benefits.domain.catalogue import ClawBack
+from benefits.domain.benefit import ClawBack
 from benefits.domain.corrections import Kind
 from benefits.domain.feeds import FeedKey
 from benefits.domain.members import MemberLine

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benefits.domain.catalogue import ProgrammeInvalid, read
 from benefits.domain.exchange import FACTOR_MAX, PER, Converted, read_line
+from benefits.domain.programme import ProgrammeInvalid
+from benefits.domain.programme_file import read
 from benefits.worker import Worker
 from tests.actions.exchanging import DIGITS, balances, converting, cut_after, rates
 from tests.actions.feeding import EARLY

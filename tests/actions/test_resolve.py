@@ -8,7 +8,6 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from benefits.domain.catalogue import Programme, ProgrammeInvalid
 from benefits.domain.orders import (
     Capabilities,
     Done,
@@ -23,6 +22,7 @@ from benefits.domain.orders import (
     Unknown,
     Used,
 )
+from benefits.domain.programme import Programme, ProgrammeInvalid
 from tests.actions.life import (
     call_back,
     claimed,

@@ -9,9 +9,9 @@ from benefits.actions.import_files import Imported, import_labels
 from benefits.actions.look_ahead import look_ahead
 from benefits.actions.look_up import see
 from benefits.domain.assets import AssetLine
-from benefits.domain.catalogue import read
 from benefits.domain.explanation import explain
 from benefits.domain.ladder import THRESHOLD
+from benefits.domain.programme_file import read
 from benefits.domain.progress import nearest
 from benefits.domain.values import Month, bucket_of
 from benefits.store.overview import Standing

@@ -17,10 +17,10 @@ from benefits.actions.look_up import see
 from benefits.actions.seal_feed import Sealing, apply_next, judge_feed
 from benefits.domain import metrics
 from benefits.domain.calendars import NO_CALENDAR
-from benefits.domain.catalogue import Programme
 from benefits.domain.explanation import explain
 from benefits.domain.feeds import FeedKey, FeedState, Manifest, digest_of
 from benefits.domain.policy import Balance, Condition, Metric, Policy, UpgradeTiming, Way
+from benefits.domain.programme import Programme
 from benefits.domain.progress import Outlook, foretell
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.domain.windows import window

@@ -15,7 +15,10 @@ from benefits.actions.evaluate import evaluate
 from benefits.actions.grant import RewardMember, reward
 from benefits.actions.keys import make_key
 from benefits.domain.assets import AssetLine
-from benefits.domain.catalogue import Benefit, Budget, Programme, read
+from benefits.domain.benefit import Benefit
+from benefits.domain.limits import Budget
+from benefits.domain.programme import Programme
+from benefits.domain.programme_file import read
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.embedded import binary
 from benefits.house import real_clock

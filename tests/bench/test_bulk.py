@@ -27,7 +27,7 @@ import asyncpg
 import pytest
 
 from benefits.actions.keys import make_key
-from benefits.domain.catalogue import read
+from benefits.domain.programme_file import read
 from benefits.embedded import Postgres
 from benefits.settings import Keys
 from benefits.store.db import connect

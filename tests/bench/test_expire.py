@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from benefits.domain.catalogue import read
+from benefits.domain.programme_file import read
 from benefits.embedded import Postgres
 from benefits.settings import Keys
 from benefits.store.db import connect

@@ -27,7 +27,7 @@ import pytest
 from msgspec.structs import replace
 
 from benefits.actions.keys import make_key
-from benefits.domain.catalogue import read
+from benefits.domain.programme_file import read
 from benefits.domain.values import Month, bucket_of, member_id
 from benefits.embedded import Postgres
 from benefits.settings import Keys

@@ -7,13 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benefits.domain.catalogue import (
-    Catalogue,
-    Consumed,
-    ProgrammeInvalid,
-    read,
-)
+from benefits.domain.benefit import Consumed
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.policy import Target
+from benefits.domain.programme import ProgrammeInvalid
+from benefits.domain.programme_file import read
 from benefits.domain.spelling import suggestion
 from tests.builders import PROGRAMME, reference_programme, thresholds
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from benefits.domain import ledger
-from benefits.domain.catalogue import Benefit, Cap, CapWindow, Line, UpgradePolicy
+from benefits.domain.benefit import Benefit
 from benefits.domain.entitlement import (
     BudgetExhausted,
     CapReached,
@@ -32,6 +32,8 @@ from benefits.domain.entitlement import (
     top_up,
 )
 from benefits.domain.ledger import InsufficientUnits, Lot, LotExpired
+from benefits.domain.limits import Cap, CapWindow
+from benefits.domain.packages import Line, UpgradePolicy
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import Month, Period, PeriodKind, period_of
 from tests import golden

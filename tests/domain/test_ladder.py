@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from benefits.domain.catalogue import ProgrammeInvalid, read
 from benefits.domain.ladder import Alternative, Bound, Term, Truth
 from benefits.domain.metrics import Reading
 from benefits.domain.policy import Lock, Metric
+from benefits.domain.programme import ProgrammeInvalid
+from benefits.domain.programme_file import read
 from tests.builders import reference_programme
 from tests.domain.test_policies import FIRST
 from tests.domain.test_ways import HEAD, PLATINUM, PROGRAMME, TIERS

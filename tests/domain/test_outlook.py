@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benefits.domain.catalogue import Programme
 from benefits.domain.metrics import MonthSum, Reading, read
 from benefits.domain.outlook import Sight, is_near, look_ahead, rises_at
 from benefits.domain.policy import Lock, UpgradeTiming
+from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
 from benefits.domain.tiers import State, risen, step
 from benefits.domain.values import Month

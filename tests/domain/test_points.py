@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benefits.domain.calendars import NO_CALENDAR, Calendar, DayKind
-from benefits.domain.catalogue import Judge, ProgrammeInvalid, Rules, read
+from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.metrics import MonthSum, Reading, basket, known_sum
 from benefits.domain.metrics import read as read_metric
 from benefits.domain.policy import (
@@ -23,6 +23,8 @@ from benefits.domain.policy import (
     Way,
     policy_problems,
 )
+from benefits.domain.programme import ProgrammeInvalid
+from benefits.domain.programme_file import read
 from benefits.domain.progress import Outlook, Running, expecting, forecast
 from benefits.domain.steady import bounds
 from benefits.domain.values import Month

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from benefits.domain import metrics
-from benefits.domain.catalogue import Judge, Programme, Rules
+from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.explanation import explain
 from benefits.domain.ladder import Verdict
 from benefits.domain.metrics import MonthSum, Reading
 from benefits.domain.policy import Divisor, Lock, Metric, Policy, Target
+from benefits.domain.programme import Programme
 from benefits.domain.progress import Running, keeping
 from benefits.domain.tiers import (
     Cause,

@@ -5,8 +5,9 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from benefits.domain.catalogue import ProgrammeInvalid, read
 from benefits.domain.policy import PointInTime, Policy, policy_problems
+from benefits.domain.programme import ProgrammeInvalid
+from benefits.domain.programme_file import read
 from tests.builders import PROGRAMME as TEXT
 
 

@@ -7,10 +7,12 @@ import pytest
 
 import benefits
 from benefits.domain.calendars import Calendar, DayKind
-from benefits.domain.catalogue import Judge, Programme, Rules, read
+from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.explanation import explain
 from benefits.domain.labels import Label, Layer
 from benefits.domain.metrics import MonthSum
+from benefits.domain.programme import Programme
+from benefits.domain.programme_file import read
 from benefits.domain.tiers import fold
 from benefits.domain.values import Month
 from benefits.domain.windows import Kept, Piece, Point, Stretch

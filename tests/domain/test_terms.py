@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from benefits.domain.catalogue import Programme, ProgrammeInvalid, read
 from benefits.domain.policy import Condition, Metric, Way
+from benefits.domain.programme import Programme, ProgrammeInvalid
+from benefits.domain.programme_file import read
 from benefits.domain.terms import (
     Change,
     Channel,

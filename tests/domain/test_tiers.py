@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from benefits.domain import metrics, tiers
-from benefits.domain.catalogue import Judge, Programme, Rules
+from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.explanation import explain, money
 from benefits.domain.ladder import qualifies
 from benefits.domain.metrics import MonthSum, Reading
 from benefits.domain.policy import Policy, Target
+from benefits.domain.programme import Programme
 from benefits.domain.progress import (
     Forecast,
     Outlook,

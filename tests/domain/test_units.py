@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benefits.domain.catalogue import ProgrammeInvalid
 from benefits.domain.ledger import Lot, capture, hold, post, release, take
+from benefits.domain.programme import ProgrammeInvalid
 from benefits.domain.units import (
     SCALE_MAX,
     Asked,

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from benefits.domain import progress
-from benefits.domain.catalogue import Judge, Rules, read
+from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.explanation import explain
 from benefits.domain.labels import Label, Layer, held
 from benefits.domain.metrics import MonthSum, Reading
 from benefits.domain.outlook import Sight, look_ahead
+from benefits.domain.programme_file import read
 from benefits.domain.progress import Running, nearest
 from benefits.domain.tiers import Cause, Decision, Grounds, State, fold, news, step
 from benefits.domain.values import Month

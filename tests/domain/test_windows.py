@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from benefits.domain import metrics
 from benefits.domain.calendars import Calendar, DayKind
-from benefits.domain.catalogue import Judge, ProgrammeInvalid, Rules, read
+from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.ladder import qualifies
 from benefits.domain.metrics import MonthSum, Reading, known_sum
 from benefits.domain.policy import Balance, Divisor, Metric, Policy
+from benefits.domain.programme import ProgrammeInvalid
+from benefits.domain.programme_file import read
 from benefits.domain.stretches import needed
 from benefits.domain.tiers import Cause, display_average, fold
 from benefits.domain.values import Month

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from benefits.domain.catalogue import ClawBack, Programme
+from benefits.domain.benefit import ClawBack
+from benefits.domain.programme import Programme
 from tests.builders import reference_programme
 from tests.machine.model import Terms
 

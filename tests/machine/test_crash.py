@@ -9,7 +9,7 @@ import aiohttp
 
 from benefits.actions.grant import RewardMember, reward
 from benefits.actions.keys import make_key
-from benefits.domain.catalogue import read
+from benefits.domain.programme_file import read
 from benefits.house import real_clock
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.keyed import Accepted
-from benefits.domain.catalogue import read
+from benefits.domain.programme_file import read
 from benefits.embedded import Postgres
 from benefits.store.db import Unavailable, connect
 from benefits.store.envelope import Envelope

@@ -12,9 +12,9 @@ import pytest
 from benefits.actions import receive
 from benefits.actions.claim import claim
 from benefits.actions.grant import reward
-from benefits.domain.catalogue import Programme
 from benefits.domain.corrections import Kind
 from benefits.domain.orders import Done, Reason, Rejected
+from benefits.domain.programme import Programme
 from benefits.store.db import Connection
 from benefits.store.group import Group, grouped
 from tests.actions import desk, life

@@ -13,7 +13,7 @@ import aiohttp
 
 from benefits import app
 from benefits.actions.keys import make_key
-from benefits.domain.catalogue import read
+from benefits.domain.programme_file import read
 from benefits.house import open_house, real_clock
 from benefits.providers.client import Client
 from benefits.sandbox.behaviour import Behaviour

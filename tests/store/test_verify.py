@@ -14,7 +14,7 @@ from benefits.actions.keyed import Accepted
 from benefits.actions.merge_members import MergeMembers, merge_members
 from benefits.actions.read_code import read_code
 from benefits.actions.run_jobs import begin_file, run_part
-from benefits.domain.catalogue import ClawBack
+from benefits.domain.benefit import ClawBack
 from benefits.domain.corrections import Kind
 from benefits.domain.jobs import Format
 from benefits.domain.orders import Done, Reason, Rejected, Used

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from benefits.actions.keys import make_key
-from benefits.domain.catalogue import ClawBack, Late, LateReversal
+from benefits.domain.benefit import ClawBack, Late, LateReversal
 from benefits.domain.corrections import Fault, Kind
 from benefits.domain.orders import Used
 from benefits.web import cursors

@@ -12,8 +12,9 @@ import aiohttp
 import pytest
 
 from benefits.actions.close_month import close_month
-from benefits.domain.catalogue import Programme, read
 from benefits.domain.orders import Done, Used
+from benefits.domain.programme import Programme
+from benefits.domain.programme_file import read
 from benefits.domain.values import Month
 from tests.actions import life
 from tests.builders import PROGRAMME

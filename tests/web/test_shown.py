@@ -6,17 +6,9 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from benefits.actions import claim, evaluate
-from benefits.domain import entitlement, ledger
 from benefits.domain.assets import AssetLine
-from benefits.domain.catalogue import CapWindow, Kind, UpgradePolicy
-from benefits.domain.orders import Done, OrderState, Pending, Reason, Rejected, Unknown, Used
-from benefits.domain.refusal import Refusal
-from benefits.domain.requests import KeyConflict
-from benefits.domain.tiers import Cause
-from benefits.domain.values import PeriodKind
-from benefits.web.page import shown, shown_benefit, shown_history, shown_order, shown_tier
-from benefits.web.problems import ReadOnly
+from benefits.domain.benefit import Kind
+from benefits.domain.orders import Done, Pending, Reason, Rejected, Unknown, Used
 from tests.actions.life import call_back, expire_lots, gift, give, lease, number_of, record
 from tests.builders import NOON, reference_programme
 from tests.web.phone import PHONE, Form, Phone, platinum
@@ -477,24 +469,3 @@ async def test_the_clock_of_the_page_is_the_programmes_zone(running: Site, phone
     await phone.enter(member)
     _, html = await phone.send(await phone.review("LOUNGE"))
     assert "3 July 2025 00:00" in html
-
-
-def test_everything_a_member_can_meet_has_words() -> None:
-    """A customer never reads a code: states, refusals, reasons, rules, causes and events."""
-    assert set(OrderState) == set(shown.STATE_WORDS) == set(shown.SHORT_WORDS)
-    assert set(OrderState) == set(shown_order.EXPLAINED)
-    assert set(Reason) == set(shown_order.REASONS)
-    assert set(Cause) == set(shown_tier.CAUSES)
-    assert set(PeriodKind) == set(shown_benefit.PERIODS) == set(shown_benefit.ENDS)
-    assert set(CapWindow) == set(shown_benefit.WINDOWS)
-    assert set(UpgradePolicy) == set(shown_benefit.RISES)
-    assert set(Kind) == set(shown_benefit.AFTER)
-    assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
-    variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing")}
-    assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
-    codes = {KeyConflict.code, ReadOnly.code}
-    for module in (claim, entitlement, ledger):
-        for kind in vars(module).values():
-            if isinstance(kind, type) and issubclass(kind, Refusal):
-                codes |= {kind.code} if kind.__module__ == module.__name__ else set()
-    assert codes == set(shown_benefit.REFUSED_WORDS)

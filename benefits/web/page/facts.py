@@ -8,8 +8,10 @@ import msgspec
 from benefits.actions.foresee import Prospect, foresee
 from benefits.actions.look_up import Seen, see
 from benefits.actions.parts import Parts
-from benefits.domain.catalogue import Benefit, Catalogue, Programme
+from benefits.domain.benefit import Benefit
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.metrics import Reading
+from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from benefits.domain.catalogue import Benefit, Consumed, Kind
+from benefits.domain.benefit import Benefit, Consumed, Kind
 from benefits.domain.orders import OPEN, OrderState
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date

@@ -8,15 +8,7 @@ import msgspec
 
 from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMember
 from benefits.domain import units
-from benefits.domain.catalogue import (
-    Benefit,
-    CapWindow,
-    Consumed,
-    Kind,
-    Line,
-    Programme,
-    UpgradePolicy,
-)
+from benefits.domain.benefit import Benefit, Consumed, Kind
 from benefits.domain.entitlement import (
     BudgetExhausted,
     CapReached,
@@ -25,6 +17,9 @@ from benefits.domain.entitlement import (
     StockExhausted,
 )
 from benefits.domain.ledger import InsufficientUnits, LotExpired
+from benefits.domain.limits import CapWindow
+from benefits.domain.packages import Line, UpgradePolicy
+from benefits.domain.programme import Programme
 from benefits.domain.requests import KeyConflict
 from benefits.domain.units import Quantity
 from benefits.domain.values import PeriodKind, local_date, period_of

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from benefits.domain import units
-from benefits.domain.catalogue import Catalogue, Programme
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.orders import Reason
+from benefits.domain.programme import Programme
 from benefits.domain.values import Month, local_date
 from benefits.store.pages import EventSeen
 from benefits.web.page.shown import delivered_word

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from benefits.domain.catalogue import Benefit, Consumed, Kind
+from benefits.domain.benefit import Benefit, Consumed, Kind
 from benefits.domain.orders import DELIVERED, OPEN, OrderState, Reason
 from benefits.web.page.facts import OrderFacts
 from benefits.web.page.shown import STATE_WORDS, delivered_word, has_code, is_late, state_word

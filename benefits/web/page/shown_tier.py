@@ -4,10 +4,10 @@ from typing import Literal
 
 import msgspec
 
-from benefits.domain.catalogue import Programme
 from benefits.domain.explanation import told, ways
 from benefits.domain.metrics import Reading
 from benefits.domain.policy import Metric, Policy
+from benefits.domain.programme import Programme
 from benefits.domain.progress import Keeping, Need, is_far, keeping, nearest
 from benefits.domain.tiers import Cause, Decision, display_average
 from benefits.domain.values import local_date

@@ -1,0 +1,154 @@
+"""The programme, as a bank writes it down: one readable TOML file is one version of it.
+
+`read` checks everything a version promises about itself: every name that is used is defined, the
+ladder ascends, every amount is exact in the programme's currency.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from benefits.domain import spelling, units
+from benefits.domain.benefit import Benefit
+from benefits.domain.currencies import currency_problems
+from benefits.domain.policy import Text, policy_problems, thresholds
+from benefits.domain.programme import Programme, ProgrammeInvalid
+from benefits.domain.spelling import suggestion
+from benefits.domain.units import LARGEST, Quantity, QuantityTooFine
+from benefits.domain.wording import claim_of
+
+LANGUAGES = ("zh", "en")
+TAKES_MAX = 100
+
+
+def read(text: str) -> Programme:
+    """Read a programme file; ProgrammeInvalid names every contradiction by its path."""
+    try:
+        programme = msgspec.toml.decode(text, type=Programme, strict=False)
+    except msgspec.DecodeError as error:
+        raise ProgrammeInvalid(f"{error}{spelling.hint(str(error), Programme)}") from error
+    problems = list(_problems(programme))
+    if problems:
+        raise ProgrammeInvalid("\n".join(problems))
+    return programme
+
+
+def _problems(programme: Programme) -> Iterator[str]:
+    try:
+        ZoneInfo(programme.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
+        yield f"zone: {programme.zone!r} is not a time zone"
+    for index, provider in enumerate(programme.provider):
+        if not provider.url.startswith(("https://", "http://")):
+            yield f"provider[{index}].url: must begin with https:// or http://"
+    yield from currency_problems(programme.currency, programme.currencies)
+    yield from _duplicates(programme)
+    taken = (programme.asset_classes, programme.currencies)
+    yield from policy_problems(programme.policy, programme.tier, *taken)
+    yield from _amounts(programme)
+    yield from _benefits(programme)
+    yield from _lines(programme)
+    for path, text in _texts(programme):
+        if missing := [language for language in LANGUAGES if not text.get(language)]:
+            yield f"{path}: no text in {', '.join(missing)}"
+    for index, words in enumerate(" ".join(each.about.values()) for each in programme.benefit):
+        if claimed := claim_of(words):
+            yield f"benefit[{index}].about: {claimed!r} must not be claimed"
+
+
+def _duplicates(programme: Programme) -> Iterator[str]:
+    for kind in ("tier", "provider", "budget", "benefit", "line"):
+        seen = set[str]()
+        for index, item in enumerate(getattr(programme, kind)):
+            if item.code in seen:
+                yield f"{kind}[{index}].code: {item.code!r} stands twice"
+            seen.add(item.code)
+
+
+def _amounts(programme: Programme) -> Iterator[str]:
+    amounts = list(thresholds(programme.tier))
+    amounts += [(f"budget[{i}].total", b.total) for i, b in enumerate(programme.budget)]
+    amounts += [(f"benefit[{i}].cost", b.cost) for i, b in enumerate(programme.benefit)]
+    for path, amount in amounts:
+        if not amount.is_finite() or amount < 0:
+            yield f"{path}: must be an amount of at least 0"
+            continue
+        try:
+            programme.minor(amount)
+        except ValueError as error:
+            yield f"{path}: {error}"
+
+
+def _benefits(programme: Programme) -> Iterator[str]:
+    budgets = {budget.code for budget in programme.budget}
+    providers = {provider.code for provider in programme.provider}
+    for index, benefit in enumerate(programme.benefit):
+        path = f"benefit[{index}]"
+        if benefit.provider not in providers:
+            hint = suggestion(benefit.provider, providers)
+            yield f"{path}.provider: {benefit.provider!r} is not defined{hint}"
+        if benefit.budget not in budgets:
+            hint = suggestion(benefit.budget, budgets)
+            yield f"{path}.budget: {benefit.budget!r} is not defined{hint}"
+        if benefit.stock is not None and benefit.stock < 0:
+            yield f"{path}.stock: must be at least 0"
+        yield from _units(programme, path, benefit)
+
+
+def _units(programme: Programme, path: str, benefit: Benefit) -> Iterator[str]:
+    """Yield what is wrong with the units that a benefit has, draws and takes (C-2)."""
+    if benefit.draws:
+        drawn = programme.benefits.get(benefit.draws)
+        if drawn is None:
+            hint = suggestion(benefit.draws, programme.benefits)
+            yield f"{path}.draws: {benefit.draws!r} is not defined{hint}"
+            return
+        if drawn.draws:
+            yield f"{path}.draws: {benefit.draws!r} has no units of its own"
+            return
+        if benefit.scale:
+            yield f"{path}.scale: stands with {benefit.draws!r}, whose units these are"
+    scale = programme.scale(benefit)
+    yield from _quantity(f"{path}.takes", benefit.takes, scale, most=TAKES_MAX)
+    if benefit.cap is not None:
+        yield from _quantity(f"{path}.cap.limit", benefit.cap.limit, scale)
+
+
+def _quantity(path: str, quantity: Quantity, scale: int, *, most: int = LARGEST) -> Iterator[str]:
+    """Yield why a quantity in a programme is none; the least is one step."""
+    if not (Decimal(quantity).is_finite() and units.whole(1, scale) <= quantity <= most):
+        yield f"{path}: must be between {units.whole(1, scale)} and {most}"
+        return
+    try:
+        units.steps(quantity, scale)
+    except QuantityTooFine:
+        yield f"{path}: {quantity} has more than {scale} decimals; see the benefit's scale"
+
+
+def _lines(programme: Programme) -> Iterator[str]:
+    tiers = {tier.code for tier in programme.tier}
+    for index, line in enumerate(programme.line):
+        path = f"line[{index}]"
+        benefit = programme.benefits.get(line.benefit)
+        if benefit is None:
+            hint = suggestion(line.benefit, programme.benefits)
+            yield f"{path}.benefit: {line.benefit!r} is not defined{hint}"
+        elif benefit.draws:
+            yield f"{path}.benefit: {line.benefit!r} draws units of {benefit.draws!r}: bring those"
+        for tier, quantity in line.quota.items():
+            if tier not in tiers:
+                yield f"{path}.quota: tier {tier!r} is not defined{suggestion(tier, tiers)}"
+            scale = benefit.scale if benefit else 0
+            yield from _quantity(f"{path}.quota.{tier}", quantity, scale)
+
+
+def _texts(programme: Programme) -> Iterator[tuple[str, Text]]:
+    yield "name", programme.name
+    for kind in ("tier", "provider", "benefit"):
+        for index, item in enumerate(getattr(programme, kind)):
+            yield f"{kind}[{index}].name", item.name
+    for index, tier in enumerate(programme.tier):
+        for nth, way in enumerate(tier.any):
+            yield f"tier[{index}].any[{nth}].name", way.name

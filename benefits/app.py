@@ -248,7 +248,7 @@ def _groups(database: Database, parts: Parts) -> dict[str, Group[Any, Any]]:
         "claims": Group(database, grouped(claim, parts), "claim"),
         "rewards": Group(database, grouped(reward, parts), "reward"),
         "callbacks": Group(database, grouped(receive, parts), "callback"),
-        "looks": Group(database, grouped(look_up, parts), "look_up"),
+        "looks": Group(database, grouped(look_up, parts), "look_up", reads=True),
     }
 
 

@@ -58,6 +58,14 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
         return frozenset(key for judge in self.judges for key in judge.programme.ladder.labels)
 
 
+class Taker(msgspec.Struct, frozen=True):
+    """A benefit that takes a unit of so many decimals, and how much each piece takes (C-2)."""
+
+    benefit: Benefit
+    scale: int
+    takes: Quantity
+
+
 class Catalogue(msgspec.Struct, frozen=True, dict=True):
     """All programmes in force, under the configuration's version number."""
 
@@ -76,11 +84,13 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
         }
 
     @cached_property
-    def of_unit(self) -> dict[str, list[tuple[Programme, Benefit]]]:
+    def of_unit(self) -> dict[str, list[Taker]]:
         """The benefits that take each unit: the one it is of and those that draw it (C-2)."""
-        found = dict[str, list[tuple[Programme, Benefit]]]()
+        found = dict[str, list[Taker]]()
         for programme, benefit in self.offers.values():
-            found.setdefault(benefit.unit, []).append((programme, benefit))
+            takes = programme.whole(benefit, programme.piece(benefit))
+            taker = Taker(benefit, programme.scale(benefit), takes)
+            found.setdefault(benefit.unit, []).append(taker)
         return found
 
     def whole(self, unit: str, amount: int) -> Quantity:

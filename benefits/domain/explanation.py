@@ -12,6 +12,7 @@ from benefits.domain.ladder import THRESHOLD, Alternative, Truth
 from benefits.domain.metrics import Reading
 from benefits.domain.policy import Balance, Metric, Policy, Tier
 from benefits.domain.programme import Programme
+from benefits.domain.remembered import remembered
 from benefits.domain.tiers import Cause, Decision, display_average, stays_until
 from benefits.domain.windows import days_of
 
@@ -89,6 +90,7 @@ def money(minor: int, digits: int) -> str:
     return f"{whole:,}.{part:0{digits}d}" if digits else f"{whole:,}"
 
 
+@remembered
 def explain(programme: Programme, decision: Decision) -> dict[str, str]:
     """Tell a customer in a sentence of each language what a month decided and why (X-6)."""
     if decision.cause is Cause.ENDED:

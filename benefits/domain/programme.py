@@ -8,7 +8,7 @@ import enum
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -73,6 +73,11 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     budget: tuple[Budget, ...] = ()
     benefit: tuple[Benefit, ...] = ()
     line: tuple[Line, ...] = ()
+
+    @cached_property
+    def kept(self) -> dict[Any, dict[Any, Any]]:
+        """What rules answered about this version, each by what it was asked (`remembered`)."""
+        return {}
 
     @property
     def money(self) -> str:

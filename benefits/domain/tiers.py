@@ -20,6 +20,7 @@ from benefits.domain.ladder import NOTHING, THRESHOLD, Term, Verdict
 from benefits.domain.metrics import Basket, Reading, Sums
 from benefits.domain.policy import REVIEWS, Target, UpgradeTiming
 from benefits.domain.programme import Programme
+from benefits.domain.remembered import remembered
 from benefits.domain.values import Month, add_months
 from benefits.domain.windows import last_whole, span
 
@@ -398,6 +399,7 @@ def stays_until(programme: Programme, decision: Decision) -> date:
     return certain_through(programme, decision.after, decision.month.plus(1))
 
 
+@remembered
 def certain_through(programme: Programme, state: State, undecided: Month) -> date:
     """Return the last day of a tier if all from the month `undecided` on is missed (X-6)."""
     assert state.rank, "nobody loses the lowest tier"

@@ -27,6 +27,7 @@ from benefits import measures, traces
 from benefits.domain.refusal import Refusal
 from benefits.store.db import (
     BEGIN_PLANNED,
+    NOT_BEGUN,
     Busy,
     Connection,
     Database,
@@ -102,11 +103,19 @@ class _Waiting(Generic[Command, Outcome]):
 class Group(Generic[Command, Outcome]):
     """Gathers the commands of one action in this process."""
 
-    def __init__(self, database: Database, action: Action[Command, Outcome], name: str) -> None:
-        """Bind an action; `start` begins to flush."""
+    def __init__(
+        self,
+        database: Database,
+        action: Action[Command, Outcome],
+        name: str,
+        *,
+        reads: bool = False,
+    ) -> None:
+        """Bind an action; `start` begins to flush. One that only `reads` needs no transaction."""
         self._database = database
         self._action = action
         self._name = name
+        self._begin = NOT_BEGUN if reads else TOGETHER
         self._queue: deque[_Waiting[Command, Outcome]] = deque()
         self._wake = asyncio.Event()
         self._closing = False
@@ -270,7 +279,7 @@ class Group(Generic[Command, Outcome]):
             assert len(outcomes) == len(commands), "an action answers each command once"
             return outcomes
 
-        return await database.transact(work, BEGIN_PLANNED if wait else TOGETHER)
+        return await database.transact(work, BEGIN_PLANNED if wait else self._begin)
 
     async def _failed(self, group: list[_Waiting[Command, Outcome]], error: Exception) -> None:
         if len(group) > 1 and not is_away(error):

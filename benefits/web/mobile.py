@@ -16,18 +16,16 @@ from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
 from benefits.actions.look_up import LookUp, Seen
 from benefits.actions.read_code import read_code
-from benefits.domain.benefit import Benefit
 from benefits.domain.callers import Caller
-from benefits.domain.catalogue import Catalogue
+from benefits.domain.catalogue import Catalogue, Taker
 from benefits.domain.explanation import explain
 from benefits.domain.policy import Metric
-from benefits.domain.programme import Programme
 from benefits.domain.progress import nearest
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.tiers import State as Held
 from benefits.domain.tiers import certain_through
-from benefits.domain.units import Quantity, steps, whole
+from benefits.domain.units import Quantity, whole
 from benefits.domain.windows import days_of
 from benefits.store import pages
 from benefits.store.overview import Standing
@@ -116,7 +114,7 @@ class BenefitView(msgspec.Struct, kw_only=True):
     code: str
     name: dict[str, str]
     about: dict[str, str]
-    recipient: list[str]
+    recipient: Sequence[str]
     unit: str
     takes: Quantity
     available: Quantity
@@ -218,36 +216,30 @@ def _benefits(catalogue: Catalogue, lots: Sequence[Entitlement]) -> list[Benefit
     views, of_unit = list[BenefitView](), catalogue.of_unit
     for unit, some in groupby(lots, key=attrgetter("unit")):
         mine = list(some)
-        for programme, benefit in of_unit.get(unit, ()):
-            views.append(_benefit(programme, benefit, mine))
+        views += [_benefit(taker, mine) for taker in of_unit.get(unit, ())]
     return views
 
 
-def _benefit(programme: Programme, benefit: Benefit, lots: Sequence[Entitlement]) -> BenefitView:
-    scale = programme.scale(benefit)
-    available = held = 0
-    views = list[LotView]()
-    for lot in lots:
-        available += lot.available
-        held += lot.held
-        views.append(
-            LotView(
-                available=whole(lot.available, scale),
-                held=whole(lot.held, scale),
-                granted_at=lot.granted_at,
-                expires_at=lot.expires_at,
-            )
-        )
+def _benefit(taker: Taker, lots: Sequence[Entitlement]) -> BenefitView:
+    benefit, scale = taker.benefit, taker.scale
     return BenefitView(
         code=benefit.code,
         name=benefit.name,
         about=benefit.about,
-        recipient=list(benefit.recipient),
+        recipient=benefit.recipient,
         unit=lots[0].unit,
-        takes=whole(steps(benefit.takes, scale), scale),
-        available=whole(available, scale),
-        held=whole(held, scale),
-        lots=views,
+        takes=taker.takes,
+        available=whole(sum([lot.available for lot in lots]), scale),
+        held=whole(sum([lot.held for lot in lots]), scale),
+        lots=[
+            LotView(
+                available=whole(lot.available, scale) if scale else lot.available,
+                held=whole(lot.held, scale) if scale else lot.held,
+                granted_at=lot.granted_at,
+                expires_at=lot.expires_at,
+            )
+            for lot in lots
+        ],
     )
 
 

@@ -145,12 +145,28 @@ OUTLOOK_AGE = _gauge(
     "How long the look ahead after a sealed day has been under way; 0 when it is done.",
     "programme",
 )
+EVALUATION_WAITING_AGE = _gauge(
+    "evaluation_waiting_oldest_age_seconds",
+    "Since when a month could be evaluated that never was.",
+    "programme",
+)
+EVALUATION_OVERDUE = _gauge(
+    "evaluation_overdue_seconds",
+    "How long ago the day ended by which the result of a month was to be known.",
+    "programme",
+)
+EVALUATION_AGE = _gauge(
+    "evaluation_run_age_seconds",
+    "How long ago the evaluation that is under way was begun; 0 when it is done.",
+    "programme",
+)
 CASES_OPEN = _gauge("cases_open", "Cases a person must look at.", "kind")
 CASE_AGE = _gauge("case_oldest_age_seconds", "Age of the oldest open case.", "kind")
 FROM_DATABASE = (
     *(QUEUE_DUE, QUEUE_AGE, LEASES_LAPSED, LEASE_AGE, HELD, HELD_AGE, BUDGET_LEFT, STOCK_LEFT),
     *(PARTITION_MONTHS, CASES_OPEN, CASE_AGE),
     *(FEED_UNSEALED_AGE, FEEDS_REFUSED, FEED_WAITING_AGE, OUTLOOK_AGE),
+    *(EVALUATION_WAITING_AGE, EVALUATION_OVERDUE, EVALUATION_AGE),
 )
 
 

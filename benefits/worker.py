@@ -19,7 +19,7 @@ from benefits.actions import deliver, expire, receive, seal
 from benefits.actions.deliver import Attempt, Work
 from benefits.actions.keep_ahead import look_next
 from benefits.actions.keep_stretches import fill_next
-from benefits.actions.keep_tiers import decide_next
+from benefits.actions.keep_tiers import decide_next, leave_old
 from benefits.actions.parts import Parts
 from benefits.actions.prune import prune
 from benefits.actions.record_rates import use_next
@@ -93,6 +93,7 @@ class Worker:
             tasks.create_task(self._repeat("rates", self.use_rates, FEEDS_S, stop))
             tasks.create_task(self._repeat("ahead", self.keep_ahead, AHEAD_S, stop))
             tasks.create_task(self._repeat("tiers", self.keep_tiers, AHEAD_S, stop))
+            tasks.create_task(self._repeat("old", self.leave_old, PRUNE_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
@@ -361,6 +362,14 @@ class Worker:
                 took_s=round((kept.ended_at - kept.leased.begun_at).total_seconds(), 1),
             )
         return int(kept is not None)
+
+    async def leave_old(self) -> int:
+        """Open cases for corrections behind the horizon; return how many months they touch."""
+
+        async def step(conn: Connection) -> int:
+            return await leave_old(conn, self._parts)
+
+        return await self._database.transact(step)
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

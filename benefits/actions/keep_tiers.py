@@ -7,6 +7,8 @@ for it and those after it: they are decided anew (A-7), after those that were ne
 is shared like that of a look ahead: whoever leases it next goes on where the last part ended, and
 what was done twice changes nothing. One that fails is tried again when its lease is over, and
 keeps no other programme back. The command takes the same lease, and begins anew.
+
+What is older than the horizon is a person's to decide: a case tells of it, once for each news.
 """
 
 from datetime import date, datetime, timedelta
@@ -18,9 +20,10 @@ from benefits.actions.keep_stretches import unfilled
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Rules
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import BUCKETS, Month, local_date
+from benefits.domain.values import BUCKETS, Month, local_date, placed_bucket
 from benefits.domain.windows import span
-from benefits.store import evaluation_runs, tiers
+from benefits.store import claims, evaluation_runs, tiers
+from benefits.store.claims import Case
 from benefits.store.db import Connection, Database
 from benefits.store.evaluation_runs import Leased, Mark, Stand
 
@@ -30,6 +33,7 @@ LEASE = timedelta(minutes=2)
 LONG_LEASE = timedelta(minutes=10)  # of the command, which takes more members at once
 # What is corrected later than that is a person's to decide, with the command (A-7).
 HORIZON_MONTHS = 13
+OLD = "old_correction"
 
 
 class EvaluationRunning(Refusal):
@@ -100,6 +104,29 @@ async def go_on(
     if kept is None:
         raise EvaluationRunning
     return kept.leased, kept.done
+
+
+async def leave_old(conn: Connection, parts: Parts) -> int:
+    """Open a case for each programme whose months are corrected behind the horizon (A-7).
+
+    It names the earliest of them: those after it are folded on it. Return how many months.
+    """
+    catalogue, now = await parts.catalogue.current(conn), parts.clock()
+    found, left = list[Case](), 0
+    for code, rules in catalogue.rules.items():
+        today = local_date(now, rules.judges[-1].programme.tz)
+        begin = Month.of(today).plus(-HORIZON_MONTHS)
+        months = await evaluation_runs.leave(conn, code, rules.feeds, begin=begin, now=now)
+        left += len(months)
+        if months:
+            case_id = parts.new_id(now, placed_bucket(OLD, code, str(months[0])))
+            detail = (
+                f"{code}: days of {months[0]} or before were corrected after the month was "
+                f"decided, which is more than {HORIZON_MONTHS} months ago."
+            )
+            found.append(Case(case_id, None, None, OLD, detail, now))
+    await claims.open_cases(conn, await claims.not_open(conn, found))
+    return left
 
 
 async def _part(

@@ -100,9 +100,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     says for POINT_IN_TIME which days are business days. A class weighs 1 where `weights` is
     silent. With `review` dates (month ends, as `06-30`) misses count on those only. Who is at most
     `near` per cent below a tier is near it (M-10). A day that is missing `max_wait` days after the
-    end of its period may be filled by two people (A-6). Balances of joint accounts count for whom
-    they were brought, unless `joint` says for which holders (A-5). Some classes may count by a
-    `point_in_time` (A-3). Classes among `liabilities` are owed and deducted with that weight; a
+    end of its period may be filled by two people (A-6). The result of a period is known by the day
+    `post_by` of the month after it, where one is named (T-3). Balances of joint accounts count for
+    whom they were brought, unless `joint` says for which holders (A-5). Some classes may count by
+    a `point_in_time` (A-3). Classes among `liabilities` are owed and deducted with that weight; a
     day on which more is owed counts 0 (A-8).
     """
 
@@ -121,6 +122,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     review: tuple[str, ...] = ()
     near: Annotated[int, msgspec.Meta(ge=1, le=50)] = 10
     max_wait: Annotated[int, msgspec.Meta(ge=0, le=366)] = 10
+    post_by: Annotated[int, msgspec.Meta(ge=1, le=28)] | None = None
     joint: Joint | None = None
     point_in_time: PointInTime | None = None
 

@@ -132,7 +132,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"closing_days|notice_days|line\.{_X}\.quota\.{_X}", _less),
     (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)", _less),
     (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)", _less),
-    (rf"policy\.minimum_days|tier\.{_X}\.threshold|benefit\.{_X}\.takes", _more),
+    (rf"policy\.(minimum_days|post_by)|tier\.{_X}\.threshold|benefit\.{_X}\.takes", _more),
     (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
     (rf"(asset_classes|currencies|benefit|line)\.{_X}", _gone),
     (rf"tier\.{_X}\.lock", _gone),

@@ -100,6 +100,13 @@ def span(policy: Policy, month: Month) -> tuple[Month, Month]:
             return month.plus(1 - policy.months), month
 
 
+def posted_by(policy: Policy, month: Month) -> date | None:
+    """Return by which day the result of the month's period is promised, None for none (T-3)."""
+    if policy.post_by is None:
+        return None
+    return span(policy, month)[1].plus(1).start + timedelta(days=policy.post_by - 1)
+
+
 def last_whole(policy: Policy, month: Month) -> Month:
     """Return the last month of the latest period that is over with `month`."""
     first, last = span(policy, month)

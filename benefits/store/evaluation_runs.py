@@ -60,6 +60,32 @@ SET next_bucket = $5::smallint,
 WHERE programme = $1 AND month = $2 AND generation = $3 AND next_bucket = $4 AND leased_until = $8
 """
 
+# Primary key of feed up to the horizon once, then that of the runs. What another process has under
+# way waits for the next look.
+LEAVE = f"""
+WITH fed AS (
+    SELECT date_trunc('month', f.as_of)::date AS month, max(f.generation) AS generation
+    FROM feed AS f
+    WHERE f.as_of < $3::date AND f.source = ANY($2::text[]) AND f.state = 'SEALED' GROUP BY 1),
+rated AS (
+    SELECT t.month, max(u.generation) AS generation
+    FROM rate_run AS u CROSS JOIN unnest(u.months) AS t (month)
+    WHERE t.month < $3::date GROUP BY 1),
+news AS (
+    SELECT o.month,
+           coalesce((SELECT max(f.generation) FROM fed AS f WHERE f.month <= o.month), 0)
+           + coalesce((SELECT max(u.generation) FROM rated AS u WHERE u.month <= o.month), 0)
+           AS generation
+    FROM evaluation_run AS o WHERE o.programme = $1 AND o.month < $3::date)
+UPDATE evaluation_run AS r SET told_generation = n.generation
+FROM news AS n
+WHERE r.programme = $1 AND r.month = n.month
+  AND (r.generation <> n.generation OR r.next_bucket < {BUCKETS})
+  AND r.told_generation IS DISTINCT FROM n.generation
+  AND (r.leased_until IS NULL OR r.leased_until <= $4)
+RETURNING r.month
+"""
+
 
 class Mark(msgspec.Struct, frozen=True):
     """What a run is of: a month, and the news of feeds and rates for days up to its end."""
@@ -154,3 +180,14 @@ async def advance(
     mark = leased.mark
     values = (mark.programme, mark.month.start, mark.generation, leased.first, next_bucket)
     return bool(await run(conn, ADVANCE, *values, now, until, leased.until))
+
+
+async def leave(
+    conn: Connection, programme: str, sources: Sequence[str], *, begin: Month, now: datetime
+) -> list[Month]:
+    """Note of decided months before `begin` that their news are a person's, each news once.
+
+    Return these months, the earliest first.
+    """
+    found = await rows(conn, LEAVE, programme, list(sources), begin.start, now)
+    return sorted(Month.of(row.month) for row in found)

@@ -14,6 +14,7 @@ from benefits import measures
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.entitlement import CounterUse, budget_counter, stock_counter
 from benefits.store.db import Connection, rows
+from benefits.store.evaluation_ages import ages
 from benefits.store.sealed import is_ready
 
 COUNTED_MAX = 10_000
@@ -155,6 +156,7 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
     cases = await rows(conn, CASES, COUNTED_MAX)
     fed = await rows(conn, FEEDS, *_awaited(catalogue), str(catalogue.zone))
     looks = await rows(conn, OUTLOOK_RUNS)
+    decided = await ages(conn, catalogue)
     ((sealed, unsealed_age_s, inside_age_s),) = await rows(conn, SEALS, COUNTED_MAX)
     forget()
     for gauge, column in (
@@ -181,6 +183,12 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
     ):
         _set(gauge, {row.source: getattr(row, column) for row in fed})
     _set(measures.OUTLOOK_AGE, {row.programme: row.age_s for row in looks})
+    for gauge, field in (
+        (measures.EVALUATION_WAITING_AGE, "waiting_s"),
+        (measures.EVALUATION_OVERDUE, "overdue_s"),
+        (measures.EVALUATION_AGE, "run_s"),
+    ):
+        _set(gauge, {code: getattr(one, field) for code, one in decided.items()})
     _set(measures.CASES_OPEN, {row.kind: row.open for row in cases})
     _set(measures.CASE_AGE, {row.kind: row.age_s for row in cases})
 

@@ -62,7 +62,10 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent"),
     "evaluation": ("evaluated_at", "settled", "seen", "seen_generation", "basis", "decided"),
-    "evaluation_run": ("generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
+    "evaluation_run": (
+        *("generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
+        "told_generation",
+    ),
     "feed": (
         *("state", "manifest", "reasons", "rows", "totals", "replaces", "generation"),
         *("next_bucket", "judged_at", "sealed_at", "kind"),

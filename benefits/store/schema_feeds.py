@@ -138,7 +138,8 @@ outlook_run = Table(
 )
 
 # How far a programme's last evaluation of a month has come. `generation` is that of the last feed
-# sealed for a day up to the month's end.
+# sealed for a day up to the month's end, `told_generation` that of the last one about which a case
+# was opened because the month is older than the horizon.
 evaluation_run = Table(
     "evaluation_run",
     columns.metadata,
@@ -149,6 +150,7 @@ evaluation_run = Table(
     Column("leased_until", INSTANT),
     Column("begun_at", INSTANT, nullable=False),
     Column("ended_at", INSTANT),
+    Column("told_generation", BigInteger),
     PrimaryKeyConstraint("programme", "month"),
     CheckConstraint("(next_bucket = 1024) = (ended_at IS NOT NULL)", name="ended"),
 )

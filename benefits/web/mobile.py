@@ -26,7 +26,7 @@ from benefits.domain.requests import check_key
 from benefits.domain.tiers import State as Held
 from benefits.domain.tiers import certain_through
 from benefits.domain.units import Quantity, whole
-from benefits.domain.windows import days_of
+from benefits.domain.windows import days_of, posted_by
 from benefits.store import pages
 from benefits.store.overview import Standing
 from benefits.store.pages import ClaimSeen, Entitlement
@@ -84,7 +84,11 @@ class ProgressView(msgspec.Struct, kw_only=True):
 
 
 class ProgrammeView(msgspec.Struct, kw_only=True):
-    """A member's standing in one programme."""
+    """A member's standing in one programme.
+
+    While `evaluation_pending` the month before is not decided. By the end of `result_by` the next
+    result is known, where the programme promises a day.
+    """
 
     code: str
     name: dict[str, str]
@@ -93,6 +97,7 @@ class ProgrammeView(msgspec.Struct, kw_only=True):
     zone: str
     tier: TierView
     evaluation_pending: bool
+    result_by: date | None
     progress: ProgressView
 
 
@@ -250,6 +255,7 @@ def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
     rank = after.rank
     tier = programme.tier[rank]
     then = seen.then.get(programme.code)
+    judge = seen.catalogue.rules[programme.code].at(standing.undecided).programme
     why = dict[str, str]()
     if decided is not None and then is not None:
         why = explain(then, decided)
@@ -273,6 +279,7 @@ def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
             grace_until=after.grace_until,
         ),
         evaluation_pending=standing.evaluated != standing.month.plus(-1),
+        result_by=posted_by(judge.policy, standing.undecided),
         progress=_progress(standing, rank),
     )
 

@@ -146,6 +146,57 @@ async def test_a_person_decides_what_is_older_than_the_horizon(world: World, mem
     assert [JULY] == (await decide(world))[:1]
 
 
+async def cases(world: World) -> list[tuple[str, str]]:
+    """Let a worker look behind the horizon until nothing is left; return the open cases."""
+    worker = Worker(world.database, world.parts, {})
+    while await worker.leave_old():
+        pass
+    found = await world.rows(
+        "SELECT kind, detail FROM case_file WHERE closed_at IS NULL ORDER BY opened_at, detail"
+    )
+    return [tuple(row) for row in found]
+
+
+async def test_a_correction_behind_the_horizon_opens_a_case_once(
+    world: World, member: UUID
+) -> None:
+    """A-7: a programme and month has one open case, and each correction is told of once."""
+    for of in (JUNE, JULY):
+        world.clock.now = datetime.combine(of.plus(1).start, AT.timetz()) + timedelta(days=1)
+        await month(world, of, POOR)
+        await decide(world)
+    world.clock.now = datetime(2026, 9, 1, 4, 0, tzinfo=UTC)
+    assert [] == await cases(world)
+    day = FeedKey("core", date(2025, 6, 30), 1)
+    assert [] == await send(world, day, [(world.name(1), RICH)])
+    kind, (programme, words) = "old_correction", ("wealth", "or before were corrected")
+    ((told, detail),) = await cases(world)
+    assert (kind, f"{programme}: days of 2025-06 {words}") == (told, detail.split(" after")[0])
+    assert [] == await send(world, replace(day, revision=2), [(world.name(1), POOR)])
+    assert [(kind, detail)] == await cases(world)
+
+    await world.rows("UPDATE case_file SET closed_at = now() RETURNING 1")
+    assert [] == await cases(world)
+    day = FeedKey("core", date(2025, 7, 31), 1)
+    assert [] == await send(world, day, [(world.name(1), RICH)])
+    ((_, other),) = await cases(world)
+    assert "days of 2025-07" in other
+
+
+async def test_what_a_person_decided_anew_is_no_case(world: World, member: UUID) -> None:
+    """Nor is what still counts as it did when the month was decided, or is under way."""
+    await month(world, JUNE, POOR)
+    world.clock.now = AT
+    await decide(world)
+    world.clock.now = datetime(2026, 8, 1, 4, 0, tzinfo=UTC)
+    day = FeedKey("core", date(2025, 6, 30), 1)
+    assert [] == await send(world, day, [(world.name(1), RICH)])
+    leased = await begin(world.database, world.parts, "wealth", JUNE)
+    assert [] == await cases(world)
+    await go_on(world.database, world.parts, leased, BUCKETS)
+    assert [] == await cases(world)
+
+
 async def test_what_was_never_decided_comes_before_what_has_news(
     world: World, member: UUID
 ) -> None:

@@ -45,6 +45,17 @@ def test_a_version_that_says_the_same_changes_nothing() -> None:
     assert [] == worse("# another comment\n" + PROGRAMME)
 
 
+def test_a_result_that_is_known_later_or_by_no_day_is_worse() -> None:
+    """T-3, U-2: what was promised by the 10th may be known by the 8th, not by the 15th."""
+
+    def posted(by: int | None) -> Programme:
+        return replace(BEFORE, policy=replace(BEFORE.policy, post_by=by))
+
+    for by, is_worse in ((8, False), (15, True), (None, True)):
+        (change,) = changes(posted(10), posted(by))
+        assert ("policy.post_by", is_worse) == (change.path, change.is_worse)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "path", "is_worse"),
     [
@@ -74,6 +85,7 @@ def test_a_version_that_says_the_same_changes_nothing() -> None:
             "benefit.VIDEO.recipient.name",
             True,
         ),
+        ("[[tier]]", "[policy]\npost_by = 10\n[[tier]]", "policy.post_by", False),
         ("[[tier]]", '[policy]\nmetric = "QUARTER_AVG"\n[[tier]]', "policy.metric", True),
         (
             "[[tier]]",

@@ -27,6 +27,7 @@ from benefits.domain.windows import (
     Window,
     cut,
     days_of,
+    posted_by,
     rolling,
     window,
 )
@@ -345,3 +346,21 @@ def test_a_ways_window_is_checked_too(policy: str, condition: str, problem: str)
     with pytest.raises(ProgrammeInvalid) as refused:
         read(text)
     assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (Policy(), None),
+        (Policy(post_by=10), date(2025, 12, 10)),
+        (Policy(post_by=28, metric=Metric.ROLLING, days=90), date(2025, 12, 28)),
+        (Policy(post_by=8, metric=Metric.LAST_K_MONTHS, months=3), date(2025, 12, 8)),
+        (Policy(post_by=15, metric=Metric.QUARTER_AVG), date(2026, 1, 15)),
+        (Policy(post_by=1, metric=Metric.YEAR_AVG), date(2026, 1, 1)),
+    ],
+)
+def test_results_are_promised_by_a_day_of_the_month_after_the_period(
+    policy: Policy, expected: date | None
+) -> None:
+    """T-3: by the 10th of December for November's average, of January for the last quarter's."""
+    assert expected == posted_by(policy, Month(2025, 11))

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from benefits import measures
 from benefits.actions.fill_feed import open_feed
+from benefits.actions.keep_tiers import begin, go_on
 from benefits.actions.seal_feed import Sealing, judge_feed, seal_feed
 from benefits.domain.feeds import FeedKey, Manifest, digest_of
-from benefits.domain.values import local_date
+from benefits.domain.values import BUCKETS, Month, local_date
 from benefits.store import gauges
 from benefits.store.db import rows, run
 from tests.actions.feeding import fed, file, manifest, send, take
@@ -88,3 +90,66 @@ async def test_a_day_that_is_not_sealed_is_told_with_its_age(world: World) -> No
     await seal_feed(world.database, world.parts, Sealing(key(3, 1), said))
     for name in (unsealed, "feeds_refused", "feed_waiting_oldest_age_seconds"):
         assert 0 == await told(name), name
+
+
+async def test_a_month_that_is_not_evaluated_is_told_with_its_ages(world: World) -> None:
+    """T-3: since its last day was sealed, and since the end of the day that was promised."""
+    now = datetime.now(UTC)
+    last = Month.of(local_date(now, reference_programme().tz)).plus(-2)
+    world.clock.now = datetime.combine(last.start, now.timetz()) + timedelta(days=8)
+    plain = reference_programme()
+    policy = replace(plain.policy, post_by=10, max_wait=300)
+    await world.apply(replace(plain, feeds=("core",), policy=policy), tiers_from=last)
+
+    async def told(name: str) -> float:
+        async with world.database.transaction() as conn:
+            await gauges.read(conn, await world.parts.catalogue.current(conn))
+        name = f"benefits_evaluation_{name}_seconds"
+        found = measures.REGISTRY.get_sample_value(name, {"programme": "wealth"})
+        assert found is not None
+        return found
+
+    promised = datetime.combine(last.plus(1).start, datetime.min.time(), plain.tz)
+    overdue_s = (now - promised - timedelta(days=10)).total_seconds()
+    assert overdue_s <= await told("overdue") <= overdue_s + 600
+    assert 0 == await told("waiting_oldest_age")
+    world.clock.now = now - timedelta(hours=1)
+    for n in range(last.days):
+        assert 0 == await told("waiting_oldest_age")
+        assert [] == await send(world, FeedKey("core", last.start + timedelta(days=n)), [])
+    assert 3600 <= await told("waiting_oldest_age") <= 3700
+    leased = await begin(world.database, world.parts, "wealth", last)
+    assert 3600 <= await told("run_age") <= 3700
+    await go_on(world.database, world.parts, leased, BUCKETS)
+    for name in ("waiting_oldest_age", "run_age"):
+        assert 0 == await told(name)
+    assert overdue_s - 20 * 86400 > await told("overdue")
+
+
+async def test_a_month_without_feeds_is_overdue_and_does_not_wait(world: World) -> None:
+    """From the month on in which the programme came into force; none that promises nothing."""
+    now, plain = datetime.now(UTC), reference_programme()
+    last = Month.of(local_date(now, plain.tz)).plus(-3)
+    world.clock.now = datetime.combine(last.start, now.timetz()) + timedelta(days=8)
+
+    async def told() -> list[float | None]:
+        async with world.database.transaction() as conn:
+            await gauges.read(conn, await world.parts.catalogue.current(conn))
+        names = ("overdue", "waiting_oldest_age", "run_age")
+        return [
+            measures.REGISTRY.get_sample_value(
+                f"benefits_evaluation_{name}_seconds", {"programme": "wealth"}
+            )
+            for name in names
+        ]
+
+    await world.apply(plain, tiers_from=last.plus(-9))
+    assert [0, 0, 0] == await told()
+    policy = replace(plain.policy, post_by=28)
+    await world.apply(replace(plain, policy=policy), tiers_from=last)
+    promised = datetime.combine(last.plus(1).start, datetime.min.time(), plain.tz)
+    overdue_s = (now - promised - timedelta(days=28)).total_seconds()
+    found = await told()
+    assert [0, 0] == found[1:]
+    assert found[0] is not None
+    assert overdue_s <= found[0] <= overdue_s + 600

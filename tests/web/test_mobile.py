@@ -5,10 +5,12 @@ from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from benefits.domain.orders import Done
+from benefits.domain.values import Month
 from tests.actions.life import call_back, number_of
-from tests.builders import NOON
+from tests.builders import NOON, reference_programme
 from tests.web.site import Site
 
 WISH = {"benefit": "LOUNGE", "recipient": {"phone": "13800000001"}}
@@ -52,6 +54,25 @@ async def test_the_overview_tells_tier_reason_progress_and_entitlements(running:
     )
     assert {"LOUNGE": 2, "VIDEO": 2} == {b["code"]: b["available"] for b in seen["benefits"]}
     assert "2025-09-30T16:00:00Z" == seen["benefits"][0]["lots"][0]["expires_at"]
+
+
+async def test_the_overview_tells_by_when_the_next_result_is_known(running: Site) -> None:
+    """T-3: a day where the programme promises one, of June while June is not evaluated."""
+    member = await running.world.member()
+
+    async def told() -> tuple[bool, str | None]:
+        _, _, seen = await call(running, "GET", f"/v1/members/{member}/benefits")
+        (programme,) = seen["programmes"]
+        return programme["evaluation_pending"], programme["result_by"]
+
+    assert (True, None) == await told()
+    plain = reference_programme()
+    await running.world.apply(
+        replace(plain, policy=replace(plain.policy, post_by=8)), tiers_from=Month(2025, 6)
+    )
+    assert (True, "2025-07-08") == await told()
+    await running.world.evaluate("2025-06", member)
+    assert (False, "2025-08-08") == await told()
 
 
 async def test_a_claim_is_placed_once_per_key_and_can_be_followed(running: Site) -> None:

@@ -469,3 +469,26 @@ async def test_the_clock_of_the_page_is_the_programmes_zone(running: Site, phone
     await phone.enter(member)
     _, html = await phone.send(await phone.review("LOUNGE"))
     assert "3 July 2025 00:00" in html
+
+
+async def test_the_day_of_the_next_result_is_promised(running: Site, phone: Phone) -> None:
+    """T-3: of the month that is being evaluated, until that day is over; else of the next."""
+    plain, world = reference_programme(), running.world
+    await world.apply(
+        msgspec.structs.replace(plain, policy=msgspec.structs.replace(plain.policy, post_by=10))
+    )
+    member = await platinum(running)
+    assert "The next result is known by 10 August 2025." in await phone.enter(member)
+    _, html = await phone.get("/page?lang=zh")
+    assert "下次评定结果最迟于2025年8月10日公布。" in html
+    world.clock.now = NOON + timedelta(days=39)
+    pending = "July 2025 is still being evaluated; your tier may change."
+    html = await phone.enter(member)
+    assert f"{pending} The result is known by 10 August 2025." in html
+    assert "The next result" not in html
+    _, html = await phone.get("/page?lang=zh")
+    assert "2025年7月的等级评定尚在进行，结果最迟于2025年8月10日公布，等级可能变化。" in html
+    world.clock.forward(days=1)
+    html = await phone.enter(member)
+    assert pending in html
+    assert "is known by 10" not in html

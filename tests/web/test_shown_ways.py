@@ -37,6 +37,7 @@ def card(decided: Decision | None, level: int, labels: Sequence[str], language: 
         running=period,
         undecided=FEBRUARY,
         evaluated=FIRST,
+        result_by=None,
     )
     facts = Facts(
         now=datetime(2024, 2, 11, tzinfo=UTC),

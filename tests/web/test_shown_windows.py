@@ -55,6 +55,7 @@ def card(policy: Policy, language: str) -> str:
         running=period,
         undecided=SEPTEMBER,
         evaluated=AUGUST,
+        result_by=None,
     )
     facts = Facts(
         now=datetime(2025, 9, 11, tzinfo=UTC),

@@ -15,6 +15,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month
+from benefits.domain.windows import posted_by
 from benefits.store import codes, pages
 from benefits.store.codes import Readings
 from benefits.store.db import Connection
@@ -31,7 +32,8 @@ class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     `then` is the programme as it was when the tier was decided, `judge` as it decides the running
     month, by whose metrics `running` is. `undecided` is the first month that is not evaluated,
-    `evaluated` the last of the two months before that is.
+    `evaluated` the last of the two months before that is; `result_by` is the day by which the next
+    result is known, if any is promised.
     """
 
     programme: Programme
@@ -42,6 +44,7 @@ class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
     running: Running
     undecided: Month
     evaluated: Month | None
+    result_by: date | None
 
     @property
     def known(self) -> Reading:
@@ -123,6 +126,7 @@ def nothing_to_claim(facts: Facts) -> Facts:
 
 def _standing(seen: Seen, place: Standing) -> StandingSeen:
     programme = seen.catalogue.programmes[place.programme]
+    next_judge = seen.catalogue.rules[place.programme].at(place.undecided).programme
     return StandingSeen(
         programme=programme,
         decided=place.decided,
@@ -132,4 +136,5 @@ def _standing(seen: Seen, place: Standing) -> StandingSeen:
         running=place.running,
         undecided=place.undecided,
         evaluated=place.evaluated,
+        result_by=posted_by(next_judge.policy, place.undecided),
     )

@@ -1,5 +1,6 @@
 """The tier card in words: the tier and why, what keeps it, and what the next one asks."""
 
+from datetime import date
 from typing import Literal
 
 import msgspec
@@ -129,13 +130,14 @@ class Aim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TierCard(msgspec.Struct, frozen=True, kw_only=True):
-    """A programme's standing; `pending` names a month that is not evaluated yet."""
+    """A programme's standing; `pending` names a month that is not evaluated yet, `due` its day."""
 
     programme: str
     tier: str
     rank: int
     since: str
     pending: str
+    due: str
     keep: Aim | None
     ahead: Aim | None
     details: list[str]
@@ -150,6 +152,7 @@ def _card(tongue: Tongue, facts: Facts, standing: StandingSeen) -> TierCard:
     programme, month = standing.programme, standing.known.month
     is_new = facts.opened_on >= month.start
     is_pending = standing.undecided != month and not is_new
+    due = _due(facts, standing)
     since = standing.since and tongue.day(local_date(standing.since, programme.tz))
     keep, ahead = _keep(tongue, standing), _ahead(tongue, standing)
     rest = [words for aim in (keep, ahead) if aim for words in aim.rest]
@@ -159,15 +162,29 @@ def _card(tongue: Tongue, facts: Facts, standing: StandingSeen) -> TierCard:
         rank=standing.state.rank,
         since=since or "",
         pending=tongue.month(standing.undecided) if is_pending else "",
+        due=tongue.day(due) if due else "",
         keep=keep,
         ahead=ahead,
         details=[
             _why(tongue, standing, is_new=is_new),
             *_unchanged(tongue, standing),
             _known(tongue, standing),
+            *_promised(tongue, None if is_pending else due),
             *rest,
         ],
     )
+
+
+def _due(facts: Facts, standing: StandingSeen) -> date | None:
+    """Return by which day the next result is known; None where none is promised or it is over."""
+    by, today = standing.result_by, local_date(facts.now, standing.programme.tz)
+    return by if by is not None and by >= today else None
+
+
+def _promised(tongue: Tongue, due: date | None) -> list[str]:
+    if due is None:
+        return []
+    return [tongue.say(n_("The next result is known by %(day)s."), day=tongue.day(due))]
 
 
 def _say(tongue: Tongue, policy: Policy, message: Message, **blanks: object) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions import grant
+from benefits.actions import top_up
 from benefits.actions.parts import Parts
 from benefits.domain import tiers as rules
 from benefits.domain.catalogue import Rules
@@ -87,7 +87,7 @@ class _Wanted(msgspec.Struct):
     """
 
     decisions: dict[UUID, Decision]
-    grants: list[grant.Due]
+    grants: list[top_up.Due]
     ranks: list[tuple[UUID, int]]
     raised: set[UUID]
     unsettled: set[int]
@@ -167,7 +167,7 @@ async def _look(
         bounds,
         saw,
         buckets=buckets,
-        apart=grant.ranks(programme),
+        apart=top_up.ranks(programme),
         today=local_date(parts.clock(), programme.tz),
     )
     wanted = await _wanted(
@@ -229,12 +229,13 @@ async def _wanted(
     """Fold the members' months and compare with what stands written; `ranked` ones are known."""
     next_month = month.plus(1)
     known = await facts.load(conn, judges, month, whom)
-    keys = grant.periods(programme, next_month)
     all_whom = Whom(whom.buckets) if ranked else whom
     into = await merged.along(conn, [fact.member_id for fact in known if fact.has_merged])
-    granted = await tiers.granted(conn, programme.code, keys, all_whom, into=into)
+    now = parts.clock()
+    day = top_up.day_in(programme, next_month, now)
+    brought = await top_up.brought(conn, programme, day, all_whom, into=into)
     settled = await tiers.settled(conn, programme.code, month, whom.buckets)
-    today = local_date(parts.clock(), programme.tz)
+    today = local_date(now, programme.tz)
     decisions, raised = dict[UUID, Decision](), set[UUID]()
     ranks, unsettled, pending = list(ranked), set[int](), set[int]()
     for fact in known:
@@ -256,7 +257,7 @@ async def _wanted(
             decisions[fact.member_id] = decision
             if bucket in settled.last and decision.after.rank > fact.written.rank:
                 raised.add(fact.member_id)
-    due = grant.due(programme, next_month, ranks, granted, now=parts.clock())
+    due = top_up.due(programme, ranks, brought, since=next_month.start, now=now)
     return _Wanted(decisions, due, ranks, raised, unsettled, pending)
 
 
@@ -308,7 +309,7 @@ async def _write_page(
     journal = Journal(locked, now, parts.new_id)
     held = await tiers.boundaries(conn, code, month, list(wanted.decisions))
     decided = _decided(journal, programme, month, wanted, held=held)
-    rows = await grant.add_due(conn, journal, wanted.grants, actor="system:evaluate")
+    rows = await top_up.add_due(conn, journal, wanted.grants, actor="system:evaluate")
     await journal.write(conn)
     await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
     await tiers.put_grants(conn, rows)

@@ -1,7 +1,7 @@
 """Grant entitlements: a reward the CRM triggers, and the units a tier brings (N-2, P-3, P-4)."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Self
 from uuid import UUID
@@ -15,19 +15,18 @@ from benefits.domain import entitlement, ledger, units
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.ledger import Lot
-from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.units import Quantity, QuantityTooFine, UnitsDrawn
-from benefits.domain.values import Month, end_of, local_date, midnight, placed_bucket
+from benefits.domain.values import end_of, local_date, placed_bucket
 from benefits.store import ledger as books
 from benefits.store import members, merged, tiers
 from benefits.store.db import Busy, Connection
 from benefits.store.ledger import Journal, Origin
 from benefits.store.members import Member
 from benefits.store.requests import RequestKey
-from benefits.store.tiers import GrantRow, Grants, RewardKey
+from benefits.store.tiers import GrantRow, RewardKey
 
 OPERATION = "reward"
 TIER_PRIORITY = 0
@@ -292,76 +291,3 @@ def add_lot(
         lot_id=lot.lot_id,
         granted_at=at,
     )
-
-
-class Due(msgspec.Struct, frozen=True):
-    """Units a member's tier brings in a period and that are not granted yet, in steps."""
-
-    member_id: UUID
-    benefit: Benefit
-    for_: GrantFor
-    quantity: int
-    expires_at: datetime
-
-
-def periods(programme: Programme, month: Month) -> list[str]:
-    """Return the keys of the periods that the programme's lines grant for when `month` begins."""
-    return sorted({entitlement.grant_period(line, month).key for line in programme.line})
-
-
-def ranks(programme: Programme) -> set[int]:
-    """Return the tiers that bring anything."""
-    bringing = {tier for line in programme.line for tier in line.quota}
-    return {rank for rank, tier in enumerate(programme.tier) if tier.code in bringing}
-
-
-def due(
-    programme: Programme,
-    month: Month,
-    ranks: Iterable[tuple[UUID, int]],
-    grants: Grants,
-    *,
-    now: datetime,
-) -> list[Due]:
-    """Return what tops members up to their tiers' quotas when `month` begins (P-3, P-4)."""
-    found = list[Due]()
-    by_tier: dict[str, list[tuple[Line, Benefit, int]]] = {}
-    for line in programme.line:
-        for tier, quota in line.quota.items():
-            benefit = programme.benefits[line.benefit]
-            entry = (line, benefit, units.steps(quota, benefit.scale))
-            by_tier.setdefault(tier, []).append(entry)
-    for member_id, rank in ranks:
-        for line, benefit, quota in by_tier.get(programme.tier[rank].code, ()):
-            period = entitlement.grant_period(line, month)
-            expires_at = midnight(period.end, programme.tz)
-            if expires_at <= now:
-                continue
-            before = grants.get((member_id, line.code, period.key), [])
-            quantity = entitlement.top_up(line, quota, before, period=period, from_=month.start)
-            if quantity:
-                for_ = GrantFor(programme.code, line.code, period.key, "TIER", quota)
-                found.append(Due(member_id, benefit, for_, quantity, expires_at))
-    return found
-
-
-async def add_due(
-    conn: Connection, journal: Journal, dues: Sequence[Due], *, actor: str
-) -> list[GrantRow]:
-    """Put lots of what is due into the journal, which pay what is owed; return their grants."""
-    if not dues:
-        return []
-    pairs = [(due.member_id, due.benefit.unit) for due in dues]
-    journal.load_owed(await books.owed(conn, pairs))
-    return [
-        add_lot(
-            journal,
-            due.member_id,
-            due.benefit,
-            due.for_,
-            quantity=due.quantity,
-            expires_at=due.expires_at,
-            actor=actor,
-        )
-        for due in dues
-    ]

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions import grant
+from benefits.actions import top_up
 from benefits.actions.evaluate import PAGE, UnknownProgramme, closed_by, told_of
 from benefits.actions.parts import Parts
 from benefits.domain import outlook, progress
@@ -254,11 +254,12 @@ async def _tell(
         for one in decided
         if local_date(one.effective_from, programme.tz) < month.end
     ]
-    periods = grant.periods(programme, month)
+    since = {one.member_id: local_date(one.effective_from, programme.tz) for one in decided}
     into = await merged.along(conn, [id_ for id_, one in locked.items() if one.has_merged])
-    granted = await tiers.granted(conn, code, periods, whom, into=into)
-    due = grant.due(programme, month, ranks, granted, now=now)
-    lots = await grant.add_due(conn, journal, due, actor="system:look-ahead")
+    day = top_up.day_in(programme, month, now)
+    brought = await top_up.brought(conn, programme, day, whom, into=into)
+    due = top_up.due(programme, ranks, brought, since=since, now=now)
+    lots = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)
     await tiers.put(conn, code, decided, version=rules.at(month).version)
     await tiers.put_grants(conn, lots)

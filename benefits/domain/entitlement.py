@@ -18,7 +18,7 @@ from benefits.domain.limits import CapWindow
 from benefits.domain.packages import Line, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import Month, Period, PeriodKind, period_of
+from benefits.domain.values import Period, PeriodKind, period_of
 
 RECIPIENT_MAX = 128
 
@@ -83,6 +83,10 @@ def top_up(line: Line, quota: int, before: list[Granted], *, period: Period, fro
             floor = exact.numerator // exact.denominator
             whole = exact.denominator == 1
             return floor if whole or line.upgrade is UpgradePolicy.PRORATE_FLOOR else floor + 1
+        case UpgradePolicy.FULL:
+            return quota
+        case UpgradePolicy.NEXT_PERIOD:
+            return 0 if before or from_ > period.start else quota
 
 
 def prorated(difference: int, period: Period, from_: date) -> Fraction:
@@ -189,11 +193,6 @@ def cap_window(window: CapWindow, day: date) -> str:
             return "all"
         case CapWindow.MONTH | CapWindow.QUARTER | CapWindow.YEAR:
             return period_of(day, PeriodKind[window.name]).key
-
-
-def grant_period(line: Line, month: Month) -> Period:
-    """Return the benefit period a line grants for when `month` begins (P-3)."""
-    return period_of(month.start, line.period)
 
 
 def stock_counter(benefit: Benefit) -> str:

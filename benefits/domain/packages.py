@@ -1,11 +1,47 @@
-"""Packages: which units a tier brings in each period (P-2 to P-4)."""
+"""Packages: which units a tier brings in each period, and when a period begins (P-2 to P-5).
+
+A period is of the calendar, or of the member: counted from the day on which the relationship began
+(C-6). Its key names it for ever, so that nothing is granted twice for it.
+"""
 
 import enum
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from benefits.domain.units import Quantity
-from benefits.domain.values import PeriodKind
+from benefits.domain.values import (
+    Period,
+    PeriodKind,
+    add_months,
+    end_of,
+    local_date,
+    midnight,
+    period_of,
+)
+
+VALID_DAYS_MAX = 3660
+ROLLING_DAYS_MAX = 366
+
+
+class LinePeriod(enum.Enum):
+    """How often a line brings its quota (P-2)."""
+
+    MONTH = "MONTH"
+    QUARTER = "QUARTER"
+    YEAR = "YEAR"
+    ONCE = "ONCE"
+    ROLLING = "ROLLING"
+
+
+class Anchor(enum.Enum):
+    """Where periods begin: with the calendar's, or on days counted from the opening (P-2)."""
+
+    CALENDAR = "CALENDAR"
+    ANNIVERSARY = "ANNIVERSARY"
 
 
 class UpgradePolicy(enum.Enum):
@@ -14,13 +50,115 @@ class UpgradePolicy(enum.Enum):
     TOP_UP = "TOP_UP"
     PRORATE_FLOOR = "PRORATE_FLOOR"
     PRORATE_CEIL = "PRORATE_CEIL"
+    FULL = "FULL"
+    NEXT_PERIOD = "NEXT_PERIOD"
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A package line: units of one benefit per period, by tier (P-2)."""
+    """A package line: units of one benefit per period, by tier (P-2).
+
+    A `ROLLING` period has `days`. Units end with their period, or live `valid_days` of their own.
+    """
 
     code: str
     benefit: str
-    period: PeriodKind
+    period: LinePeriod
     quota: dict[str, Quantity]
+    anchor: Anchor = Anchor.CALENDAR
+    days: Annotated[int, msgspec.Meta(ge=0, le=ROLLING_DAYS_MAX)] = 0
+    valid_days: Annotated[int, msgspec.Meta(ge=0, le=VALID_DAYS_MAX)] = 0
     upgrade: UpgradePolicy = UpgradePolicy.TOP_UP
+
+    @property
+    def is_members_own(self) -> bool:
+        """Whether each member has periods of their own, counted from their opening."""
+        return self.anchor is Anchor.ANNIVERSARY
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a period lasts at most."""
+        days = {LinePeriod.MONTH: 31, LinePeriod.QUARTER: 92, LinePeriod.YEAR: 366}
+        return timedelta(days=days.get(self.period, self.days or 1))
+
+
+_MONTHS = {LinePeriod.MONTH: 1, LinePeriod.QUARTER: 3, LinePeriod.YEAR: 12}
+
+
+def period_at(line: Line, day: date, opened_on: date) -> Period | None:
+    """Return a line's period in which `day` lies, for whose relationship began then (P-2, C-6).
+
+    Periods of a member's own are none before the opening. `ONCE` has the one key for ever.
+    """
+    if line.period is LinePeriod.ONCE:
+        return Period("once", day, day + timedelta(days=1))
+    if not line.is_members_own:
+        return period_of(day, PeriodKind[line.period.name])
+    if day < opened_on:
+        return None
+    if line.period is LinePeriod.ROLLING:
+        start = day - timedelta(days=(day - opened_on).days % line.days)
+        return Period(start.isoformat(), start, start + timedelta(days=line.days))
+    step = _MONTHS[line.period]
+    count = ((day.year - opened_on.year) * 12 + day.month - opened_on.month) // step * step
+    if add_months(opened_on, count) > day:
+        count -= step
+    start = add_months(opened_on, count)
+    return Period(start.isoformat(), start, add_months(opened_on, count + step))
+
+
+def keys_at(line: Line, day: date) -> Iterator[str]:
+    """Yield the keys of what may count for the periods in which `day` lies (`counts_for`)."""
+    if not line.is_members_own:
+        period = period_at(line, day, day)
+        assert period is not None, "the calendar has a period for each day"
+        yield period.key
+        return
+    for n in range(1 - 2 * line.longest.days, line.longest.days):
+        yield (day + timedelta(days=n)).isoformat()
+
+
+def counts_for(line: Line, key: str, opened_on: date) -> str:
+    """Return the key of the period that a grant counts for, whatever its own key says (P-3).
+
+    They differ where a member's opening was corrected: it is the period whose start is nearest.
+    """
+    try:
+        start = date.fromisoformat(key)
+    except ValueError:  # of the calendar, before the line was changed
+        return key
+    period = period_at(line, max(start, opened_on), opened_on)
+    assert period is not None, "there is a period from the opening on"
+    if 2 * (start - period.start).days > period.days:
+        period = period_at(line, period.end, opened_on)
+        assert period is not None, "one follows"
+    return period.key
+
+
+def ends_at(line: Line, period: Period, zone: ZoneInfo, now: datetime) -> datetime | None:
+    """Return when units end that are granted now for a period; None when the period is over.
+
+    Those with a life of their own are usable through the last of its days after today (P-5, C-4).
+    """
+    over = midnight(period.end, zone)
+    if over <= now:
+        return None
+    if not line.valid_days:
+        return over
+    return end_of(local_date(now, zone) + timedelta(days=line.valid_days), zone)
+
+
+def line_problems(path: str, line: Line) -> Iterator[str]:
+    """Yield what of a line does not go together, by its path."""
+    is_rolling, is_once = line.period is LinePeriod.ROLLING, line.period is LinePeriod.ONCE
+    if is_rolling and not line.days:
+        yield f"{path}.days: a ROLLING period needs its days"
+    if line.days and not is_rolling:
+        yield f"{path}.days: only a ROLLING period has days; units live valid_days"
+    if is_rolling and not line.is_members_own:
+        yield f'{path}.anchor: ROLLING is counted from the opening; write "ANNIVERSARY"'
+    if is_once and line.is_members_own:
+        yield f"{path}.anchor: what comes ONCE has no anniversary"
+    if is_once and not line.valid_days:
+        yield f"{path}.valid_days: what comes ONCE ends with no period; say how long it lives"
+    if is_once and line.upgrade not in {UpgradePolicy.TOP_UP, UpgradePolicy.FULL}:
+        yield f"{path}.upgrade: what comes ONCE is TOP_UP or FULL, not {line.upgrade.value}"

@@ -13,6 +13,7 @@ import msgspec
 from benefits.domain import spelling, units
 from benefits.domain.benefit import Benefit
 from benefits.domain.currencies import currency_problems
+from benefits.domain.packages import line_problems
 from benefits.domain.policy import Text, policy_problems, thresholds
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.spelling import suggestion
@@ -137,6 +138,7 @@ def _lines(programme: Programme) -> Iterator[str]:
             yield f"{path}.benefit: {line.benefit!r} is not defined{hint}"
         elif benefit.draws:
             yield f"{path}.benefit: {line.benefit!r} draws units of {benefit.draws!r}: bring those"
+        yield from line_problems(path, line)
         for tier, quantity in line.quota.items():
             if tier not in tiers:
                 yield f"{path}.quota: tier {tier!r} is not defined{suggestion(tier, tiers)}"

@@ -121,6 +121,11 @@ def _lower(*best_first: enum.Enum) -> Judge:
     return lambda before, after: order.index(after) > order.index(before)
 
 
+def _shorter(before: Any, after: Any) -> bool:
+    """Judge a life in days; without one units end with their period, which may be later."""
+    return bool(before != after and (not before or not after or after < before))
+
+
 _X = r"[^.]+"
 # By path; the first that fits says whether a change is worse, and without one it is.
 _JUDGES: tuple[tuple[str, Judge], ...] = (
@@ -143,8 +148,15 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     ),
     (
         rf"line\.{_X}\.upgrade",
-        _lower(UpgradePolicy.TOP_UP, UpgradePolicy.PRORATE_CEIL, UpgradePolicy.PRORATE_FLOOR),
+        _lower(
+            UpgradePolicy.FULL,
+            UpgradePolicy.TOP_UP,
+            UpgradePolicy.PRORATE_CEIL,
+            UpgradePolicy.PRORATE_FLOOR,
+            UpgradePolicy.NEXT_PERIOD,
+        ),
     ),
+    (rf"line\.{_X}\.valid_days", _shorter),
     (rf"benefit\.{_X}\.claw_back", _lower(ClawBack.WRITE_OFF, ClawBack.DEBT)),
     (rf"benefit\.{_X}\.late_reversal\.then", _lower(Late.MAKE_GOOD, Late.EXPIRE)),
 )

@@ -1,7 +1,7 @@
 """Tier decisions and grants, by bucket or for some members."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +53,8 @@ WHERE g.bucket BETWEEN $3 AND $4 AND g.programme = $1 AND g.cause = 'TIER'
   AND g.period = ANY($2::text[])
 """
 GRANTED_TO = GRANTED + AMONG.format("g", 5, 6)
+OPENED = "SELECT m.member_id, m.opened_on FROM member AS m WHERE m.bucket BETWEEN $1 AND $2"
+OPENED_OF = OPENED + AMONG.format("m", 3, 4)
 INSERT_GRANTS = """
 INSERT INTO entitlement_grant (bucket, member_id, programme, line, period, cause, quota, quantity,
                                lot_id, granted_at)
@@ -205,6 +207,12 @@ async def granted(
         key = (into.get(row.member_id, row.member_id), row.line, row.period)
         grants.setdefault(key, []).append(Granted(row.quota, row.quantity))
     return grants
+
+
+async def opened(conn: Connection, whom: Whom) -> dict[UUID, date]:
+    """Return when the relationships of members began."""
+    statement = OPENED if whom.members is None else OPENED_OF
+    return {row.member_id: row.opened_on for row in await rows(conn, statement, *whom.values)}
 
 
 class GrantRow(msgspec.Struct, frozen=True, kw_only=True):

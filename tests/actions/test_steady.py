@@ -15,6 +15,7 @@ from benefits.domain.assets import AssetLine
 from benefits.domain.catalogue import Rules
 from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.members import MemberLine
+from benefits.domain.packages import Anchor
 from benefits.domain.policy import Lock, Policy, Target
 from benefits.domain.steady import Bounds, bounds
 from benefits.domain.values import BUCKETS, Month
@@ -126,7 +127,13 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
     if seed == 5:
         policy, lock = Policy(), Lock(months=2, grace=1)
         tiers[2] = msgspec.structs.replace(tiers[2], misses=0, lock=lock)
-    programme = msgspec.structs.replace(reference_programme(), policy=policy, tier=tuple(tiers))
+    own = msgspec.structs.replace(
+        reference_programme().line[0], code="own", anchor=Anchor.ANNIVERSARY
+    )
+    lines_now = (*reference_programme().line, own)
+    programme = msgspec.structs.replace(
+        reference_programme(), policy=policy, tier=tuple(tiers), line=lines_now
+    )
     for world in worlds:
         await world.apply(programme, tiers_from=EARLY)
     for _ in range(STEPS):

@@ -26,22 +26,21 @@ from benefits.domain.entitlement import (
     cap_limit,
     cap_window,
     claim,
-    grant_period,
     prorated,
     stock_counter,
     top_up,
 )
 from benefits.domain.ledger import InsufficientUnits, Lot, LotExpired
 from benefits.domain.limits import Cap, CapWindow
-from benefits.domain.packages import Line, UpgradePolicy
+from benefits.domain.packages import Line, LinePeriod, UpgradePolicy
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import Month, Period, PeriodKind, period_of
+from benefits.domain.values import Period, PeriodKind, period_of
 from tests import golden
 from tests.builders import NOON, reference_programme
 
 VIDEO = reference_programme().benefits["VIDEO"]
 LOUNGE = reference_programme().benefits["LOUNGE"]
-LINE = Line(code="lounge", benefit="LOUNGE", period=PeriodKind.QUARTER, quota={})
+LINE = Line(code="lounge", benefit="LOUNGE", period=LinePeriod.QUARTER, quota={})
 QUARTER = period_of(date(2025, 5, 1), PeriodKind.QUARTER)
 COMMAND = ClaimCommand(quantity=1, recipient={"phone": "13800000001"})
 END = NOON + timedelta(days=1)
@@ -139,6 +138,20 @@ def test_g_grant_1_granting_again_grants_nothing() -> None:
     assert [2, 0, 0] == granted_along(LINE, [2, 2, 2])
 
 
+def test_full_brings_the_whole_new_package_on_top() -> None:
+    """P-4: each quota that was not reached before, and never one twice."""
+    line = replace(LINE, upgrade=UpgradePolicy.FULL)
+    assert [2, 6, 0, 0, 12] == granted_along(line, [2, 6, 2, 6, 12])
+
+
+def test_next_period_brings_more_from_the_next_period_on() -> None:
+    """P-4: within the period nothing more; what begins with it brings its quota."""
+    line = replace(LINE, upgrade=UpgradePolicy.NEXT_PERIOD)
+    assert [2, 0, 0] == granted_along(line, [2, 6, 12])
+    late = QUARTER.start + timedelta(days=1)
+    assert 0 == top_up(line, 6, [], period=QUARTER, from_=late)
+
+
 quotas = st.lists(st.integers(0, 20), min_size=1, max_size=10)
 
 
@@ -148,11 +161,14 @@ def test_the_way_to_a_quota_does_not_matter(path: list[int]) -> None:
     assert max(path) == sum(granted_along(LINE, path))
 
 
-@given(quotas, st.sampled_from(UpgradePolicy))
+UP_TO_THE_QUOTA = [each for each in UpgradePolicy if each is not UpgradePolicy.FULL]
+
+
+@given(quotas, st.sampled_from(UP_TO_THE_QUOTA))
 def test_a_grant_never_exceeds_the_quota_and_is_never_repeated(
     path: list[int], policy: UpgradePolicy
 ) -> None:
-    """No policy grants more than the highest quota, nor anything for the same quota again."""
+    """All but FULL grant no more than the highest quota; nothing for the same quota again."""
     line = replace(LINE, upgrade=policy)
     units = granted_along(line, path)
     assert all(quantity >= 0 for quantity in units)
@@ -306,11 +322,6 @@ def test_a_cap_of_any_window_and_limit_is_kept(window: CapWindow, limit: int) ->
     assert [True] * limit + [False] * 2 == accepted
 
 
-def test_a_line_grants_for_the_period_its_month_lies_in() -> None:
-    """A rise in May grants for the second quarter, named by its key (P-3)."""
-    assert QUARTER == grant_period(LINE, Month(2025, 5))
-
-
 def test_counters_are_named_after_what_they_guard() -> None:
     """A stock and a budget of one name do not share a counter."""
     assert ("stock:VIDEO", "budget:VIDEO") == (stock_counter(VIDEO), budget_counter("VIDEO"))
@@ -323,7 +334,8 @@ def test_a_quota_reached_before_is_reached_by_whatever_policy(policy: UpgradePol
     for reached in (6, 8):
         before = [Granted(reached, 3)]
         assert 0 == top_up(line, 6, before, period=QUARTER, from_=QUARTER.start)
-    assert 0 < top_up(line, 7, [Granted(6, 3)], period=QUARTER, from_=QUARTER.start)
+    more = top_up(line, 7, [Granted(6, 3)], period=QUARTER, from_=QUARTER.start)
+    assert (policy is not UpgradePolicy.NEXT_PERIOD) is (more > 0)
 
 
 @pytest.mark.parametrize(("length", "accepted"), [(128, True), (129, False), (0, False)])

@@ -27,6 +27,7 @@ from tests.builders import PROGRAMME, reference_programme
 BEFORE = reference_programme()
 TODAY = date(2025, 7, 1)
 LOUNGES = "PLATINUM = 2, DIAMOND = 6"
+LINE = 'period = "QUARTER"'
 
 
 def worse(text: str) -> list[tuple[str, bool]]:
@@ -73,6 +74,10 @@ def test_a_result_that_is_known_later_or_by_no_day_is_worse() -> None:
         ('cap = { limit = 2, window = "MONTH" }', "", "benefit.VIDEO.cap", False),
         ("stock = 50", "stock = 49", "benefit.VIDEO.stock", True),
         ('period = "QUARTER"', 'period = "YEAR"', "line.lounge.period", True),
+        (LINE, f'{LINE}\nanchor = "ANNIVERSARY"', "line.lounge.anchor", True),
+        (LINE, f"{LINE}\nvalid_days = 200", "line.lounge.valid_days", True),
+        (LINE, f'{LINE}\nupgrade = "FULL"', "line.lounge.upgrade", False),
+        (LINE, f'{LINE}\nupgrade = "NEXT_PERIOD"', "line.lounge.upgrade", True),
         ('"WEALTH", "FUND"', '"WEALTH"', "asset_classes.FUND", True),
         ('"WEALTH", "FUND"', '"WEALTH", "FUND", "GOLD"', "asset_classes.GOLD", False),
         ('cost = "38.00"', 'cost = "39.00"', "benefit.LOUNGE.cost", False),

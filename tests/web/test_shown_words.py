@@ -5,11 +5,10 @@ from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Kind
 from benefits.domain.limits import CapWindow
 from benefits.domain.orders import OrderState, Reason
-from benefits.domain.packages import UpgradePolicy
+from benefits.domain.packages import LinePeriod, UpgradePolicy
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
 from benefits.domain.tiers import Cause
-from benefits.domain.values import PeriodKind
 from benefits.web.page import shown, shown_benefit, shown_history, shown_order, shown_tier
 from benefits.web.problems import ReadOnly
 
@@ -20,7 +19,8 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(OrderState) == set(shown_order.EXPLAINED)
     assert set(Reason) == set(shown_order.REASONS)
     assert set(Cause) == set(shown_tier.CAUSES)
-    assert set(PeriodKind) == set(shown_benefit.PERIODS) == set(shown_benefit.ENDS)
+    assert set(LinePeriod) == set(shown_benefit.PERIODS) == set(shown_benefit.ENDS)
+    assert set(LinePeriod) == set(shown_benefit.OWN_PERIODS) == set(shown_benefit.OWN_ENDS)
     assert set(CapWindow) == set(shown_benefit.WINDOWS)
     assert set(UpgradePolicy) == set(shown_benefit.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMember
-from benefits.domain import units
+from benefits.domain import packages, units
 from benefits.domain.benefit import Benefit, Consumed, Kind
 from benefits.domain.entitlement import (
     BudgetExhausted,
@@ -18,7 +18,7 @@ from benefits.domain.entitlement import (
 )
 from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.limits import CapWindow
-from benefits.domain.packages import Line, UpgradePolicy
+from benefits.domain.packages import Line, LinePeriod, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.requests import KeyConflict
 from benefits.domain.units import Quantity
@@ -45,16 +45,38 @@ REFUSED_WORDS: dict[str, Message] = {
 FORM_WORDS: dict[str, Message] = {
     "phone_invalid": n_("Please enter an 11-digit mobile number, or + with the country's code."),
 }
-PERIODS: dict[PeriodKind, Message] = {
-    PeriodKind.MONTH: n_("per calendar month"),
-    PeriodKind.QUARTER: n_("per calendar quarter"),
-    PeriodKind.YEAR: n_("per calendar year"),
+_EVERY = n_("every %(days)s days, counted from the day you joined")
+_EVERY_END = n_("Through the last of the %(days)s days they are for.")
+PERIODS: dict[LinePeriod, Message] = {
+    LinePeriod.MONTH: n_("per calendar month"),
+    LinePeriod.QUARTER: n_("per calendar quarter"),
+    LinePeriod.YEAR: n_("per calendar year"),
+    LinePeriod.ONCE: n_("once"),
+    LinePeriod.ROLLING: _EVERY,
 }
-ENDS: dict[PeriodKind, Message] = {
-    PeriodKind.MONTH: n_("Through the last day of the month they are for."),
-    PeriodKind.QUARTER: n_("Through the last day of the quarter they are for."),
-    PeriodKind.YEAR: n_("Through 31 December of the year they are for."),
+ENDS: dict[LinePeriod, Message] = {
+    LinePeriod.MONTH: n_("Through the last day of the month they are for."),
+    LinePeriod.QUARTER: n_("Through the last day of the quarter they are for."),
+    LinePeriod.YEAR: n_("Through 31 December of the year they are for."),
+    LinePeriod.ONCE: "",
+    LinePeriod.ROLLING: _EVERY_END,
 }
+# Counted from the day on which the relationship began.
+OWN_PERIODS: dict[LinePeriod, Message] = {
+    LinePeriod.MONTH: n_("per month, counted from the day you joined"),
+    LinePeriod.QUARTER: n_("per three months, counted from the day you joined"),
+    LinePeriod.YEAR: n_("per year, counted from the day you joined"),
+    LinePeriod.ONCE: n_("once"),
+    LinePeriod.ROLLING: _EVERY,
+}
+OWN_ENDS: dict[LinePeriod, Message] = {
+    LinePeriod.MONTH: n_("Through the day before your next month with us begins."),
+    LinePeriod.QUARTER: n_("Through the day before your next three months with us begin."),
+    LinePeriod.YEAR: n_("Through the day before your next year with us begins."),
+    LinePeriod.ONCE: "",
+    LinePeriod.ROLLING: _EVERY_END,
+}
+_LIVES = n_("For %(days)s days after the day they arrive.")
 WINDOWS: dict[CapWindow, Message] = {
     CapWindow.MONTH: n_("At most %(limit)s in a calendar month; used so far: %(used)s."),
     CapWindow.QUARTER: n_("At most %(limit)s in a calendar quarter; used so far: %(used)s."),
@@ -68,6 +90,12 @@ RISES: dict[UpgradePolicy, Message] = {
     ),
     UpgradePolicy.PRORATE_CEIL: n_(
         "If your tier rises in between, a share for the days left is added."
+    ),
+    UpgradePolicy.FULL: n_(
+        "If your tier rises in between, all that the new one brings comes on top."
+    ),
+    UpgradePolicy.NEXT_PERIOD: n_(
+        "If your tier rises in between, it brings more from the next period on."
     ),
 }
 _CODE_COMES = n_(
@@ -185,12 +213,12 @@ def renewal(facts: Facts, benefit: Benefit) -> date | None:
     programme, _ = facts.catalogue.offers[benefit.code]
     today = local_date(facts.now, programme.tz)
     tier = programme.tier[facts.standings[programme.code].state.rank].code
-    ends = [
-        period_of(today, line.period).end
+    periods = [
+        packages.period_at(line, today, facts.opened_on)
         for line in _lines(programme, benefit)
-        if tier in line.quota
+        if tier in line.quota and line.period is not LinePeriod.ONCE
     ]
-    return min(ends, default=None)
+    return min((period.end for period in periods if period), default=None)
 
 
 def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
@@ -289,7 +317,7 @@ def _brings(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit
     mine = facts.standings[programme.code].state.rank
     return [
         Brings(
-            period=tongue.word(PERIODS[line.period]),
+            period=_period_words(tongue, line),
             tiers=[
                 (tongue.text(tier.name), units.plain(line.quota[tier.code]), rank == mine)
                 for rank, tier in enumerate(programme.tier)
@@ -298,6 +326,17 @@ def _brings(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit
         )
         for line in _lines(programme, benefit)
     ]
+
+
+def _period_words(tongue: Tongue, line: Line) -> str:
+    words = (OWN_PERIODS if line.is_members_own else PERIODS)[line.period]
+    return tongue.say(words, days=line.days)
+
+
+def _end_words(tongue: Tongue, line: Line) -> str:
+    if line.valid_days:
+        return tongue.say(_LIVES, days=line.valid_days)
+    return tongue.say((OWN_ENDS if line.is_members_own else ENDS)[line.period], days=line.days)
 
 
 def _takes(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
@@ -314,7 +353,7 @@ def _rules(
 ) -> list[tuple[str, list[str]]]:
     """Return the rules under their headings, in the order in which one asks."""
     lines = _lines(programme, benefit)
-    valid = list(dict.fromkeys(tongue.word(ENDS[line.period]) for line in lines))
+    valid = list(dict.fromkeys(_end_words(tongue, line) for line in lines))
     rises = list(dict.fromkeys(tongue.word(RISES[line.upgrade]) for line in lines))
     new = renewal(facts, benefit)
     then = n_("On %(day)s, according to your tier then.")

@@ -1,0 +1,144 @@
+"""Top members up to the quotas of their packages: what is due, and its lots (P-3, P-4).
+
+Whoever decides tiers, or sees one proven ahead, asks here with the members' ranks. What was
+granted before is left out, so that asking again grants nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.grant import GrantFor, add_lot
+from benefits.domain import entitlement, packages, units
+from benefits.domain.benefit import Benefit
+from benefits.domain.packages import Line
+from benefits.domain.programme import Programme
+from benefits.domain.values import Month, local_date
+from benefits.store import ledger as books
+from benefits.store import tiers
+from benefits.store.db import Connection
+from benefits.store.facts import Whom
+from benefits.store.ledger import Journal
+from benefits.store.tiers import GrantRow, Grants
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Units a member's tier brings in a period and that are not granted yet, in steps."""
+
+    member_id: UUID
+    benefit: Benefit
+    for_: GrantFor
+    quantity: int
+    expires_at: datetime
+
+
+class Brought(msgspec.Struct, frozen=True):
+    """What members were granted in the periods of a day, and when their relationships began.
+
+    The latter is read only where a line asks for it.
+    """
+
+    day: date
+    grants: Grants
+    opened: dict[UUID, date]
+
+
+def ranks(programme: Programme) -> set[int]:
+    """Return the tiers that bring anything."""
+    bringing = {tier for line in programme.line for tier in line.quota}
+    return {rank for rank, tier in enumerate(programme.tier) if tier.code in bringing}
+
+
+def day_in(programme: Programme, month: Month, now: datetime) -> date:
+    """Return the day of a month for whose periods is granted: today, or the nearest to it."""
+    last = month.end - timedelta(days=1)
+    return min(max(local_date(now, programme.tz), month.start), last)
+
+
+async def brought(
+    conn: Connection,
+    programme: Programme,
+    day: date,
+    whom: Whom,
+    *,
+    into: Mapping[UUID, UUID],
+) -> Brought:
+    """Read what was granted in the periods in which a day lies, to those merged `into` too."""
+    keys = sorted({key for line in programme.line for key in packages.keys_at(line, day)})
+    grants = await tiers.granted(conn, programme.code, keys, whom, into=into)
+    is_asked = any(line.is_members_own for line in programme.line)
+    return Brought(day, grants, await tiers.opened(conn, whom) if is_asked else {})
+
+
+def due(
+    programme: Programme,
+    ranks: Iterable[tuple[UUID, int]],
+    before: Brought,
+    *,
+    since: date | Mapping[UUID, date],
+    now: datetime,
+) -> list[Due]:
+    """Return what tops members up to their tiers' quotas in the periods of a day (P-3, P-4).
+
+    `since` is the first day of the tiers, of all members or of each.
+    """
+    found, granted = list[Due](), _counted(programme, before)
+    by_tier: dict[str, list[tuple[Line, Benefit, int]]] = {}
+    for line in programme.line:
+        for tier, quota in line.quota.items():
+            benefit = programme.benefits[line.benefit]
+            entry = (line, benefit, units.steps(quota, benefit.scale))
+            by_tier.setdefault(tier, []).append(entry)
+    for member_id, rank in ranks:
+        from_ = since if isinstance(since, date) else since[member_id]
+        for line, benefit, quota in by_tier.get(programme.tier[rank].code, ()):
+            opened_on = before.opened.get(member_id, before.day)
+            period = packages.period_at(line, before.day, opened_on)
+            expires_at = period and packages.ends_at(line, period, programme.tz, now)
+            if not period or not expires_at:
+                continue
+            earlier = granted.get((member_id, line.code, period.key), [])
+            quantity = entitlement.top_up(line, quota, earlier, period=period, from_=from_)
+            if quantity:
+                for_ = GrantFor(programme.code, line.code, period.key, "TIER", quota)
+                found.append(Due(member_id, benefit, for_, quantity, expires_at))
+    return found
+
+
+def _counted(programme: Programme, before: Brought) -> Grants:
+    """Return grants by the periods they count for: moved where an opening was corrected."""
+    own = {line.code: line for line in programme.line if line.is_members_own}
+    if not own:
+        return before.grants
+    counted = Grants()
+    for (member_id, code, key), some in before.grants.items():
+        opened_on = before.opened.get(member_id)
+        moved = key
+        if code in own and opened_on is not None:
+            moved = packages.counts_for(own[code], key, opened_on)
+        counted.setdefault((member_id, code, moved), []).extend(some)
+    return counted
+
+
+async def add_due(
+    conn: Connection, journal: Journal, dues: Sequence[Due], *, actor: str
+) -> list[GrantRow]:
+    """Put lots of what is due into the journal, which pay what is owed; return their grants."""
+    if not dues:
+        return []
+    pairs = [(due.member_id, due.benefit.unit) for due in dues]
+    journal.load_owed(await books.owed(conn, pairs))
+    return [
+        add_lot(
+            journal,
+            due.member_id,
+            due.benefit,
+            due.for_,
+            quantity=due.quantity,
+            expires_at=due.expires_at,
+            actor=actor,
+        )
+        for due in dues
+    ]

@@ -1,0 +1,135 @@
+"""Lines of every kind of period: what an evaluation brings, once, whatever is corrected."""
+
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from benefits.actions.look_ahead import look_ahead
+from benefits.actions.record_members import record_members
+from benefits.domain.assets import AssetLine
+from benefits.domain.members import MemberLine
+from benefits.domain.packages import Anchor, Line, LinePeriod, UpgradePolicy
+from benefits.domain.policy import Policy, UpgradeTiming
+from benefits.domain.values import Month
+from tests.builders import MEMBER_KEY, World, reference_programme
+
+RICH, RICHER = 520_000_00, 5_200_000_00
+OPENED = date(2024, 7, 15)
+
+
+async def having(world: World, *lines: Line, **more: object) -> UUID:
+    """Let a programme have lines; return a member who joined on a 15th of July."""
+    changed = msgspec.structs.replace(reference_programme(), line=lines, **more)
+    await world.apply(changed, tiers_from=Month(2024, 1))
+    return await world.member(OPENED)
+
+
+def line(period: LinePeriod, **more: object) -> Line:
+    """Return a line that brings a platinum member two visits and a diamond one six."""
+    quota = {"PLATINUM": 2, "DIAMOND": 6}
+    return Line(code="lounge", benefit="LOUNGE", period=period, quota=quota, **more)  # type: ignore[arg-type]
+
+
+async def granted(world: World) -> list[tuple[str, int]]:
+    """Return what was granted, by period."""
+    found = await world.rows(
+        "SELECT period, quantity FROM entitlement_grant ORDER BY period, quota"
+    )
+    return [tuple(row) for row in found]
+
+
+async def evaluate(world: World, member: UUID, month: str, level: int, *, on: datetime) -> None:
+    """Evaluate a month with a balance on a day, twice; the second time nothing is granted."""
+    world.clock.now = on
+    await world.month(world.name(1), month, level)
+    await world.evaluate(month, member)
+    assert 0 == (await world.evaluate(month, member)).grants
+
+
+@pytest.mark.parametrize(
+    ("period", "keys"),
+    [
+        (LinePeriod.MONTH, ["2025-06-15", "2025-07-15"]),
+        (LinePeriod.QUARTER, ["2025-04-15", "2025-07-15"]),
+        (LinePeriod.YEAR, ["2024-07-15", "2025-07-15"]),
+        (LinePeriod.ROLLING, ["2025-05-26", "2025-07-10"]),
+    ],
+)
+async def test_periods_are_counted_from_the_opening(
+    world: World, period: LinePeriod, keys: list[str]
+) -> None:
+    """P-2, P-3: an evaluation grants for the period that runs when it is made."""
+    days = 45 if period is LinePeriod.ROLLING else 0
+    member = await having(world, line(period, anchor=Anchor.ANNIVERSARY, days=days))
+    await evaluate(world, member, "2025-06", RICH, on=datetime(2025, 7, 3, 2, tzinfo=UTC))
+    assert [(keys[0], 2)] == await granted(world)
+    await evaluate(world, member, "2025-07", RICH, on=datetime(2025, 8, 3, 2, tzinfo=UTC))
+    assert [(key, 2) for key in keys] == await granted(world)
+    assert [] == await world.findings()
+
+
+async def test_a_rise_tops_a_period_of_ones_own_up(world: World) -> None:
+    """P-4: to the new quota, within the same period."""
+    member = await having(world, line(LinePeriod.YEAR, anchor=Anchor.ANNIVERSARY))
+    await evaluate(world, member, "2025-04", RICH, on=datetime(2025, 5, 3, 2, tzinfo=UTC))
+    await evaluate(world, member, "2025-05", RICHER, on=datetime(2025, 6, 3, 2, tzinfo=UTC))
+    assert [("2024-07-15", 2), ("2024-07-15", 4)] == await granted(world)
+
+
+async def test_an_opening_that_is_corrected_grants_nothing_twice(world: World) -> None:
+    """P-3: a period that overlaps one that was granted for is not another one."""
+    member = await having(world, line(LinePeriod.MONTH, anchor=Anchor.ANNIVERSARY))
+    await evaluate(world, member, "2025-06", RICH, on=datetime(2025, 7, 3, 2, tzinfo=UTC))
+    async with world.database.transaction() as conn:
+        corrected = MemberLine(world.name(1), date(2024, 7, 20))
+        await record_members(conn, [(2, corrected)], world.parts, member_key=MEMBER_KEY)
+    assert 0 == (await world.evaluate("2025-06", member)).grants
+    await evaluate(world, member, "2025-07", RICH, on=datetime(2025, 8, 3, 2, tzinfo=UTC))
+    assert [("2025-06-15", 2), ("2025-07-20", 2)] == await granted(world)
+
+
+async def test_what_comes_once_comes_once(world: World) -> None:
+    """P-2, P-5: it lives days of its own, and a rise tops it up."""
+    member = await having(world, line(LinePeriod.ONCE, valid_days=30))
+    for month, level, on in (
+        ("2025-04", RICH, datetime(2025, 5, 3, 2, tzinfo=UTC)),
+        ("2025-05", RICH, datetime(2025, 6, 3, 2, tzinfo=UTC)),
+        ("2025-06", RICHER, datetime(2025, 7, 3, 2, tzinfo=UTC)),
+    ):
+        await evaluate(world, member, month, level, on=on)
+    assert [("once", 2), ("once", 4)] == await granted(world)
+    ends = await world.rows("SELECT expires_at FROM lot ORDER BY expires_at")
+    assert [(datetime(2025, 6, 2, 16, tzinfo=UTC),), (datetime(2025, 8, 2, 16, tzinfo=UTC),)] == [
+        tuple(row) for row in ends
+    ]
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "more"),
+    [
+        (UpgradePolicy.TOP_UP, [4]),
+        (UpgradePolicy.PRORATE_FLOOR, [1]),
+        (UpgradePolicy.PRORATE_CEIL, [2]),
+        (UpgradePolicy.FULL, [6]),
+        (UpgradePolicy.NEXT_PERIOD, []),
+    ],
+)
+async def test_a_rise_within_a_month_brings_what_its_policy_says(
+    world: World, upgrade: UpgradePolicy, more: list[int]
+) -> None:
+    """P-4: proven on 20 June, at once; a share is for the eleven days left of thirty."""
+    member = await having(
+        world,
+        line(LinePeriod.MONTH, upgrade=upgrade),
+        policy=Policy(upgrade=UpgradeTiming.INSTANT),
+    )
+    await evaluate(world, member, "2025-05", RICH, on=datetime(2025, 6, 2, 2, tzinfo=UTC))
+    days = [date(2025, 6, n) for n in range(1, 20)]
+    lines = [AssetLine(world.name(1), day, "DEPOSIT", "CNY", 8_000_000_00) for day in days]
+    await world.assets(lines)
+    world.clock.now = datetime(2025, 6, 20, 2, tzinfo=UTC)
+    assert 1 == (await look_ahead(world.database, world.parts, "wealth")).risen
+    assert [("2025-06", n) for n in (2, *more)] == await granted(world)

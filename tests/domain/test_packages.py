@@ -1,0 +1,178 @@
+"""Package lines: their periods, of the calendar and of a member's own, and when units end."""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benefits.domain.packages import (
+    Anchor,
+    Line,
+    LinePeriod,
+    UpgradePolicy,
+    counts_for,
+    ends_at,
+    keys_at,
+    line_problems,
+    period_at,
+)
+from benefits.domain.values import Period
+
+ZONE = ZoneInfo("Asia/Shanghai")
+OPENED = date(2024, 1, 31)
+days = st.dates(date(2024, 1, 1), date(2032, 12, 31))
+
+
+def line(period: LinePeriod = LinePeriod.MONTH, **more: object) -> Line:
+    """Return a line of lounge visits."""
+    return Line(code="lounge", benefit="LOUNGE", period=period, quota={}, **more)  # type: ignore[arg-type]
+
+
+def own(period: LinePeriod, length: int = 0) -> Line:
+    """Return one with periods of a member's own."""
+    return line(period, anchor=Anchor.ANNIVERSARY, days=length)
+
+
+OWN = [
+    own(LinePeriod.MONTH),
+    own(LinePeriod.QUARTER),
+    own(LinePeriod.YEAR),
+    own(LinePeriod.ROLLING, 45),
+    own(LinePeriod.ROLLING, 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("period", "key"),
+    [
+        (LinePeriod.MONTH, "2025-05"),
+        (LinePeriod.QUARTER, "2025-Q2"),
+        (LinePeriod.YEAR, "2025"),
+        (LinePeriod.ONCE, "once"),
+    ],
+)
+def test_a_period_of_the_calendar_is_the_same_for_all(period: LinePeriod, key: str) -> None:
+    """P-2: it is named by its key, before the opening too."""
+    for opened_on in (date(2020, 2, 3), date(2030, 1, 1)):
+        found = period_at(line(period), date(2025, 5, 16), opened_on)
+        assert found is not None
+        assert key == found.key
+    assert [key] == list(keys_at(line(period), date(2025, 5, 16)))
+
+
+@pytest.mark.parametrize(
+    ("day", "start", "end"),
+    [
+        (date(2024, 1, 31), date(2024, 1, 31), date(2024, 2, 29)),
+        (date(2024, 2, 28), date(2024, 1, 31), date(2024, 2, 29)),
+        (date(2024, 2, 29), date(2024, 2, 29), date(2024, 3, 31)),
+        (date(2025, 2, 27), date(2025, 1, 31), date(2025, 2, 28)),
+        (date(2025, 3, 30), date(2025, 2, 28), date(2025, 3, 31)),
+        (date(2025, 4, 30), date(2025, 4, 30), date(2025, 5, 31)),
+    ],
+)
+def test_months_of_whoever_joined_on_a_31st_are_clipped(day: date, start: date, end: date) -> None:
+    """C-6: counted from the opening each time, so a short month shortens no later one."""
+    found = period_at(own(LinePeriod.MONTH), day, OPENED)
+    assert Period(start.isoformat(), start, end) == found
+
+
+def test_years_of_whoever_joined_on_a_29th_of_february() -> None:
+    """C-6: 28 February in common years, 29 in leap years."""
+    starts = [
+        found.start
+        for year in (2025, 2026, 2028)
+        if (found := period_at(own(LinePeriod.YEAR), date(year, 3, 1), date(2024, 2, 29)))
+    ]
+    assert [date(2025, 2, 28), date(2026, 2, 28), date(2028, 2, 29)] == starts
+
+
+@given(st.sampled_from(OWN), days, days)
+def test_periods_of_ones_own_follow_each_other(one: Line, opened_on: date, day: date) -> None:
+    """Each day since the opening is in one period, whose end is the next one's start."""
+    found = period_at(one, day, opened_on)
+    if day < opened_on:
+        assert found is None
+        return
+    assert found is not None
+    assert found.start <= day < found.end
+    assert found == period_at(one, found.start, opened_on)
+    following = period_at(one, found.end, opened_on)
+    assert following is not None
+    assert found.end == following.start
+    assert found.key in {*keys_at(one, day)}
+    for each in (found, following):
+        assert each.key == counts_for(one, each.key, opened_on)
+
+
+@given(st.sampled_from(OWN), days, st.integers(-300, 300), days)
+def test_what_was_granted_before_an_opening_was_corrected_still_counts(
+    one: Line, opened_on: date, moved: int, day: date
+) -> None:
+    """P-3: for the one period that begins nearest, and it is among those that are read then."""
+    before, corrected = period_at(one, day, opened_on), opened_on + timedelta(days=moved)
+    if before is None:
+        return
+    start = max(before.start, corrected)
+    around = [period_at(one, start, corrected)]
+    around += [each and period_at(one, each.end, corrected) for each in around]
+    (home,) = [p for p in around if p and p.key == counts_for(one, before.key, corrected)]
+    distances = [abs((p.start - before.start).days) for p in around if p]
+    assert min(distances) == abs((home.start - before.start).days)
+    if corrected <= before.start:
+        assert before.key in {*keys_at(one, home.start)} & {
+            *keys_at(one, home.end - timedelta(days=1))
+        }
+
+
+def test_a_period_of_the_calendar_counts_for_none_of_ones_own() -> None:
+    """A line whose anchor was changed begins anew."""
+    for key in ("2025-06", "2025-Q2", "once"):
+        assert key == counts_for(own(LinePeriod.MONTH), key, OPENED)
+
+
+def test_units_end_with_their_period_or_after_a_life_of_their_own() -> None:
+    """P-5: `valid_days` are days after the day of the grant, whole ones (C-4)."""
+    now = datetime(2025, 5, 16, 4, tzinfo=UTC)
+    period = Period("2025-05", date(2025, 5, 1), date(2025, 6, 1))
+    assert datetime(2025, 5, 31, 16, tzinfo=UTC) == ends_at(line(), period, ZONE, now)
+    living = line(valid_days=30)
+    assert datetime(2025, 6, 15, 16, tzinfo=UTC) == ends_at(living, period, ZONE, now)
+    for one in (line(), living):
+        assert ends_at(one, period, ZONE, datetime(2025, 5, 31, 16, tzinfo=UTC)) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "problem"),
+    [
+        (own(LinePeriod.ROLLING), "line[0].days: a ROLLING period needs its days"),
+        (line(days=30), "line[0].days: only a ROLLING period has days; units live valid_days"),
+        (
+            line(LinePeriod.ROLLING, days=30),
+            'line[0].anchor: ROLLING is counted from the opening; write "ANNIVERSARY"',
+        ),
+        (
+            line(LinePeriod.ONCE, valid_days=30, anchor=Anchor.ANNIVERSARY),
+            "line[0].anchor: what comes ONCE has no anniversary",
+        ),
+        (
+            line(LinePeriod.ONCE),
+            "line[0].valid_days: what comes ONCE ends with no period; say how long it lives",
+        ),
+        (
+            line(LinePeriod.ONCE, valid_days=30, upgrade=UpgradePolicy.NEXT_PERIOD),
+            "line[0].upgrade: what comes ONCE is TOP_UP or FULL, not NEXT_PERIOD",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_named_by_its_path(one: Line, problem: str) -> None:
+    """P-2: a line says how its period is counted, once."""
+    assert [problem] == list(line_problems("line[0]", one))
+
+
+def test_lines_that_go_together_have_no_problem() -> None:
+    """Every kind of period has a way to be written."""
+    fine = [*OWN, line(), line(LinePeriod.ONCE, valid_days=90)]
+    assert [] == [each for one in fine for each in line_problems("line[0]", one)]

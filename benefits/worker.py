@@ -25,6 +25,7 @@ from benefits.actions.prune import prune
 from benefits.actions.record_rates import use_next
 from benefits.actions.run_jobs import LANES, run_part
 from benefits.actions.seal_feed import apply_next
+from benefits.actions.start_period import start_next
 from benefits.domain.feeds import FeedState
 from benefits.domain.orders import NotSent, Outcome, Rejected, Unknown
 from benefits.domain.values import BUCKETS
@@ -94,6 +95,7 @@ class Worker:
             tasks.create_task(self._repeat("ahead", self.keep_ahead, AHEAD_S, stop))
             tasks.create_task(self._repeat("tiers", self.keep_tiers, AHEAD_S, stop))
             tasks.create_task(self._repeat("old", self.leave_old, PRUNE_S, stop))
+            tasks.create_task(self._repeat("periods", self.start_periods, AHEAD_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
@@ -370,6 +372,20 @@ class Worker:
             return await leave_old(conn, self._parts)
 
         return await self._database.transact(step)
+
+    async def start_periods(self) -> int:
+        """Start periods in the next part of a run that is due; return 1 if there was one.
+
+        One worker of all does this at a time and programme, for all buckets.
+        """
+        started = await start_next(self._database, self._parts)
+        if started is not None and started.ended_at is not None:
+            log.info(
+                "period.started",
+                programme=started.leased.programme,
+                date=str(started.leased.day),
+            )
+        return int(started is not None)
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

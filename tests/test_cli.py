@@ -86,6 +86,20 @@ def test_a_calendar_is_imported_and_missed(test_shell: Shell) -> None:
     assert 2 == test_shell.run(*words[:-1], "China")[0]
 
 
+def test_periods_are_started_by_command(test_shell: Shell) -> None:
+    """P-3: rehearsed first, then for all members; again it grants nothing."""
+    lines = PROGRAMME.replace('period = "MONTH"', 'period = "MONTH"\nstart = "PERIOD"', 1)
+    text = lines.replace("quota = { GOLD = 1", "quota = { BASE = 1, GOLD = 1", 1)
+    assert 0 == test_shell.run("programme", "apply", test_shell.file("p.toml", text))[0]
+    members = test_shell.file("m.csv", "customer,opened_on\nC1,2024-01-31\nC2,2024-01-31\n")
+    assert 0 == test_shell.run("import", "members", members)[0]
+    for words, grants in ((("--dry-run",), 2), ((), 2), ((), 0)):
+        status, said = test_shell.run("start-period", *words)
+        assert (0, True) == (status, f": {grants} grants to 2 members." in said)
+    status, said = test_shell.run("start-period", "--programme", "other")
+    assert (1, True) == (status, "unknown_programme: " in said)
+
+
 @pytest.fixture
 async def test_shell(migrated: str, cluster_dsn: str, tmp_path: Path) -> AsyncIterator[Shell]:
     """Give a shell for a database that is stamped `test`."""

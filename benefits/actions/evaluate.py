@@ -233,7 +233,7 @@ async def _wanted(
     into = await merged.along(conn, [fact.member_id for fact in known if fact.has_merged])
     now = parts.clock()
     day = top_up.day_in(programme, next_month, now)
-    brought = await top_up.brought(conn, programme, day, all_whom, into=into)
+    brought = await top_up.brought(conn, programme, programme.line, day, whom=all_whom, into=into)
     settled = await tiers.settled(conn, programme.code, month, whom.buckets)
     today = local_date(now, programme.tz)
     decisions, raised = dict[UUID, Decision](), set[UUID]()

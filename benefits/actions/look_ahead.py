@@ -257,7 +257,7 @@ async def _tell(
     since = {one.member_id: local_date(one.effective_from, programme.tz) for one in decided}
     into = await merged.along(conn, [id_ for id_, one in locked.items() if one.has_merged])
     day = top_up.day_in(programme, month, now)
-    brought = await top_up.brought(conn, programme, day, whom, into=into)
+    brought = await top_up.brought(conn, programme, programme.line, day, whom=whom, into=into)
     due = top_up.due(programme, ranks, brought, since=since, now=now)
     lots = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)

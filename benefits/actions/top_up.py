@@ -1,7 +1,7 @@
 """Top members up to the quotas of their packages: what is due, and its lots (P-3, P-4).
 
-Whoever decides tiers, or sees one proven ahead, asks here with the members' ranks. What was
-granted before is left out, so that asking again grants nothing.
+Whoever decides tiers, sees one proven ahead or starts a period asks here with the members' ranks.
+What was granted before is left out, so that asking again grants nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,11 +35,12 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class Brought(msgspec.Struct, frozen=True):
-    """What members were granted in the periods of a day, and when their relationships began.
+    """What members were granted by lines in the periods of a day, and when they joined.
 
     The latter is read only where a line asks for it.
     """
 
+    lines: Sequence[Line]
     day: date
     grants: Grants
     opened: dict[UUID, date]
@@ -60,16 +61,17 @@ def day_in(programme: Programme, month: Month, now: datetime) -> date:
 async def brought(
     conn: Connection,
     programme: Programme,
+    lines: Sequence[Line],
     day: date,
-    whom: Whom,
     *,
+    whom: Whom,
     into: Mapping[UUID, UUID],
 ) -> Brought:
-    """Read what was granted in the periods in which a day lies, to those merged `into` too."""
-    keys = sorted({key for line in programme.line for key in packages.keys_at(line, day)})
+    """Read what lines granted in the periods of a day, to those merged `into` members too."""
+    keys = sorted({key for line in lines for key in packages.keys_at(line, day)})
     grants = await tiers.granted(conn, programme.code, keys, whom, into=into)
-    is_asked = any(line.is_members_own for line in programme.line)
-    return Brought(day, grants, await tiers.opened(conn, whom) if is_asked else {})
+    is_asked = any(line.is_members_own for line in lines)
+    return Brought(lines, day, grants, await tiers.opened(conn, whom) if is_asked else {})
 
 
 def due(
@@ -84,9 +86,9 @@ def due(
 
     `since` is the first day of the tiers, of all members or of each.
     """
-    found, granted = list[Due](), _counted(programme, before)
+    found, granted = list[Due](), _counted(before)
     by_tier: dict[str, list[tuple[Line, Benefit, int]]] = {}
-    for line in programme.line:
+    for line in before.lines:
         for tier, quota in line.quota.items():
             benefit = programme.benefits[line.benefit]
             entry = (line, benefit, units.steps(quota, benefit.scale))
@@ -107,9 +109,9 @@ def due(
     return found
 
 
-def _counted(programme: Programme, before: Brought) -> Grants:
+def _counted(before: Brought) -> Grants:
     """Return grants by the periods they count for: moved where an opening was corrected."""
-    own = {line.code: line for line in programme.line if line.is_members_own}
+    own = {line.code: line for line in before.lines if line.is_members_own}
     if not own:
         return before.grants
     counted = Grants()

@@ -78,6 +78,10 @@ COMMANDS = {
             "A run again changes nothing."
         ),
     ),
+    "start-period": (
+        "bank:start_period_",
+        ("Bring members the units of the periods that run, where lines start with them."),
+    ),
     "look-ahead": (
         "bank:look_ahead_",
         (

@@ -10,6 +10,7 @@ from typing import BinaryIO, TextIO
 import msgspec
 import rich_click as click
 
+from benefits.actions import start_period
 from benefits.actions.evaluate import Evaluated, UnknownProgramme, evaluate, slices
 from benefits.actions.expire import due, sweep
 from benefits.actions.import_files import (
@@ -27,6 +28,7 @@ from benefits.actions.keep_tiers import begin, go_on
 from benefits.actions.look_ahead import Ahead, look_ahead
 from benefits.actions.record_rates import decided_since
 from benefits.actions.see_feeds import list_missing
+from benefits.actions.start_period import Begun
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
 from benefits.cli.days import fill_stretches, say_no_day
@@ -316,6 +318,45 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
         console.print(
             f"{month}: {total.decisions:,} decisions, {total.grants:,} grants; {', '.join(names)}."
         )
+        say_if_dry(dry_run=dry_run)
+
+    run(work_, **({"clock": lambda: at} if at else {}))
+
+
+@click.command("start-period")
+@click.option("--programme", "code", default=None, help="The programme, when there are several.")
+@click.option("--now", default=None, help="Act as if it were this instant (demo and test only).")
+@DRY_RUN
+def start_period_(code: str | None, now: str | None, *, dry_run: bool) -> None:
+    """Bring members the units of the periods that run, where lines start with them.
+
+    `work` does so each day. It looks at all members at once, whatever was done before; a run again
+    grants nothing.
+
+    Example: `benefits start-period`, or first with `--dry-run`
+    """
+    at = _instant(now) if now else None
+
+    async def work_(house: House) -> None:
+        if at is not None and house.installation.is_production:
+            raise DatabaseUnsuitable("--now is not for a production database.")
+        chosen = await _programme(house, code)
+        if at is not None:
+            await ensure_partitions(house.database, at)
+        on, total = database(house, dry_run=dry_run), Begun()
+        leased, ranges = await start_period.begin(on, house.parts, chosen.code), await slices(on)
+        for done, buckets in enumerate(ranges, 1):
+            if dry_run:  # a rehearsal keeps no lease
+                one = await start_period.start(on, house.parts, leased, buckets=buckets)
+            else:
+                started = await start_period.go_on(on, house.parts, leased, buckets[1] + 1)
+                leased, one = started.leased, started.done
+            total = total.plus(one)
+            if done % 16 == 0 or done == len(ranges):
+                console.print(f"{done} of {len(ranges)}: {total.members:,} members")
+        if not dry_run:
+            record("start_period.done", programme=chosen.code, **msgspec.structs.asdict(total))
+        console.print(f"{leased.day}: {total.grants:,} grants to {total.members:,} members.")
         say_if_dry(dry_run=dry_run)
 
     run(work_, **({"clock": lambda: at} if at else {}))

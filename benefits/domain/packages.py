@@ -5,7 +5,7 @@ A period is of the calendar, or of the member: counted from the day on which the
 """
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -54,6 +54,13 @@ class UpgradePolicy(enum.Enum):
     NEXT_PERIOD = "NEXT_PERIOD"
 
 
+class Start(enum.Enum):
+    """When a period's units come: once the tier for it is decided, or on its first day (P-3)."""
+
+    EVALUATION = "EVALUATION"
+    PERIOD = "PERIOD"
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A package line: units of one benefit per period, by tier (P-2).
 
@@ -68,6 +75,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     days: Annotated[int, msgspec.Meta(ge=0, le=ROLLING_DAYS_MAX)] = 0
     valid_days: Annotated[int, msgspec.Meta(ge=0, le=VALID_DAYS_MAX)] = 0
     upgrade: UpgradePolicy = UpgradePolicy.TOP_UP
+    start: Start = Start.EVALUATION
 
     @property
     def is_members_own(self) -> bool:
@@ -145,6 +153,49 @@ def ends_at(line: Line, period: Period, zone: ZoneInfo, now: datetime) -> dateti
     if not line.valid_days:
         return over
     return end_of(local_date(now, zone) + timedelta(days=line.valid_days), zone)
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """Whose periods may begin: by the opening's day of the month, or by rolling days in a window.
+
+    Without days of the month, everybody's.
+    """
+
+    month_days: list[int] | None
+    rolling: list[int]
+    window: int
+
+
+def starting(lines: Iterable[Line]) -> list[Line]:
+    """Return the lines that bring units on the first day of their period (P-3)."""
+    return [line for line in lines if line.start is Start.PERIOD]
+
+
+def beginning(lines: Iterable[Line], after: date | None, day: date) -> Beginning | None:
+    """Return whose periods of some lines may begin after a day and up to another (P-3).
+
+    None where nobody's do. Without the former day all that run are meant. What comes `ONCE` begins
+    with the relationship.
+    """
+    if after is None:
+        return Beginning(None, [], 0)
+    own, window = False, [after + timedelta(days=n) for n in range(1, (day - after).days + 1)]
+    for line in lines:
+        if line.is_members_own or line.period is LinePeriod.ONCE:
+            own = own or line.period is not LinePeriod.ROLLING
+            continue
+        period = period_at(line, day, day)
+        if period is not None and period.start > after:
+            return Beginning(None, [], 0)
+    rolling = [line.days for line in lines if line.period is LinePeriod.ROLLING]
+    days = {n for each in window for n in _opening_days(each)} if own else set()
+    return Beginning(sorted(days), rolling, len(window)) if own or rolling else None
+
+
+def _opening_days(day: date) -> range:
+    """Return on which days of a month began what has a month's turn on a day (C-6)."""
+    is_last = (day + timedelta(days=1)).day == 1
+    return range(day.day, 32 if is_last else day.day + 1)
 
 
 def line_problems(path: str, line: Line) -> Iterator[str]:

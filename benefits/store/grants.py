@@ -28,7 +28,7 @@ INSERTS = (
     *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
-    *("member_baseline",),
+    *("member_baseline", "period_run"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *(
         "programme",
@@ -84,6 +84,9 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("as_of", "generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
     ),
     "page_session": ("secret_hash", "entered_at", "expires_at"),
+    "period_run": (
+        *("day", "after", "version", "next_bucket", "leased_until", "begun_at", "ended_at"),
+    ),
     "provider_attempt": ("ended_at", "outcome", "evidence"),
     "provider_request": ("attempt", "leased_until", "next_at", "sent_by", "queries"),
     "rate_run": ("next_bucket",),
@@ -129,6 +132,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "month_archive": ("month", "archived_at", "batches", "recorded_from", "recorded_to"),
     "month_restore": ("month", "archived_at", "restored_at"),
     "outlook_run": ("programme", "as_of", "next_bucket", "begun_at", "ended_at"),
+    "period_run": ("programme", "day", "after", "next_bucket", "begun_at", "ended_at"),
     "posting": ("debit", "credit", "unit", "amount", "party"),
     "posting_carried": (*("month", "booked_month", "unit", "debit", "credit", "party", "amount"),),
     "programme": ("code", "version", "document", "applied_at", "tiers_from"),

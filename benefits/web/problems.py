@@ -31,6 +31,7 @@ from benefits.actions import (
     measure_growth,
     read_code,
     run_jobs,
+    start_period,
 )
 from benefits.domain import (
     archive,
@@ -91,6 +92,7 @@ STATUSES: dict[type[Refusal], int] = {
     terms.NoticeInvalid: 422,
     evaluate.MonthNotOver: 409,
     keep_tiers.EvaluationRunning: 409,
+    start_period.PeriodStarting: 409,
     measure_growth.BaselineInvalid: 422,
     measure_growth.BaselineTaken: 409,
     measure_growth.UnknownBaseline: 404,

@@ -11,12 +11,15 @@ from benefits.domain.packages import (
     Anchor,
     Line,
     LinePeriod,
+    Start,
     UpgradePolicy,
+    beginning,
     counts_for,
     ends_at,
     keys_at,
     line_problems,
     period_at,
+    starting,
 )
 from benefits.domain.values import Period
 
@@ -142,6 +145,53 @@ def test_units_end_with_their_period_or_after_a_life_of_their_own() -> None:
     assert datetime(2025, 6, 15, 16, tzinfo=UTC) == ends_at(living, period, ZONE, now)
     for one in (line(), living):
         assert ends_at(one, period, ZONE, datetime(2025, 5, 31, 16, tzinfo=UTC)) is None
+
+
+@given(
+    st.sampled_from([*OWN, line(), line(LinePeriod.QUARTER), line(LinePeriod.YEAR)]),
+    days,
+    days,
+    st.integers(1, 40),
+)
+def test_nobody_whose_period_begins_is_left_out(
+    one: Line, opened_on: date, after: date, count: int
+) -> None:
+    """P-3: whoever's period began after a day and up to another is among those looked at."""
+    day = after + timedelta(days=count)
+    period = period_at(one, day, opened_on)
+    if period is None or period.start <= after:
+        return
+    begin = beginning([one], after, day)
+    assert begin is not None
+    assert (
+        begin.month_days is None
+        or opened_on.day in begin.month_days
+        or any((day - opened_on).days % n < begin.window for n in begin.rolling)
+    )
+
+
+def test_on_most_days_few_are_looked_at() -> None:
+    """P-3: calendar periods begin on the first, members' own with their day of the month."""
+    tenth, eleventh = date(2025, 2, 10), date(2025, 2, 11)
+    assert beginning([line(), line(LinePeriod.QUARTER)], tenth, eleventh) is None
+    own_day = beginning([own(LinePeriod.YEAR)], tenth, eleventh)
+    assert own_day is not None
+    assert [11] == own_day.month_days
+    once = beginning([line(LinePeriod.ONCE, valid_days=9)], date(2025, 2, 27), date(2025, 2, 28))
+    assert once is not None
+    assert [28, 29, 30, 31] == once.month_days
+    for everybody in (
+        beginning([], None, eleventh),
+        beginning([line()], date(2025, 1, 31), tenth),
+    ):
+        assert everybody is not None
+        assert everybody.month_days is None
+
+
+def test_lines_start_with_their_period_where_they_say_so() -> None:
+    """P-3: all others wait for the decision on their tier."""
+    early = line(start=Start.PERIOD)
+    assert [early] == starting([line(), early])
 
 
 @pytest.mark.parametrize(

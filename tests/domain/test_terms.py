@@ -75,6 +75,7 @@ def test_a_result_that_is_known_later_or_by_no_day_is_worse() -> None:
         ("stock = 50", "stock = 49", "benefit.VIDEO.stock", True),
         ('period = "QUARTER"', 'period = "YEAR"', "line.lounge.period", True),
         (LINE, f'{LINE}\nanchor = "ANNIVERSARY"', "line.lounge.anchor", True),
+        (LINE, f'{LINE}\nstart = "PERIOD"', "line.lounge.start", False),
         (LINE, f"{LINE}\nvalid_days = 200", "line.lounge.valid_days", True),
         (LINE, f'{LINE}\nupgrade = "FULL"', "line.lounge.upgrade", False),
         (LINE, f'{LINE}\nupgrade = "NEXT_PERIOD"', "line.lounge.upgrade", True),

@@ -17,7 +17,7 @@ REFERENCE = {
     *("month_archive", "month_restore", "feed", "feed_chunk", "asset_move"),
     *("calendar_day", "stretch", "feed_fill", "feed_fill_decision"),
     *("currency", "currency_day", "rate", "rate_run", "rate_used"),
-    *("outlook_run", "evaluation_run", "baseline", "programme_notice"),
+    *("outlook_run", "evaluation_run", "baseline", "programme_notice", "period_run"),
 }
 # One log of all buckets, in an order of its own.
 LOG = {"leaf", "tree_node", "checkpoint", "checkpoint_export"}

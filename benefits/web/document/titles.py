@@ -56,6 +56,7 @@ CHINESE = {
     "notice_missing": "未按期告知客户对其不利的变更。",
     "notice_invalid": "告知内容无效。",
     "evaluation_running": "该月份正由另一进程评定。",
+    "period_starting": "该计划的周期发放正由另一进程进行。",
     "unknown_baseline": "没有此名称的基线。",
     "baseline_taken": "此名称已用于另一基线。",
     "baseline_invalid": "无法作为基线。",

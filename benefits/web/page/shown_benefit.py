@@ -18,7 +18,7 @@ from benefits.domain.entitlement import (
 )
 from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.limits import CapWindow
-from benefits.domain.packages import Line, LinePeriod, UpgradePolicy
+from benefits.domain.packages import Line, LinePeriod, Start, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.requests import KeyConflict
 from benefits.domain.units import Quantity
@@ -97,6 +97,10 @@ RISES: dict[UpgradePolicy, Message] = {
     UpgradePolicy.NEXT_PERIOD: n_(
         "If your tier rises in between, it brings more from the next period on."
     ),
+}
+STARTS: dict[Start, Message] = {
+    Start.EVALUATION: n_("They come once your tier for the new period is decided."),
+    Start.PERIOD: n_("They come on its first day; if your tier rises later, more may follow."),
 }
 _CODE_COMES = n_(
     "Your code appears here, usually within minutes. Show it when you use the benefit."
@@ -357,6 +361,7 @@ def _rules(
     rises = list(dict.fromkeys(tongue.word(RISES[line.upgrade]) for line in lines))
     new = renewal(facts, benefit)
     then = n_("On %(day)s, according to your tier then.")
+    starts = list(dict.fromkeys(tongue.word(STARTS[line.start]) for line in lines))
     limits = []
     if benefit.cap is not None:
         used = units.plain(facts.prospects[benefit.code].cap_used)
@@ -376,7 +381,7 @@ def _rules(
     rules = {
         n_("What it takes"): _takes(tongue, programme, benefit),
         n_("Units are valid"): valid or [tongue.word(n_("As long as each unit says."))],
-        n_("New units"): [tongue.say(then, day=tongue.day(new))] if new else [],
+        n_("New units"): [tongue.say(then, day=tongue.day(new)), *starts] if new else [],
         n_("Change of tier"): rises,
         n_("Limits"): limits,
         n_("We ask you for"): [*fields, tongue.word(goes)] if fields else [],

@@ -1,0 +1,162 @@
+"""How far the start of periods has come, run by run, and which members a run may bring units.
+
+A run is of a day: of all periods that begin after the day of the run before it, up to its own.
+The last run of a programme stays, so that nothing is done twice and no day is left out.
+"""
+
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.packages import Beginning
+from benefits.domain.values import BUCKETS
+from benefits.store.db import Connection, rows, run
+from benefits.store.facts import AMONG, Whom
+
+# One that was begun is ended before the next one begins, unless it is to begin `anew`. A version
+# that is new, or a run begun anew, looks at all members.
+_GOES_ON = f"r.next_bucket < {BUCKETS} AND NOT $6::boolean"
+LEASE = f"""
+INSERT INTO period_run AS r (programme, day, after, version, next_bucket, leased_until, begun_at)
+VALUES ($1, $2, NULL, $3, 0, $5, $4)
+ON CONFLICT (programme) DO UPDATE
+SET day = CASE WHEN {_GOES_ON} THEN r.day ELSE excluded.day END,
+    after = CASE WHEN {_GOES_ON} THEN r.after WHEN r.version = $3 AND NOT $6 THEN r.day END,
+    version = CASE WHEN {_GOES_ON} THEN r.version ELSE excluded.version END,
+    next_bucket = CASE WHEN {_GOES_ON} THEN r.next_bucket ELSE 0 END,
+    begun_at = CASE WHEN {_GOES_ON} THEN r.begun_at ELSE excluded.begun_at END,
+    leased_until = excluded.leased_until, ended_at = NULL
+WHERE (r.leased_until IS NULL OR r.leased_until <= $4)
+  AND (r.next_bucket < {BUCKETS} OR r.day < $2 OR r.version < $3 OR $6)
+RETURNING day, after, next_bucket, leased_until
+"""
+DONE = f"""
+SELECT FROM period_run AS r
+WHERE r.programme = $1
+  AND (r.leased_until > $4
+       OR (r.next_bucket = {BUCKETS} AND r.day >= $2 AND r.version >= $3))
+"""
+# Whoever came too late, when the lease was another's, moves nothing.
+ADVANCE = f"""
+UPDATE period_run
+SET next_bucket = $3::smallint, leased_until = CASE WHEN $3 < {BUCKETS} THEN $5::timestamptz END,
+    ended_at = CASE WHEN $3 = {BUCKETS} THEN $4::timestamptz END
+WHERE programme = $1 AND next_bucket = $2 AND leased_until = $6
+"""
+# Primary key of member, unique key of tier_decision. Who has a period of their own that may begin
+# is told by the day of the month, or by days since the opening; the rules look closer.
+_HELD = """
+SELECT m.member_id, m.opened_on, m.has_merged, coalesce(d.rank, 0) AS rank,
+       d.since
+FROM member AS m
+LEFT JOIN (
+    SELECT DISTINCT ON (o.bucket, o.member_id) o.bucket, o.member_id, o.rank,
+           max(o.effective_from) FILTER (WHERE o.rank <> o.before_rank)
+               OVER (PARTITION BY o.bucket, o.member_id) AS since
+    FROM tier_decision AS o
+    WHERE o.bucket BETWEEN $7 AND $8 AND o.programme = $1 AND o.effective_from <= $2{0}
+    ORDER BY o.bucket, o.member_id, o.effective_from DESC, o.decided_at DESC,
+             o.decision_id DESC) AS d
+  ON d.bucket = m.bucket AND d.member_id = m.member_id
+WHERE m.bucket BETWEEN $7 AND $8 AND m.opened_on <= $3
+  AND (m.closed_on IS NULL OR m.closed_on >= $3) AND m.merged_into IS NULL
+  AND ($4::int[] IS NULL OR extract(day FROM m.opened_on) = ANY($4::int[])
+       OR EXISTS (SELECT FROM unnest($5::int[]) AS l (days)
+                  WHERE ($3::date - m.opened_on) % l.days < $6::int)){1}
+ORDER BY m.bucket, m.member_id
+"""
+HELD = _HELD.format("", "")
+HELD_BY = _HELD.format(AMONG.format("o", 9, 10), AMONG.format("m", 9, 10))
+
+
+class Leased(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of ours for a while, from a bucket on.
+
+    It is of periods that begin after a day, or of all that run on its day.
+    """
+
+    programme: str
+    day: date
+    after: date | None
+    first: int
+    until: datetime
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What a run is of: a day, by a version of the programme."""
+
+    programme: str
+    day: date
+    version: int
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A member and the tier that is held; `since` is None for whom none was ever decided."""
+
+    member_id: UUID
+    opened_on: date
+    has_merged: bool
+    rank: int
+    since: datetime | None
+
+
+async def lease_due(conn: Connection, run_: Run, now: datetime, until: datetime) -> Leased | None:
+    """Take a run for a while if there is more of it to do, or one before it; else None."""
+    if await rows(conn, DONE, run_.programme, run_.day, run_.version, now):
+        return None
+    return await lease(conn, run_, now, until)
+
+
+async def lease(
+    conn: Connection, run_: Run, now: datetime, until: datetime, *, anew: bool = False
+) -> Leased | None:
+    """Take a run for a while, or the one before that is not done; None while another has it.
+
+    One begun `anew` looks at everybody, whatever was done before.
+    """
+    found = await rows(conn, LEASE, run_.programme, run_.day, run_.version, now, until, anew)
+    if not found:
+        return None
+    (one,) = found
+    return Leased(
+        programme=run_.programme,
+        day=one.day,
+        after=one.after,
+        first=one.next_bucket,
+        until=one.leased_until,
+    )
+
+
+async def advance(
+    conn: Connection, leased: Leased, next_bucket: int, now: datetime, *, until: datetime | None
+) -> bool:
+    """Record that a run has come up to a bucket, and keep it until then, or give it back.
+
+    Return whether it was ours.
+    """
+    values = (leased.programme, leased.first, next_bucket, now, until, leased.until)
+    return bool(await run(conn, ADVANCE, *values))
+
+
+async def held(
+    conn: Connection, programme: str, day: date, whom: Whom, *, begin: Beginning, now: datetime
+) -> list[Held]:
+    """Return the members whose periods may begin, with the tier each holds now (P-3).
+
+    None of them has left by the day or was merged into another.
+    """
+    return [
+        Held(row.member_id, row.opened_on, row.has_merged, row.rank, row.since)
+        for row in await rows(
+            conn,
+            HELD if whom.members is None else HELD_BY,
+            programme,
+            now,
+            day,
+            begin.month_days,
+            begin.rolling,
+            begin.window,
+            *whom.values,
+        )
+    ]

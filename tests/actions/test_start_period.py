@@ -1,0 +1,265 @@
+"""Periods start for everybody on their first day: once, under a lease, beside whatever goes on."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from benefits.actions import start_period
+from benefits.actions.claim import ClaimUnits, claim
+from benefits.actions.evaluate import UnknownProgramme
+from benefits.actions.keyed import Accepted
+from benefits.actions.start_period import LEASE, LONG_LEASE, PeriodStarting, begin, go_on
+from benefits.domain.packages import Anchor, Line, LinePeriod, Start
+from benefits.domain.values import BUCKETS, Month, bucket_of
+from benefits.store.db import Connection
+from benefits.worker import Worker
+from tests.actions.merging import listed
+from tests.builders import World, reference_programme
+
+RICH, RICHER = 520_000_00, 5_200_000_00
+EARLY = datetime(2025, 7, 1, 0, 0, tzinfo=UTC)
+
+
+def line(code: str, period: LinePeriod, **more: object) -> Line:
+    """Return a line that starts with its period: two visits for platinum, six for diamond."""
+    quota = {"BASE": 1, "PLATINUM": 2, "DIAMOND": 6}
+    every = {"code": code, "benefit": "LOUNGE", "period": period, "quota": quota} | more
+    return Line(start=Start.PERIOD, **every)  # type: ignore[arg-type]
+
+
+MONTHLY = line("monthly", LinePeriod.MONTH)
+
+
+async def having(world: World, *lines: Line) -> None:
+    """Let the programme have lines."""
+    await world.apply(msgspec.structs.replace(reference_programme(), line=lines))
+
+
+async def platinum(world: World, nth: int, member: UUID) -> None:
+    """Let a member be platinum since July."""
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await world.month(world.name(nth), "2025-06", RICH)
+    await world.evaluate("2025-06", member)
+
+
+async def work(world: World, on: datetime | None = None) -> list[tuple[str, str, int]]:
+    """Let a worker start what is due on a day; return all grants by line and period."""
+    world.clock.now = on or world.clock.now
+    worker = Worker(world.database, world.parts, {})
+    while await worker.start_periods():
+        pass
+    found = await world.rows(
+        "SELECT line, period, quantity FROM entitlement_grant ORDER BY period, line, quantity"
+    )
+    return [tuple(row) for row in found]
+
+
+async def test_who_merely_stays_gets_the_next_periods_units(world: World) -> None:
+    """P-3: on its first day, though nothing was decided; coming again adds nothing."""
+    await having(world, MONTHLY)
+    await platinum(world, 1, await world.member())
+    july = [("monthly", "2025-07", 2)]
+    assert july == await work(world)
+    assert july == await work(world, datetime(2025, 7, 31, 15, 59, tzinfo=UTC))
+    august = [*july, ("monthly", "2025-08", 2)]
+    assert august == await work(world, datetime(2025, 7, 31, 16, 0, tzinfo=UTC))
+    assert august == await work(world)
+    ((day, after),) = await world.rows("SELECT day, after FROM period_run")
+    assert (date(2025, 8, 1), date(2025, 7, 31)) == (day, after)
+    assert [] == await world.findings()
+
+
+async def test_a_tier_that_is_decided_later_tops_up(world: World) -> None:
+    """P-3, P-4: the first day brings what the tier held then brings, the decision the rest."""
+    await having(world, MONTHLY)
+    member = await world.member()
+    await platinum(world, 1, member)
+    await work(world, datetime(2025, 8, 1, 2, tzinfo=UTC))
+    await world.month(world.name(1), "2025-07", RICHER)
+    await world.evaluate("2025-07", member)
+    assert [("monthly", "2025-08", 2), ("monthly", "2025-08", 4)] == (await work(world))[1:]
+
+
+async def test_other_lines_wait_for_the_decision(world: World) -> None:
+    """P-3: a programme none of whose lines starts with its period has no run."""
+    await having(world, msgspec.structs.replace(MONTHLY, start=Start.EVALUATION))
+    await world.member()
+    assert [] == await work(world, EARLY)
+    assert [] == await world.rows("SELECT FROM period_run")
+
+
+async def test_periods_of_members_own_start_on_their_days(world: World) -> None:
+    """P-2, P-3: what begins while no worker runs is started by the next one."""
+    lines = [line("own", LinePeriod.MONTH, anchor=Anchor.ANNIVERSARY)]
+    lines += [line("roll", LinePeriod.ROLLING, days=10, anchor=Anchor.ANNIVERSARY)]
+    await having(world, *lines)
+    await world.member(date(2024, 5, 31))
+    on_29_june = [("own", "2025-05-31", 1), ("roll", "2025-06-25", 1)]
+    assert on_29_june == await work(world, datetime(2025, 6, 28, 17, tzinfo=UTC))
+    on_30_june = [*on_29_june, ("own", "2025-06-30", 1)]
+    assert on_30_june == await work(world, datetime(2025, 6, 29, 17, tzinfo=UTC))
+    on_2_august = [*on_30_june, ("roll", "2025-07-25", 1), ("own", "2025-07-31", 1)]
+    assert on_2_august == await work(world, datetime(2025, 8, 2, 2, tzinfo=UTC))
+    assert [] == await world.findings()
+
+
+async def test_what_comes_once_comes_with_the_relationship(world: World) -> None:
+    """P-2: a new customer gets it on the first day, those before with the line itself."""
+    await having(world, line("welcome", LinePeriod.ONCE, valid_days=30))
+    await world.member()
+    assert [("welcome", "once", 1)] == await work(world, EARLY)
+    await world.member(date(2025, 7, 12))
+    assert 1 == len(await work(world, datetime(2025, 7, 11, 2, tzinfo=UTC)))
+    assert 2 == len(await work(world, datetime(2025, 7, 12, 2, tzinfo=UTC)))
+    assert 2 == len(await work(world, datetime(2025, 8, 12, 2, tzinfo=UTC)))
+
+
+async def test_a_new_version_starts_its_lines_at_once(world: World) -> None:
+    """P-3: its first run looks at everybody, in the middle of a period too."""
+    await having(world, MONTHLY)
+    await world.member()
+    await work(world, EARLY)
+    await having(world, MONTHLY, line("yearly", LinePeriod.YEAR))
+    assert [("yearly", "2025", 1), ("monthly", "2025-07", 1)] == await work(world)
+
+
+async def test_who_is_not_there_gets_nothing(world: World) -> None:
+    """T-10: whose relationship has ended, has not begun, or who counts for another."""
+    await having(world, MONTHLY)
+    await world.member(closed_on=date(2025, 6, 30))
+    await world.member(date(2025, 7, 2))
+    await world.members(2)
+    await listed(world, (world.name(3), world.name(4)))
+    assert [("monthly", "2025-07", 1)] == await work(world, EARLY)
+
+
+async def test_what_was_granted_to_who_was_merged_counts(world: World) -> None:
+    """P-4, T-10: two customers who turn out to be one have one quota from then on."""
+    await having(world, MONTHLY)
+    await world.members(2)
+    assert 2 == len(await work(world, EARLY))
+    await listed(world, (world.name(1), world.name(2)))
+    await having(world, MONTHLY, line("yearly", LinePeriod.YEAR))
+    assert [("yearly", "2025", 1)] == (await work(world))[:1]
+    assert 3 == len(await work(world))
+
+
+async def test_a_run_that_was_stopped_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-3: between pages of a part nothing is lost and nothing doubled; the lease ends."""
+    await having(world, MONTHLY)
+    ids = await world.members(12)
+    world.clock.now = EARLY
+    monkeypatch.setattr(start_period, "PAGE", 3)
+    write, calls = start_period._write, 0
+
+    async def dies(conn: Connection, *args: object, **more: object) -> tuple[set[UUID], int]:
+        nonlocal calls
+        calls += 1
+        done = await write(conn, *args, **more)  # type: ignore[arg-type]
+        if calls % 3 == 0:
+            raise ZeroDivisionError
+        return done
+
+    monkeypatch.setattr(start_period, "_write", dies)
+    monkeypatch.setattr(start_period, "PART_BUCKETS", BUCKETS)
+    worker = Worker(world.database, world.parts, {})
+    with pytest.raises(ZeroDivisionError):
+        await worker.start_periods()
+    ((before,),) = await world.rows("SELECT count(*) FROM entitlement_grant")
+    assert 6 == before
+    assert 0 == await worker.start_periods()
+    world.clock.now += LEASE
+    monkeypatch.setattr(start_period, "_write", write)
+    assert [("monthly", "2025-07", 1)] * len(ids) == await work(world)
+    assert [(12, 12)] == [
+        tuple(row) for row in await world.rows("SELECT count(*), sum(granted)::int FROM lot")
+    ]
+    assert [] == await world.findings()
+
+
+async def test_the_command_begins_anew_and_keeps_the_worker_away(world: World) -> None:
+    """P-3: one process at a time has the run; whoever was too late moves nothing."""
+    await having(world, MONTHLY)
+    (member,) = await world.members(1)
+    world.clock.now = EARLY
+    leased = await begin(world.database, world.parts, "wealth")
+    with pytest.raises(PeriodStarting):
+        await begin(world.database, world.parts, "wealth")
+    assert [] == await work(world)
+    started = await go_on(world.database, world.parts, leased, bucket_of(member) + 1)
+    assert (1, 1) == (started.done.members, started.done.grants)
+    world.clock.now += LONG_LEASE
+    assert 1 == len(await work(world))
+    with pytest.raises(PeriodStarting):
+        await go_on(world.database, world.parts, started.leased, BUCKETS)
+    again = await begin(world.database, world.parts, "wealth")
+    done = await go_on(world.database, world.parts, again, BUCKETS)
+    assert (1, 0, True) == (done.done.members, done.done.grants, done.ended_at is not None)
+    with pytest.raises(UnknownProgramme):
+        await begin(world.database, world.parts, "other")
+
+
+async def test_what_cannot_be_done_gives_the_run_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one may have it at once."""
+    await having(world, MONTHLY)
+    await world.member()
+    world.clock.now = EARLY
+    leased = await begin(world.database, world.parts, "wealth")
+    with monkeypatch.context() as patch:
+        patch.setattr(start_period, "start", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await go_on(world.database, world.parts, leased, BUCKETS)
+    assert 1 == len(await work(world))
+
+
+async def test_claims_go_on_beside_it(world: World) -> None:
+    """P-3, I8: units that are claimed while their successors come are neither lost nor doubled."""
+    await having(world, MONTHLY)
+    ids = await world.members(8)
+    await work(world, EARLY)
+    world.clock.now += timedelta(days=20)
+    await having(world, MONTHLY, line("yearly", LinePeriod.YEAR))
+
+    async def claims(member: UUID) -> int:
+        done = 0
+        for nth in range(4):
+            wish = ClaimUnits(
+                caller="mobile",
+                key=f"{member}-{nth}",
+                member_id=member,
+                benefit="LOUNGE",
+                quantity=1,
+                recipient={"phone": "13800000001"},
+            )
+
+            async def ask(conn: Connection, wish: ClaimUnits = wish) -> bool:
+                (outcome,) = await claim(conn, [wish], world.parts, wait=True)
+                return isinstance(outcome, Accepted)
+
+            done += await world.database.transact(ask)
+        return done
+
+    claimed, _ = await asyncio.gather(asyncio.gather(*map(claims, ids)), work(world))
+    ((granted, held),) = await world.rows("SELECT sum(granted)::int, sum(held)::int FROM lot")
+    assert (16, sum(claimed)) == (granted, held)
+    assert all(1 <= count <= 2 for count in claimed)
+    assert [] == await world.findings()
+
+
+async def test_an_evaluation_after_it_writes_nothing_twice(world: World) -> None:
+    """G-GRANT-1: run, evaluated and run again: one lot of two for each period."""
+    await having(world, MONTHLY)
+    member = await world.member()
+    await platinum(world, 1, member)
+    for on in (datetime(2025, 8, 1, 2, tzinfo=UTC), datetime(2025, 8, 3, 2, tzinfo=UTC)):
+        await work(world, on)
+        await world.month(world.name(1), "2025-07", RICH)
+        assert 0 == (await world.evaluate(str(Month(2025, 7)), member)).grants
+    assert [("monthly", "2025-07", 2), ("monthly", "2025-08", 2)] == await work(world)

@@ -145,7 +145,12 @@ async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided |
 async def _keep(conn: Connection, command: Propose, matter: Matter, journal: Journal) -> Accepted:
     wanted = command.wanted
     id_ = journal.id_for(wanted.member_id)
-    effect = {"would": matter.effect, "before": matter.before, "after": matter.after}
+    effect = {
+        "would": matter.effect,
+        "before": matter.before,
+        "after": matter.after,
+        "unit": matter.unit,
+    }
     new = NewCorrection(
         correction_id=id_,
         member_id=wanted.member_id,
@@ -348,6 +353,22 @@ def _told(
             data |= {"quantity": matter.of_claim.quantity, "delivered": wanted.quantity}
             data["state"] = effect.state.value
             return "order.settled", wanted.claim_id, data
+        case Kind.RECOVER:
+            return "loss.recovered", wanted.claim_id, data
+        case Kind.CLEAR:
+            return "charge.cleared", wanted.claim_id, _cleared(matter)
+
+
+def _cleared(matter: Matter) -> dict[str, object]:
+    """Return what is told of a charge that ended; all of it is money of one provider."""
+    (posting,), fault = matter.effect.postings, matter.wanted.fault
+    assert fault is not None, "its kind needs it"
+    return {
+        "benefit": matter.benefit.code,
+        "provider": posting.party,
+        "amount_minor": posting.amount,
+        "fault": fault.value,
+    }
 
 
 def _in_utc(at: datetime | None) -> datetime | None:

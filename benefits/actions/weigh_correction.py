@@ -7,7 +7,7 @@ import msgspec
 
 from benefits.actions.claim import UnknownBenefit
 from benefits.domain import corrections as rules
-from benefits.domain import ledger
+from benefits.domain import ledger, recoveries
 from benefits.domain.archive import MonthArchived
 from benefits.domain.benefit import Benefit, ClawBack, Consumed, Late
 from benefits.domain.corrections import (
@@ -285,6 +285,24 @@ async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     )
 
 
+async def _recover(conn: Connection, matter: Matter, _journal: Journal) -> Effect:
+    claim, is_away = matter.of_claim, False
+    for batch_id in await corrections.deliveries(conn, claim.member_id, claim.claim_id):
+        lines = await corrections.lines(conn, batch_id)
+        if recoveries.is_loss(lines):
+            return recoveries.recover(batch_id, lines, matter.steps)
+        is_away |= not lines
+    raise MonthArchived if is_away else CorrectionExceeds
+
+
+async def _clear(conn: Connection, matter: Matter, _journal: Journal) -> Effect:
+    wanted, claim = matter.wanted, matter.of_claim
+    assert isinstance(wanted.quantity, int), "minor units are whole: it was checked"
+    assert wanted.fault is not None, "its kind needs it"
+    postings = await corrections.charges(conn, claim.member_id, claim.claim_id)
+    return recoveries.clear(recoveries.charged(postings), wanted.quantity, wanted.fault)
+
+
 _EFFECTS = {
     Kind.REVERSE: _reverse,
     Kind.REVOKE: _revoke,
@@ -292,4 +310,6 @@ _EFFECTS = {
     Kind.FORGIVE: _forgive,
     Kind.MAKE_GOOD: _make_good,
     Kind.SETTLE: _settle,
+    Kind.RECOVER: _recover,
+    Kind.CLEAR: _clear,
 }

@@ -18,7 +18,7 @@ from benefits.domain.entitlement import CounterUse, uncapped_units
 from benefits.domain.ledger import Account, Cost, Lot, Part, Posting
 from benefits.domain.orders import OPEN, OrderState
 from benefits.domain.refusal import Refusal
-from benefits.domain.units import Quantity
+from benefits.domain.units import LARGEST, Quantity
 from benefits.domain.values import EPOCH
 
 OPEN_FOR = timedelta(days=7)
@@ -38,6 +38,8 @@ class Kind(enum.Enum):
     FORGIVE = "FORGIVE"
     MAKE_GOOD = "MAKE_GOOD"
     SETTLE = "SETTLE"
+    RECOVER = "RECOVER"
+    CLEAR = "CLEAR"
 
 
 class Why(enum.Enum):
@@ -59,7 +61,7 @@ UNDELIVERED = Why.NOT_DELIVERED
 
 
 class Fault(enum.Enum):
-    """Who pays for a make-good (L-9)."""
+    """Who pays for a make-good, or has paid for it in the end (L-9)."""
 
     OURS = "OURS"
     PROVIDER = "PROVIDER"
@@ -97,7 +99,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a person asks for; each kind needs some of the fields and refuses the others.
 
     `quantity` counts whole units; where the matter is a claim, its pieces (C-2): of an order to
-    settle, those that were delivered.
+    settle, those that were delivered. What is cleared is counted in minor units of money.
     """
 
     kind: Kind
@@ -117,6 +119,8 @@ NEEDED: Mapping[Kind, frozenset[str]] = {
     Kind.FORGIVE: frozenset({"benefit"}),
     Kind.MAKE_GOOD: frozenset({"claim_id", "fault", "valid_days"}),
     Kind.SETTLE: frozenset({"claim_id"}),
+    Kind.RECOVER: frozenset({"claim_id"}),
+    Kind.CLEAR: frozenset({"claim_id", "fault"}),
 }
 
 
@@ -128,13 +132,15 @@ def check(wanted: Wanted) -> None:
     if brought != needed:
         fields = ", ".join(sorted(needed))
         raise CorrectionInvalid(f"{wanted.kind.value} needs quantity and exactly: {fields}.")
-    if not 0 <= wanted.quantity <= QUANTITY_MAX or (
+    most = LARGEST if wanted.kind is Kind.CLEAR else QUANTITY_MAX
+    if not 0 <= wanted.quantity <= most or (
         wanted.quantity == 0 and wanted.kind is not Kind.SETTLE
     ):
         least = "at least" if wanted.kind is Kind.SETTLE else "above"
-        raise CorrectionInvalid(f"quantity must be {least} 0 and at most {QUANTITY_MAX}.")
+        raise CorrectionInvalid(f"quantity must be {least} 0 and at most {most}.")
     if "claim_id" in needed and not isinstance(wanted.quantity, int):
-        raise CorrectionInvalid("quantity counts the pieces of the claim, whole ones.")
+        what = "minor units of money" if wanted.kind is Kind.CLEAR else "the pieces of the claim"
+        raise CorrectionInvalid(f"quantity counts {what}, whole ones.")
     if wanted.valid_days and not VALID_DAYS_MIN <= wanted.valid_days <= VALID_DAYS_MAX:
         raise CorrectionInvalid(
             f"valid_days must be between {VALID_DAYS_MIN} and {VALID_DAYS_MAX}."
@@ -180,8 +186,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 
     Stock is in pieces; all other figures of units are in the ledger's steps.
 
-    `earlier` units of the claim were given back or made good before, or of the unit taken back: of
-    two alike proposals only one can be approved as it was read.
+    `earlier` units of the claim were given back or made good before, or of the unit taken back, or
+    minor units cleared: of two alike proposals only one can be approved as it was read.
     """
 
     postings: tuple[Posting, ...]
@@ -257,7 +263,7 @@ def reverse(
     return Effect(
         postings=tuple(postings),
         reverses=captured.batch_id,
-        undone=tuple(_undone(captured.lines, postings)),
+        undone=tuple(undone(captured.lines, postings)),
         lot=lot,
         stock=CounterUse(0, -(quantity // captured.piece) if undelivered else 0),
         budget=CounterUse(0, -_cost(captured.cost_minor, captured.held, quantity)),
@@ -302,16 +308,17 @@ def _money_back(captured: Captured, quantity: int, units: Sequence[Line]) -> lis
     return ledger.unspend(cost, share)
 
 
-def _undone(lines: Sequence[Line], postings: Sequence[Posting]) -> Iterable[Undone]:
+def undone(lines: Sequence[Line], postings: Sequence[Posting]) -> Iterable[Undone]:
     """Yield which lines each posting gives back, and how much of each."""
-    gave = {Account.REDEEMED, Account.BUDGET_SPENT, Account.EXPENSE}
+    gave = {Account.REDEEMED, Account.BUDGET_SPENT, Account.EXPENSE, Account.LOSS}
     for by_line, posting in enumerate(postings):
         if posting.debit not in gave:
             continue
         missing = posting.amount
         for line in lines:
             was = line.posting
-            if (was.credit, was.lot_id) == (posting.debit, posting.lot_id):
+            of = (was.credit, was.lot_id, was.unit)
+            if of == (posting.debit, posting.lot_id, posting.unit):
                 amount = min(missing, line.left)
                 missing -= amount
                 if amount:

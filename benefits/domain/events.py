@@ -159,6 +159,24 @@ class OrderSettled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     digest: str
 
 
+class LossRecovered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units delivered without entitlement that are no loss of the bank's any more."""
+
+    benefit: str
+    quantity: Quantity
+    digest: str
+
+
+class ChargeCleared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a make-good had charged a provider: it has settled it, or it is `OURS` after all."""
+
+    benefit: str
+    provider: str
+    amount_minor: int
+    fault: Literal["OURS", "PROVIDER"]
+    digest: str
+
+
 class UnitsTransferred(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units that went to the member one was merged into: they are in that one's `lot_id` now."""
 
@@ -208,6 +226,8 @@ Told = type[
     | DebtForgiven
     | UnitsMadeGood
     | OrderSettled
+    | LossRecovered
+    | ChargeCleared
     | UnitsTransferred
     | UnitsReceived
     | DebtMoved
@@ -257,6 +277,8 @@ EVENTS: dict[str, Kind] = {
     "entitlement.debt_forgiven": Kind(DebtForgiven, "correction", "Units are owed no more."),
     "entitlement.made_good": Kind(UnitsMadeGood, "lot", "Units came for an order that failed."),
     "order.settled": Kind(OrderSettled, "claim", "People settled how much was delivered."),
+    "loss.recovered": Kind(LossRecovered, "claim", "A loss is the bank's no more."),
+    "charge.cleared": Kind(ChargeCleared, "claim", "A charge to a provider came to its end."),
     "entitlement.transferred": Kind(UnitsTransferred, "lot", "Units went along with a merger."),
     "entitlement.received": Kind(UnitsReceived, "lot", "Units came along with a merger."),
     "entitlement.debt_given": Kind(DebtMoved, "member", "A debt went along with a merger."),

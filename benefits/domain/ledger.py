@@ -21,6 +21,7 @@ refusal. Each template stands beside what undoes it.
     transfer  available -> transferred, received -> available of the other member
     convert   available -> converted, issued -> available of the chosen benefit
     make_up   issued    -> loss       delivered, but no unit is left for it (G-CB-4)
+                                                     take_up  loss -> issued
     give_debt received  -> debt, debt -> transferred of the other member
     owe       debt      -> revoked    a claw-back of more than is left (L-8)
                                                      pay_debt  available -> debt, by later grants
@@ -30,8 +31,10 @@ refusal. Each template stands beside what undoes it.
     reserve   budget.available -> budget.reserved    unreserve
     spend     budget.reserved  -> budget.spent, provider.payable -> expense
                                                      unspend
-    bear      provider.payable -> loss               what nobody was entitled to
-    charge    suspense -> provider.payable           a make-good the provider has to pay for (L-9)
+    bear      provider.payable -> loss               recover  loss -> provider.payable
+              what nobody was entitled to
+    charge    suspense -> provider.payable           uncharge provider.payable -> suspense
+              a make-good the provider has to pay for (L-9); where it has: collect loss -> suspense
 """
 
 import enum
@@ -313,6 +316,11 @@ def make_up(unit: str, quantity: int) -> list[Posting]:
     return [Posting(Account.ISSUED, Account.LOSS, unit, quantity, None)]
 
 
+def take_up(unit: str, quantity: int) -> list[Posting]:
+    """Take back what was booked as delivered for nothing: others bear it, or it never came."""
+    return [Posting(Account.LOSS, Account.ISSUED, unit, quantity, None)]
+
+
 def reserve(cost: Cost) -> list[Posting]:
     """Set the worst cost of a claim aside in its budget (K-4)."""
     return _pay(Account.BUDGET_AVAILABLE, Account.BUDGET_RESERVED, cost, cost.minor)
@@ -351,9 +359,24 @@ def bear(cost: Cost) -> list[Posting]:
     return _owe(Account.PAYABLE, Account.LOSS, cost, cost.minor)
 
 
+def recover(cost: Cost) -> list[Posting]:
+    """Owe a provider no more what the bank had borne: it bears it itself (G-CB-4)."""
+    return _owe(Account.LOSS, Account.PAYABLE, cost, cost.minor)
+
+
 def charge(cost: Cost) -> list[Posting]:
     """Claim from a provider what a make-good costs, until they settle it (L-9)."""
     return _owe(Account.SUSPENSE, Account.PAYABLE, cost, cost.minor)
+
+
+def uncharge(cost: Cost) -> list[Posting]:
+    """Claim from a provider no more what it refuses to bear: it is owed again (L-9)."""
+    return _owe(Account.PAYABLE, Account.SUSPENSE, cost, cost.minor)
+
+
+def collect(cost: Cost) -> list[Posting]:
+    """Book what a provider has settled of a make-good against the bank's losses (L-9)."""
+    return _owe(Account.LOSS, Account.SUSPENSE, cost, cost.minor)
 
 
 def _pay(debit: Account, credit: Account, cost: Cost, minor: int) -> list[Posting]:

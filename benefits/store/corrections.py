@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.corrections import Line, Taken, Undone
+from benefits.domain.corrections import Effect, Line, Taken, Undone
 from benefits.domain.ledger import Account, Posting
 from benefits.domain.values import BUCKETS, EPOCH, bucket_of
 from benefits.store.db import Connection, rows, run
@@ -105,6 +105,22 @@ FROM correction AS c
 JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
 WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind = 'MAKE_GOOD'
   AND c.body ->> 'claim_id' = $3 AND d.batch_id IS NOT NULL
+"""
+# Primary key; the batches under which the order of a claim moved on.
+DELIVERIES = """
+SELECT e.batch_id FROM outbox AS e
+WHERE e.bucket = $1 AND e.member_id = $2 AND e.subject_id = $3 AND e.batch_id IS NOT NULL
+  AND e.type IN ('order.issued', 'order.redeemed')
+ORDER BY e.seq
+"""
+# Primary keys; a member's corrections are few. What a proposal does is kept with it.
+CHARGES = """
+SELECT c.effect -> 'would' AS would
+FROM correction AS c
+JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
+WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind IN ('MAKE_GOOD', 'CLEAR')
+  AND c.body ->> 'claim_id' = $3 AND d.batch_id IS NOT NULL
+ORDER BY d.decided_at
 """
 # Primary keys. What a hold's end released and did not let expire at once; its batch ends no other.
 RELEASED = """
@@ -284,3 +300,15 @@ async def made_good(
     values = (bucket_of(member_id), member_id, programme, benefit, str(claim_id))
     ((units,),) = await rows(conn, MADE_GOOD, *values)
     return int(units)
+
+
+async def deliveries(conn: Connection, member_id: UUID, claim_id: UUID) -> list[UUID]:
+    """Return the batches that a provider's deliveries of a claim were booked in, in order."""
+    found = await rows(conn, DELIVERIES, bucket_of(member_id), member_id, claim_id)
+    return [row.batch_id for row in found]
+
+
+async def charges(conn: Connection, member_id: UUID, claim_id: UUID) -> list[Posting]:
+    """Return what approved make-goods of a claim, and what cleared them, posted."""
+    found = await rows(conn, CHARGES, bucket_of(member_id), member_id, str(claim_id))
+    return [one for row in found for one in msgspec.convert(row.would, Effect).postings]

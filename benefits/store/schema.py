@@ -373,7 +373,8 @@ correction = Table(
     PrimaryKeyConstraint("bucket", "correction_id"),
     columns.of_member(),
     CheckConstraint(
-        "kind IN ('REVERSE', 'REVOKE', 'CLAW_BACK', 'FORGIVE', 'MAKE_GOOD', 'SETTLE')",
+        "kind IN ('REVERSE', 'REVOKE', 'CLAW_BACK', 'FORGIVE', 'MAKE_GOOD', 'SETTLE', 'RECOVER', "
+        "'CLEAR')",
         name="kind",
     ),
     Index(None, "proposed_at", "correction_id"),

@@ -42,7 +42,8 @@ GROUP BY 1, 2, 3, 4
 # The batches that are posted by hand: a correction stands behind each.
 BY_HAND = """(b.reverses IS NOT NULL OR b.kind IN (
         'entitlement.returned', 'entitlement.revoked', 'entitlement.clawed_back',
-        'entitlement.debt_forgiven', 'entitlement.made_good', 'order.settled'))"""
+        'entitlement.debt_forgiven', 'entitlement.made_good', 'order.settled',
+        'loss.recovered', 'charge.cleared'))"""
 
 # Spent units that came back, by the batch that had spent them; a make-good's count for no cap.
 _RETURNED = """
@@ -272,7 +273,7 @@ giving AS (
     SELECT b.bucket, b.batch_id, b.reverses, p.line, p.amount FROM batch AS b
     JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
     WHERE b.bucket BETWEEN $1 AND $2 AND b.reverses IS NOT NULL
-      AND p.debit IN ('redeemed', 'budget.spent', 'expense'))
+      AND p.debit IN ('redeemed', 'budget.spent', 'expense', 'loss'))
 SELECT coalesce(g.batch_id, b.batch_id)::text AS subject,
        format('line %s, batch %s gives %s, reversals say %s', coalesce(g.by_line, b.line),
               b.reverses, b.amount, g.amount) AS detail

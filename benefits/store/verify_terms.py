@@ -36,6 +36,8 @@ MOVES: dict[str, tuple[str, ...]] = {
     "entitlement.clawed_back": ("available>revoked", "debt>revoked", "redeemed>loss"),
     "entitlement.debt_forgiven": ("revoked>debt", "redeemed>loss"),
     "entitlement.made_good": (*_GRANT, "suspense>provider.payable"),
+    "loss.recovered": ("loss>issued", "loss>provider.payable"),
+    "charge.cleared": ("loss>suspense", "provider.payable>suspense"),
     "entitlement.transferred": ("available>transferred",),
     "entitlement.received": ("received>available", "available>debt"),
     "entitlement.debt_given": ("received>debt",),

@@ -31,7 +31,16 @@ PAGE_MAX = 100
 Note = Annotated[
     str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"\A[^\x00]*[^\s\x00][^\x00]*\Z")
 ]
-KindName = Literal["REVERSE", "REVOKE", "CLAW_BACK", "FORGIVE", "MAKE_GOOD", "SETTLE"]
+KindName = Literal[
+    "REVERSE",
+    "REVOKE",
+    "CLAW_BACK",
+    "FORGIVE",
+    "MAKE_GOOD",
+    "SETTLE",
+    "RECOVER",
+    "CLEAR",
+]
 ReasonName = Literal[
     "OUR_FAULT",
     "PROVIDER_FAULT",
@@ -48,10 +57,12 @@ StateName = Literal["PROPOSED", "EXPIRED", "APPROVED", "REJECTED", "WITHDRAWN"]
 class CorrectionRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A proposal: besides `quantity` it brings exactly the fields its kind needs.
 
-    `quantity` counts whole units, exactly; with a `claim_id` it counts the pieces of the claim.
+    `quantity` counts whole units, exactly; with a `claim_id` it counts the pieces of the claim. Of
+    `CLEAR` it counts minor units of money.
 
-    `REVERSE` and `SETTLE`: `claim_id`; `REVOKE`: `lot_id`; `CLAW_BACK` and `FORGIVE`: `benefit`;
-    `MAKE_GOOD`: `claim_id`, `fault`, `valid_days`. The note holds no personal data.
+    `REVERSE`, `SETTLE` and `RECOVER`: `claim_id`; `REVOKE`: `lot_id`; `CLAW_BACK` and `FORGIVE`:
+    `benefit`; `MAKE_GOOD`: `claim_id`, `fault`, `valid_days`; `CLEAR`: `claim_id`, `fault`. The
+    note holds no personal data.
     """
 
     member_id: UUID
@@ -103,7 +114,8 @@ class FiguresView(msgspec.Struct, kw_only=True):
 class EffectView(msgspec.Struct, kw_only=True):
     """All that a correction does; `before` and `after` are as of the proposal.
 
-    `earlier` units were given back, made good or taken back before it. Stock is in pieces.
+    `earlier` units were given back, made good or taken back before it, or minor units cleared.
+    Stock is in pieces.
     """
 
     postings: list[PostingView]
@@ -155,6 +167,7 @@ def effect_view(stored_effect: Mapping[str, Any], unit: str, catalogue: Catalogu
     """Return an effect on a unit as the API shows it."""
     shown = partial(catalogue.whole, unit)
     would = msgspec.convert(stored_effect["would"], Effect)
+    moves_units = any(p.unit.startswith(UNITS) for p in would.postings)
     before, after = (msgspec.convert(stored_effect[name], Figures) for name in ("before", "after"))
     return EffectView(
         postings=[
@@ -176,7 +189,7 @@ def effect_view(stored_effect: Mapping[str, Any], unit: str, catalogue: Catalogu
         stock=ChangeView(reserved=would.stock.reserved, spent=would.stock.spent),
         budget_minor=ChangeView(reserved=would.budget.reserved, spent=would.budget.spent),
         cap=shown(would.cap),
-        earlier=shown(would.earlier),
+        earlier=shown(would.earlier) if moves_units else would.earlier,
         before=_figures(before, shown),
         after=_figures(after, shown),
     )
@@ -189,9 +202,10 @@ def _figures(figures: Figures, shown: Callable[[int], Quantity]) -> FiguresView:
 
 
 def _unit(seen: CorrectionSeen) -> str:
-    """Return the unit a correction is about: what its postings move besides money."""
+    """Return the unit a correction is about: what its postings move besides money, if anything."""
     postings = msgspec.convert(seen.effect["would"], Effect).postings
-    return next(p.unit for p in postings if p.unit.startswith(UNITS))
+    moved = (p.unit for p in postings if p.unit.startswith(UNITS))
+    return next(moved, "") or str(seen.effect["unit"])
 
 
 def correction_view(seen: CorrectionSeen, now: datetime, catalogue: Catalogue) -> CorrectionView:

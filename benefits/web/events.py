@@ -11,9 +11,11 @@ from litestar.params import FromQuery, QueryParameter
 
 from benefits.domain.events import (
     EVENTS,
+    ChargeCleared,
     ClaimPlaced,
     DebtForgiven,
     DebtMoved,
+    LossRecovered,
     MembersMerged,
     OrderMoved,
     OrderSettled,
@@ -157,6 +159,20 @@ class OrderSettledEvent(_Event, kw_only=True):
     data: OrderSettled
 
 
+class LossRecoveredEvent(_Event, kw_only=True):
+    """A loss is the bank's no more; the claim that was delivered is the subject."""
+
+    type: Literal["loss.recovered"]
+    data: LossRecovered
+
+
+class ChargeClearedEvent(_Event, kw_only=True):
+    """A charge to a provider came to its end; the claim that was made good is the subject."""
+
+    type: Literal["charge.cleared"]
+    data: ChargeCleared
+
+
 class UnitsTransferredEvent(_Event, kw_only=True):
     """Units went to the member one was merged into; the subject is their lot."""
 
@@ -198,6 +214,8 @@ Event = (
     | DebtForgivenEvent
     | UnitsMadeGoodEvent
     | OrderSettledEvent
+    | LossRecoveredEvent
+    | ChargeClearedEvent
     | UnitsTransferredEvent
     | UnitsReceivedEvent
     | DebtMovedEvent
@@ -216,6 +234,8 @@ VIEWS: dict[type, type] = {
     DebtForgiven: DebtForgivenEvent,
     UnitsMadeGood: UnitsMadeGoodEvent,
     OrderSettled: OrderSettledEvent,
+    LossRecovered: LossRecoveredEvent,
+    ChargeCleared: ChargeClearedEvent,
     UnitsTransferred: UnitsTransferredEvent,
     UnitsReceived: UnitsReceivedEvent,
     DebtMoved: DebtMovedEvent,

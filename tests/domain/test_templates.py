@@ -48,6 +48,7 @@ A = Account
             [(A.AVAILABLE, A.CONVERTED), (A.ISSUED, A.AVAILABLE)],
         ),
         (ledger.make_up(UNIT, 2), [(A.ISSUED, A.LOSS)]),
+        (ledger.take_up(UNIT, 2), [(A.LOSS, A.ISSUED)]),
     ],
 )
 def test_whatever_a_template_posts_is_a_posting(

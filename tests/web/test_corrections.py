@@ -293,3 +293,34 @@ async def test_the_history_tells_what_people_corrected(running: Site, phone: Pho
         "Used units returned, with new ones for them: 1",
     ):
         assert words in html
+
+
+async def test_a_charge_to_a_provider_is_cleared_by_two(running: Site) -> None:
+    """Its quantity is money; the member's units are shown as they are and stay."""
+    world, office = running.world, Office(running)
+    member = await life.holder(world, quantity=2)
+    claim = await spent(world, member)
+    more: dict[str, Any] = {"claim_id": claim, "fault": Fault.PROVIDER, "valid_days": 7}
+    assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 1, **more)
+    body = {
+        "member_id": str(member),
+        "kind": "CLEAR",
+        "quantity": 10_00,
+        "reason": "PROVIDER_FAULT",
+        "note": "Paid with the statement of July.",
+        "claim_id": str(claim),
+        "fault": "PROVIDER",
+    }
+    asked = await office.propose(body, key="c1")
+    (posting,) = asked["effect"]["postings"]
+    assert ("loss", "suspense", 10_00) == (posting["debit"], posting["credit"], posting["amount"])
+    assert (10_00, 0) == (asked["quantity"], asked["effect"]["earlier"])
+    assert asked["effect"]["before"] == asked["effect"]["after"]
+    assert {"available": 2, "held": 0, "owed": 0} == asked["effect"]["after"]
+    assert 200 == (await office.approve(asked, key="a1"))[0]
+    again = await office.propose(body | {"quantity": 5_00}, key="c2")
+    assert 10_00 == again["effect"]["earlier"]
+    assert 200 == (await office.approve(again, key="a2"))[0]
+    status, refused = await office.ask("maker", "POST", "/v1/corrections", json=body, key="c3")
+    assert (409, "correction_exceeds") == (status, refused["code"])
+    assert [] == await world.findings()

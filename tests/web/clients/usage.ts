@@ -32,6 +32,9 @@ function told(event: Event): string {
       return `${event.data.merged} ${event.data.into}`;
     case "order.settled":
       return `${event.data.delivered} of ${event.data.quantity} ${event.data.benefit}`;
+    case "charge.cleared":
+      return `${event.data.amount_minor} ${event.data.provider}`;
+    case "loss.recovered":
     case "entitlement.returned":
     case "entitlement.revoked":
     case "entitlement.clawed_back":

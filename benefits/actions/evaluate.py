@@ -257,6 +257,7 @@ async def _wanted(
             if bucket in settled.last and decision.after.rank > fact.written.rank:
                 raised.add(fact.member_id)
     due = grant.due(programme, next_month, ranks, granted, now=parts.clock())
+    due = await grant.let_in(conn, programme, next_month, due)
     return _Wanted(decisions, due, ranks, raised, unsettled, pending)
 
 

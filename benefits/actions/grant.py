@@ -11,9 +11,10 @@ import msgspec
 from benefits.actions.claim import QUANTITY_MAX, QuantityInvalid, UnknownBenefit, UnknownMember
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
-from benefits.domain import entitlement, ledger, units
+from benefits.domain import eligibility, entitlement, ledger, units
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.ladder import Truth
 from benefits.domain.ledger import Lot
 from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
@@ -22,7 +23,7 @@ from benefits.domain.requests import body_hash
 from benefits.domain.units import Quantity, QuantityTooFine, UnitsDrawn
 from benefits.domain.values import Month, end_of, local_date, midnight, placed_bucket
 from benefits.store import ledger as books
-from benefits.store import members, merged, tiers
+from benefits.store import members, merged, people, tiers
 from benefits.store.db import Busy, Connection
 from benefits.store.ledger import Journal, Origin
 from benefits.store.members import Member
@@ -295,9 +296,11 @@ def add_lot(
 
 
 class Due(msgspec.Struct, frozen=True):
-    """Units a member's tier brings in a period and that are not granted yet, in steps."""
+    """Units a member's tier brings by a line and that are not granted yet, in steps."""
 
     member_id: UUID
+    tier: str
+    line: Line
     benefit: Benefit
     for_: GrantFor
     quantity: int
@@ -332,7 +335,8 @@ def due(
             entry = (line, benefit, units.steps(quota, benefit.scale))
             by_tier.setdefault(tier, []).append(entry)
     for member_id, rank in ranks:
-        for line, benefit, quota in by_tier.get(programme.tier[rank].code, ()):
+        tier = programme.tier[rank].code
+        for line, benefit, quota in by_tier.get(tier, ()):
             period = entitlement.grant_period(line, month)
             expires_at = midnight(period.end, programme.tz)
             if expires_at <= now:
@@ -341,8 +345,34 @@ def due(
             quantity = entitlement.top_up(line, quota, before, period=period, from_=month.start)
             if quantity:
                 for_ = GrantFor(programme.code, line.code, period.key, "TIER", quota)
-                found.append(Due(member_id, benefit, for_, quantity, expires_at))
+                found.append(Due(member_id, tier, line, benefit, for_, quantity, expires_at))
     return found
+
+
+async def let_in(
+    conn: Connection, programme: Programme, month: Month, dues: Sequence[Due]
+) -> list[Due]:
+    """Return what is due of lines that let its member in, as of the first day of `month` (E-1).
+
+    What is asked of a member is read for those alone to whom a line with a rule would bring units.
+    """
+    asked = [due for due in dues if due.line.eligible is not None]
+    if not asked:
+        return list(dues)
+    rules = {due.line.code: due.line.eligible for due in asked if due.line.eligible is not None}
+    labels = {key for rule in rules.values() for key in eligibility.labels(rule)}
+    ids = {due.member_id for due in asked}
+    known = await people.load(conn, ids, month.start, labels=labels)
+    ranks = programme.ranks
+
+    def is_in(due: Due) -> bool:
+        rule = rules.get(due.line.code)
+        if rule is None:
+            return True
+        one = msgspec.structs.replace(known[due.member_id], tier=due.tier, ranks=ranks)
+        return eligibility.weigh(rule, one) is Truth.YES
+
+    return [due for due in dues if is_in(due)]
 
 
 async def add_due(

@@ -258,6 +258,7 @@ async def _tell(
     into = await merged.along(conn, [id_ for id_, one in locked.items() if one.has_merged])
     granted = await tiers.granted(conn, code, periods, whom, into=into)
     due = grant.due(programme, month, ranks, granted, now=now)
+    due = await grant.let_in(conn, programme, month, due)
     lots = await grant.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)
     await tiers.put(conn, code, decided, version=rules.at(month).version)

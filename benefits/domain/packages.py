@@ -4,6 +4,7 @@ import enum
 
 import msgspec
 
+from benefits.domain.eligibility import Rule
 from benefits.domain.units import Quantity
 from benefits.domain.values import PeriodKind
 
@@ -17,10 +18,14 @@ class UpgradePolicy(enum.Enum):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A package line: units of one benefit per period, by tier (P-2)."""
+    """A package line: units of one benefit per period, by tier (P-2).
+
+    They are granted to those members of the tier whom the rule `eligible` lets in (E-1).
+    """
 
     code: str
     benefit: str
     period: PeriodKind
     quota: dict[str, Quantity]
     upgrade: UpgradePolicy = UpgradePolicy.TOP_UP
+    eligible: Rule | None = None

@@ -40,6 +40,7 @@ from benefits.store import (
     schema_holders,
     schema_jobs,
     schema_members,
+    schema_people,
     schema_rates,
 )
 from benefits.store.columns import INSTANT
@@ -47,7 +48,7 @@ from benefits.store.columns import INSTANT
 metadata = schema_edges.metadata  # one for all tables, those beside this file included
 assert metadata is schema_jobs.job.metadata is schema_archive.month_archive.metadata
 assert metadata is schema_feeds.feed.metadata is schema_baselines.baseline.metadata
-assert metadata is schema_members.member.metadata
+assert metadata is schema_members.member.metadata is schema_people.consent.metadata
 assert metadata is schema_days.stretch.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
 

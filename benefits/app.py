@@ -42,6 +42,7 @@ from benefits.web import (
     callbacks,
     corrections,
     crm,
+    eligibility,
     events,
     feeds,
     fills,
@@ -73,6 +74,7 @@ API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS, *feeds.HANDLERS),
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
+    *eligibility.HANDLERS,
 ]
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

@@ -14,13 +14,14 @@ from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
+from benefits.domain.fields import Known
 from benefits.domain.ledger import Cost
 from benefits.domain.orders import IssueRequest, Operation, OrderState
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import bucket_of, local_date
-from benefits.store import claims, counters, members, merged, orders
+from benefits.store import claims, counters, members, merged, orders, people
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
 from benefits.store.counters import MemberCounter
@@ -58,7 +59,10 @@ class QuantityInvalid(Refusal):
 
 
 class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's wish for `quantity` pieces of a benefit, under the caller's key."""
+    """A member's wish for `quantity` pieces of a benefit, under the caller's key.
+
+    The `channel` is how it is asked, not what: tried again by another one it is the same wish.
+    """
 
     caller: str
     key: str
@@ -66,6 +70,7 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     benefit: str
     quantity: int = 1
     recipient: dict[str, str] = {}
+    channel: str = ""
     traceparent: str = msgspec.field(default_factory=traces.place)
 
     @property
@@ -150,6 +155,7 @@ class _Group:
         self.claims: list[ClaimRow] = []
         self.holds: list[HoldRow] = []
         self.requests: list[RequestRow] = []
+        self.known: dict[UUID, Known] = {}
 
     async def load(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
         """Read lots and the members' counters, then lock the shared counters, last of all."""
@@ -162,6 +168,9 @@ class _Group:
             return
         pairs = [(member_id, terms.benefit.unit) for member_id, terms in wanted]
         self.journal.load(await books.lots_of(conn, pairs, self.now))
+        asking = {member_id: t.today for member_id, t in wanted if t.benefit.asks_member}
+        if asking:
+            self.known = await people.load(conn, asking, max(asking.values()))
         caps = [terms.cap(id_) for id_, terms in wanted if terms.benefit.cap is not None]
         if caps:
             taken = [id_ for id_, one in self.locked.items() if one.has_merged]
@@ -209,7 +218,14 @@ class _Group:
             budget=self._taken(terms.budget),
             budget_total=terms.budget_total,
             piece_cost=terms.piece_cost,
+            known=self._known(command, terms),
         )
+
+    def _known(self, command: ClaimUnits, terms: _Terms) -> Known | None:
+        if not terms.benefit.asks_member:
+            return None
+        known = self.known[command.member_id]
+        return msgspec.structs.replace(known, today=terms.today, channel=command.channel)
 
     def _taken(self, name: str) -> CounterUse:
         held = self.shared.get(name, _NOTHING)

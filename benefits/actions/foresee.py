@@ -12,13 +12,16 @@ from benefits.actions.parts import Parts
 from benefits.domain import entitlement
 from benefits.domain.benefit import Benefit
 from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
+from benefits.domain.fields import Channel
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
-from benefits.store import counters, merged, pages
+from benefits.store import counters, merged, pages, people
 from benefits.store import ledger as books
 from benefits.store.counters import MemberCounter
 from benefits.store.db import Connection
+
+CHANNEL = Channel.MOBILE.value  # what is foreseen is a claim on the benefits page
 
 
 class Prospect(msgspec.Struct, frozen=True):
@@ -50,6 +53,9 @@ async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, 
     into = await merged.along(conn, [member_id])
     used = await counters.used(conn, keys.values(), into=into)
     taken = await counters.read(conn, {n for _, b in offers.values() for n in _shared(b)})
+    known = None
+    if any(benefit.asks_member for _, benefit in offers.values()):
+        (known,) = (await people.load(conn, [member_id], now.date())).values()
     found = dict[str, Prospect]()
     for code, (programme, benefit) in offers.items():
         cap_used = used.get(keys[code], 0) if code in keys else 0
@@ -64,6 +70,7 @@ async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, 
             budget=taken.get(entitlement.budget_counter(benefit.budget), CounterUse()),
             budget_total=programme.budgets_minor[benefit.budget],
             piece_cost=programme.minor(benefit.cost),
+            known=known and msgspec.structs.replace(known, today=today, channel=CHANNEL),
         )
         command = ClaimCommand(quantity=1, recipient=dict.fromkeys(benefit.recipient, "any"))
         decided = entitlement.claim(command, benefit, facts, now)

@@ -21,13 +21,23 @@ from benefits.actions.merge_members import record_merges
 from benefits.actions.parts import Parts
 from benefits.actions.record_assets import record_assets
 from benefits.actions.record_calendar import record_calendar
+from benefits.actions.record_consents import record_consents
 from benefits.actions.record_holders import record_holders
 from benefits.actions.record_labels import record_labels
 from benefits.actions.record_members import record_members
 from benefits.actions.record_rates import RatesUnderWayError, record_rates, use_rates
-from benefits.domain import assets, calendar_lines, exchange, holders, members, merges
+from benefits.domain import (
+    assets,
+    calendar_lines,
+    consent_lines,
+    exchange,
+    holders,
+    members,
+    merges,
+)
 from benefits.domain.assets import AssetLine, FileUnreadable, LineInvalid
 from benefits.domain.calendar_lines import CalendarLine
+from benefits.domain.consent_lines import ConsentLine
 from benefits.domain.exchange import Converted, RateLine
 from benefits.domain.holders import HolderLine
 from benefits.domain.members import LabelLine, MemberLine
@@ -42,6 +52,7 @@ from benefits.store.earlier import Earlier, Kept
 
 CHUNK = 20_000
 HOLDERS = 200
+CONSENTS = 1000
 MERGES = 200
 AT_ONCE = 200  # lines judged before others have their turn: some 2 ms
 REFUSED_SHOWN = 100
@@ -404,6 +415,41 @@ async def import_labels(
     kind = _Kind(LabelLine, take, about)
     async with _writer(database, kind, dry_run=dry_run) as write:
         return await _write(_chunks(rows, members.read_label_line), write, progress)
+
+
+async def import_consents(
+    database: Database,
+    parts: Parts,
+    text: Iterable[str],
+    *,
+    member_key: bytes,
+    progress: Progress,
+    dry_run: bool = False,
+) -> Imported:
+    """Import consents (E-4); FileUnreadable when the file as a whole cannot be taken."""
+
+    async def zone(conn: Connection) -> date:
+        catalogue = await parts.catalogue.current(conn)
+        return local_date(parts.clock(), catalogue.zone)
+
+    today = await database.transact(zone)
+
+    def judge(row: dict[str, str]) -> ConsentLine:
+        return consent_lines.read_line(row, today)
+
+    async def take(conn: Connection, lines: list[tuple[int, ConsentLine]]) -> ChunkResult:
+        return await record_consents(
+            conn, lines, parts, member_key=member_key, actor="system:import"
+        )
+
+    def about(line: ConsentLine) -> tuple[object, ...]:
+        return (line.customer, line.purpose, line.provider, line.said_on)
+
+    rows = read_rows(text, consent_lines.REQUIRED, ())
+    kind = _Kind(ConsentLine, take, about)
+    async with _writer(database, kind, dry_run=dry_run) as write:
+        # All members of a chunk are held until it is done.
+        return await _write(_chunks(rows, judge, length=CONSENTS), write, progress)
 
 
 async def import_calendar(

@@ -259,6 +259,7 @@ async def _tell(
     day = top_up.day_in(programme, month, now)
     brought = await top_up.brought(conn, programme, programme.line, day, whom=whom, into=into)
     due = top_up.due(programme, ranks, brought, since=since, now=now)
+    due = await top_up.let_in(conn, programme, day, due)
     lots = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)
     await tiers.put(conn, code, decided, version=rules.at(month).version)

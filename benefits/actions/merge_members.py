@@ -23,7 +23,16 @@ from benefits.domain.merges import MergeLine, Party
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import local_date, member_id, placed_bucket
-from benefits.store import assets, endings, holders, members, merged, tiers
+from benefits.store import (
+    assets,
+    consents,
+    endings,
+    holders,
+    members,
+    merged,
+    people,
+    tiers,
+)
 from benefits.store import ledger as books
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection, run
@@ -162,6 +171,8 @@ async def _merge(
     opened_on = min(member.opened_on for member in locked.values())
     await merged.put(conn, [of, *await merged.along(conn, [of])], into, opened_on)
     await merged.copy_labels(conn, of, into, now)
+    await people.merge(conn, of, into)
+    await consents.merge(conn, of, into)
     await merged.end_outlook(conn, of, now)
     if await holders.any_(conn):
         await holders.merge(conn, of, into, now)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benefits.actions.parts import Parts
 from benefits.domain.members import MemberLine
 from benefits.domain.values import member_id
-from benefits.store import assets, endings, members, merged
+from benefits.store import assets, endings, members, merged, people
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
 
@@ -13,7 +13,7 @@ from benefits.store.db import Connection
 async def record_members(
     conn: Connection, lines: Sequence[tuple[int, MemberLine]], parts: Parts, *, member_key: bytes
 ) -> ChunkResult:
-    """Keep members, their sealed references and labels; the last line of each counts.
+    """Keep members, their sealed references, labels and people; the last line of each counts.
 
     A line that moves or takes back the end of a relationship that was carried out is refused. Of a
     customer who was merged the labels alone are taken, for the member they were merged into.
@@ -35,6 +35,7 @@ async def record_members(
     told = [(id_, line) for number, id_, line in keyed if number not in not_taken]
     taken = [(id_, line) for id_, line in told if id_ not in moved]
     changed = await members.put(conn, taken)
+    changed |= await people.put(conn, [(id_, line.person) for id_, line in taken], member_key)
     known = await members.profiled(conn, [id_ for id_, _ in taken])
     await members.put_profiles(
         conn,

@@ -195,7 +195,8 @@ async def _wanted(conn: Connection, parts: Parts, leased: Leased, whom: Whom) ->
         for one in held
     }
     ranks = [(one.member_id, one.rank) for one in held]
-    return _Wanted(len(held), top_up.due(programme, ranks, before, since=since, now=now))
+    due = top_up.due(programme, ranks, before, since=since, now=now)
+    return _Wanted(len(held), await top_up.let_in(conn, programme, leased.day, due))
 
 
 async def _write(

@@ -11,13 +11,14 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions.grant import GrantFor, add_lot
-from benefits.domain import entitlement, packages, units
+from benefits.domain import eligibility, entitlement, packages, units
 from benefits.domain.benefit import Benefit
+from benefits.domain.ladder import Truth
 from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
 from benefits.domain.values import Month, local_date
 from benefits.store import ledger as books
-from benefits.store import tiers
+from benefits.store import people, tiers
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
@@ -25,9 +26,11 @@ from benefits.store.tiers import GrantRow, Grants
 
 
 class Due(msgspec.Struct, frozen=True):
-    """Units a member's tier brings in a period and that are not granted yet, in steps."""
+    """Units a member's tier brings by a line and that are not granted yet, in steps."""
 
     member_id: UUID
+    tier: str
+    line: Line
     benefit: Benefit
     for_: GrantFor
     quantity: int
@@ -95,7 +98,8 @@ def due(
             by_tier.setdefault(tier, []).append(entry)
     for member_id, rank in ranks:
         from_ = since if isinstance(since, date) else since[member_id]
-        for line, benefit, quota in by_tier.get(programme.tier[rank].code, ()):
+        tier = programme.tier[rank].code
+        for line, benefit, quota in by_tier.get(tier, ()):
             opened_on = before.opened.get(member_id, before.day)
             period = packages.period_at(line, before.day, opened_on)
             expires_at = period and packages.ends_at(line, period, programme.tz, now)
@@ -105,7 +109,7 @@ def due(
             quantity = entitlement.top_up(line, quota, earlier, period=period, from_=from_)
             if quantity:
                 for_ = GrantFor(programme.code, line.code, period.key, "TIER", quota)
-                found.append(Due(member_id, benefit, for_, quantity, expires_at))
+                found.append(Due(member_id, tier, line, benefit, for_, quantity, expires_at))
     return found
 
 
@@ -122,6 +126,30 @@ def _counted(before: Brought) -> Grants:
             moved = packages.counts_for(own[code], key, opened_on)
         counted.setdefault((member_id, code, moved), []).extend(some)
     return counted
+
+
+async def let_in(
+    conn: Connection, programme: Programme, day: date, dues: Sequence[Due]
+) -> list[Due]:
+    """Return what is due of lines that let its member in, as of a day (E-1).
+
+    What is asked of a member is read for those alone to whom a line with a rule would bring units.
+    """
+    asked = [due for due in dues if due.line.eligible is not None]
+    if not asked:
+        return list(dues)
+    rules = {due.line.code: due.line.eligible for due in asked if due.line.eligible is not None}
+    labels = {key for rule in rules.values() for key in eligibility.labels(rule)}
+    known = await people.load(conn, {due.member_id for due in asked}, day, labels=labels)
+
+    def is_in(due: Due) -> bool:
+        rule = rules.get(due.line.code)
+        if rule is None:
+            return True
+        one = msgspec.structs.replace(known[due.member_id], tier=due.tier, ranks=programme.ranks)
+        return eligibility.weigh(rule, one) is Truth.YES
+
+    return [due for due in dues if is_in(due)]
 
 
 async def add_due(

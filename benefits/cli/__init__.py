@@ -97,6 +97,10 @@ COMMANDS = {
         "growth:growth",
         "Print as CSV by how much members' averages grew over the baseline NAME.",
     ),
+    "population": (
+        "population:population",
+        "Count the members whom a rule lets in today, or list them.",
+    ),
     "close-month": (
         "books:close_month",
         "Close a MONTH of the books: what is recorded later is booked in the next one.",

@@ -18,6 +18,7 @@ from benefits.actions.import_files import (
     Progress,
     import_assets,
     import_calendar,
+    import_consents,
     import_holders,
     import_labels,
     import_members,
@@ -62,6 +63,8 @@ def import_members_(file: TextIO, *, dry_run: bool) -> None:
     """Import customers: `customer,opened_on[,closed_on][,branch][,manager][,labels][,deceased]`.
 
     `closed_on` is the last day of a relationship; with `deceased` `yes` the member died on it.
+    What rules ask of the person: `[,born_on][,city][,staff][,person]`; `staff` is `yes` or `no`,
+    `person` an identity document's number, of which a keyed hash is kept. Empty: not known.
 
     Example: `benefits import members customers.csv --dry-run`, then without
     """
@@ -102,6 +105,30 @@ def import_labels_(file: TextIO, *, dry_run: bool) -> None:
         )
 
     take_file("labels", file, take, dry_run=dry_run)
+
+
+@import_.command("consents")
+@click.argument("file", type=TEXT)
+@DRY_RUN
+def import_consents_(file: TextIO, *, dry_run: bool) -> None:
+    """Import what members agreed to: `customer,purpose,provider,said_on,given`.
+
+    `given` is `yes`, or `no` where it was withdrawn. The latest day counts.
+
+    Example: `benefits import consents consents.csv --dry-run`, then without
+    """
+
+    async def take(house: House, progress: Progress) -> Imported:
+        return await import_consents(
+            house.database,
+            house.parts,
+            file,
+            member_key=house.settings.keys.member_key,
+            progress=progress,
+            dry_run=dry_run,
+        )
+
+    take_file("consents", file, take, dry_run=dry_run)
 
 
 @import_.command("merges")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from benefits.domain.consents import consent_key
+from benefits.domain.eligibility import Rule
 from benefits.domain.limits import Cap
 from benefits.domain.policy import Text
 from benefits.domain.units import SCALE_MAX
@@ -55,6 +57,8 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     A claim is of whole pieces, which the provider delivers, and each takes `takes` units: its own,
     or those of the benefit that `draws` names. Units of a benefit have `scale` decimals (C-2).
     `recipient` names the fields a claim must bring for the provider and for nobody else (X-4).
+    Only those may claim it whom the rule `eligible` lets in, and who agreed to the programme's
+    `consent` for its provider (E-1, E-4).
     """
 
     code: str
@@ -74,8 +78,20 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cap: Cap | None = None
     claw_back: ClawBack = ClawBack.WRITE_OFF
     late_reversal: LateReversal = LateReversal()
+    eligible: Rule | None = None
+    consent: str = ""
 
     @property
     def unit(self) -> str:
         """The ledger's unit that this benefit takes (C-2)."""
         return f"{UNITS}{self.draws or self.code}"
+
+    @property
+    def asks_member(self) -> bool:
+        """Whether a claim is decided by what is known of the member, too."""
+        return self.eligible is not None or bool(self.consent)
+
+    @property
+    def consent_key(self) -> str:
+        """The consent that a claim needs; empty where it needs none."""
+        return consent_key(self.consent, self.provider) if self.consent else ""

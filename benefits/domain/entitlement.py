@@ -12,7 +12,9 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain import eligibility
 from benefits.domain.benefit import Benefit
+from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot, Part, take
 from benefits.domain.limits import CapWindow
 from benefits.domain.packages import Line, UpgradePolicy
@@ -119,6 +121,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     `piece` is what one piece takes of the units. That, `cap_limit` and `cap_used`, the member's
     in the current window, are in the ledger's steps; stock is in pieces, costs in minor units.
+    `known` is what the benefit's rule and consent are judged by, where it has any.
     """
 
     closed: bool
@@ -130,6 +133,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     budget: CounterUse
     budget_total: int
     piece_cost: int
+    known: Known | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -148,11 +152,18 @@ class Claim(msgspec.Struct, frozen=True):
 def claim(
     command: ClaimCommand, benefit: Benefit, facts: ClaimFacts, now: datetime
 ) -> Claim | Refusal:
-    """Decide a claim: member, recipient, member cap, stock, budget, lots, in this order (K-2)."""
+    """Decide a claim, by what refuses it first (K-2).
+
+    The order is: member, consent, eligibility, recipient, member cap, stock, budget, lots.
+    """
     cost = facts.piece_cost * command.quantity
     wanted = facts.piece * command.quantity
     if facts.closed:
         return MemberClosed()
+    if facts.known is not None:
+        kept_out = eligibility.admit(benefit.eligible, benefit.consent_key, facts.known)
+        if kept_out is not None:
+            return kept_out
     if set(command.recipient) != set(benefit.recipient) or not all(
         value.strip() and value.isprintable() and len(value) <= RECIPIENT_MAX
         for value in command.recipient.values()

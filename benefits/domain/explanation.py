@@ -8,6 +8,7 @@ from datetime import date
 
 import msgspec
 
+from benefits.domain.dates import ENGLISH_MONTHS, chinese_date, english_date
 from benefits.domain.ladder import THRESHOLD, Alternative, Truth
 from benefits.domain.metrics import Reading
 from benefits.domain.policy import Balance, Metric, Policy, Tier
@@ -16,10 +17,6 @@ from benefits.domain.remembered import remembered
 from benefits.domain.tiers import Cause, Decision, display_average, stays_until
 from benefits.domain.windows import days_of
 
-_ENGLISH_MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
@@ -109,8 +106,8 @@ def _ended(programme: Programme, decision: Decision) -> dict[str, str]:
     tier, ended_on = programme.tier[decision.after.rank], decision.grounds.ended_on
     assert ended_on is not None, "an end has a day"
     return {
-        "zh": f"客户关系于{_chinese_date(ended_on)}终止，等级为{_name(tier, 'zh')}。",
-        "en": f"The relationship ended on {_english_date(ended_on)}: "
+        "zh": f"客户关系于{chinese_date(ended_on)}终止，等级为{_name(tier, 'zh')}。",
+        "en": f"The relationship ended on {english_date(ended_on)}: "
         f"your tier is {_name(tier, 'en')}.",
     }
 
@@ -130,22 +127,22 @@ def _english_span(policy: Policy, reading: Reading) -> str:
     first, last = days_of(policy, reading.month, reading.day)
     match policy.metric:
         case Metric.MONTH_AVG:
-            return f"{_ENGLISH_MONTHS[first.month - 1]} {first.year}"
+            return f"{ENGLISH_MONTHS[first.month - 1]} {first.year}"
         case Metric.QUARTER_AVG:
             quarter = _ORDINALS[last.month // 3 - 1].capitalize()
             return f"{quarter} quarter of {first.year}:"
         case Metric.YEAR_AVG:
             return f"{first.year}:"
         case Metric.LAST_K_MONTHS:
-            begin = _ENGLISH_MONTHS[first.month - 1]
+            begin = ENGLISH_MONTHS[first.month - 1]
             begin += "" if first.year == last.year else f" {first.year}"
-            return f"{begin} to {_ENGLISH_MONTHS[last.month - 1]} {last.year}:"
+            return f"{begin} to {ENGLISH_MONTHS[last.month - 1]} {last.year}:"
         case Metric.ROLLING:
-            return f"{_english_date(first)} to {_english_date(last)}:"
+            return f"{english_date(first)} to {english_date(last)}:"
         case Metric.POINT_IN_TIME if reading.day is None:
-            return f"Last business day of {_ENGLISH_MONTHS[last.month - 1]} {last.year}:"
+            return f"Last business day of {ENGLISH_MONTHS[last.month - 1]} {last.year}:"
         case Metric.POINT_IN_TIME:
-            return f"{_english_date(reading.day)}, last business day of the month:"
+            return f"{english_date(reading.day)}, last business day of the month:"
 
 
 def _chinese_span(policy: Policy, reading: Reading) -> str:
@@ -161,11 +158,11 @@ def _chinese_span(policy: Policy, reading: Reading) -> str:
             year = "" if first.year == last.year else f"{last.year}年"
             return f"{first.year}年{first.month}月至{year}{last.month}月"
         case Metric.ROLLING:
-            return f"{_chinese_date(first)}至{_chinese_date(last)}"
+            return f"{chinese_date(first)}至{chinese_date(last)}"
         case Metric.POINT_IN_TIME if reading.day is None:
             return f"{last.year}年{last.month}月最后一个营业日"
         case Metric.POINT_IN_TIME:
-            return f"{_chinese_date(reading.day)}（当月最后一个营业日）"
+            return f"{chinese_date(reading.day)}（当月最后一个营业日）"
 
 
 # What is compared with the bound: an average of days' ends or openings, or one day's balance.
@@ -202,18 +199,18 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
     one, several, _ = _judged(programme)
     name = _name(programme.tier[decision.after.rank], "en")
     reached = _english_reached(programme, why)
-    start = _english_date(decision.effective_from)
+    start = english_date(decision.effective_from)
     match decision.cause:
         case Cause.UPGRADED:
             words = f"{reached}: your tier is {name} from {start}."
         case Cause.RETAINED:
             term = decision.after.lock_until
-            until = f" until it is judged again on {_english_date(term)}" if term else ""
+            until = f" until it is judged again on {english_date(term)}" if term else ""
             words = f"{reached}: your tier stays {name}{until}."
         case Cause.WATCHED:
             nth = decision.after.misses
             ordinal = _ORDINALS[nth - 1] if nth <= len(_ORDINALS) else f"{nth}th"
-            until = _english_date(stays_until(programme, decision))
+            until = english_date(stays_until(programme, decision))
             words = f"{ordinal} {one} below; your tier stays {name} at least through {until}."
         case Cause.DOWNGRADED if _had_term(programme, decision):
             words = f"below when its term ended: your tier is {name} from {start}."
@@ -223,7 +220,7 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
         case Cause.HELD:
             words = f"nothing is lost by this month: your tier stays {name}."
         case Cause.GRACE:
-            until = _english_date(stays_until(programme, decision))
+            until = english_date(stays_until(programme, decision))
             words = f"below as its term ended; your tier stays {name} at least through {until}."
         case Cause.UNDETERMINED:
             words = f"days are missing, so nothing is decided: your tier stays {name}."
@@ -240,16 +237,16 @@ def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
     measure = _judged(programme)[2]
     name = _name(programme.tier[decision.after.rank], "zh")
     reached = _chinese_reached(programme, why)
-    start = _chinese_date(decision.effective_from)
+    start = chinese_date(decision.effective_from)
     match decision.cause:
         case Cause.UPGRADED:
             words = f"{reached}，自{start}起为{name}。"
         case Cause.RETAINED:
             term = decision.after.lock_until
-            until = f"，下次考核日为{_chinese_date(term)}" if term else ""
+            until = f"，下次考核日为{chinese_date(term)}" if term else ""
             words = f"{reached}，等级保持{name}{until}。"
         case Cause.WATCHED:
-            until = _chinese_date(stays_until(programme, decision))
+            until = chinese_date(stays_until(programme, decision))
             nth = decision.after.misses
             words = f"连续第{nth}{measure}未达标，{name}等级至少保留至{until}。"
         case Cause.DOWNGRADED if _had_term(programme, decision):
@@ -260,7 +257,7 @@ def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
         case Cause.HELD:
             words = f"本月不影响等级，等级保持{name}。"
         case Cause.GRACE:
-            until = _chinese_date(stays_until(programme, decision))
+            until = chinese_date(stays_until(programme, decision))
             words = f"锁定期满未达标，{name}等级至少保留至{until}。"
         case Cause.UNDETERMINED:
             words = f"部分日期数据缺失，暂不判定，等级保持{name}。"
@@ -358,12 +355,12 @@ def _points(why: Told) -> tuple[tuple[str, ...], date] | None:
 
 def _english_points(why: Told) -> str:
     found = _points(why)
-    return f", {', '.join(found[0])} as of {_english_date(found[1])}" if found else ""
+    return f", {', '.join(found[0])} as of {english_date(found[1])}" if found else ""
 
 
 def _chinese_points(why: Told) -> str:
     found = _points(why)
-    return f"，{'、'.join(found[0])}按{_chinese_date(found[1])}余额计" if found else ""
+    return f"，{'、'.join(found[0])}按{chinese_date(found[1])}余额计" if found else ""
 
 
 def _english_ways(programme: Programme, rank: int) -> str:
@@ -412,11 +409,3 @@ def _threshold(programme: Programme, minor: int, language: str) -> str:
 
 def _name(tier: Tier, language: str) -> str:
     return tier.name[language]
-
-
-def _english_date(day: date) -> str:
-    return f"{day.day} {_ENGLISH_MONTHS[day.month - 1]} {day.year}"
-
-
-def _chinese_date(day: date) -> str:
-    return f"{day.year}年{day.month}月{day.day}日"

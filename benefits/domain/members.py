@@ -1,10 +1,13 @@
 """Members: the lines of the bank's customer file and of its label platform's (S-1, S-2).
 
-A line is `customer,opened_on[,closed_on][,branch][,manager][,labels][,deceased]`; `deceased` is
-empty, or `yes` of a member who died on the day `closed_on` (T-10). Labels are written
-`payroll:FACT:2024-01-01:2025-01-01`, several separated by `;`; the end may be left out. A line of
-the label file is one label: `customer,label,layer,valid_from[,valid_to][,version]`. An end of
-`9999-12-31` is none.
+A line is `customer,opened_on[,closed_on][,branch][,manager][,labels][,deceased]`, and what rules
+ask of the person: `[,born_on][,city][,staff][,person]`. `deceased` is empty, or `yes` of a member
+who died on the day `closed_on` (T-10). Labels are written `payroll:FACT:2024-01-01:2025-01-01`,
+several separated by `;`; the end may be left out. `staff` is `yes` or `no`, `person` the number of
+the identity document, which is kept as its keyed hash only (E-5). Of the person's columns an empty
+one means that it is not known, and one that the file has not says nothing.
+A line of the label file is one label: `customer,label,layer,valid_from[,valid_to][,version]`. An
+end of `9999-12-31` is none.
 """
 
 from collections.abc import Mapping
@@ -17,10 +20,24 @@ from benefits.domain.labels import Label, Layer
 from benefits.domain.spelling import suggestion
 
 REQUIRED = ("customer", "opened_on")
-OPTIONAL = ("closed_on", "branch", "manager", "labels", "deceased")
+PERSON = ("born_on", "city", "staff", "person")
+OPTIONAL = ("closed_on", "branch", "manager", "labels", "deceased", *PERSON)
 LABEL_REQUIRED = ("customer", "label", "layer", "valid_from")
 LABEL_OPTIONAL = ("valid_to", "version")
 SHORT_MAX = 64
+
+
+class Person(msgspec.Struct, frozen=True):
+    """What a customer file tells of the person: of its columns `tells`; empty is not known."""
+
+    tells: tuple[str, ...] = ()
+    born_on: date | None = None
+    city: str = ""
+    is_staff: bool | None = None
+    document: str = ""
+
+
+NOBODY = Person()
 
 
 class MemberLine(msgspec.Struct, frozen=True):
@@ -33,6 +50,7 @@ class MemberLine(msgspec.Struct, frozen=True):
     manager: str = ""
     labels: tuple[Label, ...] = ()
     deceased: bool = False
+    person: Person = NOBODY
 
 
 class LabelLine(msgspec.Struct, frozen=True):
@@ -45,7 +63,7 @@ class LabelLine(msgspec.Struct, frozen=True):
 
 def read_line(row: Mapping[str, str]) -> MemberLine:
     """Read one line; LineInvalid says which field is wrong and why."""
-    customer = _customer(row)
+    customer = customer_of(row)
     opened_on = read_date(row["opened_on"], "opened_on")
     closed_on = read_end(row.get("closed_on"), "closed_on")
     if closed_on is not None and closed_on < opened_on:
@@ -69,7 +87,26 @@ def read_line(row: Mapping[str, str]) -> MemberLine:
         row.get("manager") or "",
         labels,
         deceased=bool(deceased),
+        person=_person(row, opened_on),
     )
+
+
+def _person(row: Mapping[str, str], opened_on: date) -> Person:
+    """Read what a line says of the person, who was born by the opening (LineInvalid)."""
+    tells = tuple(column for column in PERSON if column in row)
+    if not tells:
+        return NOBODY
+    given = {column: row.get(column, "").strip() for column in PERSON}
+    born_on = read_date(given["born_on"], "born_on") if given["born_on"] else None
+    if born_on is not None and born_on > opened_on:
+        raise LineInvalid("born_on: lies after opened_on")
+    for column in ("city", "person"):
+        if len(given[column]) > SHORT_MAX:
+            raise LineInvalid(f"{column}: must have at most {SHORT_MAX} characters")
+    if given["staff"] not in {"", "yes", "no"}:
+        raise LineInvalid(f"staff: {given['staff']!r} is neither yes, no nor empty")
+    is_staff = given["staff"] == "yes" if given["staff"] else None
+    return Person(tells, born_on, given["city"], is_staff, given["person"].upper())
 
 
 def read_label_line(row: Mapping[str, str]) -> LabelLine:
@@ -87,10 +124,11 @@ def read_label_line(row: Mapping[str, str]) -> LabelLine:
     to = read_end(row.get("valid_to"), "valid_to")
     if to is not None and to <= from_:
         raise LineInvalid("valid_to: must lie after valid_from; it is the first day without it")
-    return LabelLine(_customer(row), Label(name, Layer[layer], from_, to), version)
+    return LabelLine(customer_of(row), Label(name, Layer[layer], from_, to), version)
 
 
-def _customer(row: Mapping[str, str]) -> str:
+def customer_of(row: Mapping[str, str]) -> str:
+    """Return the customer reference of a line; LineInvalid when it is none."""
     customer = row["customer"].strip()
     if not 1 <= len(customer) <= SHORT_MAX:
         raise LineInvalid(f"customer: must have 1 to {SHORT_MAX} characters")

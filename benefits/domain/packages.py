@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from benefits.domain.eligibility import Rule
 from benefits.domain.units import Quantity
 from benefits.domain.values import (
     Period,
@@ -65,6 +66,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A package line: units of one benefit per period, by tier (P-2).
 
     A `ROLLING` period has `days`. Units end with their period, or live `valid_days` of their own.
+    They are granted to those members of the tier whom the rule `eligible` lets in (E-1).
     """
 
     code: str
@@ -75,6 +77,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     days: Annotated[int, msgspec.Meta(ge=0, le=ROLLING_DAYS_MAX)] = 0
     valid_days: Annotated[int, msgspec.Meta(ge=0, le=VALID_DAYS_MAX)] = 0
     upgrade: UpgradePolicy = UpgradePolicy.TOP_UP
+    eligible: Rule | None = None
     start: Start = Start.EVALUATION
 
     @property

@@ -15,6 +15,7 @@ import msgspec
 
 from benefits.domain import units
 from benefits.domain.benefit import Benefit
+from benefits.domain.consents import Consent
 from benefits.domain.currencies import DIGITS, minor_of
 from benefits.domain.ladder import Ladder, ladder
 from benefits.domain.limits import Budget
@@ -73,6 +74,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     budget: tuple[Budget, ...] = ()
     benefit: tuple[Benefit, ...] = ()
     line: tuple[Line, ...] = ()
+    consent: tuple[Consent, ...] = ()
 
     @cached_property
     def kept(self) -> dict[Any, dict[Any, Any]]:
@@ -144,6 +146,21 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def benefits(self) -> dict[str, Benefit]:
         """Benefits by code."""
         return {benefit.code: benefit for benefit in self.benefit}
+
+    @cached_property
+    def consents(self) -> dict[str, Consent]:
+        """What members are asked to agree to, by purpose (E-4)."""
+        return {consent.code: consent for consent in self.consent}
+
+    @cached_property
+    def ranks(self) -> dict[str, int]:
+        """Ranks by the codes of their tiers."""
+        return {tier.code: rank for rank, tier in enumerate(self.tier)}
+
+    @cached_property
+    def tier_names(self) -> dict[str, Text]:
+        """The names of tiers by their codes."""
+        return {tier.code: tier.name for tier in self.tier}
 
     @cached_property
     def providers(self) -> dict[str, Provider]:

@@ -13,6 +13,8 @@ import msgspec
 from benefits.domain import spelling, units
 from benefits.domain.benefit import Benefit
 from benefits.domain.currencies import currency_problems
+from benefits.domain.eligibility import rule_problems
+from benefits.domain.fields import Place
 from benefits.domain.packages import line_problems
 from benefits.domain.policy import Text, policy_problems, thresholds
 from benefits.domain.programme import Programme, ProgrammeInvalid
@@ -28,6 +30,8 @@ def read(text: str) -> Programme:
     """Read a programme file; ProgrammeInvalid names every contradiction by its path."""
     try:
         programme = msgspec.toml.decode(text, type=Programme, strict=False)
+    except RecursionError as error:
+        raise ProgrammeInvalid("The file is nested too deeply.") from error
     except msgspec.DecodeError as error:
         raise ProgrammeInvalid(f"{error}{spelling.hint(str(error), Programme)}") from error
     problems = list(_problems(programme))
@@ -51,6 +55,7 @@ def _problems(programme: Programme) -> Iterator[str]:
     yield from _amounts(programme)
     yield from _benefits(programme)
     yield from _lines(programme)
+    yield from _rules(programme)
     for path, text in _texts(programme):
         if missing := [language for language in LANGUAGES if not text.get(language)]:
             yield f"{path}: no text in {', '.join(missing)}"
@@ -60,7 +65,7 @@ def _problems(programme: Programme) -> Iterator[str]:
 
 
 def _duplicates(programme: Programme) -> Iterator[str]:
-    for kind in ("tier", "provider", "budget", "benefit", "line"):
+    for kind in ("tier", "provider", "budget", "benefit", "line", "consent"):
         seen = set[str]()
         for index, item in enumerate(getattr(programme, kind)):
             if item.code in seen:
@@ -146,6 +151,22 @@ def _lines(programme: Programme) -> Iterator[str]:
             yield from _quantity(f"{path}.quota.{tier}", quantity, scale)
 
 
+def _rules(programme: Programme) -> Iterator[str]:
+    """Yield what is wrong with who is let in, and with what members are asked to agree to."""
+    tiers = tuple(programme.ranks)
+    for index, benefit in enumerate(programme.benefit):
+        if benefit.eligible is not None:
+            path = f"benefit[{index}].eligible"
+            yield from rule_problems(path, benefit.eligible, Place.CLAIM, tiers)
+        if benefit.consent and benefit.consent not in programme.consents:
+            hint = suggestion(benefit.consent, programme.consents)
+            yield f"benefit[{index}].consent: {benefit.consent!r} is not defined{hint}"
+    for index, line in enumerate(programme.line):
+        if line.eligible is not None:
+            path = f"line[{index}].eligible"
+            yield from rule_problems(path, line.eligible, Place.GRANT, tiers)
+
+
 def _texts(programme: Programme) -> Iterator[tuple[str, Text]]:
     yield "name", programme.name
     for kind in ("tier", "provider", "benefit"):
@@ -154,3 +175,5 @@ def _texts(programme: Programme) -> Iterator[tuple[str, Text]]:
     for index, tier in enumerate(programme.tier):
         for nth, way in enumerate(tier.any):
             yield f"tier[{index}].any[{nth}].name", way.name
+    for index, consent in enumerate(programme.consent):
+        yield f"consent[{index}].text", consent.text

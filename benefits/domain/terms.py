@@ -116,6 +116,10 @@ def _new(before: Any, _after: Any) -> bool:
     return before is None
 
 
+def _asked(_before: Any, after: Any) -> bool:
+    return bool(after)
+
+
 def _lower(*best_first: enum.Enum) -> Judge:
     order = [each.value for each in best_first]
     return lambda before, after: order.index(after) > order.index(before)
@@ -142,6 +146,9 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(asset_classes|currencies|benefit|line)\.{_X}", _gone),
     (rf"tier\.{_X}\.lock", _gone),
     (rf"benefit\.{_X}\.(cap|recipient\.{_X})", _new),
+    # A rule that is there no more lets everybody in; of two rules neither is known to be wider.
+    (rf"(benefit|line)\.{_X}\.(eligible|consent)", _asked),
+    (rf"consent\.{_X}", _never),
     (
         r"policy\.upgrade",
         _lower(UpgradeTiming.INSTANT, UpgradeTiming.NEXT_DAY, UpgradeTiming.NEXT_PERIOD),

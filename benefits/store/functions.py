@@ -40,6 +40,7 @@ APPEND_ONLY = (
     "currency_day",
     "rate",
     "rate_used",
+    "consent",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

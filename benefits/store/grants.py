@@ -21,7 +21,7 @@ SEALED = ("_sealed", "_hash")
 INSERTS = (
     *("account_holder", "api_key", "asset", "asset_converted", "asset_joint", "asset_month"),
     *("asset_stretch", "asset_stretch_folded", "baseline", "batch", "calendar_day"),
-    *("case_file", "claim", "code_reading"),
+    *("case_file", "claim", "code_reading", "consent", "member_person"),
     *("correction", "correction_decision", "counter", "currency", "currency_day"),
     *("rate", "rate_run", "rate_used"),
     *("entitlement_grant", "evaluation", "evaluation_run", "feed", "feed_chunk", "feed_fill"),
@@ -80,6 +80,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("recorded_at", "deceased", "end_due", "merged_into", "has_merged"),
     ),
     "member_counter": ("used",),
+    "member_person": ("born_on", "city", "is_staff", "person"),
     "outlook_run": (
         *("as_of", "generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
     ),

@@ -41,6 +41,7 @@ from benefits.store import (
     schema_jobs,
     schema_members,
     schema_packages,
+    schema_people,
     schema_rates,
 )
 from benefits.store.columns import INSTANT
@@ -49,6 +50,7 @@ metadata = schema_edges.metadata  # one for all tables, those beside this file i
 assert metadata is schema_jobs.job.metadata is schema_archive.month_archive.metadata
 assert metadata is schema_feeds.feed.metadata is schema_baselines.baseline.metadata
 assert metadata is schema_members.member.metadata is schema_packages.period_run.metadata
+assert metadata is schema_people.consent.metadata
 assert metadata is schema_days.stretch.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
 

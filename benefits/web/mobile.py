@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -176,11 +176,15 @@ class HistoryView(msgspec.Struct, kw_only=True):
 
 
 class ClaimRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A wish for pieces of a benefit; `recipient` holds just the fields the benefit asks for."""
+    """A wish for pieces of a benefit; `recipient` holds just the fields the benefit asks for.
+
+    The `channel` is the one by which the member claims; a rule about it lets nobody in without.
+    """
 
     benefit: str
     quantity: int = 1
     recipient: dict[str, str] = {}
+    channel: Literal["MOBILE", "BRANCH", "WEB", "PHONE", "WECHAT"] | None = None
 
 
 class ClaimAnswer(msgspec.Struct, kw_only=True):
@@ -391,6 +395,7 @@ def command(caller: Caller, key: str, member_id: UUID, asked: ClaimRequest) -> C
         benefit=asked.benefit,
         quantity=asked.quantity,
         recipient=asked.recipient,
+        channel=asked.channel or "",
     )
 
 

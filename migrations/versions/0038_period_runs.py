@@ -9,7 +9,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0038"
-down_revision = "0036"
+down_revision = "0037"
 
 STATEMENT = """
     CREATE TABLE period_run (

@@ -16,6 +16,7 @@ from benefits.actions.deliver import Attempt
 from benefits.actions.give_notice import Given, give_notice
 from benefits.actions.grant import reward
 from benefits.actions.measure_growth import Wanted, freeze
+from benefits.actions.record_consents import SayConsent, say_consent
 from benefits.domain.feeds import FeedKey
 from benefits.domain.orders import Done
 from benefits.domain.programme_file import read
@@ -269,6 +270,11 @@ async def brought(world: World, table: str) -> None:
         given = Given(channel=Channel.SMS, given_on=on, text="Less.", by="anna-li")
         async with world.database.transaction() as conn:
             assert await give_notice(conn, world.parts, less, given)
+    if table == "consent":
+        said = {"caller": "mobile", "key": "s", "purpose": "phone", "provider": "sandbox"}
+        command = SayConsent(member_id=await world.member(), is_given=False, **said)
+        async with world.database.transaction() as conn:
+            await say_consent(conn, command, world.parts)
     if table in {"baseline", "member_baseline"}:
         wanted_ = Wanted(name="b", programme="wealth", month=Month(2025, 6), by="anna-li")
         await world.members(2)

@@ -129,6 +129,33 @@ misses = 6
 """
 
 
+RULE = "eligible = { age = { at_least = 60 } }"
+
+
+@pytest.mark.parametrize("place", ['sku = "video-month"', 'benefit = "VIDEO"'])
+def test_who_is_let_in_is_narrowed_by_whatever_is_not_known_to_be_wider(place: str) -> None:
+    """A new rule is worse, and another one; without one everybody is let in (E-1)."""
+    with_rule = read(PROGRAMME.replace(place, f"{place}\n{RULE}"))
+    other = read(PROGRAMME.replace(place, f"{place}\n{RULE.replace('60', '50')}"))
+    assert [True] == [each.is_worse for each in changes(BEFORE, with_rule)]
+    assert [True] == [each.is_worse for each in changes(with_rule, other)]
+    assert [False] == [each.is_worse for each in changes(with_rule, BEFORE)]
+
+
+def test_a_consent_that_is_newly_needed_is_worse() -> None:
+    """To ask for one that nothing needs is not, nor to need one no more; another text is (E-4)."""
+    text = '\n[[consent]]\ncode = "phone"\ntext = { zh = "号码。", en = "Your number." }\n'
+    asked = read(PROGRAMME + text)
+    sku = 'sku = "video-month"'
+    needed = read(PROGRAMME.replace(sku, f'{sku}\nconsent = "phone"') + text)
+    reworded = read(PROGRAMME + text.replace("number", "name"))
+    assert [False] == [each.is_worse for each in changes(BEFORE, asked)]
+    assert [False] == [each.is_worse for each in changes(asked, BEFORE)]
+    assert [True] == [each.is_worse for each in changes(asked, needed)]
+    assert [False] == [each.is_worse for each in changes(needed, asked)]
+    assert [True] == [each.is_worse for each in changes(asked, reworded)]
+
+
 def test_a_new_tier_that_brings_less_is_worse() -> None:
     """Who rises into it loses what the tier below brings, unless it brings as much."""
     head, _, rest = PROGRAMME.partition("[[provider]]")

@@ -35,6 +35,10 @@ ROUTES: dict[str, Any] = {
     "GET /v1/members/{member_id}/benefits": READERS | OWN,
     "GET /v1/members/{member_id}/history": READERS | OWN,
     "POST /v1/members/{member_id}/claims": {"mobile": "all", "member": "own"},
+    "GET /v1/members/{member_id}/eligibility": READERS | OWN | {"crm": "all"},
+    "GET /v1/members/{member_id}/consents": READERS | OWN | {"crm": "all"},
+    "POST /v1/members/{member_id}/consents": {"mobile": "all", "crm": "all", "member": "own"},
+    "GET /v1/benefits/{code}/population": dict.fromkeys(("crm", "operator", "auditor"), "all"),
     "GET /v1/claims/{claim_id}": READERS | OWN | {"crm": "all"},
     "POST /v1/members:lookup": {
         "crm": "all",
@@ -119,6 +123,11 @@ BODIES: dict[str, dict[str, Any]] = {
         "rows": 0,
         "totals": {},
         "sha256": "0" * 64,
+    },
+    "POST /v1/members/{member_id}/consents": {
+        "purpose": "phone",
+        "provider": "sandbox",
+        "given": False,
     },
     "POST /v1/cases/{case_id}/close": {"note": "settled"},
     "POST /v1/corrections": {
@@ -212,8 +221,10 @@ class Gate:
             day="2025-06-30",
             revision=0,
             chunk=1,
+            code="VIDEO",
         )
         path += "?month=2025-06" if path.endswith("missing") else ""
+        path += "?benefit=VIDEO" if path.endswith("eligibility") else ""
         name = self.running.world.name(2 if strange else 1)
         body = BODIES.get(route, {}) | (
             {"member_id": str(member)}

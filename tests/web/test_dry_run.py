@@ -24,6 +24,7 @@ from tests.web.test_auth import routes
 from tests.web.test_mobile import WISH, platinum
 from tests.web.test_operator import key_of, strange_callbacks
 
+CONSENTS = "POST /v1/members/{member}/consents"
 CLAIMS = "POST /v1/members/{member}/claims"
 REWARDS = "POST /v1/rewards"
 MERGE = "POST /v1/members:merge"
@@ -281,6 +282,11 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield CLAIMS, {"benefit": 1}, 400
     yield CLAIMS.replace("{member}", "{nobody}"), WISH, 404
     yield CLAIMS.replace("{member}", "{closed}"), WISH, 409
+    said = {"purpose": "phone", "provider": "sandbox", "given": False}
+    yield CONSENTS, said, 200
+    yield CONSENTS, {**said, "given": True}, 404
+    yield CONSENTS, {**said, "purpose": ""}, 400
+    yield CONSENTS.replace("{member}", "{nobody}"), said, 404
     yield REWARDS, gift(stage), 201
     yield REWARDS, gift(stage), 201  # the lot that there is
     yield REWARDS, gift(stage, member_id=nobody), 404

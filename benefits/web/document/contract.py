@@ -16,6 +16,7 @@ from benefits.domain.orders import OrderState
 from benefits.web import (
     corrections,
     crm,
+    eligibility,
     events,
     feeds,
     fills,
@@ -60,6 +61,11 @@ WIRE: tuple[type, ...] = (
     crm.MergeView,
     crm.RewardRequest,
     crm.RewardView,
+    eligibility.ConsentRequest,
+    eligibility.ConsentView,
+    eligibility.ConsentsView,
+    eligibility.EligibilityView,
+    eligibility.PopulationView,
     events.EventsView,
     *events.VIEWS.values(),
     feeds.ChunkView,
@@ -124,6 +130,8 @@ OPERATIONS: dict[str, Operation] = {
             "unknown_member",
             "unknown_benefit",
             "member_closed",
+            "consent_required",
+            "not_eligible",
             "quantity_invalid",
             "recipient_incomplete",
             "cap_reached",
@@ -176,6 +184,18 @@ OPERATIONS: dict[str, Operation] = {
     "get_correction": Operation(summary="A correction", codes=("unknown_correction",)),
     "get_corrections": Operation(
         summary="Corrections, the oldest first", codes=("cursor_invalid",)
+    ),
+    "get_consents": Operation(summary="What a member agreed to", codes=("unknown_member",)),
+    "get_eligibility": Operation(
+        summary="Why a member may claim a benefit, or may not",
+        codes=("unknown_member", "unknown_benefit"),
+    ),
+    "get_population": Operation(
+        summary="Whom a benefit's rule lets in", codes=("unknown_benefit", "cursor_invalid")
+    ),
+    "say_consent": Operation(
+        summary="Agree to a purpose, or withdraw it",
+        codes=(*_WRITE, "unknown_member", "consent_unknown"),
     ),
     "get_events": Operation(
         summary="What happened to all members",
@@ -318,6 +338,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "earlier": _COUNT,
         "order_state": {"anyOf": [{"enum": _STATES}, {"type": "null"}]},
     },
+    "PopulationView": {"count": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]}},
     "ChunkView": {"number": {"minimum": 1}, "lines": _COUNT, "bad_lines": _COUNT},
     "FeedView": dict.fromkeys(("chunks", "lines", "bad_lines"), _COUNT)
     | {

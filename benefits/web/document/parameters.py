@@ -75,6 +75,18 @@ PARAMETERS: dict[str, Json] = {
     "format": {
         "description": "`csv` or `json`; absent: CSV where `Accept` names `text/csv`.",
     },
+    "benefit": {
+        "description": "The benefit's code.",
+        "schema": {"minLength": 1, "maxLength": 64},
+    },
+    "code": {
+        "description": "The benefit's code.",
+        "schema": {"minLength": 1, "maxLength": 64, "pattern": "^[^/]+$"},
+    },
+    "channel": {
+        "description": "By which the claim would come; absent: it is not known, and a rule that "
+        "asks for one lets nobody in.",
+    },
     "kind": {"description": "Only this kind of case."},
     "closed": {"description": "Closed cases instead of open ones."},
     "dry_run": {

@@ -13,6 +13,7 @@ from litestar import get, post
 from litestar.params import FromPath, FromQuery
 
 from benefits.actions.claim import ClaimUnits
+from benefits.actions.foresee import CHANNEL
 from benefits.actions.keyed import Accepted
 from benefits.actions.read_code import read_code
 from benefits.domain.catalogue import Catalogue
@@ -120,6 +121,7 @@ async def post_claim(request: Web) -> Page:
         member_id=session.member_id,
         benefit=form.get("benefit", ""),
         recipient=_recipient(form),
+        channel=CHANNEL,
     )
     known = command.benefit in catalogue.offers
     path = f"/benefits/{command.benefit}" if known else ""

@@ -1,0 +1,187 @@
+"""Rules as SQL: whom of all members a rule would let in, counted and listed bucket by bucket.
+
+The same tree that decides of one member in Python (`domain/eligibility.py`) is one expression over
+the tables here; SQL's own AND, OR and NOT are Kleene's, and what is not known is NULL. Values go
+as parameters, and bounds are worked out beforehand, so that columns are compared as they are.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.eligibility import Every, Form, Leaf, Rule, leaves
+from benefits.domain.labels import label_name
+from benefits.domain.programme import Programme
+from benefits.domain.values import add_months, bucket_of
+from benefits.store.db import Connection, rows
+from benefits.store.people import BEFORE
+
+# Primary key of member, in its order; who has left or was merged is none. People and standings are
+# joined where a rule asks for them.
+PEOPLE = """
+LEFT JOIN member_person AS p ON p.bucket = m.bucket AND p.member_id = m.member_id"""
+# As a standing is shown: what holds now, of what is decided. Unique key of tier_decision.
+STANDINGS = """
+LEFT JOIN (
+    SELECT DISTINCT ON (d.bucket, d.member_id) d.bucket, d.member_id, d.rank
+    FROM tier_decision AS d
+    WHERE d.bucket BETWEEN $1 AND $2 AND d.programme = {programme}
+      AND d.effective_from <= {now} AND d.decided_at <= {now}
+    ORDER BY d.bucket, d.member_id, d.effective_from DESC, d.decided_at DESC, d.decision_id DESC)
+    AS t ON t.bucket = m.bucket AND t.member_id = m.member_id"""
+HOLDS_LABEL = """EXISTS (
+    SELECT FROM unnest({names}::text[], {layers}::text[]) AS k (label, layer)
+    JOIN member_label AS l ON l.bucket = m.bucket AND l.member_id = m.member_id
+      AND l.label = k.label AND l.layer = k.layer
+    WHERE l.valid_from <= $3 AND (l.valid_to IS NULL OR l.valid_to > $3)
+      AND NOT EXISTS (
+          SELECT FROM member_label AS n
+          WHERE n.bucket = l.bucket AND n.member_id = l.member_id AND n.label = l.label
+            AND n.valid_from = l.valid_from AND n.recorded_at > l.recorded_at))"""
+WHOM = """
+FROM member AS m{joined}
+WHERE m.bucket BETWEEN $1 AND $2 AND m.opened_on <= $3
+  AND (m.closed_on IS NULL OR m.closed_on >= $3) AND m.merged_into IS NULL
+  AND {let_in}"""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule of a programme, or none, as of a day and an instant; of a claim by its channel."""
+
+    rule: Rule | None
+    programme: Programme
+    today: date
+    now: datetime
+    channel: str = ""
+
+
+class _Statement:
+    """A rule while it is written down; the first three parameters are the buckets and the day."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.values: list[Any] = [asked.today]
+        self.joined, self.let_in = "", "true"
+        if asked.rule is None:
+            return
+        self.let_in = self._form(asked.rule.form)
+        fields = {leaf.field for leaf in leaves(asked.rule)}
+        if fields & {"age", "city", "staff", "new_customer"}:
+            self.joined += PEOPLE
+        if "tier" in fields:
+            programme, now = self._value(asked.programme.code), self._value(asked.now)
+            self.joined += STANDINGS.format(programme=programme, now=now)
+
+    def _value(self, value: Any) -> str:
+        self.values.append(value)
+        return f"${len(self.values) + 2}"
+
+    def _form(self, form: Form) -> str:
+        if isinstance(form, Leaf):
+            holds = _LEAVES[form.field](self, form.asks)
+            return f"(NOT {holds})" if form.is_denied else holds
+        between = " AND " if isinstance(form, Every) else " OR "
+        return f"({between.join(self._form(part) for part in form.parts)})"
+
+    def tier(self, asks: Any) -> str:
+        ranks, last = self.asked.programme.ranks, len(self.asked.programme.tier) - 1
+        low = 0 if asks.at_least is None else ranks[asks.at_least]
+        high = last if asks.at_most is None else ranks[asks.at_most]
+        some = [ranks[code] for code in asks.values] or list(range(low, high + 1))
+        return f"(coalesce(t.rank, 0) = ANY({self._value(some)}::int[]))"
+
+    def label(self, asks: Any) -> str:
+        names = self._value([label_name(key) for key in asks.values])
+        layers = self._value([key.partition(":")[0] for key in asks.values])
+        return HOLDS_LABEL.format(names=names, layers=layers)
+
+    def age(self, asks: Any) -> str:
+        """Compare birthdays: who is `n` was born by this day, `n` years ago (E-2)."""
+        return self._bounds("p.born_on", asks, lambda n: add_months(self.asked.today, -12 * n))
+
+    def tenure(self, asks: Any) -> str:
+        """Compare the day on which so many months were full (C-6)."""
+        low = "" if asks.at_least is None else self._full(asks.at_least, "<=")
+        high = "" if asks.at_most is None else self._full(asks.at_most + 1, ">")
+        return f"({' AND '.join(filter(None, (low, high)))})"
+
+    def _full(self, months: int, how: str) -> str:
+        number = self._value(months)
+        return f"m.opened_on + make_interval(months => {number}) {how} $3"
+
+    def _bounds(self, column: str, asks: Any, day: Callable[[int], date]) -> str:
+        some = list[str]()
+        if asks.at_least is not None:
+            some.append(f"{column} <= {self._value(day(asks.at_least))}")
+        if asks.at_most is not None:
+            some.append(f"{column} > {self._value(day(asks.at_most + 1))}")
+        return f"({' AND '.join(some)})"
+
+    def city(self, asks: Any) -> str:
+        return f"(p.city = ANY({self._value(list(asks.values))}::text[]))"
+
+    def branch(self, asks: Any) -> str:
+        return f"(nullif(m.branch, '') = ANY({self._value(list(asks.values))}::text[]))"
+
+    def channel(self, asks: Any) -> str:
+        channel = self._value(self.asked.channel or None)
+        return f"({channel}::text = ANY({self._value(list(asks.values))}::text[]))"
+
+    def staff(self, asks: Any) -> str:
+        return "p.is_staff" if asks else "(NOT p.is_staff)"
+
+    def new(self, asks: Any) -> str:
+        months = self._value(asks.months)
+        began = f"m.opened_on - make_interval(months => {months})"
+        return f"(CASE WHEN p.person IS NOT NULL THEN coalesce(({BEFORE}) < {began}, true) END)"
+
+
+_LEAVES: dict[str, Callable[[_Statement, Any], str]] = {
+    "tier": _Statement.tier,
+    "label": _Statement.label,
+    "age": _Statement.age,
+    "city": _Statement.city,
+    "branch": _Statement.branch,
+    "channel": _Statement.channel,
+    "tenure_months": _Statement.tenure,
+    "staff": _Statement.staff,
+    "new_customer": _Statement.new,
+}
+
+
+def _whom(asked: Asked) -> tuple[str, list[Any]]:
+    """Return what says whom a rule lets in, and its values after those of the buckets."""
+    made = _Statement(asked)
+    return WHOM.format(joined=made.joined, let_in=made.let_in), made.values
+
+
+async def count(conn: Connection, asked: Asked, buckets: tuple[int, int]) -> int:
+    """Return how many members of a range of buckets a rule lets in."""
+    whom, values = _whom(asked)
+    ((members,),) = await rows(conn, f"SELECT count(*) AS members {whom}", *buckets, *values)
+    return int(members)
+
+
+async def page(
+    conn: Connection,
+    asked: Asked,
+    buckets: tuple[int, int],
+    *,
+    after: UUID | None = None,
+    limit: int,
+) -> list[UUID]:
+    """Return members of a range of buckets whom a rule lets in, in their order, `after` one."""
+    whom, values = _whom(asked)
+    values += [-1 if after is None else bucket_of(after), after or UUID(int=0), limit]
+    last = len(values) + 2
+    found = await rows(
+        conn,
+        f"SELECT m.member_id {whom} AND (m.bucket, m.member_id) > (${last - 2}, ${last - 1}) "
+        f"ORDER BY m.bucket, m.member_id LIMIT ${last}",
+        *buckets,
+        *values,
+    )
+    return [row.member_id for row in found]

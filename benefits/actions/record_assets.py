@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from benefits.actions.parts import Parts
 from benefits.domain.assets import AssetLine
-from benefits.domain.values import member_id
+from benefits.domain.values import member_ids
 from benefits.store import assets
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
@@ -14,6 +14,5 @@ async def record_assets(
     conn: Connection, lines: Sequence[tuple[int, AssetLine]], parts: Parts, *, member_key: bytes
 ) -> ChunkResult:
     """Keep numbered lines, once; the result names those that were refused and why."""
-    ids = {line.customer: member_id(line.customer, member_key) for _, line in lines}
-    keyed = [(number, ids[line.customer], line) for number, line in lines]
-    return await assets.put(conn, keyed, parts.clock())
+    ids = member_ids({line.customer for _, line in lines}, member_key)
+    return await assets.put(conn, lines, ids, parts.clock())

@@ -58,6 +58,37 @@ class AssetLine(msgspec.Struct, frozen=True):
     revision: int = 0
 
 
+class Sifted(msgspec.Struct, frozen=True):
+    """What lines have to do with each other, by their places.
+
+    `twice` are those whose revision stands there before, each with the place of the first, which
+    wins; `lower` are those above which another revision stands.
+    """
+
+    twice: list[tuple[int, int]]
+    lower: set[int]
+
+
+def sift(lines: Sequence[AssetLine]) -> Sifted:
+    """Find among lines those that another one of the same grain makes needless (A-1)."""
+    grains = [(o.customer, o.as_of, o.asset_class, o.currency, o.source, o.account) for o in lines]
+    sifted = Sifted([], set())
+    if len(set(grains)) == len(grains):  # as in nearly every file
+        return sifted
+    first, highest = dict[tuple[object, ...], int](), dict[tuple[object, ...], int]()
+    for nth, (grain, line) in enumerate(zip(grains, lines, strict=True)):
+        if first.setdefault((grain, line.revision), nth) != nth:
+            sifted.twice.append((nth, first[grain, line.revision]))
+            continue
+        before = highest.setdefault(grain, nth)
+        if lines[before].revision < line.revision:
+            highest[grain] = nth
+            sifted.lower.add(before)
+        elif before != nth:
+            sifted.lower.add(nth)
+    return sifted
+
+
 def check_header(header: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> None:
     """Refuse a header that lacks a column or has one nobody knows (FileUnreadable)."""
     if missing := [name for name in required if name not in header]:

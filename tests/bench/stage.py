@@ -32,7 +32,7 @@ MEMBERS = int(os.environ.get("BENCH_MEMBERS", "20000"))
 HOT = "LOUNGE"
 SPREAD = [f"LOUNGE{n:02d}" for n in range(32)]  # each with a budget of its own
 SHOWN = 10
-BALANCE = 520_000_00  # minor units a day
+BALANCE = 520_000_00  # minor units a day, and a little more for each member
 LOOKED_AT = min(MEMBERS, 2000)  # members who have units of so many benefits, and a tier
 _RICH = PROGRAMME.replace('total = "10000.00"', 'total = "10000000000.00"')
 
@@ -85,9 +85,10 @@ async def _standings(world: World) -> None:
     month = Month.of(real_clock().date()).plus(-1)
     days = [month.start + timedelta(days=n) for n in range(month.days)]
     for first in range(1, LOOKED_AT + 1, 100):
-        names = [world.name(n) for n in range(first, min(first + 100, LOOKED_AT + 1))]
+        each = range(first, min(first + 100, LOOKED_AT + 1))
+        lines = [(world.name(n), day, BALANCE + n) for n in each for day in days]
         await world.assets(
-            [AssetLine(name, day, "DEPOSIT", "CNY", BALANCE) for name in names for day in days]
+            [AssetLine(name, day, "DEPOSIT", "CNY", balance) for name, day, balance in lines]
         )
     everywhere = (0, BUCKETS - 1)
     await evaluate(world.database, world.parts, "wealth", month, buckets=everywhere)

@@ -17,6 +17,7 @@ from benefits.domain.assets import (
     check_header,
     read_date,
     read_line,
+    sift,
 )
 from tests.builders import reference_programme
 
@@ -146,3 +147,42 @@ def test_a_wrong_header_is_refused_with_the_reason(header: list[str], detail: st
     with pytest.raises(FileUnreadable) as refused:
         check_header(header, REQUIRED, OPTIONAL)
     assert refused.value.detail.startswith(detail)
+
+
+_LINES = st.lists(
+    st.builds(
+        AssetLine,
+        customer=st.sampled_from("ab"),
+        as_of=st.sampled_from([date(2025, 5, 1), date(2025, 5, 2)]),
+        asset_class=st.just("DEPOSIT"),
+        currency=st.just("CNY"),
+        balance_minor=st.integers(0, 3),
+        account=st.sampled_from(["", "x"]),
+        revision=st.integers(0, 3),
+    ),
+    max_size=12,
+)
+
+
+@given(_LINES)
+def test_lines_are_sifted_by_grain_and_revision(lines: list[AssetLine]) -> None:
+    """The first line of a revision wins, and above it counts only the highest one (A-1)."""
+
+    def grain(line: AssetLine) -> tuple[str, date, str]:
+        return line.customer, line.as_of, line.account
+
+    def first(nth: int) -> int:
+        same = [grain(one) == grain(lines[nth]) for one in lines]
+        revisions = [one.revision == lines[nth].revision for one in lines]
+        return [a and b for a, b in zip(same, revisions, strict=True)].index(True)
+
+    told = sift(lines)
+    places = range(len(lines))
+    assert [(nth, first(nth)) for nth in places if first(nth) != nth] == told.twice
+    lower = {
+        nth
+        for nth in places
+        if first(nth) == nth
+        and any(grain(o) == grain(lines[nth]) and o.revision > lines[nth].revision for o in lines)
+    }
+    assert lower == told.lower

@@ -10,10 +10,12 @@ from structlog.testing import capture_logs
 
 from benefits.domain.refusal import Refusal
 from benefits.store import group as groups
-from benefits.store.db import Busy, Connection, Unavailable, connect, run
+from benefits.store.db import Busy, Connection, Unavailable, connect, rows, run
 from benefits.store.group import Failed, Group, Overloaded
 from tests.actions.life import change
 from tests.builders import World
+
+ASSIGNED = "SELECT pg_current_xact_id() AS id"  # each statement by itself has its own
 
 
 class No(Refusal):
@@ -393,3 +395,21 @@ async def test_only_some_rehearsals_run_at_once(world: World) -> None:
         action.gate.set()
         assert [f"{n}" for n in range(9)] == list(await asyncio.gather(*tasks))
     assert [] == await noted(world)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_who_only_reads_begins_no_transaction(world: World, *, reads: bool) -> None:
+    """Two ways to the server less; a reading action's statements stand by themselves."""
+    begun = list[bool]()
+
+    async def look(conn: Connection, commands: Sequence[Note], *, wait: bool) -> list[str]:
+        assert not wait
+        first, second = [(await rows(conn, ASSIGNED))[0].id for _ in range(2)]
+        begun.append(first == second)
+        return [command.name for command in commands]
+
+    group = Group[Note, str](world.database, look, "note", reads=reads)
+    group.start()
+    assert ["one"] == await all_of(group, "one")
+    await group.close()
+    assert [not reads] == begun

@@ -2,15 +2,17 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from litestar import Request, Response, get
 from litestar.params import FromQuery, QueryParameter
 
 from benefits.actions import report
+from benefits.actions.parts import Parts
 from benefits.actions.report import Report, bounds_of, csv_of, instant
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.past import Bounds
 from benefits.domain.reports import (
     By,
     LiabilityLine,
@@ -22,6 +24,7 @@ from benefits.domain.reports import (
 )
 from benefits.domain.values import Month
 from benefits.store import months
+from benefits.store.db import Connection
 from benefits.store.months import Closed
 from benefits.web import cursors
 from benefits.web.auth import needs
@@ -30,26 +33,39 @@ from benefits.web.problems import CursorInvalid
 SCOPES = ("operator", "approver", "auditor")
 CSV = "text/csv"
 PAGE_MAX = 120
+LINES_MAX = 1000
 Format = Literal["json", "csv"]
 TotalsBy = Literal["unit", "benefit", "programme", "provider", "cost_centre"]
 LiabilityBy = Literal["benefit", "programme", "provider", "cost_centre"]
 Share = Annotated[str | None, QueryParameter(pattern=r"\A(0(\.[0-9]{1,6})?|1(\.0{1,6})?)\Z")]
 
 
+Limit = Annotated[int, QueryParameter(ge=1, le=LINES_MAX)]
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where a reader of a report stands: what counts for all its pages, and the next line."""
+
+    known_at: datetime
+    now: datetime
+    first: Annotated[int, msgspec.Meta(ge=1)]
+
+
 class _ReportView(msgspec.Struct, kw_only=True):
     as_of: datetime
     known_at: datetime
     provisional: bool
+    next: str | None
 
 
 class TotalsView(_ReportView, kw_only=True):
-    """Balances of all accounts; those of one key and unit sum to zero."""
+    """Balances of all accounts; those of one key and unit sum to zero, over all pages."""
 
     lines: list[TotalLine]
 
 
 class LiabilityView(_ReportView, kw_only=True):
-    """Outstanding units by benefit; `sums` adds them up by what was asked for."""
+    """Outstanding units by benefit; `sums` adds those of all pages up by what was asked for."""
 
     lines: list[LiabilityLine]
     sums: list[LiabilitySum]
@@ -110,16 +126,32 @@ def _csv(text: str, name: str) -> Response[Any]:
     return Response(text.encode(), media_type=f"{CSV}; charset=utf-8", headers=headers)
 
 
-def _answer(
-    request: Request[Any, Any, Any],
-    asked: Format | None,
-    kind: type[msgspec.Struct],
-    found: Report[Any],
-) -> Response[Any] | None:
-    """Return the CSV of a report where that is wanted."""
-    if not _wants_csv(request, asked):
-        return None
-    return _csv(csv_of(kind, found), request.url.path.rpartition("/")[2])
+async def _bounds(
+    conn: Connection,
+    parts: Parts,
+    as_of: str | None,
+    known_at: str | None,
+    *,
+    place: _Place | None,
+) -> Bounds:
+    """Return what is asked about; later pages are of what was known when the first was read."""
+    asked = await bounds_of(conn, parts, as_of, known_at)
+    return asked if place is None else Bounds(asked.as_of, place.known_at, place.now)
+
+
+Line = TypeVar("Line")
+
+
+def _page(
+    kind: str, found: Report[Line], bounds: Bounds, *, place: _Place | None, limit: int
+) -> tuple[list[Line], str | None]:
+    """Return the lines of a page, and the cursor of the next."""
+    first = place.first if place else 0
+    beyond = first + limit
+    following = None
+    if beyond < len(found.lines):
+        following = cursors.write(kind, _Place(found.known_at, bounds.now, beyond))
+    return list(found.lines[first:beyond]), following
 
 
 @get("/v1/ledger/totals", guards=[needs(*SCOPES)], tags=["ledger"], operation_id="get_totals")
@@ -129,19 +161,29 @@ async def get_totals(
     by: FromQuery[TotalsBy] = "unit",
     as_of: FromQuery[str | None] = None,
     known_at: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Limit = LINES_MAX,
     format_: Annotated[Format | None, QueryParameter(name="format")] = None,
 ) -> Response[TotalsView]:
-    """Return the balance of every account over all members, at a time, as known at another."""
-    state = request.app.state
+    """Return the balance of every account over all members, at a time, as known at another.
+
+    All pages are of one moment. As CSV the lines come whole, whatever the `limit`.
+    """
+    state, kind = request.app.state, f"totals {by} {as_of} {known_at}"
+    place = cursors.read(kind, cursor, _Place)
     async with state.database.transaction() as conn:
-        bounds = await bounds_of(conn, state.parts, as_of, known_at)
+        bounds = await _bounds(conn, state.parts, as_of, known_at, place=place)
         found = await report.totals(conn, state.parts, bounds, By(by))
-    return _answer(request, format_, TotalLine, found) or Response(
+    if _wants_csv(request, format_):
+        return _csv(csv_of(TotalLine, found), "totals")
+    lines, following = _page(kind, found, bounds, place=place, limit=limit)
+    return Response(
         TotalsView(
             as_of=found.as_of,
             known_at=found.known_at,
             provisional=found.provisional,
-            lines=list(found.lines),
+            next=following,
+            lines=lines,
         )
     )
 
@@ -158,19 +200,29 @@ async def get_liability(
     by: FromQuery[LiabilityBy] = "benefit",
     as_of: FromQuery[str | None] = None,
     known_at: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Limit = LINES_MAX,
     format_: Annotated[Format | None, QueryParameter(name="format")] = None,
 ) -> Response[LiabilityView]:
-    """Return the units that members may still use, and what these cost at most."""
-    state = request.app.state
+    """Return the units that members may still use, and what these cost at most.
+
+    All pages are of one moment. As CSV the lines come whole, whatever the `limit`.
+    """
+    state, kind = request.app.state, f"liability {by} {as_of} {known_at}"
+    place = cursors.read(kind, cursor, _Place)
     async with state.database.transaction() as conn:
-        bounds = await bounds_of(conn, state.parts, as_of, known_at)
+        bounds = await _bounds(conn, state.parts, as_of, known_at, place=place)
         found = await report.liability(conn, state.parts, bounds, By(by))
-    return _answer(request, format_, LiabilityLine, found) or Response(
+    if _wants_csv(request, format_):
+        return _csv(csv_of(LiabilityLine, found), "liability")
+    lines, following = _page(kind, found, bounds, place=place, limit=limit)
+    return Response(
         LiabilityView(
             as_of=found.as_of,
             known_at=found.known_at,
             provisional=found.provisional,
-            lines=list(found.lines),
+            next=following,
+            lines=lines,
             sums=list(found.added),
         )
     )
@@ -188,23 +240,31 @@ async def get_vintages(
     expected_use: Share = None,
     as_of: FromQuery[str | None] = None,
     known_at: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Limit = LINES_MAX,
     format_: Annotated[Format | None, QueryParameter(name="format")] = None,
 ) -> Response[VintagesView]:
     """Return what became of the units of each benefit and month of grant, and what is expected.
 
     The share of outstanding units that will be used is `expected_use`, or observed of ended ones.
+    All pages are of one moment. As CSV the lines come whole, whatever the `limit`.
     """
-    state = request.app.state
+    state, kind = request.app.state, f"vintages {expected_use} {as_of} {known_at}"
+    place = cursors.read(kind, cursor, _Place)
     use = Decimal(expected_use) if expected_use is not None else None
     async with state.database.transaction() as conn:
-        bounds = await bounds_of(conn, state.parts, as_of, known_at)
+        bounds = await _bounds(conn, state.parts, as_of, known_at, place=place)
         found = await report.vintages(conn, state.parts, bounds, use)
-    return _answer(request, format_, VintageLine, found) or Response(
+    if _wants_csv(request, format_):
+        return _csv(csv_of(VintageLine, found), "vintages")
+    lines, following = _page(kind, found, bounds, place=place, limit=limit)
+    return Response(
         VintagesView(
             as_of=found.as_of,
             known_at=found.known_at,
             provisional=found.provisional,
-            lines=list(found.lines),
+            next=following,
+            lines=lines,
         )
     )
 

@@ -402,8 +402,6 @@ def test_each_money_template_is_undone_by_the_one_beside_it(worst: int, actual: 
     assert {} == _money(ledger.reserve(cost) + ledger.unreserve(cost))
     spent = ledger.reserve(cost) + ledger.spend(cost, actual)
     assert {} == _money(spent + ledger.unspend(cost, actual))
-    assert {} == _money(ledger.bear(cost) + ledger.recover(cost))
-    assert {} == _money(ledger.charge(cost) + ledger.uncharge(cost))
 
 
 def test_what_nobody_was_entitled_to_and_a_make_good_have_a_party_that_pays() -> None:

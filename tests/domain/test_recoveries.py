@@ -41,6 +41,18 @@ def test_a_loss_recovered_bit_by_bit_leaves_nothing(pieces: list[int], minor: in
         recover(BATCH, lines, 1)
 
 
+@given(st.integers(0, 10_000))
+def test_each_template_is_undone_by_the_one_beside_it(minor: int) -> None:
+    """What is borne or charged and then is not leaves nothing behind, free or not (L-2)."""
+    cost = Cost(COST.unit, "", COST.provider, minor)
+    for one, other in (
+        (ledger.make_up(UNIT, 2), ledger.take_up(UNIT, 2)),
+        (ledger.bear(cost), ledger.recover(cost)),
+        (ledger.charge(cost), ledger.uncharge(cost)),
+    ):
+        assert not any(fold([*one, *other]).values())
+
+
 def test_only_what_was_delivered_without_entitlement_is_such_a_loss() -> None:
     """Units written off by a claw-back are none that a provider delivered for nothing."""
     assert is_loss(booked(1, 15_00, {}))

@@ -128,6 +128,37 @@ async def test_totals_sum_to_zero_by_whatever_they_are_added_up(running: Site, b
     assert [] == (await get(running, FINANCE + "totals", **ends))["lines"]
 
 
+@pytest.mark.parametrize(("name", "least"), [("totals", 8), ("liability", 2), ("vintages", 2)])
+async def test_reports_come_page_by_page_as_of_one_moment(
+    running: Site, name: str, least: int
+) -> None:
+    """Pages are what the whole was, whatever happens meanwhile; a cursor fits its question."""
+    await lived(running)
+    world, path = running.world, FINANCE + name
+    await life.holder(world, "VIDEO", quantity=2)
+    world.clock.forward(seconds=10)
+    whole = await get(running, path)
+    assert (True, None) == (len(whole["lines"]) >= least, whole["next"])
+    page, lines = await get(running, path, limit="1"), list[Any]()
+    cursor = page["next"]
+    await life.holder(world, "LOUNGE", quantity=2)
+    world.clock.forward(days=40)
+    while True:
+        assert 1 == len(page["lines"])
+        assert (whole["as_of"], whole["known_at"]) == (page["as_of"], page["known_at"])
+        assert whole.get("sums") == page.get("sums")
+        lines += page["lines"]
+        if page["next"] is None:
+            break
+        page = await get(running, path, limit="1", cursor=page["next"])
+    assert whole["lines"] == lines
+    as_csv = await text(running, path, accept="text/csv", limit="1")
+    assert 1 + len((await get(running, path))["lines"]) == as_csv[1].count("\n")
+    for params in ({"cursor": "x"}, {"cursor": cursor, "as_of": "2025-07-01"}):
+        status, _, problem = await ask(running, "GET", path, "auditor", params=params)
+        assert (400, "cursor_invalid") == (status, problem["code"])
+
+
 async def test_money_is_told_in_major_units_with_its_currency(running: Site) -> None:
     """38.00 was spent and is owed; 38.00 is reserved for the unit that is held."""
     await lived(running)

@@ -149,7 +149,8 @@ OPERATIONS: dict[str, Operation] = {
         codes=("unknown_member", "time_invalid", "month_archived"),
     ),
     "get_liability": Operation(
-        summary="Outstanding units and what they cost", codes=("time_invalid", "month_archived")
+        summary="Outstanding units and what they cost",
+        codes=("time_invalid", "month_archived", "cursor_invalid"),
     ),
     "get_decisions": Operation(
         summary="What was decided about a member's tiers, and why",
@@ -173,10 +174,12 @@ OPERATIONS: dict[str, Operation] = {
         codes=("unknown_member", "time_invalid", "cursor_invalid"),
     ),
     "get_totals": Operation(
-        summary="Balances of all accounts", codes=("time_invalid", "month_archived")
+        summary="Balances of all accounts",
+        codes=("time_invalid", "month_archived", "cursor_invalid"),
     ),
     "get_vintages": Operation(
-        summary="Units by benefit and month of grant", codes=("time_invalid", "month_archived")
+        summary="Units by benefit and month of grant",
+        codes=("time_invalid", "month_archived", "cursor_invalid"),
     ),
     "get_benefits": Operation(summary="All that a member has", codes=("unknown_member",)),
     "get_cases": Operation(summary="Cases, the longest waiting first", codes=("cursor_invalid",)),

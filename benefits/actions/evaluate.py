@@ -13,6 +13,7 @@ import msgspec
 
 from benefits.actions import top_up
 from benefits.actions.parts import Parts
+from benefits.domain import packages
 from benefits.domain import tiers as rules
 from benefits.domain.catalogue import Rules
 from benefits.domain.programme import Programme
@@ -232,8 +233,9 @@ async def _wanted(
     all_whom = Whom(whom.buckets) if ranked else whom
     into = await merged.along(conn, [fact.member_id for fact in known if fact.has_merged])
     now = parts.clock()
+    lines = packages.of_tiers(programme.line)
     day = top_up.day_in(programme, next_month, now)
-    brought = await top_up.brought(conn, programme, programme.line, day, whom=all_whom, into=into)
+    brought = await top_up.brought(conn, programme, lines, day, whom=all_whom, into=into)
     settled = await tiers.settled(conn, programme.code, month, whom.buckets)
     today = local_date(now, programme.tz)
     decisions, raised = dict[UUID, Decision](), set[UUID]()

@@ -3,11 +3,11 @@
     a day begins  ->  the programme's run: lease, some buckets, advance
 
 Lines that `start` with the period do not wait until the month before is decided: they bring what
-the tier brings that is held on the day. A run is of all periods that began since the run before
-it, so that no day is left out. Whoever leases it next goes on where the last part ended, and what
-was done twice grants nothing. Members are read without locks; those for whom units are due are
-locked, looked at again and written, some hundred a transaction. The command takes the same lease,
-begins anew, and looks at all members.
+the tier brings that is held on the day, or the segment whose label is carried on it. A run is of
+all periods that began since the run before it, so that no day is left out. Whoever leases it next
+goes on where the last part ended, and what was done twice grants nothing. Members are read
+without locks; those for whom units are due are locked, looked at again and written, some hundred
+a transaction. The command takes the same lease, begins anew, and looks at all members.
 """
 
 from collections.abc import Sequence
@@ -184,7 +184,7 @@ async def _wanted(conn: Connection, parts: Parts, leased: Leased, whom: Whom) ->
     begin = packages.beginning(lines, leased.after, leased.day)
     if begin is None:
         return _Wanted()
-    held = await period_runs.held(conn, programme.code, leased.day, whom, begin=begin, now=now)
+    held = await period_runs.held(conn, leased, programme.tz, whom, begin=begin, now=now)
     if begin.month_days is not None:
         ids = [one.member_id for one in held]
         whom = Whom(whom.buckets, ids)

@@ -13,12 +13,13 @@ import msgspec
 from benefits.actions.grant import GrantFor, add_lot
 from benefits.domain import eligibility, entitlement, packages, units
 from benefits.domain.benefit import Benefit
+from benefits.domain.labels import held
 from benefits.domain.ladder import Truth
 from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
-from benefits.domain.values import Month, local_date
+from benefits.domain.values import BUCKETS, Month, local_date
+from benefits.store import facts, people, tiers
 from benefits.store import ledger as books
-from benefits.store import people, tiers
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
@@ -26,7 +27,7 @@ from benefits.store.tiers import GrantRow, Grants
 
 
 class Due(msgspec.Struct, frozen=True):
-    """Units a member's tier brings by a line and that are not granted yet, in steps."""
+    """Units that a member's tier or segment brings by a line, not granted yet, in steps."""
 
     member_id: UUID
     tier: str
@@ -38,15 +39,16 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class Brought(msgspec.Struct, frozen=True):
-    """What members were granted by lines in the periods of a day, and when they joined.
+    """What members were granted by lines in the periods of a day.
 
-    The latter is read only where a line asks for it.
+    When they joined, and the labels they carry on the day, are read only where a line asks for it.
     """
 
     lines: Sequence[Line]
     day: date
     grants: Grants
     opened: dict[UUID, date]
+    carried: dict[UUID, set[str]]
 
 
 def ranks(programme: Programme) -> set[int]:
@@ -74,7 +76,31 @@ async def brought(
     keys = sorted({key for line in lines for key in packages.keys_at(line, day)})
     grants = await tiers.granted(conn, programme.code, keys, whom, into=into)
     is_asked = any(line.is_members_own for line in lines)
-    return Brought(lines, day, grants, await tiers.opened(conn, whom) if is_asked else {})
+    opened = await tiers.opened(conn, whom) if is_asked else {}
+    return Brought(lines, day, grants, opened, await _carried(conn, lines, day, whom, into=into))
+
+
+async def _carried(
+    conn: Connection,
+    lines: Sequence[Line],
+    day: date,
+    whom: Whom,
+    *,
+    into: Mapping[UUID, UUID],
+) -> dict[UUID, set[str]]:
+    """Return the labels that members carry on a day and that segments ask for, with layers."""
+    names = sorted({line.segment.label for line in lines if line.segment})
+    if not names:
+        return {}
+    next_day = day + timedelta(days=1)
+    found = await facts.labels_of(conn, names, next_day, whom)
+    if into:
+        those = Whom((0, BUCKETS - 1), sorted(into))
+        found += await facts.labels_of(conn, names, next_day, those)
+    carried = dict[UUID, set[str]]()
+    for member_id, label in found:
+        carried.setdefault(into.get(member_id, member_id), set()).update(held([label], day))
+    return carried
 
 
 def due(
@@ -90,16 +116,20 @@ def due(
     `since` is the first day of the tiers, of all members or of each.
     """
     found, granted = list[Due](), _counted(before)
-    by_tier: dict[str, list[tuple[Line, Benefit, int]]] = {}
+    by_tier = dict[str, list[Owned]]()
     for line in before.lines:
         for tier, quota in line.quota.items():
             benefit = programme.benefits[line.benefit]
             entry = (line, benefit, units.steps(quota, benefit.scale))
             by_tier.setdefault(tier, []).append(entry)
+    by_label = _of_segments(programme, before.lines)
     for member_id, rank in ranks:
         from_ = since if isinstance(since, date) else since[member_id]
         tier = programme.tier[rank].code
-        for line, benefit, quota in by_tier.get(tier, ()):
+        owned = list(by_tier.get(tier, ()))
+        for key in sorted(before.carried.get(member_id, ())):
+            owned += by_label.get(key, ())
+        for line, benefit, quota in owned:
             opened_on = before.opened.get(member_id, before.day)
             period = packages.period_at(line, before.day, opened_on)
             expires_at = period and packages.ends_at(line, period, programme.tz, now)
@@ -108,8 +138,23 @@ def due(
             earlier = granted.get((member_id, line.code, period.key), [])
             quantity = entitlement.top_up(line, quota, earlier, period=period, from_=from_)
             if quantity:
-                for_ = GrantFor(programme.code, line.code, period.key, "TIER", quota)
+                cause = "SEGMENT" if line.segment else "TIER"
+                for_ = GrantFor(programme.code, line.code, period.key, cause, quota)
                 found.append(Due(member_id, tier, line, benefit, for_, quantity, expires_at))
+    return found
+
+
+Owned = tuple[Line, Benefit, int]  # a line, what it brings, and how many steps of it
+
+
+def _of_segments(programme: Programme, lines: Sequence[Line]) -> dict[str, list[Owned]]:
+    """Return the lines of segments by their label."""
+    found = dict[str, list[Owned]]()
+    for line in lines:
+        if line.segment is not None:
+            benefit = programme.benefits[line.benefit]
+            entry = (line, benefit, units.steps(line.quantity, benefit.scale))
+            found.setdefault(line.segment.key, []).append(entry)
     return found
 
 

@@ -58,7 +58,7 @@ class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     benefit: str
     quantity: Quantity
-    cause: Literal["TIER", "REWARD"]
+    cause: Literal["TIER", "SEGMENT", "REWARD"]
     period: str
     expires_at: datetime
     programme: str
@@ -191,7 +191,7 @@ class UnitsReceived(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     unit: str
     quantity: Quantity
     lot_id: UUID
-    cause: Literal["TIER", "REWARD", "MAKE_GOOD"]
+    cause: Literal["TIER", "SEGMENT", "REWARD", "MAKE_GOOD"]
     period: str
     programme: str
     line: str

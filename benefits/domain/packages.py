@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from benefits.domain.eligibility import Rule
+from benefits.domain.labels import Layer, label_key
+from benefits.domain.policy import Text
 from benefits.domain.units import Quantity
 from benefits.domain.values import (
     Period,
@@ -62,17 +64,33 @@ class Start(enum.Enum):
     PERIOD = "PERIOD"
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A package line: units of one benefit per period, by tier (P-2).
+class Segment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whoever carries a label of a layer, by the name that members read (P-2, S-2)."""
 
-    A `ROLLING` period has `days`. Units end with their period, or live `valid_days` of their own.
-    They are granted to those members of the tier whom the rule `eligible` lets in (E-1).
+    label: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    layer: Layer
+    name: Text
+
+    @property
+    def key(self) -> str:
+        """The label with its layer, as members carry it."""
+        return label_key(self.layer, self.label)
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A package line: units of one benefit per period, by tier or of a segment (P-2).
+
+    Tiers have a `quota` each, a segment its `quantity`. A `ROLLING` period has `days`. Units end
+    with their period, or live `valid_days` of their own.
+    They are granted to those whom the rule `eligible` lets in (E-1).
     """
 
     code: str
     benefit: str
     period: LinePeriod
-    quota: dict[str, Quantity]
+    quota: dict[str, Quantity] = {}
+    segment: Segment | None = None
+    quantity: Quantity = 0
     anchor: Anchor = Anchor.CALENDAR
     days: Annotated[int, msgspec.Meta(ge=0, le=ROLLING_DAYS_MAX)] = 0
     valid_days: Annotated[int, msgspec.Meta(ge=0, le=VALID_DAYS_MAX)] = 0
@@ -161,17 +179,23 @@ def ends_at(line: Line, period: Period, zone: ZoneInfo, now: datetime) -> dateti
 class Beginning(msgspec.Struct, frozen=True):
     """Whose periods may begin: by the opening's day of the month, or by rolling days in a window.
 
-    Without days of the month, everybody's.
+    And who may have joined a segment, by its label. Without days of the month, everybody.
     """
 
     month_days: list[int] | None
     rolling: list[int]
     window: int
+    labels: list[str]
 
 
 def starting(lines: Iterable[Line]) -> list[Line]:
     """Return the lines that bring units on the first day of their period (P-3)."""
     return [line for line in lines if line.start is Start.PERIOD]
+
+
+def of_tiers(lines: Iterable[Line]) -> list[Line]:
+    """Return the lines that a decision on a tier concerns."""
+    return [line for line in lines if line.segment is None]
 
 
 def beginning(lines: Iterable[Line], after: date | None, day: date) -> Beginning | None:
@@ -181,7 +205,7 @@ def beginning(lines: Iterable[Line], after: date | None, day: date) -> Beginning
     with the relationship.
     """
     if after is None:
-        return Beginning(None, [], 0)
+        return Beginning(None, [], 0, [])
     own, window = False, [after + timedelta(days=n) for n in range(1, (day - after).days + 1)]
     for line in lines:
         if line.is_members_own or line.period is LinePeriod.ONCE:
@@ -189,10 +213,13 @@ def beginning(lines: Iterable[Line], after: date | None, day: date) -> Beginning
             continue
         period = period_at(line, day, day)
         if period is not None and period.start > after:
-            return Beginning(None, [], 0)
+            return Beginning(None, [], 0, [])
     rolling = [line.days for line in lines if line.period is LinePeriod.ROLLING]
     days = {n for each in window for n in _opening_days(each)} if own else set()
-    return Beginning(sorted(days), rolling, len(window)) if own or rolling else None
+    labels = sorted({line.segment.label for line in lines if line.segment})
+    if not (days or rolling or labels):
+        return None
+    return Beginning(sorted(days), rolling, len(window), labels)
 
 
 def _opening_days(day: date) -> range:
@@ -203,6 +230,7 @@ def _opening_days(day: date) -> range:
 
 def line_problems(path: str, line: Line) -> Iterator[str]:
     """Yield what of a line does not go together, by its path."""
+    yield from _owner_problems(path, line)
     is_rolling, is_once = line.period is LinePeriod.ROLLING, line.period is LinePeriod.ONCE
     if is_rolling and not line.days:
         yield f"{path}.days: a ROLLING period needs its days"
@@ -216,3 +244,21 @@ def line_problems(path: str, line: Line) -> Iterator[str]:
         yield f"{path}.valid_days: what comes ONCE ends with no period; say how long it lives"
     if is_once and line.upgrade not in {UpgradePolicy.TOP_UP, UpgradePolicy.FULL}:
         yield f"{path}.upgrade: what comes ONCE is TOP_UP or FULL, not {line.upgrade.value}"
+
+
+def _owner_problems(path: str, line: Line) -> Iterator[str]:
+    """Yield what is wrong with whom a line is of."""
+    if line.segment is None:
+        if not line.quota:
+            yield f"{path}.quota: names no tier; write a quota by tier, or a segment"
+        if line.quantity:
+            yield f"{path}.quantity: is a segment's; tiers have a quota each"
+        return
+    if line.quota:
+        yield f"{path}.segment: a line is of tiers or of a segment; write two"
+    if line.segment.layer is Layer.MODEL:
+        yield f"{path}.segment.layer: a MODEL label may rank, never decide; only FACT and RULE may"
+    if line.start is not Start.PERIOD:
+        yield f'{path}.start: a segment has no decision to wait for; write "PERIOD"'
+    if line.upgrade is not UpgradePolicy.TOP_UP:
+        yield f"{path}.upgrade: a segment has no tiers to rise in"

@@ -149,6 +149,9 @@ def _lines(programme: Programme) -> Iterator[str]:
                 yield f"{path}.quota: tier {tier!r} is not defined{suggestion(tier, tiers)}"
             scale = benefit.scale if benefit else 0
             yield from _quantity(f"{path}.quota.{tier}", quantity, scale)
+        if line.segment is not None:
+            scale = benefit.scale if benefit else 0
+            yield from _quantity(f"{path}.quantity", line.quantity, scale)
 
 
 def _rules(programme: Programme) -> Iterator[str]:
@@ -172,6 +175,9 @@ def _texts(programme: Programme) -> Iterator[tuple[str, Text]]:
     for kind in ("tier", "provider", "benefit"):
         for index, item in enumerate(getattr(programme, kind)):
             yield f"{kind}[{index}].name", item.name
+    for index, line in enumerate(programme.line):
+        if line.segment is not None:
+            yield f"line[{index}].segment.name", line.segment.name
     for index, tier in enumerate(programme.tier):
         for nth, way in enumerate(tier.any):
             yield f"tier[{index}].any[{nth}].name", way.name

@@ -134,11 +134,12 @@ _X = r"[^.]+"
 # By path; the first that fits says whether a change is worse, and without one it is.
 _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(name|provider|budget|(tier|benefit)\.{_X}\.(name|about))\..*", _never),
+    (rf"line\.{_X}\.segment\.name\..*", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
     (rf"benefit\.{_X}\.(provider|cost)", _never),
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),
-    (rf"closing_days|notice_days|line\.{_X}\.quota\.{_X}", _less),
+    (rf"closing_days|notice_days|line\.{_X}\.(quota\.{_X}|quantity)", _less),
     (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)", _less),
     (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)", _less),
     (rf"policy\.(minimum_days|post_by)|tier\.{_X}\.threshold|benefit\.{_X}\.takes", _more),

@@ -278,10 +278,20 @@ async def _labels(
     conn: Connection, rules: Rules, month: Month, whom: Whom
 ) -> list[tuple[UUID, Label]]:
     names = sorted({label_name(key) for key in rules.labels})
+    return await labels_of(conn, names, month.end, whom)
+
+
+async def labels_of(
+    conn: Connection, names: Sequence[str], before: date, whom: Whom
+) -> list[tuple[UUID, Label]]:
+    """Return the labels of some names that members carry from a day before one on (S-1).
+
+    Those of layer MODEL decide nothing and are none of them (S-2).
+    """
     statement = LABELS_OF_ALL if whom.members is None else LABELS_OF_SOME
     return [
         (row.member_id, Label(row.label, Layer(row.layer), row.valid_from, row.valid_to))
-        for row in await rows(conn, statement, names, month.end, *whom.values)
+        for row in await rows(conn, statement, list(names), before, *whom.values)
     ]
 
 

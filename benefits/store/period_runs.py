@@ -6,11 +6,12 @@ The last run of a programme stays, so that nothing is done twice and no day is l
 
 from datetime import date, datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from benefits.domain.packages import Beginning
-from benefits.domain.values import BUCKETS
+from benefits.domain.values import BUCKETS, midnight
 from benefits.store.db import Connection, rows, run
 from benefits.store.facts import AMONG, Whom
 
@@ -44,8 +45,9 @@ SET next_bucket = $3::smallint, leased_until = CASE WHEN $3 < {BUCKETS} THEN $5:
     ended_at = CASE WHEN $3 = {BUCKETS} THEN $4::timestamptz END
 WHERE programme = $1 AND next_bucket = $2 AND leased_until = $6
 """
-# Primary key of member, unique key of tier_decision. Who has a period of their own that may begin
-# is told by the day of the month, or by days since the opening; the rules look closer.
+# Primary keys of member and member_label, unique key of tier_decision. Who has a
+# period of their own that may begin is told by the day of the month, or by days since the opening;
+# who joined a segment, by the label. The rules look closer.
 _HELD = """
 SELECT m.member_id, m.opened_on, m.has_merged, coalesce(d.rank, 0) AS rank,
        d.since
@@ -55,19 +57,23 @@ LEFT JOIN (
            max(o.effective_from) FILTER (WHERE o.rank <> o.before_rank)
                OVER (PARTITION BY o.bucket, o.member_id) AS since
     FROM tier_decision AS o
-    WHERE o.bucket BETWEEN $7 AND $8 AND o.programme = $1 AND o.effective_from <= $2{0}
+    WHERE o.bucket BETWEEN $10 AND $11 AND o.programme = $1 AND o.effective_from <= $2{0}
     ORDER BY o.bucket, o.member_id, o.effective_from DESC, o.decided_at DESC,
              o.decision_id DESC) AS d
   ON d.bucket = m.bucket AND d.member_id = m.member_id
-WHERE m.bucket BETWEEN $7 AND $8 AND m.opened_on <= $3
+WHERE m.bucket BETWEEN $10 AND $11 AND m.opened_on <= $3
   AND (m.closed_on IS NULL OR m.closed_on >= $3) AND m.merged_into IS NULL
   AND ($4::int[] IS NULL OR extract(day FROM m.opened_on) = ANY($4::int[])
        OR EXISTS (SELECT FROM unnest($5::int[]) AS l (days)
-                  WHERE ($3::date - m.opened_on) % l.days < $6::int)){1}
+                  WHERE ($3::date - m.opened_on) % l.days < $6::int)
+       OR EXISTS (SELECT FROM member_label AS b
+                  WHERE b.bucket = m.bucket AND b.member_id = m.member_id
+                    AND b.label = ANY($7::text[])
+                    AND (b.valid_from > $8 OR b.recorded_at >= $9))){1}
 ORDER BY m.bucket, m.member_id
 """
 HELD = _HELD.format("", "")
-HELD_BY = _HELD.format(AMONG.format("o", 9, 10), AMONG.format("m", 9, 10))
+HELD_BY = _HELD.format(AMONG.format("o", 12, 13), AMONG.format("m", 12, 13))
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,23 +146,33 @@ async def advance(
 
 
 async def held(
-    conn: Connection, programme: str, day: date, whom: Whom, *, begin: Beginning, now: datetime
+    conn: Connection,
+    run_: Leased,
+    zone: ZoneInfo,
+    whom: Whom,
+    *,
+    begin: Beginning,
+    now: datetime,
 ) -> list[Held]:
     """Return the members whose periods may begin, with the tier each holds now (P-3).
 
-    None of them has left by the day or was merged into another.
+    And those of whom a label became known since the run before, or valid. None of them has left by
+    the day or was merged into another.
     """
     return [
         Held(row.member_id, row.opened_on, row.has_merged, row.rank, row.since)
         for row in await rows(
             conn,
             HELD if whom.members is None else HELD_BY,
-            programme,
+            run_.programme,
             now,
-            day,
+            run_.day,
             begin.month_days,
             begin.rolling,
             begin.window,
+            begin.labels,
+            run_.after,
+            run_.after and midnight(run_.after, zone),
             *whom.values,
         )
     ]

@@ -190,7 +190,7 @@ entitlement_grant = Table(
     Column("granted_at", INSTANT, nullable=False),
     PrimaryKeyConstraint("bucket", "member_id", "programme", "line", "period", "cause", "quota"),
     columns.of_member(),
-    CheckConstraint("cause IN ('TIER', 'REWARD', 'MAKE_GOOD')", name="cause"),
+    CheckConstraint("cause IN ('TIER', 'SEGMENT', 'REWARD', 'MAKE_GOOD')", name="cause"),
 )
 
 lot = Table(

@@ -49,7 +49,7 @@ WHERE d.programme = $1 GROUP BY d.bucket, d.member_id
 GRANTED = """
 SELECT g.member_id, g.line, g.period, g.quota, g.quantity
 FROM entitlement_grant AS g
-WHERE g.bucket BETWEEN $3 AND $4 AND g.programme = $1 AND g.cause = 'TIER'
+WHERE g.bucket BETWEEN $3 AND $4 AND g.programme = $1 AND g.cause IN ('TIER', 'SEGMENT')
   AND g.period = ANY($2::text[])
 """
 GRANTED_TO = GRANTED + AMONG.format("g", 5, 6)

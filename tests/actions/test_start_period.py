@@ -12,11 +12,13 @@ from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.keyed import Accepted
 from benefits.actions.start_period import LEASE, LONG_LEASE, PeriodStarting, begin, go_on
-from benefits.domain.packages import Anchor, Line, LinePeriod, Start
+from benefits.domain.labels import Layer
+from benefits.domain.packages import Anchor, Line, LinePeriod, Segment, Start
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.store.db import Connection
 from benefits.worker import Worker
 from tests.actions.merging import listed
+from tests.actions.test_ways import take
 from tests.builders import World, reference_programme
 
 RICH, RICHER = 520_000_00, 5_200_000_00
@@ -263,3 +265,50 @@ async def test_an_evaluation_after_it_writes_nothing_twice(world: World) -> None
         await world.month(world.name(1), "2025-07", RICH)
         assert 0 == (await world.evaluate(str(Month(2025, 7)), member)).grants
     assert [("monthly", "2025-07", 2), ("monthly", "2025-08", 2)] == await work(world)
+
+
+PAYROLL = Segment(label="payroll", layer=Layer.FACT, name={"zh": "代发客户", "en": "Payroll"})
+FOR_PAYROLL = line("payroll", LinePeriod.MONTH, quota={}, segment=PAYROLL, quantity=2)
+
+
+async def label(world: World, nth: int, valid: str, *, layer: str = "FACT") -> None:
+    """Let the bank say from when to when a member is paid by us."""
+    await take(world, f"{world.name(nth)},payroll,{layer},{valid},v1")
+
+
+async def test_a_segment_brings_units_while_its_label_is_carried(world: World) -> None:
+    """P-2, S-1, S-2: on the first day of each period; of this layer alone."""
+    await having(world, FOR_PAYROLL)
+    await world.members(4)
+    await label(world, 1, "2025-06-01,2025-08-01")
+    await label(world, 2, "2025-08-01,")
+    await label(world, 3, "2025-06-01,", layer="RULE")
+    july = [("payroll", "2025-07", 2)]
+    assert july == await work(world, EARLY)
+    assert [*july, ("payroll", "2025-08", 2)] == await work(world, EARLY + timedelta(days=31))
+    owned = await world.rows("SELECT DISTINCT cause FROM entitlement_grant")
+    assert [("SEGMENT",)] == [tuple(row) for row in owned]
+    assert [] == await world.findings()
+
+
+async def test_who_joins_a_segment_gets_its_units_the_next_day(world: World) -> None:
+    """P-3: a label that becomes known or valid within a period; an evaluation brings none."""
+    await having(world, FOR_PAYROLL)
+    first, _ = await world.members(2)
+    assert [] == await work(world, EARLY)
+    await label(world, 1, "2025-06-01,")
+    await label(world, 2, "2025-07-10,")
+    assert 0 == (await world.evaluate("2025-06", first)).grants
+    assert 1 == len(await work(world, EARLY + timedelta(days=1)))
+    assert 1 == len(await work(world, EARLY + timedelta(days=8)))
+    assert 2 == len(await work(world, EARLY + timedelta(days=9)))
+    assert 2 == len(await work(world, EARLY + timedelta(days=10)))
+
+
+async def test_labels_of_who_was_merged_count(world: World) -> None:
+    """T-10: who is one person with a payroll customer is one."""
+    await having(world, FOR_PAYROLL)
+    await world.members(2)
+    await label(world, 1, "2025-06-01,")
+    await listed(world, (world.name(1), world.name(2)))
+    assert [("payroll", "2025-07", 2)] == await work(world, EARLY)

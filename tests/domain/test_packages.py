@@ -6,11 +6,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from benefits.domain.labels import Layer
 from benefits.domain.packages import (
     Anchor,
     Line,
     LinePeriod,
+    Segment,
     Start,
     UpgradePolicy,
     beginning,
@@ -30,7 +33,7 @@ days = st.dates(date(2024, 1, 1), date(2032, 12, 31))
 
 def line(period: LinePeriod = LinePeriod.MONTH, **more: object) -> Line:
     """Return a line of lounge visits."""
-    return Line(code="lounge", benefit="LOUNGE", period=period, quota={}, **more)  # type: ignore[arg-type]
+    return Line(code="lounge", benefit="LOUNGE", period=period, **({"quota": {"GOLD": 1}} | more))  # type: ignore[arg-type]
 
 
 def own(period: LinePeriod, length: int = 0) -> Line:
@@ -222,7 +225,52 @@ def test_what_does_not_go_together_is_named_by_its_path(one: Line, problem: str)
     assert [problem] == list(line_problems("line[0]", one))
 
 
+PAYROLL = Segment(label="payroll", layer=Layer.FACT, name={"zh": "代发客户", "en": "Payroll"})
+
+
+def of_segment(layer: Layer = Layer.FACT, **more: object) -> Line:
+    """Return a line of a segment."""
+    segment = replace(PAYROLL, layer=layer)
+    fields = {"quota": {}, "segment": segment, "quantity": 2, "start": Start.PERIOD} | more
+    return line(LinePeriod.MONTH, **fields)
+
+
+@pytest.mark.parametrize(
+    ("one", "problem"),
+    [
+        (line(quota={}), "quota: names no tier; write a quota by tier, or a segment"),
+        (line(quantity=2), "quantity: is a segment's; tiers have a quota each"),
+        (
+            of_segment(quota={"GOLD": 1}),
+            "segment: a line is of tiers or of a segment; write two",
+        ),
+        (
+            of_segment(Layer.MODEL),
+            "segment.layer: a MODEL label may rank, never decide; only FACT and RULE may",
+        ),
+        (
+            of_segment(start=Start.EVALUATION),
+            'start: a segment has no decision to wait for; write "PERIOD"',
+        ),
+        (
+            of_segment(upgrade=UpgradePolicy.FULL),
+            "upgrade: a segment has no tiers to rise in",
+        ),
+    ],
+)
+def test_a_line_is_of_tiers_or_of_a_segment(one: Line, problem: str) -> None:
+    """P-2, S-2: and a model's label brings nothing."""
+    assert [f"line[0].{problem}"] == list(line_problems("line[0]", one))
+
+
+def test_who_joins_a_segment_is_looked_at() -> None:
+    """P-3: by its label, on every day."""
+    begin = beginning([of_segment()], date(2025, 2, 10), date(2025, 2, 11))
+    assert begin is not None
+    assert ([], ["payroll"]) == (begin.month_days, begin.labels)
+
+
 def test_lines_that_go_together_have_no_problem() -> None:
     """Every kind of period has a way to be written."""
-    fine = [*OWN, line(), line(LinePeriod.ONCE, valid_days=90)]
+    fine = [*OWN, line(), of_segment(Layer.RULE), line(LinePeriod.ONCE, valid_days=90)]
     assert [] == [each for one in fine for each in line_problems("line[0]", one)]

@@ -119,6 +119,33 @@ def test_a_change_is_judged_by_its_path(old: str, new: str, path: str, *, is_wor
     assert [(path, is_worse)] == worse(PROGRAMME.replace(old, new, 1))
 
 
+PAYROLL = """
+[[line]]
+code = "payroll"
+benefit = "VIDEO"
+period = "MONTH"
+start = "PERIOD"
+segment = { label = "payroll", layer = "FACT", name = { zh = "代发客户", en = "Payroll" } }
+quantity = 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "is_worse"),
+    [
+        ("quantity = 2", "quantity = 1", "line.payroll.quantity", True),
+        ("quantity = 2", "quantity = 3", "line.payroll.quantity", False),
+        ('label = "payroll"', 'label = "pensions"', "line.payroll.segment.label", True),
+        ('"FACT"', '"RULE"', "line.payroll.segment.layer", True),
+        ('"Payroll"', '"Salary paid in"', "line.payroll.segment.name.en", False),
+    ],
+)
+def test_what_a_segment_brings_is_judged(old: str, new: str, path: str, *, is_worse: bool) -> None:
+    """P-2: another label is another group of members, whoever they are."""
+    before, after = read(PROGRAMME + PAYROLL), read(PROGRAMME + PAYROLL.replace(old, new))
+    assert [(path, is_worse)] == [(each.path, each.is_worse) for each in changes(before, after)]
+
+
 TOP = """
 [[tier]]
 code = "CROWN"

@@ -326,10 +326,17 @@ def _brings(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit
                 (tongue.text(tier.name), units.plain(line.quota[tier.code]), rank == mine)
                 for rank, tier in enumerate(programme.tier)
                 if tier.code in line.quota
-            ],
+            ]
+            + _segment_brings(tongue, line),
         )
         for line in _lines(programme, benefit)
     ]
+
+
+def _segment_brings(tongue: Tongue, line: Line) -> list[tuple[str, Quantity, bool]]:
+    if line.segment is None:
+        return []
+    return [(tongue.text(line.segment.name), units.plain(line.quantity), False)]
 
 
 def _period_words(tongue: Tongue, line: Line) -> str:

@@ -172,7 +172,7 @@ def _merged(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
 def _word(event: EventSeen) -> str:
     """Return under which key the words of an event stand: some depend on what it tells."""
     data = event.data
-    if event.type == "entitlement.granted" and data["cause"] != "TIER":
+    if event.type == "entitlement.granted" and data["cause"] == "REWARD":
         return "entitlement.rewarded"
     if event.type == "entitlement.returned" and units.plain(data["made_good"]):
         return "entitlement.replaced"

@@ -3,6 +3,7 @@
 What is read here is not locked: it explains, and decides nothing. The claim decides.
 """
 
+from datetime import date
 from uuid import UUID
 
 import msgspec
@@ -12,7 +13,7 @@ from benefits.actions.parts import Parts
 from benefits.domain import entitlement
 from benefits.domain.benefit import Benefit
 from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
-from benefits.domain.fields import Channel
+from benefits.domain.fields import Channel, Known
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
@@ -25,10 +26,14 @@ CHANNEL = Channel.MOBILE.value  # what is foreseen is a claim on the benefits pa
 
 
 class Prospect(msgspec.Struct, frozen=True):
-    """What a claim of one piece would meet: a refusal or none, and the units of its cap so far."""
+    """What a claim of one piece would meet: a refusal or none, and the units of its cap so far.
+
+    Where it `needs_consent` first, it is what a claim would meet once that is given.
+    """
 
     refusal: Refusal | None
     cap_used: Quantity = 0
+    needs_consent: bool = False
 
 
 async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, Prospect]:
@@ -70,13 +75,21 @@ async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, 
             budget=taken.get(entitlement.budget_counter(benefit.budget), CounterUse()),
             budget_total=programme.budgets_minor[benefit.budget],
             piece_cost=programme.minor(benefit.cost),
-            known=known and msgspec.structs.replace(known, today=today, channel=CHANNEL),
+            known=known and _agreed(known, benefit, today),
         )
         command = ClaimCommand(quantity=1, recipient=dict.fromkeys(benefit.recipient, "any"))
         decided = entitlement.claim(command, benefit, facts, now)
         refusal = decided if isinstance(decided, Refusal) else None
-        found[code] = Prospect(refusal, programme.whole(benefit, cap_used))
+        agreed = known.consents if known is not None else frozenset[str]()
+        lacks = bool(benefit.consent) and benefit.consent_key not in agreed
+        found[code] = Prospect(refusal, programme.whole(benefit, cap_used), lacks)
     return found
+
+
+def _agreed(known: Known, benefit: Benefit, today: date) -> Known:
+    """Return what is known of a member once the benefit's consent is given."""
+    consents = known.consents | {benefit.consent_key}
+    return msgspec.structs.replace(known, today=today, channel=CHANNEL, consents=consents)
 
 
 def _cap_key(member_id: UUID, benefit: Benefit, window: str) -> MemberCounter:

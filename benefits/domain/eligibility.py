@@ -199,6 +199,23 @@ def _needed(form: Form, known: Known, names: Mapping[str, Text], language: str) 
     return {"zh": "，或", "en": ", or "}[language].join(each)
 
 
+def described(rule: Rule, names: Mapping[str, Text]) -> Text:
+    """Return a whole rule in words; `names` are those of the tiers."""
+    return {language: _described(rule.form, names, language) for language in _ENDS}
+
+
+def _described(form: Form, names: Mapping[str, Text], language: str) -> str:
+    if isinstance(form, Leaf):
+        return words(form, names)[language]
+    each = [_described(part, names, language) for part in form.parts]
+    if len(each) == 1:
+        return each[0]
+    if isinstance(form, Every):
+        return {"zh": "，且", "en": ", and "}[language].join(each)
+    brackets = {"zh": "（{}）", "en": "({})"}[language]
+    return brackets.format({"zh": "，或", "en": ", or "}[language].join(each))
+
+
 def words(leaf: Leaf, names: Mapping[str, Text]) -> Text:
     """Return what a field is asked for in words; `names` are those of the tiers."""
     said = FIELDS[leaf.field].words(leaf.asks, names)

@@ -13,8 +13,11 @@ from benefits.actions.evaluate import Evaluated, evaluate
 from benefits.actions.record_members import record_members
 from benefits.domain.assets import AssetLine
 from benefits.domain.catalogue import Rules
+from benefits.domain.eligibility import Rule
 from benefits.domain.feeds import FeedKey, FeedKind
-from benefits.domain.members import MemberLine
+from benefits.domain.fields import Among, Years
+from benefits.domain.labels import Label, Layer
+from benefits.domain.members import PERSON, MemberLine, Person
 from benefits.domain.packages import Anchor
 from benefits.domain.policy import Lock, Policy, Target
 from benefits.domain.steady import Bounds, bounds
@@ -32,6 +35,13 @@ MEMBERS, STEPS = 12, 40
 MONTHS = [Month(2025, 1).plus(n) for n in range(6)]
 LEVELS = (0, 40_000_00, 60_000_00, 499_999_99, 500_000_00, 520_000_00, 5_200_000_00)
 Worlds = tuple[World, World]
+# Some are let in, some are not, and of some it is not known.
+RULE = Rule(
+    any_=(
+        Rule(label=Among(is_="FACT:payroll")),
+        Rule(all_=(Rule(staff=False), Rule(age=Years(at_least=60)))),
+    )
+)
 
 
 @pytest.fixture
@@ -98,10 +108,18 @@ def lines(chance: Random, nth: int) -> list[AssetLine]:
 
 
 async def reopened(worlds: Worlds, nth: int, opened_on: date, closed_on: date | None) -> None:
-    """Record another opening or end of a relationship."""
+    """Record another opening or end of a relationship, and what a line's rule asks for."""
+    payroll = Label("payroll", Layer.FACT, opened_on, None)
     for world in worlds:
+        world.clock.forward(seconds=1)
         async with world.database.transaction() as conn:
-            line = MemberLine(f"T{nth:06d}", opened_on, closed_on=closed_on)
+            line = MemberLine(
+                f"T{nth:06d}",
+                opened_on,
+                closed_on=closed_on,
+                labels=(payroll,) if nth % 2 else (),
+                person=Person(PERSON, date(1965, opened_on.month, 1), is_staff=nth % 3 == 0),
+            )
             await record_members(conn, [(1, line)], world.parts, member_key=MEMBER_KEY)
 
 
@@ -127,10 +145,10 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
     if seed == 5:
         policy, lock = Policy(), Lock(months=2, grace=1)
         tiers[2] = msgspec.structs.replace(tiers[2], misses=0, lock=lock)
-    own = msgspec.structs.replace(
-        reference_programme().line[0], code="own", anchor=Anchor.ANNIVERSARY
-    )
-    lines_now = (*reference_programme().line, own)
+    lounges, videos = reference_programme().line
+    own = msgspec.structs.replace(lounges, code="own", anchor=Anchor.ANNIVERSARY)
+    videos = msgspec.structs.replace(videos, eligible=RULE)
+    lines_now = (lounges, videos, own)
     programme = msgspec.structs.replace(
         reference_programme(), policy=policy, tier=tuple(tiers), line=lines_now
     )

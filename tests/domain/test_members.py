@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benefits.domain import consent_lines
 from benefits.domain.assets import LineInvalid
 from benefits.domain.labels import Label, Layer
-from benefits.domain.members import MemberLine, read_label_line, read_line
+from benefits.domain.members import PERSON, MemberLine, Person, read_label_line, read_line
 
 ROW = {"customer": "C0001", "opened_on": "2020-01-01"}
 OUTSIDE = "does not lie between 1900-01-01 and 2999-12-31"
@@ -58,6 +59,35 @@ def test_a_line_of_all_columns_is_read() -> None:
     ) == read_line(row)
 
 
+def test_of_the_person_a_line_tells_what_its_columns_are() -> None:
+    """A column that is not there says nothing; an empty one that it is not known (E-2 to E-5)."""
+    assert Person() == read_line(ROW).person
+    row = {**ROW, "city": " 上海 ", "staff": ""}
+    assert Person(("city", "staff"), city="上海") == read_line(row).person
+    row = {**ROW, "born_on": "1965-03-01", "city": "", "staff": "no", "person": " 31010x "}
+    whole = Person(PERSON, date(1965, 3, 1), "", is_staff=False, document="31010X")
+    assert whole == read_line(row).person
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "detail"),
+    [
+        ("customer", "", "customer: must have 1 to 64 characters"),
+        ("purpose", "a purpose", "purpose: must have 1 to 64 letters, digits, - and _"),
+        ("provider", "", "provider: must have 1 to 64 letters, digits, - and _"),
+        ("said_on", "soon", "said_on: 'soon' is not a date like 2025-06-30"),
+        ("said_on", "2025-07-03", "said_on: 2025-07-03 lies in the future"),
+        ("given", "", "given: '' is neither yes nor no"),
+    ],
+)
+def test_a_bad_consent_is_refused_by_its_field(field: str, value: str, detail: str) -> None:
+    """Each reason names the column (E-4)."""
+    row = {"customer": "C1", "purpose": "phone", "provider": "p", "said_on": "2025-07-02"}
+    with pytest.raises(LineInvalid) as refused:
+        consent_lines.read_line({**row, "given": "yes", field: value}, date(2025, 7, 2))
+    assert detail == refused.value.detail
+
+
 @given(st.lists(labels, max_size=5, unique_by=lambda label: (label.name, label.from_)))
 def test_labels_read_back_as_written(some: list[Label]) -> None:
     """Any labels, in their order, are read from their text (S-1)."""
@@ -80,6 +110,12 @@ def test_labels_read_back_as_written(some: list[Label]) -> None:
         ("manager", "M" * 65, "manager: must have at most 64 characters"),
         ("deceased", "yes", "deceased: needs the day, in closed_on"),
         ("deceased", "no", "deceased: 'no' is neither yes nor empty"),
+        ("born_on", "1965-02-29", "born_on: '1965-02-29' is not a date like 2025-06-30"),
+        ("born_on", "1899-12-31", f"born_on: 1899-12-31 {OUTSIDE}"),
+        ("born_on", "2020-01-02", "born_on: lies after opened_on"),
+        ("city", "C" * 65, "city: must have at most 64 characters"),
+        ("staff", "maybe", "staff: 'maybe' is neither yes, no nor empty"),
+        ("person", "1" * 65, "person: must have at most 64 characters"),
         ("labels", "payroll", "labels: 'payroll' is not like payroll:FACT:2024-01-01"),
         (
             "labels",

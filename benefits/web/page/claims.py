@@ -16,10 +16,12 @@ from benefits.actions.claim import ClaimUnits
 from benefits.actions.foresee import CHANNEL
 from benefits.actions.keyed import Accepted
 from benefits.actions.read_code import read_code
+from benefits.actions.record_consents import SayConsent, say_consent
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.consents import ConsentRequired
 from benefits.domain.entitlement import RECIPIENT_MAX, RecipientIncomplete
 from benefits.domain.requests import check_key
-from benefits.store.db import Busy
+from benefits.store.db import Busy, Connection
 from benefits.store.group import Failed, Overloaded
 from benefits.web.page.facts import OrderFacts, read_facts, read_order
 from benefits.web.page.frame import (
@@ -49,6 +51,7 @@ class Again(msgspec.Struct, frozen=True):
     name: str
     key: str
     recipient: dict[str, str]
+    consent: str = ""
 
 
 def _recipient(form: dict[str, str]) -> dict[str, str]:
@@ -83,7 +86,8 @@ async def review_claim(request: Web) -> Page:
     if refusal is not None:
         return redirect(request, f"/benefits/{code}", notice="notice", refused=refusal.code)
     given = {name: recipient.get(name, "") for name, _ in seen.fields}
-    if wrong := _wrong(given):
+    agreed = seen.consent is None or form.get("consent") == seen.consent[0]
+    if wrong := _wrong(given) or ("" if agreed else ConsentRequired.code):
         return render(
             tongue,
             "benefit.html",
@@ -101,7 +105,7 @@ async def review_claim(request: Web) -> Page:
         path=f"/benefits/{code}",
         posted=True,
         offer=seen,
-        again=Again(code, seen.name, key, given),
+        again=Again(code, seen.name, key, given, seen.consent[0] if seen.consent else ""),
         token=form["token"],
     )
 
@@ -127,24 +131,47 @@ async def post_claim(request: Web) -> Page:
     path = f"/benefits/{command.benefit}" if known else ""
     if wrong := _wrong(command.recipient):
         return redirect(request, path, notice="notice", refused=wrong)
+    consent = form.get("consent", "") if known else ""
     try:
+        if consent:
+            await _agree(request, catalogue, command, consent)
         outcome = await state.claims.submit(command)
     except (Busy, Overloaded) as refusal:
-        return _again(request, catalogue, command, refusal)
+        return _again(request, catalogue, command, refusal, consent=consent)
     except Failed as failure:
-        return _again(request, catalogue, command, failure)
+        return _again(request, catalogue, command, failure, consent=consent)
     if isinstance(outcome, Accepted):
         claim_id = outcome.ids["claim_id"]
         return redirect(request, f"/claims/{claim_id}", notice="notice", new="1")
     return redirect(request, path, notice="notice", refused=outcome.code)
 
 
-def _again(request: Web, catalogue: Catalogue, command: ClaimUnits, error: Exception) -> Page:
+async def _agree(request: Web, catalogue: Catalogue, command: ClaimUnits, purpose: str) -> None:
+    """Record what the member agreed to on the form, once; a form sent again says nothing anew."""
+    state = request.app.state
+    said = SayConsent(
+        caller=command.caller,
+        key=command.key,
+        member_id=command.member_id,
+        purpose=purpose,
+        provider=catalogue.offers[command.benefit][1].provider,
+        is_given=True,
+    )
+
+    async def work(conn: Connection) -> None:
+        await say_consent(conn, said, state.parts)
+
+    await state.database.transact(work)
+
+
+def _again(
+    request: Web, catalogue: Catalogue, command: ClaimUnits, error: Exception, *, consent: str
+) -> Page:
     """Offer the same claim under the same key."""
     again = None
     if command.benefit in catalogue.offers:
         name = blank_offer(tongue_of(request), *catalogue.offers[command.benefit]).name
-        again = Again(command.benefit, name, command.key, command.recipient)
+        again = Again(command.benefit, name, command.key, command.recipient, consent)
     if isinstance(error, Failed):
         return message(request, "internal", 500, incident=error.incident, again=again)
     return message(request, "busy", 503, again=again)

@@ -9,6 +9,8 @@ import msgspec
 from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMember
 from benefits.domain import packages, units
 from benefits.domain.benefit import Benefit, Consumed, Kind
+from benefits.domain.consents import ConsentRequired
+from benefits.domain.eligibility import NotEligible, described
 from benefits.domain.entitlement import (
     BudgetExhausted,
     CapReached,
@@ -30,6 +32,8 @@ from benefits.web.tongue import Message, Tongue, n_
 REFUSED_WORDS: dict[str, Message] = {
     MemberClosed.code: n_("Your relationship with the bank has ended, so nothing can be claimed."),
     RecipientIncomplete.code: n_("Please fill in every field of the form."),
+    ConsentRequired.code: n_("Please agree to what this benefit needs, then claim again."),
+    NotEligible.code: n_("This benefit is not for you at the moment; the reason stands here."),
     CapReached.code: n_("You have reached the limit for this benefit in this period."),
     StockExhausted.code: n_("This benefit is sold out. Nothing was taken from your units."),
     BudgetExhausted.code: n_("This benefit is not available at the moment. Please try later."),
@@ -169,7 +173,10 @@ class Brings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """A benefit with its rules, and the form that claims a unit; `key` is the form's own."""
+    """A benefit with its rules, and the form that claims a unit; `key` is the form's own.
+
+    `consent` is the purpose that the member must agree to first, and its text.
+    """
 
     code: str
     name: str
@@ -182,6 +189,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     held: Quantity = 0
     lots: list[str] = []
     why_not: str = ""
+    consent: tuple[str, str] | None = None
     brings: list[Brings] = []
     rules: list[tuple[str, list[str]]] = []
 
@@ -213,14 +221,14 @@ def _lines(programme: Programme, benefit: Benefit) -> list[Line]:
 
 
 def renewal(facts: Facts, benefit: Benefit) -> date | None:
-    """Return the day on which the member's tier brings new units, if it does."""
+    """Return the day on which the member's tier brings new units, if it alone does."""
     programme, _ = facts.catalogue.offers[benefit.code]
     today = local_date(facts.now, programme.tz)
     tier = programme.tier[facts.standings[programme.code].state.rank].code
     periods = [
         packages.period_at(line, today, facts.opened_on)
         for line in _lines(programme, benefit)
-        if tier in line.quota and line.period is not LinePeriod.ONCE
+        if tier in line.quota and line.period is not LinePeriod.ONCE and line.eligible is None
     ]
     return min((period.end for period in periods if period), default=None)
 
@@ -231,6 +239,8 @@ def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
     match prospect.refusal:
         case None:
             return ""
+        case NotEligible() as refusal:
+            return tongue.text(refusal.why)
         case CapReached() if benefit.cap is not None:
             return _cap_words(tongue, facts, benefit, benefit.cap.window)
         case StockExhausted():
@@ -293,9 +303,18 @@ def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
             if count
         ],
         why_not=why_not(tongue, facts, benefit),
+        consent=_consent(tongue, facts, programme, benefit),
         brings=_brings(tongue, facts, programme, benefit),
         rules=_rules(tongue, facts, programme, benefit),
     )
+
+
+def _consent(
+    tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit
+) -> tuple[str, str] | None:
+    if not facts.prospects[benefit.code].needs_consent:
+        return None
+    return benefit.consent, tongue.text(programme.consents[benefit.consent].text)
 
 
 def blank_offer(tongue: Tongue, programme: Programme, benefit: Benefit) -> Offer:
@@ -359,6 +378,17 @@ def _takes(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
     return [tongue.say(words, count=units.plain(benefit.takes), name=whose)]
 
 
+def _whom(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
+    """Return whom a benefit is for, and to whom its units are granted, where rules say so."""
+    lines = [line.eligible for line in _lines(programme, benefit) if line.eligible is not None]
+    granted = n_("Units are granted to those with: %(who)s.")
+    claimed = n_("It can be claimed by those with: %(who)s.")
+    rules = [(granted, rule) for rule in lines]
+    rules += [(claimed, benefit.eligible)] if benefit.eligible is not None else []
+    said = [(words, tongue.text(described(rule, programme.tier_names))) for words, rule in rules]
+    return list(dict.fromkeys(tongue.say(words, who=who) for words, who in said))
+
+
 def _rules(
     tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit
 ) -> list[tuple[str, list[str]]]:
@@ -386,6 +416,7 @@ def _rules(
     fields = [tongue.word(FIELDS.get(name, Field(name)).label) for name in benefit.recipient]
     goes = n_("These details go to the provider of this benefit and to nobody else.")
     rules = {
+        n_("Whom it is for"): _whom(tongue, programme, benefit),
         n_("What it takes"): _takes(tongue, programme, benefit),
         n_("Units are valid"): valid or [tongue.word(n_("As long as each unit says."))],
         n_("New units"): [tongue.say(then, day=tongue.day(new)), *starts] if new else [],

@@ -7,25 +7,32 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.actions import capacity
+from benefits.actions.capacity import Capacity, Terms, Wish
 from benefits.actions.claim import UnknownMember
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement
-from benefits.domain.benefit import Benefit
-from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
+from benefits.domain.entitlement import ClaimCommand
+from benefits.domain.ledger import Lot
+from benefits.domain.limits import Left, Room
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
-from benefits.domain.values import local_date
-from benefits.store import counters, merged, pages
 from benefits.store import ledger as books
-from benefits.store.counters import MemberCounter
+from benefits.store import merged, pages
 from benefits.store.db import Connection
+from benefits.store.pages import MemberSeen
 
 
 class Prospect(msgspec.Struct, frozen=True):
-    """What a claim of one piece would meet: a refusal or none, and the units of its cap so far."""
+    """What a claim of one piece would meet: a refusal or none, and what there is of its room.
+
+    That is the units of its cap so far, what the limits have, and how much is left for all.
+    """
 
     refusal: Refusal | None
     cap_used: Quantity = 0
+    rooms: tuple[Room, ...] = ()
+    left: Left | None = None
 
 
 async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, Prospect]:
@@ -39,42 +46,32 @@ async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, 
     if member is None:
         raise UnknownMember
     now = parts.clock()
-    units = [(member_id, benefit.unit) for _, benefit in offers.values()]
-    lots = [lot for _, lot in await books.lots_of(conn, units, now)]
-    keys = {
-        code: _cap_key(member_id, benefit, entitlement.cap_window(benefit.cap.window, day))
-        for code, (programme, benefit) in offers.items()
-        for day in [local_date(now, programme.tz)]
-        if benefit.cap is not None
+    terms = [Terms.of(programme, benefit, now) for programme, benefit in offers.values()]
+    lots = await books.lots_of(conn, [(member_id, t.benefit.unit) for t in terms], now)
+    wishes = await capacity.wishes(
+        conn, [(member_id, each) for each in terms], {member_id: member.branch}
+    )
+    there = Capacity()
+    await there.load(conn, wishes, taken=[member_id], locks=False)
+    return {
+        wish.terms.benefit.code: _prospect(there, wish, member, [lot for _, lot in lots])
+        for wish in wishes
     }
-    into = await merged.along(conn, [member_id])
-    used = await counters.used(conn, keys.values(), into=into)
-    taken = await counters.read(conn, {n for _, b in offers.values() for n in _shared(b)})
-    found = dict[str, Prospect]()
-    for code, (programme, benefit) in offers.items():
-        cap_used = used.get(keys[code], 0) if code in keys else 0
-        today = local_date(now, programme.tz)
-        facts = ClaimFacts(
-            closed=member.closed_on is not None and member.closed_on < today,
-            lots=tuple(lot for lot in lots if lot.unit == benefit.unit),
-            piece=programme.piece(benefit),
-            cap_limit=entitlement.cap_limit(programme, benefit),
-            cap_used=cap_used,
-            stock=taken.get(entitlement.stock_counter(benefit), CounterUse()),
-            budget=taken.get(entitlement.budget_counter(benefit.budget), CounterUse()),
-            budget_total=programme.budgets_minor[benefit.budget],
-            piece_cost=programme.minor(benefit.cost),
-        )
-        command = ClaimCommand(quantity=1, recipient=dict.fromkeys(benefit.recipient, "any"))
-        decided = entitlement.claim(command, benefit, facts, now)
-        refusal = decided if isinstance(decided, Refusal) else None
-        found[code] = Prospect(refusal, programme.whole(benefit, cap_used))
-    return found
 
 
-def _cap_key(member_id: UUID, benefit: Benefit, window: str) -> MemberCounter:
-    return (member_id, f"cap:{benefit.code}", window)
-
-
-def _shared(benefit: Benefit) -> tuple[str, str]:
-    return entitlement.stock_counter(benefit), entitlement.budget_counter(benefit.budget)
+def _prospect(there: Capacity, wish: Wish, member: MemberSeen, lots: list[Lot]) -> Prospect:
+    terms = wish.terms
+    benefit, programme = terms.benefit, terms.programme
+    facts = there.facts(
+        wish,
+        tuple(lot for lot in lots if lot.unit == benefit.unit),
+        closed=member.closed_on is not None and member.closed_on < terms.today,
+    )
+    command = ClaimCommand(quantity=1, recipient=dict.fromkeys(benefit.recipient, "any"))
+    decided = entitlement.claim(command, benefit, facts, terms.now)
+    return Prospect(
+        decided if isinstance(decided, Refusal) else None,
+        programme.whole(benefit, facts.cap_used),
+        facts.rooms,
+        entitlement.left(benefit, facts),
+    )

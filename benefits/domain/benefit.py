@@ -1,6 +1,7 @@
 """A benefit: what a member may get, who fulfils it, what it costs and when it is spent (P-1)."""
 
 import enum
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -55,6 +56,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     A claim is of whole pieces, which the provider delivers, and each takes `takes` units: its own,
     or those of the benefit that `draws` names. Units of a benefit have `scale` decimals (C-2).
     `recipient` names the fields a claim must bring for the provider and for nobody else (X-4).
+    Its provider delivers through `contract_end`; claims end `lead_days` before (V-6).
     """
 
     code: str
@@ -74,6 +76,15 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cap: Cap | None = None
     claw_back: ClawBack = ClawBack.WRITE_OFF
     late_reversal: LateReversal = LateReversal()
+    contract_end: date | None = None
+    lead_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
+
+    @property
+    def last_claim(self) -> date | None:
+        """The last day on which it can be claimed; None while no end is agreed (V-6)."""
+        if self.contract_end is None:
+            return None
+        return self.contract_end - timedelta(days=self.lead_days)
 
     @property
     def unit(self) -> str:

@@ -6,19 +6,20 @@ then it takes units, capacity and budget together or nothing at all.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from benefits.domain.benefit import Benefit
 from benefits.domain.ledger import Lot, Part, take
-from benefits.domain.limits import CapWindow
+from benefits.domain.limits import Counted, Left, Room, coarse
 from benefits.domain.packages import Line, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import Month, Period, PeriodKind, period_of
+from benefits.domain.values import Month, Period, end_of, period_of
 
 RECIPIENT_MAX = 128
 
@@ -30,6 +31,13 @@ class MemberClosed(Refusal):
     words = "The relationship of this member has ended."
 
 
+class ContractEnded(Refusal):
+    """The contract with the provider is over, or about to be (V-6)."""
+
+    code = "contract_ended"
+    words = "This benefit is not offered any more: its contract has ended, or is about to."
+
+
 class RecipientIncomplete(Refusal):
     """The claim does not bring the recipient's fields the benefit needs, or brings others."""
 
@@ -38,10 +46,17 @@ class RecipientIncomplete(Refusal):
 
 
 class CapReached(Refusal):
-    """The member's own cap of the window is used up (K-1)."""
+    """The room of a cap or limit is used up, of the member's own or of all in its scope (K-1)."""
 
     code = "cap_reached"
     words = "The limit for this benefit in this period is reached."
+
+    @classmethod
+    def until(cls, at: datetime | None) -> "CapReached":
+        """Say no, and when there is room again where that is told."""
+        if at is None:
+            return cls()
+        return cls(f"{cls.words} There is room again from {at.astimezone(UTC).isoformat()} on.")
 
 
 class StockExhausted(Refusal):
@@ -102,6 +117,11 @@ class CounterUse(msgspec.Struct, frozen=True):
         """Units that are not free."""
         return self.reserved + self.spent
 
+    @property
+    def moves(self) -> bool:
+        """Whether it changes anything."""
+        return bool(self.reserved or self.spent)
+
 
 class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A member asks for `quantity` pieces of a benefit; `recipient` goes to its provider only."""
@@ -110,13 +130,23 @@ class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
     recipient: dict[str, str] = {}
 
 
+class Node(msgspec.Struct, frozen=True):
+    """A budget above the one that a benefit is charged to: what is taken, of how much (K-4)."""
+
+    use: CounterUse
+    total: int
+
+
 class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim is decided on, as read under the member's lock.
 
     `piece` is what one piece takes of the units. That, `cap_limit` and `cap_used`, the member's
     in the current window, are in the ledger's steps; stock is in pieces, costs in minor units.
+    `rooms` are those of the limits, in the order in which they are asked; `above` are the budgets
+    that bear along, the nearest first.
     """
 
+    today: date
     closed: bool
     lots: tuple[Lot, ...]
     piece: int
@@ -126,6 +156,8 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     budget: CounterUse
     budget_total: int
     piece_cost: int
+    rooms: tuple[Room, ...] = ()
+    above: tuple[Node, ...] = ()
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -144,11 +176,17 @@ class Claim(msgspec.Struct, frozen=True):
 def claim(
     command: ClaimCommand, benefit: Benefit, facts: ClaimFacts, now: datetime
 ) -> Claim | Refusal:
-    """Decide a claim: member, recipient, member cap, stock, budget, lots, in this order (K-2)."""
+    """Decide a claim, in this order (K-2).
+
+    Member, contract, recipient, the member's caps, shared limits, stock, budget and those above
+    it, lots.
+    """
     cost = facts.piece_cost * command.quantity
     wanted = facts.piece * command.quantity
     if facts.closed:
         return MemberClosed()
+    if benefit.last_claim is not None and facts.today > benefit.last_claim:
+        return ContractEnded()
     if set(command.recipient) != set(benefit.recipient) or not all(
         value.strip() and value.isprintable() and len(value) <= RECIPIENT_MAX
         for value in command.recipient.values()
@@ -165,11 +203,25 @@ def claim(
     counted = wanted - uncapped
     if facts.cap_limit is not None and counted and facts.cap_used + counted > facts.cap_limit:
         return CapReached()
+    counts = Counted(counted, facts.piece, facts.piece_cost)
+    for room in facts.rooms:
+        if not room.has(counts.of(room.place.dimension)):
+            return CapReached.until(room.opens(counts.of(room.place.dimension)))
     if benefit.stock is not None and facts.stock.taken + command.quantity > benefit.stock:
         return StockExhausted()
-    if facts.budget.taken + cost > facts.budget_total:
+    nodes = (Node(facts.budget, facts.budget_total), *facts.above)
+    if any(node.use.taken + cost > node.total for node in nodes):
         return BudgetExhausted()
     return short or Claim(parts, wanted, cost, uncapped)
+
+
+def left(benefit: Benefit, facts: ClaimFacts) -> Left | None:
+    """Return how much is left of what all members share; None where nothing of it ends (K-8)."""
+    found = [coarse(r.used, r.most) for r in facts.rooms if r.place.is_shared]
+    if benefit.stock is not None:
+        found.append(coarse(facts.stock.taken, benefit.stock))
+    order = list(Left)
+    return max(found, key=order.index, default=None)
 
 
 def cap_limit(programme: Programme, benefit: Benefit) -> int | None:
@@ -182,18 +234,14 @@ def uncapped_units(parts: Iterable[Part], lots: Mapping[UUID, Lot]) -> int:
     return sum(part.amount for part in parts if not lots[part.lot_id].capped)
 
 
-def cap_window(window: CapWindow, day: date) -> str:
-    """Return the key of the window that `day` lies in; it resets at local midnight (K-3)."""
-    match window:
-        case CapWindow.LIFETIME:
-            return "all"
-        case CapWindow.MONTH | CapWindow.QUARTER | CapWindow.YEAR:
-            return period_of(day, PeriodKind[window.name]).key
-
-
 def grant_period(line: Line, month: Month) -> Period:
     """Return the benefit period a line grants for when `month` begins (P-3)."""
     return period_of(month.start, line.period)
+
+
+def cap_counter(benefit: str) -> str:
+    """Return the name of a member's counter for the cap of a benefit."""
+    return f"cap:{benefit}"
 
 
 def stock_counter(benefit: Benefit) -> str:
@@ -204,3 +252,8 @@ def stock_counter(benefit: Benefit) -> str:
 def budget_counter(budget: str) -> str:
     """Return the name of the counter that guards a budget."""
     return f"budget:{budget}"
+
+
+def last_use(expires_at: datetime, contract_end: date | None, zone: ZoneInfo) -> datetime:
+    """Return when units end that would end at `expires_at`: no later than the contract (V-6)."""
+    return expires_at if contract_end is None else min(expires_at, end_of(contract_end, zone))

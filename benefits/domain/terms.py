@@ -116,6 +116,10 @@ def _new(before: Any, _after: Any) -> bool:
     return before is None
 
 
+def _sooner(before: Any, after: Any) -> bool:
+    return after is not None and (before is None or after < before)  # days, as they are written
+
+
 def _lower(*best_first: enum.Enum) -> Judge:
     order = [each.value for each in best_first]
     return lambda before, after: order.index(after) > order.index(before)
@@ -126,17 +130,19 @@ _X = r"[^.]+"
 _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(name|provider|budget|(tier|benefit)\.{_X}\.(name|about))\..*", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
-    (rf"benefit\.{_X}\.(provider|cost)", _never),
+    (rf"benefit\.{_X}\.(provider|cost)|limit\.{_X}\.on_full", _never),
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),
     (rf"closing_days|notice_days|line\.{_X}\.quota\.{_X}", _less),
     (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)", _less),
-    (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)", _less),
+    (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)|limit\.{_X}\.limit", _less),
+    (rf"benefit\.{_X}\.contract_end", _sooner),
+    (rf"benefit\.{_X}\.lead_days", _more),
     (rf"policy\.minimum_days|tier\.{_X}\.threshold|benefit\.{_X}\.takes", _more),
     (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
     (rf"(asset_classes|currencies|benefit|line)\.{_X}", _gone),
     (rf"tier\.{_X}\.lock", _gone),
-    (rf"benefit\.{_X}\.(cap|recipient\.{_X})", _new),
+    (rf"benefit\.{_X}\.(cap|recipient\.{_X})|limit\.{_X}", _new),
     (
         r"policy\.upgrade",
         _lower(UpgradeTiming.INSTANT, UpgradeTiming.NEXT_DAY, UpgradeTiming.NEXT_PERIOD),

@@ -11,6 +11,7 @@ from litestar.params import FromQuery, QueryParameter
 
 from benefits.domain.events import (
     EVENTS,
+    BudgetTaken,
     ClaimPlaced,
     DebtForgiven,
     DebtMoved,
@@ -93,6 +94,13 @@ class ClaimEvent(_Event, kw_only=True):
 
     type: Literal["claim.placed"]
     data: ClaimPlaced
+
+
+class BudgetEvent(_Event, kw_only=True):
+    """A budget came to a threshold; the subject is the claim that took it there."""
+
+    type: Literal["budget.threshold"]
+    data: BudgetTaken
 
 
 class OrderEvent(_Event, kw_only=True):
@@ -191,6 +199,7 @@ Event = (
     | UnitsGrantedEvent
     | UnitsExpiredEvent
     | ClaimEvent
+    | BudgetEvent
     | OrderEvent
     | UnitsReturnedEvent
     | UnitsRevokedEvent
@@ -209,6 +218,7 @@ VIEWS: dict[type, type] = {
     UnitsGranted: UnitsGrantedEvent,
     UnitsExpired: UnitsExpiredEvent,
     ClaimPlaced: ClaimEvent,
+    BudgetTaken: BudgetEvent,
     OrderMoved: OrderEvent,
     UnitsReturned: UnitsReturnedEvent,
     UnitsRevoked: UnitsRevokedEvent,

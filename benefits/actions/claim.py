@@ -1,30 +1,31 @@
 """Members take units: hold them, reserve what they may cost, ask the provider (V-2, K-2)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
-from typing import Self
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
 
 from benefits import measures, traces
+from benefits.actions import capacity
+from benefits.actions.capacity import Capacity, Terms, Wish
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
-from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
+from benefits.domain.entitlement import ClaimCommand, CounterUse
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Cost
+from benefits.domain.limits import Counted
 from benefits.domain.orders import IssueRequest, Operation, OrderState
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import bucket_of, local_date
-from benefits.store import claims, counters, members, merged, orders, people
+from benefits.domain.values import bucket_of
+from benefits.store import claims, members, orders, people
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
-from benefits.store.counters import MemberCounter
 from benefits.store.db import Busy, Connection, Together, Writer
 from benefits.store.ledger import Journal
 from benefits.store.members import Member
@@ -34,7 +35,6 @@ from benefits.store.requests import RequestKey
 OPERATION = "claim"
 UNSENT_FOR = timedelta(days=1)
 QUANTITY_MAX = 100
-_NOTHING = CounterUse()
 
 
 class UnknownMember(Refusal):
@@ -97,46 +97,6 @@ def cost_of(programme: Programme, benefit: Benefit, minor: int, *, provider: str
     return Cost(programme.money, benefit.budget, provider or benefit.provider, minor)
 
 
-class _Terms(msgspec.Struct, frozen=True):
-    """What all claims of a benefit in a group share: the day's window, counters, costs.
-
-    `piece` and `cap_limit` are in the ledger's steps.
-    """
-
-    programme: Programme
-    benefit: Benefit
-    today: date
-    window: str
-    stock: str
-    budget: str
-    piece: int
-    cap_limit: int | None
-    piece_cost: int
-    budget_total: int
-
-    @classmethod
-    def of(cls, programme: Programme, benefit: Benefit, now: datetime) -> Self:
-        """Work them out for an instant."""
-        today = local_date(now, programme.tz)
-        cap = benefit.cap
-        return cls(
-            programme=programme,
-            benefit=benefit,
-            today=today,
-            window="" if cap is None else entitlement.cap_window(cap.window, today),
-            stock="" if benefit.stock is None else entitlement.stock_counter(benefit),
-            budget=entitlement.budget_counter(benefit.budget),
-            piece=programme.piece(benefit),
-            cap_limit=entitlement.cap_limit(programme, benefit),
-            piece_cost=programme.minor(benefit.cost),
-            budget_total=programme.budgets_minor[benefit.budget],
-        )
-
-    def cap(self, member_id: UUID) -> MemberCounter:
-        """Name the counter of a member's units in the current window."""
-        return (member_id, f"cap:{self.benefit.code}", self.window)
-
-
 class _Group:
     """One group's claims while they are decided: each sees what the one before it took."""
 
@@ -146,12 +106,10 @@ class _Group:
         self.versions = offers.programme_versions
         self.locked = locked
         self.now = parts.clock()
-        self._terms: dict[str, _Terms] = {}
+        self._terms: dict[str, Terms] = {}
+        self._wishes: dict[tuple[UUID, str], Wish] = {}
         self.journal = Journal(locked, self.now, parts.new_id)
-        self.used: dict[MemberCounter, int] = {}
-        self.used_more: dict[MemberCounter, int] = {}
-        self.shared: dict[str, CounterUse] = {}
-        self.shared_more: dict[str, CounterUse] = {}
+        self.capacity = Capacity()
         self.claims: list[ClaimRow] = []
         self.holds: list[HoldRow] = []
         self.requests: list[RequestRow] = []
@@ -171,18 +129,16 @@ class _Group:
         asking = {member_id: t.today for member_id, t in wanted if t.benefit.asks_member}
         if asking:
             self.known = await people.load(conn, asking, max(asking.values()))
-        caps = [terms.cap(id_) for id_, terms in wanted if terms.benefit.cap is not None]
-        if caps:
-            taken = [id_ for id_, one in self.locked.items() if one.has_merged]
-            into = await merged.along(conn, taken)
-            self.used = await counters.used(conn, caps, into=into)
-        names = {name for t in self._terms.values() for name in (t.stock, t.budget) if name}
-        self.shared = await counters.lock(conn, names)
+        branches = {id_: one.branch for id_, one in self.locked.items()}
+        found = await capacity.wishes(conn, wanted, branches)
+        self._wishes = {(w.member_id, w.terms.benefit.code): w for w in found}
+        taken = [id_ for id_, one in self.locked.items() if one.has_merged]
+        await self.capacity.load(conn, self._wishes.values(), taken=taken, locks=True)
 
-    def _terms_of(self, code: str) -> _Terms:
+    def _terms_of(self, code: str) -> Terms:
         terms = self._terms.get(code)
         if terms is None:
-            terms = self._terms[code] = _Terms.of(*self.offers[code], self.now)
+            terms = self._terms[code] = Terms.of(*self.offers[code], self.now)
         return terms
 
     def decide(self, command: ClaimUnits) -> Accepted | Refusal:
@@ -191,53 +147,29 @@ class _Group:
             return QuantityInvalid()
         if command.benefit not in self.offers:
             return UnknownBenefit()
-        terms = self._terms_of(command.benefit)
+        wish = self._wishes[command.member_id, command.benefit]
+        closed_on = self.locked[command.member_id].closed_on
+        lots = self.journal.lots_of(command.member_id, wish.terms.benefit.unit)
+        closed = closed_on is not None and closed_on < wish.terms.today
         decided = entitlement.claim(
             ClaimCommand(quantity=command.quantity, recipient=command.recipient),
-            terms.benefit,
-            self._facts(command, terms),
+            wish.terms.benefit,
+            self.capacity.facts(wish, lots, closed=closed, known=self._known(command, wish.terms)),
             self.journal.now_for(command.member_id),
         )
         if isinstance(decided, Refusal):
             return decided
-        return self._record(command, terms, decided)
+        return self._record(command, wish, decided)
 
-    def _facts(self, command: ClaimUnits, terms: _Terms) -> ClaimFacts:
-        closed_on = self.locked[command.member_id].closed_on
-        used = 0
-        if terms.benefit.cap is not None:
-            key = terms.cap(command.member_id)
-            used = self.used.get(key, 0) + self.used_more.get(key, 0)
-        return ClaimFacts(
-            closed=closed_on is not None and closed_on < terms.today,
-            lots=self.journal.lots_of(command.member_id, terms.benefit.unit),
-            piece=terms.piece,
-            cap_limit=terms.cap_limit,
-            cap_used=used,
-            stock=self._taken(terms.stock),
-            budget=self._taken(terms.budget),
-            budget_total=terms.budget_total,
-            piece_cost=terms.piece_cost,
-            known=self._known(command, terms),
-        )
-
-    def _known(self, command: ClaimUnits, terms: _Terms) -> Known | None:
+    def _known(self, command: ClaimUnits, terms: Terms) -> Known | None:
         if not terms.benefit.asks_member:
             return None
         known = self.known[command.member_id]
         return msgspec.structs.replace(known, today=terms.today, channel=command.channel)
 
-    def _taken(self, name: str) -> CounterUse:
-        held = self.shared.get(name, _NOTHING)
-        more = self.shared_more.get(name, _NOTHING)
-        return CounterUse(held.reserved + more.reserved, held.spent)
-
-    def _reserve(self, name: str, amount: int) -> None:
-        before = self.shared_more.get(name, _NOTHING)
-        self.shared_more[name] = CounterUse(before.reserved + amount)
-
-    def _record(self, command: ClaimUnits, terms: _Terms, decided: entitlement.Claim) -> Accepted:
-        member_id, benefit, programme = command.member_id, terms.benefit, terms.programme
+    def _record(self, command: ClaimUnits, wish: Wish, decided: entitlement.Claim) -> Accepted:
+        terms, member_id = wish.terms, command.member_id
+        benefit, programme = terms.benefit, terms.programme
         claim_id, hold_id = (self.journal.id_for(member_id) for _ in range(2))
         batch_id = self.journal.post(
             member_id,
@@ -254,15 +186,11 @@ class _Group:
                 "window": terms.window,
                 "hold_id": hold_id,
                 "claimed_at": self.now,
+                **({"limits": [place for _, place in wish.places]} if wish.places else {}),
             },
         )
-        self._reserve(terms.budget, decided.cost_minor)
-        if terms.stock:
-            self._reserve(terms.stock, command.quantity)
-        if benefit.cap is not None:
-            key = terms.cap(member_id)
-            counted = decided.taken - decided.uncapped
-            self.used_more[key] = self.used_more.get(key, 0) + counted
+        self._take(wish, decided, command.quantity)
+        self.capacity.tell(self.journal, programme, benefit, (member_id, claim_id))
         self.holds.append(
             HoldRow(
                 hold_id=hold_id,
@@ -276,12 +204,24 @@ class _Group:
                 uncapped=decided.uncapped,
             )
         )
-        self.claims.append(self._claim(command, terms, (claim_id, hold_id)))
+        self.claims.append(self._claim(command, wish, (claim_id, hold_id)))
         self.requests.append(self._request(command, benefit, claim_id))
         return Accepted({"claim_id": str(claim_id)})
 
-    def _claim(self, command: ClaimUnits, terms: _Terms, ids: tuple[UUID, UUID]) -> ClaimRow:
-        claim_id, hold_id = ids
+    def _take(self, wish: Wish, decided: entitlement.Claim, pieces: int) -> None:
+        """Take all that a claim takes: of the cap, of limits, stock and budgets (K-2)."""
+        terms, counted = wish.terms, decided.taken - decided.uncapped
+        if terms.benefit.cap is not None:
+            self.capacity.take(terms.cap(wish.member_id), counted)
+        counts = Counted(counted, terms.piece, terms.piece_cost)
+        for _, place in wish.places:
+            self.capacity.take_place(wish.member_id, place, counts.of(place.dimension))
+        self.capacity.add_money(
+            terms.programme, terms.benefit, CounterUse(decided.cost_minor), CounterUse(pieces)
+        )
+
+    def _claim(self, command: ClaimUnits, wish: Wish, ids: tuple[UUID, UUID]) -> ClaimRow:
+        (claim_id, hold_id), terms = ids, wish.terms
         return ClaimRow(
             claim_id=claim_id,
             member_id=command.member_id,
@@ -293,6 +233,7 @@ class _Group:
             reason="",
             hold_id=hold_id,
             cap_window=terms.window,
+            limits=tuple(place for _, place in wish.places),
             claimed_at=self.now,
             changed_at=self.now,
             deadline=None,
@@ -325,8 +266,7 @@ class _Group:
             await claims.put_holds(writer, self.holds)
             await claims.put(writer, self.claims, self.now + UNSENT_FOR)
             await orders.put(writer, self.requests, self.now)
-            await counters.add_used(writer, self.used_more)
-            await counters.add(writer, self.shared_more)
+            await self.capacity.write(writer)
             measures.count_claims(OrderState.HELD.value, len(self.claims))
 
 

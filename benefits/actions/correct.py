@@ -12,18 +12,19 @@ from uuid import UUID
 import msgspec
 
 from benefits import measures
+from benefits.actions.capacity import Capacity
 from benefits.actions.claim import UnknownMember
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
+from benefits.actions.room import change_room, counted, shared_counters
 from benefits.actions.weigh_correction import Matter, weigh
 from benefits.domain import corrections as rules
-from benefits.domain import entitlement
 from benefits.domain.corrections import NEW_LOT, Effect, Kind, Said, Wanted, Why, same_person
 from benefits.domain.ledger import Account, Lot, Posting
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import placed_bucket
-from benefits.store import claims, corrections, counters, members, tiers
+from benefits.store import claims, corrections, members, tiers
 from benefits.store.catalogue import Cache
 from benefits.store.claims import HoldEnd
 from benefits.store.corrections import CorrectionSeen, NewCorrection, Verdict
@@ -394,16 +395,14 @@ async def _end(conn: Connection, matter: Matter, batch_id: UUID) -> None:
 
 
 async def _count(conn: Connection, matter: Matter) -> None:
-    """Give cap, budget and stock back: the cap in its own window, what is shared last of all."""
-    effect, benefit = matter.effect, matter.benefit
-    if effect.cap and matter.claim is not None:
-        key = (matter.claim.member_id, f"cap:{benefit.code}", matter.claim.cap_window)
-        await counters.add_used(conn, {key: effect.cap})
-    changes = {
-        entitlement.budget_counter(benefit.budget): effect.budget,
-        entitlement.stock_counter(benefit): effect.stock,
-    }
-    moved = {name: use for name, use in changes.items() if use != entitlement.CounterUse()}
-    if moved:
-        await counters.lock(conn, moved)
-        await counters.add(conn, moved)
+    """Give back what a claim took of caps, limits, budgets and stock; shared ones last of all."""
+    effect, claim = matter.effect, matter.claim
+    if not (effect.cap or effect.budget.moves or effect.stock.moves) or claim is None:
+        return
+    capacity, programme, benefit = Capacity(), matter.programme, matter.benefit
+    await capacity.lock(conn, shared_counters(programme, benefit, claim))
+    before = counted(claim, matter.of_hold, matter.counts)
+    after = counted(claim, matter.of_hold, matter.counts + effect.cap)
+    change_room(capacity, claim, before, after)
+    capacity.add_money(programme, benefit, effect.budget, effect.stock)
+    await capacity.write(conn)

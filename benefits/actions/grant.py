@@ -166,13 +166,17 @@ class _Group:
         last_day = command.expires_on or today + timedelta(days=command.valid_days)
         if not 0 <= (last_day - today).days <= VALID_DAYS_MAX:
             return ExpiresOnInvalid()
+        contract_end = programme.contract_end(benefit)
+        if contract_end is not None and contract_end < today:
+            return entitlement.ContractEnded()
+        expires_at = end_of(last_day, programme.tz)
         grant = add_lot(
             self.journal,
             member.member_id,
             benefit,
             GrantFor(programme.code, benefit.code, command.business_key, "REWARD", 0),
             quantity=steps,
-            expires_at=end_of(last_day, programme.tz),
+            expires_at=entitlement.last_use(expires_at, contract_end, programme.tz),
             actor=command.caller,
         )
         self.grants.append(grant)

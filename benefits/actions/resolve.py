@@ -25,13 +25,23 @@ from benefits.actions.answers import (
     newest,
     weighed,
 )
+from benefits.actions.capacity import Capacity
 from benefits.actions.claim import UNSENT_FOR, cost_of
 from benefits.actions.parts import Parts
+from benefits.actions.room import (
+    change_room,
+    check_room,
+    counted,
+    own_counters,
+    recent_counters,
+    shared_counters,
+)
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Benefit, Consumed
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.entitlement import CounterUse
-from benefits.domain.ledger import Cost, Part, Posting
+from benefits.domain.ledger import Cost, Posting
+from benefits.domain.limits import Counted
 from benefits.domain.orders import (
     OPEN,
     Capabilities,
@@ -56,10 +66,9 @@ from benefits.domain.orders import (
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.store import claims, counters, members, merged, orders
+from benefits.store import claims, members, orders
 from benefits.store import ledger as books
 from benefits.store.claims import Case, ClaimRow, HoldEnd, HoldRow, Reserved
-from benefits.store.counters import MemberCounter
 from benefits.store.db import Connection, Together
 from benefits.store.ledger import Journal
 from benefits.store.orders import RequestRow
@@ -78,10 +87,7 @@ class _Group:
         self.claims: dict[UUID, ClaimRow] = {}
         self.offers: dict[UUID, tuple[Programme, Benefit]] = {}
         self.holds: dict[UUID, HoldRow] = {}
-        self.used: dict[MemberCounter, int] = {}
-        self.used_more: dict[MemberCounter, int] = {}
-        self.shared: dict[str, CounterUse] = {}
-        self.shared_more: dict[str, CounterUse] = {}
+        self.capacity = Capacity()
         self.new_holds: list[HoldRow] = []
         self.ends: list[HoldEnd] = []
         self.requests: list[RequestRow] = []
@@ -123,27 +129,18 @@ class _Group:
                     self.issued[request.claim_id] = request
                 elif request.next_at:
                     self.revoking.add(request.claim_id)
-        keys = [self._cap_key(c) for c in found if c.cap_window]
-        if keys:
-            into = await merged.along(conn, taken)
-            self.used = await counters.used(conn, keys, into=into)
+        mine = [key for c in found for key in own_counters(c)]
+        recent = [key for c in ended for key in recent_counters(self._today(c)[0], c)]
+        await self.capacity.load_own(conn, mine, recent, taken=taken)
         if found:
-            names = {name for c in found for name in self._names(self._offer(c)[1])}
-            self.shared = await counters.lock(conn, names)
+            shared = {key for c in found for key in shared_counters(*self._offer(c), c)}
+            await self.capacity.lock(conn, shared)
+
+    def _today(self, claim: ClaimRow) -> tuple[Programme, Benefit]:
+        return self.catalogue.offers[claim.benefit]
 
     def _offer(self, claim: ClaimRow) -> tuple[Programme, Benefit]:
         return self.offers[claim.claim_id]
-
-    @staticmethod
-    def _cap_key(claim: ClaimRow) -> MemberCounter:
-        return (claim.member_id, f"cap:{claim.benefit}", claim.cap_window)
-
-    @staticmethod
-    def _names(benefit: Benefit) -> set[str]:
-        names = {entitlement.budget_counter(benefit.budget)}
-        if benefit.stock is not None:
-            names.add(entitlement.stock_counter(benefit))
-        return names
 
     def terms(self, claim: ClaimRow) -> tuple[Terms, Capabilities]:
         """Return what of the claim's terms matters to the order, and how to ask its provider."""
@@ -257,8 +254,9 @@ class _Group:
             HoldEnd(hold.hold_id, batch_id, quantity - given_back[0], *given_back, at)
         )
         self._count(claim, hold.cost_minor, CounterUse(-1, 1 if captured else 0))
-        if not captured and claim.cap_window:
-            self._use(claim, hold.uncapped - quantity)
+        if not captured:
+            counts = counted(claim, hold, quantity - hold.uncapped)
+            change_room(self.capacity, claim, counts, counted(claim, hold, 0))
 
     def _reserved(self, claim: ClaimRow, hold: HoldRow) -> Cost:
         """Return what a hold reserved, with the budget it was reserved in and whom it pays."""
@@ -268,20 +266,12 @@ class _Group:
         reserved = hold.reserved
         return Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
 
-    def _count(self, claim: ClaimRow, cost_minor: int, sign: CounterUse) -> None:
-        _, benefit = self._offer(claim)
-        amounts = {entitlement.budget_counter(benefit.budget): cost_minor}
-        if benefit.stock is not None:
-            amounts[entitlement.stock_counter(benefit)] = claim.quantity
-        for name, amount in amounts.items():
-            more = self.shared_more.get(name, CounterUse())
-            self.shared_more[name] = CounterUse(
-                more.reserved + sign.reserved * amount, more.spent + sign.spent * amount
-            )
-
-    def _use(self, claim: ClaimRow, quantity: int) -> None:
-        key = self._cap_key(claim)
-        self.used_more[key] = self.used_more.get(key, 0) + quantity
+    def _count(self, claim: ClaimRow, cost: int, sign: CounterUse) -> None:
+        self.capacity.add_money(
+            *self._offer(claim),
+            CounterUse(sign.reserved * cost, sign.spent * cost),
+            CounterUse(sign.reserved * claim.quantity, sign.spent * claim.quantity),
+        )
 
     def _reissue(self, claim: ClaimRow, actor: str, *, captured: bool) -> None:
         """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
@@ -293,7 +283,11 @@ class _Group:
         at = self.journal.now_for(claim.member_id)
         try:
             parts = ledger.take(self.journal.lots_of(claim.member_id, unit), taken, at)
-            self._check_room(claim, cost, parts)
+            uncapped = entitlement.uncapped_units(parts, self.journal.lots)
+            piece, piece_cost = taken // claim.quantity, programme.minor(benefit.cost)
+            counts = Counted(taken - uncapped, piece, piece_cost)
+            bearers = programme.bearers[benefit.budget]
+            check_room(self.capacity, self._today(claim), claim, counts, bearers=bearers)
         except Refusal as refusal:
             lost = ledger.make_up(unit, taken)
             self._post(claim, lost + ledger.bear(price), actor)
@@ -312,7 +306,7 @@ class _Group:
             quantity=taken,
             cost_minor=cost,
             placed_at=at,
-            uncapped=entitlement.uncapped_units(parts, self.journal.lots),
+            uncapped=uncapped,
             parts=tuple(parts),
             reserved=Reserved(price.unit, price.budget, cost) if cost else None,
             provider=provider,
@@ -323,36 +317,12 @@ class _Group:
         self.holds[hold.hold_id] = hold
         self.new_holds.append(hold)
         self._count(claim, cost, CounterUse(0, 1) if captured else CounterUse(1, 0))
-        if claim.cap_window:
-            self._use(claim, taken - hold.uncapped)
+        change_room(self.capacity, claim, counted(claim, hold, 0), counts)
+        ids = (claim.member_id, claim.claim_id)
+        self.capacity.tell(self.journal, programme, benefit, ids)
         if captured:
             end = HoldEnd(hold.hold_id, batch_id, taken, 0, 0, at)
             self.ends.append(end)
-
-    def _check_room(self, claim: ClaimRow, cost: int, parts: list[Part]) -> None:
-        """Refuse where cap, stock or budget has no room left: they hold on every path (I15)."""
-        programme, benefit = self.catalogue.offers[claim.benefit]
-        limit = entitlement.cap_limit(programme, benefit)
-        if limit is not None and claim.cap_window:
-            key = self._cap_key(claim)
-            used = self.used.get(key, 0) + self.used_more.get(key, 0)
-            taken = sum(part.amount for part in parts)
-            counted = taken - entitlement.uncapped_units(parts, self.journal.lots)
-            if counted and used + counted > limit:
-                raise entitlement.CapReached
-        if benefit.stock is not None:
-            given = self._taken(entitlement.stock_counter(benefit))
-            if given + claim.quantity > benefit.stock:
-                raise entitlement.StockExhausted
-        spent = self._taken(entitlement.budget_counter(benefit.budget))
-        if spent + cost > programme.budgets_minor[benefit.budget]:
-            raise entitlement.BudgetExhausted
-
-    def _taken(self, name: str) -> int:
-        return (
-            self.shared.get(name, CounterUse()).taken
-            + self.shared_more.get(name, CounterUse()).taken
-        )
 
     def _revoke(self, claim: ClaimRow) -> None:
         if claim.claim_id in self.revoking:
@@ -413,8 +383,7 @@ class _Group:
         await claims.open_cases(together, self.cases)
         await orders.put(together, self.requests, self.now)
         await orders.schedule(together, plans)
-        await counters.add_used(together, self.used_more)
-        await counters.add(together, self.shared_more)
+        await self.capacity.write(together)
         await together.send()
         for state, claims_ in self.came_to.items():
             measures.count_claims(state.value, claims_)

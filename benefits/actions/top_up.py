@@ -135,6 +135,10 @@ def due(
             expires_at = period and packages.ends_at(line, period, programme.tz, now)
             if not period or not expires_at:
                 continue
+            over = programme.contract_end(benefit)
+            expires_at = entitlement.last_use(expires_at, over, programme.tz)
+            if expires_at <= now:
+                continue
             earlier = granted.get((member_id, line.code, period.key), [])
             quantity = entitlement.top_up(line, quota, earlier, period=period, from_=from_)
             if quantity:

@@ -77,8 +77,8 @@ async def _zone(conn: Connection, parts: Parts) -> list[tuple[str, str]]:
 
 async def _compare(conn: Connection, parts: Parts) -> list[Finding]:
     kept, taken = await checks.shared(conn)
-    offers = (await parts.catalogue.current(conn)).offers
-    folded = dict[str, list[int]]()
+    offers, there = (await parts.catalogue.current(conn)).offers, await checks.versions(conn)
+    folded = {name: [0, used] for name, used in (await checks.limited(conn)).items()}
     found = list[Finding]()
     for one in taken:
         if one.benefit not in offers:
@@ -86,13 +86,20 @@ async def _compare(conn: Connection, parts: Parts) -> list[Finding]:
                 Finding("benefit_unknown", one.benefit, "claims of no programme's benefit")
             )
             continue
-        _, benefit = offers[one.benefit]
-        budget = folded.setdefault(entitlement.budget_counter(benefit.budget), [0, 0])
-        budget[0] += one.reserved_minor
-        budget[1] += one.spent_minor
+        programme, benefit = offers[one.benefit]
+        version = (one.programme, one.programme_version)
+        if version in there:  # what another says of the claim is found with its terms
+            programme = await parts.catalogue.version(conn, *version)
+        sums = {
+            entitlement.budget_counter(budget): (one.reserved_minor, one.spent_minor)
+            for budget in programme.bearers.get(benefit.budget, (benefit.budget,))
+        }
         if benefit.stock is not None:
             name = entitlement.stock_counter(benefit)
-            folded[name] = [one.reserved_pieces, one.spent_pieces]
+            sums[name] = (one.reserved_pieces, one.spent_pieces)
+        for name, (reserved, spent) in sums.items():
+            before = folded.get(name, [0, 0])
+            folded[name] = [before[0] + reserved, before[1] + spent]
     for name in sorted(kept.keys() | folded.keys()):
         says, holds = list(kept.get(name, (0, 0))), folded.get(name, [0, 0])
         if says != holds:

@@ -24,7 +24,7 @@ from benefits.domain.corrections import (
     Wanted,
     Why,
 )
-from benefits.domain.entitlement import CounterUse, MemberClosed
+from benefits.domain.entitlement import ContractEnded, CounterUse, MemberClosed, last_use
 from benefits.domain.ledger import Account, Cost
 from benefits.domain.orders import OPEN
 from benefits.domain.programme import Programme
@@ -43,7 +43,8 @@ from benefits.store.members import Member
 class Matter(msgspec.Struct, kw_only=True):
     """A correction with all it concerns, as read under the member's lock at `now`.
 
-    `steps` is what its quantity comes to in the ledger.
+    `steps` is what its quantity comes to in the ledger; `counts` is how many units of the claim
+    count against caps and limits.
     """
 
     wanted: Wanted
@@ -54,6 +55,7 @@ class Matter(msgspec.Struct, kw_only=True):
     claim: ClaimRow | None = None
     hold: HoldRow | None = None
     steps: int = 0
+    counts: int = 0
     made_good: int = 0
     effect: Effect = Effect(postings=())
     before: Figures = Figures()
@@ -71,9 +73,10 @@ class Matter(msgspec.Struct, kw_only=True):
         )
 
     def end_of_lot(self, days: int) -> datetime:
-        """Return when a lot ends that is made now and valid for so many days."""
+        """Return when a lot ends that is made now and valid for so many days, by contract."""
         zone = self.programme.tz
-        return end_of(local_date(self.now, zone) + timedelta(days=days), zone)
+        end = end_of(local_date(self.now, zone) + timedelta(days=days), zone)
+        return last_use(end, self.programme.contract_end(self.benefit), zone)
 
     @property
     def of_claim(self) -> ClaimRow:
@@ -122,6 +125,9 @@ async def weigh(
     today = local_date(matter.now, matter.programme.tz)
     if effect.lot and member.closed_on is not None and member.closed_on < today:
         raise MemberClosed
+    contract_end = matter.programme.contract_end(matter.benefit)
+    if effect.lot and contract_end is not None and contract_end < today:
+        raise ContractEnded
     if matter.benefit.stock is None:
         effect = msgspec.structs.replace(effect, stock=CounterUse())
     matter.effect = effect
@@ -187,13 +193,14 @@ async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect
         raise MonthArchived
     lots = {line.posting.lot_id for line in lines if line.posting.lot_id is not None}
     journal.load(await books.lots_by_id(conn, sorted(lots)))
+    matter.counts = rules.counting(lines, journal.lots)
     captured = Captured(
         batch_id=batch_id,
         lines=lines,
         piece=matter.piece,
         held=hold.quantity,
         cost_minor=hold.cost_minor,
-        is_capped=bool(claim.cap_window),
+        is_capped=bool(claim.cap_window or claim.limits),
     )
     late = matter.benefit.late_reversal
     taken = await corrections.there(conn, claim.member_id, hold.unit, matter.now)
@@ -264,6 +271,7 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
 async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     claim, hold = matter.of_claim, matter.of_hold
     journal.load(await books.lots_by_id(conn, [part.lot_id for part in hold.parts]))
+    matter.counts = hold.quantity - hold.uncapped
     cost = Cost("", matter.benefit.budget, hold.provider, 0)
     if hold.reserved is not None:
         kept = hold.reserved
@@ -275,7 +283,7 @@ async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
             parts=hold.parts,
             cost_minor=hold.cost_minor,
             cost=cost,
-            is_capped=bool(claim.cap_window),
+            is_capped=bool(claim.cap_window or claim.limits),
         ),
         matter.steps,
         journal.lots,

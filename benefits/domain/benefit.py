@@ -1,6 +1,7 @@
 """A benefit: what a member may get, who fulfils it, what it costs and when it is spent (P-1)."""
 
 import enum
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -59,6 +60,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `recipient` names the fields a claim must bring for the provider and for nobody else (X-4).
     Only those may claim it whom the rule `eligible` lets in, and who agreed to the programme's
     `consent` for its provider (E-1, E-4).
+    Its provider delivers through `contract_end`; claims end `lead_days` before (V-6).
     """
 
     code: str
@@ -80,6 +82,15 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     late_reversal: LateReversal = LateReversal()
     eligible: Rule | None = None
     consent: str = ""
+    contract_end: date | None = None
+    lead_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
+
+    @property
+    def last_claim(self) -> date | None:
+        """The last day on which it can be claimed; None while no end is agreed (V-6)."""
+        if self.contract_end is None:
+            return None
+        return self.contract_end - timedelta(days=self.lead_days)
 
     @property
     def unit(self) -> str:

@@ -277,6 +277,17 @@ def given_back(lines: Iterable[Line]) -> int:
     return sum(line.reversed for line in lines if line.posting.credit is Account.REDEEMED)
 
 
+def counting(lines: Iterable[Line], lots: Mapping[UUID, Lot]) -> int:
+    """Return how many spent units still count against caps and limits: no make-good's (L-9)."""
+    return sum(
+        line.left
+        for line in lines
+        if line.posting.credit is Account.REDEEMED
+        and line.posting.lot_id is not None
+        and lots[line.posting.lot_id].capped
+    )
+
+
 def _cost(minor: int, held: int, quantity: int) -> int:
     return minor * quantity // held  # exact: a hold's worst cost is that of a piece, times pieces
 

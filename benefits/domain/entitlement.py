@@ -6,9 +6,10 @@ then it takes units, capacity and budget together or nothing at all.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -16,11 +17,11 @@ from benefits.domain import eligibility
 from benefits.domain.benefit import Benefit
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot, Part, take
-from benefits.domain.limits import CapWindow
+from benefits.domain.limits import Counted, Left, Room, coarse
 from benefits.domain.packages import Line, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import Period, PeriodKind, period_of
+from benefits.domain.values import Period, end_of
 
 RECIPIENT_MAX = 128
 
@@ -32,6 +33,13 @@ class MemberClosed(Refusal):
     words = "The relationship of this member has ended."
 
 
+class ContractEnded(Refusal):
+    """The contract with the provider is over, or about to be (V-6)."""
+
+    code = "contract_ended"
+    words = "This benefit is not offered any more: its contract has ended, or is about to."
+
+
 class RecipientIncomplete(Refusal):
     """The claim does not bring the recipient's fields the benefit needs, or brings others."""
 
@@ -40,10 +48,17 @@ class RecipientIncomplete(Refusal):
 
 
 class CapReached(Refusal):
-    """The member's own cap of the window is used up (K-1)."""
+    """The room of a cap or limit is used up, of the member's own or of all in its scope (K-1)."""
 
     code = "cap_reached"
     words = "The limit for this benefit in this period is reached."
+
+    @classmethod
+    def until(cls, at: datetime | None) -> "CapReached":
+        """Say no, and when there is room again where that is told."""
+        if at is None:
+            return cls()
+        return cls(f"{cls.words} There is room again from {at.astimezone(UTC).isoformat()} on.")
 
 
 class StockExhausted(Refusal):
@@ -108,6 +123,11 @@ class CounterUse(msgspec.Struct, frozen=True):
         """Units that are not free."""
         return self.reserved + self.spent
 
+    @property
+    def moves(self) -> bool:
+        """Whether it changes anything."""
+        return bool(self.reserved or self.spent)
+
 
 class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A member asks for `quantity` pieces of a benefit; `recipient` goes to its provider only."""
@@ -116,14 +136,24 @@ class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
     recipient: dict[str, str] = {}
 
 
+class Node(msgspec.Struct, frozen=True):
+    """A budget above the one that a benefit is charged to: what is taken, of how much (K-4)."""
+
+    use: CounterUse
+    total: int
+
+
 class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim is decided on, as read under the member's lock.
 
     `piece` is what one piece takes of the units. That, `cap_limit` and `cap_used`, the member's
     in the current window, are in the ledger's steps; stock is in pieces, costs in minor units.
     `known` is what the benefit's rule and consent are judged by, where it has any.
+    `rooms` are those of the limits, in the order in which they are asked; `above` are the budgets
+    that bear along, the nearest first.
     """
 
+    today: date
     closed: bool
     lots: tuple[Lot, ...]
     piece: int
@@ -134,6 +164,8 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     budget_total: int
     piece_cost: int
     known: Known | None = None
+    rooms: tuple[Room, ...] = ()
+    above: tuple[Node, ...] = ()
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -154,12 +186,40 @@ def claim(
 ) -> Claim | Refusal:
     """Decide a claim, by what refuses it first (K-2).
 
-    The order is: member, consent, eligibility, recipient, member cap, stock, budget, lots.
+    The order is: member, contract, consent, eligibility, recipient, the member's caps, shared
+    limits, stock, budget and those above it, lots.
     """
     cost = facts.piece_cost * command.quantity
     wanted = facts.piece * command.quantity
+    barred = _barred(command, benefit, facts)
+    if barred is not None:
+        return barred
+    try:
+        parts, short = take(facts.lots, wanted, now), None
+    except Refusal as refusal:
+        parts, short = [], refusal
+    uncapped = uncapped_units(parts, {lot.lot_id: lot for lot in facts.lots})
+    counted = wanted - uncapped
+    if facts.cap_limit is not None and counted and facts.cap_used + counted > facts.cap_limit:
+        return CapReached()
+    counts = Counted(counted, facts.piece, facts.piece_cost)
+    for room in facts.rooms:
+        if not room.has(counts.of(room.place.dimension)):
+            return CapReached.until(room.opens(counts.of(room.place.dimension)))
+    if benefit.stock is not None and facts.stock.taken + command.quantity > benefit.stock:
+        return StockExhausted()
+    nodes = (Node(facts.budget, facts.budget_total), *facts.above)
+    if any(node.use.taken + cost > node.total for node in nodes):
+        return BudgetExhausted()
+    return short or Claim(parts, wanted, cost, uncapped)
+
+
+def _barred(command: ClaimCommand, benefit: Benefit, facts: ClaimFacts) -> Refusal | None:
+    """Return what refuses a claim whatever there is left: the first part of the order (K-2)."""
     if facts.closed:
         return MemberClosed()
+    if benefit.last_claim is not None and facts.today > benefit.last_claim:
+        return ContractEnded()
     if facts.known is not None:
         kept_out = eligibility.admit(benefit.eligible, benefit.consent_key, facts.known)
         if kept_out is not None:
@@ -172,19 +232,16 @@ def claim(
         return RecipientIncomplete(
             f"Recipient fields needed: {needed}; each 1 to {RECIPIENT_MAX} printable characters."
         )
-    try:
-        parts, short = take(facts.lots, wanted, now), None
-    except Refusal as refusal:
-        parts, short = [], refusal
-    uncapped = uncapped_units(parts, {lot.lot_id: lot for lot in facts.lots})
-    counted = wanted - uncapped
-    if facts.cap_limit is not None and counted and facts.cap_used + counted > facts.cap_limit:
-        return CapReached()
-    if benefit.stock is not None and facts.stock.taken + command.quantity > benefit.stock:
-        return StockExhausted()
-    if facts.budget.taken + cost > facts.budget_total:
-        return BudgetExhausted()
-    return short or Claim(parts, wanted, cost, uncapped)
+    return None
+
+
+def left(benefit: Benefit, facts: ClaimFacts) -> Left | None:
+    """Return how much is left of what all members share; None where nothing of it ends (K-8)."""
+    found = [coarse(r.used, r.most) for r in facts.rooms if r.place.is_shared]
+    if benefit.stock is not None:
+        found.append(coarse(facts.stock.taken, benefit.stock))
+    order = list(Left)
+    return max(found, key=order.index, default=None)
 
 
 def cap_limit(programme: Programme, benefit: Benefit) -> int | None:
@@ -197,13 +254,9 @@ def uncapped_units(parts: Iterable[Part], lots: Mapping[UUID, Lot]) -> int:
     return sum(part.amount for part in parts if not lots[part.lot_id].capped)
 
 
-def cap_window(window: CapWindow, day: date) -> str:
-    """Return the key of the window that `day` lies in; it resets at local midnight (K-3)."""
-    match window:
-        case CapWindow.LIFETIME:
-            return "all"
-        case CapWindow.MONTH | CapWindow.QUARTER | CapWindow.YEAR:
-            return period_of(day, PeriodKind[window.name]).key
+def cap_counter(benefit: str) -> str:
+    """Return the name of a member's counter for the cap of a benefit."""
+    return f"cap:{benefit}"
 
 
 def stock_counter(benefit: Benefit) -> str:
@@ -214,3 +267,8 @@ def stock_counter(benefit: Benefit) -> str:
 def budget_counter(budget: str) -> str:
     """Return the name of the counter that guards a budget."""
     return f"budget:{budget}"
+
+
+def last_use(expires_at: datetime, contract_end: date | None, zone: ZoneInfo) -> datetime:
+    """Return when units end that would end at `expires_at`: no later than the contract (V-6)."""
+    return expires_at if contract_end is None else min(expires_at, end_of(contract_end, zone))

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.limits import Place
 from benefits.domain.orders import Reason
 from benefits.domain.units import Quantity
 
@@ -78,7 +79,10 @@ class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units that are held for a claim of `quantity` pieces; `window` is the cap's, if any."""
+    """Units that are held for a claim of `quantity` pieces; `window` is the cap's, if any.
+
+    `limits` are where it took room besides.
+    """
 
     benefit: str
     quantity: int
@@ -87,6 +91,17 @@ class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     window: str
     hold_id: UUID
     claimed_at: datetime
+    limits: tuple[Place, ...] = ()
+
+
+class BudgetTaken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A budget whose claims came to `percent` of its total, in minor units (K-4)."""
+
+    programme: str
+    budget: str
+    percent: Literal[80, 95, 100]
+    total_minor: int
+    taken_minor: int
 
 
 class OrderMoved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -219,6 +234,7 @@ Told = type[
     | UnitsGranted
     | UnitsExpired
     | ClaimPlaced
+    | BudgetTaken
     | OrderMoved
     | UnitsReturned
     | UnitsRevoked
@@ -259,6 +275,7 @@ EVENTS: dict[str, Kind] = {
     "entitlement.granted": Kind(UnitsGranted, "lot", "Units came, by tier or as a reward."),
     "entitlement.expired": Kind(UnitsExpired, "lot", "Unspent units ended."),
     "claim.placed": Kind(ClaimPlaced, "claim", "A member claimed; the units are held."),
+    "budget.threshold": Kind(BudgetTaken, "claim", "A claim took a budget to 80, 95 or 100 %."),
     "order.held": Kind(OrderMoved, "claim", "Nothing was sent yet; it will be tried again."),
     "order.pending": Kind(OrderMoved, "claim", "The provider accepted and will answer later."),
     "order.unknown": Kind(OrderMoved, "claim", "The provider was silent; it is asked again."),

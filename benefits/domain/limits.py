@@ -1,16 +1,32 @@
-"""Limits: what a member may take in a window, and what money bears it (K-1, K-4)."""
+"""Limits: how much may be taken in a window, by whom, and what money bears it (K-1 to K-8).
+
+A claim takes room in *places*: one counter in one window each. What a claim took of a place is
+decided by its units that count, and so is what comes back, to the very place it was taken from
+(K-5): a piece counts while any of its units does.
+"""
 
 import enum
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from benefits.domain.units import Quantity
+from benefits.domain.values import PeriodKind, midnight, period_of
+
+WHENEVER = "all"
+THRESHOLDS = (80, 95, 100)
+FEW = 10  # at most a tenth of the whole is few
 
 
 class CapWindow(enum.Enum):
-    """The calendar window a member's cap counts in (K-3)."""
+    """The calendar window that something counts in (K-3); a week begins with its Monday."""
 
+    DAY = "DAY"
+    WEEK = "WEEK"
     MONTH = "MONTH"
     QUARTER = "QUARTER"
     YEAR = "YEAR"
@@ -24,17 +40,247 @@ class Cap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     window: CapWindow
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A flat amount, in major units, that the worst costs of claims are reserved from (K-4).
+class Scope(enum.Enum):
+    """Who takes from the same room together; they are asked in this order (K-2).
 
-    `cost_centre` is whose account the bank charges it to: the budget's own code unless named.
+    One member; those with a label; those of one branch; all who claim one benefit, the benefits
+    of one provider, or any benefit that the limit names.
+    """
+
+    MEMBER = "MEMBER"
+    SEGMENT = "SEGMENT"
+    BRANCH = "BRANCH"
+    BENEFIT = "BENEFIT"
+    PROVIDER = "PROVIDER"
+    PROGRAMME = "PROGRAMME"
+
+
+class Dimension(enum.Enum):
+    """What counts: pieces, or their worst cost."""
+
+    COUNT = "COUNT"
+    COST = "COST"
+
+
+class OnFull(enum.Enum):
+    """What a refusal says: no more than itself, or also when there is room again."""
+
+    REJECT = "REJECT"
+    NEXT_WINDOW = "NEXT_WINDOW"
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """At most `limit` pieces, or major units of worst cost, per window for all in scope (K-1).
+
+    The window is of the calendar, or the last `days` days (K-7). It concerns the `benefits` named,
+    or all of the programme, and with a `segment` only members who carry that label.
+    """
+
+    code: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
+    scope: Scope
+    limit: Decimal
+    window: CapWindow | None = None
+    days: Annotated[int, msgspec.Meta(ge=0, le=3660)] = 0
+    dimension: Dimension = Dimension.COUNT
+    on_full: OnFull = OnFull.REJECT
+    benefits: tuple[str, ...] = ()
+    segment: str = ""
+
+    def concerns(self, benefit: str) -> bool:
+        """Say whether claims of a benefit take from it."""
+        return not self.benefits or benefit in self.benefits
+
+    def takes_at(self, place: "Place") -> bool:
+        """Say whether a place of an earlier claim is still one of its own."""
+        mine = (self.code, self.scope, self.dimension)
+        same = mine == (place.limit, place.scope, place.dimension)
+        return same and place.is_instant == (self.window is None)
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An amount, in major units, that the worst costs of claims are reserved from (K-4).
+
+    What is reserved in it is reserved in its `parent` too. `cost_centre` is whose account the bank
+    charges it to: the budget's own code unless named.
     """
 
     code: str
     total: Decimal
     cost_centre: str = ""
+    parent: str = ""
 
     @property
     def charged_to(self) -> str:
         """The cost centre."""
         return self.cost_centre or self.code
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What of a claim counts: `units` of it, of which a piece takes `piece` and costs at most."""
+
+    units: int
+    piece: int
+    piece_cost: int
+
+    def of(self, dimension: Dimension) -> int:
+        """Return how many pieces these are, or what they cost at most."""
+        pieces = -(-self.units // self.piece)
+        return pieces if dimension is Dimension.COUNT else pieces * self.piece_cost
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit's counter in one window, in which a claim took room; `of` is whose, if anybody's."""
+
+    limit: str
+    scope: Scope
+    dimension: Dimension
+    window: str
+    of: str = ""
+
+    @property
+    def counter(self) -> str:
+        """The name of the counter."""
+        return f"limit:{self.limit}:{self.of}" if self.of else f"limit:{self.limit}"
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether its window is the instant of one event, which counts in rolling windows."""
+        return "T" in self.window
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether members share it; else it is one member's own."""
+        return self.scope is not Scope.MEMBER
+
+
+class Left(enum.Enum):
+    """How much there is left, as everybody may know (K-8)."""
+
+    PLENTY = "PLENTY"
+    FEW = "FEW"
+    NONE = "NONE"
+
+
+def coarse(taken: int, whole: int) -> Left:
+    """Return how much is left of what was there in the beginning."""
+    if taken >= whole:
+        return Left.NONE
+    return Left.FEW if (whole - taken) * FEW <= whole else Left.PLENTY
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What a place has: at most `most`, of which `used` is taken.
+
+    All of it is free again at `resets_at`; of a rolling window amounts are, one after the other,
+    as `frees` says.
+    """
+
+    place: Place
+    on_full: OnFull
+    most: int
+    used: int
+    resets_at: datetime | None = None
+    frees: tuple[tuple[datetime, int], ...] = ()
+
+    def has(self, wanted: int) -> bool:
+        """Say whether so much more fits in; nothing always does."""
+        return not wanted or self.used + wanted <= self.most
+
+    def opens(self, wanted: int) -> datetime | None:
+        """Return when so much would fit in; None when it never will, or nobody is told."""
+        if self.on_full is OnFull.REJECT or wanted > self.most:
+            return None
+        left = self.used
+        for at, amount in sorted(self.frees):
+            left -= amount
+            if left + wanted <= self.most:
+                return at
+        return self.resets_at
+
+
+def window_key(window: CapWindow, day: date) -> str:
+    """Return the key of the window that `day` lies in; it resets at local midnight (K-3)."""
+    match window:
+        case CapWindow.LIFETIME:
+            return WHENEVER
+        case CapWindow.DAY:
+            return day.isoformat()
+        case CapWindow.WEEK:
+            year, week, _ = day.isocalendar()
+            return f"{year:04d}-W{week:02d}"
+        case CapWindow.MONTH | CapWindow.QUARTER | CapWindow.YEAR:
+            return period_of(day, PeriodKind[window.name]).key
+
+
+def window_end(window: CapWindow, day: date) -> date | None:
+    """Return the first day after the window that `day` lies in; None where it never ends."""
+    match window:
+        case CapWindow.LIFETIME:
+            return None
+        case CapWindow.DAY:
+            return day + timedelta(days=1)
+        case CapWindow.WEEK:
+            return day + timedelta(days=7 - day.weekday())
+        case CapWindow.MONTH | CapWindow.QUARTER | CapWindow.YEAR:
+            return period_of(day, PeriodKind[window.name]).end
+
+
+def instant_key(at: datetime) -> str:
+    """Return the key of an event in a rolling window: its instant, in an order of texts (K-7)."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def place(limit: Limit, now: datetime, day: date, *, of: str = "") -> Place:
+    """Return where a claim made `now`, on the local `day`, takes room of a limit."""
+    key = instant_key(now) if limit.window is None else window_key(limit.window, day)
+    return Place(limit=limit.code, scope=limit.scope, dimension=limit.dimension, window=key, of=of)
+
+
+def since(limit: Limit, now: datetime) -> datetime:
+    """Return after which instant events count in a rolling window at `now`: (t - W, t] (K-7)."""
+    return now - timedelta(days=limit.days)
+
+
+def room(limit: Limit, place: Place, most: int, used: int, *, day: date, zone: ZoneInfo) -> Room:
+    """Return what there is of a place in a calendar window."""
+    assert limit.window is not None, "it is of the calendar"
+    end = window_end(limit.window, day)
+    return Room(
+        place=place,
+        on_full=limit.on_full,
+        most=most,
+        used=used,
+        resets_at=None if end is None else midnight(end, zone),
+    )
+
+
+def rolling_room(limit: Limit, place: Place, most: int, events: Iterable[tuple[str, int]]) -> Room:
+    """Return what there is of a place in a rolling window, of the events that count in it."""
+    frees = tuple(
+        (datetime.fromisoformat(key) + timedelta(days=limit.days), amount)
+        for key, amount in events
+    )
+    return Room(
+        place=place,
+        on_full=limit.on_full,
+        most=most,
+        used=sum(amount for _, amount in frees),
+        frees=frees,
+    )
+
+
+def fits(events: Iterable[tuple[str, int]], at: str, wanted: int, *, most: int, days: int) -> bool:
+    """Say whether an event that was taken back fits in again, in every window over it (K-7)."""
+    span, then = timedelta(days=days), datetime.fromisoformat(at)
+    told = [(datetime.fromisoformat(key), amount) for key, amount in events]
+    ends = [then, *(t for t, _ in told if then <= t < then + span)]
+    return all(
+        wanted + sum(amount for t, amount in told if end - span < t <= end) <= most for end in ends
+    )
+
+
+def passed(taken: int, total: int, told: int) -> tuple[int, ...]:
+    """Return which thresholds, in percent, a budget has come to above what was told (K-4)."""
+    if total <= 0:
+        return ()
+    return tuple(p for p in THRESHOLDS if p > told and taken * 100 >= p * total)

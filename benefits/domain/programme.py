@@ -5,6 +5,7 @@ itself, so that the rest of the code may rely on it.
 """
 
 import enum
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -18,7 +19,7 @@ from benefits.domain.benefit import Benefit
 from benefits.domain.consents import Consent
 from benefits.domain.currencies import DIGITS, minor_of
 from benefits.domain.ladder import Ladder, ladder
-from benefits.domain.limits import Budget
+from benefits.domain.limits import Budget, Dimension, Limit, Scope
 from benefits.domain.metrics import Basket, basket
 from benefits.domain.orders import Capabilities
 from benefits.domain.packages import Line
@@ -74,6 +75,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     budget: tuple[Budget, ...] = ()
     benefit: tuple[Benefit, ...] = ()
     line: tuple[Line, ...] = ()
+    limit: tuple[Limit, ...] = ()
     consent: tuple[Consent, ...] = ()
 
     @cached_property
@@ -171,3 +173,45 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def budgets_minor(self) -> dict[str, int]:
         """Totals of the budgets in minor units, by code."""
         return {budget.code: self.minor(budget.total) for budget in self.budget}
+
+    @cached_property
+    def bearers(self) -> dict[str, tuple[str, ...]]:
+        """Each budget with those above it that bear along, the nearest first (K-4)."""
+        parents = {budget.code: budget.parent for budget in self.budget}
+        found = dict[str, tuple[str, ...]]()
+        for code, parent in parents.items():
+            chain, at = [code], parent
+            while at:
+                chain.append(at)
+                at = parents[at]
+            found[code] = tuple(chain)
+        return found
+
+    @cached_property
+    def limits(self) -> dict[str, tuple[Limit, ...]]:
+        """The limits that claims of a benefit meet, in the order in which they are asked (K-2)."""
+        order = list(Scope)
+        return {
+            benefit.code: tuple(
+                sorted(
+                    (limit for limit in self.limit if limit.concerns(benefit.code)),
+                    key=lambda limit: order.index(limit.scope),
+                )
+            )
+            for benefit in self.benefit
+        }
+
+    def most(self, limit: Limit) -> int:
+        """Return what a limit allows: pieces, or minor units."""
+        if limit.dimension is Dimension.COST:
+            return self.minor(limit.limit)
+        return int(limit.limit)
+
+    def contract_end(self, benefit: Benefit) -> date | None:
+        """Return through which day the units of a benefit can be used by contract (V-6).
+
+        What may be put to several uses can be until the last of their contracts ends.
+        """
+        ends = [each.contract_end for each in self.benefit if each.unit == benefit.unit]
+        known = [end for end in ends if end is not None]
+        return max(known) if len(known) == len(ends) else None

@@ -15,6 +15,7 @@ from benefits.domain.benefit import Benefit
 from benefits.domain.currencies import currency_problems
 from benefits.domain.eligibility import rule_problems
 from benefits.domain.fields import Place
+from benefits.domain.limit_problems import budget_problems, limit_problems
 from benefits.domain.packages import line_problems
 from benefits.domain.policy import Text, policy_problems, thresholds
 from benefits.domain.programme import Programme, ProgrammeInvalid
@@ -53,7 +54,9 @@ def _problems(programme: Programme) -> Iterator[str]:
     taken = (programme.asset_classes, programme.currencies)
     yield from policy_problems(programme.policy, programme.tier, *taken)
     yield from _amounts(programme)
+    yield from budget_problems(programme)
     yield from _benefits(programme)
+    yield from limit_problems(programme)
     yield from _lines(programme)
     yield from _rules(programme)
     for path, text in _texts(programme):
@@ -65,7 +68,7 @@ def _problems(programme: Programme) -> Iterator[str]:
 
 
 def _duplicates(programme: Programme) -> Iterator[str]:
-    for kind in ("tier", "provider", "budget", "benefit", "line", "consent"):
+    for kind in ("tier", "provider", "budget", "benefit", "line", "limit", "consent"):
         seen = set[str]()
         for index, item in enumerate(getattr(programme, kind)):
             if item.code in seen:
@@ -100,6 +103,8 @@ def _benefits(programme: Programme) -> Iterator[str]:
             yield f"{path}.budget: {benefit.budget!r} is not defined{hint}"
         if benefit.stock is not None and benefit.stock < 0:
             yield f"{path}.stock: must be at least 0"
+        if benefit.lead_days and benefit.contract_end is None:
+            yield f"{path}.lead_days: stands with a contract_end"
         yield from _units(programme, path, benefit)
 
 

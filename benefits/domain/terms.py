@@ -120,6 +120,10 @@ def _asked(_before: Any, after: Any) -> bool:
     return bool(after)
 
 
+def _sooner(before: Any, after: Any) -> bool:
+    return after is not None and (before is None or after < before)  # days, as they are written
+
+
 def _lower(*best_first: enum.Enum) -> Judge:
     order = [each.value for each in best_first]
     return lambda before, after: order.index(after) > order.index(before)
@@ -136,17 +140,19 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(name|provider|budget|(tier|benefit)\.{_X}\.(name|about))\..*", _never),
     (rf"line\.{_X}\.segment\.name\..*", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
-    (rf"benefit\.{_X}\.(provider|cost)", _never),
+    (rf"benefit\.{_X}\.(provider|cost)|limit\.{_X}\.on_full", _never),
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),
     (rf"closing_days|notice_days|line\.{_X}\.(quota\.{_X}|quantity)", _less),
     (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)", _less),
-    (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)", _less),
-    (rf"policy\.(minimum_days|post_by)|tier\.{_X}\.threshold|benefit\.{_X}\.takes", _more),
+    (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)|limit\.{_X}\.limit", _less),
+    (rf"benefit\.{_X}\.contract_end", _sooner),
+    (rf"policy\.(minimum_days|post_by)|tier\.{_X}\.threshold", _more),
+    (rf"benefit\.{_X}\.(takes|lead_days)", _more),
     (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
     (rf"(asset_classes|currencies|benefit|line)\.{_X}", _gone),
     (rf"tier\.{_X}\.lock", _gone),
-    (rf"benefit\.{_X}\.(cap|recipient\.{_X})", _new),
+    (rf"benefit\.{_X}\.(cap|recipient\.{_X})|limit\.{_X}", _new),
     # A rule that is there no more lets everybody in; of two rules neither is known to be wider.
     (rf"(benefit|line)\.{_X}\.(eligible|consent)", _asked),
     (rf"consent\.{_X}", _never),

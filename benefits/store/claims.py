@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.ledger import Part
+from benefits.domain.limits import Place
 from benefits.domain.orders import OrderState
 from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, Writer, rows, write
@@ -16,7 +17,8 @@ from benefits.store.db import Connection, Writer, rows, write
 class ClaimRow(msgspec.Struct, kw_only=True):
     """A claim and where its order stands; `deadline` is set only while nothing was sent.
 
-    It keeps the terms of the version of the programme that it was made under (U-3).
+    It keeps the terms of the version of the programme that it was made under (U-3), and in which
+    windows it took room, by its cap and by `limits` (K-5).
     """
 
     claim_id: UUID
@@ -29,6 +31,7 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     reason: str
     hold_id: UUID
     cap_window: str
+    limits: tuple[Place, ...]
     claimed_at: datetime
     changed_at: datetime
     deadline: datetime | None
@@ -79,14 +82,15 @@ class HoldEnd(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.state, c.reason,
-       c.hold_id, c.cap_window, c.claimed_at, c.changed_at, c.deadline, c.provider_reference,
-       c.code_sealed, c.programme_version"""
+       c.hold_id, c.cap_window, c.limits, c.claimed_at, c.changed_at, c.deadline,
+       c.provider_reference, c.code_sealed, c.programme_version"""
 INSERT = """
 INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, reason,
-                   hold_id, cap_window, programme_version, claimed_at, changed_at, deadline)
-SELECT n.*, $12, $12, $13
+                   hold_id, cap_window, programme_version, limits, claimed_at, changed_at,
+                   deadline)
+SELECT n.*, $13, $13, $14
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[],
-            $7::text[], $8::text[], $9::uuid[], $10::text[], $11::int[]) AS n
+            $7::text[], $8::text[], $9::uuid[], $10::text[], $11::int[], $12::jsonb[]) AS n
 """
 UPDATE = """
 UPDATE claim AS c
@@ -176,6 +180,7 @@ async def put(writer: Writer, claims: Sequence[ClaimRow], deadline: datetime) ->
         [c.hold_id for c in claims],
         [c.cap_window for c in claims],
         [c.programme_version for c in claims],
+        [msgspec.json.encode(c.limits).decode() if c.limits else None for c in claims],
         claims[0].claimed_at,
         deadline,
     )
@@ -218,6 +223,7 @@ async def by_id(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, ClaimRow]:
 def _claim(row: Any) -> ClaimRow:
     values = row._asdict()
     values["state"] = OrderState(values["state"])
+    values["limits"] = msgspec.convert(values["limits"] or (), tuple[Place, ...])
     return ClaimRow(**values)
 
 

@@ -6,24 +6,36 @@ Both are caches of what holds say; `verify` folds them anew.
 from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
+import msgspec
+
 from benefits.domain.entitlement import CounterUse
 from benefits.domain.values import bucket_of
-from benefits.store.db import Connection, Writer, prepare, rows, write
+from benefits.store.db import Connection, Writer, prepare, rows, run, write
 
 # Primary key; the sort lies below the locking, so every transaction locks in one order.
 LOCK = """
-SELECT counter, reserved, spent FROM counter
-WHERE counter = ANY($1::text[]) AND "window" = 'all' AND slice = 0
+SELECT counter, "window", reserved, spent, told, told_of FROM counter
+WHERE counter = ANY($1::text[]) AND "window" = ANY($2::text[]) AND slice = 0
 ORDER BY counter, "window", slice FOR NO KEY UPDATE
 """
 READ = """
-SELECT counter, reserved, spent FROM counter
-WHERE counter = ANY($1::text[]) AND "window" = 'all' AND slice = 0
+SELECT counter, "window", reserved, spent, told, told_of FROM counter
+WHERE counter = ANY($1::text[]) AND "window" = ANY($2::text[]) AND slice = 0
+"""
+# Before anything is locked: whoever adds a row waits for nobody but others who add rows, and all
+# of them do it in one order.
+NEW_SHARED = """
+INSERT INTO counter (counter, "window", slice, reserved, spent)
+SELECT n.counter, n.win, 0, 0, 0 FROM unnest($1::text[], $2::text[]) AS n (counter, win)
+ORDER BY n.counter, n.win
+ON CONFLICT DO NOTHING
 """
 UPDATE = """
-UPDATE counter AS c SET reserved = c.reserved + k.reserved, spent = c.spent + k.spent
-FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS k (counter, reserved, spent)
-WHERE c.counter = k.counter AND c."window" = 'all' AND c.slice = 0
+UPDATE counter AS c SET reserved = c.reserved + k.reserved, spent = c.spent + k.spent,
+    told = k.told, told_of = k.told_of
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[])
+     AS k (counter, win, reserved, spent, told, told_of)
+WHERE c.counter = k.counter AND c."window" = k.win AND c.slice = 0
 """
 # Primary key of member_counter.
 USED = """
@@ -33,6 +45,16 @@ FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[])
 JOIN member_counter AS c
   ON c.bucket = k.bucket AND c.member_id = k.member_id
      AND c.counter = k.counter AND c."window" = k.win
+"""
+# What counts in rolling windows has its instant for a window (K-7).
+RECENT = """
+SELECT c.member_id, c.counter, c."window", c.used
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[])
+     AS k (bucket, member_id, counter, after)
+JOIN member_counter AS c
+  ON c.bucket = k.bucket AND c.member_id = k.member_id
+     AND c.counter = k.counter AND c."window" > k.after
+WHERE c.used > 0
 """
 NEW = """
 INSERT INTO member_counter (bucket, member_id, counter, "window", used)
@@ -47,27 +69,67 @@ WHERE c.bucket = k.bucket AND c.member_id = k.member_id
 """
 
 MemberCounter = tuple[UUID, str, str]
+SharedCounter = tuple[str, str]
 
 
-async def lock(conn: Connection, names: Iterable[str]) -> dict[str, CounterUse]:
-    """Lock shared counters, in order and last of all locks, and return what is taken of each."""
-    found = await rows(conn, LOCK, sorted(set(names)))
-    return {row.counter: CounterUse(row.reserved, row.spent) for row in found}
+class Kept(msgspec.Struct, frozen=True):
+    """A shared counter: what is taken, and which threshold of which total was told of it (K-4)."""
+
+    use: CounterUse = CounterUse()
+    told: int = 0
+    told_of: int = 0
 
 
-async def read(conn: Connection, names: Iterable[str]) -> dict[str, CounterUse]:
-    """Return what is taken of shared counters at this moment, without holding anybody up."""
-    found = await rows(conn, READ, sorted(set(names)))
-    return {row.counter: CounterUse(row.reserved, row.spent) for row in found}
+class Change(msgspec.Struct, frozen=True):
+    """What a transaction does to a shared counter it has locked, and what is told of it now."""
+
+    use: CounterUse
+    told: int = 0
+    told_of: int = 0
 
 
-async def add(writer: Writer, changes: Mapping[str, CounterUse]) -> None:
+async def open_windows(conn: Connection, keys: Iterable[SharedCounter]) -> None:
+    """Make the rows of shared counters that nobody took from yet in a window."""
+    wanted = sorted(set(keys))
+    if wanted:
+        await run(conn, NEW_SHARED, [name for name, _ in wanted], [key for _, key in wanted])
+
+
+async def lock(conn: Connection, keys: Iterable[SharedCounter]) -> dict[SharedCounter, Kept]:
+    """Lock shared counters, in order and last of all locks, and return what each holds."""
+    return await _shared(conn, LOCK, keys)
+
+
+async def read(conn: Connection, keys: Iterable[SharedCounter]) -> dict[SharedCounter, Kept]:
+    """Return what shared counters hold at this moment, without holding anybody up."""
+    return await _shared(conn, READ, keys)
+
+
+async def _shared(
+    conn: Connection, statement: str, keys: Iterable[SharedCounter]
+) -> dict[SharedCounter, Kept]:
+    wanted = set(keys)
+    names, windows = {name for name, _ in wanted}, {key for _, key in wanted}
+    found = await rows(conn, statement, sorted(names), sorted(windows))
+    return {
+        (row.counter, row.window): Kept(CounterUse(row.reserved, row.spent), row.told, row.told_of)
+        for row in found
+    }
+
+
+async def add(writer: Writer, changes: Mapping[SharedCounter, Change]) -> None:
     """Add to shared counters this transaction has locked."""
-    moved = sorted((name, use) for name, use in changes.items() if use != CounterUse())
+    moved = sorted(changes.items(), key=lambda item: item[0])
     if moved:
-        names = [name for name, _ in moved]
         await write(
-            writer, UPDATE, names, [u.reserved for _, u in moved], [u.spent for _, u in moved]
+            writer,
+            UPDATE,
+            [name for (name, _), _ in moved],
+            [window for (_, window), _ in moved],
+            [change.use.reserved for _, change in moved],
+            [change.use.spent for _, change in moved],
+            [change.told for _, change in moved],
+            [change.told_of for _, change in moved],
         )
 
 
@@ -78,6 +140,19 @@ async def used(
 
     What those used who were merged `into` members counts for these.
     """
+    return await _counted(conn, USED, keys, into)
+
+
+async def recent(
+    conn: Connection, keys: Collection[MemberCounter], *, into: Mapping[UUID, UUID]
+) -> dict[MemberCounter, int]:
+    """Return what was used in windows after those of the keys, by window."""
+    return await _counted(conn, RECENT, keys, into)
+
+
+async def _counted(
+    conn: Connection, statement: str, keys: Collection[MemberCounter], into: Mapping[UUID, UUID]
+) -> dict[MemberCounter, int]:
     wanted = set(keys)
     wanted |= {
         (id_, counter, window)
@@ -86,7 +161,7 @@ async def used(
         if member_id == other
     }
     counts = dict[MemberCounter, int]()
-    for row in await rows(conn, USED, *_columns(sorted(wanted))):
+    for row in await rows(conn, statement, *_columns(sorted(wanted))):
         key = (into.get(row.member_id, row.member_id), row.counter, row.window)
         counts[key] = counts.get(key, 0) + row.used
     return counts

@@ -60,7 +60,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         "code_sealed",
     ),
     "case_file": ("closed_at", "closed_by", "note"),
-    "counter": ("reserved", "spent"),
+    "counter": ("reserved", "spent", "told", "told_of"),
     "evaluation": ("evaluated_at", "settled", "seen", "seen_generation", "basis", "decided"),
     "evaluation_run": (
         *("generation", "next_bucket", "leased_until", "begun_at", "ended_at"),

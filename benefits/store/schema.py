@@ -421,6 +421,7 @@ claim = Table(
     Column("provider_reference", Text, nullable=False, server_default=""),
     Column("code_sealed", LargeBinary),
     Column("programme_version", Integer, nullable=False),  # whose terms it keeps
+    Column("limits", JSONB),  # where it took room beside its cap, if anywhere
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),
@@ -428,7 +429,8 @@ claim = Table(
     postgresql_with={"fillfactor": "80"},
 )
 
-# What can refuse and is shared: stock and budgets. Locked last, updated once per group.
+# What can refuse and is shared: stock, budgets, limits by window. Locked last, updated once per
+# group. Of a budget `told` is the threshold that was told last, in percent of the total `told_of`.
 counter = Table(
     "counter",
     metadata,
@@ -437,6 +439,8 @@ counter = Table(
     Column("slice", SmallInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False),
     Column("spent", BigInteger, nullable=False),
+    Column("told", SmallInteger, nullable=False, server_default="0"),
+    Column("told_of", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("counter", "window", "slice"),
     CheckConstraint("reserved >= 0 AND spent >= 0", name="never_negative"),
     postgresql_with={"fillfactor": "50"},

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from benefits.domain.values import BUCKETS
 from benefits.store.carried import STEADY, is_away
 from benefits.store.db import Connection, Database, rows, run
 from benefits.store.merged import bucket_in
@@ -54,6 +55,27 @@ JOIN posting AS p ON p.bucket = v.bucket AND p.batch_id = v.reverses AND p.line 
 JOIN lot AS l ON l.bucket = p.bucket AND l.lot_id = p.lot_id
 WHERE v.bucket BETWEEN $1 AND $2 AND p.credit = 'redeemed'
 GROUP BY v.reverses
+"""
+# What of each hold counts against caps and limits: what was not given back, of no make-good.
+_COUNTING = f"""
+SELECT c.member_id, c.benefit, c.cap_window, c.limits, c.quantity, h.quantity AS held,
+       h.cost_minor, h.quantity - h.uncapped - coalesce(e.released - e.uncapped, 0)
+           - coalesce(v.capped, 0) AS units
+FROM claim AS c
+JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
+LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
+LEFT JOIN ({_RETURNED}) AS v ON v.reverses = e.batch_id
+WHERE c.bucket BETWEEN $1 AND $2 AND (c.cap_window <> '' OR c.limits IS NOT NULL)
+"""
+# Where such a hold took room by limits: a piece counts while any of its units does.
+_PLACES = """
+SELECT 'limit:' || (l.place ->> 'limit')
+           || CASE l.place ->> 'of' WHEN '' THEN '' ELSE ':' || (l.place ->> 'of') END AS counter,
+       l.place ->> 'window' AS win, l.place ->> 'scope' AS scope,
+       ceil(n.units::numeric * n.quantity / n.held)
+           * CASE l.place ->> 'dimension' WHEN 'COST' THEN n.cost_minor / n.quantity ELSE 1 END
+           AS used
+FROM jsonb_array_elements(n.limits) AS l (place)
 """
 
 
@@ -230,15 +252,13 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
 """,
     # K-1, K-5: a member's counter is what claims of its window took and did not give back.
     "member_counter_differs": f"""
-WITH returned AS ({_RETURNED}), folded AS (
-    SELECT c.member_id, 'cap:' || c.benefit AS counter, c.cap_window AS win,
-           sum(h.quantity - h.uncapped - coalesce(e.released - e.uncapped, 0)
-               - coalesce(v.capped, 0)) AS used
-    FROM claim AS c
-    JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
-    LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
-    LEFT JOIN returned AS v ON v.reverses = e.batch_id
-    WHERE c.bucket BETWEEN $1 AND $2 AND c.cap_window <> ''
+WITH n AS ({_COUNTING}), folded AS (
+    SELECT t.member_id, t.counter, t.win, sum(t.used) AS used FROM (
+        SELECT n.member_id, 'cap:' || n.benefit AS counter, n.cap_window AS win, n.units AS used
+        FROM n WHERE n.cap_window <> ''
+        UNION ALL
+        SELECT n.member_id, p.counter, p.win, p.used FROM n CROSS JOIN LATERAL ({_PLACES}) AS p
+        WHERE p.scope = 'MEMBER') AS t
     GROUP BY 1, 2, 3)
 SELECT coalesce(m.member_id, f.member_id)::text || ' '
            || coalesce(m.counter, f.counter) AS subject,
@@ -348,15 +368,15 @@ WHERE l.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
     **MERGES,
 }
 
-# K-4: shared counters belong to no bucket. A claim's stock and budget are those of its benefit.
+# K-4: shared counters belong to no bucket. A claim's stock and budgets are those of its benefit.
 # What was reversed is in stock again only if nothing was delivered (V-9).
 SHARED = """
-SELECT CASE WHEN c."window" = 'all' AND c.slice = 0 THEN c.counter
-            ELSE format('%s %s %s', c.counter, c."window", c.slice) END AS counter,
+SELECT CASE WHEN c."window" = 'all' AND c.slice = 0 AND c.counter NOT LIKE 'limit:%'
+            THEN c.counter ELSE format('%s %s %s', c.counter, c."window", c.slice) END AS counter,
        c.reserved, c.spent FROM counter AS c ORDER BY c.counter
 """
 TAKEN = """
-SELECT c.benefit,
+SELECT c.benefit, c.programme, c.programme_version,
        sum(c.quantity) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_pieces,
        sum((e.captured - coalesce(v.undelivered, 0)) * c.quantity / h.quantity)::bigint
            AS spent_pieces,
@@ -375,14 +395,26 @@ LEFT JOIN (
     WHERE r.bucket BETWEEN 0 AND 1023 AND p.credit = 'redeemed'
     GROUP BY 1, 2) AS v ON v.bucket = e.bucket AND v.reverses = e.batch_id
 WHERE c.bucket BETWEEN 0 AND 1023
-GROUP BY 1
+GROUP BY 1, 2, 3
 """
+# K-1, K-5: what claims took in the windows of shared limits and did not give back.
+LIMITED = f"""
+WITH n AS ({_COUNTING})
+SELECT format('%s %s 0', p.counter, p.win) AS counter, sum(p.used)::bigint AS used
+FROM n CROSS JOIN LATERAL ({_PLACES}) AS p WHERE p.scope <> 'MEMBER' GROUP BY 1
+"""
+VERSIONS = "SELECT code, version FROM programme"
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What one benefit's holds say is reserved and spent, in pieces and in minor units."""
+    """What one benefit's holds say is reserved and spent, in pieces and in minor units.
+
+    They are of claims under one version of the programme, whose budgets bear them.
+    """
 
     benefit: str
+    programme: str
+    programme_version: int
     reserved_pieces: int
     spent_pieces: int
     reserved_minor: int
@@ -402,5 +434,15 @@ async def findings(database: Database, buckets: tuple[int, int]) -> AsyncIterato
 async def shared(conn: Connection) -> tuple[dict[str, tuple[int, int]], list[Taken]]:
     """Return shared counters (reserved, spent), and what holds say was taken per benefit."""
     counters = {row.counter: (row.reserved, row.spent) for row in await rows(conn, SHARED)}
-    taken = [Taken(row[0], *(value or 0 for value in row[1:])) for row in await rows(conn, TAKEN)]
+    taken = [Taken(*row[:3], *(n or 0 for n in row[3:])) for row in await rows(conn, TAKEN)]
     return counters, taken
+
+
+async def limited(conn: Connection) -> dict[str, int]:
+    """Return what claims took in the windows of shared limits and did not give back."""
+    return {row.counter: row.used for row in await rows(conn, LIMITED, 0, BUCKETS - 1)}
+
+
+async def versions(conn: Connection) -> set[tuple[str, int]]:
+    """Return the versions of programmes that are there."""
+    return {(row.code, row.version) for row in await rows(conn, VERSIONS)}

@@ -11,6 +11,7 @@ from litestar.params import FromQuery, QueryParameter
 
 from benefits.domain.events import (
     EVENTS,
+    BudgetTaken,
     ChargeCleared,
     ClaimPlaced,
     DebtForgiven,
@@ -95,6 +96,13 @@ class ClaimEvent(_Event, kw_only=True):
 
     type: Literal["claim.placed"]
     data: ClaimPlaced
+
+
+class BudgetEvent(_Event, kw_only=True):
+    """A budget came to a threshold; the subject is the claim that took it there."""
+
+    type: Literal["budget.threshold"]
+    data: BudgetTaken
 
 
 class OrderEvent(_Event, kw_only=True):
@@ -207,6 +215,7 @@ Event = (
     | UnitsGrantedEvent
     | UnitsExpiredEvent
     | ClaimEvent
+    | BudgetEvent
     | OrderEvent
     | UnitsReturnedEvent
     | UnitsRevokedEvent
@@ -227,6 +236,7 @@ VIEWS: dict[type, type] = {
     UnitsGranted: UnitsGrantedEvent,
     UnitsExpired: UnitsExpiredEvent,
     ClaimPlaced: ClaimEvent,
+    BudgetTaken: BudgetEvent,
     OrderMoved: OrderEvent,
     UnitsReturned: UnitsReturnedEvent,
     UnitsRevoked: UnitsRevokedEvent,

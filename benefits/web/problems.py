@@ -79,6 +79,7 @@ STATUSES: dict[type[Refusal], int] = {
     grant.ValidDaysInvalid: 422,
     grant.ExpiresOnInvalid: 422,
     entitlement.MemberClosed: 409,
+    entitlement.ContractEnded: 409,
     units.UnitsDrawn: 422,
     units.QuantityTooFine: 422,
     consents.ConsentRequired: 409,

@@ -60,40 +60,40 @@ KEYED = (
 )
 ROOM = (
     Guard(
-        "benefits/actions/resolve.py",
-        "if counted and used + counted > limit:",
+        "benefits/actions/room.py",
+        "if wanted.units and used + wanted.units > limit:",
         "if False:",
         (STORMS,),
     ),
     Guard(
-        "benefits/actions/resolve.py",
+        "benefits/actions/room.py",
         "if given + claim.quantity > benefit.stock:",
         "if False:",
         (STORMS,),
     ),
     Guard(
-        "benefits/actions/resolve.py",
-        "if spent + cost > programme.budgets_minor[benefit.budget]:",
+        "benefits/actions/room.py",
+        "if total is not None and capacity.taken(budget_key(budget)).taken + cost > total:",
         "if False:",
         (STORMS,),
     ),
     Guard("benefits/actions/resolve.py", "if hold.ended:", "if False:", (RESOLVE,)),
     Guard(
-        "benefits/actions/claim.py",
+        "benefits/actions/capacity.py",
         "self.shared = await counters.lock",
         "self.shared = await counters.read",
         (RACES,),
     ),
     Guard(
-        "benefits/actions/claim.py",
-        "self.used_more.get(key, 0)\n        return",
-        "0\n        return",
+        "benefits/actions/capacity.py",
+        "self.used.get(key, 0) + self.used_more.get(key, 0)",
+        "self.used.get(key, 0)",
         (CLAIM,),
     ),
     Guard(
-        "benefits/actions/claim.py",
-        "CounterUse(held.reserved + more.reserved, held.spent)",
-        "held",
+        "benefits/actions/capacity.py",
+        "return CounterUse(held.reserved + more.use.reserved, held.spent + more.use.spent)",
+        "return held",
         (CLAIM,),
     ),
 )

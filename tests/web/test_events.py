@@ -53,6 +53,7 @@ async def test_the_feed_tells_what_happened_to_everybody(running: Site) -> None:
         "window": "",
         "hold_id": str(hold_id),
         "claimed_at": "2025-07-02T04:00:00Z",
+        "limits": [],
     } == claim
     status, after = await follow(running, cursor=page["next"])
     assert (200, [], True, page["next"]) == (
@@ -139,7 +140,9 @@ def _told() -> set[str]:
     return {
         t
         for t in texts
-        if re.fullmatch(r"(tier|entitlement|claim|order|case|member|loss|charge)\.[a-z_]+", t)
+        if re.fullmatch(
+            r"(tier|entitlement|claim|order|case|member|loss|charge|budget)\.[a-z_]+", t
+        )
     }
 
 
@@ -166,6 +169,7 @@ def test_no_event_has_room_for_personal_data(kind: str) -> None:
     known |= {"expired", "made_good", "taken", "owed", "borne", "delivered", "line", "quota"}
     known |= {"window", "hold_id", "claimed_at", "programme_version", "lot_id", "digest", "state"}
     known |= {"tier", "day", "threshold_minor", "projected_minor", "needed_daily_minor", "ended"}
+    known |= {"limits", "budget", "percent", "total_minor", "taken_minor"}
     known |= {"granted_at", "merged", "into"}  # ids of members, which only our key can make
     known |= {"provider", "amount_minor", "fault"}
     assert {field.name for field in msgspec.structs.fields(EVENTS[kind].data)} <= known

@@ -3,13 +3,20 @@
 from benefits.actions import claim, evaluate
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Kind
-from benefits.domain.limits import CapWindow
+from benefits.domain.limits import CapWindow, Left
 from benefits.domain.orders import OrderState, Reason
 from benefits.domain.packages import LinePeriod, Start, UpgradePolicy
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
 from benefits.domain.tiers import Cause
-from benefits.web.page import shown, shown_benefit, shown_history, shown_order, shown_tier
+from benefits.web.page import (
+    shown,
+    shown_benefit,
+    shown_history,
+    shown_limits,
+    shown_order,
+    shown_tier,
+)
 from benefits.web.problems import ReadOnly
 
 
@@ -21,7 +28,8 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(Cause) == set(shown_tier.CAUSES)
     assert set(LinePeriod) == set(shown_benefit.PERIODS) == set(shown_benefit.ENDS)
     assert set(LinePeriod) == set(shown_benefit.OWN_PERIODS) == set(shown_benefit.OWN_ENDS)
-    assert set(CapWindow) == set(shown_benefit.WINDOWS)
+    assert set(CapWindow) == set(shown_limits.WINDOWS)
+    assert set(Left) == set(shown_limits.LEFT)
     assert set(Start) == set(shown_benefit.STARTS)
     assert set(UpgradePolicy) == set(shown_benefit.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)

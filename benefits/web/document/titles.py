@@ -63,6 +63,7 @@ CHINESE = {
     "steps_invalid": "提升档位须为递增的正数，最多20个。",
     "method_not_allowed": "此地址不接受该方法。",
     "code_absent": "该领取尚未送达，或供应商未提供兑换码。",
+    "contract_ended": "该权益的合作已经或即将到期，不再提供。",
     "member_closed": "该会员的关系已终止。",
     "merged_into_itself": "客户不能并入其自身。",
     "merged_elsewhere": "该客户此前已并入另一客户。",

@@ -14,23 +14,25 @@ from benefits.domain.eligibility import NotEligible, described
 from benefits.domain.entitlement import (
     BudgetExhausted,
     CapReached,
+    ContractEnded,
     MemberClosed,
     RecipientIncomplete,
     StockExhausted,
 )
 from benefits.domain.ledger import InsufficientUnits, LotExpired
-from benefits.domain.limits import CapWindow
 from benefits.domain.packages import Line, LinePeriod, Start, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.requests import KeyConflict
 from benefits.domain.units import Quantity
-from benefits.domain.values import PeriodKind, local_date, period_of
+from benefits.domain.values import local_date
 from benefits.web.page.facts import Facts
+from benefits.web.page.shown_limits import contract_words, full_words, limit_words
 from benefits.web.problems import ReadOnly
 from benefits.web.tongue import Message, Tongue, n_
 
 REFUSED_WORDS: dict[str, Message] = {
     MemberClosed.code: n_("Your relationship with the bank has ended, so nothing can be claimed."),
+    ContractEnded.code: n_("This benefit is no longer offered."),
     RecipientIncomplete.code: n_("Please fill in every field of the form."),
     ConsentRequired.code: n_("Please agree to what this benefit needs, then claim again."),
     NotEligible.code: n_("This benefit is not for you at the moment; the reason stands here."),
@@ -81,12 +83,6 @@ OWN_ENDS: dict[LinePeriod, Message] = {
     LinePeriod.ROLLING: _EVERY_END,
 }
 _LIVES = n_("For %(days)s days after the day they arrive.")
-WINDOWS: dict[CapWindow, Message] = {
-    CapWindow.MONTH: n_("At most %(limit)s in a calendar month; used so far: %(used)s."),
-    CapWindow.QUARTER: n_("At most %(limit)s in a calendar quarter; used so far: %(used)s."),
-    CapWindow.YEAR: n_("At most %(limit)s in a calendar year; used so far: %(used)s."),
-    CapWindow.LIFETIME: n_("At most %(limit)s in all; used so far: %(used)s."),
-}
 RISES: dict[UpgradePolicy, Message] = {
     UpgradePolicy.TOP_UP: n_("If your tier rises in between, the rest is added."),
     UpgradePolicy.PRORATE_FLOOR: n_(
@@ -241,8 +237,8 @@ def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
             return ""
         case NotEligible() as refusal:
             return tongue.text(refusal.why)
-        case CapReached() if benefit.cap is not None:
-            return _cap_words(tongue, facts, benefit, benefit.cap.window)
+        case CapReached():
+            return full_words(tongue, facts, benefit)
         case StockExhausted():
             return tongue.word(n_("Sold out. Your units stay yours while they are valid."))
         case BudgetExhausted():
@@ -251,18 +247,6 @@ def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
             return _no_units(tongue, facts, benefit, expired=isinstance(refusal, LotExpired))
         case refusal:
             return tongue.word(REFUSED_WORDS[refusal.code])
-
-
-def _cap_words(tongue: Tongue, facts: Facts, benefit: Benefit, window: CapWindow) -> str:
-    programme, _ = facts.catalogue.offers[benefit.code]
-    assert benefit.cap is not None
-    if window is CapWindow.LIFETIME:
-        words = n_("You have had all %(limit)s that one customer can have.")
-        return tongue.say(words, limit=units.plain(benefit.cap.limit))
-    today = local_date(facts.now, programme.tz)
-    day = tongue.day(period_of(today, PeriodKind[window.name]).end)
-    words = n_("The limit of %(limit)s is reached. From %(day)s on you can claim again.")
-    return tongue.say(words, limit=units.plain(benefit.cap.limit), day=day)
 
 
 def _no_units(tongue: Tongue, facts: Facts, benefit: Benefit, *, expired: bool) -> str:
@@ -399,13 +383,6 @@ def _rules(
     new = renewal(facts, benefit)
     then = n_("On %(day)s, according to your tier then.")
     starts = list(dict.fromkeys(tongue.word(STARTS[line.start]) for line in lines))
-    limits = []
-    if benefit.cap is not None:
-        used = units.plain(facts.prospects[benefit.code].cap_used)
-        limit = units.plain(benefit.cap.limit)
-        limits.append(tongue.say(WINDOWS[benefit.cap.window], limit=limit, used=used))
-    if benefit.stock is not None:
-        limits.append(tongue.word(n_("While stocks last.")))
     at_issue = benefit.consumed is Consumed.ISSUE
     spent = (
         n_("A unit is used up when it is delivered.")
@@ -418,10 +395,13 @@ def _rules(
     rules = {
         n_("Whom it is for"): _whom(tongue, programme, benefit),
         n_("What it takes"): _takes(tongue, programme, benefit),
-        n_("Units are valid"): valid or [tongue.word(n_("As long as each unit says."))],
+        n_("Units are valid"): [
+            *(valid or [tongue.word(n_("As long as each unit says."))]),
+            *contract_words(tongue, programme, benefit),
+        ],
         n_("New units"): [tongue.say(then, day=tongue.day(new)), *starts] if new else [],
         n_("Change of tier"): rises,
-        n_("Limits"): limits,
+        n_("Limits"): limit_words(tongue, facts, programme, benefit),
         n_("We ask you for"): [*fields, tongue.word(goes)] if fields else [],
         n_("Delivered by"): [tongue.text(programme.providers[benefit.provider].name)],
         n_("After you claim"): [tongue.word(AFTER[benefit.kind]), tongue.word(spent)],

@@ -1,0 +1,319 @@
+"""What caps, limits, stock and budgets have left while a group is decided (K-1 to K-5).
+
+Each decision sees what the one before it took. A member's own counters are under the member's
+lock; shared ones are locked last of all, in order and once for a group.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime
+from typing import Self
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain import entitlement, limits
+from benefits.domain.benefit import Benefit
+from benefits.domain.entitlement import ClaimFacts, CounterUse, Node
+from benefits.domain.fields import Known
+from benefits.domain.ledger import Lot
+from benefits.domain.limits import WHENEVER, Limit, Place, Room, Scope
+from benefits.domain.programme import Programme
+from benefits.domain.values import local_date
+from benefits.store import counters, labels, merged
+from benefits.store.counters import Change, Kept, MemberCounter, SharedCounter
+from benefits.store.db import Connection, Writer
+from benefits.store.ledger import Journal
+
+_NOTHING = CounterUse()
+_FRESH = Kept()
+
+
+def stock_key(benefit: Benefit) -> SharedCounter:
+    """Return the counter of a benefit's stock."""
+    return (entitlement.stock_counter(benefit), WHENEVER)
+
+
+def budget_key(budget: str) -> SharedCounter:
+    """Return the counter of a budget."""
+    return (entitlement.budget_counter(budget), WHENEVER)
+
+
+def money_keys(programme: Programme, benefit: Benefit) -> list[SharedCounter]:
+    """Return the counters that every claim of a benefit takes from: stock, and budgets."""
+    keys = [budget_key(budget) for budget in programme.bearers[benefit.budget]]
+    return keys if benefit.stock is None else [stock_key(benefit), *keys]
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What all claims of a benefit at one instant share: the day's windows, counters, costs.
+
+    `piece` and `cap_limit` are in the ledger's steps.
+    """
+
+    programme: Programme
+    benefit: Benefit
+    now: datetime
+    today: date
+    window: str
+    piece: int
+    cap_limit: int | None
+    piece_cost: int
+    limits: tuple[Limit, ...]
+
+    @classmethod
+    def of(cls, programme: Programme, benefit: Benefit, now: datetime) -> Self:
+        """Work them out for an instant."""
+        today = local_date(now, programme.tz)
+        cap = benefit.cap
+        return cls(
+            programme=programme,
+            benefit=benefit,
+            now=now,
+            today=today,
+            window="" if cap is None else limits.window_key(cap.window, today),
+            piece=programme.piece(benefit),
+            cap_limit=entitlement.cap_limit(programme, benefit),
+            piece_cost=programme.minor(benefit.cost),
+            limits=programme.limits[benefit.code],
+        )
+
+    def cap(self, member_id: UUID) -> MemberCounter:
+        """Name the counter of a member's units in the current window."""
+        return (member_id, entitlement.cap_counter(self.benefit.code), self.window)
+
+    def places(self, branch: str, carried: Collection[str]) -> tuple[tuple[Limit, Place], ...]:
+        """Return where a claim of a member takes room, in the order in which it is asked."""
+        found = list[tuple[Limit, Place]]()
+        for limit in self.limits:
+            if limit.scope is Scope.SEGMENT and limit.segment not in carried:
+                continue
+            match limit.scope:
+                case Scope.MEMBER | Scope.PROGRAMME:
+                    of = ""
+                case Scope.SEGMENT:
+                    of = limit.segment
+                case Scope.BRANCH:
+                    of = branch
+                case Scope.BENEFIT:
+                    of = self.benefit.code
+                case Scope.PROVIDER:
+                    of = self.benefit.provider
+            found.append((limit, limits.place(limit, self.now, self.today, of=of)))
+        return tuple(found)
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """Whose claim is decided, under which terms, and where it takes room."""
+
+    member_id: UUID
+    terms: Terms
+    places: tuple[tuple[Limit, Place], ...] = ()
+
+
+async def wishes(
+    conn: Connection, wanted: Iterable[tuple[UUID, Terms]], branches: Mapping[UUID, str]
+) -> list[Wish]:
+    """Return claims with the places in which they take room, by branch and labels."""
+    pairs = list(wanted)
+    asked = {limit.segment for _, terms in pairs for limit in terms.limits} - {""}
+    carried = dict[UUID, frozenset[str]]()
+    if asked:
+        ids = {member_id for member_id, _ in pairs}
+        carried = await labels.carried(conn, ids, asked, pairs[0][1].today)
+    return [
+        Wish(id_, terms, terms.places(branches[id_], carried.get(id_, frozenset())))
+        if terms.limits
+        else Wish(id_, terms)
+        for id_, terms in pairs
+    ]
+
+
+class Capacity:
+    """What there is of everything that can refuse, and what a group takes and gives back."""
+
+    def __init__(self) -> None:
+        """Know nothing; `load` reads it."""
+        self.used: dict[MemberCounter, int] = {}
+        self.used_more: dict[MemberCounter, int] = {}
+        self.events: dict[tuple[UUID, str], dict[str, int]] = {}
+        self.shared: dict[SharedCounter, Kept] = {}
+        self.shared_more: dict[SharedCounter, Change] = {}
+
+    async def load(
+        self, conn: Connection, wanted: Collection[Wish], *, taken: Collection[UUID], locks: bool
+    ) -> None:
+        """Read what claims may meet; with `locks`, lock what is shared, last of all.
+
+        Others were merged into the `taken` members.
+        """
+        mine = [w.terms.cap(w.member_id) for w in wanted if w.terms.benefit.cap is not None]
+        recent = list[MemberCounter]()
+        windows = set[SharedCounter]()
+        for wish in wanted:
+            for limit, place in wish.places:
+                if place.is_shared:
+                    windows.add((place.counter, place.window))
+                elif limit.window is None:
+                    since = limits.instant_key(limits.since(limit, wish.terms.now))
+                    recent.append((wish.member_id, place.counter, since))
+                else:
+                    mine.append((wish.member_id, place.counter, place.window))
+        await self.load_own(conn, mine, recent, taken=taken)
+        terms = {id(w.terms): w.terms for w in wanted}.values()
+        shared = {key for t in terms for key in money_keys(t.programme, t.benefit)} | windows
+        if not locks:
+            self.shared = await counters.read(conn, shared)
+            return
+        await counters.open_windows(conn, windows)
+        await self.lock(conn, shared)
+
+    async def load_own(
+        self,
+        conn: Connection,
+        mine: Collection[MemberCounter],
+        recent: Collection[MemberCounter],
+        *,
+        taken: Collection[UUID],
+    ) -> None:
+        """Read members' own counters, and what counts in rolling windows after those of `recent`.
+
+        Others were merged into the `taken` members.
+        """
+        if not mine and not recent:
+            return
+        into = await merged.along(conn, taken)
+        if mine:
+            self.used = await counters.used(conn, mine, into=into)
+        if recent:
+            first = dict[tuple[UUID, str], str]()
+            for member_id, counter, after in recent:
+                known = first.get((member_id, counter), after)
+                first[member_id, counter] = min(known, after)
+            self.events = {key: {} for key in first}
+            asked = [(*key, after) for key, after in first.items()]
+            found = await counters.recent(conn, asked, into=into)
+            for (member_id, counter, window), amount in found.items():
+                self.events[member_id, counter][window] = amount
+
+    async def lock(self, conn: Connection, keys: Collection[SharedCounter]) -> None:
+        """Lock shared counters, last of all locks."""
+        self.shared = await counters.lock(conn, keys)
+
+    def own(self, key: MemberCounter) -> int:
+        """Return what of a member's counter is taken by now."""
+        return self.used.get(key, 0) + self.used_more.get(key, 0)
+
+    def recent(self, member_id: UUID, counter: str) -> list[tuple[str, int]]:
+        """Return what counts in a member's rolling window by now, by its instant."""
+        return list(self.events[member_id, counter].items())
+
+    def taken(self, key: SharedCounter) -> CounterUse:
+        """Return what of a shared counter is taken by now."""
+        held, more = self.shared.get(key, _FRESH).use, self.shared_more.get(key)
+        if more is None:
+            return held
+        return CounterUse(held.reserved + more.use.reserved, held.spent + more.use.spent)
+
+    def take(self, key: MemberCounter, amount: int) -> None:
+        """Take from a member's own counter, or give back."""
+        self.used_more[key] = self.used_more.get(key, 0) + amount
+        events = self.events.get(key[:2])
+        if events is not None:
+            events[key[2]] = events.get(key[2], 0) + amount
+
+    def take_place(self, member_id: UUID, place: Place, amount: int) -> None:
+        """Take room in a limit's window, or give back."""
+        if place.is_shared:
+            self.add((place.counter, place.window), CounterUse(0, amount))
+        else:
+            self.take((member_id, place.counter, place.window), amount)
+
+    def add(self, key: SharedCounter, use: CounterUse) -> None:
+        """Take from a shared counter that is locked, or give back."""
+        kept, more = self.shared.get(key, _FRESH), self.shared_more.get(key)
+        before = Change(_NOTHING, kept.told, kept.told_of) if more is None else more
+        self.shared_more[key] = Change(
+            CounterUse(before.use.reserved + use.reserved, before.use.spent + use.spent),
+            before.told,
+            before.told_of,
+        )
+
+    def add_money(
+        self, programme: Programme, benefit: Benefit, cost: CounterUse, pieces: CounterUse
+    ) -> None:
+        """Take a claim's cost from its budget and those above it, and its pieces from stock."""
+        for budget in programme.bearers[benefit.budget]:
+            self.add(budget_key(budget), cost)
+        if benefit.stock is not None:
+            self.add(stock_key(benefit), pieces)
+
+    def facts(
+        self, wish: Wish, lots: tuple[Lot, ...], *, closed: bool, known: Known | None
+    ) -> ClaimFacts:
+        """Return what a claim is decided on; `known` is of the member, where a rule asks it."""
+        terms, programme = wish.terms, wish.terms.programme
+        benefit, (own, *above) = terms.benefit, programme.bearers[terms.benefit.budget]
+        totals = programme.budgets_minor
+        return ClaimFacts(
+            today=terms.today,
+            closed=closed,
+            lots=lots,
+            piece=terms.piece,
+            cap_limit=terms.cap_limit,
+            cap_used=0 if benefit.cap is None else self.own(terms.cap(wish.member_id)),
+            stock=_NOTHING if benefit.stock is None else self.taken(stock_key(benefit)),
+            budget=self.taken(budget_key(own)),
+            budget_total=totals[own],
+            piece_cost=terms.piece_cost,
+            known=known,
+            rooms=self.rooms(wish) if wish.places else (),
+            above=tuple(Node(self.taken(budget_key(code)), totals[code]) for code in above),
+        )
+
+    def rooms(self, wish: Wish) -> tuple[Room, ...]:
+        """Return what the places of a claim have."""
+        programme, today = wish.terms.programme, wish.terms.today
+        found = list[Room]()
+        for limit, place in wish.places:
+            most = programme.most(limit)
+            if limit.window is None:
+                events = self.recent(wish.member_id, place.counter)
+                found.append(limits.rolling_room(limit, place, most, events))
+                continue
+            key = (place.counter, place.window)
+            used = self.taken(key).taken if place.is_shared else self.own((wish.member_id, *key))
+            found.append(limits.room(limit, place, most, used, day=today, zone=programme.tz))
+        return tuple(found)
+
+    def tell(
+        self, journal: Journal, programme: Programme, benefit: Benefit, ids: tuple[UUID, UUID]
+    ) -> None:
+        """Record which thresholds budgets have come to: each once for a total (K-4).
+
+        `ids` are the member and the claim that took them there.
+        """
+        member_id, claim_id = ids
+        for budget in programme.bearers[benefit.budget]:
+            key, total = budget_key(budget), programme.budgets_minor[budget]
+            change, taken = self.shared_more[key], self.taken(key).taken
+            told = change.told if change.told_of == total else 0
+            new = limits.passed(taken, total, told)
+            for percent in new:
+                data = {
+                    "programme": programme.code,
+                    "budget": budget,
+                    "percent": percent,
+                    "total_minor": total,
+                    "taken_minor": taken,
+                }
+                journal.event(member_id, "budget.threshold", subject_id=claim_id, data=data)
+            if new:
+                self.shared_more[key] = Change(change.use, max(new), total)
+
+    async def write(self, writer: Writer) -> None:
+        """Write what was taken and given back."""
+        await counters.add_used(writer, self.used_more)
+        unmoved = {key: Change(_NOTHING, k.told, k.told_of) for key, k in self.shared.items()}
+        await counters.add(
+            writer, {k: new for k, new in self.shared_more.items() if new != unmoved.get(k)}
+        )

@@ -1,0 +1,64 @@
+"""What is wrong with the limits and budgets of a programme file, by path (K-1, K-4)."""
+
+from collections.abc import Iterator
+
+from benefits.domain.limits import Dimension, Limit, Scope
+from benefits.domain.programme import Programme
+from benefits.domain.spelling import suggestion
+from benefits.domain.units import LARGEST
+
+
+def budget_problems(programme: Programme) -> Iterator[str]:
+    """Yield why budgets are no tree whose totals hold those of the budgets below."""
+    known = {budget.code: budget for budget in programme.budget}
+    broken = False
+    for index, budget in enumerate(programme.budget):
+        if budget.parent and budget.parent not in known:
+            broken = True
+            hint = suggestion(budget.parent, known)
+            yield f"budget[{index}].parent: {budget.parent!r} is not defined{hint}"
+    if broken:
+        return
+    for index, budget in enumerate(programme.budget):
+        seen, at = {budget.code}, budget.parent
+        while at and at not in seen:
+            seen.add(at)
+            at = known[at].parent
+        if at == budget.code:
+            broken = True
+            yield f"budget[{index}].parent: {budget.code!r} would be above itself"
+    if broken or not all(budget.total.is_finite() for budget in programme.budget):
+        return
+    for index, budget in enumerate(programme.budget):
+        below = sum(each.total for each in programme.budget if each.parent == budget.code)
+        if below > budget.total:
+            yield f"budget[{index}].total: {budget.total} is less than the {below} of those below"
+
+
+def limit_problems(programme: Programme) -> Iterator[str]:
+    """Yield why limits do not say what they limit."""
+    for index, limit in enumerate(programme.limit):
+        path = f"limit[{index}]"
+        for code in limit.benefits:
+            if code not in programme.benefits:
+                hint = suggestion(code, programme.benefits)
+                yield f"{path}.benefits: {code!r} is not defined{hint}"
+        if (limit.window is None) == (limit.days == 0):
+            yield f"{path}.window: a window of the calendar, or days for a rolling one"
+        if limit.days and limit.scope is not Scope.MEMBER:
+            yield f"{path}.days: a rolling window is a member's own: scope must be MEMBER"
+        if bool(limit.segment) != (limit.scope is Scope.SEGMENT):
+            yield f"{path}.segment: stands with the scope SEGMENT, and only with it"
+        yield from _amount(programme, path, limit)
+
+
+def _amount(programme: Programme, path: str, limit: Limit) -> Iterator[str]:
+    if not limit.limit.is_finite() or limit.limit < 0:
+        yield f"{path}.limit: must be at least 0"
+    elif limit.dimension is Dimension.COST:
+        try:
+            programme.minor(limit.limit)
+        except ValueError as error:
+            yield f"{path}.limit: {error}"
+    elif limit.limit > LARGEST or limit.limit % 1:
+        yield f"{path}.limit: pieces are whole, and at most {LARGEST}"

@@ -1,0 +1,115 @@
+"""Caps, limits and what is left in words: how much one can claim, and when again (K-1, K-8)."""
+
+from datetime import date
+
+from benefits.domain import units
+from benefits.domain.benefit import Benefit
+from benefits.domain.limits import (
+    Cap,
+    CapWindow,
+    Counted,
+    Dimension,
+    Left,
+    Limit,
+    Room,
+    window_end,
+)
+from benefits.domain.programme import Programme
+from benefits.domain.values import local_date
+from benefits.web.page.facts import Facts
+from benefits.web.tongue import Message, Tongue, n_
+
+WINDOWS: dict[CapWindow, Message] = {
+    CapWindow.DAY: n_("At most %(limit)s in a day; used so far: %(used)s."),
+    CapWindow.WEEK: n_("At most %(limit)s from Monday to Sunday; used so far: %(used)s."),
+    CapWindow.MONTH: n_("At most %(limit)s in a calendar month; used so far: %(used)s."),
+    CapWindow.QUARTER: n_("At most %(limit)s in a calendar quarter; used so far: %(used)s."),
+    CapWindow.YEAR: n_("At most %(limit)s in a calendar year; used so far: %(used)s."),
+    CapWindow.LIFETIME: n_("At most %(limit)s in all; used so far: %(used)s."),
+}
+LEFT: dict[Left, Message] = {
+    Left.PLENTY: n_("There are plenty left."),
+    Left.FEW: n_("There are few left."),
+    Left.NONE: n_("All are claimed."),
+}
+
+
+def limit_words(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit) -> list[str]:
+    """Return the limits a member should know; what all share is told coarsely (K-8)."""
+    prospect, found = facts.prospects[benefit.code], list[str]()
+    if benefit.cap is not None:
+        used, limit = units.plain(prospect.cap_used), units.plain(benefit.cap.limit)
+        found.append(tongue.say(WINDOWS[benefit.cap.window], limit=limit, used=used))
+    for room in prospect.rooms:
+        if not room.place.is_shared and room.place.dimension is Dimension.COUNT:
+            found.append(_own_words(tongue, programme, room))
+    if prospect.left is not None:
+        found.append(tongue.word(n_("While stocks last.")))
+        found.append(tongue.word(LEFT[prospect.left]))
+    return found
+
+
+def _limit_of(programme: Programme, room: Room) -> Limit:
+    return next(limit for limit in programme.limit if limit.code == room.place.limit)
+
+
+def _own_words(tongue: Tongue, programme: Programme, room: Room) -> str:
+    limit = _limit_of(programme, room)
+    if limit.window is None:
+        words = n_("At most %(limit)s within any %(days)s days; used so far: %(used)s.")
+        first = tongue.say(words, limit=room.most, days=limit.days, used=room.used)
+    else:
+        first = tongue.say(WINDOWS[limit.window], limit=room.most, used=room.used)
+    if len(limit.benefits) == 1:
+        return first
+    together = n_("Claims of other benefits count here, too.")
+    return first + tongue.joint + tongue.word(together)
+
+
+def full_words(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
+    """Return why there is no room for one more piece, and when there is again."""
+    programme, _ = facts.catalogue.offers[benefit.code]
+    prospect, cap = facts.prospects[benefit.code], benefit.cap
+    if cap is not None and prospect.cap_used + benefit.takes > cap.limit:
+        return _cap_words(tongue, cap, local_date(facts.now, programme.tz))
+    taken = programme.piece(benefit)
+    piece = Counted(taken, taken, programme.minor(benefit.cost))
+    for room in prospect.rooms:
+        wanted = piece.of(room.place.dimension)
+        if not room.has(wanted):
+            return _room_words(tongue, programme, room, wanted)
+    return tongue.word(n_("You have reached the limit for this benefit in this period."))
+
+
+def _cap_words(tongue: Tongue, cap: Cap, today: date) -> str:
+    day, limit = window_end(cap.window, today), units.plain(cap.limit)
+    if day is None:
+        words = n_("You have had all %(limit)s that one customer can have.")
+        return tongue.say(words, limit=limit)
+    words = n_("The limit of %(limit)s is reached. From %(day)s on you can claim again.")
+    return tongue.say(words, limit=limit, day=tongue.day(day))
+
+
+def _room_words(tongue: Tongue, programme: Programme, room: Room, wanted: int) -> str:
+    if room.place.is_shared:
+        first = tongue.word(n_("All there are for now have been claimed."))
+    else:
+        first = tongue.word(n_("You have reached the limit for this benefit in this period."))
+    at = room.opens(wanted)
+    if at is None:
+        return first
+    then = n_("You can claim again from %(moment)s on.")
+    return first + tongue.joint + tongue.say(then, moment=tongue.moment(at, programme.tz))
+
+
+def contract_words(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
+    """Return until when a benefit can be claimed and used by contract, if it ends (V-6)."""
+    found = list[str]()
+    if benefit.last_claim is not None:
+        words = n_("It can be claimed through %(day)s.")
+        found.append(tongue.say(words, day=tongue.day(benefit.last_claim)))
+    end = programme.contract_end(benefit)
+    if end is not None:
+        words = n_("Whatever is written on a unit, it can be used through %(day)s at the latest.")
+        found.append(tongue.say(words, day=tongue.day(end)))
+    return found

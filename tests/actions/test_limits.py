@@ -1,0 +1,463 @@
+"""Limits of every scope and window, budgets as a tree, contracts: taken, refused, given back."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from benefits.actions.claim import claim
+from benefits.actions.keyed import Refused
+from benefits.domain.corrections import Fault, Kind
+from benefits.domain.limits import Budget, CapWindow, Dimension, OnFull, Scope
+from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.store.db import Connection
+from benefits.store.migrate import make_partitions
+from tests.actions.desk import correct
+from tests.actions.life import (
+    call_back,
+    change,
+    claimed,
+    counter,
+    decide,
+    gift,
+    give,
+    number_of,
+    said,
+    wish,
+)
+from tests.actions.limiting import ask, limit, limited, programme_of, rich, windows
+from tests.builders import World
+from tests.roles import administrator
+
+REFUSED = Rejected(Reason.LIMIT, "limit")
+
+
+def local(*parts: int) -> datetime:
+    """Return an instant by the clocks of Shanghai."""
+    return datetime(*parts, tzinfo=UTC) - timedelta(hours=8)  # type: ignore[arg-type,misc]
+
+
+async def test_g_cap_1_of_a_hundred_claims_on_the_last_piece_one_succeeds(world: World) -> None:
+    """G-CAP-1: one is accepted, 99 hear that the limit is reached, whoever comes first (K-2)."""
+    await limited(world, limit("drop", 1))
+    members = [await rich(world, quantity=1) for _ in range(100)]
+
+    async def one(member: object) -> str:
+        async def work(conn: Connection) -> str:
+            (outcome,) = await claim(conn, [wish(member, "LOUNGE")], world.parts, wait=True)  # type: ignore[arg-type]
+            return said(outcome)
+
+        return await world.database.transact(work)
+
+    outcomes = await asyncio.gather(*map(one, members))
+    assert (1, 99) == (outcomes.count("ok"), outcomes.count("cap_reached"))
+    assert {("limit:drop", "2025-07"): 1} == await windows(world)
+    assert [] == await world.findings()
+
+
+async def test_g_cap_2_a_limit_for_all_starts_anew_at_local_midnight(world: World) -> None:
+    """G-CAP-2: the 2,500th in June is accepted, the next refused, and accepted on 1 July (K-3)."""
+    world.clock.now = local(2025, 6, 20, 12)
+    await limited(world, limit("month", 2500, on_full=OnFull.NEXT_WINDOW))
+    for _ in range(25):
+        assert "ok" == await ask(world, await rich(world), quantity=100)
+    last = await rich(world)
+    world.clock.now = local(2025, 6, 30, 23, 59, 59)
+    (outcome,) = await decide(world, wish(last, "LOUNGE"))
+    assert isinstance(outcome, Refused)
+    assert "cap_reached" == outcome.code
+    assert outcome.detail.endswith("There is room again from 2025-06-30T16:00:00+00:00 on.")
+    world.clock.now = local(2025, 7, 1)
+    assert "ok" == await ask(world, last)
+    taken = {("limit:month", "2025-06"): 2500, ("limit:month", "2025-07"): 1}
+    assert taken == await windows(world)
+
+
+async def test_g_cap_3_a_month_and_a_year_both_hold(world: World) -> None:
+    """G-CAP-3: one a month and four a year: from January to April, and none in May (K-3)."""
+    world.clock.now = local(2025, 1, 10)
+    await limited(
+        world,
+        limit("monthly", 1, Scope.MEMBER),
+        limit("yearly", 4, Scope.MEMBER, window=CapWindow.YEAR),
+    )
+    member = await rich(world)
+    for month in range(1, 6):
+        world.clock.now = local(2025, month, 15)
+        assert ("ok" if month < 5 else "cap_reached") == await ask(world, member)
+        assert "cap_reached" == await ask(world, member)
+    world.clock.now = local(2026, 1, 1)
+    assert "ok" == await ask(world, member)
+    assert [] == await world.findings()
+
+
+async def test_g_cap_4_a_release_returns_to_the_month_it_was_taken_from(world: World) -> None:
+    """G-CAP-4: claimed on 30 June, refused on 1 July: June has 2,499, July is untouched (K-5)."""
+    world.clock.now = local(2025, 6, 30, 12)
+    await limited(world, limit("month", 2500))
+    for _ in range(24):
+        assert "ok" == await ask(world, await rich(world), quantity=100)
+    member = await rich(world)
+    (other,) = await claimed(world, wish(member, "LOUNGE", quantity=99))
+    (last,) = await claimed(world, wish(member, "LOUNGE"))
+    world.clock.now = local(2025, 7, 1, 12)
+    assert "ok" == await ask(world, await rich(world))
+    await call_back(world, await number_of(world, last), REFUSED, REFUSED)
+    taken = {("limit:month", "2025-06"): 2499, ("limit:month", "2025-07"): 1}
+    assert taken == await windows(world)
+    await call_back(
+        world, await number_of(world, other), Done(at=world.clock.now), Used(at=world.clock.now)
+    )
+    assert taken == await windows(world)
+    assert [] == await world.findings()
+
+
+async def test_g_freq_1_a_rolling_window_ends_to_the_microsecond(world: World) -> None:
+    """G-FREQ-1: 2 in 7 days; a microsecond before the first has left it is too early (K-7)."""
+    world.clock.now = local(2025, 6, 1, 10)
+    await limited(world, limit("often", 2, Scope.MEMBER, days=7, on_full=OnFull.NEXT_WINDOW))
+    member = await rich(world)
+    assert "ok" == await ask(world, member)
+    world.clock.now = local(2025, 6, 4, 10)
+    assert "ok" == await ask(world, member)
+    world.clock.now = local(2025, 6, 8, 10) - timedelta(microseconds=1)
+    (outcome,) = await decide(world, wish(member, "LOUNGE"))
+    assert isinstance(outcome, Refused)
+    assert "2025-06-08T02:00:00+00:00" in outcome.detail
+    assert "cap_reached" == await ask(world, member)
+    world.clock.now = local(2025, 6, 8, 10)
+    assert "ok" == await ask(world, member)
+    assert "cap_reached" == await ask(world, member)
+    assert [] == await world.findings()
+
+
+async def test_claims_of_one_group_see_each_other_in_a_rolling_window(world: World) -> None:
+    """Two at one instant are two; what failed does not count any more (K-5)."""
+    await limited(world, limit("often", 2, Scope.MEMBER, days=7))
+    member = await rich(world)
+    outcomes = await decide(world, *(wish(member, "LOUNGE") for _ in range(3)))
+    assert ["ok", "ok", "cap_reached"] == [said(outcome) for outcome in outcomes]
+    first = await world.rows("SELECT claim_id FROM claim ORDER BY claim_id LIMIT 1")
+    await call_back(world, await number_of(world, first[0].claim_id), REFUSED)
+    assert "ok" == await ask(world, member)
+    assert "cap_reached" == await ask(world, member)
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize(
+    ("window", "later"),
+    [
+        (CapWindow.DAY, local(2025, 7, 3)),
+        (CapWindow.WEEK, local(2025, 7, 7)),
+        (CapWindow.QUARTER, local(2025, 10, 1)),
+        (CapWindow.YEAR, local(2026, 1, 1)),
+    ],
+)
+async def test_windows_turn_at_local_midnight(
+    world: World, window: CapWindow, later: datetime
+) -> None:
+    """A microsecond before it is still the old one (K-3)."""
+    await limited(world, limit("one", 1, window=window))
+    member = await rich(world)
+    assert "ok" == await ask(world, member)
+    world.clock.now = later - timedelta(microseconds=1)
+    assert "cap_reached" == await ask(world, member)
+    world.clock.now = later
+    assert "ok" == await ask(world, member)
+    assert [] == await world.findings()
+
+
+async def test_each_scope_has_room_of_its_own(world: World) -> None:
+    """Members, labels, branches, benefits, providers, all: each counts its own (K-1)."""
+    for scope, codes in (
+        (Scope.MEMBER, ["ok", "ok", "ok", "cap_reached"]),
+        (Scope.BRANCH, ["ok", "cap_reached", "ok", "cap_reached"]),
+        (Scope.SEGMENT, ["ok", "ok", "cap_reached", "ok"]),
+        (Scope.BENEFIT, ["ok", "cap_reached", "cap_reached", "cap_reached"]),
+        (Scope.PROVIDER, ["ok", "cap_reached", "cap_reached", "cap_reached"]),
+        (Scope.PROGRAMME, ["ok", "cap_reached", "cap_reached", "cap_reached"]),
+    ):
+        segment = "payroll" if scope is Scope.SEGMENT else ""
+        one = limit(f"one-{scope.value}", 1, scope, segment=segment)
+        await limited(world, one)
+        first, second, third = [await rich(world) for _ in range(3)]
+        await rich(world, "VIDEO")
+        await change(
+            world,
+            f"UPDATE member SET branch = 'north' WHERE member_id IN ('{first}', '{second}')",
+            f"""INSERT INTO member_label (bucket, member_id, label, valid_from, recorded_at, layer)
+                SELECT bucket, member_id, 'payroll', '2025-01-01', now(),
+                       CASE member_id WHEN '{second}' THEN 'MODEL' ELSE 'FACT' END
+                FROM member WHERE member_id IN ('{first}', '{second}', '{third}')""",
+        )
+        found = [await ask(world, member) for member in (first, second, third)]
+        found.append(await ask(world, second if scope is Scope.SEGMENT else first))
+        assert codes == found, scope
+    assert [] == await world.findings()
+
+
+async def test_a_benefit_has_room_beside_another(world: World) -> None:
+    """By benefit each has its own, by provider and programme they share it."""
+    for scope, code in (
+        (Scope.BENEFIT, "ok"),
+        (Scope.PROVIDER, "cap_reached"),
+        (Scope.PROGRAMME, "cap_reached"),
+        (Scope.MEMBER, "cap_reached"),
+    ):
+        await limited(world, limit(f"two-{scope.value}", 1, scope))
+        member = await rich(world)
+        await give(world, gift(member))
+        assert "ok" == await ask(world, member)
+        assert code == await ask(world, member, "VIDEO")
+
+
+async def test_a_limit_concerns_the_benefits_it_names(world: World) -> None:
+    """Others neither count nor are refused."""
+    await limited(world, limit("some", 1, benefits=("VIDEO",)))
+    member = await rich(world, "VIDEO", 3)
+    await give(world, gift(member, "LOUNGE", quantity=3))
+    codes = [await ask(world, member, code) for code in ("LOUNGE", "VIDEO", "LOUNGE", "VIDEO")]
+    assert ["ok", "ok", "ok", "cap_reached"] == codes
+
+
+async def test_a_limit_of_cost_bears_whole_claims_only(world: World) -> None:
+    """100.00 bear two claims of 38.00; the third would be 114.00 (K-1)."""
+    await limited(world, limit("money", "100.00", dimension=Dimension.COST))
+    member = await rich(world)
+    assert ["ok", "cap_reached", "ok", "cap_reached"] == [
+        await ask(world, member, quantity=n) for n in (1, 2, 1, 1)
+    ]
+    assert {("limit:money", "2025-07"): 7600} == await windows(world)
+    assert [] == await world.findings()
+
+
+async def test_a_reversal_gives_every_window_back_once(world: World) -> None:
+    """Of five used pieces two come back, then three: to the month they were taken in (K-5)."""
+    await limited(
+        world,
+        limit("all", 10),
+        limit("mine", 10, Scope.MEMBER, window=CapWindow.WEEK),
+        limit("often", 10, Scope.MEMBER, days=30),
+        limit("money", "1000", dimension=Dimension.COST, window=CapWindow.QUARTER),
+    )
+    member = await rich(world)
+    (id_,) = await claimed(world, wish(member, "LOUNGE", quantity=5))
+    now = world.clock.now
+    await call_back(world, await number_of(world, id_), Done(at=now), Used(at=now))
+    world.clock.forward(days=40)
+    for back, left in ((2, 3), (3, 0)):
+        assert "ok" == await correct(world, Kind.REVERSE, member, back, claim_id=id_)
+        assert {
+            ("limit:all", "2025-07"): left,
+            ("limit:money", "2025-Q3"): left * 3800,
+        } == await windows(world)
+        used = await world.rows("SELECT used FROM member_counter ORDER BY counter")
+        assert [left, left] == [row.used for row in used]
+    assert [] == await world.findings()
+
+
+async def test_a_settled_order_keeps_room_for_what_was_delivered(world: World) -> None:
+    """Of three pieces one came: two have room again, with their cost (K-5)."""
+    await limited(world, limit("all", 10), limit("money", "1000", dimension=Dimension.COST))
+    member = await rich(world)
+    (id_,) = await claimed(world, wish(member, "LOUNGE", quantity=3))
+    await change(world, "UPDATE claim SET state = 'MANUAL', deadline = NULL")
+    assert "ok" == await correct(world, Kind.SETTLE, member, 1, claim_id=id_)
+    month = "2025-07"
+    assert {("limit:all", month): 1, ("limit:money", month): 3800} == await windows(world)
+
+
+async def test_a_late_delivery_takes_its_room_again_or_is_a_loss(world: World) -> None:
+    """Limits hold on this path too; what has no room is a case, and takes nothing (I15)."""
+    await limited(world, limit("one", 1), limit("often", 1, Scope.MEMBER, days=7))
+    first, second = await rich(world), await rich(world)
+    (id_,) = await claimed(world, wish(first, "LOUNGE"))
+    number = await number_of(world, id_)
+    await call_back(world, number, REFUSED)
+    assert "ok" == await ask(world, second)
+    await call_back(world, number, Done(at=world.clock.now))
+    assert {("limit:one", "2025-07"): 1} == await windows(world)
+    kinds = [row.kind for row in await world.rows("SELECT kind FROM case_file")]
+    assert "delivered_without_entitlement" in kinds
+    (other,) = await world.rows("SELECT claim_id FROM claim WHERE member_id = $1", second)
+    again = await number_of(world, other.claim_id)
+    await call_back(world, again, REFUSED)
+    assert {("limit:one", "2025-07"): 0} == await windows(world)
+    await call_back(world, again, Done(at=world.clock.now))
+    assert {("limit:one", "2025-07"): 1} == await windows(world)
+    assert "cap_reached" == await ask(world, second)
+    assert [] == await world.findings()
+
+
+async def test_what_a_make_good_gives_counts_for_no_limit(world: World) -> None:
+    """Its units are outside caps and limits (L-9)."""
+    await limited(world, limit("one", 1), limit("mine", 1, Scope.MEMBER, days=7))
+    member = await rich(world, quantity=2)
+    (id_,) = await claimed(world, wish(member, "LOUNGE"))
+    now = world.clock.now
+    await call_back(world, await number_of(world, id_), Done(at=now), Used(at=now))
+    assert "ok" == await correct(
+        world, Kind.MAKE_GOOD, member, 1, claim_id=id_, fault=Fault.OURS, valid_days=10
+    )
+    assert "ok" == await ask(world, member)
+    assert "cap_reached" == await ask(world, member)
+    assert {("limit:one", "2025-07"): 1} == await windows(world)
+    assert [] == await world.findings()
+
+
+def tree(head: str = "100.00", branch: str = "80.00", own: str = "60.00") -> tuple[Budget, ...]:
+    """Return the lounge's budget below a branch below the head office, which has another, too."""
+    return (
+        Budget(code="head", total=Decimal(head)),
+        Budget(code="branch", total=Decimal(branch), parent="head"),
+        Budget(code="lounge", total=Decimal(own), parent="branch"),
+        Budget(code="video", total=Decimal("20.00"), parent="head"),
+    )
+
+
+async def test_a_claim_fits_in_every_budget_above_its_own(world: World) -> None:
+    """Reserved, spent and freed in each; one that is full refuses all below it (K-4)."""
+    await world.apply(programme_of(budgets=tree(head="100.00")))
+    member = await rich(world)
+    await give(world, gift(member))
+    (id_,) = await claimed(world, wish(member, "LOUNGE"))
+    await claimed(world, wish(member))
+    for code, use in (("lounge", 3800), ("branch", 3800), ("head", 5300), ("video", 1500)):
+        assert (use, 0) == await counter(world, f"budget:{code}")
+    assert "budget_exhausted" == await ask(world, member)
+    now = world.clock.now
+    await call_back(world, await number_of(world, id_), Done(at=now), Used(at=now))
+    assert (0, 3800) == await counter(world, "budget:branch")
+    assert (1500, 3800) == await counter(world, "budget:head")
+    await change(world, "UPDATE counter SET spent = 9000 WHERE counter = 'budget:head'")
+    assert {"budget:head"} == {finding.subject for finding in await world.findings()}
+
+
+async def test_a_full_head_office_refuses_what_a_branch_could_bear(world: World) -> None:
+    """The one above is asked, too, and nothing is taken anywhere."""
+    await world.apply(programme_of(budgets=tree("80.00", "60.00", "60.00")))
+    member = await rich(world)
+    await change(world, "UPDATE counter SET spent = 4201 WHERE counter = 'budget:head'")
+    assert "budget_exhausted" == await ask(world, member)
+    await change(world, "UPDATE counter SET spent = 4200 WHERE counter = 'budget:head'")
+    assert "ok" == await ask(world, member)
+
+
+async def test_a_claim_is_borne_by_the_tree_it_was_made_under(world: World) -> None:
+    """Put under another later, a budget brings nothing along, and takes nothing out (K-4, K-5)."""
+    await limited(world)
+    member = await rich(world)
+    (old,) = await claimed(world, wish(member, "LOUNGE"))
+    await world.apply(programme_of(budgets=tree()))
+    assert (0, 0) == await counter(world, "budget:head")
+    await call_back(world, await number_of(world, old), REFUSED)
+    assert (0, 0) == await counter(world, "budget:lounge")
+    assert (0, 0) == await counter(world, "budget:head")
+    assert "ok" == await ask(world, member)
+    assert (3800, 0) == await counter(world, "budget:head")
+    assert [] == await world.findings()
+
+
+async def told(world: World) -> list[tuple[str, int]]:
+    """Return which thresholds of which budgets were told, in order."""
+    found = await world.rows(
+        "SELECT data ->> 'budget' AS budget, (data ->> 'percent')::int AS percent FROM outbox "
+        "WHERE type = 'budget.threshold' ORDER BY recorded_at, seq"
+    )
+    return [(row.budget, row.percent) for row in found]
+
+
+def _total(total: str) -> tuple[Budget, ...]:
+    return (
+        Budget(code="lounge", total=Decimal(total)),
+        Budget(code="video", total=Decimal(1000)),
+    )
+
+
+async def test_a_threshold_is_told_once_for_a_total(world: World) -> None:
+    """However often it is passed; another total tells anew what it has come to (K-4)."""
+    await world.apply(programme_of(budgets=_total("380.00")))
+    member = await rich(world)
+    await claimed(world, wish(member, "LOUNGE", quantity=7))
+    assert [] == await told(world)
+    (id_,) = await claimed(world, wish(member, "LOUNGE"))
+    assert [("lounge", 80)] == await told(world)
+    await call_back(world, await number_of(world, id_), REFUSED)
+    await claimed(world, wish(member, "LOUNGE"))
+    assert [("lounge", 80)] == await told(world)
+    await claimed(world, wish(member, "LOUNGE", quantity=2))
+    assert [("lounge", 80), ("lounge", 95), ("lounge", 100)] == await told(world)
+    await world.apply(programme_of(budgets=_total("418.00")))
+    await claimed(world, wish(member, "LOUNGE"))
+    assert ("lounge", 100) == (await told(world))[-1]
+    assert 6 == len(await told(world))
+    (data,) = await world.rows(
+        "SELECT data FROM outbox WHERE type = 'budget.threshold' ORDER BY recorded_at DESC LIMIT 1"
+    )
+    assert {
+        "programme": "wealth",
+        "budget": "lounge",
+        "percent": 100,
+        "total_minor": 41800,
+        "taken_minor": 41800,
+    } == data.data
+    assert [] == await world.findings()
+
+
+async def test_g_con_1_units_end_with_the_contract(world: World) -> None:
+    """G-CON-1: granted on 1 July for a year, units end with the contract on 31 October (V-6)."""
+    world.clock.now = local(2024, 7, 1, 12)
+    async with administrator(world.database) as conn:
+        await make_partitions(conn, world.clock.now, 6)
+    await limited(world, contract_end=date(2024, 10, 31))
+    member = await world.member()
+    await give(world, gift(member, valid_days=365))
+    (lot,) = await world.rows("SELECT expires_at FROM lot")
+    assert local(2024, 11, 1) == lot.expires_at
+    world.clock.now = local(2024, 10, 31, 23, 59, 59)
+    (outcome,) = await give(world, gift(member))
+    assert "ok" == said(outcome)
+    world.clock.now = local(2024, 11, 1)
+    (outcome,) = await give(world, gift(member))
+    assert "contract_ended" == said(outcome)
+    assert [] == await world.findings()
+
+
+async def test_what_a_tier_brings_ends_with_the_contract(world: World) -> None:
+    """Nothing is granted for a period after it (V-6)."""
+    await limited(world, contract_end=date(2025, 7, 15))
+    member = await world.member()
+    await world.month(world.name(1), "2025-06", 520_000_00)
+    await world.evaluate("2025-06", member)
+    found = await world.rows("SELECT unit, expires_at FROM lot ORDER BY unit")
+    assert [
+        ("BENEFIT:LOUNGE", local(2025, 10, 1)),
+        ("BENEFIT:VIDEO", local(2025, 7, 16)),
+    ] == [tuple(row) for row in found]
+
+
+async def test_claims_end_lead_days_before_the_contract(world: World) -> None:
+    """The last day is the contract's less the lead days, until midnight (V-6)."""
+    await limited(world, contract_end=date(2025, 7, 10), lead_days=3)
+    member = await rich(world, "VIDEO", 5)
+    world.clock.now = local(2025, 7, 8) - timedelta(microseconds=1)
+    assert "ok" == await ask(world, member, "VIDEO")
+    world.clock.now = local(2025, 7, 8)
+    assert "contract_ended" == await ask(world, member, "VIDEO")
+
+
+async def test_a_lower_limit_of_a_new_version_holds_for_new_claims(world: World) -> None:
+    """What was taken stays taken, and comes back where it was taken (U-3, K-5)."""
+    await limited(world, limit("all", 3))
+    member = await rich(world)
+    (id_, _) = await claimed(world, wish(member, "LOUNGE"), wish(member, "LOUNGE"))
+    await limited(world, limit("all", 1))
+    assert "cap_reached" == await ask(world, member)
+    await call_back(world, await number_of(world, id_), REFUSED)
+    assert "cap_reached" == await ask(world, member)
+    await limited(world)
+    (free,) = await claimed(world, wish(member, "LOUNGE"))
+    await call_back(world, await number_of(world, free), REFUSED)
+    assert {("limit:all", "2025-07"): 1} == await windows(world)
+    assert [] == await world.findings()

@@ -1,0 +1,254 @@
+"""Limits by themselves: windows, room and its return, budgets as a tree, what a file may say."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benefits.domain import limits
+from benefits.domain.limits import (
+    CapWindow,
+    Counted,
+    Dimension,
+    Left,
+    Limit,
+    OnFull,
+    Room,
+    Scope,
+    coarse,
+    fits,
+    instant_key,
+    passed,
+    place,
+    rolling_room,
+    room,
+    window_end,
+    window_key,
+)
+from benefits.domain.programme import ProgrammeInvalid
+from benefits.domain.programme_file import read
+from benefits.domain.values import EPOCH
+from tests.builders import NOON, PROGRAMME, reference_programme
+
+CHINA = ZoneInfo("Asia/Shanghai")
+WEEKLY = Limit(code="weekly", scope=Scope.MEMBER, limit=Decimal(2), days=7)
+MONTHLY = Limit(code="monthly", scope=Scope.MEMBER, limit=Decimal(2), window=CapWindow.MONTH)
+
+
+@given(st.dates(date(1900, 1, 1), date(2999, 12, 30)), st.sampled_from(CapWindow))
+def test_a_window_holds_its_days_and_no_other(day: date, window: CapWindow) -> None:
+    """From a day to the end of its window the key is the same, and another on the end (K-3)."""
+    end = window_end(window, day)
+    if end is None:
+        assert "all" == window_key(window, day)
+        return
+    assert window_key(window, day) == window_key(window, end - timedelta(days=1))
+    assert window_key(window, day) != window_key(window, end)
+
+
+def test_weeks_begin_with_their_monday() -> None:
+    """The last days of a year may lie in the first week of the next."""
+    assert "2025-W01" == window_key(CapWindow.WEEK, date(2024, 12, 30))
+    assert "2024-W52" == window_key(CapWindow.WEEK, date(2024, 12, 29))
+    assert date(2025, 1, 6) == window_end(CapWindow.WEEK, date(2024, 12, 30))
+    assert "2025-07-02" == window_key(CapWindow.DAY, date(2025, 7, 2))
+
+
+INSTANTS = st.integers(0, 10**17).map(lambda us: EPOCH + timedelta(microseconds=us))
+
+
+@given(INSTANTS, INSTANTS)
+def test_events_are_ordered_as_their_keys(one: datetime, other: datetime) -> None:
+    """What is later in time is later as a text, to the microsecond (K-7)."""
+    assert (one < other) is (instant_key(one) < instant_key(other))
+    assert one == datetime.fromisoformat(instant_key(one))
+
+
+@given(st.integers(0, 40), st.integers(1, 7), st.integers(0, 900))
+def test_a_piece_counts_while_any_of_its_units_does(units: int, piece: int, cost: int) -> None:
+    """Given back one by one, every piece comes back once, with its cost (K-5)."""
+    pieces = [Counted(n, piece, cost).of(Dimension.COUNT) for n in range(units, -1, -1)]
+    back = [before - after for before, after in pairwise(pieces)]
+    assert set(back) <= {0, 1}
+    assert pieces[0] == sum(back) == -(-units // piece)
+    assert pieces[0] * cost == Counted(units, piece, cost).of(Dimension.COST)
+
+
+def _room(used: int, **how: Any) -> Room:
+    limit = msgspec.structs.replace(MONTHLY, **how)
+    spot = place(limit, NOON, NOON.date())
+    return room(limit, spot, 2, used, day=NOON.date(), zone=CHINA)
+
+
+def test_room_is_used_to_the_last_piece_and_told_when_it_opens() -> None:
+    """What is refused says when there is room again, if its limit lets it."""
+    assert (True, False) == (_room(1).has(1), _room(1).has(2))
+    assert _room(9).has(0)
+    assert _room(2).opens(1) is None
+    told = _room(2, on_full=OnFull.NEXT_WINDOW)
+    assert datetime(2025, 7, 31, 16, tzinfo=UTC) == told.opens(1)
+    assert told.opens(3) is None
+    ever = _room(2, on_full=OnFull.NEXT_WINDOW, window=CapWindow.LIFETIME)
+    assert ever.opens(1) is None
+
+
+def test_a_rolling_window_opens_with_the_event_that_leaves_it() -> None:
+    """Two of three leave one after the other; for two pieces both must."""
+    limit = msgspec.structs.replace(WEEKLY, on_full=OnFull.NEXT_WINDOW)
+    at = [NOON - timedelta(days=n) for n in (5, 3)]
+    spot = place(limit, NOON, NOON.date())
+    full = rolling_room(limit, spot, 2, [(instant_key(t), 1) for t in at])
+    assert not full.has(1)
+    assert at[0] + timedelta(days=7) == full.opens(1)
+    assert at[1] + timedelta(days=7) == full.opens(2)
+
+
+Events = list[tuple[int, int]]
+EVENTS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 2)), max_size=8)
+
+
+@given(EVENTS, st.integers(0, 40), st.integers(1, 3))
+def test_what_was_taken_back_fits_in_again_only_where_every_window_has_room(
+    events: Events, then: int, wanted: int
+) -> None:
+    """It does exactly if no window of W over it would hold more than the limit (K-7)."""
+    most, days = 4, 7
+    told = [(instant_key(NOON + timedelta(days=day)), amount) for day, amount in events]
+    every = [*events, (then, wanted)]
+    holds = all(
+        sum(amount for day, amount in every if end - days < day <= end) <= most
+        for end in range(then, then + days)
+    )
+    at = instant_key(NOON + timedelta(days=then))
+    assert holds is fits(told, at, wanted, most=most, days=days)
+
+
+@pytest.mark.parametrize(
+    ("taken", "left"), [(0, Left.PLENTY), (89, Left.PLENTY), (90, Left.FEW), (100, Left.NONE)]
+)
+def test_what_is_left_is_told_coarsely(taken: int, left: Left) -> None:
+    """A tenth or less is few; nobody is told how many (K-8)."""
+    assert left is coarse(taken, 100)
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.sampled_from([0, 80, 95, 100]))
+def test_a_threshold_is_passed_when_so_much_is_taken(taken: int, total: int, told: int) -> None:
+    """Those above what was told, each once it is reached; a total of nothing has none (K-4)."""
+    expected = [p for p in (80, 95, 100) if p > told and total and taken / total >= p / 100]
+    assert expected == list(passed(taken, total, told))
+
+
+def test_limits_are_asked_from_the_member_outwards() -> None:
+    """Whatever their order in the file (K-2)."""
+    some = [
+        Limit(code=scope.value, scope=scope, limit=Decimal(1), window=CapWindow.DAY)
+        for scope in reversed(Scope)
+    ]
+    programme = msgspec.structs.replace(reference_programme(), limit=tuple(some))
+    assert list(Scope) == [limit.scope for limit in programme.limits["VIDEO"]]
+
+
+LIMIT = '\n[[limit]]\ncode = "a"\nscope = "MEMBER"\nlimit = "2"\nwindow = "MONTH"\n'
+
+
+def _changed(*swaps: tuple[str, str], more: str = LIMIT) -> str:
+    text = PROGRAMME + more
+    for before, after in swaps:
+        assert before in text
+        text = text.replace(before, after)
+    return text
+
+
+def test_a_file_says_its_limits() -> None:
+    """A limit of the calendar, and one of the last days."""
+    programme = read(
+        _changed(more=LIMIT + LIMIT.replace('"a"', '"b"').replace('window = "MONTH"', "days = 7"))
+    )
+    assert [("a", 0), ("b", 7)] == [(limit.code, limit.days) for limit in programme.limit]
+
+
+@pytest.mark.parametrize(
+    ("swap", "told"),
+    [
+        (('window = "MONTH"\n', ""), "limit[0].window"),
+        (('window = "MONTH"\n', 'window = "MONTH"\ndays = 3\n'), "limit[0].window"),
+        (('scope = "MEMBER"', 'scope = "PROGRAMME"\ndays = 3'), "limit[0].days"),
+        (('scope = "MEMBER"', 'scope = "SEGMENT"'), "limit[0].segment"),
+        (('scope = "MEMBER"', 'scope = "MEMBER"\nsegment = "payroll"'), "limit[0].segment"),
+        (('limit = "2"', 'limit = "2.5"'), "limit[0].limit"),
+        (('limit = "2"', 'limit = "-1"'), "limit[0].limit"),
+        (('limit = "2"', 'limit = "0.001"\ndimension = "COST"'), "limit[0].limit"),
+        (('scope = "MEMBER"', 'scope = "MEMBER"\nbenefits = ["VIDEOS"]'), "limit[0].benefits"),
+        (("\n[[limit]]", LIMIT + "\n[[limit]]"), "limit[1].code"),
+        (('code = "a"', 'code = "a:b"'), "code"),
+    ],
+)
+def test_a_file_contradicts_no_limit(swap: tuple[str, str], told: str) -> None:
+    """Whatever is wrong is named by its path."""
+    with pytest.raises(ProgrammeInvalid) as refused:
+        read(_changed(swap))
+    assert told in refused.value.detail
+
+
+def _budgets(*lines: str) -> str:
+    more = "".join(f"\n[[budget]]\n{line}\n" for line in lines)
+    return _changed(
+        (
+            'code = "lounge"\ntotal = "10000.00"',
+            'code = "lounge"\ntotal = "10000.00"\nparent = "b"',
+        ),
+        more=more,
+    )
+
+
+def test_a_budget_is_borne_by_all_above_it() -> None:
+    """Head office, branch, and the budget itself, the nearest first (K-4)."""
+    programme = read(
+        _budgets('code = "b"\ntotal = "20000"\nparent = "h"', 'code = "h"\ntotal = "50000"')
+    )
+    assert ("lounge", "b", "h") == programme.bearers["lounge"]
+    assert ("video",) == programme.bearers["video"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (['code = "c"\ntotal = "1"'], "budget[0].parent: 'b' is not defined"),
+        (['code = "b"\ntotal = "9999.99"'], "budget[2].total"),
+        (['code = "b"\ntotal = "20000"\nparent = "lounge"'], "budget[0].parent"),
+        (['code = "b"\ntotal = "20000"\nparent = "b"'], "budget[2].parent"),
+        (
+            ['code = "b"\ntotal = "20000"', 'code = "c"\ntotal = "10000.01"\nparent = "b"'],
+            "budget[2].total",
+        ),
+    ],
+)
+def test_children_have_no_more_than_their_parent(lines: list[str], told: str) -> None:
+    """A tree, in which those below one together fit into it; else the path is named (K-4)."""
+    with pytest.raises(ProgrammeInvalid) as refused:
+        read(_budgets(*lines))
+    assert told in refused.value.detail
+
+
+def test_a_contract_ends_where_it_is_said_to() -> None:
+    """Lead days need an end; units of several uses last as long as the last of them (V-6)."""
+    ends = 'sku = "video-month"\nlead_days = 3'
+    with pytest.raises(ProgrammeInvalid) as refused:
+        read(_changed(('sku = "video-month"', ends)))
+    assert "benefit[1].lead_days" in refused.value.detail
+    programme = read(_changed(('sku = "video-month"', f"{ends}\ncontract_end = 2025-10-31")))
+    video = programme.benefits["VIDEO"]
+    assert (date(2025, 10, 28), date(2025, 10, 31)) == (
+        video.last_claim,
+        programme.contract_end(video),
+    )
+    rail = msgspec.structs.replace(video, code="RAIL", draws="VIDEO", contract_end=None)
+    both = msgspec.structs.replace(programme, benefit=(*programme.benefit, rail))
+    assert both.contract_end(video) is None
+    assert limits.WHENEVER == window_key(CapWindow.LIFETIME, NOON.date())

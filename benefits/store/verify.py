@@ -401,7 +401,8 @@ GROUP BY 1, 2, 3
 LIMITED = f"""
 WITH n AS ({_COUNTING})
 SELECT format('%s %s 0', p.counter, p.win) AS counter, sum(p.used)::bigint AS used
-FROM n CROSS JOIN LATERAL ({_PLACES}) AS p WHERE p.scope <> 'MEMBER' GROUP BY 1
+FROM n CROSS JOIN LATERAL ({_PLACES}) AS p
+WHERE n.limits IS NOT NULL AND p.scope <> 'MEMBER' GROUP BY 1
 """
 VERSIONS = "SELECT code, version FROM programme"
 

@@ -3,13 +3,17 @@
 import asyncio
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from benefits.actions.claim import claim
+from benefits.actions.foresee import Prospect, foresee
 from benefits.actions.keyed import Refused
+from benefits.actions.merge_members import MergeMembers, merge_members
 from benefits.domain.corrections import Fault, Kind
-from benefits.domain.limits import Budget, CapWindow, Dimension, OnFull, Scope
+from benefits.domain.limits import Budget, CapWindow, Dimension, Left, OnFull, Scope
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.store.db import Connection
 from benefits.store.migrate import make_partitions
@@ -24,7 +28,9 @@ from tests.actions.life import (
     give,
     number_of,
     said,
+    tell,
     wish,
+    work_off,
 )
 from tests.actions.limiting import ask, limit, limited, programme_of, rich, windows
 from tests.builders import World
@@ -219,6 +225,116 @@ async def test_a_limit_concerns_the_benefits_it_names(world: World) -> None:
     await give(world, gift(member, "LOUNGE", quantity=3))
     codes = [await ask(world, member, code) for code in ("LOUNGE", "VIDEO", "LOUNGE", "VIDEO")]
     assert ["ok", "ok", "ok", "cap_reached"] == codes
+
+
+async def test_a_segment_counts_whom_the_label_names_today(world: World) -> None:
+    """What is not valid any more, or was taken back by a later row, does not count (S-1)."""
+    await limited(world, limit("few", 1, Scope.SEGMENT, segment="payroll"))
+    first, second, third = [await rich(world) for _ in range(3)]
+    label = """INSERT INTO member_label
+        (bucket, member_id, label, valid_from, valid_to, recorded_at, layer)
+        SELECT bucket, member_id, 'payroll', '2025-01-01', {to}, '{at}', 'RULE'
+        FROM member WHERE member_id = '{member}'"""
+    for member, to, at in (
+        (first, "NULL", "2025-01-02"),
+        (second, "'2025-07-02'", "2025-01-02"),
+        (third, "NULL", "2025-01-02"),
+        (third, "'2025-07-01'", "2025-01-03"),
+    ):
+        await change(world, label, to=to, at=at, member=member)
+    codes = [await ask(world, member) for member in (first, first, second, third, second)]
+    assert ["ok", "cap_reached", "ok", "ok", "ok"] == codes
+    assert [] == await world.findings()
+
+
+async def test_who_was_merged_counts_along_in_every_window(world: World) -> None:
+    """What either took in a month or within days is taken for both (T-10)."""
+    await limited(world, limit("mine", 3, Scope.MEMBER), limit("often", 3, Scope.MEMBER, days=30))
+    of, into = await rich(world), await rich(world)
+    for member in (of, of, into):
+        assert "ok" == await ask(world, member)
+    async with world.database.transaction() as conn:
+        merger = MergeMembers(caller="crm", key="m", of=of, into=into)
+        assert "ok" == said(await merge_members(conn, merger, world.parts))
+    assert "cap_reached" == await ask(world, into)
+    world.clock.forward(days=31)
+    assert "ok" == await ask(world, into)
+    assert [] == await world.findings()
+
+
+async def test_what_is_foreseen_is_what_a_limited_claim_meets(world: World) -> None:
+    """Rooms of every kind, a full head office and an ended contract; nothing is written."""
+    await limited(
+        world,
+        limit("all", 3, on_full=OnFull.NEXT_WINDOW),
+        limit("often", 1, Scope.MEMBER, days=7, on_full=OnFull.NEXT_WINDOW),
+        contract_end=date(2025, 7, 1),
+    )
+    members = [await rich(world) for _ in range(4)]
+    await give(world, gift(members[0]))
+
+    async def seen(member: UUID, benefit: str = "LOUNGE") -> Prospect:
+        async with world.database.transaction() as conn:
+            return (await foresee(conn, member, world.parts))[benefit]
+
+    for nth, member in enumerate(members):
+        prospect = await seen(member)
+        expected = prospect.refusal.code if prospect.refusal else "ok"
+        assert ("ok" if nth < 3 else "cap_reached") == expected
+        assert expected == await ask(world, member)
+        assert (Left.PLENTY if nth < 3 else Left.NONE) is prospect.left
+    again = await seen(members[0])
+    assert [1, 3] == [room.used for room in again.rooms]
+    assert [world.clock.now + timedelta(days=7), local(2025, 8, 1)] == [
+        room.opens(1) for room in again.rooms
+    ]
+    ended = (await seen(members[0], "VIDEO")).refusal
+    assert ended is not None
+    assert "contract_ended" == ended.code == await ask(world, members[0], "VIDEO")
+
+
+async def test_claims_ends_and_new_versions_race_without_a_deadlock(world: World) -> None:
+    """New windows, releases, reversals and other totals at once: all is counted once (K-2)."""
+    many = [limit(f"l{n}", 500, scope) for n, scope in enumerate((*Scope, *Scope))]
+    some = [replace(each, segment="x") if each.scope is Scope.SEGMENT else each for each in many]
+    await limited(world, *some)
+    members = [await rich(world) for _ in range(12)]
+    spent, failing = list[UUID](), list[UUID]()
+    for member in members:
+        used, failed = await claimed(world, wish(member, "LOUNGE"), wish(member, "LOUNGE"))
+        now = world.clock.now
+        await call_back(world, await number_of(world, used), Done(at=now), Used(at=now))
+        spent.append(used)
+        failing.append(failed)
+        await tell(world, await number_of(world, failed), REFUSED)
+    world.clock.now = local(2025, 8, 1)
+
+    async def turn(nth: int) -> None:
+        for _ in range(3):
+            assert "ok" == await ask(world, members[nth])
+        assert "ok" == await correct(world, Kind.REVERSE, members[nth], 1, claim_id=spent[nth])
+
+    async def apply() -> None:
+        for total in (900_000, 800_000, 1_000_000):
+            budgets = (
+                Budget(code="head", total=Decimal(2_000_000)),
+                *(
+                    Budget(code=c, total=Decimal(total), parent="head")
+                    for c in ("lounge", "video")
+                ),
+            )
+            await limited(world, *some, budgets=budgets)
+
+    async def release() -> None:
+        while await work_off(world):
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(turn(n) for n in range(12)), apply(), release(), release())
+    await release()
+    assert {("limit:l5", "2025-07"): 0, ("limit:l5", "2025-08"): 36} == {
+        key: taken for key, taken in (await windows(world)).items() if key[0] == "limit:l5"
+    }
+    assert [] == await world.findings()
 
 
 async def test_a_limit_of_cost_bears_whole_claims_only(world: World) -> None:

@@ -119,6 +119,60 @@ def test_a_change_is_judged_by_its_path(old: str, new: str, path: str, *, is_wor
     assert [(path, is_worse)] == worse(PROGRAMME.replace(old, new, 1))
 
 
+MONTHLY = """
+[[limit]]
+code = "m"
+scope = "MEMBER"
+limit = "3"
+window = "MONTH"
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path", "is_worse"),
+    [
+        ("", MONTHLY, "limit.m", True),
+        (MONTHLY, "", "limit.m", False),
+        (MONTHLY, MONTHLY.replace('"3"', '"2"'), "limit.m.limit", True),
+        (MONTHLY, MONTHLY.replace('"3"', '"4"'), "limit.m.limit", False),
+        (MONTHLY, MONTHLY.replace("MONTH", "DAY"), "limit.m.window", True),
+        (MONTHLY, MONTHLY.replace("MEMBER", "PROGRAMME"), "limit.m.scope", True),
+        (MONTHLY, MONTHLY + 'on_full = "NEXT_WINDOW"', "limit.m.on_full", False),
+        (MONTHLY, MONTHLY + 'benefits = ["VIDEO"]', "limit.m.benefits.VIDEO", True),
+    ],
+)
+def test_a_limit_is_judged_by_what_it_leaves(
+    before: str, after: str, path: str, *, is_worse: bool
+) -> None:
+    """New, lower, or another one is worse; gone, higher or told is not (U-2, K-1)."""
+    found = changes(read(PROGRAMME + before), read(PROGRAMME + after))
+    assert [(path, is_worse)] == [(each.path, each.is_worse) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_worse"),
+    [
+        (None, date(2026, 1, 1), True),
+        (date(2026, 1, 1), date(2025, 12, 31), True),
+        (date(2026, 1, 1), date(2026, 1, 2), False),
+        (date(2026, 1, 1), None, False),
+    ],
+)
+def test_a_contract_that_ends_sooner_is_worse(
+    before: date | None, after: date | None, *, is_worse: bool
+) -> None:
+    """One that goes on, or longer, is not; more lead days are (U-2, V-6)."""
+
+    def of(end: date | None, lead: int = 0) -> Programme:
+        lounge, video = BEFORE.benefit
+        return replace(BEFORE, benefit=(lounge, replace(video, contract_end=end, lead_days=lead)))
+
+    (found,) = changes(of(before), of(after))
+    assert ("benefit.VIDEO.contract_end", is_worse) == (found.path, found.is_worse)
+    (lead,) = changes(of(date(2026, 1, 1), 1), of(date(2026, 1, 1), 2))
+    assert lead.is_worse
+
+
 PAYROLL = """
 [[line]]
 code = "payroll"

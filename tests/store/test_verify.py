@@ -3,10 +3,12 @@
 import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from benefits.actions import verify
 from benefits.actions.close_month import close_month
@@ -17,7 +19,9 @@ from benefits.actions.run_jobs import begin_file, run_part
 from benefits.domain.benefit import ClawBack
 from benefits.domain.corrections import Kind
 from benefits.domain.jobs import Format
+from benefits.domain.limits import Budget, Scope
 from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.domain.programme import Programme
 from benefits.domain.values import Month
 from benefits.domain.windows import Stretch
 from benefits.store import stretch_sums
@@ -35,14 +39,27 @@ from tests.actions.life import (
     number_of,
     wish,
 )
-from tests.builders import NOON, World
+from tests.actions.limiting import limit
+from tests.builders import NOON, World, reference_programme
 from tests.conftest import database
 
 AS_SUPERUSER = "SET LOCAL session_replication_role = replica"
 
 
+def under_limits() -> Programme:
+    """Return the reference programme with limits of members and of all, and a head office."""
+    programme = reference_programme()
+    head = Budget(code="head", total=Decimal(200_000))
+    return replace(
+        programme,
+        limit=(limit("all", 100), limit("mine", 50, Scope.MEMBER)),
+        budget=(head, *(replace(one, parent="head") for one in programme.budget)),
+    )
+
+
 async def lived_in(world: World) -> UUID:
-    """Fill an installation: assets, tiers, units held, redeemed, given back and expired."""
+    """Fill an installation: assets, tiers, limits, units held, redeemed, given back, expired."""
+    await world.apply(under_limits())
     member = await holder(world, "LOUNGE", quantity=5)
     await world.month(world.name(1), "2025-06", 520_000_00)
     async with world.database.transaction() as conn:
@@ -167,6 +184,17 @@ MATRIX = [
     ("member_counter_differs", "UPDATE member_counter SET used = used + 1"),
     ("member_counter_differs", "DELETE FROM member_counter"),
     ("member_counter_differs", "UPDATE claim SET cap_window = '2025-06' WHERE cap_window <> ''"),
+    ("member_counter_differs", """UPDATE member_counter SET used = used + 1
+                                  WHERE counter = 'limit:mine'"""),
+    ("member_counter_differs", "UPDATE claim SET limits = NULL"),
+    ("counter_differs", "UPDATE claim SET limits = NULL"),
+    ("counter_differs", """UPDATE counter SET spent = spent + 1, "window" = '2025-01'
+                           WHERE counter = 'limit:all'"""),
+    ("counter_differs", "DELETE FROM counter WHERE counter = 'limit:all'"),
+    ("counter_differs", "UPDATE counter SET spent = spent - 1 WHERE counter = 'budget:head'"),
+    ("claim_terms_differ", "UPDATE claim SET limits = NULL"),
+    ("claim_terms_differ", """UPDATE claim
+        SET limits = jsonb_set(limits, '{{0,window}}', '"2025-01"') WHERE limits IS NOT NULL"""),
     ("reversal_exceeds", "UPDATE reversal SET amount = amount + 9000"),
     ("reversal_exceeds", "UPDATE reversal SET line = line + 90"),
     ("reversal_exceeds", """INSERT INTO reversal SELECT bucket, reverses, line,

@@ -118,7 +118,9 @@ async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
 def nothing_to_claim(facts: Facts) -> Facts:
     """Return the facts where nothing is written: what could be claimed cannot be now."""
     prospects = {
-        code: prospect if prospect.refusal else Prospect(ReadOnly(), prospect.cap_used)
+        code: prospect
+        if prospect.refusal
+        else msgspec.structs.replace(prospect, refusal=ReadOnly())
         for code, prospect in facts.prospects.items()
     }
     return msgspec.structs.replace(facts, prospects=prospects)

@@ -12,6 +12,7 @@ from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Benefit
+from benefits.domain.blocks import Block, stop_claim
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.entitlement import ClaimCommand, ClaimFacts, CounterUse
 from benefits.domain.ledger import Cost
@@ -20,7 +21,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import bucket_of, local_date
-from benefits.store import claims, counters, members, merged, orders
+from benefits.store import blocks, claims, counters, members, merged, orders
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
 from benefits.store.counters import MemberCounter
@@ -145,6 +146,7 @@ class _Group:
         self.journal = Journal(locked, self.now, parts.new_id)
         self.used: dict[MemberCounter, int] = {}
         self.used_more: dict[MemberCounter, int] = {}
+        self.blocks: dict[UUID, list[Block]] = {}
         self.shared: dict[str, CounterUse] = {}
         self.shared_more: dict[str, CounterUse] = {}
         self.claims: list[ClaimRow] = []
@@ -160,6 +162,7 @@ class _Group:
         ]
         if not wanted:
             return
+        self.blocks = await blocks.of(conn, self.locked.values())
         pairs = [(member_id, terms.benefit.unit) for member_id, terms in wanted]
         self.journal.load(await books.lots_of(conn, pairs, self.now))
         caps = [terms.cap(id_) for id_, terms in wanted if terms.benefit.cap is not None]
@@ -201,6 +204,11 @@ class _Group:
             used = self.used.get(key, 0) + self.used_more.get(key, 0)
         return ClaimFacts(
             closed=closed_on is not None and closed_on < terms.today,
+            blocked=stop_claim(
+                self.blocks.get(command.member_id, ()),
+                terms.benefit,
+                self.journal.now_for(command.member_id),
+            ),
             lots=self.journal.lots_of(command.member_id, terms.benefit.unit),
             piece=terms.piece,
             cap_limit=terms.cap_limit,

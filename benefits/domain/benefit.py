@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from benefits.domain.compliance import Nature, Trigger
 from benefits.domain.limits import Cap
 from benefits.domain.policy import Text
 from benefits.domain.units import SCALE_MAX
@@ -55,6 +56,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     A claim is of whole pieces, which the provider delivers, and each takes `takes` units: its own,
     or those of the benefit that `draws` names. Units of a benefit have `scale` decimals (C-2).
     `recipient` names the fields a claim must bring for the provider and for nobody else (X-4).
+    `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
 
     code: str
@@ -74,6 +76,8 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cap: Cap | None = None
     claw_back: ClawBack = ClawBack.WRITE_OFF
     late_reversal: LateReversal = LateReversal()
+    nature: Nature = Nature.SERVICE
+    triggers: tuple[Trigger, ...] = (Trigger.ACTIVITY,)
 
     @property
     def unit(self) -> str:

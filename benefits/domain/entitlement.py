@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.benefit import Benefit
+from benefits.domain.blocks import Blocked
 from benefits.domain.ledger import Lot, Part, take
 from benefits.domain.limits import CapWindow
 from benefits.domain.packages import Line, UpgradePolicy
@@ -126,6 +127,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     budget: CounterUse
     budget_total: int
     piece_cost: int
+    blocked: bool = False
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -144,11 +146,13 @@ class Claim(msgspec.Struct, frozen=True):
 def claim(
     command: ClaimCommand, benefit: Benefit, facts: ClaimFacts, now: datetime
 ) -> Claim | Refusal:
-    """Decide a claim: member, recipient, member cap, stock, budget, lots, in this order (K-2)."""
+    """Decide a claim: member, blocks, recipient, cap, stock, budget, lots, in this order (K-2)."""
     cost = facts.piece_cost * command.quantity
     wanted = facts.piece * command.quantity
     if facts.closed:
         return MemberClosed()
+    if facts.blocked:
+        return Blocked()
     if set(command.recipient) != set(benefit.recipient) or not all(
         value.strip() and value.isprintable() and len(value) <= RECIPIENT_MAX
         for value in command.recipient.values()

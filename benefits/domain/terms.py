@@ -127,6 +127,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(name|provider|budget|(tier|benefit)\.{_X}\.(name|about))\..*", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
     (rf"benefit\.{_X}\.(provider|cost)", _never),
+    (rf"compliance|benefit\.{_X}\.(nature|triggers\.{_X})", _never),
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),
     (rf"closing_days|notice_days|line\.{_X}\.quota\.{_X}", _less),

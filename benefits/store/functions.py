@@ -40,6 +40,10 @@ APPEND_ONLY = (
     "currency_day",
     "rate",
     "rate_used",
+    "proposal",
+    "proposal_decision",
+    "member_block",
+    "member_block_end",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

@@ -32,6 +32,7 @@ class Member(msgspec.Struct, frozen=True):
     end_due: date | None
     merged_into: UUID | None
     has_merged: bool
+    has_blocks: bool
 
     @property
     def bucket(self) -> int:
@@ -42,7 +43,8 @@ class Member(msgspec.Struct, frozen=True):
 # Primary key; locked in (bucket, id) order, because the sort lies below the locking.
 _LOCK = """
 SELECT m.member_id, m.opened_on, m.closed_on, m.event_seq, m.recorded_at, m.event_position,
-       m.deceased, m.end_due, m.merged_into, m.has_merged
+       m.deceased, m.end_due, m.merged_into, m.has_merged,
+       m.has_blocks
 FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
   ON m.bucket = k.bucket AND m.member_id = k.member_id
 ORDER BY m.bucket, m.member_id

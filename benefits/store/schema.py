@@ -40,6 +40,7 @@ from benefits.store import (
     schema_holders,
     schema_jobs,
     schema_members,
+    schema_proposals,
     schema_rates,
 )
 from benefits.store.columns import INSTANT
@@ -48,7 +49,7 @@ metadata = schema_edges.metadata  # one for all tables, those beside this file i
 assert metadata is schema_jobs.job.metadata is schema_archive.month_archive.metadata
 assert metadata is schema_feeds.feed.metadata is schema_baselines.baseline.metadata
 assert metadata is schema_members.member.metadata
-assert metadata is schema_days.stretch.metadata
+assert metadata is schema_days.stretch.metadata is schema_proposals.proposal.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
 
 # One row per grain and revision; the highest revision counts. No foreign key: a day is millions of

@@ -9,6 +9,7 @@ import msgspec
 from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMember
 from benefits.domain import units
 from benefits.domain.benefit import Benefit, Consumed, Kind
+from benefits.domain.blocks import Blocked
 from benefits.domain.entitlement import (
     BudgetExhausted,
     CapReached,
@@ -29,6 +30,7 @@ from benefits.web.tongue import Message, Tongue, n_
 
 REFUSED_WORDS: dict[str, Message] = {
     MemberClosed.code: n_("Your relationship with the bank has ended, so nothing can be claimed."),
+    Blocked.code: n_("Nothing can be claimed with your membership now. Please ask your bank."),
     RecipientIncomplete.code: n_("Please fill in every field of the form."),
     CapReached.code: n_("You have reached the limit for this benefit in this period."),
     StockExhausted.code: n_("This benefit is sold out. Nothing was taken from your units."),

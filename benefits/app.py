@@ -51,6 +51,8 @@ from benefits.web import (
     operator,
     past,
     problems,
+    programmes,
+    proposals,
     reports,
     standings,
     summary,
@@ -73,6 +75,7 @@ ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a he
 API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS, *feeds.HANDLERS),
+    *(*proposals.HANDLERS, *programmes.HANDLERS),
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
     *eligibility.HANDLERS,
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -351,10 +352,18 @@ async def test_migrate_makes_a_production_database_that_refuses_demo_things(
     assert Installation("production") == await check(pool, MEMBER_KEY)
     await pool.close()
     wealth = shell.file("wealth.toml", PROGRAMME)
-    status, said = shell.run("programme", "apply", wealth)
+    assert 2 == shell.run("programme", "apply", wealth)[0]
+    who = ("--note", "The first one.", "--by", "anna-li")
+    status, said = shell.run("programme", "apply", wealth, *who)
     assert (1, True) == (status, "no provider is this machine" in said)
     real = PROGRAMME.replace("http://127.0.0.1:9", "https://provider.example")
-    assert 0 == shell.run("programme", "apply", shell.file("real.toml", real))[0]
+    status, said = shell.run("programme", "apply", shell.file("real.toml", real), *who)
+    assert (0, True) == (status, "PROPOSED: PROGRAMME wealth" in said)
+    id_, hash_ = re.findall(r"([0-9a-f-]{36}) PROPOSED|^hash (\w+)$", said, re.MULTILINE)
+    approve = ("proposal", "approve", id_[0], "--hash", hash_[1], "--by")
+    status, said = shell.run(*approve, "anna-li")
+    assert (1, True) == (status, said.startswith("same_person: "))
+    assert 0 == shell.run(*approve, "ben-wu")[0]
     status, said = shell.run("evaluate", "--period", "2025-06", "--now", "2025-07-02")
     assert (1, True) == (status, "--now is not for a production database" in said)
     for now in ("9999-12-31T23:59:59-08:00", "soon"):

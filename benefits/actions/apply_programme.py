@@ -5,12 +5,12 @@ from datetime import datetime
 import msgspec
 
 from benefits.actions.parts import Parts
-from benefits.domain import terms
+from benefits.domain import guard, terms
 from benefits.domain.benefit import Benefit
-from benefits.domain.exchange import check_converted
+from benefits.domain.exchange import Converted, check_converted
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.values import Month, local_date
-from benefits.store import catalogue, notices, rates
+from benefits.store import catalogue, notices, proposals, rates
 from benefits.store.db import Connection
 
 
@@ -95,19 +95,17 @@ def check_month(programme: Programme, tiers_from: Month, now: datetime) -> None:
         )
 
 
-async def apply_programme(
-    conn: Connection,
-    programme: Programme,
-    parts: Parts,
-    *,
-    tiers_from: Month | None = None,
-    needs_notice: bool = True,
-) -> Applied:
-    """Put a programme into force; ProgrammeInvalid when another has its benefits or budgets.
+class Checked(msgspec.Struct, frozen=True):
+    """The version in force, if there is one, and what the next one converts."""
 
-    Its tiers and policy decide months from `tiers_from` on, or from the running one (U-1). Of what
-    is worse for members than before they must have been told in time, unless nobody needs to be:
-    in a demo (NoticeMissing, U-2).
+    before: Programme | None
+    converted: list[Converted]
+
+
+async def check_programme(conn: Connection, programme: Programme, parts: Parts) -> Checked:
+    """Refuse what cannot stand beside or after what is in force (ProgrammeInvalid).
+
+    Configuration keeps still until the transaction ends.
     """
     others = await catalogue.others(conn, programme.code)
     for kind in ("benefit", "budget"):
@@ -129,8 +127,28 @@ async def apply_programme(
     before = (await parts.catalogue.current(conn)).programmes.get(programme.code)
     if before is not None:
         _check_kept(before, programme)
-        if needs_notice:
-            await _check_told(conn, parts, before, programme, tiers_from=tiers_from)
-    await rates.put_converted(conn, new)
+    return Checked(before, new)
+
+
+async def apply_programme(
+    conn: Connection,
+    programme: Programme,
+    parts: Parts,
+    *,
+    tiers_from: Month | None = None,
+    needs_notice: bool = True,
+) -> Applied:
+    """Put a programme into force; ProgrammeInvalid when another has its benefits or budgets.
+
+    Its tiers and policy decide months from `tiers_from` on, or from the running one (U-1). Of what
+    is worse for members than before they must have been told in time, unless nobody needs to be:
+    in a demo (NoticeMissing, U-2). What it gives for what must be allowed, or agreed on by two
+    people (ComplianceForbidden, ComplianceUnapproved, X-1).
+    """
+    checked = await check_programme(conn, programme, parts)
+    guard.check(guard.findings(programme), await proposals.agreed(conn, programme.code))
+    if checked.before is not None and needs_notice:
+        await _check_told(conn, parts, checked.before, programme, tiers_from=tiers_from)
+    await rates.put_converted(conn, checked.converted)
     version, is_new = await catalogue.put(conn, programme, parts.clock(), tiers_from=tiers_from)
     return Applied(version, is_new)

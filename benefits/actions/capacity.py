@@ -128,6 +128,14 @@ async def wishes(
     ]
 
 
+class Asker(msgspec.Struct, frozen=True):
+    """Who claims: whether nothing may be claimed any more or now, and what a rule asks of them."""
+
+    closed: bool
+    blocked: bool
+    known: Known | None
+
+
 class Capacity:
     """What there is of everything that can refuse, and what a group takes and gives back."""
 
@@ -247,16 +255,15 @@ class Capacity:
         if benefit.stock is not None:
             self.add(stock_key(benefit), pieces)
 
-    def facts(
-        self, wish: Wish, lots: tuple[Lot, ...], *, closed: bool, known: Known | None
-    ) -> ClaimFacts:
-        """Return what a claim is decided on; `known` is of the member, where a rule asks it."""
+    def facts(self, wish: Wish, lots: tuple[Lot, ...], asker: Asker) -> ClaimFacts:
+        """Return what a claim is decided on."""
         terms, programme = wish.terms, wish.terms.programme
         benefit, (own, *above) = terms.benefit, programme.bearers[terms.benefit.budget]
         totals = programme.budgets_minor
         return ClaimFacts(
             today=terms.today,
-            closed=closed,
+            closed=asker.closed,
+            blocked=asker.blocked,
             lots=lots,
             piece=terms.piece,
             cap_limit=terms.cap_limit,
@@ -265,7 +272,7 @@ class Capacity:
             budget=self.taken(budget_key(own)),
             budget_total=totals[own],
             piece_cost=terms.piece_cost,
-            known=known,
+            known=asker.known,
             rooms=self.rooms(wish) if wish.places else (),
             above=tuple(Node(self.taken(budget_key(code)), totals[code]) for code in above),
         )

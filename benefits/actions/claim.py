@@ -8,11 +8,12 @@ import msgspec
 
 from benefits import measures, traces
 from benefits.actions import capacity
-from benefits.actions.capacity import Capacity, Terms, Wish
+from benefits.actions.capacity import Asker, Capacity, Terms, Wish
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Benefit
+from benefits.domain.blocks import Block, stop_claim
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.entitlement import ClaimCommand, CounterUse
 from benefits.domain.fields import Known
@@ -23,7 +24,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import bucket_of
-from benefits.store import claims, members, orders, people
+from benefits.store import blocks, claims, members, orders, people
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
 from benefits.store.db import Busy, Connection, Together, Writer
@@ -110,6 +111,7 @@ class _Group:
         self._wishes: dict[tuple[UUID, str], Wish] = {}
         self.journal = Journal(locked, self.now, parts.new_id)
         self.capacity = Capacity()
+        self.blocks: dict[UUID, list[Block]] = {}
         self.claims: list[ClaimRow] = []
         self.holds: list[HoldRow] = []
         self.requests: list[RequestRow] = []
@@ -124,6 +126,7 @@ class _Group:
         ]
         if not wanted:
             return
+        self.blocks = await blocks.of(conn, self.locked.values())
         pairs = [(member_id, terms.benefit.unit) for member_id, terms in wanted]
         self.journal.load(await books.lots_of(conn, pairs, self.now))
         asking = {member_id: t.today for member_id, t in wanted if t.benefit.asks_member}
@@ -148,18 +151,25 @@ class _Group:
         if command.benefit not in self.offers:
             return UnknownBenefit()
         wish = self._wishes[command.member_id, command.benefit]
-        closed_on = self.locked[command.member_id].closed_on
         lots = self.journal.lots_of(command.member_id, wish.terms.benefit.unit)
-        closed = closed_on is not None and closed_on < wish.terms.today
         decided = entitlement.claim(
             ClaimCommand(quantity=command.quantity, recipient=command.recipient),
             wish.terms.benefit,
-            self.capacity.facts(wish, lots, closed=closed, known=self._known(command, wish.terms)),
+            self.capacity.facts(wish, lots, self._asker(command, wish.terms)),
             self.journal.now_for(command.member_id),
         )
         if isinstance(decided, Refusal):
             return decided
         return self._record(command, wish, decided)
+
+    def _asker(self, command: ClaimUnits, terms: Terms) -> Asker:
+        closed_on = self.locked[command.member_id].closed_on
+        now, stopping = self.journal.now_for(command.member_id), self.blocks.get(command.member_id)
+        return Asker(
+            closed=closed_on is not None and closed_on < terms.today,
+            blocked=stopping is not None and stop_claim(stopping, terms.benefit, now),
+            known=self._known(command, terms),
+        )
 
     def _known(self, command: ClaimUnits, terms: Terms) -> Known | None:
         if not terms.benefit.asks_member:

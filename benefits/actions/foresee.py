@@ -9,19 +9,20 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions import capacity
-from benefits.actions.capacity import Capacity, Terms, Wish
+from benefits.actions.capacity import Asker, Capacity, Terms, Wish
 from benefits.actions.claim import UnknownMember
 from benefits.actions.parts import Parts
 from benefits.domain import entitlement
 from benefits.domain.benefit import Benefit
+from benefits.domain.blocks import Block, stop_claim
 from benefits.domain.entitlement import ClaimCommand
 from benefits.domain.fields import Channel, Known
 from benefits.domain.ledger import Lot
 from benefits.domain.limits import Left, Room
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
+from benefits.store import blocks, merged, pages, people
 from benefits.store import ledger as books
-from benefits.store import merged, pages, people
 from benefits.store.db import Connection
 from benefits.store.pages import MemberSeen
 
@@ -43,10 +44,11 @@ class Prospect(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """Who would claim: the lots, and what is known where a rule asks for it."""
+    """Who would claim: lots, blocks, and what is known where a rule asks for it."""
 
     member: MemberSeen
     lots: tuple[Lot, ...]
+    blocks: list[Block]
     known: Known | None
 
 
@@ -71,7 +73,8 @@ async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, 
     known = None
     if any(benefit.asks_member for _, benefit in offers.values()):
         (known,) = (await people.load(conn, [member_id], now.date())).values()
-    seen = Seen(member, tuple(lot for _, lot in lots), known)
+    stopping = (await blocks.of(conn, [member])).get(member_id, [])
+    seen = Seen(member, tuple(lot for _, lot in lots), stopping, known)
     return {wish.terms.benefit.code: _prospect(there, wish, seen) for wish in wishes}
 
 
@@ -81,8 +84,11 @@ def _prospect(there: Capacity, wish: Wish, seen: Seen) -> Prospect:
     facts = there.facts(
         wish,
         tuple(lot for lot in seen.lots if lot.unit == benefit.unit),
-        closed=closed_on is not None and closed_on < terms.today,
-        known=seen.known and _agreed(seen.known, benefit, terms.today),
+        Asker(
+            closed=closed_on is not None and closed_on < terms.today,
+            blocked=stop_claim(seen.blocks, benefit, terms.now),
+            known=seen.known and _agreed(seen.known, benefit, terms.today),
+        ),
     )
     command = ClaimCommand(quantity=1, recipient=dict.fromkeys(benefit.recipient, "any"))
     decided = entitlement.claim(command, benefit, facts, terms.now)

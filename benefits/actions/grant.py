@@ -11,17 +11,19 @@ import msgspec
 from benefits.actions.claim import QUANTITY_MAX, QuantityInvalid, UnknownBenefit, UnknownMember
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
-from benefits.domain import entitlement, ledger, units
+from benefits.domain import entitlement, guard, ledger, units
 from benefits.domain.benefit import Benefit
+from benefits.domain.blocks import Block, Blocked, stop_reward
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.compliance import Trigger
 from benefits.domain.ledger import Lot
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.units import Quantity, QuantityTooFine, UnitsDrawn
 from benefits.domain.values import end_of, local_date, placed_bucket
+from benefits.store import blocks, members, merged, tiers
 from benefits.store import ledger as books
-from benefits.store import members, merged, tiers
 from benefits.store.db import Busy, Connection
 from benefits.store.ledger import Journal, Origin
 from benefits.store.members import Member
@@ -53,7 +55,8 @@ class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
     """A reward for one member; two systems with one `business_key` reward only once (N-2).
 
     `quantity` is in whole units, in its plain form; it is exact, and may be a part of one (C-2).
-    It lasts `valid_days` days after today, or through `expires_on` where a list names a day.
+    It lasts `valid_days` days after today, or through `expires_on` where a list names a day. It is
+    for the `trigger` that is named, or for any that the benefit declares (X-1).
     """
 
     caller: str
@@ -64,6 +67,7 @@ class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
     business_key: str
     valid_days: int
     expires_on: date | None = None
+    trigger: Trigger | None = None
 
     @property
     def sender(self) -> str:
@@ -86,6 +90,7 @@ class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
                 self.quantity,
                 self.business_key,
                 self.valid_days,
+                *([self.trigger] if self.trigger else []),
             ]
         )
 
@@ -102,6 +107,7 @@ class _Group:
         self.now = parts.clock()
         self.journal = Journal(locked, self.now, parts.new_id)
         self.rewarded: dict[RewardKey, UUID] = {}
+        self.blocks: dict[UUID, list[Block]] = {}
         self.grants: list[GrantRow] = []
 
     @classmethod
@@ -122,6 +128,7 @@ class _Group:
             if c.benefit in group.offers and c.member_id in locked
         ]
         if keys:
+            group.blocks = await blocks.of(conn, locked.values())
             taken = [one.member_id for one in locked.values() if one.has_merged]
             into = await merged.along(conn, taken)
             group.rewarded = await tiers.rewarded(conn, keys, into=into)
@@ -146,6 +153,9 @@ class _Group:
         programme, benefit = self.offers[command.benefit]
         if benefit.draws:
             return UnitsDrawn(f"Reward units of {benefit.draws}: {benefit.code} draws.")
+        against = guard.check_reward(programme, benefit, command.trigger, command.quantity)
+        if against is not None:
+            return against
         try:
             steps = units.steps(command.quantity, benefit.scale)
         except QuantityTooFine as refusal:
@@ -163,6 +173,8 @@ class _Group:
         if key in self.rewarded:
             none = str(units.whole(0, benefit.scale))
             return Accepted({"lot_id": str(self.rewarded[key]), "granted": none})
+        if stop_reward(self.blocks.get(member.member_id, ()), self.now):
+            return Blocked()
         last_day = command.expires_on or today + timedelta(days=command.valid_days)
         if not 0 <= (last_day - today).days <= VALID_DAYS_MAX:
             return ExpiresOnInvalid()

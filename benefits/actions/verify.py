@@ -6,6 +6,7 @@ from benefits.actions.parts import Parts
 from benefits.actions.verify_archives import verify_archives
 from benefits.actions.verify_corrections import verify_corrections
 from benefits.actions.verify_fills import verify_fills
+from benefits.actions.verify_proposals import verify_proposals
 from benefits.actions.verify_seals import Audit, verify_leaves, verify_log
 from benefits.domain import entitlement
 from benefits.domain.values import BUCKETS
@@ -39,6 +40,8 @@ async def verify(
     async for finding in verify_corrections(database):
         yield finding
     async for finding in verify_fills(database):
+        yield finding
+    async for finding in verify_proposals(database):
         yield finding
     async for finding in verify_log(database, audit or Audit()):
         yield finding

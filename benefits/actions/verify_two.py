@@ -6,11 +6,16 @@ from datetime import timedelta
 from benefits.domain.corrections import same_person
 from benefits.store.corrections import CorrectionSeen
 from benefits.store.fills import FillSeen
+from benefits.store.proposals import ProposalSeen
 from benefits.store.verify import Finding
 
 
 def differences(
-    subject: str, one: CorrectionSeen | FillSeen, *, digest: str, open_for: timedelta
+    subject: str,
+    one: CorrectionSeen | FillSeen | ProposalSeen,
+    *,
+    digest: str,
+    open_for: timedelta,
 ) -> Iterator[Finding]:
     """Yield where a proposal is not what `digest` is of, or was decided by the wrong person."""
     if digest != one.digest or one.expires_at != one.proposed_at + open_for:

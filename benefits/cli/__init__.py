@@ -62,6 +62,10 @@ COMMANDS = {
         "programmes:programme",
         "Programmes: tiers, benefits, package lines, providers, budgets.",
     ),
+    "proposal": (
+        "proposals:proposal",
+        "Proposals: versions, approvals and blocks that one person asks for, another agrees to.",
+    ),
     "import": (
         "bank:import_",
         "Import files of the bank; a bad line is named and does not stop the rest.",

@@ -1,22 +1,27 @@
 """The commands for programmes: put one into force, see what it changes, tell members, presets."""
 
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import rich_click as click
 
-from benefits.actions.apply_programme import apply_programme, check_month
+from benefits.actions.agree import Propose, put_proposal
+from benefits.actions.apply_programme import apply_programme
 from benefits.actions.give_notice import Given, Told, compare, give_notice
 from benefits.actions.keys import NAME, NameInvalid
 from benefits.cli.console import console
 from benefits.cli.days import say_unknown
 from benefits.cli.house import DRY_RUN, database, run, say_if_dry
 from benefits.cli.months import month_of
-from benefits.domain.production import check_for_production
-from benefits.domain.programme_file import read
+from benefits.cli.proposals import named, say_word
+from benefits.domain.programme_file import read, write
+from benefits.domain.proposals import ProgrammeWanted
 from benefits.domain.terms import Change, Channel
+from benefits.domain.values import Month
 from benefits.house import House
+from benefits.store import versions
 from benefits.store.db import Connection
 
 PRESETS = {p.stem: p for p in (Path(__file__).parent.parent / "presets").glob("*.toml")}
@@ -35,22 +40,36 @@ def programme() -> None:
     default=None,
     help="First month whose tiers it decides; the running one unless given.",
 )
+@click.option("--propose", is_flag=True, help="Only propose it; always so in production.")
+@click.option("--note", default="", help="Why it is proposed; no personal data.")
+@click.option("--by", default="", help="Who proposes it: a-z, 0-9 and hyphens; for the books.")
 @DRY_RUN
-def programme_apply(file: TextIO, month: str | None, *, dry_run: bool) -> None:
-    """Put a programme FILE into force as its next version.
+def programme_apply(
+    file: TextIO, month: str | None, *, propose: bool, note: str, by: str, dry_run: bool
+) -> None:
+    """Put a programme FILE into force as its next version, or propose it to another person.
 
-    Benefits, lines and budgets hold at once; months before `--tiers-from` keep their tiers' rule.
-    What is worse for members needs a notice that was given in time (`programme notice`).
+    Where real members live it is always proposed (`--note`, `--by`), and holds once another has
+    approved it (`proposal approve`). Benefits, lines and budgets hold at once; months before
+    `--tiers-from` keep their tiers' rule. What is worse for members needs a notice that was given
+    in time (`programme notice`).
 
     Example: `benefits programme apply wealth.toml --tiers-from 2026-01 --dry-run`, then without
     """
-    made, tiers_from = read(file.read()), month_of(month, "--tiers-from") if month else None
+    text = file.read()
+    made, tiers_from = read(text), month_of(month, "--tiers-from") if month else None
 
     async def work_(house: House) -> None:
-        if house.installation.is_production:
-            check_for_production(made)
-            if tiers_from is not None:
-                check_month(made, tiers_from, house.parts.clock())
+        if propose or house.installation.is_production:
+            if not (note and by):
+                raise click.UsageError("A proposal needs --note and --by.")
+            asked = ProgrammeWanted(
+                document=text, tiers_from=None if tiers_from is None else str(tiers_from)
+            )
+            command = Propose(caller=named(by), wanted=asked, note=note)
+            work = partial(put_proposal, command=command)
+            await say_word(house, work, "proposal.made", dry_run=dry_run)
+            return
 
         async def apply(conn: Connection) -> Any:
             return await apply_programme(conn, made, house.parts, tiers_from=tiers_from)
@@ -124,6 +143,45 @@ def programme_notice(
             f"Members were told on {day} of {len(found)} changes that are worse for them."
         )
         say_if_dry(dry_run=dry_run)
+
+    run(work_)
+
+
+@programme.command("versions")
+@click.argument("code")
+def programme_versions(code: str) -> None:
+    """List the versions of the programme CODE, the one in force first, and who agreed on each.
+
+    Example: `benefits programme versions wealth`
+    """
+
+    async def work_(house: House) -> None:
+        async with house.database.transaction() as conn:
+            found = await versions.of(conn, code)
+        for one in found:
+            who = f"proposed by {one.proposed_by}, approved by {one.decided_by}"
+            console.print(
+                f"{one.version} {'IN_FORCE' if one.is_current else 'SUPERSEDED'}: since "
+                f"{one.applied_at:%Y-%m-%d %H:%M:%S} UTC, tiers from {Month.of(one.tiers_from)}; "
+                f"{who if one.proposal_id else 'by a command'}"
+            )
+
+    run(work_)
+
+
+@programme.command("export")
+@click.argument("code")
+@click.option("--version", type=int, default=None, help="An older one; in force unless given.")
+def programme_export(code: str, version: int | None) -> None:
+    """Print a version of the programme CODE as a file, which `apply` reads as the very same one.
+
+    Example: `benefits programme export wealth > wealth.toml`
+    """
+
+    async def work_(house: House) -> None:
+        async with house.database.transaction() as conn:
+            found = await versions.document(conn, code, version)
+        click.echo(write(found), nl=False)
 
     run(work_)
 

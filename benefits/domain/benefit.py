@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from benefits.domain.compliance import Nature, Trigger
 from benefits.domain.consents import consent_key
 from benefits.domain.eligibility import Rule
 from benefits.domain.limits import Cap
@@ -61,6 +62,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Only those may claim it whom the rule `eligible` lets in, and who agreed to the programme's
     `consent` for its provider (E-1, E-4).
     Its provider delivers through `contract_end`; claims end `lead_days` before (V-6).
+    `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
 
     code: str
@@ -91,6 +93,9 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.contract_end is None:
             return None
         return self.contract_end - timedelta(days=self.lead_days)
+
+    nature: Nature = Nature.SERVICE
+    triggers: tuple[Trigger, ...] = (Trigger.ACTIVITY,)
 
     @property
     def unit(self) -> str:

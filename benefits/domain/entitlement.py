@@ -15,6 +15,7 @@ import msgspec
 
 from benefits.domain import eligibility
 from benefits.domain.benefit import Benefit
+from benefits.domain.blocks import Blocked
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot, Part, take
 from benefits.domain.limits import Counted, Left, Room, coarse
@@ -163,6 +164,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     budget: CounterUse
     budget_total: int
     piece_cost: int
+    blocked: bool = False
     known: Known | None = None
     rooms: tuple[Room, ...] = ()
     above: tuple[Node, ...] = ()
@@ -186,8 +188,8 @@ def claim(
 ) -> Claim | Refusal:
     """Decide a claim, by what refuses it first (K-2).
 
-    The order is: member, contract, consent, eligibility, recipient, the member's caps, shared
-    limits, stock, budget and those above it, lots.
+    The order is: member, blocks, contract, consent, eligibility, recipient, the member's caps,
+    shared limits, stock, budget and those above it, lots.
     """
     cost = facts.piece_cost * command.quantity
     wanted = facts.piece * command.quantity
@@ -218,6 +220,8 @@ def _barred(command: ClaimCommand, benefit: Benefit, facts: ClaimFacts) -> Refus
     """Return what refuses a claim whatever there is left: the first part of the order (K-2)."""
     if facts.closed:
         return MemberClosed()
+    if facts.blocked:
+        return Blocked()
     if benefit.last_claim is not None and facts.today > benefit.last_claim:
         return ContractEnded()
     if facts.known is not None:

@@ -16,6 +16,7 @@ import msgspec
 
 from benefits.domain import units
 from benefits.domain.benefit import Benefit
+from benefits.domain.compliance import Preset
 from benefits.domain.consents import Consent
 from benefits.domain.currencies import DIGITS, minor_of
 from benefits.domain.ladder import Ladder, ladder
@@ -55,8 +56,8 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """One version of a whole programme, as its file says it; `feeds` make days known (A-2).
 
     Units live `closing_days` after the end of a relationship (T-10). What is worse for members is
-    told them `notice_days` before it holds (U-2).
-    Balances in other `currencies` count as they are converted daily (A-4).
+    told them `notice_days` before it holds (U-2). Balances in other `currencies` count as they are
+    converted daily (A-4). What may be given for what says `compliance` (X-1).
     """
 
     code: str
@@ -70,6 +71,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     minor_digits: Annotated[int, msgspec.Meta(ge=0, le=4)] = 2
     closing_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
     notice_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
+    compliance: Preset = Preset.CHINA
     policy: Policy = Policy()
     provider: tuple[Provider, ...] = ()
     budget: tuple[Budget, ...] = ()

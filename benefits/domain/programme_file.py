@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from benefits.domain import spelling, units
+from benefits.domain import spelling, toml, units
 from benefits.domain.benefit import Benefit
 from benefits.domain.currencies import currency_problems
 from benefits.domain.eligibility import rule_problems
@@ -39,6 +39,11 @@ def read(text: str) -> Programme:
     if problems:
         raise ProgrammeInvalid("\n".join(problems))
     return programme
+
+
+def write(programme: Programme) -> str:
+    """Write all of a programme as a file, which `read` reads as the very same version."""
+    return toml.write(msgspec.to_builtins(programme))
 
 
 def _problems(programme: Programme) -> Iterator[str]:

@@ -141,6 +141,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"line\.{_X}\.segment\.name\..*", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
     (rf"benefit\.{_X}\.(provider|cost)|limit\.{_X}\.on_full", _never),
+    (rf"compliance|benefit\.{_X}\.(nature|triggers\.{_X})", _never),
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),
     (rf"closing_days|notice_days|line\.{_X}\.(quota\.{_X}|quantity)", _less),

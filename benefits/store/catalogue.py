@@ -18,6 +18,7 @@ from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, rows, run
 
 VERSION = "SELECT config_version FROM installation"
+STAMP = "SELECT stamp FROM installation"
 CURRENT = """
 SELECT DISTINCT ON (code) code, version, document FROM programme ORDER BY code, version DESC
 """
@@ -115,6 +116,12 @@ def _of(found: Sequence[Any], *, version: int) -> Catalogue:
         programmes={code: msgspec.json.decode(text, type=Programme) for code, _, text in found},
         programme_versions={code: number for code, number, _ in found},
     )
+
+
+async def is_production(conn: Connection) -> bool:
+    """Say whether real members live here."""
+    ((stamp,),) = await rows(conn, STAMP)
+    return bool(stamp == "production")
 
 
 async def others(conn: Connection, code: str) -> dict[str, Programme]:

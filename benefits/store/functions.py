@@ -41,6 +41,10 @@ APPEND_ONLY = (
     "rate",
     "rate_used",
     "consent",
+    "proposal",
+    "proposal_decision",
+    "member_block",
+    "member_block_end",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

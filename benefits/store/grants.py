@@ -28,7 +28,8 @@ INSERTS = (
     *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
-    *("member_baseline", "period_run"),
+    *("member_baseline", "member_block", "member_block_end", "period_run"),
+    *("proposal", "proposal_decision"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *(
         "programme",
@@ -77,7 +78,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "lot": ("remaining", "held", "expired", "redeemed", "swept"),
     "member": (
         *("opened_on", "closed_on", "branch", "manager", "event_seq", "event_position"),
-        *("recorded_at", "deceased", "end_due", "merged_into", "has_merged"),
+        *("recorded_at", "deceased", "end_due", "merged_into", "has_merged", "has_blocks"),
     ),
     "member_counter": ("used",),
     "member_person": ("born_on", "city", "is_staff", "person"),
@@ -138,6 +139,8 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "posting_carried": (*("month", "booked_month", "unit", "debit", "credit", "party", "amount"),),
     "programme": ("code", "version", "document", "applied_at", "tiers_from"),
     "programme_notice": ("programme", "channel", "given_on", "text", "recorded_at"),
+    "proposal": ("kind", "proposed_at", "expires_at"),
+    "proposal_decision": ("verdict", "decided_at"),
     "provider_attempt": ("attempt", "operation", "started_at", "ended_at", "outcome"),
     "provider_request": (
         *("provider", "sku", "operation", "created_at", "next_at", "leased_until", "attempt"),

@@ -33,6 +33,7 @@ class Member(msgspec.Struct, frozen=True):
     merged_into: UUID | None
     has_merged: bool
     branch: str
+    has_blocks: bool
 
     @property
     def bucket(self) -> int:
@@ -43,7 +44,7 @@ class Member(msgspec.Struct, frozen=True):
 # Primary key; locked in (bucket, id) order, because the sort lies below the locking.
 _LOCK = """
 SELECT m.member_id, m.opened_on, m.closed_on, m.event_seq, m.recorded_at, m.event_position,
-       m.deceased, m.end_due, m.merged_into, m.has_merged, m.branch
+       m.deceased, m.end_due, m.merged_into, m.has_merged, m.branch, m.has_blocks
 FROM member AS m JOIN unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
   ON m.bucket = k.bucket AND m.member_id = k.member_id
 ORDER BY m.bucket, m.member_id

@@ -91,8 +91,14 @@ SET merged_into = $3, has_merged = false, opened_on = $4,
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
 WHERE m.bucket = k.bucket AND m.member_id = k.member_id
 """
+# Whoever takes over is blocked from what they were blocked from; ix_member_merged_into.
 TAKE_OVER = """
-UPDATE member AS m SET has_merged = true, opened_on = $3
+UPDATE member AS m
+SET has_merged = true, opened_on = $3,
+    has_blocks = m.has_blocks OR EXISTS (
+        SELECT FROM member AS o
+        WHERE o.bucket + 0 BETWEEN 0 AND 1023 AND o.merged_into IS NOT NULL
+          AND o.merged_into = $2 AND o.has_blocks)
 WHERE m.bucket = $1 AND m.member_id = $2
 """
 # What is said of one is said of both; of the same label and first day what was recorded last.

@@ -10,7 +10,10 @@ import msgspec
 from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows
 
-MEMBER = "SELECT opened_on, closed_on, branch FROM member WHERE bucket = $1 AND member_id = $2"
+MEMBER = """
+SELECT member_id, opened_on, closed_on, branch, has_merged, has_blocks FROM member
+WHERE bucket = $1 AND member_id = $2
+"""
 # As `ClaimSeen` has it.
 CLAIM_SEEN = """c.claim_id, c.benefit, c.programme, c.quantity, c.state, c.reason, c.claimed_at,
        c.changed_at, c.provider_reference, c.code_sealed IS NOT NULL,
@@ -84,11 +87,14 @@ class ClaimSeen(msgspec.Struct, frozen=True, array_like=True):
 
 
 class MemberSeen(msgspec.Struct, frozen=True):
-    """The first and the last day of a member's relationship with the bank, and the branch."""
+    """The first and the last day of a member's relationship with the bank, and what is on it."""
 
+    member_id: UUID
     opened_on: date
     closed_on: date | None
     branch: str
+    has_merged: bool
+    has_blocks: bool
 
 
 class Expired(msgspec.Struct, frozen=True):

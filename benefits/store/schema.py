@@ -42,6 +42,7 @@ from benefits.store import (
     schema_members,
     schema_packages,
     schema_people,
+    schema_proposals,
     schema_rates,
 )
 from benefits.store.columns import INSTANT
@@ -52,6 +53,7 @@ assert metadata is schema_feeds.feed.metadata is schema_baselines.baseline.metad
 assert metadata is schema_members.member.metadata is schema_packages.period_run.metadata
 assert metadata is schema_people.consent.metadata
 assert metadata is schema_days.stretch.metadata
+assert metadata is schema_proposals.proposal.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
 
 # One row per grain and revision; the highest revision counts. No foreign key: a day is millions of

@@ -40,6 +40,7 @@ member = Table(
     Column("deceased", Boolean, nullable=False, server_default="false"),
     Column("end_due", Date),
     Column("has_merged", Boolean, nullable=False, server_default="false"),
+    Column("has_blocks", Boolean, nullable=False, server_default="false"),
     PrimaryKeyConstraint("bucket", "member_id"),
     columns.in_bucket(),
     Index("ix_member_end_due", "end_due", postgresql_where=text("end_due IS NOT NULL")),

@@ -348,7 +348,26 @@ async def settled(
     return Settled(found, found - passed)
 
 
+# Unique key, all of it. Who has no decision is of the lowest tier.
+AT_RANKS = """
+SELECT coalesce(s.rank, 0) AS rank, count(*) AS members
+FROM member AS m
+LEFT JOIN (SELECT DISTINCT ON (d.bucket, d.member_id) d.bucket, d.member_id, d.rank
+           FROM tier_decision AS d
+           WHERE d.bucket BETWEEN 0 AND 1023 AND d.programme = $1 AND d.effective_from <= $2
+           ORDER BY d.bucket, d.member_id, d.effective_from DESC, d.decided_at DESC) AS s
+  ON s.bucket = m.bucket AND s.member_id = m.member_id
+WHERE m.bucket BETWEEN 0 AND 1023 AND m.merged_into IS NULL
+  AND (m.closed_on IS NULL OR m.closed_on >= $3)
+GROUP BY 1
+"""
 COUNT = "SELECT count(*) AS members FROM member WHERE bucket BETWEEN $1 AND $2"
+
+
+async def at_ranks(conn: Connection, programme: str, now: datetime, today: date) -> dict[int, int]:
+    """Return how many members have each tier now."""
+    found = await rows(conn, AT_RANKS, programme, now, today)
+    return {row.rank: row.members for row in found}
 
 
 async def count_members(conn: Connection, buckets: tuple[int, int]) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import io
 import tempfile
-from typing import IO, Annotated, Any, cast
+from typing import IO, Annotated, Any, Literal, cast
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,7 @@ from benefits.actions.keyed import Accepted, Decided, Refused
 from benefits.actions.merge_members import MergeMembers, merge_members
 from benefits.domain import units
 from benefits.domain.assets import SHORT_MAX
+from benefits.domain.compliance import Trigger
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome, check_key
@@ -64,8 +65,25 @@ class MergeView(msgspec.Struct, kw_only=True):
     into: UUID
 
 
+TriggerName = Literal[
+    "DEPOSIT",
+    "TIER",
+    "AUM_GROWTH",
+    "WEALTH_PURCHASE",
+    "FUND_PURCHASE",
+    "INSURANCE_PURCHASE",
+    "REFERRAL",
+    "RANDOM_DRAW",
+    "ACTIVITY",
+]
+
+
 class RewardRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A reward; `business_key` says what it is for (`birthday:2025`): it is given once (N-2)."""
+    """A reward; `business_key` says what it is for (`birthday:2025`): it is given once (N-2).
+
+    `trigger` is one of those that the benefit declares, in the eyes of compliance; any of them
+    unless it is named.
+    """
 
     member_id: UUID
     benefit: str
@@ -74,6 +92,7 @@ class RewardRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ]
     quantity: Asked = 1
     valid_days: int = 30
+    trigger: TriggerName | None = None
 
 
 class RewardView(msgspec.Struct, kw_only=True):
@@ -185,6 +204,7 @@ async def post_reward(
         quantity=units.plain(data.quantity),
         business_key=data.business_key,
         valid_days=data.valid_days,
+        trigger=None if data.trigger is None else Trigger(data.trigger),
     )
     rewards = request.app.state.rewards
     outcome: Accepted | Refused | Refusal = await (

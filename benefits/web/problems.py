@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.routes import HTTPRoute
 
 from benefits.actions import (
+    agree,
     archive_month,
     claim,
     close_case,
@@ -36,6 +37,7 @@ from benefits.actions import (
 from benefits.domain import (
     archive,
     assets,
+    blocks,
     consents,
     corrections,
     eligibility,
@@ -43,10 +45,12 @@ from benefits.domain import (
     feeds,
     fills,
     growth,
+    guard,
     ledger,
     merges,
     past,
     programme,
+    proposals,
     rates,
     requests,
     signature,
@@ -56,7 +60,7 @@ from benefits.domain import (
 )
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import CallbackRefused
-from benefits.store import db, envelope, feed, group
+from benefits.store import db, envelope, feed, group, versions
 from benefits.web import jwks
 from benefits.web.document.titles import CHINESE, OWN
 
@@ -142,6 +146,17 @@ STATUSES: dict[type[Refusal], int] = {
     fill_day.UnknownFill: 404,
     fill_day.FillClosed: 409,
     fill_day.FillStale: 409,
+    agree.UnknownProposal: 404,
+    agree.ProposalClosed: 409,
+    agree.ProposalStale: 409,
+    proposals.ProposalInvalid: 422,
+    blocks.BlockInvalid: 422,
+    blocks.UnknownBlock: 404,
+    blocks.Blocked: 409,
+    guard.ComplianceForbidden: 422,
+    guard.ComplianceUnapproved: 409,
+    guard.TriggerUndeclared: 422,
+    versions.UnknownVersion: 404,
     feeds.ChunkConflict: 409,
     feeds.ManifestInvalid: 422,
     feeds.ManifestConflict: 409,

@@ -11,7 +11,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0041"
-down_revision = "0039"
+down_revision = "0040"
 
 STATEMENTS = (
     "ALTER TABLE evaluation_run ADD COLUMN told_generation BIGINT",

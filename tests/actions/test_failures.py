@@ -26,6 +26,7 @@ from benefits.store.db import BEGIN, BEGIN_PLANNED, Connection, rows, run, sqlst
 from benefits.store.functions import APPEND_ONLY
 from benefits.store.schema import metadata
 from tests.actions import log
+from tests.actions.agreeing import agreed, block, unblocked
 from tests.actions.exchanging import balances, converting, rates
 from tests.actions.feeding import fed, send
 from tests.actions.life import (
@@ -291,6 +292,8 @@ async def brought(world: World, table: str) -> None:
         await fed(world)
         key = FeedKey("core", date(2025, 6, 30), 0)
         assert [] == await send(world, key, [(world.name(1), 520_000_00)])
+    if table.startswith(("proposal", "member_block")):
+        await unblocked(world, await agreed(world, block(await world.member())))
     if table.startswith("feed_fill"):
         world.clock.now = max(world.clock.now, FILLABLE)
         await filled(world, wanted(29, "ZERO"))

@@ -180,8 +180,13 @@ async def test_the_image_makes_and_serves_a_production_installation(container: C
         ready = "The database is ready and stamped production.\n"
         assert (0, ready) == container.run(command, "migrate", dsn=migrator)
         real = PROGRAMME.replace("http://127.0.0.1:9", "https://provider.example")
-        status, said = container.run(command, "programme", "apply", "-", dsn=runtime, given=real)
-        assert (0, "Version 1 of wealth is now in force.\n") == (status, said)
+        asked = ("programme", "apply", "-", "--note", "The first one.", "--by", "anna-li")
+        status, said = container.run(command, *asked, dsn=runtime, given=real)
+        assert (0, True) == (status, "PROPOSED: PROGRAMME wealth" in said)
+        id_, hash_ = re.findall(r"([0-9a-f-]{36}) PROPOSED|^hash (\w+)$", said, re.MULTILINE)
+        agreed = ("proposal", "approve", id_[0], "--hash", hash_[1], "--by", "ben-wu")
+        status, said = container.run(command, *agreed, dsn=runtime)
+        assert (0, True) == (status, "It is version 1 of wealth." in said)
         service = container.start(command, *default_words(), dsn=runtime)
         try:
             _until_healthy(container, service)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from benefits.domain import terms
 from benefits.domain.policy import Condition, Metric, Way
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.programme_file import read
@@ -382,3 +383,16 @@ def test_a_programme_claims_no_final_right() -> None:
     words = 'about = { zh = "最终解释权归本行所有", en = "x" }\nkind = "BOOKING"'
     with pytest.raises(ProgrammeInvalid, match=r"benefit\[0\]\.about: '最终解释权'"):
         read(PROGRAMME.replace('kind = "BOOKING"', words))
+
+
+def test_what_compliance_asks_takes_nothing_from_members() -> None:
+    """Nature, triggers and preset are the bank's own affair: none of them is worse for anybody."""
+    before = reference_programme()
+    text = PROGRAMME.replace(
+        'budget = "video"', 'budget = "video"\nnature = "DISCOUNT"\ntriggers = ["REFERRAL"]', 1
+    )
+    found = terms.changes(before, read('compliance = "none"\n' + text))
+    assert {"compliance", "nature", "ACTIVITY", "REFERRAL"} == {
+        each.path.rpartition(".")[2] for each in found
+    }
+    assert [] == [each for each in found if each.is_worse]

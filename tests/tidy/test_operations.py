@@ -55,7 +55,13 @@ def test_every_problem_code_is_documented_with_its_status() -> None:
 def test_every_finding_is_documented() -> None:
     """Whoever runs `benefits verify` is told what each finding means."""
     shared = _said("actions/verify.py", "Finding", 0) | {"checkpoint_differs", "tree_differs"}
-    for file in ("verify_seals", "verify_archives", "verify_two", "verify_fills"):
+    for file in (
+        "verify_seals",
+        "verify_archives",
+        "verify_two",
+        "verify_fills",
+        "verify_proposals",
+    ):
         said = _said(f"actions/{file}.py", "Finding", 0)
         assert said
         shared |= said

@@ -59,6 +59,13 @@ ROUTES: dict[str, Any] = {
     "POST /v1/fills": {"operator": "all"},
     "POST /v1/fills/{fill_id}/approve": {"approver": "all"},
     "POST /v1/fills/{fill_id}/reject": dict.fromkeys(("operator", "approver"), "all"),
+    "GET /v1/proposals": FINANCE,
+    "GET /v1/proposals/{proposal_id}": FINANCE,
+    "POST /v1/proposals": {"operator": "all"},
+    "POST /v1/proposals/{proposal_id}/approve": {"approver": "all"},
+    "POST /v1/proposals/{proposal_id}/reject": dict.fromkeys(("operator", "approver"), "all"),
+    "GET /v1/programmes": FINANCE,
+    "GET /v1/programmes/{programme}/versions": FINANCE,
     "POST /v1/grants:bulk": {"crm": "all"},
     "GET /v1/jobs/{job_id}": {"crm": "own", "operator": "all", "auditor": "all"},
     "GET /v1/jobs/{job_id}/rows": {"crm": "own", "operator": "all", "auditor": "all"},
@@ -113,7 +120,7 @@ ROUTES: dict[str, Any] = {
     "POST /page/claims/{claim_id}/code": OPEN,
 }
 ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
-ABSENT |= {"unknown_fill"}
+ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,
@@ -147,6 +154,9 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "POST /v1/fills/{fill_id}/approve": {"hash": "0" * 64},
     "POST /v1/fills/{fill_id}/reject": {"note": "not so"},
+    "POST /v1/proposals": {"note": "now", "unblock": {"block_id": str(UUID(int=0))}},
+    "POST /v1/proposals/{proposal_id}/approve": {"hash": "0" * 64},
+    "POST /v1/proposals/{proposal_id}/reject": {"note": "not so"},
 }
 
 
@@ -214,6 +224,7 @@ class Gate:
             case_id=uuid4(),
             correction_id=uuid4(),
             fill_id=uuid4(),
+            proposal_id=uuid4(),
             job_id=uuid4(),
             programme="wealth",
             outlook="NEAR",

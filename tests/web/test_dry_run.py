@@ -17,7 +17,7 @@ from benefits.domain.jobs import PART_LINES
 from benefits.domain.orders import Done
 from tests.actions.feeding import fed
 from tests.actions.life import call_back, number_of
-from tests.builders import NOON
+from tests.builders import NOON, PROGRAMME
 from tests.rows import everything
 from tests.web.site import Site
 from tests.web.test_auth import routes
@@ -39,6 +39,9 @@ REJECT = "POST /v1/corrections/{rejected}/reject"
 FILL = "POST /v1/fills"
 APPROVE_FILL = "POST /v1/fills/{fill}/approve"
 REJECT_FILL = "POST /v1/fills/{unfilled}/reject"
+RULE = "POST /v1/proposals"
+APPROVE_RULE = "POST /v1/proposals/{rule}/approve"
+REJECT_RULE = "POST /v1/proposals/{unruled}/reject"
 OPEN = "PUT /v1/feeds/core/2025-07-01/{feed}"
 CHUNK = f"{OPEN}/chunks/1"
 SEAL = f"{OPEN}/manifest"
@@ -91,7 +94,7 @@ class Stage:
         self.places: dict[str, Any] = {}
         self.member: UUID | None = None
         self.operator_key = self.approver_key = ""
-        self.hash = self.fill_hash = ""
+        self.hash = self.fill_hash = self.rule_hash = ""
 
     async def fill(self) -> None:
         """Bring a member with units, a delivered and an open claim, and a case."""
@@ -123,6 +126,10 @@ class Stage:
             _, fill = await self.running.post("/v1/fills", filling(day), self.operator_key)
             self.fill_hash = self.fill_hash or fill["hash"]
             self.places[name] = fill["id"]
+        for name in ("rule", "unruled"):
+            _, rule = await self.running.post("/v1/proposals", blocking(self), self.operator_key)
+            self.rule_hash = self.rule_hash or rule["hash"]
+            self.places[name] = rule["id"]
 
     async def fill_corrections(self) -> None:
         """Bring a lot and two proposals to revoke it."""
@@ -143,7 +150,7 @@ class Stage:
             return self.running.crm_key
         if route.endswith("/approve"):
             return self.approver_key
-        mine = route.endswith(("/close", "/corrections", "/fills", "/reject"))
+        mine = route.endswith(("/close", "/corrections", "/fills", "/proposals", "/reject"))
         return self.operator_key if mine else self.running.mobile_key
 
     def url(self, route: str) -> str:
@@ -253,6 +260,36 @@ def fills(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield REJECT_FILL.replace("{unfilled}", "{nobody}"), {"note": "Mine."}, 404
 
 
+def blocking(stage: Stage, **more: Any) -> dict[str, Any]:
+    """Return the body of a proposal to block the member's rewards and claims from next year on."""
+    begins = {"begins_at": "2026-01-01T00:00:00+08:00"}
+    block = {"member_id": str(stage.member), "scope": "ALL", "why": "DISPUTE", **begins, **more}
+    return {"note": "As agreed.", "block": block}
+
+
+def rules(stage: Stage) -> Iterator[tuple[str, Any, int]]:
+    """Yield calls on proposals: a block, a version, a combination, and what is none of them."""
+    more = PROGRAMME.replace("PLATINUM = 2, DIAMOND = 6", "PLATINUM = 3, DIAMOND = 6")
+    pair = {"programme": "wealth", "trigger": "REFERRAL", "nature": "CASH"}
+    opinion = {**pair, "citation": "Opinion 12.", "text": "Small ones."}
+    yield RULE, blocking(stage), 201
+    yield RULE, blocking(stage, scope="BENEFIT"), 422
+    yield RULE, blocking(stage, member_id=str(stage.places["nobody"])), 404
+    yield RULE, {"note": "More.", "programme": {"document": more}}, 201
+    yield RULE, {"note": "None.", "programme": {"document": "code = 1"}}, 422
+    yield RULE, {"note": "Cash.", "compliance": opinion}, 201
+    yield RULE, {"note": "Nothing."}, 422
+    yield RULE, {"note": "Two.", "compliance": opinion, **blocking(stage)}, 422
+    yield RULE, {"note": "Gone.", "unblock": {"block_id": str(stage.places["nobody"])}}, 404
+    yield APPROVE_RULE, {"hash": "0" * 64}, 409
+    yield APPROVE_RULE, {"hash": stage.rule_hash}, 200
+    yield APPROVE_RULE, {"hash": stage.rule_hash}, 409
+    yield APPROVE_RULE.replace("{rule}", "{nobody}"), {"hash": stage.rule_hash}, 404
+    yield REJECT_RULE, {"note": "Mine."}, 200
+    yield REJECT_RULE, {"note": "Mine."}, 409
+    yield REJECT_RULE.replace("{unruled}", "{nobody}"), {"note": "Mine."}, 404
+
+
 def feeds(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     """Yield calls on feeds: of two days one matches its manifest."""
     digest = digest_of([sha256(BALANCES.encode()).digest()])
@@ -274,6 +311,7 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield from corrections(stage)
     yield from feeds(stage)
     yield from fills(stage)
+    yield from rules(stage)
     yield CLAIMS, {"benefit": "VIDEO", "recipient": {"phone": "13800000001"}}, 201
     yield CLAIMS, WISH, 409
     yield CLAIMS, {**WISH, "quantity": 101}, 422
@@ -325,7 +363,8 @@ async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
     others |= {CLOSE: {"note": "Another."}, REJECT: {"note": "Another."}, BULK: LIST + "x\n"}
     others |= {PROPOSE: revoking(stage, 2), APPROVE: {"hash": "1" * 64}}
     others |= {FILL: filling(28), APPROVE_FILL: {"hash": "1" * 64}}
-    others |= {REJECT_FILL: {"note": "Another."}}
+    others |= {REJECT_FILL: {"note": "Another."}, REJECT_RULE: {"note": "Another."}}
+    others |= {RULE: blocking(stage, why="OTHER"), APPROVE_RULE: {"hash": "1" * 64}}
     others |= {MERGE: {"customer": "T000001", "into": "nobody"}}
     for route, body, status in wishes(stage):
         headers = stage.running.headers(stage.key_for(route))
@@ -340,7 +379,7 @@ async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
 async def test_a_dry_run_is_let_in_as_the_call_is(stage: Stage) -> None:
     """Nobody, one who may not, a value that is none; of several values the last counts."""
     firsts = {route: body for route, body, _ in reversed([*wishes(stage)])}
-    operators = ("/close", "/corrections", "/fills", "/reject")
+    operators = ("/close", "/corrections", "/fills", "/proposals", "/reject")
     before = await everything(stage.world.database)
     for route, body in firsts.items():
         url = stage.url(route)

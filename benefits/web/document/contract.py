@@ -26,6 +26,9 @@ from benefits.web import (
     operator,
     past,
     problems,
+    programmes,
+    proposal_views,
+    proposals,
     reports,
     standings,
     summary,
@@ -43,6 +46,8 @@ TAGS = {
     "page": "The benefits page (财富权益), opened by the bank's backend.",
     "cases": "What waits for a person.",
     "corrections": "Postings by hand: one person proposes, another approves.",
+    "programmes": "Which rules are in force, and by whose word.",
+    "proposals": "Rules, approvals and blocks: one person proposes, another approves.",
     "providers": "One order by the number its provider knows it by.",
     "callbacks": "Providers tell what became of orders.",
     "operations": "Is the service there, and can it work.",
@@ -101,6 +106,14 @@ WIRE: tuple[type, ...] = (
     views.PageSessionRequest,
     views.PageSessionView,
     problems.Problem,
+    programmes.ProgrammesView,
+    programmes.VersionsView,
+    proposal_views.ProposalsView,
+    proposals.BlockRequest,
+    proposals.CombinationRequest,
+    proposals.ProposalRequest,
+    proposals.UnblockRequest,
+    proposals.VersionRequest,
     summary.SummaryView,
 )
 
@@ -116,12 +129,24 @@ _KEY = ("idempotency_key_invalid",)
 _WRITE = (*_KEY, "idempotency_key_conflict")
 _DECIDE = (*_WRITE, "unknown_correction", "correction_closed")
 _DECIDE_FILL = (*_WRITE, "unknown_fill", "fill_closed")
+_DECIDE_PROPOSAL = (*_WRITE, "unknown_proposal", "proposal_closed")
 OPERATIONS: dict[str, Operation] = {
     "approve_correction": Operation(
         summary="Approve a correction", codes=(*_DECIDE, "correction_stale", "same_person")
     ),
     "approve_fill": Operation(
         summary="Approve a fill", codes=(*_DECIDE_FILL, "fill_stale", "same_person")
+    ),
+    "approve_proposal": Operation(
+        summary="Approve a proposal",
+        codes=(
+            *_DECIDE_PROPOSAL,
+            "proposal_stale",
+            "same_person",
+            "notice_missing",
+            "compliance_forbidden",
+            "compliance_unapproved",
+        ),
     ),
     "claim": Operation(
         summary="Claim units of a benefit",
@@ -130,6 +155,7 @@ OPERATIONS: dict[str, Operation] = {
             "unknown_member",
             "unknown_benefit",
             "member_closed",
+            "blocked",
             "contract_ended",
             "consent_required",
             "not_eligible",
@@ -218,7 +244,11 @@ OPERATIONS: dict[str, Operation] = {
         summary="What became of a job's rows", codes=("unknown_job", "cursor_invalid")
     ),
     "get_order": Operation(summary="An order by its number", codes=("not_found",)),
+    "get_programmes": Operation(summary="Programmes in force"),
+    "get_proposal": Operation(summary="A proposal", codes=("unknown_proposal",)),
+    "get_proposals": Operation(summary="Proposals, the oldest first", codes=("cursor_invalid",)),
     "get_summary": Operation(summary="A member at a glance", codes=("unknown_member",)),
+    "get_versions": Operation(summary="Versions of a programme", codes=("unknown_version",)),
     "grant_bulk": Operation(
         summary="Reward a list of members",
         codes=(*_WRITE, "file_unreadable", "list_too_long"),
@@ -261,6 +291,17 @@ OPERATIONS: dict[str, Operation] = {
             "month_archived",
         ),
     ),
+    "propose": Operation(
+        summary="Propose a version, an approval or a block",
+        codes=(
+            *_WRITE,
+            "proposal_invalid",
+            "programme_invalid",
+            "block_invalid",
+            "unknown_block",
+            "unknown_member",
+        ),
+    ),
     "propose_fill": Operation(
         summary="Propose to fill a missing day",
         codes=(
@@ -291,6 +332,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "reject_correction": Operation(summary="Reject or withdraw a correction", codes=_DECIDE),
     "reject_fill": Operation(summary="Reject or withdraw a fill", codes=_DECIDE_FILL),
+    "reject_proposal": Operation(summary="Reject or withdraw a proposal", codes=_DECIDE_PROPOSAL),
     "seal_feed": Operation(
         summary="Seal a feed by its manifest",
         codes=("feed_unknown", "feed_refused", "manifest_conflict", "manifest_invalid"),
@@ -307,6 +349,9 @@ OPERATIONS: dict[str, Operation] = {
             "quantity_too_fine",
             "units_drawn",
             "valid_days_invalid",
+            "blocked",
+            "trigger_undeclared",
+            "compliance_forbidden",
         ),
     ),
 }

@@ -20,6 +20,7 @@ PARAMETERS: dict[str, Json] = {
     "case_id": {"description": "The case's id."},
     "correction_id": {"description": "The correction's id."},
     "fill_id": {"description": "The fill's id."},
+    "proposal_id": {"description": "The proposal's id."},
     "state": {"description": "Only those in this state."},
     "job_id": {"description": "The job's id, from `POST /v1/grants:bulk`."},
     "source": {"description": "The bank's system, as the programme's `feeds` name it."},
@@ -87,7 +88,7 @@ PARAMETERS: dict[str, Json] = {
         "description": "By which the claim would come; absent: it is not known, and a rule that "
         "asks for one lets nobody in.",
     },
-    "kind": {"description": "Only this kind of case."},
+    "kind": {"description": "Only those of this kind."},
     "closed": {"description": "Closed cases instead of open ones."},
     "dry_run": {
         "description": "`true`: the answer this request would get now, and nothing is written, "

@@ -9,6 +9,7 @@ import msgspec
 from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMember
 from benefits.domain import packages, units
 from benefits.domain.benefit import Benefit, Consumed, Kind
+from benefits.domain.blocks import Blocked
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.eligibility import NotEligible, described
 from benefits.domain.entitlement import (
@@ -32,6 +33,7 @@ from benefits.web.tongue import Message, Tongue, n_
 
 REFUSED_WORDS: dict[str, Message] = {
     MemberClosed.code: n_("Your relationship with the bank has ended, so nothing can be claimed."),
+    Blocked.code: n_("Nothing can be claimed with your membership now. Please ask your bank."),
     ContractEnded.code: n_("This benefit is no longer offered."),
     RecipientIncomplete.code: n_("Please fill in every field of the form."),
     ConsentRequired.code: n_("Please agree to what this benefit needs, then claim again."),

@@ -1,0 +1,186 @@
+"""Weigh what a person proposes: what it would do now, or why it cannot be (X-2, U-1)."""
+
+from math import ceil
+from typing import assert_never
+
+from benefits.actions.apply_programme import check_month, check_programme
+from benefits.actions.claim import UnknownMember
+from benefits.actions.parts import Parts
+from benefits.domain import blocks as rules
+from benefits.domain import compliance, guard, terms
+from benefits.domain.blocks import BlockInvalid, Scope, UnknownBlock
+from benefits.domain.compliance import Verdict
+from benefits.domain.packages import Line
+from benefits.domain.production import check_for_production
+from benefits.domain.programme import Programme
+from benefits.domain.programme_file import read
+from benefits.domain.proposals import (
+    BlockEffect,
+    BlockWanted,
+    ComplianceEffect,
+    ComplianceWanted,
+    Effect,
+    ProgrammeEffect,
+    ProgrammeWanted,
+    ProposalInvalid,
+    Reach,
+    ToldChange,
+    UnblockEffect,
+    UnblockWanted,
+    Wanted,
+)
+from benefits.domain.terms import Change
+from benefits.domain.values import Month, local_date
+from benefits.store import blocks, catalogue, members, merged, notices, tiers
+from benefits.store.db import Connection
+
+
+async def weigh(conn: Connection, wanted: Wanted, parts: Parts) -> tuple[str, Effect]:
+    """Return whom or what a proposal is about, and what it would do now.
+
+    ProgrammeInvalid, ProposalInvalid, BlockInvalid, UnknownBlock, UnknownMember.
+    """
+    match wanted:
+        case ProgrammeWanted():
+            return await _programme(conn, wanted, parts)
+        case ComplianceWanted():
+            return wanted.programme, _compliance(wanted)
+        case BlockWanted():
+            return str(wanted.member_id), await _block(conn, wanted, parts)
+        case UnblockWanted():
+            return await _unblock(conn, wanted, parts)
+        case _ as never:
+            assert_never(never)
+
+
+def month_of(wanted: ProgrammeWanted) -> Month | None:
+    """Return the first month whose tiers a version is to decide (ProposalInvalid)."""
+    if wanted.tiers_from is None:
+        return None
+    try:
+        return Month.parse(wanted.tiers_from)
+    except ValueError as error:
+        raise ProposalInvalid(f"tiers_from: {error}") from None
+
+
+async def _programme(
+    conn: Connection, wanted: ProgrammeWanted, parts: Parts
+) -> tuple[str, ProgrammeEffect]:
+    """Return what a version changes, whom it reaches, and what compliance says of it."""
+    made, tiers_from = read(wanted.document), month_of(wanted)
+    if await catalogue.is_production(conn):
+        check_for_production(made)
+        if tiers_from is not None:
+            check_month(made, tiers_from, parts.clock())
+    before = (await check_programme(conn, made, parts)).before
+    offers = await parts.catalogue.current(conn)
+    number = offers.programme_versions.get(made.code, 0)
+    found = list[Change]()
+    if before is not None:
+        found = terms.changes(before, made)
+        if not found and tiers_from in {None, offers.rules[made.code].judges[-1].tiers_from}:
+            raise ProposalInvalid(f"It says what version {number} says, which is in force.")
+    given = await notices.unspent(conn, made.code)
+    effect = ProgrammeEffect(
+        programme=made.code,
+        replaces=number,
+        changes=tuple(
+            ToldChange(
+                change=change,
+                told_on=str((change.is_worse and terms.told_on(change, given)) or ""),
+            )
+            for change in found
+        ),
+        reach=tuple(await _reach(conn, before, made, parts)),
+        findings=guard.findings(made),
+    )
+    return made.code, effect
+
+
+async def _reach(
+    conn: Connection, before: Programme | None, after: Programme, parts: Parts
+) -> list[Reach]:
+    """Return the quotas that change, with how many members have the tier now."""
+    was = {} if before is None else {line.code: line for line in before.line}
+    will = {line.code: line for line in after.line}
+    changing = [
+        (code, tier.code, rank)
+        for code in dict.fromkeys([*was, *will])
+        for rank, tier in enumerate(after.tier)
+        if _quota(was.get(code), tier.code) != _quota(will.get(code), tier.code)
+    ]
+    now = parts.clock()
+    today = local_date(now, after.tz)
+    counted = await tiers.at_ranks(conn, after.code, now, today) if changing else {}
+    return [
+        Reach(
+            line=code,
+            tier=tier,
+            before=str(_quota(was.get(code), tier)[1]),
+            after=str(_quota(will.get(code), tier)[1]),
+            members=counted.get(rank, 0),
+            cost_minor_before=_cost(before, was.get(code), tier, counted.get(rank, 0)),
+            cost_minor_after=_cost(after, will.get(code), tier, counted.get(rank, 0)),
+        )
+        for code, tier, rank in changing
+    ]
+
+
+def _quota(line: Line | None, tier: str) -> tuple[object, ...]:
+    """Return what a line brings a tier: of what, how much, how often."""
+    if line is None or tier not in line.quota:
+        return ("", 0, "")
+    return (line.benefit, line.quota[tier], line.period)
+
+
+def _cost(programme: Programme | None, line: Line | None, tier: str, members: int) -> int:
+    """Return what a line costs at worst in a period for those in a tier, in minor units."""
+    if programme is None or line is None or tier not in line.quota:
+        return 0
+    benefit = programme.benefits[line.benefit]
+    steps = programme.steps(benefit, line.quota[tier])
+    return ceil(programme.step_cost(benefit) * steps * members)
+
+
+def _compliance(wanted: ComplianceWanted) -> ComplianceEffect:
+    """Return what the matrix says of what needs an approval (ProposalInvalid)."""
+    verdict, citation = compliance.matrix(wanted.trigger, wanted.nature)
+    match verdict:
+        case Verdict.FORBIDDEN:
+            raise ProposalInvalid(f"It is forbidden: {citation}")
+        case Verdict.ALLOWED:
+            raise ProposalInvalid("It is allowed without an approval.")
+        case Verdict.NEEDS_APPROVAL:
+            return ComplianceEffect(citation=citation)
+
+
+async def _block(conn: Connection, wanted: BlockWanted, parts: Parts) -> BlockEffect:
+    """Return whom a block would stop (BlockInvalid, UnknownMember)."""
+    rules.check(wanted.scope, wanted.target, wanted.why)
+    rules.check_times(wanted.from_at, wanted.to_at, parts.clock())
+    offers = await parts.catalogue.current(conn)
+    known = {
+        Scope.BENEFIT: set(offers.offers),
+        Scope.PROVIDER: {code for each in offers.programmes.values() for code in each.providers},
+    }
+    if wanted.scope in known and wanted.target not in known[wanted.scope]:
+        raise BlockInvalid(f"There is no {wanted.scope.value.lower()} {wanted.target!r}.")
+    moved = await merged.current(conn, [wanted.member_id])
+    whom = moved.get(wanted.member_id, wanted.member_id)
+    if not await members.existing(conn, [whom]):
+        raise UnknownMember
+    return BlockEffect(member_id=whom)
+
+
+async def _unblock(
+    conn: Connection, wanted: UnblockWanted, parts: Parts
+) -> tuple[str, UnblockEffect]:
+    """Return the block that would end (UnknownBlock)."""
+    held = await blocks.one(conn, wanted.block_id)
+    if held is None or held.block.is_over(parts.clock()):
+        raise UnknownBlock
+    block = held.block
+    effect = UnblockEffect(
+        member_id=held.member_id, scope=block.scope, why=block.why, target=block.target
+    )
+    return str(held.member_id), effect

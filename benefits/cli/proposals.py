@@ -1,0 +1,308 @@
+"""The commands about what two people agree on: list, show, approve, reject, block, allow (X-2).
+
+They do what the API does, for the people who run the machine: who is named with `--by` stands in
+the books, and the same name never proposes and approves.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol, TextIO
+from uuid import UUID
+
+import msgspec
+import rich_click as click
+
+from benefits.actions.agree import Decide, Propose, UnknownProposal, decide_proposal, put_proposal
+from benefits.actions.keys import NAME, NameInvalid
+from benefits.actions.parts import Parts
+from benefits.cli.console import console
+from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
+from benefits.domain import proposals as rules
+from benefits.domain.blocks import Scope, Why
+from benefits.domain.compliance import Nature, Trigger
+from benefits.domain.proposals import (
+    BlockEffect,
+    ComplianceEffect,
+    Effect,
+    ProgrammeEffect,
+    ToldChange,
+    UnblockEffect,
+    Wanted,
+)
+from benefits.domain.values import member_id
+from benefits.house import House
+from benefits.store import proposals
+from benefits.store.db import Connection
+from benefits.store.proposals import ProposalSeen, Sort
+
+ACTOR = "system:proposal"
+AT_ONCE = 100
+BY = click.option("--by", required=True, help="Who says so: a-z, 0-9 and hyphens; for the books.")
+NOTE = click.option("--note", required=True, help="Why; no personal data.")
+
+
+@click.group()
+def proposal() -> None:
+    """Proposals: versions, approvals and blocks that one person asks for, another agrees to."""
+
+
+@proposal.command("block")
+@click.argument("customer")
+@click.argument("scope", type=click.Choice([one.value for one in Scope]))
+@click.option("--why", required=True, type=click.Choice([one.value for one in Why]))
+@click.option("--target", default="", help="The code of the BENEFIT or PROVIDER.")
+@click.option("--from", "from_", default=None, help="An instant with its offset; else at once.")
+@click.option("--to", default=None, help="An instant with its offset; else for ever.")
+@NOTE
+@BY
+@DRY_RUN
+def block(customer: str, scope: str, **options: Any) -> None:
+    """Propose to block a CUSTOMER from ALL, from every CLAIM, from a BENEFIT or a PROVIDER.
+
+    Example: `benefits proposal block C000001 ALL --why LEGAL_FREEZE --note "Court." --by anna-li`
+    """
+    from_at, to_at = (_instant(options.pop(name), name) for name in ("from_", "to"))
+    why, target = Why(options.pop("why")), options.pop("target")
+
+    def wanted(house: House) -> Wanted:
+        id_ = member_id(customer, house.parts.member_key)
+        return rules.BlockWanted(
+            member_id=id_, scope=Scope(scope), why=why, target=target, from_at=from_at, to_at=to_at
+        )
+
+    propose(wanted, **options)
+
+
+@proposal.command("unblock")
+@click.argument("block_id", type=click.UUID)
+@NOTE
+@BY
+@DRY_RUN
+def unblock(block_id: UUID, **options: Any) -> None:
+    """Propose to end the block BLOCK_ID: the id of its proposal.
+
+    Example: `benefits proposal unblock 01a2046f-5e02-7ae9-8c62-6ed8c8e82000 --note "Over." --by
+    anna-li`
+    """
+    propose(lambda _: rules.UnblockWanted(block_id=block_id), **options)
+
+
+@proposal.command("allow")
+@click.argument("programme")
+@click.argument("trigger", type=click.Choice([one.value for one in Trigger]))
+@click.argument("nature", type=click.Choice([one.value for one in Nature]))
+@click.option("--citation", required=True, help="What says that it may be given.")
+@click.option("--text", required=True, type=click.File(encoding="utf-8"), help="The opinion.")
+@NOTE
+@BY
+@DRY_RUN
+def allow(
+    programme: str, trigger: str, nature: str, *, citation: str, text: TextIO, **options: Any
+) -> None:
+    """Propose that a PROGRAMME may give rewards of a NATURE for a TRIGGER.
+
+    Example: `benefits proposal allow wealth TIER PHYSICAL_GIFT --citation "Opinion 12/2026" --text
+    opinion.txt --note "Mooncakes." --by anna-li`
+    """
+    asked = {"programme": programme, "trigger": trigger, "nature": nature}
+    asked |= {"citation": citation, "text": text.read().strip()}
+    try:
+        wanted = msgspec.convert(asked, rules.ComplianceWanted)
+    except msgspec.ValidationError as error:
+        raise click.BadParameter(str(error)) from None
+    propose(lambda _: wanted, **options)
+
+
+@proposal.command("approve")
+@click.argument("proposal_id", type=click.UUID)
+@click.option("--hash", "digest", required=True, help="The hash that stood with the proposal.")
+@BY
+@DRY_RUN
+def approve(proposal_id: UUID, *, digest: str, by: str, dry_run: bool) -> None:
+    """Approve the proposal PROPOSAL_ID by its hash; what it proposes is done at once.
+
+    Example: `benefits proposal approve 01a2046f-5e02-7ae9-8c62-6ed8c8e82000 --hash … --by ben-wu`
+    """
+    command = Decide(caller=named(by), proposal_id=proposal_id, digest=digest)
+    _do(lambda _: partial(decide_proposal, command=command), "proposal.approved", dry_run=dry_run)
+
+
+@proposal.command("reject")
+@click.argument("proposal_id", type=click.UUID)
+@NOTE
+@BY
+@DRY_RUN
+def reject(proposal_id: UUID, *, note: str, by: str, dry_run: bool) -> None:
+    """Reject the proposal PROPOSAL_ID, or withdraw one's own.
+
+    Example: `benefits proposal reject 01a2046f-5e02-7ae9-8c62-6ed8c8e82000 --note "No." --by
+    ben-wu`
+    """
+    command = Decide(caller=named(by), proposal_id=proposal_id, note=note)
+    _do(lambda _: partial(decide_proposal, command=command), "proposal.rejected", dry_run=dry_run)
+
+
+@proposal.command("show")
+@click.argument("proposal_id", type=click.UUID)
+def show(proposal_id: UUID) -> None:
+    """Show the proposal PROPOSAL_ID, all it would do, and by which hash it is approved.
+
+    Example: `benefits proposal show 01a2046f-5e02-7ae9-8c62-6ed8c8e82000`
+    """
+
+    async def work_(house: House) -> None:
+        async with house.database.transaction() as conn:
+            seen = await proposals.one(conn, proposal_id)
+        if seen is None:
+            raise UnknownProposal
+        _say(seen, house.parts)
+
+    run(work_)
+
+
+@proposal.command("list")
+@click.option("--all", "everything", is_flag=True, help="Those that were decided, too.")
+def list_(*, everything: bool) -> None:
+    """List the proposals that wait for a word.
+
+    Example: `benefits proposal list`
+    """
+
+    async def work_(house: House) -> None:
+        now, after = house.parts.clock(), proposals.BEGINNING
+        sort = Sort(None, None if everything else "PROPOSED", now)
+        async with house.database.transaction() as conn:
+            while found := await proposals.listed(conn, after, sort, limit=AT_ONCE):
+                for seen in found:
+                    console.print(_line(seen, now))
+                after = (found[-1].proposed_at, found[-1].proposal_id)
+
+    run(work_)
+
+
+class _Work(Protocol):
+    """What a command does in one transaction: it returns the proposal it was about."""
+
+    async def __call__(self, conn: Connection, *, parts: Parts) -> UUID: ...
+
+
+class _Asked(Protocol):
+    """What is proposed, once the house is open."""
+
+    def __call__(self, house: House, /) -> Wanted: ...
+
+
+class _Making(Protocol):
+    """What is done, once the house is open."""
+
+    def __call__(self, house: House, /) -> _Work: ...
+
+
+def propose(wanted: _Asked, *, note: str, by: str, dry_run: bool) -> None:
+    """Make a proposal and say how it stands."""
+    caller = named(by)
+
+    def making(house: House) -> _Work:
+        command = Propose(caller=caller, wanted=wanted(house), note=note)
+        return partial(put_proposal, command=command)
+
+    _do(making, "proposal.made", dry_run=dry_run)
+
+
+def _do(making: _Making, event: str, *, dry_run: bool) -> None:
+    """Say a person's word, and tell how the proposal stands."""
+
+    async def work_(house: House) -> None:
+        await say_word(house, making(house), event, dry_run=dry_run)
+
+    run(work_)
+
+
+async def say_word(house: House, work: _Work, event: str, *, dry_run: bool) -> None:
+    """Say a person's word in a house that is open, and tell how the proposal stands."""
+
+    async def whole(conn: Connection) -> ProposalSeen:
+        seen = await proposals.one(conn, await work(conn, parts=house.parts))
+        assert seen is not None, "a proposal stays"
+        return seen
+
+    seen = await database(house, dry_run=dry_run).transact(whole)
+    _say(seen, house.parts)
+    if not dry_run:
+        record(event, proposal=seen.proposal_id.hex)
+    say_if_dry(dry_run=dry_run)
+
+
+def named(by: str) -> str:
+    """Return a person of the machine's as the books name them (NameInvalid)."""
+    if not NAME.fullmatch(by):
+        raise NameInvalid
+    return f"{ACTOR}:{by}"
+
+
+def _instant(text: str | None, name: str) -> datetime | None:
+    """Read an instant with its offset."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = datetime.min  # noqa: DTZ901 - it has no offset, which is what is refused
+    if at.tzinfo is None:
+        raise click.BadParameter(
+            "write it like 2026-01-05T10:00+08:00", param_hint=f"--{name.rstrip('_')}"
+        )
+    return at
+
+
+def _line(seen: ProposalSeen, now: datetime) -> str:
+    return (
+        f"{seen.proposal_id} {seen.state(now)}: {seen.kind} {seen.subject}; "
+        f"by {seen.proposed_by}: {seen.note}"
+    )
+
+
+def _say(seen: ProposalSeen, parts: Parts) -> None:
+    """Say what a proposal does, who proposed it, and by which hash it is approved."""
+    console.print(_line(seen, parts.clock()))
+    wanted, effect = rules.read(seen.kind, seen.body, seen.effect)
+    for line in _effect(wanted, effect):
+        console.print(line)
+    if seen.result:
+        console.print(f"It is version {seen.result} of {seen.subject}.")
+    if seen.verdict is None:
+        console.print(f"hash {seen.digest}")
+
+
+def _effect(wanted: Wanted, effect: Effect) -> Iterator[str]:
+    """Yield what a proposal would do, line by line."""
+    match effect:
+        case ProgrammeEffect():
+            yield f"replaces version {effect.replaces}" if effect.replaces else "is the first"
+            yield from map(_change, effect.changes)
+            for one in effect.reach:
+                yield (
+                    f"line {one.line}, tier {one.tier}: {one.before} -> {one.after} for "
+                    f"{one.members:,} members; at worst {one.cost_minor_before:,} -> "
+                    f"{one.cost_minor_after:,} minor units a period"
+                )
+            yield from (f"{each.verdict.value} {each}" for each in effect.findings)
+        case ComplianceEffect():
+            assert isinstance(wanted, rules.ComplianceWanted), "an effect is of its kind"
+            yield f"{wanted.nature.value} for {wanted.trigger.value}: {wanted.citation}"
+            yield wanted.text
+        case BlockEffect():
+            assert isinstance(wanted, rules.BlockWanted), "an effect is of its kind"
+            times = f"from {wanted.from_at or 'the approval'} to {wanted.to_at or 'its end'}"
+            yield f"stops {effect.member_id}: {wanted.scope.value} {wanted.target} {times}"
+        case UnblockEffect():
+            yield f"frees {effect.member_id}: {effect.scope.value} {effect.target}"
+
+
+def _change(told: ToldChange) -> str:
+    """Say what changes, whether it is worse, and since when members know."""
+    if not told.change.is_worse:
+        return str(told.change)
+    known = f"told on {told.told_on}" if told.told_on else "not told"
+    return f"{told.change} (worse; {known})"

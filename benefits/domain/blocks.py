@@ -1,0 +1,113 @@
+"""Blocks: what a member may not do from one instant to another, by two people's word (E-6).
+
+    ALL: claims and rewards · CLAIM: claims · BENEFIT: claims of it · PROVIDER: claims of its own
+
+Orders in flight finish, and lots expire. What a tier brings is granted all the same: the quota is
+of a period, and would be lost. A LEGAL_FREEZE is of ALL.
+"""
+
+import enum
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.benefit import Benefit
+from benefits.domain.refusal import Refusal
+
+
+class Blocked(Refusal):
+    """The member is blocked from this at the moment (E-6)."""
+
+    code = "blocked"
+    words = "The member is blocked from this."
+
+
+class BlockInvalid(Refusal):
+    """A block that is none: its scope and target, or its times, do not fit."""
+
+    code = "block_invalid"
+    words = "This is no block."
+
+
+class UnknownBlock(Refusal):
+    """No block that is not over has this id."""
+
+    code = "unknown_block"
+    words = "No block that is not over has this id."
+
+
+class Scope(enum.Enum):
+    """What a block stops."""
+
+    ALL = "ALL"
+    CLAIM = "CLAIM"
+    BENEFIT = "BENEFIT"
+    PROVIDER = "PROVIDER"
+
+
+class Why(enum.Enum):
+    """Why a member is blocked (closed list)."""
+
+    LEGAL_FREEZE = "LEGAL_FREEZE"
+    FRAUD = "FRAUD"
+    DISPUTE = "DISPUTE"
+    MEMBER_WISH = "MEMBER_WISH"
+    OTHER = "OTHER"
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A block, in force in [from, until); `target` is a benefit's or a provider's code."""
+
+    block_id: UUID
+    scope: Scope
+    target: str
+    why: Why
+    from_at: datetime
+    until: datetime | None
+
+    def holds(self, at: datetime) -> bool:
+        """Say whether it is in force at an instant."""
+        return self.from_at <= at and not self.is_over(at)
+
+    def is_over(self, at: datetime) -> bool:
+        """Say whether it has ended."""
+        return self.until is not None and self.until <= at
+
+
+def stop_claim(blocks: Iterable[Block], benefit: Benefit, at: datetime) -> bool:
+    """Say whether any of a member's blocks stops a claim of a benefit at an instant (E-6)."""
+    return any(block.holds(at) and _stops(block, benefit) for block in blocks)
+
+
+def _stops(block: Block, benefit: Benefit) -> bool:
+    match block.scope:
+        case Scope.ALL | Scope.CLAIM:
+            return True
+        case Scope.BENEFIT:
+            return block.target == benefit.code
+        case Scope.PROVIDER:
+            return block.target == benefit.provider
+
+
+def stop_reward(blocks: Iterable[Block], at: datetime) -> bool:
+    """Say whether any of a member's blocks stops rewards at an instant."""
+    return any(block.scope is Scope.ALL and block.holds(at) for block in blocks)
+
+
+def check(scope: Scope, target: str, why: Why) -> None:
+    """Refuse a block that does not say what it stops, or a freeze of less than all.
+
+    BlockInvalid.
+    """
+    if (scope in {Scope.BENEFIT, Scope.PROVIDER}) != bool(target):
+        raise BlockInvalid("BENEFIT and PROVIDER name a target, no other scope names one.")
+    if why is Why.LEGAL_FREEZE and scope is not Scope.ALL:
+        raise BlockInvalid("A LEGAL_FREEZE is of ALL.")
+
+
+def check_times(from_at: datetime | None, to_at: datetime | None, now: datetime) -> None:
+    """Refuse a block that would be over before it begins (BlockInvalid)."""
+    if to_at is not None and to_at <= max(from_at or now, now):
+        raise BlockInvalid("It would be over before it begins.")

@@ -1,0 +1,119 @@
+"""The compliance guard: what a programme gives for what, and whether it may (X-1).
+
+A line brings its benefit for a TIER; what is rewarded is rewarded for one of the benefit's
+`triggers`. Each pair is judged when a version is put into force, so that a reward for a trigger
+that the version declares has been judged.
+"""
+
+from collections.abc import Collection, Iterable
+from decimal import Decimal
+
+import msgspec
+
+from benefits.domain import compliance
+from benefits.domain.benefit import Benefit
+from benefits.domain.compliance import Nature, Preset, Trigger, Verdict
+from benefits.domain.programme import Programme
+from benefits.domain.refusal import Refusal
+from benefits.domain.units import Quantity
+
+
+class ComplianceForbidden(Refusal):
+    """The programme's rules forbid to give this for that; the words cite what says so (X-1)."""
+
+    code = "compliance_forbidden"
+    words = "This must not be given for that."
+
+
+class ComplianceUnapproved(Refusal):
+    """Two people have to agree on a combination before it is given (X-1)."""
+
+    code = "compliance_unapproved"
+    words = "Two people have not agreed on this combination."
+
+
+class TriggerUndeclared(Refusal):
+    """The benefit is not declared as a reward for this trigger, or for any (X-1)."""
+
+    code = "trigger_undeclared"
+    words = "The benefit is no reward for this."
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """What two people may agree on: a nature of reward for a trigger."""
+
+    trigger: Trigger
+    nature: Nature
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A benefit that is given for a trigger and may not be, or not without an approval."""
+
+    benefit: str
+    trigger: Trigger
+    nature: Nature
+    verdict: Verdict
+    citation: str
+
+    @property
+    def pair(self) -> Pair:
+        """What an approval of it is for."""
+        return Pair(self.trigger, self.nature)
+
+    def __str__(self) -> str:
+        """Write it as a line."""
+        return f"{self.benefit}: {self.nature.value} for {self.trigger.value}: {self.citation}"
+
+
+def _triggers(programme: Programme, benefit: Benefit) -> frozenset[Trigger]:
+    """Return what a benefit is given for: by lines and rewards of its units."""
+    owner = programme.benefits[benefit.draws] if benefit.draws else benefit
+    by_lines = {Trigger.TIER for line in programme.line if line.benefit == owner.code}
+    return frozenset({*by_lines, *owner.triggers})
+
+
+def findings(programme: Programme) -> tuple[Finding, ...]:
+    """Return all that a programme gives and may not, or not without an approval (X-1)."""
+    if programme.compliance is Preset.NONE:
+        return ()
+    found = list[Finding]()
+    for benefit in programme.benefit:
+        triggers = _triggers(programme, benefit)
+        for trigger in sorted(triggers, key=list(Trigger).index):
+            verdict, citation = compliance.matrix(trigger, benefit.nature)
+            if trigger is Trigger.RANDOM_DRAW:
+                against = compliance.prize(benefit.cost) or compliance.drawn_sale(triggers)
+                if against:
+                    verdict, citation = Verdict.FORBIDDEN, against
+            if verdict is not Verdict.ALLOWED:
+                found.append(Finding(benefit.code, trigger, benefit.nature, verdict, citation))
+    return tuple(found)
+
+
+def check(found: Iterable[Finding], approved: Collection[Pair]) -> None:
+    """Refuse what is forbidden, and what nobody approved.
+
+    ComplianceForbidden, ComplianceUnapproved.
+    """
+    every = tuple(found)
+    forbidden = [str(each) for each in every if each.verdict is Verdict.FORBIDDEN]
+    if forbidden:
+        raise ComplianceForbidden("\n".join(forbidden))
+    unapproved = [str(each) for each in every if each.pair not in approved]
+    if unapproved:
+        raise ComplianceUnapproved("\n".join(unapproved))
+
+
+def check_reward(
+    programme: Programme, benefit: Benefit, trigger: Trigger | None, quantity: Quantity
+) -> Refusal | None:
+    """Return why a reward is not given for a trigger; None for whichever the benefit declares."""
+    declared = ", ".join(each.value for each in benefit.triggers) or "nothing"
+    if not benefit.triggers or (trigger is not None and trigger not in benefit.triggers):
+        return TriggerUndeclared(f"{benefit.code} is a reward for {declared}.")
+    drawn = Trigger.RANDOM_DRAW in ({trigger} if trigger else set(benefit.triggers))
+    if drawn and programme.compliance is Preset.CHINA:
+        against = compliance.prize(benefit.cost * Decimal(quantity) / benefit.takes)
+        if against:
+            return ComplianceForbidden(against)
+    return None

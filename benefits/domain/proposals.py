@@ -1,0 +1,186 @@
+"""Proposals: rules, blocks and approvals that one person asks for and another agrees to (X-2).
+
+What is asked, what it does and who says so are bound by one digest: whoever approves has read
+them. The effect of a programme also holds figures that move from day to day; they stay as they
+were read, and only the rest of it must still be so when it is approved.
+"""
+
+import enum
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain import guard
+from benefits.domain.blocks import Scope, Why
+from benefits.domain.compliance import Nature, Trigger
+from benefits.domain.refusal import Refusal
+from benefits.domain.terms import Change
+
+OPEN_FOR = timedelta(days=7)
+DOCUMENT_MAX = 50_000
+TEXT_MAX = 4000
+Words = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX, pattern=r"\A[^\x00]*\Z")]
+Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[^\x00]*\Z")]
+
+
+class ProposalInvalid(Refusal):
+    """It would change nothing, or agree to what needs no agreement or must not be agreed to."""
+
+    code = "proposal_invalid"
+    words = "There is nothing to agree on."
+
+
+class ProposalKind(enum.Enum):
+    """What two people agree on."""
+
+    PROGRAMME = "PROGRAMME"
+    COMPLIANCE = "COMPLIANCE"
+    BLOCK = "BLOCK"
+    UNBLOCK = "UNBLOCK"
+
+
+class ProgrammeWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A programme's file, to be its next version; it decides tiers from a month on (U-1)."""
+
+    document: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=DOCUMENT_MAX, pattern=r"\A[^\x00]*\Z")
+    ]
+    tiers_from: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{4}-[0-9]{2}\Z")] | None = None
+
+
+class ComplianceWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A nature of reward that a programme may give for a trigger, what says so, and why (X-1)."""
+
+    programme: Code
+    trigger: Trigger
+    nature: Nature
+    citation: Words
+    text: Words
+
+
+class BlockWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a member is to be blocked from, as of the approval unless a later instant is named."""
+
+    member_id: UUID
+    scope: Scope
+    why: Why
+    target: Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[^\x00]*\Z")] = ""
+    from_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    to_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
+class UnblockWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A block that is to end with the approval of this."""
+
+    block_id: UUID
+
+
+Wanted = ProgrammeWanted | ComplianceWanted | BlockWanted | UnblockWanted
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """A tier's quota of a line that changes: how many members have the tier, and what that costs.
+
+    Costs are the worst ones of a period, in minor units.
+    """
+
+    line: str
+    tier: str
+    before: str
+    after: str
+    members: int
+    cost_minor_before: int
+    cost_minor_after: int
+
+
+class ToldChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change, and on which day members were told of it; empty if never, or if it is no worse."""
+
+    change: Change
+    told_on: str = ""
+
+
+class ProgrammeEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version would change in the one in force, number `replaces`; 0 is none."""
+
+    programme: str
+    replaces: int
+    changes: tuple[ToldChange, ...]
+    reach: tuple[Reach, ...]
+    findings: tuple[guard.Finding, ...]
+
+
+class ComplianceEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """What the matrix says of the combination."""
+
+    citation: str
+
+
+class BlockEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom it stops: who counts for the member now."""
+
+    member_id: UUID
+
+
+class UnblockEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """The block that would end."""
+
+    member_id: UUID
+    scope: Scope
+    why: Why
+    target: str
+
+
+Effect = ProgrammeEffect | ComplianceEffect | BlockEffect | UnblockEffect
+
+KINDS: dict[ProposalKind, tuple[type[Wanted], type[Effect]]] = {
+    ProposalKind.PROGRAMME: (ProgrammeWanted, ProgrammeEffect),
+    ProposalKind.COMPLIANCE: (ComplianceWanted, ComplianceEffect),
+    ProposalKind.BLOCK: (BlockWanted, BlockEffect),
+    ProposalKind.UNBLOCK: (UnblockWanted, UnblockEffect),
+}
+
+
+class Said(msgspec.Struct, frozen=True):
+    """Who proposed, when and with which words."""
+
+    by: str
+    at: datetime
+    note: str
+
+
+def kind_of(wanted: Wanted) -> ProposalKind:
+    """Return what kind of proposal asks for this."""
+    return next(kind for kind, (type_, _) in KINDS.items() if isinstance(wanted, type_))
+
+
+def read(kind: str, body: object, effect: object) -> tuple[Wanted, Effect]:
+    """Return what is kept of a proposal; ValidationError or ValueError when it is none."""
+    asked, does = KINDS[ProposalKind(kind)]
+    return msgspec.convert(body, asked), msgspec.convert(effect, does)
+
+
+def binding(effect: Effect) -> object:
+    """Return what of an effect must still be so when it is approved."""
+    if isinstance(effect, ProgrammeEffect):
+        changes = tuple(each.change for each in effect.changes)
+        return (effect.programme, effect.replaces, changes, effect.findings)
+    return effect
+
+
+def digest(proposal_id: UUID, wanted: Wanted, effect: Effect, said: Said) -> str:
+    """Return what binds a person's word to one proposal and to all that it would do."""
+    utc = msgspec.structs.replace(said, at=said.at.astimezone(UTC))
+    if isinstance(wanted, BlockWanted):
+        wanted = msgspec.structs.replace(
+            wanted, from_at=_in_utc(wanted.from_at), to_at=_in_utc(wanted.to_at)
+        )
+    whole = [proposal_id, kind_of(wanted), wanted, utc, effect]
+    return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()
+
+
+def _in_utc(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC)

@@ -1,0 +1,101 @@
+"""Programmes over HTTP: which are in force, and which versions there were, by whose word (U-1)."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get
+from litestar.params import FromPath
+
+from benefits.domain.values import Month
+from benefits.store import versions
+from benefits.web.auth import needs
+
+READERS = ("operator", "approver", "auditor")
+VersionState = Literal["IN_FORCE", "SUPERSEDED"]
+
+
+class InForceView(msgspec.Struct, kw_only=True):
+    """A programme, and the version that is in force."""
+
+    programme: str
+    name: dict[str, str]
+    version: int
+
+
+class ProgrammesView(msgspec.Struct, kw_only=True):
+    """All programmes, by their codes."""
+
+    programmes: list[InForceView]
+
+
+class VersionView(msgspec.Struct, kw_only=True):
+    """A version: since when it holds, the first month whose tiers it decides, and who agreed.
+
+    `proposal` and who agreed are null where it was put into force by one person's command.
+    """
+
+    version: int
+    state: VersionState
+    applied_at: datetime
+    first_month: str
+    proposal: UUID | None
+    proposed_by: str | None
+    approved_by: str | None
+
+
+class VersionsView(msgspec.Struct, kw_only=True):
+    """A programme's versions, the one in force first."""
+
+    programme: str
+    versions: list[VersionView]
+
+
+@get(
+    "/v1/programmes",
+    guards=[needs(*READERS)],
+    tags=["programmes"],
+    operation_id="get_programmes",
+)
+async def get_programmes(request: Request[Any, Any, Any]) -> ProgrammesView:
+    """Return the programmes in force."""
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        catalogue = await state.parts.catalogue.current(conn)
+    return ProgrammesView(
+        programmes=[
+            InForceView(programme=code, name=one.name, version=catalogue.programme_versions[code])
+            for code, one in sorted(catalogue.programmes.items())
+        ]
+    )
+
+
+@get(
+    "/v1/programmes/{programme:str}/versions",
+    guards=[needs(*READERS)],
+    tags=["programmes"],
+    operation_id="get_versions",
+)
+async def get_versions(programme: FromPath[str], request: Request[Any, Any, Any]) -> VersionsView:
+    """Return a programme's versions, the one in force first, with who proposed and approved."""
+    async with request.app.state.database.transaction() as conn:
+        found = await versions.of(conn, programme)
+    return VersionsView(
+        programme=programme,
+        versions=[
+            VersionView(
+                version=one.version,
+                state="IN_FORCE" if one.is_current else "SUPERSEDED",
+                applied_at=one.applied_at,
+                first_month=str(Month.of(one.tiers_from)),
+                proposal=one.proposal_id,
+                proposed_by=one.proposed_by,
+                approved_by=one.decided_by,
+            )
+            for one in found
+        ],
+    )
+
+
+HANDLERS = [get_programmes, get_versions]

@@ -1,0 +1,216 @@
+"""Proposals as the API shows them: what is asked, what it does, and who decided (X-2)."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain import proposals as rules
+from benefits.domain.proposals import ComplianceWanted
+from benefits.store.proposals import ProposalSeen
+from benefits.web.corrections import StateName
+
+
+class ChangedView(msgspec.Struct, kw_only=True):
+    """A value that the version changes, as JSON, and whether that is worse for members.
+
+    `told_on` is the day on which they were told of what is worse; null if they were not.
+    """
+
+    path: str
+    before: str
+    after: str
+    worse: bool
+    told_on: str | None
+
+
+class ReachView(msgspec.Struct, kw_only=True):
+    """A tier's quota of a line that changes, the members in the tier, and the period's worst cost.
+
+    Members and costs are as of the proposal.
+    """
+
+    line: str
+    tier: str
+    before: str
+    after: str
+    members: int
+    cost_minor_before: int
+    cost_minor_after: int
+
+
+class ComplianceFindingView(msgspec.Struct, kw_only=True):
+    """A benefit that is given for a trigger and may not be, or not without an approval."""
+
+    benefit: str
+    trigger: str
+    nature: str
+    verdict: str
+    citation: str
+
+
+class VersionProposedView(msgspec.Struct, kw_only=True):
+    """A programme's next version; `replaces` is the number of the one in force, 0 if none is.
+
+    `document` is null in lists.
+    """
+
+    document: str | None
+    first_month: str | None
+    replaces: int
+    changes: list[ChangedView]
+    reach: list[ReachView]
+    findings: list[ComplianceFindingView]
+
+
+class CombinationProposedView(msgspec.Struct, kw_only=True):
+    """A nature of reward for a trigger, what the proposer cites, and what the matrix says."""
+
+    programme: str
+    trigger: str
+    nature: str
+    citation: str
+    text: str
+    matrix: str
+
+
+class BlockProposedView(msgspec.Struct, kw_only=True):
+    """A block; `stops` is the member who counts for the one that was named."""
+
+    member_id: UUID
+    stops: UUID
+    scope: str
+    target: str
+    why: str
+    begins_at: datetime | None
+    ends_at: datetime | None
+
+
+class UnblockProposedView(msgspec.Struct, kw_only=True):
+    """The end of a block, and what that stopped."""
+
+    block_id: UUID
+    member_id: UUID
+    scope: str
+    target: str
+    why: str
+
+
+class ProposalView(msgspec.Struct, kw_only=True):
+    """A proposal: what was asked and what it does, under which hash, and who decided.
+
+    `result` is what an approved one became: the number of a programme's version, or empty.
+    """
+
+    id: UUID
+    state: StateName
+    kind: str
+    subject: str
+    programme: VersionProposedView | None
+    compliance: CombinationProposedView | None
+    block: BlockProposedView | None
+    unblock: UnblockProposedView | None
+    note: str
+    hash: str
+    proposed_by: str
+    proposed_at: datetime
+    expires_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+    decision_note: str | None
+    result: str | None
+
+
+class ProposalsView(msgspec.Struct, kw_only=True):
+    """A page of proposals; `next` is the cursor of the next page."""
+
+    proposals: list[ProposalView]
+    next: str | None
+
+
+def shown(seen: ProposalSeen, now: datetime, *, whole: bool) -> ProposalView:
+    """Return a proposal as it is shown at an instant; only the `whole` one has its file."""
+    wanted, effect = rules.read(seen.kind, seen.body, seen.effect)
+    state: Any = seen.state(now)
+    made = ProposalView(
+        id=seen.proposal_id,
+        state=state,
+        kind=seen.kind,
+        subject=seen.subject,
+        programme=None,
+        compliance=None,
+        block=None,
+        unblock=None,
+        note=seen.note,
+        hash=seen.digest,
+        proposed_by=seen.proposed_by,
+        proposed_at=seen.proposed_at,
+        expires_at=seen.expires_at,
+        decided_by=seen.decided_by,
+        decided_at=seen.decided_at,
+        decision_note=seen.decision_note,
+        result=seen.result,
+    )
+    match wanted, effect:
+        case rules.ProgrammeWanted(), rules.ProgrammeEffect():
+            made.programme = _version(wanted, effect, whole=whole)
+        case rules.ComplianceWanted(), rules.ComplianceEffect():
+            made.compliance = _combination(wanted, effect)
+        case rules.BlockWanted(), rules.BlockEffect():
+            made.block = BlockProposedView(
+                member_id=wanted.member_id,
+                stops=effect.member_id,
+                scope=wanted.scope.value,
+                target=wanted.target,
+                why=wanted.why.value,
+                begins_at=wanted.from_at,
+                ends_at=wanted.to_at,
+            )
+        case rules.UnblockWanted(), rules.UnblockEffect():
+            made.unblock = UnblockProposedView(
+                block_id=wanted.block_id,
+                member_id=effect.member_id,
+                scope=effect.scope.value,
+                target=effect.target,
+                why=effect.why.value,
+            )
+        case _:
+            msg = f"a proposal of {seen.kind} is none"
+            raise AssertionError(msg)
+    return made
+
+
+def _version(
+    wanted: rules.ProgrammeWanted, effect: rules.ProgrammeEffect, *, whole: bool
+) -> VersionProposedView:
+    return VersionProposedView(
+        document=wanted.document if whole else None,
+        first_month=wanted.tiers_from,
+        replaces=effect.replaces,
+        changes=[
+            ChangedView(
+                path=each.change.path,
+                before=each.change.before,
+                after=each.change.after,
+                worse=each.change.is_worse,
+                told_on=each.told_on or None,
+            )
+            for each in effect.changes
+        ],
+        reach=[ReachView(**msgspec.structs.asdict(each)) for each in effect.reach],
+        findings=[ComplianceFindingView(**msgspec.to_builtins(each)) for each in effect.findings],
+    )
+
+
+def _combination(
+    wanted: ComplianceWanted, effect: rules.ComplianceEffect
+) -> CombinationProposedView:
+    return CombinationProposedView(
+        programme=wanted.programme,
+        trigger=wanted.trigger.value,
+        nature=wanted.nature.value,
+        citation=wanted.citation,
+        text=wanted.text,
+        matrix=effect.citation,
+    )

@@ -1,0 +1,263 @@
+"""Two people agree on a version, on a combination, on a block: X-2, U-1, X-1."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from benefits.actions.give_notice import Given, give_notice
+from benefits.domain.compliance import Nature, Trigger
+from benefits.domain.guard import ComplianceForbidden, ComplianceUnapproved
+from benefits.domain.programme_file import read
+from benefits.domain.terms import Channel
+from tests.actions.agreeing import (
+    agreed,
+    answer,
+    ask,
+    block,
+    combination,
+    seen,
+    unblocked,
+    version,
+)
+from tests.actions.life import change, fresh, gift, give, said
+from tests.builders import PROGRAMME, World
+
+MORE = PROGRAMME.replace("PLATINUM = 2, DIAMOND = 6", "PLATINUM = 3, DIAMOND = 6")
+LAST = '\n[[line]]\ncode = "more"\nbenefit = "LOUNGE"\nperiod = "YEAR"\nquota = { PLATINUM = 1 }\n'
+LESS = PROGRAMME.replace("PLATINUM = 2, DIAMOND = 6", "PLATINUM = 1, DIAMOND = 6")
+
+
+def given_for(nature: str, *triggers: str, cost: str = "15.00") -> str:
+    """Return the reference programme with VIDEO out of its line, a reward of some nature."""
+    declared = ", ".join(f'"{trigger}"' for trigger in triggers)
+    of_video = f'cost = "{cost}"\nnature = "{nature}"\ntriggers = [{declared}]'
+    text = PROGRAMME.replace('cost = "15.00"', of_video)
+    return text[: text.index('[[line]]\ncode = "video"')]
+
+
+async def applied(world: World, text: str) -> str:
+    """Put a programme into force; return `ok` or the code of the refusal."""
+    try:
+        await world.apply(read(text))
+    except (ComplianceForbidden, ComplianceUnapproved) as refusal:
+        return refusal.code
+    return "ok"
+
+
+async def current(world: World) -> int:
+    """Return which version of the reference programme is in force."""
+    async with world.database.transaction() as conn:
+        return (await world.parts.catalogue.current(conn)).programme_versions["wealth"]
+
+
+async def test_a_version_comes_into_force_by_two(world: World) -> None:
+    """X-2, U-1: what it changes, whom it reaches and what it costs is kept, then it holds."""
+    await world.member()
+    await world.month(world.name(1), "2025-06", 520_000_00)
+    (member,) = [row.member_id for row in await world.rows("SELECT member_id FROM member")]
+    await world.evaluate("2025-06", member)
+    proposal_id = await ask(world, version(MORE))
+    kept = await seen(world, proposal_id)
+    assert ("wealth", "PROPOSED", 1) == (
+        kept.subject,
+        kept.state(world.clock()),
+        await current(world),
+    )
+    assert [("line.lounge.quota.PLATINUM", "2", "3", False)] == [
+        tuple(each["change"][name] for name in ("path", "before", "after", "is_worse"))
+        for each in kept.effect["changes"]
+    ]
+    assert [
+        {
+            "line": "lounge",
+            "tier": "PLATINUM",
+            "before": "2",
+            "after": "3",
+            "members": 1,
+            "cost_minor_before": 76_00,
+            "cost_minor_after": 114_00,
+        }
+    ] == kept.effect["reach"]
+    assert "same_person" == await answer(world, proposal_id, by="maker")
+    assert "proposal_stale" == await answer(world, proposal_id, digest="0" * 64)
+    assert ("ok", 2) == (await answer(world, proposal_id), await current(world))
+    kept = await seen(world, proposal_id)
+    assert ("APPROVED", "checker", "2") == (kept.verdict, kept.decided_by, kept.result)
+    assert "proposal_closed" == await answer(world, proposal_id)
+    assert "proposal_invalid" == await ask(world, version(MORE))
+    assert [] == await world.findings()
+
+
+async def test_a_version_is_stale_once_another_is_in_force(world: World) -> None:
+    """What was read is no longer what would change."""
+    first, second = await ask(world, version(MORE)), await ask(world, version(LESS))
+    assert "ok" == await answer(world, first)
+    assert "proposal_stale" == await answer(world, second)
+    assert 2 == await current(world)
+
+
+async def test_members_are_told_before_two_people_agree(world: World) -> None:
+    """U-2: a worse version is proposed, and approved once members were told in time."""
+    proposal_id = await ask(world, version(LESS))
+    (change,) = (await seen(world, proposal_id)).effect["changes"]
+    assert (True, "") == (change["change"]["is_worse"], change["told_on"])
+    assert "notice_missing" == await answer(world, proposal_id)
+    day = world.clock().date() - timedelta(days=40)
+    given = Given(channel=Channel.SMS, given_on=day, text="One visit a quarter.", by="anna-li")
+    async with world.database.transaction() as conn:
+        await give_notice(conn, world.parts, read(LESS), given)
+    assert "ok" == await answer(world, proposal_id)
+    assert [] == await world.findings()
+
+
+async def test_a_proposal_ends_once(world: World) -> None:
+    """It is rejected by another, withdrawn by its own, or over after seven days."""
+    first, second, third = [await ask(world, version(MORE)) for _ in range(3)]
+    assert "ok" == await answer(world, first, digest=None)
+    assert "ok" == await answer(world, second, by="maker", digest=None)
+    assert ["REJECTED", "WITHDRAWN"] == [
+        (await seen(world, each)).verdict for each in (first, second)
+    ]
+    world.clock.forward(days=7)
+    assert "proposal_closed" == await answer(world, third)
+    assert "EXPIRED" == (await seen(world, third)).state(world.clock())
+    assert "unknown_proposal" == await answer(world, uuid4(), digest="0" * 64)
+    assert 1 == await current(world)
+    assert [] == await world.findings()
+
+
+async def test_the_same_key_says_it_once(world: World) -> None:
+    """C-9: a repeated proposal or approval is the first one; of two at once one is."""
+    first = await ask(world, version(MORE), key="p")
+    assert first == await ask(world, version(MORE), key="p")
+    assert "idempotency_key_conflict" == await ask(world, version(LESS), key="p")
+    assert ["ok", "ok"] == [await answer(world, first, key="a") for _ in range(2)]
+    assert 2 == await current(world)
+    other = await ask(world, version(MORE + LAST))
+    both = await asyncio.gather(answer(world, other), answer(world, other, by="third"))
+    assert ["ok", "proposal_closed"] == sorted(both)
+    assert 3 == await current(world)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("code = 1", "programme_invalid"),
+        (PROGRAMME.replace('code = "BASE"', 'code = "LOW"'), "programme_invalid"),
+        (PROGRAMME, "proposal_invalid"),
+    ],
+)
+async def test_what_could_not_be_in_force_is_not_proposed(
+    world: World, text: str, code: str
+) -> None:
+    """A file that does not read, that breaks what must stay, or that changes nothing."""
+    assert code == await ask(world, version(text))
+
+
+async def test_g_x_1_cash_for_new_money_is_refused(world: World) -> None:
+    """G-X-1: 500 yuan for 500 000 of new deposits cannot be applied, nor rewarded beside it."""
+    text = given_for("CASH", "DEPOSIT", cost="500.00")
+    with pytest.raises(ComplianceForbidden, match="Commercial Bank Law"):
+        await world.apply(read(text))
+    effect = (await seen(world, await ask(world, version(text)))).effect
+    assert ["FORBIDDEN"] == [each["verdict"] for each in effect["findings"]]
+    assert "ok" == await applied(world, given_for("CASH", "ACTIVITY", cost="500.00"))
+    member = await world.member()
+    outcomes = [
+        said((await give(world, gift(member, trigger=trigger)))[0])
+        for trigger in (Trigger.DEPOSIT, Trigger.ACTIVITY, None)
+    ]
+    assert ["trigger_undeclared", "ok", "ok"] == outcomes
+
+
+async def test_g_x_2_a_voucher_for_a_wealth_product_is_refused(world: World) -> None:
+    """G-X-2: 50 yuan for buying a wealth product; two people cannot allow it either."""
+    text = given_for("VOUCHER_VALUE", "WEALTH_PURCHASE", cost="50.00")
+    assert "compliance_forbidden" == await applied(world, text)
+    wanted = combination(Trigger.WEALTH_PURCHASE, Nature.VOUCHER_VALUE)
+    assert "proposal_invalid" == await ask(world, wanted)
+    assert "compliance_forbidden" == await answer(world, await ask(world, version(text)))
+
+
+async def test_g_x_3_services_for_a_tier_are_allowed(world: World) -> None:
+    """G-X-3: PLATINUM by month average brings 2 lounge visits, and nobody needs to agree."""
+    assert "ok" == await applied(
+        world,
+        PROGRAMME.replace('budget = "lounge"\nrec', 'budget = "lounge"\nnature = "SERVICE"\nrec'),
+    )
+    assert "proposal_invalid" == await ask(world, combination(Trigger.TIER, Nature.SERVICE))
+
+
+@pytest.mark.parametrize(
+    ("cost", "code"), [("50000.01", "compliance_forbidden"), ("50000.00", "compliance_unapproved")]
+)
+async def test_g_x_4_a_first_prize_is_worth_50_000_at_most(
+    world: World, cost: str, code: str
+) -> None:
+    """G-X-4: 50 000.01 is refused, 50 000.00 needs two people, and two prizes are too many."""
+    text = given_for("CASH", "RANDOM_DRAW", cost=cost)
+    assert code == await applied(world, text)
+    await agreed(world, combination(Trigger.RANDOM_DRAW, Nature.CASH))
+    lasting = "compliance_forbidden" if code == "compliance_forbidden" else "ok"
+    assert lasting == await applied(world, text)
+    if lasting == "ok":
+        member = await world.member()
+        outcomes = [
+            said((await give(world, gift(member, quantity=n, business_key=fresh("b"))))[0])
+            for n in (2, 1)
+        ]
+        assert ["compliance_forbidden", "ok"] == outcomes
+    assert [] == await world.findings()
+
+
+async def test_nobody_agrees_for_another_programme(world: World) -> None:
+    """An approval is of one programme, one trigger and one nature."""
+    assert "ok" == await applied(world, given_for("SERVICE", "ACTIVITY"))
+    text = given_for("POINTS", "AUM_GROWTH")
+    assert "compliance_unapproved" == await applied(world, text)
+    await agreed(world, combination(Trigger.AUM_GROWTH, Nature.SERVICE))
+    assert "compliance_unapproved" == await applied(world, text)
+    proposal_id = await ask(world, version(text))
+    assert "compliance_unapproved" == await answer(world, proposal_id)
+    await agreed(world, combination(Trigger.AUM_GROWTH, Nature.POINTS))
+    assert "ok" == await answer(world, proposal_id)
+
+
+async def test_a_programme_may_be_held_to_no_preset(world: World) -> None:
+    """Where other rules hold, nothing is judged; an undeclared trigger is refused all the same."""
+    text = 'compliance = "none"\n' + given_for("SECURITY", "INSURANCE_PURCHASE")
+    assert "ok" == await applied(world, text)
+    member = await world.member()
+    (outcome,) = await give(world, gift(member, trigger=Trigger.DEPOSIT))
+    assert "trigger_undeclared" == said(outcome)
+    assert "ok" == await applied(world, 'compliance = "none"\n' + given_for("SECURITY"))
+    (outcome,) = await give(world, gift(member))
+    assert "trigger_undeclared" == said(outcome)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tampering"),
+    [
+        ("digest_differs", "UPDATE proposal SET note = 'innocent'"),
+        ("digest_differs", "UPDATE proposal SET kind = 'UNBLOCK' WHERE kind = 'BLOCK'"),
+        ("digest_differs", "UPDATE proposal SET effect = jsonb_build_object()"),
+        ("digest_differs", "UPDATE proposal SET expires_at = expires_at + interval '1 day'"),
+        ("decided_by_proposer", "UPDATE proposal_decision SET decided_by = 'maker'"),
+        ("block_differs", "DELETE FROM member_block_end"),
+        ("block_differs", "UPDATE member_block SET scope = 'CLAIM'"),
+        ("block_differs", "UPDATE member_block SET from_at = from_at - interval '1 day'"),
+        ("block_differs", "UPDATE member_block_end SET ended_at = ended_at - interval '1 s'"),
+        ("block_differs", "UPDATE proposal_decision SET verdict = 'REJECTED'"),
+        ("block_differs", "UPDATE member SET has_blocks = false"),
+    ],
+)
+async def test_whoever_changes_what_was_agreed_is_found(
+    world: World, kind: str, tampering: str
+) -> None:
+    """I9: proposals, blocks and their ends are what two people said, and nothing else is."""
+    await unblocked(world, await agreed(world, block(await world.member())))
+    assert [] == await world.findings()
+    await change(world, "SET session_replication_role = replica", tampering)
+    assert kind in {finding.kind for finding in await world.findings()}

@@ -1,0 +1,80 @@
+"""The compliance matrix says what the rules say, and cites what forbids (X-1)."""
+
+import pytest
+
+from benefits.domain import guard
+from benefits.domain.compliance import Nature, Trigger, Verdict, matrix
+from benefits.domain.guard import ComplianceForbidden, ComplianceUnapproved, Pair
+from benefits.domain.programme_file import read
+from tests.builders import PROGRAMME, reference_programme
+
+# As the table of the rules has it; a draw for a status has no meaning, so it is none.
+TABLE = """
+DEPOSIT            x x x ! ! ! ! +
+TIER               ! x ! ! + + + +
+AUM_GROWTH         ! x ! ! ! ! ! +
+WEALTH_PURCHASE    x x x x ! ! ! +
+FUND_PURCHASE      x x x ! ! ! ! +
+INSURANCE_PURCHASE x x x x x x x x
+REFERRAL           ! x ! ! + + + +
+RANDOM_DRAW        ! x ! ! + + + x
+ACTIVITY           + x + + + + + +
+"""
+MARKS = {Verdict.FORBIDDEN: "x", Verdict.NEEDS_APPROVAL: "!", Verdict.ALLOWED: "+"}
+
+
+def test_the_matrix_is_the_one_of_the_rules() -> None:
+    """Every trigger against every nature, in their order."""
+    made = [
+        [trigger.value, *(MARKS[matrix(trigger, nature)[0]] for nature in Nature)]
+        for trigger in Trigger
+    ]
+    assert [line.split() for line in TABLE.strip().splitlines()] == made
+
+
+def test_every_forbidden_cell_is_cited() -> None:
+    """Whoever is refused reads what says so; what is allowed needs no words."""
+    for trigger in Trigger:
+        for nature in Nature:
+            verdict, citation = matrix(trigger, nature)
+            assert (verdict is not Verdict.ALLOWED) == bool(citation), (trigger, nature)
+
+
+def test_units_that_are_drawn_are_given_for_what_their_owner_is() -> None:
+    """A gift that takes lounge units is brought by the lounge's line, and rewarded with it."""
+    gift = PROGRAMME[
+        PROGRAMME.index('[[benefit]]\ncode = "LOUNGE"') : PROGRAMME.index(
+            '[[benefit]]\ncode = "VIDEO"'
+        )
+    ]
+    gift = gift.replace('"LOUNGE"', '"MUG"') + 'draws = "LOUNGE"\nnature = "PHYSICAL_GIFT"\n\n'
+    made = read(PROGRAMME.replace("[[line]]", f"{gift}[[line]]", 1))
+    (found,) = guard.findings(made)
+    assert ("MUG", Trigger.TIER, Verdict.NEEDS_APPROVAL) == (
+        found.benefit,
+        found.trigger,
+        found.verdict,
+    )
+    with pytest.raises(ComplianceUnapproved, match="MUG: PHYSICAL_GIFT for TIER"):
+        guard.check([found], set())
+    guard.check([found], {Pair(Trigger.TIER, Nature.PHYSICAL_GIFT)})
+
+
+def test_what_is_drawn_for_is_not_given_for_a_purchase() -> None:
+    """A draw never helps to sell; no approval helps either."""
+    both = 'triggers = ["RANDOM_DRAW", "FUND_PURCHASE"]\nbudget = "video"'
+    made = read(PROGRAMME.replace('budget = "video"', both))
+    found = guard.findings(made)
+    verdicts = {each.trigger: each.verdict for each in found}
+    assert Verdict.FORBIDDEN is verdicts[Trigger.RANDOM_DRAW]
+    with pytest.raises(ComplianceForbidden, match="not sold by draws"):
+        guard.check(found, {each.pair for each in found})
+
+
+def test_a_programme_without_words_for_it_gives_services() -> None:
+    """A version from before compliance was asked gives a service, as a reward for activity."""
+    made = reference_programme()
+    assert () == guard.findings(made)
+    assert {(Nature.SERVICE, (Trigger.ACTIVITY,))} == {
+        (b.nature, b.triggers) for b in made.benefit
+    }

@@ -1,0 +1,113 @@
+"""What is written as TOML is read back as it was, and a programme's file is the programme."""
+
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benefits.domain import toml
+from benefits.domain.benefit import ClawBack, Late, LateReversal
+from benefits.domain.compliance import Nature, Preset, Trigger
+from benefits.domain.limits import Cap, CapWindow
+from benefits.domain.programme import Programme
+from benefits.domain.programme_file import read, write
+from tests.builders import reference_programme
+from tests.tidy.sources import ROOT
+
+PRESETS = sorted((ROOT / "benefits" / "presets").glob("*.toml"))
+FILES = [*PRESETS, ROOT / "benefits" / "demo.toml", ROOT / "tests" / "programme.toml"]
+
+scalars = (
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+)
+keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+values: st.SearchStrategy[Any] = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(keys, values, max_size=6))
+def test_what_is_written_is_read_back(table: dict[str, Any]) -> None:
+    """Any keys and strings, nested tables and lists of them, in whatever order."""
+    assert table == tomllib.loads(toml.write(table))
+
+
+def test_what_is_none_is_left_out_and_what_is_unknown_refused() -> None:
+    """TOML has no word for nothing; what it has no form for is a mistake."""
+    assert "a = 1\n" == toml.write({"a": 1, "b": None})
+    with pytest.raises(TypeError, match="Decimal"):
+        toml.write({"a": Decimal(1)})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_programme_is_exported_as_it_is(path: Path) -> None:
+    """Every preset, the demo and the reference: the same document, and the same file again."""
+    made = read(path.read_text(encoding="utf-8"))
+    text = write(made)
+    assert encoded(made) == encoded(read(text))
+    assert text == write(read(text))
+
+
+def encoded(programme: Programme) -> bytes:
+    """Return a programme as it is stored."""
+    return msgspec.json.encode(programme, order="deterministic")
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
+    lambda text: text.isprintable() and "权" not in text
+)
+amounts = st.decimals(0, 10_000, places=2)
+quantities = st.integers(1, 20) | st.sampled_from([Decimal("0.5"), Decimal("1.5")])
+
+
+@st.composite
+def programmes(draw: st.DrawFn) -> Programme:
+    """Return the reference programme with other words, amounts and choices."""
+    base = reference_programme()
+    name = {"zh": draw(words), "en": draw(words)}
+    benefit = tuple(
+        msgspec.structs.replace(
+            one,
+            name=name,
+            cost=draw(amounts),
+            scale=1,
+            stock=draw(st.none() | st.integers(0, 99)),
+            cap=draw(
+                st.none() | st.builds(Cap, limit=quantities, window=st.sampled_from(CapWindow))
+            ),
+            claw_back=draw(st.sampled_from(ClawBack)),
+            late_reversal=LateReversal(then=draw(st.sampled_from(Late)), days=30),
+            nature=draw(st.sampled_from(Nature)),
+            triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
+            recipient=tuple(draw(st.lists(st.sampled_from(["phone", "name"]), unique=True))),
+        )
+        for one in base.benefit
+    )
+    line = tuple(
+        msgspec.structs.replace(one, quota=dict.fromkeys(one.quota, draw(quantities)))
+        for one in base.line
+    )
+    return msgspec.structs.replace(
+        base,
+        name=name,
+        benefit=benefit,
+        line=line,
+        compliance=draw(st.sampled_from(Preset)),
+        notice_days=draw(st.integers(0, 366)),
+    )
+
+
+@given(programmes())
+def test_any_programme_is_exported_as_it_is(made: Programme) -> None:
+    """Whatever a version says, its file says the same."""
+    assert encoded(made) == encoded(read(write(made)))

@@ -1,0 +1,108 @@
+"""Two people at the machine: what one proposes by a command, another reads and decides."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders import PROGRAMME
+from tests.conftest import database
+from tests.shell import Shell
+
+MORE = PROGRAMME.replace("PLATINUM = 2, DIAMOND = 6", "PLATINUM = 3, DIAMOND = 6")
+ANNA, BEN = ("--by", "anna-li"), ("--by", "ben-wu")
+NOTE = ("--note", "As agreed.")
+
+
+@pytest.fixture
+async def shell(migrated: str, cluster_dsn: str, tmp_path: Path) -> AsyncIterator[Shell]:
+    """Give a shell for a database that is stamped `test`, with a programme and a member."""
+    async with database(cluster_dsn, migrated) as dsn:
+        made = Shell(dsn, tmp_path)
+        made.run("programme", "apply", made.file("wealth.toml", PROGRAMME))
+        made.run("import", "members", made.file("m.csv", "customer,opened_on\nA,2020-01-01\n"))
+        yield made
+
+
+def proposed(shell: Shell, *words: str) -> tuple[str, str, str]:
+    """Propose what must be taken; return its id, its hash and all that was said."""
+    status, said = shell.run(*words, *NOTE, *ANNA)
+    assert 0 == status, said
+    id_, hash_ = re.findall(r"^([0-9a-f-]{36}) PROPOSED|^hash (\w+)$", said, re.MULTILINE)
+    return id_[0], hash_[1], said
+
+
+def test_a_version_is_proposed_read_and_approved(shell: Shell) -> None:
+    """X-2: nothing holds before another has said so; both stand in the list of versions."""
+    after = shell.file("after.toml", MORE)
+    assert 2 == shell.run("programme", "apply", after, "--propose", *ANNA)[0]
+    dry = ("programme", "apply", after, "--propose", *NOTE, *ANNA, "--dry-run")
+    assert (0, True) == (shell.run(*dry)[0], "nothing was written" in shell.run(*dry)[1])
+    assert (0, "") == shell.run("proposal", "list")
+    id_, hash_, said = proposed(shell, "programme", "apply", after, "--propose")
+    assert "replaces version 1\nline.lounge.quota.PLATINUM: 2 -> 3\n" in said
+    assert "line lounge, tier PLATINUM: 2 -> 3 for 0 members; at worst 0 -> 0 minor" in said
+    status, listed = shell.run("proposal", "list")
+    assert (0, True) == (status, listed.startswith(f"{id_} PROPOSED: PROGRAMME wealth; by "))
+    assert shell.run("proposal", "show", id_)[1] in said
+    approve = ("proposal", "approve", id_, "--hash", hash_)
+    assert 1 == shell.run(*approve, *ANNA)[0]
+    status, said = shell.run(*approve, *BEN)
+    assert (0, True) == (status, "It is version 2 of wealth.\n" in said)
+    _, versions = shell.run("programme", "versions", "wealth")
+    first, second = versions.splitlines()
+    assert first.startswith("2 IN_FORCE: since 20")
+    assert first.endswith("approved by system:proposal:ben-wu")
+    assert (True, True) == (second.startswith("1 SUPERSEDED"), second.endswith("by a command"))
+    assert 1 == shell.run("programme", "versions", "none")[0]
+    unknown = ("proposal", "show", "01a2046f-5e02-7ae9-8c62-6ed8c8e82000")
+    assert (1, True) == (shell.run(*unknown)[0], shell.run(*unknown)[1].startswith("unknown_prop"))
+
+
+def test_an_exported_version_is_in_force_already(shell: Shell) -> None:
+    """The file says what the stored version says, word by word; older ones are there too."""
+    _, text = shell.run("programme", "export", "wealth")
+    exported = shell.file("exported.toml", text)
+    assert (0, "Version 1 of wealth was in force already.\n") == shell.run(
+        "programme", "apply", exported
+    )
+    shell.run("programme", "apply", shell.file("after.toml", MORE))
+    status, newer = shell.run("programme", "export", "wealth")
+    assert (0, True) == (status, newer != text)
+    assert (0, text) == shell.run("programme", "export", "wealth", "--version", "1")
+    status, said = shell.run("programme", "export", "wealth", "--version", "9")
+    assert (1, True) == (status, said.startswith("unknown_version: "))
+
+
+def test_a_block_an_end_and_an_approval_are_proposed_by_command(shell: Shell) -> None:
+    """E-6, X-1: each with its own words, and wrong ones are told."""
+    block = (
+        "proposal",
+        "block",
+        "A",
+        "ALL",
+        "--why",
+        "LEGAL_FREEZE",
+        "--from",
+        "2099-01-01T00:00Z",
+    )
+    id_, hash_, said = proposed(shell, *block)
+    assert ": ALL  from 2099-01-01 00:00:00+00:00 to its end\n" in said
+    assert 0 == shell.run("proposal", "approve", id_, "--hash", hash_, *BEN)[0]
+    _, hash_, said = proposed(shell, "proposal", "unblock", id_)
+    assert "frees " in said
+    opinion = ("--citation", "Opinion 12.", "--text", shell.file("o.txt", "Small ones."))
+    other, _, said = proposed(shell, "proposal", "allow", "wealth", "REFERRAL", "CASH", *opinion)
+    assert "CASH for REFERRAL: Opinion 12.\nSmall ones.\n" in said
+    status, said = shell.run("proposal", "reject", other, *NOTE, *ANNA)
+    assert (0, True) == (status, f"{other} WITHDRAWN" in said)
+    assert 3 == len(shell.run("proposal", "list", "--all")[1].splitlines())
+    for wrong in (
+        ("proposal", "block", "A", "ALL", "--why", "FRAUD", "--to", "tomorrow"),
+        ("proposal", "block", "A", "ALL", "--why", "FRAUD", "--to", "2099-01-01T00:00"),
+        ("proposal", "allow", "", "REFERRAL", "CASH", *opinion),
+    ):
+        assert 2 == shell.run(*wrong, *NOTE, *ANNA)[0]
+    status, said = shell.run("proposal", "unblock", id_, *NOTE, "--by", "Anna Li")
+    assert (1, True) == (status, said.startswith("name_invalid: "))

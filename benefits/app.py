@@ -45,6 +45,7 @@ from benefits.web import (
     events,
     feeds,
     fills,
+    growth,
     health,
     mobile,
     operator,
@@ -72,7 +73,8 @@ ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a he
 API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS, *feeds.HANDLERS),
-    *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
+    *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),
+    *(*callbacks.HANDLERS, *health.HANDLERS),
 ]
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

@@ -46,6 +46,7 @@ from benefits.web import (
     events,
     feeds,
     fills,
+    growth,
     health,
     mobile,
     operator,
@@ -75,9 +76,9 @@ ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a he
 API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS, *feeds.HANDLERS),
-    *(*proposals.HANDLERS, *programmes.HANDLERS),
-    *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
-    *eligibility.HANDLERS,
+    *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),
+    *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),
+    *(*callbacks.HANDLERS, *health.HANDLERS),
 ]
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

@@ -8,6 +8,7 @@ it is frozen again under the same name, when those days are there. What is froze
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -18,14 +19,17 @@ from benefits.domain import growth
 from benefits.domain.catalogue import Rules
 from benefits.domain.growth import ZERO, Grown, Measure, Start
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import Month, local_date
+from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.domain.windows import last_whole
-from benefits.store import baselines, facts, merged
+from benefits.store import baselines, facts, merged, tiers
 from benefits.store.baselines import Baseline
 from benefits.store.db import Connection, Database
 from benefits.store.facts import Facts, Whom
 
 NAME = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
+PART = 2000  # members who are looked at together
+PART_BUCKETS = 128
+SEEN_MAX = 5000  # for one page
 
 
 class BaselineInvalid(Refusal):
@@ -82,6 +86,24 @@ class GrownMember(msgspec.Struct, frozen=True):
 
     member_id: UUID
     grown: Grown
+
+    def can_reach(self, steps: Sequence[int]) -> bool:
+        """Say whether a step is reached or not yet excluded; without steps all can."""
+        return not steps or self.grown.possible > 0
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a reader of growth stands: in a bucket, after a member."""
+
+    bucket: Annotated[int, msgspec.Meta(ge=0, lt=BUCKETS)] = 0
+    after: UUID = UUID(int=0)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Members in the order of their buckets, and where to go on; None at the end."""
+
+    members: Sequence[GrownMember]
+    following: Place | None
 
 
 async def freeze(
@@ -195,6 +217,52 @@ async def measure_growth(
         return told
 
     return await database.transact(look)
+
+
+async def growth_page(
+    database: Database,
+    parts: Parts,
+    name: str,
+    month: Month,
+    *,
+    steps: Sequence[int],
+    place: Place,
+    limit: int,
+    is_corrected: bool = False,
+    is_all: bool = False,
+) -> Page:
+    """Return a page of growth: who can reach a step, or all; it may be short before the end.
+
+    It looks at some thousand members, so that nobody waits for a page of few (as measure_growth).
+    """
+    first, seen, found = place.bucket, 0, list[GrownMember]()
+    while first < BUCKETS and len(found) <= limit and seen < SEEN_MAX:
+        end = min(first + await _count(database, first), BUCKETS)
+        buckets = (first, end - 1)
+        told = await measure_growth(
+            database, parts, name, month, steps=steps, buckets=buckets, is_corrected=is_corrected
+        )
+        seen, first = seen + len(told), end
+        found += [
+            each
+            for each in sorted(told, key=_order)
+            if _order(each) > (place.bucket, place.after) and (is_all or each.can_reach(steps))
+        ]
+    if len(found) > limit:
+        last = found[limit - 1].member_id
+        return Page(found[:limit], Place(bucket_of(last), last))
+    return Page(found, Place(first) if first < BUCKETS else None)
+
+
+def _order(one: GrownMember) -> tuple[int, UUID]:
+    return bucket_of(one.member_id), one.member_id
+
+
+async def _count(database: Database, bucket: int) -> int:
+    """Return how many buckets are looked at together."""
+    async with database.transaction() as conn:
+        members = await tiers.count_members(conn, (bucket, bucket))
+    return min(max(PART // max(members, 1), 1), PART_BUCKETS)
 
 
 async def _frozen(

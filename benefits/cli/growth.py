@@ -1,7 +1,6 @@
 """The commands for growth: freeze a baseline, list them, print by how much members grew (M-12)."""
 
 import itertools
-from decimal import Decimal, InvalidOperation
 
 import msgspec
 import rich_click as click
@@ -13,8 +12,7 @@ from benefits.cli.console import console
 from benefits.cli.days import fill_stretches
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.cli.months import month_of
-from benefits.domain.growth import StepsInvalid
-from benefits.domain.programme import Programme
+from benefits.domain.growth import read_steps
 from benefits.domain.reports import csv_text
 from benefits.domain.values import Month
 from benefits.house import House
@@ -129,7 +127,8 @@ def growth(name: str, *, month: str, steps: str, follow_corrections: bool, is_al
         async with house.database.transaction() as conn:
             catalogue = await house.parts.catalogue.current(conn)
             one = await baselines.find(conn, name)
-        bounds = _minor(steps, catalogue.programmes.get(one.programme) if one else None)
+        of = catalogue.programmes.get(one.programme) if one else None
+        bounds = read_steps(steps, of) if of else []
         head = True
         for buckets in await slices(house.database):
             told = await measure_growth(
@@ -144,7 +143,7 @@ def growth(name: str, *, month: str, steps: str, follow_corrections: bool, is_al
             lines = [
                 _line(each, one, measured)
                 for each in told
-                if one and (is_all or not bounds or each.grown.possible)
+                if one and (is_all or each.can_reach(bounds))
             ]
             text = csv_text(Line, lines)
             click.echo(text if head else text.partition("\r\n")[2], nl=False)
@@ -169,12 +168,3 @@ def _line(told: GrownMember, one: Baseline, month: Month) -> Line:
         possible=grown.possible,
         provisional=grown.provisional,
     )
-
-
-def _minor(steps: str, programme: Programme | None) -> list[int]:
-    """Return steps in minor units (StepsInvalid); of no programme it does not matter."""
-    try:
-        amounts = [Decimal(text) for text in steps.split(",")] if steps else []
-        return [programme.minor(each) for each in amounts] if programme else []
-    except (InvalidOperation, ValueError, OverflowError) as error:
-        raise StepsInvalid from error

@@ -10,6 +10,7 @@ to a growth, days missing from the baseline's take from it, and neither makes it
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 import msgspec
@@ -18,6 +19,7 @@ from benefits.domain import metrics
 from benefits.domain.catalogue import Judge
 from benefits.domain.ladder import Truth
 from benefits.domain.metrics import Basket, Sums
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import Month
 
@@ -94,6 +96,14 @@ class Grown(msgspec.Struct, frozen=True):
     def provisional(self) -> bool:
         """Whether people filled in days of it, until the source sends them (A-6)."""
         return bool(self.now.filled_days or self.base.measure.filled_days)
+
+
+def read_steps(text: str, programme: Programme) -> list[int]:
+    """Read steps like `100000,200000`, in major units, as minor ones (StepsInvalid)."""
+    try:
+        return [programme.minor(Decimal(one)) for one in text.split(",")] if text else []
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        raise StepsInvalid from error
 
 
 def measure(judge: Judge, month: Month, sums: Mapping[Basket, Sums], opened_on: date) -> Measure:

@@ -97,6 +97,7 @@ ROUTES: dict[str, Any] = {
     "GET /v1/programmes/{programme}/outlook/{outlook}": dict.fromkeys(
         ("crm", "operator", "auditor"), "all"
     ),
+    "GET /v1/programmes/{programme}/growth": dict.fromkeys(("crm", "operator", "auditor"), "all"),
     "GET /v1/members/{member_id}/statement": dict.fromkeys(("crm", "operator", "auditor"), "all"),
     "GET /v1/ledger/totals": FINANCE,
     "GET /v1/ledger/liability": FINANCE,
@@ -120,7 +121,7 @@ ROUTES: dict[str, Any] = {
     "POST /page/claims/{claim_id}/code": OPEN,
 }
 ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
-ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block"}
+ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block", "unknown_baseline"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,
@@ -236,6 +237,7 @@ class Gate:
         )
         path += "?month=2025-06" if path.endswith("missing") else ""
         path += "?benefit=VIDEO" if path.endswith("eligibility") else ""
+        path += "?month=2025-05&baseline=none" if path.endswith("growth") else ""
         name = self.running.world.name(2 if strange else 1)
         body = BODIES.get(route, {}) | (
             {"member_id": str(member)}

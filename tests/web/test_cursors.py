@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from benefits.domain.values import BUCKETS
 from benefits.web import cursors
+from tests.builders import NOON
 from tests.tidy.sources import ROOT
 from tests.web.site import Site
 from tests.web.test_jobs import listed, send
@@ -35,6 +37,12 @@ EVENTS = [(0, 0, 0, uuid4(), number) for number in NUMBERS] + [
 MONTHS = ["2025-13", "9999-12", "0000-01", "2025-06\n", "2025-06\x00"]
 
 
+REPORTS = [
+    {"known_at": at, "now": datetime(2025, 7, 1, tzinfo=UTC), "first": 1} for at in TIMES
+] + [{"known_at": NOON, "now": NOON, "first": number} for number in (-1, 0, 2**63, "1")]
+GROWTH = [{"bucket": -1}, {"bucket": BUCKETS}, {"bucket": 0, "after": "x"}]
+
+
 def _strange(member: UUID, job: str) -> dict[str, tuple[str, str, list[Any]]]:
     """Return where each operation with a cursor lies, the kind of its cursors, and bad places."""
     of = f"/v1/members/{member}"
@@ -45,8 +53,14 @@ def _strange(member: UUID, job: str) -> dict[str, tuple[str, str, list[Any]]]:
         "get_events": ("/v1/events", "events", EVENTS),
         "get_feeds": ("/v1/feeds", "feeds ", FEEDS),
         "get_fills": ("/v1/fills", "fills ", MARKS),
+        "get_growth": (
+            "/v1/programmes/wealth/growth?baseline=none&month=2025-05",
+            "growth wealth none 2025-05  (False, False)",
+            GROWTH,
+        ),
         "get_history": (f"{of}/history", "history", NUMBERS),
         "get_job_rows": (f"/v1/jobs/{job}/rows", f"rows of {job} ", [(0, n) for n in NUMBERS]),
+        "get_liability": ("/v1/ledger/liability", "liability benefit None None", REPORTS),
         "get_lots": (f"{of}/lots", f"lots {member}", MARKS),
         "get_months": ("/v1/ledger/months", "months", MONTHS),
         "get_outlook": (
@@ -55,6 +69,8 @@ def _strange(member: UUID, job: str) -> dict[str, tuple[str, str, list[Any]]]:
             [str(member) + "\x00", "x", 1],
         ),
         "get_statement": (f"{of}/statement", f"statement {member}", TIMES),
+        "get_totals": ("/v1/ledger/totals", "totals unit None None", REPORTS),
+        "get_vintages": ("/v1/ledger/vintages", "vintages None None None", REPORTS),
     }
 
 

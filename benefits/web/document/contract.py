@@ -20,6 +20,7 @@ from benefits.web import (
     events,
     feeds,
     fills,
+    growth,
     health,
     jobs,
     mobile,
@@ -99,6 +100,7 @@ WIRE: tuple[type, ...] = (
     standings.TierStandingsView,
     standings.TierDecisionsView,
     standings.OutlookView,
+    growth.GrowthView,
     reports.LiabilityView,
     reports.MonthsView,
     reports.TotalsView,
@@ -190,6 +192,13 @@ OPERATIONS: dict[str, Operation] = {
     "get_outlook": Operation(
         summary="Whose tier is at risk, or who is near a higher one",
         codes=("unknown_programme", "cursor_invalid"),
+    ),
+    "get_growth": Operation(
+        summary="By how much members' averages grew over a baseline",
+        codes=(
+            *("unknown_programme", "unknown_baseline", "baseline_invalid", "month_not_over"),
+            *("steps_invalid", "cursor_invalid"),
+        ),
     ),
     "get_lots": Operation(
         summary="A member's lots as of a time",

@@ -30,7 +30,14 @@ PARAMETERS: dict[str, Json] = {
         "people may fill the day with (`POST /v1/fills`)."
     },
     "chunk": {"description": "The chunk's number, from 1 on."},
-    "month": {"description": "Only days of this month, like `2025-06`."},
+    "month": {"description": "A month like `2025-06`: only its days, or the one measured."},
+    "baseline": {"description": "The name under which the baseline was frozen."},
+    "steps": {
+        "description": "Amounts of growth in major units, ascending: `100000,200000`.",
+        "schema": {"pattern": r"^([0-9]{1,15}(\.[0-9]{1,4})?(,|$)){0,20}$"},
+    },
+    "follow_corrections": {"description": "Read the baseline's month as it is known now."},
+    "everybody": {"description": "Also who can reach no step."},
     "outcome": {"description": "Only rows that ended so."},
     "provider": {
         "description": "The provider's code in the programme.",

@@ -260,10 +260,10 @@ async def _tell(
     day = top_up.day_in(programme, month, now)
     brought = await top_up.brought(conn, programme, lines, day, whom=whom, into=into)
     due = top_up.due(programme, ranks, brought, since=since, now=now)
-    lots = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
+    added = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)
     await tiers.put(conn, code, decided, version=rules.at(month).version)
-    await tiers.put_grants(conn, lots)
+    await top_up.put(conn, added)
     await sights.put(conn, code, view.told, now)
     return len(view.told), len(decided)
 

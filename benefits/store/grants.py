@@ -28,7 +28,7 @@ INSERTS = (
     *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
-    *("member_baseline", "period_run"),
+    *("member_baseline", "period_run", "entitlement_change"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *(
         "programme",

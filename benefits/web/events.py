@@ -17,6 +17,7 @@ from benefits.domain.events import (
     MembersMerged,
     OrderMoved,
     OrderSettled,
+    QuotaFollowed,
     TierDecided,
     TierSighted,
     UnitsClawedBack,
@@ -129,6 +130,13 @@ class UnitsRevokedEvent(_Event, kw_only=True):
     data: UnitsRevoked
 
 
+class QuotaFollowedEvent(_Event, kw_only=True):
+    """Unused units went with a tier, or came back with it; the subject is their lot."""
+
+    type: Literal["entitlement.reduced", "entitlement.restored"]
+    data: QuotaFollowed
+
+
 class UnitsClawedBackEvent(_Event, kw_only=True):
     """Units were taken back, used ones too; the subject is the correction."""
 
@@ -194,6 +202,7 @@ Event = (
     | OrderEvent
     | UnitsReturnedEvent
     | UnitsRevokedEvent
+    | QuotaFollowedEvent
     | UnitsClawedBackEvent
     | DebtForgivenEvent
     | UnitsMadeGoodEvent
@@ -212,6 +221,7 @@ VIEWS: dict[type, type] = {
     OrderMoved: OrderEvent,
     UnitsReturned: UnitsReturnedEvent,
     UnitsRevoked: UnitsRevokedEvent,
+    QuotaFollowed: QuotaFollowedEvent,
     UnitsClawedBack: UnitsClawedBackEvent,
     DebtForgiven: DebtForgivenEvent,
     UnitsMadeGood: UnitsMadeGoodEvent,

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError
 
 from benefits.actions import deliver, receive, seal
@@ -18,6 +19,7 @@ from benefits.actions.grant import reward
 from benefits.actions.measure_growth import Wanted, freeze
 from benefits.domain.feeds import FeedKey
 from benefits.domain.orders import Done
+from benefits.domain.packages import Downgrade
 from benefits.domain.programme_file import read
 from benefits.domain.terms import Channel
 from benefits.domain.values import Month
@@ -45,7 +47,7 @@ from tests.actions.test_fills import FROM as FILLABLE
 from tests.actions.test_fills import filled, wanted
 from tests.actions.test_holders import hold
 from tests.actions.test_windows import calendar
-from tests.builders import NOON, PROGRAMME, World
+from tests.builders import NOON, PROGRAMME, World, reference_programme
 from tests.store.test_verify import lived_in
 
 Step = Callable[[Connection], Awaitable[Any]]
@@ -255,6 +257,22 @@ async def nowhere(_note: str) -> None:
     """Take a checkpoint."""
 
 
+async def fallen(world: World) -> None:
+    """Let a member fall, so that unused units are taken back."""
+    first, *others = reference_programme().tier
+    lines = [replace(one, downgrade=Downgrade.REVOKE_ALL) for one in reference_programme().line]
+    tiers = (first, *(replace(one, misses=1) for one in others))
+    changed = replace(reference_programme(), tier=tiers, line=tuple(lines))
+    await world.apply(changed, tiers_from=Month(2024, 1))
+    member = await world.member()
+    name = world.name(next(world._numbers) - 1)
+    for month, level in (("2025-06", 5_200_000_00), ("2025-07", 520_000_00)):
+        end = Month.parse(month).end
+        world.clock.now = max(world.clock.now, datetime(2025, end.month, 2, tzinfo=UTC))
+        await world.month(name, month, level)
+        await world.evaluate(month, member)
+
+
 # Those of archived months have rows, and their test, in `test_archive_month.py`.
 OF_ARCHIVES = {"month_archive", "month_restore", "posting_carried"}
 
@@ -275,6 +293,8 @@ async def brought(world: World, table: str) -> None:
         await world.month(world.name(1), "2025-06", 520_000_00)
         world.clock.now = max(world.clock.now, datetime(2025, 7, 2, tzinfo=UTC))
         await freeze(world.database, world.parts, wanted_, slices=[(0, 1023)])
+    if table == "entitlement_change":
+        await fallen(world)
     if table == "account_holder":
         await hold(world, f"J,{world.name(1)},PRIMARY,2020-01-01,")
     if table.startswith(("currency", "rate")):

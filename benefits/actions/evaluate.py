@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions import top_up
+from benefits.actions.follow_quota import Falls, take_back
 from benefits.actions.parts import Parts
 from benefits.domain import packages
 from benefits.domain import tiers as rules
@@ -261,6 +262,7 @@ async def _wanted(
                 raised.add(fact.member_id)
     due = top_up.due(programme, ranks, brought, since=next_month.start, now=now)
     due = await top_up.let_in(conn, programme, next_month.start, due)
+    due = top_up.without_back(due, settled.passed)
     return _Wanted(decisions, due, ranks, raised, unsettled, pending)
 
 
@@ -312,11 +314,25 @@ async def _write_page(
     journal = Journal(locked, now, parts.new_id)
     held = await tiers.boundaries(conn, code, month, list(wanted.decisions))
     decided = _decided(journal, programme, month, wanted, held=held)
-    rows = await top_up.add_due(conn, journal, wanted.grants, actor="system:evaluate")
+    falls = _falls(top_up.day_in(programme, month.plus(1), now), decided, held)
+    taken = await take_back(conn, journal, programme, falls, now=now)
+    added = await top_up.add_due(conn, journal, wanted.grants, actor="system:evaluate")
+    added.changes.extend(taken)
     await journal.write(conn)
     await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
-    await tiers.put_grants(conn, rows)
-    return _Written(locked, len(decided), len(rows))
+    await top_up.put(conn, added)
+    return _Written(locked, len(decided), len(added.grants))
+
+
+def _falls(day: date, decided: Sequence[Decided], held: Mapping[UUID, Boundary]) -> Falls:
+    """Return whose tier falls now: what is decided of the latest month holds (P-6)."""
+    ranks = {
+        one.member_id: (one.decision.before.rank, one.decision.after.rank)
+        for one in decided
+        if one.decision.after.rank < one.decision.before.rank
+        and not ((before := held.get(one.member_id)) and before.has_later)
+    }
+    return Falls(day, ranks)
 
 
 def _decided(

@@ -261,10 +261,10 @@ async def _tell(
     brought = await top_up.brought(conn, programme, lines, day, whom=whom, into=into)
     due = top_up.due(programme, ranks, brought, since=since, now=now)
     due = await top_up.let_in(conn, programme, day, due)
-    lots = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
+    added = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)
     await tiers.put(conn, code, decided, version=rules.at(month).version)
-    await tiers.put_grants(conn, lots)
+    await top_up.put(conn, added)
     await sights.put(conn, code, view.told, now)
     return len(view.told), len(decided)
 

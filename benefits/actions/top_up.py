@@ -4,25 +4,31 @@ Whoever decides tiers, sees one proven ahead or starts a period asks here with t
 What was granted before is left out, so that asking again grants nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
+from benefits.actions.follow_quota import For, give_again
 from benefits.actions.grant import GrantFor, add_lot
 from benefits.domain import eligibility, entitlement, packages, units
 from benefits.domain.benefit import Benefit
+from benefits.domain.downgrades import given_back
 from benefits.domain.labels import held
 from benefits.domain.ladder import Truth
+from benefits.domain.ledger import Part
 from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
-from benefits.domain.values import BUCKETS, Month, local_date
-from benefits.store import facts, people, tiers
+from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
+from benefits.store import facts, people, quota_changes, tiers
 from benefits.store import ledger as books
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
+from benefits.store.quota_changes import ChangeRow, Changes
 from benefits.store.tiers import GrantRow, Grants
 
 
@@ -36,6 +42,7 @@ class Due(msgspec.Struct, frozen=True):
     for_: GrantFor
     quantity: int
     expires_at: datetime
+    back: Sequence[Part] = ()
 
 
 class Brought(msgspec.Struct, frozen=True):
@@ -47,6 +54,7 @@ class Brought(msgspec.Struct, frozen=True):
     lines: Sequence[Line]
     day: date
     grants: Grants
+    changes: Changes
     opened: dict[UUID, date]
     carried: dict[UUID, set[str]]
 
@@ -75,9 +83,11 @@ async def brought(
     """Read what lines granted in the periods of a day, to those merged `into` members too."""
     keys = sorted({key for line in lines for key in packages.keys_at(line, day)})
     grants = await tiers.granted(conn, programme.code, keys, whom, into=into)
+    changes = await quota_changes.changes(conn, programme.code, keys, whom, into=into)
     is_asked = any(line.is_members_own for line in lines)
     opened = await tiers.opened(conn, whom) if is_asked else {}
-    return Brought(lines, day, grants, opened, await _carried(conn, lines, day, whom, into=into))
+    carried = await _carried(conn, lines, day, whom, into=into)
+    return Brought(lines, day, grants, changes, opened, carried)
 
 
 async def _carried(
@@ -115,7 +125,8 @@ def due(
 
     `since` is the first day of the tiers, of all members or of each.
     """
-    found, granted = list[Due](), _counted(before)
+    found, granted = list[Due](), _counted(before, before.grants)
+    changed = _counted(before, before.changes)
     by_tier = dict[str, list[Owned]]()
     for line in before.lines:
         for tier, quota in line.quota.items():
@@ -139,13 +150,28 @@ def due(
             expires_at = entitlement.last_use(expires_at, over, programme.tz)
             if expires_at <= now:
                 continue
-            earlier = granted.get((member_id, line.code, period.key), [])
-            quantity = entitlement.top_up(line, quota, earlier, period=period, from_=from_)
-            if quantity:
+            place = (member_id, line.code, period.key)
+            earlier, changes = granted.get(place, []), changed.get(place, [])
+            amount = entitlement.top_up(line, quota, earlier, changes, period=period, from_=from_)
+            back, quantity = entitlement.parted(
+                amount, quota, earlier, given_back(changes, amount, now)
+            )
+            if back or quantity:
                 cause = "SEGMENT" if line.segment else "TIER"
                 for_ = GrantFor(programme.code, line.code, period.key, cause, quota)
-                found.append(Due(member_id, tier, line, benefit, for_, quantity, expires_at))
+                found.append(Due(member_id, tier, line, benefit, for_, quantity, expires_at, back))
     return found
+
+
+def without_back(dues: Iterable[Due], buckets: Collection[int]) -> list[Due]:
+    """Return what is due where nothing comes back in some buckets.
+
+    The tier of a month that was not the last is not the one held now, to which units follow.
+    """
+    passed = [
+        replace(due, back=()) if bucket_of(due.member_id) in buckets else due for due in dues
+    ]
+    return [due for due in passed if due.back or due.quantity]
 
 
 Owned = tuple[Line, Benefit, int]  # a line, what it brings, and how many steps of it
@@ -162,13 +188,17 @@ def _of_segments(programme: Programme, lines: Sequence[Line]) -> dict[str, list[
     return found
 
 
-def _counted(before: Brought) -> Grants:
-    """Return grants by the periods they count for: moved where an opening was corrected."""
+Found = TypeVar("Found")
+Counted = dict[tuple[UUID, str, str], list[Found]]
+
+
+def _counted(before: Brought, found: Counted[Found]) -> Counted[Found]:
+    """Return what was found by the periods it counts for: moved where an opening was corrected."""
     own = {line.code: line for line in before.lines if line.is_members_own}
     if not own:
-        return before.grants
-    counted = Grants()
-    for (member_id, code, key), some in before.grants.items():
+        return found
+    counted = Counted[Found]()
+    for (member_id, code, key), some in found.items():
         opened_on = before.opened.get(member_id)
         moved = key
         if code in own and opened_on is not None:
@@ -201,23 +231,45 @@ async def let_in(
     return [due for due in dues if is_in(due)]
 
 
-async def add_due(
-    conn: Connection, journal: Journal, dues: Sequence[Due], *, actor: str
-) -> list[GrantRow]:
-    """Put lots of what is due into the journal, which pay what is owed; return their grants."""
+class Added(msgspec.Struct, frozen=True):
+    """What is to be written down of what was put into a journal."""
+
+    grants: list[GrantRow]
+    changes: list[ChangeRow]
+
+
+async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, actor: str) -> Added:
+    """Put what is due into the journal: units that come back, and lots, which pay what is owed."""
+    added = Added([], [])
     if not dues:
-        return []
+        return added
     pairs = [(due.member_id, due.benefit.unit) for due in dues]
     journal.load_owed(await books.owed(conn, pairs))
-    return [
-        add_lot(
-            journal,
-            due.member_id,
-            due.benefit,
-            due.for_,
-            quantity=due.quantity,
-            expires_at=due.expires_at,
-            actor=actor,
-        )
-        for due in dues
-    ]
+    taken = {part.lot_id for due in dues for part in due.back} - journal.lots.keys()
+    if taken:
+        journal.load(await books.lots_by_id(conn, sorted(taken)))
+    for due in dues:
+        if due.back:
+            for_ = For(due.for_.programme, due.for_.line, due.for_.period, due.for_.quota)
+            added.changes.extend(
+                give_again(journal, due.member_id, due.benefit, for_=for_, parts=due.back)
+            )
+        if due.quantity:
+            added.grants.append(
+                add_lot(
+                    journal,
+                    due.member_id,
+                    due.benefit,
+                    due.for_,
+                    quantity=due.quantity,
+                    expires_at=due.expires_at,
+                    actor=actor,
+                )
+            )
+    return added
+
+
+async def put(conn: Connection, added: Added) -> None:
+    """Write down what was granted, and what came back."""
+    await tiers.put_grants(conn, added.grants)
+    await quota_changes.put(conn, added.changes)

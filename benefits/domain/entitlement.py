@@ -5,7 +5,7 @@ whatever path led there. A claim checks in one fixed order and the first failure
 then it takes units, capacity and budget together or nothing at all.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from fractions import Fraction
 from uuid import UUID
@@ -16,13 +16,14 @@ import msgspec
 from benefits.domain import eligibility
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Blocked
+from benefits.domain.downgrades import Change
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot, Part, take
 from benefits.domain.limits import Counted, Left, Room, coarse
 from benefits.domain.packages import Line, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import Period, end_of
+from benefits.domain.values import EPOCH, Period, end_of
 
 RECIPIENT_MAX = 128
 
@@ -77,26 +78,37 @@ class BudgetExhausted(Refusal):
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """An earlier grant of a line in a period: the quota it reached and the units it gave."""
+    """An earlier grant of a line in a period: the quota it reached, its units, and when."""
 
     quota: int
     quantity: int
+    at: datetime = EPOCH
 
 
-def top_up(line: Line, quota: int, before: list[Granted], *, period: Period, from_: date) -> int:
+def top_up(
+    line: Line,
+    quota: int,
+    before: Sequence[Granted],
+    changes: Sequence[Change] = (),
+    *,
+    period: Period,
+    from_: date,
+) -> int:
     """Return what brings the period to `quota`; 0 when it is there (P-3, P-4).
 
     All figures are in steps, so a share is rounded to one, as the line's policy says.
 
-    `before` are the line's tier grants in the period; `from_` is the first day of the new tier.
+    `before` are the line's tier grants in the period, `changes` what falls took of them and rises
+    gave back; `from_` is the first day of the new tier.
     """
-    if any(grant.quota >= quota for grant in before):
+    reached = _reached(before, changes)
+    if before and quota <= reached:
         return 0  # reached before, by whatever policy
     match line.upgrade:
         case UpgradePolicy.TOP_UP:
-            return max(0, quota - sum(grant.quantity for grant in before))
+            taken = sum(change.taken for change in changes)
+            return max(0, quota - sum(grant.quantity for grant in before) + taken)
         case UpgradePolicy.PRORATE_FLOOR | UpgradePolicy.PRORATE_CEIL:
-            reached = max((grant.quota for grant in before), default=0)
             exact = prorated(max(0, quota - reached), period, from_)
             floor = exact.numerator // exact.denominator
             whole = exact.denominator == 1
@@ -105,6 +117,26 @@ def top_up(line: Line, quota: int, before: list[Granted], *, period: Period, fro
             return quota
         case UpgradePolicy.NEXT_PERIOD:
             return 0 if before or from_ > period.start else quota
+
+
+def _reached(before: Sequence[Granted], changes: Sequence[Change]) -> int:
+    """Return the quota that stands: the highest, or that of the last change and those after it."""
+    if not changes:
+        return max((grant.quota for grant in before), default=0)
+    last = max(changes, key=lambda change: change.at)
+    return max([last.quota, *(grant.quota for grant in before if grant.at > last.at)])
+
+
+def parted(
+    amount: int, quota: int, before: Sequence[Granted], back: Sequence[Part]
+) -> tuple[Sequence[Part], int]:
+    """Part what a rise brings into what comes `back` to its lots, and what is granted anew (P-6).
+
+    What was granted for the quota before, or for a higher one, is not granted again.
+    """
+    given = sum(part.amount for part in back)
+    is_new = all(grant.quota < quota for grant in before)
+    return back, amount - given if is_new else 0
 
 
 def prorated(difference: int, period: Period, from_: date) -> Fraction:

@@ -135,6 +135,20 @@ class UnitsRevoked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     digest: str
 
 
+class QuotaFollowed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Unused units of a line that went when a tier fell, or came back when it rose again.
+
+    `quota` is the new tier's.
+    """
+
+    benefit: str
+    quantity: Quantity
+    period: str
+    programme: str
+    line: str
+    quota: Quantity
+
+
 class UnitsClawedBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units taken back: `taken` of what was left, `owed` by the member, `borne` by the bank."""
 
@@ -238,6 +252,7 @@ Told = type[
     | OrderMoved
     | UnitsReturned
     | UnitsRevoked
+    | QuotaFollowed
     | UnitsClawedBack
     | DebtForgiven
     | UnitsMadeGood
@@ -290,6 +305,8 @@ EVENTS: dict[str, Kind] = {
     "case.closed": Kind(OrderMoved, "claim", "A person has looked at the order."),
     "entitlement.returned": Kind(UnitsReturned, "claim", "Spent units came back."),
     "entitlement.revoked": Kind(UnitsRevoked, "lot", "Unused units were taken back."),
+    "entitlement.reduced": Kind(QuotaFollowed, "lot", "Units beyond a lower tier's went."),
+    "entitlement.restored": Kind(QuotaFollowed, "lot", "They came back with a higher tier."),
     "entitlement.clawed_back": Kind(UnitsClawedBack, "correction", "Units were taken back."),
     "entitlement.debt_forgiven": Kind(DebtForgiven, "correction", "Units are owed no more."),
     "entitlement.made_good": Kind(UnitsMadeGood, "lot", "Units came for an order that failed."),

@@ -15,6 +15,7 @@ refusal. Each template stands beside what undoes it.
 
     units                                            undone by
     grant     issued    -> available  new lot        revoke    available -> revoked
+                                                     give_again   revoked -> available (P-6)
     hold      available -> held       FEFO (L-3)     release   held      -> available (L-6)
     capture   held      -> redeemed                  restore   redeemed  -> available (L-7)
     expire    available -> expired    (L-5)          -         a lot's end is a fact
@@ -239,6 +240,11 @@ def expire(lot: Lot) -> list[Posting]:
 def revoke(unit: str, parts: Iterable[Part]) -> list[Posting]:
     """Take granted units back that were not used."""
     return _move(Account.AVAILABLE, Account.REVOKED, unit, parts)
+
+
+def give_again(unit: str, parts: Iterable[Part]) -> list[Posting]:
+    """Give revoked units back to the lots they came from, as when a tier rises again (P-6)."""
+    return _move(Account.REVOKED, Account.AVAILABLE, unit, parts)
 
 
 def claw_back(

@@ -57,6 +57,15 @@ class UpgradePolicy(enum.Enum):
     NEXT_PERIOD = "NEXT_PERIOD"
 
 
+class Downgrade(enum.Enum):
+    """What a fall inside a benefit period does to unused units; held ones are honoured (P-6)."""
+
+    KEEP_UNTIL_EXPIRY = "KEEP_UNTIL_EXPIRY"
+    REVOKE_EXCESS = "REVOKE_EXCESS"
+    REVOKE_UNCLAIMED = "REVOKE_UNCLAIMED"
+    REVOKE_ALL = "REVOKE_ALL"
+
+
 class Start(enum.Enum):
     """When a period's units come: once the tier for it is decided, or on its first day (P-3)."""
 
@@ -97,6 +106,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     upgrade: UpgradePolicy = UpgradePolicy.TOP_UP
     eligible: Rule | None = None
     start: Start = Start.EVALUATION
+    downgrade: Downgrade = Downgrade.KEEP_UNTIL_EXPIRY
 
     @property
     def is_members_own(self) -> bool:
@@ -151,6 +161,8 @@ def counts_for(line: Line, key: str, opened_on: date) -> str:
 
     They differ where a member's opening was corrected: it is the period whose start is nearest.
     """
+    if not line.is_members_own:
+        return key
     try:
         start = date.fromisoformat(key)
     except ValueError:  # of the calendar, before the line was changed
@@ -262,3 +274,5 @@ def _owner_problems(path: str, line: Line) -> Iterator[str]:
         yield f'{path}.start: a segment has no decision to wait for; write "PERIOD"'
     if line.upgrade is not UpgradePolicy.TOP_UP:
         yield f"{path}.upgrade: a segment has no tiers to rise in"
+    if line.downgrade is not Downgrade.KEEP_UNTIL_EXPIRY:
+        yield f"{path}.downgrade: a segment has no tiers to fall in"

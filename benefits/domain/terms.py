@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from benefits.domain.benefit import ClawBack, Late
-from benefits.domain.packages import Start, UpgradePolicy
+from benefits.domain.packages import Downgrade, Start, UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
@@ -172,6 +172,15 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
         ),
     ),
     (rf"line\.{_X}\.valid_days", _shorter),
+    (
+        rf"line\.{_X}\.downgrade",
+        _lower(
+            Downgrade.KEEP_UNTIL_EXPIRY,
+            Downgrade.REVOKE_EXCESS,
+            Downgrade.REVOKE_UNCLAIMED,
+            Downgrade.REVOKE_ALL,
+        ),
+    ),
     (rf"line\.{_X}\.start", _lower(Start.PERIOD, Start.EVALUATION)),
     (rf"benefit\.{_X}\.claw_back", _lower(ClawBack.WRITE_OFF, ClawBack.DEBT)),
     (rf"benefit\.{_X}\.late_reversal\.then", _lower(Late.MAKE_GOOD, Late.EXPIRE)),

@@ -1,6 +1,7 @@
-"""The tables of packages: how far the start of periods has come (P-3)."""
+"""The tables of packages: how far the start of periods has come, what falls took (P-3, P-6)."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Date,
@@ -9,10 +10,29 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    Uuid,
 )
 
 from benefits.store import columns
 from benefits.store.columns import INSTANT
+
+# Units of a line that went with a tier, and came back with it: `taken` is above 0, or below.
+entitlement_change = Table(
+    "entitlement_change",
+    columns.metadata,
+    *columns.owner(),
+    Column("programme", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("lot_id", Uuid, nullable=False),
+    Column("batch_id", Uuid, nullable=False),
+    Column("taken", BigInteger, nullable=False),
+    Column("quota", BigInteger, nullable=False),
+    Column("changed_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "member_id", "programme", "line", "period", "batch_id"),
+    columns.of_member(),
+    CheckConstraint("taken <> 0 AND quota >= 0", name="taken"),
+)
 
 # The last run of a programme: of periods that begin after a day, or of all that run on its `day`,
 # as a `version` of the programme has them.

@@ -16,10 +16,14 @@ from benefits.store.facts import AMONG, Whom
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """Buckets in which a month was decided on all its days, and those where it is the last one."""
+    """Buckets in which a month was decided on all its days, and those where it is the last one.
+
+    In `passed` ones a later month was decided, whether it was or not.
+    """
 
     buckets: frozenset[int]
     last: frozenset[int]
+    passed: frozenset[int]
 
 
 INSERT = """
@@ -47,7 +51,7 @@ FROM tier_decision AS d JOIN unnest($3::smallint[], $4::uuid[]) AS k (bucket, me
 WHERE d.programme = $1 GROUP BY d.bucket, d.member_id
 """
 GRANTED = """
-SELECT g.member_id, g.line, g.period, g.quota, g.quantity
+SELECT g.member_id, g.line, g.period, g.quota, g.quantity, g.granted_at
 FROM entitlement_grant AS g
 WHERE g.bucket BETWEEN $3 AND $4 AND g.programme = $1 AND g.cause IN ('TIER', 'SEGMENT')
   AND g.period = ANY($2::text[])
@@ -205,7 +209,7 @@ async def granted(
     grants = Grants()
     for row in found:
         key = (into.get(row.member_id, row.member_id), row.line, row.period)
-        grants.setdefault(key, []).append(Granted(row.quota, row.quantity))
+        grants.setdefault(key, []).append(Granted(row.quota, row.quantity, row.granted_at))
     return grants
 
 
@@ -345,7 +349,7 @@ async def settled(
     where = (*buckets, programme, month.start)
     found = frozenset(row.bucket for row in await rows(conn, SETTLED, *where))
     passed = frozenset(row.bucket for row in await rows(conn, LATER, *where))
-    return Settled(found, found - passed)
+    return Settled(found, found - passed, passed)
 
 
 # Unique key, all of it. Who has no decision is of the lowest tier.

@@ -33,6 +33,8 @@ MOVES: dict[str, tuple[str, ...]] = {
         *("budget.spent>budget.available", "expense>provider.payable"),
     ),
     "entitlement.revoked": ("available>revoked",),
+    "entitlement.reduced": ("available>revoked",),
+    "entitlement.restored": ("revoked>available",),
     "entitlement.clawed_back": ("available>revoked", "debt>revoked", "redeemed>loss"),
     "entitlement.debt_forgiven": ("revoked>debt", "redeemed>loss"),
     "entitlement.made_good": (*_GRANT, "suspense>provider.payable"),
@@ -111,6 +113,26 @@ WHERE (g.member_id, g.quantity, g.granted_at)
    OR CASE g.cause WHEN 'MAKE_GOOD' THEN g.quota <> g.given
       ELSE g.quota * (t.data ->> 'quantity')::numeric
            <> g.quantity * (t.data ->> 'quota')::numeric END
+""",
+    # P-6: what a fall took and a rise gave back is what its batch moved; those of an archived
+    # month are under its digest.
+    "grant_change_differs": """
+WITH moved AS (
+    SELECT b.bucket, b.batch_id, b.member_id, b.recorded_at, p.lot_id,
+           CASE p.credit WHEN 'revoked' THEN p.amount ELSE -p.amount END AS taken
+    FROM batch AS b
+    JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
+    WHERE b.bucket BETWEEN $1 AND $2
+      AND b.kind IN ('entitlement.reduced', 'entitlement.restored')),
+known AS (
+    SELECT c.* FROM entitlement_change AS c
+    WHERE c.bucket BETWEEN $1 AND $2
+      AND EXISTS (SELECT FROM batch AS b WHERE b.bucket = c.bucket AND b.batch_id = c.batch_id))
+SELECT coalesce(k.lot_id, m.lot_id)::text AS subject,
+       format('change %s of member %s, its batch %s', k.taken, k.member_id, m.taken) AS detail
+FROM known AS k
+FULL JOIN moved AS m ON m.bucket = k.bucket AND m.batch_id = k.batch_id AND m.lot_id = k.lot_id
+WHERE (k.member_id, k.taken, k.changed_at) IS DISTINCT FROM (m.member_id, m.taken, m.recorded_at)
 """,
     # I6, K-1: a hold is what its batches moved, when they did and for which claim. Those of an
     # archived month are under its digest.

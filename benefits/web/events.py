@@ -20,6 +20,7 @@ from benefits.domain.events import (
     MembersMerged,
     OrderMoved,
     OrderSettled,
+    QuotaFollowed,
     TierDecided,
     TierSighted,
     UnitsClawedBack,
@@ -139,6 +140,13 @@ class UnitsRevokedEvent(_Event, kw_only=True):
     data: UnitsRevoked
 
 
+class QuotaFollowedEvent(_Event, kw_only=True):
+    """Unused units went with a tier, or came back with it; the subject is their lot."""
+
+    type: Literal["entitlement.reduced", "entitlement.restored"]
+    data: QuotaFollowed
+
+
 class UnitsClawedBackEvent(_Event, kw_only=True):
     """Units were taken back, used ones too; the subject is the correction."""
 
@@ -219,6 +227,7 @@ Event = (
     | OrderEvent
     | UnitsReturnedEvent
     | UnitsRevokedEvent
+    | QuotaFollowedEvent
     | UnitsClawedBackEvent
     | DebtForgivenEvent
     | UnitsMadeGoodEvent
@@ -240,6 +249,7 @@ VIEWS: dict[type, type] = {
     OrderMoved: OrderEvent,
     UnitsReturned: UnitsReturnedEvent,
     UnitsRevoked: UnitsRevokedEvent,
+    QuotaFollowed: QuotaFollowedEvent,
     UnitsClawedBack: UnitsClawedBackEvent,
     DebtForgiven: DebtForgivenEvent,
     UnitsMadeGood: UnitsMadeGoodEvent,

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError
 
 from benefits.actions import deliver, receive, seal
@@ -19,6 +20,7 @@ from benefits.actions.measure_growth import Wanted, freeze
 from benefits.actions.record_consents import SayConsent, say_consent
 from benefits.domain.feeds import FeedKey
 from benefits.domain.orders import Done
+from benefits.domain.packages import Downgrade
 from benefits.domain.programme_file import read
 from benefits.domain.terms import Channel
 from benefits.domain.values import Month
@@ -47,7 +49,7 @@ from tests.actions.test_fills import FROM as FILLABLE
 from tests.actions.test_fills import filled, wanted
 from tests.actions.test_holders import hold
 from tests.actions.test_windows import calendar
-from tests.builders import NOON, PROGRAMME, World
+from tests.builders import NOON, PROGRAMME, World, reference_programme
 from tests.store.test_verify import lived_in
 
 Step = Callable[[Connection], Awaitable[Any]]
@@ -257,8 +259,41 @@ async def nowhere(_note: str) -> None:
     """Take a checkpoint."""
 
 
+async def fallen(world: World) -> None:
+    """Let a member fall, so that unused units are taken back."""
+    first, *others = reference_programme().tier
+    lines = [replace(one, downgrade=Downgrade.REVOKE_ALL) for one in reference_programme().line]
+    tiers = (first, *(replace(one, misses=1) for one in others))
+    changed = replace(reference_programme(), tier=tiers, line=tuple(lines))
+    await world.apply(changed, tiers_from=Month(2024, 1))
+    member = await world.member()
+    name = world.name(next(world._numbers) - 1)
+    for month, level in (("2025-06", 5_200_000_00), ("2025-07", 520_000_00)):
+        end = Month.parse(month).end
+        world.clock.now = max(world.clock.now, datetime(2025, end.month, 2, tzinfo=UTC))
+        await world.month(name, month, level)
+        await world.evaluate(month, member)
+
+
 # Those of archived months have rows, and their test, in `test_archive_month.py`.
 OF_ARCHIVES = {"month_archive", "month_restore", "posting_carried"}
+
+
+async def told_less(world: World) -> None:
+    """Tell members of a version that brings them less."""
+    less = read(PROGRAMME.replace("PLATINUM = 2,", "PLATINUM = 1,"))
+    on = world.clock().date()
+    given = Given(channel=Channel.SMS, given_on=on, text="Less.", by="anna-li")
+    async with world.database.transaction() as conn:
+        assert await give_notice(conn, world.parts, less, given)
+
+
+async def withdrawn(world: World) -> None:
+    """Let a member take a consent back."""
+    said = {"caller": "mobile", "key": "s", "purpose": "phone", "provider": "sandbox"}
+    command = SayConsent(member_id=await world.member(), is_given=False, **said)
+    async with world.database.transaction() as conn:
+        await say_consent(conn, command, world.parts)
 
 
 async def brought(world: World, table: str) -> None:
@@ -266,22 +301,17 @@ async def brought(world: World, table: str) -> None:
     if table == "calendar_day":
         await calendar(world, "2025-01-01,HOLIDAY")
     if table == "programme_notice":
-        less = read(PROGRAMME.replace("PLATINUM = 2,", "PLATINUM = 1,"))
-        on = world.clock().date()
-        given = Given(channel=Channel.SMS, given_on=on, text="Less.", by="anna-li")
-        async with world.database.transaction() as conn:
-            assert await give_notice(conn, world.parts, less, given)
+        await told_less(world)
     if table == "consent":
-        said = {"caller": "mobile", "key": "s", "purpose": "phone", "provider": "sandbox"}
-        command = SayConsent(member_id=await world.member(), is_given=False, **said)
-        async with world.database.transaction() as conn:
-            await say_consent(conn, command, world.parts)
+        await withdrawn(world)
     if table in {"baseline", "member_baseline"}:
         wanted_ = Wanted(name="b", programme="wealth", month=Month(2025, 6), by="anna-li")
         await world.members(2)
         await world.month(world.name(1), "2025-06", 520_000_00)
         world.clock.now = max(world.clock.now, datetime(2025, 7, 2, tzinfo=UTC))
         await freeze(world.database, world.parts, wanted_, slices=[(0, 1023)])
+    if table == "entitlement_change":
+        await fallen(world)
     if table == "account_holder":
         await hold(world, f"J,{world.name(1)},PRIMARY,2020-01-01,")
     if table.startswith(("currency", "rate")):

@@ -18,7 +18,7 @@ from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.fields import Among, Years
 from benefits.domain.labels import Label, Layer
 from benefits.domain.members import PERSON, MemberLine, Person
-from benefits.domain.packages import Anchor
+from benefits.domain.packages import Anchor, Downgrade
 from benefits.domain.policy import Lock, Policy, Target
 from benefits.domain.steady import Bounds, bounds
 from benefits.domain.values import BUCKETS, Month
@@ -93,7 +93,11 @@ async def record(world: World) -> list[tuple[object, ...]]:
         "SELECT member_id, line, period, quota, quantity FROM entitlement_grant "
         "ORDER BY 1, 2, 3, 4"
     )
-    return [tuple(row) for row in (*decided, *granted)]
+    changed = await world.rows(
+        "SELECT member_id, line, period, quota, taken FROM entitlement_change "
+        "ORDER BY member_id, changed_at, taken"
+    )
+    return [tuple(row) for row in (*decided, *granted, *changed)]
 
 
 def lines(chance: Random, nth: int) -> list[AssetLine]:
@@ -146,7 +150,9 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
         policy, lock = Policy(), Lock(months=2, grace=1)
         tiers[2] = msgspec.structs.replace(tiers[2], misses=0, lock=lock)
     lounges, videos = reference_programme().line
-    own = msgspec.structs.replace(lounges, code="own", anchor=Anchor.ANNIVERSARY)
+    own = msgspec.structs.replace(
+        lounges, code="own", anchor=Anchor.ANNIVERSARY, downgrade=Downgrade.REVOKE_EXCESS
+    )
     videos = msgspec.structs.replace(videos, eligible=RULE)
     lines_now = (lounges, videos, own)
     programme = msgspec.structs.replace(

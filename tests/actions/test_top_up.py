@@ -5,12 +5,15 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from benefits.actions.claim import ClaimUnits, claim
+from benefits.actions.keyed import Accepted
 from benefits.actions.look_ahead import look_ahead
 from benefits.actions.record_members import record_members
 from benefits.domain.assets import AssetLine
 from benefits.domain.members import MemberLine
-from benefits.domain.packages import Anchor, Line, LinePeriod, UpgradePolicy
+from benefits.domain.packages import Anchor, Downgrade, Line, LinePeriod, UpgradePolicy
 from benefits.domain.policy import Policy, UpgradeTiming
 from benefits.domain.values import Month
 from tests.builders import MEMBER_KEY, World, reference_programme
@@ -133,3 +136,85 @@ async def test_a_rise_within_a_month_brings_what_its_policy_says(
     world.clock.now = datetime(2025, 6, 20, 2, tzinfo=UTC)
     assert 1 == (await look_ahead(world.database, world.parts, "wealth")).risen
     assert [("2025-06", n) for n in (2, *more)] == await granted(world)
+
+
+async def tiers_of_months(world: World, member: UUID, *levels: int) -> None:
+    """Evaluate April, May and so on with balances, early in the month after."""
+    for nth, level in enumerate(levels):
+        month = Month(2025, 4).plus(nth)
+        on = datetime(month.end.year, month.end.month, 3, 2, tzinfo=UTC)
+        await evaluate(world, member, str(month), level, on=on)
+
+
+async def claimed(world: World, member: UUID, quantity: int) -> None:
+    """Claim visits; they stay held."""
+    wish = ClaimUnits(
+        caller="mobile",
+        key=str(quantity),
+        member_id=member,
+        benefit="LOUNGE",
+        quantity=quantity,
+        recipient={"phone": "13800000001"},
+    )
+    async with world.database.transaction() as conn:
+        (outcome,) = await claim(conn, [wish], world.parts, wait=True)
+    assert isinstance(outcome, Accepted)
+
+
+async def free(world: World) -> int:
+    """Return how many visits can be claimed."""
+    ((count,),) = await world.rows("SELECT (sum(remaining) - sum(held))::int FROM lot")
+    ((wallet,),) = await world.rows("SELECT available::int FROM wallet")
+    assert wallet == count
+    return int(count)
+
+
+@pytest.mark.parametrize(
+    ("downgrade", "left"),
+    [
+        (Downgrade.KEEP_UNTIL_EXPIRY, 3),
+        (Downgrade.REVOKE_EXCESS, 0),
+        (Downgrade.REVOKE_UNCLAIMED, 0),
+        (Downgrade.REVOKE_ALL, 0),
+    ],
+)
+async def test_g_down_1_a_fall_takes_unused_units_and_a_rise_gives_them_back(
+    world: World, downgrade: Downgrade, left: int
+) -> None:
+    """G-DOWN-1, P-6: held ones are honoured; up again all of the higher quota is there."""
+    at_once = tuple(replace(tier, misses=1) for tier in reference_programme().tier[1:])
+    tiers = (reference_programme().tier[0], *at_once)
+    member = await having(world, line(LinePeriod.YEAR, downgrade=downgrade), tier=tiers)
+    await tiers_of_months(world, member, RICHER)
+    await claimed(world, member, 3)
+    await tiers_of_months(world, member, RICHER, RICH)
+    assert left == await free(world)
+    await tiers_of_months(world, member, RICHER, RICH, RICHER)
+    assert 3 == await free(world)
+    assert [("2025", 6)] == await granted(world)
+    told = await world.rows(
+        "SELECT type, data ->> 'quantity' AS units, data ->> 'quota' AS quota FROM outbox "
+        "WHERE type LIKE 'entitlement.re%' ORDER BY seq"
+    )
+    is_kept = downgrade is Downgrade.KEEP_UNTIL_EXPIRY
+    moves = [("entitlement.reduced", "3", "2"), ("entitlement.restored", "3", "6")]
+    assert ([] if is_kept else moves) == [tuple(row) for row in told]
+    assert [] == await world.findings()
+
+
+async def test_a_fall_takes_once_whatever_is_run_again(world: World) -> None:
+    """P-6: months evaluated again, and one before the last, take nothing more."""
+    at_once = tuple(replace(tier, misses=1) for tier in reference_programme().tier[1:])
+    tiers = (reference_programme().tier[0], *at_once)
+    one = line(LinePeriod.YEAR, anchor=Anchor.ANNIVERSARY, downgrade=Downgrade.REVOKE_EXCESS)
+    member = await having(world, one, tier=tiers)
+    await tiers_of_months(world, member, RICHER, RICH)
+    assert 2 == await free(world)
+    for month in ("2025-05", "2025-04", "2025-05"):
+        await world.evaluate(month, member)
+    assert 2 == await free(world)
+    assert [(4, 2)] == [
+        tuple(row)
+        for row in await world.rows("SELECT taken::int, quota::int FROM entitlement_change")
+    ]
+    assert [] == await world.findings()

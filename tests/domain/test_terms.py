@@ -78,6 +78,7 @@ def test_a_result_that_is_known_later_or_by_no_day_is_worse() -> None:
         (LINE, f'{LINE}\nanchor = "ANNIVERSARY"', "line.lounge.anchor", True),
         (LINE, f'{LINE}\nstart = "PERIOD"', "line.lounge.start", False),
         (LINE, f"{LINE}\nvalid_days = 200", "line.lounge.valid_days", True),
+        (LINE, f'{LINE}\ndowngrade = "REVOKE_EXCESS"', "line.lounge.downgrade", True),
         (LINE, f'{LINE}\nupgrade = "FULL"', "line.lounge.upgrade", False),
         (LINE, f'{LINE}\nupgrade = "NEXT_PERIOD"', "line.lounge.upgrade", True),
         ('"WEALTH", "FUND"', '"WEALTH"', "asset_classes.FUND", True),

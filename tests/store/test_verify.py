@@ -306,6 +306,11 @@ MATRIX = [
     ("grant_differs", """INSERT INTO entitlement_grant
         SELECT bucket, member_id, programme, line, period || 'x', cause, quota, quantity,
                gen_random_uuid(), granted_at FROM entitlement_grant"""),
+    ("grant_change_differs", """INSERT INTO entitlement_change
+        SELECT l.bucket, l.member_id, l.programme, l.line, l.period, l.lot_id, b.batch_id, 1, 1,
+               b.recorded_at FROM lot AS l
+        JOIN batch AS b ON b.bucket = l.bucket AND b.member_id = l.member_id"""),
+    ("grant_change_differs", "UPDATE batch SET kind = 'entitlement.reduced'"),
     ("hold_terms_differ", "UPDATE hold SET uncapped = quantity"),
     ("hold_terms_differ", "UPDATE hold SET placed_at = placed_at - interval '1 second'"),
     ("hold_terms_differ", "UPDATE hold SET unit = 'X'"),

@@ -5,7 +5,7 @@ from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Kind
 from benefits.domain.limits import CapWindow, Left
 from benefits.domain.orders import OrderState, Reason
-from benefits.domain.packages import LinePeriod, Start, UpgradePolicy
+from benefits.domain.packages import Downgrade, LinePeriod, Start, UpgradePolicy
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
 from benefits.domain.tiers import Cause
@@ -30,6 +30,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(LinePeriod) == set(shown_benefit.OWN_PERIODS) == set(shown_benefit.OWN_ENDS)
     assert set(CapWindow) == set(shown_limits.WINDOWS)
     assert set(Left) == set(shown_limits.LEFT)
+    assert set(Downgrade) == set(shown_benefit.FALLS)
     assert set(Start) == set(shown_benefit.STARTS)
     assert set(UpgradePolicy) == set(shown_benefit.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)

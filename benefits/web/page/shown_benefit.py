@@ -21,7 +21,7 @@ from benefits.domain.entitlement import (
     StockExhausted,
 )
 from benefits.domain.ledger import InsufficientUnits, LotExpired
-from benefits.domain.packages import Line, LinePeriod, Start, UpgradePolicy
+from benefits.domain.packages import Downgrade, Line, LinePeriod, Start, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.requests import KeyConflict
 from benefits.domain.units import Quantity
@@ -99,6 +99,16 @@ RISES: dict[UpgradePolicy, Message] = {
     UpgradePolicy.NEXT_PERIOD: n_(
         "If your tier rises in between, it brings more from the next period on."
     ),
+}
+FALLS: dict[Downgrade, Message] = {
+    Downgrade.KEEP_UNTIL_EXPIRY: n_("If it falls, what you have stays yours until it ends."),
+    Downgrade.REVOKE_EXCESS: n_(
+        "If it falls, unused units beyond the lower tier's are taken back. Claims stay valid."
+    ),
+    Downgrade.REVOKE_UNCLAIMED: n_(
+        "If it falls, unused units of the period are taken back. Claims stay valid."
+    ),
+    Downgrade.REVOKE_ALL: n_("If it falls, all unused units are taken back. Claims stay valid."),
 }
 STARTS: dict[Start, Message] = {
     Start.EVALUATION: n_("They come once your tier for the new period is decided."),
@@ -381,7 +391,8 @@ def _rules(
     """Return the rules under their headings, in the order in which one asks."""
     lines = _lines(programme, benefit)
     valid = list(dict.fromkeys(_end_words(tongue, line) for line in lines))
-    rises = list(dict.fromkeys(tongue.word(RISES[line.upgrade]) for line in lines))
+    changes = [(RISES[line.upgrade], FALLS[line.downgrade]) for line in lines if line.quota]
+    moves = list(dict.fromkeys(tongue.word(words) for pair in changes for words in pair))
     new = renewal(facts, benefit)
     then = n_("On %(day)s, according to your tier then.")
     starts = list(dict.fromkeys(tongue.word(STARTS[line.start]) for line in lines))
@@ -402,7 +413,7 @@ def _rules(
             *contract_words(tongue, programme, benefit),
         ],
         n_("New units"): [tongue.say(then, day=tongue.day(new)), *starts] if new else [],
-        n_("Change of tier"): rises,
+        n_("Change of tier"): moves,
         n_("Limits"): limit_words(tongue, facts, programme, benefit),
         n_("We ask you for"): [*fields, tongue.word(goes)] if fields else [],
         n_("Delivered by"): [tongue.text(programme.providers[benefit.provider].name)],

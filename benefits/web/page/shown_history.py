@@ -35,6 +35,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
         n_("Taken back by the bank"),
         (
             *("entitlement.revoked", "entitlement.clawed_back", "entitlement.debt_forgiven"),
+            *("entitlement.reduced", "entitlement.restored"),
             "entitlement.debt_taken",
         ),
     ),
@@ -61,6 +62,8 @@ WORDS: dict[str, tuple[str, Message]] = {
     "entitlement.replaced": ("good", n_("Used units returned, with new ones for them: %(count)s")),
     "entitlement.made_good": ("good", n_("Received for an order that failed: %(count)s")),
     "entitlement.revoked": ("plain", n_("Taken back by the bank: %(count)s")),
+    "entitlement.reduced": ("plain", n_("Beyond what your new tier brings: %(count)s fewer")),
+    "entitlement.restored": ("good", n_("Back with your higher tier: %(count)s")),
     "entitlement.clawed_back": ("plain", n_("Taken back by the bank: %(count)s")),
     "entitlement.owing": (
         "plain",

@@ -38,6 +38,8 @@ function told(event: Event): string {
     case "entitlement.returned":
     case "entitlement.revoked":
     case "entitlement.clawed_back":
+    case "entitlement.reduced":
+    case "entitlement.restored":
     case "entitlement.debt_forgiven":
       return `${event.data.quantity} ${event.data.benefit}`;
     case "claim.placed":

@@ -1,0 +1,127 @@
+"""Let a line's units follow a tier that falls, and one that rises again (P-6).
+
+Each lot has a batch and an event of its own, and a row that says what it was for: a rise gives
+back first what a fall took, to the lots it came from.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain import ledger, packages, units
+from benefits.domain.benefit import Benefit
+from benefits.domain.downgrades import taken_back
+from benefits.domain.ledger import Part
+from benefits.domain.packages import Downgrade, Line
+from benefits.domain.programme import Programme
+from benefits.domain.values import BUCKETS
+from benefits.store import ledger as books
+from benefits.store import tiers
+from benefits.store.db import Connection
+from benefits.store.facts import Whom
+from benefits.store.ledger import Journal, LineLot
+from benefits.store.quota_changes import ChangeRow
+
+REDUCED, RESTORED = "entitlement.reduced", "entitlement.restored"
+
+
+class Falls(msgspec.Struct, frozen=True):
+    """Members whose tier falls, with the ranks before and after, as of a day."""
+
+    day: date
+    ranks: Mapping[UUID, tuple[int, int]]
+
+
+class For(msgspec.Struct, frozen=True):
+    """What units go or come back for: a line's period, and the quota of the new tier."""
+
+    programme: str
+    line: str
+    period: str
+    quota: int
+
+
+def give_again(
+    journal: Journal, member_id: UUID, benefit: Benefit, *, for_: For, parts: Sequence[Part]
+) -> list[ChangeRow]:
+    """Give units back to loaded lots; return what is to be written down of it."""
+    return [
+        _record(journal, member_id, benefit, for_=for_, part=part, kind=RESTORED) for part in parts
+    ]
+
+
+async def take_back(
+    conn: Connection, journal: Journal, programme: Programme, falls: Falls, *, now: datetime
+) -> list[ChangeRow]:
+    """Take what lines' policies take of members whose tier falls, who are locked (P-6)."""
+    lines = [line for line in programme.line if line.downgrade is not Downgrade.KEEP_UNTIL_EXPIRY]
+    if not (lines and falls.ranks):
+        return []
+    ids = sorted(falls.ranks)
+    found = await books.lots_of_lines(conn, ids, programme.code, [line.code for line in lines])
+    journal.load((one.member_id, one.lot) for one in found)
+    opened = await tiers.opened(conn, Whom((0, BUCKETS - 1), ids))
+    of_line = dict[tuple[UUID, str], list[LineLot]]()
+    for one in found:
+        of_line.setdefault((one.member_id, one.line), []).append(one)
+    made = list[ChangeRow]()
+    for member_id in ids:
+        for line in lines:
+            before, after = (_quota(programme, line, rank) for rank in falls.ranks[member_id])
+            period = packages.period_at(line, falls.day, opened[member_id])
+            if after >= before or period is None:
+                continue
+            own = of_line.get((member_id, line.code), [])
+            lots = [
+                (packages.counts_for(line, one.period, opened[member_id]), one.lot) for one in own
+            ]
+            parts = taken_back(line, after, lots, period=period.key, now=now)
+            periods = {one.lot.lot_id: one.period for one in own}
+            for part in parts:
+                for_ = For(programme.code, line.code, periods[part.lot_id], after)
+                benefit = programme.benefits[line.benefit]
+                made.append(
+                    _record(journal, member_id, benefit, for_=for_, part=part, kind=REDUCED)
+                )
+    return made
+
+
+def _record(
+    journal: Journal, member_id: UUID, benefit: Benefit, *, for_: For, part: Part, kind: str
+) -> ChangeRow:
+    """Post what goes from a lot or comes back to it, and tell of it."""
+    goes, at = kind == REDUCED, journal.now_for(member_id)
+    move = ledger.revoke if goes else ledger.give_again
+    batch_id = journal.post(
+        member_id,
+        kind,
+        move(benefit.unit, [part]),
+        actor="system:follow-quota",
+        subject_id=part.lot_id,
+        data={
+            "benefit": benefit.code,
+            "quantity": units.whole(part.amount, benefit.scale),
+            "period": for_.period,
+            "programme": for_.programme,
+            "line": for_.line,
+            "quota": units.whole(for_.quota, benefit.scale),
+        },
+    )
+    return ChangeRow(
+        member_id=member_id,
+        programme=for_.programme,
+        line=for_.line,
+        period=for_.period,
+        batch_id=batch_id,
+        lot_id=part.lot_id,
+        taken=part.amount if goes else -part.amount,
+        quota=for_.quota,
+        changed_at=at,
+    )
+
+
+def _quota(programme: Programme, line: Line, rank: int) -> int:
+    quota = line.quota.get(programme.tier[rank].code)
+    return units.steps(quota, programme.benefits[line.benefit].scale) if quota else 0

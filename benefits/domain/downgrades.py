@@ -1,0 +1,77 @@
+"""What a fall takes of a line's unused units, and what a rise gives back of them (P-6).
+
+    rise          grants what is missing to the higher quota            (P-4)
+    fall          takes back what the line's policy says, of unused units; held ones are honoured
+    rise again    gives back first what was taken, to the lots it came from, then grants more
+
+So a period's grants, net of what was taken back, are never more than the highest quota reached.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from benefits.domain.ledger import Lot, Part, fefo
+from benefits.domain.packages import Downgrade, Line
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps that were taken back from a lot, or given back to it: then they are below 0.
+
+    `quota` is that of the tier which the member fell or rose to; `ends_at` is the lot's end, None
+    where the lot is no longer the member's.
+    """
+
+    lot_id: UUID
+    taken: int
+    quota: int
+    at: datetime
+    ends_at: datetime | None = None
+
+
+def taken_back(
+    line: Line, quota: int, lots: Iterable[tuple[str, Lot]], *, period: str, now: datetime
+) -> list[Part]:
+    """Return what a fall to `quota` takes of a line's lots, given with their periods (P-6)."""
+    whole = list(lots)
+    current = [lot for key, lot in whole if key == period]
+    free = sum(lot.available(now) for lot in current)
+    match line.downgrade:
+        case Downgrade.KEEP_UNTIL_EXPIRY:
+            return []
+        case Downgrade.REVOKE_EXCESS:
+            gone = sum(lot.redeemed + lot.held for lot in current)
+            return _first(current, free - max(0, quota - gone), now)
+        case Downgrade.REVOKE_UNCLAIMED:
+            return _first(current, free, now)
+        case Downgrade.REVOKE_ALL:
+            every = [lot for _, lot in whole]
+            return _first(every, sum(lot.available(now) for lot in every), now)
+
+
+def _first(lots: Iterable[Lot], quantity: int, now: datetime) -> list[Part]:
+    """Return the first units of lots that are free, earliest end first."""
+    parts, missing = list[Part](), max(0, quantity)
+    for lot in sorted(lots, key=fefo):
+        amount = min(missing, lot.available(now))
+        if amount:
+            parts.append(Part(lot.lot_id, amount))
+            missing -= amount
+    return parts
+
+
+def given_back(changes: Sequence[Change], quantity: int, now: datetime) -> list[Part]:
+    """Return what of a rise comes back to the lots it was taken from, as far as they last."""
+    left = dict[UUID, int]()
+    for change in changes:
+        if change.ends_at is not None and change.ends_at > now:
+            left[change.lot_id] = left.get(change.lot_id, 0) + change.taken
+    parts = list[Part]()
+    for lot_id, taken in sorted(left.items()):
+        amount = min(taken, quantity)
+        if amount > 0:
+            parts.append(Part(lot_id, amount))
+            quantity -= amount
+    return parts

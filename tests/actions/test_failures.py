@@ -296,22 +296,29 @@ async def withdrawn(world: World) -> None:
         await say_consent(conn, command, world.parts)
 
 
+async def new_year(world: World) -> None:
+    """Let the bank send a holiday."""
+    await calendar(world, "2025-01-01,HOLIDAY")
+
+
+BROUGHT = {
+    "calendar_day": new_year,
+    "programme_notice": told_less,
+    "consent": withdrawn,
+    "entitlement_change": fallen,
+}
+
+
 async def brought(world: World, table: str) -> None:
     """Let the bank bring what lies in a table, where no life leaves any."""
-    if table == "calendar_day":
-        await calendar(world, "2025-01-01,HOLIDAY")
-    if table == "programme_notice":
-        await told_less(world)
-    if table == "consent":
-        await withdrawn(world)
+    if table in BROUGHT:
+        await BROUGHT[table](world)
     if table in {"baseline", "member_baseline"}:
         wanted_ = Wanted(name="b", programme="wealth", month=Month(2025, 6), by="anna-li")
         await world.members(2)
         await world.month(world.name(1), "2025-06", 520_000_00)
         world.clock.now = max(world.clock.now, datetime(2025, 7, 2, tzinfo=UTC))
         await freeze(world.database, world.parts, wanted_, slices=[(0, 1023)])
-    if table == "entitlement_change":
-        await fallen(world)
     if table == "account_holder":
         await hold(world, f"J,{world.name(1)},PRIMARY,2020-01-01,")
     if table.startswith(("currency", "rate")):

@@ -19,7 +19,7 @@ from benefits.domain.values import add_months
 
 AGE_MAX = 150
 MONTHS_MAX = 1200
-Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Code = Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[^\x00-\x1f\x7f]+\Z")]
 
 
 class Place(enum.Enum):

@@ -32,15 +32,33 @@ LEFT JOIN (
       AND d.effective_from <= {now} AND d.decided_at <= {now}
     ORDER BY d.bucket, d.member_id, d.effective_from DESC, d.decided_at DESC, d.decision_id DESC)
     AS t ON t.bucket = m.bucket AND t.member_id = m.member_id"""
-HOLDS_LABEL = """EXISTS (
-    SELECT FROM unnest({names}::text[], {layers}::text[]) AS k (label, layer)
-    JOIN member_label AS l ON l.bucket = m.bucket AND l.member_id = m.member_id
-      AND l.label = k.label AND l.layer = k.layer
-    WHERE l.valid_from <= $3 AND (l.valid_to IS NULL OR l.valid_to > $3)
+# A member's own rows, where few are looked at; all that a range of buckets has, where all are. A
+# join may grow beyond memory, what IN finds may not.
+_LABELS = """FROM unnest({names}::text[], {layers}::text[]) AS k (label, layer)
+    JOIN member_label AS l ON l.label = k.label AND l.layer = k.layer
+    WHERE {whose} AND l.valid_from <= $3 AND (l.valid_to IS NULL OR l.valid_to > $3)
       AND NOT EXISTS (
           SELECT FROM member_label AS n
           WHERE n.bucket = l.bucket AND n.member_id = l.member_id AND n.label = l.label
-            AND n.valid_from = l.valid_from AND n.recorded_at > l.recorded_at))"""
+            AND n.valid_from = l.valid_from AND n.recorded_at > l.recorded_at)"""
+HOLDS_LABEL = f"""EXISTS (
+    SELECT {_LABELS})""".replace("{whose}", "l.bucket = m.bucket AND l.member_id = m.member_id")
+HOLDERS = f"""
+LEFT JOIN (
+    SELECT DISTINCT l.bucket, l.member_id {_LABELS})
+    AS {{alias}} ON {{alias}}.bucket = m.bucket AND {{alias}}.member_id = m.member_id""".replace(
+    "{whose}", "l.bucket BETWEEN $1 AND $2"
+)
+WERE_BEFORE = """
+LEFT JOIN (
+    SELECT DISTINCT s.bucket, s.member_id FROM member_person AS r
+    JOIN member AS s ON s.bucket = r.bucket AND s.member_id = r.member_id
+    JOIN member_person AS q ON q.bucket + 0 BETWEEN 0 AND 1023 AND q.person = r.person
+    JOIN member AS e ON e.bucket = q.bucket AND e.member_id = q.member_id
+    WHERE r.bucket BETWEEN $1 AND $2 AND e.opened_on < s.opened_on
+      AND (e.closed_on IS NULL
+           OR e.closed_on >= s.opened_on - make_interval(months => {months})))
+    AS {alias} ON {alias}.bucket = m.bucket AND {alias}.member_id = m.member_id"""
 WHOM = """
 FROM member AS m{joined}
 WHERE m.bucket BETWEEN $1 AND $2 AND m.opened_on <= $3
@@ -59,10 +77,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Statement:
-    """A rule while it is written down; the first three parameters are the buckets and the day."""
+    """A rule while it is written down; the first three parameters are the buckets and the day.
 
-    def __init__(self, asked: Asked) -> None:
+    It `is_for_all` of the buckets, or for the few that a page has.
+    """
+
+    def __init__(self, asked: Asked, *, is_for_all: bool) -> None:
         self.asked = asked
+        self.is_for_all = is_for_all
         self.values: list[Any] = [asked.today]
         self.joined, self.let_in = "", "true"
         if asked.rule is None:
@@ -96,7 +118,14 @@ class _Statement:
     def label(self, asks: Any) -> str:
         names = self._value([label_name(key) for key in asks.values])
         layers = self._value([key.partition(":")[0] for key in asks.values])
-        return HOLDS_LABEL.format(names=names, layers=layers)
+        if not self.is_for_all:
+            return HOLDS_LABEL.format(names=names, layers=layers)
+        alias = self._alias()
+        self.joined += HOLDERS.format(names=names, layers=layers, alias=alias)
+        return f"({alias}.member_id IS NOT NULL)"
+
+    def _alias(self) -> str:
+        return f"j{len(self.values)}"
 
     def age(self, asks: Any) -> str:
         """Compare birthdays: who is `n` was born by this day, `n` years ago (E-2)."""
@@ -135,6 +164,10 @@ class _Statement:
 
     def new(self, asks: Any) -> str:
         months = self._value(asks.months)
+        if self.is_for_all:
+            alias = self._alias()
+            self.joined += WERE_BEFORE.format(months=months, alias=alias)
+            return f"(CASE WHEN p.person IS NOT NULL THEN {alias}.member_id IS NULL END)"
         began = f"m.opened_on - make_interval(months => {months})"
         return f"(CASE WHEN p.person IS NOT NULL THEN coalesce(({BEFORE}) < {began}, true) END)"
 
@@ -152,15 +185,15 @@ _LEAVES: dict[str, Callable[[_Statement, Any], str]] = {
 }
 
 
-def _whom(asked: Asked) -> tuple[str, list[Any]]:
+def _whom(asked: Asked, *, is_for_all: bool) -> tuple[str, list[Any]]:
     """Return what says whom a rule lets in, and its values after those of the buckets."""
-    made = _Statement(asked)
+    made = _Statement(asked, is_for_all=is_for_all)
     return WHOM.format(joined=made.joined, let_in=made.let_in), made.values
 
 
 async def count(conn: Connection, asked: Asked, buckets: tuple[int, int]) -> int:
     """Return how many members of a range of buckets a rule lets in."""
-    whom, values = _whom(asked)
+    whom, values = _whom(asked, is_for_all=True)
     ((members,),) = await rows(conn, f"SELECT count(*) AS members {whom}", *buckets, *values)
     return int(members)
 
@@ -174,7 +207,7 @@ async def page(
     limit: int,
 ) -> list[UUID]:
     """Return members of a range of buckets whom a rule lets in, in their order, `after` one."""
-    whom, values = _whom(asked)
+    whom, values = _whom(asked, is_for_all=False)
     values += [-1 if after is None else bucket_of(after), after or UUID(int=0), limit]
     last = len(values) + 2
     found = await rows(

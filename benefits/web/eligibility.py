@@ -32,13 +32,12 @@ from benefits.store import consents, eligibility, merged, pages, people
 from benefits.store.db import Connection
 from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.mobile import seen
+from benefits.web.mobile import Way, seen
 from benefits.web.problems import refused, stored
 
 PAGE_MAX = 1000
 EVERY = (0, BUCKETS - 1)
 SEERS = ("mobile", "member", "crm", "relationship_manager", "operator", "auditor")
-Way = Literal["MOBILE", "BRANCH", "WEB", "PHONE", "WECHAT"]
 Holds = Literal["yes", "no", "unknown"]
 Code = Annotated[str, msgspec.Meta(pattern=rf"\A{CODE}\Z")]
 HOLDS: dict[Truth, Holds] = {Truth.YES: "yes", Truth.NO: "no", Truth.OPEN: "unknown"}

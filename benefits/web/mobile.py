@@ -11,6 +11,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import UNSET, UnsetType
 
 from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
@@ -39,6 +40,7 @@ BENEFITS = "/v1/members/{member_id:uuid}/benefits"
 CLAIMS = "/v1/members/{member_id:uuid}/claims"
 LOOKERS = ("mobile", "member", "relationship_manager", "operator", "auditor")
 CLAIMERS = ("mobile", "member")
+Way = Literal["MOBILE", "BRANCH", "WEB", "PHONE", "WECHAT"]
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**62)]  # of an event in a member's sequence
 
 
@@ -184,7 +186,7 @@ class ClaimRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     benefit: str
     quantity: int = 1
     recipient: dict[str, str] = {}
-    channel: Literal["MOBILE", "BRANCH", "WEB", "PHONE", "WECHAT"] | None = None
+    channel: Way | UnsetType = UNSET
 
 
 class ClaimAnswer(msgspec.Struct, kw_only=True):
@@ -395,7 +397,7 @@ def command(caller: Caller, key: str, member_id: UUID, asked: ClaimRequest) -> C
         benefit=asked.benefit,
         quantity=asked.quantity,
         recipient=asked.recipient,
-        channel=asked.channel or "",
+        channel="" if asked.channel is UNSET else asked.channel,
     )
 
 

@@ -35,6 +35,7 @@ from tests.actions.life import (
     tell,
     wish,
 )
+from tests.actions.test_eligibility import asking, one, say
 from tests.builders import NOON, World
 
 # They grow with the members, their claims and what providers say.
@@ -110,13 +111,16 @@ async def _scans(conn: Connection, sql: str, values: tuple[Any, ...]) -> list[st
 async def test_no_statement_of_the_day_reads_a_growing_table_from_end_to_end(
     world: World,
 ) -> None:
-    """Claims, rewards, deliveries, callbacks, corrections, sweeps and looks follow indexes."""
+    """Claims, rewards, consents, deliveries, callbacks, sweeps and looks follow indexes."""
     with listening() as asked:
         await live(world)
         command = wish(await holder(world))
         async with world.database.transaction() as conn:
             await claim(conn, [command], world.parts, wait=False)
             await see(conn, [command.member_id], world.parts, claims=20)
+        await world.apply(asking("{ new_customer = { months = 12 } }", consent=True))
+        assert "ok" == await say(world, command.member_id)
+        assert "not_eligible" == await one(world, command.member_id)
     assert len(asked) > 60
     wrong = {}
     for sql, values in asked.items():

@@ -205,6 +205,7 @@ def test_conditions_in_words(text: str, expected: str) -> None:
         ("benefit", "{ age = {} }", "eligible.age: say at_least, at_most or both"),
         ("benefit", "{ age = { at_least = 6, at_most = 5 } }", "at_most: is less than at_least"),
         ("benefit", "{ city = {} }", "eligible.city: say is or in"),
+        ("benefit", '{ city = { is = "a\\u0000" } }', "$.benefit[1].eligible.city.is"),
         ("benefit", "{ city = { in = [] } }", "eligible.city.in: names nothing"),
         ("benefit", "{ channel = { is = 'MOBIL' } }", "did you mean 'MOBILE'?"),
         ("benefit", "{ all = [] }", "eligible.all: has no conditions"),

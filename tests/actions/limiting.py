@@ -1,5 +1,6 @@
 """The reference programme with limits, budgets above others, and contracts that end."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -58,3 +59,8 @@ async def windows(world: World) -> dict[tuple[str, str], int]:
         "WHERE counter LIKE 'limit:%'"
     )
     return {(row.counter, row.window): row.taken for row in found}
+
+
+def local(*parts: int) -> datetime:
+    """Return an instant by the clocks of Shanghai."""
+    return datetime(*parts, tzinfo=UTC) - timedelta(hours=8)  # type: ignore[arg-type,misc]

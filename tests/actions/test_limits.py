@@ -1,7 +1,7 @@
-"""Limits of every scope and window, budgets as a tree, contracts: taken, refused, given back."""
+"""Limits of every scope and window: taken, refused, given back where they were taken."""
 
 import asyncio
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -16,13 +16,11 @@ from benefits.domain.corrections import Fault, Kind
 from benefits.domain.limits import Budget, CapWindow, Dimension, Left, OnFull, Scope
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.store.db import Connection
-from benefits.store.migrate import make_partitions
 from tests.actions.desk import correct
 from tests.actions.life import (
     call_back,
     change,
     claimed,
-    counter,
     decide,
     gift,
     give,
@@ -32,16 +30,10 @@ from tests.actions.life import (
     wish,
     work_off,
 )
-from tests.actions.limiting import ask, limit, limited, programme_of, rich, windows
+from tests.actions.limiting import ask, limit, limited, local, rich, windows
 from tests.builders import World
-from tests.roles import administrator
 
 REFUSED = Rejected(Reason.LIMIT, "limit")
-
-
-def local(*parts: int) -> datetime:
-    """Return an instant by the clocks of Shanghai."""
-    return datetime(*parts, tzinfo=UTC) - timedelta(hours=8)  # type: ignore[arg-type,misc]
 
 
 async def test_g_cap_1_of_a_hundred_claims_on_the_last_piece_one_succeeds(world: World) -> None:
@@ -420,147 +412,6 @@ async def test_what_a_make_good_gives_counts_for_no_limit(world: World) -> None:
     assert "cap_reached" == await ask(world, member)
     assert {("limit:one", "2025-07"): 1} == await windows(world)
     assert [] == await world.findings()
-
-
-def tree(head: str = "100.00", branch: str = "80.00", own: str = "60.00") -> tuple[Budget, ...]:
-    """Return the lounge's budget below a branch below the head office, which has another, too."""
-    return (
-        Budget(code="head", total=Decimal(head)),
-        Budget(code="branch", total=Decimal(branch), parent="head"),
-        Budget(code="lounge", total=Decimal(own), parent="branch"),
-        Budget(code="video", total=Decimal("20.00"), parent="head"),
-    )
-
-
-async def test_a_claim_fits_in_every_budget_above_its_own(world: World) -> None:
-    """Reserved, spent and freed in each; one that is full refuses all below it (K-4)."""
-    await world.apply(programme_of(budgets=tree(head="100.00")))
-    member = await rich(world)
-    await give(world, gift(member))
-    (id_,) = await claimed(world, wish(member, "LOUNGE"))
-    await claimed(world, wish(member))
-    for code, use in (("lounge", 3800), ("branch", 3800), ("head", 5300), ("video", 1500)):
-        assert (use, 0) == await counter(world, f"budget:{code}")
-    assert "budget_exhausted" == await ask(world, member)
-    now = world.clock.now
-    await call_back(world, await number_of(world, id_), Done(at=now), Used(at=now))
-    assert (0, 3800) == await counter(world, "budget:branch")
-    assert (1500, 3800) == await counter(world, "budget:head")
-    await change(world, "UPDATE counter SET spent = 9000 WHERE counter = 'budget:head'")
-    assert {"budget:head"} == {finding.subject for finding in await world.findings()}
-
-
-async def test_a_full_head_office_refuses_what_a_branch_could_bear(world: World) -> None:
-    """The one above is asked, too, and nothing is taken anywhere."""
-    await world.apply(programme_of(budgets=tree("80.00", "60.00", "60.00")))
-    member = await rich(world)
-    await change(world, "UPDATE counter SET spent = 4201 WHERE counter = 'budget:head'")
-    assert "budget_exhausted" == await ask(world, member)
-    await change(world, "UPDATE counter SET spent = 4200 WHERE counter = 'budget:head'")
-    assert "ok" == await ask(world, member)
-
-
-async def test_a_claim_is_borne_by_the_tree_it_was_made_under(world: World) -> None:
-    """Put under another later, a budget brings nothing along, and takes nothing out (K-4, K-5)."""
-    await limited(world)
-    member = await rich(world)
-    (old,) = await claimed(world, wish(member, "LOUNGE"))
-    await world.apply(programme_of(budgets=tree()))
-    assert (0, 0) == await counter(world, "budget:head")
-    await call_back(world, await number_of(world, old), REFUSED)
-    assert (0, 0) == await counter(world, "budget:lounge")
-    assert (0, 0) == await counter(world, "budget:head")
-    assert "ok" == await ask(world, member)
-    assert (3800, 0) == await counter(world, "budget:head")
-    assert [] == await world.findings()
-
-
-async def told(world: World) -> list[tuple[str, int]]:
-    """Return which thresholds of which budgets were told, in order."""
-    found = await world.rows(
-        "SELECT data ->> 'budget' AS budget, (data ->> 'percent')::int AS percent FROM outbox "
-        "WHERE type = 'budget.threshold' ORDER BY recorded_at, seq"
-    )
-    return [(row.budget, row.percent) for row in found]
-
-
-def _total(total: str) -> tuple[Budget, ...]:
-    return (
-        Budget(code="lounge", total=Decimal(total)),
-        Budget(code="video", total=Decimal(1000)),
-    )
-
-
-async def test_a_threshold_is_told_once_for_a_total(world: World) -> None:
-    """However often it is passed; another total tells anew what it has come to (K-4)."""
-    await world.apply(programme_of(budgets=_total("380.00")))
-    member = await rich(world)
-    await claimed(world, wish(member, "LOUNGE", quantity=7))
-    assert [] == await told(world)
-    (id_,) = await claimed(world, wish(member, "LOUNGE"))
-    assert [("lounge", 80)] == await told(world)
-    await call_back(world, await number_of(world, id_), REFUSED)
-    await claimed(world, wish(member, "LOUNGE"))
-    assert [("lounge", 80)] == await told(world)
-    await claimed(world, wish(member, "LOUNGE", quantity=2))
-    assert [("lounge", 80), ("lounge", 95), ("lounge", 100)] == await told(world)
-    await world.apply(programme_of(budgets=_total("418.00")))
-    await claimed(world, wish(member, "LOUNGE"))
-    assert ("lounge", 100) == (await told(world))[-1]
-    assert 6 == len(await told(world))
-    (data,) = await world.rows(
-        "SELECT data FROM outbox WHERE type = 'budget.threshold' ORDER BY recorded_at DESC LIMIT 1"
-    )
-    assert {
-        "programme": "wealth",
-        "budget": "lounge",
-        "percent": 100,
-        "total_minor": 41800,
-        "taken_minor": 41800,
-    } == data.data
-    assert [] == await world.findings()
-
-
-async def test_g_con_1_units_end_with_the_contract(world: World) -> None:
-    """G-CON-1: granted on 1 July for a year, units end with the contract on 31 October (V-6)."""
-    world.clock.now = local(2024, 7, 1, 12)
-    async with administrator(world.database) as conn:
-        await make_partitions(conn, world.clock.now, 6)
-    await limited(world, contract_end=date(2024, 10, 31))
-    member = await world.member()
-    await give(world, gift(member, valid_days=365))
-    (lot,) = await world.rows("SELECT expires_at FROM lot")
-    assert local(2024, 11, 1) == lot.expires_at
-    world.clock.now = local(2024, 10, 31, 23, 59, 59)
-    (outcome,) = await give(world, gift(member))
-    assert "ok" == said(outcome)
-    world.clock.now = local(2024, 11, 1)
-    (outcome,) = await give(world, gift(member))
-    assert "contract_ended" == said(outcome)
-    assert [] == await world.findings()
-
-
-async def test_what_a_tier_brings_ends_with_the_contract(world: World) -> None:
-    """Nothing is granted for a period after it (V-6)."""
-    await limited(world, contract_end=date(2025, 7, 15))
-    member = await world.member()
-    await world.month(world.name(1), "2025-06", 520_000_00)
-    await world.evaluate("2025-06", member)
-    found = await world.rows("SELECT unit, expires_at FROM lot ORDER BY unit")
-    assert [
-        ("BENEFIT:LOUNGE", local(2025, 10, 1)),
-        ("BENEFIT:VIDEO", local(2025, 7, 16)),
-    ] == [tuple(row) for row in found]
-
-
-async def test_claims_end_lead_days_before_the_contract(world: World) -> None:
-    """The last day is the contract's less the lead days, until midnight (V-6)."""
-    await limited(world, contract_end=date(2025, 7, 10), lead_days=3)
-    member = await rich(world, "VIDEO", 5)
-    world.clock.now = local(2025, 7, 8) - timedelta(microseconds=1)
-    assert "ok" == await ask(world, member, "VIDEO")
-    world.clock.now = local(2025, 7, 8)
-    assert "contract_ended" == await ask(world, member, "VIDEO")
 
 
 async def test_a_lower_limit_of_a_new_version_holds_for_new_claims(world: World) -> None:

@@ -44,6 +44,8 @@ function told(event: Event): string {
       return `${event.data.quantity} ${event.data.benefit}`;
     case "claim.placed":
       return event.data.benefit;
+    case "budget.threshold":
+      return `${event.data.budget} ${event.data.percent}`;
     case "tier.upgraded":
     case "tier.downgraded":
     case "tier.watched":

@@ -106,3 +106,15 @@ def test_a_block_an_end_and_an_approval_are_proposed_by_command(shell: Shell) ->
         assert 2 == shell.run(*wrong, *NOTE, *ANNA)[0]
     status, said = shell.run("proposal", "unblock", id_, *NOTE, "--by", "Anna Li")
     assert (1, True) == (status, said.startswith("name_invalid: "))
+
+
+def test_a_file_is_tried_on_a_customer(shell: Shell) -> None:
+    """U-5: the tier, what it brings and what is refused; nothing is in force afterwards."""
+    after = shell.file("after.toml", MORE)
+    status, said = shell.run("programme", "try", after, "--customer", "A")
+    assert (0, True) == (status, ": BASE -> BASE\n" in said)
+    assert said.endswith(
+        "claim of LOUNGE: insufficient_units\nclaim of VIDEO: insufficient_units\n"
+    )
+    assert 1 == len(shell.run("programme", "versions", "wealth")[1].splitlines())
+    assert 1 == shell.run("programme", "try", after, "--customer", "nobody")[0]

@@ -11,6 +11,7 @@ from benefits.actions.agree import Propose, put_proposal
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.give_notice import Given, Told, compare, give_notice
 from benefits.actions.keys import NAME, NameInvalid
+from benefits.actions.try_programme import Tried, try_programme
 from benefits.cli.console import console
 from benefits.cli.days import say_unknown
 from benefits.cli.house import DRY_RUN, database, run, say_if_dry
@@ -19,7 +20,7 @@ from benefits.cli.proposals import named, say_word
 from benefits.domain.programme_file import read, write
 from benefits.domain.proposals import ProgrammeWanted
 from benefits.domain.terms import Change, Channel
-from benefits.domain.values import Month
+from benefits.domain.values import Month, member_id
 from benefits.house import House
 from benefits.store import versions
 from benefits.store.db import Connection
@@ -182,6 +183,38 @@ def programme_export(code: str, version: int | None) -> None:
         async with house.database.transaction() as conn:
             found = await versions.document(conn, code, version)
         click.echo(write(found), nl=False)
+
+    run(work_)
+
+
+@programme.command("try")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--customer", required=True, help="The bank's reference of one customer.")
+def programme_try(file: TextIO, customer: str) -> None:
+    """Say what a CUSTOMER would have under a programme FILE; nothing is written.
+
+    Their tier by the last month, what it would bring now, and what becomes of a claim of each
+    benefit.
+
+    Example: `benefits programme try wealth.toml --customer C000001`
+    """
+    made = read(file.read())
+
+    async def work_(house: House) -> None:
+        id_ = member_id(customer, house.parts.member_key)
+
+        async def attempt(conn: Connection) -> Tried:
+            return await try_programme(conn, house.parts, made, id_)
+
+        tried = await database(house, dry_run=True).transact(attempt)
+        before = "none" if tried.before is None else tried.before.tier
+        console.print(f"tier by {tried.month}: {before} -> {tried.after.tier}")
+        if tried.after.why:
+            console.print(tried.after.why)
+        for code, quantity in tried.granted:
+            console.print(f"gets {quantity} {code}")
+        for one in tried.claims:
+            console.print(f"claim of {one.benefit}: {one.refusal or 'ok'}")
 
     run(work_)
 

@@ -11,6 +11,7 @@ from benefits.domain.blocks import Block, Scope, Why
 from benefits.domain.values import bucket_of
 from benefits.store import merged
 from benefits.store.db import Connection, rows, run
+from benefits.store.merged import bucket_in
 
 _COLUMNS = """b.member_id, b.block_id, b.scope, b.target, b.why, b.from_at,
        least(b.to_at, e.ended_at) AS until"""
@@ -40,7 +41,7 @@ INSERT INTO member_block_end (bucket, member_id, block_id, proposal_id, ended_at
 VALUES ($1, $2, $3, $4, $5)
 """
 # Blocks and ends beside the proposals that two people agreed on.
-DIFFERING = """
+DIFFERING = f"""
 SELECT coalesce(b.block_id, a.proposal_id)::text AS subject,
        format('block %s %s %s %s, agreed %s', b.scope, b.target, b.why, b.to_at, a.body) AS detail
 FROM (SELECT * FROM member_block WHERE bucket BETWEEN 0 AND 1023) AS b
@@ -61,11 +62,11 @@ FULL JOIN (SELECT p.proposal_id, p.body, d.decided_at FROM proposal_decision AS 
   ON a.proposal_id = e.proposal_id
 WHERE (e.block_id::text, e.ended_at) IS DISTINCT FROM (a.body ->> 'block_id', a.decided_at)
 UNION ALL
-SELECT m.member_id::text, 'is not marked as blocked' FROM member AS m
-WHERE m.bucket BETWEEN 0 AND 1023 AND NOT m.has_blocks AND m.member_id IN (
-    SELECT coalesce(o.merged_into, o.member_id) FROM member_block AS b
-    JOIN member AS o ON o.bucket = b.bucket AND o.member_id = b.member_id
-    WHERE b.bucket BETWEEN 0 AND 1023)
+SELECT m.member_id::text, 'is not marked as blocked' FROM member_block AS b
+JOIN member AS o ON o.bucket = b.bucket AND o.member_id = b.member_id
+JOIN member AS m ON m.bucket = {bucket_in("coalesce(o.merged_into, o.member_id)")}
+ AND m.member_id = coalesce(o.merged_into, o.member_id)
+WHERE b.bucket BETWEEN 0 AND 1023 AND NOT m.has_blocks
 """
 
 

@@ -3,6 +3,7 @@
 from benefits.actions import claim, evaluate
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Kind
+from benefits.domain.blocks import Blocked
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.eligibility import NotEligible
 from benefits.domain.limits import CapWindow, Left
@@ -39,7 +40,8 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
     variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing")}
     assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
-    codes = {KeyConflict.code, ReadOnly.code, ConsentRequired.code, NotEligible.code}
+    codes = {KeyConflict.code, ReadOnly.code, Blocked.code}
+    codes |= {ConsentRequired.code, NotEligible.code}
     for module in (claim, entitlement, ledger):
         for kind in vars(module).values():
             if isinstance(kind, type) and issubclass(kind, Refusal):

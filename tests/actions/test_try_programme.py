@@ -1,0 +1,83 @@
+"""A file is tried on one member: what they would have under it, and nothing stays (U-5)."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from benefits.actions.claim import UnknownMember
+from benefits.actions.try_programme import ClaimTried, Tried, try_programme
+from benefits.domain.blocks import Scope
+from benefits.domain.guard import ComplianceForbidden
+from benefits.domain.programme_file import read
+from benefits.store.db import Connection
+from tests.actions.agreeing import agreed, block
+from tests.builders import PROGRAMME, World
+
+HIGHER = PROGRAMME.replace('threshold = "500000"', 'threshold = "600000"')
+MORE = PROGRAMME.replace("PLATINUM = 2, DIAMOND = 6", "PLATINUM = 3, DIAMOND = 6")
+
+
+async def attempt(world: World, text: str, member: UUID) -> Tried:
+    """Try a file on a member, as the command does."""
+
+    async def work(conn: Connection) -> Tried:
+        return await try_programme(conn, world.parts, read(text), member)
+
+    return await world.database.rehearsal().transact(work)
+
+
+async def platinum(world: World) -> UUID:
+    """Return a member whom June made PLATINUM, with what that brings."""
+    member = await world.member()
+    await world.month(world.name(1), "2025-06", 520_000_00)
+    await world.evaluate("2025-06", member)
+    return member
+
+
+async def test_a_member_gets_what_the_file_brings_beyond_what_was_brought(world: World) -> None:
+    """A third lounge visit, and claims that would be held; a second trial says the same."""
+    member = await platinum(world)
+    wallets = "SELECT unit, available, held FROM wallet ORDER BY unit"
+    before = await world.rows(wallets)
+    for _ in range(2):
+        tried = await attempt(world, MORE, member)
+        assert tried.before is not None
+        assert ("PLATINUM", "PLATINUM", [("LOUNGE", 1)]) == (
+            tried.before.tier,
+            tried.after.tier,
+            tried.granted,
+        )
+        assert [ClaimTried("LOUNGE", ""), ClaimTried("VIDEO", "")] == tried.claims
+    assert before == await world.rows(wallets)
+    assert [(1,)] == [tuple(row) for row in await world.rows("SELECT count(*) FROM programme")]
+    assert [(0,)] == [tuple(row) for row in await world.rows("SELECT count(*) FROM claim")]
+    async with world.database.transaction() as conn:
+        assert 1 == (await world.parts.catalogue.current(conn)).programme_versions["wealth"]
+    assert [] == await world.findings()
+
+
+async def test_a_member_reads_why_the_tier_would_be_another(world: World) -> None:
+    """A higher threshold: GOLD instead of PLATINUM, in the words that would tell it."""
+    tried = await attempt(world, HIGHER, await platinum(world))
+    assert tried.before is not None
+    assert ("PLATINUM", "GOLD") == (tried.before.tier, tried.after.tier)
+    assert "520,000.00" in tried.after.why
+    assert [] == tried.granted
+
+
+async def test_what_would_be_refused_is_told_by_its_code(world: World) -> None:
+    """Who has nothing, who is blocked, who is nobody, and a file that may not be."""
+    member = await world.member()
+    refusals = [one.refusal for one in (await attempt(world, PROGRAMME, member)).claims]
+    assert ["insufficient_units", "insufficient_units"] == refusals
+    await agreed(world, block(member, Scope.BENEFIT, target="VIDEO"))
+    refusals = [one.refusal for one in (await attempt(world, PROGRAMME, member)).claims]
+    assert ["insufficient_units", "blocked"] == refusals
+    with pytest.raises(UnknownMember):
+        await attempt(world, PROGRAMME, uuid4())
+    with pytest.raises(ComplianceForbidden):
+        await attempt(
+            world,
+            PROGRAMME.replace('kind = "BOOKING"', 'kind = "BOOKING"\nnature = "SECURITY"'),
+            member,
+        )

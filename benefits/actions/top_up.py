@@ -44,6 +44,11 @@ class Due(msgspec.Struct, frozen=True):
     expires_at: datetime
     back: Sequence[Part] = ()
 
+    @property
+    def whole(self) -> int:
+        """How many steps the member has more by it, new ones and those that come back."""
+        return self.quantity + sum(part.amount for part in self.back)
+
 
 class Brought(msgspec.Struct, frozen=True):
     """What members were granted by lines in the periods of a day.

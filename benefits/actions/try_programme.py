@@ -8,19 +8,21 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.actions import top_up
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.claim import ClaimUnits, UnknownMember, claim
 from benefits.actions.evaluate import last_decision
-from benefits.actions.grant import Due, add_due, due, periods
 from benefits.actions.keyed import Accepted
 from benefits.actions.parts import Parts
+from benefits.actions.top_up import Due
+from benefits.domain import packages
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.explanation import explain
 from benefits.domain.programme import Programme
 from benefits.domain.tiers import State
 from benefits.domain.units import Quantity
 from benefits.domain.values import Month, bucket_of, local_date
-from benefits.store import facts, members, merged, tiers
+from benefits.store import facts, members, merged
 from benefits.store.catalogue import Cache
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
@@ -77,14 +79,14 @@ async def try_programme(conn: Connection, parts: Parts, made: Programme, member_
     after, rank = await _tier(conn, new, made.code, month=month, member_id=whom)
     journal = Journal(locked, parts.clock(), parts.new_id)
     brought = await _due(conn, alone, made, month=month, ranked=(whom, rank))
-    grants = await add_due(conn, journal, brought, actor=CALLER)
+    added = await top_up.add_due(conn, journal, brought, actor=CALLER)
     await journal.write(conn)
-    await tiers.put_grants(conn, grants)
+    await top_up.put(conn, added)
     return Tried(
         month=month,
         before=before,
         after=after,
-        granted=[(each.benefit.code, made.whole(each.benefit, each.quantity)) for each in brought],
+        granted=[(each.benefit.code, made.whole(each.benefit, each.whole)) for each in brought],
         claims=[
             await _claim(conn, alone, made, member_id=whom, code=code) for code in made.benefits
         ],
@@ -108,11 +110,15 @@ async def _due(
     conn: Connection, parts: Parts, made: Programme, *, month: Month, ranked: tuple[UUID, int]
 ) -> list[Due]:
     """Return what a tier brings in the running month beyond what it brought."""
-    running, bucket = month.plus(1), bucket_of(ranked[0])
-    whom = Whom((bucket, bucket), [ranked[0]])
-    into = await merged.along(conn, [ranked[0]])
-    given = await tiers.granted(conn, made.code, periods(made, running), whom, into=into)
-    return due(made, running, [ranked], given, now=parts.clock())
+    member_id, now = ranked[0], parts.clock()
+    running, bucket = month.plus(1), bucket_of(member_id)
+    whom = Whom((bucket, bucket), [member_id])
+    into = await merged.along(conn, [member_id])
+    lines = packages.of_tiers(made.line)
+    day = top_up.day_in(made, running, now)
+    brought = await top_up.brought(conn, made, lines, day, whom=whom, into=into)
+    due = top_up.due(made, [ranked], brought, since=running.start, now=now)
+    return await top_up.let_in(conn, made, day, due)
 
 
 async def _claim(

@@ -76,18 +76,18 @@ COMMANDS = {
         "Fill days that their source did not send in time: one proposes, another approves.",
     ),
     "evaluate": (
-        "bank:evaluate_",
+        "runs:evaluate_",
         (
             "Decide the tiers of a closed month and grant what they bring. "
             "A run again changes nothing."
         ),
     ),
     "start-period": (
-        "bank:start_period_",
+        "runs:start_period_",
         ("Bring members the units of the periods that run, where lines start with them."),
     ),
     "look-ahead": (
-        "bank:look_ahead_",
+        "runs:look_ahead_",
         (
             "Look ahead in the running month: who may lose a tier, who is near one, "
             "who has reached it."
@@ -118,7 +118,7 @@ COMMANDS = {
         "Print totals, liability or vintages of the whole ledger as CSV.",
     ),
     "expire": (
-        "bank:expire_",
+        "runs:expire_",
         "Record units that ended unspent and claims never sent. `work` does so all the time.",
     ),
     "key": ("callers:key", "Make API keys for the services that call."),

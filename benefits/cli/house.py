@@ -10,7 +10,9 @@ import rich_click as click
 import structlog
 
 from benefits import logs, settings
+from benefits.actions.evaluate import UnknownProgramme
 from benefits.cli.console import console
+from benefits.domain.programme import Programme
 from benefits.house import House, open_house
 from benefits.process import keep_what_stays
 from benefits.store.db import Database
@@ -56,3 +58,13 @@ def record(event: str, **figures: Any) -> None:
     """Leave one line of a command in the log, for whoever runs it at night."""
     logs.configure()
     log.info(event, **figures, duration_ms=round((time.monotonic() - _BEGUN) * 1000))
+
+
+def chosen_programme(house: House, code: str | None) -> Programme:
+    """Return the programme of a code, or the only one."""
+    known = house.parts.catalogue.latest.programmes
+    if code is None and len(known) == 1:
+        return next(iter(known.values()))
+    if code not in known:
+        raise UnknownProgramme(f"Programmes are: {', '.join(sorted(known)) or 'none yet'}.")
+    return known[code]

@@ -478,30 +478,3 @@ async def test_a_bound_caller_is_held_to_the_path_whatever_the_operation(gate: G
             headers = {"Authorization": f"Bearer {gate.token(scope)}"}
             async with http.get(path, headers=headers) as answer:
                 assert expected == answer.status, (scope, path)
-
-
-async def test_answers_of_the_api_are_not_stored_and_head_is_get(running: Site) -> None:
-    """Whatever lies between keeps no copy; HEAD tells the same headers; 405 says what there is."""
-    member = await running.world.member()
-    path = f"/v1/members/{member}/benefits"
-    got = await call(running, "GET", path)
-    async with (
-        aiohttp.ClientSession(running.url) as http,
-        http.head(path, headers=running.headers(running.mobile_key)) as answer,
-    ):
-        assert (200, b"") == (answer.status, await answer.read())
-        assert got[1]["Content-Length"] == answer.headers["Content-Length"]
-    for headers in (got[1], (await call(running, "GET", "/v1/nowhere"))[1]):
-        assert ["no-store", "nosniff"] == [
-            headers["Cache-Control"],
-            headers["X-Content-Type-Options"],
-        ]
-    for method in ("DELETE", "PATCH", "BREW"):
-        status, headers, problem = await call(running, method, path)
-        if method == "BREW":
-            assert 400 == status
-            continue
-        assert (405, "method_not_allowed") == (status, problem["code"])
-        assert "GET" in headers["Allow"]
-    async with aiohttp.ClientSession(running.url) as http, http.head("/page/enter") as answer:
-        assert 405 == answer.status

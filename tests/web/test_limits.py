@@ -1,4 +1,4 @@
-"""What no request may exceed: how long it takes to come, to be answered, how long its head is."""
+"""What no request may exceed, in time and length, and what every answer says besides."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 import uvicorn
 from litestar import Litestar, Request, get, post
@@ -347,3 +348,30 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         reader, writer = await dial()
         writer.write(head("GET", "/health") * 2 + head("POST", "/deaf", "Content-Length: 0"))
         assert [200, 200, 200] == [(await answer(reader))[0] for _ in range(3)]
+
+
+async def test_answers_of_the_api_are_not_stored_and_head_is_get(running: Site) -> None:
+    """Whatever lies between keeps no copy; HEAD tells the same headers; 405 says what there is."""
+    member = await running.world.member()
+    path = f"/v1/members/{member}/benefits"
+    got = await call(running, "GET", path)
+    async with (
+        aiohttp.ClientSession(running.url) as http,
+        http.head(path, headers=running.headers(running.mobile_key)) as answer,
+    ):
+        assert (200, b"") == (answer.status, await answer.read())
+        assert got[1]["Content-Length"] == answer.headers["Content-Length"]
+    for headers in (got[1], (await call(running, "GET", "/v1/nowhere"))[1]):
+        assert ["no-store", "nosniff"] == [
+            headers["Cache-Control"],
+            headers["X-Content-Type-Options"],
+        ]
+    for method in ("DELETE", "PATCH", "BREW"):
+        status, headers, problem = await call(running, method, path)
+        if method == "BREW":
+            assert 400 == status
+            continue
+        assert (405, "method_not_allowed") == (status, problem["code"])
+        assert "GET" in headers["Allow"]
+    async with aiohttp.ClientSession(running.url) as http, http.head("/page/enter") as answer:
+        assert 405 == answer.status

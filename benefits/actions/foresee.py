@@ -3,7 +3,7 @@
 What is read here is not locked: it explains, and decides nothing. The claim decides.
 """
 
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
@@ -11,10 +11,10 @@ import msgspec
 from benefits.actions import capacity
 from benefits.actions.capacity import Asker, Capacity, Terms, Wish
 from benefits.actions.claim import UnknownMember
-from benefits.actions.parts import Parts
 from benefits.domain import entitlement
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, stop_claim
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.entitlement import ClaimCommand
 from benefits.domain.fields import Channel, Known
 from benefits.domain.ledger import Lot
@@ -52,17 +52,18 @@ class Seen(msgspec.Struct, frozen=True):
     known: Known | None
 
 
-async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, Prospect]:
-    """Return what a claim of one piece of each benefit would meet now (UnknownMember).
+async def foresee(
+    conn: Connection, member_id: UUID, catalogue: Catalogue, now: datetime
+) -> dict[str, Prospect]:
+    """Return what a claim of one piece of each benefit would meet (UnknownMember).
 
     Whoever was merged asks for the member they were merged into.
     """
     member_id = (await merged.current(conn, [member_id])).get(member_id, member_id)
-    offers = (await parts.catalogue.current(conn)).offers
+    offers = catalogue.offers
     member = await pages.member(conn, member_id)
     if member is None:
         raise UnknownMember
-    now = parts.clock()
     terms = [Terms.of(programme, benefit, now) for programme, benefit in offers.values()]
     lots = await books.lots_of(conn, [(member_id, t.benefit.unit) for t in terms], now)
     wishes = await capacity.wishes(
@@ -71,8 +72,9 @@ async def foresee(conn: Connection, member_id: UUID, parts: Parts) -> dict[str, 
     there = Capacity()
     await there.load(conn, wishes, taken=[member_id], locks=False)
     known = None
-    if any(benefit.asks_member for _, benefit in offers.values()):
-        (known,) = (await people.load(conn, [member_id], now.date())).values()
+    if any(each.benefit.asks_member for each in terms):
+        today = max(each.today for each in terms)
+        (known,) = (await people.load(conn, [member_id], today)).values()
     stopping = (await blocks.of(conn, [member])).get(member_id, [])
     seen = Seen(member, tuple(lot for _, lot in lots), stopping, known)
     return {wish.terms.benefit.code: _prospect(there, wish, seen) for wish in wishes}

@@ -14,6 +14,7 @@ from benefits.domain.values import Month
 from benefits.store import baselines
 from benefits.web import cursors
 from benefits.web.auth import needs
+from benefits.web.feeds import MONTH
 
 PAGE_MAX = 1000
 
@@ -62,7 +63,7 @@ async def get_growth(
     request: Request[Any, Any, Any],
     *,
     baseline: Annotated[str, QueryParameter(pattern=r"\A[a-z0-9_-]{1,64}\Z")],
-    month: Annotated[str, QueryParameter(pattern=r"\A[12][0-9]{3}-(0[1-9]|1[0-2])\Z")],
+    month: Annotated[str, QueryParameter(pattern=MONTH)],
     steps: Annotated[str, QueryParameter(max_length=400)] = "",
     follow_corrections: FromQuery[bool] = False,
     everybody: FromQuery[bool] = False,

@@ -2,7 +2,8 @@
 
 Why: who may claim something is decided by age, city, staff and earlier relationships, and by
 consents, each of which is said on a day and withdrawn by a later row.
-Locks: none; new tables.
+Locks: SHARE ROW EXCLUSIVE on `member`, for the keys that refer to it, until all is migrated:
+claims wait.
 """
 
 from textwrap import dedent

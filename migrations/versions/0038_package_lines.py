@@ -2,7 +2,8 @@
 
 Why: lines may bring their units on the first day of their period, to everybody who has a tier, and
 to who carries a label; and what a fall took is given back first when the tier rises again.
-Locks: entitlement_grant, while its rows are read once.
+Locks: SHARE ROW EXCLUSIVE on `member`, and ACCESS EXCLUSIVE on `entitlement_grant` while its rows
+are read once: claims and grants wait. Migrate in a quiet hour.
 """
 
 from textwrap import dedent

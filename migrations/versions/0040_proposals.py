@@ -2,7 +2,7 @@
 
 Why: whoever changes a rule, or stops a member, is not alone. A member's blocks are told by
 `has_blocks`, so that nobody else's claims pay for the looking.
-Locks: ACCESS EXCLUSIVE on `member` for an instant.
+Locks: ACCESS EXCLUSIVE on `member` until all is migrated: claims wait.
 """
 
 from textwrap import dedent

@@ -230,12 +230,16 @@ async def test_what_is_foreseen_is_what_the_claim_meets(world: World) -> None:
     await world.apply(asking("{ all = [ { channel = { is = 'MOBILE' } }, { staff = false } ] }"))
     member = await holder(world)
     async with world.database.transaction() as conn:
-        refusal = (await foresee(conn, member, world.parts))["VIDEO"].refusal
+        refusal = (
+            await foresee(conn, member, await world.parts.catalogue.current(conn), world.clock())
+        )["VIDEO"].refusal
     assert isinstance(refusal, NotEligible)
     assert "需满足：非本行员工（是否本行员工未登记）。" == refusal.why["zh"]
     await told(world)
     async with world.database.transaction() as conn:
-        assert (await foresee(conn, member, world.parts))["VIDEO"].refusal is None
+        assert (
+            await foresee(conn, member, await world.parts.catalogue.current(conn), world.clock())
+        )["VIDEO"].refusal is None
     assert "ok" == await one(world, member, channel="MOBILE")
 
 

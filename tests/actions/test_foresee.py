@@ -17,7 +17,9 @@ from tests.builders import MEMBER_KEY, World, reference_programme
 async def foreseen(world: World, member: UUID, benefit: str = "VIDEO") -> tuple[str, Quantity]:
     """Return what a claim would meet, `ok` when nothing, and what its cap counts so far."""
     async with world.database.transaction() as conn:
-        prospect = (await foresee(conn, member, world.parts))[benefit]
+        prospect = (
+            await foresee(conn, member, await world.parts.catalogue.current(conn), world.clock())
+        )[benefit]
     return prospect.refusal.code if prospect.refusal else "ok", prospect.cap_used
 
 
@@ -68,7 +70,7 @@ async def test_nothing_is_foreseen_for_nobody(world: World) -> None:
     """An id without a member is refused."""
     async with world.database.transaction() as conn:
         with pytest.raises(UnknownMember):
-            await foresee(conn, uuid4(), world.parts)
+            await foresee(conn, uuid4(), await world.parts.catalogue.current(conn), world.clock())
 
 
 async def test_a_benefit_that_never_had_a_counter_is_foreseen(world: World) -> None:

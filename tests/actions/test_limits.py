@@ -267,7 +267,11 @@ async def test_what_is_foreseen_is_what_a_limited_claim_meets(world: World) -> N
 
     async def seen(member: UUID, benefit: str = "LOUNGE") -> Prospect:
         async with world.database.transaction() as conn:
-            return (await foresee(conn, member, world.parts))[benefit]
+            return (
+                await foresee(
+                    conn, member, await world.parts.catalogue.current(conn), world.clock()
+                )
+            )[benefit]
 
     for nth, member in enumerate(members):
         prospect = await seen(member)

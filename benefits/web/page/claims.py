@@ -21,7 +21,7 @@ from benefits.domain.catalogue import Catalogue
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.entitlement import RECIPIENT_MAX, RecipientIncomplete
 from benefits.domain.requests import check_key
-from benefits.store.db import Busy, Connection
+from benefits.store.db import Busy, Connection, is_busy
 from benefits.store.group import Failed, Overloaded
 from benefits.web.page.facts import OrderFacts, read_facts, read_order
 from benefits.web.page.frame import (
@@ -147,7 +147,10 @@ async def post_claim(request: Web) -> Page:
 
 
 async def _agree(request: Web, catalogue: Catalogue, command: ClaimUnits, purpose: str) -> None:
-    """Record what the member agreed to on the form, once; a form sent again says nothing anew."""
+    """Record what the member agreed to on the form, once; a form sent again says nothing anew.
+
+    Busy, while somebody else holds the member.
+    """
     state = request.app.state
     said = SayConsent(
         caller=command.caller,
@@ -161,7 +164,12 @@ async def _agree(request: Web, catalogue: Catalogue, command: ClaimUnits, purpos
     async def work(conn: Connection) -> None:
         await say_consent(conn, said, state.parts)
 
-    await state.database.transact(work)
+    try:
+        await state.database.transact(work)
+    except Exception as error:
+        if is_busy(error):
+            raise Busy from error
+        raise
 
 
 def _again(

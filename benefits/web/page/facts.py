@@ -98,10 +98,22 @@ async def read_order(
     )
 
 
+async def _together(
+    conn: Connection, member_id: UUID, parts: Parts
+) -> tuple[dict[str, Prospect], Seen]:
+    """Read what claims would meet and what there is, both by one catalogue."""
+    catalogue = await parts.catalogue.current(conn)
+    while True:
+        prospects = await foresee(conn, member_id, catalogue, parts.clock())
+        seen = (await see(conn, [member_id], parts, claims=CLAIMS_SHOWN))[member_id]
+        if seen.catalogue.version == catalogue.version:
+            return prospects, seen
+        catalogue = seen.catalogue
+
+
 async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
     """Read what a member has now (UnknownMember)."""
-    prospects = await foresee(conn, member_id, parts)
-    seen = (await see(conn, [member_id], parts, claims=CLAIMS_SHOWN))[member_id]
+    prospects, seen = await _together(conn, member_id, parts)
     now = seen.now
     return Facts(
         now=now,

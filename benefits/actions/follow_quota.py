@@ -17,11 +17,11 @@ from benefits.domain.ledger import Part
 from benefits.domain.packages import Downgrade, Line
 from benefits.domain.programme import Programme
 from benefits.domain.values import BUCKETS
-from benefits.store import ledger as books
-from benefits.store import tiers
+from benefits.store import line_lots, tiers
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
-from benefits.store.ledger import Journal, LineLot
+from benefits.store.ledger import Journal
+from benefits.store.line_lots import LineLot
 from benefits.store.quota_changes import ChangeRow
 
 REDUCED, RESTORED = "entitlement.reduced", "entitlement.restored"
@@ -60,7 +60,7 @@ async def take_back(
     if not (lines and falls.ranks):
         return []
     ids = sorted(falls.ranks)
-    found = await books.lots_of_lines(conn, ids, programme.code, [line.code for line in lines])
+    found = await line_lots.of_tiers(conn, ids, programme.code, [line.code for line in lines])
     journal.load((one.member_id, one.lot) for one in found)
     opened = await tiers.opened(conn, Whom((0, BUCKETS - 1), ids))
     of_line = dict[tuple[UUID, str], list[LineLot]]()

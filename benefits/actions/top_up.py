@@ -12,6 +12,8 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
+from benefits.actions import carry_over
+from benefits.actions.carry_over import Topped
 from benefits.actions.follow_quota import For, give_again
 from benefits.actions.grant import GrantFor, add_lot
 from benefits.domain import eligibility, entitlement, packages, units
@@ -42,6 +44,7 @@ class Due(msgspec.Struct, frozen=True):
     for_: GrantFor
     quantity: int
     expires_at: datetime
+    opened_on: date
     back: Sequence[Part] = ()
 
     @property
@@ -132,12 +135,7 @@ def due(
     """
     found, granted = list[Due](), _counted(before, before.grants)
     changed = _counted(before, before.changes)
-    by_tier = dict[str, list[Owned]]()
-    for line in before.lines:
-        for tier, quota in line.quota.items():
-            benefit = programme.benefits[line.benefit]
-            entry = (line, benefit, units.steps(quota, benefit.scale))
-            by_tier.setdefault(tier, []).append(entry)
+    by_tier = _of_tiers(programme, before.lines)
     by_label = _of_segments(programme, before.lines)
     for member_id, rank in ranks:
         from_ = since if isinstance(since, date) else since[member_id]
@@ -148,7 +146,9 @@ def due(
         for line, benefit, quota in owned:
             opened_on = before.opened.get(member_id, before.day)
             period = packages.period_at(line, before.day, opened_on)
-            expires_at = period and packages.ends_at(line, period, programme.tz, now)
+            expires_at = period and packages.ends_at(
+                line, period, programme.tz, now, opened_on=opened_on
+            )
             if not period or not expires_at:
                 continue
             over = programme.contract_end(benefit)
@@ -164,7 +164,19 @@ def due(
             if back or quantity:
                 cause = "SEGMENT" if line.segment else "TIER"
                 for_ = GrantFor(programme.code, line.code, period.key, cause, quota)
-                found.append(Due(member_id, tier, line, benefit, for_, quantity, expires_at, back))
+                found.append(
+                    Due(
+                        member_id=member_id,
+                        tier=tier,
+                        line=line,
+                        benefit=benefit,
+                        for_=for_,
+                        quantity=quantity,
+                        expires_at=expires_at,
+                        opened_on=opened_on,
+                        back=back,
+                    )
+                )
     return found
 
 
@@ -180,6 +192,17 @@ def without_back(dues: Iterable[Due], buckets: Collection[int]) -> list[Due]:
 
 
 Owned = tuple[Line, Benefit, int]  # a line, what it brings, and how many steps of it
+
+
+def _of_tiers(programme: Programme, lines: Sequence[Line]) -> dict[str, list[Owned]]:
+    """Return the lines of tiers by their code."""
+    found = dict[str, list[Owned]]()
+    for line in lines:
+        benefit = programme.benefits[line.benefit]
+        for tier, quota in line.quota.items():
+            entry = (line, benefit, units.steps(quota, benefit.scale))
+            found.setdefault(tier, []).append(entry)
+    return found
 
 
 def _of_segments(programme: Programme, lines: Sequence[Line]) -> dict[str, list[Owned]]:
@@ -244,7 +267,10 @@ class Added(msgspec.Struct, frozen=True):
 
 
 async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, actor: str) -> Added:
-    """Put what is due into the journal: units that come back, and lots, which pay what is owed."""
+    """Put what is due into the journal: units that come back, and lots, which pay what is owed.
+
+    What is carried over then keeps within its cap (P-5).
+    """
     added = Added([], [])
     if not dues:
         return added
@@ -253,6 +279,7 @@ async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, ac
     taken = {part.lot_id for due in dues for part in due.back} - journal.lots.keys()
     if taken:
         journal.load(await books.lots_by_id(conn, sorted(taken)))
+    topped = list[Topped]()
     for due in dues:
         if due.back:
             for_ = For(due.for_.programme, due.for_.line, due.for_.period, due.for_.quota)
@@ -271,6 +298,18 @@ async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, ac
                     actor=actor,
                 )
             )
+        topped.append(
+            Topped(
+                member_id=due.member_id,
+                programme=due.for_.programme,
+                line=due.line,
+                benefit=due.benefit,
+                period=due.for_.period,
+                opened_on=due.opened_on,
+                lot_id=added.grants[-1].lot_id if due.quantity else None,
+            )
+        )
+    await carry_over.cut(conn, journal, topped)
     return added
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.ledger import Lot, Part, fefo
+from benefits.domain.ledger import Lot, Part, first_free
 from benefits.domain.packages import Downgrade, Line
 
 
@@ -43,23 +43,12 @@ def taken_back(
             return []
         case Downgrade.REVOKE_EXCESS:
             gone = sum(lot.redeemed + lot.held for lot in current)
-            return _first(current, free - max(0, quota - gone), now)
+            return first_free(current, free - max(0, quota - gone), now)
         case Downgrade.REVOKE_UNCLAIMED:
-            return _first(current, free, now)
+            return first_free(current, free, now)
         case Downgrade.REVOKE_ALL:
             every = [lot for _, lot in whole]
-            return _first(every, sum(lot.available(now) for lot in every), now)
-
-
-def _first(lots: Iterable[Lot], quantity: int, now: datetime) -> list[Part]:
-    """Return the first units of lots that are free, earliest end first."""
-    parts, missing = list[Part](), max(0, quantity)
-    for lot in sorted(lots, key=fefo):
-        amount = min(missing, lot.available(now))
-        if amount:
-            parts.append(Part(lot.lot_id, amount))
-            missing -= amount
-    return parts
+            return first_free(every, sum(lot.available(now) for lot in every), now)
 
 
 def given_back(changes: Sequence[Change], quantity: int, now: datetime) -> list[Part]:

@@ -71,11 +71,13 @@ class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Units whose time ran out; `unit` is `BENEFIT:` and the benefit's code.
 
     Some `ended` before that, with the relationship; of those of a member who died nobody is told.
+    Others were carried over, and new ones filled their line up to its `cap`.
     """
 
     unit: str
     quantity: Quantity
     ended: Literal["CLOSED", "DECEASED"] | None = None
+    cap: Quantity | None = None
 
 
 class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,6 +19,7 @@ refusal. Each template stands beside what undoes it.
     hold      available -> held       FEFO (L-3)     release   held      -> available (L-6)
     capture   held      -> redeemed                  restore   redeemed  -> available (L-7)
     expire    available -> expired    (L-5)          -         a lot's end is a fact
+    cut       available -> expired    (P-5)          -         so is a cap on what is carried over
     transfer  available -> transferred, received -> available of the other member
     convert   available -> converted, issued -> available of the chosen benefit
     make_up   issued    -> loss       delivered, but no unit is left for it (G-CB-4)
@@ -177,6 +178,17 @@ def take(lots: Iterable[Lot], quantity: int, now: datetime) -> list[Part]:
     return parts
 
 
+def first_free(lots: Iterable[Lot], quantity: int, now: datetime) -> list[Part]:
+    """Return the first units of lots that are free, in the spending order, as far as they go."""
+    parts, missing = list[Part](), max(0, quantity)
+    for lot in sorted(lots, key=fefo):
+        amount = min(missing, lot.available(now))
+        if amount:
+            parts.append(Part(lot.lot_id, amount))
+            missing -= amount
+    return parts
+
+
 def split(parts: Iterable[Part], quantity: int) -> tuple[list[Part], list[Part]]:
     """Divide parts into the first `quantity` units and the rest, in their own order."""
     first, rest = list[Part](), list[Part]()
@@ -237,6 +249,11 @@ def expire(lot: Lot) -> list[Posting]:
     return _move(Account.AVAILABLE, Account.EXPIRED, lot.unit, [Part(lot.lot_id, rest)])
 
 
+def cut(unit: str, parts: Iterable[Part]) -> list[Posting]:
+    """Let carried units end beyond their line's cap (P-5)."""
+    return _move(Account.AVAILABLE, Account.EXPIRED, unit, parts)
+
+
 def revoke(unit: str, parts: Iterable[Part]) -> list[Posting]:
     """Take granted units back that were not used."""
     return _move(Account.AVAILABLE, Account.REVOKED, unit, parts)
@@ -254,13 +271,8 @@ def claw_back(
 
     Held units stay with their order. A debt is paid by later grants of the unit (`pay_debt`).
     """
-    parts = list[Part]()
-    missing = quantity
-    for lot in sorted(lots, key=fefo):
-        amount = min(missing, lot.available(now))
-        if amount:
-            parts.append(Part(lot.lot_id, amount))
-            missing -= amount
+    parts = first_free(lots, quantity, now)
+    missing = quantity - sum(part.amount for part in parts)
     postings = revoke(unit, parts)
     if missing and owing:
         postings += owe(unit, missing)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from benefits.domain.carry import Carry
 from benefits.domain.eligibility import Rule
 from benefits.domain.labels import Layer, label_key
 from benefits.domain.policy import Text
@@ -90,7 +91,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A package line: units of one benefit per period, by tier or of a segment (P-2).
 
     Tiers have a `quota` each, a segment its `quantity`. A `ROLLING` period has `days`. Units end
-    with their period, or live `valid_days` of their own.
+    with their period, live `valid_days` of their own, or are carried over (`carry`).
     They are granted to those whom the rule `eligible` lets in (E-1).
     """
 
@@ -107,6 +108,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     eligible: Rule | None = None
     start: Start = Start.EVALUATION
     downgrade: Downgrade = Downgrade.KEEP_UNTIL_EXPIRY
+    carry: Carry | None = None
 
     @property
     def is_members_own(self) -> bool:
@@ -118,6 +120,12 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """How long a period lasts at most."""
         days = {LinePeriod.MONTH: 31, LinePeriod.QUARTER: 92, LinePeriod.YEAR: 366}
         return timedelta(days=days.get(self.period, self.days or 1))
+
+    @property
+    def most(self) -> Quantity:
+        """How many units a period brings at most: `FULL` quotas come on top of each other."""
+        each = [*self.quota.values(), self.quantity]
+        return sum(each) if self.upgrade is UpgradePolicy.FULL else max(each)
 
 
 _MONTHS = {LinePeriod.MONTH: 1, LinePeriod.QUARTER: 3, LinePeriod.YEAR: 12}
@@ -175,17 +183,31 @@ def counts_for(line: Line, key: str, opened_on: date) -> str:
     return period.key
 
 
-def ends_at(line: Line, period: Period, zone: ZoneInfo, now: datetime) -> datetime | None:
+def ends_at(
+    line: Line, period: Period, zone: ZoneInfo, now: datetime, *, opened_on: date
+) -> datetime | None:
     """Return when units end that are granted now for a period; None when the period is over.
 
-    Those with a life of their own are usable through the last of its days after today (P-5, C-4).
+    Those with a life of their own are usable through the last of its days after today (P-5, C-4),
+    those that are carried over through the last of the line's periods after it.
     """
     over = midnight(period.end, zone)
     if over <= now:
         return None
+    if line.carry is not None:
+        return midnight(_following(line, period, line.carry.periods, opened_on).end, zone)
     if not line.valid_days:
         return over
     return end_of(local_date(now, zone) + timedelta(days=line.valid_days), zone)
+
+
+def _following(line: Line, period: Period, count: int, opened_on: date) -> Period:
+    """Return the so-manieth period of a line after another."""
+    for _ in range(count):
+        after = period_at(line, period.end, opened_on)
+        assert after is not None, "one follows"
+        period = after
+    return period
 
 
 class Beginning(msgspec.Struct, frozen=True):
@@ -256,6 +278,10 @@ def line_problems(path: str, line: Line) -> Iterator[str]:
         yield f"{path}.valid_days: what comes ONCE ends with no period; say how long it lives"
     if is_once and line.upgrade not in {UpgradePolicy.TOP_UP, UpgradePolicy.FULL}:
         yield f"{path}.upgrade: what comes ONCE is TOP_UP or FULL, not {line.upgrade.value}"
+    if line.carry is not None and is_once:
+        yield f"{path}.carry: what comes ONCE has no next period; say valid_days"
+    elif line.carry is not None and line.valid_days:
+        yield f"{path}.carry: units live valid_days of their own, or are carried over; say one"
 
 
 def _owner_problems(path: str, line: Line) -> Iterator[str]:

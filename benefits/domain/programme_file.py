@@ -16,7 +16,7 @@ from benefits.domain.currencies import currency_problems
 from benefits.domain.eligibility import rule_problems
 from benefits.domain.fields import Place
 from benefits.domain.limit_problems import budget_problems, limit_problems
-from benefits.domain.packages import line_problems
+from benefits.domain.packages import Line, line_problems
 from benefits.domain.policy import Text, policy_problems, thresholds
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.spelling import suggestion
@@ -154,14 +154,24 @@ def _lines(programme: Programme) -> Iterator[str]:
         elif benefit.draws:
             yield f"{path}.benefit: {line.benefit!r} draws units of {benefit.draws!r}: bring those"
         yield from line_problems(path, line)
-        for tier, quantity in line.quota.items():
+        for tier in line.quota:
             if tier not in tiers:
                 yield f"{path}.quota: tier {tier!r} is not defined{suggestion(tier, tiers)}"
-            scale = benefit.scale if benefit else 0
-            yield from _quantity(f"{path}.quota.{tier}", quantity, scale)
-        if line.segment is not None:
-            scale = benefit.scale if benefit else 0
-            yield from _quantity(f"{path}.quantity", line.quantity, scale)
+        scale = benefit.scale if benefit else 0
+        wrong = list(_brought(path, line, scale))
+        yield from wrong
+        if line.carry is not None and not wrong and line.carry.cap < line.most:
+            yield f"{path}.carry.cap: a period brings up to {line.most}, which would not fit"
+
+
+def _brought(path: str, line: Line, scale: int) -> Iterator[str]:
+    """Yield which quantities of a line are none."""
+    for tier, quantity in line.quota.items():
+        yield from _quantity(f"{path}.quota.{tier}", quantity, scale)
+    if line.segment is not None:
+        yield from _quantity(f"{path}.quantity", line.quantity, scale)
+    if line.carry is not None:
+        yield from _quantity(f"{path}.carry.cap", line.carry.cap, scale)
 
 
 def _rules(programme: Programme) -> Iterator[str]:

@@ -172,6 +172,9 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
         ),
     ),
     (rf"line\.{_X}\.valid_days", _shorter),
+    # Units that are carried over live longer, and the cap takes none of a period's own.
+    (rf"line\.{_X}\.carry", _gone),
+    (rf"line\.{_X}\.carry\.(periods|cap)", _less),
     (
         rf"line\.{_X}\.downgrade",
         _lower(

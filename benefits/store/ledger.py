@@ -103,14 +103,6 @@ SELECT l.member_id, l.lot_id, l.unit, l.granted, l.remaining, l.held, l.expires_
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, lot_id)
 JOIN lot AS l ON l.bucket = k.bucket AND l.lot_id = k.lot_id
 """
-# The same, of tiers alone.
-LOTS_OF_LINES = """
-SELECT l.member_id, l.lot_id, l.unit, l.granted, l.remaining, l.held, l.expires_at, l.granted_at,
-       l.priority, l.expired, l.redeemed, l.cause, l.line, l.period
-FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
-JOIN lot AS l ON l.bucket = k.bucket AND l.member_id = k.member_id
-WHERE l.programme = $3 AND l.line = ANY($4::text[]) AND l.cause = 'TIER'
-"""
 # ix_lot_unswept
 ENDED = """
 SELECT l.member_id, l.lot_id FROM lot AS l
@@ -407,7 +399,8 @@ def _place(account: Account) -> int | None:
     return 2 if account is Account.DEBT else None
 
 
-def _lot(row: Any) -> tuple[UUID, Lot]:
+def lot_of(row: Any) -> tuple[UUID, Lot]:
+    """Return a row of these statements as a lot, with its member."""
     return row.member_id, Lot(
         lot_id=row.lot_id,
         unit=row.unit,
@@ -431,31 +424,13 @@ async def lots_of(
     ids = [member_id for member_id, _ in pairs]
     units = [unit for _, unit in pairs]
     found = await rows(conn, LOTS_OF, [bucket_of(id_) for id_ in ids], ids, units, now)
-    return [_lot(row) for row in found]
+    return [lot_of(row) for row in found]
 
 
 async def lots_by_id(conn: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, Lot]]:
     """Return the named lots with their member."""
     found = await rows(conn, LOTS_BY_ID, [bucket_of(id_) for id_ in ids], list(ids))
-    return [_lot(row) for row in found]
-
-
-class LineLot(msgspec.Struct, frozen=True):
-    """A lot that a line brought a member in a period."""
-
-    member_id: UUID
-    line: str
-    period: str
-    lot: Lot
-
-
-async def lots_of_lines(
-    conn: Connection, ids: Sequence[UUID], programme: str, lines: Sequence[str]
-) -> list[LineLot]:
-    """Return all lots that lines of a programme brought members with their tiers."""
-    buckets = [bucket_of(id_) for id_ in ids]
-    found = await rows(conn, LOTS_OF_LINES, buckets, list(ids), programme, list(lines))
-    return [LineLot(row.member_id, row.line, row.period, _lot(row)[1]) for row in found]
+    return [lot_of(row) for row in found]
 
 
 async def ended_lots(

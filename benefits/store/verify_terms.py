@@ -203,8 +203,8 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
     OR c.deadline IS NOT NULL AND (
         c.state <> 'HELD' OR c.deadline <> c.claimed_at + interval '24 hours'))
 """,
-    # I12, L-5, T-10: a batch is told as it is, and of its own time; what expired did at its lot's
-    # end, or before it after that of the relationship.
+    # I12, L-5, T-10, P-5: a batch is told as it is, and of its own time; what expired did at its
+    # lot's end, or before it: after that of the relationship, or beyond the cap of a line.
     "batch_terms_differ": """
 SELECT b.batch_id::text AS subject,
        format('%s of %s as of %s, told %s of %s', b.kind, b.recorded_at, b.effective_at, e.type,
@@ -216,7 +216,11 @@ WHERE b.bucket BETWEEN $1 AND $2 AND (
     (b.member_id, b.kind, b.recorded_at) IS DISTINCT FROM (e.member_id, e.type, e.recorded_at)
     OR CASE b.kind WHEN 'entitlement.expired' THEN NOT EXISTS (
         SELECT FROM lot AS l WHERE l.bucket = b.bucket AND l.lot_id = e.subject_id
-                               AND (l.expires_at = b.effective_at OR e.data ? 'ended'
+                               AND (l.expires_at = b.effective_at OR e.data ? 'cap'
+                                    AND b.effective_at <= b.recorded_at
+                                    AND b.effective_at < l.expires_at
+                                    AND l.cause IN ('TIER', 'SEGMENT')
+                                    OR e.data ? 'ended'
                                     AND b.effective_at <= b.recorded_at
                                     AND b.effective_at < coalesce(l.expires_at, 'infinity')
                                     AND EXISTS (

@@ -12,6 +12,7 @@ from benefits.actions import evaluate as evaluating
 from benefits.actions.evaluate import Evaluated, evaluate
 from benefits.actions.record_members import record_members
 from benefits.domain.assets import AssetLine
+from benefits.domain.carry import Carry
 from benefits.domain.catalogue import Rules
 from benefits.domain.eligibility import Rule
 from benefits.domain.feeds import FeedKey, FeedKind
@@ -97,7 +98,11 @@ async def record(world: World) -> list[tuple[object, ...]]:
         "SELECT member_id, line, period, quota, taken FROM entitlement_change "
         "ORDER BY member_id, changed_at, taken"
     )
-    return [tuple(row) for row in (*decided, *granted, *changed)]
+    lots = await world.rows(
+        "SELECT member_id, line, period, granted, remaining, expired, expires_at FROM lot "
+        "ORDER BY 1, 2, 3, 4, 5, 6"
+    )
+    return [tuple(row) for row in (*decided, *granted, *changed, *lots)]
 
 
 def lines(chance: Random, nth: int) -> list[AssetLine]:
@@ -140,6 +145,19 @@ async def agree(worlds: Worlds, month: Month) -> None:
     assert await record(worlds[1]) == await record(worlds[0])
 
 
+async def a_month_later(worlds: Worlds) -> None:
+    """Evaluate July, twice: what it left over is carried into August; the books are right."""
+    for world in worlds:
+        world.clock.now += timedelta(days=31)
+        for nth in range(1, MEMBERS + 1, 2):
+            await world.month(world.name(nth), "2025-07", 520_000_00)
+    for _ in "ab":
+        await agree(worlds, MONTHS[-1].plus(1))
+    for world in worlds:
+        assert [] == await world.findings()
+        assert await world.rows("SELECT FROM lot WHERE line = 'kept' AND expired > 0")
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) -> None:
     """Balances, corrections, gaps, members' dates, mergers and months come as they like."""
@@ -153,8 +171,9 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
     own = msgspec.structs.replace(
         lounges, code="own", anchor=Anchor.ANNIVERSARY, downgrade=Downgrade.REVOKE_EXCESS
     )
+    kept = msgspec.structs.replace(videos, code="kept", carry=Carry(periods=1, cap=3))
     videos = msgspec.structs.replace(videos, eligible=RULE)
-    lines_now = (lounges, videos, own)
+    lines_now = (lounges, videos, own, kept)
     programme = msgspec.structs.replace(
         reference_programme(), policy=policy, tier=tuple(tiers), line=lines_now
     )
@@ -181,6 +200,7 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
     for month in MONTHS:
         await agree(worlds, month)
     assert any(told[before:])
+    await a_month_later(worlds)
 
 
 async def applied(world: World) -> None:

@@ -73,6 +73,17 @@ WRONG = {
         ("{ PLATINUM = 2", "{ PLATINUM = 0"),
         "line[0].quota.PLATINUM: must be between 1 and 1000000000",
     ),
+    "less kept than a period brings": (
+        ('period = "QUARTER"', 'period = "QUARTER"\ncarry = { periods = 1, cap = 11 }'),
+        "line[0].carry.cap: a period brings up to 12, which would not fit",
+    ),
+    "less kept than all quotas on top of each other": (
+        (
+            'period = "QUARTER"',
+            'period = "QUARTER"\nupgrade = "FULL"\ncarry = { periods = 1, cap = 19 }',
+        ),
+        "line[0].carry.cap: a period brings up to 20, which would not fit",
+    ),
     "ladder falls": (
         ('threshold = "500000"', 'threshold = "40000"'),
         "tier[2].threshold: must be above that of the tier before it",
@@ -142,6 +153,10 @@ DECIMALS = {
     "benefit[0].takes": ('cost = "38.00"', 'cost = "38.00"\ntakes = "{}"'),
     "benefit[1].cap.limit": ("limit = 2", 'limit = "{}"'),
     "line[1].quota.GOLD": ("GOLD = 1", 'GOLD = "{}"'),
+    "line[1].carry.cap": (
+        "quota = { GOLD",
+        'carry = {{ periods = 1, cap = "{}" }}\nquota = {{ GOLD',
+    ),
     "policy.weights.DEPOSIT": ("[[tier]]", '[policy]\nweights = {{ DEPOSIT = "{}" }}\n\n[[tier]]'),
     "tier[1].any[0].all[0].threshold": (
         'threshold = "50000"',

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from benefits.domain.carry import Carry
 from benefits.domain.labels import Layer
 from benefits.domain.packages import (
     Anchor,
@@ -143,11 +144,16 @@ def test_units_end_with_their_period_or_after_a_life_of_their_own() -> None:
     """P-5: `valid_days` are days after the day of the grant, whole ones (C-4)."""
     now = datetime(2025, 5, 16, 4, tzinfo=UTC)
     period = Period("2025-05", date(2025, 5, 1), date(2025, 6, 1))
-    assert datetime(2025, 5, 31, 16, tzinfo=UTC) == ends_at(line(), period, ZONE, now)
+    assert datetime(2025, 5, 31, 16, tzinfo=UTC) == ends_at(
+        line(), period, ZONE, now, opened_on=OPENED
+    )
     living = line(valid_days=30)
-    assert datetime(2025, 6, 15, 16, tzinfo=UTC) == ends_at(living, period, ZONE, now)
-    for one in (line(), living):
-        assert ends_at(one, period, ZONE, datetime(2025, 5, 31, 16, tzinfo=UTC)) is None
+    assert datetime(2025, 6, 15, 16, tzinfo=UTC) == ends_at(
+        living, period, ZONE, now, opened_on=OPENED
+    )
+    for one in (line(), living, line(carry=Carry(periods=1, cap=3))):
+        over = datetime(2025, 5, 31, 16, tzinfo=UTC)
+        assert ends_at(one, period, ZONE, over, opened_on=OPENED) is None
 
 
 @given(
@@ -217,6 +223,14 @@ def test_lines_start_with_their_period_where_they_say_so() -> None:
         (
             line(LinePeriod.ONCE, valid_days=30, upgrade=UpgradePolicy.NEXT_PERIOD),
             "line[0].upgrade: what comes ONCE is TOP_UP or FULL, not NEXT_PERIOD",
+        ),
+        (
+            line(LinePeriod.ONCE, valid_days=30, carry=Carry(periods=1, cap=3)),
+            "line[0].carry: what comes ONCE has no next period; say valid_days",
+        ),
+        (
+            line(valid_days=30, carry=Carry(periods=1, cap=3)),
+            "line[0].carry: units live valid_days of their own, or are carried over; say one",
         ),
     ],
 )

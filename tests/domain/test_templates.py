@@ -36,6 +36,7 @@ A = Account
             [(A.REDEEMED, A.AVAILABLE), (A.AVAILABLE, A.EXPIRED)],
         ),
         (ledger.expire(lot(1, 2)), [(A.AVAILABLE, A.EXPIRED)]),
+        (ledger.cut(UNIT, PARTS), [(A.AVAILABLE, A.EXPIRED)]),
         (ledger.revoke(UNIT, PARTS), [(A.AVAILABLE, A.REVOKED)]),
         (ledger.owe(UNIT, 2), [(A.DEBT, A.REVOKED)]),
         (ledger.pay_debt(lot(1, 2), 2), [(A.AVAILABLE, A.DEBT)]),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from benefits.domain import terms
+from benefits.domain.carry import Carry
 from benefits.domain.policy import Condition, Metric, Way
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.programme_file import read
@@ -173,6 +174,31 @@ def test_a_contract_that_ends_sooner_is_worse(
     assert ("benefit.VIDEO.contract_end", is_worse) == (found.path, found.is_worse)
     (lead,) = changes(of(date(2026, 1, 1), 1), of(date(2026, 1, 1), 2))
     assert lead.is_worse
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path", "is_worse"),
+    [
+        (None, (1, 12), "", False),
+        ((1, 12), None, "", True),
+        ((2, 12), (1, 12), ".periods", True),
+        ((1, 12), (2, 12), ".periods", False),
+        ((1, 13), (1, 12), ".cap", True),
+        ((1, 12), (1, 13), ".cap", False),
+    ],
+)
+def test_units_that_are_carried_over_less_far_are_worse(
+    before: tuple[int, int] | None, after: tuple[int, int] | None, path: str, *, is_worse: bool
+) -> None:
+    """U-2, P-5: a cap takes none of a period's own units, so with it nobody has less."""
+
+    def of(carry: tuple[int, int] | None) -> Programme:
+        lounge, video = BEFORE.line
+        made = Carry(periods=carry[0], cap=carry[1]) if carry else None
+        return replace(BEFORE, line=(replace(lounge, carry=made), video))
+
+    (found,) = changes(of(before), of(after))
+    assert (f"line.lounge.carry{path}", is_worse) == (found.path, found.is_worse)
 
 
 PAYROLL = """

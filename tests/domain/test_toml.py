@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from benefits.domain import toml
 from benefits.domain.benefit import ClawBack, Late, LateReversal
+from benefits.domain.carry import Carry
 from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.limits import Cap, CapWindow
 from benefits.domain.programme import Programme
@@ -94,7 +95,13 @@ def programmes(draw: st.DrawFn) -> Programme:
         for one in base.benefit
     )
     line = tuple(
-        msgspec.structs.replace(one, quota=dict.fromkeys(one.quota, draw(quantities)))
+        msgspec.structs.replace(
+            one,
+            quota=dict.fromkeys(one.quota, draw(quantities)),
+            carry=draw(
+                st.none() | st.builds(Carry, periods=st.integers(1, 12), cap=st.integers(20, 99))
+            ),
+        )
         for one in base.line
     )
     return msgspec.structs.replace(

@@ -4,6 +4,7 @@ import re
 
 import msgspec
 
+from benefits.domain.carry import Carry
 from benefits.domain.labels import Layer
 from benefits.domain.packages import Anchor, Line, LinePeriod, Segment, Start, UpgradePolicy
 from tests.builders import reference_programme
@@ -26,6 +27,9 @@ async def test_lines_of_every_kind_are_explained(running: Site, phone: Phone) ->
     more = (
         own,
         msgspec.structs.replace(own, code="year", period=LinePeriod.YEAR, days=0),
+        msgspec.structs.replace(
+            own, code="kept", period=LinePeriod.MONTH, days=0, carry=Carry(periods=2, cap=7)
+        ),
         Line(
             code="once",
             benefit="VIDEO",
@@ -48,6 +52,7 @@ async def test_lines_of_every_kind_are_explained(running: Site, phone: Phone) ->
         "Payroll 3",
         "Through the last of the 45 days they are for.",
         "For 30 days after the day they arrive.",
+        "Unused ones stay valid in further periods: 2. When new ones come, at most 7 are kept;",
         "They come on its first day",
         "it brings more from the next period on.",
     ):

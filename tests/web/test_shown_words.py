@@ -38,7 +38,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(UpgradePolicy) == set(shown_benefit.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
-    variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing")}
+    variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing", "cut")}
     assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
     codes = {KeyConflict.code, ReadOnly.code, Blocked.code}
     codes |= {ConsentRequired.code, NotEligible.code}

@@ -84,6 +84,10 @@ OWN_ENDS: dict[LinePeriod, Message] = {
     LinePeriod.ONCE: "",
     LinePeriod.ROLLING: _EVERY_END,
 }
+_CARRIED = n_(
+    "Unused ones stay valid in further periods: %(periods)s. When new ones come, at most %(cap)s "
+    "are kept; the oldest end first."
+)
 _LIVES = n_("For %(days)s days after the day they arrive.")
 RISES: dict[UpgradePolicy, Message] = {
     UpgradePolicy.TOP_UP: n_("If your tier rises in between, the rest is added."),
@@ -360,6 +364,9 @@ def _period_words(tongue: Tongue, line: Line) -> str:
 
 
 def _end_words(tongue: Tongue, line: Line) -> str:
+    if line.carry is not None:
+        cap = units.plain(line.carry.cap)
+        return tongue.say(_CARRIED, periods=line.carry.periods, cap=cap)
     if line.valid_days:
         return tongue.say(_LIVES, days=line.valid_days)
     return tongue.say((OWN_ENDS if line.is_members_own else ENDS)[line.period], days=line.days)

@@ -57,6 +57,7 @@ WORDS: dict[str, tuple[str, Message]] = {
     "entitlement.granted": ("good", n_("Received with your tier: %(count)s")),
     "entitlement.rewarded": ("good", n_("Received as a gift: %(count)s")),
     "entitlement.expired": ("plain", n_("Expired unused: %(count)s")),
+    "entitlement.cut": ("plain", n_("Unused, beyond what can be kept: %(count)s")),
     "entitlement.returned": ("good", n_("Used units returned: %(count)s")),
     "entitlement.ended": ("plain", n_("Used units returned, but past their end: %(count)s")),
     "entitlement.replaced": ("good", n_("Used units returned, with new ones for them: %(count)s")),
@@ -177,6 +178,8 @@ def _word(event: EventSeen) -> str:
     data = event.data
     if event.type == "entitlement.granted" and data["cause"] == "REWARD":
         return "entitlement.rewarded"
+    if event.type == "entitlement.expired" and "cap" in data:
+        return "entitlement.cut"
     if event.type == "entitlement.returned" and units.plain(data["made_good"]):
         return "entitlement.replaced"
     if event.type == "entitlement.returned" and units.plain(data["expired"]):

@@ -20,6 +20,7 @@ from benefits.domain.benefit import ClawBack, Late
 from benefits.domain.packages import Downgrade, Start, UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
 from benefits.domain.programme import Programme
+from benefits.domain.recurring import Missing
 from benefits.domain.refusal import Refusal
 from benefits.domain.wording import claim_of
 
@@ -182,6 +183,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
         ),
     ),
     (rf"line\.{_X}\.start", _lower(Start.PERIOD, Start.EVALUATION)),
+    (rf"line\.{_X}\.missing", _lower(Missing.LAST_DAY, Missing.SKIP)),
     (rf"benefit\.{_X}\.claw_back", _lower(ClawBack.WRITE_OFF, ClawBack.DEBT)),
     (rf"benefit\.{_X}\.late_reversal\.then", _lower(Late.MAKE_GOOD, Late.EXPIRE)),
 )

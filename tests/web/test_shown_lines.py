@@ -6,6 +6,7 @@ import msgspec
 
 from benefits.domain.labels import Layer
 from benefits.domain.packages import Anchor, Line, LinePeriod, Segment, Start, UpgradePolicy
+from benefits.domain.recurring import Missing, Recurring, Weekday
 from tests.builders import reference_programme
 from tests.web.phone import Phone, platinum
 from tests.web.site import Site
@@ -55,3 +56,40 @@ async def test_lines_of_every_kind_are_explained(running: Site, phone: Phone) ->
     _, html = await phone.get("/page/benefits/VIDEO?lang=zh")
     assert "代发客户" in html
     assert "每45天（自您开户之日起算）" in html
+
+
+async def test_recurring_days_are_told_with_the_next_one(running: Site, phone: Phone) -> None:
+    """P-10: in words, with the date on which units come next."""
+    day = Line(
+        code="day",
+        benefit="VIDEO",
+        period=LinePeriod.OCCURRENCE,
+        on=Recurring(day=31),
+        missing=Missing.LAST_DAY,
+        start=Start.PERIOD,
+        quota={"GOLD": 2},
+    )
+    each = [
+        (Recurring(day=18), Missing.SKIP, "on day 18 of each month (next: 18 July 2025)"),
+        (day.on, Missing.SKIP, "on day 31 of each month that has one (next: 31 July 2025)"),
+        (day.on, Missing.LAST_DAY, "or the last where there is none (next: 31 July 2025)"),
+        (Recurring(last_day=True), Missing.SKIP, "on the last day of each month (next: 31 July"),
+        (
+            Recurring(weekday=Weekday.SATURDAY, nth=2),
+            Missing.SKIP,
+            "on the second Saturday of each month (next: 12 July 2025)",
+        ),
+    ]
+    lines = [
+        msgspec.structs.replace(day, code=f"day{n}", on=on, missing=missing)
+        for n, (on, missing, _) in enumerate(each)
+    ]
+    programme = reference_programme()
+    await running.world.apply(msgspec.structs.replace(programme, line=(*programme.line, *lines)))
+    await phone.enter(await platinum(running))
+    _, html = await phone.get("/page/benefits/VIDEO?lang=en")
+    for *_, words in each:
+        assert words in html
+    assert "Through the end of that day." in html
+    _, html = await phone.get("/page/benefits/VIDEO?lang=zh")
+    assert "每月第二个星期六（下一次：2025年7月12日）" in html

@@ -15,6 +15,7 @@ from benefits.domain.tiers import Cause
 from benefits.web.page import (
     shown,
     shown_benefit,
+    shown_days,
     shown_history,
     shown_limits,
     shown_order,
@@ -31,6 +32,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(Cause) == set(shown_tier.CAUSES)
     assert set(LinePeriod) == set(shown_benefit.PERIODS) == set(shown_benefit.ENDS)
     assert set(LinePeriod) == set(shown_benefit.OWN_PERIODS) == set(shown_benefit.OWN_ENDS)
+    assert {-1, *range(1, 6)} == set(shown_days.NTH)
     assert set(CapWindow) == set(shown_limits.WINDOWS)
     assert set(Left) == set(shown_limits.LEFT)
     assert set(Downgrade) == set(shown_benefit.FALLS)

@@ -27,6 +27,7 @@ from benefits.domain.requests import KeyConflict
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
 from benefits.web.page.facts import Facts
+from benefits.web.page.shown_days import occurrence_words
 from benefits.web.page.shown_limits import contract_words, full_words, limit_words
 from benefits.web.problems import ReadOnly
 from benefits.web.tongue import Message, Tongue, n_
@@ -55,12 +56,15 @@ FORM_WORDS: dict[str, Message] = {
 }
 _EVERY = n_("every %(days)s days, counted from the day you joined")
 _EVERY_END = n_("Through the last of the %(days)s days they are for.")
+_ON_DAYS = n_("on one day of each month")
+_ON_DAYS_END = n_("Through the end of that day.")
 PERIODS: dict[LinePeriod, Message] = {
     LinePeriod.MONTH: n_("per calendar month"),
     LinePeriod.QUARTER: n_("per calendar quarter"),
     LinePeriod.YEAR: n_("per calendar year"),
     LinePeriod.ONCE: n_("once"),
     LinePeriod.ROLLING: _EVERY,
+    LinePeriod.OCCURRENCE: _ON_DAYS,
 }
 ENDS: dict[LinePeriod, Message] = {
     LinePeriod.MONTH: n_("Through the last day of the month they are for."),
@@ -68,6 +72,7 @@ ENDS: dict[LinePeriod, Message] = {
     LinePeriod.YEAR: n_("Through 31 December of the year they are for."),
     LinePeriod.ONCE: "",
     LinePeriod.ROLLING: _EVERY_END,
+    LinePeriod.OCCURRENCE: _ON_DAYS_END,
 }
 # Counted from the day on which the relationship began.
 OWN_PERIODS: dict[LinePeriod, Message] = {
@@ -76,6 +81,7 @@ OWN_PERIODS: dict[LinePeriod, Message] = {
     LinePeriod.YEAR: n_("per year, counted from the day you joined"),
     LinePeriod.ONCE: n_("once"),
     LinePeriod.ROLLING: _EVERY,
+    LinePeriod.OCCURRENCE: _ON_DAYS,
 }
 OWN_ENDS: dict[LinePeriod, Message] = {
     LinePeriod.MONTH: n_("Through the day before your next month with us begins."),
@@ -83,6 +89,7 @@ OWN_ENDS: dict[LinePeriod, Message] = {
     LinePeriod.YEAR: n_("Through the day before your next year with us begins."),
     LinePeriod.ONCE: "",
     LinePeriod.ROLLING: _EVERY_END,
+    LinePeriod.OCCURRENCE: _ON_DAYS_END,
 }
 _LIVES = n_("For %(days)s days after the day they arrive.")
 RISES: dict[UpgradePolicy, Message] = {
@@ -233,12 +240,12 @@ def renewal(facts: Facts, benefit: Benefit) -> date | None:
     programme, _ = facts.catalogue.offers[benefit.code]
     today = local_date(facts.now, programme.tz)
     tier = programme.tier[facts.standings[programme.code].state.rank].code
-    periods = [
-        packages.period_at(line, today, facts.opened_on)
+    days = [
+        packages.next_start(line, today, facts.opened_on)
         for line in _lines(programme, benefit)
         if tier in line.quota and line.period is not LinePeriod.ONCE and line.eligible is None
     ]
-    return min((period.end for period in periods if period), default=None)
+    return min((day for day in days if day), default=None)
 
 
 def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
@@ -334,9 +341,10 @@ def _lot_words(tongue: Tongue, count: Quantity, day: date | None) -> str:
 
 def _brings(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit) -> list[Brings]:
     mine = facts.standings[programme.code].state.rank
+    today = local_date(facts.now, programme.tz)
     return [
         Brings(
-            period=_period_words(tongue, line),
+            period=_period_words(tongue, line, today),
             tiers=[
                 (tongue.text(tier.name), units.plain(line.quota[tier.code]), rank == mine)
                 for rank, tier in enumerate(programme.tier)
@@ -354,7 +362,9 @@ def _segment_brings(tongue: Tongue, line: Line) -> list[tuple[str, Quantity, boo
     return [(tongue.text(line.segment.name), units.plain(line.quantity), False)]
 
 
-def _period_words(tongue: Tongue, line: Line) -> str:
+def _period_words(tongue: Tongue, line: Line, today: date) -> str:
+    if line.on is not None:
+        return occurrence_words(tongue, line, today)
     words = (OWN_PERIODS if line.is_members_own else PERIODS)[line.period]
     return tongue.say(words, days=line.days)
 

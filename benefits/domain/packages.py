@@ -29,6 +29,14 @@ from benefits.domain.values import (
 
 VALID_DAYS_MAX = 3660
 ROLLING_DAYS_MAX = 366
+TIER_PRIORITY, SEGMENT_PRIORITY = 0, 1  # unless a line says otherwise; the lowest comes first
+PRIORITY_MAX = 99
+
+
+def told_priority(cause: str, priority: int) -> dict[str, int]:
+    """Return what is told of a lot's priority: nothing where it is that of its cause (L-3)."""
+    usual = TIER_PRIORITY if cause == "TIER" else SEGMENT_PRIORITY
+    return {} if priority == usual else {"priority": priority}
 
 
 class LinePeriod(enum.Enum):
@@ -94,6 +102,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     Tiers have a `quota` each, a segment its `quantity`. A `ROLLING` period has `days`. Units end
     with their period, or live `valid_days` of their own. An `OCCURRENCE` is the day that `on`
     names in each month, or where it is `missing` the last (P-10).
+    The line with the lowest `priority` comes first where several stack, and is spent first (P-7).
     They are granted to those whom the rule `eligible` lets in (E-1).
     """
 
@@ -112,6 +121,14 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     downgrade: Downgrade = Downgrade.KEEP_UNTIL_EXPIRY
     on: Recurring | None = None
     missing: Missing = Missing.SKIP
+    priority: Annotated[int, msgspec.Meta(ge=0, le=PRIORITY_MAX)] | None = None
+
+    @property
+    def order(self) -> int:
+        """Its place among lines of its benefit, the lowest first: tiers, then segments (P-7)."""
+        if self.priority is not None:
+            return self.priority
+        return TIER_PRIORITY if self.segment is None else SEGMENT_PRIORITY
 
     @property
     def is_members_own(self) -> bool:

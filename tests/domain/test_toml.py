@@ -18,6 +18,7 @@ from benefits.domain.packages import Line, LinePeriod, Start
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read, write
 from benefits.domain.recurring import Missing, Recurring, Weekday
+from benefits.domain.stacking import Stacking
 from tests.builders import reference_programme
 from tests.tidy.sources import ROOT
 
@@ -72,6 +73,7 @@ amounts = st.decimals(0, 10_000, places=2)
 quantities = st.integers(1, 20) | st.sampled_from([Decimal("0.5"), Decimal("1.5")])
 
 
+stackings = st.just(Stacking()) | st.builds(Stacking, cap=quantities)
 occurrences = st.builds(
     Line,
     code=st.just("day"),
@@ -114,12 +116,17 @@ def programmes(draw: st.DrawFn) -> Programme:
             late_reversal=LateReversal(then=draw(st.sampled_from(Late)), days=30),
             nature=draw(st.sampled_from(Nature)),
             triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
+            stacking=draw(stackings) if one.code == "VIDEO" else one.stacking,
             recipient=tuple(draw(st.lists(st.sampled_from(["phone", "name"]), unique=True))),
         )
         for one in base.benefit
     )
     line = tuple(
-        msgspec.structs.replace(one, quota=dict.fromkeys(one.quota, draw(quantities)))
+        msgspec.structs.replace(
+            one,
+            quota=dict.fromkeys(one.quota, draw(quantities)),
+            priority=draw(st.none() | st.integers(0, 99)),
+        )
         for one in base.line
     )
     return msgspec.structs.replace(

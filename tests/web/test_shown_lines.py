@@ -3,10 +3,12 @@
 import re
 
 import msgspec
+import pytest
 
 from benefits.domain.labels import Layer
 from benefits.domain.packages import Anchor, Line, LinePeriod, Segment, Start, UpgradePolicy
 from benefits.domain.recurring import Missing, Recurring, Weekday
+from benefits.domain.stacking import StackBy, Stacking
 from tests.builders import reference_programme
 from tests.web.phone import Phone, platinum
 from tests.web.site import Site
@@ -93,3 +95,38 @@ async def test_recurring_days_are_told_with_the_next_one(running: Site, phone: P
     assert "Through the end of that day." in html
     _, html = await phone.get("/page/benefits/VIDEO?lang=zh")
     assert "每月第二个星期六（下一次：2025年7月12日）" in html
+
+
+@pytest.mark.parametrize(
+    ("stacking", "words"),
+    [
+        (Stacking(cap=4), "at most 4 come in a period."),
+        (Stacking(by=StackBy.MAX), "The largest of what is yours comes"),
+        (Stacking(by=StackBy.PRIORITY), "The first of what is yours comes, in this order"),
+        (Stacking(), ""),
+    ],
+)
+async def test_what_several_lines_bring_together_is_told(
+    running: Site, phone: Phone, stacking: Stacking, words: str
+) -> None:
+    """P-7: in the order of priority; where they simply add up there is nothing to say."""
+    payroll = Segment(label="p", layer=Layer.FACT, name={"zh": "代发客户", "en": "Payroll"})
+    programme = reference_programme()
+    _, video = programme.benefit
+    tiers = msgspec.structs.replace(programme.line[1], start=Start.PERIOD, priority=3)
+    paid = msgspec.structs.replace(
+        tiers, code="paid", quota={}, segment=payroll, quantity=1, priority=1
+    )
+    video = msgspec.structs.replace(video, stacking=stacking)
+    await running.world.apply(
+        msgspec.structs.replace(
+            programme,
+            benefit=(programme.benefit[0], video),
+            line=(programme.line[0], tiers, paid),
+        )
+    )
+    await phone.enter(await platinum(running))
+    _, html = await phone.get("/page/benefits/VIDEO?lang=en")
+    assert bool(words) == ("If several are yours" in html)
+    assert words in html
+    assert bool(words) == (html.index("Payroll") < html.index("Platinum"))

@@ -11,6 +11,7 @@ from benefits.domain.orders import OrderState, Reason
 from benefits.domain.packages import Downgrade, LinePeriod, Start, UpgradePolicy
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
+from benefits.domain.stacking import StackBy
 from benefits.domain.tiers import Cause
 from benefits.web.page import (
     shown,
@@ -36,6 +37,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(CapWindow) == set(shown_limits.WINDOWS)
     assert set(Left) == set(shown_limits.LEFT)
     assert set(Downgrade) == set(shown_benefit.FALLS)
+    assert set(StackBy) == set(shown_benefit.STACKS)
     assert set(Start) == set(shown_benefit.STARTS)
     assert set(UpgradePolicy) == set(shown_benefit.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)

@@ -24,6 +24,7 @@ from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.packages import Downgrade, Line, LinePeriod, Start, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.requests import KeyConflict
+from benefits.domain.stacking import StackBy
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
 from benefits.web.page.facts import Facts
@@ -120,6 +121,11 @@ FALLS: dict[Downgrade, Message] = {
 STARTS: dict[Start, Message] = {
     Start.EVALUATION: n_("They come once your tier for the new period is decided."),
     Start.PERIOD: n_("They come on its first day; if your tier rises later, more may follow."),
+}
+STACKS: dict[StackBy, Message] = {
+    StackBy.SUM: n_("Of all that is yours together, at most %(cap)s come in a period."),
+    StackBy.MAX: n_("The largest of what is yours comes, not all together."),
+    StackBy.PRIORITY: n_("The first of what is yours comes, in this order, not all together."),
 }
 _CODE_COMES = n_(
     "Your code appears here, usually within minutes. Show it when you use the benefit."
@@ -232,7 +238,9 @@ def tier_from(programme: Programme, benefit: Benefit) -> int | None:
 
 def _lines(programme: Programme, benefit: Benefit) -> list[Line]:
     whose = benefit.draws or benefit.code
-    return [line for line in programme.line if line.benefit == whose]
+    lines = [line for line in programme.line if line.benefit == whose]
+    stacking = programme.benefits[whose].stacking
+    return sorted(lines, key=lambda line: line.order) if not stacking.is_plain else lines
 
 
 def renewal(facts: Facts, benefit: Benefit) -> date | None:
@@ -375,6 +383,16 @@ def _end_words(tongue: Tongue, line: Line) -> str:
     return tongue.say((OWN_ENDS if line.is_members_own else ENDS)[line.period], days=line.days)
 
 
+def _stacking(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
+    """Return how lines stack where a member may have several and not all of them bring units."""
+    whose = programme.benefits[benefit.draws or benefit.code]
+    stacking = whose.stacking
+    if stacking.is_plain or len(_lines(programme, benefit)) < 2:
+        return []
+    cap = "" if stacking.cap is None else units.plain(stacking.cap)
+    return [tongue.say(STACKS[stacking.by], cap=cap)]
+
+
 def _takes(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
     """Return what one takes of the units, where that is not simply one of its own."""
     if not benefit.draws and benefit.takes == 1:
@@ -423,6 +441,7 @@ def _rules(
             *contract_words(tongue, programme, benefit),
         ],
         n_("New units"): [tongue.say(then, day=tongue.day(new)), *starts] if new else [],
+        n_("If several are yours"): _stacking(tongue, programme, benefit),
         n_("Change of tier"): moves,
         n_("Limits"): limit_words(tongue, facts, programme, benefit),
         n_("We ask you for"): [*fields, tongue.word(goes)] if fields else [],

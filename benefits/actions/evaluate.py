@@ -14,7 +14,6 @@ import msgspec
 from benefits.actions import top_up
 from benefits.actions.follow_quota import Falls, take_back
 from benefits.actions.parts import Parts
-from benefits.domain import packages
 from benefits.domain import tiers as rules
 from benefits.domain.catalogue import Rules
 from benefits.domain.programme import Programme
@@ -234,7 +233,7 @@ async def _wanted(
     all_whom = Whom(whom.buckets) if ranked else whom
     into = await merged.along(conn, [fact.member_id for fact in known if fact.has_merged])
     now = parts.clock()
-    lines = packages.of_tiers(programme.line)
+    lines = top_up.deciding(programme)
     day = top_up.day_in(programme, next_month, now)
     brought = await top_up.brought(conn, programme, lines, day, whom=all_whom, into=into)
     settled = await tiers.settled(conn, programme.code, month, whom.buckets)
@@ -261,8 +260,8 @@ async def _wanted(
             if bucket in settled.last and decision.after.rank > fact.written.rank:
                 raised.add(fact.member_id)
     due = top_up.due(programme, ranks, brought, since=next_month.start, now=now)
-    due = await top_up.let_in(conn, programme, next_month.start, due)
-    due = top_up.without_back(due, settled.passed)
+    due = await top_up.let_in(conn, programme, next_month.start, due, now=now)
+    due = top_up.of_decided(top_up.without_back(due, settled.passed), decisions)
     return _Wanted(decisions, due, ranks, raised, unsettled, pending)
 
 

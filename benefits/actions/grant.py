@@ -17,6 +17,7 @@ from benefits.domain.blocks import Block, Blocked, stop_reward
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.compliance import Trigger
 from benefits.domain.ledger import Lot
+from benefits.domain.packages import told_priority
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
@@ -31,7 +32,6 @@ from benefits.store.requests import RequestKey
 from benefits.store.tiers import GrantRow, RewardKey
 
 OPERATION = "reward"
-TIER_PRIORITY = 0
 REWARD_PRIORITY = 1
 VALID_DAYS_MAX = 3660
 AT_ONCE = 200  # rows of a list decided before others have their turn
@@ -245,13 +245,17 @@ async def reward_listed(
 
 
 class GrantFor(msgspec.Struct, frozen=True):
-    """What a grant is for; with the quota it reaches this is its key (P-3)."""
+    """What a grant is for; with the quota it reaches this is its key (P-3).
+
+    Of lots that end together the one with the lowest `priority` is spent first (L-3).
+    """
 
     programme: str
     line: str
     period: str
     cause: str
     quota: int
+    priority: int = REWARD_PRIORITY
 
 
 def add_lot(
@@ -274,7 +278,7 @@ def add_lot(
         held=0,
         expires_at=expires_at,
         granted_at=at,
-        priority=TIER_PRIORITY if for_.cause == "TIER" else REWARD_PRIORITY,
+        priority=for_.priority,
     )
     origin = Origin(for_.programme, for_.line, for_.period, for_.cause)
     owed = journal.owed(member_id, lot.unit)
@@ -294,6 +298,7 @@ def add_lot(
             "programme": for_.programme,
             "line": for_.line,
             "quota": units.whole(for_.quota, benefit.scale),
+            **told_priority(for_.cause, for_.priority),
         },
     )
     return GrantRow(

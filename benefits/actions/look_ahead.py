@@ -15,7 +15,7 @@ import msgspec
 from benefits.actions import top_up
 from benefits.actions.evaluate import PAGE, UnknownProgramme, closed_by, told_of
 from benefits.actions.parts import Parts
-from benefits.domain import outlook, packages, progress
+from benefits.domain import outlook, progress
 from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.outlook import Sight
 from benefits.domain.programme import Programme
@@ -256,11 +256,11 @@ async def _tell(
     ]
     since = {one.member_id: local_date(one.effective_from, programme.tz) for one in decided}
     into = await merged.along(conn, [id_ for id_, one in locked.items() if one.has_merged])
-    lines = packages.of_tiers(programme.line)
+    lines = top_up.deciding(programme)
     day = top_up.day_in(programme, month, now)
     brought = await top_up.brought(conn, programme, lines, day, whom=whom, into=into)
     due = top_up.due(programme, ranks, brought, since=since, now=now)
-    due = await top_up.let_in(conn, programme, day, due)
+    due = await top_up.let_in(conn, programme, day, due, now=now)
     added = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)
     await tiers.put(conn, code, decided, version=rules.at(month).version)

@@ -20,6 +20,7 @@ from benefits.domain import ledger, merges
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.ledger import Lot, Part
 from benefits.domain.merges import MergeLine, Party
+from benefits.domain.packages import told_priority
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import local_date, member_id, placed_bucket
@@ -339,5 +340,6 @@ def _transfer(
             "line": free.line,
             "granted_at": lot.granted_at.astimezone(UTC),
             "expires_at": expires_at,
+            **told_priority(free.cause, lot.priority),
         },
     )

@@ -196,7 +196,7 @@ async def _wanted(conn: Connection, parts: Parts, leased: Leased, whom: Whom) ->
     }
     ranks = [(one.member_id, one.rank) for one in held]
     due = top_up.due(programme, ranks, before, since=since, now=now)
-    return _Wanted(len(held), await top_up.let_in(conn, programme, leased.day, due))
+    return _Wanted(len(held), await top_up.let_in(conn, programme, leased.day, due, now=now))
 
 
 async def _write(

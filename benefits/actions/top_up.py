@@ -18,12 +18,14 @@ from benefits.actions.follow_quota import For, give_again
 from benefits.actions.grant import GrantFor, add_lot
 from benefits.domain import eligibility, entitlement, packages, units
 from benefits.domain.benefit import Benefit
-from benefits.domain.downgrades import given_back
+from benefits.domain.downgrades import Change, given_back
+from benefits.domain.entitlement import Granted, net_of
 from benefits.domain.labels import held
 from benefits.domain.ladder import Truth
 from benefits.domain.ledger import Part
 from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
+from benefits.domain.stacking import Share, allot
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.store import facts, people, quota_changes, tiers
 from benefits.store import ledger as books
@@ -32,6 +34,22 @@ from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
 from benefits.store.quota_changes import ChangeRow, Changes
 from benefits.store.tiers import GrantRow, Grants
+
+Found = TypeVar("Found")
+Counted = dict[tuple[UUID, str, str], list[Found]]
+
+
+class Stacks(msgspec.Struct, frozen=True):
+    """What a line brought in a period, and what all lines of its benefit did, net (P-7)."""
+
+    earlier: Sequence[Granted]
+    changes: Sequence[Change]
+    standing: int
+
+    @property
+    def net(self) -> int:
+        """What the line brought in the period, in steps, without what was taken back."""
+        return net_of(self.earlier, self.changes)
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -46,6 +64,7 @@ class Due(msgspec.Struct, frozen=True):
     expires_at: datetime
     opened_on: date
     back: Sequence[Part] = ()
+    stacks: Stacks | None = None
 
     @property
     def whole(self) -> int:
@@ -71,6 +90,22 @@ def ranks(programme: Programme) -> set[int]:
     """Return the tiers that bring anything."""
     bringing = {tier for line in programme.line for tier in line.quota}
     return {rank for rank, tier in enumerate(programme.tier) if tier.code in bringing}
+
+
+def deciding(programme: Programme) -> list[Line]:
+    """Return the lines that a decision on a tier concerns: of tiers, and what stacks with them."""
+    lines = packages.of_tiers(programme.line)
+    stacking = {line.benefit for line in lines if not _is_plain(programme, line)}
+    return [line for line in programme.line if line.segment is None or line.benefit in stacking]
+
+
+def _is_plain(programme: Programme, line: Line) -> bool:
+    return programme.benefits[line.benefit].stacking.is_plain
+
+
+def of_decided(dues: Iterable[Due], decided: Collection[UUID]) -> list[Due]:
+    """Return what is due, of segments only where a tier is decided: others had their first day."""
+    return [due for due in dues if due.line.segment is None or due.member_id in decided]
 
 
 def day_in(programme: Programme, month: Month, now: datetime) -> date:
@@ -161,9 +196,13 @@ def due(
             back, quantity = entitlement.parted(
                 amount, quota, earlier, given_back(changes, amount, now)
             )
-            if back or quantity:
+            stacks = None
+            if not benefit.stacking.is_plain:
+                standing = _standing(programme, place, granted, changed)
+                stacks = Stacks(earlier, changes, standing)
+            if back or quantity or stacks:
                 cause = "SEGMENT" if line.segment else "TIER"
-                for_ = GrantFor(programme.code, line.code, period.key, cause, quota)
+                for_ = GrantFor(programme.code, line.code, period.key, cause, quota, line.order)
                 found.append(
                     Due(
                         member_id=member_id,
@@ -175,9 +214,47 @@ def due(
                         expires_at=expires_at,
                         opened_on=opened_on,
                         back=back,
+                        stacks=stacks,
                     )
                 )
     return found
+
+
+def _standing(
+    programme: Programme,
+    place: tuple[UUID, str, str],
+    granted: Counted[Granted],
+    changed: Counted[Change],
+) -> int:
+    """Return what the lines of a benefit brought a member in a period, net (P-7)."""
+    member_id, code, period = place
+    benefit = next(line.benefit for line in programme.line if line.code == code)
+    places = [(member_id, one.code, period) for one in programme.line if one.benefit == benefit]
+    return sum(net_of(granted.get(one, []), changed.get(one, [])) for one in places)
+
+
+def stacked(dues: Iterable[Due], now: datetime) -> list[Due]:
+    """Return what is due of lines that let their members in, as their benefits stack (P-7)."""
+    found, stacks = list[Due](), dict[tuple[UUID, str], list[Due]]()
+    for due in dues:
+        if due.stacks is None:
+            found.append(due)
+        else:
+            stacks.setdefault((due.member_id, due.benefit.code), []).append(due)
+    for some in stacks.values():
+        some.sort(key=lambda due: due.line.order)
+        stacking = some[0].benefit.stacking
+        cap = None if stacking.cap is None else units.steps(stacking.cap, some[0].benefit.scale)
+        each = [(due, due.stacks) for due in some if due.stacks is not None]
+        shares = [Share(due.for_.quota, of.net) for due, of in each]
+        more = allot(stacking.by, shares, each[0][1].standing, cap=cap)
+        for (due, of), amount in zip(each, more, strict=True):
+            quota = of.net + amount
+            coming = given_back(of.changes, amount, now)
+            back, quantity = entitlement.parted(amount, quota, of.earlier, coming)
+            for_ = replace(due.for_, quota=quota)
+            found.append(replace(due, for_=for_, quantity=quantity, back=back))
+    return [due for due in found if due.back or due.quantity]
 
 
 def without_back(dues: Iterable[Due], buckets: Collection[int]) -> list[Due]:
@@ -216,10 +293,6 @@ def _of_segments(programme: Programme, lines: Sequence[Line]) -> dict[str, list[
     return found
 
 
-Found = TypeVar("Found")
-Counted = dict[tuple[UUID, str, str], list[Found]]
-
-
 def _counted(before: Brought, found: Counted[Found]) -> Counted[Found]:
     """Return what was found by the periods it counts for: moved where an opening was corrected."""
     own = {line.code: line for line in before.lines if line.is_members_own}
@@ -236,27 +309,27 @@ def _counted(before: Brought, found: Counted[Found]) -> Counted[Found]:
 
 
 async def let_in(
-    conn: Connection, programme: Programme, day: date, dues: Sequence[Due]
+    conn: Connection, programme: Programme, day: date, dues: Sequence[Due], *, now: datetime
 ) -> list[Due]:
-    """Return what is due of lines that let its member in, as of a day (E-1).
+    """Return what is due of lines that let its member in, as of a day (E-1), stacked (P-7).
 
     What is asked of a member is read for those alone to whom a line with a rule would bring units.
     """
-    asked = [due for due in dues if due.line.eligible is not None]
+    asked = [due for due in dues if due.line.eligible is not None and due.whole]
     if not asked:
-        return list(dues)
+        return stacked(dues, now)
     rules = {due.line.code: due.line.eligible for due in asked if due.line.eligible is not None}
     labels = {key for rule in rules.values() for key in eligibility.labels(rule)}
     known = await people.load(conn, {due.member_id for due in asked}, day, labels=labels)
 
     def is_in(due: Due) -> bool:
         rule = rules.get(due.line.code)
-        if rule is None:
+        if rule is None or not due.whole:
             return True
         one = msgspec.structs.replace(known[due.member_id], tier=due.tier, ranks=programme.ranks)
         return eligibility.weigh(rule, one) is Truth.YES
 
-    return [due for due in dues if is_in(due)]
+    return stacked([due for due in dues if is_in(due)], now)
 
 
 class Added(msgspec.Struct, frozen=True):

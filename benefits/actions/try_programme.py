@@ -15,7 +15,6 @@ from benefits.actions.evaluate import last_decision
 from benefits.actions.keyed import Accepted
 from benefits.actions.parts import Parts
 from benefits.actions.top_up import Due
-from benefits.domain import packages
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.explanation import explain
 from benefits.domain.programme import Programme
@@ -114,11 +113,11 @@ async def _due(
     running, bucket = month.plus(1), bucket_of(member_id)
     whom = Whom((bucket, bucket), [member_id])
     into = await merged.along(conn, [member_id])
-    lines = packages.of_tiers(made.line)
+    lines = top_up.deciding(made)
     day = top_up.day_in(made, running, now)
     brought = await top_up.brought(conn, made, lines, day, whom=whom, into=into)
     due = top_up.due(made, [ranked], brought, since=running.start, now=now)
-    return await top_up.let_in(conn, made, day, due)
+    return await top_up.let_in(conn, made, day, due, now=now)
 
 
 async def _claim(

@@ -12,6 +12,7 @@ from benefits.domain.consents import consent_key
 from benefits.domain.eligibility import Rule
 from benefits.domain.limits import Cap
 from benefits.domain.policy import Text
+from benefits.domain.stacking import Stacking
 from benefits.domain.units import SCALE_MAX
 
 UNITS = "BENEFIT:"
@@ -62,6 +63,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Only those may claim it whom the rule `eligible` lets in, and who agreed to the programme's
     `consent` for its provider (E-1, E-4).
     Its provider delivers through `contract_end`; claims end `lead_days` before (V-6).
+    Where several lines bring it, `stacking` says what a period brings in all (P-7).
     `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
 
@@ -86,6 +88,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     consent: str = ""
     contract_end: date | None = None
     lead_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
+    stacking: Stacking = Stacking()
 
     @property
     def last_claim(self) -> date | None:

@@ -85,6 +85,11 @@ class Granted(msgspec.Struct, frozen=True):
     at: datetime = EPOCH
 
 
+def net_of(before: Sequence[Granted], changes: Sequence[Change]) -> int:
+    """Return what a line brought in a period, without what falls took of it (P-4, P-6)."""
+    return sum(grant.quantity for grant in before) - sum(change.taken for change in changes)
+
+
 def top_up(
     line: Line,
     quota: int,
@@ -106,8 +111,7 @@ def top_up(
         return 0  # reached before, by whatever policy
     match line.upgrade:
         case UpgradePolicy.TOP_UP:
-            taken = sum(change.taken for change in changes)
-            return max(0, quota - sum(grant.quantity for grant in before) + taken)
+            return max(0, quota - net_of(before, changes))
         case UpgradePolicy.PRORATE_FLOOR | UpgradePolicy.PRORATE_CEIL:
             exact = prorated(max(0, quota - reached), period, from_)
             floor = exact.numerator // exact.denominator

@@ -54,7 +54,8 @@ class TierSighted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units that came; `period` is the quota's, or the business key of a reward.
 
-    They fill up `quota` of a `line` of the programme; a reward's quota is 0.
+    They fill up `quota` of a `line` of the programme; a reward's quota is 0. The `priority` is
+    that of a line that says one.
     """
 
     benefit: str
@@ -65,6 +66,7 @@ class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     programme: str
     line: str
     quota: Quantity
+    priority: int | None = None
 
 
 class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -228,6 +230,7 @@ class UnitsReceived(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     line: str
     granted_at: datetime
     expires_at: datetime | None
+    priority: int | None = None
 
 
 class DebtMoved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,6 +16,7 @@ from benefits.domain.carry import Carry
 from benefits.domain.eligibility import Rule
 from benefits.domain.labels import Layer, label_key
 from benefits.domain.policy import Text
+from benefits.domain.recurring import Missing, Recurring, falls_on, next_day, recurring_problems
 from benefits.domain.units import Quantity
 from benefits.domain.values import (
     Period,
@@ -29,6 +30,14 @@ from benefits.domain.values import (
 
 VALID_DAYS_MAX = 3660
 ROLLING_DAYS_MAX = 366
+TIER_PRIORITY, SEGMENT_PRIORITY = 0, 1  # unless a line says otherwise; the lowest comes first
+PRIORITY_MAX = 99
+
+
+def told_priority(cause: str, priority: int) -> dict[str, int]:
+    """Return what is told of a lot's priority: nothing where it is that of its cause (L-3)."""
+    usual = TIER_PRIORITY if cause == "TIER" else SEGMENT_PRIORITY
+    return {} if priority == usual else {"priority": priority}
 
 
 class LinePeriod(enum.Enum):
@@ -39,6 +48,7 @@ class LinePeriod(enum.Enum):
     YEAR = "YEAR"
     ONCE = "ONCE"
     ROLLING = "ROLLING"
+    OCCURRENCE = "OCCURRENCE"
 
 
 class Anchor(enum.Enum):
@@ -91,7 +101,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A package line: units of one benefit per period, by tier or of a segment (P-2).
 
     Tiers have a `quota` each, a segment its `quantity`. A `ROLLING` period has `days`. Units end
-    with their period, live `valid_days` of their own, or are carried over (`carry`).
+    with their period, live `valid_days` of their own, or are carried over (`carry`). An
+    `OCCURRENCE` is the day that `on` names in each month, or where it is `missing` the last (P-10).
+    The line with the lowest `priority` comes first where several stack, and is spent first (P-7).
     They are granted to those whom the rule `eligible` lets in (E-1).
     """
 
@@ -109,6 +121,16 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     start: Start = Start.EVALUATION
     downgrade: Downgrade = Downgrade.KEEP_UNTIL_EXPIRY
     carry: Carry | None = None
+    on: Recurring | None = None
+    missing: Missing = Missing.SKIP
+    priority: Annotated[int, msgspec.Meta(ge=0, le=PRIORITY_MAX)] | None = None
+
+    @property
+    def order(self) -> int:
+        """Its place among lines of its benefit, the lowest first: tiers, then segments (P-7)."""
+        if self.priority is not None:
+            return self.priority
+        return TIER_PRIORITY if self.segment is None else SEGMENT_PRIORITY
 
     @property
     def is_members_own(self) -> bool:
@@ -134,10 +156,14 @@ _MONTHS = {LinePeriod.MONTH: 1, LinePeriod.QUARTER: 3, LinePeriod.YEAR: 12}
 def period_at(line: Line, day: date, opened_on: date) -> Period | None:
     """Return a line's period in which `day` lies, for whose relationship began then (P-2, C-6).
 
-    Periods of a member's own are none before the opening. `ONCE` has the one key for ever.
+    Periods of a member's own are none before the opening. `ONCE` has the one key for ever; an
+    `OCCURRENCE` lasts a day, and between two there is none (P-10).
     """
     if line.period is LinePeriod.ONCE:
         return Period("once", day, day + timedelta(days=1))
+    if line.on is not None:
+        is_one = falls_on(line.on, line.missing, day)
+        return Period(day.isoformat(), day, day + timedelta(days=1)) if is_one else None
     if not line.is_members_own:
         return period_of(day, PeriodKind[line.period.name])
     if day < opened_on:
@@ -153,12 +179,20 @@ def period_at(line: Line, day: date, opened_on: date) -> Period | None:
     return Period(start.isoformat(), start, add_months(opened_on, count + step))
 
 
+def next_start(line: Line, day: date, opened_on: date) -> date | None:
+    """Return when the next period of a line begins after a day; None where there is none yet."""
+    if line.on is not None:
+        return next_day(line.on, line.missing, day + timedelta(days=1))
+    period = period_at(line, day, opened_on)
+    return period.end if period else None
+
+
 def keys_at(line: Line, day: date) -> Iterator[str]:
     """Yield the keys of what may count for the periods in which `day` lies (`counts_for`)."""
     if not line.is_members_own:
         period = period_at(line, day, day)
-        assert period is not None, "the calendar has a period for each day"
-        yield period.key
+        if period is not None:
+            yield period.key
         return
     for n in range(1 - 2 * line.longest.days, line.longest.days):
         yield (day + timedelta(days=n)).isoformat()
@@ -282,6 +316,29 @@ def line_problems(path: str, line: Line) -> Iterator[str]:
         yield f"{path}.carry: what comes ONCE has no next period; say valid_days"
     elif line.carry is not None and line.valid_days:
         yield f"{path}.carry: units live valid_days of their own, or are carried over; say one"
+    yield from _occurrence_problems(path, line)
+
+
+def _occurrence_problems(path: str, line: Line) -> Iterator[str]:
+    """Yield what is wrong with a line's recurring day (P-10)."""
+    if line.period is not LinePeriod.OCCURRENCE:
+        if line.on is not None:
+            yield f'{path}.on: stands with period = "OCCURRENCE"'
+        if line.missing is not Missing.SKIP:
+            yield f"{path}.missing: stands with a recurring day"
+        return
+    if line.on is None:
+        yield f"{path}.on: an OCCURRENCE needs its day, as on = {{ day = 18 }}"
+    else:
+        yield from recurring_problems(path, line.on, line.missing)
+    if line.is_members_own:
+        yield f"{path}.anchor: a recurring day is the calendar's"
+    if line.start is not Start.PERIOD:
+        yield f'{path}.start: units of a day come on it; write "PERIOD"'
+    if line.downgrade is not Downgrade.KEEP_UNTIL_EXPIRY:
+        yield f"{path}.downgrade: what a day brings is kept until it ends"
+    if line.carry is not None:
+        yield f"{path}.carry: units of a day are not carried over; say valid_days"
 
 
 def _owner_problems(path: str, line: Line) -> Iterator[str]:

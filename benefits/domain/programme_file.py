@@ -20,6 +20,7 @@ from benefits.domain.packages import Line, line_problems
 from benefits.domain.policy import Text, policy_problems, thresholds
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.spelling import suggestion
+from benefits.domain.stacking import StackBy, stack_problems
 from benefits.domain.units import LARGEST, Quantity, QuantityTooFine
 from benefits.domain.wording import claim_of
 
@@ -130,6 +131,21 @@ def _units(programme: Programme, path: str, benefit: Benefit) -> Iterator[str]:
     yield from _quantity(f"{path}.takes", benefit.takes, scale, most=TAKES_MAX)
     if benefit.cap is not None:
         yield from _quantity(f"{path}.cap.limit", benefit.cap.limit, scale)
+    yield from _stacking(programme, path, benefit)
+
+
+def _stacking(programme: Programme, path: str, benefit: Benefit) -> Iterator[str]:
+    """Yield what is wrong with how a benefit's lines stack (P-7)."""
+    stacking = benefit.stacking
+    if benefit.draws and not stacking.is_plain:
+        yield f"{path}.stacking: stands with {benefit.draws!r}, whose units these are"
+        return
+    if stacking.cap is not None:
+        yield from _quantity(f"{path}.stacking.cap", stacking.cap, benefit.scale)
+        if stacking.by is not StackBy.SUM:
+            yield f"{path}.stacking.cap: only a SUM is capped"
+    lines = [(n, line) for n, line in enumerate(programme.line) if line.benefit == benefit.code]
+    yield from stack_problems(stacking, lines)
 
 
 def _quantity(path: str, quantity: Quantity, scale: int, *, most: int = LARGEST) -> Iterator[str]:

@@ -20,7 +20,9 @@ from benefits.domain.benefit import ClawBack, Late
 from benefits.domain.packages import Downgrade, Start, UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
 from benefits.domain.programme import Programme
+from benefits.domain.recurring import Missing
 from benefits.domain.refusal import Refusal
+from benefits.domain.stacking import StackBy
 from benefits.domain.wording import claim_of
 
 TEXT_MAX = 4000
@@ -124,6 +126,10 @@ def _sooner(before: Any, after: Any) -> bool:
     return after is not None and (before is None or after < before)  # days, as they are written
 
 
+def _tighter(before: Any, after: Any) -> bool:
+    return after is not None and (before is None or Decimal(after) < Decimal(before))
+
+
 def _lower(*best_first: enum.Enum) -> Judge:
     order = [each.value for each in best_first]
     return lambda before, after: order.index(after) > order.index(before)
@@ -148,6 +154,11 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)", _less),
     (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)|limit\.{_X}\.limit", _less),
     (rf"benefit\.{_X}\.contract_end", _sooner),
+    (rf"benefit\.{_X}\.stacking\.cap", _tighter),
+    (
+        rf"benefit\.{_X}\.stacking\.by",
+        _lower(StackBy.SUM, StackBy.MAX, StackBy.PRIORITY),
+    ),
     (rf"policy\.(minimum_days|post_by)|tier\.{_X}\.threshold", _more),
     (rf"benefit\.{_X}\.(takes|lead_days)", _more),
     (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
@@ -185,6 +196,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
         ),
     ),
     (rf"line\.{_X}\.start", _lower(Start.PERIOD, Start.EVALUATION)),
+    (rf"line\.{_X}\.missing", _lower(Missing.LAST_DAY, Missing.SKIP)),
     (rf"benefit\.{_X}\.claw_back", _lower(ClawBack.WRITE_OFF, ClawBack.DEBT)),
     (rf"benefit\.{_X}\.late_reversal\.then", _lower(Late.MAKE_GOOD, Late.EXPIRE)),
 )

@@ -93,7 +93,8 @@ WHERE l.bucket BETWEEN $1 AND $2 AND (
         IS DISTINCT FROM (t.member_id, t.cause, t.period, t.granted_at)
     OR l.line <> t.line OR l.programme <> t.data ->> 'programme'
     OR l.expires_at IS DISTINCT FROM (t.data ->> 'expires_at')::timestamptz
-    OR l.priority <> CASE l.cause WHEN 'TIER' THEN 0 ELSE 1 END)
+    OR l.priority <> coalesce((t.data ->> 'priority')::int,
+                              CASE l.cause WHEN 'TIER' THEN 0 ELSE 1 END))
 """,
     # P-3: a grant is of one lot, with its units; its quota is what was told, or their sum.
     "grant_differs": f"""

@@ -14,6 +14,7 @@ from benefits.actions.keyed import Accepted
 from benefits.actions.start_period import LEASE, LONG_LEASE, PeriodStarting, begin, go_on
 from benefits.domain.labels import Layer
 from benefits.domain.packages import Anchor, Line, LinePeriod, Segment, Start
+from benefits.domain.recurring import Missing, Recurring, Weekday
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.store.db import Connection
 from benefits.worker import Worker
@@ -105,6 +106,78 @@ async def test_periods_of_members_own_start_on_their_days(world: World) -> None:
     assert on_30_june == await work(world, datetime(2025, 6, 29, 17, tzinfo=UTC))
     on_2_august = [*on_30_june, ("roll", "2025-07-25", 1), ("own", "2025-07-31", 1)]
     assert on_2_august == await work(world, datetime(2025, 8, 2, 2, tzinfo=UTC))
+    assert [] == await world.findings()
+
+
+CAR_DAY = line("car-day", LinePeriod.OCCURRENCE, on=Recurring(day=31), missing=Missing.LAST_DAY)
+
+
+async def test_a_recurring_day_brings_units_on_the_day_alone(world: World) -> None:
+    """G-REC-1, P-10: by the tier held then, in the programme's zone; on others nobody is asked."""
+    await having(world, CAR_DAY)
+    await platinum(world, 1, await world.member())
+    assert [] == await work(world, datetime(2025, 7, 30, 15, 59, tzinfo=UTC))
+    july = [("car-day", "2025-07-31", 2)]
+    assert july == await work(world, datetime(2025, 7, 30, 16, 0, tzinfo=UTC))
+    assert july == await work(world, datetime(2025, 7, 31, 15, 59, tzinfo=UTC))
+    ((ends,),) = await world.rows("SELECT expires_at FROM lot")
+    assert datetime(2025, 7, 31, 16, 0, tzinfo=UTC) == ends
+    for day in (datetime(2025, 8, 1, 2, tzinfo=UTC), datetime(2025, 8, 30, 2, tzinfo=UTC)):
+        assert july == await work(world, day)
+    late = await work(world, datetime(2025, 8, 31, 15, 0, tzinfo=UTC))
+    assert [*july, ("car-day", "2025-08-31", 2)] == late
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize(("missing", "units"), [(Missing.SKIP, []), (Missing.LAST_DAY, [1])])
+async def test_g_rec_1_june_has_no_31st(world: World, missing: Missing, units: list[int]) -> None:
+    """G-REC-1: it is skipped, or its last day stands in."""
+    await having(world, msgspec.structs.replace(CAR_DAY, missing=missing))
+    await world.member()
+    found = await work(world, datetime(2025, 6, 30, 2, tzinfo=UTC))
+    assert [("car-day", "2025-06-30", count) for count in units] == found
+
+
+async def test_a_day_that_went_by_brings_nothing(world: World) -> None:
+    """P-10: a worker that stood still on it, and a run of that day which goes on after it."""
+    await having(world, CAR_DAY)
+    await world.member()
+    await work(world, datetime(2025, 7, 30, 2, tzinfo=UTC))
+    assert [] == await work(world, datetime(2025, 8, 1, 2, tzinfo=UTC))
+    world.clock.now = datetime(2025, 8, 31, 15, 59, tzinfo=UTC)
+    leased = await begin(world.database, world.parts, "wealth")
+    world.clock.now += LONG_LEASE
+    started = await go_on(world.database, world.parts, leased, BUCKETS)
+    assert (1, 0) == (started.done.members, started.done.grants)
+
+
+async def test_a_day_of_a_segment_lives_on_where_the_line_says_so(world: World) -> None:
+    """P-10: `valid_days` after the day."""
+    of_segment = {"quota": {}, "segment": PAYROLL, "quantity": 3, "valid_days": 10}
+    day = {"on": Recurring(weekday=Weekday.SATURDAY), "missing": Missing.SKIP}
+    await having(world, line("saturday", LinePeriod.OCCURRENCE, **of_segment, **day))
+    await world.members(2)
+    await label(world, 1, "2025-06-01,")
+    found = await work(world, datetime(2025, 7, 5, 2, tzinfo=UTC))
+    assert [("saturday", "2025-07-05", 3)] == found
+    ((ends,),) = await world.rows("SELECT expires_at FROM lot")
+    assert datetime(2025, 7, 15, 16, 0, tzinfo=UTC) == ends
+
+
+async def test_a_decision_on_the_day_tops_up(world: World) -> None:
+    """P-3, P-10: whichever comes first; a decision on another day brings nothing."""
+    await having(
+        world, msgspec.structs.replace(CAR_DAY, on=Recurring(day=3), missing=Missing.SKIP)
+    )
+    member = await world.member()
+    await work(world, datetime(2025, 7, 3, 1, tzinfo=UTC))
+    await platinum(world, 1, member)
+    on_the_day = [("car-day", "2025-07-03", 1), ("car-day", "2025-07-03", 1)]
+    assert on_the_day == await work(world)
+    world.clock.now = datetime(2025, 8, 4, 1, tzinfo=UTC)
+    await world.month(world.name(1), "2025-07", RICHER)
+    await world.evaluate("2025-07", member)
+    assert on_the_day == await work(world)
     assert [] == await world.findings()
 
 

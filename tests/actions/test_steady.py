@@ -11,6 +11,7 @@ import pytest
 from benefits.actions import evaluate as evaluating
 from benefits.actions.evaluate import Evaluated, evaluate
 from benefits.actions.record_members import record_members
+from benefits.actions.start_period import begin, go_on
 from benefits.domain.assets import AssetLine
 from benefits.domain.carry import Carry
 from benefits.domain.catalogue import Rules
@@ -19,8 +20,10 @@ from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.fields import Among, Years
 from benefits.domain.labels import Label, Layer
 from benefits.domain.members import PERSON, MemberLine, Person
-from benefits.domain.packages import Anchor, Downgrade
+from benefits.domain.packages import Anchor, Downgrade, Segment, Start
 from benefits.domain.policy import Lock, Policy, Target
+from benefits.domain.programme import Programme
+from benefits.domain.stacking import StackBy, Stacking
 from benefits.domain.steady import Bounds, bounds
 from benefits.domain.values import BUCKETS, Month
 from benefits.store import steady
@@ -36,6 +39,7 @@ MEMBERS, STEPS = 12, 40
 MONTHS = [Month(2025, 1).plus(n) for n in range(6)]
 LEVELS = (0, 40_000_00, 60_000_00, 499_999_99, 500_000_00, 520_000_00, 5_200_000_00)
 Worlds = tuple[World, World]
+PAYROLL = Segment(label="payroll", layer=Layer.FACT, name={"zh": "代发客户", "en": "Payroll"})
 # Some are let in, some are not, and of some it is not known.
 RULE = Rule(
     any_=(
@@ -138,6 +142,13 @@ async def merged(worlds: Worlds, of: int, into: int) -> None:
         await listed(world, (f"T{of:06d}", f"T{into:06d}"))
 
 
+async def started(worlds: Worlds) -> None:
+    """Start the periods that are due in both, for everybody."""
+    for world in worlds:
+        leased = await begin(world.database, world.parts, "wealth")
+        await go_on(world.database, world.parts, leased, BUCKETS)
+
+
 async def agree(worlds: Worlds, month: Month) -> None:
     """Evaluate a month in both; they write the same."""
     done = [await world.run_month(month) for world in worlds]  # type: ignore[attr-defined]
@@ -145,7 +156,7 @@ async def agree(worlds: Worlds, month: Month) -> None:
     assert await record(worlds[1]) == await record(worlds[0])
 
 
-async def a_month_later(worlds: Worlds) -> None:
+async def a_month_later(worlds: Worlds, *, has_carry: bool) -> None:
     """Evaluate July, twice: what it left over is carried into August; the books are right."""
     for world in worlds:
         world.clock.now += timedelta(days=31)
@@ -155,13 +166,12 @@ async def a_month_later(worlds: Worlds) -> None:
         await agree(worlds, MONTHS[-1].plus(1))
     for world in worlds:
         assert [] == await world.findings()
-        assert await world.rows("SELECT FROM lot WHERE line = 'kept' AND expired > 0")
+        cut = await world.rows("SELECT FROM lot WHERE line = 'kept' AND expired > 0")
+        assert has_carry == bool(cut)
 
 
-@pytest.mark.parametrize("seed", range(6))
-async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) -> None:
-    """Balances, corrections, gaps, members' dates, mergers and months come as they like."""
-    chance = Random(seed)
+def programme_of(seed: int, chance: Random) -> Programme:
+    """Return a programme with lines of every kind."""
     policy = Policy(target=chance.choice(list(Target)))
     tiers = list(reference_programme().tier)
     if seed == 5:
@@ -172,20 +182,38 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
         lounges, code="own", anchor=Anchor.ANNIVERSARY, downgrade=Downgrade.REVOKE_EXCESS
     )
     kept = msgspec.structs.replace(videos, code="kept", carry=Carry(periods=1, cap=3))
-    videos = msgspec.structs.replace(videos, eligible=RULE)
-    lines_now = (lounges, videos, own, kept)
-    programme = msgspec.structs.replace(
-        reference_programme(), policy=policy, tier=tuple(tiers), line=lines_now
+    videos = msgspec.structs.replace(videos, eligible=RULE, start=Start.PERIOD)
+    paid = msgspec.structs.replace(
+        videos, code="paid", eligible=None, quota={}, segment=PAYROLL, quantity=2
     )
+    benefits = list(reference_programme().benefit)
+    stacking = [Stacking(), Stacking(by=StackBy.MAX), Stacking(cap=3)][seed % 3]
+    benefits[1] = msgspec.structs.replace(benefits[1], stacking=stacking)
+    return msgspec.structs.replace(
+        reference_programme(),
+        policy=policy,
+        tier=tuple(tiers),
+        benefit=tuple(benefits),
+        line=(lounges, videos, own, paid, *((kept,) if stacking.is_plain else ())),
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) -> None:
+    """Balances, corrections, gaps, members' dates, mergers and months come as they like."""
+    chance = Random(seed)
+    programme = programme_of(seed, chance)
     for world in worlds:
         await world.apply(programme, tiers_from=EARLY)
     for _ in range(STEPS):
         nth, day = chance.randint(1, MEMBERS), date(2025, chance.randint(1, 6), 10)
-        match chance.randrange(9):
+        match chance.randrange(10):
             case 0:
                 closed_on = date(2025, 7, 2) if chance.random() < 0.2 else None
                 opened_on = chance.choice([date(2024, 6, 1), day, date(2025, 7, 1)])
                 await reopened(worlds, nth, opened_on, closed_on)
+            case 9:
+                await started(worlds)
             case 8:
                 await merged(worlds, nth, chance.randint(1, MEMBERS))
             case 1 | 2 | 3 | 4:
@@ -200,7 +228,7 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
     for month in MONTHS:
         await agree(worlds, month)
     assert any(told[before:])
-    await a_month_later(worlds)
+    await a_month_later(worlds, has_carry=any(line.carry for line in programme.line))
 
 
 async def applied(world: World) -> None:

@@ -12,6 +12,7 @@ from benefits.domain.carry import Carry
 from benefits.domain.labels import Layer
 from benefits.domain.packages import (
     Anchor,
+    Downgrade,
     Line,
     LinePeriod,
     Segment,
@@ -22,9 +23,11 @@ from benefits.domain.packages import (
     ends_at,
     keys_at,
     line_problems,
+    next_start,
     period_at,
     starting,
 )
+from benefits.domain.recurring import Missing, Recurring
 from benefits.domain.values import Period
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -42,6 +45,12 @@ def own(period: LinePeriod, length: int = 0) -> Line:
     return line(period, anchor=Anchor.ANNIVERSARY, days=length)
 
 
+def daily(**more: object) -> Line:
+    """Return one of every 18th."""
+    return line(LinePeriod.OCCURRENCE, **({"on": Recurring(day=18), "start": Start.PERIOD} | more))
+
+
+ONE_OF = "write one of day, last_day = true, or a weekday with its nth"
 OWN = [
     own(LinePeriod.MONTH),
     own(LinePeriod.QUARTER),
@@ -232,6 +241,19 @@ def test_lines_start_with_their_period_where_they_say_so() -> None:
             line(valid_days=30, carry=Carry(periods=1, cap=3)),
             "line[0].carry: units live valid_days of their own, or are carried over; say one",
         ),
+        (line(on=Recurring(day=18)), 'line[0].on: stands with period = "OCCURRENCE"'),
+        (line(missing=Missing.LAST_DAY), "line[0].missing: stands with a recurring day"),
+        (daily(on=None), "line[0].on: an OCCURRENCE needs its day, as on = { day = 18 }"),
+        (daily(on=Recurring()), f"line[0].on: {ONE_OF}"),
+        (daily(anchor=Anchor.ANNIVERSARY), "line[0].anchor: a recurring day is the calendar's"),
+        (
+            daily(start=Start.EVALUATION),
+            'line[0].start: units of a day come on it; write "PERIOD"',
+        ),
+        (
+            daily(downgrade=Downgrade.REVOKE_ALL),
+            "line[0].downgrade: what a day brings is kept until it ends",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_named_by_its_path(one: Line, problem: str) -> None:
@@ -277,6 +299,24 @@ def test_a_line_is_of_tiers_or_of_a_segment(one: Line, problem: str) -> None:
     assert [f"line[0].{problem}"] == list(line_problems("line[0]", one))
 
 
+def test_a_recurring_day_is_a_period_of_its_own() -> None:
+    """P-10: its key is its date; between two there is none, and nobody is looked at."""
+    day, one = date(2025, 2, 18), daily()
+    assert Period("2025-02-18", day, date(2025, 2, 19)) == period_at(one, day, OPENED)
+    assert ["2025-02-18"] == list(keys_at(one, day))
+    assert period_at(one, date(2025, 2, 19), OPENED) is None
+    assert [] == list(keys_at(one, date(2025, 2, 19)))
+    assert beginning([one], date(2025, 2, 16), date(2025, 2, 17)) is None
+    begin = beginning([one], date(2025, 2, 16), day)
+    assert begin is not None
+    assert begin.month_days is None
+    assert beginning([one], day, date(2025, 2, 19)) is None
+    assert [day, date(2025, 3, 18)] == [
+        next_start(one, date(2025, 2, n), OPENED) for n in (17, 18)
+    ]
+    assert date(2025, 3, 1) == next_start(line(), day, OPENED)
+
+
 def test_who_joins_a_segment_is_looked_at() -> None:
     """P-3: by its label, on every day."""
     begin = beginning([of_segment()], date(2025, 2, 10), date(2025, 2, 11))
@@ -286,5 +326,5 @@ def test_who_joins_a_segment_is_looked_at() -> None:
 
 def test_lines_that_go_together_have_no_problem() -> None:
     """Every kind of period has a way to be written."""
-    fine = [*OWN, line(), of_segment(Layer.RULE), line(LinePeriod.ONCE, valid_days=90)]
+    fine = [*OWN, line(), daily(), of_segment(Layer.RULE), line(LinePeriod.ONCE, valid_days=90)]
     assert [] == [each for one in fine for each in line_problems("line[0]", one)]

@@ -10,9 +10,11 @@ from msgspec.structs import replace
 
 from benefits.domain import terms
 from benefits.domain.carry import Carry
+from benefits.domain.packages import Line, LinePeriod
 from benefits.domain.policy import Condition, Metric, Way
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.programme_file import read
+from benefits.domain.recurring import Missing, Recurring
 from benefits.domain.terms import (
     Change,
     Channel,
@@ -46,6 +48,26 @@ def told(*found: Change, days_ago: int = 30, text: str = "从8月1日起……")
 def test_a_version_that_says_the_same_changes_nothing() -> None:
     """Whatever its comments."""
     assert [] == worse("# another comment\n" + PROGRAMME)
+
+
+def test_a_day_that_is_skipped_or_moved_is_worse() -> None:
+    """P-10, U-2: June's day 31 goes or comes; another day is not known to be no worse."""
+    day = Line(
+        code="day",
+        benefit="LOUNGE",
+        period=LinePeriod.OCCURRENCE,
+        on=Recurring(day=31),
+        quota={"GOLD": 1},
+    )
+    kept = replace(day, missing=Missing.LAST_DAY)
+
+    def found(before: Line, after: Line) -> list[tuple[str, bool]]:
+        one, other = (replace(BEFORE, line=(*BEFORE.line, each)) for each in (before, after))
+        return [(each.path, each.is_worse) for each in changes(one, other)]
+
+    assert [("line.day.missing", False)] == found(day, kept)
+    assert [("line.day.missing", True)] == found(kept, day)
+    assert [("line.day.on.day", True)] == found(day, replace(day, on=Recurring(day=30)))
 
 
 def test_a_result_that_is_known_later_or_by_no_day_is_worse() -> None:

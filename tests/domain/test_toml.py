@@ -15,8 +15,11 @@ from benefits.domain.benefit import ClawBack, Late, LateReversal
 from benefits.domain.carry import Carry
 from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.limits import Cap, CapWindow
+from benefits.domain.packages import Line, LinePeriod, Start
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read, write
+from benefits.domain.recurring import Missing, Recurring, Weekday
+from benefits.domain.stacking import Stacking
 from tests.builders import reference_programme
 from tests.tidy.sources import ROOT
 
@@ -71,6 +74,30 @@ amounts = st.decimals(0, 10_000, places=2)
 quantities = st.integers(1, 20) | st.sampled_from([Decimal("0.5"), Decimal("1.5")])
 
 
+stackings = st.just(Stacking()) | st.builds(Stacking, cap=quantities)
+occurrences = st.builds(
+    Line,
+    code=st.just("day"),
+    benefit=st.just("LOUNGE"),
+    period=st.just(LinePeriod.OCCURRENCE),
+    quota=st.just({"GOLD": 1}),
+    start=st.just(Start.PERIOD),
+    on=st.just(Recurring(last_day=True))
+    | st.builds(Recurring, weekday=st.sampled_from(Weekday), nth=st.sampled_from([2, -1])),
+)
+days_31 = st.sampled_from(Missing).map(
+    lambda missing: Line(
+        code="day",
+        benefit="LOUNGE",
+        period=LinePeriod.OCCURRENCE,
+        quota={"GOLD": 1},
+        start=Start.PERIOD,
+        on=Recurring(day=31),
+        missing=missing,
+    )
+)
+
+
 @st.composite
 def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
@@ -90,6 +117,7 @@ def programmes(draw: st.DrawFn) -> Programme:
             late_reversal=LateReversal(then=draw(st.sampled_from(Late)), days=30),
             nature=draw(st.sampled_from(Nature)),
             triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
+            stacking=draw(stackings) if one.code == "VIDEO" else one.stacking,
             recipient=tuple(draw(st.lists(st.sampled_from(["phone", "name"]), unique=True))),
         )
         for one in base.benefit
@@ -101,6 +129,7 @@ def programmes(draw: st.DrawFn) -> Programme:
             carry=draw(
                 st.none() | st.builds(Carry, periods=st.integers(1, 12), cap=st.integers(20, 99))
             ),
+            priority=draw(st.none() | st.integers(0, 99)),
         )
         for one in base.line
     )
@@ -108,7 +137,7 @@ def programmes(draw: st.DrawFn) -> Programme:
         base,
         name=name,
         benefit=benefit,
-        line=line,
+        line=(*line, draw(occurrences | days_31)),
         compliance=draw(st.sampled_from(Preset)),
         notice_days=draw(st.integers(0, 366)),
     )

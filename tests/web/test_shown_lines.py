@@ -3,10 +3,13 @@
 import re
 
 import msgspec
+import pytest
 
 from benefits.domain.carry import Carry
 from benefits.domain.labels import Layer
 from benefits.domain.packages import Anchor, Line, LinePeriod, Segment, Start, UpgradePolicy
+from benefits.domain.recurring import Missing, Recurring, Weekday
+from benefits.domain.stacking import StackBy, Stacking
 from tests.builders import reference_programme
 from tests.web.phone import Phone, platinum
 from tests.web.site import Site
@@ -60,3 +63,75 @@ async def test_lines_of_every_kind_are_explained(running: Site, phone: Phone) ->
     _, html = await phone.get("/page/benefits/VIDEO?lang=zh")
     assert "代发客户" in html
     assert "每45天（自您开户之日起算）" in html
+
+
+async def test_recurring_days_are_told_with_the_next_one(running: Site, phone: Phone) -> None:
+    """P-10: in words, with the date on which units come next."""
+    day = Line(
+        code="day",
+        benefit="VIDEO",
+        period=LinePeriod.OCCURRENCE,
+        on=Recurring(day=31),
+        missing=Missing.LAST_DAY,
+        start=Start.PERIOD,
+        quota={"GOLD": 2},
+    )
+    each = [
+        (Recurring(day=18), Missing.SKIP, "on day 18 of each month (next: 18 July 2025)"),
+        (day.on, Missing.SKIP, "on day 31 of each month that has one (next: 31 July 2025)"),
+        (day.on, Missing.LAST_DAY, "or the last where there is none (next: 31 July 2025)"),
+        (Recurring(last_day=True), Missing.SKIP, "on the last day of each month (next: 31 July"),
+        (
+            Recurring(weekday=Weekday.SATURDAY, nth=2),
+            Missing.SKIP,
+            "on the second Saturday of each month (next: 12 July 2025)",
+        ),
+    ]
+    lines = [
+        msgspec.structs.replace(day, code=f"day{n}", on=on, missing=missing)
+        for n, (on, missing, _) in enumerate(each)
+    ]
+    programme = reference_programme()
+    await running.world.apply(msgspec.structs.replace(programme, line=(*programme.line, *lines)))
+    await phone.enter(await platinum(running))
+    _, html = await phone.get("/page/benefits/VIDEO?lang=en")
+    for *_, words in each:
+        assert words in html
+    assert "Through the end of that day." in html
+    _, html = await phone.get("/page/benefits/VIDEO?lang=zh")
+    assert "每月第二个星期六（下一次：2025年7月12日）" in html
+
+
+@pytest.mark.parametrize(
+    ("stacking", "words"),
+    [
+        (Stacking(cap=4), "at most 4 come in a period."),
+        (Stacking(by=StackBy.MAX), "The largest of what is yours comes"),
+        (Stacking(by=StackBy.PRIORITY), "The first of what is yours comes, in this order"),
+        (Stacking(), ""),
+    ],
+)
+async def test_what_several_lines_bring_together_is_told(
+    running: Site, phone: Phone, stacking: Stacking, words: str
+) -> None:
+    """P-7: in the order of priority; where they simply add up there is nothing to say."""
+    payroll = Segment(label="p", layer=Layer.FACT, name={"zh": "代发客户", "en": "Payroll"})
+    programme = reference_programme()
+    _, video = programme.benefit
+    tiers = msgspec.structs.replace(programme.line[1], start=Start.PERIOD, priority=3)
+    paid = msgspec.structs.replace(
+        tiers, code="paid", quota={}, segment=payroll, quantity=1, priority=1
+    )
+    video = msgspec.structs.replace(video, stacking=stacking)
+    await running.world.apply(
+        msgspec.structs.replace(
+            programme,
+            benefit=(programme.benefit[0], video),
+            line=(programme.line[0], tiers, paid),
+        )
+    )
+    await phone.enter(await platinum(running))
+    _, html = await phone.get("/page/benefits/VIDEO?lang=en")
+    assert bool(words) == ("If several are yours" in html)
+    assert words in html
+    assert bool(words) == (html.index("Payroll") < html.index("Platinum"))

@@ -11,10 +11,12 @@ from benefits.domain.orders import OrderState, Reason
 from benefits.domain.packages import Downgrade, LinePeriod, Start, UpgradePolicy
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
+from benefits.domain.stacking import StackBy
 from benefits.domain.tiers import Cause
 from benefits.web.page import (
     shown,
     shown_benefit,
+    shown_days,
     shown_history,
     shown_limits,
     shown_order,
@@ -31,9 +33,11 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(Cause) == set(shown_tier.CAUSES)
     assert set(LinePeriod) == set(shown_benefit.PERIODS) == set(shown_benefit.ENDS)
     assert set(LinePeriod) == set(shown_benefit.OWN_PERIODS) == set(shown_benefit.OWN_ENDS)
+    assert {-1, *range(1, 6)} == set(shown_days.NTH)
     assert set(CapWindow) == set(shown_limits.WINDOWS)
     assert set(Left) == set(shown_limits.LEFT)
     assert set(Downgrade) == set(shown_benefit.FALLS)
+    assert set(StackBy) == set(shown_benefit.STACKS)
     assert set(Start) == set(shown_benefit.STARTS)
     assert set(UpgradePolicy) == set(shown_benefit.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)

@@ -24,9 +24,11 @@ from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.packages import Downgrade, Line, LinePeriod, Start, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.requests import KeyConflict
+from benefits.domain.stacking import StackBy
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
 from benefits.web.page.facts import Facts
+from benefits.web.page.shown_days import occurrence_words
 from benefits.web.page.shown_limits import contract_words, full_words, limit_words
 from benefits.web.problems import ReadOnly
 from benefits.web.tongue import Message, Tongue, n_
@@ -55,12 +57,15 @@ FORM_WORDS: dict[str, Message] = {
 }
 _EVERY = n_("every %(days)s days, counted from the day you joined")
 _EVERY_END = n_("Through the last of the %(days)s days they are for.")
+_ON_DAYS = n_("on one day of each month")
+_ON_DAYS_END = n_("Through the end of that day.")
 PERIODS: dict[LinePeriod, Message] = {
     LinePeriod.MONTH: n_("per calendar month"),
     LinePeriod.QUARTER: n_("per calendar quarter"),
     LinePeriod.YEAR: n_("per calendar year"),
     LinePeriod.ONCE: n_("once"),
     LinePeriod.ROLLING: _EVERY,
+    LinePeriod.OCCURRENCE: _ON_DAYS,
 }
 ENDS: dict[LinePeriod, Message] = {
     LinePeriod.MONTH: n_("Through the last day of the month they are for."),
@@ -68,6 +73,7 @@ ENDS: dict[LinePeriod, Message] = {
     LinePeriod.YEAR: n_("Through 31 December of the year they are for."),
     LinePeriod.ONCE: "",
     LinePeriod.ROLLING: _EVERY_END,
+    LinePeriod.OCCURRENCE: _ON_DAYS_END,
 }
 # Counted from the day on which the relationship began.
 OWN_PERIODS: dict[LinePeriod, Message] = {
@@ -76,6 +82,7 @@ OWN_PERIODS: dict[LinePeriod, Message] = {
     LinePeriod.YEAR: n_("per year, counted from the day you joined"),
     LinePeriod.ONCE: n_("once"),
     LinePeriod.ROLLING: _EVERY,
+    LinePeriod.OCCURRENCE: _ON_DAYS,
 }
 OWN_ENDS: dict[LinePeriod, Message] = {
     LinePeriod.MONTH: n_("Through the day before your next month with us begins."),
@@ -83,6 +90,7 @@ OWN_ENDS: dict[LinePeriod, Message] = {
     LinePeriod.YEAR: n_("Through the day before your next year with us begins."),
     LinePeriod.ONCE: "",
     LinePeriod.ROLLING: _EVERY_END,
+    LinePeriod.OCCURRENCE: _ON_DAYS_END,
 }
 _CARRIED = n_(
     "Unused ones stay valid in further periods: %(periods)s. When new ones come, at most %(cap)s "
@@ -117,6 +125,11 @@ FALLS: dict[Downgrade, Message] = {
 STARTS: dict[Start, Message] = {
     Start.EVALUATION: n_("They come once your tier for the new period is decided."),
     Start.PERIOD: n_("They come on its first day; if your tier rises later, more may follow."),
+}
+STACKS: dict[StackBy, Message] = {
+    StackBy.SUM: n_("Of all that is yours together, at most %(cap)s come in a period."),
+    StackBy.MAX: n_("The largest of what is yours comes, not all together."),
+    StackBy.PRIORITY: n_("The first of what is yours comes, in this order, not all together."),
 }
 _CODE_COMES = n_(
     "Your code appears here, usually within minutes. Show it when you use the benefit."
@@ -229,7 +242,9 @@ def tier_from(programme: Programme, benefit: Benefit) -> int | None:
 
 def _lines(programme: Programme, benefit: Benefit) -> list[Line]:
     whose = benefit.draws or benefit.code
-    return [line for line in programme.line if line.benefit == whose]
+    lines = [line for line in programme.line if line.benefit == whose]
+    stacking = programme.benefits[whose].stacking
+    return sorted(lines, key=lambda line: line.order) if not stacking.is_plain else lines
 
 
 def renewal(facts: Facts, benefit: Benefit) -> date | None:
@@ -237,12 +252,12 @@ def renewal(facts: Facts, benefit: Benefit) -> date | None:
     programme, _ = facts.catalogue.offers[benefit.code]
     today = local_date(facts.now, programme.tz)
     tier = programme.tier[facts.standings[programme.code].state.rank].code
-    periods = [
-        packages.period_at(line, today, facts.opened_on)
+    days = [
+        packages.next_start(line, today, facts.opened_on)
         for line in _lines(programme, benefit)
         if tier in line.quota and line.period is not LinePeriod.ONCE and line.eligible is None
     ]
-    return min((period.end for period in periods if period), default=None)
+    return min((day for day in days if day), default=None)
 
 
 def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
@@ -338,9 +353,10 @@ def _lot_words(tongue: Tongue, count: Quantity, day: date | None) -> str:
 
 def _brings(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit) -> list[Brings]:
     mine = facts.standings[programme.code].state.rank
+    today = local_date(facts.now, programme.tz)
     return [
         Brings(
-            period=_period_words(tongue, line),
+            period=_period_words(tongue, line, today),
             tiers=[
                 (tongue.text(tier.name), units.plain(line.quota[tier.code]), rank == mine)
                 for rank, tier in enumerate(programme.tier)
@@ -358,7 +374,9 @@ def _segment_brings(tongue: Tongue, line: Line) -> list[tuple[str, Quantity, boo
     return [(tongue.text(line.segment.name), units.plain(line.quantity), False)]
 
 
-def _period_words(tongue: Tongue, line: Line) -> str:
+def _period_words(tongue: Tongue, line: Line, today: date) -> str:
+    if line.on is not None:
+        return occurrence_words(tongue, line, today)
     words = (OWN_PERIODS if line.is_members_own else PERIODS)[line.period]
     return tongue.say(words, days=line.days)
 
@@ -370,6 +388,16 @@ def _end_words(tongue: Tongue, line: Line) -> str:
     if line.valid_days:
         return tongue.say(_LIVES, days=line.valid_days)
     return tongue.say((OWN_ENDS if line.is_members_own else ENDS)[line.period], days=line.days)
+
+
+def _stacking(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
+    """Return how lines stack where a member may have several and not all of them bring units."""
+    whose = programme.benefits[benefit.draws or benefit.code]
+    stacking = whose.stacking
+    if stacking.is_plain or len(_lines(programme, benefit)) < 2:
+        return []
+    cap = "" if stacking.cap is None else units.plain(stacking.cap)
+    return [tongue.say(STACKS[stacking.by], cap=cap)]
 
 
 def _takes(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
@@ -420,6 +448,7 @@ def _rules(
             *contract_words(tongue, programme, benefit),
         ],
         n_("New units"): [tongue.say(then, day=tongue.day(new)), *starts] if new else [],
+        n_("If several are yours"): _stacking(tongue, programme, benefit),
         n_("Change of tier"): moves,
         n_("Limits"): limit_words(tongue, facts, programme, benefit),
         n_("We ask you for"): [*fields, tongue.word(goes)] if fields else [],

@@ -87,6 +87,9 @@ def programmes(draw: st.DrawFn) -> Programme:
             ),
             claw_back=draw(st.sampled_from(ClawBack)),
             late_reversal=LateReversal(then=draw(st.sampled_from(Late)), days=30),
+            companions=draw(
+                st.dictionaries(st.sampled_from(list(base.ranks)), st.integers(1, 9), max_size=3)
+            ),
             nature=draw(st.sampled_from(Nature)),
             triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
             recipient=tuple(draw(st.lists(st.sampled_from(["phone", "name"]), unique=True))),

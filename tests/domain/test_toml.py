@@ -20,7 +20,8 @@ from tests.builders import reference_programme
 from tests.tidy.sources import ROOT
 
 PRESETS = sorted((ROOT / "benefits" / "presets").glob("*.toml"))
-FILES = [*PRESETS, ROOT / "benefits" / "demo.toml", ROOT / "tests" / "programme.toml"]
+EXAMPLES = sorted((ROOT / "benefits" / "examples").glob("*.toml"))
+FILES = [*PRESETS, *EXAMPLES, ROOT / "tests" / "programme.toml"]
 
 scalars = (
     st.booleans()
@@ -51,7 +52,7 @@ def test_what_is_none_is_left_out_and_what_is_unknown_refused() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_programme_is_exported_as_it_is(path: Path) -> None:
-    """Every preset, the demo and the reference: the same document, and the same file again."""
+    """Every preset, example and the reference: the same document, and the same file again."""
     made = read(path.read_text(encoding="utf-8"))
     text = write(made)
     assert encoded(made) == encoded(read(text))

@@ -26,13 +26,15 @@ from benefits.domain.values import Month
 
 CUSTOMERS = 300
 MONTHS_BACK = 4
-# The customer the demo follows: gold until two months ago, platinum since.
+# The customer the demo follows: gold until two months ago, platinum since; paid through the bank,
+# with a car, but far from where it is washed, and too young for what begins with 60.
 FEATURED = "C0001"
 _LEVELS = (
     *(3_000, 20_000, 48_000, 80_000, 300_000, 480_000),
     *(700_000, 2_000_000, 6_000_000, 9_900_000, 15_000_000),
 )
-PROGRAMME_FILE = Path(__file__).with_suffix(".toml")
+_CITIES = ("杭州", "绍兴", "嘉兴", "湖州")
+PROGRAMME_FILE = Path(__file__).parent / "examples" / "rural_wealth.toml"
 
 
 def programme(provider_url: str) -> Programme:
@@ -47,12 +49,32 @@ def customers() -> Iterator[str]:
 
 def member_lines() -> Iterator[str]:
     """Yield the customer file, line by line."""
-    yield "customer,opened_on,branch,manager,labels\n"
+    yield "customer,opened_on,branch,manager,labels,born_on,city,staff,person\n"
     for customer in customers():
         chance = _chance(customer)
         opened = date(2015 + chance % 9, 1 + chance // 7 % 12, 1 + chance // 97 % 28)
-        label = "payroll:FACT:2024-01-01" if chance % 3 == 0 else ""
-        yield f"{customer},{opened},B{chance % 12:02d},M{chance % 40:03d},{label}\n"
+        labels = ";".join(label for label, is_carried in _labels(customer) if is_carried)
+        where = f"B{chance % 12:02d},M{chance % 40:03d}"
+        yield f"{customer},{opened},{where},{labels},{_person(customer)}\n"
+
+
+def _labels(customer: str) -> tuple[tuple[str, bool], ...]:
+    """Return the labels there are, and whether a customer carries them."""
+    chance, is_featured = _chance(customer), customer == FEATURED
+    return (
+        ("payroll:FACT:2024-01-01", is_featured or chance % 3 == 0),
+        ("car_owner:RULE:2024-01-01", is_featured or chance // 3 % 4 == 0),
+    )
+
+
+def _person(customer: str) -> str:
+    """Return when a customer was born and lives where, if it is staff, and a made-up document."""
+    if customer == FEATURED:
+        return f"1988-05-20,嘉兴,no,DEMO-{customer}"
+    chance = _chance(customer)
+    born_on = date(1945 + chance // 13 % 60, 1 + chance // 17 % 12, 1 + chance // 19 % 28)
+    staff = "no" if chance % 50 else "yes"
+    return f"{born_on},{_CITIES[chance % len(_CITIES)]},{staff},DEMO-{customer}"
 
 
 def asset_lines(first: date, last: date) -> Iterator[str]:

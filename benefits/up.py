@@ -8,6 +8,7 @@ of it is for production.
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, evaluate, slices
 from benefits.actions.import_files import import_assets, import_members
 from benefits.actions.keys import make_key
+from benefits.actions.start_period import start_next
 from benefits.actions.verify import verify
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
@@ -97,6 +99,7 @@ def run(data: Path, ports: Ports, *, say: Say) -> None:
         with lifeline.Tied(server.process.pid):
             api_keys = asyncio.run(_prepare(server.dsn, given, data, provider_url, say=say))
             given = msgspec.structs.replace(given, issuers=(issuer,))
+            _tell_commands(data, given)
             with _children(data, given, ports, server.process) as children:
                 asyncio.run(_show(given, data, api_keys, provider_url, say=say, children=children))
     say("Stopped. The data stays for the next time.")
@@ -217,6 +220,8 @@ async def _feed(house: House, programme: Programme, say: Say) -> None:
     )
     for month in _ended(demo.first_day(yesterday), today):
         await _evaluate(house, programme, month, say)
+    while await start_next(house.database, house.parts):
+        pass
 
 
 def _ended(since: date, today: date) -> Iterator[Month]:
@@ -256,16 +261,9 @@ class _Children:
     ) -> None:
         self._database = database
         self._database_log = data / "postgres" / "log"
-        keys = (data / "keys").absolute()
         environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith("BENEFITS_")},
-            "BENEFITS_DATABASE_URL": given.database_url,
-            "BENEFITS_ISSUERS": msgspec.json.encode(given.issuers).decode(),
-            **{
-                f"BENEFITS_{name.upper()}_FILE": str(keys / name)
-                for name in ("member_key", "secret_keys", "provider_secrets", "seal_key")
-            },
-            "BENEFITS_CHECKPOINTS": str((data / "checkpoints").absolute()),
+            **_environment(data, given),
         }
         callback = f"http://{HOST}:{given.port}/callbacks/sandbox"
         book = str((data / "sandbox.sqlite").absolute())
@@ -329,6 +327,26 @@ class _Children:
                 process.wait()
 
 
+def _environment(data: Path, given: Settings) -> dict[str, str]:
+    """Return the settings of the parts, and of whichever command is to meet the demo."""
+    keys = (data / "keys").absolute()
+    return {
+        "BENEFITS_DATABASE_URL": given.database_url,
+        "BENEFITS_ISSUERS": msgspec.json.encode(given.issuers).decode(),
+        **{
+            f"BENEFITS_{name.upper()}_FILE": str(keys / name)
+            for name in ("member_key", "secret_keys", "provider_secrets", "seal_key")
+        },
+        "BENEFITS_CHECKPOINTS": str((data / "checkpoints").absolute()),
+    }
+
+
+def _tell_commands(data: Path, given: Settings) -> None:
+    """Write the settings into a file that a shell reads, for as long as this demo runs."""
+    lines = [f"export {k}={shlex.quote(v)}\n" for k, v in _environment(data, given).items()]
+    (data / "environment").write_text("".join(lines))
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
@@ -370,6 +388,7 @@ async def _show(
         say(f"API          {url}/v1/members/{member}/benefits")
         say(f"API key      {data / 'keys' / 'api_key_mobile'} (mobile), api_key_crm (CRM)")
         say(f"Tokens       benefits token --data {data} --scope member --customer {demo.FEATURED}")
+        say(f"Commands     . {data / 'environment'}; benefits programme versions wealth")
         say(f"A member     {demo.FEATURED}, id {member}")
         say(f"Page         {await _page(http, url, member)}  (opens once, within a minute)")
         say('             (a new link: see "The benefits page" in README.md)')

@@ -458,3 +458,14 @@ def test_presets_are_listed_and_printed_as_files_to_begin_with(test_shell: Shell
     assert said.startswith("bank_of_america: Bank of America:")
     status, text = test_shell.run("programme", "presets", "bohai")
     assert (0, "bohai") == (status, read(text).code)
+
+
+def test_examples_are_listed_and_printed_as_files_to_begin_with(test_shell: Shell) -> None:
+    """Each says in its first line what it is."""
+    status, said = test_shell.run("programme", "examples")
+    assert 0 == status
+    assert ["private_bank: A private bank's", "rural_wealth: A rural bank's"] == [
+        line.partition(" benefits")[0].partition(" wealth")[0] for line in said.splitlines()
+    ]
+    status, text = test_shell.run("programme", "examples", "rural_wealth")
+    assert (0, "wealth") == (status, read(text).code)

@@ -158,6 +158,9 @@ def test_the_readmes_walk_works_as_written(up: Up) -> None:
     assert f"http://127.0.0.1:{up.port}/page/enter?code=" in done.stdout
     assert '"recipient_incomplete"' in done.stdout
     assert '"unknown_member"' in done.stdout
+    assert "Needs an age of at least 60 years (from 20 May 2048 on)." in done.stdout
+    assert "gets 1 LOUNGE" in done.stderr
+    assert "claim of VIDEO: consent_required" in done.stderr
 
 
 def test_the_demos_issuer_is_its_own(up: Up) -> None:

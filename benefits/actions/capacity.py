@@ -129,11 +129,15 @@ async def wishes(
 
 
 class Asker(msgspec.Struct, frozen=True):
-    """Who claims: whether nothing may be claimed any more or now, and what a rule asks of them."""
+    """Who claims: whether nothing may be claimed any more or now, and what a rule asks of them.
+
+    As many `companions` may come along.
+    """
 
     closed: bool
     blocked: bool
     known: Known | None
+    companions: int = 0
 
 
 class Capacity:
@@ -273,6 +277,7 @@ class Capacity:
             budget_total=totals[own],
             piece_cost=terms.piece_cost,
             known=asker.known,
+            companions=asker.companions,
             rooms=self.rooms(wish) if wish.places else (),
             above=tuple(Node(self.taken(budget_key(code)), totals[code]) for code in above),
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -24,7 +25,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import bucket_of
-from benefits.store import blocks, claims, members, orders, people
+from benefits.store import blocks, claims, members, orders, people, standings
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
 from benefits.store.db import Busy, Connection, Together, Writer
@@ -53,7 +54,7 @@ class UnknownBenefit(Refusal):
 
 
 class QuantityInvalid(Refusal):
-    """The quantity is not above 0, or above 100."""
+    """The quantity is not above 0, or above 100 with what companions take; or they are below 0."""
 
     code = "quantity_invalid"
     words = "The quantity must be above 0 and at most 100."
@@ -62,7 +63,8 @@ class QuantityInvalid(Refusal):
 class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     """A member's wish for `quantity` pieces of a benefit, under the caller's key.
 
-    The `channel` is how it is asked, not what: tried again by another one it is the same wish.
+    With each come as many as `companions` (V-10). The `channel` is how it is asked, not what:
+    tried again by another one it is the same wish.
     """
 
     caller: str
@@ -70,6 +72,7 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     member_id: UUID
     benefit: str
     quantity: int = 1
+    companions: int = 0
     recipient: dict[str, str] = {}
     channel: str = ""
     traceparent: str = msgspec.field(default_factory=traces.place)
@@ -87,7 +90,13 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def body(self) -> bytes:
         """The hash of what is asked."""
-        return body_hash([self.benefit, self.quantity, self.recipient])
+        asked: list[Any] = [self.benefit, self.quantity, self.recipient]
+        return body_hash([*asked, self.companions] if self.companions else asked)
+
+    @property
+    def pieces(self) -> int:
+        """How many are taken, companions' too."""
+        return self.quantity * (1 + self.companions)
 
 
 def cost_of(programme: Programme, benefit: Benefit, minor: int, *, provider: str = "") -> Cost:
@@ -116,6 +125,7 @@ class _Group:
         self.holds: list[HoldRow] = []
         self.requests: list[RequestRow] = []
         self.known: dict[UUID, Known] = {}
+        self.ranks: dict[tuple[UUID, str], int] = {}
 
     async def load(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
         """Read lots and the members' counters, then lock the shared counters, last of all."""
@@ -132,6 +142,12 @@ class _Group:
         asking = {member_id: t.today for member_id, t in wanted if t.benefit.asks_member}
         if asking:
             self.known = await people.load(conn, asking, max(asking.values()))
+        guests = {
+            (command.member_id, self._terms_of(command.benefit).programme.code)
+            for command in commands
+            if command.companions
+        }
+        self.ranks = await standings.ranks(conn, guests, self.now)
         branches = {id_: one.branch for id_, one in self.locked.items()}
         found = await capacity.wishes(conn, wanted, branches)
         self._wishes = {(w.member_id, w.terms.benefit.code): w for w in found}
@@ -146,14 +162,18 @@ class _Group:
 
     def decide(self, command: ClaimUnits) -> Accepted | Refusal:
         """Decide one claim on what the group has left."""
-        if not 1 <= command.quantity <= QUANTITY_MAX:
+        if command.quantity < 1 or command.companions < 0 or command.pieces > QUANTITY_MAX:
             return QuantityInvalid()
         if command.benefit not in self.offers:
             return UnknownBenefit()
         wish = self._wishes[command.member_id, command.benefit]
         lots = self.journal.lots_of(command.member_id, wish.terms.benefit.unit)
         decided = entitlement.claim(
-            ClaimCommand(quantity=command.quantity, recipient=command.recipient),
+            ClaimCommand(
+                quantity=command.pieces,
+                companions=command.companions,
+                recipient=command.recipient,
+            ),
             wish.terms.benefit,
             self.capacity.facts(wish, lots, self._asker(command, wish.terms)),
             self.journal.now_for(command.member_id),
@@ -169,7 +189,13 @@ class _Group:
             closed=closed_on is not None and closed_on < terms.today,
             blocked=stopping is not None and stop_claim(stopping, terms.benefit, now),
             known=self._known(command, terms),
+            companions=self._companions(command, terms) if command.companions else 0,
         )
+
+    def _companions(self, command: ClaimUnits, terms: Terms) -> int:
+        """Return how many companions the tier held now brings along (V-10)."""
+        programme = terms.programme
+        return programme.guests(terms.benefit, self.ranks[command.member_id, programme.code])
 
     def _known(self, command: ClaimUnits, terms: Terms) -> Known | None:
         if not terms.benefit.asks_member:
@@ -190,16 +216,17 @@ class _Group:
             subject_id=claim_id,
             data={
                 "benefit": benefit.code,
-                "quantity": command.quantity,
+                "quantity": command.pieces,
                 "programme": programme.code,
                 "programme_version": self.versions[programme.code],
                 "window": terms.window,
                 "hold_id": hold_id,
                 "claimed_at": self.now,
                 **({"limits": [place for _, place in wish.places]} if wish.places else {}),
+                **({"companions": command.companions} if command.companions else {}),
             },
         )
-        self._take(wish, decided, command.quantity)
+        self._take(wish, decided, command.pieces)
         self.capacity.tell(self.journal, programme, benefit, (member_id, claim_id))
         self.holds.append(
             HoldRow(
@@ -238,7 +265,7 @@ class _Group:
             programme=terms.programme.code,
             programme_version=self.versions[terms.programme.code],
             benefit=command.benefit,
-            quantity=command.quantity,
+            quantity=command.pieces,
             state=OrderState.HELD,
             reason="",
             hold_id=hold_id,
@@ -253,7 +280,10 @@ class _Group:
 
     def _request(self, command: ClaimUnits, benefit: Benefit, claim_id: UUID) -> RequestRow:
         asked = IssueRequest(
-            sku=benefit.sku, quantity=command.quantity, recipient=command.recipient
+            sku=benefit.sku,
+            quantity=command.pieces,
+            companions=command.companions,
+            recipient=command.recipient,
         )
         return RequestRow(
             request_id=self.journal.id_for(command.member_id),

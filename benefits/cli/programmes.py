@@ -1,5 +1,6 @@
 """The commands for programmes: put one into force, see what it changes, tell members, presets."""
 
+from collections.abc import Mapping
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,9 @@ from benefits.house import House
 from benefits.store import versions
 from benefits.store.db import Connection
 
-PRESETS = {p.stem: p for p in (Path(__file__).parent.parent / "presets").glob("*.toml")}
+_PACKAGE = Path(__file__).parent.parent
+PRESETS = {p.stem: p for p in (_PACKAGE / "presets").glob("*.toml")}
+EXAMPLES = {p.stem: p for p in (_PACKAGE / "examples").glob("*.toml")}
 
 
 @click.group()
@@ -233,9 +236,26 @@ def programme_presets(name: str | None) -> None:
 
     Example: `benefits programme presets bohai > wealth.toml`, then fill in benefits and lines
     """
+    _print(PRESETS, name)
+
+
+@programme.command("examples")
+@click.argument("name", required=False, type=click.Choice(sorted(EXAMPLES)))
+def programme_examples(name: str | None) -> None:
+    """List whole programmes to begin with, or print the file of one by its NAME.
+
+    Tiers, segments, benefits, rules, limits and budgets; put in your own providers.
+
+    Example: `benefits programme examples rural_wealth > wealth.toml`
+    """
+    _print(EXAMPLES, name)
+
+
+def _print(files: Mapping[str, Path], name: str | None) -> None:
+    """Print a file, or each file's name with its first line."""
     if name is not None:
-        click.echo(PRESETS[name].read_text(encoding="utf-8"), nl=False)
+        click.echo(files[name].read_text(encoding="utf-8"), nl=False)
         return
-    for known, path in sorted(PRESETS.items()):
+    for known, path in sorted(files.items()):
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         click.echo(f"{known}: {first.removeprefix('# ')}")

@@ -15,6 +15,7 @@ from benefits.domain.policy import Text
 from benefits.domain.stacking import Stacking
 from benefits.domain.units import SCALE_MAX
 
+COMPANIONS_MAX = 9
 UNITS = "BENEFIT:"
 
 
@@ -64,6 +65,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `consent` for its provider (E-1, E-4).
     Its provider delivers through `contract_end`; claims end `lead_days` before (V-6).
     Where several lines bring it, `stacking` says what a period brings in all (P-7).
+    By their tier members may bring `companions`, each of whom takes as much as they do (V-10).
     `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
 
@@ -86,6 +88,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     late_reversal: LateReversal = LateReversal()
     eligible: Rule | None = None
     consent: str = ""
+    companions: dict[str, Annotated[int, msgspec.Meta(ge=1, le=COMPANIONS_MAX)]] = {}
     contract_end: date | None = None
     lead_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
     stacking: Stacking = Stacking()

@@ -42,6 +42,13 @@ class ContractEnded(Refusal):
     words = "This benefit is not offered any more: its contract has ended, or is about to."
 
 
+class GuestLimit(Refusal):
+    """More companions are asked for than the member's tier brings along (V-10)."""
+
+    code = "guest_limit"
+    words = "So many companions cannot come along."
+
+
 class RecipientIncomplete(Refusal):
     """The claim does not bring the recipient's fields the benefit needs, or brings others."""
 
@@ -167,9 +174,13 @@ class CounterUse(msgspec.Struct, frozen=True):
 
 
 class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A member asks for `quantity` pieces of a benefit; `recipient` goes to its provider only."""
+    """A member asks for pieces of a benefit; `recipient` goes to its provider only.
+
+    `quantity` is all of them: with each of the member's own come as many as `companions`.
+    """
 
     quantity: int
+    companions: int = 0
     recipient: dict[str, str] = {}
 
 
@@ -187,7 +198,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     in the current window, are in the ledger's steps; stock is in pieces, costs in minor units.
     `known` is what the benefit's rule and consent are judged by, where it has any.
     `rooms` are those of the limits, in the order in which they are asked; `above` are the budgets
-    that bear along, the nearest first.
+    that bear along, the nearest first. As many `companions` may come along.
     """
 
     today: date
@@ -204,6 +215,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     known: Known | None = None
     rooms: tuple[Room, ...] = ()
     above: tuple[Node, ...] = ()
+    companions: int = 0
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -224,8 +236,8 @@ def claim(
 ) -> Claim | Refusal:
     """Decide a claim, by what refuses it first (K-2).
 
-    The order is: member, blocks, contract, consent, eligibility, recipient, the member's caps,
-    shared limits, stock, budget and those above it, lots.
+    The order is: member, blocks, contract, consent, eligibility, companions, recipient, the
+    member's caps, shared limits, stock, budget and those above it, lots.
     """
     cost = facts.piece_cost * command.quantity
     wanted = facts.piece * command.quantity
@@ -264,6 +276,8 @@ def _barred(command: ClaimCommand, benefit: Benefit, facts: ClaimFacts) -> Refus
         kept_out = eligibility.admit(benefit.eligible, benefit.consent_key, facts.known)
         if kept_out is not None:
             return kept_out
+    if command.companions > facts.companions:
+        return GuestLimit(f"Companions who can come along: {facts.companions}.")
     if set(command.recipient) != set(benefit.recipient) or not all(
         value.strip() and value.isprintable() and len(value) <= RECIPIENT_MAX
         for value in command.recipient.values()

@@ -85,7 +85,8 @@ class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units that are held for a claim of `quantity` pieces; `window` is the cap's, if any.
 
-    `limits` are where it took room besides.
+    `limits` are where it took room besides. With each of the member's own pieces come those of the
+    `companions`.
     """
 
     benefit: str
@@ -96,6 +97,7 @@ class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     hold_id: UUID
     claimed_at: datetime
     limits: tuple[Place, ...] = ()
+    companions: int = 0
 
 
 class BudgetTaken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -101,8 +101,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A package line: units of one benefit per period, by tier or of a segment (P-2).
 
     Tiers have a `quota` each, a segment its `quantity`. A `ROLLING` period has `days`. Units end
-    with their period, live `valid_days` of their own, or are carried over (`carry`). An
-    `OCCURRENCE` is the day that `on` names in each month, or where it is `missing` the last (P-10).
+    with their period, live `valid_days` of their own, or are carried over (`carry`).
+    An `OCCURRENCE` is the day that `on` names in each month; `missing` says what is done without.
     The line with the lowest `priority` comes first where several stack, and is spent first (P-7).
     They are granted to those whom the rule `eligible` lets in (E-1).
     """

@@ -123,6 +123,11 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             if each.unit == benefit.unit
         )
 
+    def guests(self, benefit: Benefit, rank: int) -> int:
+        """Return how many companions a rank brings along with each piece of a benefit (V-10)."""
+        tier = self.tier[min(rank, len(self.tier) - 1)].code
+        return benefit.companions.get(tier, 0)
+
     @cached_property
     def tz(self) -> ZoneInfo:
         """The programme's one zone (C-4)."""

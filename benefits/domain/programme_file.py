@@ -194,6 +194,9 @@ def _rules(programme: Programme) -> Iterator[str]:
     """Yield what is wrong with who is let in, and with what members are asked to agree to."""
     tiers = tuple(programme.ranks)
     for index, benefit in enumerate(programme.benefit):
+        for tier in benefit.companions.keys() - programme.ranks.keys():
+            hint = suggestion(tier, tiers)
+            yield f"benefit[{index}].companions: tier {tier!r} is not defined{hint}"
         if benefit.eligible is not None:
             path = f"benefit[{index}].eligible"
             yield from rule_problems(path, benefit.eligible, Place.CLAIM, tiers)

@@ -153,6 +153,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"closing_days|notice_days|line\.{_X}\.(quota\.{_X}|quantity)", _less),
     (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)", _less),
     (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)|limit\.{_X}\.limit", _less),
+    (rf"benefit\.{_X}\.companions\.{_X}", _less),
     (rf"benefit\.{_X}\.contract_end", _sooner),
     (rf"benefit\.{_X}\.stacking\.cap", _tighter),
     (

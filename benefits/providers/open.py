@@ -16,6 +16,7 @@ from math import ceil
 from typing import Annotated, Literal, assert_never
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from benefits.domain.orders import (
     Call,
@@ -105,6 +106,7 @@ class IssueBody(msgspec.Struct, frozen=True, kw_only=True):
     number: str
     sku: str
     quantity: int
+    companions: int | UnsetType = UNSET
     recipient: dict[str, str]
 
 
@@ -197,7 +199,11 @@ def _encoded(call: Call) -> tuple[str, str, bytes]:
         case Operation.ISSUE:
             recipient = dict(sorted(asked.recipient.items()))
             issue = IssueBody(
-                number=number, sku=asked.sku, quantity=asked.quantity, recipient=recipient
+                number=number,
+                sku=asked.sku,
+                quantity=asked.quantity,
+                companions=asked.companions or UNSET,
+                recipient=recipient,
             )
             return "/orders", number, msgspec.json.encode(issue)
         case Operation.QUERY:

@@ -1,5 +1,6 @@
 """The history of a member's tiers: decisions as they stood at one time, known at another (T-9)."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,16 @@ WHERE d.bucket = $1 AND d.member_id = $2 AND d.decided_at < $3
 ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT $6
 """
 
+# Unique key. Who has no decision is of the lowest rank.
+RANKS = """
+SELECT k.member_id, k.programme, coalesce((
+    SELECT d.rank FROM tier_decision AS d
+    WHERE d.bucket = k.bucket AND d.member_id = k.member_id AND d.programme = k.programme
+      AND d.effective_from <= $4
+    ORDER BY d.effective_from DESC, d.decided_at DESC, d.decision_id DESC LIMIT 1), 0) AS rank
+FROM unnest($1::smallint[], $2::uuid[], $3::text[]) AS k (bucket, member_id, programme)
+"""
+
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """A decision as it was written down, with the version of the programme that judged."""
@@ -42,6 +53,20 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     effective_from: datetime
     decided_at: datetime
     decision: Decision
+
+
+async def ranks(
+    conn: Connection, wanted: Iterable[tuple[UUID, str]], now: datetime
+) -> dict[tuple[UUID, str], int]:
+    """Return which ranks members hold in programmes now."""
+    pairs = sorted(set(wanted))
+    if not pairs:
+        return {}
+    ids = [id_ for id_, _ in pairs]
+    found = await rows(
+        conn, RANKS, [bucket_of(id_) for id_ in ids], ids, [code for _, code in pairs], now
+    )
+    return {(row.member_id, row.programme): row.rank for row in found}
 
 
 async def as_of(

@@ -180,13 +180,15 @@ class HistoryView(msgspec.Struct, kw_only=True):
 class ClaimRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A wish for pieces of a benefit; `recipient` holds just the fields the benefit asks for.
 
-    The `channel` is the one by which the member claims; a rule about it lets nobody in without.
+    With each come as many as `companions`, who take as much. The `channel` is the one by which the
+    member claims; a rule about it lets nobody in without.
     """
 
     benefit: str
     quantity: int = 1
     recipient: dict[str, str] = {}
     channel: Way | UnsetType = UNSET
+    companions: int | UnsetType = UNSET
 
 
 class ClaimAnswer(msgspec.Struct, kw_only=True):
@@ -396,6 +398,7 @@ def command(caller: Caller, key: str, member_id: UUID, asked: ClaimRequest) -> C
         member_id=member_id,
         benefit=asked.benefit,
         quantity=asked.quantity,
+        companions=0 if asked.companions is UNSET else asked.companions,
         recipient=asked.recipient,
         channel="" if asked.channel is UNSET else asked.channel,
     )

@@ -84,6 +84,7 @@ STATUSES: dict[type[Refusal], int] = {
     grant.ExpiresOnInvalid: 422,
     entitlement.MemberClosed: 409,
     entitlement.ContractEnded: 409,
+    entitlement.GuestLimit: 409,
     units.UnitsDrawn: 422,
     units.QuantityTooFine: 422,
     consents.ConsentRequired: 409,

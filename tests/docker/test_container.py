@@ -70,7 +70,7 @@ def test_the_wheel_has_all_that_the_service_needs_and_no_more(built: Image) -> N
         "_migrations/env.py",
         "_openapi/provider.json",
         "web/static/page.css",
-        "demo.toml",
+        "examples/rural_wealth.toml",
     ):
         assert f"benefits/{part}" in names
 

@@ -24,7 +24,8 @@ from tests.builders import reference_programme
 from tests.tidy.sources import ROOT
 
 PRESETS = sorted((ROOT / "benefits" / "presets").glob("*.toml"))
-FILES = [*PRESETS, ROOT / "benefits" / "demo.toml", ROOT / "tests" / "programme.toml"]
+EXAMPLES = sorted((ROOT / "benefits" / "examples").glob("*.toml"))
+FILES = [*PRESETS, *EXAMPLES, ROOT / "tests" / "programme.toml"]
 
 scalars = (
     st.booleans()
@@ -55,7 +56,7 @@ def test_what_is_none_is_left_out_and_what_is_unknown_refused() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_programme_is_exported_as_it_is(path: Path) -> None:
-    """Every preset, the demo and the reference: the same document, and the same file again."""
+    """Every preset, example and the reference: the same document, and the same file again."""
     made = read(path.read_text(encoding="utf-8"))
     text = write(made)
     assert encoded(made) == encoded(read(text))
@@ -115,6 +116,9 @@ def programmes(draw: st.DrawFn) -> Programme:
             ),
             claw_back=draw(st.sampled_from(ClawBack)),
             late_reversal=LateReversal(then=draw(st.sampled_from(Late)), days=30),
+            companions=draw(
+                st.dictionaries(st.sampled_from(list(base.ranks)), st.integers(1, 9), max_size=3)
+            ),
             nature=draw(st.sampled_from(Nature)),
             triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
             stacking=draw(stackings) if one.code == "VIDEO" else one.stacking,

@@ -161,6 +161,7 @@ OPERATIONS: dict[str, Operation] = {
             "contract_ended",
             "consent_required",
             "not_eligible",
+            "guest_limit",
             "quantity_invalid",
             "recipient_incomplete",
             "cap_reached",
@@ -376,6 +377,12 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "ClaimRequest": {
         "benefit": {"minLength": 1, "description": "A benefit's code, like `LOUNGE`."},
         "quantity": {"minimum": 1, "maximum": 100},
+        "companions": {
+            "minimum": 0,
+            "maximum": 99,
+            "description": "How many people come along with each piece, as the tier brings; 0 "
+            "unless said. The claim's quantity counts their pieces, too.",
+        },
         "recipient": {
             "maxProperties": 20,
             "description": "Just the fields that the benefit's `recipient` names; to the provider "

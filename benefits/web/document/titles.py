@@ -79,6 +79,7 @@ CHINESE = {
     "insufficient_units": "剩余份数不足。",
     "expired": "权益份数已过期。",
     "month_not_over": "该月份尚未结束。",
+    "guest_limit": "同行人数超过当前等级的上限。",
     "case_closed": "该事项此前已关闭。",
     "correction_invalid": "更正须恰好提供该类型所需的字段。",
     "correction_exceeds": "可更正的份数不足。",

@@ -5,6 +5,7 @@ double tap, and the same form sent again later, are one claim. What was typed is
 the review, and goes from there to the provider.
 """
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from benefits.actions.read_code import read_code
 from benefits.actions.record_consents import SayConsent, say_consent
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.consents import ConsentRequired
-from benefits.domain.entitlement import RECIPIENT_MAX, RecipientIncomplete
+from benefits.domain.entitlement import RECIPIENT_MAX, GuestLimit, RecipientIncomplete
 from benefits.domain.requests import check_key
 from benefits.store.db import Busy, Connection, is_busy
 from benefits.store.group import Failed, Overloaded
@@ -52,6 +53,13 @@ class Again(msgspec.Struct, frozen=True):
     key: str
     recipient: dict[str, str]
     consent: str = ""
+    companions: int = 0
+
+
+def _companions(form: dict[str, str]) -> int:
+    """Return how many come along, 0 unless said; -1 for what is no number."""
+    text = form.get("companions", "0")
+    return int(text) if re.fullmatch("[0-9]{1,2}", text) else -1
 
 
 def _recipient(form: dict[str, str]) -> dict[str, str]:
@@ -80,14 +88,15 @@ async def review_claim(request: Web) -> Page:
     key, code = check_key(form.get("key")), form.get("benefit", "")
     if code not in facts.catalogue.offers:
         return redirect(request, notice="notice", refused="unknown_benefit")
-    tongue, recipient = tongue_of(request), _recipient(form)
+    tongue, recipient, companions = tongue_of(request), _recipient(form), _companions(form)
     seen = msgspec.structs.replace(offer(tongue, facts, code), key=key)
     refusal = facts.prospects[code].refusal
     if refusal is not None:
         return redirect(request, f"/benefits/{code}", notice="notice", refused=refusal.code)
     given = {name: recipient.get(name, "") for name, _ in seen.fields}
     agreed = seen.consent is None or form.get("consent") == seen.consent[0]
-    if wrong := _wrong(given) or ("" if agreed else ConsentRequired.code):
+    along = GuestLimit.code if not 0 <= companions <= seen.companions else ""
+    if wrong := _wrong(given) or along or ("" if agreed else ConsentRequired.code):
         return render(
             tongue,
             "benefit.html",
@@ -97,6 +106,7 @@ async def review_claim(request: Web) -> Page:
             offer=seen,
             token=form["token"],
             typed=given,
+            companions=companions,
             refused=refused_words(tongue, wrong),
         )
     return render(
@@ -105,7 +115,9 @@ async def review_claim(request: Web) -> Page:
         path=f"/benefits/{code}",
         posted=True,
         offer=seen,
-        again=Again(code, seen.name, key, given, seen.consent[0] if seen.consent else ""),
+        again=Again(
+            code, seen.name, key, given, seen.consent[0] if seen.consent else "", companions
+        ),
         token=form["token"],
     )
 
@@ -125,6 +137,7 @@ async def post_claim(request: Web) -> Page:
         member_id=session.member_id,
         benefit=form.get("benefit", ""),
         recipient=_recipient(form),
+        companions=_companions(form),
         channel=CHANNEL,
     )
     known = command.benefit in catalogue.offers
@@ -179,7 +192,9 @@ def _again(
     again = None
     if command.benefit in catalogue.offers:
         name = blank_offer(tongue_of(request), *catalogue.offers[command.benefit]).name
-        again = Again(command.benefit, name, command.key, command.recipient, consent)
+        again = Again(
+            command.benefit, name, command.key, command.recipient, consent, command.companions
+        )
     if isinstance(error, Failed):
         return message(request, "internal", 500, incident=error.incident, again=again)
     return message(request, "busy", 503, again=again)

@@ -1,6 +1,7 @@
 """One benefit in words: what it brings, what it asks, why it cannot be claimed now."""
 
 import re
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from benefits.domain.entitlement import (
     BudgetExhausted,
     CapReached,
     ContractEnded,
+    GuestLimit,
     MemberClosed,
     RecipientIncomplete,
     StockExhausted,
@@ -27,6 +29,7 @@ from benefits.domain.requests import KeyConflict
 from benefits.domain.stacking import StackBy
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
+from benefits.store.pages import Entitlement
 from benefits.web.page.facts import Facts
 from benefits.web.page.shown_days import occurrence_words
 from benefits.web.page.shown_limits import contract_words, full_words, limit_words
@@ -37,6 +40,7 @@ REFUSED_WORDS: dict[str, Message] = {
     MemberClosed.code: n_("Your relationship with the bank has ended, so nothing can be claimed."),
     Blocked.code: n_("Nothing can be claimed with your membership now. Please ask your bank."),
     ContractEnded.code: n_("This benefit is no longer offered."),
+    GuestLimit.code: n_("Your tier does not bring so many companions along."),
     RecipientIncomplete.code: n_("Please fill in every field of the form."),
     ConsentRequired.code: n_("Please agree to what this benefit needs, then claim again."),
     NotEligible.code: n_("This benefit is not for you at the moment; the reason stands here."),
@@ -200,7 +204,8 @@ class Brings(msgspec.Struct, frozen=True, kw_only=True):
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """A benefit with its rules, and the form that claims a unit; `key` is the form's own.
 
-    `consent` is the purpose that the member must agree to first, and its text.
+    `consent` is the purpose that the member must agree to first, and its text. As many
+    `companions` can come along, by the member's tier and units.
     """
 
     code: str
@@ -215,6 +220,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     lots: list[str] = []
     why_not: str = ""
     consent: tuple[str, str] | None = None
+    companions: int = 0
     brings: list[Brings] = []
     rules: list[tuple[str, list[str]]] = []
 
@@ -319,9 +325,19 @@ def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
         ],
         why_not=why_not(tongue, facts, benefit),
         consent=_consent(tongue, facts, programme, benefit),
+        companions=_companions(facts, programme, benefit, lots),
         brings=_brings(tongue, facts, programme, benefit),
         rules=_rules(tongue, facts, programme, benefit),
     )
+
+
+def _companions(
+    facts: Facts, programme: Programme, benefit: Benefit, lots: Iterable[Entitlement]
+) -> int:
+    """Return how many can come along: as the tier brings, and as there are units for."""
+    pieces = sum(lot.available for lot in lots) // programme.piece(benefit)
+    brought = programme.guests(benefit, facts.standings[programme.code].state.rank)
+    return max(0, min(brought, pieces - 1))
 
 
 def _consent(
@@ -409,6 +425,17 @@ def _takes(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
     return [tongue.say(words, count=units.plain(benefit.takes), name=whose)]
 
 
+def _along(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
+    """Return whom each tier brings along (V-10)."""
+    along = n_("%(tier)s: up to %(count)s.")
+    found = [
+        tongue.say(along, tier=tongue.text(tier.name), count=benefit.companions[tier.code])
+        for tier in programme.tier
+        if tier.code in benefit.companions
+    ]
+    return [*found, tongue.word(n_("Each of them takes as much as you do."))] if found else []
+
+
 def _whom(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
     """Return whom a benefit is for, and to whom its units are granted, where rules say so."""
     lines = [line.eligible for line in _lines(programme, benefit) if line.eligible is not None]
@@ -443,6 +470,7 @@ def _rules(
     rules = {
         n_("Whom it is for"): _whom(tongue, programme, benefit),
         n_("What it takes"): _takes(tongue, programme, benefit),
+        n_("Companions"): _along(tongue, programme, benefit),
         n_("Units are valid"): [
             *(valid or [tongue.word(n_("As long as each unit says."))]),
             *contract_words(tongue, programme, benefit),

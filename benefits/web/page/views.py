@@ -137,6 +137,7 @@ async def show_benefit(request: Web, code: FromPath[str], refused: FromQuery[str
         offer=offer(tongue, facts, code),
         token=form_token(request),
         typed={},
+        companions=0,
         refused=refused_words(tongue, refused),
         zones=[tongue.zone(programme.tz)],
     )

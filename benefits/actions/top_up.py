@@ -16,7 +16,6 @@ from benefits.actions.follow_quota import For, give_again
 from benefits.actions.grant import GrantFor, add_lot
 from benefits.domain import eligibility, entitlement, packages, units
 from benefits.domain.benefit import Benefit
-from benefits.domain.downgrades import given_back
 from benefits.domain.labels import held
 from benefits.domain.ladder import Truth
 from benefits.domain.ledger import Part
@@ -157,9 +156,15 @@ def due(
                 continue
             place = (member_id, line.code, period.key)
             earlier, changes = granted.get(place, []), changed.get(place, [])
-            amount = entitlement.top_up(line, quota, earlier, changes, period=period, from_=from_)
-            back, quantity = entitlement.parted(
-                amount, quota, earlier, given_back(changes, amount, now)
+            back = entitlement.coming_back(quota, earlier, changes, now)
+            quantity = entitlement.top_up(
+                line,
+                quota,
+                earlier,
+                changes,
+                back=sum(part.amount for part in back),
+                period=period,
+                from_=from_,
             )
             if back or quantity:
                 cause = "SEGMENT" if line.segment else "TIER"

@@ -103,13 +103,14 @@ SELECT l.member_id, l.lot_id, l.unit, l.granted, l.remaining, l.held, l.expires_
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, lot_id)
 JOIN lot AS l ON l.bucket = k.bucket AND l.lot_id = k.lot_id
 """
-# The same, of tiers alone.
+# The same, of tiers alone: what lasts, and what was of some periods.
 LOTS_OF_LINES = """
 SELECT l.member_id, l.lot_id, l.unit, l.granted, l.remaining, l.held, l.expires_at, l.granted_at,
        l.priority, l.expired, l.redeemed, l.cause, l.line, l.period
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
 JOIN lot AS l ON l.bucket = k.bucket AND l.member_id = k.member_id
 WHERE l.programme = $3 AND l.line = ANY($4::text[]) AND l.cause = 'TIER'
+  AND (l.expires_at > $6 OR l.expires_at IS NULL OR l.period = ANY($5::text[]))
 """
 # ix_lot_unswept
 ENDED = """
@@ -450,11 +451,17 @@ class LineLot(msgspec.Struct, frozen=True):
 
 
 async def lots_of_lines(
-    conn: Connection, ids: Sequence[UUID], programme: str, lines: Sequence[str]
+    conn: Connection,
+    ids: Sequence[UUID],
+    programme: str,
+    lines: Sequence[str],
+    *,
+    periods: Sequence[str],
+    now: datetime,
 ) -> list[LineLot]:
-    """Return all lots that lines of a programme brought members with their tiers."""
-    buckets = [bucket_of(id_) for id_ in ids]
-    found = await rows(conn, LOTS_OF_LINES, buckets, list(ids), programme, list(lines))
+    """Return lots that lines brought members with their tiers: what lasts, and of some periods."""
+    values = ([bucket_of(id_) for id_ in ids], list(ids), programme, list(lines))
+    found = await rows(conn, LOTS_OF_LINES, *values, list(periods), now)
     return [LineLot(row.member_id, row.line, row.period, _lot(row)[1]) for row in found]
 
 

@@ -18,7 +18,7 @@ from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.fields import Among, Years
 from benefits.domain.labels import Label, Layer
 from benefits.domain.members import PERSON, MemberLine, Person
-from benefits.domain.packages import Anchor, Downgrade
+from benefits.domain.packages import Anchor, Downgrade, Start
 from benefits.domain.policy import Lock, Policy, Target
 from benefits.domain.steady import Bounds, bounds
 from benefits.domain.values import BUCKETS, Month
@@ -151,7 +151,11 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
         tiers[2] = msgspec.structs.replace(tiers[2], misses=0, lock=lock)
     lounges, videos = reference_programme().line
     own = msgspec.structs.replace(
-        lounges, code="own", anchor=Anchor.ANNIVERSARY, downgrade=Downgrade.REVOKE_EXCESS
+        lounges,
+        code="own",
+        anchor=Anchor.ANNIVERSARY,
+        start=Start.PERIOD,
+        downgrade=Downgrade.REVOKE_EXCESS,
     )
     videos = msgspec.structs.replace(videos, eligible=RULE)
     lines_now = (lounges, videos, own)

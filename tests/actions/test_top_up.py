@@ -13,7 +13,7 @@ from benefits.actions.look_ahead import look_ahead
 from benefits.actions.record_members import record_members
 from benefits.domain.assets import AssetLine
 from benefits.domain.members import MemberLine
-from benefits.domain.packages import Anchor, Downgrade, Line, LinePeriod, UpgradePolicy
+from benefits.domain.packages import Anchor, Downgrade, Line, LinePeriod, Start, UpgradePolicy
 from benefits.domain.policy import Policy, UpgradeTiming
 from benefits.domain.values import Month
 from tests.builders import MEMBER_KEY, World, reference_programme
@@ -32,7 +32,9 @@ async def having(world: World, *lines: Line, **more: object) -> UUID:
 def line(period: LinePeriod, **more: object) -> Line:
     """Return a line that brings a platinum member two visits and a diamond one six."""
     quota = {"PLATINUM": 2, "DIAMOND": 6}
-    return Line(code="lounge", benefit="LOUNGE", period=period, quota=quota, **more)  # type: ignore[arg-type]
+    if more.get("anchor") is Anchor.ANNIVERSARY:
+        more["start"] = Start.PERIOD
+    return Line(code="visits", benefit="LOUNGE", period=period, quota=quota, **more)  # type: ignore[arg-type]
 
 
 async def granted(world: World) -> list[tuple[str, int]]:

@@ -16,7 +16,7 @@ from benefits.actions.start_period import LEASE, LONG_LEASE, PeriodStarting, beg
 from benefits.domain.eligibility import Rule
 from benefits.domain.labels import Layer
 from benefits.domain.members import PERSON, MemberLine, Person
-from benefits.domain.packages import Anchor, Line, LinePeriod, Segment, Start
+from benefits.domain.packages import Anchor, Downgrade, Line, LinePeriod, Segment, Start
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.store.db import Connection
 from benefits.worker import Worker
@@ -86,6 +86,25 @@ async def test_a_tier_that_is_decided_later_tops_up(world: World) -> None:
     await world.month(world.name(1), "2025-07", RICHER)
     await world.evaluate("2025-07", member)
     assert [("monthly", "2025-08", 2), ("monthly", "2025-08", 4)] == (await work(world))[1:]
+
+
+async def test_a_fall_that_is_decided_late_takes_of_the_period_that_runs(world: World) -> None:
+    """P-6: July is decided on 2 September, when September's six are there: four of them go."""
+    tiers = tuple(msgspec.structs.replace(tier, misses=1) for tier in reference_programme().tier)
+    one = msgspec.structs.replace(MONTHLY, downgrade=Downgrade.REVOKE_EXCESS)
+    await world.apply(msgspec.structs.replace(reference_programme(), line=(one,), tier=tiers))
+    member = await world.member()
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-06", RICHER)
+    await world.evaluate("2025-06", member)
+    for month in (8, 9):
+        await work(world, datetime(2025, month, 1, 2, tzinfo=UTC))
+    world.clock.now = datetime(2025, 9, 2, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-07", RICH)
+    await world.evaluate("2025-07", member)
+    taken = await world.rows("SELECT period, taken::int FROM entitlement_change")
+    assert [("2025-09", 4)] == [tuple(row) for row in taken]
+    assert [] == await world.findings()
 
 
 async def test_other_lines_wait_for_the_decision(world: World) -> None:

@@ -8,6 +8,7 @@ from benefits.actions.parts import Parts
 from benefits.domain import guard, terms
 from benefits.domain.benefit import Benefit
 from benefits.domain.exchange import Converted, check_converted
+from benefits.domain.packages import Line
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.values import Month, local_date
 from benefits.store import catalogue, notices, proposals, rates
@@ -30,6 +31,9 @@ def _check_kept(before: Programme, after: Programme) -> None:
     kept = [tier.code for tier in before.tier]
     if [tier.code for tier in after.tier][: len(kept)] != kept:
         raise ProgrammeInvalid(f"the tiers {', '.join(kept)} must stay, in this order; add above")
+    lines = {line.code: line for line in before.line}
+    for line in after.line:
+        _check_line(lines.get(line.code, line), line)
     for code in before.providers.keys() - after.providers.keys():
         raise ProgrammeInvalid(f"provider {code!r} must stay: there may be requests to it")
 
@@ -47,6 +51,18 @@ def _check_benefit(was: Benefit, now: Benefit) -> None:
             )
     if (now.stock is None) != (was.stock is None):
         raise ProgrammeInvalid(f"benefit {was.code!r}: a stock cannot be begun or given up")
+
+
+def _check_line(was: Line, now: Line) -> None:
+    """Refuse another count of periods: what was granted in the running one would come again."""
+    for name in ("period", "anchor", "days"):
+        kept = getattr(was, name)
+        if getattr(now, name) != kept:
+            told = kept if isinstance(kept, int) else repr(kept.value)
+            raise ProgrammeInvalid(
+                f"line {was.code!r}: its {name} must stay {told}; give what comes otherwise "
+                "another code"
+            )
 
 
 def _check_books(programme: Programme, other: Programme) -> None:

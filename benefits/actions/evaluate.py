@@ -259,10 +259,32 @@ async def _wanted(
             decisions[fact.member_id] = decision
             if bucket in settled.last and decision.after.rank > fact.written.rank:
                 raised.add(fact.member_id)
-    due = top_up.due(programme, ranks, brought, since=next_month.start, now=now)
+    since = await _since(conn, programme, month, all_whom, decisions, raised=raised, today=today)
+    due = top_up.due(programme, ranks, brought, since=since, now=now)
     due = await top_up.let_in(conn, programme, next_month.start, due, now=now)
     due = top_up.of_decided(top_up.without_back(due, settled.passed), decisions)
     return _Wanted(decisions, due, ranks, raised, unsettled, pending)
+
+
+async def _since(
+    conn: Connection,
+    programme: Programme,
+    month: Month,
+    whom: Whom,
+    decisions: Mapping[UUID, Decision],
+    *,
+    raised: Collection[UUID],
+    today: date,
+) -> date | Mapping[UUID, date]:
+    """Return the first day of members' tiers: of those that are decided now, and before (P-4)."""
+    start = month.plus(1).start
+    if not any(line.is_dated for line in programme.line):
+        return start
+    since = await tiers.since(conn, programme.code, month, whom, programme.tz)
+    for member_id, decision in decisions.items():
+        if decision.after.rank != decision.before.rank:
+            since[member_id] = max(today if member_id in raised else start, since[member_id])
+    return since
 
 
 def closed_by(closed_on: date | None, day: date) -> bool:
@@ -313,7 +335,7 @@ async def _write_page(
     journal = Journal(locked, now, parts.new_id)
     held = await tiers.boundaries(conn, code, month, list(wanted.decisions))
     decided = _decided(journal, programme, month, wanted, held=held)
-    falls = _falls(top_up.day_in(programme, month.plus(1), now), decided, held)
+    falls = _falls(local_date(now, programme.tz), decided, held)
     taken = await take_back(conn, journal, programme, falls, now=now)
     added = await top_up.add_due(conn, journal, wanted.grants, actor="system:evaluate")
     added.changes.extend(taken)

@@ -12,12 +12,12 @@ import msgspec
 
 from benefits.domain import ledger, packages, units
 from benefits.domain.benefit import Benefit
-from benefits.domain.downgrades import taken_back
+from benefits.domain.downgrades import spent_of, taken_back
 from benefits.domain.ledger import Part
 from benefits.domain.packages import Downgrade, Line
 from benefits.domain.programme import Programme
 from benefits.domain.values import BUCKETS
-from benefits.store import line_lots, tiers
+from benefits.store import line_lots, merged, tiers
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
@@ -60,12 +60,20 @@ async def take_back(
     if not (lines and falls.ranks):
         return []
     ids = sorted(falls.ranks)
-    found = await line_lots.of_tiers(conn, ids, programme.code, [line.code for line in lines])
-    journal.load((one.member_id, one.lot) for one in found)
+    into = await merged.along(conn, ids)
+    found = await line_lots.of_tiers(
+        conn,
+        [*ids, *into],
+        programme.code,
+        [line.code for line in lines],
+        periods=sorted({key for line in lines for key in packages.keys_at(line, falls.day)}),
+        now=now,
+    )
+    journal.load((one.member_id, one.lot) for one in found if one.member_id not in into)
     opened = await tiers.opened(conn, Whom((0, BUCKETS - 1), ids))
     of_line = dict[tuple[UUID, str], list[LineLot]]()
     for one in found:
-        of_line.setdefault((one.member_id, one.line), []).append(one)
+        of_line.setdefault((into.get(one.member_id, one.member_id), one.line), []).append(one)
     made = list[ChangeRow]()
     for member_id in ids:
         for line in lines:
@@ -73,12 +81,16 @@ async def take_back(
             period = packages.period_at(line, falls.day, opened[member_id])
             if after >= before or period is None:
                 continue
-            own = of_line.get((member_id, line.code), [])
+            every = of_line.get((member_id, line.code), [])
             lots = [
-                (packages.counts_for(line, one.period, opened[member_id]), one.lot) for one in own
+                (
+                    packages.counts_for(line, one.period, opened[member_id]),
+                    one.lot if one.member_id == member_id else spent_of(one.lot),
+                )
+                for one in every
             ]
             parts = taken_back(line, after, lots, period=period.key, now=now)
-            periods = {one.lot.lot_id: one.period for one in own}
+            periods = {one.lot.lot_id: one.period for one in every}
             for part in parts:
                 for_ = For(programme.code, line.code, periods[part.lot_id], after)
                 benefit = programme.benefits[line.benefit]

@@ -74,8 +74,6 @@ async def start_next(database: Database, parts: Parts) -> Started | None:
             leased = await period_runs.lease_due(conn, run, now, now + LEASE)
             if leased is None:
                 continue
-            if packages.beginning(lines, leased.after, leased.day) is None:
-                return leased, BUCKETS  # nothing begins: at once at its end
             count = await tiers.count_members(conn, (leased.first, leased.first))
             step = min(max(PART // max(count, 1), 1), PART_BUCKETS)
             return leased, min(leased.first + step, BUCKETS)
@@ -182,8 +180,6 @@ async def _wanted(conn: Connection, parts: Parts, leased: Leased, whom: Whom) ->
     programme = (await parts.catalogue.current(conn)).programmes[leased.programme]
     lines, now = packages.starting(programme.line), parts.clock()
     begin = packages.beginning(lines, leased.after, leased.day)
-    if begin is None:
-        return _Wanted()
     held = await period_runs.held(conn, leased, programme.tz, whom, begin=begin, now=now)
     if begin.month_days is not None:
         ids = [one.member_id for one in held]

@@ -192,9 +192,15 @@ def due(
                 continue
             place = (member_id, line.code, period.key)
             earlier, changes = granted.get(place, []), changed.get(place, [])
-            amount = entitlement.top_up(line, quota, earlier, changes, period=period, from_=from_)
-            back, quantity = entitlement.parted(
-                amount, quota, earlier, given_back(changes, amount, now)
+            back = entitlement.coming_back(quota, earlier, changes, now)
+            quantity = entitlement.top_up(
+                line,
+                quota,
+                earlier,
+                changes,
+                back=sum(part.amount for part in back),
+                period=period,
+                from_=from_,
             )
             stacks = None
             if not benefit.stacking.is_plain:

@@ -12,6 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from benefits.domain.ledger import Lot, Part, first_free
 from benefits.domain.packages import Downgrade, Line
@@ -49,6 +50,14 @@ def taken_back(
         case Downgrade.REVOKE_ALL:
             every = [lot for _, lot in whole]
             return first_free(every, sum(lot.available(now) for lot in every), now)
+
+
+def spent_of(lot: Lot) -> Lot:
+    """Return a lot of who was merged into a member as it counts for them: by what is gone of it.
+
+    What is free of it moves to a lot of the member's own (T-10).
+    """
+    return replace(lot, remaining=lot.held)
 
 
 def given_back(changes: Sequence[Change], quantity: int, now: datetime) -> list[Part]:

@@ -16,7 +16,7 @@ import msgspec
 from benefits.domain import eligibility
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Blocked
-from benefits.domain.downgrades import Change
+from benefits.domain.downgrades import Change, given_back
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot, Part, take
 from benefits.domain.limits import Counted, Left, Room, coarse
@@ -85,11 +85,15 @@ class BudgetExhausted(Refusal):
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """An earlier grant of a line in a period: the quota it reached, its units, and when."""
+    """An earlier grant of a line in a period: the quota it reached, its units, and when.
+
+    What was granted to who was merged into the member is not the member's `is_own`.
+    """
 
     quota: int
     quantity: int
     at: datetime = EPOCH
+    is_own: bool = True
 
 
 def net_of(before: Sequence[Granted], changes: Sequence[Change]) -> int:
@@ -103,51 +107,76 @@ def top_up(
     before: Sequence[Granted],
     changes: Sequence[Change] = (),
     *,
+    back: int = 0,
     period: Period,
     from_: date,
 ) -> int:
-    """Return what brings the period to `quota`; 0 when it is there (P-3, P-4).
+    """Return what is granted anew to bring the period to `quota`; 0 when it is there (P-3, P-4).
 
     All figures are in steps, so a share is rounded to one, as the line's policy says.
 
     `before` are the line's tier grants in the period, `changes` what falls took of them and rises
-    gave back; `from_` is the first day of the new tier.
+    gave back, `back` is what comes back now; `from_` is the first day of the new tier. A
+    quota is granted once, whatever went of it: what falls took comes back, or is lost with its
+    lots. What they took of who was merged comes back to nobody, and is granted anew.
     """
-    reached = _reached(before, changes)
-    if before and quota <= reached:
+    if _is_reached(quota, before, changes):
         return 0  # reached before, by whatever policy
+    if any(grant.is_own and grant.quota >= quota for grant in before):
+        return 0
+    missing = max(0, quota - net_of(before, changes) - back)
+    lost = min(missing, sum(change.taken for change in changes if change.ends_at is None))
+    highest = max((grant.quota for grant in before), default=0)
+    if quota <= highest:
+        return lost
     match line.upgrade:
         case UpgradePolicy.TOP_UP:
-            return max(0, quota - net_of(before, changes))
+            return missing
         case UpgradePolicy.PRORATE_FLOOR | UpgradePolicy.PRORATE_CEIL:
-            exact = prorated(max(0, quota - reached), period, from_)
+            exact = prorated(quota - highest, period, from_)
             floor = exact.numerator // exact.denominator
             whole = exact.denominator == 1
-            return floor if whole or line.upgrade is UpgradePolicy.PRORATE_FLOOR else floor + 1
+            is_floor = whole or line.upgrade is UpgradePolicy.PRORATE_FLOOR
+            return min(missing, lost + (floor if is_floor else floor + 1))
         case UpgradePolicy.FULL:
-            return quota
+            return lost + quota
         case UpgradePolicy.NEXT_PERIOD:
-            return 0 if before or from_ > period.start else quota
+            return lost if before or from_ > period.start else quota
 
 
-def _reached(before: Sequence[Granted], changes: Sequence[Change]) -> int:
-    """Return the quota that stands: the highest, or that of the last change and those after it."""
-    if not changes:
-        return max((grant.quota for grant in before), default=0)
-    last = max(changes, key=lambda change: change.at)
-    return max([last.quota, *(grant.quota for grant in before if grant.at > last.at)])
+def coming_back(
+    quota: int, before: Sequence[Granted], changes: Sequence[Change], now: datetime
+) -> list[Part]:
+    """Return what a rise to `quota` gives back of what falls took, to its lots (P-6).
+
+    It comes whatever the line's policy says of what is new: as much as was granted for the quota
+    and those below it, or as the quota where that is more.
+    """
+    if _is_reached(quota, before, changes):
+        return []
+    granted = sum(grant.quantity for grant in before if grant.quota <= quota)
+    return given_back(changes, max(0, max(quota, granted) - net_of(before, changes)), now)
 
 
 def parted(
     amount: int, quota: int, before: Sequence[Granted], back: Sequence[Part]
 ) -> tuple[Sequence[Part], int]:
-    """Part what a rise brings into what comes `back` to its lots, and what is granted anew (P-6).
+    """Part what lines that stack bring into what comes `back`, and what is granted anew (P-7).
 
     What was granted for the quota before, or for a higher one, is not granted again.
     """
     given = sum(part.amount for part in back)
     is_new = all(grant.quota < quota for grant in before)
     return back, amount - given if is_new else 0
+
+
+def _is_reached(quota: int, before: Sequence[Granted], changes: Sequence[Change]) -> bool:
+    """Say whether a quota stands: the highest does, or that of the last change and those after."""
+    if not changes:
+        return bool(before) and quota <= max(grant.quota for grant in before)
+    last = max(changes, key=lambda change: change.at)
+    after = (grant.quota for grant in before if grant.at > last.at)
+    return quota <= max([last.quota, *after])
 
 
 def prorated(difference: int, period: Period, from_: date) -> Fraction:

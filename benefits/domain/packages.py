@@ -138,6 +138,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.anchor is Anchor.ANNIVERSARY
 
     @property
+    def is_dated(self) -> bool:
+        """Whether what a rise brings hangs on the first day of the new tier (P-4)."""
+        return self.upgrade not in {UpgradePolicy.TOP_UP, UpgradePolicy.FULL}
+
+    @property
     def longest(self) -> timedelta:
         """How long a period lasts at most."""
         days = {LinePeriod.MONTH: 31, LinePeriod.QUARTER: 92, LinePeriod.YEAR: 366}
@@ -202,6 +207,7 @@ def counts_for(line: Line, key: str, opened_on: date) -> str:
     """Return the key of the period that a grant counts for, whatever its own key says (P-3).
 
     They differ where a member's opening was corrected: it is the period whose start is nearest.
+    What began more than half a period before the opening counts for none, and keeps its key.
     """
     if not line.is_members_own:
         return key
@@ -211,6 +217,8 @@ def counts_for(line: Line, key: str, opened_on: date) -> str:
         return key
     period = period_at(line, max(start, opened_on), opened_on)
     assert period is not None, "there is a period from the opening on"
+    if 2 * (opened_on - start).days > period.days:
+        return key
     if 2 * (start - period.start).days > period.days:
         period = period_at(line, period.end, opened_on)
         assert period is not None, "one follows"
@@ -222,11 +230,12 @@ def ends_at(
 ) -> datetime | None:
     """Return when units end that are granted now for a period; None when the period is over.
 
-    Those with a life of their own are usable through the last of its days after today (P-5, C-4),
-    those that are carried over through the last of the line's periods after it.
+    What comes `ONCE` is never over. Units with a life of their own are usable through the last of
+    its days after today (P-5, C-4), those that are carried over through the last of the line's
+    periods after it.
     """
     over = midnight(period.end, zone)
-    if over <= now:
+    if over <= now and line.period is not LinePeriod.ONCE:
         return None
     if line.carry is not None:
         return midnight(_following(line, period, line.carry.periods, opened_on).end, zone)
@@ -244,10 +253,14 @@ def _following(line: Line, period: Period, count: int, opened_on: date) -> Perio
     return period
 
 
+NEW_DAYS = 35  # until everybody is looked at, whenever the bank tells of a relationship
+
+
 class Beginning(msgspec.Struct, frozen=True):
     """Whose periods may begin: by the opening's day of the month, or by rolling days in a window.
 
-    And who may have joined a segment, by its label. Without days of the month, everybody.
+    And who may have joined a segment, by its label. Without days of the month, everybody. Whoever
+    opened in the last `NEW_DAYS` may have become known only now.
     """
 
     month_days: list[int] | None
@@ -266,18 +279,21 @@ def of_tiers(lines: Iterable[Line]) -> list[Line]:
     return [line for line in lines if line.segment is None]
 
 
-def beginning(lines: Iterable[Line], after: date | None, day: date) -> Beginning | None:
+def beginning(lines: Iterable[Line], after: date | None, day: date) -> Beginning:
     """Return whose periods of some lines may begin after a day and up to another (P-3).
 
-    None where nobody's do. Without the former day all that run are meant. What comes `ONCE` begins
-    with the relationship.
+    Without the former day all that run are meant. On the first of a month everybody is looked at:
+    no other day is told by an opening that was corrected, or a rule that lets in whom it did not.
+    What comes `ONCE` begins with the relationship.
     """
     if after is None:
         return Beginning(None, [], 0, [])
     own, window = False, [after + timedelta(days=n) for n in range(1, (day - after).days + 1)]
+    if any(each.day == 1 for each in window):
+        return Beginning(None, [], 0, [])
     for line in lines:
         if line.is_members_own or line.period is LinePeriod.ONCE:
-            own = own or line.period is not LinePeriod.ROLLING
+            own = own or line.period not in {LinePeriod.ROLLING, LinePeriod.ONCE}
             continue
         period = period_at(line, day, day)
         if period is not None and period.start > after:
@@ -285,8 +301,6 @@ def beginning(lines: Iterable[Line], after: date | None, day: date) -> Beginning
     rolling = [line.days for line in lines if line.period is LinePeriod.ROLLING]
     days = {n for each in window for n in _opening_days(each)} if own else set()
     labels = sorted({line.segment.label for line in lines if line.segment})
-    if not (days or rolling or labels):
-        return None
     return Beginning(sorted(days), rolling, len(window), labels)
 
 
@@ -306,6 +320,8 @@ def line_problems(path: str, line: Line) -> Iterator[str]:
         yield f"{path}.days: only a ROLLING period has days; units live valid_days"
     if is_rolling and not line.is_members_own:
         yield f'{path}.anchor: ROLLING is counted from the opening; write "ANNIVERSARY"'
+    if line.is_members_own and line.start is not Start.PERIOD:
+        yield f'{path}.start: periods of members\' own begin on any day; write "PERIOD"'
     if is_once and line.is_members_own:
         yield f"{path}.anchor: what comes ONCE has no anniversary"
     if is_once and not line.valid_days:

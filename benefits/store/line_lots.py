@@ -18,6 +18,7 @@ SELECT {_COLUMNS}
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
 JOIN lot AS l ON l.bucket = k.bucket AND l.member_id = k.member_id
 WHERE l.programme = $3 AND l.line = ANY($4::text[]) AND l.cause = 'TIER'
+  AND (l.expires_at > $6 OR l.expires_at IS NULL OR l.period = ANY($5::text[]))
 """
 # ix_lot_bucket_member_id_unit_expires_at; of tiers and segments.
 USABLE = f"""
@@ -49,11 +50,17 @@ class LineKey(msgspec.Struct, frozen=True, order=True):
 
 
 async def of_tiers(
-    conn: Connection, ids: Sequence[UUID], programme: str, lines: Sequence[str]
+    conn: Connection,
+    ids: Sequence[UUID],
+    programme: str,
+    lines: Sequence[str],
+    *,
+    periods: Sequence[str],
+    now: datetime,
 ) -> list[LineLot]:
-    """Return all lots that lines of a programme brought members with their tiers."""
-    buckets = [bucket_of(id_) for id_ in ids]
-    found = await rows(conn, OF_TIERS, buckets, list(ids), programme, list(lines))
+    """Return lots that lines brought members with their tiers: what lasts, and of some periods."""
+    values = ([bucket_of(id_) for id_ in ids], list(ids), programme, list(lines))
+    found = await rows(conn, OF_TIERS, *values, list(periods), now)
     return [LineLot(row.member_id, row.line, row.period, lot_of(row)[1]) for row in found]
 
 

@@ -4,13 +4,13 @@ A run is of a day: of all periods that begin after the day of the run before it,
 The last run of a programme stays, so that nothing is done twice and no day is left out.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from benefits.domain.packages import Beginning
+from benefits.domain.packages import NEW_DAYS, Beginning
 from benefits.domain.values import BUCKETS, midnight
 from benefits.store.db import Connection, rows, run
 from benefits.store.facts import AMONG, Whom
@@ -47,33 +47,37 @@ WHERE programme = $1 AND next_bucket = $2 AND leased_until = $6
 """
 # Primary keys of member and member_label, unique key of tier_decision. Who has a
 # period of their own that may begin is told by the day of the month, or by days since the opening;
-# who joined a segment, by the label. The rules look closer.
+# who is new, by the opening; who joined a segment, by the label. The rules look closer.
 _HELD = """
-SELECT m.member_id, m.opened_on, m.has_merged, coalesce(d.rank, 0) AS rank,
-       d.since
-FROM member AS m
+WITH m AS MATERIALIZED (
+    SELECT o.bucket, o.member_id, o.opened_on, o.has_merged
+    FROM member AS o
+    WHERE o.bucket BETWEEN $11 AND $12 AND o.opened_on <= $3
+      AND (o.closed_on IS NULL OR o.closed_on >= $3) AND o.merged_into IS NULL
+      AND ($4::int[] IS NULL OR extract(day FROM o.opened_on) = ANY($4::int[])
+           OR o.opened_on > $10
+           OR EXISTS (SELECT FROM unnest($5::int[]) AS l (days)
+                      WHERE ($3::date - o.opened_on) % l.days < $6::int)
+           OR EXISTS (SELECT FROM member_label AS b
+                      WHERE b.bucket = o.bucket AND b.member_id = o.member_id
+                        AND b.label = ANY($7::text[])
+                        AND (b.valid_from > $8 OR b.recorded_at >= $9))){0})
+SELECT m.member_id, m.opened_on, m.has_merged, coalesce(d.rank, 0) AS rank, d.since
+FROM m
 LEFT JOIN (
-    SELECT DISTINCT ON (o.bucket, o.member_id) o.bucket, o.member_id, o.rank,
-           max(o.effective_from) FILTER (WHERE o.rank <> o.before_rank)
-               OVER (PARTITION BY o.bucket, o.member_id) AS since
-    FROM tier_decision AS o
-    WHERE o.bucket BETWEEN $10 AND $11 AND o.programme = $1 AND o.effective_from <= $2{0}
-    ORDER BY o.bucket, o.member_id, o.effective_from DESC, o.decided_at DESC,
-             o.decision_id DESC) AS d
+    SELECT DISTINCT ON (t.bucket, t.member_id) t.bucket, t.member_id, t.rank,
+           max(t.effective_from) FILTER (WHERE t.rank <> t.before_rank)
+               OVER (PARTITION BY t.bucket, t.member_id) AS since
+    FROM m AS n
+    JOIN tier_decision AS t ON t.bucket = n.bucket AND t.member_id = n.member_id
+    WHERE t.programme = $1 AND t.effective_from <= $2
+    ORDER BY t.bucket, t.member_id, t.effective_from DESC, t.decided_at DESC,
+             t.decision_id DESC) AS d
   ON d.bucket = m.bucket AND d.member_id = m.member_id
-WHERE m.bucket BETWEEN $10 AND $11 AND m.opened_on <= $3
-  AND (m.closed_on IS NULL OR m.closed_on >= $3) AND m.merged_into IS NULL
-  AND ($4::int[] IS NULL OR extract(day FROM m.opened_on) = ANY($4::int[])
-       OR EXISTS (SELECT FROM unnest($5::int[]) AS l (days)
-                  WHERE ($3::date - m.opened_on) % l.days < $6::int)
-       OR EXISTS (SELECT FROM member_label AS b
-                  WHERE b.bucket = m.bucket AND b.member_id = m.member_id
-                    AND b.label = ANY($7::text[])
-                    AND (b.valid_from > $8 OR b.recorded_at >= $9))){1}
 ORDER BY m.bucket, m.member_id
 """
-HELD = _HELD.format("", "")
-HELD_BY = _HELD.format(AMONG.format("o", 12, 13), AMONG.format("m", 12, 13))
+HELD = _HELD.format("")
+HELD_BY = _HELD.format(AMONG.format("o", 13, 14))
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,9 +160,10 @@ async def held(
 ) -> list[Held]:
     """Return the members whose periods may begin, with the tier each holds now (P-3).
 
-    And those of whom a label became known since the run before, or valid. None of them has left by
-    the day or was merged into another.
+    And new ones, and those of whom a label became known since the run before, or valid. None of
+    them has left by the day or was merged into another.
     """
+    since = run_.after and run_.after - timedelta(days=1)  # what was being written at midnight
     return [
         Held(row.member_id, row.opened_on, row.has_merged, row.rank, row.since)
         for row in await rows(
@@ -172,7 +177,8 @@ async def held(
             begin.window,
             begin.labels,
             run_.after,
-            run_.after and midnight(run_.after, zone),
+            since and midnight(since, zone),
+            run_.day - timedelta(days=NEW_DAYS),
             *whom.values,
         )
     ]

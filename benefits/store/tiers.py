@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from benefits.domain.entitlement import Granted
 from benefits.domain.ladder import THRESHOLD
 from benefits.domain.tiers import NO_GROUNDS, Cause, Decision, Grounds, State
-from benefits.domain.values import BUCKETS, Month, bucket_of
+from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.store.db import Connection, rows, run
 from benefits.store.facts import AMONG, Whom
 
@@ -59,6 +60,16 @@ WHERE g.bucket BETWEEN $3 AND $4 AND g.programme = $1 AND g.cause IN ('TIER', 'S
 GRANTED_TO = GRANTED + AMONG.format("g", 5, 6)
 OPENED = "SELECT m.member_id, m.opened_on FROM member AS m WHERE m.bucket BETWEEN $1 AND $2"
 OPENED_OF = OPENED + AMONG.format("m", 3, 4)
+# Primary key of member, unique key of tier_decision.
+_SINCE = """
+SELECT m.member_id, m.opened_on, max(d.effective_from) AS since
+FROM member AS m
+LEFT JOIN tier_decision AS d ON d.bucket = m.bucket AND d.member_id = m.member_id
+  AND d.programme = $1 AND d.month <= $2 AND d.rank <> d.before_rank
+WHERE m.bucket BETWEEN $3 AND $4{0}
+GROUP BY m.bucket, m.member_id
+"""
+SINCE, SINCE_OF = _SINCE.format(""), _SINCE.format(AMONG.format("m", 5, 6))
 INSERT_GRANTS = """
 INSERT INTO entitlement_grant (bucket, member_id, programme, line, period, cause, quota, quantity,
                                lot_id, granted_at)
@@ -209,7 +220,8 @@ async def granted(
     grants = Grants()
     for row in found:
         key = (into.get(row.member_id, row.member_id), row.line, row.period)
-        grants.setdefault(key, []).append(Granted(row.quota, row.quantity, row.granted_at))
+        is_own = row.member_id not in into
+        grants.setdefault(key, []).append(Granted(row.quota, row.quantity, row.granted_at, is_own))
     return grants
 
 
@@ -217,6 +229,20 @@ async def opened(conn: Connection, whom: Whom) -> dict[UUID, date]:
     """Return when the relationships of members began."""
     statement = OPENED if whom.members is None else OPENED_OF
     return {row.member_id: row.opened_on for row in await rows(conn, statement, *whom.values)}
+
+
+async def since(
+    conn: Connection, programme: str, month: Month, whom: Whom, zone: ZoneInfo
+) -> dict[UUID, date]:
+    """Return the first day of members' tiers, by what is decided up to a month (P-4).
+
+    Whose tier never changed has it since the opening.
+    """
+    statement = SINCE if whom.members is None else SINCE_OF
+    return {
+        row.member_id: local_date(row.since, zone) if row.since else row.opened_on
+        for row in await rows(conn, statement, programme, month.start, *whom.values)
+    }
 
 
 class GrantRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import pytest
 
 from benefits.actions.evaluate import MonthNotOver, UnknownProgramme, evaluate
 from benefits.domain.assets import AssetLine
-from benefits.domain.packages import UpgradePolicy
+from benefits.domain.packages import Anchor, LinePeriod, Start, UpgradePolicy
 from benefits.domain.policy import Lock, Metric, Policy
 from benefits.domain.programme import ProgrammeInvalid
 from benefits.domain.values import BUCKETS, Month
@@ -271,6 +271,26 @@ async def test_what_cannot_be_evaluated_is_refused(
     """A month that runs, and a programme nobody applied."""
     with pytest.raises(refusal):
         await evaluate(world.database, world.parts, programme, month, buckets=(0, 1023))
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        ({"period": LinePeriod.YEAR}, "period must stay 'QUARTER'"),
+        ({"anchor": Anchor.ANNIVERSARY, "start": Start.PERIOD}, "anchor must stay 'CALENDAR'"),
+        ({"days": 30}, "days must stay 0"),
+    ],
+)
+async def test_a_line_counts_its_periods_as_it_did(
+    world: World, changed: dict[str, object], kept: str
+) -> None:
+    """P-3: else the quota of the running one would come again; another code begins anew."""
+    lounges = reference_programme().line[0]
+    other = msgspec.structs.replace(lounges, **changed)
+    with pytest.raises(ProgrammeInvalid, match=f"line 'lounge': its {kept}"):
+        await world.apply(msgspec.structs.replace(reference_programme(), line=(other,)))
+    new = msgspec.structs.replace(other, code="lounge-anew")
+    await world.apply(msgspec.structs.replace(reference_programme(), line=(lounges, new)))
 
 
 async def test_the_ladder_only_grows_upwards(world: World) -> None:

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from benefits.domain.assets import AssetLine
+from benefits.domain.packages import LinePeriod, UpgradePolicy
 from benefits.domain.values import Month
 from tests.actions.test_evaluate import GOLD, PLATINUM, RICH, causes, rank, standing
-from tests.builders import World
+from tests.builders import World, reference_programme
 
 QUARTER = (("2025-01", 480_000_00), ("2025-02", 490_000_00), ("2025-03", 499_000_00))
 
@@ -54,6 +56,29 @@ async def test_a_wrong_downgrade_is_undone_at_once_and_its_gap_stays_visible(
     assert GOLD == before.after.rank
     assert 0 == (await world.evaluate("2025-03", member)).decisions
     assert [] == await world.findings()
+
+
+async def test_a_tier_that_is_raised_brings_a_share_from_that_day_on(world: World) -> None:
+    """A-7, P-4: thirty more for 25 days of April are 25, not those of the whole month."""
+    lounges = msgspec.structs.replace(
+        reference_programme().line[0],
+        code="visits",
+        period=LinePeriod.MONTH,
+        quota={"GOLD": 1, "PLATINUM": 31},
+        upgrade=UpgradePolicy.PRORATE_FLOOR,
+    )
+    await world.apply(
+        msgspec.structs.replace(reference_programme(), line=(lounges,)),
+        tiers_from=Month(2024, 1),
+    )
+    world.clock.now = datetime(2025, 4, 3, 2, tzinfo=UTC)
+    member = await fallen(world)
+    world.clock.now = datetime(2025, 4, 6, 2, tzinfo=UTC)
+    await corrected(world, "2025-02", 505_000_00)
+    await world.evaluate("2025-03", member)
+    assert 0 == (await world.evaluate("2025-03", member)).grants
+    found = await world.rows("SELECT quota::int, quantity::int FROM entitlement_grant ORDER BY 1")
+    assert [(1, 1), (31, 25)] == [tuple(row) for row in found]
 
 
 async def test_a_correction_takes_no_tier_back_before_the_next_month_is_evaluated(

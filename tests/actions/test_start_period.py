@@ -11,16 +11,19 @@ from benefits.actions import start_period
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.keyed import Accepted
+from benefits.actions.record_members import record_members
 from benefits.actions.start_period import LEASE, LONG_LEASE, PeriodStarting, begin, go_on
+from benefits.domain.eligibility import Rule
 from benefits.domain.labels import Layer
-from benefits.domain.packages import Anchor, Line, LinePeriod, Segment, Start
+from benefits.domain.members import PERSON, MemberLine, Person
+from benefits.domain.packages import Anchor, Downgrade, Line, LinePeriod, Segment, Start
 from benefits.domain.recurring import Missing, Recurring, Weekday
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.store.db import Connection
 from benefits.worker import Worker
 from tests.actions.merging import listed
 from tests.actions.test_ways import take
-from tests.builders import World, reference_programme
+from tests.builders import MEMBER_KEY, World, reference_programme
 
 RICH, RICHER = 520_000_00, 5_200_000_00
 EARLY = datetime(2025, 7, 1, 0, 0, tzinfo=UTC)
@@ -84,6 +87,25 @@ async def test_a_tier_that_is_decided_later_tops_up(world: World) -> None:
     await world.month(world.name(1), "2025-07", RICHER)
     await world.evaluate("2025-07", member)
     assert [("monthly", "2025-08", 2), ("monthly", "2025-08", 4)] == (await work(world))[1:]
+
+
+async def test_a_fall_that_is_decided_late_takes_of_the_period_that_runs(world: World) -> None:
+    """P-6: July is decided on 2 September, when September's six are there: four of them go."""
+    tiers = tuple(msgspec.structs.replace(tier, misses=1) for tier in reference_programme().tier)
+    one = msgspec.structs.replace(MONTHLY, downgrade=Downgrade.REVOKE_EXCESS)
+    await world.apply(msgspec.structs.replace(reference_programme(), line=(one,), tier=tiers))
+    member = await world.member()
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-06", RICHER)
+    await world.evaluate("2025-06", member)
+    for month in (8, 9):
+        await work(world, datetime(2025, month, 1, 2, tzinfo=UTC))
+    world.clock.now = datetime(2025, 9, 2, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-07", RICH)
+    await world.evaluate("2025-07", member)
+    taken = await world.rows("SELECT period, taken::int FROM entitlement_change")
+    assert [("2025-09", 4)] == [tuple(row) for row in taken]
+    assert [] == await world.findings()
 
 
 async def test_other_lines_wait_for_the_decision(world: World) -> None:
@@ -385,3 +407,80 @@ async def test_labels_of_who_was_merged_count(world: World) -> None:
     await label(world, 1, "2025-06-01,")
     await listed(world, (world.name(1), world.name(2)))
     assert [("payroll", "2025-07", 2)] == await work(world, EARLY)
+
+
+async def test_who_is_told_of_late_gets_the_first_period(world: World) -> None:
+    """P-3: the bank's file comes a day after the opening, and a month after, too."""
+    own, roll = (
+        line("own", LinePeriod.MONTH, anchor=Anchor.ANNIVERSARY),
+        line("roll", LinePeriod.ROLLING, days=10, anchor=Anchor.ANNIVERSARY),
+    )
+    await having(world, MONTHLY, own, roll, line("welcome", LinePeriod.ONCE, valid_days=30))
+    assert [] == await work(world, datetime(2025, 7, 10, 2, tzinfo=UTC))
+    await world.member(date(2025, 7, 10))
+    first = [
+        ("monthly", "2025-07", 1),
+        ("own", "2025-07-10", 1),
+        ("roll", "2025-07-10", 1),
+        ("welcome", "once", 1),
+    ]
+    assert first == await work(world, datetime(2025, 7, 11, 2, tzinfo=UTC))
+    assert first == await work(world, datetime(2025, 7, 12, 2, tzinfo=UTC))
+    await world.member(date(2025, 6, 20))
+    found = await work(world, datetime(2025, 7, 13, 2, tzinfo=UTC))
+    assert ("own", "2025-06-20", 1) in found
+    assert [] == await world.findings()
+
+
+async def test_what_comes_once_comes_with_a_part_done_after_its_day(world: World) -> None:
+    """P-2, P-3: a run that was begun before midnight is of everybody who was there."""
+    await having(world, line("welcome", LinePeriod.ONCE, valid_days=30))
+    await world.member()
+    world.clock.now = EARLY
+    leased = await begin(world.database, world.parts, "wealth")
+    world.clock.now = EARLY + timedelta(days=1)
+    done = await go_on(world.database, world.parts, leased, BUCKETS)
+    assert (1, 1) == (done.done.members, done.done.grants)
+
+
+async def test_a_label_that_was_being_written_at_midnight_is_seen(world: World) -> None:
+    """P-3: whoever joins the day before a run's last one is looked at again."""
+    await having(world, FOR_PAYROLL)
+    await world.member()
+    assert [] == await work(world, EARLY + timedelta(days=1))
+    world.clock.now = EARLY + timedelta(hours=15, minutes=59)  # a minute before that day
+    await label(world, 1, "2025-06-01,")
+    assert 1 == len(await work(world, EARLY + timedelta(days=2)))
+
+
+async def test_who_becomes_eligible_is_looked_at_on_the_first(world: World) -> None:
+    """P-3, E-1: a rule that lets in whom it did not, though no period begins."""
+    yearly = msgspec.structs.replace(
+        FOR_PAYROLL, period=LinePeriod.YEAR, eligible=Rule(staff=True)
+    )
+    await having(world, yearly)
+    await world.member()
+    await label(world, 1, "2025-06-01,")
+    for days in range(4):  # the label is no news any more
+        assert [] == await work(world, EARLY + timedelta(days=days))
+    async with world.database.transaction() as conn:
+        told = MemberLine(world.name(1), date(2020, 1, 1), person=Person(PERSON, is_staff=True))
+        await record_members(conn, [(2, told)], world.parts, member_key=MEMBER_KEY)
+    assert [] == await work(world, EARLY + timedelta(days=20))
+    assert [("payroll", "2025", 2)] == await work(world, EARLY + timedelta(days=31))
+
+
+async def test_an_opening_that_is_corrected_costs_no_period(world: World) -> None:
+    """P-3: the day on which it would have begun is over; on the first it is made good."""
+    own = line("own", LinePeriod.MONTH, anchor=Anchor.ANNIVERSARY)
+    await having(world, own)
+    await world.member(date(2025, 1, 5))
+    await work(world, datetime(2025, 7, 5, 2, tzinfo=UTC))
+    before = await work(world, datetime(2025, 7, 22, 2, tzinfo=UTC))
+    assert [("own", "2025-07-05", 1)] == before
+    async with world.database.transaction() as conn:
+        corrected = MemberLine(world.name(1), date(2025, 1, 20))
+        await record_members(conn, [(2, corrected)], world.parts, member_key=MEMBER_KEY)
+    assert before == await work(world, datetime(2025, 7, 23, 2, tzinfo=UTC))
+    made_good = [*before, ("own", "2025-07-20", 1)]
+    assert made_good == await work(world, datetime(2025, 8, 1, 2, tzinfo=UTC))

@@ -179,7 +179,11 @@ def programme_of(seed: int, chance: Random) -> Programme:
         tiers[2] = msgspec.structs.replace(tiers[2], misses=0, lock=lock)
     lounges, videos = reference_programme().line
     own = msgspec.structs.replace(
-        lounges, code="own", anchor=Anchor.ANNIVERSARY, downgrade=Downgrade.REVOKE_EXCESS
+        lounges,
+        code="own",
+        anchor=Anchor.ANNIVERSARY,
+        start=Start.PERIOD,
+        downgrade=Downgrade.REVOKE_EXCESS,
     )
     kept = msgspec.structs.replace(videos, code="kept", carry=Carry(periods=1, cap=3))
     videos = msgspec.structs.replace(videos, eligible=RULE, start=Start.PERIOD)

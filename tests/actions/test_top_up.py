@@ -13,9 +13,10 @@ from benefits.actions.look_ahead import look_ahead
 from benefits.actions.record_members import record_members
 from benefits.domain.assets import AssetLine
 from benefits.domain.members import MemberLine
-from benefits.domain.packages import Anchor, Downgrade, Line, LinePeriod, UpgradePolicy
+from benefits.domain.packages import Anchor, Downgrade, Line, LinePeriod, Start, UpgradePolicy
 from benefits.domain.policy import Policy, UpgradeTiming
 from benefits.domain.values import Month
+from tests.actions.merging import listed
 from tests.builders import MEMBER_KEY, World, reference_programme
 
 RICH, RICHER = 520_000_00, 5_200_000_00
@@ -32,7 +33,9 @@ async def having(world: World, *lines: Line, **more: object) -> UUID:
 def line(period: LinePeriod, **more: object) -> Line:
     """Return a line that brings a platinum member two visits and a diamond one six."""
     quota = {"PLATINUM": 2, "DIAMOND": 6}
-    return Line(code="lounge", benefit="LOUNGE", period=period, quota=quota, **more)  # type: ignore[arg-type]
+    if more.get("anchor") is Anchor.ANNIVERSARY:
+        more["start"] = Start.PERIOD
+    return Line(code="visits", benefit="LOUNGE", period=period, quota=quota, **more)  # type: ignore[arg-type]
 
 
 async def granted(world: World) -> list[tuple[str, int]]:
@@ -138,6 +141,21 @@ async def test_a_rise_within_a_month_brings_what_its_policy_says(
     assert [("2025-06", n) for n in (2, *more)] == await granted(world)
 
 
+async def test_a_tier_of_old_is_no_rise(world: World) -> None:
+    """P-4: a line that is new within a quarter brings all of it to who had the tier before."""
+    member = await having(world)
+    await evaluate(world, member, "2025-06", RICH, on=datetime(2025, 7, 3, 2, tzinfo=UTC))
+    lines = (
+        line(LinePeriod.QUARTER, upgrade=UpgradePolicy.NEXT_PERIOD),
+        replace(
+            line(LinePeriod.QUARTER, upgrade=UpgradePolicy.PRORATE_FLOOR), code="visits-shared"
+        ),
+    )
+    await world.apply(replace(reference_programme(), line=lines), tiers_from=Month(2024, 1))
+    await evaluate(world, member, "2025-07", RICH, on=datetime(2025, 8, 3, 2, tzinfo=UTC))
+    assert [("2025-Q3", 2), ("2025-Q3", 2)] == await granted(world)
+
+
 async def tiers_of_months(world: World, member: UUID, *levels: int) -> None:
     """Evaluate April, May and so on with balances, early in the month after."""
     for nth, level in enumerate(levels):
@@ -216,5 +234,22 @@ async def test_a_fall_takes_once_whatever_is_run_again(world: World) -> None:
     assert [(4, 2)] == [
         tuple(row)
         for row in await world.rows("SELECT taken::int, quota::int FROM entitlement_change")
+    ]
+    assert [] == await world.findings()
+
+
+async def test_what_a_merged_customer_used_is_used(world: World) -> None:
+    """P-6, T-10: three of six are held by the one, the other falls to two: none is left."""
+    at_once = tuple(replace(tier, misses=1) for tier in reference_programme().tier[1:])
+    tiers = (reference_programme().tier[0], *at_once)
+    one = line(LinePeriod.YEAR, downgrade=Downgrade.REVOKE_EXCESS)
+    member = await having(world, one, tier=tiers)
+    await tiers_of_months(world, member, RICHER)
+    await claimed(world, member, 3)
+    other = await world.member(OPENED)
+    await listed(world, (world.name(1), world.name(2)))
+    await tiers_of_months(world, other, RICHER, RICH)
+    assert [(3, "2025")] == [
+        tuple(row) for row in await world.rows("SELECT taken::int, period FROM entitlement_change")
     ]
     assert [] == await world.findings()

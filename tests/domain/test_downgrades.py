@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from benefits.domain import ledger
 from benefits.domain.downgrades import Change, given_back, taken_back
-from benefits.domain.entitlement import Granted, parted, top_up
+from benefits.domain.entitlement import Granted, coming_back, top_up
 from benefits.domain.ledger import Lot, Part
 from benefits.domain.packages import Downgrade, Line, LinePeriod, UpgradePolicy
 from benefits.domain.values import Period
@@ -38,6 +38,7 @@ class Life:
         self.granted: list[Granted] = []
         self.changes: list[Change] = []
         self.at = NOON
+        self.from_ = YEAR.start
 
     def move(self, quota: int) -> None:
         """Have a tier with a quota from now on."""
@@ -51,11 +52,15 @@ class Life:
 
     def rise(self) -> None:
         """Top up, as every evaluation does."""
-        amount = top_up(
-            self.line, self.quota, self.granted, self.changes, period=YEAR, from_=YEAR.start
-        )
-        back, new = parted(
-            amount, self.quota, self.granted, given_back(self.changes, amount, self.at)
+        back = coming_back(self.quota, self.granted, self.changes, self.at)
+        new = top_up(
+            self.line,
+            self.quota,
+            self.granted,
+            self.changes,
+            back=sum(part.amount for part in back),
+            period=YEAR,
+            from_=self.from_,
         )
         self._change(back, self.quota, sign=-1)
         if new:
@@ -160,6 +165,81 @@ def test_net_grants_are_never_above_the_highest_quota(
         life.use(used)
     life.move(highest)
     assert highest == life.net
+
+
+@given(steps, st.sampled_from(Downgrade), st.sampled_from(UpgradePolicy), st.integers(0, 364))
+def test_a_fall_that_is_undone_leaves_all_as_it_was(
+    path: list[tuple[int, int]], policy: Downgrade, upgrade: UpgradePolicy, days: int
+) -> None:
+    """P-6: by whatever policy of rises; and none brings more than the highest quota."""
+    life = Life(replace(LINE, downgrade=policy, upgrade=upgrade))
+    for quota, used in path:
+        life.move(quota)
+        life.use(used)
+        life.from_ = YEAR.start + timedelta(days=days)
+        reached = {one.quota for one in life.granted}
+        highest = max(reached, default=0)
+        assert life.net <= (sum(reached) if upgrade is UpgradePolicy.FULL else highest)
+    life.move(13)
+    whole = (life.net, life.available)
+    life.move(0)
+    life.move(13)
+    assert whole == (life.net, life.available)
+
+
+@pytest.mark.parametrize("upgrade", UpgradePolicy)
+def test_a_wrong_fall_costs_nothing(upgrade: UpgradePolicy) -> None:
+    """P-6: what it took comes back whole, in the middle of the year too."""
+    life = Life(replace(LINE, upgrade=upgrade))
+    life.move(12)
+    life.from_ = date(2025, 6, 1)
+    life.move(4)
+    assert 4 == life.net
+    life.move(12)
+    assert 12 == life.net
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "net"),
+    [
+        (UpgradePolicy.TOP_UP, 20),
+        (UpgradePolicy.PRORATE_FLOOR, 18),
+        (UpgradePolicy.PRORATE_CEIL, 19),
+        (UpgradePolicy.FULL, 32),
+        (UpgradePolicy.NEXT_PERIOD, 12),
+    ],
+)
+def test_a_rise_above_what_was_before_a_fall_is_as_if_there_was_none(
+    upgrade: UpgradePolicy, net: int
+) -> None:
+    """P-4, P-6: 8 more for 275 of 365 days are 6 or 7; what the fall took comes back besides."""
+    for falls in (False, True):
+        life = Life(replace(LINE, upgrade=upgrade))
+        life.move(12)
+        life.use(10)
+        life.from_ = date(2025, 4, 1)
+        if falls:
+            life.move(4)
+        life.move(20)
+        assert net == life.net
+
+
+def test_what_was_lost_of_who_was_merged_is_granted_anew() -> None:
+    """P-6, T-10: it comes back to no lot; what the member was granted before is not doubled."""
+    before = [Granted(12, 12, NOON, is_own=False)]
+    lot = UUID(int=1)
+    changes = [Change(lot_id=lot, taken=8, quota=4, at=NOON + timedelta(days=1), ends_at=None)]
+    for upgrade in UpgradePolicy:
+        line = replace(LINE, upgrade=upgrade)
+        assert [] == coming_back(12, before, changes, NOON)
+        for granted, more in (
+            ([], 8),
+            ([Granted(4, 4, NOON)], 4),
+            ([Granted(12, 12, NOON)], 0),
+        ):
+            assert more == top_up(
+                line, 12, before + granted, changes, period=YEAR, from_=YEAR.start
+            )
 
 
 @given(steps, st.sampled_from(Downgrade), st.sampled_from(UpgradePolicy))

@@ -42,7 +42,7 @@ def line(period: LinePeriod = LinePeriod.MONTH, **more: object) -> Line:
 
 def own(period: LinePeriod, length: int = 0) -> Line:
     """Return one with periods of a member's own."""
-    return line(period, anchor=Anchor.ANNIVERSARY, days=length)
+    return line(period, anchor=Anchor.ANNIVERSARY, days=length, start=Start.PERIOD)
 
 
 def daily(**more: object) -> Line:
@@ -134,6 +134,11 @@ def test_what_was_granted_before_an_opening_was_corrected_still_counts(
     start = max(before.start, corrected)
     around = [period_at(one, start, corrected)]
     around += [each and period_at(one, each.end, corrected) for each in around]
+    first = around[0]
+    if first and 2 * (corrected - before.start).days > first.days:
+        assert before.key == counts_for(one, before.key, corrected)
+        assert before.key not in {p.key for p in around if p}
+        return
     (home,) = [p for p in around if p and p.key == counts_for(one, before.key, corrected)]
     distances = [abs((p.start - before.start).days) for p in around if p]
     assert min(distances) == abs((home.start - before.start).days)
@@ -141,6 +146,14 @@ def test_what_was_granted_before_an_opening_was_corrected_still_counts(
         assert before.key in {*keys_at(one, home.start)} & {
             *keys_at(one, home.end - timedelta(days=1))
         }
+
+
+@pytest.mark.parametrize(
+    ("opened_on", "key"), [(date(2024, 7, 9), "2024-07-09"), (date(2025, 1, 10), "2024-01-10")]
+)
+def test_what_began_long_before_the_opening_counts_for_none(opened_on: date, key: str) -> None:
+    """P-3: a whole year before it is another year, less than half a year before it the first."""
+    assert key == counts_for(own(LinePeriod.YEAR), "2024-01-10", opened_on)
 
 
 def test_a_period_of_the_calendar_counts_for_none_of_ones_own() -> None:
@@ -165,6 +178,16 @@ def test_units_end_with_their_period_or_after_a_life_of_their_own() -> None:
         assert ends_at(one, period, ZONE, over, opened_on=OPENED) is None
 
 
+def test_what_comes_once_comes_after_its_day_too() -> None:
+    """P-2, P-3: a part of a run that is done after midnight brings it as well."""
+    once, day = line(LinePeriod.ONCE, valid_days=30), date(2025, 5, 16)
+    period = period_at(once, day, day)
+    assert period is not None
+    now = datetime(2025, 5, 16, 16, tzinfo=UTC)
+    ended = ends_at(once, period, ZONE, now, opened_on=day)
+    assert datetime(2025, 6, 16, 16, tzinfo=UTC) == ended
+
+
 @given(
     st.sampled_from([*OWN, line(), line(LinePeriod.QUARTER), line(LinePeriod.YEAR)]),
     days,
@@ -180,7 +203,6 @@ def test_nobody_whose_period_begins_is_left_out(
     if period is None or period.start <= after:
         return
     begin = beginning([one], after, day)
-    assert begin is not None
     assert (
         begin.month_days is None
         or opened_on.day in begin.month_days
@@ -191,19 +213,23 @@ def test_nobody_whose_period_begins_is_left_out(
 def test_on_most_days_few_are_looked_at() -> None:
     """P-3: calendar periods begin on the first, members' own with their day of the month."""
     tenth, eleventh = date(2025, 2, 10), date(2025, 2, 11)
-    assert beginning([line(), line(LinePeriod.QUARTER)], tenth, eleventh) is None
-    own_day = beginning([own(LinePeriod.YEAR)], tenth, eleventh)
-    assert own_day is not None
-    assert [11] == own_day.month_days
-    once = beginning([line(LinePeriod.ONCE, valid_days=9)], date(2025, 2, 27), date(2025, 2, 28))
-    assert once is not None
-    assert [28, 29, 30, 31] == once.month_days
-    for everybody in (
-        beginning([], None, eleventh),
-        beginning([line()], date(2025, 1, 31), tenth),
+    for one in (line(), line(LinePeriod.QUARTER), line(LinePeriod.ONCE, valid_days=9)):
+        begin = beginning([one], tenth, eleventh)
+        assert ([], [], []) == (begin.month_days, begin.rolling, begin.labels)
+    assert [11] == beginning([own(LinePeriod.YEAR)], tenth, eleventh).month_days
+    last = beginning([own(LinePeriod.MONTH)], date(2025, 2, 27), date(2025, 2, 28))
+    assert [28, 29, 30, 31] == last.month_days
+
+
+def test_once_a_month_everybody_is_looked_at() -> None:
+    """P-3: on the first, whatever the lines, and in a run of which there is none before."""
+    lines = [own(LinePeriod.YEAR)]
+    for after, day in (
+        (date(2025, 1, 31), date(2025, 2, 1)),
+        (date(2025, 1, 31), date(2025, 2, 10)),
+        (None, date(2025, 2, 11)),
     ):
-        assert everybody is not None
-        assert everybody.month_days is None
+        assert beginning(lines, after, day).month_days is None
 
 
 def test_lines_start_with_their_period_where_they_say_so() -> None:
@@ -222,8 +248,12 @@ def test_lines_start_with_their_period_where_they_say_so() -> None:
             'line[0].anchor: ROLLING is counted from the opening; write "ANNIVERSARY"',
         ),
         (
-            line(LinePeriod.ONCE, valid_days=30, anchor=Anchor.ANNIVERSARY),
+            replace(own(LinePeriod.ONCE), valid_days=30),
             "line[0].anchor: what comes ONCE has no anniversary",
+        ),
+        (
+            replace(own(LinePeriod.ROLLING, 7), start=Start.EVALUATION),
+            'line[0].start: periods of members\' own begin on any day; write "PERIOD"',
         ),
         (
             line(LinePeriod.ONCE),
@@ -320,7 +350,6 @@ def test_a_recurring_day_is_a_period_of_its_own() -> None:
 def test_who_joins_a_segment_is_looked_at() -> None:
     """P-3: by its label, on every day."""
     begin = beginning([of_segment()], date(2025, 2, 10), date(2025, 2, 11))
-    assert begin is not None
     assert ([], ["payroll"]) == (begin.month_days, begin.labels)
 
 

@@ -24,6 +24,7 @@ async def test_lines_of_every_kind_are_explained(running: Site, phone: Phone) ->
         period=LinePeriod.ROLLING,
         days=45,
         anchor=Anchor.ANNIVERSARY,
+        start=Start.PERIOD,
         quota={"GOLD": 2},
         upgrade=UpgradePolicy.NEXT_PERIOD,
     )

@@ -60,6 +60,19 @@ def test_a_version_is_proposed_read_and_approved(shell: Shell) -> None:
     assert (1, True) == (shell.run(*unknown)[0], shell.run(*unknown)[1].startswith("unknown_prop"))
 
 
+def test_a_long_file_is_proposed_and_read_by_all(shell: Shell) -> None:
+    """A bank's file may have a million characters; what is longer is not even proposed."""
+    long = MORE + "# 一\n" * 100_000
+    after = shell.file("long.toml", long)
+    id_, hash_, _ = proposed(shell, "programme", "apply", after, "--propose")
+    assert 0 == shell.run("proposal", "show", id_)[0]
+    assert 0 == shell.run("proposal", "approve", id_, "--hash", hash_, *BEN)[0]
+    longer = shell.file("longer.toml", MORE + "# 一\n" * 250_000)
+    status, said = shell.run("programme", "apply", longer, "--propose", *NOTE, *ANNA)
+    assert (2, True) == (status, "document" in said)
+    assert (0, "") == shell.run("proposal", "list")
+
+
 def test_an_exported_version_is_in_force_already(shell: Shell) -> None:
     """The file says what the stored version says, word by word; older ones are there too."""
     _, text = shell.run("programme", "export", "wealth")

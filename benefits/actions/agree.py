@@ -29,6 +29,7 @@ from benefits.domain.proposals import (
     Effect,
     ProgrammeWanted,
     Said,
+    UnblockEffect,
     UnblockWanted,
     Wanted,
 )
@@ -200,8 +201,11 @@ async def _approve(conn: Connection, command: Decide, seen: ProposalSeen, parts:
         raise SamePerson
     if command.digest != seen.digest:
         raise ProposalStale
-    wanted, read_effect = rules.read(seen.kind, seen.body, seen.effect)
-    if isinstance(read_effect, BlockEffect):  # before it is weighed: its claims wait, or are done
+    kept = rules.read(seen.kind, seen.body, seen.effect)
+    if kept is None:
+        raise ProposalStale("This proposal cannot be read. Reject it and propose it anew.")
+    wanted, read_effect = kept
+    if isinstance(read_effect, BlockEffect | UnblockEffect):  # its claims wait, or are done
         await members.lock_current(conn, [read_effect.member_id], wait=True)
     try:
         _, effect = await weigh(conn, wanted, parts)
@@ -254,7 +258,6 @@ async def _do(
         case UnblockWanted():
             held = await blocks.one(conn, wanted.block_id)
             assert held is not None, "it was weighed"
-            await members.lock_current(conn, [held.member_id], wait=True)
             await blocks.end(conn, held, proposal_id, now)
             return ""
         case _ as never:

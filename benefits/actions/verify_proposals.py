@@ -2,8 +2,6 @@
 
 from collections.abc import AsyncIterator
 
-import msgspec
-
 from benefits.actions.verify_two import differences
 from benefits.domain.proposals import OPEN_FOR, Said, digest, read
 from benefits.domain.values import EPOCH
@@ -12,7 +10,7 @@ from benefits.store.db import Database
 from benefits.store.proposals import BEGINNING, ProposalSeen, Sort
 from benefits.store.verify import Finding
 
-PAGE = 500
+PAGE = 50  # files of programmes are long
 
 
 async def verify_proposals(database: Database) -> AsyncIterator[Finding]:
@@ -35,9 +33,8 @@ async def verify_proposals(database: Database) -> AsyncIterator[Finding]:
 
 def _digest(one: ProposalSeen) -> str:
     """Return the digest of what is kept; none of what is no proposal at all."""
-    try:
-        wanted, effect = read(one.kind, one.body, one.effect)
-    except (msgspec.ValidationError, ValueError):
+    kept = read(one.kind, one.body, one.effect)
+    if kept is None:
         return ""
     said = Said(one.proposed_by, one.proposed_at, one.note)
-    return digest(one.proposal_id, wanted, effect, said)
+    return digest(one.proposal_id, *kept, said)

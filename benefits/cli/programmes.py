@@ -17,7 +17,7 @@ from benefits.cli.console import console
 from benefits.cli.days import say_unknown
 from benefits.cli.house import DRY_RUN, database, run, say_if_dry
 from benefits.cli.months import month_of
-from benefits.cli.proposals import named, say_word
+from benefits.cli.proposals import checked, named, say_word
 from benefits.domain.programme_file import read, write
 from benefits.domain.proposals import ProgrammeWanted
 from benefits.domain.terms import Change, Channel
@@ -67,9 +67,8 @@ def programme_apply(
         if propose or house.installation.is_production:
             if not (note and by):
                 raise click.UsageError("A proposal needs --note and --by.")
-            asked = ProgrammeWanted(
-                document=text, tiers_from=None if tiers_from is None else str(tiers_from)
-            )
+            first = None if tiers_from is None else str(tiers_from)
+            asked = checked({"document": text, "tiers_from": first}, ProgrammeWanted)
             command = Propose(caller=named(by), wanted=asked, note=note)
             work = partial(put_proposal, command=command)
             await say_word(house, work, "proposal.made", dry_run=dry_run)

@@ -4,10 +4,10 @@ They do what the API does, for the people who run the machine: who is named with
 the books, and the same name never proposes and approves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -37,6 +37,7 @@ from benefits.store.db import Connection
 from benefits.store.proposals import ProposalSeen, Sort
 
 ACTOR = "system:proposal"
+_Kind = TypeVar("_Kind")
 AT_ONCE = 100
 BY = click.option("--by", required=True, help="Who says so: a-z, 0-9 and hyphens; for the books.")
 NOTE = click.option("--note", required=True, help="Why; no personal data.")
@@ -107,10 +108,7 @@ def allow(
     """
     asked = {"programme": programme, "trigger": trigger, "nature": nature}
     asked |= {"citation": citation, "text": text.read().strip()}
-    try:
-        wanted = msgspec.convert(asked, rules.ComplianceWanted)
-    except msgspec.ValidationError as error:
-        raise click.BadParameter(str(error)) from None
+    wanted = checked(asked, rules.ComplianceWanted)
     propose(lambda _: wanted, **options)
 
 
@@ -241,6 +239,14 @@ def named(by: str) -> str:
     return f"{ACTOR}:{by}"
 
 
+def checked(asked: Mapping[str, str | None], kind: type[_Kind]) -> _Kind:
+    """Return what is asked for, if it is what the API takes too."""
+    try:
+        return msgspec.convert(asked, kind)
+    except msgspec.ValidationError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def _instant(text: str | None, name: str) -> datetime | None:
     """Read an instant with its offset."""
     if text is None:
@@ -266,8 +272,8 @@ def _line(seen: ProposalSeen, now: datetime) -> str:
 def _say(seen: ProposalSeen, parts: Parts) -> None:
     """Say what a proposal does, who proposed it, and by which hash it is approved."""
     console.print(_line(seen, parts.clock()))
-    wanted, effect = rules.read(seen.kind, seen.body, seen.effect)
-    for line in _effect(wanted, effect):
+    kept = rules.read(seen.kind, seen.body, seen.effect)
+    for line in ["It cannot be read: reject it."] if kept is None else _effect(*kept):
         console.print(line)
     if seen.result:
         console.print(f"It is version {seen.result} of {seen.subject}.")

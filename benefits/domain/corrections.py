@@ -147,12 +147,19 @@ def check(wanted: Wanted) -> None:
         )
 
 
+def _said(caller: str) -> str:
+    """Return the name that somebody at the machine said; any other caller's as it is."""
+    return caller.rpartition(":")[2] if caller.startswith("system:") else caller
+
+
 def same_person(one: str, other: str) -> bool:
     """Say whether two callers' names are one person's, as far as names can tell.
 
     The name of whoever came with a token ends with a hash of the subject: the same under every
-    issuer. Keys of one name are one caller's.
+    issuer. Keys of one name are one caller's. Whoever works at the machine has the name that was
+    said (`--by`), whatever they do there.
     """
+    one, other = _said(one), _said(other)
     _, colon, subject = one.partition(":")
     _, other_colon, other_subject = other.partition(":")
     return one == other or (bool(colon and other_colon) and subject == other_subject)

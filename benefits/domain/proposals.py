@@ -20,7 +20,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.terms import Change
 
 OPEN_FOR = timedelta(days=7)
-DOCUMENT_MAX = 50_000
+DOCUMENT_MAX = 1_000_000
 TEXT_MAX = 4000
 Words = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX, pattern=r"\A[^\x00]*\Z")]
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[^\x00]*\Z")]
@@ -157,10 +157,13 @@ def kind_of(wanted: Wanted) -> ProposalKind:
     return next(kind for kind, (type_, _) in KINDS.items() if isinstance(wanted, type_))
 
 
-def read(kind: str, body: object, effect: object) -> tuple[Wanted, Effect]:
-    """Return what is kept of a proposal; ValidationError or ValueError when it is none."""
-    asked, does = KINDS[ProposalKind(kind)]
-    return msgspec.convert(body, asked), msgspec.convert(effect, does)
+def read(kind: str, body: object, effect: object) -> tuple[Wanted, Effect] | None:
+    """Return what is kept of a proposal; None when it is none, which can only be rejected."""
+    try:
+        asked, does = KINDS[ProposalKind(kind)]
+        return msgspec.convert(body, asked), msgspec.convert(effect, does)
+    except (msgspec.ValidationError, ValueError):
+        return None
 
 
 def binding(effect: Effect) -> object:

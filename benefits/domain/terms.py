@@ -1,12 +1,14 @@
 """What a new version of a programme changes, and what of it is worse for members (U-2).
 
-Versions are compared value by value; what stands in a list is known by its code. Worse is fewer
+Versions are compared value by value; what stands in a list is known by its code, which stands in
+quotes in a path where it has a dot of its own. Worse is fewer
 units, a higher bound, a shorter life, a stricter condition, and whatever cannot be compared: only
 what is known to be no worse passes as such. A worse version needs a notice, given long enough
 before it holds by a way other than the web page.
 """
 
 import enum
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -17,6 +19,7 @@ from typing import Any
 import msgspec
 
 from benefits.domain.benefit import ClawBack, Late
+from benefits.domain.limits import Dimension
 from benefits.domain.packages import Downgrade, Start, UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
 from benefits.domain.programme import Programme
@@ -140,7 +143,7 @@ def _shorter(before: Any, after: Any) -> bool:
     return bool(before != after and (not before or not after or after < before))
 
 
-_X = r"[^.]+"
+_X = r'(?:[^."]+|"(?:[^"\\]|\\.)*")'  # a part of a path, as `_part` writes it
 # By path; the first that fits says whether a change is worse, and without one it is.
 _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(name|provider|budget|(tier|benefit)\.{_X}\.(name|about))\..*", _never),
@@ -206,16 +209,31 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
 def changes(before: Programme, after: Programme) -> list[Change]:
     """Return what differs between two versions of a programme, in the order of the paths (U-2)."""
     return [
-        msgspec.structs.replace(each, is_worse=True) if _brings_less(each, after) else each
+        msgspec.structs.replace(each, is_worse=True) if _takes_away(each, after) else each
         for each in _compare("", msgspec.to_builtins(before), msgspec.to_builtins(after))
     ]
+
+
+def _takes_away(change: Change, after: Programme) -> bool:
+    """Say whether a change that is none for the worse by itself is one beside all the rest."""
+    return _brings_less(change, after) or _fills_limits(change, after)
+
+
+def _fills_limits(change: Change, after: Programme) -> bool:
+    """Say whether a benefit costs more that a limit counts by its cost: fewer pieces fit in."""
+    for benefit in after.benefit:
+        if change.path == f"benefit.{_part(benefit.code)}.cost":
+            limits = after.limits[benefit.code]
+            costs_more = _more(json.loads(change.before), json.loads(change.after))
+            return costs_more and any(one.dimension is Dimension.COST for one in limits)
+    return False
 
 
 def _brings_less(change: Change, after: Programme) -> bool:
     """Say whether a tier is new that brings its members less of a line than the one below it."""
     codes = [tier.code for tier in after.tier]
-    code = change.path.removeprefix("tier.")
-    if change.before or code not in codes:
+    code = next((code for code in codes if change.path == f"tier.{_part(code)}"), None)
+    if change.before or code is None:
         return False
     below = codes[codes.index(code) - 1]
     return any(line.quota.get(code, 0) < line.quota.get(below, 0) for line in after.line)
@@ -229,7 +247,13 @@ def _compare(path: str, before: Any, after: Any) -> Iterator[Change]:
             yield Change(path, _shown(before), _shown(after), worse)
         return
     for key in dict.fromkeys([*one, *other]):
-        yield from _compare(f"{path}.{key}" if path else key, one.get(key), other.get(key))
+        under = f"{path}.{_part(key)}" if path else _part(key)
+        yield from _compare(under, one.get(key), other.get(key))
+
+
+def _part(key: str) -> str:
+    """Write a field or a code as a part of a path, so that no code is taken for a path."""
+    return key if re.fullmatch(r'[^."]+', key) else json.dumps(key, ensure_ascii=False)
 
 
 def _parts(value: Any) -> Mapping[str, Any] | None:

@@ -130,8 +130,10 @@ class ProposalsView(msgspec.Struct, kw_only=True):
 
 
 def shown(seen: ProposalSeen, now: datetime, *, whole: bool) -> ProposalView:
-    """Return a proposal as it is shown at an instant; only the `whole` one has its file."""
-    wanted, effect = rules.read(seen.kind, seen.body, seen.effect)
+    """Return a proposal as it is shown at an instant; only the `whole` one has its file.
+
+    Of what cannot be read any more nothing is shown but who said what, so that it can be rejected.
+    """
     state: Any = seen.state(now)
     made = ProposalView(
         id=seen.proposal_id,
@@ -152,12 +154,14 @@ def shown(seen: ProposalSeen, now: datetime, *, whole: bool) -> ProposalView:
         decision_note=seen.decision_note,
         result=seen.result,
     )
-    match wanted, effect:
-        case rules.ProgrammeWanted(), rules.ProgrammeEffect():
+    match rules.read(seen.kind, seen.body, seen.effect):
+        case None:
+            pass
+        case (rules.ProgrammeWanted() as wanted, rules.ProgrammeEffect() as effect):
             made.programme = _version(wanted, effect, whole=whole)
-        case rules.ComplianceWanted(), rules.ComplianceEffect():
+        case (rules.ComplianceWanted() as wanted, rules.ComplianceEffect() as effect):
             made.compliance = _combination(wanted, effect)
-        case rules.BlockWanted(), rules.BlockEffect():
+        case (rules.BlockWanted() as wanted, rules.BlockEffect() as effect):
             made.block = BlockProposedView(
                 member_id=wanted.member_id,
                 stops=effect.member_id,
@@ -167,7 +171,7 @@ def shown(seen: ProposalSeen, now: datetime, *, whole: bool) -> ProposalView:
                 begins_at=wanted.from_at,
                 ends_at=wanted.to_at,
             )
-        case rules.UnblockWanted(), rules.UnblockEffect():
+        case (rules.UnblockWanted() as wanted, rules.UnblockEffect() as effect):
             made.unblock = UnblockProposedView(
                 block_id=wanted.block_id,
                 member_id=effect.member_id,

@@ -29,6 +29,7 @@ from benefits.web.problems import refused, stored
 from benefits.web.proposal_views import ProposalsView, ProposalView, shown
 
 PAGE_MAX = 100
+BODY_BYTES_MAX = 4 * rules.DOCUMENT_MAX  # a file has Chinese words, and JSON its escapes
 READERS = ("operator", "approver", "auditor")
 ProposalKindName = Literal["PROGRAMME", "COMPLIANCE", "BLOCK", "UNBLOCK"]
 NatureName = Literal[
@@ -163,6 +164,7 @@ def _view(
     guards=[needs("operator")],
     tags=["proposals"],
     operation_id="propose",
+    request_max_body_size=BODY_BYTES_MAX,
 )
 async def post_proposal(
     data: JSONBody[ProposalRequest],

@@ -11,6 +11,9 @@ from benefits.domain.compliance import Nature, Trigger
 from benefits.domain.guard import ComplianceForbidden, ComplianceUnapproved
 from benefits.domain.programme_file import read
 from benefits.domain.terms import Channel
+from benefits.store import proposals
+from benefits.store.proposals import Sort
+from benefits.web.proposal_views import shown
 from tests.actions.agreeing import (
     agreed,
     answer,
@@ -260,6 +263,23 @@ async def test_a_programme_may_be_held_to_no_preset(world: World) -> None:
     assert "ok" == await applied(world, 'compliance = "none"\n' + given_for("SECURITY"))
     (outcome,) = await give(world, gift(member))
     assert "trigger_undeclared" == said(outcome)
+
+
+async def test_what_cannot_be_read_is_only_rejected(world: World) -> None:
+    """It is stale, and does not stand in the way of the others."""
+    proposal_id, other = [await ask(world, version(MORE)) for _ in range(2)]
+    await change(
+        world,
+        "SET session_replication_role = replica",
+        f"UPDATE proposal SET body = jsonb_build_object() WHERE proposal_id = '{proposal_id}'",
+    )
+    now = world.clock()
+    async with world.database.transaction() as conn:
+        listed = await proposals.listed(conn, None, Sort(None, None, now), limit=2)
+    views = {view.id: view.programme for view in (shown(one, now, whole=True) for one in listed)}
+    assert {proposal_id: True, other: False} == {id_: one is None for id_, one in views.items()}
+    assert "proposal_stale" == await answer(world, proposal_id)
+    assert "ok" == await answer(world, proposal_id, digest=None)
 
 
 @pytest.mark.parametrize(

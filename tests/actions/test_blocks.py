@@ -170,6 +170,22 @@ async def test_a_claim_that_waited_for_a_block_is_stopped(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_a_block_ends_once_its_member_is_locked(world: World) -> None:
+    """Not at the instant before a claim that the approval waits for."""
+    member = await holder(world)
+    proposal_id = await ask(
+        world, UnblockWanted(block_id=await agreed(world, block(member, Scope.CLAIM)))
+    )
+    async with world.database.transaction() as conn:
+        await claim(conn, [wish(member)], world.parts, wait=True)
+        task = await waiting(answer(world, proposal_id))
+        world.clock.forward(seconds=1)
+    assert "ok" == await task
+    (row,) = await world.rows("SELECT ended_at FROM member_block_end")
+    assert world.clock() == row.ended_at
+    assert [] == await world.findings()
+
+
 async def test_a_block_beside_claims_stops_all_that_come_after(world: World) -> None:
     """Claims and the approval at once: those before it are held, all later ones are refused."""
     member = await holder(world, "LOUNGE", quantity=20)

@@ -18,6 +18,10 @@ from tests.builders import NOON
         ("login:ab12", "branch:ab12", True),
         ("login:ab12", "login:ab13", False),
         ("login:ab12", "ab12", False),
+        ("system:proposal:anna-li", "anna-li", True),
+        ("system:proposal:anna-li", "system:fill:anna-li", True),
+        ("system:proposal:anna-li", "system:proposal:ben-wu", False),
+        ("system:fill:ab12", "login:ab12", False),
     ],
 )
 def test_a_subject_is_one_person_under_every_issuer(

@@ -154,6 +154,49 @@ window = "MONTH"
 
 
 @pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        (MONTHLY.replace('"m"', '"m.limit"'), 'limit."m.limit"'),
+        (MONTHLY.replace('"m"', '"m.on_full"'), 'limit."m.on_full"'),
+    ],
+)
+def test_no_code_is_taken_for_a_path(more: str, path: str) -> None:
+    """A new limit is worse, whatever it is called; so is a lower one (U-2)."""
+    assert [(path, True)] == worse(PROGRAMME + more)
+    lower = changes(read(PROGRAMME + more), read(PROGRAMME + more.replace('"3"', '"2"')))
+    assert [(f"{path}.limit", True)] == [(each.path, each.is_worse) for each in lower]
+
+
+def test_a_code_with_a_dot_is_judged_like_any_other() -> None:
+    """A tier's quota of a line that has the name of a benefit's text, and a quote in it."""
+    odd = PROGRAMME.replace('code = "lounge"\nbenefit', "code = 'a.quota.\"b'\nbenefit")
+    assert odd != PROGRAMME
+    for quota, is_worse in (("PLATINUM = 1", True), ("PLATINUM = 3", False)):
+        (only,) = changes(read(odd), read(odd.replace("PLATINUM = 2", quota, 1)))
+        expected = ('line."a.quota.\\"b".quota.PLATINUM', is_worse)
+        assert expected == (only.path, only.is_worse)
+
+
+@pytest.mark.parametrize(
+    ("scope", "of", "cost", "is_worse"),
+    [
+        ("MEMBER", "LOUNGE", "39.00", True),
+        ("PROGRAMME", "LOUNGE", "39.00", True),
+        ("MEMBER", "LOUNGE", "37.00", False),
+        ("MEMBER", "VIDEO", "39.00", False),
+    ],
+)
+def test_a_cost_that_a_limit_counts_is_worse_if_it_rises(
+    scope: str, of: str, cost: str, *, is_worse: bool
+) -> None:
+    """Fewer pieces fit in the same room (U-2, K-1)."""
+    limited = MONTHLY.replace("MEMBER", scope) + f'dimension = "COST"\nbenefits = ["{of}"]\n'
+    dearer = PROGRAMME.replace('cost = "38.00"', f'cost = "{cost}"')
+    (only,) = changes(read(PROGRAMME + limited), read(dearer + limited))
+    assert ("benefit.LOUNGE.cost", is_worse) == (only.path, only.is_worse)
+
+
+@pytest.mark.parametrize(
     ("before", "after", "path", "is_worse"),
     [
         ("", MONTHLY, "limit.m", True),

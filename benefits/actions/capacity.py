@@ -85,20 +85,23 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """Return where a claim of a member takes room, in the order in which it is asked."""
         found = list[tuple[Limit, Place]]()
         for limit in self.limits:
-            if limit.scope is Scope.SEGMENT and limit.segment not in carried:
+            label = "" if limit.segment is None else limit.segment.key
+            if label and label not in carried:
                 continue
             match limit.scope:
                 case Scope.MEMBER | Scope.PROGRAMME:
                     of = ""
                 case Scope.SEGMENT:
-                    of = limit.segment
+                    of = label
                 case Scope.BRANCH:
                     of = branch
                 case Scope.BENEFIT:
                     of = self.benefit.code
                 case Scope.PROVIDER:
                     of = self.benefit.provider
-            found.append((limit, limits.place(limit, self.now, self.today, of=of)))
+            programme = self.programme.code
+            at = limits.place(limit, self.now, self.today, programme=programme, of=of)
+            found.append((limit, at))
         return tuple(found)
 
 
@@ -115,7 +118,8 @@ async def wishes(
 ) -> list[Wish]:
     """Return claims with the places in which they take room, by branch and labels."""
     pairs = list(wanted)
-    asked = {limit.segment for _, terms in pairs for limit in terms.limits} - {""}
+    limited = [limit.segment for _, terms in pairs for limit in terms.limits]
+    asked = {segment.label for segment in limited if segment is not None}
     carried = dict[UUID, frozenset[str]]()
     if asked:
         ids = {member_id for member_id, _ in pairs}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from benefits.domain import toml
 from benefits.domain.benefit import ClawBack, Late, LateReversal
 from benefits.domain.compliance import Nature, Preset, Trigger
-from benefits.domain.limits import Cap, CapWindow
+from benefits.domain.labels import LabelAsked, Layer
+from benefits.domain.limits import Cap, CapWindow, Limit, Scope
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read, write
 from tests.builders import reference_programme
@@ -70,6 +71,24 @@ amounts = st.decimals(0, 10_000, places=2)
 quantities = st.integers(1, 20) | st.sampled_from([Decimal("0.5"), Decimal("1.5")])
 
 
+limits = st.lists(
+    st.builds(
+        Limit,
+        code=st.from_regex(r"\A[a-z]{1,9}\Z"),
+        scope=st.just(Scope.SEGMENT),
+        limit=st.integers(0, 9).map(Decimal),
+        window=st.sampled_from(CapWindow),
+        segment=st.builds(
+            LabelAsked,
+            label=st.from_regex(r"\A[a-z]( ?[a-z]){0,9}\Z"),
+            layer=st.sampled_from([Layer.FACT, Layer.RULE]),
+        ),
+    ),
+    max_size=2,
+    unique_by=lambda limit: limit.code,
+).map(tuple)
+
+
 @st.composite
 def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
@@ -101,6 +120,7 @@ def programmes(draw: st.DrawFn) -> Programme:
         base,
         name=name,
         benefit=benefit,
+        limit=draw(limits),
         line=line,
         compliance=draw(st.sampled_from(Preset)),
         notice_days=draw(st.integers(0, 366)),

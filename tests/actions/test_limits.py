@@ -3,6 +3,7 @@
 import asyncio
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -452,10 +453,16 @@ async def test_limits_of_two_programmes_with_one_code_are_two(world: World) -> N
 
 async def test_a_changed_limit_counts_anew_and_what_was_taken_returns(world: World) -> None:
     """Pieces are not added to money, nor months to days; a late return finds its place (K-5)."""
-    mine = (Scope.MEMBER, {"window": CapWindow.LIFETIME}), (Scope.MEMBER, {"days": 7})
-    others = (Scope.MEMBER, {"dimension": Dimension.COST}), (Scope.PROGRAMME, {}), mine[1]
+    kinds: list[tuple[Scope, dict[str, Any]]] = [
+        (Scope.MEMBER, {"window": CapWindow.LIFETIME}),
+        (Scope.MEMBER, {"days": 7}),
+        (Scope.MEMBER, {"window": CapWindow.QUARTER}),
+        (Scope.MEMBER, {"dimension": Dimension.COST}),
+        (Scope.PROGRAMME, {}),
+        (Scope.MEMBER, {"days": 7}),
+    ]
     member, taken = await rich(world), list[UUID]()
-    for scope, how in (*mine, (Scope.MEMBER, {"window": CapWindow.QUARTER}), *others):
+    for scope, how in kinds:
         await limited(world, limit("one", 40, scope, **how))
         taken += await claimed(world, wish(member, "LOUNGE"))
     assert "ok" == await ask(world, member)

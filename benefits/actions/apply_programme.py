@@ -132,6 +132,11 @@ async def check_programme(conn: Connection, programme: Programme, parts: Parts) 
                 raise ProgrammeInvalid(
                     f"{kind} {min(shared)!r} is already defined by programme {other.code!r}"
                 )
+    for budget, owner in (await catalogue.budgets_of_others(conn, programme.code)).items():
+        if any(each.code == budget for each in programme.budget):
+            raise ProgrammeInvalid(
+                f"budget {budget!r} was defined by programme {owner!r}, whose claims return to it"
+            )
     for other in others.values():
         for code in programme.providers.keys() & other.providers.keys():
             if programme.providers[code] != other.providers[code]:

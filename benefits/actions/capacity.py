@@ -85,20 +85,23 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """Return where a claim of a member takes room, in the order in which it is asked."""
         found = list[tuple[Limit, Place]]()
         for limit in self.limits:
-            if limit.scope is Scope.SEGMENT and limit.segment not in carried:
+            label = "" if limit.segment is None else limit.segment.key
+            if label and label not in carried:
                 continue
             match limit.scope:
                 case Scope.MEMBER | Scope.PROGRAMME:
                     of = ""
                 case Scope.SEGMENT:
-                    of = limit.segment
+                    of = label
                 case Scope.BRANCH:
                     of = branch
                 case Scope.BENEFIT:
                     of = self.benefit.code
                 case Scope.PROVIDER:
                     of = self.benefit.provider
-            found.append((limit, limits.place(limit, self.now, self.today, of=of)))
+            programme = self.programme.code
+            at = limits.place(limit, self.now, self.today, programme=programme, of=of)
+            found.append((limit, at))
         return tuple(found)
 
 
@@ -115,7 +118,8 @@ async def wishes(
 ) -> list[Wish]:
     """Return claims with the places in which they take room, by branch and labels."""
     pairs = list(wanted)
-    asked = {limit.segment for _, terms in pairs for limit in terms.limits} - {""}
+    limited = [limit.segment for _, terms in pairs for limit in terms.limits]
+    asked = {segment.label for segment in limited if segment is not None}
     carried = dict[UUID, frozenset[str]]()
     if asked:
         ids = {member_id for member_id, _ in pairs}
@@ -145,6 +149,7 @@ class Capacity:
 
     def __init__(self) -> None:
         """Know nothing; `load` reads it."""
+        self.into: dict[UUID, UUID] = {}
         self.used: dict[MemberCounter, int] = {}
         self.used_more: dict[MemberCounter, int] = {}
         self.events: dict[tuple[UUID, str], dict[str, int]] = {}
@@ -193,12 +198,12 @@ class Capacity:
         """
         if not mine and not recent:
             return
-        into = await merged.along(conn, taken)
+        self.into = into = await merged.along(conn, taken)
         if mine:
-            self.used = await counters.used(conn, mine, into=into)
+            self.used = await counters.used(conn, [self.person(key) for key in mine], into=into)
         if recent:
             first = dict[tuple[UUID, str], str]()
-            for member_id, counter, after in recent:
+            for member_id, counter, after in map(self.person, recent):
                 known = first.get((member_id, counter), after)
                 first[member_id, counter] = min(known, after)
             self.events = {key: {} for key in first}
@@ -211,13 +216,18 @@ class Capacity:
         """Lock shared counters, last of all locks."""
         self.shared = await counters.lock(conn, keys)
 
+    def person(self, key: MemberCounter) -> MemberCounter:
+        """Return a counter as one of whom its member counts for now (T-10)."""
+        member_id, counter, window = key
+        return self.into.get(member_id, member_id), counter, window
+
     def own(self, key: MemberCounter) -> int:
-        """Return what of a member's counter is taken by now."""
-        return self.used.get(key, 0) + self.used_more.get(key, 0)
+        """Return what of a member's counter is taken by now, by all who are that person."""
+        return self.used.get(self.person(key), 0)
 
     def recent(self, member_id: UUID, counter: str) -> list[tuple[str, int]]:
-        """Return what counts in a member's rolling window by now, by its instant."""
-        return list(self.events[member_id, counter].items())
+        """Return what counts in a person's rolling window by now, by its instant."""
+        return list(self.events[self.into.get(member_id, member_id), counter].items())
 
     def taken(self, key: SharedCounter) -> CounterUse:
         """Return what of a shared counter is taken by now."""
@@ -229,9 +239,11 @@ class Capacity:
     def take(self, key: MemberCounter, amount: int) -> None:
         """Take from a member's own counter, or give back."""
         self.used_more[key] = self.used_more.get(key, 0) + amount
-        events = self.events.get(key[:2])
+        mine = self.person(key)
+        self.used[mine] = self.used.get(mine, 0) + amount
+        events = self.events.get(mine[:2])
         if events is not None:
-            events[key[2]] = events.get(key[2], 0) + amount
+            events[mine[2]] = events.get(mine[2], 0) + amount
 
     def take_place(self, member_id: UUID, place: Place, amount: int) -> None:
         """Take room in a limit's window, or give back."""
@@ -298,15 +310,22 @@ class Capacity:
         return tuple(found)
 
     def tell(
-        self, journal: Journal, programme: Programme, benefit: Benefit, ids: tuple[UUID, UUID]
+        self,
+        journal: Journal,
+        programme: Programme,
+        bearers: Iterable[str],
+        ids: tuple[UUID, UUID],
     ) -> None:
-        """Record which thresholds budgets have come to: each once for a total (K-4).
+        """Record which thresholds of today's totals budgets have come to, each once (K-4).
 
-        `ids` are the member and the claim that took them there.
+        `ids` are the member and the claim that took the `bearers` there; those that the programme
+        in force has no more have no total.
         """
         member_id, claim_id = ids
-        for budget in programme.bearers[benefit.budget]:
-            key, total = budget_key(budget), programme.budgets_minor[budget]
+        for budget in bearers:
+            key, total = budget_key(budget), programme.budgets_minor.get(budget)
+            if total is None:
+                continue
             change, taken = self.shared_more[key], self.taken(key).taken
             told = change.told if change.told_of == total else 0
             new = limits.passed(taken, total, told)

@@ -227,7 +227,8 @@ class _Group:
             },
         )
         self._take(wish, decided, command.pieces)
-        self.capacity.tell(self.journal, programme, benefit, (member_id, claim_id))
+        bearers = programme.bearers[benefit.budget]
+        self.capacity.tell(self.journal, programme, bearers, (member_id, claim_id))
         self.holds.append(
             HoldRow(
                 hold_id=hold_id,

@@ -206,5 +206,6 @@ async def lapse_holds(conn: Connection, parts: Parts, *, buckets: Buckets, limit
         )
         for claim in overdue
     ]
-    await resolve(conn, answers, parts)  # it holds their members
-    return Seen(len(free), len(found) - len(free))
+    left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
+    seen = len(free) - len(left)
+    return Seen(seen, len(found) - seen)

@@ -280,13 +280,12 @@ class _Group:
         was = self.holds[claim.hold_id]  # whatever the programme says today of what it takes
         provider, unit, taken = was.provider, was.unit, was.quantity
         price = cost_of(programme, benefit, cost, provider=provider)
-        at = self.journal.now_for(claim.member_id)
+        at, bearers = self.journal.now_for(claim.member_id), programme.bearers[benefit.budget]
         try:
             parts = ledger.take(self.journal.lots_of(claim.member_id, unit), taken, at)
             uncapped = entitlement.uncapped_units(parts, self.journal.lots)
             piece, piece_cost = taken // claim.quantity, programme.minor(benefit.cost)
             counts = Counted(taken - uncapped, piece, piece_cost)
-            bearers = programme.bearers[benefit.budget]
             check_room(self.capacity, self._today(claim), claim, counts, bearers=bearers)
         except Refusal as refusal:
             lost = ledger.make_up(unit, taken)
@@ -319,7 +318,7 @@ class _Group:
         self._count(claim, cost, CounterUse(0, 1) if captured else CounterUse(1, 0))
         change_room(self.capacity, claim, counted(claim, hold, 0), counts)
         ids = (claim.member_id, claim.claim_id)
-        self.capacity.tell(self.journal, programme, benefit, ids)
+        self.capacity.tell(self.journal, self._today(claim)[0], bearers, ids)
         if captured:
             end = HoldEnd(hold.hold_id, batch_id, taken, 0, 0, at)
             self.ends.append(end)
@@ -406,8 +405,8 @@ async def resolve(
         return frozenset()
     catalogue = await parts.catalogue.current(conn)
     owners = await claims.owners(conn, ids)
-    locked = await members.lock(conn, set(owners.values()), wait=False)
-    left = frozenset(id_ for id_, member_id in owners.items() if member_id not in locked)
+    locked, busy = await members.lock_persons(conn, set(owners.values()))
+    left = frozenset(id_ for id_, member_id in owners.items() if member_id in busy)
     if left:
         ids = [id_ for id_ in ids if id_ not in left]
         answers = [answer for answer in answers if answer.claim_id not in left]

@@ -17,7 +17,7 @@ from benefits.domain import fields
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.dates import chinese_date, english_date
 from benefits.domain.fields import FIELDS, Asks, Known, Place
-from benefits.domain.labels import Layer
+from benefits.domain.labels import Layer, is_label_name
 from benefits.domain.ladder import Truth
 from benefits.domain.policy import Text
 from benefits.domain.refusal import Refusal
@@ -370,7 +370,7 @@ def _among(path: str, name: str, asks: fields.Among) -> Iterator[str]:
 
 def _label(path: str, key: str) -> Iterator[str]:
     layer, _, label = key.partition(":")
-    if layer not in Layer.__members__ or not label:
+    if layer not in Layer.__members__ or not is_label_name(label):
         hint = suggestion(layer, Layer.__members__)
         yield f"{path}: {key!r} is not like FACT:payroll{hint}"
     elif Layer[layer] is Layer.MODEL:

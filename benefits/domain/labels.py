@@ -1,10 +1,15 @@
 """Labels: what the label platform says of a member, with layer and valid time (S-1, S-2)."""
 
 import enum
+import re
 from collections.abc import Iterable
 from datetime import date
+from typing import Annotated
 
 import msgspec
+
+# What the label platform's files can say: printable, without space around it.
+NAME = r"\A(?! )[^\x00-\x1f\x7f]{1,64}(?<! )\Z"
 
 
 class Layer(enum.Enum):
@@ -32,6 +37,23 @@ class Label(msgspec.Struct, frozen=True):
 def label_key(layer: Layer, name: str) -> str:
     """Write a label with its layer, as `FACT:payroll`: of two layers it is two labels."""
     return f"{layer.value}:{name}"
+
+
+class LabelAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A label that a programme asks for, of one layer."""
+
+    label: Annotated[str, msgspec.Meta(pattern=NAME)]
+    layer: Layer
+
+    @property
+    def key(self) -> str:
+        """The label with its layer, as members carry it."""
+        return label_key(self.layer, self.label)
+
+
+def is_label_name(name: str) -> bool:
+    """Say whether a member could carry a label of that name."""
+    return re.fullmatch(NAME, name) is not None
 
 
 def label_name(key: str) -> str:

@@ -1,7 +1,9 @@
 """What is wrong with the limits and budgets of a programme file, by path (K-1, K-4)."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
+from benefits.domain.labels import Layer
 from benefits.domain.limits import Dimension, Limit, Scope
 from benefits.domain.programme import Programme
 from benefits.domain.spelling import suggestion
@@ -27,12 +29,20 @@ def budget_problems(programme: Programme) -> Iterator[str]:
         if at == budget.code:
             broken = True
             yield f"budget[{index}].parent: {budget.code!r} would be above itself"
-    if broken or not all(budget.total.is_finite() for budget in programme.budget):
-        return
+    if broken or not all(_is_amount(programme, budget.total) for budget in programme.budget):
+        return  # what is no amount has been told
     for index, budget in enumerate(programme.budget):
         below = sum(each.total for each in programme.budget if each.parent == budget.code)
         if below > budget.total:
             yield f"budget[{index}].total: {budget.total} is less than the {below} of those below"
+
+
+def _is_amount(programme: Programme, total: Decimal) -> bool:
+    try:
+        programme.minor(total)
+    except ValueError:
+        return False
+    return True
 
 
 def limit_problems(programme: Programme) -> Iterator[str]:
@@ -47,8 +57,10 @@ def limit_problems(programme: Programme) -> Iterator[str]:
             yield f"{path}.window: a window of the calendar, or days for a rolling one"
         if limit.days and limit.scope is not Scope.MEMBER:
             yield f"{path}.days: a rolling window is a member's own: scope must be MEMBER"
-        if bool(limit.segment) != (limit.scope is Scope.SEGMENT):
+        if (limit.segment is None) == (limit.scope is Scope.SEGMENT):
             yield f"{path}.segment: stands with the scope SEGMENT, and only with it"
+        elif limit.segment is not None and limit.segment.layer is Layer.MODEL:
+            yield f"{path}.segment.layer: a MODEL label may rank, never decide (S-2)"
         yield from _amount(programme, path, limit)
 
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from benefits.domain.labels import LabelAsked
 from benefits.domain.units import Quantity
 from benefits.domain.values import PeriodKind, midnight, period_of
 
@@ -84,7 +85,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     dimension: Dimension = Dimension.COUNT
     on_full: OnFull = OnFull.REJECT
     benefits: tuple[str, ...] = ()
-    segment: str = ""
+    segment: LabelAsked | None = None
 
     def concerns(self, benefit: str) -> bool:
         """Say whether claims of a benefit take from it."""
@@ -131,6 +132,7 @@ class Counted(msgspec.Struct, frozen=True):
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """A limit's counter in one window, in which a claim took room; `of` is whose, if anybody's."""
 
+    programme: str
     limit: str
     scope: Scope
     dimension: Dimension
@@ -139,8 +141,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def counter(self) -> str:
-        """The name of the counter."""
-        return f"limit:{self.limit}:{self.of}" if self.of else f"limit:{self.limit}"
+        """The name of the counter: of all that decides what is added up in it."""
+        kind = ["limit", self.programme, self.limit, self.scope.value, self.dimension.value]
+        rolling = ["ROLLING"] if self.is_instant else []
+        return ":".join(kind + rolling + ([self.of] if self.of else []))
 
     @property
     def is_instant(self) -> bool:
@@ -230,10 +234,16 @@ def instant_key(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-def place(limit: Limit, now: datetime, day: date, *, of: str = "") -> Place:
-    """Return where a claim made `now`, on the local `day`, takes room of a limit."""
-    key = instant_key(now) if limit.window is None else window_key(limit.window, day)
-    return Place(limit=limit.code, scope=limit.scope, dimension=limit.dimension, window=key, of=of)
+def place(limit: Limit, now: datetime, day: date, *, programme: str, of: str = "") -> Place:
+    """Return where a claim made `now`, on the local `day`, takes room of a programme's limit."""
+    return Place(
+        programme=programme,
+        limit=limit.code,
+        scope=limit.scope,
+        dimension=limit.dimension,
+        window=instant_key(now) if limit.window is None else window_key(limit.window, day),
+        of=of,
+    )
 
 
 def since(limit: Limit, now: datetime) -> datetime:

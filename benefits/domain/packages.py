@@ -14,7 +14,7 @@ import msgspec
 
 from benefits.domain.carry import Carry
 from benefits.domain.eligibility import Rule
-from benefits.domain.labels import Layer, label_key
+from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.policy import Text
 from benefits.domain.recurring import Missing, Recurring, falls_on, next_day, recurring_problems
 from benefits.domain.units import Quantity
@@ -84,17 +84,10 @@ class Start(enum.Enum):
     PERIOD = "PERIOD"
 
 
-class Segment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Segment(LabelAsked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whoever carries a label of a layer, by the name that members read (P-2, S-2)."""
 
-    label: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    layer: Layer
     name: Text
-
-    @property
-    def key(self) -> str:
-        """The label with its layer, as members carry it."""
-        return label_key(self.layer, self.label)
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.spelling import suggestion
 from benefits.domain.stacking import StackBy, stack_problems
 from benefits.domain.units import LARGEST, Quantity, QuantityTooFine
+from benefits.domain.values import YEARS
 from benefits.domain.wording import claim_of
 
 LANGUAGES = ("zh", "en")
@@ -109,6 +110,9 @@ def _benefits(programme: Programme) -> Iterator[str]:
             yield f"{path}.budget: {benefit.budget!r} is not defined{hint}"
         if benefit.stock is not None and benefit.stock < 0:
             yield f"{path}.stock: must be at least 0"
+        if benefit.contract_end is not None and benefit.contract_end.year not in YEARS:
+            years = f"{YEARS.start} to {YEARS.stop - 1}"
+            yield f"{path}.contract_end: must lie in the years {years}; leave it out for no end"
         if benefit.lead_days and benefit.contract_end is None:
             yield f"{path}.lead_days: stands with a contract_end"
         yield from _units(programme, path, benefit)

@@ -38,6 +38,12 @@ OWNERS = """
 SELECT DISTINCT ON (code) code, document FROM programme
 WHERE code <> $1 ORDER BY code, version DESC
 """
+BUDGETS = """
+SELECT DISTINCT b.one ->> 'code' AS budget, p.code
+FROM programme AS p
+CROSS JOIN LATERAL json_array_elements(p.document::json -> 'budget') AS b (one)
+WHERE p.code <> $1
+"""
 INSERT = """
 INSERT INTO programme (code, version, digest, document, applied_at, tiers_from)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -129,6 +135,11 @@ async def others(conn: Connection, code: str) -> dict[str, Programme]:
     await rows(conn, LOCK_VERSION)
     found = await rows(conn, OWNERS, code)
     return {other: msgspec.json.decode(text, type=Programme) for other, text in found}
+
+
+async def budgets_of_others(conn: Connection, code: str) -> dict[str, str]:
+    """Return whose each budget is that another programme ever had, in any version."""
+    return {row.budget: row.code for row in await rows(conn, BUDGETS, code)}
 
 
 async def put(

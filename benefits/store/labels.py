@@ -4,13 +4,14 @@ from collections.abc import Collection
 from datetime import date
 from uuid import UUID
 
+from benefits.domain.labels import Layer, label_key
 from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows
 
 # Primary key. Of each label and first day what was recorded last counts; a model's label may rank
 # but decides nothing (S-2).
 CARRIED = """
-SELECT DISTINCT l.member_id, l.label FROM (
+SELECT DISTINCT l.member_id, l.layer, l.label FROM (
     SELECT DISTINCT ON (o.bucket, o.member_id, o.label, o.valid_from)
            o.member_id, o.label, o.layer, o.valid_to
     FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
@@ -24,10 +25,10 @@ WHERE l.layer <> 'MODEL' AND (l.valid_to > $4 OR l.valid_to IS NULL)
 async def carried(
     conn: Connection, ids: Collection[UUID], labels: Collection[str], day: date
 ) -> dict[UUID, frozenset[str]]:
-    """Return which of the labels members carry on a day; those who carry none are left out."""
+    """Return which labels of those names members carry on a day, as keys; none is no entry."""
     ordered = sorted(set(ids))
     buckets = [bucket_of(id_) for id_ in ordered]
     found = dict[UUID, set[str]]()
     for row in await rows(conn, CARRIED, buckets, ordered, sorted(set(labels)), day):
-        found.setdefault(row.member_id, set()).add(row.label)
+        found.setdefault(row.member_id, set()).add(label_key(Layer(row.layer), row.label))
     return {member_id: frozenset(some) for member_id, some in found.items()}

@@ -169,6 +169,23 @@ async def lock_current(
     return now, {id_: into for id_, into in moved.items() if into in now}
 
 
+async def lock_persons(
+    conn: Connection, ids: Iterable[UUID]
+) -> tuple[dict[UUID, Member], set[UUID]]:
+    """Lock members without waiting, each with the one it counts for now, if it was merged.
+
+    What either takes counts for both (T-10). Return all those locked, and which of the ids are
+    busy: somebody else holds them, or the other.
+    """
+    wanted = set(ids)
+    found = await lock(conn, wanted, wait=False)
+    moved = {id_: one.merged_into for id_, one in found.items() if one.merged_into is not None}
+    others = set(moved.values()) - found.keys()
+    if others:
+        found |= await lock(conn, others, wait=False)
+    return found, {id_ for id_ in wanted if id_ not in found or moved.get(id_, id_) not in found}
+
+
 async def existing(conn: Connection, ids: Iterable[UUID]) -> set[UUID]:
     """Return which of the ids belong to members."""
     return {row.member_id for row in await rows(conn, EXISTING, *_keys(ids))}

@@ -69,8 +69,10 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (c.cap_window <> '' OR c.limits IS NOT NULL
 """
 # Where such a hold took room by limits: a piece counts while any of its units does.
 _PLACES = """
-SELECT 'limit:' || (l.place ->> 'limit')
-           || CASE l.place ->> 'of' WHEN '' THEN '' ELSE ':' || (l.place ->> 'of') END AS counter,
+SELECT concat_ws(':', 'limit', l.place ->> 'programme', l.place ->> 'limit',
+                 l.place ->> 'scope', l.place ->> 'dimension',
+                 CASE WHEN l.place ->> 'window' LIKE '%T%' THEN 'ROLLING' END,
+                 nullif(l.place ->> 'of', '')) AS counter,
        l.place ->> 'window' AS win, l.place ->> 'scope' AS scope,
        ceil(n.units::numeric * n.quantity / n.held)
            * CASE l.place ->> 'dimension' WHEN 'COST' THEN n.cost_minor / n.quantity ELSE 1 END

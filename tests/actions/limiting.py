@@ -38,6 +38,17 @@ async def limited(world: World, *limits: Limit, **more: Any) -> None:
     await world.apply(programme_of(*limits, **more))
 
 
+def beside(*limits: Limit, budgets: tuple[Budget, ...] = ()) -> Programme:
+    """Return another programme with the same tiers, one benefit, RAIL, and a budget for it."""
+    programme, own = reference_programme(), Budget(code="rail", total=Decimal(1000))
+    rail = msgspec.structs.replace(
+        programme.benefits["VIDEO"], code="RAIL", budget="rail", cap=None, stock=None
+    )
+    return msgspec.structs.replace(
+        programme, code="travel", benefit=(rail,), budget=(own, *budgets), line=(), limit=limits
+    )
+
+
 async def rich(world: World, benefit: str = "LOUNGE", quantity: int = 100) -> UUID:
     """Enrol a member with many units, valid for years."""
     member = await world.member()
@@ -53,12 +64,18 @@ async def ask(world: World, member: UUID, benefit: str = "LOUNGE", quantity: int
 
 
 async def windows(world: World) -> dict[tuple[str, str], int]:
-    """Return what is taken by shared limit and window."""
+    """Return what is taken by shared limit and window; `limit:` stands with its code and whose."""
     found = await world.rows(
         'SELECT counter, "window", reserved + spent AS taken FROM counter '
         "WHERE counter LIKE 'limit:%'"
     )
-    return {(row.counter, row.window): row.taken for row in found}
+    return {(short(row.counter), row.window): row.taken for row in found}
+
+
+def short(counter: str) -> str:
+    """Return a counter's name without programme, scope and dimension."""
+    limit, _, code, _, _, *of = counter.split(":", 5)
+    return ":".join([limit, code, *of])
 
 
 def local(*parts: int) -> datetime:

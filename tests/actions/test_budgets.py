@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import msgspec
+
 from benefits.domain.limits import Budget
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from tests.actions.life import (
@@ -70,6 +72,23 @@ async def test_a_claim_is_borne_by_the_tree_it_was_made_under(world: World) -> N
     assert (0, 0) == await counter(world, "budget:head")
     assert "ok" == await ask(world, member)
     assert (3800, 0) == await counter(world, "budget:head")
+    assert [] == await world.findings()
+
+
+async def test_a_late_delivery_tells_thresholds_of_the_total_in_force(world: World) -> None:
+    """Not of the total the claim was made under, nor of a budget that is gone (K-4)."""
+    head = Budget(code="head", total=Decimal(100_000))
+    own = tuple(msgspec.structs.replace(one, parent="head") for one in _total("380.00"))
+    await world.apply(programme_of(budgets=(head, *own)))
+    member = await rich(world)
+    (id_,) = await claimed(world, wish(member, "LOUNGE"))
+    await call_back(world, await number_of(world, id_), REFUSED)
+    await world.apply(programme_of(budgets=_total("3800.00")))
+    await claimed(world, wish(member, "LOUNGE", quantity=7))
+    await call_back(world, await number_of(world, id_), Done(at=world.clock.now))
+    assert [] == await told(world)
+    await claimed(world, wish(member, "LOUNGE", quantity=72))
+    assert [("lounge", 80)] == await told(world)
     assert [] == await world.findings()
 
 

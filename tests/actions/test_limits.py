@@ -3,6 +3,7 @@
 import asyncio
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,8 +14,10 @@ from benefits.actions.foresee import Prospect, foresee
 from benefits.actions.keyed import Refused
 from benefits.actions.merge_members import MergeMembers, merge_members
 from benefits.domain.corrections import Fault, Kind
+from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.limits import Budget, CapWindow, Dimension, Left, OnFull, Scope
 from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.domain.programme import ProgrammeInvalid
 from benefits.store.db import Connection
 from tests.actions.desk import correct
 from tests.actions.life import (
@@ -30,10 +33,11 @@ from tests.actions.life import (
     wish,
     work_off,
 )
-from tests.actions.limiting import ask, limit, limited, local, rich, windows
+from tests.actions.limiting import ask, beside, limit, limited, local, rich, windows
 from tests.builders import World
 
 REFUSED = Rejected(Reason.LIMIT, "limit")
+PAYROLL = LabelAsked(label="payroll", layer=Layer.FACT)
 
 
 async def test_g_cap_1_of_a_hundred_claims_on_the_last_piece_one_succeeds(world: World) -> None:
@@ -176,7 +180,7 @@ async def test_each_scope_has_room_of_its_own(world: World) -> None:
         (Scope.PROVIDER, ["ok", "cap_reached", "cap_reached", "cap_reached"]),
         (Scope.PROGRAMME, ["ok", "cap_reached", "cap_reached", "cap_reached"]),
     ):
-        segment = "payroll" if scope is Scope.SEGMENT else ""
+        segment = PAYROLL if scope is Scope.SEGMENT else None
         one = limit(f"one-{scope.value}", 1, scope, segment=segment)
         await limited(world, one)
         first, second, third = [await rich(world) for _ in range(3)]
@@ -186,7 +190,7 @@ async def test_each_scope_has_room_of_its_own(world: World) -> None:
             f"UPDATE member SET branch = 'north' WHERE member_id IN ('{first}', '{second}')",
             f"""INSERT INTO member_label (bucket, member_id, label, valid_from, recorded_at, layer)
                 SELECT bucket, member_id, 'payroll', '2025-01-01', now(),
-                       CASE member_id WHEN '{second}' THEN 'MODEL' ELSE 'FACT' END
+                       CASE member_id WHEN '{second}' THEN 'RULE' ELSE 'FACT' END
                 FROM member WHERE member_id IN ('{first}', '{second}', '{third}')""",
         )
         found = [await ask(world, member) for member in (first, second, third)]
@@ -221,11 +225,11 @@ async def test_a_limit_concerns_the_benefits_it_names(world: World) -> None:
 
 async def test_a_segment_counts_whom_the_label_names_today(world: World) -> None:
     """What is not valid any more, or was taken back by a later row, does not count (S-1)."""
-    await limited(world, limit("few", 1, Scope.SEGMENT, segment="payroll"))
+    await limited(world, limit("few", 1, Scope.SEGMENT, segment=PAYROLL))
     first, second, third = [await rich(world) for _ in range(3)]
     label = """INSERT INTO member_label
         (bucket, member_id, label, valid_from, valid_to, recorded_at, layer)
-        SELECT bucket, member_id, 'payroll', '2025-01-01', {to}, '{at}', 'RULE'
+        SELECT bucket, member_id, 'payroll', '2025-01-01', {to}, '{at}', 'FACT'
         FROM member WHERE member_id = '{member}'"""
     for member, to, at in (
         (first, "NULL", "2025-01-02"),
@@ -292,7 +296,9 @@ async def test_what_is_foreseen_is_what_a_limited_claim_meets(world: World) -> N
 async def test_claims_ends_and_new_versions_race_without_a_deadlock(world: World) -> None:
     """New windows, releases, reversals and other totals at once: all is counted once (K-2)."""
     many = [limit(f"l{n}", 500, scope) for n, scope in enumerate((*Scope, *Scope))]
-    some = [replace(each, segment="x") if each.scope is Scope.SEGMENT else each for each in many]
+    some = [
+        replace(each, segment=PAYROLL) if each.scope is Scope.SEGMENT else each for each in many
+    ]
     await limited(world, *some)
     members = [await rich(world) for _ in range(12)]
     spent, failing = list[UUID](), list[UUID]()
@@ -432,3 +438,49 @@ async def test_a_lower_limit_of_a_new_version_holds_for_new_claims(world: World)
     await call_back(world, await number_of(world, free), REFUSED)
     assert {("limit:all", "2025-07"): 1} == await windows(world)
     assert [] == await world.findings()
+
+
+async def test_limits_of_two_programmes_with_one_code_are_two(world: World) -> None:
+    """What is taken of one is not taken of the other (K-1)."""
+    await limited(world, limit("month", 1))
+    await world.apply(beside(limit("month", 2)))
+    member = await rich(world)
+    await give(world, gift(member, "RAIL", quantity=3))
+    codes = [await ask(world, member, code) for code in ("LOUNGE", "RAIL", "LOUNGE", "RAIL")]
+    assert ["ok", "ok", "cap_reached", "ok"] == codes
+    assert [] == await world.findings()
+
+
+async def test_a_changed_limit_counts_anew_and_what_was_taken_returns(world: World) -> None:
+    """Pieces are not added to money, nor months to days; a late return finds its place (K-5)."""
+    kinds: list[tuple[Scope, dict[str, Any]]] = [
+        (Scope.MEMBER, {"window": CapWindow.LIFETIME}),
+        (Scope.MEMBER, {"days": 7}),
+        (Scope.MEMBER, {"window": CapWindow.QUARTER}),
+        (Scope.MEMBER, {"dimension": Dimension.COST}),
+        (Scope.PROGRAMME, {}),
+        (Scope.MEMBER, {"days": 7}),
+    ]
+    member, taken = await rich(world), list[UUID]()
+    for scope, how in kinds:
+        await limited(world, limit("one", 40, scope, **how))
+        taken += await claimed(world, wish(member, "LOUNGE"))
+    assert "ok" == await ask(world, member)
+    for claim_id in taken:
+        await call_back(world, await number_of(world, claim_id), REFUSED)
+    await call_back(world, await number_of(world, taken[-1]), Done(at=world.clock.now))
+    assert [] == await world.findings()
+    used = await world.rows("SELECT counter, used FROM member_counter WHERE used > 0")
+    assert [("limit:wealth:one:MEMBER:COUNT:ROLLING", 2)] == [tuple(row) for row in used]
+
+
+async def test_a_budget_that_was_left_is_nobody_elses(world: World) -> None:
+    """Claims under the old version return into it (K-4)."""
+    head = Budget(code="head", total=Decimal(2000))
+    own = tuple(Budget(code=c, total=Decimal(1000), parent="head") for c in ("lounge", "video"))
+    await limited(world, budgets=(head, *own))
+    await limited(world)
+    with pytest.raises(ProgrammeInvalid, match="budget 'head' was defined by programme 'wealth'"):
+        await world.apply(beside(budgets=(head,)))
+    await world.apply(beside())
+    await limited(world, budgets=(head, *own))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benefits.domain import limits
+from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.limits import (
     CapWindow,
     Counted,
@@ -82,7 +83,7 @@ def test_a_piece_counts_while_any_of_its_units_does(units: int, piece: int, cost
 
 def _room(used: int, **how: Any) -> Room:
     limit = msgspec.structs.replace(MONTHLY, **how)
-    spot = place(limit, NOON, NOON.date())
+    spot = place(limit, NOON, NOON.date(), programme="wealth")
     return room(limit, spot, 2, used, day=NOON.date(), zone=CHINA)
 
 
@@ -102,7 +103,7 @@ def test_a_rolling_window_opens_with_the_event_that_leaves_it() -> None:
     """Two of three leave one after the other; for two pieces both must."""
     limit = msgspec.structs.replace(WEEKLY, on_full=OnFull.NEXT_WINDOW)
     at = [NOON - timedelta(days=n) for n in (5, 3)]
-    spot = place(limit, NOON, NOON.date())
+    spot = place(limit, NOON, NOON.date(), programme="wealth")
     full = rolling_room(limit, spot, 2, [(instant_key(t), 1) for t in at])
     assert not full.has(1)
     assert at[0] + timedelta(days=7) == full.opens(1)
@@ -165,6 +166,34 @@ def _changed(*swaps: tuple[str, str], more: str = LIMIT) -> str:
     return text
 
 
+def _of(segment: str, scope: str = "SEGMENT") -> tuple[str, str]:
+    return ('scope = "MEMBER"', f'scope = "{scope}"\nsegment = {segment}')
+
+
+def test_a_counter_is_of_all_that_decides_what_it_adds_up() -> None:
+    """Of another programme, scope, dimension or kind of window it is another one (K-1)."""
+    labelled = LabelAsked(label="payroll", layer=Layer.FACT)
+    found = [
+        place(limit, NOON, NOON.date(), programme=programme, of=of).counter
+        for limit, programme, of in (
+            (MONTHLY, "wealth", ""),
+            (MONTHLY, "other", ""),
+            (msgspec.structs.replace(MONTHLY, dimension=Dimension.COST), "wealth", ""),
+            (msgspec.structs.replace(MONTHLY, scope=Scope.BRANCH), "wealth", "north"),
+            (msgspec.structs.replace(MONTHLY, scope=Scope.SEGMENT), "wealth", labelled.key),
+            (msgspec.structs.replace(MONTHLY, window=None, days=7), "wealth", ""),
+        )
+    ]
+    assert [
+        "limit:wealth:monthly:MEMBER:COUNT",
+        "limit:other:monthly:MEMBER:COUNT",
+        "limit:wealth:monthly:MEMBER:COST",
+        "limit:wealth:monthly:BRANCH:COUNT:north",
+        "limit:wealth:monthly:SEGMENT:COUNT:FACT:payroll",
+        "limit:wealth:monthly:MEMBER:COUNT:ROLLING",
+    ] == found
+
+
 def test_a_file_says_its_limits() -> None:
     """A limit of the calendar, and one of the last days."""
     programme = read(
@@ -180,7 +209,12 @@ def test_a_file_says_its_limits() -> None:
         (('window = "MONTH"\n', 'window = "MONTH"\ndays = 3\n'), "limit[0].window"),
         (('scope = "MEMBER"', 'scope = "PROGRAMME"\ndays = 3'), "limit[0].days"),
         (('scope = "MEMBER"', 'scope = "SEGMENT"'), "limit[0].segment"),
-        (('scope = "MEMBER"', 'scope = "MEMBER"\nsegment = "payroll"'), "limit[0].segment"),
+        (_of('{ label = "payroll", layer = "FACT" }', "MEMBER"), "limit[0].segment: stands"),
+        (_of('"FACT:payroll"'), "`$.limit[0].segment`"),
+        (_of('{ label = "churn", layer = "MODEL" }'), "limit[0].segment.layer: a MODEL label"),
+        (_of('{ label = " ", layer = "FACT" }'), "`$.limit[0].segment.label`"),
+        (_of('{ label = "a ", layer = "FACT" }'), "`$.limit[0].segment.label`"),
+        (_of('{ label = "a\\u0000", layer = "FACT" }'), "`$.limit[0].segment.label`"),
         (('limit = "2"', 'limit = "2.5"'), "limit[0].limit"),
         (('limit = "2"', 'limit = "-1"'), "limit[0].limit"),
         (('limit = "2"', 'limit = "0.001"\ndimension = "COST"'), "limit[0].limit"),
@@ -227,6 +261,14 @@ def test_a_budget_is_borne_by_all_above_it() -> None:
             ['code = "b"\ntotal = "20000"', 'code = "c"\ntotal = "10000.01"\nparent = "b"'],
             "budget[2].total",
         ),
+        (
+            [
+                'code = "b"\ntotal = "20000"',
+                'code = "c"\ntotal = "9e999999999999999999"\nparent = "b"',
+                'code = "d"\ntotal = "9e999999999999999999"\nparent = "b"',
+            ],
+            "budget[3].total: 9E+999999999999999999 is too large",
+        ),
     ],
 )
 def test_children_have_no_more_than_their_parent(lines: list[str], told: str) -> None:
@@ -242,6 +284,10 @@ def test_a_contract_ends_where_it_is_said_to() -> None:
     with pytest.raises(ProgrammeInvalid) as refused:
         read(_changed(('sku = "video-month"', ends)))
     assert "benefit[1].lead_days" in refused.value.detail
+    for day in ("9999-12-31", "0001-01-05"):
+        far = f'sku = "video-month"\ncontract_end = {day}\nlead_days = 300'
+        with pytest.raises(ProgrammeInvalid, match=r"benefit\[1\]\.contract_end: must lie in"):
+            read(_changed(('sku = "video-month"', far)))
     programme = read(_changed(('sku = "video-month"', f"{ends}\ncontract_end = 2025-10-31")))
     video = programme.benefits["VIDEO"]
     assert (date(2025, 10, 28), date(2025, 10, 31)) == (

@@ -14,7 +14,8 @@ from benefits.domain import toml
 from benefits.domain.benefit import ClawBack, Late, LateReversal
 from benefits.domain.carry import Carry
 from benefits.domain.compliance import Nature, Preset, Trigger
-from benefits.domain.limits import Cap, CapWindow
+from benefits.domain.labels import LabelAsked, Layer
+from benefits.domain.limits import Cap, CapWindow, Limit, Scope
 from benefits.domain.packages import Line, LinePeriod, Start
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read, write
@@ -97,6 +98,22 @@ days_31 = st.sampled_from(Missing).map(
         missing=missing,
     )
 )
+limits = st.lists(
+    st.builds(
+        Limit,
+        code=st.from_regex(r"\A[a-z]{1,9}\Z"),
+        scope=st.just(Scope.SEGMENT),
+        limit=st.integers(0, 9).map(Decimal),
+        window=st.sampled_from(CapWindow),
+        segment=st.builds(
+            LabelAsked,
+            label=st.from_regex(r"\A[a-z]( ?[a-z]){0,9}\Z"),
+            layer=st.sampled_from([Layer.FACT, Layer.RULE]),
+        ),
+    ),
+    max_size=2,
+    unique_by=lambda limit: limit.code,
+).map(tuple)
 
 
 @st.composite
@@ -141,6 +158,7 @@ def programmes(draw: st.DrawFn) -> Programme:
         base,
         name=name,
         benefit=benefit,
+        limit=draw(limits),
         line=(*line, draw(occurrences | days_31)),
         compliance=draw(st.sampled_from(Preset)),
         notice_days=draw(st.integers(0, 366)),

@@ -185,12 +185,12 @@ MATRIX = [
     ("member_counter_differs", "DELETE FROM member_counter"),
     ("member_counter_differs", "UPDATE claim SET cap_window = '2025-06' WHERE cap_window <> ''"),
     ("member_counter_differs", """UPDATE member_counter SET used = used + 1
-                                  WHERE counter = 'limit:mine'"""),
+                                  WHERE counter LIKE 'limit:%:mine:%'"""),
     ("member_counter_differs", "UPDATE claim SET limits = NULL"),
     ("counter_differs", "UPDATE claim SET limits = NULL"),
     ("counter_differs", """UPDATE counter SET spent = spent + 1, "window" = '2025-01'
-                           WHERE counter = 'limit:all'"""),
-    ("counter_differs", "DELETE FROM counter WHERE counter = 'limit:all'"),
+                           WHERE counter LIKE 'limit:%:all:%'"""),
+    ("counter_differs", "DELETE FROM counter WHERE counter LIKE 'limit:%:all:%'"),
     ("counter_differs", "UPDATE counter SET spent = spent - 1 WHERE counter = 'budget:head'"),
     ("claim_terms_differ", "UPDATE claim SET limits = NULL"),
     ("claim_terms_differ", """UPDATE claim

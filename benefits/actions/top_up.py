@@ -15,13 +15,12 @@ from msgspec.structs import replace
 from benefits.actions.follow_quota import For, give_again
 from benefits.actions.grant import GrantFor, add_lot
 from benefits.domain import eligibility, entitlement, packages, units
-from benefits.domain.benefit import Benefit
 from benefits.domain.downgrades import given_back
 from benefits.domain.labels import held
 from benefits.domain.ladder import Truth
 from benefits.domain.ledger import Part
 from benefits.domain.packages import Line
-from benefits.domain.programme import Programme
+from benefits.domain.programme import Item, Programme
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.store import facts, people, quota_changes, tiers
 from benefits.store import ledger as books
@@ -38,7 +37,7 @@ class Due(msgspec.Struct, frozen=True):
     member_id: UUID
     tier: str
     line: Line
-    benefit: Benefit
+    item: Item
     for_: GrantFor
     quantity: int
     expires_at: datetime
@@ -135,8 +134,8 @@ def due(
     by_tier = dict[str, list[Owned]]()
     for line in before.lines:
         for tier, quota in line.quota.items():
-            benefit = programme.benefits[line.benefit]
-            entry = (line, benefit, units.steps(quota, benefit.scale))
+            item = programme.brought(line)
+            entry = (line, item, units.steps(quota, item.scale))
             by_tier.setdefault(tier, []).append(entry)
     by_label = _of_segments(programme, before.lines)
     for member_id, rank in ranks:
@@ -145,13 +144,13 @@ def due(
         owned = list(by_tier.get(tier, ()))
         for key in sorted(before.carried.get(member_id, ())):
             owned += by_label.get(key, ())
-        for line, benefit, quota in owned:
+        for line, item, quota in owned:
             opened_on = before.opened.get(member_id, before.day)
             period = packages.period_at(line, before.day, opened_on)
             expires_at = period and packages.ends_at(line, period, programme.tz, now)
             if not period or not expires_at:
                 continue
-            over = programme.contract_end(benefit)
+            over = programme.contract_end(item)
             expires_at = entitlement.last_use(expires_at, over, programme.tz)
             if expires_at <= now:
                 continue
@@ -164,7 +163,7 @@ def due(
             if back or quantity:
                 cause = "SEGMENT" if line.segment else "TIER"
                 for_ = GrantFor(programme.code, line.code, period.key, cause, quota)
-                found.append(Due(member_id, tier, line, benefit, for_, quantity, expires_at, back))
+                found.append(Due(member_id, tier, line, item, for_, quantity, expires_at, back))
     return found
 
 
@@ -179,7 +178,7 @@ def without_back(dues: Iterable[Due], buckets: Collection[int]) -> list[Due]:
     return [due for due in passed if due.back or due.quantity]
 
 
-Owned = tuple[Line, Benefit, int]  # a line, what it brings, and how many steps of it
+Owned = tuple[Line, Item, int]  # a line, what it brings, and how many steps of it
 
 
 def _of_segments(programme: Programme, lines: Sequence[Line]) -> dict[str, list[Owned]]:
@@ -187,8 +186,8 @@ def _of_segments(programme: Programme, lines: Sequence[Line]) -> dict[str, list[
     found = dict[str, list[Owned]]()
     for line in lines:
         if line.segment is not None:
-            benefit = programme.benefits[line.benefit]
-            entry = (line, benefit, units.steps(line.quantity, benefit.scale))
+            item = programme.brought(line)
+            entry = (line, item, units.steps(line.quantity, item.scale))
             found.setdefault(line.segment.key, []).append(entry)
     return found
 
@@ -248,7 +247,7 @@ async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, ac
     added = Added([], [])
     if not dues:
         return added
-    pairs = [(due.member_id, due.benefit.unit) for due in dues]
+    pairs = [(due.member_id, due.item.unit) for due in dues]
     journal.load_owed(await books.owed(conn, pairs))
     taken = {part.lot_id for due in dues for part in due.back} - journal.lots.keys()
     if taken:
@@ -257,14 +256,14 @@ async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, ac
         if due.back:
             for_ = For(due.for_.programme, due.for_.line, due.for_.period, due.for_.quota)
             added.changes.extend(
-                give_again(journal, due.member_id, due.benefit, for_=for_, parts=due.back)
+                give_again(journal, due.member_id, due.item, for_=for_, parts=due.back)
             )
         if due.quantity:
             added.grants.append(
                 add_lot(
                     journal,
                     due.member_id,
-                    due.benefit,
+                    due.item,
                     due.for_,
                     quantity=due.quantity,
                     expires_at=due.expires_at,

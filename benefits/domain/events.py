@@ -54,7 +54,8 @@ class TierSighted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units that came; `period` is the quota's, or the business key of a reward.
 
-    They fill up `quota` of a `line` of the programme; a reward's quota is 0.
+    They fill up `quota` of a `line` of the programme; a reward's quota is 0. Units of a `choice`
+    are of no benefit yet (P-8).
     """
 
     benefit: str
@@ -65,10 +66,25 @@ class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     programme: str
     line: str
     quota: Quantity
+    choice: str = ""
+
+
+class UnitsConverted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units of a choice that became units of a benefit, from `lot_id`, under its terms (P-8)."""
+
+    choice: str
+    benefit: str
+    quantity: Quantity
+    lot_id: UUID
+    cause: Literal["TIER", "SEGMENT", "REWARD", "MAKE_GOOD"]
+    period: str
+    programme: str
+    line: str
+    expires_at: datetime | None
 
 
 class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units whose time ran out; `unit` is `BENEFIT:` and the benefit's code.
+    """Units whose time ran out; `unit` is `BENEFIT:` and the benefit's code, or a `CHOICE:`.
 
     Some `ended` before that, with the relationship; of those of a member who died nobody is told.
     """
@@ -138,7 +154,7 @@ class UnitsRevoked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class QuotaFollowed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Unused units of a line that went when a tier fell, or came back when it rose again.
 
-    `quota` is the new tier's.
+    `quota` is the new tier's. Units of a `choice` are of no benefit yet.
     """
 
     benefit: str
@@ -147,6 +163,7 @@ class QuotaFollowed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     programme: str
     line: str
     quota: Quantity
+    choice: str = ""
 
 
 class UnitsClawedBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -246,6 +263,7 @@ Told = type[
     TierDecided
     | TierSighted
     | UnitsGranted
+    | UnitsConverted
     | UnitsExpired
     | ClaimPlaced
     | BudgetTaken
@@ -288,6 +306,7 @@ EVENTS: dict[str, Kind] = {
     "tier.at_risk": Kind(TierSighted, "period", "The running period goes below the tier."),
     "tier.near": Kind(TierSighted, "period", "The running period comes near a higher tier."),
     "entitlement.granted": Kind(UnitsGranted, "lot", "Units came, by tier or as a reward."),
+    "entitlement.converted": Kind(UnitsConverted, "lot", "A member chose a benefit for a unit."),
     "entitlement.expired": Kind(UnitsExpired, "lot", "Unspent units ended."),
     "claim.placed": Kind(ClaimPlaced, "claim", "A member claimed; the units are held."),
     "budget.threshold": Kind(BudgetTaken, "claim", "A claim took a budget to 80, 95 or 100 %."),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from benefits.domain import toml
 from benefits.domain.benefit import ClawBack, Late, LateReversal
+from benefits.domain.choice import Choice
 from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.limits import Cap, CapWindow
 from benefits.domain.programme import Programme
@@ -70,21 +71,30 @@ amounts = st.decimals(0, 10_000, places=2)
 quantities = st.integers(1, 20) | st.sampled_from([Decimal("0.5"), Decimal("1.5")])
 
 
+def choices(name: dict[str, str]) -> st.SearchStrategy[Choice]:
+    """Return choices of two of the benefits; units of these are whole."""
+    both = st.permutations(["LOUNGE", "VIDEO"]).map(tuple)
+    return st.builds(
+        Choice, code=st.just("PICK"), name=st.just(name), benefits=both, repeat=st.booleans()
+    )
+
+
 @st.composite
 def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
     base = reference_programme()
     name = {"zh": draw(words), "en": draw(words)}
+    chosen = draw(st.lists(choices(name), max_size=1))
+    scale = 0 if chosen else 1
+    count = st.integers(1, 20) if chosen else quantities
     benefit = tuple(
         msgspec.structs.replace(
             one,
             name=name,
             cost=draw(amounts),
-            scale=1,
+            scale=scale,
             stock=draw(st.none() | st.integers(0, 99)),
-            cap=draw(
-                st.none() | st.builds(Cap, limit=quantities, window=st.sampled_from(CapWindow))
-            ),
+            cap=draw(st.none() | st.builds(Cap, limit=count, window=st.sampled_from(CapWindow))),
             claw_back=draw(st.sampled_from(ClawBack)),
             late_reversal=LateReversal(then=draw(st.sampled_from(Late)), days=30),
             nature=draw(st.sampled_from(Nature)),
@@ -94,13 +104,18 @@ def programmes(draw: st.DrawFn) -> Programme:
         for one in base.benefit
     )
     line = tuple(
-        msgspec.structs.replace(one, quota=dict.fromkeys(one.quota, draw(quantities)))
+        msgspec.structs.replace(
+            one,
+            quota=dict.fromkeys(one.quota, draw(count)),
+            **draw(st.sampled_from([{}, {"benefit": "", "choice": "PICK"}] if chosen else [{}])),
+        )
         for one in base.line
     )
     return msgspec.structs.replace(
         base,
         name=name,
         benefit=benefit,
+        choice=tuple(chosen),
         line=line,
         compliance=draw(st.sampled_from(Preset)),
         notice_days=draw(st.integers(0, 366)),

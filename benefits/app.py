@@ -40,6 +40,7 @@ from benefits.store.roles import check_cannot_rewrite, session_user
 from benefits.store.signing import SealKey, origin
 from benefits.web import (
     callbacks,
+    choices,
     corrections,
     crm,
     eligibility,
@@ -77,6 +78,7 @@ API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS, *feeds.HANDLERS),
     *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),
+    *choices.HANDLERS,
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),
     *(*callbacks.HANDLERS, *health.HANDLERS),
 ]

@@ -28,6 +28,8 @@ def _check_kept(before: Programme, after: Programme) -> None:
         if now is None:
             raise ProgrammeInvalid(f"benefit {code!r} must stay: there may be claims of it")
         _check_benefit(was, now)
+    for code in before.choices.keys() - after.choices.keys():
+        raise ProgrammeInvalid(f"choice {code!r} must stay: there may be units of it")
     kept = [tier.code for tier in before.tier]
     if [tier.code for tier in after.tier][: len(kept)] != kept:
         raise ProgrammeInvalid(f"the tiers {', '.join(kept)} must stay, in this order; add above")
@@ -62,6 +64,21 @@ def _check_line(was: Line, now: Line) -> None:
             raise ProgrammeInvalid(
                 f"line {was.code!r}: its {name} must stay {told}; give what comes otherwise "
                 "another code"
+            )
+
+
+def _check_codes(programme: Programme, other: Programme) -> None:
+    """Refuse a benefit, a choice or a budget whose code another programme has."""
+    items = {*other.benefits, *other.choices}
+    named = (
+        ("benefit", {*programme.benefits}, items),
+        ("choice", {*programme.choices}, items),
+        ("budget", {*programme.budgets_minor}, {*other.budgets_minor}),
+    )
+    for kind, mine, theirs in named:
+        if shared := mine & theirs:
+            raise ProgrammeInvalid(
+                f"{kind} {min(shared)!r} is already defined by programme {other.code!r}"
             )
 
 
@@ -124,20 +141,13 @@ async def check_programme(conn: Connection, programme: Programme, parts: Parts) 
     Configuration keeps still until the transaction ends.
     """
     others = await catalogue.others(conn, programme.code)
-    for kind in ("benefit", "budget"):
-        mine = {item.code for item in getattr(programme, kind)}
-        for other in others.values():
-            shared = mine & {item.code for item in getattr(other, kind)}
-            if shared:
-                raise ProgrammeInvalid(
-                    f"{kind} {min(shared)!r} is already defined by programme {other.code!r}"
-                )
     for budget, owner in (await catalogue.budgets_of_others(conn, programme.code)).items():
         if any(each.code == budget for each in programme.budget):
             raise ProgrammeInvalid(
                 f"budget {budget!r} was defined by programme {owner!r}, whose claims return to it"
             )
     for other in others.values():
+        _check_codes(programme, other)
         for code in programme.providers.keys() & other.providers.keys():
             if programme.providers[code] != other.providers[code]:
                 raise ProgrammeInvalid(

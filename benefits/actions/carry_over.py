@@ -7,10 +7,10 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain import ledger, packages, units
-from benefits.domain.benefit import Benefit
 from benefits.domain.carry import beyond
 from benefits.domain.ledger import Lot
 from benefits.domain.packages import Line
+from benefits.domain.programme import Item
 from benefits.store import line_lots
 from benefits.store.db import Connection
 from benefits.store.ledger import Journal
@@ -23,7 +23,7 @@ class Topped(msgspec.Struct, frozen=True, kw_only=True):
     member_id: UUID
     programme: str
     line: Line
-    benefit: Benefit
+    item: Item
     period: str
     opened_on: date
     lot_id: UUID | None
@@ -31,7 +31,7 @@ class Topped(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> LineKey:
         """Where the line's lots are found."""
-        return LineKey(self.member_id, self.benefit.unit, self.programme, self.line.code)
+        return LineKey(self.member_id, self.item.unit, self.programme, self.line.code)
 
 
 async def cut(conn: Connection, journal: Journal, topped: Sequence[Topped]) -> None:
@@ -53,7 +53,7 @@ async def cut(conn: Connection, journal: Journal, topped: Sequence[Topped]) -> N
 def _cut(journal: Journal, one: Topped, held: Sequence[tuple[UUID, str]]) -> None:
     """Post and tell what of a line's lots, given with their periods, is beyond its cap."""
     assert one.line.carry is not None, "only such lines are looked at"
-    carry, scale = one.line.carry, one.benefit.scale
+    carry, scale = one.line.carry, one.item.scale
     lots: list[tuple[str, Lot]] = [
         (packages.counts_for(one.line, period, one.opened_on), journal.lots[lot_id])
         for lot_id, period in held
@@ -65,11 +65,11 @@ def _cut(journal: Journal, one: Topped, held: Sequence[tuple[UUID, str]]) -> Non
         journal.post(
             one.member_id,
             "entitlement.expired",
-            ledger.cut(one.benefit.unit, [part]),
+            ledger.cut(one.item.unit, [part]),
             actor="system:carry-over",
             subject_id=part.lot_id,
             data={
-                "unit": one.benefit.unit,
+                "unit": one.item.unit,
                 "quantity": units.whole(part.amount, scale),
                 "cap": units.whole(cap, scale),
             },

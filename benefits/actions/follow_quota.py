@@ -10,12 +10,13 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.actions.grant import named
 from benefits.domain import ledger, packages, units
-from benefits.domain.benefit import Benefit
+from benefits.domain.benefit import UNITS
 from benefits.domain.downgrades import spent_of, taken_back
 from benefits.domain.ledger import Part
 from benefits.domain.packages import Downgrade, Line
-from benefits.domain.programme import Programme
+from benefits.domain.programme import Item, Programme
 from benefits.domain.values import BUCKETS
 from benefits.store import line_lots, merged, tiers
 from benefits.store.db import Connection
@@ -44,11 +45,11 @@ class For(msgspec.Struct, frozen=True):
 
 
 def give_again(
-    journal: Journal, member_id: UUID, benefit: Benefit, *, for_: For, parts: Sequence[Part]
+    journal: Journal, member_id: UUID, item: Item, *, for_: For, parts: Sequence[Part]
 ) -> list[ChangeRow]:
     """Give units back to loaded lots; return what is to be written down of it."""
     return [
-        _record(journal, member_id, benefit, for_=for_, part=part, kind=RESTORED) for part in parts
+        _record(journal, member_id, item, for_=for_, part=part, kind=RESTORED) for part in parts
     ]
 
 
@@ -93,32 +94,34 @@ async def take_back(
             periods = {one.lot.lot_id: one.period for one in every}
             for part in parts:
                 for_ = For(programme.code, line.code, periods[part.lot_id], after)
-                benefit = programme.benefits[line.benefit]
-                made.append(
-                    _record(journal, member_id, benefit, for_=for_, part=part, kind=REDUCED)
-                )
+                item = programme.brought(line)
+                made.append(_record(journal, member_id, item, for_=for_, part=part, kind=REDUCED))
     return made
 
 
 def _record(
-    journal: Journal, member_id: UUID, benefit: Benefit, *, for_: For, part: Part, kind: str
+    journal: Journal, member_id: UUID, item: Item, *, for_: For, part: Part, kind: str
 ) -> ChangeRow:
-    """Post what goes from a lot or comes back to it, and tell of it."""
+    """Post what goes from a lot or comes back to it, and tell of it.
+
+    The lot is of what the line brings, or of a benefit that was chosen for it.
+    """
+    unit = journal.lots[part.lot_id].unit
     goes, at = kind == REDUCED, journal.now_for(member_id)
     move = ledger.revoke if goes else ledger.give_again
     batch_id = journal.post(
         member_id,
         kind,
-        move(benefit.unit, [part]),
+        move(unit, [part]),
         actor="system:follow-quota",
         subject_id=part.lot_id,
         data={
-            "benefit": benefit.code,
-            "quantity": units.whole(part.amount, benefit.scale),
+            **(named(item) if unit == item.unit else {"benefit": unit.removeprefix(UNITS)}),
+            "quantity": units.whole(part.amount, item.scale),
             "period": for_.period,
             "programme": for_.programme,
             "line": for_.line,
-            "quota": units.whole(for_.quota, benefit.scale),
+            "quota": units.whole(for_.quota, item.scale),
         },
     )
     return ChangeRow(
@@ -136,4 +139,4 @@ def _record(
 
 def _quota(programme: Programme, line: Line, rank: int) -> int:
     quota = line.quota.get(programme.tier[rank].code)
-    return units.steps(quota, programme.benefits[line.benefit].scale) if quota else 0
+    return units.steps(quota, programme.brought(line).scale) if quota else 0

@@ -18,7 +18,7 @@ from benefits.domain.catalogue import Catalogue
 from benefits.domain.compliance import Trigger
 from benefits.domain.ledger import Lot
 from benefits.domain.packages import told_priority
-from benefits.domain.programme import Programme
+from benefits.domain.programme import Item, Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.units import Quantity, QuantityTooFine, UnitsDrawn
@@ -258,10 +258,17 @@ class GrantFor(msgspec.Struct, frozen=True):
     priority: int = REWARD_PRIORITY
 
 
+def named(item: Item) -> dict[str, str]:
+    """Return how an event names what units are of: a benefit, or a choice and no benefit yet."""
+    if isinstance(item, Benefit):
+        return {"benefit": item.code}
+    return {"benefit": "", "choice": item.code}
+
+
 def add_lot(
     journal: Journal,
     member_id: UUID,
-    benefit: Benefit,
+    item: Item,
     for_: GrantFor,
     *,
     quantity: int,
@@ -272,7 +279,7 @@ def add_lot(
     at = journal.now_for(member_id)
     lot = Lot(
         lot_id=journal.id_for(member_id),
-        unit=benefit.unit,
+        unit=item.unit,
         granted=quantity,
         remaining=quantity,
         held=0,
@@ -290,14 +297,14 @@ def add_lot(
         actor=actor,
         subject_id=lot.lot_id,
         data={
-            "benefit": benefit.code,
-            "quantity": units.whole(quantity, benefit.scale),
+            **named(item),
+            "quantity": units.whole(quantity, item.scale),
             "cause": for_.cause,
             "period": for_.period,
             "expires_at": expires_at.astimezone(UTC),
             "programme": for_.programme,
             "line": for_.line,
-            "quota": units.whole(for_.quota, benefit.scale),
+            "quota": units.whole(for_.quota, item.scale),
             **told_priority(for_.cause, for_.priority),
         },
     )

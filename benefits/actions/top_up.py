@@ -24,8 +24,8 @@ from benefits.domain.labels import held
 from benefits.domain.ladder import Truth
 from benefits.domain.ledger import Part
 from benefits.domain.packages import Line
-from benefits.domain.programme import Programme
-from benefits.domain.stacking import Share, allot
+from benefits.domain.programme import Item, Programme
+from benefits.domain.stacking import Share, Stacking, allot
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.store import facts, people, quota_changes, tiers
 from benefits.store import ledger as books
@@ -58,7 +58,7 @@ class Due(msgspec.Struct, frozen=True):
     member_id: UUID
     tier: str
     line: Line
-    benefit: Benefit
+    item: Item
     for_: GrantFor
     quantity: int
     expires_at: datetime
@@ -100,7 +100,7 @@ def deciding(programme: Programme) -> list[Line]:
 
 
 def _is_plain(programme: Programme, line: Line) -> bool:
-    return programme.benefits[line.benefit].stacking.is_plain
+    return _stacking(programme.brought(line)).is_plain
 
 
 def of_decided(dues: Iterable[Due], decided: Collection[UUID]) -> list[Due]:
@@ -178,7 +178,7 @@ def due(
         owned = list(by_tier.get(tier, ()))
         for key in sorted(before.carried.get(member_id, ())):
             owned += by_label.get(key, ())
-        for line, benefit, quota in owned:
+        for line, item, quota in owned:
             opened_on = before.opened.get(member_id, before.day)
             period = packages.period_at(line, before.day, opened_on)
             expires_at = period and packages.ends_at(
@@ -186,7 +186,7 @@ def due(
             )
             if not period or not expires_at:
                 continue
-            over = programme.contract_end(benefit)
+            over = programme.contract_end(item)
             expires_at = entitlement.last_use(expires_at, over, programme.tz)
             if expires_at <= now:
                 continue
@@ -203,7 +203,7 @@ def due(
                 from_=from_,
             )
             stacks = None
-            if not benefit.stacking.is_plain:
+            if not _stacking(item).is_plain:
                 standing = _standing(programme, place, granted, changed)
                 stacks = Stacks(earlier, changes, standing)
             if back or quantity or stacks:
@@ -214,7 +214,7 @@ def due(
                         member_id=member_id,
                         tier=tier,
                         line=line,
-                        benefit=benefit,
+                        item=item,
                         for_=for_,
                         quantity=quantity,
                         expires_at=expires_at,
@@ -224,6 +224,11 @@ def due(
                     )
                 )
     return found
+
+
+def _stacking(item: Item) -> Stacking:
+    """Return how lines of an item stack; those of a choice do not."""
+    return item.stacking if isinstance(item, Benefit) else Stacking()
 
 
 def _standing(
@@ -246,11 +251,11 @@ def stacked(dues: Iterable[Due], now: datetime) -> list[Due]:
         if due.stacks is None:
             found.append(due)
         else:
-            stacks.setdefault((due.member_id, due.benefit.code), []).append(due)
+            stacks.setdefault((due.member_id, due.item.code), []).append(due)
     for some in stacks.values():
         some.sort(key=lambda due: due.line.order)
-        stacking = some[0].benefit.stacking
-        cap = None if stacking.cap is None else units.steps(stacking.cap, some[0].benefit.scale)
+        stacking = _stacking(some[0].item)
+        cap = None if stacking.cap is None else units.steps(stacking.cap, some[0].item.scale)
         each = [(due, due.stacks) for due in some if due.stacks is not None]
         shares = [Share(due.for_.quota, of.net) for due, of in each]
         more = allot(stacking.by, shares, each[0][1].standing, cap=cap)
@@ -274,16 +279,16 @@ def without_back(dues: Iterable[Due], buckets: Collection[int]) -> list[Due]:
     return [due for due in passed if due.back or due.quantity]
 
 
-Owned = tuple[Line, Benefit, int]  # a line, what it brings, and how many steps of it
+Owned = tuple[Line, Item, int]  # a line, what it brings, and how many steps of it
 
 
 def _of_tiers(programme: Programme, lines: Sequence[Line]) -> dict[str, list[Owned]]:
     """Return the lines of tiers by their code."""
     found = dict[str, list[Owned]]()
     for line in lines:
-        benefit = programme.benefits[line.benefit]
+        item = programme.brought(line)
         for tier, quota in line.quota.items():
-            entry = (line, benefit, units.steps(quota, benefit.scale))
+            entry = (line, item, units.steps(quota, item.scale))
             found.setdefault(tier, []).append(entry)
     return found
 
@@ -293,8 +298,8 @@ def _of_segments(programme: Programme, lines: Sequence[Line]) -> dict[str, list[
     found = dict[str, list[Owned]]()
     for line in lines:
         if line.segment is not None:
-            benefit = programme.benefits[line.benefit]
-            entry = (line, benefit, units.steps(line.quantity, benefit.scale))
+            item = programme.brought(line)
+            entry = (line, item, units.steps(line.quantity, item.scale))
             found.setdefault(line.segment.key, []).append(entry)
     return found
 
@@ -353,7 +358,7 @@ async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, ac
     added = Added([], [])
     if not dues:
         return added
-    pairs = [(due.member_id, due.benefit.unit) for due in dues]
+    pairs = [(due.member_id, due.item.unit) for due in dues]
     journal.load_owed(await books.owed(conn, pairs))
     taken = {part.lot_id for due in dues for part in due.back} - journal.lots.keys()
     if taken:
@@ -363,14 +368,14 @@ async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, ac
         if due.back:
             for_ = For(due.for_.programme, due.for_.line, due.for_.period, due.for_.quota)
             added.changes.extend(
-                give_again(journal, due.member_id, due.benefit, for_=for_, parts=due.back)
+                give_again(journal, due.member_id, due.item, for_=for_, parts=due.back)
             )
         if due.quantity:
             added.grants.append(
                 add_lot(
                     journal,
                     due.member_id,
-                    due.benefit,
+                    due.item,
                     due.for_,
                     quantity=due.quantity,
                     expires_at=due.expires_at,
@@ -382,7 +387,7 @@ async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, ac
                 member_id=due.member_id,
                 programme=due.for_.programme,
                 line=due.line,
-                benefit=due.benefit,
+                item=due.item,
                 period=due.for_.period,
                 opened_on=due.opened_on,
                 lot_id=added.grants[-1].lot_id if due.quantity else None,

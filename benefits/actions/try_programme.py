@@ -85,7 +85,7 @@ async def try_programme(conn: Connection, parts: Parts, made: Programme, member_
         month=month,
         before=before,
         after=after,
-        granted=[(each.benefit.code, made.whole(each.benefit, each.whole)) for each in brought],
+        granted=[(each.item.code, made.whole(each.item, each.whole)) for each in brought],
         claims=[
             await _claim(conn, alone, made, member_id=whom, code=code) for code in made.benefits
         ],

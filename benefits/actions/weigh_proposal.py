@@ -130,16 +130,16 @@ def _quota(line: Line | None, tier: str) -> tuple[object, ...]:
     """Return what a line brings a tier: of what, how much, how often."""
     if line is None or tier not in line.quota:
         return ("", 0, "")
-    return (line.benefit, line.quota[tier], line.period)
+    return (line.choice or line.benefit, line.quota[tier], line.period)
 
 
 def _cost(programme: Programme | None, line: Line | None, tier: str, members: int) -> int:
     """Return what a line costs at worst in a period for those in a tier, in minor units."""
     if programme is None or line is None or tier not in line.quota:
         return 0
-    benefit = programme.benefits[line.benefit]
-    steps = programme.steps(benefit, line.quota[tier])
-    return ceil(programme.step_cost(benefit) * steps * members)
+    item = programme.brought(line)
+    steps = programme.steps(item, line.quota[tier])
+    return ceil(programme.step_cost(programme.dearest(item)) * steps * members)
 
 
 def _compliance(wanted: ComplianceWanted) -> ComplianceEffect:

@@ -7,6 +7,7 @@ import msgspec
 
 from benefits.domain.benefit import UNITS, Benefit
 from benefits.domain.calendars import NO_CALENDAR, Calendar
+from benefits.domain.choice import CHOICES, Choice
 from benefits.domain.currencies import DIGITS
 from benefits.domain.limits import Budget
 from benefits.domain.metrics import Basket
@@ -82,6 +83,21 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
             for programme in self.programmes.values()
             for benefit in programme.benefit
         }
+
+    @cached_property
+    def choices(self) -> dict[str, tuple[Programme, Choice]]:
+        """Every choice by its code, with its programme; no benefit has the same code."""
+        return {
+            choice.code: (programme, choice)
+            for programme in self.programmes.values()
+            for choice in programme.choice
+        }
+
+    def item_of(self, unit: str) -> tuple[Programme, Benefit | Choice] | None:
+        """Return what a unit is of, with its programme; None for money."""
+        if unit.startswith(CHOICES):
+            return self.choices.get(unit.removeprefix(CHOICES))
+        return self.offers.get(unit.removeprefix(UNITS))
 
     @cached_property
     def of_unit(self) -> dict[str, list[Taker]]:

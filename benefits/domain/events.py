@@ -55,7 +55,7 @@ class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Units that came; `period` is the quota's, or the business key of a reward.
 
     They fill up `quota` of a `line` of the programme; a reward's quota is 0. The `priority` is
-    that of a line that says one.
+    that of a line that says one. Units of a `choice` are of no benefit yet (P-8).
     """
 
     benefit: str
@@ -67,10 +67,25 @@ class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     line: str
     quota: Quantity
     priority: int | None = None
+    choice: str = ""
+
+
+class UnitsConverted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units of a choice that became units of a benefit, from `lot_id`, under its terms (P-8)."""
+
+    choice: str
+    benefit: str
+    quantity: Quantity
+    lot_id: UUID
+    cause: Literal["TIER", "SEGMENT", "REWARD", "MAKE_GOOD"]
+    period: str
+    programme: str
+    line: str
+    expires_at: datetime | None
 
 
 class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units whose time ran out; `unit` is `BENEFIT:` and the benefit's code.
+    """Units whose time ran out; `unit` is `BENEFIT:` and the benefit's code, or a `CHOICE:`.
 
     Some `ended` before that, with the relationship; of those of a member who died nobody is told.
     Others were carried over, and new ones filled their line up to its `cap`.
@@ -144,7 +159,7 @@ class UnitsRevoked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class QuotaFollowed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Unused units of a line that went when a tier fell, or came back when it rose again.
 
-    `quota` is the new tier's.
+    `quota` is the new tier's. Units of a `choice` are of no benefit yet.
     """
 
     benefit: str
@@ -153,6 +168,7 @@ class QuotaFollowed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     programme: str
     line: str
     quota: Quantity
+    choice: str = ""
 
 
 class UnitsClawedBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -253,6 +269,7 @@ Told = type[
     TierDecided
     | TierSighted
     | UnitsGranted
+    | UnitsConverted
     | UnitsExpired
     | ClaimPlaced
     | BudgetTaken
@@ -295,6 +312,7 @@ EVENTS: dict[str, Kind] = {
     "tier.at_risk": Kind(TierSighted, "period", "The running period goes below the tier."),
     "tier.near": Kind(TierSighted, "period", "The running period comes near a higher tier."),
     "entitlement.granted": Kind(UnitsGranted, "lot", "Units came, by tier or as a reward."),
+    "entitlement.converted": Kind(UnitsConverted, "lot", "A member chose a benefit for a unit."),
     "entitlement.expired": Kind(UnitsExpired, "lot", "Unspent units ended."),
     "claim.placed": Kind(ClaimPlaced, "claim", "A member claimed; the units are held."),
     "budget.threshold": Kind(BudgetTaken, "claim", "A claim took a budget to 80, 95 or 100 %."),

@@ -91,7 +91,7 @@ class Segment(LabelAsked, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A package line: units of one benefit per period, by tier or of a segment (P-2).
+    """A package line: units of one benefit per period, or of one choice, by tier or segment (P-2).
 
     Tiers have a `quota` each, a segment its `quantity`. A `ROLLING` period has `days`. Units end
     with their period, live `valid_days` of their own, or are carried over (`carry`).
@@ -101,7 +101,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     code: str
-    benefit: str
+    benefit: str = ""
+    choice: str = ""
     period: LinePeriod
     quota: dict[str, Quantity] = {}
     segment: Segment | None = None

@@ -16,6 +16,7 @@ import msgspec
 
 from benefits.domain import units
 from benefits.domain.benefit import Benefit
+from benefits.domain.choice import Choice
 from benefits.domain.compliance import Preset
 from benefits.domain.consents import Consent
 from benefits.domain.currencies import DIGITS, minor_of
@@ -52,6 +53,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     capabilities: Capabilities = Capabilities()
 
 
+Item = Benefit | Choice  # what units are of
+
+
 class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One version of a whole programme, as its file says it; `feeds` make days known (A-2).
 
@@ -76,6 +80,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     provider: tuple[Provider, ...] = ()
     budget: tuple[Budget, ...] = ()
     benefit: tuple[Benefit, ...] = ()
+    choice: tuple[Choice, ...] = ()
     line: tuple[Line, ...] = ()
     limit: tuple[Limit, ...] = ()
     consent: tuple[Consent, ...] = ()
@@ -99,17 +104,29 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """How many decimals each currency has whose balances are taken, its own first (C-1)."""
         return {self.currency: self.minor_digits, **{c: DIGITS[c] for c in self.currencies}}
 
-    def scale(self, benefit: Benefit) -> int:
-        """Return how many decimals the units have that a benefit takes (C-2)."""
-        return self.benefits[benefit.draws].scale if benefit.draws else benefit.scale
+    def scale(self, item: Item) -> int:
+        """Return how many decimals the units have that a benefit takes, or a choice (C-2)."""
+        if isinstance(item, Benefit) and item.draws:
+            return self.benefits[item.draws].scale
+        return item.scale
 
-    def steps(self, benefit: Benefit, quantity: Quantity) -> int:
+    def steps(self, item: Item, quantity: Quantity) -> int:
         """Return a quantity as the ledger counts it (QuantityTooFine)."""
-        return units.steps(quantity, self.scale(benefit))
+        return units.steps(quantity, self.scale(item))
 
-    def whole(self, benefit: Benefit, steps: int) -> Quantity:
+    def whole(self, item: Item, steps: int) -> Quantity:
         """Return what the ledger counts as a quantity of whole units."""
-        return units.whole(steps, self.scale(benefit))
+        return units.whole(steps, self.scale(item))
+
+    def brought(self, line: Line) -> Item:
+        """Return what a line brings units of."""
+        return self.choices[line.choice] if line.choice else self.benefits[line.benefit]
+
+    def dearest(self, item: Item) -> Benefit:
+        """Return the benefit that units may cost most as: of a choice one of its own (K-4)."""
+        if isinstance(item, Benefit):
+            return item
+        return max((self.benefits[code] for code in item.benefits), key=self.step_cost)
 
     def piece(self, benefit: Benefit) -> int:
         """Return how many steps one piece takes."""
@@ -155,6 +172,11 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def benefits(self) -> dict[str, Benefit]:
         """Benefits by code."""
         return {benefit.code: benefit for benefit in self.benefit}
+
+    @cached_property
+    def choices(self) -> dict[str, Choice]:
+        """Choices by code."""
+        return {choice.code: choice for choice in self.choice}
 
     @cached_property
     def consents(self) -> dict[str, Consent]:
@@ -214,11 +236,13 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             return self.minor(limit.limit)
         return int(limit.limit)
 
-    def contract_end(self, benefit: Benefit) -> date | None:
-        """Return through which day the units of a benefit can be used by contract (V-6).
+    def contract_end(self, item: Item) -> date | None:
+        """Return through which day units can be used by contract (V-6).
 
         What may be put to several uses can be until the last of their contracts ends.
         """
-        ends = [each.contract_end for each in self.benefit if each.unit == benefit.unit]
+        codes = [item.code] if isinstance(item, Benefit) else item.benefits
+        kinds = {self.benefits[code].unit for code in codes}
+        ends = [each.contract_end for each in self.benefit if each.unit in kinds]
         known = [end for end in ends if end is not None]
         return max(known) if len(known) == len(ends) else None

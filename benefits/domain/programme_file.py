@@ -12,6 +12,7 @@ import msgspec
 
 from benefits.domain import spelling, toml, units
 from benefits.domain.benefit import Benefit
+from benefits.domain.choice_problems import brought_problems, choice_problems
 from benefits.domain.currencies import currency_problems
 from benefits.domain.eligibility import rule_problems
 from benefits.domain.fields import Place
@@ -64,6 +65,7 @@ def _problems(programme: Programme) -> Iterator[str]:
     yield from budget_problems(programme)
     yield from _benefits(programme)
     yield from limit_problems(programme)
+    yield from choice_problems(programme)
     yield from _lines(programme)
     yield from _rules(programme)
     for path, text in _texts(programme):
@@ -75,7 +77,7 @@ def _problems(programme: Programme) -> Iterator[str]:
 
 
 def _duplicates(programme: Programme) -> Iterator[str]:
-    for kind in ("tier", "provider", "budget", "benefit", "line", "limit", "consent"):
+    for kind in ("tier", "provider", "budget", "benefit", "choice", "line", "limit", "consent"):
         seen = set[str]()
         for index, item in enumerate(getattr(programme, kind)):
             if item.code in seen:
@@ -168,11 +170,7 @@ def _lines(programme: Programme) -> Iterator[str]:
     for index, line in enumerate(programme.line):
         path = f"line[{index}]"
         benefit = programme.benefits.get(line.benefit)
-        if benefit is None:
-            hint = suggestion(line.benefit, programme.benefits)
-            yield f"{path}.benefit: {line.benefit!r} is not defined{hint}"
-        elif benefit.draws:
-            yield f"{path}.benefit: {line.benefit!r} draws units of {benefit.draws!r}: bring those"
+        yield from brought_problems(programme, path, line)
         yield from line_problems(path, line)
         for tier in line.quota:
             if tier not in tiers:
@@ -215,7 +213,7 @@ def _rules(programme: Programme) -> Iterator[str]:
 
 def _texts(programme: Programme) -> Iterator[tuple[str, Text]]:
     yield "name", programme.name
-    for kind in ("tier", "provider", "benefit"):
+    for kind in ("tier", "provider", "benefit", "choice"):
         for index, item in enumerate(getattr(programme, kind)):
             yield f"{kind}[{index}].name", item.name
     for index, line in enumerate(programme.line):

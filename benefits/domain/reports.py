@@ -17,6 +17,7 @@ import msgspec
 
 from benefits.domain.benefit import UNITS, Benefit
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.choice import CHOICES
 from benefits.domain.ledger import Account
 from benefits.domain.programme import Programme
 from benefits.domain.units import Quantity
@@ -122,6 +123,9 @@ def key_of(catalogue: Catalogue, by: By, *, unit: str, account: str, party: str)
     """Return what a balance belongs to; empty where it belongs to nothing of that kind."""
     if by is By.UNIT:
         return unit
+    if unit.startswith(CHOICES):
+        chosen = catalogue.item_of(unit)
+        return chosen[0].code if chosen and by is By.PROGRAMME else ""
     if unit.startswith(UNITS):
         offer = catalogue.offers.get(unit.removeprefix(UNITS))
         return "" if offer is None else _of_benefit(catalogue, by, *offer)
@@ -181,10 +185,11 @@ def liability_lines(
             units.setdefault(unit, {})[account] = amount
     lines, sums = list[LiabilityLine](), dict[tuple[str, str], int]()
     for unit, at in units.items():
-        offer = catalogue.offers.get(unit.removeprefix(UNITS))
+        offer = catalogue.item_of(unit)
         if offer is None:
             continue
-        programme, benefit = offer
+        programme, item = offer
+        benefit = programme.dearest(item)  # what is not chosen yet may become that
         available = at.get(Account.AVAILABLE.value, 0)
         held = at.get(Account.HELD.value, 0)
         cost = programme.step_cost(benefit)
@@ -195,12 +200,12 @@ def liability_lines(
         lines.append(
             LiabilityLine(
                 key=key,
-                benefit=benefit.code,
+                benefit=item.code,
                 programme=programme.code,
                 provider=benefit.provider,
                 cost_centre=catalogue.budgets[benefit.budget][1].charged_to,
-                available=programme.whole(benefit, available),
-                held=programme.whole(benefit, held),
+                available=programme.whole(item, available),
+                held=programme.whole(item, held),
                 unit_cost=_unit_cost(programme, benefit),
                 liability=major(minor, programme.minor_digits),
                 currency=programme.currency,

@@ -125,6 +125,10 @@ def _asked(_before: Any, after: Any) -> bool:
     return bool(after)
 
 
+def _gone_freedom(before: Any, after: Any) -> bool:
+    return bool(before) and not after
+
+
 def _sooner(before: Any, after: Any) -> bool:
     return after is not None and (before is None or after < before)  # days, as they are written
 
@@ -146,7 +150,7 @@ def _shorter(before: Any, after: Any) -> bool:
 _X = r'(?:[^."]+|"(?:[^"\\]|\\.)*")'  # a part of a path, as `_part` writes it
 # By path; the first that fits says whether a change is worse, and without one it is.
 _JUDGES: tuple[tuple[str, Judge], ...] = (
-    (rf"(name|provider|budget|(tier|benefit)\.{_X}\.(name|about))\..*", _never),
+    (rf"(name|provider|budget|(tier|benefit|choice)\.{_X}\.(name|about))\..*", _never),
     (rf"line\.{_X}\.segment\.name\..*", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
     (rf"benefit\.{_X}\.(provider|cost)|limit\.{_X}\.on_full", _never),
@@ -166,7 +170,9 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"policy\.(minimum_days|post_by)|tier\.{_X}\.threshold", _more),
     (rf"benefit\.{_X}\.(takes|lead_days)", _more),
     (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
-    (rf"(asset_classes|currencies|benefit|line)\.{_X}", _gone),
+    (rf"(asset_classes|currencies|benefit|choice|line)\.{_X}", _gone),
+    (rf"choice\.{_X}\.benefits\.{_X}", _gone),
+    (rf"choice\.{_X}\.repeat", _gone_freedom),
     (rf"tier\.{_X}\.lock", _gone),
     (rf"benefit\.{_X}\.(cap|recipient\.{_X})|limit\.{_X}", _new),
     # A rule that is there no more lets everybody in; of two rules neither is known to be wider.

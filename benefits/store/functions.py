@@ -9,6 +9,7 @@ APPEND_ONLY = (
     "hold",
     "hold_end",
     "entitlement_grant",
+    "choice",
     "entitlement_change",
     "tier_decision",
     "asset",

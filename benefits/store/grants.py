@@ -29,7 +29,7 @@ INSERTS = (
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
     *("member_baseline", "member_block", "member_block_end", "period_run"),
-    "entitlement_change",
+    *("choice", "entitlement_change"),
     *("proposal", "proposal_decision"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *(

@@ -1,10 +1,11 @@
-"""The tables of packages: how far the start of periods has come, what falls took (P-3, P-6)."""
+"""The tables of packages: starts of periods, what falls took, what was chosen (P-3, P-6, P-8)."""
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
     Date,
+    Index,
     Integer,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -32,6 +33,27 @@ entitlement_change = Table(
     PrimaryKeyConstraint("bucket", "member_id", "programme", "line", "period", "batch_id"),
     columns.of_member(),
     CheckConstraint("taken <> 0 AND quota >= 0", name="taken"),
+)
+
+# A unit of a choice that became the lot of a benefit, by which batch. In a period of a line each
+# benefit is chosen once, unless the choice may repeat.
+choice = Table(
+    "choice",
+    columns.metadata,
+    columns.bucket(),
+    Column("lot_id", Uuid, nullable=False),
+    columns.member(),
+    Column("from_lot_id", Uuid, nullable=False),
+    Column("batch_id", Uuid, nullable=False),
+    Column("programme", Text, nullable=False),
+    Column("choice", Text, nullable=False),
+    Column("benefit", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("chosen_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "lot_id"),
+    columns.of_member(),
+    Index(None, "bucket", "member_id"),
 )
 
 # The last run of a programme: of periods that begin after a day, or of all that run on its `day`,

@@ -353,7 +353,7 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
         SELECT FROM hold AS h WHERE h.bucket = c.bucket AND h.hold_id = c.hold_id))
 """,
     # P-3, N-2: without its grant a lot would be granted again. One that came with a customer who
-    # was merged has the grant of the lot it came from.
+    # was merged, or of a choice, has the grant of the lot it came from.
     "lot_without_grant": """
 SELECT l.lot_id::text AS subject, format('%s %s %s', l.cause, l.line, l.period) AS detail
 FROM lot AS l
@@ -364,7 +364,8 @@ WHERE l.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
   AND NOT EXISTS (
     SELECT FROM outbox AS e
     WHERE e.bucket = l.bucket AND e.member_id = l.member_id
-      AND e.type = 'entitlement.received' AND e.subject_id = l.lot_id)
+      AND e.type IN ('entitlement.received', 'entitlement.converted')
+      AND e.subject_id = l.lot_id)
 """,
     **ASSETS,
     **MERGES,

@@ -19,6 +19,7 @@ _DELIVER = (*_HOLD, *_SPEND, "issued>loss", "provider.payable>loss")
 _GRANT = ("issued>available", "available>debt")
 MOVES: dict[str, tuple[str, ...]] = {
     "entitlement.granted": _GRANT,
+    "entitlement.converted": (*_GRANT, "available>converted"),
     "entitlement.expired": ("available>expired",),
     "claim.placed": _HOLD,
     "order.issued": _DELIVER,
@@ -58,12 +59,13 @@ SELECT e.member_id, e.data, e.type = 'entitlement.granted' AS plain,
                    WHEN 'entitlement.made_good' THEN e.data ->> 'claim_id'
                    ELSE e.data ->> 'period' END AS period,
        coalesce(e.data ->> 'cause', 'MAKE_GOOD') AS cause,
-       CASE WHEN e.type IN ('entitlement.granted', 'entitlement.received') THEN e.data ->> 'line'
+       CASE WHEN e.type IN ('entitlement.granted', 'entitlement.received',
+                            'entitlement.converted') THEN e.data ->> 'line'
             ELSE e.data ->> 'benefit' END AS line
 FROM outbox AS e
 WHERE e.bucket BETWEEN $1 AND $2 AND e.batch_id IS NOT NULL
   AND e.type IN ('entitlement.granted', 'entitlement.made_good', 'entitlement.returned',
-                 'entitlement.received')
+                 'entitlement.received', 'entitlement.converted')
 """
 # Where the last event of its order says that a claim stands.
 _TOLD = """
@@ -134,6 +136,29 @@ SELECT coalesce(k.lot_id, m.lot_id)::text AS subject,
 FROM known AS k
 FULL JOIN moved AS m ON m.bucket = k.bucket AND m.batch_id = k.batch_id AND m.lot_id = k.lot_id
 WHERE (k.member_id, k.taken, k.changed_at) IS DISTINCT FROM (m.member_id, m.taken, m.recorded_at)
+""",
+    # P-8: what was chosen is what was told, and its lot keeps the terms of the one it came from.
+    "choice_differs": """
+WITH told AS (
+    SELECT e.bucket, e.subject_id, e.member_id, e.batch_id, e.data, e.recorded_at
+    FROM outbox AS e
+    WHERE e.bucket BETWEEN $1 AND $2 AND e.type = 'entitlement.converted'),
+made AS (SELECT c.* FROM choice AS c WHERE c.bucket BETWEEN $1 AND $2)
+SELECT coalesce(c.lot_id, t.subject_id)::text AS subject,
+       format('%s for %s of lot %s, told %s', c.benefit, c.choice, c.from_lot_id, t.data) AS detail
+FROM made AS c
+FULL JOIN told AS t ON t.bucket = c.bucket AND t.subject_id = c.lot_id
+LEFT JOIN lot AS l ON l.bucket = c.bucket AND l.lot_id = c.lot_id
+LEFT JOIN lot AS f ON f.bucket = c.bucket AND f.lot_id = c.from_lot_id
+WHERE (c.member_id, c.batch_id, c.choice, c.benefit, c.programme, c.line, c.period,
+       c.from_lot_id::text, c.chosen_at)
+          IS DISTINCT FROM (t.member_id, t.batch_id, t.data ->> 'choice', t.data ->> 'benefit',
+                            t.data ->> 'programme', t.data ->> 'line', t.data ->> 'period',
+                            t.data ->> 'lot_id', t.recorded_at)
+   OR (c.programme, c.line, c.period, l.cause, l.priority, l.unit, 'CHOICE:' || c.choice)
+          IS DISTINCT FROM (f.programme, f.line, f.period, f.cause, f.priority,
+                            'BENEFIT:' || c.benefit, f.unit)
+   OR l.expires_at > f.expires_at
 """,
     # I6, K-1: a hold is what its batches moved, when they did and for which claim. Those of an
     # archived month are under its digest.
@@ -278,6 +303,9 @@ WHERE r.bucket BETWEEN $1 AND $2 AND r.refusal = '' AND CASE
     WHEN r.operation = 'reward' THEN NOT EXISTS (
         SELECT FROM lot AS l WHERE l.lot_id = (r.ids ->> 'lot_id')::uuid
           AND l.bucket = {_PLACE.replace("correction_id", "lot_id")})
+    WHEN r.operation = 'choose' THEN NOT EXISTS (
+        SELECT FROM choice AS c WHERE c.lot_id = (r.ids ->> 'lot_id')::uuid
+          AND c.bucket = {_PLACE.replace("correction_id", "lot_id")})
     WHEN r.operation = 'approve_correction' THEN NOT EXISTS (
         SELECT FROM correction_decision AS d WHERE d.correction_id = {_NAMED}
           AND d.bucket = {_PLACE} AND d.verdict = 'APPROVED')

@@ -24,6 +24,7 @@ from benefits.domain.events import (
     TierDecided,
     TierSighted,
     UnitsClawedBack,
+    UnitsConverted,
     UnitsExpired,
     UnitsGranted,
     UnitsMadeGood,
@@ -133,6 +134,13 @@ class UnitsReturnedEvent(_Event, kw_only=True):
     data: UnitsReturned
 
 
+class UnitsConvertedEvent(_Event, kw_only=True):
+    """A member chose a benefit for a unit of a choice; the subject is the benefit's lot."""
+
+    type: Literal["entitlement.converted"]
+    data: UnitsConverted
+
+
 class UnitsRevokedEvent(_Event, kw_only=True):
     """Unused units were taken back; the subject is their lot."""
 
@@ -221,6 +229,7 @@ Event = (
     TierEvent
     | TierSightedEvent
     | UnitsGrantedEvent
+    | UnitsConvertedEvent
     | UnitsExpiredEvent
     | ClaimEvent
     | BudgetEvent
@@ -243,6 +252,7 @@ VIEWS: dict[type, type] = {
     TierDecided: TierEvent,
     TierSighted: TierSightedEvent,
     UnitsGranted: UnitsGrantedEvent,
+    UnitsConverted: UnitsConvertedEvent,
     UnitsExpired: UnitsExpiredEvent,
     ClaimPlaced: ClaimEvent,
     BudgetTaken: BudgetEvent,

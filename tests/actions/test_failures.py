@@ -29,6 +29,7 @@ from benefits.store.functions import APPEND_ONLY
 from benefits.store.schema import metadata
 from tests.actions import log
 from tests.actions.agreeing import agreed, block, unblocked
+from tests.actions.choosing import chooser, chose, pick
 from tests.actions.exchanging import balances, converting, rates
 from tests.actions.feeding import fed, send
 from tests.actions.life import (
@@ -296,6 +297,11 @@ async def withdrawn(world: World) -> None:
         await say_consent(conn, command, world.parts)
 
 
+async def chosen(world: World) -> None:
+    """Let a member choose a benefit."""
+    assert ["ok"] == await chose(world, pick(await chooser(world)))
+
+
 async def new_year(world: World) -> None:
     """Let the bank send a holiday."""
     await calendar(world, "2025-01-01,HOLIDAY")
@@ -304,6 +310,7 @@ async def new_year(world: World) -> None:
 BROUGHT = {
     "calendar_day": new_year,
     "programme_notice": told_less,
+    "choice": chosen,
     "consent": withdrawn,
     "entitlement_change": fallen,
 }

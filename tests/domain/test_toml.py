@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benefits.domain import toml
 from benefits.domain.benefit import ClawBack, Late, LateReversal
 from benefits.domain.carry import Carry
+from benefits.domain.choice import Choice
 from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.limits import Cap, CapWindow, Limit, Scope
@@ -116,21 +117,30 @@ limits = st.lists(
 ).map(tuple)
 
 
+def choices(name: dict[str, str]) -> st.SearchStrategy[Choice]:
+    """Return choices of two of the benefits; units of these are whole."""
+    both = st.permutations(["LOUNGE", "VIDEO"]).map(tuple)
+    return st.builds(
+        Choice, code=st.just("PICK"), name=st.just(name), benefits=both, repeat=st.booleans()
+    )
+
+
 @st.composite
 def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
     base = reference_programme()
     name = {"zh": draw(words), "en": draw(words)}
+    chosen = draw(st.lists(choices(name), max_size=1))
+    scale = 0 if chosen else 1
+    count = st.integers(1, 20) if chosen else quantities
     benefit = tuple(
         msgspec.structs.replace(
             one,
             name=name,
             cost=draw(amounts),
-            scale=1,
+            scale=scale,
             stock=draw(st.none() | st.integers(0, 99)),
-            cap=draw(
-                st.none() | st.builds(Cap, limit=quantities, window=st.sampled_from(CapWindow))
-            ),
+            cap=draw(st.none() | st.builds(Cap, limit=count, window=st.sampled_from(CapWindow))),
             claw_back=draw(st.sampled_from(ClawBack)),
             late_reversal=LateReversal(then=draw(st.sampled_from(Late)), days=30),
             companions=draw(
@@ -138,7 +148,7 @@ def programmes(draw: st.DrawFn) -> Programme:
             ),
             nature=draw(st.sampled_from(Nature)),
             triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
-            stacking=draw(stackings) if one.code == "VIDEO" else one.stacking,
+            stacking=draw(stackings) if one.code == "VIDEO" and not chosen else one.stacking,
             recipient=tuple(draw(st.lists(st.sampled_from(["phone", "name"]), unique=True))),
         )
         for one in base.benefit
@@ -146,11 +156,12 @@ def programmes(draw: st.DrawFn) -> Programme:
     line = tuple(
         msgspec.structs.replace(
             one,
-            quota=dict.fromkeys(one.quota, draw(quantities)),
+            quota=dict.fromkeys(one.quota, draw(count)),
             carry=draw(
                 st.none() | st.builds(Carry, periods=st.integers(1, 12), cap=st.integers(20, 99))
             ),
             priority=draw(st.none() | st.integers(0, 99)),
+            **draw(st.sampled_from([{}, {"benefit": "", "choice": "PICK"}] if chosen else [{}])),
         )
         for one in base.line
     )
@@ -158,6 +169,7 @@ def programmes(draw: st.DrawFn) -> Programme:
         base,
         name=name,
         benefit=benefit,
+        choice=tuple(chosen),
         limit=draw(limits),
         line=(*line, draw(occurrences | days_31)),
         compliance=draw(st.sampled_from(Preset)),

@@ -306,6 +306,9 @@ MATRIX = [
     ("grant_differs", """INSERT INTO entitlement_grant
         SELECT bucket, member_id, programme, line, period || 'x', cause, quota, quantity,
                gen_random_uuid(), granted_at FROM entitlement_grant"""),
+    ("choice_differs", """INSERT INTO choice
+        SELECT l.bucket, l.lot_id, l.member_id, l.lot_id, gen_random_uuid(), l.programme, 'PICK',
+               'LOUNGE', l.line, l.period, l.granted_at FROM lot AS l"""),
     ("grant_change_differs", """INSERT INTO entitlement_change
         SELECT l.bucket, l.member_id, l.programme, l.line, l.period, l.lot_id, b.batch_id, 1, 1,
                b.recorded_at FROM lot AS l

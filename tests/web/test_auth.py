@@ -35,6 +35,8 @@ ROUTES: dict[str, Any] = {
     "GET /v1/members/{member_id}/benefits": READERS | OWN,
     "GET /v1/members/{member_id}/history": READERS | OWN,
     "POST /v1/members/{member_id}/claims": {"mobile": "all", "member": "own"},
+    "GET /v1/members/{member_id}/choices": READERS | OWN,
+    "POST /v1/members/{member_id}/choices": {"mobile": "all", "member": "own"},
     "GET /v1/members/{member_id}/eligibility": READERS | OWN | {"crm": "all"},
     "GET /v1/members/{member_id}/consents": READERS | OWN | {"crm": "all"},
     "POST /v1/members/{member_id}/consents": {"mobile": "all", "crm": "all", "member": "own"},
@@ -110,12 +112,14 @@ ROUTES: dict[str, Any] = {
     "GET /openapi.json": OPEN,
     "GET /page": OPEN,
     "GET /page/benefits/{code}": OPEN,
+    "GET /page/choices/{code}": OPEN,
     "GET /page/claims/{claim_id}": OPEN,
     "GET /page/claims/{claim_id}/code": OPEN,
     "GET /page/claims/{claim_id}/live": OPEN,
     "GET /page/enter": OPEN,
     "GET /page/history": OPEN,
     "GET /page/static/{name}": OPEN,
+    "POST /page/choices": OPEN,
     "POST /page/claims": OPEN,
     "POST /page/claims/review": OPEN,
     "POST /page/claims/{claim_id}/code": OPEN,
@@ -125,6 +129,7 @@ ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block", "unknown_baselin
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,
+    "POST /v1/members/{member_id}/choices": {"choice": "PICK", "benefit": "VIDEO"},
     "POST /v1/rewards": {"benefit": "VIDEO", "business_key": "b"},
     "POST /v1/assets:import": {},
     "PUT /v1/feeds/{source}/{day}/{revision}/manifest": {

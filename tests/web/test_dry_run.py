@@ -25,6 +25,7 @@ from tests.web.test_mobile import WISH, platinum
 from tests.web.test_operator import key_of, strange_callbacks
 
 CONSENTS = "POST /v1/members/{member}/consents"
+CHOICES = "POST /v1/members/{member}/choices"
 CLAIMS = "POST /v1/members/{member}/claims"
 REWARDS = "POST /v1/rewards"
 MERGE = "POST /v1/members:merge"
@@ -320,6 +321,7 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield CLAIMS, {"benefit": 1}, 400
     yield CLAIMS.replace("{member}", "{nobody}"), WISH, 404
     yield CLAIMS.replace("{member}", "{closed}"), WISH, 409
+    yield CHOICES, {"choice": "PICK", "benefit": "VIDEO"}, 404
     said = {"purpose": "phone", "provider": "sandbox", "given": False}
     yield CONSENTS, said, 200
     yield CONSENTS, {**said, "given": True}, 404

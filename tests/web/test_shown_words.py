@@ -4,6 +4,7 @@ from benefits.actions import claim, evaluate
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Kind
 from benefits.domain.blocks import Blocked
+from benefits.domain.choices import ChoiceNotOffered, ChoiceRepeated, UnknownChoice
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.eligibility import NotEligible
 from benefits.domain.limits import CapWindow, Left
@@ -16,6 +17,7 @@ from benefits.domain.tiers import Cause
 from benefits.web.page import (
     shown,
     shown_benefit,
+    shown_choice,
     shown_days,
     shown_history,
     shown_limits,
@@ -44,6 +46,9 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
     variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing", "cut")}
     assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
+    refusals = [each.code for each in (UnknownChoice, ChoiceNotOffered, ChoiceRepeated)]
+    assert set(refusals) == set(shown_choice.CHOICE_WORDS)
+    assert {True, False} == set(shown_choice.REPEATS)
     codes = {KeyConflict.code, ReadOnly.code, Blocked.code}
     codes |= {ConsentRequired.code, NotEligible.code}
     for module in (claim, entitlement, ledger):

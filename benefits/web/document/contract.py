@@ -14,6 +14,7 @@ from benefits.domain.jobs import Ending
 from benefits.domain.orders import Operation as Asked
 from benefits.domain.orders import OrderState
 from benefits.web import (
+    choices,
     corrections,
     crm,
     eligibility,
@@ -56,6 +57,9 @@ TAGS = {
 
 # The wire types of requests and answers; what they hold comes along.
 WIRE: tuple[type, ...] = (
+    choices.ChoiceAnswer,
+    choices.ChoiceRequest,
+    choices.ChoicesView,
     corrections.ApproveRequest,
     corrections.CorrectionRequest,
     corrections.CorrectionsView,
@@ -149,6 +153,24 @@ OPERATIONS: dict[str, Operation] = {
             "compliance_forbidden",
             "compliance_unapproved",
         ),
+    ),
+    "choose": Operation(
+        summary="Choose a benefit for a unit",
+        codes=(
+            *_WRITE,
+            "unknown_member",
+            "unknown_choice",
+            "choice_not_offered",
+            "member_closed",
+            "blocked",
+            "contract_ended",
+            "choice_repeated",
+            "insufficient_units",
+            "expired",
+        ),
+    ),
+    "get_choices": Operation(
+        summary="What a member may choose, and what they chose", codes=("unknown_member",)
     ),
     "claim": Operation(
         summary="Claim units of a benefit",

@@ -8,6 +8,7 @@ import msgspec
 from benefits.actions.foresee import Prospect, foresee
 from benefits.actions.look_up import Seen, see
 from benefits.actions.parts import Parts
+from benefits.actions.see_choices import Offered, see_choices
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.metrics import Reading
@@ -68,6 +69,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     expired: list[Expired]
     claims: list[ClaimSeen]
     prospects: dict[str, Prospect]
+    choices: dict[str, Offered] = {}
 
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +126,17 @@ async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
         expired=await pages.expired(conn, member_id, now, now - EXPIRED_SHOWN),
         claims=seen.overview.claims,
         prospects=prospects,
+        choices=await _choices(conn, member_id, seen.catalogue, parts),
     )
+
+
+async def _choices(
+    conn: Connection, member_id: UUID, catalogue: Catalogue, parts: Parts
+) -> dict[str, Offered]:
+    """Read what a member may choose; nothing is asked where no programme has a choice."""
+    if not catalogue.choices:
+        return {}
+    return (await see_choices(conn, member_id, parts)).offered
 
 
 def nothing_to_claim(facts: Facts) -> Facts:
@@ -135,7 +147,11 @@ def nothing_to_claim(facts: Facts) -> Facts:
         else msgspec.structs.replace(prospect, refusal=ReadOnly())
         for code, prospect in facts.prospects.items()
     }
-    return msgspec.structs.replace(facts, prospects=prospects)
+    closed = {
+        code: msgspec.structs.replace(one, refusals=dict.fromkeys(one.refusals, ReadOnly()))
+        for code, one in facts.choices.items()
+    }
+    return msgspec.structs.replace(facts, prospects=prospects, choices=closed)
 
 
 def _standing(seen: Seen, place: Standing) -> StandingSeen:

@@ -7,6 +7,7 @@ import msgspec
 
 from benefits.domain.benefit import Benefit, Consumed, Kind
 from benefits.domain.orders import OPEN, OrderState
+from benefits.domain.programme import Item, Programme
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
 from benefits.store.pages import ClaimSeen, Entitlement
@@ -79,6 +80,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 def groups(tongue: Tongue, facts: Facts) -> list[Group]:
     """Return the benefits and claims by state; a state without any is left out."""
     found: dict[str, list[Row]] = {name: [] for name in TITLES}
+    for name, row in _choices(tongue, facts):
+        found[name].append(row)
     for name, row in _offers(tongue, facts):
         found[name].append(row)
     for claim in facts.claims:
@@ -87,14 +90,16 @@ def groups(tongue: Tongue, facts: Facts) -> list[Group]:
         if name and not (finished and len(found[name]) >= FINISHED_SHOWN):
             found[name].append(_order(tongue, facts, claim, name))
     for ended in facts.expired[:FINISHED_SHOWN]:
-        programme, benefit = facts.catalogue.offers[ended.unit.partition(":")[2]]
+        found_item = facts.catalogue.item_of(ended.unit)
+        assert found_item is not None, "benefits and choices stay in their programme"
+        programme, item = found_item
         day = tongue.day(last_day(ended.expires_at, programme))
         about = tongue.say(
             n_("%(count)s not used; valid through %(day)s"),
-            count=count_of(programme, benefit, ended.quantity),
+            count=count_of(programme, item, ended.quantity),
             day=day,
         )
-        found["expired"].append(_row(tongue, benefit, about=about))
+        found["expired"].append(_row(tongue, item, about=about))
     return [
         Group(id=name, title=tongue.word(TITLES[name]), rows=rows)
         for name, rows in found.items()
@@ -102,9 +107,31 @@ def groups(tongue: Tongue, facts: Facts) -> list[Group]:
     ]
 
 
-def _row(tongue: Tongue, benefit: Benefit, **more: str | Quantity) -> Row:
-    row = Row(path=f"/benefits/{benefit.code}", name=tongue.text(benefit.name))
+def _row(tongue: Tongue, item: Item, **more: str | Quantity) -> Row:
+    row = Row(path=path_of(item), name=tongue.text(item.name))
     return msgspec.structs.replace(row, **more)
+
+
+def path_of(item: Item) -> str:
+    """Return where a benefit or a choice has its own view."""
+    return f"/benefits/{item.code}" if isinstance(item, Benefit) else f"/choices/{item.code}"
+
+
+def _choices(tongue: Tongue, facts: Facts) -> Iterator[tuple[str, Row]]:
+    """Yield the choices that a member has units of, with their group."""
+    for one in facts.choices.values():
+        if not one.lots:
+            continue
+        about = tongue.say(n_("Choose from %(count)s benefits"), count=len(one.choice.benefits))
+        if all(one.refusals.values()):
+            yield "not-now", _row(tongue, one.choice, about=about)
+            continue
+        row = _row(tongue, one.choice, about=about, count=one.available(facts.now))
+        first = min((lot.expires_at for lot in one.lots if lot.expires_at), default=None)
+        if first is None or first - facts.now > SOON:
+            yield "claim", row
+        else:
+            yield "soon", _soon(tongue, one.programme, row, now=facts.now, end=first)
 
 
 def _offers(tongue: Tongue, facts: Facts) -> Iterator[tuple[str, Row]]:
@@ -154,12 +181,18 @@ def _to_claim(
     else:
         words = n_("Valid through %(day)s")
     about = tongue.say(words, count=count_of(programme, benefit, few), day=tongue.day(day))
+    row = msgspec.structs.replace(row, about=about)
     if not is_soon:
-        return "claim", msgspec.structs.replace(row, about=about)
-    days = (day - local_date(facts.now, programme.tz)).days
+        return "claim", row
+    return "soon", _soon(tongue, programme, row, now=facts.now, end=first)
+
+
+def _soon(tongue: Tongue, programme: Programme, row: Row, *, now: datetime, end: datetime) -> Row:
+    """Return a row that says how many days are left."""
+    days = (last_day(end, programme) - local_date(now, programme.tz)).days
     left = (n_("Last day today"), n_("Last day tomorrow"), n_("%(days)s days left"))
     badge = tongue.say(left[min(days, 2)], days=days + 1)
-    return "soon", msgspec.structs.replace(row, about=about, badge=badge, tone="wait")
+    return msgspec.structs.replace(row, badge=badge, tone="wait")
 
 
 def group_of(claim: ClaimSeen, facts: Facts) -> str:

@@ -24,7 +24,7 @@ from benefits.domain.entitlement import (
 )
 from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.packages import Downgrade, Line, LinePeriod, Start, UpgradePolicy
-from benefits.domain.programme import Programme
+from benefits.domain.programme import Item, Programme
 from benefits.domain.requests import KeyConflict
 from benefits.domain.stacking import StackBy
 from benefits.domain.units import Quantity
@@ -225,9 +225,9 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     rules: list[tuple[str, list[str]]] = []
 
 
-def count_of(programme: Programme, benefit: Benefit, steps: int) -> Quantity:
+def count_of(programme: Programme, item: Item, steps: int) -> Quantity:
     """Return a number of units as people read it: exact, without zeros at the end (C-2)."""
-    return units.plain(programme.whole(benefit, steps))
+    return units.plain(programme.whole(item, steps))
 
 
 def last_day(expires_at: datetime, programme: Programme) -> date:
@@ -319,14 +319,14 @@ def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
         available=count_of(programme, benefit, sum(lot.available for lot in lots)),
         held=count_of(programme, benefit, sum(lot.held for lot in lots)),
         lots=[
-            _lot_words(tongue, count_of(programme, benefit, count), day)
+            lot_words(tongue, count_of(programme, benefit, count), day)
             for day, count in by_day.items()
             if count
         ],
         why_not=why_not(tongue, facts, benefit),
         consent=_consent(tongue, facts, programme, benefit),
         companions=_companions(facts, programme, benefit, lots),
-        brings=_brings(tongue, facts, programme, benefit),
+        brings=brings(tongue, facts, programme, _lines(programme, benefit)),
         rules=_rules(tongue, facts, programme, benefit),
     )
 
@@ -361,13 +361,17 @@ def blank_offer(tongue: Tongue, programme: Programme, benefit: Benefit) -> Offer
     )
 
 
-def _lot_words(tongue: Tongue, count: Quantity, day: date | None) -> str:
+def lot_words(tongue: Tongue, count: Quantity, day: date | None) -> str:
+    """Return how many units there are through which day."""
     if day is None:
         return tongue.say(n_("%(count)s without an expiry date"), count=count)
     return tongue.say(n_("%(count)s valid through %(day)s"), count=count, day=tongue.day(day))
 
 
-def _brings(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit) -> list[Brings]:
+def brings(
+    tongue: Tongue, facts: Facts, programme: Programme, lines: Iterable[Line]
+) -> list[Brings]:
+    """Return what lines bring each tier in a period."""
     mine = facts.standings[programme.code].state.rank
     today = local_date(facts.now, programme.tz)
     return [
@@ -380,7 +384,7 @@ def _brings(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit
             ]
             + _segment_brings(tongue, line),
         )
-        for line in _lines(programme, benefit)
+        for line in lines
     ]
 
 

@@ -1,16 +1,19 @@
 """A member's history in words: what came, what was claimed, what became of it, tiers."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
 from benefits.domain import units
+from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.orders import Reason
-from benefits.domain.programme import Programme
+from benefits.domain.programme import Item, Programme
 from benefits.domain.values import Month, local_date
 from benefits.store.pages import EventSeen
-from benefits.web.page.shown import delivered_word
+from benefits.web.page.shown import delivered_word, path_of
 from benefits.web.page.shown_order import REASONS
 from benefits.web.tongue import Message, Tongue, n_
 
@@ -19,7 +22,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
         n_("Received"),
         (
             *("entitlement.granted", "entitlement.returned", "entitlement.made_good"),
-            *("entitlement.received", "member.merged"),
+            *("entitlement.received", "entitlement.converted", "member.merged"),
         ),
     ),
     "claimed": (
@@ -56,6 +59,7 @@ SPANS: dict[str, tuple[Message, timedelta]] = {
 WORDS: dict[str, tuple[str, Message]] = {
     "entitlement.granted": ("good", n_("Received with your tier: %(count)s")),
     "entitlement.rewarded": ("good", n_("Received as a gift: %(count)s")),
+    "entitlement.converted": ("good", n_("Chosen by you: %(count)s")),
     "entitlement.expired": ("plain", n_("Expired unused: %(count)s")),
     "entitlement.cut": ("plain", n_("Unused, beyond what can be kept: %(count)s")),
     "entitlement.returned": ("good", n_("Used units returned: %(count)s")),
@@ -134,11 +138,10 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     if event.type == "member.merged":
         return _merged(tongue, catalogue, event)
     data = event.data
-    code = data.get("benefit") or data["unit"].partition(":")[2]
-    programme, benefit = catalogue.offers[code]
+    programme, item = _item(catalogue, data)
     tone, words = WORDS[_word(event)]
-    if event.type == "order.issued":
-        words = delivered_word(benefit)
+    if event.type == "order.issued" and isinstance(item, Benefit):
+        words = delivered_word(item)
     said = tongue.say(
         words,
         count=units.plain(data.get("delivered", data["quantity"])),
@@ -150,14 +153,25 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
         said += tongue.colon + tongue.word(REASONS[Reason[reason]])
     is_claim = event.type.startswith(("claim.", "order.", "entitlement.returned"))
     return Entry(
-        name=tongue.text(benefit.name),
+        name=tongue.text(item.name),
         words=said,
         tone=tone,
         day=tongue.day(local_date(event.recorded_at, programme.tz)),
         at=tongue.time(event.recorded_at, programme.tz),
         instant=event.recorded_at.isoformat(timespec="seconds"),
-        path=f"/claims/{event.subject_id}" if is_claim else f"/benefits/{code}",
+        path=f"/claims/{event.subject_id}" if is_claim else path_of(item),
     )
+
+
+def _item(catalogue: Catalogue, data: Mapping[str, Any]) -> tuple[Programme, Item]:
+    """Return what an event is of: a benefit, or units of a choice."""
+    if code := data.get("benefit"):
+        return catalogue.offers[code]
+    if code := data.get("choice"):
+        return catalogue.choices[code]
+    found = catalogue.item_of(data["unit"])
+    assert found is not None, "benefits and choices stay in their programme"
+    return found
 
 
 def _merged(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:

@@ -3,7 +3,7 @@
 The bank's backend opens a session and sends the member's phone to its address; the code in it
 works once and becomes a cookie. Every view works without a script; with it, a claim under way
 moves by itself. The language stands in the address; without it the browser's counts. The views of
-claims stand in `claims.py`, the history in `history.py`.
+claims stand in `claims.py`, those of choices in `choices.py`, the history in `history.py`.
 """
 
 from datetime import datetime
@@ -19,7 +19,7 @@ from benefits.actions.sessions import enter_session, open_session
 from benefits.domain.requests import check_key
 from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.page import claims, history
+from benefits.web.page import choices, claims, history
 from benefits.web.page.facts import Facts, nothing_to_claim, read_facts
 from benefits.web.page.frame import (
     ERRORS,
@@ -160,6 +160,7 @@ PAGE = Router(
         show,
         show_benefit,
         static,
+        *choices.HANDLERS,
         *claims.HANDLERS,
         *history.HANDLERS,
     ],

@@ -38,6 +38,7 @@ function told(event: Event): string {
     case "entitlement.returned":
     case "entitlement.revoked":
     case "entitlement.clawed_back":
+    case "entitlement.converted":
     case "entitlement.reduced":
     case "entitlement.restored":
     case "entitlement.debt_forgiven":

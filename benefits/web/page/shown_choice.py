@@ -1,0 +1,113 @@
+"""A choice, as the page shows it: its units, what may be chosen, what was, and the form."""
+
+from uuid import uuid4
+
+import msgspec
+
+from benefits.actions.see_choices import Offered
+from benefits.domain.choice import Choice
+from benefits.domain.choices import ChoiceNotOffered, ChoiceRepeated, UnknownChoice
+from benefits.domain.programme import Programme
+from benefits.domain.refusal import Refusal
+from benefits.web.page.facts import Facts
+from benefits.web.page.shown_benefit import Brings, brings, last_day, lot_words, refused_words
+from benefits.web.tongue import Message, Tongue, n_
+
+CHOICE_WORDS: dict[str, Message] = {
+    UnknownChoice.code: n_("This choice is no longer offered."),
+    ChoiceNotOffered.code: n_("Please choose one of the benefits below."),
+    ChoiceRepeated.code: n_("You have chosen this before, and each can be chosen once."),
+}
+REPEATS = {
+    False: n_("Each benefit can be chosen once in a period."),
+    True: n_("The same benefit can be chosen again."),
+}
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """A benefit that may be chosen, or why not."""
+
+    code: str
+    name: str
+    about: str
+    why_not: str
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """A benefit that was chosen, and on which day."""
+
+    code: str
+    name: str
+    day: str
+
+
+class ShownChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A choice with its form; `key` is the form's own."""
+
+    code: str
+    name: str
+    key: str
+    available: int
+    lots: list[str]
+    options: list[Option]
+    is_open: bool
+    repeats: str
+    chosen: list[Chosen]
+    brings: list[Brings]
+
+
+def choice_refused(tongue: Tongue, code: str) -> str:
+    """Return a refusal in words; nothing when there is no such code."""
+    words = CHOICE_WORDS.get(code)
+    return tongue.word(words) if words else refused_words(tongue, code)
+
+
+def shown_choice(tongue: Tongue, facts: Facts, code: str) -> ShownChoice:
+    """Return one of the catalogue's choices as it stands for the member."""
+    programme, choice = facts.catalogue.choices[code]
+    one = facts.choices.get(code) or Offered(programme, choice, [], {}, [])
+    return ShownChoice(
+        code=code,
+        name=tongue.text(choice.name),
+        key=uuid4().hex,
+        available=one.available(facts.now),
+        lots=[
+            lot_words(
+                tongue,
+                lot.available(facts.now),
+                lot.expires_at and last_day(lot.expires_at, programme),
+            )
+            for lot in one.lots
+        ],
+        options=_options(tongue, programme, choice, one.refusals),
+        is_open=bool(one.lots) and not all(one.refusals.values()),
+        repeats=tongue.word(REPEATS[choice.repeat]),
+        chosen=[
+            Chosen(
+                code=row.benefit,
+                name=tongue.text(facts.catalogue.offers[row.benefit][1].name),
+                day=tongue.day(row.chosen_at.astimezone(programme.tz).date()),
+            )
+            for row in reversed(one.made)
+        ],
+        brings=brings(
+            tongue, facts, programme, [line for line in programme.line if line.choice == code]
+        ),
+    )
+
+
+def _options(
+    tongue: Tongue, programme: Programme, choice: Choice, refusals: dict[str, Refusal | None]
+) -> list[Option]:
+    found = list[Option]()
+    for code in choice.benefits:
+        benefit, refusal = programme.benefits[code], refusals.get(code)
+        found.append(
+            Option(
+                code=code,
+                name=tongue.text(benefit.name),
+                about=tongue.text(benefit.about),
+                why_not="" if refusal is None else choice_refused(tongue, refusal.code),
+            )
+        )
+    return found

@@ -1,0 +1,100 @@
+"""Choices over real HTTP, and on the page: what may be chosen, the choosing, and the claim."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+
+from tests.actions.choosing import choosing
+from tests.actions.life import fresh
+from tests.rows import everything
+from tests.web.phone import Form, Phone, claims_of, platinum
+from tests.web.site import Site
+
+
+async def call(
+    running: Site, member: UUID, body: Any = None, *, key: str = "", dry_run: bool = False
+) -> tuple[int, Any]:
+    """Ask for a member's choices, or choose where there is a body."""
+    headers = {"Authorization": f"Bearer {running.mobile_key}"}
+    if body is not None:
+        headers["Idempotency-Key"] = key or fresh("c")
+    query = {"dry_run": "true"} if dry_run else {}
+    async with (
+        aiohttp.ClientSession(running.url) as http,
+        http.request(
+            "GET" if body is None else "POST",
+            f"/v1/members/{member}/choices",
+            headers=headers,
+            json=body,
+            params=query,
+        ) as answer,
+    ):
+        return answer.status, await answer.json(content_type=None)
+
+
+async def chooser(running: Site, **how: Any) -> UUID:
+    """Return a platinum member with units of a choice."""
+    await running.world.apply(choosing(**how))
+    return await platinum(running)
+
+
+async def test_what_may_be_chosen_is_told_and_chosen_once(running: Site) -> None:
+    """A dry run writes nothing; the same key again is the same lot; then it is told as chosen."""
+    member = await chooser(running)
+    wish = {"choice": "PICK", "benefit": "VIDEO"}
+    before = await everything(running.world.database)
+    assert 201 == (await call(running, member, wish, dry_run=True))[0]
+    assert before == await everything(running.world.database)
+    status, made = await call(running, member, wish, key="k")
+    assert (201, made) == (status, (await call(running, member, wish, key="k"))[1])
+    status, body = await call(running, member)
+    (one,) = body["choices"]
+    assert (200, 2, False) == (status, one["available"], one["repeat"])
+    assert [2] == [lot["available"] for lot in one["lots"]]
+    refused = {each["code"]: each["refused"] for each in one["benefits"]}
+    assert (8, "choice_repeated", None) == (len(refused), refused["VIDEO"], refused["LOUNGE"])
+    assert [("VIDEO", made["lot_id"])] == [(c["benefit"], c["lot_id"]) for c in one["chosen"]]
+    status, body = await call(running, member, wish)
+    assert (409, "choice_repeated") == (status, body["code"])
+
+
+async def test_a_member_chooses_on_the_page_and_claims(running: Site, phone: Phone) -> None:
+    """P-8: without a script, in both languages; a form sent again chooses nothing more."""
+    await phone.enter(await chooser(running))
+    _, html = await phone.get("/page?lang=en")
+    assert "Three of eight" in html
+    assert "Choose from 8 benefits" in html
+    _, html = await phone.get("/page/choices/PICK?lang=zh")
+    assert "每期每项权益限选一次。" in html
+    _, html = await phone.get("/page/choices/PICK?lang=en")
+    (form,) = Form(html).forms
+    form.pop("benefit")
+    status, html = await phone.post("/page/choices?lang=en", {**form, "benefit": "VIDEO"})
+    assert (200, True) == (status, "You have chosen: Video membership" in html)
+    assert "You have chosen this before, and each can be chosen once." in html
+    _, html = await phone.post("/page/choices?lang=en", {**form, "benefit": "VIDEO"})
+    assert "<strong>2</strong> available" in html
+    _, html = await phone.post("/page/choices?lang=en", form)
+    assert "This form was sent before with other details." in html
+    _, html = await phone.post("/page/choices?lang=en", {**form, "key": "other"})
+    assert "Please choose one of the benefits below." in html
+    _, html = await phone.get("/page/benefits/VIDEO?lang=en")
+    assert re.search(r'action="/page/claims/review', html)
+    _, html = await phone.get("/page/history?lang=en")
+    assert "Chosen by you: 1" in html
+    assert "Received with your tier: 3" in html
+    assert 0 == len(await claims_of(running))
+
+
+async def test_what_ended_unchosen_is_told_on_the_page(running: Site, phone: Phone) -> None:
+    """The choice is named where its units have expired, and offers no form any more."""
+    member = await chooser(running)
+    running.world.clock.forward(days=100)
+    await phone.enter(member)
+    _, html = await phone.get("/page?lang=en")
+    assert "3 not used; valid through 30 September 2025" in html
+    status, html = await phone.get("/page/choices/PICK?lang=en")
+    assert (200, True) == (status, "You have no unit to choose with now." in html)
+    assert 404 == (await phone.get("/page/choices/OTHER"))[0]

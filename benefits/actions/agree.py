@@ -17,7 +17,7 @@ from benefits.actions.apply_programme import apply_programme
 from benefits.actions.correct import SamePerson
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
-from benefits.actions.weigh_proposal import month_of, weigh
+from benefits.actions.weigh_proposal import Ranks, count, weigh
 from benefits.domain import proposals as rules
 from benefits.domain.blocks import Block
 from benefits.domain.corrections import same_person
@@ -27,6 +27,7 @@ from benefits.domain.proposals import (
     BlockWanted,
     ComplianceWanted,
     Effect,
+    ProgrammeEffect,
     ProgrammeWanted,
     Said,
     UnblockEffect,
@@ -35,7 +36,7 @@ from benefits.domain.proposals import (
 )
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import placed_bucket
+from benefits.domain.values import Month, placed_bucket
 from benefits.store import blocks, members, proposals
 from benefits.store.db import Connection, run
 from benefits.store.proposals import NewProposal, ProposalSeen, Verdict
@@ -116,7 +117,8 @@ def _placed(caller: str, operation: str, key: str) -> RequestKey:
 
 async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided | Refusal:
     """Keep a proposal under its key, in this transaction; nothing of it is done."""
-    return await _once(conn, command, parts, partial(put_proposal, conn, command, parts))
+    counted = await count(conn, command.wanted, parts)
+    return await _once(conn, command, parts, partial(_put, conn, command, parts, counted))
 
 
 async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | Refusal:
@@ -126,7 +128,11 @@ async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | R
 
 async def put_proposal(conn: Connection, command: Propose, parts: Parts) -> UUID:
     """Keep a proposal with all it would do; return its id (whatever `weigh` refuses)."""
-    subject, effect = await weigh(conn, command.wanted, parts)
+    return await _put(conn, command, parts, await count(conn, command.wanted, parts))
+
+
+async def _put(conn: Connection, command: Propose, parts: Parts, counted: Ranks) -> UUID:
+    subject, effect = await weigh(conn, command.wanted, parts, counted)
     now = parts.clock()
     id_ = parts.new_id(now, command.request_key.bucket)
     said = Said(command.caller, now, command.note)
@@ -208,7 +214,7 @@ async def _approve(conn: Connection, command: Decide, seen: ProposalSeen, parts:
     if isinstance(read_effect, BlockEffect | UnblockEffect):  # its claims wait, or are done
         await members.lock_current(conn, [read_effect.member_id], wait=True)
     try:
-        _, effect = await weigh(conn, wanted, parts)
+        _, effect = await weigh(conn, wanted, parts, {})  # whom it reaches does not bind
     except Refusal as refusal:
         raise ProposalStale(f"{ProposalStale.words} ({refusal.code})") from refusal
     if rules.binding(effect) != rules.binding(read_effect):
@@ -237,9 +243,9 @@ async def _do(
     wanted, effect = what
     match wanted:
         case ProgrammeWanted():
-            applied = await apply_programme(
-                conn, read(wanted.document), parts, tiers_from=month_of(wanted)
-            )
+            assert isinstance(effect, ProgrammeEffect), "an effect is of its kind"
+            made, first_month = read(wanted.document), Month.parse(effect.first_month)
+            applied = await apply_programme(conn, made, parts, tiers_from=first_month)
             return str(applied.version)
         case ComplianceWanted():
             return ""  # it stands for itself: see `proposals.agreed`

@@ -12,6 +12,7 @@ from benefits.actions import top_up
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.claim import ClaimUnits, UnknownMember, claim
 from benefits.actions.evaluate import last_decision
+from benefits.actions.foresee import CHANNEL
 from benefits.actions.keyed import Accepted
 from benefits.actions.parts import Parts
 from benefits.actions.top_up import Due
@@ -123,13 +124,19 @@ async def _due(
 async def _claim(
     conn: Connection, parts: Parts, made: Programme, *, member_id: UUID, code: str
 ) -> ClaimTried:
-    """Claim one piece of a benefit, with something in every field that it asks for."""
+    """Claim one piece of a benefit on the page, with something in every field that it asks for.
+
+    It is undone at once: no claim meets the others, nor keeps the locks of what all share.
+    """
     wish = ClaimUnits(
         caller=CALLER,
         key=code,
         member_id=member_id,
         benefit=code,
         recipient=dict.fromkeys(made.benefits[code].recipient, "-"),
+        channel=CHANNEL,
     )
+    tried = await conn.begin_nested()
     (outcome,) = await claim(conn, [wish], parts, wait=True)
+    await tried.rollback()
     return ClaimTried(code, "" if isinstance(outcome, Accepted) else outcome.code)

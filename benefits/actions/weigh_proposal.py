@@ -1,5 +1,6 @@
 """Weigh what a person proposes: what it would do now, or why it cannot be (X-2, U-1)."""
 
+from collections.abc import Mapping
 from math import ceil
 from typing import assert_never
 
@@ -12,7 +13,7 @@ from benefits.domain.blocks import BlockInvalid, Scope, UnknownBlock
 from benefits.domain.compliance import Verdict
 from benefits.domain.packages import Line
 from benefits.domain.production import check_for_production
-from benefits.domain.programme import Programme
+from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.programme_file import read
 from benefits.domain.proposals import (
     BlockEffect,
@@ -34,15 +35,37 @@ from benefits.domain.values import Month, local_date
 from benefits.store import blocks, catalogue, members, merged, notices, tiers
 from benefits.store.db import Connection
 
+Ranks = Mapping[int, int]
 
-async def weigh(conn: Connection, wanted: Wanted, parts: Parts) -> tuple[str, Effect]:
-    """Return whom or what a proposal is about, and what it would do now.
+
+async def count(conn: Connection, wanted: Wanted, parts: Parts) -> Ranks:
+    """Return how many members have each tier, where a version changes what a tier brings.
+
+    It reads every member's tier: nothing is locked while it does. What cannot be weighed has none.
+    """
+    if not isinstance(wanted, ProgrammeWanted):
+        return {}
+    try:
+        made = read(wanted.document)
+    except ProgrammeInvalid:
+        return {}
+    before = (await parts.catalogue.current(conn)).programmes.get(made.code)
+    if not _changing(before, made):
+        return {}
+    now = parts.clock()
+    return await tiers.at_ranks(conn, made.code, now, local_date(now, made.tz))
+
+
+async def weigh(
+    conn: Connection, wanted: Wanted, parts: Parts, counted: Ranks
+) -> tuple[str, Effect]:
+    """Return whom or what a proposal is about, and what it would do now, to as many as `counted`.
 
     ProgrammeInvalid, ProposalInvalid, BlockInvalid, UnknownBlock, UnknownMember.
     """
     match wanted:
         case ProgrammeWanted():
-            return await _programme(conn, wanted, parts)
+            return await _programme(conn, wanted, parts, counted)
         case ComplianceWanted():
             return wanted.programme, _compliance(wanted)
         case BlockWanted():
@@ -64,7 +87,7 @@ def month_of(wanted: ProgrammeWanted) -> Month | None:
 
 
 async def _programme(
-    conn: Connection, wanted: ProgrammeWanted, parts: Parts
+    conn: Connection, wanted: ProgrammeWanted, parts: Parts, counted: Ranks
 ) -> tuple[str, ProgrammeEffect]:
     """Return what a version changes, whom it reaches, and what compliance says of it."""
     made, tiers_from = read(wanted.document), month_of(wanted)
@@ -91,27 +114,32 @@ async def _programme(
             )
             for change in found
         ),
-        reach=tuple(await _reach(conn, before, made, parts)),
+        first_month=str(tiers_from or Month.of(local_date(parts.clock(), made.tz))),
+        compliance=made.compliance,
+        reach=tuple(_reach(before, made, counted)),
         findings=guard.findings(made),
     )
     return made.code, effect
 
 
-async def _reach(
-    conn: Connection, before: Programme | None, after: Programme, parts: Parts
-) -> list[Reach]:
-    """Return the quotas that change, with how many members have the tier now."""
-    was = {} if before is None else {line.code: line for line in before.line}
-    will = {line.code: line for line in after.line}
-    changing = [
+def _lines(programme: Programme | None) -> dict[str, Line]:
+    return {} if programme is None else {line.code: line for line in programme.line}
+
+
+def _changing(before: Programme | None, after: Programme) -> list[tuple[str, str, int]]:
+    """Return lines and tiers, with their ranks, whose quota changes."""
+    was, will = _lines(before), _lines(after)
+    return [
         (code, tier.code, rank)
         for code in dict.fromkeys([*was, *will])
         for rank, tier in enumerate(after.tier)
         if _quota(was.get(code), tier.code) != _quota(will.get(code), tier.code)
     ]
-    now = parts.clock()
-    today = local_date(now, after.tz)
-    counted = await tiers.at_ranks(conn, after.code, now, today) if changing else {}
+
+
+def _reach(before: Programme | None, after: Programme, counted: Ranks) -> list[Reach]:
+    """Return the quotas that change, with how many members have the tier now."""
+    was, will = _lines(before), _lines(after)
     return [
         Reach(
             line=code,
@@ -122,7 +150,7 @@ async def _reach(
             cost_minor_before=_cost(before, was.get(code), tier, counted.get(rank, 0)),
             cost_minor_after=_cost(after, will.get(code), tier, counted.get(rank, 0)),
         )
-        for code, tier, rank in changing
+        for code, tier, rank in _changing(before, after)
     ]
 
 

@@ -20,7 +20,7 @@ from benefits.cli.console import console
 from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
 from benefits.domain import proposals as rules
 from benefits.domain.blocks import Scope, Why
-from benefits.domain.compliance import Nature, Trigger
+from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.proposals import (
     BlockEffect,
     ComplianceEffect,
@@ -285,6 +285,9 @@ def _effect(wanted: Wanted, effect: Effect) -> Iterator[str]:
     """Yield what a proposal would do, line by line."""
     match effect:
         case ProgrammeEffect():
+            if effect.compliance is Preset.NONE:
+                yield "compliance none: what it gives for what is not judged"
+            yield f"tiers from {effect.first_month}"
             yield f"replaces version {effect.replaces}" if effect.replaces else "is the first"
             yield from map(_change, effect.changes)
             for one in effect.reach:

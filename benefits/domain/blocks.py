@@ -15,6 +15,7 @@ import msgspec
 
 from benefits.domain.benefit import Benefit
 from benefits.domain.refusal import Refusal
+from benefits.domain.values import YEARS
 
 
 class Blocked(Refusal):
@@ -108,6 +109,8 @@ def check(scope: Scope, target: str, why: Why) -> None:
 
 
 def check_times(from_at: datetime | None, to_at: datetime | None, now: datetime) -> None:
-    """Refuse a block that would be over before it begins (BlockInvalid)."""
+    """Refuse a block that would be over before it begins, or is at no time (BlockInvalid)."""
+    if any(at is not None and at.year not in YEARS for at in (from_at, to_at)):
+        raise BlockInvalid(f"Its times lie in the years {YEARS.start} to {YEARS.stop - 1}.")
     if to_at is not None and to_at <= max(from_at or now, now):
         raise BlockInvalid("It would be over before it begins.")

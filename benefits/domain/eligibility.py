@@ -275,7 +275,7 @@ def rule_problems(
     path: str, rule: Rule, place: Place | None, tiers: Sequence[str]
 ) -> Iterator[str]:
     """Yield what is wrong with a rule at a place, each by its path."""
-    if _depth(rule) > DEPTH_MAX:
+    if _is_deep(rule):
         yield f"{path}: more than {DEPTH_MAX} conditions inside each other"
         return
     if _count(rule) > LEAVES_MAX:
@@ -289,8 +289,12 @@ def _parts(rule: Rule) -> tuple[Rule, ...]:
     return (*(rule.all_ or ()), *(rule.any_ or ()), *under)
 
 
-def _depth(rule: Rule) -> int:
-    return 1 + max(map(_depth, _parts(rule)), default=0)
+def _is_deep(rule: Rule) -> bool:
+    """Say whether more than DEPTH_MAX rules stand inside each other, however many."""
+    level = [rule]
+    for _ in range(DEPTH_MAX):
+        level = [part for each in level for part in _parts(each)]
+    return bool(level)
 
 
 def _count(rule: Rule) -> int:

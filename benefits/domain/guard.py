@@ -115,13 +115,17 @@ def check(found: Iterable[Finding], approved: Collection[Pair]) -> None:
 def check_reward(
     programme: Programme, benefit: Benefit, trigger: Trigger | None, quantity: Quantity
 ) -> Refusal | None:
-    """Return why a reward is not given for a trigger; None for whichever the benefit declares."""
+    """Return why a reward is not given for a trigger; None for whichever the benefit declares.
+
+    What may be drawn is never worth more than a prize may be, by the dearest that its units buy,
+    and whatever the caller says that this one is for.
+    """
     declared = ", ".join(each.value for each in benefit.triggers) or "nothing"
     if not benefit.triggers or (trigger is not None and trigger not in benefit.triggers):
         return TriggerUndeclared(f"{benefit.code} is a reward for {declared}.")
-    drawn = Trigger.RANDOM_DRAW in ({trigger} if trigger else set(benefit.triggers))
-    if drawn and programme.compliance is Preset.CHINA:
-        against = compliance.prize(benefit.cost * Decimal(quantity) / benefit.takes)
-        if against:
+    if Trigger.RANDOM_DRAW in benefit.triggers and programme.compliance is Preset.CHINA:
+        bought = [one for one in programme.benefit if benefit.code in {one.code, one.draws}]
+        worth = max(one.cost * Decimal(quantity) / one.takes for one in bought)
+        if against := compliance.prize(worth):
             return ComplianceForbidden(against)
     return None

@@ -15,7 +15,7 @@ import msgspec
 
 from benefits.domain import guard
 from benefits.domain.blocks import Scope, Why
-from benefits.domain.compliance import Nature, Trigger
+from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.refusal import Refusal
 from benefits.domain.terms import Change
 
@@ -104,10 +104,15 @@ class ToldChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgrammeEffect(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version would change in the one in force, number `replaces`; 0 is none."""
+    """What a version would change in the one in force, number `replaces`; 0 is none.
+
+    It judges tiers from `first_month` on, and is held to what `compliance` names.
+    """
 
     programme: str
     replaces: int
+    first_month: str
+    compliance: Preset
     changes: tuple[ToldChange, ...]
     reach: tuple[Reach, ...]
     findings: tuple[guard.Finding, ...]
@@ -170,7 +175,7 @@ def binding(effect: Effect) -> object:
     """Return what of an effect must still be so when it is approved."""
     if isinstance(effect, ProgrammeEffect):
         changes = tuple(each.change for each in effect.changes)
-        return (effect.programme, effect.replaces, changes, effect.findings)
+        return (msgspec.structs.replace(effect, changes=(), reach=()), changes)
     return effect
 
 

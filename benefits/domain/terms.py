@@ -13,10 +13,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from benefits.domain.benefit import ClawBack, Late
 from benefits.domain.limits import Dimension
@@ -283,6 +285,44 @@ def _is_worse(path: str, before: Any, after: Any) -> bool:
 
 def _shown(value: Any) -> str:
     return "" if value is None else msgspec.json.encode(value, order="deterministic").decode()
+
+
+def renewed(change: Change) -> Change:
+    """Return a change as it is written today: what a whole thing did not say yet is its default.
+
+    So a notice of an earlier release is one of the same change.
+    """
+    kind = _kind_at(change.path)
+    before, after = (_rewritten(kind, text) for text in (change.before, change.after))
+    return msgspec.structs.replace(change, before=before, after=after)
+
+
+@lru_cache
+def _kind_at(path: str) -> type[msgspec.Struct] | None:
+    """Return of which type a whole thing is, by its path in a programme; None of one value."""
+    kind: Any = inspect.type_info(Programme)
+    for part in re.findall(_X, path):
+        match kind:
+            case inspect.StructType():
+                kind = next((each.type for each in kind.fields if each.encode_name == part), None)
+            case inspect.VarTupleType():
+                kind = kind.item_type
+            case inspect.DictType():
+                kind = kind.value_type
+            case _:
+                return None
+        if isinstance(kind, inspect.UnionType):
+            kind = next((one for one in kind.types if isinstance(one, inspect.StructType)), None)
+    return kind.cls if isinstance(kind, inspect.StructType) else None
+
+
+def _rewritten(kind: type[msgspec.Struct] | None, text: str) -> str:
+    if kind is None or not text:
+        return text
+    try:
+        return _shown(msgspec.to_builtins(msgspec.json.decode(text, type=kind)))
+    except msgspec.DecodeError:  # nothing that could be written today
+        return text
 
 
 def check_notice(notice: Notice, today: date) -> None:

@@ -61,5 +61,5 @@ def _notice(row: Any) -> Notice:
         given_on=row.given_on,
         text=row.text,
         by=row.recorded_by,
-        changes=msgspec.convert(row.changes, tuple[Change, ...]),
+        changes=tuple(map(terms.renewed, msgspec.convert(row.changes, list[Change]))),
     )

@@ -1,5 +1,6 @@
 """Tier decisions and grants, by bucket or for some members."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -384,20 +385,25 @@ SELECT coalesce(s.rank, 0) AS rank, count(*) AS members
 FROM member AS m
 LEFT JOIN (SELECT DISTINCT ON (d.bucket, d.member_id) d.bucket, d.member_id, d.rank
            FROM tier_decision AS d
-           WHERE d.bucket BETWEEN 0 AND 1023 AND d.programme = $1 AND d.effective_from <= $2
+           WHERE d.bucket BETWEEN $4 AND $5 AND d.programme = $1 AND d.effective_from <= $2
            ORDER BY d.bucket, d.member_id, d.effective_from DESC, d.decided_at DESC) AS s
   ON s.bucket = m.bucket AND s.member_id = m.member_id
-WHERE m.bucket BETWEEN 0 AND 1023 AND m.merged_into IS NULL
+WHERE m.bucket BETWEEN $4 AND $5 AND m.merged_into IS NULL
   AND (m.closed_on IS NULL OR m.closed_on >= $3)
 GROUP BY 1
 """
+AT_ONCE = BUCKETS // 16
 COUNT = "SELECT count(*) AS members FROM member WHERE bucket BETWEEN $1 AND $2"
 
 
 async def at_ranks(conn: Connection, programme: str, now: datetime, today: date) -> dict[int, int]:
-    """Return how many members have each tier now."""
-    found = await rows(conn, AT_RANKS, programme, now, today)
-    return {row.rank: row.members for row in found}
+    """Return how many members have each tier now; some buckets at a time, each within seconds."""
+    counted = Counter[int]()
+    for first in range(0, BUCKETS, AT_ONCE):
+        buckets = (first, first + AT_ONCE - 1)
+        found = await rows(conn, AT_RANKS, programme, now, today, *buckets)
+        counted.update({row.rank: row.members for row in found})
+    return dict(counted)
 
 
 async def count_members(conn: Connection, buckets: tuple[int, int]) -> int:

@@ -10,6 +10,7 @@ from litestar.params import FromPath
 
 from benefits.domain.values import Month
 from benefits.store import versions
+from benefits.store.versions import UnknownVersion
 from benefits.web.auth import needs
 
 READERS = ("operator", "approver", "auditor")
@@ -79,7 +80,10 @@ async def get_programmes(request: Request[Any, Any, Any]) -> ProgrammesView:
 )
 async def get_versions(programme: FromPath[str], request: Request[Any, Any, Any]) -> VersionsView:
     """Return a programme's versions, the one in force first, with who proposed and approved."""
-    async with request.app.state.database.transaction() as conn:
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        if programme not in (await state.parts.catalogue.current(conn)).programmes:
+            raise UnknownVersion  # nor can the database be asked for every name
         found = await versions.of(conn, programme)
     return VersionsView(
         programme=programme,

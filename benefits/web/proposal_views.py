@@ -53,12 +53,14 @@ class ComplianceFindingView(msgspec.Struct, kw_only=True):
 class VersionProposedView(msgspec.Struct, kw_only=True):
     """A programme's next version; `replaces` is the number of the one in force, 0 if none is.
 
+    It judges tiers from `first_month` on. With `compliance` of `none` it is held to no matrix.
     `document` is null in lists.
     """
 
     document: str | None
-    first_month: str | None
+    first_month: str
     replaces: int
+    compliance: str
     changes: list[ChangedView]
     reach: list[ReachView]
     findings: list[ComplianceFindingView]
@@ -190,8 +192,9 @@ def _version(
 ) -> VersionProposedView:
     return VersionProposedView(
         document=wanted.document if whole else None,
-        first_month=wanted.tiers_from,
+        first_month=effect.first_month,
         replaces=effect.replaces,
+        compliance=effect.compliance.value,
         changes=[
             ChangedView(
                 path=each.change.path,

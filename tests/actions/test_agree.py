@@ -1,7 +1,7 @@
 """Two people agree on a version, on a combination, on a block: X-2, U-1, X-1."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -12,6 +12,7 @@ from benefits.domain.guard import ComplianceForbidden, ComplianceUnapproved
 from benefits.domain.programme_file import read
 from benefits.domain.terms import Channel
 from benefits.store import proposals
+from benefits.store.db import run
 from benefits.store.proposals import Sort
 from benefits.web.proposal_views import shown
 from tests.actions.agreeing import (
@@ -34,7 +35,9 @@ from tests.actions.life import (
     said,
     wish,
 )
+from tests.actions.test_races import waiting
 from tests.builders import PROGRAMME, World
+from tests.roles import administrator
 
 MORE = PROGRAMME.replace("PLATINUM = 2, DIAMOND = 6", "PLATINUM = 3, DIAMOND = 6")
 LAST = '\n[[line]]\ncode = "more"\nbenefit = "LOUNGE"\nperiod = "YEAR"\nquota = { PLATINUM = 1 }\n'
@@ -107,7 +110,7 @@ async def test_g_ver_1_a_claim_is_made_under_the_version_of_its_instant(world: W
     begins = datetime(2025, 6, 30, 16, 0, tzinfo=UTC)
     world.clock.now = begins - timedelta(days=1)
     member = await holder(world, quantity=2)
-    proposal_id = await ask(world, version(MORE))
+    proposal_id = await ask(world, version(MORE, tiers_from="2025-07"))
     world.clock.now = begins - timedelta(microseconds=1)
     await claimed(world, wish(member))
     world.clock.now = begins
@@ -138,6 +141,36 @@ async def test_members_are_told_before_two_people_agree(world: World) -> None:
         await give_notice(conn, world.parts, read(LESS), given)
     assert "ok" == await answer(world, proposal_id)
     assert [] == await world.findings()
+
+
+async def test_a_version_is_of_the_month_that_was_read(world: World) -> None:
+    """U-1: proposed in July it judges from July on, or is stale; a month that was named stays."""
+    running, named = await ask(world, version(MORE)), version(MORE, tiers_from="2025-09")
+    later = await ask(world, named)
+    kept = (await seen(world, running)).effect, (await seen(world, later)).effect
+    assert ["2025-07", "2025-09"] == [effect["first_month"] for effect in kept]
+    world.clock.now = datetime(2025, 7, 31, 15, 59, 59, tzinfo=UTC)
+    other, named = await ask(world, version(MORE)), version(MORE, tiers_from="2025-09")
+    later = await ask(world, named)
+    world.clock.forward(seconds=1)
+    assert "proposal_stale" == await answer(world, other)
+    assert "ok" == await answer(world, later)
+    (row,) = await world.rows("SELECT tiers_from FROM programme WHERE version = 2")
+    assert date(2025, 9, 1) == row.tiers_from
+
+
+async def test_whom_a_version_reaches_is_counted_before_anything_is_locked(world: World) -> None:
+    """Who counts keeps nobody from approving, and who approves does not count."""
+    first = await ask(world, version(MORE))
+    async with administrator(world.database) as conn:
+        await run(conn, "LOCK TABLE tier_decision")
+        counting = await waiting(ask(world, version(MORE + LAST)))
+        assert "ok" == await answer(world, first)
+    effect = (await seen(world, await counting)).effect
+    assert (2, [("more", "PLATINUM")]) == (
+        effect["replaces"],
+        [(each["line"], each["tier"]) for each in effect["reach"]],
+    )
 
 
 async def test_a_proposal_ends_once(world: World) -> None:
@@ -256,6 +289,10 @@ async def test_nobody_agrees_for_another_programme(world: World) -> None:
 async def test_a_programme_may_be_held_to_no_preset(world: World) -> None:
     """Where other rules hold, nothing is judged; an undeclared trigger is refused all the same."""
     text = 'compliance = "none"\n' + given_for("SECURITY", "INSURANCE_PURCHASE")
+    effects = [
+        (await seen(world, await ask(world, version(each)))).effect for each in (text, MORE)
+    ]
+    assert ["none", "china"] == [effect["compliance"] for effect in effects]
     assert "ok" == await applied(world, text)
     member = await world.member()
     (outcome,) = await give(world, gift(member, trigger=Trigger.DEPOSIT))

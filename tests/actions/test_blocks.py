@@ -1,7 +1,7 @@
 """Blocks: two people stop a member, from one instant to another; orders in flight finish (E-6)."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
@@ -132,6 +132,8 @@ async def test_lots_of_a_frozen_member_expire(world: World) -> None:
         {"scope": Scope.CLAIM, "why": Why.LEGAL_FREEZE},
         {"from_at": TEN, "to_at": TEN},
         {"to_at": TEN - timedelta(days=30)},
+        {"from_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))},
+        {"to_at": datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-12)))},
     ],
 )
 async def test_a_block_says_what_it_stops(world: World, wrong: dict[str, Any]) -> None:

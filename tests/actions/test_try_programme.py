@@ -1,5 +1,6 @@
 """A file is tried on one member: what they would have under it, and nothing stays (U-5)."""
 
+import asyncio
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,6 +12,7 @@ from benefits.domain.guard import ComplianceForbidden
 from benefits.domain.programme_file import read
 from benefits.store.db import Connection
 from tests.actions.agreeing import agreed, block
+from tests.actions.life import claimed, holder, wish
 from tests.builders import PROGRAMME, World
 
 HIGHER = PROGRAMME.replace('threshold = "500000"', 'threshold = "600000"')
@@ -63,6 +65,27 @@ async def test_a_member_reads_why_the_tier_would_be_another(world: World) -> Non
     assert ("PLATINUM", "GOLD") == (tried.before.tier, tried.after.tier)
     assert "520,000.00" in tried.after.why
     assert [] == tried.granted
+
+
+ONE = '\n[[limit]]\ncode = "one"\nscope = "PROGRAMME"\nlimit = "1"\nwindow = "MONTH"\n'
+ON_THE_PAGE = PROGRAMME.replace(
+    'sku = "video-month"', 'sku = "video-month"\neligible = { channel = { is = "MOBILE" } }'
+)
+
+
+async def test_each_claim_is_tried_by_itself_on_the_page(world: World) -> None:
+    """None meets what the one before it took, and nobody else waits for what all share."""
+    member, other = await platinum(world), await holder(world)
+
+    async def work(conn: Connection) -> Tried:
+        tried = await try_programme(conn, world.parts, read(ON_THE_PAGE + ONE), member)
+        async with asyncio.timeout(5):
+            await claimed(world, wish(other))
+        return tried
+
+    tried = await world.database.rehearsal().transact(work)
+    assert [ClaimTried("LOUNGE", ""), ClaimTried("VIDEO", "")] == tried.claims
+    assert [] == await world.findings()
 
 
 async def test_what_would_be_refused_is_told_by_its_code(world: World) -> None:

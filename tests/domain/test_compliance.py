@@ -71,6 +71,30 @@ def test_what_is_drawn_for_is_not_given_for_a_purchase() -> None:
         guard.check(found, {each.pair for each in found})
 
 
+def test_no_reward_of_what_may_be_drawn_is_worth_more_than_a_prize() -> None:
+    """By the dearest that its units buy, and whatever the caller says that it is for (X-1)."""
+    declared = 'budget = "video"\ntriggers = ["RANDOM_DRAW", "ACTIVITY"]'
+    television = """[[benefit]]
+code = "TV"
+name = { zh = "电视", en = "Television" }
+kind = "BOOKING"
+provider = "sandbox"
+sku = "tv"
+cost = "40000.00"
+consumed = "ISSUE"
+draws = "VIDEO"
+takes = 2
+budget = "video"
+
+[[line]]"""
+    text = PROGRAMME.replace('budget = "video"', declared)
+    made = read(text.replace("[[line]]", television, 1))
+    for quantity, code in ((2, "ok"), (3, "compliance_forbidden")):
+        for trigger in (None, Trigger.RANDOM_DRAW, Trigger.ACTIVITY):
+            against = guard.check_reward(made, made.benefits["VIDEO"], trigger, quantity)
+            assert code == ("ok" if against is None else against.code), trigger
+
+
 def test_a_programme_without_words_for_it_gives_services() -> None:
     """A version from before compliance was asked gives a service, as a reward for activity."""
     made = reference_programme()

@@ -238,6 +238,11 @@ def test_conditions_in_words(text: str, expected: str) -> None:
         ),
         (
             "line",
+            "{ " + "not." * 500 + "staff = true }",
+            "eligible: more than 8 conditions inside each other",
+        ),
+        (
+            "line",
             "{ any = [ " + "{ staff = true }, " * (LEAVES_MAX + 1) + "] }",
             "eligible: more than 200 conditions",
         ),

@@ -1,12 +1,13 @@
 """What a version changes, and what of it is worse for members: in doubt it is (U-2)."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from benefits.domain import terms
 from benefits.domain.carry import Carry
@@ -24,6 +25,7 @@ from benefits.domain.terms import (
     changes,
     check_notice,
     check_told,
+    renewed,
     unspent,
 )
 from tests.builders import PROGRAMME, reference_programme
@@ -361,6 +363,33 @@ def test_a_notice_is_spent_when_what_it_told_holds() -> None:
     assert [()] == [one.changes for one in unspent(given, versions)]
     again = [(datetime(2025, 6, 1, tzinfo=UTC), told(lost))]
     assert [(lost,)] == [one.changes for one in unspent(again, versions)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("limit", MONTHLY.replace('"m"', '"m.x"')),
+        ("benefit", PROGRAMME[PROGRAMME.index("[[benefit]]") :]),
+        ("line", PROGRAMME[PROGRAMME.index("[[line]]") :]),
+    ],
+)
+def test_a_notice_of_an_earlier_release_is_of_the_same_change(kind: str, text: str) -> None:
+    """What a whole thing did not say yet is its default; what is no such thing stays."""
+    whole = read(PROGRAMME + text if kind == "limit" else PROGRAMME)
+    every = changes(replace(whole, **{kind: ()}), whole)
+    found = [each for each in every if each.path.startswith(f"{kind}.")]
+    assert found
+    for change in found:
+        said = json.loads(change.after)
+        asked = {field.name for field in fields(type(getattr(whole, kind)[0])) if field.required}
+        brief = {name: value for name, value in said.items() if name in asked or value}
+        assert brief != said
+        early = replace(change, after=json.dumps(brief))
+        assert change == renewed(early) == renewed(change)
+        other = replace(change, after='{"unheard": 1}', before="1")
+        assert other == renewed(other)
+    for change in changes(BEFORE, read(PROGRAMME.replace(LOUNGES, "DIAMOND = 6"))):
+        assert change == renewed(change)
 
 
 def test_whole_things_come_and_go() -> None:

@@ -71,6 +71,8 @@ async def test_a_version_is_read_before_it_holds(office: Office) -> None:
     ]
     status, problem = await office.ask("eye", "GET", "/v1/programmes/none/versions")
     assert (404, "unknown_version") == (status, problem["code"])
+    status, problem = await office.ask("eye", "GET", "/v1/programmes/%00/versions")
+    assert (404, "unknown_version") == (status, problem["code"])
 
 
 async def test_a_block_is_refused_on_every_way_in(office: Office) -> None:

@@ -102,6 +102,7 @@ def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
     base = reference_programme()
     name = {"zh": draw(words), "en": draw(words)}
+    exclusion = draw(st.sampled_from(["", "gift"]))
     benefit = tuple(
         msgspec.structs.replace(
             one,
@@ -114,6 +115,7 @@ def programmes(draw: st.DrawFn) -> Programme:
             ),
             claw_back=draw(st.sampled_from(ClawBack)),
             late_reversal=LateReversal(then=draw(st.sampled_from(Late)), days=30),
+            exclusion=exclusion,
             nature=draw(st.sampled_from(Nature)),
             triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
             stacking=draw(stackings) if one.code == "VIDEO" else one.stacking,

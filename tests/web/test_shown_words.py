@@ -6,6 +6,7 @@ from benefits.domain.benefit import Kind
 from benefits.domain.blocks import Blocked
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.eligibility import NotEligible
+from benefits.domain.exclusions import Excluded
 from benefits.domain.limits import CapWindow, Left
 from benefits.domain.orders import OrderState, Reason
 from benefits.domain.packages import Downgrade, LinePeriod, Start, UpgradePolicy
@@ -45,7 +46,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing")}
     assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
     codes = {KeyConflict.code, ReadOnly.code, Blocked.code}
-    codes |= {ConsentRequired.code, NotEligible.code}
+    codes |= {ConsentRequired.code, NotEligible.code, Excluded.code}
     for module in (claim, entitlement, ledger):
         for kind in vars(module).values():
             if isinstance(kind, type) and issubclass(kind, Refusal):

@@ -163,6 +163,7 @@ OPERATIONS: dict[str, Operation] = {
             "not_eligible",
             "quantity_invalid",
             "recipient_incomplete",
+            "excluded",
             "cap_reached",
             "stock_exhausted",
             "budget_exhausted",

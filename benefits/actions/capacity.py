@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain import entitlement, limits
+from benefits.domain import entitlement, exclusions, limits
 from benefits.domain.benefit import Benefit
 from benefits.domain.entitlement import ClaimFacts, CounterUse, Node
 from benefits.domain.fields import Known
@@ -47,7 +47,8 @@ def money_keys(programme: Programme, benefit: Benefit) -> list[SharedCounter]:
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What all claims of a benefit at one instant share: the day's windows, counters, costs.
 
-    `piece` and `cap_limit` are in the ledger's steps.
+    `piece` and `cap_limit` are in the ledger's steps. Claims of others in its exclusion group
+    count at the places `others`.
     """
 
     programme: Programme
@@ -59,6 +60,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     cap_limit: int | None
     piece_cost: int
     limits: tuple[Limit, ...]
+    others: tuple[Place, ...] = ()
 
     @classmethod
     def of(cls, programme: Programme, benefit: Benefit, now: datetime) -> Self:
@@ -75,7 +77,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             cap_limit=entitlement.cap_limit(programme, benefit),
             piece_cost=programme.minor(benefit.cost),
             limits=programme.limits[benefit.code],
+            others=exclusions.others(programme.benefit, benefit, programme=programme.code),
         )
+
+    @property
+    def group(self) -> Place | None:
+        """Where a claim counts in the benefit's exclusion group, if it has one."""
+        return exclusions.place_of(self.benefit, programme=self.programme.code)
 
     def cap(self, member_id: UUID) -> MemberCounter:
         """Name the counter of a member's units in the current window."""
@@ -111,6 +119,12 @@ class Wish(msgspec.Struct, frozen=True):
     member_id: UUID
     terms: Terms
     places: tuple[tuple[Limit, Place], ...] = ()
+
+    @property
+    def takes(self) -> tuple[Place, ...]:
+        """All places that are kept with the claim: of limits, and of its exclusion group."""
+        limited, group = (place for _, place in self.places), self.terms.group
+        return (*limited,) if group is None else (*limited, group)
 
 
 async def wishes(
@@ -167,6 +181,7 @@ class Capacity:
         recent = list[MemberCounter]()
         windows = set[SharedCounter]()
         for wish in wanted:
+            mine += [(wish.member_id, p.counter, p.window) for p in wish.terms.others]
             for limit, place in wish.places:
                 if place.is_shared:
                     windows.add((place.counter, place.window))
@@ -290,9 +305,14 @@ class Capacity:
             piece_cost=terms.piece_cost,
             known=asker.known,
             companions=asker.companions,
+            excluded_by=self.excluded_by(wish.member_id, terms.others),
             rooms=self.rooms(wish) if wish.places else (),
             above=tuple(Node(self.taken(budget_key(code)), totals[code]) for code in above),
         )
+
+    def excluded_by(self, member_id: UUID, others: Iterable[Place]) -> str:
+        """Return which benefit of an exclusion group a member has claimed; empty for none."""
+        return next((p.of for p in others if self.own((member_id, p.counter, p.window)) > 0), "")
 
     def rooms(self, wish: Wish) -> tuple[Room, ...]:
         """Return what the places of a claim have."""

@@ -222,7 +222,7 @@ class _Group:
                 "window": terms.window,
                 "hold_id": hold_id,
                 "claimed_at": self.now,
-                **({"limits": [place for _, place in wish.places]} if wish.places else {}),
+                **({"limits": wish.takes} if wish.takes else {}),
                 **({"companions": command.companions} if command.companions else {}),
             },
         )
@@ -252,7 +252,7 @@ class _Group:
         if terms.benefit.cap is not None:
             self.capacity.take(terms.cap(wish.member_id), counted)
         counts = Counted(counted, terms.piece, terms.piece_cost)
-        for _, place in wish.places:
+        for place in wish.takes:
             self.capacity.take_place(wish.member_id, place, counts.of(place.dimension))
         self.capacity.add_money(
             terms.programme, terms.benefit, CounterUse(decided.cost_minor), CounterUse(pieces)
@@ -271,7 +271,7 @@ class _Group:
             reason="",
             hold_id=hold_id,
             cap_window=terms.window,
-            limits=tuple(place for _, place in wish.places),
+            limits=wish.takes,
             claimed_at=self.now,
             changed_at=self.now,
             deadline=None,

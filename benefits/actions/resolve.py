@@ -32,6 +32,7 @@ from benefits.actions.room import (
     change_room,
     check_room,
     counted,
+    other_counters,
     own_counters,
     recent_counters,
     shared_counters,
@@ -130,6 +131,7 @@ class _Group:
                 elif request.next_at:
                     self.revoking.add(request.claim_id)
         mine = [key for c in found for key in own_counters(c)]
+        mine += [key for c in ended for key in other_counters(self._today(c)[0], c)]
         recent = [key for c in ended for key in recent_counters(self._today(c)[0], c)]
         await self.capacity.load_own(conn, mine, recent, taken=taken)
         if found:

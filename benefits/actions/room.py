@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from benefits.actions.capacity import Capacity, budget_key, money_keys, stock_key
-from benefits.domain import entitlement, limits
+from benefits.domain import entitlement, exclusions, limits
 from benefits.domain.benefit import Benefit
 from benefits.domain.entitlement import BudgetExhausted, CapReached, StockExhausted
+from benefits.domain.exclusions import Excluded
 from benefits.domain.limits import Counted, Limit, Place
 from benefits.domain.programme import Programme
 from benefits.store.claims import ClaimRow, HoldRow
@@ -32,6 +33,12 @@ def recent_counters(programme: Programme, claim: ClaimRow) -> Iterator[MemberCou
         if limit.window is None:
             since = limits.since(limit, claim.claimed_at)
             yield (claim.member_id, place.counter, limits.instant_key(since))
+
+
+def other_counters(programme: Programme, claim: ClaimRow) -> Iterator[MemberCounter]:
+    """Yield the counters of what others in a claim's exclusion group took of the member."""
+    for place in _others(programme, claim):
+        yield (claim.member_id, place.counter, place.window)
 
 
 def shared_counters(programme: Programme, benefit: Benefit, claim: ClaimRow) -> set[SharedCounter]:
@@ -62,6 +69,9 @@ def check_room(
     What they allow is what the programme of `today` says; `bearers` are the budgets that bear it.
     """
     programme, benefit = today
+    other = capacity.excluded_by(claim.member_id, _others(programme, claim))
+    if other and wanted.units:
+        raise Excluded(other)
     limit = entitlement.cap_limit(programme, benefit)
     if limit is not None and claim.cap_window:
         used = capacity.own(_cap(claim))
@@ -83,6 +93,17 @@ def check_room(
 
 def _cap(claim: ClaimRow) -> MemberCounter:
     return (claim.member_id, entitlement.cap_counter(claim.benefit), claim.cap_window)
+
+
+def _others(programme: Programme, claim: ClaimRow) -> tuple[Place, ...]:
+    """Return the places of others in the group that a claim counts in, as it is today."""
+    benefit = programme.benefits[claim.benefit]
+    counts = any(
+        place == exclusions.place_of(benefit, programme=programme.code) for place in claim.limits
+    )
+    return (
+        exclusions.others(programme.benefit, benefit, programme=programme.code) if counts else ()
+    )
 
 
 def _limits(programme: Programme, claim: ClaimRow) -> Iterator[tuple[Limit, Place]]:

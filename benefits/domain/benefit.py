@@ -66,6 +66,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Its provider delivers through `contract_end`; claims end `lead_days` before (V-6).
     Where several lines bring it, `stacking` says what a period brings in all (P-7).
     By their tier members may bring `companions`, each of whom takes as much as they do (V-10).
+    Of all that name the same `exclusion` a member claims one alone (K-2).
     `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
 
@@ -92,6 +93,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     contract_end: date | None = None
     lead_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
     stacking: Stacking = Stacking()
+    exclusion: Annotated[str, msgspec.Meta(pattern=r"\A([A-Za-z0-9_.-]{1,64})?\Z")] = ""
 
     @property
     def last_claim(self) -> date | None:

@@ -17,6 +17,7 @@ from benefits.domain import eligibility
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Blocked
 from benefits.domain.downgrades import Change, given_back
+from benefits.domain.exclusions import Excluded
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot, Part, take
 from benefits.domain.limits import Counted, Left, Room, coarse
@@ -226,6 +227,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     `piece` is what one piece takes of the units. That, `cap_limit` and `cap_used`, the member's
     in the current window, are in the ledger's steps; stock is in pieces, costs in minor units.
     `known` is what the benefit's rule and consent are judged by, where it has any.
+    `excluded_by` is the benefit of its exclusion group that the member has claimed, if any.
     `rooms` are those of the limits, in the order in which they are asked; `above` are the budgets
     that bear along, the nearest first. As many `companions` may come along.
     """
@@ -242,6 +244,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     piece_cost: int
     blocked: bool = False
     known: Known | None = None
+    excluded_by: str = ""
     rooms: tuple[Room, ...] = ()
     above: tuple[Node, ...] = ()
     companions: int = 0
@@ -265,8 +268,8 @@ def claim(
 ) -> Claim | Refusal:
     """Decide a claim, by what refuses it first (K-2).
 
-    The order is: member, blocks, contract, consent, eligibility, companions, recipient, the
-    member's caps, shared limits, stock, budget and those above it, lots.
+    The order is: member, blocks, contract, consent, eligibility, companions, recipient, exclusion
+    group, the member's caps, shared limits, stock, budget and those above it, lots.
     """
     cost = facts.piece_cost * command.quantity
     wanted = facts.piece * command.quantity
@@ -279,6 +282,8 @@ def claim(
         parts, short = [], refusal
     uncapped = uncapped_units(parts, {lot.lot_id: lot for lot in facts.lots})
     counted = wanted - uncapped
+    if facts.excluded_by and counted:
+        return Excluded(facts.excluded_by)
     if facts.cap_limit is not None and counted and facts.cap_used + counted > facts.cap_limit:
         return CapReached()
     counts = Counted(counted, facts.piece, facts.piece_cost)

@@ -15,6 +15,7 @@ from benefits.domain.benefit import Benefit
 from benefits.domain.choice_problems import brought_problems, choice_problems
 from benefits.domain.currencies import currency_problems
 from benefits.domain.eligibility import rule_problems
+from benefits.domain.exclusions import exclusion_problems
 from benefits.domain.fields import Place
 from benefits.domain.limit_problems import budget_problems, limit_problems
 from benefits.domain.packages import Line, line_problems
@@ -66,6 +67,7 @@ def _problems(programme: Programme) -> Iterator[str]:
     yield from _benefits(programme)
     yield from limit_problems(programme)
     yield from choice_problems(programme)
+    yield from exclusion_problems(programme.benefit)
     yield from _lines(programme)
     yield from _rules(programme)
     for path, text in _texts(programme):

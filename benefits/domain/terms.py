@@ -179,6 +179,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"benefit\.{_X}\.(cap|recipient\.{_X})|limit\.{_X}", _new),
     # A rule that is there no more lets everybody in; of two rules neither is known to be wider.
     (rf"(benefit|line)\.{_X}\.(eligible|consent)", _asked),
+    (rf"benefit\.{_X}\.exclusion", _asked),
     (rf"consent\.{_X}", _never),
     (
         r"policy\.upgrade",

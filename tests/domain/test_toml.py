@@ -133,6 +133,7 @@ def programmes(draw: st.DrawFn) -> Programme:
     chosen = draw(st.lists(choices(name), max_size=1))
     scale = 0 if chosen else 1
     count = st.integers(1, 20) if chosen else quantities
+    exclusion = draw(st.sampled_from(["", "gift"]))
     benefit = tuple(
         msgspec.structs.replace(
             one,
@@ -146,6 +147,7 @@ def programmes(draw: st.DrawFn) -> Programme:
             companions=draw(
                 st.dictionaries(st.sampled_from(list(base.ranks)), st.integers(1, 9), max_size=3)
             ),
+            exclusion=exclusion,
             nature=draw(st.sampled_from(Nature)),
             triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
             stacking=draw(stackings) if one.code == "VIDEO" and not chosen else one.stacking,

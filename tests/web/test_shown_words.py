@@ -7,6 +7,7 @@ from benefits.domain.blocks import Blocked
 from benefits.domain.choices import ChoiceNotOffered, ChoiceRepeated, UnknownChoice
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.eligibility import NotEligible
+from benefits.domain.exclusions import Excluded
 from benefits.domain.limits import CapWindow, Left
 from benefits.domain.orders import OrderState, Reason
 from benefits.domain.packages import Downgrade, LinePeriod, Start, UpgradePolicy
@@ -50,7 +51,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(refusals) == set(shown_choice.CHOICE_WORDS)
     assert {True, False} == set(shown_choice.REPEATS)
     codes = {KeyConflict.code, ReadOnly.code, Blocked.code}
-    codes |= {ConsentRequired.code, NotEligible.code}
+    codes |= {ConsentRequired.code, NotEligible.code, Excluded.code}
     for module in (claim, entitlement, ledger):
         for kind in vars(module).values():
             if isinstance(kind, type) and issubclass(kind, Refusal):

@@ -186,6 +186,7 @@ OPERATIONS: dict[str, Operation] = {
             "guest_limit",
             "quantity_invalid",
             "recipient_incomplete",
+            "excluded",
             "cap_reached",
             "stock_exhausted",
             "budget_exhausted",

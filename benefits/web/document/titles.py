@@ -76,6 +76,7 @@ CHINESE = {
     "choice_repeated": "该权益已选过，每项限选一次。",
     "not_eligible": "该客户不符合此权益的条件。",
     "rule_invalid": "该规则无效。",
+    "excluded": "此组权益只能任选其一，您已领取另一项。",
     "cap_reached": "本期此权益已达上限。",
     "stock_exhausted": "此权益已领完。",
     "budget_exhausted": "此权益暂不可用。",

@@ -6,9 +6,10 @@ from datetime import date, datetime, timedelta
 from uuid import uuid4
 
 import msgspec
+from babel.lists import format_list
 
 from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMember
-from benefits.domain import packages, units
+from benefits.domain import exclusions, packages, units
 from benefits.domain.benefit import Benefit, Consumed, Kind
 from benefits.domain.blocks import Blocked
 from benefits.domain.consents import ConsentRequired
@@ -22,6 +23,7 @@ from benefits.domain.entitlement import (
     RecipientIncomplete,
     StockExhausted,
 )
+from benefits.domain.exclusions import Excluded
 from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.packages import Downgrade, Line, LinePeriod, Start, UpgradePolicy
 from benefits.domain.programme import Item, Programme
@@ -44,6 +46,7 @@ REFUSED_WORDS: dict[str, Message] = {
     RecipientIncomplete.code: n_("Please fill in every field of the form."),
     ConsentRequired.code: n_("Please agree to what this benefit needs, then claim again."),
     NotEligible.code: n_("This benefit is not for you at the moment; the reason stands here."),
+    Excluded.code: n_("Only one of these benefits can be claimed, and you chose another one."),
     CapReached.code: n_("You have reached the limit for this benefit in this period."),
     StockExhausted.code: n_("This benefit is sold out. Nothing was taken from your units."),
     BudgetExhausted.code: n_("This benefit is not available at the moment. Please try later."),
@@ -274,6 +277,9 @@ def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
             return ""
         case NotEligible() as refusal:
             return tongue.text(refusal.why)
+        case Excluded() as refusal:
+            words = n_("You can choose one of these only, and you claimed %(name)s.")
+            return tongue.say(words, name=_name(tongue, facts, refusal.other))
         case CapReached():
             return full_words(tongue, facts, benefit)
         case StockExhausted():
@@ -284,6 +290,20 @@ def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
             return _no_units(tongue, facts, benefit, expired=isinstance(refusal, LotExpired))
         case refusal:
             return tongue.word(REFUSED_WORDS[refusal.code])
+
+
+def _name(tongue: Tongue, facts: Facts, code: str) -> str:
+    return tongue.text(facts.catalogue.offers[code][1].name)
+
+
+def _exclusion(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
+    """Return which benefits a claim of this one rules out."""
+    places = exclusions.others(programme.benefit, benefit, programme=programme.code)
+    names = [tongue.text(programme.benefits[place.of].name) for place in places]
+    if not names:
+        return []
+    listed = format_list(names, style="or", locale=tongue.locale)
+    return [tongue.say(n_("Only one can be claimed: this one, or %(names)s."), names=listed)]
 
 
 def _no_units(tongue: Tongue, facts: Facts, benefit: Benefit, *, expired: bool) -> str:
@@ -482,7 +502,10 @@ def _rules(
         n_("New units"): [tongue.say(then, day=tongue.day(new)), *starts] if new else [],
         n_("If several are yours"): _stacking(tongue, programme, benefit),
         n_("Change of tier"): moves,
-        n_("Limits"): limit_words(tongue, facts, programme, benefit),
+        n_("Limits"): [
+            *_exclusion(tongue, programme, benefit),
+            *limit_words(tongue, facts, programme, benefit),
+        ],
         n_("We ask you for"): [*fields, tongue.word(goes)] if fields else [],
         n_("Delivered by"): [tongue.text(programme.providers[benefit.provider].name)],
         n_("After you claim"): [tongue.word(AFTER[benefit.kind]), tongue.word(spent)],

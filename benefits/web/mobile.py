@@ -115,7 +115,8 @@ class LotView(msgspec.Struct, kw_only=True):
 class BenefitView(msgspec.Struct, kw_only=True):
     """A benefit the member has units for, earliest expiry first.
 
-    Each piece of a claim takes `takes` of the `unit`; benefits of one unit share its lots.
+    Each piece of a claim takes `takes` of the `unit`; benefits of one unit share its lots. By tier
+    so many `companions` may come along, each with a piece of their own.
     """
 
     code: str
@@ -124,6 +125,7 @@ class BenefitView(msgspec.Struct, kw_only=True):
     recipient: Sequence[str]
     unit: str
     takes: Quantity
+    companions: dict[str, int]
     available: Quantity
     held: Quantity
     lots: list[LotView]
@@ -242,6 +244,7 @@ def _benefit(taker: Taker, lots: Sequence[Entitlement]) -> BenefitView:
         recipient=benefit.recipient,
         unit=lots[0].unit,
         takes=taker.takes,
+        companions=benefit.companions,
         available=whole(sum([lot.available for lot in lots]), scale),
         held=whole(sum([lot.held for lot in lots]), scale),
         lots=[

@@ -169,9 +169,9 @@ class Life:
         """Claim, and be told what the counting says."""
         at = self.world.clock.now
         new = Claimed(UUID(int=0), member, benefit, at, quantity)
-        (outcome,) = await decide(
-            self.world, wish(self.members[member], benefit, quantity=quantity)
-        )
+        along = quantity - 1 if benefit == "VIDEO" else 0  # a companion is a piece like any other
+        wanted = wish(self.members[member], benefit, quantity=quantity - along, companions=along)
+        (outcome,) = await decide(self.world, wanted)
         assert self.answer(new) == said(outcome)
         if said(outcome) == "ok":
             new.id_ = UUID(outcome.ids["claim_id"])  # type: ignore[union-attr]
@@ -194,7 +194,7 @@ class Life:
 async def live(dsn: str, template: str, steps: list[Step]) -> None:
     """Live the steps in an installation of their own."""
     async with database(dsn, template) as made, builders.world(made) as world:
-        await world.apply(programme_of(*LIMITS, budgets=BUDGETS))
+        await world.apply(programme_of(*LIMITS, budgets=BUDGETS, companions={"BASE": 2}))
         members = [await rich(world) for _ in BRANCHES]
         for member, branch in zip(members, BRANCHES, strict=True):
             await give(world, gift(member, quantity=100, valid_days=3660))

@@ -2,11 +2,14 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from playwright.async_api import Page
 
 from tests.actions.life import decide, number_of, said, wish
 from tests.browser.conftest import Visit
+from tests.browser.test_views import AXE, violations
+from tests.builders import reference_programme
 from tests.web.phone import PHONE
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -64,6 +67,30 @@ async def test_a_claim_moves_by_itself_from_accepted_to_redeemed(visit: Visit) -
     assert [("LOUNGE", "REDEEMED")] == await customer.claims()
     await page.click(".home")
     assert "Airport lounge" in await page.inner_text("section[aria-labelledby=g-used]")
+
+
+async def test_a_companion_comes_along(visit: Visit) -> None:
+    """Chosen in the form, shown on the review, and claimed for with the member's own visit."""
+    customer = await visit()
+    page = customer.page
+    lounge, *others = (made := reference_programme()).benefit
+    lounge = msgspec.structs.replace(lounge, companions={"PLATINUM": 1})
+    await customer.running.world.apply(msgspec.structs.replace(made, benefit=(lounge, *others)))
+    await customer.open("/benefits/LOUNGE")
+    assert "Platinum: up to 1." in await customer.text()
+    await page.evaluate(AXE)
+    assert [] == await violations(page)
+    await page.fill("input[type=tel]", PHONE)
+    await page.select_option("select[name=companions]", "1")
+    await page.click("form.claim button")
+    assert "Companions 1" in await customer.text()
+    await page.click("text=Confirm: claim 2")
+    await page.wait_for_selector("text=Your claim is accepted.")
+    found = await customer.running.world.rows(
+        "SELECT quantity FROM claim WHERE member_id = $1", customer.member
+    )
+    assert [(2,)] == [tuple(row) for row in found]
+    await customer.running.world.apply()
 
 
 async def test_a_final_claim_and_a_hidden_page_are_not_asked_about(visit: Visit) -> None:

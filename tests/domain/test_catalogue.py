@@ -69,6 +69,10 @@ WRONG = {
         ("{ PLATINUM = 2", "{ PLATINIUM = 2"),
         "line[0].quota: tier 'PLATINIUM' is not defined; did you mean 'PLATINUM'?",
     ),
+    "companions of no tier": (
+        ('sku = "video-month"', 'sku = "video-month"\ncompanions = { PLATINIUM = 1 }'),
+        "benefit[1].companions: tier 'PLATINIUM' is not defined; did you mean 'PLATINUM'?",
+    ),
     "quota of nothing": (
         ("{ PLATINUM = 2", "{ PLATINUM = 0"),
         "line[0].quota.PLATINUM: must be between 1 and 1000000000",

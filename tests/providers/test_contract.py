@@ -72,6 +72,7 @@ async def conversation() -> tuple[Recorder, list[bytes]]:
         good, waits = numbered(Behaviour.SLOW), numbered(Behaviour.CALLS_BACK_TWICE)
         refused = numbered(Behaviour.SLOW, 1)
         refused_later = numbered(Behaviour.CALLS_BACK_TWICE, 1)
+        await on.issue(numbered(Behaviour.SLOW, 2), quantity=3, companions=2)
         for number in (good, waits):
             await on.query(number)
             await on.revoke(number)
@@ -97,6 +98,9 @@ async def conversation() -> tuple[Recorder, list[bytes]]:
 async def test_what_is_said_is_what_is_published() -> None:
     """Each request, answer and callback of a real conversation fits its schema, and all occur."""
     recorder, callbacks = await conversation()
+    first = json.loads(recorder.kept[0][1])
+    assert (3, 2) == (first["quantity"], first["companions"])
+    assert 1 == sum(b"companions" in request for _, request, _ in recorder.kept)
     seen = set()
     for path, request, response in recorder.kept:
         operation = DOCUMENT["paths"][path]["post"]

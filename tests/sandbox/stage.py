@@ -53,9 +53,12 @@ class Stage:
         sku: str = "lounge",
         phone: str = "13800001234",
         quantity: int = 1,
+        companions: int = 0,
     ) -> Outcome:
         """Ask for one unit, or more."""
-        request = IssueRequest(sku=sku, quantity=quantity, recipient={"phone": phone})
+        request = IssueRequest(
+            sku=sku, quantity=quantity, companions=companions, recipient={"phone": phone}
+        )
         return await self._call(number, Operation.ISSUE, request)
 
     async def query(self, number: str, *, quantity: int = 1) -> Outcome:

@@ -15,6 +15,10 @@ async def test_a_claim_names_companions(running: Site) -> None:
     """Too many are refused in the caller's terms; the claim counts all pieces."""
     await running.world.apply(programme_of(companions=ALONG))
     member = await platinum(running)
+    _, seen = await get(running, f"/v1/members/{member}/benefits", running.mobile_key)
+    assert {"LOUNGE": {}, "VIDEO": ALONG} == {
+        each["code"]: each["companions"] for each in seen["benefits"]
+    }
     path = f"/v1/members/{member}/claims"
     wish = {**WISH, "benefit": "VIDEO", "companions": 2}
     status, refusal = await running.post(path, wish, running.mobile_key)

@@ -26,7 +26,7 @@ class Excluded(Refusal):
 
 
 def place_of(benefit: Benefit, *, programme: str) -> Place | None:
-    """Return where a claim of a programme's benefit counts in its group; None where it has none."""
+    """Return where a claim of a programme's benefit counts in its group, if it has one."""
     if not benefit.exclusion:
         return None
     return Place(

@@ -18,7 +18,7 @@ def test_others_of_a_group_are_those_that_name_it() -> None:
     assert (place_of(GIFTS[1], programme="w"),) == others(GIFTS, GIFTS[0], programme="w")
     assert () == others((LOUNGE, GIFTS[1]), LOUNGE, programme="w")
     assert place_of(LOUNGE, programme="w") is None
-    assert "limit:exclusion:gift:LOUNGE" == getattr(
+    assert "limit:w:exclusion:gift:MEMBER:COUNT:LOUNGE" == getattr(
         place_of(GIFTS[0], programme="w"), "counter", ""
     )
 

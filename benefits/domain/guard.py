@@ -13,7 +13,6 @@ import msgspec
 from benefits.domain import compliance
 from benefits.domain.benefit import Benefit
 from benefits.domain.compliance import Nature, Preset, Trigger, Verdict
-from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
@@ -69,15 +68,8 @@ class Finding(msgspec.Struct, frozen=True):
 def _triggers(programme: Programme, benefit: Benefit) -> frozenset[Trigger]:
     """Return what a benefit is given for: by lines and rewards of its units."""
     owner = programme.benefits[benefit.draws] if benefit.draws else benefit
-    by_lines = {Trigger.TIER for line in programme.line if _may_bring(programme, line, owner)}
+    by_lines = {Trigger.TIER for line in programme.line if programme.may_bring(line, owner.code)}
     return frozenset({*by_lines, *owner.triggers})
-
-
-def _may_bring(programme: Programme, line: Line, owner: Benefit) -> bool:
-    """Say whether units of a benefit may come of a line: by a choice too."""
-    if not line.choice:
-        return line.benefit == owner.code
-    return owner.code in programme.choices[line.choice].benefits
 
 
 def findings(programme: Programme) -> tuple[Finding, ...]:

@@ -122,6 +122,12 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Return what a line brings units of."""
         return self.choices[line.choice] if line.choice else self.benefits[line.benefit]
 
+    def may_bring(self, line: Line, benefit: str) -> bool:
+        """Say whether units of a benefit may come of a line: by a choice, too."""
+        if not line.choice:
+            return line.benefit == benefit
+        return benefit in self.choices[line.choice].benefits
+
     def dearest(self, item: Item) -> Benefit:
         """Return the benefit that units may cost most as: of a choice one of its own (K-4)."""
         if isinstance(item, Benefit):

@@ -169,7 +169,7 @@ async def get_eligibility(
                 rule=_rule(line.eligible, known, programme.tier_names),
             )
             for line in programme.line
-            if line.eligible is not None and line.benefit == (offered.draws or benefit)
+            if line.eligible is not None and programme.may_bring(line, offered.draws or benefit)
         ],
     )
 

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from benefits.domain.choice import Choice
 from benefits.domain.choices import ChoiceFacts, Place, choose
+from benefits.domain.compliance import Nature, Trigger
+from benefits.domain.guard import findings
 from benefits.domain.ledger import Lot
 from benefits.domain.packages import Line, LinePeriod
 from benefits.domain.programme import ProgrammeInvalid
@@ -135,3 +137,18 @@ def test_fewer_to_choose_from_is_worse() -> None:
         assert [worse] == sorted({change.is_worse for change in found})
     assert [False] == [c.is_worse for c in changes(reference_programme(), base)]
     assert [True] == [c.is_worse for c in changes(base, reference_programme())]
+
+
+def test_a_line_of_a_choice_may_bring_each_of_its_benefits() -> None:
+    """X-1: what can be chosen for a tier's units is given for the tier."""
+    base = replace(reference_programme(), choice=(PICK,), line=(LINE,))
+    assert [True, True, False] == [base.may_bring(LINE, one) for one in (*PICK.benefits, "PICK")]
+    plain = replace(LINE, choice="", benefit="VIDEO")
+    assert [False, True] == [base.may_bring(plain, one) for one in PICK.benefits]
+    gift = tuple(
+        replace(one, nature=Nature.CASH, triggers=()) if one.code == "VIDEO" else one
+        for one in base.benefit
+    )
+    found = findings(replace(base, benefit=gift))
+    assert [("VIDEO", Trigger.TIER)] == [(each.benefit, each.trigger) for each in found]
+    assert () == findings(replace(base, benefit=gift, line=()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -59,8 +60,13 @@ async def test_a_production_installation_is_made_and_run_by_its_roles(site: Site
     members = site.file("members.csv", "customer,opened_on\nA,2020-01-01\n")
     days = "".join(f"A,2025-06-{day:02d},DEPOSIT,CNY,600000.00\n" for day in range(1, 31))
     assets = site.file("june.csv", f"customer,as_of,asset_class,currency,balance\n{days}")
+    who = ("--note", "The first one.", "--by", "anna-li")
+    apply = ("programme", "apply", site.file("real.toml", real), *who)
+    status, said = await site.said("runtime", *apply)
+    assert 0 == status, said
+    id_, hash_ = re.findall(r"([0-9a-f-]{36}) PROPOSED|^hash (\w+)$", said, re.MULTILINE)
     for words in (
-        ("programme", "apply", site.file("real.toml", real)),
+        ("proposal", "approve", id_[0], "--hash", hash_[1], "--by", "ben-wu"),
         ("import", "members", members),
         ("import", "assets", assets),
         ("evaluate", "--period", "2025-06"),

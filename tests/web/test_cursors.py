@@ -68,6 +68,12 @@ def _strange(member: UUID, job: str) -> dict[str, tuple[str, str, list[Any]]]:
             "outlook wealth NEAR",
             [str(member) + "\x00", "x", 1],
         ),
+        "get_population": (
+            "/v1/benefits/LOUNGE/population",
+            "population LOUNGE ",
+            ["x", 1, str(member) + "\x00"],
+        ),
+        "get_proposals": ("/v1/proposals", "proposals  ", MARKS),
         "get_statement": (f"{of}/statement", f"statement {member}", TIMES),
         "get_totals": ("/v1/ledger/totals", "totals unit None None", REPORTS),
         "get_vintages": ("/v1/ledger/vintages", "vintages None None None", REPORTS),

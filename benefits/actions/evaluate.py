@@ -261,7 +261,7 @@ async def _wanted(
             if bucket in settled.last and decision.after.rank > fact.written.rank:
                 raised.add(fact.member_id)
     due = top_up.due(programme, ranks, brought, since=next_month.start, now=now)
-    due = await top_up.let_in(conn, programme, next_month.start, due)
+    due = await top_up.let_in(conn, programme, brought.day, due)
     due = top_up.without_back(due, settled.passed)
     return _Wanted(decisions, due, ranks, raised, unsettled, pending)
 

@@ -100,6 +100,8 @@ def _unwritable(path: str, value: object) -> Iterator[str]:
         case list() | tuple():
             for index, each in enumerate(value):
                 yield from _unwritable(f"{path}[{index}]", each)
+        case _:
+            pass
 
 
 def _duplicates(programme: Programme) -> Iterator[str]:

@@ -261,7 +261,7 @@ async def _wanted(
                 raised.add(fact.member_id)
     since = await _since(conn, programme, month, all_whom, decisions, raised=raised, today=today)
     due = top_up.due(programme, ranks, brought, since=since, now=now)
-    due = await top_up.let_in(conn, programme, next_month.start, due, now=now)
+    due = await top_up.let_in(conn, programme, brought.day, due, now=now)
     due = top_up.of_decided(top_up.without_back(due, settled.passed), decisions)
     return _Wanted(decisions, due, ranks, raised, unsettled, pending)
 

@@ -1,7 +1,8 @@
 """Idempotency in one transaction: what was decided, what is being decided, what is stored (C-9).
 
 The same key twice in a group is one decision for both; with another body the later one conflicts.
-Refusals are stored like acceptances, so that a caller who asks again hears the same.
+Refusals are stored like acceptances, so that a caller who asks again hears the same; their
+sentence without what is known of a person, which can be erased where it stands (X-5).
 """
 
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ class Keyed:
     def decide(self, key: RequestKey, body: bytes, outcome: Accepted | Refusal) -> Decided:
         """Keep a fresh decision under its key."""
         if isinstance(outcome, Refusal):
-            self._new[key] = (body, StoredOutcome(refusal=outcome.code, detail=outcome.detail))
+            self._new[key] = (body, StoredOutcome(refusal=outcome.code, detail=outcome.kept))
             return Refused(outcome.code, outcome.detail)
         self._new[key] = (body, StoredOutcome(ids=outcome.ids))
         return outcome

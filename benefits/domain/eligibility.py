@@ -34,10 +34,16 @@ class NotEligible(Refusal):
     code = "not_eligible"
     words = "This benefit is not for this member."
 
-    def __init__(self, why: Text | None = None) -> None:
-        """Say what is missing, in both languages."""
+    def __init__(self, why: Text | None = None, undated: Text | None = None) -> None:
+        """Say what is missing, in both languages, and the same without what tells a birthday."""
         super().__init__((why or {}).get("en", ""))
         self.why = why or {}
+        self.undated = undated or self.why
+
+    @property
+    def kept(self) -> str:
+        """The sentence without days: what is known of a person is kept where it can be erased."""
+        return self.undated.get("en", self.detail)
 
 
 class RuleInvalid(Refusal):
@@ -177,25 +183,35 @@ def admit(rule: Rule | None, consent: str, known: Known) -> Refusal | None:
         return ConsentRequired(f"Consent needed: {consent}.")
     if rule is None or weigh(rule, known) is Truth.YES:
         return None
-    return NotEligible(why(rule, known))
+    return NotEligible(why(rule, known), why(rule, known, dated=False))
 
 
-def why(rule: Rule, known: Known, names: Mapping[str, Text] | None = None) -> Text:
-    """Return what a member needs who is not let in, and what would change it; `names` of tiers."""
-    needs = {language: _needed(rule.form, known, names or {}, language) for language in _ENDS}
+def why(
+    rule: Rule, known: Known, names: Mapping[str, Text] | None = None, *, dated: bool = True
+) -> Text:
+    """Return what a member needs who is not let in, and what would change it; `names` of tiers.
+
+    Unless it is `dated`, it does not tell on which day that will be.
+    """
+    needs = {
+        language: _needed(rule.form, known, names or {}, language, dated=dated)
+        for language in _ENDS
+    }
     return {"zh": f"需满足：{needs['zh']}。", "en": f"Needs {needs['en']}."}
 
 
 _ENDS = ("zh", "en")
 
 
-def _needed(form: Form, known: Known, names: Mapping[str, Text], language: str) -> str:
+def _needed(
+    form: Form, known: Known, names: Mapping[str, Text], language: str, *, dated: bool
+) -> str:
     if isinstance(form, Leaf):
-        return words(form, names)[language] + _hint(form, known, language)
+        return words(form, names)[language] + _hint(form, known, language, dated=dated)
     lacking = [part for part in form.parts if _weigh(part, known) is not Truth.YES]
     if isinstance(form, Every):
-        return _needed(lacking[0], known, names, language)
-    each = dict.fromkeys(_needed(part, known, names, language) for part in lacking)
+        return _needed(lacking[0], known, names, language, dated=dated)
+    each = dict.fromkeys(_needed(part, known, names, language, dated=dated) for part in lacking)
     return {"zh": "，或", "en": ", or "}[language].join(each)
 
 
@@ -229,7 +245,7 @@ def changes_by(leaf: Leaf, known: Known) -> Text:
     return {language: _hint(leaf, known, language) for language in _ENDS}
 
 
-def _hint(leaf: Leaf, known: Known, language: str) -> str:
+def _hint(leaf: Leaf, known: Known, language: str, *, dated: bool = True) -> str:
     """Return what is not known of a member, or from which day it holds, in brackets."""
     field = FIELDS[leaf.field]
     match leaf.truth(known):
@@ -239,7 +255,7 @@ def _hint(leaf: Leaf, known: Known, language: str) -> str:
             unknown = field.missing[language]
             return {"zh": f"（{unknown}未登记）", "en": f" ({unknown} is not known)"}[language]
         case Truth.NO:
-            day = None if leaf.is_denied else field.from_(leaf.asks, known)
+            day = None if leaf.is_denied or not dated else field.from_(leaf.asks, known)
             if day is None or day <= known.today:
                 return ""
             if leaf.truth(msgspec.structs.replace(known, today=day)) is not Truth.YES:

@@ -4,6 +4,7 @@
 ladder ascends, every amount is exact in the programme's currency.
 """
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -29,6 +30,8 @@ from benefits.domain.wording import claim_of
 
 LANGUAGES = ("zh", "en")
 TAKES_MAX = 100
+CODE = re.compile(r"[\w.-]{1,64}")
+_CODED = ("tier", "provider", "budget", "benefit", "choice", "line", "limit", "consent")
 
 
 def read(text: str) -> Programme:
@@ -59,6 +62,8 @@ def _problems(programme: Programme) -> Iterator[str]:
         if not provider.url.startswith(("https://", "http://")):
             yield f"provider[{index}].url: must begin with https:// or http://"
     yield from currency_problems(programme.currency, programme.currencies)
+    yield from _codes(programme)
+    yield from _unwritable("", msgspec.to_builtins(programme))
     yield from _duplicates(programme)
     taken = (programme.asset_classes, programme.currencies)
     yield from policy_problems(programme.policy, programme.tier, *taken)
@@ -78,8 +83,34 @@ def _problems(programme: Programme) -> Iterator[str]:
             yield f"benefit[{index}].about: {claimed!r} must not be claimed"
 
 
+def _codes(programme: Programme) -> Iterator[str]:
+    """Yield what is no code: it stands in addresses, in the names of counters, and in paths."""
+    found = [("code", programme.code)]
+    for kind in _CODED:
+        for index, item in enumerate(getattr(programme, kind)):
+            found.append((f"{kind}[{index}].code", item.code))
+    for path, code in found:
+        if not CODE.fullmatch(code):
+            yield f"{path}: {code!r} must have 1 to 64 letters, digits, or any of _ . -"
+
+
+def _unwritable(path: str, value: object) -> Iterator[str]:
+    """Yield where a text has the one character that the books cannot hold."""
+    match value:
+        case str() if "\x00" in value:
+            yield f"{path}: has a NUL character"
+        case dict():
+            for key, each in value.items():
+                yield from _unwritable(f"{path}.{key}".lstrip("."), each)
+        case list() | tuple():
+            for index, each in enumerate(value):
+                yield from _unwritable(f"{path}[{index}]", each)
+        case _:
+            pass
+
+
 def _duplicates(programme: Programme) -> Iterator[str]:
-    for kind in ("tier", "provider", "budget", "benefit", "choice", "line", "limit", "consent"):
+    for kind in _CODED:
         seen = set[str]()
         for index, item in enumerate(getattr(programme, kind)):
             if item.code in seen:

@@ -21,3 +21,8 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
     def detail(self) -> str:
         """The sentence for the caller."""
         return str(self.args[0])
+
+    @property
+    def kept(self) -> str:
+        """The sentence as it is kept under the caller's key."""
+        return self.detail

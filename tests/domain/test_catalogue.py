@@ -257,3 +257,29 @@ def test_the_ladder_of_a_programme_that_was_read_ascends() -> None:
 def test_a_suggestion_is_made_only_when_something_is_near(word: str, hint: str) -> None:
     """A slip of the pen is recognised, nonsense is not."""
     assert hint == suggestion(word, ["lounge", "video"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ('code = "wealth"', 'code = "we/alth"', "code: 'we/alth' must have 1 to 64 letters"),
+        ('code = "GOLD"', 'code = "GO LD"', "tier[1].code: 'GO LD' must have"),
+        ('code = "VIDEO"', 'code = "VIDEO\\u0000"', "benefit[1].code: 'VIDEO\\x00' must have"),
+        ('code = "lounge"\ntotal', 'code = ""\ntotal', "budget[0].code: '' must have"),
+        ('code = "lounge"\nbenefit', 'code = "a:b"\nbenefit', "line[0].code: 'a:b' must have"),
+        ('code = "sandbox"', f'code = "{"s" * 65}"', "provider[0].code: 'sss"),
+        ('"video-month"', '"video\\u0000"', "benefit[1].sku: has a NUL character"),
+    ],
+)
+def test_a_code_can_stand_wherever_it_is_needed(before: str, after: str, told: str) -> None:
+    """In addresses, counters, paths and files of PostgreSQL; else it is named by its path."""
+    assert before in PROGRAMME
+    with pytest.raises(ProgrammeInvalid) as refused:
+        read(PROGRAMME.replace(before, after, 1))
+    assert told in refused.value.detail
+
+
+def test_a_code_may_be_in_any_script() -> None:
+    """Letters are not only those of ASCII."""
+    swapped = PROGRAMME.replace('"lounge"', '"贵宾厅.1"')
+    assert "贵宾厅.1" in [budget.code for budget in read(swapped).budget]

@@ -86,9 +86,15 @@ ROOM = (
     ),
     Guard(
         "benefits/actions/capacity.py",
-        "self.used.get(key, 0) + self.used_more.get(key, 0)",
-        "self.used.get(key, 0)",
+        "self.used.get(mine, 0) + amount",
+        "self.used.get(mine, 0)",
         (CLAIM,),
+    ),
+    Guard(
+        "benefits/store/members.py",
+        "id_ not in found or moved.get(id_, id_) not in found",
+        "id_ not in found",
+        ("tests/actions/test_merged_limits.py",),
     ),
     Guard(
         "benefits/actions/capacity.py",

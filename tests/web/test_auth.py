@@ -126,6 +126,7 @@ ROUTES: dict[str, Any] = {
 }
 ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
 ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block", "unknown_baseline"}
+ABSENT |= {"unknown_choice"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,

@@ -259,7 +259,9 @@ async def _wanted(
             decisions[fact.member_id] = decision
             if bucket in settled.last and decision.after.rank > fact.written.rank:
                 raised.add(fact.member_id)
-    since = await _since(conn, programme, month, all_whom, decisions, raised=raised, today=today)
+    since = await _since(
+        conn, programme, month, all_whom, decisions=decisions, raised=raised, today=today
+    )
     due = top_up.due(programme, ranks, brought, since=since, now=now)
     due = await top_up.let_in(conn, programme, brought.day, due, now=now)
     due = top_up.of_decided(top_up.without_back(due, settled.passed), decisions)
@@ -271,8 +273,8 @@ async def _since(
     programme: Programme,
     month: Month,
     whom: Whom,
-    decisions: Mapping[UUID, Decision],
     *,
+    decisions: Mapping[UUID, Decision],
     raised: Collection[UUID],
     today: date,
 ) -> date | Mapping[UUID, date]:
@@ -280,7 +282,7 @@ async def _since(
     start = month.plus(1).start
     if not any(line.is_dated for line in programme.line):
         return start
-    since = await tiers.since(conn, programme.code, month, whom, programme.tz)
+    since = await tiers.since(conn, programme.code, month, whom, zone=programme.tz)
     for member_id, decision in decisions.items():
         if decision.after.rank != decision.before.rank:
             since[member_id] = max(today if member_id in raised else start, since[member_id])

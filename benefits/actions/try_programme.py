@@ -22,7 +22,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.tiers import State
 from benefits.domain.units import Quantity
 from benefits.domain.values import Month, bucket_of, local_date
-from benefits.store import facts, members, merged
+from benefits.store import facts, members, merged, tiers
 from benefits.store.catalogue import Cache
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
@@ -70,15 +70,15 @@ async def try_programme(conn: Connection, parts: Parts, made: Programme, member_
     locked = await members.lock(conn, [whom], wait=True)
     if whom not in locked:
         raise UnknownMember
-    before = None
+    before, held = None, None
     if made.code in now.programmes:
-        before, _ = await _tier(conn, now, made.code, month=month, member_id=whom)
+        before, held = await _tier(conn, now, made.code, month=month, member_id=whom)
     await apply_programme(conn, made, parts, tiers_from=month, needs_notice=False)
     alone = msgspec.structs.replace(parts, catalogue=Cache())
     new = await alone.catalogue.current(conn)
     after, rank = await _tier(conn, new, made.code, month=month, member_id=whom)
     journal = Journal(locked, parts.clock(), parts.new_id)
-    brought = await _due(conn, alone, made, month=month, ranked=(whom, rank))
+    brought = await _due(conn, alone, made, month=month, ranked=(whom, rank), held=held)
     added = await top_up.add_due(conn, journal, brought, actor=CALLER)
     await journal.write(conn)
     await top_up.put(conn, added)
@@ -107,9 +107,15 @@ async def _tier(
 
 
 async def _due(
-    conn: Connection, parts: Parts, made: Programme, *, month: Month, ranked: tuple[UUID, int]
+    conn: Connection,
+    parts: Parts,
+    made: Programme,
+    *,
+    month: Month,
+    ranked: tuple[UUID, int],
+    held: int | None,
 ) -> list[Due]:
-    """Return what a tier brings in the running month beyond what it brought."""
+    """Return what a tier brings in the running month beyond what it and the one `held` brought."""
     member_id, now = ranked[0], parts.clock()
     running, bucket = month.plus(1), bucket_of(member_id)
     whom = Whom((bucket, bucket), [member_id])
@@ -117,7 +123,10 @@ async def _due(
     lines = top_up.deciding(made)
     day = top_up.day_in(made, running, now)
     brought = await top_up.brought(conn, made, lines, day, whom=whom, into=into)
-    due = top_up.due(made, [ranked], brought, since=running.start, now=now)
+    since = {member_id: running.start}
+    if ranked[1] == held:
+        since = await tiers.since(conn, made.code, month, whom, zone=made.tz)
+    due = top_up.due(made, [ranked], brought, since=since, now=now)
     return await top_up.let_in(conn, made, day, due, now=now)
 
 

@@ -233,7 +233,7 @@ async def opened(conn: Connection, whom: Whom) -> dict[UUID, date]:
 
 
 async def since(
-    conn: Connection, programme: str, month: Month, whom: Whom, zone: ZoneInfo
+    conn: Connection, programme: str, month: Month, whom: Whom, *, zone: ZoneInfo
 ) -> dict[UUID, date]:
     """Return the first day of members' tiers, by what is decided up to a month (P-4).
 

@@ -448,7 +448,7 @@ async def test_a_label_that_was_being_written_at_midnight_is_seen(world: World) 
     await having(world, FOR_PAYROLL)
     await world.member()
     assert [] == await work(world, EARLY + timedelta(days=1))
-    world.clock.now = EARLY + timedelta(hours=15, minutes=59)  # a minute before that day
+    world.clock.now = EARLY + timedelta(hours=15, minutes=50)  # of the day before
     await label(world, 1, "2025-06-01,")
     assert 1 == len(await work(world, EARLY + timedelta(days=2)))
 

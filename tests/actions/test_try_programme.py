@@ -1,6 +1,7 @@
 """A file is tried on one member: what they would have under it, and nothing stays (U-5)."""
 
 import asyncio
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -56,6 +57,23 @@ async def test_a_member_gets_what_the_file_brings_beyond_what_was_brought(world:
     async with world.database.transaction() as conn:
         assert 1 == (await world.parts.catalogue.current(conn)).programme_versions["wealth"]
     assert [] == await world.findings()
+
+
+async def test_a_tier_that_stays_is_no_rise(world: World) -> None:
+    """P-4: a new line brings whoever was platinum before the quarter the whole of it."""
+    member = await platinum(world)
+    world.clock.now = datetime(2025, 8, 3, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-07", 520_000_00)
+    await world.evaluate("2025-07", member)
+    line = """
+[[line]]
+code = "video-quarterly"
+benefit = "VIDEO"
+period = "QUARTER"
+upgrade = "NEXT_PERIOD"
+quota = { PLATINUM = 3 }
+"""
+    assert [("VIDEO", 3)] == (await attempt(world, PROGRAMME + line, member)).granted
 
 
 async def test_a_member_reads_why_the_tier_would_be_another(world: World) -> None:

@@ -72,6 +72,13 @@ def test_a_day_that_is_skipped_or_moved_is_worse() -> None:
     assert [("line.day.on.day", True)] == found(day, replace(day, on=Recurring(day=30)))
 
 
+def test_periods_counted_from_another_day_are_worse() -> None:
+    """P-2, U-2: they start with the period, too, which is not."""
+    own = f'{LINE}\nanchor = "ANNIVERSARY"\nstart = "PERIOD"'
+    found = [("line.lounge.anchor", True), ("line.lounge.start", False)]
+    assert found == sorted(worse(PROGRAMME.replace(LINE, own, 1)))
+
+
 def test_a_result_that_is_known_later_or_by_no_day_is_worse() -> None:
     """T-3, U-2: what was promised by the 10th may be known by the 8th, not by the 15th."""
 
@@ -100,7 +107,6 @@ def test_a_result_that_is_known_later_or_by_no_day_is_worse() -> None:
         ('cap = { limit = 2, window = "MONTH" }', "", "benefit.VIDEO.cap", False),
         ("stock = 50", "stock = 49", "benefit.VIDEO.stock", True),
         ('period = "QUARTER"', 'period = "YEAR"', "line.lounge.period", True),
-        (LINE, f'{LINE}\nanchor = "ANNIVERSARY"', "line.lounge.anchor", True),
         (LINE, f'{LINE}\nstart = "PERIOD"', "line.lounge.start", False),
         (LINE, f"{LINE}\nvalid_days = 200", "line.lounge.valid_days", True),
         (LINE, f'{LINE}\ndowngrade = "REVOKE_EXCESS"', "line.lounge.downgrade", True),

@@ -171,7 +171,7 @@ def test_no_event_has_room_for_personal_data(kind: str) -> None:
     known |= {"tier", "day", "threshold_minor", "projected_minor", "needed_daily_minor", "ended"}
     known |= {"cap", "limits", "budget", "percent", "total_minor", "taken_minor"}
     known |= {"granted_at", "merged", "into"}  # ids of members, which only our key can make
-    known |= {"provider", "amount_minor", "fault"}
+    known |= {"provider", "amount_minor", "fault", "priority"}
     assert {field.name for field in msgspec.structs.fields(EVENTS[kind].data)} <= known
     assert "" in REASONS
 

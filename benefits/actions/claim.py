@@ -197,6 +197,7 @@ class _Group:
                 "hold_id": hold_id,
                 "claimed_at": self.now,
                 **({"limits": [place for _, place in wish.places]} if wish.places else {}),
+                **({"use_until": terms.use_until} if terms.use_until else {}),
             },
         )
         self._take(wish, decided, command.quantity)
@@ -249,6 +250,7 @@ class _Group:
             deadline=None,
             provider_reference="",
             code_sealed=None,
+            use_until=terms.use_until,
         )
 
     def _request(self, command: ClaimUnits, benefit: Benefit, claim_id: UUID) -> RequestRow:

@@ -13,6 +13,7 @@ from benefits.domain.eligibility import Rule
 from benefits.domain.limits import Cap
 from benefits.domain.policy import Text
 from benefits.domain.units import SCALE_MAX
+from benefits.domain.use import Use
 
 UNITS = "BENEFIT:"
 
@@ -62,6 +63,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Only those may claim it whom the rule `eligible` lets in, and who agreed to the programme's
     `consent` for its provider (E-1, E-4).
     Its provider delivers through `contract_end`; claims end `lead_days` before (V-6).
+    It is claimed from `claim_from` through `claim_until`, and is used as `use` says (P-9).
     `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
 
@@ -86,6 +88,9 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     consent: str = ""
     contract_end: date | None = None
     lead_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
+    claim_from: date | None = None
+    claim_until: date | None = None
+    use: Use | None = None
 
     @property
     def last_claim(self) -> date | None:
@@ -93,6 +98,12 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.contract_end is None:
             return None
         return self.contract_end - timedelta(days=self.lead_days)
+
+    @property
+    def window_ends(self) -> date | None:
+        """The last day of its window; what could not be used any more is claimed no more (P-9)."""
+        ends = [self.claim_until, self.use.until if self.use else None]
+        return min((end for end in ends if end is not None), default=None)
 
     nature: Nature = Nature.SERVICE
     triggers: tuple[Trigger, ...] = (Trigger.ACTIVITY,)

@@ -83,7 +83,7 @@ class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units that are held for a claim of `quantity` pieces; `window` is the cap's, if any.
 
-    `limits` are where it took room besides.
+    `limits` are where it took room besides. What it brings can be used while now < `use_until`.
     """
 
     benefit: str
@@ -94,6 +94,7 @@ class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     hold_id: UUID
     claimed_at: datetime
     limits: tuple[Place, ...] = ()
+    use_until: datetime | None = None
 
 
 class BudgetTaken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,6 +21,7 @@ from benefits.domain.packages import Downgrade, Start, UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
+from benefits.domain.use import Length
 from benefits.domain.wording import claim_of
 
 TEXT_MAX = 4000
@@ -124,6 +125,10 @@ def _sooner(before: Any, after: Any) -> bool:
     return after is not None and (before is None or after < before)  # days, as they are written
 
 
+def _later(before: Any, after: Any) -> bool:
+    return after is not None and (before is None or after > before)
+
+
 def _lower(*best_first: enum.Enum) -> Judge:
     order = [each.value for each in best_first]
     return lambda before, after: order.index(after) > order.index(before)
@@ -147,13 +152,16 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"closing_days|notice_days|line\.{_X}\.(quota\.{_X}|quantity)", _less),
     (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)", _less),
     (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)|limit\.{_X}\.limit", _less),
-    (rf"benefit\.{_X}\.contract_end", _sooner),
+    (rf"benefit\.{_X}\.(contract_end|claim_until|use\.until)", _sooner),
+    (rf"benefit\.{_X}\.claim_from", _later),
+    (rf"benefit\.{_X}\.use\.days", _less),
+    (rf"benefit\.{_X}\.use\.length", _lower(Length.WHOLE_DAYS, Length.EXACT_DURATION)),
     (rf"policy\.(minimum_days|post_by)|tier\.{_X}\.threshold", _more),
     (rf"benefit\.{_X}\.(takes|lead_days)", _more),
     (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
     (rf"(asset_classes|currencies|benefit|line)\.{_X}", _gone),
     (rf"tier\.{_X}\.lock", _gone),
-    (rf"benefit\.{_X}\.(cap|recipient\.{_X})|limit\.{_X}", _new),
+    (rf"benefit\.{_X}\.(cap|use|recipient\.{_X})|limit\.{_X}", _new),
     # A rule that is there no more lets everybody in; of two rules neither is known to be wider.
     (rf"(benefit|line)\.{_X}\.(eligible|consent)", _asked),
     (rf"consent\.{_X}", _never),

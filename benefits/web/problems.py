@@ -57,6 +57,7 @@ from benefits.domain import (
     terms,
     tokens,
     units,
+    use,
 )
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import CallbackRefused
@@ -84,6 +85,7 @@ STATUSES: dict[type[Refusal], int] = {
     grant.ExpiresOnInvalid: 422,
     entitlement.MemberClosed: 409,
     entitlement.ContractEnded: 409,
+    use.ClaimWindow: 409,
     units.UnitsDrawn: 422,
     units.QuantityTooFine: 422,
     consents.ConsentRequired: 409,

@@ -12,6 +12,7 @@ from benefits.domain.packages import Downgrade, LinePeriod, Start, UpgradePolicy
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
 from benefits.domain.tiers import Cause
+from benefits.domain.use import ClaimWindow, Length
 from benefits.web.page import (
     shown,
     shown_benefit,
@@ -41,7 +42,8 @@ def test_everything_a_member_can_meet_has_words() -> None:
     variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing", "cut")}
     assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
     codes = {KeyConflict.code, ReadOnly.code, Blocked.code}
-    codes |= {ConsentRequired.code, NotEligible.code}
+    codes |= {ConsentRequired.code, NotEligible.code, ClaimWindow.code}
+    assert set(Length) == set(shown_limits.USES)
     for module in (claim, entitlement, ledger):
         for kind in vars(module).values():
             if isinstance(kind, type) and issubclass(kind, Refusal):

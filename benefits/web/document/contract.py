@@ -159,6 +159,7 @@ OPERATIONS: dict[str, Operation] = {
             "member_closed",
             "blocked",
             "contract_ended",
+            "claim_window",
             "consent_required",
             "not_eligible",
             "quantity_invalid",

@@ -18,6 +18,7 @@ from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot
 from benefits.domain.limits import WHENEVER, Limit, Place, Room, Scope
 from benefits.domain.programme import Programme
+from benefits.domain.use import use_until
 from benefits.domain.values import local_date
 from benefits.store import counters, labels, merged
 from benefits.store.counters import Change, Kept, MemberCounter, SharedCounter
@@ -84,6 +85,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def group(self) -> Place | None:
         """Where a claim counts in the benefit's exclusion group, if it has one."""
         return exclusions.place_of(self.benefit, programme=self.programme.code)
+
+    @property
+    def use_until(self) -> datetime | None:
+        """When what is claimed now can be used no more; None where that is not said (P-9)."""
+        if self.benefit.use is None:
+            return None
+        zone = self.programme.tz
+        return use_until(self.benefit.use, self.now, self.benefit.contract_end, zone)
 
     def cap(self, member_id: UUID) -> MemberCounter:
         """Name the counter of a member's units in the current window."""

@@ -224,6 +224,7 @@ class _Group:
                 "claimed_at": self.now,
                 **({"limits": wish.takes} if wish.takes else {}),
                 **({"companions": command.companions} if command.companions else {}),
+                **({"use_until": terms.use_until} if terms.use_until else {}),
             },
         )
         self._take(wish, decided, command.pieces)
@@ -277,6 +278,7 @@ class _Group:
             deadline=None,
             provider_reference="",
             code_sealed=None,
+            use_until=terms.use_until,
         )
 
     def _request(self, command: ClaimUnits, benefit: Benefit, claim_id: UUID) -> RequestRow:

@@ -14,6 +14,7 @@ from benefits.domain.limits import Cap
 from benefits.domain.policy import Text
 from benefits.domain.stacking import Stacking
 from benefits.domain.units import SCALE_MAX
+from benefits.domain.use import Use
 
 COMPANIONS_MAX = 9
 UNITS = "BENEFIT:"
@@ -67,6 +68,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Where several lines bring it, `stacking` says what a period brings in all (P-7).
     By their tier members may bring `companions`, each of whom takes as much as they do (V-10).
     Of all that name the same `exclusion` a member claims one alone (K-2).
+    It is claimed from `claim_from` through `claim_until`, and is used as `use` says (P-9).
     `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
 
@@ -94,6 +96,9 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     lead_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
     stacking: Stacking = Stacking()
     exclusion: Annotated[str, msgspec.Meta(pattern=r"\A([A-Za-z0-9_.-]{1,64})?\Z")] = ""
+    claim_from: date | None = None
+    claim_until: date | None = None
+    use: Use | None = None
 
     @property
     def last_claim(self) -> date | None:
@@ -101,6 +106,12 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.contract_end is None:
             return None
         return self.contract_end - timedelta(days=self.lead_days)
+
+    @property
+    def window_ends(self) -> date | None:
+        """The last day of its window; what could not be used any more is claimed no more (P-9)."""
+        ends = [self.claim_until, self.use.until if self.use else None]
+        return min((end for end in ends if end is not None), default=None)
 
     nature: Nature = Nature.SERVICE
     triggers: tuple[Trigger, ...] = (Trigger.ACTIVITY,)

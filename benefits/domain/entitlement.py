@@ -24,6 +24,7 @@ from benefits.domain.limits import Counted, Left, Room, coarse
 from benefits.domain.packages import Line, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
+from benefits.domain.use import ClaimWindow
 from benefits.domain.values import EPOCH, Period, end_of
 
 RECIPIENT_MAX = 128
@@ -268,8 +269,8 @@ def claim(
 ) -> Claim | Refusal:
     """Decide a claim, by what refuses it first (K-2).
 
-    The order is: member, blocks, contract, consent, eligibility, companions, recipient, exclusion
-    group, the member's caps, shared limits, stock, budget and those above it, lots.
+    The order is: member, blocks, contract, window, consent, eligibility, companions, recipient,
+    exclusion group, the member's caps, shared limits, stock, budget and those above it, lots.
     """
     cost = facts.piece_cost * command.quantity
     wanted = facts.piece * command.quantity
@@ -306,6 +307,9 @@ def _barred(command: ClaimCommand, benefit: Benefit, facts: ClaimFacts) -> Refus
         return Blocked()
     if benefit.last_claim is not None and facts.today > benefit.last_claim:
         return ContractEnded()
+    first, last = benefit.claim_from, benefit.window_ends
+    if (first is not None and facts.today < first) or (last is not None and facts.today > last):
+        return ClaimWindow.of(first, last)
     if facts.known is not None:
         kept_out = eligibility.admit(benefit.eligible, benefit.consent_key, facts.known)
         if kept_out is not None:

@@ -101,7 +101,7 @@ class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Units that are held for a claim of `quantity` pieces; `window` is the cap's, if any.
 
     `limits` are where it took room besides. With each of the member's own pieces come those of the
-    `companions`.
+    `companions`. What it brings can be used while now < `use_until`.
     """
 
     benefit: str
@@ -113,6 +113,7 @@ class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     claimed_at: datetime
     limits: tuple[Place, ...] = ()
     companions: int = 0
+    use_until: datetime | None = None
 
 
 class BudgetTaken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from benefits.domain import spelling, toml, units
-from benefits.domain.benefit import Benefit
+from benefits.domain.benefit import Benefit, Kind
 from benefits.domain.choice_problems import brought_problems, choice_problems
 from benefits.domain.currencies import currency_problems
 from benefits.domain.eligibility import rule_problems
@@ -150,6 +150,11 @@ def _benefits(programme: Programme) -> Iterator[str]:
             yield f"{path}.contract_end: must lie in the years {years}; leave it out for no end"
         if benefit.lead_days and benefit.contract_end is None:
             yield f"{path}.lead_days: stands with a contract_end"
+        first, last = benefit.claim_from, benefit.window_ends
+        if first is not None and last is not None and first > last:
+            yield f"{path}.claim_from: is after {last}, the last day for claims"
+        if benefit.use is not None and benefit.kind is Kind.DIRECT_TOPUP:
+            yield f"{path}.use: a DIRECT_TOPUP is used as it is delivered"
         yield from _units(programme, path, benefit)
 
 

@@ -28,6 +28,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.recurring import Missing
 from benefits.domain.refusal import Refusal
 from benefits.domain.stacking import StackBy
+from benefits.domain.use import Length
 from benefits.domain.wording import claim_of
 
 TEXT_MAX = 4000
@@ -139,6 +140,10 @@ def _tighter(before: Any, after: Any) -> bool:
     return after is not None and (before is None or Decimal(after) < Decimal(before))
 
 
+def _later(before: Any, after: Any) -> bool:
+    return after is not None and (before is None or after > before)
+
+
 def _lower(*best_first: enum.Enum) -> Judge:
     order = [each.value for each in best_first]
     return lambda before, after: order.index(after) > order.index(before)
@@ -163,12 +168,15 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)", _less),
     (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)|limit\.{_X}\.limit", _less),
     (rf"benefit\.{_X}\.companions\.{_X}", _less),
-    (rf"benefit\.{_X}\.contract_end", _sooner),
     (rf"benefit\.{_X}\.stacking\.cap", _tighter),
     (
         rf"benefit\.{_X}\.stacking\.by",
         _lower(StackBy.SUM, StackBy.MAX, StackBy.PRIORITY),
     ),
+    (rf"benefit\.{_X}\.(contract_end|claim_until|use\.until)", _sooner),
+    (rf"benefit\.{_X}\.claim_from", _later),
+    (rf"benefit\.{_X}\.use\.days", _less),
+    (rf"benefit\.{_X}\.use\.length", _lower(Length.WHOLE_DAYS, Length.EXACT_DURATION)),
     (rf"policy\.(minimum_days|post_by)|tier\.{_X}\.threshold", _more),
     (rf"benefit\.{_X}\.(takes|lead_days)", _more),
     (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
@@ -176,7 +184,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"choice\.{_X}\.benefits\.{_X}", _gone),
     (rf"choice\.{_X}\.repeat", _gone_freedom),
     (rf"tier\.{_X}\.lock", _gone),
-    (rf"benefit\.{_X}\.(cap|recipient\.{_X})|limit\.{_X}", _new),
+    (rf"benefit\.{_X}\.(cap|use|recipient\.{_X})|limit\.{_X}", _new),
     # A rule that is there no more lets everybody in; of two rules neither is known to be wider.
     (rf"(benefit|line)\.{_X}\.(eligible|consent)", _asked),
     (rf"benefit\.{_X}\.exclusion", _asked),

@@ -17,8 +17,8 @@ from benefits.store.db import Connection, Writer, rows, write
 class ClaimRow(msgspec.Struct, kw_only=True):
     """A claim and where its order stands; `deadline` is set only while nothing was sent.
 
-    It keeps the terms of the version of the programme that it was made under (U-3), and in which
-    windows it took room, by its cap and by `limits` (K-5).
+    It keeps the terms of the version of the programme that it was made under (U-3), in which
+    windows it took room, by its cap and by `limits` (K-5), and until when it can be used (P-9).
     """
 
     claim_id: UUID
@@ -37,6 +37,7 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     deadline: datetime | None
     provider_reference: str
     code_sealed: bytes | None
+    use_until: datetime | None
 
 
 class Reserved(msgspec.Struct, frozen=True):
@@ -83,14 +84,15 @@ class HoldEnd(msgspec.Struct, frozen=True):
 
 _COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.state, c.reason,
        c.hold_id, c.cap_window, c.limits, c.claimed_at, c.changed_at, c.deadline,
-       c.provider_reference, c.code_sealed, c.programme_version"""
+       c.provider_reference, c.code_sealed, c.programme_version, c.use_until"""
 INSERT = """
 INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, reason,
-                   hold_id, cap_window, programme_version, limits, claimed_at, changed_at,
-                   deadline)
-SELECT n.*, $13, $13, $14
+                   hold_id, cap_window, programme_version, limits, use_until, claimed_at,
+                   changed_at, deadline)
+SELECT n.*, $14, $14, $15
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[],
-            $7::text[], $8::text[], $9::uuid[], $10::text[], $11::int[], $12::jsonb[]) AS n
+            $7::text[], $8::text[], $9::uuid[], $10::text[], $11::int[], $12::jsonb[],
+            $13::timestamptz[]) AS n
 """
 UPDATE = """
 UPDATE claim AS c
@@ -181,6 +183,7 @@ async def put(writer: Writer, claims: Sequence[ClaimRow], deadline: datetime) ->
         [c.cap_window for c in claims],
         [c.programme_version for c in claims],
         [msgspec.json.encode(c.limits).decode() if c.limits else None for c in claims],
+        [c.use_until for c in claims],
         claims[0].claimed_at,
         deadline,
     )

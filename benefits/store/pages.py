@@ -19,7 +19,7 @@ CLAIM_SEEN = """c.claim_id, c.benefit, c.programme, c.quantity, c.state, c.reaso
        c.changed_at, c.provider_reference, c.code_sealed IS NOT NULL,
        (SELECT r.request_id FROM provider_request AS r
         WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
-          AND r.operation = 'ISSUE')"""
+          AND r.operation = 'ISSUE'), c.use_until"""
 CLAIM = f"SELECT c.member_id, {CLAIM_SEEN} FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
 CLAIMER = """
 SELECT coalesce(m.merged_into, m.member_id) AS member_id
@@ -79,6 +79,7 @@ class ClaimSeen(msgspec.Struct, frozen=True, array_like=True):
     provider_reference: str
     has_code: bool
     request_id: UUID | None
+    use_until: datetime | None
 
     @property
     def number(self) -> str:

@@ -424,6 +424,7 @@ claim = Table(
     Column("code_sealed", LargeBinary),
     Column("programme_version", Integer, nullable=False),  # whose terms it keeps
     Column("limits", JSONB),  # where it took room beside its cap, if anywhere
+    Column("use_until", INSTANT),  # when what it brings can be used no more, where that is said
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),

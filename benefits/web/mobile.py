@@ -132,7 +132,10 @@ class BenefitView(msgspec.Struct, kw_only=True):
 
 
 class ClaimView(msgspec.Struct, kw_only=True):
-    """A claim and where its order stands (V-2); the provider knows it by `order_number`."""
+    """A claim and where its order stands (V-2); the provider knows it by `order_number`.
+
+    What it brings can be used while now < `use_until`, where that is said.
+    """
 
     id: UUID
     benefit: str
@@ -144,6 +147,7 @@ class ClaimView(msgspec.Struct, kw_only=True):
     order_number: str
     provider_reference: str
     has_code: bool
+    use_until: datetime | None
 
 
 class CodeView(msgspec.Struct, kw_only=True):
@@ -212,6 +216,7 @@ def claim_view(seen: ClaimSeen) -> ClaimView:
         order_number=seen.number,
         provider_reference=seen.provider_reference,
         has_code=seen.has_code,
+        use_until=seen.use_until,
     )
 
 

@@ -59,6 +59,7 @@ from benefits.domain import (
     terms,
     tokens,
     units,
+    use,
 )
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import CallbackRefused
@@ -87,6 +88,7 @@ STATUSES: dict[type[Refusal], int] = {
     entitlement.MemberClosed: 409,
     entitlement.ContractEnded: 409,
     entitlement.GuestLimit: 409,
+    use.ClaimWindow: 409,
     units.UnitsDrawn: 422,
     units.QuantityTooFine: 422,
     consents.ConsentRequired: 409,

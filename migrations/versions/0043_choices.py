@@ -9,7 +9,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0043"
-down_revision = "0041"
+down_revision = "0042"
 
 STATEMENTS = (
     """

@@ -88,6 +88,17 @@ WRONG = {
         ),
         "line[0].carry.cap: a period brings up to 20, which would not fit",
     ),
+    "window ends before it begins": (
+        (
+            'consumed = "USE"',
+            'consumed = "USE"\nclaim_from = 2025-06-02\nclaim_until = 2025-06-01',
+        ),
+        "benefit[0].claim_from: is after 2025-06-01, the last day for claims",
+    ),
+    "use of a top-up": (
+        ('consumed = "ISSUE"', 'consumed = "ISSUE"\nuse = { days = 30 }'),
+        "benefit[1].use: a DIRECT_TOPUP is used as it is delivered",
+    ),
     "ladder falls": (
         ('threshold = "500000"', 'threshold = "40000"'),
         "tier[2].threshold: must be above that of the tier before it",

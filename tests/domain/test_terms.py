@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,7 @@ from benefits.domain.terms import (
     renewed,
     unspent,
 )
+from benefits.domain.use import Length, Use
 from tests.builders import PROGRAMME, reference_programme
 
 BEFORE = reference_programme()
@@ -272,6 +274,42 @@ def test_units_that_are_carried_over_less_far_are_worse(
 
     (found,) = changes(of(before), of(after))
     assert (f"line.lounge.carry{path}", is_worse) == (found.path, found.is_worse)
+
+
+DAY, NEXT = date(2026, 1, 1), date(2026, 1, 2)
+EXACT = Length.EXACT_DURATION
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path", "is_worse"),
+    [
+        ({}, {"claim_from": DAY}, "claim_from", True),
+        ({"claim_from": DAY}, {"claim_from": NEXT}, "claim_from", True),
+        ({"claim_from": NEXT}, {"claim_from": DAY}, "claim_from", False),
+        ({"claim_from": DAY}, {}, "claim_from", False),
+        ({}, {"claim_until": DAY}, "claim_until", True),
+        ({"claim_until": DAY}, {"claim_until": NEXT}, "claim_until", False),
+        ({}, {"use": Use(days=9)}, "use", True),
+        ({"use": Use(days=9)}, {}, "use", False),
+        ({"use": Use(days=9)}, {"use": Use(days=8)}, "use.days", True),
+        ({"use": Use(days=9)}, {"use": Use(days=10)}, "use.days", False),
+        ({"use": Use(days=9)}, {"use": Use(days=9, until=DAY)}, "use.until", True),
+        ({"use": Use(days=9, until=DAY)}, {"use": Use(days=9)}, "use.until", False),
+        ({"use": Use(days=9)}, {"use": Use(days=9, length=EXACT)}, "use.length", True),
+        ({"use": Use(days=9, length=EXACT)}, {"use": Use(days=9)}, "use.length", False),
+    ],
+)
+def test_less_time_to_claim_or_to_use_is_worse(
+    before: dict[str, Any], after: dict[str, Any], path: str, *, is_worse: bool
+) -> None:
+    """U-2, P-9: where none was said, or less of it."""
+
+    def of(said: dict[str, Any]) -> Programme:
+        lounge, video = BEFORE.benefit
+        return replace(BEFORE, benefit=(replace(lounge, **said), video))
+
+    (found,) = changes(of(before), of(after))
+    assert (f"benefit.LOUNGE.{path}", is_worse) == (found.path, found.is_worse)
 
 
 PAYROLL = """

@@ -1,6 +1,7 @@
 """What is written as TOML is read back as it was, and a programme's file is the programme."""
 
 import tomllib
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benefits.domain import toml
-from benefits.domain.benefit import ClawBack, Late, LateReversal
+from benefits.domain.benefit import ClawBack, Kind, Late, LateReversal
 from benefits.domain.carry import Carry
 from benefits.domain.choice import Choice
 from benefits.domain.compliance import Nature, Preset, Trigger
@@ -22,6 +23,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read, write
 from benefits.domain.recurring import Missing, Recurring, Weekday
 from benefits.domain.stacking import Stacking
+from benefits.domain.use import Length, Use
 from tests.builders import reference_programme
 from tests.tidy.sources import ROOT
 
@@ -125,6 +127,14 @@ def choices(name: dict[str, str]) -> st.SearchStrategy[Choice]:
     )
 
 
+uses = st.none() | st.builds(
+    Use,
+    days=st.integers(1, 3660),
+    length=st.sampled_from(Length),
+    until=st.none() | st.dates(date(2025, 6, 1), date(2026, 1, 1)),
+)
+
+
 @st.composite
 def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
@@ -148,6 +158,9 @@ def programmes(draw: st.DrawFn) -> Programme:
                 st.dictionaries(st.sampled_from(list(base.ranks)), st.integers(1, 9), max_size=3)
             ),
             exclusion=exclusion,
+            claim_from=draw(st.none() | st.dates(date(2025, 1, 1), date(2025, 6, 1))),
+            claim_until=draw(st.none() | st.dates(date(2025, 6, 1), date(2025, 9, 1))),
+            use=draw(uses) if one.kind is not Kind.DIRECT_TOPUP else None,
             nature=draw(st.sampled_from(Nature)),
             triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
             stacking=draw(stackings) if one.code == "VIDEO" and not chosen else one.stacking,

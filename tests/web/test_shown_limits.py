@@ -2,8 +2,15 @@
 
 from datetime import date
 
+from msgspec.structs import replace
+
 from benefits.domain.limits import CapWindow, Dimension, OnFull, Scope
+from benefits.domain.orders import Done
+from benefits.domain.programme import Programme
+from benefits.domain.use import Use
+from tests.actions.life import call_back, number_of
 from tests.actions.limiting import limit, programme_of
+from tests.builders import reference_programme
 from tests.web.phone import Phone, platinum
 from tests.web.site import Site
 
@@ -43,3 +50,46 @@ async def test_limits_and_contracts_are_told(running: Site, phone: Phone) -> Non
     assert "All are claimed." in html
     _, html = await phone.get("/page/benefits/VIDEO?lang=en")
     assert "This benefit is no longer offered." in html
+
+
+def lounges(**more: object) -> Programme:
+    """Return the reference programme with other lounges."""
+    lounge, video = reference_programme().benefit
+    return replace(reference_programme(), benefit=(replace(lounge, **more), video))
+
+
+async def test_dates_of_claims_and_of_use_are_told(running: Site, phone: Phone) -> None:
+    """P-9: when it can be claimed, how long it is good, and until when a claim is."""
+    use = Use(days=30, until=date(2025, 12, 31))
+    await running.world.apply(
+        lounges(claim_from=date(2025, 7, 9), claim_until=date(2025, 8, 31), use=use)
+    )
+    member = await platinum(running)
+    await phone.enter(member)
+    _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
+    for words in (
+        "It can be claimed from 9 July 2025 on.",
+        "It can be claimed through 31 August 2025.",
+        "Use it within 30 days after the day of your claim.",
+        "It must be used by the end of 31 December 2025.",
+    ):
+        assert words in html
+    await running.world.apply(lounges(claim_until=date(2025, 7, 1)))
+    _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
+    assert "It could be claimed through 1 July 2025." in html
+    await running.world.apply(lounges(use=use))
+    await phone.send(await phone.review("LOUNGE"))
+    ((claim_id,),) = await running.world.rows("SELECT claim_id FROM claim")
+    _, html = await phone.get(f"/page/claims/{claim_id}?lang=zh")
+    assert "请于2025年8月1日（含当日）前使用。" in html
+    number = await number_of(running.world, claim_id)
+    done = Done(at=running.world.clock.now, reference="r", code="X1")
+    await call_back(running.world, number, done)
+    _, html = await phone.get(f"/page/claims/{claim_id}?lang=en")
+    assert "Use it through 1 August 2025." in html
+    running.world.clock.forward(days=40)
+    await phone.enter(member)
+    _, html = await phone.get(f"/page/claims/{claim_id}?lang=en")
+    assert "It could be used through 1 August 2025." in html
+    _, html = await phone.get("/page/?lang=en")
+    assert "Ready to use" not in html

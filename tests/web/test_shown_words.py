@@ -15,6 +15,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
 from benefits.domain.stacking import StackBy
 from benefits.domain.tiers import Cause
+from benefits.domain.use import ClaimWindow, Length
 from benefits.web.page import (
     shown,
     shown_benefit,
@@ -52,6 +53,8 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert {True, False} == set(shown_choice.REPEATS)
     codes = {KeyConflict.code, ReadOnly.code, Blocked.code}
     codes |= {ConsentRequired.code, NotEligible.code, Excluded.code}
+    codes |= {ClaimWindow.code}
+    assert set(Length) == set(shown_limits.USES)
     for module in (claim, entitlement, ledger):
         for kind in vars(module).values():
             if isinstance(kind, type) and issubclass(kind, Refusal):

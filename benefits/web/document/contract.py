@@ -181,6 +181,7 @@ OPERATIONS: dict[str, Operation] = {
             "member_closed",
             "blocked",
             "contract_ended",
+            "claim_window",
             "consent_required",
             "not_eligible",
             "guest_limit",

@@ -64,6 +64,7 @@ CHINESE = {
     "method_not_allowed": "此地址不接受该方法。",
     "code_absent": "该领取尚未送达，或供应商未提供兑换码。",
     "contract_ended": "该权益的合作已经或即将到期，不再提供。",
+    "claim_window": "今天不在该权益的可领取日期之内。",
     "member_closed": "该会员的关系已终止。",
     "merged_into_itself": "客户不能并入其自身。",
     "merged_elsewhere": "该客户此前已并入另一客户。",

@@ -204,7 +204,7 @@ def group_of(claim: ClaimSeen, facts: Facts) -> str:
     if is_to_use(claim, benefit, facts.now):
         return "ready"
     if state is OrderState.ISSUED:
-        return "earlier" if has_code(claim, benefit) else "used"
+        return "earlier" if has_code(claim, benefit) or claim.use_until else "used"
     return "used" if state is OrderState.REDEEMED else "returned"
 
 
@@ -212,10 +212,12 @@ def is_to_use(claim: ClaimSeen, benefit: Benefit, now: datetime) -> bool:
     """Say whether a delivered claim waits to be used.
 
     Where the provider tells of the use, it waits until then. Where it does not, nobody knows,
-    and a code is taken to wait for a while.
+    and a code is taken to wait for a while. It waits no longer than it can be used (P-9).
     """
     if claim.state != OrderState.ISSUED.value:
         return False
+    if claim.use_until is not None:
+        return now < claim.use_until
     is_recent = now - claim.changed_at <= READY_FOR
     return benefit.consumed is Consumed.USE or (has_code(claim, benefit) and is_recent)
 

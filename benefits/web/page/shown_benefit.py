@@ -30,11 +30,18 @@ from benefits.domain.programme import Item, Programme
 from benefits.domain.requests import KeyConflict
 from benefits.domain.stacking import StackBy
 from benefits.domain.units import Quantity
+from benefits.domain.use import ClaimWindow
 from benefits.domain.values import local_date
 from benefits.store.pages import Entitlement
 from benefits.web.page.facts import Facts
 from benefits.web.page.shown_days import occurrence_words
-from benefits.web.page.shown_limits import contract_words, full_words, limit_words
+from benefits.web.page.shown_limits import (
+    contract_words,
+    full_words,
+    limit_words,
+    use_words,
+    window_words,
+)
 from benefits.web.problems import ReadOnly
 from benefits.web.tongue import Message, Tongue, n_
 
@@ -43,6 +50,7 @@ REFUSED_WORDS: dict[str, Message] = {
     Blocked.code: n_("Nothing can be claimed with your membership now. Please ask your bank."),
     ContractEnded.code: n_("This benefit is no longer offered."),
     GuestLimit.code: n_("Your tier does not bring so many companions along."),
+    ClaimWindow.code: n_("This benefit can be claimed only on certain days; see its rules."),
     RecipientIncomplete.code: n_("Please fill in every field of the form."),
     ConsentRequired.code: n_("Please agree to what this benefit needs, then claim again."),
     NotEligible.code: n_("This benefit is not for you at the moment; the reason stands here."),
@@ -282,6 +290,9 @@ def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
             return tongue.say(words, name=_name(tongue, facts, refusal.other))
         case CapReached():
             return full_words(tongue, facts, benefit)
+        case ClaimWindow():
+            programme, _ = facts.catalogue.offers[benefit.code]
+            return window_words(tongue, benefit, local_date(facts.now, programme.tz))
         case StockExhausted():
             return tongue.word(n_("Sold out. Your units stay yours while they are valid."))
         case BudgetExhausted():
@@ -508,7 +519,11 @@ def _rules(
         ],
         n_("We ask you for"): [*fields, tongue.word(goes)] if fields else [],
         n_("Delivered by"): [tongue.text(programme.providers[benefit.provider].name)],
-        n_("After you claim"): [tongue.word(AFTER[benefit.kind]), tongue.word(spent)],
+        n_("After you claim"): [
+            tongue.word(AFTER[benefit.kind]),
+            tongue.word(spent),
+            *use_words(tongue, benefit),
+        ],
         n_("If it fails"): [tongue.word(back)],
     }
     return [(tongue.word(title), words) for title, words in rules.items() if words]

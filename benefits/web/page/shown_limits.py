@@ -15,6 +15,7 @@ from benefits.domain.limits import (
     window_end,
 )
 from benefits.domain.programme import Programme
+from benefits.domain.use import Length
 from benefits.domain.values import local_date
 from benefits.web.page.facts import Facts
 from benefits.web.tongue import Message, Tongue, n_
@@ -26,6 +27,12 @@ WINDOWS: dict[CapWindow, Message] = {
     CapWindow.QUARTER: n_("At most %(limit)s in a calendar quarter; used so far: %(used)s."),
     CapWindow.YEAR: n_("At most %(limit)s in a calendar year; used so far: %(used)s."),
     CapWindow.LIFETIME: n_("At most %(limit)s in all; used so far: %(used)s."),
+}
+USES: dict[Length, Message] = {
+    Length.WHOLE_DAYS: n_("Use it within %(days)s days after the day of your claim."),
+    Length.EXACT_DURATION: n_(
+        "Use it within %(days)s days, counted from the moment you claim it."
+    ),
 }
 LEFT: dict[Left, Message] = {
     Left.PLENTY: n_("There are plenty left."),
@@ -102,12 +109,38 @@ def _room_words(tongue: Tongue, programme: Programme, room: Room, wanted: int) -
     return first + tongue.joint + tongue.say(then, moment=tongue.moment(at, programme.tz))
 
 
+_FIRST = n_("It can be claimed from %(day)s on.")
+
+
+def window_words(tongue: Tongue, benefit: Benefit, today: date) -> str:
+    """Return why a benefit cannot be claimed on a day outside its dates (P-9)."""
+    if benefit.claim_from is not None and today < benefit.claim_from:
+        return tongue.say(_FIRST, day=tongue.day(benefit.claim_from))
+    assert benefit.window_ends is not None, "else it can be claimed"
+    ended = n_("It could be claimed through %(day)s.")
+    return tongue.say(ended, day=tongue.day(benefit.window_ends))
+
+
+def use_words(tongue: Tongue, benefit: Benefit) -> list[str]:
+    """Return until when what is claimed can be used, where that is said (P-9)."""
+    if benefit.use is None:
+        return []
+    found = [tongue.say(USES[benefit.use.length], days=benefit.use.days)]
+    if benefit.use.until is not None:
+        words = n_("It must be used by the end of %(day)s.")
+        found.append(tongue.say(words, day=tongue.day(benefit.use.until)))
+    return found
+
+
 def contract_words(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
-    """Return until when a benefit can be claimed and used by contract, if it ends (V-6)."""
+    """Return from when to when a benefit can be claimed, and used by contract (V-6, P-9)."""
     found = list[str]()
-    if benefit.last_claim is not None:
+    if benefit.claim_from is not None:
+        found.append(tongue.say(_FIRST, day=tongue.day(benefit.claim_from)))
+    ends = [end for end in (benefit.last_claim, benefit.window_ends) if end is not None]
+    if ends:
         words = n_("It can be claimed through %(day)s.")
-        found.append(tongue.say(words, day=tongue.day(benefit.last_claim)))
+        found.append(tongue.say(words, day=tongue.day(min(ends))))
     end = programme.contract_end(benefit)
     if end is not None:
         words = n_("Whatever is written on a unit, it can be used through %(day)s at the latest.")

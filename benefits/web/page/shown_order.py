@@ -6,8 +6,10 @@ import msgspec
 
 from benefits.domain.benefit import Benefit, Consumed, Kind
 from benefits.domain.orders import DELIVERED, OPEN, OrderState, Reason
+from benefits.domain.values import local_date, midnight
 from benefits.web.page.facts import OrderFacts
 from benefits.web.page.shown import STATE_WORDS, delivered_word, has_code, is_late, state_word
+from benefits.web.page.shown_benefit import last_day
 from benefits.web.tongue import Message, Tongue, n_
 
 EXPLAINED: dict[OrderState, Message] = {
@@ -133,6 +135,7 @@ def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
         words = [tongue.word(n_("It is yours now. Show the code when you use it."))]
     elif state is OrderState.ISSUED and benefit.kind is Kind.DIRECT_TOPUP:
         words = [tongue.word(n_("It was credited to you. Nothing more to do."))]
+    words += _use_words(tongue, order)
     if is_late(claim, order.now):
         words.append(
             tongue.word(
@@ -143,6 +146,22 @@ def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
             )
         )
     return words
+
+
+def _use_words(tongue: Tongue, order: OrderFacts) -> list[str]:
+    """Return until when what was claimed can be used, or could be (P-9)."""
+    until, state = order.claim.use_until, OrderState(order.claim.state)
+    if until is None or not (state in OPEN or state is OrderState.ISSUED):
+        return []
+    programme, _ = order.offer
+    is_over = until <= order.now
+    if until == midnight(local_date(until, programme.tz), programme.tz):
+        words = (
+            n_("It could be used through %(day)s.") if is_over else n_("Use it through %(day)s.")
+        )
+        return [tongue.say(words, day=tongue.day(last_day(until, programme)))]
+    words = n_("It could be used until %(moment)s.") if is_over else n_("Use it until %(moment)s.")
+    return [tongue.say(words, moment=tongue.moment(until, programme.tz))]
 
 
 def _steps(tongue: Tongue, order: OrderFacts) -> list[Step]:

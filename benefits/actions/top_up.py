@@ -26,7 +26,7 @@ from benefits.domain.ledger import Part
 from benefits.domain.packages import Line
 from benefits.domain.programme import Item, Programme
 from benefits.domain.stacking import Share, Stacking, allot
-from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
+from benefits.domain.values import BUCKETS, Month, Period, bucket_of, local_date
 from benefits.store import facts, people, quota_changes, tiers
 from benefits.store import ledger as books
 from benefits.store.db import Connection
@@ -156,6 +156,24 @@ async def _carried(
     return carried
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """What says when units end that a line brings somebody."""
+
+    programme: Programme
+    line: Line
+    item: Item
+    opened_on: date
+
+    def at(self, period: Period, now: datetime) -> datetime | None:
+        """Return when units of a period end that come now; None when they would have ended."""
+        zone = self.programme.tz
+        ends = packages.ends_at(self.line, period, zone, now, opened_on=self.opened_on)
+        if ends is None:
+            return None
+        ends = entitlement.last_use(ends, self.programme.contract_end(self.item), zone)
+        return ends if ends > now else None
+
+
 def due(
     programme: Programme,
     ranks: Iterable[tuple[UUID, int]],
@@ -181,14 +199,9 @@ def due(
         for line, item, quota in owned:
             opened_on = before.opened.get(member_id, before.day)
             period = packages.period_at(line, before.day, opened_on)
-            expires_at = period and packages.ends_at(
-                line, period, programme.tz, now, opened_on=opened_on
-            )
+            ends = Ending(programme, line, item, opened_on)
+            expires_at = period and ends.at(period, now)
             if not period or not expires_at:
-                continue
-            over = programme.contract_end(item)
-            expires_at = entitlement.last_use(expires_at, over, programme.tz)
-            if expires_at <= now:
                 continue
             place = (member_id, line.code, period.key)
             earlier, changes = granted.get(place, []), changed.get(place, [])
@@ -202,10 +215,7 @@ def due(
                 period=period,
                 from_=from_,
             )
-            stacks = None
-            if not _stacking(item).is_plain:
-                standing = _standing(programme, place, granted, changed)
-                stacks = Stacks(earlier, changes, standing)
+            stacks = _stacks(programme, item, place, granted=granted, changed=changed)
             if back or quantity or stacks:
                 cause = "SEGMENT" if line.segment else "TIER"
                 for_ = GrantFor(programme.code, line.code, period.key, cause, quota, line.order)
@@ -229,6 +239,21 @@ def due(
 def _stacking(item: Item) -> Stacking:
     """Return how lines of an item stack; those of a choice do not."""
     return item.stacking if isinstance(item, Benefit) else Stacking()
+
+
+def _stacks(
+    programme: Programme,
+    item: Item,
+    place: tuple[UUID, str, str],
+    *,
+    granted: Counted[Granted],
+    changed: Counted[Change],
+) -> Stacks | None:
+    """Return what is known of a line that stacks with others; None of one that does not."""
+    if _stacking(item).is_plain:
+        return None
+    standing = _standing(programme, place, granted, changed)
+    return Stacks(granted.get(place, []), changed.get(place, []), standing)
 
 
 def _standing(

@@ -330,17 +330,15 @@ def test_a_line_is_of_tiers_or_of_a_segment(one: Line, problem: str) -> None:
 
 
 def test_a_recurring_day_is_a_period_of_its_own() -> None:
-    """P-10: its key is its date; between two there is none, and nobody is looked at."""
+    """P-10: its key is its date; between two there is none, and only who is new is looked at."""
     day, one = date(2025, 2, 18), daily()
     assert Period("2025-02-18", day, date(2025, 2, 19)) == period_at(one, day, OPENED)
     assert ["2025-02-18"] == list(keys_at(one, day))
     assert period_at(one, date(2025, 2, 19), OPENED) is None
     assert [] == list(keys_at(one, date(2025, 2, 19)))
-    assert beginning([one], date(2025, 2, 16), date(2025, 2, 17)) is None
-    begin = beginning([one], date(2025, 2, 16), day)
-    assert begin is not None
-    assert begin.month_days is None
-    assert beginning([one], day, date(2025, 2, 19)) is None
+    assert [] == beginning([one], date(2025, 2, 16), date(2025, 2, 17)).month_days
+    assert beginning([one], date(2025, 2, 16), day).month_days is None
+    assert [] == beginning([one], day, date(2025, 2, 19)).month_days
     assert [day, date(2025, 3, 18)] == [
         next_start(one, date(2025, 2, n), OPENED) for n in (17, 18)
     ]

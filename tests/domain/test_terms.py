@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from msgspec.structs import fields, replace
 
 from benefits.domain import terms
-from benefits.domain.carry import Carry
 from benefits.domain.packages import Line, LinePeriod
 from benefits.domain.policy import Condition, Metric, Way
 from benefits.domain.programme import Programme, ProgrammeInvalid
@@ -29,7 +27,6 @@ from benefits.domain.terms import (
     renewed,
     unspent,
 )
-from benefits.domain.use import Length, Use
 from tests.builders import PROGRAMME, reference_programme
 
 BEFORE = reference_programme()
@@ -152,191 +149,6 @@ def test_a_change_is_judged_by_its_path(old: str, new: str, path: str, *, is_wor
     """Fewer, dearer, shorter, stricter is worse; texts, providers and costs are not."""
     assert old in PROGRAMME
     assert [(path, is_worse)] == worse(PROGRAMME.replace(old, new, 1))
-
-
-MONTHLY = """
-[[limit]]
-code = "m"
-scope = "MEMBER"
-limit = "3"
-window = "MONTH"
-"""
-
-
-@pytest.mark.parametrize(
-    ("more", "path"),
-    [
-        (MONTHLY.replace('"m"', '"m.limit"'), 'limit."m.limit"'),
-        (MONTHLY.replace('"m"', '"m.on_full"'), 'limit."m.on_full"'),
-    ],
-)
-def test_no_code_is_taken_for_a_path(more: str, path: str) -> None:
-    """A new limit is worse, whatever it is called; so is a lower one (U-2)."""
-    assert [(path, True)] == worse(PROGRAMME + more)
-    lower = changes(read(PROGRAMME + more), read(PROGRAMME + more.replace('"3"', '"2"')))
-    assert [(f"{path}.limit", True)] == [(each.path, each.is_worse) for each in lower]
-
-
-def test_a_code_with_a_dot_is_judged_like_any_other() -> None:
-    """A tier's quota of a line that has the name of a benefit's text, and a quote in it."""
-    odd = PROGRAMME.replace('code = "lounge"\nbenefit', "code = 'a.quota.\"b'\nbenefit")
-    assert odd != PROGRAMME
-    for quota, is_worse in (("PLATINUM = 1", True), ("PLATINUM = 3", False)):
-        (only,) = changes(read(odd), read(odd.replace("PLATINUM = 2", quota, 1)))
-        expected = ('line."a.quota.\\"b".quota.PLATINUM', is_worse)
-        assert expected == (only.path, only.is_worse)
-
-
-@pytest.mark.parametrize(
-    ("scope", "of", "cost", "is_worse"),
-    [
-        ("MEMBER", "LOUNGE", "39.00", True),
-        ("PROGRAMME", "LOUNGE", "39.00", True),
-        ("MEMBER", "LOUNGE", "37.00", False),
-        ("MEMBER", "VIDEO", "39.00", False),
-    ],
-)
-def test_a_cost_that_a_limit_counts_is_worse_if_it_rises(
-    scope: str, of: str, cost: str, *, is_worse: bool
-) -> None:
-    """Fewer pieces fit in the same room (U-2, K-1)."""
-    limited = MONTHLY.replace("MEMBER", scope) + f'dimension = "COST"\nbenefits = ["{of}"]\n'
-    dearer = PROGRAMME.replace('cost = "38.00"', f'cost = "{cost}"')
-    (only,) = changes(read(PROGRAMME + limited), read(dearer + limited))
-    assert ("benefit.LOUNGE.cost", is_worse) == (only.path, only.is_worse)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "path", "is_worse"),
-    [
-        ("", MONTHLY, "limit.m", True),
-        (MONTHLY, "", "limit.m", False),
-        (MONTHLY, MONTHLY.replace('"3"', '"2"'), "limit.m.limit", True),
-        (MONTHLY, MONTHLY.replace('"3"', '"4"'), "limit.m.limit", False),
-        (MONTHLY, MONTHLY.replace("MONTH", "DAY"), "limit.m.window", True),
-        (MONTHLY, MONTHLY.replace("MEMBER", "PROGRAMME"), "limit.m.scope", True),
-        (MONTHLY, MONTHLY + 'on_full = "NEXT_WINDOW"', "limit.m.on_full", False),
-        (MONTHLY, MONTHLY + 'benefits = ["VIDEO"]', "limit.m.benefits.VIDEO", True),
-    ],
-)
-def test_a_limit_is_judged_by_what_it_leaves(
-    before: str, after: str, path: str, *, is_worse: bool
-) -> None:
-    """New, lower, or another one is worse; gone, higher or told is not (U-2, K-1)."""
-    found = changes(read(PROGRAMME + before), read(PROGRAMME + after))
-    assert [(path, is_worse)] == [(each.path, each.is_worse) for each in found]
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "is_worse"),
-    [
-        (None, date(2026, 1, 1), True),
-        (date(2026, 1, 1), date(2025, 12, 31), True),
-        (date(2026, 1, 1), date(2026, 1, 2), False),
-        (date(2026, 1, 1), None, False),
-    ],
-)
-def test_a_contract_that_ends_sooner_is_worse(
-    before: date | None, after: date | None, *, is_worse: bool
-) -> None:
-    """One that goes on, or longer, is not; more lead days are (U-2, V-6)."""
-
-    def of(end: date | None, lead: int = 0) -> Programme:
-        lounge, video = BEFORE.benefit
-        return replace(BEFORE, benefit=(lounge, replace(video, contract_end=end, lead_days=lead)))
-
-    (found,) = changes(of(before), of(after))
-    assert ("benefit.VIDEO.contract_end", is_worse) == (found.path, found.is_worse)
-    (lead,) = changes(of(date(2026, 1, 1), 1), of(date(2026, 1, 1), 2))
-    assert lead.is_worse
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "path", "is_worse"),
-    [
-        (None, (1, 12), "", False),
-        ((1, 12), None, "", True),
-        ((2, 12), (1, 12), ".periods", True),
-        ((1, 12), (2, 12), ".periods", False),
-        ((1, 13), (1, 12), ".cap", True),
-        ((1, 12), (1, 13), ".cap", False),
-    ],
-)
-def test_units_that_are_carried_over_less_far_are_worse(
-    before: tuple[int, int] | None, after: tuple[int, int] | None, path: str, *, is_worse: bool
-) -> None:
-    """U-2, P-5: a cap takes none of a period's own units, so with it nobody has less."""
-
-    def of(carry: tuple[int, int] | None) -> Programme:
-        lounge, video = BEFORE.line
-        made = Carry(periods=carry[0], cap=carry[1]) if carry else None
-        return replace(BEFORE, line=(replace(lounge, carry=made), video))
-
-    (found,) = changes(of(before), of(after))
-    assert (f"line.lounge.carry{path}", is_worse) == (found.path, found.is_worse)
-
-
-DAY, NEXT = date(2026, 1, 1), date(2026, 1, 2)
-EXACT = Length.EXACT_DURATION
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "path", "is_worse"),
-    [
-        ({}, {"claim_from": DAY}, "claim_from", True),
-        ({"claim_from": DAY}, {"claim_from": NEXT}, "claim_from", True),
-        ({"claim_from": NEXT}, {"claim_from": DAY}, "claim_from", False),
-        ({"claim_from": DAY}, {}, "claim_from", False),
-        ({}, {"claim_until": DAY}, "claim_until", True),
-        ({"claim_until": DAY}, {"claim_until": NEXT}, "claim_until", False),
-        ({}, {"use": Use(days=9)}, "use", True),
-        ({"use": Use(days=9)}, {}, "use", False),
-        ({"use": Use(days=9)}, {"use": Use(days=8)}, "use.days", True),
-        ({"use": Use(days=9)}, {"use": Use(days=10)}, "use.days", False),
-        ({"use": Use(days=9)}, {"use": Use(days=9, until=DAY)}, "use.until", True),
-        ({"use": Use(days=9, until=DAY)}, {"use": Use(days=9)}, "use.until", False),
-        ({"use": Use(days=9)}, {"use": Use(days=9, length=EXACT)}, "use.length", True),
-        ({"use": Use(days=9, length=EXACT)}, {"use": Use(days=9)}, "use.length", False),
-    ],
-)
-def test_less_time_to_claim_or_to_use_is_worse(
-    before: dict[str, Any], after: dict[str, Any], path: str, *, is_worse: bool
-) -> None:
-    """U-2, P-9: where none was said, or less of it."""
-
-    def of(said: dict[str, Any]) -> Programme:
-        lounge, video = BEFORE.benefit
-        return replace(BEFORE, benefit=(replace(lounge, **said), video))
-
-    (found,) = changes(of(before), of(after))
-    assert (f"benefit.LOUNGE.{path}", is_worse) == (found.path, found.is_worse)
-
-
-PAYROLL = """
-[[line]]
-code = "payroll"
-benefit = "VIDEO"
-period = "MONTH"
-start = "PERIOD"
-segment = { label = "payroll", layer = "FACT", name = { zh = "代发客户", en = "Payroll" } }
-quantity = 2
-"""
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "path", "is_worse"),
-    [
-        ("quantity = 2", "quantity = 1", "line.payroll.quantity", True),
-        ("quantity = 2", "quantity = 3", "line.payroll.quantity", False),
-        ('label = "payroll"', 'label = "pensions"', "line.payroll.segment.label", True),
-        ('"FACT"', '"RULE"', "line.payroll.segment.layer", True),
-        ('"Payroll"', '"Salary paid in"', "line.payroll.segment.name.en", False),
-    ],
-)
-def test_what_a_segment_brings_is_judged(old: str, new: str, path: str, *, is_worse: bool) -> None:
-    """P-2: another label is another group of members, whoever they are."""
-    before, after = read(PROGRAMME + PAYROLL), read(PROGRAMME + PAYROLL.replace(old, new))
-    assert [(path, is_worse)] == [(each.path, each.is_worse) for each in changes(before, after)]
 
 
 TOP = """

@@ -80,6 +80,7 @@ quantities = st.integers(1, 20) | st.sampled_from([Decimal("0.5"), Decimal("1.5"
 
 
 stackings = st.just(Stacking()) | st.builds(Stacking, cap=quantities)
+carries = st.none() | st.builds(Carry, periods=st.integers(1, 12), cap=st.integers(20, 99))
 occurrences = st.builds(
     Line,
     code=st.just("day"),
@@ -172,9 +173,7 @@ def programmes(draw: st.DrawFn) -> Programme:
         msgspec.structs.replace(
             one,
             quota=dict.fromkeys(one.quota, draw(count)),
-            carry=draw(
-                st.none() | st.builds(Carry, periods=st.integers(1, 12), cap=st.integers(20, 99))
-            ),
+            carry=draw(carries) if one.benefit == "LOUNGE" else None,
             priority=draw(st.none() | st.integers(0, 99)),
             **draw(st.sampled_from([{}, {"benefit": "", "choice": "PICK"}] if chosen else [{}])),
         )

@@ -23,6 +23,7 @@ from benefits.web.page import (
     shown_days,
     shown_history,
     shown_limits,
+    shown_lines,
     shown_order,
     shown_tier,
 )
@@ -35,15 +36,15 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(OrderState) == set(shown_order.EXPLAINED)
     assert set(Reason) == set(shown_order.REASONS)
     assert set(Cause) == set(shown_tier.CAUSES)
-    assert set(LinePeriod) == set(shown_benefit.PERIODS) == set(shown_benefit.ENDS)
-    assert set(LinePeriod) == set(shown_benefit.OWN_PERIODS) == set(shown_benefit.OWN_ENDS)
+    assert set(LinePeriod) == set(shown_lines.PERIODS) == set(shown_lines.ENDS)
+    assert set(LinePeriod) == set(shown_lines.OWN_PERIODS) == set(shown_lines.OWN_ENDS)
     assert {-1, *range(1, 6)} == set(shown_days.NTH)
     assert set(CapWindow) == set(shown_limits.WINDOWS)
     assert set(Left) == set(shown_limits.LEFT)
-    assert set(Downgrade) == set(shown_benefit.FALLS)
-    assert set(StackBy) == set(shown_benefit.STACKS)
-    assert set(Start) == set(shown_benefit.STARTS)
-    assert set(UpgradePolicy) == set(shown_benefit.RISES)
+    assert set(Downgrade) == set(shown_lines.FALLS)
+    assert set(StackBy) == set(shown_lines.STACKS)
+    assert set(Start) == set(shown_lines.STARTS)
+    assert set(UpgradePolicy) == set(shown_lines.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
     variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing", "cut")}

@@ -25,22 +25,29 @@ from benefits.domain.entitlement import (
 )
 from benefits.domain.exclusions import Excluded
 from benefits.domain.ledger import InsufficientUnits, LotExpired
-from benefits.domain.packages import Downgrade, Line, LinePeriod, Start, UpgradePolicy
+from benefits.domain.packages import Line, LinePeriod
 from benefits.domain.programme import Item, Programme
 from benefits.domain.requests import KeyConflict
-from benefits.domain.stacking import StackBy
 from benefits.domain.units import Quantity
 from benefits.domain.use import ClaimWindow
 from benefits.domain.values import local_date
 from benefits.store.pages import Entitlement
 from benefits.web.page.facts import Facts
-from benefits.web.page.shown_days import occurrence_words
 from benefits.web.page.shown_limits import (
     contract_words,
     full_words,
     limit_words,
     use_words,
     window_words,
+)
+from benefits.web.page.shown_lines import (
+    FALLS,
+    RISES,
+    STACKS,
+    STARTS,
+    Brings,
+    brings,
+    end_words,
 )
 from benefits.web.problems import ReadOnly
 from benefits.web.tongue import Message, Tongue, n_
@@ -69,82 +76,6 @@ REFUSED_WORDS: dict[str, Message] = {
 # What the page's own forms refuse, before a claim is made of them.
 FORM_WORDS: dict[str, Message] = {
     "phone_invalid": n_("Please enter an 11-digit mobile number, or + with the country's code."),
-}
-_EVERY = n_("every %(days)s days, counted from the day you joined")
-_EVERY_END = n_("Through the last of the %(days)s days they are for.")
-_ON_DAYS = n_("on one day of each month")
-_ON_DAYS_END = n_("Through the end of that day.")
-PERIODS: dict[LinePeriod, Message] = {
-    LinePeriod.MONTH: n_("per calendar month"),
-    LinePeriod.QUARTER: n_("per calendar quarter"),
-    LinePeriod.YEAR: n_("per calendar year"),
-    LinePeriod.ONCE: n_("once"),
-    LinePeriod.ROLLING: _EVERY,
-    LinePeriod.OCCURRENCE: _ON_DAYS,
-}
-ENDS: dict[LinePeriod, Message] = {
-    LinePeriod.MONTH: n_("Through the last day of the month they are for."),
-    LinePeriod.QUARTER: n_("Through the last day of the quarter they are for."),
-    LinePeriod.YEAR: n_("Through 31 December of the year they are for."),
-    LinePeriod.ONCE: "",
-    LinePeriod.ROLLING: _EVERY_END,
-    LinePeriod.OCCURRENCE: _ON_DAYS_END,
-}
-# Counted from the day on which the relationship began.
-OWN_PERIODS: dict[LinePeriod, Message] = {
-    LinePeriod.MONTH: n_("per month, counted from the day you joined"),
-    LinePeriod.QUARTER: n_("per three months, counted from the day you joined"),
-    LinePeriod.YEAR: n_("per year, counted from the day you joined"),
-    LinePeriod.ONCE: n_("once"),
-    LinePeriod.ROLLING: _EVERY,
-    LinePeriod.OCCURRENCE: _ON_DAYS,
-}
-OWN_ENDS: dict[LinePeriod, Message] = {
-    LinePeriod.MONTH: n_("Through the day before your next month with us begins."),
-    LinePeriod.QUARTER: n_("Through the day before your next three months with us begin."),
-    LinePeriod.YEAR: n_("Through the day before your next year with us begins."),
-    LinePeriod.ONCE: "",
-    LinePeriod.ROLLING: _EVERY_END,
-    LinePeriod.OCCURRENCE: _ON_DAYS_END,
-}
-_CARRIED = n_(
-    "Unused ones stay valid in further periods: %(periods)s. When new ones come, at most %(cap)s "
-    "are kept; the oldest end first."
-)
-_LIVES = n_("For %(days)s days after the day they arrive.")
-RISES: dict[UpgradePolicy, Message] = {
-    UpgradePolicy.TOP_UP: n_("If your tier rises in between, the rest is added."),
-    UpgradePolicy.PRORATE_FLOOR: n_(
-        "If your tier rises in between, a share for the days left is added."
-    ),
-    UpgradePolicy.PRORATE_CEIL: n_(
-        "If your tier rises in between, a share for the days left is added."
-    ),
-    UpgradePolicy.FULL: n_(
-        "If your tier rises in between, all that the new one brings comes on top."
-    ),
-    UpgradePolicy.NEXT_PERIOD: n_(
-        "If your tier rises in between, it brings more from the next period on."
-    ),
-}
-FALLS: dict[Downgrade, Message] = {
-    Downgrade.KEEP_UNTIL_EXPIRY: n_("If it falls, what you have stays yours until it ends."),
-    Downgrade.REVOKE_EXCESS: n_(
-        "If it falls, unused units beyond the lower tier's are taken back. Claims stay valid."
-    ),
-    Downgrade.REVOKE_UNCLAIMED: n_(
-        "If it falls, unused units of the period are taken back. Claims stay valid."
-    ),
-    Downgrade.REVOKE_ALL: n_("If it falls, all unused units are taken back. Claims stay valid."),
-}
-STARTS: dict[Start, Message] = {
-    Start.EVALUATION: n_("They come once your tier for the new period is decided."),
-    Start.PERIOD: n_("They come on its first day; if your tier rises later, more may follow."),
-}
-STACKS: dict[StackBy, Message] = {
-    StackBy.SUM: n_("Of all that is yours together, at most %(cap)s come in a period."),
-    StackBy.MAX: n_("The largest of what is yours comes, not all together."),
-    StackBy.PRIORITY: n_("The first of what is yours comes, in this order, not all together."),
 }
 _CODE_COMES = n_(
     "Your code appears here, usually within minutes. Show it when you use the benefit."
@@ -203,13 +134,6 @@ def refused_words(tongue: Tongue, code: str) -> str:
     """Return a refusal in words; nothing when there is no such code."""
     words = REFUSED_WORDS.get(code) or FORM_WORDS.get(code)
     return tongue.word(words) if words else ""
-
-
-class Brings(msgspec.Struct, frozen=True, kw_only=True):
-    """What one line of the programme brings, by tier."""
-
-    period: str
-    tiers: list[tuple[str, Quantity, bool]]
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,16 +207,8 @@ def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
     match prospect.refusal:
         case None:
             return ""
-        case NotEligible() as refusal:
-            return tongue.text(refusal.why)
-        case Excluded() as refusal:
-            words = n_("You can choose one of these only, and you claimed %(name)s.")
-            return tongue.say(words, name=_name(tongue, facts, refusal.other))
-        case CapReached():
-            return full_words(tongue, facts, benefit)
-        case ClaimWindow():
-            programme, _ = facts.catalogue.offers[benefit.code]
-            return window_words(tongue, benefit, local_date(facts.now, programme.tz))
+        case NotEligible() | Excluded() | CapReached() | ClaimWindow() as refusal:
+            return _by_rule(tongue, facts, benefit, refusal)
         case StockExhausted():
             return tongue.word(n_("Sold out. Your units stay yours while they are valid."))
         case BudgetExhausted():
@@ -301,6 +217,26 @@ def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
             return _no_units(tongue, facts, benefit, expired=isinstance(refusal, LotExpired))
         case refusal:
             return tongue.word(REFUSED_WORDS[refusal.code])
+
+
+def _by_rule(
+    tongue: Tongue,
+    facts: Facts,
+    benefit: Benefit,
+    refusal: NotEligible | Excluded | CapReached | ClaimWindow,
+) -> str:
+    """Return what of a benefit's own rules stands in the way."""
+    match refusal:
+        case NotEligible():
+            return tongue.text(refusal.why)
+        case Excluded():
+            words = n_("You can choose one of these only, and you claimed %(name)s.")
+            return tongue.say(words, name=_name(tongue, facts, refusal.other))
+        case CapReached():
+            return full_words(tongue, facts, benefit)
+        case ClaimWindow():
+            programme, _ = facts.catalogue.offers[benefit.code]
+            return window_words(tongue, benefit, local_date(facts.now, programme.tz))
 
 
 def _name(tongue: Tongue, facts: Facts, code: str) -> str:
@@ -399,48 +335,6 @@ def lot_words(tongue: Tongue, count: Quantity, day: date | None) -> str:
     return tongue.say(n_("%(count)s valid through %(day)s"), count=count, day=tongue.day(day))
 
 
-def brings(
-    tongue: Tongue, facts: Facts, programme: Programme, lines: Iterable[Line]
-) -> list[Brings]:
-    """Return what lines bring each tier in a period."""
-    mine = facts.standings[programme.code].state.rank
-    today = local_date(facts.now, programme.tz)
-    return [
-        Brings(
-            period=_period_words(tongue, line, today),
-            tiers=[
-                (tongue.text(tier.name), units.plain(line.quota[tier.code]), rank == mine)
-                for rank, tier in enumerate(programme.tier)
-                if tier.code in line.quota
-            ]
-            + _segment_brings(tongue, line),
-        )
-        for line in lines
-    ]
-
-
-def _segment_brings(tongue: Tongue, line: Line) -> list[tuple[str, Quantity, bool]]:
-    if line.segment is None:
-        return []
-    return [(tongue.text(line.segment.name), units.plain(line.quantity), False)]
-
-
-def _period_words(tongue: Tongue, line: Line, today: date) -> str:
-    if line.on is not None:
-        return occurrence_words(tongue, line, today)
-    words = (OWN_PERIODS if line.is_members_own else PERIODS)[line.period]
-    return tongue.say(words, days=line.days)
-
-
-def _end_words(tongue: Tongue, line: Line) -> str:
-    if line.carry is not None:
-        cap = units.plain(line.carry.cap)
-        return tongue.say(_CARRIED, periods=line.carry.periods, cap=cap)
-    if line.valid_days:
-        return tongue.say(_LIVES, days=line.valid_days)
-    return tongue.say((OWN_ENDS if line.is_members_own else ENDS)[line.period], days=line.days)
-
-
 def _stacking(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
     """Return how lines stack where a member may have several and not all of them bring units."""
     whose = programme.benefits[benefit.draws or benefit.code]
@@ -487,7 +381,7 @@ def _rules(
 ) -> list[tuple[str, list[str]]]:
     """Return the rules under their headings, in the order in which one asks."""
     lines = _lines(programme, benefit)
-    valid = list(dict.fromkeys(_end_words(tongue, line) for line in lines))
+    valid = list(dict.fromkeys(end_words(tongue, line) for line in lines))
     changes = [(RISES[line.upgrade], FALLS[line.downgrade]) for line in lines if line.quota]
     moves = list(dict.fromkeys(tongue.word(words) for pair in changes for words in pair))
     new = renewal(facts, benefit)

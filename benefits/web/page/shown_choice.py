@@ -10,7 +10,8 @@ from benefits.domain.choices import ChoiceNotOffered, ChoiceRepeated, UnknownCho
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.web.page.facts import Facts
-from benefits.web.page.shown_benefit import Brings, brings, last_day, lot_words, refused_words
+from benefits.web.page.shown_benefit import last_day, lot_words, refused_words
+from benefits.web.page.shown_lines import Brings, brings
 from benefits.web.tongue import Message, Tongue, n_
 
 CHOICE_WORDS: dict[str, Message] = {

@@ -28,6 +28,7 @@ from benefits.domain.terms import (
     unspent,
 )
 from tests.builders import PROGRAMME, reference_programme
+from tests.domain.test_terms_of_benefits import MONTHLY
 
 BEFORE = reference_programme()
 TODAY = date(2025, 7, 1)

@@ -16,6 +16,7 @@ import pytest
 from benefits.actions.keys import make_key
 from benefits.domain.callers import BOUND, KEY_SCOPES
 from benefits.domain.orders import Done
+from benefits.web.rates import Quotas, Rates
 from tests.actions import life
 from tests.tidy.sources import ROOT
 from tests.web.site import Site
@@ -48,6 +49,7 @@ async def test_schemathesis_finds_nothing(running: Site, tmp_path: Path) -> None
     """Statuses, headers, schemas, refusals, authentication, methods; stateful too; no 500."""
     document = ROOT / "openapi" / "benefits.json"
     ids = await known(running)
+    running.app.state.rates = Rates(Quotas(member=None))  # one member is asked for all the time
     async with running.world.database.transaction() as conn:
         scopes = [scope for scope in KEY_SCOPES if scope not in BOUND]
         key = await make_key(conn, "fuzz", scopes, running.world.parts)

@@ -30,7 +30,8 @@ from benefits.house import House, open_house, real_clock
 from benefits.process import bind, keep_what_stays, until_stopped
 from benefits.providers import checkpoints
 from benefits.providers.client import Client
-from benefits.providers.open import OpenProvider
+from benefits.providers.http import HttpProvider
+from benefits.providers.open import OpenDialect
 from benefits.providers.provider import Provider
 from benefits.settings import Keys, SettingRefused, Settings
 from benefits.store.db import Database
@@ -181,13 +182,11 @@ class Providers(Mapping[str, Provider]):
         known = self._built.get(code)
         if known is None or known[0] != config:
             secrets = self._house.settings.keys.provider_secrets[code]
-            provider = OpenProvider(
-                base_url=config.url,
-                secrets=[parse_secret(secret) for secret in secrets],
-                client=self._client,
-                clock=self._house.parts.clock,
-                capabilities=config.capabilities,
+            dialect = OpenDialect(
+                base_url=config.url, secrets=[parse_secret(secret) for secret in secrets]
             )
+            clock = self._house.parts.clock
+            provider = HttpProvider(dialect, self._client, clock, config.capabilities)
             known = self._built[code] = (config, provider)
         return known[1]
 

@@ -15,7 +15,8 @@ from benefits.actions import receive
 from benefits.domain.programme import Provider
 from benefits.domain.signature import SignatureRefused, parse_secret
 from benefits.providers.client import Client
-from benefits.providers.open import OpenProvider
+from benefits.providers.http import HttpProvider
+from benefits.providers.open import OpenDialect
 from benefits.providers.provider import RawCallback
 from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.server import SandboxSettings, make_app
@@ -30,7 +31,7 @@ class Inbox:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.provider: OpenProvider | None = None
+        self.provider: HttpProvider | None = None
         self.arrived = self.new = 0
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -53,7 +54,7 @@ class Inbox:
         new = await self.world.database.transact(keep)
         self.new += new
         self.arrived += 1
-        return web.Response(body=self.provider.ack())
+        return web.Response(body=self.provider.ack().body)
 
 
 class Desk(NamedTuple):
@@ -102,12 +103,11 @@ async def provider(world: World, config: Provider) -> AsyncIterator[tuple[Worker
             Client(stage.LOOPBACK) as client,
             aiohttp.ClientSession() as http,
         ):
-            inbox.provider = OpenProvider(
-                base_url=base,
-                secrets=[parse_secret(stage.SECRET)],
-                client=client,
-                clock=stage.clock,  # signatures are of the present
-                capabilities=config.capabilities,
+            inbox.provider = HttpProvider(
+                OpenDialect(base_url=base, secrets=[parse_secret(stage.SECRET)]),
+                client,
+                stage.clock,  # signatures are of the present
+                config.capabilities,
             )
             worker = Worker(world.database, world.parts, {"sandbox": inbox.provider})
             yield worker, inbox, Desk(http, base)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from benefits.domain.orders import Call, Capabilities, Done, Notice, Outcome, Unknown
 from benefits.domain.programme_file import read
-from benefits.providers.provider import RawCallback
+from benefits.providers.provider import Acknowledgement, RawCallback
 from benefits.store import db, members
 from benefits.store.db import run
 from benefits.store.migrate import make_partitions
@@ -60,9 +60,9 @@ class Slowly:
         """Never called here."""
         raise AssertionError(raw)
 
-    def ack(self) -> bytes:
+    def ack(self) -> Acknowledgement:
         """Return the literal of a provider."""
-        return b"ok"
+        return Acknowledgement(b"ok")
 
 
 async def until(worker: Worker, provider: Slowly, calls: int) -> None:

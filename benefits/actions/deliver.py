@@ -103,6 +103,8 @@ async def lease(
                 request=msgspec.json.decode(
                     parts.envelope.open(request.body_sealed), type=IssueRequest
                 ),
+                own=request.number,
+                reference=found[request.claim_id].provider_reference,
             ),
             request=request,
         )

@@ -132,11 +132,18 @@ class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to be made under the request's `number` (32 characters `[0-9a-f]`)."""
+    """One attempt to be made; numbers are 32 characters `[0-9a-f]`.
+
+    `number` is the one the provider knows the order by. A request that does something to an order
+    has a number of its `own`, which is the same for each of its attempts; for the request to issue
+    the two are one. `reference` is what the provider called the order, once it has.
+    """
 
     number: str
     operation: Operation
     request: IssueRequest
+    own: str = ""
+    reference: str = ""
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):

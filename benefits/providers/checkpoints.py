@@ -29,7 +29,7 @@ def sender(place: str, client: Client) -> Callable[[str], Awaitable[None]]:
         return append
 
     async def post(note: str) -> None:
-        answer = await client.post(
+        answer = await client.send(
             place, headers=HEADERS, body=note.encode(), deadline_s=DEADLINE_S
         )
         if not isinstance(answer, Response):

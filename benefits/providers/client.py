@@ -1,4 +1,4 @@
-"""The way out: HTTP POST to addresses we may reach, within a deadline, reading no more than a cap.
+"""The way out: HTTP to addresses we may reach, within a deadline, reading no more than a cap.
 
 Invariants: every address is checked when it is dialled, after DNS, so that no name and no spelling
 reaches an inside address that the installation did not list; plain http only goes to listed
@@ -19,7 +19,7 @@ from ipaddress import (
     ip_network,
 )
 from types import SimpleNamespace
-from typing import Self
+from typing import Literal, Self
 
 import aiohttp
 import msgspec
@@ -29,6 +29,7 @@ from benefits.domain.orders import NotSent, Unknown
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+Method = Literal["GET", "POST"]
 
 BODY_MAX_BYTES = 64 * 1024
 
@@ -73,7 +74,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """Make POST requests; `allowed_networks` are the inside addresses this installation may reach.
+    """Make requests; `allowed_networks` are the inside addresses this installation may reach.
 
     Use it as an async context manager, or close it.
     """
@@ -96,27 +97,44 @@ class Client:
             _, session = self._sessions.popitem()
             await session.close()
 
-    async def post(
-        self, url: str, *, headers: Mapping[str, str], body: bytes, deadline_s: float
+    async def send(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        deadline_s: float,
+        method: Method = "POST",
     ) -> Response | NotSent | Unknown:
         """Send `body` and return the whole answer, or whether the request may have left (V-3)."""
         reach = SimpleNamespace(connected=False)
         try:
             async with asyncio.timeout(deadline_s):
-                return await self._post(url, headers, body, reach)
+                return await self._send(method, url, headers, body, reach=reach)
         except TimeoutError:
             evidence = f"no complete answer within {deadline_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             evidence = f"{type(error).__name__}: {error}"
         return Unknown(evidence) if reach.connected else NotSent(evidence)
 
-    async def _post(
-        self, url: str, headers: Mapping[str, str], body: bytes, reach: SimpleNamespace
+    async def _send(
+        self,
+        method: Method,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        reach: SimpleNamespace,
     ) -> Response:
         session = self._session(url)
         sent = {**headers, **traces.outgoing()}
-        async with session.post(
-            url, headers=sent, data=body, allow_redirects=False, trace_request_ctx=reach
+        async with session.request(
+            method,
+            url,
+            headers=sent,
+            data=body or None,
+            allow_redirects=False,
+            trace_request_ctx=reach,
         ) as response:
             try:
                 content = await _read(response)

@@ -9,7 +9,7 @@ parameters is a reason to query, never a failure; a part of an order is not the 
 becomes of it a person agrees with the provider.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import ceil
@@ -20,7 +20,6 @@ from msgspec import UNSET, UnsetType
 
 from benefits.domain.orders import (
     Call,
-    Capabilities,
     Done,
     NotFound,
     Notice,
@@ -35,8 +34,9 @@ from benefits.domain.orders import (
     Used,
 )
 from benefits.domain.signature import SignatureRefused, signed_headers, verify
-from benefits.providers.client import Client, Response
-from benefits.providers.provider import CallbackRefused, RawCallback
+from benefits.providers.client import Response
+from benefits.providers.http import Moment, Outgoing
+from benefits.providers.provider import Acknowledgement, CallbackRefused, RawCallback
 
 Number = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Text = Annotated[str, msgspec.Meta(max_length=256, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
@@ -117,58 +117,42 @@ class NumberBody(msgspec.Struct, frozen=True, kw_only=True):
     number: str
 
 
-class OpenProvider:
-    """A provider that implements the neutral contract at `base_url`."""
+class OpenDialect:
+    """The neutral contract, spoken to a provider at `base_url`."""
 
-    def __init__(
-        self,
-        *,
-        base_url: str,
-        secrets: Sequence[bytes],
-        client: Client,
-        clock: Callable[[], datetime],
-        capabilities: Capabilities | None = None,
-    ) -> None:
+    def __init__(self, *, base_url: str, secrets: Sequence[bytes]) -> None:
         if not secrets:
             msg = "the open contract needs a signing secret"
             raise ValueError(msg)
         self._base = base_url.rstrip("/")
         self._secrets = tuple(secrets)
-        self._client = client
-        self._clock = clock
-        self._capabilities = capabilities or Capabilities()
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the provider can do and how patient to be with it."""
-        return self._capabilities
-
-    async def call(self, call: Call) -> Outcome:
-        """Make one attempt and say what came of it (V-3)."""
+    def request(self, call: Call, moment: Moment) -> Outgoing:
+        """Write a call: the same parameters whenever it is made again under its number."""
         path, id_, content = _encoded(call)
-        headers = signed_headers(self._secrets, id_, self._now_unix(), content)
-        response = await self._client.post(
-            self._base + path,
+        headers = signed_headers(self._secrets, id_, int(moment.now.timestamp()), content)
+        return Outgoing(
+            url=self._base + path,
             headers={**headers, "content-type": "application/json"},
             body=content,
-            deadline_s=self._capabilities.deadline_s,
         )
-        if isinstance(response, NotSent | Unknown):
-            return response
-        outcome = self._believed(response, id_, call)
+
+    def read(self, call: Call, response: Response, moment: Moment) -> Outcome:
+        """Read the answer to a call; Unknown unless it is certain what it means (V-3)."""
+        outcome = self._believed(call, response, moment)
         if isinstance(outcome, NotSent | Unknown):
-            wait_s = _asked_to_wait_s(response, self._clock())
+            wait_s = _asked_to_wait_s(response, moment.now)
             return msgspec.structs.replace(outcome, wait_s=wait_s)
         return outcome
 
-    def _believed(self, response: Response, id_: str, call: Call) -> Outcome:
+    def _believed(self, call: Call, response: Response, moment: Moment) -> Outcome:
         """Return what an answer says, if it is the provider's answer to this request."""
+        now_unix = int(moment.now.timestamp())
         try:
-            signed_id = verify(
-                self._secrets, response.headers, response.body, now_unix=self._now_unix()
-            )
+            signed_id = verify(self._secrets, response.headers, response.body, now_unix=now_unix)
         except SignatureRefused as refusal:
             return Unknown(f"HTTP {response.status}, {refusal.detail}")
+        _, id_, _ = _encoded(call)
         if signed_id != id_:
             return Unknown("the answer belongs to another request")
         return _read(response, call)
@@ -184,12 +168,9 @@ class OpenProvider:
         outcome = _callback_outcome(callback)
         return Notice(event_id=event_id, number=callback.data.number, outcome=outcome)
 
-    def ack(self) -> bytes:
-        """Return the literal body that tells the provider we have kept its callback (V-4)."""
-        return b"ok"
-
-    def _now_unix(self) -> int:
-        return int(self._clock().timestamp())
+    def ack(self) -> Acknowledgement:
+        """Return what tells the provider that we have kept its callback (V-4)."""
+        return Acknowledgement(b"ok")
 
 
 def _encoded(call: Call) -> tuple[str, str, bytes]:

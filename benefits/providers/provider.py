@@ -1,9 +1,4 @@
-"""What every dialect offers the engine: one call out, one callback in, one acknowledgement.
-
-A dialect translates and decides nothing else: `call` never raises for what the wire does, it
-answers an outcome; what it cannot read is `Unknown`, never a refusal (V-3). `receive` is pure, so
-that a stored callback can be read again after a fix.
-"""
+"""What every provider offers the engine: one call out, one callback in, one acknowledgement."""
 
 from datetime import datetime
 from typing import Protocol
@@ -22,6 +17,14 @@ class RawCallback(msgspec.Struct, frozen=True, kw_only=True):
     received_at: datetime
 
 
+class Acknowledgement(msgspec.Struct, frozen=True):
+    """What tells a provider that its callback is kept: the literal it wants to see (V-4)."""
+
+    body: bytes
+    status: int = 200
+    media_type: str = "text/plain"
+
+
 class CallbackRefused(Refusal):
     """The callback is truly from the provider, but it is not a message of the dialect."""
 
@@ -37,10 +40,10 @@ class Provider(Protocol):
         """What the provider can do and how patient to be with it."""
 
     async def call(self, call: Call) -> Outcome:
-        """Make one attempt and say what came of it (V-3)."""
+        """Make one attempt and say what came of it; what the wire does is never raised (V-3)."""
 
     def receive(self, raw: RawCallback) -> Notice:
         """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4)."""
 
-    def ack(self) -> bytes:
-        """Return the literal body that tells the provider we have kept its callback (V-4)."""
+    def ack(self) -> Acknowledgement:
+        """Return what tells the provider that we have kept its callback (V-4)."""

@@ -10,7 +10,7 @@ from benefits import measures
 from benefits.actions.receive import Callback
 from benefits.domain.refusal import Refusal
 from benefits.domain.signature import SignatureRefused
-from benefits.providers.provider import Provider, RawCallback
+from benefits.providers.provider import Acknowledgement, Provider, RawCallback
 from benefits.web.problems import NotFound
 
 BODY_BYTES_MAX = 64 * 1024
@@ -31,13 +31,18 @@ async def post_callback(
     headers = {name.lower(): value for name, value in request.headers.items()}
     peer = request.client.host if request.client else ""
     ack = await take(request.app.state, provider, headers, await request.body(), peer=peer)
-    return Response(ack, media_type="text/plain")
+    return answer(ack)
+
+
+def answer(ack: Acknowledgement) -> Response[bytes]:
+    """Return an acknowledgement as it goes over the wire."""
+    return Response(ack.body, status_code=ack.status, media_type=ack.media_type)
 
 
 async def take(
     state: State, provider: str, headers: dict[str, str], body: bytes, *, peer: str
-) -> bytes:
-    """Verify a callback, keep it together with others, and return the literal for the provider.
+) -> Acknowledgement:
+    """Verify a callback, keep it together with others, and acknowledge it to the provider.
 
     A refused signature counts against the address it came from, `peer`.
     """

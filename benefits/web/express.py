@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response
+from litestar import Request
 from litestar.datastructures import State
 from litestar.types import ASGIApp, Receive, Send
 
@@ -129,7 +129,7 @@ class Express:
             peer = scope["client"][0] if scope.get("client") else ""
             body = first.get("body", b"")
             ack = await callbacks.take(self._state, provider[1], told, body, peer=peer)
-            answer = Response(ack, status_code=200, media_type="text/plain; charset=utf-8")
+            answer = callbacks.answer(ack)
         except Exception as error:  # noqa: BLE001 - the framework would answer it just so
             answer = problems.answer(Request(scope), error)
         await send_whole(send, answer)

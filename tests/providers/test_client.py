@@ -76,7 +76,7 @@ async def post(
 ) -> Response | NotSent | Unknown:
     """Make one request, as an installation that lists loopback."""
     async with client or Client(LOOPBACK) as used:
-        return await used.post(url, headers={"x-one": "1"}, body=b"{}", deadline_s=deadline_s)
+        return await used.send(url, headers={"x-one": "1"}, body=b"{}", deadline_s=deadline_s)
 
 
 async def answers(_: web.Request) -> web.Response:
@@ -219,7 +219,7 @@ async def test_an_answer_is_read_up_to_the_cap() -> None:
 
     async with serving(sized) as port, Client(LOOPBACK) as client:
         outcomes = [
-            await client.post(
+            await client.send(
                 f"http://127.0.0.1:{port}/{size}", headers={}, body=b"", deadline_s=5
             )
             for size in (BODY_MAX_BYTES, BODY_MAX_BYTES + 1, -1)
@@ -255,7 +255,7 @@ async def test_a_kept_connection_that_breaks_is_unknown() -> None:
 
     async with serving(once) as port, Client(LOOPBACK) as client:
         outcomes = [
-            await client.post(f"http://127.0.0.1:{port}/", headers={}, body=b"", deadline_s=5)
+            await client.send(f"http://127.0.0.1:{port}/", headers={}, body=b"", deadline_s=5)
             for _ in range(2)
         ]
     assert [type(outcome) for outcome in outcomes] == [Response, Unknown]

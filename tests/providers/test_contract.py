@@ -12,7 +12,7 @@ import pytest
 
 from benefits.domain.orders import NotSent, Unknown
 from benefits.domain.signature import parse_secret, sign
-from benefits.providers.client import Client, Response
+from benefits.providers.client import Client, Method, Response
 from benefits.providers.open import REASONS
 from benefits.sandbox.behaviour import Behaviour
 from tests.sandbox.stage import numbered, stage
@@ -28,11 +28,19 @@ class Recorder(Client):
         super().__init__((ip_network("127.0.0.0/8"),))
         self.kept: list[tuple[str, bytes, Response]] = []
 
-    async def post(
-        self, url: str, *, headers: Mapping[str, str], body: bytes, deadline_s: float
+    async def send(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        deadline_s: float,
+        method: Method = "POST",
     ) -> Response | NotSent | Unknown:
-        """Post and keep both bodies."""
-        response = await super().post(url, headers=headers, body=body, deadline_s=deadline_s)
+        """Send and keep both bodies."""
+        response = await super().send(
+            url, headers=headers, body=body, deadline_s=deadline_s, method=method
+        )
         if isinstance(response, Response):
             self.kept.append((urlsplit(url).path, body, response))
         return response

@@ -26,9 +26,10 @@ from benefits.domain.orders import (
     Used,
 )
 from benefits.domain.signature import SignatureRefused, parse_secret, signed_headers, verify
-from benefits.providers.client import Client, Response
-from benefits.providers.open import REASONS, OpenProvider
-from benefits.providers.provider import CallbackRefused, Provider, RawCallback
+from benefits.providers.client import Client, Method, Response
+from benefits.providers.http import HttpProvider
+from benefits.providers.open import REASONS, OpenDialect
+from benefits.providers.provider import Acknowledgement, CallbackRefused, Provider, RawCallback
 
 SECRET = parse_secret("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 OTHER = parse_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -50,10 +51,17 @@ class Canned(Client):
         self.answering = answering
         self.sent: list[tuple[str, Mapping[str, str], bytes]] = []
 
-    async def post(
-        self, url: str, *, headers: Mapping[str, str], body: bytes, deadline_s: float
+    async def send(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        deadline_s: float,
+        method: Method = "POST",
     ) -> Response | NotSent | Unknown:
         """Answer without a network."""
+        assert method == "POST"
         assert deadline_s == Capabilities().deadline_s
         self.sent.append((url, headers, body))
         return self.answering(url, headers, body)
@@ -61,13 +69,13 @@ class Canned(Client):
 
 def provider(
     client: Client | None = None, *, secrets: tuple[bytes, ...] = (SECRET,)
-) -> OpenProvider:
+) -> HttpProvider:
     """Build the adapter with a standing clock."""
-    return OpenProvider(
-        base_url="https://provider.example/api/",
-        secrets=secrets,
-        client=client or Client(),
-        clock=lambda: NOW,
+    return HttpProvider(
+        OpenDialect(base_url="https://provider.example/api/", secrets=secrets),
+        client or Client(),
+        lambda: NOW,
+        Capabilities(),
     )
 
 
@@ -457,7 +465,7 @@ def test_signed_bytes_are_a_notice_or_a_refusal(body: bytes) -> None:
 
 def test_the_acknowledgement_is_the_literal_of_the_contract() -> None:
     """What we answer once a callback is kept."""
-    assert provider().ack() == b"ok"
+    assert provider().ack() == Acknowledgement(b"ok")
 
 
 def test_an_adapter_without_a_secret_is_not_built() -> None:

@@ -13,7 +13,8 @@ from aiohttp import web
 from benefits.domain.orders import Call, Capabilities, IssueRequest, Notice, Operation, Outcome
 from benefits.domain.signature import SignatureRefused, parse_secret
 from benefits.providers.client import Client
-from benefits.providers.open import OpenProvider
+from benefits.providers.http import HttpProvider
+from benefits.providers.open import OpenDialect
 from benefits.providers.provider import RawCallback
 from benefits.sandbox.behaviour import Behaviour, chosen
 from benefits.sandbox.server import SandboxSettings, make_app
@@ -41,7 +42,7 @@ def clock() -> datetime:
 class Stage:
     """What a test sees: our provider, the callbacks that came, and the sandbox's plain pages."""
 
-    def __init__(self, base: str, provider: OpenProvider, arrivals: "Arrivals") -> None:
+    def __init__(self, base: str, provider: HttpProvider, arrivals: "Arrivals") -> None:
         self.base = base
         self.provider = provider
         self.arrivals = arrivals
@@ -92,7 +93,7 @@ class Arrivals:
         self.refusals = refusals
         self.raws: list[RawCallback] = []
         self.forged = 0
-        self.reader: OpenProvider | None = None
+        self.reader: HttpProvider | None = None
         self._came = asyncio.Event()
 
     @property
@@ -116,7 +117,7 @@ class Arrivals:
         self._came.set()
         if len(self.raws) <= self.refusals:
             return web.Response(status=503)
-        return web.Response(body=self.reader.ack())
+        return web.Response(body=self.reader.ack().body)
 
     async def count(self, expected: int) -> list[Notice]:
         """Wait until so many have come, and a moment longer to see that no more do."""
@@ -159,12 +160,11 @@ async def stage(
             **{**quick, **settings},
         )
         async with serving(make_app(sandbox)) as base, client or Client(LOOPBACK) as used:
-            arrivals.reader = OpenProvider(
-                base_url=base,
-                secrets=(parse_secret(secret),),
-                client=used,
-                clock=clock,
-                capabilities=Capabilities(deadline_s=deadline_s),
+            arrivals.reader = HttpProvider(
+                OpenDialect(base_url=base, secrets=(parse_secret(secret),)),
+                used,
+                clock,
+                Capabilities(deadline_s=deadline_s),
             )
             yield Stage(base, arrivals.reader, arrivals)
 

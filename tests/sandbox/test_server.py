@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benefits.domain.orders import (
+    Capabilities,
     Done,
     NotFound,
     NotSent,
@@ -23,9 +24,13 @@ from benefits.domain.orders import (
     Unknown,
     Used,
 )
+from benefits.domain.signature import parse_secret
+from benefits.providers.client import Client
+from benefits.providers.http import HttpProvider
+from benefits.providers.open import OpenDialect
 from benefits.sandbox.behaviour import EXPLAINED, Behaviour, chosen, digest
 from benefits.sandbox.server import SandboxSettings, make_app, run
-from tests.sandbox.stage import SECRET, Stage, numbered, stage
+from tests.sandbox.stage import LOOPBACK, SECRET, Stage, clock, numbered, stage
 
 SINGLE = [each for each in Behaviour if each is not Behaviour.MIXED]
 AT_ONCE = next(f"{n:032x}" for n in range(99) if digest(f"{n:032x}")[1] % 2 == 0)
@@ -430,6 +435,8 @@ def test_a_malformed_secret_stops_the_start() -> None:
 async def test_nobody_listening_is_not_sent() -> None:
     """When the sandbox is gone the request provably did not leave."""
     async with stage(Behaviour.GOOD) as on:
-        gone = on.provider
-        gone._base = "http://127.0.0.1:1"
-        assert isinstance(await on.issue(AT_ONCE), NotSent)
+        pass
+    async with Client(LOOPBACK) as client:
+        dialect = OpenDialect(base_url=on.base, secrets=[parse_secret(SECRET)])
+        gone = HttpProvider(dialect, client, clock, Capabilities())
+        assert isinstance(await Stage(on.base, gone, on.arrivals).issue(AT_ONCE), NotSent)

@@ -361,7 +361,7 @@ def serve(settings: Settings) -> None:
             drain_s=settings.drain_s,
         )
         keep_what_stays()
-        async with scrape.listening(figures, settings.database_url):
+        async with scrape.listening(figures, settings.database_url, real_clock):
             await server.serve(sockets=[taken])
         log.info("process.ended", command="serve")
 
@@ -393,7 +393,9 @@ async def run_worker(settings: Settings, *, buckets: tuple[int, int]) -> None:
             )
             wrong = await look_back(house.database, settings.on_finding)
             who = await _who(house)
-            async with scrape.listening(figures, settings.database_url, worker.ages):
+            async with scrape.listening(
+                *(figures, settings.database_url, house.parts.clock), worker.ages
+            ):
                 log.info("process.started", command="work", buckets=list(buckets), **who)
                 await until_stopped(
                     work.only_tell if wrong else worker.run,

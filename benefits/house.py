@@ -51,7 +51,7 @@ async def open_house(
                 clock=clock,
                 new_id=make_new_id(),
                 envelope=Envelope(settings.keys.secret_keys or [os.urandom(KEY_BYTES)]),
-                catalogue=Cache(),
+                catalogue=Cache(clock),
                 member_key=settings.keys.member_key,
             )
             async with database.transaction() as conn:

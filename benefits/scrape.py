@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from benefits import measures
+from benefits.domain.values import Clock
 from benefits.store import gauges
 from benefits.store.catalogue import Cache
 from benefits.store.db import Database, connect
@@ -32,11 +33,11 @@ def nothing_repeats() -> dict[str, tuple[float, float]]:
 class Scrape:
     """Answers those who watch one process."""
 
-    def __init__(self, database: Database, ages: Ages) -> None:
+    def __init__(self, database: Database, clock: Clock, ages: Ages) -> None:
         """Look into a database; `ages` says by step how long ago it ended, and succeeded."""
         self._database = database
         self._ages = ages
-        self._catalogue = Cache()
+        self._catalogue = Cache(clock)
         self._looked_at = float("-inf")
         self._looking = asyncio.Lock()
 
@@ -71,14 +72,14 @@ class Scrape:
 
 @asynccontextmanager
 async def listening(
-    taken: socket.socket | None, database_url: str, ages: Ages = nothing_repeats
+    taken: socket.socket | None, database_url: str, clock: Clock, ages: Ages = nothing_repeats
 ) -> AsyncIterator[None]:
     """Answer on a bound socket until the block ends; without a socket do nothing."""
     if taken is None:
         yield
         return
     database = connect(database_url, pool_size=1, answer_within_s=LOOK_WITHIN_S)
-    scrape = Scrape(database, ages)
+    scrape = Scrape(database, clock, ages)
     app = web.Application()
     app.add_routes([web.get("/metrics", scrape.metrics), web.get("/health", scrape.health)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

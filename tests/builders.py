@@ -85,7 +85,7 @@ class World:
             clock=clock or self.clock,
             new_id=new_id,
             envelope=envelope or Envelope([os.urandom(32)]),
-            catalogue=Cache(),
+            catalogue=Cache(clock or self.clock),
             member_key=MEMBER_KEY,
         )
         self._numbers = itertools.count(1)
@@ -95,6 +95,7 @@ class World:
         programme: Programme | None = None,
         *,
         tiers_from: Month | None = None,
+        effective_from: datetime | None = None,
         needs_notice: bool = False,
     ) -> None:
         """Put a programme into force; members need not be told unless that is asked for."""
@@ -104,6 +105,7 @@ class World:
                 programme or reference_programme(),
                 self.parts,
                 tiers_from=tiers_from,
+                effective_from=effective_from,
                 needs_notice=needs_notice,
             )
 

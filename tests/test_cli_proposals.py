@@ -52,7 +52,7 @@ def test_a_version_is_proposed_read_and_approved(shell: Shell) -> None:
     assert (0, True) == (status, "It is version 2 of wealth.\n" in said)
     _, versions = shell.run("programme", "versions", "wealth")
     first, second = versions.splitlines()
-    assert first.startswith("2 IN_FORCE: since 20")
+    assert first.startswith("2 IN_FORCE: from 20")
     assert first.endswith("approved by system:proposal:ben-wu")
     assert (True, True) == (second.startswith("1 SUPERSEDED"), second.endswith("by a command"))
     assert 1 == shell.run("programme", "versions", "none")[0]
@@ -119,6 +119,35 @@ def test_a_block_an_end_and_an_approval_are_proposed_by_command(shell: Shell) ->
         assert 2 == shell.run(*wrong, *NOTE, *ANNA)[0]
     status, said = shell.run("proposal", "unblock", id_, *NOTE, "--by", "Anna Li")
     assert (1, True) == (status, said.startswith("name_invalid: "))
+
+
+def test_a_version_is_put_down_for_a_day_to_come(shell: Shell) -> None:
+    """U-1: it is pending until then, told in the programme's zone, and withdrawn by another."""
+    after, first = shell.file("after.toml", MORE), shell.file("wealth.toml", PROGRAMME)
+    apply, begins = ("programme", "apply"), ("--from", "2099-07-01")
+    status, said = shell.run(*apply, after, *begins)
+    expected = "Version 2 of wealth is to hold from 2099-07-01 00:00:00+08:00 on.\n"
+    assert (0, expected) == (status, said)
+    again = shell.run(*apply, after, "--from", "2099-06-30T16:00:00+00:00")[1]
+    assert again.startswith("Version 2 of wealth was to hold already")
+    _, versions = shell.run("programme", "versions", "wealth")
+    second, one = versions.splitlines()
+    told = "2 PENDING: from 2099-07-01 00:00:00+08:00, tiers from 2099-07; by a command"
+    assert (told, True) == (second, " to 2099-07-01 00:00:00+08:00, tiers" in one)
+    assert "2 -> 3" in shell.run("programme", "diff", after)[1]
+    assert (0, "0 changes, 0 of them worse for members.\n") == shell.run(
+        "programme", "diff", after, "--from", "2099-07-02"
+    )
+    assert PROGRAMME != shell.run("programme", "export", "wealth", "--version", "2")[1]
+    tried = shell.run("programme", "try", after, "--customer", "A", "--at", "2099-07-02")
+    assert (0, True) == (tried[0], tried[1].startswith("tier by 2099-06: BASE -> BASE\n"))
+    past = ("programme", "try", after, "--customer", "A", "--at", "2001-07-02")
+    assert 2 == shell.run(*past)[0]
+    assert 2 == shell.run(*apply, after, "--from", "soon")[0]
+    _, _, said = proposed(shell, *apply, first, "--propose")
+    assert "withdraws version 2\n" in said
+    assert "Version 2, which was to begin, is withdrawn.\n" in shell.run(*apply, first)[1]
+    assert "2 WITHDRAWN: from 2099" in shell.run("programme", "versions", "wealth")[1]
 
 
 def test_a_file_is_tried_on_a_customer(shell: Shell) -> None:

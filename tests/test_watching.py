@@ -333,7 +333,7 @@ async def test_figures_are_told_also_without_a_database(url: str) -> None:
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         stuck = {"deliver": (301.0, 400.0), "expire": (2.0, 2.0)}
-        async with scrape.listening(taken, url, lambda: stuck):
+        async with scrape.listening(taken, url, real_clock, lambda: stuck):
             assert (200, True) == await says(
                 f"http://127.0.0.1:{port}/metrics", "benefits_database_up 0.0"
             )

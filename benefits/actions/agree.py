@@ -245,7 +245,9 @@ async def _do(
         case ProgrammeWanted():
             assert isinstance(effect, ProgrammeEffect), "an effect is of its kind"
             made, first_month = read(wanted.document), Month.parse(effect.first_month)
-            applied = await apply_programme(conn, made, parts, tiers_from=first_month)
+            applied = await apply_programme(
+                *(conn, made, parts), tiers_from=first_month, effective_from=wanted.begins
+            )
             return str(applied.version)
         case ComplianceWanted():
             return ""  # it stands for itself: see `proposals.agreed`

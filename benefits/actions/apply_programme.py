@@ -11,8 +11,9 @@ from benefits.domain.exchange import Converted, check_converted
 from benefits.domain.packages import Line
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.values import Month, local_date
-from benefits.store import catalogue, notices, proposals, rates
+from benefits.store import catalogue, notices, proposals, rates, versions
 from benefits.store.db import Connection
+from benefits.store.versions import Place
 
 
 def _check_kept(before: Programme, after: Programme) -> None:
@@ -95,58 +96,60 @@ def _check_books(programme: Programme, other: Programme) -> None:
         )
 
 
-async def _check_told(
-    conn: Connection,
-    parts: Parts,
-    before: Programme,
-    after: Programme,
-    *,
-    tiers_from: Month | None,
-) -> None:
-    """Refuse what is worse for members and what they were not told of in time (NoticeMissing)."""
-    found = terms.changes(before, after)
-    if any(change.is_worse for change in found):
-        given = await notices.unspent(conn, after.code)
-        today = local_date(parts.clock(), after.tz)
-        judged = (tiers_from or Month.of(today)).start
-        terms.check_told(found, given, today=today, judged=judged, days=before.notice_days)
-
-
 class Applied(msgspec.Struct, frozen=True):
-    """The version in force now, and whether it is new."""
+    """The version, whether it is new, since when it holds, and which ones it withdraws."""
 
     version: int
     is_new: bool
+    begins: datetime
+    withdraws: list[int]
 
 
-def check_month(programme: Programme, tiers_from: Month, now: datetime) -> None:
+class Checked(Place, frozen=True, kw_only=True):
+    """Where a version stands among the others, and what it converts."""
+
+    converted: list[Converted]
+
+
+def check_month(programme: Programme, tiers_from: Month, begins: datetime) -> None:
     """Refuse to judge months anew that are over: those have been promised (ProgrammeInvalid)."""
-    running = Month.of(local_date(now, programme.tz))
+    running = Month.of(local_date(begins, programme.tz))
     if tiers_from < running:
         raise ProgrammeInvalid(
             f"tiers_from: on a production database no month before {running} is judged anew"
         )
 
 
-class Checked(msgspec.Struct, frozen=True):
-    """The version in force, if there is one, and what the next one converts."""
+def _check_begin(place: Place, effective_from: datetime | None) -> None:
+    """Refuse an instant that is over, or at which a first version would begin (U-1)."""
+    if effective_from is None:
+        return
+    if place.before is None:
+        raise ProgrammeInvalid("effective_from: a first version holds at once")
+    if effective_from <= place.now:
+        raise ProgrammeInvalid(f"effective_from: {effective_from.isoformat()} is over")
 
-    before: Programme | None
-    converted: list[Converted]
 
-
-async def check_programme(conn: Connection, programme: Programme, parts: Parts) -> Checked:
-    """Refuse what cannot stand beside or after what is in force (ProgrammeInvalid).
+async def check_programme(
+    conn: Connection, programme: Programme, parts: Parts, effective_from: datetime | None
+) -> Checked:
+    """Refuse what cannot stand beside others, or after what holds before it (ProgrammeInvalid).
 
     Configuration keeps still until the transaction ends.
     """
-    others = await catalogue.others(conn, programme.code)
+    await catalogue.keep_still(conn)
+    code, now = programme.code, parts.clock()
+    place = await versions.place(
+        conn, parts.catalogue, code, now=now, effective_from=effective_from
+    )
+    _check_begin(place, effective_from)
     for budget, owner in (await catalogue.budgets_of_others(conn, programme.code)).items():
         if any(each.code == budget for each in programme.budget):
             raise ProgrammeInvalid(
                 f"budget {budget!r} was defined by programme {owner!r}, whose claims return to it"
             )
-    for other in others.values():
+    others = (await parts.catalogue.plan(conn)).others(programme.code)
+    for other in others:
         _check_codes(programme, other)
         for code in programme.providers.keys() & other.providers.keys():
             if programme.providers[code] != other.providers[code]:
@@ -154,11 +157,25 @@ async def check_programme(conn: Connection, programme: Programme, parts: Parts) 
                     f"provider {code!r} is defined otherwise by programme {other.code!r}"
                 )
         _check_books(programme, other)
-    new = check_converted(programme, others.values(), await rates.converted(conn))
-    before = (await parts.catalogue.current(conn)).programmes.get(programme.code)
-    if before is not None:
-        _check_kept(before, programme)
-    return Checked(before, new)
+    new = check_converted(programme, others, await rates.converted(conn))
+    if place.before is not None:
+        _check_kept(place.before, programme)
+    return Checked(**msgspec.structs.asdict(place), converted=new)
+
+
+async def _check_told(
+    conn: Connection, checked: Checked, after: Programme, tiers_from: Month | None
+) -> None:
+    """Refuse what is worse for members and what they were not told of in time (NoticeMissing)."""
+    if checked.before is None:
+        return
+    found = terms.changes(checked.before, after)
+    if any(change.is_worse for change in found):
+        given = await notices.unspent(conn, after.code, stays=checked.stays)
+        begins = local_date(checked.begins, after.tz)
+        judged = (tiers_from or Month.of(begins)).start
+        days = checked.before.notice_days
+        terms.check_told(found, given, begins=begins, judged=judged, days=days)
 
 
 async def apply_programme(
@@ -167,19 +184,23 @@ async def apply_programme(
     parts: Parts,
     *,
     tiers_from: Month | None = None,
+    effective_from: datetime | None = None,
     needs_notice: bool = True,
 ) -> Applied:
     """Put a programme into force; ProgrammeInvalid when another has its benefits or budgets.
 
-    Its tiers and policy decide months from `tiers_from` on, or from the running one (U-1). Of what
-    is worse for members than before they must have been told in time, unless nobody needs to be:
-    in a demo (NoticeMissing, U-2). What it gives for what must be allowed, or agreed on by two
+    It holds from `effective_from` on, or at once; what was to begin then or later is withdrawn.
+    Its tiers and policy decide months from `tiers_from` on, or from the one it begins in (U-1). Of
+    what is worse for members than before they must have been told in time, unless nobody needs to
+    be: in a demo (NoticeMissing, U-2). What it gives for what must be allowed, or agreed on by two
     people (ComplianceForbidden, ComplianceUnapproved, X-1).
     """
-    checked = await check_programme(conn, programme, parts)
+    checked = await check_programme(conn, programme, parts, effective_from)
     guard.check(guard.findings(programme), await proposals.agreed(conn, programme.code))
-    if checked.before is not None and needs_notice:
-        await _check_told(conn, parts, checked.before, programme, tiers_from=tiers_from)
+    if needs_notice:
+        await _check_told(conn, checked, programme, tiers_from)
     await rates.put_converted(conn, checked.converted)
-    version, is_new = await catalogue.put(conn, programme, parts.clock(), tiers_from=tiers_from)
-    return Applied(version, is_new)
+    version, is_new = await catalogue.put(
+        conn, programme, checked.now, tiers_from=tiers_from, effective_from=effective_from
+    )
+    return Applied(version, is_new, checked.begins, checked.withdraws if is_new else [])

@@ -17,7 +17,7 @@ from benefits.domain import choices as rules
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, stop_claim
-from benefits.domain.catalogue import Catalogue
+from benefits.domain.catalogue import Plan
 from benefits.domain.choice import Choice
 from benefits.domain.choices import ChoiceFacts, ChoiceNotOffered, Place, UnknownChoice
 from benefits.domain.ledger import Lot, Part
@@ -81,10 +81,10 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
 class _Group:
     """Choosings of one transaction while they are decided: each sees the one before it."""
 
-    def __init__(self, parts: Parts, offers: Catalogue, locked: dict[UUID, Member]) -> None:
-        self.offers = offers
+    def __init__(self, parts: Parts, plan: Plan, locked: dict[UUID, Member]) -> None:
         self.locked = locked
         self.now = parts.clock()
+        self.offers = plan.at(self.now)
         self.journal = Journal(locked, self.now, parts.new_id)
         self.blocks: dict[UUID, list[Block]] = {}
         self.origins: dict[UUID, LotOrigin] = {}
@@ -201,7 +201,7 @@ async def choose(
 
     Without `wait`, members whom somebody else holds are Busy.
     """
-    offers = await parts.catalogue.current(conn)
+    plan = await parts.catalogue.plan(conn)
     ids = {command.member_id for command in commands}
     locked, moved = await members.lock_current(conn, ids, wait=wait)
     missing = ids - locked.keys() - moved.keys()
@@ -211,7 +211,7 @@ async def choose(
         (_for(command, moved), command.request_key, command.body) for command in commands
     ]
     await keyed.load(conn, [key for command, key, _ in asked if command.member_id in locked])
-    group = _Group(parts, offers, locked)
+    group = _Group(parts, plan, locked)
     fresh = [
         command
         for command, key, body in asked

@@ -15,7 +15,7 @@ from benefits.actions.parts import Parts
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, stop_claim
-from benefits.domain.catalogue import Catalogue
+from benefits.domain.catalogue import Plan
 from benefits.domain.entitlement import ClaimCommand, CounterUse
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Cost
@@ -110,12 +110,13 @@ def cost_of(programme: Programme, benefit: Benefit, minor: int, *, provider: str
 class _Group:
     """One group's claims while they are decided: each sees what the one before it took."""
 
-    def __init__(self, parts: Parts, offers: Catalogue, locked: dict[UUID, Member]) -> None:
+    def __init__(self, parts: Parts, plan: Plan, locked: dict[UUID, Member]) -> None:
         self.parts = parts
-        self.offers = offers.offers
-        self.versions = offers.programme_versions
         self.locked = locked
         self.now = parts.clock()
+        catalogue = plan.at(self.now)
+        self.offers = catalogue.offers
+        self.versions = catalogue.programme_versions
         self._terms: dict[str, Terms] = {}
         self._wishes: dict[tuple[UUID, str], Wish] = {}
         self.journal = Journal(locked, self.now, parts.new_id)
@@ -328,7 +329,7 @@ async def claim(
     Without `wait`, members somebody else holds at the moment are answered `busy` and nothing is
     stored for them.
     """
-    offers = await parts.catalogue.current(conn)
+    plan = await parts.catalogue.plan(conn)
     ids = {command.member_id for command in commands}
     locked, moved = await members.lock_current(conn, ids, wait=wait)
     missing = ids - locked.keys() - moved.keys()
@@ -338,7 +339,7 @@ async def claim(
         (_for(command, moved), command.request_key, command.body) for command in commands
     ]
     await keyed.load(conn, [key for command, key, _ in asked if command.member_id in locked])
-    group = _Group(parts, offers, locked)
+    group = _Group(parts, plan, locked)
     fresh = [command for command, key, body in asked if keyed.earlier(key, body) is None]
     await group.load(conn, fresh)
     outcomes = list[Decided | Refusal]()

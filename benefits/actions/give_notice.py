@@ -1,6 +1,6 @@
 """Record what members were told of a version that is worse for them, before it holds (U-2)."""
 
-from datetime import date
+from datetime import date, datetime
 
 import msgspec
 
@@ -10,7 +10,7 @@ from benefits.domain import terms
 from benefits.domain.programme import Programme
 from benefits.domain.terms import Change, Channel, Notice
 from benefits.domain.values import local_date, placed_bucket
-from benefits.store import notices
+from benefits.store import notices, versions
 from benefits.store.db import Connection
 
 
@@ -31,13 +31,20 @@ class Told(msgspec.Struct, frozen=True):
 
 
 async def give_notice(
-    conn: Connection, parts: Parts, after: Programme, given: Given
+    conn: Connection,
+    parts: Parts,
+    after: Programme,
+    given: Given,
+    *,
+    effective_from: datetime | None = None,
 ) -> list[Change]:
     """Record a notice of what is worse in a version; return that (NoticeInvalid).
 
-    Again with the same words it records nothing new.
+    That is compared with what will hold before it, as in `compare`. Again with the same words it
+    records nothing new.
     """
-    found = [each.change for each in await compare(conn, parts, after) if each.change.is_worse]
+    told = await compare(conn, parts, after, effective_from=effective_from)
+    found = [each.change for each in told if each.change.is_worse]
     notice = Notice(
         channel=given.channel,
         given_on=given.given_on,
@@ -53,16 +60,21 @@ async def give_notice(
     return found
 
 
-async def compare(conn: Connection, parts: Parts, after: Programme) -> list[Told]:
-    """Return what a version changes in the one in force, and what members were told of it.
+async def compare(
+    conn: Connection, parts: Parts, after: Programme, *, effective_from: datetime | None = None
+) -> list[Told]:
+    """Return what a version changes in the one before it, and what members were told of it.
 
-    UnknownProgramme where there is none to compare with.
+    That is the one in force, or the last that begins before `effective_from`. UnknownProgramme
+    where there is none to compare with.
     """
-    before = (await parts.catalogue.current(conn)).programmes.get(after.code)
-    if before is None:
+    place = await versions.place(
+        conn, parts.catalogue, after.code, now=parts.clock(), effective_from=effective_from
+    )
+    if place.before is None:
         raise UnknownProgramme(f"No version of {after.code!r} is in force to compare with.")
-    given = await notices.unspent(conn, after.code)
+    given = await notices.unspent(conn, after.code, stays=place.stays)
     return [
         Told(each, terms.told_on(each, given) if each.is_worse else None)
-        for each in terms.changes(before, after)
+        for each in terms.changes(place.before, after)
     ]

@@ -14,7 +14,7 @@ from benefits.actions.parts import Parts
 from benefits.domain import entitlement, guard, ledger, units
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, Blocked, stop_reward
-from benefits.domain.catalogue import Catalogue
+from benefits.domain.catalogue import Plan
 from benefits.domain.compliance import Trigger
 from benefits.domain.ledger import Lot
 from benefits.domain.packages import told_priority
@@ -99,12 +99,12 @@ class _Group:
     """Rewards of one transaction while they are decided, by request, in a group or by file."""
 
     def __init__(
-        self, parts: Parts, offers: Catalogue, locked: dict[UUID, Member], busy: set[UUID]
+        self, parts: Parts, plan: Plan, locked: dict[UUID, Member], busy: set[UUID]
     ) -> None:
-        self.offers = offers.offers
         self.locked = locked
         self.busy = busy
         self.now = parts.clock()
+        self.offers = plan.at(self.now).offers
         self.journal = Journal(locked, self.now, parts.new_id)
         self.rewarded: dict[RewardKey, UUID] = {}
         self.blocks: dict[UUID, list[Block]] = {}
@@ -115,13 +115,13 @@ class _Group:
         cls, conn: Connection, commands: Sequence[RewardMember], parts: Parts, *, wait: bool
     ) -> Self:
         """Lock the members, then read which of the rewards were given before."""
-        offers = await parts.catalogue.current(conn)
+        plan = await parts.catalogue.plan(conn)
         ids = {command.member_id for command in commands}
         locked, moved = await members.lock_current(conn, ids, wait=wait)
         locked |= {id_: locked[other] for id_, other in moved.items()}
         missing = ids - locked.keys()
         busy = await members.existing(conn, missing) if missing else set()
-        group = cls(parts, offers, locked, busy)
+        group = cls(parts, plan, locked, busy)
         keys = [
             group._reward_key(locked[c.member_id].member_id, c)
             for c in commands

@@ -64,12 +64,12 @@ async def see(
 ) -> dict[UUID, Seen]:
     """Return what those of the ids who are members have, with so many of their latest claims."""
     now = parts.clock()
-    catalogue = parts.catalogue.latest
+    catalogue = parts.catalogue.at(now)
     while True:
         found = await overviews(conn, ids, catalogue.rules.values(), now, claims=claims)
         if all(one.config_version == catalogue.version for one in found.values()):
             break
-        catalogue = await parts.catalogue.current(conn)
+        catalogue = (await parts.catalogue.plan(conn)).at(now)
     return {
         id_: Seen(
             member_id=overview.member_id,

@@ -405,7 +405,7 @@ async def resolve(
     ids = sorted({a.claim_id for a in (*answers, *(t.answer for t in attempts))})
     if not ids:
         return frozenset()
-    catalogue = await parts.catalogue.current(conn)
+    plan = await parts.catalogue.plan(conn)
     owners = await claims.owners(conn, ids)
     locked, busy = await members.lock_persons(conn, set(owners.values()))
     left = frozenset(id_ for id_, member_id in owners.items() if member_id in busy)
@@ -416,7 +416,7 @@ async def resolve(
     if not ids:
         return left
     now = parts.clock()
-    group = _Group(parts, catalogue, Journal(locked, now, parts.new_id), now)
+    group = _Group(parts, plan.at(now), Journal(locked, now, parts.new_id), now)
     times = Counter(a.claim_id for a in (*answers, *(t.answer for t in attempts)))
     twice = [id_ for id_, n in times.items() if n > 1]
     taken = [id_ for id_, one in locked.items() if one.has_merged]

@@ -53,7 +53,8 @@ async def see_choices(conn: Connection, member_id: UUID, parts: Parts) -> Choice
 
     Whoever was merged asks for the member they were merged into.
     """
-    catalogue, now = await parts.catalogue.current(conn), parts.clock()
+    now = parts.clock()
+    catalogue = (await parts.catalogue.plan(conn)).at(now)
     whom = (await merged.current(conn, [member_id])).get(member_id, member_id)
     member = await pages.member(conn, whom)
     if member is None:

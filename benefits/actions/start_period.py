@@ -64,7 +64,8 @@ async def start_next(database: Database, parts: Parts) -> Started | None:
     """Start periods in the next part of a run that is due; None when there is none."""
 
     async def take(conn: Connection) -> tuple[Leased, int] | None:
-        catalogue, now = await parts.catalogue.current(conn), parts.clock()
+        now = parts.clock()
+        catalogue = (await parts.catalogue.plan(conn)).at(now)
         for code, programme in catalogue.programmes.items():
             lines = packages.starting(programme.line)
             if not lines:
@@ -90,7 +91,8 @@ async def begin(database: Database, parts: Parts, code: str) -> Leased:
     """Take today's run from its first bucket on, of all members (PeriodStarting)."""
 
     async def take(conn: Connection) -> Leased | None:
-        catalogue, now = await parts.catalogue.current(conn), parts.clock()
+        now = parts.clock()
+        catalogue = (await parts.catalogue.plan(conn)).at(now)
         if code not in catalogue.programmes:
             raise UnknownProgramme
         day = local_date(now, catalogue.programmes[code].tz)

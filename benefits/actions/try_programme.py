@@ -4,6 +4,7 @@ The file is put into force in a transaction that its caller rolls back, with a c
 own, so that nobody else ever reads it. Nobody needs to have been told for a trial.
 """
 
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -58,13 +59,23 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     claims: list[ClaimTried]
 
 
-async def try_programme(conn: Connection, parts: Parts, made: Programme, member_id: UUID) -> Tried:
+async def try_programme(
+    conn: Connection,
+    parts: Parts,
+    made: Programme,
+    member_id: UUID,
+    *,
+    at: datetime | None = None,
+) -> Tried:
     """Return what a file would mean for a member; whoever calls rolls all of it back.
 
+    That is now, or as if it were an instant to come and nothing had happened until then.
     UnknownMember, and whatever `apply_programme` refuses but a missing notice.
     """
+    if at is not None:
+        parts = msgspec.structs.replace(parts, clock=lambda: at)
     month = Month.of(local_date(parts.clock(), made.tz)).plus(-1)
-    now = await parts.catalogue.current(conn)
+    now = (await parts.catalogue.plan(conn)).at(parts.clock())
     moved = await merged.current(conn, [member_id])
     whom = moved.get(member_id, member_id)
     locked = await members.lock(conn, [whom], wait=True)
@@ -74,7 +85,7 @@ async def try_programme(conn: Connection, parts: Parts, made: Programme, member_
     if made.code in now.programmes:
         before, held = await _tier(conn, now, made.code, month=month, member_id=whom)
     await apply_programme(conn, made, parts, tiers_from=month, needs_notice=False)
-    alone = msgspec.structs.replace(parts, catalogue=Cache())
+    alone = msgspec.structs.replace(parts, catalogue=Cache(parts.clock))
     new = await alone.catalogue.current(conn)
     after, rank = await _tier(conn, new, made.code, month=month, member_id=whom)
     journal = Journal(locked, parts.clock(), parts.new_id)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from math import ceil
 from typing import assert_never
 
+from msgspec import UNSET
+
 from benefits.actions.apply_programme import check_month, check_programme
 from benefits.actions.claim import UnknownMember
 from benefits.actions.parts import Parts
@@ -32,7 +34,7 @@ from benefits.domain.proposals import (
 )
 from benefits.domain.terms import Change
 from benefits.domain.values import Month, local_date
-from benefits.store import blocks, catalogue, members, merged, notices, tiers
+from benefits.store import blocks, catalogue, members, merged, notices, tiers, versions
 from benefits.store.db import Connection
 
 Ranks = Mapping[int, int]
@@ -49,10 +51,12 @@ async def count(conn: Connection, wanted: Wanted, parts: Parts) -> Ranks:
         made = read(wanted.document)
     except ProgrammeInvalid:
         return {}
-    before = (await parts.catalogue.current(conn)).programmes.get(made.code)
-    if not _changing(before, made):
-        return {}
     now = parts.clock()
+    place = await versions.place(
+        conn, parts.catalogue, made.code, now=now, effective_from=wanted.begins
+    )
+    if not _changing(place.before, made):
+        return {}
     return await tiers.at_ranks(conn, made.code, now, local_date(now, made.tz))
 
 
@@ -91,19 +95,17 @@ async def _programme(
 ) -> tuple[str, ProgrammeEffect]:
     """Return what a version changes, whom it reaches, and what compliance says of it."""
     made, tiers_from = read(wanted.document), month_of(wanted)
+    checked = await check_programme(conn, made, parts, wanted.begins)
     if await catalogue.is_production(conn):
         check_for_production(made)
         if tiers_from is not None:
-            check_month(made, tiers_from, parts.clock())
-    before = (await check_programme(conn, made, parts)).before
-    offers = await parts.catalogue.current(conn)
-    number = offers.programme_versions.get(made.code, 0)
-    found = list[Change]()
+            check_month(made, tiers_from, checked.begins)
+    before, number, found = checked.before, checked.replaces, list[Change]()
     if before is not None:
         found = terms.changes(before, made)
-        if not found and tiers_from in {None, offers.rules[made.code].judges[-1].tiers_from}:
-            raise ProposalInvalid(f"It says what version {number} says, which is in force.")
-    given = await notices.unspent(conn, made.code)
+        if not found and not checked.withdraws and tiers_from in {None, checked.judges_from}:
+            raise ProposalInvalid(f"It says what version {number} says, which holds then.")
+    given = await notices.unspent(conn, made.code, stays=checked.stays)
     effect = ProgrammeEffect(
         programme=made.code,
         replaces=number,
@@ -114,10 +116,11 @@ async def _programme(
             )
             for change in found
         ),
-        first_month=str(tiers_from or Month.of(local_date(parts.clock(), made.tz))),
+        first_month=str(tiers_from or Month.of(local_date(checked.begins, made.tz))),
         compliance=made.compliance,
         reach=tuple(_reach(before, made, counted)),
         findings=guard.findings(made),
+        withdraws=tuple(checked.withdraws) or UNSET,
     )
     return made.code, effect
 

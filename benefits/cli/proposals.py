@@ -26,6 +26,7 @@ from benefits.domain.proposals import (
     ComplianceEffect,
     Effect,
     ProgrammeEffect,
+    ProgrammeWanted,
     ToldChange,
     UnblockEffect,
     Wanted,
@@ -289,6 +290,9 @@ def _effect(wanted: Wanted, effect: Effect) -> Iterator[str]:
                 yield "compliance none: what it gives for what is not judged"
             yield f"tiers from {effect.first_month}"
             yield f"replaces version {effect.replaces}" if effect.replaces else "is the first"
+            if isinstance(wanted, ProgrammeWanted) and wanted.begins is not None:
+                yield f"holds from {wanted.begins.isoformat()} on"
+            yield from (f"withdraws version {number}" for number in effect.withdraws or ())
             yield from map(_change, effect.changes)
             for one in effect.reach:
                 yield (

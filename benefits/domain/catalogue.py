@@ -1,5 +1,10 @@
-"""The catalogue: all programmes in force, and which version of each decides which month (U-1)."""
+"""The catalogue: all programmes in force, and which version of each decides which month (U-1).
 
+One catalogue follows another as versions begin: a `Plan` has all that are known.
+"""
+
+from bisect import bisect
+from datetime import datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -132,3 +137,24 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
     def digits(self) -> dict[str, int]:
         """How many decimals each currency has; programmes of one currency agree."""
         return DIGITS | {p.currency: p.minor_digits for p in self.programmes.values()}
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The catalogues of one configuration: one until `starts` begin, then one from each on."""
+
+    catalogues: tuple[Catalogue, ...]
+    starts: tuple[datetime, ...] = ()
+
+    @property
+    def version(self) -> int:
+        """The configuration's version number."""
+        return self.catalogues[0].version
+
+    def at(self, now: datetime) -> Catalogue:
+        """Return the catalogue in force at an instant: always the same one for a time (U-1)."""
+        return self.catalogues[bisect(self.starts, now)]
+
+    def others(self, code: str) -> list[Programme]:
+        """Return the programmes but one, each as it is now and as it will be."""
+        found = (each for one in self.catalogues for each in one.programmes.values())
+        return [*{id(each): each for each in found if each.code != code}.values()]

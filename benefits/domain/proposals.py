@@ -12,6 +12,7 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from benefits.domain import guard
 from benefits.domain.blocks import Scope, Why
@@ -43,12 +44,21 @@ class ProposalKind(enum.Enum):
 
 
 class ProgrammeWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A programme's file, to be its next version; it decides tiers from a month on (U-1)."""
+    """A programme's file, to be its next version; it decides tiers from a month on (U-1).
+
+    It holds from `effective_from` on, or, unset, as soon as it is approved.
+    """
 
     document: Annotated[
         str, msgspec.Meta(min_length=1, max_length=DOCUMENT_MAX, pattern=r"\A[^\x00]*\Z")
     ]
     tiers_from: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{4}-[0-9]{2}\Z")] | None = None
+    effective_from: Annotated[datetime, msgspec.Meta(tz=True)] | UnsetType = UNSET
+
+    @property
+    def begins(self) -> datetime | None:
+        """The instant from which it is to hold; None as soon as it is approved."""
+        return self.effective_from or None
 
 
 class ComplianceWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,9 +114,11 @@ class ToldChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgrammeEffect(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version would change in the one in force, number `replaces`; 0 is none.
+    """What a version would change in the one that holds before it, number `replaces`; 0 is none.
 
-    It judges tiers from `first_month` on, and is held to what `compliance` names.
+    It judges tiers from `first_month` on, and is held to what `compliance` names. Versions that
+    were to begin with it or later, it `withdraws`: unset if there are none, as in digests of
+    earlier releases.
     """
 
     programme: str
@@ -116,6 +128,7 @@ class ProgrammeEffect(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[ToldChange, ...]
     reach: tuple[Reach, ...]
     findings: tuple[guard.Finding, ...]
+    withdraws: tuple[int, ...] | UnsetType = UNSET
 
 
 class ComplianceEffect(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +198,10 @@ def digest(proposal_id: UUID, wanted: Wanted, effect: Effect, said: Said) -> str
     if isinstance(wanted, BlockWanted):
         wanted = msgspec.structs.replace(
             wanted, from_at=_in_utc(wanted.from_at), to_at=_in_utc(wanted.to_at)
+        )
+    if isinstance(wanted, ProgrammeWanted) and wanted.effective_from:
+        wanted = msgspec.structs.replace(
+            wanted, effective_from=wanted.effective_from.astimezone(UTC)
         )
     whole = [proposal_id, kind_of(wanted), wanted, utc, effect]
     return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()

@@ -373,16 +373,16 @@ _JUDGES_MONTHS = re.compile(r"(tier|policy|asset_classes|currencies|feeds)\b.*")
 
 
 def check_told(
-    found: Iterable[Change], notices: Sequence[Notice], *, today: date, judged: date, days: int
+    found: Iterable[Change], notices: Sequence[Notice], *, begins: date, judged: date, days: int
 ) -> None:
     """Refuse worse changes of which members were not told `days` before (NoticeMissing, U-2).
 
-    What decides tiers holds from `judged` on, all else from `today`.
+    What decides tiers holds from `judged` on, all else from the day on which the version `begins`.
     """
     untold = list[str]()
     for change in found:
         told = told_on(change, notices) if change.is_worse else date.min
-        holds = min(judged, today) if _JUDGES_MONTHS.fullmatch(change.path) else today
+        holds = min(judged, begins) if _JUDGES_MONTHS.fullmatch(change.path) else begins
         if told is None:
             untold.append(f"{change} (not told)")
         elif told > holds - timedelta(days=days):

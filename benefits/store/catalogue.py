@@ -1,43 +1,37 @@
-"""Programmes as stored: immutable versions of documents, cached by configuration version."""
+"""Programmes as stored: immutable versions of documents, cached by configuration version (U-1)."""
 
 import hashlib
-from collections.abc import Sequence
-from datetime import date, datetime
-from typing import Any
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
 
 import msgspec
 
 from benefits.domain.benefit import Benefit
-from benefits.domain.calendars import NO_CALENDAR
-from benefits.domain.catalogue import Catalogue, Judge, Rules
+from benefits.domain.calendars import NO_CALENDAR, Calendar
+from benefits.domain.catalogue import Catalogue, Judge, Plan, Rules
+from benefits.domain.dating import Dated, in_force, judging, kept, withdrawn
 from benefits.domain.entitlement import budget_counter, stock_counter
 from benefits.domain.programme import Programme
-from benefits.domain.values import Month, local_date
+from benefits.domain.values import Clock, Month, local_date
 from benefits.store import calendars
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, rows, run
 
 VERSION = "SELECT config_version FROM installation"
 STAMP = "SELECT stamp FROM installation"
-CURRENT = """
-SELECT DISTINCT ON (code) code, version, document FROM programme ORDER BY code, version DESC
+# Few, and without their documents: from them follows which of these are needed.
+DATED = """
+SELECT p.code, p.version, p.applied_at, p.effective_from, p.tiers_from
+FROM programme AS p WHERE p.applied_at < $1 OR $1 IS NULL ORDER BY p.code, p.version
 """
-# A version judges no tier any more where a later one judges from the same month or before.
-JUDGES = """
-SELECT p.code, p.version, p.tiers_from, p.document FROM programme AS p
-WHERE NOT EXISTS (SELECT FROM programme AS l
-                  WHERE l.code = p.code AND l.version > p.version AND l.tiers_from <= p.tiers_from)
-ORDER BY p.code, p.version
+SOME = """
+SELECT p.code, p.version, p.document FROM programme AS p
+JOIN unnest($1::text[], $2::int[]) AS w (code, version)
+  ON w.code = p.code AND w.version = p.version
 """
 ONE = "SELECT document FROM programme WHERE code = $1 AND version = $2"
 LOCK_VERSION = "SELECT config_version FROM installation FOR UPDATE"
-LATEST = """
-SELECT version, digest, tiers_from FROM programme WHERE code = $1 ORDER BY version DESC LIMIT 1
-"""
-OWNERS = """
-SELECT DISTINCT ON (code) code, document FROM programme
-WHERE code <> $1 ORDER BY code, version DESC
-"""
+DIGEST = "SELECT p.digest FROM programme AS p WHERE p.code = $1 AND p.version = $2"
 BUDGETS = """
 SELECT DISTINCT b.one ->> 'code' AS budget, p.code
 FROM programme AS p
@@ -45,14 +39,10 @@ CROSS JOIN LATERAL json_array_elements(p.document::json -> 'budget') AS b (one)
 WHERE p.code <> $1
 """
 INSERT = """
-INSERT INTO programme (code, version, digest, document, applied_at, tiers_from)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO programme (code, version, digest, document, applied_at, tiers_from, effective_from)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 BUMP = "UPDATE installation SET config_version = config_version + 1, book_zone = $1"
-AS_KNOWN = """
-SELECT DISTINCT ON (code) code, version, document FROM programme
-WHERE applied_at < $1 ORDER BY code, version DESC
-"""
 NEW_COUNTERS = """
 INSERT INTO counter (counter, "window", slice, reserved, spent)
 SELECT name, 'all', 0, 0, 0 FROM unnest($1::text[]) AS name ORDER BY name
@@ -63,25 +53,50 @@ ON CONFLICT DO NOTHING
 EVER = date(2000, 1, 1)
 
 
-class Cache:
-    """The catalogue in force as this process last saw it."""
+class Numbered(Dated, frozen=True, kw_only=True):
+    """A version of the programme of a code, without its document."""
 
-    def __init__(self) -> None:
-        """Start empty: the first `current` loads."""
-        self._catalogue = Catalogue(version=-1, programmes={})
-        self._versions: dict[tuple[str, int], Programme] = {}
+    code: str
+
+
+Row = tuple[str, int]
+Timelines = Mapping[str, list[Numbered]]
+
+
+class Cache:
+    """The catalogues in force and to come as this process last saw them.
+
+    They follow each other by the clock alone: nothing has to happen when a version begins.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Start empty: the first `plan` loads."""
+        self._clock = clock
+        self._plan = Plan((Catalogue(version=-1, programmes={}),))
+        self._versions: dict[Row, Programme] = {}
 
     @property
     def latest(self) -> Catalogue:
-        """What `current` returned last: good enough to find a provider by its code."""
-        return self._catalogue
+        """What is in force by what was loaded last: enough to find a provider by its code."""
+        return self.at(self._clock())
+
+    def at(self, now: datetime) -> Catalogue:
+        """Return what is in force at an instant by what was loaded last."""
+        return self._plan.at(now)
+
+    async def plan(self, conn: Connection) -> Plan:
+        """Return the catalogues in force now and later; one cheap query if nothing changed.
+
+        Whoever decides after locks asks it for the instant that they read then.
+        """
+        ((version,),) = await rows(conn, VERSION)
+        if version != self._plan.version:
+            self._plan = await self._load(conn, version, self._clock())
+        return self._plan
 
     async def current(self, conn: Connection) -> Catalogue:
-        """Return the catalogue in force; one cheap query when nothing changed."""
-        ((version,),) = await rows(conn, VERSION)
-        if version != self._catalogue.version:
-            self._catalogue = await _load(conn, version)
-        return self._catalogue
+        """Return the catalogue in force."""
+        return (await self.plan(conn)).at(self._clock())
 
     async def version(self, conn: Connection, code: str, version: int) -> Programme:
         """Return a programme as one of its versions said it; versions never change."""
@@ -97,30 +112,89 @@ class Cache:
         programme = await self.version(conn, claim.programme, claim.programme_version)
         return programme, programme.benefits[claim.benefit]
 
+    async def _load(self, conn: Connection, version: int, now: datetime) -> Plan:
+        timelines = await _timelines(conn, None)
+        starts = sorted(
+            {
+                one.effective_from
+                for line in timelines.values()
+                for one in kept(line)
+                if one.effective_from > now
+            }
+        )
+        steps = [_Step(timelines, at) for at in (now, *starts)]
+        texts = await _documents(conn, {row for step in steps for row in step.rows})
+        self._versions |= texts
+        known = await calendars.current(conn)
+        made = (step.catalogue(version, self._versions, known) for step in steps)
+        return Plan(tuple(made), tuple(starts))
+
+
+class _Step:
+    """Which versions are in force at an instant, and which judge tiers."""
+
+    def __init__(self, timelines: Timelines, at: datetime) -> None:
+        """Find them in the versions of every programme; the first holds before all, too."""
+        self._current = {
+            code: (in_force(line, at) or line[0]).version for code, line in timelines.items()
+        }
+        self._judges = {code: judging(line, at) for code, line in timelines.items()}
+
+    @property
+    def rows(self) -> set[Row]:
+        """The versions whose documents are needed."""
+        judges = {(code, one.version) for code, some in self._judges.items() for one in some}
+        return judges | {*self._current.items()}
+
+    def catalogue(
+        self, version: int, texts: Mapping[Row, Programme], known: Mapping[str, Calendar]
+    ) -> Catalogue:
+        """Put the catalogue of that instant together."""
+        rules = dict[str, Rules]()
+        for code, some in self._judges.items():
+            judges = list[Judge]()
+            for one in some:
+                programme = texts[code, one.version]
+                calendar = known.get(programme.policy.calendar or "", NO_CALENDAR)
+                judges.append(Judge(one.version, Month.of(one.tiers_from), programme, calendar))
+            rules[code] = Rules(tuple(judges))
+        return Catalogue(
+            version=version,
+            programmes={row[0]: texts[row] for row in self._current.items()},
+            programme_versions=self._current,
+            rules=rules,
+        )
+
+
+async def _timelines(conn: Connection, known_at: datetime | None) -> Timelines:
+    found = dict[str, list[Numbered]]()
+    for row in await rows(conn, DATED, known_at):
+        found.setdefault(row.code, []).append(Numbered(**row._asdict()))
+    return found
+
+
+async def _documents(conn: Connection, wanted: Iterable[Row]) -> dict[Row, Programme]:
+    some = sorted(wanted)
+    found = await rows(conn, SOME, [code for code, _ in some], [number for _, number in some])
+    return {
+        (row.code, row.version): msgspec.json.decode(row.document, type=Programme) for row in found
+    }
+
 
 async def as_known(conn: Connection, known_at: datetime) -> Catalogue:
-    """Return the catalogue as it stood at an instant of the past; programmes never change."""
-    return _of(await rows(conn, AS_KNOWN, known_at), version=-1)
+    """Return the catalogue as it stood at an instant of the past; programmes never change.
 
-
-async def _load(conn: Connection, version: int) -> Catalogue:
-    found = _of(await rows(conn, CURRENT), version=version)
-    known = await calendars.current(conn)
-    judges = dict[str, tuple[Judge, ...]]()
-    for code, number, tiers_from, text in await rows(conn, JUDGES):
-        programme = msgspec.json.decode(text, type=Programme)
-        calendar = known.get(programme.policy.calendar or "", NO_CALENDAR)
-        judge = Judge(number, Month.of(tiers_from), programme, calendar)
-        judges[code] = (*judges.get(code, ()), judge)
-    rules = {code: Rules(each) for code, each in judges.items()}
-    return msgspec.structs.replace(found, rules=rules)
-
-
-def _of(found: Sequence[Any], *, version: int) -> Catalogue:
+    Whoever was applied at that instant was not known before it, nor in force.
+    """
+    timelines = await _timelines(conn, known_at)
+    last = known_at - timedelta(microseconds=1)
+    found = {code: in_force(line, last) for code, line in timelines.items()}
+    current = {code: one.version for code, one in found.items() if one is not None}
+    texts = await _documents(conn, current.items())
     return Catalogue(
-        version=version,
-        programmes={code: msgspec.json.decode(text, type=Programme) for code, _, text in found},
-        programme_versions={code: number for code, number, _ in found},
+        version=-1,
+        programmes={row[0]: texts[row] for row in current.items()},
+        programme_versions=current,
     )
 
 
@@ -130,11 +204,9 @@ async def is_production(conn: Connection) -> bool:
     return bool(stamp == "production")
 
 
-async def others(conn: Connection, code: str) -> dict[str, Programme]:
-    """Return the other programmes; configuration keeps still until the transaction ends."""
+async def keep_still(conn: Connection) -> None:
+    """Let configuration keep still until the transaction ends."""
     await rows(conn, LOCK_VERSION)
-    found = await rows(conn, OWNERS, code)
-    return {other: msgspec.json.decode(text, type=Programme) for other, text in found}
 
 
 async def budgets_of_others(conn: Connection, code: str) -> dict[str, str]:
@@ -142,25 +214,39 @@ async def budgets_of_others(conn: Connection, code: str) -> dict[str, str]:
     return {row.budget: row.code for row in await rows(conn, BUDGETS, code)}
 
 
+async def timeline(conn: Connection, code: str) -> list[Numbered]:
+    """Return the versions of a programme in their order, without their documents."""
+    return (await _timelines(conn, None)).get(code, [])
+
+
 async def put(
-    conn: Connection, programme: Programme, now: datetime, *, tiers_from: Month | None
+    conn: Connection,
+    programme: Programme,
+    now: datetime,
+    *,
+    tiers_from: Month | None,
+    effective_from: datetime | None,
 ) -> tuple[int, bool]:
     """Store a programme's next version; return it and whether anything is new in it.
 
-    It decides tiers from a month on: the running one unless another is named. The first version
-    decides whatever came before, too.
+    It holds from an instant on: at once unless another is named. It decides tiers from a month
+    on: that of the instant unless another is named. The first version decides whatever came
+    before, too.
     """
     document = msgspec.json.encode(programme, order="deterministic")
     digest = hashlib.sha256(document).digest()
-    latest = await rows(conn, LATEST, programme.code)
-    version, begin = 1, EVER
-    if latest:
-        was = latest[0]
-        if was.digest == digest and tiers_from in {None, Month.of(was.tiers_from)}:
-            return was.version, False
-        version = latest[0].version + 1
-        begin = (tiers_from or Month.of(local_date(now, programme.tz))).start
-    await run(conn, INSERT, programme.code, version, digest, document.decode(), now, begin)
+    begin, judges = effective_from or now, EVER
+    known = await timeline(conn, programme.code)
+    then = in_force(known, begin)
+    if then is not None:
+        ((was,),) = await rows(conn, DIGEST, programme.code, then.version)
+        named = tiers_from in {None, Month.of(then.tiers_from)}
+        if was == digest and named and not withdrawn(known, begin, now, but=then.version):
+            return then.version, False
+    if known:
+        judges = (tiers_from or Month.of(local_date(begin, programme.tz))).start
+    version = len(known) + 1
+    await run(conn, INSERT, programme.code, version, digest, document.decode(), now, judges, begin)
     counters = [stock_counter(b) for b in programme.benefit if b.stock is not None]
     counters += [budget_counter(b.code) for b in programme.budget]
     await run(conn, NEW_COUNTERS, counters)

@@ -138,7 +138,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "period_run": ("programme", "day", "after", "next_bucket", "begun_at", "ended_at"),
     "posting": ("debit", "credit", "unit", "amount", "party"),
     "posting_carried": (*("month", "booked_month", "unit", "debit", "credit", "party", "amount"),),
-    "programme": ("code", "version", "document", "applied_at", "tiers_from"),
+    "programme": (*("code", "version", "document", "applied_at", "tiers_from", "effective_from"),),
     "programme_notice": ("programme", "channel", "given_on", "text", "recorded_at"),
     "proposal": ("kind", "proposed_at", "expires_at"),
     "proposal_decision": ("verdict", "decided_at"),

@@ -1,5 +1,6 @@
 """What members were told of changes that are worse for them (U-2)."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,9 +22,10 @@ OF = """
 SELECT n.channel, n.given_on, n.text, n.recorded_by, n.changes, n.recorded_at
 FROM programme_notice AS n WHERE n.programme = $1 ORDER BY n.recorded_at, n.notice_id
 """
-VERSIONS = (
-    "SELECT p.applied_at, p.document FROM programme AS p WHERE p.code = $1 ORDER BY p.version"
-)
+VERSIONS = """
+SELECT p.effective_from, p.document FROM programme AS p
+WHERE p.code = $1 AND p.version = ANY($2::int[]) ORDER BY p.version
+"""
 
 
 async def put(conn: Connection, of_: tuple[UUID, str], notice: Notice, *, now: datetime) -> None:
@@ -46,11 +48,14 @@ async def of(conn: Connection, programme: str) -> list[tuple[datetime, Notice]]:
     return [(row.recorded_at, _notice(row)) for row in await rows(conn, OF, programme)]
 
 
-async def unspent(conn: Connection, programme: str) -> list[Notice]:
-    """Return the notices of a programme, with what did not come into force since."""
+async def unspent(conn: Connection, programme: str, *, stays: Sequence[int]) -> list[Notice]:
+    """Return the notices of a programme, with what did not come into force since.
+
+    That is by the versions of the numbers that stay, which hold now or are to.
+    """
     versions = [
-        (row.applied_at, msgspec.json.decode(row.document, type=Programme))
-        for row in await rows(conn, VERSIONS, programme)
+        (row.effective_from, msgspec.json.decode(row.document, type=Programme))
+        for row in await rows(conn, VERSIONS, programme, [*stays])
     ]
     return terms.unspent(await of(conn, programme), versions)
 

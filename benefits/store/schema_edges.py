@@ -53,7 +53,9 @@ programme = Table(
     Column("document", Text, nullable=False),
     Column("applied_at", INSTANT, nullable=False),
     Column("tiers_from", Date, nullable=False, server_default="2000-01-01"),
+    Column("effective_from", INSTANT, nullable=False),
     PrimaryKeyConstraint("code", "version"),
+    CheckConstraint("effective_from >= applied_at", name="effective_from"),
 )
 
 # `ends_at` is when a key was or will be revoked; `provider` is whose key it is, where it is one's.

@@ -14,7 +14,7 @@ from benefits.store.versions import UnknownVersion
 from benefits.web.auth import needs
 
 READERS = ("operator", "approver", "auditor")
-VersionState = Literal["IN_FORCE", "SUPERSEDED"]
+VersionState = Literal["IN_FORCE", "PENDING", "SUPERSEDED", "WITHDRAWN"]
 
 
 class InForceView(msgspec.Struct, kw_only=True):
@@ -32,14 +32,17 @@ class ProgrammesView(msgspec.Struct, kw_only=True):
 
 
 class VersionView(msgspec.Struct, kw_only=True):
-    """A version: since when it holds, the first month whose tiers it decides, and who agreed.
+    """A version: from when until when it holds, the first month it judges, and who agreed.
 
+    `ends_at` is null while no other is to follow, and of what was withdrawn before it began.
     `proposal` and who agreed are null where it was put into force by one person's command.
     """
 
     version: int
     state: VersionState
     applied_at: datetime
+    effective_from: datetime
+    ends_at: datetime | None
     first_month: str
     proposal: UUID | None
     proposed_by: str | None
@@ -47,7 +50,7 @@ class VersionView(msgspec.Struct, kw_only=True):
 
 
 class VersionsView(msgspec.Struct, kw_only=True):
-    """A programme's versions, the one in force first."""
+    """A programme's versions, the newest first: those to come before the one in force."""
 
     programme: str
     versions: list[VersionView]
@@ -79,25 +82,28 @@ async def get_programmes(request: Request[Any, Any, Any]) -> ProgrammesView:
     operation_id="get_versions",
 )
 async def get_versions(programme: FromPath[str], request: Request[Any, Any, Any]) -> VersionsView:
-    """Return a programme's versions, the one in force first, with who proposed and approved."""
+    """Return a programme's versions, the newest first, with who proposed and approved them."""
     state = request.app.state
     async with state.database.transaction() as conn:
         if programme not in (await state.parts.catalogue.current(conn)).programmes:
             raise UnknownVersion  # nor can the database be asked for every name
-        found = await versions.of(conn, programme)
+        found = await versions.of(conn, programme, state.parts.clock())
     return VersionsView(
         programme=programme,
         versions=[
             VersionView(
                 version=one.version,
-                state="IN_FORCE" if one.is_current else "SUPERSEDED",
+                state=seen.state.value,
                 applied_at=one.applied_at,
+                effective_from=one.effective_from,
+                ends_at=seen.ends_at,
                 first_month=str(Month.of(one.tiers_from)),
                 proposal=one.proposal_id,
                 proposed_by=one.proposed_by,
                 approved_by=one.decided_by,
             )
-            for one in found
+            for seen in found
+            for one in (seen.version,)
         ],
     )
 

@@ -51,15 +51,18 @@ class ComplianceFindingView(msgspec.Struct, kw_only=True):
 
 
 class VersionProposedView(msgspec.Struct, kw_only=True):
-    """A programme's next version; `replaces` is the number of the one in force, 0 if none is.
+    """A programme's next version; `replaces` is the number of the one before it, 0 if none is.
 
-    It judges tiers from `first_month` on. With `compliance` of `none` it is held to no matrix.
-    `document` is null in lists.
+    It holds from `effective_from` on, or, if that is null, from its approval; versions that were
+    to begin then or later, it `withdraws`. It judges tiers from `first_month` on. With
+    `compliance` of `none` it is held to no matrix. `document` is null in lists.
     """
 
     document: str | None
+    effective_from: datetime | None
     first_month: str
     replaces: int
+    withdraws: list[int]
     compliance: str
     changes: list[ChangedView]
     reach: list[ReachView]
@@ -192,8 +195,10 @@ def _version(
 ) -> VersionProposedView:
     return VersionProposedView(
         document=wanted.document if whole else None,
+        effective_from=wanted.begins,
         first_month=effect.first_month,
         replaces=effect.replaces,
+        withdraws=[*(effect.withdraws or ())],
         compliance=effect.compliance.value,
         changes=[
             ChangedView(

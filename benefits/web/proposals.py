@@ -48,13 +48,17 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class VersionRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A programme's file; its tiers and policy decide months from `first_month` on (`2025-07`)."""
+    """A programme's file; its tiers and policy decide months from `first_month` on (`2025-07`).
+
+    It holds from `effective_from` on, or from its approval.
+    """
 
     document: Annotated[
         str,
         msgspec.Meta(min_length=1, max_length=rules.DOCUMENT_MAX, pattern=r"\A[^\x00]*\Z"),
     ]
     first_month: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{4}-[0-9]{2}\Z")] | None = None
+    effective_from: Instant | None = None
 
 
 class CombinationRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -105,7 +109,11 @@ def _wanted(data: ProposalRequest) -> Wanted:
         raise ProposalInvalid("It names exactly one of programme, compliance, block and unblock.")
     match one := given[0]:
         case VersionRequest():
-            return rules.ProgrammeWanted(document=one.document, tiers_from=one.first_month)
+            return rules.ProgrammeWanted(
+                document=one.document,
+                tiers_from=one.first_month,
+                effective_from=one.effective_from or msgspec.UNSET,
+            )
         case CombinationRequest():
             return msgspec.convert(msgspec.to_builtins(one), rules.ComplianceWanted)
         case BlockRequest():

@@ -27,13 +27,10 @@ from tests.actions.agreeing import (
 )
 from tests.actions.life import (
     change,
-    claimed,
     fresh,
     gift,
     give,
-    holder,
     said,
-    wish,
 )
 from tests.actions.test_races import waiting
 from tests.builders import PROGRAMME, World
@@ -102,22 +99,6 @@ async def test_a_version_comes_into_force_by_two(world: World) -> None:
     assert ("APPROVED", "checker", "2") == (kept.verdict, kept.decided_by, kept.result)
     assert "proposal_closed" == await answer(world, proposal_id)
     assert "proposal_invalid" == await ask(world, version(MORE))
-    assert [] == await world.findings()
-
-
-async def test_g_ver_1_a_claim_is_made_under_the_version_of_its_instant(world: World) -> None:
-    """G-VER-1: v2 holds from 2025-07-01T00:00+08; the microsecond before it is v1's (U-1)."""
-    begins = datetime(2025, 6, 30, 16, 0, tzinfo=UTC)
-    world.clock.now = begins - timedelta(days=1)
-    member = await holder(world, quantity=2)
-    proposal_id = await ask(world, version(MORE, tiers_from="2025-07"))
-    world.clock.now = begins - timedelta(microseconds=1)
-    await claimed(world, wish(member))
-    world.clock.now = begins
-    assert "ok" == await answer(world, proposal_id)
-    await claimed(world, wish(member))
-    found = await world.rows("SELECT programme_version FROM claim ORDER BY claimed_at")
-    assert [1, 2] == [row.programme_version for row in found]
     assert [] == await world.findings()
 
 

@@ -55,7 +55,7 @@ async def test_the_latest_claims_are_shown(world: World) -> None:
 async def test_a_newer_catalogue_is_noticed(world: World) -> None:
     """What is shown is by the configuration of the snapshot, whatever the process knew."""
     member = await holder(world)
-    fresh = msgspec.structs.replace(world.parts, catalogue=Cache())
+    fresh = msgspec.structs.replace(world.parts, catalogue=Cache(world.clock))
     async with world.database.transaction() as conn:
         (first,) = await look_up(conn, [LookUp(caller="", member_id=member)], fresh)
     programme = reference_programme()

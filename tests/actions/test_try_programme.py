@@ -20,11 +20,11 @@ HIGHER = PROGRAMME.replace('threshold = "500000"', 'threshold = "600000"')
 MORE = PROGRAMME.replace("PLATINUM = 2, DIAMOND = 6", "PLATINUM = 3, DIAMOND = 6")
 
 
-async def attempt(world: World, text: str, member: UUID) -> Tried:
+async def attempt(world: World, text: str, member: UUID, *, at: datetime | None = None) -> Tried:
     """Try a file on a member, as the command does."""
 
     async def work(conn: Connection) -> Tried:
-        return await try_programme(conn, world.parts, read(text), member)
+        return await try_programme(conn, world.parts, read(text), member, at=at)
 
     return await world.database.rehearsal().transact(work)
 

@@ -43,7 +43,7 @@ async def limit(dsn: str, keys: Keys, code: str) -> None:
     database = connect(dsn)
     world = World(database, envelope=Envelope(keys.secret_keys), clock=real_clock)
     async with database.transaction() as conn:
-        (programme,) = (await Cache().current(conn)).programmes.values()
+        (programme,) = (await Cache(real_clock).current(conn)).programmes.values()
     drop = Limit(
         code=code,
         scope=Scope.PROGRAMME,

@@ -204,9 +204,9 @@ def test_what_decides_tiers_is_told_before_the_first_month_it_judges() -> None:
     """U-2: told on 1 June, it may judge from July on; no month before."""
     (higher,) = changes(BEFORE, read(PROGRAMME.replace('"50000"', '"60000"', 1)))
     notice = [told(higher)]
-    check_told([higher], notice, today=TODAY, judged=date(2025, 8, 1), days=30)
+    check_told([higher], notice, begins=TODAY, judged=date(2025, 8, 1), days=30)
     with pytest.raises(NoticeMissing):
-        check_told([higher], notice, today=date(2025, 7, 15), judged=date(2025, 6, 1), days=30)
+        check_told([higher], notice, begins=date(2025, 7, 15), judged=date(2025, 6, 1), days=30)
 
 
 def test_a_notice_is_spent_when_what_it_told_holds() -> None:
@@ -328,12 +328,12 @@ def test_worse_changes_need_a_notice_given_in_time() -> None:
     found = changes(BEFORE, read(PROGRAMME.replace(LOUNGES, "DIAMOND = 7")))
     lost, more = found
     assert (True, False) == (lost.is_worse, more.is_worse)
-    check_told([more], [], today=TODAY, judged=TODAY, days=30)
-    check_told(found, [told(lost)], today=TODAY, judged=TODAY, days=30)
+    check_told([more], [], begins=TODAY, judged=TODAY, days=30)
+    check_told(found, [told(lost)], begins=TODAY, judged=TODAY, days=30)
     late: list[list[Notice]] = [[], [told(lost, days_ago=29)], [told(more)]]
     for notices in late:
         with pytest.raises(NoticeMissing, match=r"line\.lounge\.quota\.PLATINUM: 2 -> none"):
-            check_told(found, notices, today=TODAY, judged=TODAY, days=30)
+            check_told(found, notices, begins=TODAY, judged=TODAY, days=30)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ async def _together(
     while True:
         prospects = await foresee(conn, member_id, catalogue, parts.clock())
         seen = (await see(conn, [member_id], parts, claims=CLAIMS_SHOWN))[member_id]
-        if seen.catalogue.version == catalogue.version:
+        if seen.catalogue is catalogue:
             return prospects, seen
         catalogue = seen.catalogue
 

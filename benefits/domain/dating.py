@@ -1,0 +1,95 @@
+"""When versions of a programme hold: each from an instant on, until the next one begins (U-1).
+
+```
+version  1        2              3
+         |--------|··············|      3 begins at 2's instant or before it, and was applied
+         |--------|------|              while 2 was still to come: 2 is withdrawn, and never holds
+                         3
+```
+
+A version is compared with the one before its own instant, and whatever is put in between
+withdraws it: what was read of it, and told to members, is what it does.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TypeVar
+
+import msgspec
+
+
+class Dated(msgspec.Struct, frozen=True, kw_only=True):
+    """A version, when it was applied, since when it holds, and from when on it judges tiers."""
+
+    version: int
+    applied_at: datetime
+    effective_from: datetime
+    tiers_from: date
+
+
+D = TypeVar("D", bound=Dated)
+
+
+def kept(versions: Sequence[D]) -> list[D]:
+    """Return the versions that held or are to hold, in their order: those not withdrawn.
+
+    The first is never to come: it holds at once.
+    """
+    return [
+        one
+        for place, one in enumerate(versions)
+        if not place
+        or not any(
+            later.applied_at < one.effective_from and later.effective_from <= one.effective_from
+            for later in versions[place + 1 :]
+        )
+    ]
+
+
+def in_force(versions: Sequence[D], at: datetime) -> D | None:
+    """Return the version in force at an instant; None before the first."""
+    return next((one for one in reversed(versions) if one.effective_from <= at), None)
+
+
+def until(versions: Sequence[D], version: D) -> datetime | None:
+    """Return the instant at which a version that is kept ends; None while no other is to come."""
+    later = (one.effective_from for one in kept(versions) if one.version > version.version)
+    return next(later, None)
+
+
+def judging(versions: Sequence[D], at: datetime) -> list[D]:
+    """Return the versions that judge some month, as of an instant: one a month.
+
+    A version judges no tier any more where a later one judges from the same month or before.
+    """
+    begun = [
+        one for place, one in enumerate(kept(versions)) if not place or one.effective_from <= at
+    ]
+    return [
+        one
+        for place, one in enumerate(begun)
+        if not any(later.tiers_from <= one.tiers_from for later in begun[place + 1 :])
+    ]
+
+
+def stays(versions: Sequence[D], begin: datetime, now: datetime) -> list[D]:
+    """Return the versions that hold before one that is applied now, to begin at an instant.
+
+    The other ones that are kept are withdrawn by it.
+    """
+    return [
+        one
+        for one in kept(versions)
+        if one.effective_from < begin or one.effective_from <= now or one.version == 1
+    ]
+
+
+def withdrawn(
+    versions: Sequence[D], begin: datetime, now: datetime, *, but: int | None = None
+) -> list[int]:
+    """Return the numbers of the versions that one applied now, to begin at an instant, withdraws.
+
+    All `but` one, if that is what it says again.
+    """
+    left = {one.version for one in stays(versions, begin, now)} | {but}
+    return [one.version for one in kept(versions) if one.version not in left]

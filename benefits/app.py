@@ -59,6 +59,7 @@ from benefits.web import (
     reports,
     standings,
     summary,
+    whitelists,
 )
 from benefits.web.auth import Callers
 from benefits.web.document import reference
@@ -79,7 +80,7 @@ API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS, *feeds.HANDLERS),
     *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),
-    *choices.HANDLERS,
+    *(*choices.HANDLERS, *whitelists.HANDLERS),
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),
     *(*callbacks.HANDLERS, *health.HANDLERS),
 ]

@@ -82,3 +82,20 @@ def test_consents_are_imported_once_and_bad_lines_named(shell: Shell) -> None:
         assert "line 3: purpose: no benefit asks for it for this provider" in said
         assert "line 4: customer: not a member" in said
         assert "line 5: given: 'perhaps' is neither yes nor no" in said
+
+
+def test_a_whitelist_is_imported_as_a_whole(shell: Shell) -> None:
+    """A dry run writes nothing; the file again changes nothing; a bad name is refused."""
+    file = shell.file("founders.csv", "customer\nA\n\n,\nnobody\n")
+    words = ("import", "whitelist", "founders", file, "--from", "2025-07-01")
+    for more, done in (
+        (("--dry-run",), "1 new or changed, 0 known already"),
+        ((), "1 new or changed, 0 known already"),
+        ((), "0 new or changed, 1 known already"),
+    ):
+        status, said = shell.run(*words, *more)
+        assert (2, True) == (status, f"3 lines: {done}, 2 refused." in said)
+        assert "line 5: customer: not a member" in said
+    assert 2 == shell.run("import", "whitelist", "a b", file)[0]
+    status, said = shell.run(*words[:4], "--from", "2025-06-01")
+    assert (1, True) == (status, "whitelist_invalid" in said)

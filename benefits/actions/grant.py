@@ -54,6 +54,7 @@ class ExpiresOnInvalid(Refusal):
 class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
     """A reward for one member; two systems with one `business_key` reward only once (N-2).
 
+    The `benefit` may be a choice: the member chooses for its units as for those of a line (P-8).
     `quantity` is in whole units, in its plain form; it is exact, and may be a part of one (C-2).
     It lasts `valid_days` days after today, or through `expires_on` where a list names a day. It is
     for the `trigger` that is named, or for any that the benefit declares (X-1).
@@ -104,7 +105,7 @@ class _Group:
         self.locked = locked
         self.busy = busy
         self.now = parts.clock()
-        self.offers = plan.at(self.now).offers
+        self.items = plan.at(self.now).items
         self.journal = Journal(locked, self.now, parts.new_id)
         self.rewarded: dict[RewardKey, UUID] = {}
         self.blocks: dict[UUID, list[Block]] = {}
@@ -125,20 +126,20 @@ class _Group:
         keys = [
             group._reward_key(locked[c.member_id].member_id, c)
             for c in commands
-            if c.benefit in group.offers and c.member_id in locked
+            if c.benefit in group.items and c.member_id in locked
         ]
         if keys:
             group.blocks = await blocks.of(conn, locked.values())
             taken = [one.member_id for one in locked.values() if one.has_merged]
             into = await merged.along(conn, taken)
             group.rewarded = await tiers.rewarded(conn, keys, into=into)
-            pairs = [(member_id, group.offers[code][1].unit) for member_id, _, code, _ in keys]
+            pairs = [(member_id, group.items[code][1].unit) for member_id, _, code, _ in keys]
             group.journal.load_owed(await books.owed(conn, pairs))
         return group
 
     def _reward_key(self, member_id: UUID, command: RewardMember) -> RewardKey:
-        programme, benefit = self.offers[command.benefit]
-        return (member_id, programme.code, benefit.code, command.business_key)
+        programme, item = self.items[command.benefit]
+        return (member_id, programme.code, item.code, command.business_key)
 
     def decide(self, command: RewardMember) -> Accepted | Refusal:
         """Grant one reward, or name the lot that the same business key made before."""
@@ -148,22 +149,22 @@ class _Group:
             return QuantityInvalid()
         if command.expires_on is None and not 1 <= command.valid_days <= VALID_DAYS_MAX:
             return ValidDaysInvalid()
-        if command.benefit not in self.offers:
+        if command.benefit not in self.items:
             return UnknownBenefit()
-        programme, benefit = self.offers[command.benefit]
-        if benefit.draws:
-            return UnitsDrawn(f"Reward units of {benefit.draws}: {benefit.code} draws.")
-        against = guard.check_reward(programme, benefit, command.trigger, command.quantity)
+        programme, item = self.items[command.benefit]
+        if isinstance(item, Benefit) and item.draws:
+            return UnitsDrawn(f"Reward units of {item.draws}: {item.code} draws.")
+        against = guard.check_reward(programme, item, command.trigger, command.quantity)
         if against is not None:
             return against
         try:
-            steps = units.steps(command.quantity, benefit.scale)
+            steps = units.steps(command.quantity, item.scale)
         except QuantityTooFine as refusal:
             return refusal
-        return self._grant(command, programme, benefit, steps)
+        return self._grant(command, programme, item, steps)
 
     def _grant(
-        self, command: RewardMember, programme: Programme, benefit: Benefit, steps: int
+        self, command: RewardMember, programme: Programme, item: Item, steps: int
     ) -> Accepted | Refusal:
         member = self.locked[command.member_id]
         today = local_date(self.now, programme.tz)
@@ -171,29 +172,29 @@ class _Group:
             return entitlement.MemberClosed()
         key = self._reward_key(member.member_id, command)
         if key in self.rewarded:
-            none = str(units.whole(0, benefit.scale))
+            none = str(units.whole(0, item.scale))
             return Accepted({"lot_id": str(self.rewarded[key]), "granted": none})
         if stop_reward(self.blocks.get(member.member_id, ()), self.now):
             return Blocked()
         last_day = command.expires_on or today + timedelta(days=command.valid_days)
         if not 0 <= (last_day - today).days <= VALID_DAYS_MAX:
             return ExpiresOnInvalid()
-        contract_end = programme.contract_end(benefit)
+        contract_end = programme.contract_end(item)
         if contract_end is not None and contract_end < today:
             return entitlement.ContractEnded()
         expires_at = end_of(last_day, programme.tz)
         grant = add_lot(
             self.journal,
             member.member_id,
-            benefit,
-            GrantFor(programme.code, benefit.code, command.business_key, "REWARD", 0),
+            item,
+            GrantFor(programme.code, item.code, command.business_key, "REWARD", 0),
             quantity=steps,
             expires_at=entitlement.last_use(expires_at, contract_end, programme.tz),
             actor=command.caller,
         )
         self.grants.append(grant)
         self.rewarded[key] = grant.lot_id
-        given = str(units.whole(steps, benefit.scale))
+        given = str(units.whole(steps, item.scale))
         return Accepted({"lot_id": str(grant.lot_id), "granted": given})
 
     async def write(self, conn: Connection) -> None:

@@ -118,7 +118,8 @@ def _values(line: str) -> list[str] | str:
         return f"the line is not CSV: {error}"
 
 
-def _fitting(row: dict[str, str] | str) -> dict[str, str]:
+def fitting(row: dict[str, str] | str) -> dict[str, str]:
+    """Return the columns of a line (LineInvalid: it has none)."""
     if isinstance(row, str):
         raise LineInvalid(row)
     return row
@@ -149,7 +150,7 @@ async def _chunks(
     for number, row in rows:
         chunk.lines += 1
         try:
-            chunk.good.append((number, judge(_fitting(row))))
+            chunk.good.append((number, judge(fitting(row))))
         except LineInvalid as refusal:
             chunk.refused.append((number, refusal.detail))
         if chunk.lines % AT_ONCE == 0:

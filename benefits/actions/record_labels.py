@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benefits.actions.parts import Parts
 from benefits.domain.members import LabelLine
 from benefits.domain.values import member_id
-from benefits.store import assets, members, merged
+from benefits.store import assets, members, merged, whitelists
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
 
@@ -23,15 +23,21 @@ async def record_labels(
     moved = await merged.current(conn, given.values())
     ids = {customer: moved.get(id_, id_) for customer, id_ in given.items()}
     known = await members.existing(conn, ids.values())
+    lists = await whitelists.among(conn, {line.label.name for _, line in lines})
     refused = [
         (number, "customer: not a member")
         for number, line in lines
         if ids[line.customer] not in known
     ]
+    refused += [
+        (number, f"label: {line.label.name!r} is a whitelist's name")
+        for number, line in lines
+        if ids[line.customer] in known and line.label.name in lists
+    ]
     latest = {
         (ids[line.customer], line.label.name, line.label.from_): line
         for _, line in lines
-        if ids[line.customer] in known
+        if ids[line.customer] in known and line.label.name not in lists
     }
     new = await members.put_labels(
         conn,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benefits.actions.parts import Parts
 from benefits.domain.members import MemberLine
 from benefits.domain.values import member_id
-from benefits.store import assets, endings, members, merged, people
+from benefits.store import assets, endings, members, merged, people, whitelists
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
 
@@ -15,8 +15,9 @@ async def record_members(
 ) -> ChunkResult:
     """Keep members, their sealed references, labels and people; the last line of each counts.
 
-    A line that moves or takes back the end of a relationship that was carried out is refused. Of a
-    customer who was merged the labels alone are taken, for the member they were merged into.
+    A line that moves or takes back the end of a relationship that was carried out is refused, as
+    is one with a label of a whitelist's name. Of a customer who was merged the labels alone are
+    taken, for the member they were merged into.
     """
     now = parts.clock()
     latest = {line.customer: (number, line) for number, line in lines}
@@ -26,13 +27,22 @@ async def record_members(
     await assets.alone(conn)  # nobody is merged meanwhile
     moved = await merged.current(conn, [id_ for _, id_, _ in keyed])
     over = await endings.carried_out(conn, [id_ for _, id_, _ in keyed if id_ not in moved])
-    refused = [
-        (number, f"closed_on: the relationship ended on {over[id_]}, and that was carried out")
+    lists = await whitelists.among(
+        conn, {label.name for _, _, line in keyed for label in line.labels}
+    )
+    reasons = {
+        number: f"labels: {label.name!r} is a whitelist's name"
+        for number, _, line in keyed
+        for label in line.labels
+        if label.name in lists
+    }
+    reasons |= {
+        number: f"closed_on: the relationship ended on {over[id_]}, and that was carried out"
         for number, id_, line in keyed
         if id_ in over and over[id_] != line.closed_on
-    ]
-    not_taken = {number for number, _ in refused}
-    told = [(id_, line) for number, id_, line in keyed if number not in not_taken]
+    }
+    refused = list(reasons.items())
+    told = [(id_, line) for number, id_, line in keyed if number not in reasons]
     taken = [(id_, line) for id_, line in told if id_ not in moved]
     changed = await members.put(conn, taken)
     changed |= await people.put(conn, [(id_, line.person) for id_, line in taken], member_key)

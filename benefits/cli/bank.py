@@ -24,6 +24,7 @@ from benefits.cli.feeds import import_feed_, say_decided
 from benefits.cli.files import TEXT, take_file
 from benefits.cli.grants import STOPPED, Told, format_of, grant_file, rehearse_file
 from benefits.cli.house import DRY_RUN, chosen_programme, run
+from benefits.cli.whitelists import import_whitelist_
 from benefits.domain.jobs import Format
 from benefits.domain.policy import CALENDAR
 from benefits.house import House
@@ -277,3 +278,4 @@ def import_grants_(
 
 
 import_.add_command(import_feed_)
+import_.add_command(import_whitelist_)

@@ -16,7 +16,7 @@ from benefits.domain.choice import CHOICES, Choice
 from benefits.domain.currencies import DIGITS
 from benefits.domain.limits import Budget
 from benefits.domain.metrics import Basket
-from benefits.domain.programme import Programme
+from benefits.domain.programme import Item, Programme
 from benefits.domain.units import Quantity
 from benefits.domain.values import Month
 
@@ -97,6 +97,11 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
             for programme in self.programmes.values()
             for choice in programme.choice
         }
+
+    @cached_property
+    def items(self) -> dict[str, tuple[Programme, Item]]:
+        """All that units are of, benefits and choices, by their codes: one space of them."""
+        return {**self.offers, **self.choices}
 
     def item_of(self, unit: str) -> tuple[Programme, Benefit | Choice] | None:
         """Return what a unit is of, with its programme; None for money."""

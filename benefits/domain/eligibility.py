@@ -394,4 +394,4 @@ def _label(path: str, key: str) -> Iterator[str]:
         hint = suggestion(layer, Layer.__members__)
         yield f"{path}: {key!r} is not like FACT:payroll{hint}"
     elif Layer[layer] is Layer.MODEL:
-        yield f"{path}: a MODEL label may rank, never decide; only FACT and RULE may (S-2)"
+        yield f"{path}: a MODEL label may rank, never decide; FACT, RULE, LIST may (S-2)"

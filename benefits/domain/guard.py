@@ -13,7 +13,7 @@ import msgspec
 from benefits.domain import compliance
 from benefits.domain.benefit import Benefit
 from benefits.domain.compliance import Nature, Preset, Trigger, Verdict
-from benefits.domain.programme import Programme
+from benefits.domain.programme import Item, Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
 
@@ -105,13 +105,22 @@ def check(found: Iterable[Finding], approved: Collection[Pair]) -> None:
 
 
 def check_reward(
-    programme: Programme, benefit: Benefit, trigger: Trigger | None, quantity: Quantity
+    programme: Programme, item: Item, trigger: Trigger | None, quantity: Quantity
 ) -> Refusal | None:
     """Return why a reward is not given for a trigger; None for whichever the benefit declares.
 
     What may be drawn is never worth more than a prize may be, by the dearest that its units buy,
-    and whatever the caller says that this one is for.
+    and whatever the caller says that this one is for. Of a choice each benefit may come of it.
     """
+    codes = [item.code] if isinstance(item, Benefit) else item.benefits
+    found = (_against(programme, programme.benefits[one], trigger, quantity) for one in codes)
+    return next((refusal for refusal in found if refusal is not None), None)
+
+
+def _against(
+    programme: Programme, benefit: Benefit, trigger: Trigger | None, quantity: Quantity
+) -> Refusal | None:
+    """Return why a benefit is no reward for a trigger."""
     declared = ", ".join(each.value for each in benefit.triggers) or "nothing"
     if not benefit.triggers or (trigger is not None and trigger not in benefit.triggers):
         return TriggerUndeclared(f"{benefit.code} is a reward for {declared}.")

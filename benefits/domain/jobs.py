@@ -1,9 +1,9 @@
 """Jobs: long lists of rewards, cut into parts that are decided and committed one by one.
 
-A row is a reward (N-2): `benefit` and `business_key`, for a `member_id` or a `customer`, and if
-wanted `quantity` (1) and `valid_days` (30) or `expires_on`, the last day. In CSV these are columns
-that a header names; in NDJSON each line is an object. A row that cannot be taken is named with its
-line, and the rest goes on.
+A row is a reward (N-2): `benefit`, which may be a choice, and `business_key`, for a `member_id` or
+a `customer`, and if wanted `quantity` (1) and `valid_days` (30) or `expires_on`, the last day. In
+CSV these are columns that a header names; in NDJSON each line is an object. A row that cannot be
+taken is named with its line, and the rest goes on.
 
     line --decided------> granted | known | refused
          --member busy--> again at the end of the list, at last refused as `busy`

@@ -13,11 +13,19 @@ NAME = r"\A(?! )[^\x00-\x1f\x7f]{1,64}(?<! )\Z"
 
 
 class Layer(enum.Enum):
-    """Where a label comes from; a MODEL label may rank but never decide money (S-2)."""
+    """Where a label comes from; a MODEL label may rank but never decide money (S-2).
+
+    The platform tells of all but LIST, which is carried by whoever is on a whitelist (P-2).
+    """
 
     FACT = "FACT"
     RULE = "RULE"
     MODEL = "MODEL"
+    LIST = "LIST"
+
+
+# Those that the bank's files of customers and labels may name.
+TOLD = tuple(layer.value for layer in Layer if layer is not Layer.LIST)
 
 
 class Label(msgspec.Struct, frozen=True):

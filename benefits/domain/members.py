@@ -16,7 +16,7 @@ from datetime import date
 import msgspec
 
 from benefits.domain.assets import LineInvalid, read_date, read_end
-from benefits.domain.labels import Label, Layer
+from benefits.domain.labels import TOLD, Label, Layer
 from benefits.domain.spelling import suggestion
 
 REQUIRED = ("customer", "opened_on")
@@ -114,9 +114,9 @@ def read_label_line(row: Mapping[str, str]) -> LabelLine:
     name, layer, version = row["label"].strip(), row["layer"].strip(), row.get("version") or ""
     if not 1 <= len(name) <= SHORT_MAX:
         raise LineInvalid(f"label: must have 1 to {SHORT_MAX} characters")
-    if layer not in Layer.__members__:
-        known = ", ".join(Layer.__members__)
-        hint = suggestion(layer, Layer.__members__)
+    if layer not in TOLD:
+        known = ", ".join(TOLD)
+        hint = suggestion(layer, TOLD)
         raise LineInvalid(f"layer: {layer!r} is none of {known}{hint}")
     if len(version) > SHORT_MAX:
         raise LineInvalid(f"version: must have at most {SHORT_MAX} characters")
@@ -139,7 +139,7 @@ def _label(text: str) -> Label:
     name, _, rest = text.strip().partition(":")
     layer, _, dates = rest.partition(":")
     start, _, end = dates.partition(":")
-    if not 1 <= len(name) <= SHORT_MAX or layer not in Layer.__members__:
+    if not 1 <= len(name) <= SHORT_MAX or layer not in TOLD:
         raise LineInvalid(f"labels: {text!r} is not like payroll:FACT:2024-01-01")
     from_ = read_date(start, "labels")
     to = read_end(end, "labels")

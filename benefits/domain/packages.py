@@ -362,7 +362,7 @@ def _owner_problems(path: str, line: Line) -> Iterator[str]:
     if line.quota:
         yield f"{path}.segment: a line is of tiers or of a segment; write two"
     if line.segment.layer is Layer.MODEL:
-        yield f"{path}.segment.layer: a MODEL label may rank, never decide; only FACT and RULE may"
+        yield f"{path}.segment.layer: a MODEL label may rank, never decide; FACT, RULE, LIST may"
     if line.start is not Start.PERIOD:
         yield f'{path}.start: a segment has no decision to wait for; write "PERIOD"'
     if line.upgrade is not UpgradePolicy.TOP_UP:

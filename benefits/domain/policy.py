@@ -439,7 +439,7 @@ def _condition(policy: Policy, path: str, condition: Condition) -> Iterator[str]
         if any(each is not None for each in (*more, condition.threshold)):
             yield f"{path}: one condition is a metric or a label; write two"
         if condition.layer is Layer.MODEL:
-            yield f"{path}.layer: a MODEL label may rank, never decide; only FACT and RULE may"
+            yield f"{path}.layer: a MODEL label may rank, never decide; FACT, RULE, LIST may"
         return
     if condition.metric is None:
         yield f"{path}: name a metric with a threshold, or a label"

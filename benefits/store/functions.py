@@ -47,6 +47,7 @@ APPEND_ONLY = (
     "proposal_decision",
     "member_block",
     "member_block_end",
+    "whitelist_member",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

@@ -42,6 +42,7 @@ INSERTS = (
         "tier_decision",
     ),
     *("stretch", "tier_outlook"),
+    *("whitelist", "whitelist_member"),
     *("wallet", "leaf", "tree_node", "checkpoint", "checkpoint_export"),
 )
 UPDATES: Mapping[str, tuple[str, ...]] = {
@@ -100,6 +101,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("is_current", "seen_at"),
     ),
     "wallet": ("available", "held", "owed"),
+    "whitelist": ("members", "whole_at"),
 }
 DELETES = ("job_part", "page_session", "request")
 CALLS = ("event_position()", "make_partition(text,date)")

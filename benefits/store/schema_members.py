@@ -1,4 +1,4 @@
-"""The tables of members: the row that is their lock, the way back to the bank's customer, labels.
+"""The tables of members: the row that is their lock, the way back to the bank, labels, lists.
 
 `schema.py` has the rules that all tables keep.
 """
@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     Date,
     Index,
+    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     Table,
@@ -78,6 +79,35 @@ member_label = Table(
     Column("source_version", Text),
     PrimaryKeyConstraint("bucket", "member_id", "label", "valid_from", "recorded_at"),
     columns.of_member(),
-    CheckConstraint("layer IN ('FACT', 'RULE', 'MODEL')", name="layer"),
+    CheckConstraint("layer IN ('FACT', 'RULE', 'MODEL', 'LIST')", name="layer"),
+    CheckConstraint("valid_from <= valid_to", name="validity"),
+)
+
+# Snapshots of whitelists, one above the other; `whole_at` is when one began to count.
+whitelist = Table(
+    "whitelist",
+    columns.metadata,
+    Column("name", Text, nullable=False),
+    Column("snapshot", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("valid_to", Date),
+    Column("actor", Text, nullable=False),
+    Column("opened_at", INSTANT, nullable=False),
+    Column("members", BigInteger, nullable=False, server_default="0"),
+    Column("whole_at", INSTANT),
+    PrimaryKeyConstraint("name", "snapshot"),
     CheckConstraint("valid_from < valid_to", name="validity"),
+)
+
+# Whom a snapshot names.
+whitelist_member = Table(
+    "whitelist_member",
+    columns.metadata,
+    columns.bucket(),
+    Column("name", Text, nullable=False),
+    Column("snapshot", Integer, nullable=False),
+    columns.member(),
+    PrimaryKeyConstraint("bucket", "name", "snapshot", "member_id"),
+    columns.of_member(),
 )

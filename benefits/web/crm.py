@@ -81,8 +81,9 @@ TriggerName = Literal[
 class RewardRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A reward; `business_key` says what it is for (`birthday:2025`): it is given once (N-2).
 
+    `benefit` is the code of a benefit, or of a choice among some, which the member then makes.
     `trigger` is one of those that the benefit declares, in the eyes of compliance; any of them
-    unless it is named.
+    unless it is named. Of a choice each benefit has to declare it.
     """
 
     member_id: UUID
@@ -195,7 +196,10 @@ async def post_reward(
     *,
     dry_run: FromQuery[bool] = False,
 ) -> Response[RewardView]:
-    """Grant a member units of a benefit, once per business key. Needs an Idempotency-Key."""
+    """Grant a member units of a benefit, or of a choice, once per business key.
+
+    Needs an Idempotency-Key.
+    """
     command = RewardMember(
         caller=request.auth.name,
         key=check_key(idempotency_key),

@@ -60,6 +60,7 @@ from benefits.domain import (
     tokens,
     units,
     use,
+    whitelists,
 )
 from benefits.domain.refusal import Refusal
 from benefits.providers.provider import CallbackRefused
@@ -96,6 +97,9 @@ STATUSES: dict[type[Refusal], int] = {
     choices.UnknownChoice: 404,
     choices.ChoiceNotOffered: 422,
     choices.ChoiceRepeated: 409,
+    whitelists.WhitelistInvalid: 422,
+    whitelists.WhitelistReplaced: 409,
+    whitelists.UnknownWhitelist: 404,
     eligibility.NotEligible: 409,
     eligibility.RuleInvalid: 422,
     exclusions.Excluded: 409,

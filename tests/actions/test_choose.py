@@ -3,6 +3,7 @@
 import asyncio
 import random
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,6 +13,7 @@ from benefits.actions.choose import choose
 from benefits.actions.keyed import Accepted
 from benefits.domain.benefit import ClawBack
 from benefits.domain.blocks import Scope, Why
+from benefits.domain.compliance import Trigger
 from benefits.domain.corrections import Kind
 from benefits.domain.orders import Done, Outcome, Reason, Rejected, Used
 from benefits.domain.packages import Downgrade, LinePeriod
@@ -318,4 +320,32 @@ async def test_nothing_is_lost_or_made_by_choosing(world: World, seed: int) -> N
     assert chosen == sums["CHOICE", "converted"] == -sums["BENEFIT", "issued"]
     assert 12 == -sums["CHOICE", "issued"] == chosen + sums.get(("CHOICE", "expired"), 0)
     assert 0 == sums["CHOICE", "available"]
+    assert [] == await world.findings()
+
+
+async def test_the_crm_rewards_with_a_choice(world: World) -> None:
+    """N-2, P-8: once per business key, in whole units; the member chooses once for each reward."""
+    await world.apply(choosing(), tiers_from=Month(2025, 1))
+    member = await world.member()
+    two = gift(member, "PICK", business_key="spring", quantity=2)
+    again = gift(member, "PICK", business_key="spring", quantity=2)
+    part = gift(member, "PICK", quantity=Decimal("0.5"))
+    other = gift(member, "PICK", trigger=Trigger.REFERRAL)
+    outcomes = await give(world, two, again, part, other)
+    expected = ["ok", "ok", "quantity_too_fine", "trigger_undeclared"]
+    assert expected == [said(outcome) for outcome in outcomes]
+    assert {"CHOICE:PICK": 2} == await units(world, member)
+    told = await world.rows(
+        "SELECT data ->> 'benefit' AS benefit, data ->> 'choice' AS choice FROM outbox "
+        "WHERE type = 'entitlement.granted'"
+    )
+    assert [("", "PICK")] == [tuple(row) for row in told]
+    wanted = (pick(member), pick(member), pick(member, "LOUNGE"))
+    assert ["ok", "choice_repeated", "ok"] == await chose(world, *wanted)
+    end = datetime(2025, 8, 1, 16, 0, tzinfo=UTC)
+    terms = ("PICK", "spring", "REWARD", 1, end)
+    assert ("BENEFIT:VIDEO", 1, *terms) in await lots(world, member)
+    await give(world, gift(member, "PICK", business_key="summer"))
+    assert ["ok"] == await chose(world, pick(member))  # another reward, chosen for anew
+    assert ["ok", "ok"] == [said(one) for one in await decide(world, wish(member), wish(member))]
     assert [] == await world.findings()

@@ -46,6 +46,7 @@ from tests.actions.life import (
     tell,
     wish,
 )
+from tests.actions.listing import send as send_list
 from tests.actions.test_fills import FROM as FILLABLE
 from tests.actions.test_fills import filled, wanted
 from tests.actions.test_holders import hold
@@ -307,12 +308,19 @@ async def new_year(world: World) -> None:
     await calendar(world, "2025-01-01,HOLIDAY")
 
 
+async def on_a_list(world: World) -> None:
+    """Put a member on a whitelist."""
+    await world.members(1)
+    await send_list(world, world.name(1))
+
+
 BROUGHT = {
     "calendar_day": new_year,
     "programme_notice": told_less,
     "choice": chosen,
     "consent": withdrawn,
     "entitlement_change": fallen,
+    "whitelist_member": on_a_list,
 }
 
 

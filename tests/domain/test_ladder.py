@@ -72,7 +72,7 @@ def test_what_is_open_decides_nothing_that_it_could_not_change(
             'layer = "MODEL"',
             (
                 "tier[3].any[0].all[0].layer: a MODEL label may rank, never decide; "
-                "only FACT and RULE may"
+                "FACT, RULE, LIST may"
             ),
         ),
         (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from benefits.domain import consent_lines
 from benefits.domain.assets import LineInvalid
-from benefits.domain.labels import Label, Layer
+from benefits.domain.labels import TOLD, Label, Layer
 from benefits.domain.members import PERSON, MemberLine, Person, read_label_line, read_line
 
 ROW = {"customer": "C0001", "opened_on": "2020-01-01"}
@@ -18,7 +18,7 @@ LEAVE_OUT = "leave it out where there is no end"
 labels = st.builds(
     Label,
     st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=10),
-    st.sampled_from(Layer),
+    st.sampled_from([Layer(layer) for layer in TOLD]),
     st.dates(date(2000, 1, 1), date(2019, 12, 31)),
     st.none() | st.dates(date(2020, 1, 1), date(2030, 1, 1)),
 )

@@ -312,7 +312,7 @@ def of_segment(layer: Layer = Layer.FACT, **more: object) -> Line:
         ),
         (
             of_segment(Layer.MODEL),
-            "segment.layer: a MODEL label may rank, never decide; only FACT and RULE may",
+            "segment.layer: a MODEL label may rank, never decide; FACT, RULE, LIST may",
         ),
         (
             of_segment(start=Start.EVALUATION),

@@ -112,7 +112,7 @@ limits = st.lists(
         segment=st.builds(
             LabelAsked,
             label=st.from_regex(r"\A[a-z]( ?[a-z]){0,9}\Z"),
-            layer=st.sampled_from([Layer.FACT, Layer.RULE]),
+            layer=st.sampled_from([Layer.FACT, Layer.RULE, Layer.LIST]),
         ),
     ),
     max_size=2,

@@ -18,7 +18,7 @@ REFERENCE = {
     *("calendar_day", "stretch", "feed_fill", "feed_fill_decision"),
     *("currency", "currency_day", "rate", "rate_run", "rate_used"),
     *("outlook_run", "evaluation_run", "baseline", "programme_notice", "period_run"),
-    *("proposal", "proposal_decision"),
+    *("proposal", "proposal_decision", "whitelist"),
 }
 # One log of all buckets, in an order of its own.
 LOG = {"leaf", "tree_node", "checkpoint", "checkpoint_export"}

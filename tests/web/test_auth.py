@@ -37,6 +37,8 @@ ROUTES: dict[str, Any] = {
     "POST /v1/members/{member_id}/claims": {"mobile": "all", "member": "own"},
     "GET /v1/members/{member_id}/choices": READERS | OWN,
     "POST /v1/members/{member_id}/choices": {"mobile": "all", "member": "own"},
+    "PUT /v1/whitelists/{name}": {"crm": "all"},
+    "GET /v1/whitelists/{name}": {"crm": "all", "operator": "all", "auditor": "all"},
     "GET /v1/members/{member_id}/eligibility": READERS | OWN | {"crm": "all"},
     "GET /v1/members/{member_id}/consents": READERS | OWN | {"crm": "all"},
     "POST /v1/members/{member_id}/consents": {"mobile": "all", "crm": "all", "member": "own"},
@@ -126,11 +128,12 @@ ROUTES: dict[str, Any] = {
 }
 ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
 ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block", "unknown_baseline"}
-ABSENT |= {"unknown_choice"}
+ABSENT |= {"unknown_choice", "unknown_whitelist"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,
     "POST /v1/members/{member_id}/choices": {"choice": "PICK", "benefit": "VIDEO"},
+    "PUT /v1/whitelists/{name}": {"customers": []},
     "POST /v1/rewards": {"benefit": "VIDEO", "business_key": "b"},
     "POST /v1/assets:import": {},
     "PUT /v1/feeds/{source}/{day}/{revision}/manifest": {
@@ -240,6 +243,7 @@ class Gate:
             revision=0,
             chunk=1,
             code="VIDEO",
+            name="founders",
         )
         path += "?month=2025-06" if path.endswith("missing") else ""
         path += "?benefit=VIDEO" if path.endswith("eligibility") else ""

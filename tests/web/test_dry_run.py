@@ -26,6 +26,7 @@ from tests.web.test_operator import key_of, strange_callbacks
 
 CONSENTS = "POST /v1/members/{member}/consents"
 CHOICES = "POST /v1/members/{member}/choices"
+WHITELIST = "PUT /v1/whitelists/founders"
 CLAIMS = "POST /v1/members/{member}/claims"
 REWARDS = "POST /v1/rewards"
 MERGE = "POST /v1/members:merge"
@@ -147,7 +148,7 @@ class Stage:
 
     def key_for(self, route: str) -> str:
         """Return an API key that may call a route."""
-        if route in {REWARDS, ASSETS, BULK, MERGE} or "/feeds/" in route:
+        if route in {REWARDS, ASSETS, BULK, MERGE, WHITELIST} or "/feeds/" in route:
             return self.running.crm_key
         if route.endswith("/approve"):
             return self.approver_key
@@ -321,6 +322,9 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield CLAIMS, {"benefit": 1}, 400
     yield CLAIMS.replace("{member}", "{nobody}"), WISH, 404
     yield CLAIMS.replace("{member}", "{closed}"), WISH, 409
+    yield WHITELIST, {"customers": ["T000001", "nobody"], "begins_on": "2025-07-02"}, 200
+    yield WHITELIST, {"customers": [], "begins_on": "2025-07-01"}, 422
+    yield WHITELIST, {"customers": [], "ends_before": "2025-07-01"}, 422
     yield CHOICES, {"choice": "PICK", "benefit": "VIDEO"}, 404
     said = {"purpose": "phone", "provider": "sandbox", "given": False}
     yield CONSENTS, said, 200
@@ -409,7 +413,9 @@ async def test_a_dry_run_is_let_in_as_the_call_is(stage: Stage) -> None:
 async def test_every_write_can_be_rehearsed(stage: Stage) -> None:
     """A new route that changes something takes `dry_run` and has its calls here."""
     tried = {
-        FEED.sub("/feeds/{}/{}/{}", CHUNKS.sub("chunks/{}", re.sub(r"\{\w+\}", "{}", route)))
+        FEED.sub(
+            "/feeds/{}/{}/{}", CHUNKS.sub("chunks/{}", re.sub(r"\{\w+\}|founders", "{}", route))
+        )
         for route, _, _ in wishes(stage)
     }
     writes = {

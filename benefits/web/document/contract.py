@@ -4,15 +4,8 @@
 every operation of a kind may answer are added there. Examples lie in `examples.json`.
 """
 
-from typing import Any
-
 import msgspec
 
-from benefits.domain.events import EVENTS, REASONS
-from benefits.domain.feeds import FeedState
-from benefits.domain.jobs import Ending
-from benefits.domain.orders import Operation as Asked
-from benefits.domain.orders import OrderState
 from benefits.web import (
     choices,
     corrections,
@@ -34,6 +27,7 @@ from benefits.web import (
     reports,
     standings,
     summary,
+    whitelists,
 )
 from benefits.web.page import views
 
@@ -111,6 +105,9 @@ WIRE: tuple[type, ...] = (
     reports.VintagesView,
     views.PageSessionRequest,
     views.PageSessionView,
+    whitelists.SnapshotView,
+    whitelists.WhitelistRequest,
+    whitelists.WhitelistView,
     problems.Problem,
     programmes.ProgrammesView,
     programmes.VersionsView,
@@ -352,6 +349,12 @@ OPERATIONS: dict[str, Operation] = {
         summary="Send a chunk of a feed",
         codes=("feed_unknown", "feed_closed", "chunk_conflict", "file_unreadable"),
     ),
+    "put_whitelist": Operation(
+        summary="Send a whole whitelist", codes=("whitelist_invalid", "body_too_large")
+    ),
+    "get_whitelist": Operation(
+        summary="The last snapshot of a whitelist", codes=("unknown_whitelist",)
+    ),
     "ready": Operation(summary="The service can do its work"),
     "read_code": Operation(summary="A delivered claim's code", codes=("not_found", "code_absent")),
     "receive_callback": Operation(
@@ -388,99 +391,4 @@ OPERATIONS: dict[str, Operation] = {
             "compliance_forbidden",
         ),
     ),
-}
-
-_STATES = sorted(state.value for state in OrderState)
-_COUNT: dict[str, Any] = {"minimum": 0}
-_NUMBER = {"pattern": "^[0-9a-f]{32}$"}
-# What the values of fields are, where the type alone does not say it.
-SHAPES: dict[str, dict[str, dict[str, Any]]] = {
-    "AttemptView": {"operation": {"enum": sorted(one.value for one in Asked)}},
-    "BenefitView": {"available": _COUNT, "held": _COUNT},
-    "ClaimAnswer": {"id": {"format": "uuid"}},
-    "ClaimRequest": {
-        "benefit": {"minLength": 1, "description": "A benefit's code, like `LOUNGE`."},
-        "quantity": {"minimum": 1, "maximum": 100},
-        "companions": {
-            "minimum": 0,
-            "maximum": 99,
-            "description": "How many people come along with each piece, as the tier brings; 0 "
-            "unless said. The claim's quantity counts their pieces, too.",
-        },
-        "recipient": {
-            "maxProperties": 20,
-            "description": "Just the fields that the benefit's `recipient` names; to the provider "
-            "only, never shown again.",
-        },
-    },
-    "ClaimView": {
-        "quantity": {"minimum": 1},
-        "state": {"enum": _STATES},
-        "reason": {"enum": sorted(REASONS)},
-    },
-    "CorrectionRequest": {
-        "quantity": {"minimum": 0, "maximum": 10_000},
-        "valid_days": {
-            "anyOf": [{"type": "integer", "minimum": 7, "maximum": 3660}, {"type": "null"}]
-        },
-    },
-    "CorrectionView": {"hash": {"pattern": "^[0-9a-f]{64}$"}},
-    "EffectView": {
-        "earlier": _COUNT,
-        "order_state": {"anyOf": [{"enum": _STATES}, {"type": "null"}]},
-    },
-    "PopulationView": {"count": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]}},
-    "ChunkView": {"number": {"minimum": 1}, "lines": _COUNT, "bad_lines": _COUNT},
-    "FeedView": dict.fromkeys(("chunks", "lines", "bad_lines"), _COUNT)
-    | {
-        "state": {"enum": [one.value for one in FeedState]},
-        "applied": {"minimum": 0, "maximum": 1},
-    },
-    "FillView": {"lines": _COUNT, "hash": {"pattern": "^[0-9a-f]{64}$"}},
-    "FiguresView": dict.fromkeys(("available", "held", "owed"), _COUNT),
-    "PostingView": {"amount": {"minimum": 1}},
-    "EventView": {"sequence": {"minimum": 1}, "type": {"enum": sorted(EVENTS)}},
-    "EventsView": {
-        "events": {
-            "items": {
-                "oneOf": [
-                    {"$ref": f"#/components/schemas/{view.__name__}"}
-                    for view in events.VIEWS.values()
-                ]
-            }
-        },
-        "next": {"minLength": 1},
-    },
-    "HoldingView": {"available": _COUNT, "held": _COUNT, "expiring_30_days": _COUNT},
-    "ImportView": dict.fromkeys(("lines", "kept", "unchanged", "refused"), _COUNT),
-    "JobRowView": {
-        "line": {"minimum": 1},
-        "outcome": {"enum": [one.value for one in Ending]},
-        "code": {
-            "description": "A problem code: of a single reward, `line_invalid`, `busy` after ten "
-            "tries, or `row_failed`."
-        },
-    },
-    "JobView": dict.fromkeys(("lines", "granted", "known", "refused", "lines_per_s"), _COUNT)
-    | {"state": {"enum": ["running", "done"]}},
-    "LookupRequest": {
-        "references": {"description": "The bank's own names of customers; each at most once."}
-    },
-    "LotView": {"available": _COUNT, "held": _COUNT},
-    "OrderMoved": {"reason": {"enum": sorted(REASONS)}},
-    "OrderView": {"number": _NUMBER, "state": {"enum": _STATES}, "quantity": {"minimum": 1}},
-    "Problem": {
-        "type": {"format": "uri"},
-        "status": {"minimum": 400, "maximum": 599},
-        "code": {"pattern": "^[a-z_]+$"},
-    },
-    "ProgressView": {"month": {"pattern": "^[0-9]{4}-[0-9]{2}$"}},
-    "RewardRequest": {
-        "benefit": {"minLength": 1},
-        "quantity": {"minimum": 1, "maximum": 100},
-        "valid_days": {"minimum": 1, "maximum": 3660},
-    },
-    "RewardView": {"granted": _COUNT},
-    "TierDecided": {"month": {"pattern": "^[0-9]{4}-[0-9]{2}$"}, "misses": _COUNT},
-    "TierView": {"rank": _COUNT},
 }

@@ -91,6 +91,9 @@ PARAMETERS: dict[str, Json] = {
         "description": "The benefit's code.",
         "schema": {"minLength": 1, "maxLength": 64, "pattern": "^[^/]+$"},
     },
+    "name": {
+        "description": "The whitelist's name, which is its members' label of layer LIST.",
+    },
     "channel": {
         "description": "By which the claim would come; absent: it is not known, and a rule that "
         "asks for one lets nobody in.",

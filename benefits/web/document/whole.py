@@ -18,8 +18,9 @@ from litestar.handlers import HTTPRouteHandler
 
 from benefits.domain.callers import KEY_SCOPES
 from benefits.web import problems
-from benefits.web.document.contract import OPERATIONS, SHAPES, TAGS, WIRE
+from benefits.web.document.contract import OPERATIONS, TAGS, WIRE
 from benefits.web.document.parameters import PARAMETERS, WEBHOOK_HEADERS
+from benefits.web.document.shapes import SHAPES
 from benefits.web.document.titles import CHINESE, OWN
 
 Json = dict[str, Any]

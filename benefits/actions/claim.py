@@ -24,7 +24,7 @@ from benefits.domain.orders import IssueRequest, Operation, OrderState
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import bucket_of
+from benefits.domain.values import bucket_of, local_date
 from benefits.store import blocks, claims, members, orders, people, standings
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
@@ -113,6 +113,7 @@ class _Group:
     def __init__(self, parts: Parts, offers: Catalogue, locked: dict[UUID, Member]) -> None:
         self.parts = parts
         self.offers = offers.offers
+        self.zone = offers.zone
         self.versions = offers.programme_versions
         self.locked = locked
         self.now = parts.clock()
@@ -147,7 +148,8 @@ class _Group:
             for command in commands
             if command.companions
         }
-        self.ranks = await standings.ranks(conn, guests, self.now)
+        today = local_date(self.now, self.zone)
+        self.ranks = await standings.ranks(conn, guests, self.now, today)
         branches = {id_: one.branch for id_, one in self.locked.items()}
         found = await capacity.wishes(conn, wanted, branches)
         self._wishes = {(w.member_id, w.terms.benefit.code): w for w in found}

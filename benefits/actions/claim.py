@@ -24,7 +24,7 @@ from benefits.domain.orders import IssueRequest, Operation, OrderState
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import bucket_of
+from benefits.domain.values import bucket_of, local_date
 from benefits.store import blocks, claims, members, orders, people, standings
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
@@ -116,6 +116,7 @@ class _Group:
         self.now = parts.clock()
         catalogue = plan.at(self.now)
         self.offers = catalogue.offers
+        self.zone = catalogue.zone
         self.versions = catalogue.programme_versions
         self._terms: dict[str, Terms] = {}
         self._wishes: dict[tuple[UUID, str], Wish] = {}
@@ -148,7 +149,8 @@ class _Group:
             for command in commands
             if command.companions
         }
-        self.ranks = await standings.ranks(conn, guests, self.now)
+        today = local_date(self.now, self.zone)
+        self.ranks = await standings.ranks(conn, guests, self.now, today)
         branches = {id_: one.branch for id_, one in self.locked.items()}
         found = await capacity.wishes(conn, wanted, branches)
         self._wishes = {(w.member_id, w.terms.benefit.code): w for w in found}

@@ -16,12 +16,13 @@ from benefits.actions.follow_quota import Falls, take_back
 from benefits.actions.parts import Parts
 from benefits.domain import tiers as rules
 from benefits.domain.catalogue import Rules
+from benefits.domain.floors import floor_of, lifted, opened_since
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.steady import bounds as bounds_of
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, midnight
-from benefits.store import facts, members, merged, steady, tiers
+from benefits.store import facts, members, merged, steady, tiers, welcomes
 from benefits.store.db import Connection, Database
 from benefits.store.facts import Facts, Whom
 from benefits.store.ledger import Journal
@@ -162,6 +163,7 @@ async def _look(
     if bounds is None:
         whom = Whom(buckets)
         return await _wanted(conn, parts, programme, judges, month=month, whom=whom), saw, {}
+    today = local_date(parts.clock(), programme.tz)
     found = await steady.find(
         conn,
         code,
@@ -169,7 +171,8 @@ async def _look(
         saw,
         buckets=buckets,
         apart=top_up.ranks(programme),
-        today=local_date(parts.clock(), programme.tz),
+        today=today,
+        welcomed=opened_since([judges], max(month.end, today)),
     )
     wanted = await _wanted(
         conn,
@@ -241,7 +244,7 @@ async def _wanted(
     decisions, raised = dict[UUID, Decision](), set[UUID]()
     ranks, unsettled, pending = list(ranked), set[int](), set[int]()
     for fact in known:
-        decision = last_decision(judges, fact, month)
+        decision = last_decision(judges, fact, month, today)
         state = decision.after if decision is not None else State()
         if closed_by(fact.closed_on, max(month.end, today)):
             continue
@@ -254,7 +257,8 @@ async def _wanted(
         is_settled = bucket in settled.buckets
         if is_settled and decision.after.rank < fact.written.rank:
             pending.add(bucket)
-        decision = rules.news(decision, fact.written, settled=is_settled)
+        held_on = max(month.end, today)
+        decision = rules.news(decision, fact.written, settled=is_settled, on=held_on)
         if decision is not None:
             decisions[fact.member_id] = decision
             if bucket in settled.last and decision.after.rank > fact.written.rank:
@@ -294,12 +298,24 @@ def closed_by(closed_on: date | None, day: date) -> bool:
     return closed_on is not None and closed_on < day
 
 
-def last_decision(judges: Rules, facts: Facts, month: Month) -> Decision | None:
-    """Fold a member's months (T-8); return what `month` decided, None when nothing is known."""
+def last_decision(judges: Rules, facts: Facts, month: Month, today: date) -> Decision | None:
+    """Fold a member's months (T-8); return what `month` decided, None when nothing is known.
+
+    What is held from then on, or from `today`, is what was earned or what a welcome gives (M-8):
+    that alone is decided of whom nothing else is known.
+    """
+    on, floor = max(month.end, today), floor_of(judges, facts.opened_on)
+    is_welcome = floor is not None and floor.runs(on)
     decisions = rules.fold(
         judges, facts.sums, month, opened_on=facts.opened_on, labels=facts.labels
     )
-    return decisions[-1] if decisions else None
+    if not decisions and is_welcome:
+        decisions = rules.fold(judges, {}, month, opened_on=facts.opened_on, first=month)
+        decisions = [msgspec.structs.replace(decisions[-1], is_whole=True)]  # no day is awaited
+    if not decisions:
+        return None
+    after = lifted(decisions[-1].after, floor, on)
+    return msgspec.structs.replace(decisions[-1], after=after)
 
 
 _EVENTS = {
@@ -312,11 +328,20 @@ _EVENTS = {
     Cause.UNDETERMINED: "tier.undetermined",
     Cause.ENDED: "tier.ended",
     Cause.MERGED: "tier.merged",
+    Cause.WELCOME: "tier.welcomed",
+    Cause.WELCOME_OVER: "tier.welcome_ended",
 }
 
 
-def _event(decision: Decision) -> str:
-    """Return the event a decision is told by; a correction by its direction (T-12)."""
+def event_of(decision: Decision) -> str:
+    """Return the event a decision is told by; a correction by its direction (T-12).
+
+    A welcome that goes on is told of once, whatever is earned beneath it.
+    """
+    before, after = decision.before, decision.after
+    if decision.cause is Cause.WELCOME and before.rank == after.rank:
+        goes_on = before.welcome_until in {None, after.welcome_until}
+        return "tier.held" if goes_on else "tier.welcomed"
     if decision.cause is not Cause.CORRECTED:
         return _EVENTS[decision.cause]
     risen = decision.after.rank > decision.before.rank
@@ -343,8 +368,15 @@ async def _write_page(
     added.changes.extend(taken)
     await journal.write(conn)
     await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
+    await welcomes.put_due(conn, _due(decided))
     await top_up.put(conn, added)
     return _Written(locked, len(decided), len(added.grants))
+
+
+def _due(decided: Sequence[Decided]) -> dict[UUID, date | None]:
+    """Return when welcomes end that are decided: then they are looked at again (M-8)."""
+    states = ((one.member_id, one.decision.after) for one in decided)
+    return {id_: after.welcome_until for id_, after in states if after.welcome_until}
 
 
 def _falls(day: date, decided: Sequence[Decided], held: Mapping[UUID, Boundary]) -> Falls:
@@ -390,7 +422,7 @@ def _decided(
         )
         journal.event(
             member_id,
-            _event(decision),
+            event_of(decision),
             subject_id=decision_id,
             data=told_of(programme, decision, effective_from),
         )
@@ -402,6 +434,8 @@ def told_of(
 ) -> dict[str, object]:
     """Return what the event of a decision says."""
     way = {"way": decision.after.way} if decision.after.way else {}
+    until = decision.after.welcome_until
+    welcome = {"welcome_until": until} if until else {}
     return {
         "programme": programme.code,
         "month": str(decision.month),
@@ -410,4 +444,5 @@ def told_of(
         "misses": decision.after.misses,
         "effective_from": effective_from.astimezone(UTC),
         **way,
+        **welcome,
     }

@@ -1,6 +1,7 @@
-"""Record what time has done: ends of relationships and lots, holds nobody sent (T-10, L-5, L-6).
+"""Record what time has done: welcomes, ends of relationships and lots, holds nobody sent.
 
-What came free of members who were merged goes to whom they were merged into.
+(M-8, T-10, L-5, L-6.) What came free of members who were merged goes to whom they were merged
+into.
 
 Availability never waits for this: it is computed with `now < expires_at`. The sweep is idempotent,
 resumable and may be split by buckets; a late run records the same effective history.
@@ -17,10 +18,11 @@ from benefits.actions.end_members import end_relationships
 from benefits.actions.merge_members import move_left
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
+from benefits.actions.welcome_members import welcome_members
 from benefits.domain import ledger
 from benefits.domain.orders import Lapsed, Operation
 from benefits.domain.values import local_date
-from benefits.store import claims, endings, members, merged
+from benefits.store import claims, endings, members, merged, welcomes
 from benefits.store import ledger as books
 from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
@@ -50,8 +52,8 @@ Step = Callable[[Connection, Buckets], Awaitable[Seen]]
 class Swept(msgspec.Struct, frozen=True):
     """How far a sweep has come: lots and claims it has seen, and lots that had ended at first.
 
-    `members` are those whose relationship ended and was carried out, or a part of it, and those
-    who were merged and whose units had come free since.
+    `members` are those whose relationship ended and was carried out, or a part of it, those
+    who were merged and whose units had come free since, and those whose welcome began or ended.
     """
 
     lots: int
@@ -70,9 +72,9 @@ async def sweep(database: Database, parts: Parts, *, buckets: Buckets) -> AsyncI
     async def count(conn: Connection) -> int:
         return await books.count_ended(conn, buckets, parts.clock())
 
-    left, ends, lots, holds = _steps(parts)
+    left, ends, new, lots, holds = _steps(parts)
     swept = Swept(0, 0, await database.transact(count))
-    for step in (left, ends):
+    for step in (left, ends, new):
         async for seen in _pages(database, step, buckets):
             swept = msgspec.structs.replace(swept, members=swept.members + seen)
             yield swept
@@ -90,12 +92,15 @@ async def sweep_some(database: Database, parts: Parts, *, buckets: Buckets) -> i
     return sum(one.seen for page in pages for one in page)
 
 
-def _steps(parts: Parts) -> tuple[Step, Step, Step, Step]:
+def _steps(parts: Parts) -> tuple[Step, Step, Step, Step, Step]:
     async def left(conn: Connection, lane: Buckets) -> Seen:
         return Seen(*await move_left(conn, parts, buckets=lane, limit=PAGE))
 
     async def ends(conn: Connection, lane: Buckets) -> Seen:
         return Seen(*await end_relationships(conn, parts, buckets=lane, limit=PAGE))
+
+    async def new(conn: Connection, lane: Buckets) -> Seen:
+        return Seen(*await welcome_members(conn, parts, buckets=lane, limit=PAGE))
 
     async def lots(conn: Connection, lane: Buckets) -> Seen:
         return await expire_lots(conn, parts, buckets=lane, limit=PAGE)
@@ -103,7 +108,7 @@ def _steps(parts: Parts) -> tuple[Step, Step, Step, Step]:
     async def holds(conn: Connection, lane: Buckets) -> Seen:
         return await lapse_holds(conn, parts, buckets=lane, limit=PAGE)
 
-    return left, ends, lots, holds
+    return left, ends, new, lots, holds
 
 
 async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
@@ -114,6 +119,7 @@ async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
         today = local_date(now, (await parts.catalogue.current(conn)).zone)
         ends = await endings.count_due(conn, buckets, today)
         ends += await merged.count_left(conn, buckets, today)
+        ends += await welcomes.count_due(conn, buckets, today)
         return Swept(lots, await claims.count_overdue(conn, buckets, now), lots, ends)
 
 

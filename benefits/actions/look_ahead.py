@@ -156,7 +156,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
                 expected = [points[each].get(fact.member_id, 0) for each in programme.baskets]
                 period = progress.expecting(period, expected)
             held = [last[each].get(fact.member_id, 0) for each in programme.baskets]
-            for one in outlook.look_ahead(programme, state, period, last_minor=held):
+            for one in outlook.look_ahead(programme, state.own, period, last_minor=held):
                 now[fact.member_id, one.outlook] = sights.record(
                     fact.member_id,
                     one,
@@ -255,12 +255,7 @@ async def _tell(
         if local_date(one.effective_from, programme.tz) < month.end
     ]
     since = {one.member_id: local_date(one.effective_from, programme.tz) for one in decided}
-    into = await merged.along(conn, [id_ for id_, one in locked.items() if one.has_merged])
-    lines = top_up.deciding(programme)
-    day = top_up.day_in(programme, month, now)
-    brought = await top_up.brought(conn, programme, lines, day, whom=whom, into=into)
-    due = top_up.due(programme, ranks, brought, since=since, now=now)
-    due = await top_up.let_in(conn, programme, day, due, now=now)
+    due = await top_up.of_raised(conn, programme, ranks, since, locked=locked, now=now)
     added = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)
     await tiers.put(conn, code, decided, version=rules.at(month).version)

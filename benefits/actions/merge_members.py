@@ -18,6 +18,7 @@ from benefits.actions.keyed import Decided as Outcome
 from benefits.actions.parts import Parts
 from benefits.domain import ledger, merges
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.floors import opened_since
 from benefits.domain.ledger import Lot, Part
 from benefits.domain.merges import MergeLine, Party
 from benefits.domain.packages import told_priority
@@ -33,6 +34,7 @@ from benefits.store import (
     merged,
     people,
     tiers,
+    welcomes,
 )
 from benefits.store import ledger as books
 from benefits.store.assets import ChunkResult
@@ -155,7 +157,8 @@ async def _merge(
     if of != into and merges.is_done(first, second):
         assert first.merged_into is not None, "they are one"
         return Merged(first.merged_into, is_new=False)
-    refusal = merges.refusal(first, second, local_date(now, catalogue.zone))
+    today = local_date(now, catalogue.zone)
+    refusal = merges.refusal(first, second, today)
     if refusal is not None:
         return refusal
     journal = Journal(locked, now, parts.new_id)
@@ -171,6 +174,8 @@ async def _merge(
         await tiers.put(conn, code, [one], version=version)
     opened_on = min(member.opened_on for member in locked.values())
     await merged.put(conn, [of, *await merged.along(conn, [of])], into, opened_on)
+    if opened_since(catalogue.rules.values(), today) is not None:
+        await welcomes.put_due(conn, {into: today})  # it may have opened before, with the other
     await merged.copy_labels(conn, of, into, now)
     await people.merge(conn, of, into)
     await consents.merge(conn, of, into)

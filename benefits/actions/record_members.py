@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from benefits.actions.parts import Parts
+from benefits.domain.floors import opened_since
 from benefits.domain.members import MemberLine
-from benefits.domain.values import member_id
+from benefits.domain.values import local_date, member_id
 from benefits.store import assets, endings, members, merged, people, whitelists
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
@@ -44,7 +45,9 @@ async def record_members(
     refused = list(reasons.items())
     told = [(id_, line) for number, id_, line in keyed if number not in reasons]
     taken = [(id_, line) for id_, line in told if id_ not in moved]
-    changed = await members.put(conn, taken)
+    catalogue = await parts.catalogue.current(conn)
+    since = opened_since(catalogue.rules.values(), local_date(now, catalogue.zone))
+    changed = await members.put(conn, taken, since=since)
     changed |= await people.put(conn, [(id_, line.person) for id_, line in taken], member_key)
     known = await members.profiled(conn, [id_ for id_, _ in taken])
     await members.put_profiles(

@@ -27,11 +27,12 @@ from benefits.domain.packages import Line
 from benefits.domain.programme import Item, Programme
 from benefits.domain.stacking import Share, Stacking, allot
 from benefits.domain.values import BUCKETS, Month, Period, bucket_of, local_date
-from benefits.store import facts, people, quota_changes, tiers
+from benefits.store import facts, merged, people, quota_changes, tiers
 from benefits.store import ledger as books
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
+from benefits.store.members import Member
 from benefits.store.quota_changes import ChangeRow, Changes
 from benefits.store.tiers import GrantRow, Grants
 
@@ -366,6 +367,25 @@ async def let_in(
         return eligibility.weigh(rule, one) is Truth.YES
 
     return stacked([due for due in dues if is_in(due)], now)
+
+
+async def of_raised(
+    conn: Connection,
+    programme: Programme,
+    ranks: Sequence[tuple[UUID, int]],
+    since: Mapping[UUID, date],
+    *,
+    locked: Mapping[UUID, Member],
+    now: datetime,
+) -> list[Due]:
+    """Return what is due today to members who are locked and whose tier holds from now on."""
+    ids = sorted(locked, key=lambda id_: (bucket_of(id_), id_))
+    whom = Whom((bucket_of(ids[0]), bucket_of(ids[-1])), ids)
+    into = await merged.along(conn, [id_ for id_, one in locked.items() if one.has_merged])
+    day = local_date(now, programme.tz)
+    before = await brought(conn, programme, deciding(programme), day, whom=whom, into=into)
+    found = due(programme, ranks, before, since=since, now=now)
+    return await let_in(conn, programme, day, found, now=now)
 
 
 class Added(msgspec.Struct, frozen=True):

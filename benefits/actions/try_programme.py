@@ -110,7 +110,7 @@ async def _tier(
     """Return the tier that a month makes by the versions of a catalogue, and its rank."""
     bucket, judges = bucket_of(member_id), catalogue.rules[code]
     known = await facts.load(conn, judges, month, Whom((bucket, bucket), [member_id]))
-    decision = last_decision(judges, known[0], month) if known else None
+    decision = last_decision(judges, known[0], month, month.end) if known else None
     rank = (State() if decision is None else decision.after).rank
     judge = judges.at(month).programme
     why = "" if decision is None else explain(judge, decision)["en"]

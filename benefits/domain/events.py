@@ -24,6 +24,7 @@ class TierDecided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What a month did to the tier of a member.
 
     `way` is that by which the tier is held now and whose term counts, if not the threshold (T-2).
+    As a welcome it is held until the day `welcome_until` (M-8).
     """
 
     programme: str
@@ -33,6 +34,7 @@ class TierDecided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     misses: int
     effective_from: datetime
     way: str | None = None
+    welcome_until: date | None = None
 
 
 class TierSighted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -310,6 +312,8 @@ EVENTS: dict[str, Kind] = {
     "tier.undetermined": Kind(TierDecided, "decision", "Days are missing; nothing is decided."),
     "tier.ended": Kind(TierDecided, "decision", "The relationship ended, and the tier with it."),
     "tier.merged": Kind(TierDecided, "decision", "The higher tier of two who were merged."),
+    "tier.welcomed": Kind(TierDecided, "decision", "A new customer is welcome to the tier."),
+    "tier.welcome_ended": Kind(TierDecided, "decision", "A welcome ended, and its tier with it."),
     "tier.at_risk": Kind(TierSighted, "period", "The running period goes below the tier."),
     "tier.near": Kind(TierSighted, "period", "The running period comes near a higher tier."),
     "entitlement.granted": Kind(UnitsGranted, "lot", "Units came, by tier or as a reward."),

@@ -4,7 +4,7 @@ Where a tier has other ways in than its threshold, the sentence names the one th
 which ways the tier is kept and the next one reached (T-2).
 """
 
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
@@ -94,10 +94,47 @@ def explain(programme: Programme, decision: Decision) -> dict[str, str]:
         return _ended(programme, decision)
     if decision.cause is Cause.MERGED:
         return _merged(programme, decision)
+    if decision.cause is Cause.WELCOME:
+        return welcome(programme, decision)
+    if decision.cause is Cause.WELCOME_OVER:
+        return _welcome_over(programme, decision)
     why = told(programme, decision)
-    return {
+    found = {
         "zh": _chinese(programme, decision, why),
         "en": _english(programme, decision, why),
+    }
+    if decision.after.welcome_until is None:
+        return found
+    more = welcome(programme, decision)
+    return {"zh": found["zh"] + more["zh"], "en": f"{found['en']} {more['en']}"}
+
+
+def welcome(programme: Programme, decision: Decision) -> dict[str, str]:
+    """Tell that a new customer has a tier at least, until when, and what is earned (M-8)."""
+    after = decision.after
+    assert after.earned is not None, "a welcome lifts something"
+    assert after.welcome_until is not None, "a welcome has an end"
+    tier, earned = programme.tier[after.rank], programme.tier[after.earned]
+    last = after.welcome_until - timedelta(days=1)
+    return {
+        "zh": f"作为新客户，您在{chinese_date(last)}前（含当日）至少享有{_name(tier, 'zh')}；"
+        f"目前已达到的等级为{_name(earned, 'zh')}，此后按已达到的等级。",
+        "en": f"As a new customer you have at least {_name(tier, 'en')} through "
+        f"{english_date(last)}; what you have reached so far is {_name(earned, 'en')}, and what "
+        "you have reached by then holds from then on.",
+    }
+
+
+def _welcome_over(programme: Programme, decision: Decision) -> dict[str, str]:
+    """Tell that a welcome ended, and what was earned holds (M-8)."""
+    tier, before = programme.tier[decision.after.rank], programme.tier[decision.before.rank]
+    ended_on = decision.grounds.ended_on
+    assert ended_on is not None, "an end has a day"
+    return {
+        "zh": f"新客户的{_name(before, 'zh')}等级已于{chinese_date(ended_on)}到期，"
+        f"现按已达到的等级{_name(tier, 'zh')}。",
+        "en": f"As a new customer you had {_name(before, 'en')} through "
+        f"{english_date(ended_on)}: now what you have reached holds, {_name(tier, 'en')}.",
     }
 
 
@@ -196,6 +233,8 @@ def _judged(programme: Programme) -> tuple[str, str, str]:
 def _english(programme: Programme, decision: Decision, why: Told) -> str:
     assert decision.cause is not Cause.ENDED, "told by _ended"
     assert decision.cause is not Cause.MERGED, "told by _merged"
+    assert decision.cause is not Cause.WELCOME, "told by welcome"
+    assert decision.cause is not Cause.WELCOME_OVER, "told by _welcome_over"
     one, several, _ = _judged(programme)
     name = _name(programme.tier[decision.after.rank], "en")
     reached = _english_reached(programme, why)
@@ -234,6 +273,8 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
 def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
     assert decision.cause is not Cause.ENDED, "told by _ended"
     assert decision.cause is not Cause.MERGED, "told by _merged"
+    assert decision.cause is not Cause.WELCOME, "told by welcome"
+    assert decision.cause is not Cause.WELCOME_OVER, "told by _welcome_over"
     measure = _judged(programme)[2]
     name = _name(programme.tier[decision.after.rank], "zh")
     reached = _chinese_reached(programme, why)

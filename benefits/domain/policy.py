@@ -15,6 +15,7 @@ import msgspec
 
 from benefits.domain.labels import Layer
 from benefits.domain.spelling import suggestion
+from benefits.domain.welcome import Welcome, welcome_problems
 
 Text = dict[str, str]
 WEIGHT_DECIMALS = 4
@@ -104,7 +105,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `post_by` of the month after it, where one is named (T-3). Balances of joint accounts count for
     whom they were brought, unless `joint` says for which holders (A-5). Some classes may count by
     a `point_in_time` (A-3). Classes among `liabilities` are owed and deducted with that weight; a
-    day on which more is owed counts 0 (A-8).
+    day on which more is owed counts 0 (A-8). A new customer may be `welcome` to a tier (M-8).
     """
 
     metric: Metric = Metric.MONTH_AVG
@@ -125,6 +126,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     post_by: Annotated[int, msgspec.Meta(ge=1, le=28)] | None = None
     joint: Joint | None = None
     point_in_time: PointInTime | None = None
+    welcome: Welcome | None = None
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -214,6 +216,7 @@ def policy_problems(
     yield from _reviews(policy)
     yield from _ways(policy, tiers)
     yield from _kept(policy, tiers)
+    yield from welcome_problems(policy.welcome, [tier.code for tier in tiers])
 
 
 def _metric(policy: Policy) -> Iterator[str]:

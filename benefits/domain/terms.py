@@ -165,7 +165,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),
     (rf"closing_days|notice_days|line\.{_X}\.(quota\.{_X}|quantity)", _less),
-    (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)", _less),
+    (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)|policy\.welcome\.months", _less),
     (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)|limit\.{_X}\.limit", _less),
     (rf"benefit\.{_X}\.companions\.{_X}", _less),
     (rf"benefit\.{_X}\.stacking\.cap", _tighter),
@@ -183,7 +183,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(asset_classes|currencies|benefit|choice|line)\.{_X}", _gone),
     (rf"choice\.{_X}\.benefits\.{_X}", _gone),
     (rf"choice\.{_X}\.repeat", _gone_freedom),
-    (rf"tier\.{_X}\.lock", _gone),
+    (rf"tier\.{_X}\.lock|policy\.welcome", _gone),
     (rf"benefit\.{_X}\.(cap|use|recipient\.{_X})|limit\.{_X}", _new),
     # A rule that is there no more lets everybody in; of two rules neither is known to be wider.
     (rf"(benefit|line)\.{_X}\.(eligible|consent)", _asked),

@@ -30,7 +30,8 @@ class Cause(enum.Enum):
 
     HELD: nothing could fall, since the tier is locked, or no period or review ended. GRACE: a lock
     ended below, and the tier falls when its grace time ends. ENDED: the relationship did; MERGED:
-    with another customer, whose tier was higher (T-10).
+    with another customer, whose tier was higher (T-10). WELCOME: a new customer has the tier at
+    least, whatever was decided below it; WELCOME_OVER: no more (M-8).
     """
 
     UPGRADED = "UPGRADED"
@@ -43,6 +44,8 @@ class Cause(enum.Enum):
     CORRECTED = "CORRECTED"
     ENDED = "ENDED"
     MERGED = "MERGED"
+    WELCOME = "WELCOME"
+    WELCOME_OVER = "WELCOME_OVER"
 
 
 class State(msgspec.Struct, frozen=True):
@@ -51,6 +54,9 @@ class State(msgspec.Struct, frozen=True):
     A tier that is kept by a lock has the day from which it is judged again instead, and after
     that the end of its grace time. Its term is that of the `way` it was last won or kept by (T-2);
     the threshold's is empty.
+
+    Where a welcome lifts it until a day, `rank` is what is held and `earned` what lies beneath, of
+    which all else is (M-8).
     """
 
     rank: int = 0
@@ -59,11 +65,33 @@ class State(msgspec.Struct, frozen=True):
     lock_until: date | None = None
     grace_until: date | None = None
     way: str = THRESHOLD
+    earned: int | None = None
+    welcome_until: date | None = None
 
     @property
-    def shown(self) -> tuple[int, int, date | None, date | None, str]:
+    def shown(self) -> tuple[object, ...]:
         """What a record of it says."""
-        return self.rank, self.misses, self.lock_until, self.grace_until, self.way
+        return (
+            *(self.rank, self.misses, self.lock_until, self.grace_until, self.way),
+            *(self.earned, self.welcome_until),
+        )
+
+    @property
+    def own(self) -> "State":
+        """What is earned, without a welcome."""
+        if self.earned is None:
+            return self
+        return msgspec.structs.replace(self, rank=self.earned, earned=None, welcome_until=None)
+
+    def on(self, day: date) -> "State":
+        """Return what is held of it on a day: a welcome may have ended by then."""
+        over = self.welcome_until is not None and self.welcome_until <= day
+        return self.own if over else self
+
+    def welcomed_through(self, day: date) -> date | None:
+        """Return the last day of a welcome that is no more on a day; None of a standing alone."""
+        until = self.welcome_until
+        return None if until is None else min(until, day) - timedelta(days=1)
 
 
 class Grounds(msgspec.Struct, frozen=True):
@@ -72,7 +100,7 @@ class Grounds(msgspec.Struct, frozen=True):
     `day` is the one that the policy's metric was of, where it is a point in time (M-6). Of its
     days people filled some in (A-6), and currencies were `converted` (A-4). Classes that count by
     a point in time were `valued_on` a day (A-3).
-    A relationship `ended_on` a day (T-10).
+    A relationship `ended_on` a day (T-10), or a welcome (M-8).
     """
 
     others: tuple[Reading, ...] = ()
@@ -209,8 +237,10 @@ def risen(
     """
     if programme.policy.upgrade is UpgradeTiming.NEXT_PERIOD:
         return None
-    decision = step(programme, before, reading, grounds)
-    return decision if decision.after.rank > before.rank else None
+    decision = step(programme, before.own, reading, grounds)
+    if decision.after.rank <= before.rank:
+        return None
+    return msgspec.structs.replace(decision, before=before)
 
 
 def _is_open(programme: Programme, missed: State, verdict: Verdict, *, is_lost: bool) -> bool:
@@ -313,7 +343,8 @@ def fold(
     """Fold the months from the first known one (or `first`) into a decision each (T-8).
 
     A month without a row has no known day: nothing falls in it. A label that is asked for begins
-    a standing like a balance, in the first month that ends with it.
+    a standing like a balance, in the first month that ends with it. What is held is earned alone:
+    a welcome lifts it when it is decided (`domain/floors`).
     """
     decisions = list[Decision]()
     state = start or State()
@@ -321,7 +352,7 @@ def fold(
     earliest = max(opened_on, rules.judges[0].tiers_from.start)
     known = [piece.month for pieces in sums.values() for piece in pieces]
     known += [Month.of(max(label.from_, earliest)) for label in asked]
-    if not known:
+    if first is None and not known:
         return decisions
     readings = _Readings(sums, opened_on)
     month = first or min(known)
@@ -370,28 +401,47 @@ class _Readings:
         return tuple(found)
 
 
-def news(decision: Decision, written: State, *, settled: bool = False) -> Decision | None:
+def news(
+    decision: Decision, written: State, *, settled: bool = False, on: date = date.max
+) -> Decision | None:
     """Return what must be written where `written` is the standing on record; None when nothing.
 
     When the fold has another tier than the record without the month itself having moved it, a
     month before was left out, completed or judged by another rule: the record is corrected (T-8).
     A month that was `settled`, decided on all its days, takes no tier back when it is corrected:
-    that waits for the evaluation of the next one (A-7).
+    that waits for the evaluation of the next one (A-7). It is told `on` a day.
     """
     before, after = decision.before, decision.after
     if after.shown == written.shown or (settled and after.rank < written.rank):
         return None
+    if after.earned is not None or written.earned is not None:
+        return _welcomed(decision, written, on)
     if before.rank == written.rank:
         return decision
-    corrected = State(
-        written.rank,
-        written.misses,
-        lock_until=written.lock_until,
-        grace_until=written.grace_until,
-        way=written.way,
-    )
     cause = decision.cause if after.rank == written.rank else Cause.CORRECTED
-    return msgspec.structs.replace(decision, before=corrected, cause=cause)
+    return msgspec.structs.replace(decision, before=_recorded(written), cause=cause)
+
+
+def _recorded(written: State) -> State:
+    """Return a standing on record as what a decision begins with."""
+    return msgspec.structs.replace(written, window=())
+
+
+def _welcomed(decision: Decision, written: State, on: date) -> Decision:
+    """Return news of a standing that a welcome lifts, or lifted: it is told by what is held."""
+    after, grounds = decision.after, decision.grounds
+    own = decision.cause if decision.before.rank == written.own.rank else Cause.CORRECTED
+    if after.earned is not None:
+        has_fallen = after.rank < written.rank and written.earned is None
+        cause = own if has_fallen else Cause.WELCOME
+    elif after.rank < written.rank:
+        cause = Cause.WELCOME_OVER
+        grounds = msgspec.structs.replace(grounds, ended_on=written.welcomed_through(on))
+    else:
+        cause = Cause.RETAINED if after.rank == written.rank else own
+    return msgspec.structs.replace(
+        decision, before=_recorded(written), cause=cause, grounds=grounds
+    )
 
 
 def stays_until(programme: Programme, decision: Decision) -> date:
@@ -403,6 +453,8 @@ def stays_until(programme: Programme, decision: Decision) -> date:
 def certain_through(programme: Programme, state: State, undecided: Month) -> date:
     """Return the last day of a tier if all from the month `undecided` on is missed (X-6)."""
     assert state.rank, "nobody loses the lowest tier"
+    if state.welcome_until is not None:
+        return state.welcome_until - timedelta(days=1)
     month, after = undecided, state
     while True:
         if month == span(programme.policy, month)[1]:

@@ -16,6 +16,7 @@ from benefits.domain.eligibility import Every, Form, Leaf, Rule, leaves
 from benefits.domain.labels import label_name
 from benefits.domain.programme import Programme
 from benefits.domain.values import add_months, bucket_of
+from benefits.store import welcomes
 from benefits.store.db import Connection, rows
 from benefits.store.people import BEFORE
 
@@ -24,12 +25,13 @@ from benefits.store.people import BEFORE
 PEOPLE = """
 LEFT JOIN member_person AS p ON p.bucket = m.bucket AND p.member_id = m.member_id"""
 # As a standing is shown: what holds now, of what is decided. Unique key of tier_decision.
-STANDINGS = """
+STANDINGS = f"""
 LEFT JOIN (
-    SELECT DISTINCT ON (d.bucket, d.member_id) d.bucket, d.member_id, d.rank
+    SELECT DISTINCT ON (d.bucket, d.member_id) d.bucket, d.member_id,
+           {welcomes.held("d", "$3")} AS rank
     FROM tier_decision AS d
-    WHERE d.bucket BETWEEN $1 AND $2 AND d.programme = {programme}
-      AND d.effective_from <= {now} AND d.decided_at <= {now}
+    WHERE d.bucket BETWEEN $1 AND $2 AND d.programme = {{programme}}
+      AND d.effective_from <= {{now}} AND d.decided_at <= {{now}}
     ORDER BY d.bucket, d.member_id, d.effective_from DESC, d.decided_at DESC, d.decision_id DESC)
     AS t ON t.bucket = m.bucket AND t.member_id = m.member_id"""
 # A member's own rows, where few are looked at; all that a range of buckets has, where all are. A

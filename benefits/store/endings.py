@@ -27,7 +27,7 @@ LATEST = """
 SELECT DISTINCT ON (d.member_id, d.programme) d.member_id, d.programme, d.effective_from,
        d.month, d.cause, d.lock_until, d.grace_until, d.before_rank, d.before_misses, d.rank,
        d.misses, d.qualified, d.sum_minor, d.known_days, d.days, d.divisor, d.before_way, d.way,
-       d.grounds
+       d.grounds, d.earned, d.welcome_until
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
 JOIN tier_decision AS d ON d.bucket = k.bucket AND d.member_id = k.member_id
 ORDER BY d.member_id, d.programme, d.effective_from DESC, d.decided_at DESC, d.decision_id DESC

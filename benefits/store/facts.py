@@ -132,7 +132,8 @@ LABELS_OF_ALL = LABELS.format(among="")
 LABELS_OF_SOME = LABELS.format(among=AMONG.format("o", 5, 6))
 # Unique key (bucket, member, programme, month, decided_at): the standing on record by a month.
 DECIDED = """
-SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses, d.lock_until, d.grace_until, d.way
+SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses, d.lock_until, d.grace_until,
+       d.way, d.earned, d.welcome_until
 FROM tier_decision AS d
 WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month <= $2
 ORDER BY d.member_id, d.month DESC, d.decided_at DESC
@@ -432,4 +433,6 @@ def state_of(row: Any) -> State:
         lock_until=row.lock_until,
         grace_until=row.grace_until,
         way=row.way or THRESHOLD,
+        earned=row.earned,
+        welcome_until=row.welcome_until,
     )

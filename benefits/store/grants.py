@@ -81,6 +81,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "member": (
         *("opened_on", "closed_on", "branch", "manager", "event_seq", "event_position"),
         *("recorded_at", "deceased", "end_due", "merged_into", "has_merged", "has_blocks"),
+        "welcome_due",
     ),
     "member_counter": ("used",),
     "member_person": ("born_on", "city", "is_staff", "person"),
@@ -155,7 +156,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "rate_used": ("currency", "as_of", "generation", "rate", "per", "rate_date"),
     "tier_decision": (
         *("programme", "programme_version", "month", "cause", "before_rank", "rank"),
-        *("effective_from", "decided_at"),
+        *("effective_from", "decided_at", "earned", "welcome_until"),
     ),
     "tier_outlook": ("programme", "outlook", "month", "tier", "as_of", "is_current", "seen_at"),
 }

@@ -77,8 +77,8 @@ WHERE (m.opened_on, m.closed_on) IS DISTINCT FROM (n.opened_on, n.closed_on)
 # An end that was begun to be carried out is not taken back.
 UPSERT = """
 INSERT INTO member (bucket, member_id, opened_on, closed_on, branch, manager, deceased,
-                    recorded_at, end_due)
-SELECT n.*, n.closed_on + 1
+                    recorded_at, end_due, welcome_due)
+SELECT n.*, n.closed_on + 1, CASE WHEN n.opened_on >= $9 THEN n.opened_on END
 FROM unnest($1::smallint[], $2::uuid[], $3::date[], $4::date[], $5::text[], $6::text[],
             $7::boolean[], $8::timestamptz[])
      AS n (bucket, member_id, opened_on, closed_on, branch, manager, deceased, recorded_at)
@@ -91,7 +91,9 @@ ON CONFLICT (bucket, member_id) DO UPDATE
 SET opened_on = excluded.opened_on, closed_on = excluded.closed_on, branch = excluded.branch,
     manager = excluded.manager, deceased = excluded.deceased,
     end_due = CASE WHEN member.closed_on IS NOT DISTINCT FROM excluded.closed_on
-              THEN member.end_due ELSE excluded.end_due END
+              THEN member.end_due ELSE excluded.end_due END,
+    welcome_due = CASE WHEN member.opened_on = excluded.opened_on THEN member.welcome_due
+                       WHEN $9 IS NOT NULL THEN excluded.opened_on END
 WHERE (member.opened_on, member.closed_on, member.branch, member.manager, member.deceased)
       IS DISTINCT FROM
       (excluded.opened_on, excluded.closed_on, excluded.branch, excluded.manager,
@@ -198,10 +200,13 @@ async def managed(
     return {row.member_id for row in await rows(conn, MANAGED, *_keys(ids), branch, manager)}
 
 
-async def put(conn: Connection, members: Sequence[tuple[UUID, MemberLine]]) -> set[UUID]:
+async def put(
+    conn: Connection, members: Sequence[tuple[UUID, MemberLine]], *, since: date | None = None
+) -> set[UUID]:
     """Keep members; return those it changed.
 
-    A relationship began no later than those of the customers who were merged into it.
+    Who opened `since` a day may be welcome to a tier, where any programme has such (M-8). A
+    relationship began no later than those of the customers who were merged into it.
     """
     began = await merged.opened(conn, [id_ for id_, _ in members])
     ordered = [
@@ -216,7 +221,7 @@ async def put(conn: Connection, members: Sequence[tuple[UUID, MemberLine]]) -> s
     never = [EPOCH] * len(ordered)
     await assets.alone(conn)  # before anybody is locked
     dated = await rows(conn, DATED, buckets, *map(list, columns[:3]))
-    found = await rows(conn, UPSERT, buckets, *map(list, columns), never)
+    found = await rows(conn, UPSERT, buckets, *map(list, columns), never, since)
     await assets.touch(conn, [row.member_id for row in dated])
     return {row.member_id for row in found}
 

@@ -21,7 +21,7 @@ from benefits.domain.labels import Label, label_name
 from benefits.domain.metrics import Basket, MonthSum, Reading, known_sum, net_sum
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running, first_counted, running
-from benefits.domain.tiers import Decision
+from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
 from benefits.domain.windows import Days, Kept, Point, Stretch
 from benefits.store import merged, nets
@@ -44,6 +44,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     is the last known one of the month, with which as many days of their periods are over.
     `evaluated` is the last of the two months before that was evaluated. `decided` is None at the
     lowest tier, where nothing was ever decided; `version` is the programme's as it was then.
+    `held` is what is held of it today: a welcome may have ended (M-8).
     """
 
     judge: Programme
@@ -54,6 +55,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None
     version: int
     decided: Decision | None
+    held: State
 
     @property
     def reading(self) -> Reading:
@@ -179,10 +181,11 @@ async def _nets(
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """A programme's running month, the version that judges it, and the first that counts."""
+    """A programme's running month and day, the version that judges it, the first that counts."""
 
     rules: Rules
     by: Judge
+    today: date
     month: Month
     first: Month
 
@@ -199,9 +202,10 @@ class _Place(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, rules: Rules, now: datetime) -> "_Place":
         """Return where a programme is at an instant (U-1)."""
-        month = Month.of(local_date(now, rules.judges[-1].programme.tz))
+        today = local_date(now, rules.judges[-1].programme.tz)
+        month = Month.of(today)
         judge = rules.at(month)
-        return cls(rules, judge, month, first_counted(judge.programme, month))
+        return cls(rules, judge, today, month, first_counted(judge.programme, month))
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -326,6 +330,7 @@ def _standing(
     day = months[month][1].bit_length() if month in months else 0
     found = by[place.judge.basket]
     decided = found.decided
+    last = decision_of(decided) if decided else None
     return Standing(
         judge=place.judge,
         month=month,
@@ -342,7 +347,8 @@ def _standing(
         evaluated=Month.of(found.evaluated) if found.evaluated else None,
         since=found.since,
         version=decided.version if decided else 0,
-        decided=decision_of(decided) if decided else None,
+        decided=last,
+        held=last.after.on(place.today) if last else State(),
     )
 
 

@@ -60,7 +60,8 @@ SELECT m.member_id, m.opened_on, m.closed_on, m.merged_into, m.has_merged,
              CASE WHEN d.decision_id IS NOT NULL THEN json_build_array(
                  d.programme_version, d.month, d.cause, d.lock_until, d.grace_until,
                  d.before_rank, d.before_misses, d.rank, d.misses, d.qualified, d.sum_minor,
-                 d.known_days, d.days, d.divisor, d.before_way, d.way, d.grounds) END
+                 d.known_days, d.days, d.divisor, d.before_way, d.way, d.grounds,
+                 d.earned, d.welcome_until) END
              ) ORDER BY p.n), '[]')
          FROM (SELECT u.code, string_to_array(u.currencies, ',') AS currencies, u.month, u.first,
                       u.joint, u.n
@@ -158,6 +159,8 @@ class FoundDecision(msgspec.Struct, frozen=True, array_like=True):
     before_way: str | None
     way: str | None
     grounds: str | None
+    earned: int | None
+    welcome_until: date | None
 
 
 class FoundLabel(msgspec.Struct, frozen=True, array_like=True):

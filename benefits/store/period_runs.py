@@ -12,6 +12,7 @@ import msgspec
 
 from benefits.domain.packages import NEW_DAYS, Beginning
 from benefits.domain.values import BUCKETS, midnight
+from benefits.store import welcomes
 from benefits.store.db import Connection, rows, run
 from benefits.store.facts import AMONG, Whom
 
@@ -48,7 +49,7 @@ WHERE programme = $1 AND next_bucket = $2 AND leased_until = $6
 # Primary keys of member and member_label, unique key of tier_decision. Who has a
 # period of their own that may begin is told by the day of the month, or by days since the opening;
 # who is new, by the opening; who joined a segment, by the label. The rules look closer.
-_HELD = """
+_HELD = f"""
 WITH m AS MATERIALIZED (
     SELECT o.bucket, o.member_id, o.opened_on, o.has_merged
     FROM member AS o
@@ -61,11 +62,12 @@ WITH m AS MATERIALIZED (
            OR EXISTS (SELECT FROM member_label AS b
                       WHERE b.bucket = o.bucket AND b.member_id = o.member_id
                         AND b.label = ANY($7::text[])
-                        AND (b.valid_from > $8 OR b.recorded_at >= $9))){0})
+                        AND (b.valid_from > $8 OR b.recorded_at >= $9))){{0}})
 SELECT m.member_id, m.opened_on, m.has_merged, coalesce(d.rank, 0) AS rank, d.since
 FROM m
 LEFT JOIN (
-    SELECT DISTINCT ON (t.bucket, t.member_id) t.bucket, t.member_id, t.rank,
+    SELECT DISTINCT ON (t.bucket, t.member_id) t.bucket, t.member_id,
+           {welcomes.held("t", "$3")} AS rank,
            max(t.effective_from) FILTER (WHERE t.rank <> t.before_rank)
                OVER (PARTITION BY t.bucket, t.member_id) AS since
     FROM m AS n

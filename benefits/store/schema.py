@@ -173,6 +173,8 @@ tier_decision = Table(
     Column("before_way", Text),  # null where a tier has no ways besides its threshold
     Column("way", Text),
     Column("grounds", Text),
+    Column("earned", SmallInteger),  # what lies beneath a tier that a welcome gives
+    Column("welcome_until", Date),
     PrimaryKeyConstraint("bucket", "decision_id"),
     UniqueConstraint("bucket", "member_id", "programme", "month", "decided_at"),
     columns.of_member(),

@@ -25,7 +25,8 @@ from benefits.store.columns import INSTANT
 # The member row is the one lock of all that a member has; it is updated by every write, hence the
 # room for HOT. `end_due` is the day on which something is to be carried out of the end of the
 # relationship: the day after it at first, empty when all is done. Of a member who was merged it is
-# set by whatever is recorded of them: units may have come free that are another's now.
+# set by whatever is recorded of them: units may have come free that are another's now. On the day
+# `welcome_due` a welcome begins or ends (`store/welcomes`).
 member = Table(
     "member",
     columns.metadata,
@@ -42,9 +43,15 @@ member = Table(
     Column("end_due", Date),
     Column("has_merged", Boolean, nullable=False, server_default="false"),
     Column("has_blocks", Boolean, nullable=False, server_default="false"),
+    Column("welcome_due", Date),
     PrimaryKeyConstraint("bucket", "member_id"),
     columns.in_bucket(),
     Index("ix_member_end_due", "end_due", postgresql_where=text("end_due IS NOT NULL")),
+    Index(
+        "ix_member_welcome_due",
+        "welcome_due",
+        postgresql_where=text("welcome_due IS NOT NULL"),
+    ),
     Index(
         "ix_member_merged_into",
         "merged_into",

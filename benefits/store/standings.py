@@ -1,7 +1,7 @@
 """The history of a member's tiers: decisions as they stood at one time, known at another (T-9)."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,13 +9,14 @@ import msgspec
 
 from benefits.domain.tiers import Decision
 from benefits.domain.values import bucket_of
+from benefits.store import welcomes
 from benefits.store.db import Connection, rows
 from benefits.store.tiers import decision_of
 
 _FIGURES = """
        d.month, d.cause, d.lock_until, d.grace_until, d.before_rank, d.before_misses, d.rank,
        d.misses, d.qualified, d.sum_minor, d.known_days, d.days, d.divisor, d.before_way, d.way,
-       d.grounds
+       d.grounds, d.earned, d.welcome_until
 """
 # Unique key (bucket, member, programme, month, decided_at).
 STANDING = f"""
@@ -34,9 +35,9 @@ ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT $6
 """
 
 # Unique key. Who has no decision is of the lowest rank.
-RANKS = """
+RANKS = f"""
 SELECT k.member_id, k.programme, coalesce((
-    SELECT d.rank FROM tier_decision AS d
+    SELECT {welcomes.held("d", "$5")} FROM tier_decision AS d
     WHERE d.bucket = k.bucket AND d.member_id = k.member_id AND d.programme = k.programme
       AND d.effective_from <= $4
     ORDER BY d.effective_from DESC, d.decided_at DESC, d.decision_id DESC LIMIT 1), 0) AS rank
@@ -56,7 +57,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def ranks(
-    conn: Connection, wanted: Iterable[tuple[UUID, str]], now: datetime
+    conn: Connection, wanted: Iterable[tuple[UUID, str]], now: datetime, today: date
 ) -> dict[tuple[UUID, str], int]:
     """Return which ranks members hold in programmes now."""
     pairs = sorted(set(wanted))
@@ -64,7 +65,7 @@ async def ranks(
         return {}
     ids = [id_ for id_, _ in pairs]
     found = await rows(
-        conn, RANKS, [bucket_of(id_) for id_ in ids], ids, [code for _, code in pairs], now
+        conn, RANKS, [bucket_of(id_) for id_ in ids], ids, [code for _, code in pairs], now, today
     )
     return {(row.member_id, row.programme): row.rank for row in found}
 

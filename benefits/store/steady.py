@@ -62,13 +62,14 @@ standing AS MATERIALIZED (
     SELECT DISTINCT ON (d.bucket, d.member_id)
            d.bucket, d.member_id, d.rank, d.month = $3 AS is_decided,
            d.misses = 0 AND d.lock_until IS NULL AND d.grace_until IS NULL AND d.way IS NULL
-               AS is_plain
+               AS is_plain, d.earned IS NOT NULL AS is_welcome
     FROM tier_decision AS d
     WHERE d.bucket BETWEEN $1 AND $2 AND d.programme = $4 AND d.month <= $3
     ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC),
 each AS MATERIALIZED (
     SELECT m.member_id, coalesce(d.rank, 0) AS rank,
            CASE WHEN m.has_merged THEN true  -- what counts along is in other buckets
+                WHEN d.is_welcome OR m.opened_on >= $21 THEN true  -- or may be
                 WHEN k.again THEN coalesce(a.is_moved, false)
                 WHEN coalesce(a.is_moved, false) OR coalesce(d.is_decided OR NOT d.is_plain, false)
                 THEN true
@@ -159,10 +160,11 @@ async def find(
     buckets: tuple[int, int],
     apart: Collection[int],
     today: date,
+    welcomed: date | None,
 ) -> Found:
     """Return which members a fold must decide; steady ones of the ranks `apart` one by one.
 
-    Who has left by `today` is none of them.
+    Who has left by `today` is none of them. Who opened since a day may be `welcomed` (M-8).
     """
     month = bounds.month
     marks = await _marks(conn, programme, month, saw, buckets=buckets)
@@ -184,6 +186,7 @@ async def find(
         month.end,
         sorted(apart),
         max(month.end, today),
+        welcomed,
     )
     await run(conn, AT_ONCE)
     each = await rows(conn, STEADY, *values)

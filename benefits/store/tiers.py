@@ -13,6 +13,7 @@ from benefits.domain.entitlement import Granted
 from benefits.domain.ladder import THRESHOLD
 from benefits.domain.tiers import NO_GROUNDS, Cause, Decision, Grounds, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
+from benefits.store import welcomes
 from benefits.store.db import Connection, rows, run
 from benefits.store.facts import AMONG, Whom
 
@@ -32,18 +33,21 @@ INSERT = """
 INSERT INTO tier_decision (bucket, decision_id, member_id, programme, programme_version, month,
                            cause, before_rank, before_misses, rank, misses, qualified,
                            sum_minor, known_days, days, divisor, lock_until, grace_until,
-                           effective_from, decided_at, before_way, way, grounds)
+                           effective_from, decided_at, before_way, way, grounds, earned,
+                           welcome_until)
 SELECT n.bucket, n.decision_id, n.member_id, $1, $2, $3, n.cause, n.before_rank,
        n.before_misses, n.rank, n.misses, n.qualified, n.sum_minor, n.known_days, n.days,
        n.divisor, n.lock_until, n.grace_until, n.effective_from, n.decided_at,
-       nullif(n.before_way, ''), nullif(n.way, ''), nullif(n.grounds, '')
+       nullif(n.before_way, ''), nullif(n.way, ''), nullif(n.grounds, ''), n.earned,
+       n.welcome_until
 FROM unnest($4::timestamptz[], $5::smallint[], $6::uuid[], $7::uuid[], $8::text[], $9::smallint[],
             $10::smallint[], $11::smallint[], $12::smallint[], $13::smallint[], $14::bigint[],
             $15::smallint[], $16::smallint[], $17::smallint[], $18::date[], $19::date[],
-            $20::timestamptz[], $21::text[], $22::text[], $23::text[])
+            $20::timestamptz[], $21::text[], $22::text[], $23::text[], $24::smallint[],
+            $25::date[])
      AS n (effective_from, bucket, decision_id, member_id, cause, before_rank, before_misses, rank,
            misses, qualified, sum_minor, known_days, days, divisor, lock_until, grace_until,
-           decided_at, before_way, way, grounds)
+           decided_at, before_way, way, grounds, earned, welcome_until)
 """
 # Unique key, a prefix for each member.
 BOUNDARIES = """
@@ -161,6 +165,8 @@ async def put(
         [d.before.way for d in decisions],
         [d.after.way for d in decisions],
         [write_grounds(d.grounds) for d in decisions],
+        [d.after.earned for d in decisions],
+        [d.after.welcome_until for d in decisions],
     )
 
 
@@ -186,6 +192,8 @@ def decision_of(found: Any) -> Decision:
             lock_until=found.lock_until,
             grace_until=found.grace_until,
             way=found.way or THRESHOLD,
+            earned=found.earned,
+            welcome_until=found.welcome_until,
         ),
         cause=Cause(found.cause),
         qualified=found.qualified,
@@ -380,10 +388,11 @@ async def settled(
 
 
 # Unique key, all of it. Who has no decision is of the lowest tier.
-AT_RANKS = """
+AT_RANKS = f"""
 SELECT coalesce(s.rank, 0) AS rank, count(*) AS members
 FROM member AS m
-LEFT JOIN (SELECT DISTINCT ON (d.bucket, d.member_id) d.bucket, d.member_id, d.rank
+LEFT JOIN (SELECT DISTINCT ON (d.bucket, d.member_id) d.bucket, d.member_id,
+             {welcomes.held("d", "$3")} AS rank
            FROM tier_decision AS d
            WHERE d.bucket BETWEEN $4 AND $5 AND d.programme = $1 AND d.effective_from <= $2
            ORDER BY d.bucket, d.member_id, d.effective_from DESC, d.decided_at DESC) AS s

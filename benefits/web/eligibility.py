@@ -176,8 +176,8 @@ async def get_eligibility(
 
 def _rank(found: Seen, programme: Programme) -> int:
     for standing in found.overview.standings:
-        if standing.programme == programme.code and standing.decided is not None:
-            return standing.decided.after.rank
+        if standing.programme == programme.code:
+            return standing.held.rank
     return 0
 
 

@@ -68,6 +68,8 @@ class TierEvent(_Event, kw_only=True):
         "tier.undetermined",
         "tier.ended",
         "tier.merged",
+        "tier.welcomed",
+        "tier.welcome_ended",
     ]
     data: TierDecided
 

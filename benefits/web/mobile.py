@@ -24,7 +24,6 @@ from benefits.domain.policy import Metric
 from benefits.domain.progress import nearest
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
-from benefits.domain.tiers import State as Held
 from benefits.domain.tiers import certain_through
 from benefits.domain.units import Quantity, whole
 from benefits.domain.windows import days_of, posted_by
@@ -49,7 +48,8 @@ class TierView(msgspec.Struct, kw_only=True):
 
     It holds at least through `certain_through`; the lowest is nobody's to lose. A tier that is
     kept by a lock is judged again from `lock_until`, and falls at `grace_until` at the earliest.
-    `way` is the way by which it is held and whose term counts, if that is not the threshold.
+    `way` is the way by which it is held and whose term counts, if that is not the threshold. A new
+    customer has it as a welcome until the day `welcome_until`, with what is `earned` beneath.
     """
 
     code: str
@@ -61,6 +61,8 @@ class TierView(msgspec.Struct, kw_only=True):
     way: str | None
     lock_until: date | None
     grace_until: date | None
+    earned: str | None
+    welcome_until: date | None
 
 
 class ProgressView(msgspec.Struct, kw_only=True):
@@ -267,7 +269,7 @@ def _benefit(taker: Taker, lots: Sequence[Entitlement]) -> BenefitView:
 def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
     programme = seen.catalogue.programmes[standing.programme]
     decided = standing.decided
-    after = decided.after if decided else Held()
+    after = standing.held
     rank = after.rank
     tier = programme.tier[rank]
     then = seen.then.get(programme.code)
@@ -293,6 +295,8 @@ def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
             way=after.way or None,
             lock_until=after.lock_until,
             grace_until=after.grace_until,
+            earned=None if after.earned is None else programme.tier[after.earned].code,
+            welcome_until=after.welcome_until,
         ),
         evaluation_pending=standing.evaluated != standing.month.plus(-1),
         result_by=posted_by(judge.policy, standing.undecided),

@@ -11,11 +11,13 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from benefits.actions.claim import UnknownMember
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.report import bounds_of
+from benefits.domain.endings import LAST_INSTANT
 from benefits.domain.explanation import explain, told
 from benefits.domain.outlook import Sight
 from benefits.domain.policy import Metric
 from benefits.domain.programme import Programme
 from benefits.domain.tiers import display_average
+from benefits.domain.values import local_date
 from benefits.domain.windows import days_of
 from benefits.store import outlook as sights
 from benefits.store import pages, past, standings
@@ -38,6 +40,8 @@ class TierDecisionView(msgspec.Struct, kw_only=True):
     one by labels alone has no threshold. `labels` are those that counted, with their layers.
     `filled_days` of the known ones are what people filled in where the source sent nothing: then
     the decision is `provisional`, until the days come and the month is decided anew.
+    `after` is what is held; a new customer has it as a welcome until the day `welcome_until`, and
+    then what is `earned` beneath it.
     """
 
     id: UUID
@@ -67,6 +71,8 @@ class TierDecisionView(msgspec.Struct, kw_only=True):
     misses: int
     lock_until: date | None
     grace_until: date | None
+    earned: str | None
+    welcome_until: date | None
     effective_from: datetime
     decided_at: datetime
     why: dict[str, str]
@@ -101,6 +107,7 @@ class TierDecisionsView(msgspec.Struct, kw_only=True):
 
 def _decision(programme: Programme, one: Decided) -> TierDecisionView:
     decision = one.decision
+    earned = decision.after.earned
     rank, seen = max(decision.before.rank, decision.after.rank), told(programme, decision)
     reading = seen.reading or decision.readings[0]
     first, last = days_of(seen.metric, reading.month, reading.day)
@@ -134,6 +141,8 @@ def _decision(programme: Programme, one: Decided) -> TierDecisionView:
         misses=decision.after.misses,
         lock_until=decision.after.lock_until,
         grace_until=decision.after.grace_until,
+        earned=None if earned is None else programme.tier[earned].code,
+        welcome_until=decision.after.welcome_until,
         effective_from=one.effective_from,
         decided_at=one.decided_at,
         why=explain(programme, decision),
@@ -168,7 +177,7 @@ async def get_standing(
             then, rank = programme, 0
             if one is not None:
                 then = await state.parts.catalogue.version(conn, one.programme, one.version)
-                rank = one.decision.after.rank
+                rank = one.decision.after.on(local_date(at - LAST_INSTANT, programme.tz)).rank
             found.append(
                 TierStandingView(
                     programme=programme.code,

@@ -36,9 +36,9 @@ OVER = datetime(2025, 7, 10, 16, 0, tzinfo=UTC)  # the end of that day in Shangh
 UNITS_END = OVER + timedelta(days=30)
 
 
-def left(closed_on: date | None, *, deceased: bool = False) -> MemberLine:
-    """Return the customer file's line of the first member."""
-    return MemberLine("T000001", date(2020, 1, 1), closed_on, deceased=deceased)
+def left(closed_on: date | None, *, deceased: bool = False, number: int = 1) -> MemberLine:
+    """Return the customer file's line of a member, the first unless said."""
+    return MemberLine(f"T{number:06d}", date(2020, 1, 1), closed_on, deceased=deceased)
 
 
 async def told(world: World, line: MemberLine) -> list[tuple[int, str]]:

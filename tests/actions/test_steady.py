@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from benefits.actions import evaluate as evaluating
+from benefits.actions import expire
 from benefits.actions.evaluate import Evaluated, evaluate
 from benefits.actions.record_members import record_members
 from benefits.actions.start_period import begin, go_on
@@ -26,6 +27,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.stacking import StackBy, Stacking
 from benefits.domain.steady import Bounds, bounds
 from benefits.domain.values import BUCKETS, Month
+from benefits.domain.welcome import Welcome
 from benefits.store import steady
 from benefits.worker import Worker
 from tests import builders
@@ -91,8 +93,8 @@ async def record(world: World) -> list[tuple[object, ...]]:
     """Return what was decided and granted, ids and instants apart."""
     decided = await world.rows(
         "SELECT member_id, month, cause, before_rank, before_misses, rank, misses, qualified, "
-        "sum_minor, known_days, days, programme_version FROM tier_decision ORDER BY 1, 2, "
-        "decided_at"
+        "sum_minor, known_days, days, programme_version, earned, welcome_until "
+        "FROM tier_decision ORDER BY 1, 2, decided_at"
     )
     granted = await world.rows(
         "SELECT member_id, line, period, quota, quantity FROM entitlement_grant "
@@ -149,6 +151,14 @@ async def started(worlds: Worlds) -> None:
         await go_on(world.database, world.parts, leased, BUCKETS)
 
 
+async def swept(worlds: Worlds) -> None:
+    """Let time do in both what is due: welcomes begin and end."""
+    for world in worlds:
+        async for _ in expire.sweep(world.database, world.parts, buckets=(0, BUCKETS - 1)):
+            pass
+    assert await record(worlds[1]) == await record(worlds[0])
+
+
 async def agree(worlds: Worlds, month: Month) -> None:
     """Evaluate a month in both; they write the same."""
     done = [await world.run_month(month) for world in worlds]  # type: ignore[attr-defined]
@@ -164,6 +174,8 @@ async def a_month_later(worlds: Worlds, *, has_carry: bool) -> None:
             await world.month(world.name(nth), "2025-07", 520_000_00)
     for _ in "ab":
         await agree(worlds, MONTHS[-1].plus(1))
+    await swept(worlds)
+    await agree(worlds, MONTHS[-1].plus(1))
     for world in worlds:
         assert [] == await world.findings()
         cut = await world.rows("SELECT FROM lot WHERE line = 'kept' AND expired > 0")
@@ -172,7 +184,10 @@ async def a_month_later(worlds: Worlds, *, has_carry: bool) -> None:
 
 def programme_of(seed: int, chance: Random) -> Programme:
     """Return a programme with lines of every kind."""
-    policy = Policy(target=chance.choice(list(Target)))
+    policy = Policy(
+        target=chance.choice(list(Target)),
+        welcome=Welcome(tier=chance.choice(["GOLD", "PLATINUM"]), months=chance.randint(1, 3)),
+    )
     tiers = list(reference_programme().tier)
     if seed == 5:
         policy, lock = Policy(), Lock(months=2, grace=1)
@@ -202,13 +217,20 @@ def programme_of(seed: int, chance: Random) -> Programme:
     )
 
 
+async def begun(worlds: Worlds, programme: Programme) -> None:
+    """Put a programme into force in both; some members are new."""
+    for world in worlds:
+        await world.apply(programme, tiers_from=EARLY)
+    for nth in range(1, MEMBERS, 2):
+        await reopened(worlds, nth, date(2025, 4 + nth % 3, 20), None)
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) -> None:
     """Balances, corrections, gaps, members' dates, mergers and months come as they like."""
     chance = Random(seed)
     programme = programme_of(seed, chance)
-    for world in worlds:
-        await world.apply(programme, tiers_from=EARLY)
+    await begun(worlds, programme)
     for _ in range(STEPS):
         nth, day = chance.randint(1, MEMBERS), date(2025, chance.randint(1, 6), 10)
         match chance.randrange(10):
@@ -217,7 +239,7 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
                 opened_on = chance.choice([date(2024, 6, 1), day, date(2025, 7, 1)])
                 await reopened(worlds, nth, opened_on, closed_on)
             case 9:
-                await started(worlds)
+                await chance.choice([started, swept])(worlds)
             case 8:
                 await merged(worlds, nth, chance.randint(1, MEMBERS))
             case 1 | 2 | 3 | 4:

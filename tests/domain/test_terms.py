@@ -27,6 +27,7 @@ from benefits.domain.terms import (
     renewed,
     unspent,
 )
+from benefits.domain.welcome import Welcome
 from tests.builders import PROGRAMME, reference_programme
 from tests.domain.test_terms_of_benefits import MONTHLY
 
@@ -88,6 +89,25 @@ def test_a_result_that_is_known_later_or_by_no_day_is_worse() -> None:
     for by, is_worse in ((8, False), (15, True), (None, True)):
         (change,) = changes(posted(10), posted(by))
         assert ("policy.post_by", is_worse) == (change.path, change.is_worse)
+
+
+def test_a_shorter_welcome_is_worse_and_a_new_one_is_not() -> None:
+    """M-8, U-2: new customers get more by it; another tier is not known to be no worse."""
+
+    def welcoming(tier: str | None, months: int = 3) -> Programme:
+        welcome = Welcome(tier=tier, months=months) if tier else None
+        return replace(BEFORE, policy=replace(BEFORE.policy, welcome=welcome))
+
+    three = welcoming("GOLD")
+    for before, after, path, is_worse in (
+        (welcoming(None), three, "policy.welcome", False),
+        (three, welcoming(None), "policy.welcome", True),
+        (three, welcoming("GOLD", 4), "policy.welcome.months", False),
+        (three, welcoming("GOLD", 2), "policy.welcome.months", True),
+        (three, welcoming("PLATINUM"), "policy.welcome.tier", True),
+    ):
+        (change,) = changes(before, after)
+        assert (path, is_worse) == (change.path, change.is_worse)
 
 
 @pytest.mark.parametrize(

@@ -332,6 +332,8 @@ def _keeps_the_rules(decision: Decision) -> None:
             pytest.fail("without locks and reviews each month decides")
         case Cause.CORRECTED | Cause.ENDED | Cause.MERGED:
             pytest.fail("a fold corrects, ends and merges nothing: only a record can be wrong")
+        case Cause.WELCOME | Cause.WELCOME_OVER:
+            pytest.fail("a welcome lifts what was folded")
 
 
 @given(histories(), st.builds(State, st.integers(0, 4), st.integers(0, 5)))

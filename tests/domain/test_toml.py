@@ -24,6 +24,7 @@ from benefits.domain.programme_file import read, write
 from benefits.domain.recurring import Missing, Recurring, Weekday
 from benefits.domain.stacking import Stacking
 from benefits.domain.use import Length, Use
+from benefits.domain.welcome import Welcome
 from tests.builders import reference_programme
 from tests.tidy.sources import ROOT
 
@@ -128,6 +129,9 @@ def choices(name: dict[str, str]) -> st.SearchStrategy[Choice]:
     )
 
 
+welcomes = st.none() | st.builds(
+    Welcome, tier=st.sampled_from(["GOLD", "PRIVATE"]), months=st.integers(1, 24)
+)
 uses = st.none() | st.builds(
     Use,
     days=st.integers(1, 3660),
@@ -182,6 +186,7 @@ def programmes(draw: st.DrawFn) -> Programme:
     return msgspec.structs.replace(
         base,
         name=name,
+        policy=msgspec.structs.replace(base.policy, welcome=draw(welcomes)),
         benefit=benefit,
         choice=tuple(chosen),
         limit=draw(limits),

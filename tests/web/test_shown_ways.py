@@ -9,7 +9,7 @@ from benefits.domain.catalogue import Catalogue
 from benefits.domain.labels import Label, Layer
 from benefits.domain.metrics import MonthSum
 from benefits.domain.progress import running
-from benefits.domain.tiers import Decision
+from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month
 from benefits.web.page.facts import Facts, StandingSeen
 from benefits.web.page.shown_tier import TierCard, tier_cards
@@ -31,6 +31,7 @@ def card(decided: Decision | None, level: int, labels: Sequence[str], language: 
     standing = StandingSeen(
         programme=PROGRAMME,
         decided=decided,
+        state=decided.after if decided else State(),
         then=PROGRAMME,
         judge=PROGRAMME,
         since=datetime(2024, 2, 1, tzinfo=UTC),

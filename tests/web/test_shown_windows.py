@@ -49,6 +49,7 @@ def card(policy: Policy, language: str) -> str:
     standing = StandingSeen(
         programme=programme,
         decided=decided,
+        state=decided.after,
         then=programme,
         judge=programme,
         since=datetime(2025, 9, 1, tzinfo=UTC),

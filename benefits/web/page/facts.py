@@ -31,14 +31,15 @@ EXPIRED_SHOWN = timedelta(days=60)
 class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A member's place in a programme, and what is known of the running month.
 
-    `then` is the programme as it was when the tier was decided, `judge` as it decides the running
-    month, by whose metrics `running` is. `undecided` is the first month that is not evaluated,
-    `evaluated` the last of the two months before that is; `result_by` is the day by which the next
-    result is known, if any is promised.
+    `state` is the standing itself, today. `then` is the programme as it was when the tier was
+    decided, `judge` as it decides the running month, by whose metrics `running` is. `undecided` is
+    the first month that is not evaluated, `evaluated` the last of the two months before that is;
+    `result_by` is the day by which the next result is known, if any is promised.
     """
 
     programme: Programme
     decided: Decision | None
+    state: State
     then: Programme
     judge: Programme
     since: datetime | None
@@ -51,11 +52,6 @@ class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
     def known(self) -> Reading:
         """The policy's own metric in the period that runs."""
         return self.running.readings[0]
-
-    @property
-    def state(self) -> State:
-        """The standing itself."""
-        return self.decided.after if self.decided else State()
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +156,7 @@ def _standing(seen: Seen, place: Standing) -> StandingSeen:
     return StandingSeen(
         programme=programme,
         decided=place.decided,
+        state=place.held,
         then=seen.then.get(place.programme, programme),
         since=place.since,
         judge=place.judge,

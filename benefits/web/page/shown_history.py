@@ -47,7 +47,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
         (
             *("tier.upgraded", "tier.downgraded", "tier.watched"),
             *("tier.retained", "tier.held", "tier.downgrade_scheduled", "tier.undetermined"),
-            *("tier.ended", "tier.merged"),
+            *("tier.ended", "tier.merged", "tier.welcomed", "tier.welcome_ended"),
         ),
     ),
 }
@@ -105,6 +105,8 @@ WORDS: dict[str, tuple[str, Message]] = {
         "good",
         n_("%(tier)s: the higher tier of your two customer numbers"),
     ),
+    "tier.welcomed": ("good", n_("%(tier)s as a welcome")),
+    "tier.welcome_ended": ("plain", n_("%(tier)s: your welcome ended")),
 }
 
 

@@ -1,6 +1,6 @@
 """The tier card in words: the tier and why, what keeps it, and what the next one asks."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 import msgspec
@@ -10,7 +10,7 @@ from benefits.domain.metrics import Reading
 from benefits.domain.policy import Metric, Policy
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Keeping, Need, is_far, keeping, nearest
-from benefits.domain.tiers import Cause, Decision, display_average
+from benefits.domain.tiers import Cause, Decision, State, display_average
 from benefits.domain.values import local_date
 from benefits.domain.windows import span
 from benefits.web.page.facts import Facts, StandingSeen
@@ -44,6 +44,8 @@ CAUSES: dict[Cause, Message] = {
         "Two customer numbers of yours became one; the higher tier of the two holds until the "
         "next decision."
     ),
+    Cause.WELCOME: n_("As a new customer you have %(tier)s at least through %(day)s."),
+    Cause.WELCOME_OVER: n_("As a new customer you had %(tier)s through %(day)s."),
 }
 
 _ENDED = n_(
@@ -227,13 +229,16 @@ def _unchanged(tongue: Tongue, standing: StandingSeen) -> list[str]:
 
 def reason(tongue: Tongue, standing: StandingSeen, decision: Decision) -> str:
     """Return why a month decided as it did, and by which way (X-6, T-2)."""
+    then = standing.then
+    before, month = tongue.text(then.tier[decision.before.rank].name), decision.month
     if decision.grounds.ended_on is not None:
         day = tongue.day(decision.grounds.ended_on)
-        return tongue.say(CAUSES[Cause.ENDED], day=day)
+        return tongue.say(CAUSES[decision.cause], day=day, tier=before)
     if decision.cause is Cause.MERGED:
         return tongue.word(CAUSES[Cause.MERGED])
-    then, why = standing.then, told(standing.then, decision)
-    before, month = tongue.text(then.tier[decision.before.rank].name), decision.month
+    if decision.cause is Cause.WELCOME:
+        return _welcome(tongue, then, decision.after)
+    why = told(then, decision)
     way = tongue.text(why.way.name)
     if why.reading is None:
         words = _BY_WAY if why.is_held else _NOT_BY_WAYS
@@ -283,6 +288,8 @@ def _keep(tongue: Tongue, standing: StandingSeen) -> Aim | None:
     kept = keeping(programme, standing.state, standing.running, undecided=standing.undecided)
     if kept is None:
         return None
+    if standing.state.welcome_until is not None:
+        return _keep_welcome(tongue, standing)
     tone, first = _keep_first(tongue, standing, kept.need)
     below = _below(tongue, programme.policy, kept)
     certain = tongue.say(
@@ -298,6 +305,33 @@ def _keep(tongue: Tongue, standing: StandingSeen) -> Aim | None:
         first=first,
         more=more,
         rest=[*rest, *_ways(tongue, programme, rank)],
+    )
+
+
+def _welcome(tongue: Tongue, programme: Programme, state: State) -> str:
+    """Say until when a new customer has a tier at least (M-8)."""
+    assert state.welcome_until is not None, "a welcome has an end"
+    day = tongue.day(state.welcome_until - timedelta(days=1))
+    tier = tongue.text(programme.tier[state.rank].name)
+    return tongue.say(CAUSES[Cause.WELCOME], tier=tier, day=day)
+
+
+def _keep_welcome(tongue: Tongue, standing: StandingSeen) -> Aim:
+    """Say what a welcome is followed by, and how its tier is reached until then (M-8)."""
+    programme, state = standing.judge, standing.state
+    assert state.earned is not None, "a welcome lifts something"
+    need = nearest(programme, state.rank, standing.running)
+    _, first, more, rest = _ahead_words(tongue, standing, need, state.rank)
+    earned = tongue.say(
+        n_("What you have reached holds from then on; so far that is %(tier)s."),
+        tier=_tier(tongue, standing, state.earned),
+    )
+    return Aim(
+        title=tongue.say(n_("Keeping %(tier)s"), tier=_tier(tongue, standing, state.rank)),
+        tone="good",
+        first=_welcome(tongue, standing.programme, state),
+        more=[earned, first, *more],
+        rest=rest,
     )
 
 

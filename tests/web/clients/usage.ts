@@ -56,6 +56,8 @@ function told(event: Event): string {
     case "tier.undetermined":
     case "tier.ended":
     case "tier.merged":
+    case "tier.welcomed":
+    case "tier.welcome_ended":
       return `${event.data.from} ${event.data.to}`;
     case "tier.at_risk":
     case "tier.near":

@@ -14,6 +14,7 @@ from benefits.domain.jobs import Ending
 from benefits.domain.orders import Operation as Asked
 from benefits.domain.orders import OrderState
 from benefits.web import (
+    agreements,
     choices,
     corrections,
     crm,
@@ -57,13 +58,13 @@ TAGS = {
 
 # The wire types of requests and answers; what they hold comes along.
 WIRE: tuple[type, ...] = (
+    agreements.ApproveRequest,
+    agreements.RejectRequest,
     choices.ChoiceAnswer,
     choices.ChoiceRequest,
     choices.ChoicesView,
-    corrections.ApproveRequest,
     corrections.CorrectionRequest,
     corrections.CorrectionsView,
-    corrections.RejectRequest,
     crm.ImportView,
     crm.LookupRequest,
     crm.LookupView,

@@ -25,7 +25,7 @@ import msgspec
 from benefits import demo, lifeline, settings
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, evaluate, slices
-from benefits.actions.import_files import import_assets, import_members
+from benefits.actions.import_files import KINDS, assets_of, import_file
 from benefits.actions.keys import make_key
 from benefits.actions.start_period import start_next
 from benefits.actions.verify import verify
@@ -192,14 +192,13 @@ async def _opened(dsn: str) -> AsyncIterator[Database]:
 
 async def _feed(house: House, programme: Programme, say: Say) -> None:
     """Bring members and balances up to yesterday, and evaluate every month that has ended."""
-    key = house.settings.keys.member_key
     today = local_date(house.parts.clock(), programme.tz)
     yesterday = today - timedelta(days=1)
-    done = await import_members(
+    done = await import_file(
         house.database,
         house.parts,
+        KINDS["members"],
         demo.member_lines(),
-        member_key=key,
         progress=lambda _: None,
     )
     if done.kept:
@@ -210,12 +209,11 @@ async def _feed(house: House, programme: Programme, say: Say) -> None:
     first = demo.first_day(yesterday) if known is None else known
     if known != yesterday:
         say(f"Importing day-end balances of {first} to {yesterday} …")
-    await import_assets(
+    await import_file(
         house.database,
         house.parts,
+        assets_of(programme),
         demo.asset_lines(first, yesterday),
-        programme,
-        member_key=key,
         progress=lambda done: say(f"  {done.lines:,} balances") if known != yesterday else None,
     )
     for month in _ended(demo.first_day(yesterday), today):

@@ -1,89 +1,55 @@
-"""Two people agree: one proposes a programme, an approval or a block, another approves (X-2).
+"""Two people agree: one proposes, another approves what they read, or rejects it (X-2, L-7, A-6).
 
-A proposal is weighed and kept with the digest of all it would do. Approving weighs it anew, one
-proposal at a time: if anything that binds would now be otherwise, it must be proposed again. What
-was approved is carried out in the same transaction, or nothing is.
+A proposal is weighed and kept with the digest of all it would do. Approving weighs it anew, behind
+the same locks: if anything that binds would now be otherwise, it must be proposed again. What was
+approved is carried out in the same transaction, or nothing is. How it is weighed and done is each
+kind's own: `enact`, `fill_day`, `correct`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from enum import Enum
 from functools import partial
-from typing import Annotated, assert_never
+from typing import Annotated, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
-from benefits.actions.apply_programme import apply_programme
-from benefits.actions.correct import SamePerson
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
-from benefits.actions.weigh_proposal import Ranks, count, weigh
-from benefits.domain import proposals as rules
-from benefits.domain.blocks import Block
-from benefits.domain.corrections import same_person
-from benefits.domain.programme_file import read
-from benefits.domain.proposals import (
-    BlockEffect,
-    BlockWanted,
-    ComplianceWanted,
-    Effect,
-    ProgrammeEffect,
-    ProgrammeWanted,
-    Said,
-    UnblockEffect,
-    UnblockWanted,
-    Wanted,
-)
+from benefits.domain.agreements import OPEN_FOR, Said, digest, same_person
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import Month, placed_bucket
-from benefits.store import blocks, members, proposals
-from benefits.store.db import Connection, run
-from benefits.store.proposals import NewProposal, ProposalSeen, Verdict
+from benefits.domain.values import placed_bucket
+from benefits.store import agreements
+from benefits.store.agreements import Book, New, Seen, Verdict
+from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
 
 WAIT = "SET LOCAL lock_timeout = '2s'"
 Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Asked = TypeVar("Asked")
+Effect = TypeVar("Effect")
+Kept = TypeVar("Kept", bound=Seen)
+Work = Callable[[], Awaitable[UUID]]
 
 
-class UnknownProposal(Refusal):
-    """No proposal has this id."""
+class SamePerson(Refusal):
+    """Whoever proposed something does not approve it."""
 
-    code = "unknown_proposal"
-    words = "No proposal has this id."
-
-
-class ProposalClosed(Refusal):
-    """The proposal was decided before, or its time is over."""
-
-    code = "proposal_closed"
-    words = "This proposal was decided before, or its time is over."
+    code = "same_person"
+    words = "Whoever proposed it cannot approve it."
 
 
-class ProposalStale(Refusal):
-    """What the proposal would do now is not what was proposed and read."""
-
-    code = "proposal_stale"
-    words = "This proposal would now do something else. Reject it and propose it anew."
-
-
-class Propose(msgspec.Struct, frozen=True, kw_only=True):
+class Propose(msgspec.Struct, Generic[Asked], frozen=True, kw_only=True):
     """A person's proposal, under their key if they sent one."""
 
     caller: str
     key: str = ""
-    wanted: Wanted
+    wanted: Asked
     note: str
-
-    @property
-    def request_key(self) -> RequestKey:
-        """Where the outcome is kept."""
-        return _placed(self.caller, "propose", self.key)
-
-    @property
-    def body(self) -> bytes:
-        """The hash of what is asked."""
-        return body_hash([rules.kind_of(self.wanted), self.wanted, self.note])
 
 
 class Decide(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,178 +61,204 @@ class Decide(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     digest: Digest | None = None
 
-    @property
-    def request_key(self) -> RequestKey:
-        """Where the outcome is kept."""
-        operation = "reject_proposal" if self.digest is None else "approve_proposal"
-        return _placed(self.caller, operation, self.key)
 
-    @property
-    def body(self) -> bytes:
-        """The hash of what is said, and on what."""
-        return body_hash([self.proposal_id.hex, self.note, self.digest])
+class Agreed(msgspec.Struct, Generic[Asked, Effect, Kept], frozen=True):
+    """What two people agreed on, who was the second of them, and when."""
 
-
-Command = Propose | Decide
-Work = Callable[[], Awaitable[UUID]]
+    seen: Kept
+    wanted: Asked
+    effect: Effect
+    by: str
+    now: datetime
 
 
-def _placed(caller: str, operation: str, key: str) -> RequestKey:
-    return RequestKey(placed_bucket(caller, operation, key), caller, operation, key)
+class Desk(ABC, Generic[Asked, Effect, Kept]):
+    """Where proposals of a kind are made and decided, one in a transaction.
 
-
-async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided | Refusal:
-    """Keep a proposal under its key, in this transaction; nothing of it is done."""
-    counted = await count(conn, command.wanted, parts)
-    return await _once(conn, command, parts, partial(_put, conn, command, parts, counted))
-
-
-async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | Refusal:
-    """Approve or reject a proposal under its key, in this transaction."""
-    return await _once(conn, command, parts, partial(decide_proposal, conn, command, parts))
-
-
-async def put_proposal(conn: Connection, command: Propose, parts: Parts) -> UUID:
-    """Keep a proposal with all it would do; return its id (whatever `weigh` refuses)."""
-    return await _put(conn, command, parts, await count(conn, command.wanted, parts))
-
-
-async def _put(conn: Connection, command: Propose, parts: Parts, counted: Ranks) -> UUID:
-    subject, effect = await weigh(conn, command.wanted, parts, counted)
-    now = parts.clock()
-    id_ = parts.new_id(now, command.request_key.bucket)
-    said = Said(command.caller, now, command.note)
-    new = NewProposal(
-        proposal_id=id_,
-        kind=rules.kind_of(command.wanted).value,
-        subject=subject,
-        body=msgspec.json.encode(command.wanted).decode(),
-        effect=msgspec.json.encode(effect).decode(),
-        digest=rules.digest(id_, command.wanted, effect, said),
-        note=command.note,
-        proposed_by=command.caller,
-        proposed_at=now,
-        expires_at=now + rules.OPEN_FOR,
-    )
-    await proposals.put(conn, new)
-    return id_
-
-
-async def decide_proposal(conn: Connection, command: Decide, parts: Parts) -> UUID:
-    """Approve or reject a proposal; what was approved is done with it. Return its id.
-
-    UnknownProposal, ProposalClosed, SamePerson, ProposalStale, and what refuses a programme.
+    Every word has two ways: under a key, where a refusal is kept as well (C-9), or without one.
     """
-    await run(conn, WAIT)
-    await proposals.serial(conn)
-    seen = await proposals.one(conn, command.proposal_id)
-    if seen is None:
-        raise UnknownProposal
-    if seen.state(parts.clock()) != "PROPOSED":
-        raise ProposalClosed
-    if command.digest is None:
-        await _reject(conn, command, seen, parts)
-    else:
-        await _approve(conn, command, seen, parts)
-    return command.proposal_id
 
+    noun: ClassVar[str]
+    proposing: ClassVar[str]
+    unknown: ClassVar[type[Refusal]]
+    closed: ClassVar[type[Refusal]]
+    stale: ClassVar[type[Refusal]]
+    book: Book[Kept]
 
-async def _once(conn: Connection, command: Command, parts: Parts, work: Work) -> Decided | Refusal:
-    """Do something under a key, one at a time; a refusal is kept as well (C-9)."""
-    await run(conn, WAIT)
-    await proposals.serial(conn)
-    keyed = Keyed()
-    await keyed.load(conn, [command.request_key])
-    outcome = keyed.earlier(command.request_key, command.body)
-    if outcome is None:
-        decided: Accepted | Refusal
+    def __init__(self, conn: Connection, parts: Parts) -> None:
+        """Sit down for one proposal in this transaction."""
+        self.conn = conn
+        self.parts = parts
+
+    async def propose(self, command: Propose[Asked]) -> Decided | Refusal:
+        """Keep a proposal under its key, in this transaction; nothing of it is done."""
+        body = body_hash([*self.hashed(command.wanted), command.note])
+        lock, put = partial(self.lock, command.wanted), partial(self._put, command)
+        return await self._once(self._key(command, self.proposing), body, lock, put)
+
+    async def put(self, command: Propose[Asked]) -> UUID:
+        """Keep a proposal with all it would do; return its id (whatever `weigh` refuses)."""
+        await self.lock(command.wanted)
+        return await self._put(command)
+
+    async def decide(self, command: Decide) -> Decided | Refusal:
+        """Approve or reject a proposal under its key, in this transaction: whole or not."""
+        operation = f"{'reject' if command.digest is None else 'approve'}_{self.noun}"
+        body = body_hash([command.proposal_id.hex, command.note, command.digest])
+        lock, say = partial(self.lock, command.proposal_id), partial(self._say, command)
+        outcome = await self._once(self._key(command, operation), body, lock, say)
+        await self.finish()
+        return outcome
+
+    async def say(self, command: Decide) -> UUID:
+        """Approve or reject a proposal; what was approved is done with it. Return its id.
+
+        The kind's own refusals, SamePerson, and what refuses to do it.
+        """
+        await self.lock(command.proposal_id)
+        await self._say(command)
+        await self.finish()
+        return command.proposal_id
+
+    @abstractmethod
+    async def lock(self, about: Asked | UUID) -> None:
+        """Lock what a new proposal, or the one of this id, is about (what is kept nowhere)."""
+
+    @abstractmethod
+    async def weigh(self, wanted: Asked) -> Effect:
+        """Return what it would do now (Refusal)."""
+
+    @abstractmethod
+    async def read(self, seen: Kept) -> Asked:
+        """Return what was asked, to be weighed again."""
+
+    @abstractmethod
+    async def do(self, agreed: Agreed[Asked, Effect, Kept]) -> object:
+        """Carry out what two people agreed on; return what it became."""
+
+    async def finish(self) -> None:
+        """Do what comes after the word of a person is written."""
+
+    def now(self) -> datetime:
+        """Return the instant of what is written."""
+        return self.parts.clock()
+
+    def hashed(self, wanted: Asked) -> list[object]:
+        """Return what tells two requests under one key apart."""
+        return [wanted]
+
+    def bound(self, wanted: Asked) -> list[object]:
+        """Return what of a request its digest binds."""
+        return [wanted]
+
+    def why(self, wanted: Asked) -> Enum | msgspec.UnsetType:  # noqa: ARG002 - of some kinds
+        """Return the reason that it binds besides, if a kind has one."""
+        return msgspec.UNSET
+
+    def row(self, wanted: Asked, effect: Effect) -> tuple[tuple[object, ...], object, object]:
+        """Return what is kept: the kind's own columns, what is asked, what it would do."""
+        return (), wanted, effect
+
+    def bucket(self, command: Propose[Asked]) -> int:
+        """Return the bucket of a proposal's id."""
+        return self._key(command, self.proposing).bucket
+
+    def is_still(self, seen: Kept, wanted: Asked, effect: Effect) -> bool:
+        """Say whether a proposal would do what was read of it."""
+        return seen.digest == self._digest(seen, wanted, effect)
+
+    def _digest(self, proposal: Seen | New, wanted: Asked, effect: Effect) -> str:
+        said = Said(
+            by=proposal.proposed_by,
+            at=proposal.proposed_at,
+            why=self.why(wanted),
+            note=proposal.note,
+        )
+        return digest(proposal.proposal_id, self.bound(wanted), said, effect)
+
+    def _key(self, command: Propose[Asked] | Decide, operation: str) -> RequestKey:
+        """Return where an outcome is kept: by the key alone, whatever it is about."""
+        bucket = placed_bucket(command.caller, operation, command.key)
+        return RequestKey(bucket, command.caller, operation, command.key)
+
+    async def _once(
+        self, key: RequestKey, body: bytes, lock: Callable[[], Awaitable[None]], work: Work
+    ) -> Decided | Refusal:
+        """Do something under a key, behind its locks; a refusal is kept as well (C-9)."""
         try:
-            decided = Accepted({"proposal_id": str(await work())})
+            await lock()
         except Refusal as refusal:
-            decided = refusal
-        outcome = keyed.decide(command.request_key, command.body, decided)
-    await keyed.write(conn, parts.clock())
-    return outcome
+            return refusal
+        keyed = Keyed()
+        await keyed.load(self.conn, [key])
+        outcome = keyed.earlier(key, body)
+        if outcome is None:
+            decided: Accepted | Refusal
+            try:
+                decided = Accepted({f"{self.noun}_id": str(await work())})
+            except Refusal as refusal:
+                decided = refusal
+            outcome = keyed.decide(key, body, decided)
+        await keyed.write(self.conn, self.parts.clock())
+        return outcome
 
+    async def _put(self, command: Propose[Asked]) -> UUID:
+        wanted = command.wanted
+        effect = await self.weigh(wanted)
+        now = self.now()
+        own, body, would = self.row(wanted, effect)
+        new = New(
+            proposal_id=self.parts.new_id(now, self.bucket(command)),
+            own=own,
+            body=msgspec.json.encode(body).decode(),
+            effect=msgspec.json.encode(would).decode(),
+            digest="",
+            note=command.note,
+            proposed_by=command.caller,
+            proposed_at=now,
+            expires_at=now + OPEN_FOR,
+        )
+        new = replace(new, digest=self._digest(new, wanted, effect))
+        await agreements.put(self.conn, self.book, new)
+        return new.proposal_id
 
-async def _reject(conn: Connection, command: Decide, seen: ProposalSeen, parts: Parts) -> None:
-    is_own = same_person(seen.proposed_by, command.caller)
-    verdict = Verdict(
-        proposal_id=seen.proposal_id,
-        verdict="WITHDRAWN" if is_own else "REJECTED",
-        decided_by=command.caller,
-        decided_at=parts.clock(),
-        note=command.note,
-    )
-    await proposals.decide(conn, verdict)
+    async def _say(self, command: Decide) -> UUID:
+        """Approve or reject a proposal that still waits."""
+        seen = await agreements.one(self.conn, self.book, command.proposal_id)
+        if seen is None:
+            raise self.unknown
+        if seen.state(self.now()) != "PROPOSED":
+            raise self.closed
+        is_own = same_person(seen.proposed_by, command.caller)
+        became: object = None
+        if command.digest is None:
+            verdict, now = "WITHDRAWN" if is_own else "REJECTED", self.now()
+        elif is_own:
+            raise SamePerson
+        else:
+            wanted, effect = await self._again(seen, command.digest)
+            verdict, now = "APPROVED", self.now()
+            became = await self.do(Agreed(seen, wanted, effect, command.caller, now))
+        word = Verdict(
+            proposal_id=seen.proposal_id,
+            verdict=verdict,
+            decided_by=command.caller,
+            decided_at=now,
+            note=command.note,
+            became=became,
+        )
+        await agreements.decide(self.conn, self.book, word)
+        return seen.proposal_id
 
-
-async def _approve(conn: Connection, command: Decide, seen: ProposalSeen, parts: Parts) -> None:
-    """Do what was proposed, if it is still what was read (SamePerson, ProposalStale)."""
-    if same_person(seen.proposed_by, command.caller):
-        raise SamePerson
-    if command.digest != seen.digest:
-        raise ProposalStale
-    kept = rules.read(seen.kind, seen.body, seen.effect)
-    if kept is None:
-        raise ProposalStale("This proposal cannot be read. Reject it and propose it anew.")
-    wanted, read_effect = kept
-    if isinstance(read_effect, BlockEffect | UnblockEffect):  # its claims wait, or are done
-        await members.lock_current(conn, [read_effect.member_id], wait=True)
-    try:
-        _, effect = await weigh(conn, wanted, parts, {})  # whom it reaches does not bind
-    except Refusal as refusal:
-        raise ProposalStale(f"{ProposalStale.words} ({refusal.code})") from refusal
-    if rules.binding(effect) != rules.binding(read_effect):
-        raise ProposalStale
-    now = parts.clock()
-    verdict = Verdict(
-        proposal_id=seen.proposal_id,
-        verdict="APPROVED",
-        decided_by=command.caller,
-        decided_at=now,
-        note=command.note,
-        result=await _do(conn, seen.proposal_id, (wanted, effect), parts, now=now),
-    )
-    await proposals.decide(conn, verdict)
-
-
-async def _do(
-    conn: Connection,
-    proposal_id: UUID,
-    what: tuple[Wanted, Effect],
-    parts: Parts,
-    *,
-    now: datetime,
-) -> str:
-    """Carry out what two people agreed on; return what it became."""
-    wanted, effect = what
-    match wanted:
-        case ProgrammeWanted():
-            assert isinstance(effect, ProgrammeEffect), "an effect is of its kind"
-            made, first_month = read(wanted.document), Month.parse(effect.first_month)
-            applied = await apply_programme(
-                *(conn, made, parts), tiers_from=first_month, effective_from=wanted.begins
-            )
-            return str(applied.version)
-        case ComplianceWanted():
-            return ""  # it stands for itself: see `proposals.agreed`
-        case BlockWanted():
-            assert isinstance(effect, BlockEffect), "a block stops a member"
-            block = Block(
-                block_id=proposal_id,
-                scope=wanted.scope,
-                target=wanted.target,
-                why=wanted.why,
-                from_at=max(wanted.from_at or now, now),
-                until=wanted.to_at,
-            )
-            await blocks.put(conn, effect.member_id, block)
-            return ""
-        case UnblockWanted():
-            held = await blocks.one(conn, wanted.block_id)
-            assert held is not None, "it was weighed"
-            await blocks.end(conn, held, proposal_id, now)
-            return ""
-        case _ as never:
-            assert_never(never)
+    async def _again(self, seen: Kept, read: str) -> tuple[Asked, Effect]:
+        """Return what a proposal does, if that is still what was read (the kind's `stale`)."""
+        if read != seen.digest:
+            raise self.stale
+        wanted = await self.read(seen)
+        try:
+            effect = await self.weigh(wanted)
+        except Refusal as refusal:
+            raise self.stale(f"{self.stale.words} ({refusal.code})") from refusal
+        if not self.is_still(seen, wanted, effect):
+            raise self.stale
+        return wanted, effect

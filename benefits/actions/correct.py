@@ -1,8 +1,6 @@
-"""Two people correct the books: one proposes, another approves what they read, or rejects it.
+"""Two people correct the books: one proposes, another approves what they read (L-7 to L-9).
 
-Nothing is posted by hand in any other way. A proposal is weighed under the member's lock and kept
-with the digest of all it would do. Approving weighs it anew under the same lock: if anything of it
-would now be otherwise, nothing is written, and it must be proposed again.
+Nothing is posted by hand in any other way.
 """
 
 from datetime import UTC, datetime
@@ -12,29 +10,22 @@ from uuid import UUID
 import msgspec
 
 from benefits import measures
+from benefits.actions.agree import WAIT, Agreed, Desk, Propose
 from benefits.actions.capacity import Capacity
 from benefits.actions.claim import UnknownMember
-from benefits.actions.keyed import Accepted, Decided, Keyed
-from benefits.actions.parts import Parts
 from benefits.actions.room import change_room, counted, shared_counters
 from benefits.actions.weigh_correction import Matter, weigh
-from benefits.domain import corrections as rules
-from benefits.domain.corrections import NEW_LOT, Effect, Kind, Said, Wanted, Why, same_person
+from benefits.domain.corrections import NEW_LOT, Effect, Kind, Wanted, Why
 from benefits.domain.ledger import Account, Lot, Posting
 from benefits.domain.refusal import Refusal
-from benefits.domain.requests import body_hash
-from benefits.domain.values import placed_bucket
-from benefits.store import claims, corrections, members, tiers
-from benefits.store.catalogue import Cache
+from benefits.domain.values import bucket_of
+from benefits.store import agreements, claims, corrections, members, tiers
 from benefits.store.claims import HoldEnd
-from benefits.store.corrections import CorrectionSeen, NewCorrection, Verdict
+from benefits.store.corrections import CorrectionSeen
 from benefits.store.db import Connection, run
 from benefits.store.ledger import MAKE_GOOD, Journal, Origin
-from benefits.store.members import Member
-from benefits.store.requests import RequestKey
 from benefits.store.tiers import GrantRow
 
-WAIT = "SET LOCAL lock_timeout = '2s'"
 PRIORITY = 1
 
 
@@ -59,208 +50,113 @@ class CorrectionStale(Refusal):
     words = "This correction would now do something else. Reject it and propose it anew."
 
 
-class SamePerson(Refusal):
-    """Whoever proposed something does not approve it."""
+class Asked(msgspec.Struct, frozen=True):
+    """What a person asks for, and for which reason."""
 
-    code = "same_person"
-    words = "Whoever proposed it cannot approve it."
-
-
-class Propose(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's proposal, under their key."""
-
-    caller: str
-    key: str
     wanted: Wanted
     why: Why
-    note: str
-
-    @property
-    def request_key(self) -> RequestKey:
-        """Where the outcome is kept: by the key alone, so that another member's is found."""
-        return _placed(self.caller, "propose_correction", self.key)
-
-    @property
-    def body(self) -> bytes:
-        """The hash of what is asked."""
-        return body_hash([self.wanted, self.why, self.note])
 
 
-class Decide(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's word on a proposal: with its `digest` they approve it, without they reject it."""
+class Corrections(Desk[Asked, Effect, CorrectionSeen]):
+    """The desk of corrections; all that it weighs, it weighs under the member's lock."""
 
-    caller: str
-    key: str
-    correction_id: UUID
-    note: str = ""
-    digest: str | None = None
+    noun, proposing, book = "correction", "propose_correction", corrections.BOOK
+    unknown, closed, stale = UnknownCorrection, CorrectionClosed, CorrectionStale
 
-    @property
-    def request_key(self) -> RequestKey:
-        """Where the outcome is kept: by the key alone, so that another correction's is found."""
-        operation = "reject_correction" if self.digest is None else "approve_correction"
-        return _placed(self.caller, operation, self.key)
+    _posted: Matter | None = None
 
-    @property
-    def body(self) -> bytes:
-        """The hash of what is said, and on what."""
-        return body_hash([self.correction_id.hex, self.note, self.digest])
-
-
-def _placed(caller: str, operation: str, key: str) -> RequestKey:
-    return RequestKey(placed_bucket(caller, operation, key), caller, operation, key)
-
-
-async def propose(conn: Connection, command: Propose, parts: Parts) -> Decided | Refusal:
-    """Keep a proposal with all it would do, in this transaction; nothing is posted."""
-    member_id = command.wanted.member_id
-    await run(conn, WAIT)
-    locked = await members.lock(conn, [member_id], wait=True)
-    if member_id not in locked:
-        return UnknownMember()
-    keyed = Keyed()
-    await keyed.load(conn, [command.request_key])
-    outcome = keyed.earlier(command.request_key, command.body)
-    now = parts.clock()
-    if outcome is None:
-        journal = Journal(locked, now, parts.new_id)
-        decided: Accepted | Refusal
-        try:
-            matter = await weigh(
-                conn,
-                command.wanted,
-                parts.catalogue,
-                journal,
-                why=command.why,
-                member=locked[member_id],
-            )
-        except Refusal as refusal:
-            decided = refusal
+    async def lock(self, about: Asked | UUID) -> None:
+        """Lock the member (UnknownMember, UnknownCorrection)."""
+        if isinstance(about, UUID):
+            seen = await agreements.one(self.conn, self.book, about)
+            if seen is None:
+                raise UnknownCorrection
+            self._member_id = seen.member_id
         else:
-            decided = await _keep(conn, command, matter, journal)
-        outcome = keyed.decide(command.request_key, command.body, decided)
-    await keyed.write(conn, now)
-    return outcome
+            self._member_id = about.wanted.member_id
+        await run(self.conn, WAIT)
+        self._locked = await members.lock(self.conn, [self._member_id], wait=True)
+        if self._member_id not in self._locked:
+            raise UnknownMember
+        self._journal = Journal(self._locked, self.parts.clock(), self.parts.new_id)
+
+    async def weigh(self, wanted: Asked) -> Effect:
+        """Return what a correction would do now (whatever `weigh` refuses)."""
+        self._matter = await weigh(
+            self.conn,
+            wanted.wanted,
+            self.parts.catalogue,
+            self._journal,
+            why=wanted.why,
+            member=self._locked[self._member_id],
+        )
+        return self._matter.effect
+
+    async def read(self, seen: CorrectionSeen) -> Asked:
+        """Return what was asked, and why."""
+        return Asked(msgspec.convert(seen.body, Wanted), Why(seen.reason))
+
+    def now(self) -> datetime:
+        """Return the instant of the member's next record."""
+        return self._journal.now_for(self._member_id)
+
+    def hashed(self, wanted: Asked) -> list[object]:
+        """Return what tells two requests under one key apart."""
+        return [wanted.wanted, wanted.why]
+
+    def bound(self, wanted: Asked) -> list[object]:
+        """Return what of a request its digest binds."""
+        return [wanted.wanted]
+
+    def why(self, wanted: Asked) -> Why:
+        """Return the reason."""
+        return wanted.why
+
+    def bucket(self, command: Propose[Asked]) -> int:
+        """Return the member's bucket."""
+        return bucket_of(command.wanted.wanted.member_id)
+
+    def row(self, wanted: Asked, effect: Effect) -> tuple[tuple[object, ...], object, object]:
+        """Return what is kept: whose it is, what is asked, what it would do beside the figures."""
+        asked, matter = wanted.wanted, self._matter
+        would = {
+            "would": effect,
+            "before": matter.before,
+            "after": matter.after,
+            "unit": matter.unit,
+        }
+        return (asked.member_id, asked.kind.value, wanted.why.value), asked, would
+
+    async def do(self, agreed: Agreed[Asked, Effect, CorrectionSeen]) -> UUID:
+        """Write everything a correction does, under one batch that names it as its cause."""
+        self._posted = self._matter
+        return await _post(self.conn, agreed, self._matter, self._journal)
+
+    async def finish(self) -> None:
+        """Give back what it took of counters, which are locked after request rows."""
+        if self._posted is not None:
+            await _count(self.conn, self._posted)
 
 
-async def _keep(conn: Connection, command: Propose, matter: Matter, journal: Journal) -> Accepted:
-    wanted = command.wanted
-    id_ = journal.id_for(wanted.member_id)
-    effect = {
-        "would": matter.effect,
-        "before": matter.before,
-        "after": matter.after,
-        "unit": matter.unit,
-    }
-    new = NewCorrection(
-        correction_id=id_,
-        member_id=wanted.member_id,
-        kind=wanted.kind.value,
-        body=msgspec.json.encode(wanted).decode(),
-        effect=msgspec.json.encode(effect).decode(),
-        digest=rules.digest(
-            id_, wanted, matter.effect, Said(command.caller, matter.now, command.why, command.note)
-        ),
-        reason=command.why.value,
-        note=command.note,
-        proposed_by=command.caller,
-        proposed_at=matter.now,
-        expires_at=matter.now + rules.OPEN_FOR,
-    )
-    await corrections.put(conn, new)
-    return Accepted({"correction_id": str(id_)})
-
-
-async def decide(conn: Connection, command: Decide, parts: Parts) -> Decided | Refusal:
-    """Approve or reject a proposal in this transaction: all of it is posted, or nothing."""
-    there = await corrections.one(conn, command.correction_id)
-    if there is None:
-        return UnknownCorrection()
-    await run(conn, WAIT)
-    locked = await members.lock(conn, [there.member_id], wait=True)
-    keyed = Keyed()
-    await keyed.load(conn, [command.request_key])
-    outcome = keyed.earlier(command.request_key, command.body)
-    now = parts.clock()
-    matter: Matter | None = None
-    if outcome is None:
-        journal = Journal(locked, now, parts.new_id)
-        # Read again: another may have decided it before the lock was ours.
-        seen = await corrections.one(conn, command.correction_id)
-        assert seen is not None, "a proposal stays"
-        decided: Accepted | Refusal
-        try:
-            if seen.state(now) != "PROPOSED":
-                raise CorrectionClosed
-            if command.digest is None:
-                await _reject(conn, command, seen, journal)
-            else:
-                matter = await _weigh_again(
-                    conn, command, seen, (parts.catalogue, journal, locked)
-                )
-                await _post(conn, command, matter, journal)
-            decided = Accepted({"correction_id": str(command.correction_id)})
-        except Refusal as refusal:
-            decided = refusal
-        outcome = keyed.decide(command.request_key, command.body, decided)
-    await keyed.write(conn, now)
-    if matter is not None:
-        await _count(conn, matter)  # counters are locked after request rows
-    return outcome
-
-
-async def _reject(
-    conn: Connection, command: Decide, seen: CorrectionSeen, journal: Journal
-) -> None:
-    is_own = same_person(seen.proposed_by, command.caller)
-    verdict = Verdict(
-        correction_id=seen.correction_id,
-        verdict="WITHDRAWN" if is_own else "REJECTED",
-        decided_by=command.caller,
-        decided_at=journal.now_for(seen.member_id),
-        note=command.note,
-    )
-    await corrections.decide(conn, verdict)
-
-
-Surroundings = tuple[Cache, Journal, dict[UUID, Member]]
-
-
-async def _weigh_again(
-    conn: Connection, command: Decide, seen: CorrectionSeen, around: Surroundings
-) -> Matter:
-    """Return what the proposal does, if that is still what was read (SamePerson, Stale)."""
-    if same_person(seen.proposed_by, command.caller):
-        raise SamePerson
-    if command.digest != seen.digest:
-        raise CorrectionStale
-    cache, journal, locked = around
-    wanted, why = msgspec.convert(seen.body, Wanted), Why(seen.reason)
-    try:
-        matter = await weigh(conn, wanted, cache, journal, why=why, member=locked[seen.member_id])
-    except Refusal as refusal:
-        raise CorrectionStale(f"{CorrectionStale.words} ({refusal.code})") from refusal
-    said = Said(seen.proposed_by, seen.proposed_at, why, seen.note)
-    now = rules.digest(seen.correction_id, wanted, matter.effect, said)
-    if now != seen.digest:
-        raise CorrectionStale
-    return matter
-
-
-async def _post(conn: Connection, command: Decide, matter: Matter, journal: Journal) -> None:
-    """Write everything a correction does, under one batch that names it as its cause."""
-    effect, member_id = matter.effect, matter.wanted.member_id
+async def _post(
+    conn: Connection,
+    agreed: Agreed[Asked, Effect, CorrectionSeen],
+    matter: Matter,
+    journal: Journal,
+) -> UUID:
+    """Write everything a correction does; return its batch."""
+    effect, member_id, seen = agreed.effect, matter.wanted.member_id, agreed.seen
     lot = _lot(matter, journal) if effect.lot else None
-    kind, subject_id, data = _told(matter, command.correction_id, lot)
-    data["digest"] = command.digest
+    kind, subject_id, data = _told(matter, seen.proposal_id, lot)
+    data["digest"] = seen.digest
     batch_id = journal.post(
         member_id,
         kind,
         [_named(posting, lot) for posting in effect.postings],
-        actor=command.caller,
+        actor=agreed.by,
         subject_id=subject_id,
         data=data,
-        cause_id=command.correction_id,
+        cause_id=seen.proposal_id,
         reverses=effect.reverses,
     )
     await journal.write(conn)
@@ -270,15 +166,7 @@ async def _post(conn: Connection, command: Decide, matter: Matter, journal: Jour
         await tiers.put_grants(conn, [_grant(matter, lot)])
     if effect.split is not None:
         await _end(conn, matter, batch_id)
-    verdict = Verdict(
-        correction_id=command.correction_id,
-        verdict="APPROVED",
-        decided_by=command.caller,
-        decided_at=matter.now,
-        note=command.note,
-        batch_id=batch_id,
-    )
-    await corrections.decide(conn, verdict)
+    return batch_id
 
 
 def _lot(matter: Matter, journal: Journal) -> Lot:

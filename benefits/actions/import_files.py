@@ -10,10 +10,12 @@ A dry run takes the same chunks in transactions of the same length, and undoes e
 import asyncio
 import csv
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from datetime import date
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -51,9 +53,6 @@ from benefits.store.db import Connection, Database
 from benefits.store.earlier import Earlier, Kept
 
 CHUNK = 20_000
-HOLDERS = 200
-CONSENTS = 1000
-MERGES = 200
 AT_ONCE = 200  # lines judged before others have their turn: some 2 ms
 REFUSED_SHOWN = 100
 Line = TypeVar("Line")
@@ -139,23 +138,57 @@ class _Chunk(msgspec.Struct, Generic[Line]):
     refused: list[tuple[int, str]] = []
 
 
+class _Recording(Protocol[Line]):
+    """How numbered lines are kept, once; what it returns names those refused and why."""
+
+    async def __call__(
+        self, conn: Connection, lines: list[tuple[int, Line]], parts: Parts, *, member_key: bytes
+    ) -> ChunkResult: ...
+
+
+class Kind(msgspec.Struct, Generic[Line], frozen=True, kw_only=True):
+    """A kind of file: its columns, how a line is read on a day and what it is about, and kept.
+
+    What two lines are about tells whether they meet. `length` is how many are written together,
+    `zone` says in which zone today is; else it is the catalogue's.
+    """
+
+    type: type[Line]
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    read: Callable[[dict[str, str], date], Line]
+    about: Callable[[Line], tuple[object, ...]]
+    record: _Recording[Line]
+    length: int | None = None
+    zone: ZoneInfo | None = None
+
+
 async def _chunks(
-    rows: Iterator[Row],
-    judge: Callable[[dict[str, str]], Line],
-    *,
-    length: int | None = None,
+    database: Database, parts: Parts, kind: Kind[Line], text: Iterable[str]
+) -> AsyncIterator[_Chunk[Line]]:
+    """Return what reads a file in chunks, as of today where it is judged."""
+
+    async def zone(conn: Connection) -> ZoneInfo:
+        return kind.zone or (await parts.catalogue.current(conn)).zone
+
+    today = local_date(parts.clock(), await database.transact(zone))
+    return _judged(read_rows(text, kind.required, kind.optional), kind, today)
+
+
+async def _judged(
+    rows: Iterator[Row], kind: Kind[Line], today: date
 ) -> AsyncIterator[_Chunk[Line]]:
     """Judge lines and yield them in chunks; between them others have their turn."""
     chunk = _Chunk[Line]()
     for number, row in rows:
         chunk.lines += 1
         try:
-            chunk.good.append((number, judge(fitting(row))))
+            chunk.good.append((number, kind.read(fitting(row), today)))
         except LineInvalid as refusal:
             chunk.refused.append((number, refusal.detail))
         if chunk.lines % AT_ONCE == 0:
             await asyncio.sleep(0)
-        if chunk.lines == (length or CHUNK):
+        if chunk.lines == (kind.length or CHUNK):
             yield chunk
             chunk = _Chunk[Line]()
     if chunk.lines:
@@ -195,27 +228,20 @@ async def _write(
     return done
 
 
-class _Kind(msgspec.Struct, Generic[Line], frozen=True):
-    """How the lines of a kind of file are taken, and what two lines are about if they meet."""
-
-    type: type[Line]
-    take: Callable[[Connection, list[tuple[int, Line]]], Awaitable[ChunkResult]]
-    about: Callable[[Line], tuple[object, ...]]
-
-
 @asynccontextmanager
 async def _writer(
-    database: Database, kind: _Kind[Line], *, dry_run: bool
+    database: Database, parts: Parts, kind: Kind[Line], *, dry_run: bool
 ) -> AsyncIterator[Write[Line]]:
     """Give what writes a chunk of lines, in a transaction of its own.
 
     In a dry run the transaction is undone, and begins with what earlier chunks said of the same
     things, so that each line meets what it would meet.
     """
+    take = partial(kind.record, parts=parts, member_key=parts.member_key)
 
     async def write(lines: list[tuple[int, Line]]) -> ChunkResult:
         async def work(conn: Connection) -> ChunkResult:
-            return await kind.take(conn, lines)
+            return await take(conn, lines)
 
         return await database.transact(work)
 
@@ -224,8 +250,8 @@ async def _writer(
 
         async def work(conn: Connection) -> ChunkResult:
             for chunk in before:
-                await kind.take(conn, chunk)
-            return await kind.take(conn, lines)
+                await take(conn, chunk)
+            return await take(conn, lines)
 
         return await database.rehearsal().transact(work)
 
@@ -237,7 +263,7 @@ async def _writer(
 
 
 def _meet(
-    earlier: Earlier, kind: _Kind[Line], lines: list[tuple[int, Line]]
+    earlier: Earlier, kind: Kind[Line], lines: list[tuple[int, Line]]
 ) -> list[list[tuple[int, Line]]]:
     """Keep a chunk for later ones; return the lines of earlier chunks it has to do with."""
     decode = msgspec.json.Decoder(kind.type).decode
@@ -248,35 +274,114 @@ def _meet(
     return [[(n, decode(said)) for n, said in chunk] for chunk in earlier.meet(kept)]
 
 
-async def import_assets(
+KINDS: Mapping[str, Kind[Any]] = {
+    "members": Kind(
+        type=MemberLine,
+        required=members.REQUIRED,
+        optional=members.OPTIONAL,
+        read=lambda row, _: members.read_line(row),
+        about=lambda line: (line.customer,),
+        record=record_members,
+    ),
+    "labels": Kind(
+        type=LabelLine,
+        required=members.LABEL_REQUIRED,
+        optional=members.LABEL_OPTIONAL,
+        read=lambda row, _: members.read_label_line(row),
+        about=lambda line: (line.customer, line.label.name, line.label.from_),
+        record=record_labels,
+    ),
+    "consents": Kind(
+        type=ConsentLine,
+        required=consent_lines.REQUIRED,
+        read=consent_lines.read_line,
+        about=lambda line: (line.customer, line.purpose, line.provider, line.said_on),
+        record=partial(record_consents, actor="system:import"),
+        length=1000,  # all members of a chunk are held until it is done
+    ),
+    "merges": Kind(
+        type=MergeLine,
+        required=merges.REQUIRED,
+        read=lambda row, _: merges.read_line(row),
+        about=lambda _: (),  # one may lead on from any other
+        record=record_merges,
+        length=200,  # all members of a chunk are held until it is done: few, for a moment
+    ),
+    "holders": Kind(
+        type=HolderLine,
+        required=holders.REQUIRED,
+        optional=holders.OPTIONAL,
+        read=lambda row, _: holders.read_line(row),
+        about=lambda line: (line.account,),
+        record=record_holders,
+        length=200,  # the months of each holder are folded anew: few lines are much work
+    ),
+}
+
+
+def assets_of(programme: Programme) -> Kind[AssetLine]:
+    """Return the kind of day-end balances in a programme's currency and classes (A-1)."""
+    return Kind(
+        type=AssetLine,
+        required=assets.REQUIRED,
+        optional=assets.OPTIONAL,
+        read=lambda row, today: _not_after(today, assets.read_line(row, programme)),
+        about=lambda line: (
+            *(line.customer, line.as_of, line.asset_class, line.currency),
+            *(line.source, line.account),
+        ),
+        record=record_assets,
+        zone=programme.tz,
+    )
+
+
+def calendar_of(name: str) -> Kind[CalendarLine]:
+    """Return the kind of a calendar's days (M-6)."""
+
+    async def record(
+        conn: Connection, lines: list[tuple[int, CalendarLine]], parts: Parts, **_: bytes
+    ) -> ChunkResult:
+        return await record_calendar(conn, name, lines, parts)
+
+    return Kind(
+        type=CalendarLine,
+        required=calendar_lines.REQUIRED,
+        read=lambda row, _: calendar_lines.read_line(row),
+        about=lambda line: (line.day,),
+        record=record,
+    )
+
+
+def _rates_of(currencies: Mapping[str, Converted]) -> Kind[RateLine]:
+    """Return the kind of rates of the currencies that programmes convert."""
+
+    async def record(
+        conn: Connection, lines: list[tuple[int, RateLine]], parts: Parts, **_: bytes
+    ) -> ChunkResult:
+        return await record_rates(conn, lines, parts)
+
+    return Kind(
+        type=RateLine,
+        required=exchange.REQUIRED,
+        optional=exchange.OPTIONAL,
+        read=lambda row, today: exchange.read_line(row, currencies, today),
+        about=lambda line: (line.currency, line.as_of),
+        record=record,
+    )
+
+
+async def import_file(
     database: Database,
     parts: Parts,
+    kind: Kind[Line],
     text: Iterable[str],
-    programme: Programme,
     *,
-    member_key: bytes,
     progress: Progress,
     dry_run: bool = False,
 ) -> Imported:
-    """Import day-end balances (A-1); FileUnreadable when the file as a whole cannot be taken."""
-    today = local_date(parts.clock(), programme.tz)
-
-    def judge(row: dict[str, str]) -> AssetLine:
-        return _not_after(today, assets.read_line(row, programme))
-
-    async def take(conn: Connection, lines: list[tuple[int, AssetLine]]) -> ChunkResult:
-        return await record_assets(conn, lines, parts, member_key=member_key)
-
-    def about(line: AssetLine) -> tuple[object, ...]:
-        return (
-            *(line.customer, line.as_of, line.asset_class, line.currency),
-            *(line.source, line.account),
-        )
-
-    rows = read_rows(text, assets.REQUIRED, assets.OPTIONAL)
-    kind = _Kind(AssetLine, take, about)
-    async with _writer(database, kind, dry_run=dry_run) as write:
-        return await _write(_chunks(rows, judge), write, progress)
+    """Import a file of a kind; FileUnreadable when the file as a whole cannot be taken."""
+    async with _writer(database, parts, kind, dry_run=dry_run) as write:
+        return await _write(await _chunks(database, parts, kind, text), write, progress)
 
 
 async def import_rates(
@@ -288,24 +393,8 @@ async def import_rates(
     dry_run: bool = False,
 ) -> Imported:
     """Import exchange rates and put them to use; FileUnreadable when the file cannot be taken."""
-
-    async def known(conn: Connection) -> tuple[dict[str, Converted], date]:
-        catalogue = await parts.catalogue.current(conn)
-        return await rates.converted(conn), local_date(parts.clock(), catalogue.zone)
-
-    currencies, today = await database.transact(known)
-
-    def judge(row: dict[str, str]) -> RateLine:
-        return exchange.read_line(row, currencies, today)
-
-    async def take(conn: Connection, lines: list[tuple[int, RateLine]]) -> ChunkResult:
-        return await record_rates(conn, lines, parts)
-
-    def about(line: RateLine) -> tuple[object, ...]:
-        return (line.currency, line.as_of)
-
-    kind = _Kind(RateLine, take, about)
-    async with _writer(database, kind, dry_run=dry_run) as write:
+    kind = _rates_of(await database.transact(rates.converted))
+    async with _writer(database, parts, kind, dry_run=dry_run) as write:
 
         async def use(lines: list[tuple[int, RateLine]]) -> ChunkResult:
             while True:
@@ -318,159 +407,4 @@ async def import_rates(
                 await use_rates(database)
             return result
 
-        found = read_rows(text, exchange.REQUIRED, exchange.OPTIONAL)
-        return await _write(_chunks(found, judge), use, progress)
-
-
-async def import_holders(
-    database: Database,
-    parts: Parts,
-    text: Iterable[str],
-    *,
-    member_key: bytes,
-    progress: Progress,
-    dry_run: bool = False,
-) -> Imported:
-    """Import who holds accounts (A-5); FileUnreadable when the file as a whole cannot be taken."""
-
-    async def take(conn: Connection, lines: list[tuple[int, HolderLine]]) -> ChunkResult:
-        return await record_holders(conn, lines, parts, member_key=member_key)
-
-    def about(line: HolderLine) -> tuple[object, ...]:
-        return (line.account,)
-
-    rows = read_rows(text, holders.REQUIRED, holders.OPTIONAL)
-    kind = _Kind(HolderLine, take, about)
-    async with _writer(database, kind, dry_run=dry_run) as write:
-        # The months of each holder are folded anew: few lines are much work.
-        chunks = _chunks(rows, holders.read_line, length=HOLDERS)
-        return await _write(chunks, write, progress)
-
-
-async def import_merges(
-    database: Database,
-    parts: Parts,
-    text: Iterable[str],
-    *,
-    member_key: bytes,
-    progress: Progress,
-    dry_run: bool = False,
-) -> Imported:
-    """Import who is to be merged (T-10); FileUnreadable when the file cannot be taken."""
-
-    async def take(conn: Connection, lines: list[tuple[int, MergeLine]]) -> ChunkResult:
-        return await record_merges(conn, lines, parts, member_key=member_key)
-
-    def about(_line: MergeLine) -> tuple[object, ...]:
-        return ()  # one may lead on from any other
-
-    rows = read_rows(text, merges.REQUIRED, ())
-    kind = _Kind(MergeLine, take, about)
-    async with _writer(database, kind, dry_run=dry_run) as write:
-        # All members of a chunk are held until it is done: few, for a moment.
-        chunks = _chunks(rows, merges.read_line, length=MERGES)
-        return await _write(chunks, write, progress)
-
-
-async def import_members(
-    database: Database,
-    parts: Parts,
-    text: Iterable[str],
-    *,
-    member_key: bytes,
-    progress: Progress,
-    dry_run: bool = False,
-) -> Imported:
-    """Import the bank's customer file; FileUnreadable when the file as a whole cannot be taken."""
-
-    async def take(conn: Connection, lines: list[tuple[int, MemberLine]]) -> ChunkResult:
-        return await record_members(conn, lines, parts, member_key=member_key)
-
-    def about(line: MemberLine) -> tuple[object, ...]:
-        return (line.customer,)
-
-    rows = read_rows(text, members.REQUIRED, members.OPTIONAL)
-    kind = _Kind(MemberLine, take, about)
-    async with _writer(database, kind, dry_run=dry_run) as write:
-        return await _write(_chunks(rows, members.read_line), write, progress)
-
-
-async def import_labels(
-    database: Database,
-    parts: Parts,
-    text: Iterable[str],
-    *,
-    member_key: bytes,
-    progress: Progress,
-    dry_run: bool = False,
-) -> Imported:
-    """Import labels (S-1); FileUnreadable when the file as a whole cannot be taken."""
-
-    async def take(conn: Connection, lines: list[tuple[int, LabelLine]]) -> ChunkResult:
-        return await record_labels(conn, lines, parts, member_key=member_key)
-
-    def about(line: LabelLine) -> tuple[object, ...]:
-        return (line.customer, line.label.name, line.label.from_)
-
-    rows = read_rows(text, members.LABEL_REQUIRED, members.LABEL_OPTIONAL)
-    kind = _Kind(LabelLine, take, about)
-    async with _writer(database, kind, dry_run=dry_run) as write:
-        return await _write(_chunks(rows, members.read_label_line), write, progress)
-
-
-async def import_consents(
-    database: Database,
-    parts: Parts,
-    text: Iterable[str],
-    *,
-    member_key: bytes,
-    progress: Progress,
-    dry_run: bool = False,
-) -> Imported:
-    """Import consents (E-4); FileUnreadable when the file as a whole cannot be taken."""
-
-    async def zone(conn: Connection) -> date:
-        catalogue = await parts.catalogue.current(conn)
-        return local_date(parts.clock(), catalogue.zone)
-
-    today = await database.transact(zone)
-
-    def judge(row: dict[str, str]) -> ConsentLine:
-        return consent_lines.read_line(row, today)
-
-    async def take(conn: Connection, lines: list[tuple[int, ConsentLine]]) -> ChunkResult:
-        return await record_consents(
-            conn, lines, parts, member_key=member_key, actor="system:import"
-        )
-
-    def about(line: ConsentLine) -> tuple[object, ...]:
-        return (line.customer, line.purpose, line.provider, line.said_on)
-
-    rows = read_rows(text, consent_lines.REQUIRED, ())
-    kind = _Kind(ConsentLine, take, about)
-    async with _writer(database, kind, dry_run=dry_run) as write:
-        # All members of a chunk are held until it is done.
-        return await _write(_chunks(rows, judge, length=CONSENTS), write, progress)
-
-
-async def import_calendar(
-    database: Database,
-    parts: Parts,
-    text: Iterable[str],
-    name: str,
-    *,
-    progress: Progress,
-    dry_run: bool = False,
-) -> Imported:
-    """Import a calendar (M-6); FileUnreadable when the file as a whole cannot be taken."""
-
-    async def take(conn: Connection, lines: list[tuple[int, CalendarLine]]) -> ChunkResult:
-        return await record_calendar(conn, name, lines, parts)
-
-    def about(line: CalendarLine) -> tuple[object, ...]:
-        return (line.day,)
-
-    rows = read_rows(text, calendar_lines.REQUIRED, ())
-    kind = _Kind(CalendarLine, take, about)
-    async with _writer(database, kind, dry_run=dry_run) as write:
-        return await _write(_chunks(rows, calendar_lines.read_line), write, progress)
+        return await _write(await _chunks(database, parts, kind, text), use, progress)

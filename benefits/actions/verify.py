@@ -3,10 +3,8 @@
 from collections.abc import AsyncIterator
 
 from benefits.actions.parts import Parts
+from benefits.actions.verify_agreements import verify_agreements
 from benefits.actions.verify_archives import verify_archives
-from benefits.actions.verify_corrections import verify_corrections
-from benefits.actions.verify_fills import verify_fills
-from benefits.actions.verify_proposals import verify_proposals
 from benefits.actions.verify_seals import Audit, verify_leaves, verify_log
 from benefits.domain import entitlement
 from benefits.domain.values import BUCKETS
@@ -37,11 +35,7 @@ async def verify(
         yield (slice_ + 1) * 100 // (SLICES + 1)
     for finding in await _shared(database, parts):
         yield finding
-    async for finding in verify_corrections(database):
-        yield finding
-    async for finding in verify_fills(database):
-        yield finding
-    async for finding in verify_proposals(database):
+    async for finding in verify_agreements(database):
         yield finding
     async for finding in verify_log(database, audit or Audit()):
         yield finding

@@ -7,15 +7,12 @@ from typing import BinaryIO, TextIO
 import rich_click as click
 
 from benefits.actions.import_files import (
+    KINDS,
     Imported,
     Progress,
-    import_assets,
-    import_calendar,
-    import_consents,
-    import_holders,
-    import_labels,
-    import_members,
-    import_merges,
+    assets_of,
+    calendar_of,
+    import_file,
     import_rates,
 )
 from benefits.actions.record_rates import decided_since
@@ -37,104 +34,69 @@ def import_() -> None:
     """Import files of the bank; a bad line is named and does not stop the rest."""
 
 
-@import_.command("members")
-@click.argument("file", type=TEXT)
-@DRY_RUN
-def import_members_(file: TextIO, *, dry_run: bool) -> None:
-    """Import customers: `customer,opened_on[,closed_on][,branch][,manager][,labels][,deceased]`.
+# Files that are taken the same way, by the kinds of `import_files`: what each command says.
+TOLD = {
+    "members": """
+    Import customers: `customer,opened_on[,closed_on][,branch][,manager][,labels][,deceased]`.
 
     `closed_on` is the last day of a relationship; with `deceased` `yes` the member died on it.
     What rules ask of the person: `[,born_on][,city][,staff][,person]`; `staff` is `yes` or `no`,
     `person` an identity document's number, of which a keyed hash is kept. Empty: not known.
 
     Example: `benefits import members customers.csv --dry-run`, then without
-    """
-
-    async def take(house: House, progress: Progress) -> Imported:
-        return await import_members(
-            house.database,
-            house.parts,
-            file,
-            member_key=house.settings.keys.member_key,
-            progress=progress,
-            dry_run=dry_run,
-        )
-
-    take_file("members", file, take, dry_run=dry_run)
-
-
-@import_.command("labels")
-@click.argument("file", type=TEXT)
-@DRY_RUN
-def import_labels_(file: TextIO, *, dry_run: bool) -> None:
-    """Import labels: `customer,label,layer,valid_from[,valid_to][,version]`.
+    """,
+    "labels": """
+    Import labels: `customer,label,layer,valid_from[,valid_to][,version]`.
 
     Layers are FACT, RULE and MODEL; `valid_to` is the first day without the label. A tier is
     decided by the labels that are valid on a month's last day.
 
     Example: `benefits import labels payroll.csv --dry-run`, then without
-    """
-
-    async def take(house: House, progress: Progress) -> Imported:
-        return await import_labels(
-            house.database,
-            house.parts,
-            file,
-            member_key=house.settings.keys.member_key,
-            progress=progress,
-            dry_run=dry_run,
-        )
-
-    take_file("labels", file, take, dry_run=dry_run)
-
-
-@import_.command("consents")
-@click.argument("file", type=TEXT)
-@DRY_RUN
-def import_consents_(file: TextIO, *, dry_run: bool) -> None:
-    """Import what members agreed to: `customer,purpose,provider,said_on,given`.
+    """,
+    "consents": """
+    Import what members agreed to: `customer,purpose,provider,said_on,given`.
 
     `given` is `yes`, or `no` where it was withdrawn. The latest day counts.
 
     Example: `benefits import consents consents.csv --dry-run`, then without
-    """
-
-    async def take(house: House, progress: Progress) -> Imported:
-        return await import_consents(
-            house.database,
-            house.parts,
-            file,
-            member_key=house.settings.keys.member_key,
-            progress=progress,
-            dry_run=dry_run,
-        )
-
-    take_file("consents", file, take, dry_run=dry_run)
-
-
-@import_.command("merges")
-@click.argument("file", type=TEXT)
-@DRY_RUN
-def import_merges_(file: TextIO, *, dry_run: bool) -> None:
-    """Import customers who are one person: `customer,into`.
+    """,
+    "merges": """
+    Import customers who are one person: `customer,into`.
 
     All that `customer` has is `into`'s from then on, which is not taken back. A line again changes
     nothing.
 
     Example: `benefits import merges merges.csv --dry-run`, then without
-    """
+    """,
+    "holders": """
+    Import holders of joint accounts: `account,customer,role,valid_from[,valid_to]`.
 
-    async def take(house: House, progress: Progress) -> Imported:
-        return await import_merges(
-            house.database,
-            house.parts,
-            file,
-            member_key=house.settings.keys.member_key,
-            progress=progress,
-            dry_run=dry_run,
-        )
+    Roles are PRIMARY and JOINT; `valid_to` is the first day on which the account is not theirs.
 
-    take_file("merges", file, take, dry_run=dry_run)
+    Example: `benefits import holders holders.csv --dry-run`, then without
+    """,
+}
+
+
+def _taking(kind: str, told: str) -> click.Command:
+    """Return the command that takes files of a kind."""
+
+    @click.command(kind, help=told)
+    @click.argument("file", type=TEXT)
+    @DRY_RUN
+    def command(file: TextIO, *, dry_run: bool) -> None:
+        async def take(house: House, progress: Progress) -> Imported:
+            return await import_file(
+                house.database, house.parts, KINDS[kind], file, progress=progress, dry_run=dry_run
+            )
+
+        take_file(kind, file, take, dry_run=dry_run)
+
+    return command
+
+
+for _kind, _told in TOLD.items():
+    import_.add_command(_taking(_kind, _told))
 
 
 @import_.command("calendar")
@@ -153,8 +115,9 @@ def import_calendar_(file: TextIO, name: str, *, dry_run: bool) -> None:
         raise click.BadParameter("use a to z, 0 to 9, _ and -", param_hint="--name")
 
     async def take(house: House, progress: Progress) -> Imported:
-        return await import_calendar(
-            house.database, house.parts, file, name, progress=progress, dry_run=dry_run
+        kind = calendar_of(name)
+        return await import_file(
+            house.database, house.parts, kind, file, progress=progress, dry_run=dry_run
         )
 
     take_file("calendar", file, take, dry_run=dry_run)
@@ -173,41 +136,12 @@ def import_assets_(file: TextIO, code: str | None, *, dry_run: bool) -> None:
     """
 
     async def take(house: House, progress: Progress) -> Imported:
-        return await import_assets(
-            house.database,
-            house.parts,
-            file,
-            chosen_programme(house, code),
-            member_key=house.settings.keys.member_key,
-            progress=progress,
-            dry_run=dry_run,
+        kind = assets_of(chosen_programme(house, code))
+        return await import_file(
+            house.database, house.parts, kind, file, progress=progress, dry_run=dry_run
         )
 
     take_file("assets", file, take, dry_run=dry_run)
-
-
-@import_.command("holders")
-@click.argument("file", type=TEXT)
-@DRY_RUN
-def import_holders_(file: TextIO, *, dry_run: bool) -> None:
-    """Import holders of joint accounts: `account,customer,role,valid_from[,valid_to]`.
-
-    Roles are PRIMARY and JOINT; `valid_to` is the first day on which the account is not theirs.
-
-    Example: `benefits import holders holders.csv --dry-run`, then without
-    """
-
-    async def take(house: House, progress: Progress) -> Imported:
-        return await import_holders(
-            house.database,
-            house.parts,
-            file,
-            member_key=house.settings.keys.member_key,
-            progress=progress,
-            dry_run=dry_run,
-        )
-
-    take_file("holders", file, take, dry_run=dry_run)
 
 
 @import_.command("rates")

@@ -2,26 +2,26 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import rich_click as click
 
-from benefits.actions.agree import Propose, put_proposal
+from benefits.actions.agree import Propose
 from benefits.actions.apply_programme import Applied, apply_programme
 from benefits.actions.give_notice import Given, Told, compare, give_notice
 from benefits.actions.keys import NAME, NameInvalid
 from benefits.actions.try_programme import Tried, try_programme
+from benefits.cli.agreements import checked
 from benefits.cli.console import console
 from benefits.cli.days import say_unknown
 from benefits.cli.house import DRY_RUN, database, run, say_if_dry
 from benefits.cli.instants import BEGINS, instant_of, local_text
 from benefits.cli.months import month_of
-from benefits.cli.proposals import checked, named, say_word
+from benefits.cli.proposals import TELLER
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read, write
-from benefits.domain.proposals import ProgrammeWanted
+from benefits.domain.proposals import ProgrammeWanted, Wanted
 from benefits.domain.terms import Change, Channel
 from benefits.domain.values import Month, member_id
 from benefits.house import House
@@ -84,9 +84,8 @@ def programme_apply(
             if effective_from is not None:
                 wish["effective_from"] = effective_from.isoformat()
             asked = checked(wish, ProgrammeWanted)
-            command = Propose(caller=named(by), wanted=asked, note=note)
-            work = partial(put_proposal, command=command)
-            await say_word(house, work, "proposal.made", dry_run=dry_run)
+            command = Propose[Wanted](caller=TELLER.named(by), wanted=asked, note=note)
+            await TELLER.word(house, lambda desk: desk.put(command), "made", dry_run=dry_run)
             return
 
         async def apply(conn: Connection) -> Any:

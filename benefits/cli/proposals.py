@@ -1,23 +1,19 @@
-"""The commands about what two people agree on: list, show, approve, reject, block, allow (X-2).
+"""The commands about what two people agree on: list, show, approve, reject, block, allow (X-2)."""
 
-They do what the API does, for the people who run the machine: who is named with `--by` stands in
-the books, and the same name never proposes and approves.
-"""
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, TextIO, TypeVar
+from typing import Any, TextIO
 from uuid import UUID
 
-import msgspec
 import rich_click as click
 
-from benefits.actions.agree import Decide, Propose, UnknownProposal, decide_proposal, put_proposal
-from benefits.actions.keys import NAME, NameInvalid
+from benefits.actions.agree import Decide, Propose
+from benefits.actions.enact import Proposals, UnknownProposal
 from benefits.actions.parts import Parts
+from benefits.cli.agreements import BY, NOTE, Teller, checked
 from benefits.cli.console import console
-from benefits.cli.house import DRY_RUN, database, record, run, say_if_dry
+from benefits.cli.house import DRY_RUN, run
 from benefits.domain import proposals as rules
 from benefits.domain.blocks import Scope, Why
 from benefits.domain.compliance import Nature, Preset, Trigger
@@ -33,15 +29,9 @@ from benefits.domain.proposals import (
 )
 from benefits.domain.values import member_id
 from benefits.house import House
-from benefits.store import proposals
+from benefits.store import agreements, proposals
 from benefits.store.db import Connection
-from benefits.store.proposals import ProposalSeen, Sort
-
-ACTOR = "system:proposal"
-_Kind = TypeVar("_Kind")
-AT_ONCE = 100
-BY = click.option("--by", required=True, help="Who says so: a-z, 0-9 and hyphens; for the books.")
-NOTE = click.option("--note", required=True, help="Why; no personal data.")
+from benefits.store.proposals import ProposalSeen
 
 
 @click.group()
@@ -123,8 +113,8 @@ def approve(proposal_id: UUID, *, digest: str, by: str, dry_run: bool) -> None:
 
     Example: `benefits proposal approve 01a2046f-5e02-7ae9-8c62-6ed8c8e82000 --hash … --by ben-wu`
     """
-    command = Decide(caller=named(by), proposal_id=proposal_id, digest=digest)
-    _do(lambda _: partial(decide_proposal, command=command), "proposal.approved", dry_run=dry_run)
+    command = Decide(caller=TELLER.named(by), proposal_id=proposal_id, digest=digest)
+    run(partial(_decide, command=command, event="approved", dry_run=dry_run))
 
 
 @proposal.command("reject")
@@ -138,8 +128,8 @@ def reject(proposal_id: UUID, *, note: str, by: str, dry_run: bool) -> None:
     Example: `benefits proposal reject 01a2046f-5e02-7ae9-8c62-6ed8c8e82000 --note "No." --by
     ben-wu`
     """
-    command = Decide(caller=named(by), proposal_id=proposal_id, note=note)
-    _do(lambda _: partial(decide_proposal, command=command), "proposal.rejected", dry_run=dry_run)
+    command = Decide(caller=TELLER.named(by), proposal_id=proposal_id, note=note)
+    run(partial(_decide, command=command, event="rejected", dry_run=dry_run))
 
 
 @proposal.command("show")
@@ -152,10 +142,10 @@ def show(proposal_id: UUID) -> None:
 
     async def work_(house: House) -> None:
         async with house.database.transaction() as conn:
-            seen = await proposals.one(conn, proposal_id)
-        if seen is None:
-            raise UnknownProposal
-        _say(seen, house.parts)
+            seen = await agreements.one(conn, proposals.BOOK, proposal_id)
+            if seen is None:
+                raise UnknownProposal
+            await _tell(conn, seen, house.parts)
 
     run(work_)
 
@@ -167,85 +157,22 @@ def list_(*, everything: bool) -> None:
 
     Example: `benefits proposal list`
     """
-
-    async def work_(house: House) -> None:
-        now, after = house.parts.clock(), proposals.BEGINNING
-        sort = Sort(None, None if everything else "PROPOSED", now)
-        async with house.database.transaction() as conn:
-            while found := await proposals.listed(conn, after, sort, limit=AT_ONCE):
-                for seen in found:
-                    console.print(_line(seen, now))
-                after = (found[-1].proposed_at, found[-1].proposal_id)
-
-    run(work_)
+    run(partial(TELLER.waiting, everything=everything))
 
 
-class _Work(Protocol):
-    """What a command does in one transaction: it returns the proposal it was about."""
-
-    async def __call__(self, conn: Connection, *, parts: Parts) -> UUID: ...
-
-
-class _Asked(Protocol):
-    """What is proposed, once the house is open."""
-
-    def __call__(self, house: House, /) -> Wanted: ...
-
-
-class _Making(Protocol):
-    """What is done, once the house is open."""
-
-    def __call__(self, house: House, /) -> _Work: ...
-
-
-def propose(wanted: _Asked, *, note: str, by: str, dry_run: bool) -> None:
+def propose(wanted: Callable[[House], Wanted], *, note: str, by: str, dry_run: bool) -> None:
     """Make a proposal and say how it stands."""
-    caller = named(by)
-
-    def making(house: House) -> _Work:
-        command = Propose(caller=caller, wanted=wanted(house), note=note)
-        return partial(put_proposal, command=command)
-
-    _do(making, "proposal.made", dry_run=dry_run)
-
-
-def _do(making: _Making, event: str, *, dry_run: bool) -> None:
-    """Say a person's word, and tell how the proposal stands."""
+    caller = TELLER.named(by)
 
     async def work_(house: House) -> None:
-        await say_word(house, making(house), event, dry_run=dry_run)
+        command = Propose(caller=caller, wanted=wanted(house), note=note)
+        await TELLER.word(house, lambda desk: desk.put(command), "made", dry_run=dry_run)
 
     run(work_)
 
 
-async def say_word(house: House, work: _Work, event: str, *, dry_run: bool) -> None:
-    """Say a person's word in a house that is open, and tell how the proposal stands."""
-
-    async def whole(conn: Connection) -> ProposalSeen:
-        seen = await proposals.one(conn, await work(conn, parts=house.parts))
-        assert seen is not None, "a proposal stays"
-        return seen
-
-    seen = await database(house, dry_run=dry_run).transact(whole)
-    _say(seen, house.parts)
-    if not dry_run:
-        record(event, proposal=seen.proposal_id.hex)
-    say_if_dry(dry_run=dry_run)
-
-
-def named(by: str) -> str:
-    """Return a person of the machine's as the books name them (NameInvalid)."""
-    if not NAME.fullmatch(by):
-        raise NameInvalid
-    return f"{ACTOR}:{by}"
-
-
-def checked(asked: Mapping[str, str | None], kind: type[_Kind]) -> _Kind:
-    """Return what is asked for, if it is what the API takes too."""
-    try:
-        return msgspec.convert(asked, kind)
-    except msgspec.ValidationError as error:
-        raise click.BadParameter(str(error)) from None
+async def _decide(house: House, *, command: Decide, event: str, dry_run: bool) -> None:
+    await TELLER.word(house, lambda desk: desk.say(command), event, dry_run=dry_run)
 
 
 def _instant(text: str | None, name: str) -> datetime | None:
@@ -263,16 +190,16 @@ def _instant(text: str | None, name: str) -> datetime | None:
     return at
 
 
-def _line(seen: ProposalSeen, now: datetime) -> str:
-    return (
-        f"{seen.proposal_id} {seen.state(now)}: {seen.kind} {seen.subject}; "
+async def _line(_: Connection, seen: ProposalSeen, parts: Parts) -> None:
+    console.print(
+        f"{seen.proposal_id} {seen.state(parts.clock())}: {seen.kind} {seen.subject}; "
         f"by {seen.proposed_by}: {seen.note}"
     )
 
 
-def _say(seen: ProposalSeen, parts: Parts) -> None:
+async def _tell(conn: Connection, seen: ProposalSeen, parts: Parts) -> None:
     """Say what a proposal does, who proposed it, and by which hash it is approved."""
-    console.print(_line(seen, parts.clock()))
+    await _line(conn, seen, parts)
     kept = rules.read(seen.kind, seen.body, seen.effect)
     for line in ["It cannot be read: reject it."] if kept is None else _effect(*kept):
         console.print(line)
@@ -319,3 +246,6 @@ def _change(told: ToldChange) -> str:
         return str(told.change)
     known = f"told on {told.told_on}" if told.told_on else "not told"
     return f"{told.change} (worse; {known})"
+
+
+TELLER = Teller(Proposals, _line, _tell)

@@ -6,9 +6,8 @@ decided again on the same facts it is the same, decided on others it is another.
 """
 
 import enum
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -21,7 +20,6 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.units import LARGEST, Quantity
 from benefits.domain.values import EPOCH
 
-OPEN_FOR = timedelta(days=7)
 QUANTITY_MAX = 10_000
 VALID_DAYS_MIN = 7
 VALID_DAYS_MAX = 3660
@@ -145,24 +143,6 @@ def check(wanted: Wanted) -> None:
         raise CorrectionInvalid(
             f"valid_days must be between {VALID_DAYS_MIN} and {VALID_DAYS_MAX}."
         )
-
-
-def _said(caller: str) -> str:
-    """Return the name that somebody at the machine said; any other caller's as it is."""
-    return caller.rpartition(":")[2] if caller.startswith("system:") else caller
-
-
-def same_person(one: str, other: str) -> bool:
-    """Say whether two callers' names are one person's, as far as names can tell.
-
-    The name of whoever came with a token ends with a hash of the subject: the same under every
-    issuer. Keys of one name are one caller's. Whoever works at the machine has the name that was
-    said (`--by`), whatever they do there.
-    """
-    one, other = _said(one), _said(other)
-    _, colon, subject = one.partition(":")
-    _, other_colon, other_subject = other.partition(":")
-    return one == other or (bool(colon and other_colon) and subject == other_subject)
 
 
 class NewLot(msgspec.Struct, frozen=True):
@@ -465,19 +445,3 @@ def settle(
         budget=CounterUse(-held.cost_minor, spent),
         cap=uncapped - back if held.is_capped else 0,
     )
-
-
-class Said(msgspec.Struct, frozen=True):
-    """Who proposed a correction, when, why and with which words."""
-
-    by: str
-    at: datetime
-    why: Why
-    note: str
-
-
-def digest(correction_id: UUID, wanted: Wanted, effect: Effect, said: Said) -> str:
-    """Return what binds a person's word to one proposal and to all that it would do."""
-    utc = msgspec.structs.replace(said, at=said.at.astimezone(UTC))
-    whole = [correction_id, wanted, utc, effect]
-    return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()

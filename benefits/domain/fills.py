@@ -8,11 +8,9 @@ the source sends of the day counts in its place, and months it touched are decid
 """
 
 import enum
-import hashlib
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Annotated
-from uuid import UUID
 
 import msgspec
 
@@ -23,7 +21,6 @@ from benefits.domain.values import YEARS, Month
 from benefits.domain.windows import span
 
 CARRY_DAYS_MAX = 3
-OPEN_FOR = timedelta(days=7)
 
 
 class FillTooEarly(Refusal):
@@ -96,14 +93,6 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     kind: FeedKind = FeedKind.FULL
 
 
-class Said(msgspec.Struct, frozen=True):
-    """Who proposed a fill, when and with which words."""
-
-    by: str
-    at: datetime
-    note: str
-
-
 def fillable_from(source: str, day: date, rules: Iterable[Rules]) -> date | None:
     """Return from when on a source's day may be filled: all who wait for it have waited (A-6).
 
@@ -150,10 +139,3 @@ def carried(day: date, last: Sent | None) -> Effect:
         carried_day=last.as_of,
         carried_revision=last.revision,
     )
-
-
-def digest(fill_id: UUID, wanted: Wanted, effect: Effect, said: Said) -> str:
-    """Return what binds a person's word to one proposal and to all that it would do."""
-    utc = msgspec.structs.replace(said, at=said.at.astimezone(UTC))
-    whole = [fill_id, wanted, utc, effect]
-    return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()

@@ -1,13 +1,11 @@
 """Proposals: rules, blocks and approvals that one person asks for and another agrees to (X-2).
 
-What is asked, what it does and who says so are bound by one digest: whoever approves has read
-them. The effect of a programme also holds figures that move from day to day; they stay as they
-were read, and only the rest of it must still be so when it is approved.
+The effect of a programme also holds figures that move from day to day; they stay as they were
+read, and only the rest of it must still be so when it is approved.
 """
 
 import enum
-import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -20,7 +18,6 @@ from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.refusal import Refusal
 from benefits.domain.terms import Change
 
-OPEN_FOR = timedelta(days=7)
 DOCUMENT_MAX = 1_000_000
 TEXT_MAX = 4000
 Words = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX, pattern=r"\A[^\x00]*\Z")]
@@ -162,14 +159,6 @@ KINDS: dict[ProposalKind, tuple[type[Wanted], type[Effect]]] = {
 }
 
 
-class Said(msgspec.Struct, frozen=True):
-    """Who proposed, when and with which words."""
-
-    by: str
-    at: datetime
-    note: str
-
-
 def kind_of(wanted: Wanted) -> ProposalKind:
     """Return what kind of proposal asks for this."""
     return next(kind for kind, (type_, _) in KINDS.items() if isinstance(wanted, type_))
@@ -192,9 +181,9 @@ def binding(effect: Effect) -> object:
     return effect
 
 
-def digest(proposal_id: UUID, wanted: Wanted, effect: Effect, said: Said) -> str:
-    """Return what binds a person's word to one proposal and to all that it would do."""
-    utc = msgspec.structs.replace(said, at=said.at.astimezone(UTC))
+def asked(wanted: Wanted) -> list[object]:
+    """Return what of a request the digest of its proposal binds: instants in UTC."""
+    kind = kind_of(wanted)
     if isinstance(wanted, BlockWanted):
         wanted = msgspec.structs.replace(
             wanted, from_at=_in_utc(wanted.from_at), to_at=_in_utc(wanted.to_at)
@@ -203,8 +192,7 @@ def digest(proposal_id: UUID, wanted: Wanted, effect: Effect, said: Said) -> str
         wanted = msgspec.structs.replace(
             wanted, effective_from=wanted.effective_from.astimezone(UTC)
         )
-    whole = [proposal_id, kind_of(wanted), wanted, utc, effect]
-    return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()
+    return [kind, wanted]
 
 
 def _in_utc(at: datetime | None) -> datetime | None:

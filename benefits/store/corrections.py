@@ -2,45 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from benefits.domain.corrections import Effect, Line, Taken, Undone
 from benefits.domain.ledger import Account, Posting
-from benefits.domain.values import BUCKETS, EPOCH, bucket_of
+from benefits.domain.values import bucket_of
+from benefits.store import agreements
 from benefits.store.db import Connection, rows, run
 
-INSERT = """
-INSERT INTO correction (bucket, correction_id, member_id, kind, body, effect, digest, reason, note,
-                        proposed_by, proposed_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-"""
-DECIDE = """
-INSERT INTO correction_decision (bucket, correction_id, verdict, decided_by, decided_at, note,
-                                 batch_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-_COLUMNS = """c.correction_id, c.member_id, c.kind, c.body, c.effect, c.digest, c.reason, c.note,
-       c.proposed_by, c.proposed_at, c.expires_at, d.verdict, d.decided_by, d.decided_at,
-       d.note AS decision_note, d.batch_id"""
-_DECIDED = """
-LEFT JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
-"""
-# Primary keys.
-ONE = f"""
-SELECT {_COLUMNS} FROM correction AS c {_DECIDED}
-WHERE c.bucket = $1 AND c.correction_id = $2
-"""
-# ix_correction_proposed_at_correction_id; without a state all of them.
-LISTED = f"""
-SELECT {_COLUMNS} FROM correction AS c {_DECIDED}
-WHERE (c.proposed_at, c.correction_id) > ($1::timestamptz, $2::uuid) AND c.bucket < $3
-  AND ($4::text IS NULL OR $4 = coalesce(
-      d.verdict, CASE WHEN c.expires_at <= $5::timestamptz THEN 'EXPIRED' ELSE 'PROPOSED' END))
-ORDER BY c.proposed_at, c.correction_id LIMIT $6
-"""
 INSERT_REVERSALS = """
 INSERT INTO reversal (bucket, reverses, line, batch_id, by_line, amount)
 SELECT $1, $2, n.line, $3, n.by_line, n.amount
@@ -132,56 +103,21 @@ WHERE e.bucket = $1 AND e.hold_id = $2 AND e.released > 0
 """
 
 
-class NewCorrection(msgspec.Struct, frozen=True, kw_only=True):
-    """A correction as proposed; `body` and `effect` are JSON."""
+class CorrectionSeen(agreements.Seen, frozen=True, kw_only=True):
+    """A correction and what became of it: a batch."""
 
-    correction_id: UUID
     member_id: UUID
     kind: str
-    body: str
-    effect: str
-    digest: str
     reason: str
-    note: str
-    proposed_by: str
-    proposed_at: datetime
-    expires_at: datetime
-
-
-class CorrectionSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A correction and what became of it; `verdict` is None until somebody decided."""
-
-    correction_id: UUID
-    member_id: UUID
-    kind: str
-    body: dict[str, Any]
-    effect: dict[str, Any]
-    digest: str
-    reason: str
-    note: str
-    proposed_by: str
-    proposed_at: datetime
-    expires_at: datetime
-    verdict: str | None
-    decided_by: str | None
-    decided_at: datetime | None
-    decision_note: str | None
     batch_id: UUID | None
 
-    def state(self, now: datetime) -> str:
-        """Say where it stands: what was decided, else whether there is still time to."""
-        return self.verdict or ("EXPIRED" if self.expires_at <= now else "PROPOSED")
 
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person decided about a correction; an approved one has a batch."""
-
-    correction_id: UUID
-    verdict: str
-    decided_by: str
-    decided_at: datetime
-    note: str
-    batch_id: UUID | None = None
+BOOK = agreements.book(
+    CorrectionSeen,
+    ("correction", "correction_id", "batch_id"),
+    ("member_id", "kind", "reason"),
+    of_members=True,
+)
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -190,40 +126,6 @@ class Figures(msgspec.Struct, frozen=True):
     available: int = 0
     held: int = 0
     owed: int = 0
-
-
-Mark = tuple[datetime, UUID]
-BEGINNING: Mark = (EPOCH, UUID(int=0))
-
-
-async def put(conn: Connection, new: NewCorrection) -> None:
-    """Keep a proposal."""
-    await run(conn, INSERT, bucket_of(new.correction_id), *msgspec.structs.astuple(new))
-
-
-async def decide(conn: Connection, verdict: Verdict) -> None:
-    """Keep a decision; there is one for each correction, by primary key."""
-    id_ = bucket_of(verdict.correction_id)
-    await run(conn, DECIDE, id_, *msgspec.structs.astuple(verdict))
-
-
-async def one(conn: Connection, correction_id: UUID) -> CorrectionSeen | None:
-    """Return a correction."""
-    found = await rows(conn, ONE, bucket_of(correction_id), correction_id)
-    return _seen(found[0]) if found else None
-
-
-async def listed(
-    conn: Connection, after: Mark | None, now: datetime, *, state: str | None, limit: int
-) -> Sequence[CorrectionSeen]:
-    """Return corrections in the order they were proposed, those of a state if one is named."""
-    start = after or BEGINNING
-    found = await rows(conn, LISTED, *start, BUCKETS, state, now, limit)
-    return [_seen(row) for row in found]
-
-
-def _seen(row: Any) -> CorrectionSeen:
-    return CorrectionSeen(**row._asdict())
 
 
 async def put_reversals(

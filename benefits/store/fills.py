@@ -1,41 +1,15 @@
 """Fills of missing days as they were proposed and decided, and what a decision must know."""
 
-from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from benefits.domain.feeds import FeedKey
 from benefits.domain.fills import Effect, FillKind, Sent
-from benefits.domain.values import EPOCH
+from benefits.store import agreements
 from benefits.store.db import Connection, rows, run
 from benefits.store.feeds import PARTITION
 
-# Who approves reads what is there and adds to it: one after the other.
-SERIAL = "SELECT pg_advisory_xact_lock(hashtext('fills'))"
-INSERT = """
-INSERT INTO feed_fill (fill_id, body, effect, digest, note, proposed_by, proposed_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-"""
-DECIDE = """
-INSERT INTO feed_fill_decision (fill_id, verdict, decided_by, decided_at, note, revision)
-VALUES ($1, $2, $3, $4, $5, $6)
-"""
-_COLUMNS = """f.fill_id, f.body, f.effect, f.digest, f.note, f.proposed_by, f.proposed_at,
-       f.expires_at, d.verdict, d.decided_by, d.decided_at, d.note AS decision_note, d.revision"""
-_DECIDED = "LEFT JOIN feed_fill_decision AS d ON d.fill_id = f.fill_id"
-# Primary keys.
-ONE = f"SELECT {_COLUMNS} FROM feed_fill AS f {_DECIDED} WHERE f.fill_id = $1"
-# ix_feed_fill_proposed_at_fill_id; without a state all of them.
-LISTED = f"""
-SELECT {_COLUMNS} FROM feed_fill AS f {_DECIDED}
-WHERE (f.proposed_at, f.fill_id) > ($1::timestamptz, $2::uuid)
-  AND ($3::text IS NULL OR $3 = coalesce(
-      d.verdict, CASE WHEN f.expires_at <= $4::timestamptz THEN 'EXPIRED' ELSE 'PROPOSED' END))
-ORDER BY f.proposed_at, f.fill_id LIMIT $5
-"""
 # Primary key of feed, backwards.
 LAST_SENT = """
 SELECT f.as_of, f.revision, f.programme, f.rows, f.totals, f.kind FROM feed AS f
@@ -73,50 +47,13 @@ WHERE (f.fill, f.rows, f.totals, f.carried_day::text, f.carried_revision::text)
 """
 
 
-class NewFill(msgspec.Struct, frozen=True, kw_only=True):
-    """A fill as proposed; `body` and `effect` are JSON."""
+class FillSeen(agreements.Seen, frozen=True, kw_only=True):
+    """A fill and what became of it: the feed of a revision."""
 
-    fill_id: UUID
-    body: str
-    effect: str
-    digest: str
-    note: str
-    proposed_by: str
-    proposed_at: datetime
-    expires_at: datetime
-
-
-class FillSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A fill and what became of it; `verdict` is None until somebody decided."""
-
-    fill_id: UUID
-    body: dict[str, Any]
-    effect: dict[str, Any]
-    digest: str
-    note: str
-    proposed_by: str
-    proposed_at: datetime
-    expires_at: datetime
-    verdict: str | None
-    decided_by: str | None
-    decided_at: datetime | None
-    decision_note: str | None
     revision: int | None
 
-    def state(self, now: datetime) -> str:
-        """Say where it stands: what was decided, else whether there is still time to."""
-        return self.verdict or ("EXPIRED" if self.expires_at <= now else "PROPOSED")
 
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person decided about a fill; an approved one is a feed of a `revision` below 0."""
-
-    fill_id: UUID
-    verdict: str
-    decided_by: str
-    decided_at: datetime
-    note: str
-    revision: int | None = None
+BOOK = agreements.book(FillSeen, ("feed_fill", "fill_id", "revision"), ())
 
 
 class There(msgspec.Struct, frozen=True):
@@ -127,40 +64,6 @@ class There(msgspec.Struct, frozen=True):
 
     given: bool
     lowest: int
-
-
-Mark = tuple[datetime, UUID]
-BEGINNING: Mark = (EPOCH, UUID(int=0))
-
-
-async def serial(conn: Connection) -> None:
-    """Approve one fill at a time."""
-    await run(conn, SERIAL)
-
-
-async def put(conn: Connection, new: NewFill) -> None:
-    """Keep a proposal."""
-    await run(conn, INSERT, *msgspec.structs.astuple(new))
-
-
-async def decide(conn: Connection, verdict: Verdict) -> None:
-    """Keep a decision; there is one for each fill, by primary key."""
-    await run(conn, DECIDE, *msgspec.structs.astuple(verdict))
-
-
-async def one(conn: Connection, fill_id: UUID) -> FillSeen | None:
-    """Return a fill."""
-    found = await rows(conn, ONE, fill_id)
-    return FillSeen(**found[0]._asdict()) if found else None
-
-
-async def listed(
-    conn: Connection, after: Mark | None, now: datetime, *, state: str | None, limit: int
-) -> Sequence[FillSeen]:
-    """Return fills in the order they were proposed, those of a state if one is named."""
-    start = after or BEGINNING
-    found = await rows(conn, LISTED, *start, state, now, limit)
-    return [FillSeen(**row._asdict()) for row in found]
 
 
 async def last_sent(conn: Connection, source: str, before: date) -> Sent | None:

@@ -1,7 +1,6 @@
 """Corrections over HTTP: an operator proposes and sees all it would do, an approver decides."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -10,27 +9,32 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from benefits.actions.correct import Decide, Propose, UnknownCorrection, decide, propose
-from benefits.actions.keyed import Accepted, Decided, Refused
+from benefits.actions.correct import Asked as Wish
+from benefits.actions.correct import Corrections
 from benefits.domain import units
 from benefits.domain.benefit import UNITS
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.corrections import NEW_LOT, Effect, Wanted, Why
-from benefits.domain.refusal import Refusal
-from benefits.domain.requests import check_key
 from benefits.domain.units import Asked, Quantity
-from benefits.store import corrections
-from benefits.store.corrections import CorrectionSeen, Figures, Mark
-from benefits.store.db import Connection, Database
-from benefits.web import cursors, rehearsal
+from benefits.store.corrections import CorrectionSeen, Figures
+from benefits.store.db import Connection
+from benefits.web import agreements
+from benefits.web.agreements import (
+    PAGE_MAX,
+    READERS,
+    AgreementView,
+    ApproveRequest,
+    Around,
+    Asking,
+    Counter,
+    Note,
+    Page,
+    RejectRequest,
+    StateName,
+)
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.past import PostingView
-from benefits.web.problems import refused, stored
 
-PAGE_MAX = 100
-Note = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"\A[^\x00]*[^\s\x00][^\x00]*\Z")
-]
 KindName = Literal[
     "REVERSE",
     "REVOKE",
@@ -51,7 +55,6 @@ ReasonName = Literal[
     "FRAUD",
     "GOODWILL",
 ]
-StateName = Literal["PROPOSED", "EXPIRED", "APPROVED", "REJECTED", "WITHDRAWN"]
 
 
 class CorrectionRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -75,18 +78,6 @@ class CorrectionRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
     benefit: str | None = None
     fault: Literal["OURS", "PROVIDER"] | None = None
     valid_days: int | None = None
-
-
-class ApproveRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """The hash that stood with the effect that was read."""
-
-    hash: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-
-
-class RejectRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Why it is not approved, without personal data."""
-
-    note: Note
 
 
 class NewLotView(msgspec.Struct, kw_only=True):
@@ -130,11 +121,9 @@ class EffectView(msgspec.Struct, kw_only=True):
     after: FiguresView
 
 
-class CorrectionView(msgspec.Struct, kw_only=True):
+class CorrectionView(AgreementView, kw_only=True):
     """A correction: what was asked, what it does, under which hash, and who decided."""
 
-    id: UUID
-    state: StateName
     kind: KindName
     member_id: UUID
     quantity: Quantity
@@ -144,15 +133,7 @@ class CorrectionView(msgspec.Struct, kw_only=True):
     fault: Literal["OURS", "PROVIDER"] | None
     valid_days: int | None
     reason: ReasonName
-    note: str
-    hash: str
     effect: EffectView
-    proposed_by: str
-    proposed_at: datetime
-    expires_at: datetime
-    decided_by: str | None
-    decided_at: datetime | None
-    decision_note: str | None
     batch_id: UUID | None
 
 
@@ -208,14 +189,12 @@ def _unit(seen: CorrectionSeen) -> str:
     return next(moved, "") or str(seen.effect["unit"])
 
 
-def correction_view(seen: CorrectionSeen, now: datetime, catalogue: Catalogue) -> CorrectionView:
+async def _shown(_: Connection, seen: CorrectionSeen, around: Around) -> CorrectionView:
     """Return a correction as the API shows it."""
     wanted = msgspec.convert(seen.body, Wanted)
-    state: Any = seen.state(now)
     reason: Any = seen.reason
     return CorrectionView(
-        id=seen.correction_id,
-        state=state,
+        **agreements.words(seen, around.now),
         kind=wanted.kind.value,
         member_id=seen.member_id,
         quantity=wanted.quantity,
@@ -225,48 +204,12 @@ def correction_view(seen: CorrectionSeen, now: datetime, catalogue: Catalogue) -
         fault=wanted.fault and wanted.fault.value,
         valid_days=wanted.valid_days or None,
         reason=reason,
-        note=seen.note,
-        hash=seen.digest,
-        effect=effect_view(seen.effect, _unit(seen), catalogue),
-        proposed_by=seen.proposed_by,
-        proposed_at=seen.proposed_at,
-        expires_at=seen.expires_at,
-        decided_by=seen.decided_by,
-        decided_at=seen.decided_at,
-        decision_note=seen.decision_note,
+        effect=effect_view(seen.effect, _unit(seen), around.catalogue),
         batch_id=seen.batch_id,
     )
 
 
-Work = Callable[[Connection], Awaitable[Decided | Refusal]]
-
-
-async def _answer(
-    request: Request[Any, Any, Any], work: Work, status: int, on: Database
-) -> Response[CorrectionView]:
-    """Do the work in one transaction and answer with the correction it was about."""
-    parts = request.app.state.parts
-
-    async def whole(conn: Connection) -> tuple[Decided | Refusal, CorrectionView | None]:
-        outcome = await work(conn)
-        if not isinstance(outcome, Accepted):
-            return outcome, None
-        seen = await corrections.one(conn, UUID(outcome.ids["correction_id"]))
-        assert seen is not None, "a correction stays"
-        catalogue = await parts.catalogue.current(conn)
-        return outcome, correction_view(seen, parts.clock(), catalogue)
-
-    done: tuple[Decided | Refusal, CorrectionView | None] = await on.transact(whole)
-    outcome, view = done
-    match outcome:
-        case Accepted():
-            assert view is not None, "it is shown"
-            headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
-            return Response(view, status_code=status, headers=headers)
-        case Refused():
-            return stored(outcome)
-        case Refusal():
-            return refused(outcome)
+COUNTER = Counter(Corrections, _shown)
 
 
 @post(
@@ -290,16 +233,8 @@ async def post_correction(
     asked = msgspec.to_builtins(data) | {"quantity": units.plain(data.quantity)}
     why, note = Why(asked.pop("reason")), asked.pop("note")
     wanted = msgspec.convert({k: v for k, v in asked.items() if v is not None}, Wanted)
-    parts = request.app.state.parts
-    on = rehearsal.database(request, dry_run=dry_run)
-    command = Propose(
-        caller=request.auth.name,
-        key=check_key(idempotency_key),
-        wanted=wanted,
-        why=why,
-        note=note,
-    )
-    return await _answer(request, lambda conn: propose(conn, command, parts), 201, on)
+    asking = Asking(request, idempotency_key, dry_run)
+    return await COUNTER.propose(asking, Wish(wanted, why), note)
 
 
 @post(
@@ -322,13 +257,7 @@ async def post_approve(
     What it would do is found out anew: if that is no longer what was proposed, nothing is written
     (`correction_stale`). Needs an Idempotency-Key.
     """
-    command = Decide(
-        caller=request.auth.name,
-        key=check_key(idempotency_key),
-        correction_id=correction_id,
-        digest=data.hash,
-    )
-    return await _decided(request, command, dry_run=dry_run)
+    return await COUNTER.decide(Asking(request, idempotency_key, dry_run), correction_id, data)
 
 
 @post(
@@ -347,27 +276,12 @@ async def post_reject(
     dry_run: FromQuery[bool] = False,
 ) -> Response[CorrectionView]:
     """Reject a proposal, or withdraw one's own, with a note. Needs an Idempotency-Key."""
-    command = Decide(
-        caller=request.auth.name,
-        key=check_key(idempotency_key),
-        correction_id=correction_id,
-        note=data.note,
-    )
-    return await _decided(request, command, dry_run=dry_run)
-
-
-async def _decided(
-    request: Request[Any, Any, Any], command: Decide, *, dry_run: bool
-) -> Response[CorrectionView]:
-    """Say a person's word on a proposal, for good or only as if."""
-    parts = request.app.state.parts
-    on = rehearsal.database(request, dry_run=dry_run)
-    return await _answer(request, lambda conn: decide(conn, command, parts), 200, on)
+    return await COUNTER.decide(Asking(request, idempotency_key, dry_run), correction_id, data)
 
 
 @get(
     "/v1/corrections",
-    guards=[needs("operator", "approver", "auditor")],
+    guards=[needs(*READERS)],
     tags=["corrections"],
     operation_id="get_corrections",
 )
@@ -379,23 +293,14 @@ async def get_corrections(
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
 ) -> CorrectionsView:
     """Return corrections in the order they were proposed, those of one state if it is named."""
-    kind = f"corrections {in_state or ''}"
-    after = cursors.read(kind, cursor, Mark)  # type: ignore[arg-type]  # a tuple type is a type to msgspec
-    now = request.app.state.parts.clock()
-    async with request.app.state.database.transaction() as conn:
-        found = await corrections.listed(conn, after, now, state=in_state, limit=limit + 1)
-        catalogue = await request.app.state.parts.catalogue.current(conn)
-    page = found[:limit]
-    following = None
-    if len(found) > limit:
-        following = cursors.write(kind, (page[-1].proposed_at, page[-1].correction_id))
-    views = [correction_view(s, now, catalogue) for s in page]
+    page = Page(cursor, limit, in_state)
+    views, following = await COUNTER.listed(request, "corrections", page)
     return CorrectionsView(corrections=views, next=following)
 
 
 @get(
     "/v1/corrections/{correction_id:uuid}",
-    guards=[needs("operator", "approver", "auditor")],
+    guards=[needs(*READERS)],
     tags=["corrections"],
     operation_id="get_correction",
 )
@@ -403,12 +308,7 @@ async def get_correction(
     correction_id: FromPath[UUID], request: Request[Any, Any, Any]
 ) -> CorrectionView:
     """Return a correction, all it does, and who decided."""
-    async with request.app.state.database.transaction() as conn:
-        seen = await corrections.one(conn, correction_id)
-        catalogue = await request.app.state.parts.catalogue.current(conn)
-    if seen is None:
-        raise UnknownCorrection
-    return correction_view(seen, request.app.state.parts.clock(), catalogue)
+    return await COUNTER.one(request, correction_id)
 
 
 HANDLERS = [get_corrections, get_correction, post_correction, post_approve, post_reject]

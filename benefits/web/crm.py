@@ -13,7 +13,7 @@ from litestar.params import FromQuery, JSONBody
 
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.grant import RewardMember
-from benefits.actions.import_files import Imported, import_assets
+from benefits.actions.import_files import Imported, assets_of, import_file
 from benefits.actions.keyed import Accepted, Decided, Refused
 from benefits.actions.merge_members import MergeMembers, merge_members
 from benefits.domain import units
@@ -261,12 +261,11 @@ async def import_(
                 raise KeyConflict
             return _import_answer(known[1], replayed=True)
         text = io.TextIOWrapper(cast("IO[bytes]", spool), "utf-8", "surrogateescape", newline="")
-        done = await import_assets(
+        done = await import_file(
             state.database,
             state.parts,
+            assets_of(chosen),
             text,
-            chosen,
-            member_key=state.member_key,
             progress=lambda _: None,
             dry_run=dry_run,
         )

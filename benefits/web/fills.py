@@ -1,7 +1,6 @@
 """Fills over HTTP: an operator proposes what fills a missing day, an approver decides (A-6)."""
 
-from collections.abc import Awaitable, Callable
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,24 +9,28 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from benefits.actions.fill_day import Decide, Propose, UnknownFill, decide, propose
-from benefits.actions.keyed import Accepted, Decided, Refused
-from benefits.domain.catalogue import Catalogue
+from benefits.actions.fill_day import Fills
 from benefits.domain.feeds import FILL_MIN, SOURCE, FeedKey
 from benefits.domain.fills import Effect, FillKind, Wanted
-from benefits.domain.refusal import Refusal
-from benefits.domain.requests import check_key
-from benefits.store import feeds, fills
-from benefits.store.db import Connection, Database
-from benefits.store.feeds import Feed
-from benefits.store.fills import FillSeen, Mark
-from benefits.web import cursors, rehearsal
+from benefits.store import feeds
+from benefits.store.db import Connection
+from benefits.store.fills import FillSeen
+from benefits.web import agreements
+from benefits.web.agreements import (
+    PAGE_MAX,
+    READERS,
+    AgreementView,
+    ApproveRequest,
+    Around,
+    Asking,
+    Counter,
+    Note,
+    Page,
+    RejectRequest,
+    StateName,
+)
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.corrections import ApproveRequest, Note, RejectRequest, StateName
 from benefits.web.feeds import KindName, OtherDay
-from benefits.web.problems import refused, stored
-
-PAGE_MAX = 100
 
 
 class FillRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -44,15 +47,13 @@ class FillRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     revision: Annotated[int, msgspec.Meta(ge=FILL_MIN, le=-1)] | None = None
 
 
-class FillView(msgspec.Struct, kw_only=True):
+class FillView(AgreementView, kw_only=True):
     """A fill: what was asked, what the day would hold, under which hash, and who decided.
 
     `sha256` is that of the digests of a file's chunks. An approved fill is the feed of `revision`,
     and counts when that is `SEALED` (`feed_state`).
     """
 
-    id: UUID
-    state: StateName
     source: str
     date: date
     kind: KindName
@@ -62,14 +63,6 @@ class FillView(msgspec.Struct, kw_only=True):
     sha256: str | None
     carried_day: OtherDay
     carried_revision: int | None
-    note: str
-    hash: str
-    proposed_by: str
-    proposed_at: datetime
-    expires_at: datetime
-    decided_by: str | None
-    decided_at: datetime | None
-    decision_note: str | None
     feed_state: str | None
 
 
@@ -80,78 +73,30 @@ class FillsView(msgspec.Struct, kw_only=True):
     next: str | None
 
 
-async def _feed(conn: Connection, seen: FillSeen) -> Feed | None:
-    """Return the feed that an approved fill became."""
-    if seen.revision is None:
-        return None
-    wanted = msgspec.convert(seen.body, Wanted)
-    return await feeds.one(conn, FeedKey(wanted.source, wanted.date, seen.revision))
-
-
-def _view(seen: FillSeen, feed: Feed | None, now: datetime, catalogue: Catalogue) -> FillView:
+async def _shown(conn: Connection, seen: FillSeen, around: Around) -> FillView:
+    """Return a fill as the API shows it, with the feed that an approved one became."""
     wanted = msgspec.convert(seen.body, Wanted)
     effect = msgspec.convert(seen.effect, Effect)
-    digits = catalogue.digits
-    state: Any = seen.state(now)
+    feed, revision, digits = None, wanted.revision, around.catalogue.digits
+    if seen.revision is not None:
+        revision = seen.revision
+        feed = await feeds.one(conn, FeedKey(wanted.source, wanted.date, revision))
     return FillView(
-        id=seen.fill_id,
-        state=state,
+        **agreements.words(seen, around.now),
         source=wanted.source,
         date=wanted.date,
         kind=wanted.kind.value,
-        revision=wanted.revision if seen.revision is None else seen.revision,
+        revision=revision,
         lines=effect.rows,
         totals={c: f"{Decimal(n).scaleb(-digits[c]):f}" for c, n in effect.totals.items()},
         sha256=effect.sha256,
         carried_day=effect.carried_day,
         carried_revision=effect.carried_revision,
-        note=seen.note,
-        hash=seen.digest,
-        proposed_by=seen.proposed_by,
-        proposed_at=seen.proposed_at,
-        expires_at=seen.expires_at,
-        decided_by=seen.decided_by,
-        decided_at=seen.decided_at,
-        decision_note=seen.decision_note,
         feed_state=None if feed is None else feed.state.value,
     )
 
 
-Work = Callable[[Connection], Awaitable[Decided | Refusal]]
-
-
-async def _answer(
-    request: Request[Any, Any, Any], work: Work, status: int, on: Database
-) -> Response[FillView]:
-    """Do the work in one transaction and answer with the fill it was about."""
-
-    async def whole(conn: Connection) -> tuple[Decided | Refusal, FillView | None]:
-        outcome = await work(conn)
-        if not isinstance(outcome, Accepted):
-            return outcome, None
-        return outcome, await _seen(conn, UUID(outcome.ids["fill_id"]), request)
-
-    done: tuple[Decided | Refusal, FillView | None] = await on.transact(whole)
-    outcome, view = done
-    match outcome:
-        case Accepted():
-            assert view is not None, "it is shown"
-            headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
-            return Response(view, status_code=status, headers=headers)
-        case Refused():
-            return stored(outcome)
-        case Refusal():
-            return refused(outcome)
-
-
-async def _seen(conn: Connection, fill_id: UUID, request: Request[Any, Any, Any]) -> FillView:
-    """Return a fill as the API shows it (UnknownFill)."""
-    parts = request.app.state.parts
-    seen = await fills.one(conn, fill_id)
-    if seen is None:
-        raise UnknownFill
-    catalogue = await parts.catalogue.current(conn)
-    return _view(seen, await _feed(conn, seen), parts.clock(), catalogue)
+COUNTER = Counter(Fills, _shown)
 
 
 @post("/v1/fills", guards=[needs("operator")], tags=["feeds"], operation_id="propose_fill")
@@ -169,12 +114,8 @@ async def post_fill(
     wanted = Wanted(
         source=data.source, date=data.date, kind=FillKind(data.kind), revision=data.revision
     )
-    command = Propose(
-        caller=request.auth.name, key=check_key(idempotency_key), wanted=wanted, note=data.note
-    )
-    parts = request.app.state.parts
-    on = rehearsal.database(request, dry_run=dry_run)
-    return await _answer(request, lambda conn: propose(conn, command, parts), 201, on)
+    asking = Asking(request, idempotency_key, dry_run)
+    return await COUNTER.propose(asking, wanted, data.note)
 
 
 @post(
@@ -197,13 +138,7 @@ async def post_fill_approve(
     It is weighed anew (`fill_stale`). The day counts when its feed is `SEALED`: at once where it
     is short and nothing is before it, else when the worker has come to it.
     """
-    command = Decide(
-        caller=request.auth.name,
-        key=check_key(idempotency_key),
-        fill_id=fill_id,
-        digest=data.hash,
-    )
-    return await _decided(request, command, dry_run=dry_run)
+    return await COUNTER.decide(Asking(request, idempotency_key, dry_run), fill_id, data)
 
 
 @post(
@@ -222,22 +157,7 @@ async def post_fill_reject(
     dry_run: FromQuery[bool] = False,
 ) -> Response[FillView]:
     """Reject a proposal, or withdraw one's own, with a note. Needs an Idempotency-Key."""
-    command = Decide(
-        caller=request.auth.name, key=check_key(idempotency_key), fill_id=fill_id, note=data.note
-    )
-    return await _decided(request, command, dry_run=dry_run)
-
-
-async def _decided(
-    request: Request[Any, Any, Any], command: Decide, *, dry_run: bool
-) -> Response[FillView]:
-    """Say a person's word on a proposal, for good or only as if."""
-    parts = request.app.state.parts
-    on = rehearsal.database(request, dry_run=dry_run)
-    return await _answer(request, lambda conn: decide(conn, command, parts), 200, on)
-
-
-READERS = ("operator", "approver", "auditor")
+    return await COUNTER.decide(Asking(request, idempotency_key, dry_run), fill_id, data)
 
 
 @get("/v1/fills", guards=[needs(*READERS)], tags=["feeds"], operation_id="get_fills")
@@ -249,17 +169,8 @@ async def get_fills(
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
 ) -> FillsView:
     """Return fills in the order they were proposed, those of one state if it is named."""
-    kind = f"fills {in_state or ''}"
-    after = cursors.read(kind, cursor, Mark)  # type: ignore[arg-type]  # a tuple type is a type to msgspec
-    parts = request.app.state.parts
-    now = parts.clock()
-    async with request.app.state.database.transaction() as conn:
-        found = await fills.listed(conn, after, now, state=in_state, limit=limit + 1)
-        page, catalogue = found[:limit], await parts.catalogue.current(conn)
-        views = [_view(seen, await _feed(conn, seen), now, catalogue) for seen in page]
-    following = None
-    if len(found) > limit:
-        following = cursors.write(kind, (page[-1].proposed_at, page[-1].fill_id))
+    page = Page(cursor, limit, in_state)
+    views, following = await COUNTER.listed(request, "fills", page)
     return FillsView(fills=views, next=following)
 
 
@@ -271,8 +182,7 @@ async def get_fills(
 )
 async def get_fill(fill_id: FromPath[UUID], request: Request[Any, Any, Any]) -> FillView:
     """Return a fill, all it does, and who decided."""
-    async with request.app.state.database.transaction() as conn:
-        return await _seen(conn, fill_id, request)
+    return await COUNTER.one(request, fill_id)
 
 
 HANDLERS = [get_fills, get_fill, post_fill, post_fill_approve, post_fill_reject]

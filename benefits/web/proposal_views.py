@@ -1,15 +1,16 @@
 """Proposals as the API shows them: what is asked, what it does, and who decided (X-2)."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from benefits.domain import proposals as rules
 from benefits.domain.proposals import ComplianceWanted
+from benefits.store.db import Connection
 from benefits.store.proposals import ProposalSeen
-from benefits.web.corrections import StateName
+from benefits.web import agreements
+from benefits.web.agreements import AgreementView, Around
 
 
 class ChangedView(msgspec.Struct, kw_only=True):
@@ -102,28 +103,18 @@ class UnblockProposedView(msgspec.Struct, kw_only=True):
     why: str
 
 
-class ProposalView(msgspec.Struct, kw_only=True):
+class ProposalView(AgreementView, kw_only=True):
     """A proposal: what was asked and what it does, under which hash, and who decided.
 
     `result` is what an approved one became: the number of a programme's version, or empty.
     """
 
-    id: UUID
-    state: StateName
     kind: str
     subject: str
     programme: VersionProposedView | None
     compliance: CombinationProposedView | None
     block: BlockProposedView | None
     unblock: UnblockProposedView | None
-    note: str
-    hash: str
-    proposed_by: str
-    proposed_at: datetime
-    expires_at: datetime
-    decided_by: str | None
-    decided_at: datetime | None
-    decision_note: str | None
     result: str | None
 
 
@@ -134,36 +125,26 @@ class ProposalsView(msgspec.Struct, kw_only=True):
     next: str | None
 
 
-def shown(seen: ProposalSeen, now: datetime, *, whole: bool) -> ProposalView:
-    """Return a proposal as it is shown at an instant; only the `whole` one has its file.
+async def shown(_: Connection, seen: ProposalSeen, around: Around) -> ProposalView:
+    """Return a proposal as it is shown at an instant; only a whole one has its file.
 
     Of what cannot be read any more nothing is shown but who said what, so that it can be rejected.
     """
-    state: Any = seen.state(now)
     made = ProposalView(
-        id=seen.proposal_id,
-        state=state,
+        **agreements.words(seen, around.now),
         kind=seen.kind,
         subject=seen.subject,
         programme=None,
         compliance=None,
         block=None,
         unblock=None,
-        note=seen.note,
-        hash=seen.digest,
-        proposed_by=seen.proposed_by,
-        proposed_at=seen.proposed_at,
-        expires_at=seen.expires_at,
-        decided_by=seen.decided_by,
-        decided_at=seen.decided_at,
-        decision_note=seen.decision_note,
         result=seen.result,
     )
     match rules.read(seen.kind, seen.body, seen.effect):
         case None:
             pass
         case (rules.ProgrammeWanted() as wanted, rules.ProgrammeEffect() as effect):
-            made.programme = _version(wanted, effect, whole=whole)
+            made.programme = _version(wanted, effect, whole=around.whole)
         case (rules.ComplianceWanted() as wanted, rules.ComplianceEffect() as effect):
             made.compliance = _combination(wanted, effect)
         case (rules.BlockWanted() as wanted, rules.BlockEffect() as effect):

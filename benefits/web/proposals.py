@@ -3,7 +3,6 @@
 What is proposed is one of four; an approver agrees to what they read, by its hash.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,25 +11,25 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from benefits.actions.agree import Decide, Propose, UnknownProposal, decide, propose
-from benefits.actions.keyed import Accepted, Decided, Refused
+from benefits.actions.enact import Proposals
 from benefits.domain import proposals as rules
 from benefits.domain.proposals import ProposalInvalid, Wanted
-from benefits.domain.refusal import Refusal
-from benefits.domain.requests import check_key
-from benefits.store import proposals
-from benefits.store.db import Connection, Database
-from benefits.store.proposals import Mark, ProposalSeen, Sort
-from benefits.web import cursors, rehearsal
+from benefits.web.agreements import (
+    PAGE_MAX,
+    READERS,
+    ApproveRequest,
+    Asking,
+    Counter,
+    Note,
+    Page,
+    RejectRequest,
+    StateName,
+)
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.corrections import ApproveRequest, Note, RejectRequest, StateName
 from benefits.web.crm import TriggerName
-from benefits.web.problems import refused, stored
 from benefits.web.proposal_views import ProposalsView, ProposalView, shown
 
-PAGE_MAX = 100
 BODY_BYTES_MAX = 4 * rules.DOCUMENT_MAX  # a file has Chinese words, and JSON its escapes
-READERS = ("operator", "approver", "auditor")
 ProposalKindName = Literal["PROGRAMME", "COMPLIANCE", "BLOCK", "UNBLOCK"]
 NatureName = Literal[
     "CASH",
@@ -124,47 +123,7 @@ def _wanted(data: ProposalRequest) -> Wanted:
             return rules.UnblockWanted(block_id=one.block_id)
 
 
-Work = Callable[[Connection], Awaitable[Decided | Refusal]]
-
-
-async def _answer(
-    request: Request[Any, Any, Any], work: Work, status: int, on: Database
-) -> Response[ProposalView]:
-    """Do the work in one transaction and answer with the proposal it was about."""
-
-    async def whole(conn: Connection) -> tuple[Decided | Refusal, ProposalView | None]:
-        outcome = await work(conn)
-        if not isinstance(outcome, Accepted):
-            return outcome, None
-        return outcome, await _seen(conn, UUID(outcome.ids["proposal_id"]), request)
-
-    done: tuple[Decided | Refusal, ProposalView | None] = await on.transact(whole)
-    outcome, view = done
-    match outcome:
-        case Accepted():
-            assert view is not None, "it is shown"
-            headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
-            return Response(view, status_code=status, headers=headers)
-        case Refused():
-            return stored(outcome)
-        case Refusal():
-            return refused(outcome)
-
-
-async def _seen(
-    conn: Connection, proposal_id: UUID, request: Request[Any, Any, Any]
-) -> ProposalView:
-    """Return a proposal as the API shows it (UnknownProposal)."""
-    seen = await proposals.one(conn, proposal_id)
-    if seen is None:
-        raise UnknownProposal
-    return _view(seen, request)
-
-
-def _view(
-    seen: ProposalSeen, request: Request[Any, Any, Any], *, whole: bool = True
-) -> ProposalView:
-    return shown(seen, request.app.state.parts.clock(), whole=whole)
+COUNTER = Counter(Proposals, shown)
 
 
 @post(
@@ -185,15 +144,8 @@ async def post_proposal(
 
     Another person approves it within 7 days by the `hash`, which covers all that is shown of it.
     """
-    command = Propose(
-        caller=request.auth.name,
-        key=check_key(idempotency_key),
-        wanted=_wanted(data),
-        note=data.note,
-    )
-    parts = request.app.state.parts
-    on = rehearsal.database(request, dry_run=dry_run)
-    return await _answer(request, lambda conn: propose(conn, command, parts), 201, on)
+    asking = Asking(request, idempotency_key, dry_run)
+    return await COUNTER.propose(asking, _wanted(data), data.note)
 
 
 @post(
@@ -216,13 +168,7 @@ async def post_proposal_approve(
     It is weighed anew (`proposal_stale`) and done at once: the version is in force, the member is
     blocked.
     """
-    command = Decide(
-        caller=request.auth.name,
-        key=check_key(idempotency_key),
-        proposal_id=proposal_id,
-        digest=data.hash,
-    )
-    return await _decided(request, command, dry_run=dry_run)
+    return await COUNTER.decide(Asking(request, idempotency_key, dry_run), proposal_id, data)
 
 
 @post(
@@ -241,22 +187,7 @@ async def post_proposal_reject(
     dry_run: FromQuery[bool] = False,
 ) -> Response[ProposalView]:
     """Reject a proposal, or withdraw one's own, with a note. Needs an Idempotency-Key."""
-    command = Decide(
-        caller=request.auth.name,
-        key=check_key(idempotency_key),
-        proposal_id=proposal_id,
-        note=data.note,
-    )
-    return await _decided(request, command, dry_run=dry_run)
-
-
-async def _decided(
-    request: Request[Any, Any, Any], command: Decide, *, dry_run: bool
-) -> Response[ProposalView]:
-    """Say a person's word on a proposal, for good or only as if."""
-    parts = request.app.state.parts
-    on = rehearsal.database(request, dry_run=dry_run)
-    return await _answer(request, lambda conn: decide(conn, command, parts), 200, on)
+    return await COUNTER.decide(Asking(request, idempotency_key, dry_run), proposal_id, data)
 
 
 @get("/v1/proposals", guards=[needs(*READERS)], tags=["proposals"], operation_id="get_proposals")
@@ -269,15 +200,8 @@ async def get_proposals(
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
 ) -> ProposalsView:
     """Return proposals in the order they were made, without the files of programmes."""
-    kind = f"proposals {of_kind or ''} {in_state or ''}"
-    after = cursors.read(kind, cursor, Mark)  # type: ignore[arg-type]  # a tuple type is a type to msgspec
-    sort = Sort(of_kind, in_state, request.app.state.parts.clock())
-    async with request.app.state.database.transaction() as conn:
-        found = await proposals.listed(conn, after, sort, limit=limit + 1)
-    page, following = found[:limit], None
-    if len(found) > limit:
-        following = cursors.write(kind, (page[-1].proposed_at, page[-1].proposal_id))
-    views = [_view(seen, request, whole=False) for seen in page]
+    page = Page(cursor, limit, in_state, of_kind)
+    views, following = await COUNTER.listed(request, f"proposals {of_kind or ''}", page)
     return ProposalsView(proposals=views, next=following)
 
 
@@ -291,8 +215,7 @@ async def get_proposal(
     proposal_id: FromPath[UUID], request: Request[Any, Any, Any]
 ) -> ProposalView:
     """Return a proposal, all it does, and who decided."""
-    async with request.app.state.database.transaction() as conn:
-        return await _seen(conn, proposal_id, request)
+    return await COUNTER.one(request, proposal_id)
 
 
 HANDLERS = [

@@ -4,7 +4,8 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from benefits.actions.agree import Decide, Propose, decide, propose
+from benefits.actions.agree import Decide, Propose
+from benefits.actions.enact import Proposals
 from benefits.actions.keyed import Accepted
 from benefits.domain.blocks import Scope, Why
 from benefits.domain.compliance import Nature, Trigger
@@ -15,7 +16,7 @@ from benefits.domain.proposals import (
     UnblockWanted,
     Wanted,
 )
-from benefits.store import proposals
+from benefits.store import agreements, proposals
 from benefits.store.proposals import ProposalSeen
 from tests.builders import World
 
@@ -49,7 +50,7 @@ async def ask(world: World, what: Wanted, *, by: str = "maker", key: str = "") -
     """Propose; return the id, or the code of the refusal."""
     command = Propose(caller=by, key=key or f"k{next(_numbers)}", wanted=what, note="As agreed.")
     async with world.database.transaction() as conn:
-        outcome = await propose(conn, command, world.parts)
+        outcome = await Proposals(conn, world.parts).propose(command)
     if isinstance(outcome, Accepted):
         return UUID(outcome.ids["proposal_id"])
     return outcome.code
@@ -74,7 +75,7 @@ async def answer(
         note="So.",
     )
     async with world.database.transaction() as conn:
-        outcome = await decide(conn, command, world.parts)
+        outcome = await Proposals(conn, world.parts).decide(command)
     return "ok" if isinstance(outcome, Accepted) else outcome.code
 
 
@@ -82,7 +83,7 @@ async def seen(world: World, proposal_id: UUID | str) -> ProposalSeen:
     """Return a proposal as it is kept."""
     assert isinstance(proposal_id, UUID), proposal_id
     async with world.database.transaction() as conn:
-        found = await proposals.one(conn, proposal_id)
+        found = await agreements.one(conn, proposals.BOOK, proposal_id)
     assert found is not None
     return found
 

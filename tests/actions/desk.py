@@ -5,14 +5,15 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.correct import Decide, Propose, decide, propose
+from benefits.actions.agree import Decide, Propose
+from benefits.actions.correct import Asked, Corrections
 from benefits.actions.keyed import Accepted, Decided
 from benefits.domain.corrections import Kind, Wanted, Why
 from benefits.domain.orders import Done, OrderState
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
-from benefits.store import corrections
-from benefits.store.corrections import CorrectionSeen
+from benefits.store import agreements
+from benefits.store.corrections import BOOK, CorrectionSeen
 from benefits.store.db import Connection
 from tests.actions.life import call_back, claimed, fresh, number_of, said, wish
 from tests.builders import NOON, World, reference_programme
@@ -30,17 +31,17 @@ async def offered(world: World, **terms: Any) -> None:
 async def seen(world: World, correction_id: UUID) -> CorrectionSeen:
     """Return a correction as it stands."""
     async with world.database.transaction() as conn:
-        found = await corrections.one(conn, correction_id)
+        found = await agreements.one(conn, BOOK, correction_id)
     assert found is not None
     return found
 
 
-def proposal(kind: Kind, member: UUID, quantity: Quantity, **more: Any) -> Propose:
+def proposal(kind: Kind, member: UUID, quantity: Quantity, **more: Any) -> Propose[Asked]:
     """Return a maker's proposal under a fresh key, unless another is named."""
     why = more.pop("why", Why.GOODWILL)
     caller, key = more.pop("caller", MAKER), more.pop("key", "") or fresh("p")
     wanted = Wanted(kind=kind, member_id=member, quantity=quantity, **more)
-    return Propose(caller=caller, key=key, wanted=wanted, why=why, note="by hand")
+    return Propose(caller=caller, key=key, wanted=Asked(wanted, why), note="by hand")
 
 
 async def ask(world: World, kind: Kind, member: UUID, quantity: Quantity, **more: Any) -> Any:
@@ -48,7 +49,7 @@ async def ask(world: World, kind: Kind, member: UUID, quantity: Quantity, **more
     command = proposal(kind, member, quantity, **more)
 
     async def work(conn: Connection) -> Decided | Refusal:
-        return await propose(conn, command, world.parts)
+        return await Corrections(conn, world.parts).propose(command)
 
     outcome = await world.database.transact(work)
     if not isinstance(outcome, Accepted):
@@ -60,7 +61,7 @@ async def word(world: World, command: Decide) -> str:
     """Say one's word on a proposal; return `ok` or the code of the refusal."""
 
     async def work(conn: Connection) -> Decided | Refusal:
-        return await decide(conn, command, world.parts)
+        return await Corrections(conn, world.parts).decide(command)
 
     return said(await world.database.transact(work))
 
@@ -69,8 +70,8 @@ async def approve(
     world: World, correction: CorrectionSeen, caller: str = CHECKER, key: str = ""
 ) -> str:
     """Approve a proposal by the digest that was read; return `ok` or a code."""
-    id_, digest = correction.correction_id, correction.digest
-    command = Decide(caller=caller, key=key or fresh("a"), correction_id=id_, digest=digest)
+    id_, digest = correction.proposal_id, correction.digest
+    command = Decide(caller=caller, key=key or fresh("a"), proposal_id=id_, digest=digest)
     return await word(world, command)
 
 
@@ -78,8 +79,8 @@ async def reject(
     world: World, correction: CorrectionSeen, caller: str = CHECKER, key: str = ""
 ) -> str:
     """Reject a proposal; return `ok` or a code."""
-    id_ = correction.correction_id
-    command = Decide(caller=caller, key=key or fresh("r"), correction_id=id_, note="not so")
+    id_ = correction.proposal_id
+    command = Decide(caller=caller, key=key or fresh("r"), proposal_id=id_, note="not so")
     return await word(world, command)
 
 

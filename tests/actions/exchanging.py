@@ -7,14 +7,14 @@ from decimal import Decimal
 
 import msgspec
 
-from benefits.actions.import_files import Imported, import_assets, import_rates
+from benefits.actions.import_files import Imported, assets_of, import_file, import_rates
 from benefits.domain.feeds import FeedKey, FeedKind, FeedManifest
 from benefits.domain.programme import Programme
 from benefits.store import rates as store_rates
 from benefits.store.db import Connection
 from benefits.worker import Worker
 from tests.actions.feeding import take
-from tests.builders import MEMBER_KEY, World, reference_programme
+from tests.builders import World, reference_programme
 
 RATES = "currency,date,rate,per,revision\n"
 ASSETS = "customer,as_of,asset_class,currency,balance,account,revision\n"
@@ -48,12 +48,11 @@ async def balances(world: World, *lines: str) -> Imported:
     """Import balances as the command does."""
     async with world.database.transaction() as conn:
         programme = (await world.parts.catalogue.current(conn)).programmes["wealth"]
-    return await import_assets(
+    return await import_file(
         world.database,
         world.parts,
+        assets_of(programme),
         [ASSETS, *(f"{line}\n" for line in lines)],
-        programme,
-        member_key=MEMBER_KEY,
         progress=lambda _: None,
     )
 

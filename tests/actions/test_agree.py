@@ -11,9 +11,10 @@ from benefits.domain.compliance import Nature, Trigger
 from benefits.domain.guard import ComplianceForbidden, ComplianceUnapproved
 from benefits.domain.programme_file import read
 from benefits.domain.terms import Channel
-from benefits.store import proposals
+from benefits.store import agreements, proposals
+from benefits.store.agreements import Sort
 from benefits.store.db import run
-from benefits.store.proposals import Sort
+from benefits.web.agreements import Around
 from benefits.web.proposal_views import shown
 from tests.actions.agreeing import (
     agreed,
@@ -293,8 +294,10 @@ async def test_what_cannot_be_read_is_only_rejected(world: World) -> None:
     )
     now = world.clock()
     async with world.database.transaction() as conn:
-        listed = await proposals.listed(conn, None, Sort(None, None, now), limit=2)
-    views = {view.id: view.programme for view in (shown(one, now, whole=True) for one in listed)}
+        around = Around(now, await world.parts.catalogue.current(conn), whole=True)
+        listed = await agreements.listed(conn, proposals.BOOK, None, Sort(now), limit=2)
+        each = [await shown(conn, one, around) for one in listed]
+    views = {view.id: view.programme for view in each}
     assert {proposal_id: True, other: False} == {id_: one is None for id_, one in views.items()}
     assert "proposal_stale" == await answer(world, proposal_id)
     assert "ok" == await answer(world, proposal_id, digest=None)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from benefits.actions.correct import Decide
+from benefits.actions.agree import Decide
 from benefits.domain.benefit import ClawBack, Late, LateReversal
 from benefits.domain.corrections import Fault, Kind, Why
 from benefits.domain.orders import Done, Reason, Rejected, Used
@@ -330,7 +330,7 @@ async def test_a_key_stands_for_one_proposal_and_one_word_of_its_caller(world: W
     conflict = await ask(world, Kind.REVOKE, two, 1, lot_id=lots[1], key="k")
     assert "idempotency_key_conflict" == conflict
     again = await ask(world, Kind.REVOKE, one, 1, lot_id=lots[0], key="k")
-    assert first.correction_id == again.correction_id
+    assert first.proposal_id == again.proposal_id
     second = await ask(world, Kind.REVOKE, two, 1, lot_id=lots[1], key="k", caller="colleague")
     assert "ok" == await approve(world, first, key="a")
     assert "idempotency_key_conflict" == await approve(world, second, key="a")
@@ -350,7 +350,7 @@ async def test_a_proposal_is_decided_once(world: World) -> None:
         assert "ok" == await reject(world, asked, caller)
         assert "correction_closed" == await approve(world, asked)
         assert "correction_closed" == await reject(world, asked)
-        assert verdict == (await seen(world, asked.correction_id)).verdict
+        assert verdict == (await seen(world, asked.proposal_id)).verdict
     assert (3, 0) == await wallet(world, member)
     assert [] == await world.findings()
 
@@ -374,7 +374,7 @@ async def test_what_would_now_be_otherwise_is_not_approved(world: World) -> None
     await claimed(world, wish(member, "LOUNGE", quantity=2))
     assert "correction_stale" == await approve(world, asked)
     assert (1, 2) == await wallet(world, member, "LOUNGE")
-    assert None is (await seen(world, asked.correction_id)).verdict
+    assert None is (await seen(world, asked.proposal_id)).verdict
     anew = await ask(world, Kind.CLAW_BACK, member, 1, benefit="LOUNGE")
     assert anew.digest != asked.digest
     assert "ok" == await approve(world, anew)
@@ -416,10 +416,10 @@ async def test_the_digest_read_must_be_that_of_the_proposal(world: World) -> Non
     member = await holder(world)
     asked = await ask(world, Kind.REVOKE, member, 1, lot_id=await lot_of(world, member))
     for id_, code in (
-        (asked.correction_id, "correction_stale"),
+        (asked.proposal_id, "correction_stale"),
         (uuid4(), "unknown_correction"),
     ):
-        command = Decide(caller=CHECKER, key=fresh("a"), correction_id=id_, digest="0" * 64)
+        command = Decide(caller=CHECKER, key=fresh("a"), proposal_id=id_, digest="0" * 64)
         assert code == await word(world, command)
     assert (1, 0) == await wallet(world, member)
 

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from benefits.actions import seal_feed
-from benefits.actions.fill_day import Decide, Propose, decide, fill_now, propose
+from benefits.actions.agree import Decide, Propose
+from benefits.actions.fill_day import Fills, fill_now
 from benefits.actions.keyed import Accepted
 from benefits.actions.seal_feed import apply_next
 from benefits.actions.see_feeds import see_feed
@@ -18,7 +19,7 @@ from benefits.domain.explanation import explain
 from benefits.domain.feeds import Decided, FeedKey, FeedState
 from benefits.domain.fills import FillKind, Wanted
 from benefits.domain.values import Month, member_id
-from benefits.store import feeds, fills, standings
+from benefits.store import agreements, feeds, fills, standings
 from benefits.store.feeds import Feed
 from tests.actions.feeding import fed, file, manifest, send, sums, take
 from tests.actions.life import change
@@ -43,7 +44,7 @@ async def ask(world: World, what: Wanted, *, by: str = "maker", key: str = "") -
     """Propose a fill; return its id, or the code of the refusal."""
     command = Propose(caller=by, key=key or f"k{next(_numbers)}", wanted=what, note="System down.")
     async with world.database.transaction() as conn:
-        outcome = await propose(conn, command, world.parts)
+        outcome = await Fills(conn, world.parts).propose(command)
     if isinstance(outcome, Accepted):
         return UUID(outcome.ids["fill_id"])
     return outcome.code
@@ -59,13 +60,13 @@ async def answer(
 ) -> str:
     """Approve a fill as it was read unless another digest is named; return `ok` or the code."""
     async with world.database.transaction() as conn:
-        seen = await fills.one(conn, fill_id)
+        seen = await agreements.one(conn, fills.BOOK, fill_id)
     read = seen.digest if seen is not None and digest == "" else digest
     command = Decide(
-        caller=by, key=key or f"k{next(_numbers)}", fill_id=fill_id, digest=read, note="So."
+        caller=by, key=key or f"k{next(_numbers)}", proposal_id=fill_id, digest=read, note="So."
     )
     async with world.database.transaction() as conn:
-        outcome = await decide(conn, command, world.parts)
+        outcome = await Fills(conn, world.parts).decide(command)
     return "ok" if isinstance(outcome, Accepted) else outcome.code
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from benefits.actions.import_files import Imported, import_holders
+from benefits.actions.import_files import KINDS, Imported, import_file
 from benefits.domain.assets import LineInvalid
 from benefits.domain.feeds import FeedKey
 from benefits.domain.holders import read_line
@@ -34,11 +34,11 @@ EACH, FIRST, SPLIT = Joint.FULL_TO_EACH, Joint.PRIMARY_ONLY, Joint.SPLIT_EQUAL
 
 async def hold(world: World, *lines: str, dry_run: bool = False) -> Imported:
     """Import holders as the command does."""
-    return await import_holders(
+    return await import_file(
         world.database,
         world.parts,
+        KINDS["holders"],
         ["account,customer,role,valid_from,valid_to\n", *(f"{line}\n" for line in lines)],
-        member_key=MEMBER_KEY,
         progress=lambda _: None,
         dry_run=dry_run,
     )

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from benefits.actions import import_files
-from benefits.actions.import_files import Imported, import_assets, import_members
+from benefits.actions.import_files import KINDS, Imported, assets_of, import_file
 from benefits.domain.assets import FileUnreadable
-from tests.builders import MEMBER_KEY, NOON, World, reference_programme
+from tests.builders import NOON, World, reference_programme
 from tests.rows import everything
 
 HEADER = "customer,as_of,asset_class,currency,balance,account\n"
@@ -20,12 +20,11 @@ HEADER = "customer,as_of,asset_class,currency,balance,account\n"
 
 async def take(world: World, lines: Iterable[str]) -> Imported:
     """Import day-end balances."""
-    return await import_assets(
+    return await import_file(
         world.database,
         world.parts,
+        assets_of(reference_programme()),
         lines,
-        reference_programme(),
-        member_key=MEMBER_KEY,
         progress=lambda _: None,
     )
 
@@ -77,11 +76,11 @@ async def test_members_files_are_taken_line_by_line_too(world: World) -> None:
     lines = ["customer,opened_on,labels\n", "A,2020-01-01,payroll:FACT:2024-01-01\n", "B,soon,\n"]
 
     async def run() -> Imported:
-        return await import_members(
+        return await import_file(
             world.database,
             world.parts,
+            KINDS["members"],
             lines,
-            member_key=MEMBER_KEY,
             progress=lambda _: None,
         )
 
@@ -118,15 +117,11 @@ async def test_a_dry_run_of_a_file_foretells_the_import(
     parts = msgspec.structs.replace(
         world.parts, clock=lambda: NOON + timedelta(seconds=next(seconds))
     )
-    told: dict[str, Any] = {"member_key": MEMBER_KEY, "progress": lambda _: None}
+    told: dict[str, Any] = {"progress": lambda _: None}
 
     async def run(lines: list[str], *, dry_run: bool) -> Imported:
-        if what == "members":
-            return await import_members(world.database, parts, lines, dry_run=dry_run, **told)
-        programme = reference_programme()
-        return await import_assets(
-            world.database, parts, lines, programme, dry_run=dry_run, **told
-        )
+        kind = KINDS["members"] if what == "members" else assets_of(reference_programme())
+        return await import_file(world.database, parts, kind, lines, dry_run=dry_run, **told)
 
     for seed in range(8):
         chance = Random(seed)

@@ -11,7 +11,7 @@ import pytest
 
 from benefits.actions import deliver, expire, receive
 from benefits.actions.claim import ClaimUnits, claim
-from benefits.actions.correct import propose
+from benefits.actions.correct import Corrections
 from benefits.actions.grant import reward
 from benefits.actions.keyed import Accepted, Decided
 from benefits.domain.corrections import Kind
@@ -364,7 +364,7 @@ async def test_of_one_key_for_two_members_at_once_one_proposes(world: World) -> 
     lots = [await lot_of(world, member) for member in (one, two)]
     command = proposal(Kind.REVOKE, one, 1, lot_id=lots[0], key="k")
     async with world.database.transaction() as conn:
-        assert "ok" == said(await propose(conn, command, world.parts))
+        assert "ok" == said(await Corrections(conn, world.parts).propose(command))
         task = await waiting(ask(world, Kind.REVOKE, two, 1, lot_id=lots[1], key="k"))
     assert "idempotency_key_conflict" == await task
     assert 1 == len(await world.rows("SELECT 1 FROM correction"))

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from benefits.actions.evaluate import Evaluated, evaluate
-from benefits.actions.import_files import Imported, import_labels
+from benefits.actions.import_files import KINDS, Imported, import_file
 from benefits.actions.look_ahead import look_ahead
 from benefits.actions.look_up import see
 from benefits.domain.assets import AssetLine
@@ -15,7 +15,7 @@ from benefits.domain.programme_file import read
 from benefits.domain.progress import nearest
 from benefits.domain.values import Month, bucket_of
 from benefits.store.overview import Standing
-from tests.builders import MEMBER_KEY, World
+from tests.builders import World
 from tests.domain.test_ways import GOLD, INVITED, PLATINUM, TIERS
 from tests.rows import everything
 
@@ -26,11 +26,11 @@ RICH = 520_000_00
 async def take(world: World, *lines: str, dry_run: bool = False) -> Imported:
     """Import lines of a label file, a minute later."""
     world.clock.forward(minutes=1)
-    return await import_labels(
+    return await import_file(
         world.database,
         world.parts,
+        KINDS["labels"],
         [HEADER, *(f"{line}\n" for line in lines)],
-        member_key=MEMBER_KEY,
         progress=lambda _: None,
         dry_run=dry_run,
     )

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from benefits.actions.evaluate import evaluate
-from benefits.actions.import_files import import_assets, import_calendar
+from benefits.actions.import_files import assets_of, calendar_of, import_file
 from benefits.domain.feeds import FeedKey
 from benefits.domain.policy import Balance, Joint, Metric
 from benefits.domain.values import BUCKETS, Month
@@ -21,7 +21,7 @@ from tests.actions.feeding import EARLY
 from tests.actions.test_currencies import cut_feed
 from tests.actions.test_holders import Life, hold
 from tests.actions.test_windows import decided, fill, fill_a_little, reading, standing
-from tests.builders import MEMBER_KEY, World
+from tests.builders import World
 from tests.domain.test_presets import preset
 
 JUNE = Month(2025, 6)
@@ -41,7 +41,9 @@ async def judged_by(world: World, asked: Asked, joint: Joint | None, *feeds: str
 async def holidays(world: World, *days: date) -> None:
     """Let days be holidays."""
     text = ["date,kind\n", *(f"{day},HOLIDAY\n" for day in days)]
-    await import_calendar(world.database, world.parts, text, "china", progress=lambda _: None)
+    await import_file(
+        world.database, world.parts, calendar_of("china"), text, progress=lambda _: None
+    )
 
 
 async def shown(world: World, member: UUID) -> tuple[int, int]:
@@ -197,7 +199,9 @@ async def test_dbs_counts_all_currencies_for_each_holder_of_the_day(world: World
     programme = msgspec.structs.replace(preset("dbs"), zone="Asia/Shanghai")
     await world.apply(programme, tiers_from=EARLY)
     days = ["date,kind\n", "2025-08-09,HOLIDAY\n"]
-    await import_calendar(world.database, world.parts, days, "singapore", progress=lambda _: None)
+    await import_file(
+        world.database, world.parts, calendar_of("singapore"), days, progress=lambda _: None
+    )
     await hold(world, "J,T000001,PRIMARY,2020-01-01,", "J,T000002,JOINT,2020-01-01,")
     await rates(world, "USD,2025-06-30,1.25,1,0", "USD,2025-07-31,1.2499,1,0")
     for day in ("2025-06-30", "2025-07-31"):
@@ -223,12 +227,11 @@ async def taken(world: World, programme: str, lines: Sequence[str]) -> None:
     """Import balances of a programme."""
     async with world.database.transaction() as conn:
         made = (await world.parts.catalogue.current(conn)).programmes[programme]
-    done = await import_assets(
+    done = await import_file(
         world.database,
         world.parts,
+        assets_of(made),
         [ASSETS, *(f"{line}\n" for line in lines)],
-        made,
-        member_key=MEMBER_KEY,
         progress=lambda _: None,
     )
     assert (len(lines), 0) == (done.kept, done.refused)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from benefits.actions.fill_feed import open_feed
-from benefits.actions.import_files import Imported, import_calendar
+from benefits.actions.import_files import Imported, calendar_of, import_file
 from benefits.actions.keep_stretches import fill_next, keep_stretches
 from benefits.actions.look_ahead import look_ahead
 from benefits.actions.look_up import see
@@ -55,11 +55,11 @@ async def judged_by(world: World, policy: Policy, *, since: Month = EARLY) -> Pr
 async def calendar(world: World, *lines: str, dry_run: bool = False) -> Imported:
     """Import lines of a calendar."""
     text = [HEADER, *(f"{each}\n" for each in lines)]
-    return await import_calendar(
+    return await import_file(
         world.database,
         world.parts,
+        calendar_of("china"),
         text,
-        "china",
         progress=lambda _: None,
         dry_run=dry_run,
     )

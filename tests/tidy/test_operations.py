@@ -58,9 +58,7 @@ def test_every_finding_is_documented() -> None:
     for file in (
         "verify_seals",
         "verify_archives",
-        "verify_two",
-        "verify_fills",
-        "verify_proposals",
+        "verify_agreements",
     ):
         said = _said(f"actions/{file}.py", "Finding", 0)
         assert said

@@ -7,6 +7,7 @@ every operation of a kind may answer are added there. Examples lie in `examples.
 import msgspec
 
 from benefits.web import (
+    agreements,
     choices,
     corrections,
     crm,
@@ -51,13 +52,13 @@ TAGS = {
 
 # The wire types of requests and answers; what they hold comes along.
 WIRE: tuple[type, ...] = (
+    agreements.ApproveRequest,
+    agreements.RejectRequest,
     choices.ChoiceAnswer,
     choices.ChoiceRequest,
     choices.ChoicesView,
-    corrections.ApproveRequest,
     corrections.CorrectionRequest,
     corrections.CorrectionsView,
-    corrections.RejectRequest,
     crm.ImportView,
     crm.LookupRequest,
     crm.LookupView,

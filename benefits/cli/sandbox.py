@@ -37,7 +37,8 @@ Behaviours:
 def sandbox(**options: Any) -> None:
     """Run a provider (its help is SANDBOX_HELP, made from the table of behaviours)."""
     logs.configure()
-    secrets = settings.read_provider_secrets(os.environ).get("sandbox", ())
+    known = settings.read_provider_secrets(os.environ).get("sandbox", ())
+    secrets = known if isinstance(known, tuple) else ()
     behaviour = Behaviour(options.pop("behaviour"))
     made = SandboxSettings(secrets=secrets, behaviour=behaviour, **options)
 

@@ -192,6 +192,9 @@ class OpenDialect:
         """Return what tells the provider that we have kept its callback (V-4)."""
         return Acknowledgement(b"ok")
 
+    def refused(self, status: int, words: str) -> None:
+        """Leave it to the problem that everybody gets; the contract asks for nothing else."""
+
 
 def _encoded(call: Call) -> tuple[str, str, bytes]:
     """Return the path, the request's id and the body: always the same for the same call."""

@@ -1,7 +1,5 @@
 """What only we and a provider know, as the settings hold it: of another form in each dialect."""
 
-from collections.abc import Mapping
-
 import msgspec
 
 from benefits.domain.signature import parse_secret
@@ -15,13 +13,7 @@ def decode(text: str) -> dict[str, ProviderSecrets]:
     try:
         found = msgspec.json.decode(text, type=dict[str, ProviderSecrets])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f'must be like {{"code": ["whsec_..."]}}: {error}') from None
-    check(found)
-    return found
-
-
-def check(found: Mapping[str, ProviderSecrets]) -> None:
-    """Raise ValueError, naming what is wrong, unless each provider's secrets can be used."""
+        raise ValueError(f'must be like {{"code": ["whsec_..."]}}: {_shown(error)}') from None
     for code, secrets in found.items():
         if not code or not secrets:
             raise ValueError("has a provider without a code, or without a secret")
@@ -29,9 +21,20 @@ def check(found: Mapping[str, ProviderSecrets]) -> None:
             try:
                 Credentials(secrets)
             except ValueError as error:
-                raise ValueError(f"of {code}: {error}") from None
+                raise ValueError(f"is wrong for {code}: {error}") from None
         elif not all(map(_is_webhook_secret, secrets)):
-            raise ValueError(f"of {code}: a secret is not whsec_ and 24 to 64 bytes in base64")
+            raise ValueError(
+                f"is wrong: a secret of {code} is not whsec_ and 24 to 64 bytes in base64"
+            )
+    return found
+
+
+def _shown(error: Exception) -> str:
+    """Return what an error says, but of what was written nothing."""
+    words = str(error)
+    if words.startswith(("Object contains unknown field", "Invalid value")):
+        return "an object has a field too many, or is of no known dialect"
+    return words
 
 
 def _is_webhook_secret(word: str) -> bool:

@@ -97,6 +97,11 @@ class Credentials:
         return "Credentials(...)"
 
     @property
+    def public_key(self) -> RSAPublicKey:
+        """Return the key by which WeChat knows the merchant's signatures."""
+        return self._key.public_key()
+
+    @property
     def preferred(self) -> str:
         """Return the name of the platform key that WeChat is asked to sign answers with."""
         return next(iter(self._platform))

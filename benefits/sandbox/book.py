@@ -93,7 +93,12 @@ class OwedCallback(msgspec.Struct, frozen=True, kw_only=True):
 
 def iso(at: float) -> str:
     """Write unix seconds as RFC 3339 in UTC, whole milliseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return instant(at).isoformat(timespec="milliseconds")
+
+
+def instant(at: float) -> datetime:
+    """Return unix seconds as an instant."""
+    return datetime.fromtimestamp(at, UTC)
 
 
 _SCHEMA = """

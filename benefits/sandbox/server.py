@@ -201,7 +201,7 @@ class Sandbox:
         plans = used(order.behaviour, now, late_s=settings.late_s, mixed=mixed)
         done = self._book.use(order, now, plans)
         self._deliveries.wake()
-        return web.json_response(_view(done, now))
+        return web.json_response(view(done, now))
 
     async def complete(self, request: web.Request) -> web.Response:
         """Deliver the rest of an order that was delivered in part, which calls back."""
@@ -209,7 +209,7 @@ class Sandbox:
         order = await self._at_the_desk(request, "partly_issued", "not_in_part", now)
         done = self._book.complete(order, now, [Plan(at=now, due_at=now)])
         self._deliveries.wake()
-        return web.json_response(_view(done, now))
+        return web.json_response(view(done, now))
 
     async def _at_the_desk(
         self, request: web.Request, wanted: str, code: str, now: float
@@ -230,7 +230,7 @@ class Sandbox:
         cursor = _whole(request.query, "cursor")
         now = time.time()
         page, more = self._book.page(min(limit, 200), cursor)
-        views = [_view(order, now) for order in page]
+        views = [view(order, now) for order in page]
         return web.json_response({"orders": views, "next": None if more is None else str(more)})
 
     async def health(self, _: web.Request) -> web.Response:
@@ -326,7 +326,7 @@ def _whole(query: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
-def _view(order: Order, now: float) -> dict[str, Any]:
+def view(order: Order, now: float) -> dict[str, Any]:
     """Return what the desk sees: the order, without the recipient (X-4)."""
     extra = {"sku": order.sku, "quantity": order.quantity, "behaviour": order.behaviour.value}
     return {**order.said(now), **extra, "code": order.code}

@@ -22,6 +22,7 @@ from benefits.actions.look_back import kinds, look_back
 from benefits.actions.look_up import look_up
 from benefits.actions.parts import Parts
 from benefits.actions.receive import receive
+from benefits.domain.programme import Dialect as Spoken
 from benefits.domain.programme import Provider as ProviderConfig
 from benefits.domain.signature import parse_secret
 from benefits.domain.tokens import DEMO_ISSUER
@@ -30,9 +31,12 @@ from benefits.house import House, open_house, real_clock
 from benefits.process import bind, keep_what_stays, until_stopped
 from benefits.providers import checkpoints
 from benefits.providers.client import Client
-from benefits.providers.http import HttpProvider
+from benefits.providers.http import Dialect, HttpProvider
 from benefits.providers.open import OpenDialect
 from benefits.providers.provider import Provider
+from benefits.providers.secrets import ProviderSecrets
+from benefits.providers.wechat_busifavor import WechatBusifavorDialect
+from benefits.providers.wechat_pay import Credentials, WechatSecrets
 from benefits.settings import Keys, SettingRefused, Settings
 from benefits.store.db import Database
 from benefits.store.group import Group, grouped
@@ -165,7 +169,7 @@ def sealing_of(house: House, client: Client) -> work.Sealing:
 
 
 class Providers(Mapping[str, Provider]):
-    """The providers of the programmes in force that we have a secret for."""
+    """The providers of the programmes in force whose dialect we have the secrets for."""
 
     def __init__(self, house: House, client: Client) -> None:
         """Build each when it is first asked for, and anew when its configuration changes."""
@@ -178,14 +182,11 @@ class Providers(Mapping[str, Provider]):
         return {code: one for p in programmes for code, one in p.providers.items()}
 
     def __getitem__(self, code: str) -> Provider:
-        """Return a provider; KeyError when no programme or no secret names it."""
+        """Return a provider; KeyError when no programme or no secret of its dialect names it."""
         config = self._configs()[code]
         known = self._built.get(code)
         if known is None or known[0] != config:
-            secrets = self._house.settings.keys.provider_secrets[code]
-            dialect = OpenDialect(
-                base_url=config.url, secrets=[parse_secret(secret) for secret in secrets]
-            )
+            dialect = dialect_of(config, self._house.settings.keys.provider_secrets[code])
             clock = self._house.parts.clock
             provider = HttpProvider(dialect, self._client, clock, config.capabilities)
             known = self._built[code] = (config, provider)
@@ -198,6 +199,22 @@ class Providers(Mapping[str, Provider]):
     def __len__(self) -> int:
         """Count providers."""
         return len(self._configs())
+
+
+def dialect_of(config: ProviderConfig, secrets: ProviderSecrets) -> Dialect:
+    """Return how to speak to a provider; KeyError when its secrets are of another dialect."""
+    match config.dialect:
+        case Spoken.OPEN if isinstance(secrets, tuple):
+            keys = [parse_secret(secret) for secret in secrets]
+            return OpenDialect(base_url=config.url, secrets=keys)
+        case Spoken.WECHAT_BUSIFAVOR if isinstance(secrets, WechatSecrets):
+            assert config.wechat is not None, "a programme is not in force without"
+            return WechatBusifavorDialect(
+                base_url=config.url, merchant=config.wechat, credentials=Credentials(secrets)
+            )
+        case _:
+            log.error("provider.secrets_of_another_dialect", provider=config.code)
+            raise KeyError(config.code)
 
 
 def make_web(

@@ -24,9 +24,10 @@ import msgspec
 from benefits.domain.checkpoints import PublicKey, parse_key
 from benefits.domain.rates import Quota
 from benefits.domain.refusal import Refusal
-from benefits.domain.signature import parse_secret
 from benefits.domain.tokens import ALGORITHMS, Issuer
 from benefits.domain.values import OnFinding
+from benefits.providers import secrets as provider_keys
+from benefits.providers.secrets import ProviderSecrets
 from benefits.web.rates import Quotas
 
 _KEY_BYTES = 32
@@ -53,7 +54,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
 
     member_key: bytes
     secret_keys: tuple[bytes, ...]
-    provider_secrets: dict[str, tuple[str, ...]]
+    provider_secrets: Mapping[str, ProviderSecrets]
     seal_key: bytes | None = None
 
     def __repr__(self) -> str:
@@ -191,7 +192,7 @@ def read_member_key(environ: Mapping[str, str]) -> bytes:
     return _key(name, _required(environ, name))
 
 
-def read_provider_secrets(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def read_provider_secrets(environ: Mapping[str, str]) -> dict[str, ProviderSecrets]:
     """Read BENEFITS_PROVIDER_SECRETS alone: all that a sandbox shares with the service."""
     return _provider_secrets(environ, "BENEFITS_PROVIDER_SECRETS")
 
@@ -345,21 +346,12 @@ def _public_keys(environ: Mapping[str, str], name: str) -> tuple[PublicKey, ...]
         raise SettingRefused(f"{name} holds what is no word of `benefits seal-key`") from None
 
 
-def _provider_secrets(environ: Mapping[str, str], name: str) -> dict[str, tuple[str, ...]]:
-    """Read `{"provider code": ["whsec_...", ...], ...}`."""
-    value = _value(environ, name) or "{}"
+def _provider_secrets(environ: Mapping[str, str], name: str) -> dict[str, ProviderSecrets]:
+    """Read `{"provider code": ["whsec_...", ...], ...}`, or what another dialect needs."""
     try:
-        found = msgspec.json.decode(value, type=dict[str, tuple[str, ...]])
-    except msgspec.DecodeError as error:
-        raise SettingRefused(f'{name} must be like {{"code": ["whsec_..."]}}: {error}') from None
-    for code, words in found.items():
-        if not code or not words:
-            raise SettingRefused(f"{name} has a provider without a code, or without a secret")
-        if not all(map(_is_webhook_secret, words)):
-            raise SettingRefused(
-                f"{name}: a secret of {code} is not whsec_ and 24 to 64 bytes in base64"
-            )
-    return found
+        return provider_keys.decode(_value(environ, name) or "{}")
+    except ValueError as error:
+        raise SettingRefused(f"{name} {error}") from None
 
 
 def _quota(environ: Mapping[str, str], name: str, default: Quota | None) -> Quota | None:
@@ -420,15 +412,6 @@ def _is_safe(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme == "https" and bool(host) and parts.username is None
-
-
-def _is_webhook_secret(word: str) -> bool:
-    """Tell whether a word is a secret as Standard Webhooks writes it."""
-    try:
-        parse_secret(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _base64(word: str) -> bytes:

@@ -199,7 +199,9 @@ class Worker:
         try:
             provider = self._providers.get(work.provider)
             if provider is None:
-                return NotSent("this worker has no address or secret for the provider")
+                return NotSent(
+                    "this worker has no address of the provider, or no secret fit for it"
+                )
             return await provider.call(work.call)
         except Exception as error:  # whatever it was, the provider may have acted
             log.exception("worker.call_failed", provider=work.provider)

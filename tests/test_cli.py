@@ -18,6 +18,7 @@ from benefits import demo, process
 from benefits.cli import COMMANDS, Late, commands
 from benefits.domain.programme_file import read
 from benefits.domain.tokens import DEMO_ISSUER, TokenInvalid
+from benefits.sandbox import wechat
 from benefits.sandbox.behaviour import EXPLAINED
 from benefits.settings import SettingRefused
 from benefits.store.db import connect
@@ -158,8 +159,28 @@ def test_the_sandbox_lists_its_behaviours() -> None:
     """Each with a line that says what it does, whole on a terminal of 80 columns."""
     done = CliRunner().invoke(commands, ["sandbox", "--help"], env={"COLUMNS": "80"})
     shown = [line.strip() for line in done.output.splitlines()]
-    for behaviour, words in EXPLAINED.items():
+    for behaviour, words in [*EXPLAINED.items(), *wechat.EXPLAINED.items()]:
         assert f"{behaviour.value:22} {words}" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "needs --keys"),
+        (["--keys", "keys", "--behaviour", "delivers_partly"], "this behaviour is none"),
+        (["--keys", "keys"], "holds no secrets of wechat_busifavor for wx"),
+    ],
+)
+def test_the_sandbox_of_wechat_says_what_it_lacks(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys, a behaviour that it has, and keys of the provider that it calls back as."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "provider_secrets").write_text("{}")
+    asked = ["sandbox", "--dialect", "wechat_busifavor", "--callback-url", "http://x/wx", *words]
+    done = CliRunner().invoke(commands, asked, env={"COLUMNS": "200"})
+    assert (2, True) == (done.exit_code, said in done.output)
 
 
 def test_the_sql_of_the_schema_can_be_read_beforehand(tmp_path: Path) -> None:

@@ -7,13 +7,16 @@ import os
 import stat
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import rich.console
 import rich.pretty
 
 from benefits.domain.checkpoints import PublicKey
 from benefits.domain.rates import Quota
+from benefits.providers.wechat_pay import Credentials
 from benefits.settings import (
     Keys,
     SettingRefused,
@@ -23,6 +26,7 @@ from benefits.settings import (
     read_database_url,
 )
 from benefits.web.rates import Quotas
+from tests import wechat
 
 KEY = bytes(range(32))
 OTHER = bytes(range(100, 132))
@@ -46,6 +50,12 @@ BANK = {
 def given(**changed: str) -> dict[str, str]:
     """Return an environment that is whole, with changes."""
     return GIVEN | {f"BENEFITS_{name}": value for name, value in changed.items()}
+
+
+def wechat_settings(**other: Any) -> str:
+    """Return the secrets of a merchant of WeChat Pay, with changes."""
+    known = msgspec.to_builtins(wechat.secrets())
+    return json.dumps({"wx": {**known, **other}})
 
 
 def refused(environ: dict[str, str]) -> str:
@@ -164,7 +174,12 @@ def test_secret_keys_keep_their_order() -> None:
         ("METRICS_PORT", "tcp://10.0.0.1:9100", "BENEFITS_METRICS_PORT must be from 0 to 65535"),
         ("SECRET_KEYS", " , ", "holds no key"),
         ("PROVIDER_SECRETS", PASSWORD, "malformed"),
-        ("PROVIDER_SECRETS", f'{{"a": "{PASSWORD}"}}', "Expected `array`"),
+        ("PROVIDER_SECRETS", f'{{"a": "{PASSWORD}"}}', "Expected `object | array`"),
+        ("PROVIDER_SECRETS", f'{{"a": {{"{PASSWORD}": 1}}}}', "of no known dialect"),
+        ("PROVIDER_SECRETS", f'{{"a": {{"dialect": "{PASSWORD}"}}}}', "of no known dialect"),
+        ("PROVIDER_SECRETS", wechat_settings(PASSWORD=PASSWORD), "a field too many"),
+        ("PROVIDER_SECRETS", wechat_settings(merchant_key=PASSWORD), "for wx: merchant_key is"),
+        ("PROVIDER_SECRETS", wechat_settings(apiv3_keys=[PASSWORD]), "for wx: apiv3_keys must"),
         ("PROVIDER_SECRETS", f'{{"a": ["{PASSWORD}"]}}', "a secret of a is not whsec_"),
         ("PROVIDER_SECRETS", f'{{"a": ["whsec_{PASSWORD}"]}}', "24 to 64 bytes"),
         ("PROVIDER_SECRETS", f'{{"a": ["whsec_{PASSWORD}!"]}}', "24 to 64 bytes"),
@@ -192,6 +207,15 @@ def test_a_wrong_value_is_named_and_not_repeated(name: str, value: str, words: s
     assert f"BENEFITS_{name}" in told
     assert words in told
     assert PASSWORD not in told
+
+
+def test_secrets_have_the_form_of_their_dialect() -> None:
+    """Beside words there are the keys of a merchant of WeChat Pay, which no repr shows."""
+    keys = load(given(PROVIDER_SECRETS=wechat_settings())).keys
+    assert {"wx": wechat.secrets()} == keys.provider_secrets
+    shown = f"{keys.provider_secrets!r} {Credentials(wechat.secrets())!r}"
+    assert "BEGIN" not in shown
+    assert wechat.APIV3_KEY not in shown
 
 
 def test_a_refusal_drags_no_secret_along() -> None:

@@ -64,6 +64,10 @@ class Slowly:
         """Return the literal of a provider."""
         return Acknowledgement(b"ok")
 
+    def refused(self, status: int, words: str) -> None:
+        """Never called here."""
+        raise AssertionError((status, words))
+
 
 async def until(worker: Worker, provider: Slowly, calls: int) -> None:
     """Let the worker lease until so many calls are under way."""

@@ -17,15 +17,19 @@ from benefits.actions.resolve import resolve
 from benefits.domain.orders import (
     Call,
     Capabilities,
+    Confirmed,
     Done,
+    Expired,
     IssueRequest,
     NotFound,
     NotSent,
     Operation,
     OrderState,
     Outcome,
+    PartlyUsed,
     Pending,
     Rejected,
+    Reversed,
     Revoked,
     Unknown,
     Used,
@@ -187,7 +191,7 @@ def _evidence(outcome: Outcome) -> str:
             return outcome.evidence
         case Rejected():
             return f"{outcome.reason.value}: {outcome.code}"
-        case Done() | Used() | Pending():
+        case Done() | Used() | PartlyUsed() | Pending():
             return outcome.reference
-        case Revoked() | NotFound():
+        case Confirmed() | Reversed() | Expired() | Revoked() | NotFound():
             return ""

@@ -29,7 +29,7 @@ COMMANDS = {
     ),
     "sandbox": (
         "sandbox:sandbox",
-        "Run a provider that speaks the `open` contract and has the faults of real ones.",
+        "Run a provider that has the faults of real ones, by default one of the contract `open`.",
     ),
     "roles": (
         "roles:roles",

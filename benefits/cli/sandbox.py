@@ -2,23 +2,44 @@
 
 import asyncio
 import os
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
 from benefits import logs, process, settings
+from benefits.domain.programme import Dialect
+from benefits.sandbox import server, wechat
 from benefits.sandbox.behaviour import EXPLAINED, Behaviour
 from benefits.sandbox.server import SandboxSettings
-from benefits.sandbox.server import run as run_sandbox
+from benefits.sandbox.wechat import WechatSandboxSettings
+from benefits.sandbox.wechat_keys import make_or_read
 
 PORT = click.IntRange(1, 65535)
-SANDBOX_HELP = """Run a provider that speaks the `open` contract and has the faults of real ones.
+
+
+def _listed(explained: Mapping[Behaviour, str]) -> str:
+    return "\n".join(f"{one.value:22} {words}" for one, words in explained.items())
+
+
+SANDBOX_HELP = f"""\
+Run a provider that has the faults of real ones, by default one of the contract `open`.
 
 Example: `benefits sandbox --callback-url http://127.0.0.1:8080/callbacks/sandbox`
 
+With `--dialect wechat_busifavor` it is WeChat Pay with its merchant coupons. Its keys lie in
+`--keys`, made when there are none: `provider_secrets` there is what the service reads by
+BENEFITS_PROVIDER_SECRETS_FILE, for the provider that the callback URL ends in.
+
 \b
-Behaviours:
-""" + "\n".join(f"{one.value:22} {words}" for one, words in EXPLAINED.items())
+Behaviours of `open`:
+{_listed(EXPLAINED)}
+
+\b
+Behaviours of `wechat_busifavor`:
+{_listed(wechat.EXPLAINED)}
+"""
 
 
 @click.command(help=SANDBOX_HELP)
@@ -34,20 +55,58 @@ Behaviours:
     metavar="NAME",
     help="How it treats orders; see above.",
 )
+@click.option(
+    "--dialect",
+    type=click.Choice([d.value for d in Dialect]),
+    default=Dialect.OPEN.value,
+    show_default=True,
+    help="What it speaks.",
+)
+@click.option(
+    "--keys",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the keys of wechat_busifavor.",
+)
 def sandbox(**options: Any) -> None:
-    """Run a provider (its help is SANDBOX_HELP, made from the table of behaviours)."""
+    """Run a provider (its help is SANDBOX_HELP, made from the tables of behaviours)."""
     logs.configure()
-    secrets = settings.read_provider_secrets(os.environ).get("sandbox", ())
-    behaviour = Behaviour(options.pop("behaviour"))
-    made = SandboxSettings(secrets=secrets, behaviour=behaviour, **options)
+    dialect, keys = Dialect(options.pop("dialect")), options.pop("keys")
+    options["behaviour"] = Behaviour(options["behaviour"])
+    match dialect:
+        case Dialect.OPEN:
+            run = _open(options)
+        case Dialect.WECHAT_BUSIFAVOR:
+            run = _wechat(options, keys)
 
     async def until_stopped(stop: asyncio.Event) -> None:
-        server = asyncio.create_task(run_sandbox(made))
+        served = asyncio.create_task(run())
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({server, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        server.cancel()
+        await asyncio.wait({served, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        served.cancel()
         stopped.cancel()
-        await asyncio.gather(server, stopped, return_exceptions=True)
+        await asyncio.gather(served, stopped, return_exceptions=True)
 
-    process.bind(made.host, made.port).close()
+    process.bind(options["host"], options["port"]).close()
     asyncio.run(process.until_stopped(until_stopped))
+
+
+Run = Callable[[], Coroutine[Any, Any, None]]
+
+
+def _open(options: Mapping[str, Any]) -> Run:
+    known = settings.read_provider_secrets(os.environ).get("sandbox", ())
+    made = SandboxSettings(secrets=known if isinstance(known, tuple) else (), **options)
+    return lambda: server.run(made)
+
+
+def _wechat(options: Mapping[str, Any], keys: Path | None) -> Run:
+    if keys is None:
+        raise click.UsageError("--dialect wechat_busifavor needs --keys, the folder of its keys")
+    if options["behaviour"] not in wechat.EXPLAINED:
+        raise click.UsageError("this behaviour is none of wechat_busifavor: see --help")
+    code = options["callback_url"].rstrip("/").rpartition("/")[2]
+    try:
+        made = WechatSandboxSettings(keys=make_or_read(keys, code), **options)
+    except (LookupError, ValueError) as error:
+        raise click.UsageError(f"--keys {keys}: {error}") from None
+    return lambda: wechat.run(made)

@@ -53,6 +53,32 @@ class Used(msgspec.Struct, frozen=True, tag="used"):
     reference: str = ""
 
 
+class PartlyUsed(msgspec.Struct, frozen=True, tag="partly_used"):
+    """Of several pieces the customer has used `used` by `at`, not all of them (V-5)."""
+
+    at: datetime
+    used: int
+    reference: str = ""
+
+
+class Reversed(msgspec.Struct, frozen=True, tag="reversed"):
+    """What had been used was undone `at`: the order can be used again."""
+
+    at: datetime
+
+
+class Confirmed(msgspec.Struct, frozen=True, tag="confirmed"):
+    """The provider, whose deliveries count only once confirmed, took our word for it `at`."""
+
+    at: datetime
+
+
+class Expired(msgspec.Struct, frozen=True, tag="expired"):
+    """What the provider had delivered ended `at`, unused, or with what was used until then."""
+
+    at: datetime
+
+
 class Pending(msgspec.Struct, frozen=True, tag="pending"):
     """The provider accepted and will answer later."""
 
@@ -90,15 +116,58 @@ class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
     wait_s: int = 0
 
 
-Outcome = Done | Used | Pending | Rejected | Revoked | NotFound | NotSent | Unknown
+Outcome = (
+    Done
+    | Confirmed
+    | Used
+    | PartlyUsed
+    | Reversed
+    | Expired
+    | Pending
+    | Rejected
+    | Revoked
+    | NotFound
+    | NotSent
+    | Unknown
+)
 
 
 class Operation(enum.Enum):
     """What a call asks of a provider."""
 
     ISSUE = "ISSUE"
+    CONFIRM = "CONFIRM"
     QUERY = "QUERY"
     REVOKE = "REVOKE"
+    REDEEM = "REDEEM"
+    REVERSE = "REVERSE"
+
+
+class QueryBy(enum.Enum):
+    """By what a provider can be asked about an order.
+
+    Where nothing can be asked yet, or ever, the same request is sent again under its number.
+    """
+
+    NUMBER = "NUMBER"
+    REFERENCE = "REFERENCE"
+    NONE = "NONE"
+
+
+class RedeemBy(enum.Enum):
+    """Who says that a customer used it: we tell the provider, it tells us, or it is on issue."""
+
+    US = "US"
+    PROVIDER = "PROVIDER"
+    ON_ISSUE = "ON_ISSUE"
+
+
+class Callbacks(enum.Enum):
+    """What a verified callback is worth: it decides, or it is a reason to ask, or none comes."""
+
+    AUTHORITATIVE = "AUTHORITATIVE"
+    HINT = "HINT"
+    NONE = "NONE"
 
 
 class LateSuccess(enum.Enum):
@@ -117,6 +186,14 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = (15, 30, 60, 180, 600, 1800, 3600, 21600, 43200, 86400)
     deadline_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 15.0
     late_success: LateSuccess = LateSuccess.REISSUE
+    two_phase: bool = False
+    query: QueryBy = QueryBy.NUMBER
+    query_min_interval_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 0
+    revoke: bool = True
+    redeem_by: RedeemBy = RedeemBy.PROVIDER
+    reverse: bool = False
+    callbacks: Callbacks = Callbacks.AUTHORITATIVE
+    lane: bool = True
 
 
 class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,12 +208,22 @@ class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):
     recipient: dict[str, str] = {}
 
 
+class Redemption(msgspec.Struct, frozen=True, kw_only=True):
+    """A use that the bank tells the provider of: when, where, and of a sale of which amount."""
+
+    at: datetime
+    place: str = ""
+    amount_minor: int | None = None
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to be made; numbers are 32 characters `[0-9a-f]`.
 
     `number` is the one the provider knows the order by. A request that does something to an order
     has a number of its `own`, which is the same for each of its attempts; for the request to issue
-    the two are one. `reference` is what the provider called the order, once it has.
+    the two are one. `reference` is what the provider called the order, once it has. `request` is
+    what was ordered, whatever is asked now. `redemption` comes with REDEEM, and with REVERSE,
+    whose redemption had the number `undoes`; also with the QUERY about either.
     """
 
     number: str
@@ -144,13 +231,20 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     request: IssueRequest
     own: str = ""
     reference: str = ""
+    redemption: Redemption | None = None
+    undoes: str = ""
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verified callback says of the request `number`; `event_id` is the provider's."""
+    """What a verified callback says of an order; `event_id` is the provider's.
+
+    The order is the one we gave the `number`; of a provider who does not know it, the one that it
+    gave the `reference`.
+    """
 
     event_id: str
-    number: str
+    number: str = ""
+    reference: str = ""
     outcome: Outcome
 
 
@@ -242,6 +336,8 @@ def advance(state: OrderState, outcome: Outcome | Lapsed, terms: Terms) -> Step:
             return _revoked(state, terms)
         case Lapsed() if state is OrderState.HELD:
             return Step(OrderState.EXPIRED, Effect.RELEASE)
+        case Confirmed() | PartlyUsed() | Reversed() | Expired():
+            return Step(state)
         case Pending() | Unknown() | NotFound() | NotSent() | Lapsed():
             return Step(_undecided(state, outcome))
 

@@ -28,6 +28,7 @@ from benefits.domain.packages import Line
 from benefits.domain.policy import Policy, Text, Tier, owed
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
+from benefits.domain.wechat import Wechat
 
 
 class ProgrammeInvalid(Refusal):
@@ -41,16 +42,18 @@ class Dialect(enum.Enum):
     """The protocol a provider speaks."""
 
     OPEN = "open"
+    WECHAT_BUSIFAVOR = "wechat_busifavor"
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who fulfils, in which dialect, at which address."""
+    """Who fulfils, in which dialect, at which address; `wechat` says as which merchant there."""
 
     code: str
     name: Text
     dialect: Dialect
     url: str
     capabilities: Capabilities = Capabilities()
+    wechat: Wechat | None = None
 
 
 Item = Benefit | Choice  # what units are of

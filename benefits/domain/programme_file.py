@@ -26,6 +26,7 @@ from benefits.domain.spelling import suggestion
 from benefits.domain.stacking import StackBy, stack_problems
 from benefits.domain.units import LARGEST, Quantity, QuantityTooFine
 from benefits.domain.values import YEARS
+from benefits.domain.wechat_problems import wechat_problems
 from benefits.domain.wording import claim_of
 
 LANGUAGES = ("zh", "en")
@@ -73,6 +74,7 @@ def _problems(programme: Programme) -> Iterator[str]:
     yield from limit_problems(programme)
     yield from choice_problems(programme)
     yield from exclusion_problems(programme.benefit)
+    yield from wechat_problems(programme)
     yield from _lines(programme)
     yield from _rules(programme)
     for path, text in _texts(programme):

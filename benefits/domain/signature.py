@@ -35,6 +35,7 @@ class Fault(enum.Enum):
     MALFORMED_HEADER = "a signature header is malformed"
     STALE = "the timestamp is too far from now"
     NO_MATCH = "no signature matches"
+    PROBE = "the signature is a probe, false on purpose"
 
 
 class SignatureRefused(Refusal):

@@ -23,6 +23,7 @@ from typing import Literal, Self
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from benefits import traces
 from benefits.domain.orders import NotSent, Unknown
@@ -128,9 +129,10 @@ class Client:
     ) -> Response:
         session = self._session(url)
         sent = {**headers, **traces.outgoing()}
+        # As it is written, and not made canonical: the other side checks what we signed.
         async with session.request(
             method,
-            url,
+            URL(url, encoded=url.isascii()),
             headers=sent,
             data=body or None,
             allow_redirects=False,

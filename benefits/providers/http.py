@@ -36,8 +36,11 @@ class Moment(msgspec.Struct, frozen=True):
 class Dialect(Protocol):
     """How one kind of provider speaks."""
 
-    def request(self, call: Call, moment: Moment) -> Outgoing:
-        """Write a call: the same parameters whenever it is made again under its number."""
+    def request(self, call: Call, moment: Moment) -> Outgoing | Outcome:
+        """Write a call: the same parameters whenever it is made again under its number.
+
+        Of what this kind of provider cannot be asked, the outcome is said and nothing is sent.
+        """
 
     def read(self, call: Call, response: Response, moment: Moment) -> Outcome:
         """Read the answer to a call; Unknown unless it is certain what it means (V-3)."""
@@ -47,6 +50,9 @@ class Dialect(Protocol):
 
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""
+
+    def refused(self, status: int, words: str) -> Acknowledgement | None:
+        """Return what tells the provider that its callback was refused; None: a problem does."""
 
 
 class HttpProvider:
@@ -73,6 +79,8 @@ class HttpProvider:
         """Make one attempt and say what came of it (V-3)."""
         moment = Moment(self._clock(), secrets.token_hex(16))
         outgoing = self._dialect.request(call, moment)
+        if not isinstance(outgoing, Outgoing):
+            return outgoing
         response = await self._client.send(
             outgoing.url,
             method=outgoing.method,
@@ -91,3 +99,7 @@ class HttpProvider:
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""
         return self._dialect.ack()
+
+    def refused(self, status: int, words: str) -> Acknowledgement | None:
+        """Return what tells the provider that its callback was refused; None: a problem does."""
+        return self._dialect.refused(status, words)

@@ -111,10 +111,30 @@ class IssueBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NumberBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What we send to query or revoke: the number alone, the provider knows the rest (X-4)."""
+    """What we send to confirm, query or revoke: the number alone, the rest is known (X-4)."""
 
-    operation: Literal["query", "revoke"]
+    operation: Literal["confirm", "query", "revoke"]
     number: str
+
+
+class RedeemBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What we send to redeem: the use has a number of its own."""
+
+    operation: Literal["redeem"] = "redeem"
+    number: str
+    redemption: str
+    at: datetime
+    place: str | UnsetType = UNSET
+    amount_minor: int | UnsetType = UNSET
+
+
+class ReverseBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What we send to undo a use: the undoing has a number of its own, too."""
+
+    operation: Literal["reverse"] = "reverse"
+    number: str
+    reversal: str
+    redemption: str
 
 
 class OpenDialect:
@@ -172,6 +192,9 @@ class OpenDialect:
         """Return what tells the provider that we have kept its callback (V-4)."""
         return Acknowledgement(b"ok")
 
+    def refused(self, status: int, words: str) -> None:
+        """Leave it to the problem that everybody gets; the contract asks for nothing else."""
+
 
 def _encoded(call: Call) -> tuple[str, str, bytes]:
     """Return the path, the request's id and the body: always the same for the same call."""
@@ -193,6 +216,23 @@ def _encoded(call: Call) -> tuple[str, str, bytes]:
         case Operation.REVOKE:
             revoke = NumberBody(operation="revoke", number=number)
             return "/orders/revoke", f"{number}-revoke", msgspec.json.encode(revoke)
+        case Operation.CONFIRM:
+            confirm = NumberBody(operation="confirm", number=number)
+            return "/orders/confirm", f"{number}-confirm", msgspec.json.encode(confirm)
+        case Operation.REDEEM:
+            assert call.redemption is not None, "a redemption says when"
+            used = call.redemption
+            redeem = RedeemBody(
+                number=number,
+                redemption=call.own,
+                at=used.at,
+                place=used.place or UNSET,
+                amount_minor=UNSET if used.amount_minor is None else used.amount_minor,
+            )
+            return "/orders/redeem", call.own, msgspec.json.encode(redeem)
+        case Operation.REVERSE:
+            undo = ReverseBody(number=number, reversal=call.own, redemption=call.undoes)
+            return "/orders/reverse", call.own, msgspec.json.encode(undo)
         case never:
             assert_never(never)
 

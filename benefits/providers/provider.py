@@ -47,3 +47,6 @@ class Provider(Protocol):
 
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""
+
+    def refused(self, status: int, words: str) -> Acknowledgement | None:
+        """Return what tells the provider that its callback was refused; None: a problem does."""

@@ -11,7 +11,7 @@ has to run for a pending order to become issued:
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,7 +93,12 @@ class OwedCallback(msgspec.Struct, frozen=True, kw_only=True):
 
 def iso(at: float) -> str:
     """Write unix seconds as RFC 3339 in UTC, whole milliseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return instant(at).isoformat(timespec="milliseconds")
+
+
+def instant(at: float) -> datetime:
+    """Return unix seconds as an instant."""
+    return datetime.fromtimestamp(at, UTC)
 
 
 _SCHEMA = """
@@ -137,10 +142,26 @@ _COLUMNS = (
 )
 
 
-class Book:
-    """Keep orders and owed callbacks in the SQLite file `path`, or in memory for `:memory:`."""
+Teller = Callable[[Order, Plan], tuple[str, bytes]]
 
-    def __init__(self, path: str) -> None:
+
+def tell(order: Order, plan: Plan) -> tuple[str, bytes]:
+    """Return a callback's id and body in the words of the contract `open`."""
+    told = {"at": iso(plan.at)} | order.said(plan.at)
+    status = told.pop("status")
+    content = {"type": f"order.{status}", "timestamp": iso(plan.at), "data": told}
+    return f"evt_{order.number}_{status}", json.dumps(content).encode()
+
+
+class Book:
+    """Keep orders and owed callbacks in the SQLite file `path`, or in memory for `:memory:`.
+
+    What a callback says is written by `tell`; its id is derived, so that owing the same event
+    again cannot make a second one.
+    """
+
+    def __init__(self, path: str, tell: Teller = tell) -> None:
+        self._tell = tell
         if path != ":memory:":
             _own(Path(path))
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -262,17 +283,14 @@ class Book:
 
     def _owe(self, order: Order, plans: Sequence[Plan]) -> None:
         for plan in plans:
-            told = {"at": iso(plan.at)} | order.said(plan.at)
-            status = told.pop("status")
-            content = {"type": f"order.{status}", "timestamp": iso(plan.at), "data": told}
-            # The id is derived, so that owing the same event again cannot make a second one.
+            id_, body = self._tell(order, plan)
             self._db.execute(
                 "INSERT OR IGNORE INTO callback (id, number, body, due_at, left, forged)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (
-                    f"evt_{order.number}_{status}",
+                    id_,
                     order.number,
-                    json.dumps(content).encode(),
+                    body,
                     plan.due_at,
                     plan.times,
                     plan.forged,

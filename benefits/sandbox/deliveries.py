@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import aiohttp
 
@@ -14,20 +14,41 @@ _AT_ONCE = 20
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
+Signed = Callable[[OwedCallback, int], dict[str, str]]  # the headers of a try at a unix time
+
+
+def webhooks(secrets: Sequence[bytes]) -> Signed:
+    """Sign as in Standard Webhooks; what is forged, with a secret that nobody knows."""
+    forgers = (os.urandom(32),)
+
+    def signed(callback: OwedCallback, at_unix: int) -> dict[str, str]:
+        keys = forgers if callback.forged else secrets
+        return signed_headers(keys, callback.id, at_unix, callback.body)
+
+    return signed
+
+
 class Deliveries:
     """Deliver what the book owes to `url`; after failures wait as in `retry_s`, its last again.
 
-    What is forged is given up when each pause was made once: it will never be acknowledged.
+    Each try is signed anew. After so many `tries` one is given up; what is forged, when each pause
+    was made once: it will never be acknowledged.
     """
 
     def __init__(
-        self, book: Book, *, url: str, secrets: Sequence[bytes], retry_s: Sequence[float]
+        self,
+        book: Book,
+        *,
+        url: str,
+        signed: Signed,
+        retry_s: Sequence[float],
+        tries: int | None = None,
     ) -> None:
         self._book = book
         self._url = url
-        self._secrets = secrets
-        self._forgers = (os.urandom(32),)
+        self._signed = signed
         self._retry_s = retry_s
+        self._tries = tries
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -55,8 +76,7 @@ class Deliveries:
 
     async def _deliver(self, session: aiohttp.ClientSession, callback: OwedCallback) -> None:
         now = time.time()
-        secrets = self._forgers if callback.forged else self._secrets
-        headers = signed_headers(secrets, callback.id, int(now), callback.body)
+        headers = self._signed(callback, int(now))
         try:
             async with session.post(
                 self._url,
@@ -69,7 +89,9 @@ class Deliveries:
             acknowledged = False
         if acknowledged:
             self._book.delivered(callback)
-        elif callback.forged and callback.attempts >= len(self._retry_s):
+        elif callback.attempts + 1 == self._tries or (
+            callback.forged and callback.attempts >= len(self._retry_s)
+        ):
             self._book.given_up(callback)
         else:
             wait_s = self._retry_s[min(callback.attempts, len(self._retry_s) - 1)]

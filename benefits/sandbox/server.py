@@ -31,7 +31,8 @@ from benefits.sandbox.behaviour import (
     used,
 )
 from benefits.sandbox.book import Book, Order
-from benefits.sandbox.deliveries import Deliveries
+from benefits.sandbox.deliveries import Deliveries, webhooks
+from benefits.sandbox.line import drip, hang_up, serve
 
 Number = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Wait = Annotated[float, msgspec.Meta(ge=0)]
@@ -98,7 +99,7 @@ class Sandbox:
         self._deliveries = Deliveries(
             self._book,
             url=settings.callback_url,
-            secrets=self._secrets,
+            signed=webhooks(self._secrets),
             retry_s=settings.retry_s,
         )
 
@@ -151,11 +152,11 @@ class Sandbox:
         self._deliveries.wake()
         match behaviour:
             case Behaviour.TIMES_OUT:
-                return await self._hang_up(request)
+                return await hang_up(request, settings.hang_s)
             case Behaviour.SLOW:
                 await asyncio.sleep(settings.slow_s)
             case Behaviour.DRIPS:
-                return await self._drip(request, self._answer(id_, order))
+                return await drip(request, self._answer(id_, order), settings.drip_s)
             case Behaviour.ANSWERS_FORGED:
                 return self._say(id_, HTTPStatus.OK, order.said(now), secrets=(os.urandom(32),))
             case Behaviour.ANSWERS_UNLISTED:
@@ -200,7 +201,7 @@ class Sandbox:
         plans = used(order.behaviour, now, late_s=settings.late_s, mixed=mixed)
         done = self._book.use(order, now, plans)
         self._deliveries.wake()
-        return web.json_response(_view(done, now))
+        return web.json_response(view(done, now))
 
     async def complete(self, request: web.Request) -> web.Response:
         """Deliver the rest of an order that was delivered in part, which calls back."""
@@ -208,7 +209,7 @@ class Sandbox:
         order = await self._at_the_desk(request, "partly_issued", "not_in_part", now)
         done = self._book.complete(order, now, [Plan(at=now, due_at=now)])
         self._deliveries.wake()
-        return web.json_response(_view(done, now))
+        return web.json_response(view(done, now))
 
     async def _at_the_desk(
         self, request: web.Request, wanted: str, code: str, now: float
@@ -229,7 +230,7 @@ class Sandbox:
         cursor = _whole(request.query, "cursor")
         now = time.time()
         page, more = self._book.page(min(limit, 200), cursor)
-        views = [_view(order, now) for order in page]
+        views = [view(order, now) for order in page]
         return web.json_response({"orders": views, "next": None if more is None else str(more)})
 
     async def health(self, _: web.Request) -> web.Response:
@@ -261,24 +262,6 @@ class Sandbox:
             asked_at=now,
             decided_at=now + self._settings.callback_after_s if later else now,
         )
-
-    async def _hang_up(self, request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(self._settings.hang_s)
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
-
-    async def _drip(self, request: web.Request, answer: web.Response) -> web.StreamResponse:
-        body = answer.body
-        assert isinstance(body, bytes)
-        stream = web.StreamResponse(status=answer.status, headers=answer.headers)
-        stream.content_length = len(body)
-        with suppress(ConnectionError):  # nobody waits for ever
-            await stream.prepare(request)
-            for at in range(len(body)):
-                await stream.write(body[at : at + 1])
-                await asyncio.sleep(self._settings.drip_s)
-        return stream
 
     def _turn_away(self, id_: str, number: str, wait_s: float) -> web.Response:
         told = {"number": number, "status": "not_processed"}
@@ -319,15 +302,7 @@ def make_app(settings: SandboxSettings) -> web.Application:
 
 async def run(settings: SandboxSettings, *, ready: Callable[[str], None] | None = None) -> None:
     """Serve until cancelled; `ready` is told the base address once requests are answered."""
-    runner = web.AppRunner(make_app(settings), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-        if ready is not None:
-            ready(f"http://{settings.host}:{runner.addresses[0][1]}")
-        await asyncio.Event().wait()
-    finally:
-        await runner.cleanup()
+    await serve(make_app(settings), settings.host, settings.port, ready=ready)
 
 
 def _decoded(body: bytes, kind: type[Body]) -> Body:
@@ -351,7 +326,7 @@ def _whole(query: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
-def _view(order: Order, now: float) -> dict[str, Any]:
+def view(order: Order, now: float) -> dict[str, Any]:
     """Return what the desk sees: the order, without the recipient (X-4)."""
     extra = {"sku": order.sku, "quantity": order.quantity, "behaviour": order.behaviour.value}
     return {**order.said(now), **extra, "code": order.code}

@@ -9,9 +9,9 @@ from litestar.params import FromPath
 from benefits import measures
 from benefits.actions.receive import Callback
 from benefits.domain.refusal import Refusal
-from benefits.domain.signature import SignatureRefused
+from benefits.domain.signature import Fault, SignatureRefused
 from benefits.providers.provider import Acknowledgement, Provider, RawCallback
-from benefits.web.problems import NotFound
+from benefits.web.problems import STATUSES, NotFound
 
 BODY_BYTES_MAX = 64 * 1024
 CALLBACK = "/callbacks/{provider:str}"
@@ -44,7 +44,7 @@ async def take(
 ) -> Acknowledgement:
     """Verify a callback, keep it together with others, and acknowledge it to the provider.
 
-    A refused signature counts against the address it came from, `peer`.
+    A refused signature counts against the address it came from, `peer`; a probe's does not.
     """
     known: Provider | None = state.providers.get(provider)
     if known is None:
@@ -55,9 +55,13 @@ async def take(
         notice = known.receive(raw)
     except Refusal as refusal:
         measures.CALLBACKS.labels(provider, refusal.code).inc()
-        if isinstance(refusal, SignatureRefused) and peer:
+        forged = isinstance(refusal, SignatureRefused) and refusal.fault is not Fault.PROBE
+        if forged and peer:
             state.rates.failure(peer, f"signatures of {provider}")
-        raise
+        told = known.refused(STATUSES[type(refusal)], refusal.words)
+        if told is None:
+            raise
+        return told
     new = await state.callbacks.submit(Callback(provider=provider, notice=notice, raw=raw.body))
     measures.CALLBACKS.labels(provider, "kept" if new else "known").inc()
     return known.ack()

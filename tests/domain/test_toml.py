@@ -19,11 +19,12 @@ from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.limits import Cap, CapWindow, Limit, Scope
 from benefits.domain.packages import Line, LinePeriod, Start
-from benefits.domain.programme import Programme
+from benefits.domain.programme import Dialect, Programme
 from benefits.domain.programme_file import read, write
 from benefits.domain.recurring import Missing, Recurring, Weekday
 from benefits.domain.stacking import Stacking
 from benefits.domain.use import Length, Use
+from benefits.domain.wechat import CodeMode, Wechat
 from benefits.domain.welcome import Welcome
 from tests.builders import reference_programme
 from tests.tidy.sources import ROOT
@@ -140,10 +141,29 @@ uses = st.none() | st.builds(
 )
 
 
+sandbox = reference_programme().provider[0]
+providers = st.just((sandbox,)) | st.builds(
+    Wechat,
+    mchid=st.from_regex(r"\A[0-9]{6,20}\Z"),
+    appid=st.from_regex(r"\A[0-9A-Za-z_-]{1,32}\Z"),
+    code_mode=st.sampled_from(CodeMode),
+    stocks=st.dictionaries(
+        st.from_regex(r"\A[0-9]{1,20}\Z"), st.sampled_from(CodeMode), max_size=2
+    ),
+).map(
+    lambda wechat: (
+        sandbox,
+        msgspec.structs.replace(
+            sandbox, code="wx", dialect=Dialect.WECHAT_BUSIFAVOR, wechat=wechat
+        ),
+    )
+)
+
+
 @st.composite
 def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
-    base = reference_programme()
+    base = msgspec.structs.replace(reference_programme(), provider=draw(providers))
     name = {"zh": draw(words), "en": draw(words)}
     chosen = draw(st.lists(choices(name), max_size=1))
     scale = 0 if chosen else 1

@@ -140,17 +140,17 @@ async def test_a_listed_address_is_reached_and_its_answer_returned_whole() -> No
 
 
 async def test_the_request_arrives_as_it_was_signed() -> None:
-    """Body and headers arrive untouched, once."""
+    """Body, headers and address arrive untouched, once."""
     seen = []
 
     async def keep(request: web.Request) -> web.Response:
-        seen.append((await request.read(), request.headers["x-one"], request.path))
+        seen.append((await request.read(), request.headers["x-one"], request.raw_path))
         return web.Response(status=500)
 
     async with serving(keep) as port:
-        outcome = await post(f"http://127.0.0.1:{port}/a/b")
+        outcome = await post(f"http://127.0.0.1:{port}/a%2Ab*%7C")
     assert isinstance(outcome, Response)
-    assert (outcome.status, seen) == (500, [(b"{}", "1", "/a/b")])
+    assert (outcome.status, seen) == (500, [(b"{}", "1", "/a%2Ab*%7C")])
 
 
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

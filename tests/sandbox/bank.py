@@ -155,7 +155,7 @@ async def running(bank: Bank) -> AsyncIterator[None]:
             bank.bases[each] = await stack.enter_async_context(stage.serving(sandbox))
         await bank.world.apply(read(HEAD + "".join(_provider(bank, each) for each in SINGLE)))
         bank.claims = await _claim(bank, url)
-        await stack.enter_async_context(_working(bank.settings))
+        await stack.enter_async_context(working(bank.settings))
         yield
 
 
@@ -181,7 +181,8 @@ def _provider(bank: Bank, behaviour: Behaviour) -> str:
 
 
 @asynccontextmanager
-async def _working(settings: Settings) -> AsyncIterator[None]:
+async def working(settings: Settings) -> AsyncIterator[None]:
+    """Run a worker."""
     stop = asyncio.Event()
     async with (
         open_house(settings) as house,

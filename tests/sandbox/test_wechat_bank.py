@@ -1,0 +1,168 @@
+"""Claims through the service and its worker to WeChat's sandbox and back, by real HTTP."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+from structlog.testing import capture_logs
+
+from benefits import app
+from benefits.actions.keys import make_key
+from benefits.domain.programme_file import read
+from benefits.house import real_clock
+from benefits.sandbox.behaviour import Behaviour
+from benefits.sandbox.wechat import WechatSandboxSettings, make_app
+from benefits.settings import Keys, Settings
+from benefits.store.db import connect
+from benefits.store.envelope import Envelope
+from benefits.store.migrate import ensure_partitions
+from tests import wechat
+from tests.actions.life import gift, give, said
+from tests.builders import MEMBER_KEY, World
+from tests.conftest import database
+from tests.sandbox.bank import HEAD, working
+from tests.sandbox.stage import serving
+from tests.sandbox.test_wechat import KEYS
+from tests.web import site
+
+# What our first attempt makes of each, and how many callbacks are kept.
+FAULTS = {
+    Behaviour.GOOD: ("done", "", 1),
+    Behaviour.TIMES_OUT: ("unknown", "no complete answer within 3 s", 1),
+    Behaviour.ANSWERS_FORGED: ("unknown", "HTTP 200, no signature matches", 1),
+    Behaviour.ANSWERS_UNLISTED: ("unknown", "HTTP 400 SYSTEM_ERROR", 1),
+    Behaviour.CALLS_BACK_FORGED: ("done", "", 1),
+    Behaviour.CALLS_BACK_TWICE: ("done", "", 1),
+    Behaviour.LOSES_CALLBACKS: ("done", "", 0),
+}
+PROVIDER = """
+[[provider]]
+code = "CODE"
+name = { zh = "微信支付", en = "WeChat Pay" }
+dialect = "wechat_busifavor"
+url = "URL"
+wechat = { mchid = "1900000001", appid = "wx233544546545989" }
+
+[provider.capabilities]
+deadline_s = 3.0
+query_schedule_s = [1, 1, 1, 1, 1, 1]
+
+[[benefit]]
+code = "CODE"
+name = { zh = "咖啡券", en = "Coffee voucher" }
+kind = "WALLET_COUPON"
+provider = "CODE"
+sku = "98065001"
+cost = "1.00"
+consumed = "USE"
+budget = "faults"
+recipient = ["openid"]
+"""
+ATTEMPT = """
+SELECT a.outcome, a.evidence FROM provider_attempt AS a
+JOIN provider_request AS r ON r.bucket = a.bucket AND r.request_id = a.request_id
+WHERE r.provider = $1 AND a.attempt = 1
+"""
+ORDER = """
+SELECT c.state, c.provider_reference, r.request_id FROM claim AS c
+JOIN provider_request AS r ON r.bucket = c.bucket AND r.claim_id = c.claim_id
+WHERE c.benefit = $1
+"""
+KEPT = "SELECT count(*) FROM inbox WHERE provider = $1 AND processed_at IS NOT NULL"
+UNSETTLED = "SELECT 1 FROM claim WHERE state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN')"
+WAITING = "SELECT 1 FROM inbox WHERE processed_at IS NULL"
+TABLES = """
+SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
+AND relnamespace = 'public'::regnamespace AND has_table_privilege(oid, 'SELECT')
+"""
+
+
+async def test_claims_end_as_wechat_has_them(
+    cluster_dsn: str, migrated: str, tmp_path: Path
+) -> None:
+    """Answers lost, falsely signed or in error, probes, repetitions: each coupon is given once.
+
+    And of keys and openids there is nothing in any table, log line or answer.
+    """
+    async with database(cluster_dsn, migrated) as dsn, AsyncExitStack() as stack:
+        secrets = {each.value: wechat.secrets() for each in FAULTS}
+        keys = Keys(member_key=MEMBER_KEY, secret_keys=(b"k" * 32,), provider_secrets=secrets)
+        settings = Settings(database_url=dsn, keys=keys, pool_size=4)
+        made = connect(dsn, pool_size=4)
+        stack.push_async_callback(made.close)
+        world = World(made, envelope=Envelope(keys.secret_keys), clock=real_clock)
+        await ensure_partitions(world.database, real_clock())
+        lines = stack.enter_context(capture_logs())
+        url = await stack.enter_async_context(site.served(app.make_web(settings), settings))
+        text = HEAD
+        for each in FAULTS:
+            sandbox = WechatSandboxSettings(
+                keys=KEYS,
+                callback_url=f"{url}/callbacks/{each.value}",
+                behaviour=each,
+                database=str(tmp_path / each.value),
+                hang_s=8.0,
+                retry_s=0.2,
+            )
+            base = await stack.enter_async_context(serving(make_app(sandbox)))
+            text += PROVIDER.replace("CODE", each.value).replace("URL", base)
+        await world.apply(read(text))
+        claims = await claim(world, url)
+        await stack.enter_async_context(working(settings))
+        async with asyncio.timeout(60):
+            while await world.rows(UNSETTLED) or await world.rows(WAITING):
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
+        for each, (outcome, evidence, kept) in FAULTS.items():
+            ((state, reference, number),) = await world.rows(ORDER, each.value)
+            assert ("ISSUED", number.hex) == (state, reference), each
+            ((first, why),) = await world.rows(ATTEMPT, each.value)
+            assert (outcome, evidence or number.hex) == (first, why), each
+            assert [(kept,)] == await world.rows(KEPT, each.value), each
+        assert [] == await world.rows("SELECT kind, detail FROM case_file")
+        await refusals(url)
+        tables = [name for (name,) in await world.rows(TABLES)]
+        assert {"provider_attempt", "inbox", "event"} <= {*tables}
+        told = [str(await world.rows(f"SELECT t::text FROM {name} AS t")) for name in tables]
+        told += [str(lines), str(claims)]
+    planted = (wechat.OPENID, wechat.APIV3_KEY, *lines_of(wechat.private_pem("merchant")))
+    assert [] == [one for one in planted if any(one in each for each in told)]
+    assert sum("provider.called" in str(line) for line in lines) >= len(FAULTS)
+
+
+def lines_of(pem: str) -> list[str]:
+    """Return the lines of a key that are its own."""
+    return [line for line in pem.splitlines() if "-----" not in line]
+
+
+async def claim(world: World, url: str) -> list[Any]:
+    """Ask each provider for a coupon, as the mobile bank does."""
+    async with world.database.transaction() as conn:
+        key = await make_key(conn, "mobile", ["mobile"], world.parts)
+    placed = list[Any]()
+    async with aiohttp.ClientSession(url) as http:
+        for each in FAULTS:
+            member: UUID = await world.member()
+            assert ["ok"] == [said(one) for one in await give(world, gift(member, each.value))]
+            wish = {"benefit": each.value, "quantity": 1, "recipient": {"openid": wechat.OPENID}}
+            headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": uuid4().hex}
+            path = f"/v1/members/{member}/claims"
+            async with http.post(path, json=wish, headers=headers) as answer:
+                placed.append(await answer.json())
+                assert 201 == answer.status, placed
+    return placed
+
+
+async def refusals(url: str) -> None:
+    """See that what is refused is refused in WeChat's form, and that probes lock nobody out."""
+    good = wechat.callback(wechat.given())
+    probe = {**good.headers, "wechatpay-signature": "WECHATPAY/SIGNTEST/x"}
+    async with aiohttp.ClientSession(url) as http:
+        for headers in [probe] * 40 + [good.headers]:
+            path = f"/callbacks/{Behaviour.GOOD.value}"
+            async with http.post(path, data=good.body, headers=headers) as answer:
+                assert 401 == answer.status, await answer.text()  # the last is stale
+                assert "FAIL" == (await answer.json(content_type=None))["code"]

@@ -197,7 +197,7 @@ def period_months(policy: Policy) -> int:
 
 
 def policy_problems(
-    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str], currencies: Sequence[str] = ()
+    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]
 ) -> Iterator[str]:
     """Yield what is wrong with a policy and with how tiers are won and kept, by path."""
     yield from _ladder(tiers)
@@ -212,7 +212,7 @@ def policy_problems(
     yield from _weights("policy.weights", policy.weights, classes)
     for at, condition in conditions(tiers):
         yield from _weights(f"{at}.weights", condition.weights or {}, classes)
-    yield from _liabilities(policy, tiers, classes, currencies)
+    yield from _liabilities(policy, tiers, classes)
     yield from _reviews(policy)
     yield from _ways(policy, tiers)
     yield from _kept(policy, tiers)
@@ -314,9 +314,7 @@ def owed(policy: Policy, tiers: Sequence[Tier]) -> frozenset[str]:
     return frozenset(code for _, weights in _owing(policy, tiers) for code in weights)
 
 
-def _liabilities(
-    policy: Policy, tiers: Sequence[Tier], classes: Sequence[str], currencies: Sequence[str]
-) -> Iterator[str]:
+def _liabilities(policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]) -> Iterator[str]:
     """Yield where what is owed cannot be deducted day by day (A-8)."""
     each = list(_owing(policy, tiers))
     weighed = {*policy.weights}.union(*(one.weights or {} for _, one in conditions(tiers)))
@@ -329,12 +327,6 @@ def _liabilities(
     first = each[0][0]
     if not {*classes} - owed(policy, tiers):
         yield f"{first}: every class is owed, so nobody has anything; leave one out"
-    for other, is_named in (("currencies", currencies), ("policy.joint", policy.joint)):
-        if is_named:
-            yield (
-                f"{other}: not with {first}, which are deducted from what was brought for a "
-                "member in one currency, day by day"
-            )
     if policy.point_in_time:
         yield f"policy.point_in_time: not with {first}, which are deducted on each day as it is"
 

@@ -109,13 +109,15 @@ ALL, SOME = _facts(_SUMS), _facts(_SUMS, among=AMONG.format("m", 8, 9))
 # And whether anything is owed.
 _NET = f"{_SUMS}, {nets.OWES} AS owes"
 NET = _facts(_NET), _facts(_NET, among=AMONG.format("m", 8, 9))
-# By policy of joint accounts, of all and of some members.
+_NET_WIDE = f"{_WIDE}, {nets.OWES_WIDE} AS owes"
+# By policy of joint accounts and whether net, of all and of some members.
 WIDE = {
-    joint: (
-        _facts(_WIDE, _JOINED.format(joint)),
-        _facts(_WIDE, _JOINED.format(joint), AMONG.format("m", 8, 9)),
+    (joint, is_net): (
+        _facts(sums, _JOINED.format(joint)),
+        _facts(sums, _JOINED.format(joint), AMONG.format("m", 8, 9)),
     )
     for joint in ("", *POLICIES)
+    for is_net, sums in ((False, _WIDE), (True, _NET_WIDE))
 }
 # Primary key. Of each label and first day what was recorded last counts; then some decide, others
 # only rank (S-2).
@@ -255,7 +257,7 @@ def _unsure(rules: Rules, found: Iterable[Any], sealed: Sealed) -> list[tuple[UU
         month = Month.of(row.month)
         every = sealed.get(month, {})
         days = days_known(row.known, rules.at(month).programme.feeds, every)
-        if row.owes or nets.is_unsure(row.known, days, every):
+        if row.owes or row.unrated or nets.is_unsure(row.known, days, every):
             asked.append((row.member_id, month))
     return asked
 
@@ -266,12 +268,14 @@ def _net(basket: Basket, found: Iterable[Net], facts: Mapping[UUID, Facts]) -> N
         entry = facts[each.member_id]
         pieces = entry.sums[basket]
         for piece in [piece for piece in pieces if piece.month == each.month]:
-            pieces[piece] = net_sum(piece, each.nets, each.days, entry.opened_on)
+            net = net_sum(piece, each.nets, each.days, entry.opened_on)
+            converted = pieces[piece].converted
+            pieces[piece] = msgspec.structs.replace(net, converted=converted)
 
 
 def _statement(basket: Basket, whom: Whom) -> str:
     plain = NET if basket.is_net else (ALL, SOME)
-    wide = WIDE[basket.joint] if basket.is_wide else plain
+    wide = WIDE[basket.joint, basket.is_net] if basket.is_wide else plain
     return wide[whom.members is not None]
 
 

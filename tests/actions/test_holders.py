@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from benefits.actions.import_files import KINDS, Imported, import_file
@@ -46,7 +47,10 @@ async def hold(world: World, *lines: str, dry_run: bool = False) -> Imported:
 
 async def apply(world: World, joint: Joint | None, *feeds: str, **policy: object) -> None:
     """Put a programme with a policy for joint accounts into force."""
-    await world.apply(converting(*feeds, joint=joint, **policy), tiers_from=EARLY)
+    programme = converting(*feeds, joint=joint, **policy)
+    classes = ("DEPOSIT", "WEALTH", "FUND", "LOAN")
+    programme = msgspec.structs.replace(programme, asset_classes=classes)
+    await world.apply(programme, tiers_from=EARLY)
 
 
 async def june(world: World, *members: UUID) -> list[tuple[int, int]]:
@@ -260,7 +264,30 @@ class Model:
         self, customer: str, joint: Joint | None, days: Container[date]
     ) -> tuple[int, set[date]]:
         """Return the sum of days in fen, and those of them without a rate."""
-        total, unrated = 0, set[date]()
+        each, unrated = self.days(customer, joint, days)
+        return sum(fen for fen, _ in each.values()), unrated
+
+    def nets(self, customer: str, joint: Joint | None, days: Iterable[date]) -> Fraction:
+        """Return what is left of known days in fen, where half of what is owed is deducted."""
+        each, unrated = self.days(customer, joint, {*days})
+        left = (
+            fen - owed - Fraction(owed, 2)
+            for day, (fen, owed) in each.items()
+            if day not in unrated
+        )
+        return sum((max(one, Fraction(0)) for one in left), Fraction(0))
+
+    def days(
+        self, customer: str, joint: Joint | None, days: Container[date]
+    ) -> tuple[dict[date, tuple[int, int]], set[date]]:
+        """Return what days come to in fen and what of it is owed, and those without a rate."""
+        each, unrated = dict[date, tuple[int, int]](), set[date]()
+
+        def add(day: date, account: str, fen: int) -> None:
+            total, owed = each.get(day, (0, 0))
+            is_owed = class_of(account) == "LOAN"
+            each[day] = (total + fen, owed + fen * is_owed)
+
         for (day, currency, account, _), brought in self.brought(days).items():
             holders = self.held(account, day)
             ever = {name for which, name, _ in self.holders if which == account and holders}
@@ -268,14 +295,19 @@ class Model:
             if customer in brought:
                 fen = self.fen(currency, day, brought[customer])
                 unrated |= {day} if fen is None else set()
-                total += (fen or 0) if customer not in ever else 0
+                add(day, account, (fen or 0) if customer not in ever else 0)
             of_account = sorted(set(brought) & ever, key=lambda n: (n != holders[0], ids(n)))
             counts = holders[:1] if joint is FIRST else holders
             if of_account and customer in counts:
                 fen = self.fen(currency, day, brought[of_account[0]])
                 unrated |= {day} if fen is None else set()
-                total += _share(fen or 0, holders, customer, joint)
-        return total, unrated
+                add(day, account, _share(fen or 0, holders, customer, joint))
+        return each, unrated
+
+
+def class_of(account: str) -> str:
+    """Return what an account holds: loans, one of them joint, or funds."""
+    return "LOAN" if account in {"1", "K"} else "FUND"
 
 
 def _share(fen: int, holders: list[str], customer: str, joint: Joint | None) -> int:
@@ -332,7 +364,7 @@ class Life:
             name, day = dice.choice(self.names), dice.choice(self.days)
             currency, account = dice.choice(["CNY", "USD"]), dice.choice(["", "J", "K", "L"])
             balance, revision = self._balance(), dice.randrange(10**6)
-            line = f"{name},{day},FUND,{currency},{balance:f},{account},{revision}"
+            line = f"{name},{day},{class_of(account)},{currency},{balance:f},{account},{revision}"
             await balances(self.world, line)
             key = (name, day, currency, account)
             if self.model.lines.get(key, (-1,))[0] < revision:
@@ -348,7 +380,9 @@ class Life:
             for _ in range(dice.randrange(8))
         }
         day, revision = dice.choice(self.days), next(self.revisions)
-        text = [f"{name},FUND,{c},{balance:f},{a}" for (name, c, a), balance in fed.items()]
+        text = [
+            f"{name},{class_of(a)},{c},{balance:f},{a}" for (name, c, a), balance in fed.items()
+        ]
         with cut_feed(self._cut()):
             await send(self.world, FeedKey("core", day, revision), text)
         self.model.fed[day] = (revision, {key: Fraction(b) for key, b in fed.items()})
@@ -375,3 +409,18 @@ async def test_any_order_of_lines_feeds_rates_and_holders_ends_alike(
         total, unrated = life.model.sums(name, joint, DAYS)
         fed_days = {day for day in life.model.fed if Month.of(day) == JUNE}
         assert [(total, len(fed_days - unrated))] == await june(world, member)
+    for policy in (joint, None):
+        await apply(world, policy, "core", liabilities={"LOAN": Decimal("0.5")})
+        await all_netted(life, dict(zip(life.names, members, strict=True)), policy)
+
+
+async def all_netted(life: Life, members: dict[str, UUID], joint: Joint | None) -> None:
+    """A-8: each known day is what is converted and shared, less half of what is owed."""
+    days = {day for day in life.model.fed if Month.of(day) == JUNE}
+    for name, member in members.items():
+        _, unrated = life.model.days(name, joint, DAYS)
+        left = life.model.nets(name, joint, days)
+        kept = [one for one in await known(life.world, member) if one.month == JUNE]
+        month = kept[0] if kept else MonthSum(JUNE, 0, 0)
+        assert (int(10 * left), len(days - unrated)) == (month.sum_minor, month.known_days)
+        assert (int(left), month.known_days) == await shown(life.world, member)

@@ -129,6 +129,24 @@ def _june(rules: Rules, fact: facts.Facts) -> MonthSum:
     return fact.sums[rules.at(JUNE).programme.basket][JUNE]
 
 
+async def test_owed_in_another_currency_by_one_who_was_merged(world: World) -> None:
+    """A-4: as each line is converted; a day of either without a rate is not known, of both."""
+    programme = msgspec.structs.replace(netting(), currencies=("USD",))
+    await world.apply(programme, tiers_from=EARLY)
+    owing, other = await world.members(2)
+    await exchanging.rates(world, "USD,2025-06-02,7.12345,1,0")
+    await balances(
+        world,
+        *(f"T000001,2025-06-0{n},LOAN,USD,10.03,,0" for n in (1, 2, 3)),
+        *(f"T000002,2025-06-0{n},DEPOSIT,CNY,100.00,,0" for n in (1, 2, 3, 4)),
+    )
+    left = 100_00 - 71_45  # 10.03 are 71.4482… of the 2nd, half up
+    await merged(world, owing, other)
+    (june,) = await seen(world, other)
+    assert ((2 * left + 100_00) * 10, 3) == (june.sum_minor, june.known_days)
+    assert [] == await world.findings()
+
+
 async def test_one_tier_may_be_net_and_the_others_not(world: World) -> None:
     """A way deducts what it says; to every other metric a loan is nothing at all."""
     loan = {"LOAN": Decimal(1)}

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from benefits.domain.policy import PointInTime, Policy, policy_problems
+from benefits.domain.policy import Joint, PointInTime, Policy, policy_problems
 from benefits.domain.programme import ProgrammeInvalid
 from benefits.domain.programme_file import read
 from tests.builders import PROGRAMME as TEXT
@@ -31,10 +31,6 @@ from tests.builders import PROGRAMME as TEXT
         (
             'weights = { FUND = "0.5" }\nliabilities = { FUND = "1" }',
             "policy.liabilities.FUND: weighs as an asset, too; keep one of the two",
-        ),
-        (
-            'joint = "PRIMARY_ONLY"\nliabilities = { FUND = "1" }',
-            "policy.joint: not with policy.liabilities, which are deducted from what was brought",
         ),
         ('review = ["06-31"]', "policy.review[0]: '06-31' is not the last day of a month; did"),
         (
@@ -86,13 +82,12 @@ def test_a_tier_that_cannot_be_kept_so_is_refused_by_path(
 
 
 def test_what_cannot_be_deducted_day_by_day_is_refused() -> None:
-    """A-8: not in several currencies, and somebody must have something."""
+    """A-8: not with a class that counts by one day, and somebody must have something."""
     classes = ["DEPOSIT", "FUND", "LOAN"]
     tiers = read(TEXT).tier
     owing = Policy(liabilities={"LOAN": Decimal(1)})
-    assert [] == list(policy_problems(owing, tiers, classes))
-    (problem,) = policy_problems(owing, tiers, classes, ["USD"])
-    assert problem.startswith("currencies: not with policy.liabilities, which are deducted from")
+    joint = msgspec.structs.replace(owing, joint=Joint.SPLIT_EQUAL)
+    assert [] == [*policy_problems(owing, tiers, classes), *policy_problems(joint, tiers, classes)]
     by_day = msgspec.structs.replace(
         owing, calendar="china", point_in_time=PointInTime(classes=("FUND",))
     )

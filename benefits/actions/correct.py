@@ -21,7 +21,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.values import bucket_of
 from benefits.store import agreements, claims, corrections, members, tiers
 from benefits.store.claims import HoldEnd
-from benefits.store.corrections import CorrectionSeen
+from benefits.store.corrections import CorrectionSeen, Reversal
 from benefits.store.db import Connection, run
 from benefits.store.ledger import MAKE_GOOD, Journal, Origin
 from benefits.store.tiers import GrantRow
@@ -161,7 +161,8 @@ async def _post(
     )
     await journal.write(conn)
     if effect.reverses is not None:
-        await corrections.put_reversals(conn, effect.reverses, batch_id, effect.undone)
+        reversal = Reversal(effect.reverses, batch_id, effect.undone)
+        await corrections.put_reversals(conn, [reversal])
     if lot is not None:
         await tiers.put_grants(conn, [_grant(matter, lot)])
     if effect.split is not None:

@@ -25,6 +25,7 @@ from benefits.web import (
     programmes,
     proposal_views,
     proposals,
+    redemptions,
     reports,
     standings,
     summary,
@@ -54,6 +55,7 @@ TAGS = {
 WIRE: tuple[type, ...] = (
     agreements.ApproveRequest,
     agreements.RejectRequest,
+    *redemptions.TYPES,
     choices.ChoiceAnswer,
     choices.ChoiceRequest,
     choices.ChoicesView,
@@ -131,6 +133,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 _KEY = ("idempotency_key_invalid",)
 _WRITE = (*_KEY, "idempotency_key_conflict")
+_USE = (*_WRITE, "unknown_claim", "redemption_open")
 _DECIDE = (*_WRITE, "unknown_correction", "correction_closed")
 _DECIDE_FILL = (*_WRITE, "unknown_fill", "fill_closed")
 _DECIDE_PROPOSAL = (*_WRITE, "unknown_proposal", "proposal_closed")
@@ -192,6 +195,14 @@ OPERATIONS: dict[str, Operation] = {
             "insufficient_units",
             "expired",
         ),
+    ),
+    "redeem": Operation(
+        summary="Tell the provider that a claim is used",
+        codes=(*_USE, "redeemed_elsewhere", "order_not_usable"),
+    ),
+    "reverse_redemption": Operation(
+        summary="Undo a use",
+        codes=(*_USE, "unknown_redemption", "not_reversible", "redemption_not_final"),
     ),
     "close_case": Operation(
         summary="Close a case", codes=(*_WRITE, "unknown_case", "case_closed")

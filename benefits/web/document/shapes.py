@@ -17,6 +17,12 @@ _SNAPSHOT = {
     "members": _COUNT,
     "sha256": {"pattern": "^[0-9a-f]{64}$"},
 }
+_CLAIM: dict[str, Any] = {
+    "quantity": {"minimum": 1},
+    "state": {"enum": _STATES},
+    "reason": {"enum": sorted(REASONS)},
+    "used": _COUNT,
+}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "AttemptView": {"operation": {"enum": sorted(one.value for one in Asked)}},
     "BenefitView": {"available": _COUNT, "held": _COUNT},
@@ -36,11 +42,8 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "only, never shown again.",
         },
     },
-    "ClaimView": {
-        "quantity": {"minimum": 1},
-        "state": {"enum": _STATES},
-        "reason": {"enum": sorted(REASONS)},
-    },
+    "ClaimView": _CLAIM,
+    "ClaimWithUsesView": _CLAIM,
     "CorrectionRequest": {
         "quantity": {"minimum": 0, "maximum": 10_000},
         "valid_days": {

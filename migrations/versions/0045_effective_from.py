@@ -7,7 +7,7 @@ Locks: `programme`, for as long as its few rows take.
 from alembic import op
 
 revision = "0045"
-down_revision = "0043"
+down_revision = "0044"
 
 STATEMENTS = (
     "ALTER TABLE programme ADD COLUMN effective_from TIMESTAMP WITH TIME ZONE",

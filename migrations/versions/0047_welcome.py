@@ -8,7 +8,7 @@ made while nobody writes to members.
 from alembic import op
 
 revision = "0047"
-down_revision = "0043"
+down_revision = "0045"
 
 STATEMENTS = (
     "ALTER TABLE tier_decision ADD COLUMN earned smallint",

@@ -10,7 +10,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0048"
-down_revision = "0043"
+down_revision = "0047"
 
 STATEMENTS = (
     """

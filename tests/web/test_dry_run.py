@@ -322,6 +322,15 @@ def uses() -> Iterator[tuple[str, Any, int]]:
     yield REVERSE, None, 404
 
 
+def merges() -> Iterator[tuple[str, Any, int]]:
+    """Yield calls that merge customers, the last thing that happens to them."""
+    yield MERGE, {"customer": "T000002", "into": "T000001"}, 200
+    yield MERGE, {"customer": "T000002", "into": "T000001"}, 200  # as it is
+    yield MERGE, {"customer": "T000001", "into": "T000002"}, 409
+    yield MERGE, {"customer": "T000001", "into": "T000001"}, 422
+    yield MERGE, {"customer": "nobody", "into": "T000001"}, 404
+
+
 def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     """Yield calls on every write route, in an order that gives each its answer."""
     nobody, closed = str(stage.places["nobody"]), str(stage.places["closed"])
@@ -369,11 +378,7 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield CLOSE.replace("{case}", "{nobody}"), {"note": "Mine."}, 404
     yield SESSIONS, {"member_id": str(stage.member), "language": "zh"}, 201
     yield SESSIONS, {"member_id": nobody}, 404
-    yield MERGE, {"customer": "T000002", "into": "T000001"}, 200
-    yield MERGE, {"customer": "T000002", "into": "T000001"}, 200  # as it is
-    yield MERGE, {"customer": "T000001", "into": "T000002"}, 409
-    yield MERGE, {"customer": "T000001", "into": "T000001"}, 422
-    yield MERGE, {"customer": "nobody", "into": "T000001"}, 404
+    yield from merges()
 
 
 async def test_a_dry_run_answers_as_the_call_and_writes_nothing(

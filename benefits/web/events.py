@@ -14,6 +14,7 @@ from benefits.domain.events import (
     BudgetTaken,
     ChargeCleared,
     ClaimPlaced,
+    ClaimRefused,
     DebtForgiven,
     DebtMoved,
     LossRecovered,
@@ -127,6 +128,13 @@ class OrderEvent(_Event, kw_only=True):
     data: OrderMoved
 
 
+class ClaimRefusedEvent(_Event, kw_only=True):
+    """Units could not be claimed for the member as they came; the subject is their lot."""
+
+    type: Literal["claim.refused"]
+    data: ClaimRefused
+
+
 class UnitsReturnedEvent(_Event, kw_only=True):
     """Spent units came back; the subject is the claim that had spent them."""
 
@@ -232,6 +240,7 @@ Event = (
     | UnitsConvertedEvent
     | UnitsExpiredEvent
     | ClaimEvent
+    | ClaimRefusedEvent
     | BudgetEvent
     | OrderEvent
     | UnitsReturnedEvent
@@ -255,6 +264,7 @@ VIEWS: dict[type, type] = {
     UnitsConverted: UnitsConvertedEvent,
     UnitsExpired: UnitsExpiredEvent,
     ClaimPlaced: ClaimEvent,
+    ClaimRefused: ClaimRefusedEvent,
     BudgetTaken: BudgetEvent,
     OrderMoved: OrderEvent,
     UnitsReturned: UnitsReturnedEvent,

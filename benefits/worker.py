@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind
 
 from benefits import measures, traces
 from benefits.actions import deliver, expire, receive, seal
+from benefits.actions.claim_granted import claim_granted
 from benefits.actions.deliver import Attempt, Work
 from benefits.actions.keep_ahead import look_next
 from benefits.actions.keep_stretches import fill_next
@@ -96,6 +97,7 @@ class Worker:
             tasks.create_task(self._repeat("tiers", self.keep_tiers, AHEAD_S, stop))
             tasks.create_task(self._repeat("old", self.leave_old, PRUNE_S, stop))
             tasks.create_task(self._repeat("periods", self.start_periods, AHEAD_S, stop))
+            tasks.create_task(self._repeat("claims", self.claim_granted, FEEDS_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
@@ -388,6 +390,14 @@ class Worker:
                 date=str(started.leased.day),
             )
         return int(started is not None)
+
+    async def claim_granted(self) -> int:
+        """Claim units for members where their line says so; return how many lots were seen."""
+
+        async def step(conn: Connection) -> int:
+            return await claim_granted(conn, self._parts, buckets=self._buckets, limit=PAGE)
+
+        return await self._database.transact(step)
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

@@ -64,7 +64,7 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     """A member's wish for `quantity` pieces of a benefit, under the caller's key.
 
     With each come as many as `companions` (V-10). The `channel` is how it is asked, not what:
-    tried again by another one it is the same wish.
+    tried again by another one it is the same wish. It may be of the units of one lot alone.
     """
 
     caller: str
@@ -75,6 +75,7 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     companions: int = 0
     recipient: dict[str, str] = {}
     channel: str = ""
+    lot_id: UUID | None = None
     traceparent: str = msgspec.field(default_factory=traces.place)
 
     @property
@@ -171,6 +172,8 @@ class _Group:
             return UnknownBenefit()
         wish = self._wishes[command.member_id, command.benefit]
         lots = self.journal.lots_of(command.member_id, wish.terms.benefit.unit)
+        if command.lot_id is not None:
+            lots = tuple(lot for lot in lots if lot.lot_id == command.lot_id)
         decided = entitlement.claim(
             ClaimCommand(
                 quantity=command.pieces,

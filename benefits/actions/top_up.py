@@ -23,11 +23,11 @@ from benefits.domain.entitlement import Granted, net_of
 from benefits.domain.labels import held
 from benefits.domain.ladder import Truth
 from benefits.domain.ledger import Part
-from benefits.domain.packages import Line
+from benefits.domain.packages import Claiming, Line
 from benefits.domain.programme import Item, Programme
 from benefits.domain.stacking import Share, Stacking, allot
 from benefits.domain.values import BUCKETS, Month, Period, bucket_of, local_date
-from benefits.store import facts, merged, people, quota_changes, tiers
+from benefits.store import auto_claims, facts, merged, people, quota_changes, tiers
 from benefits.store import ledger as books
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
@@ -389,10 +389,12 @@ async def of_raised(
 
 
 class Added(msgspec.Struct, frozen=True):
-    """What is to be written down of what was put into a journal."""
+    """What is to be written down of what was put into a journal; some is claimed at once."""
 
+    now: datetime
     grants: list[GrantRow]
     changes: list[ChangeRow]
+    claims: list[auto_claims.New]
 
 
 async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, actor: str) -> Added:
@@ -400,7 +402,7 @@ async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, ac
 
     What is carried over then keeps within its cap (P-5).
     """
-    added = Added([], [])
+    added = Added(journal.now, [], [], [])
     if not dues:
         return added
     pairs = [(due.member_id, due.item.unit) for due in dues]
@@ -427,6 +429,8 @@ async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, ac
                     actor=actor,
                 )
             )
+        if due.line.claim is Claiming.AUTO:
+            added.claims.extend(_claimed(due, added.grants[-1:] if due.quantity else []))
         topped.append(
             Topped(
                 member_id=due.member_id,
@@ -442,7 +446,22 @@ async def add_due(conn: Connection, journal: Journal, dues: Sequence[Due], *, ac
     return added
 
 
+def _claimed(due: Due, granted: Sequence[GrantRow]) -> list[auto_claims.New]:
+    """Return the lots whose units are claimed for the member: that granted, what comes back to."""
+    lots = [*(grant.lot_id for grant in granted), *(part.lot_id for part in due.back)]
+    return [
+        auto_claims.New(
+            member_id=due.member_id,
+            lot_id=lot_id,
+            programme=due.for_.programme,
+            line=due.line.code,
+        )
+        for lot_id in lots
+    ]
+
+
 async def put(conn: Connection, added: Added) -> None:
     """Write down what was granted, and what came back."""
+    await auto_claims.put(conn, added.claims, added.now)
     await tiers.put_grants(conn, added.grants)
     await quota_changes.put(conn, added.changes)

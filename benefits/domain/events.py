@@ -118,6 +118,19 @@ class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     use_until: datetime | None = None
 
 
+class ClaimRefused(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pieces that were not claimed for the member as they came; they are the member's to claim.
+
+    `refusal` is the code by which it was refused.
+    """
+
+    benefit: str
+    quantity: int
+    programme: str
+    line: str
+    refusal: str
+
+
 class BudgetTaken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A budget whose claims came to `percent` of its total, in minor units (K-4)."""
 
@@ -293,6 +306,7 @@ Told = type[
     | UnitsConverted
     | UnitsExpired
     | ClaimPlaced
+    | ClaimRefused
     | BudgetTaken
     | OrderMoved
     | OrderPartlyUsed
@@ -340,6 +354,7 @@ EVENTS: dict[str, Kind] = {
     "entitlement.converted": Kind(UnitsConverted, "lot", "A member chose a benefit for a unit."),
     "entitlement.expired": Kind(UnitsExpired, "lot", "Unspent units ended."),
     "claim.placed": Kind(ClaimPlaced, "claim", "A member claimed; the units are held."),
+    "claim.refused": Kind(ClaimRefused, "lot", "Units could not be claimed for the member."),
     "budget.threshold": Kind(BudgetTaken, "claim", "A claim took a budget to 80, 95 or 100 %."),
     "order.held": Kind(OrderMoved, "claim", "Nothing was sent yet; it will be tried again."),
     "order.pending": Kind(OrderMoved, "claim", "The provider accepted and will answer later."),

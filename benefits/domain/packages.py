@@ -84,6 +84,13 @@ class Start(enum.Enum):
     PERIOD = "PERIOD"
 
 
+class Claiming(enum.Enum):
+    """Who claims a line's units: the member, or the service for the member as they come (P-2)."""
+
+    CLAIM = "CLAIM"
+    AUTO = "AUTO"
+
+
 class Segment(LabelAsked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whoever carries a label of a layer, by the name that members read (P-2, S-2)."""
 
@@ -97,7 +104,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     with their period, live `valid_days` of their own, or are carried over (`carry`).
     An `OCCURRENCE` is the day that `on` names in each month; `missing` says what is done without.
     The line with the lowest `priority` comes first where several stack, and is spent first (P-7).
-    They are granted to those whom the rule `eligible` lets in (E-1).
+    They are granted to those whom the rule `eligible` lets in (E-1), and claimed as `claim` says.
     """
 
     code: str
@@ -118,6 +125,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     on: Recurring | None = None
     missing: Missing = Missing.SKIP
     priority: Annotated[int, msgspec.Meta(ge=0, le=PRIORITY_MAX)] | None = None
+    claim: Claiming = Claiming.CLAIM
 
     @property
     def order(self) -> int:

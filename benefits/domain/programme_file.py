@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from benefits.domain import spelling, toml, units
+from benefits.domain.auto_claims import claiming_problems
 from benefits.domain.benefit import Benefit, Kind
 from benefits.domain.choice_problems import brought_problems, choice_problems
 from benefits.domain.currencies import currency_problems
@@ -211,6 +212,7 @@ def _lines(programme: Programme) -> Iterator[str]:
         benefit = programme.benefits.get(line.benefit)
         yield from brought_problems(programme, path, line)
         yield from line_problems(path, line)
+        yield from claiming_problems(programme, path, line)
         for tier in line.quota:
             if tier not in tiers:
                 yield f"{path}.quota: tier {tier!r} is not defined{suggestion(tier, tiers)}"

@@ -29,7 +29,7 @@ INSERTS = (
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
     *("member_baseline", "member_block", "member_block_end", "period_run"),
-    *("choice", "entitlement_change"),
+    *("auto_claim", "choice", "entitlement_change"),
     *("proposal", "proposal_decision"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *(
@@ -58,6 +58,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("sum_minor", "known_days", "unrated_days", "before_minor", "before_unrated"),
         "generation",
     ),
+    "auto_claim": ("next_at", "tries", "is_told"),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         *("code_sealed", "used_at", "used", "ended_at"),

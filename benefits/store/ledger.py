@@ -199,6 +199,11 @@ class Journal:
         """Return a new id in the member's bucket."""
         return self._new_id(self._now, bucket_of(member_id))
 
+    @property
+    def now(self) -> datetime:
+        """When all of it is recorded, but for what must come after earlier records."""
+        return self._now
+
     def now_for(self, member_id: UUID) -> datetime:
         """Return the instant of the next record of a member: after every earlier one."""
         _, last = self._last_of(member_id)

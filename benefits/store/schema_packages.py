@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 
 from benefits.store import columns
@@ -54,6 +56,24 @@ choice = Table(
     PrimaryKeyConstraint("bucket", "lot_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id"),
+)
+
+# Lots whose units are claimed for their members as they come: when that is tried next, and how
+# often it was; nothing is to be done without a `next_at`. A refusal is told once.
+auto_claim = Table(
+    "auto_claim",
+    columns.metadata,
+    columns.bucket(),
+    Column("lot_id", Uuid, nullable=False),
+    columns.member(),
+    Column("programme", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("next_at", INSTANT),
+    Column("tries", SmallInteger, nullable=False, server_default="0"),
+    Column("is_told", Boolean, nullable=False, server_default="false"),
+    PrimaryKeyConstraint("bucket", "lot_id"),
+    columns.of_member(),
+    Index("ix_auto_claim_next_at", "next_at", postgresql_where=text("next_at IS NOT NULL")),
 )
 
 # The last run of a programme: of periods that begin after a day, or of all that run on its `day`,

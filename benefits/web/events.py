@@ -14,6 +14,7 @@ from benefits.domain.events import (
     BudgetTaken,
     ChargeCleared,
     ClaimPlaced,
+    ClaimRefused,
     DebtForgiven,
     DebtMoved,
     LossRecovered,
@@ -130,6 +131,13 @@ class OrderEvent(_Event, kw_only=True):
         "case.closed",
     ]
     data: OrderMoved
+
+
+class ClaimRefusedEvent(_Event, kw_only=True):
+    """Units could not be claimed for the member as they came; the subject is their lot."""
+
+    type: Literal["claim.refused"]
+    data: ClaimRefused
 
 
 class UnitsReturnedEvent(_Event, kw_only=True):
@@ -251,6 +259,7 @@ Event = (
     | UnitsConvertedEvent
     | UnitsExpiredEvent
     | ClaimEvent
+    | ClaimRefusedEvent
     | BudgetEvent
     | OrderEvent
     | UnitsReturnedEvent
@@ -276,6 +285,7 @@ VIEWS: dict[type, type] = {
     UnitsConverted: UnitsConvertedEvent,
     UnitsExpired: UnitsExpiredEvent,
     ClaimPlaced: ClaimEvent,
+    ClaimRefused: ClaimRefusedEvent,
     BudgetTaken: BudgetEvent,
     OrderMoved: OrderEvent,
     OrderPartlyUsed: OrderPartlyUsedEvent,

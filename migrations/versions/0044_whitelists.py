@@ -1,6 +1,7 @@
-"""Whitelists: snapshots of named lists of members, whose labels follow (P-2, S-1).
+"""Whitelists, whose labels follow, and lots that are claimed for their members (P-2, S-1).
 
-Why: package lines may be of a named list, which the bank uploads as a whole.
+Why: package lines may be of a named list, which the bank uploads as a whole, and their units may
+be claimed as they come.
 Locks: ACCESS EXCLUSIVE on `member_label` while its rows are read twice: evaluations and imports of
 labels wait. Migrate in a quiet hour.
 """
@@ -49,6 +50,22 @@ STATEMENTS = (
             FOREIGN KEY (bucket, member_id) REFERENCES member (bucket, member_id)
     )
     """,
+    """
+    CREATE TABLE auto_claim (
+        bucket SMALLINT NOT NULL,
+        lot_id UUID NOT NULL,
+        member_id UUID NOT NULL,
+        programme TEXT NOT NULL,
+        line TEXT NOT NULL,
+        next_at TIMESTAMP WITH TIME ZONE,
+        tries SMALLINT DEFAULT '0' NOT NULL,
+        is_told BOOLEAN DEFAULT 'false' NOT NULL,
+        CONSTRAINT pk_auto_claim PRIMARY KEY (bucket, lot_id),
+        CONSTRAINT fk_auto_claim_member
+            FOREIGN KEY (bucket, member_id) REFERENCES member (bucket, member_id)
+    )
+    """,
+    "CREATE INDEX ix_auto_claim_next_at ON auto_claim (next_at) WHERE next_at IS NOT NULL",
     """
     CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON whitelist_member
     FOR EACH ROW EXECUTE FUNCTION refuse_change()

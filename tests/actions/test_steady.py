@@ -16,31 +16,37 @@ from benefits.actions.start_period import begin, go_on
 from benefits.domain.assets import AssetLine
 from benefits.domain.carry import Carry
 from benefits.domain.catalogue import Rules
+from benefits.domain.choice import Choice
 from benefits.domain.eligibility import Rule
 from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.fields import Among, Years
 from benefits.domain.labels import Label, Layer
 from benefits.domain.members import PERSON, MemberLine, Person
-from benefits.domain.packages import Anchor, Downgrade, Segment, Start
+from benefits.domain.packages import Anchor, Claiming, Downgrade, Segment, Start
 from benefits.domain.policy import Lock, Policy, Target
 from benefits.domain.programme import Programme
 from benefits.domain.stacking import StackBy, Stacking
 from benefits.domain.steady import Bounds, bounds
-from benefits.domain.values import BUCKETS, Month
+from benefits.domain.values import BUCKETS, Month, member_id
 from benefits.domain.welcome import Welcome
 from benefits.store import steady
 from benefits.worker import Worker
 from tests import builders
 from tests.actions import feeding
+from tests.actions.choosing import chose, pick
 from tests.actions.feeding import EARLY, fed
-from tests.actions.merging import listed
+from tests.actions.listing import send
+from tests.actions.merging import listed as merge_listed
+from tests.actions.test_claim_granted import claimed
 from tests.builders import MEMBER_KEY, World, reference_programme
 from tests.conftest import database
 
-MEMBERS, STEPS = 12, 40
+MEMBERS, STEPS = 12, 48
 MONTHS = [Month(2025, 1).plus(n) for n in range(6)]
+NAMES = [f"T{nth:06d}" for nth in range(1, MEMBERS + 1)]
 LEVELS = (0, 40_000_00, 60_000_00, 499_999_99, 500_000_00, 520_000_00, 5_200_000_00)
 Worlds = tuple[World, World]
+FOUNDERS = Segment(label="founders", layer=Layer.LIST, name={"zh": "创始", "en": "Founders"})
 PAYROLL = Segment(label="payroll", layer=Layer.FACT, name={"zh": "代发客户", "en": "Payroll"})
 # Some are let in, some are not, and of some it is not known.
 RULE = Rule(
@@ -108,7 +114,13 @@ async def record(world: World) -> list[tuple[object, ...]]:
         "SELECT member_id, line, period, granted, remaining, expired, expires_at FROM lot "
         "ORDER BY 1, 2, 3, 4, 5, 6"
     )
-    return [tuple(row) for row in (*decided, *granted, *changed, *lots)]
+    made = await world.rows(
+        "SELECT member_id, line, period, benefit FROM choice ORDER BY 1, 2, 3, 4"
+    )
+    claims = await world.rows(
+        "SELECT member_id, benefit, quantity, count(*) FROM claim GROUP BY 1, 2, 3 ORDER BY 1, 2"
+    )
+    return [tuple(row) for row in (*decided, *granted, *changed, *lots, *made, *claims)]
 
 
 def lines(chance: Random, nth: int) -> list[AssetLine]:
@@ -141,14 +153,29 @@ async def reopened(worlds: Worlds, nth: int, opened_on: date, closed_on: date | 
 async def merged(worlds: Worlds, of: int, into: int) -> None:
     """Merge two members, if they can be."""
     for world in worlds:
-        await listed(world, (f"T{of:06d}", f"T{into:06d}"))
+        await merge_listed(world, (f"T{of:06d}", f"T{into:06d}"))
 
 
 async def started(worlds: Worlds) -> None:
-    """Start the periods that are due in both, for everybody."""
+    """Start the periods that are due in both, for everybody, and claim what is AUTO."""
     for world in worlds:
         leased = await begin(world.database, world.parts, "wealth")
         await go_on(world.database, world.parts, leased, BUCKETS)
+        await claimed(world)
+
+
+async def chosen(worlds: Worlds, nth: int, benefit: str) -> None:
+    """Let a member choose, if they can: of both the same is said."""
+    wanted = pick(member_id(f"T{nth:06d}", MEMBER_KEY), benefit)
+    one, other = [await chose(world, wanted) for world in worlds]
+    assert one == other
+
+
+async def listed(worlds: Worlds, names: list[str]) -> None:
+    """Replace a whitelist."""
+    for world in worlds:
+        world.clock.forward(seconds=1)
+        await send(world, *names)
 
 
 async def swept(worlds: Worlds) -> None:
@@ -200,20 +227,39 @@ def programme_of(seed: int, chance: Random) -> Programme:
         start=Start.PERIOD,
         downgrade=Downgrade.REVOKE_EXCESS,
     )
+    pick = msgspec.structs.replace(own, code="pick", benefit="", choice="PICK")
+    listed = msgspec.structs.replace(
+        own,
+        code="listed",
+        quota={},
+        segment=FOUNDERS,
+        quantity=1,
+        downgrade=Downgrade.KEEP_UNTIL_EXPIRY,
+    )
     kept = msgspec.structs.replace(videos, code="kept", carry=Carry(periods=1, cap=3))
     videos = msgspec.structs.replace(videos, eligible=RULE, start=Start.PERIOD)
     paid = msgspec.structs.replace(
-        videos, code="paid", eligible=None, quota={}, segment=PAYROLL, quantity=2
+        videos,
+        code="paid",
+        eligible=None,
+        quota={},
+        segment=PAYROLL,
+        quantity=2,
+        claim=Claiming.AUTO,
     )
     benefits = list(reference_programme().benefit)
     stacking = [Stacking(), Stacking(by=StackBy.MAX), Stacking(cap=3)][seed % 3]
-    benefits[1] = msgspec.structs.replace(benefits[1], stacking=stacking)
+    benefits[1] = msgspec.structs.replace(
+        benefits[1], stacking=stacking, recipient=(), cap=None, stock=5000
+    )
+    choice = Choice(code="PICK", name=PAYROLL.name, benefits=("LOUNGE", "VIDEO"))
     return msgspec.structs.replace(
         reference_programme(),
         policy=policy,
         tier=tuple(tiers),
         benefit=tuple(benefits),
-        line=(lounges, videos, own, paid, *((kept,) if stacking.is_plain else ())),
+        choice=(choice,),
+        line=(lounges, videos, own, paid, pick, listed, *((kept,) if stacking.is_plain else ())),
     )
 
 
@@ -225,6 +271,24 @@ async def begun(worlds: Worlds, programme: Programme) -> None:
         await reopened(worlds, nth, date(2025, 4 + nth % 3, 20), None)
 
 
+async def happened(worlds: Worlds, chance: Random, what: int) -> None:
+    """Let something happen that the bank or a member does, beside balances."""
+    nth, day = chance.randint(1, MEMBERS), date(2025, chance.randint(1, 6), 10)
+    match what:
+        case 8:
+            await merged(worlds, nth, chance.randint(1, MEMBERS))
+        case 9:
+            await chance.choice([started, swept])(worlds)
+        case 10:
+            await chosen(worlds, nth, chance.choice(["LOUNGE", "VIDEO"]))
+        case 11:
+            await listed(worlds, chance.sample(NAMES, chance.randrange(MEMBERS)))
+        case _:
+            closed_on = date(2025, 7, 2) if chance.random() < 0.2 else None
+            opened_on = chance.choice([date(2024, 6, 1), day, date(2025, 7, 1)])
+            await reopened(worlds, nth, opened_on, closed_on)
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) -> None:
     """Balances, corrections, gaps, members' dates, mergers and months come as they like."""
@@ -232,22 +296,15 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
     programme = programme_of(seed, chance)
     await begun(worlds, programme)
     for _ in range(STEPS):
-        nth, day = chance.randint(1, MEMBERS), date(2025, chance.randint(1, 6), 10)
-        match chance.randrange(10):
-            case 0:
-                closed_on = date(2025, 7, 2) if chance.random() < 0.2 else None
-                opened_on = chance.choice([date(2024, 6, 1), day, date(2025, 7, 1)])
-                await reopened(worlds, nth, opened_on, closed_on)
-            case 9:
-                await chance.choice([started, swept])(worlds)
-            case 8:
-                await merged(worlds, nth, chance.randint(1, MEMBERS))
+        match chance.randrange(12):
             case 1 | 2 | 3 | 4:
                 batch = [line for _ in range(4) for line in lines(chance, chance.randint(1, 12))]
                 for world in worlds:
                     await world.assets(batch)
-            case _:
+            case 5 | 6 | 7:
                 await agree(worlds, chance.choice(MONTHS))
+            case what:
+                await happened(worlds, chance, what)
     for month in MONTHS:
         await agree(worlds, month)
     before = len(told)

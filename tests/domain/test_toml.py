@@ -18,7 +18,7 @@ from benefits.domain.choice import Choice
 from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.limits import Cap, CapWindow, Limit, Scope
-from benefits.domain.packages import Line, LinePeriod, Start
+from benefits.domain.packages import Claiming, Line, LinePeriod, Start
 from benefits.domain.programme import Dialect, Programme
 from benefits.domain.programme_file import read, write
 from benefits.domain.recurring import Missing, Recurring, Weekday
@@ -193,12 +193,14 @@ def programmes(draw: st.DrawFn) -> Programme:
         )
         for one in base.benefit
     )
+    bare = {one.code for one in benefit if not one.recipient and not chosen}
     line = tuple(
         msgspec.structs.replace(
             one,
             quota=dict.fromkeys(one.quota, draw(count)),
             carry=draw(carries) if one.benefit == "LOUNGE" else None,
             priority=draw(st.none() | st.integers(0, 99)),
+            claim=draw(st.sampled_from(Claiming)) if one.benefit in bare else Claiming.CLAIM,
             **draw(st.sampled_from([{}, {"benefit": "", "choice": "PICK"}] if chosen else [{}])),
         )
         for one in base.line

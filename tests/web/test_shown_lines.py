@@ -7,9 +7,19 @@ import pytest
 
 from benefits.domain.carry import Carry
 from benefits.domain.labels import Layer
-from benefits.domain.packages import Anchor, Line, LinePeriod, Segment, Start, UpgradePolicy
+from benefits.domain.packages import (
+    Anchor,
+    Claiming,
+    Line,
+    LinePeriod,
+    Segment,
+    Start,
+    UpgradePolicy,
+)
 from benefits.domain.recurring import Missing, Recurring, Weekday
 from benefits.domain.stacking import StackBy, Stacking
+from tests.actions.test_claim_granted import claimed, waiving
+from tests.actions.test_start_period import work
 from tests.builders import reference_programme
 from tests.web.phone import Phone, platinum
 from tests.web.site import Site
@@ -42,6 +52,7 @@ async def test_lines_of_every_kind_are_explained(running: Site, phone: Phone) ->
             start=Start.PERIOD,
             segment=payroll,
             quantity=3,
+            claim=Claiming.AUTO,
         ),
     )
     programme = reference_programme()
@@ -58,6 +69,7 @@ async def test_lines_of_every_kind_are_explained(running: Site, phone: Phone) ->
         "For 30 days after the day they arrive.",
         "Unused ones stay valid in further periods: 2. When new ones come, at most 7 are kept;",
         "They come on its first day",
+        "They are claimed for you as they come",
         "it brings more from the next period on.",
     ):
         assert words in text
@@ -136,3 +148,16 @@ async def test_what_several_lines_bring_together_is_told(
     assert bool(words) == ("If several are yours" in html)
     assert words in html
     assert bool(words) == (html.index("Payroll") < html.index("Platinum"))
+
+
+async def test_what_was_not_claimed_for_a_member_is_told(running: Site, phone: Phone) -> None:
+    """P-2: in the history, beside the claim that was made for them."""
+    await running.world.apply(waiving(limit=1))
+    member = await running.world.member()
+    await work(running.world)
+    await claimed(running.world)
+    await phone.enter(member)
+    _, html = await phone.get("/page/history?lang=en")
+    assert "Could not be claimed for you: 1. You can claim it yourself." in html
+    _, html = await phone.get("/page/history?lang=zh")
+    assert "未能自动为您领取：1份" in html

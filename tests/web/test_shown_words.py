@@ -10,7 +10,7 @@ from benefits.domain.eligibility import NotEligible
 from benefits.domain.exclusions import Excluded
 from benefits.domain.limits import CapWindow, Left
 from benefits.domain.orders import OrderState, Reason
-from benefits.domain.packages import Downgrade, LinePeriod, Start, UpgradePolicy
+from benefits.domain.packages import Claiming, Downgrade, LinePeriod, Start, UpgradePolicy
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
 from benefits.domain.stacking import StackBy
@@ -44,6 +44,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(Downgrade) == set(shown_lines.FALLS)
     assert set(StackBy) == set(shown_lines.STACKS)
     assert set(Start) == set(shown_lines.STARTS)
+    assert set(Claiming) == set(shown_lines.CLAIMS)
     assert set(UpgradePolicy) == set(shown_lines.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))

@@ -41,6 +41,7 @@ from benefits.web.page.shown_limits import (
     window_words,
 )
 from benefits.web.page.shown_lines import (
+    CLAIMS,
     FALLS,
     RISES,
     STACKS,
@@ -387,6 +388,9 @@ def _rules(
     new = renewal(facts, benefit)
     then = n_("On %(day)s, according to your tier then.")
     starts = list(dict.fromkeys(tongue.word(STARTS[line.start]) for line in lines))
+    starts += dict.fromkeys(
+        tongue.word(CLAIMS[each.claim]) for each in lines if CLAIMS[each.claim]
+    )
     at_issue = benefit.consumed is Consumed.ISSUE
     spent = (
         n_("A unit is used up when it is delivered.")

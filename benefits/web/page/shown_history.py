@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
     ),
     "returned": (
         n_("Not delivered"),
-        ("order.compensated", "order.expired", "order.revoked"),
+        ("order.compensated", "order.expired", "order.revoked", "claim.refused"),
     ),
     "expired": (n_("Expired"), ("entitlement.expired",)),
     "corrected": (
@@ -60,6 +60,10 @@ WORDS: dict[str, tuple[str, Message]] = {
     "entitlement.granted": ("good", n_("Received with your tier: %(count)s")),
     "entitlement.rewarded": ("good", n_("Received as a gift: %(count)s")),
     "entitlement.converted": ("good", n_("Chosen by you: %(count)s")),
+    "claim.refused": (
+        "wait",
+        n_("Could not be claimed for you: %(count)s. You can claim it yourself."),
+    ),
     "entitlement.expired": ("plain", n_("Expired unused: %(count)s")),
     "entitlement.cut": ("plain", n_("Unused, beyond what can be kept: %(count)s")),
     "entitlement.returned": ("good", n_("Used units returned: %(count)s")),
@@ -153,7 +157,7 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     reason = str(data.get("reason", "")).upper()
     if event.type == "order.compensated" and reason in Reason.__members__:
         said += tongue.colon + tongue.word(REASONS[Reason[reason]])
-    is_claim = event.type.startswith(("claim.", "order.", "entitlement.returned"))
+    is_claim = event.type.startswith(("claim.placed", "order.", "entitlement.returned"))
     return Entry(
         name=tongue.text(item.name),
         words=said,

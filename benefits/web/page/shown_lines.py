@@ -6,7 +6,7 @@ from datetime import date
 import msgspec
 
 from benefits.domain import units
-from benefits.domain.packages import Downgrade, Line, LinePeriod, Start, UpgradePolicy
+from benefits.domain.packages import Claiming, Downgrade, Line, LinePeriod, Start, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.stacking import StackBy
 from benefits.domain.units import Quantity
@@ -85,6 +85,10 @@ FALLS: dict[Downgrade, Message] = {
 STARTS: dict[Start, Message] = {
     Start.EVALUATION: n_("They come once your tier for the new period is decided."),
     Start.PERIOD: n_("They come on its first day; if your tier rises later, more may follow."),
+}
+CLAIMS: dict[Claiming, Message] = {
+    Claiming.CLAIM: "",
+    Claiming.AUTO: n_("They are claimed for you as they come; there is nothing to do."),
 }
 STACKS: dict[StackBy, Message] = {
     StackBy.SUM: n_("Of all that is yours together, at most %(cap)s come in a period."),

@@ -45,6 +45,8 @@ function told(event: Event): string {
       return `${event.data.quantity} ${event.data.benefit}`;
     case "claim.placed":
       return event.data.benefit;
+    case "claim.refused":
+      return `${event.data.refusal} ${event.data.benefit}`;
     case "budget.threshold":
       return `${event.data.budget} ${event.data.percent}`;
     case "tier.upgraded":

@@ -28,6 +28,7 @@ from benefits.actions.answers import (
 from benefits.actions.capacity import Capacity
 from benefits.actions.claim import UNSENT_FOR, cost_of
 from benefits.actions.parts import Parts
+from benefits.actions.pricing import paid
 from benefits.actions.room import (
     change_room,
     check_room,
@@ -180,11 +181,12 @@ class _Group:
         self._note(claim, step, outcome)
         match step.effect:
             case Effect.CAPTURE:
-                self._end(claim, self.holds[claim.hold_id], actor, captured=True)
+                self._end(claim, self.holds[claim.hold_id], actor, paid=self._paid(claim, outcome))
             case Effect.RELEASE:
-                self._end(claim, self.holds[claim.hold_id], actor, captured=False)
+                self._end(claim, self.holds[claim.hold_id], actor, paid=None)
             case Effect.REISSUE | Effect.REISSUE_AND_CAPTURE:
-                self._reissue(claim, actor, captured=step.effect is Effect.REISSUE_AND_CAPTURE)
+                captured = step.effect is Effect.REISSUE_AND_CAPTURE
+                self._reissue(claim, actor, self._paid(claim, outcome), captured=captured)
             case Effect.REVOKE:
                 self._revoke(claim)
             case Effect.NONE if claim.state is OrderState.HELD:
@@ -238,44 +240,48 @@ class _Group:
             cause_id=claim.claim_id,
         )
 
-    def _end(self, claim: ClaimRow, hold: HoldRow, actor: str, *, captured: bool) -> None:
+    def _paid(self, claim: ClaimRow, outcome: Outcome | Lapsed) -> int:
+        """Return what the pieces of a claim cost, if they are delivered as an outcome says."""
+        used_at = outcome.at if isinstance(outcome, Done | Used) else self.now
+        return paid(claim, self._offer(claim), self._today(claim), used_at=used_at, now=self.now)
+
+    def _end(self, claim: ClaimRow, hold: HoldRow, actor: str, *, paid: int | None) -> None:
+        """End a hold: its pieces are `paid` for, or were released."""
         if hold.ended:  # delivered at the bank's loss: no units of the member are concerned
             self._event(claim, None)
             return
         self.holds[hold.hold_id] = msgspec.structs.replace(hold, ended=True)
         cost = self._reserved(claim, hold)
         at = self.journal.now_for(claim.member_id)
-        if captured:
-            postings = ledger.capture(hold.unit, hold.parts) + ledger.spend(cost, cost.minor)
+        if paid is not None:
+            postings = ledger.capture(hold.unit, hold.parts) + ledger.spend(cost, paid)
         else:
             postings = ledger.release(hold.parts, self.journal.lots, at) + ledger.unreserve(cost)
         batch_id = self._post(claim, postings, actor)
         quantity = hold.quantity
-        given_back = (0, 0) if captured else (quantity, hold.uncapped)
+        given_back = (quantity, hold.uncapped) if paid is None else (0, 0)
+        spent = None if paid == hold.cost_minor else paid
         self.ends.append(
-            HoldEnd(hold.hold_id, batch_id, quantity - given_back[0], *given_back, at)
+            HoldEnd(hold.hold_id, batch_id, quantity - given_back[0], *given_back, at, spent)
         )
-        self._count(claim, hold.cost_minor, CounterUse(-1, 1 if captured else 0))
-        if not captured:
+        pieces = CounterUse(-claim.quantity, 0 if paid is None else claim.quantity)
+        self._count(claim, CounterUse(-hold.cost_minor, paid or 0), pieces)
+        if paid is None:
             counts = counted(claim, hold, quantity - hold.uncapped)
             change_room(self.capacity, claim, counts, counted(claim, hold, 0))
 
     def _reserved(self, claim: ClaimRow, hold: HoldRow) -> Cost:
         """Return what a hold reserved, with the budget it was reserved in and whom it pays."""
-        _, benefit = self._offer(claim)
+        programme, benefit = self._offer(claim)
         if hold.reserved is None:
-            return Cost("", benefit.budget, hold.provider, 0)
+            return cost_of(programme, benefit, 0, provider=hold.provider)
         reserved = hold.reserved
         return Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
 
-    def _count(self, claim: ClaimRow, cost: int, sign: CounterUse) -> None:
-        self.capacity.add_money(
-            *self._offer(claim),
-            CounterUse(sign.reserved * cost, sign.spent * cost),
-            CounterUse(sign.reserved * claim.quantity, sign.spent * claim.quantity),
-        )
+    def _count(self, claim: ClaimRow, cost: CounterUse, pieces: CounterUse) -> None:
+        self.capacity.add_money(*self._offer(claim), cost, pieces)
 
-    def _reissue(self, claim: ClaimRow, actor: str, *, captured: bool) -> None:
+    def _reissue(self, claim: ClaimRow, actor: str, paid: int, *, captured: bool) -> None:
         """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
         programme, benefit = self._offer(claim)
         cost = programme.minor(benefit.cost) * claim.quantity
@@ -291,12 +297,13 @@ class _Group:
             check_room(self.capacity, self._today(claim), claim, counts, bearers=bearers)
         except Refusal as refusal:
             lost = ledger.make_up(unit, taken)
-            self._post(claim, lost + ledger.bear(price), actor)
+            owed = msgspec.structs.replace(price, minor=paid)
+            self._post(claim, lost + ledger.bear(owed), actor)
             self._case(claim, "delivered_without_entitlement", refusal.code)
             return
         postings = ledger.hold(unit, parts) + ledger.reserve(price)
         if captured:
-            postings += ledger.capture(unit, parts) + ledger.spend(price, cost)
+            postings += ledger.capture(unit, parts) + ledger.spend(price, paid)
         batch_id = self._post(claim, postings, actor)
         hold = HoldRow(
             hold_id=self.journal.id_for(claim.member_id),
@@ -317,12 +324,14 @@ class _Group:
         claim.reason = ""
         self.holds[hold.hold_id] = hold
         self.new_holds.append(hold)
-        self._count(claim, cost, CounterUse(0, 1) if captured else CounterUse(1, 0))
+        use = CounterUse(0, claim.quantity) if captured else CounterUse(claim.quantity, 0)
+        self._count(claim, CounterUse(0, paid) if captured else CounterUse(cost, 0), use)
         change_room(self.capacity, claim, counted(claim, hold, 0), counts)
         ids = (claim.member_id, claim.claim_id)
         self.capacity.tell(self.journal, self._today(claim)[0], bearers, ids)
         if captured:
-            end = HoldEnd(hold.hold_id, batch_id, taken, 0, 0, at)
+            spent = None if paid == cost else paid
+            end = HoldEnd(hold.hold_id, batch_id, taken, 0, 0, at, spent)
             self.ends.append(end)
 
     def _revoke(self, claim: ClaimRow) -> None:

@@ -19,6 +19,7 @@ from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.limits import Cap, CapWindow, Limit, Scope
 from benefits.domain.packages import Line, LinePeriod, Start
+from benefits.domain.prices import Price, PricedAt
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read, write
 from benefits.domain.recurring import Missing, Recurring, Weekday
@@ -136,6 +137,14 @@ uses = st.none() | st.builds(
 )
 
 
+prices = st.builds(
+    Price,
+    from_=st.dates(date(2025, 1, 1), date(2025, 9, 1)),
+    cost=st.just(Decimal("0.00")),
+    market_value=st.none() | amounts,
+)
+
+
 @st.composite
 def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
@@ -164,6 +173,8 @@ def programmes(draw: st.DrawFn) -> Programme:
             use=draw(uses) if one.kind is not Kind.DIRECT_TOPUP else None,
             nature=draw(st.sampled_from(Nature)),
             triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
+            prices=tuple(draw(st.lists(prices, max_size=1))),
+            priced_at=draw(st.sampled_from(PricedAt)),
             stacking=draw(stackings) if one.code == "VIDEO" and not chosen else one.stacking,
             recipient=tuple(draw(st.lists(st.sampled_from(["phone", "name"]), unique=True))),
         )

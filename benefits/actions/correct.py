@@ -276,8 +276,16 @@ async def _end(conn: Connection, matter: Matter, batch_id: UUID) -> None:
     assert state is not None, "a settled order has a state"
     claim.state, claim.changed_at, claim.deadline = state, matter.now, None
     await claims.update(conn, [claim])
+    worst = matter.of_hold.cost_minor * split.captured // matter.of_hold.quantity
+    spent = matter.effect.budget.spent
     end = HoldEnd(
-        claim.hold_id, batch_id, split.captured, split.released, split.uncapped, matter.now
+        claim.hold_id,
+        batch_id,
+        split.captured,
+        split.released,
+        split.uncapped,
+        matter.now,
+        None if spent == worst else spent,
     )
     await claims.end_holds(conn, [end])
     measures.count_claims(state.value, 1)

@@ -6,6 +6,8 @@ comes back names the batch that spent it, line by line (L-7).
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -13,6 +15,7 @@ from msgspec.structs import replace
 
 from benefits.actions.capacity import Capacity
 from benefits.actions.claim import cost_of
+from benefits.actions.pricing import piece_price
 from benefits.actions.room import change_room, check_room, counted
 from benefits.domain import corrections as rules
 from benefits.domain import entitlement, ledger
@@ -84,19 +87,24 @@ class Units:
         await claims.end_holds(writer, self._ends)
         await corrections.put_reversals(writer, self._reversals)
 
-    def move(self, claim: ClaimRow, step: Step, actor: str) -> Trouble | None:
-        """Do to a claim's units what a step says, which the claim has taken already."""
-        hold = self.holds[claim.hold_id]
+    def move(
+        self, claim: ClaimRow, step: Step, actor: str, *, used_at: datetime
+    ) -> Trouble | None:
+        """Do to a claim's units what a step says, which the claim has taken already.
+
+        What is spent is paid for as on the day that the contract names; `used_at` may be it.
+        """
+        hold, end = self.holds[claim.hold_id], partial(self._end, used_at=used_at)
         match step.effect:
             case Effect.CAPTURE:
-                self._end(claim, hold, actor, used=claim.quantity)
+                end(claim, hold, actor, used=claim.quantity)
             case Effect.RELEASE:
-                self._end(claim, hold, actor, used=step.course.used)
+                end(claim, hold, actor, used=step.course.used)
             case Effect.LOSE:
-                self._end(claim, hold, actor, used=step.course.used, lost=True)
+                end(claim, hold, actor, used=step.course.used, lost=True)
             case Effect.REISSUE | Effect.REISSUE_AND_CAPTURE:
                 captured = step.effect is Effect.REISSUE_AND_CAPTURE
-                return self._reissue(claim, actor, captured=captured)
+                return self._reissue(claim, actor, used_at, captured=captured)
             case Effect.RESTORE | Effect.RETURN | Effect.FORFEIT:
                 return self._give_back(claim, actor, step.effect)
             case Effect.NONE | Effect.REVOKE:
@@ -129,15 +137,32 @@ class Units:
             reverses=reverses,
         )
 
+    def _piece(self, claim: ClaimRow, used_at: datetime) -> int:
+        """Return what a piece of a claim costs that is spent now (K-4)."""
+        agreed, today = self._offers[claim.claim_id], self._today[claim.benefit]
+        now = self.journal.now
+        return piece_price(claim, agreed, today, used_at=used_at, now=now)
+
     def _end(
-        self, claim: ClaimRow, hold: HoldRow, actor: str, *, used: int, lost: bool = False
+        self,
+        claim: ClaimRow,
+        hold: HoldRow,
+        actor: str,
+        *,
+        used: int,
+        used_at: datetime,
+        lost: bool = False,
     ) -> None:
-        """Spend `used` pieces of a hold; the rest goes back to the member, or is lost."""
+        """Spend `used` pieces of a hold; the rest goes back to the member, or is lost.
+
+        What they cost less than was reserved for all is free again.
+        """
         if hold.ended:  # delivered at the bank's loss: no units of the member are concerned
             self.tell(claim, kind_of(claim))
             return
         self.holds[hold.hold_id] = replace(hold, ended=True)
         cost = self._reserved(claim, hold)
+        minor = used * self._piece(claim, used_at) if used else 0
         at = self.journal.now_for(claim.member_id)
         taken = hold.quantity // claim.quantity * used
         spent, rest = ledger.split(hold.parts, taken)
@@ -148,13 +173,14 @@ class Units:
         else:
             postings += ledger.release(rest, self.journal.lots, at)
         if used:
-            postings += ledger.spend(cost, cost.minor * used // claim.quantity)
+            postings += ledger.spend(cost, minor)
         else:
             postings += ledger.unreserve(cost)
         batch_id = self._post(claim, postings, actor)
         back = hold.quantity - taken
-        self._ends.append(HoldEnd(hold.hold_id, batch_id, taken, back, uncapped, at))
-        minor = hold.cost_minor * used // claim.quantity
+        worst = hold.cost_minor * used // claim.quantity
+        told = None if minor == worst else minor
+        self._ends.append(HoldEnd(hold.hold_id, batch_id, taken, back, uncapped, at, told))
         self.capacity.add_money(
             *self._offers[claim.claim_id],
             CounterUse(-hold.cost_minor, minor),
@@ -176,18 +202,14 @@ class Units:
 
     def _reserved(self, claim: ClaimRow, hold: HoldRow) -> Cost:
         """Return what a hold reserved, with the budget it was reserved in and whom it pays."""
-        _, benefit = self._offers[claim.claim_id]
         if hold.reserved is None:
-            return Cost("", benefit.budget, hold.provider, 0)
+            return cost_of(*self._offers[claim.claim_id], 0, provider=hold.provider)
         reserved = hold.reserved
         return Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
 
-    def _count(self, claim: ClaimRow, cost: int, sign: CounterUse) -> None:
-        self.capacity.add_money(
-            *self._offers[claim.claim_id],
-            CounterUse(sign.reserved * cost, sign.spent * cost),
-            CounterUse(sign.reserved * claim.quantity, sign.spent * claim.quantity),
-        )
+    def _count(self, claim: ClaimRow, money: CounterUse, sign: CounterUse) -> None:
+        pieces = CounterUse(sign.reserved * claim.quantity, sign.spent * claim.quantity)
+        self.capacity.add_money(*self._offers[claim.claim_id], money, pieces)
 
     def _hold(self, claim: ClaimRow, hold: HoldRow) -> None:
         """Let a claim's units be in a new hold."""
@@ -195,11 +217,14 @@ class Units:
         self.holds[hold.hold_id] = hold
         self._new_holds.append(hold)
 
-    def _reissue(self, claim: ClaimRow, actor: str, *, captured: bool) -> Trouble | None:
+    def _reissue(
+        self, claim: ClaimRow, actor: str, used_at: datetime, *, captured: bool
+    ) -> Trouble | None:
         """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
         programme, benefit = self._offers[claim.claim_id]
         today = self._today[claim.benefit]
         cost = programme.minor(benefit.cost) * claim.quantity
+        paid = self._piece(claim, used_at) * claim.quantity
         was = self.holds[claim.hold_id]  # whatever the programme says today of what it takes
         provider, unit, taken = was.provider, was.unit, was.quantity
         price = cost_of(programme, benefit, cost, provider=provider)
@@ -212,11 +237,11 @@ class Units:
             check_room(self.capacity, today, claim, counts, bearers=bearers)
         except Refusal as refusal:
             lost = ledger.make_up(unit, taken)
-            self._post(claim, lost + ledger.bear(price), actor)
+            self._post(claim, lost + ledger.bear(replace(price, minor=paid)), actor)
             return Trouble("delivered_without_entitlement", refusal.code)
         postings = ledger.hold(unit, parts) + ledger.reserve(price)
         if captured:
-            postings += ledger.capture(unit, parts) + ledger.spend(price, cost)
+            postings += ledger.capture(unit, parts) + ledger.spend(price, paid)
         batch_id = self._post(claim, postings, actor)
         hold = replace(
             was,
@@ -231,12 +256,16 @@ class Units:
         )
         claim.reason = ""
         self._hold(claim, hold)
-        self._count(claim, cost, CounterUse(0, 1) if captured else CounterUse(1, 0))
+        if captured:
+            self._count(claim, CounterUse(0, paid), CounterUse(0, 1))
+        else:
+            self._count(claim, CounterUse(cost, 0), CounterUse(1, 0))
         change_room(self.capacity, claim, counted(claim, hold, 0), counts)
         ids = (claim.member_id, claim.claim_id)
         self.capacity.tell(self.journal, today[0], bearers, ids)
         if captured:
-            self._ends.append(HoldEnd(hold.hold_id, batch_id, taken, 0, 0, at))
+            told = None if paid == cost else paid
+            self._ends.append(HoldEnd(hold.hold_id, batch_id, taken, 0, 0, at, told))
             self._keep_spent(claim, hold, batch_id, postings)
         return None
 
@@ -259,7 +288,7 @@ class Units:
             if line.posting.credit is Account.REDEEMED and line.posting.lot_id is not None
         ]
         late = any(self.journal.lots[part.lot_id].ended(at) for part in parts)
-        reserved = _reserved_again(spent.lines, hold)
+        reserved, minor = _reserved_again(spent.lines, hold), _spent_minor(spent.lines)
         if effect is Effect.RESTORE:
             postings = ledger.unspent(unit, parts) + _money_back(spent.lines)
             postings += ledger.hold(unit, parts)
@@ -286,9 +315,9 @@ class Units:
                 ended=False,
             )
             self._hold(claim, new)
-            self._count(claim, hold.cost_minor, CounterUse(1, -1))
+            self._count(claim, CounterUse(hold.cost_minor, -minor), CounterUse(1, -1))
             return None
-        self._count(claim, hold.cost_minor, CounterUse(0, -1))
+        self._count(claim, CounterUse(0, -minor), CounterUse(0, -1))
         counts = counted(claim, hold, hold.quantity - hold.uncapped)
         change_room(self.capacity, claim, counts, counted(claim, hold, 0))
         _, benefit = self._offers[claim.claim_id]
@@ -297,12 +326,16 @@ class Units:
         return None
 
 
+def _spent_minor(lines: Sequence[Line]) -> int:
+    return sum(one.posting.amount for one in lines if one.posting.credit is Account.BUDGET_SPENT)
+
+
 def _money_back(lines: Sequence[Line]) -> list[Posting]:
     spent = [line.posting for line in lines if line.posting.credit is Account.BUDGET_SPENT]
     owed = [line.posting for line in lines if line.posting.credit is Account.EXPENSE]
     if not spent or not owed:
         return []
-    minor = sum(posting.amount for posting in spent)
+    minor = _spent_minor(lines)
     return ledger.unspend(Cost(spent[0].unit, spent[0].party, owed[0].party, minor), minor)
 
 

@@ -205,7 +205,8 @@ class _Group:
         if step.state is not before:
             self.came_to[step.state] += 1
         self._note(claim, step, outcome)
-        trouble = self.units.move(claim, step, actor)
+        told_at = outcome.at if isinstance(outcome, Done | Used) else self.now
+        trouble = self.units.move(claim, step, actor, used_at=told_at)
         if trouble is not None:
             self._case(claim, trouble.kind, trouble.detail)
         if step.effect is Effect.REVOKE:

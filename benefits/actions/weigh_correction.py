@@ -5,7 +5,8 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.claim import UnknownBenefit
+from benefits.actions.claim import UnknownBenefit, cost_of
+from benefits.actions.pricing import Offer, piece_price
 from benefits.domain import corrections as rules
 from benefits.domain import ledger, recoveries
 from benefits.domain.archive import MonthArchived
@@ -43,6 +44,7 @@ from benefits.store.members import Member
 class Matter(msgspec.Struct, kw_only=True):
     """A correction with all it concerns, as read under the member's lock at `now`.
 
+    A claim's programme and benefit are those it was made under, `today` has those in force.
     `steps` is what its quantity comes to in the ledger; `counts` is how many units of the claim
     count against caps and limits.
     """
@@ -51,6 +53,7 @@ class Matter(msgspec.Struct, kw_only=True):
     why: Why
     programme: Programme
     benefit: Benefit
+    today: Offer
     now: datetime
     claim: ClaimRow | None = None
     hold: HoldRow | None = None
@@ -157,7 +160,7 @@ async def _matter(
     offers = (await cache.current(conn)).offers
     if code not in offers:
         raise UnknownBenefit
-    programme, benefit = offers[code]
+    programme, benefit = today = offers[code]
     if claim is None and benefit.draws:
         raise UnitsDrawn
     if claim is not None:
@@ -174,6 +177,7 @@ async def _matter(
         why=why,
         programme=programme,
         benefit=benefit,
+        today=today,
         now=journal.now_for(wanted.member_id),
         claim=claim,
         hold=hold,
@@ -198,8 +202,6 @@ async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect
         batch_id=batch_id,
         lines=lines,
         piece=matter.piece,
-        held=hold.quantity,
-        cost_minor=hold.cost_minor,
         is_capped=bool(claim.cap_window or claim.limits),
     )
     late = matter.benefit.late_reversal
@@ -257,7 +259,8 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
     replaced += await corrections.released(conn, claim.hold_id)
     charged = None
     if wanted.fault is Fault.PROVIDER and hold.reserved is not None:
-        minor = hold.cost_minor * matter.steps // hold.quantity  # exact: what its pieces cost then
+        whole = hold.cost_minor if hold.paid_minor is None else hold.paid_minor
+        minor = whole * matter.steps // hold.quantity  # exact: what its pieces cost then
         charged = Cost(hold.reserved.unit, hold.reserved.budget, hold.provider, minor)
     return rules.make_good(
         matter.unit,
@@ -272,7 +275,7 @@ async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     claim, hold = matter.of_claim, matter.of_hold
     journal.load(await books.lots_by_id(conn, [part.lot_id for part in hold.parts]))
     matter.counts = hold.quantity - hold.uncapped
-    cost = Cost("", matter.benefit.budget, hold.provider, 0)
+    cost = cost_of(matter.programme, matter.benefit, 0, provider=hold.provider)
     if hold.reserved is not None:
         kept = hold.reserved
         cost = Cost(kept.unit, kept.budget, hold.provider, kept.minor)
@@ -283,6 +286,14 @@ async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
             parts=hold.parts,
             cost_minor=hold.cost_minor,
             cost=cost,
+            paid_minor=claim.quantity
+            * piece_price(
+                claim,
+                (matter.programme, matter.benefit),
+                matter.today,
+                used_at=matter.now,
+                now=matter.now,
+            ),
             is_capped=bool(claim.cap_window or claim.limits),
         ),
         matter.steps,

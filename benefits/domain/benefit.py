@@ -12,6 +12,7 @@ from benefits.domain.consents import consent_key
 from benefits.domain.eligibility import Rule
 from benefits.domain.limits import Cap
 from benefits.domain.policy import Text
+from benefits.domain.prices import Price, PricedAt
 from benefits.domain.stacking import Stacking
 from benefits.domain.units import SCALE_MAX
 from benefits.domain.use import Use
@@ -69,6 +70,8 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     By their tier members may bring `companions`, each of whom takes as much as they do (V-10).
     Of all that name the same `exclusion` a member claims one alone (K-2).
     It is claimed from `claim_from` through `claim_until`, and is used as `use` says (P-9).
+    A piece is paid by the one of its `prices` that is in force when `priced_at` says; `cost` is
+    the worst of them, and what it costs while none is (V-7).
     `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
 
@@ -99,6 +102,8 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     claim_from: date | None = None
     claim_until: date | None = None
     use: Use | None = None
+    prices: tuple[Price, ...] = ()
+    priced_at: PricedAt = PricedAt.CLAIM
 
     @property
     def last_claim(self) -> date | None:

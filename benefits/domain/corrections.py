@@ -203,7 +203,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Captured(msgspec.Struct, frozen=True, kw_only=True):
-    """What a claim spent: the batch that did, its lines, and the worst cost of the units held.
+    """What a claim spent: the batch that did, and its lines.
 
     Each of its pieces took `piece` steps of the units.
     """
@@ -211,8 +211,6 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
     batch_id: UUID
     lines: Sequence[Line]
     piece: int
-    held: int
-    cost_minor: int
     is_capped: bool
 
 
@@ -240,7 +238,8 @@ def reverse(
     if quantity > whole - earlier:
         raise CorrectionExceeds
     parts = _first(units, quantity)
-    postings = ledger.restore(parts, dict(lots), now) + _money_back(captured, quantity, units)
+    money = _money_back(captured, quantity, units)
+    postings = ledger.restore(parts, dict(lots), now) + money
     late = sum(p.amount for p in parts if lots[p.lot_id].ended(now))
     lot = NewLot(late, late_days) if late and late_days else None
     if lot:
@@ -253,7 +252,7 @@ def reverse(
         undone=tuple(undone(captured.lines, postings)),
         lot=lot,
         stock=CounterUse(0, -(quantity // captured.piece) if undelivered else 0),
-        budget=CounterUse(0, -_cost(captured.cost_minor, captured.held, quantity)),
+        budget=CounterUse(0, -sum(p.amount for p in money if p.debit is Account.BUDGET_SPENT)),
         cap=-counted if captured.is_capped else 0,
         earlier=earlier,
     )
@@ -276,7 +275,9 @@ def counting(lines: Iterable[Line], lots: Mapping[UUID, Lot]) -> int:
 
 
 def _cost(minor: int, held: int, quantity: int) -> int:
-    return minor * quantity // held  # exact: a hold's worst cost is that of a piece, times pieces
+    return (
+        minor * quantity // held
+    )  # exact: what a hold costs is the cost of a piece, times pieces
 
 
 def _first(units: Iterable[Line], quantity: int) -> list[Part]:
@@ -403,13 +404,17 @@ def _made_good(unit: str, quantity: int, owed: int) -> list[Posting]:
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """What an order holds: units by lot, `piece` steps a piece, and the cost it reserved."""
+    """What an order holds: units by lot, `piece` steps a piece, and the cost it reserved.
+
+    All of it would be paid with `paid_minor` (K-4).
+    """
 
     unit: str
     piece: int
     parts: Sequence[Part]
     cost_minor: int
     cost: Cost
+    paid_minor: int
     is_capped: bool
 
 
@@ -429,11 +434,10 @@ def settle(
     if delivered > quantity:
         raise CorrectionExceeds
     captured, released = ledger.split(held.parts, delivered)
-    spent = _cost(held.cost_minor, quantity, delivered)
+    spent = _cost(held.paid_minor, quantity, delivered)
     postings = ledger.capture(held.unit, captured)
     postings += ledger.release(released, dict(lots), now)
-    money = _cost(held.cost.minor, quantity, delivered)
-    postings += ledger.spend(held.cost, money) if money else ledger.unreserve(held.cost)
+    postings += ledger.spend(held.cost, spent) if delivered else ledger.unreserve(held.cost)
     uncapped = uncapped_units(released, lots)
     back = quantity - delivered
     to = OrderState.ISSUED if at_issue else OrderState.REDEEMED

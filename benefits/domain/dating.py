@@ -51,6 +51,11 @@ def in_force(versions: Sequence[D], at: datetime) -> D | None:
     return next((one for one in reversed(versions) if one.effective_from <= at), None)
 
 
+def not_before(versions: Sequence[D], at: datetime) -> datetime:
+    """Return an instant, or that of the first version: earlier a programme is as it was then."""
+    return max(at, versions[0].effective_from) if versions else at
+
+
 def until(versions: Sequence[D], version: D) -> datetime | None:
     """Return the instant at which a version that is kept ends; None while no other is to come."""
     later = (one.effective_from for one in kept(versions) if one.version > version.version)
@@ -58,13 +63,11 @@ def until(versions: Sequence[D], version: D) -> datetime | None:
 
 
 def judging(versions: Sequence[D], at: datetime) -> list[D]:
-    """Return the versions that judge some month, as of an instant: one a month.
+    """Return the versions that judge some month, as of an instant.
 
     A version judges no tier any more where a later one judges from the same month or before.
     """
-    begun = [
-        one for place, one in enumerate(kept(versions)) if not place or one.effective_from <= at
-    ]
+    begun = [one for one in kept(versions) if one.effective_from <= not_before(versions, at)]
     return [
         one
         for place, one in enumerate(begun)
@@ -77,10 +80,9 @@ def stays(versions: Sequence[D], begin: datetime, now: datetime) -> list[D]:
 
     The other ones that are kept are withdrawn by it.
     """
+    now = not_before(versions, now)
     return [
-        one
-        for one in kept(versions)
-        if one.effective_from < begin or one.effective_from <= now or one.version == 1
+        one for one in kept(versions) if one.effective_from < begin or one.effective_from <= now
     ]
 
 

@@ -26,6 +26,7 @@ from benefits.domain.metrics import Basket, basket
 from benefits.domain.orders import Capabilities
 from benefits.domain.packages import Line
 from benefits.domain.policy import Policy, Text, Tier, owed
+from benefits.domain.prices import price_on
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
 from benefits.domain.wechat import Wechat
@@ -148,6 +149,11 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             for each in self.benefit
             if each.unit == benefit.unit
         )
+
+    def piece_minor(self, benefit: Benefit, day: date) -> int:
+        """Return what a piece really costs on a day: at worst while no price is in force (P-1)."""
+        price = price_on(benefit.prices, day)
+        return self.minor(benefit.cost if price is None else price.cost)
 
     def guests(self, benefit: Benefit, rank: int) -> int:
         """Return how many companions a rank brings along with each piece of a benefit (V-10)."""

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from benefits.domain import spelling, toml, units
+from benefits.domain import prices, spelling, toml, units
 from benefits.domain.auto_claims import claiming_problems
 from benefits.domain.benefit import Benefit, Kind
 from benefits.domain.choice_problems import brought_problems, choice_problems
@@ -124,6 +124,11 @@ def _amounts(programme: Programme) -> Iterator[str]:
     amounts = list(thresholds(programme.tier))
     amounts += [(f"budget[{i}].total", b.total) for i, b in enumerate(programme.budget)]
     amounts += [(f"benefit[{i}].cost", b.cost) for i, b in enumerate(programme.benefit)]
+    for i, benefit in enumerate(programme.benefit):
+        for j, price in enumerate(benefit.prices):
+            amounts.append((f"benefit[{i}].prices[{j}].cost", price.cost))
+            if price.market_value is not None:
+                amounts.append((f"benefit[{i}].prices[{j}].market_value", price.market_value))
     for path, amount in amounts:
         if not amount.is_finite() or amount < 0:
             yield f"{path}: must be an amount of at least 0"
@@ -145,6 +150,8 @@ def _benefits(programme: Programme) -> Iterator[str]:
         if benefit.budget not in budgets:
             hint = suggestion(benefit.budget, budgets)
             yield f"{path}.budget: {benefit.budget!r} is not defined{hint}"
+        for at, why in prices.misfits(benefit.prices, benefit.cost):
+            yield f"{path}.prices{at}: {why}"
         if benefit.stock is not None and benefit.stock < 0:
             yield f"{path}.stock: must be at least 0"
         if benefit.contract_end is not None and benefit.contract_end.year not in YEARS:

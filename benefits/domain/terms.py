@@ -24,6 +24,7 @@ from benefits.domain.benefit import ClawBack, Late
 from benefits.domain.limits import Dimension
 from benefits.domain.packages import Downgrade, Start, UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
+from benefits.domain.prices import Price, is_worth_less
 from benefits.domain.programme import Programme
 from benefits.domain.recurring import Missing
 from benefits.domain.refusal import Refusal
@@ -154,13 +155,19 @@ def _shorter(before: Any, after: Any) -> bool:
     return bool(before != after and (not before or not after or after < before))
 
 
+def _worth_less(before: Any, after: Any) -> bool:
+    """Judge dated prices by what members are told of them: a cost is the bank's own affair."""
+    one, other = (msgspec.convert(each or (), tuple[Price, ...]) for each in (before, after))
+    return is_worth_less(one, other)
+
+
 _X = r'(?:[^."]+|"(?:[^"\\]|\\.)*")'  # a part of a path, as `_part` writes it
 # By path; the first that fits says whether a change is worse, and without one it is.
 _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(name|provider|budget|(tier|benefit|choice)\.{_X}\.(name|about))\..*", _never),
     (rf"line\.{_X}\.segment\.name\..*", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
-    (rf"benefit\.{_X}\.(provider|cost)|limit\.{_X}\.on_full", _never),
+    (rf"benefit\.{_X}\.(provider|cost|priced_at)|limit\.{_X}\.on_full", _never),
     (rf"compliance|benefit\.{_X}\.(nature|triggers\.{_X})", _never),
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),
@@ -175,6 +182,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     ),
     (rf"benefit\.{_X}\.(contract_end|claim_until|use\.until)", _sooner),
     (rf"benefit\.{_X}\.claim_from", _later),
+    (rf"benefit\.{_X}\.prices", _worth_less),
     (rf"benefit\.{_X}\.use\.days", _less),
     (rf"benefit\.{_X}\.use\.length", _lower(Length.WHOLE_DAYS, Length.EXACT_DURATION)),
     (rf"policy\.(minimum_days|post_by)|tier\.{_X}\.threshold", _more),

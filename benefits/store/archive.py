@@ -38,6 +38,11 @@ HOLD_END: tuple[tuple[str, Kind], ...] = (
     *(("bucket", "int2"), ("hold_id", "uuid"), ("batch_id", "uuid"), ("captured", "int8")),
     *(("released", "int8"), ("ended_at", "instant"), ("uncapped", "int8")),
 )
+# What was paid is in the digest where it is not the worst cost: so those of earlier releases hold.
+_HOLD_END_BYTES = (
+    f"{canonical('e', HOLD_END)} || CASE WHEN e.spent_minor IS NULL THEN ''::bytea "
+    f"ELSE {canonical('e', [('spent_minor', 'int8')])} END"
+)
 _TYPES = {
     "text": "text",
     "uuid": "uuid",
@@ -156,7 +161,7 @@ FROM hold AS h WHERE h.bucket BETWEEN 0 AND 1023 AND h.batch_id >= $1 AND h.batc
 GROUP BY 1, 2, 3
 UNION ALL
 SELECT {_MONTH.format("e.batch_id")}, 1, e.bucket,
-       sha256(string_agg({canonical("e", HOLD_END)}, ''::bytea ORDER BY e.hold_id))
+       sha256(string_agg({_HOLD_END_BYTES}, ''::bytea ORDER BY e.hold_id))
 FROM hold_end AS e WHERE e.bucket BETWEEN 0 AND 1023 AND e.batch_id >= $1 AND e.batch_id < $2
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3

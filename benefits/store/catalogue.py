@@ -9,7 +9,7 @@ import msgspec
 from benefits.domain.benefit import Benefit
 from benefits.domain.calendars import NO_CALENDAR, Calendar
 from benefits.domain.catalogue import Catalogue, Judge, Plan, Rules
-from benefits.domain.dating import Dated, in_force, judging, kept, withdrawn
+from benefits.domain.dating import Dated, in_force, judging, kept, not_before, withdrawn
 from benefits.domain.entitlement import budget_counter, stock_counter
 from benefits.domain.programme import Programme
 from benefits.domain.values import Clock, Month, local_date
@@ -136,7 +136,8 @@ class _Step:
     def __init__(self, timelines: Timelines, at: datetime) -> None:
         """Find them in the versions of every programme; the first holds before all, too."""
         self._current = {
-            code: (in_force(line, at) or line[0]).version for code, line in timelines.items()
+            code: (in_force(line, not_before(line, at)) or line[0]).version
+            for code, line in timelines.items()
         }
         self._judges = {code: judging(line, at) for code, line in timelines.items()}
 

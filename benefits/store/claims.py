@@ -56,7 +56,8 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `uncapped` of them do not count against the member's cap. `reserved` is what the batch set
     aside in the budget: None where it cost nothing. `provider` is who was asked for the order,
-    whatever the programme says today.
+    whatever the programme says today. `paid_minor` is what all of it costs at the price at which
+    some was captured, if any was.
     """
 
     hold_id: UUID
@@ -72,10 +73,14 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     reserved: Reserved | None = None
     provider: str = ""
     ended: bool = False
+    paid_minor: int | None = None
 
 
 class HoldEnd(msgspec.Struct, frozen=True):
-    """How a hold ended: what was captured and what released, `uncapped` of it outside the cap."""
+    """How a hold ended: what was captured and what released, `uncapped` of it outside the cap.
+
+    `spent_minor` is what was paid for what was captured: None where that is its worst cost (K-4).
+    """
 
     hold_id: UUID
     batch_id: UUID
@@ -83,6 +88,7 @@ class HoldEnd(msgspec.Struct, frozen=True):
     released: int
     uncapped: int
     ended_at: datetime
+    spent_minor: int | None
 
 
 _COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.state, c.reason,
@@ -137,13 +143,15 @@ SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uui
                      $7::bigint[], $8::bigint[], $9::timestamptz[], $10::bigint[])
 """
 INSERT_ENDS = """
-INSERT INTO hold_end (bucket, hold_id, batch_id, captured, released, ended_at, uncapped)
+INSERT INTO hold_end (bucket, hold_id, batch_id, captured, released, ended_at, uncapped,
+                      spent_minor)
 SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[],
-                     $6::timestamptz[], $7::bigint[])
+                     $6::timestamptz[], $7::bigint[], $8::bigint[])
 """
 HOLDS = """
 SELECT h.hold_id, h.member_id, h.claim_id, h.batch_id, h.unit, h.quantity, h.cost_minor,
-       h.placed_at, h.uncapped, e.hold_id IS NOT NULL AS ended, r.provider
+       h.placed_at, h.uncapped, e.hold_id IS NOT NULL AS ended, r.provider,
+       e.spent_minor * h.quantity / nullif(e.captured, 0) AS paid_minor
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, hold_id)
 JOIN hold AS h ON h.bucket = k.bucket AND h.hold_id = k.hold_id
 LEFT JOIN hold_end AS e ON e.bucket = k.bucket AND e.hold_id = k.hold_id
@@ -289,6 +297,7 @@ async def end_holds(writer: Writer, ends: Sequence[HoldEnd]) -> None:
         [e.released for e in ends],
         [e.ended_at for e in ends],
         [e.uncapped for e in ends],
+        [e.spent_minor for e in ends],
     )
 
 
@@ -319,6 +328,7 @@ async def holds(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, HoldRow]:
             reserved=reserved.get(row.batch_id),
             provider=row.provider or "",
             ended=row.ended,
+            paid_minor=row.paid_minor,
         )
         for row in found
     }

@@ -338,9 +338,11 @@ hold_end = Table(
     Column("released", BigInteger, nullable=False),
     Column("ended_at", INSTANT, nullable=False),
     Column("uncapped", BigInteger, nullable=False, server_default="0"),
+    Column("spent_minor", BigInteger),
     PrimaryKeyConstraint("bucket", "hold_id"),
     ForeignKeyConstraint(["bucket", "hold_id"], ["hold.bucket", "hold.hold_id"]),
     CheckConstraint("captured >= 0 AND released >= 0", name="parts"),
+    CheckConstraint("spent_minor IS NULL OR spent_minor >= 0 AND captured > 0", name="spent"),
     CheckConstraint("uncapped >= 0 AND uncapped <= released", name="uncapped"),
 )
 

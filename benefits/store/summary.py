@@ -23,12 +23,9 @@ SELECT c.programme, c.benefit, max(c.claimed_at) AS last_claim_at,
        array[coalesce(sum(k.pieces) FILTER (WHERE c.claimed_at > $3), 0)::bigint,
              coalesce(sum(k.pieces) FILTER (WHERE c.claimed_at > $4), 0)::bigint,
              coalesce(sum(k.pieces) FILTER (WHERE c.claimed_at > $5), 0)::bigint] AS redeemed,
-       array[coalesce(sum(h.cost_minor * u.units / h.quantity) FILTER (WHERE c.claimed_at > $3), 0)
-                 ::bigint,
-             coalesce(sum(h.cost_minor * u.units / h.quantity) FILTER (WHERE c.claimed_at > $4), 0)
-                 ::bigint,
-             coalesce(sum(h.cost_minor * u.units / h.quantity) FILTER (WHERE c.claimed_at > $5), 0)
-                 ::bigint] AS cost_minor
+       array[coalesce(sum(k.minor) FILTER (WHERE c.claimed_at > $3), 0)::bigint,
+             coalesce(sum(k.minor) FILTER (WHERE c.claimed_at > $4), 0)::bigint,
+             coalesce(sum(k.minor) FILTER (WHERE c.claimed_at > $5), 0)::bigint] AS cost_minor
 FROM unnest($1::smallint[], $2::uuid[]) AS w (bucket, member_id)
 JOIN claim AS c ON c.bucket = w.bucket AND c.member_id = w.member_id
 JOIN hold AS h ON h.bucket = c.bucket AND h.hold_id = c.hold_id
@@ -39,7 +36,10 @@ LEFT JOIN LATERAL (
     JOIN posting AS p ON p.bucket = v.bucket AND p.batch_id = v.reverses AND p.line = v.line
     WHERE v.bucket = e.bucket AND v.reverses = e.batch_id AND p.credit = 'redeemed'
     ) AS u ON e.hold_id IS NOT NULL
-CROSS JOIN LATERAL (SELECT u.units * c.quantity / h.quantity AS pieces) AS k
+CROSS JOIN LATERAL (
+    SELECT u.units * c.quantity / h.quantity AS pieces,
+           coalesce(e.spent_minor * u.units / nullif(e.captured, 0),
+                    h.cost_minor * u.units / h.quantity) AS minor) AS k
 GROUP BY c.programme, c.benefit ORDER BY c.programme, c.benefit
 """
 # ix_claim_bucket_member_id_claim_id, then ix_case_file_bucket_claim_id.

@@ -219,10 +219,12 @@ WHERE h.bucket BETWEEN $1 AND $2
        OR p.placed IS DISTINCT FROM h.quantity
           AND (p.placed IS NOT NULL OR NOT {is_away("h.batch_id")}))
 """,
-    # K-4: what a hold reserved in its budget is its worst cost, and its end frees exactly that.
+    # K-4: what a hold reserved in its budget is its worst cost, and its end frees exactly that;
+    # what it spent is the price, or the worst cost of what was captured.
     "hold_money_differs": f"""
 SELECT h.hold_id::text AS subject,
-       format('cost %s, reserved %s, freed %s', h.cost_minor, p.reserved, q.freed) AS detail
+       format('cost %s, reserved %s, freed %s, to pay %s, spent %s', h.cost_minor, p.reserved,
+              q.freed, s.paid, q.spent) AS detail
 FROM hold AS h
 LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
 LEFT JOIN LATERAL (
@@ -230,14 +232,18 @@ LEFT JOIN LATERAL (
     WHERE p.bucket = h.bucket AND p.batch_id = h.batch_id
       AND p.credit = 'budget.reserved') AS p ON true
 LEFT JOIN LATERAL (
-    SELECT sum(p.amount) AS freed FROM posting AS p
-    WHERE p.bucket = e.bucket AND p.batch_id = e.batch_id
-      AND p.debit = 'budget.reserved') AS q ON true
+    SELECT sum(p.amount) FILTER (WHERE p.debit = 'budget.reserved') AS freed,
+           sum(p.amount) FILTER (WHERE p.credit = 'budget.spent') AS spent,
+           count(*) AS lines
+    FROM posting AS p WHERE p.bucket = e.bucket AND p.batch_id = e.batch_id) AS q ON true
+CROSS JOIN LATERAL (
+    SELECT coalesce(e.spent_minor, h.cost_minor * e.captured / h.quantity) AS paid) AS s
 WHERE h.bucket BETWEEN $1 AND $2
   AND (p.reserved <> h.cost_minor
        OR (e.hold_id IS NOT NULL AND p.reserved IS DISTINCT FROM q.freed
            AND NOT (q.freed IS NULL AND {is_away("e.batch_id")})
-           AND NOT (q.freed = h.cost_minor AND {is_away("h.batch_id")})))
+           AND NOT (q.freed = h.cost_minor AND {is_away("h.batch_id")}))
+       OR q.lines > 0 AND coalesce(q.spent, 0) <> s.paid)
 """,
     "held_without_hold": held_differs(_all("hold"), _all("wallet")),
     # The state of a claim and the end of its hold tell the same story.
@@ -388,7 +394,9 @@ SELECT c.benefit, c.programme, c.programme_version,
        sum((e.captured - coalesce(v.undelivered, 0)) * c.quantity / h.quantity)::bigint
            AS spent_pieces,
        sum(h.cost_minor) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_minor,
-       sum(h.cost_minor * (e.captured - coalesce(v.units, 0)) / h.quantity)::bigint AS spent_minor
+       sum(coalesce(e.spent_minor * (e.captured - coalesce(v.units, 0)) / nullif(e.captured, 0),
+                    h.cost_minor * (e.captured - coalesce(v.units, 0)) / h.quantity)
+           )::bigint AS spent_minor
 FROM claim AS c
 JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
 LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id

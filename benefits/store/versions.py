@@ -106,7 +106,8 @@ async def of(conn: Connection, programme: str, now: datetime) -> list[VersionSee
     found = [Version(**row._asdict()) for row in await rows(conn, OF, programme)]
     if not found:
         raise UnknownVersion(f"There is no programme {programme!r}.")
-    kept, current = dating.kept(found), dating.in_force(found, now) or found[0]
+    kept, now = dating.kept(found), dating.not_before(found, now)
+    current = dating.in_force(found, now) or found[0]
     return [
         VersionSeen(one, _state(one, kept, current), dating.until(found, one))
         for one in reversed(found)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from benefits.domain.corrections import Kind
 from benefits.domain.limits import Budget, CapWindow, Dimension, Scope
 from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.domain.prices import Price, PricedAt
 from benefits.domain.values import local_date
 from tests import builders
 from tests.actions.desk import correct
@@ -23,6 +24,7 @@ from tests.builders import World, reference_programme
 from tests.conftest import database
 
 COSTS = {"LOUNGE": 3800, "VIDEO": 1500}
+CHEAPER = Price(from_=date(2025, 7, 6), cost=Decimal("12.50"))  # what VIDEO costs when it is used
 TOTALS = {"head": 40_000, "lounge": 30_000, "video": 10_000}
 BRANCHES = ("north", "north", "")
 DAYS, OFTEN = timedelta(days=3), 4
@@ -66,6 +68,7 @@ class Claimed(msgspec.Struct):
     at: datetime
     left: int
     state: str = "open"
+    paid: int = 0
 
     @property
     def counts(self) -> int:
@@ -109,7 +112,8 @@ class Life:
         """Return what claims take of each budget."""
         own = Counter[str]()
         for one in claims:
-            own[one.benefit.lower()] += one.counts * COSTS[one.benefit]
+            cost = one.paid if one.state == "used" else COSTS[one.benefit]
+            own[one.benefit.lower()] += one.counts * cost
         return {"head": own["lounge"] + own["video"], **{c: own[c] for c in ("lounge", "video")}}
 
     def answer(self, new: Claimed) -> str:
@@ -142,6 +146,9 @@ class Life:
             return
         one = self.claims[number % len(self.claims)]
         now = self.world.clock.now
+        day = local_date(now, reference_programme().tz)
+        is_cheaper = one.benefit == "VIDEO" and day >= CHEAPER.from_
+        paid = 1250 if is_cheaper else COSTS[one.benefit]
         used = (Done(at=now), Used(at=now))
         match what, one.state:
             case "refuse", "open":
@@ -149,14 +156,15 @@ class Life:
                 refused = Rejected(Reason.LIMIT, "limit")
                 await call_back(self.world, await number_of(self.world, one.id_), refused, refused)
             case "deliver", "open":
-                one.state = "used"
+                one.state, one.paid = "used", paid
                 await call_back(self.world, await number_of(self.world, one.id_), *used, *used)
             case "late", "refused":
-                again = msgspec.structs.replace(one, state="used")
+                again = msgspec.structs.replace(one, state="used", paid=COSTS[one.benefit])
                 others = [each for each in self.claims if each is not one]
                 room = Life(self.world, self.members)
                 room.claims = others
                 one.state = "used" if room.answer(again) == "ok" else "lost"
+                one.paid = paid
                 await call_back(self.world, await number_of(self.world, one.id_), *used)
             case "reverse", "used" if one.left >= quantity:
                 one.left -= quantity
@@ -194,7 +202,8 @@ class Life:
 async def live(dsn: str, template: str, steps: list[Step]) -> None:
     """Live the steps in an installation of their own."""
     async with database(dsn, template) as made, builders.world(made) as world:
-        await world.apply(programme_of(*LIMITS, budgets=BUDGETS, companions={"BASE": 2}))
+        video = {"companions": {"BASE": 2}, "prices": (CHEAPER,), "priced_at": PricedAt.USE}
+        await world.apply(programme_of(*LIMITS, budgets=BUDGETS, **video))
         members = [await rich(world) for _ in BRANCHES]
         for member, branch in zip(members, BRANCHES, strict=True):
             await give(world, gift(member, quantity=100, valid_days=3660))

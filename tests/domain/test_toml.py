@@ -19,6 +19,7 @@ from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.limits import Cap, CapWindow, Limit, Scope
 from benefits.domain.packages import Claiming, Line, LinePeriod, Start
+from benefits.domain.prices import Price, PricedAt
 from benefits.domain.programme import Dialect, Programme
 from benefits.domain.programme_file import read, write
 from benefits.domain.recurring import Missing, Recurring, Weekday
@@ -158,6 +159,12 @@ providers = st.just((sandbox,)) | st.builds(
         ),
     )
 )
+prices = st.builds(
+    Price,
+    from_=st.dates(date(2025, 1, 1), date(2025, 9, 1)),
+    cost=st.just(Decimal("0.00")),
+    market_value=st.none() | amounts,
+)
 
 
 @st.composite
@@ -188,6 +195,8 @@ def programmes(draw: st.DrawFn) -> Programme:
             use=draw(uses) if one.kind is not Kind.DIRECT_TOPUP else None,
             nature=draw(st.sampled_from(Nature)),
             triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
+            prices=tuple(draw(st.lists(prices, max_size=1))),
+            priced_at=draw(st.sampled_from(PricedAt)),
             stacking=draw(stackings) if one.code == "VIDEO" and not chosen else one.stacking,
             recipient=tuple(draw(st.lists(st.sampled_from(["phone", "name"]), unique=True))),
         )

@@ -174,6 +174,8 @@ MATRIX = [
     ("hold_money_differs", "UPDATE posting SET amount = 1 WHERE debit = 'budget.reserved'"),
     ("hold_money_differs", "DELETE FROM posting WHERE debit = 'budget.reserved'"),
     ("hold_money_differs", "UPDATE hold SET cost_minor = cost_minor + 1"),
+    ("hold_money_differs", "UPDATE hold_end SET spent_minor = 1 WHERE captured > 0"),
+    ("hold_money_differs", "UPDATE posting SET amount = 1 WHERE credit = 'budget.spent'"),
     ("held_without_hold", "DELETE FROM hold_end"),
     ("held_without_hold", "DELETE FROM hold"),
     ("claim_differs", "UPDATE claim SET state = 'HELD' WHERE state = 'COMPENSATED'"),

@@ -1,6 +1,8 @@
 """Package lines as the page tells them, in both languages."""
 
 import re
+from datetime import date
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -16,6 +18,7 @@ from benefits.domain.packages import (
     Start,
     UpgradePolicy,
 )
+from benefits.domain.prices import Price
 from benefits.domain.recurring import Missing, Recurring, Weekday
 from benefits.domain.stacking import StackBy, Stacking
 from tests.actions.test_claim_granted import claimed, waiving
@@ -161,3 +164,22 @@ async def test_what_was_not_claimed_for_a_member_is_told(running: Site, phone: P
     assert "Could not be claimed for you: 1. You can claim it yourself." in html
     _, html = await phone.get("/page/history?lang=zh")
     assert "未能自动为您领取：1份" in html
+
+
+async def test_what_a_piece_is_worth_is_told(running: Site, phone: Phone) -> None:
+    """P-1: the market value of today, none before a price has one, in both languages."""
+    programme = reference_programme()
+    lounge, video = programme.benefit
+    prices = tuple(
+        Price(from_=date(2025, *day), cost=Decimal(22), market_value=worth)
+        for day, worth in (((1, 1), None), ((7, 1), Decimal("1030.5")), ((8, 1), Decimal(9)))
+    )
+    lounge = msgspec.structs.replace(lounge, prices=prices)
+    await running.world.apply(msgspec.structs.replace(programme, benefit=(lounge, video)))
+    await phone.enter(await platinum(running))
+    _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
+    assert "Each has a market value of CN¥1,030.50." in html
+    _, html = await phone.get("/page/benefits/LOUNGE?lang=zh")
+    assert "每份市场价值¥1,030.50。" in html
+    _, html = await phone.get("/page/benefits/VIDEO?lang=en")
+    assert "market value" not in html

@@ -26,6 +26,7 @@ from benefits.domain.entitlement import (
 from benefits.domain.exclusions import Excluded
 from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.packages import Line, LinePeriod
+from benefits.domain.prices import price_on
 from benefits.domain.programme import Item, Programme
 from benefits.domain.requests import KeyConflict
 from benefits.domain.units import Quantity
@@ -355,6 +356,15 @@ def _takes(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
     return [tongue.say(words, count=units.plain(benefit.takes), name=whose)]
 
 
+def _worth(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit) -> list[str]:
+    """Say the market value of a piece today, where one is known (P-1)."""
+    price = price_on(benefit.prices, local_date(facts.now, programme.tz))
+    if price is None or price.market_value is None:
+        return []
+    worth = tongue.money(programme.minor(price.market_value), programme)
+    return [tongue.say(n_("Each has a market value of %(worth)s."), worth=worth)]
+
+
 def _along(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
     """Return whom each tier brings along (V-10)."""
     along = n_("%(tier)s: up to %(count)s.")
@@ -403,6 +413,7 @@ def _rules(
     rules = {
         n_("Whom it is for"): _whom(tongue, programme, benefit),
         n_("What it takes"): _takes(tongue, programme, benefit),
+        n_("What it is worth"): _worth(tongue, facts, programme, benefit),
         n_("Companions"): _along(tongue, programme, benefit),
         n_("Units are valid"): [
             *(valid or [tongue.word(n_("As long as each unit says."))]),

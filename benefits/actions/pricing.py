@@ -1,0 +1,25 @@
+"""What a piece of a claim really costs: the price of the day that the contract names (V-7)."""
+
+from datetime import datetime
+
+from benefits.domain.benefit import Benefit
+from benefits.domain.prices import PricedAt, pricing_instant
+from benefits.domain.programme import Programme
+from benefits.domain.values import local_date
+from benefits.store.claims import ClaimRow
+
+Offer = tuple[Programme, Benefit]
+
+
+def piece_price(
+    claim: ClaimRow, agreed: Offer, today: Offer, *, used_at: datetime, now: datetime
+) -> int:
+    """Return what each piece of a claim costs that is captured now, in minor units (K-4).
+
+    At the claim the price is that of the terms `agreed` on; at the use that of those in force
+    `today`, which may know prices that were agreed since.
+    """
+    priced_at = agreed[1].priced_at
+    at = pricing_instant(priced_at, claim.claimed_at, used_at, now)
+    programme, benefit = agreed if priced_at is PricedAt.CLAIM else today
+    return programme.piece_minor(benefit, local_date(at, programme.tz))

@@ -348,9 +348,9 @@ class Worker:
         if looked is not None and looked.ended_at is not None:
             log.info(
                 "look_ahead.kept",
-                programme=looked.mark.programme,
-                date=str(looked.mark.as_of),
-                took_s=round((looked.ended_at - looked.begun_at).total_seconds(), 1),
+                programme=looked.leased.mark.programme,
+                date=str(looked.leased.mark.as_of),
+                took_s=round((looked.ended_at - looked.leased.begun_at).total_seconds(), 1),
             )
         return int(looked is not None)
 

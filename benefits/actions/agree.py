@@ -17,12 +17,11 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from benefits.actions.keyed import Accepted, Decided, Keyed
+from benefits.actions.keyed import Accepted, Decided, once
 from benefits.actions.parts import Parts
 from benefits.domain.agreements import OPEN_FOR, Said, digest, same_person
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import placed_bucket
 from benefits.store import agreements
 from benefits.store.agreements import Book, New, Seen, Verdict
 from benefits.store.db import Connection
@@ -178,8 +177,7 @@ class Desk(ABC, Generic[Asked, Effect, Kept]):
 
     def _key(self, command: Propose[Asked] | Decide, operation: str) -> RequestKey:
         """Return where an outcome is kept: by the key alone, whatever it is about."""
-        bucket = placed_bucket(command.caller, operation, command.key)
-        return RequestKey(bucket, command.caller, operation, command.key)
+        return RequestKey.placed(command.caller, operation, command.key)
 
     async def _once(
         self, key: RequestKey, body: bytes, lock: Callable[[], Awaitable[None]], work: Work
@@ -189,18 +187,14 @@ class Desk(ABC, Generic[Asked, Effect, Kept]):
             await lock()
         except Refusal as refusal:
             return refusal
-        keyed = Keyed()
-        await keyed.load(self.conn, [key])
-        outcome = keyed.earlier(key, body)
-        if outcome is None:
-            decided: Accepted | Refusal
+
+        async def done() -> Accepted | Refusal:
             try:
-                decided = Accepted({f"{self.noun}_id": str(await work())})
+                return Accepted({f"{self.noun}_id": str(await work())})
             except Refusal as refusal:
-                decided = refusal
-            outcome = keyed.decide(key, body, decided)
-        await keyed.write(self.conn, self.parts.clock())
-        return outcome
+                return refusal
+
+        return await once(self.conn, key, body, self.parts, work=done)
 
     async def _put(self, command: Propose[Asked]) -> UUID:
         wanted = command.wanted

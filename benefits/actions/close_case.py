@@ -5,11 +5,10 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.keyed import Accepted, Decided, Keyed
+from benefits.actions.keyed import Accepted, Decided, once
 from benefits.actions.parts import Parts
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import placed_bucket
 from benefits.store import cases, claims, members
 from benefits.store.cases import CaseSeen
 from benefits.store.db import Connection, run
@@ -46,8 +45,7 @@ class CloseCase(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def request_key(self) -> RequestKey:
         """Where the outcome is kept: by the key alone, so that another case's is found."""
-        bucket = placed_bucket(self.caller, OPERATION, self.key)
-        return RequestKey(bucket, self.caller, OPERATION, self.key)
+        return RequestKey.placed(self.caller, OPERATION, self.key)
 
     @property
     def body(self) -> bytes:
@@ -62,17 +60,15 @@ async def close_case(conn: Connection, command: CloseCase, parts: Parts) -> Deci
     if case is not None and case.member_id is not None:
         await run(conn, WAIT)
         locked = await members.lock(conn, [case.member_id], wait=True)
-    keyed = Keyed()
-    key, body = command.request_key, command.body
-    await keyed.load(conn, [key])
-    outcome = keyed.earlier(key, body)
-    now = parts.clock()
-    if outcome is None:
+
+    async def work() -> Accepted | Refusal:
+        now = parts.clock()
         journal = Journal(locked, now, parts.new_id)
-        outcome = keyed.decide(key, body, await _close(conn, command, case, (journal, now)))
+        done = await _close(conn, command, case, (journal, now))
         await journal.write(conn)
-    await keyed.write(conn, now)
-    return outcome
+        return done
+
+    return await once(conn, command.request_key, command.body, parts, work=work)
 
 
 async def _close(

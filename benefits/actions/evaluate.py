@@ -266,9 +266,16 @@ async def _wanted(
     since = await _since(
         conn, programme, month, all_whom, decisions=decisions, raised=raised, today=today
     )
-    due = top_up.due(programme, ranks, brought, since=since, now=now)
-    due = await top_up.let_in(conn, programme, brought.day, due, now=now)
-    due = top_up.of_decided(top_up.without_back(due, settled.passed), decisions)
+    due = await top_up.due(
+        conn,
+        programme,
+        ranks,
+        brought,
+        since=since,
+        now=now,
+        passed=settled.passed,
+        decided=decisions,
+    )
     return _Wanted(decisions, due, ranks, raised, unsettled, pending)
 
 

@@ -22,7 +22,7 @@ from benefits.domain.programme import Item, Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.units import Quantity, QuantityTooFine, UnitsDrawn
-from benefits.domain.values import end_of, local_date, placed_bucket
+from benefits.domain.values import end_of, local_date
 from benefits.store import blocks, members, merged, tiers
 from benefits.store import ledger as books
 from benefits.store.db import Busy, Connection
@@ -78,8 +78,7 @@ class RewardMember(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def request_key(self) -> RequestKey:
         """Where the outcome is kept: by the key alone, so that another member's is found."""
-        bucket = placed_bucket(self.caller, OPERATION, self.key)
-        return RequestKey(bucket, self.caller, OPERATION, self.key)
+        return RequestKey.placed(self.caller, OPERATION, self.key)
 
     @property
     def body(self) -> bytes:

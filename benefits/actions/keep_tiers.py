@@ -13,24 +13,20 @@ What is older than the horizon is a person's to decide: a case tells of it, once
 
 from datetime import date, datetime, timedelta
 
-import msgspec
-
 from benefits.actions.evaluate import Evaluated, evaluate
 from benefits.actions.keep_stretches import unfilled
 from benefits.actions.parts import Parts
+from benefits.actions.share import LEASE, LONG_LEASE, Part, do_next, do_until
 from benefits.domain.catalogue import Rules
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import BUCKETS, Month, local_date, placed_bucket
+from benefits.domain.values import Month, local_date, placed_bucket
 from benefits.domain.windows import span
-from benefits.store import claims, evaluation_runs, tiers
+from benefits.store import claims, evaluation_runs
 from benefits.store.claims import Case
 from benefits.store.db import Connection, Database
 from benefits.store.evaluation_runs import Leased, Mark, Stand
 
 PART = 2000  # members; the worker's other steps go on between parts
-PART_BUCKETS = 64
-LEASE = timedelta(minutes=2)
-LONG_LEASE = timedelta(minutes=10)  # of the command, which takes more members at once
 # What is corrected later than that is a person's to decide, with the command (A-7).
 HORIZON_MONTHS = 13
 OLD = "old_correction"
@@ -43,29 +39,17 @@ class EvaluationRunning(Refusal):
     words = "This month is being evaluated by another process."
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """A part of a run that was done, the run from there on, and when it ended with the part."""
-
-    leased: Leased
-    done: Evaluated
-    ended_at: datetime | None
-
-
-async def decide_next(database: Database, parts: Parts) -> Kept | None:
+async def decide_next(database: Database, parts: Parts) -> Part[Leased, Evaluated] | None:
     """Evaluate the next part of a month that is due; None when there is none."""
 
-    async def take(conn: Connection) -> Leased | None:
+    async def lease(conn: Connection) -> Leased | None:
         mark = await _due(conn, parts)
         now = parts.clock()
         if mark is None:
             return None
         return await evaluation_runs.lease(conn, mark, now, now + LEASE)
 
-    leased = await database.transact(take)
-    if leased is None:
-        return None
-    end = min(leased.first + await _count(database, leased.first), BUCKETS)
-    return await _part(database, parts, leased, end, keep=None)
+    return await do_next(database, parts, lease, _evaluate, members=PART)
 
 
 async def begin(database: Database, parts: Parts, programme: str, month: Month) -> Leased:
@@ -91,19 +75,19 @@ async def begin(database: Database, parts: Parts, programme: str, month: Month) 
 
 async def go_on(
     database: Database, parts: Parts, leased: Leased, end: int
-) -> tuple[Leased, Evaluated]:
-    """Evaluate up to a bucket and keep the run; return it from there (EvaluationRunning).
+) -> Part[Leased, Evaluated]:
+    """Evaluate up to a bucket and keep the run (EvaluationRunning).
 
     What cannot be done, or is stopped, gives the run back.
     """
-    try:
-        kept = await _part(database, parts, leased, end, keep=LONG_LEASE)
-    except BaseException:
-        await _give_back(database, parts, leased)
-        raise
-    if kept is None:
-        raise EvaluationRunning
-    return kept.leased, kept.done
+    return await do_until(database, parts, leased, _evaluate, end=end, lost=EvaluationRunning)
+
+
+async def _evaluate(
+    database: Database, parts: Parts, leased: Leased, buckets: tuple[int, int]
+) -> Evaluated:
+    mark = leased.mark
+    return await evaluate(database, parts, mark.programme, mark.month, buckets=buckets)
 
 
 async def leave_old(conn: Connection, parts: Parts) -> int:
@@ -127,39 +111,6 @@ async def leave_old(conn: Connection, parts: Parts) -> int:
             found.append(Case(case_id, None, None, OLD, detail, now))
     await claims.open_cases(conn, await claims.not_open(conn, found))
     return left
-
-
-async def _part(
-    database: Database, parts: Parts, leased: Leased, end: int, *, keep: timedelta | None
-) -> Kept | None:
-    """Evaluate a part of a run that is ours; None where it became another's meanwhile."""
-    mark, buckets = leased.mark, (leased.first, end - 1)
-    done = await evaluate(database, parts, mark.programme, mark.month, buckets=buckets)
-    now = parts.clock()
-    until = now + keep if keep else None
-
-    async def advance(conn: Connection) -> bool:
-        return await evaluation_runs.advance(conn, leased, end, now, until=until)
-
-    if not await database.transact(advance):
-        return None
-    following = msgspec.structs.replace(leased, first=end, until=until or leased.until)
-    return Kept(following, done, now if end == BUCKETS else None)
-
-
-async def _give_back(database: Database, parts: Parts, leased: Leased) -> None:
-    async def advance(conn: Connection) -> bool:
-        now = parts.clock()
-        return await evaluation_runs.advance(conn, leased, leased.first, now, until=None)
-
-    await database.transact(advance)
-
-
-async def _count(database: Database, bucket: int) -> int:
-    """Return how many buckets make a part."""
-    async with database.transaction() as conn:
-        members = await tiers.count_members(conn, (bucket, bucket))
-    return min(max(PART // max(members, 1), 1), PART_BUCKETS)
 
 
 async def _due(conn: Connection, parts: Parts) -> Mark | None:

@@ -5,11 +5,12 @@ Refusals are stored like acceptances, so that a caller who asks again hears the 
 sentence without what is known of a person, which can be erased where it stands (X-5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import msgspec
 
+from benefits.actions.parts import Parts
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome
 from benefits.store import requests
@@ -76,3 +77,21 @@ class Keyed:
             await requests.put(writer, decided, now)
         elif self._replayed is not None:
             await requests.touch(writer, self._replayed)
+
+
+async def once(
+    conn: Connection,
+    key: RequestKey,
+    body: bytes,
+    parts: Parts,
+    *,
+    work: Callable[[], Awaitable[Accepted | Refusal]],
+) -> Decided | Refusal:
+    """Do one thing under a key, behind its locks; a refusal that it answers is kept as well."""
+    keyed = Keyed()
+    await keyed.load(conn, [key])
+    outcome = keyed.earlier(key, body)
+    if outcome is None:
+        outcome = keyed.decide(key, body, await work())
+    await keyed.write(conn, parts.clock())
+    return outcome

@@ -13,7 +13,7 @@ import msgspec
 
 from benefits.actions.claim import UnknownMember
 from benefits.actions.evaluate import told_of
-from benefits.actions.keyed import Accepted, Keyed
+from benefits.actions.keyed import Accepted, once
 from benefits.actions.keyed import Decided as Outcome
 from benefits.actions.parts import Parts
 from benefits.domain import ledger, merges
@@ -24,7 +24,7 @@ from benefits.domain.merges import MergeLine, Party
 from benefits.domain.packages import told_priority
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import local_date, member_id, placed_bucket
+from benefits.domain.values import local_date, member_id
 from benefits.store import (
     assets,
     consents,
@@ -61,8 +61,7 @@ class MergeMembers(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def request_key(self) -> RequestKey:
         """Where the outcome is kept: by the key alone, so that another merger's is found."""
-        bucket = placed_bucket(self.caller, OPERATION, self.key)
-        return RequestKey(bucket, self.caller, OPERATION, self.key)
+        return RequestKey.placed(self.caller, OPERATION, self.key)
 
     @property
     def body(self) -> bytes:
@@ -95,19 +94,14 @@ async def merge_members(
     await assets.alone(conn)  # what the bank brings is judged by who counts for whom
     await run(conn, WAIT)
     await _lock(conn, [command.of, command.into])
-    keyed = Keyed()
-    key, body = command.request_key, command.body
-    await keyed.load(conn, [key])
-    outcome = keyed.earlier(key, body)
-    if outcome is None:
+
+    async def work() -> Accepted | Refusal:
         done = await _merge(conn, command.of, command.into, parts, actor=command.caller)
-        if isinstance(done, Merged):
-            ids = {"member_id": str(command.of), "into": str(done.into)}
-            outcome = keyed.decide(key, body, Accepted(ids))
-        else:
-            outcome = keyed.decide(key, body, done)
-    await keyed.write(conn, parts.clock())
-    return outcome
+        if isinstance(done, Refusal):
+            return done
+        return Accepted({"member_id": str(command.of), "into": str(done.into)})
+
+    return await once(conn, command.request_key, command.body, parts, work=work)
 
 
 async def record_merges(

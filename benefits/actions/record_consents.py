@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions.claim import UnknownMember
-from benefits.actions.keyed import Accepted, Decided, Keyed
+from benefits.actions.keyed import Accepted, Decided, once
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.consent_lines import ConsentLine
@@ -58,23 +58,18 @@ async def say_consent(conn: Connection, command: SayConsent, parts: Parts) -> De
     current = moved.get(command.member_id, command.member_id)
     if current not in locked:
         return UnknownMember()
-    keyed = Keyed()
-    key, body = command.request_key, command.body
-    await keyed.load(conn, [key])
-    outcome = keyed.earlier(key, body)
-    now = parts.clock()
-    if outcome is None:
-        catalogue = await parts.catalogue.current(conn)
+
+    async def work() -> Accepted | Refusal:
+        catalogue, now = await parts.catalogue.current(conn), parts.clock()
         pair = (command.purpose, command.provider)
-        decided: Accepted | Refusal = ConsentUnknown()
-        if not command.is_given or pair in _asked(catalogue):
-            on = local_date(now, catalogue.zone)
-            said = Said(current, *pair, on, command.is_given)
-            await consents.put(conn, [said], now, actor=command.caller)
-            decided = Accepted({"said_on": str(on)})
-        outcome = keyed.decide(key, body, decided)
-    await keyed.write(conn, now)
-    return outcome
+        if command.is_given and pair not in _asked(catalogue):
+            return ConsentUnknown()
+        on = local_date(now, catalogue.zone)
+        said = Said(current, *pair, on, command.is_given)
+        await consents.put(conn, [said], now, actor=command.caller)
+        return Accepted({"said_on": str(on)})
+
+    return await once(conn, command.request_key, command.body, parts, work=work)
 
 
 def _asked(catalogue: Catalogue) -> set[tuple[str, str]]:

@@ -11,7 +11,6 @@ a transaction. The command takes the same lease, begins anew, and looks at all m
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -19,19 +18,17 @@ import msgspec
 from benefits.actions import top_up
 from benefits.actions.evaluate import PAGE, UnknownProgramme
 from benefits.actions.parts import Parts
+from benefits.actions.share import LEASE, LONG_LEASE, Part, do_next, do_until
 from benefits.domain import packages
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import BUCKETS, bucket_of, local_date
-from benefits.store import members, merged, period_runs, tiers
+from benefits.domain.values import bucket_of, local_date
+from benefits.store import members, merged, period_runs
 from benefits.store.db import Connection, Database
 from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
 from benefits.store.period_runs import Leased, Run
 
 PART = 2000  # members; the worker's other steps go on between parts
-PART_BUCKETS = 64
-LEASE = timedelta(minutes=2)
-LONG_LEASE = timedelta(minutes=10)  # of the command, which takes more members at once
 
 
 class PeriodStarting(Refusal):
@@ -52,39 +49,22 @@ class Begun(msgspec.Struct, frozen=True):
         return Begun(self.members + other.members, self.grants + other.grants)
 
 
-class Started(msgspec.Struct, frozen=True):
-    """A part of a run that was done, the run from there on, and when it ended with the part."""
-
-    leased: Leased
-    done: Begun
-    ended_at: datetime | None
-
-
-async def start_next(database: Database, parts: Parts) -> Started | None:
+async def start_next(database: Database, parts: Parts) -> Part[Leased, Begun] | None:
     """Start periods in the next part of a run that is due; None when there is none."""
 
-    async def take(conn: Connection) -> tuple[Leased, int] | None:
+    async def lease(conn: Connection) -> Leased | None:
         now = parts.clock()
         catalogue = (await parts.catalogue.plan(conn)).at(now)
         for code, programme in catalogue.programmes.items():
-            lines = packages.starting(programme.line)
-            if not lines:
-                continue
-            day = local_date(now, programme.tz)
-            run = Run(code, day, catalogue.programme_versions[code])
-            leased = await period_runs.lease_due(conn, run, now, now + LEASE)
-            if leased is None:
-                continue
-            count = await tiers.count_members(conn, (leased.first, leased.first))
-            step = min(max(PART // max(count, 1), 1), PART_BUCKETS)
-            return leased, min(leased.first + step, BUCKETS)
+            if packages.starting(programme.line):
+                day = local_date(now, programme.tz)
+                run = Run(code, day, catalogue.programme_versions[code])
+                leased = await period_runs.lease_due(conn, run, now, now + LEASE)
+                if leased is not None:
+                    return leased
         return None
 
-    taken = await database.transact(take)
-    if taken is None:
-        return None
-    leased, end = taken
-    return await _part(database, parts, leased, end, keep=None)
+    return await do_next(database, parts, lease, start, members=PART)
 
 
 async def begin(database: Database, parts: Parts, code: str) -> Leased:
@@ -105,41 +85,12 @@ async def begin(database: Database, parts: Parts, code: str) -> Leased:
     return leased
 
 
-async def go_on(database: Database, parts: Parts, leased: Leased, end: int) -> Started:
+async def go_on(database: Database, parts: Parts, leased: Leased, end: int) -> Part[Leased, Begun]:
     """Start periods up to a bucket and keep the run (PeriodStarting).
 
     What cannot be done, or is stopped, gives the run back.
     """
-    try:
-        started = await _part(database, parts, leased, end, keep=LONG_LEASE)
-    except BaseException:
-        now = parts.clock()
-
-        async def give_back(conn: Connection) -> bool:
-            return await period_runs.advance(conn, leased, leased.first, now, until=None)
-
-        await database.transact(give_back)
-        raise
-    if started is None:
-        raise PeriodStarting
-    return started
-
-
-async def _part(
-    database: Database, parts: Parts, leased: Leased, end: int, *, keep: timedelta | None
-) -> Started | None:
-    """Do a part of a run that is ours; None where it became another's meanwhile."""
-    done = await start(database, parts, leased, buckets=(leased.first, end - 1))
-    now = parts.clock()
-    until = now + keep if keep else None
-
-    async def advance(conn: Connection) -> bool:
-        return await period_runs.advance(conn, leased, end, now, until=until)
-
-    if not await database.transact(advance):
-        return None
-    following = msgspec.structs.replace(leased, first=end, until=until or leased.until)
-    return Started(following, done, now if end == BUCKETS else None)
+    return await do_until(database, parts, leased, start, end=end, lost=PeriodStarting)
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -150,7 +101,7 @@ class _Wanted(msgspec.Struct, frozen=True):
 
 
 async def start(
-    database: Database, parts: Parts, leased: Leased, *, buckets: tuple[int, int]
+    database: Database, parts: Parts, leased: Leased, buckets: tuple[int, int]
 ) -> Begun:
     """Bring the members of some buckets what is due to them of a run's periods (P-3)."""
 
@@ -193,8 +144,8 @@ async def _wanted(conn: Connection, parts: Parts, leased: Leased, whom: Whom) ->
         for one in held
     }
     ranks = [(one.member_id, one.rank) for one in held]
-    due = top_up.due(programme, ranks, before, since=since, now=now)
-    return _Wanted(len(held), await top_up.let_in(conn, programme, leased.day, due, now=now))
+    due = await top_up.due(conn, programme, ranks, before, since=since, now=now)
+    return _Wanted(len(held), due)
 
 
 async def _write(

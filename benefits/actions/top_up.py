@@ -104,11 +104,6 @@ def _is_plain(programme: Programme, line: Line) -> bool:
     return _stacking(programme.brought(line)).is_plain
 
 
-def of_decided(dues: Iterable[Due], decided: Collection[UUID]) -> list[Due]:
-    """Return what is due, of segments only where a tier is decided: others had their first day."""
-    return [due for due in dues if due.line.segment is None or due.member_id in decided]
-
-
 def day_in(programme: Programme, month: Month, now: datetime) -> date:
     """Return the day of a month for whose periods is granted: today, or the nearest to it."""
     last = month.end - timedelta(days=1)
@@ -175,7 +170,33 @@ class Ending(msgspec.Struct, frozen=True):
         return ends if ends > now else None
 
 
-def due(
+async def due(
+    conn: Connection,
+    programme: Programme,
+    ranks: Iterable[tuple[UUID, int]],
+    before: Brought,
+    *,
+    since: date | Mapping[UUID, date],
+    now: datetime,
+    passed: Collection[int] = (),
+    decided: Collection[UUID] | None = None,
+) -> list[Due]:
+    """Return what tops members up to their tiers' quotas in the periods of a day (P-3, P-4).
+
+    Of lines that let them in (E-1), as their benefits stack (P-7). `since` is the first day of the
+    tiers, of all members or of each. In buckets whose month is `passed` nothing comes back: its
+    tier is not the one held now, to which units follow. Segments bring units to members of whom a
+    tier is `decided`, if such are named: the others had their first day.
+    """
+    found = _missing(programme, ranks, before, since=since, now=now)
+    found = _stacked(await _let_in(conn, programme, before.day, found), now)
+    if decided is not None:
+        found = [due for due in found if due.line.segment is None or due.member_id in decided]
+    found = [replace(due, back=()) if bucket_of(due.member_id) in passed else due for due in found]
+    return [due for due in found if due.back or due.quantity]
+
+
+def _missing(
     programme: Programme,
     ranks: Iterable[tuple[UUID, int]],
     before: Brought,
@@ -183,10 +204,7 @@ def due(
     since: date | Mapping[UUID, date],
     now: datetime,
 ) -> list[Due]:
-    """Return what tops members up to their tiers' quotas in the periods of a day (P-3, P-4).
-
-    `since` is the first day of the tiers, of all members or of each.
-    """
+    """Return what each line on its own would bring, and all of those that stack with others."""
     found, granted = list[Due](), _counted(before, before.grants)
     changed = _counted(before, before.changes)
     by_tier = _of_tiers(programme, before.lines)
@@ -270,8 +288,11 @@ def _standing(
     return sum(net_of(granted.get(one, []), changed.get(one, [])) for one in places)
 
 
-def stacked(dues: Iterable[Due], now: datetime) -> list[Due]:
-    """Return what is due of lines that let their members in, as their benefits stack (P-7)."""
+def _stacked(dues: Iterable[Due], now: datetime) -> list[Due]:
+    """Return what is due of lines that let their members in, as their benefits stack (P-7).
+
+    What was granted for a quota before, or for a higher one, is not granted again.
+    """
     found, stacks = list[Due](), dict[tuple[UUID, str], list[Due]]()
     for due in dues:
         if due.stacks is None:
@@ -287,22 +308,12 @@ def stacked(dues: Iterable[Due], now: datetime) -> list[Due]:
         more = allot(stacking.by, shares, each[0][1].standing, cap=cap)
         for (due, of), amount in zip(each, more, strict=True):
             quota = of.net + amount
-            coming = given_back(of.changes, amount, now)
-            back, quantity = entitlement.parted(amount, quota, of.earlier, coming)
+            back = given_back(of.changes, amount, now)
+            is_new = all(grant.quota < quota for grant in of.earlier)
+            quantity = amount - sum(part.amount for part in back) if is_new else 0
             for_ = replace(due.for_, quota=quota)
             found.append(replace(due, for_=for_, quantity=quantity, back=back))
-    return [due for due in found if due.back or due.quantity]
-
-
-def without_back(dues: Iterable[Due], buckets: Collection[int]) -> list[Due]:
-    """Return what is due where nothing comes back in some buckets.
-
-    The tier of a month that was not the last is not the one held now, to which units follow.
-    """
-    passed = [
-        replace(due, back=()) if bucket_of(due.member_id) in buckets else due for due in dues
-    ]
-    return [due for due in passed if due.back or due.quantity]
+    return found
 
 
 Owned = tuple[Line, Item, int]  # a line, what it brings, and how many steps of it
@@ -345,16 +356,16 @@ def _counted(before: Brought, found: Counted[Found]) -> Counted[Found]:
     return counted
 
 
-async def let_in(
-    conn: Connection, programme: Programme, day: date, dues: Sequence[Due], *, now: datetime
-) -> list[Due]:
-    """Return what is due of lines that let its member in, as of a day (E-1), stacked (P-7).
+async def _let_in(
+    conn: Connection, programme: Programme, day: date, dues: Sequence[Due]
+) -> Sequence[Due]:
+    """Return what is due of lines that let its member in, as of a day (E-1).
 
     What is asked of a member is read for those alone to whom a line with a rule would bring units.
     """
     asked = [due for due in dues if due.line.eligible is not None and due.whole]
     if not asked:
-        return stacked(dues, now)
+        return dues
     rules = {due.line.code: due.line.eligible for due in asked if due.line.eligible is not None}
     labels = {key for rule in rules.values() for key in eligibility.labels(rule)}
     known = await people.load(conn, {due.member_id for due in asked}, day, labels=labels)
@@ -366,7 +377,7 @@ async def let_in(
         one = msgspec.structs.replace(known[due.member_id], tier=due.tier, ranks=programme.ranks)
         return eligibility.weigh(rule, one) is Truth.YES
 
-    return stacked([due for due in dues if is_in(due)], now)
+    return [due for due in dues if is_in(due)]
 
 
 async def of_raised(
@@ -384,8 +395,7 @@ async def of_raised(
     into = await merged.along(conn, [id_ for id_, one in locked.items() if one.has_merged])
     day = local_date(now, programme.tz)
     before = await brought(conn, programme, deciding(programme), day, whom=whom, into=into)
-    found = due(programme, ranks, before, since=since, now=now)
-    return await let_in(conn, programme, day, found, now=now)
+    return await due(conn, programme, ranks, before, since=since, now=now)
 
 
 class Added(msgspec.Struct, frozen=True):

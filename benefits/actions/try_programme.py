@@ -137,8 +137,7 @@ async def _due(
     since = {member_id: running.start}
     if ranked[1] == held:
         since = await tiers.since(conn, made.code, month, whom, zone=made.tz)
-    due = top_up.due(made, [ranked], brought, since=since, now=now)
-    return await top_up.let_in(conn, made, day, due, now=now)
+    return await top_up.due(conn, made, [ranked], brought, since=since, now=now)
 
 
 async def _claim(

@@ -1,8 +1,11 @@
 """The commands for what time brings: months, periods, looks ahead, ends of units."""
 
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol, Self, TypeVar
 
 import msgspec
 import rich_click as click
@@ -12,7 +15,9 @@ from benefits.actions.evaluate import Evaluated, evaluate, slices
 from benefits.actions.expire import due, sweep
 from benefits.actions.keep_tiers import begin, go_on
 from benefits.actions.look_ahead import Ahead, look_ahead
+from benefits.actions.parts import Parts
 from benefits.actions.see_feeds import list_missing
+from benefits.actions.share import Part
 from benefits.actions.start_period import Begun
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
@@ -27,14 +32,21 @@ from benefits.domain.values import EPOCH, Month
 from benefits.house import House
 from benefits.store.db import Database, DatabaseUnsuitable
 from benefits.store.migrate import ensure_partitions
+from benefits.store.runs import Leased
 
+PROGRAMME = click.option(
+    "--programme", "code", default=None, help="The programme, when there are several."
+)
+NOW = click.option(
+    "--now", default=None, help="Act as if it were this instant (demo and test only)."
+)
 SWEPT = "{:,} lots that ended, {:,} claims never sent, {:,} members who left."
 
 
 @click.command("evaluate")
 @click.option("--period", required=True, help="The month, like 2025-06.")
-@click.option("--programme", "code", default=None, help="The programme, when there are several.")
-@click.option("--now", default=None, help="Act as if it were this instant (demo and test only).")
+@PROGRAMME
+@NOW
 @DRY_RUN
 def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) -> None:
     """Decide the tiers of a closed month and grant what they bring. A run again changes nothing.
@@ -42,18 +54,14 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
     Example: `benefits evaluate --period 2025-06`, or first with `--dry-run`
     """
     month = month_of(period, "--period")
-    at = _instant(now) if now else None
 
     async def work_(house: House) -> None:
-        if at is not None and house.installation.is_production:
-            raise DatabaseUnsuitable("--now is not for a production database.")
         chosen = chosen_programme(house, code)
-        if at is not None:
-            await ensure_partitions(house.database, at)
         await _say_missing(house, chosen, month)
         await say_no_day(house, chosen.code, month)
         await fill_stretches(house, dry_run=dry_run)
-        total = await _evaluate(house, database(house, dry_run=dry_run), chosen, month)
+        on = database(house, dry_run=dry_run)
+        total = await _through(on, Evaluated(), await _evaluating(on, house, chosen.code, month))
         if not dry_run:
             record(
                 "evaluate.done",
@@ -69,12 +77,19 @@ def evaluate_(period: str, code: str | None, now: str | None, *, dry_run: bool) 
         )
         say_if_dry(dry_run=dry_run)
 
-    run(work_, **({"clock": lambda: at} if at else {}))
+    _run_as_of(now, work_)
+
+
+async def _evaluating(on: Database, house: House, code: str, month: Month) -> "_Step[Evaluated]":
+    """Return what evaluates some buckets; a rehearsal takes no lease."""
+    if on is house.database:
+        return _shared(on, house.parts, await begin(on, house.parts, code, month), go_on)
+    return lambda part: evaluate(on, house.parts, code, month, buckets=part)
 
 
 @click.command("start-period")
-@click.option("--programme", "code", default=None, help="The programme, when there are several.")
-@click.option("--now", default=None, help="Act as if it were this instant (demo and test only).")
+@PROGRAMME
+@NOW
 @DRY_RUN
 def start_period_(code: str | None, now: str | None, *, dry_run: bool) -> None:
     """Bring members the units of the periods that run, where lines start with them.
@@ -84,36 +99,26 @@ def start_period_(code: str | None, now: str | None, *, dry_run: bool) -> None:
 
     Example: `benefits start-period`, or first with `--dry-run`
     """
-    at = _instant(now) if now else None
 
     async def work_(house: House) -> None:
-        if at is not None and house.installation.is_production:
-            raise DatabaseUnsuitable("--now is not for a production database.")
         chosen = chosen_programme(house, code)
-        if at is not None:
-            await ensure_partitions(house.database, at)
-        on, total = database(house, dry_run=dry_run), Begun()
-        leased, ranges = await start_period.begin(on, house.parts, chosen.code), await slices(on)
-        for done, buckets in enumerate(ranges, 1):
-            if dry_run:  # a rehearsal keeps no lease
-                one = await start_period.start(on, house.parts, leased, buckets=buckets)
-            else:
-                started = await start_period.go_on(on, house.parts, leased, buckets[1] + 1)
-                leased, one = started.leased, started.done
-            total = total.plus(one)
-            if done % 16 == 0 or done == len(ranges):
-                console.print(f"{done} of {len(ranges)}: {total.members:,} members")
+        on = database(house, dry_run=dry_run)
+        leased = await start_period.begin(on, house.parts, chosen.code)
+        step = _shared(on, house.parts, leased, start_period.go_on)
+        if dry_run:  # a rehearsal keeps no lease
+            step = partial(start_period.start, on, house.parts, leased)
+        total = await _through(on, Begun(), step)
         if not dry_run:
             record("start_period.done", programme=chosen.code, **msgspec.structs.asdict(total))
         console.print(f"{leased.day}: {total.grants:,} grants to {total.members:,} members.")
         say_if_dry(dry_run=dry_run)
 
-    run(work_, **({"clock": lambda: at} if at else {}))
+    _run_as_of(now, work_)
 
 
 @click.command("look-ahead")
-@click.option("--programme", "code", default=None, help="The programme, when there are several.")
-@click.option("--now", default=None, help="Act as if it were this instant (demo and test only).")
+@PROGRAMME
+@NOW
 @DRY_RUN
 def look_ahead_(code: str | None, now: str | None, *, dry_run: bool) -> None:
     """Look ahead in the running month: who may lose a tier, who is near one, who has reached it.
@@ -123,21 +128,14 @@ def look_ahead_(code: str | None, now: str | None, *, dry_run: bool) -> None:
 
     Example: `benefits look-ahead`, or first with `--dry-run`
     """
-    at = _instant(now) if now else None
 
     async def work_(house: House) -> None:
-        if at is not None and house.installation.is_production:
-            raise DatabaseUnsuitable("--now is not for a production database.")
         chosen = chosen_programme(house, code)
-        if at is not None:
-            await ensure_partitions(house.database, at)
         await fill_stretches(house, dry_run=dry_run)
-        on, total = database(house, dry_run=dry_run), Ahead()
-        ranges = await slices(on)
-        for done, buckets in enumerate(ranges, 1):
-            total = total.plus(await look_ahead(on, house.parts, chosen.code, buckets=buckets))
-            if done % 16 == 0 or done == len(ranges):
-                console.print(f"{done} of {len(ranges)}: {total.members:,} members")
+        on = database(house, dry_run=dry_run)
+        total = await _through(
+            on, Ahead(), lambda part: look_ahead(on, house.parts, chosen.code, buckets=part)
+        )
         if not dry_run:
             record("look_ahead.done", programme=chosen.code, **msgspec.structs.asdict(total))
         console.print(
@@ -146,7 +144,7 @@ def look_ahead_(code: str | None, now: str | None, *, dry_run: bool) -> None:
         )
         say_if_dry(dry_run=dry_run)
 
-    run(work_, **({"clock": lambda: at} if at else {}))
+    _run_as_of(now, work_)
 
 
 async def _say_missing(house: House, chosen: Programme, month: Month) -> None:
@@ -159,30 +157,9 @@ async def _say_missing(house: House, chosen: Programme, month: Month) -> None:
             console.print(f"{one.source} is not sealed for these days of {month}: {days}.")
 
 
-async def _evaluate(house: House, on: Database, chosen: Programme, month: Month) -> Evaluated:
-    """Evaluate all members, some thousands at a time, and tell how far it is.
-
-    A rehearsal takes no lease.
-    """
-    total = Evaluated()
-    ranges = await slices(on)
-    leased = None
-    if on is house.database:
-        leased = await begin(on, house.parts, chosen.code, month)
-    for done, buckets in enumerate(ranges, 1):
-        if leased is None:
-            one = await evaluate(on, house.parts, chosen.code, month, buckets=buckets)
-        else:
-            leased, one = await go_on(on, house.parts, leased, buckets[1] + 1)
-        total = total.plus(one)
-        if done % 16 == 0 or done == len(ranges):
-            console.print(f"{done} of {len(ranges)}: {total.members:,} members")
-    return total
-
-
 @click.command("expire")
 @click.option("--buckets", default=EVERY, show_default=True, help="Buckets to sweep.")
-@click.option("--now", default=None, help="Act as if it were this instant (demo and test only).")
+@NOW
 @DRY_RUN
 def expire_(buckets: str, now: str | None, *, dry_run: bool) -> None:
     """Record units that ended unspent and claims never sent. `work` does so all the time.
@@ -191,13 +168,9 @@ def expire_(buckets: str, now: str | None, *, dry_run: bool) -> None:
 
     Example: `benefits expire --buckets 0-511`, or first with `--dry-run`
     """
-    within, at = bucket_range(buckets), _instant(now) if now else None
+    within = bucket_range(buckets)
 
     async def work_(house: House) -> None:
-        if at is not None and house.installation.is_production:
-            raise DatabaseUnsuitable("--now is not for a production database.")
-        if at is not None:
-            await ensure_partitions(house.database, at)
         shown = begun = time.monotonic()
         if dry_run:
             swept = await due(house.database, house.parts, buckets=within)
@@ -211,6 +184,61 @@ def expire_(buckets: str, now: str | None, *, dry_run: bool) -> None:
                 console.print(f"{swept.lots:,} of {swept.ended:,} lots; {rate:,.0f} lots/s")
         record("expire.done", lots=swept.lots, claims=swept.claims, ends=swept.members)
         console.print(SWEPT.format(swept.lots, swept.claims, swept.members))
+
+    _run_as_of(now, work_)
+
+
+class _Total(Protocol):
+    """What was done of a run."""
+
+    @property
+    def members(self) -> int: ...
+
+    def plus(self, other: Self, /) -> Self: ...
+
+
+_Done = TypeVar("_Done", bound=_Total)
+_Leased = TypeVar("_Leased", bound=Leased)
+_Step = Callable[[tuple[int, int]], Awaitable[_Done]]
+
+
+async def _through(on: Database, total: _Done, step: _Step[_Done]) -> _Done:
+    """Take all members, some thousands at a time, and tell how far it is."""
+    ranges = await slices(on)
+    for done, buckets in enumerate(ranges, 1):
+        total = total.plus(await step(buckets))
+        if done % 16 == 0 or done == len(ranges):
+            console.print(f"{done} of {len(ranges)}: {total.members:,} members")
+    return total
+
+
+def _shared(
+    on: Database,
+    parts: Parts,
+    leased: _Leased,
+    go_on: Callable[[Database, Parts, _Leased, int], Awaitable[Part[_Leased, _Done]]],
+) -> _Step[_Done]:
+    """Return what does the next buckets of a run that is ours."""
+
+    async def step(buckets: tuple[int, int]) -> _Done:
+        nonlocal leased
+        part = await go_on(on, parts, leased, buckets[1] + 1)
+        leased = part.leased
+        return part.done
+
+    return step
+
+
+def _run_as_of(now: str | None, work: Callable[[House], Awaitable[None]]) -> None:
+    """Run something in the house, as if it were another instant if one is named."""
+    at = _instant(now) if now else None
+
+    async def work_(house: House) -> None:
+        if at is not None:
+            if house.installation.is_production:
+                raise DatabaseUnsuitable("--now is not for a production database.")
+            await ensure_partitions(house.database, at)
+        await work(house)
 
     run(work_, **({"clock": lambda: at} if at else {}))
 

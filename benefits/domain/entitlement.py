@@ -160,18 +160,6 @@ def coming_back(
     return given_back(changes, max(0, max(quota, granted) - net_of(before, changes)), now)
 
 
-def parted(
-    amount: int, quota: int, before: Sequence[Granted], back: Sequence[Part]
-) -> tuple[Sequence[Part], int]:
-    """Part what lines that stack bring into what comes `back`, and what is granted anew (P-7).
-
-    What was granted for the quota before, or for a higher one, is not granted again.
-    """
-    given = sum(part.amount for part in back)
-    is_new = all(grant.quota < quota for grant in before)
-    return back, amount - given if is_new else 0
-
-
 def _is_reached(quota: int, before: Sequence[Granted], changes: Sequence[Change]) -> bool:
     """Say whether a quota stands: the highest does, or that of the last change and those after."""
     if not changes:

@@ -10,7 +10,8 @@ from datetime import date, datetime
 import msgspec
 
 from benefits.domain.values import BUCKETS, Month
-from benefits.store.db import Connection, rows, run
+from benefits.store import runs
+from benefits.store.db import Connection, rows
 
 # Primary key of feed, uq_feed_generation; primary keys of the runs. What is news for a month is
 # news for those after it. Sources and rates number their generations apart, so both are added.
@@ -49,17 +50,8 @@ SET generation = excluded.generation,
                THEN r.begun_at ELSE excluded.begun_at END,
     leased_until = excluded.leased_until, ended_at = NULL
 WHERE r.leased_until IS NULL OR r.leased_until <= $4
-RETURNING next_bucket, begun_at, leased_until
+RETURNING next_bucket AS first, begun_at, leased_until AS until
 """
-# Whoever came too late, when the lease was another's, moves nothing.
-ADVANCE = f"""
-UPDATE evaluation_run
-SET next_bucket = $5::smallint,
-    leased_until = CASE WHEN $5 < {BUCKETS} THEN $7::timestamptz END,
-    ended_at = CASE WHEN $5 = {BUCKETS} THEN $6::timestamptz END
-WHERE programme = $1 AND month = $2 AND generation = $3 AND next_bucket = $4 AND leased_until = $8
-"""
-
 # Primary key of feed up to the horizon once, then that of the runs. What another process has under
 # way waits for the next look.
 LEAVE = f"""
@@ -95,13 +87,17 @@ class Mark(msgspec.Struct, frozen=True):
     generation: int
 
 
-class Leased(msgspec.Struct, frozen=True):
+class Leased(runs.Leased, frozen=True, kw_only=True):
     """A run of ours for a while, from a bucket on."""
 
+    ADVANCE = runs.advance_of("evaluation_run", "programme", "month")
     mark: Mark
-    first: int
     begun_at: datetime
-    until: datetime
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The values of its table's primary key."""
+        return (self.mark.programme, self.mark.month.start)
 
 
 class Stand(msgspec.Struct, frozen=True):
@@ -167,19 +163,7 @@ async def lease(
     """Take a run for a while, from where it was stopped or anew; None while another has it."""
     values = (mark.programme, mark.month.start, mark.generation, now, until, anew)
     found = await rows(conn, LEASE, *values)
-    return Leased(mark, *found[0]) if found else None
-
-
-async def advance(
-    conn: Connection, leased: Leased, next_bucket: int, now: datetime, *, until: datetime | None
-) -> bool:
-    """Record that a run has come up to a bucket, and keep it until then, or give it back.
-
-    Return whether it was ours.
-    """
-    mark = leased.mark
-    values = (mark.programme, mark.month.start, mark.generation, leased.first, next_bucket)
-    return bool(await run(conn, ADVANCE, *values, now, until, leased.until))
+    return Leased(mark=mark, **found[0]._asdict()) if found else None
 
 
 async def leave(

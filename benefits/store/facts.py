@@ -66,7 +66,7 @@ class Facts(msgspec.Struct, kw_only=True):
 def _facts(sums: str, joined: str = "", among: str = "") -> str:
     return f"""
 SELECT m.member_id, m.opened_on, m.closed_on, m.merged_into, m.has_merged, a.month, a.sum_minor,
-       a.known, a.unrated, a.converted{", a.owes" if "AS owes" in sums else ""},
+       a.known, a.unrated, a.converted, a.owes,
        CASE WHEN row_number() OVER () = 1 THEN {sealed_days("$5")} END AS sealed
 FROM member AS m
 LEFT JOIN LATERAL (
@@ -90,6 +90,7 @@ AMONG = (
 # add.
 _SUMS = f"""sum(({COUNTED}) * w.weight) AS sum_minor, bit_or(s.known_days) AS known,
            0 AS unrated, NULL::text[] AS converted"""
+_PLAIN, _NET = f"{_SUMS}, false AS owes", f"{_SUMS}, {nets.OWES} AS owes"
 _WIDE = f"""sum((CASE WHEN s.currency = ($2::text[])[1] THEN {COUNTED}
                 ELSE coalesce({COUNTED_CONVERTED}, 0) END
                 + coalesce({COUNTED_JOINT}, 0)) * w.weight) AS sum_minor,
@@ -98,16 +99,16 @@ _WIDE = f"""sum((CASE WHEN s.currency = ($2::text[])[1] THEN {COUNTED}
                AS unrated,
            array_agg(DISTINCT s.currency)
                FILTER (WHERE s.currency <> ($2::text[])[1]
-                         AND ({COUNTED} > 0 OR {COUNTED_JOINT} > 0)) AS converted"""
+                         AND ({COUNTED} > 0 OR {COUNTED_JOINT} > 0)) AS converted,
+           false AS owes"""
 _JOINED = """LEFT JOIN asset_converted AS c ON s.currency <> ($2::text[])[1]
      AND c.bucket = s.bucket AND c.month = s.month AND c.currency = s.currency
      AND c.member_id = s.member_id AND c.asset_class = s.asset_class
     LEFT JOIN asset_joint AS j ON j.bucket = s.bucket AND j.member_id = s.member_id
      AND j.month = s.month AND j.asset_class = s.asset_class AND j.currency = s.currency
      AND j.joint = '{}'"""
-ALL, SOME = _facts(_SUMS), _facts(_SUMS, among=AMONG.format("m", 8, 9))
+ALL, SOME = _facts(_PLAIN), _facts(_PLAIN, among=AMONG.format("m", 8, 9))
 # And whether anything is owed.
-_NET = f"{_SUMS}, {nets.OWES} AS owes"
 NET = _facts(_NET), _facts(_NET, among=AMONG.format("m", 8, 9))
 _NET_WIDE = f"{_WIDE}, {nets.OWES_WIDE} AS owes"
 # By policy of joint accounts and whether net, of all and of some members.
@@ -149,14 +150,14 @@ async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list
     """
     all_facts = dict[UUID, Facts]()
     for basket in rules.baskets:
-        found = await _months(conn, rules, basket, month, whom=whom)
-        sealed = read_days(next((row.sealed for row in found if row.sealed), None))
+        found, sealed = await _months(conn, rules, basket, month, whom=whom)
         fed = fed_days(rules, sealed, month)
         known = Known({}, fed) if are_needed(rules) else None
         into = await merged.along(conn, [row.member_id for row in found if row.has_merged])
         if into:
             those = Whom((0, BUCKETS - 1), sorted(into))
-            found = _together(found, await _months(conn, rules, basket, month, whom=those), into)
+            others, _ = await _months(conn, rules, basket, month, whom=those)
+            found = _together(found, others, into)
         found = [row for row in found if row.merged_into is None]
         for row in found:
             _add_month(all_facts, rules, basket, row, sealed=sealed, known=known)
@@ -183,10 +184,27 @@ async def _add_record(
             all_facts[row.member_id].written = state_of(row)
 
 
+class _Month(msgspec.Struct, frozen=True):
+    """A month of a member, as `_facts` tells of it; of who has none, that there is none."""
+
+    member_id: UUID
+    opened_on: date
+    closed_on: date | None
+    merged_into: UUID | None
+    has_merged: bool
+    month: date | None
+    sum_minor: Any
+    known: int
+    unrated: int
+    converted: Sequence[str] | None
+    owes: bool
+
+
 async def _months(
     conn: Connection, rules: Rules, basket: Basket, month: Month, *, whom: Whom
-) -> Sequence[Any]:
-    return await rows(
+) -> tuple[list[_Month], Sealed]:
+    """Return members' months in the order of buckets and ids, and which days are sealed."""
+    found = await rows(
         conn,
         _statement(basket, whom),
         month.start,
@@ -196,33 +214,19 @@ async def _months(
         None if basket.is_net else rules.feeds,
         *whom.values,
     )
-
-
-class _Month(msgspec.Struct, frozen=True, kw_only=True):
-    """A month of a member with what counts along, as a row says it of one."""
-
-    member_id: UUID
-    opened_on: date
-    closed_on: date | None
-    month: date | None
-    sum_minor: int
-    known: int
-    unrated: int
-    converted: list[str]
-    owes: bool = False
-    merged_into: None = None
-    has_merged: bool = True
+    sealed = read_days(next((row.sealed for row in found if row.sealed), None))
+    return [_Month(*row[:-1]) for row in found], sealed
 
 
 def _together(
-    found: Sequence[Any], others: Sequence[Any], into: Mapping[UUID, UUID]
-) -> Sequence[Any]:
+    found: Sequence[_Month], others: Sequence[_Month], into: Mapping[UUID, UUID]
+) -> list[_Month]:
     """Return months in which those of others count for the members they were merged into.
 
     A day is known with a line of any of them, as it is with any line of one.
     """
     members = {row.member_id: row for row in found if row.has_merged}
-    by_month = dict[tuple[UUID, date | None], list[Any]]()
+    by_month = dict[tuple[UUID, date | None], list[_Month]]()
     for row in (*members.values(), *others):
         by_month.setdefault((into.get(row.member_id, row.member_id), None), [])
     for row in (*(row for row in found if row.has_merged), *others):
@@ -234,12 +238,14 @@ def _together(
             member_id=member_id,
             opened_on=members[member_id].opened_on,
             closed_on=members[member_id].closed_on,
+            merged_into=None,
+            has_merged=True,
             month=each,
             sum_minor=sum(int(row.sum_minor) for row in some),
             known=reduce(or_, (row.known for row in some), 0),
             unrated=reduce(or_, (row.unrated for row in some), 0),
             converted=sorted({code for row in some for code in row.converted or ()}),
-            owes=any(getattr(row, "owes", False) for row in some),
+            owes=any(row.owes for row in some),
         )
         for (member_id, each), some in by_month.items()
         if member_id in members
@@ -248,7 +254,7 @@ def _together(
     return sorted((*plain, *months), key=lambda row: (bucket_of(row.member_id), row.member_id))
 
 
-def _unsure(rules: Rules, found: Iterable[Any], sealed: Sealed) -> list[tuple[UUID, Month]]:
+def _unsure(rules: Rules, found: Iterable[_Month], sealed: Sealed) -> list[tuple[UUID, Month]]:
     """Return the members' months whose sums do not tell what the days come to, net (A-8)."""
     asked = list[tuple[UUID, Month]]()
     for row in found:
@@ -304,7 +310,7 @@ def _add_month(
     all_facts: dict[UUID, Facts],
     rules: Rules,
     basket: Basket,
-    row: Any,
+    row: _Month,
     *,
     sealed: Sealed,
     known: Known | None,

@@ -10,7 +10,8 @@ from datetime import date, datetime
 import msgspec
 
 from benefits.domain.values import BUCKETS, Month
-from benefits.store.db import Connection, rows, run
+from benefits.store import runs
+from benefits.store.db import Connection, rows
 
 # Primary keys of feed and of the run, uq_feed_generation backwards. Of the last day for which all
 # sources are sealed there is something to do unless its run has ended or somebody is at it.
@@ -44,14 +45,7 @@ SET as_of = excluded.as_of, generation = excluded.generation,
 WHERE (r.leased_until IS NULL OR r.leased_until <= $4)
   AND ((r.as_of, r.generation) < ($2, $3)
        OR (r.as_of, r.generation) = ($2, $3) AND r.next_bucket < {BUCKETS})
-RETURNING next_bucket, begun_at
-"""
-# Whoever came too late, when the lease was another's, moves nothing.
-ADVANCE = f"""
-UPDATE outlook_run
-SET next_bucket = $5::smallint, leased_until = NULL,
-    ended_at = CASE WHEN $5 = {BUCKETS} THEN $6::timestamptz END
-WHERE programme = $1 AND as_of = $2 AND generation = $3 AND next_bucket = $4
+RETURNING next_bucket AS first, begun_at, leased_until AS until
 """
 
 
@@ -63,12 +57,17 @@ class Mark(msgspec.Struct, frozen=True):
     generation: int
 
 
-class Leased(msgspec.Struct, frozen=True):
+class Leased(runs.Leased, frozen=True, kw_only=True):
     """A run of ours for a while, from a bucket on."""
 
+    ADVANCE = runs.advance_of("outlook_run", "programme")
     mark: Mark
-    first: int
     begun_at: datetime
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The values of its table's primary key."""
+        return (self.mark.programme,)
 
 
 async def due(
@@ -82,11 +81,4 @@ async def due(
 async def lease(conn: Connection, mark: Mark, now: datetime, until: datetime) -> Leased | None:
     """Take a run for a while, where no other one has it and it is not done."""
     found = await rows(conn, LEASE, mark.programme, mark.as_of, mark.generation, now, until)
-    return Leased(mark, *found[0]) if found else None
-
-
-async def advance(conn: Connection, leased: Leased, next_bucket: int, now: datetime) -> bool:
-    """Record that a run has come up to a bucket, and give it back; return whether it was ours."""
-    mark = leased.mark
-    values = (mark.programme, mark.as_of, mark.generation, leased.first, next_bucket, now)
-    return bool(await run(conn, ADVANCE, *values))
+    return Leased(mark=mark, **found[0]._asdict()) if found else None

@@ -12,8 +12,8 @@ import msgspec
 
 from benefits.domain.packages import NEW_DAYS, Beginning
 from benefits.domain.values import BUCKETS, midnight
-from benefits.store import welcomes
-from benefits.store.db import Connection, rows, run
+from benefits.store import runs, welcomes
+from benefits.store.db import Connection, rows
 from benefits.store.facts import AMONG, Whom
 
 # One that was begun is ended before the next one begins, unless it is to begin `anew`. A version
@@ -38,13 +38,6 @@ SELECT FROM period_run AS r
 WHERE r.programme = $1
   AND (r.leased_until > $4
        OR (r.next_bucket = {BUCKETS} AND r.day >= $2 AND r.version >= $3))
-"""
-# Whoever came too late, when the lease was another's, moves nothing.
-ADVANCE = f"""
-UPDATE period_run
-SET next_bucket = $3::smallint, leased_until = CASE WHEN $3 < {BUCKETS} THEN $5::timestamptz END,
-    ended_at = CASE WHEN $3 = {BUCKETS} THEN $4::timestamptz END
-WHERE programme = $1 AND next_bucket = $2 AND leased_until = $6
 """
 # Primary keys of member and member_label, unique key of tier_decision. Who has a
 # period of their own that may begin is told by the day of the month, or by days since the opening;
@@ -82,17 +75,18 @@ HELD = _HELD.format("")
 HELD_BY = _HELD.format(AMONG.format("o", 13, 14))
 
 
-class Leased(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of ours for a while, from a bucket on.
+class Leased(runs.Leased, frozen=True, kw_only=True):
+    """It is of periods that begin after a day, or of all that run on its day."""
 
-    It is of periods that begin after a day, or of all that run on its day.
-    """
-
+    ADVANCE = runs.advance_of("period_run", "programme")
     programme: str
     day: date
     after: date | None
-    first: int
-    until: datetime
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The values of its table's primary key."""
+        return (self.programme,)
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -138,17 +132,6 @@ async def lease(
         first=one.next_bucket,
         until=one.leased_until,
     )
-
-
-async def advance(
-    conn: Connection, leased: Leased, next_bucket: int, now: datetime, *, until: datetime | None
-) -> bool:
-    """Record that a run has come up to a bucket, and keep it until then, or give it back.
-
-    Return whether it was ours.
-    """
-    values = (leased.programme, leased.first, next_bucket, now, until, leased.until)
-    return bool(await run(conn, ADVANCE, *values))
 
 
 async def held(

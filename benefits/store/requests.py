@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from benefits.domain.requests import StoredOutcome
+from benefits.domain.values import placed_bucket
 from benefits.store.db import Connection, Writer, rows, write
 
 
@@ -23,6 +24,11 @@ class RequestKey(msgspec.Struct, frozen=True):
     caller: str
     operation: str
     key: str
+
+    @classmethod
+    def placed(cls, caller: str, operation: str, key: str) -> "RequestKey":
+        """Place a row by its key alone, whatever it is about."""
+        return cls(placed_bucket(caller, operation, key), caller, operation, key)
 
 
 # Primary key.

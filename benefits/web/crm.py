@@ -23,7 +23,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome, check_key
 from benefits.domain.units import Asked, Quantity
-from benefits.domain.values import member_id, placed_bucket
+from benefits.domain.values import member_id
 from benefits.store import merged, requests
 from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
@@ -250,7 +250,7 @@ async def import_(
     state = request.app.state
     key = check_key(idempotency_key)
     caller = request.auth.name
-    place = RequestKey(placed_bucket(caller, "assets", key), caller, "assets", key)
+    place = RequestKey.placed(caller, "assets", key)
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as spool:
         digest = await _spool(request, spool, programme or "")
         async with state.database.transaction() as conn:

@@ -13,7 +13,7 @@ from benefits.actions import keep_ahead
 from benefits.domain.feeds import FeedKey
 from benefits.domain.policy import Metric, UpgradeTiming
 from benefits.domain.values import BUCKETS, Month, member_id
-from benefits.store import gauges, outlook_runs
+from benefits.store import gauges, outlook_runs, runs
 from benefits.worker import Worker
 from tests import builders
 from tests.actions.feeding import EARLY, send
@@ -190,7 +190,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_moves_nothing(
     world.clock.now = until
     assert 16 == await look(world)
     async with world.database.transaction() as conn:
-        assert not await outlook_runs.advance(conn, leased, 64, until)
+        assert not await runs.advance(conn, leased, 64, until, until=None)
     ((reached, ended_at),) = await world.rows("SELECT next_bucket, ended_at FROM outlook_run")
     assert (BUCKETS, until) == (reached, ended_at)
     assert 0 == await look(world)

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 
 from benefits.actions.evaluate import MonthNotOver
 from benefits.actions.keep_tiers import (
-    LONG_LEASE,
     EvaluationRunning,
     begin,
     decide_next,
     go_on,
 )
+from benefits.actions.share import LONG_LEASE
 from benefits.domain.feeds import FeedKey
 from benefits.domain.programme_file import read
 from benefits.domain.values import BUCKETS, Month
@@ -114,7 +114,7 @@ async def test_a_run_is_leased_and_gone_on_with(world: World, member: UUID) -> N
     """Whoever is killed leaves the rest to another one, when the lease is over."""
     await month(world, JUNE, RICH)
     leased = await begin(world.database, world.parts, "wealth", JUNE)
-    leased, _ = await go_on(world.database, world.parts, leased, 512)
+    leased = (await go_on(world.database, world.parts, leased, 512)).leased
     assert await decide_next(world.database, world.parts) is None
     with pytest.raises(EvaluationRunning):
         await begin(world.database, world.parts, "wealth", JUNE)

@@ -7,12 +7,13 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from benefits.actions import start_period
+from benefits.actions import share, start_period
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.keyed import Accepted
 from benefits.actions.record_members import record_members
-from benefits.actions.start_period import LEASE, LONG_LEASE, PeriodStarting, begin, go_on
+from benefits.actions.share import LEASE, LONG_LEASE
+from benefits.actions.start_period import PeriodStarting, begin, go_on
 from benefits.domain.eligibility import Rule
 from benefits.domain.labels import Layer
 from benefits.domain.members import PERSON, MemberLine, Person
@@ -263,7 +264,7 @@ async def test_a_run_that_was_stopped_goes_on(
         return done
 
     monkeypatch.setattr(start_period, "_write", dies)
-    monkeypatch.setattr(start_period, "PART_BUCKETS", BUCKETS)
+    monkeypatch.setattr(share, "PART_BUCKETS", BUCKETS)
     worker = Worker(world.database, world.parts, {})
     with pytest.raises(ZeroDivisionError):
         await worker.start_periods()

@@ -169,10 +169,16 @@ class World:
 @asynccontextmanager
 async def world(dsn: str) -> AsyncIterator[World]:
     """Open a migrated database as a world with the reference programme in force."""
-    database = connect(dsn, pool_size=8)
-    try:
-        made = World(database)
+    async with opened(dsn) as made:
         await made.apply()
         yield made
+
+
+@asynccontextmanager
+async def opened(dsn: str) -> AsyncIterator[World]:
+    """Open a database as a world with the programmes it has."""
+    database = connect(dsn, pool_size=8)
+    try:
+        yield World(database)
     finally:
         await database.close()

@@ -41,7 +41,9 @@ def cluster_dsn() -> Iterator[str]:
         return
     folder = Path(tempfile.mkdtemp(prefix="benefits-test-", dir=roomy_folder()))
     folder.chmod(0o711)  # for root, the server's account must be able to enter
-    unsafe_but_fast = {"fsync": "off", "full_page_writes": "off"}
+    unsafe_but_fast = dict.fromkeys(
+        ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"), "off"
+    )
     try:
         with Postgres(folder, say=lambda _: None, settings=unsafe_but_fast) as server:
             roles.remember(server.dsn)
@@ -90,6 +92,22 @@ async def new_database(
         yield make
 
 
+async def drop_far_months(dsn: str) -> None:
+    """Drop the partitions of the months after the next: every statement is planned for each."""
+    admin = await asyncpg.connect(dsn)
+    far = await admin.fetchval(
+        """
+        SELECT string_agg(format('%I', c.relname), ', ')
+        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent IN ('batch'::regclass, 'posting'::regclass)
+          AND right(c.relname, 7) > to_char(now() + interval '1 month', 'YYYY_MM')
+          AND right(c.relname, 7) LIKE '2___\\_%'
+        """
+    )
+    await admin.execute(f"DROP TABLE {far}")
+    await admin.close()
+
+
 @pytest.fixture(scope="session")
 async def migrated(cluster_dsn: str) -> AsyncIterator[str]:
     """Give the name of a migrated database to make copies from."""
@@ -101,12 +119,22 @@ async def migrated(cluster_dsn: str) -> AsyncIterator[str]:
             roles.opened(roles.as_role(dsn, roles.NAMES.runtime)) as made,
             made.transaction() as conn,
         ):
-            await make_partitions(conn, datetime(2025, 1, 2, tzinfo=UTC), 24)
+            await make_partitions(conn, datetime(2025, 1, 2, tzinfo=UTC), 12)
+        await drop_far_months(dsn)
+        yield urlsplit(dsn).path.removeprefix("/")
+
+
+@pytest.fixture(scope="session")
+async def in_force(migrated: str, cluster_dsn: str) -> AsyncIterator[str]:
+    """Give the name of a migrated database with the reference programme in force, to copy."""
+    async with own_database(cluster_dsn, migrated) as dsn:
+        async with builders.world(roles.as_role(dsn, roles.NAMES.runtime)):
+            pass
         yield urlsplit(dsn).path.removeprefix("/")
 
 
 @pytest.fixture
-async def world(migrated: str, cluster_dsn: str) -> AsyncIterator[World]:
+async def world(in_force: str, cluster_dsn: str) -> AsyncIterator[World]:
     """Give an installation of its own with the reference programme in force."""
-    async with database(cluster_dsn, migrated) as dsn, builders.world(dsn) as made:
+    async with database(cluster_dsn, in_force) as dsn, builders.opened(dsn) as made:
         yield made

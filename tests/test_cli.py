@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,8 +23,8 @@ from benefits.sandbox import wechat
 from benefits.sandbox.behaviour import EXPLAINED
 from benefits.settings import SettingRefused
 from benefits.store.db import connect
-from benefits.store.migrate import Installation, check, sql
-from tests.builders import MEMBER_KEY, PROGRAMME
+from benefits.store.migrate import Installation, check, ensure_partitions, sql
+from tests.builders import MEMBER_KEY, NOON, PROGRAMME
 from tests.conftest import database
 from tests.rows import everything
 from tests.shell import ROOT, Shell
@@ -276,6 +277,8 @@ async def test_commands_can_be_rehearsed(test_shell: Shell) -> None:
     """Each says what it says for real, and that nothing was written; nothing was, nor logged."""
     shell = test_shell
     pool = connect(shell.environ["BENEFITS_DATABASE_URL"])
+    for at in (NOON, datetime.now(UTC)):  # months are made in a rehearsal too
+        await ensure_partitions(pool, at)
     wealth = shell.file("wealth.toml", PROGRAMME)
     members = shell.file("members.csv", "customer,opened_on\nA,2020-01-01\nB,soon\nC,2020-01-01\n")
     days = "".join(f"A,2025-06-{day:02d},DEPOSIT,CNY,600000.00\n" for day in range(1, 31))

@@ -27,7 +27,7 @@ from benefits.sandbox.server import SandboxSettings, make_app
 from benefits.settings import Keys
 from benefits.store.db import connect, run
 from benefits.store.envelope import Envelope
-from benefits.store.migrate import head
+from benefits.store.migrate import ensure_partitions, head
 from tests.actions import life
 from tests.builders import PROGRAMME, World
 from tests.conftest import database
@@ -214,6 +214,7 @@ async def test_figures_come_from_a_port_of_their_own(migrated: str, cluster_dsn:
     """The public port has none; queues, budgets and partitions are among them."""
     nobody, figures = f"http://127.0.0.1:{free_port()}", free_port()
     async with installation(migrated, cluster_dsn, nobody) as (world, dsn, keys, _):
+        await ensure_partitions(world.database, real_clock())
         await life.claimed(world, life.wish(await life.holder(world)))
         await world.rows(
             "UPDATE provider_request SET next_at = now() - interval '1 h' RETURNING 1"

@@ -47,6 +47,7 @@ from tests.actions.life import (
 )
 from tests.actions.merging import left, merged, sweep
 from tests.builders import World
+from tests.lives import seeds
 
 END = datetime(2025, 9, 30, 16, 0, tzinfo=UTC)
 
@@ -275,7 +276,7 @@ async def test_together_is_one_after_the_other(world: World) -> None:
     assert [] == await world.findings()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(3))
 async def test_nothing_is_lost_or_made_by_choosing(world: World, seed: int) -> None:
     """L-4: chosen, claimed, refused, delivered, merged and expired at random, units are kept."""
     chance = random.Random(seed)

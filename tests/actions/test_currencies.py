@@ -28,6 +28,7 @@ from tests.actions.exchanging import (
 from tests.actions.feeding import EARLY
 from tests.actions.test_feeds import _cut_after, _CutError, known, shown
 from tests.builders import World
+from tests.lives import seeds
 
 JUNE = Month(2025, 6)
 DAY = date(2025, 6, 3)
@@ -253,7 +254,7 @@ def cut_feed(steps: int | None) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(2))
 async def test_any_order_of_lines_feeds_rates_and_corrections_ends_alike(
     world: World, seed: int
 ) -> None:

@@ -35,6 +35,7 @@ from tests.actions.test_wide_windows import holidays
 from tests.actions.test_windows import fill, fill_a_little
 from tests.builders import World
 from tests.conftest import database
+from tests.lives import seeds
 
 DELTA = FeedKind.DELTA
 DAYS = [date(2025, 5, 30) + timedelta(days=n) for n in range(10)]
@@ -163,7 +164,7 @@ async def kept(world: World) -> list[list[tuple[Any, ...]]]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(4))
 async def test_any_history_comes_to_what_full_days_do(
     worlds: tuple[World, World], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,10 +17,12 @@ from benefits.actions.share import LONG_LEASE
 from benefits.domain.feeds import FeedKey
 from benefits.domain.programme_file import read
 from benefits.domain.values import BUCKETS, Month
+from benefits.store.migrate import make_partitions
 from benefits.worker import Worker
 from tests.actions.feeding import fed, send
 from tests.builders import World
 from tests.domain.test_ways import TIERS
+from tests.roles import administrator
 
 JUNE, JULY = Month(2025, 6), Month(2025, 7)
 RICH, POOR = 520_000_00, 480_000_00
@@ -140,6 +142,8 @@ async def test_what_cannot_be_done_gives_the_run_back(world: World, member: UUID
 async def test_a_person_decides_what_is_older_than_the_horizon(world: World, member: UUID) -> None:
     """A-7: thirteen months back by itself, and no further."""
     world.clock.now = datetime(2026, 8, 1, 4, 0, tzinfo=UTC)
+    async with administrator(world.database) as conn:
+        await make_partitions(conn, world.clock.now, 1)
     await month(world, JUNE, RICH)
     await month(world, JULY, RICH)
     assert JUNE not in await decide(world)

@@ -42,6 +42,7 @@ from tests.actions.test_holders import hold
 from tests.actions.test_windows import fill, judged_by
 from tests.builders import MEMBER_KEY, World
 from tests.conftest import database
+from tests.lives import seeds
 
 DAYS = [date(2025, 5, 28) + timedelta(days=n) for n in range(10)]
 MONTHS = [Month(2025, 5), Month(2025, 6)]
@@ -164,7 +165,7 @@ class Told:
 
 
 @pytest.mark.parametrize("joint", [None, *Joint])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(1))
 async def test_sums_are_those_of_one_who_was_both_all_along(
     worlds: Worlds, seed: int, joint: Joint | None
 ) -> None:
@@ -184,7 +185,7 @@ async def test_sums_are_those_of_one_who_was_both_all_along(
 
 
 @pytest.mark.parametrize("by_feeds", [False, True])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(1))
 async def test_stretches_are_those_of_one_who_was_both(
     worlds: Worlds, seed: int, *, by_feeds: bool
 ) -> None:
@@ -301,7 +302,7 @@ async def conserved(world: World) -> None:
     assert [] == await world.findings()
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(3))
 async def test_no_unit_is_lost_doubled_or_stuck(world: World, seed: int) -> None:
     """Rewards, claims, answers, corrections, ends and mergers as they like."""
     await offered(world, claw_back=ClawBack.DEBT if seed % 2 else ClawBack.WRITE_OFF)

@@ -40,6 +40,7 @@ from tests.actions.merging import listed as merge_listed
 from tests.actions.test_claim_granted import claimed
 from tests.builders import MEMBER_KEY, World, reference_programme
 from tests.conftest import database
+from tests.lives import seeds
 
 MEMBERS, STEPS = 12, 48
 MONTHS = [Month(2025, 1).plus(n) for n in range(6)]
@@ -289,7 +290,7 @@ async def happened(worlds: Worlds, chance: Random, what: int) -> None:
             await reopened(worlds, nth, opened_on, closed_on)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(3))
 async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) -> None:
     """Balances, corrections, gaps, members' dates, mergers and months come as they like."""
     chance = Random(seed)
@@ -320,7 +321,7 @@ async def applied(world: World) -> None:
         pass
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(2))
 async def test_feeds_in_any_order(worlds: Worlds, told: list[int], seed: int) -> None:
     """Days are sealed and corrected as they like; some days say changes alone."""
     chance = Random(seed)

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -15,9 +16,10 @@ from litestar import Litestar
 
 from benefits.actions.keys import make_key
 from benefits.app import make_web, server_config
+from benefits.domain.values import Clock
 from benefits.settings import Keys, Settings
 from tests import builders
-from tests.builders import MEMBER_KEY, World
+from tests.builders import MEMBER_KEY, FrozenClock, World
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -58,6 +60,53 @@ class Site:
         return str(answer["url"])
 
 
+class _App:
+    """An app that one site runs after the other: making it costs more than most of their tests.
+
+    What it kept, and what a test put around its routes, is forgotten before another site runs it.
+    """
+
+    def __init__(self) -> None:
+        self.settings = Settings(database_url="", keys=cast("Keys", None))
+        self.clock: Clock = FrozenClock()
+        self.web = make_web(self.settings, clock=self._now)
+        self._layers = list(self._around(self.web.asgi_handler))
+
+    @staticmethod
+    def _around(handler: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Give what stands around the routes, from outside, with what it was made with."""
+        while handler.__module__.startswith("benefits."):
+            yield handler, dict(vars(handler))
+            handler = handler._app
+
+    def _now(self) -> datetime:
+        return self.clock()
+
+    def prepare(self, settings: Settings, clock: Clock) -> None:
+        """Let it be as if it had been made with these."""
+        self.clock = clock
+        for name in settings.__struct_fields__:
+            msgspec.structs.force_setattr(self.settings, name, getattr(settings, name))
+        self.web.state.clear()
+        self.web.asgi_handler = self._layers[0][0]
+        for layer, made in self._layers:
+            vars(layer).update(made)
+
+
+_free: list[_App] = []
+
+
+@contextmanager
+def lent(settings: Settings, clock: Clock) -> Iterator[Litestar]:
+    """Lend an app that nobody runs, made if there is none."""
+    app = _free.pop() if _free else _App()
+    app.prepare(settings, clock)
+    try:
+        yield app.web
+    finally:
+        _free.append(app)
+
+
 @asynccontextmanager
 async def site(dsn: str, **more: Any) -> AsyncIterator[Site]:
     """Run the app on a migrated database, at a free port, by the still clock of its world.
@@ -71,16 +120,16 @@ async def site(dsn: str, **more: Any) -> AsyncIterator[Site]:
     )
     settings = Settings(database_url=dsn, keys=keys, pool_size=4, **more)
     async with builders.world(dsn) as world:
-        app = make_web(settings, clock=world.clock)
-        async with served(app, settings) as url:
-            # What either of them seals or hashes, the other opens.
-            msgspec.structs.force_setattr(world.parts, "envelope", app.state.parts.envelope)
-            async with world.database.transaction() as conn:
-                made = {
-                    name: await make_key(conn, name, [name], world.parts)
-                    for name in ("mobile", "crm")
-                }
-            yield Site(app, world, url, made)
+        with lent(settings, world.clock) as app:
+            async with served(app, settings) as url:
+                # What either of them seals or hashes, the other opens.
+                msgspec.structs.force_setattr(world.parts, "envelope", app.state.parts.envelope)
+                async with world.database.transaction() as conn:
+                    made = {
+                        name: await make_key(conn, name, [name], world.parts)
+                        for name in ("mobile", "crm")
+                    }
+                yield Site(app, world, url, made)
 
 
 @asynccontextmanager

@@ -60,6 +60,7 @@ from benefits.web import (
     problems,
     programmes,
     proposals,
+    redemptions,
     reports,
     standings,
     summary,
@@ -83,7 +84,7 @@ API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS, *feeds.HANDLERS),
     *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),
-    *choices.HANDLERS,
+    *(*choices.HANDLERS, *redemptions.HANDLERS),
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),
     *(*callbacks.HANDLERS, *health.HANDLERS),
 ]

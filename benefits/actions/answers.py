@@ -6,22 +6,34 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.lattice import Lapsed
 from benefits.domain.orders import (
+    OPEN,
+    USABLE,
     Capabilities,
-    Lapsed,
+    Confirmed,
+    Done,
     NotFound,
     NotSent,
     Operation,
     OrderState,
     Outcome,
+    PartlyUsed,
     Pending,
+    QueryBy,
+    Reason,
+    Rejected,
+    Reversed,
     Unknown,
+    Used,
     backoff,
     next_query_at,
 )
 from benefits.store import orders
 from benefits.store.db import Connection
 from benefits.store.orders import RequestRow
+
+DONE = "done"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,18 +70,63 @@ async def newest(conn: Connection, attempts: Sequence[Attempted]) -> dict[UUID, 
 
 
 def weighed(attempt: Attempted, newest: dict[UUID, int]) -> Answer:
-    """Doubt "not sent" unless it is said of the newest attempt, and of an issue.
+    """Doubt "not sent" unless it is said of the newest attempt, and none before may have left.
 
     A query that never left, or an attempt after which another was made, says nothing of the order.
     """
     outcome, request = attempt.answer.outcome, attempt.request
     if not isinstance(outcome, NotSent) or (
-        attempt.operation is not Operation.QUERY and newest[request.request_id] == request.attempt
+        attempt.operation is not Operation.QUERY
+        and newest[request.request_id] == request.attempt
+        and _is_first(request)
     ):
         return attempt.answer
     return msgspec.structs.replace(
         attempt.answer, outcome=Unknown(outcome.evidence, outcome.wait_s)
     )
+
+
+def _is_first(request: RequestRow) -> bool:
+    """Say whether a request as leased can not have left before: then its lease begins its time."""
+    return request.sent_by in {None, request.leased_until}
+
+
+def of_use(answer: Answer, now: datetime) -> Outcome | Lapsed:
+    """Return what an answer to REDEEM or REVERSE says of the order, which stands either way.
+
+    That a use is not told, or was refused, is no news of the order; nor is it that it is unknown.
+    After a reversal was sent, an order that stands unused was reversed.
+    """
+    outcome = answer.outcome
+    if isinstance(outcome, Rejected):
+        return Unknown(f"{answer.operation.value.lower()} refused: {outcome.code}")
+    if answer.operation is Operation.REVERSE and isinstance(outcome, Done | Confirmed):
+        return Reversed(now)
+    return outcome
+
+
+def may_undo(answer: Answer) -> bool:
+    """Say whether an answer may take back that units were spent."""
+    undone = isinstance(answer.outcome, Reversed | PartlyUsed)
+    return undone or answer.operation is Operation.REVERSE
+
+
+def verdict(request: RequestRow, outcome: Outcome | Lapsed) -> str:
+    """Return what an answer decides of a request about an order that stands; empty if nothing.
+
+    A refusal is in the words of its reason; that the provider does not know the order is none.
+    """
+    match request.operation, outcome:
+        case Operation.CONFIRM, Confirmed() | Used() | PartlyUsed():
+            return DONE
+        case Operation.REDEEM, Used() | PartlyUsed():
+            return DONE
+        case Operation.REVERSE, Reversed() | Done() | Confirmed():
+            return DONE
+        case Operation.CONFIRM | Operation.REDEEM | Operation.REVERSE, Rejected():
+            return "" if outcome.reason is Reason.NOT_FOUND else outcome.reason.value.lower()
+        case _:
+            return ""
 
 
 def after_callback(
@@ -79,10 +136,10 @@ def after_callback(
     plans = list[orders.Plan]()
     for request in waiting:
         in_flight = request.leased_until is not None and request.leased_until > now
-        if in_flight or request.operation is Operation.REVOKE:
+        if in_flight or request.operation is not Operation.ISSUE:
             continue
         at = next_at(0, resolved, now) if resolved.ask_on else None
-        if resolved.state is OrderState.ISSUED or not resolved.ask_on:
+        if resolved.state in USABLE or not resolved.ask_on:
             plans.append(
                 orders.Plan(request=request, next_at=at, queries=0, sent_by=request.sent_by)
             )
@@ -94,25 +151,41 @@ def after_attempt(
 ) -> orders.Plan:
     """Plan what follows an attempt on an order that stood at `before` and now stands resolved."""
     request, outcome = attempt.request, attempt.answer.outcome
-    asking = resolved.ask_on or (is_revoking(request) and is_undecided(outcome))
+    said, asking = verdict(request, outcome), _is_asking(attempt, resolved)
     sent_by, queries = request.sent_by, request.queries
     wait_s = outcome.wait_s if isinstance(outcome, NotSent | Unknown) else 0
+    wait_s = max(wait_s, resolved.capabilities.query_min_interval_s)
     earliest = now + timedelta(seconds=wait_s)  # what the provider asks for, it gets
     if isinstance(outcome, NotSent):
-        if attempt.operation is not Operation.QUERY:
+        if attempt.operation is not Operation.QUERY and _is_first(request):
             sent_by = None
         at = max(now + backoff(request.attempt), earliest) if asking else None
         return orders.Plan(request=request, next_at=at, queries=queries, sent_by=sent_by)
-    if attempt.operation is Operation.ISSUE:
+    if attempt.operation is request.operation:
         sent_by = now
     if attempt.operation is not Operation.ISSUE:
         queries += 1
-    if resolved.state is OrderState.ISSUED and before is not OrderState.ISSUED:
+    watching = request.operation is Operation.ISSUE and resolved.state in USABLE
+    if watching and before not in USABLE:
         queries = 0  # from here on it is watched for its use
-    at = next_at(queries, resolved, now) if asking else None
+    at = next_at(queries, resolved, now, watching=watching) if asking else None
     if at is not None:
         at = max(at, earliest)
-    return orders.Plan(request=request, next_at=at, queries=queries, sent_by=sent_by)
+    return orders.Plan(request=request, next_at=at, queries=queries, sent_by=sent_by, verdict=said)
+
+
+def _is_asking(attempt: Attempted, resolved: Resolved) -> bool:
+    """Say whether the provider is to be asked on about what a request wants."""
+    request, outcome = attempt.request, attempt.answer.outcome
+    match request.operation:
+        case Operation.REVOKE:
+            return resolved.ask_on or is_undecided(outcome)
+        case Operation.CONFIRM:
+            return resolved.state in OPEN and not verdict(request, outcome)
+        case Operation.REDEEM | Operation.REVERSE:
+            return not verdict(request, outcome)
+        case _:
+            return resolved.ask_on
 
 
 def is_undecided(outcome: Outcome | Lapsed) -> bool:
@@ -120,17 +193,52 @@ def is_undecided(outcome: Outcome | Lapsed) -> bool:
     return isinstance(outcome, NotSent | NotFound | Pending | Unknown)
 
 
-def is_revoking(request: RequestRow) -> bool:
-    """Say whether a request takes back what was delivered."""
-    return request.operation is Operation.REVOKE
+def is_unanswered(attempt: Attempted, resolved: Resolved) -> bool:
+    """Say whether what a request wants is still open, now that nobody asks on."""
+    if attempt.request.operation in {Operation.CONFIRM, Operation.REDEEM, Operation.REVERSE}:
+        return _is_asking(attempt, resolved)
+    return is_undecided(attempt.answer.outcome)
 
 
-def next_at(queries: int, resolved: Resolved, now: datetime) -> datetime | None:
+def can_query(capabilities: Capabilities, reference: str) -> bool:
+    """Say whether a provider can be asked about an order of which it gave us the `reference`."""
+    match capabilities.query:
+        case QueryBy.NUMBER:
+            return True
+        case QueryBy.REFERENCE:
+            return bool(reference)
+        case QueryBy.NONE:
+            return False
+
+
+def follow_up(
+    issued: RequestRow, request_id: UUID, operation: Operation, *, now: datetime
+) -> RequestRow:
+    """Return a request about an order that stands; its body is still to be said."""
+    return RequestRow(
+        request_id=request_id,
+        member_id=issued.member_id,
+        claim_id=issued.claim_id,
+        provider=issued.provider,
+        sku=issued.sku,
+        operation=operation,
+        body_sealed=b"",
+        body_hash=b"",
+        disclosed=[],
+        created_at=now,
+        traceparent=issued.traceparent,
+    )
+
+
+def next_at(
+    queries: int, resolved: Resolved, now: datetime, *, watching: bool = True
+) -> datetime | None:
     """Return when to ask again after `queries` queries, None when a person must decide.
 
-    An issued order is watched for its use at the schedule's last pace, without end.
+    While an order is watched for its use, it is asked about at the schedule's last pace, without
+    end.
     """
     schedule_s = resolved.capabilities.query_schedule_s
-    if resolved.state is OrderState.ISSUED:
+    if watching and resolved.state in USABLE:
         queries = min(queries, len(schedule_s) - 1)
     return next_query_at(queries, schedule_s, now)

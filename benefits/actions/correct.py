@@ -27,7 +27,7 @@ from benefits.domain.values import placed_bucket
 from benefits.store import claims, corrections, members, tiers
 from benefits.store.catalogue import Cache
 from benefits.store.claims import HoldEnd
-from benefits.store.corrections import CorrectionSeen, NewCorrection, Verdict
+from benefits.store.corrections import CorrectionSeen, NewCorrection, Reversal, Verdict
 from benefits.store.db import Connection, run
 from benefits.store.ledger import MAKE_GOOD, Journal, Origin
 from benefits.store.members import Member
@@ -265,7 +265,8 @@ async def _post(conn: Connection, command: Decide, matter: Matter, journal: Jour
     )
     await journal.write(conn)
     if effect.reverses is not None:
-        await corrections.put_reversals(conn, effect.reverses, batch_id, effect.undone)
+        reversal = Reversal(effect.reverses, batch_id, effect.undone)
+        await corrections.put_reversals(conn, [reversal])
     if lot is not None:
         await tiers.put_grants(conn, [_grant(matter, lot)])
     if effect.split is not None:

@@ -4,17 +4,18 @@ The attempt is committed before anything is sent. A request whose last attempt n
 outcome is asked about, not sent again (V-3).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import msgspec
 
 from benefits import traces
-from benefits.actions.answers import Answer, Attempted
+from benefits.actions.answers import Answer, Attempted, can_query
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
 from benefits.domain.orders import (
+    OPEN,
     Call,
     Capabilities,
     Confirmed,
@@ -28,6 +29,7 @@ from benefits.domain.orders import (
     Outcome,
     PartlyUsed,
     Pending,
+    Redemption,
     Rejected,
     Reversed,
     Revoked,
@@ -36,10 +38,11 @@ from benefits.domain.orders import (
     believed,
     next_operation,
 )
+from benefits.domain.programme import Programme
 from benefits.store import claims, members, orders
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection
-from benefits.store.orders import RequestRow
+from benefits.store.orders import Leased, RequestRow
 
 LEASE_MARGIN_S = 30
 
@@ -86,34 +89,83 @@ async def lease(
     until = now + timedelta(seconds=longest + LEASE_MARGIN_S)
     ids = [id_ for member_id, id_ in candidates if member_id in locked]
     leased = await orders.lease(conn, ids, now, until)
-    works = [
-        (one.request, next_operation(one.request.operation, one.last_operation, one.last_outcome))
-        for one in leased
-    ]
-    await orders.begin_attempts(conn, works, now)
-    found = await claims.by_id(conn, [request.claim_id for request, _ in works])
-    await _submit(conn, found.values(), parts)
+    requests = [one.request for one in leased]
+    found = await claims.by_id(conn, [request.claim_id for request in requests])
     agreed = {
         id_: (await parts.catalogue.made_under(conn, claim))[0] for id_, claim in found.items()
     }
-    numbers = await _issue_numbers(conn, [request for request, _ in works])
+    works = [
+        (one.request, _operation(one, found[one.request.claim_id], agreed[one.request.claim_id]))
+        for one in leased
+    ]
+    await orders.begin_attempts(conn, works, now)
+    await _submit(conn, found.values(), parts)
+    calls = await _calls(conn, works, found, parts)
     return [
         Work(
             provider=request.provider,
-            capabilities=agreed[request.claim_id].providers[request.provider].capabilities,
-            call=Call(
-                number=numbers[request.request_id],
+            capabilities=_agreed(agreed[request.claim_id], request),
+            call=call,
+            request=request,
+        )
+        for (request, _), call in zip(works, calls, strict=True)
+    ]
+
+
+def _agreed(programme: Programme, request: RequestRow) -> Capabilities:
+    return programme.providers[request.provider].capabilities
+
+
+def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operation:
+    """Return what an attempt does; nothing is confirmed that is not wanted any more."""
+    request = leased.request
+    agreed = _agreed(programme, request)
+    asks = next_operation(
+        request.operation,
+        leased.last_operation,
+        leased.last_outcome,
+        can_query=can_query(agreed, claim.provider_reference),
+    )
+    if asks is Operation.CONFIRM and claim.state not in OPEN:
+        return Operation.QUERY
+    return asks
+
+
+async def _calls(
+    conn: Connection,
+    works: Sequence[tuple[RequestRow, Operation]],
+    found: Mapping[UUID, ClaimRow],
+    parts: Parts,
+) -> list[Call]:
+    """Return what is to be said in attempts: of the order what was ordered, whatever is asked."""
+    requests = {request.request_id: request for request, _ in works}
+    later = [r for r in requests.values() if r.operation is not Operation.ISSUE]
+    asked = await orders.of_claims(conn, [(r.member_id, r.claim_id) for r in later])
+    for each in (r for of in asked.values() for r in of):
+        requests.setdefault(each.request_id, each)
+    issued = {r.claim_id: r for r in requests.values() if r.operation is Operation.ISSUE}
+    calls = list[Call]()
+    for request, operation in works:
+        order = issued[request.claim_id]
+        use = requests[request.undoes] if request.undoes else request
+        redemption = None
+        if use.operation is Operation.REDEEM:
+            opened = parts.envelope.open(use.body_sealed)
+            redemption = msgspec.json.decode(opened, type=Redemption)
+        calls.append(
+            Call(
+                number=order.number,
                 operation=operation,
                 request=msgspec.json.decode(
-                    parts.envelope.open(request.body_sealed), type=IssueRequest
+                    parts.envelope.open(order.body_sealed), type=IssueRequest
                 ),
                 own=request.number,
                 reference=found[request.claim_id].provider_reference,
-            ),
-            request=request,
+                redemption=redemption,
+                undoes=use.number if request.undoes else "",
+            )
         )
-        for request, operation in works
-    ]
+    return calls
 
 
 async def _submit(conn: Connection, found: Iterable[ClaimRow], parts: Parts) -> None:
@@ -125,19 +177,6 @@ async def _submit(conn: Connection, found: Iterable[ClaimRow], parts: Parts) -> 
         claim.deadline = None
         claim.changed_at = now
     await claims.update(conn, held)
-
-
-async def _issue_numbers(conn: Connection, requests: Sequence[RequestRow]) -> dict[UUID, str]:
-    """Return the number the provider knows each order by; a revocation names what it revokes."""
-    numbers = {request.request_id: request.number for request in requests}
-    revoking = [r for r in requests if r.operation is Operation.REVOKE]
-    if revoking:
-        pairs = [(r.member_id, r.claim_id) for r in revoking]
-        known = await orders.of_claims(conn, pairs)
-        for request in revoking:
-            (issued,) = (r for r in known[request.claim_id] if r.operation is Operation.ISSUE)
-            numbers[request.request_id] = issued.number
-    return numbers
 
 
 async def record(conn: Connection, attempts: Sequence[Attempt], parts: Parts) -> Sequence[Attempt]:

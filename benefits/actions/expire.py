@@ -18,7 +18,8 @@ from benefits.actions.merge_members import move_left
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
 from benefits.domain import ledger
-from benefits.domain.orders import Lapsed, Operation
+from benefits.domain.lattice import Lapsed
+from benefits.domain.orders import Operation
 from benefits.domain.values import local_date
 from benefits.store import claims, endings, members, merged
 from benefits.store import ledger as books

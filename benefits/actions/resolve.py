@@ -7,7 +7,7 @@ asked, and how much room there is, is told by the programme of today.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -20,60 +20,59 @@ from benefits.actions.answers import (
     Resolved,
     after_attempt,
     after_callback,
-    is_revoking,
-    is_undecided,
+    can_query,
+    follow_up,
+    is_unanswered,
+    may_undo,
     newest,
+    of_use,
     weighed,
 )
-from benefits.actions.capacity import Capacity
-from benefits.actions.claim import UNSENT_FOR, cost_of
+from benefits.actions.claim import UNSENT_FOR
+from benefits.actions.effects import Offer, Units, kind_of
 from benefits.actions.parts import Parts
 from benefits.actions.room import (
-    change_room,
-    check_room,
-    counted,
     other_counters,
     own_counters,
     recent_counters,
     shared_counters,
 )
-from benefits.domain import entitlement, ledger
-from benefits.domain.benefit import Benefit, Consumed
+from benefits.domain.benefit import Consumed
 from benefits.domain.catalogue import Catalogue
-from benefits.domain.entitlement import CounterUse
-from benefits.domain.ledger import Cost, Posting
-from benefits.domain.limits import Counted
+from benefits.domain.lattice import Course, Effect, Lapsed, Step, Terms, advance
 from benefits.domain.orders import (
     OPEN,
+    USABLE,
     Capabilities,
     Done,
-    Effect,
     IssueRequest,
-    Lapsed,
     LateSuccess,
     NotSent,
     Operation,
     OrderState,
     Outcome,
+    PartlyUsed,
     Pending,
     Reason,
+    RedeemBy,
     Rejected,
-    Step,
-    Terms,
     Unknown,
     Used,
-    advance,
 )
-from benefits.domain.programme import Programme
-from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.store import claims, members, orders
 from benefits.store import ledger as books
-from benefits.store.claims import Case, ClaimRow, HoldEnd, HoldRow, Reserved
+from benefits.store.claims import Case, ClaimRow
 from benefits.store.db import Connection, Together
 from benefits.store.ledger import Journal
 from benefits.store.orders import RequestRow
 
+# The cases about what was asked of an order that stands and never answered.
+UNANSWERED = {
+    Operation.REVOKE: "revoke_unanswered",
+    Operation.REDEEM: "redeem_unanswered",
+    Operation.REVERSE: "reverse_unanswered",
+}
 _ENDED = frozenset({OrderState.COMPENSATED, OrderState.EXPIRED})
 
 
@@ -86,77 +85,89 @@ class _Group:
         self.journal = journal
         self.now = now
         self.claims: dict[UUID, ClaimRow] = {}
-        self.offers: dict[UUID, tuple[Programme, Benefit]] = {}
-        self.holds: dict[UUID, HoldRow] = {}
-        self.capacity = Capacity()
-        self.new_holds: list[HoldRow] = []
-        self.ends: list[HoldEnd] = []
+        self.offers: dict[UUID, Offer] = {}
+        self.units = Units(journal, self.offers, offers.offers)
         self.requests: list[RequestRow] = []
         self.cases: list[Case] = []
         self.changed: set[UUID] = set()
-        self.revoking: set[UUID] = set()
+        self.asked: set[tuple[UUID, Operation]] = set()
         self.issued: dict[UUID, RequestRow] = {}
         self.open_cases: set[tuple[UUID, str]] = set()
         self.came_to: Counter[OrderState] = Counter()
 
     async def load(
-        self,
-        conn: Connection,
-        ids: Sequence[UUID],
-        told_twice: Collection[UUID],
-        *,
-        taken: Sequence[UUID],
+        self, conn: Connection, answers: Sequence[Answer], *, taken: Sequence[UUID]
     ) -> None:
         """Read claims, holds, lots, members' counters; lock the shared counters, last of all.
 
         A claim whose units came back, or may come back to it before its last answer, can need
         others of the member's lots. Others were merged into the `taken` members.
         """
-        self.claims = await claims.by_id(conn, ids)
+        times = Counter(answer.claim_id for answer in answers)
+        self.claims = await claims.by_id(conn, times)
         found = list(self.claims.values())
         for claim in found:
             self.offers[claim.claim_id] = await self.parts.catalogue.made_under(conn, claim)
-        self.open_cases = await claims.open_cases_of(conn, ids)
-        self.holds = await claims.holds(conn, [c.hold_id for c in found])
-        lots = sorted({part.lot_id for h in self.holds.values() for part in h.parts})
-        self.journal.load(await books.lots_by_id(conn, lots))
-        ended = [c for c in found if c.state in _ENDED or c.claim_id in told_twice]
+        self.open_cases = await claims.open_cases_of(conn, times)
+        holds = await claims.holds(conn, [c.hold_id for c in found])
+        self.units.holds.update(holds)
+        lots = [part.lot_id for h in holds.values() for part in h.parts]
+        undone = {a.claim_id for a in answers if may_undo(a)}
+        lots += await self.units.load_spent(conn, [c for c in found if c.claim_id in undone])
+        self.journal.load(await books.lots_by_id(conn, sorted(set(lots))))
+        ended = [c for c in found if c.state in _ENDED or times[c.claim_id] > 1]
         if ended:
-            pairs = [(c.member_id, self._offer(c)[1].unit) for c in ended]
+            pairs = [(c.member_id, self.units.holds[c.hold_id].unit) for c in ended]
             self.journal.load(await books.lots_of(conn, pairs, self.now))
-            asked = await orders.of_claims(conn, [(c.member_id, c.claim_id) for c in ended])
-            for request in (r for of in asked.values() for r in of):
-                if not is_revoking(request):
-                    self.issued[request.claim_id] = request
-                elif request.next_at:
-                    self.revoking.add(request.claim_id)
+        await self._load_requests(conn, [c for c in found if c in ended or self._confirms(c)])
         mine = [key for c in found for key in own_counters(c)]
         mine += [key for c in ended for key in other_counters(self._today(c)[0], c)]
         recent = [key for c in ended for key in recent_counters(self._today(c)[0], c)]
-        await self.capacity.load_own(conn, mine, recent, taken=taken)
+        await self.units.capacity.load_own(conn, mine, recent, taken=taken)
         if found:
             shared = {key for c in found for key in shared_counters(*self._offer(c), c)}
-            await self.capacity.lock(conn, shared)
+            await self.units.capacity.lock(conn, shared)
 
-    def _today(self, claim: ClaimRow) -> tuple[Programme, Benefit]:
+    async def _load_requests(self, conn: Connection, found: Sequence[ClaimRow]) -> None:
+        """Read what was asked of the providers of claims about which more may be asked."""
+        if not found:
+            return
+        asked = await orders.of_claims(conn, [(c.member_id, c.claim_id) for c in found])
+        for request in (r for of in asked.values() for r in of):
+            if request.operation is Operation.ISSUE:
+                self.issued[request.claim_id] = request
+            elif request.operation is Operation.CONFIRM or request.next_at:
+                self.asked.add((request.claim_id, request.operation))
+
+    def _today(self, claim: ClaimRow) -> Offer:
         return self.catalogue.offers[claim.benefit]
 
-    def _offer(self, claim: ClaimRow) -> tuple[Programme, Benefit]:
+    def _offer(self, claim: ClaimRow) -> Offer:
         return self.offers[claim.claim_id]
 
-    def terms(self, claim: ClaimRow) -> tuple[Terms, Capabilities]:
-        """Return what of the claim's terms matters to the order, and how to ask its provider."""
+    def _agreed(self, claim: ClaimRow) -> Capabilities:
         programme, benefit = self._offer(claim)
-        agreed = programme.providers[benefit.provider].capabilities
-        at_issue = benefit.consumed is Consumed.ISSUE
-        today = self.catalogue.programmes[programme.code].providers[benefit.provider]
-        return Terms(at_issue, agreed.late_success), today.capabilities
+        return programme.providers[benefit.provider].capabilities
+
+    def _confirms(self, claim: ClaimRow) -> bool:
+        return self._agreed(claim).two_phase and claim.state in OPEN
+
+    def terms(self, claim: ClaimRow) -> Terms:
+        """Return what of the claim's terms matters to the order."""
+        _, benefit = self._offer(claim)
+        agreed = self._agreed(claim)
+        return Terms(
+            consumed_at_issue=benefit.consumed is Consumed.ISSUE,
+            late_success=agreed.late_success if agreed.revoke else LateSuccess.REISSUE,
+            two_phase=agreed.two_phase,
+            used_on_issue=agreed.redeem_by is RedeemBy.ON_ISSUE,
+            quantity=claim.quantity,
+        )
 
     def apply(self, answer: Answer) -> Resolved:
         """Apply one answer; what it changes is written at the end."""
         claim = self.claims[answer.claim_id]
-        terms, capabilities = self.terms(claim)
-        outcome: Outcome | Lapsed = answer.outcome
+        terms, outcome = self.terms(claim), answer.outcome
         if answer.operation is Operation.REVOKE:
             if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
                 self._case(claim, "revoke_unanswered", "The provider does not know the order.")
@@ -165,39 +176,58 @@ class _Group:
                 # What cannot be taken back was delivered: it is the member's, or the bank's loss.
                 outcome = Done(at=self.now)
             terms = msgspec.structs.replace(terms, late_success=LateSuccess.REISSUE)
-        step = advance(claim.state, outcome, terms)
-        if step != Step(claim.state):
+        elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
+            outcome = of_use(answer, self.now)
+        step = advance(claim.state, outcome, terms, claim.course)
+        if step != Step(claim.state, course=claim.course):
             self._take(claim, step, outcome, answer.actor)
         elif isinstance(outcome, Done) and outcome.code and claim.code_sealed is None:
             self._note(claim, step, outcome)
-        watch = claim.state is OrderState.ISSUED and not terms.consumed_at_issue
-        return Resolved(claim.state, claim.state in OPEN or watch, capabilities)
+        if isinstance(outcome, Done) and self._confirms(claim):
+            self._ask(claim, Operation.CONFIRM)
+        return self._resolved(claim, terms)
+
+    def _resolved(self, claim: ClaimRow, terms: Terms) -> Resolved:
+        programme, benefit = self._offer(claim)
+        today = self.catalogue.programmes[programme.code].providers[benefit.provider].capabilities
+        watch = (
+            claim.state in USABLE
+            and not terms.consumed_at_issue
+            and today.redeem_by is RedeemBy.PROVIDER
+            and can_query(today, claim.provider_reference)
+        )
+        return Resolved(claim.state, claim.state in OPEN or watch, today)
 
     def _take(self, claim: ClaimRow, step: Step, outcome: Outcome | Lapsed, actor: str) -> None:
-        before = claim.state
-        claim.state = step.state
-        self.came_to[step.state] += 1
+        before, known = claim.state, claim.course
+        claim.state, claim.course = step.state, step.course
+        self.changed.add(claim.claim_id)
+        if step.state is not before:
+            self.came_to[step.state] += 1
         self._note(claim, step, outcome)
-        match step.effect:
-            case Effect.CAPTURE:
-                self._end(claim, self.holds[claim.hold_id], actor, captured=True)
-            case Effect.RELEASE:
-                self._end(claim, self.holds[claim.hold_id], actor, captured=False)
-            case Effect.REISSUE | Effect.REISSUE_AND_CAPTURE:
-                self._reissue(claim, actor, captured=step.effect is Effect.REISSUE_AND_CAPTURE)
-            case Effect.REVOKE:
-                self._revoke(claim)
-            case Effect.NONE if claim.state is OrderState.HELD:
-                pass  # it was tried and never left: for the member nothing happened
-            case Effect.NONE if claim.state is not before:
-                self._event(claim, None)
-            case Effect.NONE:
-                pass
+        trouble = self.units.move(claim, step, actor)
+        if trouble is not None:
+            self._case(claim, trouble.kind, trouble.detail)
+        if step.effect is Effect.REVOKE:
+            if self._ask(claim, Operation.REVOKE):
+                self.units.tell(claim, "order.revoking")
+        elif step.effect is Effect.NONE and claim.state is not OrderState.HELD:
+            # One that is held was tried and never left: for the member nothing happened.
+            self._tell(claim, before, known)
         if step.case:
             said = type(outcome).__name__.lower()
             self._case(
                 claim, step.case, f"The order was {before.value}, the provider says {said}."
             )
+
+    def _tell(self, claim: ClaimRow, before: OrderState, known: Course) -> None:
+        """Tell where an order stands after a step that moved no units, if that changed."""
+        undone = claim.course.used < known.used
+        more = claim.state is OrderState.PARTLY_REDEEMED and claim.course.used != known.used
+        if undone and claim.state in USABLE | {OrderState.EXPIRED}:
+            self.units.tell(claim, "order.reversed")
+        elif claim.state is not before or more:
+            self.units.tell(claim, kind_of(claim))
 
     def _note(self, claim: ClaimRow, step: Step, outcome: Outcome | Lapsed) -> None:
         """Keep what an answer tells besides the state."""
@@ -205,7 +235,7 @@ class _Group:
         # Only what was provably never sent may lapse.
         unsent = step.state is OrderState.HELD
         claim.deadline = claim.claimed_at + UNSENT_FOR if unsent else None
-        if isinstance(outcome, Done | Used | Pending) and outcome.reference:
+        if isinstance(outcome, Done | Used | PartlyUsed | Pending) and outcome.reference:
             claim.provider_reference = outcome.reference
         if isinstance(outcome, Done) and outcome.code:
             claim.code_sealed = self.parts.envelope.seal(outcome.code.encode())
@@ -213,140 +243,20 @@ class _Group:
             claim.reason = outcome.reason.value.lower()
         self.changed.add(claim.claim_id)
 
-    def _data(self, claim: ClaimRow) -> dict[str, object]:
-        return {"benefit": claim.benefit, "quantity": claim.quantity, "reason": claim.reason}
-
-    def _kind(self, claim: ClaimRow) -> str:
-        return f"order.{claim.state.value.lower()}"
-
-    def _event(self, claim: ClaimRow, kind: str | None) -> None:
-        self.journal.event(
-            claim.member_id,
-            kind or self._kind(claim),
-            subject_id=claim.claim_id,
-            data=self._data(claim),
-        )
-
-    def _post(self, claim: ClaimRow, postings: list[Posting], actor: str) -> UUID:
-        return self.journal.post(
-            claim.member_id,
-            self._kind(claim),
-            postings,
-            actor=actor,
-            subject_id=claim.claim_id,
-            data=self._data(claim),
-            cause_id=claim.claim_id,
-        )
-
-    def _end(self, claim: ClaimRow, hold: HoldRow, actor: str, *, captured: bool) -> None:
-        if hold.ended:  # delivered at the bank's loss: no units of the member are concerned
-            self._event(claim, None)
-            return
-        self.holds[hold.hold_id] = msgspec.structs.replace(hold, ended=True)
-        cost = self._reserved(claim, hold)
-        at = self.journal.now_for(claim.member_id)
-        if captured:
-            postings = ledger.capture(hold.unit, hold.parts) + ledger.spend(cost, cost.minor)
-        else:
-            postings = ledger.release(hold.parts, self.journal.lots, at) + ledger.unreserve(cost)
-        batch_id = self._post(claim, postings, actor)
-        quantity = hold.quantity
-        given_back = (0, 0) if captured else (quantity, hold.uncapped)
-        self.ends.append(
-            HoldEnd(hold.hold_id, batch_id, quantity - given_back[0], *given_back, at)
-        )
-        self._count(claim, hold.cost_minor, CounterUse(-1, 1 if captured else 0))
-        if not captured:
-            counts = counted(claim, hold, quantity - hold.uncapped)
-            change_room(self.capacity, claim, counts, counted(claim, hold, 0))
-
-    def _reserved(self, claim: ClaimRow, hold: HoldRow) -> Cost:
-        """Return what a hold reserved, with the budget it was reserved in and whom it pays."""
-        _, benefit = self._offer(claim)
-        if hold.reserved is None:
-            return Cost("", benefit.budget, hold.provider, 0)
-        reserved = hold.reserved
-        return Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
-
-    def _count(self, claim: ClaimRow, cost: int, sign: CounterUse) -> None:
-        self.capacity.add_money(
-            *self._offer(claim),
-            CounterUse(sign.reserved * cost, sign.spent * cost),
-            CounterUse(sign.reserved * claim.quantity, sign.spent * claim.quantity),
-        )
-
-    def _reissue(self, claim: ClaimRow, actor: str, *, captured: bool) -> None:
-        """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
-        programme, benefit = self._offer(claim)
-        cost = programme.minor(benefit.cost) * claim.quantity
-        was = self.holds[claim.hold_id]  # whatever the programme says today of what it takes
-        provider, unit, taken = was.provider, was.unit, was.quantity
-        price = cost_of(programme, benefit, cost, provider=provider)
-        at, bearers = self.journal.now_for(claim.member_id), programme.bearers[benefit.budget]
-        try:
-            parts = ledger.take(self.journal.lots_of(claim.member_id, unit), taken, at)
-            uncapped = entitlement.uncapped_units(parts, self.journal.lots)
-            piece, piece_cost = taken // claim.quantity, programme.minor(benefit.cost)
-            counts = Counted(taken - uncapped, piece, piece_cost)
-            check_room(self.capacity, self._today(claim), claim, counts, bearers=bearers)
-        except Refusal as refusal:
-            lost = ledger.make_up(unit, taken)
-            self._post(claim, lost + ledger.bear(price), actor)
-            self._case(claim, "delivered_without_entitlement", refusal.code)
-            return
-        postings = ledger.hold(unit, parts) + ledger.reserve(price)
-        if captured:
-            postings += ledger.capture(unit, parts) + ledger.spend(price, cost)
-        batch_id = self._post(claim, postings, actor)
-        hold = HoldRow(
-            hold_id=self.journal.id_for(claim.member_id),
-            member_id=claim.member_id,
-            claim_id=claim.claim_id,
-            batch_id=batch_id,
-            unit=unit,
-            quantity=taken,
-            cost_minor=cost,
-            placed_at=at,
-            uncapped=uncapped,
-            parts=tuple(parts),
-            reserved=Reserved(price.unit, price.budget, cost) if cost else None,
-            provider=provider,
-            ended=captured,
-        )
-        claim.hold_id = hold.hold_id
-        claim.reason = ""
-        self.holds[hold.hold_id] = hold
-        self.new_holds.append(hold)
-        self._count(claim, cost, CounterUse(0, 1) if captured else CounterUse(1, 0))
-        change_room(self.capacity, claim, counted(claim, hold, 0), counts)
-        ids = (claim.member_id, claim.claim_id)
-        self.capacity.tell(self.journal, self._today(claim)[0], bearers, ids)
-        if captured:
-            end = HoldEnd(hold.hold_id, batch_id, taken, 0, 0, at)
-            self.ends.append(end)
-
-    def _revoke(self, claim: ClaimRow) -> None:
-        if claim.claim_id in self.revoking:
-            return
-        self.revoking.add(claim.claim_id)
+    def _ask(self, claim: ClaimRow, operation: Operation) -> bool:
+        """Ask something about an order that stands, once; say whether it was not asked yet."""
+        if (claim.claim_id, operation) in self.asked:
+            return False
+        self.asked.add((claim.claim_id, operation))
         issued = self.issued[claim.claim_id]  # whatever the programme says today
-        asked = IssueRequest(sku=issued.sku, quantity=claim.quantity)
+        request_id = self.journal.id_for(claim.member_id)
+        body = IssueRequest(sku=issued.sku, quantity=claim.quantity)
+        sealed = self.parts.envelope.seal(msgspec.json.encode(body))
+        asked = follow_up(issued, request_id, operation, now=self.now)
         self.requests.append(
-            RequestRow(
-                request_id=self.journal.id_for(claim.member_id),
-                member_id=claim.member_id,
-                claim_id=claim.claim_id,
-                provider=issued.provider,
-                sku=issued.sku,
-                operation=Operation.REVOKE,
-                body_sealed=self.parts.envelope.seal(msgspec.json.encode(asked)),
-                body_hash=body_hash(asked),
-                disclosed=[],
-                created_at=self.now,
-                traceparent=issued.traceparent,
-            )
+            msgspec.structs.replace(asked, body_sealed=sealed, body_hash=body_hash(body))
         )
-        self._event(claim, "order.revoking")
+        return True
 
     def _case(self, claim: ClaimRow, kind: str, detail: str) -> None:
         if (claim.claim_id, kind) in self.open_cases:
@@ -354,11 +264,11 @@ class _Group:
         self.open_cases.add((claim.claim_id, kind))
         case_id = self.journal.id_for(claim.member_id)
         self.cases.append(Case(case_id, claim.member_id, claim.claim_id, kind, detail, self.now))
-        self._event(claim, "case.opened")
+        self.units.tell(claim, "case.opened")
 
-    def leave_revocation(self, claim_id: UUID) -> None:
-        """Leave to a person whether a provider took back what it delivered late."""
-        self._case(self.claims[claim_id], "revoke_unanswered", "The provider never said.")
+    def leave_unanswered(self, claim_id: UUID, operation: Operation) -> None:
+        """Leave to a person whether a provider did what was asked about an order that stands."""
+        self._case(self.claims[claim_id], UNANSWERED[operation], "The provider never said.")
 
     def give_up(self, claim_id: UUID, last: Outcome | Lapsed) -> None:
         """Leave an order nobody could clear up by asking to a person (V-3)."""
@@ -369,7 +279,7 @@ class _Group:
         self.came_to[OrderState.MANUAL] += 1
         claim.changed_at = self.now
         self.changed.add(claim_id)
-        self._event(claim, None)
+        self.units.tell(claim, kind_of(claim))
         evidence = f" Last: {last.evidence}." if isinstance(last, NotSent | Unknown) else ""
         words = f"The provider never said what became of the order.{evidence}"
         self._case(claim, "no_answer", words)
@@ -379,12 +289,11 @@ class _Group:
         together = Together(conn)
         await self.journal.write(together)
         await claims.update(together, [self.claims[id_] for id_ in sorted(self.changed)])
-        await claims.put_holds(together, self.new_holds)
-        await claims.end_holds(together, self.ends)
+        await self.units.write(together)
         await claims.open_cases(together, self.cases)
         await orders.put(together, self.requests, self.now)
         await orders.schedule(together, plans)
-        await self.capacity.write(together)
+        await self.units.capacity.write(together)
         await together.send()
         for state, claims_ in self.came_to.items():
             measures.count_claims(state.value, claims_)
@@ -417,10 +326,8 @@ async def resolve(
         return left
     now = parts.clock()
     group = _Group(parts, catalogue, Journal(locked, now, parts.new_id), now)
-    times = Counter(a.claim_id for a in (*answers, *(t.answer for t in attempts)))
-    twice = [id_ for id_, n in times.items() if n > 1]
     taken = [id_ for id_, one in locked.items() if one.has_merged]
-    await group.load(conn, ids, twice, taken=taken)
+    await group.load(conn, [*answers, *(t.answer for t in attempts)], taken=taken)
     plans = list[orders.Plan]()
     if answers:
         told = {answer.claim_id for answer in answers}
@@ -444,9 +351,11 @@ def _after_attempt(
     before = group.claims[answer.claim_id].state
     resolved = group.apply(answer)
     plan = after_attempt(attempt, before, resolved, now)
-    if plan.next_at is None and is_undecided(attempt.answer.outcome):
-        if is_revoking(attempt.request):
-            group.leave_revocation(answer.claim_id)
-        elif resolved.state in OPEN:
-            group.give_up(answer.claim_id, attempt.answer.outcome)
+    if plan.next_at is None and is_unanswered(attempt, resolved):
+        operation = attempt.request.operation
+        if operation in {Operation.ISSUE, Operation.CONFIRM}:
+            if resolved.state in OPEN:
+                group.give_up(answer.claim_id, attempt.answer.outcome)
+        else:
+            group.leave_unanswered(answer.claim_id, operation)
     return plan

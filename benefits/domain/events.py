@@ -211,6 +211,24 @@ class OrderSettled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     digest: str
 
 
+class OrderPartlyUsed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of a claim's `quantity` of pieces the member has used so many."""
+
+    benefit: str
+    quantity: int
+    reason: str
+    used: int
+
+
+class OrderReversed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A use that was undone, and where the order stands now: as before, or it has ended."""
+
+    benefit: str
+    quantity: int
+    reason: str
+    state: Literal["ISSUED", "CONFIRMED", "PARTLY_REDEEMED", "EXPIRED"]
+
+
 class LossRecovered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units delivered without entitlement that are no loss of the bank's any more."""
 
@@ -275,6 +293,8 @@ Told = type[
     | ClaimPlaced
     | BudgetTaken
     | OrderMoved
+    | OrderPartlyUsed
+    | OrderReversed
     | UnitsReturned
     | UnitsRevoked
     | QuotaFollowed
@@ -322,9 +342,12 @@ EVENTS: dict[str, Kind] = {
     "order.unknown": Kind(OrderMoved, "claim", "The provider was silent; it is asked again."),
     "order.manual": Kind(OrderMoved, "claim", "The provider never said; a person decides."),
     "order.issued": Kind(OrderMoved, "claim", "The provider delivered."),
+    "order.confirmed": Kind(OrderMoved, "claim", "The provider delivered, and we confirmed."),
+    "order.partly_redeemed": Kind(OrderPartlyUsed, "claim", "The member used some of it."),
     "order.redeemed": Kind(OrderMoved, "claim", "The member used it at the provider."),
+    "order.reversed": Kind(OrderReversed, "claim", "That it was used was undone."),
     "order.compensated": Kind(OrderMoved, "claim", "The provider refused; the units came back."),
-    "order.expired": Kind(OrderMoved, "claim", "Nothing was sent in time; the units came back."),
+    "order.expired": Kind(OrderMoved, "claim", "Nothing was sent, or it was not used, in time."),
     "order.revoking": Kind(OrderMoved, "claim", "A late delivery is being taken back."),
     "order.revoked": Kind(OrderMoved, "claim", "The provider took back what it delivered."),
     "case.opened": Kind(OrderMoved, "claim", "A person must look at the order."),

@@ -40,7 +40,7 @@ refusal. Each template stands beside what undoes it.
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -227,6 +227,17 @@ def restore(parts: Iterable[Part], lots: dict[UUID, Lot], now: datetime) -> list
     Where the lot has ended they expire at once; whether a make-good follows, the terms say.
     """
     return _give_back(Account.REDEEMED, parts, lots, now)
+
+
+def unspent(unit: str, parts: Iterable[Part]) -> list[Posting]:
+    """Take back that units were spent, whatever became of their lots: they are held again."""
+    return _move(Account.REDEEMED, Account.AVAILABLE, unit, parts)
+
+
+def let_end(account: Account, unit: str, parts: Sequence[Part]) -> list[Posting]:
+    """Let held or spent units end for the member, before their lots do (V-5)."""
+    back = _move(account, Account.AVAILABLE, unit, parts)
+    return back + _move(Account.AVAILABLE, Account.EXPIRED, unit, parts)
 
 
 def _give_back(

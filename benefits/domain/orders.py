@@ -1,19 +1,11 @@
-"""What we ask a provider, and what its answers mean: outcomes, states, schedule (V-2 to V-4).
+"""What we ask a provider, and what its answers say: operations, outcomes, schedule (V-2, V-3).
 
 An *order* is one claim's request for the thing itself. A *request* to a provider has one number
-for ever, the provider's idempotency key; *attempts* are its HTTP tries and share that number.
-Invariants:
-
-- silence is not failure: an unknown outcome is queried, never resent under a new number (V-3);
-- only decided states move units;
-- final states are sticky: success is never lost, whatever arrives after it, in any order (V-4).
-
-    HELD --send--> SUBMITTED --+-- Done ------> ISSUED -----> REDEEMED
-      |                        +-- Pending ---> PENDING -+
-      |                        +-- Unknown ---> UNKNOWN -+--> ISSUED | COMPENSATED | MANUAL
-      |                        +-- Rejected --> COMPENSATED (units released at once)
-      +-- deadline --> EXPIRED
-    COMPENSATED or EXPIRED, then success: issued again from the member's units, or revoked
+for ever, the provider's idempotency key; *attempts* are its HTTP tries and share that number. Who
+is to do something with an order that stands (confirm, revoke, redeem, reverse) makes a request of
+its own. Invariant: silence is not failure: an unknown outcome is queried, or sent again under the
+same number where that is the only way to ask, never under a new one (V-3). What outcomes do to an
+order stands in `lattice`.
 """
 
 import enum
@@ -272,6 +264,8 @@ class OrderState(enum.Enum):
     UNKNOWN = "UNKNOWN"
     MANUAL = "MANUAL"
     ISSUED = "ISSUED"
+    CONFIRMED = "CONFIRMED"
+    PARTLY_REDEEMED = "PARTLY_REDEEMED"
     REDEEMED = "REDEEMED"
     COMPENSATED = "COMPENSATED"
     EXPIRED = "EXPIRED"
@@ -287,103 +281,8 @@ OPEN = frozenset(
         OrderState.MANUAL,
     }
 )
-DELIVERED = frozenset({OrderState.ISSUED, OrderState.REDEEMED})
-
-
-class Effect(enum.Enum):
-    """What a step does to the units of the claim."""
-
-    NONE = "NONE"
-    CAPTURE = "CAPTURE"
-    RELEASE = "RELEASE"
-    REISSUE = "REISSUE"
-    REISSUE_AND_CAPTURE = "REISSUE_AND_CAPTURE"
-    REVOKE = "REVOKE"
-
-
-class Step(msgspec.Struct, frozen=True):
-    """The next state, its effect, and the kind of case a person must look at, if any."""
-
-    state: OrderState
-    effect: Effect = Effect.NONE
-    case: str = ""
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """What of the benefit and its provider matters to an order."""
-
-    consumed_at_issue: bool
-    late_success: LateSuccess
-
-
-class Lapsed(msgspec.Struct, frozen=True):
-    """Nothing was sent before the hold's deadline."""
-
-
-def advance(state: OrderState, outcome: Outcome | Lapsed, terms: Terms) -> Step:
-    """Return what an outcome does to an order; replays and late ones change nothing twice (V-4).
-
-    "Not found" must have been weighed by `believed` before.
-    """
-    match outcome:
-        case Done():
-            return _delivered(state, OrderState.ISSUED, terms)
-        case Used():
-            return _delivered(state, OrderState.REDEEMED, terms)
-        case Rejected():
-            return _rejected(state)
-        case Revoked():
-            return _revoked(state, terms)
-        case Lapsed() if state is OrderState.HELD:
-            return Step(OrderState.EXPIRED, Effect.RELEASE)
-        case Confirmed() | PartlyUsed() | Reversed() | Expired():
-            return Step(state)
-        case Pending() | Unknown() | NotFound() | NotSent() | Lapsed():
-            return Step(_undecided(state, outcome))
-
-
-def _undecided(state: OrderState, outcome: Outcome | Lapsed) -> OrderState:
-    match outcome:
-        case Pending() if state in {OrderState.HELD, OrderState.SUBMITTED, OrderState.UNKNOWN}:
-            return OrderState.PENDING
-        case Unknown() | NotFound() if state in {OrderState.HELD, OrderState.SUBMITTED}:
-            return OrderState.UNKNOWN
-        case NotSent() if state is OrderState.SUBMITTED:
-            return OrderState.HELD
-        case _:
-            return state
-
-
-def _delivered(state: OrderState, to: OrderState, terms: Terms) -> Step:
-    spent = terms.consumed_at_issue or to is OrderState.REDEEMED
-    if state in OPEN:
-        return Step(to, Effect.CAPTURE if spent else Effect.NONE)
-    if state is OrderState.ISSUED and to is OrderState.REDEEMED:
-        return Step(to, Effect.NONE if terms.consumed_at_issue else Effect.CAPTURE)
-    if state in {OrderState.COMPENSATED, OrderState.EXPIRED}:
-        if terms.late_success is LateSuccess.REVOKE and to is OrderState.ISSUED:
-            return Step(state, Effect.REVOKE)
-        return Step(to, Effect.REISSUE_AND_CAPTURE if spent else Effect.REISSUE)
-    if state is OrderState.REVOKED and to is OrderState.REDEEMED:
-        return Step(state, Effect.NONE, "used_after_revoked")
-    return Step(state)
-
-
-def _rejected(state: OrderState) -> Step:
-    if state in OPEN:
-        return Step(OrderState.COMPENSATED, Effect.RELEASE)
-    if state in DELIVERED:
-        return Step(state, Effect.NONE, "failed_after_success")
-    return Step(state)
-
-
-def _revoked(state: OrderState, terms: Terms) -> Step:
-    """Give held units back to the member; whether spent ones come back a person decides."""
-    if state in OPEN or (state is OrderState.ISSUED and not terms.consumed_at_issue):
-        return Step(OrderState.REVOKED, Effect.RELEASE)
-    if state in DELIVERED:
-        return Step(state, Effect.NONE, "revoked_after_success")
-    return Step(OrderState.REVOKED)
+USABLE = frozenset({OrderState.ISSUED, OrderState.CONFIRMED, OrderState.PARTLY_REDEEMED})
+DELIVERED = USABLE | {OrderState.REDEEMED}
 
 
 def next_query_at(queries: int, schedule_s: tuple[int, ...], now: datetime) -> datetime | None:
@@ -398,14 +297,28 @@ def backoff(attempt: int) -> timedelta:
     return timedelta(seconds=min(5 * 2 ** min(attempt - 1, 10), 600))
 
 
-def next_operation(asked: Operation, last: Operation | None, outcome: str) -> Operation:
+# What the answer to a question says of what was asked for: it did not happen yet.
+_NOT_YET = {
+    Operation.CONFIRM: frozenset({"done", "pending"}),
+    Operation.REDEEM: frozenset({"done", "confirmed", "reversed"}),
+    Operation.REVERSE: frozenset({"used"}),
+}
+
+
+def next_operation(
+    asked: Operation, last: Operation | None, outcome: str, *, can_query: bool = True
+) -> Operation:
     """Return what an attempt does: no second issue unless the first provably never left (V-3).
 
     `last` and `outcome` are of the attempt before; an empty outcome means that it was never told,
-    as after a crash.
+    as after a crash. Where the provider cannot be queried about the order, the same request is
+    sent again: its number makes it the same. What is done to an order that stands is done again
+    when a query says that it did not happen.
     """
-    if asked is Operation.REVOKE or last is None:
+    if asked is Operation.REVOKE or last is None or not can_query:
         return asked
-    if last is Operation.ISSUE and outcome == "not_sent":
-        return Operation.ISSUE
+    if last is asked and outcome == "not_sent":
+        return asked
+    if last is Operation.QUERY and outcome in _NOT_YET.get(asked, ()):
+        return asked
     return Operation.QUERY

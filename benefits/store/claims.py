@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.lattice import UNTOLD, Course
 from benefits.domain.ledger import Part
 from benefits.domain.limits import Place
 from benefits.domain.orders import OrderState
@@ -19,6 +20,7 @@ class ClaimRow(msgspec.Struct, kw_only=True):
 
     It keeps the terms of the version of the programme that it was made under (U-3), in which
     windows it took room, by its cap and by `limits` (K-5), and until when it can be used (P-9).
+    Its `course` is what the provider told of its use.
     """
 
     claim_id: UUID
@@ -38,6 +40,7 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     provider_reference: str
     code_sealed: bytes | None
     use_until: datetime | None
+    course: Course = UNTOLD
 
 
 class Reserved(msgspec.Struct, frozen=True):
@@ -84,7 +87,8 @@ class HoldEnd(msgspec.Struct, frozen=True):
 
 _COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.state, c.reason,
        c.hold_id, c.cap_window, c.limits, c.claimed_at, c.changed_at, c.deadline,
-       c.provider_reference, c.code_sealed, c.programme_version, c.use_until"""
+       c.provider_reference, c.code_sealed, c.programme_version, c.use_until, c.used_at, c.used,
+       c.ended_at"""
 INSERT = """
 INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, reason,
                    hold_id, cap_window, programme_version, limits, use_until, claimed_at,
@@ -97,10 +101,13 @@ FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::
 UPDATE = """
 UPDATE claim AS c
 SET state = k.state, reason = k.reason, hold_id = k.hold_id, changed_at = k.changed_at,
-    deadline = k.deadline, provider_reference = k.reference, code_sealed = k.code
+    deadline = k.deadline, provider_reference = k.reference, code_sealed = k.code,
+    used_at = k.used_at, used = k.used, ended_at = k.ended_at
 FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[],
-            $7::timestamptz[], $8::text[], $9::bytea[])
-     AS k (bucket, claim_id, state, reason, hold_id, changed_at, deadline, reference, code)
+            $7::timestamptz[], $8::text[], $9::bytea[], $10::timestamptz[], $11::bigint[],
+            $12::timestamptz[])
+     AS k (bucket, claim_id, state, reason, hold_id, changed_at, deadline, reference, code,
+           used_at, used, ended_at)
 WHERE c.bucket = k.bucket AND c.claim_id = k.claim_id
 """
 BY_ID = f"""
@@ -206,6 +213,9 @@ async def update(writer: Writer, claims: Sequence[ClaimRow]) -> None:
         [c.deadline for c in claims],
         [c.provider_reference for c in claims],
         [c.code_sealed for c in claims],
+        [c.course.used_at for c in claims],
+        [c.course.used for c in claims],
+        [c.course.ended_at for c in claims],
     )
 
 
@@ -226,6 +236,7 @@ async def by_id(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, ClaimRow]:
 def _claim(row: Any) -> ClaimRow:
     values = row._asdict()
     values["state"] = OrderState(values["state"])
+    values["course"] = Course(*(values.pop(name) for name in ("used_at", "used", "ended_at")))
     values["limits"] = msgspec.convert(values["limits"] or (), tuple[Place, ...])
     return ClaimRow(**values)
 

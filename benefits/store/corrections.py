@@ -10,7 +10,7 @@ import msgspec
 from benefits.domain.corrections import Effect, Line, Taken, Undone
 from benefits.domain.ledger import Account, Posting
 from benefits.domain.values import BUCKETS, EPOCH, bucket_of
-from benefits.store.db import Connection, rows, run
+from benefits.store.db import Connection, Writer, rows, run, write
 
 INSERT = """
 INSERT INTO correction (bucket, correction_id, member_id, kind, body, effect, digest, reason, note,
@@ -43,8 +43,8 @@ ORDER BY c.proposed_at, c.correction_id LIMIT $6
 """
 INSERT_REVERSALS = """
 INSERT INTO reversal (bucket, reverses, line, batch_id, by_line, amount)
-SELECT $1, $2, n.line, $3, n.by_line, n.amount
-FROM unnest($4::smallint[], $5::smallint[], $6::bigint[]) AS n (line, by_line, amount)
+SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::uuid[], $5::smallint[],
+                     $6::bigint[])
 """
 # Primary keys of the batch's one partition and of reversal; the member's lock guards the sum.
 LINES = """
@@ -226,19 +226,28 @@ def _seen(row: Any) -> CorrectionSeen:
     return CorrectionSeen(**row._asdict())
 
 
-async def put_reversals(
-    conn: Connection, reverses: UUID, batch_id: UUID, undone: Sequence[Undone]
-) -> None:
-    """Keep which lines of an earlier batch a batch gives back."""
-    await run(
-        conn,
+class Reversal(msgspec.Struct, frozen=True):
+    """Which lines of an earlier batch a batch gives back."""
+
+    reverses: UUID
+    batch_id: UUID
+    undone: Sequence[Undone]
+
+
+async def put_reversals(writer: Writer, reversals: Sequence[Reversal]) -> None:
+    """Keep which lines of earlier batches were given back."""
+    found = [(reversal, each) for reversal in reversals for each in reversal.undone]
+    if not found:
+        return
+    await write(
+        writer,
         INSERT_REVERSALS,
-        bucket_of(batch_id),
-        reverses,
-        batch_id,
-        [each.line for each in undone],
-        [each.by_line for each in undone],
-        [each.amount for each in undone],
+        [bucket_of(reversal.batch_id) for reversal, _ in found],
+        [reversal.reverses for reversal, _ in found],
+        [each.line for _, each in found],
+        [reversal.batch_id for reversal, _ in found],
+        [each.by_line for _, each in found],
+        [each.amount for _, each in found],
     )
 
 

@@ -59,7 +59,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     ),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
-        "code_sealed",
+        *("code_sealed", "used_at", "used", "ended_at"),
     ),
     "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent", "told", "told_of"),
@@ -91,7 +91,9 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("day", "after", "version", "next_bucket", "leased_until", "begun_at", "ended_at"),
     ),
     "provider_attempt": ("ended_at", "outcome", "evidence"),
-    "provider_request": ("attempt", "leased_until", "next_at", "sent_by", "queries"),
+    "provider_request": (
+        *("attempt", "leased_until", "next_at", "sent_by", "queries", "verdict"),
+    ),
     "rate_run": ("next_bucket",),
     "request": ("recorded_at",),
     "stretch": ("next_bucket", "folded_bucket"),

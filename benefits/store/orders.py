@@ -18,7 +18,11 @@ from benefits.store.db import Connection, Writer, rows, run, write
 
 
 class RequestRow(msgspec.Struct, kw_only=True):
-    """A request as stored; `body_sealed` is the neutral request, sealed."""
+    """A request as stored; `body_sealed` is the neutral request, sealed.
+
+    One about an order that stands ends with a `verdict`: done, or why the provider refused it. One
+    that reverses names the redemption that it `undoes`.
+    """
 
     request_id: UUID
     member_id: UUID
@@ -36,6 +40,8 @@ class RequestRow(msgspec.Struct, kw_only=True):
     attempt: int = 0
     queries: int = 0
     traceparent: str = ""
+    undoes: UUID | None = None
+    verdict: str = ""
 
     @property
     def number(self) -> str:
@@ -53,17 +59,18 @@ class Leased(msgspec.Struct, frozen=True):
 
 _COLUMNS = """r.request_id, r.member_id, r.claim_id, r.provider, r.sku, r.operation,
        r.body_sealed, r.body_hash, r.disclosed, r.created_at, r.sent_by, r.next_at,
-       r.leased_until, r.attempt, r.queries, r.traceparent"""
+       r.leased_until, r.attempt, r.queries, r.traceparent, r.undoes, r.verdict"""
 INSERT = """
 INSERT INTO provider_request (bucket, request_id, member_id, claim_id, provider, sku, operation,
                               body_sealed, body_hash, disclosed, created_at, next_at,
-                              traceparent)
+                              traceparent, undoes)
 SELECT n.bucket, n.request_id, n.member_id, n.claim_id, n.provider, n.sku, n.operation,
-       n.body_sealed, n.body_hash, string_to_array(n.disclosed, ' '), $11, $11, n.traceparent
+       n.body_sealed, n.body_hash, string_to_array(n.disclosed, ' '), $11, $11, n.traceparent,
+       n.undoes
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
-            $7::text[], $8::bytea[], $9::bytea[], $10::text[], $12::text[])
+            $7::text[], $8::bytea[], $9::bytea[], $10::text[], $12::text[], $13::uuid[])
      AS n (bucket, request_id, member_id, claim_id, provider, sku, operation,
-           body_sealed, body_hash, disclosed, traceparent)
+           body_sealed, body_hash, disclosed, traceparent, undoes)
 """
 # ix_provider_request_due. A glance without locks: the first of each free lane, so that the lane of
 # one member, or a provider that has enough to do, keeps nobody else from being seen.
@@ -114,9 +121,11 @@ WHERE a.bucket = k.bucket AND a.request_id = k.request_id AND a.attempt = k.atte
 # Fenced: only the newest attempt schedules.
 SCHEDULE = """
 UPDATE provider_request AS r
-SET next_at = k.next_at, leased_until = NULL, queries = k.queries, sent_by = k.sent_by
-FROM unnest($1::smallint[], $2::uuid[], $3::int[], $4::timestamptz[], $5::int[], $6::timestamptz[])
-     AS k (bucket, request_id, attempt, next_at, queries, sent_by)
+SET next_at = k.next_at, leased_until = NULL, queries = k.queries, sent_by = k.sent_by,
+    verdict = coalesce(nullif(k.verdict, ''), r.verdict)
+FROM unnest($1::smallint[], $2::uuid[], $3::int[], $4::timestamptz[], $5::int[],
+            $6::timestamptz[], $7::text[])
+     AS k (bucket, request_id, attempt, next_at, queries, sent_by, verdict)
 WHERE r.bucket = k.bucket AND r.request_id = k.request_id AND r.attempt = k.attempt
 """
 BY_ID = f"""
@@ -145,6 +154,7 @@ async def put(writer: Writer, requests: Sequence[RequestRow], now: datetime) -> 
         [" ".join(r.disclosed) for r in requests],
         now,
         [r.traceparent for r in requests],
+        [r.undoes for r in requests],
     )
 
 
@@ -211,12 +221,16 @@ async def end_attempts(
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """When a request is looked at next; the last byte left before `sent_by`, if any did."""
+    """When a request is looked at next; the last byte left before `sent_by`, if any did.
+
+    A `verdict` is what was decided of one about an order that stands.
+    """
 
     request: RequestRow
     next_at: datetime | None
     queries: int
     sent_by: datetime | None
+    verdict: str = ""
 
 
 async def schedule(writer: Writer, plans: Sequence[Plan]) -> None:
@@ -232,6 +246,7 @@ async def schedule(writer: Writer, plans: Sequence[Plan]) -> None:
         [p.next_at for p in plans],
         [p.queries for p in plans],
         [p.sent_by for p in plans],
+        [p.verdict for p in plans],
     )
 
 
@@ -279,6 +294,37 @@ def _request(row: Any) -> RequestRow:
     values = row._asdict()
     values["operation"] = Operation(values["operation"])
     return RequestRow(**values)
+
+
+class RedemptionSeen(msgspec.Struct, frozen=True):
+    """A use that the provider was told of, and what it answered; then whether it was undone."""
+
+    redemption_id: UUID
+    created_at: datetime
+    verdict: str
+    is_reversing: bool
+    is_reversed: bool
+
+
+# ix_provider_request_bucket_member_id_claim_id; a claim has few.
+REDEMPTIONS = """
+SELECT r.request_id, r.created_at, r.verdict,
+       coalesce(bool_or(u.verdict = ''), false) AS reversing,
+       coalesce(bool_or(u.verdict = 'done'), false) AS reversed
+FROM provider_request AS r
+LEFT JOIN provider_request AS u
+  ON u.bucket = r.bucket AND u.member_id = r.member_id AND u.claim_id = r.claim_id
+ AND u.undoes = r.request_id
+WHERE r.bucket = $1 AND r.member_id = $2 AND r.claim_id = $3 AND r.operation = 'REDEEM'
+GROUP BY r.request_id, r.created_at, r.verdict
+ORDER BY r.created_at, r.request_id
+"""
+
+
+async def redemptions(conn: Connection, member_id: UUID, claim_id: UUID) -> list[RedemptionSeen]:
+    """Return the uses of a claim that its provider was told of, oldest first."""
+    found = await rows(conn, REDEMPTIONS, bucket_of(claim_id), member_id, claim_id)
+    return [RedemptionSeen(*row) for row in found]
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,8 @@ CLAIM_SEEN = """c.claim_id, c.benefit, c.programme, c.quantity, c.state, c.reaso
        c.changed_at, c.provider_reference, c.code_sealed IS NOT NULL,
        (SELECT r.request_id FROM provider_request AS r
         WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
-          AND r.operation = 'ISSUE'), c.use_until"""
+          AND r.operation = 'ISSUE'), c.use_until, c.used,
+       c.ended_at"""
 CLAIM = f"SELECT c.member_id, {CLAIM_SEEN} FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
 CLAIMER = """
 SELECT coalesce(m.merged_into, m.member_id) AS member_id
@@ -80,6 +81,8 @@ class ClaimSeen(msgspec.Struct, frozen=True, array_like=True):
     has_code: bool
     request_id: UUID | None
     use_until: datetime | None
+    used: int = 0
+    ended_at: datetime | None = None
 
     @property
     def number(self) -> str:

@@ -425,6 +425,10 @@ claim = Table(
     Column("programme_version", Integer, nullable=False),  # whose terms it keeps
     Column("limits", JSONB),  # where it took room beside its cap, if anywhere
     Column("use_until", INSTANT),  # when what it brings can be used no more, where that is said
+    # What the provider told of its use: so many pieces as of its instant, and when it ended.
+    Column("used_at", INSTANT),
+    Column("used", BigInteger, nullable=False, server_default="0"),
+    Column("ended_at", INSTANT),
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),

@@ -91,9 +91,14 @@ provider_request = Table(
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("queries", Integer, nullable=False, server_default="0"),
     Column("traceparent", Text, nullable=False, server_default=""),
+    Column("undoes", Uuid),  # the redemption that is reversed
+    Column("verdict", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("bucket", "request_id"),
     columns.in_bucket(),
-    CheckConstraint("operation IN ('ISSUE', 'REVOKE')", name="operation"),
+    CheckConstraint(
+        "operation IN ('ISSUE', 'CONFIRM', 'REVOKE', 'REDEEM', 'REVERSE')", name="operation"
+    ),
+    CheckConstraint("(operation = 'REVERSE') = (undoes IS NOT NULL)", name="undoes"),
     Index("ix_provider_request_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
     Index(None, "bucket", "member_id", "claim_id"),
     postgresql_with={"fillfactor": "80"},

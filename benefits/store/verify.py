@@ -40,7 +40,8 @@ WHERE m.lot_id IS NOT NULL OR 'debt' IN (m.debit, m.credit)
 GROUP BY 1, 2, 3, 4
 """
 
-# The batches that are posted by hand: a correction stands behind each.
+# The batches that are posted by hand, a correction behind each; and those that give back what a
+# provider says was not used after all.
 BY_HAND = """(b.reverses IS NOT NULL OR b.kind IN (
         'entitlement.returned', 'entitlement.revoked', 'entitlement.clawed_back',
         'entitlement.debt_forgiven', 'entitlement.made_good', 'order.settled',
@@ -250,7 +251,10 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
     h.claim_id <> c.claim_id
     OR (c.state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN', 'MANUAL') AND e.hold_id IS NOT NULL)
     OR (c.state = 'REDEEMED' AND e.hold_id IS NULL)
-    OR (c.state IN ('COMPENSATED', 'EXPIRED', 'REVOKED') AND coalesce(e.released, 0) = 0))
+    OR (c.state IN ('CONFIRMED', 'PARTLY_REDEEMED') AND c.ended_at IS NOT NULL)
+    OR (c.state = 'EXPIRED' AND c.ended_at IS NOT NULL AND e.hold_id IS NULL)
+    OR ((c.state IN ('COMPENSATED', 'REVOKED') OR c.state = 'EXPIRED' AND c.ended_at IS NULL)
+        AND coalesce(e.released, 0) = 0))
 """,
     # K-1, K-5: a member's counter is what claims of its window took and did not give back.
     "member_counter_differs": f"""
@@ -315,7 +319,7 @@ WITH approved AS (
     WHERE d.bucket BETWEEN $1 AND $2 AND d.verdict = 'APPROVED'),
 posted AS (
     SELECT b.bucket, b.cause_id, b.member_id, b.batch_id, b.actor FROM batch AS b
-    WHERE b.bucket BETWEEN $1 AND $2 AND {BY_HAND})
+    WHERE b.bucket BETWEEN $1 AND $2 AND {BY_HAND} AND b.kind <> 'order.reversed')
 SELECT coalesce(a.correction_id, p.batch_id)::text AS subject,
        format('by %s and %s, batch %s of %s', a.proposed_by, a.decided_by, p.batch_id, p.actor)
            AS detail
@@ -339,7 +343,7 @@ SELECT r.claim_id::text AS subject, r.actor AS detail FROM code_reading AS r
 WHERE r.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
     SELECT FROM claim AS c
     WHERE c.bucket = r.bucket AND c.claim_id = r.claim_id AND c.member_id = r.member_id
-      AND c.state IN ('ISSUED', 'REDEEMED', 'REVOKED'))
+      AND c.state IN ('ISSUED', 'CONFIRMED', 'PARTLY_REDEEMED', 'REDEEMED', 'REVOKED', 'EXPIRED'))
 """,
     # V-2: every claim has the one request that asks its provider, and a hold.
     "claim_without_request": """
@@ -390,7 +394,8 @@ JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_
 LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
 LEFT JOIN (
     SELECT r.bucket, r.reverses, sum(r.amount) AS units,
-           sum(r.amount) FILTER (WHERE k.reason = 'NOT_DELIVERED') AS undelivered
+           sum(r.amount) FILTER (WHERE k.reason = 'NOT_DELIVERED' OR b.kind = 'order.reversed')
+               AS undelivered
     FROM reversal AS r
     JOIN posting AS p ON p.bucket = r.bucket AND p.batch_id = r.reverses AND p.line = r.line
     LEFT JOIN batch AS b ON b.bucket = r.bucket AND b.batch_id = r.batch_id

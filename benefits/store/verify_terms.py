@@ -16,6 +16,10 @@ _SPEND = (
 )
 _HOLD = ("available>held", "budget.available>budget.reserved")
 _DELIVER = (*_HOLD, *_SPEND, "issued>loss", "provider.payable>loss")
+_UNSPEND = (
+    *("redeemed>available", "available>expired"),
+    *("budget.spent>budget.available", "expense>provider.payable"),
+)
 _GRANT = ("issued>available", "available>debt")
 MOVES: dict[str, tuple[str, ...]] = {
     "entitlement.granted": _GRANT,
@@ -23,15 +27,17 @@ MOVES: dict[str, tuple[str, ...]] = {
     "entitlement.expired": ("available>expired",),
     "claim.placed": _HOLD,
     "order.issued": _DELIVER,
+    "order.confirmed": _DELIVER,
+    "order.partly_redeemed": _DELIVER,
     "order.redeemed": _DELIVER,
     "order.compensated": _RELEASE,
-    "order.expired": _RELEASE,
+    "order.expired": (*_RELEASE, *_SPEND),
     "order.revoked": _RELEASE,
     "order.settled": (*_RELEASE, *_SPEND),
+    "order.reversed": (*_UNSPEND, *_HOLD),
     "entitlement.returned": (
         *_GRANT,
-        *("redeemed>available", "available>expired"),
-        *("budget.spent>budget.available", "expense>provider.payable"),
+        *_UNSPEND,
     ),
     "entitlement.revoked": ("available>revoked",),
     "entitlement.reduced": ("available>revoked",),
@@ -72,6 +78,7 @@ _TOLD = """
 SELECT DISTINCT ON (e.member_id, e.subject_id) e.subject_id AS claim_id,
        e.data ->> 'reason' AS why,
        CASE e.type WHEN 'claim.placed' THEN 'HELD' WHEN 'order.settled' THEN e.data ->> 'state'
+                   WHEN 'order.reversed' THEN e.data ->> 'state'
                    ELSE upper(substr(e.type, 7)) END AS state
 FROM outbox AS e
 WHERE e.bucket BETWEEN $1 AND $2 AND (e.type = 'claim.placed' OR e.type LIKE 'order.%')

@@ -19,6 +19,8 @@ from benefits.domain.events import (
     LossRecovered,
     MembersMerged,
     OrderMoved,
+    OrderPartlyUsed,
+    OrderReversed,
     OrderSettled,
     QuotaFollowed,
     TierDecided,
@@ -116,6 +118,7 @@ class OrderEvent(_Event, kw_only=True):
         "order.unknown",
         "order.manual",
         "order.issued",
+        "order.confirmed",
         "order.redeemed",
         "order.compensated",
         "order.expired",
@@ -183,6 +186,20 @@ class OrderSettledEvent(_Event, kw_only=True):
     data: OrderSettled
 
 
+class OrderPartlyUsedEvent(_Event, kw_only=True):
+    """Some of an order was used; its claim is the subject."""
+
+    type: Literal["order.partly_redeemed"]
+    data: OrderPartlyUsed
+
+
+class OrderReversedEvent(_Event, kw_only=True):
+    """A use was undone; the claim is the subject."""
+
+    type: Literal["order.reversed"]
+    data: OrderReversed
+
+
 class LossRecoveredEvent(_Event, kw_only=True):
     """A loss is the bank's no more; the claim that was delivered is the subject."""
 
@@ -246,6 +263,8 @@ Event = (
     | UnitsTransferredEvent
     | UnitsReceivedEvent
     | DebtMovedEvent
+    | OrderPartlyUsedEvent
+    | OrderReversedEvent
     | MembersMergedEvent
 )
 VIEWS: dict[type, type] = {
@@ -257,6 +276,8 @@ VIEWS: dict[type, type] = {
     ClaimPlaced: ClaimEvent,
     BudgetTaken: BudgetEvent,
     OrderMoved: OrderEvent,
+    OrderPartlyUsed: OrderPartlyUsedEvent,
+    OrderReversed: OrderReversedEvent,
     UnitsReturned: UnitsReturnedEvent,
     UnitsRevoked: UnitsRevokedEvent,
     QuotaFollowed: QuotaFollowedEvent,

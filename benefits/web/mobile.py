@@ -134,7 +134,8 @@ class BenefitView(msgspec.Struct, kw_only=True):
 class ClaimView(msgspec.Struct, kw_only=True):
     """A claim and where its order stands (V-2); the provider knows it by `order_number`.
 
-    What it brings can be used while now < `use_until`, where that is said.
+    What it brings can be used while now < `use_until`, where that is said. `used` of its pieces
+    were used, where the provider says how many; what was not used by `ended_at` has ended.
     """
 
     id: UUID
@@ -148,6 +149,8 @@ class ClaimView(msgspec.Struct, kw_only=True):
     provider_reference: str
     has_code: bool
     use_until: datetime | None
+    used: int
+    ended_at: datetime | None
 
 
 class CodeView(msgspec.Struct, kw_only=True):
@@ -217,6 +220,8 @@ def claim_view(seen: ClaimSeen) -> ClaimView:
         provider_reference=seen.provider_reference,
         has_code=seen.has_code,
         use_until=seen.use_until,
+        used=seen.used,
+        ended_at=seen.ended_at,
     )
 
 
@@ -427,21 +432,6 @@ def answer(outcome: Accepted | Refused | Refusal) -> Response[Any]:
             return refused(outcome)
 
 
-@get(
-    "/v1/claims/{claim_id:uuid}",
-    guards=[needs("mobile", "member", "crm", "relationship_manager", "operator", "auditor")],
-    tags=["claims"],
-    operation_id="get_claim",
-)
-async def get_claim(claim_id: FromPath[UUID], request: Request[Any, Any, Any]) -> ClaimView:
-    """Return a claim and where its order stands."""
-    async with request.app.state.database.transaction() as conn:
-        found = await pages.claim(conn, claim_id)
-    if found is None:
-        raise NotFound
-    return claim_view(found[1])
-
-
 @post(
     "/v1/claims/{claim_id:uuid}/code",
     guards=[needs("mobile", "member")],
@@ -469,4 +459,4 @@ async def post_code(
     return Response(view, headers={"Cache-Control": "no-store"})
 
 
-HANDLERS = [get_benefits, get_history, post_claim, get_claim, post_code]
+HANDLERS = [get_benefits, get_history, post_claim, post_code]

@@ -4,15 +4,17 @@ import itertools
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from benefits.actions import deliver, expire, receive
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.deliver import Attempt, Work
 from benefits.actions.grant import RewardMember, reward
 from benefits.actions.keyed import Accepted, Decided
-from benefits.domain.orders import Notice, Outcome
+from benefits.domain.orders import Capabilities, Notice, Outcome
 from benefits.domain.refusal import Refusal
 from benefits.store.db import Connection, run
-from tests.builders import World
+from tests.builders import World, reference_programme
 from tests.roles import administrator
 
 EVERYWHERE = (0, 1023)
@@ -180,3 +182,12 @@ async def tables(world: World) -> dict[str, list[Any]]:
         "order": "SELECT member_id, sku, operation, attempt FROM provider_request ORDER BY 1, 2",
     }
     return {name: [tuple(r) for r in await world.rows(sql)] for name, sql in queries.items()}
+
+
+async def provider_can(world: World, **capabilities: Any) -> None:
+    """Let the reference programme's provider do something else."""
+    programme = reference_programme()
+    provider = msgspec.structs.replace(
+        programme.provider[0], capabilities=Capabilities(**capabilities)
+    )
+    await world.apply(msgspec.structs.replace(programme, provider=(provider,)))

@@ -8,28 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benefits.domain.lattice import UNTOLD, Effect, Lapsed, Step, Terms, Unused, advance
 from benefits.domain.orders import (
     DELIVERED,
     OPEN,
     Capabilities,
+    Confirmed,
     Done,
-    Effect,
-    Lapsed,
+    Expired,
     LateSuccess,
     NotFound,
     NotSent,
     Operation,
     OrderState,
     Outcome,
+    PartlyUsed,
     Pending,
     Reason,
     Rejected,
+    Reversed,
     Revoked,
-    Step,
-    Terms,
     Unknown,
     Used,
-    advance,
     backoff,
     believed,
     next_operation,
@@ -58,6 +58,7 @@ class Life:
         """Begin with the units held."""
         self.terms = terms
         self.state = state
+        self.course = UNTOLD
         self.units = "held"
         self.captures = 0
         self.releases = 0
@@ -66,8 +67,8 @@ class Life:
     def hear(self, *answers: Outcome | Lapsed) -> "Life":
         """Apply answers one after the other; units can only move from where they are."""
         for answer in answers:
-            step = advance(self.state, answer, self.terms)
-            self.state = step.state
+            step = advance(self.state, answer, self.terms, self.course)
+            self.state, self.course = step.state, step.course
             self._move(step.effect)
             self.cases += [step.case] if step.case else []
         return self
@@ -77,9 +78,16 @@ class Life:
             case Effect.CAPTURE:
                 self._from("held", "captured")
                 self.captures += 1
-            case Effect.RELEASE:
-                self._from("held", "released")
+            case Effect.RELEASE | Effect.LOSE:
+                partly = bool(self.course.used) and not self.terms.consumed_at_issue
+                self._from("held", "parted" if partly else "released")
                 self.releases += 1
+            case Effect.RESTORE:
+                self._from("captured", "held")
+                self.captures -= 1
+            case Effect.RETURN | Effect.FORFEIT:
+                self._from("captured", "released")
+                self.captures -= 1
             case Effect.REISSUE:
                 self._from("released", "held")
             case Effect.REISSUE_AND_CAPTURE:
@@ -133,6 +141,53 @@ def test_success_is_never_lost(
     assert (1 if spent else 0, "captured" if spent else "held") == (life.captures, life.units)
 
 
+def _uses(hours: int, kind: int) -> Outcome:
+    at = NOON + timedelta(hours=hours)
+    return (Used(at), Reversed(at), PartlyUsed(at, 1), PartlyUsed(at, 2))[kind]
+
+
+@given(
+    st.booleans(),
+    st.booleans(),
+    st.lists(st.builds(_uses, st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=6),
+    st.data(),
+)
+def test_uses_in_any_order_end_the_same(
+    at_issue: bool,  # noqa: FBT001 - drawn
+    two_phase: bool,  # noqa: FBT001 - drawn
+    uses: list[Outcome],
+    data: st.DataObject,
+) -> None:
+    """Uses, parts of them and their undoing, permuted and repeated, end in one state (V-2)."""
+    terms = Terms(at_issue, LateSuccess.REISSUE, two_phase=two_phase, quantity=3)
+    told = [DONE, Confirmed(NOON), *uses]
+    lives = [
+        Life(terms).hear(*data.draw(st.permutations(told + data.draw(repeats))))
+        for repeats in (st.just([]), st.lists(st.sampled_from(told), max_size=4))
+    ]
+    assert 1 == len({(life.state, life.units, life.captures, life.course) for life in lives})
+    assert lives[0].state in DELIVERED
+    spent = at_issue or lives[0].state is OrderState.REDEEMED
+    assert ("captured" if spent else "held", []) == (lives[0].units, lives[0].cases)
+
+
+@given(st.booleans(), st.sampled_from(Unused), st.data())
+def test_what_ends_ends_whenever_it_is_told(
+    at_issue: bool,  # noqa: FBT001 - drawn
+    unused: Unused,
+    data: st.DataObject,
+) -> None:
+    """An end, a use before it and the use's undoing: only what stays used is spent (V-5)."""
+    terms = Terms(at_issue, LateSuccess.REISSUE, unused=unused)
+    undone = Reversed(NOON + timedelta(hours=1))
+    for told, ended in (([USED], False), ([USED, undone], True), ([undone], True)):
+        heard = data.draw(st.permutations([DONE, Expired(NOON + timedelta(days=1)), *told]))
+        life = Life(terms).hear(*heard, heard[-1])
+        state = OrderState.EXPIRED if ended else OrderState.REDEEMED
+        units = "captured" if at_issue or not ended else "released"
+        assert (state, units, []) == (life.state, life.units, life.cases)
+
+
 @given(terms_of_any, st.lists(outcomes, max_size=15))
 def test_units_are_held_exactly_as_long_as_something_may_come(
     terms: Terms, answers: list[Outcome | Lapsed]
@@ -151,7 +206,7 @@ def test_hearing_the_same_again_moves_nothing(
 ) -> None:
     """A replay changes neither state nor units, save for a thing that is to be taken back."""
     life = Life(terms).hear(*answers, last)
-    again = advance(life.state, last, terms)
+    again = advance(life.state, last, terms, life.course)
     if again.effect is not Effect.REVOKE and not isinstance(last, NotSent | Lapsed):
         assert (life.state, Effect.NONE) == (again.state, again.effect)
 

@@ -77,7 +77,7 @@ ROOM = (
         "if False:",
         (STORMS,),
     ),
-    Guard("benefits/actions/resolve.py", "if hold.ended:", "if False:", (RESOLVE,)),
+    Guard("benefits/actions/effects.py", "if hold.ended:", "if False:", (RESOLVE,)),
     Guard(
         "benefits/actions/capacity.py",
         "self.shared = await counters.lock",

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from benefits.actions import keep_tiers, seal_feed
+from benefits.actions import keep_tiers, resolve, seal_feed
 from benefits.store.verify import CHECKS
 from benefits.store.verify_terms import TERMS
 from tests.tidy.sources import ROOT, Function, files, name_of, tree
@@ -70,7 +70,8 @@ def test_every_finding_is_documented() -> None:
 
 def test_every_kind_of_case_is_documented() -> None:
     """Whoever looks at cases is told what to do."""
-    kinds = _said("domain/orders.py", "Step", 2) | _said("actions/resolve.py", "_case", 1)
+    kinds = _said("domain/lattice.py", "Step", 2) | _said("actions/resolve.py", "_case", 1)
+    kinds |= _said("actions/effects.py", "Trouble", 0) | set(resolve.UNANSWERED.values())
     kinds |= _said("actions/receive.py", "_case", 2) | {seal_feed.REFUSED, keep_tiers.OLD}
     assert len(kinds) > 3
     assert kinds == set(_rows("Cases and MANUAL orders"))

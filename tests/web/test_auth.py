@@ -78,6 +78,8 @@ ROUTES: dict[str, Any] = {
         "relationship_manager": "own",
     },
     "GET /v1/events": {"crm": "all", "auditor": "all"},
+    "POST /v1/claims/{claim_id}/redemptions": {"crm": "all"},
+    "POST /v1/claims/{claim_id}/redemptions/{redemption_id}/reverse": {"crm": "all"},
     "GET /v1/cases": dict.fromkeys(("operator", "approver", "auditor"), "all"),
     "POST /v1/cases/{case_id}/close": {"operator": "all"},
     "GET /v1/corrections": dict.fromkeys(("operator", "approver", "auditor"), "all"),
@@ -126,7 +128,7 @@ ROUTES: dict[str, Any] = {
 }
 ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
 ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block", "unknown_baseline"}
-ABSENT |= {"unknown_choice"}
+ABSENT |= {"unknown_choice", "unknown_redemption", "redeemed_elsewhere", "unknown_claim"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,
@@ -143,6 +145,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "provider": "sandbox",
         "given": False,
     },
+    "POST /v1/claims/{claim_id}/redemptions": {},
     "POST /v1/cases/{case_id}/close": {"note": "settled"},
     "POST /v1/corrections": {
         "kind": "CLAW_BACK",
@@ -229,6 +232,7 @@ class Gate:
             provider=provider,
             number=self.number,
             case_id=uuid4(),
+            redemption_id=uuid4(),
             correction_id=uuid4(),
             fill_id=uuid4(),
             proposal_id=uuid4(),

@@ -14,9 +14,9 @@ from benefits import measures
 from benefits.actions import import_files
 from benefits.domain.feeds import digest_of
 from benefits.domain.jobs import PART_LINES
-from benefits.domain.orders import Done
+from benefits.domain.orders import Done, RedeemBy
 from tests.actions.feeding import fed
-from tests.actions.life import call_back, number_of
+from tests.actions.life import call_back, number_of, provider_can
 from tests.builders import NOON, PROGRAMME
 from tests.rows import everything
 from tests.web.site import Site
@@ -33,6 +33,8 @@ ASSETS = "POST /v1/assets:import"
 CLOSE = "POST /v1/cases/{case}/close"
 SESSIONS = "POST /v1/page-sessions"
 CODE = "POST /v1/claims/{claim}/code"
+REDEEM = "POST /v1/claims/{claim}/redemptions"
+REVERSE = "POST /v1/claims/{claim}/redemptions/{nobody}/reverse"
 BULK = "POST /v1/grants:bulk"
 PROPOSE = "POST /v1/corrections"
 APPROVE = "POST /v1/corrections/{correction}/approve"
@@ -99,6 +101,7 @@ class Stage:
 
     async def fill(self) -> None:
         """Bring a member with units, a delivered and an open claim, and a case."""
+        await provider_can(self.world, redeem_by=RedeemBy.US)
         self.member = await platinum(self.running)
         claims = f"/v1/members/{self.member}/claims"
         made = [await self.running.post(claims, WISH, self.running.mobile_key) for _ in "ab"]
@@ -147,6 +150,8 @@ class Stage:
 
     def key_for(self, route: str) -> str:
         """Return an API key that may call a route."""
+        if "/redemptions" in route:
+            return self.running.crm_key
         if route in {REWARDS, ASSETS, BULK, MERGE} or "/feeds/" in route:
             return self.running.crm_key
         if route.endswith("/approve"):
@@ -306,6 +311,16 @@ def feeds(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield SEAL.replace("{feed}", "1"), said, 422
 
 
+def uses() -> Iterator[tuple[str, Any, int]]:
+    """Yield calls about the use of a claim: what was told waits for the provider's answer."""
+    yield REDEEM, {"place": "Gate 7"}, 201
+    yield REDEEM, {"place": "Gate 7"}, 409
+    yield REDEEM, {"amount_minor": -1}, 400
+    yield REDEEM.replace("claim}", "open}"), {}, 409
+    yield REDEEM.replace("claim}", "nobody}"), {}, 404
+    yield REVERSE, None, 404
+
+
 def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     """Yield calls on every write route, in an order that gives each its answer."""
     nobody, closed = str(stage.places["nobody"]), str(stage.places["closed"])
@@ -343,6 +358,7 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield CODE, None, 200
     yield CODE.replace("claim}", "open}"), None, 409
     yield CODE.replace("claim}", "nobody}"), None, 404
+    yield from uses()
     yield CLOSE, {"note": ""}, 400
     yield CLOSE, {"note": "Their test system."}, 200
     yield CLOSE, {"note": "Mine."}, 409
@@ -367,6 +383,7 @@ async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
     others |= {FILL: filling(28), APPROVE_FILL: {"hash": "1" * 64}}
     others |= {REJECT_FILL: {"note": "Another."}, REJECT_RULE: {"note": "Another."}}
     others |= {RULE: blocking(stage, why="OTHER"), APPROVE_RULE: {"hash": "1" * 64}}
+    others |= {REDEEM: {"place": "Gate 8"}}
     others |= {MERGE: {"customer": "T000001", "into": "nobody"}}
     for route, body, status in wishes(stage):
         headers = stage.running.headers(stage.key_for(route))

@@ -31,6 +31,7 @@ from benefits.web import (
     programmes,
     proposal_views,
     proposals,
+    redemptions,
     reports,
     standings,
     summary,
@@ -57,6 +58,7 @@ TAGS = {
 
 # The wire types of requests and answers; what they hold comes along.
 WIRE: tuple[type, ...] = (
+    *redemptions.TYPES,
     choices.ChoiceAnswer,
     choices.ChoiceRequest,
     choices.ChoicesView,
@@ -133,6 +135,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 _KEY = ("idempotency_key_invalid",)
 _WRITE = (*_KEY, "idempotency_key_conflict")
+_USE = (*_WRITE, "unknown_claim", "redemption_open")
 _DECIDE = (*_WRITE, "unknown_correction", "correction_closed")
 _DECIDE_FILL = (*_WRITE, "unknown_fill", "fill_closed")
 _DECIDE_PROPOSAL = (*_WRITE, "unknown_proposal", "proposal_closed")
@@ -194,6 +197,14 @@ OPERATIONS: dict[str, Operation] = {
             "insufficient_units",
             "expired",
         ),
+    ),
+    "redeem": Operation(
+        summary="Tell the provider that a claim is used",
+        codes=(*_USE, "redeemed_elsewhere", "order_not_usable"),
+    ),
+    "reverse_redemption": Operation(
+        summary="Undo a use",
+        codes=(*_USE, "unknown_redemption", "not_reversible", "redemption_not_final"),
     ),
     "close_case": Operation(
         summary="Close a case", codes=(*_WRITE, "unknown_case", "case_closed")
@@ -393,6 +404,12 @@ OPERATIONS: dict[str, Operation] = {
 _STATES = sorted(state.value for state in OrderState)
 _COUNT: dict[str, Any] = {"minimum": 0}
 _NUMBER = {"pattern": "^[0-9a-f]{32}$"}
+_CLAIM: dict[str, Any] = {
+    "quantity": {"minimum": 1},
+    "state": {"enum": _STATES},
+    "reason": {"enum": sorted(REASONS)},
+    "used": _COUNT,
+}
 # What the values of fields are, where the type alone does not say it.
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "AttemptView": {"operation": {"enum": sorted(one.value for one in Asked)}},
@@ -413,11 +430,8 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "only, never shown again.",
         },
     },
-    "ClaimView": {
-        "quantity": {"minimum": 1},
-        "state": {"enum": _STATES},
-        "reason": {"enum": sorted(REASONS)},
-    },
+    "ClaimView": _CLAIM,
+    "ClaimWithUsesView": _CLAIM,
     "CorrectionRequest": {
         "quantity": {"minimum": 0, "maximum": 10_000},
         "valid_days": {

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from benefits.domain.benefit import Benefit, Consumed, Kind
-from benefits.domain.orders import OPEN, OrderState
+from benefits.domain.orders import DELIVERED, OPEN, USABLE, OrderState
 from benefits.domain.programme import Item, Programme
 from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
@@ -27,6 +27,8 @@ STATE_WORDS: dict[OrderState, tuple[str, Message]] = {
     OrderState.UNKNOWN: ("wait", n_("Waiting for the provider to confirm")),
     OrderState.MANUAL: ("wait", n_("We are looking into it")),
     OrderState.ISSUED: ("good", n_("Delivered")),
+    OrderState.CONFIRMED: ("good", n_("Delivered")),
+    OrderState.PARTLY_REDEEMED: ("good", n_("Partly used")),
     OrderState.REDEEMED: ("good", n_("Used")),
     OrderState.COMPENSATED: ("bad", n_("Not possible, units returned")),
     OrderState.EXPIRED: ("bad", n_("Not sent in time, units returned")),
@@ -39,11 +41,15 @@ SHORT_WORDS: dict[OrderState, Message] = {
     OrderState.UNKNOWN: n_("Confirming"),
     OrderState.MANUAL: n_("Being checked"),
     OrderState.ISSUED: n_("Delivered"),
+    OrderState.CONFIRMED: n_("Delivered"),
+    OrderState.PARTLY_REDEEMED: n_("Partly used"),
     OrderState.REDEEMED: n_("Used"),
     OrderState.COMPENSATED: n_("Unit returned"),
     OrderState.EXPIRED: n_("Unit returned"),
     OrderState.REVOKED: n_("Taken back"),
 }
+NOT_USED = n_("Not used in time")
+_NEW = frozenset({OrderState.ISSUED.value, OrderState.CONFIRMED.value})
 TITLES: dict[str, Message] = {
     "soon": n_("Expiring soon"),
     "claim": n_("To claim"),
@@ -203,7 +209,7 @@ def group_of(claim: ClaimSeen, facts: Facts) -> str:
         return "progress"
     if is_to_use(claim, benefit, facts.now):
         return "ready"
-    if state is OrderState.ISSUED:
+    if state in USABLE:
         return "earlier" if has_code(claim, benefit) or claim.use_until else "used"
     return "used" if state is OrderState.REDEEMED else "returned"
 
@@ -214,7 +220,7 @@ def is_to_use(claim: ClaimSeen, benefit: Benefit, now: datetime) -> bool:
     Where the provider tells of the use, it waits until then. Where it does not, nobody knows,
     and a code is taken to wait for a while. It waits no longer than it can be used (P-9).
     """
-    if claim.state != OrderState.ISSUED.value:
+    if OrderState(claim.state) not in USABLE:
         return False
     if claim.use_until is not None:
         return now < claim.use_until
@@ -231,14 +237,16 @@ def state_word(claim: ClaimSeen, benefit: Benefit, now: datetime) -> Message:
     """Return where a claim stands, as its own view says it."""
     if is_to_use(claim, benefit, now):
         return TITLES["ready"]
-    if claim.state == OrderState.ISSUED.value:
+    if claim.state in _NEW:
         return delivered_word(benefit)
+    if claim.ended_at is not None and claim.state == OrderState.EXPIRED.value:
+        return NOT_USED
     return STATE_WORDS[OrderState(claim.state)][1]
 
 
 def has_code(claim: ClaimSeen, benefit: Benefit) -> bool:
     """Say whether a claim has a code that its member needs: a top-up's is only a receipt."""
-    delivered = claim.state in {OrderState.ISSUED.value, OrderState.REDEEMED.value}
+    delivered = OrderState(claim.state) in DELIVERED
     return delivered and claim.has_code and benefit.kind is not Kind.DIRECT_TOPUP
 
 
@@ -257,8 +265,10 @@ def _order(tongue: Tongue, facts: Facts, claim: ClaimSeen, group: str) -> Row:
         state = n_("Show code")
     elif group == "ready":
         state = TITLES["ready"]
-    elif claim.state == OrderState.ISSUED.value:
+    elif claim.state in _NEW:
         state = delivered_word(benefit)
+    elif claim.ended_at is not None and claim.state == OrderState.EXPIRED.value:
+        state = NOT_USED
     return Row(
         path=f"/claims/{claim.claim_id}",
         name=f"{name} × {claim.quantity}" if claim.quantity > 1 else name,

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from benefits.domain.benefit import Benefit, Consumed, Kind
-from benefits.domain.orders import DELIVERED, OPEN, OrderState, Reason
+from benefits.domain.orders import DELIVERED, OPEN, USABLE, OrderState, Reason
 from benefits.domain.values import local_date, midnight
 from benefits.web.page.facts import OrderFacts
 from benefits.web.page.shown import STATE_WORDS, delivered_word, has_code, is_late, state_word
@@ -19,6 +19,8 @@ EXPLAINED: dict[OrderState, Message] = {
     OrderState.UNKNOWN: n_("The provider has not answered yet; we keep asking."),
     OrderState.MANUAL: n_("We are clearing this up with the provider."),
     OrderState.ISSUED: n_("It is yours now."),
+    OrderState.CONFIRMED: n_("It is yours now."),
+    OrderState.PARTLY_REDEEMED: n_("You have used some of it; the rest is yours."),
     OrderState.REDEEMED: n_("You have used this benefit."),
     OrderState.COMPENSATED: n_("It could not be delivered. Your unit is back."),
     OrderState.EXPIRED: n_("It could not be sent to the provider in time. Your unit is back."),
@@ -43,6 +45,7 @@ _STEPS: tuple[tuple[OrderState, Message], ...] = (
     (OrderState.ISSUED, n_("Delivered")),
     (OrderState.REDEEMED, n_("Used")),
 )
+_NEW = frozenset({OrderState.ISSUED, OrderState.CONFIRMED})
 _REACHED: dict[OrderState, int] = {
     OrderState.HELD: 0,
     OrderState.SUBMITTED: 1,
@@ -50,6 +53,8 @@ _REACHED: dict[OrderState, int] = {
     OrderState.UNKNOWN: 2,
     OrderState.MANUAL: 2,
     OrderState.ISSUED: 3,
+    OrderState.CONFIRMED: 3,
+    OrderState.PARTLY_REDEEMED: 3,
     OrderState.REDEEMED: 4,
 }
 
@@ -120,9 +125,7 @@ def shown_order(tongue: Tongue, order: OrderFacts) -> Order:
 
 def _is_final(state: OrderState, benefit: Benefit) -> bool:
     """Say whether to stop looking: a voucher that waits to be used may still be used."""
-    return state not in OPEN and (
-        state is not OrderState.ISSUED or benefit.consumed is Consumed.ISSUE
-    )
+    return state not in OPEN and (state not in USABLE or benefit.consumed is Consumed.ISSUE)
 
 
 def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
@@ -131,9 +134,11 @@ def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
     words = [tongue.word(EXPLAINED[state])]
     if state is OrderState.COMPENSATED and claim.reason.upper() in Reason.__members__:
         words.append(tongue.word(REASONS[Reason[claim.reason.upper()]]))
-    if state is OrderState.ISSUED and has_code(claim, benefit):
+    if state is OrderState.EXPIRED and claim.ended_at is not None:
+        words = [tongue.word(n_("It was not used in time."))]
+    if state in _NEW and has_code(claim, benefit):
         words = [tongue.word(n_("It is yours now. Show the code when you use it."))]
-    elif state is OrderState.ISSUED and benefit.kind is Kind.DIRECT_TOPUP:
+    elif state in _NEW and benefit.kind is Kind.DIRECT_TOPUP:
         words = [tongue.word(n_("It was credited to you. Nothing more to do."))]
     words += _use_words(tongue, order)
     if is_late(claim, order.now):
@@ -151,7 +156,7 @@ def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
 def _use_words(tongue: Tongue, order: OrderFacts) -> list[str]:
     """Return until when what was claimed can be used, or could be (P-9)."""
     until, state = order.claim.use_until, OrderState(order.claim.state)
-    if until is None or not (state in OPEN or state is OrderState.ISSUED):
+    if until is None or state not in OPEN | USABLE:
         return []
     programme, _ = order.offer
     is_over = until <= order.now
@@ -170,7 +175,9 @@ def _steps(tongue: Tongue, order: OrderFacts) -> list[Step]:
     at = {OrderState.HELD: claim.claimed_at}
     for event in order.events:
         name = event.type.removeprefix("order.").upper()
-        if name in OrderState.__members__:
+        if name == OrderState.CONFIRMED.value:
+            at.setdefault(OrderState.ISSUED, event.recorded_at)
+        elif name in OrderState.__members__:
             at.setdefault(OrderState[name], event.recorded_at)
 
     def step(label: Message, mark: str, when: datetime | None) -> Step:
@@ -184,7 +191,7 @@ def _steps(tongue: Tongue, order: OrderFacts) -> list[Step]:
         )
 
     if state not in _REACHED:
-        ended = STATE_WORDS[state][1]
+        ended = state_word(claim, benefit, order.now)
         when = at.get(state, claim.changed_at)
         return [step(_STEPS[0][1], "done", claim.claimed_at), step(ended, "bad", when)]
     at_issue = benefit.consumed is Consumed.ISSUE

@@ -1,0 +1,329 @@
+"""What effects do to the units of claims: spent, given back, held again, taken anew, or lost.
+
+They are moved in the ledger together with the money reserved or spent for them, and the room they
+took. A hold ends once; what is held again is held by a new one. Invariant: what was spent and
+comes back names the batch that spent it, line by line (L-7).
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from benefits.actions.capacity import Capacity
+from benefits.actions.claim import cost_of
+from benefits.actions.room import change_room, check_room, counted
+from benefits.domain import corrections as rules
+from benefits.domain import entitlement, ledger
+from benefits.domain.benefit import Benefit, Late
+from benefits.domain.corrections import Line
+from benefits.domain.entitlement import CounterUse
+from benefits.domain.lattice import Effect, Step
+from benefits.domain.ledger import Account, Cost, Part, Posting
+from benefits.domain.limits import Counted
+from benefits.domain.programme import Programme
+from benefits.domain.refusal import Refusal
+from benefits.store import claims, corrections
+from benefits.store.claims import ClaimRow, HoldEnd, HoldRow, Reserved
+from benefits.store.corrections import Reversal
+from benefits.store.db import Connection, Writer
+from benefits.store.ledger import Journal
+
+Offer = tuple[Programme, Benefit]
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """What could not be done by itself: the kind of case, and what to tell the person."""
+
+    kind: str
+    detail: str
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """The batch that spent the units of a hold, with its lines; none where it is archived."""
+
+    hold: HoldRow
+    batch_id: UUID
+    lines: Sequence[Line]
+
+
+class Units:
+    """The units of claims whose members are locked, while effects are applied to them.
+
+    `offers` are the terms that the claims were made under, `today` those in force.
+    """
+
+    def __init__(
+        self, journal: Journal, offers: Mapping[UUID, Offer], today: Mapping[str, Offer]
+    ) -> None:
+        self.journal = journal
+        self.capacity = Capacity()
+        self.holds: dict[UUID, HoldRow] = {}
+        self._offers = offers
+        self._today = today
+        self._spent: dict[UUID, Spent] = {}
+        self._new_holds: list[HoldRow] = []
+        self._ends: list[HoldEnd] = []
+        self._reversals: list[Reversal] = []
+
+    async def load_spent(self, conn: Connection, found: Sequence[ClaimRow]) -> list[UUID]:
+        """Read what claims spent that may come back, and return the lots it is of."""
+        lots = list[UUID]()
+        for claim in found:  # what is undone is rare
+            batch_id = await corrections.capture_of(conn, claim.hold_id)
+            if batch_id is not None:
+                lines = await corrections.lines(conn, batch_id)
+                self._spent[claim.claim_id] = Spent(self.holds[claim.hold_id], batch_id, lines)
+                lots += [line.posting.lot_id for line in lines if line.posting.lot_id]
+        return lots
+
+    async def write(self, writer: Writer) -> None:
+        """Write holds, their ends, and what was given back; the journal was written before."""
+        await claims.put_holds(writer, self._new_holds)
+        await claims.end_holds(writer, self._ends)
+        await corrections.put_reversals(writer, self._reversals)
+
+    def move(self, claim: ClaimRow, step: Step, actor: str) -> Trouble | None:
+        """Do to a claim's units what a step says, which the claim has taken already."""
+        hold = self.holds[claim.hold_id]
+        match step.effect:
+            case Effect.CAPTURE:
+                self._end(claim, hold, actor, used=claim.quantity)
+            case Effect.RELEASE:
+                self._end(claim, hold, actor, used=step.course.used)
+            case Effect.LOSE:
+                self._end(claim, hold, actor, used=step.course.used, lost=True)
+            case Effect.REISSUE | Effect.REISSUE_AND_CAPTURE:
+                captured = step.effect is Effect.REISSUE_AND_CAPTURE
+                return self._reissue(claim, actor, captured=captured)
+            case Effect.RESTORE | Effect.RETURN | Effect.FORFEIT:
+                return self._give_back(claim, actor, step.effect)
+            case Effect.NONE | Effect.REVOKE:
+                pass
+        return None
+
+    def tell(self, claim: ClaimRow, kind: str) -> None:
+        """Tell of a claim without moving units."""
+        data = told(claim, kind)
+        self.journal.event(claim.member_id, kind, subject_id=claim.claim_id, data=data)
+
+    def _post(
+        self,
+        claim: ClaimRow,
+        postings: list[Posting],
+        actor: str,
+        *,
+        kind: str = "",
+        reverses: UUID | None = None,
+    ) -> UUID:
+        kind = kind or kind_of(claim)
+        return self.journal.post(
+            claim.member_id,
+            kind,
+            postings,
+            actor=actor,
+            subject_id=claim.claim_id,
+            data=told(claim, kind),
+            cause_id=claim.claim_id,
+            reverses=reverses,
+        )
+
+    def _end(
+        self, claim: ClaimRow, hold: HoldRow, actor: str, *, used: int, lost: bool = False
+    ) -> None:
+        """Spend `used` pieces of a hold; the rest goes back to the member, or is lost."""
+        if hold.ended:  # delivered at the bank's loss: no units of the member are concerned
+            self.tell(claim, kind_of(claim))
+            return
+        self.holds[hold.hold_id] = replace(hold, ended=True)
+        cost = self._reserved(claim, hold)
+        at = self.journal.now_for(claim.member_id)
+        taken = hold.quantity // claim.quantity * used
+        spent, rest = ledger.split(hold.parts, taken)
+        uncapped = entitlement.uncapped_units(rest, self.journal.lots)
+        postings = ledger.capture(hold.unit, spent)
+        if lost:
+            postings += ledger.let_end(Account.HELD, hold.unit, rest)
+        else:
+            postings += ledger.release(rest, self.journal.lots, at)
+        if used:
+            postings += ledger.spend(cost, cost.minor * used // claim.quantity)
+        else:
+            postings += ledger.unreserve(cost)
+        batch_id = self._post(claim, postings, actor)
+        back = hold.quantity - taken
+        self._ends.append(HoldEnd(hold.hold_id, batch_id, taken, back, uncapped, at))
+        minor = hold.cost_minor * used // claim.quantity
+        self.capacity.add_money(
+            *self._offers[claim.claim_id],
+            CounterUse(-hold.cost_minor, minor),
+            CounterUse(-claim.quantity, used),
+        )
+        if back:
+            all_of_it = hold.quantity - hold.uncapped
+            counts = counted(claim, hold, all_of_it - (back - uncapped))
+            change_room(self.capacity, claim, counted(claim, hold, all_of_it), counts)
+        if used:
+            self._keep_spent(claim, hold, batch_id, postings)
+
+    def _keep_spent(
+        self, claim: ClaimRow, hold: HoldRow, batch_id: UUID, postings: Sequence[Posting]
+    ) -> None:
+        """Remember what was spent: the next answer may take it back."""
+        lines = [Line(number, posting, 0) for number, posting in enumerate(postings)]
+        self._spent[claim.claim_id] = Spent(hold, batch_id, lines)
+
+    def _reserved(self, claim: ClaimRow, hold: HoldRow) -> Cost:
+        """Return what a hold reserved, with the budget it was reserved in and whom it pays."""
+        _, benefit = self._offers[claim.claim_id]
+        if hold.reserved is None:
+            return Cost("", benefit.budget, hold.provider, 0)
+        reserved = hold.reserved
+        return Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
+
+    def _count(self, claim: ClaimRow, cost: int, sign: CounterUse) -> None:
+        self.capacity.add_money(
+            *self._offers[claim.claim_id],
+            CounterUse(sign.reserved * cost, sign.spent * cost),
+            CounterUse(sign.reserved * claim.quantity, sign.spent * claim.quantity),
+        )
+
+    def _hold(self, claim: ClaimRow, hold: HoldRow) -> None:
+        """Let a claim's units be in a new hold."""
+        claim.hold_id = hold.hold_id
+        self.holds[hold.hold_id] = hold
+        self._new_holds.append(hold)
+
+    def _reissue(self, claim: ClaimRow, actor: str, *, captured: bool) -> Trouble | None:
+        """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
+        programme, benefit = self._offers[claim.claim_id]
+        today = self._today[claim.benefit]
+        cost = programme.minor(benefit.cost) * claim.quantity
+        was = self.holds[claim.hold_id]  # whatever the programme says today of what it takes
+        provider, unit, taken = was.provider, was.unit, was.quantity
+        price = cost_of(programme, benefit, cost, provider=provider)
+        at, bearers = self.journal.now_for(claim.member_id), programme.bearers[benefit.budget]
+        try:
+            parts = ledger.take(self.journal.lots_of(claim.member_id, unit), taken, at)
+            uncapped = entitlement.uncapped_units(parts, self.journal.lots)
+            piece, piece_cost = taken // claim.quantity, programme.minor(benefit.cost)
+            counts = Counted(taken - uncapped, piece, piece_cost)
+            check_room(self.capacity, today, claim, counts, bearers=bearers)
+        except Refusal as refusal:
+            lost = ledger.make_up(unit, taken)
+            self._post(claim, lost + ledger.bear(price), actor)
+            return Trouble("delivered_without_entitlement", refusal.code)
+        postings = ledger.hold(unit, parts) + ledger.reserve(price)
+        if captured:
+            postings += ledger.capture(unit, parts) + ledger.spend(price, cost)
+        batch_id = self._post(claim, postings, actor)
+        hold = replace(
+            was,
+            hold_id=self.journal.id_for(claim.member_id),
+            batch_id=batch_id,
+            cost_minor=cost,
+            placed_at=at,
+            uncapped=uncapped,
+            parts=tuple(parts),
+            reserved=Reserved(price.unit, price.budget, cost) if cost else None,
+            ended=captured,
+        )
+        claim.reason = ""
+        self._hold(claim, hold)
+        self._count(claim, cost, CounterUse(0, 1) if captured else CounterUse(1, 0))
+        change_room(self.capacity, claim, counted(claim, hold, 0), counts)
+        ids = (claim.member_id, claim.claim_id)
+        self.capacity.tell(self.journal, today[0], bearers, ids)
+        if captured:
+            self._ends.append(HoldEnd(hold.hold_id, batch_id, taken, 0, 0, at))
+            self._keep_spent(claim, hold, batch_id, postings)
+        return None
+
+    def _give_back(self, claim: ClaimRow, actor: str, effect: Effect) -> Trouble | None:
+        """Take back that units were spent: they are held again, or the member's, or lost (L-7)."""
+        spent = self._spent.pop(claim.claim_id, None)
+        if spent is None:  # delivered at the bank's loss: no units of the member are concerned
+            self.tell(claim, "order.reversed")
+            return None
+        if not spent.lines or any(line.reversed for line in spent.lines):
+            self.tell(claim, "order.reversed")
+            return Trouble(
+                "reversed_by_hand", "What it had spent came back before, or is archived."
+            )
+        hold, unit = spent.hold, spent.hold.unit
+        at = self.journal.now_for(claim.member_id)
+        parts = [
+            Part(line.posting.lot_id, line.posting.amount)
+            for line in spent.lines
+            if line.posting.credit is Account.REDEEMED and line.posting.lot_id is not None
+        ]
+        late = any(self.journal.lots[part.lot_id].ended(at) for part in parts)
+        reserved = _reserved_again(spent.lines, hold)
+        if effect is Effect.RESTORE:
+            postings = ledger.unspent(unit, parts) + _money_back(spent.lines)
+            postings += ledger.hold(unit, parts)
+            if reserved is not None:
+                cost = Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
+                postings += ledger.reserve(cost)
+        elif effect is Effect.RETURN:
+            postings = ledger.restore(parts, self.journal.lots, at) + _money_back(spent.lines)
+        else:
+            postings = ledger.let_end(Account.REDEEMED, unit, parts) + _money_back(spent.lines)
+        batch_id = self._post(
+            claim, postings, actor, kind="order.reversed", reverses=spent.batch_id
+        )
+        undone = list(rules.undone(spent.lines, postings))
+        self._reversals.append(Reversal(spent.batch_id, batch_id, undone))
+        if effect is Effect.RESTORE:
+            new = replace(
+                hold,
+                hold_id=self.journal.id_for(claim.member_id),
+                batch_id=batch_id,
+                placed_at=at,
+                parts=tuple(parts),
+                reserved=reserved,
+                ended=False,
+            )
+            self._hold(claim, new)
+            self._count(claim, hold.cost_minor, CounterUse(1, -1))
+            return None
+        self._count(claim, hold.cost_minor, CounterUse(0, -1))
+        counts = counted(claim, hold, hold.quantity - hold.uncapped)
+        change_room(self.capacity, claim, counts, counted(claim, hold, 0))
+        _, benefit = self._offers[claim.claim_id]
+        if effect is Effect.RETURN and late and benefit.late_reversal.then is Late.MAKE_GOOD:
+            return Trouble("reversed_late", "The units had ended when they came back.")
+        return None
+
+
+def _money_back(lines: Sequence[Line]) -> list[Posting]:
+    spent = [line.posting for line in lines if line.posting.credit is Account.BUDGET_SPENT]
+    owed = [line.posting for line in lines if line.posting.credit is Account.EXPENSE]
+    if not spent or not owed:
+        return []
+    minor = sum(posting.amount for posting in spent)
+    return ledger.unspend(Cost(spent[0].unit, spent[0].party, owed[0].party, minor), minor)
+
+
+def _reserved_again(lines: Sequence[Line], hold: HoldRow) -> Reserved | None:
+    """Return what a hold reserves that takes the place of one that was spent."""
+    spent = [line.posting for line in lines if line.posting.credit is Account.BUDGET_SPENT]
+    if not spent or not hold.cost_minor:
+        return None
+    return Reserved(spent[0].unit, spent[0].party, hold.cost_minor)
+
+
+def kind_of(claim: ClaimRow) -> str:
+    """Return the type of the event that a claim stands where it does now."""
+    return f"order.{claim.state.value.lower()}"
+
+
+def told(claim: ClaimRow, kind: str) -> dict[str, object]:
+    """Return what an event of the kind tells of a claim."""
+    data = {"benefit": claim.benefit, "quantity": claim.quantity, "reason": claim.reason}
+    if kind == "order.reversed":
+        return {**data, "state": claim.state.value}
+    if kind == "order.partly_redeemed":
+        return {**data, "used": claim.course.used}
+    return data

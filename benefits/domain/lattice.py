@@ -1,0 +1,268 @@
+"""What outcomes do to an order: states that are only ever reached upwards (V-2, V-4, V-5).
+
+Only decided states move units. Final states are sticky: success is never lost, whatever arrives
+after it, in any order. What the provider tells of a *use* has the provider's own time, and the
+latest holds: a use and its undoing can come in any order, and twice. So an order stands where the
+set of all that was heard puts it, not their sequence.
+
+    HELD --send--> SUBMITTED --+-- Done ------> ISSUED ---> PARTLY_REDEEMED ---> REDEEMED
+      |                        |   Confirmed -> CONFIRMED        ^                  |
+      |                        |                      `-- EXPIRED +--- Reversed ----+
+      |                        +-- Pending ---> PENDING -+
+      |                        +-- Unknown ---> UNKNOWN -+--> ISSUED | COMPENSATED | MANUAL
+      |                        +-- Rejected --> COMPENSATED (units released at once)
+      +-- deadline --> EXPIRED
+    COMPENSATED or EXPIRED, then success: issued again from the member's units, or revoked
+
+A provider with two phases sets a thing aside when it says Done: the order is PENDING until it says
+Confirmed.
+"""
+
+import enum
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from benefits.domain.orders import (
+    DELIVERED,
+    OPEN,
+    USABLE,
+    Confirmed,
+    Done,
+    Expired,
+    LateSuccess,
+    NotFound,
+    NotSent,
+    OrderState,
+    Outcome,
+    PartlyUsed,
+    Pending,
+    Rejected,
+    Reversed,
+    Revoked,
+    Unknown,
+    Used,
+)
+
+
+class Unused(enum.Enum):
+    """What becomes of units that are spent by use, when their order ends unused (V-5)."""
+
+    RETURN = "RETURN"
+    LOST = "LOST"
+
+
+class Effect(enum.Enum):
+    """What a step does to the units of the claim.
+
+    CAPTURE spends what is held; RELEASE gives it back and LOSE lets it end, but for the pieces
+    that were used, which are spent. RESTORE takes back that it was spent, and it is held again;
+    RETURN gives it back for good, and FORFEIT lets it end.
+    """
+
+    NONE = "NONE"
+    CAPTURE = "CAPTURE"
+    RELEASE = "RELEASE"
+    LOSE = "LOSE"
+    REISSUE = "REISSUE"
+    REISSUE_AND_CAPTURE = "REISSUE_AND_CAPTURE"
+    REVOKE = "REVOKE"
+    RESTORE = "RESTORE"
+    RETURN = "RETURN"
+    FORFEIT = "FORFEIT"
+
+
+class Course(msgspec.Struct, frozen=True):
+    """What a provider told of an order after it delivered, by its own time.
+
+    Of the pieces `used` were used as of `used_at`, the latest it spoke of; at `ended_at` it ended.
+    """
+
+    used_at: datetime | None = None
+    used: int = 0
+    ended_at: datetime | None = None
+
+
+UNTOLD = Course()
+
+
+class Step(msgspec.Struct, frozen=True):
+    """The next state, its effect, the kind of case a person must look at, and what is known."""
+
+    state: OrderState
+    effect: Effect = Effect.NONE
+    case: str = ""
+    course: Course = UNTOLD
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What of the claim, its benefit and its provider matters to an order."""
+
+    consumed_at_issue: bool
+    late_success: LateSuccess
+    two_phase: bool = False
+    used_on_issue: bool = False
+    quantity: int = 1
+    unused: Unused = Unused.RETURN
+
+
+class Lapsed(msgspec.Struct, frozen=True):
+    """Nothing was sent before the hold's deadline."""
+
+
+class _Units(enum.Enum):
+    """Where the units of a claim are."""
+
+    HELD = "HELD"
+    SPENT = "SPENT"
+    BACK = "BACK"
+    PARTED = "PARTED"
+
+
+def advance(
+    state: OrderState, outcome: Outcome | Lapsed, terms: Terms, course: Course = UNTOLD
+) -> Step:
+    """Return what an outcome does to an order; replays and late ones change nothing twice (V-4).
+
+    "Not found" must have been weighed by `believed` before.
+    """
+    match outcome:
+        case Done() if terms.two_phase:  # what is not confirmed is not delivered
+            return Step(OrderState.PENDING if state in OPEN else state, course=course)
+        case Expired() if terms.two_phase and state in OPEN:
+            return _rejected(state, course)
+        case Done() | Confirmed() | Used() | PartlyUsed() | Reversed() | Expired():
+            return _delivered(state, terms, (course, _told(course, outcome, terms)))
+        case Rejected():
+            return _rejected(state, course)
+        case Revoked():
+            return _revoked(state, terms, course)
+        case Pending() | Unknown() | NotFound() | NotSent() | Lapsed():
+            if isinstance(outcome, Lapsed) and state is OrderState.HELD:
+                return Step(OrderState.EXPIRED, Effect.RELEASE, course=course)
+            return Step(_undecided(state, outcome), course=course)
+
+
+def _undecided(state: OrderState, outcome: Outcome | Lapsed) -> OrderState:
+    match outcome:
+        case Pending() if state in {OrderState.HELD, OrderState.SUBMITTED, OrderState.UNKNOWN}:
+            return OrderState.PENDING
+        case Unknown() | NotFound() if state in {OrderState.HELD, OrderState.SUBMITTED}:
+            return OrderState.UNKNOWN
+        case NotSent() if state is OrderState.SUBMITTED:
+            return OrderState.HELD
+        case _:
+            return state
+
+
+Delivery = Done | Confirmed | Used | PartlyUsed | Reversed | Expired
+
+
+def _told(course: Course, outcome: Delivery, terms: Terms) -> Course:
+    """Return what is known of the use after what the provider says now."""
+    match outcome:
+        case Done() if terms.used_on_issue:
+            return _used(course, outcome.at, terms.quantity)
+        case Done() | Confirmed():
+            return course
+        case Used():
+            return _used(course, outcome.at, terms.quantity)
+        case PartlyUsed():
+            return _used(course, outcome.at, min(max(outcome.used, 1), terms.quantity))
+        case Reversed():
+            return _used(course, outcome.at, 0)
+        case Expired():
+            return replace(course, ended_at=min(outcome.at, course.ended_at or outcome.at))
+
+
+def _used(course: Course, at: datetime, used: int) -> Course:
+    """Return what is known when `used` pieces are said to be used; of one instant 0 is later."""
+    if course.used_at is not None:
+        known, told = (course.used_at, not course.used, course.used), (at, not used, used)
+        if known >= told:
+            return course
+    return replace(course, used_at=at, used=used)
+
+
+def _place(terms: Terms, course: Course) -> OrderState:
+    """Return where an order that was delivered stands by what is known of its use."""
+    if course.used >= terms.quantity:
+        return OrderState.REDEEMED
+    if course.ended_at is not None:
+        return OrderState.EXPIRED
+    if course.used:
+        return OrderState.PARTLY_REDEEMED
+    return OrderState.CONFIRMED if terms.two_phase else OrderState.ISSUED
+
+
+def _units(state: OrderState, terms: Terms, course: Course) -> _Units:
+    if state in OPEN:
+        return _Units.HELD
+    if state is OrderState.EXPIRED and course.ended_at is not None and course.used:
+        return _Units.SPENT if terms.consumed_at_issue else _Units.PARTED
+    if state in DELIVERED or (state is OrderState.EXPIRED and course.ended_at is not None):
+        if terms.consumed_at_issue or state is OrderState.REDEEMED:
+            return _Units.SPENT
+        return _Units.HELD if state in DELIVERED else _Units.BACK
+    return _Units.BACK
+
+
+def _delivered(state: OrderState, terms: Terms, courses: tuple[Course, Course]) -> Step:
+    known, course = courses
+    if state is OrderState.REVOKED:
+        if course.used and course != known:
+            return Step(state, Effect.NONE, "used_after_revoked", course)
+        return Step(state, course=course)
+    to = _place(terms, course)
+    before, after = _units(state, terms, known), _units(to, terms, course)
+    is_late = state in {OrderState.COMPENSATED, OrderState.EXPIRED} and before is _Units.BACK
+    if is_late and to is OrderState.EXPIRED:
+        return Step(state, course=course)  # nobody could have used it
+    revoking = terms.late_success is LateSuccess.REVOKE
+    if is_late and revoking and to in USABLE and not course.used:
+        return Step(state, Effect.REVOKE, course=course)
+    if _Units.PARTED in {before, after} and before not in {_Units.HELD, after}:
+        # What was used of it was spent and the rest came back: a person looks at what is said now.
+        return Step(state, Effect.NONE, "used_after_expired", course)
+    return Step(to, _moves(before, after, terms), course=course)
+
+
+def _moves(before: _Units, after: _Units, terms: Terms) -> Effect:
+    lost = terms.unused is Unused.LOST
+    match before, after:
+        case _Units.HELD, _Units.SPENT:
+            return Effect.CAPTURE
+        case _Units.HELD, _Units.BACK | _Units.PARTED:
+            return Effect.LOSE if lost else Effect.RELEASE
+        case _Units.SPENT, _Units.HELD:
+            return Effect.RESTORE
+        case _Units.SPENT, _Units.BACK:
+            return Effect.FORFEIT if lost else Effect.RETURN
+        case _Units.BACK, _Units.HELD:
+            return Effect.REISSUE
+        case _Units.BACK, _Units.SPENT:
+            return Effect.REISSUE_AND_CAPTURE
+        case _:
+            return Effect.NONE
+
+
+def _rejected(state: OrderState, course: Course) -> Step:
+    if state in OPEN:
+        return Step(OrderState.COMPENSATED, Effect.RELEASE, course=course)
+    if state in DELIVERED:
+        return Step(state, Effect.NONE, "failed_after_success", course)
+    return Step(state, course=course)
+
+
+def _revoked(state: OrderState, terms: Terms, course: Course) -> Step:
+    """Give held units back to the member; whether spent ones come back a person decides."""
+    if state in OPEN:
+        return Step(OrderState.REVOKED, Effect.RELEASE, course=course)
+    if state in USABLE and not course.used and not terms.consumed_at_issue:
+        return Step(OrderState.REVOKED, Effect.RELEASE, course=course)
+    if state in DELIVERED:
+        return Step(state, Effect.NONE, "revoked_after_success", course)
+    if state is OrderState.EXPIRED and course.ended_at is not None:
+        return Step(state, course=course)
+    return Step(OrderState.REVOKED, course=course)

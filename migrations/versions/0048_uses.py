@@ -1,0 +1,44 @@
+"""Uses: what providers tell of them, and requests about orders that stand (V-2, V-5).
+
+Why: a use can be told to the provider and undone, a delivery confirmed; what was not used ends.
+Locks: `claim` for a moment, no row is written; `provider_request` while its rows are looked at
+for the new checks.
+"""
+
+from textwrap import dedent
+
+from alembic import op
+
+revision = "0048"
+down_revision = "0043"
+
+STATEMENTS = (
+    """
+    ALTER TABLE claim
+        ADD COLUMN used_at TIMESTAMP WITH TIME ZONE,
+        ADD COLUMN used BIGINT NOT NULL DEFAULT '0',
+        ADD COLUMN ended_at TIMESTAMP WITH TIME ZONE
+    """,
+    """
+    ALTER TABLE provider_request
+        ADD COLUMN undoes UUID,
+        ADD COLUMN verdict TEXT NOT NULL DEFAULT '',
+        DROP CONSTRAINT ck_provider_request_operation
+    """,
+    """
+    ALTER TABLE provider_request
+        ADD CONSTRAINT ck_provider_request_operation
+        CHECK (operation IN ('ISSUE', 'CONFIRM', 'REVOKE', 'REDEEM', 'REVERSE'))
+    """,
+    """
+    ALTER TABLE provider_request
+        ADD CONSTRAINT ck_provider_request_undoes
+        CHECK ((operation = 'REVERSE') = (undoes IS NOT NULL))
+    """,
+)
+
+
+def upgrade() -> None:
+    """Add what is known of uses, and what was decided of requests about them."""
+    for statement in STATEMENTS:
+        op.execute(dedent(statement))

@@ -1,0 +1,171 @@
+"""Uses that the bank tells a provider of, and undoes; deliveries that want to be confirmed."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from benefits.actions.keyed import Accepted
+from benefits.actions.redeem import Command, RedeemClaim, ReverseRedemption, redeem
+from benefits.domain.orders import (
+    Done,
+    Operation,
+    Outcome,
+    Reason,
+    RedeemBy,
+    Rejected,
+    Reversed,
+    Unknown,
+    Used,
+)
+from benefits.store.db import Connection
+from tests.actions.life import (
+    call_back,
+    claimed,
+    counter,
+    fresh,
+    holder,
+    lease,
+    number_of,
+    provider_can,
+    record,
+    said,
+    states,
+    wallet,
+    wish,
+)
+from tests.builders import NOON, World
+
+
+async def ask(world: World, command: Command) -> Any:
+    """Redeem or reverse, in a transaction."""
+
+    async def work(conn: Connection) -> Any:
+        return await redeem(conn, command, world.parts)
+
+    return await world.database.transact(work)
+
+
+def use(claim_id: UUID, **more: Any) -> RedeemClaim:
+    """Return the word that a claim is used."""
+    return RedeemClaim(caller="till", key=fresh("u"), claim_id=claim_id, **more)
+
+
+def undo(claim_id: UUID, redemption: str) -> ReverseRedemption:
+    """Return the word that a use is undone."""
+    return ReverseRedemption(
+        caller="till", key=fresh("r"), claim_id=claim_id, redemption_id=UUID(redemption)
+    )
+
+
+async def answered(world: World, outcome: Outcome, *, after_s: int = 0) -> Operation:
+    """Make the one call that is due, and record what came of it; return what was asked."""
+    world.clock.forward(seconds=after_s)
+    (work,) = await lease(world)
+    await record(world, work, outcome)
+    return work.call.operation
+
+
+async def story(world: World) -> list[str]:
+    """Return what was told of orders."""
+    found = await world.rows(
+        "SELECT type FROM outbox WHERE type LIKE 'order.%' OR type LIKE 'case.%' ORDER BY seq"
+    )
+    return [row.type for row in found]
+
+
+async def test_a_use_is_told_and_undone_and_told_again(world: World) -> None:
+    """Units are spent, come back to their lot into a new hold, and are spent again (L-7)."""
+    await provider_can(world, redeem_by=RedeemBy.US, reverse=True)
+    member = await holder(world, "LOUNGE", 2)
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE", quantity=2))
+    early = await ask(world, use(claim_id))
+    assert "order_not_usable" == said(early)
+    await answered(world, Done(at=NOON, reference="R1"))
+    assert [] == await lease(world)  # the bank is the one who knows of uses
+    command = use(claim_id, place="Gate 7", amount_minor=12_00)
+    first = await ask(world, command)
+    again = await ask(world, command)
+    assert isinstance(first, Accepted)
+    assert first.ids == again.ids
+    assert "redemption_open" == said(await ask(world, use(claim_id)))
+    redemption = first.ids["redemption_id"]
+    assert "redemption_open" == said(await ask(world, undo(claim_id, redemption)))
+
+    (work,) = await lease(world)
+    call = work.call
+    assert (Operation.REDEEM, UUID(redemption).hex) == (call.operation, call.own)
+    assert (await number_of(world, claim_id), "R1") == (call.number, call.reference)
+    assert call.redemption is not None
+    assert ("Gate 7", 12_00) == (call.redemption.place, call.redemption.amount_minor)
+    await record(world, work, Unknown("timeout"))
+    # The provider is asked, and says that it does not know of a use: it is told once more.
+    assert Operation.QUERY is await answered(world, Done(at=NOON), after_s=60)
+    assert Operation.REDEEM is await answered(world, Used(at=NOON), after_s=60)
+    assert (["REDEEMED"], (0, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert (0, 7600) == await counter(world, "budget:lounge")
+    assert "order_not_usable" == said(await ask(world, use(claim_id)))
+
+    undone = await ask(world, undo(claim_id, redemption))
+    assert isinstance(undone, Accepted)
+    (work,) = await lease(world)
+    assert (Operation.REVERSE, UUID(redemption).hex) == (work.call.operation, work.call.undoes)
+    assert work.call.own not in {work.call.number, work.call.undoes}
+    await record(world, work, Reversed(at=NOON + timedelta(hours=1)))
+    assert (["ISSUED"], (0, 2)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert (7600, 0) == await counter(world, "budget:lounge")
+    assert "redemption_not_final" == said(await ask(world, undo(claim_id, redemption)))
+    assert [] == await world.findings()
+
+    await ask(world, use(claim_id))
+    await answered(world, Used(at=NOON + timedelta(hours=2)))
+    assert (["REDEEMED"], (0, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    told = ["order.issued", "order.redeemed", "order.reversed", "order.redeemed"]
+    assert told == await story(world)
+    assert [] == await world.findings()
+
+
+async def test_a_use_that_is_refused_leaves_the_order_as_it_stands(world: World) -> None:
+    """A definitive no is told with its reason; another use may be tried."""
+    await provider_can(world, redeem_by=RedeemBy.US)
+    member = await holder(world, "LOUNGE")
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE"))
+    await answered(world, Done(at=NOON))
+    first = await ask(world, use(claim_id))
+    await answered(world, Rejected(Reason.NOT_ELIGIBLE, "wrong_shop"))
+    assert (["ISSUED"], (0, 1)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert "not_reversible" == said(await ask(world, undo(claim_id, first.ids["redemption_id"])))
+    found = await world.rows("SELECT verdict FROM provider_request WHERE operation = 'REDEEM'")
+    assert ["not_eligible"] == [row.verdict for row in found]
+    await ask(world, use(claim_id))
+    await answered(world, Used(at=NOON))
+    assert ["REDEEMED"] == await states(world)
+    assert [] == await world.findings()
+
+
+async def test_a_use_nobody_answers_is_left_to_a_person(world: World) -> None:
+    """At the end of the schedule a case says so; the order stands (V-3)."""
+    await provider_can(world, redeem_by=RedeemBy.US, query_schedule_s=(15,))
+    member = await holder(world, "LOUNGE")
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE"))
+    await answered(world, Done(at=NOON))
+    await ask(world, use(claim_id))
+    await answered(world, Unknown("timeout"), after_s=20)
+    assert [] == await lease(world)
+    assert "case.opened" in await story(world)
+    (case,) = await world.rows("SELECT kind FROM case_file")
+    assert ("redeem_unanswered", ["ISSUED"]) == (case.kind, await states(world))
+
+
+async def test_what_was_reversed_before_its_use_was_told_ends_the_same(world: World) -> None:
+    """Callbacks of a use and its undoing come disorderly, twice, and together (V-4)."""
+    member = await holder(world, "LOUNGE")
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE"))
+    number = await number_of(world, claim_id)
+    later = Reversed(at=NOON + timedelta(hours=1))
+    await call_back(world, number, later, Used(at=NOON), later, Done(at=NOON))
+    assert (["ISSUED"], (0, 1)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    await call_back(world, number, Used(at=NOON + timedelta(hours=2)), later)
+    assert ["REDEEMED"] == await states(world)
+    await call_back(world, number, Reversed(at=NOON + timedelta(hours=3)), later)
+    assert (["ISSUED"], (0, 1)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert [] == await world.findings()

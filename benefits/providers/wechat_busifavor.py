@@ -367,14 +367,12 @@ class WechatBusifavorDialect:
 
 
 def _of_use(call: Call, coupon: Coupon, at: datetime) -> Outcome:
-    """Return what a coupon's state says of the use `call.own`."""
+    """Return what a coupon's state says of the use `call.own`: what stands can be used again."""
     match coupon.coupon_state:
         case "USED" if coupon.use_request_no != call.own:
             return Unknown("used under another number")
-        case "DELETED" if coupon.use_request_no:
-            return Unknown("deleted after a use")
-        case "SENDED" | "DELETED":
-            return NotFound()
+        case "DELETED":
+            return Unknown("deleted after a use") if coupon.use_request_no else NotFound()
         case _:
             return _dated(_state(coupon, at))
 
@@ -383,7 +381,7 @@ def _of_reversal(call: Call, coupon: Coupon, at: datetime) -> Outcome:
     """Return what a coupon's state says of the undoing of the use `call.undoes`."""
     match coupon.coupon_state:
         case "USED" if coupon.use_request_no == call.undoes:
-            return NotFound()
+            return _dated(_state(coupon, at))
         case "SENDED" | "EXPIRED" | "DEACTIVATED":
             return Reversed(at)
         case _:

@@ -168,6 +168,8 @@ def raw(answer: Response[Any]) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     content = answer.content
     body = content if isinstance(content, bytes) else msgspec.json.encode(content)
     media_type = answer.media_type or "application/json"
+    if media_type == "text/plain":
+        media_type += "; charset=utf-8"  # as the framework says it
     more = {"Content-Type": media_type, "Content-Length": str(len(body)), **answer.headers}
     headers = [(name.lower().encode(), value.encode()) for name, value in more.items()]
     return answer.status_code or 500, headers, body

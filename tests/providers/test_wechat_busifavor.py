@@ -203,11 +203,11 @@ USED = {**COUPON, "coupon_state": "USED"}
     [
         ("", {**USED, "use_request_no": OWN}, Used(AT, NUMBER)),
         ("", {**USED, "use_request_no": "another"}, None),
-        ("", COUPON, NotFound()),
+        ("", COUPON, Done(AT, NUMBER, NUMBER)),
         ("", {**COUPON, "coupon_state": "DELETED"}, NotFound()),
         ("", {**COUPON, "coupon_state": "DELETED", "use_request_no": OWN}, None),
         ("", {**COUPON, "coupon_state": "DEACTIVATED"}, Revoked(wechat.NOW)),
-        (NUMBER, {**USED, "use_request_no": NUMBER}, NotFound()),
+        (NUMBER, {**USED, "use_request_no": NUMBER}, Used(AT, NUMBER)),
         (NUMBER, {**USED, "use_request_no": "another"}, None),
         (NUMBER, COUPON, Reversed(wechat.NOW)),
         (NUMBER, {**COUPON, "coupon_state": "EXPIRED"}, Reversed(wechat.NOW)),

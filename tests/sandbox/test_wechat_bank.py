@@ -49,6 +49,8 @@ wechat = { mchid = "1900000001", appid = "wx233544546545989" }
 [provider.capabilities]
 deadline_s = 3.0
 query_schedule_s = [1, 1, 1, 1, 1, 1]
+redeem_by = "US"
+reverse = true
 
 [[benefit]]
 code = "CODE"
@@ -71,9 +73,13 @@ SELECT c.state, c.provider_reference, r.request_id FROM claim AS c
 JOIN provider_request AS r ON r.bucket = c.bucket AND r.claim_id = c.claim_id
 WHERE c.benefit = $1
 """
+ELSEWHERE = "SELECT 1 FROM claim WHERE claim_id = $1 AND state <> $2"
 KEPT = "SELECT count(*) FROM inbox WHERE provider = $1 AND processed_at IS NOT NULL"
-UNSETTLED = "SELECT 1 FROM claim WHERE state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN')"
-WAITING = "SELECT 1 FROM inbox WHERE processed_at IS NULL"
+UNDER_WAY = """
+SELECT 1 FROM claim WHERE state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN')
+UNION ALL SELECT 1 FROM inbox WHERE processed_at IS NULL
+UNION ALL SELECT 1 FROM provider_attempt WHERE outcome = ''
+"""
 TABLES = """
 SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
 AND relnamespace = 'public'::regnamespace AND has_table_privilege(oid, 'SELECT')
@@ -113,7 +119,7 @@ async def test_claims_end_as_wechat_has_them(
         claims = await claim(world, url)
         await stack.enter_async_context(working(settings))
         async with asyncio.timeout(60):
-            while await world.rows(UNSETTLED) or await world.rows(WAITING):
+            while await world.rows(UNDER_WAY):
                 await asyncio.sleep(0.1)
         await asyncio.sleep(0.5)
         for each, (outcome, evidence, kept) in FAULTS.items():
@@ -123,9 +129,10 @@ async def test_claims_end_as_wechat_has_them(
             assert (outcome, evidence or number.hex) == (first, why), each
             assert [(kept,)] == await world.rows(KEPT, each.value), each
         assert [] == await world.rows("SELECT kind, detail FROM case_file")
+        await used_and_returned(world, url, UUID(claims[0]["id"]))
         await refusals(url)
         tables = [name for (name,) in await world.rows(TABLES)]
-        assert {"provider_attempt", "inbox", "event"} <= {*tables}
+        assert {"provider_attempt", "inbox", "provider_request"} <= {*tables}
         told = [str(await world.rows(f"SELECT t::text FROM {name} AS t")) for name in tables]
         told += [str(lines), str(claims)]
     planted = (wechat.OPENID, wechat.APIV3_KEY, *lines_of(wechat.private_pem("merchant")))
@@ -154,6 +161,24 @@ async def claim(world: World, url: str) -> list[Any]:
                 placed.append(await answer.json())
                 assert 201 == answer.status, placed
     return placed
+
+
+async def used_and_returned(world: World, url: str, claim_id: UUID) -> None:
+    """Tell WeChat of a use, as a branch does, and undo it: the coupon can be used again."""
+    async with world.database.transaction() as conn:
+        key = await make_key(conn, "branch", ["crm"], world.parts)
+    path = f"/v1/claims/{claim_id}/redemptions"
+    async with aiohttp.ClientSession(url) as http:
+        for state in ("REDEEMED", "ISSUED"):
+            headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": uuid4().hex}
+            body = {"place": "branch"} if state == "REDEEMED" else None
+            async with http.post(path, headers=headers, json=body) as answer:
+                assert 201 == answer.status, await answer.text()
+                redemption = (await answer.json())["id"]
+            async with asyncio.timeout(30):
+                while await world.rows(ELSEWHERE, claim_id, state):
+                    await asyncio.sleep(0.1)
+            path = f"{path}/{redemption}/reverse"
 
 
 async def refusals(url: str) -> None:

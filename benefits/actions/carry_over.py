@@ -31,7 +31,7 @@ class Topped(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> LineKey:
         """Where the line's lots are found."""
-        return LineKey(self.member_id, self.item.unit, self.programme, self.line.code)
+        return LineKey(self.member_id, self.programme, self.line.code)
 
 
 async def cut(conn: Connection, journal: Journal, topped: Sequence[Topped]) -> None:
@@ -62,14 +62,15 @@ def _cut(journal: Journal, one: Topped, held: Sequence[tuple[UUID, str]]) -> Non
         lots.append((one.period, journal.lots[one.lot_id]))
     cap, now = units.steps(carry.cap, scale), journal.now_for(one.member_id)
     for part in beyond(cap, lots, period=one.period, now=now):
+        unit = journal.lots[part.lot_id].unit  # the line's, or of a benefit chosen for it
         journal.post(
             one.member_id,
             "entitlement.expired",
-            ledger.cut(one.item.unit, [part]),
+            ledger.cut(unit, [part]),
             actor="system:carry-over",
             subject_id=part.lot_id,
             data={
-                "unit": one.item.unit,
+                "unit": unit,
                 "quantity": units.whole(part.amount, scale),
                 "cap": units.whole(cap, scale),
             },

@@ -21,10 +21,11 @@ from benefits.domain.catalogue import Plan
 from benefits.domain.choice import Choice
 from benefits.domain.choices import ChoiceFacts, ChoiceNotOffered, Place, UnknownChoice
 from benefits.domain.ledger import Lot, Part
+from benefits.domain.packages import told_priority
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import bucket_of, local_date
+from benefits.domain.values import bucket_of, local_date, midnight
 from benefits.store import blocks, choices, members, merged
 from benefits.store import ledger as books
 from benefits.store.choices import ChoiceRow, LotOrigin
@@ -71,6 +72,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         today = local_date(now, programme.tz)
         return ChoiceFacts(
             today=today,
+            opens=midnight(benefit.claim_from, programme.tz) if benefit.claim_from else None,
             closed=self.closed_on is not None and self.closed_on < today,
             blocked=stop_claim(self.blocks, benefit, now),
             lots=[(self.origins[lot.lot_id].place, lot) for lot in self.lots],
@@ -174,6 +176,7 @@ class _Group:
                 "programme": place.programme,
                 "line": place.line,
                 "expires_at": expires_at.astimezone(UTC) if expires_at else None,
+                **told_priority(origin.cause, lot.priority),
             },
         )
         self.chosen.append(

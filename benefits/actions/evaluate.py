@@ -28,7 +28,7 @@ from benefits.store.facts import Facts, Whom
 from benefits.store.ledger import Journal
 from benefits.store.members import Member
 from benefits.store.steady import Seen
-from benefits.store.tiers import Boundary, Decided, Mark
+from benefits.store.tiers import Boundary, Decided, Mark, Settled
 
 PAGE = 500
 SLICE = 5000
@@ -243,8 +243,9 @@ async def _wanted(
     today = local_date(now, programme.tz)
     decisions, raised = dict[UUID, Decision](), set[UUID]()
     ranks, unsettled, pending = list(ranked), set[int](), set[int]()
-    for fact in known:
-        decision = last_decision(judges, fact, month, today)
+    judged = [(fact, last_decision(judges, fact, month, today)) for fact in known]
+    stood = await _stood(conn, programme, month, judged, settled=settled)
+    for fact, decision in judged:
         state = decision.after if decision is not None else State()
         if closed_by(fact.closed_on, max(month.end, today)):
             continue
@@ -254,14 +255,14 @@ async def _wanted(
         bucket = bucket_of(fact.member_id)
         if not decision.is_whole:
             unsettled.add(bucket)
-        is_settled = bucket in settled.buckets
-        if is_settled and decision.after.rank < fact.written.rank:
+        floor = stood.get(fact.member_id)
+        if floor is not None and decision.after.rank < min(floor.rank, fact.written.rank):
             pending.add(bucket)
         held_on = max(month.end, today)
-        decision = rules.news(decision, fact.written, settled=is_settled, on=held_on)
-        if decision is not None:
-            decisions[fact.member_id] = decision
-            if bucket in settled.last and decision.after.rank > fact.written.rank:
+        new = rules.news(decision, fact.written, settled=floor, on=held_on)
+        if new is not None:
+            decisions[fact.member_id] = new
+            if bucket in settled.last and new.after.rank > fact.written.rank:
                 raised.add(fact.member_id)
     since = await _since(
         conn, programme, month, all_whom, decisions=decisions, raised=raised, today=today
@@ -277,6 +278,25 @@ async def _wanted(
         decided=decisions,
     )
     return _Wanted(decisions, due, ranks, raised, unsettled, pending)
+
+
+async def _stood(
+    conn: Connection,
+    programme: Programme,
+    month: Month,
+    judged: Sequence[tuple[Facts, Decision | None]],
+    *,
+    settled: Settled,
+) -> dict[UUID, State]:
+    """Return what stood on record when the month was settled, of whom it would lower (A-7)."""
+    lower = [
+        fact.member_id
+        for fact, decision in judged
+        if decision is not None
+        and decision.after.rank < fact.written.rank
+        and bucket_of(fact.member_id) in settled.buckets
+    ]
+    return await tiers.stood(conn, programme.code, month, lower) if lower else {}
 
 
 async def _since(

@@ -18,6 +18,7 @@ from benefits.domain.blocks import Blocked
 from benefits.domain.entitlement import ContractEnded, MemberClosed
 from benefits.domain.ledger import Lot, fefo, take
 from benefits.domain.refusal import Refusal
+from benefits.domain.use import ClaimWindow
 
 
 class UnknownChoice(Refusal):
@@ -52,10 +53,12 @@ class Place(msgspec.Struct, frozen=True):
 class ChoiceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a choosing is decided on: the lots of the choice, each with what it was granted for.
 
-    `made` are the benefits that were chosen before, by place.
+    `made` are the benefits that were chosen before, by place. The benefit is claimed only once it
+    `opens` (P-9).
     """
 
     today: date
+    opens: datetime | None = None
     closed: bool
     blocked: bool
     lots: Sequence[tuple[Place, Lot]]
@@ -65,7 +68,8 @@ class ChoiceFacts(msgspec.Struct, frozen=True, kw_only=True):
 def choose(*, repeat: bool, benefit: Benefit, facts: ChoiceFacts, now: datetime) -> Lot | Refusal:
     """Return the lot that a unit of a choice is taken from, or what refuses it first (P-8).
 
-    The order is that of claims: member, blocks, contract, units; then what was chosen before.
+    The order is that of claims: member, blocks, contract, window, units; then what was chosen
+    before. A unit that ends before the benefit can be claimed becomes none of it.
     """
     if facts.closed:
         return MemberClosed()
@@ -73,11 +77,21 @@ def choose(*, repeat: bool, benefit: Benefit, facts: ChoiceFacts, now: datetime)
         return Blocked()
     if benefit.last_claim is not None and facts.today > benefit.last_claim:
         return ContractEnded()
+    first, last = benefit.claim_from, benefit.window_ends
+    if last is not None and facts.today > last:
+        return ClaimWindow.of(first, last)
     try:
         take([lot for _, lot in facts.lots], 1, now)
     except Refusal as refusal:
         return refusal
-    for place, lot in sorted(facts.lots, key=lambda one: fefo(one[1])):
-        if lot.available(now) and (repeat or (place, benefit.code) not in facts.made):
-            return lot
-    return ChoiceRepeated()
+    free = [
+        lot
+        for place, lot in sorted(facts.lots, key=lambda one: fefo(one[1]))
+        if lot.available(now) and (repeat or (place, benefit.code) not in facts.made)
+    ]
+    lasting = (lot for lot in free if _lasts(lot, facts.opens))
+    return next(lasting, ClaimWindow.of(first, last) if free else ChoiceRepeated())
+
+
+def _lasts(lot: Lot, opens: datetime | None) -> bool:
+    return opens is None or lot.expires_at is None or lot.expires_at > opens

@@ -73,7 +73,10 @@ class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class UnitsConverted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units of a choice that became units of a benefit, from `lot_id`, under its terms (P-8)."""
+    """Units of a choice that became units of a benefit, from `lot_id`, under its terms (P-8).
+
+    The `priority` is that of a line that says one.
+    """
 
     choice: str
     benefit: str
@@ -84,6 +87,7 @@ class UnitsConverted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     programme: str
     line: str
     expires_at: datetime | None
+    priority: int | None = None
 
 
 class UnitsExpired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

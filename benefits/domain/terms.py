@@ -22,7 +22,7 @@ from msgspec import inspect
 
 from benefits.domain.benefit import ClawBack, Late
 from benefits.domain.limits import Dimension
-from benefits.domain.packages import Downgrade, Start, UpgradePolicy
+from benefits.domain.packages import Downgrade, Line, Start, UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
 from benefits.domain.prices import Price, is_worth_less
 from benefits.domain.programme import Programme
@@ -234,14 +234,18 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
 def changes(before: Programme, after: Programme) -> list[Change]:
     """Return what differs between two versions of a programme, in the order of the paths (U-2)."""
     return [
-        msgspec.structs.replace(each, is_worse=True) if _takes_away(each, after) else each
+        msgspec.structs.replace(each, is_worse=True) if _takes_away(each, before, after) else each
         for each in _compare("", msgspec.to_builtins(before), msgspec.to_builtins(after))
     ]
 
 
-def _takes_away(change: Change, after: Programme) -> bool:
+def _takes_away(change: Change, before: Programme, after: Programme) -> bool:
     """Say whether a change that is none for the worse by itself is one beside all the rest."""
-    return _brings_less(change, after) or _fills_limits(change, after)
+    return (
+        _brings_less(change, after)
+        or _fills_limits(change, after)
+        or _hides_more(change, before, after)
+    )
 
 
 def _fills_limits(change: Change, after: Programme) -> bool:
@@ -255,13 +259,50 @@ def _fills_limits(change: Change, after: Programme) -> bool:
 
 
 def _brings_less(change: Change, after: Programme) -> bool:
-    """Say whether a tier is new that brings its members less of a line than the one below it."""
+    """Say whether a tier is new that brings less than the one below it: units, or companions."""
     codes = [tier.code for tier in after.tier]
     code = next((code for code in codes if change.path == f"tier.{_part(code)}"), None)
     if change.before or code is None:
         return False
     below = codes[codes.index(code) - 1]
-    return any(line.quota.get(code, 0) < line.quota.get(below, 0) for line in after.line)
+    by_tier = [line.quota for line in after.line] + [one.companions for one in after.benefit]
+    return any(each.get(code, 0) < each.get(below, 0) for each in by_tier)
+
+
+def _hides_more(change: Change, before: Programme, after: Programme) -> bool:
+    """Say whether a line is for more members than before, and hides one that brings them more.
+
+    So it is where the first line counts alone (P-7), and is new, names another tier, or asks for
+    less of its members.
+    """
+    for line in after.line:
+        path, benefit = f"line.{_part(line.code)}", after.benefits.get(line.benefit)
+        if benefit is None or benefit.stacking.by is not StackBy.PRIORITY:
+            continue
+        tiers = [
+            code for code in line.quota if change.path in {path, f"{path}.quota.{_part(code)}"}
+        ]
+        if change.path == f"{path}.eligible" and not change.after:
+            tiers = list(line.quota)
+        elif change.before or not (tiers or change.path == path):
+            continue
+        there = {one.code for one in before.line}
+        others = [
+            one
+            for one in after.line
+            if one.benefit == line.benefit and one.order > line.order and one.code in there
+        ]
+        return any(_hides(line, other, tiers) for other in others)
+    return False
+
+
+def _hides(first: Line, other: Line, tiers: Iterable[str]) -> bool:
+    """Say whether a line brings some of its members less than another that it hides."""
+    if first.segment is not None:
+        return max([other.quantity, *other.quota.values()]) > first.quantity
+    if other.segment is not None:
+        return any(other.quantity > first.quota[tier] for tier in tiers)
+    return any(other.quota.get(tier, 0) > first.quota[tier] for tier in tiers)
 
 
 def _compare(path: str, before: Any, after: Any) -> Iterator[Change]:

@@ -402,17 +402,22 @@ class _Readings:
 
 
 def news(
-    decision: Decision, written: State, *, settled: bool = False, on: date = date.max
+    decision: Decision, written: State, *, settled: State | None = None, on: date = date.max
 ) -> Decision | None:
     """Return what must be written where `written` is the standing on record; None when nothing.
 
     When the fold has another tier than the record without the month itself having moved it, a
     month before was left out, completed or judged by another rule: the record is corrected (T-8).
-    A month that was `settled`, decided on all its days, takes no tier back when it is corrected:
-    that waits for the evaluation of the next one (A-7). It is told `on` a day.
+    A month that was `settled`, decided on all its days, takes no tier back when it is corrected,
+    of those that stood on record by then: that waits for the evaluation of the next one (A-7).
+    What raised it since is undone. It is told `on` a day.
     """
+    if settled is not None and decision.after.rank < min(settled.rank, written.rank):
+        if written.rank <= settled.rank:
+            return None
+        decision = msgspec.structs.replace(decision, after=settled, cause=Cause.CORRECTED)
     before, after = decision.before, decision.after
-    if after.shown == written.shown or (settled and after.rank < written.rank):
+    if after.shown == written.shown:
         return None
     if after.earned is not None or written.earned is not None:
         return _welcomed(decision, written, on)

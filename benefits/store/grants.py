@@ -65,7 +65,10 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     ),
     "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent", "told", "told_of"),
-    "evaluation": ("evaluated_at", "settled", "seen", "seen_generation", "basis", "decided"),
+    "evaluation": (
+        *("evaluated_at", "settled", "settled_at", "seen", "seen_generation", "basis"),
+        "decided",
+    ),
     "evaluation_run": (
         *("generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
         "told_generation",
@@ -122,7 +125,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "counter": ("counter", "window", "slice", "reserved", "spent"),
     "currency": ("code", "digits", "into_code", "into_digits"),
     "currency_day": ("currency", "as_of"),
-    "evaluation": ("bucket", "programme", "month", "evaluated_at", "settled"),
+    "evaluation": (*("bucket", "programme", "month", "evaluated_at", "settled", "settled_at"),),
     "evaluation_run": ("programme", "month", "next_bucket", "begun_at", "ended_at"),
     "feed": (
         *("source", "as_of", "revision", "programme", "state", "rows", "fill", "kind"),

@@ -20,14 +20,14 @@ JOIN lot AS l ON l.bucket = k.bucket AND l.member_id = k.member_id
 WHERE l.programme = $3 AND l.line = ANY($4::text[]) AND l.cause = 'TIER'
   AND (l.expires_at > $6 OR l.expires_at IS NULL OR l.period = ANY($5::text[]))
 """
-# ix_lot_bucket_member_id_unit_expires_at; of tiers and segments.
+# ix_lot_bucket_member_id_unit_expires_at; of tiers and segments, chosen ones too (P-8).
 USABLE = f"""
 SELECT {_COLUMNS}
-FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[])
-     AS k (bucket, member_id, unit, programme, line)
-JOIN lot AS l ON l.bucket = k.bucket AND l.member_id = k.member_id AND l.unit = k.unit
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[])
+     AS k (bucket, member_id, programme, line)
+JOIN lot AS l ON l.bucket = k.bucket AND l.member_id = k.member_id
  AND l.programme = k.programme AND l.line = k.line
-WHERE l.expires_at > $6 AND l.cause IN ('TIER', 'SEGMENT')
+WHERE l.expires_at > $5 AND l.cause IN ('TIER', 'SEGMENT')
 """
 
 
@@ -41,10 +41,9 @@ class LineLot(msgspec.Struct, frozen=True):
 
 
 class LineKey(msgspec.Struct, frozen=True, order=True):
-    """A line as it concerns a member, and the unit that it brings."""
+    """A line as it concerns a member."""
 
     member_id: UUID
-    unit: str
     programme: str
     line: str
 
@@ -72,7 +71,6 @@ async def usable(conn: Connection, keys: Iterable[LineKey], now: datetime) -> li
         USABLE,
         [bucket_of(key.member_id) for key in some],
         [key.member_id for key in some],
-        [key.unit for key in some],
         [key.programme for key in some],
         [key.line for key in some],
         now,

@@ -122,6 +122,7 @@ evaluation = Table(
     Column("seen_generation", BigInteger),
     Column("basis", Text),
     Column("decided", BigInteger),
+    Column("settled_at", INSTANT),
     PrimaryKeyConstraint("bucket", "programme", "month"),
     columns.in_bucket(),
 )

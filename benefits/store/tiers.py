@@ -15,7 +15,7 @@ from benefits.domain.tiers import NO_GROUNDS, Cause, Decision, Grounds, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.store import welcomes
 from benefits.store.db import Connection, rows, run
-from benefits.store.facts import AMONG, Whom
+from benefits.store.facts import AMONG, Whom, state_of
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -90,18 +90,21 @@ JOIN entitlement_grant AS g ON g.bucket = k.bucket AND g.member_id = k.member_id
 """
 EVALUATED = """
 INSERT INTO evaluation (bucket, programme, month, evaluated_at, settled, decided, seen,
-                        seen_generation, basis)
+                        seen_generation, basis, settled_at)
 SELECT n.bucket, $3, $4, $5, n.bucket <> ALL ($6::int[]), n.decided,
        CASE WHEN n.decided IS NOT NULL THEN $7::bigint END,
        CASE WHEN n.decided IS NOT NULL THEN $8::bigint END,
-       CASE WHEN n.decided IS NOT NULL THEN $9 END
+       CASE WHEN n.decided IS NOT NULL THEN $9 END,
+       CASE WHEN n.bucket <> ALL ($6::int[]) THEN $5::timestamptz END
 FROM unnest($1::int[], $2::bigint[]) AS n (bucket, decided)
 ON CONFLICT (bucket, programme, month) DO UPDATE
 SET evaluated_at = excluded.evaluated_at, settled = excluded.settled,
     decided = coalesce(excluded.decided, evaluation.decided),
     seen = coalesce(excluded.seen, evaluation.seen),
     seen_generation = coalesce(excluded.seen_generation, evaluation.seen_generation),
-    basis = coalesce(excluded.basis, evaluation.basis)
+    basis = coalesce(excluded.basis, evaluation.basis),
+    settled_at = CASE WHEN excluded.settled
+                      THEN coalesce(evaluation.settled_at, excluded.settled_at) END
 """
 # Primary key.
 IS_EVALUATED = """
@@ -111,6 +114,17 @@ WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month = $4
 SETTLED = """
 SELECT e.bucket FROM evaluation AS e
 WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month = $4 AND e.settled
+"""
+# Primary key and unique key. A merger's tier holds until the next month is decided (T-10).
+STOOD = """
+SELECT DISTINCT ON (d.bucket, d.member_id)
+       d.member_id, d.rank, d.misses, d.lock_until, d.grace_until, d.way
+FROM unnest($3::smallint[], $4::uuid[]) AS k (bucket, member_id)
+JOIN evaluation AS e ON e.bucket = k.bucket AND e.programme = $1 AND e.month = $2
+JOIN tier_decision AS d ON d.bucket = k.bucket AND d.member_id = k.member_id
+  AND d.programme = $1 AND d.month <= $2
+  AND (d.decided_at <= e.settled_at OR d.cause = 'MERGED')
+ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC
 """
 LATER = """
 SELECT e.bucket FROM evaluation AS e
@@ -385,6 +399,18 @@ async def settled(
     found = frozenset(row.bucket for row in await rows(conn, SETTLED, *where))
     passed = frozenset(row.bucket for row in await rows(conn, LATER, *where))
     return Settled(found, found - passed, passed)
+
+
+async def stood(
+    conn: Connection, programme: str, month: Month, ids: Sequence[UUID]
+) -> dict[UUID, State]:
+    """Return the standings on record when a month was first decided on all its days (A-7).
+
+    Who had none by then is not among them.
+    """
+    buckets = [bucket_of(id_) for id_ in ids]
+    found = await rows(conn, STOOD, programme, month.start, buckets, list(ids))
+    return {row.member_id: state_of(row) for row in found}
 
 
 # Unique key, all of it. Who has no decision is of the lowest tier.

@@ -11,12 +11,14 @@ from msgspec.structs import replace
 
 from benefits.actions.choose import choose
 from benefits.actions.keyed import Accepted
+from benefits.actions.see_choices import see_choices
 from benefits.domain.benefit import ClawBack
 from benefits.domain.blocks import Scope, Why
+from benefits.domain.carry import Carry
 from benefits.domain.compliance import Trigger
 from benefits.domain.corrections import Kind
 from benefits.domain.orders import Done, Outcome, Reason, Rejected, Used
-from benefits.domain.packages import Downgrade, LinePeriod
+from benefits.domain.packages import Downgrade, LinePeriod, Start
 from benefits.domain.programme import Programme
 from benefits.domain.values import Month
 from benefits.store.db import Busy
@@ -45,7 +47,9 @@ from tests.actions.life import (
     said,
     wish,
 )
+from tests.actions.limiting import local
 from tests.actions.merging import left, merged, sweep
+from tests.actions.test_stacking import start
 from tests.builders import World
 from tests.lives import seeds
 
@@ -184,6 +188,45 @@ async def test_a_contract_ends_what_is_chosen(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_what_could_never_be_claimed_is_not_chosen(world: World) -> None:
+    """P-9: video is claimed no more, lounges not before the units end; the page says so."""
+    windows = {
+        "VIDEO": {"claim_until": date(2025, 7, 1)},
+        "LOUNGE": {"claim_from": date(2025, 10, 1)},
+        "TREAT1": {"claim_from": date(2025, 9, 30)},
+    }
+    programme = choosing()
+    benefits = tuple(replace(one, **windows.get(one.code, {})) for one in programme.benefit)
+    member = await chooser(world, replace(programme, benefit=benefits))
+    async with world.database.transaction() as conn:
+        seen = (await see_choices(conn, member, world.parts)).offered["PICK"].refusals
+    barred = {code for code, refusal in seen.items() if refusal}
+    assert {"VIDEO", "LOUNGE"} == barred
+    wishes = [pick(member, code) for code in ("VIDEO", "LOUNGE", "TREAT1")]
+    assert ["claim_window", "claim_window", "ok"] == await chose(world, *wishes)
+
+
+async def test_what_was_chosen_counts_for_the_cap_of_its_line(world: World) -> None:
+    """P-5, P-8: a line carries over so many units, whatever they became."""
+    (line,) = choosing().line
+    monthly = replace(
+        line,
+        period=LinePeriod.MONTH,
+        quota={"BASE": 2},
+        start=Start.PERIOD,
+        carry=Carry(periods=1, cap=2),
+    )
+    await world.apply(replace(choosing(), line=(monthly,)))
+    member = await world.member()
+    world.clock.now = local(2025, 7, 1)
+    await start(world)
+    assert ["ok", "ok"] == await chose(world, pick(member), pick(member, "LOUNGE"))
+    world.clock.now = local(2025, 8, 1)
+    await start(world)
+    assert {"CHOICE:PICK": 2} == await units(world, member)
+    assert [] == await world.findings()
+
+
 async def test_whoever_has_left_chooses_nothing(world: World) -> None:
     """T-10: as nothing is claimed after the end of the relationship."""
     member = await chooser(world)
@@ -280,7 +323,7 @@ async def test_together_is_one_after_the_other(world: World) -> None:
 async def test_nothing_is_lost_or_made_by_choosing(world: World, seed: int) -> None:
     """L-4: chosen, claimed, refused, delivered, merged and expired at random, units are kept."""
     chance = random.Random(seed)
-    await world.apply(choosing(repeat=seed % 2 == 1, quota=6))
+    await world.apply(choosing(repeat=seed % 2 == 1, quota=6, priority=seed or None))
     members = await platinum(world, 2)
     chosen, open_ = 0, list[UUID]()
     for _ in range(40):

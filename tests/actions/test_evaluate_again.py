@@ -1,6 +1,6 @@
 """Corrections of months that were decided: in favour at once, against only with the next (A-7)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
 import msgspec
@@ -145,4 +145,26 @@ async def test_what_a_later_month_decides_holds_after_a_raise_of_the_one_before(
     world.clock.now = datetime(2025, 7, 12, 2, tzinfo=UTC)
     await world.evaluate("2025-06", member)
     assert PLATINUM + 1 == await rank(world, member)
+    assert [] == await world.findings()
+
+
+async def test_a_raise_of_the_past_is_undone_by_the_months_after_it(world: World) -> None:
+    """T-8, T-9, A-7: platinum fell on 1 April; by a corrected February it falls on 1 June."""
+    member = await world.member()
+    levels = {"2024-12": RICH} | {f"2025-0{n}": 60_000_00 for n in range(1, 7)}
+    for text, daily_minor in levels.items():
+        month = Month.parse(text)
+        world.clock.now = datetime.combine(month.end, time(2), UTC) + timedelta(days=2)
+        await world.month(world.name(1), text, daily_minor)
+        await world.evaluate(text, member)
+    world.clock.now = now = datetime(2025, 7, 10, 2, tzinfo=UTC)
+    await corrected(world, "2025-02", RICH)
+    for text in levels:
+        await world.evaluate(text, member)
+    assert GOLD == await rank(world, member)
+    before = (await standing(world, member, datetime(2025, 5, 20, tzinfo=UTC))).decided
+    assert before is not None
+    assert PLATINUM == before.after.rank
+    world.clock.now = now + timedelta(days=1)
+    assert [0] * len(levels) == [(await world.evaluate(t, member)).decisions for t in levels]
     assert [] == await world.findings()

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
 from random import Random
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -27,9 +28,10 @@ from benefits.domain.policy import Lock, Policy, Target
 from benefits.domain.programme import Programme
 from benefits.domain.stacking import StackBy, Stacking
 from benefits.domain.steady import Bounds, bounds
-from benefits.domain.values import BUCKETS, Month, member_id
+from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, member_id
 from benefits.domain.welcome import Welcome
-from benefits.store import steady
+from benefits.store import facts, steady, tiers
+from benefits.store.facts import Whom
 from benefits.worker import Worker
 from tests import builders
 from tests.actions import feeding
@@ -188,10 +190,54 @@ async def swept(worlds: Worlds) -> None:
 
 
 async def agree(worlds: Worlds, month: Month) -> None:
-    """Evaluate a month in both; they write the same."""
+    """Evaluate a month in both, a second later; they write the same."""
+    for world in worlds:
+        world.clock.forward(seconds=1)
     done = [await world.run_month(month) for world in worlds]  # type: ignore[attr-defined]
     assert done[1] == done[0]
     assert await record(worlds[1]) == await record(worlds[0])
+
+
+class Stood:
+    """What stood on record as months were settled, of a world's members."""
+
+    def __init__(self, world: World) -> None:
+        """Know nothing of it yet."""
+        self.world = world
+        self.ranks = dict[Month, dict[UUID, int]]()
+
+    async def note(self) -> None:
+        """Note it of what is settled now and was not; forget what is not any more."""
+        for month in MONTHS:
+            async with self.world.database.transaction() as conn:
+                found = await tiers.settled(conn, "wealth", month, (0, BUCKETS - 1))
+            known = self.ranks.get(month, {})
+            self.ranks[month] = {
+                id_: known.get(id_, on_record)
+                for id_, (_, on_record) in (await self._tiers(month)).items()
+                if bucket_of(id_) in found.buckets
+            }
+
+    async def _tiers(self, month: Month) -> dict[UUID, tuple[int, int]]:
+        """Return the tiers that folding all months gives members, and those on record."""
+        async with self.world.database.transaction() as conn:
+            catalogue = await self.world.parts.catalogue.current(conn)
+            rules = catalogue.rules["wealth"]
+            known = await facts.load(conn, rules, month, Whom((0, BUCKETS - 1)))
+        today = local_date(self.world.clock(), catalogue.zone)
+        folded = [(one, evaluating.last_decision(rules, one, month, today)) for one in known]
+        return {
+            one.member_id: (last.after.rank if last else 0, one.written.rank)
+            for one, last in folded
+            if not one.has_merged and not one.closed_on
+        }
+
+    async def holds(self) -> None:
+        """Say that no tier on record is above both the fold and what stood (A-7)."""
+        for month in MONTHS:
+            for id_, (folded, on_record) in (await self._tiers(month)).items():
+                stood = self.ranks[month].get(id_, 0)
+                assert folded <= on_record <= max(folded, stood), (month, id_)
 
 
 async def a_month_later(worlds: Worlds, *, has_carry: bool) -> None:
@@ -216,10 +262,10 @@ def programme_of(seed: int, chance: Random) -> Programme:
         target=chance.choice(list(Target)),
         welcome=Welcome(tier=chance.choice(["GOLD", "PLATINUM"]), months=chance.randint(1, 3)),
     )
-    tiers = list(reference_programme().tier)
+    ladder = list(reference_programme().tier)
     if seed == 5:
         policy, lock = Policy(), Lock(months=2, grace=1)
-        tiers[2] = msgspec.structs.replace(tiers[2], misses=0, lock=lock)
+        ladder[2] = msgspec.structs.replace(ladder[2], misses=0, lock=lock)
     lounges, videos = reference_programme().line
     own = msgspec.structs.replace(
         lounges,
@@ -257,7 +303,7 @@ def programme_of(seed: int, chance: Random) -> Programme:
     return msgspec.structs.replace(
         reference_programme(),
         policy=policy,
-        tier=tuple(tiers),
+        tier=tuple(ladder),
         benefit=tuple(benefits),
         choice=(choice,),
         line=(lounges, videos, own, paid, pick, listed, *((kept,) if stacking.is_plain else ())),
@@ -296,6 +342,7 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
     chance = Random(seed)
     programme = programme_of(seed, chance)
     await begun(worlds, programme)
+    stood = Stood(worlds[0])
     for _ in range(STEPS):
         match chance.randrange(12):
             case 1 | 2 | 3 | 4:
@@ -304,14 +351,18 @@ async def test_lines_in_any_order(worlds: Worlds, told: list[int], seed: int) ->
                     await world.assets(batch)
             case 5 | 6 | 7:
                 await agree(worlds, chance.choice(MONTHS))
+                await stood.note()
             case what:
                 await happened(worlds, chance, what)
     for month in MONTHS:
         await agree(worlds, month)
+        await stood.note()
     before = len(told)
     for month in MONTHS:
         await agree(worlds, month)
     assert any(told[before:])
+    await swept(worlds)
+    await stood.holds()
     await a_month_later(worlds, has_carry=any(line.carry for line in programme.line))
 
 
@@ -365,14 +416,14 @@ async def test_a_new_version_that_judges_the_past_has_all_folded(
             await world.month(world.name(nth), "2025-05", 60_000_00)
     await agree(worlds, MONTHS[4])
     plain = reference_programme()
-    tiers = [
+    ladder = [
         plain.tier[0],
         msgspec.structs.replace(plain.tier[1], threshold=70_000),
         *plain.tier[2:],
     ]
     for world in worlds:
         await world.apply(
-            msgspec.structs.replace(plain, tier=tuple(tiers)), tiers_from=Month(2025, 5)
+            msgspec.structs.replace(plain, tier=tuple(ladder)), tiers_from=Month(2025, 5)
         )
     await agree(worlds, MONTHS[4])
     assert 0 == told[-1]

@@ -66,6 +66,25 @@ def test_what_refuses_first_is_told() -> None:
     assert 1 == told(facts(here, made=made), repeat=True)
 
 
+@pytest.mark.parametrize(
+    ("opens", "until", "answer"),
+    [
+        (None, date(2025, 7, 2), 1),
+        (None, date(2025, 7, 1), "claim_window"),
+        (NOW + timedelta(days=4), None, 1),
+        (NOW + timedelta(days=5), None, 3),  # the first lot ends as it opens
+        (NOW + timedelta(days=9), None, "claim_window"),
+    ],
+)
+def test_a_unit_becomes_what_can_be_claimed_with_it(
+    opens: datetime | None, until: date | None, answer: int | str
+) -> None:
+    """P-9: the benefit is claimed by then, and the unit still lasts when it opens."""
+    asked = facts(lot(1, 1, 5), lot(3, 1, 9), opens=opens)
+    found = choose(repeat=False, benefit=replace(VIDEO, claim_until=until), facts=asked, now=NOW)
+    assert answer == (found.code if isinstance(found, Refusal) else found.lot_id.int)
+
+
 def test_a_unit_is_taken_where_the_benefit_was_not_chosen() -> None:
     """L-3, P-8: the first lot to end, but for those in whose period it was chosen."""
     lots = (lot(3, 1, 9), lot(1, 1, 5), lot(2, 0, 7))

@@ -1,14 +1,19 @@
 """What is worse for members of limits, contracts, lives of units, windows and segments (U-2)."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from benefits.domain.carry import Carry
+from benefits.domain.eligibility import Rule
+from benefits.domain.labels import Layer
+from benefits.domain.packages import Line, LinePeriod, Segment
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read
+from benefits.domain.stacking import StackBy, Stacking
 from benefits.domain.terms import (
     changes,
 )
@@ -206,3 +211,58 @@ def test_what_a_segment_brings_is_judged(old: str, new: str, path: str, *, is_wo
     """P-2: another label is another group of members, whoever they are."""
     before, after = read(PROGRAMME + PAYROLL), read(PROGRAMME + PAYROLL.replace(old, new))
     assert [(path, is_worse)] == [(each.path, each.is_worse) for each in changes(before, after)]
+
+
+def stacked(*lines: Line) -> Programme:
+    """Return the programme with lines of lounges of which the first alone counts."""
+    lounge, *others = BEFORE.benefit
+    lounge = replace(lounge, stacking=Stacking(by=StackBy.PRIORITY))
+    return replace(BEFORE, benefit=(lounge, *others), line=lines)
+
+
+FIRST = Line(
+    code="first", benefit="LOUNGE", period=LinePeriod.MONTH, quota={"GOLD": 1}, priority=1
+)
+SECOND = replace(FIRST, code="second", quota={"GOLD": 2, "PLATINUM": 2}, priority=2)
+SALARIED = Segment(label="payroll", layer=Layer.FACT, name={"zh": "代发", "en": "Payroll"})
+PAID = replace(SECOND, code="paid", quota={}, segment=SALARIED, quantity=3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_worse"),
+    [
+        ([SECOND], [FIRST, SECOND], True),
+        ([SECOND], [replace(FIRST, quota={"GOLD": 2}), SECOND], False),
+        ([SECOND], [replace(FIRST, priority=3), SECOND], False),  # it hides none
+        ([PAID], [FIRST, PAID], True),
+        ([PAID], [replace(FIRST, quota={"GOLD": 3}), PAID], False),
+        ([SECOND], [replace(PAID, quantity=1, priority=1), SECOND], True),
+        ([SECOND], [replace(PAID, quantity=2, priority=1), SECOND], False),
+        ([FIRST, SECOND], [replace(FIRST, quota={"GOLD": 1, "PLATINUM": 1}), SECOND], True),
+        ([FIRST, SECOND], [replace(FIRST, quota={"GOLD": 1, "PLATINUM": 2}), SECOND], False),
+        ([replace(FIRST, eligible=Rule(staff=True)), SECOND], [FIRST, SECOND], True),
+    ],
+)
+def test_a_first_line_for_more_members_is_worse_where_it_hides_more(
+    before: list[Line],
+    after: list[Line],
+    is_worse: bool,  # noqa: FBT001 - a case
+) -> None:
+    """P-7: the first line that lets a member in counts alone, whatever a later one would bring."""
+    (change,) = changes(stacked(*before), stacked(*after))
+    assert is_worse == change.is_worse
+
+
+def test_a_new_tier_with_fewer_companions_is_worse() -> None:
+    """V-10: who rises into it could bring two along, and now nobody."""
+    lounge, *others = BEFORE.benefit
+    top = BEFORE.tier[-1]
+    new = replace(top, code="TOP", threshold=Decimal(50_000_000))
+    lines = tuple(
+        replace(line, quota={**line.quota, "TOP": line.quota[top.code]}) for line in BEFORE.line
+    )
+    before = replace(BEFORE, benefit=(replace(lounge, companions={top.code: 2}), *others))
+    for companions, is_worse in (({}, True), ({"TOP": 1}, True), ({"TOP": 2}, False)):
+        guests = replace(lounge, companions={top.code: 2, **companions})
+        after = replace(before, tier=(*before.tier, new), line=lines, benefit=(guests, *others))
+        assert is_worse == any(each.is_worse for each in changes(before, after))

@@ -357,6 +357,30 @@ def test_news_brings_any_record_to_what_the_fold_says(
             assert explain(PROGRAMME, written_anew)[language]
 
 
+@pytest.mark.parametrize(
+    ("stood", "written", "told"),
+    [
+        (3, 3, None),  # what stood is not taken back
+        (2, 2, None),
+        (3, 2, None),  # nor what is on record raised to it
+        (1, 1, None),
+        (1, 3, 1),  # what raised it since is undone
+        (0, 3, 1),
+        (2, 3, 2),  # down to what stood
+        (None, 3, 1),
+    ],
+)
+def test_a_settled_month_takes_back_what_raised_it_since(
+    stood: int | None, written: int, told: int | None
+) -> None:
+    """A-7: the fold comes to the first tier; what stood when the month was settled stays."""
+    last = fold(PROGRAMME, [whole("2024-01", 60_000)])[-1]
+    assert 1 == last.after.rank
+    found = news(last, State(written), settled=None if stood is None else State(stood))
+    assert told == (found and found.after.rank)
+    assert found is None or written == found.before.rank
+
+
 @given(histories(), targets, st.sampled_from(["en", "zh"]))
 def test_every_decision_can_be_explained(
     months: list[MonthSum], target: Target, language: str

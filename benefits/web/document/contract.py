@@ -165,6 +165,7 @@ OPERATIONS: dict[str, Operation] = {
             "member_closed",
             "blocked",
             "contract_ended",
+            "claim_window",
             "choice_repeated",
             "insufficient_units",
             "expired",

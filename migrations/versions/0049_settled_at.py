@@ -9,7 +9,7 @@ settled before count as settled when they were evaluated last.
 from alembic import op
 
 revision = "0049"
-down_revision = "0043"
+down_revision = "0048"
 
 STATEMENTS = (
     "ALTER TABLE evaluation ADD COLUMN settled_at TIMESTAMP WITH TIME ZONE",

@@ -243,7 +243,8 @@ WHERE h.bucket BETWEEN $1 AND $2
        OR (e.hold_id IS NOT NULL AND p.reserved IS DISTINCT FROM q.freed
            AND NOT (q.freed IS NULL AND {is_away("e.batch_id")})
            AND NOT (q.freed = h.cost_minor AND {is_away("h.batch_id")}))
-       OR q.lines > 0 AND coalesce(q.spent, 0) <> s.paid)
+       OR q.lines > 0 AND (q.freed > 0 OR e.spent_minor IS NOT NULL)
+          AND coalesce(q.spent, 0) <> s.paid)
 """,
     "held_without_hold": held_differs(_all("hold"), _all("wallet")),
     # The state of a claim and the end of its hold tell the same story.

@@ -118,7 +118,8 @@ WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month = $4 AND e.set
 # Primary key and unique key. A merger's tier holds until the next month is decided (T-10).
 STOOD = """
 SELECT DISTINCT ON (d.bucket, d.member_id)
-       d.member_id, d.rank, d.misses, d.lock_until, d.grace_until, d.way
+       d.member_id, d.rank, d.misses, d.lock_until, d.grace_until, d.way, d.earned,
+       d.welcome_until
 FROM unnest($3::smallint[], $4::uuid[]) AS k (bucket, member_id)
 JOIN evaluation AS e ON e.bucket = k.bucket AND e.programme = $1 AND e.month = $2
 JOIN tier_decision AS d ON d.bucket = k.bucket AND d.member_id = k.member_id

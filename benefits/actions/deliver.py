@@ -78,17 +78,23 @@ async def lease(
 
     The holds of what is taken have no deadline from here on.
     """
-    candidates = await orders.due(conn, buckets, parts.clock(), limit=limit, without=without)
+    candidates = await orders.due(
+        conn,
+        buckets,
+        parts.clock(),
+        limit=limit,
+        without=without,
+        laneless=parts.catalogue.latest.laneless,
+    )
     if not candidates:
         return []
     locked = await members.lock(conn, {member_id for member_id, _ in candidates}, wait=False)
     catalogue = await parts.catalogue.current(conn)
-    providers = (p for one in catalogue.programmes.values() for p in one.provider)
     now = parts.clock()
-    longest = max((p.capabilities.deadline_s for p in providers), default=0.0)
+    longest = max((able.deadline_s for able in catalogue.capabilities.values()), default=0.0)
     until = now + timedelta(seconds=longest + LEASE_MARGIN_S)
     ids = [id_ for member_id, id_ in candidates if member_id in locked]
-    leased = await orders.lease(conn, ids, now, until)
+    leased = await orders.lease(conn, ids, now, until, laneless=catalogue.laneless)
     requests = [one.request for one in leased]
     found = await claims.by_id(conn, [request.claim_id for request in requests])
     agreed = {

@@ -1,19 +1,24 @@
 """Callbacks come in: kept once, acknowledged after commit, worked off later (V-4)."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
 
 from benefits import traces
 from benefits.actions.answers import Answer
+from benefits.actions.hints import ask_now
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
-from benefits.domain.orders import Notice, Operation
+from benefits.domain.orders import Callbacks, Notice, Operation
 from benefits.store import claims, inbox, orders
 from benefits.store.claims import Case
 from benefits.store.db import Connection
 from benefits.store.inbox import Received, Waiting
+
+# A provider may call back by its own reference before our call has told us that.
+UNKNOWN_FOR = timedelta(minutes=10)
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +49,7 @@ async def receive(
             Received(
                 callback.provider,
                 callback.notice.event_id,
-                callback.notice.number,
+                callback.notice.number or callback.notice.reference,
                 parts.envelope.seal(callback.raw),
                 parts.envelope.seal(msgspec.json.encode(callback.notice)),
                 now,
@@ -112,39 +117,58 @@ async def _apply(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> in
 
 
 async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> int:
+    now, able = parts.clock(), (await parts.catalogue.current(conn)).capabilities
     notices = [
-        (
-            one.provider,
-            msgspec.json.decode(parts.envelope.open(one.notice_sealed), type=Notice),
-        )
-        for one in taken
+        msgspec.json.decode(parts.envelope.open(one.notice_sealed), type=Notice) for one in taken
     ]
-    numbers = {notice.number: _request_id(notice.number) for _, notice in notices}
-    known = await orders.asked(conn, sorted({id_ for id_ in numbers.values() if id_ is not None}))
+    found = await _claims(conn, taken, notices)
     answers, strangers = list[Answer](), set[tuple[str, str]]()
-    claim_of = dict[tuple[str, str], UUID]()
-    for one, (provider, notice) in zip(taken, notices, strict=True):
-        id_ = numbers[notice.number]
-        asked, claim_id = known.get(id_, ("", None)) if id_ is not None else ("", None)
-        if claim_id is None or asked != provider:
-            strangers.add((provider, notice.number[:64]))
-            continue
-        claim_of[provider, one.event_id] = claim_id
-        answers.append(
-            Answer(
-                claim_id=claim_id,
-                operation=Operation.ISSUE,
-                outcome=notice.outcome,
-                actor=f"provider:{provider}",
+    hints, waiting_on = set[UUID](), set[tuple[str, str]]()
+    for one, notice in zip(taken, notices, strict=True):
+        claim_id = found.get((one.provider, one.event_id))
+        if claim_id is None and not notice.number and now - one.received_at < UNKNOWN_FOR:
+            waiting_on.add((one.provider, one.event_id))
+        elif claim_id is None:
+            strangers.add((one.provider, (notice.number or notice.reference)[:64]))
+        elif one.provider in able and able[one.provider].callbacks is not Callbacks.AUTHORITATIVE:
+            hints.add(claim_id)
+        else:
+            answers.append(
+                Answer(
+                    claim_id=claim_id,
+                    operation=Operation.ISSUE,
+                    outcome=notice.outcome,
+                    actor=f"provider:{one.provider}",
+                )
             )
-        )
-    now = parts.clock()
-    left = await resolve(conn, answers, parts)
+    left = await resolve(conn, answers, parts) | await ask_now(conn, hints, parts)
     await _ask_about(conn, parts, sorted(strangers))
     places = [(one.provider, one.event_id) for one in taken]
-    done = [place for place in places if claim_of.get(place) not in left]
+    done = [p for p in places if found.get(p) not in left and p not in waiting_on]
     await inbox.done(conn, done, now)
     return len(done)
+
+
+async def _claims(
+    conn: Connection, taken: Sequence[Waiting], notices: Sequence[Notice]
+) -> dict[tuple[str, str], UUID]:
+    """Return the claims that callbacks speak of, by (provider, event id): of the one asked."""
+    numbers = {notice.number: _request_id(notice.number) for notice in notices if notice.number}
+    known = await orders.asked(conn, sorted({id_ for id_ in numbers.values() if id_ is not None}))
+    named = {
+        (one.provider, notice.reference)
+        for one, notice in zip(taken, notices, strict=True)
+        if not notice.number and notice.reference
+    }
+    referred = await orders.referred(conn, sorted(named)) if named else {}
+    found = dict[tuple[str, str], UUID]()
+    for one, notice in zip(taken, notices, strict=True):
+        place, id_ = (one.provider, one.event_id), numbers.get(notice.number)
+        if id_ in known and known[id_][0] == one.provider:
+            found[place] = known[id_][1]
+        elif not notice.number and (one.provider, notice.reference) in referred:
+            found[place] = referred[one.provider, notice.reference]
+    return found
 
 
 async def _ask_about(conn: Connection, parts: Parts, strangers: Sequence[tuple[str, str]]) -> None:

@@ -11,6 +11,7 @@ from benefits.domain.choice import CHOICES, Choice
 from benefits.domain.currencies import DIGITS
 from benefits.domain.limits import Budget
 from benefits.domain.metrics import Basket
+from benefits.domain.orders import Capabilities
 from benefits.domain.programme import Programme
 from benefits.domain.units import Quantity
 from benefits.domain.values import Month
@@ -83,6 +84,20 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
             for programme in self.programmes.values()
             for benefit in programme.benefit
         }
+
+    @cached_property
+    def capabilities(self) -> dict[str, Capabilities]:
+        """What each provider can do, by its code; of several programmes that name it the last."""
+        return {
+            code: provider.capabilities
+            for programme in self.programmes.values()
+            for code, provider in programme.providers.items()
+        }
+
+    @cached_property
+    def laneless(self) -> list[str]:
+        """The providers that take several calls for one member and SKU at a time."""
+        return sorted(code for code, able in self.capabilities.items() if not able.lane)
 
     @cached_property
     def choices(self) -> dict[str, tuple[Programme, Choice]]:

@@ -20,15 +20,19 @@ from msgspec import UNSET, UnsetType
 
 from benefits.domain.orders import (
     Call,
+    Confirmed,
     Done,
+    Expired,
     NotFound,
     Notice,
     NotSent,
     Operation,
     Outcome,
+    PartlyUsed,
     Pending,
     Reason,
     Rejected,
+    Reversed,
     Revoked,
     Unknown,
     Used,
@@ -56,13 +60,22 @@ REASONS = {
 
 # Which HTTP status may carry which status of the order; any other pair is Unknown.
 _CARRIES = {
-    200: {"issued", "partly_issued", "pending", "rejected", "redeemed", "revoked"},
+    200: {
+        *("issued", "confirmed", "partly_issued", "pending", "rejected", "redeemed"),
+        *("partly_redeemed", "reversed", "expired", "revoked"),
+    },
     202: {"pending"},
     404: {"not_found"},
     409: {"rejected"},
     422: {"rejected"},
     429: {"not_processed"},
 }
+_TOLD = frozenset(
+    {
+        *("issued", "confirmed", "rejected", "redeemed", "partly_redeemed", "reversed"),
+        *("expired", "pending"),
+    }
+)
 _MAY_ASK_TO_WAIT = frozenset({429, 503})
 WAIT_MAX_S = 86_400
 
@@ -79,6 +92,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant | None = None
     reason: Text = ""
     delivered: int = 0
+    used: int = 0
 
 
 class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +103,7 @@ class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
     reference: Text = ""
     code: Text = ""
     reason: Text = ""
+    used: int = 0
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,7 +289,7 @@ def _asked_to_wait_s(response: Response, now: datetime) -> int:
 
 def _callback_outcome(callback: Callback) -> Outcome:
     group, _, status = callback.type.partition(".")
-    if group != "order" or status not in {"issued", "rejected", "redeemed", "pending"}:
+    if group != "order" or status not in _TOLD:
         return Unknown(f"callback of the type {callback.type!r}")
     return _outcome(status, callback.data)
 
@@ -299,12 +314,14 @@ def _happened(status: str, told: State | CallbackData) -> Outcome:
     if told.at is None or not 2000 <= told.at.year < 2200:
         return Unknown(f"{status} without a credible instant")
     at = told.at.astimezone(UTC)
-    match status:
-        case "issued":
-            return Done(at, told.reference, told.code)
-        case "redeemed":
-            return Used(at, told.reference)
-        case "revoked":
-            return Revoked(at)
-        case _:
-            return Unknown(f"status {status!r}")
+    happened: dict[str, Outcome] = {
+        "issued": Done(at, told.reference, told.code),
+        "confirmed": Confirmed(at),
+        "redeemed": Used(at, told.reference),
+        "reversed": Reversed(at),
+        "expired": Expired(at),
+        "revoked": Revoked(at),
+    }
+    if status == "partly_redeemed" and told.used > 0:
+        return PartlyUsed(at, told.used, told.reference)
+    return happened.get(status, Unknown(f"status {status!r}"))

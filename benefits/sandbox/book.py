@@ -4,6 +4,7 @@ What an order looks like at an instant follows from when it was decided, used or
 has to run for a pending order to become issued:
 
     pending --decided_at--> issued --use--> redeemed        revoke: what is unused -> revoked
+                       |         ^-- reverse --'            expire: what is unused -> expired
                        |--> rejected (when it has a reason)
                        `--> partly_issued (when some units are missing) --complete--> issued
 """
@@ -37,6 +38,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: float | None = None
     used_at: float | None = None
     revoked_at: float | None = None
+    confirmed_at: float | None = None
+    reversed_at: float | None = None
+    expired_at: float | None = None
 
     @property
     def delivered(self) -> int:
@@ -52,15 +56,19 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             return "revoked"
         if self.used_at is not None:
             return "redeemed"
+        if self.expired_at is not None:
+            return "expired"
         if now < self.decided_at:
             return "pending"
         if self.reason:
             return "rejected"
-        return "issued" if self.delivered == self.quantity else "partly_issued"
+        if self.delivered < self.quantity:
+            return "partly_issued"
+        return "issued" if self.confirmed_at is None else "confirmed"
 
-    def said(self, now: float) -> dict[str, str | int]:
-        """Return what the provider tells about the order, as the contract's JSON."""
-        status = self.status(now)
+    def said(self, now: float, status: str = "") -> dict[str, str | int]:
+        """Return what the provider tells about the order, or about what became of it last."""
+        status = status or self.status(now)
         told: dict[str, str | int] = {
             "number": self.number,
             "status": status,
@@ -76,8 +84,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 return told | {"at": at, "code": self.code}
             case "partly_issued":
                 return told | {"at": at, "delivered": self.delivered}
+            case "confirmed":
+                return told | {"at": iso(self.confirmed_at or now)}
+            case "reversed":
+                return told | {"at": iso(self.reversed_at or now)}
             case _:
-                return told | {"at": iso(self.used_at or self.revoked_at or now)}
+                at = iso(self.revoked_at or self.used_at or self.expired_at or now)
+                return told | {"at": at}
 
 
 class OwedCallback(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +129,15 @@ CREATE TABLE IF NOT EXISTS provider_order (
     decided_at REAL NOT NULL,
     completed_at REAL,
     used_at REAL,
-    revoked_at REAL
+    revoked_at REAL,
+    confirmed_at REAL,
+    reversed_at REAL,
+    expired_at REAL
+) STRICT;
+CREATE TABLE IF NOT EXISTS redemption (
+    id TEXT PRIMARY KEY,
+    number TEXT NOT NULL,
+    undone_by TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS callback (
     id TEXT PRIMARY KEY,
@@ -132,13 +153,16 @@ CREATE TABLE IF NOT EXISTS turned_away (number TEXT PRIMARY KEY, until REAL NOT 
 """
 # What a book that was begun by an earlier version lacks.
 _ADDED = {
-    "provider_order": {"completed_at": "REAL"},
+    "provider_order": dict.fromkeys(
+        ("completed_at", "confirmed_at", "reversed_at", "expired_at"), "REAL"
+    ),
     "callback": {"forged": "INTEGER NOT NULL DEFAULT 0"},
 }
 
 _COLUMNS = (
     "number, sku, quantity, recipient, behaviour, reference, code, reason,"
-    " asked_at, decided_at, completed_at, used_at, revoked_at"
+    " asked_at, decided_at, completed_at, used_at, revoked_at, confirmed_at, reversed_at,"
+    " expired_at"
 )
 
 
@@ -149,8 +173,11 @@ def tell(order: Order, plan: Plan) -> tuple[str, bytes]:
     """Return a callback's id and body in the words of the contract `open`."""
     told = {"at": iso(plan.at)} | order.said(plan.at)
     status = told.pop("status")
+    # Of a use there can be several.
+    used = f"_{round(order.used_at * 1000)}" if order.used_at is not None else ""
+    event = str(status) + (used if order.reversed_at is not None else "")
     content = {"type": f"order.{status}", "timestamp": iso(plan.at), "data": told}
-    return f"evt_{order.number}_{status}", json.dumps(content).encode()
+    return f"evt_{order.number}_{event}", json.dumps(content).encode()
 
 
 class Book:
@@ -188,7 +215,7 @@ class Book:
         """Keep a new order, and owe the callbacks about its decision."""
         with self._writing():
             self._db.execute(
-                f"INSERT INTO provider_order ({_COLUMNS}) VALUES ({', '.join('?' * 13)})",
+                f"INSERT INTO provider_order ({_COLUMNS}) VALUES ({', '.join('?' * 16)})",
                 (
                     order.number,
                     order.sku,
@@ -203,6 +230,9 @@ class Book:
                     order.completed_at,
                     order.used_at,
                     order.revoked_at,
+                    order.confirmed_at,
+                    order.reversed_at,
+                    order.expired_at,
                 ),
             )
             self._owe(order, plans)
@@ -215,6 +245,48 @@ class Book:
             self._db.execute(sql, (now, order.number))
             self._owe(used, plans)
         return used
+
+    def redemption(self, id_: str) -> tuple[str, str | None] | None:
+        """Return of which order a redemption is, and what undid it."""
+        sql = "SELECT number, undone_by FROM redemption WHERE id = ?"
+        row = self._db.execute(sql, (id_,)).fetchone()
+        return None if row is None else (row["number"], row["undone_by"])
+
+    def redeem(self, order: Order, id_: str, now: float) -> Order:
+        """Mark an order used by the redemption `id_`; nobody is called back about it."""
+        with self._writing():
+            self._db.execute(
+                "INSERT INTO redemption (id, number) VALUES (?, ?)", (id_, order.number)
+            )
+            self._set(order, "used_at", now)
+        return msgspec.structs.replace(order, used_at=now)
+
+    def reverse(self, order: Order, redemption: str, id_: str, now: float) -> Order:
+        """Undo a redemption by the reversal `id_`."""
+        with self._writing():
+            sql = "UPDATE redemption SET undone_by = ? WHERE id = ?"
+            self._db.execute(sql, (id_, redemption))
+            self._set(order, "used_at", None)
+            self._set(order, "reversed_at", now)
+        return msgspec.structs.replace(order, used_at=None, reversed_at=now)
+
+    def confirm(self, order: Order, now: float) -> Order:
+        """Mark an order confirmed."""
+        with self._writing():
+            self._set(order, "confirmed_at", now)
+        return msgspec.structs.replace(order, confirmed_at=now)
+
+    def expire(self, order: Order, now: float, plans: Sequence[Plan]) -> Order:
+        """Let what is unused of an order end, and owe the callbacks about it."""
+        expired = msgspec.structs.replace(order, expired_at=now)
+        with self._writing():
+            self._set(order, "expired_at", now)
+            self._owe(expired, plans)
+        return expired
+
+    def _set(self, order: Order, column: str, at: float | None) -> None:
+        sql = f"UPDATE provider_order SET {column} = ? WHERE number = ?"
+        self._db.execute(sql, (at, order.number))
 
     def complete(self, order: Order, now: float, plans: Sequence[Plan]) -> Order:
         """Mark the missing units of an order delivered, and owe the callbacks about it."""
@@ -333,4 +405,7 @@ def _order(row: sqlite3.Row) -> Order:
         completed_at=row["completed_at"],
         used_at=row["used_at"],
         revoked_at=row["revoked_at"],
+        confirmed_at=row["confirmed_at"],
+        reversed_at=row["reversed_at"],
+        expired_at=row["expired_at"],
     )

@@ -4,15 +4,15 @@ It keeps its orders in SQLite, checks our signatures and signs what it says. Wha
 order is its behaviour, one for all or MIXED by the number: see `behaviour.py`.
 
 A recipient whose `phone` ends in 0000 is rejected for `account`, at the moment another would be
-issued. At the *desk* (`/desk/...`, unsigned, for the demo) an order is used, or one that was
-delivered in part is completed; both are called back.
+issued. At the *desk* (`/desk/...`, unsigned, for the demo) an order is used, ends, or one that was
+delivered in part is completed; all are called back.
 """
 
 import asyncio
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar
@@ -39,7 +39,8 @@ Wait = Annotated[float, msgspec.Meta(ge=0)]
 Body = TypeVar("Body")
 
 UNLISTED_REASON = "risk_control"
-_UNUSED = frozenset({"pending", "issued", "partly_issued"})
+_UNUSED = frozenset({"pending", "issued", "confirmed", "partly_issued"})
+_USABLE = frozenset({"issued", "confirmed"})
 _CARRIED_BY = {
     "pending": HTTPStatus.ACCEPTED,
     "rejected": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -82,6 +83,24 @@ class _Revoke(msgspec.Struct, kw_only=True):
     number: Number
 
 
+class _Confirm(msgspec.Struct, kw_only=True):
+    operation: Literal["confirm"]
+    number: Number
+
+
+class _Redeem(msgspec.Struct, kw_only=True):
+    operation: Literal["redeem"]
+    number: Number
+    redemption: Number
+
+
+class _Reverse(msgspec.Struct, kw_only=True):
+    operation: Literal["reverse"]
+    number: Number
+    reversal: Number
+    redemption: Number
+
+
 class _Named(msgspec.Struct, kw_only=True):
     number: Number
 
@@ -109,8 +128,12 @@ class Sandbox:
             web.post("/orders", self.issue),
             web.post("/orders/query", self.query),
             web.post("/orders/revoke", self.revoke),
+            web.post("/orders/confirm", self.confirm),
+            web.post("/orders/redeem", self.redeem),
+            web.post("/orders/reverse", self.reverse),
             web.post("/desk/use", self.use),
             web.post("/desk/complete", self.complete),
+            web.post("/desk/expire", self.expire),
             web.get("/desk/orders", self.orders),
             web.get("/health", self.health),
         ]
@@ -150,22 +173,38 @@ class Sandbox:
         order = self._decide(asked, behaviour, now)
         self._book.add(order, self._told_later(order))
         self._deliveries.wake()
+        return await self._tempered(request, id_, order, behaviour)
+
+    async def _tempered(
+        self,
+        request: web.Request,
+        id_: str,
+        order: Order,
+        behaviour: Behaviour,
+        *,
+        status: str = "",
+    ) -> web.StreamResponse:
+        """Answer what was done with an order as its behaviour will have it."""
         match behaviour:
             case Behaviour.TIMES_OUT:
-                return await hang_up(request, settings.hang_s)
+                return await hang_up(request, self._settings.hang_s)
             case Behaviour.SLOW:
-                await asyncio.sleep(settings.slow_s)
+                await asyncio.sleep(self._settings.slow_s)
             case Behaviour.DRIPS:
-                return await drip(request, self._answer(id_, order), settings.drip_s)
+                answer = self._answer(id_, order, status)
+                return await drip(request, answer, self._settings.drip_s)
             case Behaviour.ANSWERS_FORGED:
-                return self._say(id_, HTTPStatus.OK, order.said(now), secrets=(os.urandom(32),))
+                told = order.said(time.time(), status)
+                return self._say(id_, HTTPStatus.OK, told, secrets=(os.urandom(32),))
             case Behaviour.ANSWERS_UNLISTED:
-                reason = UNLISTED_REASON
-                told = {"number": asked.number, "status": "rejected", "reason": reason}
-                return self._say(id_, HTTPStatus.UNPROCESSABLE_ENTITY, told)
+                return self._refuse(id_, order.number, UNLISTED_REASON)
             case _:
                 pass
-        return self._answer(id_, order)
+        return self._answer(id_, order, status)
+
+    def _refuse(self, id_: str, number: str, reason: str) -> web.Response:
+        told = {"number": number, "status": "rejected", "reason": reason}
+        return self._say(id_, HTTPStatus.UNPROCESSABLE_ENTITY, told)
 
     def _told_later(self, order: Order) -> list[Plan]:
         if order.decided_at == order.asked_at:
@@ -192,10 +231,51 @@ class Sandbox:
             order = self._book.revoke(order, now)
         return self._say(id_, HTTPStatus.OK, order.said(now))
 
+    async def confirm(self, request: web.Request) -> web.StreamResponse:
+        """Confirm what is issued; answers the state after it."""
+        id_, asked = await self._signed(request, _Confirm)
+        now = time.time()
+        order = self._book.find(asked.number)
+        if order is None:
+            return self._not_found(id_, asked.number)
+        if order.status(now) != "issued":
+            return self._answer(id_, order)
+        order = self._book.confirm(order, now)
+        return await self._tempered(request, id_, order, order.behaviour)
+
+    async def redeem(self, request: web.Request) -> web.StreamResponse:
+        """Use an order by a number of its own; the same again answers the same."""
+        id_, asked = await self._signed(request, _Redeem)
+        now = time.time()
+        order = self._book.find(asked.number)
+        if order is None:
+            return self._not_found(id_, asked.number)
+        known = self._book.redemption(asked.redemption)
+        if known is not None:
+            return self._answer(id_, order, "reversed" if known[1] else "")
+        if order.status(now) not in _USABLE:
+            return self._refuse(id_, asked.number, "invalid")
+        order = self._book.redeem(order, asked.redemption, now)
+        return await self._tempered(request, id_, order, order.behaviour)
+
+    async def reverse(self, request: web.Request) -> web.StreamResponse:
+        """Undo a use by a number of its own; the same again answers the same."""
+        id_, asked = await self._signed(request, _Reverse)
+        order = self._book.find(asked.number)
+        if order is None:
+            return self._not_found(id_, asked.number)
+        known = self._book.redemption(asked.redemption)
+        if known == (asked.number, asked.reversal):
+            return self._answer(id_, order, "reversed")
+        if known != (asked.number, None):
+            return self._refuse(id_, asked.number, "invalid")
+        order = self._book.reverse(order, asked.redemption, asked.reversal, time.time())
+        return await self._tempered(request, id_, order, order.behaviour, status="reversed")
+
     async def use(self, request: web.Request) -> web.Response:
         """Use an issued order at the counter, which calls back `order.redeemed`."""
         now = time.time()
-        order = await self._at_the_desk(request, "issued", "not_usable", now)
+        order = await self._at_the_desk(request, _USABLE, "not_usable", now)
         settings = self._settings
         mixed = settings.behaviour is Behaviour.MIXED
         plans = used(order.behaviour, now, late_s=settings.late_s, mixed=mixed)
@@ -206,13 +286,21 @@ class Sandbox:
     async def complete(self, request: web.Request) -> web.Response:
         """Deliver the rest of an order that was delivered in part, which calls back."""
         now = time.time()
-        order = await self._at_the_desk(request, "partly_issued", "not_in_part", now)
+        order = await self._at_the_desk(request, {"partly_issued"}, "not_in_part", now)
         done = self._book.complete(order, now, [Plan(at=now, due_at=now)])
         self._deliveries.wake()
         return web.json_response(view(done, now))
 
+    async def expire(self, request: web.Request) -> web.Response:
+        """Let what is unused of an order end, which calls back."""
+        now = time.time()
+        order = await self._at_the_desk(request, _USABLE, "not_usable", now)
+        done = self._book.expire(order, now, [Plan(at=now, due_at=now)])
+        self._deliveries.wake()
+        return web.json_response(view(done, now))
+
     async def _at_the_desk(
-        self, request: web.Request, wanted: str, code: str, now: float
+        self, request: web.Request, wanted: Collection[str], code: str, now: float
     ) -> Order:
         """Return the order a request at the desk names, if it stands as wanted."""
         asked = _decoded(await request.read(), _Named)
@@ -220,8 +308,9 @@ class Sandbox:
         if order is None:
             raise _problem(web.HTTPNotFound, "not_found", "no order has this number")
         status = order.status(now)
-        if status != wanted:
-            raise _problem(web.HTTPConflict, code, f"the order is {status}, not {wanted}")
+        if status not in wanted:
+            words = f"the order is {status}, not {' or '.join(sorted(wanted))}"
+            raise _problem(web.HTTPConflict, code, words)
         return order
 
     async def orders(self, request: web.Request) -> web.Response:
@@ -269,8 +358,8 @@ class Sandbox:
         answer.headers["Retry-After"] = str(math.ceil(wait_s))
         return answer
 
-    def _answer(self, id_: str, order: Order) -> web.Response:
-        told = order.said(time.time())
+    def _answer(self, id_: str, order: Order, status: str = "") -> web.Response:
+        told = order.said(time.time(), status)
         return self._say(id_, _CARRIED_BY.get(str(told["status"]), HTTPStatus.OK), told)
 
     def _not_found(self, id_: str, number: str) -> web.Response:

@@ -19,14 +19,14 @@ RETURNING provider, event_id
 """
 # ix_inbox_waiting
 WAITING = """
-SELECT provider, event_id, notice_sealed, traceparent FROM inbox
+SELECT provider, event_id, notice_sealed, traceparent, received_at FROM inbox
 WHERE bucket + 0 BETWEEN $1 AND $2 AND processed_at IS NULL
 ORDER BY received_at, provider, event_id LIMIT $3
 FOR NO KEY UPDATE SKIP LOCKED
 """
 # Primary key.
 TAKE = """
-SELECT provider, event_id, notice_sealed, traceparent FROM inbox
+SELECT provider, event_id, notice_sealed, traceparent, received_at FROM inbox
 WHERE bucket = $1 AND provider = $2 AND event_id = $3 AND processed_at IS NULL
 FOR NO KEY UPDATE SKIP LOCKED
 """
@@ -56,6 +56,7 @@ class Waiting(msgspec.Struct, frozen=True):
     event_id: str
     notice_sealed: bytes
     traceparent: str
+    received_at: datetime
 
 
 def bucket(provider: str, event_id: str) -> int:

@@ -2,7 +2,7 @@
 
 A request's number is its id in hex, for ever. `attempt` counts the leases and fences them: whoever
 comes back with an older number may tell what happened, but schedules nothing. At most one call is
-in flight per lane (provider, member, SKU).
+in flight per lane (provider, member, SKU; of a provider without lanes: claim).
 """
 
 from collections.abc import Collection, Sequence
@@ -82,6 +82,7 @@ WHERE r.bucket + 0 BETWEEN $1 AND $2 AND r.next_at <= $3 AND r.next_at IS NOT NU
       SELECT FROM provider_request AS o
       WHERE o.bucket = r.bucket AND o.member_id = r.member_id AND o.provider = r.provider
         AND o.sku = r.sku AND o.request_id <> r.request_id
+        AND (o.claim_id = r.claim_id OR r.provider <> ALL($6::text[]))
         AND (o.leased_until > $3 OR (o.next_at, o.request_id) < (r.next_at, r.request_id)))
 ORDER BY r.next_at LIMIT $4
 """
@@ -89,14 +90,17 @@ ORDER BY r.next_at LIMIT $4
 # wait their turn.
 LEASE = f"""
 WITH due AS (
-    SELECT DISTINCT ON (r.provider, r.member_id, r.sku) r.bucket, r.request_id
+    SELECT DISTINCT ON (r.provider, r.member_id, r.sku, l.claim_id) r.bucket, r.request_id
     FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, request_id)
     JOIN provider_request AS r ON r.bucket = k.bucket AND r.request_id = k.request_id
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN r.provider = ANY($5::text[]) THEN r.claim_id END AS claim_id) AS l
     WHERE r.next_at <= $3 AND NOT EXISTS (
         SELECT FROM provider_request AS o
         WHERE o.bucket = r.bucket AND o.member_id = r.member_id AND o.provider = r.provider
-          AND o.sku = r.sku AND o.request_id <> r.request_id AND o.leased_until > $3)
-    ORDER BY r.provider, r.member_id, r.sku, r.next_at)
+          AND o.sku = r.sku AND o.request_id <> r.request_id AND o.leased_until > $3
+          AND (o.claim_id = r.claim_id OR l.claim_id IS NULL))
+    ORDER BY r.provider, r.member_id, r.sku, l.claim_id, r.next_at)
 UPDATE provider_request AS r
 SET attempt = r.attempt + 1, leased_until = $4, next_at = $4, sent_by = coalesce(r.sent_by, $4)
 FROM due WHERE r.bucket = due.bucket AND r.request_id = due.request_id
@@ -165,18 +169,27 @@ async def due(
     *,
     limit: int,
     without: Collection[str],
+    laneless: Sequence[str] = (),
 ) -> list[tuple[UUID, UUID]]:
     """Return (member, request) of requests whose time has come, but not of providers `without`."""
-    found = await rows(conn, DUE, *buckets, now, limit, sorted(without))
+    found = await rows(conn, DUE, *buckets, now, limit, sorted(without), list(laneless))
     return [(row.member_id, row.request_id) for row in found]
 
 
 async def lease(
-    conn: Connection, ids: Sequence[UUID], now: datetime, until: datetime
+    conn: Connection,
+    ids: Sequence[UUID],
+    now: datetime,
+    until: datetime,
+    *,
+    laneless: Sequence[str] = (),
 ) -> list[Leased]:
     """Take requests of locked members for one attempt each, at most one a lane; sorted by id."""
     buckets = [bucket_of(id_) for id_ in ids]
-    taken = [_request(row) for row in await rows(conn, LEASE, buckets, list(ids), now, until)]
+    taken = [
+        _request(row)
+        for row in await rows(conn, LEASE, buckets, list(ids), now, until, list(laneless))
+    ]
     taken.sort(key=lambda r: r.request_id)
     last = await rows(
         conn,
@@ -254,6 +267,45 @@ async def by_id(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, RequestRow]
     """Return requests by id."""
     found = await rows(conn, BY_ID, [bucket_of(id_) for id_ in ids], list(ids))
     return {row.request_id: _request(row) for row in found}
+
+
+# Primary keys.
+TRIED = """
+SELECT a.request_id, a.started_at
+FROM unnest($1::smallint[], $2::uuid[], $3::int[]) AS k (bucket, request_id, attempt)
+JOIN provider_attempt AS a
+  ON a.bucket = k.bucket AND a.request_id = k.request_id AND a.attempt = k.attempt
+"""
+
+
+async def tried_at(conn: Connection, requests: Sequence[RequestRow]) -> dict[UUID, datetime]:
+    """Return by id when the newest attempt of each request began, of those ever tried."""
+    ids = [r.request_id for r in requests]
+    attempts = [r.attempt for r in requests]
+    found = await rows(conn, TRIED, [bucket_of(id_) for id_ in ids], ids, attempts)
+    return {row.request_id: row.started_at for row in found}
+
+
+# ix_claim_reference, then ix_provider_request_bucket_member_id_claim_id.
+REFERRED = """
+SELECT k.provider, k.reference, array_agg(DISTINCT c.claim_id) AS claims
+FROM unnest($1::text[], $2::text[]) AS k (provider, reference)
+JOIN claim AS c ON c.provider_reference = k.reference AND c.provider_reference <> ''
+ AND c.bucket BETWEEN 0 AND 1023
+JOIN provider_request AS r
+  ON r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
+ AND r.operation = 'ISSUE' AND r.provider = k.provider
+GROUP BY k.provider, k.reference
+"""
+
+
+async def referred(
+    conn: Connection, named: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], UUID]:
+    """Return the claims that providers gave a reference, by both, where it is of one alone."""
+    providers, references = [one for one, _ in named], [one for _, one in named]
+    found = await rows(conn, REFERRED, providers, references)
+    return {(row.provider, row.reference): row.claims[0] for row in found if len(row.claims) == 1}
 
 
 ASKED = """

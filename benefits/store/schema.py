@@ -432,6 +432,11 @@ claim = Table(
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),
+    Index(
+        "ix_claim_reference",
+        "provider_reference",
+        postgresql_where=text("provider_reference <> ''"),
+    ),
     Index("ix_claim_unsent", "deadline", postgresql_where=text("deadline IS NOT NULL")),
     postgresql_with={"fillfactor": "80"},
 )

@@ -8,6 +8,7 @@ from litestar.params import FromPath
 
 from benefits import measures
 from benefits.actions.receive import Callback
+from benefits.domain.orders import Callbacks
 from benefits.domain.refusal import Refusal
 from benefits.domain.signature import Fault, SignatureRefused
 from benefits.providers.provider import Acknowledgement, Provider, RawCallback
@@ -47,7 +48,7 @@ async def take(
     A refused signature counts against the address it came from, `peer`; a probe's does not.
     """
     known: Provider | None = state.providers.get(provider)
-    if known is None:
+    if known is None or known.capabilities.callbacks is Callbacks.NONE:
         measures.CALLBACKS.labels("unknown", "not_found").inc()
         raise NotFound
     raw = RawCallback(headers=headers, body=body, received_at=state.parts.clock())

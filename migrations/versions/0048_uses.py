@@ -1,8 +1,9 @@
 """Uses: what providers tell of them, and requests about orders that stand (V-2, V-5).
 
 Why: a use can be told to the provider and undone, a delivery confirmed; what was not used ends.
-Locks: `claim` for a moment, no row is written; `provider_request` while its rows are looked at
-for the new checks.
+Some providers' callbacks know an order by their own reference alone.
+Locks: `claim` while its index is built, no row is written; `provider_request` while its rows are
+looked at for the new checks.
 """
 
 from textwrap import dedent
@@ -34,6 +35,10 @@ STATEMENTS = (
     ALTER TABLE provider_request
         ADD CONSTRAINT ck_provider_request_undoes
         CHECK ((operation = 'REVERSE') = (undoes IS NOT NULL))
+    """,
+    """
+    CREATE INDEX ix_claim_reference ON claim (provider_reference)
+        WHERE provider_reference <> ''
     """,
 )
 

@@ -4,12 +4,19 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from benefits.actions import receive
 from benefits.actions.keyed import Accepted
 from benefits.actions.redeem import Command, RedeemClaim, ReverseRedemption, redeem
 from benefits.domain.orders import (
+    Callbacks,
+    Confirmed,
     Done,
+    Notice,
+    NotSent,
     Operation,
     Outcome,
+    Pending,
+    QueryBy,
     Reason,
     RedeemBy,
     Rejected,
@@ -30,8 +37,10 @@ from tests.actions.life import (
     record,
     said,
     states,
+    tell,
     wallet,
     wish,
+    work_off,
 )
 from tests.builders import NOON, World
 
@@ -63,6 +72,14 @@ async def answered(world: World, outcome: Outcome, *, after_s: int = 0) -> Opera
     (work,) = await lease(world)
     await record(world, work, outcome)
     return work.call.operation
+
+
+async def tell_of(world: World, reference: str, outcome: Outcome) -> None:
+    """Receive a callback that knows an order by the provider's reference."""
+    notice = Notice(event_id=fresh("e"), reference=reference, outcome=outcome)
+    async with world.database.transaction() as conn:
+        callback = receive.Callback(provider="sandbox", notice=notice, raw=b"{}")
+        await receive.receive(conn, [callback], world.parts)
 
 
 async def story(world: World) -> list[str]:
@@ -168,4 +185,107 @@ async def test_what_was_reversed_before_its_use_was_told_ends_the_same(world: Wo
     assert ["REDEEMED"] == await states(world)
     await call_back(world, number, Reversed(at=NOON + timedelta(hours=3)), later)
     assert (["ISSUED"], (0, 1)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert [] == await world.findings()
+
+
+async def test_a_delivery_that_wants_to_be_confirmed_counts_from_then(world: World) -> None:
+    """Done sets aside, the engine confirms by itself, and only then units are spent (V-2)."""
+    await provider_can(world, two_phase=True)
+    member = await holder(world)
+    (claim_id,) = await claimed(world, wish(member))
+    await answered(world, Done(at=NOON, reference="R1", code="4711"))
+    assert (["PENDING"], (0, 1)) == (await states(world), await wallet(world, member))
+    (work,) = await lease(world)  # as after a crash: its outcome is never told
+    assert (Operation.CONFIRM, "R1") == (work.call.operation, work.call.reference)
+    assert await number_of(world, claim_id) == work.call.number != work.call.own
+    assert Operation.QUERY is await answered(world, Unknown("timeout"), after_s=120)
+    assert Operation.QUERY is await answered(world, Done(at=NOON), after_s=3600)
+    # The order's own request is asked about, too; whichever is due, it ends with one confirmation.
+    while ["PENDING"] == await states(world):
+        world.clock.forward(hours=1)
+        for work in await lease(world):
+            confirms = work.call.operation is Operation.CONFIRM
+            await record(world, work, Confirmed(at=NOON) if confirms else Done(at=NOON))
+    assert (["CONFIRMED"], (0, 0)) == (await states(world), await wallet(world, member))
+    assert ["order.pending", "order.confirmed"] == await story(world)
+    world.clock.forward(days=3)
+    for work in await lease(world):
+        assert Operation.CONFIRM is not work.call.operation
+        await record(world, work, Confirmed(at=NOON))
+    world.clock.forward(days=3)
+    assert [] == await lease(world)
+    assert [] == await world.findings()
+
+
+async def test_what_was_refused_is_never_confirmed(world: World) -> None:
+    """Units that went back to the member are not bought after all."""
+    await provider_can(world, two_phase=True)
+    member = await holder(world)
+    (claim_id,) = await claimed(world, wish(member))
+    await answered(world, Done(at=NOON))
+    await call_back(world, await number_of(world, claim_id), Rejected(Reason.LIMIT, "limit"))
+    assert (["COMPENSATED"], (1, 0)) == (await states(world), await wallet(world, member))
+    assert Operation.QUERY is await answered(world, Rejected(Reason.LIMIT, "limit"))
+    world.clock.forward(days=3)
+    assert [] == await lease(world)
+    assert [] == await world.findings()
+
+
+async def test_a_hint_makes_us_ask_and_changes_nothing_else(world: World) -> None:
+    """What it says is not believed; the provider is not asked more often than it bears (V-4)."""
+    await provider_can(world, callbacks=Callbacks.HINT, query_min_interval_s=30)
+    member = await holder(world)
+    (claim_id,) = await claimed(world, wish(member))
+    number = await number_of(world, claim_id)
+    (work,) = await lease(world)
+    await tell(world, number, Done(at=NOON))
+    assert 0 == await work_off(world)  # a call is under way, whose answer may be from before
+    await record(world, work, Pending("R1"))
+    assert 1 == await work_off(world)
+    assert (["PENDING"], []) == (await states(world), await lease(world))
+    assert Operation.QUERY is await answered(world, Done(at=NOON), after_s=30)
+    assert ["ISSUED"] == await states(world)
+    world.clock.forward(days=1)
+    assert [] == await lease(world)
+    await tell(world, number, Used(at=NOON))
+    assert (1, ["ISSUED"]) == (await work_off(world), await states(world))
+    assert Operation.QUERY is await answered(world, Used(at=NOON))
+    assert ["REDEEMED"] == await states(world)
+
+
+async def test_a_callback_may_know_the_providers_reference_alone(world: World) -> None:
+    """It waits until our call has told us the reference; a strange one opens a case at last."""
+    await provider_can(world, query=QueryBy.REFERENCE)
+    member = await holder(world, "LOUNGE")
+    await claimed(world, wish(member, "LOUNGE"))
+    for reference in ("R1", "R2"):
+        await tell_of(world, reference, Used(at=NOON))
+    assert 0 == await work_off(world)
+    # Without a reference nothing can be asked: the same request is sent again.
+    assert Operation.ISSUE is await answered(world, Unknown("timeout"))
+    assert Operation.ISSUE is await answered(world, Pending("R1"), after_s=30)
+    assert (1, ["REDEEMED"]) == (await work_off(world), await states(world))
+    world.clock.forward(minutes=10)
+    assert 1 == await work_off(world)
+    (case,) = await world.rows("SELECT kind, detail FROM case_file")
+    assert ("unknown_order", True) == (case.kind, "'R2'" in case.detail)
+
+
+async def test_a_provider_without_queries_is_sent_the_same_again(world: World) -> None:
+    """After a crash too; that a later try was not sent says nothing of the first (V-3)."""
+    await provider_can(world, query=QueryBy.NONE, lane=False)
+    member = await holder(world, quantity=2)
+    await claimed(world, wish(member), wish(member))
+    works = await lease(world)  # without lanes, both at once
+    assert 2 == len(works)
+    world.clock.forward(minutes=2)
+    works = await lease(world)
+    assert [Operation.ISSUE] * 2 == [work.call.operation for work in works]
+    for work in works:
+        await record(world, work, NotSent("refused"))
+    assert ["UNKNOWN"] * 2 == await states(world)
+    world.clock.forward(minutes=2)
+    for work in await lease(world):
+        await record(world, work, Done(at=NOON))
+    assert ["ISSUED"] * 2 == await states(world)
     assert [] == await world.findings()

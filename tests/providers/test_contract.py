@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 import jsonschema
 import pytest
 
-from benefits.domain.orders import NotSent, Unknown
+from benefits.domain.orders import NotSent, Operation, Unknown
 from benefits.domain.signature import parse_secret, sign
 from benefits.providers.client import Client, Method, Response
 from benefits.providers.open import REASONS
 from benefits.sandbox.behaviour import Behaviour
-from tests.sandbox.stage import numbered, stage
+from tests.sandbox.stage import Stage, numbered, stage
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "openapi" / "provider.json").read_text())
 SIGNATURE_HEADERS = {"webhook-id", "webhook-timestamp", "webhook-signature"}
@@ -73,6 +73,21 @@ def operations() -> Iterator[tuple[str, Any]]:
         yield name, item["post"]
 
 
+async def use_and_undo(on: Stage, number: str) -> None:
+    """Use an order and undo it, each twice; a strange use is refused."""
+    use, undo = "a" * 32, "b" * 32
+    await on.issue(number)
+    for _ in "ab":
+        await on.do(Operation.REDEEM, number, own=use)
+    await on.do(Operation.REDEEM, number, own="c" * 32)
+    for _ in "ab":
+        await on.do(Operation.REVERSE, number, own=undo, undoes=use)
+    await on.do(Operation.REVERSE, number, own="c" * 32, undoes="d" * 32)
+    await on.query(number)
+    for operation in (Operation.CONFIRM, Operation.REDEEM, Operation.REVERSE):
+        await on.do(operation, "e" * 32, own=use, undoes=use)
+
+
 async def conversation() -> tuple[Recorder, list[bytes]]:
     """Have the adapter and the sandbox say everything they can; return both sides."""
     recorder = Recorder()
@@ -100,6 +115,14 @@ async def conversation() -> tuple[Recorder, list[bytes]]:
         await on.arrivals.count(5)
         await on.revoke(waits)
         await on.query(waits)
+        await use_and_undo(on, numbered(Behaviour.SLOW, 3))
+        ends = numbered(Behaviour.SLOW, 4)
+        await on.issue(ends)
+        await on.do(Operation.CONFIRM, ends)
+        await on.query(ends)
+        await on.use({"number": ends}, "expire")
+        await on.arrivals.count(6)
+        await on.query(ends)
         return recorder, [raw.body for raw in on.arrivals.raws]
 
 
@@ -139,6 +162,17 @@ async def test_what_is_said_is_what_is_published() -> None:
         ("/orders/revoke", 200, "redeemed"),
         ("/orders/revoke", 200, "revoked"),
         ("/orders/revoke", 404, "not_found"),
+        ("/orders/query", 200, "confirmed"),
+        ("/orders/query", 200, "expired"),
+        ("/orders/confirm", 200, "confirmed"),
+        ("/orders/confirm", 404, "not_found"),
+        ("/orders/redeem", 200, "redeemed"),
+        ("/orders/redeem", 422, "rejected"),
+        ("/orders/redeem", 404, "not_found"),
+        ("/orders/reverse", 200, "reversed"),
+        ("/orders/reverse", 422, "rejected"),
+        ("/orders/reverse", 404, "not_found"),
+        ("callback", 0, "order.expired"),
         ("callback", 0, "order.issued"),
         ("callback", 0, "order.redeemed"),
         ("callback", 0, "order.rejected"),

@@ -12,15 +12,20 @@ from hypothesis import strategies as st
 from benefits.domain.orders import (
     Call,
     Capabilities,
+    Confirmed,
     Done,
+    Expired,
     IssueRequest,
     NotFound,
     NotSent,
     Operation,
     Outcome,
+    PartlyUsed,
     Pending,
     Reason,
+    Redemption,
     Rejected,
+    Reversed,
     Revoked,
     Unknown,
     Used,
@@ -36,6 +41,8 @@ OTHER = parse_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 NOW = datetime(2025, 7, 1, 4, 0, tzinfo=UTC)
 NOW_UNIX = int(NOW.timestamp())
 NUMBER = "0197c3a5b6d07e8f9a0b1c2d3e4f5061"
+OWN, USE = "1" * 32, "2" * 32
+GATE = Redemption(at=datetime(2025, 7, 1, 4, tzinfo=UTC), place="gate-7", amount_minor=0)
 AT = "2025-07-01T12:00:00+08:00"
 ISSUED = {"number": NUMBER, "status": "issued", "reference": "R1", "code": "C1", "at": AT}
 REQUEST = IssueRequest(sku="lounge", quantity=2, recipient={"phone": "13800001234"})
@@ -81,7 +88,15 @@ def provider(
 
 def call(operation: Operation = Operation.ISSUE) -> Call:
     """Return a call under the number."""
-    return Call(number=NUMBER, operation=operation, request=REQUEST)
+    uses = {Operation.REDEEM: "", Operation.REVERSE: USE}
+    return Call(
+        number=NUMBER,
+        operation=operation,
+        request=REQUEST,
+        own=OWN,
+        redemption=GATE if operation in uses else None,
+        undoes=uses.get(operation, ""),
+    )
 
 
 def answering(
@@ -148,6 +163,31 @@ def event(kind: str = "order.issued", **data: Any) -> dict[str, Any]:
             f"{NUMBER}-revoke",
             {"operation": "revoke", "number": NUMBER},
         ),
+        (
+            Operation.CONFIRM,
+            "/orders/confirm",
+            f"{NUMBER}-confirm",
+            {"operation": "confirm", "number": NUMBER},
+        ),
+        (
+            Operation.REDEEM,
+            "/orders/redeem",
+            OWN,
+            {
+                "operation": "redeem",
+                "number": NUMBER,
+                "redemption": OWN,
+                "at": GATE.at.isoformat().replace("+00:00", "Z"),
+                "place": "gate-7",
+                "amount_minor": 0,
+            },
+        ),
+        (
+            Operation.REVERSE,
+            "/orders/reverse",
+            OWN,
+            {"operation": "reverse", "number": NUMBER, "reversal": OWN, "redemption": USE},
+        ),
     ],
 )
 async def test_each_operation_is_a_signed_body_that_names_it(
@@ -181,6 +221,10 @@ async def test_a_repeated_call_sends_the_same_bytes() -> None:
         (200, {"number": NUMBER, "status": "pending"}, Pending()),
         (200, ISSUED | {"status": "redeemed"}, Used(NOW, "R1")),
         (200, ISSUED | {"status": "revoked"}, Revoked(NOW)),
+        (200, ISSUED | {"status": "confirmed"}, Confirmed(NOW)),
+        (200, ISSUED | {"status": "partly_redeemed", "used": 1}, PartlyUsed(NOW, 1, "R1")),
+        (200, ISSUED | {"status": "reversed"}, Reversed(NOW)),
+        (200, ISSUED | {"status": "expired"}, Expired(NOW)),
         (404, {"number": NUMBER, "status": "not_found"}, NotFound()),
     ],
 )
@@ -316,7 +360,8 @@ told = st.fixed_dictionaries(
         "status": st.sampled_from(
             [
                 *("issued", "pending", "rejected", "redeemed", "revoked", "not_found"),
-                *("partly_issued", "not_processed"),
+                *("partly_issued", "not_processed", "confirmed", "reversed", "expired"),
+                "partly_redeemed",
             ]
         )
         | st.text(max_size=9),
@@ -324,6 +369,7 @@ told = st.fixed_dictionaries(
         "code": st.text(max_size=9),
         "at": instants,
         "reason": st.sampled_from(sorted(REASONS)) | st.text(max_size=9),
+        "used": st.integers(-1, 3),
     },
 )
 bodies = st.binary(max_size=99) | told.map(msgspec.json.encode)
@@ -358,6 +404,10 @@ async def test_signed_content_decides_only_when_well_formed(
         "rejected": Rejected,
         "redeemed": Used,
         "revoked": Revoked,
+        "confirmed": Confirmed,
+        "reversed": Reversed,
+        "expired": Expired,
+        "partly_redeemed": PartlyUsed,
         "not_found": NotFound,
     }
     assert type(outcome) is kinds[said["status"]]
@@ -370,6 +420,11 @@ async def test_signed_content_decides_only_when_well_formed(
         (event(reference="R1", code="C1"), Done(NOW, "R1", "C1")),
         (event("order.pending"), Pending()),
         (event("order.redeemed", reference="R1"), Used(NOW, "R1")),
+        (event("order.confirmed"), Confirmed(NOW)),
+        (event("order.partly_redeemed", used=2), PartlyUsed(NOW, 2)),
+        (event("order.partly_redeemed"), Unknown("status 'partly_redeemed'")),
+        (event("order.reversed"), Reversed(NOW)),
+        (event("order.expired"), Expired(NOW)),
         (event("order.rejected", reason="stock_out"), Rejected(Reason.STOCK_OUT, "stock_out")),
     ],
 )

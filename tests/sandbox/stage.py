@@ -10,7 +10,15 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from benefits.domain.orders import Call, Capabilities, IssueRequest, Notice, Operation, Outcome
+from benefits.domain.orders import (
+    Call,
+    Capabilities,
+    IssueRequest,
+    Notice,
+    Operation,
+    Outcome,
+    Redemption,
+)
 from benefits.domain.signature import SignatureRefused, parse_secret
 from benefits.providers.client import Client
 from benefits.providers.http import HttpProvider
@@ -70,6 +78,22 @@ class Stage:
     async def revoke(self, number: str) -> Outcome:
         """Ask to take a number back."""
         return await self._call(number, Operation.REVOKE, IssueRequest(sku="lounge", quantity=1))
+
+    async def do(
+        self, operation: Operation, number: str, *, own: str = "", undoes: str = ""
+    ) -> Outcome:
+        """Confirm, redeem or reverse an order."""
+        of_use = operation in {Operation.REDEEM, Operation.REVERSE}
+        return await self.provider.call(
+            Call(
+                number=number,
+                operation=operation,
+                request=IssueRequest(sku="lounge", quantity=1),
+                own=own,
+                redemption=Redemption(at=clock()) if of_use else None,
+                undoes=undoes,
+            )
+        )
 
     async def get(self, path: str) -> tuple[int, Any]:
         """Get a page of the sandbox."""

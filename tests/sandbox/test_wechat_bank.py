@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -28,15 +28,27 @@ from tests.sandbox.stage import serving
 from tests.sandbox.test_wechat import KEYS
 from tests.web import site
 
-# What our first attempt makes of each, and how many callbacks are kept.
+THEIRS = "theirs"  # a provider whose coupons have codes of WeChat's
+
+
+class Fault(NamedTuple):
+    """What a sandbox does, what our first attempt makes of it, how many callbacks are kept."""
+
+    behaviour: Behaviour
+    outcome: str = "done"
+    evidence: str = ""
+    kept: int = 1
+
+
 FAULTS = {
-    Behaviour.GOOD: ("done", "", 1),
-    Behaviour.TIMES_OUT: ("unknown", "no complete answer within 3 s", 1),
-    Behaviour.ANSWERS_FORGED: ("unknown", "HTTP 200, no signature matches", 1),
-    Behaviour.ANSWERS_UNLISTED: ("unknown", "HTTP 400 SYSTEM_ERROR", 1),
-    Behaviour.CALLS_BACK_FORGED: ("done", "", 1),
-    Behaviour.CALLS_BACK_TWICE: ("done", "", 1),
-    Behaviour.LOSES_CALLBACKS: ("done", "", 0),
+    "good": Fault(Behaviour.GOOD),
+    "silent": Fault(Behaviour.TIMES_OUT, "unknown", "no complete answer within 3 s"),
+    "forged": Fault(Behaviour.ANSWERS_FORGED, "unknown", "HTTP 200, no signature matches"),
+    "failing": Fault(Behaviour.ANSWERS_UNLISTED, "unknown", "HTTP 400 SYSTEM_ERROR"),
+    THEIRS: Fault(Behaviour.ANSWERS_UNLISTED, "unknown", "HTTP 400 SYSTEM_ERROR"),
+    "probing": Fault(Behaviour.CALLS_BACK_FORGED),
+    "twice": Fault(Behaviour.CALLS_BACK_TWICE),
+    "losing": Fault(Behaviour.LOSES_CALLBACKS, kept=0),
 }
 PROVIDER = """
 [[provider]]
@@ -44,7 +56,7 @@ code = "CODE"
 name = { zh = "微信支付", en = "WeChat Pay" }
 dialect = "wechat_busifavor"
 url = "URL"
-wechat = { mchid = "1900000001", appid = "wx233544546545989" }
+wechat = { mchid = "1900000001", appid = "wx233544546545989", code_mode = "WHOSE" }
 
 [provider.capabilities]
 deadline_s = 3.0
@@ -94,7 +106,7 @@ async def test_claims_end_as_wechat_has_them(
     And of keys and openids there is nothing in any table, log line or answer.
     """
     async with database(cluster_dsn, migrated) as dsn, AsyncExitStack() as stack:
-        secrets = {each.value: wechat.secrets() for each in FAULTS}
+        secrets = {code: wechat.secrets() for code in FAULTS}
         keys = Keys(member_key=MEMBER_KEY, secret_keys=(b"k" * 32,), provider_secrets=secrets)
         settings = Settings(database_url=dsn, keys=keys, pool_size=4)
         made = connect(dsn, pool_size=4)
@@ -104,17 +116,18 @@ async def test_claims_end_as_wechat_has_them(
         lines = stack.enter_context(capture_logs())
         url = await stack.enter_async_context(site.served(app.make_web(settings), settings))
         text = HEAD
-        for each in FAULTS:
+        for code, fault in FAULTS.items():
             sandbox = WechatSandboxSettings(
                 keys=KEYS,
-                callback_url=f"{url}/callbacks/{each.value}",
-                behaviour=each,
-                database=str(tmp_path / each.value),
+                callback_url=f"{url}/callbacks/{code}",
+                behaviour=fault.behaviour,
+                database=str(tmp_path / code),
                 hang_s=8.0,
                 retry_s=0.2,
             )
             base = await stack.enter_async_context(serving(make_app(sandbox)))
-            text += PROVIDER.replace("CODE", each.value).replace("URL", base)
+            mode = "WECHATPAY_MODE" if code == THEIRS else "MERCHANT_API"
+            text += PROVIDER.replace("CODE", code).replace("URL", base).replace("WHOSE", mode)
         await world.apply(read(text))
         claims = await claim(world, url)
         await stack.enter_async_context(working(settings))
@@ -122,12 +135,12 @@ async def test_claims_end_as_wechat_has_them(
             while await world.rows(UNDER_WAY):
                 await asyncio.sleep(0.1)
         await asyncio.sleep(0.5)
-        for each, (outcome, evidence, kept) in FAULTS.items():
-            ((state, reference, number),) = await world.rows(ORDER, each.value)
-            assert ("ISSUED", number.hex) == (state, reference), each
-            ((first, why),) = await world.rows(ATTEMPT, each.value)
-            assert (outcome, evidence or number.hex) == (first, why), each
-            assert [(kept,)] == await world.rows(KEPT, each.value), each
+        for code, fault in FAULTS.items():
+            ((state, reference, number),) = await world.rows(ORDER, code)
+            assert ("ISSUED", code != THEIRS) == (state, reference == number.hex), code
+            ((first, why),) = await world.rows(ATTEMPT, code)
+            assert (fault.outcome, fault.evidence or reference) == (first, why), code
+            assert [(fault.kept,)] == await world.rows(KEPT, code), code
         assert [] == await world.rows("SELECT kind, detail FROM case_file")
         await used_and_returned(world, url, UUID(claims[0]["id"]))
         await refusals(url)
@@ -151,10 +164,10 @@ async def claim(world: World, url: str) -> list[Any]:
         key = await make_key(conn, "mobile", ["mobile"], world.parts)
     placed = list[Any]()
     async with aiohttp.ClientSession(url) as http:
-        for each in FAULTS:
+        for code in FAULTS:
             member: UUID = await world.member()
-            assert ["ok"] == [said(one) for one in await give(world, gift(member, each.value))]
-            wish = {"benefit": each.value, "quantity": 1, "recipient": {"openid": wechat.OPENID}}
+            assert ["ok"] == [said(one) for one in await give(world, gift(member, code))]
+            wish = {"benefit": code, "quantity": 1, "recipient": {"openid": wechat.OPENID}}
             headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": uuid4().hex}
             path = f"/v1/members/{member}/claims"
             async with http.post(path, json=wish, headers=headers) as answer:
@@ -187,7 +200,6 @@ async def refusals(url: str) -> None:
     probe = {**good.headers, "wechatpay-signature": "WECHATPAY/SIGNTEST/x"}
     async with aiohttp.ClientSession(url) as http:
         for headers in [probe] * 40 + [good.headers]:
-            path = f"/callbacks/{Behaviour.GOOD.value}"
-            async with http.post(path, data=good.body, headers=headers) as answer:
+            async with http.post("/callbacks/good", data=good.body, headers=headers) as answer:
                 assert 401 == answer.status, await answer.text()  # the last is stale
                 assert "FAIL" == (await answer.json(content_type=None))["code"]

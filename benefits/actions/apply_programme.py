@@ -1,6 +1,7 @@
 """Apply a programme file: it becomes the next version, unless it says what the last one said."""
 
 from datetime import datetime
+from enum import Enum
 
 import msgspec
 
@@ -58,10 +59,12 @@ def _check_benefit(was: Benefit, now: Benefit) -> None:
 
 def _check_line(was: Line, now: Line) -> None:
     """Refuse another count of periods: what was granted in the running one would come again."""
-    for name in ("period", "anchor", "days"):
+    for name in ("period", "anchor", "days", "on", "missing"):
         kept = getattr(was, name)
         if getattr(now, name) != kept:
-            told = kept if isinstance(kept, int) else repr(kept.value)
+            told = repr(kept.value) if isinstance(kept, Enum) else kept
+            if kept is None or name == "on":
+                told = "as it is"
             raise ProgrammeInvalid(
                 f"line {was.code!r}: its {name} must stay {told}; give what comes otherwise "
                 "another code"

@@ -14,7 +14,7 @@ from benefits.actions.claim import UnknownMember
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.domain import choices as rules
-from benefits.domain import entitlement, ledger
+from benefits.domain import entitlement, ledger, packages
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, stop_claim
 from benefits.domain.catalogue import Plan
@@ -61,6 +61,7 @@ class ChooseBenefit(msgspec.Struct, frozen=True, kw_only=True):
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
     """Who would choose: the end of the relationship, blocks, lots of a choice, what was chosen."""
 
+    opened_on: date
     closed_on: date | None
     blocks: Iterable[Block]
     lots: Iterable[Lot]
@@ -75,9 +76,20 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             opens=midnight(benefit.claim_from, programme.tz) if benefit.claim_from else None,
             closed=self.closed_on is not None and self.closed_on < today,
             blocked=stop_claim(self.blocks, benefit, now),
-            lots=[(self.origins[lot.lot_id].place, lot) for lot in self.lots],
-            made=self.made,
+            lots=[
+                (self._counted(programme, self.origins[lot.lot_id].place), lot)
+                for lot in self.lots
+            ],
+            made={(self._counted(programme, place), code) for place, code in self.made},
         )
+
+    def _counted(self, programme: Programme, place: Place) -> Place:
+        """Return a place with the period that it counts for: of members' own it may be another."""
+        line = next((one for one in programme.line if one.code == place.line), None)
+        if line is None or place.programme != programme.code:
+            return place
+        period = packages.counts_for(line, place.period, self.opened_on)
+        return msgspec.structs.replace(place, period=period)
 
 
 class _Group:
@@ -122,6 +134,7 @@ class _Group:
             return ChoiceNotOffered()
         benefit, member_id = programme.benefits[command.benefit], command.member_id
         asking = Asking(
+            opened_on=self.locked[member_id].opened_on,
             closed_on=self.locked[member_id].closed_on,
             blocks=self.blocks.get(member_id, ()),
             lots=self.journal.lots_of(member_id, choice.unit),

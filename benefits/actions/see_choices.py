@@ -64,6 +64,7 @@ async def see_choices(conn: Connection, member_id: UUID, parts: Parts) -> Choice
     into = await merged.along(conn, [whom]) if member.has_merged else {}
     made = (await choices.made(conn, [whom], into=into)).get(whom, [])
     asking = Asking(
+        opened_on=member.opened_on,
         closed_on=member.closed_on,
         blocks=(await blocks.of(conn, [member])).get(whom, []),
         lots=[],

@@ -25,7 +25,7 @@ from benefits.domain.ladder import Truth
 from benefits.domain.ledger import Part
 from benefits.domain.packages import Claiming, Line
 from benefits.domain.programme import Item, Programme
-from benefits.domain.stacking import Share, Stacking, allot
+from benefits.domain.stacking import Share, StackBy, Stacking, allot
 from benefits.domain.values import BUCKETS, Month, Period, bucket_of, local_date
 from benefits.store import auto_claims, facts, merged, people, quota_changes, tiers
 from benefits.store import ledger as books
@@ -76,7 +76,8 @@ class Due(msgspec.Struct, frozen=True):
 class Brought(msgspec.Struct, frozen=True):
     """What members were granted by lines in the periods of a day.
 
-    When they joined, and the labels they carry on the day, are read only where a line asks for it.
+    When they joined, and the labels they carry on the day, are read only where a line asks for it;
+    which lines that are `gone` brought a member of a unit in a period, where lines stack.
     """
 
     lines: Sequence[Line]
@@ -85,6 +86,7 @@ class Brought(msgspec.Struct, frozen=True):
     changes: Changes
     opened: dict[UUID, date]
     carried: dict[UUID, set[str]]
+    gone: dict[tuple[UUID, str, str], set[str]]
 
 
 def ranks(programme: Programme) -> set[int]:
@@ -121,12 +123,18 @@ async def brought(
 ) -> Brought:
     """Read what lines granted in the periods of a day, to those merged `into` members too."""
     keys = sorted({key for line in lines for key in packages.keys_at(line, day)})
-    grants = await tiers.granted(conn, programme.code, keys, whom, into=into)
-    changes = await quota_changes.changes(conn, programme.code, keys, whom, into=into)
+    codes, others = {line.code for line in lines}, dict[tuple[UUID, str, str], set[str]]()
+    if any(not _is_plain(programme, line) for line in lines):
+        there = [line.code for line in programme.line]
+        others = await tiers.gone(conn, programme.code, there, keys, whom=whom, into=into)
+        codes.update(*others.values())
+    some = sorted(codes)
+    grants = await tiers.granted(conn, programme.code, some, keys, whom=whom, into=into)
+    changes = await quota_changes.changes(conn, programme.code, some, keys, whom=whom, into=into)
     is_asked = any(line.is_members_own for line in lines)
     opened = await tiers.opened(conn, whom) if is_asked else {}
     carried = await _carried(conn, lines, day, whom, into=into)
-    return Brought(lines, day, grants, changes, opened, carried)
+    return Brought(lines, day, grants, changes, opened, carried, others)
 
 
 async def _carried(
@@ -234,7 +242,8 @@ def _missing(
                 period=period,
                 from_=from_,
             )
-            stacks = _stacks(programme, item, place, granted=granted, changed=changed)
+            gone = before.gone.get((member_id, item.unit, period.key), ())
+            stacks = _stacks(programme, item, place, gone, granted=granted, changed=changed)
             if back or quantity or stacks:
                 cause = "SEGMENT" if line.segment else "TIER"
                 for_ = GrantFor(programme.code, line.code, period.key, cause, quota, line.order)
@@ -264,28 +273,22 @@ def _stacks(
     programme: Programme,
     item: Item,
     place: tuple[UUID, str, str],
+    gone: Collection[str],
     *,
     granted: Counted[Granted],
     changed: Counted[Change],
 ) -> Stacks | None:
-    """Return what is known of a line that stacks with others; None of one that does not."""
+    """Return what is known of a line that stacks with others; None of one that does not.
+
+    What lines of the benefit brought that are `gone` counts along.
+    """
     if _stacking(item).is_plain:
         return None
-    standing = _standing(programme, place, granted, changed)
+    member_id, _, period = place
+    codes = {*gone, *(line.code for line in programme.line if line.benefit == item.code)}
+    places = [(member_id, code, period) for code in sorted(codes)]
+    standing = sum(net_of(granted.get(one, []), changed.get(one, [])) for one in places)
     return Stacks(granted.get(place, []), changed.get(place, []), standing)
-
-
-def _standing(
-    programme: Programme,
-    place: tuple[UUID, str, str],
-    granted: Counted[Granted],
-    changed: Counted[Change],
-) -> int:
-    """Return what the lines of a benefit brought a member in a period, net (P-7)."""
-    member_id, code, period = place
-    benefit = next(line.benefit for line in programme.line if line.code == code)
-    places = [(member_id, one.code, period) for one in programme.line if one.benefit == benefit]
-    return sum(net_of(granted.get(one, []), changed.get(one, [])) for one in places)
 
 
 def _stacked(dues: Iterable[Due], now: datetime) -> list[Due]:
@@ -361,9 +364,10 @@ async def _let_in(
 ) -> Sequence[Due]:
     """Return what is due of lines that let its member in, as of a day (E-1).
 
-    What is asked of a member is read for those alone to whom a line with a rule would bring units.
+    What is asked of a member is read for those alone to whom a line with a rule would bring units,
+    or whom it would hide another.
     """
-    asked = [due for due in dues if due.line.eligible is not None and due.whole]
+    asked = [due for due in dues if due.line.eligible is not None and _matters(due)]
     if not asked:
         return dues
     rules = {due.line.code: due.line.eligible for due in asked if due.line.eligible is not None}
@@ -372,7 +376,7 @@ async def _let_in(
 
     def is_in(due: Due) -> bool:
         rule = rules.get(due.line.code)
-        if rule is None or not due.whole:
+        if rule is None or not _matters(due):
             return True
         one = msgspec.structs.replace(known[due.member_id], tier=due.tier, ranks=programme.ranks)
         return eligibility.weigh(rule, one) is Truth.YES
@@ -396,6 +400,11 @@ async def of_raised(
     day = local_date(now, programme.tz)
     before = await brought(conn, programme, deciding(programme), day, whom=whom, into=into)
     return await due(conn, programme, ranks, before, since=since, now=now)
+
+
+def _matters(due: Due) -> bool:
+    """Say whether it makes a difference if a line lets its member in: the first hides others."""
+    return bool(due.whole) or _stacking(due.item).by is StackBy.PRIORITY
 
 
 class Added(msgspec.Struct, frozen=True):

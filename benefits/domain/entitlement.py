@@ -143,7 +143,7 @@ def top_up(
         case UpgradePolicy.FULL:
             return lost + quota
         case UpgradePolicy.NEXT_PERIOD:
-            return lost if before or from_ > period.start else quota
+            return lost if from_ > period.start else missing
 
 
 def coming_back(

@@ -154,17 +154,29 @@ def _benefits(programme: Programme) -> Iterator[str]:
             yield f"{path}.prices{at}: {why}"
         if benefit.stock is not None and benefit.stock < 0:
             yield f"{path}.stock: must be at least 0"
-        if benefit.contract_end is not None and benefit.contract_end.year not in YEARS:
-            years = f"{YEARS.start} to {YEARS.stop - 1}"
-            yield f"{path}.contract_end: must lie in the years {years}; leave it out for no end"
-        if benefit.lead_days and benefit.contract_end is None:
-            yield f"{path}.lead_days: stands with a contract_end"
-        first, last = benefit.claim_from, benefit.window_ends
-        if first is not None and last is not None and first > last:
-            yield f"{path}.claim_from: is after {last}, the last day for claims"
-        if benefit.use is not None and benefit.kind is Kind.DIRECT_TOPUP:
-            yield f"{path}.use: a DIRECT_TOPUP is used as it is delivered"
+        yield from _dates(path, benefit)
         yield from _units(programme, path, benefit)
+
+
+def _dates(path: str, benefit: Benefit) -> Iterator[str]:
+    """Yield what is wrong with the days of a benefit (P-9, V-6)."""
+    dates = {
+        "contract_end": benefit.contract_end,
+        "claim_from": benefit.claim_from,
+        "claim_until": benefit.claim_until,
+        "use.until": benefit.use.until if benefit.use else None,
+    }
+    for name, day in dates.items():
+        if day is not None and day.year not in YEARS:
+            years = f"{YEARS.start} to {YEARS.stop - 1}"
+            yield f"{path}.{name}: must lie in the years {years}; leave it out for no end"
+    if benefit.lead_days and benefit.contract_end is None:
+        yield f"{path}.lead_days: stands with a contract_end"
+    first, last = benefit.claim_from, benefit.window_ends
+    if first is not None and last is not None and first > last:
+        yield f"{path}.claim_from: is after {last}, the last day for claims"
+    if benefit.use is not None and benefit.kind is Kind.DIRECT_TOPUP:
+        yield f"{path}.use: a DIRECT_TOPUP is used as it is delivered"
 
 
 def _units(programme: Programme, path: str, benefit: Benefit) -> Iterator[str]:

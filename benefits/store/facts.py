@@ -86,6 +86,8 @@ ORDER BY m.bucket, m.member_id, a.month
 AMONG = (
     " AND ({0}.bucket, {0}.member_id) IN (SELECT * FROM unnest(${1}::smallint[], ${2}::uuid[]))"
 )
+# Members of a range of buckets, and those named: whose keys are looked up, one by one.
+KEYS = ("member AS k", "unnest($6::smallint[], $7::uuid[]) AS k (bucket, member_id)")
 # The programme's own currency alone; or first among those that count, with what joint accounts
 # add.
 _SUMS = f"""sum(({COUNTED}) * w.weight) AS sum_minor, bit_or(s.known_days) AS known,

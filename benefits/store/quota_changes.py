@@ -13,16 +13,22 @@ import msgspec
 from benefits.domain.downgrades import Change
 from benefits.domain.values import BUCKETS, bucket_of
 from benefits.store.db import Connection, rows, run
-from benefits.store.facts import AMONG, Whom
+from benefits.store.facts import KEYS, Whom
 
 # Primary keys.
-CHANGES = """
-SELECT c.member_id, c.line, c.period, c.lot_id, c.taken, c.quota, c.changed_at, l.expires_at
-FROM entitlement_change AS c
-JOIN lot AS l ON l.bucket = c.bucket AND l.lot_id = c.lot_id
-WHERE c.bucket BETWEEN $3 AND $4 AND c.programme = $1 AND c.period = ANY($2::text[])
+_CHANGES = """
+SELECT c.member_id, c.line, c.period, c.lot_id, c.taken, c.quota, c.changed_at, c.expires_at
+FROM {0}
+CROSS JOIN LATERAL (
+    SELECT e.member_id, e.line, e.period, e.lot_id, e.taken, e.quota, e.changed_at, l.expires_at
+    FROM entitlement_change AS e
+    JOIN lot AS l ON l.bucket = e.bucket AND l.lot_id = e.lot_id
+    WHERE e.bucket = k.bucket AND e.member_id = k.member_id AND e.programme = $1
+      AND e.line = ANY($3::text[]) AND e.period = ANY($2::text[])
+    OFFSET 0) AS c
+WHERE k.bucket BETWEEN $4 AND $5
 """
-CHANGES_OF = CHANGES + AMONG.format("c", 5, 6)
+CHANGES, CHANGES_OF = (_CHANGES.format(keys) for keys in KEYS)
 INSERT = """
 INSERT INTO entitlement_change (bucket, member_id, programme, line, period, lot_id, batch_id,
                                 taken, quota, changed_at)
@@ -51,21 +57,23 @@ Changes = dict[tuple[UUID, str, str], list[Change]]
 async def changes(
     conn: Connection,
     programme: str,
+    lines: Sequence[str],
     periods: Sequence[str],
-    whom: Whom,
     *,
+    whom: Whom,
     into: Mapping[UUID, UUID],
 ) -> Changes:
-    """Return what went and came back in the periods, by (member, line, period).
+    """Return what went and came back of lines in the periods, by (member, line, period).
 
     What went of those who were merged `into` members counts for these, and comes back no more.
     """
     statement = CHANGES if whom.members is None else CHANGES_OF
-    found = [*await rows(conn, statement, programme, list(periods), *whom.values)]
+    where = (programme, list(periods), list(lines))
+    found = [*await rows(conn, statement, *where, *whom.values)]
     if into:
         found = [row for row in found if row.member_id not in into]
         those = Whom((0, BUCKETS - 1), sorted(into))
-        found += await rows(conn, CHANGES_OF, programme, list(periods), *those.values)
+        found += await rows(conn, CHANGES_OF, *where, *those.values)
     made = Changes()
     for row in found:
         key = (into.get(row.member_id, row.member_id), row.line, row.period)

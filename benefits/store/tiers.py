@@ -15,7 +15,7 @@ from benefits.domain.tiers import NO_GROUNDS, Cause, Decision, Grounds, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.store import welcomes
 from benefits.store.db import Connection, rows, run
-from benefits.store.facts import AMONG, Whom, state_of
+from benefits.store.facts import AMONG, KEYS, Whom, state_of
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -56,13 +56,35 @@ FROM tier_decision AS d JOIN unnest($3::smallint[], $4::uuid[]) AS k (bucket, me
   ON d.bucket = k.bucket AND d.member_id = k.member_id
 WHERE d.programme = $1 GROUP BY d.bucket, d.member_id
 """
-GRANTED = """
+# Primary key, member by member: what was granted in other periods is not read.
+_GRANTED = """
 SELECT g.member_id, g.line, g.period, g.quota, g.quantity, g.granted_at
-FROM entitlement_grant AS g
-WHERE g.bucket BETWEEN $3 AND $4 AND g.programme = $1 AND g.cause IN ('TIER', 'SEGMENT')
-  AND g.period = ANY($2::text[])
+FROM {0}
+CROSS JOIN LATERAL (
+    SELECT e.member_id, e.line, e.period, e.quota, e.quantity, e.granted_at
+    FROM entitlement_grant AS e
+    WHERE e.bucket = k.bucket AND e.member_id = k.member_id AND e.programme = $1
+      AND e.line = ANY($3::text[]) AND e.period = ANY($2::text[])
+      AND e.cause IN ('TIER', 'SEGMENT')
+    OFFSET 0) AS g
+WHERE k.bucket BETWEEN $4 AND $5
 """
-GRANTED_TO = GRANTED + AMONG.format("g", 5, 6)
+GRANTED, GRANTED_TO = (_GRANTED.format(keys) for keys in KEYS)
+# Primary keys, as above: what lines brought that are there no more, by what their lots are of.
+_GONE = """
+SELECT g.member_id, g.line, g.period, g.unit
+FROM {0}
+CROSS JOIN LATERAL (
+    SELECT e.member_id, e.line, e.period, l.unit
+    FROM entitlement_grant AS e
+    JOIN lot AS l ON l.bucket = e.bucket AND l.lot_id = e.lot_id
+    WHERE e.bucket = k.bucket AND e.member_id = k.member_id AND e.programme = $1
+      AND e.line <> ALL($3::text[]) AND e.period = ANY($2::text[])
+      AND e.cause IN ('TIER', 'SEGMENT')
+    OFFSET 0) AS g
+WHERE k.bucket BETWEEN $4 AND $5
+"""
+GONE, GONE_OF = (_GONE.format(keys) for keys in KEYS)
 OPENED = "SELECT m.member_id, m.opened_on FROM member AS m WHERE m.bucket BETWEEN $1 AND $2"
 OPENED_OF = OPENED + AMONG.format("m", 3, 4)
 # Primary key of member, unique key of tier_decision.
@@ -226,27 +248,52 @@ Grants = dict[tuple[UUID, str, str], list[Granted]]
 async def granted(
     conn: Connection,
     programme: str,
+    lines: Sequence[str],
     periods: Sequence[str],
-    whom: Whom,
     *,
+    whom: Whom,
     into: Mapping[UUID, UUID],
 ) -> Grants:
-    """Return members' tier grants in the periods, by (member, line, period).
+    """Return what lines granted members in the periods, by (member, line, period).
 
     What was granted to those who were merged `into` members was granted to these (P-4).
     """
     statement = GRANTED if whom.members is None else GRANTED_TO
-    found = [*await rows(conn, statement, programme, list(periods), *whom.values)]
+    where = (programme, list(periods), list(lines))
+    found = [*await rows(conn, statement, *where, *whom.values)]
     if into:
         found = [row for row in found if row.member_id not in into]
         those = Whom((0, BUCKETS - 1), sorted(into))
-        found += await rows(conn, GRANTED_TO, programme, list(periods), *those.values)
+        found += await rows(conn, GRANTED_TO, *where, *those.values)
     grants = Grants()
     for row in found:
         key = (into.get(row.member_id, row.member_id), row.line, row.period)
         is_own = row.member_id not in into
         grants.setdefault(key, []).append(Granted(row.quota, row.quantity, row.granted_at, is_own))
     return grants
+
+
+async def gone(
+    conn: Connection,
+    programme: str,
+    lines: Sequence[str],
+    periods: Sequence[str],
+    *,
+    whom: Whom,
+    into: Mapping[UUID, UUID],
+) -> dict[tuple[UUID, str, str], set[str]]:
+    """Return which other lines granted members units in the periods: (member, unit, period)."""
+    statement = GONE if whom.members is None else GONE_OF
+    where = (programme, list(periods), list(lines))
+    found = [*await rows(conn, statement, *where, *whom.values)]
+    if into:
+        those = Whom((0, BUCKETS - 1), sorted(into))
+        found += await rows(conn, GONE_OF, *where, *those.values)
+    others = dict[tuple[UUID, str, str], set[str]]()
+    for row in found:
+        key = (into.get(row.member_id, row.member_id), row.unit, row.period)
+        others.setdefault(key, set()).add(row.line)
+    return others
 
 
 async def opened(conn: Connection, whom: Whom) -> dict[UUID, date]:

@@ -18,7 +18,7 @@ from benefits.domain.carry import Carry
 from benefits.domain.compliance import Trigger
 from benefits.domain.corrections import Kind
 from benefits.domain.orders import Done, Outcome, Reason, Rejected, Used
-from benefits.domain.packages import Downgrade, LinePeriod, Start
+from benefits.domain.packages import Anchor, Downgrade, LinePeriod, Start
 from benefits.domain.programme import Programme
 from benefits.domain.values import Month
 from benefits.store.db import Busy
@@ -245,6 +245,26 @@ async def test_who_was_merged_chooses_for_the_other(world: World) -> None:
     assert ["choice_repeated", "ok"] == await chose(world, pick(other), pick(one, "LOUNGE"))
     assert 4 == (await units(world, other))["CHOICE:PICK"]
     assert [] == await world.findings()
+
+
+async def test_two_who_are_one_choose_once_in_a_period_of_their_own(world: World) -> None:
+    """P-8, T-10: the period of either counts for that of the one whom they are now."""
+    (line,) = choosing().line
+    own = replace(
+        line,
+        period=LinePeriod.MONTH,
+        anchor=Anchor.ANNIVERSARY,
+        quota={"BASE": 2},
+        start=Start.PERIOD,
+    )
+    await world.apply(replace(choosing(), line=(own,)))
+    one, other = await world.member(date(2024, 1, 5)), await world.member(date(2024, 1, 8))
+    world.clock.now = local(2025, 7, 9)
+    await start(world)
+    assert ["ok"] == await chose(world, pick(one))
+    await merged(world, one, other)
+    await sweep(world)
+    assert ["choice_repeated", "ok"] == await chose(world, pick(other), pick(other, "LOUNGE"))
 
 
 async def test_a_debt_is_paid_by_what_is_chosen(world: World) -> None:

@@ -36,6 +36,7 @@ from tests.actions.life import (
     wish,
 )
 from tests.actions.test_eligibility import asking, one, say
+from tests.actions.test_stacking import FIRST, having, start
 from tests.builders import NOON, World
 
 # They grow with the members, their claims and what providers say.
@@ -130,3 +131,18 @@ async def test_no_statement_of_the_day_reads_a_growing_table_from_end_to_end(
             if scans := await _scans(conn, sql, values):
                 wrong[" ".join(sql.split())[:200]] = scans
     assert {} == wrong
+
+
+async def test_periods_start_without_reading_what_was_granted_in_others(world: World) -> None:
+    """P-3: of each member, by the key that names the line and the period."""
+    await having(world, FIRST)
+    await world.members(2)
+    with listening() as asked:
+        await start(world)
+    scans = list[str]()
+    for sql, values in asked.items():
+        async with world.database.transaction() as conn:
+            await run(conn, "SET LOCAL enable_seqscan = off")
+            scans += await _scans(conn, sql, values)
+    assert [] == [scan for scan in scans if scan.startswith("entitlement_")]
+    assert [sql for sql in asked if "FROM entitlement_change" in sql]

@@ -10,11 +10,13 @@ from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.start_period import begin, go_on
 from benefits.domain.eligibility import Rule
 from benefits.domain.labels import Layer
+from benefits.domain.members import PERSON, Person
 from benefits.domain.packages import Line, LinePeriod, Segment, Start
 from benefits.domain.policy import Tier
 from benefits.domain.stacking import StackBy, Stacking
 from benefits.domain.values import BUCKETS
 from tests.actions.merging import listed
+from tests.actions.test_eligibility import told
 from tests.actions.test_ways import take
 from tests.builders import World, reference_programme
 
@@ -182,3 +184,33 @@ async def test_units_are_spent_by_priority(world: World) -> None:
     )
     assert [("payroll", 1, 2), ("cars", 2, 1), ("tiers", 7, 1)] == [tuple(lot) for lot in lots]
     assert [] == await world.findings()
+
+
+async def test_what_a_line_brought_that_is_gone_counts(world: World) -> None:
+    """P-7: under another code the line's benefit is what its lots are of."""
+    paid = of_label("payroll", 3)
+    await having(world, MAX, TIERS, paid)
+    await world.members(1)
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await label(world, 1, "payroll")
+    await start(world)
+    assert {"payroll": 3} == await granted(world)
+    await having(world, MAX, TIERS, replace(paid, code="paid", quantity=4))
+    await start(world)
+    assert {"payroll": 3, "paid": 1} == await granted(world)
+
+
+async def test_who_is_let_in_no_more_has_the_next_line(world: World) -> None:
+    """P-7: a first line that brought its units hides none from whom it lets in no more."""
+    await having(world, FIRST, replace(TIERS, eligible=Rule(staff=True)), of_label("payroll", 5))
+    member = await world.member()
+    await told(world, person=Person(PERSON, is_staff=True))
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await label(world, 1, "payroll")
+    await tier(world, member, GOLD)
+    await start(world)
+    assert {"tiers": 2} == await granted(world)
+    await told(world, person=Person(PERSON, is_staff=False))
+    world.clock.now += timedelta(days=31)
+    await start(world)
+    assert {"tiers": 2, "payroll": 3} == await granted(world)

@@ -95,6 +95,17 @@ WRONG = {
         ),
         "benefit[0].claim_from: is after 2025-06-01, the last day for claims",
     ),
+    "use without end that has one": (
+        (
+            'consumed = "USE"',
+            'consumed = "USE"\nuse = { days = 30, until = 9999-12-31 }',
+        ),
+        "benefit[0].use.until: must lie in the years 1900 to 2999; leave it out for no end",
+    ),
+    "claimed for ever": (
+        ('consumed = "USE"', 'consumed = "USE"\nclaim_until = 9999-12-31'),
+        "benefit[0].claim_until: must lie in the years 1900 to 2999; leave it out for no end",
+    ),
     "use of a top-up": (
         ('consumed = "ISSUE"', 'consumed = "ISSUE"\nuse = { days = 30 }'),
         "benefit[1].use: a DIRECT_TOPUP is used as it is delivered",

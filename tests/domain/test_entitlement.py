@@ -147,9 +147,10 @@ def test_full_brings_the_whole_new_package_on_top() -> None:
 def test_next_period_brings_more_from_the_next_period_on() -> None:
     """P-4: within the period nothing more; what begins with it brings its quota."""
     line = replace(LINE, upgrade=UpgradePolicy.NEXT_PERIOD)
-    assert [2, 0, 0] == granted_along(line, [2, 6, 12])
-    late = QUARTER.start + timedelta(days=1)
-    assert 0 == top_up(line, 6, [], period=QUARTER, from_=late)
+    before, late = [Granted(2, 2)], QUARTER.start + timedelta(days=1)
+    for some, from_, more in (([], late, 0), (before, late, 0), (before, QUARTER.start, 4)):
+        assert more == top_up(line, 6, some, period=QUARTER, from_=from_)
+    assert [2, 4, 0, 6] == granted_along(line, [2, 6, 2, 12])
 
 
 quotas = st.lists(st.integers(0, 20), min_size=1, max_size=10)
@@ -334,7 +335,8 @@ def test_a_quota_reached_before_is_reached_by_whatever_policy(policy: UpgradePol
     for reached in (6, 8):
         before = [Granted(reached, 3)]
         assert 0 == top_up(line, 6, before, period=QUARTER, from_=QUARTER.start)
-    more = top_up(line, 7, [Granted(6, 3)], period=QUARTER, from_=QUARTER.start)
+    late = QUARTER.start + timedelta(days=1)
+    more = top_up(line, 12, [Granted(6, 3)], period=QUARTER, from_=late)
     assert (policy is not UpgradePolicy.NEXT_PERIOD) is (more > 0)
 
 

@@ -69,6 +69,13 @@ async def test_a_member_chooses_on_the_page_and_claims(running: Site, phone: Pho
     _, html = await phone.get("/page/choices/PICK?lang=zh")
     assert "每期每项权益限选一次。" in html
     _, html = await phone.get("/page/choices/PICK?lang=en")
+    for words in (
+        "Through the last day of the quarter they are for.",
+        "They come once your tier for the new period is decided.",
+        "If your tier rises in between, the rest is added.",
+        "If it falls, what you have stays yours until it ends.",
+    ):
+        assert words in html
     (form,) = Form(html).forms
     form.pop("benefit")
     status, html = await phone.post("/page/choices?lang=en", {**form, "benefit": "VIDEO"})
@@ -77,7 +84,7 @@ async def test_a_member_chooses_on_the_page_and_claims(running: Site, phone: Pho
     _, html = await phone.post("/page/choices?lang=en", {**form, "benefit": "VIDEO"})
     assert "<strong>2</strong> available" in html
     _, html = await phone.post("/page/choices?lang=en", form)
-    assert "This form was sent before with other details." in html
+    assert "This form was sent before with another benefit." in html
     _, html = await phone.post("/page/choices?lang=en", {**form, "key": "other"})
     assert "Please choose one of the benefits below." in html
     _, html = await phone.get("/page/benefits/VIDEO?lang=en")

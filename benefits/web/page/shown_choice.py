@@ -7,17 +7,25 @@ import msgspec
 from benefits.actions.see_choices import Offered
 from benefits.domain.choice import Choice
 from benefits.domain.choices import ChoiceNotOffered, ChoiceRepeated, UnknownChoice
+from benefits.domain.ledger import InsufficientUnits, LotExpired
+from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
+from benefits.domain.requests import KeyConflict
 from benefits.web.page.facts import Facts
 from benefits.web.page.shown_benefit import last_day, lot_words, refused_words
-from benefits.web.page.shown_lines import Brings, brings
+from benefits.web.page.shown_lines import FALLS, RISES, STARTS, Brings, brings, end_words
 from benefits.web.tongue import Message, Tongue, n_
 
 CHOICE_WORDS: dict[str, Message] = {
     UnknownChoice.code: n_("This choice is no longer offered."),
     ChoiceNotOffered.code: n_("Please choose one of the benefits below."),
     ChoiceRepeated.code: n_("You have chosen this before, and each can be chosen once."),
+    InsufficientUnits.code: n_("You have no unit to choose with now."),
+    LotExpired.code: n_("Your units to choose with have expired."),
+    KeyConflict.code: n_(
+        "This form was sent before with another benefit. What you have chosen stands below."
+    ),
 }
 REPEATS = {
     False: n_("Each benefit can be chosen once in a period."),
@@ -55,6 +63,7 @@ class ShownChoice(msgspec.Struct, frozen=True, kw_only=True):
     repeats: str
     chosen: list[Chosen]
     brings: list[Brings]
+    rules: list[tuple[str, list[str]]]
 
 
 def choice_refused(tongue: Tongue, code: str) -> str:
@@ -67,6 +76,7 @@ def shown_choice(tongue: Tongue, facts: Facts, code: str) -> ShownChoice:
     """Return one of the catalogue's choices as it stands for the member."""
     programme, choice = facts.catalogue.choices[code]
     one = facts.choices.get(code) or Offered(programme, choice, [], {}, [])
+    lines = [line for line in programme.line if line.choice == code]
     return ShownChoice(
         code=code,
         name=tongue.text(choice.name),
@@ -91,10 +101,21 @@ def shown_choice(tongue: Tongue, facts: Facts, code: str) -> ShownChoice:
             )
             for row in reversed(one.made)
         ],
-        brings=brings(
-            tongue, facts, programme, [line for line in programme.line if line.choice == code]
-        ),
+        brings=brings(tongue, facts, programme, lines),
+        rules=_rules(tongue, lines),
     )
+
+
+def _rules(tongue: Tongue, lines: list[Line]) -> list[tuple[str, list[str]]]:
+    """Return until when units can be chosen with, when they come, and what a move does."""
+    moves = [(RISES[line.upgrade], FALLS[line.downgrade]) for line in lines if line.quota]
+    rules: dict[Message, list[str]] = {
+        n_("Units are valid"): [end_words(tongue, line) for line in lines],
+        n_("New units"): [tongue.word(STARTS[line.start]) for line in lines],
+        n_("Change of tier"): [tongue.word(words) for pair in moves for words in pair],
+    }
+    told = {title: [*dict.fromkeys(filter(None, words))] for title, words in rules.items()}
+    return [(tongue.word(title), words) for title, words in told.items() if words]
 
 
 def _options(

@@ -5,15 +5,16 @@ from uuid import uuid4
 import msgspec
 
 from benefits.actions.see_choices import Offered
-from benefits.domain.choice import Choice
 from benefits.domain.choices import ChoiceNotOffered, ChoiceRepeated, UnknownChoice
+from benefits.domain.eligibility import NotEligible
+from benefits.domain.entitlement import CapReached, StockExhausted
+from benefits.domain.exclusions import Excluded
 from benefits.domain.ledger import InsufficientUnits, LotExpired
 from benefits.domain.packages import Line
-from benefits.domain.programme import Programme
-from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict
+from benefits.domain.use import ClaimWindow
 from benefits.web.page.facts import Facts
-from benefits.web.page.shown_benefit import last_day, lot_words, refused_words
+from benefits.web.page.shown_benefit import last_day, lot_words, refused_words, why_not
 from benefits.web.page.shown_lines import FALLS, RISES, STARTS, Brings, brings, end_words
 from benefits.web.tongue import Message, Tongue, n_
 
@@ -34,12 +35,13 @@ REPEATS = {
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
-    """A benefit that may be chosen, or why not."""
+    """A benefit that may be chosen, or why not; `yet` is why it could not be claimed now."""
 
     code: str
     name: str
     about: str
     why_not: str
+    yet: str
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +92,7 @@ def shown_choice(tongue: Tongue, facts: Facts, code: str) -> ShownChoice:
             )
             for lot in one.lots
         ],
-        options=_options(tongue, programme, choice, one.refusals),
+        options=_options(tongue, facts, one),
         is_open=bool(one.lots) and not all(one.refusals.values()),
         repeats=tongue.word(REPEATS[choice.repeat]),
         chosen=[
@@ -118,18 +120,22 @@ def _rules(tongue: Tongue, lines: list[Line]) -> list[tuple[str, list[str]]]:
     return [(tongue.word(title), words) for title, words in told.items() if words]
 
 
-def _options(
-    tongue: Tongue, programme: Programme, choice: Choice, refusals: dict[str, Refusal | None]
-) -> list[Option]:
+# What would still stand in the way of a claim when the benefit has been chosen.
+_YET = (NotEligible, Excluded, CapReached, ClaimWindow, StockExhausted)
+
+
+def _options(tongue: Tongue, facts: Facts, one: Offered) -> list[Option]:
     found = list[Option]()
-    for code in choice.benefits:
-        benefit, refusal = programme.benefits[code], refusals.get(code)
+    for code in one.choice.benefits:
+        benefit, refusal = one.programme.benefits[code], one.refusals.get(code)
+        is_barred = isinstance(facts.prospects[code].refusal, _YET)
         found.append(
             Option(
                 code=code,
                 name=tongue.text(benefit.name),
                 about=tongue.text(benefit.about),
                 why_not="" if refusal is None else choice_refused(tongue, refusal.code),
+                yet=why_not(tongue, facts, benefit) if is_barred else "",
             )
         )
     return found

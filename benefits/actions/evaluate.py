@@ -84,7 +84,8 @@ async def slices(database: Database) -> list[tuple[int, int]]:
 class _Wanted(msgspec.Struct):
     """What ought to be written for some members, and the ranks of all of them.
 
-    Of `raised` ones a month that was settled is corrected in their favour: at once. In `unsettled`
+    Of `raised` ones a month that was settled is corrected in their favour: at once. Of `undone`
+    ones one that was settled, and was not the last, loses what raised it since. In `unsettled`
     buckets days of the month are missing; in `pending` ones a correction waits for the next month.
     """
 
@@ -92,6 +93,7 @@ class _Wanted(msgspec.Struct):
     grants: list[top_up.Due]
     ranks: list[tuple[UUID, int]]
     raised: set[UUID]
+    undone: set[UUID]
     unsettled: set[int]
     pending: set[int]
 
@@ -241,7 +243,7 @@ async def _wanted(
     brought = await top_up.brought(conn, programme, lines, day, whom=all_whom, into=into)
     settled = await tiers.settled(conn, programme.code, month, whom.buckets)
     today = local_date(now, programme.tz)
-    decisions, raised = dict[UUID, Decision](), set[UUID]()
+    decisions, raised, undone = dict[UUID, Decision](), set[UUID](), set[UUID]()
     ranks, unsettled, pending = list(ranked), set[int](), set[int]()
     judged = [(fact, last_decision(judges, fact, month, today)) for fact in known]
     stood = await _stood(conn, programme, month, judged, settled=settled)
@@ -264,6 +266,8 @@ async def _wanted(
             decisions[fact.member_id] = new
             if bucket in settled.last and new.after.rank > fact.written.rank:
                 raised.add(fact.member_id)
+            if bucket in settled.buckets - settled.last and new.after.rank < fact.written.rank:
+                undone.add(fact.member_id)
     since = await _since(
         conn, programme, month, all_whom, decisions=decisions, raised=raised, today=today
     )
@@ -277,7 +281,7 @@ async def _wanted(
         passed=settled.passed,
         decided=decisions,
     )
-    return _Wanted(decisions, due, ranks, raised, unsettled, pending)
+    return _Wanted(decisions, due, ranks, raised, undone, unsettled, pending)
 
 
 async def _stood(
@@ -389,7 +393,8 @@ async def _write_page(
     journal = Journal(locked, now, parts.new_id)
     held = await tiers.boundaries(conn, code, month, list(wanted.decisions))
     decided = _decided(journal, programme, month, wanted, held=held)
-    falls = _falls(local_date(now, programme.tz), decided, held)
+    fell = [one for one in decided if one.member_id not in wanted.undone]
+    falls = _falls(local_date(now, programme.tz), fell, held)
     taken = await take_back(conn, journal, programme, falls, now=now)
     added = await top_up.add_due(conn, journal, wanted.grants, actor="system:evaluate")
     added.changes.extend(taken)
@@ -407,7 +412,10 @@ def _due(decided: Sequence[Decided]) -> dict[UUID, date | None]:
 
 
 def _falls(day: date, decided: Sequence[Decided], held: Mapping[UUID, Boundary]) -> Falls:
-    """Return whose tier falls now: what is decided of the latest month holds (P-6)."""
+    """Return whose tier falls now: what is decided of the latest month holds (P-6).
+
+    Where only what raised a month of the past is undone, no units had come back for it.
+    """
     ranks = {
         one.member_id: (one.decision.before.rank, one.decision.after.rank)
         for one in decided

@@ -242,8 +242,7 @@ def _missing(
                 period=period,
                 from_=from_,
             )
-            gone = before.gone.get((member_id, item.unit, period.key), ())
-            stacks = _stacks(programme, item, place, gone, granted=granted, changed=changed)
+            stacks = _stacks(programme, item, place, before, granted=granted, changed=changed)
             if back or quantity or stacks:
                 cause = "SEGMENT" if line.segment else "TIER"
                 for_ = GrantFor(programme.code, line.code, period.key, cause, quota, line.order)
@@ -273,18 +272,19 @@ def _stacks(
     programme: Programme,
     item: Item,
     place: tuple[UUID, str, str],
-    gone: Collection[str],
+    before: Brought,
     *,
     granted: Counted[Granted],
     changed: Counted[Change],
 ) -> Stacks | None:
     """Return what is known of a line that stacks with others; None of one that does not.
 
-    What lines of the benefit brought that are `gone` counts along.
+    What lines of the benefit brought that are gone counts along.
     """
     if _stacking(item).is_plain:
         return None
     member_id, _, period = place
+    gone = before.gone.get((member_id, item.unit, period), ())
     codes = {*gone, *(line.code for line in programme.line if line.benefit == item.code)}
     places = [(member_id, code, period) for code in sorted(codes)]
     standing = sum(net_of(granted.get(one, []), changed.get(one, [])) for one in places)

@@ -1,6 +1,7 @@
 """Weigh what a person proposes: what it would do now, or why it cannot be (X-2, U-1)."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from math import ceil
 from typing import assert_never
 
@@ -12,6 +13,7 @@ from benefits.actions.parts import Parts
 from benefits.domain import blocks as rules
 from benefits.domain import compliance, guard, terms
 from benefits.domain.blocks import BlockInvalid, Scope, UnknownBlock
+from benefits.domain.choice import Choice
 from benefits.domain.compliance import Verdict
 from benefits.domain.packages import Line
 from benefits.domain.production import check_for_production
@@ -34,16 +36,27 @@ from benefits.domain.proposals import (
 )
 from benefits.domain.terms import Change
 from benefits.domain.values import Month, local_date
-from benefits.store import blocks, catalogue, members, merged, notices, tiers, versions
+from benefits.store import (
+    blocks,
+    catalogue,
+    labels,
+    members,
+    merged,
+    notices,
+    tiers,
+    versions,
+)
 from benefits.store.db import Connection
 
-Ranks = Mapping[int, int]
+Ranks = Mapping[int | str, int]  # members by the rank of their tier, or by a label they carry
+Share = tuple[object, ...]  # what a line brings somebody: how much, of what, how often
 
 
 async def count(conn: Connection, wanted: Wanted, parts: Parts) -> Ranks:
     """Return how many members have each tier, where a version changes what a tier brings.
 
-    It reads every member's tier: nothing is locked while it does. What cannot be weighed has none.
+    And each label, where it changes what a segment brings. It reads every member: nothing is
+    locked while it does. What cannot be weighed has none.
     """
     if not isinstance(wanted, ProgrammeWanted):
         return {}
@@ -55,9 +68,14 @@ async def count(conn: Connection, wanted: Wanted, parts: Parts) -> Ranks:
     place = await versions.place(
         conn, parts.catalogue, made.code, now=now, effective_from=wanted.begins
     )
-    if not _changing(place.before, made):
+    changing = _changing(place.before, made)
+    if not changing:
         return {}
-    return await tiers.at_ranks(conn, made.code, now, local_date(now, made.tz))
+    today, keys = local_date(now, made.tz), {segment for *_, segment in changing if segment}
+    of_labels = await labels.count(conn, keys, today)
+    is_ranked = any(tier for _, tier, _ in changing)
+    of_ranks = await tiers.at_ranks(conn, made.code, now, today) if is_ranked else {}
+    return dict([*of_labels.items(), *of_ranks.items()])
 
 
 async def weigh(
@@ -129,47 +147,62 @@ def _lines(programme: Programme | None) -> dict[str, Line]:
     return {} if programme is None else {line.code: line for line in programme.line}
 
 
-def _changing(before: Programme | None, after: Programme) -> list[tuple[str, str, int]]:
-    """Return lines and tiers, with their ranks, whose quota changes."""
+def _changing(before: Programme | None, after: Programme) -> list[tuple[str, str, str]]:
+    """Return lines with the tiers and the segments of which what they bring changes."""
     was, will = _lines(before), _lines(after)
-    return [
-        (code, tier.code, rank)
-        for code in dict.fromkeys([*was, *will])
-        for rank, tier in enumerate(after.tier)
-        if _quota(was.get(code), tier.code) != _quota(will.get(code), tier.code)
-    ]
+    found = list[tuple[str, str, str]]()
+    for code in dict.fromkeys([*was, *will]):
+        one, other = _shares(before, was.get(code)), _shares(after, will.get(code))
+        order = [(tier.code, "") for tier in after.tier]
+        order += sorted({*one, *other} - {*order})
+        found += [(code, *each) for each in order if one.get(each) != other.get(each)]
+    return found
 
 
 def _reach(before: Programme | None, after: Programme, counted: Ranks) -> list[Reach]:
-    """Return the quotas that change, with how many members have the tier now."""
+    """Return the quotas that change, with how many members have the tier or the label now."""
     was, will = _lines(before), _lines(after)
-    return [
-        Reach(
-            line=code,
-            tier=tier,
-            before=str(_quota(was.get(code), tier)[1]),
-            after=str(_quota(will.get(code), tier)[1]),
-            members=counted.get(rank, 0),
-            cost_minor_before=_cost(before, was.get(code), tier, counted.get(rank, 0)),
-            cost_minor_after=_cost(after, will.get(code), tier, counted.get(rank, 0)),
+    found = list[Reach]()
+    for code, tier, segment in _changing(before, after):
+        of, members = (tier, segment), counted.get(segment or after.ranks[tier], 0)
+        one, other = _shares(before, was.get(code)), _shares(after, will.get(code))
+        found.append(
+            Reach(
+                line=code,
+                tier=tier,
+                before=str(one[of][0] if of in one else 0),
+                after=str(other[of][0] if of in other else 0),
+                members=members,
+                cost_minor_before=_cost(before, was.get(code), one.get(of), members),
+                cost_minor_after=_cost(after, will.get(code), other.get(of), members),
+                segment=segment,
+            )
         )
-        for code, tier, rank in _changing(before, after)
-    ]
+    return found
 
 
-def _quota(line: Line | None, tier: str) -> tuple[object, ...]:
-    """Return what a line brings a tier: of what, how much, how often."""
-    if line is None or tier not in line.quota:
-        return ("", 0, "")
-    return (line.choice or line.benefit, line.quota[tier], line.period)
-
-
-def _cost(programme: Programme | None, line: Line | None, tier: str, members: int) -> int:
-    """Return what a line costs at worst in a period for those in a tier, in minor units."""
-    if programme is None or line is None or tier not in line.quota:
-        return 0
+def _shares(programme: Programme | None, line: Line | None) -> dict[tuple[str, str], Share]:
+    """Return what a line brings each tier, or a segment: how much, of what, how often."""
+    if programme is None or line is None:
+        return {}
     item = programme.brought(line)
-    steps = programme.steps(item, line.quota[tier])
+    among = (item.benefits, item.repeat) if isinstance(item, Choice) else ()
+    if line.segment is not None:
+        return {("", line.segment.key): (line.quantity, item.code, line.period, among)}
+    return {
+        (tier, ""): (quota, item.code, line.period, among) for tier, quota in line.quota.items()
+    }
+
+
+def _cost(
+    programme: Programme | None, line: Line | None, share: Share | None, members: int
+) -> int:
+    """Return what a line costs at worst in a period for so many members, in minor units."""
+    if programme is None or line is None or share is None:
+        return 0
+    item, (quantity, *_) = programme.brought(line), share
+    assert isinstance(quantity, int | Decimal), "the first is how much"
+    steps = programme.steps(item, quantity)
     return ceil(programme.step_cost(programme.dearest(item)) * steps * members)
 
 

@@ -222,8 +222,9 @@ def _effect(wanted: Wanted, effect: Effect) -> Iterator[str]:
             yield from (f"withdraws version {number}" for number in effect.withdraws or ())
             yield from map(_change, effect.changes)
             for one in effect.reach:
+                whose = f"tier {one.tier}" if one.tier else f"segment {one.segment}"
                 yield (
-                    f"line {one.line}, tier {one.tier}: {one.before} -> {one.after} for "
+                    f"line {one.line}, {whose}: {one.before} -> {one.after} for "
                     f"{one.members:,} members; at worst {one.cost_minor_before:,} -> "
                     f"{one.cost_minor_after:,} minor units a period"
                 )

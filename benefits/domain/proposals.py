@@ -91,7 +91,8 @@ Wanted = ProgrammeWanted | ComplianceWanted | BlockWanted | UnblockWanted
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
     """A tier's quota of a line that changes: how many members have the tier, and what that costs.
 
-    Costs are the worst ones of a period, in minor units.
+    Or that of a `segment`, of those who carry its label; then there is no tier. Costs are the
+    worst ones of a period, in minor units.
     """
 
     line: str
@@ -101,6 +102,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     members: int
     cost_minor_before: int
     cost_minor_after: int
+    segment: str = ""
 
 
 class ToldChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ class ChangedView(msgspec.Struct, kw_only=True):
 class ReachView(msgspec.Struct, kw_only=True):
     """A tier's quota of a line that changes, the members in the tier, and the period's worst cost.
 
-    Members and costs are as of the proposal.
+    Or a `segment`'s, by its label, as `FACT:payroll`. Members and costs are as of the proposal.
     """
 
     line: str
@@ -39,6 +39,7 @@ class ReachView(msgspec.Struct, kw_only=True):
     members: int
     cost_minor_before: int
     cost_minor_after: int
+    segment: str
 
 
 class ComplianceFindingView(msgspec.Struct, kw_only=True):

@@ -5,11 +5,14 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from benefits.actions.give_notice import Given, give_notice
 from benefits.domain.compliance import Nature, Trigger
 from benefits.domain.guard import ComplianceForbidden, ComplianceUnapproved
-from benefits.domain.programme_file import read
+from benefits.domain.labels import Layer
+from benefits.domain.packages import Segment, Start
+from benefits.domain.programme_file import read, write
 from benefits.domain.terms import Channel
 from benefits.store import agreements, proposals
 from benefits.store.agreements import Sort
@@ -26,6 +29,7 @@ from tests.actions.agreeing import (
     unblocked,
     version,
 )
+from tests.actions.choosing import choosing
 from tests.actions.life import (
     change,
     fresh,
@@ -33,7 +37,9 @@ from tests.actions.life import (
     give,
     said,
 )
+from tests.actions.merging import left
 from tests.actions.test_races import waiting
+from tests.actions.test_ways import take
 from tests.builders import PROGRAMME, World
 from tests.roles import administrator
 
@@ -91,6 +97,7 @@ async def test_a_version_comes_into_force_by_two(world: World) -> None:
             "members": 1,
             "cost_minor_before": 76_00,
             "cost_minor_after": 114_00,
+            "segment": "",
         }
     ] == kept.effect["reach"]
     assert "same_person" == await answer(world, proposal_id, by="maker")
@@ -153,6 +160,35 @@ async def test_whom_a_version_reaches_is_counted_before_anything_is_locked(world
         effect["replaces"],
         [(each["line"], each["tier"]) for each in effect["reach"]],
     )
+
+
+async def test_whom_segments_and_choices_reach_is_counted(world: World) -> None:
+    """X-2, P-2, P-8: those who carry the label, and the tiers that choose among other benefits."""
+    programme = choosing()
+    (choice,), (picked,) = programme.choice, programme.line
+    fewer = replace(choice, benefits=("LOUNGE", "VIDEO"))
+    await world.apply(replace(programme, choice=(fewer,)))
+    await world.members(3)
+    for nth in (1, 2):
+        await take(world, f"{world.name(nth)},payroll,FACT,2025-06-01,,v1")
+    await left(world, 2, date(2025, 6, 30))
+    segment = Segment(label="payroll", layer=Layer.FACT, name={"zh": "代发", "en": "Payroll"})
+    paid = replace(picked, code="paid", quota={}, segment=segment, quantity=2, start=Start.PERIOD)
+    proposal_id = await ask(world, version(write(replace(programme, line=(picked, paid)))))
+    assert [
+        ("pick", "PLATINUM", "", 0, 0, 0),
+        ("pick", "DIAMOND", "", 0, 0, 0),
+        ("paid", "", "FACT:payroll", 1, 0, 76_00),
+    ] == [
+        tuple(
+            each[name]
+            for name in (
+                *("line", "tier", "segment", "members"),
+                *("cost_minor_before", "cost_minor_after"),
+            )
+        )
+        for each in (await seen(world, proposal_id)).effect["reach"]
+    ]
 
 
 async def test_a_proposal_ends_once(world: World) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from benefits.domain.assets import AssetLine
-from benefits.domain.packages import LinePeriod, UpgradePolicy
+from benefits.domain.packages import Downgrade, LinePeriod, UpgradePolicy
 from benefits.domain.values import Month
 from tests.actions.test_evaluate import GOLD, PLATINUM, RICH, causes, rank, standing
 from tests.builders import World, reference_programme
@@ -149,7 +149,21 @@ async def test_what_a_later_month_decides_holds_after_a_raise_of_the_one_before(
 
 
 async def test_a_raise_of_the_past_is_undone_by_the_months_after_it(world: World) -> None:
-    """T-8, T-9, A-7: platinum fell on 1 April; by a corrected February it falls on 1 June."""
+    """T-8, T-9, A-7: platinum fell on 1 April; by a corrected February it falls on 1 June.
+
+    The units that gold brings in July stay.
+    """
+    visits = msgspec.structs.replace(
+        reference_programme().line[0],
+        code="visits",
+        period=LinePeriod.MONTH,
+        quota={"GOLD": 1, "PLATINUM": 2},
+        downgrade=Downgrade.REVOKE_UNCLAIMED,
+    )
+    await world.apply(
+        msgspec.structs.replace(reference_programme(), line=(visits,)),
+        tiers_from=Month(2024, 1),
+    )
     member = await world.member()
     levels = {"2024-12": RICH} | {f"2025-0{n}": 60_000_00 for n in range(1, 7)}
     for text, daily_minor in levels.items():
@@ -167,4 +181,6 @@ async def test_a_raise_of_the_past_is_undone_by_the_months_after_it(world: World
     assert PLATINUM == before.after.rank
     world.clock.now = now + timedelta(days=1)
     assert [0] * len(levels) == [(await world.evaluate(t, member)).decisions for t in levels]
+    left = await world.rows("SELECT remaining::int FROM lot WHERE period = '2025-07'")
+    assert [1] == [row.remaining for row in left]
     assert [] == await world.findings()

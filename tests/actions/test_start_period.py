@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -19,7 +18,6 @@ from benefits.domain.eligibility import Rule
 from benefits.domain.labels import Layer
 from benefits.domain.members import PERSON, MemberLine, Person
 from benefits.domain.packages import Anchor, Downgrade, Line, LinePeriod, Segment, Start
-from benefits.domain.programme import ProgrammeInvalid
 from benefits.domain.recurring import Missing, Recurring, Weekday
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.store.db import Connection
@@ -487,16 +485,3 @@ async def test_an_opening_that_is_corrected_costs_no_period(world: World) -> Non
     assert before == await work(world, datetime(2025, 7, 23, 2, tzinfo=UTC))
     made_good = [*before, ("own", "2025-07-20", 1)]
     assert made_good == await work(world, datetime(2025, 8, 1, 2, tzinfo=UTC))
-
-
-async def test_a_line_keeps_its_day(world: World) -> None:
-    """P-10: on another day of the month its units would come again; another code begins anew."""
-    await having(world, CAR_DAY)
-    cases: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"on": Recurring(day=30)}, "on must stay as it is"),
-        ({"missing": Missing.SKIP}, "missing must stay 'LAST_DAY'"),
-    )
-    for changed, kept in cases:
-        with pytest.raises(ProgrammeInvalid, match=f"line 'car-day': its {kept}"):
-            await having(world, msgspec.structs.replace(CAR_DAY, **changed))
-    await having(world, CAR_DAY, msgspec.structs.replace(CAR_DAY, code="anew"))

@@ -1,6 +1,7 @@
 """Lines of every kind of period: what an evaluation brings, once, whatever is corrected."""
 
 from datetime import UTC, date, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,8 +16,12 @@ from benefits.domain.assets import AssetLine
 from benefits.domain.members import MemberLine
 from benefits.domain.packages import Anchor, Downgrade, Line, LinePeriod, Start, UpgradePolicy
 from benefits.domain.policy import Policy, UpgradeTiming
+from benefits.domain.programme import ProgrammeInvalid
+from benefits.domain.recurring import Missing, Recurring
 from benefits.domain.values import Month
 from tests.actions.merging import listed
+from tests.actions.test_start_period import CAR_DAY
+from tests.actions.test_start_period import having as starting
 from tests.builders import MEMBER_KEY, World, reference_programme
 
 RICH, RICHER = 520_000_00, 5_200_000_00
@@ -253,3 +258,16 @@ async def test_what_a_merged_customer_used_is_used(world: World) -> None:
         tuple(row) for row in await world.rows("SELECT taken::int, period FROM entitlement_change")
     ]
     assert [] == await world.findings()
+
+
+async def test_a_line_keeps_its_day(world: World) -> None:
+    """P-10: on another day of the month its units would come again; another code begins anew."""
+    await starting(world, CAR_DAY)
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"on": Recurring(day=30)}, "on must stay as it is"),
+        ({"missing": Missing.SKIP}, "missing must stay 'LAST_DAY'"),
+    )
+    for changed, kept in cases:
+        with pytest.raises(ProgrammeInvalid, match=f"line 'car-day': its {kept}"):
+            await starting(world, msgspec.structs.replace(CAR_DAY, **changed))
+    await starting(world, CAR_DAY, msgspec.structs.replace(CAR_DAY, code="anew"))

@@ -1,10 +1,12 @@
 """Choices over real HTTP, and on the page: what may be chosen, the choosing, and the claim."""
 
 import re
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import aiohttp
+from msgspec.structs import replace
 
 from tests.actions.choosing import choosing
 from tests.actions.life import fresh
@@ -69,6 +71,13 @@ async def test_a_member_chooses_on_the_page_and_claims(running: Site, phone: Pho
     _, html = await phone.get("/page/choices/PICK?lang=zh")
     assert "每期每项权益限选一次。" in html
     _, html = await phone.get("/page/choices/PICK?lang=en")
+    for words in (
+        "Through the last day of the quarter they are for.",
+        "They come once your tier for the new period is decided.",
+        "If your tier rises in between, the rest is added.",
+        "If it falls, what you have stays yours until it ends.",
+    ):
+        assert words in html
     (form,) = Form(html).forms
     form.pop("benefit")
     status, html = await phone.post("/page/choices?lang=en", {**form, "benefit": "VIDEO"})
@@ -77,7 +86,7 @@ async def test_a_member_chooses_on_the_page_and_claims(running: Site, phone: Pho
     _, html = await phone.post("/page/choices?lang=en", {**form, "benefit": "VIDEO"})
     assert "<strong>2</strong> available" in html
     _, html = await phone.post("/page/choices?lang=en", form)
-    assert "This form was sent before with other details." in html
+    assert "This form was sent before with another benefit." in html
     _, html = await phone.post("/page/choices?lang=en", {**form, "key": "other"})
     assert "Please choose one of the benefits below." in html
     _, html = await phone.get("/page/benefits/VIDEO?lang=en")
@@ -98,3 +107,20 @@ async def test_what_ended_unchosen_is_told_on_the_page(running: Site, phone: Pho
     status, html = await phone.get("/page/choices/PICK?lang=en")
     assert (200, True) == (status, "You have no unit to choose with now." in html)
     assert 404 == (await phone.get("/page/choices/OTHER"))[0]
+
+
+async def test_what_could_not_be_claimed_yet_is_told_beside_it(
+    running: Site, phone: Phone
+) -> None:
+    """P-9: it can be chosen, since its units last; from when on it is claimed stands there."""
+    programme, member = choosing(), await chooser(running)
+    later = tuple(
+        replace(one, claim_from=date(2025, 8, 1)) if one.code == "TREAT6" else one
+        for one in programme.benefit
+    )
+    await running.world.apply(replace(programme, benefit=later))
+    await phone.enter(member)
+    _, html = await phone.get("/page/choices/PICK?lang=en")
+    option = html[html.index('value="TREAT6"') :]
+    assert "1 August 2025" in option[: option.index("</label>")]
+    assert "disabled" not in option[: option.index(">")]

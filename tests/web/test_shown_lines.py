@@ -139,18 +139,17 @@ async def test_what_several_lines_bring_together_is_told(
         tiers, code="paid", quota={}, segment=payroll, quantity=1, priority=1
     )
     video = msgspec.structs.replace(video, stacking=stacking)
-    await running.world.apply(
-        msgspec.structs.replace(
-            programme,
-            benefit=(programme.benefit[0], video),
-            line=(programme.line[0], tiers, paid),
-        )
-    )
+    programme = msgspec.structs.replace(programme, benefit=(programme.benefit[0], video))
+    lines = (programme.line[0], tiers, paid)
+    await running.world.apply(msgspec.structs.replace(programme, line=lines))
     await phone.enter(await platinum(running))
     _, html = await phone.get("/page/benefits/VIDEO?lang=en")
     assert bool(words) == ("If several are yours" in html)
     assert words in html
     assert bool(words) == (html.index("Payroll") < html.index("Platinum"))
+    await running.world.apply(msgspec.structs.replace(programme, line=lines[:2]))
+    _, html = await phone.get("/page/benefits/VIDEO?lang=en")
+    assert (stacking.cap is not None) == ("If several are yours" in html)  # one has a cap, too
 
 
 async def test_what_was_not_claimed_for_a_member_is_told(running: Site, phone: Phone) -> None:

@@ -1,5 +1,7 @@
 """Whatever a member can meet on the page has words in both languages."""
 
+from typing import Any
+
 from benefits.actions import claim, evaluate
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Kind
@@ -16,6 +18,7 @@ from benefits.domain.requests import KeyConflict
 from benefits.domain.stacking import StackBy
 from benefits.domain.tiers import Cause
 from benefits.domain.use import ClaimWindow, Length
+from benefits.store.pages import EventSeen
 from benefits.web.page import (
     shown,
     shown_benefit,
@@ -48,10 +51,12 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(UpgradePolicy) == set(shown_lines.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
-    variants = {f"entitlement.{how}" for how in ("rewarded", "ended", "replaced", "owing", "cut")}
+    some = ("rewarded", "joined", "ended", "replaced", "owing", "cut")
+    variants = {f"entitlement.{how}" for how in some}
     assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
-    refusals = [each.code for each in (UnknownChoice, ChoiceNotOffered, ChoiceRepeated)]
-    assert set(refusals) == set(shown_choice.CHOICE_WORDS)
+    refusals = {each.code for each in (UnknownChoice, ChoiceNotOffered, ChoiceRepeated)}
+    otherwise = {each.code for each in (ledger.InsufficientUnits, ledger.LotExpired, KeyConflict)}
+    assert refusals | otherwise == set(shown_choice.CHOICE_WORDS)
     assert {True, False} == set(shown_choice.REPEATS)
     codes = {KeyConflict.code, ReadOnly.code, Blocked.code}
     codes |= {ConsentRequired.code, NotEligible.code, Excluded.code}
@@ -62,3 +67,16 @@ def test_everything_a_member_can_meet_has_words() -> None:
             if isinstance(kind, type) and issubclass(kind, Refusal):
                 codes |= {kind.code} if kind.__module__ == module.__name__ else set()
     assert codes == set(shown_benefit.REFUSED_WORDS)
+
+
+def test_what_a_segment_brings_came_with_no_tier() -> None:
+    """P-2: each cause of a grant has words of its own."""
+    unsaid: dict[str, Any] = dict.fromkeys(EventSeen.__struct_fields__)
+    told = {
+        cause: shown_history._word(
+            EventSeen(**{**unsaid, "type": "entitlement.granted", "data": {"cause": cause}})
+        )
+        for cause in ("TIER", "SEGMENT", "REWARD")
+    }
+    expected = {"TIER": "granted", "SEGMENT": "joined", "REWARD": "rewarded"}
+    assert {cause: f"entitlement.{word}" for cause, word in expected.items()} == told

@@ -338,10 +338,10 @@ def lot_words(tongue: Tongue, count: Quantity, day: date | None) -> str:
 
 
 def _stacking(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
-    """Return how lines stack where a member may have several and not all of them bring units."""
+    """Return how lines stack where a member may have several, and a cap even of one (P-7)."""
     whose = programme.benefits[benefit.draws or benefit.code]
     stacking = whose.stacking
-    if stacking.is_plain or len(_lines(programme, benefit)) < 2:
+    if stacking.cap is None and (stacking.is_plain or len(_lines(programme, benefit)) < 2):
         return []
     cap = "" if stacking.cap is None else units.plain(stacking.cap)
     return [tongue.say(STACKS[stacking.by], cap=cap)]

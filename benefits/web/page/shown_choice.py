@@ -5,19 +5,28 @@ from uuid import uuid4
 import msgspec
 
 from benefits.actions.see_choices import Offered
-from benefits.domain.choice import Choice
 from benefits.domain.choices import ChoiceNotOffered, ChoiceRepeated, UnknownChoice
-from benefits.domain.programme import Programme
-from benefits.domain.refusal import Refusal
+from benefits.domain.eligibility import NotEligible
+from benefits.domain.entitlement import CapReached, StockExhausted
+from benefits.domain.exclusions import Excluded
+from benefits.domain.ledger import InsufficientUnits, LotExpired
+from benefits.domain.packages import Line
+from benefits.domain.requests import KeyConflict
+from benefits.domain.use import ClaimWindow
 from benefits.web.page.facts import Facts
-from benefits.web.page.shown_benefit import last_day, lot_words, refused_words
-from benefits.web.page.shown_lines import Brings, brings
+from benefits.web.page.shown_benefit import last_day, lot_words, refused_words, why_not
+from benefits.web.page.shown_lines import FALLS, RISES, STARTS, Brings, brings, end_words
 from benefits.web.tongue import Message, Tongue, n_
 
 CHOICE_WORDS: dict[str, Message] = {
     UnknownChoice.code: n_("This choice is no longer offered."),
     ChoiceNotOffered.code: n_("Please choose one of the benefits below."),
     ChoiceRepeated.code: n_("You have chosen this before, and each can be chosen once."),
+    InsufficientUnits.code: n_("You have no unit to choose with now."),
+    LotExpired.code: n_("Your units to choose with have expired."),
+    KeyConflict.code: n_(
+        "This form was sent before with another benefit. What you have chosen stands below."
+    ),
 }
 REPEATS = {
     False: n_("Each benefit can be chosen once in a period."),
@@ -26,12 +35,13 @@ REPEATS = {
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
-    """A benefit that may be chosen, or why not."""
+    """A benefit that may be chosen, or why not; `yet` is why it could not be claimed now."""
 
     code: str
     name: str
     about: str
     why_not: str
+    yet: str
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +65,7 @@ class ShownChoice(msgspec.Struct, frozen=True, kw_only=True):
     repeats: str
     chosen: list[Chosen]
     brings: list[Brings]
+    rules: list[tuple[str, list[str]]]
 
 
 def choice_refused(tongue: Tongue, code: str) -> str:
@@ -67,6 +78,7 @@ def shown_choice(tongue: Tongue, facts: Facts, code: str) -> ShownChoice:
     """Return one of the catalogue's choices as it stands for the member."""
     programme, choice = facts.catalogue.choices[code]
     one = facts.choices.get(code) or Offered(programme, choice, [], {}, [])
+    lines = [line for line in programme.line if line.choice == code]
     return ShownChoice(
         code=code,
         name=tongue.text(choice.name),
@@ -80,7 +92,7 @@ def shown_choice(tongue: Tongue, facts: Facts, code: str) -> ShownChoice:
             )
             for lot in one.lots
         ],
-        options=_options(tongue, programme, choice, one.refusals),
+        options=_options(tongue, facts, one),
         is_open=bool(one.lots) and not all(one.refusals.values()),
         repeats=tongue.word(REPEATS[choice.repeat]),
         chosen=[
@@ -91,24 +103,39 @@ def shown_choice(tongue: Tongue, facts: Facts, code: str) -> ShownChoice:
             )
             for row in reversed(one.made)
         ],
-        brings=brings(
-            tongue, facts, programme, [line for line in programme.line if line.choice == code]
-        ),
+        brings=brings(tongue, facts, programme, lines),
+        rules=_rules(tongue, lines),
     )
 
 
-def _options(
-    tongue: Tongue, programme: Programme, choice: Choice, refusals: dict[str, Refusal | None]
-) -> list[Option]:
+def _rules(tongue: Tongue, lines: list[Line]) -> list[tuple[str, list[str]]]:
+    """Return until when units can be chosen with, when they come, and what a move does."""
+    moves = [(RISES[line.upgrade], FALLS[line.downgrade]) for line in lines if line.quota]
+    rules: dict[Message, list[str]] = {
+        n_("Units are valid"): [end_words(tongue, line) for line in lines],
+        n_("New units"): [tongue.word(STARTS[line.start]) for line in lines],
+        n_("Change of tier"): [tongue.word(words) for pair in moves for words in pair],
+    }
+    told = {title: [*dict.fromkeys(filter(None, words))] for title, words in rules.items()}
+    return [(tongue.word(title), words) for title, words in told.items() if words]
+
+
+# What would still stand in the way of a claim when the benefit has been chosen.
+_YET = (NotEligible, Excluded, CapReached, ClaimWindow, StockExhausted)
+
+
+def _options(tongue: Tongue, facts: Facts, one: Offered) -> list[Option]:
     found = list[Option]()
-    for code in choice.benefits:
-        benefit, refusal = programme.benefits[code], refusals.get(code)
+    for code in one.choice.benefits:
+        benefit, refusal = one.programme.benefits[code], one.refusals.get(code)
+        is_barred = isinstance(facts.prospects[code].refusal, _YET)
         found.append(
             Option(
                 code=code,
                 name=tongue.text(benefit.name),
                 about=tongue.text(benefit.about),
                 why_not="" if refusal is None else choice_refused(tongue, refusal.code),
+                yet=why_not(tongue, facts, benefit) if is_barred else "",
             )
         )
     return found

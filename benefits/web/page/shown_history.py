@@ -58,6 +58,7 @@ SPANS: dict[str, tuple[Message, timedelta]] = {
 }
 WORDS: dict[str, tuple[str, Message]] = {
     "entitlement.granted": ("good", n_("Received with your tier: %(count)s")),
+    "entitlement.joined": ("good", n_("Received for your group of customers: %(count)s")),
     "entitlement.rewarded": ("good", n_("Received as a gift: %(count)s")),
     "entitlement.converted": ("good", n_("Chosen by you: %(count)s")),
     "claim.refused": (
@@ -198,6 +199,8 @@ def _word(event: EventSeen) -> str:
     data = event.data
     if event.type == "entitlement.granted" and data["cause"] == "REWARD":
         return "entitlement.rewarded"
+    if event.type == "entitlement.granted" and data["cause"] == "SEGMENT":
+        return "entitlement.joined"
     if event.type == "entitlement.expired" and "cap" in data:
         return "entitlement.cut"
     if event.type == "entitlement.returned" and units.plain(data["made_good"]):

@@ -162,6 +162,7 @@ class _Group:
             two_phase=agreed.two_phase,
             used_on_issue=agreed.redeem_by is RedeemBy.ON_ISSUE,
             quantity=claim.quantity,
+            unused=benefit.unused,
         )
 
     def apply(self, answer: Answer) -> Resolved:
@@ -177,7 +178,8 @@ class _Group:
                 outcome = Done(at=self.now)
             terms = msgspec.structs.replace(terms, late_success=LateSuccess.REISSUE)
         elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
-            outcome = of_use(answer, self.now)
+            used_at = claim.course.used_at  # by the provider's clock, which may be ahead of ours
+            outcome = of_use(answer, max(self.now, used_at or self.now))
         step = advance(claim.state, outcome, terms, claim.course)
         if step != Step(claim.state, course=claim.course):
             self._take(claim, step, outcome, answer.actor)

@@ -27,7 +27,10 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
     ),
     "claimed": (
         n_("Claimed and used"),
-        ("claim.placed", "order.issued", "order.redeemed", "order.settled"),
+        (
+            *("claim.placed", "order.issued", "order.confirmed", "order.partly_redeemed"),
+            *("order.redeemed", "order.reversed", "order.settled"),
+        ),
     ),
     "returned": (
         n_("Not delivered"),
@@ -94,9 +97,12 @@ WORDS: dict[str, tuple[str, Message]] = {
     "order.settled": ("plain", n_("Settled by the bank, delivered: %(count)s of %(of)s")),
     "claim.placed": ("plain", n_("Claimed: %(count)s")),
     "order.issued": ("good", n_("Delivered")),
+    "order.confirmed": ("good", n_("Delivered")),
+    "order.partly_redeemed": ("good", n_("Partly used")),
     "order.redeemed": ("good", n_("Used")),
+    "order.reversed": ("plain", n_("That it was used was undone")),
     "order.compensated": ("bad", n_("Not possible, units returned")),
-    "order.expired": ("bad", n_("Not sent in time, units returned")),
+    "order.expired": ("bad", n_("Ended: not sent, or not used, in time")),
     "order.revoked": ("bad", n_("Taken back by the provider")),
     "tier.upgraded": ("good", n_("%(tier)s from %(day)s: %(month)s reached it")),
     "tier.downgraded": ("plain", n_("%(tier)s from %(day)s: too many months below in a row")),

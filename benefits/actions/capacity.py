@@ -5,18 +5,19 @@ lock; shared ones are locked last of all, in order and once for a group.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
 import msgspec
 
 from benefits.domain import entitlement, exclusions, limits
-from benefits.domain.benefit import Benefit
+from benefits.domain.benefit import Benefit, Consumed
 from benefits.domain.entitlement import ClaimFacts, CounterUse, Node
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot
 from benefits.domain.limits import WHENEVER, Limit, Place, Room, Scope
+from benefits.domain.orders import RedeemBy
 from benefits.domain.programme import Programme
 from benefits.domain.use import use_until
 from benefits.domain.values import local_date
@@ -93,6 +94,17 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             return None
         zone = self.programme.tz
         return use_until(self.benefit.use, self.now, self.benefit.contract_end, zone)
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When an order made now ends by our clock, if it is not used: where we hear of uses."""
+        use, until = self.benefit.use, self.use_until
+        if use is None or until is None:
+            return None
+        told = self.programme.providers[self.benefit.provider].capabilities.redeem_by
+        if self.benefit.consumed is Consumed.ISSUE and told is not RedeemBy.US:
+            return None
+        return until + timedelta(days=use.late_days)
 
     def cap(self, member_id: UUID) -> MemberCounter:
         """Name the counter of a member's units in the current window."""

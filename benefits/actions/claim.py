@@ -279,6 +279,7 @@ class _Group:
             provider_reference="",
             code_sealed=None,
             use_until=terms.use_until,
+            ends_at=terms.ends_at,
         )
 
     def _request(self, command: ClaimUnits, benefit: Benefit, claim_id: UUID) -> RequestRow:

@@ -1,4 +1,4 @@
-"""Record what time has done: ends of relationships and lots, holds nobody sent (T-10, L-5, L-6).
+"""Record what time has done: ends of relationships, lots, unsent holds, unused orders (L-5, V-5).
 
 What came free of members who were merged goes to whom they were merged into.
 
@@ -19,7 +19,7 @@ from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
 from benefits.domain import ledger
 from benefits.domain.lattice import Lapsed
-from benefits.domain.orders import Operation
+from benefits.domain.orders import USABLE, Expired, Operation
 from benefits.domain.values import local_date
 from benefits.store import claims, endings, members, merged
 from benefits.store import ledger as books
@@ -71,7 +71,7 @@ async def sweep(database: Database, parts: Parts, *, buckets: Buckets) -> AsyncI
     async def count(conn: Connection) -> int:
         return await books.count_ended(conn, buckets, parts.clock())
 
-    left, ends, lots, holds = _steps(parts)
+    left, ends, lots, *orders = _steps(parts)
     swept = Swept(0, 0, await database.transact(count))
     for step in (left, ends):
         async for seen in _pages(database, step, buckets):
@@ -80,9 +80,10 @@ async def sweep(database: Database, parts: Parts, *, buckets: Buckets) -> AsyncI
     async for seen in _pages(database, lots, buckets):
         swept = msgspec.structs.replace(swept, lots=swept.lots + seen)
         yield swept
-    async for seen in _pages(database, holds, buckets):
-        swept = msgspec.structs.replace(swept, claims=swept.claims + seen)
-        yield swept
+    for step in orders:
+        async for seen in _pages(database, step, buckets):
+            swept = msgspec.structs.replace(swept, claims=swept.claims + seen)
+            yield swept
 
 
 async def sweep_some(database: Database, parts: Parts, *, buckets: Buckets) -> int:
@@ -91,7 +92,7 @@ async def sweep_some(database: Database, parts: Parts, *, buckets: Buckets) -> i
     return sum(one.seen for page in pages for one in page)
 
 
-def _steps(parts: Parts) -> tuple[Step, Step, Step, Step]:
+def _steps(parts: Parts) -> tuple[Step, ...]:
     async def left(conn: Connection, lane: Buckets) -> Seen:
         return Seen(*await move_left(conn, parts, buckets=lane, limit=PAGE))
 
@@ -104,7 +105,10 @@ def _steps(parts: Parts) -> tuple[Step, Step, Step, Step]:
     async def holds(conn: Connection, lane: Buckets) -> Seen:
         return await lapse_holds(conn, parts, buckets=lane, limit=PAGE)
 
-    return left, ends, lots, holds
+    async def uses(conn: Connection, lane: Buckets) -> Seen:
+        return await end_unused(conn, parts, buckets=lane, limit=PAGE)
+
+    return left, ends, lots, holds, uses
 
 
 async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
@@ -115,7 +119,9 @@ async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
         today = local_date(now, (await parts.catalogue.current(conn)).zone)
         ends = await endings.count_due(conn, buckets, today)
         ends += await merged.count_left(conn, buckets, today)
-        return Swept(lots, await claims.count_overdue(conn, buckets, now), lots, ends)
+        orders = await claims.count_overdue(conn, buckets, now)
+        orders += await claims.count_unused(conn, buckets, now)
+        return Swept(lots, orders, lots, ends)
 
 
 async def _pages(database: Database, step: Step, buckets: Buckets) -> AsyncIterator[int]:
@@ -184,6 +190,28 @@ async def expire_lots(conn: Connection, parts: Parts, *, buckets: Buckets, limit
             )
     await journal.write(conn)
     return Seen(len(free), len(found) - len(free))
+
+
+async def end_unused(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
+    """End orders that were not used in time; those of busy members wait (P-9, V-5)."""
+    found = await claims.unused(conn, buckets, parts.clock(), limit)
+    if not found:
+        return Seen()
+    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
+    free = [claim_id for member_id, claim_id in found if member_id in locked]
+    answers = [
+        Answer(
+            claim_id=claim.claim_id,
+            operation=Operation.ISSUE,
+            outcome=Expired(at=claim.use_until),
+            actor="system:expire",
+        )
+        for claim in (await claims.by_id(conn, free)).values()
+        if claim.use_until is not None and claim.state in USABLE
+    ]
+    left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
+    seen = len(free) - len(left)
+    return Seen(seen, len(found) - seen)
 
 
 async def lapse_holds(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:

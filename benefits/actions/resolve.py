@@ -162,6 +162,7 @@ class _Group:
             two_phase=agreed.two_phase,
             used_on_issue=agreed.redeem_by is RedeemBy.ON_ISSUE,
             quantity=claim.quantity,
+            unused=benefit.unused,
         )
 
     def apply(self, answer: Answer) -> Resolved:

@@ -10,6 +10,7 @@ import msgspec
 from benefits.domain.compliance import Nature, Trigger
 from benefits.domain.consents import consent_key
 from benefits.domain.eligibility import Rule
+from benefits.domain.lattice import Unused
 from benefits.domain.limits import Cap
 from benefits.domain.policy import Text
 from benefits.domain.stacking import Stacking
@@ -68,7 +69,8 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Where several lines bring it, `stacking` says what a period brings in all (P-7).
     By their tier members may bring `companions`, each of whom takes as much as they do (V-10).
     Of all that name the same `exclusion` a member claims one alone (K-2).
-    It is claimed from `claim_from` through `claim_until`, and is used as `use` says (P-9).
+    It is claimed from `claim_from` through `claim_until`, and is used as `use` says (P-9); where
+    its units are spent by use, `unused` says what becomes of those that are not in time (V-5).
     `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
 
@@ -99,6 +101,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     claim_from: date | None = None
     claim_until: date | None = None
     use: Use | None = None
+    unused: Unused = Unused.RETURN
 
     @property
     def last_claim(self) -> date | None:

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import inspect
 
 from benefits.domain.benefit import ClawBack, Late
+from benefits.domain.lattice import Unused
 from benefits.domain.limits import Dimension
 from benefits.domain.packages import Downgrade, Start, UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
@@ -175,7 +176,8 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     ),
     (rf"benefit\.{_X}\.(contract_end|claim_until|use\.until)", _sooner),
     (rf"benefit\.{_X}\.claim_from", _later),
-    (rf"benefit\.{_X}\.use\.days", _less),
+    (rf"benefit\.{_X}\.use\.(days|late_days)", _less),
+    (rf"benefit\.{_X}\.unused", _lower(Unused.RETURN, Unused.LOST)),
     (rf"benefit\.{_X}\.use\.length", _lower(Length.WHOLE_DAYS, Length.EXACT_DURATION)),
     (rf"policy\.(minimum_days|post_by)|tier\.{_X}\.threshold", _more),
     (rf"benefit\.{_X}\.(takes|lead_days)", _more),

@@ -41,11 +41,15 @@ class Length(enum.Enum):
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was claimed can be used for `days` after the claim, through `until` at the latest."""
+    """What was claimed can be used for `days` after the claim, through `until` at the latest.
+
+    News of a use in time still comes for `late_days`; then what was not used ends (V-5).
+    """
 
     days: Annotated[int, msgspec.Meta(ge=1, le=USE_DAYS_MAX)]
     length: Length = Length.WHOLE_DAYS
     until: date | None = None
+    late_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 3
 
 
 def use_until(

@@ -20,7 +20,7 @@ class ClaimRow(msgspec.Struct, kw_only=True):
 
     It keeps the terms of the version of the programme that it was made under (U-3), in which
     windows it took room, by its cap and by `limits` (K-5), and until when it can be used (P-9).
-    Its `course` is what the provider told of its use.
+    Its `course` is what the provider told of its use; at `ends_at` it ends by our clock.
     """
 
     claim_id: UUID
@@ -40,6 +40,7 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     provider_reference: str
     code_sealed: bytes | None
     use_until: datetime | None
+    ends_at: datetime | None
     course: Course = UNTOLD
 
 
@@ -88,15 +89,15 @@ class HoldEnd(msgspec.Struct, frozen=True):
 _COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.state, c.reason,
        c.hold_id, c.cap_window, c.limits, c.claimed_at, c.changed_at, c.deadline,
        c.provider_reference, c.code_sealed, c.programme_version, c.use_until, c.used_at, c.used,
-       c.ended_at"""
+       c.ended_at, c.ends_at"""
 INSERT = """
 INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, reason,
-                   hold_id, cap_window, programme_version, limits, use_until, claimed_at,
-                   changed_at, deadline)
+                   hold_id, cap_window, programme_version, limits, use_until, ends_at,
+                   claimed_at, changed_at, deadline)
 SELECT n.*, $14, $14, $15
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[],
             $7::text[], $8::text[], $9::uuid[], $10::text[], $11::int[], $12::jsonb[],
-            $13::timestamptz[]) AS n
+            $13::timestamptz[], $16::timestamptz[]) AS n
 """
 UPDATE = """
 UPDATE claim AS c
@@ -130,6 +131,18 @@ COUNT_OVERDUE = """
 SELECT count(*) FROM claim AS c
 WHERE c.bucket + 0 BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
 """
+# ix_claim_unused. What the provider is just told to be used does not end.
+_UNUSED = """
+FROM claim AS c
+WHERE c.bucket + 0 BETWEEN $1 AND $2 AND c.ends_at <= $3 AND c.ends_at IS NOT NULL
+  AND c.state IN ('ISSUED', 'CONFIRMED', 'PARTLY_REDEEMED')
+  AND NOT EXISTS (
+      SELECT FROM provider_request AS r
+      WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
+        AND r.operation = 'REDEEM' AND r.verdict = '' AND r.next_at IS NOT NULL)
+"""
+UNUSED = f"SELECT c.member_id, c.claim_id {_UNUSED} ORDER BY c.ends_at LIMIT $4"
+COUNT_UNUSED = f"SELECT count(*) {_UNUSED}"
 INSERT_HOLDS = """
 INSERT INTO hold (bucket, hold_id, member_id, claim_id, batch_id, unit, quantity, cost_minor,
                   placed_at, uncapped)
@@ -193,6 +206,7 @@ async def put(writer: Writer, claims: Sequence[ClaimRow], deadline: datetime) ->
         [c.use_until for c in claims],
         claims[0].claimed_at,
         deadline,
+        [c.ends_at for c in claims],
     )
 
 
@@ -252,6 +266,20 @@ async def overdue(
 async def count_overdue(conn: Connection, buckets: tuple[int, int], now: datetime) -> int:
     """Return of how many claims the deadline for sending has passed, in a range of buckets."""
     ((count,),) = await rows(conn, COUNT_OVERDUE, *buckets, now)
+    return int(count)
+
+
+async def unused(
+    conn: Connection, buckets: tuple[int, int], now: datetime, limit: int
+) -> list[tuple[UUID, UUID]]:
+    """Return (member, claim) of what was delivered and not used in time, in a range of buckets."""
+    found = await rows(conn, UNUSED, *buckets, now, limit)
+    return [(row.member_id, row.claim_id) for row in found]
+
+
+async def count_unused(conn: Connection, buckets: tuple[int, int], now: datetime) -> int:
+    """Return how much was delivered and not used in time, in a range of buckets."""
+    ((count,),) = await rows(conn, COUNT_UNUSED, *buckets, now)
     return int(count)
 
 

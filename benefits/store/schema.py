@@ -429,9 +429,17 @@ claim = Table(
     Column("used_at", INSTANT),
     Column("used", BigInteger, nullable=False, server_default="0"),
     Column("ended_at", INSTANT),
+    Column("ends_at", INSTANT),  # when it ends by our clock, if it is not used
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),
+    Index(
+        "ix_claim_unused",
+        "ends_at",
+        postgresql_where=text(
+            "ends_at IS NOT NULL AND state IN ('ISSUED', 'CONFIRMED', 'PARTLY_REDEEMED')"
+        ),
+    ),
     Index(
         "ix_claim_reference",
         "provider_reference",

@@ -2,8 +2,8 @@
 
 Why: a use can be told to the provider and undone, a delivery confirmed; what was not used ends.
 Some providers' callbacks know an order by their own reference alone.
-Locks: `claim` while its index is built, no row is written; `provider_request` while its rows are
-looked at for the new checks.
+Locks: `claim` while its indexes are built, no row is written; `provider_request` while its rows
+are looked at for the new checks.
 """
 
 from textwrap import dedent
@@ -18,7 +18,8 @@ STATEMENTS = (
     ALTER TABLE claim
         ADD COLUMN used_at TIMESTAMP WITH TIME ZONE,
         ADD COLUMN used BIGINT NOT NULL DEFAULT '0',
-        ADD COLUMN ended_at TIMESTAMP WITH TIME ZONE
+        ADD COLUMN ended_at TIMESTAMP WITH TIME ZONE,
+        ADD COLUMN ends_at TIMESTAMP WITH TIME ZONE
     """,
     """
     ALTER TABLE provider_request
@@ -35,6 +36,10 @@ STATEMENTS = (
     ALTER TABLE provider_request
         ADD CONSTRAINT ck_provider_request_undoes
         CHECK ((operation = 'REVERSE') = (undoes IS NOT NULL))
+    """,
+    """
+    CREATE INDEX ix_claim_unused ON claim (ends_at)
+        WHERE ends_at IS NOT NULL AND state IN ('ISSUED', 'CONFIRMED', 'PARTLY_REDEEMED')
     """,
     """
     CREATE INDEX ix_claim_reference ON claim (provider_reference)

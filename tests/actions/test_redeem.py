@@ -4,17 +4,23 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from benefits.actions import receive
+import msgspec
+import pytest
+
+from benefits.actions import expire, receive
 from benefits.actions.keyed import Accepted
 from benefits.actions.redeem import Command, RedeemClaim, ReverseRedemption, redeem
+from benefits.domain.lattice import Unused
 from benefits.domain.orders import (
     Callbacks,
     Confirmed,
     Done,
+    Expired,
     Notice,
     NotSent,
     Operation,
     Outcome,
+    PartlyUsed,
     Pending,
     QueryBy,
     Reason,
@@ -24,8 +30,10 @@ from benefits.domain.orders import (
     Unknown,
     Used,
 )
+from benefits.domain.use import Use
 from benefits.store.db import Connection
 from tests.actions.life import (
+    EVERYWHERE,
     call_back,
     claimed,
     counter,
@@ -42,7 +50,7 @@ from tests.actions.life import (
     wish,
     work_off,
 )
-from tests.builders import NOON, World
+from tests.builders import NOON, World, reference_programme
 
 
 async def ask(world: World, command: Command) -> Any:
@@ -288,4 +296,82 @@ async def test_a_provider_without_queries_is_sent_the_same_again(world: World) -
     for work in await lease(world):
         await record(world, work, Done(at=NOON))
     assert ["ISSUED"] * 2 == await states(world)
+    assert [] == await world.findings()
+
+
+async def vouchers(world: World, **more: Any) -> tuple[UUID, str]:
+    """Return a member with three delivered lounge visits of one claim, to be used in a week."""
+    programme = reference_programme()
+    lounge, video = programme.benefit
+    lounge = msgspec.structs.replace(lounge, use=Use(days=7), **more)
+    await world.apply(msgspec.structs.replace(programme, benefit=(lounge, video)))
+    member = await holder(world, "LOUNGE", 3)
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE", quantity=3))
+    number = await number_of(world, claim_id)
+    await call_back(world, number, Done(at=NOON))
+    return member, number
+
+
+async def end_uses(world: World) -> int:
+    """End what was not used in time."""
+    async with world.database.transaction() as conn:
+        seen = await expire.end_unused(conn, world.parts, buckets=EVERYWHERE, limit=100)
+        return seen.seen
+
+
+@pytest.mark.parametrize(
+    ("more", "back", "spent"),
+    [
+        ({}, 2, 3800),
+        ({"unused": Unused.LOST}, 0, 3800),
+    ],
+    ids=["G-PART-1 back to the member", "G-PART-1 lost"],
+)
+async def test_g_part_1_what_was_not_used_in_time_ends(
+    world: World, more: dict[str, Any], back: int, spent: int
+) -> None:
+    """G-PART-1: of three pieces one is used; the others come back or are lost, as is agreed."""
+    member, number = await vouchers(world, **more)
+    await call_back(world, number, PartlyUsed(at=NOON, used=1), PartlyUsed(at=NOON, used=1))
+    assert (["PARTLY_REDEEMED"], (0, 3)) == (
+        await states(world),
+        await wallet(world, member, "LOUNGE"),
+    )
+    world.clock.forward(days=10)
+    assert 0 == await end_uses(world)  # news of a use may still come
+    world.clock.forward(days=2)
+    assert (1, 0) == (await end_uses(world), await end_uses(world))
+    assert (["EXPIRED"], (back, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert (0, spent) == await counter(world, "budget:lounge")
+    told = ["order.issued", "order.partly_redeemed", "order.expired"]
+    assert told == await story(world)
+    assert [] == await world.findings()
+    await call_back(world, number, Used(at=NOON + timedelta(hours=1)))
+    (case,) = await world.rows("SELECT kind FROM case_file")
+    assert ("used_after_expired", ["EXPIRED"]) == (case.kind, await states(world))
+
+
+async def test_late_news_of_a_use_in_time_counts_and_its_undoing_ends_the_order(
+    world: World,
+) -> None:
+    """The member's units are taken again for what was used; undone, they are the member's."""
+    member, number = await vouchers(world)
+    world.clock.forward(days=12)
+    assert 1 == await end_uses(world)
+    assert (["EXPIRED"], (3, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    await call_back(world, number, Used(at=NOON + timedelta(days=1)))
+    assert (["REDEEMED"], (0, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    await call_back(world, number, Reversed(at=NOON + timedelta(days=2)))
+    assert (["EXPIRED"], (3, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert (0, 0) == await counter(world, "budget:lounge")
+    assert [] == await world.findings()
+
+
+async def test_what_is_spent_at_issue_comes_back_to_nobody(world: World) -> None:
+    """G-PART-1: where the unit was spent by the delivery, the provider's word ends the order."""
+    member = await holder(world)
+    (claim_id,) = await claimed(world, wish(member))
+    number = await number_of(world, claim_id)
+    await call_back(world, number, Done(at=NOON), Expired(at=NOON + timedelta(days=1)))
+    assert (["EXPIRED"], (0, 0)) == (await states(world), await wallet(world, member))
     assert [] == await world.findings()

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from benefits.domain.carry import Carry
+from benefits.domain.lattice import Unused
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read
 from benefits.domain.terms import (
@@ -162,6 +163,9 @@ EXACT = Length.EXACT_DURATION
         ({"use": Use(days=9)}, {}, "use", False),
         ({"use": Use(days=9)}, {"use": Use(days=8)}, "use.days", True),
         ({"use": Use(days=9)}, {"use": Use(days=10)}, "use.days", False),
+        ({"use": Use(days=9)}, {"use": Use(days=9, late_days=1)}, "use.late_days", True),
+        ({}, {"unused": Unused.LOST}, "unused", True),
+        ({"unused": Unused.LOST}, {}, "unused", False),
         ({"use": Use(days=9)}, {"use": Use(days=9, until=DAY)}, "use.until", True),
         ({"use": Use(days=9, until=DAY)}, {"use": Use(days=9)}, "use.until", False),
         ({"use": Use(days=9)}, {"use": Use(days=9, length=EXACT)}, "use.length", True),

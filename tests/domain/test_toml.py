@@ -17,6 +17,7 @@ from benefits.domain.carry import Carry
 from benefits.domain.choice import Choice
 from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.labels import LabelAsked, Layer
+from benefits.domain.lattice import Unused
 from benefits.domain.limits import Cap, CapWindow, Limit, Scope
 from benefits.domain.packages import Line, LinePeriod, Start
 from benefits.domain.programme import Dialect, Programme
@@ -134,6 +135,7 @@ uses = st.none() | st.builds(
     days=st.integers(1, 3660),
     length=st.sampled_from(Length),
     until=st.none() | st.dates(date(2025, 6, 1), date(2026, 1, 1)),
+    late_days=st.integers(0, 366),
 )
 
 
@@ -179,6 +181,7 @@ def programmes(draw: st.DrawFn) -> Programme:
                 st.dictionaries(st.sampled_from(list(base.ranks)), st.integers(1, 9), max_size=3)
             ),
             exclusion=exclusion,
+            unused=draw(st.sampled_from(Unused)),
             claim_from=draw(st.none() | st.dates(date(2025, 1, 1), date(2025, 6, 1))),
             claim_until=draw(st.none() | st.dates(date(2025, 6, 1), date(2025, 9, 1))),
             use=draw(uses) if one.kind is not Kind.DIRECT_TOPUP else None,

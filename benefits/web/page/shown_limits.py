@@ -3,7 +3,8 @@
 from datetime import date
 
 from benefits.domain import units
-from benefits.domain.benefit import Benefit
+from benefits.domain.benefit import Benefit, Consumed
+from benefits.domain.lattice import Unused
 from benefits.domain.limits import (
     Cap,
     CapWindow,
@@ -121,6 +122,12 @@ def window_words(tongue: Tongue, benefit: Benefit, today: date) -> str:
     return tongue.say(ended, day=tongue.day(benefit.window_ends))
 
 
+_UNUSED: dict[Unused, Message] = {
+    Unused.RETURN: n_("What is not used in time comes back as units, until those end."),
+    Unused.LOST: n_("What is not used in time is lost."),
+}
+
+
 def use_words(tongue: Tongue, benefit: Benefit) -> list[str]:
     """Return until when what is claimed can be used, where that is said (P-9)."""
     if benefit.use is None:
@@ -129,6 +136,8 @@ def use_words(tongue: Tongue, benefit: Benefit) -> list[str]:
     if benefit.use.until is not None:
         words = n_("It must be used by the end of %(day)s.")
         found.append(tongue.say(words, day=tongue.day(benefit.use.until)))
+    if benefit.consumed is Consumed.USE:
+        found.append(tongue.word(_UNUSED[benefit.unused]))
     return found
 
 

@@ -13,9 +13,13 @@ import msgspec
 import pytest
 import rich.console
 import rich.pretty
+from structlog.testing import capture_logs
 
+from benefits.app import dialect_of
 from benefits.domain.checkpoints import PublicKey
+from benefits.domain.programme import Dialect, Provider
 from benefits.domain.rates import Quota
+from benefits.providers.secrets import ProviderSecrets
 from benefits.providers.wechat_pay import Credentials
 from benefits.settings import (
     Keys,
@@ -216,6 +220,27 @@ def test_secrets_have_the_form_of_their_dialect() -> None:
     shown = f"{keys.provider_secrets!r} {Credentials(wechat.secrets())!r}"
     assert "BEGIN" not in shown
     assert wechat.APIV3_KEY not in shown
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fit", "unfit"),
+    [
+        (Dialect.OPEN, (WEBHOOK,), wechat.secrets()),
+        (Dialect.WECHAT_BUSIFAVOR, wechat.secrets(), (WEBHOOK,)),
+    ],
+)
+def test_a_provider_is_spoken_to_with_secrets_of_its_dialect(
+    dialect: Dialect, fit: ProviderSecrets, unfit: ProviderSecrets
+) -> None:
+    """Where programme and settings do not agree nothing is sent; the log names the provider."""
+    provider = Provider(
+        code="wx", name={}, dialect=dialect, url=wechat.BASE, wechat=wechat.MERCHANT
+    )
+    assert hasattr(dialect_of(provider, fit), "receive")
+    with capture_logs() as lines, pytest.raises(KeyError, match="wx"):
+        dialect_of(provider, unfit)
+    (line,) = lines
+    assert ("provider.secrets_of_another_dialect", "wx") == (line["event"], line["provider"])
 
 
 def test_a_refusal_drags_no_secret_along() -> None:

@@ -275,18 +275,20 @@ class Units:
         if spent is None:  # delivered at the bank's loss: no units of the member are concerned
             self.tell(claim, "order.reversed")
             return None
-        if not spent.lines or any(line.reversed for line in spent.lines):
-            self.tell(claim, "order.reversed")
-            return Trouble(
-                "reversed_by_hand", "What it had spent came back before, or is archived."
-            )
         hold, unit = spent.hold, spent.hold.unit
-        at = self.journal.now_for(claim.member_id)
         parts = [
             Part(line.posting.lot_id, line.posting.amount)
             for line in spent.lines
             if line.posting.credit is Account.REDEEMED and line.posting.lot_id is not None
         ]
+        by_hand = any(line.reversed for line in spent.lines)
+        if by_hand or sum(part.amount for part in parts) != hold.quantity:
+            self.tell(claim, "order.reversed")
+            return Trouble(
+                "reversed_by_hand",
+                "What it had spent came back before, was settled in part, or is archived.",
+            )
+        at = self.journal.now_for(claim.member_id)
         late = any(self.journal.lots[part.lot_id].ended(at) for part in parts)
         reserved, minor = _reserved_again(spent.lines, hold), _spent_minor(spent.lines)
         if effect is Effect.RESTORE:

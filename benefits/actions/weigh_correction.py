@@ -308,7 +308,7 @@ async def _recover(conn: Connection, matter: Matter, _journal: Journal) -> Effec
     claim, is_away = matter.of_claim, False
     for batch_id in await corrections.deliveries(conn, claim.member_id, claim.claim_id):
         lines = await corrections.lines(conn, batch_id)
-        if recoveries.is_loss(lines):
+        if recoveries.loss_left(lines):
             return recoveries.recover(batch_id, lines, matter.steps)
         is_away |= not lines
     raise MonthArchived if is_away else CorrectionExceeds

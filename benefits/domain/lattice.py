@@ -125,8 +125,11 @@ def advance(
 ) -> Step:
     """Return what an outcome does to an order; replays and late ones change nothing twice (V-4).
 
-    "Not found" must have been weighed by `believed` before.
+    "Not found" must have been weighed by `believed` before. Of an order that people settled as
+    used, or that was used before uses were told, no time is known: what is told of it is later.
     """
+    if state is OrderState.REDEEMED and course.used_at is None:
+        course = replace(course, used=terms.quantity)
     match outcome:
         case Done() if terms.two_phase:  # what is not confirmed is not delivered
             return Step(OrderState.PENDING if state in OPEN else state, course=course)
@@ -217,8 +220,9 @@ def _delivered(state: OrderState, terms: Terms, courses: tuple[Course, Course]) 
     to = _place(terms, course)
     before, after = _units(state, terms, known), _units(to, terms, course)
     is_late = state in {OrderState.COMPENSATED, OrderState.EXPIRED} and before is _Units.BACK
-    if is_late and to is OrderState.EXPIRED:
-        return Step(state, course=course)  # nobody could have used it
+    if is_late and to is OrderState.EXPIRED:  # nobody could have used it
+        lapsed = state is OrderState.EXPIRED and known.ended_at is None
+        return Step(state, course=known if lapsed else course)
     revoking = terms.late_success is LateSuccess.REVOKE
     if is_late and revoking and to in USABLE and not course.used:
         return Step(state, Effect.REVOKE, course=course)

@@ -19,9 +19,9 @@ from benefits.domain.corrections import CorrectionExceeds, Effect, Fault, Line, 
 from benefits.domain.ledger import Account, Cost, Posting
 
 
-def is_loss(lines: Iterable[Line]) -> bool:
-    """Say whether a batch booked units as delivered without entitlement."""
-    return any(_moves(line.posting, Account.ISSUED, Account.LOSS) for line in lines)
+def loss_left(lines: Iterable[Line]) -> int:
+    """Return how many units of a batch were delivered without entitlement and not recovered."""
+    return sum(one.left for one in lines if _moves(one.posting, Account.ISSUED, Account.LOSS))
 
 
 def recover(batch_id: UUID, lines: Sequence[Line], quantity: int) -> Effect:

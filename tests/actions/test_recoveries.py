@@ -5,9 +5,9 @@ from uuid import UUID
 import pytest
 
 from benefits.domain.corrections import Fault, Kind, Why
-from benefits.domain.orders import Done, Reason, Rejected, Used
-from tests.actions.desk import approve, ask, correct, money, spent
-from tests.actions.life import call_back, claimed, holder, number_of, wallet, wish
+from benefits.domain.orders import Done, PartlyUsed, Reason, Rejected, Reversed, Used
+from tests.actions.desk import approve, ask, correct, lost, money, spent
+from tests.actions.life import call_back, claimed, holder, number_of, states, wallet, wish
 from tests.builders import NOON, World
 
 
@@ -73,6 +73,35 @@ async def test_what_was_delivered_with_entitlement_is_no_loss_to_recover(world: 
     (other,) = await claimed(world, wish(member, "LOUNGE"))
     for each in (claim, other):
         assert "correction_exceeds" == await ask(world, Kind.RECOVER, member, 1, claim_id=each)
+
+
+async def test_a_loss_is_recovered_whatever_it_was_delivered_as(world: World) -> None:
+    """An order whose first word is that some of it was used is a loss, too (V-5, L-9)."""
+    member = await holder(world, "LOUNGE", 2)
+    (claim,) = await claimed(world, wish(member, "LOUNGE", quantity=2))
+    number = await number_of(world, claim)
+    await call_back(world, number, Rejected(Reason.LIMIT, "limit"))
+    await claimed(world, wish(member, "LOUNGE", quantity=2))
+    await call_back(world, number, PartlyUsed(at=NOON, used=1))
+    assert (2, 76_00) == (await units(world, "loss"), await money(world, "loss"))
+    assert "ok" == await correct(world, Kind.RECOVER, member, 2, claim_id=claim)
+    assert (0, 0) == (await units(world, "loss"), await money(world, "loss"))
+    assert [] == await world.findings()
+
+
+async def test_what_was_settled_in_part_is_not_held_again(world: World) -> None:
+    """A late delivery changes nothing, an undone use is left to a person (V-4, L-7)."""
+    member = await holder(world, "LOUNGE", 2)
+    claim = await lost(world, member, "LOUNGE", 2)
+    assert "ok" == await correct(world, Kind.SETTLE, member, 1, claim_id=claim)
+    number = await number_of(world, claim)
+    await call_back(world, number, Done(at=NOON))
+    assert (["REDEEMED"], (1, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    await call_back(world, number, Reversed(at=NOON))
+    assert (["ISSUED"], (1, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    cases = await world.rows("SELECT kind FROM case_file WHERE claim_id = $1", claim)
+    assert ["reversed_by_hand"] == [row.kind for row in cases]
+    assert [] == await world.findings()
 
 
 async def test_of_two_alike_only_one_is_approved_as_it_was_read(world: World) -> None:

@@ -188,6 +188,25 @@ def test_what_ends_ends_whenever_it_is_told(
         assert (state, units, []) == (life.state, life.units, life.cases)
 
 
+@given(st.sampled_from([DONE, Confirmed(NOON), Expired(NOON), USED]))
+def test_what_people_settled_as_used_stays_used(told: Outcome) -> None:
+    """An order of whose use no time is known falls back for its undoing alone (V-4)."""
+    step = advance(OrderState.REDEEMED, told, AT_USE)
+    assert (OrderState.REDEEMED, Effect.NONE, "") == (step.state, step.effect, step.case)
+    undone = advance(OrderState.REDEEMED, Reversed(NOON), AT_USE, step.course)
+    expected = {USED: Effect.RESTORE, Expired(NOON): Effect.RETURN}.get(told, Effect.RESTORE)
+    assert expected is undone.effect
+
+
+def test_what_lapsed_and_then_ended_can_still_be_delivered() -> None:
+    """That an order ended which was never sent says nothing of its units (G-CB-4)."""
+    terms = Terms(consumed_at_issue=True, late_success=LateSuccess.REISSUE)
+    ended = advance(OrderState.EXPIRED, Expired(NOON), terms)
+    assert Step(OrderState.EXPIRED) == ended
+    late = advance(ended.state, USED, terms, ended.course)
+    assert (OrderState.REDEEMED, Effect.REISSUE_AND_CAPTURE) == (late.state, late.effect)
+
+
 @given(terms_of_any, st.lists(outcomes, max_size=15))
 def test_units_are_held_exactly_as_long_as_something_may_come(
     terms: Terms, answers: list[Outcome | Lapsed]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from benefits.domain import ledger
 from benefits.domain.corrections import CorrectionExceeds, Fault, Line
 from benefits.domain.ledger import Account, Cost, Posting, fold
-from benefits.domain.recoveries import Charged, charged, clear, is_loss, recover
+from benefits.domain.recoveries import Charged, charged, clear, loss_left, recover
 from tests.domain.test_ledger import COST, UNIT
 
 BATCH = UUID(int=7)
@@ -55,9 +55,9 @@ def test_each_template_is_undone_by_the_one_beside_it(minor: int) -> None:
 
 def test_only_what_was_delivered_without_entitlement_is_such_a_loss() -> None:
     """Units written off by a claw-back are none that a provider delivered for nothing."""
-    assert is_loss(booked(1, 15_00, {}))
-    assert not is_loss([Line(0, one, 0) for one in ledger.write_off(UNIT, 1)])
-    assert not is_loss([])
+    assert 1 == loss_left(booked(1, 15_00, {}))
+    assert 0 == loss_left([Line(0, one, 0) for one in ledger.write_off(UNIT, 1)])
+    assert 0 == loss_left([])
 
 
 def test_what_is_charged_is_told_by_what_corrections_posted() -> None:

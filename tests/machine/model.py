@@ -1,7 +1,7 @@
 """What the ledger ought to do, told again in plain Python: lots and claims, no I/O.
 
 It is written from the rules, not from the code it is compared with, and keeps only what matters to
-units: an order that may still go either way is OPEN, whatever the provider has said of it so far.
+units and to what they cost.
 """
 
 from collections.abc import Collection
@@ -9,64 +9,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from benefits.domain.orders import Done, Outcome, Rejected, Revoked, Used
+from benefits.domain.corrections import Fault
+from benefits.domain.orders import (
+    Done,
+    Expired,
+    Outcome,
+    PartlyUsed,
+    Rejected,
+    Reversed,
+    Revoked,
+    Used,
+)
+from tests.machine.holdings import LOCAL, Claim, Loss, Lot, Terms
 
-LOCAL = timedelta(hours=8)
 UNSENT_FOR = timedelta(days=1)
-
-
-@dataclass
-class Lot:
-    """Units granted together."""
-
-    member: UUID
-    benefit: str
-    granted: int
-    expires_at: datetime
-    nth: int
-    available: int = 0
-    held: int = 0
-    redeemed: int = 0
-    expired: int = 0
-    revoked: int = 0
-    capped: bool = True
-
-
-@dataclass
-class Terms:
-    """What the programme says of a benefit; money in minor units."""
-
-    cost: int
-    budget: int
-    at_issue: bool
-    stock: int | None = None
-    cap: int | None = None
-    owing: bool = False
-
-
-@dataclass(eq=False)
-class Claim:
-    """A claim: units by lot that it has set aside now (`held`) and that are spent (`captured`).
-
-    `freed` units came back as its hold ended, `replaced` ones were made good; of its `delivered`
-    pieces some turned out to be `undelivered`.
-    """
-
-    member: UUID
-    benefit: str
-    quantity: int
-    window: str
-    placed_at: datetime
-    held: dict[UUID, int]
-    state: str = "OPEN"
-    deadline: datetime | None = None
-    submitted: bool = False
-    captured: dict[UUID, int] = field(default_factory=dict)
-    freed: int = 0
-    returned: int = 0
-    replaced: int = 0
-    delivered: int = 0
-    undelivered: int = 0
+DELIVERED = {"ISSUED", "PARTLY_REDEEMED", "REDEEMED"}
 
 
 @dataclass
@@ -82,7 +39,7 @@ class Model:
     def used(self, member: UUID, benefit: str, window: str) -> int:
         """Return the units of a member's cap that are taken in a window."""
         return sum(
-            self.counted(claim.held) + self.counted(claim.captured)
+            self.counted(claim.held) + sum(self.counted(units) for units, _ in claim.spent)
             for claim in self.claims.values()
             if (claim.member, claim.benefit, claim.window) == (member, benefit, window)
         )
@@ -92,24 +49,36 @@ class Model:
         return sum(part for lot_id, part in units.items() if self.lots[lot_id].capped)
 
     def taken(self, benefit: str) -> tuple[int, int]:
-        """Return how many units of a benefit are reserved and spent."""
+        """Return what of a benefit's budget is reserved, at the worst cost, and spent."""
         of = [claim for claim in self.claims.values() if claim.benefit == benefit]
         return (
-            sum(sum(claim.held.values()) for claim in of),
-            sum(sum(claim.captured.values()) for claim in of),
+            self.reserved(benefit) * self.terms[benefit].cost,
+            sum(sum(units.values()) * price for claim in of for units, price in claim.spent),
         )
+
+    def reserved(self, benefit: str) -> int:
+        """Return how many units of a benefit are held."""
+        of = [claim for claim in self.claims.values() if claim.benefit == benefit]
+        return sum(sum(claim.held.values()) for claim in of)
+
+    def money(self) -> tuple[int, int]:
+        """Return what the bank bears of money, and what is claimed from providers (L-9)."""
+        every = self.claims.values()
+        borne = sum((one.units - one.recovered) * one.price for c in every for one in c.losses)
+        waiting = sum(claim.charged - sum(claim.cleared.values()) for claim in every)
+        return borne - sum(claim.cleared[Fault.PROVIDER] for claim in every), -waiting
 
     def in_stock(self, benefit: str) -> tuple[int, int]:
         """Return how many pieces of a stock are reserved and gone; what came stays gone."""
         of = [claim for claim in self.claims.values() if claim.benefit == benefit]
-        return self.taken(benefit)[0], sum(c.delivered - c.undelivered for c in of)
+        return self.reserved(benefit), sum(c.delivered - c.undelivered for c in of)
 
     def room(
         self, member: UUID, benefit: str, quantity: int, *, window: str, now: datetime
     ) -> str:
         """Return the code of what has no room for more, in the order of checks, or nothing."""
         terms = self.terms[benefit]
-        taken = sum(self.taken(benefit)) + quantity
+        taken = sum(self.taken(benefit)) + quantity * terms.cost
         chosen = self.choose(member, benefit, quantity, now)
         counted = quantity if chosen is None else self.counted(chosen)
         used = self.used(member, benefit, window) + counted
@@ -118,7 +87,7 @@ class Model:
         gone = sum(self.in_stock(benefit)) + quantity
         if terms.stock is not None and gone > terms.stock:
             return "stock_exhausted"
-        return "budget_exhausted" if taken * terms.cost > terms.budget else ""
+        return "budget_exhausted" if taken > terms.budget else ""
 
     def choose(
         self, member: UUID, benefit: str, quantity: int, now: datetime
@@ -173,10 +142,20 @@ class Model:
         for lot_id, part in chosen.items():
             self.lots[lot_id].available -= part
             self.lots[lot_id].held += part
-        claim.held, claim.freed = chosen, 0
+        self._begin(claim)
+        claim.held = chosen
 
-    def _capture(self, claim: Claim, quantity: int | None = None) -> None:
-        left = sum(claim.held.values()) if quantity is None else quantity
+    def _begin(self, claim: Claim) -> None:
+        """Begin a new hold: what came of the one before is history."""
+        claim.before = [one for one in claim.spent if any(one[0].values())]
+        claim.captured, claim.price, claim.freed, claim.returned = {}, None, 0, 0
+
+    def _capture(
+        self, claim: Claim, used_at: datetime, now: datetime, quantity: int | None = None
+    ) -> None:
+        left = sum(claim.held.values()) if quantity is None or not claim.held else quantity
+        if left:
+            claim.price = self.price(claim, used_at, now)
         claim.delivered += left
         for lot_id, part in list(claim.held.items()):
             spent = min(part, left)
@@ -187,6 +166,33 @@ class Model:
             if spent:
                 claim.captured[lot_id] = spent
         claim.held = {lot_id: part for lot_id, part in claim.held.items() if part}
+
+    def price(self, claim: Claim, used_at: datetime, now: datetime) -> int:
+        """Return what a piece costs that is spent now, by the day that the contract names."""
+        terms, at = self.terms[claim.benefit], claim.placed_at
+        return terms.price(min(max(used_at, at), now) if terms.priced_by_use else at)
+
+    def _unspend(self, claim: Claim, now: datetime, *, hold: bool) -> None:
+        """Take back that all was spent, unless people gave some of it back before, or settled."""
+        if sum(claim.captured.values()) != claim.quantity:
+            return
+        parts = claim.captured
+        claim.delivered -= claim.quantity
+        claim.captured = {}
+        if hold:
+            self._begin(claim)
+            claim.held = dict(parts)
+        else:
+            claim.returned += claim.quantity
+        for lot_id, part in parts.items():
+            lot = self.lots[lot_id]
+            lot.redeemed -= part
+            if hold:
+                lot.held += part
+            elif now < lot.expires_at:
+                lot.available += part
+            else:
+                lot.expired += part
 
     def _release(self, claim: Claim, now: datetime) -> None:
         for lot_id, part in claim.held.items():
@@ -219,23 +225,58 @@ class Model:
         claim.submitted = False
         claim.deadline = None
 
-    def delivered(self, id_: UUID, *, used: bool, now: datetime) -> None:
-        """Apply that the provider delivered, or that the customer even used it."""
+    def place(self, claim: Claim) -> tuple[str, str]:
+        """Return where what is known of a delivery puts an order, and where its units are then."""
+        if claim.used >= claim.quantity:
+            state, where = "REDEEMED", "SPENT"
+        elif claim.ended:
+            state, where = "EXPIRED", "PARTED" if claim.used else "BACK"
+        else:
+            state, where = "PARTLY_REDEEMED" if claim.used else "ISSUED", "HELD"
+        return state, "SPENT" if self.terms[claim.benefit].at_issue else where
+
+    def delivered(self, id_: UUID, outcome: Outcome, now: datetime) -> None:
+        """Apply that the provider delivered, and what it tells of the use (V-4, V-5)."""
         claim = self.claims[id_]
-        spent = used or self.terms[claim.benefit].at_issue
-        if claim.state in {"COMPENSATED", "EXPIRED"}:
-            asked = (claim.member, claim.benefit, claim.quantity)
-            full = self.room(*asked, window=claim.window, now=now)
-            found = self.choose(*asked, now)
-            if not full and found is not None:
-                self._hold(claim, now)
-        elif claim.state not in {"OPEN", "ISSUED"}:
+        match outcome:
+            case Used(at=at):
+                claim.uses.add((at, False, claim.quantity))
+            case PartlyUsed(at=at, used=used):
+                claim.uses.add((at, False, min(used, claim.quantity)))
+            case Reversed(at=at):
+                claim.uses.add((at, True, 0))
+            case Expired() if (claim.state, claim.where) != ("EXPIRED", "BACK"):
+                claim.ended = True
+        state, where = self.place(claim)
+        ended = isinstance(outcome, Expired) and claim.where == "BACK"
+        late = claim.where == "BACK" and (state == "EXPIRED" or ended)
+        parted = "PARTED" in {claim.where, where} and claim.where not in {"HELD", where}
+        if claim.state == "REVOKED" or late or parted:
             return
         self.heard(id_)
-        if spent:
-            self._capture(claim)
-        if claim.state != "ISSUED" or used:
-            claim.state = "REDEEMED" if used else "ISSUED"
+        self._move(claim, where, outcome.at if isinstance(outcome, Done | Used) else now, now)
+        claim.state, claim.where = state, where
+
+    def _move(self, claim: Claim, where: str, used_at: datetime, now: datetime) -> None:
+        """Move the units of a claim to where they are now."""
+        if claim.where == "BACK":
+            asked = (claim.member, claim.benefit, claim.quantity)
+            full = self.room(*asked, window=claim.window, now=now)
+            if full or self.choose(*asked, now) is None:
+                price = self.price(claim, used_at, now)
+                claim.losses.append(Loss(claim.quantity, price))
+                return
+            self._hold(claim, now)
+        match where:
+            case "SPENT" if claim.where != "SPENT":
+                self._capture(claim, used_at, now)
+            case "PARTED" if claim.where == "HELD":
+                self._capture(claim, used_at, now, claim.used)
+                self._release(claim, now)
+            case "BACK" if claim.where == "HELD":
+                self._release(claim, now)
+            case "HELD" | "BACK" if claim.where == "SPENT":
+                self._unspend(claim, now, hold=where == "HELD")
 
     def rejected(self, id_: UUID, now: datetime) -> None:
         """Apply that the provider definitively refused."""
@@ -243,17 +284,17 @@ class Model:
         if claim.state == "OPEN":
             self.heard(id_)
             self._release(claim, now)
-            claim.state = "COMPENSATED"
+            claim.state, claim.where = "COMPENSATED", "BACK"
 
     def revoked(self, id_: UUID, now: datetime) -> None:
         """Apply that the provider took the thing back; spent units stay spent."""
         claim = self.claims[id_]
-        at_issue = self.terms[claim.benefit].at_issue
-        if claim.state == "REDEEMED" or (claim.state == "ISSUED" and at_issue):
+        spent = self.terms[claim.benefit].at_issue or claim.used > 0
+        if (claim.state in DELIVERED and spent) or (claim.state == "EXPIRED" and claim.ended):
             return
         self.heard(id_)
         self._release(claim, now)
-        claim.state = "REVOKED"
+        claim.state, claim.where = "REVOKED", "BACK"
 
     def undecided(self, id_: UUID) -> None:
         """Hear something that decides nothing."""
@@ -263,8 +304,8 @@ class Model:
     def learn(self, id_: UUID, outcome: Outcome, now: datetime) -> None:
         """Apply what the provider said."""
         match outcome:
-            case Done() | Used():
-                self.delivered(id_, used=isinstance(outcome, Used), now=now)
+            case Done() | Used() | PartlyUsed() | Reversed() | Expired():
+                self.delivered(id_, outcome, now)
             case Rejected():
                 self.rejected(id_, now)
             case Revoked():
@@ -285,7 +326,7 @@ class Model:
         for id_ in self.overdue(now) if only is None else only:
             claim = self.claims[id_]
             self._release(claim, now)
-            claim.state, claim.deadline = "EXPIRED", None
+            claim.state, claim.where, claim.deadline = "EXPIRED", "BACK", None
 
     def expire(self, now: datetime) -> None:
         """Expire what is left of ended lots; held units wait for their orders."""
@@ -337,10 +378,15 @@ class Model:
         back = claim.replaced + claim.returned + claim.freed
         return "ok" if back + quantity <= claim.quantity else "correction_exceeds"
 
-    def make_good(self, id_: UUID, lot_id: UUID, quantity: int, end: datetime) -> None:
-        """Give a new lot outside of caps."""
+    def make_good(
+        self, id_: UUID, lot_id: UUID, quantity: int, *, end: datetime, fault: Fault
+    ) -> None:
+        """Give a new lot outside of caps; a provider at fault owes what the pieces cost."""
         claim = self.claims[id_]
         claim.replaced += quantity
+        if fault is Fault.PROVIDER:
+            piece = self.terms[claim.benefit].cost if claim.price is None else claim.price
+            claim.charged += quantity * piece
         self.grant(lot_id, claim.member, claim.benefit, quantity=quantity, end=end)
         self.lots[lot_id].capped = False
 
@@ -348,10 +394,33 @@ class Model:
         """End an order that nobody could clear up: some came, the rest is released."""
         claim = self.claims[id_]
         self.heard(id_)
-        self._capture(claim, delivered)
+        self._capture(claim, now, now, delivered)
         self._release(claim, now)
-        done = "ISSUED" if self.terms[claim.benefit].at_issue else "REDEEMED"
+        at_issue = self.terms[claim.benefit].at_issue
+        claim.settled = bool(delivered) and not at_issue
+        done = "ISSUED" if at_issue else "REDEEMED"
         claim.state = done if delivered else "COMPENSATED"
+        claim.where = "SPENT" if delivered else "BACK"
+
+    def may_recover(self, id_: UUID, quantity: int) -> str:
+        """Return what people hear who would recover units of the first loss there is."""
+        left = [one.units - one.recovered for one in self.claims[id_].losses]
+        return "ok" if quantity <= next(filter(None, left), 0) else "correction_exceeds"
+
+    def recover(self, id_: UUID, quantity: int) -> None:
+        """Let units be no loss any more: the member has what they have."""
+        losses = self.claims[id_].losses
+        next(one for one in losses if one.units > one.recovered).recovered += quantity
+
+    def may_clear(self, id_: UUID, minor: int) -> str:
+        """Return what people hear who would end a charge, or some of it."""
+        claim = self.claims[id_]
+        fits = minor <= claim.charged - sum(claim.cleared.values())
+        return "ok" if fits else "correction_exceeds"
+
+    def clear(self, id_: UUID, minor: int, fault: Fault) -> None:
+        """End a charge: the provider has settled it, or it is owed again."""
+        self.claims[id_].cleared[fault] += minor
 
     def may_revoke(self, lot_id: UUID, quantity: int, now: datetime) -> str:
         """Return what people hear who would take units of a lot back."""

@@ -284,9 +284,9 @@ async def _compare_books(world: World, replay: Replay) -> None:
 
 
 def _shared(model: Model) -> list[tuple[str, int, int]]:
-    found = [("stock:VIDEO", *model.taken("VIDEO"))]
+    found = [("stock:VIDEO", *model.in_stock("VIDEO"))]
     for benefit, terms in TERMS.items():
-        reserved, spent = (n * terms.cost for n in model.taken(benefit))
+        reserved, spent = model.taken(benefit)
         assert reserved + spent <= terms.budget
         found.append((f"budget:{benefit.lower()}", reserved, spent))
     return sorted(found)

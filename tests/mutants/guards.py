@@ -197,12 +197,6 @@ USES = (
         "if False:",
         (ORDERS,),
     ),
-    Guard(
-        "benefits/actions/claim_granted.py",
-        "{self.pending.lot_id.hex}:{self.pending.tries}:{self.left}",
-        "{self.pending.lot_id.hex}:{self.pending.tries}",
-        (GRANTED,),
-    ),
     Guard("benefits/actions/claim_granted.py", 'key=f"{key}:{nth}"', "key=key", (GRANTED,)),
 )
 DATES = (

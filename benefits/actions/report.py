@@ -4,7 +4,7 @@ What a benefit belongs to and costs is told by the programmes as they stood at `
 an answer that is not provisional stays the same for ever (I11).
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Generic, TypeVar
@@ -24,9 +24,10 @@ from benefits.domain.reports import (
     VintageLine,
 )
 from benefits.domain.values import Month
-from benefits.store import catalogue, past
+from benefits.store import catalogue, months, past
 from benefits.store import totals as sums
-from benefits.store.db import Connection
+from benefits.store.db import Connection, Database
+from benefits.store.months import Closed
 
 Line_co = TypeVar("Line_co", covariant=True)
 
@@ -85,9 +86,27 @@ async def vintages(
     return _report(bounds, lines, provisional=provisional)
 
 
-def csv_of(kind: type[msgspec.Struct], found: Report[msgspec.Struct]) -> str:
-    """Return a report as CSV; each line tells as of when."""
-    return reports.csv_text(
+async def months_by_page(
+    database: Database, before: Month | None, size: int
+) -> AsyncIterator[Sequence[Closed]]:
+    """Yield closed months before one, the latest first, so many at a time.
+
+    Each page is read when it is wanted: what is closed stays as it is, and what is closed
+    meanwhile comes before all of it.
+    """
+    while True:
+        async with database.transaction() as conn:
+            page = await months.closed(conn, before, limit=size)
+        if page:
+            yield page
+            before = page[-1].month
+        if len(page) < size:
+            return
+
+
+def csv_of(kind: type[msgspec.Struct], found: Report[msgspec.Struct]) -> Iterator[str]:
+    """Yield a report as CSV, some lines at a time; each line tells as of when."""
+    return reports.csv_chunks(
         kind,
         found.lines,
         as_of=instant(found.as_of),

@@ -86,7 +86,8 @@ def report_(
                     found = await report.liability(conn, house.parts, bounds, By(by))
                 case _:
                     found = await report.vintages(conn, house.parts, bounds, use)
-        click.echo(report.csv_of(KINDS[kind], found), nl=False)
+        for chunk in report.csv_of(KINDS[kind], found):
+            click.echo(chunk, nl=False)
 
     read_books(work_)
 

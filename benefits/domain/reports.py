@@ -8,10 +8,11 @@ starts from.
 import csv
 import enum
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 
 import msgspec
 
@@ -26,6 +27,7 @@ from benefits.domain.values import Month
 MONEY = "MONEY:"
 _BUDGETS = "budget."
 PLACES = 6
+CHUNK_LINES = 500
 
 
 class By(enum.Enum):
@@ -306,11 +308,25 @@ def _vintage(
     )
 
 
-def csv_text(kind: type[msgspec.Struct], lines: Sequence[msgspec.Struct], **all_: str) -> str:
-    """Return lines of a kind as CSV with a header; `all_` are columns, the same in each."""
+def csv_chunks(
+    kind: type[msgspec.Struct], lines: Iterable[msgspec.Struct], **all_: str
+) -> Iterator[str]:
+    """Yield lines of a kind as CSV with a header; `all_` are columns, the same in each.
+
+    A chunk is of at most `CHUNK_LINES` lines, and no line is taken before its chunk is wanted.
+    """
+    yield _written([[*kind.__struct_fields__, *all_]])
+    each = iter(lines)
+    while chunk := list(islice(each, CHUNK_LINES)):
+        yield _written([[*msgspec.structs.astuple(line), *all_.values()] for line in chunk])
+
+
+def _written(records: Iterable[Sequence[object]]) -> str:
     written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\r\n")
-    writer.writerow([*kind.__struct_fields__, *all_])
-    for line in lines:
-        writer.writerow([*msgspec.structs.astuple(line), *all_.values()])
+    csv.writer(written, lineterminator="\r\n").writerows(records)
     return written.getvalue()
+
+
+def csv_text(kind: type[msgspec.Struct], lines: Iterable[msgspec.Struct], **all_: str) -> str:
+    """Return lines of a kind as CSV with a header, whole."""
+    return "".join(csv_chunks(kind, lines, **all_))

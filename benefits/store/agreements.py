@@ -87,14 +87,21 @@ class Book(NamedTuple, Generic[Kept]):
     approve: str
     one: str
     listed: str
+    brief: str
 
 
 def book(
-    seen: type[Kept], names: tuple[str, str, str], own: Sequence[str], *, of_members: bool = False
+    seen: type[Kept],
+    names: tuple[str, str, str],
+    own: Sequence[str],
+    *,
+    of_members: bool = False,
+    brief: str = "p.body",
 ) -> Book[Kept]:
     """Write the statements of a kind: its table, its id, and the column of what it became.
 
-    `own` are columns of its table that others have not, the values of `New.own`.
+    `own` are columns of its table that others have not, the values of `New.own`. Where a list is
+    only looked at, `brief` stands for its bodies.
     """
     table, id_, became = names
     bucket = ["bucket"] * of_members
@@ -108,6 +115,15 @@ def book(
 SELECT {", ".join(columns)} FROM {table} AS p
 LEFT JOIN {table}_decision AS d
   ON d.{id_} = p.{id_}{" AND d.bucket = p.bucket" * of_members}"""
+    # The index of instants and ids; without a kind or a state all of them.
+    listed = f"""{read}
+WHERE (p.proposed_at, p.{id_}) > ($1::timestamptz, $2::uuid)
+  {"AND p.bucket BETWEEN 0 AND 1023" * of_members}
+  AND ($3::text IS NULL OR {"p.kind" if "kind" in own else "p.body ->> 'kind'"} = $3)
+  AND ($4::text IS NULL OR $4 = coalesce(
+      d.verdict, CASE WHEN p.expires_at <= $5::timestamptz THEN 'EXPIRED' ELSE 'PROPOSED' END))
+ORDER BY p.proposed_at, p.{id_} LIMIT $6
+"""
     return Book(
         seen,
         of_members,
@@ -116,15 +132,8 @@ LEFT JOIN {table}_decision AS d
         approve=_insert(f"{table}_decision", [*decided, became]),
         # Primary keys.
         one=f"{read}\nWHERE p.{id_} = $1{' AND p.bucket = $2' * of_members}",
-        # The index of instants and ids; without a kind or a state all of them.
-        listed=f"""{read}
-WHERE (p.proposed_at, p.{id_}) > ($1::timestamptz, $2::uuid)
-  {"AND p.bucket BETWEEN 0 AND 1023" * of_members}
-  AND ($3::text IS NULL OR {"p.kind" if "kind" in own else "p.body ->> 'kind'"} = $3)
-  AND ($4::text IS NULL OR $4 = coalesce(
-      d.verdict, CASE WHEN p.expires_at <= $5::timestamptz THEN 'EXPIRED' ELSE 'PROPOSED' END))
-ORDER BY p.proposed_at, p.{id_} LIMIT $6
-""",
+        listed=listed,
+        brief=listed.replace(" p.body,", f" {brief} AS body,", 1),
     )
 
 
@@ -168,8 +177,27 @@ async def listed(
     conn: Connection, kept: Book[Kept], after: Mark | None, sort: Sort, *, limit: int
 ) -> Sequence[Kept]:
     """Return proposals in the order they were made."""
+    return await _listed(conn, kept, kept.listed, after=after, sort=sort, limit=limit)
+
+
+async def briefly(
+    conn: Connection, kept: Book[Kept], after: Mark | None, sort: Sort, *, limit: int
+) -> Sequence[Kept]:
+    """Return proposals as `listed` does, without the files in them."""
+    return await _listed(conn, kept, kept.brief, after=after, sort=sort, limit=limit)
+
+
+async def _listed(
+    conn: Connection,
+    kept: Book[Kept],
+    statement: str,
+    *,
+    after: Mark | None,
+    sort: Sort,
+    limit: int,
+) -> Sequence[Kept]:
     start = after or BEGINNING
-    found = await rows(conn, kept.listed, *start, sort.kind, sort.state, sort.now, limit)
+    found = await rows(conn, statement, *start, sort.kind, sort.state, sort.now, limit)
     return [kept.seen(**row._asdict()) for row in found]
 
 

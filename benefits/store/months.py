@@ -155,12 +155,9 @@ async def _summed(conn: Connection, after: date, last: date, begun: UUID) -> tup
 
 
 async def closed(
-    conn: Connection, before: Month | None = None, *, limit: int | None = 12
+    conn: Connection, before: Month | None = None, *, limit: int = 12
 ) -> list[Closed]:
-    """Return closed months, the latest first, only those before one if it is named.
-
-    Without a limit it is all of them.
-    """
+    """Return closed months, the latest first, only those before one if it is named."""
     bound = before.start if before is not None else date.max
     found = await rows(conn, CLOSED, bound, limit)
     by_month = dict[date, list[Total]]()

@@ -21,7 +21,16 @@ class ProposalSeen(agreements.Seen, frozen=True, kw_only=True):
     result: str | None
 
 
-BOOK = agreements.book(ProposalSeen, ("proposal", "proposal_id", "result"), ("kind", "subject"))
+# A programme's document is as long as it likes.
+BRIEF = """
+CASE p.kind WHEN 'PROGRAMME' THEN jsonb_set(p.body, '{document}', '""') ELSE p.body END
+"""
+BOOK = agreements.book(
+    ProposalSeen,
+    ("proposal", "proposal_id", "result"),
+    ("kind", "subject"),
+    brief=BRIEF.strip(),
+)
 
 
 async def agreed(conn: Connection, programme: str) -> set[Pair]:

@@ -150,7 +150,7 @@ class Counter(msgspec.Struct, Generic[Asked, Kept, View], frozen=True):
         async with request.app.state.database.transaction() as conn:
             around = await _around(conn, parts, whole=False)
             sort = Sort(around.now, page.state, page.kind)
-            found = await agreements.listed(conn, book, after, sort, limit=page.limit + 1)
+            found = await agreements.briefly(conn, book, after, sort, limit=page.limit + 1)
             views = [await self.shown(conn, seen, around) for seen in found[: page.limit]]
         if len(found) <= page.limit:
             return views, None

@@ -1,5 +1,6 @@
 """Finance and audit: totals, liability, vintages and closed months, as JSON or CSV (Q-6, L-11)."""
 
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
@@ -7,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from litestar import Request, Response, get
 from litestar.params import FromQuery, QueryParameter
+from litestar.response import Stream
 
 from benefits.actions import report
 from benefits.actions.parts import Parts
@@ -20,11 +22,11 @@ from benefits.domain.reports import (
     TotalLine,
     VintageLine,
     amount_of,
-    csv_text,
+    csv_chunks,
 )
 from benefits.domain.values import Month
 from benefits.store import months
-from benefits.store.db import Connection
+from benefits.store.db import Connection, Database
 from benefits.store.months import Closed
 from benefits.web import cursors
 from benefits.web.auth import needs
@@ -34,6 +36,7 @@ SCOPES = ("operator", "approver", "auditor")
 CSV = "text/csv"
 PAGE_MAX = 120
 LINES_MAX = 1000
+MONTHS_HELD = 12
 Format = Literal["json", "csv"]
 TotalsBy = Literal["unit", "benefit", "programme", "provider", "cost_centre"]
 LiabilityBy = Literal["benefit", "programme", "provider", "cost_centre"]
@@ -121,9 +124,28 @@ def _wants_csv(request: Request[Any, Any, Any], asked: Format | None) -> bool:
     return CSV in request.headers.get("accept", "")
 
 
-def _csv(text: str, name: str) -> Response[Any]:
+def _csv(chunks: AsyncIterator[bytes], name: str) -> Response[Any]:
+    """Answer with CSV, which is written while it is read."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Vary": "Accept"}
-    return Response(text.encode(), media_type=f"{CSV}; charset=utf-8", headers=headers)
+    return Stream(chunks, media_type=f"{CSV}; charset=utf-8", headers=headers)
+
+
+async def _sent(chunks: Iterable[str]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk.encode()
+
+
+async def _months_sent(
+    database: Database, before: Month | None, catalogue: Catalogue
+) -> AsyncIterator[bytes]:
+    """Give months as CSV, of which no more than a page is held."""
+    (header,) = csv_chunks(_MonthLine, ())
+    yield header.encode()
+    async for page in report.months_by_page(database, before, MONTHS_HELD):
+        lines = _month_lines([_month_view(one, catalogue) for one in page])
+        _, *chunks = csv_chunks(_MonthLine, lines)
+        for chunk in chunks:
+            yield chunk.encode()
 
 
 async def _bounds(
@@ -175,7 +197,7 @@ async def get_totals(
         bounds = await _bounds(conn, state.parts, as_of, known_at, place=place)
         found = await report.totals(conn, state.parts, bounds, By(by))
     if _wants_csv(request, format_):
-        return _csv(csv_of(TotalLine, found), "totals")
+        return _csv(_sent(csv_of(TotalLine, found)), "totals")
     lines, following = _page(kind, found, bounds, place=place, limit=limit)
     return Response(
         TotalsView(
@@ -214,7 +236,7 @@ async def get_liability(
         bounds = await _bounds(conn, state.parts, as_of, known_at, place=place)
         found = await report.liability(conn, state.parts, bounds, By(by))
     if _wants_csv(request, format_):
-        return _csv(csv_of(LiabilityLine, found), "liability")
+        return _csv(_sent(csv_of(LiabilityLine, found)), "liability")
     lines, following = _page(kind, found, bounds, place=place, limit=limit)
     return Response(
         LiabilityView(
@@ -256,7 +278,7 @@ async def get_vintages(
         bounds = await _bounds(conn, state.parts, as_of, known_at, place=place)
         found = await report.vintages(conn, state.parts, bounds, use)
     if _wants_csv(request, format_):
-        return _csv(csv_of(VintageLine, found), "vintages")
+        return _csv(_sent(csv_of(VintageLine, found)), "vintages")
     lines, following = _page(kind, found, bounds, place=place, limit=limit)
     return Response(
         VintagesView(
@@ -286,10 +308,9 @@ async def get_months(
     async with state.database.transaction() as conn:
         catalogue = await state.parts.catalogue.current(conn)
         books = await months.books(conn)
-        found = await months.closed(conn, before, limit=None if as_csv else limit + 1)
+        found = [] if as_csv else await months.closed(conn, before, limit=limit + 1)
     if as_csv:
-        every = [_month_view(one, catalogue) for one in found]
-        return _csv(csv_text(_MonthLine, _month_lines(every)), "months")
+        return _csv(_months_sent(state.database, before, catalogue), "months")
     views = [_month_view(one, catalogue) for one in found[:limit]]
     more = len(found) > limit
     return Response(

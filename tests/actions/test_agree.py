@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -69,6 +70,21 @@ async def current(world: World) -> int:
     """Return which version of the reference programme is in force."""
     async with world.database.transaction() as conn:
         return (await world.parts.catalogue.current(conn)).programme_versions["wealth"]
+
+
+async def test_a_list_brings_proposals_without_their_documents(world: World) -> None:
+    """A page of a hundred is not a hundred files; one that is read for itself is whole."""
+    made = [await ask(world, version(MORE))]
+    world.clock.forward(seconds=1)
+    made.append(await ask(world, block(await world.member())))
+    whole = [await seen(world, one) for one in made]
+    sort = Sort(now=world.clock.now)
+    async with world.database.transaction() as conn:
+        found = await agreements.briefly(conn, proposals.BOOK, None, sort, limit=10)
+        every = await agreements.listed(conn, proposals.BOOK, None, sort, limit=10)
+    assert whole == list(every)
+    short = msgspec.structs.replace(whole[0], body={**whole[0].body, "document": ""})
+    assert [short, whole[1]] == list(found)
 
 
 async def test_a_version_comes_into_force_by_two(world: World) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from benefits.actions import close_month as closing
+from benefits.actions import report
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.close_month import (
     ClosedNow,
@@ -253,3 +254,20 @@ async def test_programmes_share_the_books(world: World, changed: str, named: str
     async with world.database.transaction() as conn:
         with pytest.raises(ProgrammeInvalid, match=named):
             await apply_programme(conn, read(text), world.parts)
+
+
+async def test_months_are_read_page_by_page_with_none_twice(world: World) -> None:
+    """At most a page is held, each is read when it is wanted, and together they are all (L-11)."""
+    close = "INSERT INTO month_close (month, actor, closed_at) VALUES ('{}-01', 'x', now())"
+    total = "INSERT INTO month_total VALUES ('{}-01', 'BENEFIT:VIDEO', '', 'issued', -1)"
+    for month in ("2025-01", "2025-02", "2025-03", "2025-04", "2025-05"):
+        await life.change(world, close.format(month), total.format(month))
+    every = await fixed(world)
+    pages = report.months_by_page(world.database, None, 2)
+    found = [await anext(pages)]
+    await life.change(world, close.format("2025-06"))
+    found += [page async for page in pages]
+    assert [2, 2, 1] == [len(page) for page in found]
+    assert (5, every) == (len(every), [one for page in found for one in page])
+    april = [page async for page in report.months_by_page(world.database, Month(2025, 5), 4)]
+    assert [every[1:]] == april

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
@@ -135,3 +136,18 @@ def test_csv_has_a_header_and_the_same_columns_in_every_line() -> None:
         ["k", "MONEY:CNY", "expense", "1.00", "CNY", "2025-06-30T16:00:00Z"],
     ] == list(csv.reader(io.StringIO(text)))
     assert "key,unit,account,amount,currency\r\n" == reports.csv_text(reports.TotalLine, [])
+
+
+def test_csv_takes_no_line_before_its_chunk_is_wanted() -> None:
+    """However many lines there are, at most a chunk of them is held."""
+    taken = list[int]()
+
+    def lines() -> Iterator[reports.TotalLine]:
+        for nth in range(3 * reports.CHUNK_LINES - 1):
+            taken.append(nth)
+            yield reports.TotalLine("", "BENEFIT:VIDEO", "available", str(nth), "")
+
+    chunks = reports.csv_chunks(reports.TotalLine, lines())
+    found = [(chunk.count("\r\n"), len(taken)) for chunk in chunks]
+    size = reports.CHUNK_LINES
+    assert [(1, 0), (size, size), (size, 2 * size), (size - 1, 3 * size - 1)] == found

@@ -20,6 +20,7 @@ from benefits.domain.orders import (
 from tests.builders import NOON
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+REFUSED = Rejected(Reason.LIMIT, "limit")
 TOLD: list[Outcome] = [
     Done(at=NOON, reference="R", code="C"),
     Used(at=NOON),
@@ -28,7 +29,7 @@ TOLD: list[Outcome] = [
     Reversed(at=NOON),
     Reversed(at=NOON + 2 * HOUR),
     Expired(at=NOON + DAY),
-    Rejected(Reason.LIMIT, "limit"),
+    REFUSED,
     Pending(),
     Revoked(NOON),
 ]

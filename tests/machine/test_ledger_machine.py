@@ -36,7 +36,7 @@ from tests import builders
 from tests.actions import desk, life
 from tests.builders import World, reference_programme
 from tests.conftest import database
-from tests.machine.answers import ANSWERED, TOLD
+from tests.machine.answers import ANSWERED, REFUSED, TOLD
 from tests.machine.books import broken
 from tests.machine.holdings import LOCAL, Claim
 from tests.machine.model import Model
@@ -235,17 +235,18 @@ class Ledger(RuleBasedStateMachine):
         who=st.integers(0, 2),
         benefit=BENEFITS,
         quantity=QUANTITIES,
-        told=st.sampled_from([*TOLD, None]),
+        told=st.lists(st.sampled_from(TOLD), max_size=4),
     )
-    def be_served(self, who: int, benefit: str, quantity: int, told: Outcome | None) -> None:
+    def be_served(self, who: int, benefit: str, quantity: int, told: list[Outcome]) -> None:
         """Be given units, claim them, and hear of them; or nothing, for a month."""
         self.grant(who, benefit, quantity, 40)
         before = len(self.model.claims)
         self.claim([(who, benefit, quantity)])
         if len(self.model.claims) == before:
             return
-        if told is not None:
-            self.call_back(before, told)
+        if told:
+            for outcome in told:
+                self.call_back(before, outcome)
             self.work_off()
             return
         works = self.run(life.lease(self.world))
@@ -254,6 +255,16 @@ class Ledger(RuleBasedStateMachine):
         self.wait(3_000_000)
         for work in works:
             self.record(work, Unknown("timeout"))
+
+    @rule(who=st.integers(0, 2), benefit=BENEFITS, quantity=QUANTITIES, told=st.sampled_from(TOLD))
+    def be_served_late(self, who: int, benefit: str, quantity: int, told: Outcome) -> None:
+        """Claim again what a refusal gave back, then hear of the order that was refused."""
+        before = len(self.model.claims)
+        self.be_served(who, benefit, quantity, [REFUSED])
+        if len(self.model.claims) > before:
+            self.claim([(who, benefit, quantity)])
+            self.call_back(before, told)
+            self.work_off()
 
     @rule(one=told)
     def call_back_again(self, one: tuple[str, str, Outcome]) -> None:

@@ -11,11 +11,19 @@ STORMS = "tests/machine/test_storms.py"
 CUTS = "tests/machine/test_cuts.py"
 LAWS = "tests/machine/test_laws.py"
 REPLAY = "tests/machine/test_replay.py"
+PRICES = "tests/actions/test_prices.py"
+REDEEM = "tests/actions/test_redeem.py"
+ORDERS = "tests/domain/test_orders.py"
+RECOVERIES = "tests/actions/test_recoveries.py"
+WHITELISTS = "tests/actions/test_whitelists.py"
+GRANTED = "tests/actions/test_claim_granted.py"
 GROUP = "tests/store/test_group.py"
 GRANTS = "tests/store/test_grants.py"
 LEDGER = "benefits/store/ledger.py"
 DB = "benefits/store/db.py"
 FLUSH = "benefits/store/group.py"
+EFFECTS = "benefits/actions/effects.py"
+LATTICE = "benefits/domain/lattice.py"
 FIRST = "migrations/versions/0001_first.py"
 
 
@@ -153,4 +161,68 @@ ROWS = (
         (FAILURES,),
     ),
 )
-GUARDS: tuple[Guard, ...] = (*LOCKS, *KEYED, *ROOM, *TIME, *ERRORS, *ROWS)
+USES = (
+    Guard(
+        EFFECTS,
+        "minor = used * self._piece(claim, used_at) if used else 0",
+        "minor = hold.cost_minor * used // claim.quantity",
+        (PRICES,),
+    ),
+    Guard(
+        EFFECTS, "told = None if minor == worst else minor", "told: int | None = None", (PRICES,)
+    ),
+    Guard(EFFECTS, "lost + ledger.bear(replace(price, minor=paid))", "lost", (RECOVERIES,)),
+    Guard(
+        EFFECTS,
+        "if by_hand or sum(part.amount for part in parts) != hold.quantity:",
+        "if by_hand:",
+        (RECOVERIES,),
+    ),
+    Guard(
+        EFFECTS,
+        "self._reversals.append(Reversal(spent.batch_id, batch_id, undone))",
+        "pass",
+        (REDEEM,),
+    ),
+    Guard(
+        "benefits/actions/resolve.py",
+        "undone = {a.claim_id for a in answers if may_undo(a)}",
+        "undone = set[UUID]()",
+        (REDEEM,),
+    ),
+    Guard(LATTICE, "if known >= told:", "if False:", (ORDERS,)),
+    Guard(
+        LATTICE,
+        "if state is OrderState.REDEEMED and course.used_at is None:",
+        "if False:",
+        (ORDERS,),
+    ),
+    Guard("benefits/actions/claim_granted.py", 'key=f"{key}:{nth}"', "key=key", (GRANTED,)),
+)
+DATES = (
+    Guard(
+        "benefits/actions/evaluate.py",
+        "return await tiers.stood(conn, programme.code, month, lower) if lower else {}",
+        "return {}",
+        ("tests/actions/test_evaluate_again.py",),
+    ),
+    Guard(
+        "benefits/store/whitelists.py",
+        "CASE WHEN n.member_id IS NULL THEN $3 ELSE $4::date END",
+        "$4::date",
+        (WHITELISTS,),
+    ),
+    Guard(
+        "benefits/actions/record_whitelist.py",
+        "if last is None or last.number != snapshot.number:",
+        "if last is None:",
+        (WHITELISTS,),
+    ),
+    Guard(
+        "benefits/store/catalogue.py",
+        "if one.effective_from > now",
+        "if False",
+        ("tests/actions/test_dating.py",),
+    ),
+)
+GUARDS: tuple[Guard, ...] = (*LOCKS, *KEYED, *ROOM, *TIME, *ERRORS, *ROWS, *USES, *DATES)

@@ -101,8 +101,7 @@ _WIDE = f"""sum((CASE WHEN s.currency = ($2::text[])[1] THEN {COUNTED}
                AS unrated,
            array_agg(DISTINCT s.currency)
                FILTER (WHERE s.currency <> ($2::text[])[1]
-                         AND ({COUNTED} > 0 OR {COUNTED_JOINT} > 0)) AS converted,
-           false AS owes"""
+                         AND ({COUNTED} > 0 OR {COUNTED_JOINT} > 0)) AS converted"""
 _JOINED = """LEFT JOIN asset_converted AS c ON s.currency <> ($2::text[])[1]
      AND c.bucket = s.bucket AND c.month = s.month AND c.currency = s.currency
      AND c.member_id = s.member_id AND c.asset_class = s.asset_class
@@ -112,7 +111,7 @@ _JOINED = """LEFT JOIN asset_converted AS c ON s.currency <> ($2::text[])[1]
 ALL, SOME = _facts(_PLAIN), _facts(_PLAIN, among=AMONG.format("m", 8, 9))
 # And whether anything is owed.
 NET = _facts(_NET), _facts(_NET, among=AMONG.format("m", 8, 9))
-_NET_WIDE = f"{_WIDE}, {nets.OWES_WIDE} AS owes"
+_PLAIN_WIDE, _NET_WIDE = f"{_WIDE}, false AS owes", f"{_WIDE}, {nets.OWES_WIDE} AS owes"
 # By policy of joint accounts and whether net, of all and of some members.
 WIDE = {
     (joint, is_net): (
@@ -120,7 +119,7 @@ WIDE = {
         _facts(sums, _JOINED.format(joint), AMONG.format("m", 8, 9)),
     )
     for joint in ("", *POLICIES)
-    for is_net, sums in ((False, _WIDE), (True, _NET_WIDE))
+    for is_net, sums in ((False, _PLAIN_WIDE), (True, _NET_WIDE))
 }
 # Primary key. Of each label and first day what was recorded last counts; then some decide, others
 # only rank (S-2).

@@ -19,7 +19,7 @@ from benefits.worker import Worker
 from tests.actions.exchanging import ASSETS, all_used, balances, converting, cut_after, rates, send
 from tests.actions.feeding import EARLY
 from tests.actions.test_currencies import cut_feed
-from tests.actions.test_holders import Life, hold
+from tests.actions.test_holders import Life, apply, hold
 from tests.actions.test_windows import decided, fill, fill_a_little, reading, standing
 from tests.builders import World
 from tests.domain.test_presets import preset
@@ -36,7 +36,7 @@ WINDOWS: Sequence[Asked] = (LAST_32, LAST_26, OPENING, LAST_DAY)
 
 async def judged_by(world: World, asked: Asked, joint: Joint | None, *feeds: str) -> None:
     """Put a programme into force that takes two currencies and decides by a window."""
-    await world.apply(converting(*feeds, joint=joint, **asked), tiers_from=EARLY)
+    await apply(world, joint, *feeds, **asked)
 
 
 async def holidays(world: World, *days: date) -> None:

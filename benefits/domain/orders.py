@@ -78,10 +78,14 @@ class Pending(msgspec.Struct, frozen=True, tag="pending"):
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
-    """The provider definitively refused, with a code from the dialect's closed list."""
+    """The provider definitively refused, with a code from the dialect's closed list.
+
+    Where it keeps nothing under the number that it refused, the same number can be sent again.
+    """
 
     reason: Reason
     code: str
+    keeps_nothing: bool = False
 
 
 class Revoked(msgspec.Struct, frozen=True, tag="revoked"):
@@ -169,6 +173,13 @@ class LateSuccess(enum.Enum):
     REVOKE = "REVOKE"
 
 
+class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a provider may be called by all workers together: on average, and at once."""
+
+    per_second: Annotated[float, msgspec.Meta(ge=0.01, le=10_000)]
+    burst: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a provider can do and how patient to be with it; seconds where a name ends in `_s`."""
 
@@ -186,6 +197,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     reverse: bool = False
     callbacks: Callbacks = Callbacks.AUTHORITATIVE
     lane: bool = True
+    rate: Rate | None = None
 
 
 class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):

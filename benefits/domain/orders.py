@@ -9,6 +9,7 @@ order stands in `lattice`.
 """
 
 import enum
+import re
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -307,6 +308,17 @@ def next_query_at(queries: int, schedule_s: tuple[int, ...], now: datetime) -> d
 def backoff(attempt: int) -> timedelta:
     """Return the wait after an attempt that never left: 5 s, doubling, at most 10 minutes."""
     return timedelta(seconds=min(5 * 2 ** min(attempt - 1, 10), 600))
+
+
+_TELLING = re.compile(r"\b(?=[\w-]*[0-9])[\w-]{6,}\b")
+
+
+def redacted(evidence: str) -> str:
+    """Return what may be shown of why an attempt failed: no word that could be of a person.
+
+    Providers put what they like into answers: phone numbers, card codes, openids.
+    """
+    return _TELLING.sub("…", evidence)
 
 
 # What the answer to a question says of what was asked for: it did not happen yet.

@@ -55,6 +55,7 @@ from benefits.web import (
     growth,
     health,
     mobile,
+    operating,
     operator,
     past,
     problems,
@@ -83,7 +84,8 @@ BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
 API = [
     *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
-    *(*operator.HANDLERS, *corrections.HANDLERS, *reports.HANDLERS, *feeds.HANDLERS),
+    *(*operator.HANDLERS, *operating.HANDLERS, *corrections.HANDLERS),
+    *(*reports.HANDLERS, *feeds.HANDLERS),
     *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),
     *(*choices.HANDLERS, *whitelists.HANDLERS, *redemptions.HANDLERS),
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),

@@ -109,6 +109,9 @@ LEASE_AGE = _gauge(
 )
 HELD = _gauge("orders_held", "Orders that were tried and never left.", "provider")
 HELD_AGE = _gauge("orders_held_oldest_age_seconds", "Since when the oldest waits.", "provider")
+PROVIDER_PAUSED = _gauge(
+    "provider_paused", "Open breakers and pauses by operators; 0 when there are none.", "provider"
+)
 INBOX_WAITING = _gauge("inbox_waiting_callbacks", "Callbacks nobody has worked off.")
 INBOX_AGE = _gauge("inbox_oldest_age_seconds", "How long one has been waiting.")
 OUTBOX_LAG = _gauge(
@@ -164,6 +167,7 @@ CASES_OPEN = _gauge("cases_open", "Cases a person must look at.", "kind")
 CASE_AGE = _gauge("case_oldest_age_seconds", "Age of the oldest open case.", "kind")
 FROM_DATABASE = (
     *(QUEUE_DUE, QUEUE_AGE, LEASES_LAPSED, LEASE_AGE, HELD, HELD_AGE, BUDGET_LEFT, STOCK_LEFT),
+    *(PROVIDER_PAUSED,),
     *(PARTITION_MONTHS, CASES_OPEN, CASE_AGE),
     *(FEED_UNSEALED_AGE, FEEDS_REFUSED, FEED_WAITING_AGE, OUTLOOK_AGE),
     *(EVALUATION_WAITING_AGE, EVALUATION_OVERDUE, EVALUATION_AGE),

@@ -4,17 +4,38 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError
 
-from benefits.domain.orders import Call, Capabilities, Done, Notice, Outcome, Unknown
+from benefits.domain.orders import (
+    Call,
+    Capabilities,
+    Done,
+    Notice,
+    Operation,
+    Outcome,
+    Rate,
+    Reason,
+    Rejected,
+    Unknown,
+)
 from benefits.domain.programme_file import read
 from benefits.providers.provider import Acknowledgement, RawCallback
 from benefits.store import db, members
 from benefits.store.db import run
 from benefits.store.migrate import make_partitions
 from benefits.worker import Worker
-from tests.actions.life import claimed, holder, number_of, states, tell, wish, work_off
-from tests.builders import PROGRAMME, World
+from tests.actions.life import (
+    claimed,
+    holder,
+    number_of,
+    provider_can,
+    states,
+    tell,
+    wish,
+    work_off,
+)
+from tests.builders import PROGRAMME, World, reference_programme
 from tests.roles import administrator
 
 # No stock and no cap for VIDEO, and another provider for LOUNGE.
@@ -45,15 +66,18 @@ class Slowly:
         """Start silent."""
         self.go = asyncio.Event()
         self.calls: list[Call] = []
-        self._fails = fails
+        self.fails = fails
+        self.refuses: Rejected | None = None
         self._code = code
 
     async def call(self, call: Call) -> Outcome:
         """Wait for the word, then deliver."""
         self.calls.append(call)
         await self.go.wait()
-        if self._fails:
+        if self.fails:
             raise RuntimeError
+        if self.refuses is not None:
+            return self.refuses
         return Done(at=datetime(2025, 7, 2, tzinfo=UTC), reference="R", code=self._code)
 
     def receive(self, raw: RawCallback) -> Notice:
@@ -215,6 +239,116 @@ async def test_a_slow_provider_holds_up_no_other(world: World) -> None:
     assert 32 <= len(slow.calls) <= 64
     slow.go.set()
     await worker.finish()
+
+
+async def test_of_ten_providers_those_that_hang_hold_up_none(world: World) -> None:
+    """Nine keep what they are sent for ever; the tenth answers all of its own, beside them."""
+    codes = [f"p{number}" for number in range(9)]
+    programme = reference_programme()
+    (sandbox,) = programme.provider
+    ten = [sandbox, *(replace(sandbox, code=code) for code in codes)]
+    (video,) = [one for one in programme.benefit if one.code == "VIDEO"]
+    benefits = [replace(video, code=code.upper(), provider=code) for code in codes]
+    await world.apply(
+        replace(programme, provider=tuple(ten), benefit=(*programme.benefit, *benefits))
+    )
+    for code in codes:
+        await claimed(
+            world, *[wish(await holder(world, code.upper()), code.upper()) for _ in range(7)]
+        )
+    world.clock.forward(seconds=1)
+    await claimed(world, *[wish(await holder(world)) for _ in range(5)])
+    hanging, quick = {code: Slowly() for code in codes}, Slowly()
+    quick.go.set()
+    worker = Worker(world.database, world.parts, {"sandbox": quick, **hanging})
+    await until(worker, quick, 5)
+    await worker.deliver()
+    found = await states(world)
+    assert (63, 5) == (found.count("SUBMITTED"), found.count("ISSUED"))
+    for provider in hanging.values():
+        provider.go.set()
+    await worker.finish()
+
+
+async def test_a_provider_that_refuses_us_is_left_alone_until_one_call_succeeds(
+    world: World,
+) -> None:
+    """The orders wait, held, and go again under their numbers; one probe goes before them all."""
+    provider = Slowly()
+    provider.go.set()
+    provider.refuses = Rejected(Reason.AUTH, "SIGN_ERROR", keeps_nothing=True)
+    workers = [Worker(world.database, world.parts, {"sandbox": provider}) for _ in range(2)]
+
+    async def work() -> int:
+        """Let both workers work, and return how many orders were sent until now."""
+        for _ in range(2):
+            await asyncio.gather(*(worker.deliver() for worker in workers))
+            await asyncio.gather(*(worker.finish() for worker in workers))
+        return sent()
+
+    def sent() -> int:
+        return sum(call.operation is Operation.ISSUE for call in provider.calls)
+
+    await claimed(world, wish(await holder(world)))
+    assert 1 == await work()
+    assert ["HELD"] == await states(world)
+    await claimed(world, *[wish(await holder(world)) for _ in range(4)])
+    await claimed(world, wish(await holder(world, "LOUNGE"), "LOUNGE"))
+    world.clock.forward(seconds=20)
+    provider.refuses = None
+    assert 2 == await work()  # another SKU goes on
+    provider.refuses = Rejected(Reason.AUTH, "SIGN_ERROR", keeps_nothing=True)
+    world.clock.forward(seconds=11)
+    assert 3 == await work()  # one probe
+    circuit = "SELECT why, pauses, probing_until FROM provider_circuit WHERE sku LIKE 'video%'"
+    assert [("AUTH", 2, None)] == await world.rows(circuit)
+    world.clock.forward(seconds=59)
+    assert 3 == await work()
+    provider.refuses = None
+    world.clock.forward(seconds=2)
+    await asyncio.gather(*(worker.deliver() for worker in workers))
+    await asyncio.sleep(0)
+    assert 4 == sent()
+    world.clock.forward(seconds=20)
+    assert 8 == await work()
+    assert ["ISSUED"] * 6 == await states(world)
+    assert [("", 0, None)] == await world.rows(circuit)
+    numbers = [call.number for call in provider.calls]
+    assert 6 == len(set(numbers))
+
+
+async def test_what_a_refusal_may_have_left_at_the_provider_is_not_sent_again(
+    world: World,
+) -> None:
+    """A number that the provider keeps as refused is over; the units come back."""
+    provider = Slowly()
+    provider.go.set()
+    provider.refuses = Rejected(Reason.BUDGET, "budget")
+    worker = Worker(world.database, world.parts, {"sandbox": provider})
+    await claimed(world, wish(await holder(world)))
+    await worker.deliver()
+    await worker.finish()
+    assert [("COMPENSATED", "budget")] == await world.rows("SELECT state, reason FROM claim")
+    assert [("BUDGET",)] == await world.rows("SELECT why FROM provider_circuit")
+
+
+async def test_all_workers_together_keep_to_a_providers_rate(world: World) -> None:
+    """What exceeds it waits, and nobody is refused."""
+    await provider_can(world, rate=Rate(per_second=0.5, burst=3))
+    provider = Slowly()
+    provider.go.set()
+    workers = [Worker(world.database, world.parts, {"sandbox": provider}) for _ in range(2)]
+    await claimed(world, *[wish(await holder(world)) for _ in range(6)])
+    seen = []
+    for _ in range(4):
+        for worker in (*workers, *workers):
+            await worker.deliver()
+            await worker.finish()
+        seen.append(len(provider.calls))
+        world.clock.forward(seconds=2)
+    assert [3, 4, 5, 6] == seen
+    assert ["ISSUED"] * 6 == await states(world)
+    assert [(1,)] == await world.rows("SELECT DISTINCT attempt FROM provider_request")
 
 
 async def test_a_worker_that_is_told_to_stop_finishes_its_calls(world: World) -> None:

@@ -11,9 +11,12 @@ from uuid import UUID
 import msgspec
 
 from benefits import traces
+from benefits.actions import gate
 from benefits.actions.answers import Answer, Attempted, can_query
+from benefits.actions.gate import Turned
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
+from benefits.domain.circuits import Heard, fault_of
 from benefits.domain.orders import (
     OPEN,
     Call,
@@ -50,20 +53,28 @@ LEASE_MARGIN_S = 30
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to be made: the call, its provider, and the leased request it belongs to.
 
-    `capabilities` are those the claim was made under.
+    `capabilities` are those the claim was made under. A probe decides whether others go again.
     """
 
     provider: str
     capabilities: Capabilities
     call: Call
     request: RequestRow
+    is_probe: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """What came of a piece of work."""
+    """What came of a piece of work; `asked` says whether there was anybody to call."""
 
     work: Work
     outcome: Outcome
+    asked: bool = True
+
+    @property
+    def heard(self) -> Heard:
+        """What it tells of its provider."""
+        is_probe = self.work.is_probe
+        return Heard(self.outcome, self.work.request.leased_until if is_probe else None)
 
 
 async def lease(
@@ -78,24 +89,32 @@ async def lease(
 
     The holds of what is taken have no deadline from here on.
     """
-    candidates = await orders.due(
+    catalogue = await parts.catalogue.current(conn)
+    limits, began, laneless = gate.rates(catalogue), parts.clock(), catalogue.laneless
+    open_to = await gate.look(conn, limits, now=began, limit=limit, without=without)
+    stopped = open_to.stopped
+    candidates = await orders.due_by(
+        conn, buckets, began, ways=open_to.ways, stopped=stopped, laneless=laneless
+    )
+    candidates += await orders.due(
         conn,
         buckets,
-        parts.clock(),
+        began,
         limit=limit,
-        without=without,
-        laneless=parts.catalogue.latest.laneless,
+        without=open_to.without,
+        stopped=stopped,
+        laneless=laneless,
     )
     if not candidates:
         return []
     locked = await members.lock(conn, {member_id for member_id, _ in candidates}, wait=False)
-    catalogue = await parts.catalogue.current(conn)
     now = parts.clock()
     longest = max((able.deadline_s for able in catalogue.capabilities.values()), default=0.0)
     until = now + timedelta(seconds=longest + LEASE_MARGIN_S)
     ids = [id_ for member_id, id_ in candidates if member_id in locked]
-    leased = await orders.lease(conn, ids, now, until, laneless=catalogue.laneless)
+    leased = await orders.lease(conn, ids, now, until, laneless=laneless)
     requests = [one.request for one in leased]
+    await gate.went(conn, open_to, requests, until)
     found = await claims.by_id(conn, [request.claim_id for request in requests])
     agreed = {
         id_: (await parts.catalogue.made_under(conn, claim))[0] for id_, claim in found.items()
@@ -113,6 +132,7 @@ async def lease(
             capabilities=_agreed(agreed[request.claim_id], request),
             call=call,
             request=request,
+            is_probe=(request.provider, request.sku) in open_to.probes,
         )
         for (request, _), call in zip(works, calls, strict=True)
     ]
@@ -204,7 +224,7 @@ async def _record(
         work = attempt.work
         sent_by = work.request.sent_by or now
         outcome = believed(
-            attempt.outcome,
+            _sendable(work, attempt.outcome),
             sent_by=sent_by,
             now=now,
             grace_s=work.capabilities.not_found_grace_s,
@@ -227,6 +247,23 @@ async def _record(
     known = [one for one in ended if one[0].claim_id not in left]
     await orders.end_attempts(conn, known, now)
     return [attempt for attempt in attempts if attempt.work.request.claim_id in left]
+
+
+def _sendable(work: Work, outcome: Outcome) -> Outcome:
+    """Return a refusal for a fault of ours as not sent, where the number can be sent again.
+
+    The customer has no part in it: the order waits until the fault is mended (V-3).
+    """
+    issues = work.call.operation is Operation.ISSUE
+    if issues and isinstance(outcome, Rejected) and outcome.keeps_nothing and fault_of(outcome):
+        return NotSent(_evidence(outcome))
+    return outcome
+
+
+async def hear(conn: Connection, attempts: Sequence[Attempt], parts: Parts) -> list[Turned]:
+    """Count what attempts tell of their providers; return the breakers that turned."""
+    told = [((a.work.provider, a.work.request.sku), a.heard) for a in attempts if a.asked]
+    return await gate.hear(conn, told, parts.clock())
 
 
 def _evidence(outcome: Outcome) -> str:

@@ -117,6 +117,14 @@ COMMANDS = {
         "books:report_",
         "Print totals, liability or vintages of the whole ledger as CSV.",
     ),
+    "orders": (
+        "operating:orders",
+        "Orders that are not decided: list them, show one with its calls, try one again.",
+    ),
+    "providers": (
+        "operating:providers",
+        "See how providers stand and what waits for them; pause one, let it go again.",
+    ),
     "expire": (
         "runs:expire_",
         "Record units that ended unspent and claims never sent. `work` does so all the time.",

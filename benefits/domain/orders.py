@@ -9,6 +9,7 @@ order stands in `lattice`.
 """
 
 import enum
+import re
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -78,10 +79,14 @@ class Pending(msgspec.Struct, frozen=True, tag="pending"):
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
-    """The provider definitively refused, with a code from the dialect's closed list."""
+    """The provider definitively refused, with a code from the dialect's closed list.
+
+    Where it keeps nothing under the number that it refused, the same number can be sent again.
+    """
 
     reason: Reason
     code: str
+    keeps_nothing: bool = False
 
 
 class Revoked(msgspec.Struct, frozen=True, tag="revoked"):
@@ -169,6 +174,13 @@ class LateSuccess(enum.Enum):
     REVOKE = "REVOKE"
 
 
+class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a provider may be called by all workers together: on average, and at once."""
+
+    per_second: Annotated[float, msgspec.Meta(ge=0.01, le=10_000)]
+    burst: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a provider can do and how patient to be with it; seconds where a name ends in `_s`."""
 
@@ -186,6 +198,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     reverse: bool = False
     callbacks: Callbacks = Callbacks.AUTHORITATIVE
     lane: bool = True
+    rate: Rate | None = None
 
 
 class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,6 +308,17 @@ def next_query_at(queries: int, schedule_s: tuple[int, ...], now: datetime) -> d
 def backoff(attempt: int) -> timedelta:
     """Return the wait after an attempt that never left: 5 s, doubling, at most 10 minutes."""
     return timedelta(seconds=min(5 * 2 ** min(attempt - 1, 10), 600))
+
+
+_TELLING = re.compile(r"\b(?=[\w-]*[0-9])[\w-]{6,}\b")
+
+
+def redacted(evidence: str) -> str:
+    """Return what may be shown of why an attempt failed: no word that could be of a person.
+
+    Providers put what they like into answers: phone numbers, card codes, openids.
+    """
+    return _TELLING.sub("…", evidence)
 
 
 # What the answer to a question says of what was asked for: it did not happen yet.

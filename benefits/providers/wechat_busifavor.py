@@ -316,7 +316,8 @@ class WechatBusifavorDialect:
         if reason is None or not 400 <= response.status <= 499:
             return Unknown(told)
         if not queried:
-            return Rejected(reason, code)
+            # Nothing is kept of a send that was not ours to make: its number can be sent again.
+            return Rejected(reason, code, keeps_nothing=reason in {Reason.AUTH, Reason.CONFIG})
         # Of a send that was made again: what is refused now was not given before.
         gone = self._resends(call) and reason not in {Reason.AUTH, Reason.CONFIG}
         return NotFound() if gone else Unknown(told)

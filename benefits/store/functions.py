@@ -48,6 +48,7 @@ APPEND_ONLY = (
     "member_block",
     "member_block_end",
     "whitelist_member",
+    "provider_word",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

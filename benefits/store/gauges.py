@@ -28,6 +28,17 @@ FROM (SELECT r.provider, r.next_at, r.leased_until FROM provider_request AS r
       ORDER BY r.next_at LIMIT $1) AS q
 GROUP BY q.provider
 """
+# Small tables: of a SKU the breaker, of a provider and a SKU the last word.
+PAUSED = """
+SELECT p.provider, count(*) AS paused
+FROM (SELECT c.provider FROM provider_circuit AS c WHERE c.paused_until IS NOT NULL
+      UNION ALL
+      SELECT w.provider FROM (
+          SELECT DISTINCT ON (l.provider, l.sku) l.provider, l.verb, l.until
+          FROM provider_word AS l ORDER BY l.provider, l.sku, l.word_id DESC) AS w
+      WHERE w.verb = 'PAUSE' AND (w.until IS NULL OR w.until > now())) AS p
+GROUP BY p.provider
+"""
 # ix_claim_unsent, then the claims' requests: tried, and nothing ever left.
 HELD = """
 SELECT r.provider, count(*) AS held,
@@ -149,6 +160,7 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
     """Look at everything that is waiting or running out, and set the gauges."""
     queue = await rows(conn, QUEUE, COUNTED_MAX)
     waiting = await held(conn)
+    paused = await rows(conn, PAUSED)
     ((inbox, inbox_age_s),) = await rows(conn, INBOX, COUNTED_MAX)
     hidden = await rows(conn, OUTBOX)
     used = {row.counter: CounterUse(row.reserved, row.spent) for row in await rows(conn, COUNTERS)}
@@ -168,6 +180,9 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
         _set(gauge, {row.provider: getattr(row, column) for row in queue})
     _set(measures.HELD, {code: count for code, (count, _) in waiting.items()})
     _set(measures.HELD_AGE, {code: age_s for code, (_, age_s) in waiting.items()})
+    called = {p.code: 0 for one in catalogue.programmes.values() for p in one.provider}
+    stopped = {row.provider: row.paused for row in paused}
+    _set(measures.PROVIDER_PAUSED, called | stopped)
     measures.INBOX_WAITING.set(inbox)
     measures.INBOX_AGE.set(max(inbox_age_s or 0.0, 0.0))
     measures.OUTBOX_LAG.set(max(hidden[0].age_s, 0.0) if hidden else 0.0)

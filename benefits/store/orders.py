@@ -74,17 +74,32 @@ FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::
 """
 # ix_provider_request_due. A glance without locks: the first of each free lane, so that the lane of
 # one member, or a provider that has enough to do, keeps nobody else from being seen.
-DUE = """
-SELECT r.member_id, r.request_id FROM provider_request AS r
-WHERE r.bucket + 0 BETWEEN $1 AND $2 AND r.next_at <= $3 AND r.next_at IS NOT NULL
-  AND r.provider <> ALL($5::text[])
+_DUE = """
+r.bucket + 0 BETWEEN $1 AND $2 AND r.next_at <= $3 AND r.next_at IS NOT NULL
   AND NOT EXISTS (
       SELECT FROM provider_request AS o
       WHERE o.bucket = r.bucket AND o.member_id = r.member_id AND o.provider = r.provider
         AND o.sku = r.sku AND o.request_id <> r.request_id
-        AND (o.claim_id = r.claim_id OR r.provider <> ALL($6::text[]))
-        AND (o.leased_until > $3 OR (o.next_at, o.request_id) < (r.next_at, r.request_id)))
+        AND (o.claim_id = r.claim_id OR r.provider <> ALL({0}::text[]))
+        AND (o.leased_until > $3 OR (o.next_at, o.request_id) < (r.next_at, r.request_id)))"""
+_IS_STOPPED = """
+EXISTS (SELECT FROM unnest({0}::text[], {1}::text[]) AS s (provider, sku)
+        WHERE s.provider = r.provider AND s.sku = r.sku)"""
+DUE = f"""
+SELECT r.member_id, r.request_id FROM provider_request AS r
+WHERE r.provider <> ALL($5::text[]) AND NOT {_IS_STOPPED.format("$6", "$7")} AND {_DUE.format("$8")}
 ORDER BY r.next_at LIMIT $4
+"""
+# The same, of some providers or SKUs so many each: of a whole provider not what is stopped.
+DUE_BY = f"""
+SELECT d.member_id, d.request_id
+FROM unnest($4::text[], $5::text[], $6::int[]) AS w (provider, sku, calls)
+CROSS JOIN LATERAL (
+    SELECT r.member_id, r.request_id FROM provider_request AS r
+    WHERE r.provider = w.provider
+      AND CASE w.sku WHEN '' THEN NOT {_IS_STOPPED.format("$7", "$8")} ELSE r.sku = w.sku END
+      AND {_DUE.format("$9")}
+    ORDER BY r.next_at LIMIT w.calls) AS d
 """
 # Under the members' locks, so the lane cannot be taken twice. The first of a lane goes, the others
 # wait their turn.
@@ -162,6 +177,14 @@ async def put(writer: Writer, requests: Sequence[RequestRow], now: datetime) -> 
     )
 
 
+class Way(msgspec.Struct, frozen=True):
+    """How many requests of a provider may go, or of one of its SKUs."""
+
+    provider: str
+    sku: str
+    calls: int
+
+
 async def due(
     conn: Connection,
     buckets: tuple[int, int],
@@ -169,11 +192,40 @@ async def due(
     *,
     limit: int,
     without: Collection[str],
+    stopped: Collection[tuple[str, str]] = (),
     laneless: Sequence[str] = (),
 ) -> list[tuple[UUID, UUID]]:
-    """Return (member, request) of requests whose time has come, but not of providers `without`."""
-    found = await rows(conn, DUE, *buckets, now, limit, sorted(without), list(laneless))
+    """Return (member, request) of requests whose time has come.
+
+    But not of providers `without`, nor of what is `stopped`: (provider, SKU).
+    """
+    told = [sorted(without), *_pairs(stopped), list(laneless)]
+    found = await rows(conn, DUE, *buckets, now, limit, *told)
     return [(row.member_id, row.request_id) for row in found]
+
+
+async def due_by(
+    conn: Connection,
+    buckets: tuple[int, int],
+    now: datetime,
+    *,
+    ways: Sequence[Way],
+    stopped: Collection[tuple[str, str]],
+    laneless: Sequence[str],
+) -> list[tuple[UUID, UUID]]:
+    """Return (member, request) of requests whose time has come, so many each way."""
+    if not ways:
+        return []
+    names = [way.provider for way in ways], [way.sku for way in ways]
+    calls = [way.calls for way in ways]
+    told = [*names, calls, *_pairs(stopped), list(laneless)]
+    found = await rows(conn, DUE_BY, *buckets, now, *told)
+    return [(row.member_id, row.request_id) for row in found]
+
+
+def _pairs(pairs: Collection[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    ordered = sorted(pairs)
+    return [provider for provider, _ in ordered], [sku for _, sku in ordered]
 
 
 async def lease(

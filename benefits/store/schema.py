@@ -34,6 +34,7 @@ from benefits.store import (
     columns,
     schema_archive,
     schema_baselines,
+    schema_circuits,
     schema_days,
     schema_edges,
     schema_feeds,
@@ -54,6 +55,7 @@ assert metadata is schema_members.member.metadata is schema_packages.period_run.
 assert metadata is schema_people.consent.metadata
 assert metadata is schema_days.stretch.metadata
 assert metadata is schema_proposals.proposal.metadata
+assert metadata is schema_circuits.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
 
 # One row per grain and revision; the highest revision counts. No foreign key: a day is millions of
@@ -451,6 +453,11 @@ claim = Table(
         postgresql_where=text("provider_reference <> ''"),
     ),
     Index("ix_claim_unsent", "deadline", postgresql_where=text("deadline IS NOT NULL")),
+    Index(
+        "ix_claim_open",
+        *("claimed_at", "claim_id"),
+        postgresql_where=text("state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN', 'MANUAL')"),
+    ),
     postgresql_with={"fillfactor": "80"},
 )
 

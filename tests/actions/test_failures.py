@@ -17,6 +17,7 @@ from benefits.actions.deliver import Attempt
 from benefits.actions.give_notice import Given, give_notice
 from benefits.actions.grant import reward
 from benefits.actions.measure_growth import Wanted, freeze
+from benefits.actions.pause_provider import SayWord, say
 from benefits.actions.record_consents import SayConsent, say_consent
 from benefits.domain.feeds import FeedKey
 from benefits.domain.orders import Done
@@ -314,6 +315,13 @@ async def on_a_list(world: World) -> None:
     await send_list(world, world.name(1))
 
 
+async def paused(world: World) -> None:
+    """Pause a provider."""
+    word = SayWord(caller="ops", provider="sandbox", pauses=True, reason="Theirs.")
+    async with world.database.transaction() as conn:
+        await say(conn, word, world.parts)
+
+
 BROUGHT = {
     "calendar_day": new_year,
     "programme_notice": told_less,
@@ -321,6 +329,7 @@ BROUGHT = {
     "consent": withdrawn,
     "entitlement_change": fallen,
     "whitelist_member": on_a_list,
+    "provider_word": paused,
 }
 
 

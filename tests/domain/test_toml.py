@@ -19,6 +19,7 @@ from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.lattice import Unused
 from benefits.domain.limits import Cap, CapWindow, Limit, Scope
+from benefits.domain.orders import Capabilities, Rate
 from benefits.domain.packages import Claiming, Line, LinePeriod, Start
 from benefits.domain.prices import Price, PricedAt
 from benefits.domain.programme import Dialect, Programme
@@ -145,7 +146,12 @@ uses = st.none() | st.builds(
 
 
 sandbox = reference_programme().provider[0]
-providers = st.just((sandbox,)) | st.builds(
+limited = st.floats(0.01, 10_000).map(
+    lambda rate: msgspec.structs.replace(
+        sandbox, capabilities=Capabilities(rate=Rate(per_second=rate, burst=9))
+    )
+)
+providers = limited.map(lambda one: (one,)) | st.builds(
     Wechat,
     mchid=st.from_regex(r"\A[0-9]{6,20}\Z"),
     appid=st.from_regex(r"\A[0-9A-Za-z_-]{1,32}\Z"),

@@ -19,6 +19,7 @@ REFERENCE = {
     *("currency", "currency_day", "rate", "rate_run", "rate_used"),
     *("outlook_run", "evaluation_run", "baseline", "programme_notice", "period_run"),
     *("proposal", "proposal_decision", "whitelist"),
+    *("provider_circuit", "provider_tokens", "provider_word"),
 }
 # One log of all buckets, in an order of its own.
 LOG = {"leaf", "tree_node", "checkpoint", "checkpoint_export"}

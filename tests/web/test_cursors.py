@@ -48,6 +48,7 @@ def _strange(member: UUID, job: str) -> dict[str, tuple[str, str, list[Any]]]:
     of = f"/v1/members/{member}"
     return {
         "get_cases": ("/v1/cases", "open cases ", MARKS),
+        "get_orders": ("/v1/orders", "orders   ", MARKS),
         "get_corrections": ("/v1/corrections", "corrections ", MARKS),
         "get_decisions": (f"{of}/decisions", f"decisions {member}", MARKS),
         "get_events": ("/v1/events", "events", EVENTS),

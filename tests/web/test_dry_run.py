@@ -32,6 +32,9 @@ REWARDS = "POST /v1/rewards"
 MERGE = "POST /v1/members:merge"
 ASSETS = "POST /v1/assets:import"
 CLOSE = "POST /v1/cases/{case}/close"
+RETRY = "POST /v1/orders/{order}/retry"
+PAUSE = "POST /v1/providers/{provider}/pause"
+RESUME = "POST /v1/providers/{provider}/resume"
 SESSIONS = "POST /v1/page-sessions"
 CODE = "POST /v1/claims/{claim}/code"
 REDEEM = "POST /v1/claims/{claim}/redemptions"
@@ -53,6 +56,10 @@ BALANCES = "customer,asset_class,currency,balance\nT000001,DEPOSIT,CNY,7.00\n"
 LIST = "benefit,business_key,customer,quantity\n"
 # Granted, known from a line before, refused by form and by rule.
 LINES = LIST + "VIDEO,l,T000001,2\nVIDEO,l,T000001,2\nVIDEO,l,nobody,1\nVIDEO,,T000001,1\n"
+OPERATORS = (
+    *("/close", "/corrections", "/fills", "/proposals", "/reject"),
+    *("/retry", "/pause", "/resume"),
+)
 # Changes nothing: it is a question that must not stand in an address.
 QUESTIONS = {"POST /v1/members:lookup"}
 FEED, CHUNKS = re.compile(r"/feeds/\w+/[0-9-]+/(\d+|\{\})"), re.compile(r"chunks/\d+")
@@ -123,6 +130,9 @@ class Stage:
             "claim": delivered,
             "open": open_,
             "case": case,
+            "order": await number_of(self.world, open_),
+            "ended": uuid4().hex,
+            "provider": "sandbox",
         }
         await self.fill_corrections()
         await fed(self.world)
@@ -157,7 +167,7 @@ class Stage:
             return self.running.crm_key
         if route.endswith("/approve"):
             return self.approver_key
-        mine = route.endswith(("/close", "/corrections", "/fills", "/proposals", "/reject"))
+        mine = route.endswith(OPERATORS)
         return self.operator_key if mine else self.running.mobile_key
 
     def url(self, route: str) -> str:
@@ -322,6 +332,18 @@ def uses() -> Iterator[tuple[str, Any, int]]:
     yield REVERSE, None, 404
 
 
+def providers() -> Iterator[tuple[str, Any, int]]:
+    """Yield calls about a provider that is paused and goes on, and about an order."""
+    yield PAUSE, {"reason": "Theirs.", "until": "2025-06-01T00:00:00Z"}, 422
+    yield PAUSE, {"reason": "Theirs.", "sku": "none"}, 404
+    yield PAUSE, {"reason": "Theirs."}, 200
+    yield PAUSE, {"reason": ""}, 400
+    yield RESUME.replace("{provider}", "{ended}"), {"reason": "Over."}, 404
+    yield RESUME, {"reason": "Over."}, 200
+    yield RETRY, None, 200
+    yield RETRY.replace("{order}", "{ended}"), None, 404
+
+
 def merges() -> Iterator[tuple[str, Any, int]]:
     """Yield calls that merge customers, the last thing that happens to them."""
     yield MERGE, {"customer": "T000002", "into": "T000001"}, 200
@@ -372,6 +394,7 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield CODE.replace("claim}", "open}"), None, 409
     yield CODE.replace("claim}", "nobody}"), None, 404
     yield from uses()
+    yield from providers()
     yield CLOSE, {"note": ""}, 400
     yield CLOSE, {"note": "Their test system."}, 200
     yield CLOSE, {"note": "Mine."}, 409
@@ -392,7 +415,8 @@ async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
     others |= {FILL: filling(28), APPROVE_FILL: {"hash": "1" * 64}}
     others |= {REJECT_FILL: {"note": "Another."}, REJECT_RULE: {"note": "Another."}}
     others |= {RULE: blocking(stage, why="OTHER"), APPROVE_RULE: {"hash": "1" * 64}}
-    others |= {REDEEM: {"place": "Gate 8"}}
+    others |= {REDEEM: {"place": "Gate 8"}, PAUSE: {"reason": "Ours."}}
+    others |= {RESUME: {"reason": "Ours."}}
     others |= {MERGE: {"customer": "T000001", "into": "nobody"}}
     for route, body, status in wishes(stage):
         headers = stage.running.headers(stage.key_for(route))
@@ -407,13 +431,12 @@ async def test_a_dry_run_answers_as_the_call_and_writes_nothing(
 async def test_a_dry_run_is_let_in_as_the_call_is(stage: Stage) -> None:
     """Nobody, one who may not, a value that is none; of several values the last counts."""
     firsts = {route: body for route, body, _ in reversed([*wishes(stage)])}
-    operators = ("/close", "/corrections", "/fills", "/proposals", "/reject")
     before = await everything(stage.world.database)
     for route, body in firsts.items():
         url = stage.url(route)
         mine = stage.running.headers(stage.key_for(route))
         crm, operator = stage.running.crm_key, stage.operator_key
-        strange = stage.running.headers(crm if route.endswith(operators) else operator)
+        strange = stage.running.headers(crm if route.endswith(OPERATORS) else operator)
         if route == MERGE:
             strange = stage.running.headers(stage.running.mobile_key)
         method = route.split()[0]

@@ -19,6 +19,7 @@ from benefits.web import (
     health,
     jobs,
     mobile,
+    operating,
     operator,
     past,
     problems,
@@ -46,7 +47,7 @@ TAGS = {
     "corrections": "Postings by hand: one person proposes, another approves.",
     "programmes": "Which rules are in force, and by whose word.",
     "proposals": "Rules, approvals and blocks: one person proposes, another approves.",
-    "providers": "One order by the number its provider knows it by.",
+    "providers": "Who fulfils: how they stand, and the orders that wait for them.",
     "callbacks": "Providers tell what became of orders.",
     "operations": "Is the service there, and can it work.",
 }
@@ -56,6 +57,7 @@ WIRE: tuple[type, ...] = (
     agreements.ApproveRequest,
     agreements.RejectRequest,
     *redemptions.TYPES,
+    *operating.TYPES,
     choices.ChoiceAnswer,
     choices.ChoiceRequest,
     choices.ChoicesView,
@@ -286,6 +288,23 @@ OPERATIONS: dict[str, Operation] = {
     "get_job": Operation(summary="How a job stands", codes=("unknown_job",)),
     "get_job_rows": Operation(
         summary="What became of a job's rows", codes=("unknown_job", "cursor_invalid")
+    ),
+    "get_orders": Operation(
+        summary="Orders that are not decided, oldest first", codes=("cursor_invalid",)
+    ),
+    "get_order_tried": Operation(
+        summary="An order with the calls about it", codes=("unknown_order",)
+    ),
+    "get_providers": Operation(summary="How providers stand, and what waits for them"),
+    "pause_provider": Operation(
+        summary="Pause a provider or a SKU", codes=(*_WRITE, "unknown_provider", "pause_invalid")
+    ),
+    "resume_provider": Operation(
+        summary="Let a provider or a SKU go again", codes=(*_WRITE, "unknown_provider")
+    ),
+    "retry_order": Operation(
+        summary="Try an order now",
+        codes=(*_WRITE, "unknown_order", "order_in_flight", "order_ended"),
     ),
     "get_order": Operation(summary="An order by its number", codes=("not_found",)),
     "get_programmes": Operation(summary="Programmes in force"),

@@ -45,6 +45,8 @@ PARAMETERS: dict[str, Json] = {
         "schema": {"minLength": 1, "pattern": "^[^/]+$"},
     },
     "outlook": {"description": "What is seen ahead."},
+    "sku": {"description": "Only those of this SKU of the provider's."},
+    "older_than_s": {"description": "Only those that are at least so many seconds old."},
     "number": {
         "description": "The order's number: 32 hexadecimal digits.",
         "schema": {"pattern": "^[0-9a-f]{32}$"},

@@ -1,23 +1,19 @@
 """Edge in: time. Bounded, idempotent steps, each in transactions of its own; kill it at will.
 
-Delivery leases requests, calls providers with no transaction open, and records the answers in
-batches as they come; a slow provider holds up nobody else.
+Calls to providers are `delivery`'s.
 """
 
 import asyncio
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 import structlog
-from opentelemetry.trace import SpanKind
 
-from benefits import measures, traces
-from benefits.actions import deliver, expire, receive, seal
+from benefits import measures
+from benefits.actions import expire, receive, seal
 from benefits.actions.claim_granted import claim_granted
-from benefits.actions.deliver import Attempt, Work
 from benefits.actions.keep_ahead import look_next
 from benefits.actions.keep_stretches import fill_next
 from benefits.actions.keep_tiers import decide_next, leave_old
@@ -28,7 +24,6 @@ from benefits.actions.run_jobs import LANES, run_part
 from benefits.actions.seal_feed import apply_next
 from benefits.actions.start_period import start_next
 from benefits.domain.feeds import FeedState
-from benefits.domain.orders import NotSent, Outcome, Rejected, Unknown
 from benefits.domain.values import BUCKETS
 from benefits.providers.provider import Provider
 from benefits.store import gauges
@@ -37,8 +32,8 @@ from benefits.store.feeds import Feed
 from benefits.store.inbox import Waiting
 from benefits.store.migrate import MONTHS_AHEAD, make_partitions
 from benefits.store.signing import SealKey
+from benefits.worker.delivery import Delivery
 
-IN_FLIGHT_MAX = 32  # a provider; a page may take it to twice as many
 PAGE = 200
 POLL_S = 0.2
 SWEEP_S = 30.0
@@ -76,11 +71,8 @@ class Worker:
         self._sealing = sealing or Sealing()
         self._database = database
         self._parts = parts
-        self._providers = providers
         self._buckets = buckets
-        self._calls: set[asyncio.Task[None]] = set()
-        self._answered: list[Attempt] = []
-        self._in_flight: Counter[str] = Counter()
+        self._delivery = Delivery(database, parts, providers, buckets)
         self._ended: dict[str, float] = {}
         self._last_success: dict[str, float] = {}
 
@@ -150,101 +142,11 @@ class Worker:
 
     async def deliver(self) -> int:
         """Record what calls answered and start calls that are due; return how many of both."""
-        recorded = await self._record()
-        busy = {code for code, calls in self._in_flight.items() if calls >= IN_FLIGHT_MAX}
-
-        async def lease(conn: Connection) -> list[Work]:
-            return await deliver.lease(
-                conn, self._parts, buckets=self._buckets, limit=IN_FLIGHT_MAX, without=busy
-            )
-
-        works = await self._database.transact(lease)
-        for work in works:
-            self._in_flight[work.provider] += 1
-            measures.CALLS_IN_FLIGHT.labels(work.provider).inc()
-            task = asyncio.create_task(self._call(work))
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
-        return recorded + len(works)
-
-    async def _call(self, work: Work) -> None:
-        begun = time.perf_counter()
-        operation, request = work.call.operation.value.lower(), work.request
-        with traces.span(
-            f"provider {operation}",
-            SpanKind.CLIENT,
-            of=request.traceparent,
-            provider=work.provider,
-            attempt=request.attempt,
-        ) as span:
-            outcome = await self._ask(work)  # first: `_answered` is another list by then
-            span.set_attribute("outcome", _tag(outcome))
-        self._in_flight[work.provider] -= 1
-        self._answered.append(Attempt(work, outcome))
-        took = time.perf_counter() - begun
-        measures.CALLS_IN_FLIGHT.labels(work.provider).dec()
-        measures.CALLS.labels(work.provider, operation, _tag(outcome)).inc()
-        measures.CALL_DURATION.labels(work.provider).observe(took)
-        log.info(
-            "provider.called",
-            provider=work.provider,
-            operation=operation,
-            order=work.call.number,
-            attempt=request.attempt,
-            outcome=_tag(outcome),
-            reason=_reason(outcome),
-            duration_ms=round(took * 1000, 2),
-            **({"trace_id": request.traceparent.split("-")[1]} if request.traceparent else {}),
-        )
-
-    async def _ask(self, work: Work) -> Outcome:
-        try:
-            provider = self._providers.get(work.provider)
-            if provider is None:
-                return NotSent(
-                    "this worker has no address of the provider, or no secret fit for it"
-                )
-            return await provider.call(work.call)
-        except Exception as error:  # whatever it was, the provider may have acted
-            log.exception("worker.call_failed", provider=work.provider)
-            return Unknown(type(error).__name__)
-
-    async def _record(self) -> int:
-        """Record the answers that came, return how many; those of busy members wait on.
-
-        One that cannot be recorded will be asked for again.
-        """
-        answered, self._answered = self._answered, []
-        if not answered:
-            return 0
-        left = list[Attempt]()
-        try:
-            left += await self._record_together(answered)
-        except Exception:  # one answer must not keep the others back
-            log.exception("worker.record_failed", answers=len(answered))
-            for attempt in answered if len(answered) > 1 else ():
-                try:
-                    left += await self._record_together([attempt])
-                except Exception:  # the others are not held up
-                    log.exception("worker.record_failed", answers=1)
-        self._answered += left
-        return len(answered) - len(left)
-
-    async def _record_together(self, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
-        async def record(conn: Connection) -> Sequence[Attempt]:
-            return await deliver.record(conn, attempts, self._parts)
-
-        return await self._database.transact(record)
+        return await self._delivery.deliver()
 
     async def finish(self) -> None:
         """Wait for the calls under way and record their answers; for busy members a little."""
-        if self._calls:
-            await asyncio.wait(self._calls)
-        for pause_s in (POLL_S, POLL_S, 1.0, 0.0):
-            await self._record()
-            if not self._answered:
-                break
-            await asyncio.sleep(pause_s)
+        await self._delivery.finish()
 
     async def work_off(self) -> int:
         """Apply callbacks that wait; return how many. One that fails keeps no other back.
@@ -475,18 +377,3 @@ def _came(result: int | BaseException) -> int:
     if isinstance(result, BaseException):
         raise result
     return result
-
-
-def _tag(outcome: Outcome) -> str:
-    return str(outcome.__struct_config__.tag)
-
-
-def _reason(outcome: Outcome) -> str:
-    """Return what may be logged of an outcome's reason: our own words, never the provider's."""
-    match outcome:
-        case Rejected():
-            return outcome.reason.value
-        case NotSent():
-            return outcome.evidence
-        case _:
-            return ""

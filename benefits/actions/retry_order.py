@@ -1,0 +1,95 @@
+"""An operator lets an order be asked about, or sent, at once: its request is due now (V-3).
+
+What is done then is decided as always: nothing that may have arrived is sent again.
+"""
+
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.keyed import Accepted, Decided, once
+from benefits.actions.parts import Parts
+from benefits.domain.orders import OPEN, OrderState
+from benefits.domain.refusal import Refusal
+from benefits.domain.requests import body_hash
+from benefits.store import members, open_orders
+from benefits.store.db import Connection
+from benefits.store.requests import RequestKey
+
+OPERATION = "retry_order"
+
+
+class UnknownOrder(Refusal):
+    """No order has this number."""
+
+    code = "unknown_order"
+    words = "No order has this number."
+
+
+class OrderInFlight(Refusal):
+    """The provider is being called about the order."""
+
+    code = "order_in_flight"
+    words = "The provider is being called about this order."
+
+
+class OrderEnded(Refusal):
+    """The order is decided: there is nothing to try again."""
+
+    code = "order_ended"
+    words = "This order is decided; there is nothing to try again."
+
+
+class RetryOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's wish that an order be tried now."""
+
+    caller: str
+    request_id: UUID
+
+
+async def retry_keyed(
+    conn: Connection, command: RetryOrder, key: str, parts: Parts
+) -> Decided | Refusal:
+    """Try an order under a key, once (UnknownOrder, OrderInFlight, OrderEnded, C-9)."""
+    await _lock(conn, command)
+
+    async def work() -> Accepted | Refusal:
+        try:
+            await retry(conn, command, parts)
+        except (UnknownOrder, OrderInFlight, OrderEnded) as refusal:
+            return refusal
+        return Accepted({"number": command.request_id.hex})
+
+    request_key = RequestKey.placed(command.caller, OPERATION, key)
+    return await once(conn, request_key, body_hash([command.request_id.hex]), parts, work=work)
+
+
+async def retry(conn: Connection, command: RetryOrder, parts: Parts) -> None:
+    """Let an open order's request be due now (UnknownOrder, OrderInFlight, OrderEnded)."""
+    await _lock(conn, command)
+    seen = await open_orders.one(conn, command.request_id)
+    if seen is None:
+        raise UnknownOrder
+    now = parts.clock()
+    if OrderState(seen.state) not in OPEN:
+        raise OrderEnded
+    if seen.leased_until is not None and seen.leased_until > now:
+        raise OrderInFlight
+    await open_orders.due_now(conn, command.request_id, now)
+
+
+async def _lock(conn: Connection, command: RetryOrder) -> None:
+    seen = await open_orders.one(conn, command.request_id)
+    if seen is not None:
+        await members.lock(conn, [seen.member_id], wait=True)
+
+
+def read_number(text: str) -> UUID:
+    """Return the id that an order's number is (UnknownOrder)."""
+    try:
+        request_id = UUID(hex=text)
+    except ValueError:
+        raise UnknownOrder from None
+    if request_id.hex != text:
+        raise UnknownOrder
+    return request_id

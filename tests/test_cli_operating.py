@@ -1,0 +1,38 @@
+"""The commands about providers and the orders that wait for them."""
+
+from pathlib import Path
+
+from tests.builders import PROGRAMME
+from tests.conftest import database
+from tests.shell import Shell
+
+
+async def test_a_provider_is_paused_and_resumed_by_command(
+    migrated: str, cluster_dsn: str, tmp_path: Path
+) -> None:
+    """Rehearsed first; why and by whom is told until it is resumed. Mistakes are told in words."""
+    async with database(cluster_dsn, migrated) as dsn:
+        shell = Shell(dsn, tmp_path)
+        assert 0 == shell.run("programme", "apply", shell.file("p.toml", PROGRAMME))[0]
+        pause = ("providers", "pause", "sandbox", "--reason", "Theirs.", "--by", "anna-li")
+        told = "all paused until it is resumed by system:operating:anna-li: Theirs."
+        for dry, holds in ((["--dry-run"], False), ([], True)):
+            assert "sandbox is paused." in shell.run(*pause, *dry)[1]
+            status, said = shell.run("providers", "list")
+            assert (0, holds) == (status, told in " ".join(said.split()))
+            assert "sandbox: 0 orders wait" in said
+        resume = ("providers", "resume", "sandbox", "--reason", "Over.", "--by", "ben-wu")
+        assert "sandbox is resumed." in shell.run(*resume)[1]
+        assert "paused" not in shell.run("providers", "list")[1]
+        status, said = shell.run("orders", "list", "--older-than-s", "60")
+        assert (0, True) == (status, said.startswith("number,provider,sku,"))
+        number = "0" * 32
+        wrong: tuple[tuple[tuple[str, ...], str], ...] = (
+            (("orders", "show", number), "unknown_order"),
+            (("orders", "retry", number, "--by", "anna-li"), "unknown_order"),
+            ((*pause, "--sku", "none"), "unknown_provider"),
+            ((*pause, "--until", "2020-01-01T00:00+08:00"), "pause_invalid"),
+        )
+        for words, problem in wrong:
+            status, said = shell.run(*words)
+            assert (1, True) == (status, problem in said)

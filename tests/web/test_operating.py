@@ -1,0 +1,101 @@
+"""Operators look at orders that wait and at providers, pause them, and try again."""
+
+from datetime import timedelta
+
+from benefits.domain.orders import Done, NotSent, Unknown
+from tests.actions import life
+from tests.actions.life import claimed, holder, number_of, wish
+from tests.web.site import Site
+from tests.web.test_operator import ask
+
+
+async def test_orders_that_wait_are_listed_looked_at_and_tried_again(running: Site) -> None:
+    """By state, provider, SKU and age, page by page; nothing of the person is shown."""
+    world = running.world
+    numbers = []
+    for _ in range(3):
+        (claim_id,) = await claimed(world, wish(await holder(world)))
+        numbers.append(await number_of(world, claim_id))
+        world.clock.forward(seconds=60)
+    works = await life.lease(world)
+    in_flight = next(work for work in works if work.call.number == numbers[2])
+    for work in works:
+        if work is not in_flight:
+            evidence = "rejected for '13800000001 of oUpF8uMuAJO'"
+            await life.record(world, work, Unknown(evidence, 7200))
+
+    async def listed(**query: str) -> list[str]:
+        seen, cursor = list[str](), ""
+        while True:
+            more = {"limit": "2", **query} | ({"cursor": cursor} if cursor else {})
+            status, _, page = await ask(running, "GET", "/v1/orders", "auditor", params=more)
+            assert 200 == status
+            seen += [order["number"] for order in page["orders"]]
+            if not (cursor := page["next"]):
+                return seen
+
+    assert numbers == await listed()
+    assert numbers[:2] == await listed(state="UNKNOWN", provider="sandbox")
+    assert numbers[2:] == await listed(state="SUBMITTED")
+    assert numbers[:1] == await listed(older_than_s="150")
+    assert [] == await listed(sku="other")
+    path = f"/v1/orders/{numbers[0]}"
+    _, _, seen = await ask(running, "GET", path, "operator")
+    assert ("UNKNOWN", 180, 1) == tuple(seen["order"][k] for k in ("state", "age_s", "attempts"))
+    assert ["rejected for '… of …'"] == [one["evidence"] for one in seen["tries"]]
+    status, _, tried = await ask(running, "POST", f"{path}/retry", "operator", key="r")
+    assert (200, True) == (status, tried["order"]["next_at"] < seen["order"]["next_at"])
+    assert [numbers[0]] == [work.call.number for work in await life.lease(world)]
+    for number, problem in (
+        (numbers[2], "order_in_flight"),
+        ("0" * 32, "unknown_order"),
+        ("x", "unknown_order"),
+    ):
+        _, _, said = await ask(
+            running, "POST", f"/v1/orders/{number}/retry", "operator", key=number
+        )
+        assert problem == said["code"]
+    await life.record(world, in_flight, Unknown("timeout"))
+    for number in numbers:
+        await life.tell(world, number, Done(at=world.clock()))
+    await life.work_off(world)
+    assert [] == await listed()
+    _, _, said = await ask(running, "POST", f"{path}/retry", "operator", key="t")
+    assert "order_ended" == said["code"]
+
+
+async def test_a_provider_is_paused_and_goes_on_and_who_said_so_stays(running: Site) -> None:
+    """As a whole or one SKU, for a time or until somebody resumes it; once under a key."""
+    world = running.world
+    await claimed(world, wish(await holder(world)))
+    path, until = "/v1/providers/sandbox/pause", world.clock() + timedelta(hours=1)
+    sku = {"reason": "Nothing sold.", "sku": "video-month"}
+    whole = {"reason": "Theirs.", "until": until.isoformat()}
+    for count, body in enumerate((sku, whole), 1):
+        status, _, seen = await ask(running, "POST", path, "operator", json=body, key=f"p{count}")
+        assert (200, count) == (status, len(seen["pauses"]))
+        assert [] == await life.lease(world)
+        world.clock.forward(seconds=1)
+    status, headers, _ = await ask(running, "POST", path, "operator", json=whole, key="p2")
+    assert (200, "true") == (status, headers["Idempotency-Replayed"])
+    path = "/v1/providers/sandbox/resume"
+    for of in ("", "video-month"):
+        assert [] == await life.lease(world)
+        over = {"reason": "Over.", "sku": of}
+        await ask(running, "POST", path, "operator", json=over, key=f"r{of}")
+        world.clock.forward(seconds=1)
+    (work,) = await life.lease(world)
+    await life.record(world, work, NotSent("refused connection"))
+    _, _, page = await ask(running, "GET", "/v1/providers", "auditor")
+    (provider,) = page["providers"]
+    assert ([], [("HELD", 1)]) == (
+        provider["pauses"],
+        [(one["state"], one["orders"]) for one in provider["orders"]],
+    )
+    words = "SELECT verb, sku, actor, reason FROM provider_word ORDER BY said_at"
+    assert [
+        ("PAUSE", "video-month", "operator", "Nothing sold."),
+        ("PAUSE", "", "operator", "Theirs."),
+        ("RESUME", "", "operator", "Over."),
+        ("RESUME", "video-month", "operator", "Over."),
+    ] == await world.rows(words)

@@ -34,6 +34,7 @@ from benefits.store import (
     columns,
     schema_archive,
     schema_baselines,
+    schema_codes,
     schema_days,
     schema_edges,
     schema_feeds,
@@ -52,7 +53,7 @@ assert metadata is schema_jobs.job.metadata is schema_archive.month_archive.meta
 assert metadata is schema_feeds.feed.metadata is schema_baselines.baseline.metadata
 assert metadata is schema_members.member.metadata is schema_packages.period_run.metadata
 assert metadata is schema_people.consent.metadata
-assert metadata is schema_days.stretch.metadata
+assert metadata is schema_days.stretch.metadata is schema_codes.pool_code.metadata
 assert metadata is schema_proposals.proposal.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
 
@@ -434,6 +435,7 @@ claim = Table(
     Column("used_at", INSTANT),
     Column("used", BigInteger, nullable=False, server_default="0"),
     Column("ended_at", INSTANT),
+    Column("codes", BigInteger, nullable=False, server_default="0"),  # of our stock (V-1)
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),

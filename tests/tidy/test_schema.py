@@ -19,6 +19,7 @@ REFERENCE = {
     *("currency", "currency_day", "rate", "rate_run", "rate_used"),
     *("outlook_run", "evaluation_run", "baseline", "programme_notice", "period_run"),
     *("proposal", "proposal_decision", "whitelist"),
+    *("code_batch", "pool_code", "stock_low"),
 }
 # One log of all buckets, in an order of its own.
 LOG = {"leaf", "tree_node", "checkpoint", "checkpoint_export"}

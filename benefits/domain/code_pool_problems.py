@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from benefits.domain.benefit import Benefit, Consumed
+from benefits.domain.benefit import Benefit, Consumed, Kind
 from benefits.domain.orders import RedeemBy
 from benefits.domain.programme import Dialect, Programme, Provider
 
@@ -13,8 +13,11 @@ def code_pool_problems(programme: Programme) -> Iterator[str]:
         yield from _provider(f"provider[{index}]", provider)
     pools = {one.code for one in programme.provider if one.dialect is Dialect.CODE_POOL}
     for index, benefit in enumerate(programme.benefit):
+        path = f"benefit[{index}]"
         if benefit.provider in pools:
-            yield from _benefit(f"benefit[{index}]", benefit)
+            yield from _benefit(path, benefit)
+        elif benefit.kind is Kind.CODE_STOCK:
+            yield f"{path}.kind: CODE_STOCK is of providers of the dialect code_pool"
 
 
 def _provider(path: str, provider: Provider) -> Iterator[str]:
@@ -33,6 +36,8 @@ def _provider(path: str, provider: Provider) -> Iterator[str]:
 
 
 def _benefit(path: str, benefit: Benefit) -> Iterator[str]:
+    if benefit.kind is not Kind.CODE_STOCK:
+        yield f"{path}.kind: must be CODE_STOCK, for the provider's codes lie in stock"
     if benefit.consumed is not Consumed.ISSUE:
         yield f"{path}.consumed: must be ISSUE; nobody tells when a code is used"
     if benefit.recipient:

@@ -16,6 +16,7 @@ from benefits.actions.read_code import CodeAbsent, read_code
 from benefits.actions.see_stock import Low, see_stock, watch_stock
 from benefits.domain.assets import FileUnreadable
 from benefits.domain.benefit import Consumed
+from benefits.domain.benefit import Kind as Benefits
 from benefits.domain.code_pool import CodePool
 from benefits.domain.corrections import Kind, Why
 from benefits.domain.programme import Dialect, Programme, Provider
@@ -45,6 +46,7 @@ def with_coffee(**more: Any) -> Programme:
         recipient=(),
         cap=None,
         stock=None,
+        kind=Benefits.CODE_STOCK,
         consumed=Consumed.ISSUE,
     )
     return replace(

@@ -64,6 +64,7 @@ from benefits.web import (
     redemptions,
     reports,
     standings,
+    stock,
     summary,
     whitelists,
 )
@@ -89,7 +90,7 @@ API = [
     *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),
     *(*choices.HANDLERS, *whitelists.HANDLERS, *redemptions.HANDLERS),
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),
-    *(*callbacks.HANDLERS, *health.HANDLERS),
+    *(*stock.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
 ]
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

@@ -127,6 +127,10 @@ LOG_CONTRADICTED = _gauge(
 )
 BUDGET_LEFT = _gauge("budget_left_minor", "What a budget can still bear.", "programme", "budget")
 STOCK_LEFT = _gauge("stock_left_units", "Units a benefit's stock still has.", "benefit")
+CODES_FREE = _gauge("codes_free", "Free codes in stock, up to 10,000.", "provider", "sku")
+CODES_LOW = _gauge(
+    "codes_low_stock", "With fewer free codes than this a stock is low.", "provider", "sku"
+)
 PARTITION_MONTHS = _gauge("partition_months_left", "Months ahead with a partition.", "table")
 FEED_UNSEALED_AGE = _gauge(
     "feed_unsealed_oldest_age_seconds",
@@ -167,7 +171,7 @@ CASES_OPEN = _gauge("cases_open", "Cases a person must look at.", "kind")
 CASE_AGE = _gauge("case_oldest_age_seconds", "Age of the oldest open case.", "kind")
 FROM_DATABASE = (
     *(QUEUE_DUE, QUEUE_AGE, LEASES_LAPSED, LEASE_AGE, HELD, HELD_AGE, BUDGET_LEFT, STOCK_LEFT),
-    *(PROVIDER_PAUSED,),
+    *(PROVIDER_PAUSED, CODES_FREE, CODES_LOW),
     *(PARTITION_MONTHS, CASES_OPEN, CASE_AGE),
     *(FEED_UNSEALED_AGE, FEEDS_REFUSED, FEED_WAITING_AGE, OUTLOOK_AGE),
     *(EVALUATION_WAITING_AGE, EVALUATION_OVERDUE, EVALUATION_AGE),

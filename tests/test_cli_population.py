@@ -28,6 +28,23 @@ ASKED = PROGRAMME.replace(
     'sku = "video-month"\nconsent = "phone"\neligible = { channel = { is = "WEB" } }\n',
 )
 
+COFFEE = """
+[[provider]]
+code = "coffee"
+name = { zh = "咖啡", en = "Coffee" }
+dialect = "code_pool"
+
+[[benefit]]
+code = "COFFEE"
+name = { zh = "咖啡券", en = "Coffee voucher" }
+kind = "CODE_STOCK"
+provider = "coffee"
+sku = "LATTE"
+cost = "20.00"
+consumed = "ISSUE"
+budget = "lounge"
+"""
+
 
 @pytest.fixture
 async def shell(migrated: str, cluster_dsn: str, tmp_path: Path) -> AsyncIterator[Shell]:
@@ -99,3 +116,28 @@ def test_a_whitelist_is_imported_as_a_whole(shell: Shell) -> None:
     assert 2 == shell.run("import", "whitelist", "a b", file)[0]
     status, said = shell.run(*words[:4], "--from", "2025-06-01")
     assert (1, True) == (status, "whitelist_invalid" in said)
+
+
+def test_codes_are_imported_and_counted(shell: Shell) -> None:
+    """A dry run writes nothing; the file again changes nothing; no message shows a code."""
+    assert 0 == shell.run("programme", "apply", shell.file("p2.toml", ASKED + CONSENT + COFFEE))[0]
+    file = shell.file("march.csv", "code,pin\nPLANTED-1,7\nPLANTED-2,\nPLANTED-1,8\n,PLANTED\n")
+    words = ("import", "codes", "coffee", "LATTE", file, "--cost", "12.50")
+    for more, done in (
+        (("--dry-run",), "2 new or changed, 1 known already"),
+        ((), "2 new or changed, 1 known already"),
+        ((), "0 new or changed, 3 known already"),
+    ):
+        status, said = shell.run(*words, *more)
+        assert (2, True) == (status, f"4 lines: {done}, 1 refused." in said)
+        assert "PLANTED" not in said
+    status, said = shell.run("codes", "coffee")
+    assert (0, True) == (status, "LATTE,march,1250,," in said)
+    assert ",2,2,0,0,0," in said
+    status, said = shell.run("codes", "sandbox")
+    assert (1, True) == (status, "unknown_stock" in said)
+    for wrong in (("--cost", "much"), ("--batch", "a b")):
+        assert 2 == shell.run(*words, *wrong)[0]
+    for strange in (("import", "codes", "sandbox", "LATTE"), ("import", "codes", "coffee", "TEA")):
+        status, said = shell.run(*strange, file)
+        assert (1, True) == (status, "file_unreadable" in said)

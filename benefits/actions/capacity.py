@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.actions.code_stock import CodeStock, shelf_of
 from benefits.domain import entitlement, exclusions, limits
 from benefits.domain.benefit import Benefit, Consumed
 from benefits.domain.entitlement import ClaimFacts, CounterUse, Node
@@ -25,6 +26,7 @@ from benefits.store import counters, labels, merged
 from benefits.store.counters import Change, Kept, MemberCounter, SharedCounter
 from benefits.store.db import Connection, Writer
 from benefits.store.ledger import Journal
+from benefits.store.pool import Shelf
 
 _NOTHING = CounterUse()
 _FRESH = Kept()
@@ -105,6 +107,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         if self.benefit.consumed is Consumed.ISSUE and told is not RedeemBy.US:
             return None
         return until + timedelta(days=use.late_days)
+
+    @property
+    def shelf(self) -> Shelf | None:
+        """From which codes in stock a claim takes; None where a provider is asked (V-1)."""
+        return shelf_of(self.programme, self.benefit, self.now, self.use_until)
 
     def cap(self, member_id: UUID) -> MemberCounter:
         """Name the counter of a member's units in the current window."""
@@ -190,6 +197,7 @@ class Capacity:
         self.events: dict[tuple[UUID, str], dict[str, int]] = {}
         self.shared: dict[SharedCounter, Kept] = {}
         self.shared_more: dict[SharedCounter, Change] = {}
+        self.codes = CodeStock()
 
     async def load(
         self, conn: Connection, wanted: Collection[Wish], *, taken: Collection[UUID], locks: bool
@@ -216,6 +224,7 @@ class Capacity:
         shared = {key for t in terms for key in money_keys(t.programme, t.benefit)} | windows
         if not locks:
             self.shared = await counters.read(conn, shared)
+            await self.codes.look(conn, [t.shelf for t in terms if t.shelf])
             return
         await counters.open_windows(conn, windows)
         await self.lock(conn, shared)
@@ -328,6 +337,7 @@ class Capacity:
             companions=asker.companions,
             excluded_by=self.excluded_by(wish.member_id, terms.others),
             rooms=self.rooms(wish) if wish.places else (),
+            codes=self.codes.free(terms.shelf),
             above=tuple(Node(self.taken(budget_key(code)), totals[code]) for code in above),
         )
 

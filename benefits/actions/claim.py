@@ -1,7 +1,6 @@
 """Members take units: hold them, reserve what they may cost, ask the provider (V-2, K-2)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,19 +8,20 @@ import msgspec
 
 from benefits import measures, traces
 from benefits.actions import capacity
+from benefits.actions.answers import Answer
 from benefits.actions.capacity import Asker, Capacity, Terms, Wish
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
-from benefits.domain import entitlement, ledger
+from benefits.actions.pricing import UNSENT_FOR, cost_of
+from benefits.actions.resolve import resolve
+from benefits.domain import code_lines, entitlement, ledger
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, stop_claim
 from benefits.domain.catalogue import Plan
 from benefits.domain.entitlement import ClaimCommand, CounterUse
 from benefits.domain.fields import Known
-from benefits.domain.ledger import Cost
 from benefits.domain.limits import Counted
-from benefits.domain.orders import IssueRequest, Operation, OrderState
-from benefits.domain.programme import Programme
+from benefits.domain.orders import Done, IssueRequest, Operation, OrderState
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import bucket_of, local_date
@@ -35,7 +35,6 @@ from benefits.store.orders import RequestRow
 from benefits.store.requests import RequestKey
 
 OPERATION = "claim"
-UNSENT_FOR = timedelta(days=1)
 QUANTITY_MAX = 100
 
 
@@ -100,14 +99,6 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
         return self.quantity * (1 + self.companions)
 
 
-def cost_of(programme: Programme, benefit: Benefit, minor: int, *, provider: str = "") -> Cost:
-    """Return who pays for units of a benefit and who is paid, as minor units (K-4).
-
-    `provider` is who was asked for them, where that is known.
-    """
-    return Cost(programme.money, benefit.budget, provider or benefit.provider, minor)
-
-
 class _Group:
     """One group's claims while they are decided: each sees what the one before it took."""
 
@@ -127,6 +118,7 @@ class _Group:
         self.claims: list[ClaimRow] = []
         self.holds: list[HoldRow] = []
         self.requests: list[RequestRow] = []
+        self.issued: list[Answer] = []
         self.known: dict[UUID, Known] = {}
         self.ranks: dict[tuple[UUID, str], int] = {}
 
@@ -157,6 +149,18 @@ class _Group:
         self._wishes = {(w.member_id, w.terms.benefit.code): w for w in found}
         taken = [id_ for id_, one in self.locked.items() if one.has_merged]
         await self.capacity.load(conn, self._wishes.values(), taken=taken, locks=True)
+        await self._lock_codes(conn, commands)
+
+    async def _lock_codes(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
+        """Lock what codes in stock the claims may take (V-1)."""
+        wanted = [
+            (shelf, min(command.pieces, QUANTITY_MAX))
+            for command in commands
+            if (wish := self._wishes.get((command.member_id, command.benefit))) is not None
+            and (shelf := wish.terms.shelf) is not None
+            and command.quantity > 0 <= command.companions
+        ]
+        await self.capacity.codes.lock(conn, wanted)
 
     def _terms_of(self, code: str) -> Terms:
         terms = self._terms.get(code)
@@ -250,6 +254,7 @@ class _Group:
             )
         )
         self.claims.append(self._claim(command, wish, (claim_id, hold_id)))
+        self._issue(command, terms, claim_id)
         self.requests.append(self._request(command, benefit, claim_id))
         return Accepted({"claim_id": str(claim_id)})
 
@@ -263,6 +268,21 @@ class _Group:
             self.capacity.take_place(wish.member_id, place, counts.of(place.dimension))
         self.capacity.add_money(
             terms.programme, terms.benefit, CounterUse(decided.cost_minor), CounterUse(pieces)
+        )
+
+    def _issue(self, command: ClaimUnits, terms: Terms, claim_id: UUID) -> None:
+        """Give a claim its codes where they lie in stock: it is issued with its hold (V-1)."""
+        if terms.shelf is None:
+            return
+        codes = self.capacity.codes.take(terms.shelf, command.pieces, claim_id)
+        opened = (self.parts.envelope.open(code.sealed).decode() for code in codes)
+        self.issued.append(
+            Answer(
+                claim_id=claim_id,
+                operation=Operation.ISSUE,
+                outcome=Done(at=self.now, code=code_lines.together(opened)),
+                actor=f"provider:{terms.shelf.provider}",
+            )
         )
 
     def _claim(self, command: ClaimUnits, wish: Wish, ids: tuple[UUID, UUID]) -> ClaimRow:
@@ -286,6 +306,7 @@ class _Group:
             code_sealed=None,
             use_until=terms.use_until,
             ends_at=terms.ends_at,
+            codes=0 if terms.shelf is None else command.pieces,
         )
 
     def _request(self, command: ClaimUnits, benefit: Benefit, claim_id: UUID) -> RequestRow:
@@ -317,6 +338,7 @@ class _Group:
             await claims.put(writer, self.claims, self.now + UNSENT_FOR)
             await orders.put(writer, self.requests, self.now)
             await self.capacity.write(writer)
+            await self.capacity.codes.write(writer, self.now)
             measures.count_claims(OrderState.HELD.value, len(self.claims))
 
 
@@ -363,4 +385,6 @@ async def claim(
     await group.write(together)
     await keyed.write(together, group.now)
     await together.send()
+    if group.issued:
+        await resolve(conn, group.issued, parts)  # of members who are locked: none is left
     return outcomes

@@ -13,13 +13,15 @@ from benefits import measures
 from benefits.actions.agree import WAIT, Agreed, Desk, Propose
 from benefits.actions.capacity import Capacity
 from benefits.actions.claim import UnknownMember
+from benefits.actions.parts import Parts
 from benefits.actions.room import change_room, counted, shared_counters
 from benefits.actions.weigh_correction import Matter, weigh
-from benefits.domain.corrections import NEW_LOT, Effect, Kind, Wanted, Why
+from benefits.domain import code_lines
+from benefits.domain.corrections import NEW_LOT, UNDELIVERED, Effect, Kind, Wanted, Why
 from benefits.domain.ledger import Account, Lot, Posting
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import bucket_of
-from benefits.store import agreements, claims, corrections, members, tiers
+from benefits.store import agreements, claims, corrections, members, pool, tiers
 from benefits.store.claims import HoldEnd
 from benefits.store.corrections import CorrectionSeen, Reversal
 from benefits.store.db import Connection, run
@@ -136,6 +138,7 @@ class Corrections(Desk[Asked, Effect, CorrectionSeen]):
         """Give back what it took of counters, which are locked after request rows."""
         if self._posted is not None:
             await _count(self.conn, self._posted)
+            await _put_back(self.conn, self._posted, self.parts)
 
 
 async def _post(
@@ -303,3 +306,16 @@ async def _count(conn: Connection, matter: Matter) -> None:
     change_room(capacity, claim, before, after)
     capacity.add_money(programme, benefit, effect.budget, effect.stock)
     await capacity.write(conn)
+
+
+async def _put_back(conn: Connection, matter: Matter, parts: Parts) -> None:
+    """Put codes of what was not delivered back into stock, unless somebody saw them (V-9)."""
+    claim, is_reverse = matter.claim, matter.wanted.kind is Kind.REVERSE
+    if claim is None or not claim.codes or not is_reverse or matter.why is not UNDELIVERED:
+        return
+    kept = await pool.give_back(conn, claim.claim_id, matter.steps // matter.piece)
+    if kept is None:
+        return
+    text = code_lines.together(parts.envelope.open(sealed).decode() for sealed in kept)
+    sealed = parts.envelope.seal(text.encode()) if kept else None
+    await pool.keep(conn, claim.claim_id, len(kept), sealed)

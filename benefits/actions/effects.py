@@ -14,8 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from benefits.actions.capacity import Capacity
-from benefits.actions.claim import cost_of
-from benefits.actions.pricing import piece_price
+from benefits.actions.pricing import cost_of, piece_price
 from benefits.actions.room import change_room, check_room, counted
 from benefits.domain import corrections as rules
 from benefits.domain import entitlement, ledger

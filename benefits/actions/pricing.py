@@ -1,14 +1,24 @@
-"""What a piece of a claim really costs: the price of the day that the contract names (V-7)."""
+"""What a piece of a claim really costs, by the day that the contract names, and who pays (V-7)."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from benefits.domain.benefit import Benefit
+from benefits.domain.ledger import Cost
 from benefits.domain.prices import PricedAt, pricing_instant
 from benefits.domain.programme import Programme
 from benefits.domain.values import local_date
 from benefits.store.claims import ClaimRow
 
 Offer = tuple[Programme, Benefit]
+UNSENT_FOR = timedelta(days=1)  # how long a claim that was never sent is held
+
+
+def cost_of(programme: Programme, benefit: Benefit, minor: int, *, provider: str = "") -> Cost:
+    """Return who pays for units of a benefit and who is paid, as minor units (K-4).
+
+    `provider` is who was asked for them, where that is known.
+    """
+    return Cost(programme.money, benefit.budget, provider or benefit.provider, minor)
 
 
 def piece_price(

@@ -28,9 +28,9 @@ from benefits.actions.answers import (
     of_use,
     weighed,
 )
-from benefits.actions.claim import UNSENT_FOR
 from benefits.actions.effects import Offer, Units, kind_of
 from benefits.actions.parts import Parts
+from benefits.actions.pricing import UNSENT_FOR
 from benefits.actions.room import (
     other_counters,
     own_counters,

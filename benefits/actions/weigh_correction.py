@@ -5,8 +5,8 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.claim import UnknownBenefit, cost_of
-from benefits.actions.pricing import Offer, piece_price
+from benefits.actions.claim import UnknownBenefit
+from benefits.actions.pricing import Offer, cost_of, piece_price
 from benefits.domain import corrections as rules
 from benefits.domain import ledger, recoveries
 from benefits.domain.archive import MonthArchived

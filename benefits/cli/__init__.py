@@ -70,6 +70,10 @@ COMMANDS = {
         "bank:import_",
         "Import files of the bank; a bad line is named and does not stop the rest.",
     ),
+    "codes": (
+        "codes:codes",
+        "Print as CSV what became of a PROVIDER's codes, batch by batch.",
+    ),
     "feeds": ("feeds:feeds", "List the feeds of a month, and the days that are missing."),
     "fill": (
         "fills:fill",

@@ -16,6 +16,7 @@ from benefits.actions.import_files import (
     import_rates,
 )
 from benefits.actions.record_rates import decided_since
+from benefits.cli.codes import import_codes_
 from benefits.cli.console import console
 from benefits.cli.feeds import import_feed_, say_decided
 from benefits.cli.files import TEXT, take_file
@@ -212,4 +213,5 @@ def import_grants_(
 
 
 import_.add_command(import_feed_)
+import_.add_command(import_codes_)
 import_.add_command(import_whitelist_)

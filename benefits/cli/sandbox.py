@@ -57,7 +57,7 @@ Behaviours of `wechat_busifavor`:
 )
 @click.option(
     "--dialect",
-    type=click.Choice([d.value for d in Dialect]),
+    type=click.Choice([Dialect.OPEN.value, Dialect.WECHAT_BUSIFAVOR.value]),
     default=Dialect.OPEN.value,
     show_default=True,
     help="What it speaks.",
@@ -70,13 +70,10 @@ Behaviours of `wechat_busifavor`:
 def sandbox(**options: Any) -> None:
     """Run a provider (its help is SANDBOX_HELP, made from the tables of behaviours)."""
     logs.configure()
-    dialect, keys = Dialect(options.pop("dialect")), options.pop("keys")
+    dialect, keys = options.pop("dialect"), options.pop("keys")
     options["behaviour"] = Behaviour(options["behaviour"])
-    match dialect:
-        case Dialect.OPEN:
-            run = _open(options)
-        case Dialect.WECHAT_BUSIFAVOR:
-            run = _wechat(options, keys)
+    is_open = dialect == Dialect.OPEN.value
+    run = _open(options) if is_open else _wechat(options, keys)
 
     async def until_stopped(stop: asyncio.Event) -> None:
         served = asyncio.create_task(run())

@@ -28,6 +28,7 @@ class Kind(enum.Enum):
     DIRECT_TOPUP = "DIRECT_TOPUP"
     WALLET_COUPON = "WALLET_COUPON"
     BOOKING = "BOOKING"
+    CODE_STOCK = "CODE_STOCK"
 
 
 class Consumed(enum.Enum):

@@ -218,7 +218,8 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     `known` is what the benefit's rule and consent are judged by, where it has any.
     `excluded_by` is the benefit of its exclusion group that the member has claimed, if any.
     `rooms` are those of the limits, in the order in which they are asked; `above` are the budgets
-    that bear along, the nearest first. As many `companions` may come along.
+    that bear along, the nearest first. As many `companions` may come along. Of `codes` so many
+    lie in stock; None where the provider is asked.
     """
 
     today: date
@@ -237,6 +238,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     rooms: tuple[Room, ...] = ()
     above: tuple[Node, ...] = ()
     companions: int = 0
+    codes: int | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -280,6 +282,8 @@ def claim(
         if not room.has(counts.of(room.place.dimension)):
             return CapReached.until(room.opens(counts.of(room.place.dimension)))
     if benefit.stock is not None and facts.stock.taken + command.quantity > benefit.stock:
+        return StockExhausted()
+    if facts.codes is not None and facts.codes < command.quantity:
         return StockExhausted()
     nodes = (Node(facts.budget, facts.budget_total), *facts.above)
     if any(node.use.taken + cost > node.total for node in nodes):

@@ -17,6 +17,7 @@ import msgspec
 from benefits.domain import units
 from benefits.domain.benefit import Benefit
 from benefits.domain.choice import Choice
+from benefits.domain.code_pool import CodePool
 from benefits.domain.compliance import Preset
 from benefits.domain.consents import Consent
 from benefits.domain.currencies import DIGITS, minor_of
@@ -44,17 +45,27 @@ class Dialect(enum.Enum):
 
     OPEN = "open"
     WECHAT_BUSIFAVOR = "wechat_busifavor"
+    CODE_POOL = "code_pool"
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who fulfils, in which dialect, at which address; `wechat` says as which merchant there."""
+    """Who fulfils, in which dialect, at which address; `wechat` says as which merchant there.
+
+    `code_pool` is of those whose codes lie in stock here: nobody is called for them.
+    """
 
     code: str
     name: Text
     dialect: Dialect
-    url: str
+    url: str = ""
     capabilities: Capabilities = Capabilities()
     wechat: Wechat | None = None
+    code_pool: CodePool | None = None
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether orders are codes in stock here (V-1)."""
+        return self.dialect is Dialect.CODE_POOL
 
 
 Item = Benefit | Choice  # what units are of

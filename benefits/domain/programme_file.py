@@ -15,6 +15,7 @@ from benefits.domain import prices, spelling, toml, units
 from benefits.domain.auto_claims import claiming_problems
 from benefits.domain.benefit import Benefit, Kind
 from benefits.domain.choice_problems import brought_problems, choice_problems
+from benefits.domain.code_pool_problems import code_pool_problems
 from benefits.domain.currencies import currency_problems
 from benefits.domain.eligibility import rule_problems
 from benefits.domain.exclusions import exclusion_problems
@@ -60,9 +61,6 @@ def _problems(programme: Programme) -> Iterator[str]:
         ZoneInfo(programme.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
         yield f"zone: {programme.zone!r} is not a time zone"
-    for index, provider in enumerate(programme.provider):
-        if not provider.url.startswith(("https://", "http://")):
-            yield f"provider[{index}].url: must begin with https:// or http://"
     yield from currency_problems(programme.currency, programme.currencies)
     yield from _codes(programme)
     yield from _unwritable("", msgspec.to_builtins(programme))
@@ -75,6 +73,7 @@ def _problems(programme: Programme) -> Iterator[str]:
     yield from choice_problems(programme)
     yield from exclusion_problems(programme.benefit)
     yield from wechat_problems(programme)
+    yield from code_pool_problems(programme)
     yield from _lines(programme)
     yield from _rules(programme)
     for path, text in _texts(programme):

@@ -12,6 +12,7 @@ from prometheus_client import Gauge
 
 from benefits import measures
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.code_stocks import low_stocks
 from benefits.domain.entitlement import CounterUse, budget_counter, stock_counter
 from benefits.store.db import Connection, rows
 from benefits.store.evaluation_ages import ages
@@ -92,6 +93,15 @@ COUNTERS = """
 SELECT counter, sum(reserved)::bigint AS reserved, sum(spent)::bigint AS spent
 FROM counter WHERE "window" = 'all' GROUP BY counter
 """
+# ix_pool_code_free
+CODES = """
+SELECT k.provider, k.sku, (SELECT count(*) FROM (
+    SELECT FROM pool_code AS p
+    WHERE p.provider = k.provider AND p.sku = k.sku AND p.claim_id IS NULL
+      AND (p.expires_at IS NULL OR p.expires_at > now())
+    LIMIT $3) AS f) AS free
+FROM unnest($1::text[], $2::text[]) AS k (provider, sku)
+"""
 # Whole months with a partition after this one, by the partitions' names.
 PARTITIONS = """
 SELECT p.relname AS parent,
@@ -166,6 +176,8 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
     used = {row.counter: CounterUse(row.reserved, row.spent) for row in await rows(conn, COUNTERS)}
     partitions = await rows(conn, PARTITIONS)
     cases = await rows(conn, CASES, COUNTED_MAX)
+    low = low_stocks(catalogue)
+    codes = await rows(conn, CODES, [c for c, _ in low], [sku for _, sku in low], COUNTED_MAX)
     fed = await rows(conn, FEEDS, *_awaited(catalogue), str(catalogue.zone))
     looks = await rows(conn, OUTLOOK_RUNS)
     decided = await ages(conn, catalogue)
@@ -190,6 +202,9 @@ async def read(conn: Connection, catalogue: Catalogue) -> None:
     measures.UNSEALED_AGE.set(max(unsealed_age_s or 0.0, 0.0))
     measures.CHECKPOINT_AGE.set(max(inside_age_s or 0.0, 0.0))
     _set_rest(catalogue, used)
+    for row in codes:
+        measures.CODES_FREE.labels(row.provider, row.sku).set(row.free)
+        measures.CODES_LOW.labels(row.provider, row.sku).set(low[row.provider, row.sku])
     _set(measures.PARTITION_MONTHS, {row.parent: row.months for row in partitions})
     for gauge, column in (
         (measures.FEED_UNSEALED_AGE, "age_s"),

@@ -30,6 +30,7 @@ INSERTS = (
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
     *("member_baseline", "member_block", "member_block_end", "period_run"),
     *("auto_claim", "choice", "entitlement_change"),
+    *("code_batch", "pool_code", "stock_low"),
     *("proposal", "proposal_decision"),
     *("member_counter", "member_label", "member_profile", "outbox", "page_session", "posting"),
     *(
@@ -62,7 +63,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "auto_claim": ("next_at", "tries", "is_told"),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
-        *("code_sealed", "used_at", "used", "ended_at"),
+        *("code_sealed", "codes", "used_at", "used", "ended_at"),
     ),
     "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent", "told", "told_of"),
@@ -94,6 +95,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("as_of", "generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
     ),
     "page_session": ("secret_hash", "entered_at", "expires_at"),
+    "pool_code": ("claim_id", "issued_at", "shown_at"),
     "period_run": (
         *("day", "after", "version", "next_bucket", "leased_until", "begun_at", "ended_at"),
     ),
@@ -113,7 +115,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "wallet": ("available", "held", "owed"),
     "whitelist": ("members", "whole_at"),
 }
-DELETES = ("job_part", "page_session", "request")
+DELETES = ("job_part", "page_session", "request", "stock_low")
 CALLS = ("event_position()", "make_partition(text,date)")
 
 # For reports and monitoring: figures without any column that names a member, a customer, a claim
@@ -125,6 +127,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "calendar_day": ("calendar", "day", "recorded_at", "kind"),
     "case_file": ("kind", "opened_at", "closed_at"),
     "claim": ("programme", "benefit", "quantity", "state", "reason", "claimed_at", "changed_at"),
+    "code_batch": ("provider", "sku", "batch", "cost_minor", "cost_centre", "imported_at"),
     "counter": ("counter", "window", "slice", "reserved", "spent"),
     "currency": ("code", "digits", "into_code", "into_digits"),
     "currency_day": ("currency", "as_of"),
@@ -148,6 +151,9 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "month_restore": ("month", "archived_at", "restored_at"),
     "outlook_run": ("programme", "as_of", "next_bucket", "begun_at", "ended_at"),
     "period_run": ("programme", "day", "after", "next_bucket", "begun_at", "ended_at"),
+    "pool_code": (
+        *("provider", "sku", "batch", "expires_at", "imported_at", "issued_at", "shown_at"),
+    ),
     "posting": ("debit", "credit", "unit", "amount", "party"),
     "posting_carried": (*("month", "booked_month", "unit", "debit", "credit", "party", "amount"),),
     "programme": (*("code", "version", "document", "applied_at", "tiers_from", "effective_from"),),

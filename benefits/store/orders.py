@@ -87,7 +87,8 @@ EXISTS (SELECT FROM unnest({0}::text[], {1}::text[]) AS s (provider, sku)
         WHERE s.provider = r.provider AND s.sku = r.sku)"""
 DUE = f"""
 SELECT r.member_id, r.request_id FROM provider_request AS r
-WHERE r.provider <> ALL($5::text[]) AND NOT {_IS_STOPPED.format("$6", "$7")} AND {_DUE.format("$8")}
+WHERE r.provider <> ALL($5::text[]) AND NOT {_IS_STOPPED.format("$6", "$7")}
+  AND {_DUE.format("$8")}
 ORDER BY r.next_at LIMIT $4
 """
 # The same, of some providers or SKUs so many each: of a whole provider not what is stopped.

@@ -35,6 +35,7 @@ from benefits.store import (
     schema_archive,
     schema_baselines,
     schema_circuits,
+    schema_codes,
     schema_days,
     schema_edges,
     schema_feeds,
@@ -53,7 +54,7 @@ assert metadata is schema_jobs.job.metadata is schema_archive.month_archive.meta
 assert metadata is schema_feeds.feed.metadata is schema_baselines.baseline.metadata
 assert metadata is schema_members.member.metadata is schema_packages.period_run.metadata
 assert metadata is schema_people.consent.metadata
-assert metadata is schema_days.stretch.metadata
+assert metadata is schema_days.stretch.metadata is schema_codes.pool_code.metadata
 assert metadata is schema_proposals.proposal.metadata
 assert metadata is schema_circuits.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
@@ -437,6 +438,7 @@ claim = Table(
     Column("used", BigInteger, nullable=False, server_default="0"),
     Column("ended_at", INSTANT),
     Column("ends_at", INSTANT),  # when it ends by our clock, if it is not used
+    Column("codes", BigInteger, nullable=False, server_default="0"),  # of our stock (V-1)
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),

@@ -14,6 +14,7 @@ from benefits.store.carried import STEADY, is_away
 from benefits.store.db import Connection, Database, rows, run
 from benefits.store.merged import bucket_in
 from benefits.store.verify_assets import ASSETS
+from benefits.store.verify_codes import CODES
 from benefits.store.verify_merges import MERGES
 from benefits.store.verify_terms import TERMS
 
@@ -379,6 +380,7 @@ WHERE l.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
       AND e.subject_id = l.lot_id)
 """,
     **ASSETS,
+    **CODES,
     **MERGES,
 }
 

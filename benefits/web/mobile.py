@@ -19,6 +19,7 @@ from benefits.actions.look_up import LookUp, Seen
 from benefits.actions.read_code import read_code
 from benefits.domain.callers import Caller
 from benefits.domain.catalogue import Catalogue, Taker
+from benefits.domain.code_lines import pieces
 from benefits.domain.explanation import explain
 from benefits.domain.policy import Metric
 from benefits.domain.progress import nearest
@@ -155,10 +156,21 @@ class ClaimView(msgspec.Struct, kw_only=True):
     ended_at: datetime | None
 
 
-class CodeView(msgspec.Struct, kw_only=True):
-    """What the provider gave the member to show or type in."""
+class PieceView(msgspec.Struct, kw_only=True):
+    """One code, with its PIN where it has one."""
 
     code: str
+    pin: str
+
+
+class CodeView(msgspec.Struct, kw_only=True):
+    """What the provider gave the member to show or type in.
+
+    Of several pieces each can have a code of its own: all are in `codes`, `code` is the first.
+    """
+
+    code: str
+    codes: list[PieceView]
 
 
 class BenefitsView(msgspec.Struct, kw_only=True):
@@ -459,7 +471,8 @@ async def post_code(
         code = await read_code(conn, claim_id, parts, actor=request.auth.name)
     if code is None:
         raise NotFound
-    view = CodeView(code="" if dry_run else code)
+    found = [] if dry_run else [PieceView(code=one.code, pin=one.pin) for one in pieces(code)]
+    view = CodeView(code=found[0].code if found else "", codes=found)
     return Response(view, headers={"Cache-Control": "no-store"})
 
 

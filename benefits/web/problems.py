@@ -36,6 +36,7 @@ from benefits.actions import (
     redeem,
     retry_order,
     run_jobs,
+    see_stock,
     start_period,
 )
 from benefits.domain import (
@@ -103,6 +104,7 @@ STATUSES: dict[type[Refusal], int] = {
     choices.ChoiceRepeated: 409,
     whitelists.WhitelistInvalid: 422,
     whitelists.WhitelistReplaced: 409,
+    see_stock.UnknownStock: 404,
     whitelists.UnknownWhitelist: 404,
     eligibility.NotEligible: 409,
     eligibility.RuleInvalid: 422,

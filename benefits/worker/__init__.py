@@ -22,6 +22,7 @@ from benefits.actions.prune import prune
 from benefits.actions.record_rates import use_next
 from benefits.actions.run_jobs import LANES, run_part
 from benefits.actions.seal_feed import apply_next
+from benefits.actions.see_stock import watch_stock
 from benefits.actions.start_period import start_next
 from benefits.domain.feeds import FeedState
 from benefits.domain.values import BUCKETS
@@ -314,11 +315,14 @@ class Worker:
         return await self._database.transact(step)
 
     async def tell_held(self) -> int:
-        """Tell of orders that were tried and never left: one line a provider, while there are."""
+        """Tell of orders that were tried and never left, and once of stocks that became low."""
         async with self._database.transaction() as conn:
             held = await gauges.held(conn)
+            low = await watch_stock(conn, self._parts)
         for provider, (count, age_s) in held.items():
             log.warning("orders.held", provider=provider, count=count, oldest_s=round(age_s))
+        for one in low:
+            log.warning("codes.low", **msgspec.structs.asdict(one))
         return 0
 
     async def seal(self) -> int:

@@ -15,6 +15,7 @@ from benefits.domain import toml
 from benefits.domain.benefit import ClawBack, Kind, Late, LateReversal
 from benefits.domain.carry import Carry
 from benefits.domain.choice import Choice
+from benefits.domain.code_pool import CodePool
 from benefits.domain.compliance import Nature, Preset, Trigger
 from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.lattice import Unused
@@ -167,6 +168,15 @@ providers = limited.map(lambda one: (one,)) | st.builds(
         ),
     )
 )
+pools = st.builds(
+    CodePool,
+    low_stock=st.integers(0, 1000),
+    skus=st.dictionaries(st.just("LATTE"), st.integers(0, 1000)),
+).map(
+    lambda pool: msgspec.structs.replace(
+        sandbox, code="pool", dialect=Dialect.CODE_POOL, url="", code_pool=pool
+    )
+)
 prices = st.builds(
     Price,
     from_=st.dates(date(2025, 1, 1), date(2025, 9, 1)),
@@ -178,7 +188,7 @@ prices = st.builds(
 @st.composite
 def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
-    base = msgspec.structs.replace(reference_programme(), provider=draw(providers))
+    base = msgspec.structs.replace(reference_programme(), provider=(*draw(providers), draw(pools)))
     name = {"zh": draw(words), "en": draw(words)}
     chosen = draw(st.lists(choices(name), max_size=1))
     scale = 0 if chosen else 1

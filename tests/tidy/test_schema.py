@@ -20,6 +20,7 @@ REFERENCE = {
     *("outlook_run", "evaluation_run", "baseline", "programme_notice", "period_run"),
     *("proposal", "proposal_decision", "whitelist"),
     *("provider_circuit", "provider_tokens", "provider_word"),
+    *("code_batch", "pool_code", "stock_low"),
 }
 # One log of all buckets, in an order of its own.
 LOG = {"leaf", "tree_node", "checkpoint", "checkpoint_export"}

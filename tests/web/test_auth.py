@@ -97,6 +97,7 @@ ROUTES: dict[str, Any] = {
     "POST /v1/corrections": {"operator": "all"},
     "POST /v1/corrections/{correction_id}/approve": {"approver": "all"},
     "POST /v1/corrections/{correction_id}/reject": dict.fromkeys(("operator", "approver"), "all"),
+    "GET /v1/providers/{provider}/stock": {"operator": "all", "auditor": "all"},
     "GET /v1/providers/{provider}/orders/{number}": {
         "operator": "all",
         "auditor": "all",
@@ -137,7 +138,7 @@ ROUTES: dict[str, Any] = {
 ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
 ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block", "unknown_baseline"}
 ABSENT |= {"unknown_choice", "unknown_whitelist", "unknown_redemption"}
-ABSENT |= {"redeemed_elsewhere", "unknown_claim", "unknown_order"}
+ABSENT |= {"redeemed_elsewhere", "unknown_claim", "unknown_order", "unknown_stock"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,

@@ -29,6 +29,7 @@ from benefits.web import (
     redemptions,
     reports,
     standings,
+    stock,
     summary,
     whitelists,
 )
@@ -93,6 +94,7 @@ WIRE: tuple[type, ...] = (
     mobile.ClaimAnswer,
     mobile.ClaimRequest,
     mobile.CodeView,
+    mobile.PieceView,
     mobile.HistoryView,
     operator.CasesView,
     operator.CloseCaseRequest,
@@ -110,6 +112,9 @@ WIRE: tuple[type, ...] = (
     reports.VintagesView,
     views.PageSessionRequest,
     views.PageSessionView,
+    stock.BatchView,
+    stock.SkuStockView,
+    stock.StockView,
     whitelists.SnapshotView,
     whitelists.WhitelistRequest,
     whitelists.WhitelistView,
@@ -381,6 +386,7 @@ OPERATIONS: dict[str, Operation] = {
         summary="Send a chunk of a feed",
         codes=("feed_unknown", "feed_closed", "chunk_conflict", "file_unreadable"),
     ),
+    "get_stock": Operation(summary="A provider's codes in stock", codes=("unknown_stock",)),
     "put_whitelist": Operation(
         summary="Send a whole whitelist", codes=("whitelist_invalid", "body_too_large")
     ),

@@ -83,6 +83,7 @@ CHINESE = {
     "choice_not_offered": "该权益不在可选之列。",
     "choice_repeated": "该权益已选过，每项限选一次。",
     "unknown_whitelist": "没有这份名单。",
+    "unknown_stock": "没有该供应商的券码库存。",
     "whitelist_invalid": "这不能作为名单的一个快照。",
     "whitelist_replaced": "其间已有该名单的另一个快照。",
     "not_eligible": "该客户不符合此权益的条件。",

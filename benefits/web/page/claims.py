@@ -19,6 +19,7 @@ from benefits.actions.keyed import Accepted
 from benefits.actions.read_code import read_code
 from benefits.actions.record_consents import SayConsent, say_consent
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.code_lines import pieces
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.entitlement import RECIPIENT_MAX, GuestLimit, RecipientIncomplete
 from benefits.domain.requests import check_key
@@ -250,7 +251,8 @@ async def show_code(request: Web, claim_id: FromPath[UUID]) -> Page:
         )
     if code is None:
         raise NotFound
-    return _show(request, await _order(request, claim_id), opened=code)
+    opened = "\n".join(f"{one.code} {one.pin}".rstrip() for one in pieces(code))
+    return _show(request, await _order(request, claim_id), opened=opened)
 
 
 @get("/claims/{claim_id:uuid}/code")

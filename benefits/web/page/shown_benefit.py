@@ -86,6 +86,7 @@ AFTER: dict[Kind, Message] = {
     Kind.DIRECT_TOPUP: n_("It is credited directly, mostly within minutes. Nothing more to do."),
     Kind.WALLET_COUPON: _CODE_COMES,
     Kind.BOOKING: _CODE_COMES,
+    Kind.CODE_STOCK: n_("Your code is there at once."),
 }
 
 

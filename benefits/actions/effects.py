@@ -139,9 +139,12 @@ class Units:
 
     def _piece(self, claim: ClaimRow, used_at: datetime) -> int:
         """Return what a piece of a claim costs that is spent now (K-4)."""
-        agreed, today = self._offers[claim.claim_id], self._today[claim.benefit]
-        now = self.journal.now
-        return piece_price(claim, agreed, today, used_at=used_at, now=now)
+        agreed, now = self._offers[claim.claim_id], self.journal.now
+        return piece_price(claim, agreed, self._terms(claim), used_at=used_at, now=now)
+
+    def _terms(self, claim: ClaimRow) -> Offer:
+        """Return a claim's benefit as in force, or as agreed on where none of its code is."""
+        return self._today.get(claim.benefit, self._offers[claim.claim_id])
 
     def _end(
         self,
@@ -222,7 +225,7 @@ class Units:
     ) -> Trouble | None:
         """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
         programme, benefit = self._offers[claim.claim_id]
-        today = self._today[claim.benefit]
+        today = self._terms(claim)
         cost = programme.minor(benefit.cost) * claim.quantity
         paid = self._piece(claim, used_at) * claim.quantity
         was = self.holds[claim.hold_id]  # whatever the programme says today of what it takes

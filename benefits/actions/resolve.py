@@ -140,7 +140,7 @@ class _Group:
                 self.asked.add((request.claim_id, request.operation))
 
     def _today(self, claim: ClaimRow) -> Offer:
-        return self.catalogue.offers[claim.benefit]
+        return self.catalogue.offers.get(claim.benefit, self._offer(claim))
 
     def _offer(self, claim: ClaimRow) -> Offer:
         return self.offers[claim.claim_id]

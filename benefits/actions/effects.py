@@ -210,6 +210,16 @@ class Units:
         reserved = hold.reserved
         return Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
 
+    def _reserved_again(self, claim: ClaimRow, hold: HoldRow) -> Reserved | None:
+        """Return what a hold reserves that takes the place of one that was spent: as much again.
+
+        What that one reserved may be archived; its programme's currency and its budget stay.
+        """
+        if hold.reserved is not None or not hold.cost_minor:
+            return hold.reserved
+        cost = cost_of(*self._offers[claim.claim_id], hold.cost_minor)
+        return Reserved(cost.unit, cost.budget, cost.minor)
+
     def _count(self, claim: ClaimRow, money: CounterUse, sign: CounterUse) -> None:
         pieces = CounterUse(sign.reserved * claim.quantity, sign.spent * claim.quantity)
         self.capacity.add_money(*self._offers[claim.claim_id], money, pieces)
@@ -293,7 +303,7 @@ class Units:
             )
         at = self.journal.now_for(claim.member_id)
         late = any(self.journal.lots[part.lot_id].ended(at) for part in parts)
-        reserved, minor = _reserved_again(spent.lines, hold), _spent_minor(spent.lines)
+        reserved, minor = self._reserved_again(claim, hold), _spent_minor(spent.lines)
         if effect is Effect.RESTORE:
             postings = ledger.unspent(unit, parts) + _money_back(spent.lines)
             postings += ledger.hold(unit, parts)
@@ -342,14 +352,6 @@ def _money_back(lines: Sequence[Line]) -> list[Posting]:
         return []
     minor = _spent_minor(lines)
     return ledger.unspend(Cost(spent[0].unit, spent[0].party, owed[0].party, minor), minor)
-
-
-def _reserved_again(lines: Sequence[Line], hold: HoldRow) -> Reserved | None:
-    """Return what a hold reserves that takes the place of one that was spent."""
-    spent = [line.posting for line in lines if line.posting.credit is Account.BUDGET_SPENT]
-    if not spent or not hold.cost_minor:
-        return None
-    return Reserved(spent[0].unit, spent[0].party, hold.cost_minor)
 
 
 def kind_of(claim: ClaimRow) -> str:

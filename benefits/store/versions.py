@@ -70,7 +70,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     `replaces` is the number of that, 0 if there is none, which judges from `judges_from` on;
     `stays` has the numbers of all that hold before it, and `withdraws` of those that were to begin
-    with it or later, the first of them at the instant `withdraws_from`.
+    with it or later, the first of them that was dated at the instant `withdraws_from`.
     """
 
     now: datetime
@@ -92,7 +92,8 @@ async def place(
     stays = dating.stays(known, begins, now)
     last = stays[-1] if stays else None
     withdraws = dating.withdrawn(known, begins, now)
-    instants = (one.effective_from for one in known if one.version in withdraws)
+    dated = (one for one in known if one.applied_at < one.effective_from)
+    instants = (one.effective_from for one in dated if one.version in withdraws)
     return Place(
         now=now,
         begins=begins,

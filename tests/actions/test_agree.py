@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from msgspec.structs import replace
@@ -372,9 +372,10 @@ async def test_whoever_changes_what_was_agreed_is_found(
 async def test_what_a_rehearsal_would_have_made_is_forgotten_with_it(world: World) -> None:
     """U-1: the number that an undone version had is another one's; so is all read of it."""
     proposal_id = await ask(world, version(MORE))
+    assert isinstance(proposal_id, UUID), proposal_id
     digest = (await seen(world, proposal_id)).digest
 
-    async def rehearsed(conn: Connection) -> list[int]:
+    async def rehearsed(conn: Connection) -> list[object]:
         said = Decide(caller="bo-wang", key="k-12345678", proposal_id=proposal_id, digest=digest)
         await Proposals(conn, world.parts).decide(said)
         would = (await world.parts.catalogue.current(conn)).programmes["wealth"]

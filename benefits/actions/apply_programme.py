@@ -1,6 +1,6 @@
 """Apply a programme file: it becomes the next version, unless it says what the last one said."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 import msgspec
@@ -15,6 +15,8 @@ from benefits.domain.values import Month, local_date
 from benefits.store import catalogue, notices, proposals, rates, versions
 from benefits.store.db import Connection
 from benefits.store.versions import Place
+
+AHEAD = timedelta(minutes=1)  # what is decided now is committed, and read, before it begins
 
 
 def _check_kept(before: Programme, after: Programme) -> None:
@@ -124,13 +126,25 @@ def check_month(programme: Programme, tiers_from: Month, begins: datetime) -> No
 
 
 def _check_begin(place: Place, effective_from: datetime | None) -> None:
-    """Refuse an instant that is over, or at which a first version would begin (U-1)."""
+    """Refuse an instant that is over, or at which a first version would begin (U-1).
+
+    And one so near that it may come before this is committed, as well for what is withdrawn.
+    """
+    soon = place.now + AHEAD
+    if place.withdraws_from is not None and place.withdraws_from <= soon:
+        raise ProgrammeInvalid(
+            f"effective_from: version {place.withdraws[0]} begins within a minute; let it begin"
+        )
     if effective_from is None:
         return
     if place.before is None:
         raise ProgrammeInvalid("effective_from: a first version holds at once")
     if effective_from <= place.now:
         raise ProgrammeInvalid(f"effective_from: {effective_from.isoformat()} is over")
+    if effective_from <= soon:
+        raise ProgrammeInvalid(
+            f"effective_from: {effective_from.isoformat()} is less than a minute away"
+        )
 
 
 async def check_programme(

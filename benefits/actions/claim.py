@@ -357,9 +357,9 @@ async def claim(
     Without `wait`, members somebody else holds at the moment are answered `busy` and nothing is
     stored for them.
     """
-    plan = await parts.catalogue.plan(conn)
     ids = {command.member_id for command in commands}
     locked, moved = await members.lock_current(conn, ids, wait=wait)
+    plan = await parts.catalogue.plan(conn)  # as it is once the members are held
     missing = ids - locked.keys() - moved.keys()
     known = await members.existing(conn, missing) if missing else set()
     keyed = Keyed()

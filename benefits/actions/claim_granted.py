@@ -123,20 +123,29 @@ def _refusal(said: Decided | Refusal) -> str:
 
 
 def _over(one: Pending) -> Moved:
-    return Moved(lot_id=one.lot_id, next_at=None, tries=one.tries + 1, is_told=one.is_told)
+    return _tried(one, None)
 
 
 def _moved(wish: _Wish, codes: Sequence[str], now: datetime) -> Moved:
     """Return when a lot is tried next: at once for more of it, later where it was refused."""
     one = wish.pending
     if not codes:
-        next_at = now if wish.left else None
-        return Moved(lot_id=one.lot_id, next_at=next_at, tries=one.tries + 1, is_told=one.is_told)
-    again = rules.again_at(codes[0], one.tries, now, wish.programme.tz)
+        return _tried(one, now if wish.left else None)
+    again = rules.again_at(codes[0], one.refusals, now, wish.programme.tz)
     ends = wish.lot.expires_at
     if again is not None and ends is not None and again >= ends:
         again = None
-    return Moved(lot_id=one.lot_id, next_at=again, tries=one.tries + 1, is_told=True)
+    return _tried(one, again, refused=True)
+
+
+def _tried(one: Pending, next_at: datetime | None, *, refused: bool = False) -> Moved:
+    return Moved(
+        lot_id=one.lot_id,
+        next_at=next_at,
+        tries=one.tries + 1,
+        refusals=one.refusals + refused,
+        is_told=one.is_told or refused,
+    )
 
 
 async def _tell(conn: Connection, parts: Parts, refused: Sequence[tuple[_Wish, str, int]]) -> None:

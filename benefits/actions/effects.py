@@ -138,9 +138,12 @@ class Units:
 
     def _piece(self, claim: ClaimRow, used_at: datetime) -> int:
         """Return what a piece of a claim costs that is spent now (K-4)."""
-        agreed, today = self._offers[claim.claim_id], self._today[claim.benefit]
-        now = self.journal.now
-        return piece_price(claim, agreed, today, used_at=used_at, now=now)
+        agreed, now = self._offers[claim.claim_id], self.journal.now
+        return piece_price(claim, agreed, self._terms(claim), used_at=used_at, now=now)
+
+    def _terms(self, claim: ClaimRow) -> Offer:
+        """Return a claim's benefit as in force, or as agreed on where none of its code is."""
+        return self._today.get(claim.benefit, self._offers[claim.claim_id])
 
     def _end(
         self,
@@ -206,6 +209,16 @@ class Units:
         reserved = hold.reserved
         return Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
 
+    def _reserved_again(self, claim: ClaimRow, hold: HoldRow) -> Reserved | None:
+        """Return what a hold reserves that takes the place of one that was spent: as much again.
+
+        What that one reserved may be archived; its programme's currency and its budget stay.
+        """
+        if hold.reserved is not None or not hold.cost_minor:
+            return hold.reserved
+        cost = cost_of(*self._offers[claim.claim_id], hold.cost_minor)
+        return Reserved(cost.unit, cost.budget, cost.minor)
+
     def _count(self, claim: ClaimRow, money: CounterUse, sign: CounterUse) -> None:
         pieces = CounterUse(sign.reserved * claim.quantity, sign.spent * claim.quantity)
         self.capacity.add_money(*self._offers[claim.claim_id], money, pieces)
@@ -221,7 +234,7 @@ class Units:
     ) -> Trouble | None:
         """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
         programme, benefit = self._offers[claim.claim_id]
-        today = self._today[claim.benefit]
+        today = self._terms(claim)
         cost = programme.minor(benefit.cost) * claim.quantity
         paid = self._piece(claim, used_at) * claim.quantity
         was = self.holds[claim.hold_id]  # whatever the programme says today of what it takes
@@ -289,7 +302,7 @@ class Units:
             )
         at = self.journal.now_for(claim.member_id)
         late = any(self.journal.lots[part.lot_id].ended(at) for part in parts)
-        reserved, minor = _reserved_again(spent.lines, hold), _spent_minor(spent.lines)
+        reserved, minor = self._reserved_again(claim, hold), _spent_minor(spent.lines)
         if effect is Effect.RESTORE:
             postings = ledger.unspent(unit, parts) + _money_back(spent.lines)
             postings += ledger.hold(unit, parts)
@@ -338,14 +351,6 @@ def _money_back(lines: Sequence[Line]) -> list[Posting]:
         return []
     minor = _spent_minor(lines)
     return ledger.unspend(Cost(spent[0].unit, spent[0].party, owed[0].party, minor), minor)
-
-
-def _reserved_again(lines: Sequence[Line], hold: HoldRow) -> Reserved | None:
-    """Return what a hold reserves that takes the place of one that was spent."""
-    spent = [line.posting for line in lines if line.posting.credit is Account.BUDGET_SPENT]
-    if not spent or not hold.cost_minor:
-        return None
-    return Reserved(spent[0].unit, spent[0].party, hold.cost_minor)
 
 
 def kind_of(claim: ClaimRow) -> str:

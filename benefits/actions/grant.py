@@ -115,9 +115,9 @@ class _Group:
         cls, conn: Connection, commands: Sequence[RewardMember], parts: Parts, *, wait: bool
     ) -> Self:
         """Lock the members, then read which of the rewards were given before."""
-        plan = await parts.catalogue.plan(conn)
         ids = {command.member_id for command in commands}
         locked, moved = await members.lock_current(conn, ids, wait=wait)
+        plan = await parts.catalogue.plan(conn)  # as it is once the members are held
         locked |= {id_: locked[other] for id_, other in moved.items()}
         missing = ids - locked.keys()
         busy = await members.existing(conn, missing) if missing else set()

@@ -145,8 +145,8 @@ async def _merge(
     locked = await members.lock(conn, [of, into], wait=True)
     if of not in locked or into not in locked:
         return UnknownMember()
-    catalogue = await parts.catalogue.current(conn)
-    now = parts.clock()
+    plan, now = await parts.catalogue.plan(conn), parts.clock()
+    catalogue = plan.at(now)
     first, second = _party(locked[of]), _party(locked[into])
     if of != into and merges.is_done(first, second):
         assert first.merged_into is not None, "they are one"
@@ -168,8 +168,9 @@ async def _merge(
         await tiers.put(conn, code, [one], version=version)
     opened_on = min(member.opened_on for member in locked.values())
     await merged.put(conn, [of, *await merged.along(conn, [of])], into, opened_on)
-    if opened_since(catalogue.rules.values(), today) is not None:
-        await welcomes.put_due(conn, {into: today})  # it may have opened before, with the other
+    if opened_since(plan.rules, today) is not None:
+        due = max(today, opened_on)
+        await welcomes.put_due(conn, {into: due})  # it may have opened before, with the other
     await merged.copy_labels(conn, of, into, now)
     await people.merge(conn, of, into)
     await consents.merge(conn, of, into)

@@ -45,8 +45,8 @@ async def record_members(
     refused = list(reasons.items())
     told = [(id_, line) for number, id_, line in keyed if number not in reasons]
     taken = [(id_, line) for id_, line in told if id_ not in moved]
-    catalogue = await parts.catalogue.current(conn)
-    since = opened_since(catalogue.rules.values(), local_date(now, catalogue.zone))
+    plan = await parts.catalogue.plan(conn)
+    since = opened_since(plan.rules, local_date(now, plan.at(now).zone))
     changed = await members.put(conn, taken, since=since)
     changed |= await people.put(conn, [(id_, line.person) for id_, line in taken], member_key)
     known = await members.profiled(conn, [id_ for id_, _ in taken])

@@ -140,7 +140,7 @@ class _Group:
                 self.asked.add((request.claim_id, request.operation))
 
     def _today(self, claim: ClaimRow) -> Offer:
-        return self.catalogue.offers[claim.benefit]
+        return self.catalogue.offers.get(claim.benefit, self._offer(claim))
 
     def _offer(self, claim: ClaimRow) -> Offer:
         return self.offers[claim.claim_id]
@@ -317,7 +317,6 @@ async def resolve(
     ids = sorted({a.claim_id for a in (*answers, *(t.answer for t in attempts))})
     if not ids:
         return frozenset()
-    plan = await parts.catalogue.plan(conn)
     owners = await claims.owners(conn, ids)
     locked, busy = await members.lock_persons(conn, set(owners.values()))
     left = frozenset(id_ for id_, member_id in owners.items() if member_id in busy)
@@ -327,6 +326,7 @@ async def resolve(
         attempts = [attempt for attempt in attempts if attempt.answer.claim_id not in left]
     if not ids:
         return left
+    plan = await parts.catalogue.plan(conn)  # as it is once the members are held
     now = parts.clock()
     group = _Group(parts, plan.at(now), Journal(locked, now, parts.new_id), now)
     taken = [id_ for id_, one in locked.items() if one.has_merged]

@@ -260,6 +260,8 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
     charged = None
     if wanted.fault is Fault.PROVIDER and hold.reserved is not None:
         whole = hold.cost_minor if hold.paid_minor is None else hold.paid_minor
+        if batch_id is None:  # nothing was spent: what it would cost now
+            whole = _price(matter)
         minor = whole * matter.steps // hold.quantity  # exact: what its pieces cost then
         charged = Cost(hold.reserved.unit, hold.reserved.budget, hold.provider, minor)
     return rules.make_good(
@@ -269,6 +271,12 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
         owed=journal.owed(claim.member_id, matter.unit),
         charged=charged,
     )
+
+
+def _price(matter: Matter) -> int:
+    """Return what all of a claim costs that is used now, in minor units (K-4)."""
+    claim, agreed, now = matter.of_claim, (matter.programme, matter.benefit), matter.now
+    return claim.quantity * piece_price(claim, agreed, matter.today, used_at=now, now=now)
 
 
 async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
@@ -286,14 +294,7 @@ async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
             parts=hold.parts,
             cost_minor=hold.cost_minor,
             cost=cost,
-            paid_minor=claim.quantity
-            * piece_price(
-                claim,
-                (matter.programme, matter.benefit),
-                matter.today,
-                used_at=matter.now,
-                now=matter.now,
-            ),
+            paid_minor=_price(matter),
             is_capped=bool(claim.cap_window or claim.limits),
         ),
         matter.steps,

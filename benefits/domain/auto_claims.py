@@ -30,15 +30,15 @@ PASSING = frozenset(
 )
 
 
-def again_at(code: str, tries: int, now: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return when a claim is tried again that was refused after so many tries before; or never.
+def again_at(code: str, refusals: int, now: datetime, zone: ZoneInfo) -> datetime | None:
+    """Return when a claim is tried again that was refused so often before; or never.
 
     Windows of limits open with the day. Each wait is twice as long as the one before, up to 32
     days.
     """
     if code not in PASSING:
         return None
-    return midnight(local_date(now, zone) + timedelta(days=2 ** min(tries, 5)), zone)
+    return midnight(local_date(now, zone) + timedelta(days=2 ** min(refusals, 5)), zone)
 
 
 def claiming_problems(programme: Programme, path: str, line: Line) -> Iterator[str]:

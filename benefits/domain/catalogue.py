@@ -174,6 +174,11 @@ class Plan(msgspec.Struct, frozen=True):
         """Return the catalogue in force at an instant: always the same one for a time (U-1)."""
         return self.catalogues[bisect(self.starts, now)]
 
+    @property
+    def rules(self) -> list[Rules]:
+        """Return the rules of all programmes, as they are now and as they will be."""
+        return [rules for one in self.catalogues for rules in one.rules.values()]
+
     def others(self, code: str) -> list[Programme]:
         """Return the programmes but one, each as it is now and as it will be."""
         found = (each for one in self.catalogues for each in one.programmes.values())

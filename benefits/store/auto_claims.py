@@ -12,7 +12,7 @@ import msgspec
 from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows, run
 
-_COLUMNS = "c.member_id, c.lot_id, c.programme, c.line, c.tries, c.is_told"
+_COLUMNS = "c.member_id, c.lot_id, c.programme, c.line, c.tries, c.refusals, c.is_told"
 # ix_auto_claim_next_at
 DUE = """
 SELECT c.member_id, c.lot_id FROM auto_claim AS c
@@ -32,12 +32,13 @@ INSERT INTO auto_claim (bucket, lot_id, member_id, programme, line, next_at)
 SELECT k.bucket, k.lot_id, k.member_id, k.programme, k.line, $6
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[])
      AS k (bucket, lot_id, member_id, programme, line)
-ON CONFLICT (bucket, lot_id) DO UPDATE SET next_at = excluded.next_at
+ON CONFLICT (bucket, lot_id) DO UPDATE SET next_at = excluded.next_at, refusals = 0
 """
 MOVE = """
-UPDATE auto_claim AS c SET next_at = k.next_at, tries = k.tries, is_told = k.is_told
-FROM unnest($1::smallint[], $2::uuid[], $3::timestamptz[], $4::smallint[], $5::boolean[])
-     AS k (bucket, lot_id, next_at, tries, is_told)
+UPDATE auto_claim AS c SET next_at = k.next_at, tries = k.tries, refusals = k.refusals,
+    is_told = k.is_told
+FROM unnest($1::smallint[], $2::uuid[], $3::timestamptz[], $4::smallint[], $5::smallint[],
+            $6::boolean[]) AS k (bucket, lot_id, next_at, tries, refusals, is_told)
 WHERE c.bucket = k.bucket AND c.lot_id = k.lot_id
 """
 
@@ -52,18 +53,20 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pending(New, frozen=True, kw_only=True):
-    """One that is due, how often it was tried, and whether a refusal was told."""
+    """One that is due, how often it was tried and refused, and whether a refusal was told."""
 
     tries: int
+    refusals: int
     is_told: bool
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """When a lot is tried next, if it is, after so many tries."""
+    """When a lot is tried next, if it is, after so many tries and refusals."""
 
     lot_id: UUID
     next_at: datetime | None
     tries: int
+    refusals: int
     is_told: bool
 
 
@@ -84,6 +87,7 @@ async def still(conn: Connection, lots: Sequence[UUID], now: datetime) -> list[P
             programme=row.programme,
             line=row.line,
             tries=row.tries,
+            refusals=row.refusals,
             is_told=row.is_told,
         )
         for row in found
@@ -118,5 +122,6 @@ async def move(conn: Connection, moved: Sequence[Moved]) -> None:
         [one.lot_id for one in moved],
         [one.next_at for one in moved],
         [one.tries for one in moved],
+        [one.refusals for one in moved],
         [one.is_told for one in moved],
     )

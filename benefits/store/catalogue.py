@@ -17,7 +17,9 @@ from benefits.store import calendars
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, rows, run
 
-VERSION = "SELECT config_version FROM installation"
+# What this transaction wrote may be undone, and its numbers may come to mean something else.
+_IS_OWN = "(xmin = pg_current_xact_id_if_assigned()::xid) IS TRUE"
+VERSION = f"SELECT config_version, {_IS_OWN} FROM installation"
 STAMP = "SELECT stamp FROM installation"
 # Few, and without their documents: from them follows which of these are needed.
 DATED = """
@@ -29,7 +31,7 @@ SELECT p.code, p.version, p.document FROM programme AS p
 JOIN unnest($1::text[], $2::int[]) AS w (code, version)
   ON w.code = p.code AND w.version = p.version
 """
-ONE = "SELECT document FROM programme WHERE code = $1 AND version = $2"
+ONE = f"SELECT document, {_IS_OWN} FROM programme WHERE code = $1 AND version = $2"
 LOCK_VERSION = "SELECT config_version FROM installation FOR UPDATE"
 DIGEST = "SELECT p.digest FROM programme AS p WHERE p.code = $1 AND p.version = $2"
 BUDGETS = """
@@ -67,6 +69,7 @@ class Cache:
     """The catalogues in force and to come as this process last saw them.
 
     They follow each other by the clock alone: nothing has to happen when a version begins.
+    Nothing is kept here that a transaction wrote which has not been committed.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -89,10 +92,14 @@ class Cache:
 
         Whoever decides after locks asks it for the instant that they read then.
         """
-        ((version,),) = await rows(conn, VERSION)
-        if version != self._plan.version:
-            self._plan = await self._load(conn, version, self._clock())
-        return self._plan
+        ((version, is_own),) = await rows(conn, VERSION)
+        if not is_own and version == self._plan.version:
+            return self._plan
+        plan, texts = await _load(conn, version, self._clock())
+        if not is_own:
+            self._plan = plan
+            self._versions |= texts
+        return plan
 
     async def current(self, conn: Connection) -> Catalogue:
         """Return the catalogue in force."""
@@ -102,32 +109,16 @@ class Cache:
         """Return a programme as one of its versions said it; versions never change."""
         known = self._versions.get((code, version))
         if known is None:
-            ((document,),) = await rows(conn, ONE, code, version)
+            ((document, is_own),) = await rows(conn, ONE, code, version)
             known = msgspec.json.decode(document, type=Programme)
-            self._versions[code, version] = known
+            if not is_own:
+                self._versions[code, version] = known
         return known
 
     async def made_under(self, conn: Connection, claim: ClaimRow) -> tuple[Programme, Benefit]:
         """Return the programme and benefit as they were when a claim was made (U-3)."""
         programme = await self.version(conn, claim.programme, claim.programme_version)
         return programme, programme.benefits[claim.benefit]
-
-    async def _load(self, conn: Connection, version: int, now: datetime) -> Plan:
-        timelines = await _timelines(conn, None)
-        starts = sorted(
-            {
-                one.effective_from
-                for line in timelines.values()
-                for one in kept(line)
-                if one.effective_from > now
-            }
-        )
-        steps = [_Step(timelines, at) for at in (now, *starts)]
-        texts = await _documents(conn, {row for step in steps for row in step.rows})
-        self._versions |= texts
-        known = await calendars.current(conn)
-        made = (step.catalogue(version, self._versions, known) for step in steps)
-        return Plan(tuple(made), tuple(starts))
 
 
 class _Step:
@@ -165,6 +156,26 @@ class _Step:
             programme_versions=self._current,
             rules=rules,
         )
+
+
+async def _load(
+    conn: Connection, version: int, now: datetime
+) -> tuple[Plan, dict[Row, Programme]]:
+    """Read the catalogues in force and to come, and return the documents they are made of."""
+    timelines = await _timelines(conn, None)
+    starts = sorted(
+        {
+            one.effective_from
+            for line in timelines.values()
+            for one in kept(line)
+            if one.effective_from > now
+        }
+    )
+    steps = [_Step(timelines, at) for at in (now, *starts)]
+    texts = await _documents(conn, {row for step in steps for row in step.rows})
+    known = await calendars.current(conn)
+    made = (step.catalogue(version, texts, known) for step in steps)
+    return Plan(tuple(made), tuple(starts)), texts
 
 
 async def _timelines(conn: Connection, known_at: datetime | None) -> Timelines:

@@ -60,7 +60,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("sum_minor", "known_days", "unrated_days", "before_minor", "before_unrated"),
         "generation",
     ),
-    "auto_claim": ("next_at", "tries", "is_told"),
+    "auto_claim": ("next_at", "tries", "refusals", "is_told"),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         *("code_sealed", "codes", "used_at", "used", "ended_at"),

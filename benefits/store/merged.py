@@ -101,7 +101,8 @@ SET has_merged = true, opened_on = $3,
           AND o.merged_into = $2 AND o.has_blocks)
 WHERE m.bucket = $1 AND m.member_id = $2
 """
-# What is said of one is said of both; of the same label and first day what was recorded last.
+# What is said of one is said of both; of the same label and first day what was recorded last. On a
+# whitelist both are as long as one of them is.
 COPY_LABELS = """
 INSERT INTO member_label (bucket, member_id, label, valid_from, recorded_at, valid_to, layer,
                           source_version)
@@ -115,8 +116,10 @@ LEFT JOIN LATERAL (
       AND o.valid_from = b.valid_from
     ORDER BY o.recorded_at DESC LIMIT 1) AS a ON true
 WHERE a.recorded_at IS NULL
-   OR a.recorded_at < b.recorded_at
-      AND (a.valid_to IS DISTINCT FROM b.valid_to OR a.layer <> b.layer)
+   OR CASE WHEN b.layer = 'LIST' AND a.layer = 'LIST'
+           THEN coalesce(a.valid_to, 'infinity') < coalesce(b.valid_to, 'infinity')
+           ELSE a.recorded_at < b.recorded_at
+                AND (a.valid_to IS DISTINCT FROM b.valid_to OR a.layer <> b.layer) END
 """
 END_OUTLOOK = """
 UPDATE tier_outlook AS o SET is_current = false, seen_at = $3

@@ -59,7 +59,7 @@ choice = Table(
 )
 
 # Lots whose units are claimed for their members as they come: when that is tried next, and how
-# often it was; nothing is to be done without a `next_at`. A refusal is told once.
+# often it was, and was refused; nothing is to be done without a `next_at`. A refusal is told once.
 auto_claim = Table(
     "auto_claim",
     columns.metadata,
@@ -70,6 +70,7 @@ auto_claim = Table(
     Column("line", Text, nullable=False),
     Column("next_at", INSTANT),
     Column("tries", SmallInteger, nullable=False, server_default="0"),
+    Column("refusals", SmallInteger, nullable=False, server_default="0"),
     Column("is_told", Boolean, nullable=False, server_default="false"),
     PrimaryKeyConstraint("bucket", "lot_id"),
     columns.of_member(),

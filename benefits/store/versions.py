@@ -70,7 +70,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     `replaces` is the number of that, 0 if there is none, which judges from `judges_from` on;
     `stays` has the numbers of all that hold before it, and `withdraws` of those that were to begin
-    with it or later.
+    with it or later, the first of them that was dated at the instant `withdraws_from`.
     """
 
     now: datetime
@@ -80,6 +80,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     judges_from: Month | None
     stays: list[int]
     withdraws: list[int]
+    withdraws_from: datetime | None
 
 
 async def place(
@@ -90,6 +91,9 @@ async def place(
     known = await catalogue.timeline(conn, code)
     stays = dating.stays(known, begins, now)
     last = stays[-1] if stays else None
+    withdraws = dating.withdrawn(known, begins, now)
+    dated = (one for one in known if one.applied_at < one.effective_from)
+    instants = (one.effective_from for one in dated if one.version in withdraws)
     return Place(
         now=now,
         begins=begins,
@@ -97,7 +101,8 @@ async def place(
         replaces=last.version if last else 0,
         judges_from=Month.of(last.tiers_from) if last else None,
         stays=[one.version for one in stays],
-        withdraws=dating.withdrawn(known, begins, now),
+        withdraws=withdraws,
+        withdraws_from=min(instants, default=None),
     )
 
 

@@ -59,6 +59,7 @@ STATEMENTS = (
         line TEXT NOT NULL,
         next_at TIMESTAMP WITH TIME ZONE,
         tries SMALLINT DEFAULT '0' NOT NULL,
+        refusals SMALLINT DEFAULT '0' NOT NULL,
         is_told BOOLEAN DEFAULT 'false' NOT NULL,
         CONSTRAINT pk_auto_claim PRIMARY KEY (bucket, lot_id),
         CONSTRAINT fk_auto_claim_member

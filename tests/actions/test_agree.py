@@ -2,12 +2,15 @@
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from benefits.actions.agree import Decide
+from benefits.actions.apply_programme import apply_programme
+from benefits.actions.enact import Proposals
 from benefits.actions.give_notice import Given, give_notice
 from benefits.domain.compliance import Nature, Trigger
 from benefits.domain.guard import ComplianceForbidden, ComplianceUnapproved
@@ -17,7 +20,8 @@ from benefits.domain.programme_file import read, write
 from benefits.domain.terms import Channel
 from benefits.store import agreements, proposals
 from benefits.store.agreements import Sort
-from benefits.store.db import run
+from benefits.store.catalogue import Cache
+from benefits.store.db import Connection, run
 from benefits.web.agreements import Around
 from benefits.web.proposal_views import shown
 from tests.actions.agreeing import (
@@ -379,3 +383,26 @@ async def test_whoever_changes_what_was_agreed_is_found(
     assert [] == await world.findings()
     await change(world, "SET session_replication_role = replica", tampering)
     assert kind in {finding.kind for finding in await world.findings()}
+
+
+async def test_what_a_rehearsal_would_have_made_is_forgotten_with_it(world: World) -> None:
+    """U-1: the number that an undone version had is another one's; so is all read of it."""
+    proposal_id = await ask(world, version(MORE))
+    assert isinstance(proposal_id, UUID), proposal_id
+    digest = (await seen(world, proposal_id)).digest
+
+    async def rehearsed(conn: Connection) -> list[object]:
+        said = Decide(caller="bo-wang", key="k-12345678", proposal_id=proposal_id, digest=digest)
+        await Proposals(conn, world.parts).decide(said)
+        would = (await world.parts.catalogue.current(conn)).programmes["wealth"]
+        await world.parts.catalogue.version(conn, "wealth", 2)
+        return [line.quota.get("PLATINUM", 0) for line in would.line]
+
+    more = [line.quota.get("PLATINUM", 0) for line in read(MORE).line]
+    assert more == await world.database.rehearsal().transact(rehearsed)
+    other = replace(world.parts, catalogue=Cache(world.clock))
+    async with world.database.transaction() as conn:  # as another process does
+        await apply_programme(conn, read(LESS), other, needs_notice=False)
+    async with world.database.transaction() as conn:
+        now = (await world.parts.catalogue.current(conn)).programmes["wealth"]
+        assert read(LESS) == now == await world.parts.catalogue.version(conn, "wealth", 2)

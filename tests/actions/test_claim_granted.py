@@ -150,3 +150,14 @@ async def test_a_stop_between_grant_and_claim_doubles_nothing(
     assert [(0, 5)] * 4 == wallets
     assert 20 == len(await states(world))
     assert [] == await world.findings()
+
+
+async def test_rounds_of_a_large_lot_are_no_refusals(world: World) -> None:
+    """What the second round refuses is tried again on the next day, as any first refusal is."""
+    await world.apply(waiving(25, limit=22))
+    member = await world.member()
+    await work(world, EARLY)
+    await claimed(world)
+    assert (3, 22) == await wallet(world, member)
+    ((again,),) = await world.rows("SELECT next_at FROM auto_claim")
+    assert datetime(2025, 7, 1, 16, tzinfo=UTC) == again

@@ -147,6 +147,12 @@ async def test_an_instant_is_to_come_and_after_a_first_version(world: World) -> 
         await world.apply(read(OTHER), effective_from=world.clock() + JUST)
     with pytest.raises(ProgrammeInvalid, match="is over"):
         await world.apply(read(MORE), effective_from=world.clock())
+    with pytest.raises(ProgrammeInvalid, match="is less than a minute away"):
+        await world.apply(read(MORE), effective_from=world.clock() + timedelta(minutes=1))
+    await world.apply(read(MORE), effective_from=BEGINS)
+    world.clock.now = BEGINS - timedelta(minutes=1)
+    with pytest.raises(ProgrammeInvalid, match="version 2 begins within a minute"):
+        await world.apply(read(AHEAD))
     assert 1 == await in_force(world)
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from benefits.domain.corrections import Fault, Kind
-from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.domain.orders import Done, Reason, Rejected, Reversed, Used
 from benefits.domain.prices import Price, PricedAt
 from benefits.domain.programme import Programme
 from tests.actions.desk import correct, lost, money
@@ -133,3 +133,22 @@ async def test_the_price_is_that_of_the_claim_or_of_the_use(
     await call_back(world, await number_of(world, claim), Done(at=told), Used(at=told))
     assert [(0, spent)] == await budgets(world, ["lounge"])
     assert [] == await world.findings()
+
+
+async def test_a_free_use_that_is_undone_is_reserved_again(world: World) -> None:
+    """K-4: it had spent nothing; budget and ledger hold the worst cost, and let it go with it."""
+    await world.apply(priced(reference_programme(), (date(2025, 7, 1), "0.00")))
+    member = await holder(world, "LOUNGE")
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE"))
+    reserved = await budgets(world, ["lounge"])
+    await use(world, claim_id)
+    assert [(0, 0)] == await budgets(world, ["lounge"])
+    world.clock.forward(minutes=1)
+    await call_back(world, await number_of(world, claim_id), Reversed(at=world.clock.now))
+    assert reserved == await budgets(world, ["lounge"])
+    assert [] == await world.findings()
+    ((held,),) = await world.rows(
+        "SELECT sum(CASE 'budget.reserved' WHEN credit THEN amount WHEN debit THEN -amount END) "
+        "FROM posting"
+    )
+    assert reserved[0][0] == held

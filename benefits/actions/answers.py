@@ -30,6 +30,7 @@ from benefits.domain.orders import (
     next_query_at,
 )
 from benefits.store import orders
+from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection
 from benefits.store.orders import RequestRow
 
@@ -37,12 +38,16 @@ DONE = "done"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became known of a claim's order; `operation` is what was asked, `actor` who tells."""
+    """What became known of a claim's order; `operation` is what was asked, `actor` who tells.
+
+    `asked_at` is when the request was made that it answers, if it answers one.
+    """
 
     claim_id: UUID
     operation: Operation
     outcome: Outcome | Lapsed
     actor: str
+    asked_at: datetime | None = None
 
 
 class Attempted(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,17 +96,29 @@ def _is_first(request: RequestRow) -> bool:
     return request.sent_by in {None, request.leased_until}
 
 
-def of_use(answer: Answer, now: datetime) -> Outcome | Lapsed:
+def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
     """Return what an answer to REDEEM or REVERSE says of the order, which stands either way.
 
     That a use is not told, or was refused, is no news of the order; nor is it that it is unknown.
-    After a reversal was sent, an order that stands unused was reversed.
+    After a reversal was sent, an order that stands unused was reversed, as of the use: of when, the
+    provider's clock alone would tell. A use that we asked for after an undoing comes after it, of
+    whichever instant the provider says it is.
     """
-    outcome = answer.outcome
+    outcome, course = answer.outcome, claim.course
     if isinstance(outcome, Rejected):
         return Unknown(f"{answer.operation.value.lower()} refused: {outcome.code}")
     if answer.operation is Operation.REVERSE and isinstance(outcome, Done | Confirmed):
-        return Reversed(now)
+        return Reversed(course.used_at or now)
+    undone_at = None if course.used else course.used_at
+    if (
+        answer.operation is Operation.REDEEM
+        and isinstance(outcome, Used)
+        and undone_at is not None
+        and answer.asked_at is not None
+        and claim.changed_at <= answer.asked_at  # it was known when the use was asked for
+    ):
+        later = max(outcome.at, undone_at + timedelta(microseconds=1))
+        return msgspec.structs.replace(outcome, at=later)
     return outcome
 
 

@@ -220,6 +220,7 @@ async def _record(
                     operation=work.request.operation,
                     outcome=outcome,
                     actor=f"provider:{work.provider}",
+                    asked_at=work.request.created_at,
                 ),
             )
         )

@@ -178,8 +178,7 @@ class _Group:
                 outcome = Done(at=self.now)
             terms = msgspec.structs.replace(terms, late_success=LateSuccess.REISSUE)
         elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
-            used_at = claim.course.used_at  # by the provider's clock, which may be ahead of ours
-            outcome = of_use(answer, max(self.now, used_at or self.now))
+            outcome = of_use(answer, claim, self.now)
         step = advance(claim.state, outcome, terms, claim.course)
         if step != Step(claim.state, course=claim.course):
             self._take(claim, step, outcome, answer.actor)

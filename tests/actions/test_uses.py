@@ -1,0 +1,68 @@
+"""Uses as the bank asks for them: clocks that differ, answers that are late, and refusals."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from benefits.domain.orders import Done, RedeemBy, Reversed, Unknown, Used
+from tests.actions.life import claimed, holder, lease, provider_can, record, states, wallet, wish
+from tests.actions.test_redeem import answered, ask, undo, use
+from tests.builders import NOON, World
+
+
+async def delivered(world: World, benefit: str = "LOUNGE") -> UUID:
+    """Return a claim of one piece that was delivered."""
+    member = await holder(world, benefit)
+    (claim_id,) = await claimed(world, wish(member, benefit))
+    await answered(world, Done(at=NOON))
+    return claim_id
+
+
+async def verdicts(world: World, operation: str = "REDEEM") -> list[str]:
+    """Return what was decided of requests about orders, oldest first."""
+    found = await world.rows(
+        "SELECT verdict FROM provider_request WHERE operation = $1 ORDER BY created_at", operation
+    )
+    return [row.verdict for row in found]
+
+
+@pytest.mark.parametrize("behind_s", [20, 0, -20])
+async def test_a_use_after_an_undoing_counts_whatever_the_providers_clock_says(
+    world: World, behind_s: int
+) -> None:
+    """That it stands unused is asked, so no instant of the undoing is the provider's (V-2)."""
+    await provider_can(world, redeem_by=RedeemBy.US, reverse=True)
+    claim_id = await delivered(world)
+    behind = timedelta(seconds=behind_s)
+    first = await ask(world, use(claim_id))
+    await answered(world, Used(at=world.parts.clock() - behind))
+    assert ["REDEEMED"] == await states(world)
+    await ask(world, undo(claim_id, first.ids["redemption_id"]))
+    await answered(world, Unknown("timeout"))
+    await answered(world, Done(at=NOON), after_s=60)
+    assert ["ISSUED"] == await states(world)
+    world.clock.forward(seconds=5)
+    await ask(world, use(claim_id))
+    await answered(world, Used(at=world.parts.clock() - behind))
+    assert (["done", "done"], ["REDEEMED"]) == (await verdicts(world), await states(world))
+    assert [] == await world.findings()
+
+
+async def test_a_use_of_the_same_second_as_the_undoing_before_it_counts(world: World) -> None:
+    """A provider may tell whole seconds; a late answer about the use that was undone is none."""
+    await provider_can(world, redeem_by=RedeemBy.US, reverse=True)
+    claim_id = await delivered(world)
+    first = await ask(world, use(claim_id))
+    world.clock.forward(seconds=1)
+    (early,) = await lease(world)
+    await record(world, early, Used(at=NOON))
+    await ask(world, undo(claim_id, first.ids["redemption_id"]))
+    undone = NOON + timedelta(seconds=1)
+    await answered(world, Reversed(at=undone))
+    await record(world, early, Used(at=NOON))
+    assert ["ISSUED"] == await states(world)
+    await ask(world, use(claim_id))
+    await answered(world, Used(at=undone))
+    assert ["REDEEMED"] == await states(world)
+    assert [] == await world.findings()

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from benefits.domain.orders import Done, RedeemBy, Reversed, Unknown, Used
-from tests.actions.life import claimed, holder, lease, provider_can, record, states, wallet, wish
+from tests.actions.life import claimed, holder, lease, provider_can, record, said, states, wish
 from tests.actions.test_redeem import answered, ask, undo, use
 from tests.builders import NOON, World
 
@@ -66,3 +66,13 @@ async def test_a_use_of_the_same_second_as_the_undoing_before_it_counts(world: W
     await answered(world, Used(at=undone))
     assert ["REDEEMED"] == await states(world)
     assert [] == await world.findings()
+
+
+async def test_uses_are_told_of_claims_of_one_piece(world: World) -> None:
+    """Of several, the answer about one use could be taken for another's."""
+    await provider_can(world, redeem_by=RedeemBy.US)
+    member = await holder(world, "LOUNGE", 3)
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE", quantity=3))
+    await answered(world, Done(at=NOON))
+    assert "order_not_usable" == said(await ask(world, use(claim_id)))
+    assert (["ISSUED"], []) == (await states(world), await lease(world))

@@ -101,8 +101,8 @@ def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
 
     That a use is not told, or was refused, is no news of the order; nor is it that it is unknown.
     After a reversal was sent, an order that stands unused was reversed, as of the use, for the
-    provider's clock alone could tell of when. A use that we asked for after an undoing comes after it, of
-    whichever instant the provider says it is.
+    provider's clock alone could tell of when. A use that we asked for after an undoing comes after
+    it, of whichever instant the provider says it is.
     """
     outcome, course = answer.outcome, claim.course
     if isinstance(outcome, Rejected):

@@ -5,9 +5,31 @@ from uuid import UUID
 
 import pytest
 
-from benefits.domain.orders import Done, RedeemBy, Reversed, Unknown, Used
-from tests.actions.life import claimed, holder, lease, provider_can, record, said, states, wish
-from tests.actions.test_redeem import answered, ask, undo, use
+from benefits.domain.lattice import Unused
+from benefits.domain.orders import (
+    Done,
+    Outcome,
+    PartlyUsed,
+    RedeemBy,
+    Reversed,
+    Unknown,
+    Used,
+)
+from tests.actions.life import (
+    call_back,
+    claimed,
+    gift,
+    give,
+    holder,
+    lease,
+    provider_can,
+    record,
+    said,
+    states,
+    wallet,
+    wish,
+)
+from tests.actions.test_redeem import answered, ask, end_uses, undo, use, vouchers
 from tests.builders import NOON, World
 
 
@@ -76,3 +98,23 @@ async def test_uses_are_told_of_claims_of_one_piece(world: World) -> None:
     await answered(world, Done(at=NOON))
     assert "order_not_usable" == said(await ask(world, use(claim_id)))
     assert (["ISSUED"], []) == (await states(world), await lease(world))
+
+
+@pytest.mark.parametrize(
+    ("unused", "told"),
+    [(Unused.RETURN, PartlyUsed(at=NOON, used=2)), (Unused.LOST, Used(at=NOON))],
+)
+async def test_a_use_told_after_the_end_is_never_lost_and_never_paid_twice(
+    world: World, unused: Unused, told: Outcome
+) -> None:
+    """Of a part, or of what was lost, a person decides; other units stay the member's (V-5)."""
+    member, number = await vouchers(world, unused=unused)
+    world.clock.forward(days=12)
+    assert 1 == await end_uses(world)
+    await give(world, gift(member, "LOUNGE", quantity=3))
+    before = await wallet(world, member, "LOUNGE")
+    await call_back(world, number, told, told)
+    (case,) = await world.rows("SELECT kind FROM case_file")
+    assert ("used_after_expired", ["EXPIRED"]) == (case.kind, await states(world))
+    assert before == await wallet(world, member, "LOUNGE")
+    assert [] == await world.findings()

@@ -51,11 +51,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempted(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer to a request we made: the request as leased and what was asked in this attempt."""
+    """An answer to a request we made: the request as leased and what was asked in this attempt.
+
+    `is_send` where what was asked is what the request wants, done again by a question perhaps.
+    """
 
     request: RequestRow
     operation: Operation
     answer: Answer
+    is_send: bool = False
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -94,6 +98,30 @@ def weighed(attempt: Attempted, newest: dict[UUID, int]) -> Answer:
 def _is_first(request: RequestRow) -> bool:
     """Say whether a request as leased can not have left before: then its lease begins its time."""
     return request.sent_by in {None, request.leased_until}
+
+
+# A refusal of who we are, or of how we are set up there, is none of what we asked for.
+_OURS = frozenset({Reason.AUTH, Reason.CONFIG, Reason.BUDGET})
+
+
+def doubted(attempt: Attempted, now: datetime, grace_s: int) -> Attempted:
+    """Doubt a refusal of something about an order that stands, unless it is final.
+
+    It is once nothing sent before can still act: no attempt may have left before, or the last one
+    was the grace ago, and was asked about since.
+    """
+    request, outcome = attempt.request, attempt.answer.outcome
+    about = {Operation.CONFIRM, Operation.REDEEM, Operation.REVERSE}
+    if request.operation not in about or not isinstance(outcome, Rejected):
+        return attempt
+    if outcome.reason not in _OURS:
+        queried = attempt.operation is Operation.QUERY
+        over = request.sent_by and now - request.sent_by >= timedelta(seconds=grace_s)
+        if queried or _is_first(request) or over:
+            return attempt
+    evidence = f"{attempt.operation.value.lower()} refused: {outcome.code}"
+    answer = msgspec.structs.replace(attempt.answer, outcome=Unknown(evidence))
+    return msgspec.structs.replace(attempt, answer=answer)
 
 
 def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
@@ -178,8 +206,8 @@ def after_attempt(
             sent_by = None
         at = max(now + backoff(request.attempt), earliest) if asking else None
         return orders.Plan(request=request, next_at=at, queries=queries, sent_by=sent_by)
-    if attempt.operation is request.operation:
-        sent_by = now
+    if attempt.is_send and is_undecided(attempt.answer.outcome):
+        sent_by = now  # it may act from now on
     if attempt.operation is not Operation.ISSUE:
         queries += 1
     watching = request.operation is Operation.ISSUE and resolved.state in USABLE

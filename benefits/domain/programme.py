@@ -56,6 +56,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     capabilities: Capabilities = Capabilities()
     wechat: Wechat | None = None
 
+    def sends_again(self, sku: str, reference: str) -> bool:
+        """Say whether a question about an order is the same send again: its code is not known."""
+        return self.wechat is not None and not reference and not self.wechat.makes_codes(sku)
+
 
 Item = Benefit | Choice  # what units are of
 

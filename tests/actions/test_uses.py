@@ -8,9 +8,12 @@ import pytest
 from benefits.domain.lattice import Unused
 from benefits.domain.orders import (
     Done,
+    Operation,
     Outcome,
     PartlyUsed,
+    Reason,
     RedeemBy,
+    Rejected,
     Reversed,
     Unknown,
     Used,
@@ -118,3 +121,36 @@ async def test_a_use_told_after_the_end_is_never_lost_and_never_paid_twice(
     assert ("used_after_expired", ["EXPIRED"]) == (case.kind, await states(world))
     assert before == await wallet(world, member, "LOUNGE")
     assert [] == await world.findings()
+
+
+async def test_a_refusal_is_final_once_nothing_sent_before_can_act(world: World) -> None:
+    """The first use may act a little after it timed out; a refused repetition says nothing."""
+    await provider_can(world, redeem_by=RedeemBy.US)
+    claim_id = await delivered(world)
+    await ask(world, use(claim_id))
+    await answered(world, Unknown("timeout"))
+    refused = Rejected(Reason.NOT_ELIGIBLE, "wrong_shop")
+    assert Operation.QUERY is await answered(world, Done(at=NOON), after_s=60)
+    assert Operation.REDEEM is await answered(world, refused, after_s=60)
+    assert "redemption_open" == said(await ask(world, use(claim_id)))
+    assert Operation.QUERY is await answered(world, Done(at=NOON), after_s=180)
+    assert Operation.REDEEM is await answered(world, refused, after_s=600)
+    assert (["not_eligible"], ["ISSUED"]) == (await verdicts(world), await states(world))
+    assert "ok" == said(await ask(world, use(claim_id)))
+    await answered(world, Rejected(Reason.AUTH, "sign_error"))
+    assert ["not_eligible", ""] == await verdicts(world)
+
+
+async def test_our_key_refused_is_no_news_of_what_is_to_be_confirmed(world: World) -> None:
+    """What the first confirmation may have done is not known; the units stay held (V-3)."""
+    await provider_can(world, two_phase=True)
+    member = await holder(world)
+    await claimed(world, wish(member))
+    await answered(world, Done(at=NOON))
+    for _ in range(6):
+        for work in await lease(world):
+            confirms = work.call.operation is Operation.CONFIRM
+            refused = Rejected(Reason.AUTH, "auth")
+            await record(world, work, refused if confirms else Done(at=NOON))
+        world.clock.forward(seconds=400)
+    assert (["PENDING"], (0, 1)) == (await states(world), await wallet(world, member))

@@ -13,6 +13,7 @@ from benefits.domain.orders import (
     Capabilities,
     Confirmed,
     Done,
+    Expired,
     NotFound,
     NotSent,
     Operation,
@@ -24,6 +25,7 @@ from benefits.domain.orders import (
     Reason,
     Rejected,
     Reversed,
+    Revoked,
     Unknown,
     Used,
     backoff,
@@ -35,6 +37,7 @@ from benefits.store.db import Connection
 from benefits.store.orders import RequestRow
 
 DONE = "done"
+ENDED = "ended"  # the order ended, or was taken back, without the use
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,14 +131,16 @@ def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
     """Return what an answer to REDEEM or REVERSE says of the order, which stands either way.
 
     That a use is not told, or was refused, is no news of the order; nor is it that it is unknown.
-    After a reversal was sent, an order that stands unused was reversed, as of the use, for the
+    After a reversal was sent, an order that is unused was reversed, as of the use, for the
     provider's clock alone could tell of when. A use that we asked for after an undoing comes after
     it, of whichever instant the provider says it is.
     """
     outcome, course = answer.outcome, claim.course
     if isinstance(outcome, Rejected):
         return Unknown(f"{answer.operation.value.lower()} refused: {outcome.code}")
-    if answer.operation is Operation.REVERSE and isinstance(outcome, Done | Confirmed):
+    if answer.operation is Operation.REVERSE and isinstance(
+        outcome, Done | Confirmed | Expired | Revoked
+    ):
         return Reversed(course.used_at or now)
     undone_at = None if course.used else course.used_at
     if (
@@ -166,8 +171,10 @@ def verdict(request: RequestRow, outcome: Outcome | Lapsed) -> str:
             return DONE
         case Operation.REDEEM, Used() | PartlyUsed():
             return DONE
-        case Operation.REVERSE, Reversed() | Done() | Confirmed():
+        case Operation.REVERSE, Reversed() | Done() | Confirmed() | Expired() | Revoked():
             return DONE
+        case Operation.REDEEM, Expired() | Revoked():
+            return ENDED
         case Operation.CONFIRM | Operation.REDEEM | Operation.REVERSE, Rejected():
             return "" if outcome.reason is Reason.NOT_FOUND else outcome.reason.value.lower()
         case _:

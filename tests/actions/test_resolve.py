@@ -382,7 +382,7 @@ async def test_how_a_number_was_sent_must_stay(world: World) -> None:
         code="wx",
         name=Text(en="WeChat", zh="微信"),
         dialect=Dialect.WECHAT_BUSIFAVOR,
-        base_url="https://api.mch.weixin.qq.com",
+        url="https://api.mch.weixin.qq.com",
         wechat=made,
     )
     before = reference_programme()

@@ -1,13 +1,16 @@
 """Uses as the bank asks for them: clocks that differ, answers that are late, and refusals."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from benefits.actions.close_case import CloseCase, close_case
 from benefits.domain.lattice import Unused
 from benefits.domain.orders import (
     Done,
+    Expired,
     Operation,
     Outcome,
     PartlyUsed,
@@ -18,6 +21,7 @@ from benefits.domain.orders import (
     Unknown,
     Used,
 )
+from benefits.store.db import Connection
 from tests.actions.life import (
     call_back,
     claimed,
@@ -154,3 +158,33 @@ async def test_our_key_refused_is_no_news_of_what_is_to_be_confirmed(world: Worl
             await record(world, work, refused if confirms else Done(at=NOON))
         world.clock.forward(seconds=400)
     assert (["PENDING"], (0, 1)) == (await states(world), await wallet(world, member))
+
+
+async def test_what_nobody_answered_is_settled_with_its_case(world: World) -> None:
+    """A person's word ends what was asked, and it holds up nothing any more."""
+    await provider_can(world, redeem_by=RedeemBy.US, query_schedule_s=(15,))
+    claim_id = await delivered(world)
+    await ask(world, use(claim_id))
+    await answered(world, Unknown("timeout"), after_s=20)
+    (case,) = await world.rows("SELECT case_id FROM case_file")
+    assert "redemption_open" == said(await ask(world, use(claim_id)))
+
+    async def close(conn: Connection) -> Any:
+        word = CloseCase(caller="op", key="k", case_id=case.case_id, note="It was not used.")
+        return await close_case(conn, word, world.parts)
+
+    await world.database.transact(close)
+    assert ["settled"] == await verdicts(world)
+    assert "ok" == said(await ask(world, use(claim_id)))
+
+
+async def test_the_end_of_an_order_answers_what_was_asked_about_its_use(world: World) -> None:
+    """What ended unused was not used, and nobody asks on."""
+    await provider_can(world, redeem_by=RedeemBy.US)
+    claim_id = await delivered(world)
+    await ask(world, use(claim_id))
+    await answered(world, Unknown("timeout"))
+    await answered(world, Expired(at=NOON), after_s=60)
+    assert (["ended"], ["EXPIRED"]) == (await verdicts(world), await states(world))
+    world.clock.forward(days=3)
+    assert [] == await lease(world)

@@ -13,6 +13,7 @@ from benefits.domain.orders import (
     Capabilities,
     Confirmed,
     Done,
+    Expired,
     NotFound,
     NotSent,
     Operation,
@@ -24,33 +25,44 @@ from benefits.domain.orders import (
     Reason,
     Rejected,
     Reversed,
+    Revoked,
     Unknown,
     Used,
     backoff,
     next_query_at,
 )
 from benefits.store import orders
+from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection
 from benefits.store.orders import RequestRow
 
 DONE = "done"
+ENDED = "ended"  # the order ended, or was taken back, without the use
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became known of a claim's order; `operation` is what was asked, `actor` who tells."""
+    """What became known of a claim's order; `operation` is what was asked, `actor` who tells.
+
+    `asked_at` is when the request was made that it answers, if it answers one.
+    """
 
     claim_id: UUID
     operation: Operation
     outcome: Outcome | Lapsed
     actor: str
+    asked_at: datetime | None = None
 
 
 class Attempted(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer to a request we made: the request as leased and what was asked in this attempt."""
+    """An answer to a request we made: the request as leased and what was asked in this attempt.
+
+    `is_send` where what was asked is what the request wants, done again by a question perhaps.
+    """
 
     request: RequestRow
     operation: Operation
     answer: Answer
+    is_send: bool = False
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -91,17 +103,55 @@ def _is_first(request: RequestRow) -> bool:
     return request.sent_by in {None, request.leased_until}
 
 
-def of_use(answer: Answer, now: datetime) -> Outcome | Lapsed:
+# A refusal of who we are, or of how we are set up there, is none of what we asked for.
+_OURS = frozenset({Reason.AUTH, Reason.CONFIG, Reason.BUDGET})
+
+
+def doubted(attempt: Attempted, now: datetime, grace_s: int) -> Attempted:
+    """Doubt a refusal of something about an order that stands, unless it is final.
+
+    It is once nothing sent before can still act: no attempt may have left before, or the last one
+    was the grace ago, and was asked about since.
+    """
+    request, outcome = attempt.request, attempt.answer.outcome
+    about = {Operation.CONFIRM, Operation.REDEEM, Operation.REVERSE}
+    if request.operation not in about or not isinstance(outcome, Rejected):
+        return attempt
+    if outcome.reason not in _OURS:
+        queried = attempt.operation is Operation.QUERY
+        over = request.sent_by and now - request.sent_by >= timedelta(seconds=grace_s)
+        if queried or _is_first(request) or over:
+            return attempt
+    evidence = f"{attempt.operation.value.lower()} refused: {outcome.code}"
+    answer = msgspec.structs.replace(attempt.answer, outcome=Unknown(evidence))
+    return msgspec.structs.replace(attempt, answer=answer)
+
+
+def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
     """Return what an answer to REDEEM or REVERSE says of the order, which stands either way.
 
     That a use is not told, or was refused, is no news of the order; nor is it that it is unknown.
-    After a reversal was sent, an order that stands unused was reversed.
+    After a reversal was sent, an order that is unused was reversed, as of the use, for the
+    provider's clock alone could tell of when. A use that we asked for after an undoing comes after
+    it, of whichever instant the provider says it is.
     """
-    outcome = answer.outcome
+    outcome, course = answer.outcome, claim.course
     if isinstance(outcome, Rejected):
         return Unknown(f"{answer.operation.value.lower()} refused: {outcome.code}")
-    if answer.operation is Operation.REVERSE and isinstance(outcome, Done | Confirmed):
-        return Reversed(now)
+    if answer.operation is Operation.REVERSE and isinstance(
+        outcome, Done | Confirmed | Expired | Revoked
+    ):
+        return Reversed(course.used_at or now)
+    undone_at = None if course.used else course.used_at
+    if (
+        answer.operation is Operation.REDEEM
+        and isinstance(outcome, Used)
+        and undone_at is not None
+        and answer.asked_at is not None
+        and claim.changed_at <= answer.asked_at  # it was known when the use was asked for
+    ):
+        later = max(outcome.at, undone_at + timedelta(microseconds=1))
+        return msgspec.structs.replace(outcome, at=later)
     return outcome
 
 
@@ -121,8 +171,10 @@ def verdict(request: RequestRow, outcome: Outcome | Lapsed) -> str:
             return DONE
         case Operation.REDEEM, Used() | PartlyUsed():
             return DONE
-        case Operation.REVERSE, Reversed() | Done() | Confirmed():
+        case Operation.REVERSE, Reversed() | Done() | Confirmed() | Expired() | Revoked():
             return DONE
+        case Operation.REDEEM, Expired() | Revoked():
+            return ENDED
         case Operation.CONFIRM | Operation.REDEEM | Operation.REVERSE, Rejected():
             return "" if outcome.reason is Reason.NOT_FOUND else outcome.reason.value.lower()
         case _:
@@ -161,8 +213,8 @@ def after_attempt(
             sent_by = None
         at = max(now + backoff(request.attempt), earliest) if asking else None
         return orders.Plan(request=request, next_at=at, queries=queries, sent_by=sent_by)
-    if attempt.operation is request.operation:
-        sent_by = now
+    if attempt.is_send and is_undecided(attempt.answer.outcome):
+        sent_by = now  # it may act from now on
     if attempt.operation is not Operation.ISSUE:
         queries += 1
     watching = request.operation is Operation.ISSUE and resolved.state in USABLE

@@ -1,5 +1,6 @@
 """Apply a programme file: it becomes the next version, unless it says what the last one said."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -10,7 +11,7 @@ from benefits.domain import guard, terms
 from benefits.domain.benefit import Benefit
 from benefits.domain.exchange import Converted, check_converted
 from benefits.domain.packages import Line
-from benefits.domain.programme import Programme, ProgrammeInvalid
+from benefits.domain.programme import Programme, ProgrammeInvalid, Provider
 from benefits.domain.values import Month, local_date
 from benefits.store import catalogue, notices, proposals, rates, versions
 from benefits.store.db import Connection
@@ -42,6 +43,30 @@ def _check_kept(before: Programme, after: Programme) -> None:
         _check_line(lines.get(line.code, line), line)
     for code in before.providers.keys() - after.providers.keys():
         raise ProgrammeInvalid(f"provider {code!r} must stay: there may be requests to it")
+    for code, asked in before.providers.items():
+        skus = {b.sku for b in before.benefits.values() if b.provider == code}
+        _check_provider(asked, after.providers[code], skus)
+
+
+def _check_provider(was: Provider, now: Provider, skus: Collection[str]) -> None:
+    """Refuse what would say a number that was sent in other words, or look for it elsewhere."""
+    if now.dialect is not was.dialect:
+        raise ProgrammeInvalid(
+            f"provider {was.code!r}: its dialect must stay {was.dialect.value!r}; "
+            "give another its own code"
+        )
+    if was.wechat is None or now.wechat is None:
+        return
+    for name in ("mchid", "appid"):
+        if getattr(now.wechat, name) != getattr(was.wechat, name):
+            raise ProgrammeInvalid(
+                f"provider {was.code!r}: its {name} must stay {getattr(was.wechat, name)!r}"
+            )
+    for stock in sorted({*was.wechat.stocks, *skus}):
+        if now.wechat.mode(stock) is not was.wechat.mode(stock):
+            raise ProgrammeInvalid(
+                f"provider {was.code!r}: where the codes of stock {stock!r} come from must stay"
+            )
 
 
 def _check_benefit(was: Benefit, now: Benefit) -> None:

@@ -1,4 +1,7 @@
-"""A person closes a case: once, with a note, under the caller's key; the member's feed tells."""
+"""A person closes a case: once, with a note, under the caller's key; the member's feed tells.
+
+What the provider never answered about a use is settled with it: it holds up nothing any more.
+"""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,9 +10,10 @@ import msgspec
 
 from benefits.actions.keyed import Accepted, Decided, once
 from benefits.actions.parts import Parts
+from benefits.domain.orders import Operation
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.store import cases, claims, members
+from benefits.store import cases, claims, members, orders
 from benefits.store.cases import CaseSeen
 from benefits.store.db import Connection, run
 from benefits.store.ledger import Journal
@@ -18,6 +22,11 @@ from benefits.store.requests import RequestKey
 
 OPERATION = "close_case"
 WAIT = "SET LOCAL lock_timeout = '2s'"
+# The cases about what was asked of an order: until it is settled, it holds up what is asked next.
+_SETTLES = {
+    "redeem_unanswered": Operation.REDEEM,
+    "reverse_unanswered": Operation.REVERSE,
+}
 
 
 class UnknownCase(Refusal):
@@ -82,6 +91,9 @@ async def _close(
         return CaseClosed()
     if case.claim_id is not None:
         claim = (await claims.by_id(conn, [case.claim_id]))[case.claim_id]
+        if case.kind in _SETTLES:
+            place = (claim.member_id, claim.claim_id)
+            await orders.settle(conn, *place, _SETTLES[case.kind])
         data = {"benefit": claim.benefit, "quantity": claim.quantity, "reason": claim.reason}
         journal.event(claim.member_id, "case.closed", subject_id=claim.claim_id, data=data)
     return Accepted({"case_id": str(id_)})

@@ -53,13 +53,15 @@ LEASE_MARGIN_S = 30
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to be made: the call, its provider, and the leased request it belongs to.
 
-    `capabilities` are those the claim was made under. A probe decides whether others go again.
+    `capabilities` are those the claim was made under; `is_send` as in `Attempted`. A probe decides
+    whether others go again.
     """
 
     provider: str
     capabilities: Capabilities
     call: Call
     request: RequestRow
+    is_send: bool
     is_probe: bool = False
 
 
@@ -133,6 +135,7 @@ async def lease(
             call=call,
             request=request,
             is_probe=(request.provider, request.sku) in open_to.probes,
+            is_send=_is_send(call, request, agreed[request.claim_id]),
         )
         for (request, _), call in zip(works, calls, strict=True)
     ]
@@ -140,6 +143,14 @@ async def lease(
 
 def _agreed(programme: Programme, request: RequestRow) -> Capabilities:
     return programme.providers[request.provider].capabilities
+
+
+def _is_send(call: Call, request: RequestRow, programme: Programme) -> bool:
+    """Say whether a call does what its request wants, in the words of a question perhaps."""
+    if call.operation is request.operation:
+        return True
+    resent = programme.providers[request.provider].sends_again(call.request.sku, call.reference)
+    return resent and call.operation is Operation.QUERY and request.operation is Operation.ISSUE
 
 
 def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operation:
@@ -235,11 +246,13 @@ async def _record(
             Attempted(
                 request=work.request,
                 operation=work.call.operation,
+                is_send=work.is_send,
                 answer=Answer(
                     claim_id=work.request.claim_id,
                     operation=work.request.operation,
                     outcome=outcome,
                     actor=f"provider:{work.provider}",
+                    asked_at=work.request.created_at,
                 ),
             )
         )

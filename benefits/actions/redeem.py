@@ -49,7 +49,10 @@ class RedeemedElsewhere(Refusal):
 
 
 class OrderNotUsable(Refusal):
-    """The order is not delivered, or it was used, ended or taken back."""
+    """The order is not delivered, or it was used, ended or taken back; or it is of several pieces.
+
+    Of several pieces no answer tells which use it is about, so none is asked for here.
+    """
 
     code = "order_not_usable"
     words = "The order cannot be used as it stands."
@@ -168,6 +171,8 @@ def _may_redeem(
 ) -> Refusal | None:
     if agreed.redeem_by is not RedeemBy.US:
         return RedeemedElsewhere()
+    if claim.quantity > 1:
+        return OrderNotUsable("Uses are told of claims of one piece only.")
     if claim.state not in USABLE or (claim.use_until is not None and claim.use_until <= now):
         return OrderNotUsable()
     return RedemptionOpen() if _is_open(asked) else None

@@ -21,6 +21,7 @@ from benefits.actions.answers import (
     after_attempt,
     after_callback,
     can_query,
+    doubted,
     follow_up,
     is_unanswered,
     may_undo,
@@ -145,17 +146,18 @@ class _Group:
     def _offer(self, claim: ClaimRow) -> Offer:
         return self.offers[claim.claim_id]
 
-    def _agreed(self, claim: ClaimRow) -> Capabilities:
+    def agreed(self, claim: ClaimRow) -> Capabilities:
+        """Return what the provider can do, as the claim was made."""
         programme, benefit = self._offer(claim)
         return programme.providers[benefit.provider].capabilities
 
     def _confirms(self, claim: ClaimRow) -> bool:
-        return self._agreed(claim).two_phase and claim.state in OPEN
+        return self.agreed(claim).two_phase and claim.state in OPEN
 
     def terms(self, claim: ClaimRow) -> Terms:
         """Return what of the claim's terms matters to the order."""
         _, benefit = self._offer(claim)
-        agreed = self._agreed(claim)
+        agreed = self.agreed(claim)
         return Terms(
             consumed_at_issue=benefit.consumed is Consumed.ISSUE,
             late_success=agreed.late_success if agreed.revoke else LateSuccess.REISSUE,
@@ -178,8 +180,7 @@ class _Group:
                 outcome = Done(at=self.now)
             terms = msgspec.structs.replace(terms, late_success=LateSuccess.REISSUE)
         elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
-            used_at = claim.course.used_at  # by the provider's clock, which may be ahead of ours
-            outcome = of_use(answer, max(self.now, used_at or self.now))
+            outcome = of_use(answer, claim, self.now)
         step = advance(claim.state, outcome, terms, claim.course)
         if step != Step(claim.state, course=claim.course):
             self._take(claim, step, outcome, answer.actor)
@@ -340,7 +341,9 @@ async def resolve(
             resolved = group.apply(answer)
             plans += after_callback(waiting.get(answer.claim_id, []), resolved, now)
     latest_attempts = await newest(conn, attempts)
-    for attempt in attempts:
+    for told in attempts:
+        grace_s = group.agreed(group.claims[told.answer.claim_id]).not_found_grace_s
+        attempt = doubted(told, now, grace_s)
         plans.append(_after_attempt(group, attempt, weighed(attempt, latest_attempts), now))
     latest = {(p.request.request_id, p.request.attempt): p for p in plans}
     await group.write(conn, list(latest.values()))

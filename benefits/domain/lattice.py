@@ -220,15 +220,20 @@ def _delivered(state: OrderState, terms: Terms, courses: tuple[Course, Course]) 
     to = _place(terms, course)
     before, after = _units(state, terms, known), _units(to, terms, course)
     is_late = state in {OrderState.COMPENSATED, OrderState.EXPIRED} and before is _Units.BACK
-    if is_late and to is OrderState.EXPIRED:  # nobody could have used it
+    told = bool(course.used) and course != known
+    if is_late and to is OrderState.EXPIRED:  # nobody could have used all of it
+        if told:
+            return Step(state, Effect.NONE, "used_after_expired", course)
         lapsed = state is OrderState.EXPIRED and known.ended_at is None
         return Step(state, course=known if lapsed else course)
     revoking = terms.late_success is LateSuccess.REVOKE
     if is_late and revoking and to in USABLE and not course.used:
         return Step(state, Effect.REVOKE, course=course)
-    if _Units.PARTED in {before, after} and before not in {_Units.HELD, after}:
-        # What was used of it was spent and the rest came back: a person looks at what is said now.
-        return Step(state, Effect.NONE, "used_after_expired", course)
+    is_gone = is_late and state is OrderState.EXPIRED and known.ended_at is not None
+    lost = is_gone and terms.unused is Unused.LOST
+    if lost or (_Units.PARTED in {before, after} and before not in {_Units.HELD, after}):
+        # What was not used was lost, or came back: a person looks at what is said now.
+        return Step(state, Effect.NONE, "used_after_expired" if course != known else "", course)
     return Step(to, _moves(before, after, terms), course=course)
 
 

@@ -67,6 +67,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Whether orders are codes in stock here (V-1)."""
         return self.dialect is Dialect.CODE_POOL
 
+    def sends_again(self, sku: str, reference: str) -> bool:
+        """Say whether a question about an order is the same send again: its code is not known."""
+        return self.wechat is not None and not reference and not self.wechat.makes_codes(sku)
+
 
 Item = Benefit | Choice  # what units are of
 

@@ -34,6 +34,10 @@ class Wechat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     code_mode: CodeMode = CodeMode.MERCHANT_API
     stocks: dict[Stock, CodeMode] = {}
 
+    def mode(self, stock: str) -> CodeMode:
+        """Return where the codes of a stock's coupons come from."""
+        return self.stocks.get(stock, self.code_mode)
+
     def makes_codes(self, stock: str) -> bool:
         """Say whether we name the code of a stock's coupons."""
-        return self.stocks.get(stock, self.code_mode) is CodeMode.MERCHANT_API
+        return self.mode(stock) is CodeMode.MERCHANT_API

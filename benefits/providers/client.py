@@ -114,6 +114,8 @@ class Client:
                 return await self._send(method, url, headers, body, reach=reach)
         except TimeoutError:
             evidence = f"no complete answer within {deadline_s:g} s"
+        except (aiohttp.ClientResponseError, aiohttp.InvalidURL) as error:
+            evidence = type(error).__name__  # its words would tell the address, of a person maybe
         except (aiohttp.ClientError, OSError, ValueError) as error:
             evidence = f"{type(error).__name__}: {error}"
         return Unknown(evidence) if reach.connected else NotSent(evidence)

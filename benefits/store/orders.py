@@ -148,6 +148,12 @@ FROM unnest($1::smallint[], $2::uuid[], $3::int[], $4::timestamptz[], $5::int[],
      AS k (bucket, request_id, attempt, next_at, queries, sent_by, verdict)
 WHERE r.bucket = k.bucket AND r.request_id = k.request_id AND r.attempt = k.attempt
 """
+# ix_provider_request_bucket_member_id_claim_id; what is still asked is left to its answer.
+SETTLE = """
+UPDATE provider_request SET verdict = 'settled'
+WHERE bucket = $1 AND member_id = $2 AND claim_id = $3 AND operation = $4
+  AND verdict = '' AND next_at IS NULL
+"""
 BY_ID = f"""
 SELECT {_COLUMNS}
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, request_id)
@@ -314,6 +320,11 @@ async def schedule(writer: Writer, plans: Sequence[Plan]) -> None:
         [p.sent_by for p in plans],
         [p.verdict for p in plans],
     )
+
+
+async def settle(conn: Connection, member_id: UUID, claim_id: UUID, operation: Operation) -> None:
+    """Let a person's word end what was asked about an order and never answered."""
+    await run(conn, SETTLE, bucket_of(member_id), member_id, claim_id, operation.value)
 
 
 async def by_id(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, RequestRow]:

@@ -22,7 +22,9 @@ from benefits.domain.orders import (
     Unknown,
     Used,
 )
-from benefits.domain.programme import Programme, ProgrammeInvalid
+from benefits.domain.policy import Text
+from benefits.domain.programme import Dialect, Programme, ProgrammeInvalid, Provider
+from benefits.domain.wechat import CodeMode, Wechat
 from tests.actions.life import (
     call_back,
     claimed,
@@ -371,3 +373,30 @@ async def test_what_figures_mean_must_stay(world: World, field: str) -> None:
     other = {"currency": "CZK", "zone": "Europe/Prague", "minor_digits": 3}[field]
     with pytest.raises(ProgrammeInvalid, match=f"{field} must stay"):
         await world.apply(msgspec.structs.replace(reference_programme(), **{field: other}))
+
+
+async def test_how_a_number_was_sent_must_stay(world: World) -> None:
+    """An order is asked about in the words it was sent in, at the merchant it was sent to."""
+    made = Wechat(mchid="1900000001", appid="wx1", stocks={"100": CodeMode.WECHATPAY_MODE})
+    wechat = Provider(
+        code="wx",
+        name=Text(en="WeChat", zh="微信"),
+        dialect=Dialect.WECHAT_BUSIFAVOR,
+        url="https://api.mch.weixin.qq.com",
+        wechat=made,
+    )
+    before = reference_programme()
+    await world.apply(msgspec.structs.replace(before, provider=(*before.provider, wechat)))
+    for field, other, words in (
+        ("mchid", "1900000002", "mchid must stay"),
+        ("appid", "wx2", "appid must stay"),
+        ("stocks", {}, "stock '100' come from must stay"),
+    ):
+        merchant = msgspec.structs.replace(made, **{field: other})
+        now = msgspec.structs.replace(wechat, wechat=merchant)
+        with pytest.raises(ProgrammeInvalid, match=words):
+            await world.apply(msgspec.structs.replace(before, provider=(*before.provider, now)))
+    (sandbox,) = before.provider
+    other = msgspec.structs.replace(sandbox, dialect=Dialect.WECHAT_BUSIFAVOR, wechat=made)
+    with pytest.raises(ProgrammeInvalid, match="dialect must stay 'open'"):
+        await world.apply(msgspec.structs.replace(before, provider=(other, wechat)))

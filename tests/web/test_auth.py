@@ -17,6 +17,7 @@ from benefits.domain.tokens import Issuer
 from benefits.settings import Keys, Settings
 from benefits.web import problems
 from benefits.web.auth import needs
+from benefits.web.rates import Quotas
 from tests.actions.merging import merged
 from tests.conftest import database
 from tests.tidy.sources import ROOT
@@ -282,7 +283,7 @@ async def gate(migrated: str, cluster_dsn: str, tmp_path: Path) -> AsyncIterator
     path.write_text(json.dumps({"keys": [signer.jwk]}))
     async with (
         database(cluster_dsn, migrated) as dsn,
-        site(dsn, issuers=(_known(path),)) as running,
+        site(dsn, issuers=(_known(path),), quotas=Quotas(member=None)) as running,
     ):
         made = Gate(running, signer)
         await made.fill()

@@ -54,7 +54,9 @@ async def open_snapshot(conn: Connection, wanted: Wanted, parts: Parts) -> Snaps
     last = await whitelists.last(conn, wanted.name)
     if last is not None and last.is_what(wanted):
         return last
-    rules.check(wanted, await whitelists.last(conn, wanted.name, whole=True))
+    catalogue = await parts.catalogue.current(conn)
+    today = local_date(parts.clock(), catalogue.zone)
+    rules.check(wanted, await whitelists.last_whole(conn, wanted.name, today))
     if last is None and await whitelists.is_label(conn, wanted.name):
         raise WhitelistInvalid(f"{wanted.name!r} is a label's name already.")
     await whitelists.open_(conn, wanted, 1 if last is None else last.number + 1, parts.clock())

@@ -24,6 +24,11 @@ SELECT {_COLUMNS} FROM whitelist AS w
 WHERE w.name = $1 AND w.whole_at IS NOT NULL AND w.valid_from <= $2
 ORDER BY w.snapshot DESC LIMIT 1
 """
+WAS = """
+SELECT FROM whitelist AS w
+WHERE w.name = $1 AND w.whole_at IS NOT NULL AND w.digest = $2 AND w.valid_from = $3
+  AND w.valid_to IS NOT DISTINCT FROM $4::date LIMIT 1
+"""
 NAMES = "SELECT DISTINCT w.name FROM whitelist AS w WHERE w.name = ANY($1::text[])"
 # All labels are looked through: once, when a list is new.
 IS_LABEL = """
@@ -66,8 +71,8 @@ back AS (
 INSERT INTO member_label (bucket, member_id, label, valid_from, recorded_at, valid_to, layer,
                           source_version)
 SELECT coalesce(c.bucket, n.bucket), coalesce(c.member_id, n.member_id), $1,
-       coalesce(c.valid_from, $3::date), $5::timestamptz, CASE WHEN n.member_id IS NULL THEN $3::date ELSE $4::date END,
-       'LIST', $6::text
+       coalesce(c.valid_from, $3::date), $5::timestamptz,
+       CASE WHEN n.member_id IS NULL THEN $3::date ELSE $4::date END, 'LIST', $6::text
 FROM (SELECT * FROM carried UNION ALL SELECT * FROM back) AS c
 FULL JOIN named AS n ON n.bucket = c.bucket AND n.member_id = c.member_id
 WHERE c.member_id IS NULL OR n.member_id IS NULL OR c.valid_to IS DISTINCT FROM $4::date
@@ -90,6 +95,12 @@ async def last(conn: Connection, name: str) -> Snapshot | None:
 async def last_whole(conn: Connection, name: str, by: date = date.max) -> Snapshot | None:
     """Return the last snapshot of a list that is whole and begins by a day."""
     return _one(await rows(conn, LAST_WHOLE, name, by))
+
+
+async def was_whole(conn: Connection, wanted: Wanted) -> bool:
+    """Say whether what somebody sends is a whole snapshot of the list, the last or an older."""
+    days = (wanted.from_, wanted.to)
+    return bool(await rows(conn, WAS, wanted.name, wanted.digest, *days))
 
 
 def _one(found: Sequence[Any]) -> Snapshot | None:

@@ -150,3 +150,16 @@ async def test_what_has_not_begun_may_be_replaced_from_an_earlier_day_on(world: 
     world.clock.forward(seconds=1)
     await send(world, world.name(1), world.name(2), from_=THIRD)
     assert {(one, FIRST, None), (two, THIRD, None)} == await labels(world)
+
+
+async def test_a_late_retry_of_what_was_replaced_changes_nothing(world: World) -> None:
+    """S-1: the same list and days again are refused once another one holds."""
+    _, two = await world.members(2)
+    await send(world, world.name(1))
+    world.clock.forward(minutes=1)
+    await send(world, world.name(2))
+    world.clock.forward(minutes=1)
+    with pytest.raises(WhitelistReplaced, match="was replaced by a later one"):
+        await send(world, world.name(1))
+    await send(world, world.name(2))
+    assert {(two, SECOND, None)} == await labels(world)

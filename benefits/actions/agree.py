@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from benefits.actions.keyed import Accepted, Decided, once
+from benefits.actions.keyed import Accepted, Decided, once, replayed
 from benefits.actions.parts import Parts
 from benefits.domain.agreements import OPEN_FOR, Said, digest, same_person
 from benefits.domain.refusal import Refusal
@@ -92,8 +92,12 @@ class Desk(ABC, Generic[Asked, Effect, Kept]):
     async def propose(self, command: Propose[Asked]) -> Decided | Refusal:
         """Keep a proposal under its key, in this transaction; nothing of it is done."""
         body = body_hash([*self.hashed(command.wanted), command.note])
+        key = self._key(command, self.proposing)
+        before = await replayed(self.conn, key, body, self.parts)
+        if before is not None:  # nothing is locked, nor counted, to say it again
+            return before
         lock, put = partial(self.lock, command.wanted), partial(self._put, command)
-        return await self._once(self._key(command, self.proposing), body, lock, put)
+        return await self._once(key, body, lock, put)
 
     async def put(self, command: Propose[Asked]) -> UUID:
         """Keep a proposal with all it would do; return its id (whatever `weigh` refuses)."""

@@ -18,7 +18,7 @@ from benefits.domain import auto_claims as rules
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.ledger import Lot
-from benefits.domain.packages import Claiming
+from benefits.domain.packages import Claiming, Line
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.store import auto_claims, members
@@ -108,12 +108,22 @@ def _wish(catalogue: Catalogue, one: Pending, lot: Lot, now: datetime) -> _Wish 
     line = next((each for each in programme.line if each.code == one.line), None)
     if line is None or line.claim is not Claiming.AUTO:
         return None
-    benefit = programme.benefits[line.benefit]
+    benefit = _benefit(programme, line, lot)
+    if benefit is None:
+        return None
     pieces = lot.available(now) // programme.piece(benefit)
     if not pieces:
         return None
     some = min(pieces, PIECES)
     return _Wish(one, programme, benefit, lot, some, pieces - some)
+
+
+def _benefit(programme: Programme, line: Line, lot: Lot) -> Benefit | None:
+    """Return what the units of a lot are of, whatever its line brings today."""
+    brought = programme.benefits[line.benefit]
+    if brought.unit == lot.unit:
+        return brought
+    return next((one for one in programme.benefit if one.unit == lot.unit), None)
 
 
 def _refusal(said: Decided | Refusal) -> str:

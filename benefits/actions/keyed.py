@@ -79,6 +79,17 @@ class Keyed:
             await requests.touch(writer, self._replayed)
 
 
+async def replayed(
+    conn: Connection, key: RequestKey, body: bytes, parts: Parts
+) -> Decided | Refusal | None:
+    """Return what a key has been decided to before, or that it was for another body."""
+    keyed = Keyed()
+    await keyed.load(conn, [key])
+    outcome = keyed.earlier(key, body)
+    await keyed.write(conn, parts.clock())
+    return outcome
+
+
 async def once(
     conn: Connection,
     key: RequestKey,

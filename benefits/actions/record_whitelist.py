@@ -49,12 +49,24 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 async def open_snapshot(conn: Connection, wanted: Wanted, parts: Parts) -> Snapshot:
-    """Open a snapshot, or return the last one where it is the same (WhitelistInvalid)."""
+    """Open a snapshot, or return the last one where it is the same (WhitelistInvalid).
+
+    One that a later one replaced comes late, by a retry: WhitelistReplaced.
+    """
     await assets.alone(conn)
     last = await whitelists.last(conn, wanted.name)
     if last is not None and last.is_what(wanted):
         return last
-    rules.check(wanted, await whitelists.last(conn, wanted.name, whole=True))
+    catalogue = await parts.catalogue.current(conn)
+    today = local_date(parts.clock(), catalogue.zone)
+    rules.check(wanted, await whitelists.last_whole(conn, wanted.name, today))
+    whole = await whitelists.last_whole(conn, wanted.name)
+    is_last = whole is not None and whole.is_what(wanted)
+    if not is_last and await whitelists.was_whole(conn, wanted):
+        raise WhitelistReplaced(
+            "This snapshot was replaced by a later one. If it is to hold again, send it with "
+            "another first or last day."
+        )
     if last is None and await whitelists.is_label(conn, wanted.name):
         raise WhitelistInvalid(f"{wanted.name!r} is a label's name already.")
     await whitelists.open_(conn, wanted, 1 if last is None else last.number + 1, parts.clock())

@@ -14,6 +14,7 @@ from datetime import date, datetime
 import msgspec
 
 from benefits.domain.refusal import Refusal
+from benefits.domain.values import YEARS
 
 NAME = r"\A[A-Za-z0-9_.-]{1,64}\Z"
 REQUIRED = ("customer",)
@@ -79,8 +80,13 @@ def digest_of(customers: Iterable[str]) -> str:
 def check(wanted: Wanted, last: Snapshot | None) -> None:
     """Refuse a snapshot that ends before it begins, or begins before the last (WhitelistInvalid).
 
-    It may begin on the same day: then it stands in the place of the last.
+    The `last` is the last whole one that has begun. It may begin on the same day: then it stands
+    in its place. What is to come begins never, where one that begins before it follows.
     """
+    for day in (wanted.from_, wanted.to):
+        if day is not None and day.year not in YEARS:
+            between = f"between {YEARS[0]}-01-01 and {YEARS[-1]}-12-31"
+            raise WhitelistInvalid(f"Its days must be {between}, not {day}.")
     if wanted.to is not None and wanted.to <= wanted.from_:
         raise WhitelistInvalid(f"It ends on {wanted.to}, which is not after {wanted.from_}.")
     if last is not None and wanted.from_ < last.from_:

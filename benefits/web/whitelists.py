@@ -110,7 +110,7 @@ async def put_whitelist(
 async def get_whitelist(request: Request[Any, Any, Any], *, name: Name) -> SnapshotView:
     """Return the last whole snapshot of a list."""
     async with request.app.state.database.transaction() as conn:
-        found = await whitelists.last(conn, name, whole=True)
+        found = await whitelists.last_whole(conn, name)
     if found is None:
         raise UnknownWhitelist
     return SnapshotView(**_told(found))

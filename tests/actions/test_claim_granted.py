@@ -161,3 +161,18 @@ async def test_rounds_of_a_large_lot_are_no_refusals(world: World) -> None:
     assert (3, 22) == await wallet(world, member)
     ((again,),) = await world.rows("SELECT next_at FROM auto_claim")
     assert datetime(2025, 7, 1, 16, tzinfo=UTC) == again
+
+
+async def test_units_are_claimed_as_what_they_are(world: World) -> None:
+    """P-2: their line brings another benefit by the time there is room for them."""
+    base = waiving(2, limit=1)
+    await world.apply(base)
+    member = await world.member()
+    await work(world, EARLY)
+    await claimed(world)
+    other = msgspec.structs.replace(base.line[0], benefit="LOUNGE")
+    plain = tuple(msgspec.structs.replace(one, recipient=()) for one in base.benefit)
+    await world.apply(msgspec.structs.replace(base, line=(other,), benefit=plain))
+    world.clock.now = datetime(2025, 8, 1, tzinfo=UTC)
+    await claimed(world)
+    assert (0, 2) == await wallet(world, member)

@@ -63,7 +63,7 @@ async def test_a_snapshot_of_the_same_day_stands_in_the_place_of_the_last(world:
     world.clock.forward(seconds=1)
     await send(world, from_=THIRD)  # nobody is left
     assert {(two, SECOND, THIRD)} == await labels(world)
-    for from_, to in ((SECOND, None), (THIRD, THIRD)):
+    for from_, to in ((FIRST, None), (THIRD, THIRD), (date(1025, 7, 2), None)):
         with pytest.raises(WhitelistInvalid):
             await send(world, world.name(1), from_=from_, to=to)
     ((count,),) = await world.rows("SELECT count(*) FROM whitelist")
@@ -137,3 +137,29 @@ async def test_who_was_merged_is_on_the_list_and_leaves_it(world: World) -> None
     world.clock.forward(days=1)
     await send(world)
     assert 2 == len(await work(world, datetime(2025, 9, 1, tzinfo=UTC)))
+
+
+async def test_what_has_not_begun_may_be_replaced_from_an_earlier_day_on(world: World) -> None:
+    """S-1: a day that was written wrongly does not hold the list; whoever stays, stays."""
+    one, two = await world.members(2)
+    await send(world, world.name(1), from_=FIRST)
+    for number, from_ in ((2, date(2052, 7, 1)), (2, THIRD)):
+        world.clock.forward(seconds=1)
+        await send(world, world.name(number), from_=from_)
+    assert {(one, FIRST, THIRD), (two, THIRD, None)} == await labels(world)
+    world.clock.forward(seconds=1)
+    await send(world, world.name(1), world.name(2), from_=THIRD)
+    assert {(one, FIRST, None), (two, THIRD, None)} == await labels(world)
+
+
+async def test_a_late_retry_of_what_was_replaced_changes_nothing(world: World) -> None:
+    """S-1: the same list and days again are refused once another one holds."""
+    _, two = await world.members(2)
+    await send(world, world.name(1))
+    world.clock.forward(minutes=1)
+    await send(world, world.name(2))
+    world.clock.forward(minutes=1)
+    with pytest.raises(WhitelistReplaced, match="was replaced by a later one"):
+        await send(world, world.name(1))
+    await send(world, world.name(2))
+    assert {(two, SECOND, None)} == await labels(world)

@@ -162,7 +162,25 @@ async def test_what_was_not_claimed_for_a_member_is_told(running: Site, phone: P
     _, html = await phone.get("/page/history?lang=en")
     assert "Could not be claimed for you: 1. You can claim it yourself." in html
     _, html = await phone.get("/page/history?lang=zh")
-    assert "未能自动为您领取：1份" in html
+    assert "未能自动为您领取：1份，您可自行领取。" in html
+    late, base = await running.world.member(), waiving()
+    await running.world.apply(base)
+    await work(running.world)
+    line = msgspec.structs.replace(base.line[0], benefit="LOUNGE")
+    asking = reference_programme().benefits["VIDEO"]  # what nobody knows, of units that came
+    lounge = msgspec.structs.replace(base.benefits["LOUNGE"], recipient=())
+    asked = msgspec.structs.replace(base, line=(line,), benefit=(lounge, asking))
+    await running.world.apply(asked)
+    await claimed(running.world)
+    await phone.enter(late)
+    for lang, words in (
+        ("en", "Could not be claimed for you: 2"),
+        ("zh", "未能自动为您领取：2份"),
+    ):
+        _, html = await phone.get(f"/page/history?lang={lang}")
+        assert words in html
+        assert "claim it yourself" not in html
+        assert "您可自行领取" not in html
 
 
 async def test_what_a_piece_is_worth_is_told(running: Site, phone: Phone) -> None:

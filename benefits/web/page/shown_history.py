@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from benefits.domain import units
+from benefits.domain.auto_claims import PASSING
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.orders import Reason
@@ -68,6 +69,7 @@ WORDS: dict[str, tuple[str, Message]] = {
         "wait",
         n_("Could not be claimed for you: %(count)s. You can claim it yourself."),
     ),
+    "claim.left": ("wait", n_("Could not be claimed for you: %(count)s")),
     "entitlement.expired": ("plain", n_("Expired unused: %(count)s")),
     "entitlement.cut": ("plain", n_("Unused, beyond what can be kept: %(count)s")),
     "entitlement.returned": ("good", n_("Used units returned: %(count)s")),
@@ -203,6 +205,8 @@ def _merged(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
 def _word(event: EventSeen) -> str:
     """Return under which key the words of an event stand: some depend on what it tells."""
     data = event.data
+    if event.type == "claim.refused" and data["refusal"] not in PASSING:
+        return "claim.left"
     if event.type == "entitlement.granted" and data["cause"] == "REWARD":
         return "entitlement.rewarded"
     if event.type == "entitlement.granted" and data["cause"] == "SEGMENT":

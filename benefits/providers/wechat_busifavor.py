@@ -63,6 +63,7 @@ BY_US = "BUSICOUPON_SEND_CHANNEL_API"  # WeChat also tells of what users take el
 
 _OPENID = re.compile(r"\A[0-9A-Za-z_-]{1,128}\Z")
 _CODE = re.compile(r"\A[0-9A-Za-z_|*=/\\-]{1,32}\Z")
+_EVENT = re.compile(r"\A[0-9A-Za-z_-]{1,64}\Z")
 _ERROR = re.compile(r"\A[A-Z][A-Z_]{1,63}\Z")
 
 
@@ -197,7 +198,7 @@ class WechatBusifavorDialect:
         received = int(raw.received_at.timestamp())
         self._credentials.verify(raw.headers, raw.body, now_unix=received)
         outside = wechat_pay.envelope(raw.body)
-        if outside.event_type != "COUPON.SEND" or not outside.id:
+        if outside.event_type != "COUPON.SEND" or not _EVENT.match(outside.id):
             raise CallbackRefused
         try:
             given = msgspec.json.decode(self._credentials.open(outside.resource), type=Given)

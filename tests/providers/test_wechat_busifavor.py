@@ -300,6 +300,8 @@ def test_a_callback_tells_of_a_coupon() -> None:
         wechat.callback(wechat.given(send_time="1999-01-01T00:00:00+08:00")),
         wechat.callback(wechat.given(), under=wechat.OTHER_KEY),
         wechat.callback(wechat.given(), event_type="COUPON.USE"),
+        wechat.callback(wechat.given(), id="a\x00b"),
+        wechat.callback(wechat.given(), id="a" * 65),
         wechat.callback(wechat.given(), resource_type="plain"),
         wechat.callback(
             wechat.given(), resource={"algorithm": "NONE", "ciphertext": "", "nonce": ""}

@@ -1,7 +1,7 @@
 """Uses: what providers tell of them, and requests about orders that stand (V-2, V-5).
 
 Why: a use can be told to the provider and undone, a delivery confirmed; what was not used ends.
-Some providers' callbacks know an order by their own reference alone; of one not known yet they wait.
+Some callbacks know an order by the provider's reference alone; of one not known yet they wait.
 Locks: `claim` while its indexes are built, no row is written; `provider_request` while its rows
 are looked at for the new checks.
 """

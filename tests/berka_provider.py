@@ -46,6 +46,7 @@ class Inbox:
             notice = self.provider.receive(raw)
         except SignatureRefused:
             return web.Response(status=401)
+        assert notice is not None
         callback = receive.Callback(provider="sandbox", notice=notice, raw=raw.body)
 
         async def keep(conn: Connection) -> int:

@@ -37,7 +37,10 @@ from benefits.store.db import Connection
 from benefits.store.orders import RequestRow
 
 DONE = "done"
+NOT_SENT = "not_sent"  # nothing of it ever left
 ENDED = "ended"  # the order ended, or was taken back, without the use
+
+TOLD_FOR = timedelta(days=1)  # that a use which never left is still told
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +128,14 @@ def doubted(attempt: Attempted, now: datetime, grace_s: int) -> Attempted:
     evidence = f"{attempt.operation.value.lower()} refused: {outcome.code}"
     answer = msgspec.structs.replace(attempt.answer, outcome=Unknown(evidence))
     return msgspec.structs.replace(attempt, answer=answer)
+
+
+def lapses(request: RequestRow, claim: ClaimRow, now: datetime) -> bool:
+    """Say whether a use that never left is told no more: its day is over, or the order's last."""
+    if request.operation is not Operation.REDEEM or not _is_first(request):
+        return False
+    until = request.created_at + TOLD_FOR
+    return now >= (until if claim.use_until is None else min(until, claim.use_until))
 
 
 def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:

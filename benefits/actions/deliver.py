@@ -12,7 +12,7 @@ import msgspec
 
 from benefits import traces
 from benefits.actions import gate
-from benefits.actions.answers import Answer, Attempted, can_query
+from benefits.actions.answers import NOT_SENT, Answer, Attempted, can_query, lapses
 from benefits.actions.gate import Turned
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
@@ -45,7 +45,7 @@ from benefits.domain.programme import Programme
 from benefits.store import claims, members, orders
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection
-from benefits.store.orders import Leased, RequestRow
+from benefits.store.orders import Leased, Plan, RequestRow
 
 LEASE_MARGIN_S = 30
 
@@ -115,9 +115,12 @@ async def lease(
     until = now + timedelta(seconds=longest + LEASE_MARGIN_S)
     ids = [id_ for member_id, id_ in candidates if member_id in locked]
     leased = await orders.lease(conn, ids, now, until, laneless=laneless)
+    found = await claims.by_id(conn, [one.request.claim_id for one in leased])
+    lapsed = [r for r in (one.request for one in leased) if lapses(r, found[r.claim_id], now)]
+    await orders.schedule(conn, [_unsent(request) for request in lapsed])
+    leased = [one for one in leased if one.request not in lapsed]
     requests = [one.request for one in leased]
     await gate.went(conn, open_to, requests, until)
-    found = await claims.by_id(conn, [request.claim_id for request in requests])
     agreed = {
         id_: (await parts.catalogue.made_under(conn, claim))[0] for id_, claim in found.items()
     }
@@ -139,6 +142,10 @@ async def lease(
         )
         for (request, _), call in zip(works, calls, strict=True)
     ]
+
+
+def _unsent(request: RequestRow) -> Plan:
+    return Plan(request=request, next_at=None, queries=0, sent_by=None, verdict=NOT_SENT)
 
 
 def _agreed(programme: Programme, request: RequestRow) -> Capabilities:

@@ -205,6 +205,7 @@ async def end_unused(conn: Connection, parts: Parts, *, buckets: Buckets, limit:
         return Seen()
     locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
     free = [claim_id for member_id, claim_id in found if member_id in locked]
+    free = await claims.still_unused(conn, free)  # what is told to be used now does not end
     answers = [
         Answer(
             claim_id=claim.claim_id,

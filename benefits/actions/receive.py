@@ -19,6 +19,7 @@ from benefits.store.inbox import Received, Waiting
 
 # A provider may call back by its own reference before our call has told us that.
 UNKNOWN_FOR = timedelta(minutes=10)
+LOOK_AGAIN = timedelta(seconds=10)
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,9 +80,11 @@ async def _places(conn: Connection, callbacks: Sequence[Callback]) -> list[str]:
     ]
 
 
-async def waiting(conn: Connection, *, buckets: tuple[int, int], limit: int) -> list[Waiting]:
+async def waiting(
+    conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int
+) -> list[Waiting]:
     """Return the callbacks that nobody has worked off, oldest first."""
-    return await inbox.waiting(conn, buckets, limit)
+    return await inbox.waiting(conn, buckets, parts.clock(), limit)
 
 
 async def work_off(conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int) -> int:
@@ -89,7 +92,7 @@ async def work_off(conn: Connection, parts: Parts, *, buckets: tuple[int, int], 
 
     One whose member somebody else holds waits on.
     """
-    taken = await inbox.waiting(conn, buckets, limit)
+    taken = await inbox.waiting(conn, buckets, parts.clock(), limit)
     return await _apply(conn, parts, taken)
 
 
@@ -146,6 +149,7 @@ async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -
     places = [(one.provider, one.event_id) for one in taken]
     done = [p for p in places if found.get(p) not in left and p not in waiting_on]
     await inbox.done(conn, done, now)
+    await inbox.later(conn, sorted(waiting_on), now + LOOK_AGAIN)
     return len(done)
 
 

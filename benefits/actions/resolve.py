@@ -341,9 +341,9 @@ async def resolve(
             resolved = group.apply(answer)
             plans += after_callback(waiting.get(answer.claim_id, []), resolved, now)
     latest_attempts = await newest(conn, attempts)
-    for told in attempts:
-        grace_s = group.agreed(group.claims[told.answer.claim_id]).not_found_grace_s
-        attempt = doubted(told, now, grace_s)
+    for each in attempts:
+        grace_s = group.agreed(group.claims[each.answer.claim_id]).not_found_grace_s
+        attempt = doubted(each, now, grace_s)
         plans.append(_after_attempt(group, attempt, weighed(attempt, latest_attempts), now))
     latest = {(p.request.request_id, p.request.attempt): p for p in plans}
     await group.write(conn, list(latest.values()))

@@ -134,11 +134,11 @@ def advance(
         case Done() if terms.two_phase:  # what is not confirmed is not delivered
             return Step(OrderState.PENDING if state in OPEN else state, course=course)
         case Expired() if terms.two_phase and state in OPEN:
-            return _rejected(state, course)
+            return _rejected(state, terms, _told(course, outcome, terms))
         case Done() | Confirmed() | Used() | PartlyUsed() | Reversed() | Expired():
             return _delivered(state, terms, (course, _told(course, outcome, terms)))
         case Rejected():
-            return _rejected(state, course)
+            return _rejected(state, terms, course)
         case Revoked():
             return _revoked(state, terms, course)
         case Pending() | Unknown() | NotFound() | NotSent() | Lapsed():
@@ -224,6 +224,9 @@ def _delivered(state: OrderState, terms: Terms, courses: tuple[Course, Course]) 
     if is_late and to is OrderState.EXPIRED:  # nobody could have used all of it
         if told:
             return Step(state, Effect.NONE, "used_after_expired", course)
+        if terms.two_phase and known.ended_at is not None and _is_spent(to, terms, course):
+            # It ended before it was confirmed, and its units came back: which of the two is true?
+            return Step(state, Effect.NONE, "failed_after_success", course)
         lapsed = state is OrderState.EXPIRED and known.ended_at is None
         return Step(state, course=known if lapsed else course)
     revoking = terms.late_success is LateSuccess.REVOKE
@@ -256,10 +259,16 @@ def _moves(before: _Units, after: _Units, terms: Terms) -> Effect:
             return Effect.NONE
 
 
-def _rejected(state: OrderState, course: Course) -> Step:
+def _is_spent(state: OrderState, terms: Terms, course: Course) -> bool:
+    """Say whether an order ended delivered, and its units did not come back to the member."""
+    ended = state is OrderState.EXPIRED and course.ended_at is not None
+    return ended and (terms.consumed_at_issue or terms.unused is Unused.LOST)
+
+
+def _rejected(state: OrderState, terms: Terms, course: Course) -> Step:
     if state in OPEN:
         return Step(OrderState.COMPENSATED, Effect.RELEASE, course=course)
-    if state in DELIVERED:
+    if state in DELIVERED or _is_spent(state, terms, course):
         return Step(state, Effect.NONE, "failed_after_success", course)
     return Step(state, course=course)
 
@@ -270,7 +279,7 @@ def _revoked(state: OrderState, terms: Terms, course: Course) -> Step:
         return Step(OrderState.REVOKED, Effect.RELEASE, course=course)
     if state in USABLE and not course.used and not terms.consumed_at_issue:
         return Step(OrderState.REVOKED, Effect.RELEASE, course=course)
-    if state in DELIVERED:
+    if state in DELIVERED or _is_spent(state, terms, course):
         return Step(state, Effect.NONE, "revoked_after_success", course)
     if state is OrderState.EXPIRED and course.ended_at is not None:
         return Step(state, course=course)

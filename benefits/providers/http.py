@@ -45,8 +45,11 @@ class Dialect(Protocol):
     def read(self, call: Call, response: Response, moment: Moment) -> Outcome:
         """Read the answer to a call; Unknown unless it is certain what it means (V-3)."""
 
-    def receive(self, raw: RawCallback) -> Notice:
-        """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4)."""
+    def receive(self, raw: RawCallback) -> Notice | None:
+        """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4).
+
+        None is of something that we did not ask for.
+        """
 
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""
@@ -92,8 +95,11 @@ class HttpProvider:
             return response
         return self._dialect.read(call, response, Moment(self._clock(), moment.nonce))
 
-    def receive(self, raw: RawCallback) -> Notice:
-        """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4)."""
+    def receive(self, raw: RawCallback) -> Notice | None:
+        """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4).
+
+        None is of something that we did not ask for.
+        """
         return self._dialect.receive(raw)
 
     def ack(self) -> Acknowledgement:

@@ -42,8 +42,11 @@ class Provider(Protocol):
     async def call(self, call: Call) -> Outcome:
         """Make one attempt and say what came of it; what the wire does is never raised (V-3)."""
 
-    def receive(self, raw: RawCallback) -> Notice:
-        """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4)."""
+    def receive(self, raw: RawCallback) -> Notice | None:
+        """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4).
+
+        None is of something that we did not ask for.
+        """
 
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""

@@ -59,9 +59,11 @@ REASONS = {
     "NO_AUTH": Reason.AUTH,
 }
 NOT_THERE = "RESOURCE_NOT_EXISTS"
+BY_US = "BUSICOUPON_SEND_CHANNEL_API"  # WeChat also tells of what users take elsewhere
 
 _OPENID = re.compile(r"\A[0-9A-Za-z_-]{1,128}\Z")
 _CODE = re.compile(r"\A[0-9A-Za-z_|*=/\\-]{1,32}\Z")
+_EVENT = re.compile(r"\A[0-9A-Za-z_-]{1,64}\Z")
 _ERROR = re.compile(r"\A[A-Z][A-Z_]{1,63}\Z")
 
 
@@ -151,6 +153,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     coupon_code: str
     stock_id: str
     send_time: datetime
+    send_channel: str = BY_US
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,17 +190,22 @@ class WechatBusifavorDialect:
         except UNREADABLE:
             return Unknown(f"HTTP {response.status}, not an answer of the API")
 
-    def receive(self, raw: RawCallback) -> Notice:
-        """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4)."""
+    def receive(self, raw: RawCallback) -> Notice | None:
+        """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4).
+
+        None is of a coupon that another channel gave.
+        """
         received = int(raw.received_at.timestamp())
         self._credentials.verify(raw.headers, raw.body, now_unix=received)
         outside = wechat_pay.envelope(raw.body)
-        if outside.event_type != "COUPON.SEND" or not outside.id:
+        if outside.event_type != "COUPON.SEND" or not _EVENT.match(outside.id):
             raise CallbackRefused
         try:
             given = msgspec.json.decode(self._credentials.open(outside.resource), type=Given)
         except UNREADABLE:
             raise CallbackRefused from None
+        if given.send_channel != BY_US:
+            return None
         at = _credible(given.send_time)
         if not _CODE.match(given.coupon_code) or at is None:
             raise CallbackRefused

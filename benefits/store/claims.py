@@ -140,17 +140,24 @@ SELECT count(*) FROM claim AS c
 WHERE c.bucket + 0 BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
 """
 # ix_claim_unused. What the provider is just told to be used does not end.
-_UNUSED = """
+_UNTOLD = """NOT EXISTS (
+      SELECT FROM provider_request AS r
+      WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
+        AND r.operation = 'REDEEM' AND r.verdict = '' AND r.next_at IS NOT NULL)"""
+_UNUSED = f"""
 FROM claim AS c
 WHERE c.bucket + 0 BETWEEN $1 AND $2 AND c.ends_at <= $3 AND c.ends_at IS NOT NULL
   AND c.state IN ('ISSUED', 'CONFIRMED', 'PARTLY_REDEEMED')
-  AND NOT EXISTS (
-      SELECT FROM provider_request AS r
-      WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
-        AND r.operation = 'REDEEM' AND r.verdict = '' AND r.next_at IS NOT NULL)
+  AND {_UNTOLD}
 """
 UNUSED = f"SELECT c.member_id, c.claim_id {_UNUSED} ORDER BY c.ends_at LIMIT $4"
 COUNT_UNUSED = f"SELECT count(*) {_UNUSED}"
+STILL_UNUSED = f"""
+SELECT c.claim_id
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, claim_id)
+JOIN claim AS c ON c.bucket = k.bucket AND c.claim_id = k.claim_id
+WHERE {_UNTOLD}
+"""
 INSERT_HOLDS = """
 INSERT INTO hold (bucket, hold_id, member_id, claim_id, batch_id, unit, quantity, cost_minor,
                   placed_at, uncapped)
@@ -286,6 +293,12 @@ async def unused(
     """Return (member, claim) of what was delivered and not used in time, in a range of buckets."""
     found = await rows(conn, UNUSED, *buckets, now, limit)
     return [(row.member_id, row.claim_id) for row in found]
+
+
+async def still_unused(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Return the claims no use of which is being told; their members are locked."""
+    found = await rows(conn, STILL_UNUSED, [bucket_of(id_) for id_ in ids], list(ids))
+    return [row.claim_id for row in found]
 
 
 async def count_unused(conn: Connection, buckets: tuple[int, int], now: datetime) -> int:

@@ -79,7 +79,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("state", "manifest", "reasons", "rows", "totals", "replaces", "generation"),
         *("next_bucket", "judged_at", "sealed_at", "kind"),
     ),
-    "inbox": ("processed_at",),
+    "inbox": ("next_at", "processed_at"),
     "installation": ("config_version", "book_zone", "open_month"),
     "job": ("granted", "known", "refused", "changed_at", "ended_at"),
     "job_part": ("lines_sealed", "not_before"),

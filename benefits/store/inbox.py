@@ -17,10 +17,11 @@ ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING
 RETURNING provider, event_id
 """
-# ix_inbox_waiting
+# ix_inbox_waiting. What nobody could be found for makes room for those after it.
 WAITING = """
 SELECT provider, event_id, notice_sealed, traceparent, received_at FROM inbox
 WHERE bucket + 0 BETWEEN $1 AND $2 AND processed_at IS NULL
+  AND (next_at IS NULL OR next_at <= $4)
 ORDER BY received_at, provider, event_id LIMIT $3
 FOR NO KEY UPDATE SKIP LOCKED
 """
@@ -29,6 +30,11 @@ TAKE = """
 SELECT provider, event_id, notice_sealed, traceparent, received_at FROM inbox
 WHERE bucket = $1 AND provider = $2 AND event_id = $3 AND processed_at IS NULL
 FOR NO KEY UPDATE SKIP LOCKED
+"""
+LATER = """
+UPDATE inbox AS i SET next_at = $4
+FROM unnest($1::smallint[], $2::text[], $3::text[]) AS k (bucket, provider, event_id)
+WHERE i.bucket = k.bucket AND i.provider = k.provider AND i.event_id = k.event_id
 """
 DONE = """
 UPDATE inbox AS i SET processed_at = $4
@@ -81,9 +87,11 @@ async def put(conn: Connection, received: Sequence[Received]) -> set[tuple[str, 
     return {(row.provider, row.event_id) for row in found}
 
 
-async def waiting(conn: Connection, buckets: tuple[int, int], limit: int) -> list[Waiting]:
+async def waiting(
+    conn: Connection, buckets: tuple[int, int], now: datetime, limit: int
+) -> list[Waiting]:
     """Take callbacks not worked off, oldest first."""
-    return [Waiting(*row) for row in await rows(conn, WAITING, *buckets, limit)]
+    return [Waiting(*row) for row in await rows(conn, WAITING, *buckets, limit, now)]
 
 
 async def take(conn: Connection, provider: str, event_id: str) -> Waiting | None:
@@ -95,5 +103,17 @@ async def take(conn: Connection, provider: str, event_id: str) -> Waiting | None
 
 async def done(conn: Connection, worked: Sequence[tuple[str, str]], now: datetime) -> None:
     """Mark (provider, event id) as worked off."""
-    keys = [(bucket(*pair), *pair) for pair in worked]
-    await run(conn, DONE, [k[0] for k in keys], [k[1] for k in keys], [k[2] for k in keys], now)
+    await _mark(conn, DONE, worked, now)
+
+
+async def later(conn: Connection, waiting: Sequence[tuple[str, str]], at: datetime) -> None:
+    """Let (provider, event id) wait until `at`."""
+    if waiting:
+        await _mark(conn, LATER, waiting, at)
+
+
+async def _mark(
+    conn: Connection, statement: str, pairs: Sequence[tuple[str, str]], at: datetime
+) -> None:
+    buckets = [bucket(*pair) for pair in pairs]
+    await run(conn, statement, buckets, [one for one, _ in pairs], [id_ for _, id_ in pairs], at)

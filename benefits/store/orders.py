@@ -376,11 +376,12 @@ ASKED = """
 SELECT r.request_id, r.provider, r.claim_id
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, request_id)
 JOIN provider_request AS r ON r.bucket = k.bucket AND r.request_id = k.request_id
+WHERE r.operation = 'ISSUE'
 """
 
 
 async def asked(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[str, UUID]]:
-    """Return by request's id which provider is asked, and for which claim."""
+    """Return by the id of an order's request which provider is asked, and for which claim."""
     found = await rows(conn, ASKED, [bucket_of(id_) for id_ in ids], list(ids))
     return {row.request_id: (row.provider, row.claim_id) for row in found}
 

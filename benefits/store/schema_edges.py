@@ -135,6 +135,7 @@ inbox = Table(
     Column("received_at", INSTANT, nullable=False),
     Column("processed_at", INSTANT),
     Column("traceparent", Text, nullable=False, server_default=""),
+    Column("next_at", INSTANT),
     PrimaryKeyConstraint("bucket", "provider", "event_id"),
     columns.in_bucket(),
     Index("ix_inbox_waiting", "received_at", postgresql_where=text("processed_at IS NULL")),

@@ -63,6 +63,9 @@ async def take(
         if told is None:
             raise
         return told
+    if notice is None:
+        measures.CALLBACKS.labels(provider, "ignored").inc()
+        return known.ack()
     new = await state.callbacks.submit(Callback(provider=provider, notice=notice, raw=raw.body))
     measures.CALLBACKS.labels(provider, "kept" if new else "known").inc()
     return known.ack()

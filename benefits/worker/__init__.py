@@ -174,7 +174,7 @@ class Worker:
         and later.
         """
         async with self._database.transaction() as conn:
-            found = await receive.waiting(conn, buckets=buckets, limit=PAGE)
+            found = await receive.waiting(conn, self._parts, buckets=buckets, limit=PAGE)
         left: Exception | None = None
         for callback in found:
 

@@ -1,7 +1,7 @@
 """Uses: what providers tell of them, and requests about orders that stand (V-2, V-5).
 
 Why: a use can be told to the provider and undone, a delivery confirmed; what was not used ends.
-Some providers' callbacks know an order by their own reference alone.
+Some callbacks know an order by the provider's reference alone; of one not known yet they wait.
 Locks: `claim` while its indexes are built, no row is written; `provider_request` while its rows
 are looked at for the new checks.
 """
@@ -37,6 +37,7 @@ STATEMENTS = (
         ADD CONSTRAINT ck_provider_request_undoes
         CHECK ((operation = 'REVERSE') = (undoes IS NOT NULL))
     """,
+    "ALTER TABLE inbox ADD COLUMN next_at TIMESTAMP WITH TIME ZONE",
     """
     CREATE INDEX ix_claim_unused ON claim (ends_at)
         WHERE ends_at IS NOT NULL AND state IN ('ISSUED', 'CONFIRMED', 'PARTLY_REDEEMED')

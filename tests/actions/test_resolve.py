@@ -387,16 +387,17 @@ async def test_how_a_number_was_sent_must_stay(world: World) -> None:
     )
     before = reference_programme()
     await world.apply(msgspec.structs.replace(before, provider=(*before.provider, wechat)))
-    for field, other, words in (
+    changes: tuple[tuple[str, Any, str], ...] = (
         ("mchid", "1900000002", "mchid must stay"),
         ("appid", "wx2", "appid must stay"),
         ("stocks", {}, "stock '100' come from must stay"),
-    ):
+    )
+    for field, other, words in changes:
         merchant = msgspec.structs.replace(made, **{field: other})
         now = msgspec.structs.replace(wechat, wechat=merchant)
         with pytest.raises(ProgrammeInvalid, match=words):
             await world.apply(msgspec.structs.replace(before, provider=(*before.provider, now)))
     (sandbox,) = before.provider
-    other = msgspec.structs.replace(sandbox, dialect=Dialect.WECHAT_BUSIFAVOR, wechat=made)
+    moved = msgspec.structs.replace(sandbox, dialect=Dialect.WECHAT_BUSIFAVOR, wechat=made)
     with pytest.raises(ProgrammeInvalid, match="dialect must stay 'open'"):
-        await world.apply(msgspec.structs.replace(before, provider=(other, wechat)))
+        await world.apply(msgspec.structs.replace(before, provider=(moved, wechat)))

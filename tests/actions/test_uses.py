@@ -6,11 +6,13 @@ from uuid import UUID
 
 import pytest
 
+from benefits.actions import receive
 from benefits.actions.close_case import CloseCase, close_case
 from benefits.domain.lattice import Unused
 from benefits.domain.orders import (
     Done,
     Expired,
+    NotSent,
     Operation,
     Outcome,
     PartlyUsed,
@@ -23,20 +25,23 @@ from benefits.domain.orders import (
 )
 from benefits.store.db import Connection
 from tests.actions.life import (
+    EVERYWHERE,
     call_back,
     claimed,
     gift,
     give,
     holder,
     lease,
+    number_of,
     provider_can,
     record,
     said,
     states,
+    tell,
     wallet,
     wish,
 )
-from tests.actions.test_redeem import answered, ask, end_uses, undo, use, vouchers
+from tests.actions.test_redeem import answered, ask, end_uses, tell_of, undo, use, vouchers
 from tests.builders import NOON, World
 
 
@@ -188,3 +193,31 @@ async def test_the_end_of_an_order_answers_what_was_asked_about_its_use(world: W
     assert (["ended"], ["EXPIRED"]) == (await verdicts(world), await states(world))
     world.clock.forward(days=3)
     assert [] == await lease(world)
+
+
+async def test_callbacks_about_strangers_make_room_for_others(world: World) -> None:
+    """What waits for a reference to become known is looked at again later."""
+    member = await holder(world)
+    (claim_id,) = await claimed(world, wish(member))
+    for number in range(3):
+        await tell_of(world, f"foreign{number}", Done(at=NOON))
+    world.clock.forward(seconds=1)
+    await tell(world, await number_of(world, claim_id), Done(at=NOON))
+    for worked in (0, 1):
+        async with world.database.transaction() as conn:
+            found = await receive.work_off(conn, world.parts, buckets=EVERYWHERE, limit=3)
+        assert worked == found
+    assert ["ISSUED"] == await states(world)
+
+
+async def test_a_use_that_never_left_is_not_told_after_the_last_day(world: World) -> None:
+    """The member is long gone; nor does it keep the order from ending (V-5)."""
+    await provider_can(world, redeem_by=RedeemBy.US)
+    claim_id = await delivered(world)
+    await ask(world, use(claim_id))
+    await answered(world, NotSent("dns"))
+    await answered(world, NotSent("dns"), after_s=60)
+    world.clock.forward(days=1)
+    assert [] == await lease(world)
+    assert (["not_sent"], ["ISSUED"]) == (await verdicts(world), await states(world))
+    assert "ok" == said(await ask(world, use(claim_id)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import combinations, permutations, product
 
 import msgspec
 import pytest
@@ -369,3 +370,29 @@ def test_what_could_not_be_sent_is_tried_again_ever_later() -> None:
 def test_an_outcome_is_stored_and_read_back(outcome: Outcome) -> None:
     """Every outcome survives its encoding, the kind included."""
     assert outcome == msgspec.json.decode(msgspec.json.encode(outcome), type=Outcome)
+
+
+HEARD: list[Outcome] = [
+    DONE,
+    REJECTED,
+    Expired(NOON + timedelta(days=1)),
+    Used(NOON + timedelta(hours=1)),
+    PartlyUsed(NOON + timedelta(minutes=1), 1),
+    Reversed(NOON + timedelta(hours=2)),
+    REVOKED,
+]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_where_the_order_of_coming_matters_a_person_is_asked(count: int) -> None:
+    """All orders of some news leave the units in one place, or a case says that they may not."""
+    kinds = product((True, False), (True, False), (1, 3), Unused)
+    for at_issue, two_phase, quantity, unused in kinds:
+        terms = Terms(
+            at_issue, LateSuccess.REISSUE, two_phase=two_phase, quantity=quantity, unused=unused
+        )
+        heard = [*HEARD, Confirmed(NOON)] if two_phase else HEARD
+        for told in combinations(heard, count):
+            lives = [Life(terms).hear(*order) for order in permutations(told)]
+            places = {life.units for life in lives}
+            assert 1 == len(places) or any(life.cases for life in lives), (terms, told)

@@ -274,6 +274,7 @@ def test_a_callback_tells_of_a_coupon() -> None:
     """By our number where we make the codes, else by its code; WeChat hears 200, nothing more."""
     at = datetime(2025, 7, 1, 3, 59, 58, tzinfo=UTC)
     notice = wechat.dialect().receive(wechat.callback(wechat.given()))
+    assert notice is not None
     assert (NUMBER, "", Done(at, NUMBER, NUMBER)) == (
         notice.number,
         notice.reference,
@@ -283,6 +284,8 @@ def test_a_callback_tells_of_a_coupon() -> None:
     rotated = wechat.callback(wechat.given(), under=wechat.OTHER_KEY)
     both = (wechat.APIV3_KEY, wechat.OTHER_KEY)
     assert notice == wechat.dialect(apiv3_keys=both).receive(rotated)
+    taken = wechat.callback(wechat.given(send_channel="BUSICOUPON_SEND_CHANNEL_MINIAPP"))
+    assert wechat.dialect().receive(taken) is None  # by the user, elsewhere: not asked for by us
     assert Acknowledgement(b"") == wechat.dialect().ack()
     refused = wechat.dialect().refused(401, "no")
     assert (401, b'{"code":"FAIL","message":"no"}') == (refused.status, refused.body)
@@ -297,6 +300,8 @@ def test_a_callback_tells_of_a_coupon() -> None:
         wechat.callback(wechat.given(send_time="1999-01-01T00:00:00+08:00")),
         wechat.callback(wechat.given(), under=wechat.OTHER_KEY),
         wechat.callback(wechat.given(), event_type="COUPON.USE"),
+        wechat.callback(wechat.given(), id="a\x00b"),
+        wechat.callback(wechat.given(), id="a" * 65),
         wechat.callback(wechat.given(), resource_type="plain"),
         wechat.callback(
             wechat.given(), resource={"algorithm": "NONE", "ciphertext": "", "nonce": ""}

@@ -85,6 +85,7 @@ def test_a_published_callback_is_believed() -> None:
         outcome=Done(at, code, code),
     )
     notice = wechat.dialect(platform_keys=keys).receive(raw)
+    assert notice is not None
     assert (notice.number, notice.reference) == (code, "")
     with pytest.raises(SignatureRefused, match=Fault.NO_MATCH.value):
         wechat.dialect().receive(raw)

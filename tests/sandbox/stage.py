@@ -124,7 +124,7 @@ class Arrivals:
     def notices(self) -> list[Notice]:
         """What the callbacks say."""
         assert self.reader is not None
-        return [self.reader.receive(raw) for raw in self.raws]
+        return [notice for raw in self.raws if (notice := self.reader.receive(raw)) is not None]
 
     async def handle(self, request: web.Request) -> web.Response:
         """Keep a callback, or refuse one whose signature does not hold."""

@@ -23,7 +23,7 @@ class ProposalSeen(agreements.Seen, frozen=True, kw_only=True):
 
 # A programme's document is as long as it likes.
 BRIEF = """
-CASE p.kind WHEN 'PROGRAMME' THEN jsonb_set(p.body, '{document}', '""') ELSE p.body END
+CASE p.kind WHEN 'PROGRAMME' THEN jsonb_set(p.body, '{document}', '"-"') ELSE p.body END
 """
 BOOK = agreements.book(
     ProposalSeen,

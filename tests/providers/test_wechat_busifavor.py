@@ -250,8 +250,9 @@ def test_what_may_have_been_done_is_unknown(status: int, code: str) -> None:
 def test_a_signed_refusal_of_the_table_is_final(code: str, reason: Reason) -> None:
     """By its code, of a send as of a use; unsigned it is none, and neither of a query."""
     told = answer({"code": code, "message": "m"}, 403)
+    ours = reason in {Reason.AUTH, Reason.CONFIG}
     for asked in (call(), REDEEM, REVERSE, REVOKE):
-        assert Rejected(reason, code) == read(asked, told)
+        assert Rejected(reason, code, keeps_nothing=ours) == read(asked, told)
     assert isinstance(read(QUERY, told), Unknown)
     unsigned = Response(403, {}, told.body)
     assert Unknown(f"HTTP 403 {code}, a signature header is missing") == read(call(), unsigned)

@@ -10,6 +10,7 @@ TIME: Json = {
     "maxLength": 40,
 }
 FILTERS = sorted({*EVENTS, *(kind.partition(".")[0] + "." for kind in EVENTS)})
+NO_SLASH = "^[^/]+$"
 PARAMETERS: dict[str, Json] = {
     "Idempotency-Key": {
         "description": "1 to 64 printable ASCII characters, the same for every try.",
@@ -42,7 +43,7 @@ PARAMETERS: dict[str, Json] = {
     "outcome": {"description": "Only rows that ended so."},
     "provider": {
         "description": "The provider's code in the programme.",
-        "schema": {"minLength": 1, "pattern": "^[^/]+$"},
+        "schema": {"minLength": 1, "pattern": NO_SLASH},
     },
     "outlook": {"description": "What is seen ahead."},
     "sku": {"description": "Only those of this SKU of the provider's."},
@@ -92,7 +93,7 @@ PARAMETERS: dict[str, Json] = {
     },
     "code": {
         "description": "The benefit's code.",
-        "schema": {"minLength": 1, "maxLength": 64, "pattern": "^[^/]+$"},
+        "schema": {"minLength": 1, "maxLength": 64, "pattern": NO_SLASH},
     },
     "name": {
         "description": "The whitelist's name, which is its members' label of layer LIST.",

@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from benefits.domain.callers import KEY_SCOPES
 from benefits.web import problems
 from benefits.web.document.contract import OPERATIONS, TAGS, WIRE
-from benefits.web.document.parameters import PARAMETERS, WEBHOOK_HEADERS
+from benefits.web.document.parameters import NO_SLASH, PARAMETERS, WEBHOOK_HEADERS
 from benefits.web.document.shapes import SHAPES
 from benefits.web.document.titles import CHINESE, OWN
 
@@ -270,7 +270,10 @@ def _parameter(parameter: Json, given: Json) -> Json:
     for limit in ("minimum", "maximum"):
         if limit in schema:
             schema[limit] = int(schema[limit])
-    schema |= PARAMETERS.get(parameter["name"], {}).get("schema", {})
+    shape = PARAMETERS.get(parameter["name"], {}).get("schema", {})
+    if parameter["in"] == "query":  # a slash ends a part of a path alone
+        shape = {key: value for key, value in shape.items() if value != NO_SLASH}
+    schema |= shape
     schema.pop("description", None)
     made = {
         "name": parameter["name"],

@@ -192,7 +192,8 @@ async def test_the_sandbox_believes_only_the_merchant() -> None:
             credentials=Credentials(wechat.secrets(merchant_key=wechat.private_pem("x"))),
         )
         theirs = HttpProvider(forger, client, clock, Capabilities())
-        assert Rejected(Reason.AUTH, "SIGN_ERROR") == await theirs.call(call())
+        refused = Rejected(Reason.AUTH, "SIGN_ERROR", keeps_nothing=True)
+        assert refused == await theirs.call(call())
         assert gave(await on.provider.call(call()))
         other = IssueRequest(sku="7", quantity=1, recipient={"openid": wechat.OPENID})
         outcome = await on.provider.call(call(request=other))

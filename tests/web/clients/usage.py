@@ -15,7 +15,7 @@ from benefits_client.models import (
     ClaimAnswer,
     ClaimRequest,
     ClaimRequestRecipient,
-    ClaimView,
+    ClaimWithUsesView,
     EventsView,
     ImportView,
     LookupRequest,
@@ -53,7 +53,7 @@ def main() -> None:
     assert isinstance(refused, Problem)
 
     followed = get_claim.sync(placed.id, client=mobile)
-    assert isinstance(followed, ClaimView)
+    assert isinstance(followed, ClaimWithUsesView)
 
     csv = File(BytesIO(f"customer,as_of,asset_class,currency,balance\n{LINE}\n".encode()))
     taken = import_assets.sync(client=crm, body=csv, idempotency_key="python-2")

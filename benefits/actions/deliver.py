@@ -5,7 +5,7 @@ outcome is asked about, not sent again (V-3).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -92,20 +92,10 @@ async def lease(
     The holds of what is taken have no deadline from here on.
     """
     catalogue = await parts.catalogue.current(conn)
-    limits, began, laneless = gate.rates(catalogue), parts.clock(), catalogue.laneless
+    limits, began = gate.rates(catalogue), parts.clock()
     open_to = await gate.look(conn, limits, now=began, limit=limit, without=without)
-    stopped = open_to.stopped
-    candidates = await orders.due_by(
-        conn, buckets, began, ways=open_to.ways, stopped=stopped, laneless=laneless
-    )
-    candidates += await orders.due(
-        conn,
-        buckets,
-        began,
-        limit=limit,
-        without=open_to.without,
-        stopped=stopped,
-        laneless=laneless,
+    candidates = await _due(
+        conn, buckets, began, open_to, limit=limit, laneless=catalogue.laneless
     )
     if not candidates:
         return []
@@ -114,7 +104,7 @@ async def lease(
     longest = max((able.deadline_s for able in catalogue.capabilities.values()), default=0.0)
     until = now + timedelta(seconds=longest + LEASE_MARGIN_S)
     ids = [id_ for member_id, id_ in candidates if member_id in locked]
-    leased = await orders.lease(conn, ids, now, until, laneless=laneless)
+    leased = await orders.lease(conn, ids, now, until, laneless=catalogue.laneless)
     found = await claims.by_id(conn, [one.request.claim_id for one in leased])
     lapsed = [r for r in (one.request for one in leased) if lapses(r, found[r.claim_id], now)]
     await orders.schedule(conn, [_unsent(request) for request in lapsed])
@@ -142,6 +132,32 @@ async def lease(
         )
         for (request, _), call in zip(works, calls, strict=True)
     ]
+
+
+async def _due(
+    conn: Connection,
+    buckets: tuple[int, int],
+    now: datetime,
+    open_to: gate.Gate,
+    *,
+    limit: int,
+    laneless: Sequence[str],
+) -> list[tuple[UUID, UUID]]:
+    """Return (member, request) of requests that are due where we may go (gate)."""
+    stopped = open_to.stopped
+    found = await orders.due_by(
+        conn, buckets, now, ways=open_to.ways, stopped=stopped, laneless=laneless
+    )
+    found += await orders.due(
+        conn,
+        buckets,
+        now,
+        limit=limit,
+        without=open_to.without,
+        stopped=stopped,
+        laneless=laneless,
+    )
+    return found
 
 
 def _unsent(request: RequestRow) -> Plan:

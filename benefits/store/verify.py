@@ -240,8 +240,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT coalesce(e.spent_minor, h.cost_minor * e.captured / h.quantity) AS paid) AS s
 WHERE h.bucket BETWEEN $1 AND $2
-  AND (p.reserved IS DISTINCT FROM nullif(h.cost_minor, 0)
-          AND NOT (p.reserved IS NULL AND {is_away("h.batch_id")})
+  AND (p.reserved <> h.cost_minor
        OR (e.hold_id IS NOT NULL AND p.reserved IS DISTINCT FROM q.freed
            AND NOT (q.freed IS NULL AND {is_away("e.batch_id")})
            AND NOT (q.freed = h.cost_minor AND {is_away("h.batch_id")}))

@@ -208,7 +208,7 @@ DATES = (
     ),
     Guard(
         "benefits/store/whitelists.py",
-        "CASE WHEN n.member_id IS NULL THEN $3 ELSE $4::date END",
+        "CASE WHEN n.member_id IS NULL THEN $3::date ELSE $4::date END",
         "$4::date",
         (WHITELISTS,),
     ),

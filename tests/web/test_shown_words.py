@@ -52,7 +52,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(Kind) == set(shown_benefit.AFTER)
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
     some = ("rewarded", "joined", "ended", "replaced", "owing", "cut")
-    variants = {f"entitlement.{how}" for how in some}
+    variants = {f"entitlement.{how}" for how in some} | {"claim.left"}
     assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
     refusals = {each.code for each in (UnknownChoice, ChoiceNotOffered, ChoiceRepeated)}
     otherwise = {each.code for each in (ledger.InsufficientUnits, ledger.LotExpired, KeyConflict)}

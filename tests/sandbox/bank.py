@@ -55,7 +55,7 @@ dialect = "open"
 url = "URL"
 
 [provider.capabilities]
-deadline_s = 1.0
+deadline_s = 4.0
 query_schedule_s = [1, 1, 1, 1, 1, 1]
 
 [[benefit]]
@@ -167,7 +167,7 @@ def _settings(behaviour: Behaviour, url: str, books: Path) -> SandboxSettings:
         database=str(books / behaviour.value),
         callback_after_s=0.5,
         slow_s=0.3,
-        hang_s=5.0,
+        hang_s=9.0,
         drip_s=0.1,
         late_s=3.0,
         retry_after_s=RETRY_AFTER_S,

@@ -158,7 +158,7 @@ async def stage(
     behaviour: Behaviour,
     *,
     client: Client | None = None,
-    deadline_s: float = 1.0,
+    deadline_s: float = 3.0,
     refusals: int = 0,
     secret: str = SECRET,
     **settings: Any,

@@ -56,8 +56,8 @@ STATES = {
 }
 # What our first attempt makes of the fault.
 FIRST = {
-    Behaviour.TIMES_OUT: ("unknown", "no complete answer within 1 s"),
-    Behaviour.DRIPS: ("unknown", "no complete answer within 1 s"),
+    Behaviour.TIMES_OUT: ("unknown", "no complete answer within 4 s"),
+    Behaviour.DRIPS: ("unknown", "no complete answer within 4 s"),
     Behaviour.TOO_BUSY: ("not_sent", "HTTP 429, not processed"),
     Behaviour.ANSWERS_FORGED: ("unknown", "HTTP 200, no signature matches"),
     Behaviour.ANSWERS_UNLISTED: ("unknown", "rejected for 'risk_control'"),

@@ -67,7 +67,7 @@ async def stage(
     arrivals = Arrivals(refusals)
     inbox = web.Application()
     inbox.router.add_post("/callbacks/wx", arrivals.handle)
-    quick = {"works_s": 0.02, "slow_s": 0.1, "hang_s": 3.0, "drip_s": 0.02, "late_s": 0.5}
+    quick = {"works_s": 0.02, "slow_s": 0.1, "hang_s": 4.0, "drip_s": 0.02, "late_s": 0.5}
     async with serving(inbox) as here:
         made = WechatSandboxSettings(
             keys=KEYS,
@@ -79,7 +79,7 @@ async def stage(
             dialect = WechatBusifavorDialect(
                 base_url=base, merchant=merchant, credentials=wechat.credentials()
             )
-            provider = HttpProvider(dialect, client, clock, Capabilities(deadline_s=1.0))
+            provider = HttpProvider(dialect, client, clock, Capabilities(deadline_s=2.0))
             arrivals.reader = provider
             yield Stage(provider, arrivals, base)
 

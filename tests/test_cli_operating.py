@@ -32,6 +32,7 @@ async def test_a_provider_is_paused_and_resumed_by_command(
             (("orders", "retry", number, "--by", "anna-li"), "unknown_order"),
             ((*pause, "--sku", "none"), "unknown_provider"),
             ((*pause, "--until", "2020-01-01T00:00+08:00"), "pause_invalid"),
+            ((*pause, "--reason", " "), "pause_invalid"),
         )
         for words, problem in wrong:
             status, said = shell.run(*words)

@@ -1,12 +1,15 @@
 """Two people at the machine: what one proposes by a command, another reads and decides."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.builders import PROGRAMME
+from tests.actions.test_answer_order import manual
+from tests.actions.test_expire import dsn_of
+from tests.builders import PROGRAMME, World
 from tests.conftest import database
 from tests.shell import Shell
 
@@ -119,6 +122,18 @@ def test_a_block_an_end_and_an_approval_are_proposed_by_command(shell: Shell) ->
         assert 2 == shell.run(*wrong, *NOTE, *ANNA)[0]
     status, said = shell.run("proposal", "unblock", id_, *NOTE, "--by", "Anna Li")
     assert (1, True) == (status, said.startswith("name_invalid: "))
+
+
+async def test_the_end_of_an_order_is_told_in_words(world: World, tmp_path: Path) -> None:
+    """V-3: what is said of it, and what becomes of its units and of what they reserved."""
+    _, number = await manual(world, "LOUNGE", 2)
+    shell = Shell(dsn_of(world), tmp_path)
+    order = ("proposal", "order", number, "DELIVERED", "--evidence", "Mail.", *NOTE, *ANNA)
+    dry = ("--reference", "T-1", "--used", "1", "--dry-run")
+    status, said = await asyncio.to_thread(shell.run, *order, *dry)
+    assert (0, True) == (status, "delivered as T-1, 1 used as of the approval: Mail." in said)
+    assert "2 LOUNGE, MANUAL -> PARTLY_REDEEMED" in " ".join(said.split())
+    assert "its units stay held, and 7,600 minor units reserved" in said
 
 
 def test_a_version_is_put_down_for_a_day_to_come(shell: Shell) -> None:

@@ -6,7 +6,9 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.lattice import Lapsed
+from benefits.actions.pricing import Offer
+from benefits.domain.benefit import Consumed
+from benefits.domain.lattice import Lapsed, Terms
 from benefits.domain.orders import (
     OPEN,
     USABLE,
@@ -14,6 +16,7 @@ from benefits.domain.orders import (
     Confirmed,
     Done,
     Expired,
+    LateSuccess,
     NotFound,
     NotSent,
     Operation,
@@ -23,6 +26,7 @@ from benefits.domain.orders import (
     Pending,
     QueryBy,
     Reason,
+    RedeemBy,
     Rejected,
     Reversed,
     Revoked,
@@ -46,7 +50,8 @@ TOLD_FOR = timedelta(days=1)  # that a use which never left is still told
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What became known of a claim's order; `operation` is what was asked, `actor` who tells.
 
-    `asked_at` is when the request was made that it answers, if it answers one.
+    `asked_at` is when the request was made that it answers, if it answers one. `note` is said of
+    the case that it closes.
     """
 
     claim_id: UUID
@@ -54,6 +59,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | Lapsed
     actor: str
     asked_at: datetime | None = None
+    note: str = "The order was answered."
 
 
 class Attempted(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +80,20 @@ class Resolved(msgspec.Struct, frozen=True):
     state: OrderState
     ask_on: bool
     capabilities: Capabilities
+
+
+def terms_of(claim: ClaimRow, agreed: Offer) -> Terms:
+    """Return what matters to an order of the terms that its claim was made under."""
+    programme, benefit = agreed
+    able = programme.providers[benefit.provider].capabilities
+    return Terms(
+        consumed_at_issue=benefit.consumed is Consumed.ISSUE,
+        late_success=able.late_success if able.revoke else LateSuccess.REISSUE,
+        two_phase=able.two_phase,
+        used_on_issue=able.redeem_by is RedeemBy.ON_ISSUE,
+        quantity=claim.quantity,
+        unused=benefit.unused,
+    )
 
 
 async def newest(conn: Connection, attempts: Sequence[Attempted]) -> dict[UUID, int]:

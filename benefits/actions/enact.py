@@ -1,9 +1,10 @@
-"""Enact a programme, an approval or a block on which two people agree (X-2)."""
+"""Enact a programme, an approval, a block or an order's end on which two people agree (X-2)."""
 
 from typing import assert_never
 from uuid import UUID
 
 from benefits.actions.agree import WAIT, Agreed, Desk
+from benefits.actions.answer_order import Said, answer_order
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.parts import Parts
 from benefits.actions.weigh_proposal import Ranks, count, weigh
@@ -15,6 +16,8 @@ from benefits.domain.proposals import (
     BlockWanted,
     ComplianceWanted,
     Effect,
+    OrderEffect,
+    OrderWanted,
     ProgrammeEffect,
     ProgrammeWanted,
     UnblockEffect,
@@ -50,7 +53,7 @@ class ProposalStale(Refusal):
 
 
 class Proposals(Desk[Wanted, Effect, ProposalSeen]):
-    """The desk of programmes, approvals and blocks."""
+    """The desk of programmes, approvals, blocks and orders that people decide."""
 
     noun, proposing, book = "proposal", "propose", proposals.BOOK
     unknown, closed, stale = UnknownProposal, ProposalClosed, ProposalStale
@@ -75,12 +78,13 @@ class Proposals(Desk[Wanted, Effect, ProposalSeen]):
         return effect
 
     async def read(self, seen: ProposalSeen) -> Wanted:
-        """Return what was asked, with the member locked whom it stops (ProposalStale)."""
+        """Return what was asked, with the member locked whom it is about (ProposalStale)."""
         kept = rules.read(seen.kind, seen.body, seen.effect)
         if kept is None:
             raise ProposalStale("This proposal cannot be read. Reject it and propose it anew.")
         wanted, self._read = kept
-        if isinstance(self._read, BlockEffect | UnblockEffect):  # its claims wait, or are done
+        if isinstance(self._read, BlockEffect | UnblockEffect | OrderEffect):
+            # Its claims, and answers to them, wait or are done.
             await members.lock_current(self.conn, [self._read.member_id], wait=True)
         return wanted
 
@@ -139,5 +143,10 @@ class Proposals(Desk[Wanted, Effect, ProposalSeen]):
                 assert held is not None, "it was weighed"
                 await blocks.end(conn, held, agreed.seen.proposal_id, now)
                 return ""
+            case OrderWanted():
+                assert isinstance(effect, OrderEffect), "an effect is of its kind"
+                note = f"Proposed by {agreed.seen.proposed_by}: {wanted.evidence}"
+                await answer_order(conn, wanted, Said(agreed.by, note), self.parts)
+                return effect.state.value
             case _ as never:
                 assert_never(never)

@@ -27,10 +27,10 @@ class UnknownProvider(Refusal):
 
 
 class PauseInvalid(Refusal):
-    """A pause ends after it begins."""
+    """A pause, or its end, has a reason; a pause ends after it begins."""
 
     code = "pause_invalid"
-    words = "A pause ends later than now."
+    words = "A pause and its end have a reason, and a pause ends later than now."
 
 
 class SayWord(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ async def say(conn: Connection, command: SayWord, parts: Parts) -> UUID:
     await circuits.serial(conn)
     now = parts.clock()
     check_known(await parts.catalogue.current(conn), command.provider, command.sku)
-    if command.until is not None and command.until <= now:
+    if not command.reason.strip() or (command.until is not None and command.until <= now):
         raise PauseInvalid
     word_id = parts.new_id(now, 0)
     word = Word(

@@ -27,6 +27,7 @@ from benefits.actions.answers import (
     may_undo,
     newest,
     of_use,
+    terms_of,
     weighed,
 )
 from benefits.actions.effects import Offer, Units, kind_of
@@ -38,13 +39,13 @@ from benefits.actions.room import (
     recent_counters,
     shared_counters,
 )
-from benefits.domain.benefit import Consumed
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.lattice import Course, Effect, Lapsed, Step, Terms, advance
 from benefits.domain.orders import (
     OPEN,
     USABLE,
     Capabilities,
+    Confirmed,
     Done,
     IssueRequest,
     LateSuccess,
@@ -61,8 +62,9 @@ from benefits.domain.orders import (
     Used,
 )
 from benefits.domain.requests import body_hash
-from benefits.store import claims, members, orders
+from benefits.store import cases, claims, members, orders
 from benefits.store import ledger as books
+from benefits.store.cases import Closed
 from benefits.store.claims import Case, ClaimRow
 from benefits.store.db import Connection, Together
 from benefits.store.ledger import Journal
@@ -75,6 +77,8 @@ UNANSWERED = {
     Operation.REVERSE: "reverse_unanswered",
 }
 _ENDED = frozenset({OrderState.COMPENSATED, OrderState.EXPIRED})
+_REFERRING = Done | Confirmed | Used | PartlyUsed | Pending
+NO_ANSWER = "no_answer"  # the case about an order that nobody could clear up by asking
 
 
 class _Group:
@@ -90,6 +94,7 @@ class _Group:
         self.units = Units(journal, self.offers, offers.offers)
         self.requests: list[RequestRow] = []
         self.cases: list[Case] = []
+        self.closed: list[Closed] = []
         self.changed: set[UUID] = set()
         self.asked: set[tuple[UUID, Operation]] = set()
         self.issued: dict[UUID, RequestRow] = {}
@@ -156,16 +161,7 @@ class _Group:
 
     def terms(self, claim: ClaimRow) -> Terms:
         """Return what of the claim's terms matters to the order."""
-        _, benefit = self._offer(claim)
-        agreed = self.agreed(claim)
-        return Terms(
-            consumed_at_issue=benefit.consumed is Consumed.ISSUE,
-            late_success=agreed.late_success if agreed.revoke else LateSuccess.REISSUE,
-            two_phase=agreed.two_phase,
-            used_on_issue=agreed.redeem_by is RedeemBy.ON_ISSUE,
-            quantity=claim.quantity,
-            unused=benefit.unused,
-        )
+        return terms_of(claim, self._offer(claim))
 
     def apply(self, answer: Answer) -> Resolved:
         """Apply one answer; what it changes is written at the end."""
@@ -183,7 +179,7 @@ class _Group:
             outcome = of_use(answer, claim, self.now)
         step = advance(claim.state, outcome, terms, claim.course)
         if step != Step(claim.state, course=claim.course):
-            self._take(claim, step, outcome, answer.actor)
+            self._take(claim, step, answer, outcome)
         elif isinstance(outcome, Done) and outcome.code and claim.code_sealed is None:
             self._note(claim, step, outcome)
         if isinstance(outcome, Done) and self._confirms(claim):
@@ -201,7 +197,10 @@ class _Group:
         )
         return Resolved(claim.state, claim.state in OPEN or watch, today)
 
-    def _take(self, claim: ClaimRow, step: Step, outcome: Outcome | Lapsed, actor: str) -> None:
+    def _take(
+        self, claim: ClaimRow, step: Step, answer: Answer, outcome: Outcome | Lapsed
+    ) -> None:
+        """Let an order stand where an answer, as it was weighed, puts it."""
         before, known = claim.state, claim.course
         claim.state, claim.course = step.state, step.course
         self.changed.add(claim.claim_id)
@@ -209,7 +208,7 @@ class _Group:
             self.came_to[step.state] += 1
         self._note(claim, step, outcome)
         told_at = outcome.at if isinstance(outcome, Done | Used) else self.now
-        trouble = self.units.move(claim, step, actor, used_at=told_at)
+        trouble = self.units.move(claim, step, answer.actor, used_at=told_at)
         if trouble is not None:
             self._case(claim, trouble.kind, trouble.detail)
         if step.effect is Effect.REVOKE:
@@ -223,6 +222,8 @@ class _Group:
             self._case(
                 claim, step.case, f"The order was {before.value}, the provider says {said}."
             )
+        if before is OrderState.MANUAL and claim.state not in OPEN:
+            self._close(claim, answer)
 
     def _tell(self, claim: ClaimRow, before: OrderState, known: Course) -> None:
         """Tell where an order stands after a step that moved no units, if that changed."""
@@ -239,7 +240,7 @@ class _Group:
         # Only what was provably never sent may lapse.
         unsent = step.state is OrderState.HELD
         claim.deadline = claim.claimed_at + UNSENT_FOR if unsent else None
-        if isinstance(outcome, Done | Used | PartlyUsed | Pending) and outcome.reference:
+        if isinstance(outcome, _REFERRING) and outcome.reference:
             claim.provider_reference = outcome.reference
         if isinstance(outcome, Done) and outcome.code:
             claim.code_sealed = self.parts.envelope.seal(outcome.code.encode())
@@ -270,6 +271,14 @@ class _Group:
         self.cases.append(Case(case_id, claim.member_id, claim.claim_id, kind, detail, self.now))
         self.units.tell(claim, "case.opened")
 
+    def _close(self, claim: ClaimRow, answer: Answer) -> None:
+        """Close the case about an order that nobody had answered: somebody has (V-3)."""
+        about = (claim.claim_id, NO_ANSWER)
+        if about in self.open_cases:
+            self.open_cases.remove(about)
+            self.closed.append(Closed(*about, answer.actor, answer.note))
+            self.units.tell(claim, "case.closed")
+
     def leave_unanswered(self, claim_id: UUID, operation: Operation) -> None:
         """Leave to a person whether a provider did what was asked about an order that stands."""
         self._case(self.claims[claim_id], UNANSWERED[operation], "The provider never said.")
@@ -286,7 +295,7 @@ class _Group:
         self.units.tell(claim, kind_of(claim))
         evidence = f" Last: {last.evidence}." if isinstance(last, NotSent | Unknown) else ""
         words = f"The provider never said what became of the order.{evidence}"
-        self._case(claim, "no_answer", words)
+        self._case(claim, NO_ANSWER, words)
 
     async def write(self, conn: Connection, plans: Sequence[orders.Plan]) -> None:
         """Write everything the answers changed, and when requests are asked next."""
@@ -299,6 +308,7 @@ class _Group:
         await orders.schedule(together, plans)
         await self.units.capacity.write(together)
         await together.send()
+        await cases.close_those(conn, self.closed, self.now)  # one may have been opened just now
         for state, claims_ in self.came_to.items():
             measures.count_claims(state.value, claims_)
 

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from msgspec import UNSET
 
+from benefits.actions.answer_order import weigh_order
 from benefits.actions.apply_programme import check_month, check_programme
 from benefits.actions.claim import UnknownMember
 from benefits.actions.parts import Parts
@@ -25,6 +26,7 @@ from benefits.domain.proposals import (
     ComplianceEffect,
     ComplianceWanted,
     Effect,
+    OrderWanted,
     ProgrammeEffect,
     ProgrammeWanted,
     ProposalInvalid,
@@ -83,7 +85,8 @@ async def weigh(
 ) -> tuple[str, Effect]:
     """Return whom or what a proposal is about, and what it would do now, to as many as `counted`.
 
-    ProgrammeInvalid, ProposalInvalid, BlockInvalid, UnknownBlock, UnknownMember.
+    ProgrammeInvalid, ProposalInvalid, BlockInvalid, UnknownBlock, UnknownMember, UnknownOrder,
+    OrderUnfit.
     """
     match wanted:
         case ProgrammeWanted():
@@ -94,6 +97,8 @@ async def weigh(
             return str(wanted.member_id), await _block(conn, wanted, parts)
         case UnblockWanted():
             return await _unblock(conn, wanted, parts)
+        case OrderWanted():
+            return wanted.number, await weigh_order(conn, wanted, parts)
         case _ as never:
             assert_never(never)
 

@@ -17,12 +17,15 @@ from benefits.cli.house import DRY_RUN, run
 from benefits.domain import proposals as rules
 from benefits.domain.blocks import Scope, Why
 from benefits.domain.compliance import Nature, Preset, Trigger
+from benefits.domain.lattice import Effect as Move
 from benefits.domain.proposals import (
     BlockEffect,
     ComplianceEffect,
     Effect,
+    OrderEffect,
     ProgrammeEffect,
     ProgrammeWanted,
+    ProposalKind,
     ToldChange,
     UnblockEffect,
     Wanted,
@@ -36,7 +39,7 @@ from benefits.store.proposals import ProposalSeen
 
 @click.group()
 def proposal() -> None:
-    """Proposals: versions, approvals and blocks that one person asks for, another agrees to."""
+    """Proposals: versions, approvals, blocks, ends of orders: one person asks, another agrees."""
 
 
 @proposal.command("block")
@@ -100,6 +103,28 @@ def allow(
     asked = {"programme": programme, "trigger": trigger, "nature": nature}
     asked |= {"citation": citation, "text": text.read().strip()}
     wanted = checked(asked, rules.ComplianceWanted)
+    propose(lambda _: wanted, **options)
+
+
+@proposal.command("order")
+@click.argument("number")
+@click.argument("ended", type=click.Choice(["DELIVERED", "NOT_DELIVERED"]))
+@click.option("--evidence", required=True, help="The provider's word, or where it lies.")
+@click.option("--reference", default="", help="The provider's own number of what it delivered.")
+@click.option("--used", type=click.IntRange(0), default=0, help="Pieces that were used by then.")
+@click.option("--at", default=None, help="An instant with its offset; else the approval's.")
+@NOTE
+@BY
+@DRY_RUN
+def order(number: str, ended: str, **options: Any) -> None:
+    """Propose how the MANUAL order NUMBER ended, by its provider's word.
+
+    Example: `benefits proposal order 0197c94d5d207c7ba95d2f08c5f22ac4 DELIVERED --evidence
+    "Mail of 4 May." --reference T-1 --note "Answered by mail." --by anna-li`
+    """
+    told = {name: options.pop(name) for name in ("evidence", "reference", "used")}
+    told |= {"number": number, "delivered": ended == "DELIVERED"}
+    wanted = checked(told | {"at": _instant(options.pop("at"), "at")}, rules.OrderWanted)
     propose(lambda _: wanted, **options)
 
 
@@ -203,7 +228,9 @@ async def _tell(conn: Connection, seen: ProposalSeen, parts: Parts) -> None:
     kept = rules.read(seen.kind, seen.body, seen.effect)
     for line in ["It cannot be read: reject it."] if kept is None else _effect(*kept):
         console.print(line)
-    if seen.result:
+    if seen.result and seen.kind == ProposalKind.ORDER.value:
+        console.print(f"It is {seen.result}.")
+    elif seen.result:
         console.print(f"It is version {seen.result} of {seen.subject}.")
     if seen.verdict is None:
         console.print(f"hash {seen.digest}")
@@ -239,6 +266,28 @@ def _effect(wanted: Wanted, effect: Effect) -> Iterator[str]:
             yield f"stops {effect.member_id}: {wanted.scope.value} {wanted.target} {times}"
         case UnblockEffect():
             yield f"frees {effect.member_id}: {effect.scope.value} {effect.target}"
+        case OrderEffect():
+            assert isinstance(wanted, rules.OrderWanted), "an effect is of its kind"
+            yield from _order(wanted, effect)
+
+
+def _order(wanted: rules.OrderWanted, effect: OrderEffect) -> Iterator[str]:
+    """Yield how an order is said to have ended, and what comes of it."""
+    if wanted.delivered:
+        at = wanted.at.isoformat() if wanted.at else "the approval"
+        told = f"delivered as {wanted.reference or '-'}, {wanted.used} used as of {at}"
+    else:
+        told = "not delivered"
+    yield f"{effect.provider}: {told}: {wanted.evidence}"
+    claim = f"claim {effect.claim_id} of {effect.member_id}: {effect.quantity} {effect.benefit}"
+    yield f"{claim}, MANUAL -> {effect.state.value}"
+    match effect.units:
+        case Move.CAPTURE:
+            yield f"its units are spent, for {effect.cost_minor:,} minor units"
+        case Move.RELEASE:
+            yield f"its units return, and {effect.cost_minor:,} minor units to the budget"
+        case _:
+            yield f"its units stay held, and {effect.cost_minor:,} minor units reserved"
 
 
 def _change(told: ToldChange) -> str:

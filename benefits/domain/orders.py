@@ -64,6 +64,7 @@ class Confirmed(msgspec.Struct, frozen=True, tag="confirmed"):
     """The provider, whose deliveries count only once confirmed, took our word for it `at`."""
 
     at: datetime
+    reference: str = ""
 
 
 class Expired(msgspec.Struct, frozen=True, tag="expired"):

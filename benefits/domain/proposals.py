@@ -1,4 +1,4 @@
-"""Proposals: rules, blocks and approvals that one person asks for and another agrees to (X-2).
+"""Proposals: rules, blocks, approvals and how orders ended: one asks, another agrees (X-2).
 
 The effect of a programme also holds figures that move from day to day; they stay as they were
 read, and only the rest of it must still be so when it is approved.
@@ -15,6 +15,18 @@ from msgspec import UNSET, UnsetType
 from benefits.domain import guard
 from benefits.domain.blocks import Scope, Why
 from benefits.domain.compliance import Nature, Preset, Trigger
+from benefits.domain.lattice import Effect as Move
+from benefits.domain.lattice import Terms
+from benefits.domain.orders import (
+    Confirmed,
+    Done,
+    OrderState,
+    Outcome,
+    PartlyUsed,
+    Reason,
+    Rejected,
+    Used,
+)
 from benefits.domain.refusal import Refusal
 from benefits.domain.terms import Change
 
@@ -38,6 +50,7 @@ class ProposalKind(enum.Enum):
     COMPLIANCE = "COMPLIANCE"
     BLOCK = "BLOCK"
     UNBLOCK = "UNBLOCK"
+    ORDER = "ORDER"
 
 
 class ProgrammeWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +98,22 @@ class UnblockWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     block_id: UUID
 
 
-Wanted = ProgrammeWanted | ComplianceWanted | BlockWanted | UnblockWanted
+class OrderWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an order ended that nobody could clear up by asking, and what shows it (V-3).
+
+    Of what was delivered `reference` is the provider's own number, `used` how many pieces the
+    customer has used by then; `at` is when, as of the approval unless it is known.
+    """
+
+    number: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    delivered: bool
+    evidence: Words
+    reference: Annotated[str, msgspec.Meta(max_length=256, pattern=r"\A[^\x00-\x1f\x7f]*\Z")] = ""
+    used: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
+Wanted = ProgrammeWanted | ComplianceWanted | BlockWanted | UnblockWanted | OrderWanted
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,13 +179,30 @@ class UnblockEffect(msgspec.Struct, frozen=True, kw_only=True):
     target: str
 
 
-Effect = ProgrammeEffect | ComplianceEffect | BlockEffect | UnblockEffect
+class OrderEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the order of a claim would stand, and what becomes of the units it holds.
+
+    They are spent for `cost_minor`, or given back with it, or stay held, and it reserved.
+    """
+
+    member_id: UUID
+    claim_id: UUID
+    provider: str
+    benefit: str
+    quantity: int
+    state: OrderState
+    units: Move
+    cost_minor: int
+
+
+Effect = ProgrammeEffect | ComplianceEffect | BlockEffect | UnblockEffect | OrderEffect
 
 KINDS: dict[ProposalKind, tuple[type[Wanted], type[Effect]]] = {
     ProposalKind.PROGRAMME: (ProgrammeWanted, ProgrammeEffect),
     ProposalKind.COMPLIANCE: (ComplianceWanted, ComplianceEffect),
     ProposalKind.BLOCK: (BlockWanted, BlockEffect),
     ProposalKind.UNBLOCK: (UnblockWanted, UnblockEffect),
+    ProposalKind.ORDER: (OrderWanted, OrderEffect),
 }
 
 
@@ -175,6 +220,25 @@ def read(kind: str, body: object, effect: object) -> tuple[Wanted, Effect] | Non
         return None
 
 
+def told(wanted: OrderWanted, terms: Terms, claimed_at: datetime, now: datetime) -> Outcome:
+    """Return what people say of an order, as if its provider had said it (ProposalInvalid)."""
+    at = wanted.at or now
+    if not wanted.delivered:
+        if wanted.reference or wanted.used or wanted.at:
+            raise ProposalInvalid("What was not delivered has no reference, use or instant.")
+        return Rejected(Reason.NOT_FOUND, "not_delivered")
+    if wanted.used > terms.quantity:
+        raise ProposalInvalid(f"The order has {terms.quantity} pieces.")
+    if not claimed_at <= at <= now:
+        raise ProposalInvalid("It was delivered after it was claimed, and not in the future.")
+    if wanted.used == terms.quantity:
+        return Used(at, wanted.reference)
+    if wanted.used:
+        return PartlyUsed(at, wanted.used, wanted.reference)
+    said = Confirmed if terms.two_phase else Done
+    return said(at, wanted.reference)
+
+
 def binding(effect: Effect) -> object:
     """Return what of an effect must still be so when it is approved."""
     if isinstance(effect, ProgrammeEffect):
@@ -190,6 +254,8 @@ def asked(wanted: Wanted) -> list[object]:
         wanted = msgspec.structs.replace(
             wanted, from_at=_in_utc(wanted.from_at), to_at=_in_utc(wanted.to_at)
         )
+    if isinstance(wanted, OrderWanted):
+        wanted = msgspec.structs.replace(wanted, at=_in_utc(wanted.at))
     if isinstance(wanted, ProgrammeWanted) and wanted.effective_from:
         wanted = msgspec.structs.replace(
             wanted, effective_from=wanted.effective_from.astimezone(UTC)

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.values import BUCKETS, EPOCH, bucket_of
-from benefits.store.db import Connection, rows
+from benefits.store.db import Connection, rows, run
 
 _COLUMNS = """f.case_id, f.kind, f.detail, f.member_id, f.claim_id, f.opened_at, f.closed_at,
        f.closed_by, f.note"""
@@ -31,6 +31,13 @@ UPDATE case_file AS f SET closed_at = $3, closed_by = $4, note = $5
 WHERE f.bucket = $1 AND f.case_id = $2 AND f.closed_at IS NULL
 RETURNING f.case_id
 """
+# ix_case_file_bucket_claim_id
+CLOSE_THOSE = """
+UPDATE case_file AS f SET closed_at = $6, closed_by = k.actor, note = k.note
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[])
+     AS k (bucket, claim_id, kind, actor, note)
+WHERE f.bucket = k.bucket AND f.claim_id = k.claim_id AND f.kind = k.kind AND f.closed_at IS NULL
+"""
 ONE = f"SELECT {_COLUMNS} FROM case_file AS f WHERE f.bucket = $1 AND f.case_id = $2"
 
 
@@ -45,6 +52,15 @@ class CaseSeen(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     closed_at: datetime | None
     closed_by: str
+    note: str
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """A case about a claim that ends with what came, who brought it, and in which words."""
+
+    claim_id: UUID
+    kind: str
+    actor: str
     note: str
 
 
@@ -64,6 +80,23 @@ async def listed(
 async def close(conn: Connection, case_id: UUID, now: datetime, *, actor: str, note: str) -> bool:
     """Close a case; return whether it was open until now."""
     return bool(await rows(conn, CLOSE, bucket_of(case_id), case_id, now, actor, note))
+
+
+async def close_those(conn: Connection, closed: Sequence[Closed], now: datetime) -> None:
+    """Close the cases of these kinds that are open about claims whose members are locked."""
+    if not closed:
+        return
+    ids = [each.claim_id for each in closed]
+    await run(
+        conn,
+        CLOSE_THOSE,
+        [bucket_of(id_) for id_ in ids],
+        ids,
+        [each.kind for each in closed],
+        [each.actor for each in closed],
+        [each.note for each in closed],
+        now,
+    )
 
 
 async def one(conn: Connection, case_id: UUID) -> CaseSeen | None:

@@ -34,12 +34,14 @@ proposal = Table(
     Column("proposed_at", INSTANT, nullable=False),
     Column("expires_at", INSTANT, nullable=False),
     PrimaryKeyConstraint("proposal_id"),
-    CheckConstraint("kind IN ('PROGRAMME', 'COMPLIANCE', 'BLOCK', 'UNBLOCK')", name="kind"),
+    CheckConstraint(
+        "kind IN ('PROGRAMME', 'COMPLIANCE', 'BLOCK', 'UNBLOCK', 'ORDER')", name="kind"
+    ),
     Index(None, "proposed_at", "proposal_id"),
     Index(None, "kind", "subject"),
 )
 
-# `result` is what an approved one became: the number of a programme's version.
+# `result` is what an approved one became: the number of a programme's version, an order's state.
 proposal_decision = Table(
     "proposal_decision",
     columns.metadata,

@@ -104,10 +104,34 @@ class UnblockProposedView(msgspec.Struct, kw_only=True):
     why: str
 
 
+class OrderProposedView(msgspec.Struct, kw_only=True):
+    """How an order is said to have ended, and where it, and the units it holds, would stand.
+
+    `units`: CAPTURE, they are spent for `cost_minor`; RELEASE, the member has them back, and the
+    budget what was reserved; NONE, they stay held until the customer uses them.
+    """
+
+    number: str
+    delivered: bool
+    evidence: str
+    reference: str
+    used: int
+    at: datetime | None
+    member_id: UUID
+    claim_id: UUID
+    provider: str
+    benefit: str
+    quantity: int
+    state: str
+    units: str
+    cost_minor: int
+
+
 class ProposalView(AgreementView, kw_only=True):
     """A proposal: what was asked and what it does, under which hash, and who decided.
 
-    `result` is what an approved one became: the number of a programme's version, or empty.
+    `result` is what an approved one became: the number of a programme's version, the state of an
+    order, or empty.
     """
 
     kind: str
@@ -116,6 +140,7 @@ class ProposalView(AgreementView, kw_only=True):
     compliance: CombinationProposedView | None
     block: BlockProposedView | None
     unblock: UnblockProposedView | None
+    order: OrderProposedView | None
     result: str | None
 
 
@@ -139,6 +164,7 @@ async def shown(_: Connection, seen: ProposalSeen, around: Around) -> ProposalVi
         compliance=None,
         block=None,
         unblock=None,
+        order=None,
         result=seen.result,
     )
     match rules.read(seen.kind, seen.body, seen.effect):
@@ -166,6 +192,10 @@ async def shown(_: Connection, seen: ProposalSeen, around: Around) -> ProposalVi
                 target=effect.target,
                 why=effect.why.value,
             )
+        case (rules.OrderWanted() as wanted, rules.OrderEffect() as effect):
+            told = msgspec.structs.asdict(wanted) | msgspec.structs.asdict(effect)
+            told |= {"state": effect.state.value, "units": effect.units.value}
+            made.order = OrderProposedView(**told)
         case _:
             msg = f"a proposal of {seen.kind} is none"
             raise AssertionError(msg)

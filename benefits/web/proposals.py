@@ -1,6 +1,6 @@
-"""Proposals over HTTP: an operator proposes a rule, an approval or a block, another decides (X-2).
+"""Proposals over HTTP: rules, blocks, orders' ends: an operator asks, another decides (X-2).
 
-What is proposed is one of four; an approver agrees to what they read, by its hash.
+What is proposed is one of five; an approver agrees to what they read, by its hash.
 """
 
 from datetime import datetime
@@ -30,7 +30,7 @@ from benefits.web.crm import TriggerName
 from benefits.web.proposal_views import ProposalsView, ProposalView, shown
 
 BODY_BYTES_MAX = 4 * rules.DOCUMENT_MAX  # a file has Chinese words, and JSON its escapes
-ProposalKindName = Literal["PROGRAMME", "COMPLIANCE", "BLOCK", "UNBLOCK"]
+ProposalKindName = Literal["PROGRAMME", "COMPLIANCE", "BLOCK", "UNBLOCK", "ORDER"]
 NatureName = Literal[
     "CASH",
     "SECURITY",
@@ -90,22 +90,40 @@ class UnblockRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     block_id: UUID
 
 
+class OrderAnswerRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How a MANUAL order ended by its provider's word, which `evidence` brings or names.
+
+    Of what was delivered: the provider's `reference`, how many pieces the customer has `used` by
+    then, and when that was (`at`; else as of the approval). No personal data.
+    """
+
+    number: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    delivered: bool
+    evidence: rules.Words
+    reference: Annotated[str, msgspec.Meta(max_length=256, pattern=r"\A[^\x00-\x1f\x7f]*\Z")] = ""
+    used: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    at: Instant | None = None
+
+
 class ProposalRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What another person is to agree to: one of the four. The note has no personal data."""
+    """What another person is to agree to: one of the five. The note has no personal data."""
 
     note: Note
     programme: VersionRequest | None = None
     compliance: CombinationRequest | None = None
     block: BlockRequest | None = None
     unblock: UnblockRequest | None = None
+    order: OrderAnswerRequest | None = None
 
 
 def _wanted(data: ProposalRequest) -> Wanted:
     """Return the one thing that is proposed (ProposalInvalid)."""
-    each = (data.programme, data.compliance, data.block, data.unblock)
+    each = (data.programme, data.compliance, data.block, data.unblock, data.order)
     given = [one for one in each if one is not None]
     if len(given) != 1:
-        raise ProposalInvalid("It names exactly one of programme, compliance, block and unblock.")
+        raise ProposalInvalid(
+            "It names exactly one of programme, compliance, block, unblock and order."
+        )
     match one := given[0]:
         case VersionRequest():
             return rules.ProgrammeWanted(
@@ -121,6 +139,8 @@ def _wanted(data: ProposalRequest) -> Wanted:
             return msgspec.convert(asked, rules.BlockWanted)
         case UnblockRequest():
             return rules.UnblockWanted(block_id=one.block_id)
+        case OrderAnswerRequest():
+            return rules.OrderWanted(**msgspec.structs.asdict(one))
 
 
 COUNTER = Counter(Proposals, shown)
@@ -140,7 +160,7 @@ async def post_proposal(
     *,
     dry_run: FromQuery[bool] = False,
 ) -> Response[ProposalView]:
-    """Propose a programme's next version, an approval or a block. Needs an Idempotency-Key.
+    """Propose a version, an approval, a block or an order's end. Needs an Idempotency-Key.
 
     Another person approves it within 7 days by the `hash`, which covers all that is shown of it.
     """
@@ -166,7 +186,7 @@ async def post_proposal_approve(
     """Approve what another person proposed, by the hash that was read. Needs an Idempotency-Key.
 
     It is weighed anew (`proposal_stale`) and done at once: the version is in force, the member is
-    blocked.
+    blocked, the order has ended.
     """
     return await COUNTER.decide(Asking(request, idempotency_key, dry_run), proposal_id, data)
 

@@ -296,6 +296,8 @@ def rules(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield RULE, {"note": "None.", "programme": {"document": "code = 1"}}, 422
     yield RULE, {"note": "Cash.", "compliance": opinion}, 201
     yield RULE, {"note": "Nothing."}, 422
+    nobodys = {"number": "0" * 32, "delivered": False, "evidence": "Mail."}
+    yield RULE, {"note": "Mail.", "order": nobodys}, 404
     yield RULE, {"note": "Two.", "compliance": opinion, **blocking(stage)}, 422
     yield RULE, {"note": "Gone.", "unblock": {"block_id": str(stage.places["nobody"])}}, 404
     yield APPROVE_RULE, {"hash": "0" * 64}, 409

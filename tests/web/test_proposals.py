@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.actions.life import gift, give
-from tests.builders import PROGRAMME
+from benefits.domain.orders import Done
+from tests.actions.life import call_back, counter, gift, give, states, wallet
+from tests.actions.test_answer_order import manual
+from tests.builders import NOON, PROGRAMME
 from tests.web.phone import platinum
 from tests.web.site import Site
 from tests.web.test_corrections import Office
@@ -96,6 +98,29 @@ async def test_a_block_is_refused_on_every_way_in(office: Office) -> None:
     assert 200 == (await approve(office, freed))[0]
     assert 201 == (await running.post(claims, WISH, running.mobile_key))[0]
     assert [] == await running.world.findings()
+
+
+async def test_an_order_is_read_before_it_ends(office: Office) -> None:
+    """Not delivered: its units return, and are taken again where it was after all (V-3, V-4)."""
+    world = office.site.world
+    await platinum(office.site)
+    member, number = await manual(world, "LOUNGE", 2)
+    word = {"number": number, "delivered": False, "evidence": "Ticket 88: never arrived."}
+    made = await propose(office, order=word)
+    assert ("ORDER", number) == (made["kind"], made["subject"])
+    assert word | {"units": "RELEASE", "cost_minor": 7600, "state": "COMPENSATED"} == {
+        name: made["order"][name] for name in (*word, "units", "cost_minor", "state")
+    }
+    status, done = await approve(office, made)
+    assert (200, "APPROVED", "COMPENSATED") == (status, done["state"], done["result"])
+    assert (["COMPENSATED"], (2, 0)) == (
+        await states(world),
+        await wallet(world, member, "LOUNGE"),
+    )
+    assert (0, 0) == await counter(world, "budget:lounge")
+    await call_back(world, number, Done(at=NOON))
+    assert (["ISSUED"], (0, 2)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert [] == await world.findings()
 
 
 async def test_people_see_proposals_and_decide_by_their_rights(office: Office) -> None:

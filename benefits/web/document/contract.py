@@ -47,7 +47,7 @@ TAGS = {
     "cases": "What waits for a person.",
     "corrections": "Postings by hand: one person proposes, another approves.",
     "programmes": "Which rules are in force, and by whose word.",
-    "proposals": "Rules, approvals and blocks: one person proposes, another approves.",
+    "proposals": "Rules, blocks, ends of orders: one person proposes, another approves.",
     "providers": "Who fulfils: how they stand, and the orders that wait for them.",
     "callbacks": "Providers tell what became of orders.",
     "operations": "Is the service there, and can it work.",
@@ -124,6 +124,7 @@ WIRE: tuple[type, ...] = (
     proposal_views.ProposalsView,
     proposals.BlockRequest,
     proposals.CombinationRequest,
+    proposals.OrderAnswerRequest,
     proposals.ProposalRequest,
     proposals.UnblockRequest,
     proposals.VersionRequest,
@@ -360,7 +361,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "propose": Operation(
-        summary="Propose a version, an approval or a block",
+        summary="Propose a version, an approval, a block or an order's end",
         codes=(
             *_WRITE,
             "proposal_invalid",
@@ -368,6 +369,8 @@ OPERATIONS: dict[str, Operation] = {
             "block_invalid",
             "unknown_block",
             "unknown_member",
+            "unknown_order",
+            "order_unfit",
         ),
     ),
     "propose_fill": Operation(

@@ -1,0 +1,77 @@
+"""Two people say how an order ended that nobody could clear up by asking (V-3).
+
+What they say is weighed by the lattice, and applied as an answer of the order's provider is, by
+`resolve`. Invariant: only an order that is MANUAL is answered so.
+"""
+
+import msgspec
+
+from benefits.actions.answers import Answer, terms_of
+from benefits.actions.parts import Parts
+from benefits.actions.pricing import Offer, piece_price
+from benefits.actions.resolve import resolve
+from benefits.actions.retry_order import UnknownOrder, read_number
+from benefits.domain.corrections import OrderUnfit
+from benefits.domain.lattice import Effect, advance
+from benefits.domain.orders import Operation, OrderState
+from benefits.domain.proposals import OrderEffect, OrderWanted, told
+from benefits.store import claims, open_orders
+from benefits.store.claims import ClaimRow
+from benefits.store.db import Connection
+
+
+class Said(msgspec.Struct, frozen=True):
+    """By whom, and in which words, an order is answered."""
+
+    by: str
+    note: str
+
+
+async def weigh_order(conn: Connection, wanted: OrderWanted, parts: Parts) -> OrderEffect:
+    """Return what would become of an order (UnknownOrder, OrderUnfit, ProposalInvalid)."""
+    claim, agreed = await _manual(conn, wanted, parts)
+    terms, now = terms_of(claim, agreed), parts.clock()
+    outcome = told(wanted, terms, claim.claimed_at, now)
+    step = advance(claim.state, outcome, terms, claim.course)
+    hold = (await claims.holds(conn, [claim.hold_id]))[claim.hold_id]
+    cost_minor = hold.cost_minor
+    if step.effect is Effect.CAPTURE:
+        today = (await parts.catalogue.current(conn)).offers.get(claim.benefit, agreed)
+        used_at = wanted.at or now
+        price = piece_price(claim, agreed, today, used_at=used_at, now=now)
+        cost_minor = price * claim.quantity
+    return OrderEffect(
+        member_id=claim.member_id,
+        claim_id=claim.claim_id,
+        provider=hold.provider,
+        benefit=claim.benefit,
+        quantity=claim.quantity,
+        state=step.state,
+        units=step.effect,
+        cost_minor=cost_minor,
+    )
+
+
+async def answer_order(conn: Connection, wanted: OrderWanted, said: Said, parts: Parts) -> None:
+    """Apply what was weighed to an order whose member is locked."""
+    claim, agreed = await _manual(conn, wanted, parts)
+    answer = Answer(
+        claim_id=claim.claim_id,
+        operation=Operation.ISSUE,
+        outcome=told(wanted, terms_of(claim, agreed), claim.claimed_at, parts.clock()),
+        actor=said.by,
+        note=said.note,
+    )
+    left = await resolve(conn, [answer], parts)
+    assert not left, "its member is locked"
+
+
+async def _manual(conn: Connection, wanted: OrderWanted, parts: Parts) -> tuple[ClaimRow, Offer]:
+    """Return the claim of an order that is MANUAL, with its terms (UnknownOrder, OrderUnfit)."""
+    seen = await open_orders.one(conn, read_number(wanted.number))
+    if seen is None:
+        raise UnknownOrder
+    claim = (await claims.by_id(conn, [seen.claim_id]))[seen.claim_id]
+    if claim.state is not OrderState.MANUAL:
+        raise OrderUnfit(f"The order is {claim.state.value}; people decide one that is MANUAL.")
+    return claim, await parts.catalogue.made_under(conn, claim)

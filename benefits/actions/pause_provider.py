@@ -1,6 +1,6 @@
 """Operators pause a provider, or one SKU of it, and let it go again; who said so stays (V-3)."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,7 @@ from benefits.store.db import Connection
 from benefits.store.requests import RequestKey
 
 OPERATION = "provider_word"
+TICK = timedelta(milliseconds=1)  # which ids tell apart
 
 
 class UnknownProvider(Refusal):
@@ -71,6 +72,8 @@ async def say(conn: Connection, command: SayWord, parts: Parts) -> UUID:
     await circuits.serial(conn)
     now = parts.clock()
     check_known(await parts.catalogue.current(conn), command.provider, command.sku)
+    for word in (await circuits.words(conn)).values():
+        now = max(now, word.said_at + TICK)  # the last word holds, also of two at once
     if not command.reason.strip() or (command.until is not None and command.until <= now):
         raise PauseInvalid
     word_id = parts.new_id(now, 0)

@@ -103,7 +103,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "provider_circuit": ("minutes", "why", "paused_until", "pauses", "probing_until"),
     "provider_tokens": ("left_over", "at"),
     "provider_request": (
-        *("attempt", "leased_until", "next_at", "sent_by", "queries", "verdict"),
+        *("attempt", "leased_until", "next_at", "sent_by", "queries", "verdict", "not_before"),
     ),
     "rate_run": ("next_bucket",),
     "request": ("recorded_at",),

@@ -1,6 +1,7 @@
 """The commands about providers and the orders that wait for them."""
 
 from pathlib import Path
+from uuid import UUID
 
 from tests.builders import PROGRAMME
 from tests.conftest import database
@@ -37,3 +38,19 @@ async def test_a_provider_is_paused_and_resumed_by_command(
         for words, problem in wrong:
             status, said = shell.run(*words)
             assert (1, True) == (status, problem in said)
+
+
+async def test_a_new_secret_key_is_told_what_still_needs_the_old_one(
+    migrated: str, cluster_dsn: str, tmp_path: Path
+) -> None:
+    """An API key that was not used since is named; once it is gone nothing is."""
+    async with database(cluster_dsn, migrated) as dsn:
+        shell = Shell(dsn, tmp_path)
+        made = shell.run("key", "create", "mobile", "--scope", "mobile")[1]
+        key_id = str(UUID(made.split("_")[1]))
+        keys = " ".join(("ab" * 32, shell.environ["BENEFITS_SECRET_KEYS"]))
+        status, said = shell.run("reseal", "--dry-run", BENEFITS_SECRET_KEYS=keys)
+        assert (3, True, True) == (status, key_id in said, "Dry run" in said)
+        assert 0 == shell.run("key", "revoke", key_id, BENEFITS_SECRET_KEYS=keys)[0]
+        status, said = shell.run("reseal", BENEFITS_SECRET_KEYS=keys)
+        assert (0, True) == (status, "No earlier key is needed any more." in said)

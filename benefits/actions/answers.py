@@ -223,9 +223,7 @@ def after_callback(
             continue
         at = next_at(0, resolved, now) if resolved.ask_on else None
         if resolved.state in USABLE or not resolved.ask_on:
-            plans.append(
-                orders.Plan(request=request, next_at=at, queries=0, sent_by=request.sent_by)
-            )
+            plans.append(orders.Plan.again(request, at, queries=0))
     return plans
 
 
@@ -237,13 +235,15 @@ def after_attempt(
     said, asking = verdict(request, outcome), _is_asking(attempt, resolved)
     sent_by, queries = request.sent_by, request.queries
     wait_s = outcome.wait_s if isinstance(outcome, NotSent | Unknown) else 0
-    wait_s = max(wait_s, resolved.capabilities.query_min_interval_s)
-    earliest = now + timedelta(seconds=wait_s)  # what the provider asks for, it gets
+    not_before = now + timedelta(seconds=wait_s) if wait_s else None
+    earliest = now + timedelta(seconds=resolved.capabilities.query_min_interval_s)
     if isinstance(outcome, NotSent):
         if attempt.operation is not Operation.QUERY and _is_first(request):
             sent_by = None
         at = max(now + backoff(request.attempt), earliest) if asking else None
-        return orders.Plan(request=request, next_at=at, queries=queries, sent_by=sent_by)
+        return orders.Plan(
+            request=request, next_at=at, queries=queries, sent_by=sent_by, not_before=not_before
+        )
     if attempt.is_send and is_undecided(attempt.answer.outcome):
         sent_by = now  # it may act from now on
     if attempt.operation is not Operation.ISSUE:
@@ -254,7 +254,14 @@ def after_attempt(
     at = next_at(queries, resolved, now, watching=watching) if asking else None
     if at is not None:
         at = max(at, earliest)
-    return orders.Plan(request=request, next_at=at, queries=queries, sent_by=sent_by, verdict=said)
+    return orders.Plan(
+        request=request,
+        next_at=at,
+        queries=queries,
+        sent_by=sent_by,
+        verdict=said,
+        not_before=not_before,
+    )
 
 
 def _is_asking(attempt: Attempted, resolved: Resolved) -> bool:

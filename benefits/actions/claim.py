@@ -140,7 +140,7 @@ class _Group:
         guests = {
             (command.member_id, self._terms_of(command.benefit).programme.code)
             for command in commands
-            if command.companions
+            if command.companions and command.benefit in self.offers
         }
         today = local_date(self.now, self.zone)
         self.ranks = await standings.ranks(conn, guests, self.now, today)

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from benefits import traces
-from benefits.actions import gate
+from benefits.actions import gate, lanes
 from benefits.actions.answers import NOT_SENT, Answer, Attempted, can_query, lapses
 from benefits.actions.gate import Turned
 from benefits.actions.parts import Parts
@@ -99,11 +99,12 @@ async def lease(
     )
     if not candidates:
         return []
-    locked = await members.lock(conn, {member_id for member_id, _ in candidates}, wait=False)
+    locked, busy = await members.lock_persons(conn, {member_id for member_id, _ in candidates})
     now = parts.clock()
     longest = max((able.deadline_s for able in catalogue.capabilities.values()), default=0.0)
     until = now + timedelta(seconds=longest + LEASE_MARGIN_S)
-    ids = [id_ for member_id, id_ in candidates if member_id in locked]
+    ids = [id_ for member_id, id_ in candidates if member_id in locked and member_id not in busy]
+    ids = await lanes.of_persons(conn, ids, locked, now=now, laneless=catalogue.laneless)
     leased = await orders.lease(conn, ids, now, until, laneless=catalogue.laneless)
     found = await claims.by_id(conn, [one.request.claim_id for one in leased])
     lapsed = [r for r in (one.request for one in leased) if lapses(r, found[r.claim_id], now)]
@@ -177,7 +178,7 @@ def _is_send(call: Call, request: RequestRow, programme: Programme) -> bool:
 
 
 def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operation:
-    """Return what an attempt does; nothing is confirmed that is not wanted any more."""
+    """Return what an attempt does; nothing is sent or confirmed whose order is decided."""
     request = leased.request
     agreed = _agreed(programme, request)
     asks = next_operation(
@@ -186,7 +187,7 @@ def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operati
         leased.last_outcome,
         can_query=can_query(agreed, claim.provider_reference),
     )
-    if asks is Operation.CONFIRM and claim.state not in OPEN:
+    if asks in {Operation.ISSUE, Operation.CONFIRM} and claim.state not in OPEN:
         return Operation.QUERY
     return asks
 

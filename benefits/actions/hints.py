@@ -6,7 +6,7 @@ from uuid import UUID
 
 from benefits.actions.answers import can_query
 from benefits.actions.parts import Parts
-from benefits.domain.orders import Capabilities, Operation
+from benefits.domain.orders import OPEN, Capabilities, Operation
 from benefits.store import claims, members, orders
 from benefits.store.db import Connection
 from benefits.store.orders import Plan, RequestRow
@@ -15,10 +15,11 @@ KNOWN = Capabilities()  # of a provider that no programme names any more
 
 
 async def ask_now(conn: Connection, ids: Collection[UUID], parts: Parts) -> frozenset[UUID]:
-    """Let the providers be asked about claims, but none more often than it bears.
+    """Let the providers be asked about claims, but none more often or sooner than it bears.
 
-    Return those left to be brought again: somebody else holds the member, or a call is under way
-    whose answer may be from before.
+    An order that ended before it was sent is not asked about: that could be to send it. Return
+    those left to be brought again: somebody else holds the member, or a call is under way whose
+    answer may be from before.
     """
     if not ids:
         return frozenset()
@@ -36,21 +37,14 @@ async def ask_now(conn: Connection, ids: Collection[UUID], parts: Parts) -> froz
         if any(r.leased_until is not None and r.leased_until > now for r in waiting):
             left.add(id_)
         elif can_query(able.get(waiting[0].provider, KNOWN), found[id_].provider_reference):
-            due += waiting
+            due += [r for r in waiting if found[id_].state in OPEN or r.sent_by is not None]
     tried = await orders.tried_at(conn, due)
     plans = list[Plan]()
     for request in due:
         pause = timedelta(seconds=able.get(request.provider, KNOWN).query_min_interval_s)
         at = max(now, tried[request.request_id] + pause) if request.request_id in tried else now
         if request.next_at is None or at < request.next_at:
-            plans.append(
-                Plan(
-                    request=request,
-                    next_at=at,
-                    queries=request.queries,
-                    sent_by=request.sent_by,
-                )
-            )
+            plans.append(Plan.again(request, at, queries=request.queries))
     await orders.schedule(conn, plans)
     return frozenset(left)
 

@@ -3,6 +3,7 @@
 What is done then is decided as always: nothing that may have arrived is sent again.
 """
 
+from datetime import UTC
 from uuid import UUID
 
 import msgspec
@@ -40,32 +41,48 @@ class OrderEnded(Refusal):
     words = "This order is decided; there is nothing to try again."
 
 
+class ProviderWaits(Refusal):
+    """The provider asked not to be called about the order yet, and nobody said to do it anyway."""
+
+    code = "provider_waits"
+    words = "The provider asked not to be called about this order yet."
+
+
 class RetryOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's wish that an order be tried now."""
+    """A person's wish that an order be tried now; `anyway` where the provider asked to wait."""
 
     caller: str
     request_id: UUID
+    anyway: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """The hash of what is asked."""
+        return body_hash([self.request_id.hex, *([True] if self.anyway else [])])
 
 
 async def retry_keyed(
     conn: Connection, command: RetryOrder, key: str, parts: Parts
 ) -> Decided | Refusal:
-    """Try an order under a key, once (UnknownOrder, OrderInFlight, OrderEnded, C-9)."""
+    """Try an order under a key, once (what `retry` refuses, C-9)."""
     await _lock(conn, command)
 
     async def work() -> Accepted | Refusal:
         try:
             await retry(conn, command, parts)
-        except (UnknownOrder, OrderInFlight, OrderEnded) as refusal:
+        except (UnknownOrder, OrderInFlight, OrderEnded, ProviderWaits) as refusal:
             return refusal
         return Accepted({"number": command.request_id.hex})
 
     request_key = RequestKey.placed(command.caller, OPERATION, key)
-    return await once(conn, request_key, body_hash([command.request_id.hex]), parts, work=work)
+    return await once(conn, request_key, command.body, parts, work=work)
 
 
 async def retry(conn: Connection, command: RetryOrder, parts: Parts) -> None:
-    """Let an open order's request be due now (UnknownOrder, OrderInFlight, OrderEnded)."""
+    """Let an open order's request be due now.
+
+    UnknownOrder, OrderInFlight, OrderEnded, ProviderWaits.
+    """
     await _lock(conn, command)
     seen = await open_orders.one(conn, command.request_id)
     if seen is None:
@@ -75,6 +92,11 @@ async def retry(conn: Connection, command: RetryOrder, parts: Parts) -> None:
         raise OrderEnded
     if seen.leased_until is not None and seen.leased_until > now:
         raise OrderInFlight
+    if seen.not_before is not None and seen.not_before > now and not command.anyway:
+        until = seen.not_before.astimezone(UTC).isoformat()
+        raise ProviderWaits(
+            f"{ProviderWaits.words} It may be called from {until} on, or `anyway`."
+        )
     await open_orders.due_now(conn, command.request_id, now)
 
 

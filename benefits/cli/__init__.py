@@ -39,6 +39,10 @@ COMMANDS = {
         "database:migrate",
         "Bring the database to the newest schema and stamp a new one.",
     ),
+    "reseal": (
+        "reseal:reseal_",
+        "Seal everything stored anew with the first of BENEFITS_SECRET_KEYS.",
+    ),
     "verify": (
         "database:verify_",
         "Check the books anew: replay postings, holds and balances, and name every difference.",

@@ -89,8 +89,9 @@ def show_order(number: str) -> None:
 @orders.command("retry")
 @click.argument("number")
 @BY
+@click.option("--anyway", is_flag=True, help="Also where the provider asked not to be called yet.")
 @DRY_RUN
-def retry_order(number: str, *, by: str, dry_run: bool) -> None:
+def retry_order(number: str, *, by: str, anyway: bool, dry_run: bool) -> None:
     """Let the order NUMBER be asked about, or sent, at once.
 
     Example: `benefits orders retry 0197c94d5d207c7ba95d2f08c5f22ac4 --by anna-li`
@@ -98,7 +99,7 @@ def retry_order(number: str, *, by: str, dry_run: bool) -> None:
     caller = _named(by)
 
     async def work_(house: House) -> None:
-        command = RetryOrder(caller=caller, request_id=read_number(number))
+        command = RetryOrder(caller=caller, request_id=read_number(number), anyway=anyway)
 
         async def work(conn: Connection) -> None:
             await retry(conn, command, house.parts)
@@ -107,7 +108,7 @@ def retry_order(number: str, *, by: str, dry_run: bool) -> None:
         console.print("It is due now.")
         say_if_dry(dry_run=dry_run)
         if not dry_run:
-            record("order.retried", order=number, by=caller)
+            record("order.retried", order=number, by=caller, anyway=anyway)
 
     run(work_)
 

@@ -1,7 +1,8 @@
 """What is stored sealed or as a keyed hash: customer references, recipients, callers' keys.
 
-The first of the installation's secret keys seals, every one opens, so that keys rotate without a
-pause. Hashes of secrets are made with each key, and a match with any of them counts.
+The first of the installation's secret keys seals and hashes, every one opens and compares, so that
+keys rotate without a pause. What is kept names its key, so that what is under an earlier one is
+found.
 """
 
 import base64
@@ -20,6 +21,8 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 _FORM = b"\x01"
 HEAD_BYTES = 5
+MARK_BYTES = 4
+HASH_BYTES = MARK_BYTES + 32
 
 
 class EnvelopeBroken(Refusal):
@@ -33,7 +36,8 @@ class Envelope:
     """Seals, opens and hashes with the installation's secret keys (32 bytes each).
 
     A sealed value: a byte for its form, four that name the key, a nonce of twelve, AES-GCM's text.
-    Fernet's tokens, which were the form before, still open.
+    Fernet's tokens, which were the form before, still open. A hash: four bytes that name the key,
+    and the HMAC; those of before, without a name, are still compared.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
@@ -45,7 +49,18 @@ class Envelope:
         self._ciphers = {_FORM + hashlib.sha256(key).digest()[:4]: AESGCM(key) for key in ciphers}
         self._before = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
         self._newest = next(iter(self._ciphers.items()))
-        self._hash_keys = [_labelled(b"benefits.hash:", key) for key in keys]
+        hash_keys = [_labelled(b"benefits.hash:", key) for key in keys]
+        self._hash_keys = [(hashlib.sha256(key).digest()[:MARK_BYTES], key) for key in hash_keys]
+
+    @property
+    def head(self) -> bytes:
+        """How a value begins that is sealed with the newest key."""
+        return self._newest[0]
+
+    @property
+    def mark(self) -> bytes:
+        """How a hash begins that is made with the newest key."""
+        return self._hash_keys[0][0]
 
     def seal(self, plain: bytes) -> bytes:
         """Encrypt with the newest key."""
@@ -66,12 +81,17 @@ class Envelope:
 
     def hash(self, secret: bytes) -> bytes:
         """Return the keyed hash to store of a random secret."""
-        return hmac.digest(self._hash_keys[0], secret, "sha256")
+        return self._hashes(secret)[0]
 
     def matches(self, secret: bytes, stored: bytes) -> bool:
         """Say in constant time whether a secret is the one whose hash was stored."""
-        hashes = [hmac.digest(key, secret, "sha256") for key in self._hash_keys]
+        hashes = self._hashes(secret)
+        if len(stored) != HASH_BYTES:
+            hashes = [made[MARK_BYTES:] for made in hashes]
         return any([hmac.compare_digest(made, stored) for made in hashes])  # noqa: C419 - all are compared
+
+    def _hashes(self, secret: bytes) -> list[bytes]:
+        return [mark + hmac.digest(key, secret, "sha256") for mark, key in self._hash_keys]
 
 
 def _labelled(label: bytes, key: bytes) -> bytes:

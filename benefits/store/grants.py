@@ -48,7 +48,7 @@ INSERTS = (
     *("wallet", "leaf", "tree_node", "checkpoint", "checkpoint_export"),
 )
 UPDATES: Mapping[str, tuple[str, ...]] = {
-    "api_key": ("ends_at",),
+    "api_key": ("ends_at", "secret_hash"),
     "asset_month": ("sum_minor", "known_days", "before_minor", "generation", "moved"),
     "asset_move": ("number",),
     "asset_stretch": ("sum_minor", "before_minor", "generation"),
@@ -79,7 +79,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("state", "manifest", "reasons", "rows", "totals", "replaces", "generation"),
         *("next_bucket", "judged_at", "sealed_at", "kind"),
     ),
-    "inbox": ("next_at", "processed_at"),
+    "inbox": ("next_at", "processed_at", "body_sealed", "notice_sealed"),
     "installation": ("config_version", "book_zone", "open_month"),
     "job": ("granted", "known", "refused", "changed_at", "ended_at"),
     "job_part": ("lines_sealed", "not_before"),
@@ -90,12 +90,13 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         "welcome_due",
     ),
     "member_counter": ("used",),
+    "member_profile": ("reference_sealed",),
     "member_person": ("born_on", "city", "is_staff", "person"),
     "outlook_run": (
         *("as_of", "generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
     ),
     "page_session": ("secret_hash", "entered_at", "expires_at"),
-    "pool_code": ("claim_id", "issued_at", "shown_at"),
+    "pool_code": ("claim_id", "issued_at", "shown_at", "code_sealed"),
     "period_run": (
         *("day", "after", "version", "next_bucket", "leased_until", "begun_at", "ended_at"),
     ),
@@ -103,7 +104,8 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "provider_circuit": ("minutes", "why", "paused_until", "pauses", "probing_until"),
     "provider_tokens": ("left_over", "at"),
     "provider_request": (
-        *("attempt", "leased_until", "next_at", "sent_by", "queries", "verdict"),
+        *("attempt", "leased_until", "next_at", "sent_by", "queries", "verdict", "not_before"),
+        "body_sealed",
     ),
     "rate_run": ("next_bucket",),
     "request": ("recorded_at",),

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.store.db import Connection, rows, run
+from benefits.store.envelope import HASH_BYTES
 
 INSERT = """
 INSERT INTO api_key (key_id, name, secret_hash, scopes, provider, created_at)
@@ -23,6 +24,15 @@ SELECT key_id, name, scopes, provider, created_at, ends_at FROM api_key ORDER BY
 END = """
 UPDATE api_key SET ends_at = least(ends_at, $3)
 WHERE key_id = $1 AND (ends_at IS NULL OR ends_at > $2)
+"""
+# What can only be read stays as it is.
+WRITABLE = "SELECT current_setting('transaction_read_only') = 'off'"
+REHASH = "UPDATE api_key SET secret_hash = $3 WHERE key_id = $1 AND secret_hash = $2"
+EARLIER = """
+SELECT key_id, name, scopes, provider, created_at, ends_at FROM api_key
+WHERE (ends_at IS NULL OR ends_at > $1)
+  AND (octet_length(secret_hash) <> $2 OR substring(secret_hash FROM 1 FOR $3) <> $4)
+ORDER BY name, created_at
 """
 
 
@@ -71,6 +81,19 @@ def _key(found: Sequence[Any]) -> ApiKey | None:
 async def everyone(conn: Connection) -> list[ListedKey]:
     """Return all keys by name and age, ended ones too."""
     return [ListedKey(*row) for row in await rows(conn, ALL)]
+
+
+async def rehash(conn: Connection, key: ApiKey, secret_hash: bytes) -> None:
+    """Keep another hash of a key's secret, where anything can be written."""
+    ((is_writable,),) = await rows(conn, WRITABLE)
+    if is_writable:
+        await run(conn, REHASH, key.key_id, key.secret_hash, secret_hash)
+
+
+async def earlier(conn: Connection, mark: bytes, now: datetime) -> list[ListedKey]:
+    """Return the keys that have not ended and whose hashes do not begin with a mark."""
+    found = await rows(conn, EARLIER, now, HASH_BYTES, len(mark), mark)
+    return [ListedKey(*row) for row in found]
 
 
 async def end(conn: Connection, key_id: UUID, now: datetime, *, at: datetime) -> bool:

@@ -19,7 +19,7 @@ COUNTED_MAX = 10_000
 _OPEN = "c.state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN', 'MANUAL')"
 _COLUMNS = """r.request_id, r.member_id, c.claim_id, r.provider, r.sku, c.benefit, c.quantity,
        c.state, r.created_at, c.changed_at, r.next_at, r.leased_until, r.attempt,
-       c.provider_reference"""
+       c.provider_reference, r.not_before"""
 # ix_claim_open, in its order; ix_provider_request_bucket_member_id_claim_id.
 LISTED = f"""
 SELECT {_COLUMNS}
@@ -52,7 +52,8 @@ WHERE r.bucket = $1 AND r.request_id = $2
 ORDER BY a.started_at DESC, a.attempt DESC LIMIT $3
 """
 DUE_NOW = """
-UPDATE provider_request AS r SET next_at = $3 WHERE r.bucket = $1 AND r.request_id = $2
+UPDATE provider_request AS r SET next_at = $3, not_before = NULL
+WHERE r.bucket = $1 AND r.request_id = $2
 """
 # ix_claim_open: of the oldest orders.
 COUNTED = f"""
@@ -83,6 +84,7 @@ class OrderSeen(msgspec.Struct, frozen=True, kw_only=True):
     leased_until: datetime | None
     attempt: int
     provider_reference: str
+    not_before: datetime | None
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +138,7 @@ async def tries(conn: Connection, request_id: UUID, *, limit: int) -> Sequence[T
 
 
 async def due_now(conn: Connection, request_id: UUID, now: datetime) -> None:
-    """Let a request whose member is locked be due."""
+    """Let a request whose member is locked be due, whatever its provider asked for."""
     await run(conn, DUE_NOW, bucket_of(request_id), request_id, now)
 
 

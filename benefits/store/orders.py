@@ -2,12 +2,13 @@
 
 A request's number is its id in hex, for ever. `attempt` counts the leases and fences them: whoever
 comes back with an older number may tell what happened, but schedules nothing. At most one call is
-in flight per lane (provider, member, SKU; of a provider without lanes: claim).
+in flight per lane (provider, member, SKU; of a provider without lanes: claim); of members who are
+one person see `actions/lanes`.
 """
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
@@ -21,7 +22,8 @@ class RequestRow(msgspec.Struct, kw_only=True):
     """A request as stored; `body_sealed` is the neutral request, sealed.
 
     One about an order that stands ends with a `verdict`: done, or why the provider refused it. One
-    that reverses names the redemption that it `undoes`.
+    that reverses names the redemption that it `undoes`. The provider asked not to be called about
+    it `not_before` an instant.
     """
 
     request_id: UUID
@@ -42,6 +44,7 @@ class RequestRow(msgspec.Struct, kw_only=True):
     traceparent: str = ""
     undoes: UUID | None = None
     verdict: str = ""
+    not_before: datetime | None = None
 
     @property
     def number(self) -> str:
@@ -59,7 +62,7 @@ class Leased(msgspec.Struct, frozen=True):
 
 _COLUMNS = """r.request_id, r.member_id, r.claim_id, r.provider, r.sku, r.operation,
        r.body_sealed, r.body_hash, r.disclosed, r.created_at, r.sent_by, r.next_at,
-       r.leased_until, r.attempt, r.queries, r.traceparent, r.undoes, r.verdict"""
+       r.leased_until, r.attempt, r.queries, r.traceparent, r.undoes, r.verdict, r.not_before"""
 INSERT = """
 INSERT INTO provider_request (bucket, request_id, member_id, claim_id, provider, sku, operation,
                               body_sealed, body_hash, disclosed, created_at, next_at,
@@ -122,6 +125,13 @@ SET attempt = r.attempt + 1, leased_until = $4, next_at = $4, sent_by = coalesce
 FROM due WHERE r.bucket = due.bucket AND r.request_id = due.request_id
 RETURNING {_COLUMNS}
 """
+# ix_provider_request_bucket_member_id_claim_id
+IN_FLIGHT = """
+SELECT r.member_id, r.provider, r.sku
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN provider_request AS r ON r.bucket = k.bucket AND r.member_id = k.member_id
+WHERE r.leased_until > $3
+"""
 LAST_ATTEMPTS = """
 SELECT a.request_id, a.operation, a.outcome
 FROM unnest($1::smallint[], $2::uuid[], $3::int[]) AS k (bucket, request_id, attempt)
@@ -142,10 +152,10 @@ WHERE a.bucket = k.bucket AND a.request_id = k.request_id AND a.attempt = k.atte
 SCHEDULE = """
 UPDATE provider_request AS r
 SET next_at = k.next_at, leased_until = NULL, queries = k.queries, sent_by = k.sent_by,
-    verdict = coalesce(nullif(k.verdict, ''), r.verdict)
+    verdict = coalesce(nullif(k.verdict, ''), r.verdict), not_before = k.not_before
 FROM unnest($1::smallint[], $2::uuid[], $3::int[], $4::timestamptz[], $5::int[],
-            $6::timestamptz[], $7::text[])
-     AS k (bucket, request_id, attempt, next_at, queries, sent_by, verdict)
+            $6::timestamptz[], $7::text[], $8::timestamptz[])
+     AS k (bucket, request_id, attempt, next_at, queries, sent_by, verdict, not_before)
 WHERE r.bucket = k.bucket AND r.request_id = k.request_id AND r.attempt = k.attempt
 """
 # ix_provider_request_bucket_member_id_claim_id; what is still asked is left to its answer.
@@ -261,6 +271,14 @@ async def lease(
     return [Leased(r, *before.get(r.request_id, (None, ""))) for r in taken]
 
 
+async def in_flight(
+    conn: Connection, ids: Sequence[UUID], now: datetime
+) -> list[tuple[UUID, str, str]]:
+    """Return (member, provider, SKU) of the calls under way for some members."""
+    found = await rows(conn, IN_FLIGHT, [bucket_of(id_) for id_ in ids], list(ids), now)
+    return [(row.member_id, row.provider, row.sku) for row in found]
+
+
 async def begin_attempts(
     conn: Connection, attempts: Sequence[tuple[RequestRow, Operation]], now: datetime
 ) -> None:
@@ -295,7 +313,8 @@ async def end_attempts(
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """When a request is looked at next; the last byte left before `sent_by`, if any did.
 
-    A `verdict` is what was decided of one about an order that stands.
+    A `verdict` is what was decided of one about an order that stands. Whatever `next_at` says, it
+    is not before the provider wants to be called again.
     """
 
     request: RequestRow
@@ -303,6 +322,25 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     queries: int
     sent_by: datetime | None
     verdict: str = ""
+    not_before: datetime | None = None
+
+    @classmethod
+    def again(cls, request: RequestRow, at: datetime | None, *, queries: int) -> Self:
+        """Return a plan by which a request stands as before, but for when it is looked at."""
+        return cls(
+            request=request,
+            next_at=at,
+            queries=queries,
+            sent_by=request.sent_by,
+            not_before=request.not_before,
+        )
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When it is due; None when nothing more is to be done."""
+        if self.next_at is None or self.not_before is None:
+            return self.next_at
+        return max(self.next_at, self.not_before)
 
 
 async def schedule(writer: Writer, plans: Sequence[Plan]) -> None:
@@ -315,10 +353,11 @@ async def schedule(writer: Writer, plans: Sequence[Plan]) -> None:
         [bucket_of(p.request.request_id) for p in plans],
         [p.request.request_id for p in plans],
         [p.request.attempt for p in plans],
-        [p.next_at for p in plans],
+        [p.due_at for p in plans],
         [p.queries for p in plans],
         [p.sent_by for p in plans],
         [p.verdict for p in plans],
+        [p.not_before for p in plans],
     )
 
 
@@ -411,90 +450,3 @@ def _request(row: Any) -> RequestRow:
     values = row._asdict()
     values["operation"] = Operation(values["operation"])
     return RequestRow(**values)
-
-
-class RedemptionSeen(msgspec.Struct, frozen=True):
-    """A use that the provider was told of, and what it answered; then whether it was undone."""
-
-    redemption_id: UUID
-    created_at: datetime
-    verdict: str
-    is_reversing: bool
-    is_reversed: bool
-
-
-# ix_provider_request_bucket_member_id_claim_id; a claim has few.
-REDEMPTIONS = """
-SELECT r.request_id, r.created_at, r.verdict,
-       coalesce(bool_or(u.verdict = ''), false) AS reversing,
-       coalesce(bool_or(u.verdict = 'done'), false) AS reversed
-FROM provider_request AS r
-LEFT JOIN provider_request AS u
-  ON u.bucket = r.bucket AND u.member_id = r.member_id AND u.claim_id = r.claim_id
- AND u.undoes = r.request_id
-WHERE r.bucket = $1 AND r.member_id = $2 AND r.claim_id = $3 AND r.operation = 'REDEEM'
-GROUP BY r.request_id, r.created_at, r.verdict
-ORDER BY r.created_at, r.request_id
-"""
-
-
-async def redemptions(conn: Connection, member_id: UUID, claim_id: UUID) -> list[RedemptionSeen]:
-    """Return the uses of a claim that its provider was told of, oldest first."""
-    found = await rows(conn, REDEMPTIONS, bucket_of(claim_id), member_id, claim_id)
-    return [RedemptionSeen(*row) for row in found]
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to issue, as its provider may see it: no member, no recipient, no evidence."""
-
-    number: str
-    provider: str
-    sku: str
-    quantity: int
-    state: str
-    created_at: datetime
-    changed_at: datetime
-    next_at: datetime | None
-    provider_reference: str
-
-
-class AttemptSeen(msgspec.Struct, frozen=True):
-    """One try: what was asked, when, and what came of it; an empty outcome was never told."""
-
-    operation: str
-    started_at: datetime
-    ended_at: datetime | None
-    outcome: str
-
-
-# Primary keys.
-ORDER = """
-SELECT r.provider, r.sku, c.quantity, c.state, r.created_at, c.changed_at, r.next_at,
-       c.provider_reference
-FROM provider_request AS r
-JOIN claim AS c ON c.bucket = r.bucket AND c.claim_id = r.claim_id
-WHERE r.bucket = $1 AND r.request_id = $2 AND r.provider = $3 AND r.operation = 'ISSUE'
-"""
-# The attempts to take the order back stand with a request of their own, of the same claim.
-ATTEMPTS = """
-SELECT a.operation, a.started_at, a.ended_at, a.outcome
-FROM provider_request AS r
-JOIN provider_request AS o
-  ON o.bucket = r.bucket AND o.member_id = r.member_id AND o.claim_id = r.claim_id
-JOIN provider_attempt AS a ON a.bucket = o.bucket AND a.request_id = o.request_id
-WHERE r.bucket = $1 AND r.request_id = $2
-ORDER BY a.started_at DESC, a.attempt DESC LIMIT $3
-"""
-
-
-async def order(
-    conn: Connection, provider: str, request_id: UUID, *, limit: int
-) -> tuple[Order, list[AttemptSeen]] | None:
-    """Return what we hold about a number of a provider, with its latest attempts."""
-    place = (bucket_of(request_id), request_id)
-    found = await rows(conn, ORDER, *place, provider)
-    if not found:
-        return None
-    attempts = await rows(conn, ATTEMPTS, *place, limit)
-    seen = Order(number=request_id.hex, **found[0]._asdict())
-    return seen, [AttemptSeen(*row) for row in attempts]

@@ -95,6 +95,7 @@ provider_request = Table(
     Column("traceparent", Text, nullable=False, server_default=""),
     Column("undoes", Uuid),  # the redemption that is reversed
     Column("verdict", Text, nullable=False, server_default=""),
+    Column("not_before", INSTANT),  # the provider asked to be left alone until then
     PrimaryKeyConstraint("bucket", "request_id"),
     columns.in_bucket(),
     CheckConstraint(

@@ -221,7 +221,8 @@ WHERE h.bucket BETWEEN $1 AND $2
           AND (p.placed IS NOT NULL OR NOT {is_away("h.batch_id")}))
 """,
     # K-4: what a hold reserved in its budget is its worst cost, and its end frees exactly that;
-    # what it spent is the price, or the worst cost of what was captured.
+    # what it spent is the price, or the worst cost of what was captured. Holds of the first
+    # release reserved nothing; their claims were told without the hold.
     "hold_money_differs": f"""
 SELECT h.hold_id::text AS subject,
        format('cost %s, reserved %s, freed %s, to pay %s, spent %s', h.cost_minor, p.reserved,
@@ -241,6 +242,12 @@ CROSS JOIN LATERAL (
     SELECT coalesce(e.spent_minor, h.cost_minor * e.captured / h.quantity) AS paid) AS s
 WHERE h.bucket BETWEEN $1 AND $2
   AND (p.reserved <> h.cost_minor
+       OR (p.reserved IS NULL AND h.cost_minor > 0 AND NOT {is_away("h.batch_id")}
+           AND EXISTS (
+               SELECT FROM outbox AS o
+               WHERE o.bucket = h.bucket AND o.member_id = h.member_id
+                 AND o.subject_id = h.claim_id AND o.type = 'claim.placed'
+                 AND o.data ? 'hold_id'))
        OR (e.hold_id IS NOT NULL AND p.reserved IS DISTINCT FROM q.freed
            AND NOT (q.freed IS NULL AND {is_away("e.batch_id")})
            AND NOT (q.freed = h.cost_minor AND {is_away("h.batch_id")}))

@@ -257,14 +257,16 @@ async def post_retry(
     request: Request[Any, Any, Any],
     idempotency_key: IdempotencyKey = "",
     *,
+    anyway: FromQuery[bool] = False,
     dry_run: FromQuery[bool] = False,
 ) -> Response[OrderTriedView]:
     """Let an order that is not decided be asked about, or sent, at once. Needs an Idempotency-Key.
 
     It is done as always: nothing that may have arrived is sent again. What is paused waits on.
+    Where the provider asked not to be called yet, it is called only `anyway`.
     """
     state, key = request.app.state, check_key(idempotency_key)
-    command = RetryOrder(caller=request.auth.name, request_id=read_number(number))
+    command = RetryOrder(caller=request.auth.name, request_id=read_number(number), anyway=anyway)
 
     async def work(conn: Connection) -> tuple[Decided | Refusal, OrderTriedView | None]:
         outcome = await retry_keyed(conn, command, key, state.parts)

@@ -12,7 +12,7 @@ from benefits.actions.close_case import CloseCase, close_case
 from benefits.actions.keyed import Accepted, Decided, Refused
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
-from benefits.store import cases, orders
+from benefits.store import cases, shown_orders
 from benefits.store.cases import CaseSeen, Mark
 from benefits.store.db import Connection
 from benefits.web import cursors, rehearsal
@@ -177,7 +177,7 @@ async def get_order(
     if request_id.hex != number or "\x00" in provider:
         raise NotFound
     async with request.app.state.database.transaction() as conn:
-        found = await orders.order(conn, provider, request_id, limit=ATTEMPTS_SHOWN)
+        found = await shown_orders.order(conn, provider, request_id, limit=ATTEMPTS_SHOWN)
     if found is None:
         raise NotFound
     order, attempts = found

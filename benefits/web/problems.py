@@ -145,6 +145,7 @@ STATUSES: dict[type[Refusal], int] = {
     close_case.CaseClosed: 409,
     retry_order.OrderInFlight: 409,
     retry_order.OrderEnded: 409,
+    retry_order.ProviderWaits: 409,
     pause_provider.PauseInvalid: 422,
     corrections.CorrectionInvalid: 422,
     corrections.CorrectionExceeds: 409,

@@ -13,9 +13,9 @@ from benefits.actions.keyed import Accepted, Decided, Refused
 from benefits.actions.redeem import Command, RedeemClaim, ReverseRedemption, redeem
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
-from benefits.store import orders, pages
+from benefits.store import pages, shown_orders
 from benefits.store.db import Connection
-from benefits.store.orders import RedemptionSeen
+from benefits.store.shown_orders import RedemptionSeen
 from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.mobile import ClaimView, claim_view
@@ -68,7 +68,7 @@ async def get_claim(
         found = await pages.claim(conn, claim_id)
         if found is None:
             raise NotFound
-        uses = await orders.redemptions(conn, found[0], claim_id)
+        uses = await shown_orders.redemptions(conn, found[0], claim_id)
     claim = msgspec.structs.asdict(claim_view(found[1]))
     return ClaimWithUsesView(**claim, redemptions=[_view(seen) for seen in uses])
 

@@ -112,13 +112,15 @@ async def test_another_number_of_companions_is_another_wish(world: World) -> Non
 
 
 async def test_a_group_reads_tiers_only_when_somebody_is_accompanied(world: World) -> None:
-    """Several together are decided as one after the other."""
+    """Several together are decided as one after the other, also one of what nobody offers."""
     await world.apply(accompanied())
     member, other = await platinum(world, 300), await platinum(world, 300)
+    strange = wish(other, "NONE", companions=1)
     outcomes = await decide(
-        world, wish(member, companions=1), wish(other), wish(other, companions=1)
+        world, wish(member, companions=1), strange, wish(other), wish(other, companions=1)
     )
-    assert ["ok", "ok", "cap_reached"] == [said(outcome) for outcome in outcomes]
+    expected = ["ok", "unknown_benefit", "ok", "cap_reached"]
+    assert expected == [said(outcome) for outcome in outcomes]
 
 
 def test_fewer_companions_are_worse() -> None:

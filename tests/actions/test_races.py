@@ -12,6 +12,7 @@ import pytest
 from benefits.actions import deliver, expire, receive
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.correct import Corrections
+from benefits.actions.deliver import Work
 from benefits.actions.grant import reward
 from benefits.actions.keyed import Accepted, Decided
 from benefits.domain.corrections import Kind
@@ -40,6 +41,7 @@ from tests.actions.life import (
     wish,
     work_off,
 )
+from tests.actions.merging import merged
 from tests.builders import NOON, World, reference_programme
 from tests.roles import administrator
 
@@ -290,6 +292,24 @@ async def test_a_lane_has_one_call_in_flight(world: World) -> None:
     await record(world, first, DONE)
     (second,) = await lease(world)
     assert first.call.number != second.call.number
+
+
+async def test_two_customers_who_are_one_person_share_their_lanes(world: World) -> None:
+    """A call that began before they were merged counts as well; both get their turn (T-10)."""
+    first, second = await holder(world, quantity=2), await holder(world)
+    await claimed(world, wish(first))
+    (early,) = await lease(world)
+    await claimed(world, wish(first), wish(second))
+    await merged(world, first, second)
+    assert [] == await lease(world)
+    await record(world, early, DONE)
+    called = list[Work]()
+    for _ in range(2):
+        called += await lease(world)
+        assert [] == await lease(world)
+        await record(world, called[-1], DONE)
+    assert {first, second} == {work.request.member_id for work in called}
+    assert ["ISSUED"] * 3 == await states(world)
 
 
 async def test_an_answer_after_its_lease_is_applied_but_plans_nothing(world: World) -> None:

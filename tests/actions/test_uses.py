@@ -10,6 +10,7 @@ from benefits.actions import receive
 from benefits.actions.close_case import CloseCase, close_case
 from benefits.domain.lattice import Unused
 from benefits.domain.orders import (
+    Callbacks,
     Done,
     Expired,
     NotSent,
@@ -31,6 +32,7 @@ from tests.actions.life import (
     gift,
     give,
     holder,
+    lapse_holds,
     lease,
     number_of,
     provider_can,
@@ -221,3 +223,33 @@ async def test_a_use_that_never_left_is_not_told_after_the_last_day(world: World
     assert [] == await lease(world)
     assert (["not_sent"], ["ISSUED"]) == (await verdicts(world), await states(world))
     assert "ok" == said(await ask(world, use(claim_id)))
+
+
+async def test_a_hint_asks_no_sooner_than_the_provider_wants(world: World) -> None:
+    """Nor does news by a callback; what is decided is asked about, not sent again (V-4)."""
+    await provider_can(world, callbacks=Callbacks.HINT)
+    member = await holder(world, "LOUNGE")
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE"))
+    number = await number_of(world, claim_id)
+    await answered(world, NotSent("HTTP 429", 3000))
+    await call_back(world, number, Done(at=NOON))
+    assert [] == await lease(world)
+    await provider_can(world)
+    await call_back(world, number, Done(at=NOON))
+    assert (["ISSUED"], []) == (await states(world), await lease(world))
+    world.clock.forward(seconds=2990)
+    assert [] == await lease(world)
+    assert Operation.QUERY is await answered(world, Done(at=NOON), after_s=10)
+
+
+async def test_a_hint_about_what_lapsed_sends_nothing(world: World) -> None:
+    """A provider that had refused us for a fault of ours may speak of it a day later (V-4)."""
+    await provider_can(world, callbacks=Callbacks.HINT)
+    member = await holder(world)
+    (claim_id,) = await claimed(world, wish(member))
+    await answered(world, Rejected(Reason.AUTH, "SIGN_ERROR", keeps_nothing=True))
+    world.clock.forward(days=1, seconds=1)
+    await lapse_holds(world)
+    await call_back(world, await number_of(world, claim_id), Done(at=NOON))
+    assert (["EXPIRED"], (1, 0)) == (await states(world), await wallet(world, member))
+    assert [] == await lease(world)

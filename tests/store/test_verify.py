@@ -173,6 +173,10 @@ MATRIX = [
     ("hold_money_differs", "UPDATE posting SET amount = 1 WHERE credit = 'budget.reserved'"),
     ("hold_money_differs", "UPDATE posting SET amount = 1 WHERE debit = 'budget.reserved'"),
     ("hold_money_differs", "DELETE FROM posting WHERE debit = 'budget.reserved'"),
+    (
+        "hold_money_differs",  # neither reserved nor freed: as in the first release
+        "DELETE FROM posting WHERE 'budget.reserved' IN (debit, credit)",
+    ),
     ("hold_money_differs", "UPDATE hold SET cost_minor = cost_minor + 1"),
     ("hold_money_differs", "UPDATE hold_end SET spent_minor = 1 WHERE captured > 0"),
     ("hold_money_differs", "UPDATE posting SET amount = 1 WHERE credit = 'budget.spent'"),

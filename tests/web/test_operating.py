@@ -43,7 +43,9 @@ async def test_orders_that_wait_are_listed_looked_at_and_tried_again(running: Si
     _, _, seen = await ask(running, "GET", path, "operator")
     assert ("UNKNOWN", 180, 1) == tuple(seen["order"][k] for k in ("state", "age_s", "attempts"))
     assert ["rejected for '… of …'"] == [one["evidence"] for one in seen["tries"]]
-    status, _, tried = await ask(running, "POST", f"{path}/retry", "operator", key="r")
+    _, _, said = await ask(running, "POST", f"{path}/retry", "operator", key="w")
+    assert ("provider_waits", []) == (said["code"], await life.lease(world))
+    status, _, tried = await ask(running, "POST", f"{path}/retry?anyway=true", "operator", key="r")
     assert (200, True) == (status, tried["order"]["next_at"] < seen["order"]["next_at"])
     assert [numbers[0]] == [work.call.number for work in await life.lease(world)]
     for number, problem in (

@@ -310,7 +310,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "retry_order": Operation(
         summary="Try an order now",
-        codes=(*_WRITE, "unknown_order", "order_in_flight", "order_ended"),
+        codes=(*_WRITE, "unknown_order", "order_in_flight", "order_ended", "provider_waits"),
     ),
     "get_order": Operation(summary="An order by its number", codes=("not_found",)),
     "get_programmes": Operation(summary="Programmes in force"),

@@ -57,6 +57,7 @@ CHINESE = {
     "unknown_order": "没有此编号的订单。",
     "unknown_provider": "生效的方案中没有此供应商或此商品。",
     "order_in_flight": "正在就此订单调用供应商。",
+    "provider_waits": "供应商要求暂不就此订单调用。",
     "order_ended": "此订单已有结果，无需重试。",
     "pause_invalid": "暂停与恢复须说明原因，且暂停的结束时间须晚于现在。",
     "unknown_case": "没有此编号的待办事项。",

@@ -51,11 +51,13 @@ def money_keys(programme: Programme, benefit: Benefit) -> list[SharedCounter]:
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What all claims of a benefit at one instant share: the day's windows, counters, costs.
 
-    `piece` and `cap_limit` are in the ledger's steps. Claims of others in its exclusion group
-    count at the places `others`.
+    What is `asked` for takes its own units; it is served by the `benefit`, which replaces it where
+    its contract ends (V-6), and whose terms hold. `piece` and `cap_limit` are in the ledger's
+    steps. Claims of others in its exclusion group count at the places `others`.
     """
 
     programme: Programme
+    asked: Benefit
     benefit: Benefit
     now: datetime
     today: date
@@ -67,12 +69,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[Place, ...] = ()
 
     @classmethod
-    def of(cls, programme: Programme, benefit: Benefit, now: datetime) -> Self:
+    def of(cls, programme: Programme, asked: Benefit, now: datetime) -> Self:
         """Work them out for an instant."""
         today = local_date(now, programme.tz)
+        benefit = programme.serving(asked, today)
         cap = benefit.cap
         return cls(
             programme=programme,
+            asked=asked,
             benefit=benefit,
             now=now,
             today=today,
@@ -83,6 +87,16 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             limits=programme.limits[benefit.code],
             others=exclusions.others(programme.benefit, benefit, programme=programme.code),
         )
+
+    @property
+    def unit(self) -> str:
+        """The ledger's unit that a claim takes."""
+        return self.asked.unit
+
+    @property
+    def instead_of(self) -> str:
+        """The code of what is asked for, where something else is delivered."""
+        return "" if self.benefit is self.asked else self.asked.code
 
     @property
     def group(self) -> Place | None:

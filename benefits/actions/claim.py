@@ -132,7 +132,7 @@ class _Group:
         if not wanted:
             return
         self.blocks = await blocks.of(conn, self.locked.values())
-        pairs = [(member_id, terms.benefit.unit) for member_id, terms in wanted]
+        pairs = [(member_id, terms.unit) for member_id, terms in wanted]
         self.journal.load(await books.lots_of(conn, pairs, self.now))
         asking = {member_id: t.today for member_id, t in wanted if t.benefit.asks_member}
         if asking:
@@ -146,7 +146,7 @@ class _Group:
         self.ranks = await standings.ranks(conn, guests, self.now, today)
         branches = {id_: one.branch for id_, one in self.locked.items()}
         found = await capacity.wishes(conn, wanted, branches)
-        self._wishes = {(w.member_id, w.terms.benefit.code): w for w in found}
+        self._wishes = {(w.member_id, w.terms.asked.code): w for w in found}
         taken = [id_ for id_, one in self.locked.items() if one.has_merged]
         await self.capacity.load(conn, self._wishes.values(), taken=taken, locks=True)
         await self._lock_codes(conn, commands)
@@ -175,7 +175,7 @@ class _Group:
         if command.benefit not in self.offers:
             return UnknownBenefit()
         wish = self._wishes[command.member_id, command.benefit]
-        lots = self.journal.lots_of(command.member_id, wish.terms.benefit.unit)
+        lots = self.journal.lots_of(command.member_id, wish.terms.unit)
         if command.lot_id is not None:
             lots = tuple(lot for lot in lots if lot.lot_id == command.lot_id)
         decided = entitlement.claim(
@@ -220,7 +220,7 @@ class _Group:
         batch_id = self.journal.post(
             member_id,
             "claim.placed",
-            ledger.hold(benefit.unit, decided.parts)
+            ledger.hold(terms.unit, decided.parts)
             + ledger.reserve(cost_of(programme, benefit, decided.cost_minor)),
             actor=command.caller,
             subject_id=claim_id,
@@ -235,6 +235,7 @@ class _Group:
                 **({"limits": wish.takes} if wish.takes else {}),
                 **({"companions": command.companions} if command.companions else {}),
                 **({"use_until": terms.use_until} if terms.use_until else {}),
+                **({"instead_of": terms.instead_of} if terms.instead_of else {}),
             },
         )
         self._take(wish, decided, command.pieces)
@@ -246,7 +247,7 @@ class _Group:
                 member_id=member_id,
                 claim_id=claim_id,
                 batch_id=batch_id,
-                unit=benefit.unit,
+                unit=terms.unit,
                 quantity=decided.taken,
                 cost_minor=decided.cost_minor,
                 placed_at=self.now,
@@ -292,7 +293,8 @@ class _Group:
             member_id=command.member_id,
             programme=terms.programme.code,
             programme_version=self.versions[terms.programme.code],
-            benefit=command.benefit,
+            benefit=terms.benefit.code,
+            instead_of=terms.instead_of,
             quantity=command.pieces,
             state=OrderState.HELD,
             reason="",

@@ -65,7 +65,7 @@ async def foresee(
     if member is None:
         raise UnknownMember
     terms = [Terms.of(programme, benefit, now) for programme, benefit in offers.values()]
-    lots = await books.lots_of(conn, [(member_id, t.benefit.unit) for t in terms], now)
+    lots = await books.lots_of(conn, [(member_id, t.unit) for t in terms], now)
     wishes = await capacity.wishes(
         conn, [(member_id, each) for each in terms], {member_id: member.branch}
     )
@@ -77,7 +77,7 @@ async def foresee(
         (known,) = (await people.load(conn, [member_id], today)).values()
     stopping = (await blocks.of(conn, [member])).get(member_id, [])
     seen = Seen(member, tuple(lot for _, lot in lots), stopping, known)
-    return {wish.terms.benefit.code: _prospect(there, wish, seen) for wish in wishes}
+    return {wish.terms.asked.code: _prospect(there, wish, seen) for wish in wishes}
 
 
 def _prospect(there: Capacity, wish: Wish, seen: Seen) -> Prospect:
@@ -85,7 +85,7 @@ def _prospect(there: Capacity, wish: Wish, seen: Seen) -> Prospect:
     benefit, programme = terms.benefit, terms.programme
     facts = there.facts(
         wish,
-        tuple(lot for lot in seen.lots if lot.unit == benefit.unit),
+        tuple(lot for lot in seen.lots if lot.unit == terms.unit),
         Asker(
             closed=closed_on is not None and closed_on < terms.today,
             blocked=stop_claim(seen.blocks, benefit, terms.now),

@@ -50,10 +50,11 @@ def claiming_problems(programme: Programme, path: str, line: Line) -> Iterator[s
     benefit = programme.benefits.get(line.benefit)
     if benefit is None:
         return
-    if benefit.recipient:
-        fields = ", ".join(benefit.recipient)
-        yield f"{path}.claim: a claim of {line.benefit!r} brings {fields}, which nobody knows"
-    if benefit.eligible is not None and any(
-        leaf.field == "channel" for leaf in eligibility.leaves(benefit.eligible)
-    ):
-        yield f"{path}.claim: {line.benefit!r} asks for the channel of a claim; AUTO has none"
+    for one in programme.succession(benefit):
+        if one.recipient:
+            fields = ", ".join(one.recipient)
+            yield f"{path}.claim: a claim of {one.code!r} brings {fields}, which nobody knows"
+        if one.eligible is not None and any(
+            leaf.field == "channel" for leaf in eligibility.leaves(one.eligible)
+        ):
+            yield f"{path}.claim: {one.code!r} asks for the channel of a claim; AUTO has none"

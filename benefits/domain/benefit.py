@@ -67,7 +67,8 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `recipient` names the fields a claim must bring for the provider and for nobody else (X-4).
     Only those may claim it whom the rule `eligible` lets in, and who agreed to the programme's
     `consent` for its provider (E-1, E-4).
-    Its provider delivers through `contract_end`; claims end `lead_days` before (V-6).
+    Its provider delivers through `contract_end`; claims end `lead_days` before, or go on by the
+    `replacement` that is named, piece for piece (V-6).
     Where several lines bring it, `stacking` says what a period brings in all (P-7).
     By their tier members may bring `companions`, each of whom takes as much as they do (V-10).
     Of all that name the same `exclusion` a member claims one alone (K-2).
@@ -100,6 +101,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     companions: dict[str, Annotated[int, msgspec.Meta(ge=1, le=COMPANIONS_MAX)]] = {}
     contract_end: date | None = None
     lead_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
+    replacement: str = ""
     stacking: Stacking = Stacking()
     exclusion: Annotated[str, msgspec.Meta(pattern=r"\A([A-Za-z0-9_.-]{1,64})?\Z")] = ""
     claim_from: date | None = None

@@ -54,11 +54,12 @@ class ChoiceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a choosing is decided on: the lots of the choice, each with what it was granted for.
 
     `made` are the benefits that were chosen before, by place. The benefit is claimed only once it
-    `opens` (P-9).
+    `opens` (P-9), and through `last_claim`, by what replaces it, too (V-6).
     """
 
     today: date
     opens: datetime | None = None
+    last_claim: date | None = None
     closed: bool
     blocked: bool
     lots: Sequence[tuple[Place, Lot]]
@@ -75,7 +76,7 @@ def choose(*, repeat: bool, benefit: Benefit, facts: ChoiceFacts, now: datetime)
         return MemberClosed()
     if facts.blocked:
         return Blocked()
-    if benefit.last_claim is not None and facts.today > benefit.last_claim:
+    if facts.last_claim is not None and facts.today > facts.last_claim:
         return ContractEnded()
     first, last = benefit.claim_from, benefit.window_ends
     if last is not None and facts.today > last:

@@ -107,7 +107,8 @@ class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Units that are held for a claim of `quantity` pieces; `window` is the cap's, if any.
 
     `limits` are where it took room besides. With each of the member's own pieces come those of the
-    `companions`. What it brings can be used while now < `use_until`.
+    `companions`. What it brings can be used while now < `use_until`. The benefit came `instead_of`
+    another, whose units these are, where that one's contract ended (V-6).
     """
 
     benefit: str
@@ -120,6 +121,7 @@ class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     limits: tuple[Place, ...] = ()
     companions: int = 0
     use_until: datetime | None = None
+    instead_of: str | None = None
 
 
 class ClaimRefused(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

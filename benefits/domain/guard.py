@@ -66,10 +66,14 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def _triggers(programme: Programme, benefit: Benefit) -> frozenset[Trigger]:
-    """Return what a benefit is given for: by lines and rewards of its units."""
-    owner = programme.benefits[benefit.draws] if benefit.draws else benefit
-    by_lines = {Trigger.TIER for line in programme.line if programme.may_bring(line, owner.code)}
-    return frozenset({*by_lines, *owner.triggers})
+    """Return what a benefit is given for: by lines and rewards of all units that it takes."""
+    found = set[Trigger]()
+    for taker in (one for one in programme.benefit if benefit in programme.succession(one)):
+        owner = programme.benefits[taker.draws] if taker.draws else taker
+        if any(programme.may_bring(line, owner.code) for line in programme.line):
+            found.add(Trigger.TIER)
+        found.update(owner.triggers)
+    return frozenset(found)
 
 
 def findings(programme: Programme) -> tuple[Finding, ...]:
@@ -125,7 +129,8 @@ def _against(
     if not benefit.triggers or (trigger is not None and trigger not in benefit.triggers):
         return TriggerUndeclared(f"{benefit.code} is a reward for {declared}.")
     if Trigger.RANDOM_DRAW in benefit.triggers and programme.compliance is Preset.CHINA:
-        bought = [one for one in programme.benefit if benefit.code in {one.code, one.draws}]
+        takers = (one for one in programme.benefit if benefit.code in {one.code, one.draws})
+        bought = [one for taker in takers for one in programme.succession(taker)]
         worth = max(one.cost * Decimal(quantity) / one.takes for one in bought)
         if against := compliance.prize(worth):
             return ComplianceForbidden(against)

@@ -159,11 +159,9 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def step_cost(self, benefit: Benefit) -> Fraction:
         """Return what a step costs at most, in minor units: where it is put to its dearest use."""
-        return max(
-            Fraction(self.minor(each.cost), self.piece(each))
-            for each in self.benefit
-            if each.unit == benefit.unit
-        )
+        drawing = (each for each in self.benefit if each.unit == benefit.unit)
+        takers = [one for each in drawing for one in self.succession(each)]
+        return max(Fraction(self.minor(each.cost), self.piece(each)) for each in takers)
 
     def piece_minor(self, benefit: Benefit, day: date) -> int:
         """Return what a piece really costs on a day: at worst while no price is in force (P-1)."""
@@ -273,6 +271,23 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """
         codes = [item.code] if isinstance(item, Benefit) else item.benefits
         kinds = {self.benefits[code].unit for code in codes}
-        ends = [each.contract_end for each in self.benefit if each.unit in kinds]
+        ends = [self.succession(b)[-1].contract_end for b in self.benefit if b.unit in kinds]
         known = [end for end in ends if end is not None]
         return max(known) if len(known) == len(ends) else None
+
+    def succession(self, benefit: Benefit) -> list[Benefit]:
+        """Return a benefit and those that replace it, each after the one before (V-6)."""
+        found, last = [benefit], self.benefits.get(benefit.replacement)
+        while last is not None and last not in found:
+            found.append(last)
+            last = self.benefits.get(last.replacement)
+        return found
+
+    def serving(self, benefit: Benefit, day: date) -> Benefit:
+        """Return what a claim of a benefit is served by on a day: itself, or what replaces it.
+
+        After the end of all it is the last of them, which refuses.
+        """
+        chain = self.succession(benefit)
+        there = (one for one in chain if one.last_claim is None or day <= one.last_claim)
+        return next(there, chain[-1])

@@ -24,6 +24,7 @@ from benefits.domain.limit_problems import budget_problems, limit_problems
 from benefits.domain.packages import Line, line_problems
 from benefits.domain.policy import Text, policy_problems, thresholds
 from benefits.domain.programme import Programme, ProgrammeInvalid
+from benefits.domain.replacement_problems import replacement_problems
 from benefits.domain.spelling import suggestion
 from benefits.domain.stacking import StackBy, stack_problems
 from benefits.domain.units import LARGEST, Quantity, QuantityTooFine
@@ -69,6 +70,7 @@ def _problems(programme: Programme) -> Iterator[str]:
     yield from _amounts(programme)
     yield from budget_problems(programme)
     yield from _benefits(programme)
+    yield from replacement_problems(programme)
     yield from limit_problems(programme)
     yield from choice_problems(programme)
     yield from exclusion_problems(programme.benefit)

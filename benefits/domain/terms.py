@@ -130,6 +130,10 @@ def _asked(_before: Any, after: Any) -> bool:
     return bool(after)
 
 
+def _had(before: Any, _after: Any) -> bool:
+    return bool(before)
+
+
 def _gone_freedom(before: Any, after: Any) -> bool:
     return bool(before) and not after
 
@@ -183,6 +187,8 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     ),
     (rf"benefit\.{_X}\.(contract_end|claim_until|use\.until)", _sooner),
     (rf"benefit\.{_X}\.claim_from", _later),
+    # Of two replacements neither is known to be better; one that is new comes after the end.
+    (rf"benefit\.{_X}\.replacement", _had),
     (rf"benefit\.{_X}\.prices", _worth_less),
     (rf"benefit\.{_X}\.use\.(days|late_days)", _less),
     (rf"benefit\.{_X}\.unused", _lower(Unused.RETURN, Unused.LOST)),

@@ -21,7 +21,7 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     It keeps the terms of the version of the programme that it was made under (U-3), in which
     windows it took room, by its cap and by `limits` (K-5), and until when it can be used (P-9).
     Its `course` is what the provider told of its use; at `ends_at` it ends by our clock. It has so
-    many `codes` of our stock.
+    many `codes` of our stock. What was asked for is the benefit, or what that came `instead_of`.
     """
 
     claim_id: UUID
@@ -44,6 +44,7 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     ends_at: datetime | None
     course: Course = UNTOLD
     codes: int = 0
+    instead_of: str = ""
 
 
 class Reserved(msgspec.Struct, frozen=True):
@@ -97,15 +98,15 @@ class HoldEnd(msgspec.Struct, frozen=True):
 _COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.state, c.reason,
        c.hold_id, c.cap_window, c.limits, c.claimed_at, c.changed_at, c.deadline,
        c.provider_reference, c.code_sealed, c.programme_version, c.use_until, c.used_at, c.used,
-       c.ended_at, c.ends_at, c.codes"""
+       c.ended_at, c.ends_at, c.codes, c.instead_of"""
 INSERT = """
 INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, reason,
                    hold_id, cap_window, programme_version, limits, use_until, codes, ends_at,
-                   claimed_at, changed_at, deadline)
+                   instead_of, claimed_at, changed_at, deadline)
 SELECT n.*, $15, $15, $16
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[],
             $7::text[], $8::text[], $9::uuid[], $10::text[], $11::int[], $12::jsonb[],
-            $13::timestamptz[], $14::bigint[], $17::timestamptz[]) AS n
+            $13::timestamptz[], $14::bigint[], $17::timestamptz[], $18::text[]) AS n
 """
 UPDATE = """
 UPDATE claim AS c
@@ -225,6 +226,7 @@ async def put(writer: Writer, claims: Sequence[ClaimRow], deadline: datetime) ->
         claims[0].claimed_at,
         deadline,
         [c.ends_at for c in claims],
+        [c.instead_of for c in claims],
     )
 
 

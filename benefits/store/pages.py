@@ -20,7 +20,7 @@ CLAIM_SEEN = """c.claim_id, c.benefit, c.programme, c.quantity, c.state, c.reaso
        (SELECT r.request_id FROM provider_request AS r
         WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
           AND r.operation = 'ISSUE'), c.use_until, c.used,
-       c.ended_at"""
+       c.ended_at, c.instead_of"""
 CLAIM = f"SELECT c.member_id, {CLAIM_SEEN} FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
 CLAIMER = """
 SELECT coalesce(m.merged_into, m.member_id) AS member_id
@@ -83,6 +83,7 @@ class ClaimSeen(msgspec.Struct, frozen=True, array_like=True):
     use_until: datetime | None
     used: int = 0
     ended_at: datetime | None = None
+    instead_of: str = ""
 
     @property
     def number(self) -> str:

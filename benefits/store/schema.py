@@ -439,6 +439,7 @@ claim = Table(
     Column("ended_at", INSTANT),
     Column("ends_at", INSTANT),  # when it ends by our clock, if it is not used
     Column("codes", BigInteger, nullable=False, server_default="0"),  # of our stock (V-1)
+    Column("instead_of", Text, nullable=False, server_default=""),  # what it replaces (V-6)
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),

@@ -228,6 +228,7 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
     OR c.cap_window <> p.data ->> 'window'
     OR coalesce(c.limits, '[]') <> coalesce(p.data -> 'limits', '[]')
     OR c.use_until IS DISTINCT FROM (p.data ->> 'use_until')::timestamptz
+    OR c.instead_of <> coalesce(p.data ->> 'instead_of', '')
     OR c.claimed_at <> (p.data ->> 'claimed_at')::timestamptz
     OR p.data ? 'hold_id' AND NOT EXISTS (
         SELECT FROM hold AS h WHERE h.bucket = c.bucket AND h.claim_id = c.claim_id

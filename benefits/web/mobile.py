@@ -17,6 +17,7 @@ from benefits.actions.claim import ClaimUnits, UnknownMember
 from benefits.actions.keyed import Accepted, Refused
 from benefits.actions.look_up import LookUp, Seen
 from benefits.actions.read_code import read_code
+from benefits.domain.benefit import Benefit
 from benefits.domain.callers import Caller
 from benefits.domain.catalogue import Catalogue, Taker
 from benefits.domain.code_lines import pieces
@@ -27,6 +28,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.tiers import certain_through
 from benefits.domain.units import Quantity, whole
+from benefits.domain.values import local_date
 from benefits.domain.windows import days_of, posted_by
 from benefits.store import pages
 from benefits.store.overview import Standing
@@ -119,7 +121,9 @@ class BenefitView(msgspec.Struct, kw_only=True):
     """A benefit the member has units for, earliest expiry first.
 
     Each piece of a claim takes `takes` of the `unit`; benefits of one unit share its lots. By tier
-    so many `companions` may come along, each with a piece of their own.
+    so many `companions` may come along, each with a piece of their own. A claim made now delivers
+    the benefit `delivers`, whose fields and companions these are; from the day `replaced_on`
+    it is the `replacement`.
     """
 
     code: str
@@ -129,6 +133,9 @@ class BenefitView(msgspec.Struct, kw_only=True):
     unit: str
     takes: Quantity
     companions: dict[str, int]
+    delivers: str
+    replacement: str | None
+    replaced_on: date | None
     available: Quantity
     held: Quantity
     lots: list[LotView]
@@ -138,7 +145,8 @@ class ClaimView(msgspec.Struct, kw_only=True):
     """A claim and where its order stands (V-2); the provider knows it by `order_number`.
 
     What it brings can be used while now < `use_until`, where that is said. `used` of its pieces
-    were used, where the provider says how many; what was not used by `ended_at` has ended.
+    were used, where the provider says how many; what was not used by `ended_at` has ended. The
+    benefit came `instead_of` the one that was asked for, where that one's contract had ended.
     """
 
     id: UUID
@@ -154,6 +162,7 @@ class ClaimView(msgspec.Struct, kw_only=True):
     use_until: datetime | None
     used: int
     ended_at: datetime | None
+    instead_of: str | None
 
 
 class PieceView(msgspec.Struct, kw_only=True):
@@ -236,6 +245,7 @@ def claim_view(seen: ClaimSeen) -> ClaimView:
         use_until=seen.use_until,
         used=seen.used,
         ended_at=seen.ended_at,
+        instead_of=seen.instead_of or None,
     )
 
 
@@ -245,30 +255,41 @@ def overview(seen: Seen) -> BenefitsView:
         member_id=seen.member_id,
         as_of=seen.now,
         programmes=[_standing(seen, standing) for standing in seen.overview.standings],
-        benefits=_benefits(seen.catalogue, seen.overview.lots),
+        benefits=_benefits(seen.catalogue, seen.overview.lots, seen.now),
         claims=[claim_view(claim) for claim in seen.overview.claims],
     )
 
 
-def _benefits(catalogue: Catalogue, lots: Sequence[Entitlement]) -> list[BenefitView]:
+def _benefits(
+    catalogue: Catalogue, lots: Sequence[Entitlement], now: datetime
+) -> list[BenefitView]:
     """Return the benefits that take each unit; lots come by unit."""
     views, of_unit = list[BenefitView](), catalogue.of_unit
     for unit, some in groupby(lots, key=attrgetter("unit")):
         mine = list(some)
-        views += [_benefit(taker, mine) for taker in of_unit.get(unit, ())]
+        for taker in of_unit.get(unit, ()):
+            served = taker.benefit
+            if served.replacement:
+                programme, _ = catalogue.offers[served.code]
+                served = programme.serving(served, local_date(now, programme.tz))
+            views.append(_benefit(taker, served, mine))
     return views
 
 
-def _benefit(taker: Taker, lots: Sequence[Entitlement]) -> BenefitView:
+def _benefit(taker: Taker, served: Benefit, lots: Sequence[Entitlement]) -> BenefitView:
     benefit, scale = taker.benefit, taker.scale
+    last = served.last_claim if served.replacement else None
     return BenefitView(
         code=benefit.code,
         name=benefit.name,
         about=benefit.about,
-        recipient=benefit.recipient,
+        recipient=served.recipient,
         unit=lots[0].unit,
         takes=taker.takes,
-        companions=benefit.companions,
+        companions=served.companions,
+        delivers=served.code,
+        replacement=served.replacement or None,
+        replaced_on=last + timedelta(days=1) if last else None,
         available=whole(sum([lot.available for lot in lots]), scale),
         held=whole(sum([lot.held for lot in lots]), scale),
         lots=[

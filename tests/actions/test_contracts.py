@@ -1,19 +1,29 @@
 """Benefits end with their contracts: claims before, units with them."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 
-from benefits.domain.orders import Reason, Rejected
+from msgspec.structs import replace
+
+from benefits.domain.limits import Cap, CapWindow
+from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.domain.programme import Programme
 from benefits.store.migrate import make_partitions
 from tests.actions.life import (
+    call_back,
+    claimed,
+    counter,
+    decide,
     gift,
     give,
+    number_of,
     said,
+    wallet,
+    wish,
 )
-from tests.actions.limiting import ask, limited, local, rich
+from tests.actions.limiting import ask, limited, local, programme_of, rich
 from tests.builders import World
 from tests.roles import administrator
-
-REFUSED = Rejected(Reason.LIMIT, "limit")
 
 
 async def test_g_con_1_units_end_with_the_contract(world: World) -> None:
@@ -56,3 +66,56 @@ async def test_claims_end_lead_days_before_the_contract(world: World) -> None:
     assert "ok" == await ask(world, member, "VIDEO")
     world.clock.now = local(2025, 7, 8)
     assert "contract_ended" == await ask(world, member, "VIDEO")
+
+
+def followed() -> Programme:
+    """Return a programme whose lounges end on 10 July, and are taxis from the 8th on."""
+    programme = programme_of()
+    lounge, video = programme.benefit
+    taxi = replace(
+        lounge,
+        code="TAXI",
+        sku="taxi-ride",
+        cost=Decimal("50.00"),
+        budget="video",
+        recipient=(),
+        cap=Cap(limit=1, window=CapWindow.MONTH),
+    )
+    over = replace(lounge, contract_end=date(2025, 7, 10), lead_days=3, replacement="TAXI")
+    return replace(programme, benefit=(over, video, taxi))
+
+
+async def test_a_replacement_serves_where_a_contract_ended(world: World) -> None:
+    """V-6: by its own terms, of the units there are, which end with their own time alone."""
+    await world.apply(followed())
+    member = await rich(world, "LOUNGE", 3)
+    ((lot,),) = await world.rows("SELECT expires_at::date - granted_at::date FROM lot")
+    assert 3660 <= lot
+    (before,) = await claimed(world, wish(member, "LOUNGE"))
+    world.clock.now = local(2025, 7, 8)
+    (refused,) = await decide(world, wish(member, "LOUNGE"))
+    assert "recipient_incomplete" == said(refused)
+    (taxi,) = await claimed(world, wish(member, "LOUNGE", recipient={}))
+    (refused,) = await decide(world, wish(member, "LOUNGE", recipient={}))
+    assert "cap_reached" == said(refused)
+    found = await world.rows(
+        "SELECT c.benefit, c.instead_of, r.sku FROM claim AS c "
+        "JOIN provider_request AS r ON r.claim_id = c.claim_id ORDER BY c.claimed_at"
+    )
+    assert [("LOUNGE", "", "lounge-visit"), ("TAXI", "LOUNGE", "taxi-ride")] == [
+        tuple(row) for row in found
+    ]
+    assert (1, 2) == await wallet(world, member, "LOUNGE")
+    assert (5000, 0) == await counter(world, "budget:video")
+    for claim_id in (before, taxi):
+        number = await number_of(world, claim_id)
+        await call_back(world, number, Done(at=world.clock.now), Used(at=world.clock.now))
+    assert ((1, 0), (0, 5000)) == (
+        await wallet(world, member, "LOUNGE"),
+        await counter(world, "budget:video"),
+    )
+    world.clock.now = local(2025, 8, 1)
+    (failing,) = await claimed(world, wish(member, "LOUNGE", recipient={}))
+    await call_back(world, await number_of(world, failing), Rejected(Reason.LIMIT, "limit"))
+    assert (1, 0) == await wallet(world, member, "LOUNGE")
+    assert [] == await world.findings()

@@ -59,7 +59,8 @@ def test_what_refuses_first_is_told() -> None:
     made = {(here[0], "VIDEO")}
     assert "member_closed" == told(facts(closed=True, blocked=True))
     assert "blocked" == told(facts(blocked=True))
-    assert "insufficient_units" == told(facts())
+    assert "contract_ended" == told(facts(last_claim=date(2025, 7, 1)))
+    assert "insufficient_units" == told(facts(last_claim=date(2025, 7, 2)))
     assert "insufficient_units" == told(facts(lot(1, 0, 9), made=made))
     assert "expired" == told(facts(lot(1, 1, 0)))
     assert "choice_repeated" == told(facts(here, made=made))

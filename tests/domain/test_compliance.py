@@ -58,6 +58,12 @@ def test_units_that_are_drawn_are_given_for_what_their_owner_is() -> None:
     with pytest.raises(ComplianceUnapproved, match="MUG: PHYSICAL_GIFT for TIER"):
         guard.check([found], set())
     guard.check([found], {Pair(Trigger.TIER, Nature.PHYSICAL_GIFT)})
+    ends = "contract_end = 2025-10-31\nreplacement = "
+    follows = gift.replace('draws = "LOUNGE"', "triggers = []")
+    lounge = PROGRAMME.replace('sku = "lounge-visit"', f'sku = "lounge-visit"\n{ends}"MUG"', 1)
+    after = guard.findings(read(lounge.replace("[[line]]", f"{follows}[[line]]", 1)))
+    (found,) = (each for each in after if each.benefit == "MUG")
+    assert Trigger.TIER is found.trigger
 
 
 def test_what_is_drawn_for_is_not_given_for_a_purchase() -> None:

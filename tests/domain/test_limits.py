@@ -298,3 +298,62 @@ def test_a_contract_ends_where_it_is_said_to() -> None:
     both = msgspec.structs.replace(programme, benefit=(*programme.benefit, rail))
     assert both.contract_end(video) is None
     assert limits.WHENEVER == window_key(CapWindow.LIFETIME, NOON.date())
+
+
+RAIL = """
+[[benefit]]
+code = "RAIL"
+name = { zh = "铁路", en = "Rail" }
+kind = "BOOKING"
+provider = "sandbox"
+sku = "rail"
+cost = "80.00"
+consumed = "USE"
+budget = "lounge"
+"""
+FOLLOWED = 'sku = "lounge-visit"\ncontract_end = 2025-10-31\nlead_days = 3\nreplacement = "RAIL"'
+
+
+def _followed(more: str = "", lounge: str = FOLLOWED) -> str:
+    return _changed(('sku = "lounge-visit"', lounge)) + RAIL + more
+
+
+@pytest.mark.parametrize(
+    ("lounge", "rail", "told"),
+    [
+        (FOLLOWED.replace('"RAIL"', '"RAIN"'), "", "'RAIN' is not defined; did you mean 'RAIL'?"),
+        (
+            FOLLOWED,
+            'contract_end = 2026-01-01\nreplacement = "LOUNGE"',
+            "'LOUNGE' would replace itself in the end",
+        ),
+        ('sku = "lounge-visit"\nreplacement = "RAIL"', "", "stands with a contract_end"),
+        (FOLLOWED, "takes = 2", "a piece of 'RAIL' takes other units"),
+        (FOLLOWED, "scale = 1", "a piece of 'RAIL' takes other units"),
+        (FOLLOWED, "contract_end = 2025-10-31", "'RAIL' can be claimed through 2025-10-31"),
+        (FOLLOWED, "claim_from = 2025-10-30", "must be there to be claimed from 2025-10-29 on"),
+        (f"{FOLLOWED}\nclaim_until = 2025-09-30", "", "claims end on 2025-09-30 for good"),
+    ],
+)
+def test_a_replacement_goes_on_where_a_contract_ends(lounge: str, rail: str, told: str) -> None:
+    """Piece for piece, without a gap, longer, and never in a circle; else its path says so."""
+    with pytest.raises(ProgrammeInvalid) as refused:
+        read(_followed(rail, lounge))
+    assert any(
+        line.startswith("benefit[0].replacement: ") and told in line
+        for line in refused.value.detail.splitlines()
+    )
+
+
+def test_units_last_as_long_as_the_last_that_replaces_their_benefit() -> None:
+    """One after the other; each serves from the day after the last claim before it (V-6)."""
+    bus = RAIL.replace('"RAIL"', '"BUS"')
+    more = f'contract_end = 2025-12-31\nlead_days = 1\nreplacement = "BUS"\n{bus}'
+    made = read(_followed(f"{more}contract_end = 2026-06-30"))
+    lounge = made.benefits["LOUNGE"]
+    assert date(2026, 6, 30) == made.contract_end(lounge)
+    days = {(2025, 10, 28): "LOUNGE", (2025, 10, 29): "RAIL", (2025, 12, 30): "RAIL"}
+    days |= {(2025, 12, 31): "BUS", (2027, 1, 1): "BUS"}
+    assert days == {day: made.serving(lounge, date(*day)).code for day in days}
+    assert read(_followed(f"{more}")).contract_end(lounge) is None
+    assert 8000 == made.step_cost(lounge)

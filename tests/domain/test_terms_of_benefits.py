@@ -127,6 +127,19 @@ def test_a_contract_that_ends_sooner_is_worse(
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "is_worse"), [("", "A", False), ("A", "", True), ("A", "B", True)]
+)
+def test_another_replacement_is_worse_and_a_first_one_is_not(
+    before: str, after: str, *, is_worse: bool
+) -> None:
+    """Without one nothing came after the end (U-2, V-6)."""
+    lounge, video = BEFORE.benefit
+    named = (replace(video, replacement=code) for code in (before, after))
+    (found,) = changes(*(replace(BEFORE, benefit=(lounge, one)) for one in named))
+    assert ("benefit.VIDEO.replacement", is_worse) == (found.path, found.is_worse)
+
+
+@pytest.mark.parametrize(
     ("before", "after", "path", "is_worse"),
     [
         (None, (1, 12), "", False),

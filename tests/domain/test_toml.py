@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benefits.domain import toml
-from benefits.domain.benefit import ClawBack, Kind, Late, LateReversal
+from benefits.domain.benefit import Benefit, ClawBack, Kind, Late, LateReversal
 from benefits.domain.carry import Carry
 from benefits.domain.choice import Choice
 from benefits.domain.code_pool import CodePool
@@ -185,6 +185,17 @@ prices = st.builds(
 )
 
 
+def followed(benefit: tuple[Benefit, ...]) -> tuple[Benefit, ...]:
+    """Return lounges whose contract ends, and the videos that replace them."""
+    lounge, video = benefit
+    open_ = {"claim_from": None, "claim_until": None, "use": None}
+    ends = {"contract_end": date(2025, 12, 31), "replacement": "VIDEO"}
+    return (
+        msgspec.structs.replace(lounge, **open_, **ends),
+        msgspec.structs.replace(video, **open_),
+    )
+
+
 @st.composite
 def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
@@ -222,6 +233,8 @@ def programmes(draw: st.DrawFn) -> Programme:
         for one in base.benefit
     )
     bare = {one.code for one in benefit if not one.recipient and not chosen}
+    if draw(st.booleans()):
+        benefit, bare = followed(benefit), set()
     line = tuple(
         msgspec.structs.replace(
             one,

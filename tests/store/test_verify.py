@@ -331,6 +331,7 @@ MATRIX = [
     ("hold_terms_differ", "UPDATE hold_end SET batch_id = gen_random_uuid()"),
     ("claim_terms_differ", "UPDATE claim SET quantity = quantity + 1"),
     ("claim_terms_differ", "UPDATE claim SET programme = 'x'"),
+    ("claim_terms_differ", "UPDATE claim SET instead_of = 'VIDEO'"),
     ("claim_terms_differ", "UPDATE claim SET programme_version = 7"),
     ("claim_terms_differ", "UPDATE claim SET benefit = 'VIDEO'"),
     ("claim_terms_differ", "UPDATE claim SET cap_window = '2025-06'"),

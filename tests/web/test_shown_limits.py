@@ -9,10 +9,12 @@ from benefits.domain.orders import Done
 from benefits.domain.programme import Programme
 from benefits.domain.use import Use
 from tests.actions.life import call_back, number_of
-from tests.actions.limiting import limit, programme_of
+from tests.actions.limiting import limit, local, programme_of
+from tests.actions.test_contracts import followed
 from tests.builders import reference_programme
 from tests.web.phone import Phone, platinum
 from tests.web.site import Site
+from tests.web.test_eligibility import get
 
 
 async def test_limits_and_contracts_are_told(running: Site, phone: Phone) -> None:
@@ -93,3 +95,32 @@ async def test_dates_of_claims_and_of_use_are_told(running: Site, phone: Phone) 
     assert "It could be used through 1 August 2025." in html
     _, html = await phone.get("/page/?lang=en")
     assert "Ready to use" not in html
+
+
+async def test_what_replaces_a_benefit_is_told_before_and_after(
+    running: Site, phone: Phone
+) -> None:
+    """V-6: from when on, by whom, and what is asked for then; the claim says what came."""
+    made = followed()
+    named = replace(made.benefits["TAXI"], name={"zh": "专车", "en": "Taxi"})
+    programme = replace(made, benefit=(*made.benefit[:2], named))
+    await running.world.apply(programme)
+    member = await platinum(running)
+    await phone.enter(member)
+    _, html = await phone.get("/page/benefits/LOUNGE?lang=en")
+    assert "From 8 July 2025 on Taxi is delivered in its place." in html
+    assert "at the latest" not in html
+    running.world.clock.now = local(2025, 7, 8, 9)
+    await phone.enter(member)
+    _, html = await phone.get("/page/benefits/LOUNGE?lang=zh")
+    assert "现由“专车”代替提供。" in html
+    assert "recipient." not in html
+    _, seen = await get(running, f"/v1/members/{member}/benefits", running.mobile_key)
+    (lounge,) = (each for each in seen["benefits"] if each["code"] == "LOUNGE")
+    assert ("TAXI", [], None) == (lounge["delivers"], lounge["recipient"], lounge["replacement"])
+    await phone.send(await phone.review("LOUNGE"))
+    ((claim_id,),) = await running.world.rows("SELECT claim_id FROM claim")
+    _, html = await phone.get(f"/page/claims/{claim_id}?lang=en")
+    assert "It came in place of Airport lounge, whose units it took." in html
+    _, claim = await get(running, f"/v1/claims/{claim_id}", running.mobile_key)
+    assert ("TAXI", "LOUNGE") == (claim["benefit"], claim["instead_of"])

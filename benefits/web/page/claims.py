@@ -23,6 +23,7 @@ from benefits.domain.code_lines import pieces
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.entitlement import RECIPIENT_MAX, GuestLimit, RecipientIncomplete
 from benefits.domain.requests import check_key
+from benefits.domain.values import local_date
 from benefits.store.db import Busy, Connection, is_busy
 from benefits.store.group import Failed, Overloaded
 from benefits.web.page.facts import OrderFacts, read_facts, read_order
@@ -38,7 +39,7 @@ from benefits.web.page.frame import (
     session_of,
     tongue_of,
 )
-from benefits.web.page.shown_benefit import blank_offer, misfit, offer, refused_words, typed_in
+from benefits.web.page.shown_benefit import misfit, offer, refused_words, typed_in
 from benefits.web.page.shown_order import shown_order
 from benefits.web.problems import NotFound
 from benefits.web.tongue import Tongue
@@ -166,12 +167,14 @@ async def _agree(request: Web, catalogue: Catalogue, command: ClaimUnits, purpos
     Busy, while somebody else holds the member.
     """
     state = request.app.state
+    programme, benefit = catalogue.offers[command.benefit]
+    today = local_date(state.parts.clock(), programme.tz)
     said = SayConsent(
         caller=command.caller,
         key=command.key,
         member_id=command.member_id,
         purpose=purpose,
-        provider=catalogue.offers[command.benefit][1].provider,
+        provider=programme.serving(benefit, today).provider,
         is_given=True,
     )
 
@@ -192,7 +195,7 @@ def _again(
     """Offer the same claim under the same key."""
     again = None
     if command.benefit in catalogue.offers:
-        name = blank_offer(tongue_of(request), *catalogue.offers[command.benefit]).name
+        name = tongue_of(request).text(catalogue.offers[command.benefit][1].name)
         again = Again(
             command.benefit, name, command.key, command.recipient, consent, command.companions
         )

@@ -12,10 +12,11 @@ from benefits.actions.see_choices import Offered, see_choices
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.metrics import Reading
+from benefits.domain.policy import Text
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, State
-from benefits.domain.values import Month
+from benefits.domain.values import Month, local_date
 from benefits.domain.windows import posted_by
 from benefits.store import codes, pages
 from benefits.store.codes import Readings
@@ -67,13 +68,19 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     prospects: dict[str, Prospect]
     choices: dict[str, Offered] = {}
 
+    def serving(self, benefit: Benefit) -> Benefit:
+        """Return what a claim of a benefit is served by today: itself, or what replaces it."""
+        programme, _ = self.catalogue.offers[benefit.code]
+        return programme.serving(benefit, local_date(self.now, programme.tz))
+
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is read for one claim."""
+    """All that is read for one claim, with the name of what it came `instead_of`, if anything."""
 
     now: datetime
     claim: ClaimSeen
     offer: tuple[Programme, Benefit]
+    instead_of: Text
     events: list[EventSeen]
     readings: Readings
 
@@ -87,10 +94,12 @@ async def read_order(
         return None
     claimer, claim = found
     catalogue = await parts.catalogue.current(conn)
+    replaced = catalogue.offers.get(claim.instead_of)
     return OrderFacts(
         now=parts.clock(),
         claim=claim,
         offer=catalogue.offers[claim.benefit],
+        instead_of=replaced[1].name if replaced else {},
         events=await pages.events_of(conn, claimer, claim_id),
         readings=await codes.readings(conn, claim_id),
     )

@@ -37,6 +37,7 @@ from benefits.web.page.facts import Facts
 from benefits.web.page.shown_limits import (
     contract_words,
     full_words,
+    instead_words,
     limit_words,
     use_words,
     window_words,
@@ -153,6 +154,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     provider: str
     takes: Quantity = 1
+    instead: list[str] = []
     available: Quantity = 0
     held: Quantity = 0
     lots: list[str] = []
@@ -239,7 +241,8 @@ def _by_rule(
             return full_words(tongue, facts, benefit)
         case ClaimWindow():
             programme, _ = facts.catalogue.offers[benefit.code]
-            return window_words(tongue, benefit, local_date(facts.now, programme.tz))
+            served = facts.serving(benefit)
+            return window_words(tongue, served, local_date(facts.now, programme.tz))
 
 
 def _name(tongue: Tongue, facts: Facts, code: str) -> str:
@@ -279,13 +282,21 @@ def _no_units(tongue: Tongue, facts: Facts, benefit: Benefit, *, expired: bool) 
 def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
     """Return one of the catalogue's benefits as it stands for the member."""
     programme, benefit = facts.catalogue.offers[code]
+    served, today = facts.serving(benefit), local_date(facts.now, programme.tz)
     lots = [lot for lot in facts.lots if lot.unit == benefit.unit]
     by_day = dict[date | None, int]()
     for lot in lots:
         day = lot.expires_at and last_day(lot.expires_at, programme)
         by_day[day] = by_day.get(day, 0) + lot.available
-    return msgspec.structs.replace(
-        blank_offer(tongue, programme, benefit),
+    return Offer(
+        code=benefit.code,
+        name=tongue.text(benefit.name),
+        about=tongue.text(benefit.about),
+        fields=[(name, FIELDS.get(name, Field(name))) for name in served.recipient],
+        key=uuid4().hex,
+        provider=tongue.text(programme.providers[served.provider].name),
+        takes=units.plain(benefit.takes),
+        instead=instead_words(tongue, programme, benefit, today),
         available=count_of(programme, benefit, sum(lot.available for lot in lots)),
         held=count_of(programme, benefit, sum(lot.held for lot in lots)),
         lots=[
@@ -306,7 +317,8 @@ def _companions(
 ) -> int:
     """Return how many can come along: as the tier brings, and as there are units for."""
     pieces = sum(lot.available for lot in lots) // programme.piece(benefit)
-    brought = programme.guests(benefit, facts.standings[programme.code].state.rank)
+    rank = facts.standings[programme.code].state.rank
+    brought = programme.guests(facts.serving(benefit), rank)
     return max(0, min(brought, pieces - 1))
 
 
@@ -315,20 +327,8 @@ def _consent(
 ) -> tuple[str, str] | None:
     if not facts.prospects[benefit.code].needs_consent:
         return None
-    return benefit.consent, tongue.text(programme.consents[benefit.consent].text)
-
-
-def blank_offer(tongue: Tongue, programme: Programme, benefit: Benefit) -> Offer:
-    """Return a benefit with a form of its own, before anything is known of units."""
-    return Offer(
-        code=benefit.code,
-        name=tongue.text(benefit.name),
-        about=tongue.text(benefit.about),
-        fields=[(name, FIELDS.get(name, Field(name))) for name in benefit.recipient],
-        key=uuid4().hex,
-        provider=tongue.text(programme.providers[benefit.provider].name),
-        takes=units.plain(benefit.takes),
-    )
+    consent = facts.serving(benefit).consent
+    return consent, tongue.text(programme.consents[consent].text)
 
 
 def lot_words(tongue: Tongue, count: Quantity, day: date | None) -> str:
@@ -377,13 +377,13 @@ def _along(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
     return [*found, tongue.word(n_("Each of them takes as much as you do."))] if found else []
 
 
-def _whom(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
+def _whom(tongue: Tongue, programme: Programme, benefit: Benefit, served: Benefit) -> list[str]:
     """Return whom a benefit is for, and to whom its units are granted, where rules say so."""
     lines = [line.eligible for line in _lines(programme, benefit) if line.eligible is not None]
     granted = n_("Units are granted to those with: %(who)s.")
     claimed = n_("It can be claimed by those with: %(who)s.")
     rules = [(granted, rule) for rule in lines]
-    rules += [(claimed, benefit.eligible)] if benefit.eligible is not None else []
+    rules += [(claimed, served.eligible)] if served.eligible is not None else []
     said = [(words, tongue.text(described(rule, programme.tier_names))) for words, rule in rules]
     return list(dict.fromkeys(tongue.say(words, who=who) for words, who in said))
 
@@ -392,7 +392,7 @@ def _rules(
     tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit
 ) -> list[tuple[str, list[str]]]:
     """Return the rules under their headings, in the order in which one asks."""
-    lines = _lines(programme, benefit)
+    lines, served = _lines(programme, benefit), facts.serving(benefit)
     valid = list(dict.fromkeys(end_words(tongue, line) for line in lines))
     changes = [(RISES[line.upgrade], FALLS[line.downgrade]) for line in lines if line.quota]
     moves = list(dict.fromkeys(tongue.word(words) for pair in changes for words in pair))
@@ -402,20 +402,20 @@ def _rules(
     starts += dict.fromkeys(
         tongue.word(CLAIMS[each.claim]) for each in lines if CLAIMS[each.claim]
     )
-    at_issue = benefit.consumed is Consumed.ISSUE
+    at_issue = served.consumed is Consumed.ISSUE
     spent = (
         n_("A unit is used up when it is delivered.")
         if at_issue
         else n_("A unit is used up when you use it.")
     )
     back = n_("If the provider cannot deliver, the unit comes back to you.")
-    fields = [tongue.word(FIELDS.get(name, Field(name)).label) for name in benefit.recipient]
+    fields = [tongue.word(FIELDS.get(name, Field(name)).label) for name in served.recipient]
     goes = n_("These details go to the provider of this benefit and to nobody else.")
     rules = {
-        n_("Whom it is for"): _whom(tongue, programme, benefit),
+        n_("Whom it is for"): _whom(tongue, programme, benefit, served),
         n_("What it takes"): _takes(tongue, programme, benefit),
-        n_("What it is worth"): _worth(tongue, facts, programme, benefit),
-        n_("Companions"): _along(tongue, programme, benefit),
+        n_("What it is worth"): _worth(tongue, facts, programme, served),
+        n_("Companions"): _along(tongue, programme, served),
         n_("Units are valid"): [
             *(valid or [tongue.word(n_("As long as each unit says."))]),
             *contract_words(tongue, programme, benefit),
@@ -424,15 +424,15 @@ def _rules(
         n_("If several are yours"): _stacking(tongue, programme, benefit),
         n_("Change of tier"): moves,
         n_("Limits"): [
-            *_exclusion(tongue, programme, benefit),
+            *_exclusion(tongue, programme, served),
             *limit_words(tongue, facts, programme, benefit),
         ],
         n_("We ask you for"): [*fields, tongue.word(goes)] if fields else [],
-        n_("Delivered by"): [tongue.text(programme.providers[benefit.provider].name)],
+        n_("Delivered by"): [tongue.text(programme.providers[served.provider].name)],
         n_("After you claim"): [
-            tongue.word(AFTER[benefit.kind]),
+            tongue.word(AFTER[served.kind]),
             tongue.word(spent),
-            *use_words(tongue, benefit),
+            *use_words(tongue, served),
         ],
         n_("If it fails"): [tongue.word(back)],
     }

@@ -1,6 +1,6 @@
 """Caps, limits and what is left in words: how much one can claim, and when again (K-1, K-8)."""
 
-from datetime import date
+from datetime import date, timedelta
 
 from benefits.domain import units
 from benefits.domain.benefit import Benefit, Consumed
@@ -45,9 +45,10 @@ LEFT: dict[Left, Message] = {
 def limit_words(tongue: Tongue, facts: Facts, programme: Programme, benefit: Benefit) -> list[str]:
     """Return the limits a member should know; what all share is told coarsely (K-8)."""
     prospect, found = facts.prospects[benefit.code], list[str]()
-    if benefit.cap is not None:
-        used, limit = units.plain(prospect.cap_used), units.plain(benefit.cap.limit)
-        found.append(tongue.say(WINDOWS[benefit.cap.window], limit=limit, used=used))
+    cap = facts.serving(benefit).cap
+    if cap is not None:
+        used, limit = units.plain(prospect.cap_used), units.plain(cap.limit)
+        found.append(tongue.say(WINDOWS[cap.window], limit=limit, used=used))
     for room in prospect.rooms:
         if not room.place.is_shared and room.place.dimension is Dimension.COUNT:
             found.append(_own_words(tongue, programme, room))
@@ -77,11 +78,12 @@ def _own_words(tongue: Tongue, programme: Programme, room: Room) -> str:
 def full_words(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
     """Return why there is no room for one more piece, and when there is again."""
     programme, _ = facts.catalogue.offers[benefit.code]
-    prospect, cap = facts.prospects[benefit.code], benefit.cap
+    prospect, served = facts.prospects[benefit.code], facts.serving(benefit)
+    cap = served.cap
     if cap is not None and prospect.cap_used + benefit.takes > cap.limit:
         return _cap_words(tongue, cap, local_date(facts.now, programme.tz))
     taken = programme.piece(benefit)
-    piece = Counted(taken, taken, programme.minor(benefit.cost))
+    piece = Counted(taken, taken, programme.minor(served.cost))
     for room in prospect.rooms:
         wanted = piece.of(room.place.dimension)
         if not room.has(wanted):
@@ -141,12 +143,29 @@ def use_words(tongue: Tongue, benefit: Benefit) -> list[str]:
     return found
 
 
+def instead_words(
+    tongue: Tongue, programme: Programme, benefit: Benefit, today: date
+) -> list[str]:
+    """Return what is delivered in the place of a benefit, and what is from when on (V-6)."""
+    served, found = programme.serving(benefit, today), list[str]()
+    if served is not benefit:
+        words = n_("%(name)s is now delivered in its place.")
+        found.append(tongue.say(words, name=tongue.text(served.name)))
+    if served.replacement and served.last_claim is not None:
+        name = tongue.text(programme.benefits[served.replacement].name)
+        first = tongue.day(served.last_claim + timedelta(days=1))
+        words = n_("From %(day)s on %(name)s is delivered in its place.")
+        found.append(tongue.say(words, day=first, name=name))
+    return found
+
+
 def contract_words(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
     """Return from when to when a benefit can be claimed, and used by contract (V-6, P-9)."""
     found = list[str]()
     if benefit.claim_from is not None:
         found.append(tongue.say(_FIRST, day=tongue.day(benefit.claim_from)))
-    ends = [end for end in (benefit.last_claim, benefit.window_ends) if end is not None]
+    last = programme.succession(benefit)[-1]
+    ends = [end for end in (last.last_claim, last.window_ends) if end is not None]
     if ends:
         words = n_("It can be claimed through %(day)s.")
         found.append(tongue.say(words, day=tongue.day(min(ends))))

@@ -140,6 +140,9 @@ def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
         words = [tongue.word(n_("It is yours now. Show the code when you use it."))]
     elif state in _NEW and benefit.kind is Kind.DIRECT_TOPUP:
         words = [tongue.word(n_("It was credited to you. Nothing more to do."))]
+    if order.instead_of:
+        came = n_("It came in place of %(name)s, whose units it took.")
+        words.append(tongue.say(came, name=tongue.text(order.instead_of)))
     words += _use_words(tongue, order)
     if is_late(claim, order.now):
         words.append(

@@ -15,9 +15,9 @@ from benefits.domain.metrics import Reading
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, State
-from benefits.domain.values import Month
+from benefits.domain.values import Month, local_date
 from benefits.domain.windows import posted_by
-from benefits.store import codes, pages
+from benefits.store import codes, pages, people
 from benefits.store.codes import Readings
 from benefits.store.db import Connection
 from benefits.store.overview import Standing
@@ -55,11 +55,12 @@ class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is read for a member's page."""
+    """All that is read for a member's page; of labels, those whose lines the programmes have."""
 
     now: datetime
     catalogue: Catalogue
     opened_on: date
+    labels: frozenset[str] = frozenset()
     standings: dict[str, StandingSeen]
     lots: list[Entitlement]
     expired: list[Expired]
@@ -117,6 +118,7 @@ async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
         now=now,
         catalogue=seen.catalogue,
         opened_on=seen.overview.opened_on,
+        labels=await _labels(conn, seen.overview.member_id, seen.catalogue, now),
         standings={one.programme: _standing(seen, one) for one in seen.overview.standings},
         lots=seen.overview.lots,
         expired=await pages.expired(conn, member_id, now, now - EXPIRED_SHOWN),
@@ -124,6 +126,20 @@ async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
         prospects=prospects,
         choices=await _choices(conn, member_id, seen.catalogue, parts),
     )
+
+
+async def _labels(
+    conn: Connection, member_id: UUID, catalogue: Catalogue, now: datetime
+) -> frozenset[str]:
+    """Read which segments' labels a member carries today; nothing is asked without segments."""
+    found = frozenset[str]()
+    for programme in catalogue.programmes.values():
+        asked = [line.segment.key for line in programme.line if line.segment is not None]
+        if asked:
+            today = local_date(now, programme.tz)
+            known = await people.load(conn, [member_id], today, labels=asked)
+            found |= {key for one in known.values() for key in one.labels & set(asked)}
+    return found
 
 
 async def _choices(

@@ -6,18 +6,19 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions.foresee import Prospect, foresee
-from benefits.actions.look_up import Seen, see
+from benefits.actions.look_up import Seen, carried, see
 from benefits.actions.parts import Parts
 from benefits.actions.see_choices import Offered, see_choices
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.coming import Coming
 from benefits.domain.metrics import Reading
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, State
-from benefits.domain.values import Month, local_date
+from benefits.domain.values import Month
 from benefits.domain.windows import posted_by
-from benefits.store import codes, pages, people
+from benefits.store import codes, pages
 from benefits.store.codes import Readings
 from benefits.store.db import Connection
 from benefits.store.overview import Standing
@@ -67,6 +68,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     claims: list[ClaimSeen]
     prospects: dict[str, Prospect]
     choices: dict[str, Offered] = {}
+    coming: list[Coming] = []
 
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,12 +115,14 @@ async def _together(
 async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
     """Read what a member has now (UnknownMember)."""
     prospects, seen = await _together(conn, member_id, parts)
-    now = seen.now
+    now, programmes = seen.now, seen.catalogue.programmes.values()
+    labels = await carried(conn, [seen.overview.member_id], programmes, now)
     return Facts(
         now=now,
         catalogue=seen.catalogue,
         opened_on=seen.overview.opened_on,
-        labels=await _labels(conn, seen.overview.member_id, seen.catalogue, now),
+        labels=labels.get(seen.overview.member_id, frozenset()),
+        coming=seen.coming,
         standings={one.programme: _standing(seen, one) for one in seen.overview.standings},
         lots=seen.overview.lots,
         expired=await pages.expired(conn, member_id, now, now - EXPIRED_SHOWN),
@@ -126,20 +130,6 @@ async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
         prospects=prospects,
         choices=await _choices(conn, member_id, seen.catalogue, parts),
     )
-
-
-async def _labels(
-    conn: Connection, member_id: UUID, catalogue: Catalogue, now: datetime
-) -> frozenset[str]:
-    """Read which segments' labels a member carries today; nothing is asked without segments."""
-    found = frozenset[str]()
-    for programme in catalogue.programmes.values():
-        asked = [line.segment.key for line in programme.line if line.segment is not None]
-        if asked:
-            today = local_date(now, programme.tz)
-            known = await people.load(conn, [member_id], today, labels=asked)
-            found |= {key for one in known.values() for key in one.labels & set(asked)}
-    return found
 
 
 async def _choices(

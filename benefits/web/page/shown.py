@@ -1,7 +1,7 @@
 """What a member has, as the page shows it: benefits and claims in groups, each row in words."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 
@@ -112,6 +112,14 @@ def groups(tongue: Tongue, facts: Facts) -> list[Group]:
         for name, rows in found.items()
         if rows
     ]
+
+
+def coming(tongue: Tongue, facts: Facts) -> list[tuple[str, list[str]]]:
+    """Return what versions to come change for the member, by the day from which it holds."""
+    by_day = dict[date, list[str]]()
+    for each in sorted(facts.coming, key=lambda one: one.begins_on):
+        by_day.setdefault(each.begins_on, []).append(tongue.text(each.words))
+    return [(tongue.day(day), words) for day, words in by_day.items()]
 
 
 def _row(tongue: Tongue, item: Item, **more: str | Quantity) -> Row:

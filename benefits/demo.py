@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import jwt
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from benefits.actions.import_codes import Sent
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read
 from benefits.domain.tokens import DEMO_ISSUER, Issuer, caller_of
@@ -26,6 +28,7 @@ from benefits.domain.values import Month
 
 CUSTOMERS = 300
 MONTHS_BACK = 4
+CODES = 2_000
 # The customer the demo follows: gold until two months ago, platinum since; paid through the bank,
 # with a car, but far from where it is washed, and too young for what begins with 60.
 FEATURED = "C0001"
@@ -34,6 +37,8 @@ _LEVELS = (
     *(700_000, 2_000_000, 6_000_000, 9_900_000, 15_000_000),
 )
 _CITIES = ("杭州", "绍兴", "嘉兴", "湖州")
+# Breakfasts that the bank bought in advance, each for 9 yuan.
+BOUGHT = Sent(provider="breakfast", sku="breakfast-set", batch="demo", cost=Decimal("9.00"))
 PROGRAMME_FILE = Path(__file__).parent / "examples" / "rural_wealth.toml"
 
 
@@ -88,6 +93,13 @@ def asset_lines(first: date, last: date) -> Iterator[str]:
             if wealth:
                 yield f"{customer},{day},WEALTH,CNY,{wealth}.00\n"
         day += timedelta(days=1)
+
+
+def code_lines() -> Iterator[str]:
+    """Yield the file of codes that were bought, line by line."""
+    yield "code\n"
+    for number in range(1, CODES + 1):
+        yield f"BF{_chance(f'code {number}'):010d}{number:04d}\n"
 
 
 def first_day(yesterday: date) -> date:

@@ -25,6 +25,7 @@ import msgspec
 from benefits import demo, lifeline, settings
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, evaluate, slices
+from benefits.actions.import_codes import import_codes
 from benefits.actions.import_files import KINDS, assets_of, import_file
 from benefits.actions.keys import make_key
 from benefits.actions.start_period import start_next
@@ -203,6 +204,11 @@ async def _feed(house: House, programme: Programme, say: Say) -> None:
     )
     if done.kept:
         say(f"{demo.CUSTOMERS} members are enrolled.")
+    bought = await import_codes(
+        house.database, house.parts, demo.BOUGHT, demo.code_lines(), progress=lambda _: None
+    )
+    if bought.kept:
+        say(f"{bought.kept:,} codes for breakfasts lie in stock.")
     async with house.database.transaction() as conn:
         known = await last_day(conn)
     # Days come one after the other, so only the last known one may be there in part.

@@ -5,16 +5,19 @@ configuration of that very snapshot: the statement tells its version, and is ask
 newer catalogue where the one at hand was older.
 """
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
 
 from benefits.actions.claim import UnknownMember
 from benefits.actions.parts import Parts
-from benefits.domain.catalogue import Catalogue
+from benefits.domain.catalogue import Catalogue, Plan
+from benefits.domain.coming import Coming, Whom, coming
 from benefits.domain.programme import Programme
+from benefits.domain.values import local_date
+from benefits.store import people
 from benefits.store.db import Connection
 from benefits.store.overview import Overview, overviews
 
@@ -36,7 +39,8 @@ class LookUp(msgspec.Struct, frozen=True, kw_only=True):
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """All that a member has at `now`.
 
-    `then` has each programme as it was when the member's tier was decided.
+    `then` has each programme as it was when the member's tier was decided, `coming` what versions
+    that are to begin change for them (U-1).
     """
 
     member_id: UUID
@@ -44,6 +48,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     overview: Overview
     then: dict[str, Programme]
+    coming: list[Coming]
 
 
 async def look_up(
@@ -64,12 +69,14 @@ async def see(
 ) -> dict[UUID, Seen]:
     """Return what those of the ids who are members have, with so many of their latest claims."""
     now = parts.clock()
-    catalogue = parts.catalogue.at(now)
+    plan = parts.catalogue.loaded
     while True:
+        catalogue = plan.at(now)
         found = await overviews(conn, ids, catalogue.rules.values(), now, claims=claims)
         if all(one.config_version == catalogue.version for one in found.values()):
             break
-        catalogue = (await parts.catalogue.plan(conn)).at(now)
+        plan = await parts.catalogue.plan(conn)
+    coming = await _coming(conn, found.values(), plan, now)
     return {
         id_: Seen(
             member_id=overview.member_id,
@@ -81,6 +88,49 @@ async def see(
                 for one in overview.standings
                 if one.decided
             },
+            coming=coming.get(overview.member_id, []),
         )
         for id_, overview in found.items()
     }
+
+
+async def _coming(
+    conn: Connection, found: Collection[Overview], plan: Plan, now: datetime
+) -> dict[UUID, list[Coming]]:
+    """Return what changes for each by versions to come; nothing is read while there are none."""
+    ahead = plan.ahead(now)
+    if not ahead:
+        return {}
+    programmes = [each for _, *some in ahead for one in some for each in one.programmes.values()]
+    labels = await carried(conn, [one.member_id for one in found], programmes, now)
+    return {
+        one.member_id: coming(
+            plan,
+            now,
+            Whom(
+                ranks={standing.programme: standing.held.rank for standing in one.standings},
+                labels=labels.get(one.member_id, frozenset()),
+                units={lot.unit for lot in one.lots},
+            ),
+        )
+        for one in found
+    }
+
+
+async def carried(
+    conn: Connection, ids: Collection[UUID], programmes: Iterable[Programme], now: datetime
+) -> dict[UUID, frozenset[str]]:
+    """Return the labels that members carry today, of those whose segments programmes bring units.
+
+    Nothing is asked where there are no segments.
+    """
+    asked = dict[date, set[str]]()
+    for programme in programmes:
+        keys = {line.segment.key for line in programme.line if line.segment is not None}
+        if keys:
+            asked.setdefault(local_date(now, programme.tz), set()).update(keys)
+    found = dict[UUID, frozenset[str]]()
+    for today, keys in asked.items():
+        for id_, known in (await people.load(conn, ids, today, labels=keys)).items():
+            found[id_] = found.get(id_, frozenset()) | (known.labels & keys)
+    return found

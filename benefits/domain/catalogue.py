@@ -6,6 +6,7 @@ One catalogue follows another as versions begin: a `Plan` has all that are known
 from bisect import bisect
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -173,6 +174,11 @@ class Plan(msgspec.Struct, frozen=True):
     def at(self, now: datetime) -> Catalogue:
         """Return the catalogue in force at an instant: always the same one for a time (U-1)."""
         return self.catalogues[bisect(self.starts, now)]
+
+    def ahead(self, now: datetime) -> list[tuple[datetime, Catalogue, Catalogue]]:
+        """Return the instants to come at which another catalogue begins, with the one before."""
+        steps = zip(self.starts, pairwise(self.catalogues), strict=True)
+        return [(start, before, after) for start, (before, after) in steps if start > now]
 
     @property
     def rules(self) -> list[Rules]:

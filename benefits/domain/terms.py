@@ -330,6 +330,11 @@ def _part(key: str) -> str:
     return key if re.fullmatch(r'[^."]+', key) else json.dumps(key, ensure_ascii=False)
 
 
+def parts_of(path: str) -> list[str]:
+    """Return the fields and codes that a path is made of."""
+    return [json.loads(part) if part.startswith('"') else part for part in re.findall(_X, path)]
+
+
 def _parts(value: Any) -> Mapping[str, Any] | None:
     """Return what a value is made of, by field or by code; None for what is one value."""
     if isinstance(value, Mapping):

@@ -83,6 +83,11 @@ class Cache:
         """What is in force by what was loaded last: enough to find a provider by its code."""
         return self.at(self._clock())
 
+    @property
+    def loaded(self) -> Plan:
+        """The catalogues in force and to come by what was loaded last."""
+        return self._plan
+
     def at(self, now: datetime) -> Catalogue:
         """Return what is in force at an instant by what was loaded last."""
         return self._plan.at(now)

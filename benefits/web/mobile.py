@@ -35,6 +35,7 @@ from benefits.store.overview import Standing
 from benefits.store.pages import ClaimSeen, Entitlement
 from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
+from benefits.web.coming import ComingView, coming_views
 from benefits.web.problems import NotFound, refused, stored
 
 PAGE_MAX = 100
@@ -183,13 +184,14 @@ class CodeView(msgspec.Struct, kw_only=True):
 
 
 class BenefitsView(msgspec.Struct, kw_only=True):
-    """All that a member has."""
+    """All that a member has, and what is `coming` of it by versions that are to begin."""
 
     member_id: UUID
     as_of: datetime
     programmes: list[ProgrammeView]
     benefits: list[BenefitView]
     claims: list[ClaimView]
+    coming: list[ComingView]
 
 
 class EventView(msgspec.Struct, kw_only=True):
@@ -257,6 +259,7 @@ def overview(seen: Seen) -> BenefitsView:
         programmes=[_standing(seen, standing) for standing in seen.overview.standings],
         benefits=_benefits(seen.catalogue, seen.overview.lots, seen.now),
         claims=[claim_view(claim) for claim in seen.overview.claims],
+        coming=coming_views(seen),
     )
 
 

@@ -9,7 +9,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from benefits import demo
 from benefits.actions.evaluate import evaluate
+from benefits.actions.import_codes import import_codes
 from benefits.actions.keyed import Refused
 from benefits.domain.labels import Label, Layer
 from benefits.domain.members import PERSON, Person
@@ -17,7 +19,10 @@ from benefits.domain.programme import Programme
 from benefits.domain.values import Month
 from benefits.store.db import connect
 from benefits.worker import Worker
+from tests.actions.choosing import chose, pick
 from tests.actions.life import PHONE, counter, decide, expire_lots, said, wallet, wish
+from tests.actions.listing import send
+from tests.actions.test_claim_granted import claimed
 from tests.actions.test_eligibility import say
 from tests.builders import World
 from tests.conftest import database
@@ -90,6 +95,12 @@ async def village(world: World, programme: Programme) -> list[UUID]:
     return found
 
 
+async def car_owners_day(world: World) -> None:
+    """Let the 18th of July come."""
+    world.clock.now = datetime(2025, 7, 18, 2, tzinfo=UTC)
+    await begun(world)
+
+
 async def test_a_rural_bank_brings_by_tier_and_segment(bank: World) -> None:
     """What tiers bring, and what labels and rules add: nothing twice, nothing to others."""
     young, silver, staff = await village(bank, example("rural_wealth"))
@@ -98,13 +109,16 @@ async def test_a_rural_bank_brings_by_tier_and_segment(bank: World) -> None:
         "video": 1,
         "coffee": 2,
         "season": 2,
+        "breakfast": 2,
         "payroll-coffee": 1,
-        "car-owners": 1,
+        "payroll-breakfast": 1,
     } == await brought(bank, young)
     assert {
         "coffee": 1,
         "season": 1,
+        "breakfast": 1,
         "payroll-coffee": 1,
+        "payroll-breakfast": 1,
         "payroll-silver": 1,
     } == await brought(bank, silver)
     assert {
@@ -113,12 +127,36 @@ async def test_a_rural_bank_brings_by_tier_and_segment(bank: World) -> None:
         "video": 2,
         "coffee": 4,
         "season": 3,
-        "car-owners": 1,
+        "breakfast": 3,
+        "payroll-breakfast": 1,
     } == await brought(bank, staff)
+    await car_owners_day(bank)
+    assert {"car-owners": 1} == await brought(bank, young, "2025-07-18T00:00+08")
+    assert {} == await brought(bank, silver, "2025-07-18T00:00+08")
     bank.clock.now = datetime(2025, 8, 1, 2, tzinfo=UTC)
     await begun(bank)
     august = await brought(bank, young, "2025-08-01T00:00+08")
-    assert {"payroll-coffee": 1, "car-owners": 1} == august
+    assert {"payroll-coffee": 1, "payroll-breakfast": 1} == august
+    await decided(bank, "wealth", "2025-07", 7_000_000)  # more breakfasts from October on
+    assert {"lounge": 4, "health": 1, "season": 1} == {
+        line: count
+        for line, count in (await brought(bank, young, "2025-08-01T01:00+08")).items()
+        if line in {"lounge", "health", "season", "breakfast"}
+    }
+    assert [] == await bank.findings()
+
+
+async def test_a_rural_banks_breakfasts_are_codes_in_stock(bank: World) -> None:
+    """What payroll brings is claimed as it comes; what the tier brings when a member asks."""
+    young, _, _ = await village(bank, example("rural_wealth"))
+    codes = "code\nBF1\nBF2\nBF3\nBF4\n".splitlines(keepends=True)
+    await import_codes(bank.database, bank.parts, demo.BOUGHT, codes, progress=lambda _: None)
+    assert 3 == await claimed(bank)
+    assert "ok" == await ask(bank, young, "BREAKFAST", recipient={})
+    assert "stock_exhausted" == await ask(bank, young, "BREAKFAST", recipient={})
+    states = await bank.rows("SELECT state, member_id FROM claim WHERE benefit = 'BREAKFAST'")
+    assert ["ISSUED"] * 4 == [row.state for row in states]
+    assert 2 == [row.member_id for row in states].count(young)
     assert [] == await bank.findings()
 
 
@@ -132,6 +170,8 @@ async def test_a_rural_bank_refuses_in_the_callers_terms(bank: World) -> None:
     young, silver, staff = await village(bank, msgspec.structs.replace(programme, limit=fewer))
     assert "not_eligible" == await ask(bank, young, "SILVER_CHECK")
     assert "ok" == await ask(bank, silver, "SILVER_CHECK")
+    assert "insufficient_units" == await ask(bank, young, "CAR_WASH", recipient=PLATE)
+    await car_owners_day(bank)
     assert "not_eligible" == await ask(bank, staff, "CAR_WASH", recipient=PLATE)
     assert "ok" == await ask(bank, young, "CAR_WASH", recipient=PLATE)
     assert "consent_required" == await ask(bank, young, "VIDEO")
@@ -157,13 +197,20 @@ async def test_a_private_banks_year_is_the_clients_own(bank: World) -> None:
     await bank.apply(example("rural_wealth"))
     await bank.apply(example("private_bank"))
     client = await bank.member(date(2020, 8, 15))
+    await send(bank, bank.name(1))
     await decided(bank, "private_bank", "2025-06", 35_000_000)
     first = {"vip-hall": 24, "transfer": 10, "clinic": 2, "welcome-dental": 1, "dental": 1}
+    first |= {"leisure": 3, "founders-salon": 2}
     assert dict(sorted(first.items())) == await brought(bank, client)
     assert "guest_limit" == await ask(bank, client, "VIP_HALL", companions=4)
     assert "ok" == await ask(bank, client, "VIP_HALL", companions=3)
     assert (20, 4) == await wallet(bank, client, "VIP_HALL")
+    chosen = [pick(client, code, choice="LEISURE") for code in ("SPA", "SPA", "GOLF")]
+    assert ["ok", "choice_repeated", "ok"] == await chose(bank, *chosen)
+    assert "ok" == await ask(bank, client, "SPA")
+    assert "ok" == await ask(bank, client, "GOLF")
     visit = {**PHONE, "name": "王小明"}
+    assert "ok" == await ask(bank, client, "SALON", recipient=visit, quantity=2)
     assert "consent_required" == await ask(bank, client, "CLINIC", recipient=visit)
     assert "ok" == await say(bank, client, purpose="health")
     assert "recipient_incomplete" == await ask(bank, client, "CLINIC")
@@ -173,7 +220,7 @@ async def test_a_private_banks_year_is_the_clients_own(bank: World) -> None:
     assert "cap_reached" == await ask(bank, client, "TRANSFER")
     bank.clock.now = datetime(2025, 8, 15, 2, tzinfo=UTC)
     await begun(bank)
-    year = {"clinic": 2, "transfer": 10, "vip-hall": 24}
+    year = {"clinic": 2, "leisure": 3, "transfer": 10, "vip-hall": 24}
     assert year == await brought(bank, client, "2025-08-15")
     assert "ok" == await ask(bank, client, "VIP_HALL", companions=1)
     for nth in range(7, 13):
@@ -185,7 +232,7 @@ async def test_a_private_banks_year_is_the_clients_own(bank: World) -> None:
     assert 1 == fallen[0].rank
     assert "guest_limit" == await ask(bank, client, "VIP_HALL", companions=2)
     taken = await bank.rows("SELECT line, taken FROM entitlement_change ORDER BY line")
-    assert [("transfer", 6), ("vip-hall", 12)] == [tuple(row) for row in taken]
+    assert [("leisure", 1), ("transfer", 6), ("vip-hall", 12)] == [tuple(row) for row in taken]
     await expire_lots(bank)
     assert (10, 6) == await wallet(bank, client, "VIP_HALL")
     assert [] == await bank.findings()

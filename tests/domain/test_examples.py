@@ -37,8 +37,8 @@ def test_an_example_is_whole_and_within_the_rules(path: Path) -> None:
 
 def test_the_demo_runs_the_rural_banks() -> None:
     """With its provider at the sandbox's address."""
-    (provider,) = demo.programme("http://127.0.0.1:9").provider
-    assert "http://127.0.0.1:9" == provider.url
+    urls = {one.code: one.url for one in demo.programme("http://127.0.0.1:9").provider}
+    assert {"sandbox": "http://127.0.0.1:9", "breakfast": ""} == urls
     assert "rural_wealth" == demo.PROGRAMME_FILE.stem
 
 

@@ -295,7 +295,7 @@ async def test_a_benefit_is_explained_by_the_programmes_own_rules(
         "Units per calendar month",
         "Gold 1 Platinum your tier 2 Diamond 3",
         "Through the last day of the month they are for.",
-        "On 1 August 2025, according to your tier then.",
+        "New ones arrive on 1 August 2025, according to your tier then.",
         "If your tier rises in between, the rest is added.",
         "At most 2 in a calendar month; used so far: 0.",
         "While stocks last.",

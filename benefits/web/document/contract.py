@@ -9,6 +9,7 @@ import msgspec
 from benefits.web import (
     agreements,
     choices,
+    coming,
     corrections,
     crm,
     eligibility,
@@ -90,6 +91,7 @@ WIRE: tuple[type, ...] = (
     jobs.BulkView,
     jobs.JobRowsView,
     jobs.JobView,
+    coming.ComingView,
     mobile.BenefitsView,
     mobile.ClaimAnswer,
     mobile.ClaimRequest,

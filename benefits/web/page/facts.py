@@ -6,11 +6,12 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions.foresee import Prospect, foresee
-from benefits.actions.look_up import Seen, see
+from benefits.actions.look_up import Seen, carried, see
 from benefits.actions.parts import Parts
 from benefits.actions.see_choices import Offered, see_choices
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.coming import Coming
 from benefits.domain.metrics import Reading
 from benefits.domain.policy import Text
 from benefits.domain.programme import Programme
@@ -56,17 +57,19 @@ class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is read for a member's page."""
+    """All that is read for a member's page; of labels, those whose lines the programmes have."""
 
     now: datetime
     catalogue: Catalogue
     opened_on: date
+    labels: frozenset[str] = frozenset()
     standings: dict[str, StandingSeen]
     lots: list[Entitlement]
     expired: list[Expired]
     claims: list[ClaimSeen]
     prospects: dict[str, Prospect]
     choices: dict[str, Offered] = {}
+    coming: list[Coming] = []
 
     def serving(self, benefit: Benefit) -> Benefit:
         """Return what a claim of a benefit is served by today: itself, or what replaces it."""
@@ -121,11 +124,14 @@ async def _together(
 async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
     """Read what a member has now (UnknownMember)."""
     prospects, seen = await _together(conn, member_id, parts)
-    now = seen.now
+    now, programmes = seen.now, seen.catalogue.programmes.values()
+    labels = await carried(conn, [seen.overview.member_id], programmes, now)
     return Facts(
         now=now,
         catalogue=seen.catalogue,
         opened_on=seen.overview.opened_on,
+        labels=labels.get(seen.overview.member_id, frozenset()),
+        coming=seen.coming,
         standings={one.programme: _standing(seen, one) for one in seen.overview.standings},
         lots=seen.overview.lots,
         expired=await pages.expired(conn, member_id, now, now - EXPIRED_SHOWN),

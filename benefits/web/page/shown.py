@@ -1,7 +1,7 @@
 """What a member has, as the page shows it: benefits and claims in groups, each row in words."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 
@@ -12,7 +12,7 @@ from benefits.domain.units import Quantity
 from benefits.domain.values import local_date
 from benefits.store.pages import ClaimSeen, Entitlement
 from benefits.web.page.facts import Facts
-from benefits.web.page.shown_benefit import count_of, last_day, tier_from, why_not
+from benefits.web.page.shown_benefit import count_of, is_for, last_day, tier_from, why_not
 from benefits.web.tongue import Message, Tongue, n_
 
 SOON = timedelta(days=7)
@@ -48,6 +48,7 @@ SHORT_WORDS: dict[OrderState, Message] = {
     OrderState.EXPIRED: n_("Unit returned"),
     OrderState.REVOKED: n_("Taken back"),
 }
+NOTHING_TO_CHOOSE = n_("Nothing left to choose for now; see what you have chosen.")
 NOT_USED = n_("Not used in time")
 _NEW = frozenset({OrderState.ISSUED.value, OrderState.CONFIRMED.value})
 TITLES: dict[str, Message] = {
@@ -113,6 +114,14 @@ def groups(tongue: Tongue, facts: Facts) -> list[Group]:
     ]
 
 
+def coming(tongue: Tongue, facts: Facts) -> list[tuple[str, list[str]]]:
+    """Return what versions to come change for the member, by the day from which it holds."""
+    by_day = dict[date, list[str]]()
+    for each in sorted(facts.coming, key=lambda one: one.begins_on):
+        by_day.setdefault(each.begins_on, []).append(tongue.text(each.words))
+    return [(tongue.day(day), words) for day, words in by_day.items()]
+
+
 def _row(tongue: Tongue, item: Item, **more: str | Quantity) -> Row:
     row = Row(path=path_of(item), name=tongue.text(item.name))
     return msgspec.structs.replace(row, **more)
@@ -124,9 +133,10 @@ def path_of(item: Item) -> str:
 
 
 def _choices(tongue: Tongue, facts: Facts) -> Iterator[tuple[str, Row]]:
-    """Yield the choices that a member has units of, with their group."""
+    """Yield the choices that a member has units of, or chose from, with their group."""
     for one in facts.choices.values():
         if not one.lots:
+            yield "not-now", _row(tongue, one.choice, about=tongue.word(NOTHING_TO_CHOOSE))
             continue
         about = tongue.say(n_("Choose from %(count)s benefits"), count=len(one.choice.benefits))
         if all(one.refusals.values()):
@@ -153,7 +163,7 @@ def _offers(tongue: Tongue, facts: Facts) -> Iterator[tuple[str, Row]]:
         rank = tier_from(programme, benefit)
         if facts.prospects[code].refusal is None:
             yield _to_claim(tongue, facts, benefit, mine)
-        elif available or mine or (rank is not None and rank <= _rank(facts, programme.code)):
+        elif available or mine or _is_near(facts, programme, benefit, rank):
             about = why_not(tongue, facts, benefit)
             yield "not-now", _row(tongue, benefit, about=about)
         elif rank is not None:
@@ -162,8 +172,10 @@ def _offers(tongue: Tongue, facts: Facts) -> Iterator[tuple[str, Row]]:
             yield "higher", _row(tongue, benefit, about=about)
 
 
-def _rank(facts: Facts, programme: str) -> int:
-    return facts.standings[programme].state.rank
+def _is_near(facts: Facts, programme: Programme, benefit: Benefit, rank: int | None) -> bool:
+    """Say whether a benefit is the member's by the tier, which `rank` has it, or a segment."""
+    mine = facts.standings[programme.code].state.rank
+    return (rank is not None and rank <= mine) or is_for(facts, benefit)
 
 
 def _to_claim(

@@ -9,7 +9,7 @@ import msgspec
 from babel.lists import format_list
 
 from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMember
-from benefits.domain import exclusions, packages, units
+from benefits.domain import exclusions, units
 from benefits.domain.benefit import Benefit, Consumed, Kind
 from benefits.domain.blocks import Blocked
 from benefits.domain.consents import ConsentRequired
@@ -25,7 +25,7 @@ from benefits.domain.entitlement import (
 )
 from benefits.domain.exclusions import Excluded
 from benefits.domain.ledger import InsufficientUnits, LotExpired
-from benefits.domain.packages import Line, LinePeriod
+from benefits.domain.packages import Line
 from benefits.domain.prices import price_on
 from benefits.domain.programme import Item, Programme
 from benefits.domain.requests import KeyConflict
@@ -47,10 +47,13 @@ from benefits.web.page.shown_lines import (
     FALLS,
     RISES,
     STACKS,
-    STARTS,
     Brings,
+    arrival,
     brings,
     end_words,
+    lines_of,
+    renewals,
+    start_words,
 )
 from benefits.web.problems import ReadOnly
 from benefits.web.tongue import Message, Tongue, n_
@@ -144,7 +147,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """A benefit with its rules, and the form that claims a unit; `key` is the form's own.
 
     `consent` is the purpose that the member must agree to first, and its text. As many
-    `companions` can come along, by the member's tier and units.
+    `companions` can come along, by the member's tier and units. What `is_there` needs nobody's
+    delivery.
     """
 
     code: str
@@ -153,6 +157,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     fields: list[tuple[str, Field]]
     key: str
     provider: str
+    is_there: bool
     takes: Quantity = 1
     instead: list[str] = []
     available: Quantity = 0
@@ -193,17 +198,11 @@ def _lines(programme: Programme, benefit: Benefit) -> list[Line]:
     return sorted(lines, key=lambda line: line.order) if not stacking.is_plain else lines
 
 
-def renewal(facts: Facts, benefit: Benefit) -> date | None:
-    """Return the day on which the member's tier brings new units, if it alone does."""
+def is_for(facts: Facts, benefit: Benefit) -> bool:
+    """Say whether the member is of a segment that is brought units of a benefit."""
     programme, _ = facts.catalogue.offers[benefit.code]
-    today = local_date(facts.now, programme.tz)
-    tier = programme.tier[facts.standings[programme.code].state.rank].code
-    days = [
-        packages.next_start(line, today, facts.opened_on)
-        for line in _lines(programme, benefit)
-        if tier in line.quota and line.period is not LinePeriod.ONCE and line.eligible is None
-    ]
-    return min((day for day in days if day), default=None)
+    mine = lines_of(facts, programme, _lines(programme, benefit))
+    return any(line.segment is not None and line.eligible is None for line in mine)
 
 
 def why_not(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
@@ -262,12 +261,14 @@ def _exclusion(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[s
 def _no_units(tongue: Tongue, facts: Facts, benefit: Benefit, *, expired: bool) -> str:
     programme, _ = facts.catalogue.offers[benefit.code]
     rank = tier_from(programme, benefit)
-    new = renewal(facts, benefit)
+    new = next(iter(renewals(facts, programme, _lines(programme, benefit))), None)
     held = sum(lot.held for lot in facts.lots if lot.unit == benefit.unit)
     if expired:
         first = tongue.word(n_("Your units have expired."))
     elif held:
         first = tongue.word(n_("You have claimed all of this period's units."))
+    elif new is not None and new[1].on is not None:
+        return arrival(tongue, *new)
     elif new is None and rank is not None:
         tier = tongue.text(programme.tier[rank].name)
         return tongue.say(n_("Not included in your tier. Available from %(tier)s."), tier=tier)
@@ -275,8 +276,7 @@ def _no_units(tongue: Tongue, facts: Facts, benefit: Benefit, *, expired: bool) 
         first = tongue.word(n_("None left."))
     if new is None:
         return first
-    then = n_("New ones arrive on %(day)s, according to your tier then.")
-    return first + tongue.joint + tongue.say(then, day=tongue.day(new))
+    return first + tongue.joint + arrival(tongue, *new)
 
 
 def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
@@ -295,6 +295,7 @@ def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
         fields=[(name, FIELDS.get(name, Field(name))) for name in served.recipient],
         key=uuid4().hex,
         provider=tongue.text(programme.providers[served.provider].name),
+        is_there=served.kind is Kind.CODE_STOCK,
         takes=units.plain(benefit.takes),
         instead=instead_words(tongue, programme, benefit, today),
         available=count_of(programme, benefit, sum(lot.available for lot in lots)),
@@ -396,9 +397,8 @@ def _rules(
     valid = list(dict.fromkeys(end_words(tongue, line) for line in lines))
     changes = [(RISES[line.upgrade], FALLS[line.downgrade]) for line in lines if line.quota]
     moves = list(dict.fromkeys(tongue.word(words) for pair in changes for words in pair))
-    new = renewal(facts, benefit)
-    then = n_("On %(day)s, according to your tier then.")
-    starts = list(dict.fromkeys(tongue.word(STARTS[line.start]) for line in lines))
+    new = [arrival(tongue, *each) for each in renewals(facts, programme, lines)]
+    starts = [*filter(None, dict.fromkeys(start_words(tongue, line) for line in lines))]
     starts += dict.fromkeys(
         tongue.word(CLAIMS[each.claim]) for each in lines if CLAIMS[each.claim]
     )
@@ -408,7 +408,7 @@ def _rules(
         if at_issue
         else n_("A unit is used up when you use it.")
     )
-    back = n_("If the provider cannot deliver, the unit comes back to you.")
+    back = tongue.word(n_("If the provider cannot deliver, the unit comes back to you."))
     fields = [tongue.word(FIELDS.get(name, Field(name)).label) for name in served.recipient]
     goes = n_("These details go to the provider of this benefit and to nobody else.")
     rules = {
@@ -420,7 +420,7 @@ def _rules(
             *(valid or [tongue.word(n_("As long as each unit says."))]),
             *contract_words(tongue, programme, benefit),
         ],
-        n_("New units"): [tongue.say(then, day=tongue.day(new)), *starts] if new else [],
+        n_("New units"): [*dict.fromkeys(new), *starts] if new else [],
         n_("If several are yours"): _stacking(tongue, programme, benefit),
         n_("Change of tier"): moves,
         n_("Limits"): [
@@ -434,6 +434,6 @@ def _rules(
             tongue.word(spent),
             *use_words(tongue, served),
         ],
-        n_("If it fails"): [tongue.word(back)],
+        n_("If it fails"): [] if served.kind is Kind.CODE_STOCK else [back],
     }
     return [(tongue.word(title), words) for title, words in rules.items() if words]

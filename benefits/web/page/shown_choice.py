@@ -15,7 +15,16 @@ from benefits.domain.requests import KeyConflict
 from benefits.domain.use import ClaimWindow
 from benefits.web.page.facts import Facts
 from benefits.web.page.shown_benefit import last_day, lot_words, refused_words, why_not
-from benefits.web.page.shown_lines import FALLS, RISES, STARTS, Brings, brings, end_words
+from benefits.web.page.shown_lines import (
+    FALLS,
+    RISES,
+    Brings,
+    arrival,
+    brings,
+    end_words,
+    renewals,
+    start_words,
+)
 from benefits.web.tongue import Message, Tongue, n_
 
 CHOICE_WORDS: dict[str, Message] = {
@@ -53,12 +62,13 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """A choice with its form; `key` is the form's own."""
+    """A choice with its form; `key` is the form's own. With `nothing` to choose, why and when."""
 
     code: str
     name: str
     key: str
     available: int
+    nothing: str
     lots: list[str]
     options: list[Option]
     is_open: bool
@@ -79,6 +89,8 @@ def shown_choice(tongue: Tongue, facts: Facts, code: str) -> ShownChoice:
     programme, choice = facts.catalogue.choices[code]
     one = facts.choices.get(code) or Offered(programme, choice, [], {}, [])
     lines = [line for line in programme.line if line.choice == code]
+    new = [arrival(tongue, *each) for each in renewals(facts, programme, lines)]
+    nothing = tongue.word(CHOICE_WORDS[InsufficientUnits.code])
     return ShownChoice(
         code=code,
         name=tongue.text(choice.name),
@@ -104,16 +116,17 @@ def shown_choice(tongue: Tongue, facts: Facts, code: str) -> ShownChoice:
             for row in reversed(one.made)
         ],
         brings=brings(tongue, facts, programme, lines),
-        rules=_rules(tongue, lines),
+        rules=_rules(tongue, lines, new),
+        nothing="" if one.lots else tongue.joint.join([nothing, *new[:1]]),
     )
 
 
-def _rules(tongue: Tongue, lines: list[Line]) -> list[tuple[str, list[str]]]:
-    """Return until when units can be chosen with, when they come, and what a move does."""
+def _rules(tongue: Tongue, lines: list[Line], new: list[str]) -> list[tuple[str, list[str]]]:
+    """Return until when units can be chosen with, when `new` ones come, and what a move does."""
     moves = [(RISES[line.upgrade], FALLS[line.downgrade]) for line in lines if line.quota]
     rules: dict[Message, list[str]] = {
         n_("Units are valid"): [end_words(tongue, line) for line in lines],
-        n_("New units"): [tongue.word(STARTS[line.start]) for line in lines],
+        n_("New units"): [*new, *(start_words(tongue, line) for line in lines)],
         n_("Change of tier"): [tongue.word(words) for pair in moves for words in pair],
     }
     told = {title: [*dict.fromkeys(filter(None, words))] for title, words in rules.items()}

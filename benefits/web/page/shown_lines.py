@@ -6,7 +6,15 @@ from datetime import date
 import msgspec
 
 from benefits.domain import units
-from benefits.domain.packages import Claiming, Downgrade, Line, LinePeriod, Start, UpgradePolicy
+from benefits.domain.packages import (
+    Claiming,
+    Downgrade,
+    Line,
+    LinePeriod,
+    Start,
+    UpgradePolicy,
+    next_start,
+)
 from benefits.domain.programme import Programme
 from benefits.domain.stacking import StackBy
 from benefits.domain.units import Quantity
@@ -98,36 +106,41 @@ STACKS: dict[StackBy, Message] = {
 
 
 class Brings(msgspec.Struct, frozen=True, kw_only=True):
-    """What one line of the programme brings, by tier."""
+    """What one line of the programme brings, by tier or segment, and a mark where it is theirs."""
 
     period: str
-    tiers: list[tuple[str, Quantity, bool]]
+    tiers: list[tuple[str, Quantity, str]]
 
 
 def brings(
     tongue: Tongue, facts: Facts, programme: Programme, lines: Iterable[Line]
 ) -> list[Brings]:
     """Return what lines bring each tier in a period."""
-    mine = facts.standings[programme.code].state.rank
+    mine = programme.tier[facts.standings[programme.code].state.rank]
     today = local_date(facts.now, programme.tz)
     return [
         Brings(
             period=period_words(tongue, line, today),
             tiers=[
-                (tongue.text(tier.name), units.plain(line.quota[tier.code]), rank == mine)
-                for rank, tier in enumerate(programme.tier)
+                (
+                    tongue.text(tier.name),
+                    units.plain(line.quota[tier.code]),
+                    tongue.word(n_("your tier")) if tier is mine else "",
+                )
+                for tier in programme.tier
                 if tier.code in line.quota
             ]
-            + _segment_brings(tongue, line),
+            + _segment_brings(tongue, facts, line),
         )
         for line in lines
     ]
 
 
-def _segment_brings(tongue: Tongue, line: Line) -> list[tuple[str, Quantity, bool]]:
+def _segment_brings(tongue: Tongue, facts: Facts, line: Line) -> list[tuple[str, Quantity, str]]:
     if line.segment is None:
         return []
-    return [(tongue.text(line.segment.name), units.plain(line.quantity), False)]
+    mark = tongue.word(n_("also you")) if line.segment.key in facts.labels else ""
+    return [(tongue.text(line.segment.name), units.plain(line.quantity), mark)]
 
 
 def period_words(tongue: Tongue, line: Line, today: date) -> str:
@@ -146,3 +159,39 @@ def end_words(tongue: Tongue, line: Line) -> str:
     if line.valid_days:
         return tongue.say(_LIVES, days=line.valid_days)
     return tongue.say((OWN_ENDS if line.is_members_own else ENDS)[line.period], days=line.days)
+
+
+def start_words(tongue: Tongue, line: Line) -> str:
+    """Return when a tier's units come; those of a recurring day or a segment have their date."""
+    return "" if line.on or line.segment else tongue.word(STARTS[line.start])
+
+
+def lines_of(facts: Facts, programme: Programme, lines: Iterable[Line]) -> list[Line]:
+    """Return those of the lines that bring the member units: by the tier, or as of a segment."""
+    tier = programme.tier[facts.standings[programme.code].state.rank].code
+    return [
+        line
+        for line in lines
+        if (line.segment.key in facts.labels if line.segment else tier in line.quota)
+    ]
+
+
+def renewals(facts: Facts, programme: Programme, lines: Iterable[Line]) -> list[tuple[date, Line]]:
+    """Return on which days the next units come by which lines, where no rule asks for more."""
+    today = local_date(facts.now, programme.tz)
+    days = [
+        (day, line)
+        for line in lines_of(facts, programme, lines)
+        if line.period is not LinePeriod.ONCE and line.eligible is None
+        if (day := next_start(line, today, facts.opened_on))
+    ]
+    return sorted(days, key=lambda one: one[0])
+
+
+def arrival(tongue: Tongue, day: date, line: Line) -> str:
+    """Say when new units come, by the tier of that day or for a segment."""
+    if line.segment is None:
+        then = n_("New ones arrive on %(day)s, according to your tier then.")
+        return tongue.say(then, day=tongue.day(day))
+    then = n_("New ones arrive on %(day)s for %(segment)s.")
+    return tongue.say(then, day=tongue.day(day), segment=tongue.text(line.segment.name))

@@ -45,6 +45,7 @@ _STEPS: tuple[tuple[OrderState, Message], ...] = (
     (OrderState.ISSUED, n_("Delivered")),
     (OrderState.REDEEMED, n_("Used")),
 )
+_ASKED = frozenset({OrderState.SUBMITTED, OrderState.PENDING})  # not for codes in stock
 _NEW = frozenset({OrderState.ISSUED, OrderState.CONFIRMED})
 _REACHED: dict[OrderState, int] = {
     OrderState.HELD: 0,
@@ -202,6 +203,8 @@ def _steps(tongue: Tongue, order: OrderFacts) -> list[Step]:
     reached = _REACHED[state]
     steps = list[Step]()
     for index, (each, label) in enumerate(_STEPS[:last]):
+        if benefit.kind is Kind.CODE_STOCK and each in _ASKED:
+            continue
         is_done = index < reached or (index == reached and state in DELIVERED)
         mark = "done" if is_done else "now" if index == reached else "next"
         named = delivered_word(benefit) if each is OrderState.ISSUED else label

@@ -34,7 +34,7 @@ from benefits.web.page.frame import (
     session_of,
     tongue_of,
 )
-from benefits.web.page.shown import groups
+from benefits.web.page.shown import coming, groups
 from benefits.web.page.shown_benefit import offer, refused_words
 from benefits.web.page.shown_tier import tier_cards
 from benefits.web.problems import LEAVES_BOOKS, NotFound
@@ -117,6 +117,7 @@ async def show(request: Web, refused: FromQuery[str] = "") -> Page:
         "page.html",
         cards=tier_cards(tongue, facts),
         groups=groups(tongue, facts),
+        coming=coming(tongue, facts),
         refused=refused_words(tongue, refused),
         zones=[tongue.zone(zone) for zone in sorted(zones, key=str)],
     )

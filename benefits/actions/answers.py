@@ -66,11 +66,13 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     """An answer to a request we made: the request as leased and what was asked in this attempt.
 
     `is_send` where what was asked is what the request wants, done again by a question perhaps.
+    `came_to` is kept with the attempt: the outcome's name, and its evidence.
     """
 
     request: RequestRow
     operation: Operation
     answer: Answer
+    came_to: tuple[str, str]
     is_send: bool = False
 
 

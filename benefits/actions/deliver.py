@@ -42,9 +42,9 @@ from benefits.domain.orders import (
     next_operation,
 )
 from benefits.domain.programme import Programme
-from benefits.store import claims, members, orders
+from benefits.store import claims, due, members, orders
 from benefits.store.claims import ClaimRow
-from benefits.store.db import Connection
+from benefits.store.db import Connection, Together, Writer
 from benefits.store.orders import Leased, Plan, RequestRow
 
 LEASE_MARGIN_S = 30
@@ -87,7 +87,7 @@ async def lease(
     limit: int,
     without: Collection[str] = (),
 ) -> list[Work]:
-    """Take due requests for one attempt each, but none of the providers `without`.
+    """Take due requests for one attempt each, `limit` a provider, none of those `without`.
 
     The holds of what is taken have no deadline from here on.
     """
@@ -119,8 +119,10 @@ async def lease(
         (one.request, _operation(one, found[one.request.claim_id], agreed[one.request.claim_id]))
         for one in leased
     ]
-    await orders.begin_attempts(conn, works, now)
-    await _submit(conn, found.values(), parts)
+    together = Together(conn)
+    await orders.begin_attempts(together, works, now)
+    await _submit(together, found.values(), parts)
+    await together.send()
     calls = await _calls(conn, works, found, parts)
     return [
         Work(
@@ -146,10 +148,10 @@ async def _due(
 ) -> list[tuple[UUID, UUID]]:
     """Return (member, request) of requests that are due where we may go (gate)."""
     stopped = open_to.stopped
-    found = await orders.due_by(
+    found = await due.first_by(
         conn, buckets, now, ways=open_to.ways, stopped=stopped, laneless=laneless
     )
-    found += await orders.due(
+    found += await due.first(
         conn,
         buckets,
         now,
@@ -201,7 +203,8 @@ async def _calls(
     """Return what is to be said in attempts: of the order what was ordered, whatever is asked."""
     requests = {request.request_id: request for request, _ in works}
     later = [r for r in requests.values() if r.operation is not Operation.ISSUE]
-    asked = await orders.of_claims(conn, [(r.member_id, r.claim_id) for r in later])
+    pairs = [(r.member_id, r.claim_id) for r in later]
+    asked = await orders.of_claims(conn, pairs) if pairs else {}
     for each in (r for of in asked.values() for r in of):
         requests.setdefault(each.request_id, each)
     issued = {r.claim_id: r for r in requests.values() if r.operation is Operation.ISSUE}
@@ -229,7 +232,7 @@ async def _calls(
     return calls
 
 
-async def _submit(conn: Connection, found: Iterable[ClaimRow], parts: Parts) -> None:
+async def _submit(writer: Writer, found: Iterable[ClaimRow], parts: Parts) -> None:
     """Mark held claims as submitted: from here on only the order's outcome ends their holds."""
     held = [claim for claim in found if claim.state is OrderState.HELD]
     now = parts.clock()
@@ -237,7 +240,7 @@ async def _submit(conn: Connection, found: Iterable[ClaimRow], parts: Parts) -> 
         claim.state = OrderState.SUBMITTED
         claim.deadline = None
         claim.changed_at = now
-    await claims.update(conn, held)
+    await claims.update(writer, held)
 
 
 async def record(conn: Connection, attempts: Sequence[Attempt], parts: Parts) -> Sequence[Attempt]:
@@ -253,7 +256,6 @@ async def _record(
     conn: Connection, attempts: Sequence[Attempt], parts: Parts
 ) -> Sequence[Attempt]:
     now = parts.clock()
-    ended = list[tuple[RequestRow, str, str]]()
     learned = list[Attempted]()
     for attempt in attempts:
         work = attempt.work
@@ -264,13 +266,12 @@ async def _record(
             now=now,
             grace_s=work.capabilities.not_found_grace_s,
         )
-        tag = str(outcome.__struct_config__.tag)
-        ended.append((work.request, tag, _evidence(outcome)))
         learned.append(
             Attempted(
                 request=work.request,
                 operation=work.call.operation,
                 is_send=work.is_send,
+                came_to=(str(outcome.__struct_config__.tag), _evidence(outcome)),
                 answer=Answer(
                     claim_id=work.request.claim_id,
                     operation=work.request.operation,
@@ -281,8 +282,6 @@ async def _record(
             )
         )
     left = await resolve(conn, (), parts, attempts=learned)
-    known = [one for one in ended if one[0].claim_id not in left]
-    await orders.end_attempts(conn, known, now)
     return [attempt for attempt in attempts if attempt.work.request.claim_id in left]
 
 

@@ -26,7 +26,8 @@ from benefits.domain.orders import Rate
 from benefits.store import circuits
 from benefits.store.circuits import Pair
 from benefits.store.db import Connection
-from benefits.store.orders import RequestRow, Way
+from benefits.store.due import Way
+from benefits.store.orders import RequestRow
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):

@@ -297,8 +297,10 @@ class _Group:
         words = f"The provider never said what became of the order.{evidence}"
         self._case(claim, NO_ANSWER, words)
 
-    async def write(self, conn: Connection, plans: Sequence[orders.Plan]) -> None:
-        """Write everything the answers changed, and when requests are asked next."""
+    async def write(
+        self, conn: Connection, plans: Sequence[orders.Plan], attempts: Sequence[Attempted]
+    ) -> None:
+        """Write everything the answers changed, what attempts came to, and what is asked when."""
         together = Together(conn)
         await self.journal.write(together)
         await claims.update(together, [self.claims[id_] for id_ in sorted(self.changed)])
@@ -306,6 +308,8 @@ class _Group:
         await claims.open_cases(together, self.cases)
         await orders.put(together, self.requests, self.now)
         await orders.schedule(together, plans)
+        ended = [(attempt.request, *attempt.came_to) for attempt in attempts]
+        await orders.end_attempts(together, ended, self.now)
         await self.units.capacity.write(together)
         await together.send()
         await cases.close_those(conn, self.closed, self.now)  # one may have been opened just now
@@ -328,7 +332,9 @@ async def resolve(
     ids = sorted({a.claim_id for a in (*answers, *(t.answer for t in attempts))})
     if not ids:
         return frozenset()
-    owners = await claims.owners(conn, ids)
+    owners = {t.request.claim_id: t.request.member_id for t in attempts}
+    if answers:
+        owners |= await claims.owners(conn, [answer.claim_id for answer in answers])
     locked, busy = await members.lock_persons(conn, set(owners.values()))
     left = frozenset(id_ for id_, member_id in owners.items() if member_id in busy)
     if left:
@@ -356,7 +362,7 @@ async def resolve(
         attempt = doubted(each, now, grace_s)
         plans.append(_after_attempt(group, attempt, weighed(attempt, latest_attempts), now))
     latest = {(p.request.request_id, p.request.attempt): p for p in plans}
-    await group.write(conn, list(latest.values()))
+    await group.write(conn, list(latest.values()), attempts)
     return left
 
 

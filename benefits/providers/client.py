@@ -192,7 +192,7 @@ def _open(permits: Callable[[Address], bool]) -> aiohttp.ClientSession:
     trace.on_connection_create_end.append(connected)
     trace.on_connection_reuseconn.append(connected)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(socket_factory=dial),
+        connector=aiohttp.TCPConnector(socket_factory=dial, limit=0),  # whoever calls has bounds
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "benefits", "Accept-Encoding": "identity"},
         auto_decompress=False,

@@ -15,19 +15,24 @@ from benefits.domain.catalogue import Catalogue
 from benefits.domain.code_stocks import low_stocks
 from benefits.domain.entitlement import CounterUse, budget_counter, stock_counter
 from benefits.store.db import Connection, rows
+from benefits.store.due import WAITING
 from benefits.store.evaluation_ages import ages
 from benefits.store.sealed import is_ready
 
 COUNTED_MAX = 10_000
 # ix_provider_request_due. A lease that lapsed is due again.
-QUEUE = """
-SELECT q.provider, count(*) AS due, extract(epoch FROM now() - min(q.next_at))::float8 AS age_s,
+QUEUE = f"""
+{WAITING}
+SELECT w.provider, count(*) AS due, extract(epoch FROM now() - min(q.next_at))::float8 AS age_s,
        count(q.leased_until) AS lapsed,
        extract(epoch FROM now() - min(q.leased_until))::float8 AS lease_age_s
-FROM (SELECT r.provider, r.next_at, r.leased_until FROM provider_request AS r
-      WHERE r.bucket BETWEEN 0 AND 1023 AND r.next_at <= now() AND r.next_at IS NOT NULL
-      ORDER BY r.next_at LIMIT $1) AS q
-GROUP BY q.provider
+FROM waiting AS w
+CROSS JOIN LATERAL (
+    SELECT r.next_at, r.leased_until FROM provider_request AS r
+    WHERE r.provider = w.provider AND r.sku = w.sku AND r.bucket + 0 BETWEEN 0 AND 1023
+      AND r.next_at <= now() AND r.next_at IS NOT NULL
+    ORDER BY r.next_at LIMIT $1) AS q
+GROUP BY w.provider
 """
 # Small tables: of a SKU the breaker, of a provider and a SKU the last word.
 PAUSED = """

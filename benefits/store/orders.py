@@ -6,7 +6,7 @@ in flight per lane (provider, member, SKU; of a provider without lanes: claim); 
 one person see `actions/lanes`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -74,36 +74,6 @@ FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::
             $7::text[], $8::bytea[], $9::bytea[], $10::text[], $12::text[], $13::uuid[])
      AS n (bucket, request_id, member_id, claim_id, provider, sku, operation,
            body_sealed, body_hash, disclosed, traceparent, undoes)
-"""
-# ix_provider_request_due. A glance without locks: the first of each free lane, so that the lane of
-# one member, or a provider that has enough to do, keeps nobody else from being seen.
-_DUE = """
-r.bucket + 0 BETWEEN $1 AND $2 AND r.next_at <= $3 AND r.next_at IS NOT NULL
-  AND NOT EXISTS (
-      SELECT FROM provider_request AS o
-      WHERE o.bucket = r.bucket AND o.member_id = r.member_id AND o.provider = r.provider
-        AND o.sku = r.sku AND o.request_id <> r.request_id
-        AND (o.claim_id = r.claim_id OR r.provider <> ALL({0}::text[]))
-        AND (o.leased_until > $3 OR (o.next_at, o.request_id) < (r.next_at, r.request_id)))"""
-_IS_STOPPED = """
-EXISTS (SELECT FROM unnest({0}::text[], {1}::text[]) AS s (provider, sku)
-        WHERE s.provider = r.provider AND s.sku = r.sku)"""
-DUE = f"""
-SELECT r.member_id, r.request_id FROM provider_request AS r
-WHERE r.provider <> ALL($5::text[]) AND NOT {_IS_STOPPED.format("$6", "$7")}
-  AND {_DUE.format("$8")}
-ORDER BY r.next_at LIMIT $4
-"""
-# The same, of some providers or SKUs so many each: of a whole provider not what is stopped.
-DUE_BY = f"""
-SELECT d.member_id, d.request_id
-FROM unnest($4::text[], $5::text[], $6::int[]) AS w (provider, sku, calls)
-CROSS JOIN LATERAL (
-    SELECT r.member_id, r.request_id FROM provider_request AS r
-    WHERE r.provider = w.provider
-      AND CASE w.sku WHEN '' THEN NOT {_IS_STOPPED.format("$7", "$8")} ELSE r.sku = w.sku END
-      AND {_DUE.format("$9")}
-    ORDER BY r.next_at LIMIT w.calls) AS d
 """
 # Under the members' locks, so the lane cannot be taken twice. The first of a lane goes, the others
 # wait their turn.
@@ -194,57 +164,6 @@ async def put(writer: Writer, requests: Sequence[RequestRow], now: datetime) -> 
     )
 
 
-class Way(msgspec.Struct, frozen=True):
-    """How many requests of a provider may go, or of one of its SKUs."""
-
-    provider: str
-    sku: str
-    calls: int
-
-
-async def due(
-    conn: Connection,
-    buckets: tuple[int, int],
-    now: datetime,
-    *,
-    limit: int,
-    without: Collection[str],
-    stopped: Collection[tuple[str, str]] = (),
-    laneless: Sequence[str] = (),
-) -> list[tuple[UUID, UUID]]:
-    """Return (member, request) of requests whose time has come.
-
-    But not of providers `without`, nor of what is `stopped`: (provider, SKU).
-    """
-    told = [sorted(without), *_pairs(stopped), list(laneless)]
-    found = await rows(conn, DUE, *buckets, now, limit, *told)
-    return [(row.member_id, row.request_id) for row in found]
-
-
-async def due_by(
-    conn: Connection,
-    buckets: tuple[int, int],
-    now: datetime,
-    *,
-    ways: Sequence[Way],
-    stopped: Collection[tuple[str, str]],
-    laneless: Sequence[str],
-) -> list[tuple[UUID, UUID]]:
-    """Return (member, request) of requests whose time has come, so many each way."""
-    if not ways:
-        return []
-    names = [way.provider for way in ways], [way.sku for way in ways]
-    calls = [way.calls for way in ways]
-    told = [*names, calls, *_pairs(stopped), list(laneless)]
-    found = await rows(conn, DUE_BY, *buckets, now, *told)
-    return [(row.member_id, row.request_id) for row in found]
-
-
-def _pairs(pairs: Collection[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    ordered = sorted(pairs)
-    return [provider for provider, _ in ordered], [sku for _, sku in ordered]
-
-
 async def lease(
     conn: Connection,
     ids: Sequence[UUID],
@@ -260,13 +179,10 @@ async def lease(
         for row in await rows(conn, LEASE, buckets, list(ids), now, until, list(laneless))
     ]
     taken.sort(key=lambda r: r.request_id)
-    last = await rows(
-        conn,
-        LAST_ATTEMPTS,
-        [bucket_of(r.request_id) for r in taken],
-        [r.request_id for r in taken],
-        [r.attempt for r in taken],
-    )
+    again = [r for r in taken if r.attempt > 1]
+    buckets, ids = [bucket_of(r.request_id) for r in again], [r.request_id for r in again]
+    attempts = [r.attempt for r in again]
+    last = await rows(conn, LAST_ATTEMPTS, buckets, ids, attempts) if again else []
     before = {row.request_id: (Operation(row.operation), row.outcome) for row in last}
     return [Leased(r, *before.get(r.request_id, (None, ""))) for r in taken]
 
@@ -280,11 +196,11 @@ async def in_flight(
 
 
 async def begin_attempts(
-    conn: Connection, attempts: Sequence[tuple[RequestRow, Operation]], now: datetime
+    writer: Writer, attempts: Sequence[tuple[RequestRow, Operation]], now: datetime
 ) -> None:
     """Record that attempts are about to be made; a crash leaves one without outcome."""
-    await run(
-        conn,
+    await write(
+        writer,
         INSERT_ATTEMPTS,
         [bucket_of(r.request_id) for r, _ in attempts],
         [r.request_id for r, _ in attempts],
@@ -295,11 +211,13 @@ async def begin_attempts(
 
 
 async def end_attempts(
-    conn: Connection, ended: Sequence[tuple[RequestRow, str, str]], now: datetime
+    writer: Writer, ended: Sequence[tuple[RequestRow, str, str]], now: datetime
 ) -> None:
     """Record the outcome and evidence of attempts."""
-    await run(
-        conn,
+    if not ended:
+        return
+    await write(
+        writer,
         END_ATTEMPTS,
         [bucket_of(r.request_id) for r, _, _ in ended],
         [r.request_id for r, _, _ in ended],

@@ -102,7 +102,11 @@ provider_request = Table(
         "operation IN ('ISSUE', 'CONFIRM', 'REVOKE', 'REDEEM', 'REVERSE')", name="operation"
     ),
     CheckConstraint("(operation = 'REVERSE') = (undoes IS NOT NULL)", name="undoes"),
-    Index("ix_provider_request_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+    Index(
+        "ix_provider_request_due",
+        *("provider", "sku", "next_at"),
+        postgresql_where=text("next_at IS NOT NULL"),
+    ),
     Index(None, "bucket", "member_id", "claim_id"),
     postgresql_with={"fillfactor": "80"},
 )

@@ -80,7 +80,8 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; calls under way are finished and recorded."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._repeat("deliver", self.deliver, POLL_S, stop))
+            heard = self._delivery.answered
+            tasks.create_task(self._repeat("deliver", self.deliver, POLL_S, stop, wake=heard))
             tasks.create_task(self._repeat("callbacks", self.work_off, POLL_S, stop))
             tasks.create_task(self._repeat("jobs", self.run_jobs, POLL_S, stop))
             tasks.create_task(self._repeat("feeds", self.apply_feeds, FEEDS_S, stop))
@@ -100,9 +101,18 @@ class Worker:
         await self.finish()
 
     async def _repeat(
-        self, name: str, step: Callable[[], Awaitable[int]], pause_s: float, stop: asyncio.Event
+        self,
+        name: str,
+        step: Callable[[], Awaitable[int]],
+        pause_s: float,
+        stop: asyncio.Event,
+        *,
+        wake: asyncio.Event | None = None,
     ) -> None:
-        """Repeat a step: at once while it finds work, else after a pause, whatever happens."""
+        """Repeat a step: at once while it finds work, else after a pause, whatever happens.
+
+        What wakes it ends the pause, unless the step failed.
+        """
         failures = 0
         self._ended[name] = self._last_success[name] = time.monotonic()
         while not stop.is_set():
@@ -121,11 +131,8 @@ class Worker:
                 worked = 0
             self._ended[name] = time.monotonic()
             if not worked:
-                try:
-                    async with asyncio.timeout(max(pause_s, min(2.0**failures, 60) - 1)):
-                        await stop.wait()
-                except TimeoutError:
-                    continue
+                pause = max(pause_s, min(2.0**failures, 60) - 1)
+                await _pause(pause, stop, stop if wake is None or failures else wake)
 
     def ages(self) -> dict[str, tuple[float, float]]:
         """Return by step how many seconds ago it ended, well or badly, and succeeded."""
@@ -358,6 +365,14 @@ class Worker:
         async with self._database.transaction() as conn:
             await make_partitions(conn, self._parts.clock(), MONTHS_AHEAD)
         return 0
+
+
+async def _pause(seconds: float, *ends: asyncio.Event) -> None:
+    """Wait for so long, or until something happens that ends it."""
+    waits = [asyncio.create_task(end.wait()) for end in ends]
+    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 async def only_tell(stop: asyncio.Event) -> None:

@@ -20,7 +20,7 @@ from benefits.domain.orders import NotSent, Outcome, Rejected, Unknown
 from benefits.providers.provider import Provider
 from benefits.store.db import Connection, Database
 
-IN_FLIGHT_MAX = 32  # a provider; a page may take it to twice as many
+IN_FLIGHT_MAX = 32  # a provider; one page more may go, so that one is leased while one is away
 PAUSES_S = (0.2, 0.2, 1.0, 0.0)
 
 log = structlog.get_logger()
@@ -36,7 +36,8 @@ class Delivery:
         providers: Mapping[str, Provider],
         buckets: tuple[int, int],
     ) -> None:
-        """Start with no call under way."""
+        """Start with no call under way; `answered` is set while there is an answer to record."""
+        self.answered = asyncio.Event()
         self._database = database
         self._parts = parts
         self._providers = providers
@@ -47,10 +48,19 @@ class Delivery:
         self._in_flight: Counter[str] = Counter()
 
     async def deliver(self) -> int:
-        """Record what calls answered and start calls that are due; return how many of both."""
-        recorded = await self._record()
+        """Record what calls answered and start calls that are due; return how many of both.
+
+        While the database writes the former, the latter are looked for.
+        """
+        did = await asyncio.gather(self._record(), self._start(), return_exceptions=True)
+        for failed in (one for one in did if isinstance(one, BaseException)):
+            raise failed  # the other one has ended
+        return sum(one for one in did if isinstance(one, int))
+
+    async def _start(self) -> int:
+        """Start calls that are due, return how many."""
         await self._hear()
-        busy = {code for code, calls in self._in_flight.items() if calls >= IN_FLIGHT_MAX}
+        busy = {code for code, calls in self._in_flight.items() if calls > IN_FLIGHT_MAX}
 
         async def lease(conn: Connection) -> list[Work]:
             return await deliver.lease(
@@ -64,7 +74,7 @@ class Delivery:
             task = asyncio.create_task(self._call(work))
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
-        return recorded + len(works)
+        return len(works)
 
     async def _call(self, work: Work) -> None:
         begun = time.perf_counter()
@@ -82,6 +92,7 @@ class Delivery:
         attempt = Attempt(work, outcome, asked=work.provider in self._providers)
         self._answered.append(attempt)
         self._heard.append(attempt)
+        self.answered.set()
         took = time.perf_counter() - begun
         measures.CALLS_IN_FLIGHT.labels(work.provider).dec()
         measures.CALLS.labels(work.provider, operation, _tag(outcome)).inc()
@@ -115,6 +126,7 @@ class Delivery:
 
         One that cannot be recorded will be asked for again.
         """
+        self.answered.clear()
         answered, self._answered = self._answered, []
         if not answered:
             return 0

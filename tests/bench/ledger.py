@@ -1,10 +1,11 @@
 """Ledgers made set by set: large ones within minutes, and the books are right all the same."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 _ID = """(lpad(to_hex((extract(epoch FROM {at}) * 1000)::bigint), 12, '0') || '7'
     || lpad(to_hex((random() * 4095)::int), 3, '0') || '8'
@@ -55,9 +56,98 @@ async def grant_all(
     """Enrol members who were each given three units `at` an instant that end at another."""
     for begun in range(0, members, _AT_ONCE):
         async with conn.transaction():
-            for statement in _GRANTED:
-                values = (at, ends, min(_AT_ONCE, members - begun)) if "$1" in statement else ()
-                await conn.execute(statement, *values)
+            await _grant(conn, min(_AT_ONCE, members - begun), "VIDEO", at=at, ends=ends)
+
+
+async def _grant(
+    conn: asyncpg.Connection, members: int, benefit: str, *, at: datetime, ends: datetime
+) -> None:
+    for statement in _GRANTED:
+        values = (at, ends, members) if "$1" in statement else ()
+        await conn.execute(statement.replace("VIDEO", benefit), *values)
+
+
+# Of those who were just given units; the events of a placed claim and of the grant are in order.
+_ORDERED = (
+    "DROP TABLE IF EXISTS ordered",
+    f"""CREATE TEMP TABLE ordered AS
+        SELECT m.bucket, m.member_id, m.lot_id, $1::timestamptz AS at,
+               {_ID.format(at="$1::timestamptz", n="n", bucket="bucket")} AS batch_id,
+               {_ID.format(at="$1::timestamptz", n="n", bucket="bucket")} AS claim_id,
+               {_ID.format(at="$1::timestamptz", n="n", bucket="bucket")} AS hold_id,
+               {_ID.format(at="$1::timestamptz", n="n", bucket="bucket")} AS request_id,
+               {_ID.format(at="$1::timestamptz", n="n", bucket="bucket")} AS event_id
+        FROM made AS m""",
+    """INSERT INTO batch (bucket, batch_id, member_id, kind, actor, effective_at, recorded_at,
+                          booked_month)
+       SELECT bucket, batch_id, member_id, 'claim.placed', 'bench', at, at,
+              date_trunc('month', at) FROM ordered""",
+    """INSERT INTO posting (bucket, batch_id, line, debit, credit, unit, amount, lot_id, party)
+       SELECT bucket, batch_id, 0, 'available', 'held', 'BENEFIT:VIDEO', 1, lot_id, ''
+       FROM ordered
+       UNION ALL
+       SELECT bucket, batch_id, 1, 'budget.available', 'budget.reserved', 'MONEY:CNY', 1500,
+              NULL, 'video' FROM ordered""",
+    """UPDATE lot SET held = 1 FROM ordered AS o
+       WHERE lot.bucket = o.bucket AND lot.lot_id = o.lot_id""",
+    """UPDATE wallet SET available = 2, held = 1 FROM ordered AS o
+       WHERE wallet.bucket = o.bucket AND wallet.member_id = o.member_id
+         AND wallet.unit = 'BENEFIT:VIDEO'""",
+    """INSERT INTO outbox (bucket, member_id, seq, event_id, type, batch_id, subject_id, data,
+                           recorded_at, position)
+       SELECT bucket, member_id, 2, event_id, 'claim.placed', batch_id, claim_id,
+              '{"benefit": "VIDEO", "quantity": 1}', at, event_position() FROM ordered""",
+    """UPDATE member SET event_seq = 2, recorded_at = o.at, event_position = event_position()
+       FROM ordered AS o WHERE member.bucket = o.bucket AND member.member_id = o.member_id""",
+    """INSERT INTO hold (bucket, hold_id, member_id, claim_id, batch_id, unit, quantity,
+                         cost_minor, placed_at)
+       SELECT bucket, hold_id, member_id, claim_id, batch_id, 'BENEFIT:VIDEO', 1, 1500, at
+       FROM ordered""",
+    """INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state,
+                          hold_id, programme_version, claimed_at, changed_at, deadline)
+       SELECT bucket, claim_id, member_id, 'wealth', 'VIDEO', 1, 'HELD', hold_id, 1, at, at,
+              at + interval '1 day' FROM ordered""",
+    """INSERT INTO provider_request (bucket, request_id, member_id, claim_id, provider, sku,
+                                     operation, body_sealed, body_hash, disclosed, created_at,
+                                     next_at)
+       SELECT bucket, request_id, member_id, claim_id, $1, $2, 'ISSUE', $3::bytea,
+              sha256(request_id::text::bytea), '{phone}', at, at + interval '1 day'
+       FROM ordered""",
+    """INSERT INTO request (bucket, caller, operation, key, body_hash, ids, recorded_at)
+       SELECT bucket, 'bench', 'claim', claim_id::text, sha256('claim'),
+              jsonb_build_object('claim_id', claim_id), at FROM ordered""",
+    """UPDATE counter SET reserved = reserved + 1500 * (SELECT count(*) FROM ordered)
+       WHERE counter = 'budget:video' AND "window" = 'all' AND slice = 0""",
+)
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Orders of one benefit, a member's each, placed `at` an instant: what is asked of whom.
+
+    None is due before a day has passed.
+    """
+
+    benefit: str
+    provider: str
+    sku: str
+    body_sealed: bytes
+    at: datetime
+
+
+async def order_all(conn: asyncpg.Connection, orders: int, wanted: Wanted) -> None:
+    """Place orders of new members, whose units are held and their cost reserved."""
+    granted, ends = wanted.at - timedelta(minutes=1), wanted.at + timedelta(days=300)
+    for begun in range(0, orders, _AT_ONCE):
+        async with conn.transaction():
+            some = min(_AT_ONCE, orders - begun)
+            await _grant(conn, some, wanted.benefit, at=granted, ends=ends)
+            for statement in _ORDERED:
+                values: tuple[object, ...] = ()
+                if "$1::timestamptz" in statement:
+                    values = (wanted.at,)
+                elif "$3::bytea" in statement:
+                    values = (wanted.provider, wanted.sku, wanted.body_sealed)
+                await conn.execute(statement.replace("VIDEO", wanted.benefit), *values)
 
 
 _WHO = """

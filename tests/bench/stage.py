@@ -3,7 +3,7 @@
 import os
 import random
 import subprocess
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -19,6 +19,7 @@ from benefits.domain.benefit import Benefit
 from benefits.domain.limits import Budget
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read
+from benefits.domain.signature import parse_secret, signed_headers
 from benefits.domain.values import BUCKETS, Month, bucket_of
 from benefits.embedded import binary
 from benefits.house import real_clock
@@ -27,6 +28,7 @@ from benefits.store.db import connect
 from benefits.store.envelope import Envelope
 from benefits.store.migrate import create_database, migrate
 from tests.builders import PROGRAMME, World
+from tests.service import WEBHOOK_SECRET
 
 MEMBERS = int(os.environ.get("BENCH_MEMBERS", "20000"))
 HOT = "LOUNGE"
@@ -151,6 +153,22 @@ def explained(key: str, member_id: UUID) -> bytes:
 def constant() -> bytes:
     """Return a request that is answered with a constant."""
     return b"GET /health HTTP/1.1\r\nHost: bench\r\n\r\n"
+
+
+def told_used(number: UUID) -> bytes:
+    """Return a signed callback of the sandbox that an order was used."""
+    now = datetime.now(UTC)
+    at = now.isoformat()
+    told = {"type": "order.redeemed", "timestamp": at, "data": {"number": number.hex, "at": at}}
+    body = msgspec.json.encode(told)
+    secret = parse_secret(WEBHOOK_SECRET)
+    headers = signed_headers([secret], uuid4().hex, int(now.timestamp()), body)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = (
+        f"POST /callbacks/sandbox HTTP/1.1\r\nHost: bench\r\n{lines}"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def pgbench(dsn: str, clients: int, *, seconds: float, hot: int) -> float:

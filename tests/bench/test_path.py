@@ -15,15 +15,12 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
-import msgspec
 import pytest
 
-from benefits.domain.signature import parse_secret, signed_headers
 from benefits.embedded import Postgres
 from benefits.settings import Keys
 from tests.bench import load
@@ -36,9 +33,10 @@ from tests.bench.stage import (
     pgbench,
     prepare,
     spread_of,
+    told_used,
     wish,
 )
-from tests.service import WEBHOOK_SECRET, Serving, environment, fresh_keys, serve
+from tests.service import Serving, environment, fresh_keys, serve
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
@@ -195,7 +193,7 @@ async def _captures(ground: Ground, raw: asyncpg.Connection, keys: Keys) -> tupl
     await raw.execute(LATER)
     numbers = [row[0] for row in await raw.fetch(HELD)]
     random.shuffle(numbers)
-    requests = map(_callback, numbers)
+    requests = map(told_used, numbers)
     ended = await raw.fetchval(CAPTURED)
     async with _working(ground.dsn, keys):
         while await raw.fetchval(UNSEALED):
@@ -208,21 +206,6 @@ async def _captures(ground: Ground, raw: asyncpg.Connection, keys: Keys) -> tupl
     ended = await raw.fetchval(CAPTURED) - ended
     assert ended == len(numbers) - sum(1 for _ in requests), "a callback ended no hold"
     return ended / took, made.p99_ms
-
-
-def _callback(number: UUID) -> bytes:
-    now = datetime.now(UTC)
-    at = now.isoformat()
-    told = {"type": "order.redeemed", "timestamp": at, "data": {"number": number.hex, "at": at}}
-    body = msgspec.json.encode(told)
-    secret = parse_secret(WEBHOOK_SECRET)
-    headers = signed_headers([secret], uuid4().hex, int(now.timestamp()), body)
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = (
-        f"POST /callbacks/sandbox HTTP/1.1\r\nHost: bench\r\n{lines}"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 @contextlib.asynccontextmanager

@@ -197,6 +197,11 @@ def read_provider_secrets(environ: Mapping[str, str]) -> dict[str, ProviderSecre
     return _provider_secrets(environ, "BENEFITS_PROVIDER_SECRETS")
 
 
+def read_allowed_networks(environ: Mapping[str, str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Read BENEFITS_ALLOWED_NETWORKS alone: where a provider may live that is certified."""
+    return _networks(environ, "BENEFITS_ALLOWED_NETWORKS")
+
+
 def make_or_read_keys(data_folder: Path) -> Keys:
     """Read the keys of a data folder, after making those it has not: random, in files of 0600.
 

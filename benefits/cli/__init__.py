@@ -31,6 +31,10 @@ COMMANDS = {
         "sandbox:sandbox",
         "Run a provider that has the faults of real ones, by default one of the contract `open`.",
     ),
+    "certify": (
+        "certify:certify_",
+        "Prove by named checks that a provider keeps its contract, against its own endpoint.",
+    ),
     "roles": (
         "roles:roles",
         "Make and check the database roles: owner, migrator, runtime, auditor, reader.",

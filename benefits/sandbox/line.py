@@ -23,6 +23,14 @@ async def serve(
         await runner.cleanup()
 
 
+async def body_of(request: web.Request) -> bytes:
+    """Read the body of a request; of one that broke off nothing is done."""
+    try:
+        return await request.read()
+    except ConnectionError:
+        raise web.HTTPBadRequest from None
+
+
 async def hang_up(request: web.Request, hang_s: float) -> web.StreamResponse:
     """Hold the line, then drop it without an answer."""
     await asyncio.sleep(hang_s)

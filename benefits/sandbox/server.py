@@ -32,7 +32,7 @@ from benefits.sandbox.behaviour import (
 )
 from benefits.sandbox.book import Book, Order
 from benefits.sandbox.deliveries import Deliveries, webhooks
-from benefits.sandbox.line import drip, hang_up, serve
+from benefits.sandbox.line import body_of, drip, hang_up, serve
 
 Number = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Wait = Annotated[float, msgspec.Meta(ge=0)]
@@ -327,7 +327,7 @@ class Sandbox:
         return web.json_response({"status": "ok"})
 
     async def _signed(self, request: web.Request, kind: type[Body]) -> tuple[str, Body]:
-        body = await request.read()
+        body = await body_of(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             id_ = verify(self._secrets, headers, body, now_unix=int(time.time()))

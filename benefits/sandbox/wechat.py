@@ -40,7 +40,7 @@ from benefits.sandbox.behaviour import Behaviour, Plan, digest
 from benefits.sandbox.book import Order, OwedCallback, instant
 from benefits.sandbox.coupons import CouponBook, Deed
 from benefits.sandbox.deliveries import Deliveries
-from benefits.sandbox.line import drip, hang_up, serve
+from benefits.sandbox.line import body_of, drip, hang_up, serve
 from benefits.sandbox.server import view
 from benefits.sandbox.wechat_keys import WechatKeys
 
@@ -62,6 +62,8 @@ EXPLAINED = {
     Behaviour.MIXED: "one of these by the number",
 }
 _SINGLE = tuple(each for each in EXPLAINED if each is not Behaviour.MIXED)
+_NUMBER = re.compile(r"\A[0-9A-Za-z|_*-]{1,128}\Z")
+_STOCK = re.compile(r"\A[0-9A-Za-z]{1,20}\Z")
 _AUTHORIZATION = re.compile(
     wechat_pay.SCHEME
     + r' mchid="(?P<mchid>[^"]*)",nonce_str="(?P<nonce>[^"]*)",signature="(?P<signature>[^"]*)",'
@@ -139,6 +141,8 @@ class WechatSandbox:
     async def send(self, request: web.Request) -> web.StreamResponse:
         """Give a coupon; the same again answers the same."""
         asked = _decoded(await request.read(), SendBody)
+        if not (_NUMBER.match(asked.out_request_no) and _STOCK.match(asked.stock_id)):
+            raise _Refused(HTTPStatus.BAD_REQUEST, "PARAM_ERROR")
         known = self._book.find(asked.out_request_no)
         if known is not None:
             if (known.sku, known.recipient) != (asked.stock_id, {"openid": asked.openid}):
@@ -323,7 +327,7 @@ class WechatSandbox:
 
         async def answer(request: web.Request) -> web.StreamResponse:
             try:
-                self._check(request, await request.read())
+                self._check(request, await body_of(request))
                 made: web.StreamResponse = await handler(request)
             except _Refused as refused:
                 told = {"code": refused.code, "message": "沙盒"}

@@ -1,0 +1,1 @@
+"""Certification: named checks that a provider keeps its contract, over the code that calls it."""

@@ -1,0 +1,92 @@
+"""What a certification must know of each dialect, beside the dialect itself: one entry in KINDS.
+
+Everything else follows from the dialect and from what the provider's entry in a programme says.
+"""
+
+import base64
+import os
+from collections.abc import Callable
+
+import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from benefits.domain.programme import Dialect, Provider
+from benefits.providers.secrets import ProviderSecrets
+from benefits.providers.wechat_pay import WechatSecrets
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What is ordered, and for whom: people of the provider's test system, who are nobody.
+
+    `other_recipient` could be served as well, `refused_recipient` is refused.
+    """
+
+    sku: str
+    recipient: dict[str, str]
+    other_recipient: dict[str, str]
+    refused_recipient: dict[str, str]
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """What is particular to a dialect; `table` is of its provider's entry, and must be there.
+
+    Its secrets are of the type `holds`; `foreign` makes some that are as good as ours, and that
+    the provider does not know. `is_code` says whether an order's number is what its customer
+    shows: then it is not shown.
+    """
+
+    trial: Trial
+    holds: type
+    foreign: Callable[[ProviderSecrets], ProviderSecrets]
+    is_code: Callable[[Provider, str], bool] = lambda _provider, _sku: False
+    table: str = ""
+    tells_each: bool = False  # a delivery that was answered at once is called back, too
+    limits_at_once: bool = False  # sends at once may be refused for a limit that is not reached
+
+
+def _foreign_word(_: ProviderSecrets) -> ProviderSecrets:
+    return ("whsec_" + base64.b64encode(os.urandom(32)).decode(),)
+
+
+def _foreign_merchant(secrets: ProviderSecrets) -> ProviderSecrets:
+    assert isinstance(secrets, WechatSecrets), "the dialect was made with them"
+    pem = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return msgspec.structs.replace(secrets, merchant_key=pem.decode())
+
+
+def _is_code(provider: Provider, sku: str) -> bool:
+    assert provider.wechat is not None, "the dialect was made with it"
+    return provider.wechat.makes_codes(sku)
+
+
+KINDS = {
+    Dialect.OPEN: Kind(
+        trial=Trial(
+            sku="lounge-single",
+            recipient={"phone": "13800001234"},
+            other_recipient={"phone": "13800001235"},
+            refused_recipient={"phone": "13800000000"},
+        ),
+        holds=tuple,
+        foreign=_foreign_word,
+    ),
+    Dialect.WECHAT_BUSIFAVOR: Kind(
+        trial=Trial(
+            sku="98065001",
+            recipient={"openid": "certified-user"},
+            other_recipient={"openid": "another-user"},
+            refused_recipient={"openid": "user0000"},
+        ),
+        holds=WechatSecrets,
+        foreign=_foreign_merchant,
+        is_code=_is_code,
+        table="wechat",
+        tells_each=True,
+        limits_at_once=True,
+    ),
+}

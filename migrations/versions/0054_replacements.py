@@ -7,7 +7,7 @@ Locks: `claim` for the moment in which the column is added.
 from alembic import op
 
 revision = "0054"
-down_revision = "0051"
+down_revision = "0053"
 
 
 def upgrade() -> None:

@@ -7,7 +7,7 @@ Locks: `provider_request` for a moment, no row is written.
 from alembic import op
 
 revision = "0057"
-down_revision = "0051"
+down_revision = "0054"
 
 
 def upgrade() -> None:

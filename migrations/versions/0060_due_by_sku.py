@@ -9,7 +9,7 @@ what is still to be asked; migrate in a quiet hour where that is much.
 from alembic import op
 
 revision = "0060"
-down_revision = "0051"
+down_revision = "0057"
 
 STATEMENTS = (
     "DROP INDEX ix_provider_request_due",

@@ -13,8 +13,10 @@ down_revision = "0057"
 
 STATEMENTS = (
     "DROP INDEX ix_provider_request_due",
-    "CREATE INDEX ix_provider_request_due ON provider_request (provider, sku, next_at)"
-    " WHERE next_at IS NOT NULL",
+    (
+        "CREATE INDEX ix_provider_request_due ON provider_request (provider, sku, next_at)"
+        " WHERE next_at IS NOT NULL"
+    ),
 )
 
 

@@ -27,11 +27,14 @@ async def test_a_provider_is_paused_and_resumed_by_command(
         assert "paused" not in shell.run("providers", "list")[1]
         status, said = shell.run("orders", "list", "--older-than-s", "60")
         assert (0, True) == (status, said.startswith("number,provider,sku,"))
+        status, said = shell.run("callbacks", "reread", "sandbox", "--by", "anna-li")
+        assert (0, True) == (status, "0 callbacks were read again, 0 of them" in said)
         number = "0" * 32
         wrong: tuple[tuple[tuple[str, ...], str], ...] = (
             (("orders", "show", number), "unknown_order"),
             (("orders", "retry", number, "--by", "anna-li"), "unknown_order"),
             ((*pause, "--sku", "none"), "unknown_provider"),
+            (("callbacks", "reread", "none", "--by", "anna-li"), "unknown_provider"),
             ((*pause, "--until", "2020-01-01T00:00+08:00"), "pause_invalid"),
             ((*pause, "--reason", " "), "pause_invalid"),
         )

@@ -84,6 +84,10 @@ class Slowly:
         """Never called here."""
         raise AssertionError(raw)
 
+    def understand(self, event_id: str, body: bytes) -> Notice:
+        """Never called here."""
+        raise AssertionError((event_id, body))
+
     def ack(self) -> Acknowledgement:
         """Return the literal of a provider."""
         return Acknowledgement(b"ok")

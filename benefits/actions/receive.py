@@ -1,21 +1,23 @@
 """Callbacks come in: kept once, acknowledged after commit, worked off later (V-4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import msgspec
 
-from benefits import traces
+from benefits import measures, traces
 from benefits.actions.answers import Answer
 from benefits.actions.hints import ask_now
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
-from benefits.domain.orders import Callbacks, Notice, Operation
+from benefits.domain.callbacks import SETTLED, Verdict, judged
+from benefits.domain.orders import Callbacks, Capabilities, Notice, Operation
 from benefits.store import claims, inbox, orders
+from benefits.store.cases import Matter
 from benefits.store.claims import Case
 from benefits.store.db import Connection
-from benefits.store.inbox import Received, Waiting
+from benefits.store.inbox import Place, Received, Waiting
 
 # A provider may call back by its own reference before our call has told us that.
 UNKNOWN_FOR = timedelta(minutes=10)
@@ -34,6 +36,20 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
     def sender(self) -> str:
         """Whose callbacks stand alone when one of them fails."""
         return self.provider
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback that was kept, and what it says."""
+
+    provider: str
+    event_id: str
+    notice: Notice
+    traceparent: str
+
+    @property
+    def place(self) -> Place:
+        """Where it is kept."""
+        return self.provider, self.event_id
 
 
 async def receive(
@@ -106,89 +122,126 @@ async def work_off_one(conn: Connection, parts: Parts, provider: str, event_id: 
 async def give_up(conn: Connection, parts: Parts, provider: str, event_id: str) -> None:
     """Leave a callback that cannot be applied to a person; its raw body stays."""
     if await inbox.take(conn, provider, event_id) is not None:
-        now = parts.clock()
-        case = _case(parts, (provider, event_id), "callback_failed", "It could not be applied.")
-        await claims.open_cases(conn, [case])
-        await inbox.done(conn, [(provider, event_id)], now)
+        await claims.open_cases(conn, [_case(parts, failed(provider, event_id))])
+        await inbox.done(conn, {(provider, event_id): Verdict.FAILED}, parts.clock())
+        count({(provider, event_id): Verdict.FAILED})
 
 
 async def _apply(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> int:
     if not taken:
         return 0
-    with traces.each("callback apply", [one.traceparent for one in taken]):
-        return await _apply_all(conn, parts, taken)
-
-
-async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> int:
-    now, able = parts.clock(), (await parts.catalogue.current(conn)).capabilities
-    notices = [
-        msgspec.json.decode(parts.envelope.open(one.notice_sealed), type=Notice) for one in taken
+    read = [
+        Read(
+            provider=one.provider,
+            event_id=one.event_id,
+            notice=msgspec.json.decode(parts.envelope.open(one.notice_sealed), type=Notice),
+            traceparent=one.traceparent,
+        )
+        for one in taken
     ]
-    found = await _claims(conn, taken, notices)
-    answers, strangers = list[Answer](), set[tuple[str, str]]()
-    hints, waiting_on = set[UUID](), set[tuple[str, str]]()
-    for one, notice in zip(taken, notices, strict=True):
-        claim_id = found.get((one.provider, one.event_id))
-        if claim_id is None and not notice.number and now - one.received_at < UNKNOWN_FOR:
-            waiting_on.add((one.provider, one.event_id))
-        elif claim_id is None:
-            strangers.add((one.provider, (notice.number or notice.reference)[:64]))
-        elif one.provider in able and able[one.provider].callbacks is not Callbacks.AUTHORITATIVE:
-            hints.add(claim_id)
-        else:
-            answers.append(
-                Answer(
-                    claim_id=claim_id,
-                    operation=Operation.ISSUE,
-                    outcome=notice.outcome,
-                    actor=f"provider:{one.provider}",
-                )
-            )
-    left = await resolve(conn, answers, parts) | await ask_now(conn, hints, parts)
-    await _ask_about(conn, parts, sorted(strangers))
-    places = [(one.provider, one.event_id) for one in taken]
-    done = [p for p in places if found.get(p) not in left and p not in waiting_on]
-    await inbox.done(conn, done, now)
+    now, came = parts.clock(), await apply(conn, parts, read)
+    waiting_on, strangers = list[Place](), list[Read]()
+    for one, received in zip(read, taken, strict=True):
+        if came.get(one.place) is Verdict.NO_ORDER:
+            is_early = not one.notice.number and now - received.received_at < UNKNOWN_FOR
+            if is_early:
+                del came[one.place]
+                waiting_on.append(one.place)
+            else:
+                strangers.append(one)
+    await ask_about(conn, parts, strangers)
+    await inbox.done(conn, came, now)
     await inbox.later(conn, sorted(waiting_on), now + LOOK_AGAIN)
-    return len(done)
+    count(came)
+    return len(came)
 
 
-async def _claims(
-    conn: Connection, taken: Sequence[Waiting], notices: Sequence[Notice]
-) -> dict[tuple[str, str], UUID]:
-    """Return the claims that callbacks speak of, by (provider, event id): of the one asked."""
+async def apply(conn: Connection, parts: Parts, read: Sequence[Read]) -> dict[Place, Verdict]:
+    """Apply what callbacks say, in order; return what became of each.
+
+    Those whose member somebody else holds are not in it: they were left, to be brought again.
+    """
+    with traces.each("callback apply", [one.traceparent for one in read]):
+        able = (await parts.catalogue.current(conn)).capabilities
+        found = await orders_of(conn, read)
+        answers, hints, came = list[Answer](), set[UUID](), dict[Place, Verdict]()
+        for one in read:
+            claim_id, is_word = found.get(one.place), decides(able, one.provider)
+            came[one.place] = judged(one.notice, has_order=claim_id is not None, decides=is_word)
+            if claim_id is None:
+                continue
+            if is_word:
+                answers.append(
+                    Answer(
+                        claim_id=claim_id,
+                        operation=Operation.ISSUE,
+                        outcome=one.notice.outcome,
+                        actor=f"provider:{one.provider}",
+                    )
+                )
+            else:
+                hints.add(claim_id)
+        left = await resolve(conn, answers, parts) | await ask_now(conn, hints, parts)
+    return {place: verdict for place, verdict in came.items() if found.get(place) not in left}
+
+
+def decides(able: Mapping[str, Capabilities], provider: str) -> bool:
+    """Say whether a provider's word decides; of one that no programme names any more it did."""
+    return provider not in able or able[provider].callbacks is Callbacks.AUTHORITATIVE
+
+
+def count(came: Mapping[Place, Verdict]) -> None:
+    """Count callbacks that came to nothing."""
+    for (provider, _), verdict in came.items():
+        if verdict not in SETTLED:
+            measures.CALLBACKS.labels(provider, verdict.value.lower()).inc()
+
+
+async def orders_of(conn: Connection, read: Sequence[Read]) -> dict[Place, UUID]:
+    """Return the claims that callbacks speak of: of the one asked."""
+    notices = [one.notice for one in read]
     numbers = {notice.number: _request_id(notice.number) for notice in notices if notice.number}
     known = await orders.asked(conn, sorted({id_ for id_ in numbers.values() if id_ is not None}))
     named = {
-        (one.provider, notice.reference)
-        for one, notice in zip(taken, notices, strict=True)
-        if not notice.number and notice.reference
+        (one.provider, one.notice.reference)
+        for one in read
+        if not one.notice.number and one.notice.reference
     }
     referred = await orders.referred(conn, sorted(named)) if named else {}
-    found = dict[tuple[str, str], UUID]()
-    for one, notice in zip(taken, notices, strict=True):
-        place, id_ = (one.provider, one.event_id), numbers.get(notice.number)
+    found = dict[Place, UUID]()
+    for one in read:
+        notice, id_ = one.notice, numbers.get(one.notice.number)
         if id_ in known and known[id_][0] == one.provider:
-            found[place] = known[id_][1]
+            found[one.place] = known[id_][1]
         elif not notice.number and (one.provider, notice.reference) in referred:
-            found[place] = referred[one.provider, notice.reference]
+            found[one.place] = referred[one.provider, notice.reference]
     return found
 
 
-async def _ask_about(conn: Connection, parts: Parts, strangers: Sequence[tuple[str, str]]) -> None:
-    """Open a case about each (provider, number) nobody knows, unless one is open."""
-    cases = [
-        _case(parts, one, "unknown_order", f"{one[0]} speaks of number {one[1]!r}.")
-        for one in strangers
-    ]
+async def ask_about(conn: Connection, parts: Parts, strangers: Sequence[Read]) -> None:
+    """Open a case about each number of a provider that nobody knows, unless one is open."""
+    about = {unknown(one.provider, one.notice.number or one.notice.reference) for one in strangers}
+    cases = [_case(parts, matter) for matter in sorted(about, key=msgspec.structs.astuple)]
     await claims.open_cases(conn, await claims.not_open(conn, cases))
 
 
-def _case(parts: Parts, about: tuple[str, str], kind: str, detail: str) -> Case:
-    """Return a case about a (provider, event id) or (provider, number), placed by it."""
+def unknown(provider: str, number: str) -> Matter:
+    """Return what a case about a number is about that nobody knows."""
+    number = number[:64]
+    words = f"{provider} speaks of number {number!r}."
+    return Matter(inbox.bucket(provider, number), "unknown_order", words)
+
+
+def failed(provider: str, event_id: str) -> Matter:
+    """Return what a case about a callback is about that could not be applied."""
+    words = f"{provider}: {event_id[:64]!r} could not be applied."
+    return Matter(inbox.bucket(provider, event_id), "callback_failed", words)
+
+
+def _case(parts: Parts, about: Matter) -> Case:
     now = parts.clock()
-    case_id = parts.new_id(now, inbox.bucket(*about))
-    return Case(case_id, None, None, kind, detail, now)
+    case_id = parts.new_id(now, about.bucket)
+    return Case(case_id, None, None, about.kind, about.detail, now)
 
 
 def _request_id(number: str) -> UUID | None:

@@ -70,9 +70,13 @@ COMMANDS = {
         "programmes:programme",
         "Programmes: tiers, benefits, package lines, providers, budgets.",
     ),
+    "callbacks": (
+        "callbacks:callbacks",
+        "Callbacks of providers: read those again that came to nothing, after a fix.",
+    ),
     "proposal": (
         "proposals:proposal",
-        "Proposals: versions, approvals and blocks that one person asks for, another agrees to.",
+        "Proposals: versions, approvals, blocks, ends of orders: one person asks, another agrees.",
     ),
     "import": (
         "bank:import_",

@@ -96,7 +96,7 @@ def retry_order(number: str, *, by: str, anyway: bool, dry_run: bool) -> None:
 
     Example: `benefits orders retry 0197c94d5d207c7ba95d2f08c5f22ac4 --by anna-li`
     """
-    caller = _named(by)
+    caller = named(by)
 
     async def work_(house: House) -> None:
         command = RetryOrder(caller=caller, request_id=read_number(number), anyway=anyway)
@@ -153,12 +153,12 @@ def pause(
     --by anna-li`
     """
     command = SayWord(
-        caller=_named(by),
+        caller=named(by),
         provider=provider,
         pauses=True,
         reason=reason,
         sku=sku,
-        until=_instant(until),
+        until=instant(until, "--until"),
     )
     _say(command, dry_run=dry_run)
 
@@ -174,7 +174,7 @@ def resume(provider: str, *, sku: str, reason: str, by: str, dry_run: bool) -> N
 
     Example: `benefits providers resume sandbox --reason "Over." --by anna-li`
     """
-    command = SayWord(caller=_named(by), provider=provider, pauses=False, reason=reason, sku=sku)
+    command = SayWord(caller=named(by), provider=provider, pauses=False, reason=reason, sku=sku)
     _say(command, dry_run=dry_run)
 
 
@@ -194,15 +194,15 @@ def _say(command: SayWord, *, dry_run: bool) -> None:
     run(work_)
 
 
-def _named(by: str) -> str:
+def named(by: str) -> str:
     """Return a person of the machine's as the books name them (NameInvalid)."""
     if not NAME.fullmatch(by):
         raise NameInvalid
     return f"system:operating:{by}"
 
 
-def _instant(text: str | None) -> datetime | None:
-    """Read an instant with its offset."""
+def instant(text: str | None, option: str) -> datetime | None:
+    """Read the instant that an option names, with its offset."""
     if text is None:
         return None
     try:
@@ -210,7 +210,7 @@ def _instant(text: str | None) -> datetime | None:
     except ValueError:
         at = datetime.min  # noqa: DTZ901 - it has no offset, which is what is refused
     if at.tzinfo is None:
-        raise click.BadParameter("write it like 2026-01-05T06:00+08:00", param_hint="--until")
+        raise click.BadParameter("write it like 2026-01-05T06:00+08:00", param_hint=option)
     return at
 
 

@@ -51,6 +51,9 @@ class Dialect(Protocol):
         None is of something that we did not ask for.
         """
 
+    def understand(self, event_id: str, body: bytes) -> Notice | None:
+        """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
+
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""
 
@@ -101,6 +104,10 @@ class HttpProvider:
         None is of something that we did not ask for.
         """
         return self._dialect.receive(raw)
+
+    def understand(self, event_id: str, body: bytes) -> Notice | None:
+        """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
+        return self._dialect.understand(event_id, body)
 
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""

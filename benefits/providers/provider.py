@@ -48,6 +48,9 @@ class Provider(Protocol):
         None is of something that we did not ask for.
         """
 
+    def understand(self, event_id: str, body: bytes) -> Notice | None:
+        """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
+
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""
 

@@ -197,8 +197,12 @@ class WechatBusifavorDialect:
         """
         received = int(raw.received_at.timestamp())
         self._credentials.verify(raw.headers, raw.body, now_unix=received)
-        outside = wechat_pay.envelope(raw.body)
-        if outside.event_type != "COUPON.SEND" or not _EVENT.match(outside.id):
+        return self.understand(wechat_pay.envelope(raw.body).id, raw.body)
+
+    def understand(self, event_id: str, body: bytes) -> Notice | None:
+        """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
+        outside = wechat_pay.envelope(body)
+        if outside.event_type != "COUPON.SEND" or not _EVENT.match(event_id):
             raise CallbackRefused
         try:
             given = msgspec.json.decode(self._credentials.open(outside.resource), type=Given)
@@ -211,8 +215,8 @@ class WechatBusifavorDialect:
             raise CallbackRefused
         outcome = Done(at, given.coupon_code, given.coupon_code)
         if self._merchant.makes_codes(given.stock_id):
-            return Notice(event_id=outside.id, number=given.coupon_code, outcome=outcome)
-        return Notice(event_id=outside.id, reference=given.coupon_code, outcome=outcome)
+            return Notice(event_id=event_id, number=given.coupon_code, outcome=outcome)
+        return Notice(event_id=event_id, reference=given.coupon_code, outcome=outcome)
 
     def ack(self) -> Acknowledgement:
         """Return what tells WeChat that we have kept its callback (V-4)."""

@@ -419,12 +419,17 @@ SELECT pg_advisory_xact_lock(hashtext('benefits.case'), n) FROM unnest($1::int[]
 """
 
 
+async def lock_cases(conn: Connection, buckets: Iterable[int]) -> None:
+    """Let cases of no member come, and go, one after the other in these buckets."""
+    await rows(conn, LOCK_CASES, sorted(set(buckets)))
+
+
 async def not_open(conn: Connection, cases: Sequence[Case]) -> list[Case]:
     """Return those cases of no member about whose very matter none is open; no two race."""
     if not cases:
         return []
     buckets = [bucket_of(c.case_id) for c in cases]
-    await rows(conn, LOCK_CASES, sorted(set(buckets)))
+    await lock_cases(conn, buckets)
     found = await rows(
         conn, SAME_CASES, buckets, [c.kind for c in cases], [c.detail for c in cases]
     )

@@ -1,11 +1,13 @@
 """Callbacks as they came: kept once per (provider, event id), worked off later (V-4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from benefits.domain.values import placed_bucket
+from benefits.domain.callbacks import Verdict
+from benefits.domain.values import BUCKETS, EPOCH, placed_bucket
 from benefits.store.db import Connection, rows, run
 
 INSERT = """
@@ -37,8 +39,30 @@ FROM unnest($1::smallint[], $2::text[], $3::text[]) AS k (bucket, provider, even
 WHERE i.bucket = k.bucket AND i.provider = k.provider AND i.event_id = k.event_id
 """
 DONE = """
-UPDATE inbox AS i SET processed_at = $4
-FROM unnest($1::smallint[], $2::text[], $3::text[]) AS k (bucket, provider, event_id)
+UPDATE inbox AS i SET processed_at = $5, verdict = k.verdict
+FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[])
+     AS k (bucket, provider, event_id, verdict)
+WHERE i.bucket = k.bucket AND i.provider = k.provider AND i.event_id = k.event_id
+"""
+_IS_UNSETTLED = "processed_at IS NOT NULL AND verdict NOT IN ('APPLIED', 'IGNORED')"
+# ix_inbox_unsettled, in its order.
+UNSETTLED = f"""
+SELECT provider, event_id, number, body_sealed, notice_sealed, traceparent, received_at, verdict
+FROM inbox
+WHERE bucket < $1 AND provider = $2 AND {_IS_UNSETTLED}
+  AND (received_at, event_id) > ($3::timestamptz, $4::text)
+ORDER BY received_at, event_id LIMIT $5
+FOR NO KEY UPDATE SKIP LOCKED
+"""
+STRANGE = f"""
+SELECT DISTINCT number FROM inbox
+WHERE bucket < $1 AND provider = $2 AND {_IS_UNSETTLED} AND verdict = 'NO_ORDER'
+  AND number = ANY($3::text[])
+"""
+REREAD = """
+UPDATE inbox AS i SET verdict = k.verdict, reread_at = $5, reread_by = $6
+FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[])
+     AS k (bucket, provider, event_id, verdict)
 WHERE i.bucket = k.bucket AND i.provider = k.provider AND i.event_id = k.event_id
 """
 
@@ -63,6 +87,27 @@ class Waiting(msgspec.Struct, frozen=True):
     notice_sealed: bytes
     traceparent: str
     received_at: datetime
+
+
+class Unsettled(msgspec.Struct, frozen=True):
+    """A callback that was worked off and came to nothing, as far as its `verdict` tells.
+
+    `number` is what the order is called in it, in whichever way.
+    """
+
+    provider: str
+    event_id: str
+    number: str
+    body_sealed: bytes
+    notice_sealed: bytes
+    traceparent: str
+    received_at: datetime
+    verdict: Verdict | None
+
+
+Place = tuple[str, str]  # provider and event id
+Mark = tuple[datetime, str]  # when one came, and its event id
+BEGINNING: Mark = (EPOCH, "")
 
 
 def bucket(provider: str, event_id: str) -> int:
@@ -101,19 +146,44 @@ async def take(conn: Connection, provider: str, event_id: str) -> Waiting | None
     return Waiting(*found[0]) if found else None
 
 
-async def done(conn: Connection, worked: Sequence[tuple[str, str]], now: datetime) -> None:
-    """Mark (provider, event id) as worked off."""
-    await _mark(conn, DONE, worked, now)
+async def done(conn: Connection, came: Mapping[Place, Verdict], now: datetime) -> None:
+    """Mark callbacks as worked off, with what became of them."""
+    await run(conn, DONE, *_columns([*came]), [one.value for one in came.values()], now)
 
 
-async def later(conn: Connection, waiting: Sequence[tuple[str, str]], at: datetime) -> None:
-    """Let (provider, event id) wait until `at`."""
+async def later(conn: Connection, waiting: Sequence[Place], at: datetime) -> None:
+    """Let callbacks wait until `at`."""
     if waiting:
-        await _mark(conn, LATER, waiting, at)
+        await run(conn, LATER, *_columns(waiting), at)
 
 
-async def _mark(
-    conn: Connection, statement: str, pairs: Sequence[tuple[str, str]], at: datetime
+async def unsettled(
+    conn: Connection, provider: str, after: Mark | None, limit: int
+) -> list[Unsettled]:
+    """Take a provider's callbacks that came to nothing, oldest first."""
+    found = await rows(conn, UNSETTLED, BUCKETS, provider, *(after or BEGINNING), limit)
+    return [_unsettled(row) for row in found]
+
+
+def _unsettled(row: Any) -> Unsettled:
+    verdict = Verdict(row.verdict) if row.verdict else None
+    return Unsettled(**row._asdict() | {"verdict": verdict})
+
+
+async def strange(conn: Connection, provider: str, numbers: Sequence[str]) -> set[str]:
+    """Return those of the numbers of which a provider spoke in callbacks that found no order."""
+    return {row.number for row in await rows(conn, STRANGE, BUCKETS, provider, list(numbers))}
+
+
+async def reread(
+    conn: Connection, came: Mapping[Place, Verdict], now: datetime, *, by: str
 ) -> None:
-    buckets = [bucket(*pair) for pair in pairs]
-    await run(conn, statement, buckets, [one for one, _ in pairs], [id_ for _, id_ in pairs], at)
+    """Keep what became of callbacks that somebody had read again."""
+    if came:
+        verdicts = [one.value for one in came.values()]
+        await run(conn, REREAD, *_columns([*came]), verdicts, now, by)
+
+
+def _columns(places: Sequence[Place]) -> tuple[list[int], list[str], list[str]]:
+    buckets = [bucket(*place) for place in places]
+    return buckets, [one for one, _ in places], [id_ for _, id_ in places]

@@ -127,7 +127,7 @@ provider_attempt = Table(
 )
 
 # Callbacks as they came, kept once; the bucket is taken from (provider, event id), for the order
-# may be unknown.
+# may be unknown. What has no verdict waits, or an earlier release worked it off.
 inbox = Table(
     "inbox",
     metadata,
@@ -141,9 +141,25 @@ inbox = Table(
     Column("processed_at", INSTANT),
     Column("traceparent", Text, nullable=False, server_default=""),
     Column("next_at", INSTANT),
+    Column("verdict", Text, nullable=False, server_default=""),
+    Column("reread_at", INSTANT),
+    Column("reread_by", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("bucket", "provider", "event_id"),
     columns.in_bucket(),
+    CheckConstraint(
+        "verdict IN ('', 'APPLIED', 'IGNORED', 'NOT_UNDERSTOOD', 'NO_ORDER', 'FAILED')",
+        name="verdict",
+    ),
     Index("ix_inbox_waiting", "received_at", postgresql_where=text("processed_at IS NULL")),
+    Index(
+        "ix_inbox_unsettled",
+        "provider",
+        "received_at",
+        "event_id",
+        postgresql_where=text(
+            "processed_at IS NOT NULL AND verdict NOT IN ('APPLIED', 'IGNORED')"
+        ),
+    ),
 )
 
 # Events, in the order of `position`: the transaction that wrote a member's event, but never before

@@ -70,7 +70,7 @@ def test_every_kind_of_case_is_documented() -> None:
     """Whoever looks at cases is told what to do."""
     kinds = _said("domain/lattice.py", "Step", 2) | _said("actions/resolve.py", "_case", 1)
     kinds |= _said("actions/effects.py", "Trouble", 0) | set(resolve.UNANSWERED.values())
-    kinds |= _said("actions/receive.py", "_case", 2) | {seal_feed.REFUSED, keep_tiers.OLD}
+    kinds |= _said("actions/receive.py", "Matter", 1) | {seal_feed.REFUSED, keep_tiers.OLD}
     kinds.add(resolve.NO_ANSWER)
     assert len(kinds) > 3
     assert kinds == set(_rows("Cases and MANUAL orders"))

@@ -3,7 +3,7 @@
 Events are ours, structured and from INFO on; what libraries log through the standard library joins
 from WARNING on, in the same shape. Nothing here knows a header, a body or a path; servers' access
 logs are silent since they hold URLs; local variables never stand in tracebacks, nor the lines in
-which a database error repeats the values of a row.
+which a database error repeats the values of a row, nor an error's words that may be of a person.
 """
 
 import json
@@ -16,10 +16,13 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from benefits.domain.orders import redacted
+
 _VALUES = re.compile(
     r"^[ |]*(DETAIL: |\[parameters: ).*\n?|(?<=invalid input for query argument )\$\d+: .*",
     re.MULTILINE,
 )
+_MESSAGE = re.compile(r"^(?:[ |]*[\w.]+: |(?![ |]|Traceback )).*", re.MULTILINE)
 _ACCESS_LOGS = ("uvicorn.access", "aiohttp.access")
 
 
@@ -70,7 +73,8 @@ def _json(event: EventDict, **more: Any) -> str:
 
 
 def _without_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Drop from an exception's text the lines in which a database repeats a row's values."""
+    """Drop from an exception's text what repeats values: of rows, or of whatever it was about."""
     if isinstance(text := event.get("exception"), str):
-        event["exception"] = _VALUES.sub("", text)
+        kept = _VALUES.sub("", text)
+        event["exception"] = _MESSAGE.sub(lambda found: redacted(found[0]), kept)
     return event

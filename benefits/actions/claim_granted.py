@@ -123,7 +123,8 @@ def _benefit(programme: Programme, line: Line, lot: Lot) -> Benefit | None:
     brought = programme.benefits[line.benefit]
     if brought.unit == lot.unit:
         return brought
-    return next((one for one in programme.benefit if one.unit == lot.unit), None)
+    own = (one for one in programme.benefit if not one.draws)  # whose units these are (C-2)
+    return next((one for one in own if one.unit == lot.unit), None)
 
 
 def _refusal(said: Decided | Refusal) -> str:

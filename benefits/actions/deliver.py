@@ -40,6 +40,7 @@ from benefits.domain.orders import (
     Used,
     believed,
     next_operation,
+    redacted,
 )
 from benefits.domain.programme import Programme
 from benefits.store import claims, due, members, orders
@@ -306,7 +307,7 @@ def _evidence(outcome: Outcome) -> str:
     """Return what may be kept of an outcome: never a card code, never a recipient."""
     match outcome:
         case NotSent() | Unknown():
-            return outcome.evidence
+            return redacted(outcome.evidence)
         case Rejected():
             return f"{outcome.reason.value}: {outcome.code}"
         case Done() | Used() | PartlyUsed() | Pending():

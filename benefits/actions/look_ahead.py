@@ -255,7 +255,7 @@ async def _tell(
         if local_date(one.effective_from, programme.tz) < month.end
     ]
     since = {one.member_id: local_date(one.effective_from, programme.tz) for one in decided}
-    due = await top_up.of_raised(conn, programme, ranks, since, locked=locked, now=now)
+    due = await top_up.of_decided(conn, programme, ranks, since, locked=locked, now=now)
     added = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)
     await tiers.put(conn, code, decided, version=rules.at(month).version)

@@ -60,6 +60,7 @@ from benefits.domain.orders import (
     Rejected,
     Unknown,
     Used,
+    redacted,
 )
 from benefits.domain.requests import body_hash
 from benefits.store import cases, claims, members, orders
@@ -293,8 +294,9 @@ class _Group:
         claim.changed_at = self.now
         self.changed.add(claim_id)
         self.units.tell(claim, kind_of(claim))
-        evidence = f" Last: {last.evidence}." if isinstance(last, NotSent | Unknown) else ""
-        words = f"The provider never said what became of the order.{evidence}"
+        words = "The provider never said what became of the order."
+        if isinstance(last, NotSent | Unknown):
+            words += f" Last: {redacted(last.evidence)}."
         self._case(claim, NO_ANSWER, words)
 
     async def write(

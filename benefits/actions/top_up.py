@@ -384,7 +384,7 @@ async def _let_in(
     return [due for due in dues if is_in(due)]
 
 
-async def of_raised(
+async def of_decided(
     conn: Connection,
     programme: Programme,
     ranks: Sequence[tuple[UUID, int]],

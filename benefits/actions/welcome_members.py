@@ -17,6 +17,7 @@ from benefits.actions.follow_quota import Falls, take_back
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Rules
 from benefits.domain.floors import Floor, floor_of, moved
+from benefits.domain.packages import Start
 from benefits.domain.programme import Programme
 from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month, local_date, midnight
@@ -140,18 +141,25 @@ async def _bring(
     locked: Mapping[UUID, Member],
     now: datetime,
 ) -> None:
-    """Bring what a welcome's tier brings, and take what a fall from it takes (P-4, P-6)."""
-    ends = {one.member_id: one for one in decided if one.decision.after.earned is None}
-    ups = [one for one in decided if one.member_id not in ends]
-    falls = {id_: (one.decision.before.rank, one.decision.after.rank) for id_, one in ends.items()}
+    """Bring what a welcome's tier brings, and take what a fall from it takes (P-4, P-6).
+
+    Whoever falls from the first of lines that stack has a next one (P-7); lines that wait until
+    the tier for their period is decided go on waiting.
+    """
+    if not decided:
+        return
+    falls = {
+        one.member_id: (one.decision.before.rank, one.decision.after.rank)
+        for one in decided
+        if one.decision.after.earned is None
+    }
     day = local_date(now, programme.tz)
     taken = await take_back(conn, journal, programme, Falls(day, falls), now=now)
-    dues = list[top_up.Due]()
-    if ups:
-        ranks = [(one.member_id, one.decision.after.rank) for one in ups]
-        since = {one.member_id: local_date(one.effective_from, programme.tz) for one in ups}
-        some = {id_: locked[id_] for id_, _ in ranks}
-        dues = await top_up.of_raised(conn, programme, ranks, since, locked=some, now=now)
+    ranks = [(one.member_id, one.decision.after.rank) for one in decided]
+    since = {one.member_id: local_date(one.effective_from, programme.tz) for one in decided}
+    some = {id_: locked[id_] for id_, _ in ranks}
+    dues = await top_up.of_decided(conn, programme, ranks, since, locked=some, now=now)
+    dues = [one for one in dues if one.member_id not in falls or one.line.start is Start.PERIOD]
     added = await top_up.add_due(conn, journal, dues, actor=ACTOR)
     added.changes.extend(taken)
     await top_up.put(conn, added)

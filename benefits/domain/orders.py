@@ -315,7 +315,7 @@ _TELLING = re.compile(r"\b(?=[\w-]*[0-9])[\w-]{6,}\b")
 
 
 def redacted(evidence: str) -> str:
-    """Return what may be shown of why an attempt failed: no word that could be of a person.
+    """Return what may be kept of why an attempt failed: no word that could be of a person.
 
     Providers put what they like into answers: phone numbers, card codes, openids.
     """

@@ -164,7 +164,7 @@ async def test_rounds_of_a_large_lot_are_no_refusals(world: World) -> None:
 
 
 async def test_units_are_claimed_as_what_they_are(world: World) -> None:
-    """P-2: their line brings another benefit by the time there is room for them."""
+    """P-2, C-2: their line brings another benefit since, and another benefit draws them."""
     base = waiving(2, limit=1)
     await world.apply(base)
     member = await world.member()
@@ -172,7 +172,10 @@ async def test_units_are_claimed_as_what_they_are(world: World) -> None:
     await claimed(world)
     other = msgspec.structs.replace(base.line[0], benefit="LOUNGE")
     plain = tuple(msgspec.structs.replace(one, recipient=()) for one in base.benefit)
-    await world.apply(msgspec.structs.replace(base, line=(other,), benefit=plain))
+    drawing = msgspec.structs.replace(plain[1], code="RAIL", draws="VIDEO", stock=None)
+    some = (drawing, *plain)
+    await world.apply(msgspec.structs.replace(base, line=(other,), benefit=some))
     world.clock.now = datetime(2025, 8, 1, tzinfo=UTC)
     await claimed(world)
     assert (0, 2) == await wallet(world, member)
+    assert {"VIDEO"} == {row.benefit for row in await world.rows("SELECT benefit FROM claim")}

@@ -7,14 +7,16 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions.expire import due
-from benefits.domain.packages import Downgrade
+from benefits.domain.packages import Downgrade, LinePeriod
 from benefits.domain.policy import Policy
+from benefits.domain.stacking import StackBy, Stacking
 from benefits.domain.welcome import Welcome
 from benefits.store import standings
 from tests.actions.feeding import EARLY
 from tests.actions.life import EVERYWHERE, wallet
 from tests.actions.merging import listed
 from tests.actions.test_end_members import left, sweep, tier, told
+from tests.actions.test_stacking import TIERS, granted, label, of_label, start
 from tests.builders import World, reference_programme
 
 OPENED, JOINED = date(2025, 4, 16), datetime(2025, 4, 17, 2, tzinfo=UTC)
@@ -124,3 +126,29 @@ async def test_a_version_that_welcomes_holds_for_its_whole_first_month(world: Wo
     world.clock.now = OVER
     assert 1 == (await sweep(world)).members
     assert 0 == await tier(world, member, OVER + INSTANT)
+
+
+async def test_who_is_welcome_no_more_gets_what_the_next_line_brings(world: World) -> None:
+    """P-7: of lines of which the first counts, the tier's goes and the segment's comes."""
+    plain = reference_programme()
+    lounge, *others = plain.benefit
+    first = msgspec.structs.replace(lounge, stacking=Stacking(by=StackBy.PRIORITY))
+    tiers, payroll = (
+        msgspec.structs.replace(line, period=LinePeriod.MONTH)
+        for line in (msgspec.structs.replace(TIERS, quota={"GOLD": 1}), of_label("payroll", 3))
+    )
+    policy = Policy(welcome=Welcome(tier="GOLD", months=3))
+    made = msgspec.structs.replace(
+        plain, policy=policy, benefit=(first, *others), line=(tiers, payroll)
+    )
+    await world.apply(made, tiers_from=EARLY)
+    world.clock.now = JOINED
+    await world.member(OPENED)
+    await label(world, 1, "payroll")
+    await sweep(world)
+    world.clock.now = datetime(2025, 7, 1, 2, tzinfo=UTC)
+    await start(world)
+    assert {"tiers": 2} == await granted(world)  # of April and July
+    world.clock.now = OVER
+    await sweep(world)
+    assert {"tiers": 2, "payroll": 2} == await granted(world)

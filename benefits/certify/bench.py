@@ -32,6 +32,7 @@ from benefits.domain.orders import (
     Redemption,
     Rejected,
     Unknown,
+    Used,
     redacted,
 )
 from benefits.domain.programme import Provider
@@ -129,6 +130,11 @@ class Bench:
     def kind(self) -> Kind:
         """What is particular to the provider's dialect."""
         return KINDS[self.setup.config.dialect]
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait between questions about an order."""
+        return max(self.setup.poll_s, self.capabilities.query_min_interval_s)
 
     def number(self) -> str:
         """Return a number that was never used."""
@@ -263,18 +269,17 @@ class Bench:
     async def settled(self, order: Order) -> Outcome:
         """Ask until an order is decided; what is not there is sent again. Broken if it lasts."""
         ends_at = self._now() + self.setup.within_s
-        pause_s = max(self.setup.poll_s, self.capabilities.query_min_interval_s)
         while True:
             outcome = await self.ask(order)
             if isinstance(outcome, NotFound):
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(self.pause_s)
                 outcome = await self.issue(order)
             open_ = isinstance(outcome, Pending | Unknown | NotSent | NotFound)
             if not (open_ or self.is_false_limit(outcome)):
                 return outcome
-            if self._now() + pause_s > ends_at:
+            if self._now() + self.pause_s > ends_at:
                 raise Broken(f"after {self.setup.within_s:g} s still {told(outcome)}")
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(self.pause_s)
 
     async def delivered(self) -> Given:
         """Order one piece and see it delivered; Broken when it is not."""
@@ -298,6 +303,15 @@ class Bench:
             if not isinstance(outcome, Confirmed):
                 raise Broken(f"asked to confirm: {told(outcome)}")
         return given
+
+    async def used(self, order: Order) -> Used:
+        """Ask until an order is used; Broken if that takes too long."""
+        ends_at = self._now() + self.setup.within_s
+        while not isinstance(outcome := await self.settled(order), Used):
+            if self._now() > ends_at:
+                raise Broken(f"after {self.setup.within_s:g} s still {told(outcome)}")
+            await asyncio.sleep(self.pause_s)
+        return outcome
 
     async def pending(self) -> Order | None:
         """Return an order that was answered "pending"; None if each was decided at once."""

@@ -66,7 +66,10 @@ def _listed() -> str:
 @click.option("--recipient", multiple=True, metavar="FIELD=TEXT", help="For whom.")
 @click.option("--other-recipient", multiple=True, metavar="FIELD=TEXT", help="For whom as well.")
 @click.option("--refused-recipient", multiple=True, metavar="FIELD=TEXT", help="Whom it refuses.")
-@click.option("--check", "only", multiple=True, type=click.Choice(NAMES), metavar="NAME")
+@click.option("--using-recipient", multiple=True, metavar="FIELD=TEXT", help="Who uses it there.")
+@click.option(
+    "--check", "only", multiple=True, type=click.Choice(NAMES), metavar="NAME", help="Only this."
+)
 @click.option(
     "--within",
     "within_s",
@@ -183,7 +186,7 @@ def _merge(entry: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 def _trial(trial: Trial, options: Mapping[str, Any]) -> Trial:
     given: dict[str, Any] = {"sku": options["sku"]} if options["sku"] else {}
-    for name in ("recipient", "other_recipient", "refused_recipient"):
+    for name in ("recipient", "other_recipient", "refused_recipient", "using_recipient"):
         pairs = [text.partition("=") for text in options[name]]
         if not all(field and sign for field, sign, _ in pairs):
             option = f"--{name.replace('_', '-')}"

@@ -20,11 +20,13 @@ from tests.wechat import THEIRS
 
 ALL = {check.name for check in CHECKS}
 # What is no capability: nothing is ever pending at WeChat, or of several pieces.
-NOT_OF_WECHAT = {"confirm", "pending", "several", "too_many"}
+NOT_OF_WECHAT = {"used_there", "confirm", "pending", "several", "too_many"}
 
 
 @pytest.mark.parametrize(
-    ("config", "skipped"), [(OPEN, {"too_many"}), (WECHAT, NOT_OF_WECHAT)], ids=["open", "wechat"]
+    ("config", "skipped"),
+    [(OPEN, {"used_there", "too_many"}), (WECHAT, NOT_OF_WECHAT)],
+    ids=["open", "wechat"],
 )
 async def test_a_good_provider_passes(config: Provider, skipped: set[str]) -> None:
     """Every check that its capabilities declare holds; nothing that is left out is declared."""
@@ -37,6 +39,18 @@ async def test_a_good_provider_passes(config: Provider, skipped: set[str]) -> No
 
 
 FEW = ("issue", "repeat", "query", "several", "callback", "callback_stops", "callback_genuine")
+USED_THERE = msgspec.structs.replace(OPEN, capabilities=Capabilities(deadline_s=20.0))
+
+
+async def test_uses_at_a_provider_are_told() -> None:
+    """Which is what a provider promises whom nobody tells of uses."""
+    found = await certified(USED_THERE, Behaviour.GOOD, "used_there")
+    assert (Verdict.PASS, "used, as a question and a callback say") == (
+        found["used_there"].verdict,
+        found["used_there"].seen,
+    )
+
+
 MAY = [
     (OPEN, Behaviour.SLOW),
     (OPEN, Behaviour.DELIVERS_PARTLY),
@@ -79,6 +93,7 @@ BREAKS: list[tuple[Provider, Behaviour, str, dict[str, Any]]] = [
     (OPEN, Behaviour.ANSWERS_UNLISTED, "issue", {}),
     (OPEN, Behaviour.CALLS_BACK_FORGED, "callback_genuine", {}),
     (OPEN, Behaviour.LOSES_CALLBACKS, "callback", {"within_s": 0.2}),
+    (USED_THERE, Behaviour.LOSES_CALLBACKS, "used_there", {"within_s": 0.2}),
     (OPEN, Behaviour.NEVER_CALLS_BACK, "callback", {"within_s": 0.2}),
     (WECHAT, Behaviour.TIMES_OUT, "issue", {}),
     (WECHAT, Behaviour.DRIPS, "issue", {}),
@@ -105,7 +120,7 @@ def test_every_behaviour_is_judged() -> None:
     fine = {Behaviour.GOOD, Behaviour.MIXED, Behaviour.TOO_BUSY}
     for kind, behaviours in ((OPEN, set(Behaviour)), (WECHAT, set(wechat.EXPLAINED))):
         judged = {one for config, one in MAY if config is kind}
-        judged |= {row[1] for row in BREAKS if row[0] is kind}
+        judged |= {row[1] for row in BREAKS if row[0].dialect is kind.dialect}
         assert behaviours - fine == judged - fine
 
 

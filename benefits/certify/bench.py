@@ -120,6 +120,7 @@ class Bench:
         self._numbers: list[str] = []
         self._references = dict[str, str]()
         self._next_at = 0.0
+        self._tries = TRIES
 
     @property
     def capabilities(self) -> Capabilities:
@@ -234,14 +235,15 @@ class Bench:
         ends_at = self._now() + self.setup.within_s
         while True:
             outcome = await self.attempt(order, operation, **more)
-            wait_s = self.setup.poll_s
-            if not is_turned_away(outcome) or self._now() + wait_s > ends_at:
+            if not isinstance(outcome, NotSent | Unknown) or not is_turned_away(outcome):
                 return outcome
-            assert isinstance(outcome, NotSent | Unknown)
+            wait_s = max(outcome.wait_s, self.setup.poll_s)
+            if self._now() + wait_s > ends_at:
+                return outcome
             if operation is Operation.ISSUE and not self.resends():
                 asked = await self.attempt(order, Operation.QUERY)
                 self.turned_away.append(TurnedAway(order, outcome, asked))
-            await asyncio.sleep(max(outcome.wait_s, wait_s))
+            await asyncio.sleep(wait_s)
 
     async def issue(self, order: Order) -> Outcome:
         """Send an order, as often as it is turned away."""
@@ -309,16 +311,21 @@ class Bench:
         ends_at = self._now() + self.setup.within_s
         while not isinstance(outcome := await self.settled(order), Used):
             if self._now() > ends_at:
-                raise Broken(f"after {self.setup.within_s:g} s still {told(outcome)}")
+                words = f"after {self.setup.within_s:g} s still {told(outcome)}"
+                raise Broken(f"{words} (--using-recipient)")
             await asyncio.sleep(self.pause_s)
         return outcome
 
     async def pending(self) -> Order | None:
-        """Return an order that was answered "pending"; None if each was decided at once."""
-        for _ in range(TRIES):
+        """Return an order that was answered "pending"; None if each was decided at once.
+
+        Who was found to decide all at once is not tried again.
+        """
+        for _ in range(self._tries):
             order = self.order()
             if isinstance(await self.issue(order), Pending):
                 return order
+        self._tries = 0
         return None
 
     def names(self, notice: Notice, order: Order) -> bool:

@@ -34,7 +34,7 @@ SECONDS = click.FloatRange(0.01, 86_400)
 CERTIFY_HELP = """\
 Prove by named checks that a provider keeps its contract, against its own endpoint.
 
-Orders are made for test recipients, some thirty of them, and several are used and taken back:
+Orders are made for test recipients, some forty of them, and several are used and taken back:
 let the endpoint be that of a test system. Secrets are read as the service reads them, from
 BENEFITS_PROVIDER_SECRETS or the file that BENEFITS_PROVIDER_SECRETS_FILE names; private networks
 from BENEFITS_ALLOWED_NETWORKS. The status is 0 when every check held, 1 when one did not, 2 when

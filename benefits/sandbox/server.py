@@ -4,8 +4,9 @@ It keeps its orders in SQLite, checks our signatures and signs what it says. Wha
 order is its behaviour, one for all or MIXED by the number: see `behaviour.py`.
 
 A recipient whose `phone` ends in 0000 is rejected for `account`, at the moment another would be
-issued; one whose `phone` ends in 1111 uses what was issued by himself, soon after it. At the *desk* (`/desk/...`, unsigned, for the demo) an order is used, ends, or one that was
-delivered in part is completed; all are called back.
+issued; one whose `phone` ends in 1111 uses by himself what was issued, soon after it. At the
+*desk* (`/desk/...`, unsigned, for the demo) an order is used, ends, or one that was delivered in
+part is completed; all are called back.
 """
 
 import asyncio

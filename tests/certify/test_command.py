@@ -18,6 +18,7 @@ from benefits.sandbox.server import SandboxSettings, run
 from tests.builders import PROGRAMME
 from tests.sandbox.stage import SECRET
 from tests.service import free_port
+from tests.shell import ROOT
 
 KNOWN = {"BENEFITS_PROVIDER_SECRETS": json.dumps({"sandbox": [SECRET]})}
 NONE = "capabilities.callbacks='NONE'"
@@ -180,6 +181,14 @@ def test_a_wrong_secret_is_told_before_anything_is_ordered(sandbox: Running) -> 
     assert 2 == done.exit_code
     assert "it does not take our signature for ours: HTTP 401" in done.output
     assert other not in done.output
+
+
+def test_the_guide_tells_of_each_check() -> None:
+    """And of no other."""
+    guide = (ROOT / "docs" / "providers" / "adding.md").read_text()
+    table = guide.split("| check | what it proves |")[1].split("\n\n")[0]
+    first = "".join(row.split("|")[1] for row in table.splitlines()[2:])
+    assert {check.name for check in CHECKS} == set(re.findall(r"`(\w+)`", first))
 
 
 def test_the_help_lists_the_checks() -> None:

@@ -237,12 +237,12 @@ class Bench:
             outcome = await self.attempt(order, operation, **more)
             if not isinstance(outcome, NotSent | Unknown) or not is_turned_away(outcome):
                 return outcome
-            wait_s = max(outcome.wait_s, self.setup.poll_s)
-            if self._now() + wait_s > ends_at:
-                return outcome
             if operation is Operation.ISSUE and not self.resends():
                 asked = await self.attempt(order, Operation.QUERY)
                 self.turned_away.append(TurnedAway(order, outcome, asked))
+            wait_s = max(outcome.wait_s, self.setup.poll_s)
+            if self._now() + wait_s > ends_at:
+                return outcome
             await asyncio.sleep(wait_s)
 
     async def issue(self, order: Order) -> Outcome:

@@ -12,6 +12,7 @@ from benefits.domain.orders import (
     Operation,
     Outcome,
     Pending,
+    QueryBy,
     Rejected,
     Unknown,
 )
@@ -60,11 +61,11 @@ async def other_content(on: Bench) -> str:
 async def query(on: Bench) -> str:
     """A question tells what the answer to the order told: by its number, and by the reference."""
     order, first = await on.delivered()
-    ways = {"by its number": "", "by the provider's reference": first.reference}
-    if on.resends():
-        del ways["by its number"]
-    if not first.reference:
-        del ways["by the provider's reference"]
+    ways = {} if on.resends() else {"by its number": ""}
+    if first.reference and on.capabilities.query is not QueryBy.NONE:
+        ways["by the provider's reference"] = first.reference
+    if not ways:
+        raise Skipped("it cannot be asked: the same order is sent again, see `repeat`")
     for way, reference in ways.items():
         told_ = await on.call(order, Operation.QUERY, reference=reference)
         if wrong := difference(first, told_):
@@ -84,7 +85,10 @@ async def unknown_number(on: Bench) -> str:
 
 async def refused_recipient(on: Bench) -> str:
     """What cannot be delivered is refused for a listed reason, and stays refused."""
-    order = on.order(recipient=on.setup.trial.refused_recipient)
+    recipient = on.setup.trial.refused_recipient
+    if not recipient:
+        raise Skipped("nobody is refused (--refused-recipient)")
+    order = on.order(recipient=recipient)
     outcome = await on.issue(order)
     if isinstance(outcome, Pending):
         outcome = await on.settled(order)

@@ -65,7 +65,6 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     within_s: float = 120.0
     poll_s: float = 1.0
     quiet_s: float = 5.0
-    at_once: int = 16
 
 
 class Order(NamedTuple):

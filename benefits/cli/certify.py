@@ -39,8 +39,8 @@ Prove by named checks that a provider keeps its contract, against its own endpoi
 Orders are made for test recipients, some forty of them, and several are used and taken back:
 let the endpoint be that of a test system. Secrets are read as the service reads them, from
 BENEFITS_PROVIDER_SECRETS or the file that BENEFITS_PROVIDER_SECRETS_FILE names; private networks
-from BENEFITS_ALLOWED_NETWORKS. The status is 0 when every check held, 1 when one did not, 2 when
-nothing could be certified.
+from BENEFITS_ALLOWED_NETWORKS. The status is 0 when every check held that was not skipped, 1 when
+one did not or all were skipped, 2 when nothing could be certified.
 
 Example: `benefits certify --dialect open --url http://127.0.0.1:8090 --listen 127.0.0.1:8080`
 

@@ -32,6 +32,7 @@ from benefits.domain.orders import (
     Redemption,
     Rejected,
     Unknown,
+    Used,
     redacted,
 )
 from benefits.domain.programme import Provider
@@ -64,7 +65,6 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     within_s: float = 120.0
     poll_s: float = 1.0
     quiet_s: float = 5.0
-    at_once: int = 16
 
 
 class Order(NamedTuple):
@@ -119,6 +119,7 @@ class Bench:
         self._numbers: list[str] = []
         self._references = dict[str, str]()
         self._next_at = 0.0
+        self._tries = TRIES
 
     @property
     def capabilities(self) -> Capabilities:
@@ -129,6 +130,11 @@ class Bench:
     def kind(self) -> Kind:
         """What is particular to the provider's dialect."""
         return KINDS[self.setup.config.dialect]
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait between questions about an order."""
+        return max(self.setup.poll_s, self.capabilities.query_min_interval_s)
 
     def number(self) -> str:
         """Return a number that was never used."""
@@ -228,14 +234,15 @@ class Bench:
         ends_at = self._now() + self.setup.within_s
         while True:
             outcome = await self.attempt(order, operation, **more)
-            wait_s = self.setup.poll_s
-            if not is_turned_away(outcome) or self._now() + wait_s > ends_at:
+            if not isinstance(outcome, NotSent | Unknown) or not is_turned_away(outcome):
                 return outcome
-            assert isinstance(outcome, NotSent | Unknown)
             if operation is Operation.ISSUE and not self.resends():
                 asked = await self.attempt(order, Operation.QUERY)
                 self.turned_away.append(TurnedAway(order, outcome, asked))
-            await asyncio.sleep(max(outcome.wait_s, wait_s))
+            wait_s = max(outcome.wait_s, self.setup.poll_s)
+            if self._now() + wait_s > ends_at:
+                return outcome
+            await asyncio.sleep(wait_s)
 
     async def issue(self, order: Order) -> Outcome:
         """Send an order, as often as it is turned away."""
@@ -263,18 +270,17 @@ class Bench:
     async def settled(self, order: Order) -> Outcome:
         """Ask until an order is decided; what is not there is sent again. Broken if it lasts."""
         ends_at = self._now() + self.setup.within_s
-        pause_s = max(self.setup.poll_s, self.capabilities.query_min_interval_s)
         while True:
             outcome = await self.ask(order)
             if isinstance(outcome, NotFound):
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(self.pause_s)
                 outcome = await self.issue(order)
             open_ = isinstance(outcome, Pending | Unknown | NotSent | NotFound)
             if not (open_ or self.is_false_limit(outcome)):
                 return outcome
-            if self._now() + pause_s > ends_at:
+            if self._now() + self.pause_s > ends_at:
                 raise Broken(f"after {self.setup.within_s:g} s still {told(outcome)}")
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(self.pause_s)
 
     async def delivered(self) -> Given:
         """Order one piece and see it delivered; Broken when it is not."""
@@ -299,12 +305,26 @@ class Bench:
                 raise Broken(f"asked to confirm: {told(outcome)}")
         return given
 
+    async def used(self, order: Order) -> Used:
+        """Ask until an order is used; Broken if that takes too long."""
+        ends_at = self._now() + self.setup.within_s
+        while not isinstance(outcome := await self.settled(order), Used):
+            if self._now() > ends_at:
+                words = f"after {self.setup.within_s:g} s still {told(outcome)}"
+                raise Broken(f"{words} (--using-recipient)")
+            await asyncio.sleep(self.pause_s)
+        return outcome
+
     async def pending(self) -> Order | None:
-        """Return an order that was answered "pending"; None if each was decided at once."""
-        for _ in range(TRIES):
+        """Return an order that was answered "pending"; None if each was decided at once.
+
+        Who was found to decide all at once is not tried again.
+        """
+        for _ in range(self._tries):
             order = self.order()
             if isinstance(await self.issue(order), Pending):
                 return order
+        self._tries = 0
         return None
 
     def names(self, notice: Notice, order: Order) -> bool:

@@ -23,6 +23,10 @@ def _redeems(able: Capabilities) -> str:
     return "" if able.redeem_by is RedeemBy.US else 'redeem_by is not "US"'
 
 
+def _told(able: Capabilities) -> str:
+    return "" if able.redeem_by is RedeemBy.PROVIDER else 'redeem_by is not "PROVIDER"'
+
+
 def _reverses(able: Capabilities) -> str:
     return _redeems(able) or ("" if able.reverse else "reverse is not declared")
 
@@ -79,6 +83,7 @@ CHECKS = (
     Check(trust.other_address),
     Check(trust.malformed),
     Check(uses.confirm, _two_phase),
+    Check(uses.used_there, _told),
     Check(uses.redeem, _redeems),
     Check(uses.reverse, _reverses),
     Check(uses.revoke, _revokes),

@@ -19,13 +19,15 @@ from benefits.providers.wechat_pay import WechatSecrets
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """What is ordered, and for whom: people of the provider's test system, who are nobody.
 
-    `other_recipient` could be served as well, `refused_recipient` is refused.
+    `other_recipient` could be served as well, `refused_recipient` is refused, `using_recipient`
+    uses at the provider what was given, soon after it. Where there is none of them it is empty.
     """
 
     sku: str
     recipient: dict[str, str]
     other_recipient: dict[str, str]
     refused_recipient: dict[str, str]
+    using_recipient: dict[str, str] = {}
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,7 @@ KINDS = {
             recipient={"phone": "13800001234"},
             other_recipient={"phone": "13800001235"},
             refused_recipient={"phone": "13800000000"},
+            using_recipient={"phone": "13800001111"},
         ),
         holds=tuple,
         foreign=_foreign_word,

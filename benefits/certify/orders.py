@@ -12,11 +12,13 @@ from benefits.domain.orders import (
     Operation,
     Outcome,
     Pending,
+    QueryBy,
     Rejected,
     Unknown,
 )
 
 PIECES = 3
+AT_ONCE = 16
 _IN_PART = "partly issued"
 
 
@@ -60,11 +62,11 @@ async def other_content(on: Bench) -> str:
 async def query(on: Bench) -> str:
     """A question tells what the answer to the order told: by its number, and by the reference."""
     order, first = await on.delivered()
-    ways = {"by its number": "", "by the provider's reference": first.reference}
-    if on.resends():
-        del ways["by its number"]
-    if not first.reference:
-        del ways["by the provider's reference"]
+    ways = {} if on.resends() else {"by its number": ""}
+    if first.reference and on.capabilities.query is not QueryBy.NONE:
+        ways["by the provider's reference"] = first.reference
+    if not ways:
+        raise Skipped("it cannot be asked: the same order is sent again, see `repeat`")
     for way, reference in ways.items():
         told_ = await on.call(order, Operation.QUERY, reference=reference)
         if wrong := difference(first, told_):
@@ -84,7 +86,10 @@ async def unknown_number(on: Bench) -> str:
 
 async def refused_recipient(on: Bench) -> str:
     """What cannot be delivered is refused for a listed reason, and stays refused."""
-    order = on.order(recipient=on.setup.trial.refused_recipient)
+    recipient = on.setup.trial.refused_recipient
+    if not recipient:
+        raise Skipped("nobody is refused (--refused-recipient)")
+    order = on.order(recipient=recipient)
     outcome = await on.issue(order)
     if isinstance(outcome, Pending):
         outcome = await on.settled(order)
@@ -128,7 +133,7 @@ async def several(on: Bench) -> str:
 async def at_once(on: Bench) -> str:
     """The same order many times at once is one order; none of the answers is an error."""
     order, rate = on.order(), on.capabilities.rate
-    times = on.setup.at_once if rate is None else min(on.setup.at_once, rate.burst)
+    times = AT_ONCE if rate is None else min(AT_ONCE, rate.burst)
     said = await asyncio.gather(*(on.attempt(order) for _ in range(times)))
     for outcome in said:
         if not (_may_be_said(outcome) or on.is_false_limit(outcome)):

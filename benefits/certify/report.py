@@ -11,13 +11,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from benefits.domain.orders import (
-    Confirmed,
     Done,
     NotSent,
     Outcome,
     Rejected,
-    Reversed,
-    Revoked,
     Unknown,
     Used,
     redacted,
@@ -25,7 +22,6 @@ from benefits.domain.orders import (
 from benefits.domain.programme import Provider
 
 VERSION: Literal[1] = 1
-_DATED = (Confirmed, Used, Reversed, Revoked)
 
 
 class Verdict(enum.Enum):
@@ -94,13 +90,13 @@ def difference(first: Outcome, then: Outcome) -> str:
     """
     if type(first) is not type(then):
         return f"{told(first)}, then {told(then)}"
-    if isinstance(first, _DATED) and isinstance(then, _DATED) and first.at != then.at:
-        return f"{told(first)} at another instant"
     match first, then:
         case Done(), Done() if first.reference != then.reference:
             return "another reference"
         case Done(), Done() if first.code != then.code:
             return "another code"
+        case Used(), Used() if first.at != then.at:
+            return "used at another instant"
         case Rejected(), Rejected() if first.reason is not then.reason:
             return f"{told(first)}, then {told(then)}"
         case _:

@@ -3,9 +3,10 @@
 Each deed has a number of its own, is done once under it, and is found by a question.
 """
 
-from benefits.certify.bench import Bench, Broken, Given
+from benefits.certify.bench import Bench, Broken, Given, Skipped
 from benefits.certify.report import difference, told
 from benefits.domain.orders import (
+    Callbacks,
     Confirmed,
     Done,
     Operation,
@@ -30,6 +31,29 @@ async def confirm(on: Bench) -> str:
     if isinstance(stranger, Confirmed):
         raise Broken("a number that was never sent was confirmed, too")
     return "confirmed once"
+
+
+async def used_there(on: Bench) -> str:
+    """A use at the provider is told by a question and by a callback, as of the same instant."""
+    recipient = on.setup.trial.using_recipient
+    if not recipient:
+        raise Skipped("nobody uses at once what is given (--using-recipient)")
+    order = on.order(recipient=recipient)
+    await on.issue(order)
+    if on.capabilities.two_phase:
+        await on.do(order, Operation.CONFIRM)
+    asked = await on.used(order)
+    if on.capabilities.callbacks is Callbacks.NONE:
+        return "used, as a question says"
+
+    def told_() -> list[Outcome]:
+        about = [one.notice for one in on.inbox.arrivals if on.names(one.notice, order)]
+        return [one.outcome for one in about if isinstance(one.outcome, Used)]
+
+    if not await on.inbox.until(lambda: bool(told_()), on.setup.within_s):
+        raise Broken(f"no callback came within {on.setup.within_s:g} s")
+    _same(asked, told_()[0], "called back")
+    return "used, as a question and a callback say"
 
 
 async def redeem(on: Bench) -> str:

@@ -24,21 +24,23 @@ from benefits.cli.console import console
 from benefits.domain.orders import Callbacks
 from benefits.domain.programme import Provider
 from benefits.domain.programme_file import read
+from benefits.domain.refusal import Refusal
 from benefits.process import bind
 from benefits.providers.client import Client
 from benefits.providers.secrets import ProviderSecrets
 
 NAMES = [check.name for check in CHECKS]
+NOBODY = "-"
 SECONDS = click.FloatRange(0.01, 86_400)
 
 CERTIFY_HELP = """\
 Prove by named checks that a provider keeps its contract, against its own endpoint.
 
-Orders are made for test recipients, some thirty of them, and several are used and taken back:
+Orders are made for test recipients, some forty of them, and several are used and taken back:
 let the endpoint be that of a test system. Secrets are read as the service reads them, from
 BENEFITS_PROVIDER_SECRETS or the file that BENEFITS_PROVIDER_SECRETS_FILE names; private networks
-from BENEFITS_ALLOWED_NETWORKS. The status is 0 when every check held, 1 when one did not, 2 when
-nothing could be certified.
+from BENEFITS_ALLOWED_NETWORKS. The status is 0 when every check held that was not skipped, 1 when
+one did not or all were skipped, 2 when nothing could be certified.
 
 Example: `benefits certify --dialect open --url http://127.0.0.1:8090 --listen 127.0.0.1:8080`
 
@@ -66,7 +68,10 @@ def _listed() -> str:
 @click.option("--recipient", multiple=True, metavar="FIELD=TEXT", help="For whom.")
 @click.option("--other-recipient", multiple=True, metavar="FIELD=TEXT", help="For whom as well.")
 @click.option("--refused-recipient", multiple=True, metavar="FIELD=TEXT", help="Whom it refuses.")
-@click.option("--check", "only", multiple=True, type=click.Choice(NAMES), metavar="NAME")
+@click.option("--using-recipient", multiple=True, metavar="FIELD=TEXT", help="Who uses it there.")
+@click.option(
+    "--check", "only", multiple=True, type=click.Choice(NAMES), metavar="NAME", help="Only this."
+)
 @click.option(
     "--within",
     "within_s",
@@ -94,11 +99,13 @@ def _listed() -> str:
 @click.option("--json", "file", type=click.File("wb"), help="Where to write the report.")
 def certify_(only: tuple[str, ...], file: BinaryIO | None, **options: Any) -> None:
     """Certify a provider (its help is CERTIFY_HELP and the list of checks)."""
-    known = settings.read_provider_secrets(os.environ)
-    config = _config(options, known)
-    wanted = _wanted(config, options, known)
     checks = [check for check in CHECKS if not only or check.name in only]
-    report = asyncio.run(_certified(wanted, checks))
+    try:
+        known = settings.read_provider_secrets(os.environ)
+        wanted = _wanted(_config(options, known), options, known)
+        report = asyncio.run(_certified(wanted, checks))
+    except Refusal as refusal:
+        raise click.UsageError(f"{refusal.code}: {refusal.detail}") from None
     if file is not None:
         file.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     sys.exit(0 if report.passed else 1)
@@ -183,12 +190,12 @@ def _merge(entry: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 def _trial(trial: Trial, options: Mapping[str, Any]) -> Trial:
     given: dict[str, Any] = {"sku": options["sku"]} if options["sku"] else {}
-    for name in ("recipient", "other_recipient", "refused_recipient"):
-        pairs = [text.partition("=") for text in options[name]]
+    for name in ("recipient", "other_recipient", "refused_recipient", "using_recipient"):
+        pairs = [text.partition("=") for text in options[name] if text != NOBODY]
         if not all(field and sign for field, sign, _ in pairs):
             option = f"--{name.replace('_', '-')}"
             raise click.BadParameter("write it like phone=13800001234", param_hint=option)
-        if pairs:
+        if options[name]:
             given[name] = {field: text for field, _, text in pairs}
     return msgspec.structs.replace(trial, **given)
 

@@ -54,7 +54,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """Return the order's status in the words of the contract."""
         if self.revoked_at is not None:
             return "revoked"
-        if self.used_at is not None:
+        if self.used_at is not None and now >= self.used_at:
             return "redeemed"
         if self.expired_at is not None:
             return "expired"

@@ -4,8 +4,9 @@ It keeps its orders in SQLite, checks our signatures and signs what it says. Wha
 order is its behaviour, one for all or MIXED by the number: see `behaviour.py`.
 
 A recipient whose `phone` ends in 0000 is rejected for `account`, at the moment another would be
-issued. At the *desk* (`/desk/...`, unsigned, for the demo) an order is used, ends, or one that was
-delivered in part is completed; all are called back.
+issued; one whose `phone` ends in 1111 uses by himself what was issued, soon after it. At the
+*desk* (`/desk/...`, unsigned, for the demo) an order is used, ends, or one that was delivered in
+part is completed; all are called back.
 """
 
 import asyncio
@@ -207,10 +208,16 @@ class Sandbox:
         return self._say(id_, HTTPStatus.UNPROCESSABLE_ENTITY, told)
 
     def _told_later(self, order: Order) -> list[Plan]:
-        if order.decided_at == order.asked_at:
-            return []
-        late_s = self._settings.late_s
-        return decided(order.behaviour, order.asked_at, order.decided_at, late_s=late_s)
+        late_s, plans = self._settings.late_s, list[Plan]()
+        if order.decided_at > order.asked_at:
+            plans = decided(order.behaviour, order.asked_at, order.decided_at, late_s=late_s)
+        if order.used_at is not None:
+            plans += self._told_used(order, order.used_at)
+        return plans
+
+    def _told_used(self, order: Order, at: float) -> list[Plan]:
+        mixed = self._settings.behaviour is Behaviour.MIXED
+        return used(order.behaviour, at, late_s=self._settings.late_s, mixed=mixed)
 
     async def query(self, request: web.Request) -> web.Response:
         """Tell the state of a number."""
@@ -276,10 +283,7 @@ class Sandbox:
         """Use an issued order at the counter, which calls back `order.redeemed`."""
         now = time.time()
         order = await self._at_the_desk(request, _USABLE, "not_usable", now)
-        settings = self._settings
-        mixed = settings.behaviour is Behaviour.MIXED
-        plans = used(order.behaviour, now, late_s=settings.late_s, mixed=mixed)
-        done = self._book.use(order, now, plans)
+        done = self._book.use(order, now, self._told_used(order, now))
         self._deliveries.wake()
         return web.json_response(view(done, now))
 
@@ -338,7 +342,10 @@ class Sandbox:
     def _decide(self, asked: _Issue, behaviour: Behaviour, now: float) -> Order:
         chance = digest(asked.number)
         later = behaviour in PENDING_FIRST or (behaviour is Behaviour.GOOD and chance[1] % 2 == 1)
-        rejected = asked.recipient.get("phone", "").endswith("0000")
+        phone = asked.recipient.get("phone", "")
+        rejected, uses = phone.endswith("0000"), phone.endswith("1111")
+        after_s = self._settings.callback_after_s
+        decided_at = now + after_s if later else now
         return Order(
             number=asked.number,
             sku=asked.sku,
@@ -349,7 +356,8 @@ class Sandbox:
             code="" if rejected else f"{int.from_bytes(chance[8:14], 'big') % 10**12:012d}",
             reason="account" if rejected else "",
             asked_at=now,
-            decided_at=now + self._settings.callback_after_s if later else now,
+            decided_at=decided_at,
+            used_at=decided_at + after_s if uses else None,
         )
 
     def _turn_away(self, id_: str, number: str, wait_s: float) -> web.Response:

@@ -18,6 +18,7 @@ from benefits.sandbox.server import SandboxSettings, run
 from tests.builders import PROGRAMME
 from tests.sandbox.stage import SECRET
 from tests.service import free_port
+from tests.shell import ROOT
 
 KNOWN = {"BENEFITS_PROVIDER_SECRETS": json.dumps({"sandbox": [SECRET]})}
 NONE = "capabilities.callbacks='NONE'"
@@ -107,6 +108,18 @@ def test_a_provider_is_certified(sandbox: Running, tmp_path: Path) -> None:
         assert re.search(r"\b[0-9]{12}\b", text) is None
 
 
+def test_who_is_nobody_is_asked_nothing(sandbox: Running) -> None:
+    """A SKU that needs no recipient; nobody who is refused, and nobody who uses it."""
+    done = typed(
+        *("--dialect", "open", "--url", sandbox.base, "--set", NONE, *QUICK),
+        *("--recipient", "-", "--other-recipient", "-"),
+        *("--refused-recipient", "-", "--using-recipient", "-"),
+        *("--check", "other_content", "--check", "refused_recipient", "--check", "used_there"),
+    )
+    assert (0, True) == (done.exit_code, "1 passed, 0 failed, 2 skipped." in done.output)
+    assert "nobody is refused (--refused-recipient)" in done.output
+
+
 def test_what_fails_is_told_with_its_promise(sandbox: Running, tmp_path: Path) -> None:
     """The status is 1, and the developer is told which orders to look for."""
     programme = PROGRAMME.replace('url = "', f'url = "{sandbox.base}/other" # ')
@@ -140,6 +153,7 @@ WRONG: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
         "write it like phone=",
     ),
     (("--dialect", "wechat_busifavor", "--url", "http://x"), {}, "needs its table wechat"),
+    ((), {"BENEFITS_PROVIDER_SECRETS": "x"}, "setting_refused: BENEFITS_PROVIDER_SECRETS"),
     (
         (
             *("--dialect", "wechat_busifavor", "--url", "http://x"),
@@ -180,6 +194,21 @@ def test_a_wrong_secret_is_told_before_anything_is_ordered(sandbox: Running) -> 
     assert 2 == done.exit_code
     assert "it does not take our signature for ours: HTTP 401" in done.output
     assert other not in done.output
+
+
+def test_a_port_that_is_taken_is_told(sandbox: Running) -> None:
+    """Nothing is certified without callbacks that could arrive."""
+    taken = sandbox.base.removeprefix("http://")
+    done = typed("--dialect", "open", "--url", sandbox.base, "--listen", taken)
+    assert (2, True) == (done.exit_code, "port_in_use: Cannot listen on" in done.output)
+
+
+def test_the_guide_tells_of_each_check() -> None:
+    """And of no other."""
+    guide = (ROOT / "docs" / "providers" / "adding.md").read_text()
+    table = guide.split("| check | what it proves |")[1].split("\n\n")[0]
+    first = "".join(row.split("|")[1] for row in table.splitlines()[2:])
+    assert {check.name for check in CHECKS} == set(re.findall(r"`(\w+)`", first))
 
 
 def test_the_help_lists_the_checks() -> None:

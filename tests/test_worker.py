@@ -118,6 +118,25 @@ async def test_an_answer_that_takes_its_time_is_recorded(world: World) -> None:
     assert ["ISSUED"] == await states(world)
 
 
+async def test_an_answer_ends_the_workers_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recorded when it comes, however seldom the worker looks for what is due."""
+    monkeypatch.setattr("benefits.worker.POLL_S", 3600.0)
+    provider, stop = Slowly(), asyncio.Event()
+    worker = Worker(world.database, world.parts, {"sandbox": provider})
+    await claimed(world, wish(await holder(world)))
+    running = asyncio.create_task(worker.run(stop))
+    async with asyncio.timeout(60):
+        while not provider.calls:
+            await asyncio.sleep(0.01)
+        provider.go.set()
+        while ["ISSUED"] != await states(world):
+            await asyncio.sleep(0.05)
+    stop.set()
+    await running
+
+
 async def test_a_call_that_breaks_leaves_the_order_unknown(world: World) -> None:
     """Whatever went wrong, the provider may have acted (V-3)."""
     provider = Slowly(fails=True)
@@ -229,18 +248,26 @@ async def test_one_members_lane_keeps_nobody_else_waiting(world: World) -> None:
 
 
 async def test_a_slow_provider_holds_up_no_other(world: World) -> None:
-    """With all its places taken, the calls of another provider go out."""
-    await world.apply(read(LARGE))
-    for _ in range(3):
-        members = [await holder(world) for _ in range(30)]
-        await claimed(world, *[wish(member) for member in members])
+    """With all its places taken, of whichever SKUs, the calls of another provider go out."""
+    large = read(LARGE)
+    (video,) = [one for one in large.benefit if one.code == "VIDEO"]
+    film = replace(video, code="FILM", sku="film")
+    await world.apply(replace(large, benefit=(*large.benefit, film)))
+    for benefit in ("VIDEO", "FILM", "VIDEO"):
+        members = [await holder(world, benefit) for _ in range(30)]
+        await claimed(world, *[wish(member, benefit) for member in members])
     world.clock.forward(seconds=1)
     await claimed(world, wish(await holder(world, "LOUNGE"), "LOUNGE"))
     slow, quick = Slowly(), Slowly()
     quick.go.set()
     worker = Worker(world.database, world.parts, {"sandbox": slow, "other": quick})
-    await until(worker, quick, 1)
-    assert 32 <= len(slow.calls) <= 64
+    await worker.deliver()
+    await asyncio.sleep(0)
+    assert (32, 1) == (len(slow.calls), len(quick.calls))
+    for _ in range(3):
+        await worker.deliver()
+    await asyncio.sleep(0)
+    assert 64 == len(slow.calls)
     slow.go.set()
     await worker.finish()
 

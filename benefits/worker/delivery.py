@@ -16,6 +16,7 @@ from benefits.actions import deliver
 from benefits.actions.deliver import Attempt, Work
 from benefits.actions.gate import Turned
 from benefits.actions.parts import Parts
+from benefits.domain.circuits import fault_of
 from benefits.domain.orders import NotSent, Outcome, Rejected, Unknown
 from benefits.providers.provider import Provider
 from benefits.store.db import Connection, Database
@@ -50,16 +51,19 @@ class Delivery:
     async def deliver(self) -> int:
         """Record what calls answered and start calls that are due; return how many of both.
 
-        While the database writes the former, the latter are looked for.
+        While the database writes the former, the latter are looked for. What may leave a provider
+        alone is heard before; other answers only count, and nobody waits for that.
         """
-        did = await asyncio.gather(self._record(), self._start(), return_exceptions=True)
+        if any(attempt.work.is_probe or fault_of(attempt.outcome) for attempt in self._heard):
+            await self._hear()
+        steps = (self._record(), self._start(), self._hear())
+        did = await asyncio.gather(*steps, return_exceptions=True)
         for failed in (one for one in did if isinstance(one, BaseException)):
-            raise failed  # the other one has ended
+            raise failed  # the others have ended
         return sum(one for one in did if isinstance(one, int))
 
     async def _start(self) -> int:
         """Start calls that are due, return how many."""
-        await self._hear()
         busy = {code for code, calls in self._in_flight.items() if calls > IN_FLIGHT_MAX}
 
         async def lease(conn: Connection) -> list[Work]:

@@ -5,12 +5,12 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from subprocess import DEVNULL
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -250,18 +250,21 @@ class Working:
 
 @asynccontextmanager
 async def working(of: Ground) -> AsyncIterator[Working]:
-    """Run a worker until the block ends."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benefits", "work"),
-        env=of.environment,
-        cwd=ROOT,
-        stdout=DEVNULL,
-    )
-    try:
-        yield Working(process)
-    finally:
-        process.terminate()
-        await process.wait()
+    """Run a worker, from when it works until the block ends."""
+    with tempfile.NamedTemporaryFile() as said:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benefits", "work"),
+            env=of.environment,
+            cwd=ROOT,
+            stdout=said,
+        )
+        try:
+            while b"process.started" not in Path(said.name).read_bytes():
+                await asyncio.sleep(0.1)
+            yield Working(process)
+        finally:
+            process.terminate()
+            await process.wait()
 
 
 class Bare(msgspec.Struct, frozen=True):

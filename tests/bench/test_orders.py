@@ -17,7 +17,7 @@ from tests.bench.provided import CODES, DEAD, Ground, Working, bare, ground, wor
 from tests.service import fresh_keys
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
-ORDERS = int(os.environ.get("BENCH_DUE", "3600"))  # a round
+ORDERS = int(os.environ.get("BENCH_DUE", "2700"))  # a round
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 PACE = 50  # orders a second, while few are due

@@ -205,6 +205,31 @@ async def test_a_dripping_answer_ends_at_the_deadline() -> None:
     assert taken < 1.5
 
 
+async def test_calls_that_wait_keep_no_other_from_a_connection() -> None:
+    """Many that a slow side keeps waiting take no place of another side's call."""
+    free, kept = asyncio.Event(), 0
+
+    async def keep(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal kept
+        kept += 1
+        await free.wait()
+        writer.close()
+
+    async with listening(keep) as slow, serving(answers) as quick, Client(LOOPBACK) as client:
+
+        async def call(port: int, deadline_s: float) -> Response | NotSent | Unknown:
+            url = f"http://127.0.0.1:{port}/"
+            return await client.send(url, headers={}, body=b"{}", deadline_s=deadline_s)
+
+        waiting = [asyncio.create_task(call(slow, 60)) for _ in range(120)]
+        async with asyncio.timeout(30):
+            while kept < 100:
+                await asyncio.sleep(0.01)
+        assert isinstance(await call(quick, 20), Response)
+        free.set()
+        assert {Unknown} == {type(one) for one in await asyncio.gather(*waiting)}
+
+
 async def test_an_answer_is_read_up_to_the_cap() -> None:
     """64 KB are an answer, one byte more or an endless body is Unknown."""
 

@@ -1,6 +1,7 @@
 """Enact a programme, an approval, a block or an order's end on which two people agree (X-2)."""
 
-from typing import assert_never
+from datetime import datetime
+from typing import Any, assert_never
 from uuid import UUID
 
 from benefits.actions.agree import WAIT, Agreed, Desk
@@ -28,6 +29,8 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.values import Month
 from benefits.store import agreements, blocks, members, proposals
 from benefits.store.db import Connection, run
+from benefits.store.ledger import Journal
+from benefits.store.members import Member
 from benefits.store.proposals import ProposalSeen
 
 
@@ -64,6 +67,7 @@ class Proposals(Desk[Wanted, Effect, ProposalSeen]):
         self._counted: Ranks = {}
         self._subject = ""
         self._read: Effect | None = None
+        self._locked: tuple[dict[UUID, Member], dict[UUID, UUID]] = ({}, {})
 
     async def lock(self, about: Wanted | UUID) -> None:
         """Come one at a time, with whom a new one reaches counted before."""
@@ -85,7 +89,8 @@ class Proposals(Desk[Wanted, Effect, ProposalSeen]):
         wanted, self._read = kept
         if isinstance(self._read, BlockEffect | UnblockEffect | OrderEffect):
             # Its claims, and answers to them, wait or are done.
-            await members.lock_current(self.conn, [self._read.member_id], wait=True)
+            ids = [self._read.member_id]
+            self._locked = await members.lock_current(self.conn, ids, wait=True)
         return wanted
 
     def is_still(
@@ -137,11 +142,13 @@ class Proposals(Desk[Wanted, Effect, ProposalSeen]):
                     until=wanted.to_at,
                 )
                 await blocks.put(conn, effect.member_id, block)
+                await self._tell("member.blocked", effect.member_id, block, now)
                 return ""
             case UnblockWanted():
                 held = await blocks.one(conn, wanted.block_id)
                 assert held is not None, "it was weighed"
                 await blocks.end(conn, held, agreed.seen.proposal_id, now)
+                await self._tell("member.unblocked", held.member_id, held.block, now)
                 return ""
             case OrderWanted():
                 assert isinstance(effect, OrderEffect), "an effect is of its kind"
@@ -150,3 +157,14 @@ class Proposals(Desk[Wanted, Effect, ProposalSeen]):
                 return effect.state.value
             case _ as never:
                 assert_never(never)
+
+    async def _tell(self, kind: str, of: UUID, block: Block, now: datetime) -> None:
+        """Tell of a block, in the history of whom it stops: whoever the member counts for now."""
+        locked, into = self._locked
+        member_id = into.get(of, of)
+        told: dict[str, Any] = {"scope": block.scope.value, "target": block.target}
+        if kind == "member.blocked":
+            told |= {"from_at": block.from_at, "until": block.until}
+        journal = Journal(locked, now, self.parts.new_id)
+        journal.event(member_id, kind, subject_id=block.block_id, data=told)
+        await journal.write(self.conn)

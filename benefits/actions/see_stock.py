@@ -9,7 +9,7 @@ from benefits.actions.code_stock import A_MOMENT
 from benefits.actions.parts import Parts
 from benefits.domain.code_stocks import low_stocks
 from benefits.domain.refusal import Refusal
-from benefits.store import pool
+from benefits.store import common_events, pool
 from benefits.store.db import Connection
 from benefits.store.pool import Shelf, Sku, Stock
 
@@ -77,11 +77,16 @@ async def watch_stock(conn: Connection, parts: Parts) -> list[Low]:
     is_low = [key for key in sorted(free) if free[key] < below[key]]
     await pool.enough(conn, sorted(set(below) - set(is_low)))
     new = await pool.newly_low(conn, is_low, now)
-    return [
+    found = [
         Low(provider=code, sku=sku, free=free[code, sku], below=below[code, sku])
         for code, sku in is_low
         if (code, sku) in new
     ]
+    if found:
+        await common_events.serial(conn)
+        told = [msgspec.structs.asdict(one) for one in found]
+        await common_events.tell(conn, "codes.low", told, now=now, new_id=parts.new_id)
+    return found
 
 
 async def _free(

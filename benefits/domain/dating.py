@@ -11,7 +11,7 @@ A version is compared with the one before its own instant, and whatever is put i
 withdraws it: what was read of it, and told to members, is what it does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import TypeVar
 
@@ -54,6 +54,16 @@ def in_force(versions: Sequence[D], at: datetime) -> D | None:
 def not_before(versions: Sequence[D], at: datetime) -> datetime:
     """Return an instant, or that of the first version: earlier a programme is as it was then."""
     return max(at, versions[0].effective_from) if versions else at
+
+
+def begun_since(versions: Sequence[D], told: Collection[int], now: datetime) -> list[D]:
+    """Return the versions that began since the last of those told of, in their order.
+
+    Where none was told of, the one in force alone.
+    """
+    now = not_before(versions, now)
+    begun = [one for one in kept(versions) if one.effective_from <= now]
+    return [one for one in begun if one.version > max(told)] if told else begun[-1:]
 
 
 def until(versions: Sequence[D], version: D) -> datetime | None:

@@ -1,4 +1,4 @@
-"""What is told of a member: a closed list of event types, and what the data of each holds.
+"""What is told, mostly of a member: a closed list of event types, and the data of each.
 
 Every type is `noun.verbed`. An event's data name what happened and never whom it concerns: no
 customer reference, no recipient, no provider's code. The one text of a caller's own is `period`,
@@ -305,6 +305,46 @@ class MembersMerged(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     into: UUID
 
 
+class MemberBlocked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a member is stopped from in [from_at, until), but for an earlier end (E-6).
+
+    `target` is the benefit's or the provider's code, where the scope is of one. Why is not told.
+    """
+
+    scope: Literal["ALL", "CLAIM", "BENEFIT", "PROVIDER"]
+    target: str
+    from_at: datetime
+    until: datetime | None
+
+
+class MemberUnblocked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A block that two people ended, before its time if it had one (E-6)."""
+
+    scope: Literal["ALL", "CLAIM", "BENEFIT", "PROVIDER"]
+    target: str
+
+
+class RuleActivated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A version of a programme that holds since `effective_from` (U-1).
+
+    Its tiers and policy decide months from `first_month` on.
+    """
+
+    programme: str
+    version: int
+    effective_from: datetime
+    first_month: str
+
+
+class CodesLow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stock of codes that came `below` a threshold, with so many `free` (V-9)."""
+
+    provider: str
+    sku: str
+    free: int
+    below: int
+
+
 Told = type[
     TierDecided
     | TierSighted
@@ -330,6 +370,10 @@ Told = type[
     | UnitsReceived
     | DebtMoved
     | MembersMerged
+    | MemberBlocked
+    | MemberUnblocked
+    | RuleActivated
+    | CodesLow
 ]
 REASONS = ("", *(reason.value.lower() for reason in Reason))
 
@@ -338,7 +382,7 @@ class Kind(msgspec.Struct, frozen=True):
     """A type of event: what its data hold, what its subject is, and what it means."""
 
     data: Told
-    subject: Literal["decision", "period", "lot", "claim", "correction", "member"]
+    subject: Literal["decision", "period", "lot", "claim", "correction", "member", "block", ""]
     words: str
 
 
@@ -392,6 +436,10 @@ EVENTS: dict[str, Kind] = {
     "entitlement.debt_given": Kind(DebtMoved, "member", "A debt went along with a merger."),
     "entitlement.debt_taken": Kind(DebtMoved, "member", "A debt came along with a merger."),
     "member.merged": Kind(MembersMerged, "member", "Two customers became one member."),
+    "member.blocked": Kind(MemberBlocked, "block", "Two people stopped a member."),
+    "member.unblocked": Kind(MemberUnblocked, "block", "Two people ended a block."),
+    "rule.activated": Kind(RuleActivated, "", "A version of a programme came into force."),
+    "codes.low": Kind(CodesLow, "", "Few codes are left in a stock."),
 }
 
 

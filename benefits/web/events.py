@@ -15,15 +15,19 @@ from benefits.domain.events import (
     ChargeCleared,
     ClaimPlaced,
     ClaimRefused,
+    CodesLow,
     DebtForgiven,
     DebtMoved,
     LossRecovered,
+    MemberBlocked,
     MembersMerged,
+    MemberUnblocked,
     OrderMoved,
     OrderPartlyUsed,
     OrderReversed,
     OrderSettled,
     QuotaFollowed,
+    RuleActivated,
     TierDecided,
     TierSighted,
     UnitsClawedBack,
@@ -49,7 +53,10 @@ FILTER = re.compile(r"[a-z]+\.[a-z_]*")
 
 
 class _Event(msgspec.Struct, kw_only=True):
-    """What all events tell: `sequence` ascends by one per member, in the order of the feed."""
+    """What all events tell: `sequence` ascends by one per member, in the order of the feed.
+
+    What is of no member stands under the `member_id` 00000000-0000-0000-0000-000000000000.
+    """
 
     id: UUID
     sequence: int
@@ -252,6 +259,34 @@ class MembersMergedEvent(_Event, kw_only=True):
     data: MembersMerged
 
 
+class MemberBlockedEvent(_Event, kw_only=True):
+    """Two people stopped a member; the block is the subject."""
+
+    type: Literal["member.blocked"]
+    data: MemberBlocked
+
+
+class MemberUnblockedEvent(_Event, kw_only=True):
+    """Two people ended a block, which is the subject."""
+
+    type: Literal["member.unblocked"]
+    data: MemberUnblocked
+
+
+class RuleActivatedEvent(_Event, kw_only=True):
+    """A version of a programme came into force; it is of no member."""
+
+    type: Literal["rule.activated"]
+    data: RuleActivated
+
+
+class CodesLowEvent(_Event, kw_only=True):
+    """Few codes are left in a stock; it is of no member."""
+
+    type: Literal["codes.low"]
+    data: CodesLow
+
+
 Event = (
     TierEvent
     | TierSightedEvent
@@ -277,6 +312,10 @@ Event = (
     | OrderPartlyUsedEvent
     | OrderReversedEvent
     | MembersMergedEvent
+    | MemberBlockedEvent
+    | MemberUnblockedEvent
+    | RuleActivatedEvent
+    | CodesLowEvent
 )
 VIEWS: dict[type, type] = {
     TierDecided: TierEvent,
@@ -303,6 +342,10 @@ VIEWS: dict[type, type] = {
     UnitsReceived: UnitsReceivedEvent,
     DebtMoved: DebtMovedEvent,
     MembersMerged: MembersMergedEvent,
+    MemberBlocked: MemberBlockedEvent,
+    MemberUnblocked: MemberUnblockedEvent,
+    RuleActivated: RuleActivatedEvent,
+    CodesLow: CodesLowEvent,
 }
 
 

@@ -24,6 +24,7 @@ from benefits.actions.run_jobs import LANES, run_part
 from benefits.actions.seal_feed import apply_next
 from benefits.actions.see_stock import watch_stock
 from benefits.actions.start_period import start_next
+from benefits.actions.tell_rules import tell_rules
 from benefits.domain.feeds import FeedState
 from benefits.domain.values import BUCKETS
 from benefits.providers.provider import Provider
@@ -322,14 +323,17 @@ class Worker:
         return await self._database.transact(step)
 
     async def tell_held(self) -> int:
-        """Tell of orders that were tried and never left, and once of stocks that became low."""
+        """Tell of orders that were tried and never left, and once of stocks and of versions."""
         async with self._database.transaction() as conn:
             held = await gauges.held(conn)
             low = await watch_stock(conn, self._parts)
+            begun = await tell_rules(conn, self._parts)
         for provider, (count, age_s) in held.items():
             log.warning("orders.held", provider=provider, count=count, oldest_s=round(age_s))
         for one in low:
             log.warning("codes.low", **msgspec.structs.asdict(one))
+        for version in begun:
+            log.info("rule.activated", **version)
         return 0
 
     async def seal(self) -> int:

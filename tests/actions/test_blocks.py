@@ -109,6 +109,18 @@ async def test_two_people_end_a_block(world: World) -> None:
     assert "proposal_stale" == await answer(world, second)
     assert "unknown_block" == await ask(world, UnblockWanted(block_id=block_id))
     assert "unknown_block" == await ask(world, UnblockWanted(block_id=uuid4()))
+    told = await world.rows(
+        "SELECT type, subject_id, data FROM outbox WHERE member_id = $1 "
+        "AND type LIKE 'member.%' ORDER BY seq",
+        member,
+    )
+    assert [("member.blocked", block_id), ("member.unblocked", block_id)] == [
+        (row.type, row.subject_id) for row in told
+    ]
+    assert {"scope": "ALL", "target": "", "until": None} == {
+        name: value for name, value in told[0].data.items() if name != "from_at"
+    }
+    assert {"scope": "ALL", "target": ""} == told[1].data
     assert [] == await world.findings()
 
 

@@ -212,6 +212,9 @@ async def test_a_low_stock_is_told_once(world: World) -> None:
     assert [] == await told()
     await claimed(world, coffee(member))
     assert low == await told()
+    events = await world.rows("SELECT seq, data FROM outbox WHERE type = 'codes.low' ORDER BY seq")
+    expected = {"provider": "coffee", "sku": "LATTE", "free": 1, "below": 2}
+    assert [(1, expected), (2, expected)] == [tuple(row) for row in events]
 
 
 @pytest.mark.parametrize(

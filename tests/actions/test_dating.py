@@ -1,6 +1,7 @@
 """A version holds from its instant on, without anything having to happen then: U-1, U-2."""
 
 from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -11,10 +12,11 @@ from benefits.actions.start_period import start_next
 from benefits.domain.programme import ProgrammeInvalid
 from benefits.domain.programme_file import read
 from benefits.domain.terms import Channel, NoticeMissing
-from benefits.store import catalogue, versions
+from benefits.store import catalogue, feed, versions
 from benefits.store.catalogue import Cache
+from benefits.worker import Worker
 from tests.actions.agreeing import answer, ask, seen, version
-from tests.actions.life import claimed, decide, holder, said, wish
+from tests.actions.life import change, claimed, decide, holder, said, wish
 from tests.actions.test_agree import LESS, MORE
 from tests.actions.test_try_programme import attempt, platinum
 from tests.builders import PROGRAMME, World, reference_programme
@@ -189,3 +191,32 @@ async def taxis(world: World) -> int:
         "SELECT coalesce(sum(granted), 0) FROM lot WHERE unit = 'BENEFIT:TAXI'"
     )
     return int(found)
+
+
+async def test_a_version_is_told_of_once_it_holds(world: World) -> None:
+    """N-5: each once, in its order, however late; of what was before, the one in force."""
+    worker = Worker(world.database, world.parts, {})
+    for document in (MORE, AHEAD):
+        await world.apply(read(document))
+    await worker.tell_held()
+    await world.apply(read(MORE), effective_from=BEGINS)
+    await world.apply(read(PROGRAMME), effective_from=BEGINS + timedelta(days=31))
+    await worker.tell_held()
+    assert [3] == await activated(world)
+    world.clock.now = BEGINS + timedelta(days=40)
+    for _ in range(2):
+        await worker.tell_held()
+    assert [3, 4, 5] == await activated(world)
+    assert [] == await world.findings()
+    hide = "DELETE FROM outbox WHERE data ->> 'version' = '4'"
+    await change(world, "SET LOCAL session_replication_role = replica", hide)
+    assert {"history_disordered"} == {one.kind for one in await world.findings()}
+
+
+async def activated(world: World) -> list[int]:
+    """Return of which versions the feed tells that they came into force."""
+    async with world.database.transaction() as conn:
+        page = await feed.page(conn, None, limit=100, types=["rule.activated"])
+    assert {UUID(int=0)} == {event.member_id for event in page.events}
+    assert list(range(1, len(page.events) + 1)) == [event.seq for event in page.events]
+    return [event.data["version"] for event in page.events]

@@ -144,7 +144,8 @@ def _told() -> set[str]:
         t
         for t in texts
         if re.fullmatch(
-            r"(tier|entitlement|claim|order|case|member|loss|charge|budget)\.[a-z_]+", t
+            r"(tier|entitlement|claim|order|case|member|loss|charge|budget|rule|codes)\.[a-z_]+",
+            t,
         )
     }
 
@@ -176,6 +177,8 @@ def test_no_event_has_room_for_personal_data(kind: str) -> None:
     known |= {"cap", "use_until", "limits", "budget", "percent", "total_minor", "taken_minor"}
     known |= {"granted_at", "merged", "into"}  # ids of members, which only our key can make
     known |= {"provider", "amount_minor", "fault", "priority"}
+    known |= {"scope", "target", "from_at", "until", "version", "first_month"}
+    known |= {"sku", "free", "below"}
     assert {field.name for field in msgspec.structs.fields(EVENTS[kind].data)} <= known
     assert "" in REASONS
 

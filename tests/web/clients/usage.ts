@@ -30,6 +30,14 @@ function told(event: Event): string {
       return `${event.data.quantity} ${event.data.unit}`;
     case "member.merged":
       return `${event.data.merged} ${event.data.into}`;
+    case "member.blocked":
+      return `${event.data.scope} ${event.data.target} ${event.data.from_at}`;
+    case "member.unblocked":
+      return `${event.data.scope} ${event.data.target}`;
+    case "rule.activated":
+      return `${event.data.programme} ${event.data.version}`;
+    case "codes.low":
+      return `${event.data.free} ${event.data.sku}`;
     case "order.settled":
       return `${event.data.delivered} of ${event.data.quantity} ${event.data.benefit}`;
     case "charge.cleared":

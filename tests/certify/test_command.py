@@ -4,15 +4,19 @@ import asyncio
 import json
 import re
 import threading
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from benefits.certify.checks import CHECKS
 from benefits.cli import commands
+from benefits.domain.benefit import Benefit
+from benefits.domain.programme import Dialect, Provider
 from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.server import SandboxSettings, run
 from tests.builders import PROGRAMME
@@ -209,6 +213,16 @@ def test_the_guide_tells_of_each_check() -> None:
     table = guide.split("| check | what it proves |")[1].split("\n\n")[0]
     first = "".join(row.split("|")[1] for row in table.splitlines()[2:])
     assert {check.name for check in CHECKS} == set(re.findall(r"`(\w+)`", first))
+
+
+def test_the_guide_shows_an_entry_that_holds() -> None:
+    """A bank may copy it; the entry is of the dialect that the guide begins with."""
+    guide = (ROOT / "docs" / "providers" / "adding.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    shown = tomllib.loads(text)
+    provider = msgspec.convert(shown["provider"][0], Provider)
+    benefit = msgspec.convert(shown["benefit"][0], Benefit)
+    assert (Dialect.OPEN, provider.code) == (provider.dialect, benefit.provider)
 
 
 def test_the_help_lists_the_checks() -> None:

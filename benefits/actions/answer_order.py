@@ -4,9 +4,7 @@ What they say is weighed by the lattice, and applied as an answer of the order's
 `resolve`. Invariant: only an order that is MANUAL is answered so.
 """
 
-import msgspec
-
-from benefits.actions.answers import Answer, terms_of
+from benefits.actions.answers import Answer, terms_of, told_at
 from benefits.actions.parts import Parts
 from benefits.actions.pricing import Offer, piece_price
 from benefits.actions.resolve import resolve
@@ -20,13 +18,6 @@ from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection
 
 
-class Said(msgspec.Struct, frozen=True):
-    """By whom, and in which words, an order is answered."""
-
-    by: str
-    note: str
-
-
 async def weigh_order(conn: Connection, wanted: OrderWanted, parts: Parts) -> OrderEffect:
     """Return what would become of an order (UnknownOrder, OrderUnfit, ProposalInvalid)."""
     claim, agreed = await _manual(conn, wanted, parts)
@@ -37,7 +28,7 @@ async def weigh_order(conn: Connection, wanted: OrderWanted, parts: Parts) -> Or
     cost_minor = hold.cost_minor
     if step.effect is Effect.CAPTURE:
         today = (await parts.catalogue.current(conn)).offers.get(claim.benefit, agreed)
-        used_at = wanted.at or now
+        used_at = told_at(outcome, now)
         price = piece_price(claim, agreed, today, used_at=used_at, now=now)
         cost_minor = price * claim.quantity
     return OrderEffect(
@@ -52,15 +43,17 @@ async def weigh_order(conn: Connection, wanted: OrderWanted, parts: Parts) -> Or
     )
 
 
-async def answer_order(conn: Connection, wanted: OrderWanted, said: Said, parts: Parts) -> None:
-    """Apply what was weighed to an order whose member is locked."""
+async def answer_order(
+    conn: Connection, wanted: OrderWanted, parts: Parts, *, by: str, note: str
+) -> None:
+    """Apply what was weighed to an order whose member is locked; `note` is said of its case."""
     claim, agreed = await _manual(conn, wanted, parts)
     answer = Answer(
         claim_id=claim.claim_id,
         operation=Operation.ISSUE,
         outcome=told(wanted, terms_of(claim, agreed), claim.claimed_at, parts.clock()),
-        actor=said.by,
-        note=said.note,
+        actor=by,
+        note=note,
     )
     left = await resolve(conn, [answer], parts)
     assert not left, "its member is locked"

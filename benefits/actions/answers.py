@@ -98,6 +98,11 @@ def terms_of(claim: ClaimRow, agreed: Offer) -> Terms:
     )
 
 
+def told_at(outcome: Outcome | Lapsed, now: datetime) -> datetime:
+    """Return when what an answer tells happened, as far as prices go."""
+    return outcome.at if isinstance(outcome, Done | Used) else now
+
+
 async def newest(conn: Connection, attempts: Sequence[Attempted]) -> dict[UUID, int]:
     """Return the newest attempts of the requests that somebody says were not sent."""
     unsent = [t.request.request_id for t in attempts if isinstance(t.answer.outcome, NotSent)]

@@ -5,7 +5,7 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from benefits.actions.agree import WAIT, Agreed, Desk
-from benefits.actions.answer_order import Said, answer_order
+from benefits.actions.answer_order import answer_order
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.parts import Parts
 from benefits.actions.weigh_proposal import Ranks, count, weigh
@@ -153,7 +153,7 @@ class Proposals(Desk[Wanted, Effect, ProposalSeen]):
             case OrderWanted():
                 assert isinstance(effect, OrderEffect), "an effect is of its kind"
                 note = f"Proposed by {agreed.seen.proposed_by}: {wanted.evidence}"
-                await answer_order(conn, wanted, Said(agreed.by, note), self.parts)
+                await answer_order(conn, wanted, self.parts, by=agreed.by, note=note)
                 return effect.state.value
             case _ as never:
                 assert_never(never)

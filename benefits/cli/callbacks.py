@@ -16,7 +16,7 @@ from benefits.providers.client import Client
 
 @click.group("callbacks")
 def callbacks() -> None:
-    """Callbacks of providers that were kept.
+    """Callbacks of providers: read those again that came to nothing, after a fix.
 
     Example: `benefits callbacks reread sandbox --by anna-li --dry-run`
     """

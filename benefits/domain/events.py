@@ -420,7 +420,9 @@ EVENTS: dict[str, Kind] = {
     "order.revoking": Kind(OrderMoved, "claim", "A late delivery is being taken back."),
     "order.revoked": Kind(OrderMoved, "claim", "The provider took back what it delivered."),
     "case.opened": Kind(OrderMoved, "claim", "A person must look at the order."),
-    "case.closed": Kind(OrderMoved, "claim", "A person has looked at the order."),
+    "case.closed": Kind(
+        OrderMoved, "claim", "A person has looked at the order, or it was answered."
+    ),
     "entitlement.returned": Kind(UnitsReturned, "claim", "Spent units came back."),
     "entitlement.revoked": Kind(UnitsRevoked, "lot", "Unused units were taken back."),
     "entitlement.reduced": Kind(QuotaFollowed, "lot", "Units beyond a lower tier's went."),

@@ -27,6 +27,13 @@ STATEMENTS = (
         ADD CONSTRAINT ck_inbox_verdict CHECK (
             verdict IN ('', 'APPLIED', 'IGNORED', 'NOT_UNDERSTOOD', 'NO_ORDER', 'FAILED'))
     """,
+    # What could not be applied has a case of its bucket, opened right after.
+    """
+    UPDATE inbox AS i SET verdict = 'FAILED'
+    FROM case_file AS f
+    WHERE f.kind = 'callback_failed' AND f.bucket = i.bucket
+      AND i.processed_at BETWEEN f.opened_at - INTERVAL '1 second' AND f.opened_at
+    """,
     """
     CREATE INDEX ix_inbox_unsettled ON inbox (provider, received_at, event_id)
         WHERE processed_at IS NOT NULL AND verdict NOT IN ('APPLIED', 'IGNORED')
@@ -35,6 +42,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Widen the check; what became of earlier callbacks is not known."""
+    """Widen the check; of earlier callbacks it is known which could not be applied."""
     for statement in STATEMENTS:
         op.execute(dedent(statement))

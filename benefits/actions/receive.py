@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits import traces
+from benefits import measures, traces
 from benefits.actions.answers import Answer
 from benefits.actions.hints import ask_now
 from benefits.actions.parts import Parts
@@ -90,7 +90,8 @@ async def waiting(
 async def work_off(conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int) -> int:
     """Apply waiting callbacks, return how many; one for an unknown order opens a case.
 
-    One whose member somebody else holds waits on.
+    One of what we never order there is another's, and opens none. One whose member somebody else
+    holds waits on.
     """
     taken = await inbox.waiting(conn, buckets, parts.clock(), limit)
     return await _apply(conn, parts, taken)
@@ -120,7 +121,8 @@ async def _apply(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> in
 
 
 async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> int:
-    now, able = parts.clock(), (await parts.catalogue.current(conn)).capabilities
+    now, catalogue = parts.clock(), await parts.catalogue.current(conn)
+    able = catalogue.capabilities
     notices = [
         msgspec.json.decode(parts.envelope.open(one.notice_sealed), type=Notice) for one in taken
     ]
@@ -131,6 +133,8 @@ async def _apply_all(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -
         claim_id = found.get((one.provider, one.event_id))
         if claim_id is None and not notice.number and now - one.received_at < UNKNOWN_FOR:
             waiting_on.add((one.provider, one.event_id))
+        elif claim_id is None and notice.sku and (one.provider, notice.sku) not in catalogue.skus:
+            measures.CALLBACKS.labels(one.provider, "of_others").inc()
         elif claim_id is None:
             strangers.add((one.provider, (notice.number or notice.reference)[:64]))
         elif one.provider in able and able[one.provider].callbacks is not Callbacks.AUTHORITATIVE:

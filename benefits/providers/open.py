@@ -141,6 +141,7 @@ class RedeemBody(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     place: str | UnsetType = UNSET
     amount_minor: int | UnsetType = UNSET
+    payment: str | UnsetType = UNSET
 
 
 class ReverseBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +198,7 @@ class OpenDialect:
         received = int(raw.received_at.timestamp())
         event_id = verify(self._secrets, raw.headers, raw.body, now_unix=received)
         try:
-            callback = msgspec.json.decode(raw.body, type=Callback)
+            callback = msgspec.json.decode(raw.body.decode(), type=Callback)
         except _UNREADABLE as error:
             raise CallbackRefused from error
         outcome = _callback_outcome(callback)
@@ -243,6 +244,7 @@ def _encoded(call: Call) -> tuple[str, str, bytes]:
                 at=used.at,
                 place=used.place or UNSET,
                 amount_minor=UNSET if used.amount_minor is None else used.amount_minor,
+                payment=used.payment or UNSET,
             )
             return "/orders/redeem", call.own, msgspec.json.encode(redeem)
         case Operation.REVERSE:

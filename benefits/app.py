@@ -36,7 +36,9 @@ from benefits.providers.open import OpenDialect
 from benefits.providers.provider import Provider
 from benefits.providers.secrets import ProviderSecrets
 from benefits.providers.wechat_busifavor import WechatBusifavorDialect
-from benefits.providers.wechat_pay import Credentials, WechatSecrets
+from benefits.providers.wechat_coupons import CouponCodes, CouponDialect
+from benefits.providers.wechat_pay import BusifavorSecrets, Credentials, ProductCouponSecrets
+from benefits.providers.wechat_product_coupon import WechatProductCouponDialect
 from benefits.settings import Keys, SettingRefused, Settings
 from benefits.store.db import Database
 from benefits.store.group import Group, grouped
@@ -190,7 +192,8 @@ class Providers(Mapping[str, Provider]):
         config = self._configs()[code]
         known = self._built.get(code)
         if known is None or known[0] != config:
-            dialect = dialect_of(config, self._house.settings.keys.provider_secrets[code])
+            keys = self._house.settings.keys
+            dialect = dialect_of(config, keys.provider_secrets[code], CouponCodes(keys.member_key))
             clock = self._house.parts.clock
             provider = HttpProvider(dialect, self._client, clock, config.capabilities)
             known = self._built[code] = (config, provider)
@@ -205,20 +208,26 @@ class Providers(Mapping[str, Provider]):
         return len(self._configs())
 
 
-def dialect_of(config: ProviderConfig, secrets: ProviderSecrets) -> Dialect:
+def dialect_of(config: ProviderConfig, secrets: ProviderSecrets, codes: CouponCodes) -> Dialect:
     """Return how to speak to a provider; KeyError when its secrets are of another dialect."""
-    match config.dialect:
-        case Spoken.OPEN if isinstance(secrets, tuple):
+    match config.dialect, secrets:
+        case Spoken.OPEN, tuple():
             keys = [parse_secret(secret) for secret in secrets]
             return OpenDialect(base_url=config.url, secrets=keys)
-        case Spoken.WECHAT_BUSIFAVOR if isinstance(secrets, WechatSecrets):
-            assert config.wechat is not None, "a programme is not in force without"
-            return WechatBusifavorDialect(
-                base_url=config.url, merchant=config.wechat, credentials=Credentials(secrets)
-            )
+        case Spoken.WECHAT_BUSIFAVOR, BusifavorSecrets():
+            speaks: type[CouponDialect] = WechatBusifavorDialect
+        case Spoken.WECHAT_PRODUCT_COUPON, ProductCouponSecrets():
+            speaks = WechatProductCouponDialect
         case _:
             log.error("provider.secrets_of_another_dialect", provider=config.code)
             raise KeyError(config.code)
+    assert config.wechat is not None, "a programme is not in force without"
+    return speaks(
+        base_url=config.url,
+        merchant=config.wechat,
+        credentials=Credentials(secrets),
+        codes=codes,
+    )
 
 
 def make_web(

@@ -170,6 +170,10 @@ def test_the_sandbox_lists_its_behaviours() -> None:
         ([], "needs --keys"),
         (["--keys", "keys", "--behaviour", "delivers_partly"], "this behaviour is none"),
         (["--keys", "keys"], "holds no secrets of wechat_busifavor for wx"),
+        (
+            ["--keys", "keys", "--dialect", "wechat_product_coupon"],
+            "holds no secrets of wechat_product_coupon for wx",
+        ),
     ],
 )
 def test_the_sandbox_of_wechat_says_what_it_lacks(

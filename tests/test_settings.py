@@ -20,7 +20,7 @@ from benefits.domain.checkpoints import PublicKey
 from benefits.domain.programme import Dialect, Provider
 from benefits.domain.rates import Quota
 from benefits.providers.secrets import ProviderSecrets
-from benefits.providers.wechat_pay import Credentials
+from benefits.providers.wechat_pay import Credentials, ProductCouponSecrets
 from benefits.settings import (
     Keys,
     SettingRefused,
@@ -227,6 +227,11 @@ def test_secrets_have_the_form_of_their_dialect() -> None:
     [
         (Dialect.OPEN, (WEBHOOK,), wechat.secrets()),
         (Dialect.WECHAT_BUSIFAVOR, wechat.secrets(), (WEBHOOK,)),
+        (
+            Dialect.WECHAT_PRODUCT_COUPON,
+            wechat.secrets(ProductCouponSecrets),
+            wechat.secrets(),
+        ),
     ],
 )
 def test_a_provider_is_spoken_to_with_secrets_of_its_dialect(
@@ -236,9 +241,9 @@ def test_a_provider_is_spoken_to_with_secrets_of_its_dialect(
     provider = Provider(
         code="wx", name={}, dialect=dialect, url=wechat.BASE, wechat=wechat.MERCHANT
     )
-    assert hasattr(dialect_of(provider, fit), "receive")
+    assert hasattr(dialect_of(provider, fit, wechat.CODES), "receive")
     with capture_logs() as lines, pytest.raises(KeyError, match="wx"):
-        dialect_of(provider, unfit)
+        dialect_of(provider, unfit, wechat.CODES)
     (line,) = lines
     assert ("provider.secrets_of_another_dialect", "wx") == (line["event"], line["provider"])
 

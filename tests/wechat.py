@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import strategies as st
 
 from benefits.domain.orders import Call, IssueRequest, Operation
 from benefits.domain.wechat import CodeMode, Wechat
@@ -14,12 +16,17 @@ from benefits.providers import wechat_pay
 from benefits.providers.client import Response
 from benefits.providers.provider import RawCallback
 from benefits.providers.wechat_busifavor import WechatBusifavorDialect
-from benefits.providers.wechat_pay import Credentials, WechatSecrets
+from benefits.providers.wechat_coupons import CouponCodes
+from benefits.providers.wechat_pay import BusifavorSecrets, Credentials, ProductCouponSecrets
+from benefits.providers.wechat_product_coupon import WechatProductCouponDialect
 
 NOW = datetime(2025, 7, 1, 4, 0, tzinfo=UTC)
 NOW_UNIX = int(NOW.timestamp())
 NUMBER = "0197c3a5b6d07e8f9a0b1c2d3e4f5061"
 OWN = "0197c3a5b6d07e8f9a0b1c2d3e4f5062"
+CODES = CouponCodes(b"k" * 32)
+CODE = CODES.of(NUMBER)  # where we name it
+REFERENCE = CODES.reference(CODE)
 OPENID = "oHkLxt_htg84TUEbzvlMwQzVDBqo"
 STOCK = "98065001"
 APIV3_KEY = "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb"
@@ -28,7 +35,17 @@ SERIAL = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"
 PLATFORM = "PUB_KEY_ID_0119000000012025010200000000000001"
 MERCHANT = Wechat(mchid="1900000001", appid="wx233544546545989")
 THEIRS = Wechat(mchid="1900000001", appid="wx233544546545989", code_mode=CodeMode.WECHATPAY_MODE)
+BRANDED = Wechat(mchid="1900000001", appid="wx233544546545989", brand_id="120344")
+PRODUCT = "1000000013/1000000013001"
 BASE = "https://api.mch.weixin.qq.com"
+
+
+TEXTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=8,
+).map(msgspec.json.encode)
+BODIES = st.binary(max_size=200) | TEXTS  # of strange messages
 
 
 @cache
@@ -58,7 +75,9 @@ def public_pem(name: str) -> str:
     return made.decode()
 
 
-def secrets(**other: Any) -> WechatSecrets:
+def secrets(
+    kind: type[BusifavorSecrets] | type[ProductCouponSecrets] = BusifavorSecrets, **other: Any
+) -> BusifavorSecrets | ProductCouponSecrets:
     """Return what a merchant knows."""
     known: dict[str, Any] = {
         "merchant_serial": SERIAL,
@@ -66,7 +85,7 @@ def secrets(**other: Any) -> WechatSecrets:
         "apiv3_keys": (APIV3_KEY,),
         "platform_keys": {PLATFORM: public_pem("platform")},
     }
-    return WechatSecrets(**{**known, **other})
+    return kind(**{**known, **other})
 
 
 @cache
@@ -78,14 +97,25 @@ def credentials() -> Credentials:
 def dialect(merchant: Wechat = MERCHANT, **other: Any) -> WechatBusifavorDialect:
     """Return our side."""
     keys = Credentials(secrets(**other)) if other else credentials()
-    return WechatBusifavorDialect(base_url=BASE, merchant=merchant, credentials=keys)
+    return WechatBusifavorDialect(base_url=BASE, merchant=merchant, credentials=keys, codes=CODES)
+
+
+def products(merchant: Wechat = BRANDED) -> WechatProductCouponDialect:
+    """Return our side of product coupons."""
+    return WechatProductCouponDialect(
+        base_url=BASE, merchant=merchant, credentials=credentials(), codes=CODES
+    )
 
 
 def call(operation: Operation = Operation.ISSUE, **other: Any) -> Call:
     """Return a call about the number."""
-    asked = IssueRequest(sku=STOCK, quantity=1, recipient={"openid": OPENID})
-    known: dict[str, Any] = {"number": NUMBER, "own": NUMBER, "request": asked}
+    known: dict[str, Any] = {"number": NUMBER, "own": NUMBER, "request": ordered(STOCK)}
     return Call(operation=operation, **{**known, **other})
+
+
+def ordered(sku: str) -> IssueRequest:
+    """Return an order of one coupon."""
+    return IssueRequest(sku=sku, quantity=1, recipient={"openid": OPENID})
 
 
 def signed(
@@ -134,7 +164,7 @@ def given(**other: Any) -> dict[str, Any]:
     """Return what a callback about a given coupon says."""
     return {
         "event_type": "EVENT_TYPE_BUSICOUPON_SEND",
-        "coupon_code": NUMBER,
+        "coupon_code": CODE,
         "stock_id": STOCK,
         "send_time": "2025-07-01T11:59:58+08:00",
         "openid": OPENID,

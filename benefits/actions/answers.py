@@ -120,7 +120,7 @@ def weighed(attempt: Attempted, newest: dict[UUID, int]) -> Answer:
     if not isinstance(outcome, NotSent) or (
         attempt.operation is not Operation.QUERY
         and newest[request.request_id] == request.attempt
-        and _is_first(request)
+        and is_first(request)
     ):
         return attempt.answer
     return msgspec.structs.replace(
@@ -128,7 +128,7 @@ def weighed(attempt: Attempted, newest: dict[UUID, int]) -> Answer:
     )
 
 
-def _is_first(request: RequestRow) -> bool:
+def is_first(request: RequestRow) -> bool:
     """Say whether a request as leased can not have left before: then its lease begins its time."""
     return request.sent_by in {None, request.leased_until}
 
@@ -141,25 +141,38 @@ def doubted(attempt: Attempted, now: datetime, grace_s: int) -> Attempted:
     """Doubt a refusal of something about an order that stands, unless it is final.
 
     It is once nothing sent before can still act: no attempt may have left before, or the last one
-    was the grace ago, and was asked about since.
+    was the grace ago, and was asked about since. What a question tells of an order is no refusal
+    to take it back.
     """
     request, outcome = attempt.request, attempt.answer.outcome
+    queried = attempt.operation is Operation.QUERY
+    if request.operation is Operation.REVOKE and queried and not _is_over(outcome):
+        return _unknown(attempt, "not taken back so far")
     about = {Operation.CONFIRM, Operation.REDEEM, Operation.REVERSE}
     if request.operation not in about or not isinstance(outcome, Rejected):
         return attempt
     if outcome.reason not in _OURS:
-        queried = attempt.operation is Operation.QUERY
         over = request.sent_by and now - request.sent_by >= timedelta(seconds=grace_s)
-        if queried or _is_first(request) or over:
+        if queried or is_first(request) or over:
             return attempt
-    evidence = f"{attempt.operation.value.lower()} refused: {outcome.code}"
+    return _unknown(attempt, f"{attempt.operation.value.lower()} refused: {outcome.code}")
+
+
+def _is_over(outcome: Outcome | Lapsed) -> bool:
+    """Say whether an answer to a question leaves nothing to take back, or to ask about."""
+    if isinstance(outcome, Rejected):
+        return outcome.reason is Reason.NOT_FOUND
+    return not isinstance(outcome, Done | Confirmed)
+
+
+def _unknown(attempt: Attempted, evidence: str) -> Attempted:
     answer = msgspec.structs.replace(attempt.answer, outcome=Unknown(evidence))
     return msgspec.structs.replace(attempt, answer=answer)
 
 
 def lapses(request: RequestRow, claim: ClaimRow, now: datetime) -> bool:
     """Say whether a use that never left is told no more: its day is over, or the order's last."""
-    if request.operation is not Operation.REDEEM or not _is_first(request):
+    if request.operation is not Operation.REDEEM or not is_first(request):
         return False
     until = request.created_at + TOLD_FOR
     return now >= (until if claim.use_until is None else min(until, claim.use_until))
@@ -245,7 +258,7 @@ def after_attempt(
     not_before = now + timedelta(seconds=wait_s) if wait_s else None
     earliest = now + timedelta(seconds=resolved.capabilities.query_min_interval_s)
     if isinstance(outcome, NotSent):
-        if attempt.operation is not Operation.QUERY and _is_first(request):
+        if attempt.operation is not Operation.QUERY and is_first(request):
             sent_by = None
         at = max(now + backoff(request.attempt), earliest) if asking else None
         return orders.Plan(

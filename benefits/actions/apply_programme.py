@@ -57,7 +57,7 @@ def _check_provider(was: Provider, now: Provider, skus: Collection[str]) -> None
         )
     if was.wechat is None or now.wechat is None:
         return
-    for name in ("mchid", "appid"):
+    for name in ("mchid", "appid", "brand_id"):
         if getattr(now.wechat, name) != getattr(was.wechat, name):
             raise ProgrammeInvalid(
                 f"provider {was.code!r}: its {name} must stay {getattr(was.wechat, name)!r}"

@@ -12,7 +12,7 @@ import msgspec
 
 from benefits import traces
 from benefits.actions import gate, lanes
-from benefits.actions.answers import NOT_SENT, Answer, Attempted, can_query, lapses
+from benefits.actions.answers import NOT_SENT, Answer, Attempted, can_query, is_first, lapses
 from benefits.actions.gate import Turned
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
@@ -176,7 +176,7 @@ def _is_send(call: Call, request: RequestRow, programme: Programme) -> bool:
     """Say whether a call does what its request wants, in the words of a question perhaps."""
     if call.operation is request.operation:
         return True
-    resent = programme.providers[request.provider].sends_again(call.request.sku, call.reference)
+    resent = programme.providers[request.provider].sends_again(call.request.sku, call.code)
     return resent and call.operation is Operation.QUERY and request.operation is Operation.ISSUE
 
 
@@ -226,11 +226,17 @@ async def _calls(
                 ),
                 own=request.number,
                 reference=found[request.claim_id].provider_reference,
+                code=_code(found[request.claim_id], parts),
                 redemption=redemption,
                 undoes=use.number if request.undoes else "",
             )
         )
     return calls
+
+
+def _code(claim: ClaimRow, parts: Parts) -> str:
+    """Return what the provider gave for the member to show; empty while it gave nothing."""
+    return parts.envelope.open(claim.code_sealed).decode() if claim.code_sealed else ""
 
 
 async def _submit(writer: Writer, found: Iterable[ClaimRow], parts: Parts) -> None:
@@ -260,18 +266,19 @@ async def _record(
     learned = list[Attempted]()
     for attempt in attempts:
         work = attempt.work
-        sent_by = work.request.sent_by or now
+        sendable = _sendable(work, attempt.outcome)
         outcome = believed(
-            _sendable(work, attempt.outcome),
-            sent_by=sent_by,
+            sendable,
+            sent_by=work.request.sent_by or now,
             now=now,
             grace_s=work.capabilities.not_found_grace_s,
+            is_resent=work.call.operation is Operation.ISSUE and not is_first(work.request),
         )
         learned.append(
             Attempted(
                 request=work.request,
                 operation=work.call.operation,
-                is_send=work.is_send,
+                is_send=work.is_send and not isinstance(sendable, Rejected),
                 came_to=(str(outcome.__struct_config__.tag), _evidence(outcome)),
                 answer=Answer(
                     claim_id=work.request.claim_id,

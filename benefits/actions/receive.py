@@ -11,7 +11,7 @@ from benefits.actions.answers import Answer
 from benefits.actions.hints import ask_now
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
-from benefits.domain.callbacks import SETTLED, Verdict, judged
+from benefits.domain.callbacks import Verdict, judged
 from benefits.domain.orders import Callbacks, Capabilities, Notice, Operation
 from benefits.store import claims, inbox, orders
 from benefits.store.cases import Matter
@@ -106,7 +106,8 @@ async def waiting(
 async def work_off(conn: Connection, parts: Parts, *, buckets: tuple[int, int], limit: int) -> int:
     """Apply waiting callbacks, return how many; one for an unknown order opens a case.
 
-    One whose member somebody else holds waits on.
+    One of what we never order there is another's, and opens none. One whose member somebody else
+    holds waits on.
     """
     taken = await inbox.waiting(conn, buckets, parts.clock(), limit)
     return await _apply(conn, parts, taken)
@@ -162,12 +163,16 @@ async def apply(conn: Connection, parts: Parts, read: Sequence[Read]) -> dict[Pl
     Those whose member somebody else holds are not in it: they were left, to be brought again.
     """
     with traces.each("callback apply", [one.traceparent for one in read]):
-        able = (await parts.catalogue.current(conn)).capabilities
-        found = await orders_of(conn, read)
+        catalogue = await parts.catalogue.current(conn)
+        able, found = catalogue.capabilities, await orders_of(conn, read)
         answers, hints, came = list[Answer](), set[UUID](), dict[Place, Verdict]()
         for one in read:
             claim_id, is_word = found.get(one.place), decides(able, one.provider)
-            came[one.place] = judged(one.notice, has_order=claim_id is not None, decides=is_word)
+            is_ours = not one.notice.sku or (one.provider, one.notice.sku) in catalogue.skus
+            has_order = claim_id is not None
+            came[one.place] = judged(
+                one.notice, has_order=has_order, is_ours=is_ours, decides=is_word
+            )
             if claim_id is None:
                 continue
             if is_word:
@@ -191,9 +196,9 @@ def decides(able: Mapping[str, Capabilities], provider: str) -> bool:
 
 
 def count(came: Mapping[Place, Verdict]) -> None:
-    """Count callbacks that came to nothing."""
+    """Count callbacks that no order took."""
     for (provider, _), verdict in came.items():
-        if verdict not in SETTLED:
+        if verdict is not Verdict.APPLIED:
             measures.CALLBACKS.labels(provider, verdict.value.lower()).inc()
 
 

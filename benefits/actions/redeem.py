@@ -58,6 +58,13 @@ class OrderNotUsable(Refusal):
     words = "The order cannot be used as it stands."
 
 
+class PaymentMissing(Refusal):
+    """The provider takes a use only with the payment at which it was."""
+
+    code = "payment_missing"
+    words = "The provider of this benefit takes a use only with the payment at which it was."
+
+
 class RedemptionOpen(Refusal):
     """What was asked before about the order's use is not answered yet."""
 
@@ -82,7 +89,8 @@ class RedemptionNotFinal(Refusal):
 class RedeemClaim(msgspec.Struct, frozen=True, kw_only=True):
     """The word of a merchant's system or a branch that a member uses what a claim brought.
 
-    `place` is where, and `amount_minor` what the sale came to, where the provider wants to know.
+    `place` is where, `amount_minor` what the sale came to, and `payment` the payment's number,
+    where the provider wants to know.
     """
 
     caller: str
@@ -90,11 +98,13 @@ class RedeemClaim(msgspec.Struct, frozen=True, kw_only=True):
     claim_id: UUID
     place: str = ""
     amount_minor: int | None = None
+    payment: str = ""
 
     @property
     def body(self) -> bytes:
         """The hash of what is asked."""
-        return body_hash([self.claim_id.hex, self.place, self.amount_minor])
+        payment = [self.payment] if self.payment else []
+        return body_hash([self.claim_id.hex, self.place, self.amount_minor, *payment])
 
 
 class ReverseRedemption(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +128,7 @@ async def redeem(conn: Connection, command: Command, parts: Parts) -> Decided | 
     """Decide in this transaction whether the provider is told, and queue the request.
 
     UnknownClaim, UnknownRedemption, RedeemedElsewhere, OrderNotUsable, RedemptionOpen,
-    NotReversible, RedemptionNotFinal.
+    PaymentMissing, NotReversible, RedemptionNotFinal.
     """
     owners = await claims.owners(conn, [command.claim_id])
     await run(conn, WAIT)
@@ -142,12 +152,20 @@ async def _decide(
     if claim is None:
         return UnknownClaim()
     programme, benefit = await parts.catalogue.made_under(conn, claim)
-    agreed = programme.providers[benefit.provider].capabilities
+    provider = programme.providers[benefit.provider]
+    agreed = provider.capabilities
     asked = (await orders.of_claims(conn, [(claim.member_id, claim.claim_id)]))[claim.claim_id]
     if isinstance(command, RedeemClaim):
         refusal = _may_redeem(claim, asked, agreed, now)
+        if refusal is None and provider.wants_payment and not command.payment:
+            refusal = PaymentMissing()
         operation, undoes = Operation.REDEEM, None
-        said: object = Redemption(at=now, place=command.place, amount_minor=command.amount_minor)
+        said: object = Redemption(
+            at=now,
+            place=command.place,
+            amount_minor=command.amount_minor,
+            payment=command.payment,
+        )
     else:
         refusal = _may_reverse(command.redemption_id, asked, agreed)
         operation, undoes = Operation.REVERSE, command.redemption_id

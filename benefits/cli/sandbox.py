@@ -10,13 +10,21 @@ import rich_click as click
 
 from benefits import logs, process, settings
 from benefits.domain.programme import Dialect
+from benefits.providers.wechat_pay import BusifavorSecrets, ProductCouponSecrets
 from benefits.sandbox import server, wechat
 from benefits.sandbox.behaviour import EXPLAINED, Behaviour
+from benefits.sandbox.line import serve
 from benefits.sandbox.server import SandboxSettings
 from benefits.sandbox.wechat import WechatSandboxSettings
+from benefits.sandbox.wechat_busifavor import BusifavorSandbox
 from benefits.sandbox.wechat_keys import make_or_read
+from benefits.sandbox.wechat_product_coupon import ProductCouponSandbox
 
 PORT = click.IntRange(1, 65535)
+_WECHAT = {
+    Dialect.WECHAT_BUSIFAVOR.value: (BusifavorSandbox, BusifavorSecrets),
+    Dialect.WECHAT_PRODUCT_COUPON.value: (ProductCouponSandbox, ProductCouponSecrets),
+}
 
 
 def _listed(explained: Mapping[Behaviour, str]) -> str:
@@ -28,7 +36,8 @@ Run a provider that has the faults of real ones, by default one of the contract 
 
 Example: `benefits sandbox --callback-url http://127.0.0.1:8080/callbacks/sandbox`
 
-With `--dialect wechat_busifavor` it is WeChat Pay with its merchant coupons. Its keys lie in
+With `--dialect wechat_busifavor` it is WeChat Pay with its merchant coupons, and with
+`--dialect wechat_product_coupon` with product coupons, of the brand 120344. Its keys lie in
 `--keys`, made when there are none: `provider_secrets` there is what the service reads by
 BENEFITS_PROVIDER_SECRETS_FILE, for the provider that the callback URL ends in.
 
@@ -37,7 +46,7 @@ Behaviours of `open`:
 {_listed(EXPLAINED)}
 
 \b
-Behaviours of `wechat_busifavor`:
+Behaviours of WeChat:
 {_listed(wechat.EXPLAINED)}
 """
 
@@ -57,7 +66,7 @@ Behaviours of `wechat_busifavor`:
 )
 @click.option(
     "--dialect",
-    type=click.Choice([Dialect.OPEN.value, Dialect.WECHAT_BUSIFAVOR.value]),
+    type=click.Choice([Dialect.OPEN.value, *_WECHAT]),
     default=Dialect.OPEN.value,
     show_default=True,
     help="What it speaks.",
@@ -65,7 +74,7 @@ Behaviours of `wechat_busifavor`:
 @click.option(
     "--keys",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the keys of wechat_busifavor.",
+    help="Folder of the keys of WeChat.",
 )
 def sandbox(**options: Any) -> None:
     """Run a provider (its help is SANDBOX_HELP, made from the tables of behaviours)."""
@@ -73,7 +82,7 @@ def sandbox(**options: Any) -> None:
     dialect, keys = options.pop("dialect"), options.pop("keys")
     options["behaviour"] = Behaviour(options["behaviour"])
     is_open = dialect == Dialect.OPEN.value
-    run = _open(options) if is_open else _wechat(options, keys)
+    run = _open(options) if is_open else _wechat(dialect, options, keys)
 
     async def until_stopped(stop: asyncio.Event) -> None:
         served = asyncio.create_task(run())
@@ -96,14 +105,15 @@ def _open(options: Mapping[str, Any]) -> Run:
     return lambda: server.run(made)
 
 
-def _wechat(options: Mapping[str, Any], keys: Path | None) -> Run:
+def _wechat(dialect: str, options: Mapping[str, Any], keys: Path | None) -> Run:
     if keys is None:
-        raise click.UsageError("--dialect wechat_busifavor needs --keys, the folder of its keys")
+        raise click.UsageError(f"--dialect {dialect} needs --keys, the folder of its keys")
     if options["behaviour"] not in wechat.EXPLAINED:
-        raise click.UsageError("this behaviour is none of wechat_busifavor: see --help")
+        raise click.UsageError(f"this behaviour is none of {dialect}: see --help")
     code = options["callback_url"].rstrip("/").rpartition("/")[2]
+    sandbox, secrets = _WECHAT[dialect]
     try:
-        made = WechatSandboxSettings(keys=make_or_read(keys, code), **options)
+        made = WechatSandboxSettings(keys=make_or_read(keys, code, secrets), **options)
     except (LookupError, ValueError) as error:
         raise click.UsageError(f"--keys {keys}: {error}") from None
-    return lambda: wechat.run(made)
+    return lambda: serve(sandbox(made).application(), made.host, made.port)

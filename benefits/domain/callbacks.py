@@ -1,7 +1,7 @@
 """What becomes of callbacks that are kept: settled ones never come back, others are read again.
 
     taken --+-- its order took it, or is asked about it ------------> APPLIED
-            +-- it is of something we did not ask for --------------> IGNORED
+            +-- it is of what we did not ask for, another's order ---> IGNORED
             +-- its code is in no table (V-3) ----------------------> NOT_UNDERSTOOD --+
             +-- no order of ours has its number --------------------> NO_ORDER --------+
             +-- it is at fault itself, or we are -------------------> FAILED ----------+
@@ -28,10 +28,13 @@ class Verdict(enum.Enum):
 SETTLED = frozenset({Verdict.APPLIED, Verdict.IGNORED})
 
 
-def judged(notice: Notice, *, has_order: bool, decides: bool) -> Verdict:
-    """Return what becomes of a callback; one that does not decide only makes us ask (V-4)."""
+def judged(notice: Notice, *, has_order: bool, is_ours: bool = True, decides: bool) -> Verdict:
+    """Return what becomes of a callback; one that does not decide only makes us ask (V-4).
+
+    Without an order of ours it is another's where it is of what no benefit orders there.
+    """
     if not has_order:
-        return Verdict.NO_ORDER
+        return Verdict.NO_ORDER if is_ours else Verdict.IGNORED
     if decides and isinstance(notice.outcome, Unknown):
         return Verdict.NOT_UNDERSTOOD
     return Verdict.APPLIED

@@ -101,6 +101,11 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
         }
 
     @cached_property
+    def skus(self) -> frozenset[tuple[str, str]]:
+        """What is ordered: (provider, SKU) of every benefit."""
+        return frozenset((benefit.provider, benefit.sku) for _, benefit in self.offers.values())
+
+    @cached_property
     def laneless(self) -> list[str]:
         """The providers that take several calls for one member and SKU at a time."""
         return sorted(code for code, able in self.capabilities.items() if not able.lane)

@@ -215,11 +215,15 @@ class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Redemption(msgspec.Struct, frozen=True, kw_only=True):
-    """A use that the bank tells the provider of: when, where, and of a sale of which amount."""
+    """A use that the bank tells the provider of: when, where, and of a sale of which amount.
+
+    `payment` is the number of the payment at which it was used, at whoever took the payment.
+    """
 
     at: datetime
     place: str = ""
     amount_minor: int | None = None
+    payment: str = ""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,6 +241,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     request: IssueRequest
     own: str = ""
     reference: str = ""
+    code: str = ""
     redemption: Redemption | None = None
     undoes: str = ""
 
@@ -245,26 +250,38 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """What a verified callback says of an order; `event_id` is the provider's.
 
     The order is the one we gave the `number`; of a provider who does not know it, the one that it
-    gave the `reference`.
+    gave the `reference`. Where it tells of what others order there, too, `sku` says of what it is.
     """
 
     event_id: str
     number: str = ""
     reference: str = ""
+    sku: str = ""
     outcome: Outcome
 
 
-def believed(outcome: Outcome, *, sent_by: datetime, now: datetime, grace_s: int) -> Outcome:
-    """Return what a query's answer is worth: "not found" is a refusal only after the grace (V-3).
+def believed(
+    outcome: Outcome,
+    *,
+    sent_by: datetime,
+    now: datetime,
+    grace_s: int,
+    is_resent: bool = False,
+) -> Outcome:
+    """Return what an answer is worth: "not found" is a refusal only after the grace (V-3).
 
+    So is the refusal of an order that `is_resent`: the send before may still arrive, and be done.
     The grace runs from `sent_by`, when the last byte had left; before it ends the outcome stays
     unknown.
     """
+    is_over = now - sent_by >= timedelta(seconds=grace_s)
     match outcome:
         case NotFound():
-            if now - sent_by >= timedelta(seconds=grace_s):
+            if is_over:
                 return Rejected(Reason.NOT_FOUND, "not_found")
             return Unknown("not found, within the grace")
+        case Rejected() if is_resent and not is_over:
+            return Unknown(f"sent again and refused, within the grace: {outcome.code}")
         case _:
             return outcome
 
@@ -338,9 +355,12 @@ def next_operation(
     `last` and `outcome` are of the attempt before; an empty outcome means that it was never told,
     as after a crash. Where the provider cannot be queried about the order, the same request is
     sent again: its number makes it the same. What is done to an order that stands is done again
-    when a query says that it did not happen.
+    when a query says that it did not happen. To take an order back is asked again, unless the
+    provider took the request without a word of what became of it: then the order is asked about.
     """
-    if asked is Operation.REVOKE or last is None or not can_query:
+    if last is None or not can_query:
+        return asked
+    if asked is Operation.REVOKE and (last is not asked or outcome != "pending"):
         return asked
     if last is asked and outcome == "not_sent":
         return asked

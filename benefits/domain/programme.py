@@ -45,6 +45,7 @@ class Dialect(enum.Enum):
 
     OPEN = "open"
     WECHAT_BUSIFAVOR = "wechat_busifavor"
+    WECHAT_PRODUCT_COUPON = "wechat_product_coupon"
     CODE_POOL = "code_pool"
 
 
@@ -67,9 +68,14 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Whether orders are codes in stock here (V-1)."""
         return self.dialect is Dialect.CODE_POOL
 
-    def sends_again(self, sku: str, reference: str) -> bool:
+    @property
+    def wants_payment(self) -> bool:
+        """Whether a use is told only with the payment at which it was (V-2)."""
+        return self.dialect is Dialect.WECHAT_PRODUCT_COUPON
+
+    def sends_again(self, sku: str, code: str) -> bool:
         """Say whether a question about an order is the same send again: its code is not known."""
-        return self.wechat is not None and not reference and not self.wechat.makes_codes(sku)
+        return self.wechat is not None and not code and not self.wechat.makes_codes(sku)
 
 
 Item = Benefit | Choice  # what units are of

@@ -9,31 +9,38 @@ from benefits.domain.programme import Dialect, Programme, Provider
 
 OPENID = "openid"
 _STOCK = re.compile(r"\A[0-9A-Za-z]{1,20}\Z")
+_PRODUCT = re.compile(r"\A[0-9A-Za-z]{1,32}/[0-9A-Za-z]{1,32}\Z")
+_SPEAK = frozenset({Dialect.WECHAT_BUSIFAVOR, Dialect.WECHAT_PRODUCT_COUPON})
 
 
 def wechat_problems(programme: Programme) -> Iterator[str]:
     """Yield what is wrong with providers at WeChat Pay and their benefits, by path."""
     for index, provider in enumerate(programme.provider):
         yield from _provider(f"provider[{index}]", provider)
-    merchants = {one.code for one in programme.provider if _speaks(one)}
+    merchants = {one.code: one for one in programme.provider if one.dialect in _SPEAK}
     for index, benefit in enumerate(programme.benefit):
         if benefit.provider in merchants:
-            yield from _benefit(f"benefit[{index}]", benefit)
-
-
-def _speaks(provider: Provider) -> bool:
-    return provider.dialect is Dialect.WECHAT_BUSIFAVOR
+            yield from _benefit(f"benefit[{index}]", benefit, merchants[benefit.provider])
 
 
 def _provider(path: str, provider: Provider) -> Iterator[str]:
-    if not _speaks(provider):
+    spoken = provider.dialect.value
+    if provider.dialect not in _SPEAK:
         if provider.wechat is not None:
-            yield f"{path}.wechat: stands with the dialect wechat_busifavor"
+            both = " or ".join(sorted(one.value for one in _SPEAK))
+            yield f"{path}.wechat: stands with the dialect {both}"
         return
+    product = provider.dialect is Dialect.WECHAT_PRODUCT_COUPON
     if provider.wechat is None:
-        yield f"{path}.wechat: the dialect wechat_busifavor needs mchid and appid"
+        yield f"{path}.wechat: the dialect {spoken} needs mchid and appid"
+    elif product and not provider.wechat.brand_id:
+        yield f"{path}.wechat.brand_id: product coupons are of a brand"
+    elif not product and provider.wechat.brand_id:
+        yield f"{path}.wechat.brand_id: stands with product coupons; merchant coupons have none"
     able = provider.capabilities
-    if able.two_phase:
+    if product and not able.two_phase:
+        yield f"{path}.capabilities.two_phase: must be true; product coupons are confirmed"
+    if not product and able.two_phase:
         yield f"{path}.capabilities.two_phase: merchant coupons count as they are sent"
     if able.query is not QueryBy.NUMBER:
         yield f"{path}.capabilities.query: leave it out; the dialect knows by what to ask"
@@ -41,10 +48,13 @@ def _provider(path: str, provider: Provider) -> Iterator[str]:
         yield f"{path}.capabilities.lane: sends to one user at once are refused for a false limit"
 
 
-def _benefit(path: str, benefit: Benefit) -> Iterator[str]:
+def _benefit(path: str, benefit: Benefit, provider: Provider) -> Iterator[str]:
     if OPENID not in benefit.recipient:
         yield f"{path}.recipient: must hold {OPENID!r}, to whom WeChat Pay sends the coupon"
-    if not _STOCK.match(benefit.sku):
+    if provider.dialect is Dialect.WECHAT_PRODUCT_COUPON:
+        if not _PRODUCT.match(benefit.sku):
+            yield f"{path}.sku: must be a product coupon's id, a slash, and its stock's id"
+    elif not _STOCK.match(benefit.sku):
         yield f"{path}.sku: must be a stock's id, 1 to 20 letters and digits"
     if benefit.companions:
         yield f"{path}.companions: a coupon is for one; leave them out"

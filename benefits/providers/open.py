@@ -141,6 +141,7 @@ class RedeemBody(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     place: str | UnsetType = UNSET
     amount_minor: int | UnsetType = UNSET
+    payment: str | UnsetType = UNSET
 
 
 class ReverseBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +202,7 @@ class OpenDialect:
     def understand(self, event_id: str, body: bytes) -> Notice:
         """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
         try:
-            callback = msgspec.json.decode(body, type=Callback)
+            callback = msgspec.json.decode(body.decode(), type=Callback)
         except _UNREADABLE as error:
             raise CallbackRefused from error
         outcome = _callback_outcome(callback)
@@ -247,6 +248,7 @@ def _encoded(call: Call) -> tuple[str, str, bytes]:
                 at=used.at,
                 place=used.place or UNSET,
                 amount_minor=UNSET if used.amount_minor is None else used.amount_minor,
+                payment=used.payment or UNSET,
             )
             return "/orders/redeem", call.own, msgspec.json.encode(redeem)
         case Operation.REVERSE:

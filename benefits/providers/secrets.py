@@ -3,9 +3,14 @@
 import msgspec
 
 from benefits.domain.signature import parse_secret
-from benefits.providers.wechat_pay import Credentials, WechatSecrets
+from benefits.providers.wechat_pay import (
+    BusifavorSecrets,
+    Credentials,
+    ProductCouponSecrets,
+    WechatSecrets,
+)
 
-ProviderSecrets = tuple[str, ...] | WechatSecrets
+ProviderSecrets = tuple[str, ...] | BusifavorSecrets | ProductCouponSecrets
 
 
 def decode(text: str) -> dict[str, ProviderSecrets]:
@@ -32,7 +37,7 @@ def decode(text: str) -> dict[str, ProviderSecrets]:
 def _shown(error: Exception) -> str:
     """Return what an error says, but of what was written nothing."""
     words = str(error)
-    if words.startswith(("Object contains unknown field", "Invalid value")):
+    if words.startswith(("Object contains unknown field", "Invalid value", "Object missing req")):
         return "an object has a field too many, or is of no known dialect"
     return words
 

@@ -1,17 +1,15 @@
 """Merchant coupons of WeChat Pay v3 (商家券): sent to a user, used by us, found by their code.
 
-Our number is the `out_request_no` of a send, and where we make the codes of a stock it is the
-coupon's code, too; elsewhere the code comes with the answer, and until it is known a query is the
-same send again, which answers the same. Invariants: an outcome other than Unknown or NotSent is
-read only from an answer that WeChat signed, that is fresh and names our order (V-3); the tables of
-states and of refusals are closed; an answer which another request of ours may have caused is a
-reason to query; what WeChat cannot be asked is refused before anything leaves.
+What is shared with other coupons stands in `wechat_coupons`. Here: the messages, and that the
+table of states is closed; that an answer to a return or a deactivation names no coupon, and so
+tells no more than that it was taken, and a query tells the rest; that a callback names no number,
+but a code, which tells ours where we make the codes.
 """
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from typing import assert_never
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -22,9 +20,9 @@ from benefits.domain.orders import (
     Expired,
     NotFound,
     Notice,
-    NotSent,
     Operation,
     Outcome,
+    Pending,
     Reason,
     Rejected,
     Reversed,
@@ -32,39 +30,24 @@ from benefits.domain.orders import (
     Unknown,
     Used,
 )
-from benefits.domain.signature import SignatureRefused
-from benefits.domain.wechat import Wechat
-from benefits.providers import wechat_pay
-from benefits.providers.client import Response
-from benefits.providers.http import Moment, Outgoing
-from benefits.providers.provider import Acknowledgement, CallbackRefused, RawCallback
-from benefits.providers.wechat_pay import UNREADABLE, Credentials
+from benefits.providers.provider import CallbackRefused
+from benefits.providers.wechat_coupons import (
+    ELSEWHERE,
+    CouponDialect,
+    credible,
+    dated,
+    rfc3339,
+)
 
-BEIJING = timezone(timedelta(hours=8))
 SEND = "/v3/marketing/busifavor/coupons/send"
 USE = "/v3/marketing/busifavor/coupons/use"
 RETURN = "/v3/marketing/busifavor/coupons/return"
 DEACTIVATE = "/v3/marketing/busifavor/coupons/deactivate"
 USERS = "/v3/marketing/busifavor/users"
-
-# What certainly was not done, when a signed answer with a status from 400 says so. Absent on
-# purpose: SYSTEM_ERROR, FREQUENCY_LIMITED, RESOURCE_ALREADY_EXISTS and INVALID_REQUEST, which is
-# also said of a number that is past the time for tries: in each the coupon may have been given.
-REASONS = {
-    "PARAM_ERROR": Reason.INVALID,
-    "RULE_LIMIT": Reason.LIMIT,
-    "APPID_MCHID_NOT_MATCH": Reason.CONFIG,
-    "MCH_NOT_EXISTS": Reason.CONFIG,
-    "SIGN_ERROR": Reason.AUTH,
-    "NO_AUTH": Reason.AUTH,
-}
-NOT_THERE = "RESOURCE_NOT_EXISTS"
 BY_US = "BUSICOUPON_SEND_CHANNEL_API"  # WeChat also tells of what users take elsewhere
 
-_OPENID = re.compile(r"\A[0-9A-Za-z_-]{1,128}\Z")
 _CODE = re.compile(r"\A[0-9A-Za-z_|*=/\\-]{1,32}\Z")
-_EVENT = re.compile(r"\A[0-9A-Za-z_-]{1,64}\Z")
-_ERROR = re.compile(r"\A[A-Z][A-Z_]{1,63}\Z")
+_STOCK = re.compile(r"\A[0-9A-Za-z]{1,20}\Z")
 
 
 class SendBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,101 +139,41 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     send_channel: str = BY_US
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """What WeChat says when it does not do as asked."""
+class WechatBusifavorDialect(CouponDialect):
+    """The merchant's coupons."""
 
-    code: str
+    EVENT = "COUPON.SEND"
 
-
-class WechatBusifavorDialect:
-    """The merchant's coupons at `base_url`, as the merchant that `merchant` names."""
-
-    def __init__(self, *, base_url: str, merchant: Wechat, credentials: Credentials) -> None:
-        parts = urlsplit(base_url.rstrip("/"))
-        self._origin = f"{parts.scheme}://{parts.netloc}"
-        self._path = parts.path
-        self._merchant = merchant
-        self._credentials = credentials
-
-    def request(self, call: Call, moment: Moment) -> Outgoing | Outcome:
-        """Write a call, or say at once what comes of one that WeChat cannot be asked."""
-        return self._impossible(call) or self._outgoing(*self._written(call), moment)
-
-    def read(self, call: Call, response: Response, moment: Moment) -> Outcome:
-        """Read the answer to a call; Unknown unless it is certain what it means (V-3)."""
-        now_unix = int(moment.now.timestamp())
-        try:
-            at_unix = self._credentials.verify(response.headers, response.body, now_unix=now_unix)
-        except SignatureRefused as refusal:
-            return Unknown(f"HTTP {response.status}{_hint(response.body)}, {refusal.detail}")
-        try:
-            if response.status != 200:
-                return self._refused(call, response)
-            return self._done(call, response.body, datetime.fromtimestamp(at_unix, UTC))
-        except UNREADABLE:
-            return Unknown(f"HTTP {response.status}, not an answer of the API")
-
-    def receive(self, raw: RawCallback) -> Notice | None:
-        """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4).
-
-        None is of a coupon that another channel gave.
-        """
-        received = int(raw.received_at.timestamp())
-        self._credentials.verify(raw.headers, raw.body, now_unix=received)
-        return self.understand(wechat_pay.envelope(raw.body).id, raw.body)
-
-    def understand(self, event_id: str, body: bytes) -> Notice | None:
-        """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
-        outside = wechat_pay.envelope(body)
-        if outside.event_type != "COUPON.SEND" or not _EVENT.match(event_id):
-            raise CallbackRefused
-        try:
-            given = msgspec.json.decode(self._credentials.open(outside.resource), type=Given)
-        except UNREADABLE:
-            raise CallbackRefused from None
-        if given.send_channel != BY_US:
+    def given(self, event_id: str, content: bytes) -> Notice | None:
+        """Read what a callback holds (CallbackRefused); ValidationError when it is none."""
+        told = msgspec.json.decode(content.decode(), type=Given)
+        if told.send_channel != BY_US:
             return None
-        at = _credible(given.send_time)
-        if not _CODE.match(given.coupon_code) or at is None:
+        code, at = told.coupon_code, credible(told.send_time)
+        if at is None or not (_CODE.match(code) and _STOCK.match(told.stock_id)):
             raise CallbackRefused
-        outcome = Done(at, given.coupon_code, given.coupon_code)
-        if self._merchant.makes_codes(given.stock_id):
-            return Notice(event_id=event_id, number=given.coupon_code, outcome=outcome)
-        return Notice(event_id=event_id, reference=given.coupon_code, outcome=outcome)
+        reference = self.codes.reference(code)
+        ours = self.merchant.makes_codes(told.stock_id)
+        number = self.codes.number(code) if ours else ""
+        return Notice(
+            event_id=event_id,
+            number=number,
+            reference="" if number else reference,
+            sku=told.stock_id,
+            outcome=Done(at, reference, code),
+        )
 
-    def ack(self) -> Acknowledgement:
-        """Return what tells WeChat that we have kept its callback (V-4)."""
-        return Acknowledgement(b"")
-
-    def refused(self, status: int, words: str) -> Acknowledgement:
-        """Return what tells WeChat that its callback was refused, and why."""
-        body = msgspec.json.encode({"code": "FAIL", "message": words})
-        return Acknowledgement(body, status, "application/json")
-
-    def _impossible(self, call: Call) -> Outcome | None:
+    def impossible(self, call: Call) -> Outcome | None:
         """Return what comes of a call that is not made; what is refused here was never sent."""
-        known = _OPENID.match(call.request.recipient.get("openid", ""))
-        match call.operation:
-            case Operation.ISSUE if call.request.quantity != 1:
-                return Rejected(Reason.INVALID, "one coupon is sent at a time")
-            case Operation.ISSUE if not known:
-                return Rejected(Reason.ACCOUNT, "this is no openid")
-            case Operation.QUERY if not known:
-                return Unknown("without an openid nothing can be asked")
-            case Operation.CONFIRM:
-                return Rejected(Reason.CONFIG, "merchant coupons are not confirmed")
-            case Operation.ISSUE:
-                return None
-            case _ if self._resends(call) or self._code(call):
-                return None
-            case _:
-                return NotSent("the coupon's code is not known yet")
+        if call.operation is Operation.CONFIRM:
+            return Rejected(Reason.CONFIG, "merchant coupons are not confirmed")
+        return super().impossible(call)
 
-    def _written(self, call: Call) -> tuple[str, bytes]:
+    def written(self, call: Call) -> tuple[str, bytes]:
         """Return where a call goes and its body: always the same for the same call."""
-        if call.operation is Operation.ISSUE or self._resends(call):
+        if call.operation is Operation.ISSUE or self.resends(call):
             return SEND, self._send(call)
-        code, asked, appid = self._code(call), call.request, self._merchant.appid
+        code, asked, appid = self.code(call), call.request, self.merchant.appid
         match call.operation:
             case Operation.QUERY:
                 user, coupon = asked.recipient["openid"], quote(code, safe="")
@@ -279,66 +202,21 @@ class WechatBusifavorDialect:
             case never:
                 assert_never(never)
 
-    def _code(self, call: Call) -> str:
-        """Return the code of an order's coupon; empty while it is not known."""
-        ours = self._merchant.makes_codes(call.request.sku)
-        return call.number if ours else call.reference
-
-    def _resends(self, call: Call) -> bool:
-        """Say whether a query is the same send again: nothing else can be asked yet."""
-        asks = call.operation is Operation.QUERY and call.redemption is None
-        return asks and not self._code(call)
-
     def _send(self, call: Call) -> bytes:
-        ours = self._merchant.makes_codes(call.request.sku)
         return msgspec.json.encode(
             SendBody(
                 openid=call.request.recipient["openid"],
-                appid=self._merchant.appid,
+                appid=self.merchant.appid,
                 stock_id=call.request.sku,
                 out_request_no=call.number,
-                coupon_code=call.number if ours else UNSET,
+                coupon_code=self.named(call) or UNSET,
             )
         )
 
-    def _outgoing(self, path: str, body: bytes, moment: Moment) -> Outgoing:
-        """Sign what leaves; what has no body is got."""
-        target, method = self._path + path, "POST" if body else "GET"
-        signed = (int(moment.now.timestamp()), moment.nonce.upper())
-        headers = {
-            "accept": "application/json",
-            "authorization": self._credentials.authorization(
-                self._merchant.mchid, (method, target), body, signed
-            ),
-            "wechatpay-serial": self._credentials.preferred,
-        }
-        if not body:
-            return Outgoing(url=self._origin + target, headers=headers, method="GET")
-        headers["content-type"] = "application/json"
-        return Outgoing(url=self._origin + target, headers=headers, body=body)
-
-    def _refused(self, call: Call, response: Response) -> Outcome:
-        """Read a signed answer that is no success; ValidationError when it is not of the API."""
-        code = msgspec.json.decode(response.body, type=Problem).code
-        told = f"HTTP {response.status}{_hint(response.body)}"
-        queried = call.operation is Operation.QUERY
-        if response.status == 404 and code == NOT_THERE and queried and not self._resends(call):
-            return NotFound()
-        reason = REASONS.get(code)
-        if reason is None or not 400 <= response.status <= 499:
-            return Unknown(told)
-        if not queried:
-            # Nothing is kept of a send that was not ours to make: its number can be sent again.
-            return Rejected(reason, code, keeps_nothing=reason in {Reason.AUTH, Reason.CONFIG})
-        # Of a send that was made again: what is refused now was not given before.
-        gone = self._resends(call) and reason not in {Reason.AUTH, Reason.CONFIG}
-        return NotFound() if gone else Unknown(told)
-
-    def _done(self, call: Call, body: bytes, at: datetime) -> Outcome:
+    def done(self, call: Call, body: bytes, at: datetime) -> Outcome:
         """Read a signed success of `at`; ValidationError when it is not of the API."""
-        if call.operation is Operation.ISSUE or self._resends(call):
-            return self._given(call, msgspec.json.decode(body, type=Sent), at)
-        when: datetime | None
+        if call.operation is Operation.ISSUE or self.resends(call):
+            return self._sent(call, msgspec.json.decode(body, type=Sent), at)
         match call.operation:
             case Operation.QUERY:
                 return self._told(call, msgspec.json.decode(body, type=Coupon), at)
@@ -346,40 +224,47 @@ class WechatBusifavorDialect:
                 used = msgspec.json.decode(body, type=WasUsed)
                 user = call.request.recipient.get("openid", used.openid)
                 if (used.stock_id, used.openid) != (call.request.sku, user):
-                    return Unknown("the answer is about another coupon")
-                when = _credible(used.wechatpay_use_time)
-                return _dated(Used(when, self._code(call)) if when else None)
+                    return Unknown(ELSEWHERE)
+                when = credible(used.wechatpay_use_time)
+                return dated(Used(when, self._reference(call)) if when else None)
             case Operation.REVERSE:
-                when = _credible(msgspec.json.decode(body, type=WasReturned).wechatpay_return_time)
-                return _dated(Reversed(when) if when else None)
+                msgspec.json.decode(body, type=WasReturned)
+                return Pending()
             case Operation.REVOKE:
-                ended = msgspec.json.decode(body, type=WasDeactivated)
-                when = _credible(ended.wechatpay_deactivate_time)
-                return _dated(Revoked(when) if when else None)
+                msgspec.json.decode(body, type=WasDeactivated)
+                return Pending()
             case Operation.CONFIRM:
                 return Unknown("merchant coupons are not confirmed")
             case never:
                 assert_never(never)
 
-    def _given(self, call: Call, sent: Sent, at: datetime) -> Outcome:
+    def _reference(self, call: Call) -> str:
+        return self.codes.reference(self.code(call))
+
+    def _sent(self, call: Call, sent: Sent, at: datetime) -> Outcome:
         """Read the answer to a send; it names no time of its own, so the signature's is taken."""
         code = sent.coupon_code
-        expected = self._code(call) or code
+        expected = self.code(call) or code
         if (sent.out_request_no, sent.stock_id, code) != (call.number, call.request.sku, expected):
-            return Unknown("the answer is about another coupon")
-        return Done(at, code, code) if _CODE.match(code) else Unknown("the code is no code")
+            return Unknown(ELSEWHERE)
+        if not _CODE.match(code):
+            return Unknown("the code is no code")
+        return Done(at, self.codes.reference(code), code)
 
     def _told(self, call: Call, coupon: Coupon, at: datetime) -> Outcome:
         """Read what a query tells, of the order or of the use it asks about."""
         about = (coupon.coupon_code, coupon.stock_id, coupon.send_request_no)
-        if about != (self._code(call), call.request.sku, call.number):
-            return Unknown("the answer is about another coupon")
+        if about != (self.code(call), call.request.sku, call.number):
+            return Unknown(ELSEWHERE)
+        state = _state(coupon, at, self._reference(call))
         if call.redemption is None:
-            return _dated(_state(coupon, at))
-        return _of_reversal(call, coupon, at) if call.undoes else _of_use(call, coupon, at)
+            return dated(state)
+        if call.undoes:
+            return _of_reversal(call, coupon, state, at)
+        return _of_use(call, coupon, state)
 
 
-def _of_use(call: Call, coupon: Coupon, at: datetime) -> Outcome:
+def _of_use(call: Call, coupon: Coupon, state: Outcome | None) -> Outcome:
     """Return what a coupon's state says of the use `call.own`: what stands can be used again."""
     match coupon.coupon_state:
         case "USED" if coupon.use_request_no != call.own:
@@ -387,26 +272,21 @@ def _of_use(call: Call, coupon: Coupon, at: datetime) -> Outcome:
         case "DELETED":
             return Unknown("deleted after a use") if coupon.use_request_no else NotFound()
         case _:
-            return _dated(_state(coupon, at))
+            return dated(state)
 
 
-def _of_reversal(call: Call, coupon: Coupon, at: datetime) -> Outcome:
+def _of_reversal(call: Call, coupon: Coupon, state: Outcome | None, at: datetime) -> Outcome:
     """Return what a coupon's state says of the undoing of the use `call.undoes`."""
     match coupon.coupon_state:
         case "USED" if coupon.use_request_no == call.undoes:
-            return _dated(_state(coupon, at))
+            return dated(state)
         case "SENDED" | "EXPIRED" | "DEACTIVATED":
             return Reversed(at)
         case _:
             return Unknown("used under another number, or in a state that is not listed")
 
 
-def rfc3339(at: datetime) -> str:
-    """Write an instant as WeChat's examples do: in Beijing's time, to the second."""
-    return at.astimezone(BEIJING).isoformat(timespec="seconds")
-
-
-def _state(coupon: Coupon, at: datetime) -> Outcome | None:
+def _state(coupon: Coupon, at: datetime, reference: str) -> Outcome | None:
     """Return what a coupon's state means; None when its time is not credible.
 
     One that its user deleted was given all the same.
@@ -414,36 +294,16 @@ def _state(coupon: Coupon, at: datetime) -> Outcome | None:
     when: datetime | None
     match coupon.coupon_state:
         case "SENDED" | "DELETED":
-            when = _credible(coupon.receive_time)
-            return Done(when, coupon.coupon_code, coupon.coupon_code) if when else None
+            when = credible(coupon.receive_time)
+            return Done(when, reference, coupon.coupon_code) if when else None
         case "USED":
-            when = _credible(coupon.use_time)
-            return Used(when, coupon.coupon_code) if when else None
+            when = credible(coupon.use_time)
+            return Used(when, reference) if when else None
         case "EXPIRED":
-            when = _credible(coupon.expire_time)
+            when = credible(coupon.expire_time)
             return Expired(when) if when else None
         case "DEACTIVATED":
-            when = _credible(coupon.deactivate_time or at)
+            when = credible(coupon.deactivate_time or at)
             return Revoked(when) if when else None
         case _:
             return Unknown("a state that is not listed")
-
-
-def _credible(at: datetime | None) -> datetime | None:
-    """Return an instant in UTC; None unless it has a zone and lies in our times."""
-    if at is None or at.tzinfo is None or not 2000 <= at.year < 2200:
-        return None
-    return at.astimezone(UTC)
-
-
-def _dated(outcome: Outcome | None) -> Outcome:
-    return Unknown("without a credible instant") if outcome is None else outcome
-
-
-def _hint(body: bytes) -> str:
-    """Return the code of an answer for whoever looks into it; empty unless it looks like one."""
-    try:
-        code = msgspec.json.decode(body, type=Problem).code
-    except UNREADABLE:
-        return ""
-    return f" {code}" if _ERROR.match(code) else ""

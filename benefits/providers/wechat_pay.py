@@ -46,12 +46,7 @@ _APIV3_KEY = re.compile(r"\A[\x21-\x7e]{32}\Z")
 
 
 class WechatSecrets(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="dialect",
-    tag="wechat_busifavor",
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="dialect"
 ):
     """What only a merchant of WeChat Pay knows, as its settings hold it; keys in PEM.
 
@@ -67,11 +62,19 @@ class WechatSecrets(
 
     def __repr__(self) -> str:
         """Show nothing."""
-        return "WechatSecrets(...)"
+        return f"{type(self).__name__}(...)"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Show nothing to rich either."""
         return []
+
+
+class BusifavorSecrets(WechatSecrets, frozen=True, kw_only=True, tag="wechat_busifavor"):
+    """The secrets of a merchant with merchant coupons."""
+
+
+class ProductCouponSecrets(WechatSecrets, frozen=True, kw_only=True, tag="wechat_product_coupon"):
+    """The secrets of a merchant with product coupons."""
 
 
 class Credentials:
@@ -179,7 +182,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 def envelope(body: bytes) -> Envelope:
     """Read the outside of a callback whose signature holds, or refuse: CallbackRefused."""
     try:
-        return msgspec.json.decode(body, type=Envelope)
+        return msgspec.json.decode(body.decode(), type=Envelope)
     except UNREADABLE:
         raise CallbackRefused from None
 

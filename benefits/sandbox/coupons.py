@@ -1,7 +1,7 @@
 """The coupons of WeChat's sandbox: the book of orders, and what was done to each under a number.
 
-SENDED --use--> USED --return--> SENDED        deactivate: SENDED -> DEACTIVATED
-  `--valid_s--> EXPIRED
+given --confirm, of two phases--> to be used --use--> USED --return--> to be used
+unused: --deactivate--> DEACTIVATED, --valid_s--> EXPIRED
 """
 
 import msgspec
@@ -20,8 +20,11 @@ CREATE INDEX IF NOT EXISTS coupon_code ON provider_order (sku, code);
 """
 
 
+_KEPT = {"confirm": "confirmed_at", "deactivate": "revoked_at"}
+
+
 class Deed(msgspec.Struct, frozen=True, kw_only=True):
-    """A use, a return or a deactivation, done once under its number to a coupon."""
+    """What was done to a coupon, once under its number: confirm, use, return or deactivate."""
 
     number: str
     kind: str
@@ -59,7 +62,7 @@ class CouponBook(Book):
 
     def do(self, deed: Deed) -> None:
         """Keep a deed, and what it makes of the coupon."""
-        column = "revoked_at" if deed.kind == "deactivate" else "used_at"
+        column = _KEPT.get(deed.kind, "used_at")
         at = None if deed.kind == "return" else deed.at
         with self._writing():
             self._db.execute(

@@ -13,10 +13,9 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -34,6 +33,7 @@ from benefits.sandbox.behaviour import (
 from benefits.sandbox.book import Book, Order
 from benefits.sandbox.deliveries import Deliveries, webhooks
 from benefits.sandbox.line import body_of, drip, hang_up, serve
+from benefits.sandbox.sandbox import Sandbox, problem, view
 
 Number = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Wait = Annotated[float, msgspec.Meta(ge=0)]
@@ -106,7 +106,7 @@ class _Named(msgspec.Struct, kw_only=True):
     number: Number
 
 
-class Sandbox:
+class OpenSandbox(Sandbox):
     """The handlers, around one book and one sender of callbacks."""
 
     def __init__(self, settings: SandboxSettings) -> None:
@@ -122,6 +122,7 @@ class Sandbox:
             signed=webhooks(self._secrets),
             retry_s=settings.retry_s,
         )
+        super().__init__(self._book, self._deliveries)
 
     def routes(self) -> list[web.RouteDef]:
         """Return what the server answers to."""
@@ -135,18 +136,8 @@ class Sandbox:
             web.post("/desk/use", self.use),
             web.post("/desk/complete", self.complete),
             web.post("/desk/expire", self.expire),
-            web.get("/desk/orders", self.orders),
-            web.get("/health", self.health),
+            *super().routes(),
         ]
-
-    async def lifetime(self, _: web.Application) -> AsyncIterator[None]:
-        """Deliver callbacks while the server runs."""
-        task = asyncio.create_task(self._deliveries.run())
-        yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        self._book.close()
 
     async def issue(self, request: web.Request) -> web.StreamResponse:
         """Take an order; the same again answers its state, the same number otherwise 409 (V-3)."""
@@ -310,25 +301,12 @@ class Sandbox:
         asked = _decoded(await request.read(), _Named)
         order = self._book.find(asked.number)
         if order is None:
-            raise _problem(web.HTTPNotFound, "not_found", "no order has this number")
+            raise problem(web.HTTPNotFound, "not_found", "no order has this number")
         status = order.status(now)
         if status not in wanted:
             words = f"the order is {status}, not {' or '.join(sorted(wanted))}"
-            raise _problem(web.HTTPConflict, code, words)
+            raise problem(web.HTTPConflict, code, words)
         return order
-
-    async def orders(self, request: web.Request) -> web.Response:
-        """List orders, newest first: `limit` (1 to 200) and `cursor` as given by the last page."""
-        limit = _whole(request.query, "limit") or 50
-        cursor = _whole(request.query, "cursor")
-        now = time.time()
-        page, more = self._book.page(min(limit, 200), cursor)
-        views = [view(order, now) for order in page]
-        return web.json_response({"orders": views, "next": None if more is None else str(more)})
-
-    async def health(self, _: web.Request) -> web.Response:
-        """Say that the sandbox runs."""
-        return web.json_response({"status": "ok"})
 
     async def _signed(self, request: web.Request, kind: type[Body]) -> tuple[str, Body]:
         body = await body_of(request)
@@ -336,7 +314,7 @@ class Sandbox:
         try:
             id_ = verify(self._secrets, headers, body, now_unix=int(time.time()))
         except SignatureRefused as refusal:
-            raise _problem(web.HTTPUnauthorized, refusal.code, refusal.detail) from refusal
+            raise problem(web.HTTPUnauthorized, refusal.code, refusal.detail) from refusal
         return id_, _decoded(body, kind)
 
     def _decide(self, asked: _Issue, behaviour: Behaviour, now: float) -> Order:
@@ -390,11 +368,7 @@ class Sandbox:
 
 def make_app(settings: SandboxSettings) -> web.Application:
     """Build the sandbox as an aiohttp application; ValueError for a malformed secret."""
-    sandbox = Sandbox(settings)
-    app = web.Application(client_max_size=64 * 1024)
-    app.add_routes(sandbox.routes())
-    app.cleanup_ctx.append(sandbox.lifetime)
-    return app
+    return OpenSandbox(settings).application()
 
 
 async def run(settings: SandboxSettings, *, ready: Callable[[str], None] | None = None) -> None:
@@ -406,24 +380,4 @@ def _decoded(body: bytes, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _problem(web.HTTPBadRequest, "malformed", str(error)) from error
-
-
-def _problem(kind: type[web.HTTPError], code: str, detail: str) -> web.HTTPError:
-    text = msgspec.json.encode({"error": code, "detail": detail}).decode()
-    return kind(text=text, content_type="application/json")
-
-
-def _whole(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 18):
-        raise _problem(web.HTTPBadRequest, "malformed", f"{name} is a whole number")
-    return int(text)
-
-
-def view(order: Order, now: float) -> dict[str, Any]:
-    """Return what the desk sees: the order, without the recipient (X-4)."""
-    extra = {"sku": order.sku, "quantity": order.quantity, "behaviour": order.behaviour.value}
-    return {**order.said(now), **extra, "code": order.code}
+        raise problem(web.HTTPBadRequest, "malformed", str(error)) from error

@@ -32,8 +32,8 @@ class WechatKeys(msgspec.Struct, frozen=True, kw_only=True):
         return "WechatKeys(...)"
 
 
-def make_or_read(folder: Path, code: str) -> WechatKeys:
-    """Read the keys in a folder, made if there are none, for the provider `code`.
+def make_or_read(folder: Path, code: str, kind: type[WechatSecrets]) -> WechatKeys:
+    """Read the keys of a kind in a folder, made if there are none, for the provider `code`.
 
     LookupError when they are another's, ValueError when they are none.
     """
@@ -42,12 +42,12 @@ def make_or_read(folder: Path, code: str) -> WechatKeys:
     if not shared.exists():
         platform, merchant = _key(), _key()
         _write(signing, _pem(platform))
-        _write(shared, _secrets(code, platform, merchant))
+        _write(shared, _secrets(code, platform, merchant, kind))
     match decode(shared.read_text(encoding="ascii")).get(code):
-        case WechatSecrets() as known:
+        case WechatSecrets() as known if isinstance(known, kind):
             pass
         case _:
-            raise LookupError(f"holds no secrets of wechat_busifavor for {code}")
+            raise LookupError(f"holds no secrets of {kind.__struct_config__.tag} for {code}")
     platform_key = serialization.load_pem_private_key(signing.read_bytes(), password=None)
     assert isinstance(platform_key, RSAPrivateKey), signing
     return WechatKeys(
@@ -67,11 +67,13 @@ def _pem(key: RSAPrivateKey) -> str:
     ).decode()
 
 
-def _secrets(code: str, platform: RSAPrivateKey, merchant: RSAPrivateKey) -> str:
+def _secrets(
+    code: str, platform: RSAPrivateKey, merchant: RSAPrivateKey, kind: type[WechatSecrets]
+) -> str:
     public = platform.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    made = WechatSecrets(
+    made = kind(
         merchant_serial=secrets.token_hex(20).upper(),
         merchant_key=_pem(merchant),
         apiv3_keys=("".join(secrets.choice(_LETTERS) for _ in range(32)),),

@@ -139,6 +139,7 @@ STATUSES: dict[type[Refusal], int] = {
     redeem.UnknownRedemption: 404,
     redeem.RedeemedElsewhere: 409,
     redeem.OrderNotUsable: 409,
+    redeem.PaymentMissing: 422,
     redeem.RedemptionOpen: 409,
     redeem.NotReversible: 409,
     redeem.RedemptionNotFinal: 409,

@@ -22,15 +22,20 @@ from benefits.web.mobile import ClaimView, claim_view
 from benefits.web.problems import NotFound, refused, stored
 
 Place = Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
+Payment = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z_-]{0,64}\Z")]
 AMOUNT_MAX = 10**12
 State = Literal["REQUESTED", "DONE", "REFUSED", "REVERSING", "REVERSED"]
 
 
 class RedemptionRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Where it is used, and what the sale comes to, in minor units of the programme's currency."""
+    """Where it is used, and what the sale comes to, in minor units of the programme's currency.
+
+    `payment` is the number of the payment at which it is used, at whoever takes the payment.
+    """
 
     place: Place = ""
     amount_minor: Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)] | None = None
+    payment: Payment = ""
 
 
 class RedemptionAnswer(msgspec.Struct, kw_only=True):
@@ -117,6 +122,7 @@ async def post_redemption(
         claim_id=claim_id,
         place=data.place,
         amount_minor=data.amount_minor,
+        payment=data.payment,
     )
     return await _answer(request, command, dry_run=dry_run)
 

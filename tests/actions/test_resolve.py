@@ -16,6 +16,7 @@ from benefits.domain.orders import (
     NotSent,
     Operation,
     Outcome,
+    Pending,
     Reason,
     Rejected,
     Revoked,
@@ -221,6 +222,30 @@ async def test_an_unknown_revocation_is_asked_again(world: World) -> None:
     assert (Operation.REVOKE, 2) == (again.call.operation, again.request.attempt)
 
 
+async def test_a_revocation_that_was_taken_without_a_word_is_asked_about(world: World) -> None:
+    """That the order stands is then no refusal: it is asked for again, until it is done (V-3)."""
+    revoking = Capabilities(late_success=LateSuccess.REVOKE)
+    programme = reference_programme()
+    provider = msgspec.structs.replace(programme.provider[0], capabilities=revoking)
+    await world.apply(msgspec.structs.replace(programme, provider=(provider,)))
+    _, number = await lounge(world)
+    await call_back(world, number, NO, DONE)
+    for expected, outcome in (
+        (Operation.REVOKE, Pending()),
+        (Operation.QUERY, DONE),
+        (Operation.REVOKE, Pending()),
+        (Operation.QUERY, Revoked(NOON)),
+    ):
+        assert ["COMPENSATED"] == await states(world)
+        world.clock.forward(minutes=10)
+        (work,) = await lease(world)
+        assert expected is work.call.operation
+        await record(world, work, outcome)
+    assert ["REVOKED"] == await states(world)
+    world.clock.forward(days=1)
+    assert [] == await lease(world)
+
+
 def without_lounge(programme: Programme) -> Programme:
     """Return the programme without its lounge."""
     return msgspec.structs.replace(programme, benefit=programme.benefit[1:], line=())
@@ -390,6 +415,7 @@ async def test_how_a_number_was_sent_must_stay(world: World) -> None:
     changes: tuple[tuple[str, Any, str], ...] = (
         ("mchid", "1900000002", "mchid must stay"),
         ("appid", "wx2", "appid must stay"),
+        ("brand_id", "7", "brand_id must stay"),
         ("stocks", {}, "stock '100' come from must stay"),
     )
     for field, other, words in changes:

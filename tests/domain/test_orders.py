@@ -331,6 +331,21 @@ def test_only_not_found_is_weighed(outcome: Outcome) -> None:
     assert outcome == believed(outcome, sent_by=NOON, now=NOON, grace_s=600)
 
 
+@pytest.mark.parametrize("after_s", [0, 599, 600])
+def test_an_order_that_was_sent_again_is_refused_only_after_the_grace(after_s: int) -> None:
+    """The send before may still be under way, and what it brings would be given (V-3)."""
+    doubt = Unknown("sent again and refused, within the grace: E7")
+    now = NOON + timedelta(seconds=after_s)
+    for outcome, is_resent, expected in (
+        (REJECTED, False, REJECTED),
+        (REJECTED, True, REJECTED if after_s == 600 else doubt),
+        (DONE, True, DONE),
+    ):
+        assert expected == believed(
+            outcome, sent_by=NOON, now=now, grace_s=600, is_resent=is_resent
+        )
+
+
 @pytest.mark.parametrize(
     ("asked", "last", "outcome", "does"),
     [
@@ -343,6 +358,9 @@ def test_only_not_found_is_weighed(outcome: Outcome) -> None:
         (Operation.ISSUE, Operation.QUERY, "not_found", Operation.QUERY),
         (Operation.REVOKE, None, "", Operation.REVOKE),
         (Operation.REVOKE, Operation.REVOKE, "unknown", Operation.REVOKE),
+        (Operation.REVOKE, Operation.REVOKE, "pending", Operation.QUERY),
+        (Operation.REVOKE, Operation.QUERY, "done", Operation.REVOKE),
+        (Operation.REVOKE, Operation.QUERY, "pending", Operation.REVOKE),
     ],
 )
 def test_nothing_is_issued_twice(

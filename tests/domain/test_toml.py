@@ -156,6 +156,7 @@ providers = limited.map(lambda one: (one,)) | st.builds(
     Wechat,
     mchid=st.from_regex(r"\A[0-9]{6,20}\Z"),
     appid=st.from_regex(r"\A[0-9A-Za-z_-]{1,32}\Z"),
+    brand_id=st.just("") | st.from_regex(r"\A[0-9A-Za-z]{1,32}\Z"),
     code_mode=st.sampled_from(CodeMode),
     stocks=st.dictionaries(
         st.from_regex(r"\A[0-9]{1,20}\Z"), st.sampled_from(CodeMode), max_size=2
@@ -164,7 +165,11 @@ providers = limited.map(lambda one: (one,)) | st.builds(
     lambda wechat: (
         sandbox,
         msgspec.structs.replace(
-            sandbox, code="wx", dialect=Dialect.WECHAT_BUSIFAVOR, wechat=wechat
+            sandbox,
+            code="wx",
+            dialect=Dialect.WECHAT_PRODUCT_COUPON if wechat.brand_id else Dialect.WECHAT_BUSIFAVOR,
+            wechat=wechat,
+            capabilities=Capabilities(two_phase=bool(wechat.brand_id)),
         ),
     )
 )

@@ -26,6 +26,12 @@ consumed = "ISSUE"
 budget = "lounge"
 recipient = ["openid"]
 """
+PRODUCTS = (
+    PROVIDER.replace("wechat_busifavor", "wechat_product_coupon")
+    .replace('"98065001"', '"1000000013/1000000013001"')
+    .replace("stocks =", 'brand_id = "120344", stocks =')
+    .replace("\n[[benefit]]", "capabilities.two_phase = true\n\n[[benefit]]")
+)
 TEXT = (ROOT / "tests" / "programme.toml").read_text(encoding="utf-8")
 MERCHANT = PROVIDER.splitlines()[6]
 
@@ -36,6 +42,14 @@ def test_a_stock_says_where_its_codes_come_from() -> None:
     assert wechat is not None
     assert CodeMode.MERCHANT_API is wechat.code_mode
     assert (True, False) == (wechat.makes_codes("98065001"), wechat.makes_codes("7"))
+    product = read(TEXT + PRODUCTS).providers["wx"]
+    assert product.wechat is not None
+    assert (True, False) == tuple(map(product.wechat.makes_codes, ("13/98", "13/7")))
+    assert (False, True) == (product.sends_again("13/98", ""), product.sends_again("13/7", ""))
+    assert (True, False) == (
+        product.wants_payment,
+        read(TEXT + PROVIDER).providers["wx"].wants_payment,
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +58,7 @@ def test_a_stock_says_where_its_codes_come_from() -> None:
         (MERCHANT, "", "provider[1].wechat: the dialect wechat_busifavor needs mchid"),
         ("wechat_busifavor", "open", "provider[1].wechat: stands with the dialect"),
         ("1900000001", "mch", "$.provider[1].wechat.mchid"),
+        ("mchid =", 'brand_id = "7", mchid =', "wechat.brand_id: stands with product"),
         ("wx233544546545989", "a/b", "$.provider[1].wechat.appid"),
         ('7 = "W', '"7/" = "W', "$.provider[1].wechat.stocks"),
         ("WECHATPAY_MODE", "OURS", "$.provider[1].wechat.stocks"),
@@ -60,4 +75,21 @@ def test_what_does_not_fit_is_named_by_its_path(old: str, new: str, words: str) 
     """Whoever writes the programme is told before it is applied."""
     with pytest.raises(ProgrammeInvalid) as refused:
         read(TEXT + PROVIDER.replace(old, new))
+    assert words in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("two_phase = true", "lane = true", "capabilities.two_phase: must be true"),
+        ('brand_id = "120344", ', "", "wechat.brand_id: product coupons are of a brand"),
+        ('"120344"', '"a/b"', "$.provider[1].wechat.brand_id"),
+        ("13/1", "13-1", ".sku: must be a product coupon's id, a slash, and"),
+        ('"openid"', '"phone"', ".recipient: must hold 'openid'"),
+    ],
+)
+def test_product_coupons_want_more(old: str, new: str, words: str) -> None:
+    """A brand, two phases, and a product beside the stock."""
+    with pytest.raises(ProgrammeInvalid) as refused:
+        read(TEXT + PRODUCTS.replace(old, new))
     assert words in refused.value.detail

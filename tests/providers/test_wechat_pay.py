@@ -79,14 +79,16 @@ def test_a_published_callback_is_believed() -> None:
     theirs = wechat.dialect(wechat.THEIRS, platform_keys=keys)
     at = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
     code = "1227944103"
+    reference = wechat.CODES.reference(code)
     assert theirs.receive(raw) == Notice(
         event_id="3baf1a5c-6f2e-5d0a-8f0e-1b2f5b3f9f10",
-        reference=code,
-        outcome=Done(at, code, code),
+        reference=reference,
+        sku=wechat.STOCK,
+        outcome=Done(at, reference, code),
     )
     notice = wechat.dialect(platform_keys=keys).receive(raw)
     assert notice is not None
-    assert (notice.number, notice.reference) == (code, "")
+    assert (notice.number, notice.reference) == ("", reference)  # none that we named
     with pytest.raises(SignatureRefused, match=Fault.NO_MATCH.value):
         wechat.dialect().receive(raw)
 

@@ -13,11 +13,13 @@ from aiohttp import web
 
 from benefits.domain.orders import (
     Capabilities,
+    Confirmed,
     Done,
     IssueRequest,
     NotFound,
     Operation,
     Outcome,
+    Pending,
     Reason,
     Redemption,
     Rejected,
@@ -31,13 +33,17 @@ from benefits.providers import wechat_pay
 from benefits.providers.client import Client
 from benefits.providers.http import HttpProvider
 from benefits.providers.wechat_busifavor import WechatBusifavorDialect
-from benefits.providers.wechat_pay import Credentials
+from benefits.providers.wechat_coupons import CouponDialect
+from benefits.providers.wechat_pay import BusifavorSecrets, Credentials, ProductCouponSecrets
+from benefits.providers.wechat_product_coupon import WechatProductCouponDialect
 from benefits.sandbox.behaviour import Behaviour
-from benefits.sandbox.wechat import EXPLAINED, WechatSandboxSettings, chosen, make_app
+from benefits.sandbox.wechat import EXPLAINED, WechatSandbox, WechatSandboxSettings, chosen
+from benefits.sandbox.wechat_busifavor import BusifavorSandbox
 from benefits.sandbox.wechat_keys import WechatKeys, make_or_read
+from benefits.sandbox.wechat_product_coupon import ProductCouponSandbox
 from tests import wechat
 from tests.sandbox.stage import LOOPBACK, Arrivals, clock, serving
-from tests.wechat import NUMBER, OWN, call
+from tests.wechat import CODE, NUMBER, OWN, REFERENCE, call
 
 KEYS = WechatKeys(
     platform=wechat.key("platform"), platform_id=wechat.PLATFORM, merchant=wechat.secrets()
@@ -45,6 +51,17 @@ KEYS = WechatKeys(
 QUERY = call(Operation.QUERY)
 THIRD = "0197c3a5b6d07e8f9a0b1c2d3e4f5063"
 USE = Redemption(at=wechat.NOW)
+
+
+class Kind(NamedTuple):
+    """Both sides of one kind of coupon."""
+
+    sandbox: type[WechatSandbox]
+    dialect: type[CouponDialect]
+
+
+MERCHANT_COUPONS = Kind(BusifavorSandbox, WechatBusifavorDialect)
+PRODUCT_COUPONS = Kind(ProductCouponSandbox, WechatProductCouponDialect)
 
 
 class Stage(NamedTuple):
@@ -59,6 +76,7 @@ class Stage(NamedTuple):
 async def stage(
     behaviour: Behaviour = Behaviour.GOOD,
     *,
+    kind: Kind = MERCHANT_COUPONS,
     merchant: Wechat = wechat.MERCHANT,
     refusals: int = 0,
     **settings: Any,
@@ -75,9 +93,13 @@ async def stage(
             behaviour=behaviour,
             **{**quick, "busy_s": 0.2, "retry_s": 0.02, **settings},
         )
-        async with serving(make_app(made)) as base, Client(LOOPBACK) as client:
-            dialect = WechatBusifavorDialect(
-                base_url=base, merchant=merchant, credentials=wechat.credentials()
+        sandbox = kind.sandbox(made).application()
+        async with serving(sandbox) as base, Client(LOOPBACK) as client:
+            dialect = kind.dialect(
+                base_url=base,
+                merchant=merchant,
+                credentials=wechat.credentials(),
+                codes=wechat.CODES,
             )
             provider = HttpProvider(dialect, client, clock, Capabilities(deadline_s=2.0))
             arrivals.reader = provider
@@ -85,8 +107,8 @@ async def stage(
 
 
 def gave(outcome: Outcome) -> bool:
-    """Say whether an outcome is the coupon with our number for its code."""
-    return isinstance(outcome, Done) and (outcome.reference, outcome.code) == (NUMBER, NUMBER)
+    """Say whether an outcome is the coupon with the code that we named."""
+    return isinstance(outcome, Done) and (outcome.reference, outcome.code) == (REFERENCE, CODE)
 
 
 ANSWERS = {
@@ -136,14 +158,48 @@ async def test_a_coupon_is_used_returned_and_taken_back() -> None:
         undo = call(Operation.REVERSE, own=THIRD, redemption=USE, undoes=OWN)
         about_undo = msgspec.structs.replace(undo, operation=Operation.QUERY)
         assert used == await ask(about_undo)
-        assert isinstance(await ask(undo), Reversed)
+        assert Pending() == await ask(undo)  # the answer names no coupon
         assert isinstance(await ask(about_undo), Reversed)
         assert gave(await ask(QUERY))
         end = call(Operation.REVOKE, own=NUMBER)
-        ended = await ask(end)
-        assert isinstance(ended, Revoked)
-        assert [ended] * 2 == [await ask(one) for one in (end, QUERY)]
+        assert [Pending()] * 2 == [await ask(one) for one in (end, end)]
+        assert isinstance(await ask(QUERY), Revoked)
         assert isinstance(await ask(redeem), Used)  # the same again is answered the same
+
+
+async def test_a_product_coupon_has_two_phases() -> None:
+    """It is confirmed before it is used; what its answer does not say a query does."""
+    about: dict[str, Any] = {"request": wechat.ordered(wechat.PRODUCT)}
+    on_stage = stage(Behaviour.ANSWERS_UNLISTED, kind=PRODUCT_COUPONS, merchant=wechat.BRANDED)
+    async with on_stage as on:
+        ask, query = on.provider.call, call(Operation.QUERY, **about)
+        assert isinstance(await ask(call(**about)), Unknown)
+        assert gave(await ask(query))
+        (notice,) = await on.arrivals.count(1)
+        assert (NUMBER, wechat.PRODUCT, True) == (
+            notice.number,
+            notice.sku,
+            gave(notice.outcome),
+        )
+        paid = Redemption(at=wechat.NOW, payment="4200000000123456789123456789")
+        redeem = call(Operation.REDEEM, own=OWN, redemption=paid, **about)
+        assert Unknown("HTTP 400 INVALID_REQUEST") == await ask(redeem)
+        confirm = call(Operation.CONFIRM, own="a" * 32, **about)
+        assert Unknown("HTTP 400 SYSTEM_ERROR") == await ask(confirm)
+        confirmed = [await ask(one) for one in (confirm, query)]
+        assert isinstance(confirmed[0], Confirmed)
+        assert confirmed[0] == confirmed[1]
+        used = await ask(redeem)
+        assert isinstance(used, Used)
+        assert used == await ask(query)
+        undo = call(Operation.REVERSE, own=THIRD, redemption=paid, undoes=OWN, **about)
+        assert isinstance(await ask(undo), Reversed)
+        assert confirmed[0] == await ask(query)
+        ended = [await ask(call(Operation.REVOKE, own="b" * 32, **about)), await ask(query)]
+        assert isinstance(ended[0], Revoked)
+        assert ended[0] == ended[1]
+        elsewhere = IssueRequest(sku="1/2", quantity=1, recipient={"openid": wechat.OPENID})
+        assert NotFound() == await ask(call(Operation.QUERY, request=elsewhere))
 
 
 async def test_codes_of_wechat_come_with_the_answer() -> None:
@@ -152,12 +208,12 @@ async def test_codes_of_wechat_come_with_the_answer() -> None:
         assert isinstance(await on.provider.call(call()), Unknown)
         done = await on.provider.call(QUERY)
         assert isinstance(done, Done)
-        known = msgspec.structs.replace(QUERY, reference=done.code)
+        known = msgspec.structs.replace(QUERY, code=done.code)
         told = await on.provider.call(known)
         assert isinstance(told, Done)
-        assert done.code == told.code != NUMBER
+        assert done.code == told.code != CODE
         (notice,) = await on.arrivals.count(1)
-        assert ("", done.code) == (notice.number, notice.reference)
+        assert ("", done.reference) == (notice.number, notice.reference)
 
 
 async def test_two_sends_to_one_user_at_once_meet_a_limit_that_is_none() -> None:
@@ -190,6 +246,7 @@ async def test_the_sandbox_believes_only_the_merchant() -> None:
             base_url=on.base,
             merchant=wechat.MERCHANT,
             credentials=Credentials(wechat.secrets(merchant_key=wechat.private_pem("x"))),
+            codes=wechat.CODES,
         )
         theirs = HttpProvider(forger, client, clock, Capabilities())
         refused = Rejected(Reason.AUTH, "SIGN_ERROR", keeps_nothing=True)
@@ -199,8 +256,8 @@ async def test_the_sandbox_believes_only_the_merchant() -> None:
         outcome = await on.provider.call(call(request=other))
         assert Unknown("HTTP 400 RESOURCE_ALREADY_EXISTS") == outcome
         async with aiohttp.ClientSession(on.base) as http:
-            async with http.get("/desk/coupons") as answer:
-                (coupon,) = (await answer.json())["coupons"]
+            async with http.get("/desk/orders") as answer:
+                (coupon,) = (await answer.json())["orders"]
             async with http.get("/health") as answer:
                 assert 200 == answer.status
         assert (NUMBER, "issued") == (coupon["number"], coupon["status"])
@@ -208,8 +265,10 @@ async def test_the_sandbox_believes_only_the_merchant() -> None:
 
 def test_keys_are_made_once_for_both_sides(tmp_path: Path) -> None:
     """The service reads its half, nobody else may; the second time they are the same."""
-    made = make_or_read(tmp_path / "keys", "wx")
-    again = make_or_read(tmp_path / "keys", "wx")
+    made = make_or_read(tmp_path / "keys", "wx", ProductCouponSecrets)
+    again = make_or_read(tmp_path / "keys", "wx", ProductCouponSecrets)
+    with pytest.raises(LookupError, match="no secrets of wechat_busifavor for wx"):
+        make_or_read(tmp_path / "keys", "wx", BusifavorSecrets)
     assert (made.platform_id, made.merchant) == (again.platform_id, again.merchant)
     for path in (tmp_path / "keys").iterdir():
         assert 0o600 == path.stat().st_mode & 0o777, path

@@ -1,5 +1,8 @@
 """What providers that call back see."""
 
+import base64
+import hashlib
+import hmac
 import json
 import time
 from typing import Any
@@ -11,12 +14,22 @@ from tests.web.site import SECRET, Site
 
 
 async def call_back(
-    site: Site, body: bytes, *, provider: str = "sandbox", secret: str = SECRET, id_: str = "e1"
+    site: Site,
+    body: bytes,
+    *,
+    provider: str = "sandbox",
+    secret: str = SECRET,
+    id_: str = "e1",
 ) -> tuple[int, str]:
     """Send a signed callback; return status and text."""
-    headers = signed_headers(
-        [parse_secret(secret)], id_, int(site.world.clock().timestamp()), body
-    )
+    at_unix = int(site.world.clock().timestamp())
+    content = f"{id_}.{at_unix}.".encode() + body
+    digest = hmac.digest(parse_secret(secret), content, hashlib.sha256)
+    headers = {
+        "webhook-id": id_,
+        "webhook-timestamp": str(at_unix),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
     async with (
         aiohttp.ClientSession(site.url) as http,
         http.post(f"/callbacks/{provider}", data=body, headers=headers) as answer,
@@ -46,6 +59,19 @@ async def test_a_callback_that_is_not_the_providers_is_refused(running: Site) ->
         (404, "not_found", await call_back(running, issued("0" * 32), provider="nobody")),
         (400, "callback_refused", await call_back(running, b"nonsense")),
         (413, "body_too_large", await call_back(running, b"x" * 70_000)),
+    ):
+        assert (status, code) == (answer[0], json.loads(answer[1])["code"])
+    assert [] == await running.world.rows("SELECT event_id FROM inbox")
+
+
+async def test_strange_callbacks_are_refused_in_words(running: Site) -> None:
+    """Truly signed, and yet no more than refused: NUL, depth, bytes, an id without end."""
+    good = issued("0" * 32)
+    for status, code, answer in (
+        (400, "callback_refused", await call_back(running, good.replace(b'"R"', b'"\\u0000"'))),
+        (400, "callback_refused", await call_back(running, b"[" * 60_000)),
+        (400, "callback_refused", await call_back(running, good[:-1] + b',"x":"\xff"}')),
+        (401, "signature_refused", await call_back(running, good, id_="x" * 8_000)),
     ):
         assert (status, code) == (answer[0], json.loads(answer[1])["code"])
     assert [] == await running.world.rows("SELECT event_id FROM inbox")

@@ -209,7 +209,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "redeem": Operation(
         summary="Tell the provider that a claim is used",
-        codes=(*_USE, "redeemed_elsewhere", "order_not_usable"),
+        codes=(*_USE, "redeemed_elsewhere", "order_not_usable", "payment_missing"),
     ),
     "reverse_redemption": Operation(
         summary="Undo a use",

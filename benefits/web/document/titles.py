@@ -99,6 +99,7 @@ CHINESE = {
     "guest_limit": "同行人数超过当前等级的上限。",
     "redeemed_elsewhere": "该权益的核销由供应商自行通知。",
     "order_not_usable": "订单当前状态不可核销。",
+    "payment_missing": "该权益的供应商核销时须提供对应的支付单号。",
     "redemption_open": "此前的核销或撤销请求供应商尚未答复。",
     "not_reversible": "该权益的供应商不支持撤销核销。",
     "redemption_not_final": "仅可撤销供应商已受理且仍然有效的核销。",

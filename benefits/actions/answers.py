@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.lattice import Lapsed
+from benefits.domain.lattice import Course, Lapsed
 from benefits.domain.orders import (
     OPEN,
     USABLE,
@@ -164,6 +164,20 @@ def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
         later = max(outcome.at, undone_at + timedelta(microseconds=1))
         return msgspec.structs.replace(outcome, at=later)
     return outcome
+
+
+def spent_at(outcome: Outcome | Lapsed, course: Course, now: datetime) -> datetime:
+    """Return when the provider says that was delivered or used what an answer spends (V-7).
+
+    What was used of an order that ends was used before.
+    """
+    match outcome:
+        case Expired() if course.used:
+            return course.used_at or now
+        case Done() | Confirmed() | Used() | PartlyUsed() | Expired():
+            return outcome.at
+        case _:
+            return now
 
 
 def may_undo(answer: Answer) -> bool:

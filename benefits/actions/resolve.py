@@ -27,6 +27,7 @@ from benefits.actions.answers import (
     may_undo,
     newest,
     of_use,
+    spent_at,
     weighed,
 )
 from benefits.actions.effects import Offer, Units, kind_of
@@ -209,8 +210,8 @@ class _Group:
         if step.state is not before:
             self.came_to[step.state] += 1
         self._note(claim, step, outcome)
-        told_at = outcome.at if isinstance(outcome, Done | Used) else self.now
-        trouble = self.units.move(claim, step, actor, used_at=told_at)
+        used_at = spent_at(outcome, step.course, self.now)
+        trouble = self.units.move(claim, step, actor, used_at=used_at)
         if trouble is not None:
             self._case(claim, trouble.kind, trouble.detail)
         if step.effect is Effect.REVOKE:

@@ -4,7 +4,7 @@ What they say is weighed by the lattice, and applied as an answer of the order's
 `resolve`. Invariant: only an order that is MANUAL is answered so.
 """
 
-from benefits.actions.answers import Answer, terms_of, told_at
+from benefits.actions.answers import Answer, spent_at, terms_of
 from benefits.actions.parts import Parts
 from benefits.actions.pricing import Offer, piece_price
 from benefits.actions.resolve import resolve
@@ -28,7 +28,7 @@ async def weigh_order(conn: Connection, wanted: OrderWanted, parts: Parts) -> Or
     cost_minor = hold.cost_minor
     if step.effect is Effect.CAPTURE:
         today = (await parts.catalogue.current(conn)).offers.get(claim.benefit, agreed)
-        used_at = told_at(outcome, now)
+        used_at = spent_at(outcome, step.course, now)
         price = piece_price(claim, agreed, today, used_at=used_at, now=now)
         cost_minor = price * claim.quantity
     return OrderEffect(

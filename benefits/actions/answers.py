@@ -8,7 +8,7 @@ import msgspec
 
 from benefits.actions.pricing import Offer
 from benefits.domain.benefit import Consumed
-from benefits.domain.lattice import Lapsed, Terms
+from benefits.domain.lattice import Course, Lapsed, Terms
 from benefits.domain.orders import (
     OPEN,
     USABLE,
@@ -96,11 +96,6 @@ def terms_of(claim: ClaimRow, agreed: Offer) -> Terms:
         quantity=claim.quantity,
         unused=benefit.unused,
     )
-
-
-def told_at(outcome: Outcome | Lapsed, now: datetime) -> datetime:
-    """Return when what an answer tells happened, as far as prices go."""
-    return outcome.at if isinstance(outcome, Done | Used) else now
 
 
 async def newest(conn: Connection, attempts: Sequence[Attempted]) -> dict[UUID, int]:
@@ -204,6 +199,20 @@ def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
         later = max(outcome.at, undone_at + timedelta(microseconds=1))
         return msgspec.structs.replace(outcome, at=later)
     return outcome
+
+
+def spent_at(outcome: Outcome | Lapsed, course: Course, now: datetime) -> datetime:
+    """Return when the provider says that was delivered or used what an answer spends (V-7).
+
+    What was used of an order that ends was used before.
+    """
+    match outcome:
+        case Expired() if course.used:
+            return course.used_at or now
+        case Done() | Confirmed() | Used() | PartlyUsed() | Expired():
+            return outcome.at
+        case _:
+            return now
 
 
 def may_undo(answer: Answer) -> bool:

@@ -27,8 +27,8 @@ from benefits.actions.answers import (
     may_undo,
     newest,
     of_use,
+    spent_at,
     terms_of,
-    told_at,
     weighed,
 )
 from benefits.actions.effects import Offer, Units, kind_of
@@ -209,7 +209,7 @@ class _Group:
         if step.state is not before:
             self.came_to[step.state] += 1
         self._note(claim, step, outcome)
-        used_at = told_at(outcome, self.now)
+        used_at = spent_at(outcome, step.course, self.now)
         trouble = self.units.move(claim, step, answer.actor, used_at=used_at)
         if trouble is not None:
             self._case(claim, trouble.kind, trouble.detail)

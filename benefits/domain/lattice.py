@@ -235,7 +235,10 @@ def _delivered(state: OrderState, terms: Terms, courses: tuple[Course, Course]) 
     is_gone = is_late and state is OrderState.EXPIRED and known.ended_at is not None
     lost = is_gone and terms.unused is Unused.LOST
     if lost or (_Units.PARTED in {before, after} and before not in {_Units.HELD, after}):
-        # What was not used was lost, or came back: a person looks at what is said now.
+        # What was not used was lost, or came back: a person looks at what is said now. That a part
+        # is spent is not forgotten, whatever was undone.
+        if before is _Units.PARTED and not course.used:
+            course = replace(course, used=known.used)
         return Step(state, Effect.NONE, "used_after_expired" if course != known else "", course)
     return Step(to, _moves(before, after, terms), course=course)
 

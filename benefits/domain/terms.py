@@ -178,9 +178,9 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"policy\.liabilities\.{_X}", _owed_more),
     (rf"closing_days|notice_days|line\.{_X}\.(quota\.{_X}|quantity)", _less),
     (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)|policy\.welcome\.months", _less),
-    (rf"benefit\.{_X}\.(stock|cap\.limit|late_reversal\.days)|limit\.{_X}\.limit", _less),
+    (rf"benefit\.{_X}\.(cap\.limit|late_reversal\.days)|limit\.{_X}\.limit", _less),
     (rf"benefit\.{_X}\.companions\.{_X}", _less),
-    (rf"benefit\.{_X}\.stacking\.cap", _tighter),
+    (rf"benefit\.{_X}\.(stacking\.cap|stock)", _tighter),
     (
         rf"benefit\.{_X}\.stacking\.by",
         _lower(StackBy.SUM, StackBy.MAX, StackBy.PRIORITY),

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from benefits.domain.corrections import Fault, Kind
-from benefits.domain.orders import Done, Reason, Rejected, Reversed, Used
+from benefits.domain.orders import Done, Expired, PartlyUsed, Reason, Rejected, Reversed, Used
 from benefits.domain.prices import Price, PricedAt
 from benefits.domain.programme import Programme
 from tests.actions.desk import correct, lost, money
@@ -132,6 +132,25 @@ async def test_the_price_is_that_of_the_claim_or_of_the_use(
     told = world.clock.now - timedelta(days=1)
     await call_back(world, await number_of(world, claim), Done(at=told), Used(at=told))
     assert [(0, spent)] == await budgets(world, ["lounge"])
+    assert [] == await world.findings()
+
+
+async def test_pieces_that_were_used_are_paid_as_of_their_use(world: World) -> None:
+    """V-5, V-7: whenever the order's end is told, or that all of it was used."""
+    july, august = date(2025, 7, 1), date(2025, 8, 1)
+    prices = ((july, "35.00"), (august, "33.00"))
+    await world.apply(priced(reference_programme(), *prices, at=PricedAt.USE))
+    member = await holder(world, "LOUNGE", quantity=5, valid_days=90)
+    some = await claimed(
+        world, wish(member, "LOUNGE", quantity=3), wish(member, "LOUNGE", quantity=2)
+    )
+    first, second = [await number_of(world, claim) for claim in some]
+    used = world.clock.now + timedelta(hours=1)
+    world.clock.now = datetime(2025, 8, 2, tzinfo=UTC)
+    ended = world.clock.now
+    await call_back(world, first, Done(at=used), PartlyUsed(at=used, used=1), Expired(at=ended))
+    await call_back(world, second, Done(at=used), PartlyUsed(at=used, used=2))
+    assert [(0, 3 * 3_500)] == await budgets(world, ["lounge"])
     assert [] == await world.findings()
 
 

@@ -192,6 +192,19 @@ def test_what_ends_ends_whenever_it_is_told(
         assert (state, units, []) == (life.state, life.units, life.cases)
 
 
+def test_a_part_that_was_spent_is_never_paid_again() -> None:
+    """Its undoing and a later use of all, told after the end, are left to a person (V-5)."""
+    terms, hour = Terms(False, LateSuccess.REISSUE, quantity=3), timedelta(hours=1)
+    state, course, effects = OrderState.ISSUED, UNTOLD, list[Effect]()
+    heard = (Expired(NOON + 9 * hour), Reversed(NOON + hour), Used(NOON + 2 * hour))
+    for told in (PartlyUsed(NOON, 1), *heard):
+        step = advance(state, told, terms, course)
+        state, course = step.state, step.course
+        effects.append(step.effect)
+    assert [Effect.NONE, Effect.RELEASE, Effect.NONE, Effect.NONE] == effects
+    assert OrderState.EXPIRED is state
+
+
 @given(st.sampled_from([DONE, Confirmed(NOON), Expired(NOON), USED]))
 def test_what_people_settled_as_used_stays_used(told: Outcome) -> None:
     """An order of whose use no time is known falls back for its undoing alone (V-4)."""

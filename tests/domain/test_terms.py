@@ -126,6 +126,8 @@ def test_a_shorter_welcome_is_worse_and_a_new_one_is_not() -> None:
         ("limit = 2", "limit = 1", "benefit.VIDEO.cap.limit", True),
         ('cap = { limit = 2, window = "MONTH" }', "", "benefit.VIDEO.cap", False),
         ("stock = 50", "stock = 49", "benefit.VIDEO.stock", True),
+        ("stock = 50", "", "benefit.VIDEO.stock", False),
+        ('budget = "lounge"', 'budget = "lounge"\nstock = 9', "benefit.LOUNGE.stock", True),
         ('period = "QUARTER"', 'period = "YEAR"', "line.lounge.period", True),
         (LINE, f'{LINE}\nstart = "PERIOD"', "line.lounge.start", False),
         (LINE, f"{LINE}\nvalid_days = 200", "line.lounge.valid_days", True),

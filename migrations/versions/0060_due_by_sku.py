@@ -6,6 +6,8 @@ Locks: SHARE on `provider_request` while the index is made: claims and workers w
 what is still to be asked; migrate in a quiet hour where that is much.
 """
 
+from textwrap import dedent
+
 from alembic import op
 
 revision = "0060"
@@ -13,12 +15,14 @@ down_revision = "0051"
 
 STATEMENTS = (
     "DROP INDEX ix_provider_request_due",
-    "CREATE INDEX ix_provider_request_due ON provider_request (provider, sku, next_at)"
-    " WHERE next_at IS NOT NULL",
+    """
+    CREATE INDEX ix_provider_request_due ON provider_request (provider, sku, next_at)
+    WHERE next_at IS NOT NULL
+    """,
 )
 
 
 def upgrade() -> None:
     """Make the index anew."""
     for statement in STATEMENTS:
-        op.execute(statement)
+        op.execute(dedent(statement))

@@ -253,7 +253,7 @@ async def test_a_slow_provider_holds_up_no_other(world: World) -> None:
     (video,) = [one for one in large.benefit if one.code == "VIDEO"]
     film = replace(video, code="FILM", sku="film")
     await world.apply(replace(large, benefit=(*large.benefit, film)))
-    for benefit in ("VIDEO", "FILM", "VIDEO"):
+    for benefit in ("VIDEO", "FILM", "FILM"):
         members = [await holder(world, benefit) for _ in range(30)]
         await claimed(world, *[wish(member, benefit) for member in members])
     world.clock.forward(seconds=1)
@@ -263,12 +263,30 @@ async def test_a_slow_provider_holds_up_no_other(world: World) -> None:
     worker = Worker(world.database, world.parts, {"sandbox": slow, "other": quick})
     await worker.deliver()
     await asyncio.sleep(0)
-    assert (32, 1) == (len(slow.calls), len(quick.calls))
-    for _ in range(3):
-        await worker.deliver()
+    assert (64, 1) == (len(slow.calls), len(quick.calls))
+    await worker.deliver()
     await asyncio.sleep(0)
     assert 64 == len(slow.calls)
     slow.go.set()
+    await worker.finish()
+
+
+async def test_a_backlog_of_one_provider_keeps_no_other_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Providers take turns in a page, however much older what waits of one is."""
+    monkeypatch.setattr("benefits.store.due.PAGE", 4)
+    await world.apply(read(LARGE))
+    await claimed(world, *[wish(await holder(world)) for _ in range(6)])
+    world.clock.forward(seconds=1)
+    await claimed(world, *[wish(await holder(world, "LOUNGE"), "LOUNGE") for _ in range(2)])
+    late, fresh = Slowly(), Slowly()
+    worker = Worker(world.database, world.parts, {"sandbox": late, "other": fresh})
+    await worker.deliver()
+    await asyncio.sleep(0)
+    assert (2, 2) == (len(late.calls), len(fresh.calls))
+    for provider in (late, fresh):
+        provider.go.set()
     await worker.finish()
 
 

@@ -4,7 +4,7 @@ The attempt is committed before anything is sent. A request whose last attempt n
 outcome is asked about, not sent again (V-3).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -46,6 +46,7 @@ from benefits.domain.programme import Programme
 from benefits.store import claims, due, members, orders
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, Together, Writer
+from benefits.store.due import Room
 from benefits.store.orders import Leased, Plan, RequestRow
 
 LEASE_MARGIN_S = 30
@@ -86,18 +87,17 @@ async def lease(
     *,
     buckets: tuple[int, int],
     limit: int,
-    without: Collection[str] = (),
+    under_way: Mapping[str, int] | None = None,
 ) -> list[Work]:
-    """Take due requests for one attempt each, `limit` a provider, none of those `without`.
+    """Take due requests for one attempt each, so that no provider has more than `limit` under way.
 
     The holds of what is taken have no deadline from here on.
     """
     catalogue = await parts.catalogue.current(conn)
     limits, began = gate.rates(catalogue), parts.clock()
-    open_to = await gate.look(conn, limits, now=began, limit=limit, without=without)
-    candidates = await _due(
-        conn, buckets, began, open_to, limit=limit, laneless=catalogue.laneless
-    )
+    room = Room(limit, under_way or {})
+    open_to = await gate.look(conn, limits, now=began, room=room)
+    candidates = await _due(conn, buckets, began, open_to, room=room, laneless=catalogue.laneless)
     if not candidates:
         return []
     locked, busy = await members.lock_persons(conn, {member_id for member_id, _ in candidates})
@@ -144,7 +144,7 @@ async def _due(
     now: datetime,
     open_to: gate.Gate,
     *,
-    limit: int,
+    room: Room,
     laneless: Sequence[str],
 ) -> list[tuple[UUID, UUID]]:
     """Return (member, request) of requests that are due where we may go (gate)."""
@@ -156,7 +156,7 @@ async def _due(
         conn,
         buckets,
         now,
-        limit=limit,
+        room=room,
         without=open_to.without,
         stopped=stopped,
         laneless=laneless,

@@ -5,7 +5,7 @@ told of a failure (V-3). All workers share what stands in the database.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -26,7 +26,7 @@ from benefits.domain.orders import Rate
 from benefits.store import circuits
 from benefits.store.circuits import Pair
 from benefits.store.db import Connection
-from benefits.store.due import Way
+from benefits.store.due import Room, Way
 from benefits.store.orders import RequestRow
 
 
@@ -60,18 +60,18 @@ async def look(
     limits: Mapping[str, Rate],
     *,
     now: datetime,
-    limit: int,
-    without: Collection[str],
+    room: Room,
 ) -> Gate:
     """Return what may go now; nobody is waited for."""
     found = await circuits.open_ones(conn)
     said = {pair for pair, word in (await circuits.words(conn)).items() if word.is_pausing(now)}
-    closed = {*without, *(provider for provider, sku in said if not sku)}
+    closed = {provider for provider in room.under_way if not room.of(provider)}
+    closed |= {provider for provider, sku in said if not sku}
     asked = sorted(set(limits) - closed)
     held = await circuits.lock_tokens(conn, asked, now)
     closed |= set(asked) - set(held)
     tokens = {code: refilled(one, limits[code], now) for code, one in held.items()}
-    room = Counter({code: int(one.left) for code, one in tokens.items()})
+    left = {code: min(int(one.left), room.of(code)) for code, one in tokens.items()}
     ready = [
         pair
         for pair, circuit in found.items()
@@ -82,11 +82,11 @@ async def look(
     ways = list[Way]()
     for provider, sku in sorted(probes):
         if provider in tokens:
-            if not room[provider]:
+            if not left[provider]:
                 continue
-            room[provider] -= 1
+            left[provider] -= 1
         ways.append(Way(provider, sku, 1))
-    ways += [Way(code, "", min(left, limit)) for code, left in sorted(room.items()) if left]
+    ways += [Way(code, "", calls) for code, calls in sorted(left.items()) if calls]
     return Gate(
         without=frozenset(closed | set(limits)),
         stopped=frozenset({*found, *said}),

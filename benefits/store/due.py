@@ -1,6 +1,6 @@
 """Which requests are due, and may go: found by provider and SKU, so that none hides the others."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -41,15 +41,21 @@ ORDER BY r.next_at LIMIT {1}"""
 _IS_STOPPED = """
 EXISTS (SELECT FROM unnest({0}::text[], {1}::text[]) AS p (provider, sku)
         WHERE p.provider = s.provider AND p.sku = s.sku)"""
+# In turns: the first of each provider, then the second of each.
 DUE = f"""
 {WAITING}
 SELECT f.member_id, f.request_id
-FROM (SELECT d.member_id, d.request_id, d.next_at,
+FROM (SELECT d.member_id, d.request_id, d.next_at, m.calls,
              row_number() OVER (PARTITION BY s.provider ORDER BY d.next_at) AS nth
-      FROM waiting AS s CROSS JOIN LATERAL ({_DUE.format("$8", "$4")}) AS d
+      FROM waiting AS s
+      CROSS JOIN LATERAL (
+          SELECT greatest($4::int - coalesce(sum(u.calls), 0), 0)::int AS calls
+          FROM unnest($9::text[], $10::int[]) AS u (provider, calls)
+          WHERE u.provider = s.provider) AS m
+      CROSS JOIN LATERAL ({_DUE.format("$8", "m.calls")}) AS d
       WHERE s.provider <> ALL($5::text[]) AND NOT {_IS_STOPPED.format("$6", "$7")}) AS f
-WHERE f.nth <= $4
-ORDER BY f.next_at LIMIT {PAGE}
+WHERE f.nth <= f.calls
+ORDER BY f.nth, f.next_at LIMIT $11
 """
 # The same, of some providers or SKUs so many each: of a whole provider not what is stopped.
 DUE_BY = f"""
@@ -65,6 +71,17 @@ CROSS JOIN LATERAL (
 """
 
 
+class Room(msgspec.Struct, frozen=True):
+    """How many calls of a provider may be under way, and how many of some are."""
+
+    most: int
+    under_way: Mapping[str, int] = {}
+
+    def of(self, provider: str) -> int:
+        """Return how many calls more of a provider may go."""
+        return max(self.most - self.under_way.get(provider, 0), 0)
+
+
 class Way(msgspec.Struct, frozen=True):
     """How many requests of a provider may go, or of one of its SKUs."""
 
@@ -78,17 +95,18 @@ async def first(
     buckets: tuple[int, int],
     now: datetime,
     *,
-    limit: int,
+    room: Room,
     without: Collection[str],
     stopped: Collection[tuple[str, str]] = (),
     laneless: Sequence[str] = (),
 ) -> list[tuple[UUID, UUID]]:
-    """Return (member, request) of requests whose time has come, at most `limit` of a provider.
+    """Return (member, request) of requests whose time has come, of each provider as there is room.
 
     But not of providers `without`, nor of what is `stopped`: (provider, SKU).
     """
-    told = [sorted(without), *_pairs(stopped), list(laneless)]
-    found = await rows(conn, DUE, *buckets, now, limit, *told)
+    told = [room.most, sorted(without), *_pairs(stopped), list(laneless)]
+    under_way = list(room.under_way), list(room.under_way.values())
+    found = await rows(conn, DUE, *buckets, now, *told, *under_way, PAGE)
     return [(row.member_id, row.request_id) for row in found]
 
 

@@ -132,8 +132,8 @@ class Worker:
                 worked = 0
             self._ended[name] = time.monotonic()
             if not worked:
-                pause = max(pause_s, min(2.0**failures, 60) - 1)
-                await _pause(pause, stop, stop if wake is None or failures else wake)
+                ends = [stop] if wake is None or failures else [stop, wake]
+                await _pause(max(pause_s, min(2.0**failures, 60) - 1), *ends)
 
     def ages(self) -> dict[str, tuple[float, float]]:
         """Return by step how many seconds ago it ended, well or badly, and succeeded."""

@@ -21,7 +21,7 @@ from benefits.domain.orders import NotSent, Outcome, Rejected, Unknown
 from benefits.providers.provider import Provider
 from benefits.store.db import Connection, Database
 
-IN_FLIGHT_MAX = 32  # a provider; one page more may go, so that one is leased while one is away
+IN_FLIGHT_MAX = 64  # a provider
 PAUSES_S = (0.2, 0.2, 1.0, 0.0)
 
 log = structlog.get_logger()
@@ -64,11 +64,15 @@ class Delivery:
 
     async def _start(self) -> int:
         """Start calls that are due, return how many."""
-        busy = {code for code, calls in self._in_flight.items() if calls > IN_FLIGHT_MAX}
+        under_way = dict(self._in_flight)
 
         async def lease(conn: Connection) -> list[Work]:
             return await deliver.lease(
-                conn, self._parts, buckets=self._buckets, limit=IN_FLIGHT_MAX, without=busy
+                conn,
+                self._parts,
+                buckets=self._buckets,
+                limit=IN_FLIGHT_MAX,
+                under_way=under_way,
             )
 
         works = await self._database.transact(lease)

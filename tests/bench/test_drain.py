@@ -51,7 +51,7 @@ async def test_an_outage_is_drained(durable_server: Postgres) -> None:
         async with ground(server.dsn, fresh_keys()) as stage:
             key, members = await _holders(stage)
             await stage.order(ORDERS, DOWN)
-            connections = 2 * IN_FLIGHT_MAX
+            connections = IN_FLIGHT_MAX
             clients = [await bare(stage.port, orders=CALLS, connections=connections)]
             async with serve(stage.dsn, stage.keys) as service, working(stage) as worker:
                 since = await stage.release(DOWN, orders=ORDERS)

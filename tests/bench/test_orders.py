@@ -42,7 +42,7 @@ async def test_delivering_is_measured_against_a_bare_client(durable_server: Post
 
 
 async def _round(stage: Ground, worker: Working, figures: Figures) -> None:
-    client = await bare(stage.port, orders=ORDERS, connections=2 * IN_FLIGHT_MAX)
+    client = await bare(stage.port, orders=ORDERS, connections=IN_FLIGHT_MAX)
     cpu_s = worker.cpu_s
     since = await stage.release(CODES[0], orders=ORDERS)
     drained = await stage.until_decided(since, CODES[0])

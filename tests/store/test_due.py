@@ -7,8 +7,10 @@ from tests.builders import World
 
 async def test_the_queue_of_each_sku_is_entered_where_it_is_due(world: World) -> None:
     """Planned for any values, as a lease runs it."""
-    types = "smallint, smallint, timestamptz, int, text[], text[], text[], text[]"
-    values = "0, 1023, now(), 32, '{}', '{}', '{}', '{}'"
+    types = (
+        "smallint, smallint, timestamptz, int, text[], text[], text[], text[], text[], int[], int"
+    )
+    values = "0, 1023, now(), 32, '{}', '{}', '{}', '{}', '{}', '{}', 128"
     async with world.database.transaction() as conn:
         await run(conn, "SET LOCAL enable_seqscan = off")
         await run(conn, "SET LOCAL plan_cache_mode = force_generic_plan")

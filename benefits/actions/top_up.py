@@ -27,7 +27,7 @@ from benefits.domain.packages import Claiming, Line
 from benefits.domain.programme import Item, Programme
 from benefits.domain.stacking import Share, StackBy, Stacking, allot
 from benefits.domain.values import BUCKETS, Month, Period, bucket_of, local_date
-from benefits.store import auto_claims, facts, merged, people, quota_changes, tiers
+from benefits.store import auto_claims, blocks, facts, merged, people, quota_changes, tiers
 from benefits.store import ledger as books
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
@@ -191,12 +191,15 @@ async def due(
 ) -> list[Due]:
     """Return what tops members up to their tiers' quotas in the periods of a day (P-3, P-4).
 
-    Of lines that let them in (E-1), as their benefits stack (P-7). `since` is the first day of the
-    tiers, of all members or of each. In buckets whose month is `passed` nothing comes back: its
-    tier is not the one held now, to which units follow. Segments bring units to members of whom a
-    tier is `decided`, if such are named: the others had their first day.
+    Of lines that let them in (E-1), as their benefits stack (P-7); nothing while frozen (E-6).
+    `since` is the first day of the tiers, of all members or of each. In buckets whose month is
+    `passed` nothing comes back: its tier is not the one held now, to which units follow. Segments
+    bring units to members of whom a tier is `decided`, if such are named: the others had their
+    first day.
     """
     found = _missing(programme, ranks, before, since=since, now=now)
+    frozen = await blocks.frozen(conn, {due.member_id for due in found}, now) if found else set()
+    found = [due for due in found if due.member_id not in frozen]
     found = _stacked(await _let_in(conn, programme, before.day, found), now)
     if decided is not None:
         found = [due for due in found if due.line.segment is None or due.member_id in decided]

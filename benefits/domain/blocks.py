@@ -2,8 +2,9 @@
 
     ALL: claims and rewards · CLAIM: claims · BENEFIT: claims of it · PROVIDER: claims of its own
 
-Orders in flight finish, and lots expire. What a tier brings is granted all the same: the quota is
-of a period, and would be lost. A LEGAL_FREEZE is of ALL.
+Orders in flight finish, and lots expire. What a tier or a segment brings is granted all the same:
+the quota is of a period, and would be lost. A LEGAL_FREEZE is of ALL and stops that, too; what it
+withheld of the periods that run when it ends is brought then.
 """
 
 import enum
@@ -95,6 +96,11 @@ def _stops(block: Block, benefit: Benefit) -> bool:
 def stop_reward(blocks: Iterable[Block], at: datetime) -> bool:
     """Say whether any of a member's blocks stops rewards at an instant."""
     return any(block.scope is Scope.ALL and block.holds(at) for block in blocks)
+
+
+def stop_units(blocks: Iterable[Block], at: datetime) -> bool:
+    """Say whether any of a member's blocks stops what tiers and segments bring (E-6)."""
+    return any(block.why is Why.LEGAL_FREEZE and block.holds(at) for block in blocks)
 
 
 def check(scope: Scope, target: str, why: Why) -> None:

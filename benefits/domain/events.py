@@ -318,7 +318,7 @@ class MemberBlocked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class MemberUnblocked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A block that two people ended, before its time if it had one (E-6)."""
+    """A block that is over: two people ended it, or its time came (E-6)."""
 
     scope: Literal["ALL", "CLAIM", "BENEFIT", "PROVIDER"]
     target: str
@@ -439,7 +439,7 @@ EVENTS: dict[str, Kind] = {
     "entitlement.debt_taken": Kind(DebtMoved, "member", "A debt came along with a merger."),
     "member.merged": Kind(MembersMerged, "member", "Two customers became one member."),
     "member.blocked": Kind(MemberBlocked, "block", "Two people stopped a member."),
-    "member.unblocked": Kind(MemberUnblocked, "block", "Two people ended a block."),
+    "member.unblocked": Kind(MemberUnblocked, "block", "A block is over."),
     "rule.activated": Kind(RuleActivated, "", "A version of a programme came into force."),
     "codes.low": Kind(CodesLow, "", "Few codes are left in a stock."),
 }

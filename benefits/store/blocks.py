@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.blocks import Block, Scope, Why
+from benefits.domain.blocks import Block, Scope, Why, stop_units
 from benefits.domain.values import bucket_of
 from benefits.store import merged
 from benefits.store.db import Connection, rows, run
@@ -39,6 +39,24 @@ WHERE m.bucket = $1 AND m.member_id = $2 AND NOT m.has_blocks
 END = """
 INSERT INTO member_block_end (bucket, member_id, block_id, proposal_id, ended_at)
 VALUES ($1, $2, $3, $4, $5)
+"""
+OVER = f"""
+SELECT {_COLUMNS}, e.ended_at IS NOT NULL AS is_told FROM member_block AS b {_ENDED}
+LEFT JOIN member_block_over AS o
+  ON o.bucket = b.bucket AND o.member_id = b.member_id AND o.block_id = b.block_id
+WHERE b.bucket BETWEEN $1 AND $2 AND o.block_id IS NULL AND least(b.to_at, e.ended_at) <= $3
+ORDER BY b.bucket, b.member_id, b.block_id LIMIT $4
+"""
+NOTE = """
+INSERT INTO member_block_over (bucket, member_id, block_id, noted_at)
+SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::timestamptz[])
+"""
+# Primary key.
+MARKED = """
+SELECT m.member_id, m.has_blocks, m.has_merged
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN member AS m ON m.bucket = k.bucket AND m.member_id = k.member_id
+WHERE m.has_blocks
 """
 # Blocks and ends beside the proposals that two people agreed on.
 DIFFERING = f"""
@@ -107,6 +125,41 @@ async def of(conn: Connection, some: Iterable[Marked]) -> dict[UUID, list[Block]
     for row in await rows(conn, OF, [bucket_of(id_) for id_ in ids], ids):
         found.setdefault(into.get(row.member_id, row.member_id), []).append(_block(row))
     return found
+
+
+async def frozen(conn: Connection, ids: Iterable[UUID], at: datetime) -> set[UUID]:
+    """Return those of the members to whom tiers and segments bring nothing at an instant."""
+    ordered = sorted(set(ids))
+    marked = await rows(conn, MARKED, [bucket_of(id_) for id_ in ordered], ordered)
+    found = await of(conn, marked)
+    return {id_ for id_, some in found.items() if stop_units(some, at)}
+
+
+class Over(Held, frozen=True):
+    """A block that is over; whether two people ended it, which was told then."""
+
+    is_told: bool
+
+
+async def over(
+    conn: Connection, buckets: tuple[int, int], now: datetime, limit: int
+) -> list[Over]:
+    """Return blocks that are over, and were not noted as such."""
+    found = await rows(conn, OVER, *buckets, now, limit)
+    return [Over(row.member_id, _block(row), row.is_told) for row in found]
+
+
+async def note(conn: Connection, some: Iterable[Held], now: datetime) -> None:
+    """Note that blocks are over; their members are locked."""
+    each = list(some)
+    await run(
+        conn,
+        NOTE,
+        [bucket_of(one.member_id) for one in each],
+        [one.member_id for one in each],
+        [one.block.block_id for one in each],
+        [now] * len(each),
+    )
 
 
 async def one(conn: Connection, block_id: UUID) -> Held | None:

@@ -47,6 +47,7 @@ APPEND_ONLY = (
     "proposal_decision",
     "member_block",
     "member_block_end",
+    "member_block_over",
     "whitelist_member",
     "provider_word",
 )

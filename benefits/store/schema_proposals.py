@@ -89,3 +89,17 @@ member_block_end = Table(
         ["member_block.bucket", "member_block.member_id", "member_block.block_id"],
     ),
 )
+
+# A block whose end was told, and after which what it withheld was brought.
+member_block_over = Table(
+    "member_block_over",
+    columns.metadata,
+    *columns.owner(),
+    Column("block_id", Uuid, nullable=False),
+    Column("noted_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "member_id", "block_id"),
+    ForeignKeyConstraint(
+        ["bucket", "member_id", "block_id"],
+        ["member_block.bucket", "member_block.member_id", "member_block.block_id"],
+    ),
+)

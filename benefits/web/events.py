@@ -267,7 +267,7 @@ class MemberBlockedEvent(_Event, kw_only=True):
 
 
 class MemberUnblockedEvent(_Event, kw_only=True):
-    """Two people ended a block, which is the subject."""
+    """A block is over; it is the subject."""
 
     type: Literal["member.unblocked"]
     data: MemberUnblocked

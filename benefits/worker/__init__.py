@@ -17,6 +17,7 @@ from benefits.actions.claim_granted import claim_granted
 from benefits.actions.keep_ahead import look_next
 from benefits.actions.keep_stretches import fill_next
 from benefits.actions.keep_tiers import decide_next, leave_old
+from benefits.actions.lift_blocks import lift_blocks
 from benefits.actions.parts import Parts
 from benefits.actions.prune import prune
 from benefits.actions.record_rates import use_next
@@ -94,6 +95,7 @@ class Worker:
             tasks.create_task(self._repeat("periods", self.start_periods, AHEAD_S, stop))
             tasks.create_task(self._repeat("claims", self.claim_granted, FEEDS_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
+            tasks.create_task(self._repeat("blocks", self.lift_blocks, AHEAD_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
             tasks.create_task(self._repeat("partitions", self.partitions, PARTITIONS_S, stop))
             tasks.create_task(self._repeat("held", self.tell_held, HELD_S, stop))
@@ -313,6 +315,14 @@ class Worker:
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""
         return await expire.sweep_some(self._database, self._parts, buckets=self._buckets)
+
+    async def lift_blocks(self) -> int:
+        """Lift blocks that are over; return how many."""
+
+        async def step(conn: Connection) -> int:
+            return await lift_blocks(conn, self._parts, buckets=self._buckets, limit=PAGE)
+
+        return await self._database.transact(step)
 
     async def prune(self) -> int:
         """Forget ended page sessions and old refusals; return how many."""

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -11,6 +11,7 @@ from benefits.actions.claim import claim
 from benefits.domain.blocks import Scope, Why
 from benefits.domain.orders import Done
 from benefits.domain.proposals import UnblockWanted
+from benefits.worker import Worker
 from tests.actions.agreeing import agreed, answer, ask, block, unblocked
 from tests.actions.life import (
     claimed,
@@ -132,6 +133,62 @@ async def test_lots_of_a_frozen_member_expire(world: World) -> None:
     assert 1 == await expire_lots(world)
     assert (0, 0) == await wallet(world, member)
     assert [] == await world.findings()
+
+
+async def lifted(world: World) -> int:
+    """Let a worker lift what is over; return how many blocks."""
+    return await Worker(world.database, world.parts, {}).lift_blocks()
+
+
+async def events(world: World, member: UUID) -> list[str]:
+    """Return what was told of a member's blocks."""
+    found = await world.rows(
+        "SELECT type FROM outbox WHERE member_id = $1 AND type LIKE 'member.%' ORDER BY seq",
+        member,
+    )
+    return [row.type for row in found]
+
+
+@pytest.mark.parametrize("is_by_people", [True, False])
+async def test_a_freeze_stops_what_a_tier_brings_until_it_is_over(
+    world: World, *, is_by_people: bool
+) -> None:
+    """The tier is decided all the same; then what runs is brought, once, and no more than that."""
+    other, member = await world.members(2)
+    for nth in (1, 2):
+        await world.month(world.name(nth), "2025-06", 620_000_00)
+    until = None if is_by_people else TEN
+    block_id = await agreed(world, block(member, why=Why.LEGAL_FREEZE, to_at=until))
+    for one in (other, member):
+        await world.evaluate("2025-06", one)
+    assert (2, 0) == await wallet(world, other, "LOUNGE")
+    assert (0, 0) == await wallet(world, member, "LOUNGE")
+    assert 0 == await lifted(world)
+    world.clock.now = TEN
+    if is_by_people:
+        await agreed(world, UnblockWanted(block_id=block_id))
+    assert [1, 0] == [await lifted(world), await lifted(world)]
+    await world.evaluate("2025-06", member)
+    assert [(2, 0)] * 2 == [await wallet(world, member, each) for each in ("LOUNGE", "VIDEO")]
+    assert ["member.blocked", "member.unblocked"] == await events(world, member)
+    assert [] == await world.findings()
+
+
+async def test_a_freeze_that_ends_before_the_decision_waits_for_it(world: World) -> None:
+    """T-3: nobody gets what a tier brings in a month before the month before it is decided."""
+    member = await world.member()
+    await world.month(world.name(1), "2025-05", 620_000_00)
+    await world.evaluate("2025-05", member)
+    had = await wallet(world, member, "VIDEO")
+    block_id = await agreed(world, block(member, why=Why.LEGAL_FREEZE))
+    await agreed(world, UnblockWanted(block_id=block_id))
+    assert 1 == await lifted(world)
+    assert had == await wallet(world, member, "VIDEO")
+    other = await world.member()
+    await agreed(world, block(other, Scope.CLAIM, to_at=TEN))
+    world.clock.now = TEN
+    assert 1 == await lifted(world)
+    assert ["member.blocked", "member.unblocked"] == await events(world, other)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from benefits.domain.values import Month
 from benefits.store.db import BEGIN, BEGIN_PLANNED, Connection, rows, run, sqlstate
 from benefits.store.functions import APPEND_ONLY
 from benefits.store.schema import metadata
+from benefits.worker import Worker
 from tests.actions import log
 from tests.actions.agreeing import agreed, block, unblocked
 from tests.actions.choosing import chooser, chose, pick
@@ -355,6 +356,7 @@ async def brought(world: World, table: str) -> None:
         assert [] == await send(world, key, [(world.name(1), 520_000_00)])
     if table.startswith(("proposal", "member_block")):
         await unblocked(world, await agreed(world, block(await world.member())))
+        assert 1 == await Worker(world.database, world.parts, {}).lift_blocks()
     if table.startswith("feed_fill"):
         world.clock.now = max(world.clock.now, FILLABLE)
         await filled(world, wanted(29, "ZERO"))

@@ -9,7 +9,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0058"
-down_revision = "0051"
+down_revision = "0057"
 
 STATEMENTS = (
     """

@@ -51,9 +51,12 @@ async def test_a_new_secret_key_is_told_what_still_needs_the_old_one(
         shell = Shell(dsn, tmp_path)
         made = shell.run("key", "create", "mobile", "--scope", "mobile")[1]
         key_id = str(UUID(made.split("_")[1]))
+        lines = shell.file("m.csv", "customer,opened_on\nC0001,2020-01-01\n")
+        assert 0 == shell.run("import", "members", lines)[0]
         keys = " ".join(("ab" * 32, shell.environ["BENEFITS_SECRET_KEYS"]))
         status, said = shell.run("reseal", "--dry-run", BENEFITS_SECRET_KEYS=keys)
         assert (3, True, True) == (status, key_id in said, "Dry run" in said)
         assert 0 == shell.run("key", "revoke", key_id, BENEFITS_SECRET_KEYS=keys)[0]
+        assert 3 == shell.run("reseal", "--dry-run", BENEFITS_SECRET_KEYS=keys)[0]
         status, said = shell.run("reseal", BENEFITS_SECRET_KEYS=keys)
         assert (0, True) == (status, "No earlier key is needed any more." in said)

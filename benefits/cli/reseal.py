@@ -39,10 +39,10 @@ def reseal_(*, dry_run: bool) -> None:
                 f"API key {key.key_id} of {key.name} was not used since: use, rotate or revoke it."
             )
         say_if_dry(dry_run=dry_run)
+        done = sum(one.done for one in found.values())
         if not dry_run:
-            done = sum(one.done for one in found.values())
             record("reseal.done", values=done, broken=broken, keys=len(left))
-        if broken or left:
+        if broken or left or (dry_run and done):
             console.print("The earlier keys are still needed.")
             sys.exit(3)
         console.print("No earlier key is needed any more.")

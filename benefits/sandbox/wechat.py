@@ -99,8 +99,11 @@ class _Refused(Exception):  # noqa: N818 - what is answered, not a failure
 class WechatSandbox:
     """The handlers, around one book and one sender of callbacks."""
 
-    def __init__(self, settings: WechatSandboxSettings) -> None:
+    def __init__(
+        self, settings: WechatSandboxSettings, clock: Callable[[], float] = time.time
+    ) -> None:
         self._settings = settings
+        self._clock = clock
         self._keys = settings.keys
         self._merchant = wechat_pay.Credentials(settings.keys.merchant)
         self._book = CouponBook(settings.database, self._tell)
@@ -111,6 +114,7 @@ class WechatSandbox:
             signed=self._signed,
             retry_s=(settings.retry_s,),
             tries=settings.tries,
+            clock=clock,
         )
 
     def routes(self) -> list[web.RouteDef]:
@@ -156,7 +160,7 @@ class WechatSandbox:
 
     async def _first(self, request: web.Request, asked: SendBody) -> web.StreamResponse:
         """Give a coupon that was never given, as its behaviour will have it."""
-        settings, now = self._settings, time.time()
+        settings, now = self._settings, self._clock()
         behaviour = chosen(asked.out_request_no, settings.behaviour)
         too_busy = behaviour is Behaviour.TOO_BUSY
         if too_busy and self._book.turned_away(asked.out_request_no, now, settings.busy_s) > 0:
@@ -222,7 +226,7 @@ class WechatSandbox:
     async def coupons(self, _: web.Request) -> web.Response:
         """List the last coupons, newest first."""
         page, _more = self._book.page(200, None)
-        now = time.time()
+        now = self._clock()
         return web.json_response({"coupons": [view(order, now) for order in page]})
 
     async def health(self, _: web.Request) -> web.Response:
@@ -240,7 +244,7 @@ class WechatSandbox:
         if known is None:
             if self._state(order) != ("USED" if kind == "return" else "SENDED"):
                 raise _Refused(HTTPStatus.BAD_REQUEST, "INVALID_REQUEST")
-            known = Deed(number=number, kind=kind, coupon=order.number, at=time.time())
+            known = Deed(number=number, kind=kind, coupon=order.number, at=self._clock())
             self._book.do(known)
         elif (known.kind, known.coupon) != (kind, order.number):
             raise _Refused(HTTPStatus.BAD_REQUEST, "RESOURCE_ALREADY_EXISTS")
@@ -251,7 +255,7 @@ class WechatSandbox:
             return "DEACTIVATED"
         if order.used_at is not None:
             return "USED"
-        ended = time.time() >= order.asked_at + self._settings.valid_s
+        ended = self._clock() >= order.asked_at + self._settings.valid_s
         return "EXPIRED" if ended else "SENDED"
 
     def _plans(self, behaviour: Behaviour, now: float) -> list[Plan]:
@@ -340,7 +344,7 @@ class WechatSandbox:
             raise _Refused(HTTPStatus.UNAUTHORIZED, "SIGN_ERROR")
         lines = (request.method, request.raw_path, found["at"], found["nonce"], "")
         content = "\n".join(lines).encode() + body + b"\n"
-        fresh = abs(time.time() - int(found["at"])) <= TOLERANCE_S
+        fresh = abs(self._clock() - int(found["at"])) <= TOLERANCE_S
         key = self._merchant.public_key
         if not fresh or not wechat_pay.holds(key, found["signature"], content):
             raise _Refused(HTTPStatus.UNAUTHORIZED, "SIGN_ERROR")
@@ -359,7 +363,7 @@ class WechatSandbox:
 
     def _say(self, status: HTTPStatus, told: dict[str, str]) -> web.Response:
         body = msgspec.json.encode(told)
-        headers = self._headers(body, int(time.time()))
+        headers = self._headers(body, int(self._clock()))
         return web.Response(
             status=status, body=body, headers=headers, content_type="application/json"
         )

@@ -16,8 +16,8 @@ from benefits.cli import main
 from tests.service import environment, fresh_keys
 
 ROOT = Path(__file__).parents[1]
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.loaded"])
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.loaded"])
 
 
 class Done(NamedTuple):
@@ -32,7 +32,7 @@ def run(words: tuple[str, ...], environ: Mapping[str, str]) -> Done:
     """Run `benefits` with the words; only what `environ` holds is in its environment."""
     with TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        process = _FORKS.Process(target=_enter, args=(words, dict(environ), str(out), str(err)))
+        process = FORKS.Process(target=_enter, args=(words, dict(environ), str(out), str(err)))
         process.start()
         process.join()
         assert process.exitcode is not None

@@ -43,12 +43,14 @@ class Deliveries:
         signed: Signed,
         retry_s: Sequence[float],
         tries: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._book = book
         self._url = url
         self._signed = signed
         self._retry_s = retry_s
         self._tries = tries
+        self._clock = clock
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -60,14 +62,14 @@ class Deliveries:
         async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False) as session:
             while True:
                 self._woken.clear()
-                due = self._book.due(time.time(), _AT_ONCE)
+                due = self._book.due(self._clock(), _AT_ONCE)
                 await asyncio.gather(*(self._deliver(session, callback) for callback in due))
                 if not due:
                     await self._rest()
 
     async def _rest(self) -> None:
         at = self._book.next_due()
-        wait_s = None if at is None else max(at - time.time(), 0.001)
+        wait_s = None if at is None else max(at - self._clock(), 0.001)
         try:
             async with asyncio.timeout(wait_s):
                 await self._woken.wait()
@@ -75,7 +77,7 @@ class Deliveries:
             return
 
     async def _deliver(self, session: aiohttp.ClientSession, callback: OwedCallback) -> None:
-        now = time.time()
+        now = self._clock()
         headers = self._signed(callback, int(now))
         try:
             async with session.post(

@@ -4,8 +4,7 @@ At the desk (`/desk/...`, unsigned, for the demo) whoever runs it sees its order
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +18,8 @@ from benefits.sandbox.deliveries import Deliveries
 class Sandbox:
     """A sandbox around one book and one sender of callbacks; a dialect adds its handlers."""
 
-    def __init__(self, book: Book, deliveries: Deliveries) -> None:
+    def __init__(self, book: Book, deliveries: Deliveries, clock: Callable[[], float]) -> None:
+        self.clock = clock
         self._kept = book
         self._sender = deliveries
 
@@ -47,7 +47,7 @@ class Sandbox:
         """List orders, newest first: `limit` (1 to 200) and `cursor` as given by the last page."""
         limit = _whole(request.query, "limit") or 50
         cursor = _whole(request.query, "cursor")
-        now = time.time()
+        now = self.clock()
         page, more = self._kept.page(min(limit, 200), cursor)
         views = [view(order, now) for order in page]
         return web.json_response({"orders": views, "next": None if more is None else str(more)})

@@ -109,7 +109,7 @@ class _Named(msgspec.Struct, kw_only=True):
 class OpenSandbox(Sandbox):
     """The handlers, around one book and one sender of callbacks."""
 
-    def __init__(self, settings: SandboxSettings) -> None:
+    def __init__(self, settings: SandboxSettings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._secrets = tuple(parse_secret(text) for text in settings.secrets)
         if not self._secrets:
@@ -121,8 +121,9 @@ class OpenSandbox(Sandbox):
             url=settings.callback_url,
             signed=webhooks(self._secrets),
             retry_s=settings.retry_s,
+            clock=clock,
         )
-        super().__init__(self._book, self._deliveries)
+        super().__init__(self._book, self._deliveries, clock)
 
     def routes(self) -> list[web.RouteDef]:
         """Return what the server answers to."""
@@ -156,7 +157,7 @@ class OpenSandbox(Sandbox):
 
     async def _first(self, request: web.Request, id_: str, asked: _Issue) -> web.StreamResponse:
         """Answer a number that was never taken, as its behaviour will have it."""
-        settings, now = self._settings, time.time()
+        settings, now = self._settings, self.clock()
         behaviour = chosen(asked.number, settings.behaviour)
         if behaviour is Behaviour.TOO_BUSY:
             wait_s = self._book.turned_away(asked.number, now, settings.retry_after_s)
@@ -186,7 +187,7 @@ class OpenSandbox(Sandbox):
                 answer = self._answer(id_, order, status)
                 return await drip(request, answer, self._settings.drip_s)
             case Behaviour.ANSWERS_FORGED:
-                told = order.said(time.time(), status)
+                told = order.said(self.clock(), status)
                 return self._say(id_, HTTPStatus.OK, told, secrets=(os.urandom(32),))
             case Behaviour.ANSWERS_UNLISTED:
                 return self._refuse(id_, order.number, UNLISTED_REASON)
@@ -216,12 +217,12 @@ class OpenSandbox(Sandbox):
         order = self._book.find(asked.number)
         if order is None:
             return self._not_found(id_, asked.number)
-        return self._say(id_, HTTPStatus.OK, order.said(time.time()))
+        return self._say(id_, HTTPStatus.OK, order.said(self.clock()))
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Take back what is unused; answers the state after it, whatever it is."""
         id_, asked = await self._signed(request, _Revoke)
-        now = time.time()
+        now = self.clock()
         order = self._book.find(asked.number)
         if order is None:
             return self._not_found(id_, asked.number)
@@ -232,7 +233,7 @@ class OpenSandbox(Sandbox):
     async def confirm(self, request: web.Request) -> web.StreamResponse:
         """Confirm what is issued; answers the state after it."""
         id_, asked = await self._signed(request, _Confirm)
-        now = time.time()
+        now = self.clock()
         order = self._book.find(asked.number)
         if order is None:
             return self._not_found(id_, asked.number)
@@ -244,7 +245,7 @@ class OpenSandbox(Sandbox):
     async def redeem(self, request: web.Request) -> web.StreamResponse:
         """Use an order by a number of its own; the same again answers the same."""
         id_, asked = await self._signed(request, _Redeem)
-        now = time.time()
+        now = self.clock()
         order = self._book.find(asked.number)
         if order is None:
             return self._not_found(id_, asked.number)
@@ -267,12 +268,12 @@ class OpenSandbox(Sandbox):
             return self._answer(id_, order, "reversed")
         if known != (asked.number, None):
             return self._refuse(id_, asked.number, "invalid")
-        order = self._book.reverse(order, asked.redemption, asked.reversal, time.time())
+        order = self._book.reverse(order, asked.redemption, asked.reversal, self.clock())
         return await self._tempered(request, id_, order, order.behaviour, status="reversed")
 
     async def use(self, request: web.Request) -> web.Response:
         """Use an issued order at the counter, which calls back `order.redeemed`."""
-        now = time.time()
+        now = self.clock()
         order = await self._at_the_desk(request, _USABLE, "not_usable", now)
         done = self._book.use(order, now, self._told_used(order, now))
         self._deliveries.wake()
@@ -280,7 +281,7 @@ class OpenSandbox(Sandbox):
 
     async def complete(self, request: web.Request) -> web.Response:
         """Deliver the rest of an order that was delivered in part, which calls back."""
-        now = time.time()
+        now = self.clock()
         order = await self._at_the_desk(request, {"partly_issued"}, "not_in_part", now)
         done = self._book.complete(order, now, [Plan(at=now, due_at=now)])
         self._deliveries.wake()
@@ -288,7 +289,7 @@ class OpenSandbox(Sandbox):
 
     async def expire(self, request: web.Request) -> web.Response:
         """Let what is unused of an order end, which calls back."""
-        now = time.time()
+        now = self.clock()
         order = await self._at_the_desk(request, _USABLE, "not_usable", now)
         done = self._book.expire(order, now, [Plan(at=now, due_at=now)])
         self._deliveries.wake()
@@ -312,7 +313,7 @@ class OpenSandbox(Sandbox):
         body = await body_of(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            id_ = verify(self._secrets, headers, body, now_unix=int(time.time()))
+            id_ = verify(self._secrets, headers, body, now_unix=int(self.clock()))
         except SignatureRefused as refusal:
             raise problem(web.HTTPUnauthorized, refusal.code, refusal.detail) from refusal
         return id_, _decoded(body, kind)
@@ -345,7 +346,7 @@ class OpenSandbox(Sandbox):
         return answer
 
     def _answer(self, id_: str, order: Order, status: str = "") -> web.Response:
-        told = order.said(time.time(), status)
+        told = order.said(self.clock(), status)
         return self._say(id_, _CARRIED_BY.get(str(told["status"]), HTTPStatus.OK), told)
 
     def _not_found(self, id_: str, number: str) -> web.Response:
@@ -360,7 +361,7 @@ class OpenSandbox(Sandbox):
         secrets: Sequence[bytes] = (),
     ) -> web.Response:
         body = msgspec.json.encode(told)
-        headers = signed_headers(secrets or self._secrets, id_, int(time.time()), body)
+        headers = signed_headers(secrets or self._secrets, id_, int(self.clock()), body)
         return web.Response(
             status=status, body=body, headers=headers, content_type="application/json"
         )

@@ -99,7 +99,9 @@ class WechatSandbox(Sandbox, ABC):
     EVENT: ClassVar[str]
     SEALED_FOR: ClassVar[str]
 
-    def __init__(self, settings: WechatSandboxSettings) -> None:
+    def __init__(
+        self, settings: WechatSandboxSettings, clock: Callable[[], float] = time.time
+    ) -> None:
         self.settings = settings
         self._keys = settings.keys
         self._merchant = wechat_pay.Credentials(settings.keys.merchant)
@@ -111,8 +113,9 @@ class WechatSandbox(Sandbox, ABC):
             signed=self._signed,
             retry_s=(settings.retry_s,),
             tries=settings.tries,
+            clock=clock,
         )
-        super().__init__(self.book, self._deliveries)
+        super().__init__(self.book, self._deliveries, clock)
 
     @abstractmethod
     def state(self, order: Order) -> str:
@@ -140,7 +143,7 @@ class WechatSandbox(Sandbox, ABC):
         self._under_way.add(lane)
         try:
             await asyncio.sleep(self.settings.works_s)
-            now, behaviour = time.time(), chosen(number, self.settings.behaviour)
+            now, behaviour = self.clock(), chosen(number, self.settings.behaviour)
             too_busy = behaviour is Behaviour.TOO_BUSY
             if too_busy and self.book.turned_away(number, now, self.settings.busy_s) > 0:
                 raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "FREQUENCY_LIMITED")
@@ -185,7 +188,7 @@ class WechatSandbox(Sandbox, ABC):
         if known is None:
             if self.state(order) not in where:
                 raise Refused(HTTPStatus.BAD_REQUEST, "INVALID_REQUEST")
-            known = Deed(number=number, kind=kind, coupon=order.number, at=time.time())
+            known = Deed(number=number, kind=kind, coupon=order.number, at=self.clock())
             self.book.do(known)
         elif (known.kind, known.coupon) != (kind, order.number):
             raise Refused(HTTPStatus.BAD_REQUEST, "RESOURCE_ALREADY_EXISTS")
@@ -193,12 +196,12 @@ class WechatSandbox(Sandbox, ABC):
 
     def ended(self, order: Order) -> bool:
         """Say whether a coupon's time is over."""
-        return time.time() >= order.asked_at + self.settings.valid_s
+        return self.clock() >= order.asked_at + self.settings.valid_s
 
     def say(self, told: Any, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
         """Return a signed answer."""
         body = msgspec.json.encode(told)
-        headers = self._headers(body, int(time.time()))
+        headers = self._headers(body, int(self.clock()))
         return web.Response(
             status=status, body=body, headers=headers, content_type="application/json"
         )
@@ -278,7 +281,7 @@ class WechatSandbox(Sandbox, ABC):
             raise Refused(HTTPStatus.UNAUTHORIZED, "SIGN_ERROR")
         lines = (request.method, request.raw_path, found["at"], found["nonce"], "")
         content = "\n".join(lines).encode() + body + b"\n"
-        fresh = abs(time.time() - int(found["at"])) <= TOLERANCE_S
+        fresh = abs(self.clock() - int(found["at"])) <= TOLERANCE_S
         key = self._merchant.public_key
         if not fresh or not wechat_pay.holds(key, found["signature"], content):
             raise Refused(HTTPStatus.UNAUTHORIZED, "SIGN_ERROR")

@@ -324,6 +324,22 @@ async def test_a_provider_without_queries_is_sent_the_same_again(world: World) -
     assert [] == await world.findings()
 
 
+async def test_a_provider_that_cannot_be_asked_is_sent_the_same_as_often_as_it_would_be_asked(
+    world: World,
+) -> None:
+    """At the pace of its schedule, and at the schedule's end a person decides (V-3)."""
+    await provider_can(world, query=QueryBy.NONE, query_schedule_s=(15, 60))
+    member = await holder(world)
+    await claimed(world, wish(member))
+    for after_s in (0, 15, 60):
+        assert Operation.ISSUE is await answered(world, Unknown("in part"), after_s=after_s)
+    assert (["MANUAL"], (0, 1)) == (await states(world), await wallet(world, member))
+    (case,) = await world.rows("SELECT kind FROM case_file")
+    assert "no_answer" == case.kind
+    world.clock.forward(days=1)
+    assert [] == await lease(world)
+
+
 async def vouchers(world: World, **more: Any) -> tuple[UUID, str]:
     """Return a member with three delivered lounge visits of one claim, to be used in a week."""
     programme = reference_programme()

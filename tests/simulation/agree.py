@@ -1,0 +1,103 @@
+"""What must hold once all is quiet: the provider's book and the ledger say the same."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from benefits.sandbox.book import Book
+from tests.simulation.life import UNITS, Life
+from tests.simulation.ways import Way
+
+CLAIMS = """
+SELECT c.claim_id, c.member_id, c.quantity, c.state, r.request_id, coalesce(
+    (SELECT array_agg(f.kind) FROM case_file AS f
+     WHERE f.claim_id = c.claim_id AND f.closed_at IS NULL), '{}') AS cases,
+    coalesce(h.captured, 0) > 0 AS spent
+FROM claim AS c JOIN provider_request AS r USING (bucket, claim_id)
+LEFT JOIN hold_end AS h ON h.bucket = c.bucket AND h.hold_id = c.hold_id
+WHERE r.operation = 'ISSUE' AND c.benefit = $1
+"""
+WALLETS = "SELECT member_id, available, held FROM wallet WHERE unit = $1"
+# Where an order may stand by what stands in the provider's book.
+STANDS = {
+    "nothing": {"COMPENSATED", "EXPIRED"},
+    "rejected": {"COMPENSATED"},
+    "issued": {"ISSUED"},
+    "partly_issued": {"MANUAL"},
+    "confirmed": {"CONFIRMED"},
+    "redeemed": {"REDEEMED"},
+    "expired": {"EXPIRED"},
+    "revoked": {"REVOKED"},
+}
+UNANSWERED = {"redeem_unanswered", "reverse_unanswered", "revoke_unanswered"}
+HELD = {"ISSUED", "CONFIRMED", "PARTLY_REDEEMED", "MANUAL"}
+LOSS = "delivered_without_entitlement"
+
+
+def stands(way: Way, told: str) -> set[str]:
+    """Return where an order may stand of which the provider's book tells so."""
+    if told == "issued" and way.code == "phased":
+        return {"COMPENSATED"}  # it was set aside and not confirmed: nothing was delivered
+    if told == "issued" and way.code == "used":
+        return {"REDEEMED"}
+    return STANDS[told]
+
+
+def differences(
+    way: Way, book: Book, claims: Sequence[Any], now: float
+) -> tuple[list[str], Counter[str]]:
+    """Return where a provider's book and the ledger differ, and how orders ended.
+
+    Of what a provider never answered, a person is told; there the two may differ.
+    """
+    wrong, ends = list[str](), Counter[str]()
+    for one in claims:
+        order = book.find(one.request_id.hex)
+        told = "nothing" if order is None else order.status(now)
+        ends[f"{told}: {one.state}"] += 1
+        if not UNANSWERED & {*one.cases} and one.state not in stands(way, told):
+            wrong.append(f"{way.code} {one.request_id.hex}: {told}, here {one.state} {one.cases}")
+    ours = {one.request_id.hex for one in claims}
+    wrong += [f"{way.code} {n}: unknown here" for n in sorted(numbers(book) - ours)]
+    return wrong, ends
+
+
+def numbers(book: Book) -> set[str]:
+    """Return the numbers of all orders in a book."""
+    found, before = set[str](), None
+    while True:
+        page, before = book.page(200, before)
+        found |= {order.number for order in page}
+        if before is None:
+            return found
+
+
+def wallets(way: Way, claims: Sequence[Any], given: Mapping[UUID, int]) -> dict[UUID, list[int]]:
+    """Return what members must have of what they were given, by claims: available, held."""
+    left = {member: [units, 0] for member, units in given.items()}
+    for one in claims:
+        back = {"COMPENSATED", "REVOKED"} | (set() if one.spent else {"EXPIRED"})
+        if LOSS in one.cases or one.state in back:
+            continue
+        left[one.member_id][0] -= one.quantity
+        held = one.state == "MANUAL" or (one.state in HELD and not way.spends_at_issue)
+        left[one.member_id][1] += one.quantity if held else 0
+    return left
+
+
+async def agree(life: Life) -> Counter[str]:
+    """Hold that nothing was lost and nothing given twice; return how orders ended."""
+    now, ends, asked = life.world.clock().timestamp(), Counter[str](), list[UUID]()
+    for way in life.ways:
+        claims = await life.world.rows(CLAIMS, way.code)
+        asked += [one.claim_id for one in claims]
+        wrong, ended = differences(way, life.scene.theirs[way.code].book, claims, now)
+        assert [] == wrong
+        found = await life.world.rows(WALLETS, f"BENEFIT:{way.code}")
+        expected = wallets(way, claims, dict.fromkeys(life.members, UNITS))
+        assert expected == {w.member_id: [w.available, w.held] for w in found}
+        ends += ended
+    assert sorted(life.accepted) == sorted(asked)
+    assert [] == await life.world.findings()
+    return ends

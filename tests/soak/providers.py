@@ -1,0 +1,47 @@
+"""The providers of a soak as one process: every dialect, each order with a fault of its own.
+
+    python -m tests.soak.providers FOLDER URL BEHAVIOUR PORT...
+
+Their books lie in the folder and survive it; callbacks go to the URL.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from benefits.sandbox import server, wechat
+from benefits.sandbox.behaviour import Behaviour
+from benefits.sandbox.server import SandboxSettings
+from benefits.sandbox.wechat import WechatSandboxSettings
+from benefits.sandbox.wechat_keys import make_or_read
+from tests.sandbox import stage
+from tests.simulation.ways import WAYS
+
+
+async def main(folder: Path, url: str, behaviour: Behaviour, ports: list[int]) -> None:
+    """Serve all of them until killed."""
+    served = list[Any]()
+    for way, port in zip(WAYS, ports, strict=True):
+        common: dict[str, Any] = {
+            "port": port,
+            "behaviour": behaviour,
+            "database": str(folder / way.code),
+            "callback_url": f"{url}/callbacks/{way.code}",
+            "slow_s": 1.0,
+            "hang_s": 4.0,
+            "drip_s": 0.2,
+            "late_s": 10.0,
+        }
+        if way.is_wechat:
+            keys = make_or_read(folder / f"{way.code}.keys", way.code)
+            served.append(wechat.run(WechatSandboxSettings(keys=keys, retry_s=2.0, **common)))
+        else:
+            made = SandboxSettings(secrets=(stage.SECRET,), retry_s=(1.0, 2.0, 5.0), **common)
+            served.append(server.run(made))
+    await asyncio.gather(*served)
+
+
+if __name__ == "__main__":
+    place, callbacks, temper, *numbers = sys.argv[1:]
+    asyncio.run(main(Path(place), callbacks, Behaviour(temper), [int(n) for n in numbers]))

@@ -275,7 +275,7 @@ def after_attempt(
         )
     if attempt.is_send and is_undecided(attempt.answer.outcome):
         sent_by = now  # it may act from now on
-    if attempt.operation is not Operation.ISSUE or not _is_first(request):
+    if attempt.operation is not Operation.ISSUE or not is_first(request):
         queries += 1  # the same order again is a question, where nothing else can be asked
     watching = request.operation is Operation.ISSUE and resolved.state in USABLE
     if watching and before not in USABLE:

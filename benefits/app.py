@@ -46,6 +46,7 @@ from benefits.store.signing import SealKey, origin
 from benefits.web import (
     callbacks,
     choices,
+    claims,
     corrections,
     crm,
     eligibility,
@@ -84,7 +85,7 @@ log = structlog.get_logger()
 BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
 API = [
-    *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
+    *(*mobile.HANDLERS, *claims.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *operating.HANDLERS, *corrections.HANDLERS),
     *(*reports.HANDLERS, *feeds.HANDLERS),
     *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),

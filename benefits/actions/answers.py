@@ -31,13 +31,16 @@ from benefits.domain.orders import (
     backoff,
     next_query_at,
 )
+from benefits.domain.requests import body_hash
 from benefits.store import orders
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection
+from benefits.store.envelope import Envelope
 from benefits.store.orders import RequestRow
 
 DONE = "done"
 NOT_SENT = "not_sent"  # nothing of it ever left
+KEPT = "kept"  # the order stands, or was used: it is not taken back
 ENDED = "ended"  # the order ended, or was taken back, without the use
 
 TOLD_FOR = timedelta(days=1)  # that a use which never left is still told
@@ -117,7 +120,7 @@ def doubted(attempt: Attempted, now: datetime, grace_s: int) -> Attempted:
     was the grace ago, and was asked about since.
     """
     request, outcome = attempt.request, attempt.answer.outcome
-    about = {Operation.CONFIRM, Operation.REDEEM, Operation.REVERSE}
+    about = {Operation.CONFIRM, Operation.REVOKE, Operation.REDEEM, Operation.REVERSE}
     if request.operation not in about or not isinstance(outcome, Rejected):
         return attempt
     if outcome.reason not in _OURS:
@@ -168,7 +171,7 @@ def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
 
 def may_undo(answer: Answer) -> bool:
     """Say whether an answer may take back that units were spent."""
-    undone = isinstance(answer.outcome, Reversed | PartlyUsed)
+    undone = isinstance(answer.outcome, Reversed | PartlyUsed | Revoked)
     return undone or answer.operation is Operation.REVERSE
 
 
@@ -184,9 +187,16 @@ def verdict(request: RequestRow, outcome: Outcome | Lapsed) -> str:
             return DONE
         case Operation.REVERSE, Reversed() | Done() | Confirmed() | Expired() | Revoked():
             return DONE
+        case Operation.REVOKE, Revoked():
+            return DONE
+        case Operation.REVOKE, Done() | Confirmed() | Used() | PartlyUsed() | Expired():
+            return KEPT
         case Operation.REDEEM, Expired() | Revoked():
             return ENDED
-        case Operation.CONFIRM | Operation.REDEEM | Operation.REVERSE, Rejected():
+        case (
+            Operation.CONFIRM | Operation.REVOKE | Operation.REDEEM | Operation.REVERSE,
+            Rejected(),
+        ):
             return "" if outcome.reason is Reason.NOT_FOUND else outcome.reason.value.lower()
         case _:
             return ""
@@ -242,7 +252,8 @@ def _is_asking(attempt: Attempted, resolved: Resolved) -> bool:
     request, outcome = attempt.request, attempt.answer.outcome
     match request.operation:
         case Operation.REVOKE:
-            return resolved.ask_on or is_undecided(outcome)
+            waits = resolved.ask_on or is_undecided(outcome)
+            return waits and not verdict(request, outcome)
         case Operation.CONFIRM:
             return resolved.state in OPEN and not verdict(request, outcome)
         case Operation.REDEEM | Operation.REVERSE:
@@ -290,6 +301,13 @@ def follow_up(
         disclosed=[],
         created_at=now,
         traceparent=issued.traceparent,
+    )
+
+
+def saying(request: RequestRow, said: object, envelope: Envelope) -> RequestRow:
+    """Return a request with what it says."""
+    return msgspec.structs.replace(
+        request, body_sealed=envelope.seal(msgspec.json.encode(said)), body_hash=body_hash(said)
     )
 
 

@@ -48,6 +48,7 @@ from benefits.store.signing import SealKey, origin
 from benefits.web import (
     callbacks,
     choices,
+    claims,
     corrections,
     crm,
     eligibility,
@@ -86,7 +87,7 @@ log = structlog.get_logger()
 BODY_BYTES_MAX = 64 * 1024
 ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a healthy database
 API = [
-    *(*mobile.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
+    *(*mobile.HANDLERS, *claims.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *operating.HANDLERS, *corrections.HANDLERS),
     *(*reports.HANDLERS, *feeds.HANDLERS),
     *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),

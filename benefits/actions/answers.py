@@ -35,13 +35,16 @@ from benefits.domain.orders import (
     backoff,
     next_query_at,
 )
+from benefits.domain.requests import body_hash
 from benefits.store import orders
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection
+from benefits.store.envelope import Envelope
 from benefits.store.orders import RequestRow
 
 DONE = "done"
 NOT_SENT = "not_sent"  # nothing of it ever left
+KEPT = "kept"  # the order stands, or was used: it is not taken back
 ENDED = "ended"  # the order ended, or was taken back, without the use
 
 TOLD_FOR = timedelta(days=1)  # that a use which never left is still told
@@ -88,13 +91,16 @@ def terms_of(claim: ClaimRow, agreed: Offer) -> Terms:
     """Return what matters to an order of the terms that its claim was made under."""
     programme, benefit = agreed
     able = programme.providers[benefit.provider].capabilities
+    late = LateSuccess.REVOKE if claim.cancelled_at else able.late_success
     return Terms(
         consumed_at_issue=benefit.consumed is Consumed.ISSUE,
-        late_success=able.late_success if able.revoke else LateSuccess.REISSUE,
+        late_success=late if able.revoke else LateSuccess.REISSUE,
         two_phase=able.two_phase,
         used_on_issue=able.redeem_by is RedeemBy.ON_ISSUE,
         quantity=claim.quantity,
         unused=benefit.unused,
+        booked_for=claim.booked_for,
+        cancelled=claim.cancelled,
     )
 
 
@@ -143,7 +149,7 @@ def doubted(attempt: Attempted, now: datetime, grace_s: int) -> Attempted:
     queried = attempt.operation is Operation.QUERY
     if request.operation is Operation.REVOKE and queried and not _is_over(outcome):
         return _unknown(attempt, "not taken back so far")
-    about = {Operation.CONFIRM, Operation.REDEEM, Operation.REVERSE}
+    about = {Operation.CONFIRM, Operation.REVOKE, Operation.REDEEM, Operation.REVERSE}
     if request.operation not in about or not isinstance(outcome, Rejected):
         return attempt
     if outcome.reason not in _OURS:
@@ -217,7 +223,7 @@ def spent_at(outcome: Outcome | Lapsed, course: Course, now: datetime) -> dateti
 
 def may_undo(answer: Answer) -> bool:
     """Say whether an answer may take back that units were spent."""
-    undone = isinstance(answer.outcome, Reversed | PartlyUsed)
+    undone = isinstance(answer.outcome, Reversed | PartlyUsed | Revoked)
     return undone or answer.operation is Operation.REVERSE
 
 
@@ -233,9 +239,16 @@ def verdict(request: RequestRow, outcome: Outcome | Lapsed) -> str:
             return DONE
         case Operation.REVERSE, Reversed() | Done() | Confirmed() | Expired() | Revoked():
             return DONE
+        case Operation.REVOKE, Revoked():
+            return DONE
+        case Operation.REVOKE, Done() | Confirmed() | Used() | PartlyUsed() | Expired():
+            return KEPT
         case Operation.REDEEM, Expired() | Revoked():
             return ENDED
-        case Operation.CONFIRM | Operation.REDEEM | Operation.REVERSE, Rejected():
+        case (
+            Operation.CONFIRM | Operation.REVOKE | Operation.REDEEM | Operation.REVERSE,
+            Rejected(),
+        ):
             return "" if outcome.reason is Reason.NOT_FOUND else outcome.reason.value.lower()
         case _:
             return ""
@@ -298,7 +311,8 @@ def _is_asking(attempt: Attempted, resolved: Resolved) -> bool:
     request, outcome = attempt.request, attempt.answer.outcome
     match request.operation:
         case Operation.REVOKE:
-            return resolved.ask_on or is_undecided(outcome)
+            waits = resolved.ask_on or is_undecided(outcome)
+            return waits and not verdict(request, outcome)
         case Operation.CONFIRM:
             return resolved.state in OPEN and not verdict(request, outcome)
         case Operation.REDEEM | Operation.REVERSE:
@@ -346,6 +360,13 @@ def follow_up(
         disclosed=[],
         created_at=now,
         traceparent=issued.traceparent,
+    )
+
+
+def saying(request: RequestRow, said: object, envelope: Envelope) -> RequestRow:
+    """Return a request with what it says."""
+    return msgspec.structs.replace(
+        request, body_sealed=envelope.seal(msgspec.json.encode(said)), body_hash=body_hash(said)
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 from benefits.actions.code_stock import CodeStock, shelf_of
 from benefits.domain import entitlement, exclusions, limits
 from benefits.domain.benefit import Benefit, Consumed
+from benefits.domain.booking import Slots, slots
 from benefits.domain.entitlement import ClaimFacts, CounterUse, Node
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot
@@ -21,7 +22,7 @@ from benefits.domain.limits import WHENEVER, Limit, Place, Room, Scope
 from benefits.domain.orders import RedeemBy
 from benefits.domain.programme import Programme
 from benefits.domain.use import use_until
-from benefits.domain.values import local_date
+from benefits.domain.values import end_of, local_date
 from benefits.store import counters, labels, merged
 from benefits.store.counters import Change, Kept, MemberCounter, SharedCounter
 from benefits.store.db import Connection, Writer
@@ -111,16 +112,25 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         zone = self.programme.tz
         return use_until(self.benefit.use, self.now, self.benefit.contract_end, zone)
 
-    @property
-    def ends_at(self) -> datetime | None:
-        """When an order made now ends by our clock, if it is not used: where we hear of uses."""
-        use, until = self.benefit.use, self.use_until
-        if use is None or until is None:
-            return None
+    def ends_at(self, booked_for: datetime | None) -> datetime | None:
+        """Return when an order made now ends by our clock, unused: where we hear of uses."""
         told = self.programme.providers[self.benefit.provider].capabilities.redeem_by
         if self.benefit.consumed is Consumed.ISSUE and told is not RedeemBy.US:
             return None
-        return until + timedelta(days=use.late_days)
+        if self.benefit.booking is not None and booked_for is not None:
+            return self.benefit.booking.missed_at(booked_for)
+        use, until = self.benefit.use, self.use_until
+        return None if use is None or until is None else until + timedelta(days=use.late_days)
+
+    @property
+    def slots(self) -> Slots | None:
+        """For which times a claim made now can be; None where it is for none (V-10)."""
+        if self.benefit.booking is None:
+            return None
+        ends, over = self.use_until, self.benefit.contract_end
+        if ends is None and over is not None:
+            ends = end_of(over, self.programme.tz)
+        return slots(self.benefit.booking, self.now, ends, self.programme.tz)
 
     @property
     def shelf(self) -> Shelf | None:
@@ -352,6 +362,7 @@ class Capacity:
             excluded_by=self.excluded_by(wish.member_id, terms.others),
             rooms=self.rooms(wish) if wish.places else (),
             codes=self.codes.free(terms.shelf),
+            slots=terms.slots,
             above=tuple(Node(self.taken(budget_key(code)), totals[code]) for code in above),
         )
 

@@ -1,6 +1,7 @@
 """Members take units: hold them, reserve what they may cost, ask the provider (V-2, K-2)."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from benefits.domain.limits import Counted
 from benefits.domain.orders import Done, IssueRequest, Operation, OrderState
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import bucket_of, local_date
+from benefits.domain.values import EPOCH, bucket_of, local_date
 from benefits.store import blocks, claims, members, orders, people, standings
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
@@ -63,7 +64,8 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     """A member's wish for `quantity` pieces of a benefit, under the caller's key.
 
     With each come as many as `companions` (V-10). The `channel` is how it is asked, not what:
-    tried again by another one it is the same wish. It may be of the units of one lot alone.
+    tried again by another one it is the same wish. It may be of the units of one lot alone. A
+    booking is for the time `booked_for`.
     """
 
     caller: str
@@ -74,6 +76,7 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     companions: int = 0
     recipient: dict[str, str] = {}
     channel: str = ""
+    booked_for: datetime | None = None
     lot_id: UUID | None = None
     traceparent: str = msgspec.field(default_factory=traces.place)
 
@@ -91,6 +94,9 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> bytes:
         """The hash of what is asked."""
         asked: list[Any] = [self.benefit, self.quantity, self.recipient]
+        if self.booked_for is not None:
+            at = (self.booked_for - EPOCH) // timedelta(microseconds=1)
+            return body_hash([*asked, self.companions, at])
         return body_hash([*asked, self.companions] if self.companions else asked)
 
     @property
@@ -183,6 +189,7 @@ class _Group:
                 quantity=command.pieces,
                 companions=command.companions,
                 recipient=command.recipient,
+                booked_for=command.booked_for,
             ),
             wish.terms.benefit,
             self.capacity.facts(wish, lots, self._asker(command, wish.terms)),
@@ -217,6 +224,7 @@ class _Group:
         terms, member_id = wish.terms, command.member_id
         benefit, programme = terms.benefit, terms.programme
         claim_id, hold_id = (self.journal.id_for(member_id) for _ in range(2))
+        row = self._claim(command, wish, (claim_id, hold_id))
         batch_id = self.journal.post(
             member_id,
             "claim.placed",
@@ -224,19 +232,7 @@ class _Group:
             + ledger.reserve(cost_of(programme, benefit, decided.cost_minor)),
             actor=command.caller,
             subject_id=claim_id,
-            data={
-                "benefit": benefit.code,
-                "quantity": command.pieces,
-                "programme": programme.code,
-                "programme_version": self.versions[programme.code],
-                "window": terms.window,
-                "hold_id": hold_id,
-                "claimed_at": self.now,
-                **({"limits": wish.takes} if wish.takes else {}),
-                **({"companions": command.companions} if command.companions else {}),
-                **({"use_until": terms.use_until} if terms.use_until else {}),
-                **({"instead_of": terms.instead_of} if terms.instead_of else {}),
-            },
+            data=_placed(row, command),
         )
         self._take(wish, decided, command.pieces)
         bearers = programme.bearers[benefit.budget]
@@ -254,9 +250,9 @@ class _Group:
                 uncapped=decided.uncapped,
             )
         )
-        self.claims.append(self._claim(command, wish, (claim_id, hold_id)))
+        self.claims.append(row)
         self._issue(command, terms, claim_id)
-        self.requests.append(self._request(command, benefit, claim_id))
+        self.requests.append(self._request(command, benefit, row))
         return Accepted({"claim_id": str(claim_id)})
 
     def _take(self, wish: Wish, decided: entitlement.Claim, pieces: int) -> None:
@@ -288,6 +284,9 @@ class _Group:
 
     def _claim(self, command: ClaimUnits, wish: Wish, ids: tuple[UUID, UUID]) -> ClaimRow:
         (claim_id, hold_id), terms = ids, wish.terms
+        booking, booked_for = terms.benefit.booking, command.booked_for
+        if booked_for is not None:
+            booked_for = booked_for.astimezone(UTC)
         return ClaimRow(
             claim_id=claim_id,
             member_id=command.member_id,
@@ -307,21 +306,24 @@ class _Group:
             provider_reference="",
             code_sealed=None,
             use_until=terms.use_until,
-            ends_at=terms.ends_at,
+            ends_at=terms.ends_at(booked_for),
             codes=0 if terms.shelf is None else command.pieces,
+            booked_for=booked_for,
+            cancel_until=booking.cancel_until(booked_for) if booking and booked_for else None,
         )
 
-    def _request(self, command: ClaimUnits, benefit: Benefit, claim_id: UUID) -> RequestRow:
+    def _request(self, command: ClaimUnits, benefit: Benefit, row: ClaimRow) -> RequestRow:
         asked = IssueRequest(
             sku=benefit.sku,
             quantity=command.pieces,
             companions=command.companions,
             recipient=command.recipient,
+            booked_for=row.booked_for,
         )
         return RequestRow(
             request_id=self.journal.id_for(command.member_id),
             member_id=command.member_id,
-            claim_id=claim_id,
+            claim_id=row.claim_id,
             provider=benefit.provider,
             sku=benefit.sku,
             operation=Operation.ISSUE,
@@ -342,6 +344,28 @@ class _Group:
             await self.capacity.write(writer)
             await self.capacity.codes.write(writer, self.now)
             measures.count_claims(OrderState.HELD.value, len(self.claims))
+
+
+def _placed(row: ClaimRow, command: ClaimUnits) -> dict[str, object]:
+    """Return what is told of a new claim."""
+    where_said = {
+        "limits": row.limits,
+        "companions": command.companions,
+        "use_until": row.use_until,
+        "instead_of": row.instead_of,
+        "booked_for": row.booked_for,
+        "cancel_until": row.cancel_until,
+    }
+    return {
+        "benefit": row.benefit,
+        "quantity": row.quantity,
+        "programme": row.programme,
+        "programme_version": row.programme_version,
+        "window": row.cap_window,
+        "hold_id": row.hold_id,
+        "claimed_at": row.claimed_at,
+        **{name: value for name, value in where_said.items() if value},
+    }
 
 
 def _for(command: ClaimUnits, moved: Mapping[UUID, UUID]) -> ClaimUnits:

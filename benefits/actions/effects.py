@@ -6,7 +6,7 @@ comes back names the batch that spent it, line by line (L-7).
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -14,23 +14,29 @@ import msgspec
 from msgspec.structs import replace
 
 from benefits.actions.capacity import Capacity
+from benefits.actions.new_lots import GrantFor, add_lot
 from benefits.actions.pricing import cost_of, piece_price
 from benefits.actions.room import change_room, check_room, counted
 from benefits.domain import corrections as rules
 from benefits.domain import entitlement, ledger
-from benefits.domain.benefit import Benefit, Late
+from benefits.domain.benefit import UNITS, Benefit, Late
+from benefits.domain.booking import Cancelled, IfEnded
 from benefits.domain.corrections import Line
 from benefits.domain.entitlement import CounterUse
 from benefits.domain.lattice import Effect, Step
 from benefits.domain.ledger import Account, Cost, Part, Posting
 from benefits.domain.limits import Counted
+from benefits.domain.orders import OrderState
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
+from benefits.domain.values import end_of, local_date
 from benefits.store import claims, corrections
+from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldEnd, HoldRow, Reserved
 from benefits.store.corrections import Reversal
 from benefits.store.db import Connection, Writer
-from benefits.store.ledger import Journal
+from benefits.store.ledger import MAKE_GOOD, Journal
+from benefits.store.tiers import GrantRow
 
 Offer = tuple[Programme, Benefit]
 
@@ -68,6 +74,8 @@ class Units:
         self._new_holds: list[HoldRow] = []
         self._ends: list[HoldEnd] = []
         self._reversals: list[Reversal] = []
+        self._made_good: dict[UUID, int] = {}
+        self.grants: list[GrantRow] = []
 
     async def load_spent(self, conn: Connection, found: Sequence[ClaimRow]) -> list[UUID]:
         """Read what claims spent that may come back, and return the lots it is of."""
@@ -79,6 +87,19 @@ class Units:
                 self._spent[claim.claim_id] = Spent(self.holds[claim.hold_id], batch_id, lines)
                 lots += [line.posting.lot_id for line in lines if line.posting.lot_id]
         return lots
+
+    async def load_made_good(self, conn: Connection, found: Sequence[ClaimRow]) -> None:
+        """Read what claims that were given up were made good before, and what members owe."""
+        pairs = [(claim.member_id, self.holds[claim.hold_id].unit) for claim in found]
+        self.journal.load_owed(await books.owed(conn, pairs))
+        for claim in found:  # what is cancelled is rare
+            self._made_good[claim.claim_id] = await corrections.made_good(
+                conn,
+                claim.member_id,
+                programme=claim.programme,
+                benefit=claim.benefit,
+                claim_id=claim.claim_id,
+            )
 
     async def write(self, writer: Writer) -> None:
         """Write holds, their ends, and what was given back; the journal was written before."""
@@ -99,13 +120,17 @@ class Units:
                 end(claim, hold, actor, used=claim.quantity)
             case Effect.RELEASE:
                 end(claim, hold, actor, used=step.course.used)
+                self._make_good(claim, actor)
             case Effect.LOSE:
                 end(claim, hold, actor, used=step.course.used, lost=True)
             case Effect.REISSUE | Effect.REISSUE_AND_CAPTURE:
                 captured = step.effect is Effect.REISSUE_AND_CAPTURE
                 return self._reissue(claim, actor, used_at, captured=captured)
             case Effect.RESTORE | Effect.RETURN | Effect.FORFEIT:
-                return self._give_back(claim, actor, step.effect)
+                trouble = self._give_back(claim, actor, step.effect)
+                if trouble is None and step.effect is Effect.RETURN:
+                    self._make_good(claim, actor)
+                return trouble
             case Effect.NONE | Effect.REVOKE:
                 pass
         return None
@@ -284,8 +309,10 @@ class Units:
     def _give_back(self, claim: ClaimRow, actor: str, effect: Effect) -> Trouble | None:
         """Take back that units were spent: they are held again, or the member's, or lost (L-7)."""
         spent = self._spent.pop(claim.claim_id, None)
+        given_up = claim.state is OrderState.REVOKED
+        kind = kind_of(claim) if given_up else "order.reversed"
         if spent is None:  # delivered at the bank's loss: no units of the member are concerned
-            self.tell(claim, "order.reversed")
+            self.tell(claim, kind)
             return None
         hold, unit = spent.hold, spent.hold.unit
         parts = [
@@ -295,7 +322,7 @@ class Units:
         ]
         by_hand = any(line.reversed for line in spent.lines)
         if by_hand or sum(part.amount for part in parts) != hold.quantity:
-            self.tell(claim, "order.reversed")
+            self.tell(claim, kind)
             return Trouble(
                 "reversed_by_hand",
                 "What it had spent came back before, was settled in part, or is archived.",
@@ -313,9 +340,7 @@ class Units:
             postings = ledger.restore(parts, self.journal.lots, at) + _money_back(spent.lines)
         else:
             postings = ledger.let_end(Account.REDEEMED, unit, parts) + _money_back(spent.lines)
-        batch_id = self._post(
-            claim, postings, actor, kind="order.reversed", reverses=spent.batch_id
-        )
+        batch_id = self._post(claim, postings, actor, kind=kind, reverses=spent.batch_id)
         undone = list(rules.undone(spent.lines, postings))
         self._reversals.append(Reversal(spent.batch_id, batch_id, undone))
         if effect is Effect.RESTORE:
@@ -335,9 +360,38 @@ class Units:
         counts = counted(claim, hold, hold.quantity - hold.uncapped)
         change_room(self.capacity, claim, counts, counted(claim, hold, 0))
         _, benefit = self._offers[claim.claim_id]
-        if effect is Effect.RETURN and late and benefit.late_reversal.then is Late.MAKE_GOOD:
+        late = late and effect is Effect.RETURN and not given_up
+        if late and benefit.late_reversal.then is Late.MAKE_GOOD:
             return Trouble("reversed_late", "The units had ended when they came back.")
         return None
+
+    def _make_good(self, claim: ClaimRow, actor: str) -> None:
+        """Give new units for those, of a booking cancelled in time, that had ended (V-10)."""
+        programme, benefit = self._offers[claim.claim_id]
+        booking = benefit.booking
+        if claim.state is not OrderState.REVOKED or claim.cancelled is not Cancelled.IN_TIME:
+            return
+        assert booking is not None, "what is cancelled was booked"
+        at, hold = self.journal.now_for(claim.member_id), self.holds[claim.hold_id]
+        lots = self.journal.lots
+        ended = sum(part.amount for part in hold.parts if lots[part.lot_id].ended(at))
+        item, zone = programme.benefits[hold.unit.removeprefix(UNITS)], programme.tz
+        last_day = local_date(at, zone) + timedelta(days=booking.make_good_days)
+        end = entitlement.last_use(end_of(last_day, zone), programme.contract_end(item), zone)
+        if not ended or booking.if_ended is IfEnded.LOSE or end <= at:
+            return
+        quota = self._made_good[claim.claim_id] + ended
+        for_ = GrantFor(claim.programme, claim.benefit, str(claim.claim_id), MAKE_GOOD, quota)
+        grant = add_lot(
+            self.journal,
+            claim.member_id,
+            item,
+            for_,
+            quantity=ended,
+            expires_at=end,
+            actor=actor,
+        )
+        self.grants.append(grant)
 
 
 def _spent_minor(lines: Sequence[Line]) -> int:

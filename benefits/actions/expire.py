@@ -199,7 +199,7 @@ async def expire_lots(conn: Connection, parts: Parts, *, buckets: Buckets, limit
 
 
 async def end_unused(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
-    """End orders that were not used in time; those of busy members wait (P-9, V-5)."""
+    """End orders that were not used in time, or missed; those of busy members wait (P-9, V-10)."""
     found = await claims.unused(conn, buckets, parts.clock(), limit)
     if not found:
         return Seen()
@@ -210,11 +210,11 @@ async def end_unused(conn: Connection, parts: Parts, *, buckets: Buckets, limit:
         Answer(
             claim_id=claim.claim_id,
             operation=Operation.ISSUE,
-            outcome=Expired(at=claim.use_until),
+            outcome=Expired(at=until),
             actor="system:expire",
         )
         for claim in (await claims.by_id(conn, free)).values()
-        if claim.use_until is not None and claim.state in USABLE
+        if (until := claim.booked_for or claim.use_until) is not None and claim.state in USABLE
     ]
     left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
     seen = len(free) - len(left)

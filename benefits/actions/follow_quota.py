@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.grant import named
+from benefits.actions.new_lots import named
 from benefits.domain import ledger, packages, units
 from benefits.domain.benefit import UNITS
 from benefits.domain.downgrades import spent_of, taken_back

@@ -14,6 +14,7 @@ from benefits.actions.claim import UnknownMember
 from benefits.domain import entitlement
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, stop_claim
+from benefits.domain.booking import Slots
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.entitlement import ClaimCommand
 from benefits.domain.fields import Channel, Known
@@ -32,8 +33,9 @@ CHANNEL = Channel.MOBILE.value  # what is foreseen is a claim on the benefits pa
 class Prospect(msgspec.Struct, frozen=True):
     """What a claim of one piece would meet: a refusal or none, and what there is of its room.
 
-    That is the units of its cap so far, what the limits have, and how much is left for all. Where
-    it `needs_consent` first, it is what a claim would meet once that is given.
+    That is the units of its cap so far, what the limits have, how much is left for all, and for
+    which times it could be. Where it `needs_consent` first, it is what a claim would meet once
+    that is given.
     """
 
     refusal: Refusal | None
@@ -41,6 +43,7 @@ class Prospect(msgspec.Struct, frozen=True):
     needs_consent: bool = False
     rooms: tuple[Room, ...] = ()
     left: Left | None = None
+    slots: Slots | None = None
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -92,7 +95,11 @@ def _prospect(there: Capacity, wish: Wish, seen: Seen) -> Prospect:
             known=seen.known and _agreed(seen.known, benefit, terms.today),
         ),
     )
-    command = ClaimCommand(quantity=1, recipient=dict.fromkeys(benefit.recipient, "any"))
+    command = ClaimCommand(
+        quantity=1,
+        recipient=dict.fromkeys(benefit.recipient, "any"),
+        booked_for=facts.slots.first if facts.slots else None,
+    )
     decided = entitlement.claim(command, benefit, facts, terms.now)
     agreed = seen.known.consents if seen.known is not None else frozenset[str]()
     return Prospect(
@@ -101,6 +108,7 @@ def _prospect(there: Capacity, wish: Wish, seen: Seen) -> Prospect:
         bool(benefit.consent) and benefit.consent_key not in agreed,
         facts.rooms,
         entitlement.left(benefit, facts),
+        facts.slots,
     )
 
 

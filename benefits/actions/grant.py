@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Self
 from uuid import UUID
 
@@ -10,14 +10,13 @@ import msgspec
 
 from benefits.actions.claim import QUANTITY_MAX, QuantityInvalid, UnknownBenefit, UnknownMember
 from benefits.actions.keyed import Accepted, Decided, Keyed
+from benefits.actions.new_lots import GrantFor, add_lot
 from benefits.actions.parts import Parts
-from benefits.domain import entitlement, guard, ledger, units
+from benefits.domain import entitlement, guard, units
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, Blocked, stop_reward
 from benefits.domain.catalogue import Plan
 from benefits.domain.compliance import Trigger
-from benefits.domain.ledger import Lot
-from benefits.domain.packages import told_priority
 from benefits.domain.programme import Item, Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
@@ -26,13 +25,12 @@ from benefits.domain.values import end_of, local_date
 from benefits.store import blocks, members, merged, tiers
 from benefits.store import ledger as books
 from benefits.store.db import Busy, Connection
-from benefits.store.ledger import Journal, Origin
+from benefits.store.ledger import Journal
 from benefits.store.members import Member
 from benefits.store.requests import RequestKey
 from benefits.store.tiers import GrantRow, RewardKey
 
 OPERATION = "reward"
-REWARD_PRIORITY = 1
 VALID_DAYS_MAX = 3660
 AT_ONCE = 200  # rows of a list decided before others have their turn
 
@@ -242,80 +240,3 @@ async def reward_listed(
             await asyncio.sleep(0)
     await group.write(conn)
     return outcomes
-
-
-class GrantFor(msgspec.Struct, frozen=True):
-    """What a grant is for; with the quota it reaches this is its key (P-3).
-
-    Of lots that end together the one with the lowest `priority` is spent first (L-3).
-    """
-
-    programme: str
-    line: str
-    period: str
-    cause: str
-    quota: int
-    priority: int = REWARD_PRIORITY
-
-
-def named(item: Item) -> dict[str, str]:
-    """Return how an event names what units are of: a benefit, or a choice and no benefit yet."""
-    if isinstance(item, Benefit):
-        return {"benefit": item.code}
-    return {"benefit": "", "choice": item.code}
-
-
-def add_lot(
-    journal: Journal,
-    member_id: UUID,
-    item: Item,
-    for_: GrantFor,
-    *,
-    quantity: int,
-    expires_at: datetime,
-    actor: str,
-) -> GrantRow:
-    """Put a new lot of `quantity` steps and its batch into the journal; return its grant."""
-    at = journal.now_for(member_id)
-    lot = Lot(
-        lot_id=journal.id_for(member_id),
-        unit=item.unit,
-        granted=quantity,
-        remaining=quantity,
-        held=0,
-        expires_at=expires_at,
-        granted_at=at,
-        priority=for_.priority,
-    )
-    origin = Origin(for_.programme, for_.line, for_.period, for_.cause)
-    owed = journal.owed(member_id, lot.unit)
-    journal.new_lot(member_id, lot, origin)
-    journal.post(
-        member_id,
-        "entitlement.granted",
-        ledger.grant(lot) + ledger.pay_debt(lot, owed),
-        actor=actor,
-        subject_id=lot.lot_id,
-        data={
-            **named(item),
-            "quantity": units.whole(quantity, item.scale),
-            "cause": for_.cause,
-            "period": for_.period,
-            "expires_at": expires_at.astimezone(UTC),
-            "programme": for_.programme,
-            "line": for_.line,
-            "quota": units.whole(for_.quota, item.scale),
-            **told_priority(for_.cause, for_.priority),
-        },
-    )
-    return GrantRow(
-        member_id=member_id,
-        programme=for_.programme,
-        line=for_.line,
-        period=for_.period,
-        cause=for_.cause,
-        quota=for_.quota,
-        quantity=quantity,
-        lot_id=lot.lot_id,
-        granted_at=at,
-    )

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.answers import DONE, follow_up
+from benefits.actions.answers import DONE, follow_up, saying
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.domain.orders import USABLE, Capabilities, Operation, RedeemBy, Redemption
@@ -173,12 +173,9 @@ async def _decide(
     if refusal is not None:
         return refusal
     (issued,) = (each for each in asked if each.operation is Operation.ISSUE)
-    request = msgspec.structs.replace(
-        follow_up(issued, parts.new_id(now, bucket_of(claim.claim_id)), operation, now=now),
-        body_sealed=parts.envelope.seal(msgspec.json.encode(said)),
-        body_hash=body_hash(said),
-        undoes=undoes,
-    )
+    request_id = parts.new_id(now, bucket_of(claim.claim_id))
+    asking = follow_up(issued, request_id, operation, now=now)
+    request = saying(msgspec.structs.replace(asking, undoes=undoes), said, parts.envelope)
     await orders.put(conn, [request], now)
     ids = {"claim_id": str(claim.claim_id), "redemption_id": str(undoes or request.request_id)}
     return Accepted(ids)
@@ -191,9 +188,11 @@ def _may_redeem(
         return RedeemedElsewhere()
     if claim.quantity > 1:
         return OrderNotUsable("Uses are told of claims of one piece only.")
+    if claim.cancelled_at is not None:
+        return OrderNotUsable("It is being cancelled.")
     if claim.state not in USABLE or (claim.use_until is not None and claim.use_until <= now):
         return OrderNotUsable()
-    return RedemptionOpen() if _is_open(asked) else None
+    return RedemptionOpen() if is_open(asked) else None
 
 
 def _may_reverse(
@@ -204,13 +203,13 @@ def _may_reverse(
         return UnknownRedemption()
     if not agreed.reverse:
         return NotReversible()
-    if _is_open(asked):
+    if is_open(asked):
         return RedemptionOpen()
     undone = any(r.undoes == redemption_id and r.verdict == DONE for r in asked)
     return RedemptionNotFinal() if undone or found[0].verdict != DONE else None
 
 
-def _is_open(asked: Sequence[RequestRow]) -> bool:
+def is_open(asked: Sequence[RequestRow]) -> bool:
     """Say whether something is still being asked about the use of an order."""
     of_use = {Operation.REDEEM, Operation.REVERSE}
     return any(r.operation in of_use and not r.verdict for r in asked)

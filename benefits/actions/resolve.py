@@ -27,6 +27,7 @@ from benefits.actions.answers import (
     may_undo,
     newest,
     of_use,
+    saying,
     spent_at,
     terms_of,
     weighed,
@@ -41,6 +42,7 @@ from benefits.actions.room import (
     shared_counters,
 )
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.events import CANCELLED, NO_SHOW
 from benefits.domain.lattice import Course, Effect, Lapsed, Step, Terms, advance
 from benefits.domain.orders import (
     OPEN,
@@ -63,8 +65,7 @@ from benefits.domain.orders import (
     Used,
     redacted,
 )
-from benefits.domain.requests import body_hash
-from benefits.store import cases, claims, members, orders
+from benefits.store import cases, claims, members, orders, tiers
 from benefits.store import ledger as books
 from benefits.store.cases import Closed
 from benefits.store.claims import Case, ClaimRow
@@ -123,6 +124,8 @@ class _Group:
         undone = {a.claim_id for a in answers if may_undo(a)}
         lots += await self.units.load_spent(conn, [c for c in found if c.claim_id in undone])
         self.journal.load(await books.lots_by_id(conn, sorted(set(lots))))
+        if given_up := [c for c in found if c.cancelled_at is not None]:
+            await self.units.load_made_good(conn, given_up)
         ended = [c for c in found if c.state in _ENDED or times[c.claim_id] > 1]
         if ended:
             pairs = [(c.member_id, self.units.holds[c.hold_id].unit) for c in ended]
@@ -170,12 +173,8 @@ class _Group:
         claim = self.claims[answer.claim_id]
         terms, outcome = self.terms(claim), answer.outcome
         if answer.operation is Operation.REVOKE:
-            if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
-                self._case(claim, "revoke_unanswered", "The provider does not know the order.")
-                outcome = Unknown("not found")
-            elif isinstance(outcome, Rejected):
-                # What cannot be taken back was delivered: it is the member's, or the bank's loss.
-                outcome = Done(at=self.now)
+            if isinstance(outcome, Rejected | Done | Confirmed):
+                outcome = self._not_taken_back(claim, outcome)
             terms = msgspec.structs.replace(terms, late_success=LateSuccess.REISSUE)
         elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
             outcome = of_use(answer, claim, self.now)
@@ -187,6 +186,24 @@ class _Group:
         if isinstance(outcome, Done) and self._confirms(claim):
             self._ask(claim, Operation.CONFIRM)
         return self._resolved(claim, terms)
+
+    def _not_taken_back(self, claim: ClaimRow, outcome: Rejected | Done | Confirmed) -> Outcome:
+        """Return what it says of an order that its provider does not take it back.
+
+        A booking stands then, which its member may cancel once more.
+        """
+        refused = isinstance(outcome, Rejected)
+        if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
+            if claim.cancelled_at is None or claim.state in USABLE:
+                self._case(claim, "revoke_unanswered", "The provider does not know the order.")
+            return Unknown("not found")
+        if claim.cancelled_at is None:
+            # What cannot be taken back was delivered: it is the member's, or the bank's loss.
+            return Done(at=self.now) if refused else outcome
+        claim.cancelled_at, claim.changed_at = None, self.now
+        self.changed.add(claim.claim_id)
+        self.units.tell(claim, "order.kept")
+        return Unknown("not taken back") if refused else outcome
 
     def _resolved(self, claim: ClaimRow, terms: Terms) -> Resolved:
         programme, benefit = self._offer(claim)
@@ -248,6 +265,8 @@ class _Group:
             claim.code_sealed = self.parts.envelope.seal(outcome.code.encode())
         if isinstance(outcome, Rejected) and step.effect is Effect.RELEASE:
             claim.reason = outcome.reason.value.lower()
+        elif (why := _why_over(claim, step.state)) or claim.reason == NO_SHOW:
+            claim.reason = why
         self.changed.add(claim.claim_id)
 
     def _ask(self, claim: ClaimRow, operation: Operation) -> bool:
@@ -258,11 +277,8 @@ class _Group:
         issued = self.issued[claim.claim_id]  # whatever the programme says today
         request_id = self.journal.id_for(claim.member_id)
         body = IssueRequest(sku=issued.sku, quantity=claim.quantity)
-        sealed = self.parts.envelope.seal(msgspec.json.encode(body))
         asked = follow_up(issued, request_id, operation, now=self.now)
-        self.requests.append(
-            msgspec.structs.replace(asked, body_sealed=sealed, body_hash=body_hash(body))
-        )
+        self.requests.append(saying(asked, body, self.parts.envelope))
         return True
 
     def _case(self, claim: ClaimRow, kind: str, detail: str) -> None:
@@ -316,8 +332,18 @@ class _Group:
         await self.units.capacity.write(together)
         await together.send()
         await cases.close_those(conn, self.closed, self.now)  # one may have been opened just now
+        await tiers.put_grants(conn, self.units.grants)
         for state, claims_ in self.came_to.items():
             measures.count_claims(state.value, claims_)
+
+
+def _why_over(claim: ClaimRow, state: OrderState) -> str:
+    """Return why a booking is over that its member had, if it is not for its use."""
+    if state is OrderState.REVOKED and claim.cancelled_at is not None:
+        return CANCELLED
+    ended, booked_for = claim.course.ended_at, claim.booked_for
+    missed = ended is not None and booked_for is not None and ended >= booked_for
+    return NO_SHOW if missed and state is OrderState.EXPIRED else ""
 
 
 async def resolve(

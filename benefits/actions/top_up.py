@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from benefits.actions import carry_over
 from benefits.actions.carry_over import Topped
 from benefits.actions.follow_quota import For, give_again
-from benefits.actions.grant import GrantFor, add_lot
+from benefits.actions.new_lots import GrantFor, add_lot
 from benefits.domain import eligibility, entitlement, packages, units
 from benefits.domain.benefit import Benefit
 from benefits.domain.downgrades import Change, given_back

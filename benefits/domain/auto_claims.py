@@ -58,3 +58,5 @@ def claiming_problems(programme: Programme, path: str, line: Line) -> Iterator[s
             leaf.field == "channel" for leaf in eligibility.leaves(one.eligible)
         ):
             yield f"{path}.claim: {one.code!r} asks for the channel of a claim; AUTO has none"
+        if one.booking is not None:
+            yield f"{path}.claim: a claim of {one.code!r} is for a time, which nobody knows"

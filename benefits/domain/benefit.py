@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from benefits.domain.booking import Booking
 from benefits.domain.compliance import Nature, Trigger
 from benefits.domain.consents import consent_key
 from benefits.domain.eligibility import Rule
@@ -76,6 +77,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     its units are spent by use, `unused` says what becomes of those that are not in time (V-5).
     A piece is paid by the one of its `prices` that is in force when `priced_at` says; `cost` is
     the worst of them, and what it costs while none is (V-7).
+    Where it has a `booking` its claims are for a time (V-10).
     `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
 
@@ -110,6 +112,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     prices: tuple[Price, ...] = ()
     priced_at: PricedAt = PricedAt.CLAIM
     unused: Unused = Unused.RETURN
+    booking: Booking | None = None
 
     @property
     def last_claim(self) -> date | None:

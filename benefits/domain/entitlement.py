@@ -16,6 +16,7 @@ import msgspec
 from benefits.domain import eligibility
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Blocked
+from benefits.domain.booking import BookingTime, Slots
 from benefits.domain.downgrades import Change, given_back
 from benefits.domain.exclusions import Excluded
 from benefits.domain.fields import Known
@@ -195,12 +196,14 @@ class CounterUse(msgspec.Struct, frozen=True):
 class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A member asks for pieces of a benefit; `recipient` goes to its provider only.
 
-    `quantity` is all of them: with each of the member's own come as many as `companions`.
+    `quantity` is all of them: with each of the member's own come as many as `companions`. A
+    booking is for the time `booked_for`.
     """
 
     quantity: int
     companions: int = 0
     recipient: dict[str, str] = {}
+    booked_for: datetime | None = None
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -219,7 +222,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     `excluded_by` is the benefit of its exclusion group that the member has claimed, if any.
     `rooms` are those of the limits, in the order in which they are asked; `above` are the budgets
     that bear along, the nearest first. As many `companions` may come along. Of `codes` so many
-    lie in stock; None where the provider is asked.
+    lie in stock; None where the provider is asked. What is booked is so for one of the `slots`.
     """
 
     today: date
@@ -239,6 +242,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, kw_only=True):
     above: tuple[Node, ...] = ()
     companions: int = 0
     codes: int | None = None
+    slots: Slots | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -260,7 +264,8 @@ def claim(
     """Decide a claim, by what refuses it first (K-2).
 
     The order is: member, blocks, contract, window, consent, eligibility, companions, recipient,
-    exclusion group, the member's caps, shared limits, stock, budget and those above it, lots.
+    booking, exclusion group, the member's caps, shared limits, stock, budget and those above it,
+    lots.
     """
     cost = facts.piece_cost * command.quantity
     wanted = facts.piece * command.quantity
@@ -316,7 +321,9 @@ def _barred(command: ClaimCommand, benefit: Benefit, facts: ClaimFacts) -> Refus
         return RecipientIncomplete(
             f"Recipient fields needed: {needed}; each 1 to {RECIPIENT_MAX} printable characters."
         )
-    return None
+    at, slots = command.booked_for, facts.slots
+    fits = at is None if slots is None else at is not None and slots.has(at)
+    return None if fits else BookingTime.within(slots)
 
 
 def left(benefit: Benefit, facts: ClaimFacts) -> Left | None:

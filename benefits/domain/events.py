@@ -57,12 +57,13 @@ class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Units that came; `period` is the quota's, or the business key of a reward.
 
     They fill up `quota` of a `line` of the programme; a reward's quota is 0. The `priority` is
-    that of a line that says one. Units of a `choice` are of no benefit yet (P-8).
+    that of a line that says one. Units of a `choice` are of no benefit yet (P-8). What makes good
+    a booking that was cancelled has its claim for the `period`, and counts against no cap (L-9).
     """
 
     benefit: str
     quantity: Quantity
-    cause: Literal["TIER", "SEGMENT", "REWARD"]
+    cause: Literal["TIER", "SEGMENT", "REWARD", "MAKE_GOOD"]
     period: str
     expires_at: datetime
     programme: str
@@ -108,7 +109,8 @@ class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     `limits` are where it took room besides. With each of the member's own pieces come those of the
     `companions`. What it brings can be used while now < `use_until`. The benefit came `instead_of`
-    another, whose units these are, where that one's contract ended (V-6).
+    another, whose units these are, where that one's contract ended (V-6). It is
+    `booked_for` a time, and cancelled freely until `cancel_until` (V-10).
     """
 
     benefit: str
@@ -122,6 +124,8 @@ class ClaimPlaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     companions: int = 0
     use_until: datetime | None = None
     instead_of: str | None = None
+    booked_for: datetime | None = None
+    cancel_until: datetime | None = None
 
 
 class ClaimRefused(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,7 +152,10 @@ class BudgetTaken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class OrderMoved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the order of a claim stands; `reason`, if any, says why a provider refused."""
+    """Where the order of a claim stands; `reason`, if any, says why a provider refused.
+
+    Of a booking it may be that the member cancelled it, or did not come.
+    """
 
     benefit: str
     quantity: int
@@ -375,7 +382,8 @@ Told = type[
     | RuleActivated
     | CodesLow
 ]
-REASONS = ("", *(reason.value.lower() for reason in Reason))
+CANCELLED, NO_SHOW = "cancelled", "no_show"  # why a booking is over
+REASONS = ("", *(reason.value.lower() for reason in Reason), CANCELLED, NO_SHOW)
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -417,7 +425,8 @@ EVENTS: dict[str, Kind] = {
     "order.reversed": Kind(OrderReversed, "claim", "That it was used was undone."),
     "order.compensated": Kind(OrderMoved, "claim", "The provider refused; the units came back."),
     "order.expired": Kind(OrderMoved, "claim", "Nothing was sent, or it was not used, in time."),
-    "order.revoking": Kind(OrderMoved, "claim", "A late delivery is being taken back."),
+    "order.revoking": Kind(OrderMoved, "claim", "What was delivered is being taken back."),
+    "order.kept": Kind(OrderMoved, "claim", "The provider keeps it; the booking stands."),
     "order.revoked": Kind(OrderMoved, "claim", "The provider took back what it delivered."),
     "case.opened": Kind(OrderMoved, "claim", "A person must look at the order."),
     "case.closed": Kind(

@@ -15,7 +15,8 @@ set of all that was heard puts it, not their sequence.
     COMPENSATED or EXPIRED, then success: issued again from the member's units, or revoked
 
 A provider with two phases sets a thing aside when it says Done: the order is PENDING until it says
-Confirmed.
+Confirmed. A booking that ended unused at its time or later was missed: its units are spent. What a
+member cancelled comes back as the provider takes it back, be it spent; cancelled late it is spent.
 """
 
 import enum
@@ -24,6 +25,7 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
+from benefits.domain.booking import Cancelled
 from benefits.domain.orders import (
     DELIVERED,
     OPEN,
@@ -105,6 +107,8 @@ class Terms(msgspec.Struct, frozen=True):
     used_on_issue: bool = False
     quantity: int = 1
     unused: Unused = Unused.RETURN
+    booked_for: datetime | None = None
+    cancelled: Cancelled = Cancelled.NO
 
 
 class Lapsed(msgspec.Struct, frozen=True):
@@ -202,6 +206,8 @@ def _place(terms: Terms, course: Course) -> OrderState:
 def _units(state: OrderState, terms: Terms, course: Course) -> _Units:
     if state in OPEN:
         return _Units.HELD
+    if state is OrderState.EXPIRED and _is_missed(terms, course):
+        return _Units.SPENT
     if state is OrderState.EXPIRED and course.ended_at is not None and course.used:
         return _Units.SPENT if terms.consumed_at_issue else _Units.PARTED
     if state in DELIVERED or (state is OrderState.EXPIRED and course.ended_at is not None):
@@ -209,6 +215,12 @@ def _units(state: OrderState, terms: Terms, course: Course) -> _Units:
             return _Units.SPENT
         return _Units.HELD if state in DELIVERED else _Units.BACK
     return _Units.BACK
+
+
+def _is_missed(terms: Terms, course: Course) -> bool:
+    """Say whether a booking ended at its time or later, and nobody had come for all of it."""
+    ended, booked_for = course.ended_at, terms.booked_for
+    return ended is not None and booked_for is not None and ended >= booked_for
 
 
 def _delivered(state: OrderState, terms: Terms, courses: tuple[Course, Course]) -> Step:
@@ -265,7 +277,8 @@ def _moves(before: _Units, after: _Units, terms: Terms) -> Effect:
 def _is_spent(state: OrderState, terms: Terms, course: Course) -> bool:
     """Say whether an order ended delivered, and its units did not come back to the member."""
     ended = state is OrderState.EXPIRED and course.ended_at is not None
-    return ended and (terms.consumed_at_issue or terms.unused is Unused.LOST)
+    spent = terms.consumed_at_issue or terms.unused is Unused.LOST
+    return ended and (spent or _is_missed(terms, course))
 
 
 def _rejected(state: OrderState, terms: Terms, course: Course) -> Step:
@@ -277,9 +290,17 @@ def _rejected(state: OrderState, terms: Terms, course: Course) -> Step:
 
 
 def _revoked(state: OrderState, terms: Terms, course: Course) -> Step:
-    """Give held units back to the member; whether spent ones come back a person decides."""
+    """Give held units back to the member; whether spent ones come back a person decides.
+
+    But of a booking that the member cancelled that is agreed on.
+    """
     if state in OPEN:
         return Step(OrderState.REVOKED, Effect.RELEASE, course=course)
+    if terms.cancelled is not Cancelled.NO and state in USABLE and not course.used:
+        after = _Units.SPENT if terms.cancelled is Cancelled.LATE else _Units.BACK
+        kept = replace(terms, unused=Unused.RETURN)
+        moved = _moves(_units(state, terms, course), after, kept)
+        return Step(OrderState.REVOKED, moved, course=course)
     if state in USABLE and not course.used and not terms.consumed_at_issue:
         return Step(OrderState.REVOKED, Effect.RELEASE, course=course)
     if state in DELIVERED or _is_spent(state, terms, course):

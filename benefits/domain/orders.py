@@ -205,13 +205,15 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What we ask for; `recipient` holds only the fields the benefit needs (X-4).
 
-    Of `quantity` pieces one is the member's for every `companions` of those who come along.
+    Of `quantity` pieces one is the member's for every `companions` of those who come along. A
+    booking is for a time.
     """
 
     sku: str
     quantity: int
     companions: int = 0
     recipient: dict[str, str] = {}
+    booked_for: datetime | None = None
 
 
 class Redemption(msgspec.Struct, frozen=True, kw_only=True):

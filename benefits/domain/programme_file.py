@@ -14,6 +14,7 @@ import msgspec
 from benefits.domain import prices, spelling, toml, units
 from benefits.domain.auto_claims import claiming_problems
 from benefits.domain.benefit import Benefit, Kind
+from benefits.domain.booking_problems import booking_problems
 from benefits.domain.choice_problems import brought_problems, choice_problems
 from benefits.domain.code_pool_problems import code_pool_problems
 from benefits.domain.currencies import currency_problems
@@ -71,6 +72,7 @@ def _problems(programme: Programme) -> Iterator[str]:
     yield from budget_problems(programme)
     yield from _benefits(programme)
     yield from replacement_problems(programme)
+    yield from booking_problems(programme)
     yield from limit_problems(programme)
     yield from choice_problems(programme)
     yield from exclusion_problems(programme.benefit)

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import inspect
 
 from benefits.domain.benefit import ClawBack, Late
+from benefits.domain.booking import IfEnded, LateCancel
 from benefits.domain.lattice import Unused
 from benefits.domain.limits import Dimension
 from benefits.domain.packages import Downgrade, Line, Start, UpgradePolicy
@@ -187,6 +188,10 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     ),
     (rf"benefit\.{_X}\.(contract_end|claim_until|use\.until)", _sooner),
     (rf"benefit\.{_X}\.claim_from", _later),
+    (rf"benefit\.{_X}\.booking\.(first_days|free_cancel_hours)", _more),
+    (rf"benefit\.{_X}\.booking\.(last_days|make_good_days|no_show_hours)", _less),
+    (rf"benefit\.{_X}\.booking\.late_cancel", _lower(LateCancel.CAPTURE, LateCancel.REFUSE)),
+    (rf"benefit\.{_X}\.booking\.if_ended", _lower(IfEnded.MAKE_GOOD, IfEnded.LOSE)),
     # Of two replacements neither is known to be better; one that is new comes after the end.
     (rf"benefit\.{_X}\.replacement", _had),
     (rf"benefit\.{_X}\.prices", _worth_less),

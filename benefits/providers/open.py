@@ -122,6 +122,7 @@ class IssueBody(msgspec.Struct, frozen=True, kw_only=True):
     sku: str
     quantity: int
     companions: int | UnsetType = UNSET
+    booked_for: datetime | UnsetType = UNSET
     recipient: dict[str, str]
 
 
@@ -227,6 +228,7 @@ def _encoded(call: Call) -> tuple[str, str, bytes]:
                 sku=asked.sku,
                 quantity=asked.quantity,
                 companions=asked.companions or UNSET,
+                booked_for=asked.booked_for or UNSET,
                 recipient=recipient,
             )
             return "/orders", number, msgspec.json.encode(issue)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.booking import Cancelled
 from benefits.domain.lattice import UNTOLD, Course
 from benefits.domain.ledger import Part
 from benefits.domain.limits import Place
@@ -22,6 +23,8 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     windows it took room, by its cap and by `limits` (K-5), and until when it can be used (P-9).
     Its `course` is what the provider told of its use; at `ends_at` it ends by our clock. It has so
     many `codes` of our stock. What was asked for is the benefit, or what that came `instead_of`.
+    A booking is `booked_for` a time, and cancelled freely until `cancel_until`; the member gave it
+    up at `cancelled_at` (V-10).
     """
 
     claim_id: UUID
@@ -45,6 +48,17 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     course: Course = UNTOLD
     codes: int = 0
     instead_of: str = ""
+    booked_for: datetime | None = None
+    cancel_until: datetime | None = None
+    cancelled_at: datetime | None = None
+
+    @property
+    def cancelled(self) -> Cancelled:
+        """Whether the member cancelled it, and when."""
+        if self.cancelled_at is None or self.cancel_until is None:
+            return Cancelled.NO
+        in_time = self.cancelled_at < self.cancel_until
+        return Cancelled.IN_TIME if in_time else Cancelled.LATE
 
 
 class Reserved(msgspec.Struct, frozen=True):
@@ -98,26 +112,28 @@ class HoldEnd(msgspec.Struct, frozen=True):
 _COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.state, c.reason,
        c.hold_id, c.cap_window, c.limits, c.claimed_at, c.changed_at, c.deadline,
        c.provider_reference, c.code_sealed, c.programme_version, c.use_until, c.used_at, c.used,
-       c.ended_at, c.ends_at, c.codes, c.instead_of"""
+       c.ended_at, c.ends_at, c.codes, c.instead_of, c.booked_for, c.cancel_until,
+       c.cancelled_at"""
 INSERT = """
 INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, reason,
                    hold_id, cap_window, programme_version, limits, use_until, codes, ends_at,
-                   instead_of, claimed_at, changed_at, deadline)
+                   instead_of, booked_for, cancel_until, claimed_at, changed_at, deadline)
 SELECT n.*, $15, $15, $16
 FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[],
             $7::text[], $8::text[], $9::uuid[], $10::text[], $11::int[], $12::jsonb[],
-            $13::timestamptz[], $14::bigint[], $17::timestamptz[], $18::text[]) AS n
+            $13::timestamptz[], $14::bigint[], $17::timestamptz[], $18::text[],
+            $19::timestamptz[], $20::timestamptz[]) AS n
 """
 UPDATE = """
 UPDATE claim AS c
 SET state = k.state, reason = k.reason, hold_id = k.hold_id, changed_at = k.changed_at,
     deadline = k.deadline, provider_reference = k.reference, code_sealed = k.code,
-    used_at = k.used_at, used = k.used, ended_at = k.ended_at
+    used_at = k.used_at, used = k.used, ended_at = k.ended_at, cancelled_at = k.cancelled_at
 FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[],
             $7::timestamptz[], $8::text[], $9::bytea[], $10::timestamptz[], $11::bigint[],
-            $12::timestamptz[])
+            $12::timestamptz[], $13::timestamptz[])
      AS k (bucket, claim_id, state, reason, hold_id, changed_at, deadline, reference, code,
-           used_at, used, ended_at)
+           used_at, used, ended_at, cancelled_at)
 WHERE c.bucket = k.bucket AND c.claim_id = k.claim_id
 """
 BY_ID = f"""
@@ -140,8 +156,8 @@ COUNT_OVERDUE = """
 SELECT count(*) FROM claim AS c
 WHERE c.bucket + 0 BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
 """
-# ix_claim_unused. What the provider is just told to be used does not end.
-_UNTOLD = """NOT EXISTS (
+# ix_claim_unused. What the provider is just told to be used, or given up, does not end.
+_UNTOLD = """c.cancelled_at IS NULL AND NOT EXISTS (
       SELECT FROM provider_request AS r
       WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
         AND r.operation = 'REDEEM' AND r.verdict = '' AND r.next_at IS NOT NULL)"""
@@ -227,6 +243,8 @@ async def put(writer: Writer, claims: Sequence[ClaimRow], deadline: datetime) ->
         deadline,
         [c.ends_at for c in claims],
         [c.instead_of for c in claims],
+        [c.booked_for for c in claims],
+        [c.cancel_until for c in claims],
     )
 
 
@@ -250,6 +268,7 @@ async def update(writer: Writer, claims: Sequence[ClaimRow]) -> None:
         [c.course.used_at for c in claims],
         [c.course.used for c in claims],
         [c.course.ended_at for c in claims],
+        [c.cancelled_at for c in claims],
     )
 
 

@@ -64,7 +64,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "auto_claim": ("next_at", "tries", "refusals", "is_told"),
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
-        *("code_sealed", "codes", "used_at", "used", "ended_at"),
+        *("code_sealed", "codes", "used_at", "used", "ended_at", "cancelled_at"),
     ),
     "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent", "told", "told_of"),

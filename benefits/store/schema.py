@@ -440,6 +440,10 @@ claim = Table(
     Column("ends_at", INSTANT),  # when it ends by our clock, if it is not used
     Column("codes", BigInteger, nullable=False, server_default="0"),  # of our stock (V-1)
     Column("instead_of", Text, nullable=False, server_default=""),  # what it replaces (V-6)
+    # For when it is booked, until when that is cancelled freely, and when the member did (V-10).
+    Column("booked_for", INSTANT),
+    Column("cancel_until", INSTANT),
+    Column("cancelled_at", INSTANT),
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),

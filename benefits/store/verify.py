@@ -269,7 +269,8 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
     OR (c.state IN ('CONFIRMED', 'PARTLY_REDEEMED') AND c.ended_at IS NOT NULL)
     OR (c.state = 'EXPIRED' AND c.ended_at IS NOT NULL AND e.hold_id IS NULL)
     OR ((c.state IN ('COMPENSATED', 'REVOKED') OR c.state = 'EXPIRED' AND c.ended_at IS NULL)
-        AND coalesce(e.released, 0) = 0))
+        AND coalesce(e.released, 0) = 0
+        AND NOT (c.state = 'REVOKED' AND c.cancelled_at IS NOT NULL AND e.hold_id IS NOT NULL)))
 """,
     # K-1, K-5: a member's counter is what claims of its window took and did not give back.
     "member_counter_differs": f"""
@@ -334,7 +335,8 @@ WITH approved AS (
     WHERE d.bucket BETWEEN $1 AND $2 AND d.verdict = 'APPROVED'),
 posted AS (
     SELECT b.bucket, b.cause_id, b.member_id, b.batch_id, b.actor FROM batch AS b
-    WHERE b.bucket BETWEEN $1 AND $2 AND {BY_HAND} AND b.kind <> 'order.reversed')
+    WHERE b.bucket BETWEEN $1 AND $2 AND {BY_HAND}
+      AND b.kind NOT IN ('order.reversed', 'order.revoked'))
 SELECT coalesce(a.correction_id, p.batch_id)::text AS subject,
        format('by %s and %s, batch %s of %s', a.proposed_by, a.decided_by, p.batch_id, p.actor)
            AS detail
@@ -412,7 +414,8 @@ JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_
 LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
 LEFT JOIN (
     SELECT r.bucket, r.reverses, sum(r.amount) AS units,
-           sum(r.amount) FILTER (WHERE k.reason = 'NOT_DELIVERED' OR b.kind = 'order.reversed')
+           sum(r.amount) FILTER (WHERE k.reason = 'NOT_DELIVERED'
+                                      OR b.kind IN ('order.reversed', 'order.revoked'))
                AS undelivered
     FROM reversal AS r
     JOIN posting AS p ON p.bucket = r.bucket AND p.batch_id = r.reverses AND p.line = r.line

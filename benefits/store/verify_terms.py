@@ -32,7 +32,7 @@ MOVES: dict[str, tuple[str, ...]] = {
     "order.redeemed": _DELIVER,
     "order.compensated": _RELEASE,
     "order.expired": (*_RELEASE, *_SPEND),
-    "order.revoked": _RELEASE,
+    "order.revoked": (*_RELEASE, *_SPEND, *_UNSPEND),
     "order.settled": (*_RELEASE, *_SPEND),
     "order.reversed": (*_UNSPEND, *_HOLD),
     "entitlement.returned": (
@@ -82,7 +82,7 @@ SELECT DISTINCT ON (e.member_id, e.subject_id) e.subject_id AS claim_id,
                    ELSE upper(substr(e.type, 7)) END AS state
 FROM outbox AS e
 WHERE e.bucket BETWEEN $1 AND $2 AND (e.type = 'claim.placed' OR e.type LIKE 'order.%')
-  AND e.type <> 'order.revoking'
+  AND e.type NOT IN ('order.revoking', 'order.kept')
 ORDER BY e.member_id, e.subject_id, e.seq DESC
 """
 
@@ -229,6 +229,8 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
     OR coalesce(c.limits, '[]') <> coalesce(p.data -> 'limits', '[]')
     OR c.use_until IS DISTINCT FROM (p.data ->> 'use_until')::timestamptz
     OR c.instead_of <> coalesce(p.data ->> 'instead_of', '')
+    OR c.booked_for IS DISTINCT FROM (p.data ->> 'booked_for')::timestamptz
+    OR c.cancel_until IS DISTINCT FROM (p.data ->> 'cancel_until')::timestamptz
     OR c.claimed_at <> (p.data ->> 'claimed_at')::timestamptz
     OR p.data ? 'hold_id' AND NOT EXISTS (
         SELECT FROM hold AS h WHERE h.bucket = c.bucket AND h.claim_id = c.claim_id

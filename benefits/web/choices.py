@@ -16,7 +16,8 @@ from benefits.domain.requests import check_key
 from benefits.store.db import Connection
 from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.mobile import CLAIMERS, LOOKERS
+from benefits.web.claims import CLAIMERS
+from benefits.web.mobile import LOOKERS
 from benefits.web.problems import refused, stored
 
 CHOICES = "/v1/members/{member_id:uuid}/choices"

@@ -32,7 +32,8 @@ from benefits.store import consents, eligibility, merged, pages, people
 from benefits.store.db import Connection
 from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.mobile import Way, seen
+from benefits.web.claims import Way
+from benefits.web.mobile import seen
 from benefits.web.problems import refused, stored
 
 PAGE_MAX = 1000

@@ -133,6 +133,7 @@ class OrderEvent(_Event, kw_only=True):
         "order.compensated",
         "order.expired",
         "order.revoking",
+        "order.kept",
         "order.revoked",
         "case.opened",
         "case.closed",

@@ -20,16 +20,17 @@ from benefits.actions.claim import ClaimUnits
 from benefits.actions.keyed import Accepted
 from benefits.domain.callers import Caller
 from benefits.domain.requests import KeyInvalid, check_key
-from benefits.web import callbacks, mobile, problems
+from benefits.web import callbacks, claims, mobile, problems
 from benefits.web.auth import Callers
+from benefits.web.language import hear
 from benefits.web.limits import send_view, send_whole
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_CLAIMS = re.compile(mobile.CLAIMS.replace("{member_id:uuid}", f"({_ID})"))
+_CLAIMS = re.compile(claims.CLAIMS.replace("{member_id:uuid}", f"({_ID})"))
 _BENEFITS = re.compile(mobile.BENEFITS.replace("{member_id:uuid}", f"({_ID})"))
 _CALLBACK = re.compile(callbacks.CALLBACK.replace("{provider:str}", "([^/]+)"))
 _BODY_BYTES_MAX = 16 * 1024
-_BODY = msgspec.json.Decoder(mobile.ClaimRequest)
+_BODY = msgspec.json.Decoder(claims.ClaimRequest)
 _Headers = dict[bytes, bytes]
 
 
@@ -94,14 +95,14 @@ class Express:
     async def _claim(
         self, scope: Any, headers: _Headers, receive: Receive, *, send: Send
     ) -> Receive | None:
-        asked = self._asked(scope["path"], headers, _CLAIMS, mobile.CLAIMERS)
+        asked = self._asked(scope["path"], headers, _CLAIMS, claims.CLAIMERS)
         if asked is None:
             return receive
         first: Any = await receive()
         command = None if first.get("more_body") else _command(asked, first.get("body", b""))
         if command is None:
             return _again(first, receive)
-        scope["auth"], scope["path_template"] = asked.caller, mobile.CLAIMS
+        scope["auth"], scope["path_template"] = asked.caller, claims.CLAIMS
         try:
             self._state.rates.caller(scope, asked.caller.name)
             self._state.rates.member(scope, asked.member_id)
@@ -110,8 +111,8 @@ class Express:
             await send_whole(send, problems.answer(Request(scope), error))
             return None
         if not isinstance(outcome, Accepted):
-            problems.hear(Request(scope))
-        await send_whole(send, mobile.answer(outcome))
+            hear(Request(scope))
+        await send_whole(send, claims.answer(outcome))
         return None
 
     async def _callback(
@@ -148,7 +149,7 @@ def _command(asked: _Asked, body: bytes) -> ClaimUnits | None:
         key = check_key(asked.headers.get(b"idempotency-key", b"").decode("latin-1"))
     except (msgspec.MsgspecError, KeyInvalid, UnicodeDecodeError, RecursionError):
         return None
-    return mobile.command(asked.caller, key, asked.member_id, wish)
+    return claims.command(asked.caller, key, asked.member_id, wish)
 
 
 def _again(first: Any, receive: Receive) -> Receive:

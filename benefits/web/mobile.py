@@ -1,49 +1,42 @@
-"""The mobile bank's backend: what a member has, how it came, and claims on it."""
+"""The mobile bank's backend: what a member has, and how it came."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Request, get
 from litestar.datastructures import State
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from msgspec import UNSET, UnsetType
+from litestar.params import FromPath, FromQuery, QueryParameter
 
-from benefits.actions.claim import ClaimUnits, UnknownMember
-from benefits.actions.keyed import Accepted, Refused
+from benefits.actions.claim import UnknownMember
 from benefits.actions.look_up import LookUp, Seen
-from benefits.actions.read_code import read_code
 from benefits.domain.benefit import Benefit
+from benefits.domain.booking import Booking, LateCancel
 from benefits.domain.callers import Caller
 from benefits.domain.catalogue import Catalogue, Taker
-from benefits.domain.code_lines import pieces
 from benefits.domain.explanation import explain
 from benefits.domain.policy import Metric
 from benefits.domain.progress import nearest
 from benefits.domain.refusal import Refusal
-from benefits.domain.requests import check_key
 from benefits.domain.tiers import certain_through
 from benefits.domain.units import Quantity, whole
 from benefits.domain.values import local_date
 from benefits.domain.windows import days_of, posted_by
 from benefits.store import pages
 from benefits.store.overview import Standing
-from benefits.store.pages import ClaimSeen, Entitlement
-from benefits.web import cursors, rehearsal
-from benefits.web.auth import IdempotencyKey, needs
+from benefits.store.pages import Entitlement
+from benefits.web import cursors
+from benefits.web.auth import needs
+from benefits.web.claims import ClaimView, claim_view
 from benefits.web.coming import ComingView, coming_views
-from benefits.web.problems import NotFound, refused, stored
 
 PAGE_MAX = 100
 BENEFITS = "/v1/members/{member_id:uuid}/benefits"
-CLAIMS = "/v1/members/{member_id:uuid}/claims"
 LOOKERS = ("mobile", "member", "relationship_manager", "operator", "auditor")
-CLAIMERS = ("mobile", "member")
-Way = Literal["MOBILE", "BRANCH", "WEB", "PHONE", "WECHAT"]
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**62)]  # of an event in a member's sequence
 
 
@@ -118,13 +111,26 @@ class LotView(msgspec.Struct, kw_only=True):
     expires_at: datetime | None
 
 
+class BookingView(msgspec.Struct, kw_only=True):
+    """For which days it can be booked, counted from today, and how that is cancelled.
+
+    Freely until so many hours before, never where they are null. Later it is refused, or by
+    `CAPTURE` the units count as used.
+    """
+
+    first_days: int
+    last_days: int
+    free_cancel_hours: int | None
+    late_cancel: LateCancel
+
+
 class BenefitView(msgspec.Struct, kw_only=True):
     """A benefit the member has units for, earliest expiry first.
 
     Each piece of a claim takes `takes` of the `unit`; benefits of one unit share its lots. By tier
     so many `companions` may come along, each with a piece of their own. A claim made now delivers
-    the benefit `delivers`, whose fields and companions these are; from the day `replaced_on`
-    it is the `replacement`.
+    the benefit `delivers`, whose fields, companions and booking these are; from the day
+    `replaced_on` it is the `replacement`.
     """
 
     code: str
@@ -134,53 +140,13 @@ class BenefitView(msgspec.Struct, kw_only=True):
     unit: str
     takes: Quantity
     companions: dict[str, int]
+    booking: BookingView | None
     delivers: str
     replacement: str | None
     replaced_on: date | None
     available: Quantity
     held: Quantity
     lots: list[LotView]
-
-
-class ClaimView(msgspec.Struct, kw_only=True):
-    """A claim and where its order stands (V-2); the provider knows it by `order_number`.
-
-    What it brings can be used while now < `use_until`, where that is said. `used` of its pieces
-    were used, where the provider says how many; what was not used by `ended_at` has ended. The
-    benefit came `instead_of` the one that was asked for, where that one's contract had ended.
-    """
-
-    id: UUID
-    benefit: str
-    quantity: int
-    state: str
-    reason: str
-    claimed_at: datetime
-    changed_at: datetime
-    order_number: str
-    provider_reference: str
-    has_code: bool
-    use_until: datetime | None
-    used: int
-    ended_at: datetime | None
-    instead_of: str | None
-
-
-class PieceView(msgspec.Struct, kw_only=True):
-    """One code, with its PIN where it has one."""
-
-    code: str
-    pin: str
-
-
-class CodeView(msgspec.Struct, kw_only=True):
-    """What the provider gave the member to show or type in.
-
-    Of several pieces each can have a code of its own: all are in `codes`, `code` is the first.
-    """
-
-    code: str
-    codes: list[PieceView]
 
 
 class BenefitsView(msgspec.Struct, kw_only=True):
@@ -209,46 +175,6 @@ class HistoryView(msgspec.Struct, kw_only=True):
 
     events: list[EventView]
     next: str | None
-
-
-class ClaimRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A wish for pieces of a benefit; `recipient` holds just the fields the benefit asks for.
-
-    With each come as many as `companions`, who take as much. The `channel` is the one by which the
-    member claims; a rule about it lets nobody in without.
-    """
-
-    benefit: str
-    quantity: int = 1
-    recipient: dict[str, str] = {}
-    channel: Way | UnsetType = UNSET
-    companions: int | UnsetType = UNSET
-
-
-class ClaimAnswer(msgspec.Struct, kw_only=True):
-    """The claim that was placed; follow it at `GET /v1/claims/{id}`."""
-
-    id: str
-
-
-def claim_view(seen: ClaimSeen) -> ClaimView:
-    """Return a claim as the API shows it."""
-    return ClaimView(
-        id=seen.claim_id,
-        benefit=seen.benefit,
-        quantity=seen.quantity,
-        state=seen.state,
-        reason=seen.reason,
-        claimed_at=seen.claimed_at,
-        changed_at=seen.changed_at,
-        order_number=seen.number,
-        provider_reference=seen.provider_reference,
-        has_code=seen.has_code,
-        use_until=seen.use_until,
-        used=seen.used,
-        ended_at=seen.ended_at,
-        instead_of=seen.instead_of or None,
-    )
 
 
 def overview(seen: Seen) -> BenefitsView:
@@ -290,6 +216,7 @@ def _benefit(taker: Taker, served: Benefit, lots: Sequence[Entitlement]) -> Bene
         unit=lots[0].unit,
         takes=taker.takes,
         companions=served.companions,
+        booking=None if served.booking is None else _booking(served.booking),
         delivers=served.code,
         replacement=served.replacement or None,
         replaced_on=last + timedelta(days=1) if last else None,
@@ -304,6 +231,15 @@ def _benefit(taker: Taker, served: Benefit, lots: Sequence[Entitlement]) -> Bene
             )
             for lot in lots
         ],
+    )
+
+
+def _booking(booking: Booking) -> BookingView:
+    return BookingView(
+        first_days=booking.first_days,
+        last_days=booking.last_days,
+        free_cancel_hours=booking.free_cancel_hours,
+        late_cancel=booking.late_cancel,
     )
 
 
@@ -423,81 +359,4 @@ async def get_history(
     )
 
 
-@post(
-    CLAIMS,
-    guards=[needs(*CLAIMERS)],
-    tags=["claims"],
-    operation_id="claim",
-)
-async def post_claim(
-    member_id: FromPath[UUID],
-    data: JSONBody[ClaimRequest],
-    request: Request[Any, Any, Any],
-    idempotency_key: IdempotencyKey = "",
-    *,
-    dry_run: FromQuery[bool] = False,
-) -> Response[ClaimAnswer]:
-    """Claim units: they are held, and the provider is asked. Needs an Idempotency-Key."""
-    claims = request.app.state.claims
-    wanted = command(request.auth, check_key(idempotency_key), member_id, data)
-    return answer(await (claims.rehearse if dry_run else claims.submit)(wanted))
-
-
-def command(caller: Caller, key: str, member_id: UUID, asked: ClaimRequest) -> ClaimUnits:
-    """Return a wish as the group decides it."""
-    return ClaimUnits(
-        caller=caller.name,
-        key=key,
-        member_id=member_id,
-        benefit=asked.benefit,
-        quantity=asked.quantity,
-        companions=0 if asked.companions is UNSET else asked.companions,
-        recipient=asked.recipient,
-        channel="" if asked.channel is UNSET else asked.channel,
-    )
-
-
-def answer(outcome: Accepted | Refused | Refusal) -> Response[Any]:
-    """Return a claim's outcome as a response; a replayed one says so."""
-    match outcome:
-        case Accepted():
-            headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
-            headers["Location"] = f"/v1/claims/{outcome.ids['claim_id']}"
-            return Response(
-                ClaimAnswer(id=outcome.ids["claim_id"]), status_code=201, headers=headers
-            )
-        case Refused():
-            return stored(outcome)
-        case Refusal():
-            return refused(outcome)
-
-
-@post(
-    "/v1/claims/{claim_id:uuid}/code",
-    guards=[needs("mobile", "member")],
-    status_code=200,
-    tags=["claims"],
-    operation_id="read_code",
-)
-async def post_code(
-    claim_id: FromPath[UUID],
-    request: Request[Any, Any, Any],
-    *,
-    dry_run: FromQuery[bool] = False,
-) -> Response[CodeView]:
-    """Return the provider's code of a delivered claim; each time is recorded, with the caller.
-
-    Ask when the member taps, and keep it nowhere. A dry run, which records nothing, gives an empty
-    code.
-    """
-    parts = request.app.state.parts
-    async with rehearsal.database(request, dry_run=dry_run).transaction() as conn:
-        code = await read_code(conn, claim_id, parts, actor=request.auth.name)
-    if code is None:
-        raise NotFound
-    found = [] if dry_run else [PieceView(code=one.code, pin=one.pin) for one in pieces(code)]
-    view = CodeView(code=found[0].code if found else "", codes=found)
-    return Response(view, headers={"Cache-Control": "no-store"})
-
-
-HANDLERS = [get_benefits, get_history, post_claim, post_code]
+HANDLERS = [get_benefits, get_history]

@@ -4,7 +4,6 @@ Every `Refusal` of the service is listed; a test compares the list with the code
 is in the language that the caller prefers, its detail in English.
 """
 
-from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -43,6 +42,7 @@ from benefits.domain import (
     archive,
     assets,
     blocks,
+    booking,
     choices,
     consents,
     corrections,
@@ -72,6 +72,7 @@ from benefits.providers.provider import CallbackRefused
 from benefits.store import db, envelope, feed, group, versions
 from benefits.web import jwks
 from benefits.web.document.titles import CHINESE, OWN
+from benefits.web.language import LANGUAGE, hear
 
 log = structlog.get_logger()
 
@@ -141,6 +142,10 @@ STATUSES: dict[type[Refusal], int] = {
     redeem.OrderNotUsable: 409,
     redeem.PaymentMissing: 422,
     redeem.RedemptionOpen: 409,
+    booking.BookingTime: 422,
+    booking.NotCancellable: 409,
+    booking.CancellationOpen: 409,
+    booking.CancelledTooLate: 409,
     redeem.NotReversible: 409,
     redeem.RedemptionNotFinal: 409,
     close_case.CaseClosed: 409,
@@ -301,29 +306,6 @@ CHALLENGES = {
     "forbidden": 'Bearer realm="benefits", error="insufficient_scope"',
 }
 MEDIA_TYPE = "application/problem+json"
-
-
-LANGUAGE: ContextVar[str] = ContextVar("LANGUAGE", default="en")
-
-
-def preferred(accept_language: str) -> str:
-    """Return `zh` where a caller likes it better than English, else `en`."""
-    liked = dict[str, float]()
-    for part in accept_language[:200].split(","):
-        tag, _, weight = part.strip().partition(";q=")
-        try:
-            quality = float(weight or 1)
-        except ValueError:
-            quality = 0.0
-        name = tag.strip().lower().partition("-")[0]
-        liked[name] = max(quality, liked.get(name, 0.0))
-    return "zh" if liked.get("zh", 0.0) > liked.get("en", 0.0) else "en"
-
-
-def hear(request: Request[Any, Any, Any]) -> None:
-    """Take the caller's language for the problems of this request."""
-    LANGUAGE.set(preferred(request.headers.get("accept-language", "")))
-
 
 # What is said of a handler that is no GET and yet leaves the books alone.
 LEAVES_BOOKS = {"leaves_books": True}

@@ -18,7 +18,7 @@ from benefits.store.db import Connection
 from benefits.store.shown_orders import RedemptionSeen
 from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.mobile import ClaimView, claim_view
+from benefits.web.claims import ClaimView, claim_view
 from benefits.web.problems import NotFound, refused, stored
 
 Place = Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from benefits.domain import toml
 from benefits.domain.benefit import Benefit, ClawBack, Kind, Late, LateReversal
+from benefits.domain.booking import Booking, IfEnded, LateCancel
 from benefits.domain.carry import Carry
 from benefits.domain.choice import Choice
 from benefits.domain.code_pool import CodePool
@@ -182,6 +183,14 @@ pools = st.builds(
         sandbox, code="pool", dialect=Dialect.CODE_POOL, url="", code_pool=pool
     )
 )
+bookings = st.none() | st.builds(
+    Booking,
+    first_days=st.integers(0, 30),
+    last_days=st.integers(30, 366),
+    free_cancel_hours=st.integers(0, 8784),
+    late_cancel=st.sampled_from(LateCancel),
+    if_ended=st.sampled_from(IfEnded),
+)
 prices = st.builds(
     Price,
     from_=st.dates(date(2025, 1, 1), date(2025, 9, 1)),
@@ -202,42 +211,46 @@ def followed(benefit: tuple[Benefit, ...]) -> tuple[Benefit, ...]:
 
 
 @st.composite
+def benefits(
+    draw: st.DrawFn, one: Benefit, name: dict[str, str], ranks: list[str], *, chosen: bool
+) -> Benefit:
+    """Return a benefit with other words, amounts and rules; a choice is of whole units."""
+    count = st.integers(1, 20) if chosen else quantities
+    return msgspec.structs.replace(
+        one,
+        name=name,
+        cost=draw(amounts),
+        scale=0 if chosen else 1,
+        stock=draw(st.none() | st.integers(0, 99)),
+        cap=draw(st.none() | st.builds(Cap, limit=count, window=st.sampled_from(CapWindow))),
+        claw_back=draw(st.sampled_from(ClawBack)),
+        late_reversal=LateReversal(then=draw(st.sampled_from(Late)), days=30),
+        companions=draw(st.dictionaries(st.sampled_from(ranks), st.integers(1, 9), max_size=3)),
+        unused=draw(st.sampled_from(Unused)),
+        claim_from=draw(st.none() | st.dates(date(2025, 1, 1), date(2025, 6, 1))),
+        claim_until=draw(st.none() | st.dates(date(2025, 6, 1), date(2025, 9, 1))),
+        use=draw(uses) if one.kind is not Kind.DIRECT_TOPUP else None,
+        nature=draw(st.sampled_from(Nature)),
+        triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
+        prices=tuple(draw(st.lists(prices, max_size=1))),
+        booking=draw(bookings) if one.kind is Kind.BOOKING else None,
+        priced_at=draw(st.sampled_from(PricedAt)),
+        stacking=draw(stackings) if one.code == "VIDEO" and not chosen else one.stacking,
+        recipient=tuple(draw(st.lists(st.sampled_from(["phone", "name"]), unique=True))),
+    )
+
+
+@st.composite
 def programmes(draw: st.DrawFn) -> Programme:
     """Return the reference programme with other words, amounts and choices."""
     base = msgspec.structs.replace(reference_programme(), provider=(*draw(providers), draw(pools)))
     name = {"zh": draw(words), "en": draw(words)}
     chosen = draw(st.lists(choices(name), max_size=1))
-    scale = 0 if chosen else 1
     count = st.integers(1, 20) if chosen else quantities
     exclusion = draw(st.sampled_from(["", "gift"]))
-    benefit = tuple(
-        msgspec.structs.replace(
-            one,
-            name=name,
-            cost=draw(amounts),
-            scale=scale,
-            stock=draw(st.none() | st.integers(0, 99)),
-            cap=draw(st.none() | st.builds(Cap, limit=count, window=st.sampled_from(CapWindow))),
-            claw_back=draw(st.sampled_from(ClawBack)),
-            late_reversal=LateReversal(then=draw(st.sampled_from(Late)), days=30),
-            companions=draw(
-                st.dictionaries(st.sampled_from(list(base.ranks)), st.integers(1, 9), max_size=3)
-            ),
-            exclusion=exclusion,
-            unused=draw(st.sampled_from(Unused)),
-            claim_from=draw(st.none() | st.dates(date(2025, 1, 1), date(2025, 6, 1))),
-            claim_until=draw(st.none() | st.dates(date(2025, 6, 1), date(2025, 9, 1))),
-            use=draw(uses) if one.kind is not Kind.DIRECT_TOPUP else None,
-            nature=draw(st.sampled_from(Nature)),
-            triggers=tuple(draw(st.lists(st.sampled_from(Trigger), unique=True, max_size=3))),
-            prices=tuple(draw(st.lists(prices, max_size=1))),
-            priced_at=draw(st.sampled_from(PricedAt)),
-            stacking=draw(stackings) if one.code == "VIDEO" and not chosen else one.stacking,
-            recipient=tuple(draw(st.lists(st.sampled_from(["phone", "name"]), unique=True))),
-        )
-        for one in base.benefit
-    )
-    bare = {one.code for one in benefit if not one.recipient and not chosen}
+    of = [benefits(one, name, [*base.ranks], chosen=bool(chosen)) for one in base.benefit]
+    benefit = tuple(msgspec.structs.replace(draw(one), exclusion=exclusion) for one in of)
+    bare = {b.code for b in benefit if not b.recipient and not b.booking and not chosen}
     if draw(st.booleans()):
         benefit, bare = followed(benefit), set()
     line = tuple(

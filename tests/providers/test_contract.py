@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,9 @@ async def conversation() -> tuple[Recorder, list[bytes]]:
         good, waits = numbered(Behaviour.SLOW), numbered(Behaviour.CALLS_BACK_TWICE)
         refused = numbered(Behaviour.SLOW, 1)
         refused_later = numbered(Behaviour.CALLS_BACK_TWICE, 1)
-        await on.issue(numbered(Behaviour.SLOW, 2), quantity=3, companions=2)
+        later = datetime(2025, 7, 5, 2, tzinfo=UTC)
+        second = numbered(Behaviour.SLOW, 2)
+        await on.issue(second, quantity=3, companions=2, booked_for=later)
         for number in (good, waits):
             await on.query(number)
             await on.revoke(number)
@@ -131,7 +134,9 @@ async def test_what_is_said_is_what_is_published() -> None:
     recorder, callbacks = await conversation()
     first = json.loads(recorder.kept[0][1])
     assert (3, 2) == (first["quantity"], first["companions"])
-    assert 1 == sum(b"companions" in request for _, request, _ in recorder.kept)
+    assert "2025-07-05T02:00:00Z" == first["booked_for"]
+    for name in (b"companions", b"booked_for"):
+        assert 1 == sum(name in request for _, request, _ in recorder.kept)
     seen = set()
     for path, request, response in recorder.kept:
         operation = DOCUMENT["paths"][path]["post"]

@@ -63,10 +63,15 @@ class Stage:
         phone: str = "13800001234",
         quantity: int = 1,
         companions: int = 0,
+        booked_for: datetime | None = None,
     ) -> Outcome:
         """Ask for one unit, or more."""
         request = IssueRequest(
-            sku=sku, quantity=quantity, companions=companions, recipient={"phone": phone}
+            sku=sku,
+            quantity=quantity,
+            companions=companions,
+            recipient={"phone": phone},
+            booked_for=booked_for,
         )
         return await self._call(number, Operation.ISSUE, request)
 

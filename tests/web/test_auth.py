@@ -59,8 +59,7 @@ ROUTES: dict[str, Any] = {
     "GET /v1/feeds/{source}/{day}/{revision}": FEEDS,
     "GET /v1/feeds": FEEDS,
     "GET /v1/feeds:missing": FEEDS,
-    "GET /v1/fills": FINANCE,
-    "GET /v1/fills/{fill_id}": FINANCE,
+    **dict.fromkeys(("GET /v1/fills", "GET /v1/fills/{fill_id}"), FINANCE),
     "POST /v1/fills": {"operator": "all"},
     "POST /v1/fills/{fill_id}/approve": {"approver": "all"},
     "POST /v1/fills/{fill_id}/reject": dict.fromkeys(("operator", "approver"), "all"),
@@ -81,6 +80,7 @@ ROUTES: dict[str, Any] = {
         "relationship_manager": "own",
     },
     "GET /v1/events": {"crm": "all", "auditor": "all"},
+    "POST /v1/claims/{claim_id}/cancellation": {"mobile": "all", "member": "own"},
     "POST /v1/claims/{claim_id}/redemptions": {"crm": "all"},
     "POST /v1/claims/{claim_id}/redemptions/{redemption_id}/reverse": {"crm": "all"},
     "GET /v1/cases": dict.fromkeys(("operator", "approver", "auditor"), "all"),
@@ -138,7 +138,7 @@ ROUTES: dict[str, Any] = {
 }
 ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
 ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block", "unknown_baseline"}
-ABSENT |= {"unknown_choice", "unknown_whitelist", "unknown_redemption"}
+ABSENT |= {"unknown_choice", "unknown_whitelist", "unknown_redemption", "not_cancellable"}
 ABSENT |= {"redeemed_elsewhere", "unknown_claim", "unknown_order", "unknown_stock"}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from benefits import app
 from benefits.settings import Keys, Settings
-from benefits.web import mobile, problems
+from benefits.web import claims, problems
 from benefits.web.document import contract, titles, whole
 from benefits.web.page import shown_benefit
 from tests.tidy.sources import ROOT
@@ -217,4 +217,4 @@ async def test_the_page_shows_the_document_without_script_or_stranger(running: S
 def test_a_claim_of_the_document_is_a_claim() -> None:
     """The example of a request is what the service decodes."""
     shown = whole.EXAMPLES["claim"]["request"]
-    assert "VIDEO" == msgspec.convert(shown, mobile.ClaimRequest).benefit
+    assert "VIDEO" == msgspec.convert(shown, claims.ClaimRequest).benefit

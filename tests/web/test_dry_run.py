@@ -4,42 +4,43 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
-from uuid import UUID, uuid4
 
-import aiohttp
-import msgspec
 import pytest
 
-from benefits import measures
 from benefits.actions import import_files
 from benefits.domain.feeds import digest_of
 from benefits.domain.jobs import PART_LINES
-from benefits.domain.orders import Done, RedeemBy
-from tests.actions.feeding import fed
-from tests.actions.life import call_back, number_of, provider_can
-from tests.builders import NOON, PROGRAMME
+from tests.builders import PROGRAMME
 from tests.rows import everything
+from tests.web.rehearsing import (
+    ASSETS,
+    BULK,
+    MERGE,
+    OPERATORS,
+    REWARDS,
+    WHITELIST,
+    Stage,
+    blocking,
+    filling,
+    gift,
+    revoking,
+)
 from tests.web.site import Site
 from tests.web.test_auth import routes
-from tests.web.test_mobile import WISH, platinum
-from tests.web.test_operator import key_of, strange_callbacks
+from tests.web.test_mobile import WISH
 
 CONSENTS = "POST /v1/members/{member}/consents"
 CHOICES = "POST /v1/members/{member}/choices"
-WHITELIST = "PUT /v1/whitelists/founders"
 CLAIMS = "POST /v1/members/{member}/claims"
-REWARDS = "POST /v1/rewards"
-MERGE = "POST /v1/members:merge"
-ASSETS = "POST /v1/assets:import"
 CLOSE = "POST /v1/cases/{case}/close"
 RETRY = "POST /v1/orders/{order}/retry"
 PAUSE = "POST /v1/providers/{provider}/pause"
 RESUME = "POST /v1/providers/{provider}/resume"
 SESSIONS = "POST /v1/page-sessions"
 CODE = "POST /v1/claims/{claim}/code"
+CANCEL = "POST /v1/claims/{booked}/cancellation"
 REDEEM = "POST /v1/claims/{claim}/redemptions"
 REVERSE = "POST /v1/claims/{claim}/redemptions/{nobody}/reverse"
-BULK = "POST /v1/grants:bulk"
 PROPOSE = "POST /v1/corrections"
 APPROVE = "POST /v1/corrections/{correction}/approve"
 REJECT = "POST /v1/corrections/{rejected}/reject"
@@ -56,15 +57,9 @@ BALANCES = "customer,asset_class,currency,balance\nT000001,DEPOSIT,CNY,7.00\n"
 LIST = "benefit,business_key,customer,quantity\n"
 # Granted, known from a line before, refused by form and by rule.
 LINES = LIST + "VIDEO,l,T000001,2\nVIDEO,l,T000001,2\nVIDEO,l,nobody,1\nVIDEO,,T000001,1\n"
-OPERATORS = (
-    *("/close", "/corrections", "/fills", "/proposals", "/reject"),
-    *("/retry", "/pause", "/resume"),
-)
 # Changes nothing: it is a question that must not stand in an address.
 QUESTIONS = {"POST /v1/members:lookup"}
 FEED, CHUNKS = re.compile(r"/feeds/\w+/[0-9-]+/(\d+|\{\})"), re.compile(r"chunks/\d+")
-UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
-ENTRY = re.compile(r"code=[\w%-]+")
 CSV = "customer,as_of,asset_class,currency,balance,account,source,revision\n"
 DAY = CSV + "T000001,2025-07-01,DEPOSIT,CNY,7.00,,,0\n"
 LATE = "2025-07-01,DEPOSIT,CNY"
@@ -79,164 +74,12 @@ MIXED = (
 )
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What a caller hears."""
-
-    status: int
-    body: Any
-    headers: Any  # names in any case
-
-    @property
-    def masked(self) -> tuple[int, str, dict[str, str]]:
-        """What must be equal: all but ids, entry codes and providers' codes."""
-        body = ENTRY.sub("code=…", UUID_TEXT.sub("<id>", str(self.body)))
-        told = {"Idempotency-Replayed", "Location", "Retry-After", "Content-Type"}
-        told |= {"Cache-Control", "WWW-Authenticate"}
-        kept = {name: self.headers[name] for name in told if name in self.headers}
-        return self.status, body, {name: UUID_TEXT.sub("<id>", v) for name, v in kept.items()}
-
-
-class Stage:
-    """A running app with something to write to on every route."""
-
-    def __init__(self, running: Site) -> None:
-        self.running = running
-        self.world = running.world
-        self.places: dict[str, Any] = {}
-        self.member: UUID | None = None
-        self.operator_key = self.approver_key = ""
-        self.hash = self.fill_hash = self.rule_hash = ""
-
-    async def fill(self) -> None:
-        """Bring a member with units, a delivered and an open claim, and a case."""
-        await provider_can(self.world, redeem_by=RedeemBy.US)
-        self.member = await platinum(self.running)
-        claims = f"/v1/members/{self.member}/claims"
-        made = [await self.running.post(claims, WISH, self.running.mobile_key) for _ in "ab"]
-        delivered, open_ = [UUID(body["id"]) for _, body in made]
-        number = await number_of(self.world, delivered)
-        await call_back(self.world, number, Done(at=NOON, code="4829-1355"))
-        await strange_callbacks(self.running, 1)
-        ((case,),) = await self.world.rows("SELECT case_id FROM case_file")
-        closed = await self.world.member()
-        await self.world.rows(
-            "UPDATE member SET closed_on = '2025-06-01' WHERE member_id = $1 RETURNING 1", closed
-        )
-        self.operator_key = await key_of(self.running, "operator")
-        self.places = {
-            "member": self.member,
-            "closed": closed,
-            "nobody": uuid4(),
-            "claim": delivered,
-            "open": open_,
-            "case": case,
-            "order": await number_of(self.world, open_),
-            "ended": uuid4().hex,
-            "provider": "sandbox",
-        }
-        await self.fill_corrections()
-        await fed(self.world)
-        self.places["feed"] = 0
-        for name, day in (("fill", 29), ("unfilled", 30)):
-            _, fill = await self.running.post("/v1/fills", filling(day), self.operator_key)
-            self.fill_hash = self.fill_hash or fill["hash"]
-            self.places[name] = fill["id"]
-        for name in ("rule", "unruled"):
-            _, rule = await self.running.post("/v1/proposals", blocking(self), self.operator_key)
-            self.rule_hash = self.rule_hash or rule["hash"]
-            self.places[name] = rule["id"]
-
-    async def fill_corrections(self) -> None:
-        """Bring a lot and two proposals to revoke it."""
-        self.approver_key = await key_of(self.running, "approver")
-        reward = gift(self, benefit="VIDEO", business_key="c", quantity=2)
-        _, lot = await self.running.post("/v1/rewards", reward, self.running.crm_key)
-        self.places["lot"] = lot["lot_id"]
-        made = [
-            (await self.running.post("/v1/corrections", revoking(self, 2), self.operator_key))[1]
-            for _ in "ab"
-        ]
-        self.hash = made[0]["hash"]
-        self.places |= {"correction": made[0]["id"], "rejected": made[1]["id"]}
-
-    def key_for(self, route: str) -> str:
-        """Return an API key that may call a route."""
-        if "/redemptions" in route:
-            return self.running.crm_key
-        if route in {REWARDS, ASSETS, BULK, MERGE, WHITELIST} or "/feeds/" in route:
-            return self.running.crm_key
-        if route.endswith("/approve"):
-            return self.approver_key
-        mine = route.endswith(OPERATORS)
-        return self.operator_key if mine else self.running.mobile_key
-
-    def url(self, route: str) -> str:
-        """Return a route's address."""
-        return re.sub(r"\{(\w+)\}", lambda m: str(self.places[m[1]]), route.split()[1])
-
-    async def ask(
-        self,
-        path: str,
-        body: Any,
-        headers: dict[str, str],
-        *,
-        method: str = "POST",
-        dry_run: bool = False,
-    ) -> Answer:
-        """Send a body to a path."""
-        sent: dict[str, Any] = {"json": body}
-        if isinstance(body, str):
-            sent = {"data": body.encode()}
-            headers = {**headers, "Content-Type": "text/csv"}
-        query = {"dry_run": "true"} if dry_run else {}
-        async with (
-            aiohttp.ClientSession(self.running.url) as http,
-            http.request(method, path, headers=headers, params=query, **sent) as answer,
-        ):
-            said = await answer.json(content_type=None)
-            return Answer(answer.status, said, answer.headers)
-
-    async def both(self, route: str, body: Any, headers: dict[str, str]) -> Answer:
-        """Rehearse a call, see that nothing changed, make it; return what both said."""
-        path, method = self.url(route), route.split(maxsplit=1)[0]
-        before, counted = await everything(self.world.database), claims_counted()
-        dry = await self.ask(path, body, headers, method=method, dry_run=True)
-        assert before == await everything(self.world.database)
-        assert (counted, "true") == (claims_counted(), dry.headers.get("Dry-Run"))
-        real = await self.ask(path, body, headers, method=method)
-        assert "Dry-Run" not in real.headers
-        if "4829-1355" in str(real.body):  # a look at a code leaves its record, or is none
-            assert {"code": "", "codes": []} == dry.body
-            dry = msgspec.structs.replace(dry, body=real.body)
-        assert real.masked == dry.masked
-        return real
-
-
 @pytest.fixture
 async def stage(running: Site) -> Stage:
     """Give a stage with everything on it."""
     made = Stage(running)
     await made.fill()
     return made
-
-
-def claims_counted() -> float:
-    """Return how many claims the instrument has seen come to be."""
-    name = "benefits_claims_total"
-    return measures.REGISTRY.get_sample_value(name, {"state": "HELD"}) or 0.0
-
-
-def gift(stage: Stage, **more: Any) -> dict[str, Any]:
-    """Return a reward's body."""
-    reward = {"member_id": str(stage.member), "benefit": "VIDEO", "business_key": "b"}
-    return {**reward, **more}
-
-
-def revoking(stage: Stage, quantity: int, **more: Any) -> dict[str, Any]:
-    """Return the body of a proposal to revoke units of the lot."""
-    body = {"member_id": str(stage.member), "kind": "REVOKE", "quantity": quantity}
-    why = {"reason": "GOODWILL", "note": "Mine."}
-    return {**body, **why, "lot_id": stage.places["lot"], **more}
 
 
 def corrections(stage: Stage) -> Iterator[tuple[str, Any, int]]:
@@ -254,12 +97,6 @@ def corrections(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield REJECT.replace("{rejected}", "{nobody}"), {"note": "Mine."}, 404
 
 
-def filling(day: int, **more: Any) -> dict[str, Any]:
-    """Return the body of a proposal to fill a day of May."""
-    said = {"source": "core", "date": f"2025-05-{day}", "kind": "ZERO", "note": "Down."}
-    return {**said, **more}
-
-
 def fills(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     """Yield calls on fills: of two proposals one is approved, the other withdrawn."""
     yield FILL, filling(31), 201
@@ -275,13 +112,6 @@ def fills(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield REJECT_FILL, {"note": "Mine."}, 200
     yield REJECT_FILL, {"note": "Mine."}, 409
     yield REJECT_FILL.replace("{unfilled}", "{nobody}"), {"note": "Mine."}, 404
-
-
-def blocking(stage: Stage, **more: Any) -> dict[str, Any]:
-    """Return the body of a proposal to block the member's rewards and claims from next year on."""
-    begins = {"begins_at": "2026-01-01T00:00:00+08:00"}
-    block = {"member_id": str(stage.member), "scope": "ALL", "why": "DISPUTE", **begins, **more}
-    return {"note": "As agreed.", "block": block}
 
 
 def rules(stage: Stage) -> Iterator[tuple[str, Any, int]]:
@@ -355,13 +185,8 @@ def merges() -> Iterator[tuple[str, Any, int]]:
     yield MERGE, {"customer": "nobody", "into": "T000001"}, 404
 
 
-def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
-    """Yield calls on every write route, in an order that gives each its answer."""
-    nobody, closed = str(stage.places["nobody"]), str(stage.places["closed"])
-    yield from corrections(stage)
-    yield from feeds(stage)
-    yield from fills(stage)
-    yield from rules(stage)
+def claiming() -> Iterator[tuple[str, Any, int]]:
+    """Yield claims, and cancellations of the one that is booked."""
     yield CLAIMS, {"benefit": "VIDEO", "recipient": {"phone": "13800000001"}}, 201
     yield CLAIMS, WISH, 409
     yield CLAIMS, {**WISH, "quantity": 101}, 422
@@ -370,6 +195,20 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield CLAIMS, {"benefit": 1}, 400
     yield CLAIMS.replace("{member}", "{nobody}"), WISH, 404
     yield CLAIMS.replace("{member}", "{closed}"), WISH, 409
+    yield CLAIMS, {**WISH, "booked_for": "2025-07-09T12:00:00+08:00"}, 422
+    yield CANCEL, None, 201
+    yield CANCEL, None, 409
+    yield CANCEL.replace("{booked}", "{nobody}"), None, 404
+
+
+def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
+    """Yield calls on every write route, in an order that gives each its answer."""
+    nobody, closed = str(stage.places["nobody"]), str(stage.places["closed"])
+    yield from corrections(stage)
+    yield from feeds(stage)
+    yield from fills(stage)
+    yield from rules(stage)
+    yield from claiming()
     yield WHITELIST, {"customers": ["T000001", "nobody"], "begins_on": "2025-07-02"}, 200
     yield WHITELIST, {"customers": [], "begins_on": "2025-07-01"}, 422
     yield WHITELIST, {"customers": [], "ends_before": "2025-07-01"}, 422

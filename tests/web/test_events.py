@@ -57,6 +57,8 @@ async def test_the_feed_tells_what_happened_to_everybody(running: Site) -> None:
         "companions": 0,
         "use_until": None,
         "instead_of": None,
+        "booked_for": None,
+        "cancel_until": None,
     } == claim
     status, after = await follow(running, cursor=page["next"])
     assert (200, [], True, page["next"]) == (
@@ -173,7 +175,16 @@ def test_no_event_has_room_for_personal_data(kind: str) -> None:
     known |= {"expired", "made_good", "taken", "owed", "borne", "delivered", "line", "quota"}
     known |= {"window", "hold_id", "claimed_at", "programme_version", "lot_id", "digest", "state"}
     known |= {"tier", "day", "threshold_minor", "projected_minor", "needed_daily_minor", "ended"}
-    known |= {"choice", "companions", "instead_of", "welcome_until", "used", "refusal"}
+    known |= {
+        "booked_for",
+        "cancel_until",
+        "choice",
+        "companions",
+        "instead_of",
+        "welcome_until",
+        "used",
+        "refusal",
+    }
     known |= {"cap", "use_until", "limits", "budget", "percent", "total_minor", "taken_minor"}
     known |= {"granted_at", "merged", "into"}  # ids of members, which only our key can make
     known |= {"provider", "amount_minor", "fault", "priority"}

@@ -3,9 +3,16 @@
 from typing import Any
 
 from benefits.actions import claim, evaluate
+from benefits.actions.redeem import RedemptionOpen
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import Kind
 from benefits.domain.blocks import Blocked
+from benefits.domain.booking import (
+    BookingTime,
+    CancellationOpen,
+    CancelledTooLate,
+    NotCancellable,
+)
 from benefits.domain.choices import ChoiceNotOffered, ChoiceRepeated, UnknownChoice
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.eligibility import NotEligible
@@ -22,6 +29,7 @@ from benefits.store.pages import EventSeen
 from benefits.web.page import (
     shown,
     shown_benefit,
+    shown_booking,
     shown_choice,
     shown_days,
     shown_history,
@@ -51,8 +59,9 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(UpgradePolicy) == set(shown_lines.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
-    some = ("rewarded", "joined", "ended", "replaced", "owing", "cut")
+    some = ("rewarded", "joined", "remade", "ended", "replaced", "owing", "cut")
     variants = {f"entitlement.{how}" for how in some} | {"claim.left"}
+    variants |= {"order.missed", "order.cancelled"}
     assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
     refusals = {each.code for each in (UnknownChoice, ChoiceNotOffered, ChoiceRepeated)}
     otherwise = {each.code for each in (ledger.InsufficientUnits, ledger.LotExpired, KeyConflict)}
@@ -60,7 +69,10 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert {True, False} == set(shown_choice.REPEATS)
     codes = {KeyConflict.code, ReadOnly.code, Blocked.code}
     codes |= {ConsentRequired.code, NotEligible.code, Excluded.code}
-    codes |= {ClaimWindow.code}
+    codes |= {ClaimWindow.code, BookingTime.code}
+    assert {kind.code for kind in (NotCancellable, CancellationOpen, CancelledTooLate)} | {
+        RedemptionOpen.code
+    } == set(shown_booking.CANCEL_WORDS)
     assert set(Length) == set(shown_limits.USES)
     for module in (claim, entitlement, ledger):
         for kind in vars(module).values():
@@ -76,7 +88,8 @@ def test_what_a_segment_brings_came_with_no_tier() -> None:
         cause: shown_history._word(
             EventSeen(**{**unsaid, "type": "entitlement.granted", "data": {"cause": cause}})
         )
-        for cause in ("TIER", "SEGMENT", "REWARD")
+        for cause in ("TIER", "SEGMENT", "REWARD", "MAKE_GOOD")
     }
     expected = {"TIER": "granted", "SEGMENT": "joined", "REWARD": "rewarded"}
+    expected |= {"MAKE_GOOD": "remade"}
     assert {cause: f"entitlement.{word}" for cause, word in expected.items()} == told

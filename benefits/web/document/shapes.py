@@ -26,10 +26,17 @@ _CLAIM: dict[str, Any] = {
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "AttemptView": {"operation": {"enum": sorted(one.value for one in Asked)}},
     "BenefitView": {"available": _COUNT, "held": _COUNT},
+    "BookingView": {
+        "first_days": _COUNT,
+        "last_days": _COUNT,
+        "free_cancel_hours": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]},
+    },
+    "CancellationAnswer": {"id": {"format": "uuid"}},
     "ClaimAnswer": {"id": {"format": "uuid"}},
     "ClaimRequest": {
         "benefit": {"minLength": 1, "description": "A benefit's code, like `LOUNGE`."},
         "quantity": {"minimum": 1, "maximum": 100},
+        "booked_for": {"description": "Where the benefit is booked: for when, with its zone."},
         "companions": {
             "minimum": 0,
             "maximum": 99,

@@ -13,15 +13,18 @@ import msgspec
 from litestar import get, post
 from litestar.params import FromPath, FromQuery
 
+from benefits.actions.cancel import CancelClaim, cancel
 from benefits.actions.claim import ClaimUnits
 from benefits.actions.foresee import CHANNEL
-from benefits.actions.keyed import Accepted
+from benefits.actions.keyed import Accepted, Decided
 from benefits.actions.read_code import read_code
 from benefits.actions.record_consents import SayConsent, say_consent
+from benefits.domain.booking import BookingTime
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.code_lines import pieces
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.entitlement import RECIPIENT_MAX, GuestLimit, RecipientIncomplete
+from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.values import local_date
 from benefits.store.db import Busy, Connection, is_busy
@@ -40,6 +43,7 @@ from benefits.web.page.frame import (
     tongue_of,
 )
 from benefits.web.page.shown_benefit import misfit, offer, refused_words, typed_in
+from benefits.web.page.shown_booking import CANCEL_WORDS, typed_time
 from benefits.web.page.shown_order import shown_order
 from benefits.web.problems import NotFound
 from benefits.web.tongue import Tongue
@@ -56,6 +60,7 @@ class Again(msgspec.Struct, frozen=True):
     recipient: dict[str, str]
     consent: str = ""
     companions: int = 0
+    booked_for: str = ""
 
 
 def _companions(form: dict[str, str]) -> int:
@@ -91,6 +96,9 @@ async def review_claim(request: Web) -> Page:
     if code not in facts.catalogue.offers:
         return redirect(request, notice="notice", refused="unknown_benefit")
     tongue, recipient, companions = tongue_of(request), _recipient(form), _companions(form)
+    slots, typed = facts.prospects[code].slots, form.get("booked_for", "")
+    zone = facts.catalogue.offers[code][0].tz
+    at = typed_time(typed, zone)
     seen = msgspec.structs.replace(offer(tongue, facts, code), key=key)
     refusal = facts.prospects[code].refusal
     if refusal is not None:
@@ -98,7 +106,9 @@ async def review_claim(request: Web) -> Page:
     given = {name: recipient.get(name, "") for name, _ in seen.fields}
     agreed = seen.consent is None or form.get("consent") == seen.consent[0]
     along = GuestLimit.code if not 0 <= companions <= seen.companions else ""
-    if wrong := _wrong(given) or along or ("" if agreed else ConsentRequired.code):
+    fits = slots is None or (at is not None and slots.has(at))
+    booked = "" if fits else BookingTime.code
+    if wrong := _wrong(given) or along or booked or ("" if agreed else ConsentRequired.code):
         return render(
             tongue,
             "benefit.html",
@@ -109,6 +119,7 @@ async def review_claim(request: Web) -> Page:
             token=form["token"],
             typed=given,
             companions=companions,
+            booked_for=typed,
             refused=refused_words(tongue, wrong),
         )
     return render(
@@ -118,8 +129,15 @@ async def review_claim(request: Web) -> Page:
         posted=True,
         offer=seen,
         again=Again(
-            code, seen.name, key, given, seen.consent[0] if seen.consent else "", companions
+            code=code,
+            name=seen.name,
+            key=key,
+            recipient=given,
+            consent=seen.consent[0] if seen.consent else "",
+            companions=companions,
+            booked_for=typed if slots else "",
         ),
+        when=tongue.moment(at, zone) if slots and at else "",
         token=form["token"],
     )
 
@@ -133,16 +151,18 @@ async def post_claim(request: Web) -> Page:
         catalogue = await state.parts.catalogue.current(conn)
     form = await form_of(request)
     state.rates.member(request.scope, session.member_id)
+    code, typed = form.get("benefit", ""), form.get("booked_for", "")
+    known = code in catalogue.offers
     command = ClaimUnits(
         caller="system:page",
         key=check_key(form.get("key")),
         member_id=session.member_id,
-        benefit=form.get("benefit", ""),
+        benefit=code,
+        booked_for=typed_time(typed, catalogue.offers[code][0].tz) if known else None,
         recipient=_recipient(form),
         companions=_companions(form),
         channel=CHANNEL,
     )
-    known = command.benefit in catalogue.offers
     path = f"/benefits/{command.benefit}" if known else ""
     if wrong := _wrong(command.recipient):
         return redirect(request, path, notice="notice", refused=wrong)
@@ -151,10 +171,17 @@ async def post_claim(request: Web) -> Page:
         if consent:
             await _agree(request, catalogue, command, consent)
         outcome = await state.claims.submit(command)
-    except (Busy, Overloaded) as refusal:
-        return _again(request, catalogue, command, refusal, consent=consent)
-    except Failed as failure:
-        return _again(request, catalogue, command, failure, consent=consent)
+    except (Busy, Overloaded, Failed) as error:
+        again = Again(
+            code=code,
+            name=tongue_of(request).text(catalogue.offers[code][1].name),
+            key=command.key,
+            recipient=command.recipient,
+            consent=consent,
+            companions=command.companions,
+            booked_for=typed,
+        )
+        return _again(request, error, again if known else None)
     if isinstance(outcome, Accepted):
         claim_id = outcome.ids["claim_id"]
         return redirect(request, f"/claims/{claim_id}", notice="notice", new="1")
@@ -189,16 +216,8 @@ async def _agree(request: Web, catalogue: Catalogue, command: ClaimUnits, purpos
         raise
 
 
-def _again(
-    request: Web, catalogue: Catalogue, command: ClaimUnits, error: Exception, *, consent: str
-) -> Page:
+def _again(request: Web, error: Exception, again: Again | None) -> Page:
     """Offer the same claim under the same key."""
-    again = None
-    if command.benefit in catalogue.offers:
-        name = tongue_of(request).text(catalogue.offers[command.benefit][1].name)
-        again = Again(
-            command.benefit, name, command.key, command.recipient, consent, command.companions
-        )
     if isinstance(error, Failed):
         return message(request, "internal", 500, incident=error.incident, again=again)
     return message(request, "busy", 503, again=again)
@@ -217,7 +236,12 @@ async def _order(request: Web, claim_id: UUID) -> OrderFacts:
 
 def _show(request: Web, facts: OrderFacts, template: str = "order.html", **more: Any) -> Page:
     tongue: Tongue = tongue_of(request)
-    context: dict[str, Any] = {"new": "", "opened": "", "token": form_token(request)} | more
+    context: dict[str, Any] = {
+        "new": "",
+        "opened": "",
+        "refused": "",
+        "token": form_token(request),
+    } | more
     return render(
         tongue,
         template,
@@ -230,9 +254,13 @@ def _show(request: Web, facts: OrderFacts, template: str = "order.html", **more:
 
 
 @get("/claims/{claim_id:uuid}")
-async def show_claim(request: Web, claim_id: FromPath[UUID], new: FromQuery[str] = "") -> Page:
+async def show_claim(
+    request: Web, claim_id: FromPath[UUID], new: FromQuery[str] = "", refused: FromQuery[str] = ""
+) -> Page:
     """Show a claim and where its order stands."""
-    return _show(request, await _order(request, claim_id), new=new)
+    words = CANCEL_WORDS.get(refused)
+    said = tongue_of(request).word(words) if words else ""
+    return _show(request, await _order(request, claim_id), new=new, refused=said)
 
 
 @get("/claims/{claim_id:uuid}/live")
@@ -264,4 +292,27 @@ async def hide_code(request: Web, claim_id: FromPath[UUID]) -> Page:
     return redirect(request, f"/claims/{claim_id}")
 
 
-HANDLERS = [review_claim, post_claim, show_claim, show_live, show_code, hide_code]
+@post("/claims/{claim_id:uuid}/cancel")
+async def cancel_claim(request: Web, claim_id: FromPath[UUID]) -> Page:
+    """Give a booking up, and go back to the claim."""
+    state = request.app.state
+    member_id = await member_of(request)
+    form = await form_of(request)
+    state.rates.member(request.scope, member_id)
+    await _order(request, claim_id)
+    asked = CancelClaim(caller="system:page", key=check_key(form.get("key")), claim_id=claim_id)
+
+    async def work(conn: Connection) -> Decided | Refusal:
+        return await cancel(conn, asked, state.parts)
+
+    try:
+        outcome = await state.database.transact(work)
+    except Exception as error:
+        if is_busy(error) or isinstance(error, Busy):
+            return _again(request, error, None)
+        raise
+    refused = {} if isinstance(outcome, Accepted) else {"refused": outcome.code}
+    return redirect(request, f"/claims/{claim_id}", notice="order", **refused)
+
+
+HANDLERS = [review_claim, post_claim, show_claim, show_live, show_code, hide_code, cancel_claim]

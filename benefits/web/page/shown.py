@@ -13,11 +13,13 @@ from benefits.domain.values import local_date
 from benefits.store.pages import ClaimSeen, Entitlement
 from benefits.web.page.facts import Facts
 from benefits.web.page.shown_benefit import count_of, is_for, last_day, tier_from, why_not
+from benefits.web.page.shown_booking import over_word
 from benefits.web.tongue import Message, Tongue, n_
 
 SOON = timedelta(days=7)
 READY_FOR = timedelta(days=90)
 LATE_AFTER = timedelta(minutes=5)
+AFTER_TIME = timedelta(days=1)  # that a booking is taken to be used
 FINISHED_SHOWN = 3
 
 STATE_WORDS: dict[OrderState, tuple[str, Message]] = {
@@ -222,7 +224,8 @@ def group_of(claim: ClaimSeen, facts: Facts) -> str:
     if is_to_use(claim, benefit, facts.now):
         return "ready"
     if state in USABLE:
-        return "earlier" if has_code(claim, benefit) or claim.use_until else "used"
+        was_shown = has_code(claim, benefit) or claim.use_until or claim.booked_for
+        return "earlier" if was_shown else "used"
     return "used" if state is OrderState.REDEEMED else "returned"
 
 
@@ -234,6 +237,8 @@ def is_to_use(claim: ClaimSeen, benefit: Benefit, now: datetime) -> bool:
     """
     if OrderState(claim.state) not in USABLE:
         return False
+    if claim.booked_for is not None:
+        return now < claim.booked_for + AFTER_TIME
     if claim.use_until is not None:
         return now < claim.use_until
     is_recent = now - claim.changed_at <= READY_FOR
@@ -251,6 +256,8 @@ def state_word(claim: ClaimSeen, benefit: Benefit, now: datetime) -> Message:
         return TITLES["ready"]
     if claim.state in _NEW:
         return delivered_word(benefit)
+    if (over := over_word(claim)) is not None:
+        return over
     if claim.ended_at is not None and claim.state == OrderState.EXPIRED.value:
         return NOT_USED
     return STATE_WORDS[OrderState(claim.state)][1]
@@ -279,6 +286,8 @@ def _order(tongue: Tongue, facts: Facts, claim: ClaimSeen, group: str) -> Row:
         state = TITLES["ready"]
     elif claim.state in _NEW:
         state = delivered_word(benefit)
+    elif (over := over_word(claim)) is not None:
+        state = over
     elif claim.ended_at is not None and claim.state == OrderState.EXPIRED.value:
         state = NOT_USED
     return Row(

@@ -12,6 +12,7 @@ from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMembe
 from benefits.domain import exclusions, units
 from benefits.domain.benefit import Benefit, Consumed, Kind
 from benefits.domain.blocks import Blocked
+from benefits.domain.booking import BookingTime
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.eligibility import NotEligible, described
 from benefits.domain.entitlement import (
@@ -34,6 +35,7 @@ from benefits.domain.use import ClaimWindow
 from benefits.domain.values import local_date
 from benefits.store.pages import Entitlement
 from benefits.web.page.facts import Facts
+from benefits.web.page.shown_booking import Times, booking_words, times
 from benefits.web.page.shown_limits import (
     contract_words,
     full_words,
@@ -65,6 +67,7 @@ REFUSED_WORDS: dict[str, Message] = {
     GuestLimit.code: n_("Your tier does not bring so many companions along."),
     ClaimWindow.code: n_("This benefit can be claimed only on certain days; see its rules."),
     RecipientIncomplete.code: n_("Please fill in every field of the form."),
+    BookingTime.code: n_("Please choose one of the times that can be booked."),
     ConsentRequired.code: n_("Please agree to what this benefit needs, then claim again."),
     NotEligible.code: n_("This benefit is not for you at the moment; the reason stands here."),
     Excluded.code: n_("Only one of these benefits can be claimed, and you chose another one."),
@@ -148,7 +151,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
     `consent` is the purpose that the member must agree to first, and its text. As many
     `companions` can come along, by the member's tier and units. What `is_there` needs nobody's
-    delivery.
+    delivery; what is booked is so for one of the `times`.
     """
 
     code: str
@@ -166,6 +169,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     why_not: str = ""
     consent: tuple[str, str] | None = None
     companions: int = 0
+    times: Times | None = None
     brings: list[Brings] = []
     rules: list[tuple[str, list[str]]] = []
 
@@ -308,6 +312,7 @@ def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
         why_not=why_not(tongue, facts, benefit),
         consent=_consent(tongue, facts, programme, benefit),
         companions=_companions(facts, programme, benefit, lots),
+        times=times(tongue, facts.prospects[code].slots, programme.tz),
         brings=brings(tongue, facts, programme, _lines(programme, benefit)),
         rules=_rules(tongue, facts, programme, benefit),
     )
@@ -416,6 +421,7 @@ def _rules(
         n_("What it takes"): _takes(tongue, programme, benefit),
         n_("What it is worth"): _worth(tongue, facts, programme, served),
         n_("Companions"): _along(tongue, programme, served),
+        n_("Booking"): booking_words(tongue, served.booking),
         n_("Units are valid"): [
             *(valid or [tongue.word(n_("As long as each unit says."))]),
             *contract_words(tongue, programme, benefit),

@@ -10,6 +10,7 @@ from benefits.domain import units
 from benefits.domain.auto_claims import PASSING
 from benefits.domain.benefit import Benefit
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.events import CANCELLED, NO_SHOW
 from benefits.domain.orders import Reason
 from benefits.domain.programme import Item, Programme
 from benefits.domain.values import Month, local_date
@@ -30,7 +31,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
         n_("Claimed and used"),
         (
             *("claim.placed", "order.issued", "order.confirmed", "order.partly_redeemed"),
-            *("order.redeemed", "order.reversed", "order.settled"),
+            *("order.redeemed", "order.reversed", "order.settled", "order.kept"),
         ),
     ),
     "returned": (
@@ -63,6 +64,7 @@ SPANS: dict[str, tuple[Message, timedelta]] = {
 WORDS: dict[str, tuple[str, Message]] = {
     "entitlement.granted": ("good", n_("Received with your tier: %(count)s")),
     "entitlement.joined": ("good", n_("Received for your group of customers: %(count)s")),
+    "entitlement.remade": ("good", n_("Received for a booking you cancelled: %(count)s")),
     "entitlement.rewarded": ("good", n_("Received as a gift: %(count)s")),
     "entitlement.converted": ("good", n_("Chosen by you: %(count)s")),
     "claim.refused": (
@@ -105,6 +107,9 @@ WORDS: dict[str, tuple[str, Message]] = {
     "order.reversed": ("plain", n_("That it was used was undone")),
     "order.compensated": ("bad", n_("Not possible, units returned")),
     "order.expired": ("bad", n_("Ended: not sent, or not used, in time")),
+    "order.missed": ("plain", n_("Booked and not used: counts as used")),
+    "order.cancelled": ("plain", n_("Cancelled by you")),
+    "order.kept": ("bad", n_("Not cancelled: the provider keeps the booking")),
     "order.revoked": ("bad", n_("Taken back by the provider")),
     "tier.upgraded": ("good", n_("%(tier)s from %(day)s: %(month)s reached it")),
     "tier.downgraded": ("plain", n_("%(tier)s from %(day)s: too many months below in a row")),
@@ -202,15 +207,26 @@ def _merged(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     )
 
 
+_GRANTED = {
+    "REWARD": "entitlement.rewarded",
+    "SEGMENT": "entitlement.joined",
+    "MAKE_GOOD": "entitlement.remade",
+}
+_OVER = {
+    ("order.expired", NO_SHOW): "order.missed",
+    ("order.revoked", CANCELLED): "order.cancelled",
+}
+
+
 def _word(event: EventSeen) -> str:
     """Return under which key the words of an event stand: some depend on what it tells."""
     data = event.data
     if event.type == "claim.refused" and data["refusal"] not in PASSING:
         return "claim.left"
-    if event.type == "entitlement.granted" and data["cause"] == "REWARD":
-        return "entitlement.rewarded"
-    if event.type == "entitlement.granted" and data["cause"] == "SEGMENT":
-        return "entitlement.joined"
+    if event.type == "entitlement.granted":
+        return _GRANTED.get(data["cause"], event.type)
+    if (over := (event.type, data.get("reason"))) in _OVER:
+        return _OVER[over]
     if event.type == "entitlement.expired" and "cap" in data:
         return "entitlement.cut"
     if event.type == "entitlement.returned" and units.plain(data["made_good"]):

@@ -10,6 +10,7 @@ from benefits.domain.values import local_date, midnight
 from benefits.web.page.facts import OrderFacts
 from benefits.web.page.shown import STATE_WORDS, delivered_word, has_code, is_late, state_word
 from benefits.web.page.shown_benefit import last_day
+from benefits.web.page.shown_booking import Cancelling, cancelling, over_words, time_words
 from benefits.web.tongue import Message, Tongue, n_
 
 EXPLAINED: dict[OrderState, Message] = {
@@ -88,6 +89,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     is_open: bool
     has_code: bool
     seen: str
+    cancelling: Cancelling | None
 
 
 def shown_order(tongue: Tongue, order: OrderFacts) -> Order:
@@ -121,6 +123,7 @@ def shown_order(tongue: Tongue, order: OrderFacts) -> Order:
         is_open=state in OPEN,
         has_code=shows,
         seen=looked,
+        cancelling=cancelling(tongue, order),
     )
 
 
@@ -144,7 +147,9 @@ def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
     if order.instead_of:
         came = n_("It came in place of %(name)s, whose units it took.")
         words.append(tongue.say(came, name=tongue.text(order.instead_of)))
-    words += _use_words(tongue, order)
+    if (over := over_words(claim)) is not None:
+        words = [tongue.word(over)]
+    words += time_words(tongue, order) or _use_words(tongue, order)
     if is_late(claim, order.now):
         words.append(
             tongue.word(

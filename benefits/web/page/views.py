@@ -139,6 +139,7 @@ async def show_benefit(request: Web, code: FromPath[str], refused: FromQuery[str
         token=form_token(request),
         typed={},
         companions=0,
+        booked_for="",
         refused=refused_words(tongue, refused),
         zones=[tongue.zone(programme.tz)],
     )

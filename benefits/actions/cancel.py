@@ -1,0 +1,102 @@
+"""A member gives a booking up: its provider takes it back, and its units come back (V-10).
+
+What was never sent ends at once. Otherwise nothing is given back until the provider says so: it is
+asked by a request of its own, and silence is asked about like any other (V-3).
+"""
+
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.answers import Answer, follow_up, saying
+from benefits.actions.effects import told
+from benefits.actions.keyed import Accepted, Decided, Keyed
+from benefits.actions.parts import Parts
+from benefits.actions.redeem import WAIT, RedemptionOpen, UnknownClaim, is_open
+from benefits.actions.resolve import resolve
+from benefits.domain.booking import Booked, may_cancel
+from benefits.domain.orders import IssueRequest, Operation, OrderState, Revoked
+from benefits.domain.refusal import Refusal
+from benefits.domain.requests import body_hash
+from benefits.domain.values import placed_bucket
+from benefits.store import claims, members, orders
+from benefits.store.db import Busy, Connection, run
+from benefits.store.ledger import Journal
+from benefits.store.members import Member
+from benefits.store.requests import RequestKey
+
+OPERATION = "cancel"
+
+
+class CancelClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's wish to give a booking up."""
+
+    caller: str
+    key: str
+    claim_id: UUID
+
+
+async def cancel(conn: Connection, command: CancelClaim, parts: Parts) -> Decided | Refusal:
+    """Decide in this transaction whether a booking is given up, and have it taken back.
+
+    UnknownClaim, NotCancellable, CancellationOpen, CancelledTooLate, RedemptionOpen; Busy while
+    somebody else holds the member.
+    """
+    owners = await claims.owners(conn, [command.claim_id])
+    await run(conn, WAIT)
+    locked = await members.lock(conn, owners.values(), wait=True)
+    keyed = Keyed()
+    place = placed_bucket(command.caller, OPERATION, command.key)
+    key = RequestKey(place, command.caller, OPERATION, command.key)
+    body = body_hash([command.claim_id.hex])
+    await keyed.load(conn, [key])
+    outcome = keyed.earlier(key, body)
+    if outcome is None:
+        outcome = keyed.decide(key, body, await _cancel(conn, command, parts, locked))
+    await keyed.write(conn, parts.clock())
+    return outcome
+
+
+async def _cancel(
+    conn: Connection, command: CancelClaim, parts: Parts, locked: dict[UUID, Member]
+) -> Accepted | Refusal:
+    claim = (await claims.by_id(conn, [command.claim_id])).get(command.claim_id)
+    if claim is None:
+        return UnknownClaim()
+    _, benefit = await parts.catalogue.made_under(conn, claim)
+    now = parts.clock()
+    booked = Booked(
+        state=claim.state,
+        used=claim.course.used,
+        booked_for=claim.booked_for,
+        cancel_until=claim.cancel_until,
+        is_cancelled=claim.cancelled_at is not None,
+    )
+    refusal = may_cancel(benefit.booking, booked, now)
+    if refusal is not None:
+        return refusal
+    asked = (await orders.of_claims(conn, [(claim.member_id, claim.claim_id)]))[claim.claim_id]
+    if is_open(asked):
+        return RedemptionOpen()
+    claim.cancelled_at = claim.changed_at = now
+    await claims.update(conn, [claim])
+    (issued,) = (each for each in asked if each.operation is Operation.ISSUE)
+    if claim.state is OrderState.HELD and issued.sent_by is None:
+        never_sent = Answer(
+            claim_id=claim.claim_id,
+            operation=Operation.REVOKE,
+            outcome=Revoked(at=now),
+            actor=command.caller,
+        )
+        if await resolve(conn, [never_sent], parts):
+            raise Busy
+        return Accepted({"claim_id": str(claim.claim_id)})
+    journal = Journal(locked, now, parts.new_id)
+    request_id = journal.id_for(claim.member_id)
+    request = follow_up(issued, request_id, Operation.REVOKE, now=now)
+    body = IssueRequest(sku=issued.sku, quantity=claim.quantity)
+    await orders.put(conn, [saying(request, body, parts.envelope)], now)
+    kind = "order.revoking"
+    journal.event(claim.member_id, kind, subject_id=claim.claim_id, data=told(claim, kind))
+    await journal.write(conn)
+    return Accepted({"claim_id": str(claim.claim_id)})

@@ -1,0 +1,266 @@
+"""Bookings: claims for a time, cancelled in time, late or never, and missed (V-10)."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from benefits.actions.cancel import CancelClaim, cancel
+from benefits.actions.redeem import RedeemClaim, redeem
+from benefits.domain.benefit import Consumed
+from benefits.domain.booking import Booking, IfEnded, LateCancel
+from benefits.domain.limits import Cap, CapWindow
+from benefits.domain.orders import (
+    Capabilities,
+    Done,
+    Expired,
+    Operation,
+    Outcome,
+    Pending,
+    Reason,
+    RedeemBy,
+    Rejected,
+    Revoked,
+    Unknown,
+    Used,
+)
+from benefits.store.db import Connection
+from tests.actions.life import (
+    call_back,
+    claimed,
+    counter,
+    decide,
+    expire_lots,
+    fresh,
+    gift,
+    give,
+    lease,
+    number_of,
+    record,
+    said,
+    states,
+    wallet,
+    wish,
+)
+from tests.actions.limiting import local
+from tests.actions.test_redeem import answered, end_uses, story
+from tests.builders import World, reference_programme
+
+TIME = local(2025, 7, 5, 10)
+
+
+async def bookable(world: World, booking: Booking, *, can: Any = None, **more: Any) -> UUID:
+    """Let spas be booked from 28 June 2025 on; return who has one through the 30th."""
+    world.clock.now = local(2025, 6, 28, 12)
+    programme = reference_programme()
+    cap = Cap(limit=1, window=CapWindow.QUARTER)
+    spa = replace(programme.benefits["LOUNGE"], code="SPA", booking=booking, cap=cap, **more)
+    provider = replace(programme.provider[0], capabilities=Capabilities(**(can or {})))
+    await world.apply(replace(programme, benefit=(*programme.benefit, spa), provider=(provider,)))
+    member = await world.member()
+    await give(world, gift(member, "SPA", expires_on=date(2025, 6, 30)))
+    return member
+
+
+async def booked(world: World, member: UUID, at: datetime = TIME) -> UUID:
+    """Book a spa."""
+    (claim_id,) = await claimed(world, wish(member, "SPA", booked_for=at))
+    return claim_id
+
+
+async def give_up(world: World, claim_id: UUID, key: str = "") -> str:
+    """Cancel; return `ok` or the code of the refusal."""
+
+    async def work(conn: Connection) -> Any:
+        asked = CancelClaim(caller="mobile", key=key or fresh("c"), claim_id=claim_id)
+        return await cancel(conn, asked, world.parts)
+
+    return said(await world.database.transact(work))
+
+
+async def answer_revoke(world: World, outcome: Outcome, other: Outcome | None = None) -> None:
+    """Make the calls that are due; to be asked to take an order back is answered so."""
+    for _ in range(2):  # of one lane, one after the other
+        for work in await lease(world):
+            revokes = work.call.operation is Operation.REVOKE
+            still = other or Done(at=world.clock.now)
+            await record(world, work, outcome if revokes else still)
+
+
+async def stands(world: World) -> list[tuple[str, str, bool]]:
+    """Return where claims stand, why, and whether they are given up."""
+    found = await world.rows("SELECT state, reason, cancelled_at FROM claim ORDER BY claimed_at")
+    return [(row.state, row.reason, row.cancelled_at is not None) for row in found]
+
+
+@pytest.mark.parametrize("policy", IfEnded)
+@pytest.mark.parametrize("consumed", Consumed)
+async def test_g_book_1_a_booking_counts_in_the_quarter_of_its_claim(
+    world: World, policy: IfEnded, consumed: Consumed
+) -> None:
+    """G-BOOK-1: of Q2; given up on 1 July its lot has ended: it is lost, or made good 30 days."""
+    booking = Booking(free_cancel_hours=48, if_ended=policy)
+    member = await bookable(world, booking, consumed=consumed)
+    claim_id = await booked(world, member)
+    used = await world.rows('SELECT "window", used FROM member_counter')
+    assert [("2025-Q2", 1)] == [tuple(row) for row in used]
+    await answered(world, Done(at=world.clock.now))
+    world.clock.now = local(2025, 7, 1, 9)
+    await expire_lots(world)
+    assert "ok" == await give_up(world, claim_id)
+    assert [("ISSUED", "", True)] == await stands(world)
+    assert (0, int(consumed is Consumed.USE)) == await wallet(world, member, "SPA")
+    await answer_revoke(world, Revoked(at=world.clock.now))
+    assert [("REVOKED", "cancelled", True)] == await stands(world)
+    made_good = await world.rows("SELECT expires_at, period FROM lot WHERE cause = 'MAKE_GOOD'")
+    expected = [(local(2025, 8, 1), str(claim_id))] if policy is IfEnded.MAKE_GOOD else []
+    assert expected == [tuple(row) for row in made_good]
+    assert (len(expected), 0) == await wallet(world, member, "SPA")
+    assert (0, 0) == await counter(world, "budget:lounge")
+    ((left,),) = await world.rows("SELECT used FROM member_counter")
+    assert 0 == left
+    assert [] == await world.findings()
+
+
+async def test_what_was_never_sent_ends_at_once(world: World) -> None:
+    """Nobody is asked, the same key says the same again, and the unit is there (C-9)."""
+    member = await bookable(world, Booking(free_cancel_hours=48))
+    claim_id = await booked(world, member)
+    for _ in range(2):
+        assert "ok" == await give_up(world, claim_id, "k")
+    assert "not_cancellable" == await give_up(world, claim_id)
+    assert ([("REVOKED", "cancelled", True)], (1, 0)) == (
+        await stands(world),
+        await wallet(world, member, "SPA"),
+    )
+    assert [] == await lease(world)
+    assert "unknown_claim" == await give_up(world, UUID(int=7))
+    assert "ok" == said((await decide(world, wish(member, "SPA", booked_for=TIME)))[0])
+    assert [] == await world.findings()
+
+
+async def test_silence_gives_nothing_back_and_a_no_lets_the_booking_stand(world: World) -> None:
+    """V-3: the provider is asked again; where it keeps the order it may be given up once more."""
+    member = await bookable(world, Booking(free_cancel_hours=48))
+    claim_id = await booked(world, member)
+    await answered(world, Pending("R1"))
+    assert "ok" == await give_up(world, claim_id)
+    assert "cancellation_open" == await give_up(world, claim_id)
+    for answer in (Unknown("timeout"), Rejected(Reason.LIMIT, "too_late")):
+        assert [("PENDING", "", True)] == await stands(world)
+        world.clock.forward(seconds=700)
+        await answer_revoke(world, answer, Pending("R1"))
+        assert (0, 1) == await wallet(world, member, "SPA")
+    assert [("PENDING", "", False)] == await stands(world)
+    assert {"order.revoking", "order.kept"} <= set(await story(world))
+    assert "ok" == await give_up(world, claim_id)
+    await call_back(world, await number_of(world, claim_id), Revoked(at=world.clock.now))
+    assert ([("REVOKED", "cancelled", True)], (1, 0)) == (
+        await stands(world),
+        await wallet(world, member, "SPA"),
+    )
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize(
+    ("late", "code", "state", "spent"),
+    [
+        (LateCancel.REFUSE, "cancelled_too_late", ("ISSUED", "", False), (3800, 0)),
+        (LateCancel.CAPTURE, "ok", ("REVOKED", "cancelled", True), (0, 3800)),
+    ],
+)
+async def test_who_cancels_late_pays_where_they_may(
+    world: World, late: LateCancel, code: str, state: tuple[str, str, bool], spent: tuple[int, int]
+) -> None:
+    """To the microsecond; what is spent is so once the provider took the booking back."""
+    member = await bookable(world, Booking(free_cancel_hours=48, late_cancel=late))
+    claim_id = await booked(world, member)
+    await answered(world, Done(at=world.clock.now))
+    world.clock.now = TIME - timedelta(hours=48)
+    assert code == await give_up(world, claim_id)
+    assert (3800, 0) == await counter(world, "budget:lounge")
+    await answer_revoke(world, Revoked(at=world.clock.now))
+    assert ([state], spent) == (await stands(world), await counter(world, "budget:lounge"))
+    world.clock.now = TIME
+    assert "ok" != await give_up(world, claim_id)
+    assert [] == await world.findings()
+
+
+async def test_who_does_not_come_has_used_it(world: World) -> None:
+    """V-10: after the grace the unit is spent; not while it is given up, and a use is no more."""
+    member = await bookable(world, Booking(free_cancel_hours=48, no_show_hours=3))
+    await give(world, gift(member, "SPA", expires_on=date(2025, 6, 30)))
+    claim_id = await booked(world, member)
+    await answered(world, Done(at=world.clock.now))
+    world.clock.now = TIME + timedelta(hours=3, microseconds=-1)
+    assert 0 == await end_uses(world)
+    world.clock.forward(microseconds=1)
+    assert (1, 0) == (await end_uses(world), await end_uses(world))
+    assert [("EXPIRED", "no_show", False)] == await stands(world)
+    assert (0, 3800) == await counter(world, "budget:lounge")
+    number = await number_of(world, claim_id)
+    await call_back(world, number, Used(at=TIME), Revoked(at=TIME))
+    assert [("REDEEMED", "", False)] == await stands(world)
+    assert (0, 3800) == await counter(world, "budget:lounge")
+    (case,) = await world.rows("SELECT kind FROM case_file")
+    assert "revoked_after_success" == case.kind
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize(
+    ("said_", "reason", "spent"),
+    [
+        (Expired(at=TIME), "no_show", (0, 3800)),
+        (Expired(at=TIME - timedelta(microseconds=1)), "", (0, 0)),
+    ],
+)
+async def test_what_ends_before_its_time_was_not_missed(
+    world: World, said_: Outcome, reason: str, spent: tuple[int, int]
+) -> None:
+    """Nobody can come to what the provider ended before."""
+    member = await bookable(world, Booking())
+    claim_id = await booked(world, member)
+    await call_back(world, await number_of(world, claim_id), Done(at=world.clock.now), said_)
+    assert [("EXPIRED", reason, False)] == await stands(world)
+    assert spent == await counter(world, "budget:lounge")
+    assert [] == await world.findings()
+
+
+async def test_a_use_and_a_cancellation_wait_for_each_other(world: World) -> None:
+    """What is being used is not given up, and what is given up is not used, nor missed."""
+    can = {"redeem_by": RedeemBy.US}
+    member = await bookable(world, Booking(free_cancel_hours=48), can=can)
+    claim_id = await booked(world, member)
+    await answered(world, Done(at=world.clock.now))
+
+    async def use(conn: Connection) -> Any:
+        return await redeem(
+            conn, RedeemClaim(caller="till", key=fresh("u"), claim_id=claim_id), world.parts
+        )
+
+    assert "ok" == said(await world.database.transact(use))
+    assert "redemption_open" == await give_up(world, claim_id)
+    await answered(world, Rejected(Reason.NOT_ELIGIBLE, "wrong_shop"))
+    assert "ok" == await give_up(world, claim_id)
+    assert "order_not_usable" == said(await world.database.transact(use))
+    world.clock.now = TIME + timedelta(days=9)
+    assert 0 == await end_uses(world)
+    assert ["ISSUED"] == await states(world)
+
+
+async def test_a_late_delivery_of_what_was_given_up_is_taken_back(world: World) -> None:
+    """G-CB-4 does not take units anew for a booking that nobody wants any more."""
+    member = await bookable(world, Booking(free_cancel_hours=48))
+    claim_id = await booked(world, member)
+    await answered(world, Pending("R1"))
+    assert "ok" == await give_up(world, claim_id)
+    number = await number_of(world, claim_id)
+    await call_back(world, number, Rejected(Reason.STOCK_OUT, "full"), Done(at=world.clock.now))
+    assert (["COMPENSATED"], (1, 0)) == (
+        await states(world),
+        await wallet(world, member, "SPA"),
+    )
+    assert {Operation.REVOKE} == {work.call.operation for work in await lease(world)}
+    assert [] == await world.findings()

@@ -7,7 +7,7 @@ Locks: `provider_request` for a moment, no row is written.
 from alembic import op
 
 revision = "0057"
-down_revision = "0054"
+down_revision = "0055"
 
 
 def upgrade() -> None:

@@ -27,6 +27,7 @@ from tests.web.test_operator import key_of, strange_callbacks
 CONSENTS = "POST /v1/members/{member}/consents"
 CHOICES = "POST /v1/members/{member}/choices"
 WHITELIST = "PUT /v1/whitelists/founders"
+STOCK = "PUT /v1/providers/{provider}/stock/{sku}/{batch}"
 CLAIMS = "POST /v1/members/{member}/claims"
 REWARDS = "POST /v1/rewards"
 MERGE = "POST /v1/members:merge"
@@ -58,7 +59,7 @@ LIST = "benefit,business_key,customer,quantity\n"
 LINES = LIST + "VIDEO,l,T000001,2\nVIDEO,l,T000001,2\nVIDEO,l,nobody,1\nVIDEO,,T000001,1\n"
 OPERATORS = (
     *("/close", "/corrections", "/fills", "/proposals", "/reject"),
-    *("/retry", "/pause", "/resume"),
+    *("/retry", "/pause", "/resume", "/{batch}"),
 )
 # Changes nothing: it is a question that must not stand in an address.
 QUESTIONS = {"POST /v1/members:lookup"}
@@ -133,6 +134,8 @@ class Stage:
             "order": await number_of(self.world, open_),
             "ended": uuid4().hex,
             "provider": "sandbox",
+            "sku": "LATTE",
+            "batch": "march",
         }
         await self.fill_corrections()
         await fed(self.world)
@@ -340,6 +343,8 @@ def providers() -> Iterator[tuple[str, Any, int]]:
     yield PAUSE, {"reason": ""}, 400
     yield RESUME.replace("{provider}", "{ended}"), {"reason": "Over."}, 404
     yield RESUME, {"reason": "Over."}, 200
+    yield STOCK, {"codes": [{"code": "A1"}]}, 404
+    yield STOCK, {"codes": []}, 400
     yield RETRY, None, 200
     yield RETRY.replace("{order}", "{ended}"), None, 404
 

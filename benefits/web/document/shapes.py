@@ -26,6 +26,8 @@ _CLAIM: dict[str, Any] = {
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "AttemptView": {"operation": {"enum": sorted(one.value for one in Asked)}},
     "BenefitView": {"available": _COUNT, "held": _COUNT},
+    "CodesTakenView": {"kept": _COUNT, "unchanged": _COUNT},
+    "CodeRefusedView": {"number": {"minimum": 1}},
     "ClaimAnswer": {"id": {"format": "uuid"}},
     "ClaimRequest": {
         "benefit": {"minLength": 1, "description": "A benefit's code, like `LOUNGE`."},

@@ -12,10 +12,11 @@ import msgspec
 
 from benefits.actions.import_files import Imported, Kind, Progress, import_file
 from benefits.actions.parts import Parts
+from benefits.actions.see_stock import UnknownStock, has_stock
 from benefits.domain import code_lines
-from benefits.domain.assets import FileUnreadable
+from benefits.domain.assets import FileUnreadable, LineInvalid
 from benefits.domain.programme import Programme
-from benefits.domain.values import end_of
+from benefits.domain.values import end_of, local_date
 from benefits.store import pool
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection, Database
@@ -72,20 +73,25 @@ def _programme(sent: Sent, programmes: Iterable[Programme]) -> Programme:
     raise FileUnreadable(f"No programme in force has a provider {sent.provider} with code_pool.")
 
 
-def _kind(sent: Sent, programme: Programme, parts: Parts) -> Kind[SealedLine]:
+def _batch(sent: Sent, programme: Programme) -> Batch:
+    """Return the batch that codes are sent for (FileUnreadable: its cost is none)."""
     cost_minor = None
     if sent.cost is not None:
         try:
             cost_minor = programme.minor(sent.cost)
         except ValueError as error:
             raise FileUnreadable(f"cost: {error}.") from error
-    batch = Batch(
+    return Batch(
         provider=sent.provider,
         sku=sent.sku,
         name=sent.batch,
         cost_minor=cost_minor,
         cost_centre=sent.cost_centre,
     )
+
+
+def _kind(sent: Sent, programme: Programme, parts: Parts) -> Kind[SealedLine]:
+    batch = _batch(sent, programme)
 
     def read(row: dict[str, str], today: date) -> SealedLine:
         line = code_lines.read_line(row, today, sent.expires_on)
@@ -107,6 +113,28 @@ def _kind(sent: Sent, programme: Programme, parts: Parts) -> Kind[SealedLine]:
         record=record,
         zone=programme.tz,
     )
+
+
+async def take_codes(
+    conn: Connection, parts: Parts, sent: Sent, lines: Iterable[dict[str, str]]
+) -> ChunkResult:
+    """Take some codes into a batch, each once (UnknownStock, FileUnreadable).
+
+    Those that are refused are named by their number, from 1.
+    """
+    catalogue = await parts.catalogue.current(conn)
+    if not has_stock(catalogue, sent.provider):
+        raise UnknownStock
+    programme = _programme(sent, catalogue.programmes.values())
+    kind, today = _kind(sent, programme, parts), local_date(parts.clock(), programme.tz)
+    good, refused = list[tuple[int, SealedLine]](), list[tuple[int, str]]()
+    for number, line in enumerate(lines, 1):
+        try:
+            good.append((number, kind.read(line, today)))
+        except LineInvalid as refusal:
+            refused.append((number, refusal.detail))
+    done = await record_codes(conn, _batch(sent, programme), good, parts)
+    return ChunkResult(done.kept, done.unchanged, sorted([*refused, *done.refused]))
 
 
 async def record_codes(

@@ -7,6 +7,7 @@ import msgspec
 
 from benefits.actions.code_stock import A_MOMENT
 from benefits.actions.parts import Parts
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.code_stocks import low_stocks
 from benefits.domain.refusal import Refusal
 from benefits.store import common_events, pool
@@ -50,14 +51,16 @@ class Low(msgspec.Struct, frozen=True, kw_only=True):
     below: int
 
 
+def has_stock(catalogue: Catalogue, provider: str) -> bool:
+    """Say whether a provider of this code has codes in stock by a programme in force."""
+    found = (each.providers.get(provider) for each in catalogue.programmes.values())
+    return any(one is not None and one.is_stock for one in found)
+
+
 async def see_stock(conn: Connection, provider: str, parts: Parts) -> Seen | None:
     """Return a provider's stock; None where none of this code has one."""
     now, catalogue = parts.clock(), await parts.catalogue.current(conn)
-    if not any(
-        one.code == provider and one.is_stock
-        for programme in catalogue.programmes.values()
-        for one in programme.provider
-    ):
+    if not has_stock(catalogue, provider):
         return None
     batches = await pool.batches(conn, provider, now)
     free = {one.sku: 0 for one in batches}

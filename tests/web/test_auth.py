@@ -99,6 +99,7 @@ ROUTES: dict[str, Any] = {
     "POST /v1/corrections/{correction_id}/approve": {"approver": "all"},
     "POST /v1/corrections/{correction_id}/reject": dict.fromkeys(("operator", "approver"), "all"),
     "GET /v1/providers/{provider}/stock": {"operator": "all", "auditor": "all"},
+    "PUT /v1/providers/{provider}/stock/{sku}/{batch}": {"operator": "all"},
     "GET /v1/providers/{provider}/orders/{number}": {
         "operator": "all",
         "auditor": "all",
@@ -136,6 +137,7 @@ ROUTES: dict[str, Any] = {
     "POST /page/claims/review": OPEN,
     "POST /page/claims/{claim_id}/code": OPEN,
 }
+UNKNOWN = ("case", "redemption", "correction", "fill", "proposal", "job")
 ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
 ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block", "unknown_baseline"}
 ABSENT |= {"unknown_choice", "unknown_whitelist", "unknown_redemption", "not_cancellable"}
@@ -145,6 +147,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,
     "POST /v1/members/{member_id}/choices": {"choice": "PICK", "benefit": "VIDEO"},
     "PUT /v1/whitelists/{name}": {"customers": []},
+    "PUT /v1/providers/{provider}/stock/{sku}/{batch}": {"codes": [{"code": "A"}]},
     "POST /v1/rewards": {"benefit": "VIDEO", "business_key": "b"},
     "POST /v1/assets:import": {},
     "PUT /v1/feeds/{source}/{day}/{revision}/manifest": {
@@ -240,12 +243,7 @@ class Gate:
             claim_id=claim,
             provider=provider,
             number=self.number,
-            case_id=uuid4(),
-            redemption_id=uuid4(),
-            correction_id=uuid4(),
-            fill_id=uuid4(),
-            proposal_id=uuid4(),
-            job_id=uuid4(),
+            **{f"{what}_id": uuid4() for what in UNKNOWN},
             programme="wealth",
             outlook="NEAR",
             source="core",
@@ -254,6 +252,8 @@ class Gate:
             chunk=1,
             code="VIDEO",
             name="founders",
+            sku="LATTE",
+            batch="march",
         )
         path += "?month=2025-06" if path.endswith("missing") else ""
         path += "?benefit=VIDEO" if path.endswith("eligibility") else ""

@@ -31,6 +31,7 @@ from tests.web.test_mobile import WISH
 
 CONSENTS = "POST /v1/members/{member}/consents"
 CHOICES = "POST /v1/members/{member}/choices"
+STOCK = "PUT /v1/providers/{provider}/stock/{sku}/{batch}"
 CLAIMS = "POST /v1/members/{member}/claims"
 CLOSE = "POST /v1/cases/{case}/close"
 RETRY = "POST /v1/orders/{order}/retry"
@@ -172,6 +173,8 @@ def providers() -> Iterator[tuple[str, Any, int]]:
     yield PAUSE, {"reason": ""}, 400
     yield RESUME.replace("{provider}", "{ended}"), {"reason": "Over."}, 404
     yield RESUME, {"reason": "Over."}, 200
+    yield STOCK, {"codes": [{"code": "A1"}]}, 404
+    yield STOCK, {"codes": []}, 400
     yield RETRY, None, 200
     yield RETRY.replace("{order}", "{ended}"), None, 404
 

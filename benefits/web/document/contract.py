@@ -117,6 +117,10 @@ WIRE: tuple[type, ...] = (
     views.PageSessionRequest,
     views.PageSessionView,
     stock.BatchView,
+    stock.CodeRefusedView,
+    stock.CodesRequest,
+    stock.CodesTakenView,
+    stock.NewCodeView,
     stock.SkuStockView,
     stock.StockView,
     whitelists.SnapshotView,
@@ -399,6 +403,10 @@ OPERATIONS: dict[str, Operation] = {
         codes=("feed_unknown", "feed_closed", "chunk_conflict", "file_unreadable"),
     ),
     "get_stock": Operation(summary="A provider's codes in stock", codes=("unknown_stock",)),
+    "put_codes": Operation(
+        summary="Bring codes into stock",
+        codes=("unknown_stock", "file_unreadable", "body_too_large"),
+    ),
     "put_whitelist": Operation(
         summary="Send a whole whitelist", codes=("whitelist_invalid", "body_too_large")
     ),

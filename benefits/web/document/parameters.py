@@ -46,7 +46,8 @@ PARAMETERS: dict[str, Json] = {
         "schema": {"minLength": 1, "pattern": NO_SLASH},
     },
     "outlook": {"description": "What is seen ahead."},
-    "sku": {"description": "Only those of this SKU of the provider's."},
+    "sku": {"description": "An SKU of the provider's; as a filter, only those of it."},
+    "batch": {"description": "What was bought together, by a name of the bank's own."},
     "older_than_s": {"description": "Only those that are at least so many seconds old."},
     "number": {
         "description": "The order's number: 32 hexadecimal digits.",

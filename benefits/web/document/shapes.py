@@ -32,6 +32,8 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "free_cancel_hours": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]},
     },
     "CancellationAnswer": {"id": {"format": "uuid"}},
+    "CodesTakenView": {"kept": _COUNT, "unchanged": _COUNT},
+    "CodeRefusedView": {"number": {"minimum": 1}},
     "ClaimAnswer": {"id": {"format": "uuid"}},
     "ClaimRequest": {
         "benefit": {"minLength": 1, "description": "A benefit's code, like `LOUNGE`."},

@@ -142,7 +142,8 @@ class Soak:
         while left := await check.under_way(setting.world, self.books):
             if time.monotonic() > until:
                 return False
-            self.say(", ".join(f"{count} {name}" for name, count in left.items()))
+            words = ", ".join(f"{count} {name}" for name, count in left.items())
+            self.say(words + await check.waits(setting.world))
             await asyncio.sleep(SHOWN_S)
         return True
 

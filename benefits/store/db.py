@@ -95,7 +95,7 @@ class Database:
                     yield connection
             finally:
                 measures.TRANSACTIONS_OPEN.dec()
-                if driver.is_in_transaction():  # its rollback was cut short
+                if not driver.is_closed() and driver.is_in_transaction():  # a rollback cut short
                     driver.terminate()
 
     async def transact(
@@ -258,6 +258,9 @@ async def _translated(driver: Any) -> AsyncIterator[None]:
     try:
         yield
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _tell(driver, error)
+    except asyncpg.InternalClientError as error:  # what it says when its server is killed just now
+        driver.terminate()
         _tell(driver, error)
 
 

@@ -5,14 +5,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
+from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
 from benefits.actions.claim import claim
 from benefits.actions.grant import reward
 from benefits.actions.keyed import Accepted
 from benefits.domain.refusal import Refusal
-from benefits.store.db import Busy, Unavailable, connect
+from benefits.store.db import Busy, Unavailable, connect, is_away
 from benefits.store.group import Failed, Group, grouped
 from tests.actions import life
 from tests.builders import World
@@ -153,3 +155,14 @@ async def test_a_race_that_is_always_lost_is_tried_five_times(world: World) -> N
     await life.change(world, "GRANT SELECT ON fault_tries TO PUBLIC")
     tries = await world.rows("SELECT last_value FROM fault_tries")
     assert 5 == tries[0].last_value
+
+
+async def test_a_driver_that_is_confused_by_a_killed_server_is_a_lost_connection(
+    world: World,
+) -> None:
+    """The work may be tried again, and the connection is not used any more (I13)."""
+    with pytest.raises(DBAPIError) as caught:
+        async with world.database.transaction():
+            raise asyncpg.InternalClientError("another operation is in progress")
+    assert is_away(caught.value)
+    assert [(1,)] == await world.rows("SELECT 1")

@@ -11,6 +11,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from benefits import worker
 from benefits.store.db import connect
 from tests import builders
 from tests.actions.test_claim_granted import claimed, waiving
@@ -23,7 +24,7 @@ from tests.roles import server
 from tests.shell import FORKS
 
 HOUR = timedelta(hours=1)
-MANY = 220  # more than a page of lots that are claimed
+MANY, PAGE = 40, 10  # lots that come, and those that are claimed together
 WAIT = """
 CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
@@ -47,7 +48,9 @@ async def _begin(dsn: str, hours: int) -> None:
     try:
         world = World(pool)
         await work(world, EARLY + hours * HOUR)
-        await claimed(world)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(worker, "PAGE", PAGE)
+            await claimed(world)
     finally:
         await pool.close()
 

@@ -20,12 +20,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from benefits.sandbox.behaviour import Behaviour
+from benefits.store.migrate import migrate
 from tests import roles
+from tests.builders import MEMBER_KEY
 from tests.conftest import own_database, roomy_folder
 from tests.service import free_port
 from tests.simulation.ways import WAYS
@@ -142,7 +144,8 @@ class Soak:
         while left := await check.under_way(setting.world, self.books):
             if time.monotonic() > until:
                 return False
-            self.say(", ".join(f"{count} {name}" for name, count in left.items()))
+            words = ", ".join(f"{count} {name}" for name, count in left.items())
+            self.say(words + await check.waits(setting.world))
             await asyncio.sleep(SHOWN_S)
         return True
 
@@ -194,17 +197,19 @@ async def installed(
     given: argparse.Namespace, folder: Path
 ) -> AsyncIterator[tuple[str, list[Mortal]]]:
     """Give the address of a migrated database, and the server if it is ours to kill."""
-    async with AsyncExitStack() as stack:
-        mortal = list[Mortal]()
-        admin = given.database_url
-        if not admin:
-            server = Server(folder / "data")
-            server.start()
-            stack.callback(server.stop)
-            admin, mortal = server.dsn, [server]
-        dsn = await stack.enter_async_context(own_database(admin))
-        names = await stack.enter_async_context(roles.installed(dsn))
-        yield roles.as_role(dsn, names.runtime), mortal
+    if given.database_url:
+        async with own_database(given.database_url) as dsn, roles.installed(dsn) as names:
+            yield roles.as_role(dsn, names.runtime), []
+        return
+    server, names = Server(folder / "data"), roles.fresh()
+    server.start()
+    try:
+        await roles.create(server.dsn, names)
+        async with roles.opened(roles.as_role(server.dsn, names.migrator)) as database:
+            await migrate(database, "test", MEMBER_KEY)
+        yield roles.as_role(server.dsn, names.runtime), [server]
+    finally:
+        server.stop()
 
 
 async def main(given: argparse.Namespace, folder: Path) -> int:

@@ -19,6 +19,10 @@ from tests.tidy.sources import ROOT
 
 OPEN = "SELECT count(*) FROM claim WHERE state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN')"
 INBOX = "SELECT count(*) FROM inbox WHERE processed_at IS NULL"
+PAUSED = """
+SELECT count(*) AS skus, to_char(max(paused_until), 'HH24:MI:SS') AS until FROM provider_circuit
+WHERE paused_until > now()
+"""
 MANUAL = """
 SELECT r.request_id, EXISTS (SELECT FROM case_file AS f WHERE f.claim_id = c.claim_id
                              AND f.closed_at IS NULL) AS told
@@ -51,6 +55,12 @@ async def under_way(world: World, books: Path) -> dict[str, int]:
     asked = len(await world.rows(UNSETTLED)) - open_ - inbox
     found = {"orders": open_, "callbacks": inbox, "requests": asked, "owed": owed(books)}
     return {name: count for name, count in found.items() if count}
+
+
+async def waits(world: World) -> str:
+    """Return for what it waits whatever is under way: providers that are left alone a while."""
+    ((skus, until),) = await world.rows(PAUSED)
+    return f"; {skus} SKUs are paused, the last until {until}" if skus else ""
 
 
 async def figures(world: World) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
         return DIGITS | {p.currency: p.minor_digits for p in self.programmes.values()}
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, eq=False):
     """The catalogues of one configuration: one until `starts` begin, then one from each on."""
 
     catalogues: tuple[Catalogue, ...]

@@ -8,9 +8,11 @@ import enum
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
+from functools import lru_cache
 from itertools import chain
 
 import msgspec
+from msgspec.structs import replace
 
 from benefits.domain import units
 from benefits.domain.benefit import Benefit
@@ -23,7 +25,7 @@ from benefits.domain.programme import Item, Programme
 from benefits.domain.stacking import Share, Stacking, allot
 from benefits.domain.terms import Change, changes, parts_of
 from benefits.domain.units import Quantity
-from benefits.domain.values import Month, local_date
+from benefits.domain.values import EPOCH, Month, local_date
 
 
 class What(enum.Enum):
@@ -61,6 +63,7 @@ class Whom(msgspec.Struct, frozen=True, kw_only=True):
     units: AbstractSet[str]
 
 
+NOBODY = Whom(ranks={}, labels=frozenset(), units=frozenset())
 Found = Sequence[tuple[list[str], Change]]
 Often = tuple[LinePeriod, int]
 _OFTEN: dict[LinePeriod, tuple[str, str]] = {
@@ -76,7 +79,8 @@ _OFTEN: dict[LinePeriod, tuple[str, str]] = {
 class _Step(msgspec.Struct, frozen=True, kw_only=True):
     """One version after another, as it concerns somebody: the changes with their paths' parts.
 
-    Its tiers decide months from `judges` on, if any.
+    Its tiers decide months from `judges` on, if any. The `items` are the benefits and choices that
+    changes may be told of, each as it was and as it will be.
     """
 
     before: Programme
@@ -84,7 +88,8 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True):
     begins: date
     judges: Month | None
     found: Found
-    whom: Whom
+    items: Sequence[tuple[Item, Item]]
+    whom: Whom = NOBODY
 
     def touching(self, *places: tuple[str, str]) -> Found:
         """Return the changes of things by their lists and codes."""
@@ -133,21 +138,53 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True):
 def coming(plan: Plan, now: datetime, whom: Whom) -> list[Coming]:
     """Return what changes for somebody by all versions to come, in their order."""
     found = list[Coming]()
-    for start, before, after in plan.ahead(now):
-        for code, was in before.programmes.items():
-            now_ = after.programmes[code]
-            if now_ is not was and code in whom.ranks:
-                begins = local_date(start, now_.tz)
-                step = _Step(
-                    before=was,
-                    after=now_,
-                    begins=begins,
-                    judges=_judges(after, code),
-                    found=[(parts_of(each.path), each) for each in changes(was, now_)],
-                    whom=whom,
-                )
-                found += chain(_items(step), _tiers(step))
+    for start, step in _steps(plan):
+        if start > now and step.after.code in whom.ranks:
+            mine = replace(step, whom=whom)
+            found += chain(_items(mine), _tiers(mine))
     return found
+
+
+@lru_cache(maxsize=2)  # each member's page asks for it, and to compare takes milliseconds
+def _steps(plan: Plan) -> list[tuple[datetime, _Step]]:
+    """Return what changes for anybody by the versions of a plan, and from when on."""
+    return [
+        (start, _step(start, after, code, was))
+        for start, before, after in plan.ahead(EPOCH)
+        for code, was in before.programmes.items()
+        if after.programmes[code] is not was
+    ]
+
+
+def _step(start: datetime, catalogue: Catalogue, code: str, before: Programme) -> _Step:
+    after = catalogue.programmes[code]
+    found = [(parts_of(each.path), each) for each in changes(before, after)]
+    return _Step(
+        before=before,
+        after=after,
+        begins=local_date(start, after.tz),
+        judges=_judges(catalogue, code),
+        found=found,
+        items=list(_touched(before, after, found)),
+    )
+
+
+def _touched(before: Programme, after: Programme, found: Found) -> Iterator[tuple[Item, Item]]:
+    """Yield benefits and choices of which something changes, or of what brings or limits them."""
+    known: dict[str, Item] = {**before.benefits, **before.choices}
+    places = {tuple(parts[:2]) for parts, _ in found}
+    items: list[Item] = [*after.benefit, *after.choice]
+    for item in items:
+        was = known.get(item.code, item)
+        lines = (
+            ("line", line.code)
+            for programme, one in ((before, was), (after, item))
+            for line in programme.line
+            if programme.brought(line).unit == one.unit
+        )
+        own = _own(before, after, item)
+        if not places.isdisjoint(chain(own, lines)):
+            yield was, item
 
 
 def _judges(catalogue: Catalogue, code: str) -> Month | None:
@@ -159,15 +196,12 @@ def _judges(catalogue: Catalogue, code: str) -> Month | None:
 
 def _items(step: _Step) -> Iterator[Coming]:
     """Yield what changes of benefits and choices."""
-    known: dict[str, Item] = {**step.before.benefits, **step.before.choices}
-    items: list[Item] = [*step.after.benefit, *step.after.choice]
-    for item in items:
-        was = known.get(item.code, item)
+    for was, item in step.items:
         lines = [*step.lines(step.before, was), *step.lines(step.after, item)]
         if not lines and item.unit not in step.whom.units:
             continue
         by = step.touching(*(("line", line.code) for line in lines))
-        own = step.touching(("benefit", item.code), ("choice", item.code), *_limits(step, item))
+        own = step.touching(*_own(step.before, step.after, item))
         told = [*_units(step, was, item, by)]
         if isinstance(item, Benefit) and isinstance(was, Benefit):
             told += _claims(step, was, item, own)
@@ -180,10 +214,11 @@ def _items(step: _Step) -> Iterator[Coming]:
             )
 
 
-def _limits(step: _Step, item: Item) -> list[tuple[str, str]]:
-    """Return the limits that a benefit meets before or after."""
-    each = (*step.before.limits.get(item.code, ()), *step.after.limits.get(item.code, ()))
-    return [("limit", limit.code) for limit in each]
+def _own(before: Programme, after: Programme, item: Item) -> list[tuple[str, str]]:
+    """Return where a benefit or a choice stands, and the limits it meets before or after."""
+    limits = (*before.limits.get(item.code, ()), *after.limits.get(item.code, ()))
+    places = [("limit", limit.code) for limit in limits]
+    return [("benefit", item.code), ("choice", item.code), *places]
 
 
 def _units(step: _Step, was: Item, item: Item, by: Found) -> Iterator[Coming]:
@@ -225,8 +260,8 @@ def _claims(step: _Step, was: Benefit, item: Benefit, own: Found) -> Iterator[Co
             zh=f"{zh}每次使用{new}份，原为{old}份。",
             en=f"{en}: each takes {new} of your units instead of {old}.",
         )
-    last = _last_day(item)
-    if last is not None and last != _last_day(was):
+    last = _last_day(step.after, item)
+    if last is not None and last != _last_day(step.before, was):
         yield step.coming(
             *(What.LAST_DAY, item.code, own),
             zh=f"{zh}可领取至{chinese_date(last)}（含当日）。",
@@ -234,8 +269,10 @@ def _claims(step: _Step, was: Benefit, item: Benefit, own: Found) -> Iterator[Co
         )
 
 
-def _last_day(benefit: Benefit) -> date | None:
-    ends = [benefit.last_claim, benefit.window_ends]
+def _last_day(programme: Programme, benefit: Benefit) -> date | None:
+    """Return until when a benefit can be claimed, also by what replaces it (V-6)."""
+    last = programme.succession(benefit)[-1]
+    ends = [last.last_claim, last.window_ends]
     return min((end for end in ends if end is not None), default=None)
 
 
@@ -243,7 +280,7 @@ def _tiers(step: _Step) -> Iterator[Coming]:
     """Yield another threshold of the tier that is kept or the next one, or other rules."""
     if step.judges is None:
         return
-    step = msgspec.structs.replace(step, begins=step.judges.start)
+    step = replace(step, begins=step.judges.start)
     rank, other = step.whom.ranks[step.after.code], list[tuple[list[str], Change]]()
     for tier in step.before.tier[rank : rank + 2]:
         some = step.touching(("tier", tier.code))

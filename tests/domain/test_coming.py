@@ -25,7 +25,7 @@ start = "PERIOD"
 segment = { label = "car", layer = "RULE", name = { zh = "车主", en = "Car owners" } }
 quantity = 1
 """
-LOUNGE = 'code = "LOUNGE"'
+LOUNGE, TAXI = 'code = "LOUNGE"', 'code = "TAXI"'
 LINE = 'code = "lounge"\nbenefit = "LOUNGE"'
 
 
@@ -139,6 +139,30 @@ def test_a_segments_member_is_told_of_its_line_and_who_has_units_of_them() -> No
     assert [] == told(PROGRAMME + CARS, GOLD)
     shorter = PROGRAMME.replace(LOUNGE, f"{LOUNGE}\nclaim_until = 2025-12-31")
     assert [What.LAST_DAY] == [x.what for x in told(shorter, GOLD, units={"BENEFIT:LOUNGE"})]
+
+
+def test_what_is_replaced_can_be_claimed_on() -> None:
+    """V-6: no last day is told where another goes on in its place; of the other one its own is."""
+    sku = 'sku = "lounge-visit"'
+    followed = PROGRAMME.replace(sku, f'{sku}\ncontract_end = 2025-10-31\nreplacement = "TAXI"')
+    lounge = PROGRAMME.partition("[[benefit]]")[2].partition("[[benefit]]")[0]
+    after = f"{followed}\n[[benefit]]{lounge.replace(LOUNGE, TAXI)}"
+    assert [What.RULES] == [one.what for one in told(after, PLATINUM)]
+    (one,) = told(f"{after}contract_end = 2025-12-31\n", PLATINUM)
+    assert "Airport lounge can be claimed through 31 December 2025." == one.words["en"]
+
+
+def test_versions_are_compared_once_for_all_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of each member asks for it, for as long as a version is to come."""
+    after = read(PROGRAMME.replace("PLATINUM = 2, DIAMOND = 6", "PLATINUM = 1, DIAMOND = 6"))
+    plan = Plan((catalogue(1, read(PROGRAMME)), catalogue(2, after)), (BEGINS,))
+    whom = Whom(ranks={"wealth": PLATINUM}, labels=set(), units=set())
+    first = coming(plan, NOW, whom)
+    monkeypatch.delattr("benefits.domain.coming.changes")
+    assert ([], first) == (
+        coming(plan, NOW, msgspec.structs.replace(whom, ranks={"wealth": GOLD})),
+        coming(plan, NOW, whom),
+    )
 
 
 def test_nothing_is_to_come_once_it_holds() -> None:

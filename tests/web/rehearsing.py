@@ -31,6 +31,7 @@ OPERATORS = (
 )
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 ENTRY = re.compile(r"code=[\w%-]+")
+AGE = re.compile(r"age_s': \d+")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -42,8 +43,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def masked(self) -> tuple[int, str, dict[str, str]]:
-        """What must be equal: all but ids, entry codes and providers' codes."""
-        body = ENTRY.sub("code=…", UUID_TEXT.sub("<id>", str(self.body)))
+        """What must be equal: all but ids, entry codes, providers' codes and ages in seconds."""
+        body = AGE.sub("age_s", ENTRY.sub("code=…", UUID_TEXT.sub("<id>", str(self.body))))
         told = {"Idempotency-Replayed", "Location", "Retry-After", "Content-Type"}
         told |= {"Cache-Control", "WWW-Authenticate"}
         kept = {name: self.headers[name] for name in told if name in self.headers}

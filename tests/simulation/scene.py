@@ -133,7 +133,7 @@ class Scene:
             if seconds > ways.DEADLINE_S:
                 message.hear(Unknown("no complete answer"))
             age = (self.world.clock() - message.left_at).total_seconds()
-            if age + seconds >= ways.LATE_S and not message.is_very_late:
+            if age + seconds >= (ways.VERY_LATE_S if message.is_very_late else ways.LATE_S):
                 await self.arrive(message, Fate.GOOD)
         await asyncio.sleep(0)
         self.world.clock.forward(seconds=seconds)

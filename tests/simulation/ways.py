@@ -13,10 +13,11 @@ from tests.builders import MEMBER_KEY
 from tests.sandbox import stage
 from tests.sandbox.bank import HEAD
 
-GRACE_S = 300
+GRACE_S = 60
 SCHEDULE_S = (5, 30, 120, 300, 600)
 DEADLINE_S = 5
-LATE_S = GRACE_S - 60  # after so long what left has arrived, or never will
+LATE_S = GRACE_S - 20  # after so long what left has arrived, or never will
+VERY_LATE_S = 250  # and of what is told by callback; then its signature is fresh yet
 # How those are treated of whom the provider calls back whatever it answered, by `is_wechat`.
 CALLED_ABOUT = {
     False: {

@@ -3,9 +3,18 @@
 from pathlib import Path
 from uuid import UUID
 
+import asyncpg
+
+from benefits.store.envelope import Envelope
 from tests.builders import PROGRAMME
 from tests.conftest import database
 from tests.shell import Shell
+
+CALLBACK = """
+INSERT INTO inbox (bucket, provider, event_id, number, body_sealed, notice_sealed, received_at,
+                   processed_at, verdict)
+VALUES (0, 'sandbox', 'e,1', '', $1, $1, now(), now(), 'NOT_UNDERSTOOD')
+"""
 
 
 async def test_a_provider_is_paused_and_resumed_by_command(
@@ -27,8 +36,13 @@ async def test_a_provider_is_paused_and_resumed_by_command(
         assert "paused" not in shell.run("providers", "list")[1]
         status, said = shell.run("orders", "list", "--older-than-s", "60")
         assert (0, True) == (status, said.startswith("number,provider,sku,"))
+        sealed = Envelope([bytes.fromhex(shell.environ["BENEFITS_SECRET_KEYS"])]).seal(b"{}")
+        admin = await asyncpg.connect(dsn)
+        await admin.execute(CALLBACK, sealed)
+        await admin.close()
         status, said = shell.run("callbacks", "reread", "sandbox", "--by", "anna-li")
-        assert (0, True) == (status, "0 callbacks were read again, 0 of them" in said)
+        assert (0, True) == (status, "1 callbacks were read again, 0 of them" in said)
+        assert '"e,1",,NOT_UNDERSTOOD,NOT_UNDERSTOOD\n' in said
         number = "0" * 32
         wrong: tuple[tuple[tuple[str, ...], str], ...] = (
             (("orders", "show", number), "unknown_order"),

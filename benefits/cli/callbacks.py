@@ -1,5 +1,8 @@
 """The command about callbacks that came to nothing: they are read again after a fix (V-4)."""
 
+import csv
+import sys
+
 import rich_click as click
 
 from benefits.actions.pause_provider import UnknownProvider
@@ -47,10 +50,11 @@ def reread(provider: str, *, since: str | None, by: str, dry_run: bool) -> None:
             caller=caller, provider=provider, understand=known.understand, since=from_
         )
         read = settled = 0
-        click.echo("received_at,event_id,number,was,now")
+        out = csv.writer(sys.stdout, lineterminator="\n")
+        out.writerow(("received_at", "event_id", "number", "was", "now"))
         async for page in reread_all(database(house, dry_run=dry_run), command, house.parts):
             for one in page:
-                click.echo(_line(one))
+                out.writerow(_line(one))
                 read, settled = read + 1, settled + (one.now in SETTLED)
         console.print(f"{read:,} callbacks were read again, {settled:,} of them are settled.")
         say_if_dry(dry_run=dry_run)
@@ -61,7 +65,7 @@ def reread(provider: str, *, since: str | None, by: str, dry_run: bool) -> None:
     run(work_)
 
 
-def _line(one: Again) -> str:
+def _line(one: Again) -> tuple[str, ...]:
     was = one.was.value if one.was else "-"
     now = one.now.value if one.now else "waits for its member"
-    return f"{one.received_at.isoformat()},{one.event_id},{one.number},{was},{now}"
+    return one.received_at.isoformat(), one.event_id, one.number, was, now

@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Any, cast
 
 import msgspec
@@ -22,23 +22,17 @@ from benefits.actions.look_back import kinds, look_back
 from benefits.actions.look_up import look_up
 from benefits.actions.parts import Parts
 from benefits.actions.receive import receive
-from benefits.domain.programme import Dialect as Spoken
 from benefits.domain.programme import Provider as ProviderConfig
-from benefits.domain.signature import parse_secret
 from benefits.domain.tokens import DEMO_ISSUER
 from benefits.domain.values import Clock
 from benefits.house import House, open_house, real_clock
 from benefits.process import bind, keep_what_stays, until_stopped
 from benefits.providers import checkpoints
-from benefits.providers.client import Client
-from benefits.providers.http import Dialect, HttpProvider
-from benefits.providers.open import OpenDialect
+from benefits.providers.client import LOOPBACK, Client
+from benefits.providers.dialects import dialect_of
+from benefits.providers.http import HttpProvider
 from benefits.providers.provider import Provider
-from benefits.providers.secrets import ProviderSecrets
-from benefits.providers.wechat_busifavor import WechatBusifavorDialect
-from benefits.providers.wechat_coupons import CouponCodes, CouponDialect
-from benefits.providers.wechat_pay import BusifavorSecrets, Credentials, ProductCouponSecrets
-from benefits.providers.wechat_product_coupon import WechatProductCouponDialect
+from benefits.providers.wechat_coupons import CouponCodes
 from benefits.settings import Keys, SettingRefused, Settings
 from benefits.store.db import Database
 from benefits.store.group import Group, grouped
@@ -95,7 +89,6 @@ API = [
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),
     *(*stock.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
 ]
-LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 def allowed_networks(house: House) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -207,28 +200,6 @@ class Providers(Mapping[str, Provider]):
     def __len__(self) -> int:
         """Count providers."""
         return len(self._configs())
-
-
-def dialect_of(config: ProviderConfig, secrets: ProviderSecrets, codes: CouponCodes) -> Dialect:
-    """Return how to speak to a provider; KeyError when its secrets are of another dialect."""
-    match config.dialect, secrets:
-        case Spoken.OPEN, tuple():
-            keys = [parse_secret(secret) for secret in secrets]
-            return OpenDialect(base_url=config.url, secrets=keys)
-        case Spoken.WECHAT_BUSIFAVOR, BusifavorSecrets():
-            speaks: type[CouponDialect] = WechatBusifavorDialect
-        case Spoken.WECHAT_PRODUCT_COUPON, ProductCouponSecrets():
-            speaks = WechatProductCouponDialect
-        case _:
-            log.error("provider.secrets_of_another_dialect", provider=config.code)
-            raise KeyError(config.code)
-    assert config.wechat is not None, "a programme is not in force without"
-    return speaks(
-        base_url=config.url,
-        merchant=config.wechat,
-        credentials=Credentials(secrets),
-        codes=codes,
-    )
 
 
 def make_web(

@@ -15,10 +15,10 @@ import rich.console
 import rich.pretty
 from structlog.testing import capture_logs
 
-from benefits.app import dialect_of
 from benefits.domain.checkpoints import PublicKey
 from benefits.domain.programme import Dialect, Provider
 from benefits.domain.rates import Quota
+from benefits.providers.dialects import dialect_of
 from benefits.providers.secrets import ProviderSecrets
 from benefits.providers.wechat_pay import Credentials, ProductCouponSecrets
 from benefits.settings import (

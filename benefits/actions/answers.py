@@ -24,7 +24,6 @@ from benefits.domain.orders import (
     Outcome,
     PartlyUsed,
     Pending,
-    QueryBy,
     Reason,
     RedeemBy,
     Rejected,
@@ -331,17 +330,6 @@ def is_unanswered(attempt: Attempted, resolved: Resolved) -> bool:
     if attempt.request.operation in {Operation.CONFIRM, Operation.REDEEM, Operation.REVERSE}:
         return _is_asking(attempt, resolved)
     return is_undecided(attempt.answer.outcome)
-
-
-def can_query(capabilities: Capabilities, reference: str) -> bool:
-    """Say whether a provider can be asked about an order of which it gave us the `reference`."""
-    match capabilities.query:
-        case QueryBy.NUMBER:
-            return True
-        case QueryBy.REFERENCE:
-            return bool(reference)
-        case QueryBy.NONE:
-            return False
 
 
 def follow_up(

@@ -12,7 +12,7 @@ import msgspec
 
 from benefits import traces
 from benefits.actions import gate, lanes
-from benefits.actions.answers import NOT_SENT, Answer, Attempted, can_query, is_first, lapses
+from benefits.actions.answers import NOT_SENT, Answer, Attempted, is_first, lapses
 from benefits.actions.gate import Turned
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
@@ -39,6 +39,7 @@ from benefits.domain.orders import (
     Unknown,
     Used,
     believed,
+    can_query,
     next_operation,
     redacted,
 )

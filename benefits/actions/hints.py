@@ -4,9 +4,8 @@ from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
-from benefits.actions.answers import can_query
 from benefits.actions.parts import Parts
-from benefits.domain.orders import OPEN, Capabilities, Operation
+from benefits.domain.orders import OPEN, Capabilities, Operation, can_query
 from benefits.store import claims, members, orders
 from benefits.store.db import Connection
 from benefits.store.orders import Plan, RequestRow

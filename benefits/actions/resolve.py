@@ -20,7 +20,6 @@ from benefits.actions.answers import (
     Resolved,
     after_attempt,
     after_callback,
-    can_query,
     doubted,
     follow_up,
     is_unanswered,
@@ -63,6 +62,7 @@ from benefits.domain.orders import (
     Rejected,
     Unknown,
     Used,
+    can_query,
     redacted,
 )
 from benefits.store import cases, claims, members, orders, tiers

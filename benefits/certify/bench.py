@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from benefits.actions.answers import can_query
 from benefits.certify.inbox import Inbox
 from benefits.certify.kinds import KINDS, Kind, Trial
 from benefits.certify.report import told
@@ -33,6 +32,7 @@ from benefits.domain.orders import (
     Rejected,
     Unknown,
     Used,
+    can_query,
     redacted,
 )
 from benefits.domain.programme import Provider
@@ -118,6 +118,7 @@ class Bench:
         self._ways = ways
         self._numbers: list[str] = []
         self._references = dict[str, str]()
+        self._codes = dict[str, str]()
         self._next_at = 0.0
         self._tries = TRIES
 
@@ -141,10 +142,9 @@ class Bench:
         return self._ways.number()
 
     def used_numbers(self) -> tuple[str, ...]:
-        """Return the numbers of orders since this was last asked; none where they are codes."""
+        """Return the numbers of orders since this was last asked."""
         numbers, self._numbers = tuple(self._numbers), []
-        are_codes = self.kind.is_code(self.setup.config, self.setup.trial.sku)
-        return () if are_codes else numbers
+        return numbers
 
     def order(self, *, quantity: int = 1, recipient: dict[str, str] | None = None) -> Order:
         """Return a new order, of one piece for the usual recipient unless said otherwise."""
@@ -163,13 +163,21 @@ class Bench:
         return order._replace(request=changed)
 
     def about(self, order: Order, operation: Operation = Operation.ISSUE, **more: Any) -> Call:
-        """Return a call about an order."""
-        call = {"number": order.number, "request": order.request, "own": order.number, **more}
+        """Return a call about an order, with what the provider said of it so far."""
+        number = order.number
+        call = {
+            "number": number,
+            "request": order.request,
+            "own": number,
+            "reference": self._references.get(number, ""),
+            "code": self._codes.get(number, ""),
+            **more,
+        }
         return Call(operation=operation, **call)
 
     def use(self) -> Redemption:
         """Return a use of now."""
-        return Redemption(at=self._ways.clock())
+        return Redemption(at=self._ways.clock(), payment=self.setup.trial.payment)
 
     def outgoing(
         self, call: Call, *, ago_s: float = 0, dialect: Dialect | None = None
@@ -183,7 +191,8 @@ class Bench:
 
     async def unreachable(self) -> str:
         """Ask the provider something harmless; return why nothing can be certified, if so."""
-        outcome = await self.do(self.order(), Operation.QUERY, reference="certify")
+        known = dict.fromkeys(("reference", "code"), "certify")  # so that nothing is sent for it
+        outcome = await self.attempt(self.order(), Operation.QUERY, **known)
         self._numbers.clear()  # nothing was ordered
         match outcome:
             case NotSent(evidence) if not is_turned_away(outcome):
@@ -249,9 +258,16 @@ class Bench:
         return await self.call(order)
 
     async def do(self, order: Order, operation: Operation, **more: Any) -> Outcome:
-        """Do something to an order that stands, by a request with a number of its own."""
-        own, reference = self.number(), self._references.get(order.number, "")
-        return await self.call(order, operation, **{"own": own, "reference": reference, **more})
+        """Do something to an order that stands, by a request with a number of its own.
+
+        What is taken without a word of what became of it is asked about.
+        """
+        ends_at, about = self._now() + self.setup.within_s, {"own": self.number(), **more}
+        outcome = await self.call(order, operation, **about)
+        while isinstance(outcome, Pending) and self._now() + self.pause_s <= ends_at:
+            await asyncio.sleep(self.pause_s)
+            outcome = await self.call(order, self._question(order, operation), **about)
+        return outcome
 
     def resends(self) -> bool:
         """Say whether a question about an order that is not known is the same send again."""
@@ -262,10 +278,7 @@ class Bench:
 
     async def ask(self, order: Order, **more: Any) -> Outcome:
         """Ask about an order, by what the provider can be asked."""
-        reference = self._references.get(order.number, "")
-        asks = can_query(self.capabilities, reference)
-        operation = Operation.QUERY if asks else Operation.ISSUE
-        return await self.call(order, operation, reference=reference, **more)
+        return await self.call(order, self._question(order, Operation.ISSUE), **more)
 
     async def settled(self, order: Order) -> Outcome:
         """Ask until an order is decided; what is not there is sent again. Broken if it lasts."""
@@ -338,9 +351,16 @@ class Bench:
         is_limit = isinstance(outcome, Rejected) and outcome.reason is Reason.LIMIT
         return self.kind.limits_at_once and is_limit
 
+    def _question(self, order: Order, asked: Operation) -> Operation:
+        """Return what tells what became of a request: the same again where none can be asked."""
+        reference = self._references.get(order.number, "")
+        return Operation.QUERY if can_query(self.capabilities, reference) else asked
+
     def _kept(self, call: Call, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Done | Pending) and outcome.reference:
             self._references[call.number] = outcome.reference
+        if isinstance(outcome, Done) and outcome.code:
+            self._codes[call.number] = outcome.code
         return outcome
 
     async def _pace(self) -> None:

@@ -11,9 +11,9 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from benefits.domain.programme import Dialect, Provider
+from benefits.domain.programme import Dialect
 from benefits.providers.secrets import ProviderSecrets
-from benefits.providers.wechat_pay import WechatSecrets
+from benefits.providers.wechat_pay import BusifavorSecrets, ProductCouponSecrets, WechatSecrets
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +21,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     `other_recipient` could be served as well, `refused_recipient` is refused, `using_recipient`
     uses at the provider what was given, soon after it. Where there is none of them it is empty.
+    A use that we tell is at the `payment`, where the provider wants to know of one.
     """
 
     sku: str
@@ -28,21 +29,20 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     other_recipient: dict[str, str]
     refused_recipient: dict[str, str]
     using_recipient: dict[str, str] = {}
+    payment: str = ""
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """What is particular to a dialect; `table` is of its provider's entry, and must be there.
+    """What is particular to a dialect: its secrets are of the type `holds`.
 
-    Its secrets are of the type `holds`; `foreign` makes some that are as good as ours, and that
-    the provider does not know. `is_code` says whether an order's number is what its customer
-    shows: then it is not shown.
+    `foreign` makes some that are as good as ours, and that the provider does not know. What it
+    takes for no number is `bad_number`, which the dialect can still write.
     """
 
     trial: Trial
     holds: type
     foreign: Callable[[ProviderSecrets], ProviderSecrets]
-    is_code: Callable[[Provider, str], bool] = lambda _provider, _sku: False
-    table: str = ""
+    bad_number: str
     tells_each: bool = False  # a delivery that was answered at once is called back, too
     limits_at_once: bool = False  # sends at once may be refused for a limit that is not reached
 
@@ -61,10 +61,13 @@ def _foreign_merchant(secrets: ProviderSecrets) -> ProviderSecrets:
     return msgspec.structs.replace(secrets, merchant_key=pem.decode())
 
 
-def _is_code(provider: Provider, sku: str) -> bool:
-    assert provider.wechat is not None, "the dialect was made with it"
-    return provider.wechat.makes_codes(sku)
-
+_TOO_LONG = "0" * 160
+_COUPON = Trial(
+    sku="98065001",
+    recipient={"openid": "certified-user"},
+    other_recipient={"openid": "another-user"},
+    refused_recipient={"openid": "user0000"},
+)
 
 KINDS = {
     Dialect.OPEN: Kind(
@@ -77,18 +80,23 @@ KINDS = {
         ),
         holds=tuple,
         foreign=_foreign_word,
+        bad_number="no!number",
     ),
     Dialect.WECHAT_BUSIFAVOR: Kind(
-        trial=Trial(
-            sku="98065001",
-            recipient={"openid": "certified-user"},
-            other_recipient={"openid": "another-user"},
-            refused_recipient={"openid": "user0000"},
-        ),
-        holds=WechatSecrets,
+        trial=_COUPON,
+        holds=BusifavorSecrets,
         foreign=_foreign_merchant,
-        is_code=_is_code,
-        table="wechat",
+        bad_number=_TOO_LONG,
+        tells_each=True,
+        limits_at_once=True,
+    ),
+    Dialect.WECHAT_PRODUCT_COUPON: Kind(
+        trial=msgspec.structs.replace(
+            _COUPON, sku="1000000013/1000000013001", payment="4200000000123456789123456789"
+        ),
+        holds=ProductCouponSecrets,
+        foreign=_foreign_merchant,
+        bad_number=_TOO_LONG,
         tells_each=True,
         limits_at_once=True,
     ),

@@ -60,15 +60,16 @@ async def other_content(on: Bench) -> str:
 
 
 async def query(on: Bench) -> str:
-    """A question tells what the answer to the order told: by its number, and by the reference."""
+    """A question tells what the answer to the order told: by its number, and by what it named."""
     order, first = await on.delivered()
-    ways = {} if on.resends() else {"by its number": ""}
+    bare = {"reference": "", "code": ""}
+    ways = {} if on.resends() else {"by its number": bare}
     if first.reference and on.capabilities.query is not QueryBy.NONE:
-        ways["by the provider's reference"] = first.reference
+        ways["by what it named"] = {}
     if not ways:
         raise Skipped("it cannot be asked: the same order is sent again, see `repeat`")
-    for way, reference in ways.items():
-        told_ = await on.call(order, Operation.QUERY, reference=reference)
+    for way, known in ways.items():
+        told_ = await on.call(order, Operation.QUERY, **known)
         if wrong := difference(first, told_):
             raise Broken(f"asked {way}: {wrong}")
     return f"the same {' and '.join(ways)}"

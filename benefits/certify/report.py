@@ -1,6 +1,6 @@
 """What a certification found: a verdict for each check, and the report that a program reads.
 
-No finding shows a secret, a recipient or a code; of an order its number, unless that is its code.
+No finding shows a secret, a recipient or a code; of an order its number.
 """
 
 import enum

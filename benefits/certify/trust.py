@@ -61,9 +61,8 @@ async def foreign_key(on: Bench) -> str:
 async def other_address(on: Bench) -> str:
     """A signed question, sent to the address that takes orders back, takes nothing back."""
     order, first = await on.delivered()
-    question = on.outgoing(on.about(order, Operation.QUERY, reference=first.reference))
-    revoke = on.about(order, Operation.REVOKE, own=on.number(), reference=first.reference)
-    to = on.outgoing(revoke).url
+    question = on.outgoing(on.about(order, Operation.QUERY))
+    to = on.outgoing(on.about(order, Operation.REVOKE, own=on.number())).url
     status = (await on.send(msgspec.structs.replace(question, url=to, method="POST"))).status
     if wrong := difference(first, await on.ask(order)):
         raise Broken(f"answered HTTP {status}, and the order is another: {wrong}")
@@ -73,7 +72,7 @@ async def other_address(on: Bench) -> str:
 async def malformed(on: Bench) -> str:
     """What is signed but no order of the contract is refused clearly: a bad number, no SKU."""
     order = on.order()
-    bad = Order("no!number", order.request)
+    bad = Order(on.kind.bad_number, order.request)
     _clear((await on.send(on.outgoing(on.about(bad)))).status)
     nothing = msgspec.structs.replace(order.request, sku="")
     return await _refused(on, on.outgoing(on.about(order._replace(request=nothing))), order)

@@ -15,7 +15,6 @@ import msgspec
 import rich_click as click
 
 from benefits import VERSION, settings
-from benefits.app import LOOPBACK, dialect_of
 from benefits.certify.bench import Bench, Setup, Ways
 from benefits.certify.checks import CHECKS, Check, certify
 from benefits.certify.kinds import KINDS, Trial
@@ -25,9 +24,12 @@ from benefits.domain.orders import Callbacks
 from benefits.domain.programme import Provider
 from benefits.domain.programme_file import read
 from benefits.domain.refusal import Refusal
+from benefits.domain.wechat_problems import provider_problems
 from benefits.process import bind
-from benefits.providers.client import Client
+from benefits.providers.client import LOOPBACK, Client
+from benefits.providers.dialects import dialect_of
 from benefits.providers.secrets import ProviderSecrets
+from benefits.providers.wechat_coupons import CouponCodes
 
 NAMES = [check.name for check in CHECKS]
 NOBODY = "-"
@@ -69,6 +71,7 @@ def _listed() -> str:
 @click.option("--other-recipient", multiple=True, metavar="FIELD=TEXT", help="For whom as well.")
 @click.option("--refused-recipient", multiple=True, metavar="FIELD=TEXT", help="Whom it refuses.")
 @click.option("--using-recipient", multiple=True, metavar="FIELD=TEXT", help="Who uses it there.")
+@click.option("--payment", default=None, help="At which payment it is used.")
 @click.option(
     "--check", "only", multiple=True, type=click.Choice(NAMES), metavar="NAME", help="Only this."
 )
@@ -172,12 +175,8 @@ def _check(config: Provider) -> None:
         is_url = False
     if not is_url:
         raise click.UsageError("--url must be like https://provider.example/api")
-    table = KINDS[config.dialect].table
-    if table and getattr(config, table) is None:
-        raise click.UsageError(
-            f"the dialect {config.dialect.value} needs its table {table}: "
-            f"--programme, or --set '{table}={{…}}'"
-        )
+    for problem in provider_problems(config.code, config):
+        raise click.UsageError(f"{problem} (--programme, or --set)")
 
 
 def _merge(entry: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -189,7 +188,9 @@ def _merge(entry: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def _trial(trial: Trial, options: Mapping[str, Any]) -> Trial:
-    given: dict[str, Any] = {"sku": options["sku"]} if options["sku"] else {}
+    given: dict[str, Any] = {
+        name: options[name] for name in ("sku", "payment") if options[name] is not None
+    }
     for name in ("recipient", "other_recipient", "refused_recipient", "using_recipient"):
         pairs = [text.partition("=") for text in options[name] if text != NOBODY]
         if not all(field and sign for field, sign, _ in pairs):
@@ -213,7 +214,9 @@ async def _certified(wanted: Wanted, checks: Sequence[Check]) -> Report:
     began_at = datetime.now(UTC)
     async with Client(networks) as client:
         ways = Ways(client, lambda: datetime.now(UTC), lambda: secrets.token_hex(16))
-        on = Bench(wanted.setup, partial(dialect_of, config), wanted.secrets, ways)
+        # Codes that we name are of this run: no number that is shown tells one.
+        speak = partial(dialect_of, config, codes=CouponCodes(secrets.token_bytes(32)))
+        on = Bench(wanted.setup, speak, wanted.secrets, ways)
         if why := await on.unreachable():
             raise click.UsageError(f"{shown_url(config)}: {why}")
         findings = await _listening(on, wanted, checks)

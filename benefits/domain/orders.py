@@ -202,6 +202,17 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     rate: Rate | None = None
 
 
+def can_query(capabilities: Capabilities, reference: str) -> bool:
+    """Say whether a provider can be asked about an order of which it gave us the `reference`."""
+    match capabilities.query:
+        case QueryBy.NUMBER:
+            return True
+        case QueryBy.REFERENCE:
+            return bool(reference)
+        case QueryBy.NONE:
+            return False
+
+
 class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What we ask for; `recipient` holds only the fields the benefit needs (X-4).
 

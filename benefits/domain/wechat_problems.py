@@ -16,14 +16,15 @@ _SPEAK = frozenset({Dialect.WECHAT_BUSIFAVOR, Dialect.WECHAT_PRODUCT_COUPON})
 def wechat_problems(programme: Programme) -> Iterator[str]:
     """Yield what is wrong with providers at WeChat Pay and their benefits, by path."""
     for index, provider in enumerate(programme.provider):
-        yield from _provider(f"provider[{index}]", provider)
+        yield from provider_problems(f"provider[{index}]", provider)
     merchants = {one.code: one for one in programme.provider if one.dialect in _SPEAK}
     for index, benefit in enumerate(programme.benefit):
         if benefit.provider in merchants:
             yield from _benefit(f"benefit[{index}]", benefit, merchants[benefit.provider])
 
 
-def _provider(path: str, provider: Provider) -> Iterator[str]:
+def provider_problems(path: str, provider: Provider) -> Iterator[str]:
+    """Yield what is wrong with a provider that speaks to WeChat Pay, or says that it does."""
     spoken = provider.dialect.value
     if provider.dialect not in _SPEAK:
         if provider.wechat is not None:

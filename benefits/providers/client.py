@@ -33,6 +33,7 @@ Network = IPv4Network | IPv6Network
 Method = Literal["GET", "POST"]
 
 BODY_MAX_BYTES = 64 * 1024
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 # `ipaddress.is_global` lets NAT64, 6to4, IPv4-compatible and multicast pass: hence our own lists.
 _PUBLIC_V6 = ip_network("2000::/3")

@@ -282,16 +282,15 @@ async def test_a_callback_may_know_the_providers_reference_alone(world: World) -
     await claimed(world, wish(member, "LOUNGE"))
     for reference in ("R1", "R2"):
         await tell_of(world, reference, Used(at=NOON))
-    assert 0 == await work_off(world)
+    assert (1, before + 1) == (await work_off(world), ignored())
     # Without a reference nothing can be asked: the same request is sent again.
     assert Operation.ISSUE is await answered(world, Unknown("timeout"))
     assert Operation.ISSUE is await answered(world, Pending("R1"), after_s=30)
     assert (1, ["REDEEMED"]) == (await work_off(world), await states(world))
     world.clock.forward(minutes=10)
-    assert 3 == await work_off(world)
+    assert 2 == await work_off(world)
     cases = [row.detail for row in await world.rows("SELECT detail FROM case_file ORDER BY 1")]
     assert [f"sandbox speaks of number '{one}'." for one in ("R2", "R4")] == cases
-    assert before + 1 == ignored()
     assert [(0,)] == await world.rows("SELECT count(*) FROM inbox WHERE processed_at IS NULL")
 
 

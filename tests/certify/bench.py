@@ -7,9 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
-from benefits.app import dialect_of
 from benefits.certify.bench import Bench, Setup, Ways
 from benefits.certify.checks import CHECKS, certify
 from benefits.certify.kinds import KINDS
@@ -18,14 +16,18 @@ from benefits.domain.orders import Capabilities, RedeemBy
 from benefits.domain.programme import Dialect, Provider
 from benefits.process import bind
 from benefits.providers.client import Client
+from benefits.providers.dialects import dialect_of
 from benefits.providers.secrets import ProviderSecrets
-from benefits.sandbox import server, wechat
+from benefits.providers.wechat_pay import ProductCouponSecrets
 from benefits.sandbox.behaviour import Behaviour
-from benefits.sandbox.server import SandboxSettings
+from benefits.sandbox.sandbox import Sandbox
+from benefits.sandbox.server import OpenSandbox, SandboxSettings
 from benefits.sandbox.wechat import WechatSandboxSettings
+from benefits.sandbox.wechat_busifavor import BusifavorSandbox
+from benefits.sandbox.wechat_product_coupon import ProductCouponSandbox
 from tests.sandbox.stage import LOOPBACK, SECRET, clock, serving
 from tests.sandbox.test_wechat import KEYS
-from tests.wechat import MERCHANT
+from tests.wechat import BRANDED, CODES, MERCHANT, secrets
 
 ABLE = Capabilities(redeem_by=RedeemBy.US, reverse=True, two_phase=True, deadline_s=20.0)
 QUICK = {"slow_s": 0.02, "hang_s": 0.0, "late_s": 0.1}
@@ -39,6 +41,23 @@ WECHAT = Provider(
     capabilities=msgspec.structs.replace(ABLE, two_phase=False),
     wechat=MERCHANT,
 )
+PRODUCTS = Provider(
+    code="products",
+    name={},
+    dialect=Dialect.WECHAT_PRODUCT_COUPON,
+    capabilities=ABLE,
+    wechat=BRANDED,
+)
+SHARED: dict[Dialect, ProviderSecrets] = {
+    Dialect.OPEN: (SECRET,),
+    Dialect.WECHAT_BUSIFAVOR: secrets(),
+    Dialect.WECHAT_PRODUCT_COUPON: secrets(ProductCouponSecrets),
+}
+SANDBOXES: dict[Dialect, Callable[[Any], Sandbox]] = {
+    Dialect.OPEN: OpenSandbox,
+    Dialect.WECHAT_BUSIFAVOR: BusifavorSandbox,
+    Dialect.WECHAT_PRODUCT_COUPON: ProductCouponSandbox,
+}
 
 
 def numbers() -> Callable[[], str]:
@@ -52,35 +71,30 @@ async def bench(
     config: Provider,
     behaviour: Behaviour = Behaviour.GOOD,
     *,
-    make: Callable[[Any], web.Application] | None = None,
+    make: Callable[[Any], Sandbox] | None = None,
     settings: dict[str, Any] | None = None,
     **setup: Any,
 ) -> AsyncIterator[Bench]:
     """Run a sandbox of a provider's dialect, and listen for its callbacks."""
-    is_open = config.dialect is Dialect.OPEN
     listener = bind("127.0.0.1", 0)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}/callbacks"
+    shared = SHARED[config.dialect]
+    how: dict[str, Any] = {"callback_url": address, "behaviour": behaviour}
     made: SandboxSettings | WechatSandboxSettings
-    secrets: ProviderSecrets
-    if is_open:
-        more = {**QUICK_OPEN, **(settings or {})}
-        made = SandboxSettings(
-            secrets=(SECRET,), callback_url=address, behaviour=behaviour, **more
-        )
-        secrets = (SECRET,)
+    if isinstance(shared, tuple):
+        made = SandboxSettings(secrets=shared, **how, **{**QUICK_OPEN, **(settings or {})})
     else:
-        more = {**QUICK_WECHAT, **(settings or {})}
-        made = WechatSandboxSettings(keys=KEYS, callback_url=address, behaviour=behaviour, **more)
-        secrets = KEYS.merchant
-    app = (make or (server if is_open else wechat).make_app)(made)
-    async with serving(app) as base, Client(LOOPBACK) as client:
+        keys = msgspec.structs.replace(KEYS, merchant=shared)
+        made = WechatSandboxSettings(keys=keys, **how, **{**QUICK_WECHAT, **(settings or {})})
+    sandbox = (make or SANDBOXES[config.dialect])(made)
+    async with serving(sandbox.application()) as base, Client(LOOPBACK) as client:
         there = msgspec.structs.replace(config, url=base)
         waits = {"within_s": 20.0, "poll_s": 0.02, "quiet_s": 0.1, **setup}
         known = Setup(config=there, trial=KINDS[config.dialect].trial, **waits)
         on = Bench(
             known,
-            lambda words: dialect_of(there, words),
-            secrets,
+            lambda words: dialect_of(there, words, CODES),
+            shared,
             Ways(client, clock, numbers()),
         )
         async with on.inbox.serve(listener, address):

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +12,7 @@ from aiohttp import web
 from benefits.domain.signature import verify
 from benefits.sandbox.book import Order, OwedCallback
 from benefits.sandbox.server import (
-    Sandbox,
+    OpenSandbox,
     SandboxSettings,
     _Confirm,
     _Issue,
@@ -22,20 +21,7 @@ from benefits.sandbox.server import (
 )
 
 
-def made_of(kind: type[Sandbox]) -> Callable[[SandboxSettings], web.Application]:
-    """Return what builds a sandbox with a fault."""
-
-    def make(settings: SandboxSettings) -> web.Application:
-        sandbox = kind(settings)
-        app = web.Application()
-        app.add_routes(sandbox.routes())
-        app.cleanup_ctx.append(sandbox.lifetime)
-        return app
-
-    return make
-
-
-class DeliversAgain(Sandbox):
+class DeliversAgain(OpenSandbox):
     """Delivers anew whenever a number is sent, whatever was sent before."""
 
     sent = 0
@@ -50,7 +36,7 @@ class DeliversAgain(Sandbox):
         return self._answer(id_, msgspec.structs.replace(known, reference=f"again{self.sent}"))
 
 
-class TakesAnyContent(Sandbox):
+class TakesAnyContent(OpenSandbox):
     """Answers the state of a number, whatever the content."""
 
     async def issue(self, request: web.Request) -> web.StreamResponse:
@@ -60,7 +46,7 @@ class TakesAnyContent(Sandbox):
         return await super().issue(request) if known is None else self._answer(id_, known)
 
 
-class HidesCodes(Sandbox):
+class HidesCodes(OpenSandbox):
     """Tells codes in its first answer only."""
 
     async def query(self, request: web.Request) -> web.Response:
@@ -71,7 +57,7 @@ class HidesCodes(Sandbox):
         return self._say(answer.headers["webhook-id"], HTTPStatus(answer.status), told)
 
 
-class KnowsEverything(Sandbox):
+class KnowsEverything(OpenSandbox):
     """Says "pending" of numbers that it never saw, and confirms and takes them back."""
 
     def _not_found(self, id_: str, number: str) -> web.Response:
@@ -81,14 +67,14 @@ class KnowsEverything(Sandbox):
         return self._say(id_, HTTPStatus.OK, told)
 
 
-class ServesEverybody(Sandbox):
+class ServesEverybody(OpenSandbox):
     """Delivers to whom it cannot."""
 
     def _decide(self, asked: Any, behaviour: Any, now: float) -> Order:
         return msgspec.structs.replace(super()._decide(asked, behaviour, now), reason="")
 
 
-class CountsTwice(Sandbox):
+class CountsTwice(OpenSandbox):
     """Says that all was delivered, and when asked a part."""
 
     async def query(self, request: web.Request) -> web.Response:
@@ -99,7 +85,7 @@ class CountsTwice(Sandbox):
         return self._say(answer.headers["webhook-id"], HTTPStatus(answer.status), told)
 
 
-class StumblesAtOnce(Sandbox):
+class StumblesAtOnce(OpenSandbox):
     """Answers 500 to what is being worked on."""
 
     def __init__(self, settings: SandboxSettings) -> None:
@@ -118,7 +104,7 @@ class StumblesAtOnce(Sandbox):
         return await super().issue(request)
 
 
-class TakesHalves(Sandbox):
+class TakesHalves(OpenSandbox):
     """Works on what it has read, whether or not all of it came."""
 
     async def issue(self, request: web.Request) -> web.StreamResponse:
@@ -133,7 +119,7 @@ class TakesHalves(Sandbox):
         return self._answer(asked.number, known)
 
 
-class BelievesEverybody(Sandbox):
+class BelievesEverybody(OpenSandbox):
     """Checks no signature."""
 
     async def _signed(self, request: web.Request, kind: Any) -> Any:
@@ -141,7 +127,7 @@ class BelievesEverybody(Sandbox):
         return request.headers.get("webhook-id", asked.number), asked
 
 
-class BelievesAnyTime(Sandbox):
+class BelievesAnyTime(OpenSandbox):
     """Checks signatures, but not their age."""
 
     async def _signed(self, request: web.Request, kind: Any) -> Any:
@@ -152,7 +138,7 @@ class BelievesAnyTime(Sandbox):
         return id_, msgspec.json.decode(body, type=kind)
 
 
-class IgnoresOperations(Sandbox):
+class IgnoresOperations(OpenSandbox):
     """Does what the address says, not what was signed."""
 
     async def _signed(self, request: web.Request, kind: Any) -> Any:
@@ -162,7 +148,7 @@ class IgnoresOperations(Sandbox):
         return request.headers["webhook-id"], _Revoke(operation="revoke", number=asked["number"])
 
 
-class FallsOver(Sandbox):
+class FallsOver(OpenSandbox):
     """Answers 500 to what it cannot read."""
 
     async def _signed(self, request: web.Request, kind: Any) -> Any:
@@ -172,7 +158,7 @@ class FallsOver(Sandbox):
             raise web.HTTPInternalServerError from None
 
 
-class NeverConfirms(Sandbox):
+class NeverConfirms(OpenSandbox):
     """Answers a confirmation with the state before it."""
 
     async def confirm(self, request: web.Request) -> web.StreamResponse:
@@ -183,7 +169,7 @@ class NeverConfirms(Sandbox):
         return self._answer(id_, order)
 
 
-class GrantsUses(Sandbox):
+class GrantsUses(OpenSandbox):
     """Grants every use, however often."""
 
     def _refuse(self, id_: str, number: str, reason: str) -> web.Response:
@@ -192,7 +178,7 @@ class GrantsUses(Sandbox):
         return self._answer(id_, order, "redeemed")
 
 
-class ForgetsReversals(Sandbox):
+class ForgetsReversals(OpenSandbox):
     """Says that a use is undone, and leaves it."""
 
     async def reverse(self, request: web.Request) -> web.StreamResponse:
@@ -203,7 +189,7 @@ class ForgetsReversals(Sandbox):
         return self._answer(id_, order, "reversed")
 
 
-class ForgetsRevocations(Sandbox):
+class ForgetsRevocations(OpenSandbox):
     """Says that an order is taken back, and leaves it."""
 
     async def revoke(self, request: web.Request) -> web.Response:
@@ -214,7 +200,7 @@ class ForgetsRevocations(Sandbox):
         return self._answer(id_, msgspec.structs.replace(order, revoked_at=order.decided_at))
 
 
-class TakesUsedBack(Sandbox):
+class TakesUsedBack(OpenSandbox):
     """Takes back what was used."""
 
     async def revoke(self, request: web.Request) -> web.Response:
@@ -225,7 +211,7 @@ class TakesUsedBack(Sandbox):
         return self._answer(id_, self._book.revoke(order, time.time()))
 
 
-class CallsBackOnce(Sandbox):
+class CallsBackOnce(OpenSandbox):
     """Tries a callback once."""
 
     def __init__(self, settings: SandboxSettings) -> None:
@@ -234,7 +220,7 @@ class CallsBackOnce(Sandbox):
         self._deliveries._tries = 1
 
 
-class RenamesEvents(Sandbox):
+class RenamesEvents(OpenSandbox):
     """Gives each try of a callback an id of its own."""
 
     tries = 0
@@ -252,7 +238,7 @@ class RenamesEvents(Sandbox):
         self._deliveries._signed = renamed
 
 
-class NeverStops(Sandbox):
+class NeverStops(OpenSandbox):
     """Calls back for ever."""
 
     def __init__(self, settings: SandboxSettings) -> None:
@@ -264,7 +250,7 @@ class NeverStops(Sandbox):
         )
 
 
-class TurnsAwayAndTakes(Sandbox):
+class TurnsAwayAndTakes(OpenSandbox):
     """Answers 429 to what it takes."""
 
     async def issue(self, request: web.Request) -> web.StreamResponse:

@@ -13,20 +13,25 @@ from benefits.domain.orders import Callbacks, Capabilities, QueryBy, Rate
 from benefits.domain.programme import Dialect, Provider
 from benefits.sandbox import wechat
 from benefits.sandbox.behaviour import Behaviour
-from benefits.sandbox.server import Sandbox
+from benefits.sandbox.server import OpenSandbox
 from tests.certify import faults
-from tests.certify.bench import OPEN, WECHAT, certified, verdicts
+from tests.certify.bench import OPEN, PRODUCTS, WECHAT, certified, verdicts
 from tests.wechat import THEIRS
 
 ALL = {check.name for check in CHECKS}
 # What is no capability: nothing is ever pending at WeChat, or of several pieces.
-NOT_OF_WECHAT = {"used_there", "confirm", "pending", "several", "too_many"}
+NOT_OF_PRODUCTS = {"used_there", "pending", "several", "too_many"}
+NOT_OF_WECHAT = {"confirm", *NOT_OF_PRODUCTS}
 
 
 @pytest.mark.parametrize(
     ("config", "skipped"),
-    [(OPEN, {"used_there", "too_many"}), (WECHAT, NOT_OF_WECHAT)],
-    ids=["open", "wechat"],
+    [
+        (OPEN, {"used_there", "too_many"}),
+        (WECHAT, NOT_OF_WECHAT),
+        (PRODUCTS, NOT_OF_PRODUCTS),
+    ],
+    ids=["open", "wechat", "products"],
 )
 async def test_a_good_provider_passes(config: Provider, skipped: set[str]) -> None:
     """Every check that its capabilities declare holds; nothing that is left out is declared."""
@@ -38,7 +43,7 @@ async def test_a_good_provider_passes(config: Provider, skipped: set[str]) -> No
     assert all(one.promise and one.seen for one in found.values())
 
 
-FEW = ("issue", "several", "callback", "callback_stops", "callback_genuine", "too_many")
+FEW = ("issue", "several", "confirm", "callback", "callback_stops", "callback_genuine", "too_many")
 USED_THERE = msgspec.structs.replace(OPEN, capabilities=Capabilities(deadline_s=20.0))
 
 
@@ -59,9 +64,10 @@ MAY = [
     (OPEN, Behaviour.CALLS_BACK_DISORDERLY),
     (WECHAT, Behaviour.SLOW),
     (WECHAT, Behaviour.TOO_BUSY),
-    (WECHAT, Behaviour.CALLS_BACK_TWICE),
-    (WECHAT, Behaviour.CALLS_BACK_LATE),
-    (WECHAT, Behaviour.CALLS_BACK_FORGED),  # a probe, which is refused
+    (PRODUCTS, Behaviour.SLOW),
+    (PRODUCTS, Behaviour.CALLS_BACK_TWICE),
+    (PRODUCTS, Behaviour.CALLS_BACK_LATE),
+    (PRODUCTS, Behaviour.CALLS_BACK_FORGED),  # a probe, which is refused
 ]
 
 
@@ -91,7 +97,9 @@ BREAKS: list[tuple[Provider, Behaviour, str, dict[str, Any]]] = [
     (WECHAT, Behaviour.DRIPS, "issue", {}),
     (WECHAT, Behaviour.ANSWERS_FORGED, "signed", {}),
     (WECHAT, Behaviour.ANSWERS_UNLISTED, "issue", {}),
-    (WECHAT, Behaviour.LOSES_CALLBACKS, "callback", {"within_s": 0.2}),
+    (PRODUCTS, Behaviour.TIMES_OUT, "confirm", {}),
+    (PRODUCTS, Behaviour.ANSWERS_UNLISTED, "confirm", {}),
+    (PRODUCTS, Behaviour.LOSES_CALLBACKS, "callback", {"within_s": 0.2}),
 ]
 
 
@@ -108,15 +116,19 @@ async def test_what_breaks_the_contract_is_found(
 
 
 def test_every_behaviour_is_judged() -> None:
-    """A sandbox can do nothing of which nobody says whether a provider may."""
+    """A sandbox can do nothing of which nobody says whether a provider may.
+
+    The two of WeChat treat what they share alike: one of them is judged for both.
+    """
     fine = {Behaviour.GOOD, Behaviour.MIXED, Behaviour.TOO_BUSY}
-    for kind, behaviours in ((OPEN, set(Behaviour)), (WECHAT, set(wechat.EXPLAINED))):
-        judged = {one for config, one in MAY if config is kind}
-        judged |= {row[1] for row in BREAKS if row[0].dialect is kind.dialect}
+    for kinds, behaviours in (([OPEN], set(Behaviour)), ([WECHAT, PRODUCTS], {*wechat.EXPLAINED})):
+        spoken = {one.dialect for one in kinds}
+        judged = {one for config, one in MAY if config.dialect in spoken}
+        judged |= {one for config, one, _, _ in BREAKS if config.dialect in spoken}
         assert behaviours - fine == judged - fine
 
 
-FAULTS: dict[type[Sandbox], tuple[str, ...]] = {
+FAULTS: dict[type[OpenSandbox], tuple[str, ...]] = {
     faults.DeliversAgain: ("repeat", "pending", "at_once", "cut_after"),
     faults.TakesAnyContent: ("other_content",),
     faults.HidesCodes: ("query",),
@@ -142,10 +154,10 @@ FAULTS: dict[type[Sandbox], tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_each_fault_fails_the_checks_that_are_about_it(fault: type[Sandbox]) -> None:
+async def test_each_fault_fails_the_checks_that_are_about_it(fault: type[OpenSandbox]) -> None:
     """However good the rest of a provider is."""
-    checks, make = FAULTS[fault], faults.made_of(fault)
-    found = await certified(OPEN, Behaviour.GOOD, *checks, make=make, within_s=0.3, quiet_s=9.0)
+    checks = FAULTS[fault]
+    found = await certified(OPEN, Behaviour.GOOD, *checks, make=fault, within_s=0.3, quiet_s=9.0)
     assert dict.fromkeys(checks, Verdict.FAIL) == {n: one.verdict for n, one in found.items()}
 
 

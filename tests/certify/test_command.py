@@ -93,6 +93,7 @@ def test_a_provider_is_certified(sandbox: Running, tmp_path: Path) -> None:
         *("--dialect", "open", "--url", f"{sandbox.base}/", "--json", str(file), *QUICK),
         *("--listen", sandbox.inbox, "--callback-url", "https://bank.example/here"),
         *("--set", "capabilities.redeem_by='US'", "--refused-recipient", "phone=0000"),
+        *("--payment", "4200000000"),
         *(word for name in chosen for word in ("--check", name)),
     )
     assert (0, True) == (done.exit_code, "6 checks: 4 passed, 0 failed, 2 skipped." in done.output)
@@ -156,7 +157,15 @@ WRONG: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
         {},
         "write it like phone=",
     ),
-    (("--dialect", "wechat_busifavor", "--url", "http://x"), {}, "needs its table wechat"),
+    (("--dialect", "wechat_busifavor", "--url", "http://x"), {}, "needs mchid and appid"),
+    (
+        (
+            *("--dialect", "wechat_product_coupon", "--url", "http://x"),
+            *("--set", "wechat={mchid='1900000001', appid='wx1'}"),
+        ),
+        {},
+        "sandbox.wechat.brand_id: product coupons are of a brand",
+    ),
     ((), {"BENEFITS_PROVIDER_SECRETS": "x"}, "setting_refused: BENEFITS_PROVIDER_SECRETS"),
     (
         (

@@ -114,11 +114,12 @@ async def newest(conn: Connection, attempts: Sequence[Attempted]) -> dict[UUID, 
 def weighed(attempt: Attempted, newest: dict[UUID, int]) -> Answer:
     """Doubt "not sent" unless it is said of the newest attempt, and none before may have left.
 
-    A query that never left, or an attempt after which another was made, says nothing of the order.
+    A query that never left, or an attempt after which another was made, says nothing of the order;
+    nor does what was asked about it.
     """
     outcome, request = attempt.answer.outcome, attempt.request
     if not isinstance(outcome, NotSent) or (
-        attempt.operation is not Operation.QUERY
+        attempt.operation is Operation.ISSUE
         and newest[request.request_id] == request.attempt
         and is_first(request)
     ):
@@ -220,10 +221,14 @@ def spent_at(outcome: Outcome | Lapsed, course: Course, now: datetime) -> dateti
             return now
 
 
-def may_undo(answer: Answer) -> bool:
-    """Say whether an answer may take back that units were spent."""
+def may_undo(answer: Answer, state: OrderState) -> bool:
+    """Say whether an answer about an order may take back that units were spent.
+
+    What was missed may turn out to have ended sooner.
+    """
     undone = isinstance(answer.outcome, Reversed | PartlyUsed | Revoked)
-    return undone or answer.operation is Operation.REVERSE
+    sooner = state is OrderState.EXPIRED and isinstance(answer.outcome, Expired)
+    return undone or sooner or answer.operation is Operation.REVERSE
 
 
 def verdict(request: RequestRow, outcome: Outcome | Lapsed) -> str:

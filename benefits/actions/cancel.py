@@ -1,7 +1,8 @@
 """A member gives a booking up: its provider takes it back, and its units come back (V-10).
 
 What was never sent ends at once. Otherwise nothing is given back until the provider says so: it is
-asked by a request of its own, and silence is asked about like any other (V-3).
+asked by a request of its own, and silence is asked about like any other (V-3). Where it stayed
+silent to the end it may be asked anew; what counts is when the member gave the booking up first.
 """
 
 from uuid import UUID
@@ -64,21 +65,22 @@ async def _cancel(
     if claim is None:
         return UnknownClaim()
     _, benefit = await parts.catalogue.made_under(conn, claim)
+    asked = (await orders.of_claims(conn, [(claim.member_id, claim.claim_id)]))[claim.claim_id]
     now = parts.clock()
     booked = Booked(
         state=claim.state,
         used=claim.course.used,
         booked_for=claim.booked_for,
         cancel_until=claim.cancel_until,
-        is_cancelled=claim.cancelled_at is not None,
+        is_revoking=any(r.operation is Operation.REVOKE and r.next_at for r in asked),
     )
-    refusal = may_cancel(benefit.booking, booked, now)
+    given_up_at = claim.cancelled_at or now
+    refusal = may_cancel(benefit.booking, booked, given_up_at)
     if refusal is not None:
         return refusal
-    asked = (await orders.of_claims(conn, [(claim.member_id, claim.claim_id)]))[claim.claim_id]
     if is_open(asked):
         return RedemptionOpen()
-    claim.cancelled_at = claim.changed_at = now
+    claim.cancelled_at, claim.changed_at = given_up_at, now
     await claims.update(conn, [claim])
     (issued,) = (each for each in asked if each.operation is Operation.ISSUE)
     if claim.state is OrderState.HELD and issued.sent_by is None:

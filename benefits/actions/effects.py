@@ -120,15 +120,17 @@ class Units:
                 end(claim, hold, actor, used=claim.quantity)
             case Effect.RELEASE:
                 end(claim, hold, actor, used=step.course.used)
-                self._make_good(claim, actor)
+                if not hold.ended:
+                    self._make_good(claim, actor)
             case Effect.LOSE:
                 end(claim, hold, actor, used=step.course.used, lost=True)
             case Effect.REISSUE | Effect.REISSUE_AND_CAPTURE:
                 captured = step.effect is Effect.REISSUE_AND_CAPTURE
                 return self._reissue(claim, actor, used_at, captured=captured)
             case Effect.RESTORE | Effect.RETURN | Effect.FORFEIT:
+                was_spent = claim.claim_id in self._spent
                 trouble = self._give_back(claim, actor, step.effect)
-                if trouble is None and step.effect is Effect.RETURN:
+                if trouble is None and was_spent and step.effect is Effect.RETURN:
                     self._make_good(claim, actor)
                 return trouble
             case Effect.NONE | Effect.REVOKE:
@@ -366,7 +368,7 @@ class Units:
         return None
 
     def _make_good(self, claim: ClaimRow, actor: str) -> None:
-        """Give new units for those, of a booking cancelled in time, that had ended (V-10)."""
+        """Give new units for those that came back ended, of what was cancelled in time (V-10)."""
         programme, benefit = self._offers[claim.claim_id]
         booking = benefit.booking
         if claim.state is not OrderState.REVOKED or claim.cancelled is not Cancelled.IN_TIME:

@@ -60,6 +60,7 @@ from benefits.domain.orders import (
     Reason,
     RedeemBy,
     Rejected,
+    Revoked,
     Unknown,
     Used,
     can_query,
@@ -80,6 +81,10 @@ UNANSWERED = {
     Operation.REVERSE: "reverse_unanswered",
 }
 _ENDED = frozenset({OrderState.COMPENSATED, OrderState.EXPIRED})
+# What may be on its way, and nobody has answered to.
+_UNHEARD = frozenset({OrderState.SUBMITTED, OrderState.UNKNOWN})
+# How a provider says that it does not take an order back.
+_Stands = Rejected | Done | Confirmed | Used | PartlyUsed
 _REFERRING = Done | Confirmed | Used | PartlyUsed | Pending
 NO_ANSWER = "no_answer"  # the case about an order that nobody could clear up by asking
 
@@ -121,7 +126,7 @@ class _Group:
         holds = await claims.holds(conn, [c.hold_id for c in found])
         self.units.holds.update(holds)
         lots = [part.lot_id for h in holds.values() for part in h.parts]
-        undone = {a.claim_id for a in answers if may_undo(a)}
+        undone = {a.claim_id for a in answers if may_undo(a, self.claims[a.claim_id].state)}
         lots += await self.units.load_spent(conn, [c for c in found if c.claim_id in undone])
         self.journal.load(await books.lots_by_id(conn, sorted(set(lots))))
         if given_up := [c for c in found if c.cancelled_at is not None]:
@@ -173,11 +178,13 @@ class _Group:
         claim = self.claims[answer.claim_id]
         terms, outcome = self.terms(claim), answer.outcome
         if answer.operation is Operation.REVOKE:
-            if isinstance(outcome, Rejected | Done | Confirmed):
+            if isinstance(outcome, _Stands):
                 outcome = self._not_taken_back(claim, outcome)
             terms = msgspec.structs.replace(terms, late_success=LateSuccess.REISSUE)
         elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
             outcome = of_use(answer, claim, self.now)
+        elif isinstance(outcome, NotSent) and claim.state in _UNHEARD and claim.cancelled_at:
+            outcome = Revoked(at=self.now)  # given up while it was on its way, and it never left
         step = advance(claim.state, outcome, terms, claim.course)
         if step != Step(claim.state, course=claim.course):
             self._take(claim, step, answer, outcome)
@@ -187,10 +194,11 @@ class _Group:
             self._ask(claim, Operation.CONFIRM)
         return self._resolved(claim, terms)
 
-    def _not_taken_back(self, claim: ClaimRow, outcome: Rejected | Done | Confirmed) -> Outcome:
+    def _not_taken_back(self, claim: ClaimRow, outcome: _Stands) -> Outcome:
         """Return what it says of an order that its provider does not take it back.
 
-        A booking stands then, which its member may cancel once more.
+        A booking stands then, which its member may cancel once more. Of one that had failed it can
+        mean that it was delivered after all, or that there was nothing to take back.
         """
         refused = isinstance(outcome, Rejected)
         if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
@@ -200,6 +208,10 @@ class _Group:
         if claim.cancelled_at is None:
             # What cannot be taken back was delivered: it is the member's, or the bank's loss.
             return Done(at=self.now) if refused else outcome
+        if claim.state is OrderState.REVOKED or (refused and claim.state in _ENDED):
+            if claim.state is OrderState.COMPENSATED:
+                self._case(claim, "revoke_unanswered", "It had failed, and is not taken back.")
+            return Unknown("not taken back") if refused else outcome
         claim.cancelled_at, claim.changed_at = None, self.now
         self.changed.add(claim.claim_id)
         self.units.tell(claim, "order.kept")

@@ -130,13 +130,13 @@ def slots(booking: Booking, now: datetime, ends: datetime | None, zone: ZoneInfo
 
 
 class Booked(msgspec.Struct, frozen=True, kw_only=True):
-    """A booking as it stands: its order's state, what of it was used, and if it is given up."""
+    """A booking as it stands: its order's state, what of it was used, and if it is taken back."""
 
     state: OrderState
     used: int
     booked_for: datetime | None
     cancel_until: datetime | None
-    is_cancelled: bool
+    is_revoking: bool
 
 
 def may_cancel(booking: Booking | None, booked: Booked, now: datetime) -> Refusal | None:
@@ -145,7 +145,7 @@ def may_cancel(booking: Booking | None, booked: Booked, now: datetime) -> Refusa
         return NotCancellable()
     if booked.state not in OPEN | USABLE or booked.used:
         return NotCancellable()
-    if booked.is_cancelled:
+    if booked.is_revoking:
         return CancellationOpen()
     late = now >= booked.cancel_until and booking.late_cancel is LateCancel.REFUSE
     if late or now >= booked.booked_for:

@@ -157,10 +157,11 @@ SELECT count(*) FROM claim AS c
 WHERE c.bucket + 0 BETWEEN $1 AND $2 AND c.deadline <= $3 AND c.deadline IS NOT NULL
 """
 # ix_claim_unused. What the provider is just told to be used, or given up, does not end.
-_UNTOLD = """c.cancelled_at IS NULL AND NOT EXISTS (
+_UNTOLD = """NOT EXISTS (
       SELECT FROM provider_request AS r
       WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
-        AND r.operation = 'REDEEM' AND r.verdict = '' AND r.next_at IS NOT NULL)"""
+        AND r.verdict = '' AND (r.operation = 'REDEEM' AND r.next_at IS NOT NULL
+                                OR r.operation = 'REVOKE' AND c.cancelled_at IS NOT NULL))"""
 _UNUSED = f"""
 FROM claim AS c
 WHERE c.bucket + 0 BETWEEN $1 AND $2 AND c.ends_at <= $3 AND c.ends_at IS NOT NULL

@@ -16,12 +16,14 @@ from benefits.domain.orders import (
     Capabilities,
     Done,
     Expired,
+    NotSent,
     Operation,
     Outcome,
     Pending,
     Reason,
     RedeemBy,
     Rejected,
+    Reversed,
     Revoked,
     Unknown,
     Used,
@@ -36,6 +38,7 @@ from tests.actions.life import (
     fresh,
     gift,
     give,
+    lapse_holds,
     lease,
     number_of,
     record,
@@ -167,6 +170,68 @@ async def test_silence_gives_nothing_back_and_a_no_lets_the_booking_stand(world:
         await stands(world),
         await wallet(world, member, "SPA"),
     )
+    await answer_revoke(world, Rejected(Reason.NOT_ELIGIBLE, "taken back before"))
+    assert [("REVOKED", "cancelled", True)] == await stands(world)
+    assert [] == await world.findings()
+
+
+async def test_whom_a_provider_never_answered_may_cancel_anew(world: World) -> None:
+    """A person is told; what counts is when it was given up first. So may who undid its use."""
+    can = {"query_schedule_s": (60,)}
+    member = await bookable(world, Booking(free_cancel_hours=48), can=can)
+    claim_id = await booked(world, member)
+    await answered(world, Done(at=world.clock.now))
+    assert "ok" == await give_up(world, claim_id)
+    await answer_revoke(world, Used(at=world.clock.now))
+    assert [("REDEEMED", "", False)] == await stands(world)
+    await call_back(world, await number_of(world, claim_id), Reversed(at=world.clock.now))
+    assert "ok" == await give_up(world, claim_id)
+    assert "cancellation_open" == await give_up(world, claim_id)
+    await answer_revoke(world, Pending("R1"))
+    (case,) = await world.rows("SELECT kind FROM case_file")
+    assert "revoke_unanswered" == case.kind
+    world.clock.now = TIME + timedelta(days=9)
+    assert (0, "ok") == (await end_uses(world), await give_up(world, claim_id))
+    await answer_revoke(world, Revoked(at=world.clock.now))
+    assert ([("REVOKED", "cancelled", True)], (1, 0)) == (
+        await stands(world),
+        await wallet(world, member, "SPA"),
+    )
+    assert [] == await world.findings()
+
+
+async def test_what_was_given_up_on_its_way_is_not_sent_again(world: World) -> None:
+    """Where it never left it ends; that a request to revoke never left is no news of it (V-3)."""
+    member = await bookable(world, Booking(free_cancel_hours=48))
+    claim_id = await booked(world, member)
+    (silent,) = await lease(world)
+    assert "ok" == await give_up(world, claim_id)
+    world.clock.forward(seconds=100)
+    assert Operation.REVOKE is await answered(world, NotSent("refused"))
+    assert ["UNKNOWN"] == await states(world)
+    assert 0 == await lapse_holds(world)
+    await record(world, silent, NotSent("refused"))
+    assert ([("REVOKED", "cancelled", True)], (1, 0)) == (
+        await stands(world),
+        await wallet(world, member, "SPA"),
+    )
+    world.clock.forward(seconds=3600)
+    assert [Operation.REVOKE] == [work.call.operation for work in await lease(world)]
+
+
+@pytest.mark.parametrize("consumed", list(Consumed))
+async def test_what_the_bank_bore_is_not_made_good(world: World, consumed: Consumed) -> None:
+    """Its unit came back when the provider first said no, and ended as it was."""
+    member = await bookable(world, Booking(free_cancel_hours=48), consumed=consumed)
+    claim_id = await booked(world, member)
+    number = await number_of(world, claim_id)
+    await call_back(world, number, Rejected(Reason.STOCK_OUT, "full"))
+    world.clock.now = local(2025, 7, 1, 9)
+    await call_back(world, number, Done(at=world.clock.now))
+    assert "ok" == await give_up(world, claim_id)
+    await call_back(world, number, Revoked(at=world.clock.now))
+    assert [("REVOKED", "cancelled", True)] == await stands(world)
+    assert [] == await world.rows("SELECT FROM lot WHERE cause = 'MAKE_GOOD'")
     assert [] == await world.findings()
 
 
@@ -216,13 +281,19 @@ async def test_who_does_not_come_has_used_it(world: World) -> None:
 
 
 async def test_what_ends_before_its_time_was_not_missed(world: World) -> None:
-    """Nobody can come to what the provider ended before."""
+    """Nobody can come to what the provider ended before, also where that is told later."""
     member = await bookable(world, Booking())
     claim_id = await booked(world, member)
     early = Expired(at=TIME - timedelta(microseconds=1))
-    await call_back(world, await number_of(world, claim_id), Done(at=world.clock.now), early)
+    number = await number_of(world, claim_id)
+    await call_back(world, number, Done(at=world.clock.now), Expired(at=TIME))
+    assert [("EXPIRED", "no_show", False)] == await stands(world)
+    assert (0, 3800) == await counter(world, "budget:lounge")
+    await call_back(world, number, early)
     assert [("EXPIRED", "", False)] == await stands(world)
     assert (0, 0) == await counter(world, "budget:lounge")
+    assert (1, 0) == await wallet(world, member, "SPA")
+    assert [] == await world.findings()
 
 
 async def test_a_use_and_a_cancellation_wait_for_each_other(world: World) -> None:
@@ -259,5 +330,9 @@ async def test_a_late_delivery_of_what_was_given_up_is_taken_back(world: World) 
         await states(world),
         await wallet(world, member, "SPA"),
     )
-    assert {Operation.REVOKE} == {work.call.operation for work in await lease(world)}
+    assert Operation.REVOKE is await answered(world, Rejected(Reason.LIMIT, "too_late"))
+    assert [("COMPENSATED", "stock_out", True)] == await stands(world)
+    (case,) = await world.rows("SELECT kind FROM case_file")
+    assert "revoke_unanswered" == case.kind
+    assert "order.kept" not in await story(world)
     assert [] == await world.findings()

@@ -104,7 +104,7 @@ BOOKED = Booked(
     used=0,
     booked_for=TIME,
     cancel_until=FREE.cancel_until(TIME),
-    is_cancelled=False,
+    is_revoking=False,
 )
 LAST = TIME - timedelta(hours=24, microseconds=1)
 LATE = LAST + timedelta(microseconds=1)
@@ -119,10 +119,10 @@ CAPTURE = replace(FREE, late_cancel=LateCancel.CAPTURE)
         (FREE, {}, LATE, "cancelled_too_late"),
         (CAPTURE, {}, LATE, ""),
         (CAPTURE, {}, TIME, "cancelled_too_late"),
-        (FREE, {"is_cancelled": True}, LAST, "cancellation_open"),
+        (FREE, {"is_revoking": True}, LAST, "cancellation_open"),
         (FREE, {"state": OrderState.REDEEMED}, LAST, "not_cancellable"),
         (FREE, {"state": OrderState.PARTLY_REDEEMED, "used": 1}, LAST, "not_cancellable"),
-        (FREE, {"state": OrderState.REVOKED, "is_cancelled": True}, LAST, "not_cancellable"),
+        (FREE, {"state": OrderState.REVOKED, "is_revoking": True}, LAST, "not_cancellable"),
         (Booking(), {"cancel_until": None}, LAST, "not_cancellable"),
         (None, {}, LAST, "not_cancellable"),
     ],

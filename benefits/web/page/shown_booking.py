@@ -121,7 +121,7 @@ def cancelling(tongue: Tongue, order: OrderFacts) -> Cancelling | None:
         used=claim.used,
         booked_for=claim.booked_for,
         cancel_until=claim.cancel_until,
-        is_cancelled=claim.cancelled_at is not None,
+        is_revoking=claim.cancelled_at is not None,
     )
     if may_cancel(benefit.booking, booked, order.now) is not None:
         return None

@@ -182,7 +182,10 @@ def _is_send(call: Call, request: RequestRow, programme: Programme) -> bool:
 
 
 def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operation:
-    """Return what an attempt does; nothing is sent or confirmed whose order is decided."""
+    """Return what an attempt does; nothing is sent or confirmed whose order is decided.
+
+    Nor is confirmed what the member has given up.
+    """
     request = leased.request
     agreed = _agreed(programme, request)
     asks = next_operation(
@@ -192,6 +195,8 @@ def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operati
         can_query=can_query(agreed, claim.provider_reference),
     )
     if asks in {Operation.ISSUE, Operation.CONFIRM} and claim.state not in OPEN:
+        return Operation.QUERY
+    if asks is Operation.CONFIRM and claim.cancelled_at is not None:
         return Operation.QUERY
     return asks
 

@@ -219,6 +219,21 @@ async def test_what_was_given_up_on_its_way_is_not_sent_again(world: World) -> N
     assert [Operation.REVOKE] == [work.call.operation for work in await lease(world)]
 
 
+async def test_what_was_given_up_is_not_confirmed(world: World) -> None:
+    """Unless its provider keeps it: then the booking stands, and goes on."""
+    can = {"two_phase": True}
+    member = await bookable(world, Booking(free_cancel_hours=48), can=can)
+    claim_id = await booked(world, member)
+    await answered(world, Done(at=world.clock.now))
+    assert "ok" == await give_up(world, claim_id)
+    assert Operation.QUERY is await answered(world, Done(at=world.clock.now))
+    assert Operation.REVOKE is await answered(world, Rejected(Reason.NOT_ELIGIBLE, "kept"))
+    assert [("PENDING", "", False)] == await stands(world)
+    world.clock.forward(seconds=60)
+    said_to = [await answered(world, Done(at=world.clock.now)) for _ in range(2)]
+    assert {Operation.QUERY, Operation.CONFIRM} == set(said_to)
+
+
 @pytest.mark.parametrize("consumed", list(Consumed))
 async def test_what_the_bank_bore_is_not_made_good(world: World, consumed: Consumed) -> None:
     """Its unit came back when the provider first said no, and ended as it was."""

@@ -12,6 +12,7 @@ from datetime import date
 import msgspec
 
 from benefits.domain.assets import LineInvalid, read_date
+from benefits.domain.values import YEARS
 
 REQUIRED = ("code",)
 OPTIONAL = ("pin", "expires_on")
@@ -44,6 +45,8 @@ def read_line(row: Mapping[str, str], today: date, expires_on: date | None) -> C
         last = read_date(ends, "expires_on") if ends else expires_on
     except LineInvalid:  # its words show what stands there, be it a code
         raise LineInvalid("expires_on: is not a date such as 2026-06-30") from None
+    if last is not None and last.year not in YEARS:
+        raise LineInvalid(f"expires_on: lies in none of the years to {YEARS[-1]}")
     if last is not None and last < today:
         raise LineInvalid("expires_on: has passed")
     return CodeLine(f"{code}\t{pin}" if pin else code, last)

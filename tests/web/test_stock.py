@@ -46,6 +46,9 @@ async def test_codes_are_brought_in_parts_and_each_once(running: Site) -> None:
     status, other = await bring(running, key, {"code": "A3"}, path=f"{PATH}-2")
     why = "code: is in stock already, in batch 'march'"
     assert (200, [{"number": 1, "why": why}]) == (status, other["refused"])
+    status, other = await bring(running, key, {"code": "A4"}, expires_on="9999-12-31")
+    why = "expires_on: lies in none of the years to 2999"
+    assert (200, [{"number": 1, "why": why}]) == (status, other["refused"])
     for wrong, expected in (
         ({"path": PATH.replace("LATTE", "MOCHA")}, (422, "file_unreadable")),
         ({"path": PATH.replace("coffee", "sandbox")}, (404, "unknown_stock")),

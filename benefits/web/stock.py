@@ -62,7 +62,7 @@ class StockView(msgspec.Struct, kw_only=True):
     batches: list[BatchView]
 
 
-class NewCodeView(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class CodeRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A code that was bought, with its PIN and its last day where it has them."""
 
     code: str
@@ -76,7 +76,7 @@ class CodesRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     Each cost `cost`, as 12.50, borne by the `cost_centre`: the same in all calls for a batch.
     """
 
-    codes: Annotated[list[NewCodeView], msgspec.Meta(min_length=1, max_length=CODES_MAX)]
+    codes: Annotated[list[CodeRequest], msgspec.Meta(min_length=1, max_length=CODES_MAX)]
     expires_on: date | None = None
     cost: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,9}(\.[0-9]{1,3})?\Z")] | None = None
     cost_centre: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f]{0,64}\Z")] = ""

@@ -120,7 +120,7 @@ WIRE: tuple[type, ...] = (
     stock.CodeRefusedView,
     stock.CodesRequest,
     stock.CodesTakenView,
-    stock.NewCodeView,
+    stock.CodeRequest,
     stock.SkuStockView,
     stock.StockView,
     whitelists.SnapshotView,

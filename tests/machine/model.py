@@ -254,7 +254,12 @@ class Model:
         if claim.state == "REVOKED" or late or parted:
             return
         self.heard(id_)
-        self._move(claim, where, outcome.at if isinstance(outcome, Done | Used) else now, now)
+        spent_at = now
+        if isinstance(outcome, Expired) and claim.used:
+            spent_at = max(claim.uses)[0]  # it was used before it ended
+        elif isinstance(outcome, Done | Used | PartlyUsed | Expired):
+            spent_at = outcome.at
+        self._move(claim, where, spent_at, now)
         claim.state, claim.where = state, where
 
     def _move(self, claim: Claim, where: str, used_at: datetime, now: datetime) -> None:
@@ -379,13 +384,17 @@ class Model:
         return "ok" if back + quantity <= claim.quantity else "correction_exceeds"
 
     def make_good(
-        self, id_: UUID, lot_id: UUID, quantity: int, *, end: datetime, fault: Fault
+        self, id_: UUID, new: tuple[UUID, datetime], quantity: int, *, fault: Fault, now: datetime
     ) -> None:
-        """Give a new lot outside of caps; a provider at fault owes what the pieces cost."""
+        """Give a new lot, with its end, outside of caps; a provider at fault owes the pieces.
+
+        Where nothing was spent they are what they cost now.
+        """
+        lot_id, end = new
         claim = self.claims[id_]
         claim.replaced += quantity
         if fault is Fault.PROVIDER:
-            piece = self.terms[claim.benefit].cost if claim.price is None else claim.price
+            piece = self.price(claim, now, now) if claim.price is None else claim.price
             claim.charged += quantity * piece
         self.grant(lot_id, claim.member, claim.benefit, quantity=quantity, end=end)
         self.lots[lot_id].capped = False

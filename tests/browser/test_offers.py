@@ -1,5 +1,6 @@
 """A choice, codes in stock and a recurring day, as a customer meets them in a real browser."""
 
+from collections.abc import AsyncIterator
 from datetime import date
 
 import pytest
@@ -16,10 +17,19 @@ from tests.browser.conftest import Visit
 from tests.browser.stage import Customer
 from tests.browser.test_views import AXE, WIDTHS, violations
 from tests.builders import World
+from tests.conftest import database
+from tests.web.site import Site, site
 
 pytestmark = pytest.mark.xdist_group("browser")
 FRIEND = Label("friend", Layer.FACT, date(2024, 1, 1), None)
 CODE = "BF48291355720148"
+
+
+@pytest.fixture
+async def shop(migrated: str, cluster_dsn: str) -> AsyncIterator[Site]:
+    """Give an app of its own: benefits that were once in force stay."""
+    async with database(cluster_dsn, migrated) as dsn, site(dsn) as made:
+        yield made
 
 
 def for_friends() -> Programme:

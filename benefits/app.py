@@ -16,12 +16,15 @@ from litestar.openapi import OpenAPIConfig
 
 from benefits import VERSION, measures, scrape
 from benefits import worker as work
+from benefits.actions.cancel import cancel
+from benefits.actions.choose import choose
 from benefits.actions.claim import claim
 from benefits.actions.grant import reward
 from benefits.actions.look_back import kinds, look_back
 from benefits.actions.look_up import look_up
 from benefits.actions.parts import Parts
 from benefits.actions.receive import receive
+from benefits.actions.redeem import redeem
 from benefits.domain.programme import Provider as ProviderConfig
 from benefits.domain.tokens import DEMO_ISSUER
 from benefits.domain.values import Clock
@@ -256,6 +259,9 @@ def make_web(
 def _groups(database: Database, parts: Parts) -> dict[str, Group[Any, Any]]:
     return {
         "claims": Group(database, grouped(claim, parts), "claim"),
+        "choosings": Group(database, grouped(choose, parts), "choose"),
+        "redemptions": Group(database, grouped(redeem, parts), "redeem"),
+        "cancellations": Group(database, grouped(cancel, parts), "cancel"),
         "rewards": Group(database, grouped(reward, parts), "reward"),
         "callbacks": Group(database, grouped(receive, parts), "callback"),
         "looks": Group(database, grouped(look_up, parts), "look_up", reads=True),

@@ -5,6 +5,7 @@ asked by a request of its own, and silence is asked about like any other (V-3). 
 silent to the end it may be asked anew; what counts is when the member gave the booking up first.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -13,7 +14,7 @@ from benefits.actions.answers import Answer, follow_up, saying
 from benefits.actions.effects import told
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
-from benefits.actions.redeem import WAIT, RedemptionOpen, UnknownClaim, is_open
+from benefits.actions.redeem import RedemptionOpen, UnknownClaim, is_open
 from benefits.actions.resolve import resolve
 from benefits.domain.booking import Booked, may_cancel
 from benefits.domain.orders import IssueRequest, Operation, OrderState, Revoked
@@ -21,9 +22,8 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import placed_bucket
 from benefits.store import claims, members, orders
-from benefits.store.db import Busy, Connection, run
+from benefits.store.db import Busy, Connection
 from benefits.store.ledger import Journal
-from benefits.store.members import Member
 from benefits.store.requests import RequestKey
 
 OPERATION = "cancel"
@@ -36,31 +36,43 @@ class CancelClaim(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     claim_id: UUID
 
+    @property
+    def sender(self) -> str:
+        """Who stands alone when a command fails."""
+        return self.caller
 
-async def cancel(conn: Connection, command: CancelClaim, parts: Parts) -> Decided | Refusal:
-    """Decide in this transaction whether a booking is given up, and have it taken back.
 
-    UnknownClaim, NotCancellable, CancellationOpen, CancelledTooLate, RedemptionOpen; Busy while
-    somebody else holds the member.
+async def cancel(
+    conn: Connection, commands: Sequence[CancelClaim], parts: Parts, *, wait: bool
+) -> list[Decided | Refusal]:
+    """Decide in order whether bookings are given up, and have them taken back; one outcome each.
+
+    UnknownClaim, NotCancellable, CancellationOpen, CancelledTooLate, RedemptionOpen; without
+    `wait` Busy where somebody else holds the member.
     """
-    owners = await claims.owners(conn, [command.claim_id])
-    await run(conn, WAIT)
-    locked = await members.lock(conn, owners.values(), wait=True)
+    owners = await claims.owners(conn, [command.claim_id for command in commands])
+    here, moved = await members.lock_current(conn, owners.values(), wait=wait)
+    keys = [
+        RequestKey(placed_bucket(c.caller, OPERATION, c.key), c.caller, OPERATION, c.key)
+        for c in commands
+    ]
     keyed = Keyed()
-    place = placed_bucket(command.caller, OPERATION, command.key)
-    key = RequestKey(place, command.caller, OPERATION, command.key)
-    body = body_hash([command.claim_id.hex])
-    await keyed.load(conn, [key])
-    outcome = keyed.earlier(key, body)
-    if outcome is None:
-        outcome = keyed.decide(key, body, await _cancel(conn, command, parts, locked))
+    await keyed.load(conn, keys)
+    outcomes = list[Decided | Refusal]()
+    for command, key in zip(commands, keys, strict=True):
+        owner, body = owners.get(command.claim_id), body_hash([command.claim_id.hex])
+        if owner is not None and owner not in here and owner not in moved:
+            outcomes.append(Busy())
+            continue
+        outcome = keyed.earlier(key, body)
+        if outcome is None:
+            outcome = keyed.decide(key, body, await _cancel(conn, command, parts))
+        outcomes.append(outcome)
     await keyed.write(conn, parts.clock())
-    return outcome
+    return outcomes
 
 
-async def _cancel(
-    conn: Connection, command: CancelClaim, parts: Parts, locked: dict[UUID, Member]
-) -> Accepted | Refusal:
+async def _cancel(conn: Connection, command: CancelClaim, parts: Parts) -> Accepted | Refusal:
     claim = (await claims.by_id(conn, [command.claim_id])).get(command.claim_id)
     if claim is None:
         return UnknownClaim()
@@ -90,10 +102,11 @@ async def _cancel(
             outcome=Revoked(at=now),
             actor=command.caller,
         )
-        if await resolve(conn, [never_sent], parts):
-            raise Busy
+        left = await resolve(conn, [never_sent], parts)
+        assert not left, "the member is held, and whoever they were merged into"
         return Accepted({"claim_id": str(claim.claim_id)})
-    journal = Journal(locked, now, parts.new_id)
+    # As the one before has left the member, who is held.
+    journal = Journal(await members.lock(conn, [claim.member_id], wait=True), now, parts.new_id)
     request_id = journal.id_for(claim.member_id)
     request = follow_up(issued, request_id, Operation.REVOKE, now=now)
     body = IssueRequest(sku=issued.sku, quantity=claim.quantity)

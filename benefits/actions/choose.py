@@ -47,10 +47,14 @@ class ChooseBenefit(msgspec.Struct, frozen=True, kw_only=True):
     benefit: str
 
     @property
+    def sender(self) -> str:
+        """Who stands alone when a command fails: this member, not everybody the caller serves."""
+        return f"{self.caller}/{self.member_id.hex}"
+
+    @property
     def request_key(self) -> RequestKey:
         """Where the outcome is kept: in the member's bucket, under the member's lock."""
-        sender = f"{self.caller}/{self.member_id.hex}"
-        return RequestKey(bucket_of(self.member_id), sender, OPERATION, self.key)
+        return RequestKey(bucket_of(self.member_id), self.sender, OPERATION, self.key)
 
     @property
     def body(self) -> bytes:

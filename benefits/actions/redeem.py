@@ -19,12 +19,11 @@ from benefits.domain.requests import body_hash
 from benefits.domain.values import bucket_of, placed_bucket
 from benefits.store import claims, members, orders
 from benefits.store.claims import ClaimRow
-from benefits.store.db import Connection, run
+from benefits.store.db import Busy, Connection
 from benefits.store.orders import RequestRow
 from benefits.store.requests import RequestKey
 
 OPERATION = "redeem"
-WAIT = "SET LOCAL lock_timeout = '2s'"
 
 
 class UnknownClaim(Refusal):
@@ -101,6 +100,11 @@ class RedeemClaim(msgspec.Struct, frozen=True, kw_only=True):
     payment: str = ""
 
     @property
+    def sender(self) -> str:
+        """Who stands alone when a command fails."""
+        return self.caller
+
+    @property
     def body(self) -> bytes:
         """The hash of what is asked."""
         payment = [self.payment] if self.payment else []
@@ -116,6 +120,11 @@ class ReverseRedemption(msgspec.Struct, frozen=True, kw_only=True):
     redemption_id: UUID
 
     @property
+    def sender(self) -> str:
+        """Who stands alone when a command fails."""
+        return self.caller
+
+    @property
     def body(self) -> bytes:
         """The hash of what is asked."""
         return body_hash([self.claim_id.hex, self.redemption_id.hex])
@@ -124,25 +133,34 @@ class ReverseRedemption(msgspec.Struct, frozen=True, kw_only=True):
 Command = RedeemClaim | ReverseRedemption
 
 
-async def redeem(conn: Connection, command: Command, parts: Parts) -> Decided | Refusal:
-    """Decide in this transaction whether the provider is told, and queue the request.
+async def redeem(
+    conn: Connection, commands: Sequence[Command], parts: Parts, *, wait: bool
+) -> list[Decided | Refusal]:
+    """Decide in order whether providers are told, and queue the requests; one outcome each.
 
     UnknownClaim, UnknownRedemption, RedeemedElsewhere, OrderNotUsable, RedemptionOpen,
-    PaymentMissing, NotReversible, RedemptionNotFinal.
+    PaymentMissing, NotReversible, RedemptionNotFinal; without `wait` Busy where somebody else
+    holds the member.
     """
-    owners = await claims.owners(conn, [command.claim_id])
-    await run(conn, WAIT)
-    await members.lock(conn, owners.values(), wait=True)
-    keyed = Keyed()
-    place = placed_bucket(command.caller, OPERATION, command.key)
-    key, body = RequestKey(place, command.caller, OPERATION, command.key), command.body
-    await keyed.load(conn, [key])
-    outcome = keyed.earlier(key, body)
-    now = parts.clock()
-    if outcome is None:
-        outcome = keyed.decide(key, body, await _decide(conn, command, parts, now))
+    owners = await claims.owners(conn, [command.claim_id for command in commands])
+    locked = await members.lock(conn, owners.values(), wait=wait)
+    keys = [
+        RequestKey(placed_bucket(c.caller, OPERATION, c.key), c.caller, OPERATION, c.key)
+        for c in commands
+    ]
+    keyed, now = Keyed(), parts.clock()
+    await keyed.load(conn, keys)
+    outcomes = list[Decided | Refusal]()
+    for command, key in zip(commands, keys, strict=True):
+        if command.claim_id in owners and owners[command.claim_id] not in locked:
+            outcomes.append(Busy())
+            continue
+        outcome = keyed.earlier(key, command.body)
+        if outcome is None:
+            outcome = keyed.decide(key, command.body, await _decide(conn, command, parts, now))
+        outcomes.append(outcome)
     await keyed.write(conn, now)
-    return outcome
+    return outcomes
 
 
 async def _decide(

@@ -8,13 +8,12 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from benefits.actions.choose import ChooseBenefit, choose
+from benefits.actions.choose import ChooseBenefit
 from benefits.actions.keyed import Accepted, Decided, Refused
 from benefits.actions.see_choices import Offered, see_choices
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
-from benefits.store.db import Connection
-from benefits.web import rehearsal
+from benefits.store.group import Group
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.claims import CLAIMERS
 from benefits.web.mobile import LOOKERS
@@ -150,12 +149,8 @@ async def post_choice(
         choice=data.choice,
         benefit=data.benefit,
     )
-
-    async def work(conn: Connection) -> Decided | Refusal:
-        (outcome,) = await choose(conn, [command], request.app.state.parts, wait=True)
-        return outcome
-
-    outcome = await rehearsal.database(request, dry_run=dry_run).transact(work)
+    choosings: Group[ChooseBenefit, Decided] = request.app.state.choosings
+    outcome = await (choosings.rehearse if dry_run else choosings.submit)(command)
     match outcome:
         case Accepted():
             headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}

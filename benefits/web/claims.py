@@ -9,7 +9,7 @@ from litestar import Request, Response, post
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, UnsetType
 
-from benefits.actions.cancel import CancelClaim, cancel
+from benefits.actions.cancel import CancelClaim
 from benefits.actions.claim import ClaimUnits
 from benefits.actions.keyed import Accepted, Decided, Refused
 from benefits.actions.read_code import read_code
@@ -17,7 +17,7 @@ from benefits.domain.callers import Caller
 from benefits.domain.code_lines import pieces
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
-from benefits.store.db import Connection
+from benefits.store.group import Group
 from benefits.store.pages import ClaimSeen
 from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs
@@ -223,15 +223,11 @@ async def post_cancellation(
 
     Its units come back once the provider has taken it back; the claim says so.
     """
-    parts = request.app.state.parts
     asked = CancelClaim(
         caller=request.auth.name, key=check_key(idempotency_key), claim_id=claim_id
     )
-
-    async def work(conn: Connection) -> Decided | Refusal:
-        return await cancel(conn, asked, parts)
-
-    outcome = await rehearsal.database(request, dry_run=dry_run).transact(work)
+    cancellations: Group[CancelClaim, Decided] = request.app.state.cancellations
+    outcome = await (cancellations.rehearse if dry_run else cancellations.submit)(asked)
     match outcome:
         case Accepted():
             headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}

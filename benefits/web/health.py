@@ -54,7 +54,10 @@ async def ready(request: Request[Any, Any, Any]) -> Response[ReadyView]:
 
 async def _ready(state: Any) -> ReadyView:
     checks = {"draining": "told to stop; serving what still comes" if state.draining else "ok"}
-    groups = (state.claims, state.rewards, state.callbacks)
+    groups = (
+        *(state.claims, state.choosings, state.redemptions, state.cancellations),
+        *(state.rewards, state.callbacks),
+    )
     full = not all(group.accepts for group in groups)
     checks["groups"] = "too many commands wait" if full else "ok"
     if not state.draining:

@@ -10,13 +10,12 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from benefits.actions.answers import DONE
 from benefits.actions.keyed import Accepted, Decided, Refused
-from benefits.actions.redeem import Command, RedeemClaim, ReverseRedemption, redeem
+from benefits.actions.redeem import Command, RedeemClaim, ReverseRedemption
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.store import pages, shown_orders
-from benefits.store.db import Connection
+from benefits.store.group import Group
 from benefits.store.shown_orders import RedemptionSeen
-from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.claims import ClaimView, claim_view
 from benefits.web.problems import NotFound, refused, stored
@@ -154,12 +153,8 @@ async def post_reversal(
 async def _answer(
     request: Request[Any, Any, Any], command: Command, *, dry_run: bool
 ) -> Response[Any]:
-    parts = request.app.state.parts
-
-    async def work(conn: Connection) -> Decided | Refusal:
-        return await redeem(conn, command, parts)
-
-    outcome = await rehearsal.database(request, dry_run=dry_run).transact(work)
+    redemptions: Group[Command, Decided] = request.app.state.redemptions
+    outcome = await (redemptions.rehearse if dry_run else redemptions.submit)(command)
     match outcome:
         case Accepted():
             headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}

@@ -28,6 +28,7 @@ from benefits.domain.orders import (
     Unknown,
     Used,
 )
+from benefits.store import members
 from benefits.store.db import Connection
 from tests.actions.life import (
     call_back,
@@ -58,8 +59,8 @@ async def bookable(world: World, booking: Booking, *, can: Any = None, **more: A
     """Let spas be booked from 28 June 2025 on; return who has one through the 30th."""
     world.clock.now = local(2025, 6, 28, 12)
     programme = reference_programme()
-    cap = Cap(limit=1, window=CapWindow.QUARTER)
-    spa = replace(programme.benefits["LOUNGE"], code="SPA", booking=booking, cap=cap, **more)
+    terms = {"cap": Cap(limit=1, window=CapWindow.QUARTER)} | more
+    spa = replace(programme.benefits["LOUNGE"], code="SPA", booking=booking, **terms)
     provider = replace(programme.provider[0], capabilities=Capabilities(**(can or {})))
     await world.apply(replace(programme, benefit=(*programme.benefit, spa), provider=(provider,)))
     member = await world.member()
@@ -78,7 +79,8 @@ async def give_up(world: World, claim_id: UUID, key: str = "") -> str:
 
     async def work(conn: Connection) -> Any:
         asked = CancelClaim(caller="mobile", key=key or fresh("c"), claim_id=claim_id)
-        return await cancel(conn, asked, world.parts)
+        (outcome,) = await cancel(conn, [asked], world.parts, wait=True)
+        return outcome
 
     return said(await world.database.transact(work))
 
@@ -326,9 +328,9 @@ async def test_a_use_and_a_cancellation_wait_for_each_other(world: World) -> Non
     await answered(world, Done(at=world.clock.now))
 
     async def use(conn: Connection) -> Any:
-        return await redeem(
-            conn, RedeemClaim(caller="till", key=fresh("u"), claim_id=claim_id), world.parts
-        )
+        asked = RedeemClaim(caller="till", key=fresh("u"), claim_id=claim_id)
+        (outcome,) = await redeem(conn, [asked], world.parts, wait=True)
+        return outcome
 
     assert "ok" == said(await world.database.transact(use))
     assert "redemption_open" == await give_up(world, claim_id)
@@ -357,4 +359,26 @@ async def test_a_late_delivery_of_what_was_given_up_is_taken_back(world: World) 
     (case,) = await world.rows("SELECT kind FROM case_file")
     assert "revoke_unanswered" == case.kind
     assert "order.kept" not in await story(world)
+    assert [] == await world.findings()
+
+
+async def test_bookings_given_up_together_end_as_if_one_by_one(world: World) -> None:
+    """Each sees the one before; who does not wait is told busy, and nothing is written of it."""
+    member = await bookable(world, Booking(free_cancel_hours=48), cap=None)
+    held = await world.member()
+    await give(world, gift(member, "SPA"), gift(held, "SPA"))
+    first, second = [await booked(world, member) for _ in range(2)]
+    other = await booked(world, held)
+    asked = [
+        CancelClaim(caller="mobile", key=fresh("c"), claim_id=id_)
+        for id_ in (first, second, first, other)
+    ]
+    async with world.database.transaction() as elsewhere:
+        await members.lock(elsewhere, [held], wait=True)
+        async with world.database.transaction() as conn:
+            outcomes = await cancel(conn, [*asked, asked[0]], world.parts, wait=False)
+    expected = ["ok", "ok", "not_cancellable", "busy", "ok"]
+    assert expected == [said(outcome) for outcome in outcomes]
+    over, waits = ("REVOKED", "cancelled", True), ("HELD", "", False)
+    assert [waits, over, over] == sorted(await stands(world))
     assert [] == await world.findings()

@@ -58,7 +58,8 @@ async def ask(world: World, command: Command) -> Any:
     """Redeem or reverse, in a transaction."""
 
     async def work(conn: Connection) -> Any:
-        return await redeem(conn, command, world.parts)
+        (outcome,) = await redeem(conn, [command], world.parts, wait=True)
+        return outcome
 
     return await world.database.transact(work)
 

@@ -145,7 +145,7 @@ class Life:
 
     async def _say(self, said: Command, cut: Cut | None) -> None:
         async def work(conn: Connection) -> Any:
-            return await redeem(conn, said, self.world.parts)
+            return await redeem(conn, [said], self.world.parts, wait=True)
 
         if await self.scene.transact(work, cut) is not None:
             self.words.remove(said)

@@ -7,12 +7,11 @@ later, choose once.
 from litestar import get, post
 from litestar.params import FromPath, FromQuery
 
-from benefits.actions.choose import ChooseBenefit, choose
+from benefits.actions.choose import ChooseBenefit
 from benefits.actions.keyed import Accepted, Decided
 from benefits.domain.choices import UnknownChoice
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
-from benefits.store.db import Connection
 from benefits.web.page.facts import nothing_to_claim, read_facts
 from benefits.web.page.frame import (
     Page,
@@ -69,12 +68,7 @@ async def post_choice(request: Web) -> Page:
         choice=form.get("choice", ""),
         benefit=form.get("benefit", ""),
     )
-
-    async def work(conn: Connection) -> Decided | Refusal:
-        (outcome,) = await choose(conn, [command], state.parts, wait=True)
-        return outcome
-
-    outcome = await state.database.transact(work)
+    outcome: Decided | Refusal = await state.choosings.submit(command)
     if isinstance(outcome, Accepted):
         path = f"/choices/{command.choice}"
         return redirect(request, path, notice="notice", new=command.benefit)

@@ -13,7 +13,7 @@ import msgspec
 from litestar import get, post
 from litestar.params import FromPath, FromQuery
 
-from benefits.actions.cancel import CancelClaim, cancel
+from benefits.actions.cancel import CancelClaim
 from benefits.actions.claim import ClaimUnits
 from benefits.actions.foresee import CHANNEL
 from benefits.actions.keyed import Accepted, Decided
@@ -27,7 +27,7 @@ from benefits.domain.entitlement import RECIPIENT_MAX, GuestLimit, RecipientInco
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.values import local_date
-from benefits.store.db import Busy, Connection, is_busy
+from benefits.store.db import Busy, Connection, Unavailable, is_busy
 from benefits.store.group import Failed, Overloaded
 from benefits.web.page.facts import OrderFacts, read_facts, read_order
 from benefits.web.page.frame import (
@@ -301,16 +301,10 @@ async def cancel_claim(request: Web, claim_id: FromPath[UUID]) -> Page:
     state.rates.member(request.scope, member_id)
     await _order(request, claim_id)
     asked = CancelClaim(caller="system:page", key=check_key(form.get("key")), claim_id=claim_id)
-
-    async def work(conn: Connection) -> Decided | Refusal:
-        return await cancel(conn, asked, state.parts)
-
     try:
-        outcome = await state.database.transact(work)
-    except Exception as error:
-        if is_busy(error) or isinstance(error, Busy):
-            return _again(request, error, None)
-        raise
+        outcome: Decided | Refusal = await state.cancellations.submit(asked)
+    except (Busy, Failed, Overloaded, Unavailable) as error:
+        return _again(request, error, None)
     refused = {} if isinstance(outcome, Accepted) else {"refused": outcome.code}
     return redirect(request, f"/claims/{claim_id}", notice="order", **refused)
 

@@ -62,9 +62,10 @@ def test_a_month_is_closed_and_reported(test_shell: Shell) -> None:
     status, text = test_shell.run("close-month", "2025-08", "--by", "anna")
     assert (1, True) == (status, "month_out_of_order: Close 2025-07 first." in text)
     assert 2 == test_shell.run("close-month", "June", "--by", "anna")[0]
-    for kind, begins in (("totals", "key,unit,"), ("liability", "key,"), ("vintages", "benefit,")):
-        status, text = test_shell.run("report", kind, "--as-of", "2025-06-30")
-        assert (0, True) == (status, text.startswith(begins))
+    for kind in ("totals", "liability", "vintages", "costs"):
+        when = ("--month", "2025-06") if kind == "costs" else ("--as-of", "2025-06-30")
+        status, text = test_shell.run("report", kind, *when)
+        assert (0, True) == (status, text.startswith(("key,", "benefit,", "cost_centre,")))
     status, text = test_shell.run("report", "totals", "--as-of", "June")
     assert (1, True) == (status, "time_invalid: " in text)
     assert 2 == test_shell.run("report", "vintages", "--expected-use", "7")[0]

@@ -17,14 +17,16 @@ from benefits.domain.catalogue import Catalogue
 from benefits.domain.past import Bounds, until
 from benefits.domain.reports import (
     By,
+    CostLine,
     LiabilityLine,
     LiabilitySum,
     TotalLine,
     Units,
     VintageLine,
 )
-from benefits.domain.values import Month
+from benefits.domain.values import Month, midnight
 from benefits.store import catalogue, months, past
+from benefits.store import costs as of_lines
 from benefits.store import totals as sums
 from benefits.store.db import Connection, Database
 from benefits.store.months import Closed
@@ -86,6 +88,32 @@ async def vintages(
     return _report(bounds, lines, provisional=provisional)
 
 
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """What units cost in a month of the books; `provisional` until the month is closed."""
+
+    month: Month
+    provisional: bool
+    lines: Sequence[CostLine]
+
+
+async def costs(conn: Connection, parts: Parts, month: Month) -> Costs:
+    """Return what was spent in a month by line and cost centre, net of what came back (P-7).
+
+    Cost centres are told by the programmes as they stood at the month's end.
+    """
+    closed = await months.last_closed(conn)
+    known = await parts.catalogue.current(conn)
+    ended = midnight(month.end, known.zone)
+    if ended <= parts.clock():
+        known = await catalogue.as_known(conn, ended)
+    spent = [msgspec.structs.astuple(one) for one in await of_lines.spent(conn, month)]
+    return Costs(
+        month=month,
+        provisional=closed is None or closed < month,
+        lines=reports.cost_lines(known, spent),
+    )
+
+
 async def months_by_page(
     database: Database, before: Month | None, size: int
 ) -> AsyncIterator[Sequence[Closed]]:
@@ -112,6 +140,14 @@ def csv_of(kind: type[msgspec.Struct], found: Report[msgspec.Struct]) -> Iterato
         as_of=instant(found.as_of),
         known_at=instant(found.known_at),
         provisional=str(found.provisional).lower(),
+    )
+
+
+def costs_csv(found: Costs) -> Iterator[str]:
+    """Yield what a month cost as CSV, some lines at a time."""
+    provisional = str(found.provisional).lower()
+    return reports.csv_chunks(
+        CostLine, found.lines, month=str(found.month), provisional=provisional
     )
 
 

@@ -131,7 +131,7 @@ COMMANDS = {
     ),
     "report": (
         "books:report_",
-        "Print totals, liability or vintages of the whole ledger as CSV.",
+        "Print totals, liability or vintages of the whole ledger as CSV, or a month's costs.",
     ),
     "orders": (
         "operating:orders",

@@ -11,12 +11,14 @@ from benefits.actions.keys import NAME, NameInvalid
 from benefits.actions.report import Report, bounds_of
 from benefits.cli.console import console
 from benefits.cli.house import DRY_RUN, read_books, record, run, say_if_dry
+from benefits.cli.months import month_of
 from benefits.domain import reports
 from benefits.domain.reports import By
 from benefits.domain.values import Month
 from benefits.house import House
 
 ACTOR = "system:close-month"
+COSTS = "costs"
 KINDS: dict[str, type[msgspec.Struct]] = {
     "totals": reports.TotalLine,
     "liability": reports.LiabilityLine,
@@ -55,7 +57,7 @@ def close_month(month: str, *, by: str, dry_run: bool) -> None:
 
 
 @click.command("report")
-@click.argument("kind", type=click.Choice(sorted(KINDS)))
+@click.argument("kind", type=click.Choice(sorted([*KINDS, COSTS])))
 @click.option("--as-of", default=None, help="When: a day (its end) or an instant; now if absent.")
 @click.option("--known-at", default=None, help="As it was known then; as known now if absent.")
 @click.option(
@@ -66,17 +68,30 @@ def close_month(month: str, *, by: str, dry_run: bool) -> None:
     help="What totals and liability are added up by.",
 )
 @click.option("--expected-use", default=None, help="Vintages: the share that will be used.")
+@click.option("--month", default=None, help="Costs: the month of the books, as 2025-06.")
 def report_(
-    kind: str, *, as_of: str | None, known_at: str | None, by: str, expected_use: str | None
+    kind: str,
+    *,
+    as_of: str | None,
+    known_at: str | None,
+    by: str,
+    expected_use: str | None,
+    month: str | None,
 ) -> None:
-    """Print totals, liability or vintages of the whole ledger as CSV.
+    """Print totals, liability or vintages of the whole ledger as CSV, or a month's costs.
 
     Example: `benefits report liability --as-of 2025-06-30 > liability.csv`
     """
-    use = _share(expected_use)
+    use, wanted = _share(expected_use), month_of(month, "--month") if month else None
+    if (kind == COSTS) != (wanted is not None):
+        raise click.UsageError("Costs are of a --month; the other reports are not.")
 
     async def work_(house: House) -> None:
         async with house.database.transaction() as conn:
+            if wanted is not None:
+                spent = await report.costs(conn, house.parts, wanted)
+                click.echo("".join(report.costs_csv(spent)), nl=False)
+                return
             bounds = await bounds_of(conn, house.parts, as_of, known_at)
             found: Report[msgspec.Struct]
             match kind:

@@ -105,6 +105,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     An `OCCURRENCE` is the day that `on` names in each month; `missing` says what is done without.
     The line with the lowest `priority` comes first where several stack, and is spent first (P-7).
     They are granted to those whom the rule `eligible` lets in (E-1), and claimed as `claim` says.
+    What they cost is told of their `cost_centre`, if one is named, or of their budget's (P-7).
     """
 
     code: str
@@ -126,6 +127,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     missing: Missing = Missing.SKIP
     priority: Annotated[int, msgspec.Meta(ge=0, le=PRIORITY_MAX)] | None = None
     claim: Claiming = Claiming.CLAIM
+    cost_centre: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
     @property
     def order(self) -> int:

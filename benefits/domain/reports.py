@@ -224,6 +224,54 @@ def _unit_cost(programme: Programme, benefit: Benefit) -> str:
     return major(_whole(cost, up=True), programme.minor_digits)
 
 
+class CostLine(msgspec.Struct, frozen=True, order=True):
+    """What units of a benefit cost in a month, by the line that brought them; rewards have none.
+
+    `spent` is in major units, net of what came back.
+    """
+
+    cost_centre: str
+    programme: str
+    line: str
+    benefit: str
+    budget: str
+    spent: str
+    currency: str
+
+    @property
+    def place(self) -> tuple[str, str, str, str, str, str]:
+        """What tells it from the other lines, in their order."""
+        of = (self.cost_centre, self.programme, self.line)
+        return (*of, self.benefit, self.budget, self.currency)
+
+
+Spending = tuple[str, str, str, str, str, int]  # programme, line, unit, budget, money, minor units
+
+
+def cost_lines(catalogue: Catalogue, spent: Iterable[Spending]) -> list[CostLine]:
+    """Return what was spent by whose account it is charged to: the line's or the budget's."""
+    return sorted(
+        CostLine(
+            _charged_to(catalogue, programme, line, budget),
+            programme,
+            line,
+            unit.removeprefix(UNITS),
+            budget,
+            *amount_of(catalogue, money, minor),
+        )
+        for programme, line, unit, budget, money, minor in spent
+    )
+
+
+def _charged_to(catalogue: Catalogue, programme: str, line: str, budget: str) -> str:
+    of = catalogue.programmes.get(programme)
+    for one in of.line if of is not None else ():
+        if one.code == line and one.cost_centre:
+            return one.cost_centre
+    found = catalogue.budgets.get(budget)
+    return budget if found is None else found[1].charged_to
+
+
 class Units(msgspec.Struct):
     """The units of lots in steps, as they stand: `over` are of lots that have ended."""
 

@@ -1,4 +1,4 @@
-"""Finance and audit: totals, liability, vintages and closed months, as JSON or CSV (Q-6, L-11)."""
+"""Finance and audit: totals, liability, vintages, costs, months, as JSON or CSV (Q-6, L-11)."""
 
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
@@ -17,6 +17,7 @@ from benefits.domain.catalogue import Catalogue
 from benefits.domain.past import Bounds
 from benefits.domain.reports import (
     By,
+    CostLine,
     LiabilityLine,
     LiabilitySum,
     TotalLine,
@@ -43,6 +44,7 @@ LiabilityBy = Literal["benefit", "programme", "provider", "cost_centre"]
 Share = Annotated[str | None, QueryParameter(pattern=r"\A(0(\.[0-9]{1,6})?|1(\.0{1,6})?)\Z")]
 
 
+InMonth = Annotated[str, QueryParameter(pattern=r"\A20[0-9]{2}-(0[1-9]|1[0-2])\Z")]
 Limit = Annotated[int, QueryParameter(ge=1, le=LINES_MAX)]
 
 
@@ -59,6 +61,12 @@ class _ReportView(msgspec.Struct, kw_only=True):
     known_at: datetime
     provisional: bool
     next: str | None
+
+
+class _CostPlace(msgspec.Struct, frozen=True):
+    """The line of a month's costs that a reader has seen last."""
+
+    after: tuple[str, str, str, str, str, str]
 
 
 class TotalsView(_ReportView, kw_only=True):
@@ -78,6 +86,18 @@ class VintagesView(_ReportView, kw_only=True):
     """Units by benefit and month of grant."""
 
     lines: list[VintageLine]
+
+
+class CostsView(msgspec.Struct, kw_only=True):
+    """What units cost in a month of the books, by cost centre and line.
+
+    It is `provisional` until the month is closed.
+    """
+
+    month: str
+    provisional: bool
+    lines: list[CostLine]
+    next: str | None
 
 
 class MonthTotalView(msgspec.Struct, kw_only=True):
@@ -291,6 +311,37 @@ async def get_vintages(
     )
 
 
+@get("/v1/ledger/costs", guards=[needs(*SCOPES)], tags=["ledger"], operation_id="get_costs")
+async def get_costs(
+    request: Request[Any, Any, Any],
+    *,
+    month: InMonth,
+    cursor: FromQuery[str | None] = None,
+    limit: Limit = LINES_MAX,
+    format_: Annotated[Format | None, QueryParameter(name="format")] = None,
+) -> Response[CostsView]:
+    """Return what was spent in a month, net of what came back, by cost centre and line.
+
+    As CSV the lines come whole, whatever the `limit`.
+    """
+    state, kind = request.app.state, f"costs {month}"
+    place = cursors.read(kind, cursor, _CostPlace)
+    async with state.database.transaction() as conn:
+        found = await report.costs(conn, state.parts, Month.parse(month))
+    if _wants_csv(request, format_):
+        return _csv(_sent(report.costs_csv(found)), "costs")
+    left = [one for one in found.lines if place is None or one.place > place.after]
+    lines, more = left[:limit], len(left) > limit
+    return Response(
+        CostsView(
+            month=month,
+            provisional=found.provisional,
+            next=cursors.write(kind, _CostPlace(lines[-1].place)) if more else None,
+            lines=lines,
+        )
+    )
+
+
 @get("/v1/ledger/months", guards=[needs(*SCOPES)], tags=["ledger"], operation_id="get_months")
 async def get_months(
     request: Request[Any, Any, Any],
@@ -367,4 +418,4 @@ def _month(text: str | None) -> Month | None:
         raise CursorInvalid from None
 
 
-HANDLERS = [get_totals, get_liability, get_vintages, get_months]
+HANDLERS = [get_totals, get_liability, get_vintages, get_costs, get_months]

@@ -259,6 +259,7 @@ def programmes(draw: st.DrawFn) -> Programme:
             quota=dict.fromkeys(one.quota, draw(count)),
             carry=draw(carries) if one.benefit == "LOUNGE" else None,
             priority=draw(st.none() | st.integers(0, 99)),
+            cost_centre=draw(st.sampled_from(["", "CC-7"])),
             claim=draw(st.sampled_from(Claiming)) if one.benefit in bare else Claiming.CLAIM,
             **draw(st.sampled_from([{}, {"benefit": "", "choice": "PICK"}] if chosen else [{}])),
         )

@@ -117,6 +117,7 @@ ROUTES: dict[str, Any] = {
     "GET /v1/ledger/totals": FINANCE,
     "GET /v1/ledger/liability": FINANCE,
     "GET /v1/ledger/vintages": FINANCE,
+    "GET /v1/ledger/costs": FINANCE,
     "GET /v1/ledger/months": FINANCE,
     "POST /callbacks/{provider}": OPEN,
     "GET /health": OPEN,
@@ -256,7 +257,7 @@ class Gate:
         )
         path += "?month=2025-06" if path.endswith("missing") else ""
         path += "?benefit=VIDEO" if path.endswith("eligibility") else ""
-        path += "?month=2025-05&baseline=none" if path.endswith("growth") else ""
+        path += "?month=2025-05&baseline=none" if path.endswith(("growth", "costs")) else ""
         name = self.running.world.name(2 if strange else 1)
         body = BODIES.get(route, {}) | (
             {"member_id": str(member)}

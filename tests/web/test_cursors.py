@@ -59,6 +59,11 @@ def _strange(member: UUID, job: str) -> dict[str, tuple[str, str, list[Any]]]:
             "growth wealth none 2025-05  (False, False)",
             GROWTH,
         ),
+        "get_costs": (
+            "/v1/ledger/costs?month=2025-06",
+            "costs 2025-06",
+            ["x", ["x"], {"after": ["x"]}, {"after": [1] * 6}],
+        ),
         "get_history": (f"{of}/history", "history", NUMBERS),
         "get_job_rows": (f"/v1/jobs/{job}/rows", f"rows of {job} ", [(0, n) for n in NUMBERS]),
         "get_liability": ("/v1/ledger/liability", "liability benefit None None", REPORTS),

@@ -114,6 +114,7 @@ WIRE: tuple[type, ...] = (
     reports.MonthsView,
     reports.TotalsView,
     reports.VintagesView,
+    reports.CostsView,
     views.PageSessionRequest,
     views.PageSessionView,
     stock.BatchView,
@@ -255,6 +256,10 @@ OPERATIONS: dict[str, Operation] = {
             *("unknown_programme", "unknown_baseline", "baseline_invalid", "month_not_over"),
             *("steps_invalid", "cursor_invalid"),
         ),
+    ),
+    "get_costs": Operation(
+        summary="What a month cost, by cost centre and line",
+        codes=("month_archived", "cursor_invalid"),
     ),
     "get_lots": Operation(
         summary="A member's lots as of a time",

@@ -329,6 +329,7 @@ def _followed(more: str = "", lounge: str = FOLLOWED) -> str:
         ),
         ('sku = "lounge-visit"\nreplacement = "RAIL"', "", "stands with a contract_end"),
         (FOLLOWED, "takes = 2", "a piece of 'RAIL' takes other units"),
+        (f'{FOLLOWED}\nexclusion = "gift"', "", "'RAIL' must be of its exclusion group, too"),
         (FOLLOWED, "scale = 1", "a piece of 'RAIL' takes other units"),
         (FOLLOWED, "contract_end = 2025-10-31", "'RAIL' can be claimed through 2025-10-31"),
         (FOLLOWED, "claim_from = 2025-10-30", "must be there to be claimed from 2025-10-29 on"),

@@ -38,6 +38,9 @@ class MemberClosed(Refusal):
     words = "The relationship of this member has ended."
 
 
+CODES_SEEN = 100  # of codes in stock: as many as a claim may ask for, whatever more there are
+
+
 class ContractEnded(Refusal):
     """The contract with the provider is over, or about to be (V-6)."""
 
@@ -330,6 +333,8 @@ def left(benefit: Benefit, facts: ClaimFacts) -> Left | None:
     found = [coarse(r.used, r.most) for r in facts.rooms if r.place.is_shared]
     if benefit.stock is not None:
         found.append(coarse(facts.stock.taken, benefit.stock))
+    if facts.codes is not None:
+        found.append(coarse(CODES_SEEN - facts.codes, CODES_SEEN))
     order = list(Left)
     return max(found, key=order.index, default=None)
 

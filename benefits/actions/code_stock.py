@@ -1,6 +1,6 @@
 """Codes in stock while claims are decided: locked once for a group, each given to one claim (V-1).
 
-They are locked last of all, after the shared counters, and without waiting for anybody.
+They are locked last of all, after the shared counters, and without waiting for other claims.
 """
 
 from collections.abc import Iterable

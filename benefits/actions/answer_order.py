@@ -12,8 +12,8 @@ from benefits.actions.retry_order import UnknownOrder, read_number
 from benefits.domain.corrections import OrderUnfit
 from benefits.domain.lattice import Effect, advance
 from benefits.domain.orders import Operation, OrderState
-from benefits.domain.proposals import OrderEffect, OrderWanted, told
-from benefits.store import claims, open_orders
+from benefits.domain.proposals import OrderEffect, OrderWanted, ProposalInvalid, told
+from benefits.store import claims, open_orders, orders
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection
 
@@ -25,6 +25,10 @@ async def weigh_order(conn: Connection, wanted: OrderWanted, parts: Parts) -> Or
     outcome = told(wanted, terms, claim.claimed_at, now)
     step = advance(claim.state, outcome, terms, claim.course)
     hold = (await claims.holds(conn, [claim.hold_id]))[claim.hold_id]
+    if wanted.reference:
+        named = hold.provider, wanted.reference
+        if (await orders.referred(conn, [named])).get(named, claim.claim_id) != claim.claim_id:
+            raise ProposalInvalid("Another order has this reference.")
     cost_minor = hold.cost_minor
     if step.effect is Effect.CAPTURE:
         today = (await parts.catalogue.current(conn)).offers.get(claim.benefit, agreed)

@@ -86,7 +86,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             cap_limit=entitlement.cap_limit(programme, benefit),
             piece_cost=programme.minor(benefit.cost),
             limits=programme.limits[benefit.code],
-            others=exclusions.others(programme.benefit, benefit, programme=programme.code),
+            others=exclusions.others(programme, benefit),
         )
 
     @property

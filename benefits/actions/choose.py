@@ -80,7 +80,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             opens=midnight(benefit.claim_from, programme.tz) if benefit.claim_from else None,
             last_claim=programme.succession(benefit)[-1].last_claim,
             closed=self.closed_on is not None and self.closed_on < today,
-            blocked=stop_claim(self.blocks, benefit, now),
+            blocked=stop_claim(self.blocks, programme.serving(benefit, today), now),
             lots=[
                 (self._counted(programme, self.origins[lot.lot_id].place), lot)
                 for lot in self.lots

@@ -1,6 +1,6 @@
 """Codes in stock while claims are decided: locked once for a group, each given to one claim (V-1).
 
-They are locked last of all, after the shared counters, and without waiting for anybody.
+They are locked last of all, after the shared counters, and without waiting for other claims.
 """
 
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from benefits.domain.benefit import Benefit
+from benefits.domain.entitlement import CODES_SEEN
 from benefits.domain.programme import Programme
 from benefits.store import pool
 from benefits.store.db import Connection, Writer
 from benefits.store.pool import Shelf, Stocked
 
-SEEN_MAX = 100
 A_MOMENT = timedelta(microseconds=1)  # what ends now has ended (C-10)
 
 
@@ -53,7 +53,7 @@ class CodeStock:
 
     async def look(self, conn: Connection, shelves: Iterable[Shelf]) -> None:
         """See how many codes there are for each shelf, as far as one claim may ask."""
-        if wanted := [(shelf, SEEN_MAX) for shelf in dict.fromkeys(shelves)]:
+        if wanted := [(shelf, CODES_SEEN) for shelf in dict.fromkeys(shelves)]:
             self._seen = await pool.free(conn, wanted)
 
     def free(self, shelf: Shelf | None) -> int | None:

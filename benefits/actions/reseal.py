@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 from benefits.actions.parts import Parts
-from benefits.store import claims, keys, members, sealed_values
+from benefits.store import claims, keys, members, pool, sealed_values
 from benefits.store.db import Connection, Database
 from benefits.store.envelope import EnvelopeBroken
 from benefits.store.keys import ListedKey
-from benefits.store.sealed_values import CLAIMED, PLACES, Key, Place, Sealed
+from benefits.store.sealed_values import CLAIMED, PLACES, STOCKED, Key, Place, Sealed
 
 
 class Resealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +62,8 @@ async def _pages(
     while True:
 
         async def work(conn: Connection, after: Key = after) -> _Page:
+            if place is STOCKED:
+                await pool.alone(conn)
             head = parts.envelope.head
             found = await sealed_values.find(conn, place, within, after, head=head)
             return await _seal(conn, parts, place, found, wait=False)

@@ -101,9 +101,7 @@ def _others(programme: Programme, claim: ClaimRow) -> tuple[Place, ...]:
     counts = any(
         place == exclusions.place_of(benefit, programme=programme.code) for place in claim.limits
     )
-    return (
-        exclusions.others(programme.benefit, benefit, programme=programme.code) if counts else ()
-    )
+    return exclusions.others(programme, benefit) if counts else ()
 
 
 def _limits(programme: Programme, claim: ClaimRow) -> Iterator[tuple[Limit, Place]]:

@@ -40,16 +40,17 @@ class TierTried(msgspec.Struct, frozen=True):
 
 
 class ClaimTried(msgspec.Struct, frozen=True):
-    """What became of a claim of one piece: nothing, or the code that refuses it."""
+    """What became of a claim of one piece: nothing, or the code that refuses it and its words."""
 
     benefit: str
-    refusal: str
+    refusal: str = ""
+    why: str = ""
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """What a member has by the version in force (None where there is none) and under the file.
 
-    `granted` is what the tier would bring now beyond what it brought.
+    `granted` is what the tier and segments would bring now beyond what they brought.
     """
 
     month: Month
@@ -126,14 +127,13 @@ async def _due(
     ranked: tuple[UUID, int],
     held: int | None,
 ) -> list[Due]:
-    """Return what a tier brings in the running month beyond what it and the one `held` brought."""
+    """Return what a tier and segments bring today beyond what they and the tier `held` brought."""
     member_id, now = ranked[0], parts.clock()
     running, bucket = month.plus(1), bucket_of(member_id)
     whom = Whom((bucket, bucket), [member_id])
     into = await merged.along(conn, [member_id])
-    lines = top_up.deciding(made)
     day = top_up.day_in(made, running, now)
-    brought = await top_up.brought(conn, made, lines, day, whom=whom, into=into)
+    brought = await top_up.brought(conn, made, made.line, day, whom=whom, into=into)
     since = {member_id: running.start}
     if ranked[1] == held:
         since = await tiers.since(conn, made.code, month, whom, zone=made.tz)
@@ -158,4 +158,6 @@ async def _claim(
     tried = await conn.begin_nested()
     (outcome,) = await claim(conn, [wish], parts, wait=True)
     await tried.rollback()
-    return ClaimTried(code, "" if isinstance(outcome, Accepted) else outcome.code)
+    if isinstance(outcome, Accepted):
+        return ClaimTried(code)
+    return ClaimTried(code, outcome.code, outcome.detail)

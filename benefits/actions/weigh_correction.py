@@ -1,6 +1,6 @@
 """What a correction would do, weighed under the member's lock: for maker and checker."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -10,7 +10,7 @@ from benefits.actions.pricing import Offer, cost_of, piece_price
 from benefits.domain import corrections as rules
 from benefits.domain import ledger, recoveries
 from benefits.domain.archive import MonthArchived
-from benefits.domain.benefit import Benefit, ClawBack, Consumed, Late
+from benefits.domain.benefit import UNITS, Benefit, ClawBack, Consumed, Late
 from benefits.domain.corrections import (
     Captured,
     CorrectionExceeds,
@@ -79,7 +79,13 @@ class Matter(msgspec.Struct, kw_only=True):
         """Return when a lot ends that is made now and valid for so many days, by contract."""
         zone = self.programme.tz
         end = end_of(local_date(self.now, zone) + timedelta(days=days), zone)
-        return last_use(end, self.programme.contract_end(self.benefit), zone)
+        return last_use(end, self.contract_end, zone)
+
+    @property
+    def contract_end(self) -> date | None:
+        """Through which day its units can be used, whatever claims of them are served by (V-6)."""
+        item = self.programme.benefits[self.unit.removeprefix(UNITS)]
+        return self.programme.contract_end(item)
 
     @property
     def of_claim(self) -> ClaimRow:
@@ -128,8 +134,8 @@ async def weigh(
     today = local_date(matter.now, matter.programme.tz)
     if effect.lot and member.closed_on is not None and member.closed_on < today:
         raise MemberClosed
-    contract_end = matter.programme.contract_end(matter.benefit)
-    if effect.lot and contract_end is not None and contract_end < today:
+    over = matter.contract_end
+    if effect.lot and over is not None and over < today:
         raise ContractEnded
     if matter.benefit.stock is None:
         effect = msgspec.structs.replace(effect, stock=CounterUse())

@@ -247,8 +247,9 @@ def programme_export(code: str, version: int | None) -> None:
 def programme_try(file: TextIO, customer: str, instant: str | None) -> None:
     """Say what a CUSTOMER would have under a programme FILE; nothing is written.
 
-    Their tier by the last month, what it would bring now, and what becomes of a claim of each
-    benefit. With `--at` the last month is that before the instant, and nothing happens until then.
+    Their tier by the last month, what it and their segments would bring now, and what becomes of a
+    claim of each benefit. With `--at` the last month is that before the instant, and nothing
+    happens until then.
 
     Example: `benefits programme try wealth.toml --customer C000001`
     """
@@ -271,7 +272,8 @@ def programme_try(file: TextIO, customer: str, instant: str | None) -> None:
         for code, quantity in tried.granted:
             console.print(f"gets {quantity} {code}")
         for one in tried.claims:
-            console.print(f"claim of {one.benefit}: {one.refusal or 'ok'}")
+            told = f"{one.refusal} ({one.why})" if one.refusal else "ok"
+            console.print(f"claim of {one.benefit}: {told}")
 
     run(work_)
 

@@ -131,6 +131,12 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     triggers: tuple[Trigger, ...] = (Trigger.ACTIVITY,)
 
     @property
+    def worth(self) -> Decimal:
+        """What a piece is worth at most: its cost, or the market value of any of its prices."""
+        values = (price.market_value for price in self.prices)
+        return max([self.cost, *(value for value in values if value is not None)])
+
+    @property
     def unit(self) -> str:
         """The ledger's unit that this benefit takes (C-2)."""
         return f"{UNITS}{self.draws or self.code}"

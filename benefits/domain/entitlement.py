@@ -21,7 +21,7 @@ from benefits.domain.downgrades import Change, given_back
 from benefits.domain.exclusions import Excluded
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot, Part, take
-from benefits.domain.limits import Counted, Left, Room, coarse
+from benefits.domain.limits import Counted, Left, Room, coarse, full, opens
 from benefits.domain.packages import Line, UpgradePolicy
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
@@ -36,6 +36,9 @@ class MemberClosed(Refusal):
 
     code = "member_closed"
     words = "The relationship of this member has ended."
+
+
+CODES_SEEN = 100  # of codes in stock: as many as a claim may ask for, whatever more there are
 
 
 class ContractEnded(Refusal):
@@ -282,10 +285,9 @@ def claim(
         return Excluded(facts.excluded_by)
     if facts.cap_limit is not None and counted and facts.cap_used + counted > facts.cap_limit:
         return CapReached()
-    counts = Counted(counted, facts.piece, facts.piece_cost)
-    for room in facts.rooms:
-        if not room.has(counts.of(room.place.dimension)):
-            return CapReached.until(room.opens(counts.of(room.place.dimension)))
+    lacking = full(facts.rooms, Counted(counted, facts.piece, facts.piece_cost))
+    if lacking:
+        return CapReached.until(opens(lacking))
     if benefit.stock is not None and facts.stock.taken + command.quantity > benefit.stock:
         return StockExhausted()
     if facts.codes is not None and facts.codes < command.quantity:
@@ -331,6 +333,8 @@ def left(benefit: Benefit, facts: ClaimFacts) -> Left | None:
     found = [coarse(r.used, r.most) for r in facts.rooms if r.place.is_shared]
     if benefit.stock is not None:
         found.append(coarse(facts.stock.taken, benefit.stock))
+    if facts.codes is not None:
+        found.append(coarse(CODES_SEEN - facts.codes, CODES_SEEN))
     order = list(Left)
     return max(found, key=order.index, default=None)
 

@@ -4,10 +4,11 @@ What a claim takes of its group is a place like that of a limit: it is kept with
 while any unit of a piece does, and is free again when all came back.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from benefits.domain.benefit import Benefit
 from benefits.domain.limits import WHENEVER, Dimension, Place, Scope
+from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 
 _PREFIX = "exclusion:"  # the codes of limits have no colon
@@ -39,12 +40,17 @@ def place_of(benefit: Benefit, *, programme: str) -> Place | None:
     )
 
 
-def others(benefits: Iterable[Benefit], benefit: Benefit, *, programme: str) -> tuple[Place, ...]:
-    """Return where claims of the others in a benefit's group count."""
+def others(programme: Programme, benefit: Benefit) -> tuple[Place, ...]:
+    """Return where claims of the others in a benefit's group count.
+
+    What it replaces and what replaces it are no others: their units are the same (V-6).
+    """
     if not benefit.exclusion:
         return ()
-    group = (one for one in benefits if one.exclusion == benefit.exclusion)
-    places = (place_of(one, programme=programme) for one in group if one.code != benefit.code)
+    after = programme.succession(benefit)
+    group = (one for one in programme.benefit if one.exclusion == benefit.exclusion)
+    there = (one for one in group if one not in after and benefit not in programme.succession(one))
+    places = (place_of(one, programme=programme.code) for one in there)
     return tuple(place for place in places if place is not None)
 
 

@@ -1,8 +1,9 @@
 """The compliance guard: what a programme gives for what, and whether it may (X-1).
 
-A line brings its benefit for a TIER; what is rewarded is rewarded for one of the benefit's
-`triggers`. Each pair is judged when a version is put into force, so that a reward for a trigger
-that the version declares has been judged.
+A line brings its benefit for a TIER, and for a DEPOSIT where nothing else counts for tiers: where
+every asset class that does is of deposits (DEPOSIT, or a code that begins so). What is rewarded
+is rewarded for one of the benefit's `triggers`. Each pair is judged when a version is put into
+force, so that a reward for a trigger that the version declares has been judged.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,6 +17,8 @@ from benefits.domain.compliance import Nature, Preset, Trigger, Verdict
 from benefits.domain.programme import Item, Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
+
+DEPOSIT = "DEPOSIT"  # how asset classes of deposits begin
 
 
 class ComplianceForbidden(Refusal):
@@ -70,10 +73,24 @@ def _triggers(programme: Programme, benefit: Benefit) -> frozenset[Trigger]:
     found = set[Trigger]()
     for taker in (one for one in programme.benefit if benefit in programme.succession(one)):
         owner = programme.benefits[taker.draws] if taker.draws else taker
-        if any(programme.may_bring(line, owner.code) for line in programme.line):
+        for line in (line for line in programme.line if programme.may_bring(line, owner.code)):
             found.add(Trigger.TIER)
+            if line.segment is None and _counts_deposits_alone(programme):
+                found.add(Trigger.DEPOSIT)
         found.update(owner.triggers)
     return frozenset(found)
+
+
+def _counts_deposits_alone(programme: Programme) -> bool:
+    """Say whether nothing but deposits counts for the tiers, each day or by a point in time."""
+    counting = {
+        code
+        for basket in programme.baskets
+        for weights in (basket.weights, basket.points)
+        for code, weight in zip(basket.classes, weights, strict=False)
+        if weight > 0
+    }
+    return all(code.startswith(DEPOSIT) for code in counting)
 
 
 def findings(programme: Programme) -> tuple[Finding, ...]:
@@ -86,7 +103,7 @@ def findings(programme: Programme) -> tuple[Finding, ...]:
         for trigger in sorted(triggers, key=list(Trigger).index):
             verdict, citation = compliance.matrix(trigger, benefit.nature)
             if trigger is Trigger.RANDOM_DRAW:
-                against = compliance.prize(benefit.cost) or compliance.drawn_sale(triggers)
+                against = compliance.prize(benefit.worth) or compliance.drawn_sale(triggers)
                 if against:
                     verdict, citation = Verdict.FORBIDDEN, against
             if verdict is not Verdict.ALLOWED:
@@ -131,7 +148,7 @@ def _against(
     if Trigger.RANDOM_DRAW in benefit.triggers and programme.compliance is Preset.CHINA:
         takers = (one for one in programme.benefit if benefit.code in {one.code, one.draws})
         bought = [one for taker in takers for one in programme.succession(taker)]
-        worth = max(one.cost * Decimal(quantity) / one.takes for one in bought)
+        worth = max(one.worth * Decimal(quantity) / one.takes for one in bought)
         if against := compliance.prize(worth):
             return ComplianceForbidden(against)
     return None

@@ -202,6 +202,23 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
         return self.resets_at
 
 
+def full(rooms: Iterable[Room], counts: Counted) -> list[tuple[Room, int]]:
+    """Return the places that have no room for what counts of a claim, and how much that is."""
+    asked = ((room, counts.of(room.place.dimension)) for room in rooms)
+    return [(room, wanted) for room, wanted in asked if not room.has(wanted)]
+
+
+def opens(lacking: Iterable[tuple[Room, int]]) -> datetime | None:
+    """Return when all of some full places have room; None when one never has, or does not tell."""
+    found = list[datetime]()
+    for room, wanted in lacking:
+        at = room.opens(wanted)
+        if at is None:
+            return None
+        found.append(at)
+    return max(found)
+
+
 def window_key(window: CapWindow, day: date) -> str:
     """Return the key of the window that `day` lies in; it resets at local midnight (K-3)."""
     match window:

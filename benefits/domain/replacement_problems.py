@@ -28,6 +28,8 @@ def _piece(programme: Programme, path: str, benefit: Benefit, other: Benefit) ->
     """Yield why a piece of one is not a piece of the other."""
     if (programme.scale(other), other.takes) != (programme.scale(benefit), benefit.takes):
         yield f"{path}: a piece of {other.code!r} takes other units, or more or less of them"
+    if other.exclusion != benefit.exclusion:
+        yield f"{path}: {other.code!r} must be of its exclusion group, too"
 
 
 def _days(path: str, benefit: Benefit, other: Benefit) -> Iterator[str]:

@@ -38,11 +38,11 @@ FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[])
      AS k (bucket, claim_id, kind, actor, note)
 WHERE f.bucket = k.bucket AND f.claim_id = k.claim_id AND f.kind = k.kind AND f.closed_at IS NULL
 """
-# ix_case_file_bucket_claim_id
+# ix_case_file_open: those of earlier releases about a number lie in buckets of its callbacks.
 CLOSE_MATTERS = """
 UPDATE case_file AS f SET closed_at = $4, closed_by = $5, note = $6
-FROM unnest($1::smallint[], $2::text[], $3::text[]) AS k (bucket, kind, detail)
-WHERE f.bucket = k.bucket AND f.claim_id IS NULL AND f.kind = k.kind AND f.detail = k.detail
+FROM unnest($2::text[], $3::text[]) AS k (kind, detail)
+WHERE f.bucket < $1 AND f.claim_id IS NULL AND f.kind = k.kind AND f.detail = k.detail
   AND f.closed_at IS NULL
 """
 ONE = f"SELECT {_COLUMNS} FROM case_file AS f WHERE f.bucket = $1 AND f.case_id = $2"
@@ -117,10 +117,10 @@ async def close_those(conn: Connection, closed: Sequence[Closed], now: datetime)
 async def close_matters(
     conn: Connection, matters: Sequence[Matter], now: datetime, *, actor: str, note: str
 ) -> None:
-    """Close the cases that are open about matters of no member."""
+    """Close the cases that are open about matters of no member, whatever bucket they lie in."""
     if matters:
-        columns = [list(each) for each in zip(*map(msgspec.structs.astuple, matters), strict=True)]
-        await run(conn, CLOSE_MATTERS, *columns, now, actor, note)
+        kinds, details = [one.kind for one in matters], [one.detail for one in matters]
+        await run(conn, CLOSE_MATTERS, BUCKETS, kinds, details, now, actor, note)
 
 
 async def one(conn: Connection, case_id: UUID) -> CaseSeen | None:

@@ -1,6 +1,6 @@
 """Codes bought in advance: taken in, given out, shown, given back, and counted (V-1, V-9).
 
-Rows are like shared counters: they are locked last of all, and nobody waits for one to take it.
+Rows are like shared counters: they are locked last of all, and no claim waits for another's.
 Invariant: a code has one claim, and one that was shown keeps it.
 """
 
@@ -38,6 +38,9 @@ KNOWN = """
 SELECT p.code_id, p.code_hash, p.sku, p.batch FROM pool_code AS p
 WHERE p.provider = $1 AND p.code_hash = ANY($2::bytea[])
 """
+# Claims share it; whoever writes free codes is alone, so that claims pass none of them over.
+SHARED = "SELECT pg_advisory_xact_lock_shared(hashtext('benefits.stock'))"
+ALONE = "SELECT pg_advisory_xact_lock(hashtext('benefits.stock'))"
 # ix_pool_code_free. Rows that others take at this moment are passed over.
 LOCK = """
 SELECT k.n, s.code_id, s.code_sealed
@@ -202,10 +205,16 @@ async def lock(
     conn: Connection, wanted: Sequence[tuple[Shelf, int]]
 ) -> dict[Shelf, list[Stocked]]:
     """Lock so many free codes for each shelf, those that end first, last of all locks."""
+    await rows(conn, SHARED)
     found: dict[Shelf, list[Stocked]] = {shelf: [] for shelf, _ in wanted}
     for row in await rows(conn, LOCK, *_asked(wanted)):
         found[wanted[row.n][0]].append(Stocked(row.code_id, row.code_sealed))
     return found
+
+
+async def alone(conn: Connection) -> None:
+    """Wait until no claim is about to take codes, and let none until this transaction ends."""
+    await rows(conn, ALONE)
 
 
 async def free(conn: Connection, wanted: Sequence[tuple[Shelf, int]]) -> dict[Shelf, int]:

@@ -112,6 +112,15 @@ STEP = 32
 CLAIMED = Place(
     name="claim.code_sealed", find=CLAIMS, replace=CLAIM, begin=(-1, _NOBODY), page=100
 )
+# Few at a time: claims of codes wait meanwhile.
+STOCKED = Place(
+    name="pool_code.code_sealed",
+    find=CODES,
+    replace=CODE,
+    begin=(_NOBODY,),
+    is_bucketed=False,
+    page=100,
+)
 PLACES = (
     Place(
         name="member_profile.reference_sealed",
@@ -129,15 +138,7 @@ PLACES = (
     Place(name="inbox.notice_sealed", find=NOTICES, replace=NOTICE, begin=(-1, "", "")),
     Place(name="job_part.lines_sealed", find=LISTS, replace=LIST, begin=(-1, _NOBODY, -1)),
     CLAIMED,
-    # Few at a time: claims pass over codes that somebody holds.
-    Place(
-        name="pool_code.code_sealed",
-        find=CODES,
-        replace=CODE,
-        begin=(_NOBODY,),
-        is_bucketed=False,
-        page=10,
-    ),
+    STOCKED,
 )
 
 

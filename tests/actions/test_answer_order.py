@@ -88,6 +88,17 @@ async def test_two_people_say_that_an_order_was_delivered(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_no_two_orders_are_given_one_reference(world: World) -> None:
+    """V-4: a callback that names nothing else would be of neither; nor between the two words."""
+    _, first = await manual(world)
+    _, second = await manual(world)
+    asked = await ask(world, delivered(second, reference="T-1"))
+    assert "ok" == await answer(world, await ask(world, delivered(first, reference="T-1")))
+    assert "proposal_stale" == await answer(world, asked)
+    assert "proposal_invalid" == await ask(world, delivered(second, reference="T-1"))
+    assert "ok" == await answer(world, await ask(world, delivered(second, reference="T-2")))
+
+
 async def test_an_answer_that_comes_meanwhile_makes_it_stale(world: World) -> None:
     """Whoever waits for the member sees what was told first; the case ended with that."""
     _, number = await manual(world)

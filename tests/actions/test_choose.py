@@ -171,6 +171,24 @@ async def test_a_block_of_claims_stops_choosing(
     assert [expected] == await chose(world, pick(member))
 
 
+@pytest.mark.parametrize(("target", "expected"), [("TREAT1", "blocked"), ("VIDEO", "ok")])
+async def test_a_block_of_what_replaces_a_benefit_stops_choosing_it(
+    world: World, target: str, expected: str
+) -> None:
+    """V-6, E-6: a claim of it would be served by the other, and so it is seen."""
+    programme = choosing()
+    over = {"contract_end": date(2025, 6, 30), "replacement": "TREAT1", "recipient": ("phone",)}
+    benefits = tuple(
+        replace(one, **over) if one.code == "VIDEO" else one for one in programme.benefit
+    )
+    member = await chooser(world, replace(programme, benefit=benefits))
+    await agreed(world, block(member, Scope.BENEFIT, target=target))
+    async with world.database.transaction() as conn:
+        seen = (await see_choices(conn, member, world.parts)).offered["PICK"].refusals["VIDEO"]
+    assert (expected == "blocked") == (seen is not None)
+    assert [expected] == await chose(world, pick(member))
+
+
 async def test_a_contract_ends_what_is_chosen(world: World) -> None:
     """V-6: the lot ends with the benefit's contract; after it nothing is chosen."""
     programme = choosing()

@@ -5,10 +5,12 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from benefits.domain.corrections import Fault, Kind
 from benefits.domain.limits import Cap, CapWindow
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.domain.programme import Programme
 from benefits.store.migrate import make_partitions
+from tests.actions.desk import correct
 from tests.actions.life import (
     call_back,
     claimed,
@@ -118,4 +120,23 @@ async def test_a_replacement_serves_where_a_contract_ended(world: World) -> None
     (failing,) = await claimed(world, wish(member, "LOUNGE", recipient={}))
     await call_back(world, await number_of(world, failing), Rejected(Reason.LIMIT, "limit"))
     assert (1, 0) == await wallet(world, member, "LOUNGE")
+    assert [] == await world.findings()
+
+
+async def test_a_make_good_lasts_as_long_as_its_units_can_be_claimed(world: World) -> None:
+    """V-6, L-9: claimed as a taxi, whose contract ends before that of a ride they buy, too."""
+    made = followed()
+    taxi = replace(made.benefits["TAXI"], contract_end=date(2025, 8, 31), cap=None)
+    ride = replace(made.benefits["VIDEO"], code="RIDE", draws="LOUNGE")
+    await world.apply(replace(made, benefit=(*made.benefit[:2], taxi, ride)))
+    member = await rich(world, "LOUNGE", 2)
+    world.clock.now = local(2025, 7, 8)
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE", quantity=2, recipient={}))
+    await call_back(world, await number_of(world, claim_id), Used(at=world.clock.now))
+    for day in (local(2025, 7, 8), local(2025, 9, 1)):
+        world.clock.now = day
+        more = {"claim_id": claim_id, "fault": Fault.OURS, "valid_days": 60}
+        assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 1, **more)
+    ends = await world.rows("SELECT expires_at FROM lot WHERE cause = 'MAKE_GOOD' ORDER BY 1")
+    assert [local(2025, 9, 7), local(2025, 11, 1)] == [end for (end,) in ends]
     assert [] == await world.findings()

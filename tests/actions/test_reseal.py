@@ -1,27 +1,35 @@
 """Secret keys are rotated: what an earlier one sealed is sealed anew, and that one is over."""
 
+import asyncio
 import os
+from typing import Any
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
+from benefits.actions.keyed import Decided
 from benefits.actions.keys import KeyUnknown, check_key, make_key
 from benefits.actions.parts import Parts
 from benefits.actions.reseal import reseal, unused_keys
 from benefits.domain.orders import Done
-from benefits.store import members
+from benefits.domain.refusal import Refusal
+from benefits.store import members, sealed_values
+from benefits.store.db import Connection
 from benefits.store.envelope import Envelope
 from benefits.store.schema import metadata
+from benefits.store.sealed_values import Place
 from tests.actions.life import (
     call_back,
     change,
     claimed,
+    decide,
     gift,
     give,
     holder,
     lease,
     number_of,
+    said,
     wish,
 )
 from tests.actions.test_code_pool import bring, coffee, with_coffee
@@ -97,6 +105,30 @@ async def test_an_earlier_key_is_not_needed_any_more(world: World) -> None:
         assert "mobile" == (await check_key(conn, used, alone)).name
         with pytest.raises(KeyUnknown):
             await check_key(conn, unused, alone)
+    assert [] == await world.findings()
+
+
+async def test_no_claim_passes_over_a_code_that_is_sealed_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """V-9: the last code of a stock is there for whoever claims it meanwhile; they wait."""
+    world.parts = replace(world.parts, envelope=Envelope([OLD]))
+    await world.apply(with_coffee())
+    await bring(world, "A1")
+    world.parts = replace(world.parts, envelope=Envelope([NEW, OLD]))
+    member = await holder(world, "COFFEE")
+    put, claims = sealed_values.replace, list[asyncio.Task[list[Decided | Refusal]]]()
+
+    async def slowly(conn: Connection, place: Place, values: Any) -> int:
+        done = await put(conn, place, values)
+        if place.name == "pool_code.code_sealed" and values:
+            claims.append(await waiting(decide(world, coffee(member))))
+        return done
+
+    monkeypatch.setattr(sealed_values, "replace", slowly)
+    assert (1, 0) == (await resealed(world, world.parts))["pool_code.code_sealed"]
+    (task,) = claims
+    assert ["ok"] == [said(outcome) for outcome in await task]
     assert [] == await world.findings()
 
 

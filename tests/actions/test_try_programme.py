@@ -14,8 +14,26 @@ from benefits.domain.programme_file import read
 from benefits.store.db import Connection
 from tests.actions.agreeing import agreed, block
 from tests.actions.life import claimed, holder, wish
+from tests.actions.listing import send
+from tests.actions.test_ways import take
 from tests.builders import PROGRAMME, World
 
+SEGMENTS = PROGRAMME + "".join(
+    f"""
+[[line]]
+code = "{label}"
+benefit = "{benefit}"
+{period}
+segment = {{ label = "{label}", layer = "{layer}", name = {{ zh = "{label}", en = "{label}" }} }}
+quantity = 1
+start = "PERIOD"
+"""
+    for label, benefit, layer, period in (
+        ("payroll", "LOUNGE", "FACT", 'period = "MONTH"'),
+        ("founders", "VIDEO", "LIST", 'period = "YEAR"'),
+        ("cars", "VIDEO", "RULE", 'period = "OCCURRENCE"\non = { day = 18 }'),
+    )
+)
 HIGHER = PROGRAMME.replace('threshold = "500000"', 'threshold = "600000"')
 MORE = PROGRAMME.replace("PLATINUM = 2, DIAMOND = 6", "PLATINUM = 3, DIAMOND = 6")
 
@@ -50,13 +68,26 @@ async def test_a_member_gets_what_the_file_brings_beyond_what_was_brought(world:
             tried.after.tier,
             tried.granted,
         )
-        assert [ClaimTried("LOUNGE", ""), ClaimTried("VIDEO", "")] == tried.claims
+        assert [ClaimTried("LOUNGE"), ClaimTried("VIDEO")] == tried.claims
     assert before == await world.rows(wallets)
     assert [(1,)] == [tuple(row) for row in await world.rows("SELECT count(*) FROM programme")]
     assert [(0,)] == [tuple(row) for row in await world.rows("SELECT count(*) FROM claim")]
     async with world.database.transaction() as conn:
         assert 1 == (await world.parts.catalogue.current(conn)).programme_versions["wealth"]
     assert [] == await world.findings()
+
+
+async def test_segments_bring_what_they_bring_today(world: World) -> None:
+    """P-2: a payroll customer on a whitelist; a car owners' day on the day itself alone."""
+    member, _ = await world.members(2)
+    name = world.name(1)
+    await take(world, f"{name},payroll,FACT,2025-06-01,,v1", f"{name},cars,RULE,2025-06-01,,v1")
+    await send(world, name)
+    assert [("LOUNGE", 1), ("VIDEO", 1)] == (await attempt(world, SEGMENTS, member)).granted
+    on_the_18th = datetime(2025, 7, 18, 2, tzinfo=UTC)
+    tried = await attempt(world, SEGMENTS, member, at=on_the_18th)
+    assert [("LOUNGE", 1), ("VIDEO", 1), ("VIDEO", 1)] == tried.granted
+    assert [ClaimTried("LOUNGE"), ClaimTried("VIDEO")] == tried.claims
 
 
 async def test_a_tier_that_stays_is_no_rise(world: World) -> None:
@@ -102,15 +133,16 @@ async def test_each_claim_is_tried_by_itself_on_the_page(world: World) -> None:
         return tried
 
     tried = await world.database.rehearsal().transact(work)
-    assert [ClaimTried("LOUNGE", ""), ClaimTried("VIDEO", "")] == tried.claims
+    assert [ClaimTried("LOUNGE"), ClaimTried("VIDEO")] == tried.claims
     assert [] == await world.findings()
 
 
 async def test_what_would_be_refused_is_told_by_its_code(world: World) -> None:
     """Who has nothing, who is blocked, who is nobody, and a file that may not be."""
     member = await world.member()
-    refusals = [one.refusal for one in (await attempt(world, PROGRAMME, member)).claims]
-    assert ["insufficient_units", "insufficient_units"] == refusals
+    tried = (await attempt(world, PROGRAMME, member)).claims
+    assert ["insufficient_units", "insufficient_units"] == [one.refusal for one in tried]
+    assert "There are not enough units left." == tried[0].why
     await agreed(world, block(member, Scope.BENEFIT, target="VIDEO"))
     refusals = [one.refusal for one in (await attempt(world, PROGRAMME, member)).claims]
     assert ["insufficient_units", "blocked"] == refusals

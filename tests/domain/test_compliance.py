@@ -1,5 +1,7 @@
 """The compliance matrix says what the rules say, and cites what forbids (X-1)."""
 
+import json
+
 import pytest
 
 from benefits.domain import guard
@@ -66,6 +68,35 @@ def test_units_that_are_drawn_are_given_for_what_their_owner_is() -> None:
     assert Trigger.TIER is found.trigger
 
 
+@pytest.mark.parametrize(
+    ("classes", "policy", "is_drawing"),
+    [
+        ("DEPOSIT WEALTH", "", False),
+        ("DEPOSIT", "", True),
+        ("DEPOSIT_CURRENT DEPOSIT_TERM", "", True),
+        ("DEPOSIT LOAN", 'liabilities = { LOAN = "1" }', True),
+        ("DEPOSIT METAL", 'calendar = "cn"\npoint_in_time = { classes = ["METAL"] }', False),
+    ],
+)
+def test_what_a_tier_of_deposits_brings_is_given_for_deposits(
+    classes: str, policy: str, *, is_drawing: bool
+) -> None:
+    """A gift by tier; where nothing but deposits counts for it, it draws deposits (X-1)."""
+    text = PROGRAMME.replace('kind = "BOOKING"', 'kind = "BOOKING"\nnature = "PHYSICAL_GIFT"', 1)
+    text = text.replace('["DEPOSIT", "WEALTH", "FUND"]', json.dumps(classes.split()))
+    text = text.replace("[[tier]]", f"[policy]\n{policy}\n\n[[tier]]", 1)
+    lounge = (each for each in guard.findings(read(text)) if each.benefit == "LOUNGE")
+    found = {each.trigger: each.verdict for each in lounge}
+    assert Verdict.NEEDS_APPROVAL is found.pop(Trigger.TIER)
+    assert ({Trigger.DEPOSIT: Verdict.FORBIDDEN} if is_drawing else {}) == found
+    segment = 'segment = { label = "cars", layer = "RULE", name = { zh = "车主", en = "Cars" } }'
+    of_label = f'{segment}\nquantity = 1\nstart = "PERIOD"'
+    quota = "quota = { PLATINUM = 2, DIAMOND = 6, PRIVATE = 12 }"
+    labelled = guard.findings(read(text.replace(quota, of_label, 1)))
+    given = {each.trigger for each in labelled if each.benefit == "LOUNGE"}
+    assert {Trigger.TIER} == given
+
+
 def test_what_is_drawn_for_is_not_given_for_a_purchase() -> None:
     """A draw never helps to sell; no approval helps either."""
     both = 'triggers = ["RANDOM_DRAW", "FUND_PURCHASE"]\nbudget = "video"'
@@ -99,6 +130,18 @@ budget = "video"
         for trigger in (None, Trigger.RANDOM_DRAW, Trigger.ACTIVITY):
             against = guard.check_reward(made, made.benefits["VIDEO"], trigger, quantity)
             assert code == ("ok" if against is None else against.code), trigger
+
+
+@pytest.mark.parametrize(("worth", "is_fine"), [("50000.00", True), ("50000.01", False)])
+def test_a_prize_is_worth_what_it_would_be_sold_for(worth: str, *, is_fine: bool) -> None:
+    """Bought for less than its market value, it is as dear as that; so is each reward (X-1)."""
+    price = f'{{ from = 2025-01-01, cost = "1.00", market_value = "{worth}" }}'
+    declared = f'budget = "video"\ntriggers = ["RANDOM_DRAW"]\nprices = [{price}]'
+    made = read(PROGRAMME.replace('budget = "video"', declared))
+    assert is_fine == (() == guard.findings(made))
+    against = guard.check_reward(made, made.benefits["VIDEO"], None, 1)
+    assert is_fine == (against is None)
+    assert guard.check_reward(made, made.benefits["VIDEO"], None, 6000) is not None
 
 
 def test_a_programme_without_words_for_it_gives_services() -> None:

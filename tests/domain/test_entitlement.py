@@ -25,12 +25,13 @@ from benefits.domain.entitlement import (
     budget_counter,
     cap_limit,
     claim,
+    left,
     prorated,
     stock_counter,
     top_up,
 )
 from benefits.domain.ledger import InsufficientUnits, Lot, LotExpired
-from benefits.domain.limits import Cap, CapWindow, window_key
+from benefits.domain.limits import Cap, CapWindow, Left, window_key
 from benefits.domain.packages import Line, LinePeriod, UpgradePolicy
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import Period, PeriodKind, period_of
@@ -85,6 +86,15 @@ def granted_along(line: Line, quotas: list[int]) -> list[int]:
         if quantity:
             before.append(Granted(quota, quantity))
     return units
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [(None, None), (0, Left.NONE), (10, Left.FEW), (11, Left.PLENTY), (100, Left.PLENTY)],
+)
+def test_codes_in_stock_are_left_coarsely(codes: int | None, expected: Left | None) -> None:
+    """K-8: ten or fewer are few, however many there were."""
+    assert expected is left(replace(VIDEO, stock=None), facts(codes=codes))
 
 
 @pytest.mark.parametrize("id_", ["G-TOP-1", "G-TOP-2", "G-TOP-3"])

@@ -15,12 +15,23 @@ GIFTS = (replace(LOUNGE, exclusion="gift"), replace(VIDEO, exclusion="gift"))
 
 def test_others_of_a_group_are_those_that_name_it() -> None:
     """P-7: never the benefit itself; without a group there are none."""
-    assert (place_of(GIFTS[1], programme="w"),) == others(GIFTS, GIFTS[0], programme="w")
-    assert () == others((LOUNGE, GIFTS[1]), LOUNGE, programme="w")
+    bound = replace(reference_programme(), benefit=GIFTS)
+    assert (place_of(GIFTS[1], programme="wealth"),) == others(bound, GIFTS[0])
+    assert () == others(replace(bound, benefit=(LOUNGE, GIFTS[1])), LOUNGE)
     assert place_of(LOUNGE, programme="w") is None
     assert "limit:w:exclusion:gift:MEMBER:COUNT:LOUNGE" == getattr(
         place_of(GIFTS[0], programme="w"), "counter", ""
     )
+
+
+def test_what_follows_a_benefit_is_no_other_of_its_group() -> None:
+    """V-6, K-2: who claimed one claims the next; who claimed another claims neither."""
+    first, second = GIFTS[1], replace(GIFTS[1], code="NEXT")
+    third = replace(second, code="LAST")
+    chain = (replace(first, replacement="NEXT"), replace(second, replacement="LAST"), third)
+    made = replace(reference_programme(), benefit=(GIFTS[0], *chain))
+    ruled_out = [[place.of for place in others(made, each)] for each in made.benefit]
+    assert [["VIDEO", "NEXT", "LAST"], ["LOUNGE"], ["LOUNGE"], ["LOUNGE"]] == ruled_out
 
 
 def test_a_group_of_one_is_refused() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benefits.domain import limits
+from benefits.domain.entitlement import CapReached, ClaimCommand, ClaimFacts, CounterUse, claim
 from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.limits import (
     CapWindow,
@@ -24,7 +25,9 @@ from benefits.domain.limits import (
     Scope,
     coarse,
     fits,
+    full,
     instant_key,
+    opens,
     passed,
     place,
     rolling_room,
@@ -108,6 +111,35 @@ def test_a_rolling_window_opens_with_the_event_that_leaves_it() -> None:
     assert not full.has(1)
     assert at[0] + timedelta(days=7) == full.opens(1)
     assert at[1] + timedelta(days=7) == full.opens(2)
+
+
+def test_room_opens_once_every_place_that_is_full_has_some() -> None:
+    """The year is full as well as the month; and what never opens, or is not told, tells none."""
+    month = _room(2, on_full=OnFull.NEXT_WINDOW)
+    year = _room(2, on_full=OnFull.NEXT_WINDOW, window=CapWindow.YEAR)
+    new_year = datetime(2025, 12, 31, 16, tzinfo=UTC)
+    assert new_year == opens([(month, 1), (year, 1)]) == opens([(year, 1), (month, 1)])
+    assert opens([(month, 1), (_room(2), 1)]) is None
+    facts = ClaimFacts(
+        today=NOON.date(),
+        closed=False,
+        lots=(),
+        piece=1,
+        cap_limit=None,
+        cap_used=0,
+        stock=CounterUse(),
+        budget=CounterUse(),
+        budget_total=0,
+        piece_cost=0,
+        rooms=(month, year),
+    )
+    command = ClaimCommand(quantity=1, recipient={"phone": "13800000001"})
+    refusal = claim(command, reference_programme().benefits["VIDEO"], facts, NOON)
+    assert isinstance(refusal, CapReached)
+    assert new_year.isoformat() in refusal.detail
+    piece = Counted(units=1, piece=1, piece_cost=10)
+    free = _room(1, on_full=OnFull.NEXT_WINDOW)
+    assert [(month, 1), (year, 1)] == full([month, free, year], piece)
 
 
 Events = list[tuple[int, int]]
@@ -329,6 +361,7 @@ def _followed(more: str = "", lounge: str = FOLLOWED) -> str:
         ),
         ('sku = "lounge-visit"\nreplacement = "RAIL"', "", "stands with a contract_end"),
         (FOLLOWED, "takes = 2", "a piece of 'RAIL' takes other units"),
+        (f'{FOLLOWED}\nexclusion = "gift"', "", "'RAIL' must be of its exclusion group, too"),
         (FOLLOWED, "scale = 1", "a piece of 'RAIL' takes other units"),
         (FOLLOWED, "contract_end = 2025-10-31", "'RAIL' can be claimed through 2025-10-31"),
         (FOLLOWED, "claim_from = 2025-10-30", "must be there to be claimed from 2025-10-29 on"),

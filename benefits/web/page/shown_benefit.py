@@ -254,7 +254,7 @@ def _name(tongue: Tongue, facts: Facts, code: str) -> str:
 
 def _exclusion(tongue: Tongue, programme: Programme, benefit: Benefit) -> list[str]:
     """Return which benefits a claim of this one rules out."""
-    places = exclusions.others(programme.benefit, benefit, programme=programme.code)
+    places = exclusions.others(programme, benefit)
     names = [tongue.text(programme.benefits[place.of].name) for place in places]
     if not names:
         return []

@@ -13,6 +13,8 @@ from benefits.domain.limits import (
     Left,
     Limit,
     Room,
+    full,
+    opens,
     window_end,
 )
 from benefits.domain.programme import Programme
@@ -79,15 +81,13 @@ def full_words(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
     """Return why there is no room for one more piece, and when there is again."""
     programme, _ = facts.catalogue.offers[benefit.code]
     prospect, served = facts.prospects[benefit.code], facts.serving(benefit)
-    cap = served.cap
+    cap, taken = served.cap, programme.piece(benefit)
+    lacking = full(prospect.rooms, Counted(taken, taken, programme.minor(served.cost)))
     if cap is not None and prospect.cap_used + benefit.takes > cap.limit:
-        return _cap_words(tongue, cap, local_date(facts.now, programme.tz))
-    taken = programme.piece(benefit)
-    piece = Counted(taken, taken, programme.minor(served.cost))
-    for room in prospect.rooms:
-        wanted = piece.of(room.place.dimension)
-        if not room.has(wanted):
-            return _room_words(tongue, programme, room, wanted)
+        if not lacking:
+            return _cap_words(tongue, cap, local_date(facts.now, programme.tz))
+    elif lacking:
+        return _room_words(tongue, programme, lacking)
     return tongue.word(n_("You have reached the limit for this benefit in this period."))
 
 
@@ -100,12 +100,12 @@ def _cap_words(tongue: Tongue, cap: Cap, today: date) -> str:
     return tongue.say(words, limit=limit, day=tongue.day(day))
 
 
-def _room_words(tongue: Tongue, programme: Programme, room: Room, wanted: int) -> str:
-    if room.place.is_shared:
+def _room_words(tongue: Tongue, programme: Programme, lacking: list[tuple[Room, int]]) -> str:
+    if lacking[0][0].place.is_shared:
         first = tongue.word(n_("All there are for now have been claimed."))
     else:
         first = tongue.word(n_("You have reached the limit for this benefit in this period."))
-    at = room.opens(wanted)
+    at = opens(lacking)
     if at is None:
         return first
     then = n_("You can claim again from %(moment)s on.")

@@ -324,7 +324,7 @@ def _happened(status: str, told: State | CallbackData) -> Outcome:
     at = told.at.astimezone(UTC)
     happened: dict[str, Outcome] = {
         "issued": Done(at, told.reference, told.code),
-        "confirmed": Confirmed(at),
+        "confirmed": Confirmed(at, told.reference),
         "redeemed": Used(at, told.reference),
         "reversed": Reversed(at),
         "expired": Expired(at),

@@ -390,8 +390,7 @@ async def test_signed_content_decides_only_when_well_formed(
 )
 def test_each_callback_of_the_contract_has_its_outcome(content: Any, expected: Outcome) -> None:
     """A signed callback says which number, which event, and what happened."""
-    notice = provider().receive(callback(content))
-    assert notice is not None
+    (notice,) = provider().receive(callback(content))
     assert (notice.event_id, notice.number, notice.outcome) == ("evt_1", NUMBER, expected)
 
 
@@ -410,8 +409,7 @@ def test_each_callback_of_the_contract_has_its_outcome(content: Any, expected: O
 )
 def test_a_callback_with_an_unknown_word_is_kept_and_decides_nothing(content: Any) -> None:
     """It is acknowledged as a notice about the number, so that a query can find out."""
-    notice = provider().receive(callback(content))
-    assert notice is not None
+    (notice,) = provider().receive(callback(content))
     assert notice.number == NUMBER
     assert isinstance(notice.outcome, Unknown)
 
@@ -474,8 +472,7 @@ def test_unsigned_bytes_are_never_a_notice(headers: dict[str, str], body: bytes)
 def test_signed_bytes_are_a_notice_or_a_refusal(body: bytes) -> None:
     """Nothing a provider signs makes us fall over."""
     try:
-        notice = provider().receive(callback(body))
-        assert notice is not None
+        (notice,) = provider().receive(callback(body))
     except CallbackRefused:
         return
     assert notice.number == NUMBER

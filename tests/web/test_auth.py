@@ -119,6 +119,7 @@ ROUTES: dict[str, Any] = {
     "GET /v1/ledger/vintages": FINANCE,
     "GET /v1/ledger/months": FINANCE,
     "POST /callbacks/{provider}": OPEN,
+    "GET /callbacks/{provider}": OPEN,
     "GET /health": OPEN,
     "GET /ready": OPEN,
     "GET /docs": OPEN,

@@ -43,10 +43,9 @@ class Inbox:
             received_at=stage.clock(),
         )
         try:
-            notice = self.provider.receive(raw)
+            (notice,) = self.provider.receive(raw)
         except SignatureRefused:
             return web.Response(status=401)
-        assert notice is not None
         callback = receive.Callback(provider="sandbox", notice=notice, raw=raw.body)
 
         async def keep(conn: Connection) -> int:

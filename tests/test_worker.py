@@ -80,13 +80,13 @@ class Slowly:
             return self.refuses
         return Done(at=datetime(2025, 7, 2, tzinfo=UTC), reference="R", code=self._code)
 
-    def receive(self, raw: RawCallback) -> Notice:
+    def receive(self, raw: RawCallback) -> tuple[Notice, ...]:
         """Never called here."""
         raise AssertionError(raw)
 
-    def understand(self, event_id: str, body: bytes) -> Notice:
+    def understand(self, event_id: str, told: bytes) -> Notice:
         """Never called here."""
-        raise AssertionError((event_id, body))
+        raise AssertionError((event_id, told))
 
     def ack(self) -> Acknowledgement:
         """Return the literal of a provider."""

@@ -267,7 +267,7 @@ def after_callback(
         in_flight = request.leased_until is not None and request.leased_until > now
         if in_flight or request.operation is not Operation.ISSUE:
             continue
-        at = next_at(0, resolved, now) if resolved.ask_on else None
+        at = next_at(request, 0, resolved, now) if resolved.ask_on else None
         if resolved.state in USABLE or not resolved.ask_on:
             plans.append(orders.Plan.again(request, at, queries=0))
     return plans
@@ -286,7 +286,7 @@ def after_attempt(
     if isinstance(outcome, NotSent):
         if attempt.operation is not Operation.QUERY and is_first(request):
             sent_by = None
-        at = max(now + backoff(request.attempt), earliest) if asking else None
+        at = max(now + backoff(request.attempt, request.request_id), earliest) if asking else None
         return orders.Plan(
             request=request, next_at=at, queries=queries, sent_by=sent_by, not_before=not_before
         )
@@ -297,7 +297,7 @@ def after_attempt(
     watching = request.operation is Operation.ISSUE and resolved.state in USABLE
     if watching and before not in USABLE:
         queries = 0  # from here on it is watched for its use
-    at = next_at(queries, resolved, now, watching=watching) if asking else None
+    at = next_at(request, queries, resolved, now, watching=watching) if asking else None
     if at is not None:
         at = max(at, earliest)
     return orders.Plan(
@@ -364,7 +364,7 @@ def saying(request: RequestRow, said: object, envelope: Envelope) -> RequestRow:
 
 
 def next_at(
-    queries: int, resolved: Resolved, now: datetime, *, watching: bool = True
+    request: RequestRow, queries: int, resolved: Resolved, now: datetime, *, watching: bool = True
 ) -> datetime | None:
     """Return when to ask again after `queries` queries, None when a person must decide.
 
@@ -374,4 +374,4 @@ def next_at(
     schedule_s = resolved.capabilities.query_schedule_s
     if watching and resolved.state in USABLE:
         queries = min(queries, len(schedule_s) - 1)
-    return next_query_at(queries, schedule_s, now)
+    return next_query_at(queries, schedule_s, now, request.request_id)

@@ -323,7 +323,7 @@ def _evidence(outcome: Outcome) -> str:
             return redacted(outcome.evidence)
         case Rejected():
             return f"{outcome.reason.value}: {outcome.code}"
-        case Done() | Used() | PartlyUsed() | Pending():
+        case Done() | Confirmed() | Used() | PartlyUsed() | Pending():
             return outcome.reference
-        case Confirmed() | Reversed() | Expired() | Revoked() | NotFound():
+        case Reversed() | Expired() | Revoked() | NotFound():
             return ""

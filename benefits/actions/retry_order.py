@@ -49,16 +49,21 @@ class ProviderWaits(Refusal):
 
 
 class RetryOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's wish that an order be tried now; `anyway` where the provider asked to wait."""
+    """A person's wish that an order be tried now; `anyway` where the provider asked to wait.
+
+    With `whole` it is asked about from the beginning of its provider's schedule, to the end.
+    """
 
     caller: str
     request_id: UUID
     anyway: bool = False
+    whole: bool = False
 
     @property
     def body(self) -> bytes:
         """The hash of what is asked."""
-        return body_hash([self.request_id.hex, *([True] if self.anyway else [])])
+        said = [*([True] if self.anyway else []), *(["whole"] if self.whole else [])]
+        return body_hash([self.request_id.hex, *said])
 
 
 async def retry_keyed(
@@ -97,7 +102,7 @@ async def retry(conn: Connection, command: RetryOrder, parts: Parts) -> None:
         raise ProviderWaits(
             f"{ProviderWaits.words} It may be called from {until} on, or `anyway`."
         )
-    await open_orders.due_now(conn, command.request_id, now)
+    await open_orders.due_now(conn, command.request_id, now, whole=command.whole)
 
 
 async def _lock(conn: Connection, command: RetryOrder) -> None:

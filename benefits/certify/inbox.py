@@ -6,6 +6,7 @@ provider's own form where it has one; what a check wants to see again, with 503.
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -53,19 +54,15 @@ class Inbox:
         body = await request.read()
         raw = RawCallback(headers=headers, body=body, received_at=self._clock())
         try:
-            notice = self._provider.receive(raw)
+            notices = self._provider.receive(raw)
         except Refusal as refusal:
             return self._refuse(refusal)
         finally:
             self._came.set()
-        if notice is None:
-            return _answer(self._provider.ack())
-        tried = sum(one.notice.event_id == notice.event_id for one in self.arrivals)
-        kept = tried >= self.refuses
-        self.arrivals.append(Arrival(notice=notice, kept=kept))
-        if kept:
-            return _answer(self._provider.ack())
-        return web.Response(status=AGAIN_LATER)
+        tried = Counter(one.notice.event_id for one in self.arrivals)
+        kept = all(tried[one.event_id] >= self.refuses for one in notices)
+        self.arrivals += [Arrival(notice=one, kept=kept) for one in notices]
+        return _answer(self._provider.ack()) if kept else web.Response(status=AGAIN_LATER)
 
     def _refuse(self, refusal: Refusal) -> web.Response:
         if isinstance(refusal, SignatureRefused) and refusal.fault is Fault.PROBE:

@@ -90,8 +90,9 @@ def show_order(number: str) -> None:
 @click.argument("number")
 @BY
 @click.option("--anyway", is_flag=True, help="Also where the provider asked not to be called yet.")
+@click.option("--whole", is_flag=True, help="Ask through the provider's whole schedule again.")
 @DRY_RUN
-def retry_order(number: str, *, by: str, anyway: bool, dry_run: bool) -> None:
+def retry_order(number: str, *, by: str, anyway: bool, whole: bool, dry_run: bool) -> None:
     """Let the order NUMBER be asked about, or sent, at once.
 
     Example: `benefits orders retry 0197c94d5d207c7ba95d2f08c5f22ac4 --by anna-li`
@@ -99,7 +100,8 @@ def retry_order(number: str, *, by: str, anyway: bool, dry_run: bool) -> None:
     caller = named(by)
 
     async def work_(house: House) -> None:
-        command = RetryOrder(caller=caller, request_id=read_number(number), anyway=anyway)
+        request_id = read_number(number)
+        command = RetryOrder(caller=caller, request_id=request_id, anyway=anyway, whole=whole)
 
         async def work(conn: Connection) -> None:
             await retry(conn, command, house.parts)
@@ -108,7 +110,7 @@ def retry_order(number: str, *, by: str, anyway: bool, dry_run: bool) -> None:
         console.print("It is due now.")
         say_if_dry(dry_run=dry_run)
         if not dry_run:
-            record("order.retried", order=number, by=caller, anyway=anyway)
+            record("order.retried", order=number, by=caller, anyway=anyway, whole=whole)
 
     run(work_)
 

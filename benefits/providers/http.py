@@ -45,14 +45,17 @@ class Dialect(Protocol):
     def read(self, call: Call, response: Response, moment: Moment) -> Outcome:
         """Read the answer to a call; Unknown unless it is certain what it means (V-3)."""
 
-    def receive(self, raw: RawCallback) -> Notice | None:
+    def receive(self, raw: RawCallback) -> tuple[Notice, ...]:
         """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4).
+
+        A notice for each event that it tells of; of what we did not ask for, none.
+        """
+
+    def understand(self, event_id: str, told: bytes) -> Notice | None:
+        """Read an event of a callback that was verified, or refuse: CallbackRefused (V-4).
 
         None is of something that we did not ask for.
         """
-
-    def understand(self, event_id: str, body: bytes) -> Notice | None:
-        """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
 
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""
@@ -98,16 +101,19 @@ class HttpProvider:
             return response
         return self._dialect.read(call, response, Moment(self._clock(), moment.nonce))
 
-    def receive(self, raw: RawCallback) -> Notice | None:
+    def receive(self, raw: RawCallback) -> tuple[Notice, ...]:
         """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4).
 
-        None is of something that we did not ask for.
+        A notice for each event that it tells of; of what we did not ask for, none.
         """
         return self._dialect.receive(raw)
 
-    def understand(self, event_id: str, body: bytes) -> Notice | None:
-        """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
-        return self._dialect.understand(event_id, body)
+    def understand(self, event_id: str, told: bytes) -> Notice | None:
+        """Read an event of a callback that was verified, or refuse: CallbackRefused (V-4).
+
+        None is of something that we did not ask for.
+        """
+        return self._dialect.understand(event_id, told)
 
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""

@@ -194,16 +194,16 @@ class OpenDialect:
             return Unknown("the answer belongs to another request")
         return _read(response, call)
 
-    def receive(self, raw: RawCallback) -> Notice:
+    def receive(self, raw: RawCallback) -> tuple[Notice, ...]:
         """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4)."""
         received = int(raw.received_at.timestamp())
         event_id = verify(self._secrets, raw.headers, raw.body, now_unix=received)
-        return self.understand(event_id, raw.body)
+        return (self.understand(event_id, raw.body),)
 
-    def understand(self, event_id: str, body: bytes) -> Notice:
+    def understand(self, event_id: str, told: bytes) -> Notice:
         """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
         try:
-            callback = msgspec.json.decode(body.decode(), type=Callback)
+            callback = msgspec.json.decode(told.decode(), type=Callback)
         except _UNREADABLE as error:
             raise CallbackRefused from error
         outcome = _callback_outcome(callback)
@@ -324,7 +324,7 @@ def _happened(status: str, told: State | CallbackData) -> Outcome:
     at = told.at.astimezone(UTC)
     happened: dict[str, Outcome] = {
         "issued": Done(at, told.reference, told.code),
-        "confirmed": Confirmed(at),
+        "confirmed": Confirmed(at, told.reference),
         "redeemed": Used(at, told.reference),
         "reversed": Reversed(at),
         "expired": Expired(at),

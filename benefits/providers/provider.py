@@ -1,7 +1,7 @@
 """What every provider offers the engine: one call out, one callback in, one acknowledgement."""
 
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -10,11 +10,18 @@ from benefits.domain.refusal import Refusal
 
 
 class RawCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback as it arrived: header names lower-case, the body untouched."""
+    """A callback as it arrived: header names lower-case, the body and the query untouched."""
 
     headers: dict[str, str]
     body: bytes
     received_at: datetime
+    method: Literal["GET", "POST"] = "POST"
+    query: bytes = b""
+
+    @property
+    def told(self) -> bytes:
+        """What it says and is kept: its body, or the query of one that came by GET."""
+        return self.query if self.method == "GET" else self.body
 
 
 class Acknowledgement(msgspec.Struct, frozen=True):
@@ -42,14 +49,17 @@ class Provider(Protocol):
     async def call(self, call: Call) -> Outcome:
         """Make one attempt and say what came of it; what the wire does is never raised (V-3)."""
 
-    def receive(self, raw: RawCallback) -> Notice | None:
+    def receive(self, raw: RawCallback) -> tuple[Notice, ...]:
         """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4).
+
+        A notice for each event that it tells of; of what we did not ask for, none.
+        """
+
+    def understand(self, event_id: str, told: bytes) -> Notice | None:
+        """Read an event of a callback that was verified, or refuse: CallbackRefused (V-4).
 
         None is of something that we did not ask for.
         """
-
-    def understand(self, event_id: str, body: bytes) -> Notice | None:
-        """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
 
     def ack(self) -> Acknowledgement:
         """Return what tells the provider that we have kept its callback (V-4)."""

@@ -143,18 +143,19 @@ class CouponDialect(ABC):
         except UNREADABLE:
             return Unknown(f"HTTP {response.status}, not an answer of the API")
 
-    def receive(self, raw: RawCallback) -> Notice | None:
+    def receive(self, raw: RawCallback) -> tuple[Notice, ...]:
         """Check and read a callback, or refuse: SignatureRefused, CallbackRefused (V-4).
 
-        None is of a coupon that another channel gave.
+        Of a coupon that another channel gave it says nothing.
         """
         received = int(raw.received_at.timestamp())
         self._credentials.verify(raw.headers, raw.body, now_unix=received)
-        return self.understand(wechat_pay.envelope(raw.body).id, raw.body)
+        notice = self.understand(wechat_pay.envelope(raw.body).id, raw.body)
+        return () if notice is None else (notice,)
 
-    def understand(self, event_id: str, body: bytes) -> Notice | None:
+    def understand(self, event_id: str, told: bytes) -> Notice | None:
         """Read a callback that was verified when it came, or refuse: CallbackRefused (V-4)."""
-        outside = wechat_pay.envelope(body)
+        outside = wechat_pay.envelope(told)
         if outside.event_type != self.EVENT or not _EVENT.match(event_id):
             raise CallbackRefused
         try:

@@ -52,7 +52,8 @@ WHERE r.bucket = $1 AND r.request_id = $2
 ORDER BY a.started_at DESC, a.attempt DESC LIMIT $3
 """
 DUE_NOW = """
-UPDATE provider_request AS r SET next_at = $3, not_before = NULL
+UPDATE provider_request AS r SET next_at = $3, not_before = NULL,
+       queries = CASE WHEN $4 THEN 0 ELSE queries END
 WHERE r.bucket = $1 AND r.request_id = $2
 """
 # ix_claim_open: of the oldest orders.
@@ -137,9 +138,12 @@ async def tries(conn: Connection, request_id: UUID, *, limit: int) -> Sequence[T
     return [Try(**row._asdict()) for row in found]
 
 
-async def due_now(conn: Connection, request_id: UUID, now: datetime) -> None:
-    """Let a request whose member is locked be due, whatever its provider asked for."""
-    await run(conn, DUE_NOW, bucket_of(request_id), request_id, now)
+async def due_now(conn: Connection, request_id: UUID, now: datetime, *, whole: bool) -> None:
+    """Let a request whose member is locked be due, whatever its provider asked for.
+
+    With `whole` its schedule begins anew.
+    """
+    await run(conn, DUE_NOW, bucket_of(request_id), request_id, now, whole)
 
 
 async def counted(conn: Connection) -> Sequence[Counted]:

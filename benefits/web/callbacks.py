@@ -1,8 +1,9 @@
 """Providers that call back: verified on the raw bytes, kept, acknowledged after commit (V-4)."""
 
-from typing import Any
+import asyncio
+from typing import Any, Literal
 
-from litestar import Request, Response, post
+from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath
 
@@ -29,10 +30,35 @@ async def post_callback(
     provider: FromPath[str], request: Request[Any, Any, Any]
 ) -> Response[bytes]:
     """Take a provider's callback; the answer is the literal its contract asks for."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    peer = request.client.host if request.client else ""
-    ack = await take(request.app.state, provider, headers, await request.body(), peer=peer)
-    return answer(ack)
+    return await _taken(provider, request, method="POST")
+
+
+@get(
+    CALLBACK,
+    tags=["callbacks"],
+    operation_id="receive_callback_by_query",
+    include_in_schema=False,
+    request_max_body_size=BODY_BYTES_MAX,
+)
+async def get_callback(
+    provider: FromPath[str], request: Request[Any, Any, Any]
+) -> Response[bytes]:
+    """Take the callback of a provider whose dialect tells it in a query."""
+    return await _taken(provider, request, method="GET")
+
+
+async def _taken(
+    provider: str, request: Request[Any, Any, Any], *, method: Literal["GET", "POST"]
+) -> Response[bytes]:
+    state, peer = request.app.state, request.client.host if request.client else ""
+    raw = RawCallback(
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=await request.body(),
+        received_at=state.parts.clock(),
+        method=method,
+        query=request.scope["query_string"],
+    )
+    return answer(await take(state, provider, raw, peer=peer))
 
 
 def answer(ack: Acknowledgement) -> Response[bytes]:
@@ -40,20 +66,18 @@ def answer(ack: Acknowledgement) -> Response[bytes]:
     return Response(ack.body, status_code=ack.status, media_type=ack.media_type)
 
 
-async def take(
-    state: State, provider: str, headers: dict[str, str], body: bytes, *, peer: str
-) -> Acknowledgement:
+async def take(state: State, provider: str, raw: RawCallback, *, peer: str) -> Acknowledgement:
     """Verify a callback, keep it together with others, and acknowledge it to the provider.
 
-    A refused signature counts against the address it came from, `peer`; a probe's does not.
+    Of one that tells of several events each is kept, and it is acknowledged once all are. A
+    refused signature counts against the address it came from, `peer`; a probe's does not.
     """
     known: Provider | None = state.providers.get(provider)
     if known is None or known.capabilities.callbacks is Callbacks.NONE:
         measures.CALLBACKS.labels("unknown", "not_found").inc()
         raise NotFound
-    raw = RawCallback(headers=headers, body=body, received_at=state.parts.clock())
     try:
-        notice = known.receive(raw)
+        notices = known.receive(raw)
     except Refusal as refusal:
         measures.CALLBACKS.labels(provider, refusal.code).inc()
         forged = isinstance(refusal, SignatureRefused) and refusal.fault is not Fault.PROBE
@@ -63,12 +87,12 @@ async def take(
         if told is None:
             raise
         return told
-    if notice is None:
+    if not notices:
         measures.CALLBACKS.labels(provider, "ignored").inc()
-        return known.ack()
-    new = await state.callbacks.submit(Callback(provider=provider, notice=notice, raw=raw.body))
-    measures.CALLBACKS.labels(provider, "kept" if new else "known").inc()
+    callbacks = [Callback(provider=provider, notice=one, raw=raw.told) for one in notices]
+    for new in await asyncio.gather(*map(state.callbacks.submit, callbacks)):
+        measures.CALLBACKS.labels(provider, "kept" if new else "known").inc()
     return known.ack()
 
 
-HANDLERS = [post_callback]
+HANDLERS = [post_callback, get_callback]

@@ -20,6 +20,7 @@ from benefits.actions.claim import ClaimUnits
 from benefits.actions.keyed import Accepted
 from benefits.domain.callers import Caller
 from benefits.domain.requests import KeyInvalid, check_key
+from benefits.providers.provider import RawCallback
 from benefits.web import callbacks, claims, mobile, problems
 from benefits.web.auth import Callers
 from benefits.web.language import hear
@@ -128,8 +129,9 @@ class Express:
         told = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
         try:
             peer = scope["client"][0] if scope.get("client") else ""
-            body = first.get("body", b"")
-            ack = await callbacks.take(self._state, provider[1], told, body, peer=peer)
+            now = self._state.parts.clock()
+            raw = RawCallback(headers=told, body=first.get("body", b""), received_at=now)
+            ack = await callbacks.take(self._state, provider[1], raw, peer=peer)
             answer = callbacks.answer(ack)
         except Exception as error:  # noqa: BLE001 - the framework would answer it just so
             answer = problems.answer(Request(scope), error)

@@ -258,15 +258,18 @@ async def post_retry(
     idempotency_key: IdempotencyKey = "",
     *,
     anyway: FromQuery[bool] = False,
+    whole: FromQuery[bool] = False,
     dry_run: FromQuery[bool] = False,
 ) -> Response[OrderTriedView]:
     """Let an order that is not decided be asked about, or sent, at once. Needs an Idempotency-Key.
 
     It is done as always: nothing that may have arrived is sent again. What is paused waits on.
-    Where the provider asked not to be called yet, it is called only `anyway`.
+    Where the provider asked not to be called yet, it is called only `anyway`. With `whole` the
+    provider's schedule of queries begins anew, also of an order that is MANUAL.
     """
     state, key = request.app.state, check_key(idempotency_key)
-    command = RetryOrder(caller=request.auth.name, request_id=read_number(number), anyway=anyway)
+    request_id, caller = read_number(number), request.auth.name
+    command = RetryOrder(caller=caller, request_id=request_id, anyway=anyway, whole=whole)
 
     async def work(conn: Connection) -> tuple[Decided | Refusal, OrderTriedView | None]:
         outcome = await retry_keyed(conn, command, key, state.parts)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import combinations, permutations, product
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -35,6 +36,7 @@ from benefits.domain.orders import (
     believed,
     next_operation,
     next_query_at,
+    spread,
 )
 from tests.builders import NOON
 
@@ -386,15 +388,31 @@ def test_nothing_is_issued_twice(
 def test_queries_back_off_and_then_a_person_decides() -> None:
     """15 s, 30 s, 1 min and so on to a day, then nothing more (V-3)."""
     schedule = Capabilities().query_schedule_s
-    waits = [next_query_at(n, schedule, NOON) for n in range(len(schedule) + 1)]
-    assert [*(NOON + timedelta(seconds=s) for s in schedule), None] == waits
+    waits = [next_query_at(n, schedule, NOON, UUID(int=7)) for n in range(len(schedule) + 1)]
+    spreads = [spread(timedelta(seconds=s), UUID(int=7), n) for n, s in enumerate(schedule)]
+    assert [*(NOON + wait for wait in spreads), None] == waits
     assert (15, 30, 60, 180, 600) == schedule[:5]
 
 
 def test_what_could_not_be_sent_is_tried_again_ever_later() -> None:
     """Five seconds, doubling, at most ten minutes, however often."""
-    waits = [backoff(attempt).total_seconds() for attempt in (1, 2, 3, 7, 8, 100)]
-    assert [5, 10, 20, 320, 600, 600] == waits
+    turns, request_id = (1, 2, 3, 7, 8, 100), UUID(int=7)
+    spreads = [
+        spread(timedelta(seconds=s), request_id, turn)
+        for turn, s in zip(turns, (5, 10, 20, 320, 600, 600), strict=True)
+    ]
+    assert spreads == [backoff(turn, request_id) for turn in turns]
+
+
+@given(st.integers(1, 604_800), st.integers(0, 200))
+def test_requests_that_failed_together_come_back_apart(wait_s: int, turn: int) -> None:
+    """Each by at most a fifth sooner, the same whenever it is reckoned, the next time another."""
+    wait = timedelta(seconds=wait_s)
+    waits = [spread(wait, UUID(int=n << 40), turn) for n in range(200)]
+    assert waits == [spread(wait, UUID(int=n << 40), turn) for n in range(200)]
+    assert 0.8 * wait <= min(waits) < 0.83 * wait
+    assert 0.97 * wait < max(waits) <= wait
+    assert spread(wait, UUID(int=1), turn) != spread(wait, UUID(int=1), turn + 1)
 
 
 @given(st.sampled_from(ALL))

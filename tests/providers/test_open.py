@@ -181,7 +181,7 @@ async def test_a_repeated_call_sends_the_same_bytes() -> None:
         (200, {"number": NUMBER, "status": "pending"}, Pending()),
         (200, ISSUED | {"status": "redeemed"}, Used(NOW, "R1")),
         (200, ISSUED | {"status": "revoked"}, Revoked(NOW)),
-        (200, ISSUED | {"status": "confirmed"}, Confirmed(NOW)),
+        (200, ISSUED | {"status": "confirmed"}, Confirmed(NOW, "R1")),
         (200, ISSUED | {"status": "partly_redeemed", "used": 1}, PartlyUsed(NOW, 1, "R1")),
         (200, ISSUED | {"status": "reversed"}, Reversed(NOW)),
         (200, ISSUED | {"status": "expired"}, Expired(NOW)),
@@ -380,7 +380,7 @@ async def test_signed_content_decides_only_when_well_formed(
         (event(reference="R1", code="C1"), Done(NOW, "R1", "C1")),
         (event("order.pending"), Pending()),
         (event("order.redeemed", reference="R1"), Used(NOW, "R1")),
-        (event("order.confirmed"), Confirmed(NOW)),
+        (event("order.confirmed", reference="R1"), Confirmed(NOW, "R1")),
         (event("order.partly_redeemed", used=2), PartlyUsed(NOW, 2)),
         (event("order.partly_redeemed"), Unknown("status 'partly_redeemed'")),
         (event("order.reversed"), Reversed(NOW)),
@@ -390,8 +390,7 @@ async def test_signed_content_decides_only_when_well_formed(
 )
 def test_each_callback_of_the_contract_has_its_outcome(content: Any, expected: Outcome) -> None:
     """A signed callback says which number, which event, and what happened."""
-    notice = provider().receive(callback(content))
-    assert notice is not None
+    (notice,) = provider().receive(callback(content))
     assert (notice.event_id, notice.number, notice.outcome) == ("evt_1", NUMBER, expected)
 
 
@@ -410,8 +409,7 @@ def test_each_callback_of_the_contract_has_its_outcome(content: Any, expected: O
 )
 def test_a_callback_with_an_unknown_word_is_kept_and_decides_nothing(content: Any) -> None:
     """It is acknowledged as a notice about the number, so that a query can find out."""
-    notice = provider().receive(callback(content))
-    assert notice is not None
+    (notice,) = provider().receive(callback(content))
     assert notice.number == NUMBER
     assert isinstance(notice.outcome, Unknown)
 
@@ -474,8 +472,7 @@ def test_unsigned_bytes_are_never_a_notice(headers: dict[str, str], body: bytes)
 def test_signed_bytes_are_a_notice_or_a_refusal(body: bytes) -> None:
     """Nothing a provider signs makes us fall over."""
     try:
-        notice = provider().receive(callback(body))
-        assert notice is not None
+        (notice,) = provider().receive(callback(body))
     except CallbackRefused:
         return
     assert notice.number == NUMBER

@@ -87,7 +87,7 @@ def test_what_is_no_json_of_the_dialect_is_refused(
     """Nothing but the one refusal, whatever the bytes are, though the signature holds."""
     dialect, signed, message = spoken({})
     body = json.dumps(message).encode()
-    assert dialect.receive(signed(body)) is not None
+    assert 1 == len(dialect.receive(signed(body)))
     with pytest.raises(CallbackRefused):
         dialect.receive(signed(change(body)))
 

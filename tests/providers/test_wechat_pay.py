@@ -80,14 +80,14 @@ def test_a_published_callback_is_believed() -> None:
     at = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
     code = "1227944103"
     reference = wechat.CODES.reference(code)
-    assert theirs.receive(raw) == Notice(
+    expected = Notice(
         event_id="3baf1a5c-6f2e-5d0a-8f0e-1b2f5b3f9f10",
         reference=reference,
         sku=wechat.STOCK,
         outcome=Done(at, reference, code),
     )
-    notice = wechat.dialect(platform_keys=keys).receive(raw)
-    assert notice is not None
+    assert (expected,) == theirs.receive(raw)
+    (notice,) = wechat.dialect(platform_keys=keys).receive(raw)
     assert (notice.number, notice.reference) == ("", reference)  # none that we named
     with pytest.raises(SignatureRefused, match=Fault.NO_MATCH.value):
         wechat.dialect().receive(raw)

@@ -233,12 +233,11 @@ def callback(**other: Any) -> RawCallback:
 def test_a_callback_tells_of_a_coupon_by_our_number() -> None:
     """And of what it is; what WeChat gives out by itself is none of ours."""
     id_ = "3baf1a5c-6f2e-5d0a-8f0e-1b2f5b3f9f10"
-    notice = wechat.products().receive(callback())
+    (notice,) = wechat.products().receive(callback())
     assert Notice(event_id=id_, number=NUMBER, sku=wechat.PRODUCT, outcome=GAVE) == notice
-    other = wechat.products().receive(callback(brand_id="7"))
-    assert other is not None
+    (other,) = wechat.products().receive(callback(brand_id="7"))
     assert f"7/{wechat.PRODUCT}" == other.sku
-    assert wechat.products().receive(callback(send_channel="BRAND_MANAGE")) is None
+    assert wechat.products().receive(callback(send_channel="BRAND_MANAGE")) == ()
 
 
 @pytest.mark.parametrize(

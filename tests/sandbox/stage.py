@@ -129,7 +129,7 @@ class Arrivals:
     def notices(self) -> list[Notice]:
         """What the callbacks say."""
         assert self.reader is not None
-        return [notice for raw in self.raws if (notice := self.reader.receive(raw)) is not None]
+        return [notice for raw in self.raws for notice in self.reader.receive(raw)]
 
     async def handle(self, request: web.Request) -> web.Response:
         """Keep a callback, or refuse one whose signature does not hold."""

@@ -167,15 +167,13 @@ class Scene:
         if provider.capabilities.callbacks is Callbacks.NONE:
             return True
         try:
-            notice = provider.receive(raw)
+            notices = provider.receive(raw)
         except Refusal:
             return False
-        if notice is None:
-            return True
-        kept = receive.Callback(provider=code, notice=notice, raw=raw.body)
+        kept = [receive.Callback(provider=code, notice=one, raw=raw.told) for one in notices]
 
         async def work(conn: Connection) -> list[bool]:
-            return await receive.receive(conn, [kept], parts)
+            return await receive.receive(conn, kept, parts)
 
         return await self.transact(work, cut) is not None
 

@@ -120,6 +120,7 @@ ROUTES: dict[str, Any] = {
     "GET /v1/ledger/costs": FINANCE,
     "GET /v1/ledger/months": FINANCE,
     "POST /callbacks/{provider}": OPEN,
+    "GET /callbacks/{provider}": OPEN,
     "GET /health": OPEN,
     "GET /ready": OPEN,
     "GET /docs": OPEN,

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from benefits.domain.orders import Done, NotSent, Unknown
 from tests.actions import life
-from tests.actions.life import claimed, holder, number_of, wish
+from tests.actions.life import claimed, holder, number_of, provider_can, states, wish
 from tests.web.site import Site
 from tests.web.test_operator import ask
 
@@ -64,6 +64,38 @@ async def test_orders_that_wait_are_listed_looked_at_and_tried_again(running: Si
     assert [] == await listed()
     _, _, said = await ask(running, "POST", f"{path}/retry", "operator", key="t")
     assert "order_ended" == said["code"]
+
+
+async def test_an_order_at_the_end_of_its_schedule_is_asked_about_through_it_again(
+    running: Site,
+) -> None:
+    """Once as it is, to the schedule's end and under its number with `whole`, once under a key."""
+    world = running.world
+    await provider_can(world, query_schedule_s=(15, 60))
+    (claim_id,) = await claimed(world, wish(await holder(world)))
+    number = await number_of(world, claim_id)
+
+    async def heard() -> list[str]:
+        calls = list[str]()
+        while works := await life.lease(world):
+            for work in works:
+                calls.append(f"{work.call.operation.value} {work.call.number}")
+                await life.record(world, work, Unknown("timeout"))
+            world.clock.forward(minutes=2)
+        assert ["MANUAL"] == await states(world)
+        return calls
+
+    query = f"QUERY {number}"
+    assert [f"ISSUE {number}", query, query] == await heard()
+    retry = f"/v1/orders/{number}/retry"
+    for path, key, code, calls in (
+        (retry, "once", "", [query]),
+        (f"{retry}?whole=true", "whole", "", [query, query]),
+        (f"{retry}?whole=true", "whole", "", []),
+        (retry, "whole", "idempotency_key_conflict", []),
+    ):
+        _, _, told = await ask(running, "POST", path, "operator", key=key)
+        assert (code, calls) == (told.get("code", ""), await heard())
 
 
 async def test_a_provider_is_paused_and_goes_on_and_who_said_so_stays(running: Site) -> None:

@@ -106,6 +106,9 @@ PARAMETERS: dict[str, Json] = {
     "kind": {"description": "Only those of this kind."},
     "closed": {"description": "Closed cases instead of open ones."},
     "anyway": {"description": "`true`: also where the provider asked not to be called yet."},
+    "whole": {
+        "description": "`true`: it is asked about through its provider's whole schedule again."
+    },
     "dry_run": {
         "description": "`true`: the answer this request would get now, and nothing is written, "
         "not under its key either. Ids in the answer are of things that do not exist.",

@@ -4,7 +4,7 @@ What was decided on all of a member's days takes nothing back when it is correct
 then on (A-7): that is each member's own, whatever is missing of others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
@@ -73,6 +73,7 @@ async def wanted(
     stood = await _stood(conn, programme, month, judged, settled=settled)
     found = Wanted(list(ranked))
     _compare(found, judged, stood, settled, on=max(month.end, today))
+    found.raised = await _raised(conn, programme, month, found.raised, settled=settled)
     since = await _since(conn, programme, month, all_whom, found=found, today=today)
     found.grants = await top_up.due(
         conn,
@@ -115,10 +116,10 @@ def _compare(
         if new is None:
             continue
         found.decisions[member_id] = new
-        is_last = bucket in settled.last
-        if settled.holds(member_id) and is_last and new.after.rank > fact.written.rank:
+        if settled.holds(member_id) and new.after.rank > fact.written.rank:
             found.raised.add(member_id)
-        if settled.holds(member_id) and not is_last and new.after.rank < fact.written.rank:
+        is_past = settled.holds(member_id) and bucket not in settled.last
+        if is_past and new.after.rank < fact.written.rank:
             found.undone.add(member_id)
 
 
@@ -139,6 +140,23 @@ async def _stood(
         and settled.holds(fact.member_id)
     ]
     return await evaluations.stood(conn, programme.code, month, lower) if lower else {}
+
+
+async def _raised(
+    conn: Connection,
+    programme: Programme,
+    month: Month,
+    ids: Collection[UUID],
+    *,
+    settled: Settled,
+) -> set[UUID]:
+    """Return who of those a correction raises has the tier from now on: who has no later one.
+
+    What raises a month before one that is on record holds until then (T-9).
+    """
+    past = [id_ for id_ in ids if bucket_of(id_) not in settled.last]
+    held = await tiers.boundaries(conn, programme.code, month, past) if past else {}
+    return {id_ for id_ in ids if not ((of := held.get(id_)) and of.has_later)}
 
 
 async def _since(

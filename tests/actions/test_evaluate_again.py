@@ -8,6 +8,7 @@ import pytest
 
 from benefits.domain.assets import AssetLine
 from benefits.domain.packages import Downgrade, LinePeriod, UpgradePolicy
+from benefits.domain.policy import Lock
 from benefits.domain.values import Month, bucket_of
 from tests.actions.test_evaluate import GOLD, PLATINUM, RICH, causes, rank, standing
 from tests.builders import World, reference_programme
@@ -244,3 +245,37 @@ async def test_what_is_missing_of_one_member_raises_no_other_for_the_past(world:
     assert {member: now, other: first} == {
         row.member_id: row.effective_from.replace(microsecond=0) for row in begun
     }
+
+
+async def test_a_raise_of_a_month_before_the_last_holds_from_now_on(world: World) -> None:
+    """A-7, P-4: on 10 July February is corrected to platinum; the share of July is of 22 days."""
+    lounges = msgspec.structs.replace(
+        reference_programme().line[0],
+        code="visits",
+        period=LinePeriod.MONTH,
+        quota={"PLATINUM": 31},
+        upgrade=UpgradePolicy.PRORATE_FLOOR,
+    )
+    lock = Lock(months=12)
+    ladder = tuple(
+        msgspec.structs.replace(tier, lock=lock if n else None, misses=0)
+        for n, tier in enumerate(reference_programme().tier)
+    )
+    await world.apply(
+        msgspec.structs.replace(reference_programme(), line=(lounges,), tier=ladder),
+        tiers_from=Month(2024, 1),
+    )
+    member = await world.member()
+    months = [f"2025-0{n}" for n in range(1, 7)]
+    for month in months:
+        await world.month(world.name(1), month, 0)
+        world.clock.now = datetime.combine(Month.parse(month).end, time(2), UTC)
+        await world.evaluate(month, member)
+    world.clock.now = now = datetime(2025, 7, 10, 2, tzinfo=UTC)
+    await corrected(world, "2025-02", RICH)
+    for month in months:
+        await world.evaluate(month, member)
+    begun = await world.rows("SELECT effective_from AS at FROM tier_decision")
+    assert [now] == [row.at.replace(microsecond=0) for row in begun]
+    found = await world.rows("SELECT quantity::int FROM entitlement_grant WHERE period='2025-07'")
+    assert [22] == [row.quantity for row in found]

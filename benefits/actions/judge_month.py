@@ -70,7 +70,7 @@ async def wanted(
     settled = await evaluations.settled(conn, programme.code, month, whom.buckets)
     today = local_date(now, programme.tz)
     judged = [(fact, last_decision(judges, fact, month, today)) for fact in known]
-    stood = await _stood(conn, programme, month, judged, settled=settled)
+    stood = await _stood(conn, judges, month, judged, settled=settled)
     found = Wanted(list(ranked))
     _compare(found, judged, stood, settled, on=max(month.end, today))
     found.raised = await _raised(conn, programme, month, found.raised, settled=settled)
@@ -125,21 +125,25 @@ def _compare(
 
 async def _stood(
     conn: Connection,
-    programme: Programme,
+    judges: Rules,
     month: Month,
     judged: Sequence[tuple[Facts, Decision | None]],
     *,
     settled: Settled,
 ) -> dict[UUID, State]:
-    """Return what stood on record when the month was settled, of whom it would lower (A-7)."""
+    """Return below what the month takes no tier, of whom it would lower (A-7, T-3).
+
+    That is what stood on record when it was settled, and inside a period what stands.
+    """
     lower = [
-        fact.member_id
+        fact
         for fact, decision in judged
-        if decision is not None
-        and decision.after.rank < fact.written.rank
-        and settled.holds(fact.member_id)
+        if decision is not None and decision.after.rank < fact.written.rank
     ]
-    return await evaluations.stood(conn, programme.code, month, lower) if lower else {}
+    if not rules.may_fall(judges.at(month).programme, month):
+        return {fact.member_id: fact.written.own for fact in lower}
+    ids = [fact.member_id for fact in lower if settled.holds(fact.member_id)]
+    return await evaluations.stood(conn, judges.programme, month, ids) if ids else {}
 
 
 async def _raised(

@@ -282,6 +282,11 @@ def _term(programme: Programme, rank: int, way: str, *, on: date) -> State:
     return State(rank, lock_until=add_months(on, lock.months) if lock else None, way=way)
 
 
+def may_fall(programme: Programme, month: Month) -> bool:
+    """Say whether tiers fall with a month: inside a period or between reviews none does (T-3)."""
+    return month == span(programme.policy, month)[1] and _reviewed(programme, month.end)
+
+
 def _reviewed(programme: Programme, on: date) -> bool:
     """Say whether misses count in the month that ended before `on` (T-6)."""
     dates = programme.policy.review
@@ -410,7 +415,8 @@ def news(
     month before was left out, completed or judged by another rule: the record is corrected (T-8).
     A month that was `settled`, decided on all its days, takes no tier back when it is corrected,
     of those that stood on record by then: that waits for the evaluation of the next one (A-7).
-    What raised it since is undone. It is told `on` a day.
+    What raised it since is undone. Inside a period what stands is as good as settled (T-3). It is
+    told `on` a day.
     """
     if settled is not None and decision.after.rank < min(settled.rank, written.rank):
         if written.rank <= settled.rank:

@@ -8,7 +8,7 @@ import pytest
 
 from benefits.domain.assets import AssetLine
 from benefits.domain.packages import Downgrade, LinePeriod, UpgradePolicy
-from benefits.domain.policy import Lock
+from benefits.domain.policy import Lock, Metric, Policy
 from benefits.domain.values import Month, bucket_of
 from tests.actions.test_evaluate import GOLD, PLATINUM, RICH, causes, rank, standing
 from tests.builders import World, reference_programme
@@ -279,3 +279,25 @@ async def test_a_raise_of_a_month_before_the_last_holds_from_now_on(world: World
     assert [now] == [row.at.replace(microsecond=0) for row in begun]
     found = await world.rows("SELECT quantity::int FROM entitlement_grant WHERE period='2025-07'")
     assert [22] == [row.quantity for row in found]
+
+
+async def test_a_tier_of_a_quarter_never_falls_inside_the_next(world: World) -> None:
+    """T-3, A-7: February is corrected down on 20 April; June, which ends a quarter, follows it."""
+    quarter = msgspec.structs.replace(
+        reference_programme(), policy=Policy(metric=Metric.QUARTER_AVG)
+    )
+    await world.apply(quarter, tiers_from=Month(2024, 1))
+    member = await world.member()
+    for nth in range(1, 7):
+        month = f"2025-0{nth}"
+        await world.month(world.name(1), month, RICH)
+        world.clock.now = datetime.combine(Month.parse(month).end, time(2), UTC)
+        if nth == 4:
+            await corrected(world, "2025-02", 60_000_00)
+            assert 0 == (await world.evaluate("2025-03", member)).decisions
+        if nth == 6:
+            await corrected(world, "2025-05", 60_000_00)
+            await corrected(world, "2025-06", 60_000_00)
+        await world.evaluate(month, member)
+        assert (GOLD if nth == 6 else PLATINUM if nth >= 3 else 0) == await rank(world, member)
+    assert [] == await world.findings()

@@ -202,7 +202,7 @@ USES = (
 DATES = (
     Guard(
         "benefits/actions/judge_month.py",
-        "return await evaluations.stood(conn, programme.code, month, lower) if lower else {}",
+        "return await evaluations.stood(conn, judges.programme, month, ids) if ids else {}",
         "return {}",
         ("tests/actions/test_evaluate_again.py",),
     ),

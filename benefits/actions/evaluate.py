@@ -13,22 +13,23 @@ import msgspec
 
 from benefits.actions import top_up
 from benefits.actions.follow_quota import Falls, take_back
+from benefits.actions.judge_month import Wanted, wanted
 from benefits.actions.parts import Parts
-from benefits.domain import tiers as rules
 from benefits.domain.catalogue import Rules
-from benefits.domain.floors import floor_of, lifted, opened_since
+from benefits.domain.floors import opened_since
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.steady import bounds as bounds_of
-from benefits.domain.tiers import Cause, Decision, State
+from benefits.domain.tiers import Cause, Decision
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, midnight
-from benefits.store import facts, members, merged, steady, tiers, welcomes
+from benefits.store import evaluations, members, steady, tiers, welcomes
 from benefits.store.db import Connection, Database
-from benefits.store.facts import Facts, Whom
+from benefits.store.evaluations import Mark
+from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
 from benefits.store.members import Member
 from benefits.store.steady import Seen
-from benefits.store.tiers import Boundary, Decided, Mark, Settled
+from benefits.store.tiers import Boundary, Decided
 
 PAGE = 500
 SLICE = 5000
@@ -81,29 +82,6 @@ async def slices(database: Database) -> list[tuple[int, int]]:
     return [(first, first + step - 1) for first in range(0, BUCKETS, step)]
 
 
-class _Wanted(msgspec.Struct):
-    """What ought to be written for some members, and the ranks of all of them.
-
-    Of `raised` ones a month that was settled is corrected in their favour: at once. Of `undone`
-    ones one that was settled, and was not the last, loses what raised it since. In `unsettled`
-    buckets days of the month are missing; in `pending` ones a correction waits for the next month.
-    """
-
-    decisions: dict[UUID, Decision]
-    grants: list[top_up.Due]
-    ranks: list[tuple[UUID, int]]
-    raised: set[UUID]
-    undone: set[UUID]
-    unsettled: set[int]
-    pending: set[int]
-
-    @property
-    def touched(self) -> list[UUID]:
-        """The members something is to be written for."""
-        ids = {*self.decisions, *(due.member_id for due in self.grants)}
-        return sorted(ids, key=lambda id_: (bucket_of(id_), id_))
-
-
 class _Written(msgspec.Struct, frozen=True):
     """What was written for the members of a page who could be locked."""
 
@@ -122,11 +100,11 @@ async def evaluate(
 ) -> Evaluated:
     """Evaluate buckets for one month (T-4, T-8, P-3); MonthNotOver, UnknownProgramme."""
 
-    async def look(conn: Connection) -> tuple[_Wanted, Seen, dict[int, int]]:
+    async def look(conn: Connection) -> tuple[Wanted, Seen, dict[int, int]]:
         return await _look(conn, parts, programme_code, month, buckets=buckets)
 
-    wanted, saw, ranks = await database.transact(look)
-    written, left = list[_Written](), wanted.touched
+    found, saw, ranks = await database.transact(look)
+    written, left = list[_Written](), found.touched
     for wait in (False, True):  # for those whom somebody else holds: after all the others
         done = await _write_all(database, parts, programme_code, month, ids=left, wait=wait)
         written += done
@@ -139,13 +117,14 @@ async def evaluate(
             seen=saw.number,
             generation=saw.generation,
             basis=saw.basis,
-            unsettled=wanted.unsettled,
-            pending=wanted.pending,
+            pending=found.pending,
+            open=found.open,
+            closed=found.closed,
         )
-        await tiers.evaluated(conn, programme_code, month, now=now, mark=left)
+        await evaluations.evaluated(conn, programme_code, month, now=now, mark=left)
 
     await database.transact(mark)
-    for _, rank in wanted.ranks:
+    for _, rank in found.ranks:
         ranks[rank] = ranks.get(rank, 0) + 1
     return Evaluated(
         sum(ranks.values()),
@@ -157,14 +136,14 @@ async def evaluate(
 
 async def _look(
     conn: Connection, parts: Parts, code: str, month: Month, *, buckets: tuple[int, int]
-) -> tuple[_Wanted, Seen, dict[int, int]]:
+) -> tuple[Wanted, Seen, dict[int, int]]:
     """Return what ought to be written, what was seen, and how many steady members ranks have."""
     programme, judges = await _programme(conn, parts, code, month)
     saw = await steady.seen(conn, judges, month, buckets)  # before all else
     bounds = bounds_of(judges, month)
     if bounds is None:
         whom = Whom(buckets)
-        return await _wanted(conn, parts, programme, judges, month=month, whom=whom), saw, {}
+        return await wanted(conn, parts, programme, judges, month=month, whom=whom), saw, {}
     today = local_date(parts.clock(), programme.tz)
     found = await steady.find(
         conn,
@@ -176,7 +155,7 @@ async def _look(
         today=today,
         welcomed=opened_since([judges], max(month.end, today)),
     )
-    wanted = await _wanted(
+    judged = await wanted(
         conn,
         parts,
         programme,
@@ -185,7 +164,7 @@ async def _look(
         whom=Whom(buckets, found.open),
         ranked=found.ranked,
     )
-    return wanted, saw, found.steady
+    return judged, saw, found.steady
 
 
 async def _write_all(
@@ -220,133 +199,6 @@ async def _programme(
     if local_date(parts.clock(), programme.tz) < month.end:
         raise MonthNotOver(f"{month} is not over in {programme.zone}.")
     return programme, catalogue.rules[code]
-
-
-async def _wanted(
-    conn: Connection,
-    parts: Parts,
-    programme: Programme,
-    judges: Rules,
-    *,
-    month: Month,
-    whom: Whom,
-    ranked: Sequence[tuple[UUID, int]] = (),
-) -> _Wanted:
-    """Fold the members' months and compare with what stands written; `ranked` ones are known."""
-    next_month = month.plus(1)
-    known = await facts.load(conn, judges, month, whom)
-    all_whom = Whom(whom.buckets) if ranked else whom
-    into = await merged.along(conn, [fact.member_id for fact in known if fact.has_merged])
-    now = parts.clock()
-    lines = top_up.deciding(programme)
-    day = top_up.day_in(programme, next_month, now)
-    brought = await top_up.brought(conn, programme, lines, day, whom=all_whom, into=into)
-    settled = await tiers.settled(conn, programme.code, month, whom.buckets)
-    today = local_date(now, programme.tz)
-    decisions, raised, undone = dict[UUID, Decision](), set[UUID](), set[UUID]()
-    ranks, unsettled, pending = list(ranked), set[int](), set[int]()
-    judged = [(fact, last_decision(judges, fact, month, today)) for fact in known]
-    stood = await _stood(conn, programme, month, judged, settled=settled)
-    for fact, decision in judged:
-        state = decision.after if decision is not None else State()
-        if closed_by(fact.closed_on, max(month.end, today)):
-            continue
-        ranks.append((fact.member_id, state.rank))
-        if decision is None:
-            continue
-        bucket = bucket_of(fact.member_id)
-        if not decision.is_whole:
-            unsettled.add(bucket)
-        floor = stood.get(fact.member_id)
-        if floor is not None and decision.after.rank < min(floor.rank, fact.written.rank):
-            pending.add(bucket)
-        held_on = max(month.end, today)
-        new = rules.news(decision, fact.written, settled=floor, on=held_on)
-        if new is not None:
-            decisions[fact.member_id] = new
-            if bucket in settled.last and new.after.rank > fact.written.rank:
-                raised.add(fact.member_id)
-            if bucket in settled.buckets - settled.last and new.after.rank < fact.written.rank:
-                undone.add(fact.member_id)
-    since = await _since(
-        conn, programme, month, all_whom, decisions=decisions, raised=raised, today=today
-    )
-    due = await top_up.due(
-        conn,
-        programme,
-        ranks,
-        brought,
-        since=since,
-        now=now,
-        passed=settled.passed,
-        decided=decisions,
-    )
-    return _Wanted(decisions, due, ranks, raised, undone, unsettled, pending)
-
-
-async def _stood(
-    conn: Connection,
-    programme: Programme,
-    month: Month,
-    judged: Sequence[tuple[Facts, Decision | None]],
-    *,
-    settled: Settled,
-) -> dict[UUID, State]:
-    """Return what stood on record when the month was settled, of whom it would lower (A-7)."""
-    lower = [
-        fact.member_id
-        for fact, decision in judged
-        if decision is not None
-        and decision.after.rank < fact.written.rank
-        and bucket_of(fact.member_id) in settled.buckets
-    ]
-    return await tiers.stood(conn, programme.code, month, lower) if lower else {}
-
-
-async def _since(
-    conn: Connection,
-    programme: Programme,
-    month: Month,
-    whom: Whom,
-    *,
-    decisions: Mapping[UUID, Decision],
-    raised: Collection[UUID],
-    today: date,
-) -> date | Mapping[UUID, date]:
-    """Return the first day of members' tiers: of those that are decided now, and before (P-4)."""
-    start = month.plus(1).start
-    if not any(line.is_dated for line in programme.line):
-        return start
-    since = await tiers.since(conn, programme.code, month, whom, zone=programme.tz)
-    for member_id, decision in decisions.items():
-        if decision.after.rank != decision.before.rank:
-            since[member_id] = max(today if member_id in raised else start, since[member_id])
-    return since
-
-
-def closed_by(closed_on: date | None, day: date) -> bool:
-    """Say whether a relationship ended before a day: its member gets nothing more (T-10)."""
-    return closed_on is not None and closed_on < day
-
-
-def last_decision(judges: Rules, facts: Facts, month: Month, today: date) -> Decision | None:
-    """Fold a member's months (T-8); return what `month` decided, None when nothing is known.
-
-    What is held from then on, or from `today`, is what was earned or what a welcome gives (M-8):
-    that alone is decided of whom nothing else is known.
-    """
-    on, floor = max(month.end, today), floor_of(judges, facts.opened_on)
-    is_welcome = floor is not None and floor.runs(on)
-    decisions = rules.fold(
-        judges, facts.sums, month, opened_on=facts.opened_on, labels=facts.labels
-    )
-    if not decisions and is_welcome:
-        decisions = rules.fold(judges, {}, month, opened_on=facts.opened_on, first=month)
-        decisions = [msgspec.structs.replace(decisions[-1], is_whole=True)]  # no day is awaited
-    if not decisions:
-        return None
-    after = lifted(decisions[-1].after, floor, on)
-    return msgspec.structs.replace(decisions[-1], after=after)
 
 
 _EVENTS = {
@@ -389,14 +241,14 @@ async def _write_page(
     now = parts.clock()
     ids = sorted(locked, key=lambda id_: (bucket_of(id_), id_))
     spans = (bucket_of(ids[0]), bucket_of(ids[-1]))
-    wanted = await _wanted(conn, parts, programme, judges, month=month, whom=Whom(spans, ids))
+    found = await wanted(conn, parts, programme, judges, month=month, whom=Whom(spans, ids))
     journal = Journal(locked, now, parts.new_id)
-    held = await tiers.boundaries(conn, code, month, list(wanted.decisions))
-    decided = _decided(journal, programme, month, wanted, held=held)
-    fell = [one for one in decided if one.member_id not in wanted.undone]
+    held = await tiers.boundaries(conn, code, month, list(found.decisions))
+    decided = _decided(journal, programme, month, found, held=held)
+    fell = [one for one in decided if one.member_id not in found.undone]
     falls = _falls(local_date(now, programme.tz), fell, held)
     taken = await take_back(conn, journal, programme, falls, now=now)
-    added = await top_up.add_due(conn, journal, wanted.grants, actor="system:evaluate")
+    added = await top_up.add_due(conn, journal, found.grants, actor="system:evaluate")
     added.changes.extend(taken)
     await journal.write(conn)
     await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
@@ -429,7 +281,7 @@ def _decided(
     journal: Journal,
     programme: Programme,
     month: Month,
-    wanted: _Wanted,
+    found: Wanted,
     *,
     held: Mapping[UUID, Boundary],
 ) -> list[Decided]:
@@ -440,11 +292,11 @@ def _decided(
     holds at last; it covers nothing that is decided of a later one.
     """
     decided, over = list[Decided](), midnight(month.end, programme.tz)
-    for member_id, decision in wanted.decisions.items():
+    for member_id, decision in found.decisions.items():
         decision_id, now = journal.id_for(member_id), journal.now_for(member_id)
         effective_from, before = over, held.get(member_id)
         if before is None or not before.has_later:
-            begin = now if member_id in wanted.raised else over
+            begin = now if member_id in found.raised else over
             effective_from = max(begin, before.latest) if before else begin
         decided.append(
             Decided(

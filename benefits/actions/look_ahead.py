@@ -13,7 +13,8 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions import top_up
-from benefits.actions.evaluate import PAGE, UnknownProgramme, closed_by, told_of
+from benefits.actions.evaluate import PAGE, UnknownProgramme, told_of
+from benefits.actions.judge_month import closed_by
 from benefits.actions.parts import Parts
 from benefits.domain import outlook, progress
 from benefits.domain.catalogue import Judge, Rules
@@ -23,7 +24,7 @@ from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, Grounds, risen
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.domain.windows import span
-from benefits.store import facts, members, merged, tiers
+from benefits.store import evaluations, facts, members, merged, tiers
 from benefits.store import outlook as sights
 from benefits.store.db import Connection, Database
 from benefits.store.facts import Facts, Whom
@@ -177,7 +178,7 @@ async def _decided_before(
     if running.rules.judges[0].tiers_from >= running.month:
         return range(buckets[0], buckets[1] + 1)
     before = running.month.plus(-1)
-    return await tiers.decided_buckets(conn, running.programme.code, before, buckets)
+    return await evaluations.decided_buckets(conn, running.programme.code, before, buckets)
 
 
 async def _paced(facts: Sequence[Facts]) -> AsyncIterator[Facts]:

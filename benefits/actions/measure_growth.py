@@ -13,7 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.evaluate import MonthNotOver, UnknownProgramme, closed_by
+from benefits.actions.evaluate import MonthNotOver, UnknownProgramme
+from benefits.actions.judge_month import closed_by
 from benefits.actions.parts import Parts
 from benefits.domain import growth
 from benefits.domain.catalogue import Rules

@@ -12,8 +12,8 @@ import msgspec
 from benefits.actions import top_up
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.claim import ClaimUnits, UnknownMember, claim
-from benefits.actions.evaluate import last_decision
 from benefits.actions.foresee import CHANNEL
+from benefits.actions.judge_month import last_decision
 from benefits.actions.keyed import Accepted
 from benefits.actions.parts import Parts
 from benefits.actions.top_up import Due

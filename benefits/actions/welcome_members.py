@@ -12,8 +12,9 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions import top_up
-from benefits.actions.evaluate import closed_by, event_of, told_of
+from benefits.actions.evaluate import event_of, told_of
 from benefits.actions.follow_quota import Falls, take_back
+from benefits.actions.judge_month import closed_by
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Rules
 from benefits.domain.floors import Floor, floor_of, moved

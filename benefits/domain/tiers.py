@@ -18,7 +18,7 @@ from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.labels import Label, held
 from benefits.domain.ladder import NOTHING, THRESHOLD, Term, Verdict
 from benefits.domain.metrics import Basket, Reading, Sums
-from benefits.domain.policy import REVIEWS, Target, UpgradeTiming
+from benefits.domain.policy import REVIEWS, Divisor, Policy, Target, UpgradeTiming
 from benefits.domain.programme import Programme
 from benefits.domain.remembered import remembered
 from benefits.domain.values import Month, add_months
@@ -233,14 +233,28 @@ def risen(
 
     No later day can undo what is proven, as none counts below 0, net or not (A-8). A label may end
     before the month does: `grounds` name none. A term begins with the next month, as if the month
-    had been decided at its end: so it is, once it is over.
+    had been decided at its end: so it is, once it is over. Nobody is judged by fewer days since
+    they joined than the least (M-8).
     """
     if programme.policy.upgrade is UpgradeTiming.NEXT_PERIOD:
         return None
-    decision = step(programme, before.own, reading, grounds)
+    own, *others = (
+        _so_far(policy, each, reading.month)
+        for policy, each in zip(programme.ladder.metrics, (reading, *grounds.others), strict=True)
+    )
+    grounds = msgspec.structs.replace(grounds, others=tuple(others))
+    decision = step(programme, before.own, own, grounds)
     if decision.after.rank <= before.rank:
         return None
     return msgspec.structs.replace(decision, before=before)
+
+
+def _so_far(policy: Policy, reading: Reading, month: Month) -> Reading:
+    """Return a reading that is too young while few of the days since the opening are over."""
+    if policy.divisor is not Divisor.SINCE_JOIN or reading.day or reading.month != month:
+        return reading
+    young = reading.young or reading.known_days < policy.minimum_days
+    return msgspec.structs.replace(reading, young=young)
 
 
 def _is_open(programme: Programme, missed: State, verdict: Verdict, *, is_lost: bool) -> bool:
@@ -280,6 +294,11 @@ def _entered(
 def _term(programme: Programme, rank: int, way: str, *, on: date) -> State:
     lock = programme.ladder.by(rank, way).term.lock
     return State(rank, lock_until=add_months(on, lock.months) if lock else None, way=way)
+
+
+def may_fall(programme: Programme, month: Month) -> bool:
+    """Say whether tiers fall with a month: inside a period or between reviews none does (T-3)."""
+    return month == span(programme.policy, month)[1] and _reviewed(programme, month.end)
 
 
 def _reviewed(programme: Programme, on: date) -> bool:
@@ -410,7 +429,8 @@ def news(
     month before was left out, completed or judged by another rule: the record is corrected (T-8).
     A month that was `settled`, decided on all its days, takes no tier back when it is corrected,
     of those that stood on record by then: that waits for the evaluation of the next one (A-7).
-    What raised it since is undone. It is told `on` a day.
+    What raised it since is undone. Inside a period what stands is as good as settled (T-3). It is
+    told `on` a day.
     """
     if settled is not None and decision.after.rank < min(settled.rank, written.rank):
         if written.rank <= settled.rank:

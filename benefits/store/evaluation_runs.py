@@ -14,8 +14,9 @@ from benefits.store import runs
 from benefits.store.db import Connection, rows
 
 # Primary key of feed, uq_feed_generation; primary keys of the runs. What is news for a month is
-# news for those after it. Sources and rates number their generations apart, so both are added.
-STAND = """
+# news for those after it. Sources and rates number their generations apart, so both are added;
+# rates count once they are in use in all buckets.
+STAND = f"""
 SELECT m.month,
        (SELECT count(*) FROM (
             SELECT DISTINCT f.as_of, f.source FROM feed AS f
@@ -25,7 +26,8 @@ SELECT m.month,
                  WHERE f.as_of < (m.month + interval '1 month')::date
                    AND f.source = ANY($2::text[]) AND f.state = 'SEALED'), 0)
        + coalesce((SELECT max(u.generation) FROM rate_run AS u
-                   WHERE EXISTS (SELECT FROM unnest(u.months) AS t (month)
+                   WHERE u.next_bucket = {BUCKETS}
+                     AND EXISTS (SELECT FROM unnest(u.months) AS t (month)
                                  WHERE t.month <= m.month)), 0) AS generation,
        r.generation AS ran, r.next_bucket, r.leased_until
 FROM unnest($4::date[]) AS m (month)
@@ -62,7 +64,7 @@ WITH fed AS (
 rated AS (
     SELECT t.month, max(u.generation) AS generation
     FROM rate_run AS u CROSS JOIN unnest(u.months) AS t (month)
-    WHERE t.month < $3::date GROUP BY 1),
+    WHERE u.next_bucket = {BUCKETS} AND t.month < $3::date GROUP BY 1),
 news AS (
     SELECT o.month,
            coalesce((SELECT max(f.generation) FROM fed AS f WHERE f.month <= o.month), 0)

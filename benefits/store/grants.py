@@ -24,7 +24,8 @@ INSERTS = (
     *("case_file", "claim", "code_reading", "consent", "member_person"),
     *("correction", "correction_decision", "counter", "currency", "currency_day"),
     *("rate", "rate_run", "rate_used"),
-    *("entitlement_grant", "evaluation", "evaluation_run", "feed", "feed_chunk", "feed_fill"),
+    *("entitlement_grant", "evaluation", "evaluation_open", "evaluation_run"),
+    *("feed", "feed_chunk", "feed_fill"),
     *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
@@ -72,6 +73,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("evaluated_at", "settled", "settled_at", "seen", "seen_generation", "basis"),
         "decided",
     ),
+    "evaluation_open": ("settled_at",),
     "evaluation_run": (
         *("generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
         "told_generation",

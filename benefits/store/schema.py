@@ -113,23 +113,6 @@ asset_move = Table(
     CheckConstraint("single = 1", name="single"),
 )
 
-evaluation = Table(
-    "evaluation",
-    metadata,
-    columns.bucket(),
-    Column("programme", Text, nullable=False),
-    Column("month", Date, nullable=False),
-    Column("evaluated_at", INSTANT, nullable=False),
-    Column("settled", Boolean, nullable=False, server_default="false"),
-    Column("seen", BigInteger),
-    Column("seen_generation", BigInteger),
-    Column("basis", Text),
-    Column("decided", BigInteger),
-    Column("settled_at", INSTANT),
-    PrimaryKeyConstraint("bucket", "programme", "month"),
-    columns.in_bucket(),
-)
-
 # What is seen ahead of a member in the running period, or was in the last one that had it: one row
 # a kind. `is_current` while it is so.
 tier_outlook = Table(

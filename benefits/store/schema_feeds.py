@@ -1,10 +1,12 @@
-"""The tables of feeds: what was opened and what became of it, its chunks, its lines.
+"""The tables of feeds: what was opened and what became of it, its chunks, its lines, its runs.
 
-`schema.py` has the rules that all tables keep. Feeds, chunks and runs are of no member and few.
+`schema.py` has the rules that all tables keep. Feeds, chunks and runs are of no member and few;
+which months are evaluated is kept by bucket.
 """
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -135,6 +137,36 @@ outlook_run = Table(
     Column("ended_at", INSTANT),
     PrimaryKeyConstraint("programme"),
     CheckConstraint("(next_bucket = 1024) = (ended_at IS NOT NULL)", name="ended"),
+)
+
+evaluation = Table(
+    "evaluation",
+    columns.metadata,
+    columns.bucket(),
+    Column("programme", Text, nullable=False),
+    Column("month", Date, nullable=False),
+    Column("evaluated_at", INSTANT, nullable=False),
+    Column("settled", Boolean, nullable=False, server_default="false"),
+    Column("seen", BigInteger),
+    Column("seen_generation", BigInteger),
+    Column("basis", Text),
+    Column("decided", BigInteger),
+    Column("settled_at", INSTANT),
+    PrimaryKeyConstraint("bucket", "programme", "month"),
+    columns.in_bucket(),
+)
+
+# Of whom days of a month were missing as it was first evaluated; `settled_at` once they were not.
+evaluation_open = Table(
+    "evaluation_open",
+    columns.metadata,
+    columns.bucket(),
+    Column("programme", Text, nullable=False),
+    Column("month", Date, nullable=False),
+    columns.member(),
+    Column("settled_at", INSTANT),
+    PrimaryKeyConstraint("bucket", "programme", "month", "member_id"),
+    columns.in_bucket(),
 )
 
 # How far a programme's last evaluation of a month has come. `generation` is that of the last feed

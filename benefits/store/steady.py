@@ -38,7 +38,7 @@ WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3
   AND (e.month = $4 AND e.basis = $5 OR e.month = $6 AND e.basis = $7)
 """
 # Primary keys of member and asset_month, unique key of tier_decision: each is read once, in the
-# order of buckets. `again`: the month was decided on all its days before. A member nobody has a
+# order of buckets. `again`: the month was decided before. A member nobody has a
 # balance of is at the bottom and stays there.
 STEADY = f"""
 WITH mark AS MATERIALIZED (
@@ -71,6 +71,7 @@ each AS MATERIALIZED (
            CASE WHEN m.has_merged THEN true  -- what counts along is in other buckets
                 WHEN d.is_welcome OR m.opened_on >= $21 THEN true  -- or may be
                 WHEN k.again THEN coalesce(a.is_moved, false)
+                WHEN o.member_id IS NOT NULL THEN true  -- it may be whole now
                 WHEN coalesce(a.is_moved, false) OR coalesce(d.is_decided OR NOT d.is_plain, false)
                 THEN true
                 -- Not looked at before, though something was brought before the opening.
@@ -89,6 +90,8 @@ each AS MATERIALIZED (
     JOIN mark AS k ON k.bucket = m.bucket
     LEFT JOIN sums AS a ON a.bucket = m.bucket AND a.member_id = m.member_id
     LEFT JOIN standing AS d ON d.bucket = m.bucket AND d.member_id = m.member_id
+    LEFT JOIN evaluation_open AS o ON o.bucket = m.bucket AND o.programme = $4 AND o.month = $3
+      AND o.member_id = m.member_id AND o.settled_at IS NULL
     LEFT JOIN unnest($15::int[], $16::numeric[], $17::numeric[]) AS b (rank, least, below)
       ON b.rank = coalesce(d.rank, 0)
     WHERE m.bucket BETWEEN $1 AND $2 AND m.opened_on < $18

@@ -1,7 +1,7 @@
 """Tier decisions and grants, by bucket or for some members."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -15,19 +15,7 @@ from benefits.domain.tiers import NO_GROUNDS, Cause, Decision, Grounds, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.store import welcomes
 from benefits.store.db import Connection, rows, run
-from benefits.store.facts import AMONG, KEYS, Whom, state_of
-
-
-class Settled(msgspec.Struct, frozen=True):
-    """Buckets in which a month was decided on all its days, and those where it is the last one.
-
-    In `passed` ones a later month was decided, whether it was or not.
-    """
-
-    buckets: frozenset[int]
-    last: frozenset[int]
-    passed: frozenset[int]
-
+from benefits.store.facts import AMONG, KEYS, Whom
 
 INSERT = """
 INSERT INTO tier_decision (bucket, decision_id, member_id, programme, programme_version, month,
@@ -109,49 +97,6 @@ FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[])
      AS k (bucket, member_id, programme, line, period)
 JOIN entitlement_grant AS g ON g.bucket = k.bucket AND g.member_id = k.member_id
   AND g.programme = k.programme AND g.line = k.line AND g.period = k.period AND g.cause = 'REWARD'
-"""
-EVALUATED = """
-INSERT INTO evaluation (bucket, programme, month, evaluated_at, settled, decided, seen,
-                        seen_generation, basis, settled_at)
-SELECT n.bucket, $3, $4, $5, n.bucket <> ALL ($6::int[]), n.decided,
-       CASE WHEN n.decided IS NOT NULL THEN $7::bigint END,
-       CASE WHEN n.decided IS NOT NULL THEN $8::bigint END,
-       CASE WHEN n.decided IS NOT NULL THEN $9 END,
-       CASE WHEN n.bucket <> ALL ($6::int[]) THEN $5::timestamptz END
-FROM unnest($1::int[], $2::bigint[]) AS n (bucket, decided)
-ON CONFLICT (bucket, programme, month) DO UPDATE
-SET evaluated_at = excluded.evaluated_at, settled = excluded.settled,
-    decided = coalesce(excluded.decided, evaluation.decided),
-    seen = coalesce(excluded.seen, evaluation.seen),
-    seen_generation = coalesce(excluded.seen_generation, evaluation.seen_generation),
-    basis = coalesce(excluded.basis, evaluation.basis),
-    settled_at = CASE WHEN excluded.settled
-                      THEN coalesce(evaluation.settled_at, excluded.settled_at) END
-"""
-# Primary key.
-IS_EVALUATED = """
-SELECT e.bucket FROM evaluation AS e
-WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month = $4
-"""
-SETTLED = """
-SELECT e.bucket FROM evaluation AS e
-WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month = $4 AND e.settled
-"""
-# Primary key and unique key. A merger's tier holds until the next month is decided (T-10).
-STOOD = """
-SELECT DISTINCT ON (d.bucket, d.member_id)
-       d.member_id, d.rank, d.misses, d.lock_until, d.grace_until, d.way, d.earned,
-       d.welcome_until
-FROM unnest($3::smallint[], $4::uuid[]) AS k (bucket, member_id)
-JOIN evaluation AS e ON e.bucket = k.bucket AND e.programme = $1 AND e.month = $2
-JOIN tier_decision AS d ON d.bucket = k.bucket AND d.member_id = k.member_id
-  AND d.programme = $1 AND d.month <= $2
-  AND (d.decided_at <= e.settled_at OR d.cause = 'MERGED')
-ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC
-"""
-LATER = """
-SELECT e.bucket FROM evaluation AS e
-WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month > $4
 """
 
 
@@ -389,76 +334,6 @@ async def rewarded(
     )
     own = {r.member_id: into.get(r.member_id, r.member_id) for r in found}
     return {(own[r.member_id], r.programme, r.line, r.period): r.lot_id for r in found}
-
-
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """What an evaluation leaves for later ones: which moves and feeds it saw, judged on a basis.
-
-    `decided` tells of each bucket how many decisions there were for months before. In `unsettled`
-    buckets days of the month are missing. In `pending` ones a correction waits for the next month
-    (A-7): of them stays noted what was.
-    """
-
-    decided: Mapping[int, int]
-    seen: int
-    generation: int
-    basis: str
-    unsettled: Collection[int]
-    pending: Collection[int]
-
-
-async def evaluated(
-    conn: Connection,
-    programme: str,
-    month: Month,
-    *,
-    now: datetime,
-    mark: Mark,
-) -> None:
-    """Record that buckets were evaluated for a month, and what is to be known of that later."""
-    await run(
-        conn,
-        EVALUATED,
-        list(mark.decided),
-        [None if n in mark.pending else count for n, count in mark.decided.items()],
-        programme,
-        month.start,
-        now,
-        sorted(mark.unsettled),
-        mark.seen,
-        mark.generation,
-        mark.basis,
-    )
-
-
-async def decided_buckets(
-    conn: Connection, programme: str, month: Month, buckets: tuple[int, int]
-) -> frozenset[int]:
-    """Return the buckets in which a month was evaluated."""
-    found = await rows(conn, IS_EVALUATED, *buckets, programme, month.start)
-    return frozenset(row.bucket for row in found)
-
-
-async def settled(
-    conn: Connection, programme: str, month: Month, buckets: tuple[int, int]
-) -> Settled:
-    """Return the buckets in which a month was decided on all its days before (A-7)."""
-    where = (*buckets, programme, month.start)
-    found = frozenset(row.bucket for row in await rows(conn, SETTLED, *where))
-    passed = frozenset(row.bucket for row in await rows(conn, LATER, *where))
-    return Settled(found, found - passed, passed)
-
-
-async def stood(
-    conn: Connection, programme: str, month: Month, ids: Sequence[UUID]
-) -> dict[UUID, State]:
-    """Return the standings on record when a month was first decided on all its days (A-7).
-
-    Who had none by then is not among them.
-    """
-    buckets = [bucket_of(id_) for id_ in ids]
-    found = await rows(conn, STOOD, programme, month.start, buckets, list(ids))
-    return {row.member_id: state_of(row) for row in found}
 
 
 # Unique key, all of it. Who has no decision is of the lowest tier.

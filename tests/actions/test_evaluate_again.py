@@ -8,18 +8,21 @@ import pytest
 
 from benefits.domain.assets import AssetLine
 from benefits.domain.packages import Downgrade, LinePeriod, UpgradePolicy
-from benefits.domain.values import Month
+from benefits.domain.policy import Lock, Metric, Policy
+from benefits.domain.values import Month, bucket_of
 from tests.actions.test_evaluate import GOLD, PLATINUM, RICH, causes, rank, standing
 from tests.builders import World, reference_programme
 
 QUARTER = (("2025-01", 480_000_00), ("2025-02", 490_000_00), ("2025-03", 499_000_00))
 
 
-async def corrected(world: World, month: str, daily_minor: int, revision: int = 1) -> None:
+async def corrected(
+    world: World, month: str, daily_minor: int, revision: int = 1, *, number: int = 1
+) -> None:
     """Record another balance for every day of a month."""
     first = Month.parse(month)
     days = [first.start + timedelta(days=n) for n in range(first.days)]
-    name = world.name(1)
+    name = world.name(number)
     await world.assets(
         [AssetLine(name, day, "DEPOSIT", "CNY", daily_minor, "", "", revision) for day in days]
     )
@@ -180,4 +183,121 @@ async def test_a_raise_of_the_past_is_undone_by_the_months_after_it(world: World
     assert [0] * len(levels) == [(await world.evaluate(t, member)).decisions for t in levels]
     left = await world.rows("SELECT remaining::int FROM lot WHERE period = '2025-07'")
     assert [1] == [row.remaining for row in left]
+    assert [] == await world.findings()
+
+
+async def neighbours(world: World) -> tuple[UUID, UUID]:
+    """Enrol ten members, of whom the third and the tenth share a bucket; return these two."""
+    ids = await world.members(10)
+    assert bucket_of(ids[2]) == bucket_of(ids[9])
+    return ids[2], ids[9]
+
+
+async def lacking(world: World, number: int, month: str, daily_minor: int) -> None:
+    """Record a balance on all days of a month but the last one."""
+    first = Month.parse(month)
+    days = [first.start + timedelta(days=n) for n in range(first.days - 1)]
+    name = world.name(number)
+    await world.assets([AssetLine(name, day, "DEPOSIT", "CNY", daily_minor) for day in days])
+
+
+async def test_what_is_missing_of_one_member_takes_nothing_back_from_another(
+    world: World,
+) -> None:
+    """A-7: platinum was decided on all days, and is not taken back for a neighbour's gap.
+
+    The neighbour's month is settled once it is whole, from then on.
+    """
+    member, other = await neighbours(world)
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await world.month(world.name(3), "2025-06", RICH)
+    await lacking(world, 10, "2025-06", RICH)
+    await world.evaluate("2025-06", member)
+    for number, daily_minor in ((3, 60_000_00), (10, RICH)):
+        await corrected(world, "2025-06", daily_minor, number=number)
+        world.clock.forward(days=1)
+        await world.evaluate("2025-06", member)
+    assert PLATINUM == await rank(world, member) == await rank(world, other)
+    await corrected(world, "2025-06", 60_000_00, 2, number=10)
+    world.clock.forward(days=1)
+    assert 0 == (await world.evaluate("2025-06", member)).decisions
+    assert PLATINUM == await rank(world, other)
+    assert [] == await world.findings()
+
+
+async def test_what_is_missing_of_one_member_raises_no_other_for_the_past(world: World) -> None:
+    """G-CORR-1, with a neighbour of whom a day is missing: the gap of 1 to 5 April stays."""
+    member, other = await neighbours(world)
+    world.clock.now = datetime(2025, 4, 3, 2, tzinfo=UTC)
+    for month, daily_minor in (("2024-12", RICH), *QUARTER):
+        await world.month(world.name(3), month, daily_minor)
+        await lacking(world, 10, month, 60_000_00)
+        await world.evaluate(month, member)
+    world.clock.now = now = datetime(2025, 4, 6, 2, tzinfo=UTC)
+    await corrected(world, "2025-02", 505_000_00, number=3)
+    await corrected(world, "2025-03", RICH, number=10)
+    await world.evaluate("2025-03", member)
+    begun = await world.rows(
+        "SELECT DISTINCT ON (member_id) member_id, effective_from FROM tier_decision"
+        " WHERE rank = 2 ORDER BY member_id, decided_at DESC"
+    )
+    first = datetime(2025, 3, 31, 16, tzinfo=UTC)
+    assert {member: now, other: first} == {
+        row.member_id: row.effective_from.replace(microsecond=0) for row in begun
+    }
+
+
+async def test_a_raise_of_a_month_before_the_last_holds_from_now_on(world: World) -> None:
+    """A-7, P-4: on 10 July February is corrected to platinum; the share of July is of 22 days."""
+    lounges = msgspec.structs.replace(
+        reference_programme().line[0],
+        code="visits",
+        period=LinePeriod.MONTH,
+        quota={"PLATINUM": 31},
+        upgrade=UpgradePolicy.PRORATE_FLOOR,
+    )
+    lock = Lock(months=12)
+    ladder = tuple(
+        msgspec.structs.replace(tier, lock=lock if n else None, misses=0)
+        for n, tier in enumerate(reference_programme().tier)
+    )
+    await world.apply(
+        msgspec.structs.replace(reference_programme(), line=(lounges,), tier=ladder),
+        tiers_from=Month(2024, 1),
+    )
+    member = await world.member()
+    months = [f"2025-0{n}" for n in range(1, 7)]
+    for month in months:
+        await world.month(world.name(1), month, 0)
+        world.clock.now = datetime.combine(Month.parse(month).end, time(2), UTC)
+        await world.evaluate(month, member)
+    world.clock.now = now = datetime(2025, 7, 10, 2, tzinfo=UTC)
+    await corrected(world, "2025-02", RICH)
+    for month in months:
+        await world.evaluate(month, member)
+    begun = await world.rows("SELECT effective_from AS at FROM tier_decision")
+    assert [now] == [row.at.replace(microsecond=0) for row in begun]
+    found = await world.rows("SELECT quantity::int FROM entitlement_grant WHERE period='2025-07'")
+    assert [22] == [row.quantity for row in found]
+
+
+async def test_a_tier_of_a_quarter_never_falls_inside_the_next(world: World) -> None:
+    """T-3, A-7: February is corrected down on 20 April; June, which ends a quarter, follows it."""
+    quarter = msgspec.structs.replace(
+        reference_programme(), policy=Policy(metric=Metric.QUARTER_AVG)
+    )
+    await world.apply(quarter, tiers_from=Month(2024, 1))
+    member = await world.member()
+    for nth in range(1, 7):
+        month = f"2025-0{nth}"
+        await world.month(world.name(1), month, RICH)
+        world.clock.now = datetime.combine(Month.parse(month).end, time(2), UTC)
+        if nth == 4:
+            await corrected(world, "2025-02", 60_000_00)
+            assert 0 == (await world.evaluate("2025-03", member)).decisions
+        if nth == 6:
+            await corrected(world, "2025-05", 60_000_00)
+            await corrected(world, "2025-06", 60_000_00)
+        await world.evaluate(month, member)
+        assert (GOLD if nth == 6 else PLATINUM if nth >= 3 else 0) == await rank(world, member)
     assert [] == await world.findings()

@@ -16,6 +16,7 @@ from benefits.domain.values import BUCKETS, Month, member_id
 from benefits.store import gauges, outlook_runs, runs
 from benefits.worker import Worker
 from tests import builders
+from tests.actions import exchanging
 from tests.actions.feeding import EARLY, send
 from tests.actions.test_evaluate import RICH
 from tests.actions.test_expire import dsn_of
@@ -125,6 +126,25 @@ async def test_a_later_revision_of_a_day_is_looked_at_too(world: World) -> None:
     assert [("1", "tier.near")] == await told(world)
 
 
+async def test_rates_that_come_after_a_day_are_looked_at_too(world: World) -> None:
+    """A-4: a day that was looked at without its rates is looked at again, once all are in use."""
+    await world.apply(exchanging.converting("core"), tiers_from=EARLY)
+    world.clock.now = AT
+    await world.members(1)
+    line = f"{world.name(1)},DEPOSIT,USD,{NEAR_GOLD // 700}.00,"
+    assert [] == await exchanging.send(world, FeedKey("core", FIRST), [line])
+    assert 16 == await look(world)
+    assert [] == await current(world)
+    with exchanging.cut_after(1):
+        await exchanging.rates(world, f"USD,{FIRST},7,1,0")
+    assert 0 == await look(world)
+    await exchanging.all_used(world)
+    assert 16 == await look(world)
+    assert [("NEAR", FIRST)] == await current(world)
+    await exchanging.rates(world, f"JPY,{FIRST},5,100,0")
+    assert 0 == await look(world)
+
+
 async def test_a_day_sealed_during_a_run_begins_it_anew(world: World) -> None:
     """What the run has passed is looked at again, as of the new day."""
     await fed(world, "core")
@@ -181,7 +201,9 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_moves_nothing(
     await many(world, 1)
     until = AT + timedelta(minutes=2)
     async with world.database.transaction() as conn:
-        mark = await outlook_runs.due(conn, "wealth", ["core"], Month(2025, 6), now=AT)
+        mark = await outlook_runs.due(
+            conn, "wealth", ["core"], Month(2025, 6), currencies=(), now=AT
+        )
         assert mark is not None
         leased = await outlook_runs.lease(conn, mark, AT, until)
         assert leased is not None

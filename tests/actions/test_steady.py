@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from benefits.actions import evaluate as evaluating
-from benefits.actions import expire
+from benefits.actions import expire, judge_month
 from benefits.actions.evaluate import Evaluated, evaluate
 from benefits.actions.record_members import record_members
 from benefits.actions.start_period import begin, go_on
@@ -28,9 +28,9 @@ from benefits.domain.policy import Lock, Policy, Target
 from benefits.domain.programme import Programme
 from benefits.domain.stacking import StackBy, Stacking
 from benefits.domain.steady import Bounds, bounds
-from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, member_id
+from benefits.domain.values import BUCKETS, Month, local_date, member_id
 from benefits.domain.welcome import Welcome
-from benefits.store import facts, steady, tiers
+from benefits.store import evaluations, facts, steady
 from benefits.store.facts import Whom
 from benefits.worker import Worker
 from tests import builders
@@ -213,12 +213,12 @@ class Stood:
         """Note it of what is settled now and was not; forget what is not any more."""
         for month in MONTHS:
             async with self.world.database.transaction() as conn:
-                found = await tiers.settled(conn, "wealth", month, (0, BUCKETS - 1))
+                found = await evaluations.settled(conn, "wealth", month, (0, BUCKETS - 1))
             known = self.ranks.get(month, {})
             self.ranks[month] = {
                 id_: known.get(id_, on_record)
                 for id_, (_, on_record) in (await self._tiers(month)).items()
-                if bucket_of(id_) in found.buckets
+                if found.holds(id_)
             }
 
     async def _tiers(self, month: Month) -> dict[UUID, tuple[int, int]]:
@@ -228,7 +228,7 @@ class Stood:
             rules = catalogue.rules["wealth"]
             known = await facts.load(conn, rules, month, Whom((0, BUCKETS - 1)))
         today = local_date(self.world.clock(), catalogue.zone)
-        folded = [(one, evaluating.last_decision(rules, one, month, today)) for one in known]
+        folded = [(one, judge_month.last_decision(rules, one, month, today)) for one in known]
         return {
             one.member_id: (last.after.rank if last else 0, one.written.rank)
             for one, last in folded

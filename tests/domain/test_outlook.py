@@ -1,6 +1,6 @@
 """Looking ahead: near a tier, at risk of one, and tiers reached before a month is over."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import msgspec
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benefits.domain.metrics import MonthSum, Reading, read
 from benefits.domain.outlook import Sight, is_near, look_ahead, rises_at
-from benefits.domain.policy import Lock, UpgradeTiming
+from benefits.domain.policy import Divisor, Lock, UpgradeTiming
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
 from benefits.domain.tiers import State, risen, step
@@ -107,6 +107,18 @@ def test_g_up_3_a_tier_may_hold_from_the_next_day() -> None:
     assert at == rises_at(timed(UpgradeTiming.INSTANT), at)
     next_day = datetime(2025, 6, 20, 16, tzinfo=UTC)
     assert next_day == rises_at(timed(UpgradeTiming.NEXT_DAY), at)
+
+
+@pytest.mark.parametrize(("days", "rises"), [(1, False), (6, False), (7, True)])
+def test_a_new_customer_rises_after_the_least_days_alone(days: int, *, rises: bool) -> None:
+    """M-8: who opens on 20 June with all that eleven days ask is judged after seven of them."""
+    plain = timed(UpgradeTiming.INSTANT)
+    policy = msgspec.structs.replace(plain.policy, divisor=Divisor.SINCE_JOIN)
+    programme = msgspec.structs.replace(plain, policy=policy)
+    opened_on = date(2025, 6, 20)
+    sums = {JUNE: MonthSum(JUNE, 5_500_000_00, 19 + days)}
+    reading = read(policy, JUNE, sums, scale=1, opened_on=opened_on)
+    assert rises == (risen(programme, State(), reading) is not None)
 
 
 def test_with_the_next_period_nothing_rises_early() -> None:

@@ -24,6 +24,7 @@ from benefits.domain.tiers import (
     State,
     certain_through,
     fold,
+    may_fall,
     settle,
     step,
 )
@@ -205,6 +206,22 @@ def test_misses_count_on_review_dates_only() -> None:
     assert {Cause.HELD} == {each.cause for each in (*got[1:5], *got[6:11])}
     assert ("2024-06", Cause.WATCHED, PLATINUM, 1) == told[5]
     assert ("2024-12", Cause.DOWNGRADED, BASE, 0) == told[11]
+
+
+@given(levels=st.lists(st.sampled_from((0, 60_000, 520_000)), min_size=24, max_size=24))
+def test_tiers_fall_with_periods_and_reviews_alone(levels: list[int]) -> None:
+    """T-3, T-6: with the months that end a period or have a review, whatever was held."""
+    for policy, falling in (
+        (Policy(), set(range(1, 13))),
+        (Policy(metric=Metric.QUARTER_AVG), {3, 6, 9, 12}),
+        (Policy(metric=Metric.YEAR_AVG), {12}),
+        (Policy(review=("06-30", "12-31")), {6, 12}),
+    ):
+        programme = with_policy(policy, lost_by=1)
+        assert falling == {n for n in range(1, 13) if may_fall(programme, Month(2024, n))}
+        decided = folded(programme, months(*levels))
+        fell = {one.month.start.month for one in decided if one.after.rank < one.before.rank}
+        assert fell <= falling
 
 
 def test_between_reviews_a_tier_rises_and_a_hit_ends_no_miss() -> None:

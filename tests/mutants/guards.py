@@ -201,8 +201,8 @@ USES = (
 )
 DATES = (
     Guard(
-        "benefits/actions/evaluate.py",
-        "return await tiers.stood(conn, programme.code, month, lower) if lower else {}",
+        "benefits/actions/judge_month.py",
+        "return await evaluations.stood(conn, judges.programme, month, ids) if ids else {}",
         "return {}",
         ("tests/actions/test_evaluate_again.py",),
     ),

@@ -100,6 +100,7 @@ def terms_of(claim: ClaimRow, agreed: Offer) -> Terms:
         unused=benefit.unused,
         booked_for=claim.booked_for,
         cancelled=claim.cancelled,
+        paid_by_use=benefit.is_paid_by_use,
     )
 
 
@@ -221,12 +222,14 @@ def spent_at(outcome: Outcome | Lapsed, course: Course, now: datetime) -> dateti
             return now
 
 
-def may_undo(answer: Answer, state: OrderState) -> bool:
-    """Say whether an answer about an order may take back that units were spent.
+def may_undo(answer: Answer, state: OrderState, *, paid_by_use: bool) -> bool:
+    """Say whether an answer about an order may take back that units were spent, or paid.
 
     What was missed may turn out to have ended sooner.
     """
     undone = isinstance(answer.outcome, Reversed | PartlyUsed | Revoked)
+    if paid_by_use:
+        undone = undone or isinstance(answer.outcome, Used | Expired)
     sooner = state is OrderState.EXPIRED and isinstance(answer.outcome, Expired)
     return undone or sooner or answer.operation is Operation.REVERSE
 

@@ -100,6 +100,7 @@ def terms_of(claim: ClaimRow, agreed: Offer) -> Terms:
         unused=benefit.unused,
         booked_for=claim.booked_for,
         cancelled=claim.cancelled,
+        paid_by_use=benefit.is_paid_by_use,
     )
 
 
@@ -221,12 +222,14 @@ def spent_at(outcome: Outcome | Lapsed, course: Course, now: datetime) -> dateti
             return now
 
 
-def may_undo(answer: Answer, claim: ClaimRow) -> bool:
-    """Say whether an answer about a claim's order may take back that units were spent.
+def may_undo(answer: Answer, claim: ClaimRow, *, paid_by_use: bool) -> bool:
+    """Say whether an answer about a claim's order may take back that units were spent, or paid.
 
     What was missed may turn out to have ended sooner; what was given up, to be over.
     """
     undone = isinstance(answer.outcome, Reversed | PartlyUsed | Revoked)
+    if paid_by_use:
+        undone = undone or isinstance(answer.outcome, Used | Expired)
     sooner = claim.state is OrderState.EXPIRED and isinstance(answer.outcome, Expired)
     over = claim.cancelled_at is not None and isinstance(answer.outcome, Expired | Rejected)
     return undone or sooner or over or answer.operation is Operation.REVERSE

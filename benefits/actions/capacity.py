@@ -115,7 +115,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def ends_at(self, booked_for: datetime | None) -> datetime | None:
         """Return when an order made now ends by our clock, unused: where we hear of uses."""
         told = self.programme.providers[self.benefit.provider].capabilities.redeem_by
-        if self.benefit.consumed is Consumed.ISSUE and told is not RedeemBy.US:
+        by_use = self.benefit.consumed is Consumed.USE or self.benefit.is_paid_by_use
+        if not by_use and told is not RedeemBy.US:
             return None
         if self.benefit.booking is not None and booked_for is not None:
             return self.benefit.booking.missed_at(booked_for)

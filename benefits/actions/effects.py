@@ -17,6 +17,7 @@ from benefits.actions.capacity import Capacity
 from benefits.actions.new_lots import GrantFor, add_lot
 from benefits.actions.pricing import cost_of, piece_price
 from benefits.actions.room import change_room, check_room, counted
+from benefits.actions.spent import Spent
 from benefits.domain import corrections as rules
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import UNITS, Benefit, Late
@@ -24,7 +25,7 @@ from benefits.domain.booking import Cancelled, IfEnded
 from benefits.domain.corrections import Line
 from benefits.domain.entitlement import CounterUse
 from benefits.domain.lattice import Effect, Step
-from benefits.domain.ledger import Account, Cost, Part, Posting
+from benefits.domain.ledger import Account, Cost, Posting
 from benefits.domain.limits import Counted
 from benefits.domain.orders import OrderState
 from benefits.domain.programme import Programme
@@ -48,14 +49,6 @@ class Trouble(msgspec.Struct, frozen=True):
 
     kind: str
     detail: str
-
-
-class Spent(msgspec.Struct, frozen=True):
-    """The batch that spent the units of a hold, with its lines; none where it is archived."""
-
-    hold: HoldRow
-    batch_id: UUID
-    lines: Sequence[Line]
 
 
 class Units:
@@ -119,7 +112,8 @@ class Units:
         hold, end = self.holds[claim.hold_id], partial(self._end, used_at=used_at)
         match step.effect:
             case Effect.CAPTURE:
-                end(claim, hold, actor, used=claim.quantity)
+                paid = claim.quantity - step.unpaid
+                end(claim, hold, actor, used=claim.quantity, paid=paid)
             case Effect.RELEASE:
                 end(claim, hold, actor, used=step.course.used)
                 return None if hold.ended else self._make_good(claim, actor)
@@ -134,6 +128,8 @@ class Units:
                 if trouble is None and was_spent and step.effect is Effect.RETURN:
                     return self._make_good(claim, actor)
                 return trouble
+            case Effect.RECKON:
+                return self._reckon(claim, actor, used_at, claim.quantity - step.unpaid)
             case Effect.NONE | Effect.REVOKE:
                 pass
         return None
@@ -181,18 +177,20 @@ class Units:
         *,
         used: int,
         used_at: datetime,
+        paid: int | None = None,
         lost: bool = False,
     ) -> None:
         """Spend `used` pieces of a hold; the rest goes back to the member, or is lost.
 
-        What they cost less than was reserved for all is free again.
+        What they cost less than was reserved for all is free again. If not all of them are paid,
+        so many are.
         """
         if hold.ended:  # delivered at the bank's loss: no units of the member are concerned
             self.tell(claim, kind_of(claim))
             return
         self.holds[hold.hold_id] = replace(hold, ended=True)
         cost = self._reserved(claim, hold)
-        minor = used * self._piece(claim, used_at) if used else 0
+        minor = (used if paid is None else paid) * self._piece(claim, used_at) if used else 0
         at = self.journal.now_for(claim.member_id)
         taken = hold.quantity // claim.quantity * used
         spent, rest = ledger.split(hold.parts, taken)
@@ -317,32 +315,23 @@ class Units:
         if spent is None:  # delivered at the bank's loss: no units of the member are concerned
             self.tell(claim, kind)
             return None
-        hold, unit = spent.hold, spent.hold.unit
-        parts = [
-            Part(line.posting.lot_id, line.posting.amount)
-            for line in spent.lines
-            if line.posting.credit is Account.REDEEMED and line.posting.lot_id is not None
-        ]
-        by_hand = any(line.reversed for line in spent.lines)
-        if by_hand or sum(part.amount for part in parts) != hold.quantity:
+        hold, unit, parts = spent.hold, spent.hold.unit, spent.whole
+        if not parts:
             self.tell(claim, kind)
-            return Trouble(
-                "reversed_by_hand",
-                "What it had spent came back before, was settled in part, or is archived.",
-            )
+            return _BY_HAND
         at = self.journal.now_for(claim.member_id)
         late = any(self.journal.lots[part.lot_id].ended(at) for part in parts)
-        reserved, minor = self._reserved_again(claim, hold), _spent_minor(spent.lines)
+        reserved, minor = self._reserved_again(claim, hold), spent.minor
         if effect is Effect.RESTORE:
-            postings = ledger.unspent(unit, parts) + _money_back(spent.lines)
+            postings = ledger.unspent(unit, parts) + spent.money_back()
             postings += ledger.hold(unit, parts)
             if reserved is not None:
                 cost = Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
                 postings += ledger.reserve(cost)
         elif effect is Effect.RETURN:
-            postings = ledger.restore(parts, self.journal.lots, at) + _money_back(spent.lines)
+            postings = ledger.restore(parts, self.journal.lots, at) + spent.money_back()
         else:
-            postings = ledger.let_end(Account.REDEEMED, unit, parts) + _money_back(spent.lines)
+            postings = ledger.let_end(Account.REDEEMED, unit, parts) + spent.money_back()
         batch_id = self._post(claim, postings, actor, kind=kind, reverses=spent.batch_id)
         undone = list(rules.undone(spent.lines, postings))
         self._reversals.append(Reversal(spent.batch_id, batch_id, undone))
@@ -366,6 +355,48 @@ class Units:
         late = late and effect is Effect.RETURN and not given_up
         if late and benefit.late_reversal.then is Late.MAKE_GOOD:
             return Trouble("reversed_late", "The units had ended when they came back.")
+        return None
+
+    def _reckon(self, claim: ClaimRow, actor: str, used_at: datetime, paid: int) -> Trouble | None:
+        """Pay anew for what stays spent: for `paid` pieces, whatever the budget has left (V-5).
+
+        It is taken back and spent again in one batch, by a new hold that ends with it.
+        """
+        spent = self._spent.get(claim.claim_id)
+        if spent is None or spent.is_given_back:  # the bank bore it, or nothing is spent
+            self.tell(claim, kind_of(claim))
+            return None
+        hold, unit, parts = spent.hold, spent.hold.unit, spent.whole
+        minor, before = paid * self._piece(claim, used_at), spent.minor
+        if not parts or minor == before:
+            self.tell(claim, kind_of(claim))
+            return None if parts else _BY_HAND
+        at, reserved = self.journal.now_for(claim.member_id), self._reserved_again(claim, hold)
+        cost = self._reserved(claim, replace(hold, reserved=reserved))
+        postings = ledger.unspent(unit, parts) + spent.money_back()
+        postings += ledger.hold(unit, parts) + ledger.reserve(cost)
+        postings += ledger.capture(unit, parts) + ledger.spend(cost, minor)
+        batch_id = self._post(claim, postings, actor, reverses=spent.batch_id)
+        undone = list(rules.undone(spent.lines, postings))
+        self._reversals.append(Reversal(spent.batch_id, batch_id, undone))
+        new = replace(
+            hold,
+            hold_id=self.journal.id_for(claim.member_id),
+            batch_id=batch_id,
+            placed_at=at,
+            parts=tuple(parts),
+            reserved=reserved,
+        )
+        self._hold(claim, new)
+        self._count(claim, CounterUse(0, minor - before), CounterUse())
+        told = None if minor == hold.cost_minor else minor
+        self._ends.append(HoldEnd(new.hold_id, batch_id, hold.quantity, 0, 0, at, told))
+        self._keep_spent(claim, new, batch_id, postings)
+        if minor > before:
+            (programme, _), (_, benefit) = self._terms(claim), self._offers[claim.claim_id]
+            bearers = self._offers[claim.claim_id][0].bearers[benefit.budget]
+            ids = (claim.member_id, claim.claim_id)
+            self.capacity.tell(self.journal, programme, bearers, ids)
         return None
 
     def _make_good(self, claim: ClaimRow, actor: str) -> Trouble | None:
@@ -405,17 +436,9 @@ class Units:
         return None
 
 
-def _spent_minor(lines: Sequence[Line]) -> int:
-    return sum(one.posting.amount for one in lines if one.posting.credit is Account.BUDGET_SPENT)
-
-
-def _money_back(lines: Sequence[Line]) -> list[Posting]:
-    spent = [line.posting for line in lines if line.posting.credit is Account.BUDGET_SPENT]
-    owed = [line.posting for line in lines if line.posting.credit is Account.EXPENSE]
-    if not spent or not owed:
-        return []
-    minor = _spent_minor(lines)
-    return ledger.unspend(Cost(spent[0].unit, spent[0].party, owed[0].party, minor), minor)
+_BY_HAND = Trouble(
+    "reversed_by_hand", "What it had spent came back before, was settled in part, or is archived."
+)
 
 
 def kind_of(claim: ClaimRow) -> str:

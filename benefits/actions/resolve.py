@@ -123,7 +123,7 @@ class _Group:
         holds = await claims.holds(conn, [c.hold_id for c in found])
         self.units.holds.update(holds)
         lots = [part.lot_id for h in holds.values() for part in h.parts]
-        undone = {a.claim_id for a in answers if may_undo(a, self.claims[a.claim_id])}
+        undone = {a.claim_id for a in answers if self._may_undo(a)}
         lots += await self.units.load_spent(conn, [c for c in found if c.claim_id in undone])
         self.journal.load(await books.lots_by_id(conn, sorted(set(lots))))
         if given_up := [c for c in found if c.cancelled_at is not None]:
@@ -140,6 +140,10 @@ class _Group:
         if found:
             shared = {key for c in found for key in shared_counters(*self._offer(c), c)}
             await self.units.capacity.lock(conn, shared)
+
+    def _may_undo(self, answer: Answer) -> bool:
+        claim = self.claims[answer.claim_id]
+        return may_undo(answer, claim, paid_by_use=self._offer(claim)[1].is_paid_by_use)
 
     async def _load_requests(self, conn: Connection, found: Sequence[ClaimRow]) -> None:
         """Read what was asked of the providers of claims about which more may be asked."""
@@ -221,7 +225,7 @@ class _Group:
         today = self.catalogue.programmes[programme.code].providers[benefit.provider].capabilities
         watch = (
             claim.state in USABLE
-            and not terms.consumed_at_issue
+            and (terms.paid_by_use or not terms.consumed_at_issue)
             and today.redeem_by is RedeemBy.PROVIDER
             and can_query(today, claim.provider_reference)
         )

@@ -266,7 +266,7 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
     charged = None
     if wanted.fault is Fault.PROVIDER and hold.reserved is not None:
         whole = hold.cost_minor if hold.paid_minor is None else hold.paid_minor
-        if batch_id is None:  # nothing was spent: what it would cost now
+        if batch_id is None or matter.benefit.is_paid_by_use:  # what all would cost now
             whole = _price(matter)
         minor = whole * matter.steps // hold.quantity  # exact: what its pieces cost then
         charged = Cost(hold.reserved.unit, hold.reserved.budget, hold.provider, minor)

@@ -39,6 +39,13 @@ class Consumed(enum.Enum):
     USE = "USE"
 
 
+class Settled(enum.Enum):
+    """What its provider is paid for: every piece it delivered, or those that were used (V-5)."""
+
+    ISSUE = "ISSUE"
+    USE = "USE"
+
+
 class ClawBack(enum.Enum):
     """What is done about units that are taken back after they were used (L-8)."""
 
@@ -77,6 +84,8 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     its units are spent by use, `unused` says what becomes of those that are not in time (V-5).
     A piece is paid by the one of its `prices` that is in force when `priced_at` says; `cost` is
     the worst of them, and what it costs while none is (V-7).
+    Its provider is paid for what is spent; where units are spent by the delivery and it is
+    `settled` by USE, what was not used when an order ends costs nothing (V-5).
     Where it has a `booking` its claims are for a time (V-10).
     `triggers` are what it may be a reward for; with its `nature` they are judged (X-1).
     """
@@ -113,6 +122,12 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     priced_at: PricedAt = PricedAt.CLAIM
     unused: Unused = Unused.RETURN
     booking: Booking | None = None
+    settled: Settled | None = None
+
+    @property
+    def is_paid_by_use(self) -> bool:
+        """Whether units are spent by the delivery and only those that are used are paid (V-5)."""
+        return self.consumed is Consumed.ISSUE and self.settled is Settled.USE
 
     @property
     def last_claim(self) -> date | None:

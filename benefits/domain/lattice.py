@@ -61,7 +61,8 @@ class Effect(enum.Enum):
 
     CAPTURE spends what is held; RELEASE gives it back and LOSE lets it end, but for the pieces
     that were used, which are spent. RESTORE takes back that it was spent, and it is held again;
-    RETURN gives it back for good, and FORFEIT lets it end.
+    RETURN gives it back for good, and FORFEIT lets it end. RECKON leaves it spent, and pays for
+    it anew: for the pieces that were used.
     """
 
     NONE = "NONE"
@@ -74,6 +75,10 @@ class Effect(enum.Enum):
     RESTORE = "RESTORE"
     RETURN = "RETURN"
     FORFEIT = "FORFEIT"
+    RECKON = "RECKON"
+
+
+_PAYING = frozenset({Effect.CAPTURE, Effect.RECKON})
 
 
 class Course(msgspec.Struct, frozen=True):
@@ -91,12 +96,16 @@ UNTOLD = Course()
 
 
 class Step(msgspec.Struct, frozen=True):
-    """The next state, its effect, the kind of case a person must look at, and what is known."""
+    """The next state, its effect, the kind of case a person must look at, and what is known.
+
+    Of the pieces that it spends or reckons so many are `unpaid`: they were not used (V-5).
+    """
 
     state: OrderState
     effect: Effect = Effect.NONE
     case: str = ""
     course: Course = UNTOLD
+    unpaid: int = 0
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -110,6 +119,7 @@ class Terms(msgspec.Struct, frozen=True):
     unused: Unused = Unused.RETURN
     booked_for: datetime | None = None
     cancelled: Cancelled = Cancelled.NO
+    paid_by_use: bool = False
 
 
 class Lapsed(msgspec.Struct, frozen=True):
@@ -287,7 +297,19 @@ def _delivered(state: OrderState, terms: Terms, courses: tuple[Course, Course]) 
         if before is _Units.PARTED and not course.used:
             course = replace(course, used=known.used)
         return Step(state, Effect.NONE, "used_after_expired" if course != known else "", course)
-    return Step(to, _moves(before, after, terms), course=course)
+    moved, unpaid = _moves(before, after, terms), _unpaid(to, terms, course)
+    known_as = (state, known.used, _unpaid(state, terms, known))
+    is_over = terms.paid_by_use and to in {OrderState.REDEEMED, OrderState.EXPIRED}
+    if is_over and before is after is _Units.SPENT and (to, course.used, unpaid) != known_as:
+        moved = Effect.RECKON
+    return Step(to, moved, course=course, unpaid=unpaid if moved in _PAYING else 0)
+
+
+def _unpaid(state: OrderState, terms: Terms, course: Course) -> int:
+    """Return how many of the pieces that are spent the provider is not paid for."""
+    if state is not OrderState.EXPIRED or not terms.paid_by_use or _is_missed(terms, course):
+        return 0
+    return terms.quantity - course.used
 
 
 def _moves(before: _Units, after: _Units, terms: Terms) -> Effect:

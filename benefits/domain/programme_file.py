@@ -26,6 +26,7 @@ from benefits.domain.packages import Line, line_problems
 from benefits.domain.policy import Text, policy_problems, thresholds
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.replacement_problems import replacement_problems
+from benefits.domain.settlement_problems import settlement_problems
 from benefits.domain.spelling import suggestion
 from benefits.domain.stacking import StackBy, stack_problems
 from benefits.domain.units import LARGEST, Quantity, QuantityTooFine
@@ -73,6 +74,7 @@ def _problems(programme: Programme) -> Iterator[str]:
     yield from _benefits(programme)
     yield from replacement_problems(programme)
     yield from booking_problems(programme)
+    yield from settlement_problems(programme)
     yield from limit_problems(programme)
     yield from choice_problems(programme)
     yield from exclusion_problems(programme.benefit)

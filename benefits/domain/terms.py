@@ -173,7 +173,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(name|provider|budget|(tier|benefit|choice)\.{_X}\.(name|about))\..*", _never),
     (rf"line\.{_X}\.segment\.name\..*", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
-    (rf"benefit\.{_X}\.(provider|cost|priced_at)|limit\.{_X}\.on_full", _never),
+    (rf"benefit\.{_X}\.(provider|cost|priced_at|settled)|limit\.{_X}\.on_full", _never),
     (rf"compliance|benefit\.{_X}\.(nature|triggers\.{_X})", _never),
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),

@@ -48,6 +48,9 @@ BY_HAND = """(b.reverses IS NOT NULL OR b.kind IN (
         'entitlement.debt_forgiven', 'entitlement.made_good', 'order.settled',
         'loss.recovered', 'charge.cleared'))"""
 
+# The batches by which an order itself gives back what was spent for it.
+_BY_ORDER = "('order.reversed', 'order.revoked', 'order.redeemed', 'order.expired')"
+
 # Spent units that came back, by the batch that had spent them; a make-good's count for no cap.
 _RETURNED = """
 SELECT v.reverses, sum(v.amount) AS units,
@@ -336,7 +339,7 @@ WITH approved AS (
 posted AS (
     SELECT b.bucket, b.cause_id, b.member_id, b.batch_id, b.actor FROM batch AS b
     WHERE b.bucket BETWEEN $1 AND $2 AND {BY_HAND}
-      AND b.kind NOT IN ('order.reversed', 'order.revoked'))
+      AND b.kind NOT IN {_BY_ORDER})
 SELECT coalesce(a.correction_id, p.batch_id)::text AS subject,
        format('by %s and %s, batch %s of %s', a.proposed_by, a.decided_by, p.batch_id, p.actor)
            AS detail
@@ -400,28 +403,27 @@ SELECT CASE WHEN c."window" = 'all' AND c.slice = 0 AND c.counter NOT LIKE 'limi
             THEN c.counter ELSE format('%s %s %s', c.counter, c."window", c.slice) END AS counter,
        c.reserved, c.spent FROM counter AS c ORDER BY c.counter
 """
-TAKEN = """
+TAKEN = f"""
 SELECT c.benefit, c.programme, c.programme_version,
        sum(c.quantity) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_pieces,
        sum((e.captured - coalesce(v.undelivered, 0)) * c.quantity / h.quantity)::bigint
            AS spent_pieces,
        sum(h.cost_minor) FILTER (WHERE e.hold_id IS NULL)::bigint AS reserved_minor,
-       sum(coalesce(e.spent_minor * (e.captured - coalesce(v.units, 0)) / nullif(e.captured, 0),
-                    h.cost_minor * (e.captured - coalesce(v.units, 0)) / h.quantity)
-           )::bigint AS spent_minor
+       sum(coalesce(e.spent_minor, h.cost_minor * e.captured / h.quantity)
+           - coalesce(v.unspent, 0))::bigint AS spent_minor
 FROM claim AS c
 JOIN hold AS h ON h.bucket = c.bucket AND h.member_id = c.member_id AND h.claim_id = c.claim_id
 LEFT JOIN hold_end AS e ON e.bucket = h.bucket AND e.hold_id = h.hold_id
 LEFT JOIN (
-    SELECT r.bucket, r.reverses, sum(r.amount) AS units,
-           sum(r.amount) FILTER (WHERE k.reason = 'NOT_DELIVERED'
-                                      OR b.kind IN ('order.reversed', 'order.revoked'))
-               AS undelivered
+    SELECT r.bucket, r.reverses,
+           sum(r.amount) FILTER (WHERE p.credit = 'budget.spent') AS unspent,
+           sum(r.amount) FILTER (WHERE p.credit = 'redeemed' AND (
+               k.reason = 'NOT_DELIVERED' OR b.kind IN {_BY_ORDER})) AS undelivered
     FROM reversal AS r
     JOIN posting AS p ON p.bucket = r.bucket AND p.batch_id = r.reverses AND p.line = r.line
     LEFT JOIN batch AS b ON b.bucket = r.bucket AND b.batch_id = r.batch_id
     LEFT JOIN correction AS k ON k.bucket = b.bucket AND k.correction_id = b.cause_id
-    WHERE r.bucket BETWEEN 0 AND 1023 AND p.credit = 'redeemed'
+    WHERE r.bucket BETWEEN 0 AND 1023 AND p.credit IN ('redeemed', 'budget.spent')
     GROUP BY 1, 2) AS v ON v.bucket = e.bucket AND v.reverses = e.batch_id
 WHERE c.bucket BETWEEN 0 AND 1023
 GROUP BY 1, 2, 3

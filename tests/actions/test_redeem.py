@@ -16,7 +16,6 @@ from benefits.domain.orders import (
     Callbacks,
     Confirmed,
     Done,
-    Expired,
     Notice,
     NotSent,
     Operation,
@@ -405,14 +404,4 @@ async def test_late_news_of_a_use_in_time_counts_and_its_undoing_ends_the_order(
     await call_back(world, number, Reversed(at=NOON + timedelta(days=2)))
     assert (["EXPIRED"], (3, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
     assert (0, 0) == await counter(world, "budget:lounge")
-    assert [] == await world.findings()
-
-
-async def test_what_is_spent_at_issue_comes_back_to_nobody(world: World) -> None:
-    """G-PART-1: where the unit was spent by the delivery, the provider's word ends the order."""
-    member = await holder(world)
-    (claim_id,) = await claimed(world, wish(member))
-    number = await number_of(world, claim_id)
-    await call_back(world, number, Done(at=NOON), Expired(at=NOON + timedelta(days=1)))
-    assert (["EXPIRED"], (0, 0)) == (await states(world), await wallet(world, member))
     assert [] == await world.findings()

@@ -49,7 +49,9 @@ DONE, USED, PENDING = Done(NOON), Used(NOON), Pending("R1")
 REJECTED, UNKNOWN = Rejected(Reason.STOCK_OUT, "E7"), Unknown("timeout")
 REVOKED, NOT_SENT = Revoked(NOON), NotSent("refused")
 
-terms_of_any = st.builds(Terms, st.booleans(), st.sampled_from(LateSuccess))
+terms_of_any = st.builds(
+    Terms, st.booleans(), st.sampled_from(LateSuccess), paid_by_use=st.booleans()
+)
 successes: st.SearchStrategy[Outcome] = st.sampled_from([DONE, USED])
 outcomes = st.sampled_from(
     [DONE, USED, PENDING, REJECTED, UNKNOWN, REVOKED, NOT_SENT, NotFound(), Lapsed()]
@@ -66,6 +68,7 @@ class Life:
         self.course = UNTOLD
         self.units = "held"
         self.captures = 0
+        self.unpaid = 0
         self.releases = 0
         self.cases: list[str] = []
 
@@ -75,6 +78,8 @@ class Life:
             step = advance(self.state, answer, self.terms, self.course)
             self.state, self.course = step.state, step.course
             self._move(step.effect)
+            if step.effect in {Effect.CAPTURE, Effect.RECKON}:
+                self.unpaid = step.unpaid
             self.cases += [step.case] if step.case else []
         return self
 
@@ -100,6 +105,8 @@ class Life:
                 self.captures += 1
             case Effect.REVOKE:
                 assert "released" == self.units
+            case Effect.RECKON:
+                self._from("captured", "captured")
             case Effect.NONE:
                 pass
 
@@ -194,6 +201,36 @@ def test_what_ends_ends_whenever_it_is_told(
         state = OrderState.EXPIRED if ended else OrderState.REDEEMED
         units = "captured" if at_issue or not ended else "released"
         assert (state, units, []) == (life.state, life.units, life.cases)
+
+
+def test_what_is_paid_by_use_is_paid_for_what_was_used_by_its_end() -> None:
+    """Units spent by the delivery stay spent; an end and late news set what is paid (V-5)."""
+    at, hour = NOON, timedelta(hours=1)
+    first, all_of_it, end = PartlyUsed(at, 1), Used(at + 2 * hour), Expired(at + 9 * hour)
+    steps: list[tuple[Outcome, OrderState, Effect, int]] = [
+        (DONE, OrderState.ISSUED, Effect.CAPTURE, 0),
+        (first, OrderState.PARTLY_REDEEMED, Effect.NONE, 0),
+        (end, OrderState.EXPIRED, Effect.RECKON, 2),
+        (end, OrderState.EXPIRED, Effect.NONE, 0),
+        (first, OrderState.EXPIRED, Effect.NONE, 0),
+        (PartlyUsed(at + hour, 2), OrderState.EXPIRED, Effect.RECKON, 1),
+        (all_of_it, OrderState.REDEEMED, Effect.RECKON, 0),
+        (Reversed(at + 3 * hour), OrderState.EXPIRED, Effect.RECKON, 3),
+    ]
+    terms = Terms(True, LateSuccess.REISSUE, quantity=3, paid_by_use=True)
+    state, course = OrderState.SUBMITTED, UNTOLD
+    for outcome, *expected in steps:
+        step = advance(state, outcome, terms, course)
+        assert (*expected, "") == (step.state, step.effect, step.unpaid, step.case)
+        state, course = step.state, step.course
+    at_once = advance(OrderState.SUBMITTED, end, terms)
+    assert (OrderState.EXPIRED, Effect.CAPTURE, 3) == (
+        at_once.state,
+        at_once.effect,
+        at_once.unpaid,
+    )
+    missed = msgspec.structs.replace(terms, booked_for=at)
+    assert 0 == advance(OrderState.SUBMITTED, end, missed).unpaid  # nobody came: it is charged
 
 
 def test_a_part_that_was_spent_is_never_paid_again() -> None:
@@ -437,15 +474,23 @@ HEARD: list[Outcome] = [
 @pytest.mark.parametrize("count", [2, 3])
 def test_where_the_order_of_coming_matters_a_person_is_asked(count: int) -> None:
     """All orders of some news leave the units in one place, or a case says that they may not."""
-    kinds = product((True, False), (True, False), (1, 3), Unused, Cancelled)
+    kinds = product((True, False, None), (True, False), (1, 3), Unused, Cancelled)
     for at_issue, two_phase, quantity, unused, cancelled in kinds:
         late = LateSuccess.REISSUE if cancelled is Cancelled.NO else LateSuccess.REVOKE
-        terms = Terms(at_issue, late, two_phase=two_phase, quantity=quantity, unused=unused)
-        terms = replace(terms, booked_for=NOON + timedelta(days=1), cancelled=cancelled)
+        terms = Terms(
+            at_issue is not False,
+            late,
+            two_phase=two_phase,
+            quantity=quantity,
+            unused=unused,
+            paid_by_use=at_issue is None,
+            booked_for=NOON + timedelta(days=1),
+            cancelled=cancelled,
+        )
         heard = [*HEARD, Confirmed(NOON)] if two_phase else HEARD
         for told in combinations(heard, count):
             lives = [Life(terms).hear(*order) for order in permutations(told)]
-            places = {life.units for life in lives}
+            places = {(life.units, life.unpaid) for life in lives}
             assert 1 == len(places) or any(life.cases for life in lives), (terms, told)
 
 

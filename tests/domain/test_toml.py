@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benefits.domain import toml
-from benefits.domain.benefit import Benefit, ClawBack, Kind, Late, LateReversal
+from benefits.domain.benefit import Benefit, ClawBack, Kind, Late, LateReversal, Settled
 from benefits.domain.booking import Booking, IfEnded, LateCancel
 from benefits.domain.carry import Carry
 from benefits.domain.choice import Choice
@@ -235,6 +235,7 @@ def benefits(
         prices=tuple(draw(st.lists(prices, max_size=1))),
         booking=draw(bookings) if one.kind is Kind.BOOKING else None,
         priced_at=draw(st.sampled_from(PricedAt)),
+        settled=draw(st.sampled_from([None, Settled.USE])),
         stacking=draw(stackings) if one.code == "VIDEO" and not chosen else one.stacking,
         recipient=tuple(draw(st.lists(st.sampled_from(["phone", "name"]), unique=True))),
     )

@@ -41,6 +41,7 @@ class Terms:
     owing: bool = False
     prices: tuple[tuple[date, int], ...] = ()
     priced_by_use: bool = False
+    paid_by_use: bool = False
 
     def price(self, at: datetime) -> int:
         """Return what a piece costs at an instant: the last price begun, else the worst cost."""
@@ -62,9 +63,9 @@ class Loss:
 class Claim:
     """A claim: units by lot that it has set aside now (`held`) and that are spent (`captured`).
 
-    What is spent was paid with `price` a piece. `freed` units came back as its hold ended,
-    `replaced` ones were made good; of its `delivered` pieces some turned out to be `undelivered`.
-    By its state its units are `where`: HELD, SPENT, BACK, or PARTED: some of them spent.
+    What is spent was paid with `price` a piece: for what was `taken`, `minor`. `freed` units came
+    back as its hold ended, `replaced` ones were made good; of its `delivered` pieces some turned
+    out to be `undelivered`. By its state its units are `where`: HELD, SPENT, BACK, or PARTED.
     """
 
     member: UUID
@@ -84,11 +85,13 @@ class Claim:
     undelivered: int = 0
     where: str = "HELD"
     price: int | None = None
+    taken: int = 0
+    minor: int = 0
     # When how many pieces were said to be used: nothing used is the later word of an instant.
     uses: set[tuple[datetime, bool, int]] = field(default_factory=set)
     ended: bool = False
     settled: bool = False
-    # What earlier holds spent that only people give back, and what was paid for each of it.
+    # What earlier holds spent that only people give back, and what was paid for it.
     before: list[tuple[dict[UUID, int], int]] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     charged: int = 0
@@ -103,5 +106,7 @@ class Claim:
 
     @property
     def spent(self) -> list[tuple[dict[UUID, int], int]]:
-        """What of lots is spent, and at which price a piece."""
-        return [*self.before, (self.captured, self.price or 0)]
+        """What of lots is spent, and what is paid for it: what came back by hand had its share."""
+        gone = self.taken - sum(self.captured.values())
+        back = self.minor * gone // self.taken if gone else 0
+        return [*self.before, (self.captured, self.minor - back)]

@@ -53,7 +53,7 @@ class Model:
         of = [claim for claim in self.claims.values() if claim.benefit == benefit]
         return (
             self.reserved(benefit) * self.terms[benefit].cost,
-            sum(sum(units.values()) * price for claim in of for units, price in claim.spent),
+            sum(minor for claim in of for _, minor in claim.spent),
         )
 
     def reserved(self, benefit: str) -> int:
@@ -149,6 +149,7 @@ class Model:
         """Begin a new hold: what came of the one before is history."""
         claim.before = [one for one in claim.spent if any(one[0].values())]
         claim.captured, claim.price, claim.freed, claim.returned = {}, None, 0, 0
+        claim.taken, claim.minor = 0, 0
 
     def _capture(
         self, claim: Claim, used_at: datetime, now: datetime, quantity: int | None = None
@@ -156,6 +157,7 @@ class Model:
         left = sum(claim.held.values()) if quantity is None or not claim.held else quantity
         if left:
             claim.price = self.price(claim, used_at, now)
+            claim.taken, claim.minor = left, left * claim.price
         claim.delivered += left
         for lot_id, part in list(claim.held.items()):
             spent = min(part, left)
@@ -178,7 +180,7 @@ class Model:
             return
         parts = claim.captured
         claim.delivered -= claim.quantity
-        claim.captured = {}
+        claim.captured, claim.taken, claim.minor = {}, 0, 0
         if hold:
             self._begin(claim)
             claim.held = dict(parts)
@@ -261,6 +263,14 @@ class Model:
             spent_at = outcome.at
         self._move(claim, where, spent_at, now)
         claim.state, claim.where = state, where
+        if self.terms[claim.benefit].paid_by_use and state in {"REDEEMED", "EXPIRED"}:
+            self._reckon(claim, spent_at, now)
+
+    def _reckon(self, claim: Claim, used_at: datetime, now: datetime) -> None:
+        """Pay for the used pieces of an order that is over, unless people gave some back."""
+        if claim.captured and sum(claim.captured.values()) == claim.quantity:
+            claim.price = self.price(claim, used_at, now)
+            claim.minor = claim.used * claim.price
 
     def _move(self, claim: Claim, where: str, used_at: datetime, now: datetime) -> None:
         """Move the units of a claim to where they are now."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from benefits.domain.benefit import Benefit, ClawBack
+from benefits.domain.benefit import Benefit, ClawBack, Settled
 from benefits.domain.prices import Price, PricedAt
 from benefits.domain.programme import Programme
 from tests.builders import NOON, reference_programme
@@ -28,6 +28,7 @@ TERMS = {
         stock=5,
         cap=3,
         prices=((TODAY + timedelta(days=1), 1234),),
+        paid_by_use=True,
     ),
 }
 UNDECIDED = {"HELD", "SUBMITTED", "PENDING", "UNKNOWN", "MANUAL"}
@@ -37,7 +38,8 @@ def _priced(benefit: Benefit) -> Benefit:
     terms = TERMS[benefit.code]
     prices = tuple(Price(from_=day, cost=Decimal(minor) / 100) for day, minor in terms.prices)
     at = PricedAt.USE if terms.priced_by_use else PricedAt.CLAIM
-    return msgspec.structs.replace(benefit, prices=prices, priced_at=at)
+    settled = Settled.USE if terms.paid_by_use else None
+    return msgspec.structs.replace(benefit, prices=prices, priced_at=at, settled=settled)
 
 
 def small_programme() -> Programme:

@@ -22,6 +22,7 @@ GRANTS = "tests/store/test_grants.py"
 LEDGER = "benefits/store/ledger.py"
 DB = "benefits/store/db.py"
 FLUSH = "benefits/store/group.py"
+PAID = "tests/actions/test_paid_by_use.py"
 EFFECTS = "benefits/actions/effects.py"
 LATTICE = "benefits/domain/lattice.py"
 FIRST = "migrations/versions/0001_first.py"
@@ -164,7 +165,7 @@ ROWS = (
 USES = (
     Guard(
         EFFECTS,
-        "minor = used * self._piece(claim, used_at) if used else 0",
+        "minor = (used if paid is None else paid) * self._piece(claim, used_at) if used else 0",
         "minor = hold.cost_minor * used // claim.quantity",
         (PRICES,),
     ),
@@ -173,9 +174,9 @@ USES = (
     ),
     Guard(EFFECTS, "lost + ledger.bear(replace(price, minor=paid))", "lost", (RECOVERIES,)),
     Guard(
-        EFFECTS,
-        "if by_hand or sum(part.amount for part in parts) != hold.quantity:",
-        "if by_hand:",
+        "benefits/actions/spent.py",
+        "return parts if is_whole and not by_hand else []",
+        "return [] if by_hand else parts",
         (RECOVERIES,),
     ),
     Guard(
@@ -186,10 +187,13 @@ USES = (
     ),
     Guard(
         "benefits/actions/resolve.py",
-        "undone = {a.claim_id for a in answers if may_undo(a, self.claims[a.claim_id])}",
+        "undone = {a.claim_id for a in answers if self._may_undo(a)}",
         "undone = set[UUID]()",
         (REDEEM,),
     ),
+    Guard(LATTICE, "moved = Effect.RECKON", "pass", (ORDERS,)),
+    Guard(LATTICE, "return terms.quantity - course.used", "return 0", (ORDERS, PAID)),
+    Guard(EFFECTS, "if not parts or minor == before:", "if True:", (PAID,)),
     Guard(LATTICE, "if known >= told:", "if False:", (ORDERS,)),
     Guard(
         LATTICE,

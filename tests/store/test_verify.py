@@ -16,11 +16,11 @@ from benefits.actions.keyed import Accepted
 from benefits.actions.merge_members import MergeMembers, merge_members
 from benefits.actions.read_code import read_code
 from benefits.actions.run_jobs import begin_file, run_part
-from benefits.domain.benefit import ClawBack
+from benefits.domain.benefit import ClawBack, Settled
 from benefits.domain.corrections import Kind
 from benefits.domain.jobs import Format
 from benefits.domain.limits import Budget, Scope
-from benefits.domain.orders import Done, Reason, Rejected, Used
+from benefits.domain.orders import Done, Expired, Reason, Rejected, Used
 from benefits.domain.programme import Programme
 from benefits.domain.values import Month
 from benefits.domain.windows import Stretch
@@ -89,12 +89,12 @@ async def lived_in(world: World) -> UUID:
 
 
 async def joined(world: World) -> None:
-    """Merge somebody who has units and owes others."""
-    await offered(world, claw_back=ClawBack.DEBT)
+    """Merge somebody who has units and owes others, of an order that ended unused and unpaid."""
+    await offered(world, claw_back=ClawBack.DEBT, settled=Settled.USE)
     into, of = await world.members(2)
     await give(world, gift(of, "LOUNGE", quantity=2), gift(of))
     (used,) = await claimed(world, wish(of))
-    await call_back(world, await number_of(world, used), Done(at=NOON))
+    await call_back(world, await number_of(world, used), Done(at=NOON), Expired(at=NOON))
     assert "ok" == await correct(world, Kind.CLAW_BACK, of, 1, benefit="VIDEO")
     async with world.database.transaction() as conn:
         command = MergeMembers(caller="crm", key="joined", of=of, into=into)
@@ -213,6 +213,10 @@ MATRIX = [
     ("reversal_differs", "UPDATE batch SET reverses = NULL WHERE reverses IS NOT NULL"),
     ("reversal_differs", """UPDATE batch SET reverses = batch_id
                             WHERE kind = 'entitlement.returned'"""),
+    ("reversal_differs", "UPDATE batch SET reverses = NULL WHERE kind = 'order.expired'"),
+    ("correction_differs", "UPDATE batch SET kind = 'order.settled' WHERE kind = 'order.expired'"),
+    ("hold_money_differs", "UPDATE hold_end SET spent_minor = 1500 WHERE spent_minor = 0"),
+    ("counter_differs", "UPDATE hold_end SET spent_minor = NULL WHERE spent_minor = 0"),
     ("member_counter_differs", "DELETE FROM reversal"),
     ("counter_differs", "DELETE FROM reversal"),
     ("counter_differs", "UPDATE correction SET reason = 'NOT_DELIVERED'"),
@@ -327,7 +331,8 @@ MATRIX = [
     ("hold_terms_differ", "UPDATE hold SET member_id = gen_random_uuid()"),
     ("hold_terms_differ", "UPDATE hold_end SET ended_at = ended_at - interval '1 second'"),
     ("hold_terms_differ", "UPDATE hold_end SET uncapped = released WHERE released > 0"),
-    ("hold_terms_differ", "UPDATE hold_end SET captured = released, released = captured"),
+    ("hold_terms_differ", """UPDATE hold_end SET captured = released, released = captured
+                             WHERE spent_minor IS NULL"""),
     ("hold_terms_differ", "UPDATE hold_end SET batch_id = gen_random_uuid()"),
     ("claim_terms_differ", "UPDATE claim SET quantity = quantity + 1"),
     ("claim_terms_differ", "UPDATE claim SET programme = 'x'"),

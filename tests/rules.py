@@ -1,13 +1,26 @@
 """Random rules and members for the tests of eligibility, and what a rule means, said plainly."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
 
 from benefits.domain.eligibility import Rule
-from benefits.domain.fields import FIELDS, Among, Channel, Known, Months, New, Ranked, Years
+from benefits.domain.fields import (
+    FIELDS,
+    Among,
+    Amount,
+    Channel,
+    Known,
+    Months,
+    New,
+    Ranked,
+    Years,
+)
 from benefits.domain.ladder import Truth
+from benefits.domain.metrics import Reading
+from benefits.domain.values import Month
 
 TODAY = date(2025, 7, 2)
 TIERS = ("BASE", "GOLD", "PLATINUM", "DIAMOND", "PRIVATE")
@@ -26,6 +39,19 @@ OPENED = st.sampled_from(
         *(date(2020, 1, 31), date(2024, 2, 29), date(2024, 7, 2), date(2024, 7, 3)),
         *(date(2025, 3, 31), date(2025, 6, 1), date(2025, 6, 2), date(2025, 7, 2)),
     ]
+)
+
+
+# Around what members of the tests have, whose sums are of 30 days.
+AMOUNTS = st.sampled_from([Decimal(n) for n in ("0.01", "499.99", "500", "500.01", "15000")])
+READINGS = st.builds(
+    Reading,
+    month=st.just(Month(2025, 6)),
+    sum_minor=st.sampled_from([0, 30, 1_499_970, 1_499_999, 1_500_000, 1_500_001, 45_000_000]),
+    known_days=st.sampled_from([0, 29, 30]),
+    days=st.just(30),
+    divisor=st.just(30),
+    young=st.booleans(),
 )
 
 
@@ -58,6 +84,13 @@ _ASKS: dict[str, st.SearchStrategy[Any]] = {
     "channel": _among(Among, tuple(each.value for each in Channel)),
     "tenure_months": _bounds(Months, st.sampled_from([0, 1, 3, 11, 12, 13, 65, 1200])),
     "staff": st.booleans(),
+    "metric": st.one_of(
+        AMOUNTS.map(lambda n: Amount(at_least=n)),
+        AMOUNTS.map(lambda n: Amount(below=n)),
+        st.tuples(AMOUNTS, AMOUNTS)
+        .filter(lambda two: two[0] != two[1])
+        .map(lambda two: Amount(at_least=min(two), below=max(two))),
+    ),
     "new_customer": st.sampled_from([1, 6, 12, 1200]).map(lambda n: New(months=n)),
 }
 assert _ASKS.keys() == FIELDS.keys()
@@ -88,6 +121,7 @@ KNOWN = st.builds(
     tier=st.sampled_from(TIERS),
     ranks=st.just({tier: rank for rank, tier in enumerate(TIERS)}),
     channel=CHANNELS,
+    metric=st.none() | READINGS,
 )
 
 

@@ -4,7 +4,7 @@ from benefits.actions.claim import UnknownBenefit
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Catalogue
-from benefits.domain.eligibility import RuleFile, check_rule
+from benefits.domain.eligibility import Frame, RuleFile, check_rule
 from benefits.domain.fields import Channel
 from benefits.domain.programme import Programme
 from benefits.domain.values import local_date
@@ -31,7 +31,7 @@ async def asked_of(conn: Connection, parts: Parts, benefit: str, channel: Channe
 async def tried(conn: Connection, parts: Parts, file: RuleFile, channel: Channel | None) -> Asked:
     """Return a rule as if it were in force now (UnknownProgramme, RuleInvalid)."""
     programme = _programme(await parts.catalogue.current(conn), file.programme)
-    check_rule(file.eligible, list(programme.ranks))
+    check_rule(file.eligible, Frame(tuple(programme.ranks), programme.minor_digits))
     now = parts.clock()
     return Asked(
         rule=file.eligible,

@@ -27,7 +27,7 @@ from benefits.domain.packages import Claiming, Line
 from benefits.domain.programme import Item, Programme
 from benefits.domain.stacking import Share, StackBy, Stacking, allot
 from benefits.domain.values import BUCKETS, Month, Period, bucket_of, local_date
-from benefits.store import auto_claims, blocks, facts, merged, people, quota_changes, tiers
+from benefits.store import auto_claims, blocks, facts, known, merged, quota_changes, tiers
 from benefits.store import ledger as books
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
@@ -374,14 +374,14 @@ async def _let_in(
     if not asked:
         return dues
     rules = {due.line.code: due.line.eligible for due in asked if due.line.eligible is not None}
-    labels = {key for rule in rules.values() for key in eligibility.labels(rule)}
-    known = await people.load(conn, {due.member_id for due in asked}, day, labels=labels)
+    ids = {due.member_id for due in asked}
+    found = await known.load(conn, programme, rules.values(), day=day, ids=ids)
 
     def is_in(due: Due) -> bool:
         rule = rules.get(due.line.code)
         if rule is None or not _matters(due):
             return True
-        one = msgspec.structs.replace(known[due.member_id], tier=due.tier, ranks=programme.ranks)
+        one = msgspec.structs.replace(found[due.member_id], tier=due.tier)
         return eligibility.weigh(rule, one) is Truth.YES
 
     return [due for due in dues if is_in(due)]

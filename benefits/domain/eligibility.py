@@ -15,6 +15,7 @@ import msgspec
 
 from benefits.domain import fields
 from benefits.domain.consents import ConsentRequired
+from benefits.domain.currencies import minor_of
 from benefits.domain.dates import chinese_date, english_date
 from benefits.domain.fields import FIELDS, Asks, Known, Place
 from benefits.domain.labels import Layer, is_label_name
@@ -105,6 +106,7 @@ class Rule(
     tenure_months: fields.Months | None = None
     staff: bool | None = None
     new_customer: fields.New | None = None
+    metric: fields.Amount | None = None
 
     @cached_property
     def form(self) -> Form:
@@ -167,6 +169,11 @@ def labels(rule: Rule) -> frozenset[str]:
     return frozenset(
         key for asks in asked if isinstance(asks, fields.Among) for key in asks.values
     )
+
+
+def asks_metric(rule: Rule) -> bool:
+    """Say whether it asks for the programme's metric, which is read apart."""
+    return any(leaf.field == "metric" for leaf in _leaves(rule.form))
 
 
 def _leaves(form: Form) -> Iterator[Leaf]:
@@ -255,6 +262,9 @@ def _hint(leaf: Leaf, known: Known, language: str, *, dated: bool = True) -> str
             unknown = field.missing[language]
             return {"zh": f"（{unknown}未登记）", "en": f" ({unknown} is not known)"}[language]
         case Truth.NO:
+            lacks = field.lacks(leaf.asks, known) if dated and not leaf.is_denied else {}
+            if lacks:
+                return {"zh": f"（{lacks['zh']}）", "en": f" ({lacks['en']})"}[language]
             day = None if leaf.is_denied or not dated else field.from_(leaf.asks, known)
             if day is None or day <= known.today:
                 return ""
@@ -262,6 +272,13 @@ def _hint(leaf: Leaf, known: Known, language: str, *, dated: bool = True) -> str
                 return ""
             dates = {"zh": f"（{chinese_date(day)}起）", "en": f" (from {english_date(day)} on)"}
             return dates[language]
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """What rules of a programme may name: its tiers, and amounts of so many digits."""
+
+    tiers: Sequence[str]
+    minor_digits: int
 
 
 class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -281,15 +298,13 @@ def read_rule(text: str) -> RuleFile:
         raise RuleInvalid(f"{error}{hint(str(error), RuleFile)}") from error
 
 
-def check_rule(rule: Rule, tiers: Sequence[str]) -> None:
+def check_rule(rule: Rule, frame: Frame) -> None:
     """Refuse a rule that asks for what there is not (RuleInvalid); it may ask for all fields."""
-    if problems := list(rule_problems("eligible", rule, None, tiers)):
+    if problems := list(rule_problems("eligible", rule, None, frame)):
         raise RuleInvalid("\n".join(problems))
 
 
-def rule_problems(
-    path: str, rule: Rule, place: Place | None, tiers: Sequence[str]
-) -> Iterator[str]:
+def rule_problems(path: str, rule: Rule, place: Place | None, frame: Frame) -> Iterator[str]:
     """Yield what is wrong with a rule at a place, each by its path."""
     if _is_deep(rule):
         yield f"{path}: more than {DEPTH_MAX} conditions inside each other"
@@ -297,7 +312,7 @@ def rule_problems(
     if _count(rule) > LEAVES_MAX:
         yield f"{path}: more than {LEAVES_MAX} conditions"
         return
-    yield from _problems(path, rule, place, tiers)
+    yield from _problems(path, rule, place, frame)
 
 
 def _parts(rule: Rule) -> tuple[Rule, ...]:
@@ -318,7 +333,7 @@ def _count(rule: Rule) -> int:
     return fields_said + sum(map(_count, _parts(rule)))
 
 
-def _problems(path: str, rule: Rule, place: Place | None, tiers: Sequence[str]) -> Iterator[str]:
+def _problems(path: str, rule: Rule, place: Place | None, frame: Frame) -> Iterator[str]:
     if len(rule.said) != 1:
         known = ", ".join(each.encode_name for each in _OF_RULE)
         yield f"{path}: say exactly one of {known}; for several write all = […]"
@@ -328,15 +343,15 @@ def _problems(path: str, rule: Rule, place: Place | None, tiers: Sequence[str]) 
         if place is not None and place not in FIELDS[name].places:
             yield f"{path}.{name}: {_ELSEWHERE[place]}"
         else:
-            yield from _leaf_problems(f"{path}.{name}", name, getattr(rule, name), tiers)
+            yield from _leaf_problems(f"{path}.{name}", name, getattr(rule, name), frame)
         return
     if name == "not":
-        yield from _problems(f"{path}.not", _parts(rule)[0], place, tiers)
+        yield from _problems(f"{path}.not", _parts(rule)[0], place, frame)
         return
     if not _parts(rule):
         yield f"{path}.{name}: has no conditions"
     for index, part in enumerate(_parts(rule)):
-        yield from _problems(f"{path}.{name}[{index}]", part, place, tiers)
+        yield from _problems(f"{path}.{name}[{index}]", part, place, frame)
 
 
 _ELSEWHERE = {
@@ -345,12 +360,14 @@ _ELSEWHERE = {
 }
 
 
-def _leaf_problems(path: str, name: str, asks: Any, tiers: Sequence[str]) -> Iterator[str]:
+def _leaf_problems(path: str, name: str, asks: Any, frame: Frame) -> Iterator[str]:
     match asks:
         case fields.Ranked():
-            yield from _ranked(path, asks, tiers)
+            yield from _ranked(path, asks, frame.tiers)
         case fields.Among():
             yield from _among(path, name, asks)
+        case fields.Amount():
+            yield from _amounts(path, asks, frame.minor_digits)
         case fields.Years() | fields.Months():
             if asks.at_least is None and asks.at_most is None:
                 yield f"{path}: say at_least, at_most or both"
@@ -358,6 +375,25 @@ def _leaf_problems(path: str, name: str, asks: Any, tiers: Sequence[str]) -> Ite
                 yield f"{path}.at_most: is less than at_least"
         case _:
             return
+
+
+def _amounts(path: str, asks: fields.Amount, minor_digits: int) -> Iterator[str]:
+    given = {"at_least": asks.at_least, "below": asks.below}
+    minor = dict[str, int]()
+    for name, amount in given.items():
+        if amount is None:
+            continue
+        try:
+            minor[name] = minor_of(amount, minor_digits)
+        except ValueError as error:
+            yield f"{path}.{name}: {error}"
+            return
+    if not minor:
+        yield f"{path}: say at_least, below or both"
+    if minor.get("at_least", 0) < 0:
+        yield f"{path}.at_least: must be at least 0"
+    if "below" in minor and minor["below"] <= minor.get("at_least", 0):
+        yield f"{path}.below: is not above at_least, or not above 0"
 
 
 def _ranked(path: str, asks: fields.Ranked, tiers: Sequence[str]) -> Iterator[str]:

@@ -8,12 +8,14 @@ as a tier is, what a claim is decided by comes with the claim or is told of the 
 import enum
 from collections.abc import Callable, Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
 
 from benefits.domain.labels import label_name
 from benefits.domain.ladder import Truth
+from benefits.domain.metrics import Reading
 from benefits.domain.policy import Text
 from benefits.domain.values import add_months
 
@@ -82,7 +84,14 @@ class New(_Asks, frozen=True):
     months: Annotated[int, msgspec.Meta(ge=1, le=MONTHS_MAX)]
 
 
-Asks = Years | Months | Among | Ranked | New | bool
+class Amount(_Asks, frozen=True, omit_defaults=True):
+    """Major units of the programme's currency, from `at_least` up to but not `below`."""
+
+    at_least: Decimal | None = None
+    below: Decimal | None = None
+
+
+Asks = Years | Months | Among | Ranked | New | Amount | bool
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +99,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     `tier` and `ranks` are of the programme whose rule it is. `is_person_known` is whether other
     customer numbers of the same person would be found; the last of those that began before this
-    one was open through `before_until`.
+    one was open through `before_until`. `metric` is the programme's of the last period that is
+    over, in minor units of so many digits.
     """
 
     today: date
@@ -106,6 +116,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     ranks: Mapping[str, int] = {}
     channel: str = ""
     consents: frozenset[str] = frozenset()
+    metric: Reading | None = None
+    minor_digits: int = 2
 
 
 def age(born_on: date, today: date) -> int:
@@ -157,6 +169,26 @@ def _tier(asks: Any, known: Known) -> Truth:
         (asks.at_least is None or rank >= known.ranks[asks.at_least])
         and (asks.at_most is None or rank <= known.ranks[asks.at_most])
     )
+
+
+def _metric(asks: Any, known: Known) -> Truth:
+    """Compare exact sums (C-3); days that are missing add nothing that could be taken (A-6)."""
+    of = known.metric
+    if of is None or of.young:
+        return Truth.OPEN
+
+    def reaches(amount: Decimal) -> Truth:
+        if of.sum_minor >= _minor(amount, known) * of.divisor:
+            return Truth.YES
+        return Truth.NO if of.complete else Truth.OPEN
+
+    low = Truth.YES if asks.at_least is None else reaches(asks.at_least)
+    high = Truth.NO if asks.below is None else reaches(asks.below)
+    return Truth(min(low.value, Truth.YES.value - high.value))
+
+
+def _minor(amount: Decimal, known: Known) -> int:
+    return int(amount.scaleb(known.minor_digits))
 
 
 def _label(asks: Any, known: Known) -> Truth:
@@ -258,6 +290,32 @@ def _new_words(asks: Any, _names: Mapping[str, Text]) -> Text:
     }
 
 
+def _metric_words(asks: Any, _names: Mapping[str, Text]) -> Text:
+    chinese, english = list[str](), list[str]()
+    if asks.at_least is not None:
+        chinese.append(f"不低于{asks.at_least:,}")
+        english.append(f"at least {asks.at_least:,}")
+    if asks.below is not None:
+        chinese.append(f"低于{asks.below:,}")
+        english.append(f"less than {asks.below:,}")
+    return {
+        "zh": f"上一期资产{'且'.join(chinese)}",
+        "en": f"assets of {' and '.join(english)} in the last period",
+    }
+
+
+def _metric_lacks(asks: Any, known: Known) -> Text:
+    """Return how much more it takes each day, rounded up (C-3); nothing where it is too much."""
+    of = known.metric
+    if of is None or asks.at_least is None:
+        return {}
+    missing = _minor(asks.at_least, known) * of.divisor - of.sum_minor
+    if missing <= 0:
+        return {}
+    more = Decimal(-(-missing // of.divisor)).scaleb(-known.minor_digits)
+    return {"zh": f"还差{more:,}", "en": f"{more:,} more"}
+
+
 def _from_age(asks: Any, known: Known) -> date | None:
     if known.born_on is None or asks.at_least is None:
         return None
@@ -274,7 +332,7 @@ Words = Callable[[Any, Mapping[str, Text]], Text]
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A field: where it may stand, whether it holds, what it asks, and from which day it holds.
 
-    `missing` names what is not known where it is open.
+    `missing` names what is not known where it is open, and `lacks` how much is where it is not.
     """
 
     places: frozenset[Place]
@@ -282,6 +340,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     words: Words
     missing: Text = {}
     from_: Callable[[Any, Known], date | None] = lambda _asks, _known: None
+    lacks: Callable[[Any, Known], Text] = lambda _asks, _known: {}
 
 
 _GRANT = frozenset({Place.GRANT})
@@ -328,5 +387,12 @@ FIELDS: dict[str, Field] = {
         truth=_new,
         words=_new_words,
         missing={"zh": "证件", "en": "the identity document"},
+    ),
+    "metric": Field(
+        places=_GRANT,
+        truth=_metric,
+        words=_metric_words,
+        missing={"zh": "上一期资产", "en": "the whole of the last period"},
+        lacks=_metric_lacks,
     ),
 }

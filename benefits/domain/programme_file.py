@@ -18,11 +18,11 @@ from benefits.domain.booking_problems import booking_problems
 from benefits.domain.choice_problems import brought_problems, choice_problems
 from benefits.domain.code_pool_problems import code_pool_problems
 from benefits.domain.currencies import currency_problems
-from benefits.domain.eligibility import rule_problems
+from benefits.domain.eligibility import Frame, asks_metric, rule_problems
 from benefits.domain.exclusions import exclusion_problems
 from benefits.domain.fields import Place
 from benefits.domain.limit_problems import budget_problems, limit_problems
-from benefits.domain.packages import Line, line_problems
+from benefits.domain.packages import Line, Start, line_problems
 from benefits.domain.policy import Text, policy_problems, thresholds
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.replacement_problems import replacement_problems
@@ -260,20 +260,24 @@ def _brought(path: str, line: Line, scale: int) -> Iterator[str]:
 def _rules(programme: Programme) -> Iterator[str]:
     """Yield what is wrong with who is let in, and with what members are asked to agree to."""
     tiers = tuple(programme.ranks)
+    frame = Frame(tiers, programme.minor_digits)
     for index, benefit in enumerate(programme.benefit):
         for tier in benefit.companions.keys() - programme.ranks.keys():
             hint = suggestion(tier, tiers)
             yield f"benefit[{index}].companions: tier {tier!r} is not defined{hint}"
         if benefit.eligible is not None:
             path = f"benefit[{index}].eligible"
-            yield from rule_problems(path, benefit.eligible, Place.CLAIM, tiers)
+            yield from rule_problems(path, benefit.eligible, Place.CLAIM, frame)
         if benefit.consent and benefit.consent not in programme.consents:
             hint = suggestion(benefit.consent, programme.consents)
             yield f"benefit[{index}].consent: {benefit.consent!r} is not defined{hint}"
     for index, line in enumerate(programme.line):
         if line.eligible is not None:
             path = f"line[{index}].eligible"
-            yield from rule_problems(path, line.eligible, Place.GRANT, tiers)
+            wrong = list(rule_problems(path, line.eligible, Place.GRANT, frame))
+            yield from wrong
+            if not wrong and line.start is Start.PERIOD and asks_metric(line.eligible):
+                yield f'{path}.metric: is known by the evaluation; write start = "EVALUATION"'
 
 
 def _texts(programme: Programme) -> Iterator[tuple[str, Text]]:

@@ -258,6 +258,7 @@ def _takes_away(change: Change, before: Programme, after: Programme) -> bool:
         _brings_less(change, after)
         or _fills_limits(change, after)
         or _hides_more(change, before, after)
+        or _displaces_longer(change, before, after)
     )
 
 
@@ -306,6 +307,24 @@ def _hides_more(change: Change, before: Programme, after: Programme) -> bool:
             if one.benefit == line.benefit and one.order > line.order and one.code in there
         ]
         return any(_hides(line, other, tiers) for other in others)
+    return False
+
+
+def _displaces_longer(change: Change, before: Programme, after: Programme) -> bool:
+    """Say whether units of a line may come in place of another's that live longer (P-7).
+
+    So it is where lines share what a benefit brings, and one brings more, or another one counts.
+    """
+    for line in after.line:
+        benefit = after.benefits.get(line.benefit)
+        if benefit is None or benefit.stacking.is_plain:
+            continue
+        path = f"line.{_part(line.code)}"
+        more = {path, f"{path}.quantity", f"{path}.eligible"}
+        more.add(f"benefit.{_part(benefit.code)}.stacking.by")
+        others = [one for one in before.line if one.benefit == line.benefit]
+        if change.path in more or change.path.startswith(f"{path}.quota."):
+            return any(_shorter(one.valid_days, line.valid_days) for one in others)
     return False
 
 

@@ -5,19 +5,23 @@ the tables here; SQL's own AND, OR and NOT are Kleene's, and what is not known i
 as parameters, and bounds are worked out beforehand, so that columns are compared as they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from benefits.domain.eligibility import Every, Form, Leaf, Rule, leaves
+from benefits.domain.eligibility import Every, Form, Leaf, Rule, asks_metric, leaves
 from benefits.domain.labels import label_name
+from benefits.domain.metrics import Reading
 from benefits.domain.programme import Programme
 from benefits.domain.values import add_months, bucket_of
 from benefits.store import welcomes
 from benefits.store.db import Connection, rows
+from benefits.store.facts import Whom
+from benefits.store.known import metrics_of
 from benefits.store.people import BEFORE
 
 # Primary key of member, in its order; who has left or was merged is none. People and standings are
@@ -51,6 +55,10 @@ LEFT JOIN (
     AS {{alias}} ON {{alias}}.bucket = m.bucket AND {{alias}}.member_id = m.member_id""".replace(
     "{whose}", "l.bucket BETWEEN $1 AND $2"
 )
+# What a metric comes to is read from sums of many kinds: it comes as values, a row for a member.
+METRICS = """
+LEFT JOIN unnest({members}::uuid[], {sums}::numeric[], {divisors}::numeric[], {whole}::boolean[])
+    AS r (member_id, sum_minor, divisor, is_whole) ON r.member_id = m.member_id"""
 WERE_BEFORE = """
 LEFT JOIN (
     SELECT DISTINCT s.bucket, s.member_id FROM member_person AS r
@@ -84,7 +92,7 @@ class _Statement:
     It `is_for_all` of the buckets, or for the few that a page has.
     """
 
-    def __init__(self, asked: Asked, *, is_for_all: bool) -> None:
+    def __init__(self, asked: Asked, found: Mapping[UUID, Reading], *, is_for_all: bool) -> None:
         self.asked = asked
         self.is_for_all = is_for_all
         self.values: list[Any] = [asked.today]
@@ -98,6 +106,18 @@ class _Statement:
         if "tier" in fields:
             programme, now = self._value(asked.programme.code), self._value(asked.now)
             self.joined += STANDINGS.format(programme=programme, now=now)
+        if "metric" in fields:
+            self._join(found)
+
+    def _join(self, found: Mapping[UUID, Reading]) -> None:
+        """Join the metrics of members who can be judged by theirs."""
+        some = {id_: reading for id_, reading in found.items() if not reading.young}
+        self.joined += METRICS.format(
+            members=self._value(list(some)),
+            sums=self._value([Decimal(one.sum_minor) for one in some.values()]),
+            divisors=self._value([Decimal(one.divisor) for one in some.values()]),
+            whole=self._value([one.complete for one in some.values()]),
+        )
 
     def _value(self, value: Any) -> str:
         self.values.append(value)
@@ -116,6 +136,22 @@ class _Statement:
         high = last if asks.at_most is None else ranks[asks.at_most]
         some = [ranks[code] for code in asks.values] or list(range(low, high + 1))
         return f"(coalesce(t.rank, 0) = ANY({self._value(some)}::int[]))"
+
+    def metric(self, asks: Any) -> str:
+        """Compare exact sums; what is missing is nothing yet, and may be anything (C-3, A-6)."""
+        some = list[str]()
+        if asks.at_least is not None:
+            some.append(self._reaches(asks.at_least))
+        if asks.below is not None:
+            some.append(f"(NOT {self._reaches(asks.below)})")
+        return f"({' AND '.join(some)})"
+
+    def _reaches(self, amount: Decimal) -> str:
+        minor = self._value(Decimal(self.asked.programme.minor(amount)))
+        return (
+            f"(CASE WHEN r.sum_minor >= {minor}::numeric * r.divisor THEN true "
+            "WHEN r.is_whole THEN false END)"
+        )
 
     def label(self, asks: Any) -> str:
         names = self._value([label_name(key) for key in asks.values])
@@ -176,6 +212,7 @@ class _Statement:
 
 _LEAVES: dict[str, Callable[[_Statement, Any], str]] = {
     "tier": _Statement.tier,
+    "metric": _Statement.metric,
     "label": _Statement.label,
     "age": _Statement.age,
     "city": _Statement.city,
@@ -187,15 +224,20 @@ _LEAVES: dict[str, Callable[[_Statement, Any], str]] = {
 }
 
 
-def _whom(asked: Asked, *, is_for_all: bool) -> tuple[str, list[Any]]:
+async def _whom(
+    conn: Connection, asked: Asked, buckets: tuple[int, int], *, is_for_all: bool
+) -> tuple[str, list[Any]]:
     """Return what says whom a rule lets in, and its values after those of the buckets."""
-    made = _Statement(asked, is_for_all=is_for_all)
+    found: Mapping[UUID, Reading] = {}
+    if asked.rule is not None and asks_metric(asked.rule):
+        found = await metrics_of(conn, asked.programme, asked.today, Whom(buckets))
+    made = _Statement(asked, found, is_for_all=is_for_all)
     return WHOM.format(joined=made.joined, let_in=made.let_in), made.values
 
 
 async def count(conn: Connection, asked: Asked, buckets: tuple[int, int]) -> int:
     """Return how many members of a range of buckets a rule lets in."""
-    whom, values = _whom(asked, is_for_all=True)
+    whom, values = await _whom(conn, asked, buckets, is_for_all=True)
     ((members,),) = await rows(conn, f"SELECT count(*) AS members {whom}", *buckets, *values)
     return int(members)
 
@@ -209,7 +251,7 @@ async def page(
     limit: int,
 ) -> list[UUID]:
     """Return members of a range of buckets whom a rule lets in, in their order, `after` one."""
-    whom, values = _whom(asked, is_for_all=False)
+    whom, values = await _whom(conn, asked, buckets, is_for_all=False)
     values += [-1 if after is None else bucket_of(after), after or UUID(int=0), limit]
     last = len(values) + 2
     found = await rows(

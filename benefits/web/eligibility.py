@@ -28,7 +28,8 @@ from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
 from benefits.domain.values import BUCKETS, local_date
-from benefits.store import consents, eligibility, merged, pages, people
+from benefits.store import consents, eligibility, merged, pages
+from benefits.store import known as known_of
 from benefits.store.db import Connection
 from benefits.web import cursors, rehearsal
 from benefits.web.auth import IdempotencyKey, needs
@@ -149,13 +150,12 @@ async def get_eligibility(
         raise UnknownBenefit
     programme, offered = found.catalogue.offers[benefit]
     asked = [line.eligible for line in programme.line if line.eligible is not None]
-    labels = {key for rule in asked for key in rules.labels(rule)}
     today = local_date(found.now, programme.tz)
     async with state.database.transaction() as conn:
         whom = (await merged.current(conn, [member_id])).get(member_id, member_id)
-        known = (await people.load(conn, [whom], today, labels=labels))[whom]
+        found_of = await known_of.load(conn, programme, asked, day=today, ids=[whom])
     tier = programme.tier[_rank(found, programme)].code
-    known = msgspec.structs.replace(known, tier=tier, ranks=programme.ranks, channel=channel or "")
+    known = msgspec.structs.replace(found_of[whom], tier=tier, channel=channel or "")
     return EligibilityView(
         member_id=member_id,
         benefit=benefit,

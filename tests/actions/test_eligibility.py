@@ -342,3 +342,25 @@ async def test_a_tier_that_is_proven_early_brings_what_its_lines_let_in(world: W
     world.clock.now = datetime(2025, 6, 21, 2, tzinfo=UTC)
     assert 2 == (await look_ahead(world.database, world.parts, "wealth")).risen
     assert [(1, 2), (2, 1)] == await units(world)
+
+
+async def test_a_metric_is_of_the_last_period_not_of_the_last_decision(world: World) -> None:
+    """550,000 bring nothing by a rule of 600,000; 620,000 do, though they change no tier."""
+    await world.apply(asking("{ metric = { at_least = '600000' } }", on="line"))
+    first, second = await world.members(2)
+    for month, number, averages in (
+        ("2025-05", 6, (550_000, 650_000)),
+        ("2025-06", 7, (620_000, 599_999)),
+    ):
+        world.clock.now = datetime(2025, number, 2, 4, tzinfo=UTC)
+        for nth, average in enumerate(averages, 1):
+            await world.month(world.name(nth), month, average * 100)
+        for member in (first, second):
+            await world.evaluate(month, member)
+    granted = await world.rows(
+        "SELECT member_id, period, quantity FROM entitlement_grant WHERE line = 'video' "
+        "ORDER BY period"
+    )
+    assert [(second, "2025-06", 2), (first, "2025-07", 2)] == [tuple(row) for row in granted]
+    decided = await world.rows("SELECT DISTINCT month FROM tier_decision")
+    assert [date(2025, 5, 1)] == [row.month for row in decided]

@@ -22,9 +22,10 @@ from benefits.domain.eligibility import (
 )
 from benefits.domain.fields import FIELDS, Known, Months, New, Years, age, birthday, tenure
 from benefits.domain.ladder import Truth
+from benefits.domain.metrics import Reading
 from benefits.domain.programme import Programme, ProgrammeInvalid
 from benefits.domain.programme_file import read
-from benefits.domain.values import add_months
+from benefits.domain.values import Month, add_months
 from tests.builders import PROGRAMME
 from tests.rules import KNOWN, RULES, plainly
 
@@ -145,6 +146,51 @@ def test_a_new_customer_had_no_relationship_before(until: date | None, expected:
     assert Truth.OPEN is weigh(new, unknown)
 
 
+JUNE = Reading(month=Month(2025, 6), sum_minor=0, known_days=30, days=30, divisor=30)
+
+
+@pytest.mark.parametrize(
+    ("sum_minor", "known_days", "at_least", "below"),
+    [
+        (1_500_000, 30, Truth.YES, Truth.NO),
+        (1_499_999, 30, Truth.NO, Truth.YES),  # shown as 499.99, and as 500.00 if it were rounded
+        (1_500_000, 28, Truth.YES, Truth.NO),
+        (1_499_999, 28, Truth.OPEN, Truth.OPEN),
+        (0, 0, Truth.OPEN, Truth.OPEN),
+    ],
+)
+def test_a_metric_is_compared_exactly(
+    sum_minor: int, known_days: int, at_least: Truth, below: Truth
+) -> None:
+    """The sum with the bound times the days; missing days can only add to it (C-3, A-6)."""
+    metric = msgspec.structs.replace(JUNE, sum_minor=sum_minor, known_days=known_days)
+    known = msgspec.structs.replace(ANYBODY, metric=metric)
+    found = [
+        weigh(rule(f"{{ metric = {{ {bound} = '500' }} }}"), known)
+        for bound in ("at_least", "below")
+    ]
+    assert [at_least, below] == found
+    young = msgspec.structs.replace(known, metric=msgspec.structs.replace(metric, young=True))
+    for nobody in (ANYBODY, young):
+        assert Truth.OPEN is weigh(rule("{ metric = { at_least = '500' } }"), nobody)
+
+
+def test_a_metric_says_what_is_missing() -> None:
+    """How much more each day, rounded up; or that the period is not known whole yet."""
+    asked = rule("{ metric = { at_least = '500', below = '20000' } }")
+    metric = msgspec.structs.replace(JUNE, sum_minor=1_200_001)
+    known = msgspec.structs.replace(ANYBODY, metric=metric)
+    assert {
+        "zh": "需满足：上一期资产不低于500且低于20,000（还差100.00）。",
+        "en": "Needs assets of at least 500 and less than 20,000 in the last period "
+        "(100.00 more).",
+    } == why(asked, known)
+    (leaf,) = leaves(asked)
+    rich = msgspec.structs.replace(metric, sum_minor=10**9)
+    assert {"zh": "", "en": ""} == changes_by(leaf, msgspec.structs.replace(known, metric=rich))
+    assert " (the whole of the last period is not known)" == changes_by(leaf, ANYBODY)["en"]
+
+
 def test_what_is_not_known_is_said() -> None:
     """The reason names what is missing, and of what is alternative all of it."""
     asked = rule(
@@ -216,6 +262,14 @@ def test_conditions_in_words(text: str, expected: str) -> None:
             "{ any = [ { tier = { is = 'GOLD' } } ] }",
             "any[0].tier: is checked as units",
         ),
+        ("benefit", "{ metric = { at_least = '5' } }", "eligible.metric: is checked as units"),
+        ("line", "{ metric = { at_leats = '5' } }", "did you mean 'at_least'?"),
+        ("line", "{ metrik = { at_least = '5' } }", "did you mean 'metric'?"),
+        ("line", "{ metric = {} }", "eligible.metric: say at_least, below or both"),
+        ("line", "{ metric = { below = '0.005' } }", "below: 0.005 has more than 2 decimals"),
+        ("line", "{ metric = { at_least = '-1' } }", "metric.at_least: must be at least 0"),
+        ("line", "{ metric = { at_least = 'NaN' } }", "metric.at_least: NaN is no amount"),
+        ("line", "{ metric = { at_least = '5', below = '5' } }", "below: is not above at_least"),
         ("benefit", "{ label = { is = 'FACT:payroll' } }", "eligible.label: is checked as units"),
         (
             "line",
@@ -277,6 +331,14 @@ def test_a_rule_is_taken(on: str, text: str) -> None:
     }
     assert rule(text) == given_.pop(on)
     assert [None] == list(given_.values())
+
+
+def test_a_metric_needs_a_line_that_waits_for_the_evaluation() -> None:
+    """As a period begins the last one is mostly not known yet: its units would never come."""
+    text = "{ not = { metric = { at_least = '5' } } }"
+    assert rule(text) == written("line", text).line[1].eligible
+    with pytest.raises(ProgrammeInvalid, match=r'line\[1\]\.eligible\.metric: .* "EVALUATION"'):
+        written("line", text, 'start = "PERIOD"\n')
 
 
 def test_a_consent_must_be_defined() -> None:

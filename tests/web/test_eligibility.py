@@ -96,6 +96,14 @@ async def test_the_rules_of_lines_are_explained_too(running: Site) -> None:
     (line,) = body["lines"]
     assert ("video", "PLATINUM", "no") == (line["line"], line["tier"], line["rule"]["holds"])
     assert "Needs tier Diamond or higher, or the label payroll." == line["rule"]["why"]["en"]
+    await running.world.apply(asking("{ metric = { at_least = '7000000' } }", on="line"))
+    (line,) = (await eligibility(running, UUID(body["member_id"])))["lines"]
+    (metric,) = line["rule"]["conditions"]
+    assert ("metric", "no", "（还差6,380,000.00）") == (
+        metric["field"],
+        metric["holds"],
+        metric["change"]["zh"],
+    )
     path = f"/v1/members/{body['member_id']}/eligibility?benefit=YACHT"
     assert 404 == (await get(running, path, running.mobile_key))[0]
 

@@ -85,12 +85,15 @@ def _check_benefit(was: Benefit, now: Benefit) -> None:
 
 
 def _check_line(was: Line, now: Line) -> None:
-    """Refuse another count of periods: what was granted in the running one would come again."""
-    for name in ("period", "anchor", "days", "on", "missing"):
+    """Refuse another count of periods: what was granted in the running one would come again.
+
+    And other units: what was granted of those before would count for them.
+    """
+    for name in ("benefit", "choice", "period", "anchor", "days", "on", "missing"):
         kept = getattr(was, name)
         if getattr(now, name) != kept:
-            told = repr(kept.value) if isinstance(kept, Enum) else kept
-            if kept is None or name == "on":
+            told = repr(kept.value if isinstance(kept, Enum) else kept)
+            if kept in (None, "") or name == "on":
                 told = "as it is"
             raise ProgrammeInvalid(
                 f"line {was.code!r}: its {name} must stay {told}; give what comes otherwise "

@@ -279,6 +279,7 @@ async def test_what_cannot_be_evaluated_is_refused(
         ({"period": LinePeriod.YEAR}, "period must stay 'QUARTER'"),
         ({"anchor": Anchor.ANNIVERSARY, "start": Start.PERIOD}, "anchor must stay 'CALENDAR'"),
         ({"days": 30}, "days must stay 0"),
+        ({"benefit": "VIDEO"}, "benefit must stay 'LOUNGE'"),
     ],
 )
 async def test_a_line_counts_its_periods_as_it_did(

@@ -138,14 +138,16 @@ async def _wanted(conn: Connection, parts: Parts, leased: Leased, whom: Whom) ->
         ids = [one.member_id for one in held]
         whom = Whom(whom.buckets, ids)
     into = await merged.along(conn, [one.member_id for one in held if one.has_merged])
-    before = await top_up.brought(conn, programme, lines, leased.day, whom=whom, into=into)
     since = {
         one.member_id: local_date(one.since, programme.tz) if one.since else one.opened_on
         for one in held
     }
-    ranks = [(one.member_id, one.rank) for one in held]
-    due = await top_up.due(conn, programme, ranks, before, since=since, now=now)
-    return _Wanted(len(held), due)
+    found = list[top_up.Due]()
+    for day, some in [(leased.day, lines), *packages.missed(lines, leased.after, leased.day)]:
+        ranks = [(one.member_id, one.rank) for one in held if one.opened_on <= day]
+        before = await top_up.brought(conn, programme, some, day, whom=whom, into=into)
+        found += await top_up.due(conn, programme, ranks, before, since=since, now=now)
+    return _Wanted(len(held), found)
 
 
 async def _write(

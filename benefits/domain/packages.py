@@ -5,7 +5,7 @@ A period is of the calendar, or of the member: counted from the day on which the
 """
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -234,11 +234,14 @@ def ends_at(
 ) -> datetime | None:
     """Return when units end that are granted now for a period; None when the period is over.
 
-    What comes `ONCE` is never over. Units with a life of their own are usable through the last of
-    its days after today (P-5, C-4), those that are carried over through the last of the line's
-    periods after it.
+    What comes `ONCE` is never over, nor a recurring day while its units would live. Units with a
+    life of their own are usable through the last of its days after today (P-5, C-4), those that
+    are carried over through the last of the line's periods after it.
     """
     over = midnight(period.end, zone)
+    if line.on is not None and line.valid_days:
+        ends = end_of(period.start + timedelta(days=line.valid_days), zone)
+        return ends if ends > now else None
     if over <= now and line.period is not LinePeriod.ONCE:
         return None
     if line.carry is not None:
@@ -283,7 +286,7 @@ def of_tiers(lines: Iterable[Line]) -> list[Line]:
     return [line for line in lines if line.segment is None]
 
 
-def beginning(lines: Iterable[Line], after: date | None, day: date) -> Beginning:
+def beginning(lines: Collection[Line], after: date | None, day: date) -> Beginning:
     """Return whose periods of some lines may begin after a day and up to another (P-3).
 
     Without the former day all that run are meant. On the first of a month everybody is looked at:
@@ -291,6 +294,8 @@ def beginning(lines: Iterable[Line], after: date | None, day: date) -> Beginning
     What comes `ONCE` begins with the relationship.
     """
     if after is None:
+        return Beginning(None, [], 0, [])
+    if missed(lines, after, day):
         return Beginning(None, [], 0, [])
     own, window = False, [after + timedelta(days=n) for n in range(1, (day - after).days + 1)]
     if any(each.day == 1 for each in window):
@@ -306,6 +311,20 @@ def beginning(lines: Iterable[Line], after: date | None, day: date) -> Beginning
     days = {n for each in window for n in _opening_days(each)} if own else set()
     labels = sorted({line.segment.label for line in lines if line.segment})
     return Beginning(sorted(days), rolling, len(window), labels)
+
+
+def missed(lines: Iterable[Line], after: date | None, day: date) -> list[tuple[date, list[Line]]]:
+    """Return the recurring days between two, with the lines whose units live on after them (P-10).
+
+    Whether some still do says `ends_at`.
+    """
+    living, found = [line for line in lines if line.valid_days], list[tuple[date, list[Line]]]()
+    for n in range(1, 0 if after is None else (day - after).days):
+        each = day - timedelta(days=n)
+        some = [line for line in living if line.on and falls_on(line.on, line.missing, each)]
+        if some:
+            found.append((each, some))
+    return found
 
 
 def _opening_days(day: date) -> range:

@@ -181,7 +181,7 @@ async def test_a_higher_threshold_counts_from_its_month_on(
     await world.evaluate("2025-05", member)
     assert PRIVATE == await rank(world, member)
     programme = reference_programme()
-    dearer = msgspec.structs.replace(programme.tier[PRIVATE], threshold=20_000_000)
+    dearer = msgspec.structs.replace(programme.tier[PRIVATE], threshold=Decimal(20_000_000))
     raised = msgspec.structs.replace(programme, tier=(*programme.tier[:PRIVATE], dearer))
     await world.apply(raised, tiers_from=tiers_from)
     await world.month(world.name(1), "2025-06", 11_000_000_00)
@@ -304,5 +304,5 @@ async def test_the_ladder_only_grows_upwards(world: World) -> None:
     ):
         with pytest.raises(ProgrammeInvalid, match="must stay, in this order"):
             await world.apply(msgspec.structs.replace(reference_programme(), tier=changed))
-    top = msgspec.structs.replace(tiers[-1], code="BLACK", threshold=99_000_000)
+    top = msgspec.structs.replace(tiers[-1], code="BLACK", threshold=Decimal(99_000_000))
     await world.apply(msgspec.structs.replace(reference_programme(), tier=(*tiers, top)))

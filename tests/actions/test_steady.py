@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from random import Random
 from uuid import UUID
 
@@ -421,7 +422,7 @@ async def test_a_new_version_that_judges_the_past_has_all_folded(
     plain = reference_programme()
     ladder = [
         plain.tier[0],
-        msgspec.structs.replace(plain.tier[1], threshold=70_000),
+        msgspec.structs.replace(plain.tier[1], threshold=Decimal(70_000)),
         *plain.tier[2:],
     ]
     for world in worlds:

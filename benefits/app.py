@@ -66,6 +66,7 @@ from benefits.web import (
     standings,
     stock,
     summary,
+    waits,
     whitelists,
 )
 from benefits.web.auth import Callers
@@ -90,7 +91,7 @@ API = [
     *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),
     *(*choices.HANDLERS, *whitelists.HANDLERS, *redemptions.HANDLERS),
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),
-    *(*stock.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
+    *(*waits.HANDLERS, *stock.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
 ]
 
 

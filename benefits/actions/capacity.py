@@ -18,7 +18,7 @@ from benefits.domain.booking import Slots, slots
 from benefits.domain.entitlement import ClaimFacts, CounterUse, Node
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot
-from benefits.domain.limits import WHENEVER, Limit, Place, Room, Scope
+from benefits.domain.limits import WHENEVER, Limit, OnFull, Place, Room, Scope
 from benefits.domain.orders import RedeemBy
 from benefits.domain.programme import Programme
 from benefits.domain.use import use_until
@@ -29,6 +29,7 @@ from benefits.store.db import Connection, Writer
 from benefits.store.ledger import Journal
 from benefits.store.pool import Shelf
 
+QUEUE = "queue"  # whatever the window: who waits does so for the next ones, too
 _NOTHING = CounterUse()
 _FRESH = Kept()
 
@@ -41,6 +42,11 @@ def stock_key(benefit: Benefit) -> SharedCounter:
 def budget_key(budget: str) -> SharedCounter:
     """Return the counter of a budget."""
     return (entitlement.budget_counter(budget), WHENEVER)
+
+
+def queue_key(queue: str) -> SharedCounter:
+    """Return the counter of a queue: how many wait now, and how many numbers it has given."""
+    return (queue, QUEUE)
 
 
 def money_keys(programme: Programme, benefit: Benefit) -> list[SharedCounter]:
@@ -202,13 +208,14 @@ async def wishes(
 class Asker(msgspec.Struct, frozen=True):
     """Who claims: whether nothing may be claimed any more or now, and what a rule asks of them.
 
-    As many `companions` may come along.
+    As many `companions` may come along. Who waited and is the first of a queue has its `turn`.
     """
 
     closed: bool
     blocked: bool
     known: Known | None
     companions: int = 0
+    turn: str = ""
 
 
 class Capacity:
@@ -225,20 +232,28 @@ class Capacity:
         self.codes = CodeStock()
 
     async def load(
-        self, conn: Connection, wanted: Collection[Wish], *, taken: Collection[UUID], locks: bool
+        self,
+        conn: Connection,
+        wanted: Collection[Wish],
+        *,
+        taken: Collection[UUID],
+        locks: bool,
+        queues: Collection[SharedCounter] = (),
     ) -> None:
         """Read what claims may meet; with `locks`, lock what is shared, last of all.
 
-        Others were merged into the `taken` members.
+        Others were merged into the `taken` members. The `queues` are those that claims come from.
         """
         mine = [w.terms.cap(w.member_id) for w in wanted if w.terms.benefit.cap is not None]
         recent = list[MemberCounter]()
-        windows = set[SharedCounter]()
+        windows = set(queues)
         for wish in wanted:
             mine += [(wish.member_id, p.counter, p.window) for p in wish.terms.others]
             for limit, place in wish.places:
                 if place.is_shared:
                     windows.add((place.counter, place.window))
+                    if limit.on_full is not OnFull.REJECT:
+                        windows.add(queue_key(place.queue))
                 elif limit.window is None:
                     since = limits.instant_key(limits.since(limit, wish.terms.now))
                     recent.append((wish.member_id, place.counter, since))
@@ -361,7 +376,7 @@ class Capacity:
             known=asker.known,
             companions=asker.companions,
             excluded_by=self.excluded_by(wish.member_id, terms.others),
-            rooms=self.rooms(wish) if wish.places else (),
+            rooms=self.rooms(wish, asker.turn) if wish.places else (),
             codes=self.codes.free(terms.shelf),
             slots=terms.slots,
             above=tuple(Node(self.taken(budget_key(code)), totals[code]) for code in above),
@@ -371,8 +386,8 @@ class Capacity:
         """Return which benefit of an exclusion group a member has claimed; empty for none."""
         return next((p.of for p in others if self.own((member_id, p.counter, p.window)) > 0), "")
 
-    def rooms(self, wish: Wish) -> tuple[Room, ...]:
-        """Return what the places of a claim have."""
+    def rooms(self, wish: Wish, turn: str = "") -> tuple[Room, ...]:
+        """Return what the places of a claim have, for whoever has a turn in a queue or none."""
         programme, today = wish.terms.programme, wish.terms.today
         found = list[Room]()
         for limit, place in wish.places:
@@ -383,7 +398,9 @@ class Capacity:
                 continue
             key = (place.counter, place.window)
             used = self.taken(key).taken if place.is_shared else self.own((wish.member_id, *key))
-            found.append(limits.room(limit, place, most, used, day=today, zone=programme.tz))
+            there = limits.room(limit, place, most, used, day=today, zone=programme.tz)
+            waiting = 0 if place.queue == turn else self.taken(queue_key(place.queue)).reserved
+            found.append(msgspec.structs.replace(there, waiting=waiting) if waiting else there)
         return tuple(found)
 
     def tell(

@@ -10,11 +10,12 @@ import msgspec
 from benefits import measures, traces
 from benefits.actions import capacity
 from benefits.actions.answers import Answer
-from benefits.actions.capacity import Asker, Capacity, Terms, Wish
+from benefits.actions.capacity import Asker, Capacity, Terms, Wish, queue_key
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.actions.pricing import UNSENT_FOR, cost_of
 from benefits.actions.resolve import resolve
+from benefits.actions.waiting import Asked, Waits
 from benefits.domain import code_lines, entitlement, ledger
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, stop_claim
@@ -26,6 +27,7 @@ from benefits.domain.orders import Done, IssueRequest, Operation, OrderState
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import EPOCH, bucket_of, local_date
+from benefits.domain.waits import Turn, Waiting
 from benefits.store import blocks, claims, members, orders, people, standings
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
@@ -65,7 +67,8 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
 
     With each come as many as `companions` (V-10). The `channel` is how it is asked, not what:
     tried again by another one it is the same wish. It may be of the units of one lot alone. A
-    booking is for the time `booked_for`.
+    booking is for the time `booked_for`. It `waits` for room that a limit lacks, if it may; where
+    it did so its `turn` has come.
     """
 
     caller: str
@@ -78,6 +81,8 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     channel: str = ""
     booked_for: datetime | None = None
     lot_id: UUID | None = None
+    waits: bool = False
+    turn: Turn | None = None
     traceparent: str = msgspec.field(default_factory=traces.place)
 
     @property
@@ -94,6 +99,8 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> bytes:
         """The hash of what is asked."""
         asked: list[Any] = [self.benefit, self.quantity, self.recipient]
+        if self.waits:
+            asked.append("waits")
         if self.booked_for is not None:
             at = (self.booked_for - EPOCH) // timedelta(microseconds=1)
             return body_hash([*asked, self.companions, at])
@@ -120,6 +127,7 @@ class _Group:
         self._wishes: dict[tuple[UUID, str], Wish] = {}
         self.journal = Journal(locked, self.now, parts.new_id)
         self.capacity = Capacity()
+        self.waits = Waits(parts, self.journal, self.capacity)
         self.blocks: dict[UUID, list[Block]] = {}
         self.claims: list[ClaimRow] = []
         self.holds: list[HoldRow] = []
@@ -153,8 +161,12 @@ class _Group:
         branches = {id_: one.branch for id_, one in self.locked.items()}
         found = await capacity.wishes(conn, wanted, branches)
         self._wishes = {(w.member_id, w.terms.asked.code): w for w in found}
+        await self.waits.load(conn, {one.member_id for one in commands if one.waits})
         taken = [id_ for id_, one in self.locked.items() if one.has_merged]
-        await self.capacity.load(conn, self._wishes.values(), taken=taken, locks=True)
+        queues = {queue_key(one.turn.queue) for one in commands if one.turn and one.turn.queue}
+        await self.capacity.load(
+            conn, self._wishes.values(), taken=taken, locks=True, queues=queues
+        )
         await self._lock_codes(conn, commands)
 
     async def _lock_codes(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
@@ -175,11 +187,13 @@ class _Group:
         return terms
 
     def decide(self, command: ClaimUnits) -> Accepted | Refusal:
-        """Decide one claim on what the group has left."""
+        """Decide one claim on what the group has left; Busy where it waits on."""
         if command.quantity < 1 or command.companions < 0 or command.pieces > QUANTITY_MAX:
             return QuantityInvalid()
         if command.benefit not in self.offers:
             return UnknownBenefit()
+        if command.turn is not None and self.waits.is_full(command.turn):
+            return Busy()
         wish = self._wishes[command.member_id, command.benefit]
         lots = self.journal.lots_of(command.member_id, wish.terms.unit)
         if command.lot_id is not None:
@@ -190,14 +204,21 @@ class _Group:
                 companions=command.companions,
                 recipient=command.recipient,
                 booked_for=command.booked_for,
+                waits=command.waits,
             ),
             wish.terms.benefit,
             self.capacity.facts(wish, lots, self._asker(command, wish.terms)),
             self.journal.now_for(command.member_id),
         )
-        if isinstance(decided, Refusal):
-            return decided
-        return self._record(command, wish, decided)
+        match decided:
+            case Refusal():
+                return decided
+            case entitlement.Claim():
+                return self._record(command, wish, decided)
+            case Waiting() if command.turn is not None:
+                return self.waits.go_on(command.turn, decided)
+            case Waiting():
+                return self.waits.begin(_asked(command), wish, decided, lots)
 
     def _asker(self, command: ClaimUnits, terms: Terms) -> Asker:
         closed_on = self.locked[command.member_id].closed_on
@@ -207,6 +228,7 @@ class _Group:
             blocked=stopping is not None and stop_claim(stopping, terms.benefit, now),
             known=self._known(command, terms),
             companions=self._companions(command, terms) if command.companions else 0,
+            turn=command.turn.queue if command.turn is not None else "",
         )
 
     def _companions(self, command: ClaimUnits, terms: Terms) -> int:
@@ -336,12 +358,14 @@ class _Group:
 
     async def write(self, writer: Writer) -> None:
         """Write everything the group decided."""
-        if self.claims:
+        if self.claims or self.waits.changed:
             await self.journal.write(writer)
+            await self.capacity.write(writer)
+            await self.waits.write(writer, self.now)
+        if self.claims:
             await claims.put_holds(writer, self.holds)
             await claims.put(writer, self.claims, self.now + UNSENT_FOR)
             await orders.put(writer, self.requests, self.now)
-            await self.capacity.write(writer)
             await self.capacity.codes.write(writer, self.now)
             measures.count_claims(OrderState.HELD.value, len(self.claims))
 
@@ -366,6 +390,17 @@ def _placed(row: ClaimRow, command: ClaimUnits) -> dict[str, object]:
         "claimed_at": row.claimed_at,
         **{name: value for name, value in where_said.items() if value},
     }
+
+
+def _asked(command: ClaimUnits) -> Asked:
+    """Return what of a claim is kept while it waits."""
+    return Asked(
+        quantity=command.quantity,
+        companions=command.companions,
+        recipient=command.recipient,
+        channel=command.channel,
+        booked_for=command.booked_for,
+    )
 
 
 def _for(command: ClaimUnits, moved: Mapping[UUID, UUID]) -> ClaimUnits:
@@ -406,7 +441,8 @@ async def claim(
             outcomes.append(before)
             continue
         decided = group.decide(command)
-        outcomes.append(keyed.decide(key, body, decided))
+        waits_on = isinstance(decided, Busy)
+        outcomes.append(decided if waits_on else keyed.decide(key, body, decided))
     together = Together(conn)
     await group.write(together)
     await keyed.write(together, group.now)

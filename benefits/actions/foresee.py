@@ -16,12 +16,13 @@ from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, stop_claim
 from benefits.domain.booking import Slots
 from benefits.domain.catalogue import Catalogue
-from benefits.domain.entitlement import ClaimCommand
+from benefits.domain.entitlement import CapReached, ClaimCommand
 from benefits.domain.fields import Channel, Known
 from benefits.domain.ledger import Lot
 from benefits.domain.limits import Left, Room
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import Quantity
+from benefits.domain.waits import Waiting
 from benefits.store import blocks, merged, pages, people
 from benefits.store import ledger as books
 from benefits.store.db import Connection
@@ -35,7 +36,7 @@ class Prospect(msgspec.Struct, frozen=True):
 
     That is the units of its cap so far, what the limits have, how much is left for all, and for
     which times it could be. Where it `needs_consent` first, it is what a claim would meet once
-    that is given.
+    that is given. One that lacks nothing but room `may_wait` for it, if its limit lets it.
     """
 
     refusal: Refusal | None
@@ -44,6 +45,7 @@ class Prospect(msgspec.Struct, frozen=True):
     rooms: tuple[Room, ...] = ()
     left: Left | None = None
     slots: Slots | None = None
+    may_wait: bool = False
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -101,6 +103,10 @@ def _prospect(there: Capacity, wish: Wish, seen: Seen) -> Prospect:
         booked_for=facts.slots.first if facts.slots else None,
     )
     decided = entitlement.claim(command, benefit, facts, terms.now)
+    patient = msgspec.structs.replace(command, waits=True)
+    may_wait = isinstance(decided, CapReached) and isinstance(
+        entitlement.claim(patient, benefit, facts, terms.now), Waiting
+    )
     agreed = seen.known.consents if seen.known is not None else frozenset[str]()
     return Prospect(
         decided if isinstance(decided, Refusal) else None,
@@ -109,6 +115,7 @@ def _prospect(there: Capacity, wish: Wish, seen: Seen) -> Prospect:
         facts.rooms,
         entitlement.left(benefit, facts),
         facts.slots,
+        may_wait,
     )
 
 

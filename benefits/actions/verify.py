@@ -8,7 +8,7 @@ from benefits.actions.verify_archives import verify_archives
 from benefits.actions.verify_seals import Audit, verify_leaves, verify_log
 from benefits.domain import entitlement
 from benefits.domain.values import BUCKETS
-from benefits.store import months, rates
+from benefits.store import months, rates, waits
 from benefits.store import verify as checks
 from benefits.store.carried import STEADY
 from benefits.store.db import Connection, Database, run
@@ -76,6 +76,7 @@ async def _compare(conn: Connection, parts: Parts) -> list[Finding]:
     kept, taken = await checks.shared(conn)
     offers, there = (await parts.catalogue.current(conn)).offers, await checks.versions(conn)
     folded = {name: [0, used] for name, used in (await checks.limited(conn)).items()}
+    folded |= {f"{name} queue 0": [many, 0] for name, many in (await waits.queues(conn)).items()}
     found = list[Finding]()
     for one in taken:
         if one.benefit not in offers:

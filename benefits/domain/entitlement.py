@@ -27,6 +27,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
 from benefits.domain.use import ClaimWindow
 from benefits.domain.values import EPOCH, Period, end_of
+from benefits.domain.waits import Waiting
 
 RECIPIENT_MAX = 128
 
@@ -69,11 +70,14 @@ class CapReached(Refusal):
     words = "The limit for this benefit in this period is reached."
 
     @classmethod
-    def until(cls, at: datetime | None) -> "CapReached":
-        """Say no, and when there is room again where that is told."""
-        if at is None:
-            return cls()
-        return cls(f"{cls.words} There is room again from {at.astimezone(UTC).isoformat()} on.")
+    def of(cls, lacking: Sequence[tuple[Room, int]]) -> "CapReached":
+        """Say no, whether a claim may wait, and when there is room again where that is told."""
+        words, at = cls.words, opens(lacking)
+        if _may_wait(lacking):
+            words = f"{words} A claim may wait for room."
+        if at is not None:
+            words = f"{words} There is room again from {at.astimezone(UTC).isoformat()} on."
+        return cls(words)
 
 
 class StockExhausted(Refusal):
@@ -200,13 +204,14 @@ class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A member asks for pieces of a benefit; `recipient` goes to its provider only.
 
     `quantity` is all of them: with each of the member's own come as many as `companions`. A
-    booking is for the time `booked_for`.
+    booking is for the time `booked_for`. It `waits` for room if it may.
     """
 
     quantity: int
     companions: int = 0
     recipient: dict[str, str] = {}
     booked_for: datetime | None = None
+    waits: bool = False
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -263,12 +268,12 @@ class Claim(msgspec.Struct, frozen=True):
 
 def claim(
     command: ClaimCommand, benefit: Benefit, facts: ClaimFacts, now: datetime
-) -> Claim | Refusal:
+) -> Claim | Waiting | Refusal:
     """Decide a claim, by what refuses it first (K-2).
 
     The order is: member, blocks, contract, window, consent, eligibility, companions, recipient,
     booking, exclusion group, the member's caps, shared limits, stock, budget and those above it,
-    lots.
+    lots. One that `waits` does so where nothing but room is missing, for the first limit's.
     """
     cost = facts.piece_cost * command.quantity
     wanted = facts.piece * command.quantity
@@ -286,16 +291,29 @@ def claim(
     if facts.cap_limit is not None and counted and facts.cap_used + counted > facts.cap_limit:
         return CapReached()
     lacking = full(facts.rooms, Counted(counted, facts.piece, facts.piece_cost))
-    if lacking:
-        return CapReached.until(opens(lacking))
+    if lacking and not (command.waits and _may_wait(lacking)):
+        return CapReached.of(lacking)
+    short = _exhausted(command, benefit, facts) or short
+    if short is not None:
+        return short
+    return Waiting(*lacking[0]) if lacking else Claim(parts, wanted, cost, uncapped)
+
+
+def _exhausted(command: ClaimCommand, benefit: Benefit, facts: ClaimFacts) -> Refusal | None:
+    """Return what there is too little of for everybody: stock, codes, or money (K-4)."""
     if benefit.stock is not None and facts.stock.taken + command.quantity > benefit.stock:
         return StockExhausted()
     if facts.codes is not None and facts.codes < command.quantity:
         return StockExhausted()
+    cost = facts.piece_cost * command.quantity
     nodes = (Node(facts.budget, facts.budget_total), *facts.above)
     if any(node.use.taken + cost > node.total for node in nodes):
         return BudgetExhausted()
-    return short or Claim(parts, wanted, cost, uncapped)
+    return None
+
+
+def _may_wait(lacking: Sequence[tuple[Room, int]]) -> bool:
+    return all(room.may_wait(amount) for room, amount in lacking)
 
 
 def _barred(command: ClaimCommand, benefit: Benefit, facts: ClaimFacts) -> Refusal | None:
@@ -330,7 +348,11 @@ def _barred(command: ClaimCommand, benefit: Benefit, facts: ClaimFacts) -> Refus
 
 def left(benefit: Benefit, facts: ClaimFacts) -> Left | None:
     """Return how much is left of what all members share; None where nothing of it ends (K-8)."""
-    found = [coarse(r.used, r.most) for r in facts.rooms if r.place.is_shared]
+    found = [
+        Left.NONE if room.waiting else coarse(room.used, room.most)
+        for room in facts.rooms
+        if room.place.is_shared
+    ]
     if benefit.stock is not None:
         found.append(coarse(facts.stock.taken, benefit.stock))
     if facts.codes is not None:

@@ -141,6 +141,30 @@ class ClaimRefused(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     refusal: str
 
 
+class WaitBegun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A claim of `quantity` pieces waits for room of a limit until `ends_at`, if to any end."""
+
+    benefit: str
+    quantity: int
+    programme: str
+    limit: str
+    ends_at: datetime | None = None
+
+
+class WaitEnded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A claim waits no longer: it was made, the `claim_id`; or refused, by the code `refusal`.
+
+    Or the member wished so, or its time was over.
+    """
+
+    benefit: str
+    quantity: int
+    programme: str
+    reason: Literal["SERVED", "CANCELLED", "OVER", "REFUSED"]
+    refusal: str | None = None
+    claim_id: UUID | None = None
+
+
 class BudgetTaken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A budget whose claims came to `percent` of its total, in minor units (K-4)."""
 
@@ -360,6 +384,8 @@ Told = type[
     | UnitsExpired
     | ClaimPlaced
     | ClaimRefused
+    | WaitBegun
+    | WaitEnded
     | BudgetTaken
     | OrderMoved
     | OrderPartlyUsed
@@ -390,7 +416,9 @@ class Kind(msgspec.Struct, frozen=True):
     """A type of event: what its data hold, what its subject is, and what it means."""
 
     data: Told
-    subject: Literal["decision", "period", "lot", "claim", "correction", "member", "block", ""]
+    subject: Literal[
+        "decision", "period", "lot", "claim", "wait", "correction", "member", "block", ""
+    ]
     words: str
 
 
@@ -413,6 +441,8 @@ EVENTS: dict[str, Kind] = {
     "entitlement.expired": Kind(UnitsExpired, "lot", "Unspent units ended."),
     "claim.placed": Kind(ClaimPlaced, "claim", "A member claimed; the units are held."),
     "claim.refused": Kind(ClaimRefused, "lot", "Units could not be claimed for the member."),
+    "wait.begun": Kind(WaitBegun, "wait", "A limit is full; the claim waits for room."),
+    "wait.ended": Kind(WaitEnded, "wait", "A claim waits no longer: made, given up or refused."),
     "budget.threshold": Kind(BudgetTaken, "claim", "A claim took a budget to 80, 95 or 100 %."),
     "order.held": Kind(OrderMoved, "claim", "Nothing was sent yet; it will be tried again."),
     "order.pending": Kind(OrderMoved, "claim", "The provider accepted and will answer later."),

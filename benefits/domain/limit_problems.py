@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from benefits.domain.labels import Layer
-from benefits.domain.limits import Dimension, Limit, Scope
+from benefits.domain.limits import Dimension, Limit, OnFull, Scope
 from benefits.domain.programme import Programme
 from benefits.domain.spelling import suggestion
 from benefits.domain.units import LARGEST
@@ -61,6 +61,8 @@ def limit_problems(programme: Programme) -> Iterator[str]:
             yield f"{path}.segment: stands with the scope SEGMENT, and only with it"
         elif limit.segment is not None and limit.segment.layer is Layer.MODEL:
             yield f"{path}.segment.layer: a MODEL label may rank, never decide (S-2)"
+        if limit.on_full is OnFull.WAITLIST and limit.scope is Scope.MEMBER:
+            yield f"{path}.on_full: nobody else waits for a member's own room: NEXT_WINDOW"
         yield from _amount(programme, path, limit)
 
 

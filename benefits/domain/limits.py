@@ -64,9 +64,14 @@ class Dimension(enum.Enum):
 
 
 class OnFull(enum.Enum):
-    """What a refusal says: no more than itself, or also when there is room again."""
+    """What becomes of a claim that finds no room: it is refused, or may wait if it asks to (K-1).
+
+    On a WAITLIST for room that comes back before the window ends; else for that and for all of the
+    NEXT_WINDOW, too.
+    """
 
     REJECT = "REJECT"
+    WAITLIST = "WAITLIST"
     NEXT_WINDOW = "NEXT_WINDOW"
 
 
@@ -147,6 +152,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return ":".join(kind + rolling + ([self.of] if self.of else []))
 
     @property
+    def queue(self) -> str:
+        """The name of the counter of those who wait for its room, in whichever window."""
+        return f"wait:{self.counter}"
+
+    @property
     def is_instant(self) -> bool:
         """Whether its window is the instant of one event, which counts in rolling windows."""
         return "T" in self.window
@@ -176,7 +186,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     """What a place has: at most `most`, of which `used` is taken.
 
     All of it is free again at `resets_at`; of a rolling window amounts are, one after the other,
-    as `frees` says.
+    as `frees` says. What comes back belongs to those who are `waiting` for it. Who begins to wait
+    does so until `waits_until`; None where the window never ends.
     """
 
     place: Place
@@ -185,14 +196,21 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     used: int
     resets_at: datetime | None = None
     frees: tuple[tuple[datetime, int], ...] = ()
+    waits_until: datetime | None = None
+    waiting: int = 0
 
     def has(self, wanted: int) -> bool:
-        """Say whether so much more fits in; nothing always does."""
-        return not wanted or self.used + wanted <= self.most
+        """Say whether so much more fits in, with nobody waiting for it; nothing always does."""
+        return not wanted or (not self.waiting and self.used + wanted <= self.most)
+
+    def may_wait(self, wanted: int) -> bool:
+        """Say whether a claim of so much may wait until it fits in."""
+        is_ever = self.on_full is OnFull.WAITLIST or self.waits_until is not None
+        return self.on_full is not OnFull.REJECT and is_ever and wanted <= self.most
 
     def opens(self, wanted: int) -> datetime | None:
         """Return when so much would fit in; None when it never will, or nobody is told."""
-        if self.on_full is OnFull.REJECT or wanted > self.most:
+        if self.on_full is not OnFull.NEXT_WINDOW or self.waiting or wanted > self.most:
             return None
         left = self.used
         for at, amount in sorted(self.frees):
@@ -271,13 +289,16 @@ def since(limit: Limit, now: datetime) -> datetime:
 def room(limit: Limit, place: Place, most: int, used: int, *, day: date, zone: ZoneInfo) -> Room:
     """Return what there is of a place in a calendar window."""
     assert limit.window is not None, "it is of the calendar"
-    end = window_end(limit.window, day)
+    end = last = window_end(limit.window, day)
+    if end is not None and limit.on_full is OnFull.NEXT_WINDOW:
+        last = window_end(limit.window, end)
     return Room(
         place=place,
         on_full=limit.on_full,
         most=most,
         used=used,
         resets_at=None if end is None else midnight(end, zone),
+        waits_until=None if last is None else midnight(last, zone),
     )
 
 
@@ -293,6 +314,7 @@ def rolling_room(limit: Limit, place: Place, most: int, events: Iterable[tuple[s
         most=most,
         used=sum(amount for _, amount in frees),
         frees=frees,
+        waits_until=datetime.fromisoformat(place.window) + timedelta(days=2 * limit.days),
     )
 
 

@@ -23,7 +23,7 @@ from msgspec import inspect
 from benefits.domain.benefit import ClawBack, Late
 from benefits.domain.booking import IfEnded, LateCancel
 from benefits.domain.lattice import Unused
-from benefits.domain.limits import Dimension
+from benefits.domain.limits import Dimension, OnFull
 from benefits.domain.packages import Downgrade, Line, Start, UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
 from benefits.domain.prices import Price, is_worth_less
@@ -173,7 +173,8 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(name|provider|budget|(tier|benefit|choice)\.{_X}\.(name|about))\..*", _never),
     (rf"line\.{_X}\.segment\.name\..*", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
-    (rf"benefit\.{_X}\.(provider|cost|priced_at|settled)|limit\.{_X}\.on_full", _never),
+    (rf"benefit\.{_X}\.(provider|cost|priced_at|settled)", _never),
+    (rf"limit\.{_X}\.on_full", _lower(OnFull.NEXT_WINDOW, OnFull.WAITLIST, OnFull.REJECT)),
     (rf"compliance|benefit\.{_X}\.(nature|triggers\.{_X})", _never),
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),

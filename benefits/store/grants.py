@@ -47,7 +47,7 @@ INSERTS = (
     ),
     *("stretch", "tier_outlook"),
     *("whitelist", "whitelist_member"),
-    *("wallet", "leaf", "tree_node", "checkpoint", "checkpoint_export"),
+    *("wait", "wallet", "leaf", "tree_node", "checkpoint", "checkpoint_export"),
 )
 UPDATES: Mapping[str, tuple[str, ...]] = {
     "api_key": ("ends_at", "secret_hash"),
@@ -120,6 +120,10 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("month", "tier", "as_of", "threshold_minor", "projected_minor", "needed_daily_minor"),
         *("is_current", "seen_at"),
     ),
+    "wait": (
+        *("limit_code", "limit_of", "queue", "number", "next_at", "ended_at", "reason", "refusal"),
+        *("claim_id", "body_sealed"),
+    ),
     "wallet": ("available", "held", "owed"),
     "whitelist": ("members", "whole_at"),
 }
@@ -158,6 +162,10 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "month_archive": ("month", "archived_at", "batches", "recorded_from", "recorded_to"),
     "month_restore": ("month", "archived_at", "restored_at"),
     "outlook_run": ("programme", "as_of", "next_bucket", "begun_at", "ended_at"),
+    "wait": (
+        *("programme", "benefit", "quantity", "limit_code", "begun_at", "ends_at", "ended_at"),
+        *("reason", "refusal"),
+    ),
     "period_run": ("programme", "day", "after", "next_bucket", "begun_at", "ended_at"),
     "pool_code": (
         *("provider", "sku", "batch", "expires_at", "imported_at", "issued_at", "shown_at"),

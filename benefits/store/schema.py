@@ -46,6 +46,7 @@ from benefits.store import (
     schema_people,
     schema_proposals,
     schema_rates,
+    schema_room,
 )
 from benefits.store.columns import INSTANT
 
@@ -56,7 +57,7 @@ assert metadata is schema_members.member.metadata is schema_packages.period_run.
 assert metadata is schema_people.consent.metadata
 assert metadata is schema_days.stretch.metadata is schema_codes.pool_code.metadata
 assert metadata is schema_proposals.proposal.metadata
-assert metadata is schema_circuits.metadata
+assert metadata is schema_circuits.metadata is schema_room.wait.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
 
 # One row per grain and revision; the highest revision counts. No foreign key: a day is millions of
@@ -408,35 +409,5 @@ claim = Table(
         *("benefit", "changed_at"),
         postgresql_where=text("state IN ('SUBMITTED', 'PENDING', 'UNKNOWN')"),
     ),
-    postgresql_with={"fillfactor": "80"},
-)
-
-# What can refuse and is shared: stock, budgets, limits by window. Locked last, updated once per
-# group. Of a budget `told` is the threshold that was told last, in percent of the total `told_of`.
-counter = Table(
-    "counter",
-    metadata,
-    Column("counter", Text, nullable=False),
-    Column("window", Text, nullable=False),
-    Column("slice", SmallInteger, nullable=False),
-    Column("reserved", BigInteger, nullable=False),
-    Column("spent", BigInteger, nullable=False),
-    Column("told", SmallInteger, nullable=False, server_default="0"),
-    Column("told_of", BigInteger, nullable=False, server_default="0"),
-    PrimaryKeyConstraint("counter", "window", "slice"),
-    CheckConstraint("reserved >= 0 AND spent >= 0", name="never_negative"),
-    postgresql_with={"fillfactor": "50"},
-)
-
-member_counter = Table(
-    "member_counter",
-    metadata,
-    *columns.owner(),
-    Column("counter", Text, nullable=False),
-    Column("window", Text, nullable=False),
-    Column("used", BigInteger, nullable=False),
-    PrimaryKeyConstraint("bucket", "member_id", "counter", "window"),
-    columns.of_member(),
-    CheckConstraint("used >= 0", name="never_negative"),
     postgresql_with={"fillfactor": "80"},
 )

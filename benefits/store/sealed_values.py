@@ -33,6 +33,7 @@ PROFILES = _find("member_profile", "reference_sealed", "member_id")
 REQUESTS = _find("provider_request", "body_sealed", "request_id")
 CALLBACKS = _find("inbox", "body_sealed", "provider", "event_id")
 NOTICES = _find("inbox", "notice_sealed", "provider", "event_id")
+WAITS = _find("wait", "body_sealed", "wait_id")
 LISTS = _find("job_part", "lines_sealed", "job_id", "part")
 CLAIMS = _find("claim", "code_sealed", "claim_id")
 PROFILE = """
@@ -44,6 +45,11 @@ REQUEST = """
 UPDATE provider_request AS t SET body_sealed = k.new
 FROM unnest($1::bytea[], $2::bytea[], $3::smallint[], $4::uuid[]) AS k (old, new, bucket, id)
 WHERE t.bucket = k.bucket AND t.request_id = k.id AND t.body_sealed = k.old
+"""
+WAIT = """
+UPDATE wait AS t SET body_sealed = k.new
+FROM unnest($1::bytea[], $2::bytea[], $3::smallint[], $4::uuid[]) AS k (old, new, bucket, id)
+WHERE t.bucket = k.bucket AND t.wait_id = k.id AND t.body_sealed = k.old
 """
 CALLBACK = """
 UPDATE inbox AS t SET body_sealed = k.new
@@ -134,6 +140,7 @@ PLACES = (
         replace=REQUEST,
         begin=(-1, _NOBODY),
     ),
+    Place(name="wait.body_sealed", find=WAITS, replace=WAIT, begin=(-1, _NOBODY)),
     Place(name="inbox.body_sealed", find=CALLBACKS, replace=CALLBACK, begin=(-1, "", "")),
     Place(name="inbox.notice_sealed", find=NOTICES, replace=NOTICE, begin=(-1, "", "")),
     Place(name="job_part.lines_sealed", find=LISTS, replace=LIST, begin=(-1, _NOBODY, -1)),

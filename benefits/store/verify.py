@@ -350,11 +350,16 @@ WHERE a.in_time IS NOT TRUE OR a.proposed_by = a.decided_by OR a.decided_by <> p
 """,
     # C-9: an accepted claim is there, be it with whom the claimer was merged into.
     "request_without_claim": f"""
-SELECT r.caller || ' ' || r.key AS subject, r.ids ->> 'claim_id' AS detail FROM request AS r
+SELECT r.caller || ' ' || r.key AS subject, coalesce(r.ids ->> 'claim_id', r.ids ->> 'wait_id')
+           AS detail FROM request AS r
 WHERE r.bucket BETWEEN $1 AND $2 AND r.operation = 'claim' AND r.refusal = '' AND NOT EXISTS (
     SELECT FROM claim AS c
     WHERE c.bucket = {bucket_in("r.ids ->> 'claim_id'")}
       AND c.claim_id = (r.ids ->> 'claim_id')::uuid)
+  AND NOT EXISTS (
+    SELECT FROM wait AS w
+    WHERE w.bucket = {bucket_in("r.ids ->> 'wait_id'")}
+      AND w.wait_id = (r.ids ->> 'wait_id')::uuid)
 """,
     # A code was shown only of what was delivered, to the member whose claim it is. The sealed code
     # is not looked at: auditors verify, and may not read it.
@@ -397,11 +402,13 @@ WHERE l.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
 }
 
 # K-4: shared counters belong to no bucket. A claim's stock and budgets are those of its benefit.
-# What was reversed is in stock again only if nothing was delivered (V-9).
+# What was reversed is in stock again only if nothing was delivered (V-9). A queue's counter says
+# how many wait, and how many numbers it gave.
 SHARED = """
 SELECT CASE WHEN c."window" = 'all' AND c.slice = 0 AND c.counter NOT LIKE 'limit:%'
             THEN c.counter ELSE format('%s %s %s', c.counter, c."window", c.slice) END AS counter,
-       c.reserved, c.spent FROM counter AS c ORDER BY c.counter
+       c.reserved, CASE WHEN c."window" = 'queue' THEN 0 ELSE c.spent END AS spent
+FROM counter AS c ORDER BY c.counter
 """
 TAKEN = f"""
 SELECT c.benefit, c.programme, c.programme_version,

@@ -82,7 +82,8 @@ class ClaimRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     With each come as many as `companions`, who take as much. The `channel` is the one by which the
     member claims; a rule about it lets nobody in without. What is booked names the time
-    `booked_for`.
+    `booked_for`. With `wait` it waits where nothing is missing but room that its limit lets it
+    wait for.
     """
 
     benefit: str
@@ -91,12 +92,25 @@ class ClaimRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     channel: Way | UnsetType = UNSET
     companions: int | UnsetType = UNSET
     booked_for: Instant | UnsetType = UNSET
+    wait: bool | UnsetType = UNSET
 
 
 class ClaimAnswer(msgspec.Struct, kw_only=True):
     """The claim that was placed; follow it at `GET /v1/claims/{id}`."""
 
     id: str
+
+
+class WaitAnswer(msgspec.Struct, kw_only=True):
+    """The claim waits until `ends_at`, if to any end; see `GET /v1/members/{id}/waits`.
+
+    So many wait `ahead` of it.
+    """
+
+    id: str
+    benefit: str
+    ahead: str
+    ends_at: datetime | None
 
 
 def claim_view(seen: ClaimSeen) -> ClaimView:
@@ -136,10 +150,14 @@ async def post_claim(
     *,
     dry_run: FromQuery[bool] = False,
 ) -> Response[ClaimAnswer]:
-    """Claim units: they are held, and the provider is asked. Needs an Idempotency-Key."""
+    """Claim units: they are held, and the provider is asked. Needs an Idempotency-Key.
+
+    A claim that waits for room takes nothing yet: 202. It is made by itself as soon as there is
+    room for it, before any claim that comes later.
+    """
     claims = request.app.state.claims
     wanted = command(request.auth, check_key(idempotency_key), member_id, data)
-    return answer(await (claims.rehearse if dry_run else claims.submit)(wanted))
+    return answer(await (claims.rehearse if dry_run else claims.submit)(wanted), wanted)
 
 
 def command(caller: Caller, key: str, member_id: UUID, asked: ClaimRequest) -> ClaimUnits:
@@ -154,14 +172,18 @@ def command(caller: Caller, key: str, member_id: UUID, asked: ClaimRequest) -> C
         recipient=asked.recipient,
         channel="" if asked.channel is UNSET else asked.channel,
         booked_for=None if asked.booked_for is UNSET else asked.booked_for,
+        waits=False if asked.wait is UNSET else asked.wait,
     )
 
 
-def answer(outcome: Accepted | Refused | Refusal) -> Response[Any]:
+def answer(outcome: Accepted | Refused | Refusal, asked: ClaimUnits) -> Response[Any]:
     """Return a claim's outcome as a response; a replayed one says so."""
     match outcome:
         case Accepted():
             headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
+            if "wait_id" in outcome.ids:
+                headers["Location"] = f"/v1/members/{asked.member_id}/waits"
+                return Response(_wait_answer(outcome, asked), status_code=202, headers=headers)
             headers["Location"] = f"/v1/claims/{outcome.ids['claim_id']}"
             return Response(
                 ClaimAnswer(id=outcome.ids["claim_id"]), status_code=201, headers=headers
@@ -170,6 +192,16 @@ def answer(outcome: Accepted | Refused | Refusal) -> Response[Any]:
             return stored(outcome)
         case Refusal():
             return refused(outcome)
+
+
+def _wait_answer(outcome: Accepted, asked: ClaimUnits) -> WaitAnswer:
+    ends_at = outcome.ids.get("ends_at")
+    return WaitAnswer(
+        id=outcome.ids["wait_id"],
+        benefit=asked.benefit,
+        ahead=outcome.ids["ahead"],
+        ends_at=None if ends_at is None else datetime.fromisoformat(ends_at),
+    )
 
 
 @post(

@@ -39,6 +39,8 @@ from benefits.domain.events import (
     UnitsReturned,
     UnitsRevoked,
     UnitsTransferred,
+    WaitBegun,
+    WaitEnded,
     types_of,
 )
 from benefits.store import feed
@@ -146,6 +148,20 @@ class ClaimRefusedEvent(_Event, kw_only=True):
 
     type: Literal["claim.refused"]
     data: ClaimRefused
+
+
+class WaitBegunEvent(_Event, kw_only=True):
+    """A claim waits for room; the subject is the wait."""
+
+    type: Literal["wait.begun"]
+    data: WaitBegun
+
+
+class WaitEndedEvent(_Event, kw_only=True):
+    """A claim waits no longer; the subject is the wait."""
+
+    type: Literal["wait.ended"]
+    data: WaitEnded
 
 
 class UnitsReturnedEvent(_Event, kw_only=True):
@@ -296,6 +312,8 @@ Event = (
     | UnitsExpiredEvent
     | ClaimEvent
     | ClaimRefusedEvent
+    | WaitBegunEvent
+    | WaitEndedEvent
     | BudgetEvent
     | OrderEvent
     | UnitsReturnedEvent
@@ -326,6 +344,8 @@ VIEWS: dict[type, type] = {
     UnitsExpired: UnitsExpiredEvent,
     ClaimPlaced: ClaimEvent,
     ClaimRefused: ClaimRefusedEvent,
+    WaitBegun: WaitBegunEvent,
+    WaitEnded: WaitEndedEvent,
     BudgetTaken: BudgetEvent,
     OrderMoved: OrderEvent,
     OrderPartlyUsed: OrderPartlyUsedEvent,

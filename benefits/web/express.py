@@ -113,7 +113,7 @@ class Express:
             return None
         if not isinstance(outcome, Accepted):
             hear(Request(scope))
-        await send_whole(send, claims.answer(outcome))
+        await send_whole(send, claims.answer(outcome, command))
         return None
 
     async def _callback(

@@ -65,6 +65,7 @@ from benefits.domain import (
     tokens,
     units,
     use,
+    waits,
     whitelists,
 )
 from benefits.domain.refusal import Refusal
@@ -112,6 +113,9 @@ STATUSES: dict[type[Refusal], int] = {
     exclusions.Excluded: 409,
     entitlement.RecipientIncomplete: 422,
     entitlement.CapReached: 409,
+    waits.AlreadyWaiting: 409,
+    waits.UnknownWait: 404,
+    waits.WaitOver: 409,
     entitlement.StockExhausted: 409,
     entitlement.BudgetExhausted: 409,
     ledger.InsufficientUnits: 409,

@@ -24,6 +24,7 @@ from benefits.actions.record_rates import use_next
 from benefits.actions.run_jobs import LANES, run_part
 from benefits.actions.seal_feed import apply_next
 from benefits.actions.see_stock import watch_stock
+from benefits.actions.serve_waits import serve_waits
 from benefits.actions.start_period import start_next
 from benefits.actions.tell_rules import tell_rules
 from benefits.domain.feeds import FeedState
@@ -94,6 +95,7 @@ class Worker:
             tasks.create_task(self._repeat("old", self.leave_old, PRUNE_S, stop))
             tasks.create_task(self._repeat("periods", self.start_periods, AHEAD_S, stop))
             tasks.create_task(self._repeat("claims", self.claim_granted, FEEDS_S, stop))
+            tasks.create_task(self._repeat("waits", self.serve_waits, FEEDS_S, stop))
             tasks.create_task(self._repeat("expire", self.expire, SWEEP_S, stop))
             tasks.create_task(self._repeat("blocks", self.lift_blocks, AHEAD_S, stop))
             tasks.create_task(self._repeat("prune", self.prune, PRUNE_S, stop))
@@ -311,6 +313,13 @@ class Worker:
             return await claim_granted(conn, self._parts, buckets=self._buckets, limit=PAGE)
 
         return await self._database.transact(step)
+
+    async def serve_waits(self) -> int:
+        """Claim for those who waited for room, where there is some; return how many waits ended.
+
+        Queues are served by all workers, whatever their buckets.
+        """
+        return await serve_waits(self._database, self._parts, buckets=self._buckets, limit=PAGE)
 
     async def expire(self) -> int:
         """Record lots that ended and claims that were never sent; return how many were seen."""

@@ -24,6 +24,7 @@ from tests.actions.life import PHONE, counter, decide, expire_lots, said, wallet
 from tests.actions.listing import send
 from tests.actions.test_claim_granted import claimed
 from tests.actions.test_eligibility import say
+from tests.actions.waiting import await_room, ends, serve
 from tests.builders import World
 from tests.conftest import database
 from tests.domain.test_examples import example
@@ -189,6 +190,10 @@ async def test_a_rural_bank_refuses_in_the_callers_terms(bank: World) -> None:
     branch = 180_00 + 30_00 + 2 * 20_00
     assert (branch, 0) == await counter(bank, "budget:county-branch")
     assert (branch + 2 * 120_00 + 15_00, 0) == await counter(bank, "budget:head-office")
+    assert "waits" == await await_room(bank, staff, "SEASON", recipient={})
+    bank.clock.now = datetime(2025, 7, 31, 16, tzinfo=UTC)
+    assert 1 == await serve(bank)
+    assert [(staff, "SERVED")] == await ends(bank)
     assert [] == await bank.findings()
 
 

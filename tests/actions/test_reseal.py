@@ -12,6 +12,7 @@ from benefits.actions.keyed import Decided
 from benefits.actions.keys import KeyUnknown, check_key, make_key
 from benefits.actions.parts import Parts
 from benefits.actions.reseal import reseal, unused_keys
+from benefits.domain.limits import OnFull
 from benefits.domain.orders import Done
 from benefits.domain.refusal import Refusal
 from benefits.store import members, sealed_values
@@ -32,10 +33,12 @@ from tests.actions.life import (
     said,
     wish,
 )
+from tests.actions.limiting import limit
 from tests.actions.test_code_pool import bring, coffee, with_coffee
 from tests.actions.test_races import waiting
 from tests.actions.test_read_code import CODE, read
 from tests.actions.test_run_jobs import row, rows_of, started
+from tests.actions.waiting import await_room
 from tests.builders import NOON, World
 from tests.rows import everything
 
@@ -65,13 +68,15 @@ async def resealed(world: World, parts: Parts) -> dict[str, tuple[int, int]]:
 
 async def live(world: World) -> UUID:
     """Keep something in each place where sealed values stand; return a claim with a code."""
-    await world.apply(with_coffee())
+    drop = limit("drop", 2, on_full=OnFull.WAITLIST, benefits=("LOUNGE",))
+    await world.apply(replace(with_coffee(), limit=(drop,)))
     await bring(world, "A1", "A2")
-    member = await holder(world, "LOUNGE", quantity=2)
+    member = await holder(world, "LOUNGE", quantity=3)
     await give(world, gift(member, "COFFEE"))
     (done, _, _) = await claimed(
         world, wish(member, "LOUNGE"), wish(member, "LOUNGE"), coffee(member)
     )
+    assert "waits" == await await_room(world, member)
     await call_back(world, await number_of(world, done), Done(at=NOON, code=CODE))
     await started(world, rows_of(row(member)))
     return done

@@ -35,6 +35,7 @@ FEEDS = dict.fromkeys(("crm", "operator", "auditor"), "all")
 ROUTES: dict[str, Any] = {
     "GET /v1/members/{member_id}/benefits": READERS | OWN,
     "GET /v1/members/{member_id}/history": READERS | OWN,
+    "GET /v1/members/{member_id}/waits": READERS | OWN,
     "POST /v1/members/{member_id}/claims": {"mobile": "all", "member": "own"},
     "GET /v1/members/{member_id}/choices": READERS | OWN,
     "POST /v1/members/{member_id}/choices": {"mobile": "all", "member": "own"},
@@ -81,6 +82,8 @@ ROUTES: dict[str, Any] = {
     },
     "GET /v1/events": {"crm": "all", "auditor": "all"},
     "POST /v1/claims/{claim_id}/cancellation": {"mobile": "all", "member": "own"},
+    "POST /v1/members/{member_id}/waits/{wait_id}/end": {"mobile": "all", "member": "own"},
+    "GET /v1/waits": dict.fromkeys(("operator", "approver", "auditor"), "all"),
     "POST /v1/claims/{claim_id}/redemptions": {"crm": "all"},
     "POST /v1/claims/{claim_id}/redemptions/{redemption_id}/reverse": {"crm": "all"},
     "GET /v1/cases": dict.fromkeys(("operator", "approver", "auditor"), "all"),
@@ -132,17 +135,14 @@ ROUTES: dict[str, Any] = {
     "GET /page/enter": OPEN,
     "GET /page/history": OPEN,
     "GET /page/static/{name}": OPEN,
-    "POST /page/choices": OPEN,
-    "POST /page/claims": OPEN,
-    "POST /page/claims/{claim_id}/cancel": OPEN,
-    "POST /page/claims/review": OPEN,
-    "POST /page/claims/{claim_id}/code": OPEN,
+    **dict.fromkeys((f"POST /page/{of}" for of in ("choices", "claims", "claims/review")), OPEN),
+    **dict.fromkeys((f"POST /page/claims/{{claim_id}}/{of}" for of in ("cancel", "code")), OPEN),
+    "POST /page/waits/{wait_id}/end": OPEN,
 }
-UNKNOWN = ("case", "redemption", "correction", "fill", "proposal", "job")
-ABSENT = {"feed_unknown", "unknown_case", "unknown_correction", "unknown_job", "code_absent"}
-ABSENT |= {"unknown_fill", "unknown_proposal", "unknown_block", "unknown_baseline"}
-ABSENT |= {"unknown_choice", "unknown_whitelist", "unknown_redemption", "not_cancellable"}
-ABSENT |= {"redeemed_elsewhere", "unknown_claim", "unknown_order", "unknown_stock"}
+UNKNOWN = ("case", "wait", "redemption", "correction", "fill", "proposal", "job")
+ABSENT = {"feed_unknown", "code_absent", *(f"unknown_{one}" for one in UNKNOWN)}
+MORE = ("block", "baseline", "choice", "whitelist", "claim", "order", "stock")
+ABSENT |= {"redeemed_elsewhere", "not_cancellable", *(f"unknown_{one}" for one in MORE)}
 CLOSED = {route: scopes for route, scopes in ROUTES.items() if scopes != OPEN}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/members/{member_id}/claims": WISH,

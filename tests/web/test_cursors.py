@@ -48,6 +48,7 @@ def _strange(member: UUID, job: str) -> dict[str, tuple[str, str, list[Any]]]:
     of = f"/v1/members/{member}"
     return {
         "get_cases": ("/v1/cases", "open cases ", MARKS),
+        "get_open_waits": ("/v1/waits", "open waits ", MARKS),
         "get_orders": ("/v1/orders", "orders   ", MARKS),
         "get_corrections": ("/v1/corrections", "corrections ", MARKS),
         "get_decisions": (f"{of}/decisions", f"decisions {member}", MARKS),
@@ -82,6 +83,7 @@ def _strange(member: UUID, job: str) -> dict[str, tuple[str, str, list[Any]]]:
         "get_proposals": ("/v1/proposals", "proposals  ", MARKS),
         "get_statement": (f"{of}/statement", f"statement {member}", TIMES),
         "get_totals": ("/v1/ledger/totals", "totals unit None None", REPORTS),
+        "get_waits": (f"{of}/waits", f"waits {member}", ["x", 1, str(member) + "\x00"]),
         "get_vintages": ("/v1/ledger/vintages", "vintages None None None", REPORTS),
     }
 

@@ -40,6 +40,7 @@ RESUME = "POST /v1/providers/{provider}/resume"
 SESSIONS = "POST /v1/page-sessions"
 CODE = "POST /v1/claims/{claim}/code"
 CANCEL = "POST /v1/claims/{booked}/cancellation"
+STOP = "POST /v1/members/{member}/waits/{nobody}/end"
 REDEEM = "POST /v1/claims/{claim}/redemptions"
 REVERSE = "POST /v1/claims/{claim}/redemptions/{nobody}/reverse"
 PROPOSE = "POST /v1/corrections"
@@ -199,6 +200,8 @@ def claiming() -> Iterator[tuple[str, Any, int]]:
     yield CLAIMS.replace("{member}", "{nobody}"), WISH, 404
     yield CLAIMS.replace("{member}", "{closed}"), WISH, 409
     yield CLAIMS, {**WISH, "booked_for": "2025-07-09T12:00:00+08:00"}, 422
+    yield CLAIMS, {**WISH, "wait": True}, 409
+    yield STOP, None, 404
     yield CANCEL, None, 201
     yield CANCEL, None, 409
     yield CANCEL.replace("{booked}", "{nobody}"), None, 404

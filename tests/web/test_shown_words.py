@@ -4,7 +4,7 @@ from typing import Any
 
 from benefits.actions import claim, evaluate
 from benefits.actions.redeem import RedemptionOpen
-from benefits.domain import entitlement, ledger
+from benefits.domain import entitlement, ledger, waits
 from benefits.domain.benefit import Kind
 from benefits.domain.blocks import Blocked
 from benefits.domain.booking import (
@@ -37,6 +37,7 @@ from benefits.web.page import (
     shown_lines,
     shown_order,
     shown_tier,
+    shown_waits,
 )
 from benefits.web.problems import ReadOnly
 
@@ -62,14 +63,18 @@ def test_everything_a_member_can_meet_has_words() -> None:
     some = ("rewarded", "joined", "remade", "ended", "replaced", "owing", "cut")
     variants = {f"entitlement.{how}" for how in some} | {"claim.left"}
     variants |= {"order.missed", "order.cancelled"}
-    assert set(shown_history.types_of("")) == set(shown_history.WORDS) - variants
+    variants |= {f"wait.{how.value.lower()}" for how in waits.Reason}
+    told = set(shown_history.types_of("")) - {"wait.ended"}
+    assert told == set(shown_history.WORDS) - variants
+    assert set(waits.Ahead) == set(shown_waits.AHEAD)
+    assert {waits.UnknownWait.code, waits.WaitOver.code} == set(shown_waits.OVER_WORDS)
     refusals = {each.code for each in (UnknownChoice, ChoiceNotOffered, ChoiceRepeated)}
     otherwise = {each.code for each in (ledger.InsufficientUnits, ledger.LotExpired, KeyConflict)}
     assert refusals | otherwise == set(shown_choice.CHOICE_WORDS)
     assert {True, False} == set(shown_choice.REPEATS)
     codes = {KeyConflict.code, ReadOnly.code, Blocked.code}
     codes |= {ConsentRequired.code, NotEligible.code, Excluded.code}
-    codes |= {ClaimWindow.code, BookingTime.code}
+    codes |= {ClaimWindow.code, BookingTime.code, waits.AlreadyWaiting.code}
     assert {kind.code for kind in (NotCancellable, CancellationOpen, CancelledTooLate)} | {
         RedemptionOpen.code
     } == set(shown_booking.CANCEL_WORDS)

@@ -33,6 +33,7 @@ from benefits.web import (
     standings,
     stock,
     summary,
+    waits,
     whitelists,
 )
 from benefits.web.page import views
@@ -97,6 +98,8 @@ WIRE: tuple[type, ...] = (
     claims.ClaimRequest,
     claims.CodeView,
     claims.PieceView,
+    claims.WaitAnswer,
+    *waits.TYPES,
     coming.ComingView,
     mobile.BenefitsView,
     mobile.HistoryView,
@@ -209,11 +212,15 @@ OPERATIONS: dict[str, Operation] = {
             "booking_time",
             "excluded",
             "cap_reached",
+            "already_waiting",
             "stock_exhausted",
             "budget_exhausted",
             "insufficient_units",
             "expired",
         ),
+    ),
+    "stop_waiting": Operation(
+        summary="Wait no longer", codes=(*_WRITE, "unknown_member", "unknown_wait", "wait_over")
     ),
     "cancel_claim": Operation(
         summary="Give a booking up",
@@ -414,6 +421,12 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "put_whitelist": Operation(
         summary="Send a whole whitelist", codes=("whitelist_invalid", "body_too_large")
+    ),
+    "get_waits": Operation(
+        summary="Claims of a member that wait for room", codes=("unknown_member", "cursor_invalid")
+    ),
+    "get_open_waits": Operation(
+        summary="Claims that wait for room, the longest waiting first", codes=("cursor_invalid",)
     ),
     "get_whitelist": Operation(
         summary="The last snapshot of a whitelist", codes=("unknown_whitelist",)

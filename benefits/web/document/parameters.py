@@ -18,6 +18,7 @@ PARAMETERS: dict[str, Json] = {
     },
     "member_id": {"description": "The member's id, from `POST /v1/members:lookup`."},
     "claim_id": {"description": "The claim's id."},
+    "wait_id": {"description": "The waiting claim's id."},
     "redemption_id": {"description": "The redemption's id, as the claim names it."},
     "case_id": {"description": "The case's id."},
     "correction_id": {"description": "The correction's id."},

@@ -7,6 +7,7 @@ from benefits.domain.feeds import FeedState
 from benefits.domain.jobs import Ending
 from benefits.domain.orders import Operation as Asked
 from benefits.domain.orders import OrderState
+from benefits.domain.waits import Ahead, Reason
 from benefits.web import events
 
 _STATES = sorted(state.value for state in OrderState)
@@ -23,6 +24,12 @@ _CLAIM: dict[str, Any] = {
     "reason": {"enum": sorted(REASONS)},
     "used": _COUNT,
 }
+_AHEAD = {"enum": [one.value for one in Ahead]}
+_WAIT: dict[str, Any] = {
+    "quantity": {"minimum": 1},
+    "ahead": _AHEAD,
+    "reason": {"anyOf": [{"enum": [one.value for one in Reason]}, {"type": "null"}]},
+}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "AttemptView": {"operation": {"enum": sorted(one.value for one in Asked)}},
     "BenefitView": {"available": _COUNT, "held": _COUNT},
@@ -35,10 +42,18 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "CodesTakenView": {"kept": _COUNT, "unchanged": _COUNT},
     "CodeRefusedView": {"number": {"minimum": 1}},
     "ClaimAnswer": {"id": {"format": "uuid"}},
+    "WaitAnswer": {"id": {"format": "uuid"}, "ahead": _AHEAD},
+    "StoppedAnswer": {"id": {"format": "uuid"}},
+    "WaitView": _WAIT,
+    "OpenWaitView": _WAIT,
     "ClaimRequest": {
         "benefit": {"minLength": 1, "description": "A benefit's code, like `LOUNGE`."},
         "quantity": {"minimum": 1, "maximum": 100},
         "booked_for": {"description": "Where the benefit is booked: for when, with its zone."},
+        "wait": {
+            "description": "Whether the claim waits where nothing is missing but room; no unless "
+            "said."
+        },
         "companions": {
             "minimum": 0,
             "maximum": 99,

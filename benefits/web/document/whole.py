@@ -356,6 +356,10 @@ def _success(name: str, operation: Json, shown: Json) -> Json:
         example = {"job": shown["response"]["job"] | job, "rows": []}
         content = {"application/json": {"schema": schema, "example": example}}
         return {status: response, "202": later | {"content": content}}
+    if name == "claim":
+        waits = {"schema": {"$ref": f"{SCHEMA}WaitAnswer"}, "example": shown["waits"]}
+        later = {"description": "It waits for room", "headers": response["headers"]}
+        return {status: response, "202": later | {"content": {"application/json": waits}}}
     others = OTHERWISE.get(name, {})
     return {status: response} | {s: response | {"description": d} for s, d in others.items()}
 

@@ -61,6 +61,7 @@ class Again(msgspec.Struct, frozen=True):
     consent: str = ""
     companions: int = 0
     booked_for: str = ""
+    waits: bool = False
 
 
 def _companions(form: dict[str, str]) -> int:
@@ -100,8 +101,8 @@ async def review_claim(request: Web) -> Page:
     zone = facts.catalogue.offers[code][0].tz
     at = typed_time(typed, zone)
     seen = msgspec.structs.replace(offer(tongue, facts, code), key=key)
-    refusal = facts.prospects[code].refusal
-    if refusal is not None:
+    refusal, waits = facts.prospects[code].refusal, bool(form.get("wait"))
+    if refusal is not None and not (waits and facts.prospects[code].may_wait):
         return redirect(request, f"/benefits/{code}", notice="notice", refused=refusal.code)
     given = {name: recipient.get(name, "") for name, _ in seen.fields}
     agreed = seen.consent is None or form.get("consent") == seen.consent[0]
@@ -136,6 +137,7 @@ async def review_claim(request: Web) -> Page:
             consent=seen.consent[0] if seen.consent else "",
             companions=companions,
             booked_for=typed if slots else "",
+            waits=waits,
         ),
         when=tongue.moment(at, zone) if slots and at else "",
         token=form["token"],
@@ -162,6 +164,7 @@ async def post_claim(request: Web) -> Page:
         recipient=_recipient(form),
         companions=_companions(form),
         channel=CHANNEL,
+        waits=bool(form.get("wait")),
     )
     path = f"/benefits/{command.benefit}" if known else ""
     if wrong := _wrong(command.recipient):
@@ -180,8 +183,11 @@ async def post_claim(request: Web) -> Page:
             consent=consent,
             companions=command.companions,
             booked_for=typed,
+            waits=command.waits,
         )
         return _again(request, error, again if known else None)
+    if isinstance(outcome, Accepted) and "wait_id" in outcome.ids:
+        return redirect(request, path)
     if isinstance(outcome, Accepted):
         claim_id = outcome.ids["claim_id"]
         return redirect(request, f"/claims/{claim_id}", notice="notice", new="1")

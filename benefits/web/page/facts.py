@@ -19,14 +19,15 @@ from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month, local_date
 from benefits.domain.windows import posted_by
-from benefits.store import codes, pages
+from benefits.store import codes, merged, pages, waits
 from benefits.store.codes import Readings
 from benefits.store.db import Connection
 from benefits.store.overview import Standing
 from benefits.store.pages import ClaimSeen, Entitlement, EventSeen, Expired
+from benefits.store.waits import WaitSeen
 from benefits.web.problems import ReadOnly
 
-CLAIMS_SHOWN = 100
+CLAIMS_SHOWN = WAITS_SHOWN = 100
 EXPIRED_SHOWN = timedelta(days=60)
 
 
@@ -57,7 +58,10 @@ class StandingSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is read for a member's page; of labels, those whose lines the programmes have."""
+    """All that is read for a member's page; of labels, those whose lines the programmes have.
+
+    The `waits` are those that have not ended, by their benefit.
+    """
 
     now: datetime
     catalogue: Catalogue
@@ -68,6 +72,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     expired: list[Expired]
     claims: list[ClaimSeen]
     prospects: dict[str, Prospect]
+    waits: dict[str, WaitSeen] = {}
     choices: dict[str, Offered] = {}
     coming: list[Coming] = []
 
@@ -137,8 +142,16 @@ async def read_facts(conn: Connection, member_id: UUID, parts: Parts) -> Facts:
         expired=await pages.expired(conn, member_id, now, now - EXPIRED_SHOWN),
         claims=seen.overview.claims,
         prospects=prospects,
+        waits=await _waits(conn, member_id),
         choices=await _choices(conn, member_id, seen.catalogue, parts),
     )
+
+
+async def _waits(conn: Connection, member_id: UUID) -> dict[str, WaitSeen]:
+    """Read which claims of a person wait, by their benefit."""
+    whose = {member_id, *await merged.along(conn, [member_id])}
+    found = await waits.of_members(conn, whose, waits.LAST, WAITS_SHOWN, only_open=True)
+    return {seen.benefit: seen for seen in found}
 
 
 async def _choices(
@@ -154,8 +167,8 @@ def nothing_to_claim(facts: Facts) -> Facts:
     """Return the facts where nothing is written: what could be claimed cannot be now."""
     prospects = {
         code: prospect
-        if prospect.refusal
-        else msgspec.structs.replace(prospect, refusal=ReadOnly())
+        if prospect.refusal and not prospect.may_wait
+        else msgspec.structs.replace(prospect, refusal=ReadOnly(), may_wait=False)
         for code, prospect in facts.prospects.items()
     }
     closed = {

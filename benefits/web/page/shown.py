@@ -14,6 +14,7 @@ from benefits.store.pages import ClaimSeen, Entitlement
 from benefits.web.page.facts import Facts
 from benefits.web.page.shown_benefit import count_of, is_for, last_day, tier_from, why_not
 from benefits.web.page.shown_booking import over_word
+from benefits.web.page.shown_waits import ROW
 from benefits.web.tongue import Message, Tongue, n_
 
 SOON = timedelta(days=7)
@@ -163,7 +164,9 @@ def _offers(tongue: Tongue, facts: Facts) -> Iterator[tuple[str, Row]]:
         mine = lots.get(benefit.unit, [])
         available = sum(lot.available for lot in mine)
         rank = tier_from(programme, benefit)
-        if facts.prospects[code].refusal is None:
+        if code in facts.waits:
+            yield "progress", _row(tongue, benefit, about=tongue.word(ROW))
+        elif facts.prospects[code].refusal is None:
             yield _to_claim(tongue, facts, benefit, mine)
         elif available or mine or _is_near(facts, programme, benefit, rank):
             about = why_not(tongue, facts, benefit)

@@ -33,6 +33,7 @@ from benefits.domain.requests import KeyConflict
 from benefits.domain.units import Quantity
 from benefits.domain.use import ClaimWindow
 from benefits.domain.values import local_date
+from benefits.domain.waits import AlreadyWaiting
 from benefits.store.pages import Entitlement
 from benefits.web.page.facts import Facts
 from benefits.web.page.shown_booking import Times, booking_words, times
@@ -57,6 +58,7 @@ from benefits.web.page.shown_lines import (
     renewals,
     start_words,
 )
+from benefits.web.page.shown_waits import OVER_WORDS, Wait, waiting
 from benefits.web.problems import ReadOnly
 from benefits.web.tongue import Message, Tongue, n_
 
@@ -72,6 +74,7 @@ REFUSED_WORDS: dict[str, Message] = {
     NotEligible.code: n_("This benefit is not for you at the moment; the reason stands here."),
     Excluded.code: n_("Only one of these benefits can be claimed, and you chose another one."),
     CapReached.code: n_("You have reached the limit for this benefit in this period."),
+    AlreadyWaiting.code: n_("You are waiting for this benefit already."),
     StockExhausted.code: n_("This benefit is sold out. Nothing was taken from your units."),
     BudgetExhausted.code: n_("This benefit is not available at the moment. Please try later."),
     InsufficientUnits.code: n_("You have no unit of this benefit left."),
@@ -142,7 +145,7 @@ def misfit(recipient: dict[str, str]) -> str:
 
 def refused_words(tongue: Tongue, code: str) -> str:
     """Return a refusal in words; nothing when there is no such code."""
-    words = REFUSED_WORDS.get(code) or FORM_WORDS.get(code)
+    words = REFUSED_WORDS.get(code) or FORM_WORDS.get(code) or OVER_WORDS.get(code)
     return tongue.word(words) if words else ""
 
 
@@ -151,7 +154,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
     `consent` is the purpose that the member must agree to first, and its text. As many
     `companions` can come along, by the member's tier and units. What `is_there` needs nobody's
-    delivery; what is booked is so for one of the `times`.
+    delivery; what is booked is so for one of the `times`. What has no room now `may_wait` for it,
+    or is `waiting`.
     """
 
     code: str
@@ -167,6 +171,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     held: Quantity = 0
     lots: list[str] = []
     why_not: str = ""
+    may_wait: bool = False
+    waiting: Wait | None = None
     consent: tuple[str, str] | None = None
     companions: int = 0
     times: Times | None = None
@@ -310,6 +316,8 @@ def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
             if count
         ],
         why_not=why_not(tongue, facts, benefit),
+        may_wait=facts.prospects[code].may_wait,
+        waiting=waiting(tongue, facts, code),
         consent=_consent(tongue, facts, programme, benefit),
         companions=_companions(facts, programme, benefit, lots),
         times=times(tongue, facts.prospects[code].slots, programme.tz),

@@ -14,6 +14,7 @@ from benefits.domain.events import CANCELLED, NO_SHOW
 from benefits.domain.orders import Reason
 from benefits.domain.programme import Item, Programme
 from benefits.domain.values import Month, local_date
+from benefits.domain.waits import Reason as Ended
 from benefits.store.pages import EventSeen
 from benefits.web.page.shown import delivered_word, path_of
 from benefits.web.page.shown_order import REASONS
@@ -32,6 +33,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
         (
             *("claim.placed", "order.issued", "order.confirmed", "order.partly_redeemed"),
             *("order.redeemed", "order.reversed", "order.settled", "order.kept"),
+            *("wait.begun", "wait.ended"),
         ),
     ),
     "returned": (
@@ -100,6 +102,11 @@ WORDS: dict[str, tuple[str, Message]] = {
     "member.merged": ("plain", n_("Another of your customer numbers is one with this one now")),
     "order.settled": ("plain", n_("Settled by the bank, delivered: %(count)s of %(of)s")),
     "claim.placed": ("plain", n_("Claimed: %(count)s")),
+    "wait.begun": ("wait", n_("Waiting until there is room: %(count)s")),
+    "wait.served": ("good", n_("There was room for you: %(count)s")),
+    "wait.cancelled": ("plain", n_("You no longer wait for it: %(count)s")),
+    "wait.over": ("plain", n_("There was no room for you in time: %(count)s")),
+    "wait.refused": ("bad", n_("There was room, but it could not be claimed: %(count)s")),
     "order.issued": ("good", n_("Delivered")),
     "order.confirmed": ("good", n_("Delivered")),
     "order.partly_redeemed": ("good", n_("Partly used")),
@@ -215,6 +222,7 @@ _GRANTED = {
 _OVER = {
     ("order.expired", NO_SHOW): "order.missed",
     ("order.revoked", CANCELLED): "order.cancelled",
+    **{("wait.ended", how.value): f"wait.{how.value.lower()}" for how in Ended},
 }
 
 

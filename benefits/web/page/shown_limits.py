@@ -54,6 +54,8 @@ def limit_words(tongue: Tongue, facts: Facts, programme: Programme, benefit: Ben
     for room in prospect.rooms:
         if not room.place.is_shared and room.place.dimension is Dimension.COUNT:
             found.append(_own_words(tongue, programme, room))
+    if any(room.place.is_shared and room.may_wait(1) for room in prospect.rooms):
+        found.append(tongue.word(n_("If all are claimed, you can wait for one.")))
     if prospect.left is not None:
         found.append(tongue.word(n_("While stocks last.")))
         found.append(tongue.word(LEFT[prospect.left]))

@@ -19,7 +19,7 @@ from benefits.actions.sessions import enter_session, open_session
 from benefits.domain.requests import check_key
 from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.page import choices, claims, history
+from benefits.web.page import choices, claims, history, waits
 from benefits.web.page.facts import Facts, nothing_to_claim, read_facts
 from benefits.web.page.frame import (
     ERRORS,
@@ -165,6 +165,7 @@ PAGE = Router(
         *choices.HANDLERS,
         *claims.HANDLERS,
         *history.HANDLERS,
+        *waits.HANDLERS,
     ],
     exception_handlers=ERRORS,
     include_in_schema=False,

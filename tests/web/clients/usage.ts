@@ -55,6 +55,9 @@ function told(event: Event): string {
       return event.data.benefit;
     case "claim.refused":
       return `${event.data.refusal} ${event.data.benefit}`;
+    case "wait.begun":
+    case "wait.ended":
+      return `${event.data.quantity} ${event.data.benefit}`;
     case "budget.threshold":
       return `${event.data.budget} ${event.data.percent}`;
     case "tier.upgraded":

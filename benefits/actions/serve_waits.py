@@ -1,0 +1,188 @@
+"""Serve those who wait for room, the first of each queue first (K-1, K-8).
+
+A wait and its claim, which is one like any other under a key made of the wait, are written
+together, so that a stop in between claims nothing twice. Of a queue only the first are tried, as
+far as the room goes: whoever finds none keeps all behind back. Several workers serve at once: who
+holds the member of the first has the queue.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import takewhile
+from uuid import UUID
+
+import msgspec
+
+from benefits.actions.capacity import Terms
+from benefits.actions.claim import ClaimUnits, claim
+from benefits.actions.close_waits import close_waits
+from benefits.actions.keyed import Accepted, Decided
+from benefits.actions.parts import Parts
+from benefits.actions.waiting import Asked
+from benefits.domain import limits
+from benefits.domain.catalogue import Catalogue
+from benefits.domain.limits import Counted, Dimension, Limit, OnFull, Place
+from benefits.domain.refusal import Refusal
+from benefits.domain.waits import Reason, Turn
+from benefits.store import counters, members, waits
+from benefits.store.counters import Kept, SharedCounter
+from benefits.store.db import Busy, Connection, Database
+from benefits.store.waits import Ended, Head, Pending
+
+CALLER = "system:waiting"
+
+
+class _Spot(msgspec.Struct, frozen=True):
+    """Where the first of a queue waits: by which terms, at which limit, in which window."""
+
+    terms: Terms
+    limit: Limit
+    place: Place
+
+
+class _Queue(msgspec.Struct, frozen=True):
+    """A queue whose first may be served: so many of it may find room."""
+
+    name: str
+    most: int
+
+
+async def serve_waits(
+    database: Database, parts: Parts, *, buckets: tuple[int, int], limit: int
+) -> int:
+    """End waits whose time is over in a range of buckets, and serve all queues with room.
+
+    Return how many waits came to an end. Members whom somebody else holds are left to the next
+    time.
+    """
+
+    async def over(conn: Connection) -> int:
+        return await _end_over(conn, parts, buckets, limit)
+
+    async def own(conn: Connection) -> int:
+        return await _serve_own(conn, parts, buckets, limit)
+
+    async def ready(conn: Connection) -> list[_Queue]:
+        return await _ready(conn, parts, limit)
+
+    ended = await database.transact(over) + await database.transact(own)
+    for queue in await database.transact(ready):
+
+        async def first(conn: Connection, queue: _Queue = queue) -> int:
+            return await _serve_queue(conn, parts, queue)
+
+        ended += await database.transact(first)
+    return ended
+
+
+async def _end_over(conn: Connection, parts: Parts, buckets: tuple[int, int], limit: int) -> int:
+    """End waits whose time is over."""
+    found = await waits.due(conn, buckets, parts.clock(), limit)
+    pending = await _held(conn, [(m, id_) for m, id_, is_over in found if is_over])
+    now = parts.clock()
+    over = [one for one in pending if one.ends_at is not None and one.ends_at <= now]
+    await close_waits(conn, [Ended(wait=one, reason=Reason.OVER) for one in over], parts)
+    return len(over)
+
+
+async def _serve_own(conn: Connection, parts: Parts, buckets: tuple[int, int], limit: int) -> int:
+    """Try claims for which members' own room opens."""
+    found = await waits.due(conn, buckets, parts.clock(), limit)
+    pending = await _held(conn, [(m, id_) for m, id_, is_over in found if not is_over])
+    return await _serve(conn, parts, [one for one in pending if not one.queue])
+
+
+async def _serve_queue(conn: Connection, parts: Parts, queue: _Queue) -> int:
+    """Try the claims of the first in a queue, up to one whose member somebody else holds."""
+    found = await waits.first(conn, queue.name, queue.most)
+    pending = await _held(conn, found)
+    return await _serve(conn, parts, [one for one in pending if one.queue == queue.name])
+
+
+async def _held(conn: Connection, found: Sequence[tuple[UUID, UUID]]) -> list[Pending]:
+    """Hold the members of waits, and return the waits as they are, up to one held by others."""
+    if not found:
+        return []
+    ids = {member_id for member_id, _ in found}
+    locked, moved = await members.lock_current(conn, ids, wait=False)
+    ours = takewhile(lambda one: one[0] in locked or one[0] in moved, found)
+    return await waits.still(conn, [wait_id for _, wait_id in ours])
+
+
+async def _serve(conn: Connection, parts: Parts, pending: Sequence[Pending]) -> int:
+    """Claim for those who wait, in this order; who finds no room waits on."""
+    if not pending:
+        return 0
+    commands = [_command(one, parts) for one in pending]
+    outcomes = await claim(conn, commands, parts, wait=False)
+    ended = [
+        _ended(one, said)
+        for one, said in zip(pending, outcomes, strict=True)
+        if not isinstance(said, Busy)
+    ]
+    await close_waits(conn, ended, parts)
+    return len(ended)
+
+
+def _command(one: Pending, parts: Parts) -> ClaimUnits:
+    asked = msgspec.json.decode(parts.envelope.open(one.body_sealed), type=Asked)
+    return ClaimUnits(
+        caller=CALLER,
+        key=one.wait_id.hex,
+        member_id=one.member_id,
+        benefit=one.benefit,
+        quantity=asked.quantity,
+        companions=asked.companions,
+        recipient=asked.recipient,
+        channel=asked.channel,
+        booked_for=asked.booked_for,
+        waits=True,
+        turn=Turn(one.wait_id, one.queue, one.ends_at),
+    )
+
+
+def _ended(one: Pending, said: Decided | Refusal) -> Ended:
+    if isinstance(said, Accepted):
+        return Ended(wait=one, reason=Reason.SERVED, claim_id=UUID(said.ids["claim_id"]))
+    return Ended(wait=one, reason=Reason.REFUSED, refusal=said.code)
+
+
+async def _ready(conn: Connection, parts: Parts, page: int) -> list[_Queue]:
+    """Return the queues whose first may find room; nothing is locked for that."""
+    heads = await waits.heads(conn)
+    if not heads:
+        return []
+    catalogue, now = await parts.catalogue.current(conn), parts.clock()
+    spots = {head.queue: _spot(catalogue, head, now) for head in heads}
+    keys = {(spot.place.counter, spot.place.window) for spot in spots.values() if spot}
+    there = await counters.read(conn, keys)
+    found = [_Queue(head.queue, _most(head, spots[head.queue], there, page)) for head in heads]
+    return [queue for queue in found if queue.most > 0]
+
+
+def _spot(catalogue: Catalogue, head: Head, now: datetime) -> _Spot | None:
+    """Return where the first of a queue waits now; None where nobody can wait there any more."""
+    if head.benefit not in catalogue.offers:
+        return None
+    terms = Terms.of(*catalogue.offers[head.benefit], now)
+    programme = terms.programme
+    limit = next((one for one in programme.limit if one.code == head.limit), None)
+    if limit is None or limit.on_full is OnFull.REJECT:
+        return None
+    place = limits.place(limit, now, terms.today, programme=programme.code, of=head.of)
+    return _Spot(terms, limit, place) if place.queue == head.queue else None
+
+
+def _most(head: Head, spot: _Spot | None, there: Mapping[SharedCounter, Kept], page: int) -> int:
+    """Return how many of a queue to try: none where there is no room for the first of them."""
+    if spot is None:
+        return page
+    terms, most = spot.terms, spot.terms.programme.most(spot.limit)
+    free = most - there.get((spot.place.counter, spot.place.window), Kept()).use.taken
+    counted = Counted(head.quantity * terms.piece, terms.piece, terms.piece_cost)
+    wanted = counted.of(spot.limit.dimension)
+    if wanted > most:
+        return 1  # it never fits in: its claim is refused, and the next one is the first
+    if wanted > free:
+        return 0
+    return min(page, free) if spot.limit.dimension is Dimension.COUNT else page

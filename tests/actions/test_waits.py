@@ -1,0 +1,186 @@
+"""Claims that wait for room: in order, once, until their end (K-1, K-8)."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from benefits.domain.limits import CapWindow, OnFull, Scope
+from benefits.domain.orders import Reason, Rejected
+from benefits.store import waits
+from tests.actions.life import call_back, claimed, number_of, tell, wish, work_off
+from tests.actions.limiting import ask, limit, limited, local, rich, windows
+from tests.actions.waiting import await_room, ends, serve, stop, wait_of
+from tests.builders import World
+
+REFUSED = Rejected(Reason.LIMIT, "limit")
+
+
+async def test_a_waiting_list_is_served_in_its_order_from_room_that_comes_back(
+    world: World,
+) -> None:
+    """Who waits goes before whoever comes later, and nobody past the first (K-8)."""
+    await limited(world, limit("drop", 2, on_full=OnFull.WAITLIST))
+    first, second, third, late = [await rich(world) for _ in range(4)]
+    claims = [(await claimed(world, wish(first, "LOUNGE")))[0] for _ in range(2)]
+    assert "cap_reached" == await ask(world, second)
+    assert "waits" == await await_room(world, second, quantity=2)
+    for _ in range(2):
+        assert "waits" == await await_room(world, third, key="same")
+    assert "already_waiting" == await await_room(world, third)
+    assert "cap_reached" == await await_room(world, late, quantity=3)
+    assert 0 == await serve(world)
+    await call_back(world, await number_of(world, claims[0]), REFUSED)
+    assert 0 == await serve(world)  # the first needs two
+    assert "cap_reached" == await ask(world, late)
+    await call_back(world, await number_of(world, claims[1]), REFUSED)
+    assert 1 == await serve(world)
+    assert [(second, "SERVED"), (third, "")] == await ends(world)
+    assert [] == await world.findings()
+    assert "ok" == await stop(world, third, await wait_of(world, third), "s")
+    assert "ok" == await stop(world, third, await wait_of(world, third), "s")
+    assert "wait_over" == await stop(world, third, await wait_of(world, third))
+    assert "unknown_wait" == await stop(world, second, await wait_of(world, third))
+    assert {("limit:drop", "2025-07"): 2} == await windows(world)
+    assert [] == await world.findings()
+
+
+async def test_what_finds_no_room_in_this_window_happens_in_the_next(world: World) -> None:
+    """2,500 a month: who came on 20 June is served at midnight of 1 July, before anybody new."""
+    world.clock.now = local(2025, 6, 20, 12)
+    await limited(world, limit("month", 3, on_full=OnFull.NEXT_WINDOW))
+    members = [await rich(world) for _ in range(8)]
+    for member in members[:3]:
+        assert "ok" == await ask(world, member)
+    for member in members[3:]:
+        assert "waits" == await await_room(world, member)
+    world.clock.now = local(2025, 6, 30, 23, 59, 59)
+    assert 0 == await serve(world)
+    world.clock.now = local(2025, 7, 1)
+    assert "cap_reached" == await ask(world, members[0])
+    assert 3 == await serve(world)
+    served = [(member, "SERVED") for member in members[3:6]]
+    assert [*served, (members[6], ""), (members[7], "")] == await ends(world)
+    world.clock.now = local(2025, 8, 1)
+    assert 2 == await serve(world)
+    over = [(member, "OVER") for member in members[6:]]
+    assert [*served, *over] == await ends(world)
+    assert "ok" == await ask(world, members[0])
+    assert [] == await world.findings()
+
+
+async def test_g_ref_1_a_members_own_room_opens_with_the_next_window(world: World) -> None:
+    """8 a month: of ten in June the last two are made on 1 July, one after the other."""
+    world.clock.now = local(2025, 6, 20, 12)
+    await limited(world, limit("own", 8, Scope.MEMBER, on_full=OnFull.NEXT_WINDOW))
+    member = await rich(world)
+    assert "ok" == await ask(world, member, quantity=8)
+    assert "waits" == await await_room(world, member, quantity=2)
+    world.clock.now = local(2025, 7, 1) - timedelta(microseconds=1)
+    assert 0 == await serve(world)
+    world.clock.now = local(2025, 7, 1)
+    assert 1 == await serve(world)
+    assert [(member, "SERVED")] == await ends(world)
+    assert [] == await world.findings()
+
+
+async def test_who_cannot_claim_any_more_keeps_nobody_back(world: World) -> None:
+    """Units that went, a limit that is gone: a wait ends, the next one is served."""
+    some = limit("drop", 1, on_full=OnFull.WAITLIST, window=CapWindow.LIFETIME)
+    await limited(world, some)
+    first, poor, last = [await rich(world) for _ in range(3)]
+    other = await rich(world, "VIDEO")
+    assert "ok" == await ask(world, first)
+    for member in (poor, last):
+        assert "waits" == await await_room(world, member)
+    assert "waits" == await await_room(world, other, "VIDEO")
+    await world.rows("UPDATE lot SET held = remaining WHERE member_id = $1", poor)
+    await limited(world, limit("drop", 2, on_full=OnFull.WAITLIST, window=CapWindow.LIFETIME))
+    assert 2 == await serve(world)
+    expected = [(poor, "insufficient_units"), (last, "SERVED"), (other, "")]
+    assert expected == await ends(world)
+    await limited(world)  # no limit, nobody to wait for
+    assert "ok" == await ask(world, first)
+    assert 1 == await serve(world)
+    assert [*expected[:2], (other, "SERVED")] == await ends(world)
+
+
+async def test_releases_newcomers_and_workers_race_and_nobody_is_passed(world: World) -> None:
+    """Five come back, the limit grows by two, twelve wait, six come anew: seven are served."""
+    await limited(world, limit("drop", 6, on_full=OnFull.WAITLIST))
+    holder = await rich(world)
+    claims = await claimed(world, *(wish(holder, "LOUNGE") for _ in range(6)))
+    waiting = [await rich(world) for _ in range(12)]
+    for member in waiting:
+        assert "waits" == await await_room(world, member)
+    newcomers = [await rich(world) for _ in range(6)]
+    for claim_id in claims[:5]:
+        await tell(world, await number_of(world, claim_id), REFUSED)
+    is_over = asyncio.Event()
+
+    async def release() -> None:
+        await limited(world, limit("drop", 8, on_full=OnFull.WAITLIST))
+        while await work_off(world):
+            await asyncio.sleep(0)
+
+    async def come() -> list[str]:
+        pairs = zip(newcomers[::2], newcomers[1::2], strict=True)
+        each = [(ask(world, one), await_room(world, other)) for one, other in pairs]
+        return await asyncio.gather(*(way for ways in each for way in ways))
+
+    async def race() -> list[str]:
+        _, said = await asyncio.gather(release(), come())
+        is_over.set()
+        return said
+
+    async def work() -> None:
+        while not is_over.is_set():
+            await serve(world, 3)
+            assert 0 == await passed(world)
+            assert 8 >= sum((await windows(world)).values())
+
+    async with asyncio.timeout(60):
+        said, *_ = await asyncio.gather(race(), work(), work())
+    assert ["cap_reached", "waits"] * 3 == said
+    await serve(world)
+    found = await ends(world)
+    assert {member for member, how in found if how == "SERVED"} == {*waiting[:7]}
+    assert 15 == len(found)
+    assert {("limit:drop", "2025-07"): 8} == await windows(world)
+    assert [] == await world.findings()
+
+
+async def passed(world: World) -> int:
+    """Return how many wait behind whom somebody was served."""
+    ((count,),) = await world.rows(
+        "SELECT count(*) FROM wait AS o WHERE o.ended_at IS NULL AND EXISTS ("
+        "SELECT FROM wait AS s WHERE s.reason = 'SERVED' AND s.number > o.number)"
+    )
+    return int(count)
+
+
+async def test_a_stop_in_between_claims_nothing_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut after its claim was made it waits on, and is served once; what it asked is forgotten."""
+    await limited(world, limit("drop", 0, on_full=OnFull.REJECT))
+    member = await rich(world)
+    assert "cap_reached" == await await_room(world, member)
+    await limited(world, limit("drop", 1, on_full=OnFull.WAITLIST))
+    (claim_id,) = await claimed(world, wish(await rich(world), "LOUNGE"))
+    assert "waits" == await await_room(world, member)
+    await call_back(world, await number_of(world, claim_id), REFUSED)
+
+    async def cut(*_: object) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(waits, "end", cut)
+        with pytest.raises(ConnectionError):
+            await serve(world)
+    assert [(member, "")] == await ends(world)
+    assert {("limit:drop", "2025-07"): 0} == await windows(world)
+    assert (1, 0) == (await serve(world), await serve(world))
+    kept = await world.rows("SELECT body_sealed, next_at FROM wait")
+    assert [(None, None)] == [tuple(row) for row in kept]
+    assert {("limit:drop", "2025-07"): 1} == await windows(world)

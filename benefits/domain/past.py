@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from benefits.domain.endings import LAST_INSTANT
 from benefits.domain.ledger import Account
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import end_of
@@ -44,6 +45,14 @@ def until(text: str | None, zone: ZoneInfo) -> datetime | None:
     if at.tzinfo is None or at.year not in YEARS:
         raise TimeInvalid
     return at.astimezone(ZoneInfo("UTC"))
+
+
+def last_of(text: str | None, end: datetime) -> datetime:
+    """Return the last instant of a time that means up to `end`: of an instant that is itself.
+
+    What holds at an instant holds from it on (T-9).
+    """
+    return end - LAST_INSTANT if text and DAY.fullmatch(text) else end
 
 
 class Bounds(msgspec.Struct, frozen=True):

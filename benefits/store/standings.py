@@ -23,13 +23,13 @@ STANDING = f"""
 SELECT DISTINCT ON (d.programme) d.decision_id, d.programme, d.programme_version,
        d.effective_from, d.decided_at, {_FIGURES}
 FROM tier_decision AS d
-WHERE d.bucket = $1 AND d.member_id = $2 AND d.effective_from < $3 AND d.decided_at < $4
+WHERE d.bucket = $1 AND d.member_id = $2 AND d.effective_from <= $3 AND d.decided_at <= $4
 ORDER BY d.programme, d.effective_from DESC, d.decided_at DESC, d.decision_id DESC
 """
 DECISIONS = f"""
 SELECT d.decision_id, d.programme, d.programme_version, d.effective_from, d.decided_at, {_FIGURES}
 FROM tier_decision AS d
-WHERE d.bucket = $1 AND d.member_id = $2 AND d.decided_at < $3
+WHERE d.bucket = $1 AND d.member_id = $2 AND d.decided_at <= $3
   AND ($4::timestamptz IS NULL OR (d.decided_at, d.decision_id) < ($4, $5))
 ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT $6
 """

@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from benefits.actions.claim import UnknownMember
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.report import bounds_of
-from benefits.domain.endings import LAST_INSTANT
+from benefits.domain import past as past_times
 from benefits.domain.explanation import explain, told
 from benefits.domain.outlook import Sight
 from benefits.domain.policy import Metric
@@ -168,8 +168,9 @@ async def get_standing(
         if not await pages.member_exists(conn, member_id):
             raise UnknownMember
         provisional = await past.is_provisional(conn, bounds)
-        at, known = bounds.ends, bounds.known_at or bounds.now
-        decided = await standings.as_of(conn, member_id, at, known)
+        ends, known = bounds.ends, bounds.known_at or bounds.now
+        at = past_times.last_of(as_of or known_at, ends)
+        decided = await standings.as_of(conn, member_id, at, past_times.last_of(known_at, known))
         catalogue = await state.parts.catalogue.current(conn)
         found = list[TierStandingView]()
         for programme in catalogue.programmes.values():
@@ -177,7 +178,7 @@ async def get_standing(
             then, rank = programme, 0
             if one is not None:
                 then = await state.parts.catalogue.version(conn, one.programme, one.version)
-                rank = one.decision.after.on(local_date(at - LAST_INSTANT, programme.tz)).rank
+                rank = one.decision.after.on(local_date(at, programme.tz)).rank
             found.append(
                 TierStandingView(
                     programme=programme.code,
@@ -187,7 +188,7 @@ async def get_standing(
                     decision=_decision(then, one) if one is not None else None,
                 )
             )
-    return TierStandingsView(as_of=at, known_at=known, provisional=provisional, standings=found)
+    return TierStandingsView(as_of=ends, known_at=known, provisional=provisional, standings=found)
 
 
 @get(
@@ -213,7 +214,10 @@ async def get_decisions(
         if not await pages.member_exists(conn, member_id):
             raise UnknownMember
         known = bounds.known_at or bounds.now
-        found = await standings.decisions(conn, member_id, known, before=before, limit=limit + 1)
+        last_known = past_times.last_of(known_at, known)
+        found = await standings.decisions(
+            conn, member_id, last_known, before=before, limit=limit + 1
+        )
         shown = [
             _decision(await state.parts.catalogue.version(conn, one.programme, one.version), one)
             for one in found[:limit]

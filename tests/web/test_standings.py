@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from benefits.domain.endings import LAST_INSTANT
 from tests.actions.test_evaluate_again import corrected, fallen
 from tests.web.site import Site
 from tests.web.test_ledger import get
@@ -42,6 +43,19 @@ async def test_a_tier_is_told_as_of_a_time_as_known_at_another(running: Site) ->
         running, member, as_of="2025-04-07", known_at="2025-04-05"
     )
     assert ("BASE", None) == await tier(running, member, as_of="2024-12-31")
+    fell = await running.world.rows(
+        "SELECT effective_from, decided_at FROM tier_decision WHERE cause = 'DOWNGRADED'"
+    )
+    effective_from, decided_at = fell[0]
+    for at, known, expected in (
+        (effective_from, decided_at, "GOLD"),
+        (effective_from - LAST_INSTANT, decided_at, "PLATINUM"),
+        (effective_from, decided_at - LAST_INSTANT, "PLATINUM"),
+    ):
+        asked = {"as_of": at.isoformat(), "known_at": known.isoformat()}
+        assert expected == (await tier(running, member, **asked))[0]
+        answer = await get(running, f"/v1/members/{member}/decisions", known_at=asked["known_at"])
+        assert (decided_at == known) == ("DOWNGRADED" == answer["decisions"][0]["cause"])
 
 
 async def test_a_decision_tells_all_it_was_decided_on(running: Site) -> None:

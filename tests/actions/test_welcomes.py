@@ -63,7 +63,7 @@ async def test_a_new_customer_is_welcome_until_the_day(world: World) -> None:
     assert 3 == (await due(world.database, world.parts, buckets=EVERYWHERE)).members
     assert [3, 0] == [(await sweep(world)).members for _ in range(2)]
     opening = datetime(2025, 4, 15, 16, tzinfo=UTC)
-    assert [0, 1] == [await tier(world, poor, opening + n) for n in (INSTANT * 0, INSTANT)]
+    assert [0, 1] == [await tier(world, poor, opening + n) for n in (-INSTANT, INSTANT * 0)]
     assert [1, 1, 1, 0] == [(await wallet(world, id_))[0] for id_ in (poor, earns, moved, old)]
 
     # The customer file said the wrong day: who opened long ago is welcome to nothing.
@@ -91,7 +91,7 @@ async def test_a_new_customer_is_welcome_until_the_day(world: World) -> None:
         held = await standings.ranks(conn, asked, OVER, today)  # before anybody has swept
     assert {(poor, "wealth"): 0, (earns, "wealth"): 1} == held
     assert [2, 0] == [(await sweep(world)).members for _ in range(2)]
-    assert [1, 0] == [await tier(world, poor, OVER + n) for n in (INSTANT * 0, INSTANT)]
+    assert [1, 0] == [await tier(world, poor, OVER + n) for n in (-INSTANT, INSTANT * 0)]
     assert 1 == await tier(world, earns, OVER + INSTANT)
     assert [welcomed, ("tier.welcome_ended", "BASE", None)] == await events(world, poor)
     assert [welcomed, ("tier.retained", "GOLD", None)] == await events(world, earns)

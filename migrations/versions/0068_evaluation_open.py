@@ -11,7 +11,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0068"
-down_revision = "0060"
+down_revision = "0065"
 
 STATEMENTS = (
     """

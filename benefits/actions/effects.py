@@ -40,6 +40,7 @@ from benefits.store.ledger import MAKE_GOOD, Journal
 from benefits.store.tiers import GrantRow
 
 Offer = tuple[Programme, Benefit]
+COUNTED = "order.counted"  # the event that tells how many of the pieces came
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -273,6 +274,7 @@ class Units:
             counts = Counted(taken - uncapped, piece, piece_cost)
             check_room(self.capacity, today, claim, counts, bearers=bearers)
         except Refusal as refusal:
+            claim.quantity = claim.ordered or claim.quantity  # as its hold is, which has ended
             lost = ledger.make_up(unit, taken)
             self._post(claim, lost + ledger.bear(replace(price, minor=paid)), actor)
             return Trouble("delivered_without_entitlement", refusal.code)
@@ -317,7 +319,7 @@ class Units:
         hold, unit, parts = spent.hold, spent.hold.unit, spent.whole
         if not parts:
             self.tell(claim, kind)
-            return _BY_HAND
+            return BY_HAND
         at = self.journal.now_for(claim.member_id)
         late = any(self.journal.lots[part.lot_id].ended(at) for part in parts)
         reserved, minor = self._reserved_again(claim, hold), spent.minor
@@ -369,7 +371,7 @@ class Units:
         minor, before = paid * self._piece(claim, used_at), spent.minor
         if not parts or minor == before:
             self.tell(claim, kind_of(claim))
-            return None if parts else _BY_HAND
+            return None if parts else BY_HAND
         at, reserved = self.journal.now_for(claim.member_id), self._reserved_again(claim, hold)
         cost = self._reserved(claim, replace(hold, reserved=reserved))
         postings = ledger.unspent(unit, parts) + spent.money_back()
@@ -427,7 +429,7 @@ class Units:
         self.grants.append(grant)
 
 
-_BY_HAND = Trouble(
+BY_HAND = Trouble(
     "reversed_by_hand", "What it had spent came back before, was settled in part, or is archived."
 )
 
@@ -442,6 +444,8 @@ def told(claim: ClaimRow, kind: str) -> dict[str, object]:
     data = {"benefit": claim.benefit, "quantity": claim.quantity, "reason": claim.reason}
     if kind == "order.reversed":
         return {**data, "state": claim.state.value}
+    if kind == COUNTED:
+        return {**data, "quantity": claim.ordered, "missing": claim.missing}
     if kind == "order.partly_redeemed":
         return {**data, "used": claim.course.used}
     return data

@@ -36,6 +36,7 @@ from benefits.store import (
     schema_baselines,
     schema_circuits,
     schema_codes,
+    schema_counters,
     schema_days,
     schema_edges,
     schema_feeds,
@@ -56,7 +57,7 @@ assert metadata is schema_members.member.metadata is schema_packages.period_run.
 assert metadata is schema_people.consent.metadata
 assert metadata is schema_days.stretch.metadata is schema_codes.pool_code.metadata
 assert metadata is schema_proposals.proposal.metadata
-assert metadata is schema_circuits.metadata
+assert metadata is schema_circuits.metadata is schema_counters.metadata
 assert metadata is schema_rates.rate.metadata is schema_holders.account_holder.metadata
 
 # One row per grain and revision; the highest revision counts. No foreign key: a day is millions of
@@ -444,6 +445,14 @@ claim = Table(
     Column("booked_for", INSTANT),
     Column("cancel_until", INSTANT),
     Column("cancelled_at", INSTANT),
+    # Where fewer pieces came than were ordered: how many were, and how many may still come (V-5).
+    Column("ordered", BigInteger),
+    Column("missing", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint(
+        "quantity > 0 AND missing BETWEEN 0 AND coalesce(ordered, 0) "
+        "AND (ordered IS NULL OR quantity <= ordered)",
+        name="missing",
+    ),
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),
@@ -465,35 +474,5 @@ claim = Table(
         *("claimed_at", "claim_id"),
         postgresql_where=text("state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN', 'MANUAL')"),
     ),
-    postgresql_with={"fillfactor": "80"},
-)
-
-# What can refuse and is shared: stock, budgets, limits by window. Locked last, updated once per
-# group. Of a budget `told` is the threshold that was told last, in percent of the total `told_of`.
-counter = Table(
-    "counter",
-    metadata,
-    Column("counter", Text, nullable=False),
-    Column("window", Text, nullable=False),
-    Column("slice", SmallInteger, nullable=False),
-    Column("reserved", BigInteger, nullable=False),
-    Column("spent", BigInteger, nullable=False),
-    Column("told", SmallInteger, nullable=False, server_default="0"),
-    Column("told_of", BigInteger, nullable=False, server_default="0"),
-    PrimaryKeyConstraint("counter", "window", "slice"),
-    CheckConstraint("reserved >= 0 AND spent >= 0", name="never_negative"),
-    postgresql_with={"fillfactor": "50"},
-)
-
-member_counter = Table(
-    "member_counter",
-    metadata,
-    *columns.owner(),
-    Column("counter", Text, nullable=False),
-    Column("window", Text, nullable=False),
-    Column("used", BigInteger, nullable=False),
-    PrimaryKeyConstraint("bucket", "member_id", "counter", "window"),
-    columns.of_member(),
-    CheckConstraint("used >= 0", name="never_negative"),
     postgresql_with={"fillfactor": "80"},
 )

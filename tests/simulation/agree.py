@@ -10,7 +10,7 @@ from tests.simulation.life import UNITS, Life
 from tests.simulation.ways import Way
 
 CLAIMS = """
-SELECT c.claim_id, c.member_id, c.quantity, c.state, r.request_id, coalesce(
+SELECT c.claim_id, c.member_id, c.quantity, c.ordered, c.state, r.request_id, coalesce(
     (SELECT array_agg(f.kind) FROM case_file AS f
      WHERE f.claim_id = c.claim_id AND f.closed_at IS NULL), '{}') AS cases,
     coalesce(h.captured, 0) > 0 AS spent
@@ -24,7 +24,7 @@ STANDS = {
     "nothing": {"COMPENSATED", "EXPIRED"},
     "rejected": {"COMPENSATED"},
     "issued": {"ISSUED"},
-    "partly_issued": {"MANUAL"},
+    "partly_issued": {"ISSUED"},
     "confirmed": {"CONFIRMED"},
     "redeemed": {"REDEEMED"},
     "expired": {"EXPIRED"},
@@ -39,6 +39,8 @@ def stands(way: Way, told: str) -> set[str]:
     """Return where an order may stand of which the provider's book tells so."""
     if told == "issued" and way.code == "phased":
         return {"COMPENSATED"}  # it was set aside and not confirmed: nothing was delivered
+    if told == "partly_issued" and way.code == "phased":
+        return {"MANUAL"}  # a part is set aside, and is not confirmed
     if told == "issued" and way.code == "used":
         return {"REDEEMED"}
     return STANDS[told]
@@ -78,7 +80,8 @@ def wallets(way: Way, claims: Sequence[Any], given: Mapping[UUID, int]) -> dict[
     left = {member: [units, 0] for member, units in given.items()}
     for one in claims:
         back = {"COMPENSATED", "REVOKED"} | (set() if one.spent else {"EXPIRED"})
-        if LOSS in one.cases or one.state in back:
+        is_part = one.ordered is not None and one.quantity < one.ordered
+        if (LOSS in one.cases and not is_part) or one.state in back:
             continue
         left[one.member_id][0] -= one.quantity
         held = one.state == "MANUAL" or (one.state in HELD and not way.spends_at_issue)

@@ -32,6 +32,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
         (
             *("claim.placed", "order.issued", "order.confirmed", "order.partly_redeemed"),
             *("order.redeemed", "order.reversed", "order.settled", "order.kept"),
+            "order.counted",
         ),
     ),
     "returned": (
@@ -102,6 +103,7 @@ WORDS: dict[str, tuple[str, Message]] = {
     "claim.placed": ("plain", n_("Claimed: %(count)s")),
     "order.issued": ("good", n_("Delivered")),
     "order.confirmed": ("good", n_("Delivered")),
+    "order.counted": ("plain", n_("Not delivered so far: %(count)s of %(of)s")),
     "order.partly_redeemed": ("good", n_("Partly used")),
     "order.redeemed": ("good", n_("Used")),
     "order.reversed": ("plain", n_("That it was used was undone")),
@@ -162,9 +164,10 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     tone, words = WORDS[_word(event)]
     if event.type == "order.issued" and isinstance(item, Benefit):
         words = delivered_word(item)
+    told = data.get("missing", data.get("delivered", data["quantity"]))
     said = tongue.say(
         words,
-        count=units.plain(data.get("delivered", data["quantity"])),
+        count=units.plain(told),
         of=units.plain(data["quantity"]),
         owed=units.plain(data.get("owed", 0)),
     )

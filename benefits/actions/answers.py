@@ -82,11 +82,15 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """Where a claim stands after an answer, and whether its provider is still to be asked."""
+    """Where a claim stands after an answer, and whether its provider is still to be asked.
+
+    Where it `is_watched` it is asked without end.
+    """
 
     state: OrderState
     ask_on: bool
     capabilities: Capabilities
+    is_watched: bool = True
 
 
 def terms_of(claim: ClaimRow, agreed: Offer) -> Terms:
@@ -397,6 +401,6 @@ def next_at(
     end.
     """
     schedule_s = resolved.capabilities.query_schedule_s
-    if watching and resolved.state in USABLE:
+    if watching and resolved.is_watched and resolved.state in USABLE:
         queries = min(queries, len(schedule_s) - 1)
     return next_query_at(queries, schedule_s, now, request.request_id)

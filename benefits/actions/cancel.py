@@ -109,7 +109,7 @@ async def _cancel(conn: Connection, command: CancelClaim, parts: Parts) -> Accep
     journal = Journal(await members.lock(conn, [claim.member_id], wait=True), now, parts.new_id)
     request_id = journal.id_for(claim.member_id)
     request = follow_up(issued, request_id, Operation.REVOKE, now=now)
-    body = IssueRequest(sku=issued.sku, quantity=claim.quantity)
+    body = IssueRequest(sku=issued.sku, quantity=claim.ordered or claim.quantity)
     await orders.put(conn, [saying(request, body, parts.envelope)], now)
     kind = "order.revoking"
     journal.event(claim.member_id, kind, subject_id=claim.claim_id, data=told(claim, kind))

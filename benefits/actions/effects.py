@@ -42,6 +42,7 @@ from benefits.store.tiers import GrantRow
 Offer = tuple[Programme, Benefit]
 # How an order ends that its member gave up.
 _GIVEN_UP = frozenset({OrderState.REVOKED, OrderState.COMPENSATED})
+COUNTED = "order.counted"  # the event that tells how many of the pieces came
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -274,6 +275,7 @@ class Units:
             counts = Counted(taken - uncapped, piece, piece_cost)
             check_room(self.capacity, today, claim, counts, bearers=bearers)
         except Refusal as refusal:
+            claim.quantity = claim.ordered or claim.quantity  # as its hold is, which has ended
             lost = ledger.make_up(unit, taken)
             self._post(claim, lost + ledger.bear(replace(price, minor=paid)), actor)
             return Trouble("delivered_without_entitlement", refusal.code)
@@ -318,7 +320,7 @@ class Units:
         hold, unit, parts = spent.hold, spent.hold.unit, spent.whole
         if not parts:
             self.tell(claim, kind)
-            return _BY_HAND
+            return BY_HAND
         at = self.journal.now_for(claim.member_id)
         late = any(self.journal.lots[part.lot_id].ended(at) for part in parts)
         reserved, minor = self._reserved_again(claim, hold), spent.minor
@@ -370,7 +372,7 @@ class Units:
         minor, before = paid * self._piece(claim, used_at), spent.minor
         if not parts or minor == before:
             self.tell(claim, kind_of(claim))
-            return None if parts else _BY_HAND
+            return None if parts else BY_HAND
         at, reserved = self.journal.now_for(claim.member_id), self._reserved_again(claim, hold)
         cost = self._reserved(claim, replace(hold, reserved=reserved))
         postings = ledger.unspent(unit, parts) + spent.money_back()
@@ -436,7 +438,7 @@ class Units:
         return None
 
 
-_BY_HAND = Trouble(
+BY_HAND = Trouble(
     "reversed_by_hand", "What it had spent came back before, was settled in part, or is archived."
 )
 
@@ -451,6 +453,8 @@ def told(claim: ClaimRow, kind: str) -> dict[str, object]:
     data = {"benefit": claim.benefit, "quantity": claim.quantity, "reason": claim.reason}
     if kind == "order.reversed":
         return {**data, "state": claim.state.value}
+    if kind == COUNTED:
+        return {**data, "quantity": claim.ordered, "missing": claim.missing}
     if kind == "order.partly_redeemed":
         return {**data, "used": claim.course.used}
     return data

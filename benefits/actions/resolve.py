@@ -31,8 +31,9 @@ from benefits.actions.answers import (
     terms_of,
     weighed,
 )
-from benefits.actions.effects import Offer, Units, kind_of
+from benefits.actions.effects import Offer, kind_of
 from benefits.actions.parts import Parts
+from benefits.actions.pieces import Pieces
 from benefits.actions.pricing import UNSENT_FOR
 from benefits.actions.room import (
     other_counters,
@@ -44,6 +45,7 @@ from benefits.domain.catalogue import Catalogue
 from benefits.domain.events import CANCELLED, NO_SHOW
 from benefits.domain.lattice import Course, Effect, Lapsed, Step, Terms, advance
 from benefits.domain.orders import (
+    DELIVERED,
     OPEN,
     USABLE,
     Capabilities,
@@ -96,7 +98,7 @@ class _Group:
         self.now = now
         self.claims: dict[UUID, ClaimRow] = {}
         self.offers: dict[UUID, Offer] = {}
-        self.units = Units(journal, self.offers, offers.offers)
+        self.units = Pieces(journal, self.offers, offers.offers)
         self.requests: list[RequestRow] = []
         self.cases: list[Case] = []
         self.closed: list[Closed] = []
@@ -128,7 +130,7 @@ class _Group:
         self.journal.load(await books.lots_by_id(conn, sorted(set(lots))))
         if given_up := [c for c in found if c.cancelled_at is not None]:
             await self.units.load_made_good(conn, given_up)
-        ended = [c for c in found if c.state in _ENDED or times[c.claim_id] > 1]
+        ended = [c for c in found if c.state in _ENDED or times[c.claim_id] > 1 or c.missing]
         if ended:
             pairs = [(c.member_id, self.units.holds[c.hold_id].unit) for c in ended]
             self.journal.load(await books.lots_of(conn, pairs, self.now))
@@ -143,7 +145,10 @@ class _Group:
 
     def _may_undo(self, answer: Answer) -> bool:
         claim = self.claims[answer.claim_id]
-        return may_undo(answer, claim, paid_by_use=self._offer(claim)[1].is_paid_by_use)
+        is_paid_by_use = self._offer(claim)[1].is_paid_by_use
+        if claim.missing and isinstance(answer.outcome, Done):
+            return True
+        return may_undo(answer, claim, paid_by_use=is_paid_by_use)
 
     async def _load_requests(self, conn: Connection, found: Sequence[ClaimRow]) -> None:
         """Read what was asked of the providers of claims about which more may be asked."""
@@ -176,7 +181,8 @@ class _Group:
 
     def apply(self, answer: Answer) -> Resolved:
         """Apply one answer; what it changes is written at the end."""
-        claim, outcome = self.claims[answer.claim_id], answer.outcome
+        claim = self.claims[answer.claim_id]
+        outcome = self._recounted(claim, answer)
         if answer.operation is Operation.REVOKE and isinstance(outcome, _Stands):
             outcome = self._not_taken_back(claim, answer, outcome)
         elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
@@ -192,6 +198,35 @@ class _Group:
         if isinstance(outcome, Done) and self._confirms(claim):
             self._ask(claim, Operation.CONFIRM)
         return self._resolved(claim, terms)
+
+    def _recounted(self, claim: ClaimRow, answer: Answer) -> Outcome | Lapsed:
+        """Let a claim be of the pieces that came, and return what an answer says of them (V-5).
+
+        What came is never lost: fewer than were told before are old news. More are delivered
+        again, as all of it was.
+        """
+        outcome, state = answer.outcome, claim.state
+        if not isinstance(outcome, Done) or answer.operation is not Operation.ISSUE:
+            return outcome
+        ordered = claim.ordered or claim.quantity
+        came = ordered if outcome.delivered is None else min(outcome.delivered, ordered)
+        known = ordered - claim.missing if claim.ordered or state in DELIVERED else 0
+        is_over = claim.course.ended_at is not None or state is OrderState.REVOKED
+        if state in _ENDED and self.terms(claim).late_success is LateSuccess.REVOKE:
+            return outcome  # it is asked back whole
+        if is_over or came <= known or (not claim.ordered and came == ordered):
+            return outcome
+        missing = claim.missing
+        trouble = self.units.recount(claim, came, answer.actor)
+        claim.changed_at = self.now
+        self.changed.add(claim.claim_id)
+        if trouble is not None:
+            self._case(claim, trouble.kind, trouble.detail)
+        elif state in DELIVERED and claim.missing < missing:
+            claim.state = OrderState.PENDING
+            if self.agreed(claim).two_phase:
+                return Confirmed(outcome.at, outcome.reference)
+        return outcome
 
     def _not_taken_back(self, claim: ClaimRow, answer: Answer, outcome: _Stands) -> Outcome:
         """Return what it says of an order that its provider does not take it back.
@@ -229,7 +264,8 @@ class _Group:
             and today.redeem_by is RedeemBy.PROVIDER
             and can_query(today, claim.provider_reference)
         )
-        return Resolved(claim.state, claim.state in OPEN or watch, today)
+        rest = claim.missing > 0 and can_query(today, claim.provider_reference)
+        return Resolved(claim.state, claim.state in OPEN or watch or rest, today, is_watched=watch)
 
     def _take(
         self, claim: ClaimRow, step: Step, answer: Answer, outcome: Outcome | Lapsed
@@ -293,7 +329,7 @@ class _Group:
         self.asked.add((claim.claim_id, operation))
         issued = self.issued[claim.claim_id]  # whatever the programme says today
         request_id = self.journal.id_for(claim.member_id)
-        body = IssueRequest(sku=issued.sku, quantity=claim.quantity)
+        body = IssueRequest(sku=issued.sku, quantity=claim.ordered or claim.quantity)
         asked = follow_up(issued, request_id, operation, now=self.now)
         self.requests.append(saying(asked, body, self.parts.envelope))
         return True

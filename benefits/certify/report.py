@@ -95,6 +95,8 @@ def difference(first: Outcome, then: Outcome) -> str:
             return "another reference"
         case Done(), Done() if first.code != then.code:
             return "another code"
+        case Done(), Done() if first.delivered != then.delivered:
+            return "other pieces"
         case Used(), Used() if first.at != then.at:
             return "used at another instant"
         case Rejected(), Rejected() if first.reason is not then.reason:

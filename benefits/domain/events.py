@@ -272,6 +272,15 @@ class OrderPartlyUsed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     used: int
 
 
+class OrderCounted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of the `quantity` of pieces that were ordered so many are `missing` that may still come."""
+
+    benefit: str
+    quantity: int
+    reason: str
+    missing: int
+
+
 class OrderReversed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A use that was undone, and where the order stands now: as before, or it has ended."""
 
@@ -388,6 +397,7 @@ Told = type[
     | WaitEnded
     | BudgetTaken
     | OrderMoved
+    | OrderCounted
     | OrderPartlyUsed
     | OrderReversed
     | UnitsReturned
@@ -450,6 +460,7 @@ EVENTS: dict[str, Kind] = {
     "order.manual": Kind(OrderMoved, "claim", "The provider never said; a person decides."),
     "order.issued": Kind(OrderMoved, "claim", "The provider delivered."),
     "order.confirmed": Kind(OrderMoved, "claim", "The provider delivered, and we confirmed."),
+    "order.counted": Kind(OrderCounted, "claim", "Some of the pieces came, or the rest did."),
     "order.partly_redeemed": Kind(OrderPartlyUsed, "claim", "The member used some of it."),
     "order.redeemed": Kind(OrderMoved, "claim", "The member used it at the provider."),
     "order.reversed": Kind(OrderReversed, "claim", "That it was used was undone."),

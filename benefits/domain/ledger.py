@@ -234,6 +234,11 @@ def unspent(unit: str, parts: Iterable[Part]) -> list[Posting]:
     return _move(Account.REDEEMED, Account.AVAILABLE, unit, parts)
 
 
+def unheld(unit: str, parts: Iterable[Part]) -> list[Posting]:
+    """Let go of held units, whatever became of their lots: they are held again."""
+    return _move(Account.HELD, Account.AVAILABLE, unit, parts)
+
+
 def let_end(account: Account, unit: str, parts: Sequence[Part]) -> list[Posting]:
     """Let held or spent units end for the member, before their lots do (V-5)."""
     back = _move(account, Account.AVAILABLE, unit, parts)

@@ -34,11 +34,15 @@ class Reason(enum.Enum):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """The provider delivered `at`: `reference` is its own number, `code` what the member shows."""
+    """The provider delivered `at`: `reference` is its own number, `code` what the member shows.
+
+    Of several pieces it `delivered` so many; all of them where that is not said.
+    """
 
     at: datetime
     reference: str = ""
     code: str = ""
+    delivered: int | None = None
 
 
 class Used(msgspec.Struct, frozen=True, tag="used"):

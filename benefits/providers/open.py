@@ -274,10 +274,18 @@ def _read(response: Response, call: Call) -> Outcome:
             return Unknown("asked to issue, answered not found")
         return NotFound()
     if state.status == "partly_issued":
-        return Unknown(f"partly issued: {state.delivered} of {call.request.quantity}")
+        return _partly(state, call.request.quantity)
     if state.status == "not_processed":
         return NotSent("HTTP 429, not processed")
     return _outcome(state.status, state)
+
+
+def _partly(state: State, quantity: int) -> Outcome:
+    """Return what a delivery of some pieces says, if it is of some and not of all."""
+    issued = _happened("issued", state)
+    if not isinstance(issued, Done) or not 0 < state.delivered < quantity:
+        return Unknown(f"partly issued: {state.delivered} of {quantity}")
+    return msgspec.structs.replace(issued, delivered=state.delivered)
 
 
 def _asked_to_wait_s(response: Response, now: datetime) -> int:

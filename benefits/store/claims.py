@@ -24,7 +24,8 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     Its `course` is what the provider told of its use; at `ends_at` it ends by our clock. It has so
     many `codes` of our stock. What was asked for is the benefit, or what that came `instead_of`.
     A booking is `booked_for` a time, and cancelled freely until `cancel_until`; the member gave it
-    up at `cancelled_at` (V-10).
+    up at `cancelled_at` (V-10). Where fewer pieces came than were `ordered` it is of those that
+    came, and so many are still `missing` (V-5).
     """
 
     claim_id: UUID
@@ -51,6 +52,8 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     booked_for: datetime | None = None
     cancel_until: datetime | None = None
     cancelled_at: datetime | None = None
+    ordered: int | None = None
+    missing: int = 0
 
     @property
     def cancelled(self) -> Cancelled:
@@ -113,7 +116,7 @@ _COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.sta
        c.hold_id, c.cap_window, c.limits, c.claimed_at, c.changed_at, c.deadline,
        c.provider_reference, c.code_sealed, c.programme_version, c.use_until, c.used_at, c.used,
        c.ended_at, c.ends_at, c.codes, c.instead_of, c.booked_for, c.cancel_until,
-       c.cancelled_at"""
+       c.cancelled_at, c.ordered, c.missing"""
 INSERT = """
 INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, reason,
                    hold_id, cap_window, programme_version, limits, use_until, codes, ends_at,
@@ -128,12 +131,13 @@ UPDATE = """
 UPDATE claim AS c
 SET state = k.state, reason = k.reason, hold_id = k.hold_id, changed_at = k.changed_at,
     deadline = k.deadline, provider_reference = k.reference, code_sealed = k.code,
-    used_at = k.used_at, used = k.used, ended_at = k.ended_at, cancelled_at = k.cancelled_at
+    used_at = k.used_at, used = k.used, ended_at = k.ended_at, cancelled_at = k.cancelled_at,
+    quantity = k.quantity, ordered = k.ordered, missing = k.missing
 FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[],
             $7::timestamptz[], $8::text[], $9::bytea[], $10::timestamptz[], $11::bigint[],
-            $12::timestamptz[], $13::timestamptz[])
+            $12::timestamptz[], $13::timestamptz[], $14::bigint[], $15::bigint[], $16::bigint[])
      AS k (bucket, claim_id, state, reason, hold_id, changed_at, deadline, reference, code,
-           used_at, used, ended_at, cancelled_at)
+           used_at, used, ended_at, cancelled_at, quantity, ordered, missing)
 WHERE c.bucket = k.bucket AND c.claim_id = k.claim_id
 """
 BY_ID = f"""
@@ -270,6 +274,9 @@ async def update(writer: Writer, claims: Sequence[ClaimRow]) -> None:
         [c.course.used for c in claims],
         [c.course.ended_at for c in claims],
         [c.cancelled_at for c in claims],
+        [c.quantity for c in claims],
+        [c.ordered for c in claims],
+        [c.missing for c in claims],
     )
 
 

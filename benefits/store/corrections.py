@@ -81,7 +81,8 @@ WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind = 'MAKE_GOOD'
 DELIVERIES = """
 SELECT e.batch_id FROM outbox AS e
 WHERE e.bucket = $1 AND e.member_id = $2 AND e.subject_id = $3 AND e.batch_id IS NOT NULL
-  AND e.type IN ('order.issued', 'order.confirmed', 'order.partly_redeemed', 'order.redeemed')
+  AND e.type IN ('order.issued', 'order.confirmed', 'order.partly_redeemed', 'order.redeemed',
+                 'order.counted')
 ORDER BY e.seq
 """
 # Primary keys; a member's corrections are few. What a proposal does is kept with it.

@@ -66,6 +66,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         *("code_sealed", "codes", "used_at", "used", "ended_at", "cancelled_at"),
+        *("quantity", "ordered", "missing"),
     ),
     "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent", "told", "told_of"),

@@ -20,7 +20,7 @@ CLAIM_SEEN = """c.claim_id, c.benefit, c.programme, c.quantity, c.state, c.reaso
        (SELECT r.request_id FROM provider_request AS r
         WHERE r.bucket = c.bucket AND r.member_id = c.member_id AND r.claim_id = c.claim_id
           AND r.operation = 'ISSUE'), c.use_until, c.used,
-       c.ended_at, c.instead_of, c.booked_for, c.cancel_until, c.cancelled_at"""
+       c.ended_at, c.instead_of, c.booked_for, c.cancel_until, c.cancelled_at, c.missing"""
 CLAIM = f"SELECT c.member_id, {CLAIM_SEEN} FROM claim AS c WHERE c.bucket = $1 AND c.claim_id = $2"
 CLAIMER = """
 SELECT coalesce(m.merged_into, m.member_id) AS member_id
@@ -87,6 +87,7 @@ class ClaimSeen(msgspec.Struct, frozen=True, array_like=True):
     booked_for: datetime | None = None
     cancel_until: datetime | None = None
     cancelled_at: datetime | None = None
+    missing: int = 0
 
     @property
     def number(self) -> str:

@@ -383,6 +383,14 @@ claim = Table(
     Column("booked_for", INSTANT),
     Column("cancel_until", INSTANT),
     Column("cancelled_at", INSTANT),
+    # Where fewer pieces came than were ordered: how many were, and how many may still come (V-5).
+    Column("ordered", BigInteger),
+    Column("missing", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint(
+        "quantity > 0 AND missing BETWEEN 0 AND coalesce(ordered, 0) "
+        "AND (ordered IS NULL OR quantity <= ordered)",
+        name="missing",
+    ),
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),

@@ -49,7 +49,9 @@ BY_HAND = """(b.reverses IS NOT NULL OR b.kind IN (
         'loss.recovered', 'charge.cleared'))"""
 
 # The batches by which an order itself gives back what was spent for it.
-_BY_ORDER = "('order.reversed', 'order.revoked', 'order.redeemed', 'order.expired')"
+_BY_ORDER = (
+    "('order.reversed', 'order.revoked', 'order.redeemed', 'order.expired', 'order.counted')"
+)
 
 # Spent units that came back, by the batch that had spent them; a make-good's count for no cap.
 _RETURNED = """

@@ -35,6 +35,7 @@ MOVES: dict[str, tuple[str, ...]] = {
     "order.revoked": (*_RELEASE, *_SPEND, *_UNSPEND),
     "order.settled": (*_RELEASE, *_SPEND),
     "order.reversed": (*_UNSPEND, *_HOLD),
+    "order.counted": (*_RELEASE, *_UNSPEND, *_HOLD, "issued>loss", "provider.payable>loss"),
     "entitlement.returned": (
         *_GRANT,
         *_UNSPEND,
@@ -82,7 +83,7 @@ SELECT DISTINCT ON (e.member_id, e.subject_id) e.subject_id AS claim_id,
                    ELSE upper(substr(e.type, 7)) END AS state
 FROM outbox AS e
 WHERE e.bucket BETWEEN $1 AND $2 AND (e.type = 'claim.placed' OR e.type LIKE 'order.%')
-  AND e.type NOT IN ('order.revoking', 'order.kept')
+  AND e.type NOT IN ('order.revoking', 'order.kept', 'order.counted')
 ORDER BY e.member_id, e.subject_id, e.seq DESC
 """
 
@@ -203,7 +204,7 @@ WHERE h.bucket BETWEEN $1 AND $2 AND (
         AND NOT (m.batch_id IS NULL AND {is_away("h.batch_id")})
     OR h.placed_at <> CASE m.kind WHEN 'claim.placed' THEN c.claimed_at ELSE m.recorded_at END
     OR m.kind <> 'claim.placed' AND m.cause_id IS DISTINCT FROM h.claim_id
-    OR h.quantity % c.quantity <> 0
+    OR h.quantity % c.quantity <> 0 AND h.hold_id = c.hold_id
     OR e.hold_id IS NOT NULL AND NOT (n.batch_id IS NULL AND {is_away("e.batch_id")}) AND (
         (e.captured, e.released, e.uncapped, e.ended_at, h.member_id)
             IS DISTINCT FROM (n.captured, n.released, n.back_uncapped, n.recorded_at, n.member_id)
@@ -211,7 +212,11 @@ WHERE h.bucket BETWEEN $1 AND $2 AND (
 """,
     # V-4: a claim is what was claimed, and stands where its last event says.
     "claim_terms_differ": f"""
-WITH told AS ({_TOLD})
+WITH told AS ({_TOLD}),
+counted AS (
+    SELECT DISTINCT ON (e.member_id, e.subject_id) e.subject_id AS claim_id, e.data
+    FROM outbox AS e WHERE e.bucket BETWEEN $1 AND $2 AND e.type = 'order.counted'
+    ORDER BY e.member_id, e.subject_id, e.seq DESC)
 SELECT c.claim_id::text AS subject,
        format('%s %s of %s for %s, told %s %s', c.state, c.quantity, c.benefit, c.claimed_at,
               t.state, p.data) AS detail
@@ -220,9 +225,12 @@ LEFT JOIN outbox AS p ON p.bucket = c.bucket AND p.member_id = c.member_id
      AND p.subject_id = c.claim_id AND p.type = 'claim.placed' AND p.batch_id IS NOT NULL
      AND p.bucket BETWEEN $1 AND $2
 LEFT JOIN told AS t ON t.claim_id = c.claim_id
+LEFT JOIN counted AS n ON n.claim_id = c.claim_id
 WHERE c.bucket BETWEEN $1 AND $2 AND (
     c.benefit IS DISTINCT FROM p.data ->> 'benefit'
-    OR c.quantity IS DISTINCT FROM (p.data ->> 'quantity')::bigint
+    OR coalesce(c.ordered, c.quantity) IS DISTINCT FROM (p.data ->> 'quantity')::bigint
+    OR (c.ordered, c.missing) IS DISTINCT FROM (
+        (n.data ->> 'quantity')::bigint, coalesce((n.data ->> 'missing')::bigint, 0))
     OR c.programme <> p.data ->> 'programme'
     OR c.programme_version <> (p.data ->> 'programme_version')::int
     OR c.cap_window <> p.data ->> 'window'

@@ -33,7 +33,9 @@ class ClaimView(msgspec.Struct, kw_only=True):
     """A claim and where its order stands (V-2); the provider knows it by `order_number`.
 
     What it brings can be used while now < `use_until`, where that is said. `used` of its pieces
-    were used, where the provider says how many; what was not used by `ended_at` has ended. The
+    were used, where the provider says how many. Where it delivered fewer than were asked for the
+    claim is of those, and so many are `missing`, whose units are back and taken again if they
+    come. What was not used by `ended_at` has ended. The
     benefit came `instead_of` the one that was asked for, where that one's contract had ended.
 
     A booking is `booked_for` a time and cancelled freely until `cancel_until`. At `cancelled_at`
@@ -58,6 +60,7 @@ class ClaimView(msgspec.Struct, kw_only=True):
     booked_for: datetime | None
     cancel_until: datetime | None
     cancelled_at: datetime | None
+    missing: int
 
 
 class PieceView(msgspec.Struct, kw_only=True):
@@ -133,6 +136,7 @@ def claim_view(seen: ClaimSeen) -> ClaimView:
         booked_for=seen.booked_for,
         cancel_until=seen.cancel_until,
         cancelled_at=seen.cancelled_at,
+        missing=seen.missing,
     )
 
 

@@ -22,6 +22,7 @@ from benefits.domain.events import (
     MemberBlocked,
     MembersMerged,
     MemberUnblocked,
+    OrderCounted,
     OrderMoved,
     OrderPartlyUsed,
     OrderReversed,
@@ -227,6 +228,13 @@ class OrderPartlyUsedEvent(_Event, kw_only=True):
     data: OrderPartlyUsed
 
 
+class OrderCountedEvent(_Event, kw_only=True):
+    """Some of an order came, or the rest did; its claim is the subject."""
+
+    type: Literal["order.counted"]
+    data: OrderCounted
+
+
 class OrderReversedEvent(_Event, kw_only=True):
     """A use was undone; the claim is the subject."""
 
@@ -329,6 +337,7 @@ Event = (
     | UnitsReceivedEvent
     | DebtMovedEvent
     | OrderPartlyUsedEvent
+    | OrderCountedEvent
     | OrderReversedEvent
     | MembersMergedEvent
     | MemberBlockedEvent
@@ -349,6 +358,7 @@ VIEWS: dict[type, type] = {
     BudgetTaken: BudgetEvent,
     OrderMoved: OrderEvent,
     OrderPartlyUsed: OrderPartlyUsedEvent,
+    OrderCounted: OrderCountedEvent,
     OrderReversed: OrderReversedEvent,
     UnitsReturned: UnitsReturnedEvent,
     UnitsRevoked: UnitsRevokedEvent,

@@ -22,6 +22,7 @@ GRANTS = "tests/store/test_grants.py"
 LEDGER = "benefits/store/ledger.py"
 DB = "benefits/store/db.py"
 FLUSH = "benefits/store/group.py"
+PIECES = "tests/actions/test_pieces.py"
 PAID = "tests/actions/test_paid_by_use.py"
 EFFECTS = "benefits/actions/effects.py"
 LATTICE = "benefits/domain/lattice.py"
@@ -194,6 +195,9 @@ USES = (
     Guard(LATTICE, "moved = Effect.RECKON", "pass", (ORDERS,)),
     Guard(LATTICE, "return terms.quantity - course.used", "return 0", (ORDERS, PAID)),
     Guard(EFFECTS, "if not parts or minor == before:", "if True:", (PAID,)),
+    Guard("benefits/actions/pieces.py", "claim.missing -= more", "pass", (PIECES,)),
+    Guard("benefits/actions/pieces.py", "_together(held + parts)", "held + parts", (PIECES,)),
+    Guard("benefits/actions/resolve.py", "if is_over or came <= known or", "if", (PIECES,)),
     Guard(LATTICE, "if known >= told:", "if False:", (ORDERS,)),
     Guard(
         LATTICE,

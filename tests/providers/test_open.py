@@ -254,10 +254,13 @@ async def test_everything_off_the_contract_is_unknown(status: int, content: Any)
     assert isinstance(await outcome_of(answering(content, status=status)), Unknown)
 
 
-async def test_a_part_of_an_order_is_told_with_its_figures() -> None:
-    """Whoever must decide reads how many units of how many were delivered."""
+async def test_a_part_of_an_order_is_delivered_as_such() -> None:
+    """With how many of its pieces came, and what codes there are of these (V-5)."""
     partly = ISSUED | {"status": "partly_issued", "delivered": 1}
-    assert Unknown("partly issued: 1 of 2") == await outcome_of(answering(partly))
+    whole = await outcome_of(answering(ISSUED))
+    assert isinstance(whole, Done)
+    part = msgspec.structs.replace(whole, delivered=1)
+    assert part == await outcome_of(answering(partly))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.simulation.life import UNITS, Life
 from tests.simulation.ways import Way
 
 CLAIMS = """
-SELECT c.claim_id, c.member_id, c.quantity, c.state, r.request_id, coalesce(
+SELECT c.claim_id, c.member_id, c.quantity, c.ordered, c.state, r.request_id, coalesce(
     (SELECT array_agg(f.kind) FROM case_file AS f
      WHERE f.claim_id = c.claim_id AND f.closed_at IS NULL), '{}') AS cases,
     c.booked_for, c.cancelled_at < c.cancel_until AS in_time,
@@ -25,7 +25,7 @@ STANDS = {
     "nothing": {"COMPENSATED", "EXPIRED"},
     "rejected": {"COMPENSATED"},
     "issued": {"ISSUED"},
-    "partly_issued": {"MANUAL"},
+    "partly_issued": {"ISSUED"},
     "confirmed": {"CONFIRMED"},
     "redeemed": {"REDEEMED"},
     "partly_redeemed": {"PARTLY_REDEEMED"},
@@ -41,6 +41,8 @@ def stands(way: Way, told: str, one: Any) -> set[str]:
     """Return where an order may stand of which the provider's book tells so."""
     if told == "issued" and way.two_phase:
         return {"COMPENSATED"}  # it was set aside and not confirmed: nothing was delivered
+    if told == "partly_issued" and way.code == "phased":
+        return {"MANUAL"}  # a part is set aside, and is not confirmed
     if told == "issued" and way.code == "used":
         return {"REDEEMED"}
     if told in {"nothing", "expired"} and one.in_time is not None:
@@ -87,7 +89,8 @@ def wallets(
     """Return what members must have of what they were given, by claims: available, held."""
     left = {member: [units, 0] for member, units in given.items()}
     for one in claims:
-        if LOSS in one.cases:
+        is_part = one.ordered is not None and one.quantity < one.ordered
+        if LOSS in one.cases and not is_part:
             continue
         left[one.member_id][0] -= one.quantity - returned(way, one, book.find(one.request_id.hex))
         held = one.state == "MANUAL" or (one.state in HELD and not way.spends_at_issue)

@@ -338,6 +338,8 @@ MATRIX = [
                              WHERE spent_minor IS NULL"""),
     ("hold_terms_differ", "UPDATE hold_end SET batch_id = gen_random_uuid()"),
     ("claim_terms_differ", "UPDATE claim SET quantity = quantity + 1"),
+    ("claim_terms_differ", "UPDATE claim SET ordered = quantity"),
+    ("claim_terms_differ", "UPDATE outbox SET type = 'order.counted' WHERE type = 'order.issued'"),
     ("claim_terms_differ", "UPDATE claim SET programme = 'x'"),
     ("claim_terms_differ", "UPDATE claim SET instead_of = 'VIDEO'"),
     ("claim_terms_differ", "UPDATE claim SET programme_version = 7"),

@@ -188,7 +188,7 @@ def test_no_event_has_room_for_personal_data(kind: str) -> None:
     }
     known |= {"cap", "use_until", "limits", "budget", "percent", "total_minor", "taken_minor"}
     known |= {"granted_at", "merged", "into"}  # ids of members, which only our key can make
-    known |= {"provider", "amount_minor", "fault", "priority"}
+    known |= {"provider", "amount_minor", "fault", "priority", "missing"}
     known |= {"scope", "target", "from_at", "until", "version", "first_month"}
     known |= {"sku", "free", "below", "limit", "ends_at"}
     assert {field.name for field in msgspec.structs.fields(EVENTS[kind].data)} <= known

@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
             *("claim.placed", "order.issued", "order.confirmed", "order.partly_redeemed"),
             *("order.redeemed", "order.reversed", "order.settled", "order.kept"),
             *("wait.begun", "wait.ended"),
+            "order.counted",
         ),
     ),
     "returned": (
@@ -109,6 +110,7 @@ WORDS: dict[str, tuple[str, Message]] = {
     "wait.refused": ("bad", n_("There was room, but it could not be claimed: %(count)s")),
     "order.issued": ("good", n_("Delivered")),
     "order.confirmed": ("good", n_("Delivered")),
+    "order.counted": ("plain", n_("Not delivered so far: %(count)s of %(of)s")),
     "order.partly_redeemed": ("good", n_("Partly used")),
     "order.redeemed": ("good", n_("Used")),
     "order.reversed": ("plain", n_("That it was used was undone")),
@@ -169,9 +171,10 @@ def entry(tongue: Tongue, catalogue: Catalogue, event: EventSeen) -> Entry:
     tone, words = WORDS[_word(event)]
     if event.type == "order.issued" and isinstance(item, Benefit):
         words = delivered_word(item)
+    told = data.get("missing", data.get("delivered", data["quantity"]))
     said = tongue.say(
         words,
-        count=units.plain(data.get("delivered", data["quantity"])),
+        count=units.plain(told),
         of=units.plain(data["quantity"]),
         owed=units.plain(data.get("owed", 0)),
     )

@@ -150,6 +150,9 @@ def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
     if (over := over_words(claim)) is not None:
         words = [tongue.word(over)]
     words += time_words(tongue, order) or _use_words(tongue, order)
+    if claim.missing:
+        came = n_("Not delivered so far: %(count)s. Their units are back.")
+        words.append(tongue.say(came, count=claim.missing))
     if is_late(claim, order.now):
         words.append(
             tongue.word(

@@ -1,4 +1,4 @@
-"""The demo's bank: its programme, customers and day-end balances, made by rule, not by chance.
+"""The demo's bank: its programmes, customers and day-end balances, made by rule, not by chance.
 
 The same days give the same balances on every machine; each start adds the days up to yesterday.
 The bank also issues tokens, with a key of its own in each data folder.
@@ -31,7 +31,10 @@ MONTHS_BACK = 4
 CODES = 2_000
 # The customer the demo follows: gold until two months ago, platinum since; paid through the bank,
 # with a car, but far from where it is washed, and too young for what begins with 60.
-FEATURED = "C0001"
+FEATURED, FEATURED_IN = "C0001", "wealth"
+# Another: a founding client of the private bank, who has two of four to choose and brings a guest.
+CLIENT = "C0002"
+FOUNDERS = "founders"
 _LEVELS = (
     *(3_000, 20_000, 48_000, 80_000, 300_000, 480_000),
     *(700_000, 2_000_000, 6_000_000, 9_900_000, 15_000_000),
@@ -39,12 +42,16 @@ _LEVELS = (
 _CITIES = ("杭州", "绍兴", "嘉兴", "湖州")
 # Breakfasts that the bank bought in advance, each for 9 yuan.
 BOUGHT = Sent(provider="breakfast", sku="breakfast-set", batch="demo", cost=Decimal("9.00"))
-PROGRAMME_FILE = Path(__file__).parent / "examples" / "rural_wealth.toml"
+_EXAMPLES = Path(__file__).parent / "examples"
+PROGRAMME_FILES = (_EXAMPLES / "rural_wealth.toml", _EXAMPLES / "private_bank.toml")
 
 
-def programme(provider_url: str) -> Programme:
-    """Return the demo's programme with its provider at an address."""
-    return read(PROGRAMME_FILE.read_text().replace("http://127.0.0.1:8090", provider_url))
+def programmes(provider_url: str) -> list[Programme]:
+    """Return the demo's programmes, the featured one first, with their provider at an address."""
+    return [
+        read(path.read_text().replace("http://127.0.0.1:8090", provider_url))
+        for path in PROGRAMME_FILES
+    ]
 
 
 def customers() -> Iterator[str]:
@@ -82,6 +89,11 @@ def _person(customer: str) -> str:
     return f"{born_on},{_CITIES[chance % len(_CITIES)]},{staff},DEMO-{customer}"
 
 
+def founders_file() -> bytes:
+    """Return the file of the private bank's founding clients."""
+    return f"customer\n{CLIENT}\n".encode()
+
+
 def asset_lines(first: date, last: date) -> Iterator[str]:
     """Yield the day-end balances of the days from `first` through `last`, line by line."""
     yield "customer,as_of,asset_class,currency,balance\n"
@@ -113,6 +125,8 @@ def _balances(customer: str, day: date, last: date) -> tuple[int, int]:
     if customer == FEATURED:
         risen = Month.of(day) >= Month.of(last).plus(-1)
         return (120_000, 450_000) if risen else (90_000, 30_000)
+    if customer == CLIENT:
+        return 2_000_000, 7_000_000
     level = _LEVELS[chance % len(_LEVELS)]
     drift = (chance // 11 % 7 - 3) * ((day.year * 12 + day.month) % 5)
     wobble = (day.toordinal() * 37 + chance) % 2_000

@@ -7,12 +7,13 @@ of it is for production.
 
 import asyncio
 import contextlib
+import io
 import os
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from benefits.actions.evaluate import Evaluated, evaluate, slices
 from benefits.actions.import_codes import import_codes
 from benefits.actions.import_files import KINDS, assets_of, import_file
 from benefits.actions.keys import make_key
+from benefits.actions.record_whitelist import Sent, import_whitelist
 from benefits.actions.start_period import start_next
 from benefits.actions.verify import verify
 from benefits.domain.programme import Programme
@@ -172,13 +174,14 @@ async def _prepare(
     async with _opened(_as(server_dsn, ROLES.migrator)) as database:
         await migrate(database, "demo", given.keys.member_key)
     async with open_house(given) as house:
-        programme = demo.programme(provider_url)
+        programmes = demo.programmes(provider_url)
 
         async def apply(conn: Connection) -> None:
-            await apply_programme(conn, programme, house.parts, needs_notice=False)
+            for programme in programmes:
+                await apply_programme(conn, programme, house.parts, needs_notice=False)
 
         await house.database.transact(apply)
-        await _feed(house, programme, say)
+        await _feed(house, programmes, say)
         return {name: await _api_key(house, data, name) for name in CALLERS}
 
 
@@ -191,9 +194,9 @@ async def _opened(dsn: str) -> AsyncIterator[Database]:
         await database.close()
 
 
-async def _feed(house: House, programme: Programme, say: Say) -> None:
+async def _feed(house: House, programmes: Sequence[Programme], say: Say) -> None:
     """Bring members and balances up to yesterday, and evaluate every month that has ended."""
-    today = local_date(house.parts.clock(), programme.tz)
+    today = local_date(house.parts.clock(), programmes[0].tz)
     yesterday = today - timedelta(days=1)
     done = await import_file(
         house.database,
@@ -209,6 +212,8 @@ async def _feed(house: House, programme: Programme, say: Say) -> None:
     )
     if bought.kept:
         say(f"{bought.kept:,} codes for breakfasts lie in stock.")
+    listed = Sent(name=demo.FOUNDERS, file=io.BytesIO(demo.founders_file()), from_=None, to=None)
+    await import_whitelist(house.database, house.parts, listed, progress=lambda _: None)
     async with house.database.transaction() as conn:
         known = await last_day(conn)
     # Days come one after the other, so only the last known one may be there in part.
@@ -218,12 +223,13 @@ async def _feed(house: House, programme: Programme, say: Say) -> None:
     await import_file(
         house.database,
         house.parts,
-        assets_of(programme),
+        assets_of(programmes[0]),
         demo.asset_lines(first, yesterday),
         progress=lambda done: say(f"  {done.lines:,} balances") if known != yesterday else None,
     )
     for month in _ended(demo.first_day(yesterday), today):
-        await _evaluate(house, programme, month, say)
+        for programme in programmes:
+            await _evaluate(house, programme, month, say)
     while await start_next(house.database, house.parts):
         pass
 
@@ -242,7 +248,7 @@ async def _evaluate(house: House, programme: Programme, month: Month, say: Say) 
         done = await evaluate(house.database, house.parts, programme.code, month, buckets=buckets)
         total = total.plus(done)
     tiers = [f"{tier.code} {total.ranks.get(n, 0)}" for n, tier in enumerate(programme.tier)]
-    say(f"{month} evaluated: {', '.join(tiers)}.")
+    say(f"{month} of {programme.code} evaluated: {', '.join(tiers)}.")
 
 
 async def _api_key(house: House, data: Path, name: str) -> str:
@@ -394,6 +400,7 @@ async def _show(
         say(f"Tokens       benefits token --data {data} --scope member --customer {demo.FEATURED}")
         say(f"Commands     . {data / 'environment'}; benefits programme versions wealth")
         say(f"A member     {demo.FEATURED}, id {member}")
+        say(f"Another      {demo.CLIENT}: of the private bank, with benefits to choose and guests")
         say(f"Page         {await _page(http, url, member)}  (opens once, within a minute)")
         say('             (a new link: see "The benefits page" in README.md)')
         say(f"Provider     {provider_url}/desk/orders")
@@ -427,10 +434,8 @@ async def _story(
     async with http.get(f"{url}/v1/members/{member}/benefits") as answer:
         seen = await answer.json()
     say("")
-    say(
-        f"{demo.FEATURED} is {seen['programmes'][0]['tier']['code']}: "
-        f"{seen['programmes'][0]['tier']['why'].get('en', '')}"
-    )
+    tier = next(one["tier"] for one in seen["programmes"] if one["code"] == demo.FEATURED_IN)
+    say(f"{demo.FEATURED} is {tier['code']}: {tier['why'].get('en', '')}")
     wish = {"benefit": "LOUNGE", "recipient": {"phone": "13800000001"}}
     month = seen["as_of"][:7]
     key = {"Idempotency-Key": f"demo-{month}"}

@@ -116,9 +116,35 @@ def up() -> Iterator[Up]:
 
 def test_the_main_job_is_done_once_before_ones_eyes(up: Up) -> None:
     """Tiers are shown, a claim travels to the provider and back, and the books balance."""
-    for expected in ("evaluated: BASE", "is ISSUED", "is REDEEMED", "books balance"):
+    for expected in ("of wealth evaluated: BASE", "is ISSUED", "is REDEEMED", "books balance"):
         assert expected in up.first_said
     assert re.search(rf"http://127.0.0.1:{up.port}/page/enter\?code=", up.first_said)
+    assert "of private_bank evaluated: GUEST" in up.first_said
+
+
+def test_a_private_client_has_benefits_to_choose_a_list_and_guests(up: Up) -> None:
+    """P-8, S-1, V-10: another customer than the one whom the walk follows."""
+    key = (up.data / "keys" / "api_key_mobile").read_text()
+    base = f"http://127.0.0.1:{up.port}"
+
+    def ask(path: str, body: dict[str, Any] | None, **headers: str) -> Any:
+        sent = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(base + path, sent, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    crm = (up.data / "keys" / "api_key_crm").read_text()
+    wanted = {"references": [demo.CLIENT]}
+    found = ask("/v1/members:lookup", wanted, Authorization=f"Bearer {crm}")
+    member = found["members"][demo.CLIENT]
+    seen = ask(f"/v1/members/{member}/benefits", None, Authorization=f"Bearer {key}")
+    tiers = {one["code"]: one["tier"]["code"] for one in seen["programmes"]}
+    assert {"wealth": "DIAMOND", "private_bank": "CLIENT"} == tiers
+    there = {one["code"]: one for one in seen["benefits"]}
+    assert (12, 2) == (there["VIP_HALL"]["available"], there["SALON"]["available"])
+    choices = ask(f"/v1/members/{member}/choices", None, Authorization=f"Bearer {key}")
+    assert [("LEISURE", 2)] == [(one["code"], one["available"]) for one in choices["choices"]]
+    assert {"CLIENT": 1, "FAMILY": 3} == there["VIP_HALL"]["companions"]
 
 
 def test_the_readmes_walk_works_as_written(up: Up) -> None:

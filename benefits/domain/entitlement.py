@@ -107,7 +107,10 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 def net_of(before: Sequence[Granted], changes: Sequence[Change]) -> int:
-    """Return what a line brought in a period, without what falls took of it (P-4, P-6)."""
+    """Return what a line brought in a period, without what falls took of it (P-4, P-6).
+
+    What people revoked stays in it: else whoever grants next would undo their correction.
+    """
     return sum(grant.quantity for grant in before) - sum(change.taken for change in changes)
 
 

@@ -168,7 +168,8 @@ def _worth_less(before: Any, after: Any) -> bool:
 
 
 _X = r'(?:[^."]+|"(?:[^"\\]|\\.)*")'  # a part of a path, as `_part` writes it
-# By path; the first that fits says whether a change is worse, and without one it is.
+# By path; the first that fits says whether a change is worse, and without one it is. What a budget
+# has is promised and told to nobody; a stock is part of what is offered.
 _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(name|provider|budget|(tier|benefit|choice)\.{_X}\.(name|about))\..*", _never),
     (rf"line\.{_X}\.segment\.name\..*", _never),

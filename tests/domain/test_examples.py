@@ -35,11 +35,12 @@ def test_an_example_is_whole_and_within_the_rules(path: Path) -> None:
     assert () == guard.findings(made)
 
 
-def test_the_demo_runs_the_rural_banks() -> None:
-    """With its provider at the sandbox's address."""
-    urls = {one.code: one.url for one in demo.programme("http://127.0.0.1:9").provider}
+def test_the_demo_runs_both() -> None:
+    """With their provider at the sandbox's address."""
+    rural, private = demo.programmes("http://127.0.0.1:9")
+    urls = {one.code: one.url for one in (*private.provider, *rural.provider)}
     assert {"sandbox": "http://127.0.0.1:9", "breakfast": ""} == urls
-    assert "rural_wealth" == demo.PROGRAMME_FILE.stem
+    assert (demo.FEATURED_IN, "private_bank") == (rural.code, private.code)
 
 
 def test_the_clinics_last_claim_is_a_month_before_its_contract_ends() -> None:

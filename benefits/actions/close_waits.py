@@ -34,7 +34,7 @@ class StopWaiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def close_waits(conn: Connection, ended: Sequence[Ended], parts: Parts) -> None:
-    """End waits whose members are held; of their queues no lower one than is held is new."""
+    """End waits whose members are held; no counter is locked but those of their queues."""
     if not ended:
         return
     queued = Counter(one.wait.queue for one in ended if one.wait.queue)

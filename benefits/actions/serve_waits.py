@@ -78,8 +78,8 @@ async def serve_waits(
 async def _end_over(conn: Connection, parts: Parts, buckets: tuple[int, int], limit: int) -> int:
     """End waits whose time is over."""
     found = await waits.due(conn, buckets, parts.clock(), limit)
-    pending = await _held(conn, [(m, id_) for m, id_, is_over in found if is_over])
-    now = parts.clock()
+    ids = await _ours(conn, [(member_id, id_) for member_id, id_, is_over in found if is_over])
+    pending, now = await waits.still(conn, ids), parts.clock()
     over = [one for one in pending if one.ends_at is not None and one.ends_at <= now]
     await close_waits(conn, [Ended(wait=one, reason=Reason.OVER) for one in over], parts)
     return len(over)
@@ -88,25 +88,27 @@ async def _end_over(conn: Connection, parts: Parts, buckets: tuple[int, int], li
 async def _serve_own(conn: Connection, parts: Parts, buckets: tuple[int, int], limit: int) -> int:
     """Try claims for which members' own room opens."""
     found = await waits.due(conn, buckets, parts.clock(), limit)
-    pending = await _held(conn, [(m, id_) for m, id_, is_over in found if not is_over])
+    ids = await _ours(conn, [(member_id, id_) for member_id, id_, is_over in found if not is_over])
+    pending = await waits.still(conn, ids)
     return await _serve(conn, parts, [one for one in pending if not one.queue])
 
 
 async def _serve_queue(conn: Connection, parts: Parts, queue: _Queue) -> int:
     """Try the claims of the first in a queue, up to one whose member somebody else holds."""
     found = await waits.first(conn, queue.name, queue.most)
-    pending = await _held(conn, found)
+    ours = set(await _ours(conn, found))
+    first = takewhile(ours.__contains__, [wait_id for _, wait_id in found])
+    pending = await waits.still(conn, list(first))
     return await _serve(conn, parts, [one for one in pending if one.queue == queue.name])
 
 
-async def _held(conn: Connection, found: Sequence[tuple[UUID, UUID]]) -> list[Pending]:
-    """Hold the members of waits, and return the waits as they are, up to one held by others."""
+async def _ours(conn: Connection, found: Sequence[tuple[UUID, UUID]]) -> list[UUID]:
+    """Hold the members of waits, and return the waits of those that nobody else holds."""
     if not found:
         return []
     ids = {member_id for member_id, _ in found}
     locked, moved = await members.lock_current(conn, ids, wait=False)
-    ours = takewhile(lambda one: one[0] in locked or one[0] in moved, found)
-    return await waits.still(conn, [wait_id for _, wait_id in ours])
+    return [wait_id for member_id, wait_id in found if member_id in locked or member_id in moved]
 
 
 async def _serve(conn: Connection, parts: Parts, pending: Sequence[Pending]) -> int:

@@ -54,14 +54,14 @@ SELECT c.counter AS queue, w.benefit, w.quantity, w.limit_code, w.limit_of
 FROM counter AS c
 CROSS JOIN LATERAL (
     SELECT * FROM wait AS o
-    WHERE o.bucket + 0 BETWEEN 0 AND 1023 AND o.queue = c.counter AND o.ended_at IS NULL
+    WHERE o.bucket BETWEEN 0 AND 1023 AND o.queue = c.counter AND o.ended_at IS NULL
     ORDER BY o.number LIMIT 1) AS w
 WHERE c."window" = 'queue' AND c.slice = 0 AND c.reserved > 0
 ORDER BY c.counter
 """
 FIRST = """
 SELECT w.member_id, w.wait_id FROM wait AS w
-WHERE w.bucket + 0 BETWEEN 0 AND 1023 AND w.queue = $1 AND w.ended_at IS NULL
+WHERE w.bucket BETWEEN 0 AND 1023 AND w.queue = $1 AND w.ended_at IS NULL
 ORDER BY w.number LIMIT $2
 """
 # Primary key: as they stand once their members are held.
@@ -80,7 +80,7 @@ _SEEN = f"""w.wait_id, w.member_id, w.programme, w.benefit, w.quantity, w.limit_
        CASE WHEN w.ended_at IS NULL AND w.queue <> '' THEN (
            SELECT count(*) FROM (
                SELECT FROM wait AS o
-               WHERE o.bucket + 0 BETWEEN 0 AND 1023 AND o.queue = w.queue
+               WHERE o.bucket BETWEEN 0 AND 1023 AND o.queue = w.queue
                  AND o.ended_at IS NULL AND o.number < w.number
                LIMIT {FEW + 1}) AS before)
        ELSE 0 END AS ahead"""
@@ -94,7 +94,7 @@ ORDER BY w.wait_id DESC LIMIT $4
 # ix_wait_open
 LISTED = f"""
 SELECT {_SEEN} FROM wait AS w
-WHERE w.bucket + 0 BETWEEN 0 AND 1023 AND w.ended_at IS NULL
+WHERE w.bucket BETWEEN 0 AND 1023 AND w.ended_at IS NULL
   AND (w.begun_at, w.wait_id) > ($1, $2) AND ($3::text = '' OR w.benefit = $3)
 ORDER BY w.begun_at, w.wait_id LIMIT $4
 """
@@ -257,6 +257,8 @@ async def first(conn: Connection, queue: str, limit: int) -> list[tuple[UUID, UU
 
 async def still(conn: Connection, ids: Sequence[UUID]) -> list[Pending]:
     """Return those of some waits that have not ended, in the order of their numbers."""
+    if not ids:
+        return []
     return [Pending(*row) for row in await rows(conn, STILL, _buckets(ids), list(ids))]
 
 

@@ -328,7 +328,7 @@ def _barred(command: ClaimCommand, benefit: Benefit, facts: ClaimFacts) -> Refus
 
 def left(benefit: Benefit, facts: ClaimFacts) -> Left | None:
     """Return how much is left of what all members share; None where nothing of it ends (K-8)."""
-    found = [coarse(r.used, r.most) for r in facts.rooms if r.place.is_shared]
+    found = [coarse(r.used, r.most) for r in facts.rooms if not r.place.is_ones_own]
     if benefit.stock is not None:
         found.append(coarse(facts.stock.taken, benefit.stock))
     order = list(Left)

@@ -23,7 +23,7 @@ from benefits.domain.orders import RedeemBy
 from benefits.domain.programme import Programme
 from benefits.domain.use import use_until
 from benefits.domain.values import end_of, local_date
-from benefits.store import counters, labels, merged
+from benefits.store import counters, labels, merged, people
 from benefits.store.counters import Change, Kept, MemberCounter, SharedCounter
 from benefits.store.db import Connection, Writer
 from benefits.store.ledger import Journal
@@ -148,20 +148,22 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """Name the counter of a member's units in the current window."""
         return (member_id, entitlement.cap_counter(self.benefit.code), self.window)
 
-    def places(self, branch: str, carried: Collection[str]) -> tuple[tuple[Limit, Place], ...]:
+    def places(self, whose: "Whose") -> tuple[tuple[Limit, Place], ...]:
         """Return where a claim of a member takes room, in the order in which it is asked."""
         found = list[tuple[Limit, Place]]()
         for limit in self.limits:
             label = "" if limit.segment is None else limit.segment.key
-            if label and label not in carried:
+            if label and label not in whose.labels:
                 continue
             match limit.scope:
                 case Scope.MEMBER | Scope.PROGRAMME:
                     of = ""
+                case Scope.PERSON:
+                    of = whose.person.hex
                 case Scope.SEGMENT:
                     of = label
                 case Scope.BRANCH:
-                    of = branch
+                    of = whose.branch
                 case Scope.BENEFIT:
                     of = self.benefit.code
                 case Scope.PROVIDER:
@@ -170,6 +172,17 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             at = limits.place(limit, self.now, self.today, programme=programme, of=of)
             found.append((limit, at))
         return tuple(found)
+
+
+class Whose(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a member shares room: as which person, of which branch, with which labels.
+
+    Of whom no identity document is known the `person` is the member.
+    """
+
+    person: UUID
+    branch: str = ""
+    labels: Collection[str] = ()
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -189,20 +202,26 @@ class Wish(msgspec.Struct, frozen=True):
 async def wishes(
     conn: Connection, wanted: Iterable[tuple[UUID, Terms]], branches: Mapping[UUID, str]
 ) -> list[Wish]:
-    """Return claims with the places in which they take room, by branch and labels."""
+    """Return claims with the places in which they take room, by person, branch and labels."""
     pairs = list(wanted)
-    limited = [limit.segment for _, terms in pairs for limit in terms.limits]
-    asked = {segment.label for segment in limited if segment is not None}
+    limited = [limit for _, terms in pairs for limit in terms.limits]
+    asked = {limit.segment.label for limit in limited if limit.segment is not None}
+    ids = {member_id for member_id, _ in pairs}
     carried = dict[UUID, frozenset[str]]()
     if asked:
-        ids = {member_id for member_id, _ in pairs}
         carried = await labels.carried(conn, ids, asked, pairs[0][1].today)
-    return [
-        Wish(id_, terms, terms.places(branches[id_], carried.get(id_, frozenset())))
-        if terms.limits
-        else Wish(id_, terms)
-        for id_, terms in pairs
-    ]
+    persons = dict[UUID, UUID]()
+    if any(limit.scope is Scope.PERSON for limit in limited):
+        persons = await people.persons(conn, ids)
+    whose = {
+        id_: Whose(
+            person=persons.get(id_, id_),
+            branch=branches[id_],
+            labels=carried.get(id_, frozenset()),
+        )
+        for id_ in ids
+    }
+    return [Wish(id_, terms, terms.places(whose[id_])) for id_, terms in pairs]
 
 
 class Asker(msgspec.Struct, frozen=True):
@@ -254,7 +273,7 @@ class Capacity:
                     windows.add((place.counter, place.window))
                     if limit.on_full is not OnFull.REJECT:
                         windows.add(queue_key(place.queue))
-                elif limit.window is None:
+                elif limit.is_rolling:
                     since = limits.instant_key(limits.since(limit, wish.terms.now))
                     recent.append((wish.member_id, place.counter, since))
                 else:
@@ -392,7 +411,7 @@ class Capacity:
         found = list[Room]()
         for limit, place in wish.places:
             most = programme.most(limit)
-            if limit.window is None:
+            if limit.is_rolling:
                 events = self.recent(wish.member_id, place.counter)
                 found.append(limits.rolling_room(limit, place, most, events))
                 continue

@@ -30,7 +30,7 @@ def own_counters(claim: ClaimRow) -> Iterator[MemberCounter]:
 def recent_counters(programme: Programme, claim: ClaimRow) -> Iterator[MemberCounter]:
     """Yield where to look from for what counts in rolling windows together with a claim."""
     for limit, place in _limits(programme, claim):
-        if limit.window is None:
+        if limit.is_rolling:
             since = limits.since(limit, claim.claimed_at)
             yield (claim.member_id, place.counter, limits.instant_key(since))
 
@@ -128,7 +128,7 @@ def _fits(
     key = (place.counter, place.window)
     if place.is_shared:
         return capacity.taken(key).taken + amount <= most
-    if limit.window is not None:
+    if not limit.is_rolling:
         return capacity.own((claim.member_id, *key)) + amount <= most
     events = capacity.recent(claim.member_id, place.counter)
     return limits.fits(events, place.window, amount, most=most, days=limit.days)

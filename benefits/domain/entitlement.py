@@ -354,7 +354,7 @@ def left(benefit: Benefit, facts: ClaimFacts) -> Left | None:
     found = [
         Left.NONE if room.waiting else coarse(room.used, room.most)
         for room in facts.rooms
-        if room.place.is_shared
+        if not room.place.is_ones_own
     ]
     if benefit.stock is not None:
         found.append(coarse(facts.stock.taken, benefit.stock))

@@ -293,11 +293,11 @@ def _new_words(asks: Any, _names: Mapping[str, Text]) -> Text:
 def _metric_words(asks: Any, _names: Mapping[str, Text]) -> Text:
     chinese, english = list[str](), list[str]()
     if asks.at_least is not None:
-        chinese.append(f"不低于{asks.at_least:,}")
-        english.append(f"at least {asks.at_least:,}")
+        chinese.append(f"不低于{asks.at_least:,f}")
+        english.append(f"at least {asks.at_least:,f}")
     if asks.below is not None:
-        chinese.append(f"低于{asks.below:,}")
-        english.append(f"less than {asks.below:,}")
+        chinese.append(f"低于{asks.below:,f}")
+        english.append(f"less than {asks.below:,f}")
     return {
         "zh": f"上一期资产{'且'.join(chinese)}",
         "en": f"assets of {' and '.join(english)} in the last period",
@@ -313,7 +313,7 @@ def _metric_lacks(asks: Any, known: Known) -> Text:
     if missing <= 0:
         return {}
     more = Decimal(-(-missing // of.divisor)).scaleb(-known.minor_digits)
-    return {"zh": f"还差{more:,}", "en": f"{more:,} more"}
+    return {"zh": f"还差{more:,f}", "en": f"{more:,f} more"}
 
 
 def _from_age(asks: Any, known: Known) -> date | None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from benefits.domain.labels import Layer
 from benefits.domain.limits import Dimension, Limit, OnFull, Scope
 from benefits.domain.programme import Programme
+from benefits.domain.recurring import Missing, recurring_problems
 from benefits.domain.spelling import suggestion
 from benefits.domain.units import LARGEST
 
@@ -53,17 +54,26 @@ def limit_problems(programme: Programme) -> Iterator[str]:
             if code not in programme.benefits:
                 hint = suggestion(code, programme.benefits)
                 yield f"{path}.benefits: {code!r} is not defined{hint}"
-        if (limit.window is None) == (limit.days == 0):
-            yield f"{path}.window: a window of the calendar, or days for a rolling one"
-        if limit.days and limit.scope is not Scope.MEMBER:
-            yield f"{path}.days: a rolling window is a member's own: scope must be MEMBER"
+        yield from _window(path, limit)
         if (limit.segment is None) == (limit.scope is Scope.SEGMENT):
             yield f"{path}.segment: stands with the scope SEGMENT, and only with it"
         elif limit.segment is not None and limit.segment.layer is Layer.MODEL:
             yield f"{path}.segment.layer: a MODEL label may rank, never decide (S-2)"
-        if limit.on_full is OnFull.WAITLIST and limit.scope is Scope.MEMBER:
+        if limit.on_full is OnFull.WAITLIST and limit.scope in {Scope.MEMBER, Scope.PERSON}:
             yield f"{path}.on_full: nobody else waits for a member's own room: NEXT_WINDOW"
         yield from _amount(programme, path, limit)
+
+
+def _window(path: str, limit: Limit) -> Iterator[str]:
+    said = [limit.window is not None, limit.is_rolling, limit.on is not None]
+    if sum(said) != 1:
+        yield f"{path}.window: a window of the calendar, days for a rolling one, or a day on"
+    if limit.on is not None:
+        yield from recurring_problems(path, limit.on, limit.missing)
+    elif limit.missing is not Missing.SKIP:
+        yield f"{path}.missing: stands with a recurring day"
+    if limit.days and limit.scope is not Scope.MEMBER:
+        yield f"{path}.days: a rolling window is a member's own: scope must be MEMBER"
 
 
 def _amount(programme: Programme, path: str, limit: Limit) -> Iterator[str]:

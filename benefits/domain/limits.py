@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from benefits.domain.labels import LabelAsked
+from benefits.domain.recurring import Missing, Recurring, latest_day, next_day
 from benefits.domain.units import Quantity
 from benefits.domain.values import PeriodKind, midnight, period_of
 
@@ -44,11 +45,12 @@ class Cap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Scope(enum.Enum):
     """Who takes from the same room together; they are asked in this order (K-2).
 
-    One member; those with a label; those of one branch; all who claim one benefit, the benefits
-    of one provider, or any benefit that the limit names.
+    One member; all customer numbers of one person; those with a label; those of one branch; all
+    who claim one benefit, the benefits of one provider, or any benefit that the limit names.
     """
 
     MEMBER = "MEMBER"
+    PERSON = "PERSON"
     SEGMENT = "SEGMENT"
     BRANCH = "BRANCH"
     BENEFIT = "BENEFIT"
@@ -78,8 +80,9 @@ class OnFull(enum.Enum):
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """At most `limit` pieces, or major units of worst cost, per window for all in scope (K-1).
 
-    The window is of the calendar, or the last `days` days (K-7). It concerns the `benefits` named,
-    or all of the programme, and with a `segment` only members who carry that label.
+    The window is of the calendar, the last `days` days (K-7), or from one recurring day, as `on`
+    and `missing` name it, to the next (P-10). It concerns the `benefits` named, or all of the
+    programme, and with a `segment` only members who carry that label.
     """
 
     code: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
@@ -91,6 +94,27 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     on_full: OnFull = OnFull.REJECT
     benefits: tuple[str, ...] = ()
     segment: LabelAsked | None = None
+    on: Recurring | None = None
+    missing: Missing = Missing.SKIP
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether its window ends with each claim."""
+        return self.days > 0
+
+    def key_at(self, day: date) -> str:
+        """Return the key of its window in which a day lies, if it does not roll."""
+        if self.on is not None:
+            return f"since-{latest_day(self.on, self.missing, day).isoformat()}"
+        assert self.window is not None, "it does not roll"
+        return window_key(self.window, day)
+
+    def end_at(self, day: date) -> date | None:
+        """Return the first day after that window; None where it never ends."""
+        if self.on is not None:
+            return next_day(self.on, self.missing, day + timedelta(days=1))
+        assert self.window is not None, "it does not roll"
+        return window_end(self.window, day)
 
     def concerns(self, benefit: str) -> bool:
         """Say whether claims of a benefit take from it."""
@@ -100,7 +124,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Say whether a place of an earlier claim is still one of its own."""
         mine = (self.code, self.scope, self.dimension)
         same = mine == (place.limit, place.scope, place.dimension)
-        return same and place.is_instant == (self.window is None)
+        return same and place.is_instant == self.is_rolling
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,8 +187,13 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_shared(self) -> bool:
-        """Whether members share it; else it is one member's own."""
+        """Whether customer numbers share it; else it is one member's own."""
         return self.scope is not Scope.MEMBER
+
+    @property
+    def is_ones_own(self) -> bool:
+        """Whether it is one person's, who may know exactly how much is left."""
+        return self.scope in {Scope.MEMBER, Scope.PERSON}
 
 
 class Left(enum.Enum):
@@ -276,7 +305,7 @@ def place(limit: Limit, now: datetime, day: date, *, programme: str, of: str = "
         limit=limit.code,
         scope=limit.scope,
         dimension=limit.dimension,
-        window=instant_key(now) if limit.window is None else window_key(limit.window, day),
+        window=instant_key(now) if limit.is_rolling else limit.key_at(day),
         of=of,
     )
 
@@ -287,11 +316,10 @@ def since(limit: Limit, now: datetime) -> datetime:
 
 
 def room(limit: Limit, place: Place, most: int, used: int, *, day: date, zone: ZoneInfo) -> Room:
-    """Return what there is of a place in a calendar window."""
-    assert limit.window is not None, "it is of the calendar"
-    end = last = window_end(limit.window, day)
+    """Return what there is of a place in a window that does not roll."""
+    end = last = limit.end_at(day)
     if end is not None and limit.on_full is OnFull.NEXT_WINDOW:
-        last = window_end(limit.window, end)
+        last = limit.end_at(end)
     return Room(
         place=place,
         on_full=limit.on_full,

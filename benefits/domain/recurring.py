@@ -80,6 +80,13 @@ def next_day(on: Recurring, missing: Missing, day: date) -> date:
     return next(found for found in each if found is not None and found >= day)
 
 
+def latest_day(on: Recurring, missing: Missing, day: date) -> date:
+    """Return the last of them that is not after a day."""
+    months = (Month.of(day).plus(-n) for n in range(MONTHS_AHEAD + 1))
+    each = (day_in(on, missing, month) for month in months)
+    return next(found for found in each if found is not None and found <= day)
+
+
 def recurring_problems(path: str, on: Recurring, missing: Missing) -> Iterator[str]:
     """Yield what of a recurring day does not go together, by its path."""
     said = [on.day is not None, on.last_day, on.weekday is not None]

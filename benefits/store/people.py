@@ -77,6 +77,12 @@ FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
 JOIN member AS m ON m.bucket = k.bucket AND m.member_id = k.member_id
 LEFT JOIN member_person AS p ON p.bucket = m.bucket AND p.member_id = m.member_id
 """
+# Primary key.
+PERSONS = """
+SELECT p.member_id, p.person FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN member_person AS p ON p.bucket = k.bucket AND p.member_id = k.member_id
+WHERE p.person IS NOT NULL
+"""
 
 
 async def load(
@@ -103,6 +109,13 @@ async def load(
         )
         for row in found
     }
+
+
+async def persons(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Return which person members are, of those whose identity document is known."""
+    ordered = sorted(set(ids))
+    found = await rows(conn, PERSONS, [bucket_of(id_) for id_ in ordered], ordered)
+    return {row.member_id: row.person for row in found}
 
 
 async def put(

@@ -333,8 +333,8 @@ async def test_claims_ends_and_new_versions_race_without_a_deadlock(world: World
 
     await asyncio.gather(*(turn(n) for n in range(12)), apply(), release(), release())
     await release()
-    assert {("limit:l5", "2025-07"): 0, ("limit:l5", "2025-08"): 36} == {
-        key: taken for key, taken in (await windows(world)).items() if key[0] == "limit:l5"
+    assert {("limit:l6", "2025-07"): 0, ("limit:l6", "2025-08"): 36} == {
+        key: taken for key, taken in (await windows(world)).items() if key[0] == "limit:l6"
     }
     assert [] == await world.findings()
 

@@ -224,6 +224,7 @@ def test_what_is_not_known_is_said() -> None:
         ("{ tenure_months = { at_least = 6 } }", "at least 6 months with the bank"),
         ("{ channel = { is = 'WECHAT' } }", "a claim by WeChat"),
         ("{ city = { is = '上海' } }", "the city 上海"),
+        ("{ metric = { at_least = '1E+6' } }", "assets of at least 1,000,000 in the last period"),
         ("{ staff = true }", "a member of staff"),
         (
             "{ new_customer = { months = 12 } }",

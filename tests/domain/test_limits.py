@@ -37,6 +37,7 @@ from benefits.domain.limits import (
 )
 from benefits.domain.programme import ProgrammeInvalid
 from benefits.domain.programme_file import read
+from benefits.domain.recurring import Missing, Recurring, Weekday, falls_on
 from benefits.domain.values import EPOCH
 from tests.builders import NOON, PROGRAMME, reference_programme
 
@@ -226,6 +227,32 @@ def test_a_counter_is_of_all_that_decides_what_it_adds_up() -> None:
     ] == found
 
 
+@given(
+    st.dates(date(2024, 1, 1), date(2027, 12, 31)),
+    st.sampled_from(
+        [
+            Recurring(day=18),
+            Recurring(day=31),
+            Recurring(last_day=True),
+            Recurring(weekday=Weekday.SATURDAY, nth=5),
+        ]
+    ),
+)
+def test_a_window_lasts_from_one_recurring_day_to_the_next(day: date, on: Recurring) -> None:
+    """Its key is its first day, which is one; the day after its last is the next one (P-10)."""
+    limit = Limit(code="day", scope=Scope.PROGRAMME, limit=Decimal(1), on=on)
+    key, end = limit.key_at(day), limit.end_at(day)
+    first = date.fromisoformat(key.removeprefix("since-"))
+    assert end is not None
+    days = [first + timedelta(days=n) for n in range((end - first).days)]
+    assert day in days
+    assert [first] == [each for each in days if falls_on(on, Missing.SKIP, each)]
+    assert falls_on(on, Missing.SKIP, end)
+    assert {key} == {limit.key_at(each) for each in days}
+    kept = place(limit, NOON, day, programme="wealth")
+    assert (key, False) == (kept.window, kept.is_instant)
+
+
 def test_a_file_says_its_limits() -> None:
     """A limit of the calendar, and one of the last days."""
     programme = read(
@@ -239,6 +266,10 @@ def test_a_file_says_its_limits() -> None:
     [
         (('window = "MONTH"\n', ""), "limit[0].window"),
         (('window = "MONTH"\n', 'window = "MONTH"\ndays = 3\n'), "limit[0].window"),
+        (('window = "MONTH"\n', "days = 3\non = { day = 18 }\n"), "limit[0].window"),
+        (('window = "MONTH"\n', "on = { day = 18, last_day = true }\n"), "limit[0].on"),
+        (('window = "MONTH"\n', 'window = "MONTH"\nmissing = "LAST_DAY"\n'), "limit[0].missing"),
+        (('scope = "MEMBER"', 'scope = "PERSON"\ndays = 3'), "limit[0].days"),
         (('scope = "MEMBER"', 'scope = "PROGRAMME"\ndays = 3'), "limit[0].days"),
         (('scope = "MEMBER"', 'scope = "SEGMENT"'), "limit[0].segment"),
         (_of('{ label = "payroll", layer = "FACT" }', "MEMBER"), "limit[0].segment: stands"),

@@ -109,18 +109,20 @@ days_31 = st.sampled_from(Missing).map(
         missing=missing,
     )
 )
+of_segments: dict[str, Any] = {
+    "code": st.from_regex(r"\A[a-z]{1,9}\Z"),
+    "scope": st.just(Scope.SEGMENT),
+    "limit": st.integers(0, 9).map(Decimal),
+    "segment": st.builds(
+        LabelAsked,
+        label=st.from_regex(r"\A[a-z]( ?[a-z]){0,9}\Z"),
+        layer=st.sampled_from([Layer.FACT, Layer.RULE, Layer.LIST]),
+    ),
+}
 limits = st.lists(
-    st.builds(
-        Limit,
-        code=st.from_regex(r"\A[a-z]{1,9}\Z"),
-        scope=st.just(Scope.SEGMENT),
-        limit=st.integers(0, 9).map(Decimal),
-        window=st.sampled_from(CapWindow),
-        segment=st.builds(
-            LabelAsked,
-            label=st.from_regex(r"\A[a-z]( ?[a-z]){0,9}\Z"),
-            layer=st.sampled_from([Layer.FACT, Layer.RULE, Layer.LIST]),
-        ),
+    st.builds(Limit, window=st.sampled_from(CapWindow), **of_segments)
+    | st.builds(
+        Limit, on=st.just(Recurring(day=31)), missing=st.sampled_from(Missing), **of_segments
     ),
     max_size=2,
     unique_by=lambda limit: limit.code,

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from benefits.domain.limits import CapWindow, Dimension, OnFull, Scope
 from benefits.domain.orders import Done
 from benefits.domain.programme import Programme
+from benefits.domain.recurring import Recurring
 from benefits.domain.use import Use
 from tests.actions.life import call_back, number_of
 from tests.actions.limiting import limit, local, programme_of
@@ -22,6 +23,7 @@ async def test_limits_and_contracts_are_told(running: Site, phone: Phone) -> Non
     programme = programme_of(
         limit("often", 1, Scope.MEMBER, days=7, on_full=OnFull.NEXT_WINDOW),
         limit("daily", 5, Scope.MEMBER, window=CapWindow.DAY, benefits=("LOUNGE",)),
+        limit("person", 3, Scope.PERSON, window=None, on=Recurring(day=18)),
         limit("money", 1000, Scope.MEMBER, dimension=Dimension.COST),
         limit("all", 10),
         contract_end=date(2025, 10, 31),
@@ -33,6 +35,8 @@ async def test_limits_and_contracts_are_told(running: Site, phone: Phone) -> Non
     for words in (
         "At most 1 within any 7 days; used so far: 0.",
         "Claims of other benefits count here, too.",
+        "At most 3 before 18 July 2025; used so far: 0.",
+        "What you claim under other customer numbers counts, too.",
         "There are plenty left.",
         "It can be claimed through 21 October 2025.",
         "Whatever is written on a unit, it can be used through 31 October 2025 at the latest.",

@@ -13,6 +13,7 @@ from benefits.domain.limits import (
     Left,
     Limit,
     Room,
+    Scope,
     full,
     opens,
     window_end,
@@ -52,7 +53,7 @@ def limit_words(tongue: Tongue, facts: Facts, programme: Programme, benefit: Ben
         used, limit = units.plain(prospect.cap_used), units.plain(cap.limit)
         found.append(tongue.say(WINDOWS[cap.window], limit=limit, used=used))
     for room in prospect.rooms:
-        if not room.place.is_shared and room.place.dimension is Dimension.COUNT:
+        if room.place.is_ones_own and room.place.dimension is Dimension.COUNT:
             found.append(_own_words(tongue, programme, room))
     if any(room.place.is_shared and room.may_wait(1) for room in prospect.rooms):
         found.append(tongue.word(n_("If all are claimed, you can wait for one.")))
@@ -68,15 +69,23 @@ def _limit_of(programme: Programme, room: Room) -> Limit:
 
 def _own_words(tongue: Tongue, programme: Programme, room: Room) -> str:
     limit = _limit_of(programme, room)
-    if limit.window is None:
+    found = [_window_words(tongue, programme, limit, room)]
+    if room.place.scope is Scope.PERSON:
+        found.append(tongue.word(n_("What you claim under other customer numbers counts, too.")))
+    if len(limit.benefits) != 1:
+        found.append(tongue.word(n_("Claims of other benefits count here, too.")))
+    return tongue.joint.join(found)
+
+
+def _window_words(tongue: Tongue, programme: Programme, limit: Limit, room: Room) -> str:
+    if limit.window is not None:
+        return tongue.say(WINDOWS[limit.window], limit=room.most, used=room.used)
+    if room.resets_at is None:
         words = n_("At most %(limit)s within any %(days)s days; used so far: %(used)s.")
-        first = tongue.say(words, limit=room.most, days=limit.days, used=room.used)
-    else:
-        first = tongue.say(WINDOWS[limit.window], limit=room.most, used=room.used)
-    if len(limit.benefits) == 1:
-        return first
-    together = n_("Claims of other benefits count here, too.")
-    return first + tongue.joint + tongue.word(together)
+        return tongue.say(words, limit=room.most, days=limit.days, used=room.used)
+    day = tongue.day(local_date(room.resets_at, programme.tz))
+    words = n_("At most %(limit)s before %(day)s; used so far: %(used)s.")
+    return tongue.say(words, limit=room.most, used=room.used, day=day)
 
 
 def full_words(tongue: Tongue, facts: Facts, benefit: Benefit) -> str:
@@ -103,7 +112,7 @@ def _cap_words(tongue: Tongue, cap: Cap, today: date) -> str:
 
 
 def _room_words(tongue: Tongue, programme: Programme, lacking: list[tuple[Room, int]]) -> str:
-    if lacking[0][0].place.is_shared:
+    if not lacking[0][0].place.is_ones_own:
         first = tongue.word(n_("All there are for now have been claimed."))
     else:
         first = tongue.word(n_("You have reached the limit for this benefit in this period."))

@@ -4,7 +4,7 @@ One catalogue follows another as versions begin: a `Plan` has all that are known
 """
 
 from bisect import bisect
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from benefits.domain.orders import Capabilities
 from benefits.domain.programme import Item, Programme
 from benefits.domain.units import Quantity
 from benefits.domain.values import Month
+from benefits.domain.welcome import Welcome, Welcoming
 
 
 class Judge(msgspec.Struct, frozen=True):
@@ -33,9 +34,13 @@ class Judge(msgspec.Struct, frozen=True):
 
 
 class Rules(msgspec.Struct, frozen=True, dict=True):
-    """By which version of a programme each month's tiers are decided, earliest first (U-1)."""
+    """By which version of a programme each month's tiers are decided, earliest first (U-1).
+
+    And what any version that was in force welcomed new customers to, whichever judges (M-8).
+    """
 
     judges: tuple[Judge, ...]
+    welcomes: tuple[Welcoming, ...] = ()
 
     def at(self, month: Month) -> Judge:
         """Return the version that decides a month; months before the first have the first."""
@@ -43,6 +48,13 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
             if judge.tiers_from <= month:
                 return judge
         return self.judges[0]
+
+    def welcome(self, opened_on: date) -> Welcome | None:
+        """Return what welcomes whoever opens on a day: as in force, or as judges its month."""
+        for one in reversed(self.welcomes):
+            if one.first <= opened_on <= one.last:
+                return one.welcome
+        return self.at(Month.of(opened_on)).programme.policy.welcome
 
     @property
     def programme(self) -> str:

@@ -3,8 +3,9 @@
     held = the higher of what is earned and what the welcome gives, while that runs
 
 What is earned goes on by itself beneath, misses and terms too; a welcome begins none. It is of the
-version that judges the month of the opening (U-1), runs from the opening to the local midnight
-some months later (C-6), and then leaves what is earned.
+version in force on the day of the opening, or if that has none of the one that judges its month
+(U-1); it runs from the opening to the local midnight some months later (C-6), and then leaves what
+is earned.
 """
 
 from collections.abc import Iterable
@@ -32,18 +33,18 @@ class Floor(msgspec.Struct, frozen=True):
 
 
 def floor_of(rules: Rules, opened_on: date) -> Floor | None:
-    """Return what welcomes whoever opened a relationship on a day, by the version of its month."""
-    programme = rules.at(Month.of(opened_on)).programme
-    welcome = programme.policy.welcome
+    """Return what welcomes whoever opened a relationship on a day."""
+    welcome = rules.welcome(opened_on)
     if welcome is None:
         return None
     until = add_months(opened_on, welcome.months)
-    return Floor(programme.ranks[welcome.tier], opened_on, until)
+    return Floor(rules.judges[-1].programme.ranks[welcome.tier], opened_on, until)
 
 
 def opened_since(rules: Iterable[Rules], on: date) -> date | None:
     """Return a day before which nobody opened who is welcome on another; None if nobody is."""
-    each = (judge.programme.policy.welcome for one in rules for judge in one.judges)
+    each = [judge.programme.policy.welcome for one in rules for judge in one.judges]
+    each += [past.welcome for one in rules for past in one.welcomes]
     months = [welcome.months for welcome in each if welcome is not None]
     return add_months(on, -max(months)) - CLIPPED if months else None
 

@@ -1,6 +1,7 @@
 """A welcome: the tier that a new customer has at least, for some months from the opening (M-8)."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Annotated
 
 import msgspec
@@ -15,6 +16,14 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     tier: str
     months: Annotated[int, msgspec.Meta(ge=1, le=WELCOME_MAX)]
+
+
+class Welcoming(msgspec.Struct, frozen=True):
+    """A welcome, and the days `[first, last]` on which a version was in force that says it."""
+
+    first: date
+    last: date
+    welcome: Welcome
 
 
 def welcome_problems(welcome: Welcome | None, codes: Sequence[str]) -> Iterator[str]:

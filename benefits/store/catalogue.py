@@ -1,18 +1,21 @@
 """Programmes as stored: immutable versions of documents, cached by configuration version (U-1)."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from benefits.domain.benefit import Benefit
 from benefits.domain.calendars import NO_CALENDAR, Calendar
 from benefits.domain.catalogue import Catalogue, Judge, Plan, Rules
-from benefits.domain.dating import Dated, in_force, judging, kept, not_before, withdrawn
+from benefits.domain.dating import Dated, in_force, judging, kept, not_before, until, withdrawn
+from benefits.domain.endings import LAST_INSTANT
 from benefits.domain.entitlement import budget_counter, stock_counter
 from benefits.domain.programme import Programme
 from benefits.domain.values import Clock, Month, local_date
+from benefits.domain.welcome import Welcome, Welcoming
 from benefits.store import calendars
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, rows, run
@@ -30,6 +33,11 @@ SOME = """
 SELECT p.code, p.version, p.document FROM programme AS p
 JOIN unnest($1::text[], $2::int[]) AS w (code, version)
   ON w.code = p.code AND w.version = p.version
+"""
+# Few versions welcome anybody; of the others the document is looked through, and not read.
+WELCOMES = """
+SELECT p.code, p.version, p.document::json #>> '{policy,welcome}' AS welcome FROM programme AS p
+WHERE p.document LIKE '%"welcome":{%'
 """
 ONE = f"SELECT document, {_IS_OWN} FROM programme WHERE code = $1 AND version = $2"
 LOCK_VERSION = "SELECT config_version FROM installation FOR UPDATE"
@@ -63,6 +71,7 @@ class Numbered(Dated, frozen=True, kw_only=True):
 
 Row = tuple[str, int]
 Timelines = Mapping[str, list[Numbered]]
+Welcomes = Mapping[Row, Welcome]
 
 
 class Cache:
@@ -129,8 +138,9 @@ class Cache:
 class _Step:
     """Which versions are in force at an instant, and which judge tiers."""
 
-    def __init__(self, timelines: Timelines, at: datetime) -> None:
+    def __init__(self, timelines: Timelines, welcomes: Welcomes, at: datetime) -> None:
         """Find them in the versions of every programme; the first holds before all, too."""
+        self._at, self._timelines, self._welcomes = at, timelines, welcomes
         self._current = {
             code: (in_force(line, not_before(line, at)) or line[0]).version
             for code, line in timelines.items()
@@ -154,13 +164,25 @@ class _Step:
                 programme = texts[code, one.version]
                 calendar = known.get(programme.policy.calendar or "", NO_CALENDAR)
                 judges.append(Judge(one.version, Month.of(one.tiers_from), programme, calendar))
-            rules[code] = Rules(tuple(judges))
+            rules[code] = Rules(
+                tuple(judges), tuple(self._welcoming(code, judges[-1].programme.tz))
+            )
         return Catalogue(
             version=version,
             programmes={row[0]: texts[row] for row in self._current.items()},
             programme_versions=self._current,
             rules=rules,
         )
+
+    def _welcoming(self, code: str, zone: ZoneInfo) -> Iterator[Welcoming]:
+        """Yield what versions welcomed to that were in force by then, and on which days."""
+        line = self._timelines[code]
+        for one in kept(line):
+            welcome = self._welcomes.get((code, one.version))
+            if welcome is not None and one.effective_from <= not_before(line, self._at):
+                first, end = local_date(one.effective_from, zone), until(line, one)
+                last = local_date(end - LAST_INSTANT, zone) if end else date.max
+                yield Welcoming(first, last, welcome)
 
 
 async def _load(
@@ -176,7 +198,12 @@ async def _load(
             if one.effective_from > now
         }
     )
-    steps = [_Step(timelines, at) for at in (now, *starts)]
+    welcomes = {
+        (row.code, row.version): msgspec.json.decode(row.welcome, type=Welcome)
+        for row in await rows(conn, WELCOMES)
+        if row.welcome
+    }
+    steps = [_Step(timelines, welcomes, at) for at in (now, *starts)]
     texts = await _documents(conn, {row for step in steps for row in step.rows})
     known = await calendars.current(conn)
     made = (step.catalogue(version, texts, known) for step in steps)

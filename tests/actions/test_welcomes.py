@@ -10,6 +10,7 @@ from benefits.actions.expire import due
 from benefits.domain.packages import Downgrade, LinePeriod
 from benefits.domain.policy import Policy
 from benefits.domain.stacking import StackBy, Stacking
+from benefits.domain.values import Month
 from benefits.domain.welcome import Welcome
 from benefits.store import standings
 from tests.actions.feeding import EARLY
@@ -126,6 +127,30 @@ async def test_a_version_that_welcomes_holds_for_its_whole_first_month(world: Wo
     world.clock.now = OVER
     assert 1 == (await sweep(world)).members
     assert 0 == await tier(world, member, OVER + INSTANT)
+
+
+async def test_who_was_welcomed_stays_so_whatever_versions_come(world: World) -> None:
+    """M-8, U-1: the version of 1 June welcomes until the next one, of 20 June, which judges June.
+
+    Who opened on the 5th is welcome for three months, who opens on the 21st is not.
+    """
+    world.clock.now = datetime(2025, 6, 1, 4, tzinfo=UTC)
+    await welcoming(world)
+    world.clock.forward(days=4)
+    member = await world.member(date(2025, 6, 5))
+    assert 1 == (await sweep(world)).members
+    world.clock.now = datetime(2025, 6, 20, 4, tzinfo=UTC)
+    await world.apply(reference_programme(), tiers_from=Month(2025, 6))
+    world.clock.forward(days=1)
+    late = await world.member(date(2025, 6, 21))
+    await world.month(world.name(1), "2025-06", 1)
+    await sweep(world)
+    await month(world, "2025-06", date(2025, 7, 3))
+    assert [1, 0] == [await tier(world, id_, world.clock.now) for id_ in (member, late)]
+    world.clock.now = datetime(2025, 9, 4, 16, tzinfo=UTC)
+    assert 1 == (await sweep(world)).members
+    assert 0 == await tier(world, member, world.clock.now + INSTANT)
+    assert [] == await world.findings()
 
 
 async def test_who_is_welcome_no_more_gets_what_the_next_line_brings(world: World) -> None:

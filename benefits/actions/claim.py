@@ -290,17 +290,20 @@ class _Group:
         )
 
     def _issue(self, command: ClaimUnits, terms: Terms, claim_id: UUID) -> None:
-        """Give a claim its codes where they lie in stock: it is issued with its hold (V-1)."""
-        if terms.shelf is None:
+        """Issue a claim with its hold where nobody is asked: by codes in stock, or by us (V-1)."""
+        provider, code = terms.programme.providers[terms.benefit.provider], ""
+        if terms.shelf is not None:
+            codes = self.capacity.codes.take(terms.shelf, command.pieces, claim_id)
+            opened = (self.parts.envelope.open(one.sealed).decode() for one in codes)
+            code = code_lines.together(opened)
+        elif not provider.is_internal:
             return
-        codes = self.capacity.codes.take(terms.shelf, command.pieces, claim_id)
-        opened = (self.parts.envelope.open(code.sealed).decode() for code in codes)
         self.issued.append(
             Answer(
                 claim_id=claim_id,
                 operation=Operation.ISSUE,
-                outcome=Done(at=self.now, code=code_lines.together(opened)),
-                actor=f"provider:{terms.shelf.provider}",
+                outcome=Done(at=self.now, code=code),
+                actor=f"provider:{provider.code}",
             )
         )
 

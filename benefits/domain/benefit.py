@@ -24,12 +24,18 @@ UNITS = "BENEFIT:"
 
 
 class Kind(enum.Enum):
-    """How a provider fulfils a benefit (V-1)."""
+    """How a provider fulfils a benefit (V-1); what each asks for stands in `kind_problems`."""
 
     DIRECT_TOPUP = "DIRECT_TOPUP"
     WALLET_COUPON = "WALLET_COUPON"
     BOOKING = "BOOKING"
     CODE_STOCK = "CODE_STOCK"
+    ENTITLEMENT_PUSH = "ENTITLEMENT_PUSH"
+    PHYSICAL = "PHYSICAL"
+    INTERNAL = "INTERNAL"
+
+
+AT_ONCE = frozenset({Kind.CODE_STOCK, Kind.INTERNAL})  # there in the claim's own transaction
 
 
 class Consumed(enum.Enum):

@@ -22,7 +22,8 @@ def code_pool_problems(programme: Programme) -> Iterator[str]:
 
 def _provider(path: str, provider: Provider) -> Iterator[str]:
     if provider.dialect is not Dialect.CODE_POOL:
-        if not provider.url.startswith(("https://", "http://")):
+        is_called = not provider.is_internal
+        if is_called and not provider.url.startswith(("https://", "http://")):
             yield f"{path}.url: must begin with https:// or http://"
         if provider.code_pool is not None:
             yield f"{path}.code_pool: stands with the dialect code_pool"

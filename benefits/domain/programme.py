@@ -47,12 +47,14 @@ class Dialect(enum.Enum):
     WECHAT_BUSIFAVOR = "wechat_busifavor"
     WECHAT_PRODUCT_COUPON = "wechat_product_coupon"
     CODE_POOL = "code_pool"
+    INTERNAL = "internal"
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who fulfils, in which dialect, at which address; `wechat` says as which merchant there.
 
-    `code_pool` is of those whose codes lie in stock here: nobody is called for them.
+    `code_pool` is of those whose codes lie in stock here: nobody is called for them, nor for what
+    a department of the bank does by itself (`internal`).
     """
 
     code: str
@@ -67,6 +69,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def is_stock(self) -> bool:
         """Whether orders are codes in stock here (V-1)."""
         return self.dialect is Dialect.CODE_POOL
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether the bank itself does what is ordered, as it is claimed (V-1)."""
+        return self.dialect is Dialect.INTERNAL
 
     @property
     def wants_payment(self) -> bool:

@@ -21,6 +21,7 @@ from benefits.domain.currencies import currency_problems
 from benefits.domain.eligibility import Frame, asks_metric, rule_problems
 from benefits.domain.exclusions import exclusion_problems
 from benefits.domain.fields import Place
+from benefits.domain.kind_problems import kind_problems
 from benefits.domain.limit_problems import budget_problems, limit_problems
 from benefits.domain.packages import Line, Start, line_problems
 from benefits.domain.policy import Text, policy_problems, thresholds
@@ -80,6 +81,7 @@ def _problems(programme: Programme) -> Iterator[str]:
     yield from exclusion_problems(programme.benefit)
     yield from wechat_problems(programme)
     yield from code_pool_problems(programme)
+    yield from kind_problems(programme)
     yield from _lines(programme)
     yield from _rules(programme)
     for path, text in _texts(programme):

@@ -15,8 +15,8 @@ SELECT c.member_id, c.state, c.code_sealed FROM claim AS c
 WHERE c.bucket = $1 AND c.claim_id = $2
 """
 NEW_READING = """
-INSERT INTO code_reading (bucket, reading_id, member_id, claim_id, actor, read_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO code_reading (bucket, reading_id, member_id, claim_id, actor, read_at, again)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 # ix_code_reading_bucket_claim_id
 READINGS = """
@@ -31,6 +31,17 @@ class SealedCode(msgspec.Struct, frozen=True):
     member_id: UUID
     state: OrderState
     sealed: bytes | None
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """A look at a claim's code, and why, if it was shown before."""
+
+    reading_id: UUID
+    member_id: UUID
+    claim_id: UUID
+    actor: str
+    read_at: datetime
+    again: str
 
 
 class Readings(msgspec.Struct, frozen=True):
@@ -48,17 +59,10 @@ async def of_claim(conn: Connection, claim_id: UUID) -> SealedCode | None:
     return SealedCode(found[0].member_id, OrderState(found[0].state), found[0].code_sealed)
 
 
-async def put_reading(
-    conn: Connection,
-    reading_id: UUID,
-    member_id: UUID,
-    claim_id: UUID,
-    *,
-    actor: str,
-    at: datetime,
-) -> None:
+async def put_reading(conn: Connection, reading: Reading) -> None:
     """Record that somebody looked at a claim's code."""
-    await run(conn, NEW_READING, bucket_of(reading_id), reading_id, member_id, claim_id, actor, at)
+    bucket, said = bucket_of(reading.reading_id), msgspec.structs.astuple(reading)
+    await run(conn, NEW_READING, bucket, *said)
 
 
 async def readings(conn: Connection, claim_id: UUID) -> Readings:

@@ -262,7 +262,8 @@ page_session = Table(
     Index(None, "expires_at"),
 )
 
-# Who looked at a provider's code, and when; the code itself lies sealed with its claim.
+# Who looked at a provider's code, and when, and why if it was shown before; the code itself lies
+# sealed with its claim.
 code_reading = Table(
     "code_reading",
     metadata,
@@ -272,6 +273,7 @@ code_reading = Table(
     Column("claim_id", Uuid, nullable=False),
     Column("actor", Text, nullable=False),
     Column("read_at", INSTANT, nullable=False),
+    Column("again", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("bucket", "reading_id"),
     columns.of_member(),
     Index(None, "bucket", "claim_id"),

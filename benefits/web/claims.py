@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from benefits.actions.cancel import CancelClaim
 from benefits.actions.claim import ClaimUnits
 from benefits.actions.keyed import Accepted, Decided, Refused
-from benefits.actions.read_code import read_code
+from benefits.actions.read_code import SecondLook, read_code
 from benefits.domain.callers import Caller
 from benefits.domain.code_lines import pieces
 from benefits.domain.refusal import Refusal
@@ -219,16 +219,19 @@ async def post_code(
     claim_id: FromPath[UUID],
     request: Request[Any, Any, Any],
     *,
+    again: FromQuery[Literal["NOT_ARRIVED", "NEEDED_AGAIN"] | None] = None,
     dry_run: FromQuery[bool] = False,
 ) -> Response[CodeView]:
     """Return the provider's code of a delivered claim; each time is recorded, with the caller.
 
-    Ask when the member taps, and keep it nowhere. A dry run, which records nothing, gives an empty
-    code.
+    Ask when the member taps, and keep it nowhere. It is shown once: a further look says why it is
+    wanted `again`, by the member's word, which is recorded too. A dry run, which records nothing,
+    gives an empty code.
     """
     parts = request.app.state.parts
     async with rehearsal.database(request, dry_run=dry_run).transaction() as conn:
-        code = await read_code(conn, claim_id, parts, actor=request.auth.name)
+        why = SecondLook(again) if again else None
+        code = await read_code(conn, claim_id, parts, actor=request.auth.name, again=why)
     if code is None:
         raise NotFound
     found = [] if dry_run else [PieceView(code=one.code, pin=one.pin) for one in pieces(code)]

@@ -204,6 +204,7 @@ STATUSES: dict[type[Refusal], int] = {
     feeds.ManifestConflict: 409,
     feeds.FeedRefused: 422,
     read_code.CodeAbsent: 409,
+    read_code.CodeShown: 409,
     run_jobs.UnknownJob: 404,
     run_jobs.ListTooLong: 422,
     run_jobs.RowFailed: 500,

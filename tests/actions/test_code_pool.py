@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from benefits.actions.import_codes import Sent, import_codes
 from benefits.actions.import_files import Imported
-from benefits.actions.read_code import CodeAbsent, read_code
+from benefits.actions.read_code import CodeAbsent, SecondLook, read_code
 from benefits.actions.see_stock import Low, see_stock, watch_stock
 from benefits.domain.assets import FileUnreadable
 from benefits.domain.benefit import Consumed
@@ -77,7 +77,8 @@ def coffee(member: UUID, **more: Any) -> Any:
 async def look(world: World, claim_id: UUID) -> str | None:
     """Look at a claim's codes."""
     async with world.database.transaction() as conn:
-        return await read_code(conn, claim_id, world.parts, actor="system:page")
+        again = SecondLook.NEEDED_AGAIN
+        return await read_code(conn, claim_id, world.parts, actor="system:page", again=again)
 
 
 async def stock(world: World) -> list[tuple[object, ...]]:

@@ -20,7 +20,8 @@ from benefits.domain.values import Month
 from benefits.store.db import connect
 from benefits.worker import Worker
 from tests.actions.choosing import chose, pick
-from tests.actions.life import PHONE, counter, decide, expire_lots, said, wallet, wish
+from tests.actions.life import PHONE, counter, decide, expire_lots, give, said, wallet, wish
+from tests.actions.life import gift as reward
 from tests.actions.listing import send
 from tests.actions.test_claim_granted import claimed
 from tests.actions.test_eligibility import say
@@ -205,11 +206,15 @@ async def test_a_private_banks_year_is_the_clients_own(bank: World) -> None:
     await send(bank, bank.name(1))
     await decided(bank, "private_bank", "2025-06", 35_000_000)
     first = {"vip-hall": 24, "transfer": 10, "clinic": 2, "welcome-dental": 1, "dental": 1}
-    first |= {"leisure": 3, "founders-salon": 2}
+    first |= {"leisure": 3, "founders-salon": 2, "remittance": 12}
     assert dict(sorted(first.items())) == await brought(bank, client)
     assert "guest_limit" == await ask(bank, client, "VIP_HALL", companions=4)
     assert "ok" == await ask(bank, client, "VIP_HALL", companions=3)
     assert (20, 4) == await wallet(bank, client, "VIP_HALL")
+    assert "ok" == await ask(bank, client, "REMITTANCE", recipient={})
+    assert (11, 0) == await wallet(bank, client, "REMITTANCE")
+    gift = reward(client, "BIRTHDAY_GIFT")
+    assert ["ok"] == [said(outcome) for outcome in await give(bank, gift)]
     chosen = [pick(client, code, choice="LEISURE") for code in ("SPA", "SPA", "GOLF")]
     assert ["ok", "choice_repeated", "ok"] == await chose(bank, *chosen)
     assert "ok" == await ask(bank, client, "SPA")
@@ -225,7 +230,7 @@ async def test_a_private_banks_year_is_the_clients_own(bank: World) -> None:
     assert "cap_reached" == await ask(bank, client, "TRANSFER")
     bank.clock.now = datetime(2025, 8, 15, 2, tzinfo=UTC)
     await begun(bank)
-    year = {"clinic": 2, "leisure": 3, "transfer": 10, "vip-hall": 24}
+    year = {"clinic": 2, "leisure": 3, "remittance": 12, "transfer": 10, "vip-hall": 24}
     assert year == await brought(bank, client, "2025-08-15")
     assert "ok" == await ask(bank, client, "VIP_HALL", companions=1)
     for nth in range(7, 13):
@@ -237,7 +242,8 @@ async def test_a_private_banks_year_is_the_clients_own(bank: World) -> None:
     assert 1 == fallen[0].rank
     assert "guest_limit" == await ask(bank, client, "VIP_HALL", companions=2)
     taken = await bank.rows("SELECT line, taken FROM entitlement_change ORDER BY line")
-    assert [("leisure", 1), ("transfer", 6), ("vip-hall", 12)] == [tuple(row) for row in taken]
+    less = [("leisure", 1), ("remittance", 6), ("transfer", 6), ("vip-hall", 12)]
+    assert less == [tuple(row) for row in taken]
     await expire_lots(bank)
     assert (10, 6) == await wallet(bank, client, "VIP_HALL")
     assert [] == await bank.findings()

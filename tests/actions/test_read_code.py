@@ -1,10 +1,11 @@
 """A provider's code is opened for its member alone, each time on record, and stands nowhere."""
 
+import asyncio
 from uuid import UUID, uuid4
 
 import pytest
 
-from benefits.actions.read_code import CodeAbsent, read_code
+from benefits.actions.read_code import CodeAbsent, CodeShown, SecondLook, read_code
 from benefits.domain.orders import Done, Outcome, Pending, Revoked, Used
 from benefits.store.schema import metadata
 from tests.actions.life import call_back, claimed, holder, number_of, wish
@@ -22,11 +23,13 @@ async def told(world: World, *outcomes: Outcome) -> tuple[UUID, UUID]:
     return member, claim_id
 
 
-async def read(world: World, claim_id: UUID, member_id: UUID | None = None) -> str | None:
+async def read(
+    world: World, claim_id: UUID, member_id: UUID | None = None, again: SecondLook | None = None
+) -> str | None:
     """Read a code as the page does."""
     async with world.database.transaction() as conn:
         return await read_code(
-            conn, claim_id, world.parts, actor="system:page", member_id=member_id
+            conn, claim_id, world.parts, actor="system:page", member_id=member_id, again=again
         )
 
 
@@ -38,13 +41,22 @@ async def readings(world: World) -> list[tuple[str, UUID, UUID]]:
     return [tuple(row) for row in found]
 
 
-async def test_a_code_is_opened_and_the_reading_recorded(world: World) -> None:
-    """Each look is a row of its own; a used code can still be looked up."""
+async def test_a_code_is_shown_once_and_again_for_a_reason(world: World) -> None:
+    """Each look is a row of its own, with why it is a further one; also of a used code."""
     member, claim_id = await told(world, DONE)
-    assert [CODE, CODE] == [await read(world, claim_id, member), await read(world, claim_id)]
+    both = await asyncio.gather(
+        read(world, claim_id, member), read(world, claim_id, member), return_exceptions=True
+    )
+    assert [CODE] == [one for one in both if isinstance(one, str)]
+    assert [CodeShown] == [type(one) for one in both if isinstance(one, BaseException)]
+    with pytest.raises(CodeShown):
+        await read(world, claim_id)
+    assert CODE == await read(world, claim_id, member, SecondLook.NOT_ARRIVED)
     await call_back(world, await number_of(world, claim_id), Used(at=NOON))
-    assert CODE == await read(world, claim_id, member)
+    assert CODE == await read(world, claim_id, member, SecondLook.NEEDED_AGAIN)
     assert [("system:page", member, claim_id)] * 3 == await readings(world)
+    whys = await world.rows("SELECT again FROM code_reading")
+    assert ["", "NEEDED_AGAIN", "NOT_ARRIVED"] == sorted(row.again for row in whys)
 
 
 @pytest.mark.parametrize(

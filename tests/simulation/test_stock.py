@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benefits.actions.claim import claim
 from benefits.actions.keyed import Accepted
-from benefits.actions.read_code import CodeAbsent, read_code
+from benefits.actions.read_code import CodeAbsent, SecondLook, read_code
 from benefits.domain.corrections import Kind, Why
 from benefits.domain.refusal import Refusal
 from benefits.store.db import Connection
@@ -91,7 +91,8 @@ class Stock:
         """Look at a claim's codes: whoever saw one keeps it for ever."""
 
         async def work(conn: Connection) -> str | None:
-            return await read_code(conn, claim_id, self.world.parts, actor="system:page")
+            parts, again = self.world.parts, SecondLook.NOT_ARRIVED
+            return await read_code(conn, claim_id, parts, actor="system:page", again=again)
 
         try:
             told = await self._killed(lambda: self.world.database.transact(work), cut)

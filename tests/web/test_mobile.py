@@ -217,8 +217,14 @@ async def test_a_code_is_told_only_when_asked_for_and_each_time_on_record(runnin
     one = {"code": "4829-1355", "pin": ""}
     assert (200, {"code": "4829-1355", "codes": [one]}) == (status, told)
     assert "no-store" == headers["Cache-Control"]
-    ((actor,),) = await running.world.rows("SELECT actor FROM code_reading")
-    assert "mobile" == actor
+    status, _, problem = await call(running, "POST", f"{claim}/code")
+    assert (409, "code_shown") == (status, problem["code"])
+    assert told == (await call(running, "POST", f"{claim}/code?again=NOT_ARRIVED"))[2]
+    assert 400 == (await call(running, "POST", f"{claim}/code?again=so"))[0]
+    looks = await running.world.rows(
+        "SELECT actor, again FROM code_reading ORDER BY read_at, again"
+    )
+    assert [("mobile", ""), ("mobile", "NOT_ARRIVED")] == [tuple(row) for row in looks]
     assert 404 == (await call(running, "POST", f"/v1/claims/{uuid4()}/code"))[0]
     headers = running.headers(running.crm_key)
     assert 403 == (await call(running, "POST", f"{claim}/code", headers=headers))[0]

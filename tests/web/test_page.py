@@ -446,10 +446,14 @@ async def test_a_code_is_shown_to_a_tap_and_each_tap_is_on_record(
     assert (200, True) == (status, "4829-1355" in html)
     assert "Shown once, on 2 July 2025 12:00" in html
     assert "data-final" in html
+    status, html = await phone.post(f"{place}/code?lang=en", {"token": token})
+    assert (200, False) == (status, "4829-1355" in html)  # as a double tap, or a lost connection
+    assert "I did not get to see it: show it again" in html
     assert [("system:page",)] == await running.world.rows("SELECT actor FROM code_reading")
     await running.world.rows("UPDATE claim SET code_sealed = 'broken'::bytea RETURNING 1")
+    again = {"token": token, "again": "NOT_ARRIVED"}
     with capture_logs() as logged:
-        status, html = await phone.post(f"{place}/code?lang=en", {"token": token})
+        status, html = await phone.post(f"{place}/code?lang=en", again)
     assert (500, True) == (status, "Something went wrong on our side" in html)
     assert logged[0]["incident"] in html
     assert "4829-1355" not in f"{html} {logged} {caplog.text}"

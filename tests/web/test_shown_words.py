@@ -3,6 +3,7 @@
 from typing import Any
 
 from benefits.actions import claim, evaluate
+from benefits.actions.read_code import SecondLook
 from benefits.actions.redeem import RedemptionOpen
 from benefits.domain import entitlement, ledger, waits
 from benefits.domain.benefit import Kind
@@ -59,6 +60,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(Claiming) == set(shown_lines.CLAIMS)
     assert set(UpgradePolicy) == set(shown_lines.RISES)
     assert set(Kind) == set(shown_benefit.AFTER)
+    assert set(SecondLook) == set(shown_order.AGAIN)
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
     some = ("rewarded", "joined", "remade", "ended", "replaced", "owing", "cut")
     variants = {f"entitlement.{how}" for how in some} | {"claim.left"}

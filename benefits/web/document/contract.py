@@ -432,7 +432,9 @@ OPERATIONS: dict[str, Operation] = {
         summary="The last snapshot of a whitelist", codes=("unknown_whitelist",)
     ),
     "ready": Operation(summary="The service can do its work"),
-    "read_code": Operation(summary="A delivered claim's code", codes=("not_found", "code_absent")),
+    "read_code": Operation(
+        summary="A delivered claim's code", codes=("not_found", "code_absent", "code_shown")
+    ),
     "receive_callback": Operation(
         summary="A provider calls back",
         codes=(

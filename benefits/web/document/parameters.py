@@ -110,6 +110,10 @@ PARAMETERS: dict[str, Json] = {
     "whole": {
         "description": "`true`: it is asked about through its provider's whole schedule again."
     },
+    "again": {
+        "description": "Why a code that was shown before is to be shown again: `NOT_ARRIVED`, the "
+        "member did not get to see it; `NEEDED_AGAIN`."
+    },
     "dry_run": {
         "description": "`true`: the answer this request would get now, and nothing is written, "
         "not under its key either. Ids in the answer are of things that do not exist.",

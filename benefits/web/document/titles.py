@@ -71,6 +71,7 @@ CHINESE = {
     "steps_invalid": "提升档位须为递增的正数，最多20个。",
     "method_not_allowed": "此地址不接受该方法。",
     "code_absent": "该领取尚未送达，或供应商未提供兑换码。",
+    "code_shown": "兑换码已显示过；再次查看须说明原因。",
     "contract_ended": "该权益的合作已经或即将到期，不再提供。",
     "claim_window": "今天不在该权益的可领取日期之内。",
     "member_closed": "该会员的关系已终止。",

@@ -17,7 +17,7 @@ from benefits.actions.cancel import CancelClaim
 from benefits.actions.claim import ClaimUnits
 from benefits.actions.foresee import CHANNEL
 from benefits.actions.keyed import Accepted, Decided
-from benefits.actions.read_code import read_code
+from benefits.actions.read_code import CodeShown, SecondLook, read_code
 from benefits.actions.record_consents import SayConsent, say_consent
 from benefits.domain.booking import BookingTime
 from benefits.domain.catalogue import Catalogue
@@ -277,15 +277,22 @@ async def show_live(request: Web, claim_id: FromPath[UUID]) -> Page:
 
 @post("/claims/{claim_id:uuid}/code", status_code=200)
 async def show_code(request: Web, claim_id: FromPath[UUID]) -> Page:
-    """Show a claim with its code, and record that it was looked at."""
+    """Show a claim with its code, and record that it was looked at, and why once more.
+
+    Where the code was shown before and nobody says why, as by a double tap, the claim asks.
+    """
     state = request.app.state
     member_id = await member_of(request)
-    await form_of(request)
+    why = (await form_of(request)).get("again", "")
+    again = SecondLook[why] if why in SecondLook.__members__ else None
     state.rates.member(request.scope, member_id)
-    async with state.database.transaction() as conn:
-        code = await read_code(
-            conn, claim_id, state.parts, actor="system:page", member_id=member_id
-        )
+    try:
+        async with state.database.transaction() as conn:
+            code = await read_code(
+                conn, claim_id, state.parts, actor="system:page", member_id=member_id, again=again
+            )
+    except CodeShown:
+        return redirect(request, f"/claims/{claim_id}")
     if code is None:
         raise NotFound
     opened = "\n".join(f"{one.code} {one.pin}".rstrip() for one in pieces(code))

@@ -222,7 +222,7 @@ def group_of(claim: ClaimSeen, facts: Facts) -> str:
     """Return the group a claim is shown in."""
     _, benefit = facts.catalogue.offers[claim.benefit]
     state = OrderState(claim.state)
-    if state in OPEN:
+    if state in OPEN or (benefit.kind is Kind.PHYSICAL and state in USABLE):
         return "progress"
     if is_to_use(claim, benefit, facts.now):
         return "ready"
@@ -236,9 +236,10 @@ def is_to_use(claim: ClaimSeen, benefit: Benefit, now: datetime) -> bool:
     """Say whether a delivered claim waits to be used.
 
     Where the provider tells of the use, it waits until then. Where it does not, nobody knows,
-    and a code is taken to wait for a while. It waits no longer than it can be used (P-9).
+    and a code is taken to wait for a while. It waits no longer than it can be used (P-9). What is
+    sent by post is on its way.
     """
-    if OrderState(claim.state) not in USABLE:
+    if OrderState(claim.state) not in USABLE or benefit.kind is Kind.PHYSICAL:
         return False
     if claim.booked_for is not None:
         return now < claim.booked_for + AFTER_TIME
@@ -249,8 +250,21 @@ def is_to_use(claim: ClaimSeen, benefit: Benefit, now: datetime) -> bool:
 
 
 def delivered_word(benefit: Benefit) -> Message:
-    """Return what a delivery is called: a top-up is credited."""
-    return n_("Credited") if benefit.kind is Kind.DIRECT_TOPUP else n_("Delivered")
+    """Return what a delivery is called: a top-up is credited, a gift is sent."""
+    match benefit.kind:
+        case Kind.DIRECT_TOPUP:
+            return n_("Credited")
+        case Kind.INTERNAL:
+            return n_("Done")
+        case Kind.PHYSICAL:
+            return n_("On its way")
+        case _:
+            return n_("Delivered")
+
+
+def used_word(benefit: Benefit) -> Message:
+    """Return what a use is called: a gift is signed for."""
+    return n_("Signed for") if benefit.kind is Kind.PHYSICAL else n_("Used")
 
 
 def state_word(claim: ClaimSeen, benefit: Benefit, now: datetime) -> Message:
@@ -263,6 +277,8 @@ def state_word(claim: ClaimSeen, benefit: Benefit, now: datetime) -> Message:
         return over
     if claim.ended_at is not None and claim.state == OrderState.EXPIRED.value:
         return NOT_USED
+    if claim.state == OrderState.REDEEMED.value:
+        return used_word(benefit)
     return STATE_WORDS[OrderState(claim.state)][1]
 
 
@@ -293,6 +309,8 @@ def _order(tongue: Tongue, facts: Facts, claim: ClaimSeen, group: str) -> Row:
         state = over
     elif claim.ended_at is not None and claim.state == OrderState.EXPIRED.value:
         state = NOT_USED
+    elif claim.state == OrderState.REDEEMED.value:
+        state = used_word(benefit)
     return Row(
         path=f"/claims/{claim.claim_id}",
         name=f"{name} × {claim.quantity}" if claim.quantity > 1 else name,

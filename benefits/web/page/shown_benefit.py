@@ -10,7 +10,7 @@ from babel.lists import format_list
 
 from benefits.actions.claim import QuantityInvalid, UnknownBenefit, UnknownMember
 from benefits.domain import exclusions, units
-from benefits.domain.benefit import Benefit, Consumed, Kind
+from benefits.domain.benefit import AT_ONCE, Benefit, Consumed, Kind
 from benefits.domain.blocks import Blocked
 from benefits.domain.booking import BookingTime
 from benefits.domain.consents import ConsentRequired
@@ -97,6 +97,12 @@ AFTER: dict[Kind, Message] = {
     Kind.WALLET_COUPON: _CODE_COMES,
     Kind.BOOKING: _CODE_COMES,
     Kind.CODE_STOCK: n_("Your code is there at once."),
+    Kind.ENTITLEMENT_PUSH: n_(
+        "Your visits are entered at the provider, usually within minutes. Each visit takes one, "
+        "and each companion one more."
+    ),
+    Kind.PHYSICAL: n_("It is sent to you, and counts as used once it is signed for."),
+    Kind.INTERNAL: n_("We do it at once. Nothing more to do."),
 }
 
 
@@ -153,9 +159,9 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """A benefit with its rules, and the form that claims a unit; `key` is the form's own.
 
     `consent` is the purpose that the member must agree to first, and its text. As many
-    `companions` can come along, by the member's tier and units. What `is_there` needs nobody's
-    delivery; what is booked is so for one of the `times`. What has no room now `may_wait` for it,
-    or is `waiting`.
+    `companions` can come along, by the member's tier and units. What needs nobody's delivery is
+    `there` at once, in these words; what is booked is so for one of the `times`. What has no room
+    now `may_wait` for it, or is `waiting`.
     """
 
     code: str
@@ -164,7 +170,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     fields: list[tuple[str, Field]]
     key: str
     provider: str
-    is_there: bool
+    there: str
     takes: Quantity = 1
     instead: list[str] = []
     available: Quantity = 0
@@ -305,7 +311,7 @@ def offer(tongue: Tongue, facts: Facts, code: str) -> Offer:
         fields=[(name, FIELDS.get(name, Field(name))) for name in served.recipient],
         key=uuid4().hex,
         provider=tongue.text(programme.providers[served.provider].name),
-        is_there=served.kind is Kind.CODE_STOCK,
+        there=tongue.word(AFTER[served.kind]) if served.kind in AT_ONCE else "",
         takes=units.plain(benefit.takes),
         instead=instead_words(tongue, programme, benefit, today),
         available=count_of(programme, benefit, sum(lot.available for lot in lots)),
@@ -448,6 +454,6 @@ def _rules(
             tongue.word(spent),
             *use_words(tongue, served),
         ],
-        n_("If it fails"): [] if served.kind is Kind.CODE_STOCK else [back],
+        n_("If it fails"): [] if served.kind in AT_ONCE else [back],
     }
     return [(tongue.word(title), words) for title, words in rules.items() if words]

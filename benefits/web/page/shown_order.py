@@ -4,11 +4,19 @@ from datetime import datetime
 
 import msgspec
 
-from benefits.domain.benefit import Benefit, Consumed, Kind
+from benefits.actions.read_code import SecondLook
+from benefits.domain.benefit import AT_ONCE, Benefit, Consumed, Kind
 from benefits.domain.orders import DELIVERED, OPEN, USABLE, OrderState, Reason
 from benefits.domain.values import local_date, midnight
 from benefits.web.page.facts import OrderFacts
-from benefits.web.page.shown import STATE_WORDS, delivered_word, has_code, is_late, state_word
+from benefits.web.page.shown import (
+    STATE_WORDS,
+    delivered_word,
+    has_code,
+    is_late,
+    state_word,
+    used_word,
+)
 from benefits.web.page.shown_benefit import last_day
 from benefits.web.page.shown_booking import Cancelling, cancelling, over_words, time_words
 from benefits.web.tongue import Message, Tongue, n_
@@ -46,7 +54,7 @@ _STEPS: tuple[tuple[OrderState, Message], ...] = (
     (OrderState.ISSUED, n_("Delivered")),
     (OrderState.REDEEMED, n_("Used")),
 )
-_ASKED = frozenset({OrderState.SUBMITTED, OrderState.PENDING})  # not for codes in stock
+_ASKED = frozenset({OrderState.SUBMITTED, OrderState.PENDING})  # not where nobody is asked
 _NEW = frozenset({OrderState.ISSUED, OrderState.CONFIRMED})
 _REACHED: dict[OrderState, int] = {
     OrderState.HELD: 0,
@@ -89,7 +97,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     is_open: bool
     has_code: bool
     seen: str
+    again: list[tuple[str, str]]
     cancelling: Cancelling | None
+
+
+AGAIN: dict[SecondLook, Message] = {
+    SecondLook.NOT_ARRIVED: n_("I did not get to see it: show it again"),
+    SecondLook.NEEDED_AGAIN: n_("I need it once more: show it again"),
+}
 
 
 def shown_order(tongue: Tongue, order: OrderFacts) -> Order:
@@ -123,6 +138,7 @@ def shown_order(tongue: Tongue, order: OrderFacts) -> Order:
         is_open=state in OPEN,
         has_code=shows,
         seen=looked,
+        again=[(why.value, tongue.word(words)) for why, words in AGAIN.items()] if looked else [],
         cancelling=cancelling(tongue, order),
     )
 
@@ -130,6 +146,21 @@ def shown_order(tongue: Tongue, order: OrderFacts) -> Order:
 def _is_final(state: OrderState, benefit: Benefit) -> bool:
     """Say whether to stop looking: a voucher that waits to be used may still be used."""
     return state not in OPEN and (state not in USABLE or benefit.consumed is Consumed.ISSUE)
+
+
+def _of_kind(state: OrderState, benefit: Benefit) -> Message | None:
+    """Return what a claim's kind has to say of where it stands, if it has words of its own."""
+    match benefit.kind:
+        case Kind.DIRECT_TOPUP if state in _NEW:
+            return n_("It was credited to you. Nothing more to do.")
+        case Kind.INTERNAL if state in _NEW:
+            return n_("It is done. Nothing more to do.")
+        case Kind.PHYSICAL if state in _NEW:
+            return n_("It is on its way to you.")
+        case Kind.PHYSICAL if state is OrderState.REDEEMED:
+            return n_("You have received it.")
+        case _:
+            return None
 
 
 def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
@@ -142,8 +173,8 @@ def _words(tongue: Tongue, order: OrderFacts) -> list[str]:
         words = [tongue.word(n_("It was not used in time."))]
     if state in _NEW and has_code(claim, benefit):
         words = [tongue.word(n_("It is yours now. Show the code when you use it."))]
-    elif state in _NEW and benefit.kind is Kind.DIRECT_TOPUP:
-        words = [tongue.word(n_("It was credited to you. Nothing more to do."))]
+    elif (said := _of_kind(state, benefit)) is not None:
+        words = [tongue.word(said)]
     if order.instead_of:
         came = n_("It came in place of %(name)s, whose units it took.")
         words.append(tongue.say(came, name=tongue.text(order.instead_of)))
@@ -207,14 +238,15 @@ def _steps(tongue: Tongue, order: OrderFacts) -> list[Step]:
         when = at.get(state, claim.changed_at)
         return [step(_STEPS[0][1], "done", claim.claimed_at), step(ended, "bad", when)]
     at_issue = benefit.consumed is Consumed.ISSUE
+    own = {OrderState.ISSUED: delivered_word(benefit), OrderState.REDEEMED: used_word(benefit)}
     last = len(_STEPS) - 1 if at_issue and state is not OrderState.REDEEMED else len(_STEPS)
     reached = _REACHED[state]
     steps = list[Step]()
     for index, (each, label) in enumerate(_STEPS[:last]):
-        if benefit.kind is Kind.CODE_STOCK and each in _ASKED:
+        if benefit.kind in AT_ONCE and each in _ASKED:
             continue
         is_done = index < reached or (index == reached and state in DELIVERED)
         mark = "done" if is_done else "now" if index == reached else "next"
-        named = delivered_word(benefit) if each is OrderState.ISSUED else label
+        named = own.get(each, label)
         steps.append(step(named, mark, at.get(each) if index <= reached else None))
     return steps

@@ -10,6 +10,7 @@ from benefits.domain.orders import Reason, Rejected
 from benefits.store import waits
 from tests.actions.life import call_back, claimed, number_of, tell, wish, work_off
 from tests.actions.limiting import ask, limit, limited, local, rich, windows
+from tests.actions.merging import merged
 from tests.actions.waiting import await_room, ends, serve, stop, wait_of
 from tests.builders import World
 
@@ -106,20 +107,20 @@ async def test_who_cannot_claim_any_more_keeps_nobody_back(world: World) -> None
 
 
 async def test_releases_newcomers_and_workers_race_and_nobody_is_passed(world: World) -> None:
-    """Five come back, the limit grows by two, twelve wait, six come anew: seven are served."""
-    await limited(world, limit("drop", 6, on_full=OnFull.WAITLIST))
+    """Three come back, the limit grows by two, eight wait, four come anew: five are served."""
+    await limited(world, limit("drop", 4, on_full=OnFull.WAITLIST))
     holder = await rich(world)
-    claims = await claimed(world, *(wish(holder, "LOUNGE") for _ in range(6)))
-    waiting = [await rich(world) for _ in range(12)]
+    claims = await claimed(world, *(wish(holder, "LOUNGE") for _ in range(4)))
+    waiting = [await rich(world) for _ in range(8)]
     for member in waiting:
         assert "waits" == await await_room(world, member)
-    newcomers = [await rich(world) for _ in range(6)]
-    for claim_id in claims[:5]:
+    newcomers = [await rich(world) for _ in range(4)]
+    for claim_id in claims[:3]:
         await tell(world, await number_of(world, claim_id), REFUSED)
     is_over = asyncio.Event()
 
     async def release() -> None:
-        await limited(world, limit("drop", 8, on_full=OnFull.WAITLIST))
+        await limited(world, limit("drop", 6, on_full=OnFull.WAITLIST))
         while await work_off(world):
             await asyncio.sleep(0)
 
@@ -137,16 +138,15 @@ async def test_releases_newcomers_and_workers_race_and_nobody_is_passed(world: W
         while not is_over.is_set():
             await serve(world, 3)
             assert 0 == await passed(world)
-            assert 8 >= sum((await windows(world)).values())
+            assert 6 >= sum((await windows(world)).values())
 
-    async with asyncio.timeout(60):
-        said, *_ = await asyncio.gather(race(), work(), work())
-    assert ["cap_reached", "waits"] * 3 == said
+    said, *_ = await asyncio.gather(race(), work(), work())
+    assert ["cap_reached", "waits"] * 2 == said
     await serve(world)
     found = await ends(world)
-    assert {member for member, how in found if how == "SERVED"} == {*waiting[:7]}
-    assert 15 == len(found)
-    assert {("limit:drop", "2025-07"): 8} == await windows(world)
+    assert {member for member, how in found if how == "SERVED"} == {*waiting[:5]}
+    assert 10 == len(found)
+    assert {("limit:drop", "2025-07"): 6} == await windows(world)
     assert [] == await world.findings()
 
 
@@ -184,3 +184,34 @@ async def test_a_stop_in_between_claims_nothing_twice(
     kept = await world.rows("SELECT body_sealed, next_at FROM wait")
     assert [(None, None)] == [tuple(row) for row in kept]
     assert {("limit:drop", "2025-07"): 1} == await windows(world)
+
+
+async def test_whoever_was_merged_waits_on_and_goes_to_the_end_of_another_queue(
+    world: World,
+) -> None:
+    """Served at one limit it finds another full, at which others wait: it is behind them."""
+
+    async def allow(both: int, one: int) -> None:
+        await limited(
+            world,
+            limit("both", both, on_full=OnFull.WAITLIST),
+            limit("one", one, Scope.BENEFIT, on_full=OnFull.WAITLIST, benefits=("LOUNGE",)),
+        )
+
+    await allow(3, 2)
+    holder, of, into, other = [await rich(world) for _ in range(4)]
+    assert "ok" == await ask(world, holder, quantity=2)
+    assert "waits" == await await_room(world, other)  # at the second limit
+    await allow(2, 2)
+    assert "waits" == await await_room(world, of)  # at the first, which is asked first
+    await merged(world, of, into)
+    await allow(9, 2)
+    assert 0 == await serve(world)
+    await allow(9, 3)
+    assert 1 == await serve(world)
+    assert {(other, "SERVED"), (of, "")} == {*await ends(world)}
+    await allow(9, 4)
+    assert 1 == await serve(world)
+    claimers = await world.rows("SELECT member_id FROM claim WHERE quantity = 1")
+    assert {other, into} == {row.member_id for row in claimers}
+    assert [] == await world.findings()

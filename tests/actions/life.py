@@ -180,7 +180,8 @@ async def tables(world: World) -> dict[str, list[Any]]:
     """Return what the ledger's tables say, without the ids that chance made."""
     queries = {
         "wallet": "SELECT member_id, unit, available, held FROM wallet ORDER BY 1, 2",
-        "lot": "SELECT member_id, unit, granted, remaining, held, expired FROM lot ORDER BY 1, 2",
+        "lot": "SELECT member_id, unit, granted, remaining, held, expired FROM lot "
+        "ORDER BY 1, 2, 3, 4, 5, 6",
         "claim": "SELECT member_id, benefit, quantity, state, cap_window FROM claim ORDER BY 1, 2",
         "counter": "SELECT counter, reserved, spent FROM counter ORDER BY 1",
         "used": 'SELECT member_id, counter, "window", used FROM member_counter ORDER BY 1, 2, 3',

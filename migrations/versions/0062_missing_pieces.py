@@ -10,7 +10,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0062"
-down_revision = "0060"
+down_revision = "0061"
 
 STATEMENTS = (
     """

@@ -9,7 +9,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0063"
-down_revision = "0060"
+down_revision = "0062"
 
 STATEMENTS = ("ALTER TABLE code_reading ADD COLUMN again TEXT NOT NULL DEFAULT ''",)
 

@@ -12,7 +12,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0065"
-down_revision = "0061"
+down_revision = "0063"
 
 STATEMENTS = (
     """

@@ -9,7 +9,7 @@ What a batch does to other tables and its postings do not say stands in its even
 one seal (`decisions/0020`). A correction's `digest` is the proposal's, on which two people agreed.
 """
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -17,40 +17,8 @@ import msgspec
 
 from benefits.domain.limits import Place
 from benefits.domain.orders import Reason
+from benefits.domain.tier_events import TierDecided, TierSighted
 from benefits.domain.units import Quantity
-
-
-class TierDecided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a month did to the tier of a member.
-
-    `way` is that by which the tier is held now and whose term counts, if not the threshold (T-2).
-    As a welcome it is held until the day `welcome_until` (M-8).
-    """
-
-    programme: str
-    month: str
-    before: str = msgspec.field(name="from")
-    after: str = msgspec.field(name="to")
-    misses: int
-    effective_from: datetime
-    way: str | None = None
-    welcome_until: date | None = None
-
-
-class TierSighted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a running period promises or threatens, in minor units; `month` is its first.
-
-    `needed_daily_minor` is the level of each remaining day that reaches the tier's threshold;
-    without one it is out of reach.
-    """
-
-    programme: str
-    month: str
-    tier: str
-    day: date
-    threshold_minor: int
-    projected_minor: int
-    needed_daily_minor: int | None
 
 
 class UnitsGranted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -29,8 +29,6 @@ from benefits.domain.events import (
     OrderSettled,
     QuotaFollowed,
     RuleActivated,
-    TierDecided,
-    TierSighted,
     UnitsClawedBack,
     UnitsConverted,
     UnitsExpired,
@@ -44,6 +42,7 @@ from benefits.domain.events import (
     WaitEnded,
     types_of,
 )
+from benefits.domain.tier_events import TierDecided, TierSighted
 from benefits.store import feed
 from benefits.store.feed import FedEvent, Place
 from benefits.web import cursors

@@ -39,7 +39,7 @@ def test_the_demo_runs_both() -> None:
     """With their provider at the sandbox's address."""
     rural, private = demo.programmes("http://127.0.0.1:9")
     urls = {one.code: one.url for one in (*private.provider, *rural.provider)}
-    assert {"sandbox": "http://127.0.0.1:9", "breakfast": ""} == urls
+    assert {"sandbox": "http://127.0.0.1:9", "breakfast": "", "private-desk": ""} == urls
     assert (demo.FEATURED_IN, "private_bank") == (rural.code, private.code)
 
 

@@ -9,7 +9,7 @@ from benefits.actions.close_waits import StopWaiting, stop_waiting
 from benefits.actions.keyed import Accepted, Decided
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
-from benefits.store.db import Busy, Connection, is_busy
+from benefits.store.db import Connection, is_busy
 from benefits.web.page.frame import Page, Web, form_of, member_of, message, redirect
 
 
@@ -30,7 +30,7 @@ async def end_wait(request: Web, wait_id: FromPath[UUID]) -> Page:
     try:
         outcome = await state.database.transact(work)
     except Exception as error:
-        if is_busy(error) or isinstance(error, Busy):
+        if is_busy(error):
             return message(request, "busy", 503)
         raise
     refused = {} if isinstance(outcome, Accepted) else {"refused": outcome.code}

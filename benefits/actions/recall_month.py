@@ -13,7 +13,7 @@ from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Judge
 from benefits.domain.tiers import Decision, news
 from benefits.domain.values import bucket_of, local_date
-from benefits.store import evaluations, facts
+from benefits.store import facts, merged
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
 
@@ -33,7 +33,7 @@ async def recall_month(conn: Connection, parts: Parts, member_id: UUID) -> dict[
     """
     catalogue, now = await parts.catalogue.current(conn), parts.clock()
     bucket, found = bucket_of(member_id), dict[str, Recalled]()
-    for code, month in (await evaluations.last_months(conn, member_id)).items():
+    for code, month in (await merged.evaluated(conn, member_id)).items():
         rules = catalogue.rules.get(code)
         if rules is None:
             continue

@@ -85,10 +85,6 @@ JOIN tier_decision AS d ON d.bucket = k.bucket AND d.member_id = k.member_id
   AND (d.decided_at <= coalesce(o.settled_at, e.settled_at) OR d.cause = 'MERGED')
 ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC
 """
-# A prefix of the primary key.
-LAST = """
-SELECT e.programme, max(e.month) AS month FROM evaluation AS e WHERE e.bucket = $1 GROUP BY 1
-"""
 LATER = """
 SELECT e.bucket FROM evaluation AS e
 WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month > $4
@@ -171,9 +167,3 @@ async def stood(
     buckets = [bucket_of(id_) for id_ in ids]
     found = await rows(conn, STOOD, programme, month.start, buckets, list(ids))
     return {row.member_id: state_of(row) for row in found}
-
-
-async def last_months(conn: Connection, member_id: UUID) -> dict[str, Month]:
-    """Return by programme the last month that a member's bucket was evaluated for."""
-    found = await rows(conn, LAST, bucket_of(member_id))
-    return {row.programme: Month.of(row.month) for row in found}

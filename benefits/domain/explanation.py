@@ -39,12 +39,18 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         return display_average(self.reading.sum_minor, self.reading.divisor)
 
 
+def told_rank(programme: Programme, decision: Decision) -> int:
+    """Return the tier that a decision is told by: the higher one, of the lowest the next."""
+    rank = max(decision.before.rank, decision.after.rank)
+    return rank or min(1, len(programme.tier) - 1)
+
+
 def told(programme: Programme, decision: Decision) -> Told:
     """Return the way that a decision about its higher tier is told by (X-6, T-2).
 
     Where none held, a way whose labels are missing came near by no balance.
     """
-    rank = max(decision.before.rank, decision.after.rank)
+    rank = told_rank(programme, decision)
     readings, labels = decision.readings, frozenset(decision.grounds.labels)
     rung = programme.ladder.rungs[rank]
     holding = [
@@ -237,7 +243,7 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
     assert decision.cause is not Cause.WELCOME_OVER, "told by _welcome_over"
     one, several, _ = _judged(programme)
     name = _name(programme.tier[decision.after.rank], "en")
-    reached = _english_reached(programme, why)
+    reached = _english_reached(programme, decision, why)
     start = english_date(decision.effective_from)
     match decision.cause:
         case Cause.UPGRADED:
@@ -277,7 +283,7 @@ def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
     assert decision.cause is not Cause.WELCOME_OVER, "told by _welcome_over"
     measure = _judged(programme)[2]
     name = _name(programme.tier[decision.after.rank], "zh")
-    reached = _chinese_reached(programme, why)
+    reached = _chinese_reached(programme, decision, why)
     start = chinese_date(decision.effective_from)
     match decision.cause:
         case Cause.UPGRADED:
@@ -318,14 +324,18 @@ def _names_way(programme: Programme, why: Told) -> bool:
     return why.is_held and programme.ladder.has_ways
 
 
-def _english_reached(programme: Programme, why: Told) -> str:
+def _english_reached(programme: Programme, decision: Decision, why: Told) -> str:
+    if not decision.after.rank:
+        return "not reached"
     if not _names_way(programme, why):
         return "reached"
     threshold = f"the {_measure(programme.policy, 'en')}"
     return f"reached by {why.way.name['en'] if why.way.code else threshold}"
 
 
-def _chinese_reached(programme: Programme, why: Told) -> str:
+def _chinese_reached(programme: Programme, decision: Decision, why: Told) -> str:
+    if not decision.after.rank:
+        return "未达标"
     if not _names_way(programme, why):
         return "已达标"
     return f"以“{why.way.name['zh'] if why.way.code else _held_by(programme.policy)}”达标"
@@ -423,6 +433,11 @@ def _chinese_ways(programme: Programme, rank: int) -> str:
         name = _name(programme.tier[rank + 1], "zh")
         words += f"升至{name}：{ways(programme, rank + 1, 'zh')}。"
     return words
+
+
+def both_ways(programme: Programme, rank: int) -> dict[str, str]:
+    """Name the ways into a tier in both languages."""
+    return {language: ways(programme, rank, language) for language in ("zh", "en")}
 
 
 def ways(programme: Programme, rank: int, language: str) -> str:

@@ -50,7 +50,10 @@ class Whom(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, kw_only=True):
-    """What a member is evaluated on: kept sums by basket, labels, the standing on record."""
+    """What a member is evaluated on: kept sums by basket, labels, the standing on record.
+
+    That was `decided_for` a month; None where nothing was ever decided.
+    """
 
     member_id: UUID
     opened_on: date
@@ -58,6 +61,7 @@ class Facts(msgspec.Struct, kw_only=True):
     sums: dict[Basket, dict[Kept, MonthSum]]
     labels: list[Label] = []
     written: State = State()
+    decided_for: Month | None = None
     has_merged: bool = False
 
 
@@ -136,12 +140,15 @@ LABELS_OF_ALL = LABELS.format(among="")
 LABELS_OF_SOME = LABELS.format(among=AMONG.format("o", 5, 6))
 # Unique key (bucket, member, programme, month, decided_at): the standing on record by a month.
 DECIDED = """
-SELECT DISTINCT ON (d.member_id) d.member_id, d.rank, d.misses, d.lock_until, d.grace_until,
-       d.way, d.earned, d.welcome_until
+SELECT DISTINCT ON (d.bucket, d.member_id)
+       d.member_id, d.rank, d.misses, d.lock_until, d.grace_until, d.way, d.earned,
+       d.welcome_until, d.month
 FROM tier_decision AS d
-WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month <= $2
-ORDER BY d.member_id, d.month DESC, d.decided_at DESC
+WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month <= $2{among}
+ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC
 """
+DECIDED_OF_ALL = DECIDED.format(among="")
+DECIDED_OF_SOME = DECIDED.format(among=AMONG.format("d", 5, 6))
 
 
 async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list[Facts]:
@@ -180,9 +187,11 @@ async def _add_record(
     for member_id, label in await _labels(conn, rules, month, whom) if rules.labels else ():
         if member_id in all_facts:
             all_facts[member_id].labels.append(label)
-    for row in await rows(conn, DECIDED, rules.programme, month.start, *whom.buckets):
+    decided = DECIDED_OF_ALL if whom.members is None else DECIDED_OF_SOME
+    for row in await rows(conn, decided, rules.programme, month.start, *whom.values):
         if row.member_id in all_facts:
             all_facts[row.member_id].written = state_of(row)
+            all_facts[row.member_id].decided_for = Month.of(row.month)
 
 
 class _Month(msgspec.Struct, frozen=True):

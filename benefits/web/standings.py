@@ -10,13 +10,14 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from benefits.actions.claim import UnknownMember
 from benefits.actions.evaluate import UnknownProgramme
+from benefits.actions.recall_month import Recalled, recall_month
 from benefits.actions.report import bounds_of
 from benefits.domain import past as past_times
-from benefits.domain.explanation import explain, told
+from benefits.domain.explanation import both_ways, explain, told, told_rank
 from benefits.domain.outlook import Sight
 from benefits.domain.policy import Metric
 from benefits.domain.programme import Programme
-from benefits.domain.tiers import display_average
+from benefits.domain.tiers import Decision, display_average
 from benefits.domain.values import local_date
 from benefits.domain.windows import days_of
 from benefits.store import outlook as sights
@@ -30,8 +31,8 @@ PAGE_MAX = 100
 OUTLOOK_MAX = 1000
 
 
-class TierDecisionView(msgspec.Struct, kw_only=True):
-    """What a period decided, with everything it was decided on; money in minor units.
+class TierMonthView(msgspec.Struct, kw_only=True):
+    """What a period came to, with everything it was judged by; money in minor units.
 
     The metric is of the days `[period_from, period_until)`: its `sum_minor` over `divisor` is
     compared with the threshold of `compared_with`, exactly; `margin_minor` is what the sum had
@@ -41,10 +42,10 @@ class TierDecisionView(msgspec.Struct, kw_only=True):
     `filled_days` of the known ones are what people filled in where the source sent nothing: then
     the decision is `provisional`, until the days come and the month is decided anew.
     `after` is what is held; a new customer has it as a welcome until the day `welcome_until`, and
-    then what is `earned` beneath it.
+    then what is `earned` beneath it. `kept_by` says what keeps that tier, `raised_by` what reaches
+    the next one; null for the lowest and the highest.
     """
 
-    id: UUID
     programme: str
     programme_version: int
     month: str
@@ -73,19 +74,32 @@ class TierDecisionView(msgspec.Struct, kw_only=True):
     grace_until: date | None
     earned: str | None
     welcome_until: date | None
+    why: dict[str, str]
+    kept_by: dict[str, str] | None
+    raised_by: dict[str, str] | None
+
+
+class TierDecisionView(TierMonthView, kw_only=True):
+    """What a period decided, with everything it was decided on; it holds `effective_from` on."""
+
+    id: UUID
     effective_from: datetime
     decided_at: datetime
-    why: dict[str, str]
 
 
 class TierStandingView(msgspec.Struct, kw_only=True):
-    """The tier in a programme; without a decision it is the lowest one."""
+    """The tier in a programme; without a decision it is the lowest one.
+
+    `last_month` is what the last evaluated month came to where it changed nothing; null where the
+    decision is of that month, none was evaluated, or another time than now is asked about.
+    """
 
     programme: str
     tier: str
     rank: int
     name: dict[str, str]
     decision: TierDecisionView | None
+    last_month: TierMonthView | None
 
 
 class TierStandingsView(msgspec.Struct, kw_only=True):
@@ -105,48 +119,63 @@ class TierDecisionsView(msgspec.Struct, kw_only=True):
     next: str | None
 
 
-def _decision(programme: Programme, one: Decided) -> TierDecisionView:
-    decision = one.decision
-    earned = decision.after.earned
-    rank, seen = max(decision.before.rank, decision.after.rank), told(programme, decision)
+def _month(programme: Programme, version: int, decision: Decision) -> dict[str, Any]:
+    """Return what the views of a month and of a decision say."""
+    earned, rank = decision.after.earned, decision.after.rank
+    seen = told(programme, decision)
     reading = seen.reading or decision.readings[0]
     first, last = days_of(seen.metric, reading.month, reading.day)
     has_bound = seen.reading is not None
     margin = reading.sum_minor - seen.needed_minor * reading.divisor
+    is_last = rank + 1 == len(programme.tier)
+    return {
+        "programme": programme.code,
+        "programme_version": version,
+        "month": str(decision.month),
+        "cause": decision.cause.value,
+        "metric": seen.metric.metric,
+        "period_from": first,
+        "period_until": last + timedelta(days=1),
+        "days": reading.days,
+        "known_days": reading.known_days,
+        "filled_days": reading.filled_days,
+        "missing_days": reading.days - reading.known_days,
+        "divisor": reading.divisor,
+        "sum_minor": reading.sum_minor,
+        "average_minor": display_average(reading.sum_minor, reading.divisor),
+        "compared_with": programme.tier[told_rank(programme, decision)].code,
+        "threshold_minor": seen.needed_minor if has_bound else None,
+        "margin_minor": margin if has_bound else None,
+        "way": seen.way.code or None,
+        "labels": list(decision.grounds.labels),
+        "provisional": decision.is_provisional,
+        "qualified": programme.tier[decision.qualified].code,
+        "before": programme.tier[decision.before.rank].code,
+        "after": programme.tier[rank].code,
+        "misses": decision.after.misses,
+        "lock_until": decision.after.lock_until,
+        "grace_until": decision.after.grace_until,
+        "earned": None if earned is None else programme.tier[earned].code,
+        "welcome_until": decision.after.welcome_until,
+        "why": explain(programme, decision),
+        "kept_by": both_ways(programme, rank) if rank else None,
+        "raised_by": None if is_last else both_ways(programme, rank + 1),
+    }
+
+
+def _decision(programme: Programme, one: Decided) -> TierDecisionView:
     return TierDecisionView(
         id=one.decision_id,
-        programme=one.programme,
-        programme_version=one.version,
-        month=str(decision.month),
-        cause=decision.cause.value,
-        metric=seen.metric.metric,
-        period_from=first,
-        period_until=last + timedelta(days=1),
-        days=reading.days,
-        known_days=reading.known_days,
-        filled_days=reading.filled_days,
-        missing_days=reading.days - reading.known_days,
-        divisor=reading.divisor,
-        sum_minor=reading.sum_minor,
-        average_minor=display_average(reading.sum_minor, reading.divisor),
-        compared_with=programme.tier[rank].code,
-        threshold_minor=seen.needed_minor if has_bound else None,
-        margin_minor=margin if has_bound else None,
-        way=seen.way.code or None,
-        labels=list(decision.grounds.labels),
-        provisional=decision.is_provisional,
-        qualified=programme.tier[decision.qualified].code,
-        before=programme.tier[decision.before.rank].code,
-        after=programme.tier[decision.after.rank].code,
-        misses=decision.after.misses,
-        lock_until=decision.after.lock_until,
-        grace_until=decision.after.grace_until,
-        earned=None if earned is None else programme.tier[earned].code,
-        welcome_until=decision.after.welcome_until,
         effective_from=one.effective_from,
         decided_at=one.decided_at,
-        why=explain(programme, decision),
+        **_month(programme, one.version, one.decision),
     )
+
+
+def _recalled(one: Recalled | None) -> TierMonthView | None:
+    if one is None:
+        return None
+    return TierMonthView(**_month(one.judge.programme, one.judge.version, one.decision))
 
 
 @get(
@@ -172,6 +201,8 @@ async def get_standing(
         at = past_times.last_of(as_of or known_at, ends)
         decided = await standings.as_of(conn, member_id, at, past_times.last_of(known_at, known))
         catalogue = await state.parts.catalogue.current(conn)
+        is_now = as_of is None and known_at is None
+        recalled = await recall_month(conn, state.parts, member_id) if is_now else {}
         found = list[TierStandingView]()
         for programme in catalogue.programmes.values():
             one = decided.get(programme.code)
@@ -186,6 +217,7 @@ async def get_standing(
                     rank=rank,
                     name=then.tier[rank].name,
                     decision=_decision(then, one) if one is not None else None,
+                    last_month=_recalled(recalled.get(programme.code)),
                 )
             )
     return TierStandingsView(as_of=ends, known_at=known, provisional=provisional, standings=found)

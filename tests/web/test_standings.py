@@ -106,6 +106,42 @@ async def test_decisions_are_listed_by_cursor_the_last_first(running: Site) -> N
     assert found[1:] == [one["cause"] for one in before["decisions"]]
 
 
+async def test_a_month_that_changed_nothing_is_explained(running: Site) -> None:
+    """X-6, G-AVG-2: who never rose, and who stayed, read why, and what keeps or raises it."""
+    world = running.world
+    world.clock.now = datetime(2025, 8, 2, 2, tzinfo=UTC)
+    poor, short = await world.members(2)
+    for number, daily_minor in ((1, 49_999_99), (2, 499_999_99)):
+        for month in ("2025-06", "2025-07"):
+            await world.month(world.name(number), month, daily_minor)
+    for member in (poor, short):
+        for month in ("2025-06", "2025-07"):
+            await world.evaluate(month, member)
+    found = list[dict[str, Any]]()
+    for member in (poor, short):
+        answer = await get(running, f"/v1/members/{member}/standing")
+        found += answer["standings"]
+    assert [None, "UPGRADED"] == [one["decision"] and one["decision"]["cause"] for one in found]
+    told = [one["last_month"] for one in found]
+    assert [("2025-07", "BASE", "GOLD"), ("2025-07", "GOLD", "GOLD")] == [
+        (one["month"], one["after"], one["compared_with"]) for one in told
+    ]
+    assert [-31, 449_999_99 * 31] == [one["margin_minor"] for one in told]
+    assert "49,999.99 (31 of 31 days known); 50,000.00 needed; not reached" in told[0]["why"]["en"]
+    assert "未达标" in told[0]["why"]["zh"]
+    assert [None, "a daily average of 50,000.00"] == [
+        one["kept_by"] and one["kept_by"]["en"] for one in told
+    ]
+    assert ["a daily average of 50,000.00", "a daily average of 500,000.00"] == [
+        one["raised_by"]["en"] for one in told
+    ]
+    assert (
+        "日均500,000.00" == told[1]["raised_by"]["zh"] == found[1]["decision"]["raised_by"]["zh"]
+    )
+    before = await get(running, f"/v1/members/{poor}/standing", as_of="2025-08-01")
+    assert before["standings"][0]["last_month"] is None
+
+
 async def test_bad_times_and_unknown_members_are_refused(running: Site) -> None:
     """Each in the caller's terms."""
     member = await lived(running)

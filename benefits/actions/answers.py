@@ -44,7 +44,7 @@ from benefits.store.orders import RequestRow
 DONE = "done"
 NOT_SENT = "not_sent"  # nothing of it ever left
 KEPT = "kept"  # the order stands, or was used: it is not taken back
-ENDED = "ended"  # the order ended, or was taken back, without the use
+ENDED = "ended"  # the order ended, or was taken back, without what was asked
 
 TOLD_FOR = timedelta(days=1)  # that a use which never left is still told
 
@@ -221,14 +221,15 @@ def spent_at(outcome: Outcome | Lapsed, course: Course, now: datetime) -> dateti
             return now
 
 
-def may_undo(answer: Answer, state: OrderState) -> bool:
-    """Say whether an answer about an order may take back that units were spent.
+def may_undo(answer: Answer, claim: ClaimRow) -> bool:
+    """Say whether an answer about a claim's order may take back that units were spent.
 
-    What was missed may turn out to have ended sooner.
+    What was missed may turn out to have ended sooner; what was given up, to be over.
     """
     undone = isinstance(answer.outcome, Reversed | PartlyUsed | Revoked)
-    sooner = state is OrderState.EXPIRED and isinstance(answer.outcome, Expired)
-    return undone or sooner or answer.operation is Operation.REVERSE
+    sooner = claim.state is OrderState.EXPIRED and isinstance(answer.outcome, Expired)
+    over = claim.cancelled_at is not None and isinstance(answer.outcome, Expired | Rejected)
+    return undone or sooner or over or answer.operation is Operation.REVERSE
 
 
 def verdict(request: RequestRow, outcome: Outcome | Lapsed) -> str:
@@ -245,9 +246,9 @@ def verdict(request: RequestRow, outcome: Outcome | Lapsed) -> str:
             return DONE
         case Operation.REVOKE, Revoked():
             return DONE
-        case Operation.REVOKE, Done() | Confirmed() | Used() | PartlyUsed() | Expired():
+        case Operation.REVOKE, Done() | Confirmed() | Used() | PartlyUsed():
             return KEPT
-        case Operation.REDEEM, Expired() | Revoked():
+        case (Operation.REDEEM | Operation.REVOKE, Expired()) | (Operation.REDEEM, Revoked()):
             return ENDED
         case (
             Operation.CONFIRM | Operation.REVOKE | Operation.REDEEM | Operation.REVERSE,

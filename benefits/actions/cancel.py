@@ -17,7 +17,7 @@ from benefits.actions.parts import Parts
 from benefits.actions.redeem import RedemptionOpen, UnknownClaim, is_open
 from benefits.actions.resolve import resolve
 from benefits.domain.booking import Booked, may_cancel
-from benefits.domain.orders import IssueRequest, Operation, OrderState, Revoked
+from benefits.domain.orders import IssueRequest, NotSent, Operation, OrderState
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import placed_bucket
@@ -98,8 +98,8 @@ async def _cancel(conn: Connection, command: CancelClaim, parts: Parts) -> Accep
     if claim.state is OrderState.HELD and issued.sent_by is None:
         never_sent = Answer(
             claim_id=claim.claim_id,
-            operation=Operation.REVOKE,
-            outcome=Revoked(at=now),
+            operation=Operation.ISSUE,
+            outcome=NotSent("given up before it was sent"),
             actor=command.caller,
         )
         left = await resolve(conn, [never_sent], parts)

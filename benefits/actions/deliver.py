@@ -4,11 +4,12 @@ The attempt is committed before anything is sent. A request whose last attempt n
 outcome is asked about, not sent again (V-3).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from benefits import traces
 from benefits.actions import gate, lanes
@@ -51,6 +52,7 @@ from benefits.store.due import Room
 from benefits.store.orders import Leased, Plan, RequestRow
 
 LEASE_MARGIN_S = 30
+GIVEN_UP = Unknown("given up, not sent again")
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +94,8 @@ async def lease(
 ) -> list[Work]:
     """Take due requests for one attempt each, so that no provider has more than `limit` under way.
 
-    The holds of what is taken have no deadline from here on.
+    The holds of what is taken have no deadline from here on. Where the attempt would send again
+    what was given up it is none: nothing is heard, and the order waits for its next.
     """
     catalogue = await parts.catalogue.current(conn)
     limits, began = gate.rates(catalogue), parts.clock()
@@ -114,6 +117,22 @@ async def lease(
     leased = [one for one in leased if one.request not in lapsed]
     requests = [one.request for one in leased]
     await gate.went(conn, open_to, requests, until)
+    works = await _begin(conn, leased, found, parts, probes=open_to.probes)
+    mute = {work.call.own for work in works if _is_mute(work, found[work.request.claim_id])}
+    unsent = [replace(work, is_send=False) for work in works if work.call.own in mute]
+    await _record(conn, [Attempt(work, GIVEN_UP) for work in unsent], parts)
+    return [work for work in works if work.call.own not in mute]
+
+
+async def _begin(
+    conn: Connection,
+    leased: Sequence[Leased],
+    found: Mapping[UUID, ClaimRow],
+    parts: Parts,
+    *,
+    probes: Collection[tuple[str, str]],
+) -> list[Work]:
+    """Write down that attempts are about to be made, and return them."""
     agreed = {
         id_: (await parts.catalogue.made_under(conn, claim))[0] for id_, claim in found.items()
     }
@@ -122,7 +141,7 @@ async def lease(
         for one in leased
     ]
     together = Together(conn)
-    await orders.begin_attempts(together, works, now)
+    await orders.begin_attempts(together, works, parts.clock())
     await _submit(together, found.values(), parts)
     await together.send()
     calls = await _calls(conn, works, found, parts)
@@ -132,7 +151,7 @@ async def lease(
             capabilities=_agreed(agreed[request.claim_id], request),
             call=call,
             request=request,
-            is_probe=(request.provider, request.sku) in open_to.probes,
+            is_probe=(request.provider, request.sku) in probes,
             is_send=_is_send(call, request, agreed[request.claim_id]),
         )
         for (request, _), call in zip(works, calls, strict=True)
@@ -179,6 +198,12 @@ def _is_send(call: Call, request: RequestRow, programme: Programme) -> bool:
         return True
     resent = programme.providers[request.provider].sends_again(call.request.sku, call.code)
     return resent and call.operation is Operation.QUERY and request.operation is Operation.ISSUE
+
+
+def _is_mute(work: Work, claim: ClaimRow) -> bool:
+    """Say whether an attempt would send again what the member has given up (V-10)."""
+    issues = work.request.operation is Operation.ISSUE
+    return work.is_send and issues and claim.cancelled_at is not None
 
 
 def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operation:

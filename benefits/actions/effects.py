@@ -39,6 +39,8 @@ from benefits.store.ledger import MAKE_GOOD, Journal
 from benefits.store.tiers import GrantRow
 
 Offer = tuple[Programme, Benefit]
+# How an order ends that its member gave up.
+_GIVEN_UP = frozenset({OrderState.REVOKED, OrderState.COMPENSATED})
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -120,8 +122,7 @@ class Units:
                 end(claim, hold, actor, used=claim.quantity)
             case Effect.RELEASE:
                 end(claim, hold, actor, used=step.course.used)
-                if not hold.ended:
-                    self._make_good(claim, actor)
+                return None if hold.ended else self._make_good(claim, actor)
             case Effect.LOSE:
                 end(claim, hold, actor, used=step.course.used, lost=True)
             case Effect.REISSUE | Effect.REISSUE_AND_CAPTURE:
@@ -131,7 +132,7 @@ class Units:
                 was_spent = claim.claim_id in self._spent
                 trouble = self._give_back(claim, actor, step.effect)
                 if trouble is None and was_spent and step.effect is Effect.RETURN:
-                    self._make_good(claim, actor)
+                    return self._make_good(claim, actor)
                 return trouble
             case Effect.NONE | Effect.REVOKE:
                 pass
@@ -367,21 +368,28 @@ class Units:
             return Trouble("reversed_late", "The units had ended when they came back.")
         return None
 
-    def _make_good(self, claim: ClaimRow, actor: str) -> None:
-        """Give new units for those that came back ended, of what was cancelled in time (V-10)."""
+    def _make_good(self, claim: ClaimRow, actor: str) -> Trouble | None:
+        """Give new units for those that came back ended, of what was given up in time (V-10, L-9).
+
+        Where they could not be used for the least of days, a person makes good in another way.
+        """
         programme, benefit = self._offers[claim.claim_id]
-        booking = benefit.booking
-        if claim.state is not OrderState.REVOKED or claim.cancelled is not Cancelled.IN_TIME:
-            return
+        booking, at = benefit.booking, self.journal.now_for(claim.member_id)
+        if claim.state not in _GIVEN_UP or claim.cancelled is not Cancelled.IN_TIME:
+            return None
         assert booking is not None, "what is cancelled was booked"
-        at, hold = self.journal.now_for(claim.member_id), self.holds[claim.hold_id]
-        lots = self.journal.lots
+        hold, lots = self.holds[claim.hold_id], self.journal.lots
         ended = sum(part.amount for part in hold.parts if lots[part.lot_id].ended(at))
+        if not ended or booking.if_ended is IfEnded.LOSE:
+            return None
         item, zone = programme.benefits[hold.unit.removeprefix(UNITS)], programme.tz
         last_day = local_date(at, zone) + timedelta(days=booking.make_good_days)
         end = entitlement.last_use(end_of(last_day, zone), programme.contract_end(item), zone)
-        if not ended or booking.if_ended is IfEnded.LOSE or end <= at:
-            return
+        if end < at + timedelta(days=rules.VALID_DAYS_MIN):
+            return Trouble(
+                "make_good_impossible",
+                f"{ended} ended when they came back, and the contract of their benefit ends.",
+            )
         quota = self._made_good[claim.claim_id] + ended
         for_ = GrantFor(claim.programme, claim.benefit, str(claim.claim_id), MAKE_GOOD, quota)
         grant = add_lot(
@@ -394,6 +402,7 @@ class Units:
             actor=actor,
         )
         self.grants.append(grant)
+        return None
 
 
 def _spent_minor(lines: Sequence[Line]) -> int:

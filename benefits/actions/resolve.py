@@ -60,7 +60,6 @@ from benefits.domain.orders import (
     Reason,
     RedeemBy,
     Rejected,
-    Revoked,
     Unknown,
     Used,
     can_query,
@@ -81,8 +80,6 @@ UNANSWERED = {
     Operation.REVERSE: "reverse_unanswered",
 }
 _ENDED = frozenset({OrderState.COMPENSATED, OrderState.EXPIRED})
-# What may be on its way, and nobody has answered to.
-_UNHEARD = frozenset({OrderState.SUBMITTED, OrderState.UNKNOWN})
 # How a provider says that it does not take an order back.
 _Stands = Rejected | Done | Confirmed | Used | PartlyUsed
 _REFERRING = Done | Confirmed | Used | PartlyUsed | Pending
@@ -126,7 +123,7 @@ class _Group:
         holds = await claims.holds(conn, [c.hold_id for c in found])
         self.units.holds.update(holds)
         lots = [part.lot_id for h in holds.values() for part in h.parts]
-        undone = {a.claim_id for a in answers if may_undo(a, self.claims[a.claim_id].state)}
+        undone = {a.claim_id for a in answers if may_undo(a, self.claims[a.claim_id])}
         lots += await self.units.load_spent(conn, [c for c in found if c.claim_id in undone])
         self.journal.load(await books.lots_by_id(conn, sorted(set(lots))))
         if given_up := [c for c in found if c.cancelled_at is not None]:
@@ -175,16 +172,14 @@ class _Group:
 
     def apply(self, answer: Answer) -> Resolved:
         """Apply one answer; what it changes is written at the end."""
-        claim = self.claims[answer.claim_id]
-        terms, outcome = self.terms(claim), answer.outcome
-        if answer.operation is Operation.REVOKE:
-            if isinstance(outcome, _Stands):
-                outcome = self._not_taken_back(claim, outcome)
-            terms = msgspec.structs.replace(terms, late_success=LateSuccess.REISSUE)
+        claim, outcome = self.claims[answer.claim_id], answer.outcome
+        if answer.operation is Operation.REVOKE and isinstance(outcome, _Stands):
+            outcome = self._not_taken_back(claim, outcome)
         elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
             outcome = of_use(answer, claim, self.now)
-        elif isinstance(outcome, NotSent) and claim.state in _UNHEARD and claim.cancelled_at:
-            outcome = Revoked(at=self.now)  # given up while it was on its way, and it never left
+        terms = self.terms(claim)
+        if answer.operation is Operation.REVOKE:
+            terms = msgspec.structs.replace(terms, late_success=LateSuccess.REISSUE)
         step = advance(claim.state, outcome, terms, claim.course)
         if step != Step(claim.state, course=claim.course):
             self._take(claim, step, answer, outcome)
@@ -197,12 +192,15 @@ class _Group:
     def _not_taken_back(self, claim: ClaimRow, outcome: _Stands) -> Outcome:
         """Return what it says of an order that its provider does not take it back.
 
-        A booking stands then, which its member may cancel once more. Of one that had failed it can
-        mean that it was delivered after all, or that there was nothing to take back.
+        A booking stands then, which its member may cancel once more; one that the provider does
+        not know is over. Of one that had failed it can mean that it was delivered after all, or
+        that there was nothing to take back.
         """
         refused = isinstance(outcome, Rejected)
         if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
-            if claim.cancelled_at is None or claim.state in USABLE:
+            if claim.cancelled_at is not None and claim.state in OPEN | USABLE:
+                return outcome
+            if claim.cancelled_at is None:
                 self._case(claim, "revoke_unanswered", "The provider does not know the order.")
             return Unknown("not found")
         if claim.cancelled_at is None:
@@ -275,7 +273,7 @@ class _Group:
             claim.provider_reference = outcome.reference
         if isinstance(outcome, Done) and outcome.code:
             claim.code_sealed = self.parts.envelope.seal(outcome.code.encode())
-        if isinstance(outcome, Rejected) and step.effect is Effect.RELEASE:
+        if isinstance(outcome, Rejected) and step.state is OrderState.COMPENSATED:
             claim.reason = outcome.reason.value.lower()
         elif (why := _why_over(claim, step.state)) or claim.reason == NO_SHOW:
             claim.reason = why

@@ -16,7 +16,8 @@ set of all that was heard puts it, not their sequence.
 
 A provider with two phases sets a thing aside when it says Done: the order is PENDING until it says
 Confirmed. A booking that ended unused at its time or later was missed: its units are spent. What a
-member cancelled comes back as the provider takes it back, be it spent; cancelled late it is spent.
+member gave up unused comes back as soon as the provider says in whatever words that it is over, be
+it spent; given up late it is spent, unless it never left or was refused.
 """
 
 import enum
@@ -134,6 +135,9 @@ def advance(
     """
     if state is OrderState.REDEEMED and course.used_at is None:
         course = replace(course, used=terms.quantity)
+    given_up = terms.cancelled is not Cancelled.NO and state in OPEN | USABLE
+    if given_up and not course.used and (step := _given_up(state, outcome, terms, course)):
+        return step
     match outcome:
         case Done() if terms.two_phase:  # what is not confirmed is not delivered
             return Step(OrderState.PENDING if state in OPEN else state, course=course)
@@ -149,6 +153,37 @@ def advance(
             if isinstance(outcome, Lapsed) and state is OrderState.HELD:
                 return Step(OrderState.EXPIRED, Effect.RELEASE, course=course)
             return Step(_undecided(state, outcome), course=course)
+
+
+# What may be on its way, and nobody has answered to.
+_UNHEARD = frozenset({OrderState.HELD, OrderState.SUBMITTED, OrderState.UNKNOWN})
+
+
+def _given_up(
+    state: OrderState, outcome: Outcome | Lapsed, terms: Terms, course: Course
+) -> Step | None:
+    """Return what an answer does to an unused order that its member gave up; None: as to any.
+
+    Nobody missed what was given up in time, but a provider that lets it end at its time may bill
+    it; so may one that refuses what it had delivered. Then a person asks.
+    """
+    after = _Units.SPENT if terms.cancelled is Cancelled.LATE else _Units.BACK
+    kept = replace(terms, unused=Unused.RETURN)
+    moved = _moves(_units(state, terms, course), after, kept)
+    match outcome:
+        case NotSent() if state in _UNHEARD:
+            return Step(OrderState.REVOKED, Effect.RELEASE, course=course)
+        case Revoked():
+            return Step(OrderState.REVOKED, moved, course=course)
+        case Expired():
+            ended = _told(course, outcome, terms)
+            if terms.cancelled is Cancelled.IN_TIME and _is_missed(terms, ended):
+                return Step(OrderState.REVOKED, moved, "missed_after_given_up", ended)
+            return Step(OrderState.REVOKED, moved, course=ended)
+        case Rejected() if state in USABLE:
+            return Step(OrderState.REVOKED, moved, "failed_after_success", course)
+        case _:
+            return None
 
 
 def _undecided(state: OrderState, outcome: Outcome | Lapsed) -> OrderState:
@@ -284,23 +319,16 @@ def _is_spent(state: OrderState, terms: Terms, course: Course) -> bool:
 def _rejected(state: OrderState, terms: Terms, course: Course) -> Step:
     if state in OPEN:
         return Step(OrderState.COMPENSATED, Effect.RELEASE, course=course)
-    if state in DELIVERED or _is_spent(state, terms, course):
+    late = state is OrderState.REVOKED and terms.cancelled is Cancelled.LATE
+    if state in DELIVERED or late or _is_spent(state, terms, course):
         return Step(state, Effect.NONE, "failed_after_success", course)
     return Step(state, course=course)
 
 
 def _revoked(state: OrderState, terms: Terms, course: Course) -> Step:
-    """Give held units back to the member; whether spent ones come back a person decides.
-
-    But of a booking that the member cancelled that is agreed on.
-    """
+    """Give held units back to the member; whether spent ones come back a person decides."""
     if state in OPEN:
         return Step(OrderState.REVOKED, Effect.RELEASE, course=course)
-    if terms.cancelled is not Cancelled.NO and state in USABLE and not course.used:
-        after = _Units.SPENT if terms.cancelled is Cancelled.LATE else _Units.BACK
-        kept = replace(terms, unused=Unused.RETURN)
-        moved = _moves(_units(state, terms, course), after, kept)
-        return Step(OrderState.REVOKED, moved, course=course)
     if state in USABLE and not course.used and not terms.consumed_at_issue:
         return Step(OrderState.REVOKED, Effect.RELEASE, course=course)
     if state in DELIVERED or _is_spent(state, terms, course):

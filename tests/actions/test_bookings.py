@@ -20,6 +20,7 @@ from benefits.domain.orders import (
     Operation,
     Outcome,
     Pending,
+    QueryBy,
     Reason,
     RedeemBy,
     Rejected,
@@ -50,7 +51,7 @@ from tests.actions.life import (
 )
 from tests.actions.limiting import local
 from tests.actions.test_redeem import answered, end_uses, story
-from tests.builders import World, reference_programme
+from tests.builders import NOON, World, reference_programme
 
 TIME = local(2025, 7, 5, 10)
 
@@ -381,4 +382,67 @@ async def test_bookings_given_up_together_end_as_if_one_by_one(world: World) -> 
     assert expected == [said(outcome) for outcome in outcomes]
     over, waits = ("REVOKED", "cancelled", True), ("HELD", "", False)
     assert [waits, over, over] == sorted(await stands(world))
+
+
+@pytest.mark.parametrize(
+    ("contract_end", "left", "why"),
+    [(None, 1, []), (date(2025, 7, 7), 0, ["make_good_impossible"])],
+)
+async def test_what_was_given_up_comes_back_by_whatever_word(
+    world: World, contract_end: date | None, left: int, why: list[str]
+) -> None:
+    """Ended, refused or not known: it is made good, or a case where the contract ends (L-9)."""
+    booking = Booking(free_cancel_hours=48)
+    spent = {"consumed": Consumed.ISSUE, "contract_end": contract_end}
+    first = await bookable(world, booking, **spent)
+    unknown = Rejected(Reason.NOT_FOUND, "not_found")
+    words: list[tuple[list[Outcome], Outcome, tuple[str, str], list[str]]] = [
+        ([Done(at=NOON)], Expired(at=TIME), ("REVOKED", "cancelled"), ["missed_after_given_up"]),
+        ([Done(at=NOON)], unknown, ("REVOKED", "cancelled"), ["failed_after_success"]),
+        ([Pending("R1")], Expired(at=NOON), ("REVOKED", "cancelled"), []),
+        ([Pending("R1")], Rejected(Reason.LIMIT, "full"), ("COMPENSATED", "limit"), []),
+    ]
+    members = [first, *await world.members(len(words) - 1)]
+    await give(world, *(gift(one, "SPA", expires_on=date(2025, 6, 30)) for one in members[1:]))
+    ids = [await booked(world, one) for one in members]
+    for id_, (before, _, _, _) in zip(ids, words, strict=True):
+        await call_back(world, await number_of(world, id_), *before)
+    world.clock.now = local(2025, 7, 1, 9)
+    for id_, member, (_, over, stands_, cases) in zip(ids, members, words, strict=True):
+        assert "ok" == await give_up(world, id_)
+        await call_back(world, await number_of(world, id_), over, over)
+        found = await world.rows("SELECT state, reason FROM claim WHERE claim_id = $1", id_)
+        assert [stands_] == [tuple(row) for row in found]
+        told = await world.rows("SELECT kind FROM case_file WHERE claim_id = $1", id_)
+        assert sorted([*cases, *why]) == sorted(row.kind for row in told)
+        assert (left, 0) == await wallet(world, member, "SPA")
+    assert (0, 0) == await counter(world, "budget:lounge")
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_what_was_given_up_is_not_sent_to_ask(world: World, *, kept: bool) -> None:
+    """Its provider cannot be asked: unless it keeps the order, a person is told at last."""
+    can = {"query": QueryBy.NONE, "query_schedule_s": (60, 60)}
+    member = await bookable(world, Booking(free_cancel_hours=48), can=can)
+    claim_id = await booked(world, member)
+    (first,) = await lease(world)
+    await record(world, first, Unknown("timeout"))
+    assert "ok" == await give_up(world, claim_id)
+    asked = list[Operation]()
+    for _ in range(6):  # two leases a minute: of one lane one goes after the other
+        world.clock.forward(seconds=30)
+        for work in await lease(world):
+            asked.append(work.call.operation)
+            assert first.call.number == work.call.number
+            revokes = work.call.operation is Operation.REVOKE
+            said = Rejected(Reason.LIMIT, "no") if revokes else Done(at=world.clock.now)
+            await record(world, work, said if kept else Unknown("timeout"))
+    found = await world.rows("SELECT kind FROM case_file ORDER BY kind")
+    expected = [] if kept else ["no_answer", "revoke_unanswered"]
+    assert expected == [row.kind for row in found]
+    assert kept == (Operation.ISSUE in asked)
+    assert ["ISSUED" if kept else "MANUAL"] == await states(world)
+    mute = "SELECT FROM provider_attempt WHERE evidence = 'given up, not sent again'"
+    assert (0 if kept else 2) == len(await world.rows(mute))
     assert [] == await world.findings()

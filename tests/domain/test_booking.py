@@ -1,6 +1,7 @@
 """Bookings by their rules alone: which times, when one is given up, and what ends it (V-10)."""
 
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,9 +28,12 @@ from benefits.domain.orders import (
     Done,
     Expired,
     LateSuccess,
+    NotSent,
     OrderState,
     Outcome,
     PartlyUsed,
+    Reason,
+    Rejected,
     Revoked,
     Used,
 )
@@ -178,17 +182,33 @@ def test_what_is_missed_is_spent(
         ([Done(NOON)], Cancelled.IN_TIME, True, [Effect.CAPTURE, Effect.RETURN]),
         ([Done(NOON)], Cancelled.LATE, False, [Effect.CAPTURE]),
         ([Done(NOON)], Cancelled.LATE, True, [Effect.CAPTURE]),
-        ([], Cancelled.LATE, False, [Effect.RELEASE]),
+        ([], Cancelled.LATE, False, [Effect.CAPTURE]),
+        ([NotSent("refused")], Cancelled.LATE, False, [Effect.RELEASE]),
     ],
 )
 def test_what_is_given_up_comes_back_once_it_was_taken_back(
     outcomes: list[Outcome], cancelled: Cancelled, effects: list[Effect], *, at_issue: bool
 ) -> None:
-    """In time whatever was spent; late nothing that was delivered; success after it is nothing."""
+    """In time whatever was spent; late nothing that left; success after it is nothing."""
     more: dict[str, Any] = {"cancelled": cancelled, "consumed_at_issue": at_issue}
-    for unused in Unused:
-        heard = [*outcomes, Revoked(NOON), Revoked(NOON), Done(NOON)]
+    words: list[Outcome] = [Revoked(NOON), Expired(LAST)]
+    for unused, over in product(Unused, words):
+        heard = [*outcomes, over, over, Done(NOON)]
         assert (OrderState.REVOKED, effects, []) == moves(heard, unused=unused, **more)
+
+
+@pytest.mark.parametrize("at_issue", [True, False])
+def test_nobody_missed_what_was_given_up_in_time(*, at_issue: bool) -> None:
+    """But who lets it end at its time may bill it, as may who refuses it: a person asks."""
+    more: dict[str, Any] = {"cancelled": Cancelled.IN_TIME, "consumed_at_issue": at_issue}
+    effects = [Effect.CAPTURE, Effect.RETURN] if at_issue else [Effect.RELEASE]
+    words: dict[str, Outcome] = {
+        "missed_after_given_up": Expired(TIME),
+        "failed_after_success": Rejected(Reason.NOT_FOUND, "not_found"),
+    }
+    for case, over in words.items():
+        expected = (OrderState.REVOKED, effects, [case])
+        assert expected == moves([Done(NOON), over, over], **more)
 
 
 @pytest.mark.parametrize(

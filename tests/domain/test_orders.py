@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from benefits.domain.booking import Cancelled
 from benefits.domain.lattice import UNTOLD, Effect, Lapsed, Step, Terms, Unused, advance
 from benefits.domain.orders import (
     DELIVERED,
@@ -417,13 +419,33 @@ HEARD: list[Outcome] = [
 @pytest.mark.parametrize("count", [2, 3])
 def test_where_the_order_of_coming_matters_a_person_is_asked(count: int) -> None:
     """All orders of some news leave the units in one place, or a case says that they may not."""
-    kinds = product((True, False), (True, False), (1, 3), Unused)
-    for at_issue, two_phase, quantity, unused in kinds:
-        terms = Terms(
-            at_issue, LateSuccess.REISSUE, two_phase=two_phase, quantity=quantity, unused=unused
-        )
+    kinds = product((True, False), (True, False), (1, 3), Unused, Cancelled)
+    for at_issue, two_phase, quantity, unused, cancelled in kinds:
+        late = LateSuccess.REISSUE if cancelled is Cancelled.NO else LateSuccess.REVOKE
+        terms = Terms(at_issue, late, two_phase=two_phase, quantity=quantity, unused=unused)
+        terms = replace(terms, booked_for=NOON + timedelta(days=1), cancelled=cancelled)
         heard = [*HEARD, Confirmed(NOON)] if two_phase else HEARD
         for told in combinations(heard, count):
             lives = [Life(terms).hear(*order) for order in permutations(told)]
             places = {life.units for life in lives}
             assert 1 == len(places) or any(life.cases for life in lives), (terms, told)
+
+
+OVER: list[Outcome] = [REVOKED, REJECTED, Expired(NOON), Expired(NOON + timedelta(days=1))]
+
+
+@pytest.mark.parametrize("cancelled", [Cancelled.IN_TIME, Cancelled.LATE])
+def test_what_was_given_up_ends_by_whatever_word(cancelled: Cancelled) -> None:
+    """In time it comes back, whatever was spent; late it is spent, if not refused (V-10)."""
+    for at_issue, two_phase, unused in product((True, False), (True, False), Unused):
+        terms = Terms(at_issue, LateSuccess.REVOKE, two_phase=two_phase, unused=unused)
+        terms = replace(terms, booked_for=NOON + timedelta(days=1), cancelled=cancelled)
+        done: list[Outcome] = [DONE, Confirmed(NOON)] if two_phase else [DONE]
+        for over, more in product(OVER, [UNKNOWN, *OVER]):
+            for heard in permutations([*done, over, more]):
+                life = Life(terms).hear(*heard, over)
+                units = {"released"} if cancelled is Cancelled.IN_TIME else {"captured"}
+                if REJECTED in heard:
+                    units.add("released")
+                assert life.units in units, (terms, heard)
+                assert life.state in {OrderState.REVOKED, OrderState.COMPENSATED}

@@ -186,7 +186,7 @@ USES = (
     ),
     Guard(
         "benefits/actions/resolve.py",
-        "undone = {a.claim_id for a in answers if may_undo(a, self.claims[a.claim_id].state)}",
+        "undone = {a.claim_id for a in answers if may_undo(a, self.claims[a.claim_id])}",
         "undone = set[UUID]()",
         (REDEEM,),
     ),

@@ -132,8 +132,8 @@ async def test_the_end_of_an_order_is_told_in_words(world: World, tmp_path: Path
     dry = ("--reference", "T-1", "--used", "1", "--dry-run")
     status, said = await asyncio.to_thread(shell.run, *order, *dry)
     assert (0, True) == (status, "delivered as T-1, 1 used as of the approval: Mail." in said)
-    assert "2 LOUNGE, MANUAL -> PARTLY_REDEEMED" in " ".join(said.split())
-    assert "its units stay held, and 7,600 minor units reserved" in said
+    assert "2 LOUNGE -> PARTLY_REDEEMED" in " ".join(said.split())
+    assert "its units stay as they are, and 7,600 minor units for them" in said
 
 
 def test_a_version_is_put_down_for_a_day_to_come(shell: Shell) -> None:

@@ -174,7 +174,7 @@ class _Group:
         """Apply one answer; what it changes is written at the end."""
         claim, outcome = self.claims[answer.claim_id], answer.outcome
         if answer.operation is Operation.REVOKE and isinstance(outcome, _Stands):
-            outcome = self._not_taken_back(claim, outcome)
+            outcome = self._not_taken_back(claim, answer, outcome)
         elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
             outcome = of_use(answer, claim, self.now)
         terms = self.terms(claim)
@@ -189,7 +189,7 @@ class _Group:
             self._ask(claim, Operation.CONFIRM)
         return self._resolved(claim, terms)
 
-    def _not_taken_back(self, claim: ClaimRow, outcome: _Stands) -> Outcome:
+    def _not_taken_back(self, claim: ClaimRow, answer: Answer, outcome: _Stands) -> Outcome:
         """Return what it says of an order that its provider does not take it back.
 
         A booking stands then, which its member may cancel once more; one that the provider does
@@ -213,6 +213,7 @@ class _Group:
         claim.cancelled_at, claim.changed_at = None, self.now
         self.changed.add(claim.claim_id)
         self.units.tell(claim, "order.kept")
+        self._close(claim, UNANSWERED[Operation.REVOKE], answer)
         return Unknown("not taken back") if refused else outcome
 
     def _resolved(self, claim: ClaimRow, terms: Terms) -> Resolved:
@@ -252,7 +253,9 @@ class _Group:
                 claim, step.case, f"The order was {before.value}, the provider says {said}."
             )
         if before is OrderState.MANUAL and claim.state not in OPEN:
-            self._close(claim, answer)
+            self._close(claim, NO_ANSWER, answer)
+        if claim.state is OrderState.REVOKED:
+            self._close(claim, UNANSWERED[Operation.REVOKE], answer)
 
     def _tell(self, claim: ClaimRow, before: OrderState, known: Course) -> None:
         """Tell where an order stands after a step that moved no units, if that changed."""
@@ -299,9 +302,9 @@ class _Group:
         self.cases.append(Case(case_id, claim.member_id, claim.claim_id, kind, detail, self.now))
         self.units.tell(claim, "case.opened")
 
-    def _close(self, claim: ClaimRow, answer: Answer) -> None:
-        """Close the case about an order that nobody had answered: somebody has (V-3)."""
-        about = (claim.claim_id, NO_ANSWER)
+    def _close(self, claim: ClaimRow, kind: str, answer: Answer) -> None:
+        """Close the case about what nobody had answered of an order: somebody has (V-3)."""
+        about = (claim.claim_id, kind)
         if about in self.open_cases:
             self.open_cases.remove(about)
             self.closed.append(Closed(*about, answer.actor, answer.note))

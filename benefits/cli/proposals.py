@@ -108,7 +108,7 @@ def allow(
 
 @proposal.command("order")
 @click.argument("number")
-@click.argument("ended", type=click.Choice(["DELIVERED", "NOT_DELIVERED"]))
+@click.argument("ended", type=click.Choice(["DELIVERED", "NOT_DELIVERED", "TAKEN_BACK"]))
 @click.option("--evidence", required=True, help="The provider's word, or where it lies.")
 @click.option("--reference", default="", help="The provider's own number of what it delivered.")
 @click.option("--used", type=click.IntRange(0), default=0, help="Pieces that were used by then.")
@@ -117,13 +117,16 @@ def allow(
 @BY
 @DRY_RUN
 def order(number: str, ended: str, **options: Any) -> None:
-    """Propose how the MANUAL order NUMBER ended, by its provider's word.
+    """Propose how the order NUMBER ended that nobody answered for, by its provider's word.
+
+    It is MANUAL; or given up, and not taken back so far: DELIVERED says that it stands.
 
     Example: `benefits proposal order 0197c94d5d207c7ba95d2f08c5f22ac4 DELIVERED --evidence
     "Mail of 4 May." --reference T-1 --note "Answered by mail." --by anna-li`
     """
     told = {name: options.pop(name) for name in ("evidence", "reference", "used")}
-    told |= {"number": number, "delivered": ended == "DELIVERED"}
+    told |= {"number": number, "delivered": ended != "NOT_DELIVERED"}
+    told |= {"taken_back": ended == "TAKEN_BACK"}
     wanted = checked(told | {"at": _instant(options.pop("at"), "at")}, rules.OrderWanted)
     propose(lambda _: wanted, **options)
 
@@ -273,21 +276,23 @@ def _effect(wanted: Wanted, effect: Effect) -> Iterator[str]:
 
 def _order(wanted: rules.OrderWanted, effect: OrderEffect) -> Iterator[str]:
     """Yield how an order is said to have ended, and what comes of it."""
-    if wanted.delivered:
-        at = wanted.at.isoformat() if wanted.at else "the approval"
+    at = wanted.at.isoformat() if wanted.at else "the approval"
+    if wanted.taken_back:
+        told = f"taken back unused as of {at}"
+    elif wanted.delivered:
         told = f"delivered as {wanted.reference or '-'}, {wanted.used} used as of {at}"
     else:
         told = "not delivered"
     yield f"{effect.provider}: {told}: {wanted.evidence}"
     claim = f"claim {effect.claim_id} of {effect.member_id}: {effect.quantity} {effect.benefit}"
-    yield f"{claim}, MANUAL -> {effect.state.value}"
+    yield f"{claim} -> {effect.state.value}"
     match effect.units:
         case Move.CAPTURE:
             yield f"its units are spent, for {effect.cost_minor:,} minor units"
-        case Move.RELEASE:
+        case Move.RELEASE | Move.RETURN:
             yield f"its units return, and {effect.cost_minor:,} minor units to the budget"
         case _:
-            yield f"its units stay held, and {effect.cost_minor:,} minor units reserved"
+            yield f"its units stay as they are, and {effect.cost_minor:,} minor units for them"
 
 
 def _change(told: ToldChange) -> str:

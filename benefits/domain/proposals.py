@@ -25,6 +25,7 @@ from benefits.domain.orders import (
     PartlyUsed,
     Reason,
     Rejected,
+    Revoked,
     Used,
 )
 from benefits.domain.refusal import Refusal
@@ -102,7 +103,8 @@ class OrderWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How an order ended that nobody could clear up by asking, and what shows it (V-3).
 
     Of what was delivered `reference` is the provider's own number, `used` how many pieces the
-    customer has used by then; `at` is when, as of the approval unless it is known.
+    customer has used by then; it may have been `taken_back` unused. `at` is when, as of the
+    approval unless it is known.
     """
 
     number: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
@@ -111,6 +113,7 @@ class OrderWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reference: Annotated[str, msgspec.Meta(max_length=256, pattern=r"\A[^\x00-\x1f\x7f]*\Z")] = ""
     used: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    taken_back: bool = False
 
 
 Wanted = ProgrammeWanted | ComplianceWanted | BlockWanted | UnblockWanted | OrderWanted
@@ -224,13 +227,17 @@ def told(wanted: OrderWanted, terms: Terms, claimed_at: datetime, now: datetime)
     """Return what people say of an order, as if its provider had said it (ProposalInvalid)."""
     at = wanted.at or now
     if not wanted.delivered:
-        if wanted.reference or wanted.used or wanted.at:
-            raise ProposalInvalid("What was not delivered has no reference, use or instant.")
+        if wanted.reference or wanted.used or wanted.at or wanted.taken_back:
+            raise ProposalInvalid("What was not delivered has no reference, use, end or instant.")
         return Rejected(Reason.NOT_FOUND, "not_delivered")
+    if wanted.taken_back and (wanted.reference or wanted.used):
+        raise ProposalInvalid("What was taken back has no reference, and nobody used it.")
     if wanted.used > terms.quantity:
         raise ProposalInvalid(f"The order has {terms.quantity} pieces.")
     if not claimed_at <= at <= now:
         raise ProposalInvalid("It was delivered after it was claimed, and not in the future.")
+    if wanted.taken_back:
+        return Revoked(at)
     if wanted.used == terms.quantity:
         return Used(at, wanted.reference)
     if wanted.used:

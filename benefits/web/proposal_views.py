@@ -107,8 +107,8 @@ class UnblockProposedView(msgspec.Struct, kw_only=True):
 class OrderProposedView(msgspec.Struct, kw_only=True):
     """How an order is said to have ended, and where it, and the units it holds, would stand.
 
-    `units`: CAPTURE, they are spent for `cost_minor`; RELEASE, the member has them back, and the
-    budget what was reserved; NONE, they stay held until the customer uses them.
+    `units`: CAPTURE, they are spent for `cost_minor`; RELEASE or RETURN, the member has them back,
+    and the budget what was reserved or spent; NONE, they stay as they are.
     """
 
     number: str
@@ -117,6 +117,7 @@ class OrderProposedView(msgspec.Struct, kw_only=True):
     reference: str
     used: int
     at: datetime | None
+    taken_back: bool
     member_id: UUID
     claim_id: UUID
     provider: str

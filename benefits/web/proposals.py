@@ -91,10 +91,12 @@ class UnblockRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class OrderAnswerRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """How a MANUAL order ended by its provider's word, which `evidence` brings or names.
+    """How an order ended by its provider's word, which `evidence` brings or names.
 
+    It is MANUAL; or its member gave it up, and its provider never said whether it took it back.
     Of what was delivered: the provider's `reference`, how many pieces the customer has `used` by
-    then, and when that was (`at`; else as of the approval). No personal data.
+    then, or that it was `taken_back` unused, and when that was (`at`; else as of the approval). No
+    personal data.
     """
 
     number: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
@@ -103,6 +105,7 @@ class OrderAnswerRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tru
     reference: Annotated[str, msgspec.Meta(max_length=256, pattern=r"\A[^\x00-\x1f\x7f]*\Z")] = ""
     used: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     at: Instant | None = None
+    taken_back: bool = False
 
 
 class ProposalRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -1,13 +1,18 @@
 """Orders that nobody could clear up by asking: two people say how they ended (V-3, X-2)."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
+
+import pytest
 
 from benefits.actions import receive
 from benefits.actions.agree import Decide
 from benefits.actions.enact import Proposals
 from benefits.actions.keyed import Accepted
-from benefits.domain.orders import Done, Reason, Rejected, Unknown
+from benefits.domain.benefit import Consumed
+from benefits.domain.booking import Booking
+from benefits.domain.orders import Done, Reason, RedeemBy, Rejected, Unknown
 from benefits.domain.proposals import OrderWanted
 from tests.actions.agreeing import answer, ask, seen
 from tests.actions.life import (
@@ -26,7 +31,9 @@ from tests.actions.life import (
     wish,
     work_off,
 )
+from tests.actions.test_bookings import TIME, bookable, booked, give_up
 from tests.actions.test_races import waiting
+from tests.actions.test_redeem import answered, end_uses
 from tests.builders import NOON, World
 
 NO = Rejected(Reason.LIMIT, "limit")
@@ -113,4 +120,34 @@ async def test_an_answer_that_comes_second_is_weighed_after_the_approval(world: 
         assert 0 == await work_off(world)
     assert (1, ["ISSUED"]) == (await work_off(world), await states(world))
     assert [CLOSED, ("failed_after_success", "", "")] == await cases(world)
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize(
+    ("back", "consumed"), [(True, Consumed.ISSUE), (True, Consumed.USE), (False, Consumed.USE)]
+)
+async def test_two_people_say_whether_what_was_given_up_was_taken_back(
+    world: World, consumed: Consumed, *, back: bool
+) -> None:
+    """Once nobody asks about it any more: it comes back, or stands, and can be missed (V-10)."""
+    can = {"query_schedule_s": (60,), "redeem_by": RedeemBy.US}
+    booking = Booking(free_cancel_hours=48)
+    member = await bookable(world, booking, can=can, consumed=consumed)
+    claim_id = await booked(world, member)
+    number = await number_of(world, claim_id)
+    await answered(world, Done(at=world.clock.now))
+    word = delivered(number, taken_back=back)
+    assert "ok" == await give_up(world, claim_id)
+    assert "order_unfit" == await ask(world, word)
+    await answered(world, Unknown("timeout"))
+    asked = await ask(world, word)
+    effect = (await seen(world, asked)).effect
+    units = {Consumed.ISSUE: "RETURN", Consumed.USE: "RELEASE"}[consumed] if back else "NONE"
+    state = "REVOKED" if back else "ISSUED"
+    assert (state, units, 3800) == tuple(effect[name] for name in ("state", "units", "cost_minor"))
+    assert "ok" == await answer(world, asked)
+    assert [("revoke_unanswered", "checker", CLOSED[2])] == await cases(world)
+    assert (back, [state]) == ((1, 0) == await wallet(world, member, "SPA"), await states(world))
+    world.clock.now = TIME + timedelta(days=9)
+    assert ("order_unfit", 0 if back else 1) == (await ask(world, word), await end_uses(world))
     assert [] == await world.findings()

@@ -14,6 +14,7 @@ from benefits.domain.orders import (
     PartlyUsed,
     Reason,
     Rejected,
+    Revoked,
     Used,
 )
 from benefits.domain.proposals import OrderWanted, ProposalInvalid, asked, told
@@ -43,6 +44,7 @@ def terms(**more: Any) -> Terms:
         ({"delivered": True, "reference": "T", "at": NOON}, True, Confirmed(NOON, "T")),
         ({"delivered": True, "used": 1}, True, PartlyUsed(LATER, 1)),
         ({"delivered": True, "used": 2, "reference": "T"}, False, Used(LATER, "T")),
+        ({"delivered": True, "taken_back": True, "at": NOON}, True, Revoked(NOON)),
     ],
 )
 def test_people_say_what_a_provider_could_have_said(
@@ -58,6 +60,9 @@ def test_people_say_what_a_provider_could_have_said(
         {"delivered": False, "reference": "T"},
         {"delivered": False, "used": 1},
         {"delivered": False, "at": NOON},
+        {"delivered": False, "taken_back": True},
+        {"delivered": True, "taken_back": True, "used": 1},
+        {"delivered": True, "taken_back": True, "reference": "T"},
         {"delivered": True, "used": 3},
         {"delivered": True, "at": NOON - timedelta(microseconds=1)},
         {"delivered": True, "at": LATER + timedelta(microseconds=1)},

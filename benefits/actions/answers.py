@@ -33,6 +33,7 @@ from benefits.domain.orders import (
     Used,
     backoff,
     next_query_at,
+    patience,
 )
 from benefits.domain.requests import body_hash
 from benefits.store import orders
@@ -53,7 +54,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What became known of a claim's order; `operation` is what was asked, `actor` who tells.
 
     `asked_at` is when the request was made that it answers, if it answers one. `note` is said of
-    the case that it closes.
+    the case that it closes. After the last one a person decides, if nobody has.
     """
 
     claim_id: UUID
@@ -62,19 +63,21 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     asked_at: datetime | None = None
     note: str = "The order was answered."
+    is_last: bool = False
 
 
 class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     """An answer to a request we made: the request as leased and what was asked in this attempt.
 
     `is_send` where what was asked is what the request wants, done again by a question perhaps.
-    `came_to` is kept with the attempt: the outcome's name, and its evidence.
+    `came_to` is kept with the attempt: the outcome's name, and its evidence. None where nobody
+    called.
     """
 
     request: RequestRow
     operation: Operation
     answer: Answer
-    came_to: tuple[str, str]
+    came_to: tuple[str, str] | None
     is_send: bool = False
 
 
@@ -132,6 +135,22 @@ def weighed(attempt: Attempted, newest: dict[UUID, int]) -> Answer:
 def is_first(request: RequestRow) -> bool:
     """Say whether a request as leased can not have left before: then its lease begins its time."""
     return request.sent_by in {None, request.leased_until}
+
+
+def is_out_of_time(request: RequestRow, able: Capabilities, now: datetime) -> bool:
+    """Say whether a request was not heard of for as long as its provider is asked (V-3).
+
+    An order that never left lapses instead.
+    """
+    if request.operation is Operation.ISSUE and is_first(request):
+        return False
+    left_at = None if is_first(request) else request.sent_by
+    return now >= (left_at or request.created_at) + patience(able)
+
+
+def unsent(request: RequestRow) -> orders.Plan:
+    """Return the end of a use that is told no more, for nothing of it ever left."""
+    return orders.Plan(request=request, next_at=None, queries=0, sent_by=None, verdict=NOT_SENT)
 
 
 # A refusal of who we are, or of how we are set up there, is none of what we asked for.
@@ -284,9 +303,12 @@ def after_attempt(
     wait_s = outcome.wait_s if isinstance(outcome, NotSent | Unknown) else 0
     not_before = now + timedelta(seconds=wait_s) if wait_s else None
     earliest = now + timedelta(seconds=resolved.capabilities.query_min_interval_s)
+    watching = request.operation is Operation.ISSUE and resolved.state in USABLE
     if isinstance(outcome, NotSent):
         if attempt.operation is not Operation.QUERY and is_first(request):
             sent_by = None
+        over = attempt.answer.is_last or is_out_of_time(request, resolved.capabilities, now)
+        asking = asking and (watching or not over)
         at = max(now + backoff(request.attempt), earliest) if asking else None
         return orders.Plan(
             request=request, next_at=at, queries=queries, sent_by=sent_by, not_before=not_before
@@ -295,7 +317,6 @@ def after_attempt(
         sent_by = now  # it may act from now on
     if attempt.operation is not Operation.ISSUE or not is_first(request):
         queries += 1  # the same order again is a question, where nothing else can be asked
-    watching = request.operation is Operation.ISSUE and resolved.state in USABLE
     if watching and before not in USABLE:
         queries = 0  # from here on it is watched for its use
     at = next_at(queries, resolved, now, watching=watching) if asking else None

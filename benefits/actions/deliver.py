@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from benefits import traces
 from benefits.actions import gate, lanes
-from benefits.actions.answers import NOT_SENT, Answer, Attempted, is_first, lapses
+from benefits.actions.answers import Answer, Attempted, is_first, lapses, unsent
 from benefits.actions.gate import Turned
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
@@ -49,7 +49,7 @@ from benefits.store import claims, due, members, orders
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, Together, Writer
 from benefits.store.due import Room
-from benefits.store.orders import Leased, Plan, RequestRow
+from benefits.store.orders import Leased, RequestRow
 
 LEASE_MARGIN_S = 30
 GIVEN_UP = Unknown("given up, not sent again")
@@ -113,14 +113,14 @@ async def lease(
     leased = await orders.lease(conn, ids, now, until, laneless=catalogue.laneless)
     found = await claims.by_id(conn, [one.request.claim_id for one in leased])
     lapsed = [r for r in (one.request for one in leased) if lapses(r, found[r.claim_id], now)]
-    await orders.schedule(conn, [_unsent(request) for request in lapsed])
+    await orders.schedule(conn, [unsent(request) for request in lapsed])
     leased = [one for one in leased if one.request not in lapsed]
     requests = [one.request for one in leased]
     await gate.went(conn, open_to, requests, until)
     works = await _begin(conn, leased, found, parts, probes=open_to.probes)
     mute = {work.call.own for work in works if _is_mute(work, found[work.request.claim_id])}
-    unsent = [replace(work, is_send=False) for work in works if work.call.own in mute]
-    await _record(conn, [Attempt(work, GIVEN_UP) for work in unsent], parts)
+    silent = [replace(work, is_send=False) for work in works if work.call.own in mute]
+    await _record(conn, [Attempt(work, GIVEN_UP) for work in silent], parts)
     return [work for work in works if work.call.own not in mute]
 
 
@@ -182,10 +182,6 @@ async def _due(
         laneless=laneless,
     )
     return found
-
-
-def _unsent(request: RequestRow) -> Plan:
-    return Plan(request=request, next_at=None, queries=0, sent_by=None, verdict=NOT_SENT)
 
 
 def _agreed(programme: Programme, request: RequestRow) -> Capabilities:

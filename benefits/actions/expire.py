@@ -1,7 +1,7 @@
 """Record what time has done: welcomes, ends of relationships, lots, unsent holds, unused orders.
 
-(M-8, T-10, L-5, L-6, V-5.) What came free of members who were merged goes to whom they were merged
-into.
+(M-8, T-10, L-5, L-6, V-5.) Orders that nothing was heard of become a person's (V-3). What came
+free of members who were merged goes to whom they were merged into.
 
 Availability never waits for this: it is computed with `now < expires_at`. The sweep is idempotent,
 resumable and may be split by buckets; a late run records the same effective history.
@@ -9,26 +9,40 @@ resumable and may be split by buckets; a late run records the same effective his
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
 from itertools import pairwise
 
 import msgspec
 
-from benefits.actions.answers import Answer
+from benefits.actions.answers import Answer, Attempted, unsent
 from benefits.actions.end_members import end_relationships
 from benefits.actions.merge_members import move_left
 from benefits.actions.parts import Parts
 from benefits.actions.resolve import resolve
 from benefits.actions.welcome_members import welcome_members
 from benefits.domain import ledger
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.lattice import Lapsed
-from benefits.domain.orders import USABLE, Expired, Operation
+from benefits.domain.orders import (
+    USABLE,
+    Expired,
+    NotSent,
+    Operation,
+    OrderState,
+    Unknown,
+    patience,
+)
 from benefits.domain.values import local_date
-from benefits.store import claims, endings, members, merged, welcomes
+from benefits.store import claims, endings, members, merged, unheard, welcomes
 from benefits.store import ledger as books
+from benefits.store import orders as requests
 from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
 
 PAGE = 1000
+NOT_ASKED = NotSent("its provider could not be asked")
+NOTHING_HEARD = Unknown(NOT_ASKED.evidence)
+UNHEARD = frozenset({OrderState.SUBMITTED, OrderState.PENDING, OrderState.UNKNOWN})
 LANES = 2  # pages at a time: one is decided while the database writes the other
 AT_ONCE = 200  # lots decided before others have their turn
 
@@ -113,7 +127,13 @@ def _steps(parts: Parts) -> tuple[Step, ...]:
     async def uses(conn: Connection, lane: Buckets) -> Seen:
         return await end_unused(conn, parts, buckets=lane, limit=PAGE)
 
-    return left, ends, new, lots, holds, uses
+    async def silent(conn: Connection, lane: Buckets) -> Seen:
+        return await give_up_orders(conn, parts, buckets=lane, limit=PAGE)
+
+    async def unsaid(conn: Connection, lane: Buckets) -> Seen:
+        return await give_up_requests(conn, parts, buckets=lane, limit=PAGE)
+
+    return left, ends, new, lots, holds, uses, silent, unsaid
 
 
 async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
@@ -127,6 +147,9 @@ async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
         ends += await welcomes.count_due(conn, buckets, today)
         orders = await claims.count_overdue(conn, buckets, now)
         orders += await claims.count_unused(conn, buckets, now)
+        benefits, providers = _unheard_since(await parts.catalogue.current(conn), now)
+        orders += await unheard.count_orders(conn, buckets, benefits)
+        orders += await unheard.count_requests(conn, buckets, providers, now)
         return Swept(lots, orders, lots, ends)
 
 
@@ -245,3 +268,83 @@ async def lapse_holds(conn: Connection, parts: Parts, *, buckets: Buckets, limit
     left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
     seen = len(free) - len(left)
     return Seen(seen, len(found) - seen)
+
+
+async def give_up_orders(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
+    """Leave orders to people of which nothing was heard; those of busy members wait (V-3).
+
+    The provider may not have been asked at all, behind a breaker or a pause. What waits for that
+    goes on waiting: an answer still decides.
+    """
+    since, _ = _unheard_since(await parts.catalogue.current(conn), parts.clock())
+    found = await unheard.orders(conn, buckets, since, limit)
+    if not found:
+        return Seen()
+    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
+    free = [claim_id for member_id, claim_id in found if member_id in locked]
+    answers = [
+        Answer(
+            claim_id=claim.claim_id,
+            operation=Operation.ISSUE,
+            outcome=NOTHING_HEARD,
+            actor="system:expire",
+            is_last=True,
+        )
+        for claim in (await claims.by_id(conn, free)).values()
+        if claim.state in UNHEARD and claim.changed_at <= since[claim.benefit]
+    ]
+    left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
+    seen = len(free) - len(left)
+    return Seen(seen, len(found) - seen)
+
+
+async def give_up_requests(
+    conn: Connection, parts: Parts, *, buckets: Buckets, limit: int
+) -> Seen:
+    """Leave to people what was asked about orders and not heard of; busy members' waits (V-3).
+
+    A use that never left is told no more; nobody need look at it.
+    """
+    now = parts.clock()
+    _, since = _unheard_since(await parts.catalogue.current(conn), now)
+    found = await unheard.requests(conn, buckets, since, now, limit=limit)
+    if not found:
+        return Seen()
+    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
+    free = [request_id for member_id, request_id in found if member_id in locked]
+    waiting = [
+        request
+        for request in (await requests.by_id(conn, free)).values()
+        if request.next_at is not None
+        and (request.leased_until is None or request.leased_until <= now)
+    ]
+    untold = [r for r in waiting if r.operation is Operation.REDEEM and r.sent_by is None]
+    await requests.schedule(conn, [unsent(request) for request in untold])
+    attempts = [
+        Attempted(
+            request=request,
+            operation=Operation.QUERY,
+            answer=Answer(
+                claim_id=request.claim_id,
+                operation=request.operation,
+                outcome=NOT_ASKED,
+                actor="system:expire",
+                is_last=True,
+            ),
+            came_to=None,
+        )
+        for request in waiting
+        if request not in untold
+    ]
+    left = await resolve(conn, (), parts, attempts=attempts)
+    seen = len(free) - len(left)
+    return Seen(seen, len(found) - seen)
+
+
+def _unheard_since(
+    catalogue: Catalogue, now: datetime
+) -> tuple[dict[str, datetime], dict[str, datetime]]:
+    """Return since when nothing may have been heard, by benefit, and by provider."""
+    providers = {code: now - patience(able) for code, able in catalogue.capabilities.items()}
+    offers = catalogue.offers.items()
+    return {code: providers[benefit.provider] for code, (_, benefit) in offers}, providers

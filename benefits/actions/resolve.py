@@ -340,7 +340,7 @@ class _Group:
         await claims.open_cases(together, self.cases)
         await orders.put(together, self.requests, self.now)
         await orders.schedule(together, plans)
-        ended = [(attempt.request, *attempt.came_to) for attempt in attempts]
+        ended = [(each.request, *each.came_to) for each in attempts if each.came_to]
         await orders.end_attempts(together, ended, self.now)
         await self.units.capacity.write(together)
         await together.send()
@@ -397,6 +397,8 @@ async def resolve(
         waiting = await orders.of_claims(conn, pairs)
         for answer in answers:
             resolved = group.apply(answer)
+            if answer.is_last and resolved.state in OPEN:
+                group.give_up(answer.claim_id, answer.outcome)
             plans += after_callback(waiting.get(answer.claim_id, []), resolved, now)
     latest_attempts = await newest(conn, attempts)
     for each in attempts:

@@ -162,7 +162,9 @@ async def _say_missing(house: House, chosen: Programme, month: Month) -> None:
 @NOW
 @DRY_RUN
 def expire_(buckets: str, now: str | None, *, dry_run: bool) -> None:
-    """Record units that ended unspent and claims never sent. `work` does so all the time.
+    """Record units that ended unspent, claims never sent, and orders nobody answered.
+
+    `work` does so all the time.
 
     Stop it at will and run it again, or several at once; each end is recorded once.
 

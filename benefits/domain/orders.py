@@ -336,6 +336,15 @@ def next_query_at(queries: int, schedule_s: tuple[int, ...], now: datetime) -> d
     return now + timedelta(seconds=schedule_s[queries])
 
 
+SLACK = timedelta(hours=1)  # for calls under way and what else there is to do
+
+
+def patience(able: Capabilities) -> timedelta:
+    """Return how long a provider is asked about what it never answers: then a person is (V-3)."""
+    pauses_s = (max(pause_s, able.query_min_interval_s) for pause_s in able.query_schedule_s)
+    return timedelta(seconds=sum(pauses_s)) + SLACK
+
+
 def backoff(attempt: int) -> timedelta:
     """Return the wait after an attempt that never left: 5 s, doubling, at most 10 minutes."""
     return timedelta(seconds=min(5 * 2 ** min(attempt - 1, 10), 600))

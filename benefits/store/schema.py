@@ -365,51 +365,6 @@ reversal = Table(
     CheckConstraint("amount > 0", name="amount"),
 )
 
-# What a person proposed to post by hand, and all it would do, under one digest. Never changed; it
-# is decided once, by another person, or its time runs out.
-correction = Table(
-    "correction",
-    metadata,
-    columns.bucket(),
-    Column("correction_id", Uuid, nullable=False),
-    columns.member(),
-    Column("kind", Text, nullable=False),
-    Column("body", JSONB, nullable=False),
-    Column("effect", JSONB, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("proposed_by", Text, nullable=False),
-    Column("proposed_at", INSTANT, nullable=False),
-    Column("expires_at", INSTANT, nullable=False),
-    PrimaryKeyConstraint("bucket", "correction_id"),
-    columns.of_member(),
-    CheckConstraint(
-        "kind IN ('REVERSE', 'REVOKE', 'CLAW_BACK', 'FORGIVE', 'MAKE_GOOD', 'SETTLE', 'RECOVER', "
-        "'CLEAR')",
-        name="kind",
-    ),
-    Index(None, "proposed_at", "correction_id"),
-)
-
-correction_decision = Table(
-    "correction_decision",
-    metadata,
-    columns.bucket(),
-    Column("correction_id", Uuid, nullable=False),
-    Column("verdict", Text, nullable=False),
-    Column("decided_by", Text, nullable=False),
-    Column("decided_at", INSTANT, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("batch_id", Uuid),
-    PrimaryKeyConstraint("bucket", "correction_id"),
-    ForeignKeyConstraint(
-        ["bucket", "correction_id"], ["correction.bucket", "correction.correction_id"]
-    ),
-    CheckConstraint("verdict IN ('APPROVED', 'REJECTED', 'WITHDRAWN')", name="verdict"),
-    CheckConstraint("(verdict = 'APPROVED') = (batch_id IS NOT NULL)", name="batch"),
-)
-
 # A claim and the order it became. `hold_id` is the hold its units are in now; `deadline` counts
 # until it is sent.
 claim = Table(
@@ -464,6 +419,11 @@ claim = Table(
         "ix_claim_open",
         *("claimed_at", "claim_id"),
         postgresql_where=text("state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN', 'MANUAL')"),
+    ),
+    Index(
+        "ix_claim_unheard",
+        *("benefit", "changed_at"),
+        postgresql_where=text("state IN ('SUBMITTED', 'PENDING', 'UNKNOWN')"),
     ),
     postgresql_with={"fillfactor": "80"},
 )

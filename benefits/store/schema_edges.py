@@ -107,6 +107,13 @@ provider_request = Table(
         *("provider", "sku", "next_at"),
         postgresql_where=text("next_at IS NOT NULL"),
     ),
+    Index(
+        "ix_provider_request_unheard",
+        *("provider", "created_at"),
+        postgresql_where=text(
+            "next_at IS NOT NULL AND operation IN ('REVOKE', 'REDEEM', 'REVERSE')"
+        ),
+    ),
     Index(None, "bucket", "member_id", "claim_id"),
     postgresql_with={"fillfactor": "80"},
 )

@@ -1,4 +1,4 @@
-"""The tables of what two people agree on, and of what members are blocked from (X-2, E-6).
+"""What two people agree on, corrections too, and what members are blocked from (X-2, L-7, E-6).
 
 `schema.py` has the rules that all tables keep.
 """
@@ -102,4 +102,49 @@ member_block_over = Table(
         ["bucket", "member_id", "block_id"],
         ["member_block.bucket", "member_block.member_id", "member_block.block_id"],
     ),
+)
+
+# What a person proposed to post by hand, and all it would do, under one digest. Never changed; it
+# is decided once, by another person, or its time runs out.
+correction = Table(
+    "correction",
+    columns.metadata,
+    columns.bucket(),
+    Column("correction_id", Uuid, nullable=False),
+    columns.member(),
+    Column("kind", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("effect", JSONB, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("proposed_at", INSTANT, nullable=False),
+    Column("expires_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "correction_id"),
+    columns.of_member(),
+    CheckConstraint(
+        "kind IN ('REVERSE', 'REVOKE', 'CLAW_BACK', 'FORGIVE', 'MAKE_GOOD', 'SETTLE', 'RECOVER', "
+        "'CLEAR')",
+        name="kind",
+    ),
+    Index(None, "proposed_at", "correction_id"),
+)
+
+correction_decision = Table(
+    "correction_decision",
+    columns.metadata,
+    columns.bucket(),
+    Column("correction_id", Uuid, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("decided_at", INSTANT, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("batch_id", Uuid),
+    PrimaryKeyConstraint("bucket", "correction_id"),
+    ForeignKeyConstraint(
+        ["bucket", "correction_id"], ["correction.bucket", "correction.correction_id"]
+    ),
+    CheckConstraint("verdict IN ('APPROVED', 'REJECTED', 'WITHDRAWN')", name="verdict"),
+    CheckConstraint("(verdict = 'APPROVED') = (batch_id IS NOT NULL)", name="batch"),
 )

@@ -131,6 +131,14 @@ async def lapse_holds(world: World) -> int:
         return done.seen
 
 
+async def give_up_unheard(world: World) -> tuple[int, int]:
+    """Leave to people what nothing was heard of; return how many orders, and what about others."""
+    async with world.database.transaction() as conn:
+        asked: dict[str, Any] = {"buckets": EVERYWHERE, "limit": 1000}
+        orders = await expire.give_up_orders(conn, world.parts, **asked)
+        return orders.seen, (await expire.give_up_requests(conn, world.parts, **asked)).seen
+
+
 async def number_of(world: World, claim_id: UUID) -> str:
     """Return the number under which the provider knows a claim."""
     found = await world.rows(

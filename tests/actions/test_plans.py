@@ -27,6 +27,7 @@ from tests.actions.life import (
     expire_lots,
     gift,
     give,
+    give_up_unheard,
     holder,
     lapse_holds,
     lease,
@@ -86,6 +87,7 @@ async def live(world: World) -> None:
     assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=used)
     world.clock.forward(days=2)
     await lapse_holds(world)
+    assert (0, 0) < await give_up_unheard(world)
     world.clock.forward(days=60)
     await expire_lots(world)
 

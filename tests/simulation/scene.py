@@ -180,8 +180,9 @@ class Scene:
         return await self.transact(work, cut) is not None
 
     async def sweep(self, which: int, cut: Cut | None) -> None:
-        """Release what was never sent, and end what was not used."""
-        for page in (expire.lapse_holds, expire.end_unused):
+        """Release what was never sent, end what was not used, leave what was never heard of."""
+        pages = (expire.lapse_holds, expire.end_unused)
+        for page in (*pages, expire.give_up_orders, expire.give_up_requests):
 
             async def step(worker: Worker, page: Any = page) -> None:
                 async def work(conn: Connection) -> Any:

@@ -1,0 +1,132 @@
+"""Orders whose provider cannot be called at all: in the end they are a person's (V-3)."""
+
+from datetime import timedelta
+
+import pytest
+
+from benefits.actions import expire
+from benefits.domain.booking import Booking
+from benefits.domain.orders import (
+    Done,
+    NotSent,
+    Operation,
+    Outcome,
+    Pending,
+    RedeemBy,
+    Unknown,
+    patience,
+)
+from tests.actions.life import (
+    EVERYWHERE,
+    claimed,
+    counter,
+    give_up_unheard,
+    holder,
+    lease,
+    provider_can,
+    record,
+    said,
+    states,
+    wallet,
+    wish,
+)
+from tests.actions.test_bookings import bookable, booked, give_up
+from tests.actions.test_redeem import answered, ask, use
+from tests.builders import World, reference_programme
+
+UNREACHABLE = NotSent("no route")
+PATIENCE = patience(reference_programme().provider[0].capabilities)
+MOMENT = timedelta(microseconds=1)
+
+
+async def cases(world: World) -> list[tuple[str, bool]]:
+    """Return the kinds of all cases, and whether they are closed."""
+    found = await world.rows("SELECT kind, closed_at FROM case_file ORDER BY opened_at, kind")
+    return [(row.kind, row.closed_at is not None) for row in found]
+
+
+@pytest.mark.parametrize("before", [Unknown("timeout"), Pending("R1")])
+async def test_who_cannot_be_asked_is_not_asked_for_ever(world: World, before: Outcome) -> None:
+    """Its time is that of the whole schedule; what never left lapses as ever (V-2)."""
+    member = await holder(world)
+    await claimed(world, wish(member))
+    (work,) = await lease(world)
+    await record(world, work, before)
+    left_at = work.request.leased_until if isinstance(before, Pending) else world.clock.now
+    while "MANUAL" not in await states(world):
+        assert [] == await cases(world)
+        world.clock.forward(hours=6)
+        assert Operation.QUERY is await answered(world, UNREACHABLE)
+        assert left_at is not None
+        assert world.clock.now < left_at + PATIENCE + timedelta(hours=6)
+    assert [("no_answer", False)] == await cases(world)
+    assert [] == await lease(world)
+
+
+async def test_what_waits_behind_a_pause_becomes_a_persons_and_waits_on(world: World) -> None:
+    """Once, page by page, by its last news; the answer that comes after all closes its case."""
+    members = [await holder(world) for _ in range(2)]
+    await claimed(world, *(wish(one) for one in members))
+    for work in await lease(world):
+        await record(world, work, Unknown("timeout"))
+    world.clock.now += PATIENCE - MOMENT
+    assert (0, 0) == await give_up_unheard(world)
+    world.clock.forward(microseconds=1)
+    assert 2 == (await expire.due(world.database, world.parts, buckets=EVERYWHERE)).claims
+    sweep = expire.sweep(world.database, world.parts, buckets=EVERYWHERE)
+    *_, last = [swept async for swept in sweep]
+    assert (2, (0, 0)) == (last.claims, await give_up_unheard(world))
+    assert (["MANUAL"] * 2, [("no_answer", False)] * 2) == (
+        await states(world),
+        await cases(world),
+    )
+    assert (3000, 0) == await counter(world, "budget:video")
+    for work in await lease(world):
+        assert Operation.QUERY is work.call.operation
+        await record(world, work, Done(at=world.clock.now))
+    assert (["ISSUED"] * 2, [("no_answer", True)] * 2) == (
+        await states(world),
+        await cases(world),
+    )
+    assert [] == await world.findings()
+
+
+async def test_what_was_given_up_at_who_cannot_be_called_is_a_persons(world: World) -> None:
+    """Whether it was tried or stood behind a pause: it may be given up anew (V-10)."""
+    member = await bookable(world, Booking(free_cancel_hours=48))
+    claim_id = await booked(world, member)
+    await answered(world, Done(at=world.clock.now))
+    for tried in (True, False):
+        assert "ok" == await give_up(world, claim_id)
+        world.clock.now += PATIENCE
+        if tried:
+            assert Operation.REVOKE is await answered(world, UNREACHABLE)
+        assert (0, 0 if tried else 1) == await give_up_unheard(world)
+        assert [("revoke_unanswered", False)] == await cases(world)
+        asked = await world.rows(
+            "SELECT FROM provider_request WHERE operation = 'REVOKE' AND next_at IS NOT NULL"
+        )
+        assert [] == asked
+    assert (0, 1) == await wallet(world, member, "SPA")
+    assert [] == await world.findings()
+
+
+async def test_a_use_that_waits_behind_a_pause_is_not_told_for_ever(world: World) -> None:
+    """What never left is told no more, after a day at least; of the other a person is told."""
+    await provider_can(world, redeem_by=RedeemBy.US, query_schedule_s=(15, 15))
+    ids = await claimed(world, *[wish(await holder(world), "VIDEO") for _ in range(2)])
+    for work in await lease(world):
+        await record(world, work, Done(at=world.clock.now))
+    assert "ok" == said(await ask(world, use(ids[0])))
+    (work,) = await lease(world)
+    await record(world, work, Unknown("timeout"))
+    assert "ok" == said(await ask(world, use(ids[1])))
+    world.clock.forward(hours=2)
+    assert (0, 1) == await give_up_unheard(world)
+    assert [("redeem_unanswered", False)] == await cases(world)
+    world.clock.forward(hours=22)
+    assert [(0, 1), (0, 0)] == [await give_up_unheard(world) for _ in range(2)]
+    assert [("redeem_unanswered", False)] == await cases(world)
+    found = await world.rows("SELECT verdict FROM provider_request WHERE operation = 'REDEEM'")
+    assert {"", "not_sent"} == {row.verdict for row in found}
+    assert [] == await world.findings()

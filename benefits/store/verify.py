@@ -255,8 +255,9 @@ WHERE h.bucket BETWEEN $1 AND $2
           AND coalesce(q.spent, 0) <> s.paid)
 """,
     "held_without_hold": held_differs(_all("hold"), _all("wallet")),
-    # The state of a claim and the end of its hold tell the same story.
-    "claim_differs": """
+    # The state of a claim and the end of its hold tell the same story. What was spent of a booking
+    # that was given up in time came back; of one given up late it did not.
+    "claim_differs": f"""
 SELECT c.claim_id::text AS subject,
        format('%s, captured %s, released %s', c.state, e.captured, e.released) AS detail
 FROM claim AS c
@@ -270,7 +271,11 @@ WHERE c.bucket BETWEEN $1 AND $2 AND (
     OR (c.state = 'EXPIRED' AND c.ended_at IS NOT NULL AND e.hold_id IS NULL)
     OR ((c.state IN ('COMPENSATED', 'REVOKED') OR c.state = 'EXPIRED' AND c.ended_at IS NULL)
         AND coalesce(e.released, 0) = 0
-        AND NOT (c.state = 'REVOKED' AND c.cancelled_at IS NOT NULL AND e.hold_id IS NOT NULL)))
+        AND NOT (c.state = 'REVOKED' AND e.hold_id IS NOT NULL AND (
+            c.cancelled_at >= c.cancel_until
+            OR c.cancelled_at IS NOT NULL AND ({is_away("e.batch_id")} OR EXISTS (
+                SELECT FROM reversal AS v
+                WHERE v.bucket = e.bucket AND v.reverses = e.batch_id))))))
 """,
     # K-1, K-5: a member's counter is what claims of its window took and did not give back.
     "member_counter_differs": f"""

@@ -186,6 +186,9 @@ MATRIX = [
     ("claim_differs", "UPDATE claim SET state = 'PENDING' WHERE state = 'REDEEMED'"),
     ("claim_differs", "UPDATE claim SET state = 'REDEEMED' WHERE state = 'HELD'"),
     ("claim_differs", "UPDATE claim SET state = 'COMPENSATED' WHERE state = 'HELD'"),
+    ("claim_differs", """UPDATE claim SET state = 'REVOKED', cancelled_at = claimed_at,
+                                cancel_until = changed_at + interval '1 day'
+                         WHERE state = 'REDEEMED'"""),
     ("claim_differs", "UPDATE claim SET hold_id = (SELECT min(hold_id::text)::uuid FROM hold)"),
     ("member_counter_differs", "UPDATE member_counter SET used = used + 1"),
     ("member_counter_differs", "DELETE FROM member_counter"),

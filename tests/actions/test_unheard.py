@@ -32,7 +32,7 @@ from tests.actions.life import (
 )
 from tests.actions.test_bookings import bookable, booked, give_up
 from tests.actions.test_redeem import answered, ask, use
-from tests.builders import World, reference_programme
+from tests.builders import NOON, World, reference_programme
 
 UNREACHABLE = NotSent("no route")
 PATIENCE = patience(reference_programme().provider[0].capabilities)
@@ -45,20 +45,27 @@ async def cases(world: World) -> list[tuple[str, bool]]:
     return [(row.kind, row.closed_at is not None) for row in found]
 
 
-@pytest.mark.parametrize("before", [Unknown("timeout"), Pending("R1")])
-async def test_who_cannot_be_asked_is_not_asked_for_ever(world: World, before: Outcome) -> None:
-    """Its time is that of the whole schedule; what never left lapses as ever (V-2)."""
+@pytest.mark.parametrize(
+    ("before", "two_phase"),
+    [(Unknown("timeout"), False), (Pending("R1"), False), (Done(NOON), True)],
+)
+async def test_who_cannot_be_asked_is_not_asked_for_ever(
+    world: World, before: Outcome, *, two_phase: bool
+) -> None:
+    """Its time is that of the whole schedule; nor is a confirmation tried without end (V-2)."""
+    await provider_can(world, two_phase=two_phase)
     member = await holder(world)
     await claimed(world, wish(member))
     (work,) = await lease(world)
     await record(world, work, before)
-    left_at = work.request.leased_until if isinstance(before, Pending) else world.clock.now
+    until = world.clock.now + PATIENCE + timedelta(hours=6)
     while "MANUAL" not in await states(world):
         assert [] == await cases(world)
+        assert world.clock.now < until
         world.clock.forward(hours=6)
-        assert Operation.QUERY is await answered(world, UNREACHABLE)
-        assert left_at is not None
-        assert world.clock.now < left_at + PATIENCE + timedelta(hours=6)
+        for _ in range(1 + two_phase):  # of one lane, one after the other
+            (work,) = await lease(world)
+            await record(world, work, UNREACHABLE)
     assert [("no_answer", False)] == await cases(world)
     assert [] == await lease(world)
 

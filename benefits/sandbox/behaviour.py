@@ -28,6 +28,8 @@ class Behaviour(enum.Enum):
     CALLS_BACK_FORGED = "calls_back_forged"
     LOSES_CALLBACKS = "loses_callbacks"
     NEVER_CALLS_BACK = "never_calls_back"
+    REJECTS_THEN_DELIVERS = "rejects_then_delivers"
+    DELIVERS_THEN_REJECTS = "delivers_then_rejects"
     MIXED = "mixed"
 
 
@@ -46,6 +48,8 @@ EXPLAINED = {
     Behaviour.CALLS_BACK_FORGED: "pending; calls back with false signatures",
     Behaviour.LOSES_CALLBACKS: "pending; no callback arrives, not of a use either",
     Behaviour.NEVER_CALLS_BACK: "pending; calls back nothing but a use",
+    Behaviour.REJECTS_THEN_DELIVERS: "pending; calls back a refusal, then that it issued",
+    Behaviour.DELIVERS_THEN_REJECTS: "pending; calls back that it issued, then a refusal",
     Behaviour.MIXED: "one of these by the number; true callbacks of uses",
 }
 
@@ -58,6 +62,8 @@ PENDING_FIRST = frozenset(
         Behaviour.CALLS_BACK_FORGED,
         Behaviour.LOSES_CALLBACKS,
         Behaviour.NEVER_CALLS_BACK,
+        Behaviour.REJECTS_THEN_DELIVERS,
+        Behaviour.DELIVERS_THEN_REJECTS,
     }
 )
 _SINGLE = tuple(each for each in Behaviour if each is not Behaviour.MIXED)
@@ -76,12 +82,16 @@ def digest(number: str) -> bytes:
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback to come: what stood in the book `at` an instant, told when it is due."""
+    """A callback to come: what stood in the book `at` an instant, told when it is due.
+
+    What it `says` instead is not so.
+    """
 
     at: float
     due_at: float
     times: int = 1
     forged: bool = False
+    says: str = ""
 
 
 def decided(behaviour: Behaviour, asked_at: float, at: float, *, late_s: float) -> list[Plan]:
@@ -92,6 +102,12 @@ def decided(behaviour: Behaviour, asked_at: float, at: float, *, late_s: float) 
         case Behaviour.CALLS_BACK_DISORDERLY:
             gap = at - asked_at  # time enough for a use to overtake both
             return [Plan(at=at, due_at=at + gap), Plan(at=asked_at, due_at=at + 2 * gap)]
+        case Behaviour.REJECTS_THEN_DELIVERS:
+            later = at + (at - asked_at)
+            return [Plan(at=at, due_at=at, says="rejected"), Plan(at=at, due_at=later)]
+        case Behaviour.DELIVERS_THEN_REJECTS:
+            later = at + (at - asked_at)
+            return [Plan(at=at, due_at=at), Plan(at=at, due_at=later, says="rejected")]
         case _:
             return _told(behaviour, at, late_s)
 

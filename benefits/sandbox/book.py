@@ -5,6 +5,7 @@ has to run for a pending order to become issued:
 
     pending --decided_at--> issued --use--> redeemed        revoke: what is unused -> revoked
                        |         ^-- reverse --'            expire: what is unused -> expired
+                       |         `--use, some--> partly_redeemed --use, the rest--> redeemed
                        |--> rejected (when it has a reason)
                        `--> partly_issued (when some units are missing) --complete--> issued
 """
@@ -21,9 +22,14 @@ import msgspec
 
 from benefits.sandbox.behaviour import Behaviour, Plan, digest
 
+WRONGLY = "stock_out"  # why an order is refused that was not
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked under a number and what became of it; instants in unix seconds."""
+    """What was asked under a number and what became of it; instants in unix seconds.
+
+    Of what was used `used_part` pieces were, and 0 means all.
+    """
 
     number: str
     sku: str
@@ -41,6 +47,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     confirmed_at: float | None = None
     reversed_at: float | None = None
     expired_at: float | None = None
+    used_part: int = 0
 
     @property
     def delivered(self) -> int:
@@ -50,14 +57,22 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             return self.quantity
         return 1 + digest(self.number)[14] % (self.quantity - 1)
 
+    @property
+    def unused(self) -> int:
+        """How many pieces can be used, of an order that can."""
+        return self.quantity - self.used_part
+
     def status(self, now: float) -> str:
         """Return the order's status in the words of the contract."""
         if self.revoked_at is not None:
             return "revoked"
-        if self.used_at is not None and now >= self.used_at:
+        is_used = self.used_at is not None and now >= self.used_at
+        if is_used and not self.used_part:
             return "redeemed"
         if self.expired_at is not None:
             return "expired"
+        if is_used:
+            return "partly_redeemed"
         if now < self.decided_at:
             return "pending"
         if self.reason:
@@ -79,7 +94,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             case "pending":
                 return told
             case "rejected":
-                return told | {"at": at, "reason": self.reason}
+                return told | {"at": at, "reason": self.reason or WRONGLY}
             case "issued":
                 return told | {"at": at, "code": self.code}
             case "partly_issued":
@@ -88,6 +103,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 return told | {"at": iso(self.confirmed_at or now)}
             case "reversed":
                 return told | {"at": iso(self.reversed_at or now)}
+            case "partly_redeemed" | "expired" if self.used_part:
+                at = iso(self.expired_at or self.used_at or now)
+                return told | {"at": at, "used": self.used_part}
             case _:
                 at = iso(self.revoked_at or self.used_at or self.expired_at or now)
                 return told | {"at": at}
@@ -132,7 +150,8 @@ CREATE TABLE IF NOT EXISTS provider_order (
     revoked_at REAL,
     confirmed_at REAL,
     reversed_at REAL,
-    expired_at REAL
+    expired_at REAL,
+    used_part INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS redemption (
     id TEXT PRIMARY KEY,
@@ -155,14 +174,15 @@ CREATE TABLE IF NOT EXISTS turned_away (number TEXT PRIMARY KEY, until REAL NOT 
 _ADDED = {
     "provider_order": dict.fromkeys(
         ("completed_at", "confirmed_at", "reversed_at", "expired_at"), "REAL"
-    ),
+    )
+    | {"used_part": "INTEGER NOT NULL DEFAULT 0"},
     "callback": {"forged": "INTEGER NOT NULL DEFAULT 0"},
 }
 
 _COLUMNS = (
     "number, sku, quantity, recipient, behaviour, reference, code, reason,"
     " asked_at, decided_at, completed_at, used_at, revoked_at, confirmed_at, reversed_at,"
-    " expired_at"
+    " expired_at, used_part"
 )
 
 
@@ -171,11 +191,12 @@ Teller = Callable[[Order, Plan], tuple[str, bytes]]
 
 def tell(order: Order, plan: Plan) -> tuple[str, bytes]:
     """Return a callback's id and body in the words of the contract `open`."""
-    told = {"at": iso(plan.at)} | order.said(plan.at)
+    told = {"at": iso(plan.at)} | order.said(plan.at, plan.says)
     status = told.pop("status")
     # Of a use there can be several.
     used = f"_{round(order.used_at * 1000)}" if order.used_at is not None else ""
     event = str(status) + (used if order.reversed_at is not None else "")
+    event += f"_{order.used_part}" if order.used_part else ""
     content = {"type": f"order.{status}", "timestamp": iso(plan.at), "data": told}
     return f"evt_{order.number}_{event}", json.dumps(content).encode()
 
@@ -215,7 +236,7 @@ class Book:
         """Keep a new order, and owe the callbacks about its decision."""
         with self._writing():
             self._db.execute(
-                f"INSERT INTO provider_order ({_COLUMNS}) VALUES ({', '.join('?' * 16)})",
+                f"INSERT INTO provider_order ({_COLUMNS}) VALUES ({', '.join('?' * 17)})",
                 (
                     order.number,
                     order.sku,
@@ -233,16 +254,18 @@ class Book:
                     order.confirmed_at,
                     order.reversed_at,
                     order.expired_at,
+                    order.used_part,
                 ),
             )
             self._owe(order, plans)
 
-    def use(self, order: Order, now: float, plans: Sequence[Plan]) -> Order:
-        """Mark an issued order used, and owe the callbacks about it."""
-        used = msgspec.structs.replace(order, used_at=now)
+    def use(self, order: Order, pieces: int, now: float, plans: Sequence[Plan]) -> Order:
+        """Mark so many pieces of an order used that are not, and owe the callbacks about it."""
+        part = (order.used_part + pieces) % order.quantity
+        used = msgspec.structs.replace(order, used_at=now, used_part=part)
         with self._writing():
-            sql = "UPDATE provider_order SET used_at = ? WHERE number = ?"
-            self._db.execute(sql, (now, order.number))
+            sql = "UPDATE provider_order SET used_at = ?, used_part = ? WHERE number = ?"
+            self._db.execute(sql, (now, part, order.number))
             self._owe(used, plans)
         return used
 
@@ -408,4 +431,5 @@ def _order(row: sqlite3.Row) -> Order:
         confirmed_at=row["confirmed_at"],
         reversed_at=row["reversed_at"],
         expired_at=row["expired_at"],
+        used_part=row["used_part"],
     )

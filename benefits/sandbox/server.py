@@ -4,9 +4,10 @@ It keeps its orders in SQLite, checks our signatures and signs what it says. Wha
 order is its behaviour, one for all or MIXED by the number: see `behaviour.py`.
 
 A recipient whose `phone` ends in 0000 is rejected for `account`, at the moment another would be
-issued; one whose `phone` ends in 1111 uses by himself what was issued, soon after it. At the
-*desk* (`/desk/...`, unsigned, for the demo) an order is used, ends, or one that was delivered in
-part is completed; all are called back.
+issued, and as if we were at fault one that ends in 4010 for `auth`, 4020 for `budget` and 4030 for
+`config`. One whose `phone` ends in 1111 uses by himself what was issued, soon after it, and one of
+1112 one piece of it. At the *desk* (`/desk/...`, unsigned, for the demo) an order is used, or some
+of its pieces are, it ends, or one that was delivered in part is completed; all are called back.
 """
 
 import asyncio
@@ -42,6 +43,9 @@ Body = TypeVar("Body")
 UNLISTED_REASON = "risk_control"
 _UNUSED = frozenset({"pending", "issued", "confirmed", "partly_issued"})
 _USABLE = frozenset({"issued", "confirmed"})
+_LEFT = _USABLE | {"partly_redeemed"}  # of which something can be used
+_REFUSED = {"0000": "account", "4010": "auth", "4020": "budget", "4030": "config"}
+_USING = {"1111": 0, "1112": 1}  # pieces; 0 are all of them
 _CARRIED_BY = {
     "pending": HTTPStatus.ACCEPTED,
     "rejected": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -104,6 +108,7 @@ class _Reverse(msgspec.Struct, kw_only=True):
 
 class _Named(msgspec.Struct, kw_only=True):
     number: Number
+    pieces: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class OpenSandbox(Sandbox):
@@ -272,17 +277,17 @@ class OpenSandbox(Sandbox):
         return await self._tempered(request, id_, order, order.behaviour, status="reversed")
 
     async def use(self, request: web.Request) -> web.Response:
-        """Use an issued order at the counter, which calls back `order.redeemed`."""
+        """Use an issued order at the counter, or some `pieces` of it, which calls back."""
         now = self.clock()
-        order = await self._at_the_desk(request, _USABLE, "not_usable", now)
-        done = self._book.use(order, now, self._told_used(order, now))
+        order, pieces = await self._at_the_desk(request, _LEFT, "not_usable", now)
+        done = self._book.use(order, pieces, now, self._told_used(order, now))
         self._deliveries.wake()
         return web.json_response(view(done, now))
 
     async def complete(self, request: web.Request) -> web.Response:
         """Deliver the rest of an order that was delivered in part, which calls back."""
         now = self.clock()
-        order = await self._at_the_desk(request, {"partly_issued"}, "not_in_part", now)
+        order, _ = await self._at_the_desk(request, {"partly_issued"}, "not_in_part", now)
         done = self._book.complete(order, now, [Plan(at=now, due_at=now)])
         self._deliveries.wake()
         return web.json_response(view(done, now))
@@ -290,15 +295,15 @@ class OpenSandbox(Sandbox):
     async def expire(self, request: web.Request) -> web.Response:
         """Let what is unused of an order end, which calls back."""
         now = self.clock()
-        order = await self._at_the_desk(request, _USABLE, "not_usable", now)
+        order, _ = await self._at_the_desk(request, _LEFT, "not_usable", now)
         done = self._book.expire(order, now, [Plan(at=now, due_at=now)])
         self._deliveries.wake()
         return web.json_response(view(done, now))
 
     async def _at_the_desk(
         self, request: web.Request, wanted: Collection[str], code: str, now: float
-    ) -> Order:
-        """Return the order a request at the desk names, if it stands as wanted."""
+    ) -> tuple[Order, int]:
+        """Return the order a request at the desk names, if it stands as wanted, and the pieces."""
         asked = _decoded(await request.read(), _Named)
         order = self._book.find(asked.number)
         if order is None:
@@ -307,7 +312,10 @@ class OpenSandbox(Sandbox):
         if status not in wanted:
             words = f"the order is {status}, not {' or '.join(sorted(wanted))}"
             raise problem(web.HTTPConflict, code, words)
-        return order
+        pieces = order.unused if asked.pieces is None else asked.pieces
+        if pieces > order.unused:
+            raise problem(web.HTTPConflict, code, f"of the order {order.unused} can be used")
+        return order, pieces
 
     async def _signed(self, request: web.Request, kind: type[Body]) -> tuple[str, Body]:
         body = await body_of(request)
@@ -321,8 +329,8 @@ class OpenSandbox(Sandbox):
     def _decide(self, asked: _Issue, behaviour: Behaviour, now: float) -> Order:
         chance = digest(asked.number)
         later = behaviour in PENDING_FIRST or (behaviour is Behaviour.GOOD and chance[1] % 2 == 1)
-        phone = asked.recipient.get("phone", "")
-        rejected, uses = phone.endswith("0000"), phone.endswith("1111")
+        who = asked.recipient.get("phone", "")[-4:]
+        reason, uses = _REFUSED.get(who, ""), _USING.get(who)
         after_s = self._settings.callback_after_s
         decided_at = now + after_s if later else now
         return Order(
@@ -332,11 +340,12 @@ class OpenSandbox(Sandbox):
             recipient=asked.recipient,
             behaviour=behaviour,
             reference=f"SB{chance[2:8].hex().upper()}",
-            code="" if rejected else f"{int.from_bytes(chance[8:14], 'big') % 10**12:012d}",
-            reason="account" if rejected else "",
+            code="" if reason else f"{int.from_bytes(chance[8:14], 'big') % 10**12:012d}",
+            reason=reason,
             asked_at=now,
             decided_at=decided_at,
-            used_at=decided_at + after_s if uses else None,
+            used_at=None if uses is None else decided_at + after_s,
+            used_part=(uses or 0) % asked.quantity,
         )
 
     def _turn_away(self, id_: str, number: str, wait_s: float) -> web.Response:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from benefits.sandbox.book import Book
+from benefits.sandbox.book import Book, Order, instant
 from tests.simulation.life import UNITS, Life
 from tests.simulation.ways import Way
 
@@ -13,6 +13,7 @@ CLAIMS = """
 SELECT c.claim_id, c.member_id, c.quantity, c.state, r.request_id, coalesce(
     (SELECT array_agg(f.kind) FROM case_file AS f
      WHERE f.claim_id = c.claim_id AND f.closed_at IS NULL), '{}') AS cases,
+    c.booked_for, c.cancelled_at < c.cancel_until AS in_time,
     coalesce(h.captured, 0) > 0 AS spent
 FROM claim AS c JOIN provider_request AS r USING (bucket, claim_id)
 LEFT JOIN hold_end AS h ON h.bucket = c.bucket AND h.hold_id = c.hold_id
@@ -27,6 +28,7 @@ STANDS = {
     "partly_issued": {"MANUAL"},
     "confirmed": {"CONFIRMED"},
     "redeemed": {"REDEEMED"},
+    "partly_redeemed": {"PARTLY_REDEEMED"},
     "expired": {"EXPIRED"},
     "revoked": {"REVOKED"},
 }
@@ -35,12 +37,16 @@ HELD = {"ISSUED", "CONFIRMED", "PARTLY_REDEEMED", "MANUAL"}
 LOSS = "delivered_without_entitlement"
 
 
-def stands(way: Way, told: str) -> set[str]:
+def stands(way: Way, told: str, one: Any) -> set[str]:
     """Return where an order may stand of which the provider's book tells so."""
-    if told == "issued" and way.code == "phased":
+    if told == "issued" and way.two_phase:
         return {"COMPENSATED"}  # it was set aside and not confirmed: nothing was delivered
     if told == "issued" and way.code == "used":
         return {"REDEEMED"}
+    if told == "nothing" and one.in_time is not None:
+        return {"COMPENSATED", "REVOKED"}  # it was given up before it was sent
+    if told in {"issued", "partly_redeemed"} and way.booked:
+        return STANDS[told] | {"EXPIRED"}  # its time is over, by our clock
     return STANDS[told]
 
 
@@ -56,7 +62,7 @@ def differences(
         order = book.find(one.request_id.hex)
         told = "nothing" if order is None else order.status(now)
         ends[f"{told}: {one.state}"] += 1
-        if not UNANSWERED & {*one.cases} and one.state not in stands(way, told):
+        if not UNANSWERED & {*one.cases} and one.state not in stands(way, told, one):
             wrong.append(f"{way.code} {one.request_id.hex}: {told}, here {one.state} {one.cases}")
     ours = {one.request_id.hex for one in claims}
     wrong += [f"{way.code} {n}: unknown here" for n in sorted(numbers(book) - ours)]
@@ -73,17 +79,34 @@ def numbers(book: Book) -> set[str]:
             return found
 
 
-def wallets(way: Way, claims: Sequence[Any], given: Mapping[UUID, int]) -> dict[UUID, list[int]]:
+def wallets(
+    way: Way, book: Book, claims: Sequence[Any], given: Mapping[UUID, int]
+) -> dict[UUID, list[int]]:
     """Return what members must have of what they were given, by claims: available, held."""
     left = {member: [units, 0] for member, units in given.items()}
     for one in claims:
-        back = {"COMPENSATED", "REVOKED"} | (set() if one.spent else {"EXPIRED"})
-        if LOSS in one.cases or one.state in back:
+        if LOSS in one.cases:
             continue
-        left[one.member_id][0] -= one.quantity
+        left[one.member_id][0] -= one.quantity - returned(way, one, book.find(one.request_id.hex))
         held = one.state == "MANUAL" or (one.state in HELD and not way.spends_at_issue)
         left[one.member_id][1] += one.quantity if held else 0
     return left
+
+
+def returned(way: Way, one: Any, order: Order | None) -> int:
+    """Return how many units of a claim are its member's again, as it stands (V-5, V-10)."""
+    late = one.in_time is False and one.spent  # what was given up late is, once it was delivered
+    if one.state == "COMPENSATED" or (one.state == "REVOKED" and not late):
+        return int(one.quantity)
+    if one.state != "EXPIRED":
+        return 0
+    if order is None:
+        return int(one.quantity)  # it was never sent
+    ended = one.booked_for and (order.expired_at is None or instant(order.expired_at))
+    missed = ended is True or (ended and ended >= one.booked_for)
+    if missed or way.spends_at_issue or one.in_time is False:
+        return 0
+    return int(one.quantity) - order.used_part
 
 
 async def agree(life: Life) -> Counter[str]:
@@ -95,7 +118,8 @@ async def agree(life: Life) -> Counter[str]:
         wrong, ended = differences(way, life.scene.theirs[way.code].book, claims, now)
         assert [] == wrong
         found = await life.world.rows(WALLETS, f"BENEFIT:{way.code}")
-        expected = wallets(way, claims, dict.fromkeys(life.members, UNITS))
+        book = life.scene.theirs[way.code].book
+        expected = wallets(way, book, claims, dict.fromkeys(life.members, UNITS))
         assert expected == {w.member_id: [w.available, w.held] for w in found}
         ends += ended
     assert sorted(life.accepted) == sorted(asked)

@@ -4,20 +4,27 @@ A step is a word and two numbers that say of which claim, message, worker or fat
 statement at which whoever takes the step is killed, if it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from hypothesis import strategies as st
 
+from benefits.actions.agree import Decide, Propose
+from benefits.actions.cancel import CancelClaim, cancel
 from benefits.actions.claim import ClaimUnits, claim
+from benefits.actions.enact import Proposals
 from benefits.actions.keyed import Accepted
-from benefits.actions.redeem import Command, redeem
+from benefits.actions.redeem import redeem
 from benefits.actions.retry_order import RetryOrder, retry
+from benefits.domain.proposals import OrderWanted, Wanted
 from benefits.domain.refusal import Refusal
+from benefits.store import agreements, proposals
 from benefits.store.db import Connection
 from benefits.worker import Worker
-from tests.actions.life import gift, give, wish
+from tests.actions.life import fresh, gift, give, wish
 from tests.actions.test_redeem import undo, use
 from tests.simulation import ways
 from tests.simulation.kill import Cut
@@ -26,12 +33,13 @@ from tests.simulation.wire import Fate
 
 UNITS = 4
 FATES = [Fate.GOOD] * 5 + [Fate.VERY_LATE] * 3 + [fate for fate in Fate if fate is not Fate.GOOD]
-TIMES = (1, 4, 10, 30, 60, 120, 300, 600, 1800)
-DESK = (
-    ({"issued"}, "use"),
-    ({"issued"}, "use"),
-    ({"partly_issued"}, "complete"),
-    ({"issued"}, "expire"),
+TIMES = (1, 4, 10, 30, 60, 120, 300, 600, 1800, 7200)
+LEFT = {"issued", "partly_redeemed"}
+DESK: tuple[tuple[set[str], str, dict[str, int]], ...] = (
+    (LEFT, "use", {}),
+    (LEFT, "use", {"pieces": 1}),
+    ({"partly_issued"}, "complete", {}),
+    (LEFT, "expire", {}),
 )
 UNSETTLED = """
 SELECT 1 FROM claim WHERE state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN')
@@ -51,6 +59,14 @@ USABLE = """
 SELECT claim_id FROM claim WHERE state IN ('ISSUED', 'CONFIRMED') AND benefit = ANY ($1::text[])
 ORDER BY claimed_at, claim_id
 """
+BOOKED = """
+SELECT claim_id FROM claim WHERE booked_for IS NOT NULL ORDER BY claimed_at DESC, claim_id
+"""
+MANUAL = """
+SELECT r.request_id, c.benefit, c.quantity FROM claim AS c
+JOIN provider_request AS r USING (bucket, claim_id)
+WHERE c.state = 'MANUAL' AND r.operation = 'ISSUE' ORDER BY r.request_id
+"""
 DONE = """
 SELECT claim_id, request_id FROM provider_request WHERE operation = 'REDEEM' AND verdict = 'done'
 ORDER BY created_at DESC, request_id
@@ -66,10 +82,12 @@ class Step(NamedTuple):
     cut: Cut | None
 
 
+Word = Callable[[Connection], Awaitable[Any]]  # what somebody says, under a key of their own
+
 # How often each is done, of so many steps; the simplest life, which comes first, does nothing.
 _OFTEN = {
     "hold": 1,
-    "claim": 5,
+    "claim": 7,
     "again": 2,
     "call": 10,
     "work": 5,
@@ -80,6 +98,9 @@ _OFTEN = {
     "at_the_desk": 5,
     "redeem": 6,
     "undo": 4,
+    "give_up": 4,
+    "silence": 1,
+    "answer": 2,
     "sweep": 1,
     "retry": 1,
     "kill": 1,
@@ -103,9 +124,10 @@ class Life:
         self.ways = [one.way for one in scene.theirs.values()]
         self.members: list[UUID] = []
         self.wishes: list[ClaimUnits] = []  # that were not acknowledged
-        self.words: list[Command] = []
+        self.words: list[Word] = []
         self.accepted: list[UUID] = []
         self._holder: UUID | None = None
+        self._at_once: dict[str, Any] = {"parts": self.world.parts, "wait": True}
 
     async def begin(self) -> None:
         """Enrol two members, who have some units each."""
@@ -122,9 +144,12 @@ class Life:
     async def _claim(self, step: Step) -> None:
         member = self.members[step.which % len(self.members)]
         way = self.ways[step.which // 2 % len(self.ways)]
-        to = ways.recipient(way, refused=step.how % 9 == 8)
-        quantity = 1 + step.how % 3 if way.many else 1
-        self.wishes.append(wish(member, way.code, quantity=quantity, recipient=to))
+        more: dict[str, Any] = {
+            "recipient": ways.recipient(way, step.how % 20),
+            "quantity": 1 + step.how % 3 if way.many else 1,
+            "booked_for": way.time(self.world.clock(), step.how),
+        }
+        self.wishes.append(wish(member, way.code, **more))
         await self._ask(self.wishes[-1], step.cut)
 
     async def _again(self, step: Step) -> None:
@@ -143,24 +168,86 @@ class Life:
             self.wishes.remove(asked)
             self.accepted += [UUID(o.ids["claim_id"]) for o in outcomes if isinstance(o, Accepted)]
 
-    async def _say(self, said: Command, cut: Cut | None) -> None:
-        async def work(conn: Connection) -> Any:
-            return await redeem(conn, [said], self.world.parts, wait=True)
-
-        if await self.scene.transact(work, cut) is not None:
-            self.words.remove(said)
+    async def _say(self, word: Word, cut: Cut | None) -> Any:
+        """Let somebody say something, until it is heard; return what they heard."""
+        if word not in self.words:
+            self.words.append(word)
+        heard = await self.scene.transact(word, cut)
+        if heard is not None:
+            self.words.remove(word)
+        return heard
 
     async def _redeem(self, step: Step) -> None:
         found = await self._one(USABLE, step, [way.code for way in self.ways if way.by_us])
         if found is not None:
-            self.words.append(use(found.claim_id))
-            await self._say(self.words[-1], step.cut)
+            said = use(found.claim_id, payment="4200000000123456789123456789")
+            await self._say(partial(redeem, commands=[said], **self._at_once), step.cut)
 
     async def _undo(self, step: Step) -> None:
         found = await self._one(DONE, step)
         if found is not None:
-            self.words.append(undo(found.claim_id, str(found.request_id)))
-            await self._say(self.words[-1], step.cut)
+            said = undo(found.claim_id, str(found.request_id))
+            await self._say(partial(redeem, commands=[said], **self._at_once), step.cut)
+
+    async def _give_up(self, step: Step) -> None:
+        """Let a member give a booking up: in time, late, or when it is refused."""
+        found = await self._one(BOOKED, step)
+        if found is not None:
+            said = CancelClaim(caller="mobile", key=fresh("c"), claim_id=found.claim_id)
+            await self._say(partial(cancel, commands=[said], **self._at_once), step.cut)
+
+    async def _silence(self, step: Step) -> None:
+        """Let nothing be heard from anybody until nobody is asked any more."""
+        for pause_s in (*ways.SCHEDULE_S, ways.SCHEDULE_S[-1]):
+            await self._work(step._replace(cut=None))
+            for message in [*self.scene.wire.flying]:
+                await self.scene.arrive(message, Fate.LOST)
+            await self._work(step._replace(cut=None))
+            await self.scene.forward(pause_s)
+
+    async def _answer(self, step: Step) -> None:
+        """Let two people say how an order ended of which its provider tells them."""
+        found = await self.world.rows(MANUAL)
+        if found:
+            await self.answer(found[step.which % len(found)], step.cut)
+
+    async def answer(self, order: Any, cut: Cut | None = None) -> None:
+        """Let two people say of an order that is MANUAL what stands in its provider's book.
+
+        Nothing is said of what is still under way there, or on its way to it.
+        """
+        number = order.request_id.hex
+        wanted = self._seen(order.benefit, number)
+        if wanted is None:
+            return
+        parts = self.world.parts
+        asks = Propose[Wanted](caller="maker", key=fresh("p"), wanted=wanted, note="As they said.")
+        proposed = await self._say(lambda conn: Proposals(conn, parts).propose(asks), None)
+        if not isinstance(proposed, Accepted):
+            return
+        id_ = UUID(proposed.ids["proposal_id"])
+        kept = await self.world.database.transact(
+            lambda conn: agreements.one(conn, proposals.BOOK, id_)
+        )
+        assert kept is not None
+        says = Decide(caller="checker", key=fresh("d"), proposal_id=id_, digest=kept.digest)
+        await self._say(lambda conn: Proposals(conn, parts).decide(says), cut)
+
+    def _seen(self, code: str, number: str) -> OrderWanted | None:
+        """Return what a provider's people see of an order; None if not all of it is over."""
+        theirs = self.scene.theirs[code]
+        if any(message.number == number for message in self.scene.wire.flying):
+            return None
+        order, used = theirs.book.find(number), 0
+        told = "nothing" if order is None else order.status(self.world.clock().timestamp())
+        if told in {"pending", "partly_issued", "expired", "revoked"}:
+            return None
+        is_aside = told == "issued" and theirs.way.two_phase
+        if order is not None and told in {"redeemed", "partly_redeemed"}:
+            used = order.used_part or order.quantity
+        delivered = not is_aside and told not in {"nothing", "rejected"}
+        said = "Their mail of this day."
+        return OrderWanted(number=number, delivered=delivered, evidence=said, used=used)
 
     async def _one(self, sql: str, step: Step, *values: object) -> Any:
         found = await self.world.rows(sql, *values)
@@ -218,6 +305,7 @@ class Life:
             return
         theirs, owed = due[step.which % len(due)]
         must = theirs.way.must_call or owed.number in self.scene.very_late
+        must = must or theirs.treats(owed.number) in ways.CONTRARY
         if step.how % 8 == 7 and not must:
             theirs.book.given_up(owed)
         else:
@@ -225,7 +313,7 @@ class Life:
 
     async def _at_the_desk(self, step: Step) -> None:
         """Let the provider's people do something: use what can be used, complete it, end it."""
-        wanted, deed = DESK[step.how % len(DESK)]
+        wanted, deed, more = DESK[step.how % len(DESK)]
         now = self.world.clock().timestamp()
         found = [
             (theirs, order.number)
@@ -236,7 +324,7 @@ class Life:
         ]
         if found:
             theirs, number = found[step.which % len(found)]
-            body = b'{"number": "%s"}' % number.encode()
+            body = msgspec.json.encode({"number": number, **more})
             await theirs.ask("POST", f"/desk/{deed}", {}, body)
 
     async def _retry(self, step: Step) -> None:
@@ -314,12 +402,13 @@ class Life:
             await self.scene.forward(2 * ways.SCHEDULE_S[-1])
             await self.settle()
         await self.hold_cases()
-        for row in await self.world.rows(
-            "SELECT r.request_id FROM claim AS c JOIN provider_request AS r USING (bucket, "
-            "claim_id) WHERE c.state = 'MANUAL' AND r.operation = 'ISSUE'"
-        ):
-            await self.retry(row.request_id)
-        await self.settle()
+        for _ in range(2):  # what arrives only now meets its provider's fault only now
+            for place, order in enumerate(await self.world.rows(MANUAL)):
+                if place % 2:
+                    await self.answer(order)
+                else:
+                    await self.retry(order.request_id)
+            await self.settle()
 
     async def hold_cases(self) -> None:
         """Hold that of each order that is left to a person an open case tells."""

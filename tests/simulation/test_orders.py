@@ -19,14 +19,14 @@ from tests.simulation.scene import opened
 from tests.simulation.ways import WAYS
 
 
-@pytest.mark.parametrize("half", [0, 1])
-def test_each_unit_reaches_its_customer_once(half: int, migrated: str, cluster_dsn: str) -> None:
+@pytest.mark.parametrize("third", [0, 1, 2])
+def test_each_unit_reaches_its_customer_once(third: int, migrated: str, cluster_dsn: str) -> None:
     """The provider's book and the ledger agree, whatever was lost and whoever was killed."""
 
     async def lived(steps: list[Step]) -> None:
         async with (
             database(cluster_dsn, migrated) as dsn,
-            opened(dsn, WAYS[half::2]) as scene,
+            opened(dsn, WAYS[third::3]) as scene,
         ):
             life = Life(scene)
             await life.begin()

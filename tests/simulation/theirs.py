@@ -19,7 +19,6 @@ from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.sandbox import Sandbox
 from benefits.sandbox.server import OpenSandbox, SandboxSettings
 from benefits.sandbox.wechat import WechatSandboxSettings
-from benefits.sandbox.wechat_busifavor import BusifavorSandbox
 from tests.sandbox import stage
 from tests.sandbox.test_wechat import KEYS
 from tests.simulation.ways import Way
@@ -118,6 +117,6 @@ def sandbox(way: Way, clock: Clock) -> Theirs:
     now = lambda: clock().timestamp()  # noqa: E731 - one use
     if way.is_wechat:
         coupons = WechatSandboxSettings(keys=KEYS, works_s=0, **common)
-        return Theirs(way, BusifavorSandbox(coupons, now), their_wechat.chosen)
-    made = SandboxSettings(secrets=(stage.SECRET,), late_s=100, **common)
-    return Theirs(way, OpenSandbox(made, now), behaviour.chosen)
+        return Theirs(way, way.sandbox(coupons, now), their_wechat.chosen)
+    settings = SandboxSettings(secrets=(stage.SECRET,), late_s=100, **common)
+    return Theirs(way, OpenSandbox(settings, now), behaviour.chosen)

@@ -1,12 +1,16 @@
 """The providers of a simulation: each dialect, and each way of working that it can have."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read
+from benefits.providers.wechat_pay import BusifavorSecrets, ProductCouponSecrets
 from benefits.sandbox.behaviour import Behaviour
-from benefits.sandbox.wechat import EXPLAINED
+from benefits.sandbox.wechat import EXPLAINED, WechatSandbox
+from benefits.sandbox.wechat_busifavor import BusifavorSandbox
+from benefits.sandbox.wechat_product_coupon import ProductCouponSandbox
 from benefits.settings import Keys, Settings
 from tests import wechat
 from tests.builders import MEMBER_KEY
@@ -27,6 +31,9 @@ CALLED_ABOUT = {
     },
     True: {*EXPLAINED} - {Behaviour.LOSES_CALLBACKS},
 }
+REFUSED = ("0000", "4000", "4010", "4020", "4030")  # how those end whom a sandbox refuses
+# Of those the first callback is not true, or the last: none of them is given up.
+CONTRARY = {Behaviour.REJECTS_THEN_DELIVERS, Behaviour.DELIVERS_THEN_REJECTS}
 
 
 class Way(NamedTuple):
@@ -42,6 +49,8 @@ class Way(NamedTuple):
     by_us: bool = False
     must_call: bool = False
     mode: str = ""
+    brand: str = ""
+    booked: bool = False
 
     @property
     def spends_at_issue(self) -> bool:
@@ -63,8 +72,40 @@ class Way(NamedTuple):
         """Whether it speaks WeChat's dialect."""
         return bool(self.mode)
 
+    @property
+    def two_phase(self) -> bool:
+        """Whether what it delivers counts only once confirmed."""
+        return "two_phase" in self.can
+
+    @property
+    def dialect(self) -> str:
+        """What it speaks."""
+        coupons = "wechat_product_coupon" if self.brand else "wechat_busifavor"
+        return coupons if self.is_wechat else "open"
+
+    @property
+    def holds(self) -> type[BusifavorSecrets] | type[ProductCouponSecrets]:
+        """What we share with WeChat for it."""
+        return ProductCouponSecrets if self.brand else BusifavorSecrets
+
+    @property
+    def sandbox(self) -> type[WechatSandbox]:
+        """WeChat's side of it."""
+        return ProductCouponSandbox if self.brand else BusifavorSandbox
+
+    @property
+    def sku(self) -> str:
+        """What is ordered there."""
+        return wechat.PRODUCT if self.brand else wechat.STOCK
+
+    def time(self, now: datetime, which: int) -> datetime | None:
+        """Return for when something is booked there: it is free to cancel an hour before."""
+        later = (timedelta(minutes=30), timedelta(hours=2), timedelta(days=1))
+        return now + later[which % len(later)] if self.booked else None
+
 
 _BY_US = 'redeem_by = "US"\nreverse = true\n'
+_OF_BRAND: dict[str, Any] = {"many": False, "by_us": True, "brand": "120344"}
 WAYS = (
     Way("told"),
     Way("spent", consumed="ISSUE", must_call=True),
@@ -75,6 +116,11 @@ WAYS = (
     Way("used", 'redeem_by = "ON_ISSUE"'),
     Way("named", _BY_US, many=False, by_us=True, mode="MERCHANT_API"),
     Way("theirs", _BY_US, many=False, by_us=True, mode="WECHATPAY_MODE"),
+    Way("products", f"{_BY_US}two_phase = true", **_OF_BRAND, mode="MERCHANT_API"),
+    Way("assigned", f"{_BY_US}two_phase = true", **_OF_BRAND, mode="WECHATPAY_MODE"),
+    Way("referred", 'query = "REFERENCE"', must_call=True),
+    Way("booked", must_call=True, booked=True),
+    Way("pledged", consumed="ISSUE", must_call=True, booked=True),
 )
 _PROVIDER = """
 [[provider]]
@@ -94,13 +140,16 @@ code = "{code}"
 name = {{ zh = "权益", en = "Benefit" }}
 kind = "{kind}"
 provider = "{code}"
-sku = "98065001"
+sku = "{sku}"
 cost = "1.00"
 consumed = "{consumed}"
 budget = "faults"
 recipient = ["{field}"]
+{booking}
 """
-_WECHAT = 'wechat = {{ mchid = "1900000001", appid = "wx233544546545989", code_mode = "{}" }}'
+_WECHAT = """wechat = {{ \
+mchid = "1900000001", appid = "wx233544546545989", brand_id = "{}", code_mode = "{}" }}"""
+_BOOKING = 'booking = { free_cancel_hours = 1, late_cancel = "CAPTURE", no_show_hours = 1 }'
 
 
 class Patience(NamedTuple):
@@ -118,9 +167,11 @@ def text(way: Way, url: str, patience: Patience) -> str:
     """Return a way's provider and its benefit as a programme's file has them."""
     return _PROVIDER.format(
         code=way.code,
-        dialect="wechat_busifavor" if way.is_wechat else "open",
+        dialect=way.dialect,
         url=url,
-        wechat=_WECHAT.format(way.mode) if way.is_wechat else "",
+        wechat=_WECHAT.format(way.brand, way.mode) if way.is_wechat else "",
+        sku=way.sku,
+        booking=_BOOKING if way.booked else "",
         deadline=float(patience.deadline),
         grace=patience.grace,
         schedule=list(patience.schedule),
@@ -139,14 +190,15 @@ def programme(some: Sequence[Way]) -> Programme:
 def settings(some: Sequence[Way], secret_keys: tuple[bytes, ...]) -> Settings:
     """Return the settings of our processes."""
     secrets: dict[str, Any] = {
-        way.code: wechat.secrets() if way.is_wechat else (stage.SECRET,) for way in some
+        way.code: wechat.secrets(way.holds) if way.is_wechat else (stage.SECRET,) for way in some
     }
     keys = Keys(member_key=MEMBER_KEY, secret_keys=secret_keys, provider_secrets=secrets)
     return Settings(database_url="", keys=keys)
 
 
-def recipient(way: Way, *, refused: bool) -> dict[str, str]:
-    """Return who is to have it; one whom the provider refuses."""
+def recipient(way: Way, which: int) -> dict[str, str]:
+    """Return who is to have it; the first of `which` are refused, for their fault or for ours."""
+    refused = REFUSED[which] if which < len(REFUSED) else ""
     if way.is_wechat:
-        return {"openid": f"{wechat.OPENID[:-4]}0000" if refused else wechat.OPENID}
-    return {"phone": "13900000000" if refused else "13900000001"}
+        return {"openid": f"{wechat.OPENID[:-4]}{refused}" if refused else wechat.OPENID}
+    return {"phone": f"1390000{refused or '0001'}"}

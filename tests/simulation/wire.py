@@ -51,10 +51,11 @@ class Message:
     @property
     def number(self) -> str:
         """The number of a request to issue; of any other empty."""
-        if not self.url.endswith(("/orders", "/send")):
+        if not self.url.endswith(("/orders", "/send", "/coupons")):
             return ""
         said = msgspec.json.decode(self.body)
-        return str(said.get("number") or said["out_request_no"])
+        names = ("number", "out_request_no", "send_request_no")
+        return next(str(said[name]) for name in names if name in said)
 
     def hear(self, answer: Response | NotSent | Unknown) -> None:
         """Let the sender hear, if it still listens."""

@@ -90,9 +90,9 @@ async def wrongs(setting: Setting, books: Path, known: Known) -> tuple[list[str]
     for way in WAYS:
         claims, book = await world.rows(CLAIMS, way.code), Book(str(books / way.code))
         found, ended = differences(way, book, claims, time.time())
-        book.close()
         wrong, ends = wrong + found, ends + ended
-        expected = wallets(way, claims, dict.fromkeys(setting.members, UNITS))
+        expected = wallets(way, book, claims, dict.fromkeys(setting.members, UNITS))
+        book.close()
         wrong += _wallets(way.code, expected, await world.rows(WALLETS, f"BENEFIT:{way.code}"))
     ((claimed, given),) = await world.rows(COFFEES, COFFEE)
     if (claimed or 0) != given:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from tests.simulation import ways
 from tests.simulation.ways import WAYS, Way
 
 COFFEE = "coffee"
+PAYMENT = "4200000000123456789123456789"
 _BY_US = [way for way in WAYS if way.by_us]
 _AT_DESKS = [way for way in WAYS if way.has_desk]
 _AGAIN = {429, 500, 502, 503, 504}
@@ -63,8 +65,10 @@ class Clients:
         way = chance.choice([*WAYS, None])
         wish: dict[str, Any] = {"benefit": COFFEE if way is None else way.code}
         if way is not None:
-            wish["recipient"] = ways.recipient(way, refused=chance.random() < 0.1)
+            wish["recipient"] = ways.recipient(way, chance.randrange(20))
             wish["quantity"] = chance.randint(1, 3) if way.many else 1
+            if booked_for := way.time(datetime.now(UTC), chance.randrange(3)):
+                wish["booked_for"] = booked_for.isoformat()
         path = f"/v1/members/{chance.choice(self._members)}/claims"
         for _ in range(1 + (chance.random() < 0.1)):  # some ask twice, as an app does
             told = await self._ask(http, "mobile", path, wish, key=key)
@@ -78,7 +82,7 @@ class Clients:
         mine = [claim for claim, way in self._mine if way in _BY_US]
         if mine:
             claim = self._chance.choice(mine[-50:])
-            body = {"place": "till"}
+            body = {"place": "till", "payment": PAYMENT}
             told = await self._ask(http, "crm", f"/v1/claims/{claim}/redemptions", body)
             if told is not None:
                 self.known.uses.append((claim, told["id"]))

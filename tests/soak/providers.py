@@ -10,13 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benefits.providers.wechat_pay import BusifavorSecrets
 from benefits.sandbox import server
 from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.line import serve
 from benefits.sandbox.server import SandboxSettings
 from benefits.sandbox.wechat import WechatSandboxSettings
-from benefits.sandbox.wechat_busifavor import BusifavorSandbox
 from benefits.sandbox.wechat_keys import make_or_read
 from tests.sandbox import stage
 from tests.simulation.ways import WAYS
@@ -37,9 +35,9 @@ async def main(folder: Path, url: str, behaviour: Behaviour, ports: list[int]) -
             "late_s": 10.0,
         }
         if way.is_wechat:
-            keys = make_or_read(folder / f"{way.code}.keys", way.code, BusifavorSecrets)
+            keys = make_or_read(folder / f"{way.code}.keys", way.code, way.holds)
             coupons = WechatSandboxSettings(keys=keys, retry_s=2.0, **common)
-            served.append(serve(BusifavorSandbox(coupons).application(), "127.0.0.1", port))
+            served.append(serve(way.sandbox(coupons).application(), "127.0.0.1", port))
         else:
             made = SandboxSettings(secrets=(stage.SECRET,), retry_s=(1.0, 2.0, 5.0), **common)
             served.append(server.run(made))

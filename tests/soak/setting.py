@@ -16,7 +16,6 @@ from benefits.actions.keys import make_key
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read
 from benefits.house import real_clock
-from benefits.providers.wechat_pay import BusifavorSecrets
 from benefits.sandbox.wechat_keys import make_or_read
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope
@@ -93,7 +92,7 @@ def _secrets(books: Path) -> dict[str, Any]:
     """Return what we share with the providers; keys are made where there are none."""
     return {
         way.code: msgspec.to_builtins(
-            make_or_read(books / f"{way.code}.keys", way.code, BusifavorSecrets).merchant
+            make_or_read(books / f"{way.code}.keys", way.code, way.holds).merchant
         )
         if way.is_wechat
         else [stage.SECRET]

@@ -8,7 +8,7 @@ second send (V-3).
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ from benefits.domain.orders import (
     NotSent,
     Operation,
     Outcome,
+    PartlyUsed,
     Pending,
     Reason,
     Redemption,
@@ -40,6 +41,7 @@ from benefits.providers.client import Client, Response
 from benefits.providers.http import Dialect, HttpProvider, Moment, Outgoing
 from benefits.providers.secrets import ProviderSecrets
 
+Use = TypeVar("Use", Used, PartlyUsed)
 TRIES = 8  # orders, until one is not decided at once
 _TURNED_AWAY = "HTTP 429"
 _NOT_OURS = ("HTTP 401", "HTTP 403")
@@ -318,13 +320,13 @@ class Bench:
                 raise Broken(f"asked to confirm: {told(outcome)}")
         return given
 
-    async def used(self, order: Order) -> Used:
-        """Ask until an order is used; Broken if that takes too long."""
+    async def used(self, order: Order, how: type[Use], option: str) -> Use:
+        """Ask until an order is used, or a part of it; Broken if that takes too long."""
         ends_at = self._now() + self.setup.within_s
-        while not isinstance(outcome := await self.settled(order), Used):
+        while not isinstance(outcome := await self.settled(order), how):
             if self._now() > ends_at:
                 words = f"after {self.setup.within_s:g} s still {told(outcome)}"
-                raise Broken(f"{words} (--using-recipient)")
+                raise Broken(f"{words} ({option})")
             await asyncio.sleep(self.pause_s)
         return outcome
 

@@ -5,7 +5,7 @@ from collections import Counter
 from benefits.certify.bench import TRIES, Bench, Broken, Order, Skipped
 from benefits.certify.inbox import Arrival
 from benefits.certify.report import difference, told
-from benefits.domain.orders import Callbacks, Pending, Unknown
+from benefits.domain.orders import Callbacks, Done, Outcome, Pending, Rejected, Unknown
 
 MAY_COME = 2  # times that a callback may be acknowledged
 
@@ -56,6 +56,18 @@ async def callback_stops(on: Bench) -> str:
     return f"quiet for {on.setup.quiet_s:g} s"
 
 
+async def callback_final(on: Bench) -> str:
+    """After a callback that decides an order none comes that says the contrary."""
+    order = await _owed(on)
+    if not await on.inbox.until(lambda: bool(_words(on, order)), on.setup.within_s):
+        raise Broken(f"none came within {on.setup.within_s:g} s")
+    await on.inbox.until(lambda: len(_words(on, order)) > 1, on.setup.quiet_s)
+    words = _words(on, order)
+    if len(words) > 1:
+        raise Broken(f"it was called back as {told(words[0])}, then as {told(words[1])}")
+    return f"{told(words[0])}, and nothing else for {on.setup.quiet_s:g} s"
+
+
 async def callback_genuine(on: Bench) -> str:
     """Every callback is signed with the secret that we share, and a message of the contract."""
     if on.inbox.silent:
@@ -103,6 +115,15 @@ def _times_kept(on: Bench, order: Order) -> int:
 
 def _events(on: Bench, order: Order) -> set[str]:
     return {one.notice.event_id for one in _decisions(on, order)}
+
+
+def _words(on: Bench, order: Order) -> list[Outcome]:
+    """Return what callbacks said of whether an order was delivered, each kind of word once."""
+    words = dict[type, Outcome]()
+    for one in _decisions(on, order):
+        if isinstance(one.notice.outcome, Done | Rejected):
+            words.setdefault(type(one.notice.outcome), one.notice.outcome)
+    return [*words.values()]
 
 
 def _renamed(on: Bench, order: Order) -> bool:

@@ -84,6 +84,7 @@ CHECKS = (
     Check(trust.malformed),
     Check(uses.confirm, _two_phase),
     Check(uses.used_there, _told),
+    Check(uses.used_in_part, _told),
     Check(uses.redeem, _redeems),
     Check(uses.reverse, _reverses),
     Check(uses.revoke, _revokes),
@@ -91,6 +92,7 @@ CHECKS = (
     Check(callbacks.callback, _calls_back),
     Check(callbacks.callback_again, _calls_back),
     Check(callbacks.callback_stops, _calls_back),
+    Check(callbacks.callback_final, _calls_back),
     Check(callbacks.callback_genuine, _calls_back),
     Check(orders.too_many),
 )

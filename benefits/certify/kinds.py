@@ -20,7 +20,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """What is ordered, and for whom: people of the provider's test system, who are nobody.
 
     `other_recipient` could be served as well, `refused_recipient` is refused, `using_recipient`
-    uses at the provider what was given, soon after it. Where there is none of them it is empty.
+    uses at the provider what was given, soon after it, and `partly_using_recipient` a part of it.
+    Where there is none of them it is empty.
     A use that we tell is at the `payment`, where the provider wants to know of one.
     """
 
@@ -29,6 +30,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     other_recipient: dict[str, str]
     refused_recipient: dict[str, str]
     using_recipient: dict[str, str] = {}
+    partly_using_recipient: dict[str, str] = {}
     payment: str = ""
 
 
@@ -77,6 +79,7 @@ KINDS = {
             other_recipient={"phone": "13800001235"},
             refused_recipient={"phone": "13800000000"},
             using_recipient={"phone": "13800001111"},
+            partly_using_recipient={"phone": "13800001112"},
         ),
         holds=tuple,
         foreign=_foreign_word,

@@ -3,7 +3,8 @@
 Each deed has a number of its own, is done once under it, and is found by a question.
 """
 
-from benefits.certify.bench import Bench, Broken, Given, Skipped
+from benefits.certify.bench import Bench, Broken, Given, Order, Skipped
+from benefits.certify.orders import PIECES
 from benefits.certify.report import difference, told
 from benefits.domain.orders import (
     Callbacks,
@@ -11,6 +12,7 @@ from benefits.domain.orders import (
     Done,
     Operation,
     Outcome,
+    PartlyUsed,
     Redemption,
     Reversed,
     Revoked,
@@ -39,21 +41,45 @@ async def used_there(on: Bench) -> str:
     if not recipient:
         raise Skipped("nobody uses at once what is given (--using-recipient)")
     order = on.order(recipient=recipient)
+    await _given(on, order)
+    asked = await on.used(order, Used, "--using-recipient")
+    return f"used, as {await _called_back(on, order, asked)}"
+
+
+async def used_in_part(on: Bench) -> str:
+    """Of several pieces a question and a callback tell how many were used, while not all were."""
+    recipient = on.setup.trial.partly_using_recipient
+    if not recipient:
+        raise Skipped("nobody uses a part of what is given (--partly-using-recipient)")
+    order = on.order(quantity=PIECES, recipient=recipient)
+    on.outgoing(on.about(order))
+    await _given(on, order)
+    asked = await on.used(order, PartlyUsed, "--partly-using-recipient")
+    if asked.used >= PIECES:
+        raise Broken(f"of {PIECES} pieces {asked.used} are used, and that is told as a part")
+    return f"{asked.used} of {PIECES} used, as {await _called_back(on, order, asked)}"
+
+
+async def _given(on: Bench, order: Order) -> None:
+    """Order something, and confirm it where that is asked for."""
     await on.issue(order)
     if on.capabilities.two_phase:
         await on.do(order, Operation.CONFIRM)
-    asked = await on.used(order)
+
+
+async def _called_back(on: Bench, order: Order, asked: Outcome) -> str:
+    """Hold that a callback tells of a use what a question told; return who tells it."""
     if on.capabilities.callbacks is Callbacks.NONE:
-        return "used, as a question says"
+        return "a question says"
 
     def told_() -> list[Outcome]:
         about = [one.notice for one in on.inbox.arrivals if on.names(one.notice, order)]
-        return [one.outcome for one in about if isinstance(one.outcome, Used)]
+        return [one.outcome for one in about if isinstance(one.outcome, type(asked))]
 
     if not await on.inbox.until(lambda: bool(told_()), on.setup.within_s):
         raise Broken(f"no callback came within {on.setup.within_s:g} s")
     _same(asked, told_()[0], "called back")
-    return "used, as a question and a callback say"
+    return "a question and a callback say"
 
 
 async def redeem(on: Bench) -> str:

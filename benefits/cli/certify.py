@@ -71,6 +71,9 @@ def _listed() -> str:
 @click.option("--other-recipient", multiple=True, metavar="FIELD=TEXT", help="For whom as well.")
 @click.option("--refused-recipient", multiple=True, metavar="FIELD=TEXT", help="Whom it refuses.")
 @click.option("--using-recipient", multiple=True, metavar="FIELD=TEXT", help="Who uses it there.")
+@click.option(
+    "--partly-using-recipient", multiple=True, metavar="FIELD=TEXT", help="Who uses a part of it."
+)
 @click.option("--payment", default=None, help="At which payment it is used.")
 @click.option(
     "--check", "only", multiple=True, type=click.Choice(NAMES), metavar="NAME", help="Only this."
@@ -191,7 +194,7 @@ def _trial(trial: Trial, options: Mapping[str, Any]) -> Trial:
     given: dict[str, Any] = {
         name: options[name] for name in ("sku", "payment") if options[name] is not None
     }
-    for name in ("recipient", "other_recipient", "refused_recipient", "using_recipient"):
+    for name in (one for one in Trial.__struct_fields__ if one.endswith("recipient")):
         pairs = [text.partition("=") for text in options[name] if text != NOBODY]
         if not all(field and sign for field, sign, _ in pairs):
             option = f"--{name.replace('_', '-')}"

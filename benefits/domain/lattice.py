@@ -141,7 +141,7 @@ def advance(
     match outcome:
         case Done() if terms.two_phase:  # what is not confirmed is not delivered
             return Step(OrderState.PENDING if state in OPEN else state, course=course)
-        case Expired() if terms.two_phase and state in OPEN:
+        case Expired(used=0) if terms.two_phase and state in OPEN:
             return _rejected(state, terms, _told(course, outcome, terms))
         case Done() | Confirmed() | Used() | PartlyUsed() | Reversed() | Expired():
             return _delivered(state, terms, (course, _told(course, outcome, terms)))
@@ -175,7 +175,7 @@ def _given_up(
             return Step(OrderState.REVOKED, Effect.RELEASE, course=course)
         case Revoked():
             return Step(OrderState.REVOKED, moved, course=course)
-        case Expired():
+        case Expired(used=0):
             ended = _told(course, outcome, terms)
             if terms.cancelled is Cancelled.IN_TIME and _is_missed(terms, ended):
                 return Step(OrderState.REVOKED, moved, "missed_after_given_up", ended)
@@ -215,7 +215,9 @@ def _told(course: Course, outcome: Delivery, terms: Terms) -> Course:
         case Reversed():
             return _used(course, outcome.at, 0)
         case Expired():
-            return replace(course, ended_at=min(outcome.at, course.ended_at or outcome.at))
+            ended = replace(course, ended_at=min(outcome.at, course.ended_at or outcome.at))
+            used = min(outcome.used, terms.quantity)
+            return _used(ended, outcome.at, used) if used > course.used else ended
 
 
 def _used(course: Course, at: datetime, used: int) -> Course:

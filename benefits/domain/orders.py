@@ -68,9 +68,13 @@ class Confirmed(msgspec.Struct, frozen=True, tag="confirmed"):
 
 
 class Expired(msgspec.Struct, frozen=True, tag="expired"):
-    """What the provider had delivered ended `at`, unused, or with what was used until then."""
+    """What the provider had delivered ended `at`, unused, or with what was used until then.
+
+    How many pieces that is, it may have told before: 0 says nothing of it.
+    """
 
     at: datetime
+    used: int = 0
 
 
 class Pending(msgspec.Struct, frozen=True, tag="pending"):

@@ -327,7 +327,7 @@ def _happened(status: str, told: State | CallbackData) -> Outcome:
         "confirmed": Confirmed(at),
         "redeemed": Used(at, told.reference),
         "reversed": Reversed(at),
-        "expired": Expired(at),
+        "expired": Expired(at, max(told.used, 0)),
         "revoked": Revoked(at),
     }
     if status == "partly_redeemed" and told.used > 0:

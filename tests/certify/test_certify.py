@@ -20,14 +20,14 @@ from tests.wechat import THEIRS
 
 ALL = {check.name for check in CHECKS}
 # What is no capability: nothing is ever pending at WeChat, or of several pieces.
-NOT_OF_PRODUCTS = {"used_there", "pending", "several", "too_many"}
+NOT_OF_PRODUCTS = {"used_there", "used_in_part", "pending", "several", "too_many"}
 NOT_OF_WECHAT = {"confirm", *NOT_OF_PRODUCTS}
 
 
 @pytest.mark.parametrize(
     ("config", "skipped"),
     [
-        (OPEN, {"used_there", "too_many"}),
+        (OPEN, {"used_there", "used_in_part", "too_many"}),
         (WECHAT, NOT_OF_WECHAT),
         (PRODUCTS, NOT_OF_PRODUCTS),
     ],
@@ -49,11 +49,11 @@ USED_THERE = msgspec.structs.replace(OPEN, capabilities=Capabilities(deadline_s=
 
 async def test_uses_at_a_provider_are_told() -> None:
     """Which is what a provider promises whom nobody tells of uses."""
-    found = await certified(USED_THERE, Behaviour.GOOD, "used_there")
-    assert (Verdict.PASS, "used, as a question and a callback say") == (
-        found["used_there"].verdict,
-        found["used_there"].seen,
-    )
+    found = await certified(USED_THERE, Behaviour.GOOD, "used_there", "used_in_part")
+    assert {
+        "used_there": (Verdict.PASS, "used, as a question and a callback say"),
+        "used_in_part": (Verdict.PASS, "1 of 3 used, as a question and a callback say"),
+    } == {name: (one.verdict, one.seen) for name, one in found.items()}
 
 
 MAY = [
@@ -91,7 +91,10 @@ BREAKS: list[tuple[Provider, Behaviour, str, dict[str, Any]]] = [
     (OPEN, Behaviour.ANSWERS_UNLISTED, "issue", {}),
     (OPEN, Behaviour.CALLS_BACK_FORGED, "callback_genuine", {}),
     (OPEN, Behaviour.LOSES_CALLBACKS, "callback", {"within_s": 0.2}),
+    (OPEN, Behaviour.REJECTS_THEN_DELIVERS, "callback", {}),
+    (OPEN, Behaviour.DELIVERS_THEN_REJECTS, "callback_final", {"quiet_s": 9.0}),
     (USED_THERE, Behaviour.LOSES_CALLBACKS, "used_there", {"within_s": 0.2}),
+    (USED_THERE, Behaviour.LOSES_CALLBACKS, "used_in_part", {"within_s": 0.2}),
     (OPEN, Behaviour.NEVER_CALLS_BACK, "callback", {"within_s": 0.2}),
     (WECHAT, Behaviour.TIMES_OUT, "issue", {}),
     (WECHAT, Behaviour.DRIPS, "issue", {}),

@@ -207,6 +207,23 @@ def test_a_part_that_was_spent_is_never_paid_again() -> None:
     assert OrderState.EXPIRED is state
 
 
+@pytest.mark.parametrize("at_issue", [True, False])
+@pytest.mark.parametrize("told", [(), (PartlyUsed(NOON, 1),)])
+def test_an_end_may_tell_what_was_used(told: tuple[Outcome, ...], *, at_issue: bool) -> None:
+    """Then no unit comes back that was used, though nobody heard of its use (V-5)."""
+    terms = Terms(at_issue, LateSuccess.REISSUE, quantity=3)
+    ended = Expired(NOON + timedelta(days=1), used=1)
+    for heard in permutations([DONE, ended, *told]):
+        state, course, effects = OrderState.SUBMITTED, UNTOLD, list[Effect]()
+        for outcome in heard:
+            step = advance(state, outcome, terms, course)
+            state, course = step.state, step.course
+            effects.append(step.effect)
+        assert (OrderState.EXPIRED, 1) == (state, course.used)
+        moved = [effect for effect in effects if effect is not Effect.NONE]
+        assert [Effect.CAPTURE if at_issue else Effect.RELEASE] == moved
+
+
 @given(st.sampled_from([DONE, Confirmed(NOON), Expired(NOON), USED]))
 def test_what_people_settled_as_used_stays_used(told: Outcome) -> None:
     """An order of whose use no time is known falls back for its undoing alone (V-4)."""
@@ -409,6 +426,7 @@ HEARD: list[Outcome] = [
     DONE,
     REJECTED,
     Expired(NOON + timedelta(days=1)),
+    Expired(NOON + timedelta(days=1), used=1),
     Used(NOON + timedelta(hours=1)),
     PartlyUsed(NOON + timedelta(minutes=1), 1),
     Reversed(NOON + timedelta(hours=2)),

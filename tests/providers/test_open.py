@@ -184,7 +184,7 @@ async def test_a_repeated_call_sends_the_same_bytes() -> None:
         (200, ISSUED | {"status": "confirmed"}, Confirmed(NOW)),
         (200, ISSUED | {"status": "partly_redeemed", "used": 1}, PartlyUsed(NOW, 1, "R1")),
         (200, ISSUED | {"status": "reversed"}, Reversed(NOW)),
-        (200, ISSUED | {"status": "expired"}, Expired(NOW)),
+        (200, ISSUED | {"status": "expired", "used": 1}, Expired(NOW, 1)),
         (404, {"number": NUMBER, "status": "not_found"}, NotFound()),
     ],
 )

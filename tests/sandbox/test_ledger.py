@@ -39,6 +39,15 @@ SELECT a.request_id, a.operation, a.outcome, a.evidence, a.started_at FROM provi
 JOIN provider_request AS r ON r.bucket = a.bucket AND r.request_id = a.request_id
 WHERE r.provider = $1 ORDER BY a.request_id, a.attempt
 """
+CASES = """
+SELECT f.kind, f.detail FROM case_file AS f JOIN claim AS c USING (claim_id) WHERE c.benefit = $1
+"""
+TOLD = """
+SELECT c.state, array_agg(o.type ORDER BY o.seq) AS types FROM outbox AS o
+JOIN claim AS c ON c.claim_id = o.subject_id
+WHERE c.benefit = $1 AND o.type IN ('order.compensated', 'order.issued', 'order.redeemed')
+GROUP BY c.claim_id, c.state
+"""
 # What stands in the provider's book, told by its columns alone.
 PROVIDERS_ORDERS = """
 SELECT number, quantity, CASE
@@ -70,6 +79,8 @@ KEPT = {
     Behaviour.CALLS_BACK_FORGED: 0,
     Behaviour.LOSES_CALLBACKS: 0,
     Behaviour.DELIVERS_PARTLY: 1 + 2,
+    Behaviour.REJECTS_THEN_DELIVERS: 4 + 3 + 2,
+    Behaviour.DELIVERS_THEN_REJECTS: 4 + 3 + 2,
 }
 
 
@@ -178,10 +189,27 @@ async def test_who_is_too_busy_is_left_in_peace_so_long(bank: Bank) -> None:
 async def test_a_part_of_an_order_is_left_to_a_person_with_all_units_held(bank: Bank) -> None:
     """Nothing is captured, nothing released; the case says how many units were delivered."""
     assert [("MANUAL", 3, True, 0, 3)] * 2 == bank.in_part
-    cases = await bank.world.rows("SELECT kind, detail FROM case_file")
+    cases = await bank.world.rows(CASES, Behaviour.DELIVERS_PARTLY.name)
     assert ["no_answer"] * 2 == [case.kind for case in cases]
     for case in cases:
         assert re.search(r"Last: partly issued: [12] of 3\.$", case.detail)
+
+
+async def test_g_cb_3_a_delivery_that_is_called_back_as_refused_stands(bank: Bank) -> None:
+    """G-CB-3: a person is told, unless the refusal came first after all, being sent so soon."""
+    cases = await bank.world.rows(CASES, Behaviour.DELIVERS_THEN_REJECTS.name)
+    assert {"failed_after_success"} == {case.kind for case in cases}
+    told = await bank.world.rows(TOLD, Behaviour.DELIVERS_THEN_REJECTS.name)
+    overtaken = [row.types[:2] for row in told].count(["order.compensated", "order.issued"])
+    assert 3 == len(cases) + overtaken
+
+
+async def test_g_cb_4_what_is_delivered_after_a_refusal_takes_units_again(bank: Bank) -> None:
+    """G-CB-4: they had come back; or it was known to be delivered, and a person is told."""
+    cases = await bank.world.rows(CASES, Behaviour.REJECTS_THEN_DELIVERS.name)
+    told = await bank.world.rows(TOLD, Behaviour.REJECTS_THEN_DELIVERS.name)
+    again = [row.types[:2] for row in told].count(["order.compensated", "order.issued"])
+    assert (True, 3) == (again > 0, again + len(cases))
 
 
 async def test_the_books_are_right(bank: Bank) -> None:

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from benefits.domain.orders import (
     Capabilities,
     Done,
+    Expired,
     NotFound,
     NotSent,
     Outcome,
+    PartlyUsed,
     Pending,
     Reason,
     Rejected,
@@ -166,6 +168,41 @@ async def test_a_part_can_be_taken_back() -> None:
     async with stage(Behaviour.DELIVERS_PARTLY) as on:
         await on.issue(AT_ONCE, quantity=3)
         assert isinstance(await on.revoke(AT_ONCE), Revoked)
+
+
+async def test_pieces_are_used_one_by_one() -> None:
+    """Each use is called back, and told with the end; no more can be used than is left."""
+    async with stage(Behaviour.GOOD) as on:
+        await on.issue(AT_ONCE, quantity=3)
+        assert (200, "partly_redeemed") == status(await on.use({"number": AT_ONCE, "pieces": 1}))
+        assert (200, "partly_redeemed") == status(await on.use({"number": AT_ONCE, "pieces": 1}))
+        known = await on.query(AT_ONCE, quantity=3)
+        assert isinstance(known, PartlyUsed)
+        too_many = await on.use({"number": AT_ONCE, "pieces": 2})
+        assert (409, "not_usable") == problem(too_many)
+        assert known in [notice.outcome for notice in await on.arrivals.count(2)]
+        assert (200, "expired") == status(await on.use({"number": AT_ONCE}, "expire"))
+        ended = await on.query(AT_ONCE, quantity=3)
+        assert isinstance(ended, Expired)
+        assert (2, 2) == (known.used, ended.used)
+        await on.issue(LATER, quantity=2, phone="13800001112")
+        while not isinstance(await on.query(LATER, quantity=2), PartlyUsed):
+            await asyncio.sleep(0.01)
+        assert (200, "redeemed") == status(await on.use({"number": LATER}))
+
+
+@pytest.mark.parametrize("reason", [Reason.ACCOUNT, Reason.AUTH, Reason.BUDGET, Reason.CONFIG])
+async def test_a_recipient_says_what_is_at_fault(reason: Reason) -> None:
+    """Theirs, or ours; it stays refused."""
+    ends = {"ACCOUNT": "0000", "AUTH": "4010", "BUDGET": "4020", "CONFIG": "4030"}
+    async with stage(Behaviour.GOOD) as on:
+        refused = await on.issue(AT_ONCE, phone=f"1380000{ends[reason.value]}")
+        assert Rejected(reason, reason.value.lower()) == refused == await on.query(AT_ONCE)
+
+
+def status(answer: tuple[int, dict[str, str]]) -> tuple[int, str]:
+    """Return the status of an answer of the desk, and of the order in it."""
+    return answer[0], answer[1]["status"]
 
 
 def problem(answer: tuple[int, dict[str, str]]) -> tuple[int, str]:

@@ -43,8 +43,10 @@ def stands(way: Way, told: str, one: Any) -> set[str]:
         return {"COMPENSATED"}  # it was set aside and not confirmed: nothing was delivered
     if told == "issued" and way.code == "used":
         return {"REDEEMED"}
-    if told == "nothing" and one.in_time is not None:
-        return {"COMPENSATED", "REVOKED"}  # it was given up before it was sent
+    if told in {"nothing", "expired"} and one.in_time is not None:
+        return STANDS[told] | {"REVOKED"}  # it was given up before it was sent, or ended
+    if told == "issued" and one.in_time is not None and "failed_after_success" in one.cases:
+        return {"ISSUED", "EXPIRED", "REVOKED"}  # given up, and refused although it stands
     if told in {"issued", "partly_redeemed"} and way.booked:
         return STANDS[told] | {"EXPIRED"}  # its time is over, by our clock
     return STANDS[told]

@@ -1,4 +1,4 @@
-"""What measurements of orders stand on: ten providers of one receiver, workers, a bare client."""
+"""What measurements of orders stand on: providers of one receiver, workers, a bare client."""
 
 import asyncio
 import json
@@ -34,8 +34,8 @@ from tests.bench.ledger import Wanted, order_all
 from tests.builders import World, reference_programme
 from tests.service import WEBHOOK_SECRET, environment, free_port
 
-CODES = [f"p{n}" for n in range(10)]
-DEAD = CODES[-1]
+CODES = [f"p{n}" for n in range(11)]
+SILENT, REFUSING = CODES[-2:]
 ROOT = Path(__file__).parents[2]
 ASKED = IssueRequest(sku="video-month", quantity=1, recipient={"phone": "13800000001"})
 BENCH_DUE = """
@@ -155,14 +155,14 @@ def benefit_of(provider: str) -> str:
 
 
 def _programme(port: int, *, dead: bool) -> Programme:
-    """Return the reference programme with ten providers more, the last of which may be dead."""
+    """Return the reference programme with the providers, the last two of which may be dead."""
     programme = reference_programme()
     (sandbox,) = programme.provider
     (video,) = [one for one in programme.benefit if one.code == "VIDEO"]
     video = replace(video, stock=None, cap=None)
     at = [f"http://127.0.0.1:{port}/{code}" for code in CODES]
     if dead:
-        at[-1] = f"http://127.0.0.1:{port}/dead"
+        at[-2:] = [f"http://127.0.0.1:{port}/dead", f"http://127.0.0.1:{free_port()}"]
     budgets = [
         replace(one, total=type(one.total)("1000000000.00")) if one.code == "video" else one
         for one in programme.budget
@@ -183,7 +183,10 @@ def _programme(port: int, *, dead: bool) -> Programme:
 
 @asynccontextmanager
 async def ground(server_dsn: str, keys: Keys, *, dead: bool = False) -> AsyncIterator[Ground]:
-    """Set up an installation whose providers one receiver answers for; the last may be dead."""
+    """Set up an installation whose providers one receiver answers for.
+
+    The last two may be dead: one that never answers, and one where nobody takes a connection.
+    """
     server = connect(server_dsn, pool_size=1)
     await create_database(server)
     await server.close()

@@ -2,8 +2,9 @@
 
 The client posts the same signed bytes to the same receiver, as many at a time as a worker has
 under way at one provider. How long an order takes from due to decided is measured while few are
-due. Then nine providers at once, alone and beside a tenth that never answers and has as many
-orders waiting as the nine together, all of them older. CPU is the process's own.
+due. Then nine providers at once, alone, beside a tenth that never answers, and beside one that
+takes no connection; each of the two has as many orders waiting as the nine together, all of them
+older. CPU is the process's own.
 """
 
 import os
@@ -13,7 +14,7 @@ import pytest
 
 from benefits.embedded import Postgres
 from benefits.worker.delivery import IN_FLIGHT_MAX
-from tests.bench.provided import CODES, DEAD, Ground, Working, bare, ground, working
+from tests.bench.provided import CODES, REFUSING, SILENT, Ground, Working, bare, ground, working
 from tests.service import fresh_keys
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
@@ -21,7 +22,8 @@ ORDERS = int(os.environ.get("BENCH_DUE", "2700"))  # a round
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 PACE = 50  # orders a second, while few are due
-NINE = CODES[:-1]
+NINE = CODES[:-2]
+BESIDE = {"alone": None, "beside a silent one": SILENT, "beside one that refuses": REFUSING}
 Figures = dict[str, list[float]]
 
 
@@ -61,25 +63,27 @@ async def _round(stage: Ground, worker: Working, figures: Figures) -> None:
 
 
 async def test_a_dead_provider_does_not_slow_the_others(durable_server: Postgres) -> None:
-    """Print orders a second of nine providers alone, and beside a dead tenth."""
+    """Print orders a second of nine providers alone, and beside each way to be dead."""
     figures = Figures()
     share = ORDERS // len(NINE)
     with durable_server as server:
         async with ground(server.dsn, fresh_keys(), dead=True) as stage:
-            await stage.order(share * 2 * (ROUNDS + 1), *NINE)
-            await stage.order(ORDERS, DEAD)
+            await stage.order(share * len(BESIDE) * (ROUNDS + 1), *NINE)
+            await stage.order(ORDERS, SILENT, REFUSING)
             async with working(stage):
                 for nth in range(ROUNDS + 1):
                     told = Figures() if nth == 0 else figures
-                    for name in ("alone", "beside a dead one"):
-                        if name != "alone":
-                            await stage.release(DEAD, orders=ORDERS, ago_s=3600)
+                    for name, dead in BESIDE.items():
+                        if dead is not None:
+                            await stage.release(dead, orders=ORDERS, ago_s=3600)
                         since = await stage.release(*NINE, orders=share)
                         decided = await stage.until_decided(since, *NINE)
                         told.setdefault(f"{name}: per s", []).append(decided.per_s)
-                        await stage.put_off(DEAD)
+                        if dead is not None:
+                            await stage.put_off(dead)
     _tell(figures)
-    _ratio("nine beside a dead one / alone", figures, "beside a dead one: per s", "alone: per s")
+    for name in list(BESIDE)[1:]:
+        _ratio(f"nine {name} / alone", figures, f"{name}: per s", "alone: per s")
 
 
 def _tell(figures: Figures) -> None:

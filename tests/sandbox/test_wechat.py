@@ -230,6 +230,21 @@ async def test_two_sends_to_one_user_at_once_meet_a_limit_that_is_none() -> None
         assert Rejected(Reason.LIMIT, "RULE_LIMIT") == refused
 
 
+async def test_a_fault_of_ours_keeps_nothing_and_is_mended() -> None:
+    """The same number is given once our key, our set-up or our rights are right again."""
+    async with stage() as on:
+        for ends, code, reason in (
+            ("4000", "APPID_MCHID_NOT_MATCH", Reason.CONFIG),
+            ("4010", "SIGN_ERROR", Reason.AUTH),
+            ("4030", "NO_AUTH", Reason.AUTH),
+        ):
+            to = IssueRequest(sku=wechat.STOCK, quantity=1, recipient={"openid": f"user{ends}"})
+            asked = call(number=ends * 8, request=to)
+            assert Rejected(reason, code, keeps_nothing=True) == await on.provider.call(asked)
+            await asyncio.sleep(0.2)
+            assert isinstance(await on.provider.call(asked), Done)
+
+
 async def test_a_callback_is_tried_so_often_and_no_more() -> None:
     """Eleven times in all, then it is lost for good."""
     async with stage(refusals=99, tries=3) as on:

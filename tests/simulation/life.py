@@ -402,7 +402,8 @@ class Life:
             await self.scene.forward(2 * ways.SCHEDULE_S[-1])
             await self.settle()
         await self.hold_cases()
-        for _ in range(2):  # what arrives only now meets its provider's fault only now
+        for _ in range(3):  # what arrives only now meets its provider's fault only now
+            await self.scene.forward(ways.GRACE_S)
             for place, order in enumerate(await self.world.rows(MANUAL)):
                 if place % 2:
                     await self.answer(order)

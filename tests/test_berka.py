@@ -23,7 +23,7 @@ from benefits.actions.evaluate import Evaluated, slices
 from benefits.actions.evaluate import evaluate as evaluate_month
 from benefits.domain.programme_file import read
 from benefits.domain.values import member_id
-from benefits.sandbox.behaviour import Behaviour
+from benefits.sandbox.behaviour import MIXTURES, Behaviour
 from benefits.store.db import connect
 from benefits.store.group import Group, grouped
 from benefits.store.migrate import ensure_partitions
@@ -347,7 +347,7 @@ async def test_a_hundred_members_claim_and_ledger_and_provider_say_the_same(year
             await desk.use(number)
         await work_until(world, worker, UNUSED)
         book = await desk.orders()
-    assert {b for b in Behaviour if b is not Behaviour.MIXED} == {
+    assert {*MIXTURES[Behaviour.MIXED]} == {
         Behaviour(order["behaviour"]) for order in book.values()
     }
     attempts = {(row.operation, row.outcome): row.times for row in await world.rows(OUTCOMES)}

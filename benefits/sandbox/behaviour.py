@@ -1,8 +1,8 @@
 """How the sandbox treats an order: honestly, or with one fault of real providers and networks.
 
-A behaviour is set for all orders, or chosen for each by its number under MIXED, so that an order
-is treated the same in every run. Whatever the fault, the provider's own book is true, and a query
-tells what stands in it.
+A behaviour is set for all orders, or chosen for each by its number under MIXED or WORST, so that
+an order is treated the same in every run. Whatever the fault, the provider's own book is true, and
+a query tells what stands in it.
 """
 
 import enum
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Behaviour(enum.Enum):
-    """How the sandbox treats an order; MIXED picks one of the others by the number."""
+    """How the sandbox treats an order; MIXED and WORST pick one of the others by the number."""
 
     GOOD = "good"
     SLOW = "slow"
@@ -31,6 +31,7 @@ class Behaviour(enum.Enum):
     REJECTS_THEN_DELIVERS = "rejects_then_delivers"
     DELIVERS_THEN_REJECTS = "delivers_then_rejects"
     MIXED = "mixed"
+    WORST = "worst"
 
 
 EXPLAINED = {
@@ -50,7 +51,8 @@ EXPLAINED = {
     Behaviour.NEVER_CALLS_BACK: "pending; calls back nothing but a use",
     Behaviour.REJECTS_THEN_DELIVERS: "pending; calls back a refusal, then that it issued",
     Behaviour.DELIVERS_THEN_REJECTS: "pending; calls back that it issued, then a refusal",
-    Behaviour.MIXED: "one of these by the number; true callbacks of uses",
+    Behaviour.MIXED: "one by the number but the last two; uses told truly",
+    Behaviour.WORST: "one of all of these by the number; uses told truly",
 }
 
 # Those that decide an order later than they answer.
@@ -66,14 +68,19 @@ PENDING_FIRST = frozenset(
         Behaviour.DELIVERS_THEN_REJECTS,
     }
 )
-_SINGLE = tuple(each for each in Behaviour if each is not Behaviour.MIXED)
+# Those whose callbacks contradict each other: a customer sees a refusal that is none.
+CONTRARY = frozenset({Behaviour.REJECTS_THEN_DELIVERS, Behaviour.DELIVERS_THEN_REJECTS})
+SINGLE = tuple(each for each in Behaviour if each not in {Behaviour.MIXED, Behaviour.WORST})
+MIXTURES = {
+    Behaviour.MIXED: tuple(each for each in SINGLE if each not in CONTRARY),
+    Behaviour.WORST: SINGLE,
+}
 
 
 def chosen(number: str, behaviour: Behaviour) -> Behaviour:
-    """Return the behaviour for a number: the one set, or under MIXED one by its hash."""
-    if behaviour is not Behaviour.MIXED:
-        return behaviour
-    return _SINGLE[digest(number)[0] % len(_SINGLE)]
+    """Return the behaviour for a number: the one set, or of a mixture one by its hash."""
+    among = MIXTURES.get(behaviour)
+    return behaviour if among is None else among[digest(number)[0] % len(among)]
 
 
 def digest(number: str) -> bytes:
@@ -113,7 +120,7 @@ def decided(behaviour: Behaviour, asked_at: float, at: float, *, late_s: float) 
 
 
 def used(behaviour: Behaviour, at: float, *, late_s: float, mixed: bool) -> list[Plan]:
-    """Return how a use is called back; under MIXED so that whoever looks on sees the end."""
+    """Return how a use is called back; of a mixture so that whoever looks on sees the end."""
     late_or_never = {
         Behaviour.CALLS_BACK_LATE,
         Behaviour.CALLS_BACK_FORGED,

@@ -1,7 +1,7 @@
 """A provider as a real HTTP server: the other side of `openapi/provider.json`, with a temper.
 
 It keeps its orders in SQLite, checks our signatures and signs what it says. What it does with an
-order is its behaviour, one for all or MIXED by the number: see `behaviour.py`.
+order is its behaviour, one for all or one by the number: see `behaviour.py`.
 
 A recipient whose `phone` ends in 0000 is rejected for `account`, at the moment another would be
 issued, and as if we were at fault one that ends in 4010 for `auth`, 4020 for `budget` and 4030 for
@@ -23,6 +23,7 @@ from aiohttp import web
 
 from benefits.domain.signature import SignatureRefused, parse_secret, signed_headers, verify
 from benefits.sandbox.behaviour import (
+    MIXTURES,
     PENDING_FIRST,
     Behaviour,
     Plan,
@@ -213,7 +214,7 @@ class OpenSandbox(Sandbox):
         return plans
 
     def _told_used(self, order: Order, at: float) -> list[Plan]:
-        mixed = self._settings.behaviour is Behaviour.MIXED
+        mixed = self._settings.behaviour in MIXTURES
         return used(order.behaviour, at, late_s=self._settings.late_s, mixed=mixed)
 
     async def query(self, request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ from benefits.certify.report import Verdict
 from benefits.domain.orders import Callbacks, Capabilities, QueryBy, Rate
 from benefits.domain.programme import Dialect, Provider
 from benefits.sandbox import wechat
-from benefits.sandbox.behaviour import Behaviour
+from benefits.sandbox.behaviour import MIXTURES, Behaviour
 from benefits.sandbox.server import OpenSandbox
 from tests.certify import faults
 from tests.certify.bench import OPEN, PRODUCTS, WECHAT, certified, verdicts
@@ -123,7 +123,7 @@ def test_every_behaviour_is_judged() -> None:
 
     The two of WeChat treat what they share alike: one of them is judged for both.
     """
-    fine = {Behaviour.GOOD, Behaviour.MIXED, Behaviour.TOO_BUSY}
+    fine = {Behaviour.GOOD, *MIXTURES, Behaviour.TOO_BUSY}
     for kinds, behaviours in (([OPEN], set(Behaviour)), ([WECHAT, PRODUCTS], {*wechat.EXPLAINED})):
         spoken = {one.dialect for one in kinds}
         judged = {one for config, one in MAY if config.dialect in spoken}

@@ -16,7 +16,7 @@ from benefits.actions.keys import make_key
 from benefits.domain.programme_file import read
 from benefits.house import open_house, real_clock
 from benefits.providers.client import Client
-from benefits.sandbox.behaviour import Behaviour
+from benefits.sandbox.behaviour import SINGLE, Behaviour
 from benefits.sandbox.server import SandboxSettings, make_app
 from benefits.settings import Keys, Settings
 from benefits.store.db import connect
@@ -28,7 +28,6 @@ from tests.builders import MEMBER_KEY, World
 from tests.sandbox import stage
 from tests.web import site
 
-SINGLE = [each for each in Behaviour if each is not Behaviour.MIXED]
 RETRY_AFTER_S = 7  # longer than what we would wait unasked
 HEAD = """
 code = "faults"

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from benefits.sandbox.behaviour import PENDING_FIRST, Behaviour
+from benefits.sandbox.behaviour import PENDING_FIRST, SINGLE, Behaviour
 from tests.conftest import database
-from tests.sandbox.bank import PARTS, RETRY_AFTER_S, SINGLE, Bank, running
+from tests.sandbox.bank import PARTS, RETRY_AFTER_S, Bank, running
 
 pytestmark = pytest.mark.xdist_group("faults")
 

@@ -30,11 +30,10 @@ from benefits.domain.signature import parse_secret
 from benefits.providers.client import Client
 from benefits.providers.http import HttpProvider
 from benefits.providers.open import OpenDialect
-from benefits.sandbox.behaviour import EXPLAINED, Behaviour, chosen, digest
+from benefits.sandbox.behaviour import EXPLAINED, MIXTURES, SINGLE, Behaviour, chosen, digest
 from benefits.sandbox.server import SandboxSettings, make_app, run
 from tests.sandbox.stage import LOOPBACK, SECRET, Stage, clock, numbered, stage
 
-SINGLE = [each for each in Behaviour if each is not Behaviour.MIXED]
 AT_ONCE = next(f"{n:032x}" for n in range(99) if digest(f"{n:032x}")[1] % 2 == 0)
 LATER = next(f"{n:032x}" for n in range(99) if digest(f"{n:032x}")[1] % 2 == 1)
 
@@ -263,7 +262,7 @@ def test_each_behaviour_is_explained_in_a_line() -> None:
     assert all(len(words) <= 54 for words in EXPLAINED.values())
 
 
-@pytest.mark.parametrize("behaviour", SINGLE)
+@pytest.mark.parametrize("behaviour", MIXTURES[Behaviour.MIXED])
 async def test_mixed_shows_each_behaviour_by_the_number(behaviour: Behaviour) -> None:
     """Under mixed a number is treated as its hash says, and every number is served in the end."""
     number = numbered(behaviour)

@@ -29,7 +29,7 @@ STANDS = {
     "confirmed": {"CONFIRMED"},
     "redeemed": {"REDEEMED"},
     "partly_redeemed": {"PARTLY_REDEEMED"},
-    "expired": {"EXPIRED"},
+    "expired": {"EXPIRED", "COMPENSATED"},  # refused, and what ended unused after that
     "revoked": {"REVOKED"},
 }
 UNANSWERED = {"redeem_unanswered", "reverse_unanswered", "revoke_unanswered"}

@@ -21,6 +21,7 @@ from benefits.actions.redeem import redeem
 from benefits.actions.retry_order import RetryOrder, retry
 from benefits.domain.proposals import OrderWanted, Wanted
 from benefits.domain.refusal import Refusal
+from benefits.sandbox.behaviour import CONTRARY
 from benefits.store import agreements, proposals
 from benefits.store.db import Connection
 from benefits.worker import Worker
@@ -305,7 +306,7 @@ class Life:
             return
         theirs, owed = due[step.which % len(due)]
         must = theirs.way.must_call or owed.number in self.scene.very_late
-        must = must or theirs.treats(owed.number) in ways.CONTRARY
+        must = must or theirs.treats(owed.number) in CONTRARY  # the last of them tells the truth
         if step.how % 8 == 7 and not must:
             theirs.book.given_up(owed)
         else:

@@ -68,7 +68,7 @@ class Theirs:
 
     def treats(self, number: str) -> Behaviour:
         """Return how a number is treated."""
-        return self._chosen(number, Behaviour.MIXED)
+        return self._chosen(number, Behaviour.MIXED if self.way.is_wechat else Behaviour.WORST)
 
     async def open(self) -> None:
         """Begin to answer."""
@@ -118,5 +118,6 @@ def sandbox(way: Way, clock: Clock) -> Theirs:
     if way.is_wechat:
         coupons = WechatSandboxSettings(keys=KEYS, works_s=0, **common)
         return Theirs(way, way.sandbox(coupons, now), their_wechat.chosen)
+    common["behaviour"] = Behaviour.WORST
     settings = SandboxSettings(secrets=(stage.SECRET,), late_s=100, **common)
     return Theirs(way, OpenSandbox(settings, now), behaviour.chosen)

@@ -32,8 +32,6 @@ CALLED_ABOUT = {
     True: {*EXPLAINED} - {Behaviour.LOSES_CALLBACKS},
 }
 REFUSED = ("0000", "4000", "4010", "4020", "4030")  # how those end whom a sandbox refuses
-# Of those the first callback is not true, or the last: none of them is given up.
-CONTRARY = {Behaviour.REJECTS_THEN_DELIVERS, Behaviour.DELIVERS_THEN_REJECTS}
 
 
 class Way(NamedTuple):

@@ -51,9 +51,16 @@ JOIN provider_attempt AS a ON a.bucket = o.bucket AND a.request_id = o.request_i
 WHERE r.bucket = $1 AND r.request_id = $2
 ORDER BY a.started_at DESC, a.attempt DESC LIMIT $3
 """
+# With the order its confirmation, through its schedule again: nothing else would ask for it.
 DUE_NOW = """
-UPDATE provider_request AS r SET next_at = $3, not_before = NULL
-WHERE r.bucket = $1 AND r.request_id = $2
+UPDATE provider_request AS r
+SET next_at = $3, not_before = NULL,
+    queries = CASE r.operation WHEN 'CONFIRM' THEN 0 ELSE r.queries END
+FROM provider_request AS o
+WHERE o.bucket = $1 AND o.request_id = $2
+  AND r.bucket = o.bucket AND r.member_id = o.member_id AND r.claim_id = o.claim_id
+  AND (r.request_id = o.request_id OR (r.operation = 'CONFIRM' AND r.verdict = ''
+       AND coalesce(r.leased_until, $3) <= $3))
 """
 # ix_claim_open: of the oldest orders.
 COUNTED = f"""

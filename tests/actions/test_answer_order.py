@@ -10,9 +10,10 @@ from benefits.actions import receive
 from benefits.actions.agree import Decide
 from benefits.actions.enact import Proposals
 from benefits.actions.keyed import Accepted
+from benefits.actions.retry_order import RetryOrder, retry
 from benefits.domain.benefit import Consumed
 from benefits.domain.booking import Booking
-from benefits.domain.orders import Done, Reason, RedeemBy, Rejected, Unknown
+from benefits.domain.orders import Confirmed, Done, Operation, Reason, RedeemBy, Rejected, Unknown
 from benefits.domain.proposals import OrderWanted
 from tests.actions.agreeing import answer, ask, seen
 from tests.actions.life import (
@@ -150,4 +151,30 @@ async def test_two_people_say_whether_what_was_given_up_was_taken_back(
     assert (back, [state]) == ((1, 0) == await wallet(world, member, "SPA"), await states(world))
     world.clock.now = TIME + timedelta(days=9)
     assert ("order_unfit", 0 if back else 1) == (await ask(world, word), await end_uses(world))
+    assert [] == await world.findings()
+
+
+async def test_a_retry_confirms_what_was_set_aside(world: World) -> None:
+    """Where nobody had answered the confirmation it is asked about, and confirmed again (V-2)."""
+    await provider_can(world, query_schedule_s=(15, 15), two_phase=True)
+    member = await holder(world)
+    await claimed(world, wish(member))
+    (work,) = await lease(world)
+    await record(world, work, DONE)
+    for _ in range(4):
+        world.clock.forward(minutes=2)
+        for work in await lease(world):
+            await record(world, work, Unknown("no answer"))
+    assert ["MANUAL"] == await states(world)
+    ((request_id,),) = await world.rows(
+        "SELECT request_id FROM provider_request WHERE operation = 'ISSUE'"
+    )
+    async with world.database.transaction() as conn:
+        await retry(conn, RetryOrder(caller="op", request_id=request_id), world.parts)
+    for _ in range(4):
+        world.clock.forward(seconds=15)
+        for work in await lease(world):
+            confirms = work.call.operation is Operation.CONFIRM
+            await record(world, work, Confirmed(at=world.clock.now) if confirms else DONE)
+    assert ["CONFIRMED"] == await states(world)
     assert [] == await world.findings()

@@ -143,7 +143,7 @@ COMMANDS = {
     ),
     "expire": (
         "runs:expire_",
-        "Record units that ended unspent and claims never sent. `work` does so all the time.",
+        "Record units that ended unspent, claims never sent, and orders nobody answered.",
     ),
     "key": ("callers:key", "Make API keys for the services that call."),
     "token": (

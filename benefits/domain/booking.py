@@ -25,7 +25,7 @@ class BookingTime(Refusal):
     """The benefit is booked for a time that was not named, or is not to be had; or for none."""
 
     code = "booking_time"
-    words = "This benefit is not booked for a time."
+    words = "The time of the booking is missing, not to be had, or not wanted."
 
     @classmethod
     def within(cls, slots: "Slots | None") -> "BookingTime":

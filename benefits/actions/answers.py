@@ -103,7 +103,7 @@ def terms_of(claim: ClaimRow, agreed: Offer) -> Terms:
         late_success=late if able.revoke else LateSuccess.REISSUE,
         two_phase=able.two_phase,
         used_on_issue=able.redeem_by is RedeemBy.ON_ISSUE,
-        quantity=claim.quantity,
+        quantity=claim.came,
         unused=benefit.unused,
         booked_for=claim.booked_for,
         cancelled=claim.cancelled,
@@ -315,8 +315,14 @@ def after_attempt(
         if attempt.operation is not Operation.QUERY and is_first(request):
             sent_by = None
         over = attempt.answer.is_last or is_out_of_time(request, resolved.capabilities, now)
-        asking = asking and (watching or not over)
-        at = max(now + backoff(request.attempt, request.request_id), earliest) if asking else None
+        if over and before is OrderState.MANUAL and request.operation is Operation.ISSUE:
+            # A person let it be asked again, or its way opened: each try has its place.
+            queries += 1
+            at = next_at(request, queries, resolved, now) if asking else None
+        elif asking and (watching or not over):
+            at = max(now + backoff(request.attempt, request.request_id), earliest)
+        else:
+            at = None
         return orders.Plan(
             request=request, next_at=at, queries=queries, sent_by=sent_by, not_before=not_before
         )

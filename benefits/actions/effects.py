@@ -262,20 +262,21 @@ class Units:
         """Take the units again for what was delivered after all; else it is a loss (G-CB-4)."""
         programme, benefit = self._offers[claim.claim_id]
         today = self._terms(claim)
-        cost = programme.minor(benefit.cost) * claim.quantity
-        paid = self._piece(claim, used_at) * claim.quantity
         was = self.holds[claim.hold_id]  # whatever the programme says today of what it takes
-        provider, unit, taken = was.provider, was.unit, was.quantity
+        pieces, piece = claim.quantity, was.quantity // claim.quantity
+        claim.quantity = claim.came
+        provider, unit, taken = was.provider, was.unit, piece * claim.came
+        piece_cost = programme.minor(benefit.cost)
+        cost, paid = piece_cost * claim.came, self._piece(claim, used_at) * claim.came
         price = cost_of(programme, benefit, cost, provider=provider)
         at, bearers = self.journal.now_for(claim.member_id), programme.bearers[benefit.budget]
         try:
             parts = ledger.take(self.journal.lots_of(claim.member_id, unit), taken, at)
             uncapped = entitlement.uncapped_units(parts, self.journal.lots)
-            piece, piece_cost = taken // claim.quantity, programme.minor(benefit.cost)
             counts = Counted(taken - uncapped, piece, piece_cost)
             check_room(self.capacity, today, claim, counts, bearers=bearers)
         except Refusal as refusal:
-            claim.quantity = claim.ordered or claim.quantity  # as its hold is, which has ended
+            claim.quantity = pieces  # as its hold is, which has ended
             lost = ledger.make_up(unit, taken)
             self._post(claim, lost + ledger.bear(replace(price, minor=paid)), actor)
             return Trouble("delivered_without_entitlement", refusal.code)
@@ -287,6 +288,7 @@ class Units:
             was,
             hold_id=self.journal.id_for(claim.member_id),
             batch_id=batch_id,
+            quantity=taken,
             cost_minor=cost,
             placed_at=at,
             uncapped=uncapped,

@@ -38,11 +38,8 @@ class Pieces(Units):
         ordered = claim.ordered or claim.quantity
         known = ordered - claim.missing if claim.ordered else 0
         more = came - known
-        if hold.ended and claim.state in _BACK:  # the answer takes the units of so many again
-            size = came * hold.quantity // claim.quantity
-            cost = came * hold.cost_minor // claim.quantity
-            self.holds[hold.hold_id] = replace(hold, quantity=size, cost_minor=cost)
-            claim.quantity, claim.ordered, claim.missing = came, ordered, ordered - came
+        if hold.ended and claim.state in _BACK:  # whatever delivers it takes the units of so many
+            claim.ordered, claim.missing = ordered, ordered - min(came, claim.quantity)
             self.tell(claim, COUNTED)
             return None
         if not known:

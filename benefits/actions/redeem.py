@@ -204,7 +204,7 @@ def _may_redeem(
 ) -> Refusal | None:
     if agreed.redeem_by is not RedeemBy.US:
         return RedeemedElsewhere()
-    if claim.quantity > 1:
+    if (claim.ordered or claim.quantity) > 1:  # the others may still come
         return OrderNotUsable("Uses are told of claims of one piece only.")
     if claim.cancelled_at is not None:
         return OrderNotUsable("It is being cancelled.")

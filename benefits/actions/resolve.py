@@ -212,8 +212,6 @@ class _Group:
         came = ordered if outcome.delivered is None else min(outcome.delivered, ordered)
         known = ordered - claim.missing if claim.ordered or state in DELIVERED else 0
         is_over = claim.course.ended_at is not None or state is OrderState.REVOKED
-        if state in _ENDED and self.terms(claim).late_success is LateSuccess.REVOKE:
-            return outcome  # it is asked back whole
         if is_over or came <= known or (not claim.ordered and came == ordered):
             return outcome
         missing = claim.missing
@@ -264,7 +262,8 @@ class _Group:
             and today.redeem_by is RedeemBy.PROVIDER
             and can_query(today, claim.provider_reference)
         )
-        rest = claim.missing > 0 and can_query(today, claim.provider_reference)
+        waits = claim.missing > 0 and claim.state in DELIVERED
+        rest = waits and can_query(today, claim.provider_reference)
         return Resolved(claim.state, claim.state in OPEN or watch or rest, today, is_watched=watch)
 
     def _take(

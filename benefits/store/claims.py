@@ -25,7 +25,7 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     many `codes` of our stock. What was asked for is the benefit, or what that came `instead_of`.
     A booking is `booked_for` a time, and cancelled freely until `cancel_until`; the member gave it
     up at `cancelled_at` (V-10). Where fewer pieces came than were `ordered` it is of those that
-    came, and so many are still `missing` (V-5).
+    came, and so many are still `missing` (V-5); while its hold has ended, of those of the hold.
     """
 
     claim_id: UUID
@@ -54,6 +54,11 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     cancelled_at: datetime | None = None
     ordered: int | None = None
     missing: int = 0
+
+    @property
+    def came(self) -> int:
+        """How many of its pieces came, or all while nobody said that fewer did."""
+        return min(self.quantity, (self.ordered or self.quantity) - self.missing)
 
     @property
     def cancelled(self) -> Cancelled:

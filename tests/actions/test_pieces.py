@@ -1,18 +1,24 @@
 """Of several pieces some come: those are the member's, and the units of the others come back."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
+import pytest
 
+from benefits.actions.redeem import RedeemClaim, redeem
 from benefits.domain.benefit import Settled
 from benefits.domain.orders import (
+    Confirmed,
     Done,
     Expired,
+    LateSuccess,
     Operation,
     Outcome,
     PartlyUsed,
     Reason,
+    RedeemBy,
     Rejected,
     Used,
 )
@@ -23,10 +29,14 @@ from tests.actions.life import (
     holder,
     lease,
     number_of,
+    provider_can,
     record,
+    said,
     states,
+    tell,
     wallet,
     wish,
+    work_off,
 )
 from tests.builders import NOON, World, reference_programme
 
@@ -65,6 +75,13 @@ async def ordered(world: World, benefit: str) -> tuple[UUID, UUID]:
     return member, claim_id
 
 
+async def stands(world: World, claim_id: UUID) -> tuple[Any, ...]:
+    """Return where a claim stands, of how many pieces, and how many are missing."""
+    sql = "SELECT state, quantity, missing FROM claim WHERE claim_id = $1"
+    (claim,) = await world.rows(sql, claim_id)
+    return tuple(claim)
+
+
 async def test_each_piece_has_its_own_end(world: World) -> None:
     """What came is held or spent, the rest is back, and taken again if it comes (V-4, V-5)."""
     await films(world)
@@ -72,10 +89,12 @@ async def test_each_piece_has_its_own_end(world: World) -> None:
     for benefit, told, expected, cost in LIVES:
         member, claim_id = await ordered(world, benefit)
         await call_back(world, await number_of(world, claim_id), *told)
-        sql = "SELECT state, quantity, missing FROM claim WHERE claim_id = $1"
-        (claim,) = await world.rows(sql, claim_id)
         (lot,) = await world.rows("SELECT redeemed FROM lot WHERE member_id = $1", member)
-        seen = (*claim, *await wallet(world, member, benefit), lot.redeemed)
+        seen = (
+            *await stands(world, claim_id),
+            *await wallet(world, member, benefit),
+            lot.redeemed,
+        )
         assert expected == seen, (benefit, told)
         held[benefit] += expected[4]
         paid[benefit] += cost
@@ -103,6 +122,61 @@ async def test_the_rest_is_a_loss_where_the_units_are_gone(world: World) -> None
     await call_back(world, await number_of(world, again), GONE)
     assert ["COMPENSATED", "ISSUED"] == sorted(await states(world))
     assert [] == await world.findings()
+
+
+async def test_what_came_after_the_end_counts_by_the_pieces_that_came(world: World) -> None:
+    """So many are taken, or lost, and nothing of the rest, in whatever order it is told (V-5)."""
+    late = Used(at=NOON + timedelta(seconds=2))
+    for first, then, end, lost in (
+        ([GONE], [ONE, ALL], ("ISSUED", 3, 0), 3),
+        ([ONE, END], [late], ("REDEEMED", 1, 2), 4),
+    ):
+        member, claim_id = await ordered(world, "LOUNGE")
+        number = await number_of(world, claim_id)
+        await call_back(world, number, *first)
+        await claimed(world, wish(member, "LOUNGE", quantity=3))
+        for outcome in then:  # worked off together
+            await tell(world, number, outcome)
+        await work_off(world)
+        assert end == await stands(world, claim_id)
+        sql = "SELECT sum(amount)::int AS n FROM posting WHERE credit = 'loss' AND party = ''"
+        assert [(lost,)] == [tuple(row) for row in await world.rows(sql)]
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("two_phase", [False, True])
+async def test_of_a_late_part_only_what_came_is_taken(world: World, *, two_phase: bool) -> None:
+    """Be it not taken back, or set aside first: its provider says the word that counts (V-2)."""
+    can = {"two_phase": True} if two_phase else {"late_success": LateSuccess.REVOKE}
+    await provider_can(world, **can)
+    member, claim_id = await ordered(world, "LOUNGE")
+    number = await number_of(world, claim_id)
+    await call_back(world, number, GONE, ONE)
+    assert ("COMPENSATED", 3, 2) == await stands(world, claim_id)
+    if two_phase:
+        await call_back(world, number, Confirmed(at=NOON))
+    else:
+        (work,) = await lease(world)
+        assert (Operation.REVOKE, 3) == (work.call.operation, work.call.request.quantity)
+        await record(world, work, Rejected(Reason.LIMIT, "too_late"))
+    assert ("CONFIRMED" if two_phase else "ISSUED", 1, 2) == await stands(world, claim_id)
+    assert (2, 1) == await wallet(world, member, "LOUNGE")
+    await claimed(world, wish(member, "LOUNGE", quantity=2))
+    await call_back(world, number, ALL)
+    assert (1, 0) == (await stands(world, claim_id))[1:]
+    assert ["delivered_without_entitlement"] == [row.kind for row in await world.rows(CASES)]
+    assert [] == await world.findings()
+
+
+async def test_no_use_is_told_of_a_part_while_the_rest_may_come(world: World) -> None:
+    """It would be of all the pieces that came meanwhile (V-2)."""
+    await provider_can(world, redeem_by=RedeemBy.US)
+    _, claim_id = await ordered(world, "LOUNGE")
+    await call_back(world, await number_of(world, claim_id), ONE)
+    asked = RedeemClaim(caller="pos", key="r1", claim_id=claim_id)
+    async with world.database.transaction() as conn:
+        (outcome,) = await redeem(conn, [asked], world.parts, wait=True)
+    assert "order_not_usable" == said(outcome)
 
 
 async def test_the_rest_is_asked_for_to_the_end_of_the_schedule(world: World) -> None:

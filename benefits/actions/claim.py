@@ -27,7 +27,7 @@ from benefits.domain.orders import Done, IssueRequest, Operation, OrderState
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import EPOCH, bucket_of, local_date
-from benefits.domain.waits import Turn, Waiting
+from benefits.domain.waits import Turn, Waiting, WaitOver
 from benefits.store import blocks, claims, members, orders, people, standings
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
@@ -192,6 +192,8 @@ class _Group:
             return QuantityInvalid()
         if command.benefit not in self.offers:
             return UnknownBenefit()
+        if command.turn is not None and command.turn.is_over(self.now):
+            return WaitOver()
         if command.turn is not None and self.waits.is_full(command.turn):
             return Busy()
         wish = self._wishes[command.member_id, command.benefit]

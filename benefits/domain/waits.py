@@ -73,6 +73,10 @@ class Turn(msgspec.Struct, frozen=True):
     queue: str
     ends_at: datetime | None
 
+    def is_over(self, now: datetime) -> bool:
+        """Say whether its time is over: what there is now is for whoever waits later."""
+        return self.ends_at is not None and self.ends_at <= now
+
 
 def ahead(waits: int) -> Ahead:
     """Return how many wait before one, coarsely."""

@@ -14,6 +14,7 @@ from tests.actions.merging import merged
 from tests.actions.waiting import await_room, ends, serve, stop, wait_of
 from tests.builders import World
 
+LOUNGE = ("LOUNGE",)
 REFUSED = Rejected(Reason.LIMIT, "limit")
 
 
@@ -63,7 +64,7 @@ async def test_what_finds_no_room_in_this_window_happens_in_the_next(world: Worl
     served = [(member, "SERVED") for member in members[3:6]]
     assert [*served, (members[6], ""), (members[7], "")] == await ends(world)
     world.clock.now = local(2025, 8, 1)
-    assert 2 == await serve(world)
+    assert 2 == await serve(world, 1)  # whoever is not ended yet takes nothing of August, either
     over = [(member, "OVER") for member in members[6:]]
     assert [*served, *over] == await ends(world)
     assert "ok" == await ask(world, members[0])
@@ -86,7 +87,7 @@ async def test_g_ref_1_a_members_own_room_opens_with_the_next_window(world: Worl
 
 
 async def test_who_cannot_claim_any_more_keeps_nobody_back(world: World) -> None:
-    """Units that went, a limit that is gone: a wait ends, the next one is served."""
+    """Units that went, a limit that is not theirs any more: a wait ends, the next is served."""
     some = limit("drop", 1, on_full=OnFull.WAITLIST, window=CapWindow.LIFETIME)
     await limited(world, some)
     first, poor, last = [await rich(world) for _ in range(3)]
@@ -100,8 +101,8 @@ async def test_who_cannot_claim_any_more_keeps_nobody_back(world: World) -> None
     assert 2 == await serve(world)
     expected = [(poor, "insufficient_units"), (last, "SERVED"), (other, "")]
     assert expected == await ends(world)
-    await limited(world)  # no limit, nobody to wait for
-    assert "ok" == await ask(world, first)
+    whole = CapWindow.LIFETIME
+    await limited(world, limit("drop", 2, on_full=OnFull.WAITLIST, window=whole, benefits=LOUNGE))
     assert 1 == await serve(world)
     assert [*expected[:2], (other, "SERVED")] == await ends(world)
 

@@ -23,7 +23,8 @@ from benefits.domain.orders import RedeemBy
 from benefits.domain.programme import Programme
 from benefits.domain.use import use_until
 from benefits.domain.values import end_of, local_date
-from benefits.store import counters, labels, merged, people
+from benefits.domain.waits import Turn
+from benefits.store import counters, labels, merged, people, waits
 from benefits.store.counters import Change, Kept, MemberCounter, SharedCounter
 from benefits.store.db import Connection, Writer
 from benefits.store.ledger import Journal
@@ -227,14 +228,14 @@ async def wishes(
 class Asker(msgspec.Struct, frozen=True):
     """Who claims: whether nothing may be claimed any more or now, and what a rule asks of them.
 
-    As many `companions` may come along. Who waited and is the first of a queue has its `turn`.
+    As many `companions` may come along. Whoever waited has a `turn`.
     """
 
     closed: bool
     blocked: bool
     known: Known | None
     companions: int = 0
-    turn: str = ""
+    turn: Turn | None = None
 
 
 class Capacity:
@@ -248,6 +249,7 @@ class Capacity:
         self.events: dict[tuple[UUID, str], dict[str, int]] = {}
         self.shared: dict[SharedCounter, Kept] = {}
         self.shared_more: dict[SharedCounter, Change] = {}
+        self.leading: dict[str, UUID] = {}
         self.codes = CodeStock()
 
     async def load(
@@ -257,15 +259,15 @@ class Capacity:
         *,
         taken: Collection[UUID],
         locks: bool,
-        queues: Collection[SharedCounter] = (),
+        turns: Collection[Turn] = (),
     ) -> None:
         """Read what claims may meet; with `locks`, lock what is shared, last of all.
 
-        Others were merged into the `taken` members. The `queues` are those that claims come from.
+        Others were merged into the `taken` members. Some of the claims waited for their `turns`.
         """
         mine = [w.terms.cap(w.member_id) for w in wanted if w.terms.benefit.cap is not None]
         recent = list[MemberCounter]()
-        windows = set(queues)
+        windows = {queue_key(turn.queue) for turn in turns if turn.queue}
         for wish in wanted:
             mine += [(wish.member_id, p.counter, p.window) for p in wish.terms.others]
             for limit, place in wish.places:
@@ -287,6 +289,9 @@ class Capacity:
             return
         await counters.open_windows(conn, windows)
         await self.lock(conn, shared)
+        if turns:
+            queues = [name for name, window in windows if window == QUEUE]
+            self.leading = await waits.leading(conn, queues)
 
     async def load_own(
         self,
@@ -405,8 +410,8 @@ class Capacity:
         """Return which benefit of an exclusion group a member has claimed; empty for none."""
         return next((p.of for p in others if self.own((member_id, p.counter, p.window)) > 0), "")
 
-    def rooms(self, wish: Wish, turn: str = "") -> tuple[Room, ...]:
-        """Return what the places of a claim have, for whoever has a turn in a queue or none."""
+    def rooms(self, wish: Wish, turn: Turn | None) -> tuple[Room, ...]:
+        """Return what the places of a claim have, for whoever has a turn or none."""
         programme, today = wish.terms.programme, wish.terms.today
         found = list[Room]()
         for limit, place in wish.places:
@@ -418,7 +423,9 @@ class Capacity:
             key = (place.counter, place.window)
             used = self.taken(key).taken if place.is_shared else self.own((wish.member_id, *key))
             there = limits.room(limit, place, most, used, day=today, zone=programme.tz)
-            waiting = 0 if place.queue == turn else self.taken(queue_key(place.queue)).reserved
+            first = self.leading.get(place.queue)
+            passes = turn is not None and turn.passes(place.queue, first)
+            waiting = 0 if passes else self.taken(queue_key(place.queue)).reserved
             found.append(msgspec.structs.replace(there, waiting=waiting) if waiting else there)
         return tuple(found)
 

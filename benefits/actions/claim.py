@@ -10,7 +10,7 @@ import msgspec
 from benefits import measures, traces
 from benefits.actions import capacity
 from benefits.actions.answers import Answer
-from benefits.actions.capacity import Asker, Capacity, Terms, Wish, queue_key
+from benefits.actions.capacity import Asker, Capacity, Terms, Wish
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.actions.pricing import UNSENT_FOR, cost_of
@@ -163,10 +163,8 @@ class _Group:
         self._wishes = {(w.member_id, w.terms.asked.code): w for w in found}
         await self.waits.load(conn, {one.member_id for one in commands if one.waits})
         taken = [id_ for id_, one in self.locked.items() if one.has_merged]
-        queues = {queue_key(one.turn.queue) for one in commands if one.turn and one.turn.queue}
-        await self.capacity.load(
-            conn, self._wishes.values(), taken=taken, locks=True, queues=queues
-        )
+        turns = [one.turn for one in commands if one.turn is not None]
+        await self.capacity.load(conn, self._wishes.values(), taken=taken, locks=True, turns=turns)
         await self._lock_codes(conn, commands)
 
     async def _lock_codes(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
@@ -230,7 +228,7 @@ class _Group:
             blocked=stopping is not None and stop_claim(stopping, terms.benefit, now),
             known=self._known(command, terms),
             companions=self._companions(command, terms) if command.companions else 0,
-            turn=command.turn.queue if command.turn is not None else "",
+            turn=command.turn,
         )
 
     def _companions(self, command: ClaimUnits, terms: Terms) -> int:

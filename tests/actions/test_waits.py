@@ -191,28 +191,48 @@ async def test_whoever_was_merged_waits_on_and_goes_to_the_end_of_another_queue(
     world: World,
 ) -> None:
     """Served at one limit it finds another full, at which others wait: it is behind them."""
-
-    async def allow(both: int, one: int) -> None:
-        await limited(
-            world,
-            limit("both", both, on_full=OnFull.WAITLIST),
-            limit("one", one, Scope.BENEFIT, on_full=OnFull.WAITLIST, benefits=("LOUNGE",)),
-        )
-
-    await allow(3, 2)
+    await allow(world, 3, 2)
     holder, of, into, other = [await rich(world) for _ in range(4)]
     assert "ok" == await ask(world, holder, quantity=2)
     assert "waits" == await await_room(world, other)  # at the second limit
-    await allow(2, 2)
+    await allow(world, 2, 2)
     assert "waits" == await await_room(world, of)  # at the first, which is asked first
     await merged(world, of, into)
-    await allow(9, 2)
+    await allow(world, 9, 2)
     assert 0 == await serve(world)
-    await allow(9, 3)
+    await allow(world, 9, 3)
     assert 1 == await serve(world)
     assert {(other, "SERVED"), (of, "")} == {*await ends(world)}
-    await allow(9, 4)
+    await allow(world, 9, 4)
     assert 1 == await serve(world)
     claimers = await world.rows("SELECT member_id FROM claim WHERE quantity = 1")
     assert {other, into} == {row.member_id for row in claimers}
     assert [] == await world.findings()
+
+
+async def test_the_first_of_two_queues_do_not_wait_for_each_other(world: World) -> None:
+    """Two wait at either limit, each has room for one: the first is whoever waits longest."""
+    await allow(world, 2, 9)
+    holder, *four = [await rich(world) for _ in range(5)]
+    assert "ok" == await ask(world, holder, quantity=2)
+    for member in four:
+        world.clock.now += timedelta(seconds=1)
+        assert "waits" == await await_room(world, member)
+        if member == four[1]:
+            await allow(world, 2, 2)  # those who follow find both full
+    queues = await world.rows("SELECT count(*) FROM wait WHERE bucket >= 0 GROUP BY queue")
+    assert [2, 2] == [row.count for row in queues]
+    for each, served in enumerate(four):
+        await allow(world, 3 + each, 3 + each)
+        assert 1 == await serve(world)
+        assert (served, "SERVED") == (await ends(world))[each]
+    assert [] == await world.findings()
+
+
+async def allow(world: World, both: int, one: int) -> None:
+    """Let claims wait at two limits, of which one is asked first."""
+    await limited(
+        world,
+        limit("both", both, on_full=OnFull.WAITLIST),
+        limit("one", one, Scope.BENEFIT, on_full=OnFull.WAITLIST, benefits=LOUNGE),
+    )

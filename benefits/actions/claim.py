@@ -161,7 +161,8 @@ class _Group:
         branches = {id_: one.branch for id_, one in self.locked.items()}
         found = await capacity.wishes(conn, wanted, branches)
         self._wishes = {(w.member_id, w.terms.asked.code): w for w in found}
-        await self.waits.load(conn, {one.member_id for one in commands if one.waits})
+        patient = {one.member_id for one in commands if one.waits and one.turn is None}
+        await self.waits.load(conn, [self.locked[id_] for id_ in patient & self.locked.keys()])
         taken = [id_ for id_, one in self.locked.items() if one.has_merged]
         turns = [one.turn for one in commands if one.turn is not None]
         await self.capacity.load(conn, self._wishes.values(), taken=taken, locks=True, turns=turns)

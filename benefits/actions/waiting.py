@@ -18,9 +18,10 @@ from benefits.domain.entitlement import CapReached, CounterUse
 from benefits.domain.ledger import Lot
 from benefits.domain.refusal import Refusal
 from benefits.domain.waits import AlreadyWaiting, Turn, Waiting
-from benefits.store import waits
+from benefits.store import merged, waits
 from benefits.store.db import Busy, Connection, Writer
 from benefits.store.ledger import Journal
+from benefits.store.members import Member
 from benefits.store.waits import New, Spot
 
 
@@ -47,10 +48,12 @@ class Waits:
         self._new = list[New]()
         self._moved = list[tuple[UUID, Spot]]()
 
-    async def load(self, conn: Connection, members: Collection[UUID]) -> None:
-        """Read for which benefits claims of members wait."""
+    async def load(self, conn: Connection, members: Collection[Member]) -> None:
+        """Read for which benefits claims of members wait, or of those merged into them."""
         if members:
-            self._open = await waits.waiting(conn, members)
+            into = await merged.along(conn, [one.member_id for one in members if one.has_merged])
+            found = await waits.waiting(conn, {one.member_id for one in members} | into.keys())
+            self._open = {(into.get(id_, id_), benefit) for id_, benefit in found}
 
     @property
     def changed(self) -> bool:

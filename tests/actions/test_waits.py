@@ -198,6 +198,7 @@ async def test_whoever_was_merged_waits_on_and_goes_to_the_end_of_another_queue(
     await allow(world, 2, 2)
     assert "waits" == await await_room(world, of)  # at the first, which is asked first
     await merged(world, of, into)
+    assert "already_waiting" == await await_room(world, into)
     await allow(world, 9, 2)
     assert 0 == await serve(world)
     await allow(world, 9, 3)

@@ -18,7 +18,7 @@ from benefits.domain.booking import Slots, slots
 from benefits.domain.entitlement import ClaimFacts, CounterUse, Node
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot
-from benefits.domain.limits import WHENEVER, Limit, OnFull, Place, Room, Scope
+from benefits.domain.limits import WHENEVER, Limit, Place, Room, Scope
 from benefits.domain.orders import RedeemBy
 from benefits.domain.programme import Programme
 from benefits.domain.use import use_until
@@ -30,7 +30,7 @@ from benefits.store.db import Connection, Writer
 from benefits.store.ledger import Journal
 from benefits.store.pool import Shelf
 
-QUEUE = "queue"  # whatever the window: who waits does so for the next ones, too
+QUEUE = "queue"  # in the window's place: a queue has a name of its own for each that it needs
 _NOTHING = CounterUse()
 _FRESH = Kept()
 
@@ -273,8 +273,8 @@ class Capacity:
             for limit, place in wish.places:
                 if place.is_shared:
                     windows.add((place.counter, place.window))
-                    if limit.on_full is not OnFull.REJECT:
-                        windows.add(queue_key(place.queue))
+                    if queue := limit.queue(place):
+                        windows.add(queue_key(queue))
                 elif limit.is_rolling:
                     since = limits.instant_key(limits.since(limit, wish.terms.now))
                     recent.append((wish.member_id, place.counter, since))
@@ -423,9 +423,9 @@ class Capacity:
             key = (place.counter, place.window)
             used = self.taken(key).taken if place.is_shared else self.own((wish.member_id, *key))
             there = limits.room(limit, place, most, used, day=today, zone=programme.tz)
-            first = self.leading.get(place.queue)
-            passes = turn is not None and turn.passes(place.queue, first)
-            waiting = 0 if passes else self.taken(queue_key(place.queue)).reserved
+            waiting = self.taken(queue_key(there.queue)).reserved if there.queue else 0
+            if waiting and turn and turn.passes(there.queue, self.leading.get(there.queue)):
+                waiting = 0
             found.append(msgspec.structs.replace(there, waiting=waiting) if waiting else there)
         return tuple(found)
 

@@ -21,7 +21,7 @@ from benefits.actions.parts import Parts
 from benefits.actions.waiting import Asked
 from benefits.domain import limits
 from benefits.domain.catalogue import Catalogue
-from benefits.domain.limits import Counted, Dimension, Limit, OnFull, Place, Scope
+from benefits.domain.limits import Counted, Dimension, Limit, Place, Scope
 from benefits.domain.refusal import Refusal
 from benefits.domain.waits import Reason, Turn, WaitOver
 from benefits.store import counters, members, waits
@@ -171,12 +171,12 @@ def _spot(catalogue: Catalogue, head: Head, now: datetime) -> _Spot | None:
     terms = Terms.of(*catalogue.offers[head.benefit], now)
     programme = terms.programme
     limit = next((one for one in terms.limits if one.code == head.limit), None)
-    if limit is None or limit.on_full is OnFull.REJECT:
+    if limit is None:
         return None
     served = {Scope.BENEFIT: terms.benefit.code, Scope.PROVIDER: terms.benefit.provider}
     of = served.get(limit.scope, head.of)
     place = limits.place(limit, now, terms.today, programme=programme.code, of=of)
-    return _Spot(terms, limit, place) if place.queue == head.queue else None
+    return _Spot(terms, limit, place) if limit.queue(place) == head.queue else None
 
 
 def _most(head: Head, spot: _Spot | None, there: Mapping[SharedCounter, Kept], page: int) -> int:

@@ -71,6 +71,19 @@ async def test_what_finds_no_room_in_this_window_happens_in_the_next(world: Worl
     assert [] == await world.findings()
 
 
+async def test_who_waited_for_a_window_that_is_over_keeps_nobody_back(world: World) -> None:
+    """A waiting list of June, not ended yet, is not before those who come on 1 July."""
+    world.clock.now = local(2025, 6, 20, 12)
+    await limited(world, limit("drop", 1, on_full=OnFull.WAITLIST))
+    first, second = [await rich(world) for _ in range(2)]
+    assert "ok" == await ask(world, first)
+    assert "waits" == await await_room(world, second)
+    world.clock.now = local(2025, 7, 1)
+    assert "ok" == await ask(world, first)
+    assert 1 == await serve(world)
+    assert [(second, "OVER")] == await ends(world)
+
+
 async def test_g_ref_1_a_members_own_room_opens_with_the_next_window(world: World) -> None:
     """8 a month: of ten in June the last two are made on 1 July, one after the other."""
     world.clock.now = local(2025, 6, 20, 12)

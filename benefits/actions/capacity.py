@@ -18,18 +18,19 @@ from benefits.domain.booking import Slots, slots
 from benefits.domain.entitlement import ClaimFacts, CounterUse, Node
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot
-from benefits.domain.limits import WHENEVER, Limit, OnFull, Place, Room, Scope
+from benefits.domain.limits import WHENEVER, Limit, Place, Room, Scope
 from benefits.domain.orders import RedeemBy
 from benefits.domain.programme import Programme
 from benefits.domain.use import use_until
 from benefits.domain.values import end_of, local_date
-from benefits.store import counters, labels, merged, people
+from benefits.domain.waits import Turn
+from benefits.store import counters, labels, merged, people, waits
 from benefits.store.counters import Change, Kept, MemberCounter, SharedCounter
 from benefits.store.db import Connection, Writer
 from benefits.store.ledger import Journal
 from benefits.store.pool import Shelf
 
-QUEUE = "queue"  # whatever the window: who waits does so for the next ones, too
+QUEUE = "queue"  # in the window's place: a queue has a name of its own for each that it needs
 _NOTHING = CounterUse()
 _FRESH = Kept()
 
@@ -227,14 +228,14 @@ async def wishes(
 class Asker(msgspec.Struct, frozen=True):
     """Who claims: whether nothing may be claimed any more or now, and what a rule asks of them.
 
-    As many `companions` may come along. Who waited and is the first of a queue has its `turn`.
+    As many `companions` may come along. Whoever waited has a `turn`.
     """
 
     closed: bool
     blocked: bool
     known: Known | None
     companions: int = 0
-    turn: str = ""
+    turn: Turn | None = None
 
 
 class Capacity:
@@ -248,6 +249,7 @@ class Capacity:
         self.events: dict[tuple[UUID, str], dict[str, int]] = {}
         self.shared: dict[SharedCounter, Kept] = {}
         self.shared_more: dict[SharedCounter, Change] = {}
+        self.leading: dict[str, UUID] = {}
         self.codes = CodeStock()
 
     async def load(
@@ -257,22 +259,22 @@ class Capacity:
         *,
         taken: Collection[UUID],
         locks: bool,
-        queues: Collection[SharedCounter] = (),
+        turns: Collection[Turn] = (),
     ) -> None:
         """Read what claims may meet; with `locks`, lock what is shared, last of all.
 
-        Others were merged into the `taken` members. The `queues` are those that claims come from.
+        Others were merged into the `taken` members. Some of the claims waited for their `turns`.
         """
         mine = [w.terms.cap(w.member_id) for w in wanted if w.terms.benefit.cap is not None]
         recent = list[MemberCounter]()
-        windows = set(queues)
+        windows = {queue_key(turn.queue) for turn in turns if turn.queue}
         for wish in wanted:
             mine += [(wish.member_id, p.counter, p.window) for p in wish.terms.others]
             for limit, place in wish.places:
                 if place.is_shared:
                     windows.add((place.counter, place.window))
-                    if limit.on_full is not OnFull.REJECT:
-                        windows.add(queue_key(place.queue))
+                    if queue := limit.queue(place):
+                        windows.add(queue_key(queue))
                 elif limit.is_rolling:
                     since = limits.instant_key(limits.since(limit, wish.terms.now))
                     recent.append((wish.member_id, place.counter, since))
@@ -287,6 +289,9 @@ class Capacity:
             return
         await counters.open_windows(conn, windows)
         await self.lock(conn, shared)
+        if turns:
+            queues = [name for name, window in windows if window == QUEUE]
+            self.leading = await waits.leading(conn, queues)
 
     async def load_own(
         self,
@@ -405,8 +410,8 @@ class Capacity:
         """Return which benefit of an exclusion group a member has claimed; empty for none."""
         return next((p.of for p in others if self.own((member_id, p.counter, p.window)) > 0), "")
 
-    def rooms(self, wish: Wish, turn: str = "") -> tuple[Room, ...]:
-        """Return what the places of a claim have, for whoever has a turn in a queue or none."""
+    def rooms(self, wish: Wish, turn: Turn | None) -> tuple[Room, ...]:
+        """Return what the places of a claim have, for whoever has a turn or none."""
         programme, today = wish.terms.programme, wish.terms.today
         found = list[Room]()
         for limit, place in wish.places:
@@ -418,7 +423,9 @@ class Capacity:
             key = (place.counter, place.window)
             used = self.taken(key).taken if place.is_shared else self.own((wish.member_id, *key))
             there = limits.room(limit, place, most, used, day=today, zone=programme.tz)
-            waiting = 0 if place.queue == turn else self.taken(queue_key(place.queue)).reserved
+            waiting = self.taken(queue_key(there.queue)).reserved if there.queue else 0
+            if waiting and turn and turn.passes(there.queue, self.leading.get(there.queue)):
+                waiting = 0
             found.append(msgspec.structs.replace(there, waiting=waiting) if waiting else there)
         return tuple(found)
 

@@ -10,7 +10,7 @@ import msgspec
 from benefits import measures, traces
 from benefits.actions import capacity
 from benefits.actions.answers import Answer
-from benefits.actions.capacity import Asker, Capacity, Terms, Wish, queue_key
+from benefits.actions.capacity import Asker, Capacity, Terms, Wish
 from benefits.actions.keyed import Accepted, Decided, Keyed
 from benefits.actions.parts import Parts
 from benefits.actions.pricing import UNSENT_FOR, cost_of
@@ -27,7 +27,7 @@ from benefits.domain.orders import Done, IssueRequest, Operation, OrderState
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import EPOCH, bucket_of, local_date
-from benefits.domain.waits import Turn, Waiting
+from benefits.domain.waits import Turn, Waiting, WaitOver
 from benefits.store import blocks, claims, members, orders, people, standings
 from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
@@ -161,12 +161,11 @@ class _Group:
         branches = {id_: one.branch for id_, one in self.locked.items()}
         found = await capacity.wishes(conn, wanted, branches)
         self._wishes = {(w.member_id, w.terms.asked.code): w for w in found}
-        await self.waits.load(conn, {one.member_id for one in commands if one.waits})
+        patient = {one.member_id for one in commands if one.waits and one.turn is None}
+        await self.waits.load(conn, [self.locked[id_] for id_ in patient & self.locked.keys()])
         taken = [id_ for id_, one in self.locked.items() if one.has_merged]
-        queues = {queue_key(one.turn.queue) for one in commands if one.turn and one.turn.queue}
-        await self.capacity.load(
-            conn, self._wishes.values(), taken=taken, locks=True, queues=queues
-        )
+        turns = [one.turn for one in commands if one.turn is not None]
+        await self.capacity.load(conn, self._wishes.values(), taken=taken, locks=True, turns=turns)
         await self._lock_codes(conn, commands)
 
     async def _lock_codes(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
@@ -192,6 +191,8 @@ class _Group:
             return QuantityInvalid()
         if command.benefit not in self.offers:
             return UnknownBenefit()
+        if command.turn is not None and command.turn.is_over(self.now):
+            return WaitOver()
         if command.turn is not None and self.waits.is_full(command.turn):
             return Busy()
         wish = self._wishes[command.member_id, command.benefit]
@@ -228,7 +229,7 @@ class _Group:
             blocked=stopping is not None and stop_claim(stopping, terms.benefit, now),
             known=self._known(command, terms),
             companions=self._companions(command, terms) if command.companions else 0,
-            turn=command.turn.queue if command.turn is not None else "",
+            turn=command.turn,
         )
 
     def _companions(self, command: ClaimUnits, terms: Terms) -> int:

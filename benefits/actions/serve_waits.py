@@ -21,9 +21,9 @@ from benefits.actions.parts import Parts
 from benefits.actions.waiting import Asked
 from benefits.domain import limits
 from benefits.domain.catalogue import Catalogue
-from benefits.domain.limits import Counted, Dimension, Limit, OnFull, Place
+from benefits.domain.limits import Counted, Dimension, Limit, Place, Scope
 from benefits.domain.refusal import Refusal
-from benefits.domain.waits import Reason, Turn
+from benefits.domain.waits import Reason, Turn, WaitOver
 from benefits.store import counters, members, waits
 from benefits.store.counters import Kept, SharedCounter
 from benefits.store.db import Busy, Connection, Database
@@ -146,6 +146,8 @@ def _command(one: Pending, parts: Parts) -> ClaimUnits:
 def _ended(one: Pending, said: Decided | Refusal) -> Ended:
     if isinstance(said, Accepted):
         return Ended(wait=one, reason=Reason.SERVED, claim_id=UUID(said.ids["claim_id"]))
+    if said.code == WaitOver.code:
+        return Ended(wait=one, reason=Reason.OVER)
     return Ended(wait=one, reason=Reason.REFUSED, refusal=said.code)
 
 
@@ -168,11 +170,13 @@ def _spot(catalogue: Catalogue, head: Head, now: datetime) -> _Spot | None:
         return None
     terms = Terms.of(*catalogue.offers[head.benefit], now)
     programme = terms.programme
-    limit = next((one for one in programme.limit if one.code == head.limit), None)
-    if limit is None or limit.on_full is OnFull.REJECT:
+    limit = next((one for one in terms.limits if one.code == head.limit), None)
+    if limit is None:
         return None
-    place = limits.place(limit, now, terms.today, programme=programme.code, of=head.of)
-    return _Spot(terms, limit, place) if place.queue == head.queue else None
+    served = {Scope.BENEFIT: terms.benefit.code, Scope.PROVIDER: terms.benefit.provider}
+    of = served.get(limit.scope, head.of)
+    place = limits.place(limit, now, terms.today, programme=programme.code, of=of)
+    return _Spot(terms, limit, place) if limit.queue(place) == head.queue else None
 
 
 def _most(head: Head, spot: _Spot | None, there: Mapping[SharedCounter, Kept], page: int) -> int:

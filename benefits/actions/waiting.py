@@ -18,9 +18,10 @@ from benefits.domain.entitlement import CapReached, CounterUse
 from benefits.domain.ledger import Lot
 from benefits.domain.refusal import Refusal
 from benefits.domain.waits import AlreadyWaiting, Turn, Waiting
-from benefits.store import waits
+from benefits.store import merged, waits
 from benefits.store.db import Busy, Connection, Writer
 from benefits.store.ledger import Journal
+from benefits.store.members import Member
 from benefits.store.waits import New, Spot
 
 
@@ -47,10 +48,12 @@ class Waits:
         self._new = list[New]()
         self._moved = list[tuple[UUID, Spot]]()
 
-    async def load(self, conn: Connection, members: Collection[UUID]) -> None:
-        """Read for which benefits claims of members wait."""
+    async def load(self, conn: Connection, members: Collection[Member]) -> None:
+        """Read for which benefits claims of members wait, or of those merged into them."""
         if members:
-            self._open = await waits.waiting(conn, members)
+            into = await merged.along(conn, [one.member_id for one in members if one.has_merged])
+            found = await waits.waiting(conn, {one.member_id for one in members} | into.keys())
+            self._open = {(into.get(id_, id_), benefit) for id_, benefit in found}
 
     @property
     def changed(self) -> bool:
@@ -105,9 +108,8 @@ class Waits:
 
     def go_on(self, turn: Turn, waiting: Waiting) -> Busy:
         """Let one wait on whose turn it was, where it lacks room now; nothing is decided."""
-        queue = waiting.room.place.queue if waiting.room.place.is_shared else ""
-        if turn.queue and turn.queue == queue:
-            self._full.add(queue)
+        if turn.queue and turn.queue == waiting.room.queue:
+            self._full.add(turn.queue)
             return Busy()
         self._moved.append((turn.wait_id, self._spot(waiting, turn.ends_at)))
         if turn.queue:
@@ -116,18 +118,18 @@ class Waits:
 
     def _spot(self, waiting: Waiting, ends_at: datetime | None) -> Spot:
         """Return where a claim waits: as the last of a queue, or until the member's room opens."""
-        place = waiting.room.place
-        if not place.is_shared:
+        place, queue = waiting.room.place, waiting.room.queue
+        if not queue:
             opens = waiting.room.opens(waiting.wanted)
             assert opens is not None, "who waits for room of their own does so for a next window"
             next_at = opens if ends_at is None else min(opens, ends_at)
             return Spot(limit=place.limit, of=place.of, queue="", number=0, next_at=next_at)
-        key = queue_key(place.queue)
+        key = queue_key(queue)
         self._capacity.add(key, CounterUse(1, 1))
         return Spot(
             limit=place.limit,
             of=place.of,
-            queue=place.queue,
+            queue=queue,
             number=self._capacity.taken(key).spent,
             next_at=ends_at,
         )

@@ -120,6 +120,16 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Say whether claims of a benefit take from it."""
         return not self.benefits or benefit in self.benefits
 
+    def queue(self, place: "Place") -> str:
+        """Return the name of the counter of those who wait for a place's room; empty for nobody.
+
+        On a WAITLIST it is of the place's window: who waited for an earlier one keeps nobody back.
+        """
+        if self.on_full is OnFull.REJECT or not place.is_shared:
+            return ""
+        name = f"wait:{place.counter}"
+        return f"{name}:{place.window}" if self.on_full is OnFull.WAITLIST else name
+
     def takes_at(self, place: "Place") -> bool:
         """Say whether a place of an earlier claim is still one of its own."""
         mine = (self.code, self.scope, self.dimension)
@@ -176,11 +186,6 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return ":".join(kind + rolling + ([self.of] if self.of else []))
 
     @property
-    def queue(self) -> str:
-        """The name of the counter of those who wait for its room, in whichever window."""
-        return f"wait:{self.counter}"
-
-    @property
     def is_instant(self) -> bool:
         """Whether its window is the instant of one event, which counts in rolling windows."""
         return "T" in self.window
@@ -215,8 +220,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     """What a place has: at most `most`, of which `used` is taken.
 
     All of it is free again at `resets_at`; of a rolling window amounts are, one after the other,
-    as `frees` says. What comes back belongs to those who are `waiting` for it. Who begins to wait
-    does so until `waits_until`; None where the window never ends.
+    as `frees` says. What comes back belongs to those who are `waiting` for it, in its `queue`. Who
+    begins to wait does so until `waits_until`; None where the window never ends.
     """
 
     place: Place
@@ -226,6 +231,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     resets_at: datetime | None = None
     frees: tuple[tuple[datetime, int], ...] = ()
     waits_until: datetime | None = None
+    queue: str = ""
     waiting: int = 0
 
     def has(self, wanted: int) -> bool:
@@ -327,6 +333,7 @@ def room(limit: Limit, place: Place, most: int, used: int, *, day: date, zone: Z
         used=used,
         resets_at=None if end is None else midnight(end, zone),
         waits_until=None if last is None else midnight(last, zone),
+        queue=limit.queue(place),
     )
 
 

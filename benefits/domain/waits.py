@@ -73,6 +73,17 @@ class Turn(msgspec.Struct, frozen=True):
     queue: str
     ends_at: datetime | None
 
+    def passes(self, queue: str, first: UUID | None) -> bool:
+        """Say whether nobody in a queue is before it: in its own, or where the first is younger.
+
+        Ids are in the order of instants. Else the first of two queues would wait for each other.
+        """
+        return queue == self.queue or (first is not None and self.wait_id < first)
+
+    def is_over(self, now: datetime) -> bool:
+        """Say whether its time is over: what there is now is for whoever waits later."""
+        return self.ends_at is not None and self.ends_at <= now
+
 
 def ahead(waits: int) -> Ahead:
     """Return how many wait before one, coarsely."""

@@ -59,6 +59,13 @@ CROSS JOIN LATERAL (
 WHERE c."window" = 'queue' AND c.slice = 0 AND c.reserved > 0
 ORDER BY c.counter
 """
+LEADING = """
+SELECT q.queue, w.wait_id FROM unnest($1::text[]) AS q (queue)
+CROSS JOIN LATERAL (
+    SELECT o.wait_id FROM wait AS o
+    WHERE o.bucket BETWEEN 0 AND 1023 AND o.queue = q.queue AND o.ended_at IS NULL
+    ORDER BY o.number LIMIT 1) AS w
+"""
 FIRST = """
 SELECT w.member_id, w.wait_id FROM wait AS w
 WHERE w.bucket BETWEEN 0 AND 1023 AND w.queue = $1 AND w.ended_at IS NULL
@@ -248,6 +255,11 @@ async def due(
 async def heads(conn: Connection) -> list[Head]:
     """Return the queues in which anybody waits, each with its first."""
     return [Head(*row) for row in await rows(conn, HEADS)]
+
+
+async def leading(conn: Connection, queues: Collection[str]) -> dict[str, UUID]:
+    """Return the first wait of each of some queues in which anybody waits."""
+    return {row.queue: row.wait_id for row in await rows(conn, LEADING, list(queues))}
 
 
 async def first(conn: Connection, queue: str, limit: int) -> list[tuple[UUID, UUID]]:

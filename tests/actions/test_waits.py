@@ -14,6 +14,7 @@ from tests.actions.merging import merged
 from tests.actions.waiting import await_room, ends, serve, stop, wait_of
 from tests.builders import World
 
+LOUNGE = ("LOUNGE",)
 REFUSED = Rejected(Reason.LIMIT, "limit")
 
 
@@ -63,11 +64,24 @@ async def test_what_finds_no_room_in_this_window_happens_in_the_next(world: Worl
     served = [(member, "SERVED") for member in members[3:6]]
     assert [*served, (members[6], ""), (members[7], "")] == await ends(world)
     world.clock.now = local(2025, 8, 1)
-    assert 2 == await serve(world)
+    assert 2 == await serve(world, 1)  # whoever is not ended yet takes nothing of August, either
     over = [(member, "OVER") for member in members[6:]]
     assert [*served, *over] == await ends(world)
     assert "ok" == await ask(world, members[0])
     assert [] == await world.findings()
+
+
+async def test_who_waited_for_a_window_that_is_over_keeps_nobody_back(world: World) -> None:
+    """A waiting list of June, not ended yet, is not before those who come on 1 July."""
+    world.clock.now = local(2025, 6, 20, 12)
+    await limited(world, limit("drop", 1, on_full=OnFull.WAITLIST))
+    first, second = [await rich(world) for _ in range(2)]
+    assert "ok" == await ask(world, first)
+    assert "waits" == await await_room(world, second)
+    world.clock.now = local(2025, 7, 1)
+    assert "ok" == await ask(world, first)
+    assert 1 == await serve(world)
+    assert [(second, "OVER")] == await ends(world)
 
 
 async def test_g_ref_1_a_members_own_room_opens_with_the_next_window(world: World) -> None:
@@ -86,7 +100,7 @@ async def test_g_ref_1_a_members_own_room_opens_with_the_next_window(world: Worl
 
 
 async def test_who_cannot_claim_any_more_keeps_nobody_back(world: World) -> None:
-    """Units that went, a limit that is gone: a wait ends, the next one is served."""
+    """Units that went, a limit that is not theirs any more: a wait ends, the next is served."""
     some = limit("drop", 1, on_full=OnFull.WAITLIST, window=CapWindow.LIFETIME)
     await limited(world, some)
     first, poor, last = [await rich(world) for _ in range(3)]
@@ -100,8 +114,8 @@ async def test_who_cannot_claim_any_more_keeps_nobody_back(world: World) -> None
     assert 2 == await serve(world)
     expected = [(poor, "insufficient_units"), (last, "SERVED"), (other, "")]
     assert expected == await ends(world)
-    await limited(world)  # no limit, nobody to wait for
-    assert "ok" == await ask(world, first)
+    whole = CapWindow.LIFETIME
+    await limited(world, limit("drop", 2, on_full=OnFull.WAITLIST, window=whole, benefits=LOUNGE))
     assert 1 == await serve(world)
     assert [*expected[:2], (other, "SERVED")] == await ends(world)
 
@@ -190,28 +204,49 @@ async def test_whoever_was_merged_waits_on_and_goes_to_the_end_of_another_queue(
     world: World,
 ) -> None:
     """Served at one limit it finds another full, at which others wait: it is behind them."""
-
-    async def allow(both: int, one: int) -> None:
-        await limited(
-            world,
-            limit("both", both, on_full=OnFull.WAITLIST),
-            limit("one", one, Scope.BENEFIT, on_full=OnFull.WAITLIST, benefits=("LOUNGE",)),
-        )
-
-    await allow(3, 2)
+    await allow(world, 3, 2)
     holder, of, into, other = [await rich(world) for _ in range(4)]
     assert "ok" == await ask(world, holder, quantity=2)
     assert "waits" == await await_room(world, other)  # at the second limit
-    await allow(2, 2)
+    await allow(world, 2, 2)
     assert "waits" == await await_room(world, of)  # at the first, which is asked first
     await merged(world, of, into)
-    await allow(9, 2)
+    assert "already_waiting" == await await_room(world, into)
+    await allow(world, 9, 2)
     assert 0 == await serve(world)
-    await allow(9, 3)
+    await allow(world, 9, 3)
     assert 1 == await serve(world)
     assert {(other, "SERVED"), (of, "")} == {*await ends(world)}
-    await allow(9, 4)
+    await allow(world, 9, 4)
     assert 1 == await serve(world)
     claimers = await world.rows("SELECT member_id FROM claim WHERE quantity = 1")
     assert {other, into} == {row.member_id for row in claimers}
     assert [] == await world.findings()
+
+
+async def test_the_first_of_two_queues_do_not_wait_for_each_other(world: World) -> None:
+    """Two wait at either limit, each has room for one: the first is whoever waits longest."""
+    await allow(world, 2, 9)
+    holder, *four = [await rich(world) for _ in range(5)]
+    assert "ok" == await ask(world, holder, quantity=2)
+    for member in four:
+        world.clock.now += timedelta(seconds=1)
+        assert "waits" == await await_room(world, member)
+        if member == four[1]:
+            await allow(world, 2, 2)  # those who follow find both full
+    queues = await world.rows("SELECT count(*) FROM wait WHERE bucket >= 0 GROUP BY queue")
+    assert [2, 2] == [row.count for row in queues]
+    for each, served in enumerate(four):
+        await allow(world, 3 + each, 3 + each)
+        assert 1 == await serve(world)
+        assert (served, "SERVED") == (await ends(world))[each]
+    assert [] == await world.findings()
+
+
+async def allow(world: World, both: int, one: int) -> None:
+    """Let claims wait at two limits, of which one is asked first."""
+    await limited(
+        world,
+        limit("both", both, on_full=OnFull.WAITLIST),
+        limit("one", one, Scope.BENEFIT, on_full=OnFull.WAITLIST, benefits=LOUNGE),
+    )

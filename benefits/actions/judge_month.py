@@ -15,6 +15,7 @@ from benefits.actions.parts import Parts
 from benefits.domain import tiers as rules
 from benefits.domain.catalogue import Rules
 from benefits.domain.floors import floor_of, lifted
+from benefits.domain.news import is_below, news
 from benefits.domain.programme import Programme
 from benefits.domain.tiers import Decision, State
 from benefits.domain.values import Month, bucket_of, local_date
@@ -110,9 +111,9 @@ def _compare(
         if not decision.is_whole and bucket not in settled.buckets:
             found.open.add(member_id)
         floor = stood.get(member_id)
-        if floor is not None and decision.after.rank < min(floor.rank, fact.written.rank):
+        if floor is not None and is_below(decision.after, floor, fact.written):
             found.pending.add(bucket)
-        new = rules.news(decision, fact.written, settled=floor, on=on)
+        new = news(decision, fact.written, settled=floor, on=on)
         if new is None:
             continue
         found.decisions[member_id] = new
@@ -138,7 +139,7 @@ async def _stood(
     lower = [
         fact
         for fact, decision in judged
-        if decision is not None and decision.after.rank < fact.written.rank
+        if decision is not None and is_below(decision.after, fact.written)
     ]
     if not rules.may_fall(judges.at(month).programme, month):
         return {fact.member_id: fact.written.own for fact in lower}

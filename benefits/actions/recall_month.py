@@ -11,7 +11,8 @@ import msgspec
 from benefits.actions.judge_month import closed_by, last_decision
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Judge
-from benefits.domain.tiers import Decision, news
+from benefits.domain.news import news
+from benefits.domain.tiers import Decision
 from benefits.domain.values import bucket_of, local_date
 from benefits.store import facts, merged
 from benefits.store.db import Connection

@@ -420,55 +420,6 @@ class _Readings:
         return tuple(found)
 
 
-def news(
-    decision: Decision, written: State, *, settled: State | None = None, on: date = date.max
-) -> Decision | None:
-    """Return what must be written where `written` is the standing on record; None when nothing.
-
-    When the fold has another tier than the record without the month itself having moved it, a
-    month before was left out, completed or judged by another rule: the record is corrected (T-8).
-    A month that was `settled`, decided on all its days, takes no tier back when it is corrected,
-    of those that stood on record by then: that waits for the evaluation of the next one (A-7).
-    What raised it since is undone. Inside a period what stands is as good as settled (T-3). It is
-    told `on` a day.
-    """
-    if settled is not None and decision.after.rank < min(settled.rank, written.rank):
-        if written.rank <= settled.rank:
-            return None
-        decision = msgspec.structs.replace(decision, after=settled, cause=Cause.CORRECTED)
-    before, after = decision.before, decision.after
-    if after.shown == written.shown:
-        return None
-    if after.earned is not None or written.earned is not None:
-        return _welcomed(decision, written, on)
-    if before.rank == written.rank:
-        return decision
-    cause = decision.cause if after.rank == written.rank else Cause.CORRECTED
-    return msgspec.structs.replace(decision, before=_recorded(written), cause=cause)
-
-
-def _recorded(written: State) -> State:
-    """Return a standing on record as what a decision begins with."""
-    return msgspec.structs.replace(written, window=())
-
-
-def _welcomed(decision: Decision, written: State, on: date) -> Decision:
-    """Return news of a standing that a welcome lifts, or lifted: it is told by what is held."""
-    after, grounds = decision.after, decision.grounds
-    own = decision.cause if decision.before.rank == written.own.rank else Cause.CORRECTED
-    if after.earned is not None:
-        has_fallen = after.rank < written.rank and written.earned is None
-        cause = own if has_fallen else Cause.WELCOME
-    elif after.rank < written.rank:
-        cause = Cause.WELCOME_OVER
-        grounds = msgspec.structs.replace(grounds, ended_on=written.welcomed_through(on))
-    else:
-        cause = Cause.RETAINED if after.rank == written.rank else own
-    return msgspec.structs.replace(
-        decision, before=_recorded(written), cause=cause, grounds=grounds
-    )
-
-
 def stays_until(programme: Programme, decision: Decision) -> date:
     """Return the last day the tier is certain: no drop comes before it (X-6)."""
     return certain_through(programme, decision.after, decision.month.plus(1))

@@ -12,8 +12,9 @@ from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.explanation import explain
 from benefits.domain.floors import Floor, floor_of, lifted, moved, opened_since
 from benefits.domain.metrics import MonthSum
+from benefits.domain.news import news
 from benefits.domain.policy import Policy, policy_problems
-from benefits.domain.tiers import Cause, Decision, State, certain_through, news
+from benefits.domain.tiers import Cause, Decision, State, certain_through
 from benefits.domain.values import Month
 from benefits.domain.welcome import Welcome
 from tests.builders import reference_programme
@@ -26,6 +27,8 @@ APRIL = Month(2025, 4)
 RULES = Rules((Judge(1, Month(2000, 1), PROGRAMME), Judge(2, Month(2025, 6), PLAIN)))
 FLOOR = Floor(GOLD, date(2025, 4, 16), date(2025, 7, 16))
 LIFTED = State(GOLD, earned=0, welcome_until=FLOOR.until)
+HIGH = State(PLATINUM, earned=0, welcome_until=FLOOR.until)
+HALFWAY = replace(HIGH, earned=GOLD)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +111,25 @@ def test_news_are_told_by_what_is_held(
         for language in ("zh", "en"):
             name = PROGRAMME.tier[found.after.rank].name[language]
             assert name in explain(PROGRAMME, found)[language]
+
+
+@pytest.mark.parametrize(
+    ("after", "written", "stood", "held"),
+    [
+        (HIGH, HALFWAY, HALFWAY, None),
+        (HIGH, HALFWAY, State(GOLD), None),
+        (HIGH, HALFWAY, State(), HIGH),
+        (State(), HALFWAY, HALFWAY, State(GOLD)),
+        (State(), State(GOLD), HALFWAY, None),
+    ],
+)
+def test_a_settled_month_takes_back_nothing_that_is_earned_beneath_a_welcome(
+    after: State, written: State, stood: State, held: State | None
+) -> None:
+    """A-7, M-8: gold was earned and is corrected away; it is what the welcome leaves."""
+    decision = replace(decided(State(), State(), Cause.RETAINED), after=after)
+    found = news(decision, written, settled=stood, on=APRIL.end)
+    assert held == (found.after if found else None)
 
 
 def test_a_welcome_ends_with_its_last_day_and_says_so() -> None:

@@ -15,6 +15,7 @@ from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.explanation import explain, money
 from benefits.domain.ladder import qualifies
 from benefits.domain.metrics import MonthSum, Reading
+from benefits.domain.news import news
 from benefits.domain.policy import Policy, Target
 from benefits.domain.programme import Programme
 from benefits.domain.progress import (
@@ -32,7 +33,6 @@ from benefits.domain.tiers import (
     State,
     certain_through,
     display_average,
-    news,
     stays_until,
 )
 from benefits.domain.values import Month

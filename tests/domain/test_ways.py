@@ -13,10 +13,11 @@ from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.explanation import explain
 from benefits.domain.labels import Label, Layer, held
 from benefits.domain.metrics import MonthSum, Reading
+from benefits.domain.news import news
 from benefits.domain.outlook import Sight, look_ahead
 from benefits.domain.programme_file import read
 from benefits.domain.progress import Running, nearest
-from benefits.domain.tiers import Cause, Decision, Grounds, State, fold, news, step
+from benefits.domain.tiers import Cause, Decision, Grounds, State, fold, step
 from benefits.domain.values import Month
 from tests.domain.test_policies import FIRST, months
 

@@ -13,6 +13,7 @@ from benefits import measures
 from benefits.actions.agree import WAIT, Agreed, Desk, Propose
 from benefits.actions.capacity import Capacity
 from benefits.actions.claim import UnknownMember
+from benefits.actions.new_lots import named
 from benefits.actions.parts import Parts
 from benefits.actions.room import change_room, counted, shared_counters
 from benefits.actions.weigh_correction import Matter, weigh
@@ -219,8 +220,8 @@ def _told(
 ) -> tuple[str, UUID | None, dict[str, object]]:
     """Return type, subject and data of the event."""
     wanted, effect = matter.wanted, matter.effect
-    shown = partial(matter.programme.whole, matter.benefit)
-    data: dict[str, object] = {"benefit": matter.benefit.code, "quantity": shown(matter.steps)}
+    shown = partial(matter.programme.whole, matter.item)
+    data: dict[str, object] = {**named(matter.item), "quantity": shown(matter.steps)}
     match wanted.kind:
         case Kind.REVERSE:
             data["expired"] = shown(_sum(effect, Account.AVAILABLE, Account.EXPIRED))

@@ -28,7 +28,7 @@ from benefits.domain.corrections import (
 from benefits.domain.entitlement import ContractEnded, CounterUse, MemberClosed, last_use
 from benefits.domain.ledger import Account, Cost
 from benefits.domain.orders import OPEN
-from benefits.domain.programme import Programme
+from benefits.domain.programme import Item, Programme
 from benefits.domain.units import UnitsDrawn
 from benefits.domain.values import end_of, local_date
 from benefits.store import claims, corrections
@@ -44,19 +44,20 @@ from benefits.store.members import Member
 class Matter(msgspec.Struct, kw_only=True):
     """A correction with all it concerns, as read under the member's lock at `now`.
 
-    A claim's programme and benefit are those it was made under, `today` has those in force.
-    `steps` is what its quantity comes to in the ledger; `counts` is how many units of the claim
-    count against caps and limits.
+    `item` is what its units are of: of a choice units are revoked, and nothing else (P-8). A
+    claim's programme and benefit are those it was made under, `today` has those in force. `steps`
+    is what its quantity comes to in the ledger; `counts` is how many units of the claim count
+    against caps and limits.
     """
 
     wanted: Wanted
     why: Why
     programme: Programme
-    benefit: Benefit
-    today: Offer
+    item: Item
     now: datetime
     claim: ClaimRow | None = None
     hold: HoldRow | None = None
+    today: Offer | None = None
     steps: int = 0
     counts: int = 0
     made_good: int = 0
@@ -88,6 +89,12 @@ class Matter(msgspec.Struct, kw_only=True):
         return self.programme.contract_end(item)
 
     @property
+    def benefit(self) -> Benefit:
+        """The benefit, where the kind is about one."""
+        assert isinstance(self.item, Benefit), "this kind of correction is about a benefit"
+        return self.item
+
+    @property
     def of_claim(self) -> ClaimRow:
         """The claim, where the kind has one."""
         assert self.claim is not None, "this kind of correction is about a claim"
@@ -101,8 +108,8 @@ class Matter(msgspec.Struct, kw_only=True):
 
     @property
     def unit(self) -> str:
-        """The ledger's unit: what a claim took, or what the benefit has."""
-        return self.hold.unit if self.hold else self.benefit.unit
+        """The ledger's unit: what a claim took, or what the benefit or choice has."""
+        return self.hold.unit if self.hold else self.item.unit
 
     @property
     def piece(self) -> int:
@@ -127,17 +134,17 @@ async def weigh(
         assert isinstance(wanted.quantity, int), "pieces are whole: it was checked"
         matter.steps = wanted.quantity * matter.piece
     else:
-        matter.steps = matter.programme.steps(matter.benefit, wanted.quantity)
+        matter.steps = matter.programme.steps(matter.item, wanted.quantity)
     journal.load_owed(await books.owed(conn, [(member_id, unit)]))
     matter.before = await corrections.figures(conn, member_id, unit)
     effect = await _EFFECTS[wanted.kind](conn, matter, journal)
-    today = local_date(matter.now, matter.programme.tz)
-    if effect.lot and member.closed_on is not None and member.closed_on < today:
-        raise MemberClosed
-    over = matter.contract_end
-    if effect.lot and over is not None and over < today:
-        raise ContractEnded
-    if matter.benefit.stock is None:
+    if effect.lot:
+        today, over = local_date(matter.now, matter.programme.tz), matter.contract_end
+        if member.closed_on is not None and member.closed_on < today:
+            raise MemberClosed
+        if over is not None and over < today:
+            raise ContractEnded
+    if matter.claim is not None and matter.benefit.stock is None:
         effect = msgspec.structs.replace(effect, stock=CounterUse())
     matter.effect = effect
     return matter
@@ -148,46 +155,53 @@ async def _matter(
 ) -> Matter:
     """Find the claim, lot or benefit that is meant (TargetUnknown, UnknownBenefit).
 
-    A claim is corrected by the terms it was made under (U-3), the rest by those of today.
+    A claim is corrected by the terms it was made under (U-3), the rest by those of today. Only a
+    lot may be of a choice: with its units nobody has chosen yet (P-8).
     """
-    code, claim, hold, made_good = wanted.benefit, None, None, 0
+    unit, claim = f"{UNITS}{wanted.benefit}", None
     if wanted.claim_id is not None:
         claim = (await claims.by_id(conn, [wanted.claim_id])).get(wanted.claim_id)
         if claim is None or claim.member_id != wanted.member_id:
             raise TargetUnknown
-        code = claim.benefit
-        hold = (await claims.holds(conn, [claim.hold_id]))[claim.hold_id]
+        unit = f"{UNITS}{claim.benefit}"
     if wanted.lot_id is not None:
         found = await books.lots_by_id(conn, [wanted.lot_id])
         if not found or found[0][0] != wanted.member_id:
             raise TargetUnknown
         journal.load(found)
-        code = found[0][1].unit.partition(":")[2]
-    offers = (await cache.current(conn)).offers
-    if code not in offers:
+        unit = found[0][1].unit
+    catalogue = await cache.current(conn)
+    offered = catalogue.item_of(unit)
+    if offered is None:
         raise UnknownBenefit
-    programme, benefit = today = offers[code]
-    if claim is None and benefit.draws:
-        raise UnitsDrawn
-    if claim is not None:
-        programme, benefit = await cache.made_under(conn, claim)
-        made_good = await corrections.made_good(
-            conn,
-            wanted.member_id,
-            programme=programme.code,
-            benefit=code,
-            claim_id=claim.claim_id,
-        )
-    return Matter(
+    programme, item = offered
+    matter = Matter(
         wanted=wanted,
         why=why,
         programme=programme,
-        benefit=benefit,
-        today=today,
+        item=item,
         now=journal.now_for(wanted.member_id),
-        claim=claim,
-        hold=hold,
-        made_good=made_good,
+    )
+    if claim is not None:
+        await _of_claim(conn, matter, claim, cache, today=catalogue.offers[claim.benefit])
+    elif isinstance(item, Benefit) and item.draws:
+        raise UnitsDrawn
+    return matter
+
+
+async def _of_claim(
+    conn: Connection, matter: Matter, claim: ClaimRow, cache: Cache, *, today: Offer
+) -> None:
+    """Bring in a claim, with the terms it was made under and those of `today`."""
+    matter.claim, matter.today = claim, today
+    matter.hold = (await claims.holds(conn, [claim.hold_id]))[claim.hold_id]
+    matter.programme, matter.item = await cache.made_under(conn, claim)
+    matter.made_good = await corrections.made_good(
+        conn,
+        claim.member_id,
+        programme=matter.programme.code,
+        benefit=claim.benefit,
+        claim_id=claim.claim_id,
     )
 
 
@@ -282,6 +296,7 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
 def _price(matter: Matter) -> int:
     """Return what all of a claim costs that is used now, in minor units (K-4)."""
     claim, agreed, now = matter.of_claim, (matter.programme, matter.benefit), matter.now
+    assert matter.today is not None, "of a claim the terms of today are known"
     return claim.quantity * piece_price(claim, agreed, matter.today, used_at=now, now=now)
 
 

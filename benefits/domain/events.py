@@ -170,11 +170,12 @@ class UnitsReturned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class UnitsRevoked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Unused units that were taken back."""
+    """Unused units that were taken back. Units of a `choice` are of no benefit yet."""
 
     benefit: str
     quantity: Quantity
     digest: str
+    choice: str = ""
 
 
 class QuotaFollowed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

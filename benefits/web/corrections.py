@@ -14,6 +14,7 @@ from benefits.actions.correct import Corrections
 from benefits.domain import units
 from benefits.domain.benefit import UNITS
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.choice import CHOICES
 from benefits.domain.corrections import NEW_LOT, Effect, Wanted, Why
 from benefits.domain.units import Asked, Quantity
 from benefits.store.corrections import CorrectionSeen, Figures
@@ -64,8 +65,8 @@ class CorrectionRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
     `CLEAR` it counts minor units of money.
 
     `REVERSE`, `SETTLE` and `RECOVER`: `claim_id`; `REVOKE`: `lot_id`; `CLAW_BACK` and `FORGIVE`:
-    `benefit`; `MAKE_GOOD`: `claim_id`, `fault`, `valid_days`; `CLEAR`: `claim_id`, `fault`. The
-    note holds no personal data.
+    `benefit`; `MAKE_GOOD`: `claim_id`, `fault`, `valid_days`; `CLEAR`: `claim_id`, `fault`. A lot
+    to revoke may be of a choice; the postings name its unit. The note holds no personal data.
     """
 
     member_id: UUID
@@ -95,7 +96,7 @@ class ChangeView(msgspec.Struct, kw_only=True):
 
 
 class FiguresView(msgspec.Struct, kw_only=True):
-    """The member's units of this benefit."""
+    """The member's units of this benefit, or of this choice."""
 
     available: Quantity
     held: Quantity
@@ -148,7 +149,7 @@ def effect_view(stored_effect: Mapping[str, Any], unit: str, catalogue: Catalogu
     """Return an effect on a unit as the API shows it."""
     shown = partial(catalogue.whole, unit)
     would = msgspec.convert(stored_effect["would"], Effect)
-    moves_units = any(p.unit.startswith(UNITS) for p in would.postings)
+    moves_units = any(p.unit.startswith((UNITS, CHOICES)) for p in would.postings)
     before, after = (msgspec.convert(stored_effect[name], Figures) for name in ("before", "after"))
     return EffectView(
         postings=[
@@ -185,7 +186,7 @@ def _figures(figures: Figures, shown: Callable[[int], Quantity]) -> FiguresView:
 def _unit(seen: CorrectionSeen) -> str:
     """Return the unit a correction is about: what its postings move besides money, if anything."""
     postings = msgspec.convert(seen.effect["would"], Effect).postings
-    moved = (p.unit for p in postings if p.unit.startswith(UNITS))
+    moved = (p.unit for p in postings if p.unit.startswith((UNITS, CHOICES)))
     return next(moved, "") or str(seen.effect["unit"])
 
 

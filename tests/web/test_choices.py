@@ -8,11 +8,12 @@ from uuid import UUID
 import aiohttp
 from msgspec.structs import replace
 
-from tests.actions.choosing import choosing
+from tests.actions.choosing import DIAMOND, choosing
 from tests.actions.life import fresh
 from tests.rows import everything
 from tests.web.phone import Form, Phone, claims_of, platinum
 from tests.web.site import Site
+from tests.web.test_corrections import Office, wanted
 
 
 async def call(
@@ -95,6 +96,59 @@ async def test_a_member_chooses_on_the_page_and_claims(running: Site, phone: Pho
     assert "Chosen by you: 1" in html
     assert "Received with your tier: 3" in html
     assert 0 == len(await claims_of(running))
+
+
+async def test_two_people_revoke_what_nobody_chose_with(running: Site, phone: Phone) -> None:
+    """P-8, L-9: by the lot, of the choice; what was chosen by its own; no rise brings it back."""
+    office, world, member = Office(running), running.world, await chooser(running)
+    wish = {"choice": "PICK", "benefit": "VIDEO"}
+    _, made = await call(running, member, wish)
+    ((lot,),) = await world.rows("SELECT lot_id::text FROM lot WHERE unit = 'CHOICE:PICK'")
+    beyond = wanted("REVOKE", member, 3, lot_id=lot)
+    part = wanted("REVOKE", member, "0.5", lot_id=lot)
+    by_code = wanted("CLAW_BACK", member, 1, benefit="PICK")
+    for wrong, code in (
+        (beyond, "correction_exceeds"),
+        (part, "quantity_too_fine"),
+        (by_code, "unknown_benefit"),
+    ):
+        _, refused = await office.ask("maker", "POST", "/v1/corrections", json=wrong, key=code)
+        assert code == refused["code"]
+    proposed = await office.propose(wanted("REVOKE", member, 2, lot_id=lot), key="maker")
+    other = await office.propose(wanted("REVOKE", member, 1, lot_id=lot), key="alike")
+    status, approved = await office.approve(proposed, key="checker")
+    assert 200 == status
+    for read in (proposed, approved):
+        (posting,) = read["effect"]["postings"]
+        moved = ("available", "revoked", "CHOICE:PICK", 2, lot)
+        names = ("debit", "credit", "unit", "amount", "lot_id")
+        assert moved == tuple(posting[name] for name in names)
+        before, after = (read["effect"][when]["available"] for when in ("before", "after"))
+        assert (2, 0) == (before, after)
+    assert (409, "correction_stale") == await _said(office, other)
+    chosen = wanted("REVOKE", member, 1, lot_id=made["lot_id"])
+    await office.approve(await office.propose(chosen, key="own"), key="chosen")
+    status, refused = await call(running, member, {**wish, "benefit": "LOUNGE"})
+    assert (409, "insufficient_units") == (status, refused["code"])
+    told = await world.rows(
+        "SELECT data->>'benefit' AS benefit, data->>'choice' AS choice, data->'quantity' AS units "
+        "FROM outbox WHERE type = 'entitlement.revoked' ORDER BY seq"
+    )
+    assert [("", "PICK", 2), ("VIDEO", None, 1)] == [tuple(row) for row in told]
+    await phone.enter(member)
+    _, html = await phone.get("/page/history?lang=en")
+    assert "Taken back by the bank: 2" in html
+    world.clock.now = world.clock.now.replace(month=8)
+    await world.month(world.name(1), "2025-07", DIAMOND)
+    await world.evaluate("2025-07", member)
+    _, body = await call(running, member)
+    assert 2 == body["choices"][0]["available"]
+    assert [] == await world.findings()
+
+
+async def _said(office: Office, correction: Any) -> tuple[int, str]:
+    status, answer = await office.approve(correction, key="late")
+    return status, answer["code"]
 
 
 async def test_what_ended_unchosen_is_told_on_the_page(running: Site, phone: Phone) -> None:

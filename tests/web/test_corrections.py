@@ -64,7 +64,7 @@ async def office(running: Site) -> Office:
     return Office(running)
 
 
-def wanted(kind: str, member: UUID, quantity: int, **more: Any) -> dict[str, Any]:
+def wanted(kind: str, member: UUID, quantity: object, **more: Any) -> dict[str, Any]:
     """Return the body of a proposal."""
     body = {"member_id": str(member), "kind": kind, "quantity": quantity}
     return body | {"reason": "GRANTED_IN_ERROR", "note": "Campaign counted twice."} | more
@@ -234,7 +234,8 @@ async def test_who_follows_the_feed_learns_what_became_of_the_units(office: Offi
         async with asked as answer:
             (event,) = msgspec.json.decode(await answer.read())["events"]
     ((digest,),) = await site.world.rows("SELECT digest FROM correction")
-    assert {"benefit": "VIDEO", "quantity": 2, "digest": digest} == event["data"]
+    expected = {"benefit": "VIDEO", "quantity": 2, "digest": digest, "choice": ""}
+    assert expected == event["data"]
     assert str(await lot_of(site.world, member)) == event["subject_id"]
 
 

@@ -435,6 +435,7 @@ def _chinese_ways(programme: Programme, rank: int) -> str:
     return words
 
 
+@remembered
 def both_ways(programme: Programme, rank: int) -> dict[str, str]:
     """Name the ways into a tier in both languages."""
     return {language: ways(programme, rank, language) for language in ("zh", "en")}

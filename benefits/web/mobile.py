@@ -18,7 +18,7 @@ from benefits.domain.benefit import Benefit
 from benefits.domain.booking import Booking, LateCancel
 from benefits.domain.callers import Caller
 from benefits.domain.catalogue import Catalogue, Taker
-from benefits.domain.explanation import explain
+from benefits.domain.explanation import both_ways, explain
 from benefits.domain.policy import Metric
 from benefits.domain.progress import nearest
 from benefits.domain.refusal import Refusal
@@ -47,6 +47,9 @@ class TierView(msgspec.Struct, kw_only=True):
     kept by a lock is judged again from `lock_until`, and falls at `grace_until` at the earliest.
     `way` is the way by which it is held and whose term counts, if that is not the threshold. A new
     customer has it as a welcome until the day `welcome_until`, with what is `earned` beneath.
+    `why` is of the decision that made it, empty where none was ever made; what the last month came
+    to since is told by the operation `get_standing`. `kept_by` says what keeps the tier,
+    `raised_by` what reaches the next one; null for the lowest and the highest.
     """
 
     code: str
@@ -60,6 +63,8 @@ class TierView(msgspec.Struct, kw_only=True):
     grace_until: date | None
     earned: str | None
     welcome_until: date | None
+    kept_by: dict[str, str] | None
+    raised_by: dict[str, str] | None
 
 
 class ProgressView(msgspec.Struct, kw_only=True):
@@ -247,7 +252,7 @@ def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
     programme = seen.catalogue.programmes[standing.programme]
     decided = standing.decided
     after = standing.held
-    rank = after.rank
+    rank, is_last = after.rank, after.rank + 1 == len(programme.tier)
     tier = programme.tier[rank]
     then = seen.then.get(programme.code)
     judge = seen.catalogue.rules[programme.code].at(standing.undecided).programme
@@ -274,6 +279,8 @@ def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
             grace_until=after.grace_until,
             earned=None if after.earned is None else programme.tier[after.earned].code,
             welcome_until=after.welcome_until,
+            kept_by=both_ways(standing.judge, rank) if rank else None,
+            raised_by=None if is_last else both_ways(standing.judge, rank + 1),
         ),
         evaluation_pending=standing.evaluated != standing.month.plus(-1),
         result_by=posted_by(judge.policy, standing.undecided),

@@ -65,6 +65,8 @@ async def views(customer: Customer) -> AsyncIterator[str]:
     yield "history"
     await customer.open("/history?kind=expired")
     yield "history, empty"
+    await customer.open("/tiers")
+    yield "tier explained"
     await customer.open("/nothing")
     yield "nothing here"
     await customer.context.clear_cookies()

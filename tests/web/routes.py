@@ -111,6 +111,7 @@ ROUTES: dict[str, Any] = {
     "GET /page/enter": OPEN,
     "GET /page/history": OPEN,
     "GET /page/static/{name}": OPEN,
+    "GET /page/tiers": OPEN,
     **dict.fromkeys((f"POST /page/{of}" for of in ("choices", "claims", "claims/review")), OPEN),
     **dict.fromkeys((f"POST /page/claims/{{claim_id}}/{of}" for of in ("cancel", "code")), OPEN),
     "POST /page/waits/{wait_id}/end": OPEN,

@@ -1,11 +1,13 @@
 """A member's tiers over HTTP: as of a time, as known at another, and every decision explained."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from benefits.domain.endings import LAST_INSTANT
 from tests.actions.test_evaluate_again import corrected, fallen
+from tests.web.phone import Phone
 from tests.web.site import Site
 from tests.web.test_ledger import get
 from tests.web.test_operator import ask
@@ -106,17 +108,23 @@ async def test_decisions_are_listed_by_cursor_the_last_first(running: Site) -> N
     assert found[1:] == [one["cause"] for one in before["decisions"]]
 
 
-async def test_a_month_that_changed_nothing_is_explained(running: Site) -> None:
-    """X-6, G-AVG-2: who never rose, and who stayed, read why, and what keeps or raises it."""
+async def stayed(running: Site) -> list[UUID]:
+    """Bring a member who never rose, by a cent a day, and one who is Gold and stayed so."""
     world = running.world
     world.clock.now = datetime(2025, 8, 2, 2, tzinfo=UTC)
-    poor, short = await world.members(2)
+    found = await world.members(2)
     for number, daily_minor in ((1, 49_999_99), (2, 499_999_99)):
         for month in ("2025-06", "2025-07"):
             await world.month(world.name(number), month, daily_minor)
-    for member in (poor, short):
+    for member in found:
         for month in ("2025-06", "2025-07"):
             await world.evaluate(month, member)
+    return found
+
+
+async def test_a_month_that_changed_nothing_is_explained(running: Site) -> None:
+    """X-6, G-AVG-2: who never rose, and who stayed, read why, and what keeps or raises it."""
+    poor, short = await stayed(running)
     found = list[dict[str, Any]]()
     for member in (poor, short):
         answer = await get(running, f"/v1/members/{member}/standing")
@@ -140,6 +148,29 @@ async def test_a_month_that_changed_nothing_is_explained(running: Site) -> None:
     )
     before = await get(running, f"/v1/members/{poor}/standing", as_of="2025-08-01")
     assert before["standings"][0]["last_month"] is None
+
+
+async def test_the_page_explains_a_month_that_changed_nothing(running: Site, phone: Phone) -> None:
+    """X-6: in both languages, with what keeps the tier and reaches the next; so does the API."""
+    poor, short = await stayed(running)
+    assert "/page/tiers?lang=en" in await phone.enter(poor)
+    _, html = await phone.get("/page/tiers?lang=en")
+    assert "July 2025 daily average 49,999.99 (31 of 31 days known); 50,000.00 needed" in html
+    assert ["On the way to Gold"] == re.findall(r"<dt>(Keeping .*|On the way .*)</dt>", html)
+    await phone.enter(short, "zh")
+    _, html = await phone.get("/page/tiers?lang=zh")
+    for words in ("自2025年7月1日起为金卡", "2025年7月日均499,999.99", "日均500,000.00"):
+        assert words in html
+    assert ["等级评定依据", "最近一次评定的月份", "保持金卡", "升级至白金"] == re.findall(
+        "<dt>(.*?)</dt>", html
+    )
+    tiers = [
+        (await get(running, f"/v1/members/{member}/benefits"))["programmes"][0]["tier"]
+        for member in (poor, short)
+    ]
+    assert [(None, "日均50,000.00"), ("日均50,000.00", "日均500,000.00")] == [
+        (one["kept_by"] and one["kept_by"]["zh"], one["raised_by"]["zh"]) for one in tiers
+    ]
 
 
 async def test_bad_times_and_unknown_members_are_refused(running: Site) -> None:

@@ -3,7 +3,8 @@
 The bank's backend opens a session and sends the member's phone to its address; the code in it
 works once and becomes a cookie. Every view works without a script; with it, a claim under way
 moves by itself. The language stands in the address; without it the browser's counts. The views of
-claims stand in `claims.py`, those of choices in `choices.py`, the history in `history.py`.
+claims stand in `claims.py`, those of choices in `choices.py`, the history in `history.py`, what
+explains a tier in `tiers.py`.
 """
 
 from datetime import datetime
@@ -19,7 +20,7 @@ from benefits.actions.sessions import enter_session, open_session
 from benefits.domain.requests import check_key
 from benefits.web import rehearsal
 from benefits.web.auth import IdempotencyKey, needs
-from benefits.web.page import choices, claims, history, waits
+from benefits.web.page import choices, claims, history, tiers, waits
 from benefits.web.page.facts import Facts, nothing_to_claim, read_facts
 from benefits.web.page.frame import (
     ERRORS,
@@ -165,6 +166,7 @@ PAGE = Router(
         *choices.HANDLERS,
         *claims.HANDLERS,
         *history.HANDLERS,
+        *tiers.HANDLERS,
         *waits.HANDLERS,
     ],
     exception_handlers=ERRORS,

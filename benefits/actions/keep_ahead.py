@@ -3,7 +3,7 @@
     all sources of a day sealed  ->  its run: lease, look ahead in some buckets, advance  ->  done
 
 A part that is done again changes nothing that was done. A later revision of a day that is sealed
-already is news, too, and so are rates that come after it.
+already is news, too, and so are rates and whatever else is told that comes after it.
 """
 
 from benefits.actions.keep_stretches import unfilled
@@ -43,12 +43,19 @@ async def _due(conn: Connection, parts: Parts) -> Mark | None:
     now = parts.clock()
     for code, programme in catalogue.programmes.items():
         month = Month.of(local_date(now, programme.tz))
-        judge = catalogue.rules[code].at(month).programme
+        rules = catalogue.rules[code]
+        judge = rules.at(month).programme
         sources = sorted({*judge.feeds})
         if not sources:
             continue
         mark = await outlook_runs.due(
-            conn, code, sources, month, currencies=judge.currencies, now=now
+            conn,
+            code,
+            sources,
+            month,
+            currencies=judge.currencies,
+            topics=rules.topics,
+            now=now,
         )
         if mark is not None and not await unfilled(conn, parts):
             return mark

@@ -2,8 +2,9 @@
 
     days all sealed, or waited for long enough  ->  the month's run: lease, some buckets, advance
 
-Months are decided in their order; a feed that is sealed later for a day of one, or a rate, is news
-for it and those after it: they are decided anew (A-7), after those that were never decided. A run
+Months are decided in their order; a feed that is sealed later for a day of one, a rate, or what
+else is told of one (`tell_news`) is news for it and those after it: they are decided anew (A-7),
+after those that were never decided. A run
 is shared like that of a look ahead: whoever leases it next goes on where the last part ended, and
 what was done twice changes nothing. One that fails is tried again when its lease is over, and
 keeps no other programme back. The command takes the same lease, and begins anew.
@@ -60,11 +61,16 @@ async def begin(database: Database, parts: Parts, programme: str, month: Month) 
 
     async def take(conn: Connection) -> Leased | None:
         rules = (await parts.catalogue.current(conn)).rules[programme]
-        sources = rules.at(month).programme.feeds
-        (one,) = await evaluation_runs.stand(
-            conn, programme, [month], sources=sources, every=rules.feeds
-        )
         now = parts.clock()
+        (one,) = await evaluation_runs.stand(
+            conn,
+            programme,
+            [month],
+            sources=rules.at(month).programme.feeds,
+            every=rules.feeds,
+            topics=rules.topics,
+            now=now,
+        )
         return await evaluation_runs.lease(conn, one.mark, now, now + LONG_LEASE, anew=True)
 
     leased = await database.transact(take)
@@ -100,7 +106,9 @@ async def leave_old(conn: Connection, parts: Parts) -> int:
     for code, rules in catalogue.rules.items():
         today = local_date(now, rules.judges[-1].programme.tz)
         begin = Month.of(today).plus(-HORIZON_MONTHS)
-        months = await evaluation_runs.leave(conn, code, rules.feeds, begin=begin, now=now)
+        months = await evaluation_runs.leave(
+            conn, code, rules.feeds, rules.topics, begin=begin, now=now
+        )
         left += len(months)
         if months:
             case_id = parts.new_id(now, placed_bucket(OLD, code, str(months[0])))
@@ -126,7 +134,7 @@ async def _next(conn: Connection, rules: Rules, now: datetime) -> Mark | None:
     None while somebody is at it; after a failure, too, until the lease of the run is over.
     """
     today = local_date(now, rules.judges[-1].programme.tz)
-    stands = await _stands(conn, rules, today)
+    stands = await _stands(conn, rules, today, now)
     undone = [one for one in stands if not one.is_done]
     if any(one.leased_until is not None and one.leased_until > now for one in undone):
         return None
@@ -146,7 +154,7 @@ def _is_ripe(rules: Rules, one: Stand, today: date) -> bool:
     return waited or one.sealed >= len(set(judge.feeds)) * month.days
 
 
-async def _stands(conn: Connection, rules: Rules, today: date) -> list[Stand]:
+async def _stands(conn: Connection, rules: Rules, today: date, now: datetime) -> list[Stand]:
     """Return how the months stand that are over and that feeds make known, in their order.
 
     They begin with the one before the programme came into force: older ones are history.
@@ -164,6 +172,12 @@ async def _stands(conn: Connection, rules: Rules, today: date) -> list[Stand]:
     found = list[Stand]()
     for sources, some in fed.items():
         found += await evaluation_runs.stand(
-            conn, rules.programme, some, sources=sources, every=rules.feeds
+            conn,
+            rules.programme,
+            some,
+            sources=sources,
+            every=rules.feeds,
+            topics=rules.topics,
+            now=now,
         )
     return sorted(found, key=lambda one: one.mark.month)

@@ -16,7 +16,8 @@ from benefits.actions.evaluate import told_of
 from benefits.actions.keyed import Accepted, once
 from benefits.actions.keyed import Decided as Outcome
 from benefits.actions.parts import Parts
-from benefits.domain import ledger, merges
+from benefits.actions.tell_news import tell
+from benefits.domain import ledger, merges, topics
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.floors import opened_since
 from benefits.domain.ledger import Lot, Part
@@ -24,7 +25,7 @@ from benefits.domain.merges import MergeLine, Party
 from benefits.domain.packages import told_priority
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import local_date, member_id
+from benefits.domain.values import Month, local_date, member_id
 from benefits.store import (
     assets,
     consents,
@@ -177,6 +178,7 @@ async def _merge(
     await merged.end_outlook(conn, of, now)
     if await holders.any_(conn):
         await holders.merge(conn, of, into, now)
+    await tell(conn, parts, [(topics.MERGERS, Month.of(today).plus(-1).start)])
     return Merged(into, is_new=True)
 
 

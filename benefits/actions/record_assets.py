@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from benefits.actions.parts import Parts
+from benefits.actions.tell_news import tell
+from benefits.domain import topics
 from benefits.domain.assets import AssetLine
 from benefits.domain.values import member_ids
 from benefits.store import assets
@@ -15,4 +17,8 @@ async def record_assets(
 ) -> ChunkResult:
     """Keep numbered lines, once; the result names those that were refused and why."""
     ids = member_ids({line.customer for _, line in lines}, member_key)
-    return await assets.put(conn, lines, ids, parts.clock())
+    result = await assets.put(conn, lines, ids, parts.clock())
+    if result.kept:
+        days = {(topics.of_balances(line.currency), line.as_of) for _, line in lines}
+        await tell(conn, parts, days, opens_case=True)
+    return result

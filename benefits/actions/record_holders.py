@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from benefits.actions.parts import Parts
+from benefits.actions.tell_news import tell
+from benefits.domain import topics
 from benefits.domain.holders import HolderLine
 from benefits.domain.values import member_id
 from benefits.store import holders, members, merged, rates
@@ -39,5 +41,6 @@ async def record_holders(
         for (_, id_, _), line in latest.items()
         for named in (id_, *(other for other, whose in into.items() if whose == id_))
     ]
-    new = await holders.put(conn, kept, parts.clock()) if kept else 0
-    return ChunkResult(new, len(lines) - len(refused) - new, refused)
+    new = await holders.put(conn, kept, parts.clock()) if kept else []
+    await tell(conn, parts, ((topics.HOLDERS, from_) for from_ in new))
+    return ChunkResult(len(new), len(lines) - len(refused) - len(new), refused)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from benefits.actions.parts import Parts
+from benefits.actions.tell_news import tell
+from benefits.domain import topics
 from benefits.domain.members import LabelLine
 from benefits.domain.values import member_id
 from benefits.store import assets, members, merged, whitelists
@@ -44,4 +46,5 @@ async def record_labels(
         [(id_, line.label, line.version) for (id_, _, _), line in latest.items()],
         parts.clock(),
     )
+    await tell(conn, parts, ((topics.of_label(key), from_) for _, key, from_ in new))
     return ChunkResult(len(new), len(lines) - len(refused) - len(new), refused)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from benefits.actions.parts import Parts
+from benefits.actions.tell_news import tell
+from benefits.domain import topics
 from benefits.domain.floors import opened_since
 from benefits.domain.members import MemberLine
 from benefits.domain.values import local_date, member_id
@@ -59,5 +61,7 @@ async def record_members(
         ],
     )
     labels = [(moved.get(id_, id_), label, "") for id_, line in told for label in line.labels]
-    kept = len(changed.union(await members.put_labels(conn, labels, now)))
+    new = await members.put_labels(conn, labels, now)
+    await tell(conn, parts, ((topics.of_label(key), from_) for _, key, from_ in new))
+    kept = len(changed.union(id_ for id_, _, _ in new))
     return ChunkResult(kept, max(0, len(lines) - kept - len(refused)), refused)

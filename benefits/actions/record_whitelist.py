@@ -24,8 +24,11 @@ from benefits.actions.import_files import (
     read_rows,
 )
 from benefits.actions.parts import Parts
+from benefits.actions.tell_news import tell
+from benefits.domain import topics
 from benefits.domain import whitelists as rules
 from benefits.domain.assets import LineInvalid
+from benefits.domain.labels import Layer, label_key
 from benefits.domain.members import customer_of
 from benefits.domain.values import local_date, member_id
 from benefits.domain.whitelists import (
@@ -97,6 +100,8 @@ async def close(conn: Connection, snapshot: Snapshot, parts: Parts) -> Snapshot:
     await _still(conn, snapshot)
     if snapshot.whole_at is None:
         await whitelists.follow(conn, snapshot, parts.clock())
+        topic = topics.of_label(label_key(Layer.LIST, snapshot.name))
+        await tell(conn, parts, [(topic, snapshot.from_)])
     found = await whitelists.last(conn, snapshot.name)
     assert found is not None
     return found

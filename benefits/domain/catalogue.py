@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from benefits.domain import topics
 from benefits.domain.benefit import UNITS, Benefit
 from benefits.domain.calendars import NO_CALENDAR, Calendar
 from benefits.domain.choice import CHOICES, Choice
@@ -76,6 +77,16 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
     def labels(self) -> frozenset[str]:
         """The labels, with their layers, that any of the versions asks for (T-2)."""
         return frozenset(key for judge in self.judges for key in judge.programme.ladder.labels)
+
+    @cached_property
+    def topics(self) -> list[str]:
+        """The topics of which news may change what any of the versions decided (A-7)."""
+        found = {topics.MERGERS, *map(topics.of_label, self.labels)}
+        for basket in self.baskets:
+            found.update(map(topics.of_balances, basket.currencies))
+            if basket.joint:
+                found.add(topics.HOLDERS)
+        return sorted(found)
 
 
 class Taker(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """How far evaluations have come: a programme's run for a month, leased part by part.
 
-A run is of the feeds that were sealed by then for days up to the month's end: one sealed later
-makes the next run of the month. The last run of each month stays, so that nothing is done twice.
+A run is of the feeds that were sealed by then for days up to the month's end, of the rates in use
+and of what else was told: news that come later make the next run of the month. The last run of
+each month stays, so that nothing is done twice.
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,11 @@ from datetime import date, datetime
 import msgspec
 
 from benefits.domain.values import BUCKETS, Month
-from benefits.store import runs
+from benefits.store import evaluation_news, runs
 from benefits.store.db import Connection, rows
 
 # Primary key of feed, uq_feed_generation; primary keys of the runs. What is news for a month is
-# news for those after it. Sources and rates number their generations apart, so both are added;
+# news for those after it. Sources, rates and other news are numbered apart, so all are added;
 # rates count once they are in use in all buckets.
 STAND = f"""
 SELECT m.month,
@@ -28,7 +29,8 @@ SELECT m.month,
        + coalesce((SELECT max(u.generation) FROM rate_run AS u
                    WHERE u.next_bucket = {BUCKETS}
                      AND EXISTS (SELECT FROM unnest(u.months) AS t (month)
-                                 WHERE t.month <= m.month)), 0) AS generation,
+                                 WHERE t.month <= m.month)), 0)
+       + {evaluation_news.counted("$5", "$6", "m.month")} AS generation,
        r.generation AS ran, r.next_bucket, r.leased_until
 FROM unnest($4::date[]) AS m (month)
 LEFT JOIN evaluation_run AS r ON r.programme = $1 AND r.month = m.month
@@ -54,8 +56,8 @@ SET generation = excluded.generation,
 WHERE r.leased_until IS NULL OR r.leased_until <= $4
 RETURNING next_bucket AS first, begun_at, leased_until AS until
 """
-# Primary key of feed up to the horizon once, then that of the runs. What another process has under
-# way waits for the next look.
+# Primary key of feed up to the horizon once, then that of the runs; the generation is as above.
+# What another process has under way waits for the next look.
 LEAVE = f"""
 WITH fed AS (
     SELECT date_trunc('month', f.as_of)::date AS month, max(f.generation) AS generation
@@ -69,7 +71,7 @@ news AS (
     SELECT o.month,
            coalesce((SELECT max(f.generation) FROM fed AS f WHERE f.month <= o.month), 0)
            + coalesce((SELECT max(u.generation) FROM rated AS u WHERE u.month <= o.month), 0)
-           AS generation
+           + {evaluation_news.counted("$5", "$4", "o.month")} AS generation
     FROM evaluation_run AS o WHERE o.programme = $1 AND o.month < $3::date)
 UPDATE evaluation_run AS r SET told_generation = n.generation
 FROM news AS n
@@ -82,7 +84,7 @@ RETURNING r.month
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What a run is of: a month, and the news of feeds and rates for days up to its end."""
+    """What a run is of: a month, and the news of all kinds for days up to its end."""
 
     programme: str
     month: Month
@@ -139,15 +141,18 @@ async def stand(
     *,
     sources: Sequence[str],
     every: Sequence[str],
+    topics: Sequence[str],
+    now: datetime,
 ) -> list[Stand]:
     """Return how months stand that the same sources make known, the earliest first.
 
-    Their news are those of `every` source that any version names.
+    Their news are those of `every` source that any version names, and of `topics`.
     """
     starts = [month.start for month in months]
+    values = (programme, list(every), list(sources), starts, list(topics), now)
     return [
         Stand(Mark(programme, Month.of(row.month), row.generation), row.sealed, *row[3:])
-        for row in await rows(conn, STAND, programme, list(every), list(sources), starts)
+        for row in await rows(conn, STAND, *values)
     ]
 
 
@@ -169,11 +174,18 @@ async def lease(
 
 
 async def leave(
-    conn: Connection, programme: str, sources: Sequence[str], *, begin: Month, now: datetime
+    conn: Connection,
+    programme: str,
+    sources: Sequence[str],
+    topics: Sequence[str],
+    *,
+    begin: Month,
+    now: datetime,
 ) -> list[Month]:
     """Note of decided months before `begin` that their news are a person's, each news once.
 
     Return these months, the earliest first.
     """
-    found = await rows(conn, LEAVE, programme, list(sources), begin.start, now)
+    values = (programme, list(sources), begin.start, now, list(topics))
+    found = await rows(conn, LEAVE, *values)
     return sorted(Month.of(row.month) for row in found)

@@ -24,7 +24,8 @@ INSERTS = (
     *("case_file", "claim", "code_reading", "consent", "member_person"),
     *("correction", "correction_decision", "counter", "currency", "currency_day"),
     *("rate", "rate_run", "rate_used"),
-    *("entitlement_grant", "evaluation", "evaluation_open", "evaluation_run"),
+    *("entitlement_grant", "evaluation", "evaluation_news", "evaluation_open"),
+    "evaluation_run",
     *("feed", "feed_chunk", "feed_fill"),
     *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
@@ -74,6 +75,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
         *("evaluated_at", "settled", "settled_at", "seen", "seen_generation", "basis"),
         "decided",
     ),
+    "evaluation_news": ("number", "earlier", "counts_at"),
     "evaluation_open": ("settled_at",),
     "evaluation_run": (
         *("generation", "next_bucket", "leased_until", "begun_at", "ended_at"),
@@ -145,6 +147,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "currency": ("code", "digits", "into_code", "into_digits"),
     "currency_day": ("currency", "as_of"),
     "evaluation": (*("bucket", "programme", "month", "evaluated_at", "settled", "settled_at"),),
+    "evaluation_news": ("topic", "month", "number", "counts_at"),
     "evaluation_run": ("programme", "month", "next_bucket", "begun_at", "ended_at"),
     "feed": (
         *("source", "as_of", "revision", "programme", "state", "rows", "fill", "kind"),

@@ -310,8 +310,10 @@ async def refold_rated(
     await _refold(conn, TOUCHED_RATED, *buckets, months, currencies)
 
 
-async def put(conn: Connection, lines: Sequence[tuple[UUID, HolderLine]], now: datetime) -> int:
-    """Keep what is news of holders and fold anew what it touches; return how many lines are."""
+async def put(
+    conn: Connection, lines: Sequence[tuple[UUID, HolderLine]], now: datetime
+) -> list[date]:
+    """Keep what is news of holders and fold anew what it touches; return its first days."""
     new = await rows(
         conn,
         PUT,
@@ -333,7 +335,7 @@ async def put(conn: Connection, lines: Sequence[tuple[UUID, HolderLine]], now: d
             [row.valid_from.replace(day=1) for row in new],
             now,
         )
-    return len(new)
+    return [row.valid_from for row in new]
 
 
 async def fill_stretches(conn: Connection, month: date, buckets: tuple[int, int]) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.domain.labels import Label
+from benefits.domain.labels import Label, Layer, label_key
 from benefits.domain.members import MemberLine
 from benefits.domain.values import EPOCH, bucket_of
 from benefits.store import assets, merged
@@ -123,7 +123,7 @@ WHERE NOT EXISTS (
           AND o.label = n.label AND o.valid_from = n.valid_from
         ORDER BY o.recorded_at DESC LIMIT 1) AS latest
     WHERE latest.valid_to IS NOT DISTINCT FROM n.valid_to AND latest.layer = n.layer)
-RETURNING member_id
+RETURNING member_id, layer, label, valid_from
 """
 PROFILED = """
 SELECT p.member_id
@@ -241,8 +241,11 @@ async def put_labels(
     conn: Connection,
     labels: Sequence[tuple[UUID, Label, str]],
     now: datetime,
-) -> list[UUID]:
-    """Record labels (member, label, source version) that are news; return whose each is."""
+) -> list[tuple[UUID, str, date]]:
+    """Record labels (member, label, source version) that are news.
+
+    Return of each whose it is, its key and its first day.
+    """
     found = await rows(
         conn,
         NEW_LABELS,
@@ -255,7 +258,9 @@ async def put_labels(
         [version for _, _, version in labels],
         now,
     )
-    return [row.member_id for row in found]
+    return [
+        (row.member_id, label_key(Layer(row.layer), row.label), row.valid_from) for row in found
+    ]
 
 
 async def mark(writer: Writer, marks: Sequence[tuple[UUID, int, datetime]]) -> None:

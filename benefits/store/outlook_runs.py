@@ -1,8 +1,8 @@
 """How far the look ahead has come: a programme's run after a sealed day, leased part by part.
 
-A run is of a day, of the feeds that were sealed for days up to it and of the rates in use: a later
-revision of one of them makes another run, and so do rates of what counts in other currencies. The
-last run of a programme stays, so that nothing is done twice.
+A run is of a day, of the feeds that were sealed for days up to it, of the rates in use and of what
+else was told: a later revision of one of them makes another run, and so do rates of what counts in
+other currencies and other news. The last run of a programme stays, so that nothing is done twice.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from datetime import date, datetime
 import msgspec
 
 from benefits.domain.values import BUCKETS, Month
-from benefits.store import runs
+from benefits.store import evaluation_news, runs
 from benefits.store.db import Connection, rows
 
 # Primary keys of feed and of the runs, uq_feed_generation backwards. Of the last day for which all
-# sources are sealed there is something to do unless its run has ended or somebody is at it. Feeds
-# and rates number their generations apart, so both are added; rates count once all buckets do.
+# sources are sealed there is something to do unless its run has ended or somebody is at it. Feeds,
+# rates and other news are numbered apart, so all are added; rates count once all buckets do.
 DUE = f"""
 SELECT c.as_of, c.generation FROM (
     SELECT d.as_of, (SELECT max(f.generation) FROM feed AS f
@@ -25,7 +25,8 @@ SELECT c.as_of, c.generation FROM (
                     + coalesce((SELECT max(u.generation) FROM rate_run AS u
                                 WHERE u.next_bucket = {BUCKETS} AND u.currencies && $6::text[]
                                   AND EXISTS (SELECT FROM unnest(u.months) AS t (month)
-                                              WHERE t.month <= d.as_of)), 0) AS generation
+                                              WHERE t.month <= d.as_of)), 0)
+                    + {evaluation_news.counted("$7", "$5", "d.as_of")} AS generation
     FROM (SELECT f.as_of FROM feed AS f
           WHERE f.as_of >= $3 AND f.as_of < $4 AND f.source = ANY($2::text[])
             AND f.state = 'SEALED'
@@ -56,7 +57,7 @@ RETURNING next_bucket AS first, begun_at, leased_until AS until
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What a run is of: its day, and the news of feeds and rates for days up to it."""
+    """What a run is of: its day, and the news of all kinds for days up to it."""
 
     programme: str
     as_of: date
@@ -83,14 +84,15 @@ async def due(
     month: Month,
     *,
     currencies: Sequence[str],
+    topics: Sequence[str],
     now: datetime,
 ) -> Mark | None:
     """Return the run of a month's last day sealed by all sources, if there is more of it to do.
 
-    Rates of `currencies` are news to it.
+    Rates of `currencies` are news to it, and what was told of `topics`.
     """
-    values = (programme, list(sources), month.start, month.end, now, list(currencies))
-    found = await rows(conn, DUE, *values)
+    values = (programme, list(sources), month.start, month.end, now)
+    found = await rows(conn, DUE, *values, list(currencies), list(topics))
     return Mark(programme, *found[0]) if found else None
 
 

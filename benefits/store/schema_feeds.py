@@ -169,9 +169,23 @@ evaluation_open = Table(
     columns.in_bucket(),
 )
 
-# How far a programme's last evaluation of a month has come. `generation` is that of the last feed
-# sealed for a day up to the month's end, `told_generation` that of the last one about which a case
-# was opened because the month is older than the horizon.
+# How many times something was told of a topic that matters from a month on: `number` from the
+# instant `counts_at`, `earlier` until then.
+evaluation_news = Table(
+    "evaluation_news",
+    columns.metadata,
+    Column("topic", Text, nullable=False),
+    Column("month", Date, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("earlier", BigInteger, nullable=False),
+    Column("counts_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("topic", "month"),
+    CheckConstraint("earlier >= 0 AND earlier < number", name="earlier"),
+)
+
+# How far a programme's last evaluation of a month has come. `generation` numbers the news for days
+# up to the month's end, `told_generation` is that of the last ones about which a case was opened
+# because the month is older than the horizon.
 evaluation_run = Table(
     "evaluation_run",
     columns.metadata,

@@ -202,7 +202,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_moves_nothing(
     until = AT + timedelta(minutes=2)
     async with world.database.transaction() as conn:
         mark = await outlook_runs.due(
-            conn, "wealth", ["core"], Month(2025, 6), currencies=(), now=AT
+            conn, "wealth", ["core"], Month(2025, 6), currencies=(), topics=(), now=AT
         )
         assert mark is not None
         leased = await outlook_runs.lease(conn, mark, AT, until)

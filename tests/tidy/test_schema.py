@@ -18,6 +18,7 @@ REFERENCE = {
     *("calendar_day", "stretch", "feed_fill", "feed_fill_decision"),
     *("currency", "currency_day", "rate", "rate_run", "rate_used"),
     *("outlook_run", "evaluation_run", "baseline", "programme_notice", "period_run"),
+    *("evaluation_news",),
     *("proposal", "proposal_decision", "whitelist"),
     *("provider_circuit", "provider_tokens", "provider_word"),
     *("code_batch", "pool_code", "stock_low"),

@@ -43,7 +43,7 @@ def stands(way: Way, told: str, one: Any) -> set[str]:
         return {"COMPENSATED"}  # it was set aside and not confirmed: nothing was delivered
     if told == "partly_issued" and way.code == "phased":
         return {"MANUAL"}  # a part is set aside, and is not confirmed
-    if told == "issued" and way.code == "used":
+    if told in {"issued", "partly_issued"} and way.code == "used":
         return {"REDEEMED"}
     if told in {"nothing", "expired"} and one.in_time is not None:
         return STANDS[told] | {"REVOKED"}  # it was given up before it was sent, or ended

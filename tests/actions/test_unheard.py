@@ -1,10 +1,12 @@
 """Orders whose provider cannot be called at all: in the end they are a person's (V-3)."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from benefits.actions import expire
+from benefits.actions.retry_order import RetryOrder, retry
 from benefits.domain.booking import Booking
 from benefits.domain.orders import (
     Done,
@@ -23,6 +25,7 @@ from tests.actions.life import (
     give_up_unheard,
     holder,
     lease,
+    number_of,
     provider_can,
     record,
     said,
@@ -68,6 +71,25 @@ async def test_who_cannot_be_asked_is_not_asked_for_ever(
             await record(world, work, UNREACHABLE)
     assert [("no_answer", False)] == await cases(world)
     assert [] == await lease(world)
+
+
+async def test_a_person_has_it_asked_through_the_whole_schedule_again(world: World) -> None:
+    """Each question has its place in it then, also one that never left (V-3)."""
+    await provider_can(world, query_schedule_s=(15, 30, 60))
+    member = await holder(world)
+    (claim_id,) = await claimed(world, wish(member))
+    (work,) = await lease(world)
+    await record(world, work, Unknown("timeout"))
+    world.clock.forward(days=1)
+    assert (1, 0) == await give_up_unheard(world)
+    again = RetryOrder(caller="ops", request_id=UUID(await number_of(world, claim_id)), whole=True)
+    async with world.database.transaction() as conn:
+        await retry(conn, again, world.parts)
+    for _ in range(3):
+        (work,) = await lease(world)
+        await record(world, work, UNREACHABLE)
+        world.clock.forward(seconds=61)
+    assert ([], ["MANUAL"]) == (await lease(world), await states(world))
 
 
 async def test_what_waits_behind_a_pause_becomes_a_persons_and_waits_on(world: World) -> None:

@@ -14,7 +14,7 @@ SELECT c.claim_id, c.member_id, c.quantity, c.ordered, c.state, r.request_id, co
     (SELECT array_agg(f.kind) FROM case_file AS f
      WHERE f.claim_id = c.claim_id AND f.closed_at IS NULL), '{}') AS cases,
     c.booked_for, c.cancelled_at < c.cancel_until AS in_time,
-    coalesce(h.captured, 0) > 0 AS spent
+    coalesce(h.captured, 0) > 0 AS spent, h.captured = 0 AS is_back
 FROM claim AS c JOIN provider_request AS r USING (bucket, claim_id)
 LEFT JOIN hold_end AS h ON h.bucket = c.bucket AND h.hold_id = c.hold_id
 WHERE r.operation = 'ISSUE' AND c.benefit = $1
@@ -43,7 +43,7 @@ def stands(way: Way, told: str, one: Any) -> set[str]:
         return {"COMPENSATED"}  # it was set aside and not confirmed: nothing was delivered
     if told == "partly_issued" and way.code == "phased":
         return {"MANUAL"}  # a part is set aside, and is not confirmed
-    if told == "issued" and way.code == "used":
+    if told in {"issued", "partly_issued"} and way.code == "used":
         return {"REDEEMED"}
     if told in {"nothing", "expired"} and one.in_time is not None:
         return STANDS[told] | {"REVOKED"}  # it was given up before it was sent, or ended
@@ -90,7 +90,7 @@ def wallets(
     left = {member: [units, 0] for member, units in given.items()}
     for one in claims:
         is_part = one.ordered is not None and one.quantity < one.ordered
-        if LOSS in one.cases and not is_part:
+        if LOSS in one.cases and (one.is_back or not is_part):
             continue
         left[one.member_id][0] -= one.quantity - returned(way, one, book.find(one.request_id.hex))
         held = one.state == "MANUAL" or (one.state in HELD and not way.spends_at_issue)

@@ -53,7 +53,7 @@ async def serve_waits(
     """End waits whose time is over in a range of buckets, and serve all queues with room.
 
     Return how many waits came to an end. Members whom somebody else holds are left to the next
-    time.
+    time. A queue that fails keeps no other back.
     """
 
     async def over(conn: Connection) -> int:
@@ -65,13 +65,19 @@ async def serve_waits(
     async def ready(conn: Connection) -> list[_Queue]:
         return await _ready(conn, parts, limit)
 
-    ended = await database.transact(over) + await database.transact(own)
+    ended, failed = 0, None
+    ended += await database.transact(over) + await database.transact(own)
     for queue in await database.transact(ready):
 
         async def first(conn: Connection, queue: _Queue = queue) -> int:
             return await _serve_queue(conn, parts, queue)
 
-        ended += await database.transact(first)
+        try:
+            ended += await database.transact(first)
+        except Exception as error:  # noqa: BLE001 - it is raised once the others are served
+            failed = error
+    if failed is not None:
+        raise failed
     return ended
 
 

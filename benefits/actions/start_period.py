@@ -11,9 +11,11 @@ a transaction. The command takes the same lease, begins anew, and looks at all m
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from benefits.actions import top_up
 from benefits.actions.evaluate import PAGE, UnknownProgramme
@@ -21,7 +23,7 @@ from benefits.actions.parts import Parts
 from benefits.actions.share import LEASE, LONG_LEASE, Part, do_next, do_until
 from benefits.domain import packages
 from benefits.domain.refusal import Refusal
-from benefits.domain.values import bucket_of, local_date
+from benefits.domain.values import bucket_of, end_of, local_date
 from benefits.store import members, merged, period_runs
 from benefits.store.db import Connection, Database
 from benefits.store.facts import Whom
@@ -129,7 +131,7 @@ async def start(
 
 
 async def _wanted(conn: Connection, parts: Parts, leased: Leased, whom: Whom) -> _Wanted:
-    """Compare what members' tiers bring in the periods that begin with what was granted."""
+    """Compare what tiers bring in periods that begin, and on days missed, with what was given."""
     programme = (await parts.catalogue.current(conn)).programmes[leased.programme]
     lines, now = packages.starting(programme.line), parts.clock()
     begin = packages.beginning(lines, leased.after, leased.day)
@@ -138,13 +140,19 @@ async def _wanted(conn: Connection, parts: Parts, leased: Leased, whom: Whom) ->
         ids = [one.member_id for one in held]
         whom = Whom(whom.buckets, ids)
     into = await merged.along(conn, [one.member_id for one in held if one.has_merged])
-    since = {
-        one.member_id: local_date(one.since, programme.tz) if one.since else one.opened_on
-        for one in held
-    }
+    days = [(leased.day, lines, held)]
+    still = {one.member_id for one in held}
+    for day, some in packages.missed(lines, leased.after, leased.day):
+        run, last = replace(leased, day=day), end_of(day, programme.tz) - timedelta.resolution
+        then = await period_runs.held(conn, run, programme.tz, whom, begin=begin, now=last)
+        days.append((day, some, [one for one in then if one.member_id in still]))
     found = list[top_up.Due]()
-    for day, some in [(leased.day, lines), *packages.missed(lines, leased.after, leased.day)]:
-        ranks = [(one.member_id, one.rank) for one in held if one.opened_on <= day]
+    for day, some, those in days:
+        ranks = [(one.member_id, one.rank) for one in those]
+        since = {
+            one.member_id: local_date(one.since, programme.tz) if one.since else one.opened_on
+            for one in those
+        }
         before = await top_up.brought(conn, programme, some, day, whom=whom, into=into)
         found += await top_up.due(conn, programme, ranks, before, since=since, now=now)
     return _Wanted(len(held), found)

@@ -143,7 +143,7 @@ async def held(
     begin: Beginning,
     now: datetime,
 ) -> list[Held]:
-    """Return the members whose periods may begin, with the tier each holds now (P-3).
+    """Return the members whose periods may begin, with the tier each holds then (P-3).
 
     And new ones, and those of whom a label became known since the run before, or valid. None of
     them has left by the day or was merged into another.

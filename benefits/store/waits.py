@@ -59,6 +59,7 @@ CROSS JOIN LATERAL (
 WHERE c."window" = 'queue' AND c.slice = 0 AND c.reserved > 0
 ORDER BY c.counter
 """
+# ix_wait_queue
 LEADING = """
 SELECT q.queue, w.wait_id FROM unnest($1::text[]) AS q (queue)
 CROSS JOIN LATERAL (

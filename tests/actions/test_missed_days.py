@@ -6,7 +6,7 @@ from benefits.actions.start_period import begin, go_on
 from benefits.domain.packages import LinePeriod
 from benefits.domain.recurring import Recurring
 from benefits.domain.values import BUCKETS
-from tests.actions.test_start_period import PAYROLL, having, label, line, work
+from tests.actions.test_start_period import PAYROLL, RICH, having, label, line, work
 from tests.builders import World
 
 
@@ -32,3 +32,14 @@ async def test_a_day_whose_units_live_on_is_made_good(world: World) -> None:
     assert 4 == len(await work(world, datetime(2025, 9, 17, 2, tzinfo=UTC)))
     assert 4 == len(await work(world, datetime(2025, 10, 3, 2, tzinfo=UTC)))
     assert [] == await world.findings()
+
+
+async def test_a_missed_day_brings_what_the_tier_of_that_day_does(world: World) -> None:
+    """P-3: who is platinum from 1 August on was not on 30 July."""
+    await having(world, line("cars", LinePeriod.OCCURRENCE, on=Recurring(day=30), valid_days=14))
+    member = await world.member()
+    assert [] == await work(world, datetime(2025, 7, 29, 2, tzinfo=UTC))
+    world.clock.now = datetime(2025, 8, 3, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-07", RICH)
+    await world.evaluate("2025-07", member)
+    assert [("cars", "2025-07-30", 1)] == await work(world)

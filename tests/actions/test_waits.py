@@ -1,13 +1,15 @@
 """Claims that wait for room: in order, once, until their end (K-1, K-8)."""
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pytest
 
 from benefits.domain.limits import CapWindow, OnFull, Scope
 from benefits.domain.orders import Reason, Rejected
 from benefits.store import waits
+from benefits.store.db import Writer
 from tests.actions.life import call_back, claimed, number_of, tell, wish, work_off
 from tests.actions.limiting import ask, limit, limited, local, rich, windows
 from tests.actions.merging import merged
@@ -198,6 +200,34 @@ async def test_a_stop_in_between_claims_nothing_twice(
     kept = await world.rows("SELECT body_sealed, next_at FROM wait")
     assert [(None, None)] == [tuple(row) for row in kept]
     assert {("limit:drop", "2025-07"): 1} == await windows(world)
+
+
+async def test_a_queue_that_fails_keeps_no_other_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with one is told once the others are served."""
+
+    async def room(most: int) -> None:
+        lounges = limit("a", most, Scope.BENEFIT, on_full=OnFull.WAITLIST, benefits=LOUNGE)
+        await limited(world, lounges, limit("z", most, Scope.BENEFIT, on_full=OnFull.WAITLIST))
+
+    await room(1)
+    lounge, video = await rich(world), await rich(world, "VIDEO")
+    for member, benefit in ((lounge, "LOUNGE"), (video, "VIDEO")):
+        assert "ok" == await ask(world, member, benefit)
+        assert "waits" == await await_room(world, member, benefit)
+    await room(2)
+    end = waits.end
+
+    async def cut(writer: Writer, ended: Sequence[waits.Ended], now: datetime) -> None:
+        if ended[0].wait.benefit == "LOUNGE":
+            raise ConnectionError
+        await end(writer, ended, now)
+
+    monkeypatch.setattr(waits, "end", cut)
+    with pytest.raises(ConnectionError):
+        await serve(world)
+    assert {(lounge, ""), (video, "SERVED")} == {*await ends(world)}
 
 
 async def test_whoever_was_merged_waits_on_and_goes_to_the_end_of_another_queue(

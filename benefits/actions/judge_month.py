@@ -134,17 +134,23 @@ async def _stood(
 ) -> dict[UUID, State]:
     """Return below what the month takes no tier, of whom it would lower (A-7, T-3).
 
-    That is what stood on record when it was settled, and inside a period what stands.
+    That is what stood on record when it was settled; inside a period, and of whom a later month
+    was settled instead, what stands.
     """
-    lower = [
-        fact
+    lower = {
+        fact.member_id: fact.written.own
         for fact, decision in judged
         if decision is not None and is_below(decision.after, fact.written)
-    ]
+    }
     if not rules.may_fall(judges.at(month).programme, month):
-        return {fact.member_id: fact.written.own for fact in lower}
-    ids = [fact.member_id for fact in lower if settled.holds(fact.member_id)]
-    return await evaluations.stood(conn, judges.programme, month, ids) if ids else {}
+        return lower
+    ids = [id_ for id_ in lower if settled.holds(id_)]
+    stood = await evaluations.stood(conn, judges.programme, month, ids) if ids else {}
+    others = [id_ for id_ in lower if id_ not in ids and bucket_of(id_) in settled.passed]
+    if others:
+        confirmed = await evaluations.confirmed(conn, judges.programme, month, others)
+        stood |= {id_: lower[id_] for id_ in confirmed}
+    return stood
 
 
 async def _raised(

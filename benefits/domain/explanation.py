@@ -324,9 +324,13 @@ def _names_way(programme: Programme, why: Told) -> bool:
     return why.is_held and programme.ladder.has_ways
 
 
+def _is_partial(why: Told) -> bool:
+    return why.reading is not None and why.reading.known_days < why.reading.days
+
+
 def _english_reached(programme: Programme, decision: Decision, why: Told) -> str:
     if not decision.after.rank:
-        return "not reached"
+        return "days are missing, not reached so far" if _is_partial(why) else "not reached"
     if not _names_way(programme, why):
         return "reached"
     threshold = f"the {_measure(programme.policy, 'en')}"
@@ -335,7 +339,7 @@ def _english_reached(programme: Programme, decision: Decision, why: Told) -> str
 
 def _chinese_reached(programme: Programme, decision: Decision, why: Told) -> str:
     if not decision.after.rank:
-        return "未达标"
+        return "部分日期数据缺失，暂未达标" if _is_partial(why) else "未达标"
     if not _names_way(programme, why):
         return "已达标"
     return f"以“{why.way.name['zh'] if why.way.code else _held_by(programme.policy)}”达标"

@@ -71,6 +71,15 @@ OPEN = """
 SELECT o.member_id FROM evaluation_open AS o
 WHERE o.bucket BETWEEN $1 AND $2 AND o.programme = $3 AND o.month = $4 AND o.settled_at IS NULL
 """
+# Primary keys.
+CONFIRMED = """
+SELECT DISTINCT k.member_id
+FROM unnest($3::smallint[], $4::uuid[]) AS k (bucket, member_id)
+JOIN evaluation AS e ON e.bucket = k.bucket AND e.programme = $1 AND e.month > $2 AND e.settled
+LEFT JOIN evaluation_open AS o ON o.bucket = k.bucket AND o.programme = $1 AND o.month = e.month
+  AND o.member_id = k.member_id AND o.settled_at IS NULL
+WHERE o.member_id IS NULL
+"""
 # Primary keys and unique key. A merger's tier holds until the next month is decided (T-10).
 STOOD = """
 SELECT DISTINCT ON (d.bucket, d.member_id)
@@ -167,3 +176,12 @@ async def stood(
     buckets = [bucket_of(id_) for id_ in ids]
     found = await rows(conn, STOOD, programme, month.start, buckets, list(ids))
     return {row.member_id: state_of(row) for row in found}
+
+
+async def confirmed(
+    conn: Connection, programme: str, month: Month, ids: Sequence[UUID]
+) -> frozenset[UUID]:
+    """Return of whom a later month was decided on all days (A-7)."""
+    buckets = [bucket_of(id_) for id_ in ids]
+    found = await rows(conn, CONFIRMED, programme, month.start, buckets, list(ids))
+    return frozenset(row.member_id for row in found)

@@ -193,12 +193,16 @@ async def neighbours(world: World) -> tuple[UUID, UUID]:
     return ids[2], ids[9]
 
 
-async def lacking(world: World, number: int, month: str, daily_minor: int) -> None:
+async def lacking(
+    world: World, number: int, month: str, daily_minor: int, *, revision: int = 0
+) -> None:
     """Record a balance on all days of a month but the last one."""
     first = Month.parse(month)
     days = [first.start + timedelta(days=n) for n in range(first.days - 1)]
     name = world.name(number)
-    await world.assets([AssetLine(name, day, "DEPOSIT", "CNY", daily_minor) for day in days])
+    await world.assets(
+        [AssetLine(name, day, "DEPOSIT", "CNY", daily_minor, "", "", revision) for day in days]
+    )
 
 
 async def test_what_is_missing_of_one_member_takes_nothing_back_from_another(
@@ -279,6 +283,46 @@ async def test_a_raise_of_a_month_before_the_last_holds_from_now_on(world: World
     assert [now] == [row.at.replace(microsecond=0) for row in begun]
     found = await world.rows("SELECT quantity::int FROM entitlement_grant WHERE period='2025-07'")
     assert [22] == [row.quantity for row in found]
+
+
+async def test_a_gap_takes_nothing_back_that_a_later_month_decided_whole(world: World) -> None:
+    """A-7: a day of January stays missing; corrected in April, it is March's tier that holds.
+
+    What it brought in April stays; April follows the fold.
+    """
+    visits = msgspec.structs.replace(
+        reference_programme().line[0],
+        code="visits",
+        period=LinePeriod.MONTH,
+        quota={"PLATINUM": 2},
+        downgrade=Downgrade.REVOKE_UNCLAIMED,
+    )
+    ladder = tuple(
+        msgspec.structs.replace(tier, lock=Lock(months=12) if n else None, misses=0)
+        for n, tier in enumerate(reference_programme().tier)
+    )
+    await world.apply(
+        msgspec.structs.replace(reference_programme(), line=(visits,), tier=ladder),
+        tiers_from=Month(2024, 1),
+    )
+    member = await world.member()
+    for nth in range(1, 5):
+        month = f"2025-0{nth}"
+        world.clock.now = datetime.combine(Month.parse(month).end, time(2), UTC)
+        if nth == 1:
+            await lacking(world, 1, month, 600_000_00)
+        else:
+            await world.month(world.name(1), month, 1)
+        await world.evaluate(month, member)
+        if nth == 3:
+            world.clock.forward(days=9)
+            await lacking(world, 1, "2025-01", 60_000_00, revision=1)
+            again = [await world.evaluate(f"2025-0{n}", member) for n in (1, 2, 3)]
+            assert [0, 0, 0] == [one.decisions for one in again]
+        assert (PLATINUM if nth < 4 else GOLD) == await rank(world, member)
+    left = await world.rows("SELECT remaining::int FROM lot WHERE period = '2025-04'")
+    assert [2] == [row.remaining for row in left]
+    assert [] == await world.findings()
 
 
 async def test_a_tier_of_a_quarter_never_falls_inside_the_next(world: World) -> None:

@@ -107,6 +107,17 @@ SENTENCES = {
             "部分日期数据缺失，暂不判定，等级保持白金。"
         ),
     ),
+    "of the lowest tier, days are missing": (
+        step(PROGRAMME, State(), MonthSum(JUNE, 1_400_000_00, 28)),
+        (
+            "June 2025 daily average 46,666.66 (28 of 30 days known); 50,000.00 needed; "
+            "days are missing, not reached so far: your tier stays Base."
+        ),
+        (
+            "2025年6月日均46,666.66（已知28/30天），达标线50,000.00；"
+            "部分日期数据缺失，暂未达标，等级保持大众。"
+        ),
+    ),
 }
 
 

@@ -210,8 +210,14 @@ USES = (
 DATES = (
     Guard(
         "benefits/actions/judge_month.py",
-        "return await evaluations.stood(conn, judges.programme, month, ids) if ids else {}",
-        "return {}",
+        "stood = await evaluations.stood(conn, judges.programme, month, ids) if ids else {}",
+        "stood = {}",
+        ("tests/actions/test_evaluate_again.py",),
+    ),
+    Guard(
+        "benefits/actions/judge_month.py",
+        "stood |= {id_: lower[id_] for id_ in confirmed}",
+        "",
         ("tests/actions/test_evaluate_again.py",),
     ),
     Guard(

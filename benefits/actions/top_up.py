@@ -197,17 +197,17 @@ async def due(
     bring units to members of whom a tier is `decided`, if such are named: the others had their
     first day.
     """
-    found = _missing(programme, ranks, before, since=since, now=now)
+    found = missing(programme, ranks, before, since=since, now=now)
     frozen = await blocks.frozen(conn, {due.member_id for due in found}, now) if found else set()
     found = [due for due in found if due.member_id not in frozen]
-    found = _stacked(await _let_in(conn, programme, before.day, found), now)
+    found = stacked(await _let_in(conn, programme, before.day, found), now)
     if decided is not None:
         found = [due for due in found if due.line.segment is None or due.member_id in decided]
     found = [replace(due, back=()) if bucket_of(due.member_id) in passed else due for due in found]
     return [due for due in found if due.back or due.quantity]
 
 
-def _missing(
+def missing(
     programme: Programme,
     ranks: Iterable[tuple[UUID, int]],
     before: Brought,
@@ -294,10 +294,11 @@ def _stacks(
     return Stacks(granted.get(place, []), changed.get(place, []), standing)
 
 
-def _stacked(dues: Iterable[Due], now: datetime) -> list[Due]:
+def stacked(dues: Iterable[Due], now: datetime) -> list[Due]:
     """Return what is due of lines that let their members in, as their benefits stack (P-7).
 
-    What was granted for a quota before, or for a higher one, is not granted again.
+    What was granted for a quota before, or for a higher one, is not granted again; what falls took
+    of who was merged is.
     """
     found, stacks = list[Due](), dict[tuple[UUID, str], list[Due]]()
     for due in dues:
@@ -315,8 +316,8 @@ def _stacked(dues: Iterable[Due], now: datetime) -> list[Due]:
         for (due, of), amount in zip(each, more, strict=True):
             quota = of.net + amount
             back = given_back(of.changes, amount, now)
-            is_new = all(grant.quota < quota for grant in of.earlier)
-            quantity = amount - sum(part.amount for part in back) if is_new else 0
+            rest = amount - sum(part.amount for part in back)
+            quantity = entitlement.anew(quota, rest, of.earlier, of.changes)
             for_ = replace(due.for_, quota=quota)
             found.append(replace(due, for_=for_, quantity=quantity, back=back))
     return found
@@ -370,7 +371,7 @@ async def _let_in(
     What is asked of a member is read for those alone to whom a line with a rule would bring units,
     or whom it would hide another.
     """
-    asked = [due for due in dues if due.line.eligible is not None and _matters(due)]
+    asked = [due for due in dues if due.line.eligible is not None and matters(due)]
     if not asked:
         return dues
     rules = {due.line.code: due.line.eligible for due in asked if due.line.eligible is not None}
@@ -379,7 +380,7 @@ async def _let_in(
 
     def is_in(due: Due) -> bool:
         rule = rules.get(due.line.code)
-        if rule is None or not _matters(due):
+        if rule is None or not matters(due):
             return True
         one = msgspec.structs.replace(found[due.member_id], tier=due.tier)
         return eligibility.weigh(rule, one) is Truth.YES
@@ -405,7 +406,7 @@ async def of_decided(
     return await due(conn, programme, ranks, before, since=since, now=now)
 
 
-def _matters(due: Due) -> bool:
+def matters(due: Due) -> bool:
     """Say whether it makes a difference if a line lets its member in: the first hides others."""
     return bool(due.whole) or _stacking(due.item).by is StackBy.PRIORITY
 

@@ -138,7 +138,7 @@ def top_up(
     if any(grant.is_own and grant.quota >= quota for grant in before):
         return 0
     missing = max(0, quota - net_of(before, changes) - back)
-    lost = min(missing, sum(change.taken for change in changes if change.ends_at is None))
+    lost = min(missing, _lost(changes))
     highest = max((grant.quota for grant in before), default=0)
     if quota <= highest:
         return lost
@@ -155,6 +155,22 @@ def top_up(
             return lost + quota
         case UpgradePolicy.NEXT_PERIOD:
             return lost if from_ > period.start else missing
+
+
+def anew(quota: int, missing: int, before: Sequence[Granted], changes: Sequence[Change]) -> int:
+    """Return what is granted of units `missing` to a line that stacks, up to `quota` (P-7).
+
+    A quota is granted once, and of one that a merged customer had what falls took of them.
+    """
+    reached = [grant for grant in before if grant.quota >= quota]
+    if any(grant.is_own for grant in reached):
+        return 0
+    return min(missing, _lost(changes)) if reached else missing
+
+
+def _lost(changes: Sequence[Change]) -> int:
+    """Return what falls took of who was merged, which comes back to nobody."""
+    return sum(change.taken for change in changes if change.ends_at is None)
 
 
 def coming_back(

@@ -18,6 +18,7 @@ from benefits.domain.currencies import DIGITS
 from benefits.domain.limits import Budget
 from benefits.domain.metrics import Basket
 from benefits.domain.orders import Capabilities
+from benefits.domain.policy import UpgradeTiming
 from benefits.domain.programme import Item, Programme
 from benefits.domain.units import Quantity
 from benefits.domain.values import Month
@@ -76,6 +77,16 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
     def labels(self) -> frozenset[str]:
         """The labels, with their layers, that any of the versions asks for (T-2)."""
         return frozenset(key for judge in self.judges for key in judge.programme.ladder.labels)
+
+    @cached_property
+    def locks_early(self) -> bool:
+        """Whether a tier with a lock may rise within a month, by any of the versions (T-5)."""
+        early = [
+            judge.programme.ladder
+            for judge in self.judges
+            if judge.programme.policy.upgrade is not UpgradeTiming.NEXT_PERIOD
+        ]
+        return any(way.term.lock for ladder in early for rung in ladder.rungs for way in rung)
 
 
 class Taker(msgspec.Struct, frozen=True):

@@ -204,7 +204,12 @@ def last_decision(judges: Rules, facts: Facts, month: Month, today: date) -> Dec
     on, floor = max(month.end, today), floor_of(judges, facts.opened_on)
     is_welcome = floor is not None and floor.runs(on)
     decisions = rules.fold(
-        judges, facts.sums, month, opened_on=facts.opened_on, labels=facts.labels
+        judges,
+        facts.sums,
+        month,
+        opened_on=facts.opened_on,
+        labels=facts.labels,
+        rises=facts.rises,
     )
     if not decisions and is_welcome:
         decisions = rules.fold(judges, {}, month, opened_on=facts.opened_on, first=month)

@@ -18,10 +18,10 @@ from benefits.actions.judge_month import closed_by
 from benefits.actions.parts import Parts
 from benefits.domain import outlook, progress
 from benefits.domain.catalogue import Judge, Rules
-from benefits.domain.outlook import Sight
+from benefits.domain.outlook import Sight, risen
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
-from benefits.domain.tiers import Decision, Grounds, risen
+from benefits.domain.tiers import Decision, Grounds, Rise, begun
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.domain.windows import span
 from benefits.store import evaluations, facts, members, merged, tiers
@@ -266,9 +266,15 @@ async def _tell(
 
 
 def _rise(journal: Journal, programme: Programme, member_id: UUID, decision: Decision) -> Decided:
-    """Tell of a tier that was proven before its month is over; return what is written down."""
+    """Tell of a tier that was proven before its month is over; return what is written down.
+
+    Its term begins as it holds (T-5).
+    """
     decision_id, at = journal.id_for(member_id), journal.now_for(member_id)
     effective_from = outlook.rises_at(programme, at)
+    held_from = local_date(effective_from, programme.tz)
+    rise = Rise(decision.month, decision.after.rank, held_from)
+    decision = begun(programme, decision, [rise])
     journal.event(
         member_id,
         "tier.upgraded",

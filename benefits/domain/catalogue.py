@@ -19,6 +19,7 @@ from benefits.domain.currencies import DIGITS
 from benefits.domain.limits import Budget
 from benefits.domain.metrics import Basket
 from benefits.domain.orders import Capabilities
+from benefits.domain.policy import UpgradeTiming
 from benefits.domain.programme import Item, Programme
 from benefits.domain.units import Quantity
 from benefits.domain.values import Month
@@ -87,6 +88,16 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
             if basket.joint:
                 found.add(topics.HOLDERS)
         return sorted(found)
+
+    @cached_property
+    def locks_early(self) -> bool:
+        """Whether a tier with a lock may rise within a month, by any of the versions (T-5)."""
+        early = [
+            judge.programme.ladder
+            for judge in self.judges
+            if judge.programme.policy.upgrade is not UpgradeTiming.NEXT_PERIOD
+        ]
+        return any(way.term.lock for ladder in early for rung in ladder.rungs for way in rung)
 
 
 class Taker(msgspec.Struct, frozen=True):

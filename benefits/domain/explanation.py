@@ -14,7 +14,7 @@ from benefits.domain.metrics import Reading
 from benefits.domain.policy import Balance, Metric, Policy, Tier
 from benefits.domain.programme import Programme
 from benefits.domain.remembered import remembered
-from benefits.domain.tiers import Cause, Decision, display_average, stays_until
+from benefits.domain.tiers import Cause, Decision, display_average, judged_again, stays_until
 from benefits.domain.windows import days_of
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
@@ -250,7 +250,9 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
             words = f"{reached}: your tier is {name} from {start}."
         case Cause.RETAINED:
             term = decision.after.lock_until
-            until = f" until it is judged again on {english_date(term)}" if term else ""
+            until = (
+                f" until it is judged again on {english_date(judged_again(term))}" if term else ""
+            )
             words = f"{reached}: your tier stays {name}{until}."
         case Cause.WATCHED:
             nth = decision.after.misses
@@ -290,7 +292,7 @@ def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
             words = f"{reached}，自{start}起为{name}。"
         case Cause.RETAINED:
             term = decision.after.lock_until
-            until = f"，下次考核日为{chinese_date(term)}" if term else ""
+            until = f"，下次考核日为{chinese_date(judged_again(term))}" if term else ""
             words = f"{reached}，等级保持{name}{until}。"
         case Cause.WATCHED:
             until = chinese_date(stays_until(programme, decision))

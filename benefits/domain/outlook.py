@@ -1,4 +1,4 @@
-"""Where a running period leads: whose tier is at risk, and who is near the next one (M-10, M-11).
+"""Where a running period leads: who is at risk, near the next tier, or has it (M-10, M-11, T-3).
 
 The period is projected as if every remaining day were like the last known one. Sums are compared
 exactly; averages are floored for showing.
@@ -12,11 +12,20 @@ import msgspec
 
 from benefits.domain.ladder import NOTHING, Bound, Truth
 from benefits.domain.metrics import Reading
-from benefits.domain.policy import UpgradeTiming
+from benefits.domain.policy import Divisor, Policy, UpgradeTiming
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running, nearest, projected_sum
-from benefits.domain.tiers import Cause, State, display_average, settle
-from benefits.domain.values import end_of, local_date
+from benefits.domain.tiers import (
+    NO_GROUNDS,
+    Cause,
+    Decision,
+    Grounds,
+    State,
+    display_average,
+    settle,
+    step,
+)
+from benefits.domain.values import Month, end_of, local_date
 
 
 class Sight(enum.Enum):
@@ -117,3 +126,33 @@ def rises_at(programme: Programme, decided_at: datetime) -> datetime:
             return decided_at
         case UpgradeTiming.NEXT_DAY | UpgradeTiming.NEXT_PERIOD:
             return end_of(local_date(decided_at, programme.tz), programme.tz)
+
+
+def risen(
+    programme: Programme, before: State, reading: Reading, grounds: Grounds = NO_GROUNDS
+) -> Decision | None:
+    """Decide a running month early: it has proven a higher tier already (T-3); None if not.
+
+    No later day can undo what is proven, as none counts below 0, net or not (A-8). A label may end
+    before the month does: `grounds` name none. Nobody is judged by fewer days since they joined
+    than the least (M-8).
+    """
+    if programme.policy.upgrade is UpgradeTiming.NEXT_PERIOD:
+        return None
+    own, *others = (
+        _so_far(policy, each, reading.month)
+        for policy, each in zip(programme.ladder.metrics, (reading, *grounds.others), strict=True)
+    )
+    grounds = msgspec.structs.replace(grounds, others=tuple(others))
+    decision = step(programme, before.own, own, grounds)
+    if decision.after.rank <= before.rank:
+        return None
+    return msgspec.structs.replace(decision, before=before)
+
+
+def _so_far(policy: Policy, reading: Reading, month: Month) -> Reading:
+    """Return a reading that is too young while few of the days since the opening are over."""
+    if policy.divisor is not Divisor.SINCE_JOIN or reading.day or reading.month != month:
+        return reading
+    young = reading.young or reading.known_days < policy.minimum_days
+    return msgspec.structs.replace(reading, young=young)

@@ -18,7 +18,7 @@ from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.labels import Label, held
 from benefits.domain.ladder import NOTHING, THRESHOLD, Term, Verdict
 from benefits.domain.metrics import Basket, Reading, Sums
-from benefits.domain.policy import REVIEWS, Divisor, Policy, Target, UpgradeTiming
+from benefits.domain.policy import REVIEWS, Target
 from benefits.domain.programme import Programme
 from benefits.domain.remembered import remembered
 from benefits.domain.values import Month, add_months
@@ -113,6 +113,14 @@ class Grounds(msgspec.Struct, frozen=True):
 
 
 NO_GROUNDS = Grounds()
+
+
+class Rise(msgspec.Struct, frozen=True):
+    """A tier that was proven before its month was over, and the day from which it held (T-3)."""
+
+    month: Month
+    rank: int
+    day: date
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,37 +234,6 @@ def settle(
     return _fallen(programme, missed, verdict, on=on), Cause.DOWNGRADED
 
 
-def risen(
-    programme: Programme, before: State, reading: Reading, grounds: Grounds = NO_GROUNDS
-) -> Decision | None:
-    """Decide a running month early: it has proven a higher tier already (T-3); None if not.
-
-    No later day can undo what is proven, as none counts below 0, net or not (A-8). A label may end
-    before the month does: `grounds` name none. A term begins with the next month, as if the month
-    had been decided at its end: so it is, once it is over. Nobody is judged by fewer days since
-    they joined than the least (M-8).
-    """
-    if programme.policy.upgrade is UpgradeTiming.NEXT_PERIOD:
-        return None
-    own, *others = (
-        _so_far(policy, each, reading.month)
-        for policy, each in zip(programme.ladder.metrics, (reading, *grounds.others), strict=True)
-    )
-    grounds = msgspec.structs.replace(grounds, others=tuple(others))
-    decision = step(programme, before.own, own, grounds)
-    if decision.after.rank <= before.rank:
-        return None
-    return msgspec.structs.replace(decision, before=before)
-
-
-def _so_far(policy: Policy, reading: Reading, month: Month) -> Reading:
-    """Return a reading that is too young while few of the days since the opening are over."""
-    if policy.divisor is not Divisor.SINCE_JOIN or reading.day or reading.month != month:
-        return reading
-    young = reading.young or reading.known_days < policy.minimum_days
-    return msgspec.structs.replace(reading, young=young)
-
-
 def _is_open(programme: Programme, missed: State, verdict: Verdict, *, is_lost: bool) -> bool:
     """Say whether what is not known could still change a miss: undo it, or where one lands."""
     if verdict.possible >= missed.rank:
@@ -299,6 +276,24 @@ def _term(programme: Programme, rank: int, way: str, *, on: date) -> State:
 def may_fall(programme: Programme, month: Month) -> bool:
     """Say whether tiers fall with a month: inside a period or between reviews none does (T-3)."""
     return month == span(programme.policy, month)[1] and _reviewed(programme, month.end)
+
+
+def begun(programme: Programme, decision: Decision, rises: Sequence[Rise]) -> Decision:
+    """Return a month's decision, with the term of a tier that rose within it begun then (T-5).
+
+    It is the first day from which such a tier held, or a higher one that the month does not prove.
+    """
+    after, month = decision.after, decision.month
+    days = [one.day for one in rises if one.month == month and one.rank >= after.rank]
+    if decision.cause is not Cause.UPGRADED or not days:
+        return decision
+    after = _term(programme, after.rank, after.way, on=min(days))
+    return msgspec.structs.replace(decision, after=after)
+
+
+def judged_again(term: date) -> date:
+    """Return when a tier is judged whose term ends on a day: with the month of it (T-5)."""
+    return term if term.day == 1 else Month.of(term).end
 
 
 def _reviewed(programme: Programme, on: date) -> bool:
@@ -356,14 +351,16 @@ def fold(
     *,
     opened_on: date = date.min,
     labels: Sequence[Label] = (),
+    rises: Sequence[Rise] = (),
     start: State | None = None,
     first: Month | None = None,
 ) -> list[Decision]:
     """Fold the months from the first known one (or `first`) into a decision each (T-8).
 
     A month without a row has no known day: nothing falls in it. A label that is asked for begins
-    a standing like a balance, in the first month that ends with it. What is held is earned alone:
-    a welcome lifts it when it is decided (`domain/floors`).
+    a standing like a balance, in the first month that ends with it. What rose early is a fact, as
+    no balance tells when it was looked at. What is held is earned alone: a welcome lifts it when
+    it is decided (`domain/floors`).
     """
     decisions = list[Decision]()
     state = start or State()
@@ -383,7 +380,8 @@ def fold(
             valid = held(asked, month.end - timedelta(days=1)) & judge.programme.ladder.labels
             others = readings.others(judge, month)
             grounds = Grounds(others, tuple(sorted(valid)), own.day)
-        decisions.append(step(judge.programme, state, own, grounds))
+        decision = step(judge.programme, state, own, grounds)
+        decisions.append(begun(judge.programme, decision, rises))
         state = decisions[-1].after
         month = month.plus(1)
     return decisions

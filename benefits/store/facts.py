@@ -15,8 +15,8 @@ from benefits.domain.labels import Label, Layer, label_name
 from benefits.domain.ladder import THRESHOLD
 from benefits.domain.metrics import Basket, MonthSum, known_sum, net_sum
 from benefits.domain.stretches import are_needed, needed
-from benefits.domain.tiers import State
-from benefits.domain.values import BUCKETS, Month, bucket_of
+from benefits.domain.tiers import Rise, State
+from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.domain.windows import Days, Kept, Point, Stretch
 from benefits.store import merged, nets, stretch_sums, stretches
 from benefits.store.db import Connection, rows
@@ -52,7 +52,8 @@ class Whom(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, kw_only=True):
     """What a member is evaluated on: kept sums by basket, labels, the standing on record.
 
-    That was `decided_for` a month; None where nothing was ever decided.
+    That was `decided_for` a month; None where nothing was ever decided. `rises` are those that
+    began a term before their month was over.
     """
 
     member_id: UUID
@@ -60,6 +61,7 @@ class Facts(msgspec.Struct, kw_only=True):
     closed_on: date | None
     sums: dict[Basket, dict[Kept, MonthSum]]
     labels: list[Label] = []
+    rises: list[Rise] = []
     written: State = State()
     decided_for: Month | None = None
     has_merged: bool = False
@@ -149,6 +151,15 @@ ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC
 """
 DECIDED_OF_ALL = DECIDED.format(among="")
 DECIDED_OF_SOME = DECIDED.format(among=AMONG.format("d", 5, 6))
+# The same key: what raised members, and from when on.
+RAISED = """
+SELECT d.member_id, d.month, d.rank, d.effective_from
+FROM tier_decision AS d
+WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month <= $2
+  AND d.cause = 'UPGRADED'{among}
+"""
+RAISED_OF_ALL = RAISED.format(among="")
+RAISED_OF_SOME = RAISED.format(among=AMONG.format("d", 5, 6))
 
 
 async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list[Facts]:
@@ -192,6 +203,23 @@ async def _add_record(
         if row.member_id in all_facts:
             all_facts[row.member_id].written = state_of(row)
             all_facts[row.member_id].decided_for = Month.of(row.month)
+    if rules.locks_early:
+        for member_id, rise in await _rises(conn, rules, month, whom):
+            if member_id in all_facts:
+                all_facts[member_id].rises.append(rise)
+
+
+async def _rises(
+    conn: Connection, rules: Rules, month: Month, whom: Whom
+) -> list[tuple[UUID, Rise]]:
+    """Return the tiers that held before the months were over that proved them (T-3)."""
+    statement = RAISED_OF_ALL if whom.members is None else RAISED_OF_SOME
+    tz = rules.judges[-1].programme.tz
+    found = [
+        (row.member_id, Rise(Month.of(row.month), row.rank, local_date(row.effective_from, tz)))
+        for row in await rows(conn, statement, rules.programme, month.start, *whom.values)
+    ]
+    return [(member_id, rise) for member_id, rise in found if rise.day < rise.month.end]
 
 
 class _Month(msgspec.Struct, frozen=True):

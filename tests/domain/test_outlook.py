@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benefits.domain.metrics import MonthSum, Reading, read
-from benefits.domain.outlook import Sight, is_near, look_ahead, rises_at
+from benefits.domain.outlook import Sight, is_near, look_ahead, risen, rises_at
 from benefits.domain.policy import Divisor, Lock, UpgradeTiming
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
-from benefits.domain.tiers import State, risen, step
+from benefits.domain.tiers import Rise, State, begun, judged_again, step
 from benefits.domain.values import Month
 from tests.builders import reference_programme
 
@@ -107,6 +107,48 @@ def test_g_up_3_a_tier_may_hold_from_the_next_day() -> None:
     assert at == rises_at(timed(UpgradeTiming.INSTANT), at)
     next_day = datetime(2025, 6, 20, 16, tzinfo=UTC)
     assert next_day == rises_at(timed(UpgradeTiming.NEXT_DAY), at)
+
+
+@pytest.mark.parametrize(
+    ("rises", "until"),
+    [
+        ([], date(2026, 7, 1)),
+        ([Rise(JUNE, PLATINUM, date(2025, 6, 5))], date(2026, 6, 5)),
+        (
+            [Rise(JUNE, GOLD, date(2025, 6, 3)), Rise(JUNE, PLATINUM, date(2025, 6, 5))],
+            date(2026, 6, 5),
+        ),
+        ([Rise(JUNE, PLATINUM + 1, date(2025, 6, 5))], date(2026, 6, 5)),
+        ([Rise(JUNE, GOLD, date(2025, 6, 3))], date(2026, 7, 1)),
+        ([Rise(JUNE.plus(-1), PLATINUM, date(2025, 5, 5))], date(2026, 7, 1)),
+    ],
+)
+def test_a_term_begins_when_the_tier_first_held(rises: list[Rise], until: date) -> None:
+    """T-5: with its own early rise or a higher one of the month, else with the month's end."""
+    programme = timed(UpgradeTiming.INSTANT)
+    tiers = tuple(
+        msgspec.structs.replace(tier, misses=0, lock=Lock(months=12)) if rank else tier
+        for rank, tier in enumerate(programme.tier)
+    )
+    programme = msgspec.structs.replace(programme, tier=tiers)
+    reading = read(programme.policy, JUNE, known(600_000_00 * 30, 30), scale=1)
+    decision = step(programme, State(), reading)
+    assert State(PLATINUM, lock_until=until) == begun(programme, decision, rises).after
+    held = step(programme, State(PLATINUM, lock_until=date(2025, 9, 1)), reading)
+    assert held == begun(programme, held, rises)
+
+
+@pytest.mark.parametrize(
+    ("term", "on"),
+    [
+        (date(2026, 2, 1), date(2026, 2, 1)),
+        (date(2026, 2, 2), date(2026, 3, 1)),
+        (date(2025, 12, 31), date(2026, 1, 1)),
+    ],
+)
+def test_a_term_ends_with_a_month(term: date, on: date) -> None:
+    """T-5: a tier is judged with the month in which its term ends."""
+    assert on == judged_again(term)
 
 
 @pytest.mark.parametrize(("days", "rises"), [(1, False), (6, False), (7, True)])

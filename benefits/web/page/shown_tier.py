@@ -10,7 +10,7 @@ from benefits.domain.metrics import Reading
 from benefits.domain.policy import Metric, Policy
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Keeping, Need, is_far, keeping, nearest
-from benefits.domain.tiers import Cause, Decision, State, display_average
+from benefits.domain.tiers import Cause, Decision, State, display_average, judged_again
 from benefits.domain.values import local_date
 from benefits.domain.windows import span
 from benefits.web.page.facts import Facts, StandingSeen
@@ -351,7 +351,7 @@ def _below(tongue: Tongue, policy: Policy, kept: Keeping) -> str:
         return tongue.say(words, day=tongue.day(kept.grace_until))
     if kept.lock_until:
         words = n_("Whatever comes, it is judged again on %(day)s only.")
-        return tongue.say(words, day=tongue.day(kept.lock_until))
+        return tongue.say(words, day=tongue.day(judged_again(kept.lock_until)))
     if kept.misses:
         return _say(tongue, policy, _BELOW_SO_FAR, misses=kept.misses, allowed=kept.allowed)
     if kept.allowed <= 1:

@@ -193,7 +193,7 @@ async def test_who_is_too_busy_is_left_in_peace_so_long(bank: Bank) -> None:
 async def test_a_part_of_an_order_is_the_members_and_the_rest_is_back(bank: Bank) -> None:
     """Its pieces are held until they are used; no person has to look at it."""
     assert [("ISSUED", 3, True, True)] * 2 == bank.in_part
-    assert [] == await bank.world.rows("SELECT kind, detail FROM case_file")
+    assert [] == await bank.world.rows(CASES, Behaviour.DELIVERS_PARTLY.name)
 
 
 async def test_g_cb_3_a_delivery_that_is_called_back_as_refused_stands(bank: Bank) -> None:

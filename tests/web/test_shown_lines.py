@@ -166,10 +166,9 @@ async def test_what_was_not_claimed_for_a_member_is_told(running: Site, phone: P
     late, base = await running.world.member(), waiving()
     await running.world.apply(base)
     await work(running.world)
-    line = msgspec.structs.replace(base.line[0], benefit="LOUNGE")
-    asking = reference_programme().benefits["VIDEO"]  # what nobody knows, of units that came
-    lounge = msgspec.structs.replace(base.benefits["LOUNGE"], recipient=())
-    asked = msgspec.structs.replace(base, line=(line,), benefit=(lounge, asking))
+    over = {"contract_end": date(2025, 7, 31), "lead_days": 31}  # claimed no more, by nobody
+    lounge, video = base.benefit
+    asked = msgspec.structs.replace(base, benefit=(lounge, msgspec.structs.replace(video, **over)))
     await running.world.apply(asked)
     await claimed(running.world)
     await phone.enter(late)

@@ -1,12 +1,15 @@
 """Evaluate a closed month: fold members' months, decide tiers, top up what the next month brings.
 
-Bucket by bucket, each in transactions of at most 500 locked members; a bucket is marked when it is
-done, so a run that was stopped goes on where it ended, and a run again writes nothing. Members for
-whom nothing changes are read without locks and not touched; steady ones are not even folded.
+Bucket by bucket, each in transactions of at most 500 locked members; a bucket is marked with what
+is written last of it, so a run that was stopped goes on where it ended, and a run again writes
+nothing. Members for whom nothing changes are read without locks and not touched; steady ones are
+not even folded.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from itertools import groupby
 from uuid import UUID
 
 import msgspec
@@ -90,6 +93,34 @@ class _Written(msgspec.Struct, frozen=True):
     grants: int = 0
 
 
+class _Run(msgspec.Struct, frozen=True, kw_only=True):
+    """Buckets under way: what was found and seen, and how many are still to be written of each.
+
+    A bucket of which nothing is to be written has no count.
+    """
+
+    parts: Parts
+    code: str
+    month: Month
+    found: Wanted
+    saw: Seen
+    waiting: Counter[int]
+
+    async def mark(self, conn: Connection, over: Collection[int]) -> None:
+        """Mark buckets of which all is written."""
+        mark = Mark(
+            decided={bucket: self.saw.counts(bucket)[0] for bucket in sorted(over)},
+            seen=self.saw.number,
+            generation=self.saw.generation,
+            basis=self.saw.basis,
+            pending=self.found.pending,
+            open=[id_ for id_ in self.found.open if bucket_of(id_) in over],
+            closed=[id_ for id_ in self.found.closed if bucket_of(id_) in over],
+        )
+        now = self.parts.clock()
+        await evaluations.evaluated(conn, self.code, self.month, now=now, mark=mark)
+
+
 async def evaluate(
     database: Database,
     parts: Parts,
@@ -105,23 +136,19 @@ async def evaluate(
 
     found, saw, ranks = await database.transact(look)
     written, left = list[_Written](), found.touched
+    waiting = Counter(bucket_of(id_) for id_ in left)
+    run = _Run(
+        parts=parts, code=programme_code, month=month, found=found, saw=saw, waiting=waiting
+    )
     for wait in (False, True):  # for those whom somebody else holds: after all the others
-        done = await _write_all(database, parts, programme_code, month, ids=left, wait=wait)
+        done = await _write_all(database, run, ids=left, wait=wait)
         written += done
         left = [id_ for id_ in left if not any(id_ in one.members for one in done)]
+    # Those that came to 0 were marked with their last page.
+    rest = {n for n in range(buckets[0], buckets[1] + 1) if waiting.get(n) != 0}
 
     async def mark(conn: Connection) -> None:
-        now = parts.clock()
-        left = Mark(
-            decided={n: saw.counts(n)[0] for n in range(buckets[0], buckets[1] + 1)},
-            seen=saw.number,
-            generation=saw.generation,
-            basis=saw.basis,
-            pending=found.pending,
-            open=found.open,
-            closed=found.closed,
-        )
-        await evaluations.evaluated(conn, programme_code, month, now=now, mark=left)
+        await run.mark(conn, rest)
 
     await database.transact(mark)
     for _, rank in found.ranks:
@@ -168,25 +195,45 @@ async def _look(
 
 
 async def _write_all(
-    database: Database,
-    parts: Parts,
-    code: str,
-    month: Month,
-    *,
-    ids: Sequence[UUID],
-    wait: bool,
+    database: Database, run: _Run, *, ids: Sequence[UUID], wait: bool
 ) -> list[_Written]:
-    """Write for members, page by page; without `wait`, those somebody else holds are left."""
+    """Write for members, page by page; without `wait`, those somebody else holds are left.
+
+    A bucket is marked with its last page: a correction could take back what was decided of one
+    without a mark, and would hold from now on of whom nothing was decided in one with it (A-7).
+    """
     written = list[_Written]()
-    for start in range(0, len(ids), PAGE):
-        page = ids[start : start + PAGE]
+    for page in _pages(ids):
 
         async def write(conn: Connection, page: Sequence[UUID] = page) -> _Written:
             locked = await members.lock(conn, page, wait=wait)
-            return await _write_page(conn, parts, code, month, locked=locked)
+            done = await _write_page(conn, run.parts, run.code, run.month, locked=locked)
+            here = Counter(bucket_of(id_) for id_ in locked)
+            over = {bucket for bucket, count in here.items() if count == run.waiting[bucket]}
+            if over:
+                await run.mark(conn, over)
+            return done
 
-        written.append(await database.transact(write))
+        done = await database.transact(write)
+        run.waiting.subtract(bucket_of(id_) for id_ in done.members)
+        written.append(done)
     return written
+
+
+def _pages(ids: Sequence[UUID]) -> Iterator[list[UUID]]:
+    """Cut members, in the order of buckets, into pages; no bucket that is no more than a page."""
+    page = list[UUID]()
+    for _, bucket in groupby(ids, bucket_of):
+        here = list(bucket)
+        if page and len(page) + len(here) > PAGE:
+            yield page
+            page = []
+        page += here
+        while len(page) > PAGE:
+            yield page[:PAGE]
+            page = page[PAGE:]
+    if page:
+        yield page
 
 
 async def _programme(

@@ -1,16 +1,20 @@
 """Corrections of months that were decided: in favour at once, against only with the next (A-7)."""
 
+from collections.abc import Awaitable
 from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
 import msgspec
 import pytest
 
+from benefits.actions import evaluate as evaluating
+from benefits.actions.evaluate import Evaluated, evaluate
 from benefits.domain.assets import AssetLine
 from benefits.domain.packages import Downgrade, LinePeriod, UpgradePolicy
 from benefits.domain.policy import Lock, Metric, Policy
 from benefits.domain.values import Month, bucket_of
 from tests.actions.test_evaluate import GOLD, PLATINUM, RICH, causes, rank, standing
+from tests.actions.test_failures import CutError, cut_after
 from tests.builders import World, reference_programme
 
 QUARTER = (("2025-01", 480_000_00), ("2025-02", 490_000_00), ("2025-03", 499_000_00))
@@ -345,3 +349,67 @@ async def test_a_tier_of_a_quarter_never_falls_inside_the_next(world: World) -> 
         await world.evaluate(month, member)
         assert (GOLD if nth == 6 else PLATINUM if nth >= 3 else 0) == await rank(world, member)
     assert [] == await world.findings()
+
+
+def june(world: World, *buckets: int) -> Awaitable[Evaluated]:
+    """Evaluate June in a range of buckets."""
+    span = (min(buckets), max(buckets))
+    return evaluate(world.database, world.parts, "wealth", Month(2025, 6), buckets=span)
+
+
+async def cut_between(world: World, *buckets: int) -> None:
+    """Evaluate June, and stop once the first page is written."""
+    for statements in range(100):
+        with pytest.raises(CutError), cut_after(statements):
+            await june(world, *buckets)
+        if await causes(world):
+            return
+    raise AssertionError
+
+
+async def test_what_was_decided_before_an_evaluation_was_cut_is_settled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A-7: corrected before it goes on, it takes nothing back of whom it had decided.
+
+    Of whom it had not, the correction is part of what is decided, from the month's end on.
+    """
+    monkeypatch.setattr(evaluating, "PAGE", 1)
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    ids = await world.members(3)
+    order, buckets = sorted(ids, key=bucket_of), [bucket_of(id_) for id_ in ids]
+    for number in (1, 2, 3):
+        await world.month(world.name(number), "2025-06", RICH)
+    await cut_between(world, *buckets)
+    assert [PLATINUM, 0, 0] == [await rank(world, member) for member in order]
+    levels = dict(zip(order, (60_000_00, 60_000_00, 5_200_000_00), strict=True))
+    for number, member in enumerate(ids, 1):
+        await corrected(world, "2025-06", levels[member], number=number)
+    world.clock.forward(days=1)
+    await june(world, *buckets)
+    assert [PLATINUM, GOLD, PLATINUM + 1] == [await rank(world, member) for member in order]
+    begun = await world.rows("SELECT effective_from AS at FROM tier_decision")
+    assert [datetime(2025, 6, 30, 16, tzinfo=UTC)] * 3 == [row.at for row in begun]
+    assert 0 == (await june(world, *buckets)).decisions
+    assert [] == await world.findings()
+
+
+async def test_a_bucket_is_not_settled_before_its_last_page(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A-7: whoever was not decided when it was cut rises with the month's end, not from now on."""
+    monkeypatch.setattr(evaluating, "PAGE", 1)
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    ids = await neighbours(world)
+    for number in (3, 10):
+        await world.month(world.name(number), "2025-06", RICH)
+    await cut_between(world, bucket_of(ids[0]))
+    first, second = sorted(ids)
+    assert (PLATINUM, 0) == (await rank(world, first), await rank(world, second))
+    number = 3 if second == ids[0] else 10
+    await corrected(world, "2025-06", 5_200_000_00, number=number)
+    world.clock.forward(days=1)
+    await world.evaluate("2025-06", second)
+    assert PLATINUM + 1 == await rank(world, second)
+    begun = await world.rows("SELECT effective_from AS at FROM tier_decision")
+    assert [datetime(2025, 6, 30, 16, tzinfo=UTC)] * 2 == [row.at for row in begun]

@@ -139,9 +139,14 @@ class Soak:
         await asking
 
     async def rest(self, setting: Setting) -> bool:
-        """Wait until nothing is under way, and say whether it came to that."""
-        until = time.monotonic() + REST_S
+        """Wait until nothing is under way, and say whether it came to that.
+
+        A SKU may be paused for a quarter of an hour: as long as something moves it goes on.
+        """
+        before, until = dict[str, int](), 0.0
         while left := await check.under_way(setting.world, self.books):
+            if left != before:
+                before, until = left, time.monotonic() + REST_S
             if time.monotonic() > until:
                 return False
             words = ", ".join(f"{count} {name}" for name, count in left.items())

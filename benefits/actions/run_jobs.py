@@ -8,7 +8,7 @@ decided by the rule of single rewards, and their business keys make each one ide
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import IO
 from uuid import UUID, uuid4
@@ -204,13 +204,23 @@ async def run_job(
     async def lane() -> None:
         while not (job := await look(database, job_id)).ended_at:
             progress(job)
-            if not await database.transact(part):
+            if not await _once(database, part):
                 await asyncio.sleep(AGAIN_S)
 
     async with asyncio.TaskGroup() as lanes:
         for _ in range(LANES):
             lanes.create_task(lane())
     return await look(database, job_id)
+
+
+async def _once(database: Database, part: Callable[[Connection], Awaitable[int]]) -> int:
+    """Decide a part; none where somebody else holds what it needs for too long."""
+    try:
+        return await database.transact(part)
+    except Exception as error:
+        if not is_busy(error):
+            raise
+        return 0
 
 
 async def look(database: Database, job_id: UUID) -> Job:

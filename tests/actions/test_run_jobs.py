@@ -358,6 +358,29 @@ async def test_two_who_decide_one_job_share_its_parts(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_a_list_waits_on_for_what_others_hold(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too long a wait ends a part's transaction, and not the list."""
+    run_part = run_jobs.run_part
+
+    async def hurried(conn: Connection, *args: Any) -> int:
+        await rows(conn, "SELECT set_config('lock_timeout', '20ms', true)")
+        return await run_part(conn, *args)
+
+    monkeypatch.setattr(run_jobs, "run_part", hurried)
+    (member,) = await world.members(1)
+    job = await started(world, rows_of(row(member)))
+    async with world.database.transaction() as other:
+        await rows(other, "SELECT job_id FROM job FOR UPDATE")
+        running = asyncio.create_task(
+            run_job(world.database, world.parts, job.job_id, progress=lambda _: None)
+        )
+        await asyncio.sleep(0.2)
+        assert not running.done()
+    assert (1, 1, 0, 0) == figures(await running)
+
+
 async def ticking(world: World) -> None:
     """Let time pass for what waits a second."""
     while True:

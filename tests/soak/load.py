@@ -18,6 +18,7 @@ PAYMENT = "4200000000123456789123456789"
 _BY_US = [way for way in WAYS if way.by_us]
 _AT_DESKS = [way for way in WAYS if way.has_desk]
 _AGAIN = {429, 500, 502, 503, 504}
+REFUSED_OF = 300  # of so many claims each refusal comes once; ours pause the SKU for all behind it
 
 
 class Known(msgspec.Struct):
@@ -65,7 +66,7 @@ class Clients:
         way = chance.choice([*WAYS, None])
         wish: dict[str, Any] = {"benefit": COFFEE if way is None else way.code}
         if way is not None:
-            wish["recipient"] = ways.recipient(way, chance.randrange(20))
+            wish["recipient"] = ways.recipient(way, chance.randrange(REFUSED_OF))
             wish["quantity"] = chance.randint(1, 3) if way.many else 1
             if booked_for := way.time(datetime.now(UTC), chance.randrange(3)):
                 wish["booked_for"] = booked_for.isoformat()

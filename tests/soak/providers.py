@@ -30,6 +30,7 @@ async def main(folder: Path, url: str, behaviour: Behaviour, ports: list[int]) -
             "database": str(folder / way.code),
             "callback_url": f"{url}/callbacks/{way.code}",
             "slow_s": 1.0,
+            **({"busy_s": 0.0} if behaviour is Behaviour.GOOD else {}),  # nobody is turned away
             "hang_s": 4.0,
             "drip_s": 0.2,
             "late_s": 10.0,

@@ -109,7 +109,7 @@ def load(
         host=_value(environ, "BENEFITS_HOST") or "127.0.0.1",
         port=_number(environ, "BENEFITS_PORT", 8080, range(65536)),
         allowed_networks=_networks(environ, "BENEFITS_ALLOWED_NETWORKS"),
-        pool_size=_number(environ, "BENEFITS_POOL_SIZE", 8, range(1, 1001)),
+        pool_size=_number(environ, "BENEFITS_POOL_SIZE", 8, range(2, 1001)),
         drain_s=_number(environ, "BENEFITS_DRAIN_S", 0, range(3601)),
         metrics_host=_value(environ, "BENEFITS_METRICS_HOST") or "127.0.0.1",
         metrics_port=_number(environ, "BENEFITS_METRICS_PORT", 0, range(65536)),

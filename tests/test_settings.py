@@ -193,7 +193,7 @@ def test_secret_keys_keep_their_order() -> None:
         ("PORT", "-1", "must be from 0 to 65535"),
         ("PORT", "٨٠", "must be from 0 to 65535"),
         ("PORT", "tcp://10.0.0.1:8080", "enableServiceLinks"),
-        ("POOL_SIZE", "0", "must be from 1"),
+        ("POOL_SIZE", "1", "must be from 2"),
         ("ALLOWED_NETWORKS", "10.0.0.1/8", "has host bits set"),
         ("ALLOWED_NETWORKS", "localhost", "write networks like"),
         ("PROXIES", "balancer", "write networks like"),

@@ -1,6 +1,8 @@
 """Verify the books: fold what cannot change, compare what is kept, name every difference."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from itertools import chain
 
 from benefits.actions.parts import Parts
 from benefits.actions.verify_agreements import verify_agreements
@@ -16,23 +18,23 @@ from benefits.store.verify import Finding
 from benefits.store.verify_terms import unasked
 
 SLICES = 16
+LANES = 2  # slices at a time, each on a connection of its own
 
 
 async def verify(
     database: Database, parts: Parts, audit: Audit | None = None
 ) -> AsyncIterator[Finding | int]:
-    """Yield findings, and after each slice of buckets how many hundredths of the work are done.
+    """Yield findings, and after some slices of buckets how many hundredths of the work are done.
 
     `audit` is what is known from outside the database, for the log's checkpoints.
     """
     step = BUCKETS // SLICES
-    for slice_ in range(SLICES):
-        first = slice_ * step
-        async for finding in checks.findings(database, (first, first + step - 1)):
+    slices = [(first, first + step - 1) for first in range(0, BUCKETS, step)]
+    for done in range(0, SLICES, LANES):
+        lanes = (_slice(database, buckets) for buckets in slices[done : done + LANES])
+        for finding in chain(*await asyncio.gather(*lanes)):
             yield finding
-        async for finding in verify_leaves(database, (first, first + step - 1)):
-            yield finding
-        yield (slice_ + 1) * 100 // (SLICES + 1)
+        yield (done + LANES) * 100 // (SLICES + 1)
     for finding in await _shared(database, parts):
         yield finding
     async for finding in verify_agreements(database):
@@ -42,6 +44,11 @@ async def verify(
     async for finding in verify_archives(database, audit or Audit()):
         yield finding
     yield 100
+
+
+async def _slice(database: Database, buckets: tuple[int, int]) -> list[Finding]:
+    found = [finding async for finding in checks.findings(database, buckets)]
+    return found + [finding async for finding in verify_leaves(database, buckets)]
 
 
 async def _shared(database: Database, parts: Parts) -> list[Finding]:

@@ -260,15 +260,18 @@ _EVENTS = {
     Cause.MERGED: "tier.merged",
     Cause.WELCOME: "tier.welcomed",
     Cause.WELCOME_OVER: "tier.welcome_ended",
+    Cause.FRAUD: "tier.downgraded",
 }
 
 
 def event_of(decision: Decision) -> str:
     """Return the event a decision is told by; a correction by its direction (T-12).
 
-    A welcome that goes on is told of once, whatever is earned beneath it.
+    A welcome that goes on is told of once, whatever is earned beneath it; so beneath fraud.
     """
     before, after = decision.before, decision.after
+    if decision.cause is Cause.FRAUD and before.rank == after.rank:
+        return "tier.held"
     if decision.cause is Cause.WELCOME and before.rank == after.rank:
         goes_on = before.welcome_until in {None, after.welcome_until}
         return "tier.held" if goes_on else "tier.welcomed"

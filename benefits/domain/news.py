@@ -34,7 +34,7 @@ def news(
     if before.rank == written.rank:
         return decision
     cause = decision.cause if after.rank == written.rank else Cause.CORRECTED
-    return msgspec.structs.replace(decision, before=_recorded(written), cause=cause)
+    return msgspec.structs.replace(decision, before=recorded(written), cause=cause)
 
 
 def is_below(after: State, *others: State) -> bool:
@@ -52,7 +52,7 @@ def _lifted_as(state: State, earned: State) -> State:
     )
 
 
-def _recorded(written: State) -> State:
+def recorded(written: State) -> State:
     """Return a standing on record as what a decision begins with."""
     return msgspec.structs.replace(written, window=())
 
@@ -70,5 +70,5 @@ def _welcomed(decision: Decision, written: State, on: date) -> Decision:
     else:
         cause = Cause.RETAINED if after.rank == written.rank else own
     return msgspec.structs.replace(
-        decision, before=_recorded(written), cause=cause, grounds=grounds
+        decision, before=recorded(written), cause=cause, grounds=grounds
     )

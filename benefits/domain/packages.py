@@ -6,6 +6,7 @@ A period is of the calendar, or of the member: counted from the day on which the
 
 import enum
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -227,6 +228,19 @@ def counts_for(line: Line, key: str, opened_on: date) -> str:
         period = period_at(line, period.end, opened_on)
         assert period is not None, "one follows"
     return period.key
+
+
+def period_named(line: Line, key: str, day: date, opened_on: date) -> Period | None:
+    """Return the period whose key this is, of what was granted on a day; None if it has another.
+
+    What came `ONCE` lasts from the opening on, for ever.
+    """
+    if line.period is LinePeriod.ONCE:
+        return Period(key, opened_on, date.max)
+    with suppress(ValueError):  # of the calendar, in which the day lies
+        day = date.fromisoformat(key)
+    period = period_at(line, max(day, opened_on), opened_on)
+    return period if period is not None and period.key == key else None
 
 
 def ends_at(

@@ -80,7 +80,8 @@ LEFT JOIN evaluation_open AS o ON o.bucket = k.bucket AND o.programme = $1 AND o
   AND o.member_id = k.member_id AND o.settled_at IS NULL
 WHERE o.member_id IS NULL
 """
-# Primary keys and unique key. A merger's tier holds until the next month is decided (T-10).
+# Primary keys and unique key. A merger's tier holds until the next month is decided (T-10); what
+# fraud took was not the member's.
 STOOD = """
 SELECT DISTINCT ON (d.bucket, d.member_id)
        d.member_id, d.rank, d.misses, d.lock_until, d.grace_until, d.way, d.earned,
@@ -91,7 +92,7 @@ LEFT JOIN evaluation_open AS o ON o.bucket = k.bucket AND o.programme = $1 AND o
   AND o.member_id = k.member_id
 JOIN tier_decision AS d ON d.bucket = k.bucket AND d.member_id = k.member_id
   AND d.programme = $1 AND d.month <= $2
-  AND (d.decided_at <= coalesce(o.settled_at, e.settled_at) OR d.cause = 'MERGED')
+  AND (d.decided_at <= coalesce(o.settled_at, e.settled_at) OR d.cause IN ('MERGED', 'FRAUD'))
 ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC
 """
 LATER = """

@@ -151,12 +151,16 @@ ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC
 """
 DECIDED_OF_ALL = DECIDED.format(among="")
 DECIDED_OF_SOME = DECIDED.format(among=AMONG.format("d", 5, 6))
-# The same key: what raised members, and from when on.
+# The same key: what raised members, and from when on, but for what was fraud.
 RAISED = """
 SELECT d.member_id, d.month, d.rank, d.effective_from
 FROM tier_decision AS d
 WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month <= $2
-  AND d.cause = 'UPGRADED'{among}
+  AND d.cause = 'UPGRADED' AND NOT EXISTS (
+      SELECT FROM tier_decision AS f
+      WHERE f.bucket = d.bucket AND f.member_id = d.member_id AND f.programme = $1
+        AND f.cause = 'FRAUD' AND f.decided_at > d.decided_at AND f.month <= $2
+        AND (f.grounds::jsonb ->> 'wrong_from')::date <= d.month){among}
 """
 RAISED_OF_ALL = RAISED.format(among="")
 RAISED_OF_SOME = RAISED.format(among=AMONG.format("d", 5, 6))

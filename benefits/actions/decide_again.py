@@ -19,14 +19,15 @@ from benefits.actions.follow_quota import Falls, take_back, take_wrong
 from benefits.actions.judge_month import closed_by
 from benefits.actions.parts import Parts
 from benefits.actions.top_up import Added
-from benefits.domain import frauds, units
+from benefits.domain import rights, units
 from benefits.domain import tiers as rules
 from benefits.domain.catalogue import Rules
 from benefits.domain.floors import Floor, floor_of, lifted
-from benefits.domain.frauds import Record
+from benefits.domain.news import fraud
 from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
 from benefits.domain.proposals import FraudEffect, FraudWanted, ProposalInvalid, Taken
+from benefits.domain.rights import Record
 from benefits.domain.tiers import Decision
 from benefits.domain.values import Month, Period, bucket_of, local_date
 from benefits.store import endings, facts, members, merged, standings, tiers, welcomes
@@ -187,7 +188,7 @@ async def _decided(conn: Connection, case: _Case) -> Decided | None:
     journal, today = case.journal, local_date(case.journal.now, case.programme.tz)
     last = case.decisions[-1]
     last = msgspec.structs.replace(last, after=lifted(last.after, case.floor, today))
-    decision = frauds.anew(last, case.fact.written, case.since)
+    decision = fraud(last, case.fact.written, case.since)
     if decision is None:
         return None
     held = await tiers.boundaries(conn, case.programme.code, case.month, [case.member_id])
@@ -253,11 +254,11 @@ def _right(case: _Case, record: Sequence[Record], line: Line, period: Period) ->
     period = msgspec.structs.replace(period, end=min(period.end, tomorrow))
     if period.end <= case.since.start:
         return None
-    right = frauds.right_ranks(case.rules, case.decisions, case.floor, period)
-    if frauds.highest_held(record, period) <= max(right):
+    right = rights.right_ranks(case.rules, case.decisions, case.floor, period)
+    if rights.highest_held(record, period) <= max(right):
         return None
     versions = [case.programme, *(judge.programme for judge in case.rules.judges)]
-    return frauds.right_quota(line.code, right, versions)
+    return rights.right_quota(line.code, right, versions)
 
 
 def _taken(programme: Programme, changes: Sequence[ChangeRow]) -> list[Taken]:

@@ -17,6 +17,7 @@ import msgspec
 from benefits.actions import top_up
 from benefits.actions.follow_quota import Falls, take_back
 from benefits.actions.judge_month import Wanted, wanted
+from benefits.actions.make_up import make_up
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Rules
 from benefits.domain.floors import opened_since
@@ -300,6 +301,8 @@ async def _write_page(
     taken = await take_back(conn, journal, programme, falls, now=now)
     added = await top_up.add_due(conn, journal, found.grants, actor="system:evaluate")
     added.changes.extend(taken)
+    made = await make_up(conn, journal, programme, judges, month=month, ids=found.righted)
+    added.grants.extend(made)
     await journal.write(conn)
     await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
     await welcomes.put_due(conn, _due(decided))

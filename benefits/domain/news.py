@@ -1,6 +1,6 @@
 """News: what of a decision must be written where a standing is on record (T-8, A-7).
 
-What changes nothing is not written; what was settled takes nothing back.
+What changes nothing is not written; what was settled takes nothing back, but for fraud.
 """
 
 from datetime import date
@@ -8,6 +8,7 @@ from datetime import date
 import msgspec
 
 from benefits.domain.tiers import Cause, Decision, State
+from benefits.domain.values import Month
 
 
 def news(
@@ -35,6 +36,19 @@ def news(
         return decision
     cause = decision.cause if after.rank == written.rank else Cause.CORRECTED
     return msgspec.structs.replace(decision, before=recorded(written), cause=cause)
+
+
+def fraud(decision: Decision, written: State, since: Month) -> Decision | None:
+    """Return what the fold decides at once where less is earned than is on record; else None.
+
+    Two people say that balances from the first day of a month on were false (A-7).
+    """
+    if not is_below(decision.after, written):
+        return None
+    grounds = msgspec.structs.replace(decision.grounds, wrong_from=since.start)
+    return msgspec.structs.replace(
+        decision, before=recorded(written), cause=Cause.FRAUD, grounds=grounds
+    )
 
 
 def is_below(after: State, *others: State) -> bool:

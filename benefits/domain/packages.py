@@ -197,6 +197,25 @@ def next_start(line: Line, day: date, opened_on: date) -> date | None:
     return period.end if period else None
 
 
+def over(line: Line, since: date, day: date, opened_on: date) -> Iterator[Period]:
+    """Yield a line's periods that ended by a day, from the one on that another lies in (P-2).
+
+    What comes `ONCE` is never over.
+    """
+    if line.period is LinePeriod.ONCE:
+        return
+    first = max(since, opened_on) if line.is_members_own else since
+    period = period_at(line, first, opened_on)
+    start = period.start if period else next_start(line, first, opened_on)
+    while start is not None:
+        period = period_at(line, start, opened_on)
+        assert period is not None, "it begins there"
+        if period.end > day:
+            return
+        yield period
+        start = next_start(line, start, opened_on)
+
+
 def keys_at(line: Line, day: date) -> Iterator[str]:
     """Yield the keys of what may count for the periods in which `day` lies (`counts_for`)."""
     if not line.is_members_own:

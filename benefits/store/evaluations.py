@@ -95,6 +95,11 @@ JOIN tier_decision AS d ON d.bucket = k.bucket AND d.member_id = k.member_id
   AND (d.decided_at <= coalesce(o.settled_at, e.settled_at) OR d.cause IN ('MERGED', 'FRAUD'))
 ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC
 """
+# Primary key.
+LAST = """
+SELECT e.bucket, max(e.month) AS month FROM evaluation AS e
+WHERE e.bucket = ANY($1::int[]) AND e.programme = $2 GROUP BY e.bucket
+"""
 LATER = """
 SELECT e.bucket FROM evaluation AS e
 WHERE e.bucket BETWEEN $1 AND $2 AND e.programme = $3 AND e.month > $4
@@ -165,6 +170,12 @@ async def settled(
     passed = frozenset(row.bucket for row in await rows(conn, LATER, *where))
     missing = frozenset(row.member_id for row in await rows(conn, OPEN, *where))
     return Settled(found, found - passed, passed, missing)
+
+
+async def last(conn: Connection, programme: str, buckets: Collection[int]) -> dict[int, Month]:
+    """Return the last month that was evaluated in each of some buckets."""
+    found = await rows(conn, LAST, sorted(buckets), programme)
+    return {row.bucket: Month.of(row.month) for row in found}
 
 
 async def stood(

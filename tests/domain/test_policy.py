@@ -19,6 +19,7 @@ from tests.builders import PROGRAMME as TEXT
             "policy.upgrade: INSTANT is for what is decided every month, not for QUARTER_AVG",
         ),
         ('metric = "LAST_K_MONTHS"', "policy.months: say how many months"),
+        ("make_good_days = 6", "policy.make_good_days"),
         ("months = 3", "policy.months: only LAST_K_MONTHS has it, not MONTH_AVG"),
         ('divisor = "FIXED"', "policy.divisor_days: say the number that FIXED divides by"),
         ("divisor_days = 30", "policy.divisor_days: only FIXED has it, not PERIOD_DAYS"),

@@ -62,7 +62,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(Kind) == set(shown_benefit.AFTER)
     assert set(SecondLook) == set(shown_order.AGAIN)
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
-    some = ("rewarded", "joined", "remade", "ended", "replaced", "owing", "cut")
+    some = ("rewarded", "joined", "remade", "righted", "ended", "replaced", "owing", "cut")
     variants = {f"entitlement.{how}" for how in some} | {"claim.left"}
     variants |= {"order.missed", "order.cancelled"}
     variants |= {f"wait.{how.value.lower()}" for how in waits.Reason}

@@ -7,9 +7,16 @@ import pytest
 
 from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.floors import Floor
-from benefits.domain.frauds import Record, anew, highest_held, right_quota, right_ranks
+from benefits.domain.news import fraud
 from benefits.domain.packages import UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
+from benefits.domain.rights import (
+    Record,
+    highest_held,
+    right_quota,
+    right_ranks,
+    right_since,
+)
 from benefits.domain.tiers import Cause, Decision, State
 from benefits.domain.values import Month, Period
 from tests.builders import reference_programme
@@ -90,8 +97,18 @@ def test_a_quota_is_the_highest_of_any_tier_and_version() -> None:
 def test_only_what_is_lower_is_decided_anew() -> None:
     """A-7: what is favourable or the same needs nobody's word."""
     last, since = decision(4, GOLD, GOLD), Month(2025, 3)
-    assert [None, None] == [anew(last, State(rank), since) for rank in (GOLD, 0)]
-    made = anew(last, State(PLATINUM, 1), since)
+    assert [None, None] == [fraud(last, State(rank), since) for rank in (GOLD, 0)]
+    made = fraud(last, State(PLATINUM, 1), since)
     assert made is not None
     assert (Cause.FRAUD, PLATINUM, GOLD) == (made.cause, made.before.rank, made.after.rank)
     assert date(2025, 3, 1) == made.grounds.wrong_from
+
+
+def test_a_tier_is_right_since_a_month_of_the_period() -> None:
+    """P-4: a share is counted from there."""
+    decisions = [decision(3, 0, GOLD), decision(4, GOLD, DIAMOND), decision(5, DIAMOND, 0)]
+    found = [
+        right_since(rules(), decisions, None, period=QUARTER, rank=rank)
+        for rank in (GOLD, DIAMOND, 0)
+    ]
+    assert [date(2025, month, 1) for month in (4, 5, 6)] == found

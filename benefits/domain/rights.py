@@ -1,7 +1,4 @@
-"""Fraud: a tier that rests on false balances is decided anew at once, units included (A-7).
-
-    balances are corrected downwards  ->  no claw-back: the next month follows
-    two people say it was fraud       ->  the fold holds now, and what rested on more goes
+"""Rights: which tiers are right for a period, whatever was held in it, and what they bring (A-7).
 
 What is right is what folding the months gives. A period rests on a wrong tier where a higher one
 was held in it, by what was decided then, than any that is right for it.
@@ -11,17 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
-from msgspec.structs import replace
 
 from benefits.domain import units
 from benefits.domain.catalogue import Rules
 from benefits.domain.floors import Floor
-from benefits.domain.news import is_below, recorded
 from benefits.domain.packages import UpgradePolicy
 from benefits.domain.policy import UpgradeTiming
 from benefits.domain.programme import Programme
-from benefits.domain.tiers import Cause, Decision, State
+from benefits.domain.tiers import Decision
 from benefits.domain.values import Month, Period
+
+_DAY = timedelta(days=1)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -29,18 +26,6 @@ class Record(msgspec.Struct, frozen=True):
 
     rank: int
     on: date
-
-
-def anew(decision: Decision, written: State, since: Month) -> Decision | None:
-    """Return what the fold decides at once where less is earned than is on record; else None.
-
-    Balances from the first day of a month on were false.
-    """
-    if not is_below(decision.after, written):
-        return None
-    grounds = replace(decision.grounds, wrong_from=since.start)
-    before = recorded(written)
-    return replace(decision, before=before, cause=Cause.FRAUD, grounds=grounds)
 
 
 def highest_held(record: Sequence[Record], period: Period) -> int:
@@ -70,9 +55,6 @@ def right_ranks(
     return ranks
 
 
-_DAY = timedelta(days=1)
-
-
 def _held_before(decisions: Sequence[Decision], month: Month) -> int:
     """Return the tier with which a month begins."""
     return next((one.after.rank for one in reversed(decisions) if one.month < month), 0)
@@ -95,3 +77,20 @@ def _quota(code: str, ranks: set[int], programme: Programme) -> int:
     scale = programme.brought(line).scale
     each = [units.steps(quota, scale) for quota in quotas]
     return sum(each) if line.upgrade is UpgradePolicy.FULL else max(each, default=0)
+
+
+def right_since(
+    rules: Rules,
+    decisions: Sequence[Decision],
+    floor: Floor | None,
+    *,
+    period: Period,
+    rank: int,
+) -> date:
+    """Return the first day of a period in a month for which a tier is right that is one of its."""
+    day = period.start
+    while True:
+        end = min(Month.of(day).end, period.end)
+        if rank in right_ranks(rules, decisions, floor, Period(period.key, day, end)):
+            return day
+        day = end

@@ -330,8 +330,11 @@ def _liabilities(policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]) 
     first = each[0][0]
     if not {*classes} - owed(policy, tiers):
         yield f"{first}: every class is owed, so nobody has anything; leave one out"
-    if policy.point_in_time:
-        yield f"policy.point_in_time: not with {first}, which are deducted on each day as it is"
+    points = policy.point_in_time.classes if policy.point_in_time else ()
+    for index, code in enumerate(points):
+        if code in owed(policy, tiers):
+            path = f"policy.point_in_time.classes[{index}]"
+            yield f"{path}: {code!r} is owed, and so deducted on each day as it is"
 
 
 def _reviews(policy: Policy) -> Iterator[str]:

@@ -418,7 +418,7 @@ def test_a_make_goods_units_are_claimed_beside_the_cap() -> None:
 def test_what_a_period_lacks_is_never_more_than_its_net_quota(
     upgrade: UpgradePolicy, came: list[tuple[int, int]], quota: int, made_good: int, day: date
 ) -> None:
-    """A-7, L-9: by whatever rises and falls; to the quota where it was right from the first day."""
+    """A-7, L-9: by whatever rises and falls; all of it where it was right from the first day."""
     each = replace(LINE, upgrade=upgrade)
     before = [Granted(units, units) for units, _ in came]
     changes = [

@@ -119,7 +119,7 @@ async def _decide(conn: Connection, wanted: FraudWanted, parts: Parts) -> _Done:
         return _right(case, record, line, period)
 
     added.changes.extend(
-        await take_wrong(conn, case.journal, case.programme, case.member_id, right)
+        await take_wrong(conn, case.journal, case.programme, case.member_id, right=right)
     )
     if decided is None and not added.changes:
         raise ProposalInvalid(

@@ -105,6 +105,7 @@ async def take_wrong(
     journal: Journal,
     programme: Programme,
     member_id: UUID,
+    *,
     right: Callable[[Line, Period], int | None],
 ) -> list[ChangeRow]:
     """Take unclaimed units that rest on a wrong tier of a member who is locked (A-7).

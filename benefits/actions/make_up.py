@@ -6,8 +6,9 @@ comes what their right tiers would have brought, in units of their own, if the p
 Asking again makes nothing good twice: what was made good counts.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from benefits.domain.packages import Line
 from benefits.domain.programme import Item, Programme
 from benefits.domain.stacking import StackBy
 from benefits.domain.tiers import Decision
-from benefits.domain.values import Month, Period, bucket_of, end_of, local_date
+from benefits.domain.values import BUCKETS, Month, Period, bucket_of, end_of, local_date
 from benefits.store import blocks, evaluations, facts, merged, quota_changes, tiers
 from benefits.store import ledger as books
 from benefits.store.db import Connection
@@ -58,16 +59,20 @@ class _Right(msgspec.Struct, frozen=True):
 
 
 class _Came(msgspec.Struct, frozen=True):
-    """What came in the periods already: with tiers and segments, what falls took, made good."""
+    """What came in the periods already: with tiers and segments, what falls took, made good.
+
+    Of that the members' own is `made_own`, not that of who was merged into them.
+    """
 
     grants: Mapping[Place, Sequence[Granted]]
     changes: Mapping[Place, Sequence[Change]]
-    made_good: dict[Place, int]
+    made_good: Counter[Place]
+    made_own: Counter[Place]
 
     def net(self, place: Place) -> int:
         """Return what came for good, in steps."""
         earlier, changes = self.grants.get(place, ()), self.changes.get(place, ())
-        return net_of(earlier, changes) + self.made_good.get(place, 0)
+        return net_of(earlier, changes) + self.made_good[place]
 
 
 async def make_up(
@@ -85,39 +90,20 @@ async def make_up(
     if days is None or not ids or month.end >= today:
         return []
     frozen = await blocks.frozen(conn, ids, journal.now)
-    owing = await _owing(conn, programme, judges, month, sorted(set(ids) - frozen), today=today)
+    some = sorted(set(ids) - frozen)
+    owing = await _owing(conn, programme, judges, some, month=month, today=today)
     if not owing:
         return []
     came = await _came(conn, programme, owing)
     ends = end_of(today + timedelta(days=days), programme.tz)
     dues = list[Due]()
     for right in owing:
-        item = programme.brought(right.line)
-        quantity = _lacking(programme, item, right, came)
-        expires_at = entitlement.last_use(ends, programme.contract_end(item), programme.tz)
-        if quantity and expires_at > journal.now:
-            made = came.made_good.get(right.place, 0) + quantity
-            came.made_good[right.place] = made
-            dues.append(
-                Due(
-                    member_id=right.member_id,
-                    tier=programme.tier[right.rank].code,
-                    line=right.line,
-                    item=item,
-                    for_=GrantFor(
-                        *(programme.code, right.line.code, right.period.key, MAKE_GOOD, made),
-                        right.line.order,
-                    ),
-                    quantity=quantity,
-                    expires_at=expires_at,
-                    opened_on=right.opened_on,
-                )
-            )
-    last_day = {right.place: right.period.end - timedelta(days=1) for right in owing}
-    let_in = list[Due]()
-    for day in sorted(set(last_day.values())):
-        some = [due for due in dues if last_day[_place(due)] == day]
-        let_in += await top_up.let_in(conn, programme, day, some)
+        due = _due(programme, right, came, ends)
+        if due is not None and due.expires_at > journal.now:
+            came.made_good[right.place] += due.quantity
+            came.made_own[right.place] += due.quantity
+            dues.append(due)
+    let_in = await _let_in(conn, programme, owing, dues)
     pairs = [(due.member_id, due.item.unit) for due in let_in]
     journal.load_owed(await books.owed(conn, pairs) if pairs else {})
     return [
@@ -134,6 +120,39 @@ async def make_up(
     ]
 
 
+def _due(programme: Programme, right: _Right, came: _Came, ends: datetime) -> Due | None:
+    """Return what a period lacks; the quota of its grant is what was made good of it in all."""
+    item, line = programme.brought(right.line), right.line
+    quantity = _lacking(programme, item, right, came)
+    made = came.made_own[right.place] + quantity
+    if not quantity:
+        return None
+    return Due(
+        member_id=right.member_id,
+        tier=programme.tier[right.rank].code,
+        line=line,
+        item=item,
+        for_=GrantFor(
+            programme.code, line.code, right.period.key, MAKE_GOOD, made, priority=line.order
+        ),
+        quantity=quantity,
+        expires_at=entitlement.last_use(ends, programme.contract_end(item), programme.tz),
+        opened_on=right.opened_on,
+    )
+
+
+async def _let_in(
+    conn: Connection, programme: Programme, owing: Sequence[_Right], dues: Sequence[Due]
+) -> list[Due]:
+    """Return what is due of lines that let their members in on the last days of periods (E-1)."""
+    last_day = {right.place: right.period.end - timedelta(days=1) for right in owing}
+    let_in = list[Due]()
+    for day in sorted(set(last_day.values())):
+        some = [due for due in dues if last_day[_place(due)] == day]
+        let_in += await top_up.let_in(conn, programme, day, some)
+    return let_in
+
+
 def _place(due: Due) -> Place:
     return due.member_id, due.for_.line, due.for_.period
 
@@ -142,9 +161,9 @@ async def _owing(
     conn: Connection,
     programme: Programme,
     judges: Rules,
-    month: Month,
     ids: Sequence[UUID],
     *,
+    month: Month,
     today: date,
 ) -> list[_Right]:
     """Return the periods that are over since a month's end, with what is right for them.
@@ -219,8 +238,14 @@ async def _came(conn: Connection, programme: Programme, owing: Sequence[_Right])
             places.setdefault((member_id, code, moved), []).extend(some)
         return places
 
-    made_good = await tiers.made_good(*where, whom=whom)
-    return _Came(counted(grants), counted(changes), dict(made_good))
+    made = _Came(counted(grants), counted(changes), Counter(), Counter())
+    those = Whom((0, BUCKETS - 1), [*ids, *sorted(into)])
+    for (member_id, code, key), amount in (await tiers.made_good(*where, whom=those)).items():
+        of = into.get(member_id, member_id)
+        period = packages.counts_for(lines[code], key, opened[of])
+        made.made_good[of, code, period] += amount
+        made.made_own[member_id, code, key] += amount
+    return made
 
 
 def _lacking(programme: Programme, item: Item, right: _Right, came: _Came) -> int:
@@ -230,7 +255,7 @@ def _lacking(programme: Programme, item: Item, right: _Right, came: _Came) -> in
         right.quota,
         came.grants.get(right.place, ()),
         came.changes.get(right.place, ()),
-        made_good=came.made_good.get(right.place, 0),
+        made_good=came.made_good[right.place],
         period=right.period,
         from_=right.since,
     )

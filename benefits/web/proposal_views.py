@@ -225,20 +225,24 @@ async def shown(_: Connection, seen: ProposalSeen, around: Around) -> ProposalVi
             told |= {"state": effect.state.value, "units": effect.units.value}
             made.order = OrderProposedView(**told)
         case (rules.FraudWanted() as wanted, rules.FraudEffect() as effect):
-            made.fraud = FraudProposedView(
-                member_id=wanted.member_id,
-                programme=wanted.programme,
-                since=wanted.since,
-                decides=effect.member_id,
-                month=effect.month,
-                tier_before=effect.before,
-                tier_after=effect.after,
-                units=[TakenView(**msgspec.structs.asdict(one)) for one in effect.units],
-            )
+            made.fraud = _fraud(wanted, effect)
         case _:
             msg = f"a proposal of {seen.kind} is none"
             raise AssertionError(msg)
     return made
+
+
+def _fraud(wanted: rules.FraudWanted, effect: rules.FraudEffect) -> FraudProposedView:
+    return FraudProposedView(
+        member_id=wanted.member_id,
+        programme=wanted.programme,
+        since=wanted.since,
+        decides=effect.member_id,
+        month=effect.month,
+        tier_before=effect.before,
+        tier_after=effect.after,
+        units=[TakenView(**msgspec.structs.asdict(one)) for one in effect.units],
+    )
 
 
 def _version(

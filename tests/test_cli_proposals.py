@@ -136,6 +136,26 @@ async def test_the_end_of_an_order_is_told_in_words(world: World, tmp_path: Path
     assert "its units stay as they are, and 7,600 minor units for them" in said
 
 
+def test_fraud_is_told_in_words(shell: Shell) -> None:
+    """A-7: by which months, from which tier to which; with the approval it holds."""
+    head = "customer,as_of,asset_class,currency,balance,account,source,revision\n"
+    for revision, balance in enumerate(("520000.00", "60000.00")):
+        days = [f"A,2025-06-{n:02},DEPOSIT,CNY,{balance},,,{revision}\n" for n in range(1, 31)]
+        name = shell.file(f"a{revision}.csv", head + "".join(days))
+        assert 0 == shell.run("import", "assets", name)[0]
+        if not revision:
+            assert 0 == shell.run("evaluate", "--period", "2025-06")[0]
+    fraud = ("proposal", "fraud", "A", "wealth", "--since")
+    status, said = shell.run(*fraud, "2025-07", *NOTE, *ANNA)
+    assert (1, True) == (status, said.startswith("proposal_invalid: "))
+    assert 2 == shell.run(*fraud, "July", *NOTE, *ANNA)[0]
+    assert "nothing was written" in shell.run(*fraud, "2025-06", *NOTE, *ANNA, "--dry-run")[1]
+    id_, hash_, said = proposed(shell, *fraud, "2025-06")
+    assert " in wealth: false from 2025-06 on\ntier by 2025-06: PLATINUM -> GOLD\n" in said
+    status, said = shell.run("proposal", "approve", id_, "--hash", hash_, *BEN)
+    assert (0, True) == (status, "The tier is GOLD.\n" in said)
+
+
 def test_a_version_is_put_down_for_a_day_to_come(shell: Shell) -> None:
     """U-1: it is pending until then, told in the programme's zone, and withdrawn by another."""
     after, first = shell.file("after.toml", MORE), shell.file("wealth.toml", PROGRAMME)

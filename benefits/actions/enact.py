@@ -1,4 +1,4 @@
-"""Enact a programme, an approval, a block or an order's end on which two people agree (X-2)."""
+"""Enact a programme, an approval, a block, an order's end or a decision on fraud (X-2)."""
 
 from datetime import datetime
 from typing import Any, assert_never
@@ -7,6 +7,7 @@ from uuid import UUID
 from benefits.actions.agree import WAIT, Agreed, Desk
 from benefits.actions.answer_order import answer_order
 from benefits.actions.apply_programme import apply_programme
+from benefits.actions.decide_again import decide_again
 from benefits.actions.parts import Parts
 from benefits.actions.weigh_proposal import Ranks, count, weigh
 from benefits.domain import proposals as rules
@@ -17,6 +18,8 @@ from benefits.domain.proposals import (
     BlockWanted,
     ComplianceWanted,
     Effect,
+    FraudEffect,
+    FraudWanted,
     OrderEffect,
     OrderWanted,
     ProgrammeEffect,
@@ -56,7 +59,7 @@ class ProposalStale(Refusal):
 
 
 class Proposals(Desk[Wanted, Effect, ProposalSeen]):
-    """The desk of programmes, approvals, blocks and orders that people decide."""
+    """The desk of programmes, approvals, blocks, orders and fraud that people decide."""
 
     noun, proposing, book = "proposal", "propose", proposals.BOOK
     unknown, closed, stale = UnknownProposal, ProposalClosed, ProposalStale
@@ -87,7 +90,7 @@ class Proposals(Desk[Wanted, Effect, ProposalSeen]):
         if kept is None:
             raise ProposalStale("This proposal cannot be read. Reject it and propose it anew.")
         wanted, self._read = kept
-        if isinstance(self._read, BlockEffect | UnblockEffect | OrderEffect):
+        if isinstance(self._read, BlockEffect | UnblockEffect | OrderEffect | FraudEffect):
             # Its claims, and answers to them, wait or are done.
             ids = [self._read.member_id]
             self._locked = await members.lock_current(self.conn, ids, wait=True)
@@ -155,6 +158,8 @@ class Proposals(Desk[Wanted, Effect, ProposalSeen]):
                 note = f"Proposed by {agreed.seen.proposed_by}: {wanted.evidence}"
                 await answer_order(conn, wanted, self.parts, by=agreed.by, note=note)
                 return effect.state.value
+            case FraudWanted():
+                return await decide_again(conn, wanted, self.parts)
             case _ as never:
                 assert_never(never)
 

@@ -17,6 +17,7 @@ import msgspec
 from benefits.actions import top_up
 from benefits.actions.follow_quota import Falls, take_back
 from benefits.actions.judge_month import Wanted, wanted
+from benefits.actions.make_up import make_up
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Rules
 from benefits.domain.floors import opened_since
@@ -260,15 +261,18 @@ _EVENTS = {
     Cause.MERGED: "tier.merged",
     Cause.WELCOME: "tier.welcomed",
     Cause.WELCOME_OVER: "tier.welcome_ended",
+    Cause.FRAUD: "tier.downgraded",
 }
 
 
 def event_of(decision: Decision) -> str:
     """Return the event a decision is told by; a correction by its direction (T-12).
 
-    A welcome that goes on is told of once, whatever is earned beneath it.
+    A welcome that goes on is told of once, whatever is earned beneath it; so beneath fraud.
     """
     before, after = decision.before, decision.after
+    if decision.cause is Cause.FRAUD and before.rank == after.rank:
+        return "tier.held"
     if decision.cause is Cause.WELCOME and before.rank == after.rank:
         goes_on = before.welcome_until in {None, after.welcome_until}
         return "tier.held" if goes_on else "tier.welcomed"
@@ -297,6 +301,8 @@ async def _write_page(
     taken = await take_back(conn, journal, programme, falls, now=now)
     added = await top_up.add_due(conn, journal, found.grants, actor="system:evaluate")
     added.changes.extend(taken)
+    made = await make_up(conn, journal, programme, judges, month=month, ids=found.righted)
+    added.grants.extend(made)
     await journal.write(conn)
     await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
     await welcomes.put_due(conn, _due(decided))

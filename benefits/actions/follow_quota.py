@@ -4,11 +4,12 @@ Each lot has a batch and an event of its own, and a row that says what it was fo
 back first what a fall took, to the lots it came from.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from benefits.actions.new_lots import named
 from benefits.domain import ledger, packages, units
@@ -17,7 +18,7 @@ from benefits.domain.downgrades import spent_of, taken_back
 from benefits.domain.ledger import Part
 from benefits.domain.packages import Downgrade, Line
 from benefits.domain.programme import Item, Programme
-from benefits.domain.values import BUCKETS
+from benefits.domain.values import BUCKETS, Period, local_date
 from benefits.store import line_lots, merged, tiers
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
@@ -96,6 +97,55 @@ async def take_back(
                 for_ = For(programme.code, line.code, periods[part.lot_id], after)
                 item = programme.brought(line)
                 made.append(_record(journal, member_id, item, for_=for_, part=part, kind=REDUCED))
+    return made
+
+
+async def take_wrong(
+    conn: Connection,
+    journal: Journal,
+    programme: Programme,
+    member_id: UUID,
+    *,
+    right: Callable[[Line, Period], int | None],
+) -> list[ChangeRow]:
+    """Take unclaimed units that rest on a wrong tier of a member who is locked (A-7).
+
+    A period of a line keeps as much as is `right`, whatever its policy; None is all of it. What
+    was used or is held stays. Of lots in the journal, as it has left them.
+    """
+    lines = {line.code: line for line in packages.of_tiers(programme.line)}
+    ids = [member_id, *await merged.along(conn, [member_id])]
+    where, now = (conn, ids, programme.code, sorted(lines)), journal.now
+    lasting = await line_lots.of_tiers(*where, periods=[], now=now)
+    keys = sorted({one.period for one in lasting})
+    found = await line_lots.of_tiers(*where, periods=keys, now=now)
+    own = [(one.member_id, one.lot) for one in found if one.member_id == member_id]
+    journal.load(pair for pair in own if pair[1].lot_id not in journal.lots)
+    opened_on = (await tiers.opened(conn, Whom((0, BUCKETS - 1), [member_id])))[member_id]
+    of_period = dict[tuple[str, str], list[LineLot]]()
+    for one in found:
+        key = packages.counts_for(lines[one.line], one.period, opened_on)
+        of_period.setdefault((one.line, key), []).append(one)
+    made = list[ChangeRow]()
+    for (code, key), some in sorted(of_period.items()):
+        line = replace(lines[code], downgrade=Downgrade.REVOKE_EXCESS)
+        day = local_date(min(one.lot.granted_at for one in some), programme.tz)
+        period = packages.period_named(line, key, day, opened_on)
+        quota = right(line, period) if period is not None else None
+        if quota is None:
+            continue
+        lots = [
+            (
+                key,
+                journal.lots[one.lot.lot_id] if one.member_id == member_id else spent_of(one.lot),
+            )
+            for one in some
+        ]
+        periods = {one.lot.lot_id: one.period for one in some}
+        for part in taken_back(line, quota, lots, period=key, now=now):
+            for_ = For(programme.code, code, periods[part.lot_id], quota)
+            item = programme.brought(line)
+            made.append(_record(journal, member_id, item, for_=for_, part=part, kind=REDUCED))
     return made
 
 

@@ -31,13 +31,15 @@ class Wanted(msgspec.Struct):
     Of `raised` ones a month that was settled is corrected in their favour: at once. Of `undone`
     ones one that was settled, and was not the last, loses what raised it since. Of `open` ones
     days of the month are missing, of `closed` ones no more; in `pending` buckets a correction
-    waits for the next month.
+    waits for the next month. Of `righted` ones a month that was settled is corrected in their
+    favour, be it the last or not.
     """
 
     ranks: list[tuple[UUID, int]]
     decisions: dict[UUID, Decision] = {}
     grants: list[top_up.Due] = []
     raised: set[UUID] = set()
+    righted: set[UUID] = set()
     undone: set[UUID] = set()
     open: set[UUID] = set()
     closed: set[UUID] = set()
@@ -117,11 +119,19 @@ def _compare(
         if new is None:
             continue
         found.decisions[member_id] = new
-        if settled.holds(member_id) and new.after.rank > fact.written.rank:
-            found.raised.add(member_id)
-        is_past = settled.holds(member_id) and bucket not in settled.last
-        if is_past and new.after.rank < fact.written.rank:
-            found.undone.add(member_id)
+        if settled.holds(member_id):
+            _note(found, fact, new, is_last=bucket in settled.last)
+
+
+def _note(found: Wanted, fact: Facts, new: Decision, *, is_last: bool) -> None:
+    """Note what news of a month that was settled does for, or to, a member (A-7)."""
+    before, after = fact.written, new.after
+    if after.rank > before.rank:
+        found.raised.add(fact.member_id)
+    if after.own.rank > before.own.rank:
+        found.righted.add(fact.member_id)
+    if not is_last and after.rank < before.rank:
+        found.undone.add(fact.member_id)
 
 
 async def _stood(

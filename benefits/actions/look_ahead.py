@@ -134,7 +134,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     baskets = dict.fromkeys(programme.baskets)
     last = {each: await sights.balances(conn, days, each, into=into) for each in baskets}
     points = {
-        each: await sights.balances(conn, days, each.by_point, into=into)
+        each: await sights.balances(conn, days, each.whole, into=into)
         for each in baskets
         if each.points
     }
@@ -154,7 +154,10 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         if day is not None and not closed_by(fact.closed_on, month.end):
             state = decision.after if decision is not None else fact.written
             if points:
-                expected = [points[each].get(fact.member_id, 0) for each in programme.baskets]
+                expected = [
+                    points[each].get(fact.member_id, 0) - last[each].get(fact.member_id, 0)
+                    for each in programme.baskets
+                ]
                 period = progress.expecting(period, expected)
             held = [last[each].get(fact.member_id, 0) for each in programme.baskets]
             for one in outlook.look_ahead(programme, state.own, period, last_minor=held):

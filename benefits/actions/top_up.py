@@ -200,7 +200,7 @@ async def due(
     found = missing(programme, ranks, before, since=since, now=now)
     frozen = await blocks.frozen(conn, {due.member_id for due in found}, now) if found else set()
     found = [due for due in found if due.member_id not in frozen]
-    found = stacked(await _let_in(conn, programme, before.day, found), now)
+    found = stacked(await let_in(conn, programme, before.day, found), now)
     if decided is not None:
         found = [due for due in found if due.line.segment is None or due.member_id in decided]
     found = [replace(due, back=()) if bucket_of(due.member_id) in passed else due for due in found]
@@ -363,7 +363,7 @@ def _counted(before: Brought, found: Counted[Found]) -> Counted[Found]:
     return counted
 
 
-async def _let_in(
+async def let_in(
     conn: Connection, programme: Programme, day: date, dues: Sequence[Due]
 ) -> Sequence[Due]:
     """Return what is due of lines that let its member in, as of a day (E-1).

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from benefits.actions.answer_order import weigh_order
 from benefits.actions.apply_programme import check_month, check_programme
 from benefits.actions.claim import UnknownMember
+from benefits.actions.decide_again import weigh_fraud
 from benefits.actions.parts import Parts
 from benefits.domain import blocks as rules
 from benefits.domain import compliance, guard, terms
@@ -26,6 +27,7 @@ from benefits.domain.proposals import (
     ComplianceEffect,
     ComplianceWanted,
     Effect,
+    FraudWanted,
     OrderWanted,
     ProgrammeEffect,
     ProgrammeWanted,
@@ -99,6 +101,8 @@ async def weigh(
             return await _unblock(conn, wanted, parts)
         case OrderWanted():
             return wanted.number, await weigh_order(conn, wanted, parts)
+        case FraudWanted():
+            return str(wanted.member_id), await weigh_fraud(conn, wanted, parts)
         case _ as never:
             assert_never(never)
 

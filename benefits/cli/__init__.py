@@ -76,7 +76,7 @@ COMMANDS = {
     ),
     "proposal": (
         "proposals:proposal",
-        "Proposals: versions, approvals, blocks, ends of orders: one person asks, another agrees.",
+        "Proposals: versions, approvals, blocks, orders, fraud: one person asks, another agrees.",
     ),
     "import": (
         "bank:import_",

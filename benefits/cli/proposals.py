@@ -1,4 +1,4 @@
-"""The commands about what two people agree on: list, show, approve, reject, block, allow (X-2)."""
+"""The commands about what two people agree on: list, show, approve, reject, block … (X-2)."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -22,6 +22,7 @@ from benefits.domain.proposals import (
     BlockEffect,
     ComplianceEffect,
     Effect,
+    FraudEffect,
     OrderEffect,
     ProgrammeEffect,
     ProgrammeWanted,
@@ -39,7 +40,7 @@ from benefits.store.proposals import ProposalSeen
 
 @click.group()
 def proposal() -> None:
-    """Proposals: versions, approvals, blocks, ends of orders: one person asks, another agrees."""
+    """Proposals: versions, approvals, blocks, orders, fraud: one person asks, another agrees."""
 
 
 @proposal.command("block")
@@ -129,6 +130,31 @@ def order(number: str, ended: str, **options: Any) -> None:
     told |= {"taken_back": ended == "TAKEN_BACK"}
     wanted = checked(told | {"at": _instant(options.pop("at"), "at")}, rules.OrderWanted)
     propose(lambda _: wanted, **options)
+
+
+@proposal.command("fraud")
+@click.argument("customer")
+@click.argument("programme")
+@click.option("--since", required=True, help="The first month with false balances: 2025-03.")
+@NOTE
+@BY
+@DRY_RUN
+def fraud(customer: str, programme: str, *, since: str, **options: Any) -> None:
+    """Propose that a CUSTOMER's tier in a PROGRAMME is decided anew at once, for fraud.
+
+    By the balances as they are by now, so correct them first. Units that nobody claimed and that
+    rest on a wrong tier go with it.
+
+    Example: `benefits proposal fraud C000001 wealth --since 2025-03 --note "False deposits." --by
+    anna-li`
+    """
+
+    def wanted(house: House) -> Wanted:
+        id_ = member_id(customer, house.parts.member_key)
+        asked = {"member_id": id_, "programme": programme, "since": since}
+        return checked(asked, rules.FraudWanted)
+
+    propose(wanted, **options)
 
 
 @proposal.command("approve")
@@ -233,6 +259,8 @@ async def _tell(conn: Connection, seen: ProposalSeen, parts: Parts) -> None:
         console.print(line)
     if seen.result and seen.kind == ProposalKind.ORDER.value:
         console.print(f"It is {seen.result}.")
+    elif seen.result and seen.kind == ProposalKind.FRAUD.value:
+        console.print(f"The tier is {seen.result}.")
     elif seen.result:
         console.print(f"It is version {seen.result} of {seen.subject}.")
     if seen.verdict is None:
@@ -243,22 +271,7 @@ def _effect(wanted: Wanted, effect: Effect) -> Iterator[str]:
     """Yield what a proposal would do, line by line."""
     match effect:
         case ProgrammeEffect():
-            if effect.compliance is Preset.NONE:
-                yield "compliance none: what it gives for what is not judged"
-            yield f"tiers from {effect.first_month}"
-            yield f"replaces version {effect.replaces}" if effect.replaces else "is the first"
-            if isinstance(wanted, ProgrammeWanted) and wanted.begins is not None:
-                yield f"holds from {wanted.begins.isoformat()} on"
-            yield from (f"withdraws version {number}" for number in effect.withdraws or ())
-            yield from map(_change, effect.changes)
-            for one in effect.reach:
-                whose = f"tier {one.tier}" if one.tier else f"segment {one.segment}"
-                yield (
-                    f"line {one.line}, {whose}: {one.before} -> {one.after} for "
-                    f"{one.members:,} members; at worst {one.cost_minor_before:,} -> "
-                    f"{one.cost_minor_after:,} minor units a period"
-                )
-            yield from (f"{each.verdict.value} {each}" for each in effect.findings)
+            yield from _version(wanted, effect)
         case ComplianceEffect():
             assert isinstance(wanted, rules.ComplianceWanted), "an effect is of its kind"
             yield f"{wanted.nature.value} for {wanted.trigger.value}: {wanted.citation}"
@@ -272,6 +285,32 @@ def _effect(wanted: Wanted, effect: Effect) -> Iterator[str]:
         case OrderEffect():
             assert isinstance(wanted, rules.OrderWanted), "an effect is of its kind"
             yield from _order(wanted, effect)
+        case FraudEffect():
+            assert isinstance(wanted, rules.FraudWanted), "an effect is of its kind"
+            yield f"{effect.member_id} in {wanted.programme}: false from {wanted.since} on"
+            yield f"tier by {effect.month}: {effect.before} -> {effect.after}"
+            for one in effect.units:
+                yield f"line {one.line}, {one.period}: {one.quantity} units that nobody claimed go"
+
+
+def _version(wanted: Wanted, effect: ProgrammeEffect) -> Iterator[str]:
+    """Yield what a version changes, whom it reaches, and what compliance says of it."""
+    if effect.compliance is Preset.NONE:
+        yield "compliance none: what it gives for what is not judged"
+    yield f"tiers from {effect.first_month}"
+    yield f"replaces version {effect.replaces}" if effect.replaces else "is the first"
+    if isinstance(wanted, ProgrammeWanted) and wanted.begins is not None:
+        yield f"holds from {wanted.begins.isoformat()} on"
+    yield from (f"withdraws version {number}" for number in effect.withdraws or ())
+    yield from map(_change, effect.changes)
+    for one in effect.reach:
+        whose = f"tier {one.tier}" if one.tier else f"segment {one.segment}"
+        yield (
+            f"line {one.line}, {whose}: {one.before} -> {one.after} for "
+            f"{one.members:,} members; at worst {one.cost_minor_before:,} -> "
+            f"{one.cost_minor_after:,} minor units a period"
+        )
+    yield from (f"{each.verdict.value} {each}" for each in effect.findings)
 
 
 def _order(wanted: rules.OrderWanted, effect: OrderEffect) -> Iterator[str]:

@@ -157,6 +157,27 @@ def top_up(
             return lost if from_ > period.start else missing
 
 
+def missed(
+    line: Line,
+    quota: int,
+    before: Sequence[Granted],
+    changes: Sequence[Change],
+    *,
+    made_good: int,
+    period: Period,
+    from_: date,
+) -> int:
+    """Return what a period that is over lacks of the `quota` that was right for it (A-7, L-9).
+
+    It is never more than the quota, net of all that came and was `made_good`. What a fall took
+    that was none is lacking; what never came is as much as a rise on `from_` brings (P-4).
+    """
+    lacking = max(0, quota - net_of(before, changes) - made_good)
+    if any(grant.quota >= quota for grant in before):
+        return lacking
+    return min(lacking, top_up(line, quota, before, period=period, from_=from_))
+
+
 def anew(quota: int, missing: int, before: Sequence[Granted], changes: Sequence[Change]) -> int:
     """Return what is granted of units `missing` to a line that stacks, up to `quota` (P-7).
 

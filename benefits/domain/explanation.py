@@ -100,6 +100,8 @@ def explain(programme: Programme, decision: Decision) -> dict[str, str]:
         return _ended(programme, decision)
     if decision.cause is Cause.MERGED:
         return _merged(programme, decision)
+    if decision.cause is Cause.FRAUD:
+        return _fraud(programme, decision)
     if decision.cause is Cause.WELCOME:
         return welcome(programme, decision)
     if decision.cause is Cause.WELCOME_OVER:
@@ -162,6 +164,19 @@ def _merged(programme: Programme, decision: Decision) -> dict[str, str]:
         "zh": f"您的两个客户号已合并，在下次判定前按较高等级{_name(tier, 'zh')}。",
         "en": "Two customer numbers of yours became one: until the next decision you have the "
         f"higher tier of the two, {_name(tier, 'en')}.",
+    }
+
+
+def _fraud(programme: Programme, decision: Decision) -> dict[str, str]:
+    """Tell that two people had a tier decided anew, because balances were false (A-7)."""
+    tier, since = programme.tier[decision.after.rank], decision.grounds.wrong_from
+    assert since is not None, "false balances begin on a day"
+    month = f"{ENGLISH_MONTHS[since.month - 1]} {since.year}"
+    return {
+        "zh": f"{since.year}年{since.month}月起的资产数据经双人复核认定为欺诈（FRAUD），"
+        f"等级已按更正后的数据立即重新判定，现为{_name(tier, 'zh')}。",
+        "en": f"Two people found that balances from {month} on were fraud (FRAUD): your tier was "
+        f"decided anew at once by the corrected ones and is now {_name(tier, 'en')}.",
     }
 
 
@@ -239,6 +254,7 @@ def _judged(programme: Programme) -> tuple[str, str, str]:
 def _english(programme: Programme, decision: Decision, why: Told) -> str:
     assert decision.cause is not Cause.ENDED, "told by _ended"
     assert decision.cause is not Cause.MERGED, "told by _merged"
+    assert decision.cause is not Cause.FRAUD, "told by _fraud"
     assert decision.cause is not Cause.WELCOME, "told by welcome"
     assert decision.cause is not Cause.WELCOME_OVER, "told by _welcome_over"
     one, several, _ = _judged(programme)
@@ -281,6 +297,7 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
 def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
     assert decision.cause is not Cause.ENDED, "told by _ended"
     assert decision.cause is not Cause.MERGED, "told by _merged"
+    assert decision.cause is not Cause.FRAUD, "told by _fraud"
     assert decision.cause is not Cause.WELCOME, "told by welcome"
     assert decision.cause is not Cause.WELCOME_OVER, "told by _welcome_over"
     measure = _judged(programme)[2]

@@ -41,6 +41,12 @@ class Basket(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, weights=self.points, points=())
 
     @property
+    def whole(self) -> "Basket":
+        """What a day comes to if classes that count by a point in time stay as they are on it."""
+        pairs = zip(self.weights, self.points, strict=True)
+        return msgspec.structs.replace(self, weights=tuple(map(sum, pairs)), points=())
+
+    @property
     def is_wide(self) -> bool:
         """Whether more counts than what was brought for members in one currency."""
         return bool(self.others or self.joint)
@@ -61,7 +67,8 @@ class MonthSum(msgspec.Struct, frozen=True):
 
     The sum is in minor units times the basket's scale; `last_day` is the last one with balances.
     Of the known days some were `filled_days`, by people (A-6).
-    Lines in the currencies `converted` were converted daily (A-4).
+    Lines in the currencies `converted` were converted daily (A-4). Classes that count by a point
+    in time are in it where each day is `valued` with them, less what is owed (A-3, A-8).
     """
 
     month: Month
@@ -70,6 +77,7 @@ class MonthSum(msgspec.Struct, frozen=True):
     last_day: int = 0
     filled_days: int = 0
     converted: tuple[str, ...] = ()
+    valued: bool = False
 
 
 class Sums(Protocol):
@@ -88,8 +96,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     `known_days` of `days` are known, some of them by what people filled in. Inside a quarter or a
     year it is not the period's `end`; a relationship may be too `young` to be judged (M-8). `day`
     is the one that a point in time is.
-    Classes that count by a point in time are `valued_on` their day (A-3). While it is not known
-    the reading `awaits` it; what they come to if they stay as they are is `expected_minor`.
+    Classes that count by a point in time are `valued_on` their day (A-3). On `unvalued_days` they
+    do not count so far; what they come to there if they stay as they are is `expected_minor`.
     """
 
     month: Month
@@ -103,7 +111,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     filled_days: int = 0
     converted: tuple[str, ...] = ()
     valued_on: date | None = None
-    awaits: bool = False
+    unvalued_days: int = 0
     expected_minor: int = 0
 
     @property
@@ -159,17 +167,38 @@ def known_sum(
     )
 
 
-def net_sum(of: Kept, nets: Mapping[int, int], days: Days, opened_on: date) -> MonthSum:
+def net_sum(
+    of: Kept,
+    nets: Mapping[int, int],
+    days: Days,
+    opened_on: date,
+    *,
+    valued: int | None = None,
+) -> MonthSum:
     """Return what is known of a piece whose days come to `nets`, by their number (A-8).
 
     A day on which more is owed counts 0, and one that is not known counts nothing: what is owed on
     it may not have come yet. So what is proven of a period never falls as the rest of it comes.
+    Classes by a point in time are `valued` alike on each day, before what is owed is deducted;
+    None while theirs is not known (A-3).
     """
-    month = of.month
+    month, more = of.month, valued or 0
     before = (1 << days_before(month.start, month.days, opened_on)) - 1
     counted = (days.known | before) & of.bits
-    total = sum(net for day, net in nets.items() if net > 0 and counted >> (day - 1) & 1)
-    return known_sum(of, total, days, opened_on)
+    total = sum(
+        max(0, nets.get(day, 0) + more)
+        for day in range(1, month.days + 1)
+        if counted >> (day - 1) & 1
+    )
+    found = known_sum(of, total, days, opened_on)
+    return msgspec.structs.replace(found, valued=valued is not None)
+
+
+def value_of(policy: Policy, month: Month, sums: Sums, calendar: Calendar) -> int | None:
+    """Return what classes by a point in time come to in a month; None while it is not known."""
+    valued = point(policy, month, calendar)
+    found = sums.get(valued) if valued else None
+    return found.sum_minor if found is not None and found.known_days else None
 
 
 def read(
@@ -219,7 +248,7 @@ def read(
         filled_days=counted.filled_days,
         converted=counted.converted,
         valued_on=valued.stretch.start if valued else None,
-        awaits=counted.awaits,
+        unvalued_days=counted.unvalued_days,
     )
 
 
@@ -230,7 +259,7 @@ class Counted(msgspec.Struct, frozen=True):
     known_days: int
     filled_days: int
     converted: tuple[str, ...]
-    awaits: bool = False
+    unvalued_days: int = 0
 
 
 def count(asked: Window, through: Month, sums: Sums, opened_on: date = date.min) -> Counted:
@@ -254,19 +283,24 @@ def _with_point(
 ) -> Counted:
     """Add what classes come to that count by one day, for each day of the month (A-3).
 
-    While it is not known nothing is decided by the month's other days against anybody.
+    While it is not known nothing is decided by the month's other days against anybody. It is part
+    of the month already where that is net of what is owed, day by day.
     """
-    found = sums.get(valued) if valued else None
+    found, own = sums.get(valued) if valued else None, sums.get(month)
     if opened_on >= month.end:
         return counted
     if found is None or not found.known_days:
         known = min(counted.known_days, month.days - 1)
-        return msgspec.structs.replace(counted, known_days=known, awaits=True)
+        return msgspec.structs.replace(counted, known_days=known, unvalued_days=month.days)
+    added, unvalued = found.sum_minor * month.days, 0
+    if own is not None and own.valued:
+        added, unvalued = 0, month.days - own.known_days
     return Counted(
-        counted.sum_minor + found.sum_minor * month.days,
+        counted.sum_minor + added,
         counted.known_days,
         counted.filled_days,
         tuple(sorted({*counted.converted, *found.converted})),
+        unvalued,
     )
 
 

@@ -1,6 +1,6 @@
 """News: what of a decision must be written where a standing is on record (T-8, A-7).
 
-What changes nothing is not written; what was settled takes nothing back.
+What changes nothing is not written; what was settled takes nothing back, but for fraud.
 """
 
 from datetime import date
@@ -8,6 +8,7 @@ from datetime import date
 import msgspec
 
 from benefits.domain.tiers import Cause, Decision, State
+from benefits.domain.values import Month
 
 
 def news(
@@ -34,7 +35,20 @@ def news(
     if before.rank == written.rank:
         return decision
     cause = decision.cause if after.rank == written.rank else Cause.CORRECTED
-    return msgspec.structs.replace(decision, before=_recorded(written), cause=cause)
+    return msgspec.structs.replace(decision, before=recorded(written), cause=cause)
+
+
+def fraud(decision: Decision, written: State, since: Month) -> Decision | None:
+    """Return what the fold decides at once where less is earned than is on record; else None.
+
+    Two people say that balances from the first day of a month on were false (A-7).
+    """
+    if not is_below(decision.after, written):
+        return None
+    grounds = msgspec.structs.replace(decision.grounds, wrong_from=since.start)
+    return msgspec.structs.replace(
+        decision, before=recorded(written), cause=Cause.FRAUD, grounds=grounds
+    )
 
 
 def is_below(after: State, *others: State) -> bool:
@@ -52,7 +66,7 @@ def _lifted_as(state: State, earned: State) -> State:
     )
 
 
-def _recorded(written: State) -> State:
+def recorded(written: State) -> State:
     """Return a standing on record as what a decision begins with."""
     return msgspec.structs.replace(written, window=())
 
@@ -70,5 +84,5 @@ def _welcomed(decision: Decision, written: State, on: date) -> Decision:
     else:
         cause = Cause.RETAINED if after.rank == written.rank else own
     return msgspec.structs.replace(
-        decision, before=_recorded(written), cause=cause, grounds=grounds
+        decision, before=recorded(written), cause=cause, grounds=grounds
     )

@@ -6,6 +6,7 @@ A period is of the calendar, or of the member: counted from the day on which the
 
 import enum
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -196,6 +197,25 @@ def next_start(line: Line, day: date, opened_on: date) -> date | None:
     return period.end if period else None
 
 
+def over(line: Line, since: date, day: date, opened_on: date) -> Iterator[Period]:
+    """Yield a line's periods that ended by a day, from the one on that another lies in (P-2).
+
+    What comes `ONCE` is never over.
+    """
+    if line.period is LinePeriod.ONCE:
+        return
+    first = max(since, opened_on) if line.is_members_own else since
+    period = period_at(line, first, opened_on)
+    start = period.start if period else next_start(line, first, opened_on)
+    while start is not None:
+        period = period_at(line, start, opened_on)
+        assert period is not None, "it begins there"
+        if period.end > day:
+            return
+        yield period
+        start = next_start(line, start, opened_on)
+
+
 def keys_at(line: Line, day: date) -> Iterator[str]:
     """Yield the keys of what may count for the periods in which `day` lies (`counts_for`)."""
     if not line.is_members_own:
@@ -227,6 +247,19 @@ def counts_for(line: Line, key: str, opened_on: date) -> str:
         period = period_at(line, period.end, opened_on)
         assert period is not None, "one follows"
     return period.key
+
+
+def period_named(line: Line, key: str, day: date, opened_on: date) -> Period | None:
+    """Return the period whose key this is, of what was granted on a day; None if it has another.
+
+    What came `ONCE` lasts from the opening on, for ever.
+    """
+    if line.period is LinePeriod.ONCE:
+        return Period(key, opened_on, date.max)
+    with suppress(ValueError):  # of the calendar, in which the day lies
+        day = date.fromisoformat(key)
+    period = period_at(line, max(day, opened_on), opened_on)
+    return period if period is not None and period.key == key else None
 
 
 def ends_at(

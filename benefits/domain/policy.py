@@ -105,7 +105,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `post_by` of the month after it, where one is named (T-3). Balances of joint accounts count for
     whom they were brought, unless `joint` says for which holders (A-5). Some classes may count by
     a `point_in_time` (A-3). Classes among `liabilities` are owed and deducted with that weight; a
-    day on which more is owed counts 0 (A-8). A new customer may be `welcome` to a tier (M-8).
+    day on which more is owed counts 0 (A-8). A new customer may be `welcome` to a tier (M-8). What
+    periods that are over lacked where a correction raises a month of the past is made good with
+    units that live `make_good_days`, if they are named (A-7, L-9).
     """
 
     metric: Metric = Metric.MONTH_AVG
@@ -127,6 +129,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     joint: Joint | None = None
     point_in_time: PointInTime | None = None
     welcome: Welcome | None = None
+    make_good_days: Annotated[int, msgspec.Meta(ge=7, le=366)] | None = None
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -327,8 +330,11 @@ def _liabilities(policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]) 
     first = each[0][0]
     if not {*classes} - owed(policy, tiers):
         yield f"{first}: every class is owed, so nobody has anything; leave one out"
-    if policy.point_in_time:
-        yield f"policy.point_in_time: not with {first}, which are deducted on each day as it is"
+    points = policy.point_in_time.classes if policy.point_in_time else ()
+    for index, code in enumerate(points):
+        if code in owed(policy, tiers):
+            path = f"policy.point_in_time.classes[{index}]"
+            yield f"{path}: {code!r} is owed, and so deducted on each day as it is"
 
 
 def _reviews(policy: Policy) -> Iterator[str]:

@@ -79,14 +79,13 @@ def projected_sum(reading: Reading, *, closed: int, last_minor: int) -> int:
 def expecting(running: "Running", point_minor: Sequence[int]) -> "Running":
     """Return a running period that expects classes by a point in time as they are now (A-3).
 
-    What is projected counts them for each day until theirs is known; what is proven does not.
-    `point_minor` is what they count for on the last known day, for each of the ladder's metrics.
+    What is projected counts them for each day on which they do not count so far; what is proven
+    does not. `point_minor` is what they count for on the last known day, less what is owed there,
+    for each of the ladder's metrics.
     """
 
     def expect(reading: Reading, minor: int) -> Reading:
-        if not reading.awaits:
-            return reading
-        return msgspec.structs.replace(reading, expected_minor=reading.days * minor)
+        return msgspec.structs.replace(reading, expected_minor=reading.unvalued_days * minor)
 
     readings = tuple(map(expect, running.readings, point_minor))
     return msgspec.structs.replace(running, readings=readings)

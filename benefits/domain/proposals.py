@@ -1,7 +1,7 @@
-"""Proposals: rules, blocks, approvals and how orders ended: one asks, another agrees (X-2).
+"""Proposals: rules, blocks, approvals, ends of orders, fraud: one asks, another agrees (X-2).
 
-The effect of a programme also holds figures that move from day to day; they stay as they were
-read, and only the rest of it must still be so when it is approved.
+The effects of a programme and of fraud also hold figures that move from day to day; they stay as
+they were read, and only the rest must still be so when it is approved.
 """
 
 import enum
@@ -52,6 +52,7 @@ class ProposalKind(enum.Enum):
     BLOCK = "BLOCK"
     UNBLOCK = "UNBLOCK"
     ORDER = "ORDER"
+    FRAUD = "FRAUD"
 
 
 class ProgrammeWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,7 +117,17 @@ class OrderWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     taken_back: bool = False
 
 
-Wanted = ProgrammeWanted | ComplianceWanted | BlockWanted | UnblockWanted | OrderWanted
+class FraudWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A member whose balances were false from a month on, to be decided anew at once (A-7)."""
+
+    member_id: UUID
+    programme: Code
+    since: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{4}-[0-9]{2}\Z")]
+
+
+Wanted = (
+    ProgrammeWanted | ComplianceWanted | BlockWanted | UnblockWanted | OrderWanted | FraudWanted
+)
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +209,31 @@ class OrderEffect(msgspec.Struct, frozen=True, kw_only=True):
     cost_minor: int
 
 
-Effect = ProgrammeEffect | ComplianceEffect | BlockEffect | UnblockEffect | OrderEffect
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """Unclaimed units of a line in a period that would go."""
+
+    line: str
+    period: str
+    quantity: str
+
+
+class FraudEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """Which tier a member would have instead of which, as the months through one decide.
+
+    Both are the same where only units that rested on a wrong tier are left to go. Those, `units`,
+    are what they were when it was read: claims go on.
+    """
+
+    member_id: UUID
+    month: str
+    before: str
+    after: str
+    units: tuple[Taken, ...]
+
+
+Effect = (
+    ProgrammeEffect | ComplianceEffect | BlockEffect | UnblockEffect | OrderEffect | FraudEffect
+)
 
 KINDS: dict[ProposalKind, tuple[type[Wanted], type[Effect]]] = {
     ProposalKind.PROGRAMME: (ProgrammeWanted, ProgrammeEffect),
@@ -206,6 +241,7 @@ KINDS: dict[ProposalKind, tuple[type[Wanted], type[Effect]]] = {
     ProposalKind.BLOCK: (BlockWanted, BlockEffect),
     ProposalKind.UNBLOCK: (UnblockWanted, UnblockEffect),
     ProposalKind.ORDER: (OrderWanted, OrderEffect),
+    ProposalKind.FRAUD: (FraudWanted, FraudEffect),
 }
 
 
@@ -251,6 +287,8 @@ def binding(effect: Effect) -> object:
     if isinstance(effect, ProgrammeEffect):
         changes = tuple(each.change for each in effect.changes)
         return (msgspec.structs.replace(effect, changes=(), reach=()), changes)
+    if isinstance(effect, FraudEffect):
+        return msgspec.structs.replace(effect, units=())
     return effect
 
 

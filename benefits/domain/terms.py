@@ -180,7 +180,10 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"policy\.weights\.{_X}", _lighter),
     (rf"policy\.liabilities\.{_X}", _owed_more),
     (rf"closing_days|notice_days|line\.{_X}\.(quota\.{_X}|quantity)", _less),
-    (rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)|policy\.welcome\.months", _less),
+    (
+        rf"tier\.{_X}\.(misses|lock\.months|lock\.grace)|policy\.(welcome\.months|make_good_days)",
+        _less,
+    ),
     (rf"benefit\.{_X}\.(cap\.limit|late_reversal\.days)|limit\.{_X}\.limit", _less),
     (rf"benefit\.{_X}\.companions\.{_X}", _less),
     (rf"benefit\.{_X}\.(stacking\.cap|stock)", _tighter),

@@ -31,7 +31,8 @@ class Cause(enum.Enum):
     HELD: nothing could fall, since the tier is locked, or no period or review ended. GRACE: a lock
     ended below, and the tier falls when its grace time ends. ENDED: the relationship did; MERGED:
     with another customer, whose tier was higher (T-10). WELCOME: a new customer has the tier at
-    least, whatever was decided below it; WELCOME_OVER: no more (M-8).
+    least, whatever was decided below it; WELCOME_OVER: no more (M-8). FRAUD: two people had it
+    decided anew at once (A-7).
     """
 
     UPGRADED = "UPGRADED"
@@ -46,6 +47,7 @@ class Cause(enum.Enum):
     MERGED = "MERGED"
     WELCOME = "WELCOME"
     WELCOME_OVER = "WELCOME_OVER"
+    FRAUD = "FRAUD"
 
 
 class State(msgspec.Struct, frozen=True):
@@ -100,7 +102,8 @@ class Grounds(msgspec.Struct, frozen=True):
     `day` is the one that the policy's metric was of, where it is a point in time (M-6). Of its
     days people filled some in (A-6), and currencies were `converted` (A-4). Classes that count by
     a point in time were `valued_on` a day (A-3).
-    A relationship `ended_on` a day (T-10), or a welcome (M-8).
+    A relationship `ended_on` a day (T-10), or a welcome (M-8). Balances were false `wrong_from` a
+    day on (A-7).
     """
 
     others: tuple[Reading, ...] = ()
@@ -110,6 +113,7 @@ class Grounds(msgspec.Struct, frozen=True):
     ended_on: date | None = None
     converted: tuple[str, ...] = ()
     valued_on: date | None = None
+    wrong_from: date | None = None
 
 
 NO_GROUNDS = Grounds()

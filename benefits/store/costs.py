@@ -16,6 +16,7 @@ from benefits.store.past import after_ids
 
 # A batch of money alone is about the units of the one that it reverses. Of a batch's lots each has
 # what its units and those before it come to, less what those before it do: nothing is left over.
+# What is made good of a line's period is the line's; what is of an order has its claim for one.
 COSTS = """
 WITH money AS NOT MATERIALIZED (
     SELECT b.bucket, b.batch_id, b.reverses, p.unit, p.party,
@@ -42,7 +43,8 @@ shared AS (
                       AND o.lot_id IS NOT NULL) THEN m.batch_id ELSE m.reverses END
               GROUP BY 1) AS u) AS u ON true)
 SELECT coalesce(l.programme, '') AS programme,
-       CASE WHEN l.cause IN ('TIER', 'SEGMENT') THEN l.line ELSE '' END AS line,
+       CASE WHEN l.cause IN ('TIER', 'SEGMENT') OR l.cause = 'MAKE_GOOD' AND length(l.period) < 36
+            THEN l.line ELSE '' END AS line,
        coalesce(l.unit, '') AS unit, s.party, s.money, sum(s.minor) AS minor
 FROM shared AS s LEFT JOIN lot AS l ON l.bucket = s.bucket AND l.lot_id = s.lot_id
 GROUP BY 1, 2, 3, 4, 5

@@ -80,7 +80,8 @@ LEFT JOIN evaluation_open AS o ON o.bucket = k.bucket AND o.programme = $1 AND o
   AND o.member_id = k.member_id AND o.settled_at IS NULL
 WHERE o.member_id IS NULL
 """
-# Primary keys and unique key. A merger's tier holds until the next month is decided (T-10).
+# Primary keys and unique key. A merger's tier holds until the next month is decided (T-10); what
+# fraud took was not the member's.
 STOOD = """
 SELECT DISTINCT ON (d.bucket, d.member_id)
        d.member_id, d.rank, d.misses, d.lock_until, d.grace_until, d.way, d.earned,
@@ -91,8 +92,13 @@ LEFT JOIN evaluation_open AS o ON o.bucket = k.bucket AND o.programme = $1 AND o
   AND o.member_id = k.member_id
 JOIN tier_decision AS d ON d.bucket = k.bucket AND d.member_id = k.member_id
   AND d.programme = $1 AND d.month <= $2
-  AND (d.decided_at <= coalesce(o.settled_at, e.settled_at) OR d.cause = 'MERGED')
+  AND (d.decided_at <= coalesce(o.settled_at, e.settled_at) OR d.cause IN ('MERGED', 'FRAUD'))
 ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC
+"""
+# Primary key.
+LAST = """
+SELECT e.bucket, max(e.month) AS month FROM evaluation AS e
+WHERE e.bucket = ANY($1::int[]) AND e.programme = $2 GROUP BY e.bucket
 """
 LATER = """
 SELECT e.bucket FROM evaluation AS e
@@ -164,6 +170,12 @@ async def settled(
     passed = frozenset(row.bucket for row in await rows(conn, LATER, *where))
     missing = frozenset(row.member_id for row in await rows(conn, OPEN, *where))
     return Settled(found, found - passed, passed, missing)
+
+
+async def last(conn: Connection, programme: str, buckets: Collection[int]) -> dict[int, Month]:
+    """Return the last month that was evaluated in each of some buckets."""
+    found = await rows(conn, LAST, sorted(buckets), programme)
+    return {row.bucket: Month.of(row.month) for row in found}
 
 
 async def stood(

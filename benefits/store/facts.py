@@ -13,7 +13,7 @@ from benefits.domain.catalogue import Rules
 from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, Layer, label_name
 from benefits.domain.ladder import THRESHOLD
-from benefits.domain.metrics import Basket, MonthSum, known_sum, net_sum
+from benefits.domain.metrics import Basket, MonthSum, known_sum, net_sum, value_of
 from benefits.domain.stretches import are_needed, needed
 from benefits.domain.tiers import Rise, State
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
@@ -151,12 +151,16 @@ ORDER BY d.bucket, d.member_id, d.month DESC, d.decided_at DESC
 """
 DECIDED_OF_ALL = DECIDED.format(among="")
 DECIDED_OF_SOME = DECIDED.format(among=AMONG.format("d", 5, 6))
-# The same key: what raised members, and from when on.
+# The same key: what raised members, and from when on, but for what was fraud.
 RAISED = """
 SELECT d.member_id, d.month, d.rank, d.effective_from
 FROM tier_decision AS d
 WHERE d.bucket BETWEEN $3 AND $4 AND d.programme = $1 AND d.month <= $2
-  AND d.cause = 'UPGRADED'{among}
+  AND d.cause = 'UPGRADED' AND NOT EXISTS (
+      SELECT FROM tier_decision AS f
+      WHERE f.bucket = d.bucket AND f.member_id = d.member_id AND f.programme = $1
+        AND f.cause = 'FRAUD' AND f.decided_at > d.decided_at AND f.month <= $2
+        AND (f.grounds::jsonb ->> 'wrong_from')::date <= d.month){among}
 """
 RAISED_OF_ALL = RAISED.format(among="")
 RAISED_OF_SOME = RAISED.format(among=AMONG.format("d", 5, 6))
@@ -185,8 +189,9 @@ async def load(conn: Connection, rules: Rules, month: Month, whom: Whom) -> list
             known.into = into
             await _add_stretches(conn, rules, basket, whom, known=known, facts=all_facts)
         if basket.is_net:
-            asked = _unsure(rules, found, sealed)
-            _net(basket, await nets.load(conn, rules, basket, asked, into=into), all_facts)
+            asked = _unsure(rules, basket, found, sealed)
+            owing = await nets.load(conn, rules, basket, asked, into=into)
+            _net(rules, basket, owing, all_facts)
     await _add_record(conn, rules, month, whom, all_facts=all_facts)
     return list(all_facts.values())
 
@@ -292,7 +297,9 @@ def _together(
     return sorted((*plain, *months), key=lambda row: (bucket_of(row.member_id), row.member_id))
 
 
-def _unsure(rules: Rules, found: Iterable[_Month], sealed: Sealed) -> list[tuple[UUID, Month]]:
+def _unsure(
+    rules: Rules, basket: Basket, found: Iterable[_Month], sealed: Sealed
+) -> list[tuple[UUID, Month]]:
     """Return the members' months whose sums do not tell what the days come to, net (A-8)."""
     asked = list[tuple[UUID, Month]]()
     for row in found:
@@ -301,18 +308,22 @@ def _unsure(rules: Rules, found: Iterable[_Month], sealed: Sealed) -> list[tuple
         month = Month.of(row.month)
         every = sealed.get(month, {})
         days = days_known(row.known, rules.at(month).programme.feeds, every)
-        if row.owes or row.unrated or nets.is_unsure(row.known, days, every):
+        lacks = basket.points and days.known != month.bits  # a value counts on known days alone
+        if row.owes or row.unrated or lacks or nets.is_unsure(row.known, days, every):
             asked.append((row.member_id, month))
     return asked
 
 
-def _net(basket: Basket, found: Iterable[Net], facts: Mapping[UUID, Facts]) -> None:
+def _net(rules: Rules, basket: Basket, found: Iterable[Net], facts: Mapping[UUID, Facts]) -> None:
     """Let the days of members' months count in place of their sums (A-8)."""
     for each in found:
-        entry = facts[each.member_id]
+        entry, judge = facts[each.member_id], rules.at(each.month)
         pieces = entry.sums[basket]
-        for piece in [piece for piece in pieces if piece.month == each.month]:
-            net = net_sum(piece, each.nets, each.days, entry.opened_on)
+        value = value_of(judge.programme.policy, each.month, pieces, judge.calendar)
+        months = [piece for piece in pieces if piece.month == each.month]
+        for piece in (piece for piece in months if not isinstance(piece, Point)):
+            valued = value if piece == each.month else None
+            net = net_sum(piece, each.nets, each.days, entry.opened_on, valued=valued)
             converted = pieces[piece].converted
             pieces[piece] = msgspec.structs.replace(net, converted=converted)
 

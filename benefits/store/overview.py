@@ -18,7 +18,7 @@ import msgspec
 from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.feeds import days_known
 from benefits.domain.labels import Label, label_name
-from benefits.domain.metrics import Basket, MonthSum, Reading, known_sum, net_sum
+from benefits.domain.metrics import Basket, MonthSum, Reading, known_sum, net_sum, value_of
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running, first_counted, running
 from benefits.domain.tiers import Decision, State
@@ -312,9 +312,10 @@ def _sums(
                 sums[Point(stretch)] = known_sum(Point(stretch), points, Days(days), opened_on)
     for net in owing:
         months[net.month] = (0, net.days.known)
-        pieces: list[Kept] = [net.month]
-        pieces += [stretch for stretch in there if stretch.month == net.month]
+        pieces = [stretch for stretch in there if stretch.month == net.month]
         sums |= {piece: net_sum(piece, net.nets, net.days, opened_on) for piece in pieces}
+        value = value_of(place.judge.policy, net.month, sums, place.by.calendar)
+        sums[net.month] = net_sum(net.month, net.nets, net.days, opened_on, valued=value)
     return months, sums
 
 

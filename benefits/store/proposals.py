@@ -1,4 +1,4 @@
-"""Proposals as they were made and decided: programmes, approvals, blocks, orders (X-2)."""
+"""Proposals as they were made and decided: programmes, approvals, blocks, orders, fraud (X-2)."""
 
 from benefits.domain.compliance import Nature, Trigger
 from benefits.domain.guard import Pair
@@ -14,7 +14,7 @@ WHERE p.kind = 'COMPLIANCE' AND p.subject = $1 AND d.verdict = 'APPROVED'
 
 
 class ProposalSeen(agreements.Seen, frozen=True, kw_only=True):
-    """A proposal and what became of it: a version's number, an order's state, or nothing."""
+    """A proposal and what became of it: a version's number, an order's state, a tier, or none."""
 
     kind: str
     subject: str

@@ -35,13 +35,14 @@ proposal = Table(
     Column("expires_at", INSTANT, nullable=False),
     PrimaryKeyConstraint("proposal_id"),
     CheckConstraint(
-        "kind IN ('PROGRAMME', 'COMPLIANCE', 'BLOCK', 'UNBLOCK', 'ORDER')", name="kind"
+        "kind IN ('PROGRAMME', 'COMPLIANCE', 'BLOCK', 'UNBLOCK', 'ORDER', 'FRAUD')", name="kind"
     ),
     Index(None, "proposed_at", "proposal_id"),
     Index(None, "kind", "subject"),
 )
 
-# `result` is what an approved one became: the number of a programme's version, an order's state.
+# `result` is what an approved one became: the number of a programme's version, an order's state, a
+# member's tier.
 proposal_decision = Table(
     "proposal_decision",
     columns.metadata,

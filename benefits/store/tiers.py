@@ -53,11 +53,12 @@ CROSS JOIN LATERAL (
     FROM entitlement_grant AS e
     WHERE e.bucket = k.bucket AND e.member_id = k.member_id AND e.programme = $1
       AND e.line = ANY($3::text[]) AND e.period = ANY($2::text[])
-      AND e.cause IN ('TIER', 'SEGMENT')
+      AND e.cause IN ({1})
     OFFSET 0) AS g
 WHERE k.bucket BETWEEN $4 AND $5
 """
-GRANTED, GRANTED_TO = (_GRANTED.format(keys) for keys in KEYS)
+GRANTED, GRANTED_TO = (_GRANTED.format(keys, "'TIER', 'SEGMENT'") for keys in KEYS)
+MADE_GOOD_TO = _GRANTED.format(KEYS[1], "'MAKE_GOOD'")
 # Primary keys, as above: what lines brought that are there no more, by what their lots are of.
 _GONE = """
 SELECT g.member_id, g.line, g.period, g.unit
@@ -216,6 +217,17 @@ async def granted(
         is_own = row.member_id not in into
         grants.setdefault(key, []).append(Granted(row.quota, row.quantity, row.granted_at, is_own))
     return grants
+
+
+async def made_good(
+    conn: Connection, programme: str, lines: Sequence[str], periods: Sequence[str], *, whom: Whom
+) -> dict[tuple[UUID, str, str], int]:
+    """Return what was made good to members of lines' periods, by (member, line, period) (L-9)."""
+    where = (programme, list(periods), list(lines))
+    made = Counter[tuple[UUID, str, str]]()
+    for row in await rows(conn, MADE_GOOD_TO, *where, *whom.values):
+        made[row.member_id, row.line, row.period] += row.quantity
+    return made
 
 
 async def gone(

@@ -128,11 +128,36 @@ class OrderProposedView(msgspec.Struct, kw_only=True):
     cost_minor: int
 
 
+class TakenView(msgspec.Struct, kw_only=True):
+    """Unclaimed units of a line in a period that go, as of the proposal."""
+
+    line: str
+    period: str
+    quantity: str
+
+
+class FraudProposedView(msgspec.Struct, kw_only=True):
+    """A member whose balances were false from the month `since` on, and the tier they would have.
+
+    `tier_before` and `tier_after` are as the months through `month` decide, of the member
+    `decides` who counts for the one that was named; the same where only `units` go.
+    """
+
+    member_id: UUID
+    programme: str
+    since: str
+    decides: UUID
+    month: str
+    tier_before: str
+    tier_after: str
+    units: list[TakenView]
+
+
 class ProposalView(AgreementView, kw_only=True):
     """A proposal: what was asked and what it does, under which hash, and who decided.
 
     `result` is what an approved one became: the number of a programme's version, the state of an
-    order, or empty.
+    order, a member's tier, or empty.
     """
 
     kind: str
@@ -142,6 +167,7 @@ class ProposalView(AgreementView, kw_only=True):
     block: BlockProposedView | None
     unblock: UnblockProposedView | None
     order: OrderProposedView | None
+    fraud: FraudProposedView | None
     result: str | None
 
 
@@ -166,6 +192,7 @@ async def shown(_: Connection, seen: ProposalSeen, around: Around) -> ProposalVi
         block=None,
         unblock=None,
         order=None,
+        fraud=None,
         result=seen.result,
     )
     match rules.read(seen.kind, seen.body, seen.effect):
@@ -197,10 +224,25 @@ async def shown(_: Connection, seen: ProposalSeen, around: Around) -> ProposalVi
             told = msgspec.structs.asdict(wanted) | msgspec.structs.asdict(effect)
             told |= {"state": effect.state.value, "units": effect.units.value}
             made.order = OrderProposedView(**told)
+        case (rules.FraudWanted() as wanted, rules.FraudEffect() as effect):
+            made.fraud = _fraud(wanted, effect)
         case _:
             msg = f"a proposal of {seen.kind} is none"
             raise AssertionError(msg)
     return made
+
+
+def _fraud(wanted: rules.FraudWanted, effect: rules.FraudEffect) -> FraudProposedView:
+    return FraudProposedView(
+        member_id=wanted.member_id,
+        programme=wanted.programme,
+        since=wanted.since,
+        decides=effect.member_id,
+        month=effect.month,
+        tier_before=effect.before,
+        tier_after=effect.after,
+        units=[TakenView(**msgspec.structs.asdict(one)) for one in effect.units],
+    )
 
 
 def _version(

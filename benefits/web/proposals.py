@@ -1,6 +1,6 @@
-"""Proposals over HTTP: rules, blocks, orders' ends: an operator asks, another decides (X-2).
+"""Proposals over HTTP: rules, blocks, orders' ends, fraud: one asks, another decides (X-2).
 
-What is proposed is one of five; an approver agrees to what they read, by its hash.
+What is proposed is one of six; an approver agrees to what they read, by its hash.
 """
 
 from datetime import datetime
@@ -30,7 +30,7 @@ from benefits.web.crm import TriggerName
 from benefits.web.proposal_views import ProposalsView, ProposalView, shown
 
 BODY_BYTES_MAX = 4 * rules.DOCUMENT_MAX  # a file has Chinese words, and JSON its escapes
-ProposalKindName = Literal["PROGRAMME", "COMPLIANCE", "BLOCK", "UNBLOCK", "ORDER"]
+ProposalKindName = Literal["PROGRAMME", "COMPLIANCE", "BLOCK", "UNBLOCK", "ORDER", "FRAUD"]
 NatureName = Literal[
     "CASH",
     "SECURITY",
@@ -108,8 +108,20 @@ class OrderAnswerRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tru
     taken_back: bool = False
 
 
+class FraudRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A member whose balances were false from a month on (`2025-03`), and are corrected by now.
+
+    Their tier in the programme is decided anew with the approval, though it is against them, and
+    unclaimed units that rest on a wrong one go.
+    """
+
+    member_id: UUID
+    programme: rules.Code
+    since: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{4}-[0-9]{2}\Z")]
+
+
 class ProposalRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What another person is to agree to: one of the five. The note has no personal data."""
+    """What another person is to agree to: one of the six. The note has no personal data."""
 
     note: Note
     programme: VersionRequest | None = None
@@ -117,15 +129,16 @@ class ProposalRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     block: BlockRequest | None = None
     unblock: UnblockRequest | None = None
     order: OrderAnswerRequest | None = None
+    fraud: FraudRequest | None = None
 
 
 def _wanted(data: ProposalRequest) -> Wanted:
     """Return the one thing that is proposed (ProposalInvalid)."""
-    each = (data.programme, data.compliance, data.block, data.unblock, data.order)
+    each = (data.programme, data.compliance, data.block, data.unblock, data.order, data.fraud)
     given = [one for one in each if one is not None]
     if len(given) != 1:
         raise ProposalInvalid(
-            "It names exactly one of programme, compliance, block, unblock and order."
+            "It names exactly one of programme, compliance, block, unblock, order and fraud."
         )
     match one := given[0]:
         case VersionRequest():
@@ -144,6 +157,8 @@ def _wanted(data: ProposalRequest) -> Wanted:
             return rules.UnblockWanted(block_id=one.block_id)
         case OrderAnswerRequest():
             return rules.OrderWanted(**msgspec.structs.asdict(one))
+        case FraudRequest():
+            return rules.FraudWanted(**msgspec.structs.asdict(one))
 
 
 COUNTER = Counter(Proposals, shown)
@@ -163,7 +178,7 @@ async def post_proposal(
     *,
     dry_run: FromQuery[bool] = False,
 ) -> Response[ProposalView]:
-    """Propose a version, an approval, a block or an order's end. Needs an Idempotency-Key.
+    """Propose a version, an approval, a block, an order's end or fraud. Needs an Idempotency-Key.
 
     Another person approves it within 7 days by the `hash`, which covers all that is shown of it.
     """
@@ -189,7 +204,7 @@ async def post_proposal_approve(
     """Approve what another person proposed, by the hash that was read. Needs an Idempotency-Key.
 
     It is weighed anew (`proposal_stale`) and done at once: the version is in force, the member is
-    blocked, the order has ended.
+    blocked, the order has ended, the member has the lower tier.
     """
     return await COUNTER.decide(Asking(request, idempotency_key, dry_run), proposal_id, data)
 

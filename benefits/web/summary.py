@@ -151,10 +151,8 @@ async def _keep(conn: Connection, seen: Seen, place: Standing, rank: int) -> Kee
         for each in last:
             last[each] = await summary.balance(conn, seen.member_id, day=day, basket=each)
             if each.points:
-                by_point = each.by_point
-                points[each] = await summary.balance(
-                    conn, seen.member_id, day=day, basket=by_point
-                )
+                whole = await summary.balance(conn, seen.member_id, day=day, basket=each.whole)
+                points[each] = whole - last[each]
         running = expecting(running, [points[each] for each in baskets])
     need, told = foretell(place.judge, rank, running, last_minor=[last[each] for each in baskets])
     return KeepView(

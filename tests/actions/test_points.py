@@ -25,13 +25,14 @@ from tests.lives import seeds
 
 JUNE = Month(2025, 6)
 DAYS = [JUNE.start + timedelta(days=n) for n in range(30)]
+TWO = ("DEPOSIT", "INSURANCE")
 THIRD_LAST = PointInTime(classes=("INSURANCE",), business_day=3)
 
 
 async def judged_by(world: World, **policy: object) -> None:
     """Put a programme into force that values insurance on the third-last business day."""
     programme = converting(calendar="china", point_in_time=THIRD_LAST, **policy)
-    classes = ("DEPOSIT", "INSURANCE")
+    classes = ("DEPOSIT", "INSURANCE", "LOAN") if "liabilities" in policy else TWO
     await world.apply(msgspec.structs.replace(programme, asset_classes=classes), tiers_from=EARLY)
 
 
@@ -110,8 +111,87 @@ async def outlook(world: World, member: UUID) -> Outlook:
     day = one.month.start + timedelta(days=one.day - 1)
     async with world.database.transaction() as conn:
         last = await summary.balance(conn, member, day=day, basket=basket)
-        points = await summary.balance(conn, member, day=day, basket=basket.by_point)
-    return foretell(one.judge, 2, expecting(one.running, [points]), last_minor=[last])[1].outlook
+        whole = await summary.balance(conn, member, day=day, basket=basket.whole)
+    expected = expecting(one.running, [whole - last])
+    return foretell(one.judge, 2, expected, last_minor=[last])[1].outlook
+
+
+async def test_insurance_counts_less_what_is_owed_on_each_day(world: World) -> None:
+    """A-8: 300 and 200 less 400 are 100 on ten days, and 500 on the others; no day is below 0."""
+    member = await world.member()
+    await holidays(world, date(2025, 6, 2))
+    await judged_by(world, liabilities={"LOAN": Decimal(1)})
+    await days(world, "300.00", insurance="200.00")
+    assert (
+        0
+        == (
+            await balances(world, *(f"T000001,{day},LOAN,CNY,400.00,,0" for day in DAYS[:10]))
+        ).refused
+    )
+    await fill(world)
+    assert (10 * 100_00 + 20 * 500_00, 30, 30) == await reading(world, member, JUNE)
+    assert (10 * 100_00 + 20 * 500_00, 30) == await shown(world, member)
+    await balances(world, f"T000001,{DAYS[0]},LOAN,CNY,501.00,,1")
+    assert (9 * 100_00 + 20 * 500_00, 30, 30) == await reading(world, member, JUNE)
+    assert [] == await world.findings()
+
+
+async def test_what_runs_expects_insurance_less_what_is_owed(world: World) -> None:
+    """M-11: 300,000 and insurance of 300,000 less a loan of 100,000 are on track, not a fen less.
+
+    So it is once the insurance is valued: it counts on the days to come as well.
+    """
+    member = await world.member()
+    await holidays(world, date(2025, 6, 2))
+    await judged_by(world, liabilities={"LOAN": Decimal(1)})
+    world.clock.now = datetime(2025, 6, 20, 16, tzinfo=UTC)
+    await days(world, "300000.00", until=20)
+    await balances(world, *(f"T000001,{day},LOAN,CNY,100000.00,,0" for day in DAYS[:20]))
+    await fill(world)
+    insurance = "T000001,2025-06-20,INSURANCE,CNY"
+    await balances(world, f"{insurance},300000.00,,0")
+    assert Outlook.ON_TRACK is await outlook(world, member)
+    await balances(world, f"{insurance},299999.99,,1")
+    assert Outlook.AT_RISK is await outlook(world, member)
+    world.clock.now = datetime(2025, 6, 26, 16, tzinfo=UTC)
+    for day in DAYS[20:26]:
+        await balances(
+            world,
+            f"T000001,{day},DEPOSIT,CNY,300000.00,,0",
+            f"T000001,{day},LOAN,CNY,100000.00,,0",
+        )
+    for value, revision, expected in (
+        ("300000.00", 0, Outlook.ON_TRACK),
+        ("299999.99", 1, Outlook.AT_RISK),
+    ):
+        await balances(world, f"T000001,2025-06-26,INSURANCE,CNY,{value},,{revision}")
+        assert expected is await outlook(world, member)
+
+
+@pytest.mark.parametrize("seed", seeds(2))
+async def test_any_days_are_valued_and_netted_exactly(world: World, seed: int) -> None:
+    """A-3, A-6, A-8: deposits and insurance less loans, known days alone, in any order."""
+    chance = Random(seed)
+    member = await world.member()
+    await holidays(world, date(2025, 6, 2))
+    await judged_by(world, liabilities={"LOAN": Decimal(1)})
+    said = dict[tuple[date, str], int]()
+    there = chance.sample(DAYS, chance.randrange(20, 31))
+    for day in there:
+        for kind in ("DEPOSIT", "LOAN", "INSURANCE"):
+            if kind == "DEPOSIT" or chance.random() < 0.6:
+                said[day, kind] = minor = chance.randrange(1000)
+                amount = f"{Decimal(minor).scaleb(-2):f}"
+                await balances(world, f"T000001,{day},{kind},CNY,{amount},,0")
+        await fill_a_little(world, chance)
+    await fill(world)
+    valued = date(2025, 6, 26)
+    value = said.get((valued, "INSURANCE"), 0)
+    nets = [said[day, "DEPOSIT"] - said.get((day, "LOAN"), 0) + value for day in there]
+    total, known = sum(max(0, net) for net in nets), len(there)
+    known = known if valued in there else min(known, 29)
+    assert (total, known, 30) == await reading(world, member, JUNE)
+    assert (total, known) == await shown(world, member)
 
 
 @pytest.mark.parametrize("joint", [None, Joint.SPLIT_EQUAL])

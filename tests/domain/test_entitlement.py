@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from benefits.domain import ledger
 from benefits.domain.benefit import Benefit
+from benefits.domain.downgrades import Change
 from benefits.domain.entitlement import (
     BudgetExhausted,
     CapReached,
@@ -26,6 +27,8 @@ from benefits.domain.entitlement import (
     cap_limit,
     claim,
     left,
+    missed,
+    net_of,
     prorated,
     stock_counter,
     top_up,
@@ -403,3 +406,28 @@ def test_a_make_goods_units_are_claimed_beside_the_cap() -> None:
     )
     room = claim(both, VIDEO, facts(lots=(good, other), cap_used=full - 1), NOON)
     assert isinstance(room, Claim)
+
+
+@given(
+    st.sampled_from(UpgradePolicy),
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), max_size=3),
+    st.integers(0, 12),
+    st.integers(0, 5),
+    st.dates(QUARTER.start, QUARTER.end - timedelta(days=1)),
+)
+def test_what_a_period_lacks_is_never_more_than_its_net_quota(
+    upgrade: UpgradePolicy, came: list[tuple[int, int]], quota: int, made_good: int, day: date
+) -> None:
+    """A-7, L-9: by whatever rises and falls; all of it where it was right from the first day."""
+    each = replace(LINE, upgrade=upgrade)
+    before = [Granted(units, units) for units, _ in came]
+    changes = [
+        Change(lot_id=UUID(int=n), taken=min(units, taken), quota=0, at=NOON)
+        for n, (units, taken) in enumerate(came)
+    ]
+    found = missed(each, quota, before, changes, made_good=made_good, period=QUARTER, from_=day)
+    total = net_of(before, changes) + made_good
+    assert 0 <= found <= max(0, quota - total)
+    is_whole = upgrade is UpgradePolicy.TOP_UP or any(one.quota >= quota for one in before)
+    if is_whole and not changes:
+        assert max(0, quota - total) == found

@@ -24,7 +24,9 @@ from benefits.domain.packages import (
     keys_at,
     line_problems,
     next_start,
+    over,
     period_at,
+    period_named,
     starting,
 )
 from benefits.domain.recurring import Missing, Recurring
@@ -355,3 +357,33 @@ def test_lines_that_go_together_have_no_problem() -> None:
     """Every kind of period has a way to be written."""
     fine = [*OWN, line(), daily(), of_segment(Layer.RULE), line(LinePeriod.ONCE, valid_days=90)]
     assert [] == [each for one in fine for each in line_problems("line[0]", one)]
+
+
+@given(
+    st.sampled_from([*OWN, line(), line(LinePeriod.QUARTER), daily()]), days, st.integers(0, 500)
+)
+def test_the_periods_that_are_over_follow_each_other(each: Line, since: date, later: int) -> None:
+    """From the one in which a day lies, or the next; none that runs, and none is left out."""
+    until = since + timedelta(days=later)
+    found = list(over(each, since, until, OPENED))
+    assert all(period.end <= until for period in found)
+    assert found == sorted(found, key=lambda period: period.start)
+    asked = (since + timedelta(days=n) for n in range(later))
+    there = {period for day in asked if (period := period_at(each, day, OPENED))}
+    assert {period for period in there if period.end <= until} == set(found)
+
+
+def test_what_comes_once_is_never_over() -> None:
+    """P-2: it has the one period for ever."""
+    once = line(LinePeriod.ONCE, valid_days=30)
+    assert [] == list(over(once, OPENED, date(2030, 1, 1), OPENED))
+    assert Period("once", OPENED, date.max) == period_named(once, "once", OPENED, OPENED)
+
+
+@given(st.sampled_from([*OWN, line(), line(LinePeriod.YEAR), daily()]), days)
+def test_a_period_is_found_by_its_key(each: Line, day: date) -> None:
+    """By a day on which something of it was granted, if the key does not say one."""
+    period = period_at(each, max(day, OPENED), OPENED)
+    if period is not None:
+        assert period == period_named(each, period.key, max(day, OPENED), OPENED)
+    assert None is period_named(each, "1999", day, OPENED)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benefits.domain.calendars import NO_CALENDAR, Calendar, DayKind
 from benefits.domain.catalogue import Judge, Rules
-from benefits.domain.metrics import MonthSum, Reading, basket, known_sum
+from benefits.domain.metrics import MonthSum, Reading, basket, known_sum, net_sum, value_of
 from benefits.domain.metrics import read as read_metric
 from benefits.domain.policy import (
     Balance,
@@ -129,9 +129,10 @@ def test_until_the_day_is_known_nothing_is_decided_against_anybody() -> None:
     ]
     for sums, calendar in cases:
         got = reading(sums, calendar)
-        assert (900, 29, False, True) == (got.sum_minor, got.known_days, got.complete, got.awaits)
+        assert (900, 29, False) == (got.sum_minor, got.known_days, got.complete)
+        assert 30 == got.unvalued_days
     got = reading({JUNE: june, VALUED: MonthSum(JUNE, 7, 1)})
-    assert (900 + 7 * 30, True, False) == (got.sum_minor, got.complete, got.awaits)
+    assert (900 + 7 * 30, True, 0) == (got.sum_minor, got.complete, got.unvalued_days)
     assert date(2025, 6, 26) == got.valued_on
 
 
@@ -189,3 +190,29 @@ def test_what_is_not_valued_yet_is_projected_as_it_is_now() -> None:
     running = expecting(Running(readings=(after,), closed=(26,), past=(after,)), [10**12])
     told = forecast(running.readings[0], 500_000_00, closed=26, last_minor=300_000_00)
     assert (499_999_99, Outlook.AT_RISK) == (told.projected_minor, told.outlook)
+
+
+@given(
+    st.lists(st.integers(-(10**9), 10**9), min_size=30, max_size=30),
+    st.integers(0, 10**9),
+    st.integers(0, (1 << 30) - 1),
+)
+def test_a_point_is_less_what_is_owed_on_each_known_day(
+    nets: list[int], insurance: int, known: int
+) -> None:
+    """A-3, A-8, I3: no day below 0, nothing of unknown ones, and no more is proven than comes."""
+    days, by_day = Days(known), dict(enumerate(nets, 1))
+    is_known = bool(known >> 25 & 1)
+    point = known_sum(VALUED, insurance if is_known else 0, days, date.min)
+    value = value_of(POLICY, JUNE, {VALUED: point}, CHINA)
+    assert (insurance if is_known else None) == value
+    sums: dict[Kept, MonthSum] = {
+        VALUED: point,
+        JUNE: net_sum(JUNE, by_day, days, date.min, valued=value),
+    }
+    got = reading(sums)
+    there = [n for n in range(30) if known >> n & 1]
+    assert sum(max(0, nets[n] + (value or 0)) for n in there) == got.sum_minor
+    assert (30 - len(there) if is_known else 30) == got.unvalued_days
+    whole = net_sum(JUNE, by_day, Days((1 << 30) - 1), date.min, valued=insurance)
+    assert whole.sum_minor >= got.sum_minor

@@ -19,6 +19,7 @@ from tests.builders import PROGRAMME as TEXT
             "policy.upgrade: INSTANT is for what is decided every month, not for QUARTER_AVG",
         ),
         ('metric = "LAST_K_MONTHS"', "policy.months: say how many months"),
+        ("make_good_days = 6", "policy.make_good_days"),
         ("months = 3", "policy.months: only LAST_K_MONTHS has it, not MONTH_AVG"),
         ('divisor = "FIXED"', "policy.divisor_days: say the number that FIXED divides by"),
         ("divisor_days = 30", "policy.divisor_days: only FIXED has it, not PERIOD_DAYS"),
@@ -82,7 +83,7 @@ def test_a_tier_that_cannot_be_kept_so_is_refused_by_path(
 
 
 def test_what_cannot_be_deducted_day_by_day_is_refused() -> None:
-    """A-8: not with a class that counts by one day, and somebody must have something."""
+    """A-8: not a class that counts by one day itself, and somebody must have something."""
     classes = ["DEPOSIT", "FUND", "LOAN"]
     tiers = read(TEXT).tier
     owing = Policy(liabilities={"LOAN": Decimal(1)})
@@ -91,8 +92,10 @@ def test_what_cannot_be_deducted_day_by_day_is_refused() -> None:
     by_day = msgspec.structs.replace(
         owing, calendar="china", point_in_time=PointInTime(classes=("FUND",))
     )
-    (problem,) = policy_problems(by_day, tiers, classes)
-    assert problem.startswith("policy.point_in_time: not with policy.liabilities, which are")
+    assert [] == list(policy_problems(by_day, tiers, classes))
+    both = msgspec.structs.replace(by_day, liabilities={"FUND": Decimal(1)})
+    (problem,) = policy_problems(both, tiers, classes)
+    assert problem.startswith("policy.point_in_time.classes[0]: 'FUND' is owed, and so deducted")
     all_ = Policy(liabilities=dict.fromkeys(classes, Decimal(1)))
     (problem,) = policy_problems(all_, tiers, classes)
     assert "policy.liabilities: every class is owed, so nobody has anything" in problem

@@ -91,6 +91,19 @@ def test_a_result_that_is_known_later_or_by_no_day_is_worse() -> None:
         assert ("policy.post_by", is_worse) == (change.path, change.is_worse)
 
 
+def test_less_time_for_what_is_made_good_is_worse() -> None:
+    """A-7, L-9, U-2: to promise it is no worse, fewer days or none are."""
+
+    def promised(days: int | None) -> Programme:
+        return replace(BEFORE, policy=replace(BEFORE.policy, make_good_days=days))
+
+    worse = {(30, 7), (7, None)}
+    for before, after in ((None, 7), (30, 60), *worse):
+        (change,) = changes(promised(before), promised(after))
+        is_worse = (before, after) in worse
+        assert ("policy.make_good_days", is_worse) == (change.path, change.is_worse)
+
+
 def test_a_shorter_welcome_is_worse_and_a_new_one_is_not() -> None:
     """M-8, U-2: new customers get more by it; another tier is not known to be no worse."""
 

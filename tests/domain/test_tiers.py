@@ -330,7 +330,7 @@ def _keeps_the_rules(decision: Decision) -> None:
             assert decision.known_days < decision.month.days
         case Cause.HELD | Cause.GRACE:
             pytest.fail("without locks and reviews each month decides")
-        case Cause.CORRECTED | Cause.ENDED | Cause.MERGED:
+        case Cause.CORRECTED | Cause.ENDED | Cause.MERGED | Cause.FRAUD:
             pytest.fail("a fold corrects, ends and merges nothing: only a record can be wrong")
         case Cause.WELCOME | Cause.WELCOME_OVER:
             pytest.fail("a welcome lifts what was folded")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -130,6 +131,9 @@ def rules(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield RULE, {"note": "Nothing."}, 422
     nobodys = {"number": "0" * 32, "delivered": False, "evidence": "Mail."}
     yield RULE, {"note": "Mail.", "order": nobodys}, 404
+    false = {"member_id": str(stage.member), "programme": "wealth", "since": "2025-06"}
+    yield RULE, {"note": "False.", "fraud": false}, 422
+    yield RULE, {"note": "False.", "fraud": {**false, "member_id": str(uuid4())}}, 404
     yield RULE, {"note": "Two.", "compliance": opinion, **blocking(stage)}, 422
     yield RULE, {"note": "Gone.", "unblock": {"block_id": str(stage.places["nobody"])}}, 404
     yield APPROVE_RULE, {"hash": "0" * 64}, 409

@@ -1,4 +1,4 @@
-"""Two people at their screens agree on a version and on a block: X-2, U-1, E-6."""
+"""Two people at their screens agree on a version, a block and fraud: X-2, U-1, E-6, A-7."""
 
 from typing import Any
 
@@ -7,8 +7,9 @@ import pytest
 from benefits.domain.orders import Done
 from tests.actions.life import call_back, counter, gift, give, states, wallet
 from tests.actions.test_answer_order import manual
+from tests.actions.test_evaluate_again import corrected
 from tests.builders import NOON, PROGRAMME
-from tests.web.phone import platinum
+from tests.web.phone import Phone, platinum
 from tests.web.site import Site
 from tests.web.test_corrections import Office
 from tests.web.test_mobile import WISH
@@ -121,6 +122,33 @@ async def test_an_order_is_read_before_it_ends(office: Office) -> None:
     await call_back(world, number, Done(at=NOON))
     assert (["ISSUED"], (0, 2)) == (await states(world), await wallet(world, member, "LOUNGE"))
     assert [] == await world.findings()
+
+
+async def test_fraud_is_read_before_a_tier_falls(office: Office) -> None:
+    """A-7: which tier, and which units nobody claimed; the page says why in both languages."""
+    running = office.site
+    member = await platinum(running)
+    false = {"member_id": str(member), "programme": "wealth", "since": "2025-06"}
+    status, problem = await office.ask(
+        "maker", "POST", PATH, json={"note": "False.", "fraud": false}, key="none"
+    )
+    assert (422, "proposal_invalid") == (status, problem["code"])
+    await corrected(running.world, "2025-06", 60_000_00)
+    made = await propose(office, fraud=false)
+    gone = [("lounge", "2025-Q3", "2"), ("video", "2025-07", "1")]
+    assert false | {"decides": str(member), "month": "2025-06"} == {
+        name: made["fraud"][name] for name in (*false, "decides", "month")
+    }
+    assert ("PLATINUM", "GOLD") == (made["fraud"]["tier_before"], made["fraud"]["tier_after"])
+    assert gone == sorted(tuple(one.values()) for one in made["fraud"]["units"])
+    status, done = await approve(office, made)
+    assert (200, "APPROVED", "GOLD") == (status, done["state"], done["result"])
+    running.world.clock.forward(seconds=1)
+    async with running.browser() as browser:
+        phone = Phone(running, browser)
+        for language, words in (("en", "were found to be fraud"), ("zh", "经认定为欺诈")):
+            assert words in await phone.enter(member, language)
+    assert [] == await running.world.findings()
 
 
 async def test_people_see_proposals_and_decide_by_their_rights(office: Office) -> None:

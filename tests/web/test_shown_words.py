@@ -62,7 +62,7 @@ def test_everything_a_member_can_meet_has_words() -> None:
     assert set(Kind) == set(shown_benefit.AFTER)
     assert set(SecondLook) == set(shown_order.AGAIN)
     assert set(evaluate._EVENTS.values()) <= set(shown_history.types_of("tier"))
-    some = ("rewarded", "joined", "remade", "ended", "replaced", "owing", "cut")
+    some = ("rewarded", "joined", "remade", "righted", "ended", "replaced", "owing", "cut")
     variants = {f"entitlement.{how}" for how in some} | {"claim.left"}
     variants |= {"order.missed", "order.cancelled"}
     variants |= {f"wait.{how.value.lower()}" for how in waits.Reason}
@@ -91,12 +91,14 @@ def test_everything_a_member_can_meet_has_words() -> None:
 def test_what_a_segment_brings_came_with_no_tier() -> None:
     """P-2: each cause of a grant has words of its own."""
     unsaid: dict[str, Any] = dict.fromkeys(EventSeen.__struct_fields__)
-    told = {
-        cause: shown_history._word(
-            EventSeen(**{**unsaid, "type": "entitlement.granted", "data": {"cause": cause}})
-        )
-        for cause in ("TIER", "SEGMENT", "REWARD", "MAKE_GOOD")
-    }
+
+    def told(cause: str, period: str = "2025-07") -> str:
+        data = {"cause": cause, "period": period}
+        granted = {**unsaid, "type": "entitlement.granted", "data": data}
+        return shown_history._word(EventSeen(**granted))
+
     expected = {"TIER": "granted", "SEGMENT": "joined", "REWARD": "rewarded"}
-    expected |= {"MAKE_GOOD": "remade"}
-    assert {cause: f"entitlement.{word}" for cause, word in expected.items()} == told
+    expected |= {"MAKE_GOOD": "righted"}  # of a line's period, else of a claim
+    words = {cause: f"entitlement.{word}" for cause, word in expected.items()}
+    assert words == {cause: told(cause) for cause in expected}
+    assert "entitlement.remade" == told("MAKE_GOOD", "0197c94d-5d20-7b2f-90de-38ae04163ac4")

@@ -50,7 +50,7 @@ TAGS = {
     "cases": "What waits for a person.",
     "corrections": "Postings by hand: one person proposes, another approves.",
     "programmes": "Which rules are in force, and by whose word.",
-    "proposals": "Rules, blocks, ends of orders: one person proposes, another approves.",
+    "proposals": "Rules, blocks, ends of orders, fraud: one person proposes, another approves.",
     "providers": "Who fulfils: how they stand, and the orders that wait for them.",
     "callbacks": "Providers tell what became of orders.",
     "operations": "Is the service there, and can it work.",
@@ -136,6 +136,7 @@ WIRE: tuple[type, ...] = (
     proposal_views.ProposalsView,
     proposals.BlockRequest,
     proposals.CombinationRequest,
+    proposals.FraudRequest,
     proposals.OrderAnswerRequest,
     proposals.ProposalRequest,
     proposals.UnblockRequest,
@@ -386,7 +387,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "propose": Operation(
-        summary="Propose a version, an approval, a block or an order's end",
+        summary="Propose a version, an approval, a block, an order's end or fraud",
         codes=(
             *_WRITE,
             "proposal_invalid",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -68,6 +69,7 @@ WORDS: dict[str, tuple[str, Message]] = {
     "entitlement.granted": ("good", n_("Received with your tier: %(count)s")),
     "entitlement.joined": ("good", n_("Received for your group of customers: %(count)s")),
     "entitlement.remade": ("good", n_("Received for a booking you cancelled: %(count)s")),
+    "entitlement.righted": ("good", n_("Made good for a period that is over: %(count)s")),
     "entitlement.rewarded": ("good", n_("Received as a gift: %(count)s")),
     "entitlement.converted": ("good", n_("Chosen by you: %(count)s")),
     "claim.refused": (
@@ -229,13 +231,22 @@ _OVER = {
 }
 
 
+def _is_id(period: str) -> bool:
+    """Say whether a lot is for a claim, and not for a period."""
+    try:
+        return bool(UUID(period))
+    except ValueError:
+        return False
+
+
 def _word(event: EventSeen) -> str:
     """Return under which key the words of an event stand: some depend on what it tells."""
     data = event.data
     if event.type == "claim.refused" and data["refusal"] not in PASSING:
         return "claim.left"
     if event.type == "entitlement.granted":
-        return _GRANTED.get(data["cause"], event.type)
+        is_of_line = data["cause"] == "MAKE_GOOD" and not _is_id(data["period"])
+        return "entitlement.righted" if is_of_line else _GRANTED.get(data["cause"], event.type)
     if (over := (event.type, data.get("reason"))) in _OVER:
         return _OVER[over]
     if event.type == "entitlement.expired" and "cap" in data:

@@ -11,7 +11,7 @@ from benefits.domain.policy import Metric, Policy
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Keeping, Need, is_far, keeping, nearest
 from benefits.domain.tiers import Cause, Decision, State, display_average, judged_again
-from benefits.domain.values import local_date
+from benefits.domain.values import Month, local_date
 from benefits.domain.windows import span
 from benefits.web.page.facts import Facts, StandingSeen
 from benefits.web.tongue import Message, Tongue, n_
@@ -46,6 +46,9 @@ CAUSES: dict[Cause, Message] = {
     ),
     Cause.WELCOME: n_("As a new customer you have %(tier)s at least through %(day)s."),
     Cause.WELCOME_OVER: n_("As a new customer you had %(tier)s through %(day)s."),
+    Cause.FRAUD: n_(
+        "Balances from %(month)s on were found to be fraud; your tier was decided anew at once."
+    ),
 }
 
 _ENDED = n_(
@@ -236,6 +239,9 @@ def reason(tongue: Tongue, standing: StandingSeen, decision: Decision) -> str:
         return tongue.say(CAUSES[decision.cause], day=day, tier=before)
     if decision.cause is Cause.MERGED:
         return tongue.word(CAUSES[Cause.MERGED])
+    if decision.grounds.wrong_from is not None:
+        since = tongue.month(Month.of(decision.grounds.wrong_from))
+        return tongue.say(CAUSES[decision.cause], month=since)
     if decision.cause is Cause.WELCOME:
         return _welcome(tongue, then, decision.after)
     why = told(then, decision)

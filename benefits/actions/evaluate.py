@@ -15,7 +15,8 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions import top_up
-from benefits.actions.follow_quota import Falls, take_back
+from benefits.actions.fall import fall
+from benefits.actions.follow_quota import Falls
 from benefits.actions.judge_month import Wanted, wanted
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Rules
@@ -294,8 +295,9 @@ async def _write_page(
     decided = _decided(journal, programme, month, found, held=held)
     fell = [one for one in decided if one.member_id not in found.undone]
     falls = _falls(local_date(now, programme.tz), fell, held)
-    taken = await take_back(conn, journal, programme, falls, now=now)
-    added = await top_up.add_due(conn, journal, found.grants, actor="system:evaluate")
+    on = top_up.day_in(programme, month.plus(1), now)
+    dues, taken = await fall(conn, journal, programme, falls, found.grants, on=on, now=now)
+    added = await top_up.add_due(conn, journal, dues, actor="system:evaluate")
     added.changes.extend(taken)
     await journal.write(conn)
     await tiers.put(conn, programme.code, decided, version=judges.at(month).version)

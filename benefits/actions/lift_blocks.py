@@ -11,6 +11,7 @@ from uuid import UUID
 
 from benefits.actions import top_up
 from benefits.actions.parts import Parts
+from benefits.actions.stack import Due
 from benefits.actions.top_up import Added
 from benefits.domain import packages
 from benefits.domain.blocks import Why
@@ -68,7 +69,7 @@ async def _bring(
 
 async def _due(
     conn: Connection, programme: Programme, member_id: UUID, now: datetime
-) -> list[top_up.Due]:
+) -> list[Due]:
     day, bucket = local_date(now, programme.tz), bucket_of(member_id)
     whom = Whom((bucket, bucket), [member_id])
     evaluated = (await merged.evaluated(conn, member_id)).get(programme.code)

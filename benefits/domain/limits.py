@@ -20,6 +20,7 @@ from benefits.domain.units import Quantity
 from benefits.domain.values import PeriodKind, midnight, period_of
 
 WHENEVER = "all"
+TURN = "turn"  # in the window's place
 THRESHOLDS = (80, 95, 100)
 FEW = 10  # at most a tenth of the whole is few
 
@@ -191,6 +192,16 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return "T" in self.window
 
     @property
+    def is_rolling_for_many(self) -> bool:
+        """Whether those who share it take from a rolling window."""
+        return self.is_shared and self.is_instant
+
+    @property
+    def turn(self) -> tuple[str, str]:
+        """The row that whoever takes from it locks, of a rolling window of many."""
+        return (self.counter, TURN)
+
+    @property
     def is_shared(self) -> bool:
         """Whether customer numbers share it; else it is one member's own."""
         return self.scope is not Scope.MEMBER
@@ -319,6 +330,11 @@ def place(limit: Limit, now: datetime, day: date, *, programme: str, of: str = "
 def since(limit: Limit, now: datetime) -> datetime:
     """Return after which instant events count in a rolling window at `now`: (t - W, t] (K-7)."""
     return now - timedelta(days=limit.days)
+
+
+def since_key(limit: Limit, now: datetime) -> str:
+    """Return the key of that instant."""
+    return instant_key(since(limit, now))
 
 
 def room(limit: Limit, place: Place, most: int, used: int, *, day: date, zone: ZoneInfo) -> Room:

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions.code_stock import CodeStock, shelf_of
+from benefits.actions.queues import Queues, queue_key
 from benefits.domain import entitlement, exclusions, limits
 from benefits.domain.benefit import Benefit, Consumed
 from benefits.domain.booking import Slots, slots
@@ -24,13 +25,12 @@ from benefits.domain.programme import Programme
 from benefits.domain.use import use_until
 from benefits.domain.values import end_of, local_date
 from benefits.domain.waits import Turn
-from benefits.store import counters, labels, merged, people, waits
+from benefits.store import counters, labels, merged, people
 from benefits.store.counters import Change, Kept, MemberCounter, SharedCounter
 from benefits.store.db import Connection, Writer
 from benefits.store.ledger import Journal
 from benefits.store.pool import Shelf
 
-QUEUE = "queue"  # in the window's place: a queue has a name of its own for each that it needs
 _NOTHING = CounterUse()
 _FRESH = Kept()
 
@@ -43,11 +43,6 @@ def stock_key(benefit: Benefit) -> SharedCounter:
 def budget_key(budget: str) -> SharedCounter:
     """Return the counter of a budget."""
     return (entitlement.budget_counter(budget), WHENEVER)
-
-
-def queue_key(queue: str) -> SharedCounter:
-    """Return the counter of a queue: how many wait now, and how many numbers it has given."""
-    return (queue, QUEUE)
 
 
 def money_keys(programme: Programme, benefit: Benefit) -> list[SharedCounter]:
@@ -250,7 +245,7 @@ class Capacity:
         self.many: dict[str, dict[str, int]] = {}
         self.shared: dict[SharedCounter, Kept] = {}
         self.shared_more: dict[SharedCounter, Change] = {}
-        self.leading: dict[str, UUID] = {}
+        self.queues = Queues()
         self.codes = CodeStock()
 
     async def load(
@@ -287,16 +282,18 @@ class Capacity:
         await self.load_own(conn, mine, recent, taken=taken)
         terms = {id(w.terms): w.terms for w in wanted}.values()
         shared = {key for t in terms for key in money_keys(t.programme, t.benefit)} | windows
+        places = [pair for wish in wanted for pair in wish.places]
         if not locks:
             self.shared = await counters.read(conn, shared)
             self.many = await counters.recent_shared(conn, many)
+            await self.queues.load_wanted(conn, places, self.taken)
             await self.codes.look(conn, [t.shelf for t in terms if t.shelf])
             return
         await counters.open_windows(conn, windows)
         await self.lock(conn, shared, many)
+        await self.queues.load_wanted(conn, places, self.taken)
         if turns:
-            queues = [name for name, window in windows if window == QUEUE]
-            self.leading = await waits.leading(conn, queues)
+            await self.queues.load_leading(conn, windows)
 
     async def load_own(
         self,
@@ -448,9 +445,11 @@ class Capacity:
             used = self.taken(key).taken if place.is_shared else self.own((wish.member_id, *key))
             there = limits.room(limit, place, most, used, day=today, zone=programme.tz)
             waiting = self.taken(queue_key(there.queue)).reserved if there.queue else 0
-            if waiting and turn and turn.passes(there.queue, self.leading.get(there.queue)):
-                waiting = 0
-            found.append(msgspec.structs.replace(there, waiting=waiting) if waiting else there)
+            first = self.queues.leading.get(there.queue)
+            if waiting and not (turn and turn.passes(there.queue, first)):
+                kept = self.queues.kept(there.queue, most)
+                there = msgspec.structs.replace(there, waiting=waiting, kept=kept)
+            found.append(there)
         return tuple(found)
 
     def tell(

@@ -231,8 +231,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     """What a place has: at most `most`, of which `used` is taken.
 
     All of it is free again at `resets_at`; of a rolling window amounts are, one after the other,
-    as `frees` says. What comes back belongs to those who are `waiting` for it, in its `queue`. Who
-    begins to wait does so until `waits_until`; None where the window never ends.
+    as `frees` says. Of what is free so much is `kept` for those who are `waiting` for it, in its
+    `queue`. Who begins to wait does so until `waits_until`; None where the window never ends.
     """
 
     place: Place
@@ -244,10 +244,11 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     waits_until: datetime | None = None
     queue: str = ""
     waiting: int = 0
+    kept: int = 0
 
     def has(self, wanted: int) -> bool:
-        """Say whether so much more fits in, with nobody waiting for it; nothing always does."""
-        return not wanted or (not self.waiting and self.used + wanted <= self.most)
+        """Say whether so much more fits in, beside what is kept; nothing always does."""
+        return not wanted or self.used + self.kept + wanted <= self.most
 
     def may_wait(self, wanted: int) -> bool:
         """Say whether a claim of so much may wait until it fits in."""

@@ -206,7 +206,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
     (rf"(asset_classes|currencies|benefit|choice|line)\.{_X}", _gone),
     (rf"choice\.{_X}\.benefits\.{_X}", _gone),
-    (rf"choice\.{_X}\.repeat", _gone_freedom),
+    (rf"choice\.{_X}\.repeat|freeze_adds_days", _gone_freedom),
     (rf"tier\.{_X}\.lock|policy\.welcome", _gone),
     (rf"benefit\.{_X}\.(cap|use|recipient\.{_X})|limit\.{_X}", _new),
     # A rule that is there no more lets everybody in; of two rules neither is known to be wider.

@@ -125,7 +125,7 @@ def programme(values: dict[str, Any]) -> Programme:
         eligible=values["line_rule"],
         valid_days=values["valid_days"],
         carry=None if stacks or values["valid_days"] else values["carry"],
-        downgrade=Downgrade.KEEP_UNTIL_EXPIRY if stacks else values["downgrade"],
+        downgrade=values["downgrade"],
         start=Start.PERIOD,
     )
     of_segment = Line(
@@ -200,6 +200,7 @@ class Life:
         self.lots: list[Lot] = []
         self.net: dict[tuple[str, str], int] = {}
         self.used: dict[str, int] = {}
+        self.forfeit: dict[str, int] = {}
         self.tier, self.missed = 0, 0
 
     def lead(self, months: Sequence[Programme]) -> list[int]:
@@ -224,11 +225,15 @@ class Life:
             self.tier, self.missed = reached, 0
         tiers, segment = made.line
         code = made.tier[self.tier].code
-        period = self.period(tiers, day)
-        if self.tier < before:
-            self.fall(tiers, int(tiers.quota.get(code, 0)), period, day)
-        quotas = {tiers.code: int(tiers.quota.get(code, 0)) if self.lets_in(tiers) else 0}
+        period, quota = self.period(tiers, day), int(tiers.quota.get(code, 0))
+        quotas = {tiers.code: quota}
         quotas[segment.code] = int(segment.quantity) if self.person.is_payroll else 0
+        if self.tier < before:
+            self.fall(made, quotas, period, day)
+        if quota > self.forfeit.get(period, quota):
+            del self.forfeit[period]
+        if not self.lets_in(tiers) or period in self.forfeit:
+            quotas[tiers.code] = 0
         for line in made.line:
             if quotas[line.code]:
                 self.give(made, line, quotas, day)
@@ -249,23 +254,30 @@ class Life:
         after = (day.month - 1) // size * size + size * (more + 1)
         return date(2025 + after // 12, after % 12 + 1, 1) - timedelta(days=1)
 
-    def give(self, made: Programme, line: Line, quotas: dict[str, int], day: date) -> None:
-        """Be given what is missing to a quota, or to what lines bring together."""
-        benefit, period = made.benefit[0], self.period(line, day)
+    def missing(self, made: Programme, line: Line, quotas: dict[str, int], period: str) -> int:
+        """Return what is missing to a quota, or to what lines bring together."""
+        benefit = made.benefit[0]
         lines = [one for one in made.line if quotas[one.code]]
-        own = self.net.get((line.code, period), 0)
-        missing = max(0, quotas[line.code] - own)
+        missing = max(0, quotas[line.code] - self.net.get((line.code, period), 0))
         standing = sum(net for (_, of), net in self.net.items() if of == period)
         match benefit.stacking.by:
             case StackBy.SUM if benefit.stacking.cap is not None:
                 missing = min(missing, max(0, int(benefit.stacking.cap) - standing))
             case StackBy.MAX:
-                best = max(lines, key=lambda one: quotas[one.code])
-                missing = max(0, quotas[best.code] - standing) if line is best else 0
+                best = max(lines, key=lambda one: quotas[one.code], default=None)
+                missing = max(0, quotas[best.code] - standing) if best and line is best else 0
             case StackBy.PRIORITY:
-                missing = max(0, quotas[line.code] - standing) if line is lines[0] else 0
+                is_first = lines and line is lines[0]
+                missing = max(0, quotas[line.code] - standing) if is_first else 0
             case _:
                 pass
+        return missing
+
+    def give(self, made: Programme, line: Line, quotas: dict[str, int], day: date) -> None:
+        """Be given what is missing."""
+        period = self.period(line, day)
+        own = self.net.get((line.code, period), 0)
+        missing = self.missing(made, line, quotas, period)
         if not missing:
             return
         last = self.end(line, day)
@@ -280,24 +292,29 @@ class Life:
             over = sum(lot.left for lot in mine) - int(line.carry.cap)
             self.end_first([lot for lot in mine if lot.period != period], over)
 
-    def fall(self, line: Line, quota: int, period: str, day: date) -> None:
-        """Lose what the line takes at a fall: it may come back with a rise."""
+    def fall(self, made: Programme, quotas: dict[str, int], period: str, day: date) -> None:
+        """Lose what the line of tiers takes at a fall: it may come back with a rise."""
+        line = made.line[0]
         mine = [lot for lot in self.free(day) if lot.line == line.code]
         current = [lot for lot in mine if lot.period == period]
         free = sum(lot.left for lot in current)
-        gone = self.net.get((line.code, period), 0) - free
+        lost = free
         match line.downgrade:
             case Downgrade.KEEP_UNTIL_EXPIRY:
                 return
             case Downgrade.REVOKE_EXCESS:
-                lost = self.end_first(current, free - max(0, quota - gone))
+                self.net[line.code, period] = self.net.get((line.code, period), 0) - free
+                stays = self.missing(made, line, quotas, period)
+                self.net[line.code, period] += free
+                lost = self.end_first(current, free - stays)
             case Downgrade.REVOKE_UNCLAIMED:
-                lost = self.end_first(current, free)
+                self.end_first(current, free)
             case Downgrade.REVOKE_ALL:
-                lost = free
                 self.end_first(mine, sum(lot.left for lot in mine))
         if lost:
             self.net[line.code, period] -= lost
+            if line.downgrade is not Downgrade.REVOKE_EXCESS:
+                self.forfeit[period] = quotas[line.code]
 
     def free(self, day: date) -> list[Lot]:
         """Return what can be claimed, what ends first first."""

@@ -12,25 +12,25 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions.code_stock import CodeStock, shelf_of
+from benefits.actions.queues import Queues, queue_key
 from benefits.domain import entitlement, exclusions, limits
 from benefits.domain.benefit import Benefit, Consumed
 from benefits.domain.booking import Slots, slots
 from benefits.domain.entitlement import ClaimFacts, CounterUse, Node
 from benefits.domain.fields import Known
 from benefits.domain.ledger import Lot
-from benefits.domain.limits import WHENEVER, Limit, Place, Room, Scope
+from benefits.domain.limits import TURN, WHENEVER, Limit, Place, Room, Scope
 from benefits.domain.orders import RedeemBy
 from benefits.domain.programme import Programme
 from benefits.domain.use import use_until
 from benefits.domain.values import end_of, local_date
 from benefits.domain.waits import Turn
-from benefits.store import counters, labels, merged, people, waits
+from benefits.store import counters, labels, merged, people
 from benefits.store.counters import Change, Kept, MemberCounter, SharedCounter
 from benefits.store.db import Connection, Writer
 from benefits.store.ledger import Journal
 from benefits.store.pool import Shelf
 
-QUEUE = "queue"  # in the window's place: a queue has a name of its own for each that it needs
 _NOTHING = CounterUse()
 _FRESH = Kept()
 
@@ -43,11 +43,6 @@ def stock_key(benefit: Benefit) -> SharedCounter:
 def budget_key(budget: str) -> SharedCounter:
     """Return the counter of a budget."""
     return (entitlement.budget_counter(budget), WHENEVER)
-
-
-def queue_key(queue: str) -> SharedCounter:
-    """Return the counter of a queue: how many wait now, and how many numbers it has given."""
-    return (queue, QUEUE)
 
 
 def money_keys(programme: Programme, benefit: Benefit) -> list[SharedCounter]:
@@ -247,9 +242,10 @@ class Capacity:
         self.used: dict[MemberCounter, int] = {}
         self.used_more: dict[MemberCounter, int] = {}
         self.events: dict[tuple[UUID, str], dict[str, int]] = {}
+        self.many: dict[str, dict[str, int]] = {}
         self.shared: dict[SharedCounter, Kept] = {}
         self.shared_more: dict[SharedCounter, Change] = {}
-        self.leading: dict[str, UUID] = {}
+        self.queues = Queues()
         self.codes = CodeStock()
 
     async def load(
@@ -266,32 +262,38 @@ class Capacity:
         Others were merged into the `taken` members. Some of the claims waited for their `turns`.
         """
         mine = [w.terms.cap(w.member_id) for w in wanted if w.terms.benefit.cap is not None]
-        recent = list[MemberCounter]()
+        recent, many = list[MemberCounter](), dict[str, str]()
         windows = {queue_key(turn.queue) for turn in turns if turn.queue}
         for wish in wanted:
             mine += [(wish.member_id, p.counter, p.window) for p in wish.terms.others]
             for limit, place in wish.places:
-                if place.is_shared:
+                if place.is_rolling_for_many:
+                    windows.add(place.turn)
+                    many[place.counter] = limits.since_key(limit, wish.terms.now)
+                elif place.is_shared:
                     windows.add((place.counter, place.window))
                     if queue := limit.queue(place):
                         windows.add(queue_key(queue))
                 elif limit.is_rolling:
-                    since = limits.instant_key(limits.since(limit, wish.terms.now))
+                    since = limits.since_key(limit, wish.terms.now)
                     recent.append((wish.member_id, place.counter, since))
                 else:
                     mine.append((wish.member_id, place.counter, place.window))
         await self.load_own(conn, mine, recent, taken=taken)
         terms = {id(w.terms): w.terms for w in wanted}.values()
         shared = {key for t in terms for key in money_keys(t.programme, t.benefit)} | windows
+        places = [pair for wish in wanted for pair in wish.places]
         if not locks:
             self.shared = await counters.read(conn, shared)
+            self.many = await counters.recent_shared(conn, many)
+            await self.queues.load_wanted(conn, places, self.taken)
             await self.codes.look(conn, [t.shelf for t in terms if t.shelf])
             return
         await counters.open_windows(conn, windows)
-        await self.lock(conn, shared)
+        await self.lock(conn, shared, many)
+        await self.queues.load_wanted(conn, places, self.taken)
         if turns:
-            queues = [name for name, window in windows if window == QUEUE]
-            self.leading = await waits.leading(conn, queues)
+            await self.queues.load_leading(conn, windows)
 
     async def load_own(
         self,
@@ -321,9 +323,19 @@ class Capacity:
             for (member_id, counter, window), amount in found.items():
                 self.events[member_id, counter][window] = amount
 
-    async def lock(self, conn: Connection, keys: Collection[SharedCounter]) -> None:
-        """Lock shared counters, last of all locks."""
+    async def lock(
+        self,
+        conn: Connection,
+        keys: Collection[SharedCounter],
+        many: Mapping[str, str] | None = None,
+    ) -> None:
+        """Lock shared counters, last of all locks.
+
+        Then read what counts in rolling windows of `many` after an instant each: their turns are
+        among the keys.
+        """
         self.shared = await counters.lock(conn, keys)
+        self.many = await counters.recent_shared(conn, many or {})
 
     def person(self, key: MemberCounter) -> MemberCounter:
         """Return a counter as one of whom its member counts for now (T-10)."""
@@ -337,6 +349,12 @@ class Capacity:
     def recent(self, member_id: UUID, counter: str) -> list[tuple[str, int]]:
         """Return what counts in a person's rolling window by now, by its instant."""
         return list(self.events[self.into.get(member_id, member_id), counter].items())
+
+    def counting(self, member_id: UUID, place: Place) -> list[tuple[str, int]]:
+        """Return what counts in a rolling window by now: a person's, or of many."""
+        if place.is_shared:
+            return list(self.many[place.counter].items())
+        return self.recent(member_id, place.counter)
 
     def taken(self, key: SharedCounter) -> CounterUse:
         """Return what of a shared counter is taken by now."""
@@ -358,6 +376,9 @@ class Capacity:
         """Take room in a limit's window, or give back."""
         if place.is_shared:
             self.add((place.counter, place.window), CounterUse(0, amount))
+            events = self.many.get(place.counter)
+            if events is not None:
+                events[place.window] = events.get(place.window, 0) + amount
         else:
             self.take((member_id, place.counter, place.window), amount)
 
@@ -417,16 +438,18 @@ class Capacity:
         for limit, place in wish.places:
             most = programme.most(limit)
             if limit.is_rolling:
-                events = self.recent(wish.member_id, place.counter)
+                events = self.counting(wish.member_id, place)
                 found.append(limits.rolling_room(limit, place, most, events))
                 continue
             key = (place.counter, place.window)
             used = self.taken(key).taken if place.is_shared else self.own((wish.member_id, *key))
             there = limits.room(limit, place, most, used, day=today, zone=programme.tz)
             waiting = self.taken(queue_key(there.queue)).reserved if there.queue else 0
-            if waiting and turn and turn.passes(there.queue, self.leading.get(there.queue)):
-                waiting = 0
-            found.append(msgspec.structs.replace(there, waiting=waiting) if waiting else there)
+            first = self.queues.leading.get(there.queue)
+            if waiting and not (turn and turn.passes(there.queue, first)):
+                kept = self.queues.kept(there.queue, most)
+                there = msgspec.structs.replace(there, waiting=waiting, kept=kept)
+            found.append(there)
         return tuple(found)
 
     def tell(
@@ -464,6 +487,8 @@ class Capacity:
     async def write(self, writer: Writer) -> None:
         """Write what was taken and given back."""
         await counters.add_used(writer, self.used_more)
+        instants = (key for key in self.shared_more if key[0] in self.many and key[1] != TURN)
+        await counters.begin(writer, instants)
         unmoved = {key: Change(_NOTHING, k.told, k.told_of) for key, k in self.shared.items()}
         await counters.add(
             writer, {k: new for k, new in self.shared_more.items() if new != unmoved.get(k)}

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.capacity import queue_key
 from benefits.actions.keyed import Accepted, Decided, once
 from benefits.actions.parts import Parts
+from benefits.actions.queues import queue_key
 from benefits.domain.entitlement import CounterUse
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash

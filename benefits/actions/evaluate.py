@@ -15,7 +15,8 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions import top_up
-from benefits.actions.follow_quota import Falls, take_back
+from benefits.actions.fall import fall
+from benefits.actions.follow_quota import Falls
 from benefits.actions.judge_month import Wanted, wanted
 from benefits.actions.make_up import make_up
 from benefits.actions.parts import Parts
@@ -298,8 +299,9 @@ async def _write_page(
     decided = _decided(journal, programme, month, found, held=held)
     fell = [one for one in decided if one.member_id not in found.undone]
     falls = _falls(local_date(now, programme.tz), fell, held)
-    taken = await take_back(conn, journal, programme, falls, now=now)
-    added = await top_up.add_due(conn, journal, found.grants, actor="system:evaluate")
+    on = top_up.day_in(programme, month.plus(1), now)
+    dues, taken = await fall(conn, journal, programme, falls, found.grants, on=on, now=now)
+    added = await top_up.add_due(conn, journal, dues, actor="system:evaluate")
     added.changes.extend(taken)
     made = await make_up(conn, journal, programme, judges, month=month, ids=found.righted)
     added.grants.extend(made)

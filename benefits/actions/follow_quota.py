@@ -4,7 +4,7 @@ Each lot has a batch and an event of its own, and a row that says what it was fo
 back first what a fall took, to the lots it came from.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -15,9 +15,10 @@ from benefits.actions.new_lots import named
 from benefits.domain import ledger, packages, units
 from benefits.domain.benefit import UNITS
 from benefits.domain.downgrades import spent_of, taken_back
-from benefits.domain.ledger import Part
+from benefits.domain.ledger import Lot, Part
 from benefits.domain.packages import Downgrade, Line
 from benefits.domain.programme import Item, Programme
+from benefits.domain.stacking import Fall
 from benefits.domain.values import BUCKETS, Period, local_date
 from benefits.store import line_lots, merged, tiers
 from benefits.store.db import Connection
@@ -26,6 +27,7 @@ from benefits.store.ledger import Journal
 from benefits.store.line_lots import LineLot
 from benefits.store.quota_changes import ChangeRow
 
+Place = tuple[UUID, str, str]  # a member, a line, a period
 REDUCED, RESTORED = "entitlement.reduced", "entitlement.restored"
 
 
@@ -54,10 +56,38 @@ def give_again(
     ]
 
 
-async def take_back(
+class Falling(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that brings a member less after a fall, and its lots with the periods they count for.
+
+    Those of who was merged into the member count by what is used or held of them.
+    """
+
+    member_id: UUID
+    line: Line
+    item: Item
+    quota: int
+    period: str
+    lots: Sequence[tuple[str, Lot]]
+    own_periods: Mapping[UUID, str]
+
+    @property
+    def place(self) -> Place:
+        """Where what the line brought the member in the period is counted."""
+        return (self.member_id, self.line.code, self.period)
+
+    def fall(self, now: datetime) -> Fall:
+        """Return what is free of the period's units, and what is used or held."""
+        current = [lot for key, lot in self.lots if key == self.period]
+        return Fall(
+            sum(lot.available(now) for lot in current),
+            sum(lot.redeemed + lot.held for lot in current),
+        )
+
+
+async def falling(
     conn: Connection, journal: Journal, programme: Programme, falls: Falls, *, now: datetime
-) -> list[ChangeRow]:
-    """Take what lines' policies take of members whose tier falls, who are locked (P-6)."""
+) -> list[Falling]:
+    """Load the lots of lines that take something of members whose tier falls, who are locked."""
     lines = [line for line in programme.line if line.downgrade is not Downgrade.KEEP_UNTIL_EXPIRY]
     if not (lines and falls.ranks):
         return []
@@ -76,7 +106,7 @@ async def take_back(
     of_line = dict[tuple[UUID, str], list[LineLot]]()
     for one in found:
         of_line.setdefault((into.get(one.member_id, one.member_id), one.line), []).append(one)
-    made = list[ChangeRow]()
+    some = list[Falling]()
     for member_id in ids:
         for line in lines:
             before, after = (_quota(programme, line, rank) for rank in falls.ranks[member_id])
@@ -91,12 +121,44 @@ async def take_back(
                 )
                 for one in every
             ]
-            parts = taken_back(line, after, lots, period=period.key, now=now)
-            periods = {one.lot.lot_id: one.period for one in every}
-            for part in parts:
-                for_ = For(programme.code, line.code, periods[part.lot_id], after)
-                item = programme.brought(line)
-                made.append(_record(journal, member_id, item, for_=for_, part=part, kind=REDUCED))
+            some.append(
+                Falling(
+                    member_id=member_id,
+                    line=line,
+                    item=programme.brought(line),
+                    quota=after,
+                    period=period.key,
+                    lots=lots,
+                    own_periods={one.lot.lot_id: one.period for one in every},
+                )
+            )
+    return some
+
+
+def take_back(
+    journal: Journal,
+    programme: str,
+    some: Iterable[Falling],
+    stays: Mapping[Place, int],
+    *,
+    now: datetime,
+) -> list[ChangeRow]:
+    """Take what lines' policies take at a fall, but for what stays of those that stack (P-6)."""
+    made = list[ChangeRow]()
+    for one in some:
+        parts = taken_back(
+            one.line,
+            one.quota,
+            one.lots,
+            period=one.period,
+            now=now,
+            stays=stays.get(one.place),
+        )
+        for part in parts:
+            for_ = For(programme, one.line.code, one.own_periods[part.lot_id], one.quota)
+            made.append(
+                _record(journal, one.member_id, one.item, for_=for_, part=part, kind=REDUCED)
+            )
     return made
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from benefits.actions import top_up
 from benefits.actions.parts import Parts
+from benefits.actions.stack import Due
 from benefits.domain import tiers as rules
 from benefits.domain.catalogue import Rules
 from benefits.domain.floors import floor_of, lifted
@@ -37,7 +38,7 @@ class Wanted(msgspec.Struct):
 
     ranks: list[tuple[UUID, int]]
     decisions: dict[UUID, Decision] = {}
-    grants: list[top_up.Due] = []
+    grants: list[Due] = []
     raised: set[UUID] = set()
     righted: set[UUID] = set()
     undone: set[UUID] = set()

@@ -2,24 +2,29 @@
 
 A freeze stops what tiers and segments bring (E-6). Once it is over its member is topped up as if
 the periods that run began now: of lines that wait for a tier's decision only where the month
-before is decided, for whoever decides it brings them otherwise. What ended meanwhile has ended.
+before is decided, for whoever decides it brings them otherwise. What ended meanwhile has ended,
+unless the programme adds the days of a freeze to the ends of units.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from uuid import UUID
 
 from benefits.actions import top_up
+from benefits.actions.extend_lots import extend_lots
 from benefits.actions.parts import Parts
+from benefits.actions.stack import Due
 from benefits.actions.top_up import Added
+from benefits.domain import blocks as rules
 from benefits.domain import packages
 from benefits.domain.blocks import Why
 from benefits.domain.programme import Programme
 from benefits.domain.values import Month, bucket_of, local_date
-from benefits.store import blocks, members, merged, period_runs
+from benefits.store import auto_claims, blocks, members, merged, period_runs
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
+from benefits.store.members import Member
 
 ACTOR = "system:lift-blocks"
 EVERYBODY = packages.beginning((), None, Month(2000, 1).start)
@@ -36,7 +41,7 @@ async def lift_blocks(
     there = [one for one in found if into.get(one.member_id, one.member_id) in locked]
     now = parts.clock()
     journal = Journal(locked, now, parts.new_id)
-    frozen = set[UUID]()
+    frozen, freezes = set[UUID](), set[UUID]()
     for one in there:
         member_id = into.get(one.member_id, one.member_id)
         if not one.is_told:
@@ -45,12 +50,37 @@ async def lift_blocks(
             journal.event(member_id, "member.unblocked", subject_id=subject_id, data=told)
         if one.block.why is Why.LEGAL_FREEZE:
             frozen.add(member_id)
+            freezes.add(one.block.block_id)
+    members_frozen = [locked[id_] for id_ in sorted(frozen)]
+    claims = await _extend(conn, parts, journal, members_frozen, lifted=freezes)
     added = await _bring(conn, parts, journal, frozen)
     await journal.write(conn)
+    await auto_claims.put(conn, claims, now)
     for each in added:
         await top_up.put(conn, each)
     await blocks.note(conn, there, now)
     return len(there)
+
+
+async def _extend(
+    conn: Connection,
+    parts: Parts,
+    journal: Journal,
+    some: Iterable[Member],
+    *,
+    lifted: Collection[UUID],
+) -> list[auto_claims.New]:
+    """Add the days of freezes to the ends of members' units; return what is claimed for them.
+
+    Of a relationship that has ended nothing goes on.
+    """
+    there = [one for one in some if one.closed_on is None]
+    if not there:
+        return []
+    found = await blocks.of(conn, there)
+    times = {id_: rules.frozen(each, lifted) for id_, each in found.items()}
+    catalogue = (await parts.catalogue.plan(conn)).at(journal.now)
+    return await extend_lots(conn, journal, catalogue, times, actor=ACTOR)
 
 
 async def _bring(
@@ -68,7 +98,7 @@ async def _bring(
 
 async def _due(
     conn: Connection, programme: Programme, member_id: UUID, now: datetime
-) -> list[top_up.Due]:
+) -> list[Due]:
     day, bucket = local_date(now, programme.tz), bucket_of(member_id)
     whom = Whom((bucket, bucket), [member_id])
     evaluated = (await merged.evaluated(conn, member_id)).get(programme.code)

@@ -40,6 +40,7 @@ from benefits.actions.room import (
     own_counters,
     recent_counters,
     shared_counters,
+    turns_of_many,
 )
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.events import CANCELLED, NO_SHOW
@@ -141,7 +142,12 @@ class _Group:
         await self.units.capacity.load_own(conn, mine, recent, taken=taken)
         if found:
             shared = {key for c in found for key in shared_counters(*self._offer(c), c)}
-            await self.units.capacity.lock(conn, shared)
+            turns = [turn for c in ended for turn in turns_of_many(self._today(c)[0], c)]
+            shared |= {place.turn for place, _ in turns}
+            many = dict[str, str]()
+            for place, since in turns:
+                many[place.counter] = min(since, many.get(place.counter, since))
+            await self.units.capacity.lock(conn, shared, many)
 
     def _may_undo(self, answer: Answer) -> bool:
         claim = self.claims[answer.claim_id]

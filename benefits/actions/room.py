@@ -30,9 +30,16 @@ def own_counters(claim: ClaimRow) -> Iterator[MemberCounter]:
 def recent_counters(programme: Programme, claim: ClaimRow) -> Iterator[MemberCounter]:
     """Yield where to look from for what counts in rolling windows together with a claim."""
     for limit, place in _limits(programme, claim):
-        if limit.is_rolling:
-            since = limits.since(limit, claim.claimed_at)
-            yield (claim.member_id, place.counter, limits.instant_key(since))
+        if limit.is_rolling and not place.is_shared:
+            since = limits.since_key(limit, claim.claimed_at)
+            yield (claim.member_id, place.counter, since)
+
+
+def turns_of_many(programme: Programme, claim: ClaimRow) -> Iterator[tuple[Place, str]]:
+    """Yield the rolling windows of many in which a claim may take room again, and from when on."""
+    for limit, place in _limits(programme, claim):
+        if limit.is_rolling and place.is_shared:
+            yield place, limits.since_key(limit, claim.claimed_at)
 
 
 def other_counters(programme: Programme, claim: ClaimRow) -> Iterator[MemberCounter]:
@@ -126,9 +133,9 @@ def _fits(
     if not amount:
         return True
     key = (place.counter, place.window)
-    if place.is_shared:
-        return capacity.taken(key).taken + amount <= most
     if not limit.is_rolling:
-        return capacity.own((claim.member_id, *key)) + amount <= most
-    events = capacity.recent(claim.member_id, place.counter)
+        own = (claim.member_id, *key)
+        used = capacity.taken(key).taken if place.is_shared else capacity.own(own)
+        return used + amount <= most
+    events = capacity.counting(claim.member_id, place)
     return limits.fits(events, place.window, amount, most=most, days=limit.days)

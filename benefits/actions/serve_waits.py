@@ -6,7 +6,7 @@ far as the room goes: whoever finds none keeps all behind back. Several workers 
 holds the member of the first has the queue.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from uuid import UUID
@@ -19,12 +19,14 @@ from benefits.actions.close_waits import close_waits
 from benefits.actions.keyed import Accepted, Decided
 from benefits.actions.parts import Parts
 from benefits.actions.waiting import Asked
-from benefits.domain import limits
+from benefits.domain import entitlement, limits
 from benefits.domain.catalogue import Catalogue
+from benefits.domain.ledger import Lot
 from benefits.domain.limits import Counted, Dimension, Limit, Place, Scope
 from benefits.domain.refusal import Refusal
 from benefits.domain.waits import Reason, Turn, WaitOver
 from benefits.store import counters, members, waits
+from benefits.store import ledger as books
 from benefits.store.counters import Kept, SharedCounter
 from benefits.store.db import Busy, Connection, Database
 from benefits.store.waits import Ended, Head, Pending
@@ -166,8 +168,25 @@ async def _ready(conn: Connection, parts: Parts, page: int) -> list[_Queue]:
     spots = {head.queue: _spot(catalogue, head, now) for head in heads}
     keys = {(spot.place.counter, spot.place.window) for spot in spots.values() if spot}
     there = await counters.read(conn, keys)
-    found = [_Queue(head.queue, _most(head, spots[head.queue], there, page)) for head in heads]
+    units = [(head.member_id, spot.terms.unit) for head in heads if (spot := spots[head.queue])]
+    lots = await books.lots_of(conn, units, now)
+    found = list[_Queue]()
+    for head in heads:
+        spot = spots[head.queue]
+        tried = page if spot is None else _tried(spot, there, _counts(head, spot, lots), page)
+        found.append(_Queue(head.queue, tried))
     return [queue for queue in found if queue.most > 0]
+
+
+def _counts(head: Head, spot: _Spot, lots: Iterable[tuple[UUID, Lot]]) -> Counted:
+    """Return what counts of the claim of the first in a queue: units of a make-good do not."""
+    terms = spot.terms
+    units = entitlement.capped_units(
+        [lot for id_, lot in lots if id_ == head.member_id and lot.unit == terms.unit],
+        head.quantity * terms.piece,
+        terms.now,
+    )
+    return Counted(units, terms.piece, terms.piece_cost)
 
 
 def _spot(catalogue: Catalogue, head: Head, now: datetime) -> _Spot | None:
@@ -185,16 +204,13 @@ def _spot(catalogue: Catalogue, head: Head, now: datetime) -> _Spot | None:
     return _Spot(terms, limit, place) if limit.queue(place) == head.queue else None
 
 
-def _most(head: Head, spot: _Spot | None, there: Mapping[SharedCounter, Kept], page: int) -> int:
+def _tried(spot: _Spot, there: Mapping[SharedCounter, Kept], counts: Counted, page: int) -> int:
     """Return how many of a queue to try: none where there is no room for the first of them."""
-    if spot is None:
-        return page
-    terms, most = spot.terms, spot.terms.programme.most(spot.limit)
+    most = spot.terms.programme.most(spot.limit)
     free = most - there.get((spot.place.counter, spot.place.window), Kept()).use.taken
-    counted = Counted(head.quantity * terms.piece, terms.piece, terms.piece_cost)
-    wanted = counted.of(spot.limit.dimension)
+    wanted = counts.of(spot.limit.dimension)
     if wanted > most:
         return 1  # it never fits in: its claim is refused, and the next one is the first
     if wanted > free:
         return 0
-    return min(page, free) if spot.limit.dimension is Dimension.COUNT else page
+    return max(1, min(page, free)) if spot.limit.dimension is Dimension.COUNT else page

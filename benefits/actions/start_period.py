@@ -21,6 +21,7 @@ from benefits.actions import top_up
 from benefits.actions.evaluate import PAGE, UnknownProgramme
 from benefits.actions.parts import Parts
 from benefits.actions.share import LEASE, LONG_LEASE, Part, do_next, do_until
+from benefits.actions.stack import Due
 from benefits.domain import packages
 from benefits.domain.refusal import Refusal
 from benefits.domain.values import bucket_of, end_of, local_date
@@ -99,7 +100,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     """How many members were looked at, and what is due to them."""
 
     members: int = 0
-    dues: Sequence[top_up.Due] = ()
+    dues: Sequence[Due] = ()
 
 
 async def start(
@@ -146,7 +147,7 @@ async def _wanted(conn: Connection, parts: Parts, leased: Leased, whom: Whom) ->
         run, last = replace(leased, day=day), end_of(day, programme.tz) - timedelta.resolution
         then = await period_runs.held(conn, run, programme.tz, whom, begin=begin, now=last)
         days.append((day, some, [one for one in then if one.member_id in still]))
-    found = list[top_up.Due]()
+    found = list[Due]()
     for day, some, those in days:
         ranks = [(one.member_id, one.rank) for one in those]
         since = {

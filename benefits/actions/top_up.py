@@ -14,18 +14,14 @@ from msgspec.structs import replace
 
 from benefits.actions import carry_over
 from benefits.actions.carry_over import Topped
-from benefits.actions.follow_quota import For, give_again
+from benefits.actions.follow_quota import For, Place, give_again
 from benefits.actions.new_lots import GrantFor, add_lot
+from benefits.actions.stack import Brought, Due, matters, stacked, stacking_of, stacks_of
 from benefits.domain import eligibility, entitlement, packages, units
-from benefits.domain.benefit import Benefit
-from benefits.domain.downgrades import Change, given_back
-from benefits.domain.entitlement import Granted, net_of
 from benefits.domain.labels import held
 from benefits.domain.ladder import Truth
-from benefits.domain.ledger import Part
 from benefits.domain.packages import Claiming, Line
 from benefits.domain.programme import Item, Programme
-from benefits.domain.stacking import Share, StackBy, Stacking, allot
 from benefits.domain.values import BUCKETS, Month, Period, bucket_of, local_date
 from benefits.store import auto_claims, blocks, facts, known, merged, quota_changes, tiers
 from benefits.store import ledger as books
@@ -33,60 +29,11 @@ from benefits.store.db import Connection
 from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
 from benefits.store.members import Member
-from benefits.store.quota_changes import ChangeRow, Changes
-from benefits.store.tiers import GrantRow, Grants
+from benefits.store.quota_changes import ChangeRow
+from benefits.store.tiers import GrantRow
 
 Found = TypeVar("Found")
-Counted = dict[tuple[UUID, str, str], list[Found]]
-
-
-class Stacks(msgspec.Struct, frozen=True):
-    """What a line brought in a period, and what all lines of its benefit did, net (P-7)."""
-
-    earlier: Sequence[Granted]
-    changes: Sequence[Change]
-    standing: int
-
-    @property
-    def net(self) -> int:
-        """What the line brought in the period, in steps, without what was taken back."""
-        return net_of(self.earlier, self.changes)
-
-
-class Due(msgspec.Struct, frozen=True):
-    """Units that a member's tier or segment brings by a line, not granted yet, in steps."""
-
-    member_id: UUID
-    tier: str
-    line: Line
-    item: Item
-    for_: GrantFor
-    quantity: int
-    expires_at: datetime
-    opened_on: date
-    back: Sequence[Part] = ()
-    stacks: Stacks | None = None
-
-    @property
-    def whole(self) -> int:
-        """How many steps the member has more by it, new ones and those that come back."""
-        return self.quantity + sum(part.amount for part in self.back)
-
-
-class Brought(msgspec.Struct, frozen=True):
-    """What members were granted by lines in the periods of a day.
-
-    When they joined, and the labels they carry on the day, are read only where a line asks for it;
-    which lines that are `gone` brought a member of a unit in a period, where lines stack.
-    """
-
-    lines: Sequence[Line]
-    day: date
-    grants: Grants
-    changes: Changes
-    opened: dict[UUID, date]
-    carried: dict[UUID, set[str]]
-    gone: dict[tuple[UUID, str, str], set[str]]
+Counted = dict[Place, list[Found]]
 
 
 def ranks(programme: Programme) -> set[int]:
@@ -103,7 +50,7 @@ def deciding(programme: Programme) -> list[Line]:
 
 
 def _is_plain(programme: Programme, line: Line) -> bool:
-    return _stacking(programme.brought(line)).is_plain
+    return stacking_of(programme.brought(line)).is_plain
 
 
 def day_in(programme: Programme, month: Month, now: datetime) -> date:
@@ -195,16 +142,19 @@ async def due(
     `since` is the first day of the tiers, of all members or of each. In buckets whose month is
     `passed` nothing comes back: its tier is not the one held now, to which units follow. Segments
     bring units to members of whom a tier is `decided`, if such are named: the others had their
-    first day.
+    first day. What stays of lines that fall is said of all.
     """
     found = missing(programme, ranks, before, since=since, now=now)
-    frozen = await blocks.frozen(conn, {due.member_id for due in found}, now) if found else set()
-    found = [due for due in found if due.member_id not in frozen]
     found = stacked(await let_in(conn, programme, before.day, found), now)
     if decided is not None:
         found = [due for due in found if due.line.segment is None or due.member_id in decided]
     found = [replace(due, back=()) if bucket_of(due.member_id) in passed else due for due in found]
-    return [due for due in found if due.back or due.quantity]
+    ids = {due.member_id for due in found if due.whole}
+    frozen = await blocks.frozen(conn, ids, now) if ids else set()
+    found = [
+        replace(due, quantity=0, back=()) if due.member_id in frozen else due for due in found
+    ]
+    return [due for due in found if due.whole or due.stays]
 
 
 def missing(
@@ -245,7 +195,16 @@ def missing(
                 period=period,
                 from_=from_,
             )
-            stacks = _stacks(programme, item, place, before, granted=granted, changed=changed)
+            stacks = stacks_of(
+                programme,
+                line,
+                quota,
+                place=place,
+                before=before,
+                granted=granted,
+                changed=changed,
+                now=now,
+            )
             if back or quantity or stacks:
                 cause = "SEGMENT" if line.segment else "TIER"
                 for_ = GrantFor(programme.code, line.code, period.key, cause, quota, line.order)
@@ -263,63 +222,6 @@ def missing(
                         stacks=stacks,
                     )
                 )
-    return found
-
-
-def _stacking(item: Item) -> Stacking:
-    """Return how lines of an item stack; those of a choice do not."""
-    return item.stacking if isinstance(item, Benefit) else Stacking()
-
-
-def _stacks(
-    programme: Programme,
-    item: Item,
-    place: tuple[UUID, str, str],
-    before: Brought,
-    *,
-    granted: Counted[Granted],
-    changed: Counted[Change],
-) -> Stacks | None:
-    """Return what is known of a line that stacks with others; None of one that does not.
-
-    What lines of the benefit brought that are gone counts along.
-    """
-    if _stacking(item).is_plain:
-        return None
-    member_id, _, period = place
-    gone = before.gone.get((member_id, item.unit, period), ())
-    codes = {*gone, *(line.code for line in programme.line if line.benefit == item.code)}
-    places = [(member_id, code, period) for code in sorted(codes)]
-    standing = sum(net_of(granted.get(one, []), changed.get(one, [])) for one in places)
-    return Stacks(granted.get(place, []), changed.get(place, []), standing)
-
-
-def stacked(dues: Iterable[Due], now: datetime) -> list[Due]:
-    """Return what is due of lines that let their members in, as their benefits stack (P-7).
-
-    What was granted for a quota before, or for a higher one, is not granted again; what falls took
-    of who was merged is.
-    """
-    found, stacks = list[Due](), dict[tuple[UUID, str], list[Due]]()
-    for due in dues:
-        if due.stacks is None:
-            found.append(due)
-        else:
-            stacks.setdefault((due.member_id, due.item.code), []).append(due)
-    for some in stacks.values():
-        some.sort(key=lambda due: due.line.order)
-        stacking = _stacking(some[0].item)
-        cap = None if stacking.cap is None else units.steps(stacking.cap, some[0].item.scale)
-        each = [(due, due.stacks) for due in some if due.stacks is not None]
-        shares = [Share(due.for_.quota, of.net) for due, of in each]
-        more = allot(stacking.by, shares, each[0][1].standing, cap=cap)
-        for (due, of), amount in zip(each, more, strict=True):
-            quota = of.net + amount
-            back = given_back(of.changes, amount, now)
-            rest = amount - sum(part.amount for part in back)
-            quantity = entitlement.anew(quota, rest, of.earlier, of.changes)
-            for_ = replace(due.for_, quota=quota)
-            found.append(replace(due, for_=for_, quantity=quantity, back=back))
     return found
 
 
@@ -369,7 +271,7 @@ async def let_in(
     """Return what is due of lines that let its member in, as of a day (E-1).
 
     What is asked of a member is read for those alone to whom a line with a rule would bring units,
-    or whom it would hide another.
+    or whom it would hide another. What stays of one that falls is not asked.
     """
     asked = [due for due in dues if due.line.eligible is not None and matters(due)]
     if not asked:
@@ -385,7 +287,13 @@ async def let_in(
         one = msgspec.structs.replace(found[due.member_id], tier=due.tier)
         return eligibility.weigh(rule, one) is Truth.YES
 
-    return [due for due in dues if is_in(due)]
+    let_in = list[Due]()
+    for due in dues:
+        if is_in(due):
+            let_in.append(due)
+        elif due.stacks is not None and due.stacks.fall is not None:
+            let_in.append(replace(due, stacks=replace(due.stacks, lets_in=False)))
+    return let_in
 
 
 async def of_decided(
@@ -404,11 +312,6 @@ async def of_decided(
     day = local_date(now, programme.tz)
     before = await brought(conn, programme, deciding(programme), day, whom=whom, into=into)
     return await due(conn, programme, ranks, before, since=since, now=now)
-
-
-def matters(due: Due) -> bool:
-    """Say whether it makes a difference if a line lets its member in: the first hides others."""
-    return bool(due.whole) or _stacking(due.item).by is StackBy.PRIORITY
 
 
 class Added(msgspec.Struct, frozen=True):

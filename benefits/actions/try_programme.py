@@ -16,7 +16,7 @@ from benefits.actions.foresee import CHANNEL
 from benefits.actions.judge_month import last_decision
 from benefits.actions.keyed import Accepted
 from benefits.actions.parts import Parts
-from benefits.actions.top_up import Due
+from benefits.actions.stack import Due
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.explanation import explain
 from benefits.domain.programme import Programme

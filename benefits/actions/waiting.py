@@ -10,9 +10,10 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.capacity import Capacity, Wish, queue_key
+from benefits.actions.capacity import Capacity, Wish
 from benefits.actions.keyed import Accepted
 from benefits.actions.parts import Parts
+from benefits.actions.queues import queue_key
 from benefits.domain import waits as rules
 from benefits.domain.entitlement import CapReached, CounterUse
 from benefits.domain.ledger import Lot
@@ -77,6 +78,7 @@ class Waits:
         offer = (terms.programme, terms.asked)
         ends_at = rules.ends_at(room, offer, units, at=asked.booked_for)
         spot = self._spot(waiting, ends_at)
+        self._capacity.queues.grow(spot.queue, pieces)
         if not spot.queue and spot.next_at == ends_at:
             return CapReached()  # the member's own room opens too late
         new = New(

@@ -13,7 +13,8 @@ import msgspec
 
 from benefits.actions import top_up
 from benefits.actions.evaluate import event_of, told_of
-from benefits.actions.follow_quota import Falls, take_back
+from benefits.actions.fall import fall
+from benefits.actions.follow_quota import Falls
 from benefits.actions.judge_month import closed_by
 from benefits.actions.parts import Parts
 from benefits.domain.catalogue import Rules
@@ -155,11 +156,11 @@ async def _bring(
         if one.decision.after.earned is None
     }
     day = local_date(now, programme.tz)
-    taken = await take_back(conn, journal, programme, Falls(day, falls), now=now)
     ranks = [(one.member_id, one.decision.after.rank) for one in decided]
     since = {one.member_id: local_date(one.effective_from, programme.tz) for one in decided}
     some = {id_: locked[id_] for id_, _ in ranks}
     dues = await top_up.of_decided(conn, programme, ranks, since, locked=some, now=now)
+    dues, taken = await fall(conn, journal, programme, Falls(day, falls), dues, on=day, now=now)
     dues = [one for one in dues if one.member_id not in falls or one.line.start is Start.PERIOD]
     added = await top_up.add_due(conn, journal, dues, actor=ACTOR)
     added.changes.extend(taken)

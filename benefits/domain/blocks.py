@@ -4,13 +4,15 @@
 
 Orders in flight finish, and lots expire. What a tier or a segment brings is granted all the same:
 the quota is of a period, and would be lost. A LEGAL_FREEZE is of ALL and stops that, too; what it
-withheld of the periods that run when it ends is brought then.
+withheld of the periods that run when it ends is brought then. Its days are added to the ends of
+units where the programme says so; those of several freezes at a time count once.
 """
 
 import enum
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -101,6 +103,56 @@ def stop_reward(blocks: Iterable[Block], at: datetime) -> bool:
 def stop_units(blocks: Iterable[Block], at: datetime) -> bool:
     """Say whether any of a member's blocks stops what tiers and segments bring (E-6)."""
     return any(block.why is Why.LEGAL_FREEZE and block.holds(at) for block in blocks)
+
+
+class Frozen(msgspec.Struct, frozen=True, order=True):
+    """From when until when a member was frozen without a break."""
+
+    begin: datetime
+    end: datetime
+
+
+def frozen(blocks: Iterable[Block], lifted: Collection[UUID]) -> list[Frozen]:
+    """Return the times for which a member was frozen that end with one of the blocks lifted now.
+
+    A time of several freezes ends with the last of them; of those that end together, with the one
+    that has the least id.
+    """
+    found = list[list[Block]]()
+    freezes = (block for block in blocks if block.why is Why.LEGAL_FREEZE)
+    for block in sorted(freezes, key=lambda one: (one.from_at, one.block_id)):
+        before = found[-1] if found else []
+        until = _last(before).until if before else None
+        if before and (until is None or block.from_at <= until):
+            before.append(block)
+        else:
+            found.append([block])
+    each = ((some[0].from_at, _last(some)) for some in found)
+    return [
+        Frozen(begin, last.until)
+        for begin, last in each
+        if last.until is not None and last.block_id in lifted
+    ]
+
+
+def later(end: datetime, since: datetime, times: Sequence[Frozen], zone: ZoneInfo) -> datetime:
+    """Return when units end that are there `since` then, with the days they were frozen (E-6).
+
+    A part of a day is a day. What had ended before a freeze began gets nothing of it.
+    """
+    for time in sorted(times):
+        begin = max(time.begin, since)
+        if begin < min(end, time.end):
+            days = -(-(time.end - begin) // timedelta(days=1))
+            local = end.astimezone(zone).replace(tzinfo=None) + timedelta(days=days)
+            end = local.replace(tzinfo=zone).astimezone(UTC)
+    return end
+
+
+def _last(blocks: Iterable[Block]) -> Block:
+    """Return the block that ends last."""
+    ever = datetime.max.replace(tzinfo=UTC)
+    return max(blocks, key=lambda one: (one.until or ever, -one.block_id.int))
 
 
 def check(scope: Scope, target: str, why: Why) -> None:

@@ -5,6 +5,7 @@
     rise again    gives back first what was taken, to the lots it came from, then grants more
 
 So a period's grants, net of what was taken back, are never more than the highest quota reached.
+Of lines that stack it says here what they forfeit; what else of them stays says `stacking`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,10 +33,22 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime | None = None
 
 
+FORFEITING = {Downgrade.REVOKE_UNCLAIMED, Downgrade.REVOKE_ALL}
+
+
 def taken_back(
-    line: Line, quota: int, lots: Iterable[tuple[str, Lot]], *, period: str, now: datetime
+    line: Line,
+    quota: int,
+    lots: Iterable[tuple[str, Lot]],
+    *,
+    period: str,
+    now: datetime,
+    stays: int | None = None,
 ) -> list[Part]:
-    """Return what a fall to `quota` takes of a line's lots, given with their periods (P-6)."""
+    """Return what a fall to `quota` takes of a line's lots, given with their periods (P-6).
+
+    Of a line that stacks with others as much `stays` as it still brings beside them (P-7).
+    """
     whole = list(lots)
     current = [lot for key, lot in whole if key == period]
     free = sum(lot.available(now) for lot in current)
@@ -43,13 +56,22 @@ def taken_back(
         case Downgrade.KEEP_UNTIL_EXPIRY:
             return []
         case Downgrade.REVOKE_EXCESS:
-            gone = sum(lot.redeemed + lot.held for lot in current)
-            return first_free(current, free - max(0, quota - gone), now)
+            if stays is None:
+                stays = max(0, quota - sum(lot.redeemed + lot.held for lot in current))
+            return first_free(current, free - stays, now)
         case Downgrade.REVOKE_UNCLAIMED:
             return first_free(current, free, now)
         case Downgrade.REVOKE_ALL:
             every = [lot for _, lot in whole]
             return first_free(every, sum(lot.available(now) for lot in every), now)
+
+
+def is_forfeit(line: Line, quota: int, changes: Sequence[Change]) -> bool:
+    """Say whether a fall took all that was free of a line, and no rise came since (P-6)."""
+    if line.downgrade not in FORFEITING or not changes:
+        return False
+    last = max(changes, key=lambda change: change.at)
+    return last.taken > 0 and quota <= last.quota
 
 
 def spent_of(lot: Lot) -> Lot:

@@ -389,7 +389,7 @@ def _barred(command: ClaimCommand, benefit: Benefit, facts: ClaimFacts) -> Refus
 def left(benefit: Benefit, facts: ClaimFacts) -> Left | None:
     """Return how much is left of what all members share; None where nothing of it ends (K-8)."""
     found = [
-        Left.NONE if room.waiting else coarse(room.used, room.most)
+        coarse(room.used + room.kept, room.most)
         for room in facts.rooms
         if not room.place.is_ones_own
     ]
@@ -404,6 +404,16 @@ def left(benefit: Benefit, facts: ClaimFacts) -> Left | None:
 def cap_limit(programme: Programme, benefit: Benefit) -> int | None:
     """Return the limit of a benefit's cap in steps; None without a cap (K-1, C-2)."""
     return None if benefit.cap is None else programme.steps(benefit, benefit.cap.limit)
+
+
+def capped_units(lots: Iterable[Lot], wanted: int, now: datetime) -> int:
+    """Return how many of the units that a claim would take count; all where there are too few."""
+    there = list(lots)
+    try:
+        parts = take(there, wanted, now)
+    except Refusal:
+        return wanted
+    return wanted - uncapped_units(parts, {lot.lot_id: lot for lot in there})
 
 
 def uncapped_units(parts: Iterable[Part], lots: Mapping[UUID, Lot]) -> int:

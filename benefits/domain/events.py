@@ -300,6 +300,21 @@ class UnitsReceived(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     priority: int | None = None
 
 
+class UnitsExtended(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units of an earlier lot, `lot_id`, that end later, by the days of a freeze."""
+
+    unit: str
+    quantity: Quantity
+    lot_id: UUID
+    cause: Literal["TIER", "SEGMENT", "REWARD", "MAKE_GOOD"]
+    period: str
+    programme: str
+    line: str
+    granted_at: datetime
+    expires_at: datetime
+    priority: int | None = None
+
+
 class DebtMoved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units owed that went from the one who was merged to the other."""
 
@@ -380,6 +395,7 @@ Told = type[
     | ChargeCleared
     | UnitsTransferred
     | UnitsReceived
+    | UnitsExtended
     | DebtMoved
     | MembersMerged
     | MemberBlocked
@@ -454,6 +470,7 @@ EVENTS: dict[str, Kind] = {
     "charge.cleared": Kind(ChargeCleared, "claim", "A charge to a provider came to its end."),
     "entitlement.transferred": Kind(UnitsTransferred, "lot", "Units went along with a merger."),
     "entitlement.received": Kind(UnitsReceived, "lot", "Units came along with a merger."),
+    "entitlement.extended": Kind(UnitsExtended, "lot", "A freeze's days were added."),
     "entitlement.debt_given": Kind(DebtMoved, "member", "A debt went along with a merger."),
     "entitlement.debt_taken": Kind(DebtMoved, "member", "A debt came along with a merger."),
     "member.merged": Kind(MembersMerged, "member", "Two customers became one member."),

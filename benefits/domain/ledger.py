@@ -22,6 +22,7 @@ refusal. Each template stands beside what undoes it.
     cut       available -> expired    (P-5)          -         so is a cap on what is carried over
     transfer  available -> transferred, received -> available of the other member
     convert   available -> converted, issued -> available of the chosen benefit
+    extend    available -> converted, issued -> available of a lot that ends later (E-6)
     make_up   issued    -> loss       delivered, but no unit is left for it (G-CB-4)
                                                      take_up  loss -> issued
     give_debt received  -> debt, debt -> transferred of the other member
@@ -342,6 +343,11 @@ def take_debt(unit: str, owed: int) -> list[Posting]:
 
 def convert(unit: str, parts: Iterable[Part], to: Lot) -> list[Posting]:
     """Give up units of a choice for a lot of the chosen benefit (L-2)."""
+    return _move(Account.AVAILABLE, Account.CONVERTED, unit, parts) + grant(to)
+
+
+def extend(unit: str, parts: Iterable[Part], to: Lot) -> list[Posting]:
+    """Give up what is left of a lot for one that ends later, which may bring more (E-6)."""
     return _move(Account.AVAILABLE, Account.CONVERTED, unit, parts) + grant(to)
 
 

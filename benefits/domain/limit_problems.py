@@ -72,8 +72,11 @@ def _window(path: str, limit: Limit) -> Iterator[str]:
         yield from recurring_problems(path, limit.on, limit.missing)
     elif limit.missing is not Missing.SKIP:
         yield f"{path}.missing: stands with a recurring day"
-    if limit.days and limit.scope is not Scope.MEMBER:
-        yield f"{path}.days: a rolling window is a member's own: scope must be MEMBER"
+    if limit.is_rolling and limit.scope is not Scope.MEMBER and limit.on_full is not OnFull.REJECT:
+        yield (
+            f"{path}.on_full: of a rolling window of many no next one begins, for which to wait: "
+            "REJECT, or a window of the calendar"
+        )
 
 
 def _amount(programme: Programme, path: str, limit: Limit) -> Iterator[str]:

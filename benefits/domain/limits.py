@@ -20,6 +20,7 @@ from benefits.domain.units import Quantity
 from benefits.domain.values import PeriodKind, midnight, period_of
 
 WHENEVER = "all"
+TURN = "turn"  # in the window's place
 THRESHOLDS = (80, 95, 100)
 FEW = 10  # at most a tenth of the whole is few
 
@@ -191,6 +192,16 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return "T" in self.window
 
     @property
+    def is_rolling_for_many(self) -> bool:
+        """Whether those who share it take from a rolling window."""
+        return self.is_shared and self.is_instant
+
+    @property
+    def turn(self) -> tuple[str, str]:
+        """The row that whoever takes from it locks, of a rolling window of many."""
+        return (self.counter, TURN)
+
+    @property
     def is_shared(self) -> bool:
         """Whether customer numbers share it; else it is one member's own."""
         return self.scope is not Scope.MEMBER
@@ -220,8 +231,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     """What a place has: at most `most`, of which `used` is taken.
 
     All of it is free again at `resets_at`; of a rolling window amounts are, one after the other,
-    as `frees` says. What comes back belongs to those who are `waiting` for it, in its `queue`. Who
-    begins to wait does so until `waits_until`; None where the window never ends.
+    as `frees` says. Of what is free so much is `kept` for those who are `waiting` for it, in its
+    `queue`. Who begins to wait does so until `waits_until`; None where the window never ends.
     """
 
     place: Place
@@ -233,10 +244,11 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     waits_until: datetime | None = None
     queue: str = ""
     waiting: int = 0
+    kept: int = 0
 
     def has(self, wanted: int) -> bool:
-        """Say whether so much more fits in, with nobody waiting for it; nothing always does."""
-        return not wanted or (not self.waiting and self.used + wanted <= self.most)
+        """Say whether so much more fits in, beside what is kept; nothing always does."""
+        return not wanted or self.used + self.kept + wanted <= self.most
 
     def may_wait(self, wanted: int) -> bool:
         """Say whether a claim of so much may wait until it fits in."""
@@ -319,6 +331,11 @@ def place(limit: Limit, now: datetime, day: date, *, programme: str, of: str = "
 def since(limit: Limit, now: datetime) -> datetime:
     """Return after which instant events count in a rolling window at `now`: (t - W, t] (K-7)."""
     return now - timedelta(days=limit.days)
+
+
+def since_key(limit: Limit, now: datetime) -> str:
+    """Return the key of that instant."""
+    return instant_key(since(limit, now))
 
 
 def room(limit: Limit, place: Place, most: int, used: int, *, day: date, zone: ZoneInfo) -> Room:

@@ -92,8 +92,9 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """One version of a whole programme, as its file says it; `feeds` make days known (A-2).
 
     Units live `closing_days` after the end of a relationship (T-10). What is worse for members is
-    told them `notice_days` before it holds (U-2). Balances in other `currencies` count as they are
-    converted daily (A-4). What may be given for what says `compliance` (X-1).
+    told them `notice_days` before it holds (U-2). With `freeze_adds_days` a LEGAL_FREEZE's are
+    added to the ends of units (E-6). Balances in other `currencies` count as they are converted
+    daily (A-4). What may be given for what says `compliance` (X-1).
     """
 
     code: str
@@ -107,6 +108,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     minor_digits: Annotated[int, msgspec.Meta(ge=0, le=4)] = 2
     closing_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
     notice_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
+    freeze_adds_days: bool = False
     compliance: Preset = Preset.CHINA
     policy: Policy = Policy()
     provider: tuple[Provider, ...] = ()

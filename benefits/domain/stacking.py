@@ -8,6 +8,9 @@
 All that lines of the benefit brought in the period counts, of whichever line, and of one that no
 longer applies: so the total is what the best moment brings, whatever came first. Only lines with
 the same periods stack; each lot stays its line's own.
+
+A fall of the tier takes of the lines that fall alone, and of their own units, what they would not
+bring any more if all that is free of them were gone (P-6). What is used or held of them counts.
 """
 
 import enum
@@ -16,7 +19,7 @@ from itertools import pairwise
 
 import msgspec
 
-from benefits.domain.packages import Downgrade, Line, UpgradePolicy
+from benefits.domain.packages import Line, UpgradePolicy
 from benefits.domain.units import Quantity
 
 
@@ -40,11 +43,39 @@ class Stacking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.by is StackBy.SUM and self.cap is None
 
 
+class Fall(msgspec.Struct, frozen=True):
+    """What is free of a line's units of the period as its tier falls, and what is used or held."""
+
+    free: int
+    gone: int
+
+
 class Share(msgspec.Struct, frozen=True):
-    """What a line that applies would bring in a period, and what it brought, net, in steps."""
+    """What a line that applies would bring in a period, and what it brought, net, in steps.
+
+    Of a line that falls `net` is without what is free, which stays as far as it is still brought.
+    One that does not let its member in any more brings nothing, but for what stays.
+    """
 
     quota: int
     net: int
+    fall: Fall | None = None
+    lets_in: bool = True
+
+    @property
+    def bare(self) -> "Share":
+        """What it would bring if all were gone that a fall may take; no more of whom it shuts."""
+        if self.fall is None:
+            return self
+        there = self.fall.gone + self.fall.free
+        return Share(self.quota if self.lets_in else min(self.quota, there), self.fall.gone)
+
+
+class Allotted(msgspec.Struct, frozen=True):
+    """How many steps of a line stay at a fall, and how many more it brings."""
+
+    stays: int
+    more: int
 
 
 def allot(by: StackBy, shares: Sequence[Share], standing: int, *, cap: int | None) -> list[int]:
@@ -70,6 +101,32 @@ def allot(by: StackBy, shares: Sequence[Share], standing: int, *, cap: int | Non
     return more
 
 
+def settle(
+    by: StackBy, shares: Sequence[Share], standing: int, *, cap: int | None
+) -> list[Allotted]:
+    """Return what stays of lines that fall, and what each line brings, the first first (P-6, P-7).
+
+    `standing` is what all lines of the benefit brought, net, without what is free of those that
+    fall. First is said what stays: as much as each would bring anew beside what is used or held of
+    it. The rest goes, and leaves its room to whichever line comes then.
+    """
+    stays = [0] * len(shares)
+    if any(share.fall for share in shares):
+        bare = [share.bare for share in shares]
+        there = standing + sum(one.net for one in bare) - sum(one.net for one in shares)
+        for n, still in enumerate(allot(by, bare, there, cap=cap)):
+            fall = shares[n].fall
+            stays[n] = min(fall.free, still) if fall else 0
+    after = [Share(one.quota, one.net + kept) for one, kept in zip(shares, stays, strict=True)]
+    bringing = [n for n, share in enumerate(shares) if share.lets_in]
+    more = [0] * len(shares)
+    whole = standing + sum(stays)
+    given = allot(by, [after[n] for n in bringing], whole, cap=cap)
+    for n, amount in zip(bringing, given, strict=True):
+        more[n] = amount
+    return [Allotted(*each) for each in zip(stays, more, strict=True)]
+
+
 def stack_problems(stacking: Stacking, lines: Sequence[tuple[int, Line]]) -> Iterator[str]:
     """Yield what of a benefit's lines, given with their numbers, does not stack, by its path."""
     if stacking.is_plain:
@@ -88,8 +145,6 @@ def stack_problems(stacking: Stacking, lines: Sequence[tuple[int, Line]]) -> Ite
             yield f"{path}.start: {line.code!r} and {of.code!r} stack, so they start together"
         if line.upgrade is not UpgradePolicy.TOP_UP:
             yield f"{path}.upgrade: lines that stack are TOP_UP, not {line.upgrade.value}"
-        if line.downgrade is not Downgrade.KEEP_UNTIL_EXPIRY:
-            yield f"{path}.downgrade: what lines that stack brought is kept until it ends"
         if line.carry is not None:
             yield f"{path}.carry: what lines that stack brought is not carried over"
 

@@ -167,6 +167,7 @@ def _worth_less(before: Any, after: Any) -> bool:
     return is_worth_less(one, other)
 
 
+_TAKES_MORE = _lower(*Downgrade)  # by their order
 _X = r'(?:[^."]+|"(?:[^"\\]|\\.)*")'  # a part of a path, as `_part` writes it
 # By path; the first that fits says whether a change is worse, and without one it is. What a budget
 # has is promised and told to nobody; a stock is part of what is offered.
@@ -208,7 +209,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"tier\.{_X}(\.any\.{_X})?", _gone_or_owing),
     (rf"(asset_classes|currencies|benefit|choice|line)\.{_X}", _gone),
     (rf"choice\.{_X}\.benefits\.{_X}", _gone),
-    (rf"choice\.{_X}\.repeat", _gone_freedom),
+    (rf"choice\.{_X}\.repeat|freeze_adds_days", _gone_freedom),
     (rf"tier\.{_X}\.lock|policy\.welcome", _gone),
     (rf"benefit\.{_X}\.(cap|use|recipient\.{_X})|limit\.{_X}", _new),
     # A rule that is there no more lets everybody in; of two rules neither is known to be wider.
@@ -233,15 +234,7 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
     # Units that are carried over live longer, and the cap takes none of a period's own.
     (rf"line\.{_X}\.carry", _gone),
     (rf"line\.{_X}\.carry\.(periods|cap)", _less),
-    (
-        rf"line\.{_X}\.downgrade",
-        _lower(
-            Downgrade.KEEP_UNTIL_EXPIRY,
-            Downgrade.REVOKE_EXCESS,
-            Downgrade.REVOKE_UNCLAIMED,
-            Downgrade.REVOKE_ALL,
-        ),
-    ),
+    (rf"line\.{_X}\.downgrade", _TAKES_MORE),
     (rf"line\.{_X}\.start", _lower(Start.PERIOD, Start.EVALUATION)),
     (rf"line\.{_X}\.missing", _lower(Missing.LAST_DAY, Missing.SKIP)),
     (rf"benefit\.{_X}\.claw_back", _lower(ClawBack.WRITE_OFF, ClawBack.DEBT)),
@@ -263,7 +256,7 @@ def _takes_away(change: Change, before: Programme, after: Programme) -> bool:
         _brings_less(change, after)
         or _fills_limits(change, after)
         or _hides_more(change, before, after)
-        or _displaces_longer(change, before, after)
+        or _displaces_better(change, before, after)
     )
 
 
@@ -315,10 +308,11 @@ def _hides_more(change: Change, before: Programme, after: Programme) -> bool:
     return False
 
 
-def _displaces_longer(change: Change, before: Programme, after: Programme) -> bool:
-    """Say whether units of a line may come in place of another's that live longer (P-7).
+def _displaces_better(change: Change, before: Programme, after: Programme) -> bool:
+    """Say whether units of a line may come in place of another's that are better (P-7).
 
-    So it is where lines share what a benefit brings, and one brings more, or another one counts.
+    They live longer, or a fall takes less of them (P-6). So it is where lines share what a benefit
+    brings, and one brings more, or another one counts.
     """
     for line in after.line:
         benefit = after.benefits.get(line.benefit)
@@ -329,7 +323,11 @@ def _displaces_longer(change: Change, before: Programme, after: Programme) -> bo
         more.add(f"benefit.{_part(benefit.code)}.stacking.by")
         others = [one for one in before.line if one.benefit == line.benefit]
         if change.path in more or change.path.startswith(f"{path}.quota."):
-            return any(_shorter(one.valid_days, line.valid_days) for one in others)
+            return any(
+                _shorter(one.valid_days, line.valid_days)
+                or _TAKES_MORE(one.downgrade.value, line.downgrade.value)
+                for one in others
+            )
     return False
 
 

@@ -56,6 +56,13 @@ JOIN member_counter AS c
      AND c.counter = k.counter AND c."window" > k.after
 WHERE c.used > 0
 """
+# Primary key; what counts in rolling windows that several share, under the lock of their `turn`.
+RECENT_SHARED = """
+SELECT c.counter, c."window", (c.reserved + c.spent)::bigint AS used
+FROM unnest($1::text[], $2::text[]) AS k (counter, after)
+JOIN counter AS c ON c.counter = k.counter AND c."window" > k.after AND c.slice = 0
+WHERE c.reserved + c.spent > 0
+"""
 NEW = """
 INSERT INTO member_counter (bucket, member_id, counter, "window", used)
 SELECT *, 0 FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING
@@ -115,6 +122,24 @@ async def _shared(
         (row.counter, row.window): Kept(CounterUse(row.reserved, row.spent), row.told, row.told_of)
         for row in found
     }
+
+
+async def recent_shared(conn: Connection, after: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Return what several used in their rolling windows after an instant each, by its instant."""
+    found: dict[str, dict[str, int]] = {counter: {} for counter in after}
+    if after:
+        names = sorted(after)
+        for row in await rows(conn, RECENT_SHARED, names, [after[name] for name in names]):
+            found[row.counter][row.window] = row.used
+    return found
+
+
+async def begin(writer: Writer, keys: Iterable[SharedCounter]) -> None:
+    """Make the rows of instants at which shared counters are taken from, under their lock."""
+    wanted = sorted(set(keys))
+    if wanted:
+        names, windows = [name for name, _ in wanted], [key for _, key in wanted]
+        await prepare(writer, NEW_SHARED, names, windows)
 
 
 async def add(writer: Writer, changes: Mapping[SharedCounter, Change]) -> None:

@@ -400,7 +400,7 @@ WHERE l.bucket BETWEEN $1 AND $2 AND NOT EXISTS (
   AND NOT EXISTS (
     SELECT FROM outbox AS e
     WHERE e.bucket = l.bucket AND e.member_id = l.member_id
-      AND e.type IN ('entitlement.received', 'entitlement.converted')
+      AND e.type IN ('entitlement.received', 'entitlement.converted', 'entitlement.extended')
       AND e.subject_id = l.lot_id)
 """,
     **ASSETS,

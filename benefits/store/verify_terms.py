@@ -50,6 +50,7 @@ MOVES: dict[str, tuple[str, ...]] = {
     "charge.cleared": ("loss>suspense", "provider.payable>suspense"),
     "entitlement.transferred": ("available>transferred",),
     "entitlement.received": ("received>available", "available>debt"),
+    "entitlement.extended": ("issued>available", "available>converted"),
     "entitlement.debt_given": ("received>debt",),
     "entitlement.debt_taken": ("debt>transferred",),
 }
@@ -58,8 +59,8 @@ _ALLOWED = ", ".join(f"('{kind}', '{move}')" for kind, moves in MOVES.items() fo
 # What was told of new lots, and under which terms they were given.
 _GRANTED = """
 SELECT e.member_id, e.data, e.type = 'entitlement.granted' AS plain,
-       CASE e.type WHEN 'entitlement.received' THEN (e.data ->> 'granted_at')::timestamptz
-                   ELSE e.recorded_at END AS granted_at,
+       CASE WHEN e.type IN ('entitlement.received', 'entitlement.extended')
+            THEN (e.data ->> 'granted_at')::timestamptz ELSE e.recorded_at END AS granted_at,
        CASE e.type WHEN 'entitlement.returned' THEN (e.data ->> 'lot_id')::uuid
                    ELSE e.subject_id END AS lot_id,
        CASE e.type WHEN 'entitlement.returned' THEN e.subject_id::text
@@ -67,12 +68,13 @@ SELECT e.member_id, e.data, e.type = 'entitlement.granted' AS plain,
                    ELSE e.data ->> 'period' END AS period,
        coalesce(e.data ->> 'cause', 'MAKE_GOOD') AS cause,
        CASE WHEN e.type IN ('entitlement.granted', 'entitlement.received',
-                            'entitlement.converted') THEN e.data ->> 'line'
+                            'entitlement.converted', 'entitlement.extended')
+            THEN e.data ->> 'line'
             ELSE e.data ->> 'benefit' END AS line
 FROM outbox AS e
 WHERE e.bucket BETWEEN $1 AND $2 AND e.batch_id IS NOT NULL
   AND e.type IN ('entitlement.granted', 'entitlement.made_good', 'entitlement.returned',
-                 'entitlement.received', 'entitlement.converted')
+                 'entitlement.received', 'entitlement.converted', 'entitlement.extended')
 """
 # Where the last event of its order says that a claim stands.
 _TOLD = """

@@ -50,12 +50,14 @@ ORDER BY w.next_at, w.wait_id LIMIT $4
 """
 # ix_counter_queue, then ix_wait_queue: the first of each queue in which anybody waits.
 HEADS = """
-SELECT c.counter AS queue, w.benefit, w.quantity, w.limit_code, w.limit_of
+SELECT c.counter AS queue, w.benefit, w.quantity, w.limit_code, w.limit_of,
+       coalesce(m.merged_into, m.member_id) AS member_id
 FROM counter AS c
 CROSS JOIN LATERAL (
     SELECT * FROM wait AS o
     WHERE o.bucket BETWEEN 0 AND 1023 AND o.queue = c.counter AND o.ended_at IS NULL
     ORDER BY o.number LIMIT 1) AS w
+JOIN member AS m ON m.bucket = w.bucket AND m.member_id = w.member_id
 WHERE c."window" = 'queue' AND c.slice = 0 AND c.reserved > 0
 ORDER BY c.counter
 """
@@ -66,6 +68,13 @@ CROSS JOIN LATERAL (
     SELECT o.wait_id FROM wait AS o
     WHERE o.bucket BETWEEN 0 AND 1023 AND o.queue = q.queue AND o.ended_at IS NULL
     ORDER BY o.number LIMIT 1) AS w
+"""
+# ix_wait_queue
+WANTED = """
+SELECT q.queue, (SELECT coalesce(sum(o.quantity), 0) FROM wait AS o
+                 WHERE o.bucket BETWEEN 0 AND 1023 AND o.queue = q.queue
+                   AND o.ended_at IS NULL)::bigint AS pieces
+FROM unnest($1::text[]) AS q (queue)
 """
 FIRST = """
 SELECT w.member_id, w.wait_id FROM wait AS w
@@ -162,13 +171,17 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
-    """A queue and the first in it: how many pieces of what they wait for, and where."""
+    """A queue and the first in it: how many pieces of what they wait for, where, and who.
+
+    Whoever was merged waits for the member who goes on.
+    """
 
     queue: str
     benefit: str
     quantity: int
     limit: str
     of: str
+    member_id: UUID
 
 
 class WaitSeen(msgspec.Struct, frozen=True, array_like=True):
@@ -261,6 +274,11 @@ async def heads(conn: Connection) -> list[Head]:
 async def leading(conn: Connection, queues: Collection[str]) -> dict[str, UUID]:
     """Return the first wait of each of some queues in which anybody waits."""
     return {row.queue: row.wait_id for row in await rows(conn, LEADING, list(queues))}
+
+
+async def wanted(conn: Connection, queues: Collection[str]) -> dict[str, int]:
+    """Return how many pieces those want together who wait in each of some queues."""
+    return {row.queue: row.pieces for row in await rows(conn, WANTED, sorted(queues))}
 
 
 async def first(conn: Connection, queue: str, limit: int) -> list[tuple[UUID, UUID]]:

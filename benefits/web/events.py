@@ -32,6 +32,7 @@ from benefits.domain.events import (
     UnitsClawedBack,
     UnitsConverted,
     UnitsExpired,
+    UnitsExtended,
     UnitsGranted,
     UnitsMadeGood,
     UnitsReceived,
@@ -269,6 +270,13 @@ class UnitsReceivedEvent(_Event, kw_only=True):
     data: UnitsReceived
 
 
+class UnitsExtendedEvent(_Event, kw_only=True):
+    """The days of a freeze were added; the subject is the lot that ends later."""
+
+    type: Literal["entitlement.extended"]
+    data: UnitsExtended
+
+
 class DebtMovedEvent(_Event, kw_only=True):
     """A debt went along with a merger; the subject is the other member."""
 
@@ -334,6 +342,7 @@ Event = (
     | ChargeClearedEvent
     | UnitsTransferredEvent
     | UnitsReceivedEvent
+    | UnitsExtendedEvent
     | DebtMovedEvent
     | OrderPartlyUsedEvent
     | OrderCountedEvent
@@ -370,6 +379,7 @@ VIEWS: dict[type, type] = {
     ChargeCleared: ChargeClearedEvent,
     UnitsTransferred: UnitsTransferredEvent,
     UnitsReceived: UnitsReceivedEvent,
+    UnitsExtended: UnitsExtendedEvent,
     DebtMoved: DebtMovedEvent,
     MembersMerged: MembersMergedEvent,
     MemberBlocked: MemberBlockedEvent,

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from benefits.actions.top_up import Brought, Due, matters, missing, stacked
+from benefits.actions.stack import Brought, Due, matters, stacked
+from benefits.actions.top_up import missing
 from benefits.domain.downgrades import Change
 from benefits.domain.eligibility import Rule
 from benefits.domain.entitlement import Granted

@@ -11,10 +11,9 @@ from benefits.actions.start_period import begin, go_on
 from benefits.domain.eligibility import Rule
 from benefits.domain.labels import Layer
 from benefits.domain.members import PERSON, Person
-from benefits.domain.packages import Line, LinePeriod, Segment, Start
-from benefits.domain.policy import Tier
+from benefits.domain.packages import Downgrade, Line, LinePeriod, Segment, Start
 from benefits.domain.stacking import StackBy, Stacking
-from benefits.domain.values import BUCKETS
+from benefits.domain.values import BUCKETS, Month, local_date
 from tests.actions.merging import listed
 from tests.actions.test_eligibility import told
 from tests.actions.test_ways import take
@@ -43,15 +42,15 @@ def of_label(label: str, quantity: int, priority: int | None = None) -> Line:
 LINES = (TIERS, of_label("payroll", 2), of_label("cars", 1, 2))
 
 
-async def having(world: World, stacking: Stacking, *lines: Line, gold: Tier | None = None) -> None:
-    """Let lounge visits stack."""
+async def having(world: World, stacking: Stacking, *lines: Line, misses: int = 3) -> None:
+    """Let lounge visits stack, and gold and platinum be lost after some months below."""
     programme = reference_programme()
     lounge, *others = programme.benefit
-    base, usual, *above = programme.tier
+    base, gold, platinum, *above = programme.tier
     await world.apply(
         replace(
             programme,
-            tier=(base, gold or usual, *above),
+            tier=(base, replace(gold, misses=misses), replace(platinum, misses=misses), *above),
             benefit=(replace(lounge, stacking=stacking), *others),
             line=lines or LINES,
         )
@@ -133,8 +132,7 @@ async def test_the_whole_is_the_same_whatever_comes_first(
 
 async def test_who_falls_gets_what_then_comes_first(world: World) -> None:
     """P-6, P-7: with the decision; what the tier brought stays, and counts."""
-    gold = replace(reference_programme().tier[1], misses=1)
-    await having(world, FIRST, TIERS, of_label("payroll", 3), gold=gold)
+    await having(world, FIRST, TIERS, of_label("payroll", 3), misses=1)
     member = await world.member()
     world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
     await tier(world, member, GOLD)
@@ -146,6 +144,119 @@ async def test_who_falls_gets_what_then_comes_first(world: World) -> None:
     for _ in range(2):
         assert {"tiers": 2, "payroll": 1} == await granted(world)
         await start(world)
+
+
+FALLING = replace(TIERS, downgrade=Downgrade.REVOKE_EXCESS)
+
+
+async def units(world: World) -> dict[str, tuple[int, int]]:
+    """Return what can be claimed of each line, and what is held; the books are right."""
+    assert [] == await world.findings()
+    found = await world.rows(
+        "SELECT line, sum(remaining - held)::int, sum(held)::int FROM lot GROUP BY 1"
+    )
+    return {line: (free, held) for line, free, held in found}
+
+
+async def takes(world: World, member: UUID, count: int, key: str = "k1") -> None:
+    """Claim units."""
+    wish = ClaimUnits(
+        caller="mobile",
+        key=key,
+        member_id=member,
+        benefit="LOUNGE",
+        quantity=count,
+        recipient={"phone": "13800000001"},
+    )
+    async with world.database.transaction() as conn:
+        await claim(conn, [wish], world.parts, wait=False)
+
+
+async def months(world: World, member: UUID, *levels: int) -> None:
+    """Let months decide the tier, each evaluated twice with the periods started in between."""
+    for level in levels:
+        month = Month.of(local_date(world.clock.now, reference_programme().tz)).plus(-1)
+        await tier(world, member, level, str(month))
+        await start(world)
+        await world.evaluate(str(month), member)
+        world.clock.now += timedelta(days=31)
+
+
+@pytest.mark.parametrize(
+    ("stacking", "low", "high"),
+    [
+        (SUM, (0, 2, 1), (1, 2, 1)),
+        (CAPPED, (0, 2, 1), (0, 2, 1)),
+        (MAX, (0, 1, 0), (0, 1, 0)),
+        (FIRST, (0, 1, 0), (0, 1, 0)),
+    ],
+)
+async def test_g_down_1_of_lines_that_stack(
+    world: World, stacking: Stacking, low: tuple[int, ...], high: tuple[int, ...]
+) -> None:
+    """G-STACK-1, G-DOWN-1: gold 2, one of them held, payroll 2, car 1; down, and up again."""
+    await having(world, SUM, replace(TIERS, quota={"PRIVATE": 1}), misses=1)
+    member = await world.member()
+    await label(world, 1, "payroll", "cars")
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await tier(world, member, GOLD)
+    await having(world, stacking, FALLING, *LINES[1:], misses=1)
+    await start(world)
+    await takes(world, member, 1)
+    world.clock.now += timedelta(days=31)
+    for level, free in ((POOR, low), (GOLD, high), (POOR, low), (GOLD, high)):
+        await months(world, member, level)
+        found = await units(world)
+        assert free == tuple(found.get(line.code, (0, 0))[0] for line in LINES)
+        assert (free[0], 1) == found["tiers"]
+
+
+@pytest.mark.parametrize("downgrade", [Downgrade.REVOKE_UNCLAIMED, Downgrade.REVOKE_ALL])
+async def test_what_is_forfeit_leaves_room_for_the_next_line(
+    world: World, downgrade: Downgrade
+) -> None:
+    """P-6, P-7: all that is free of the tier's goes, and comes back with the higher tier alone."""
+    await having(world, MAX, replace(TIERS, downgrade=downgrade), of_label("payroll", 1), misses=1)
+    member = await world.member()
+    await label(world, 1, "payroll")
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await months(world, member, PLATINUM)
+    assert {"tiers": (3, 0)} == await units(world)
+    await months(world, member, GOLD)
+    assert {"tiers": (0, 0), "payroll": (1, 0)} == await units(world)
+    await months(world, member, GOLD, PLATINUM)
+    assert {"tiers": (2, 0), "payroll": (1, 0)} == await units(world)
+
+
+async def test_what_stays_of_a_line_that_shuts_is_not_asked(world: World) -> None:
+    """E-1, P-6: a rule is for what comes; the fall leaves what the lower tier has, and no more."""
+    await having(
+        world, MAX, replace(FALLING, eligible=Rule(staff=True)), of_label("payroll", 1), misses=1
+    )
+    member = await world.member()
+    await told(world, person=Person(PERSON, is_staff=True))
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await months(world, member, PLATINUM)
+    assert {"tiers": (3, 0)} == await units(world)
+    await told(world, person=Person(PERSON, is_staff=False))
+    await label(world, 1, "payroll")
+    await months(world, member, GOLD)
+    assert {"tiers": (2, 0)} == await units(world)
+
+
+async def test_what_a_merged_customer_used_counts_in_the_stack(world: World) -> None:
+    """P-6, T-10: two of platinum's three are held by the one: of gold's two none is left."""
+    await having(world, MAX, FALLING, of_label("payroll", 1), misses=1)
+    member, other = await world.members(2)
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await months(world, member, PLATINUM)
+    await takes(world, member, 2)
+    await listed(world, (world.name(1), world.name(2)))
+    await label(world, 2, "payroll")
+    await world.month(world.name(2), "2025-07", GOLD)
+    await world.evaluate("2025-07", other)
+    await start(world)
+    assert {"tiers": (0, 2)} == await units(world)
 
 
 async def test_a_line_that_does_not_let_in_gives_way(world: World) -> None:
@@ -169,16 +280,7 @@ async def test_units_are_spent_by_priority(world: World) -> None:
     await tier(world, member, GOLD)
     await start(world)
     await listed(world, (world.name(1), world.name(2)))
-    wish = ClaimUnits(
-        caller="mobile",
-        key="k1",
-        member_id=other,
-        benefit="LOUNGE",
-        quantity=4,
-        recipient={"phone": "13800000001"},
-    )
-    async with world.database.transaction() as conn:
-        await claim(conn, [wish], world.parts, wait=False)
+    await takes(world, other, 4)
     lots = await world.rows(
         "SELECT line, priority, held FROM lot WHERE remaining > 0 ORDER BY priority"
     )

@@ -10,7 +10,7 @@ from benefits.domain.limits import CapWindow, OnFull, Scope
 from benefits.domain.orders import Reason, Rejected
 from benefits.store import waits
 from benefits.store.db import Writer
-from tests.actions.life import call_back, claimed, number_of, tell, wish, work_off
+from tests.actions.life import call_back, claimed, gift, give, number_of, tell, wish, work_off
 from tests.actions.limiting import ask, limit, limited, local, rich, windows
 from tests.actions.merging import merged
 from tests.actions.waiting import await_room, ends, serve, stop, wait_of
@@ -71,6 +71,48 @@ async def test_what_finds_no_room_in_this_window_happens_in_the_next(world: Worl
     assert [*served, *over] == await ends(world)
     assert "ok" == await ask(world, members[0])
     assert [] == await world.findings()
+
+
+async def test_whoever_comes_at_the_turn_takes_what_is_beyond_those_who_wait(
+    world: World,
+) -> None:
+    """Five a month, two wait for three pieces: before they are served others claim two."""
+    world.clock.now = local(2025, 6, 20, 12)
+    await limited(world, limit("month", 5, on_full=OnFull.NEXT_WINDOW))
+    first, second, *others = [await rich(world) for _ in range(5)]
+    assert "ok" == await ask(world, first, quantity=5)
+    assert "waits" == await await_room(world, first)
+    assert "waits" == await await_room(world, second, quantity=2)
+    world.clock.now = local(2025, 7, 1)
+    assert ["ok", "cap_reached", "ok", "cap_reached"] == [
+        await ask(world, others[0]),
+        await ask(world, others[1], quantity=2),
+        await await_room(world, others[1]),
+        await ask(world, others[2]),
+    ]
+    assert 2 == await serve(world)
+    assert [(first, "SERVED"), (second, "SERVED")] == await ends(world)
+    assert 5 == (await windows(world))["limit:month", "2025-07"]
+    assert [] == await world.findings()
+
+
+async def test_units_of_a_make_good_wait_for_no_room(world: World) -> None:
+    """L-9: of three pieces two are made good, so the first needs room for one."""
+    await limited(world, limit("drop", 4, on_full=OnFull.WAITLIST))
+    holder, other = [await rich(world) for _ in range(2)]
+    member = await world.member()
+    await give(world, gift(member, "LOUNGE", quantity=2), gift(member, "LOUNGE", quantity=1))
+    await world.rows(
+        "UPDATE lot SET cause = 'MAKE_GOOD' WHERE member_id = $1 AND granted = 2", member
+    )
+    claims = await claimed(world, *(wish(holder, "LOUNGE") for _ in range(4)))
+    assert "waits" == await await_room(world, member, quantity=3)
+    assert "waits" == await await_room(world, other, quantity=2)
+    assert 0 == await serve(world)
+    await call_back(world, await number_of(world, claims[0]), REFUSED)
+    assert 1 == await serve(world)
+    assert [(member, "SERVED"), (other, "")] == await ends(world)
+    assert 4 == (await windows(world))["limit:drop", "2025-07"]
 
 
 async def test_who_waited_for_a_window_that_is_over_keeps_nobody_back(world: World) -> None:

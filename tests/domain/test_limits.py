@@ -199,6 +199,11 @@ def _changed(*swaps: tuple[str, str], more: str = LIMIT) -> str:
     return text
 
 
+def _rolling(scope: str, on_full: str) -> tuple[str, str]:
+    before = LIMIT.partition("scope")[2]
+    return before, f' = "{scope}"\nlimit = "2"\ndays = 3\non_full = "{on_full}"\n'
+
+
 def _of(segment: str, scope: str = "SEGMENT") -> tuple[str, str]:
     return ('scope = "MEMBER"', f'scope = "{scope}"\nsegment = {segment}')
 
@@ -269,8 +274,8 @@ def test_a_file_says_its_limits() -> None:
         (('window = "MONTH"\n', "days = 3\non = { day = 18 }\n"), "limit[0].window"),
         (('window = "MONTH"\n', "on = { day = 18, last_day = true }\n"), "limit[0].on"),
         (('window = "MONTH"\n', 'window = "MONTH"\nmissing = "LAST_DAY"\n'), "limit[0].missing"),
-        (('scope = "MEMBER"', 'scope = "PERSON"\ndays = 3'), "limit[0].days"),
-        (('scope = "MEMBER"', 'scope = "PROGRAMME"\ndays = 3'), "limit[0].days"),
+        (_rolling("PERSON", "NEXT_WINDOW"), "limit[0].on_full: of a rolling window of many"),
+        (_rolling("PROGRAMME", "WAITLIST"), "limit[0].on_full: of a rolling window of many"),
         (('scope = "MEMBER"', 'scope = "SEGMENT"'), "limit[0].segment"),
         (_of('{ label = "payroll", layer = "FACT" }', "MEMBER"), "limit[0].segment: stands"),
         (_of('"FACT:payroll"'), "`$.limit[0].segment`"),

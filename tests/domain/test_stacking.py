@@ -7,11 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from benefits.domain.carry import Carry
 from benefits.domain.labels import Layer
 from benefits.domain.packages import Downgrade, Line, LinePeriod, Segment, Start, UpgradePolicy
 from benefits.domain.programme import ProgrammeInvalid
 from benefits.domain.programme_file import read
-from benefits.domain.stacking import Share, StackBy, Stacking, allot, stack_problems
+from benefits.domain.stacking import (
+    Allotted,
+    Fall,
+    Share,
+    StackBy,
+    Stacking,
+    allot,
+    settle,
+    stack_problems,
+)
 from benefits.domain.terms import changes
 from tests.builders import PROGRAMME, reference_programme
 
@@ -39,6 +49,28 @@ def test_of_the_largest_the_first_by_priority_brings_it() -> None:
     assert [0, 1, 0] == allot(MAX, [Share(2, 2), Share(3, 0), Share(3, 0)], 2, cap=None)
     assert [0, 0] == allot(PRIORITY, [Share(2, 0), Share(5, 3)], 3, cap=None)
     assert [] == allot(PRIORITY, [], 3, cap=None)
+
+
+@pytest.mark.parametrize(
+    ("by", "cap", "expected"),
+    [
+        (SUM, 4, [Allotted(1, 0), Allotted(0, 2)]),
+        (MAX, None, [Allotted(0, 0), Allotted(0, 2)]),
+        (PRIORITY, None, [Allotted(1, 0), Allotted(0, 0)]),
+    ],
+)
+def test_a_fall_leaves_what_would_come_again(
+    by: StackBy, cap: int | None, expected: list[Allotted]
+) -> None:
+    """P-6, P-7: four of the tier's, one used, and it falls to two, beside payroll's three."""
+    shares = [Share(2, 1, Fall(free=3, gone=1)), Share(3, 0)]
+    assert expected == settle(by, shares, 1, cap=cap)
+
+
+def test_what_others_brought_stays_and_counts() -> None:
+    """P-6, P-7: payroll's three came first, so the tier brought one more: that one goes."""
+    shares = [Share(2, 0, Fall(free=1, gone=0)), Share(3, 3)]
+    assert [Allotted(0, 0)] * 2 == settle(MAX, shares, 3, cap=None)
 
 
 # A moment: what each of three lines would bring then; 0 where it does not apply.
@@ -104,16 +136,18 @@ def test_lines_that_stack_have_a_place_and_a_period(stacking: Stacking) -> None:
         replace(PAID, code="year", period=LinePeriod.YEAR),
         replace(TIERS, code="late", start=Start.EVALUATION, priority=3),
         replace(TIERS, code="full", upgrade=UpgradePolicy.FULL, priority=4),
-        replace(TIERS, code="taken", downgrade=Downgrade.REVOKE_ALL, priority=5),
+        replace(TIERS, code="carried", carry=Carry(periods=1, cap=9), priority=5),
     ]
     assert [
         "line[1].priority: 'paid' and 'tiers' stack and have the same, 0; say which comes first",
         "line[2].period: 'year' and 'tiers' stack, so they share all of it",
         "line[3].start: 'late' and 'tiers' stack, so they start together",
         "line[4].upgrade: lines that stack are TOP_UP, not FULL",
-        "line[5].downgrade: what lines that stack brought is kept until it ends",
+        "line[5].carry: what lines that stack brought is not carried over",
     ] == list(stack_problems(stacking, list(enumerate(lines))))
     assert [] == list(stack_problems(stacking, [(0, TIERS), (1, PAID)]))
+    taken = replace(TIERS, downgrade=Downgrade.REVOKE_ALL)
+    assert [] == list(stack_problems(stacking, [(0, taken), (1, PAID)]))
     assert [] == list(stack_problems(stacking, []))
     assert [] == list(stack_problems(Stacking(), list(enumerate(lines))))
 

@@ -11,7 +11,7 @@ from benefits.domain.carry import Carry
 from benefits.domain.eligibility import Rule
 from benefits.domain.labels import Layer
 from benefits.domain.lattice import Unused
-from benefits.domain.packages import Line, LinePeriod, Segment
+from benefits.domain.packages import Downgrade, Line, LinePeriod, Segment
 from benefits.domain.programme import Programme
 from benefits.domain.programme_file import read
 from benefits.domain.stacking import StackBy, Stacking
@@ -241,6 +241,9 @@ FIRST = Line(
     code="first", benefit="LOUNGE", period=LinePeriod.MONTH, quota={"GOLD": 1}, priority=1
 )
 SECOND = replace(FIRST, code="second", quota={"GOLD": 2, "PLATINUM": 2}, priority=2)
+FALLS = replace(
+    FIRST, code="falls", quota={"DIAMOND": 5}, priority=3, downgrade=Downgrade.REVOKE_EXCESS
+)
 SALARIED = Segment(label="payroll", layer=Layer.FACT, name={"zh": "代发", "en": "Payroll"})
 PAID = replace(SECOND, code="paid", quota={}, segment=SALARIED, quantity=3)
 
@@ -258,6 +261,9 @@ PAID = replace(SECOND, code="paid", quota={}, segment=SALARIED, quantity=3)
         ([FIRST, SECOND], [replace(FIRST, quota={"GOLD": 1, "PLATINUM": 1}), SECOND], True),
         ([FIRST, SECOND], [replace(FIRST, quota={"GOLD": 1, "PLATINUM": 2}), SECOND], False),
         ([replace(FIRST, eligible=Rule(staff=True)), SECOND], [FIRST, SECOND], True),
+        ([SECOND, FALLS], [SECOND, replace(FALLS, quota={"DIAMOND": 6})], True),
+        ([FALLS], [replace(FALLS, quota={"DIAMOND": 6})], False),
+        ([FALLS], [FALLS, replace(SECOND, quota={"GOLD": 3})], False),  # of which none is taken
     ],
 )
 def test_a_first_line_for_more_members_is_worse_where_it_hides_more(

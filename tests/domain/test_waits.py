@@ -25,7 +25,7 @@ def room_of(on_full: OnFull, window: CapWindow = CapWindow.MONTH, waiting: int =
     limit = replace(DROP, on_full=on_full, window=window)
     place = limits.place(limit, NOON, NOON.date(), programme=programme.code)
     room = limits.room(limit, place, 2, 2, day=NOON.date(), zone=programme.tz)
-    return replace(room, waiting=waiting)
+    return replace(room, waiting=waiting, kept=waiting and room.most)
 
 
 def lot(free: int, end: datetime | None) -> Lot:

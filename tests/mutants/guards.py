@@ -23,6 +23,11 @@ LEDGER = "benefits/store/ledger.py"
 DB = "benefits/store/db.py"
 FLUSH = "benefits/store/group.py"
 PIECES = "tests/actions/test_pieces.py"
+WAITS = "tests/actions/test_waits.py"
+SHARED = "tests/actions/test_shared_limits.py"
+STACKED = "tests/actions/test_stacked_falls.py"
+STACKING = "tests/actions/test_stacking.py"
+SERVE = "benefits/actions/serve_waits.py"
 PAID = "tests/actions/test_paid_by_use.py"
 EFFECTS = "benefits/actions/effects.py"
 LATTICE = "benefits/domain/lattice.py"
@@ -239,4 +244,77 @@ DATES = (
         ("tests/actions/test_dating.py",),
     ),
 )
-GUARDS: tuple[Guard, ...] = (*LOCKS, *KEYED, *ROOM, *TIME, *ERRORS, *ROWS, *USES, *DATES)
+QUEUED = (
+    Guard(
+        "benefits/domain/limits.py",
+        "self.used + self.kept + wanted <= self.most",
+        "self.used + wanted <= self.most",
+        (WAITS,),
+    ),
+    Guard("benefits/actions/queues.py", "self._wanted[queue] += pieces", "pass", (WAITS,)),
+    Guard("benefits/actions/queues.py", "self._wanted.get(queue, most)", "most", (WAITS,)),
+    Guard("benefits/actions/waiting.py", "self._full.add(turn.queue)", "pass", (WAITS,)),
+    Guard("benefits/actions/waiting.py", "if key in self._open:", "if False:", (WAITS,)),
+    Guard(
+        "benefits/actions/waiting.py",
+        "self._capacity.add(queue_key(turn.queue), CounterUse(-1))",
+        "pass",
+        (WAITS,),
+    ),
+    Guard(
+        "benefits/actions/claim.py",
+        "if command.turn is not None and command.turn.is_over(self.now):",
+        "if False:",
+        (WAITS,),
+    ),
+    Guard(
+        "benefits/domain/waits.py",
+        "queue == self.queue or (first is not None and self.wait_id < first)",
+        "queue == self.queue",
+        (WAITS,),
+    ),
+    Guard(
+        "benefits/domain/limits.py",
+        'return f"{name}:{place.window}" if self.on_full is OnFull.WAITLIST else name',
+        "return name",
+        (WAITS,),
+    ),
+    Guard(SERVE, "first = takewhile(ours.__contains__,", "first = filter(None,", (WAITS,)),
+    Guard(SERVE, "if not isinstance(said, Busy)", "", (WAITS,)),
+    Guard(SERVE, "units = entitlement.capped_units(", "units = max(", (WAITS,)),
+    Guard(
+        "benefits/store/waits.py", "next_at = NULL, body_sealed = NULL", "next_at = NULL", (WAITS,)
+    ),
+)
+ROLLING = (
+    Guard("benefits/actions/capacity.py", "windows.add(place.turn)", "pass", (SHARED,)),
+    Guard(
+        "benefits/actions/capacity.py",
+        "self.many = await counters.recent_shared(conn, many or {})",
+        "self.many = dict.fromkeys(many or {}, {})",
+        (SHARED,),
+    ),
+    Guard(
+        "benefits/actions/room.py", "return limits.fits(", "return True or limits.fits(", (SHARED,)
+    ),
+)
+STACKS = (
+    Guard("benefits/actions/stack.py", "nets[code] -= falls[code].free", "pass", (STACKED,)),
+    Guard("benefits/actions/stack.py", "elif not due.stacks.is_forfeit:", "else:", (STACKED,)),
+    Guard(
+        "benefits/domain/stacking.py",
+        "stays[n] = min(fall.free, still) if fall else 0",
+        "stays[n] = fall.free if fall else 0",
+        (STACKED,),
+    ),
+    Guard(
+        "benefits/actions/fall.py",
+        "due = [one for one in due if one.stack not in settled]",
+        "pass",
+        (STACKING,),
+    ),
+)
+GUARDS: tuple[Guard, ...] = (
+    *(*LOCKS, *KEYED, *ROOM, *TIME, *ERRORS, *ROWS, *USES, *DATES),
+    *(*QUEUED, *ROLLING, *STACKS),
+)

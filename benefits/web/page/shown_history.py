@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
         (
             *("entitlement.granted", "entitlement.returned", "entitlement.made_good"),
             *("entitlement.received", "entitlement.converted", "member.merged"),
+            "entitlement.extended",
         ),
     ),
     "claimed": (
@@ -96,6 +97,7 @@ WORDS: dict[str, tuple[str, Message]] = {
         "good",
         n_("Taken over from another of your customer numbers: %(count)s"),
     ),
+    "entitlement.extended": ("good", n_("Valid for longer: %(count)s")),
     "entitlement.debt_taken": (
         "plain",
         n_(

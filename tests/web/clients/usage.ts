@@ -25,6 +25,7 @@ function told(event: Event): string {
       return `${event.data.quantity} ${event.data.benefit} for ${event.data.claim_id}`;
     case "entitlement.transferred":
     case "entitlement.received":
+    case "entitlement.extended":
     case "entitlement.debt_given":
     case "entitlement.debt_taken":
       return `${event.data.quantity} ${event.data.unit}`;

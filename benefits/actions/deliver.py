@@ -205,7 +205,7 @@ def _is_mute(work: Work, claim: ClaimRow) -> bool:
 def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operation:
     """Return what an attempt does; nothing is sent or confirmed whose order is decided.
 
-    Nor is confirmed what the member has given up.
+    Nor is confirmed what the member has given up; of a part the rest is.
     """
     request = leased.request
     agreed = _agreed(programme, request)
@@ -215,7 +215,8 @@ def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operati
         leased.last_outcome,
         can_query=can_query(agreed, claim.provider_reference),
     )
-    if asks in {Operation.ISSUE, Operation.CONFIRM} and claim.state not in OPEN:
+    is_open = claim.state in OPEN or (asks is Operation.CONFIRM and claim.rest_until is not None)
+    if asks in {Operation.ISSUE, Operation.CONFIRM} and not is_open:
         return Operation.QUERY
     if asks is Operation.CONFIRM and claim.cancelled_at is not None:
         return Operation.QUERY

@@ -71,7 +71,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_send` where what was asked is what the request wants, done again by a question perhaps.
     `came_to` is kept with the attempt: the outcome's name, and its evidence. None where nobody
-    called.
+    called. Nothing was sent of one that `is_changed`: it would not say what it said at first.
     """
 
     request: RequestRow
@@ -79,6 +79,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     answer: Answer
     came_to: tuple[str, str] | None
     is_send: bool = False
+    is_changed: bool = False
 
 
 class Resolved(msgspec.Struct, frozen=True):

@@ -330,6 +330,11 @@ class _Group:
             words = f"The provider never said what became of {claim.missing} pieces more."
             self.follow.case(claim, UNANSWERED[Operation.ISSUE], words)
 
+    def refuse(self, claim_id: UUID, operation: Operation) -> None:
+        """Tell a person that nothing is sent, for it would not be what was said at first (V-3)."""
+        words = f"{operation.value}: what is kept of it is not what it was. Nothing is sent."
+        self.follow.case(self.claims[claim_id], "request_changed", words)
+
     def give_up(self, claim_id: UUID, last: Outcome | Lapsed) -> None:
         """Leave an order nobody could clear up by asking to a person (V-3)."""
         claim = self.claims[claim_id]
@@ -434,6 +439,8 @@ def _after_attempt(
     """Apply what an attempt learned, and say when to ask again; a person, when never (V-3)."""
     before = group.claims[answer.claim_id].state
     resolved = group.apply(answer)
+    if attempt.is_changed:
+        group.refuse(answer.claim_id, attempt.request.operation)
     plan = after_attempt(attempt, before, resolved, now)
     if ends_rest(attempt, plan, resolved, now):
         group.end_rest(answer.claim_id, attempt.answer.outcome)

@@ -35,18 +35,18 @@ class Pieces(Units):
         Where no units are left for more pieces those are a loss, and nothing else moves (G-CB-4).
         """
         try:
-            return self._count(claim, came, actor)
+            return self._be_of(claim, came, actor)
         except Refusal as refusal:
             return self._bear(claim, came - claim.told, actor, refusal.code)
 
     def set_aside(self, claim: ClaimRow, came: int, actor: str) -> Trouble | None:
         """Let a claim be of the pieces that its provider set aside, as far as units are left."""
         try:
-            return self._count(claim, came, actor)
+            return self._be_of(claim, came, actor)
         except Refusal:
             return None  # a loss it is once they are confirmed
 
-    def _count(self, claim: ClaimRow, came: int, actor: str) -> Trouble | None:
+    def _be_of(self, claim: ClaimRow, came: int, actor: str) -> Trouble | None:
         """Let a claim be of so many pieces (InsufficientUnits, or whatever has no room)."""
         if self.holds[claim.hold_id].ended and claim.state in _BACK:
             # Whatever delivers it takes the units of so many.

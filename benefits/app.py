@@ -63,6 +63,7 @@ from benefits.web import (
     proposals,
     redemptions,
     reports,
+    rereads,
     standings,
     stock,
     summary,
@@ -91,7 +92,7 @@ API = [
     *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),
     *(*choices.HANDLERS, *whitelists.HANDLERS, *redemptions.HANDLERS),
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),
-    *(*waits.HANDLERS, *stock.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
+    *(*waits.HANDLERS, *stock.HANDLERS, *rereads.HANDLERS, *callbacks.HANDLERS, *health.HANDLERS),
 ]
 
 

@@ -71,7 +71,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_send` where what was asked is what the request wants, done again by a question perhaps.
     `came_to` is kept with the attempt: the outcome's name, and its evidence. None where nobody
-    called.
+    called. Nothing was sent of one that `is_changed`: it would not say what it said at first.
     """
 
     request: RequestRow
@@ -79,18 +79,20 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     answer: Answer
     came_to: tuple[str, str] | None
     is_send: bool = False
+    is_changed: bool = False
 
 
 class Resolved(msgspec.Struct, frozen=True):
     """Where a claim stands after an answer, and whether its provider is still to be asked.
 
-    Where it `is_watched` it is asked without end.
+    Where it `is_watched` it is asked without end; of pieces that are missing until `rest_until`.
     """
 
     state: OrderState
     ask_on: bool
     capabilities: Capabilities
     is_watched: bool = True
+    rest_until: datetime | None = None
 
 
 def terms_of(claim: ClaimRow, agreed: Offer) -> Terms:
@@ -153,6 +155,26 @@ def is_out_of_time(request: RequestRow, able: Capabilities, now: datetime) -> bo
     return now >= (left_at or request.created_at) + patience(able)
 
 
+def _is_over(attempt: Attempted, resolved: Resolved, now: datetime) -> bool:
+    """Say whether a call that never left was the last: the time of its request is over (V-3)."""
+    if attempt.answer.is_last:
+        return True
+    if attempt.request.operation is Operation.ISSUE and resolved.rest_until is not None:
+        return now >= resolved.rest_until
+    return is_out_of_time(attempt.request, resolved.capabilities, now)
+
+
+def ends_rest(attempt: Attempted, plan: orders.Plan, resolved: Resolved, now: datetime) -> bool:
+    """Say whether pieces that are missing are asked for no more after an attempt (V-5).
+
+    They are so through the schedule once, or as long as that takes. A use may be asked about on.
+    """
+    if resolved.rest_until is None or attempt.request.operation is not Operation.ISSUE:
+        return False
+    is_through = plan.queries >= len(resolved.capabilities.query_schedule_s)
+    return plan.next_at is None or is_through or now >= resolved.rest_until
+
+
 def unsent(request: RequestRow) -> orders.Plan:
     """Return the end of a use that is told no more, for nothing of it ever left."""
     return orders.Plan(request=request, next_at=None, queries=0, sent_by=None, verdict=NOT_SENT)
@@ -171,7 +193,7 @@ def doubted(attempt: Attempted, now: datetime, grace_s: int) -> Attempted:
     """
     request, outcome = attempt.request, attempt.answer.outcome
     queried = attempt.operation is Operation.QUERY
-    if request.operation is Operation.REVOKE and queried and not _is_over(outcome):
+    if request.operation is Operation.REVOKE and queried and not _leaves_nothing(outcome):
         return _unknown(attempt, "not taken back so far")
     about = {Operation.CONFIRM, Operation.REVOKE, Operation.REDEEM, Operation.REVERSE}
     if request.operation not in about or not isinstance(outcome, Rejected):
@@ -183,7 +205,7 @@ def doubted(attempt: Attempted, now: datetime, grace_s: int) -> Attempted:
     return _unknown(attempt, f"{attempt.operation.value.lower()} refused: {outcome.code}")
 
 
-def _is_over(outcome: Outcome | Lapsed) -> bool:
+def _leaves_nothing(outcome: Outcome | Lapsed) -> bool:
     """Say whether an answer to a question leaves nothing to take back, or to ask about."""
     if isinstance(outcome, Rejected):
         return outcome.reason is Reason.NOT_FOUND
@@ -229,6 +251,45 @@ def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
         later = max(outcome.at, undone_at + timedelta(microseconds=1))
         return msgspec.structs.replace(outcome, at=later)
     return outcome
+
+
+# How a provider says that it does not take an order back.
+Stands = Rejected | Done | Confirmed | Used | PartlyUsed
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What it says of an order that its provider does not take it back.
+
+    It `stands` where its member gave it up, who may do so once more. Why a person looks at it is
+    the `case`.
+    """
+
+    outcome: Outcome
+    case: str = ""
+    stands: bool = False
+
+
+def not_taken_back(outcome: Stands, claim: ClaimRow, now: datetime) -> Kept:
+    """Weigh that a provider does not take back what came late, or what its member gave up."""
+    refused = isinstance(outcome, Rejected)
+    unknown = isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND
+    if claim.cancelled_at is None:
+        if unknown:
+            return Kept(Unknown("not found"), "The provider does not know the order.")
+        # What cannot be taken back was delivered: it is the member's, or the bank's loss.
+        return Kept(Done(at=now) if refused else outcome)
+    if unknown:
+        return Kept(outcome if claim.state in OPEN | USABLE else Unknown("not found"))
+    said = Unknown("not taken back") if refused else outcome
+    match claim.state:
+        case OrderState.REVOKED:
+            return Kept(said)
+        case OrderState.COMPENSATED if refused:  # or there was nothing to take back
+            return Kept(said, "It had failed, and is not taken back.")
+        case OrderState.EXPIRED if refused:
+            return Kept(said)
+        case _:
+            return Kept(said, stands=True)
 
 
 def spent_at(outcome: Outcome | Lapsed, course: Course, now: datetime) -> datetime:
@@ -314,12 +375,12 @@ def after_attempt(
     if isinstance(outcome, NotSent):
         if attempt.operation is not Operation.QUERY and is_first(request):
             sent_by = None
-        over = attempt.answer.is_last or is_out_of_time(request, resolved.capabilities, now)
+        over = _is_over(attempt, resolved, now)
         if over and before is OrderState.MANUAL and request.operation is Operation.ISSUE:
             # A person let it be asked again, or its way opened: each try has its place.
             queries += 1
             at = next_at(request, queries, resolved, now) if asking else None
-        elif asking and (watching or not over):
+        elif asking and (not over or (watching and resolved.is_watched)):
             at = max(now + backoff(request.attempt, request.request_id), earliest)
         else:
             at = None
@@ -353,7 +414,8 @@ def _is_asking(attempt: Attempted, resolved: Resolved) -> bool:
             waits = resolved.ask_on or is_undecided(outcome)
             return waits and not verdict(request, outcome)
         case Operation.CONFIRM:
-            return resolved.state in OPEN and not verdict(request, outcome)
+            waits = resolved.state in OPEN or resolved.rest_until is not None
+            return waits and not verdict(request, outcome)
         case Operation.REDEEM | Operation.REVERSE:
             return not verdict(request, outcome)
         case _:

@@ -6,6 +6,7 @@ outcome is asked about, not sent again (V-3).
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -45,21 +46,24 @@ from benefits.domain.orders import (
     redacted,
 )
 from benefits.domain.programme import Programme
+from benefits.domain.requests import is_said
 from benefits.store import claims, due, members, orders
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, Together, Writer
 from benefits.store.due import Room
 from benefits.store.orders import Leased, RequestRow
 
+Said = TypeVar("Said")
 LEASE_MARGIN_S = 30
 GIVEN_UP = Unknown("given up, not sent again")
+CHANGED = "what is kept of the request is not what it was, not sent"
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to be made: the call, its provider, and the leased request it belongs to.
 
     `capabilities` are those the claim was made under; `is_send` as in `Attempted`. A probe decides
-    whether others go again.
+    whether others go again. It `is_changed` where it would not say what its request said at first.
     """
 
     provider: str
@@ -68,6 +72,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     request: RequestRow
     is_send: bool
     is_probe: bool = False
+    is_changed: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -95,7 +100,8 @@ async def lease(
     """Take due requests for one attempt each, so that no provider has more than `limit` under way.
 
     The holds of what is taken have no deadline from here on. Where the attempt would send again
-    what was given up it is none: nothing is heard, and the order waits for its next.
+    what was given up, or something else than before, it is none: nothing is heard, and the order
+    waits for its next.
     """
     catalogue = await parts.catalogue.current(conn)
     limits, began = gate.rates(catalogue), parts.clock()
@@ -118,10 +124,10 @@ async def lease(
     requests = [one.request for one in leased]
     await gate.went(conn, open_to, requests, until)
     works = await _begin(conn, leased, found, parts, probes=open_to.probes)
-    mute = {work.call.own for work in works if _is_mute(work, found[work.request.claim_id])}
-    silent = [replace(work, is_send=False) for work in works if work.call.own in mute]
-    await _record(conn, [Attempt(work, GIVEN_UP) for work in silent], parts)
-    return [work for work in works if work.call.own not in mute]
+    told = [(work, _unheard(work, found[work.request.claim_id])) for work in works]
+    silent = [Attempt(replace(one, is_send=False), heard) for one, heard in told if heard]
+    await _record(conn, silent, parts)
+    return [work for work, heard in told if heard is None]
 
 
 async def _begin(
@@ -153,8 +159,9 @@ async def _begin(
             request=request,
             is_probe=(request.provider, request.sku) in probes,
             is_send=_is_send(call, request, agreed[request.claim_id]),
+            is_changed=not is_same,
         )
-        for (request, _), call in zip(works, calls, strict=True)
+        for (request, _), (call, is_same) in zip(works, calls, strict=True)
     ]
 
 
@@ -196,16 +203,22 @@ def _is_send(call: Call, request: RequestRow, programme: Programme) -> bool:
     return resent and call.operation is Operation.QUERY and request.operation is Operation.ISSUE
 
 
-def _is_mute(work: Work, claim: ClaimRow) -> bool:
-    """Say whether an attempt would send again what the member has given up (V-10)."""
-    issues = work.request.operation is Operation.ISSUE
-    return work.is_send and issues and claim.cancelled_at is not None
+def _unheard(work: Work, claim: ClaimRow) -> Outcome | None:
+    """Return what is heard of an attempt that is not made; None of all others (V-3, V-10).
+
+    What the member has given up is not sent again; nor is anything said, or asked about, but what
+    was to be said at first.
+    """
+    if work.is_changed:
+        return NotSent(CHANGED) if is_first(work.request) else Unknown(CHANGED)
+    issues = work.is_send and work.request.operation is Operation.ISSUE
+    return GIVEN_UP if issues and claim.cancelled_at is not None else None
 
 
 def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operation:
     """Return what an attempt does; nothing is sent or confirmed whose order is decided.
 
-    Nor is confirmed what the member has given up.
+    Nor is confirmed what the member has given up; of a part the rest is.
     """
     request = leased.request
     agreed = _agreed(programme, request)
@@ -215,7 +228,8 @@ def _operation(leased: Leased, claim: ClaimRow, programme: Programme) -> Operati
         leased.last_outcome,
         can_query=can_query(agreed, claim.provider_reference),
     )
-    if asks in {Operation.ISSUE, Operation.CONFIRM} and claim.state not in OPEN:
+    is_open = claim.state in OPEN or (asks is Operation.CONFIRM and claim.rest_until is not None)
+    if asks in {Operation.ISSUE, Operation.CONFIRM} and not is_open:
         return Operation.QUERY
     if asks is Operation.CONFIRM and claim.cancelled_at is not None:
         return Operation.QUERY
@@ -227,8 +241,11 @@ async def _calls(
     works: Sequence[tuple[RequestRow, Operation]],
     found: Mapping[UUID, ClaimRow],
     parts: Parts,
-) -> list[Call]:
-    """Return what is to be said in attempts: of the order what was ordered, whatever is asked."""
+) -> list[tuple[Call, bool]]:
+    """Return what is to be said in attempts, and whether it is what was to be said at first.
+
+    Of the order it is what was ordered, whatever is asked.
+    """
     requests = {request.request_id: request for request, _ in works}
     later = [r for r in requests.values() if r.operation is not Operation.ISSUE]
     pairs = [(r.member_id, r.claim_id) for r in later]
@@ -236,29 +253,34 @@ async def _calls(
     for each in (r for of in asked.values() for r in of):
         requests.setdefault(each.request_id, each)
     issued = {r.claim_id: r for r in requests.values() if r.operation is Operation.ISSUE}
-    calls = list[Call]()
+    calls = list[tuple[Call, bool]]()
     for request, operation in works:
-        order = issued[request.claim_id]
+        order, claim = issued[request.claim_id], found[request.claim_id]
         use = requests[request.undoes] if request.undoes else request
+        ordered, is_same = _said(order, IssueRequest, parts)
         redemption = None
         if use.operation is Operation.REDEEM:
-            opened = parts.envelope.open(use.body_sealed)
-            redemption = msgspec.json.decode(opened, type=Redemption)
-        calls.append(
-            Call(
-                number=order.number,
-                operation=operation,
-                request=msgspec.json.decode(
-                    parts.envelope.open(order.body_sealed), type=IssueRequest
-                ),
-                own=request.number,
-                reference=found[request.claim_id].provider_reference,
-                code=_code(found[request.claim_id], parts),
-                redemption=redemption,
-                undoes=use.number if request.undoes else "",
-            )
+            redemption, is_its_own = _said(use, Redemption, parts)
+            is_same = is_same and is_its_own
+        call = Call(
+            number=order.number,
+            operation=operation,
+            request=ordered,
+            own=request.number,
+            reference=claim.provider_reference,
+            code=_code(claim, parts),
+            redemption=redemption,
+            undoes=use.number if request.undoes else "",
         )
+        calls.append((call, is_same))
     return calls
+
+
+def _said(request: RequestRow, type_: type[Said], parts: Parts) -> tuple[Said, bool]:
+    """Return what a request says, and whether that is what it was made to say."""
+    told = parts.envelope.open(request.body_sealed)
+    said = msgspec.json.decode(told, type=type_)
+    return said, is_said(told, said, request.body_hash)
 
 
 def _code(claim: ClaimRow, parts: Parts) -> str:
@@ -306,6 +328,7 @@ async def _record(
                 request=work.request,
                 operation=work.call.operation,
                 is_send=work.is_send and not isinstance(sendable, Rejected),
+                is_changed=work.is_changed,
                 came_to=(str(outcome.__struct_config__.tag), _evidence(outcome)),
                 answer=Answer(
                     claim_id=work.request.claim_id,

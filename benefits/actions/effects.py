@@ -18,10 +18,12 @@ from benefits.actions.new_lots import GrantFor, add_lot
 from benefits.actions.pricing import cost_of, piece_price
 from benefits.actions.room import change_room, check_room, counted
 from benefits.actions.spent import Spent
+from benefits.actions.transfer import Reach
 from benefits.domain import corrections as rules
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import UNITS, Benefit, Late
 from benefits.domain.booking import Cancelled, IfEnded
+from benefits.domain.catalogue import Catalogue
 from benefits.domain.corrections import Line
 from benefits.domain.entitlement import CounterUse
 from benefits.domain.lattice import Effect, Step
@@ -55,17 +57,18 @@ class Trouble(msgspec.Struct, frozen=True):
 class Units:
     """The units of claims whose members are locked, while effects are applied to them.
 
-    `offers` are the terms that the claims were made under, `today` those in force.
+    `offers` are the terms that the claims were made under, the catalogue's those in force.
     """
 
     def __init__(
-        self, journal: Journal, offers: Mapping[UUID, Offer], today: Mapping[str, Offer]
+        self, journal: Journal, offers: Mapping[UUID, Offer], catalogue: Catalogue
     ) -> None:
         self.journal = journal
         self.capacity = Capacity()
+        self.reach = Reach(journal, catalogue)
         self.holds: dict[UUID, HoldRow] = {}
         self._offers = offers
-        self._today = today
+        self._today = catalogue.offers
         self._spent: dict[UUID, Spent] = {}
         self._new_holds: list[HoldRow] = []
         self._ends: list[HoldEnd] = []
@@ -269,9 +272,9 @@ class Units:
         piece_cost = programme.minor(benefit.cost)
         cost, paid = piece_cost * claim.came, self._piece(claim, used_at) * claim.came
         price = cost_of(programme, benefit, cost, provider=provider)
-        at, bearers = self.journal.now_for(claim.member_id), programme.bearers[benefit.budget]
+        bearers = programme.bearers[benefit.budget]
         try:
-            parts = ledger.take(self.journal.lots_of(claim.member_id, unit), taken, at)
+            parts = self.reach.choose(claim.member_id, unit, taken)
             uncapped = entitlement.uncapped_units(parts, self.journal.lots)
             counts = Counted(taken - uncapped, piece, piece_cost)
             check_room(self.capacity, today, claim, counts, bearers=bearers)
@@ -280,6 +283,8 @@ class Units:
             lost = ledger.make_up(unit, taken)
             self._post(claim, lost + ledger.bear(replace(price, minor=paid)), actor)
             return Trouble("delivered_without_entitlement", refusal.code)
+        parts = self.reach.bring(claim.member_id, parts, actor=actor)
+        at = self.journal.now_for(claim.member_id)
         postings = ledger.hold(unit, parts) + ledger.reserve(price)
         if captured:
             postings += ledger.capture(unit, parts) + ledger.spend(price, paid)

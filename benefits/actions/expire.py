@@ -130,10 +130,13 @@ def _steps(parts: Parts) -> tuple[Step, ...]:
     async def silent(conn: Connection, lane: Buckets) -> Seen:
         return await give_up_orders(conn, parts, buckets=lane, limit=PAGE)
 
+    async def rests(conn: Connection, lane: Buckets) -> Seen:
+        return await give_up_rests(conn, parts, buckets=lane, limit=PAGE)
+
     async def unsaid(conn: Connection, lane: Buckets) -> Seen:
         return await give_up_requests(conn, parts, buckets=lane, limit=PAGE)
 
-    return left, ends, new, lots, holds, uses, silent, unsaid
+    return left, ends, new, lots, holds, uses, silent, rests, unsaid
 
 
 async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
@@ -149,6 +152,7 @@ async def due(database: Database, parts: Parts, *, buckets: Buckets) -> Swept:
         orders += await claims.count_unused(conn, buckets, now)
         benefits, providers = _unheard_since(await parts.catalogue.current(conn), now)
         orders += await unheard.count_orders(conn, buckets, benefits)
+        orders += await unheard.count_rests(conn, buckets, now)
         orders += await unheard.count_requests(conn, buckets, providers, now)
         return Swept(lots, orders, lots, ends)
 
@@ -292,6 +296,33 @@ async def give_up_orders(conn: Connection, parts: Parts, *, buckets: Buckets, li
         )
         for claim in (await claims.by_id(conn, free)).values()
         if claim.state in UNHEARD and claim.changed_at <= since[claim.benefit]
+    ]
+    left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
+    seen = len(free) - len(left)
+    return Seen(seen, len(found) - seen)
+
+
+async def give_up_rests(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
+    """Leave to people what never came of orders that came in part; busy members' wait (V-3, V-5).
+
+    What waits for its provider goes on waiting: what it says still counts.
+    """
+    now = parts.clock()
+    found = await unheard.rests(conn, buckets, now, limit)
+    if not found:
+        return Seen()
+    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
+    free = [claim_id for member_id, claim_id in found if member_id in locked]
+    answers = [
+        Answer(
+            claim_id=claim.claim_id,
+            operation=Operation.ISSUE,
+            outcome=NOTHING_HEARD,
+            actor="system:expire",
+            is_last=True,
+        )
+        for claim in (await claims.by_id(conn, free)).values()
+        if claim.rest_until is not None and claim.rest_until <= now
     ]
     left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
     seen = len(free) - len(left)

@@ -6,7 +6,7 @@ claims and counters stay where they are and count along (`store/merged`).
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -17,12 +17,12 @@ from benefits.actions.keyed import Accepted, once
 from benefits.actions.keyed import Decided as Outcome
 from benefits.actions.parts import Parts
 from benefits.actions.tell_news import tell
+from benefits.actions.transfer import transfer
 from benefits.domain import ledger, merges, topics
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.floors import opened_since
-from benefits.domain.ledger import Lot, Part
+from benefits.domain.ledger import Part
 from benefits.domain.merges import MergeLine, Party
-from benefits.domain.packages import told_priority
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
 from benefits.domain.values import Month, local_date, member_id
@@ -40,9 +40,8 @@ from benefits.store import (
 from benefits.store import ledger as books
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection, run
-from benefits.store.ledger import Journal, Origin
+from benefits.store.ledger import Journal
 from benefits.store.members import Member
-from benefits.store.merged import Free
 from benefits.store.requests import RequestKey
 from benefits.store.tiers import Decided
 
@@ -290,58 +289,8 @@ async def _move(
             cause_id=first,
         )
     for id_, lot in sorted(lots, key=lambda pair: (pair[0], ledger.fefo(pair[1]))):
-        _transfer(journal, catalogue, (id_, into[id_]), (lot, free[lot.lot_id]), actor=actor)
+        other, part = into[id_], Part(lot.lot_id, lot.remaining - lot.held)
+        owed_now = journal.owed(other, lot.unit)
+        whose, of = (id_, other), (part, free[lot.lot_id])
+        transfer(journal, catalogue, whose, of, actor=actor, owed=owed_now)
     return {into[id_] for id_, _ in lots}
-
-
-def _transfer(
-    journal: Journal,
-    catalogue: Catalogue,
-    whose: tuple[UUID, UUID],
-    of: tuple[Lot, Free],
-    *,
-    actor: str,
-) -> None:
-    """Move the free units of a lot into one of the other member, under the same terms."""
-    (id_, other), (lot, free) = whose, of
-    quantity = lot.remaining - lot.held
-    new = msgspec.structs.replace(
-        lot,
-        lot_id=journal.id_for(other),
-        granted=quantity,
-        remaining=quantity,
-        held=0,
-        expired=0,
-        redeemed=0,
-    )
-    told = {"unit": lot.unit, "quantity": catalogue.whole(lot.unit, quantity)}
-    first = journal.post(
-        id_,
-        "entitlement.transferred",
-        ledger.transfer_out(lot.unit, [Part(lot.lot_id, quantity)]),
-        actor=actor,
-        subject_id=lot.lot_id,
-        data=told | {"lot_id": new.lot_id},
-    )
-    owed = journal.owed(other, lot.unit)
-    journal.new_lot(other, new, Origin(free.programme, free.line, free.period, free.cause))
-    expires_at = lot.expires_at.astimezone(UTC) if lot.expires_at else None
-    journal.post(
-        other,
-        "entitlement.received",
-        ledger.transfer_in(new) + ledger.pay_debt(new, owed),
-        actor=actor,
-        subject_id=new.lot_id,
-        cause_id=first,
-        data=told
-        | {
-            "lot_id": lot.lot_id,
-            "cause": free.cause,
-            "period": free.period,
-            "programme": free.programme,
-            "line": free.line,
-            "granted_at": lot.granted_at.astimezone(UTC),
-            "expires_at": expires_at,
-            **told_priority(free.cause, lot.priority),
-        },
-    )

@@ -30,32 +30,49 @@ class Pieces(Units):
     """The units of claims whose members are locked, by the pieces that came."""
 
     def recount(self, claim: ClaimRow, came: int, actor: str) -> Trouble | None:
-        """Let a claim be of the pieces that `came` all in all; what it has is held then.
+        """Let a claim be of the pieces that `came` all in all, more than told; it holds them then.
 
         Where no units are left for more pieces those are a loss, and nothing else moves (G-CB-4).
         """
-        hold, spent = self.holds[claim.hold_id], self._spent.get(claim.claim_id)
-        ordered = claim.ordered or claim.quantity
-        known = ordered - claim.missing if claim.ordered else 0
-        more = came - known
-        if hold.ended and claim.state in _BACK:  # whatever delivers it takes the units of so many
-            claim.ordered, claim.missing = ordered, ordered - min(came, claim.quantity)
+        try:
+            return self._be_of(claim, came, actor)
+        except Refusal as refusal:
+            return self._bear(claim, came - claim.told, actor, refusal.code)
+
+    def set_aside(self, claim: ClaimRow, came: int, actor: str) -> Trouble | None:
+        """Let a claim be of the pieces that its provider set aside, as far as units are left."""
+        try:
+            return self._be_of(claim, came, actor)
+        except Refusal:
+            return None  # a loss it is once they are confirmed
+
+    def _be_of(self, claim: ClaimRow, came: int, actor: str) -> Trouble | None:
+        """Let a claim be of so many pieces (InsufficientUnits, or whatever has no room)."""
+        if self.holds[claim.hold_id].ended and claim.state in _BACK:
+            # Whatever delivers it takes the units of so many.
+            claim.ordered, claim.missing = claim.wanted, claim.wanted - min(came, claim.quantity)
             self.tell(claim, COUNTED)
             return None
-        if not known:
-            kept, back = ledger.split(hold.parts, hold.quantity // claim.quantity * came)
-            claim.ordered, claim.missing = ordered, ordered - came
-            postings = self._let_go(claim, kept, back)
-            self._renew(claim, kept, postings, actor, pieces=came)
-            return None
+        if claim.told:
+            return self._add(claim, came - claim.told, actor)
+        self._keep(claim, came, actor)
+        return None
+
+    def _keep(self, claim: ClaimRow, came: int, actor: str) -> None:
+        """Hold the units of the first pieces; those of the others are the member's again."""
+        hold = self.holds[claim.hold_id]
+        kept, back = ledger.split(hold.parts, hold.quantity // claim.quantity * came)
+        claim.ordered, claim.missing = claim.wanted, claim.wanted - came
+        self._renew(claim, kept, self._let_go(claim, kept, back), actor, pieces=came)
+
+    def _add(self, claim: ClaimRow, more: int, actor: str) -> Trouble | None:
+        """Hold what is held or spent anew, together with units for more pieces."""
+        hold, spent = self.holds[claim.hold_id], self._spent.get(claim.claim_id)
         if spent is not None and not spent.whole:
             return BY_HAND
-        try:
-            if hold.ended and spent is None:
-                raise InsufficientUnits  # so it was when it was delivered
-            parts = self._take_more(claim, more)
-        except Refusal as refusal:
-            return self._bear(claim, more, actor, refusal.code)
+        if hold.ended and spent is None:
+            raise InsufficientUnits  # so it was when it was delivered
+        parts = self._take_more(claim, more, actor)
         claim.missing -= more
         if spent is None:
             held = list(hold.parts)
@@ -63,11 +80,10 @@ class Pieces(Units):
         else:
             held = spent.whole
             postings = ledger.unspent(hold.unit, held) + spent.money_back()
-        pieces = claim.quantity + more
-        self._renew(claim, _together(held + parts), postings, actor, pieces=pieces)
+        self._renew(claim, _together(held + parts), postings, actor, pieces=claim.quantity + more)
         programme, benefit = self._offers[claim.claim_id]
-        ids = (claim.member_id, claim.claim_id)
         bearers = programme.bearers[benefit.budget]
+        ids = (claim.member_id, claim.claim_id)
         self.capacity.tell(self.journal, self._terms(claim)[0], bearers, ids)
         return None
 
@@ -124,18 +140,17 @@ class Pieces(Units):
         after = Counted(new.quantity - uncapped, before.piece, before.piece_cost)
         change_room(self.capacity, claim, before, after)
 
-    def _take_more(self, claim: ClaimRow, more: int) -> list[Part]:
-        """Choose units for more pieces (InsufficientUnits, or whatever has no room)."""
+    def _take_more(self, claim: ClaimRow, more: int, actor: str) -> list[Part]:
+        """Take units for more pieces (InsufficientUnits, or whatever has no room)."""
         hold, (programme, benefit) = self.holds[claim.hold_id], self._offers[claim.claim_id]
-        at, piece = self.journal.now_for(claim.member_id), hold.quantity // claim.quantity
-        lots = self.journal.lots_of(claim.member_id, hold.unit)
-        parts = ledger.take(lots, piece * more, at)
+        piece = hold.quantity // claim.quantity
+        parts = self.reach.choose(claim.member_id, hold.unit, piece * more)
         units = piece * more - entitlement.uncapped_units(parts, self.journal.lots)
         wanted = Counted(units, piece, hold.cost_minor // claim.quantity)
         asked = replace(claim, quantity=more)
         bearers = programme.bearers[benefit.budget]
         check_room(self.capacity, self._terms(claim), asked, wanted, bearers=bearers)
-        return parts
+        return self.reach.bring(claim.member_id, parts, actor=actor)
 
     def _bear(self, claim: ClaimRow, more: int, actor: str, why: str) -> Trouble:
         """Book pieces as a loss that came without units for them (G-CB-4)."""

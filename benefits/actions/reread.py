@@ -11,16 +11,20 @@ import msgspec
 import structlog
 
 from benefits.actions import receive
+from benefits.actions.keyed import Accepted, Decided, once
 from benefits.actions.parts import Parts
 from benefits.actions.receive import Read
 from benefits.domain.callbacks import SETTLED, Verdict, judged
 from benefits.domain.orders import Notice
 from benefits.domain.refusal import Refusal
+from benefits.domain.requests import body_hash
 from benefits.store import cases, claims, inbox
 from benefits.store.db import Connection, Database, is_of_database
 from benefits.store.envelope import EnvelopeBroken
 from benefits.store.inbox import Mark, Place, Unsettled
+from benefits.store.requests import RequestKey
 
+OPERATION = "reread_callbacks"
 PAGE = 100
 NOTE = "The callback was read again."
 Understand = Callable[[str, bytes], Notice | None]
@@ -36,7 +40,7 @@ class Reread(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
 
 
-class Again(msgspec.Struct, frozen=True, kw_only=True):
+class Again(msgspec.Struct, frozen=True):
     """A callback that was read again, what had become of it, and what became of it now.
 
     `was` is None of what an earlier release worked off; `now` of what waits for its member.
@@ -57,39 +61,36 @@ class Again(msgspec.Struct, frozen=True, kw_only=True):
 async def reread_all(
     database: Database, command: Reread, parts: Parts
 ) -> AsyncIterator[list[Again]]:
-    """Read callbacks again page by page, oldest first; one that fails keeps no other back."""
-    after: Mark | None = (command.since, "") if command.since else None
+    """Read callbacks again page by page, oldest first."""
+    after: Mark | None = None
     while True:
 
         async def page(conn: Connection, after: Mark | None = after) -> list[Again]:
-            return await reread(conn, command, parts, after, limit=PAGE)
+            return await reread_page(conn, command, parts, after, limit=PAGE)
 
-        try:
-            found = await database.transact(page)
-        except Exception as error:
-            if is_of_database(error):
-                raise
-            found = await _singly(database, command, parts, after)
+        found = await database.transact(page)
         if not found:
             return
         yield found
         after = found[-1].mark
 
 
-async def _singly(
-    database: Database, command: Reread, parts: Parts, after: Mark | None
+async def reread_page(
+    conn: Connection, command: Reread, parts: Parts, after: Mark | None, *, limit: int
 ) -> list[Again]:
-    """Read a page of callbacks again one by one; one that fails stays as it is."""
-    async with database.transaction() as conn:
-        page = await inbox.unsettled(conn, command.provider, after, PAGE)
+    """Read a page of callbacks again; one that fails stays as it is, and keeps no other back."""
+    after = after or ((command.since, "") if command.since else None)
+    try:
+        async with conn.begin_nested():
+            return await reread(conn, command, parts, after, limit=limit)
+    except Exception as error:
+        if is_of_database(error):
+            raise
     found = list[Again]()
-    for one in page:
-
-        async def alone(conn: Connection, after: Mark | None = after) -> list[Again]:
-            return await reread(conn, command, parts, after, limit=1)
-
+    for one in await inbox.unsettled(conn, command.provider, after, limit):
         try:
-            found += await database.transact(alone)
+            async with conn.begin_nested():
+                found += await reread(conn, command, parts, after, limit=1)
         except Exception as error:
             if is_of_database(error):
                 raise
@@ -99,10 +100,54 @@ async def _singly(
     return found
 
 
+class RereadPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of callbacks that is to be read again under a key: from where, and how many."""
+
+    command: Reread
+    after: Mark | None
+    limit: int
+
+    @property
+    def body(self) -> bytes:
+        """The hash of what is asked."""
+        said = self.command
+        return body_hash([said.provider, said.since, self.after, self.limit])
+
+
+async def reread_keyed(
+    conn: Connection, page: RereadPage, key: str, parts: Parts
+) -> tuple[Decided | Refusal, list[Again]]:
+    """Read a page again under a key, once (C-9); return what became of each, oldest first."""
+    provider = page.command.provider
+
+    async def work() -> Accepted:
+        found = await reread_page(conn, page.command, parts, page.after, limit=page.limit)
+        return Accepted({one.event_id: _kept_as(one) for one in found})
+
+    request_key = RequestKey.placed(page.command.caller, OPERATION, key)
+    outcome = await once(conn, request_key, page.body, parts, work=work)
+    if not isinstance(outcome, Accepted):
+        return outcome, []
+    again = [
+        Again(one.received_at, one.event_id, one.number, *_said(outcome.ids[one.event_id]))
+        for one in await inbox.named(conn, provider, list(outcome.ids))
+    ]
+    return outcome, sorted(again, key=lambda one: one.mark)
+
+
+def _kept_as(one: Again) -> str:
+    """Return what is kept with the key of what became of a callback: before, and now."""
+    return " ".join(verdict.value if verdict else "-" for verdict in (one.was, one.now))
+
+
+def _said(kept: str) -> tuple[Verdict | None, ...]:
+    return tuple(None if word == "-" else Verdict(word) for word in kept.split())
+
+
 async def reread(
     conn: Connection, command: Reread, parts: Parts, after: Mark | None, *, limit: int
 ) -> list[Again]:
-    """Read callbacks again that came to nothing, and apply what they say now."""
+    """Read callbacks again that came to nothing, together, and apply what they say now."""
     taken = await inbox.unsettled(conn, command.provider, after, limit)
     if not taken:
         return []
@@ -194,10 +239,4 @@ def _read(one: Unsettled, notice: Notice) -> Read:
 
 
 def _again(one: Unsettled, now: Verdict | None) -> Again:
-    return Again(
-        received_at=one.received_at,
-        event_id=one.event_id,
-        number=one.number,
-        was=one.verdict,
-        now=now,
-    )
+    return Again(one.received_at, one.event_id, one.number, one.verdict, now)

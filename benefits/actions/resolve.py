@@ -18,20 +18,23 @@ from benefits.actions.answers import (
     Answer,
     Attempted,
     Resolved,
+    Stands,
     after_attempt,
     after_callback,
     doubted,
-    follow_up,
+    ends_rest,
     is_unanswered,
+    is_undecided,
     may_undo,
     newest,
+    not_taken_back,
     of_use,
-    saying,
     spent_at,
     terms_of,
     weighed,
 )
 from benefits.actions.effects import Offer, kind_of
+from benefits.actions.follow import Follow
 from benefits.actions.parts import Parts
 from benefits.actions.pieces import Pieces
 from benefits.actions.pricing import UNSENT_FOR
@@ -52,7 +55,6 @@ from benefits.domain.orders import (
     Capabilities,
     Confirmed,
     Done,
-    IssueRequest,
     LateSuccess,
     NotSent,
     Operation,
@@ -60,31 +62,30 @@ from benefits.domain.orders import (
     Outcome,
     PartlyUsed,
     Pending,
-    Reason,
     RedeemBy,
     Rejected,
     Unknown,
     Used,
     can_query,
+    patience,
     redacted,
 )
-from benefits.store import cases, claims, members, orders, tiers
+from benefits.store import claims, members, orders, tiers
 from benefits.store import ledger as books
-from benefits.store.cases import Closed
-from benefits.store.claims import Case, ClaimRow
+from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, Together
 from benefits.store.ledger import Journal
-from benefits.store.orders import RequestRow
 
-# The cases about what was asked of an order that stands and never answered.
+# The cases about what was asked of an order that stands and never answered; of a part, the rest.
 UNANSWERED = {
+    Operation.ISSUE: "rest_unanswered",
     Operation.REVOKE: "revoke_unanswered",
     Operation.REDEEM: "redeem_unanswered",
     Operation.REVERSE: "reverse_unanswered",
 }
 _ENDED = frozenset({OrderState.COMPENSATED, OrderState.EXPIRED})
-# How a provider says that it does not take an order back.
-_Stands = Rejected | Done | Confirmed | Used | PartlyUsed
+# Whose answers say how many pieces came.
+_COUNTING = frozenset({Operation.ISSUE, Operation.CONFIRM})
 _REFERRING = Done | Confirmed | Used | PartlyUsed | Pending
 NO_ANSWER = "no_answer"  # the case about an order that nobody could clear up by asking
 
@@ -99,14 +100,9 @@ class _Group:
         self.now = now
         self.claims: dict[UUID, ClaimRow] = {}
         self.offers: dict[UUID, Offer] = {}
-        self.units = Pieces(journal, self.offers, offers.offers)
-        self.requests: list[RequestRow] = []
-        self.cases: list[Case] = []
-        self.closed: list[Closed] = []
+        self.units = Pieces(journal, self.offers, offers)
+        self.follow = Follow(parts, journal, self.units)
         self.changed: set[UUID] = set()
-        self.asked: set[tuple[UUID, Operation]] = set()
-        self.issued: dict[UUID, RequestRow] = {}
-        self.open_cases: set[tuple[UUID, str]] = set()
         self.came_to: Counter[OrderState] = Counter()
 
     async def load(
@@ -122,7 +118,7 @@ class _Group:
         found = list(self.claims.values())
         for claim in found:
             self.offers[claim.claim_id] = await self.parts.catalogue.made_under(conn, claim)
-        self.open_cases = await claims.open_cases_of(conn, times)
+        await self.follow.load_cases(conn, times)
         holds = await claims.holds(conn, [c.hold_id for c in found])
         self.units.holds.update(holds)
         lots = [part.lot_id for h in holds.values() for part in h.parts]
@@ -134,8 +130,9 @@ class _Group:
         ended = [c for c in found if c.state in _ENDED or times[c.claim_id] > 1 or c.missing]
         if ended:
             pairs = [(c.member_id, self.units.holds[c.hold_id].unit) for c in ended]
-            self.journal.load(await books.lots_of(conn, pairs, self.now))
-        await self._load_requests(conn, [c for c in found if c in ended or self._confirms(c)])
+            await self.units.reach.load(conn, pairs)
+        about = [c for c in found if c in ended or self._confirms(c)]
+        await self.follow.load_requests(conn, about)
         mine = [key for c in found for key in own_counters(c)]
         mine += [key for c in ended for key in other_counters(self._today(c)[0], c)]
         recent = [key for c in ended for key in recent_counters(self._today(c)[0], c)]
@@ -152,20 +149,9 @@ class _Group:
     def _may_undo(self, answer: Answer) -> bool:
         claim = self.claims[answer.claim_id]
         is_paid_by_use = self._offer(claim)[1].is_paid_by_use
-        if claim.missing and isinstance(answer.outcome, Done):
+        if claim.missing and isinstance(answer.outcome, Done | Confirmed):
             return True
         return may_undo(answer, claim, paid_by_use=is_paid_by_use)
-
-    async def _load_requests(self, conn: Connection, found: Sequence[ClaimRow]) -> None:
-        """Read what was asked of the providers of claims about which more may be asked."""
-        if not found:
-            return
-        asked = await orders.of_claims(conn, [(c.member_id, c.claim_id) for c in found])
-        for request in (r for of in asked.values() for r in of):
-            if request.operation is Operation.ISSUE:
-                self.issued[request.claim_id] = request
-            elif request.operation is Operation.CONFIRM or request.next_at:
-                self.asked.add((request.claim_id, request.operation))
 
     def _today(self, claim: ClaimRow) -> Offer:
         return self.catalogue.offers.get(claim.benefit, self._offer(claim))
@@ -178,6 +164,11 @@ class _Group:
         programme, benefit = self._offer(claim)
         return programme.providers[benefit.provider].capabilities
 
+    def able(self, claim: ClaimRow) -> Capabilities:
+        """Return what the provider can do today."""
+        programme, benefit = self._offer(claim)
+        return self.catalogue.programmes[programme.code].providers[benefit.provider].capabilities
+
     def _confirms(self, claim: ClaimRow) -> bool:
         return self.agreed(claim).two_phase and claim.state in OPEN
 
@@ -188,8 +179,9 @@ class _Group:
     def apply(self, answer: Answer) -> Resolved:
         """Apply one answer; what it changes is written at the end."""
         claim = self.claims[answer.claim_id]
-        outcome = self._recounted(claim, answer)
-        if answer.operation is Operation.REVOKE and isinstance(outcome, _Stands):
+        outcome = answer.outcome
+        self._count(claim, answer)
+        if answer.operation is Operation.REVOKE and isinstance(outcome, Stands):
             outcome = self._not_taken_back(claim, answer, outcome)
         elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
             outcome = of_use(answer, claim, self.now)
@@ -202,75 +194,70 @@ class _Group:
         elif isinstance(outcome, Done) and outcome.code and claim.code_sealed is None:
             self._note(claim, step, outcome)
         if isinstance(outcome, Done) and self._confirms(claim):
-            self._ask(claim, Operation.CONFIRM)
+            self.follow.confirm(claim)
+        if answer.operation is Operation.ISSUE and isinstance(outcome, Done | Confirmed):
+            self.follow.close(claim, UNANSWERED[Operation.ISSUE], answer)
         return self._resolved(claim, terms)
 
-    def _recounted(self, claim: ClaimRow, answer: Answer) -> Outcome | Lapsed:
-        """Let a claim be of the pieces that came, and return what an answer says of them (V-5).
+    def _count(self, claim: ClaimRow, answer: Answer) -> None:
+        """Let a claim be of the pieces that an answer says came (V-5).
 
-        What came is never lost: fewer than were told before are old news. More are delivered
-        again, as all of it was.
+        None that came is lost: fewer than were told before are old news. Of more the answer is a
+        delivery, as of all of them. Of a provider with two phases they come when it is confirmed;
+        what is set aside until then is held as far as there are units.
         """
-        outcome, state = answer.outcome, claim.state
-        if not isinstance(outcome, Done) or answer.operation is not Operation.ISSUE:
-            return outcome
-        ordered = claim.ordered or claim.quantity
-        came = ordered if outcome.delivered is None else min(outcome.delivered, ordered)
-        known = ordered - claim.missing if claim.ordered or state in DELIVERED else 0
-        is_over = claim.course.ended_at is not None or state is OrderState.REVOKED
-        if is_over or came <= known or (not claim.ordered and came == ordered):
-            return outcome
-        missing = claim.missing
-        trouble = self.units.recount(claim, came, answer.actor)
+        outcome = answer.outcome
+        if answer.operation not in _COUNTING or not isinstance(outcome, Done | Confirmed):
+            return
+        came = claim.wanted if outcome.delivered is None else outcome.delivered
+        came = min(came, claim.wanted)
+        is_over = claim.course.ended_at is not None or claim.state is OrderState.REVOKED
+        is_whole = claim.ordered is None and came == claim.wanted
+        if is_over or is_whole or came <= claim.told:
+            return
+        is_aside = self.agreed(claim).two_phase and isinstance(outcome, Done)
+        if is_aside and claim.state in DELIVERED:
+            self.follow.confirm(claim)
+            return
+        count = self.units.set_aside if is_aside else self.units.recount
+        trouble = count(claim, came, answer.actor)
+        if trouble is not None:
+            self.follow.case(claim, trouble.kind, trouble.detail)
+        elif claim.state in DELIVERED:  # what is held anew is delivered anew
+            claim.state = OrderState.PENDING
+        if claim.missing == 0:
+            claim.rest_until = None
         claim.changed_at = self.now
         self.changed.add(claim.claim_id)
-        if trouble is not None:
-            self._case(claim, trouble.kind, trouble.detail)
-        elif state in DELIVERED and claim.missing < missing:
-            claim.state = OrderState.PENDING
-            if self.agreed(claim).two_phase:
-                return Confirmed(outcome.at, outcome.reference)
-        return outcome
 
-    def _not_taken_back(self, claim: ClaimRow, answer: Answer, outcome: _Stands) -> Outcome:
-        """Return what it says of an order that its provider does not take it back.
-
-        A booking stands then, which its member may cancel once more; one that the provider does
-        not know is over. Of one that had failed it can mean that it was delivered after all, or
-        that there was nothing to take back.
-        """
-        refused = isinstance(outcome, Rejected)
-        if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
-            if claim.cancelled_at is not None and claim.state in OPEN | USABLE:
-                return outcome
-            if claim.cancelled_at is None:
-                self._case(claim, "revoke_unanswered", "The provider does not know the order.")
-            return Unknown("not found")
-        if claim.cancelled_at is None:
-            # What cannot be taken back was delivered: it is the member's, or the bank's loss.
-            return Done(at=self.now) if refused else outcome
-        if claim.state is OrderState.REVOKED or (refused and claim.state in _ENDED):
-            if claim.state is OrderState.COMPENSATED:
-                self._case(claim, "revoke_unanswered", "It had failed, and is not taken back.")
-            return Unknown("not taken back") if refused else outcome
-        claim.cancelled_at, claim.changed_at = None, self.now
-        self.changed.add(claim.claim_id)
-        self.units.tell(claim, "order.kept")
-        self._close(claim, UNANSWERED[Operation.REVOKE], answer)
-        return Unknown("not taken back") if refused else outcome
+    def _not_taken_back(self, claim: ClaimRow, answer: Answer, outcome: Stands) -> Outcome:
+        """Return what it says of an order that its provider does not take it back."""
+        kept = not_taken_back(outcome, claim, self.now)
+        if kept.case:
+            self.follow.case(claim, UNANSWERED[Operation.REVOKE], kept.case)
+        if kept.stands:
+            claim.cancelled_at, claim.changed_at = None, self.now
+            self.changed.add(claim.claim_id)
+            self.units.tell(claim, "order.kept")
+            self.follow.close(claim, UNANSWERED[Operation.REVOKE], answer)
+        return kept.outcome
 
     def _resolved(self, claim: ClaimRow, terms: Terms) -> Resolved:
-        programme, benefit = self._offer(claim)
-        today = self.catalogue.programmes[programme.code].providers[benefit.provider].capabilities
+        today = self.able(claim)
         watch = (
             claim.state in USABLE
             and (terms.paid_by_use or not terms.consumed_at_issue)
             and today.redeem_by is RedeemBy.PROVIDER
             and can_query(today, claim.provider_reference)
         )
-        waits = claim.missing > 0 and claim.state in DELIVERED
-        rest = waits and can_query(today, claim.provider_reference)
-        return Resolved(claim.state, claim.state in OPEN or watch or rest, today, is_watched=watch)
+        rest = claim.rest_until is not None and can_query(today, claim.provider_reference)
+        return Resolved(
+            claim.state,
+            claim.state in OPEN or watch or rest,
+            today,
+            is_watched=watch,
+            rest_until=claim.rest_until,
+        )
 
     def _take(
         self, claim: ClaimRow, step: Step, answer: Answer, outcome: Outcome | Lapsed
@@ -285,22 +272,31 @@ class _Group:
         used_at = spent_at(outcome, step.course, self.now)
         trouble = self.units.move(claim, step, answer.actor, used_at=used_at)
         if trouble is not None:
-            self._case(claim, trouble.kind, trouble.detail)
+            self.follow.case(claim, trouble.kind, trouble.detail)
         if step.effect is Effect.REVOKE:
-            if self._ask(claim, Operation.REVOKE):
+            if self.follow.ask(claim, Operation.REVOKE):
                 self.units.tell(claim, "order.revoking")
         elif step.effect is Effect.NONE and claim.state is not OrderState.HELD:
             # One that is held was tried and never left: for the member nothing happened.
             self._tell(claim, before, known)
         if step.case:
             said = type(outcome).__name__.lower()
-            self._case(
+            self.follow.case(
                 claim, step.case, f"The order was {before.value}, the provider says {said}."
             )
-        if before is OrderState.MANUAL and claim.state not in OPEN:
-            self._close(claim, NO_ANSWER, answer)
+        self._await_rest(claim, before)
+        if before in OPEN and claim.state not in OPEN:
+            self.follow.close(claim, NO_ANSWER, answer)
         if claim.state is OrderState.REVOKED:
-            self._close(claim, UNANSWERED[Operation.REVOKE], answer)
+            self.follow.close(claim, UNANSWERED[Operation.REVOKE], answer)
+
+    def _await_rest(self, claim: ClaimRow, before: OrderState) -> None:
+        """Let pieces that are missing of an order that was delivered be asked for (V-5)."""
+        able = self.able(claim)
+        if claim.state not in DELIVERED or not claim.missing:
+            claim.rest_until = None
+        elif before not in DELIVERED and can_query(able, claim.provider_reference):
+            claim.rest_until = self.now + patience(able)
 
     def _tell(self, claim: ClaimRow, before: OrderState, known: Course) -> None:
         """Tell where an order stands after a step that moved no units, if that changed."""
@@ -327,37 +323,23 @@ class _Group:
             claim.reason = why
         self.changed.add(claim.claim_id)
 
-    def _ask(self, claim: ClaimRow, operation: Operation) -> bool:
-        """Ask something about an order that stands, once; say whether it was not asked yet."""
-        if (claim.claim_id, operation) in self.asked:
-            return False
-        self.asked.add((claim.claim_id, operation))
-        issued = self.issued[claim.claim_id]  # whatever the programme says today
-        request_id = self.journal.id_for(claim.member_id)
-        body = IssueRequest(sku=issued.sku, quantity=claim.ordered or claim.quantity)
-        asked = follow_up(issued, request_id, operation, now=self.now)
-        self.requests.append(saying(asked, body, self.parts.envelope))
-        return True
-
-    def _case(self, claim: ClaimRow, kind: str, detail: str) -> None:
-        if (claim.claim_id, kind) in self.open_cases:
-            return
-        self.open_cases.add((claim.claim_id, kind))
-        case_id = self.journal.id_for(claim.member_id)
-        self.cases.append(Case(case_id, claim.member_id, claim.claim_id, kind, detail, self.now))
-        self.units.tell(claim, "case.opened")
-
-    def _close(self, claim: ClaimRow, kind: str, answer: Answer) -> None:
-        """Close the case about what nobody had answered of an order: somebody has (V-3)."""
-        about = (claim.claim_id, kind)
-        if about in self.open_cases:
-            self.open_cases.remove(about)
-            self.closed.append(Closed(*about, answer.actor, answer.note))
-            self.units.tell(claim, "case.closed")
-
     def leave_unanswered(self, claim_id: UUID, operation: Operation) -> None:
         """Leave to a person whether a provider did what was asked about an order that stands."""
-        self._case(self.claims[claim_id], UNANSWERED[operation], "The provider never said.")
+        self.follow.case(self.claims[claim_id], UNANSWERED[operation], "The provider never said.")
+
+    def end_rest(self, claim_id: UUID, last: Outcome | Lapsed) -> None:
+        """Ask for missing pieces no more; of those nothing was heard of a person is told (V-5)."""
+        claim = self.claims[claim_id]
+        claim.rest_until = None
+        self.changed.add(claim_id)
+        if is_undecided(last):
+            words = f"The provider never said what became of {claim.missing} pieces more."
+            self.follow.case(claim, UNANSWERED[Operation.ISSUE], words)
+
+    def refuse(self, claim_id: UUID, operation: Operation) -> None:
+        """Tell a person that nothing is sent, for it would not be what was said at first (V-3)."""
+        words = f"{operation.value}: what is kept of it is not what it was. Nothing is sent."
+        self.follow.case(self.claims[claim_id], "request_changed", words)
 
     def give_up(self, claim_id: UUID, last: Outcome | Lapsed) -> None:
         """Leave an order nobody could clear up by asking to a person (V-3)."""
@@ -372,7 +354,7 @@ class _Group:
         words = "The provider never said what became of the order."
         if isinstance(last, NotSent | Unknown):
             words += f" Last: {redacted(last.evidence)}."
-        self._case(claim, NO_ANSWER, words)
+        self.follow.case(claim, NO_ANSWER, words)
 
     async def write(
         self, conn: Connection, plans: Sequence[orders.Plan], attempts: Sequence[Attempted]
@@ -382,14 +364,13 @@ class _Group:
         await self.journal.write(together)
         await claims.update(together, [self.claims[id_] for id_ in sorted(self.changed)])
         await self.units.write(together)
-        await claims.open_cases(together, self.cases)
-        await orders.put(together, self.requests, self.now)
+        await self.follow.write(together)
         await orders.schedule(together, plans)
         ended = [(each.request, *each.came_to) for each in attempts if each.came_to]
         await orders.end_attempts(together, ended, self.now)
         await self.units.capacity.write(together)
         await together.send()
-        await cases.close_those(conn, self.closed, self.now)  # one may have been opened just now
+        await self.follow.close_cases(conn, self.now)
         await tiers.put_grants(conn, self.units.grants)
         for state, claims_ in self.came_to.items():
             measures.count_claims(state.value, claims_)
@@ -442,6 +423,9 @@ async def resolve(
         waiting = await orders.of_claims(conn, pairs)
         for answer in answers:
             resolved = group.apply(answer)
+            if answer.is_last and resolved.rest_until is not None:
+                group.end_rest(answer.claim_id, answer.outcome)
+                continue  # it is due as it was, and heard whenever its provider can be reached
             if answer.is_last and resolved.state in OPEN:
                 group.give_up(answer.claim_id, answer.outcome)
             plans += after_callback(waiting.get(answer.claim_id, []), resolved, now)
@@ -461,7 +445,12 @@ def _after_attempt(
     """Apply what an attempt learned, and say when to ask again; a person, when never (V-3)."""
     before = group.claims[answer.claim_id].state
     resolved = group.apply(answer)
+    if attempt.is_changed:
+        group.refuse(answer.claim_id, attempt.request.operation)
     plan = after_attempt(attempt, before, resolved, now)
+    if ends_rest(attempt, plan, resolved, now):
+        group.end_rest(answer.claim_id, attempt.answer.outcome)
+        return plan
     if plan.next_at is None and is_unanswered(attempt, resolved):
         operation = attempt.request.operation
         if operation in {Operation.ISSUE, Operation.CONFIRM}:

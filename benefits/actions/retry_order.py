@@ -1,20 +1,22 @@
 """An operator lets an order be asked about, or sent, at once: its request is due now (V-3).
 
-What is done then is decided as always: nothing that may have arrived is sent again.
+What is done then is decided as always: nothing that may have arrived is sent again. Of one that
+came in part the rest is asked for, through the schedule once more (V-5).
 """
 
-from datetime import UTC
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 
 from benefits.actions.keyed import Accepted, Decided, once
 from benefits.actions.parts import Parts
-from benefits.domain.orders import OPEN, OrderState
+from benefits.domain.orders import OPEN, Capabilities, OrderState, can_query, patience
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.store import members, open_orders
+from benefits.store import members, open_orders, unheard
 from benefits.store.db import Connection
+from benefits.store.open_orders import OrderSeen
 from benefits.store.requests import RequestKey
 
 OPERATION = "retry_order"
@@ -84,7 +86,7 @@ async def retry_keyed(
 
 
 async def retry(conn: Connection, command: RetryOrder, parts: Parts) -> None:
-    """Let an open order's request be due now.
+    """Let the request of an order that is open, or came in part, be due now.
 
     UnknownOrder, OrderInFlight, OrderEnded, ProviderWaits.
     """
@@ -93,7 +95,9 @@ async def retry(conn: Connection, command: RetryOrder, parts: Parts) -> None:
     if seen is None:
         raise UnknownOrder
     now = parts.clock()
-    if OrderState(seen.state) not in OPEN:
+    able = (await parts.catalogue.current(conn)).capabilities.get(seen.provider)
+    rest_until = None if able is None else _rest_until(seen, able, now)
+    if OrderState(seen.state) not in OPEN and rest_until is None:
         raise OrderEnded
     if seen.leased_until is not None and seen.leased_until > now:
         raise OrderInFlight
@@ -102,7 +106,16 @@ async def retry(conn: Connection, command: RetryOrder, parts: Parts) -> None:
         raise ProviderWaits(
             f"{ProviderWaits.words} It may be called from {until} on, or `anyway`."
         )
-    await open_orders.due_now(conn, command.request_id, now, whole=command.whole)
+    whole = command.whole or rest_until is not None
+    await open_orders.due_now(conn, command.request_id, now, whole=whole)
+    if rest_until is not None:
+        await unheard.await_rest(conn, seen.claim_id, rest_until)
+
+
+def _rest_until(seen: OrderSeen, able: Capabilities, now: datetime) -> datetime | None:
+    """Return until when the rest of an order is asked for that came in part; None: it is not."""
+    lacks = seen.lacks and can_query(able, seen.provider_reference)
+    return now + patience(able) if lacks else None
 
 
 async def _lock(conn: Connection, command: RetryOrder) -> None:

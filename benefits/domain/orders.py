@@ -67,10 +67,14 @@ class Reversed(msgspec.Struct, frozen=True, tag="reversed"):
 
 
 class Confirmed(msgspec.Struct, frozen=True, tag="confirmed"):
-    """The provider, whose deliveries count only once confirmed, took our word for it `at`."""
+    """The provider, whose deliveries count only once confirmed, took our word for it `at`.
+
+    Of several pieces it is of so many `delivered`; of all of them where that is not said.
+    """
 
     at: datetime
     reference: str = ""
+    delivered: int | None = None
 
 
 class Expired(msgspec.Struct, frozen=True, tag="expired"):

@@ -278,8 +278,9 @@ def told(wanted: OrderWanted, terms: Terms, claimed_at: datetime, now: datetime)
         return Used(at, wanted.reference)
     if wanted.used:
         return PartlyUsed(at, wanted.used, wanted.reference)
-    said = Confirmed if terms.two_phase else Done
-    return said(at, wanted.reference)
+    if terms.two_phase:  # of the pieces that are set aside
+        return Confirmed(at, wanted.reference, terms.quantity)
+    return Done(at, wanted.reference)
 
 
 def binding(effect: Effect) -> object:

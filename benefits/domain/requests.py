@@ -48,3 +48,18 @@ def body_hash(body: Any) -> bytes:
     """Return the hash of a command's canonical form: field order and spacing do not matter."""
     canonical = msgspec.json.encode(body, order="deterministic")
     return hashlib.blake2b(canonical, digest_size=16).digest()
+
+
+def is_said(told: bytes, read: Any, kept: bytes) -> bool:
+    """Say whether what was told, as it is `read` today, is what its hash was kept of.
+
+    A release that knew fewer fields told those alone; each must say the same as then.
+    """
+    then = msgspec.json.decode(told)
+    now = msgspec.json.decode(msgspec.json.encode(read))
+    fields = {
+        name: msgspec.Raw(msgspec.json.encode(value, order="deterministic"))
+        for name, value in then.items()
+    }
+    hashed = hashlib.blake2b(msgspec.json.encode(fields), digest_size=16).digest()
+    return hashed == kept and all(now.get(name) == value for name, value in then.items())

@@ -103,6 +103,7 @@ class CallbackData(msgspec.Struct, frozen=True, kw_only=True):
     reference: Text = ""
     code: Text = ""
     reason: Text = ""
+    delivered: int = 0
     used: int = 0
 
 
@@ -332,7 +333,7 @@ def _happened(status: str, told: State | CallbackData) -> Outcome:
     at = told.at.astimezone(UTC)
     happened: dict[str, Outcome] = {
         "issued": Done(at, told.reference, told.code),
-        "confirmed": Confirmed(at, told.reference),
+        "confirmed": Confirmed(at, told.reference, told.delivered if told.delivered > 0 else None),
         "redeemed": Used(at, told.reference),
         "reversed": Reversed(at),
         "expired": Expired(at, max(told.used, 0)),

@@ -11,7 +11,7 @@ from benefits.domain.booking import Cancelled
 from benefits.domain.lattice import UNTOLD, Course
 from benefits.domain.ledger import Part
 from benefits.domain.limits import Place
-from benefits.domain.orders import OrderState
+from benefits.domain.orders import DELIVERED, OrderState
 from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, Writer, rows, write
 
@@ -54,11 +54,23 @@ class ClaimRow(msgspec.Struct, kw_only=True):
     cancelled_at: datetime | None = None
     ordered: int | None = None
     missing: int = 0
+    rest_until: datetime | None = None
+
+    @property
+    def wanted(self) -> int:
+        """How many pieces were ordered."""
+        return self.ordered or self.quantity
 
     @property
     def came(self) -> int:
         """How many of its pieces came, or all while nobody said that fewer did."""
-        return min(self.quantity, (self.ordered or self.quantity) - self.missing)
+        return min(self.quantity, self.wanted - self.missing)
+
+    @property
+    def told(self) -> int:
+        """How many pieces we were told of that came: none before we were told of any."""
+        is_told = self.ordered is not None or self.state in DELIVERED
+        return self.wanted - self.missing if is_told else 0
 
     @property
     def cancelled(self) -> Cancelled:
@@ -121,7 +133,7 @@ _COLUMNS = """c.claim_id, c.member_id, c.programme, c.benefit, c.quantity, c.sta
        c.hold_id, c.cap_window, c.limits, c.claimed_at, c.changed_at, c.deadline,
        c.provider_reference, c.code_sealed, c.programme_version, c.use_until, c.used_at, c.used,
        c.ended_at, c.ends_at, c.codes, c.instead_of, c.booked_for, c.cancel_until,
-       c.cancelled_at, c.ordered, c.missing"""
+       c.cancelled_at, c.ordered, c.missing, c.rest_until"""
 INSERT = """
 INSERT INTO claim (bucket, claim_id, member_id, programme, benefit, quantity, state, reason,
                    hold_id, cap_window, programme_version, limits, use_until, codes, ends_at,
@@ -137,12 +149,13 @@ UPDATE claim AS c
 SET state = k.state, reason = k.reason, hold_id = k.hold_id, changed_at = k.changed_at,
     deadline = k.deadline, provider_reference = k.reference, code_sealed = k.code,
     used_at = k.used_at, used = k.used, ended_at = k.ended_at, cancelled_at = k.cancelled_at,
-    quantity = k.quantity, ordered = k.ordered, missing = k.missing
+    quantity = k.quantity, ordered = k.ordered, missing = k.missing, rest_until = k.rest_until
 FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[],
             $7::timestamptz[], $8::text[], $9::bytea[], $10::timestamptz[], $11::bigint[],
-            $12::timestamptz[], $13::timestamptz[], $14::bigint[], $15::bigint[], $16::bigint[])
+            $12::timestamptz[], $13::timestamptz[], $14::bigint[], $15::bigint[], $16::bigint[],
+            $17::timestamptz[])
      AS k (bucket, claim_id, state, reason, hold_id, changed_at, deadline, reference, code,
-           used_at, used, ended_at, cancelled_at, quantity, ordered, missing)
+           used_at, used, ended_at, cancelled_at, quantity, ordered, missing, rest_until)
 WHERE c.bucket = k.bucket AND c.claim_id = k.claim_id
 """
 BY_ID = f"""
@@ -282,6 +295,7 @@ async def update(writer: Writer, claims: Sequence[ClaimRow]) -> None:
         [c.quantity for c in claims],
         [c.ordered for c in claims],
         [c.missing for c in claims],
+        [c.rest_until for c in claims],
     )
 
 

@@ -67,7 +67,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "claim": (
         *("state", "reason", "hold_id", "changed_at", "deadline", "provider_reference"),
         *("code_sealed", "codes", "used_at", "used", "ended_at", "cancelled_at"),
-        *("quantity", "ordered", "missing"),
+        *("quantity", "ordered", "missing", "rest_until"),
     ),
     "case_file": ("closed_at", "closed_by", "note"),
     "counter": ("reserved", "spent", "told", "told_of"),

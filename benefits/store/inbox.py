@@ -59,6 +59,13 @@ SELECT DISTINCT number FROM inbox
 WHERE bucket < $1 AND provider = $2 AND {_IS_UNSETTLED} AND verdict = 'NO_ORDER'
   AND number = ANY($3::text[])
 """
+# Primary key.
+NAMED = """
+SELECT i.received_at, i.event_id, i.number
+FROM unnest($1::smallint[], $2::text[], $3::text[]) AS k (bucket, provider, event_id)
+JOIN inbox AS i
+  ON i.bucket = k.bucket AND i.provider = k.provider AND i.event_id = k.event_id
+"""
 REREAD = """
 UPDATE inbox AS i SET verdict = k.verdict, reread_at = $5, reread_by = $6
 FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[])
@@ -103,6 +110,14 @@ class Unsettled(msgspec.Struct, frozen=True):
     traceparent: str
     received_at: datetime
     verdict: Verdict | None
+
+
+class Named(msgspec.Struct, frozen=True):
+    """When a callback came, and of which number it speaks."""
+
+    received_at: datetime
+    event_id: str
+    number: str
 
 
 Place = tuple[str, str]  # provider and event id
@@ -168,6 +183,12 @@ async def unsettled(
 def _unsettled(row: Any) -> Unsettled:
     verdict = Verdict(row.verdict) if row.verdict else None
     return Unsettled(**row._asdict() | {"verdict": verdict})
+
+
+async def named(conn: Connection, provider: str, event_ids: Sequence[str]) -> list[Named]:
+    """Return a provider's callbacks by the ids of their events."""
+    places = [(provider, event_id) for event_id in event_ids]
+    return [Named(*row) for row in await rows(conn, NAMED, *_columns(places))]
 
 
 async def strange(conn: Connection, provider: str, numbers: Sequence[str]) -> set[str]:

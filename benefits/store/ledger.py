@@ -182,6 +182,10 @@ class Journal:
                 self._owned.setdefault((member_id, lot.unit), []).append(lot.lot_id)
             self.lots[lot.lot_id] = lot
 
+    def counts_for(self, member_id: UUID) -> UUID | None:
+        """Return for whom a locked member counts now; None unless they were merged (T-10)."""
+        return self._members[member_id].merged_into
+
     def load_owed(self, owed: Mapping[tuple[UUID, str], int]) -> None:
         """Take what members owe of units, as read under the locks."""
         self._owed.update(owed)

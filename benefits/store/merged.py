@@ -76,6 +76,12 @@ JOIN lot AS l ON l.bucket = k.bucket AND l.member_id = k.member_id
 WHERE l.remaining > l.held AND (l.expires_at > $3 OR l.expires_at IS NULL)
 """
 # Primary key.
+ORIGINS = """
+SELECT l.lot_id, l.programme, l.line, l.period, l.cause
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, lot_id)
+JOIN lot AS l ON l.bucket = k.bucket AND l.lot_id = k.lot_id
+"""
+# Primary key.
 OWED = """
 SELECT w.member_id, w.unit, w.owed
 FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
@@ -131,7 +137,7 @@ SELECT e.programme, max(e.month) AS month FROM evaluation AS e WHERE e.bucket = 
 
 
 class Free(msgspec.Struct, frozen=True):
-    """A lot with free units, and what it was granted for."""
+    """A lot whose units go to another member where they are free, and what it was granted for."""
 
     lot_id: UUID
     programme: str
@@ -158,6 +164,12 @@ async def free(conn: Connection, ids: Collection[UUID], now: datetime) -> list[F
     """Return the lots of members that have free units and last."""
     buckets = [bucket_of(id_) for id_ in ids]
     return [Free(*row) for row in await rows(conn, FREE, buckets, list(ids), now)]
+
+
+async def origins(conn: Connection, lots: Collection[UUID]) -> list[Free]:
+    """Return what lots were granted for, whether or not units of them are free."""
+    buckets = [bucket_of(id_) for id_ in lots]
+    return [Free(*row) for row in await rows(conn, ORIGINS, buckets, list(lots))]
 
 
 async def owed(conn: Connection, ids: Collection[UUID]) -> list[tuple[UUID, str, int]]:

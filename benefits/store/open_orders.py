@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.orders import DELIVERED, OrderState
 from benefits.domain.values import BUCKETS, EPOCH, bucket_of
 from benefits.store.db import Connection, rows, run
 
@@ -19,7 +20,7 @@ COUNTED_MAX = 10_000
 _OPEN = "c.state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN', 'MANUAL')"
 _COLUMNS = """r.request_id, r.member_id, c.claim_id, r.provider, r.sku, c.benefit, c.quantity,
        c.state, r.created_at, c.changed_at, r.next_at, r.leased_until, r.attempt,
-       c.provider_reference, r.not_before"""
+       c.provider_reference, r.not_before, c.missing"""
 # ix_claim_open, in its order; ix_provider_request_bucket_member_id_claim_id.
 LISTED = f"""
 SELECT {_COLUMNS}
@@ -92,6 +93,12 @@ class OrderSeen(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     provider_reference: str
     not_before: datetime | None
+    missing: int
+
+    @property
+    def lacks(self) -> bool:
+        """Whether it was delivered, and some of its pieces were not."""
+        return self.missing > 0 and OrderState(self.state) in DELIVERED
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):

@@ -383,14 +383,17 @@ claim = Table(
     Column("booked_for", INSTANT),
     Column("cancel_until", INSTANT),
     Column("cancelled_at", INSTANT),
-    # Where fewer pieces came than were ordered: how many were, and how many may still come (V-5).
+    # Where fewer pieces came than were ordered: how many were, how many may still come, and until
+    # when they are asked for (V-5).
     Column("ordered", BigInteger),
     Column("missing", BigInteger, nullable=False, server_default="0"),
+    Column("rest_until", INSTANT),
     CheckConstraint(
         "quantity > 0 AND missing BETWEEN 0 AND coalesce(ordered, 0) "
         "AND (ordered IS NULL OR quantity <= ordered)",
         name="missing",
     ),
+    CheckConstraint("rest_until IS NULL OR missing > 0", name="rest"),
     PrimaryKeyConstraint("bucket", "claim_id"),
     columns.of_member(),
     Index(None, "bucket", "member_id", "claim_id"),
@@ -407,6 +410,7 @@ claim = Table(
         postgresql_where=text("provider_reference <> ''"),
     ),
     Index("ix_claim_unsent", "deadline", postgresql_where=text("deadline IS NOT NULL")),
+    Index("ix_claim_rest", "rest_until", postgresql_where=text("rest_until IS NOT NULL")),
     Index(
         "ix_claim_open",
         *("claimed_at", "claim_id"),

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from benefits.store.db import Connection, rows
+from benefits.domain.values import bucket_of
+from benefits.store.db import Connection, rows, run
 
 # ix_claim_unheard. What changes where a claim stands was heard of its order.
 _ORDERS = """
@@ -39,6 +40,17 @@ REQUESTS = f"""
 SELECT r.member_id, r.request_id {_REQUESTS.format("LIMIT $6")} ORDER BY r.created_at LIMIT $6
 """
 COUNT_REQUESTS = f"SELECT count(*) {_REQUESTS.format('')}"
+# ix_claim_rest
+_RESTS = """
+FROM claim AS c
+WHERE c.bucket + 0 BETWEEN $1 AND $2 AND c.rest_until <= $3 AND c.rest_until IS NOT NULL
+"""
+RESTS = f"SELECT c.member_id, c.claim_id {_RESTS} ORDER BY c.rest_until LIMIT $4"
+COUNT_RESTS = f"SELECT count(*) {_RESTS}"
+# Primary key.
+AWAIT_REST = """
+UPDATE claim SET rest_until = $3 WHERE bucket = $1 AND claim_id = $2 AND missing > 0
+"""
 
 Before = Mapping[str, datetime]
 
@@ -75,3 +87,22 @@ async def count_requests(
     told = list(before), list(before.values())
     ((count,),) = await rows(conn, COUNT_REQUESTS, *buckets, *told, now)
     return int(count)
+
+
+async def rests(
+    conn: Connection, buckets: tuple[int, int], now: datetime, limit: int
+) -> list[tuple[UUID, UUID]]:
+    """Return (member, claim) of what came in part, and whose rest is asked for no longer."""
+    found = await rows(conn, RESTS, *buckets, now, limit)
+    return [(row.member_id, row.claim_id) for row in found]
+
+
+async def count_rests(conn: Connection, buckets: tuple[int, int], now: datetime) -> int:
+    """Return how many there are."""
+    ((count,),) = await rows(conn, COUNT_RESTS, *buckets, now)
+    return int(count)
+
+
+async def await_rest(conn: Connection, claim_id: UUID, until: datetime) -> None:
+    """Let the rest of a claim whose member is locked be asked for until an instant."""
+    await run(conn, AWAIT_REST, bucket_of(claim_id), claim_id, until)

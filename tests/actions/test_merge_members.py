@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from benefits.actions import expire
 from benefits.actions.keyed import Accepted
 from benefits.actions.look_ahead import look_ahead
@@ -271,8 +273,11 @@ async def test_units_that_come_back_pay_the_debt_of_the_member(world: World) -> 
     assert [] == await world.findings()
 
 
-async def test_a_late_success_for_the_merged_customer_is_the_banks(world: World) -> None:
-    """Its units are another's by then: the bank bears it, and a case tells (V-4)."""
+@pytest.mark.parametrize("is_spent", [False, True])
+async def test_a_late_success_for_the_merged_customer_takes_the_members_units(
+    world: World, *, is_spent: bool
+) -> None:
+    """They are one person, who has what was delivered; gone, the bank bears it (V-4, T-10)."""
     a, b = await world.members(2)
     await give(world, gift(b))
     (claim,) = await claimed(world, wish(b))
@@ -281,10 +286,12 @@ async def test_a_late_success_for_the_merged_customer_is_the_banks(world: World)
     await call_back(world, number, Rejected(Reason.LIMIT, "limit"))
     await sweep(world)
     assert (1, 0) == await wallet(world, a)
+    if is_spent:
+        await claimed(world, wish(a))
     await call_back(world, number, Done(at=world.clock()))
-    assert [(1, 0), (0, 0)] == [await wallet(world, each) for each in (a, b)]
-    (case,) = await world.rows("SELECT kind FROM case_file")
-    assert "delivered_without_entitlement" == case.kind
+    assert [(0, int(is_spent)), (0, 0)] == [await wallet(world, each) for each in (a, b)]
+    cases = [row.kind for row in await world.rows("SELECT kind FROM case_file")]
+    assert (["delivered_without_entitlement"] if is_spent else []) == cases
     assert [] == await world.findings()
 
 

@@ -41,7 +41,7 @@ def terms(**more: Any) -> Terms:
         ({"delivered": False}, False, Rejected(Reason.NOT_FOUND, "not_delivered")),
         ({"delivered": True}, False, Done(LATER)),
         ({"delivered": True, "reference": "T", "at": NOON}, False, Done(NOON, "T")),
-        ({"delivered": True, "reference": "T", "at": NOON}, True, Confirmed(NOON, "T")),
+        ({"delivered": True, "reference": "T", "at": NOON}, True, Confirmed(NOON, "T", 2)),
         ({"delivered": True, "used": 1}, True, PartlyUsed(LATER, 1)),
         ({"delivered": True, "used": 2, "reference": "T"}, False, Used(LATER, "T")),
         ({"delivered": True, "taken_back": True, "at": NOON}, True, Revoked(NOON)),

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benefits.domain.requests import KeyInvalid, StoredOutcome, body_hash, check_key
+from benefits.domain.orders import IssueRequest
+from benefits.domain.requests import (
+    KeyInvalid,
+    StoredOutcome,
+    body_hash,
+    check_key,
+    is_said,
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -69,3 +76,27 @@ def test_an_outcome_is_kept_whole(refusal: str, detail: str, ids: dict[str, str]
     outcome = StoredOutcome(refusal=refusal, detail=detail, ids=ids)
     stored = msgspec.json.encode(outcome)
     assert outcome == msgspec.json.decode(stored, type=StoredOutcome)
+
+
+class Told(msgspec.Struct):
+    """What a release told that knew fewer fields."""
+
+    sku: str
+    quantity: int
+    recipient: dict[str, str] = {}
+
+
+@given(st.text(), st.integers(1, 9), st.dictionaries(st.text(), st.text()))
+def test_what_an_earlier_release_told_is_said_as_it_was(
+    sku: str, quantity: int, recipient: dict[str, str]
+) -> None:
+    """Whatever fields came since; not where one is another, or is not read any more."""
+    told = Told(sku, quantity, recipient)
+    raw, kept = msgspec.json.encode(told), body_hash(told)
+    read = msgspec.json.decode(raw, type=IssueRequest)
+    assert is_said(raw, read, kept)
+    assert is_said(msgspec.json.encode(read), read, body_hash(read))
+    assert not is_said(raw, msgspec.structs.replace(read, quantity=quantity + 1), kept)
+    assert not is_said(raw, {"sku": sku, "quantity": quantity}, kept)
+    other = msgspec.json.encode(Told(sku + "x", quantity, recipient))
+    assert not is_said(other, msgspec.json.decode(other, type=IssueRequest), kept)

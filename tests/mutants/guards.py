@@ -202,7 +202,7 @@ USES = (
     Guard(EFFECTS, "if not parts or minor == before:", "if True:", (PAID,)),
     Guard("benefits/actions/pieces.py", "claim.missing -= more", "pass", (PIECES,)),
     Guard("benefits/actions/pieces.py", "_together(held + parts)", "held + parts", (PIECES,)),
-    Guard("benefits/actions/resolve.py", "if is_over or came <= known or", "if", (PIECES,)),
+    Guard("benefits/actions/resolve.py", "or came <= claim.told:", ":", (PIECES,)),
     Guard(LATTICE, "if known >= told:", "if False:", (ORDERS,)),
     Guard(
         LATTICE,

@@ -41,8 +41,8 @@ def stands(way: Way, told: str, one: Any) -> set[str]:
     """Return where an order may stand of which the provider's book tells so."""
     if told == "issued" and way.two_phase:
         return {"COMPENSATED"}  # it was set aside and not confirmed: nothing was delivered
-    if told == "partly_issued" and way.code == "phased":
-        return {"MANUAL"}  # a part is set aside, and is not confirmed
+    if told == "partly_issued" and way.two_phase:
+        return {"MANUAL", "COMPENSATED"}  # a part is set aside, and is not confirmed, or refused
     if told in {"issued", "partly_issued"} and way.code == "used":
         return {"REDEEMED"}
     if told in {"nothing", "expired"} and one.in_time is not None:

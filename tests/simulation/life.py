@@ -73,6 +73,11 @@ ORDER BY created_at DESC, request_id
 """
 
 
+def _at_desk(way: ways.Way, told: str) -> str:
+    """Return how an order stands for people at the desk: what is set aside is not there yet."""
+    return {"issued": "aside", "confirmed": "issued"}.get(told, told) if way.two_phase else told
+
+
 class Step(NamedTuple):
     """A step: what is done, of which, how, and where it is cut."""
 
@@ -325,7 +330,7 @@ class Life:
             for theirs in self.scene.theirs.values()
             if theirs.way.has_desk
             for order in theirs.book.page(200, None)[0]
-            if order.status(now) in wanted
+            if _at_desk(theirs.way, order.status(now)) in wanted
         ]
         if found:
             theirs, number = found[step.which % len(found)]

@@ -180,7 +180,8 @@ class Scene:
     async def sweep(self, which: int, cut: Cut | None) -> None:
         """Release what was never sent, end what was not used, leave what was never heard of."""
         pages = (expire.lapse_holds, expire.end_unused)
-        for page in (*pages, expire.give_up_orders, expire.give_up_requests):
+        silent = (expire.give_up_orders, expire.give_up_rests, expire.give_up_requests)
+        for page in (*pages, *silent):
 
             async def step(worker: Worker, page: Any = page) -> None:
                 async def work(conn: Connection) -> Any:

@@ -119,6 +119,7 @@ WAYS = (
     Way("referred", 'query = "REFERENCE"', must_call=True),
     Way("booked", must_call=True, booked=True),
     Way("pledged", consumed="ISSUE", must_call=True, booked=True),
+    Way("aside", "two_phase = true"),
 )
 _PROVIDER = """
 [[provider]]

@@ -70,6 +70,7 @@ ROUTES: dict[str, Any] = {
     "GET /v1/providers": dict.fromkeys(("operator", "approver", "auditor"), "all"),
     "POST /v1/providers/{provider}/pause": {"operator": "all"},
     "POST /v1/providers/{provider}/resume": {"operator": "all"},
+    "POST /v1/providers/{provider}/callbacks/reread": {"operator": "all"},
     "GET /v1/corrections": dict.fromkeys(("operator", "approver", "auditor"), "all"),
     "GET /v1/corrections/{correction_id}": dict.fromkeys(
         ("operator", "approver", "auditor"), "all"

@@ -38,6 +38,7 @@ CLOSE = "POST /v1/cases/{case}/close"
 RETRY = "POST /v1/orders/{order}/retry"
 PAUSE = "POST /v1/providers/{provider}/pause"
 RESUME = "POST /v1/providers/{provider}/resume"
+REREAD = "POST /v1/providers/{provider}/callbacks/reread"
 SESSIONS = "POST /v1/page-sessions"
 CODE = "POST /v1/claims/{claim}/code"
 CANCEL = "POST /v1/claims/{booked}/cancellation"
@@ -178,6 +179,10 @@ def providers() -> Iterator[tuple[str, Any, int]]:
     yield PAUSE, {"reason": ""}, 400
     yield RESUME.replace("{provider}", "{ended}"), {"reason": "Over."}, 404
     yield RESUME, {"reason": "Over."}, 200
+    yield REREAD, {"limit": 1}, 200
+    yield REREAD, {"limit": 0}, 400
+    yield REREAD, {"cursor": "x"}, 400
+    yield REREAD.replace("{provider}", "{ended}"), {}, 404
     yield STOCK, {"codes": [{"code": "A1"}]}, 404
     yield STOCK, {"codes": []}, 400
     yield RETRY, None, 200

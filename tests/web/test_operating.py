@@ -1,10 +1,13 @@
 """Operators look at orders that wait and at providers, pause them, and try again."""
 
 from datetime import timedelta
+from typing import Any
 
+from benefits.actions import receive
 from benefits.domain.orders import Done, NotSent, Unknown
 from tests.actions import life
 from tests.actions.life import claimed, holder, number_of, provider_can, states, wish
+from tests.actions.test_reread import call
 from tests.web.site import Site
 from tests.web.test_operator import ask
 
@@ -131,3 +134,52 @@ async def test_a_provider_is_paused_and_goes_on_and_who_said_so_stays(running: S
         ("RESUME", "", "operator", "Over."),
         ("RESUME", "video-month", "operator", "Over."),
     ] == await world.rows(words)
+
+
+async def test_callbacks_are_read_again_page_by_page_once_for_a_key(running: Site) -> None:
+    """A verdict on each, before and now; a dry run tells the same, and nothing stays (V-4)."""
+    world, path = running.world, "/v1/providers/sandbox/callbacks/reread"
+    (claim_id,) = await claimed(world, wish(await holder(world)))
+    number = await number_of(world, claim_id)
+    for event_id, named in (("e1", "f" * 32), ("e2", number), ("e3", "e" * 32)):
+        await call(world, event_id, named, "issued")
+    async with world.database.transaction() as conn:
+        await receive.give_up(conn, world.parts, "sandbox", "e2")
+    await life.work_off(world)
+
+    async def again(key: str, dry_run: str = "false", **body: Any) -> tuple[Any, Any]:
+        status, headers, page = await ask(
+            running,
+            "POST",
+            path,
+            "operator",
+            key=key,
+            json=body,
+            params={"dry_run": dry_run},
+        )
+        assert 200 == status, page
+        seen = [(one["event_id"], one["was"], one["now"]) for one in page["callbacks"]]
+        return seen, page | {"replayed": headers.get("Idempotency-Replayed")}
+
+    first = [("e1", "NO_ORDER", "NO_ORDER"), ("e2", "FAILED", "APPLIED")]
+    for _ in range(2):
+        assert first == (await again("d", "true", limit=2))[0]
+    assert ["HELD"] == await states(world)
+    seen, page = await again("k", limit=2)
+    assert (first, 1, ["ISSUED"]) == (seen, page["settled"], await states(world))
+    replay, same = await again("k", limit=2)
+    assert (seen, "true") == (replay, same["replayed"])
+    assert page["callbacks"] == same["callbacks"]
+    last, end = await again("l", limit=2, cursor=page["next"])
+    assert ([("e3", "NO_ORDER", "NO_ORDER")], None) == (last, end["next"])
+    assert ["e1", "e3"] == [one[0] for one in (await again("m"))[0]]
+    later = page["callbacks"][1]["received_at"]
+    assert ["e3"] == [one[0] for one in (await again("n", since=later))[0]]
+    assert [] == (await again("o", since="9999-12-31T23:59:59-14:00"))[0]
+    for other, body, problem in (
+        (path, {"cursor": "x"}, "cursor_invalid"),
+        (path, {"limit": 3}, "idempotency_key_conflict"),
+        (path.replace("sandbox", "nobody"), {}, "unknown_provider"),
+    ):
+        _, _, said = await ask(running, "POST", other, "operator", key="k", json=body)
+        assert problem == said["code"]

@@ -30,6 +30,7 @@ from benefits.web import (
     proposals,
     redemptions,
     reports,
+    rereads,
     standings,
     stock,
     summary,
@@ -62,6 +63,7 @@ WIRE: tuple[type, ...] = (
     agreements.RejectRequest,
     *redemptions.TYPES,
     *operating.TYPES,
+    *rereads.TYPES,
     choices.ChoiceAnswer,
     choices.ChoiceRequest,
     choices.ChoicesView,
@@ -333,6 +335,10 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "resume_provider": Operation(
         summary="Let a provider or a SKU go again", codes=(*_WRITE, "unknown_provider")
+    ),
+    "reread_callbacks": Operation(
+        summary="Read callbacks again that came to nothing",
+        codes=(*_WRITE, "unknown_provider", "cursor_invalid"),
     ),
     "retry_order": Operation(
         summary="Try an order now",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from benefits.domain.callbacks import Verdict
 from benefits.domain.events import EVENTS, REASONS
 from benefits.domain.feeds import FeedState
 from benefits.domain.jobs import Ending
@@ -30,6 +31,7 @@ _WAIT: dict[str, Any] = {
     "ahead": _AHEAD,
     "reason": {"anyOf": [{"enum": [one.value for one in Reason]}, {"type": "null"}]},
 }
+_VERDICT = {"anyOf": [{"enum": [one.value for one in Verdict]}, {"type": "null"}]}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "AttemptView": {"operation": {"enum": sorted(one.value for one in Asked)}},
     "BenefitView": {"available": _COUNT, "held": _COUNT},
@@ -38,6 +40,8 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "last_days": _COUNT,
         "free_cancel_hours": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]},
     },
+    "CallbackAgainView": {"was": _VERDICT, "now": _VERDICT},
+    "CallbacksAgainView": {"settled": _COUNT},
     "CancellationAnswer": {"id": {"format": "uuid"}},
     "CodesTakenView": {"kept": _COUNT, "unchanged": _COUNT},
     "CodeRefusedView": {"number": {"minimum": 1}},

@@ -27,17 +27,16 @@ def preset(name: str) -> Programme:
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """A member's balances and labels, and what a preset's bank decides by them.
 
-    Each month is at one of the `levels`, but for the `days` named; months before the `first` are
-    known and not judged. What the last one came to is told by sentences that hold `en` and `zh`.
-    Of a life that is `fed` each day is sealed by a manifest.
+    Each month from `since` on is at one of the `levels`, but for the `days` named; where there is
+    none nothing is told of the rest. What the last month came to is told by sentences that hold
+    `en` and `zh`. Of a life that is `fed` each day is sealed by a manifest.
     """
 
     preset: str
     name: str
-    levels: Sequence[Level]
+    levels: Sequence[Level | None]
     days: Mapping[date, Level] = {}
     since: Month = FIRST
-    first: Month = FIRST
     labels: Sequence[Label] = ()
     holidays: Sequence[date] = ()
     fed: bool = False
@@ -49,9 +48,8 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def months(self) -> list[Month]:
-        """The months that are judged."""
-        whole = [self.since.plus(n) for n in range(len(self.levels))]
-        return [month for month in whole if month >= self.first]
+        """The months it is lived in."""
+        return [self.since.plus(n) for n in range(len(self.levels))]
 
     @property
     def calendar(self) -> Calendar:
@@ -60,11 +58,12 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
     def balances(self) -> Iterator[tuple[date, dict[str, Decimal]]]:
         """Yield each day with its balances by class, in major units."""
-        for nth, usual in enumerate(self.levels):
-            month = self.since.plus(nth)
+        for month, usual in zip(self.months, self.levels, strict=True):
             for number in range(month.days):
                 day = month.start + timedelta(days=number)
                 level = self.days.get(day, usual)
+                if level is None:
+                    continue
                 classes = level if isinstance(level, Mapping) else {"DEPOSIT": level}
                 yield day, {code: Decimal(amount) for code, amount in classes.items()}
 
@@ -179,8 +178,7 @@ LIVES: Sequence[Life] = (
         preset="dbs",
         name="M-6: the last business day alone, for a month",
         since=Month(2025, 8),
-        first=Month(2025, 8),
-        levels=[0, 0],
+        levels=[None, None],
         days={date(2025, 8, 29): 350_000, date(2025, 9, 30): "349999.99"},
         holidays=[date(2025, 8, 9)],
         told=["UPGRADED", "DOWNGRADED"],
@@ -221,10 +219,9 @@ LIVES: Sequence[Life] = (
         preset="chase",
         name="M-7: the last of May opens June; what comes on 30 June opens July",
         since=JUNE.plus(-1),
-        first=JUNE,
-        levels=[10**9, 75_000],
+        levels=[0, 75_000],
         days={date(2025, 5, 31): 75_000, date(2025, 6, 30): 10**9},
-        told=["UPGRADED"],
+        told=["RETAINED", "UPGRADED"],
         tier="SAPPHIRE",
         en="June 2025 daily average of opening balances 75,000.00",
         zh="2025年6月日初余额日均75,000.00",
@@ -233,7 +230,6 @@ LIVES: Sequence[Life] = (
         preset="hsbc_china",
         name="A-3: a policy in force on the third-last business day counts for all of June",
         since=JUNE,
-        first=JUNE,
         levels=[LAPSED],
         days={date(2025, 6, 26): IN_FORCE},
         holidays=[DUANWU],
@@ -246,7 +242,6 @@ LIVES: Sequence[Life] = (
         preset="hsbc_china",
         name="A-3: one that had lapsed by then counts nothing",
         since=JUNE,
-        first=JUNE,
         levels=[IN_FORCE],
         days={date(2025, 6, 26): LAPSED},
         holidays=[DUANWU],
@@ -259,7 +254,6 @@ LIVES: Sequence[Life] = (
         preset="hsbc_china",
         name="T-2: who has the status elsewhere has it here",
         since=JUNE,
-        first=JUNE,
         levels=[LAPSED],
         holidays=[DUANWU],
         labels=[Label("premier_elsewhere", Layer.FACT, date(2025, 6, 10), None)],

@@ -48,9 +48,9 @@ def _sum(of: Basket, piece: Kept, balances: Mapping[date, Mapping[str, int]]) ->
 def test_a_preset_decides_as_its_bank_publishes(life: Life) -> None:
     """A life of months is decided as the bank's rule says, and told."""
     programme = preset(life.preset)
-    rules = Rules((Judge(1, life.first, programme, life.calendar),))
+    rules = Rules((Judge(1, life.since, programme, life.calendar),))
     decisions = fold(
-        rules, counted(life, programme), life.months[-1], labels=life.labels, first=life.first
+        rules, counted(life, programme), life.months[-1], labels=life.labels, first=life.since
     )
     assert list(life.told) == [each.cause.value for each in decisions]
     last = decisions[-1]

@@ -73,7 +73,7 @@ async def _judge(conn: Connection, sealing: LabelSealing, parts: Parts) -> None:
     reasons = gaps(chunks) + differences(sealing.manifest, received, digest, {})
     reasons, now = reasons[:REASONS_MAX], parts.clock()
     await tell_refused(conn, sealing.key, reasons, now, parts=parts)
-    await label_feeds.judge(conn, sealing.key, sealing.manifest, reasons, now)
+    await label_feeds.judge(conn, sealing.key, sealing.manifest, reasons, now=now)
 
 
 async def take_next(conn: Connection, parts: Parts) -> LabelFeed | None:

@@ -187,7 +187,12 @@ async def put_chunk(
 
 
 async def judge(
-    conn: Connection, key: LabelFeedKey, manifest: Manifest, reasons: Sequence[str], now: datetime
+    conn: Connection,
+    key: LabelFeedKey,
+    manifest: Manifest,
+    reasons: Sequence[str],
+    *,
+    now: datetime,
 ) -> None:
     """Write down what judging a feed by its manifest came to: refused for reasons, or waiting."""
     state = FeedState.REFUSED if reasons else FeedState.WAITING

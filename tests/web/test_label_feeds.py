@@ -1,5 +1,6 @@
 """Label feeds over HTTP: chunks are kept once, labels count when their manifest matches."""
 
+import io
 from hashlib import sha256
 from typing import Any
 
@@ -125,7 +126,7 @@ async def test_bytes_that_are_no_labels_are_bad_lines_or_no_header(running: Site
     strange = b"\xff,a,FACT,2025-01-01,\nA,\x00,FACT,2025-01-01,\nA,a,FACT,2025-01-01,\r\n"
     status, told = await ask(running, "PUT", f"{FEED}/chunks/1", HEADER.encode() + strange)
     assert (201, 3, 2) == (status, told["lines"], told["bad_lines"]), told
-    long = await ask(running, "PUT", f"{FEED}/chunks/2", b"x" * (2**20 + 1))
+    long = await ask(running, "PUT", f"{FEED}/chunks/2", io.BytesIO(b"x" * (2**20 + 1)))
     assert (413, "body_too_large") == _code(long)
     odd = {"rows": 0, "sha256": "0" * 64, "totals": {}}
     assert (400, "request_invalid") == _code(await ask(running, "PUT", f"{FEED}/manifest", odd))

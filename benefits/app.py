@@ -54,6 +54,7 @@ from benefits.web import (
     fills,
     growth,
     health,
+    label_feeds,
     mobile,
     operating,
     operator,
@@ -88,7 +89,7 @@ ANSWER_WITHIN_S = 15.0  # no statement of service or worker takes longer on a he
 API = [
     *(*mobile.HANDLERS, *claims.HANDLERS, *crm.HANDLERS, *events.HANDLERS, *summary.HANDLERS),
     *(*operator.HANDLERS, *operating.HANDLERS, *corrections.HANDLERS),
-    *(*reports.HANDLERS, *feeds.HANDLERS),
+    *(*reports.HANDLERS, *feeds.HANDLERS, *label_feeds.HANDLERS),
     *(*proposals.HANDLERS, *programmes.HANDLERS, *eligibility.HANDLERS),
     *(*choices.HANDLERS, *whitelists.HANDLERS, *redemptions.HANDLERS),
     *(*fills.HANDLERS, *past.HANDLERS, *standings.HANDLERS, *growth.HANDLERS),

@@ -437,7 +437,7 @@ async def test_the_age_of_a_step_tells_whether_the_worker_stands(world: World) -
     running = asyncio.create_task(worker.run(stop))
     steps = {"deliver", "callbacks", "expire", "prune", "partitions", "held", "seal", "export"}
     steps |= {"jobs", "feeds", "rates", "stretches", "ahead", "tiers", "old", "periods"}
-    steps |= {"claims", "waits", "blocks"}
+    steps |= {"claims", "waits", "blocks", "labels"}
     async with asyncio.timeout(60):
         while len(worker.ages()) < len(steps):
             await asyncio.sleep(0.01)

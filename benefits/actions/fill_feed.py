@@ -25,6 +25,7 @@ from benefits.domain.feeds import (
     Tally,
     check_feed,
 )
+from benefits.domain.label_feeds import LabelFeedKey
 from benefits.domain.programme import Programme
 from benefits.domain.values import local_date
 from benefits.store import feeds
@@ -133,7 +134,11 @@ async def put_chunk(
 
 async def known_chunk(conn: Connection, key: FeedKey, chunk: Part | Chunk) -> Chunk | None:
     """Return what became of a chunk that was kept before (ChunkConflict for other bytes)."""
-    there = await feeds.chunk(conn, key, chunk.number)
+    return same(await feeds.chunk(conn, key, chunk.number), chunk, key)
+
+
+def same(there: Chunk | None, chunk: Part | Chunk, key: FeedKey | LabelFeedKey) -> Chunk | None:
+    """Return the chunk that there is of a number (ChunkConflict: it had other bytes)."""
     if there is not None and there.digest != chunk.digest:
         raise ChunkConflict(f"Chunk {chunk.number} of {key} had another digest.")
     return there

@@ -7,7 +7,8 @@ interrupted. One feed is applied at a time. The last step seals: until then ever
 sums without it, afterwards with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -25,6 +26,7 @@ from benefits.domain.feeds import (
     differences,
     digest_of,
 )
+from benefits.domain.label_feeds import LabelFeedKey
 from benefits.domain.values import BUCKETS, placed_bucket
 from benefits.store import claims, feeds
 from benefits.store.claims import Case
@@ -117,11 +119,23 @@ async def _judge(conn: Connection, feed: Feed, sealing: Sealing, parts: Parts) -
     digest = sealing.digest or digest_of(chunk.digest for chunk in chunks)
     reasons = gaps(chunks) + differences(sealing.manifest, received, digest, catalogue.digits)
     reasons, now = reasons[:REASONS_MAX], parts.clock()
+    await tell_refused(conn, key, reasons, now, parts=parts)
+    await feeds.judge(conn, key, sealing.manifest, reasons, received=received, now=now)
+
+
+async def tell_refused(
+    conn: Connection,
+    key: FeedKey | LabelFeedKey,
+    reasons: Sequence[str],
+    now: datetime,
+    *,
+    parts: Parts,
+) -> None:
+    """Open a case about a feed that is refused, where there are reasons."""
     if reasons:
         case_id = parts.new_id(now, placed_bucket("feed", str(key)))
         detail = f"{key}: {'; '.join(reasons[:3])}"
         await claims.open_cases(conn, [Case(case_id, None, None, REFUSED, detail, now)])
-    await feeds.judge(conn, key, sealing.manifest, reasons, received=received, now=now)
 
 
 async def apply_next(conn: Connection, parts: Parts, *, wait: bool) -> Feed | None:

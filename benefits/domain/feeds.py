@@ -59,7 +59,7 @@ class FeedDateInvalid(Refusal):
 
 
 class FeedUnknown(Refusal):
-    """No feed of this source, date and revision was opened."""
+    """No feed of this source, date and revision, or of this version of labels, was opened."""
 
     code = "feed_unknown"
     words = "This feed was not opened."
@@ -97,7 +97,7 @@ class FeedRefused(Refusal):
     """The feed is not what its manifest says, so nothing of it counts (A-2)."""
 
     code = "feed_refused"
-    words = "The feed is not what its manifest says. Send the day again as the next revision."
+    words = "The feed is not what its manifest says. Send it again as the next revision."
 
 
 class FeedState(enum.Enum):
@@ -221,7 +221,10 @@ def digest_of(chunks: Iterable[bytes]) -> str:
 def differences(
     manifest: Manifest, received: Tally, digest: str, digits: Mapping[str, int]
 ) -> list[str]:
-    """Return why a feed is not what its manifest says; nothing when it is (A-2)."""
+    """Return why a feed is not what its manifest says; nothing when it is (A-2).
+
+    One of labels has no totals, and none is said.
+    """
     reasons = list[str]()
     if received.rows != manifest.rows:
         reasons.append(f"rows: the manifest says {manifest.rows}, received {received.rows}")

@@ -50,6 +50,7 @@ APPEND_ONLY = (
     "member_block_over",
     "whitelist_member",
     "provider_word",
+    "label_feed_chunk",
 )
 PARTITIONED_BY_ID = ("batch", "posting")
 

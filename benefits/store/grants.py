@@ -27,6 +27,7 @@ INSERTS = (
     *("entitlement_grant", "evaluation", "evaluation_news", "evaluation_open"),
     "evaluation_run",
     *("feed", "feed_chunk", "feed_fill"),
+    *("label_feed", "label_feed_chunk", "label_feed_part"),
     *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
@@ -92,6 +93,11 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "installation": ("config_version", "book_zone", "open_month"),
     "job": ("granted", "known", "refused", "changed_at", "ended_at"),
     "job_part": ("lines_sealed", "not_before"),
+    "label_feed": (
+        *("state", "manifest", "reasons", "rows", "kept", "unchanged", "left_out", "told"),
+        *("judged_at", "sealed_at"),
+    ),
+    "label_feed_part": ("lines_sealed",),
     "lot": ("remaining", "held", "expired", "redeemed", "swept"),
     "member": (
         *("opened_on", "closed_on", "branch", "manager", "event_seq", "event_position"),
@@ -130,7 +136,7 @@ UPDATES: Mapping[str, tuple[str, ...]] = {
     "wallet": ("available", "held", "owed"),
     "whitelist": ("members", "whole_at"),
 }
-DELETES = ("job_part", "page_session", "request", "stock_low")
+DELETES = ("job_part", "label_feed_part", "page_session", "request", "stock_low")
 CALLS = ("event_position()", "make_partition(text,date)")
 
 # For reports and monitoring: figures without any column that names a member, a customer, a claim
@@ -157,6 +163,10 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "installation": ("stamp", "config_version", "created_at", "book_zone", "open_month"),
     "job": (*("lines", "granted", "known", "refused", "begun_at", "changed_at", "ended_at"),),
     "job_row": ("outcome", "code"),
+    "label_feed": (
+        *("version", "revision", "state", "rows", "kept", "unchanged", "left_out"),
+        *("opened_at", "judged_at", "sealed_at"),
+    ),
     "lot": (
         *("unit", "programme", "line", "cause", "granted", "remaining", "held"),
         *("expired", "redeemed", "granted_at", "expires_at"),

@@ -91,6 +91,60 @@ feed_chunk = Table(
     PrimaryKeyConstraint("as_of", "source", "revision", "number"),
 )
 
+# What the label platform sent of a version: `kept`, `unchanged` and `left_out` are lines that were
+# taken so far, `told` the first that were left out, with the reason.
+label_feed = Table(
+    "label_feed",
+    columns.metadata,
+    Column("version", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("opened_at", INSTANT, nullable=False),
+    Column("manifest", JSONB),
+    Column("reasons", JSONB, nullable=False, server_default="[]"),
+    Column("rows", BigInteger, nullable=False, server_default="0"),
+    Column("kept", BigInteger, nullable=False, server_default="0"),
+    Column("unchanged", BigInteger, nullable=False, server_default="0"),
+    Column("left_out", BigInteger, nullable=False, server_default="0"),
+    Column("told", JSONB, nullable=False, server_default="[]"),
+    Column("judged_at", INSTANT),
+    Column("sealed_at", INSTANT),
+    PrimaryKeyConstraint("version", "revision"),
+    CheckConstraint("state IN ('OPEN', 'WAITING', 'APPLYING', 'SEALED', 'REFUSED')", name="state"),
+    CheckConstraint("(state = 'OPEN') = (judged_at IS NULL)", name="judged"),
+    CheckConstraint("(state = 'SEALED') = (sealed_at IS NOT NULL)", name="sealed"),
+    CheckConstraint("kept + unchanged + left_out <= rows", name="figures"),
+    Index(
+        "uq_label_feed_applying", "state", unique=True, postgresql_where=text("state = 'APPLYING'")
+    ),
+    Index("ix_label_feed_waiting", "judged_at", postgresql_where=text("state = 'WAITING'")),
+)
+
+label_feed_chunk = Table(
+    "label_feed_chunk",
+    columns.metadata,
+    Column("version", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bad", BigInteger, nullable=False),
+    Column("told", JSONB, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("version", "revision", "number"),
+)
+
+# The lines of a chunk that wait, sealed: they hold customer references. They go as they are taken.
+label_feed_part = Table(
+    "label_feed_part",
+    columns.metadata,
+    Column("version", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("lines_sealed", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("version", "revision", "number"),
+)
+
 # What a person proposed to fill a missing day with, under one digest. Never changed; it is decided
 # once, by another person, or its time runs out.
 feed_fill = Table(

@@ -81,6 +81,19 @@ SELECT t.code_id, t.code_sealed AS sealed FROM pool_code AS t
 WHERE t.code_id > $3 AND substring(t.code_sealed FROM 1 FOR {HEAD_BYTES}) <> $1
 ORDER BY t.code_id LIMIT $2
 """
+LABELS = f"""
+SELECT t.version, t.revision, t.number, t.lines_sealed AS sealed FROM label_feed_part AS t
+WHERE (t.version, t.revision, t.number) > ($3, $4, $5)
+  AND substring(t.lines_sealed FROM 1 FOR {HEAD_BYTES}) <> $1
+ORDER BY t.version, t.revision, t.number LIMIT $2
+"""
+LABEL = """
+UPDATE label_feed_part AS t SET lines_sealed = k.new
+FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::int[], $5::int[])
+     AS k (old, new, version, revision, number)
+WHERE t.version = k.version AND t.revision = k.revision AND t.number = k.number
+  AND t.lines_sealed = k.old
+"""
 CODE = """
 UPDATE pool_code AS t SET code_sealed = k.new
 FROM unnest($1::bytea[], $2::bytea[], $3::uuid[]) AS k (old, new, id)
@@ -144,6 +157,14 @@ PLACES = (
     Place(name="inbox.body_sealed", find=CALLBACKS, replace=CALLBACK, begin=(-1, "", "")),
     Place(name="inbox.notice_sealed", find=NOTICES, replace=NOTICE, begin=(-1, "", "")),
     Place(name="job_part.lines_sealed", find=LISTS, replace=LIST, begin=(-1, _NOBODY, -1)),
+    Place(
+        name="label_feed_part.lines_sealed",
+        find=LABELS,
+        replace=LABEL,
+        begin=("", -1, -1),
+        is_bucketed=False,
+        page=10,  # each is up to some MB
+    ),
     CLAIMED,
     STOCKED,
 )

@@ -208,11 +208,11 @@ async def put_chunk(
         known = await known_chunk(conn, key, part)
         chosen = await programme_of(conn, feed.programme, state.parts)
     if known is not None:
-        return Response(_chunk_view(known), status_code=200)
+        return Response(chunk_view(known), status_code=200)
     ready = await asyncio.to_thread(judge, part, key, chosen, state.parts.member_key)
     on = rehearsal.database(request, dry_run=dry_run)
     kept, is_new = await keep_chunk(on, key, ready, state.parts)
-    return Response(_chunk_view(kept), status_code=201 if is_new else 200)
+    return Response(chunk_view(kept), status_code=201 if is_new else 200)
 
 
 @put(ONE + "/manifest", guards=[needs("crm")], tags=["feeds"], operation_id="seal_feed")
@@ -349,7 +349,8 @@ def _manifest_view(said: Manifest) -> ManifestView:
     )
 
 
-def _chunk_view(chunk: Chunk) -> ChunkView:
+def chunk_view(chunk: Chunk) -> ChunkView:
+    """Tell of a chunk."""
     tally = chunk.tally
     return ChunkView(
         number=chunk.number,

@@ -23,6 +23,7 @@ from benefits.actions.prune import prune
 from benefits.actions.record_rates import use_next
 from benefits.actions.run_jobs import LANES, run_part
 from benefits.actions.seal_feed import apply_next
+from benefits.actions.seal_labels import take_next
 from benefits.actions.see_stock import watch_stock
 from benefits.actions.serve_waits import serve_waits
 from benefits.actions.start_period import start_next
@@ -34,6 +35,7 @@ from benefits.store import gauges
 from benefits.store.db import Connection, Database, is_away, is_of_database
 from benefits.store.feeds import Feed
 from benefits.store.inbox import Waiting
+from benefits.store.label_feeds import LabelFeed
 from benefits.store.migrate import MONTHS_AHEAD, make_partitions
 from benefits.store.signing import SealKey
 from benefits.worker.delivery import Delivery
@@ -88,6 +90,7 @@ class Worker:
             tasks.create_task(self._repeat("callbacks", self.work_off, POLL_S, stop))
             tasks.create_task(self._repeat("jobs", self.run_jobs, POLL_S, stop))
             tasks.create_task(self._repeat("feeds", self.apply_feeds, FEEDS_S, stop))
+            tasks.create_task(self._repeat("labels", self.take_labels, FEEDS_S, stop))
             tasks.create_task(self._repeat("stretches", self.keep_stretches, STRETCHES_S, stop))
             tasks.create_task(self._repeat("rates", self.use_rates, FEEDS_S, stop))
             tasks.create_task(self._repeat("ahead", self.keep_ahead, AHEAD_S, stop))
@@ -233,6 +236,26 @@ class Worker:
                 date=str(feed.as_of),
                 revision=feed.revision,
                 lines=feed.rows,
+            )
+        return int(feed is not None)
+
+    async def take_labels(self) -> int:
+        """Take the next chunk of a label feed that matched; return 1 if there was one.
+
+        One worker of all does this at a time.
+        """
+
+        async def step(conn: Connection) -> LabelFeed | None:
+            return await take_next(conn, self._parts)
+
+        feed = await self._database.transact(step)
+        if feed is not None and feed.state is FeedState.SEALED:
+            log.info(
+                "label_feed.sealed",
+                version=feed.version,
+                revision=feed.revision,
+                lines=feed.rows,
+                left_out=feed.left_out,
             )
         return int(feed is not None)
 

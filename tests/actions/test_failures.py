@@ -34,6 +34,7 @@ from tests.actions.agreeing import agreed, block, unblocked
 from tests.actions.choosing import chooser, chose, pick
 from tests.actions.exchanging import balances, converting, rates
 from tests.actions.feeding import fed, send
+from tests.actions.labelling import VERSION, chunk, sent
 from tests.actions.life import (
     EVERYWHERE,
     change,
@@ -323,6 +324,11 @@ async def paused(world: World) -> None:
         await say(conn, word, world.parts)
 
 
+async def labelled(world: World) -> None:
+    """Let the label platform send something."""
+    await sent(world, VERSION, chunk("nobody,payroll,FACT,2025-01-01,"))
+
+
 BROUGHT = {
     "calendar_day": new_year,
     "programme_notice": told_less,
@@ -331,6 +337,7 @@ BROUGHT = {
     "entitlement_change": fallen,
     "whitelist_member": on_a_list,
     "provider_word": paused,
+    "label_feed_chunk": labelled,
 }
 
 

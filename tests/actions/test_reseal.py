@@ -20,6 +20,9 @@ from benefits.store.db import Connection
 from benefits.store.envelope import Envelope
 from benefits.store.schema import metadata
 from benefits.store.sealed_values import Place
+from tests.actions.labelling import VERSION, carried, chunk, filled
+from tests.actions.labelling import said as labels_said
+from tests.actions.labelling import sealed as labels_sealed
 from tests.actions.life import (
     call_back,
     change,
@@ -42,6 +45,7 @@ from tests.actions.waiting import await_room
 from tests.builders import NOON, World
 from tests.rows import everything
 
+LABELS = [chunk("T000001,payroll,FACT,2025-01-01,")]
 OLD, NEW = os.urandom(32), os.urandom(32)
 SEALED = {
     (table.name, column.name)
@@ -79,6 +83,7 @@ async def live(world: World) -> UUID:
     assert "waits" == await await_room(world, member)
     await call_back(world, await number_of(world, done), Done(at=NOON, code=CODE))
     await started(world, rows_of(row(member)))
+    await filled(world, VERSION, LABELS)
     return done
 
 
@@ -106,6 +111,8 @@ async def test_an_earlier_key_is_not_needed_any_more(world: World) -> None:
         assert sorted(map(Envelope([OLD]).open, before[name])) == opened
     assert CODE == await read(world, claim_id)
     assert 1 == len(await lease(world))
+    await labels_sealed(world, VERSION, labels_said(LABELS))
+    assert 1 == len(await carried(world))
     async with world.database.transaction() as conn:
         assert "mobile" == (await check_key(conn, used, alone)).name
         with pytest.raises(KeyUnknown):

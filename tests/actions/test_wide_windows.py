@@ -22,8 +22,8 @@ from tests.actions.test_currencies import cut_feed
 from tests.actions.test_holders import Life, apply, hold
 from tests.actions.test_windows import decided, fill, fill_a_little, reading, standing
 from tests.builders import World
-from tests.domain.test_presets import preset
 from tests.lives import seeds
+from tests.presets import preset
 
 JUNE = Month(2025, 6)
 Asked = dict[str, object]

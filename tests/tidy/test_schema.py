@@ -16,6 +16,7 @@ REFERENCE = {
     *("installation", "programme", "api_key", "counter", "month_close", "month_total"),
     *("month_archive", "month_restore", "feed", "feed_chunk", "asset_move"),
     *("calendar_day", "stretch", "feed_fill", "feed_fill_decision"),
+    *("label_feed", "label_feed_chunk", "label_feed_part"),
     *("currency", "currency_day", "rate", "rate_run", "rate_used"),
     *("outlook_run", "evaluation_run", "baseline", "programme_notice", "period_run"),
     *("evaluation_news",),

@@ -94,7 +94,7 @@ class Stage:
         await self.fill_booking()
         await self.fill_corrections()
         await fed(self.world)
-        self.places["feed"] = 0
+        self.places |= {"feed": 0, "labels": 0}
         for name, day in (("fill", 29), ("unfilled", 30)):
             _, fill = await self.running.post("/v1/fills", filling(day), self.operator_key)
             self.fill_hash = self.fill_hash or fill["hash"]
@@ -128,7 +128,7 @@ class Stage:
         """Return an API key that may call a route."""
         if "/redemptions" in route:
             return self.running.crm_key
-        if route in {REWARDS, ASSETS, BULK, MERGE, WHITELIST} or "/feeds/" in route:
+        if route in {REWARDS, ASSETS, BULK, MERGE, WHITELIST} or "feeds/" in route:
             return self.running.crm_key
         if route.endswith("/approve"):
             return self.approver_key

@@ -44,6 +44,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "totals": {},
         "sha256": "0" * 64,
     },
+    "PUT /v1/label-feeds/{version}/{revision}/manifest": {"rows": 0, "sha256": "0" * 64},
     "POST /v1/members/{member_id}/consents": {
         "purpose": "phone",
         "provider": "sandbox",
@@ -139,6 +140,7 @@ class Gate:
             day="2025-06-30",
             revision=0,
             chunk=1,
+            version="2025-06",
             code="VIDEO",
             name="founders",
             sku="LATTE",

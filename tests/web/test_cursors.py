@@ -54,6 +54,11 @@ def _strange(member: UUID, job: str) -> dict[str, tuple[str, str, list[Any]]]:
         "get_decisions": (f"{of}/decisions", f"decisions {member}", MARKS),
         "get_events": ("/v1/events", "events", EVENTS),
         "get_feeds": ("/v1/feeds", "feeds ", FEEDS),
+        "get_label_feeds": (
+            "/v1/label-feeds",
+            "label feeds",
+            [{"version": "x\x00", "revision": 0}, {"version": "x", "revision": 2**60}, ["x"]],
+        ),
         "get_fills": ("/v1/fills", "fills ", MARKS),
         "get_growth": (
             "/v1/programmes/wealth/growth?baseline=none&month=2025-05",

@@ -57,6 +57,8 @@ REJECT_RULE = "POST /v1/proposals/{unruled}/reject"
 OPEN = "PUT /v1/feeds/core/2025-07-01/{feed}"
 CHUNK = f"{OPEN}/chunks/1"
 SEAL = f"{OPEN}/manifest"
+LABELS = "PUT /v1/label-feeds/2025-07/{labels}"
+LABELLED = "customer,label,layer,valid_from\nT000001,payroll,FACT,2025-07-01\n"
 BALANCES = "customer,asset_class,currency,balance\nT000001,DEPOSIT,CNY,7.00\n"
 LIST = "benefit,business_key,customer,quantity\n"
 # Granted, known from a line before, refused by form and by rule.
@@ -64,6 +66,7 @@ LINES = LIST + "VIDEO,l,T000001,2\nVIDEO,l,T000001,2\nVIDEO,l,nobody,1\nVIDEO,,T
 # Changes nothing: it is a question that must not stand in an address.
 QUESTIONS = {"POST /v1/members:lookup"}
 FEED, CHUNKS = re.compile(r"/feeds/\w+/[0-9-]+/(\d+|\{\})"), re.compile(r"chunks/\d+")
+LABEL_FEED = re.compile(r"/label-feeds/[0-9-]+/(\d+|\{\})")
 CSV = "customer,as_of,asset_class,currency,balance,account,source,revision\n"
 DAY = CSV + "T000001,2025-07-01,DEPOSIT,CNY,7.00,,,0\n"
 LATE = "2025-07-01,DEPOSIT,CNY"
@@ -161,6 +164,25 @@ def feeds(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     yield SEAL.replace("{feed}", "1"), said, 422
 
 
+def labels() -> Iterator[tuple[str, Any, int]]:
+    """Yield calls on label feeds: of two revisions one matches its manifest."""
+    said = {"rows": 1, "sha256": digest_of([sha256(LABELLED.encode()).digest()])}
+    chunk, seal, second = (
+        f"{LABELS}/chunks/1",
+        f"{LABELS}/manifest",
+        LABELS.replace("{labels}", "1"),
+    )
+    yield chunk, LABELLED, 404
+    yield LABELS, None, 201
+    yield LABELS, None, 200
+    yield chunk, LABELLED, 201
+    yield chunk, LABELLED + "x", 409
+    yield seal, said, 200
+    yield seal, {**said, "rows": 2}, 409
+    yield second, None, 201
+    yield f"{second}/manifest", said, 422
+
+
 def uses() -> Iterator[tuple[str, Any, int]]:
     """Yield calls about the use of a claim: what was told waits for the provider's answer."""
     yield REDEEM, {"place": "Gate 7"}, 201
@@ -221,6 +243,7 @@ def wishes(stage: Stage) -> Iterator[tuple[str, Any, int]]:
     nobody, closed = str(stage.places["nobody"]), str(stage.places["closed"])
     yield from corrections(stage)
     yield from feeds(stage)
+    yield from labels()
     yield from fills(stage)
     yield from rules(stage)
     yield from claiming()
@@ -315,8 +338,12 @@ async def test_a_dry_run_is_let_in_as_the_call_is(stage: Stage) -> None:
 async def test_every_write_can_be_rehearsed(stage: Stage) -> None:
     """A new route that changes something takes `dry_run` and has its calls here."""
     tried = {
-        FEED.sub(
-            "/feeds/{}/{}/{}", CHUNKS.sub("chunks/{}", re.sub(r"\{\w+\}|founders", "{}", route))
+        LABEL_FEED.sub(
+            "/label-feeds/{}/{}",
+            FEED.sub(
+                "/feeds/{}/{}/{}",
+                CHUNKS.sub("chunks/{}", re.sub(r"\{\w+\}|founders", "{}", route)),
+            ),
         )
         for route, _, _ in wishes(stage)
     }

@@ -1,5 +1,6 @@
 """Feeds over HTTP: chunks are kept once, a day counts when its manifest matches."""
 
+import io
 from hashlib import sha256
 from typing import Any
 
@@ -21,8 +22,8 @@ Answer = tuple[int, Any]
 async def ask(running: Site, method: str, path: str, body: Any = None) -> Answer:
     """Ask as the CRM does, with CSV or JSON; return the status and the answer."""
     sent: dict[str, Any] = {"json": body} if isinstance(body, dict) else {}
-    if isinstance(body, str | bytes):
-        sent = {"data": body if isinstance(body, bytes) else body.encode()}
+    if isinstance(body, str | bytes | io.BytesIO):
+        sent = {"data": body.encode() if isinstance(body, str) else body}
     headers = running.headers(running.crm_key, **({"Content-Type": "text/csv"} if sent else {}))
     if "json" in sent:
         headers = running.headers(running.crm_key)

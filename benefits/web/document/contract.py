@@ -20,6 +20,7 @@ from benefits.web import (
     growth,
     health,
     jobs,
+    label_feeds,
     mobile,
     operating,
     operator,
@@ -44,7 +45,7 @@ TAGS = {
     "claims": "A member takes units; an order goes to the provider.",
     "rewards": "The CRM gives units, once per business key: to one member, or to a million.",
     "assets": "Day-end balances, from which tiers follow.",
-    "feeds": "All balances of a source's day, which count when they match their manifest.",
+    "feeds": "Balances of a source's day, and labels: they count when they match their manifest.",
     "events": "What happens to all members, by a cursor that skips nothing.",
     "ledger": "The books as of any time, for one member or the whole bank; closed months.",
     "page": "The benefits page (财富权益), opened by the bank's backend.",
@@ -88,6 +89,9 @@ WIRE: tuple[type, ...] = (
     feeds.FeedsView,
     feeds.MissingDaysView,
     feeds.SealRequest,
+    label_feeds.LabelFeedView,
+    label_feeds.LabelFeedsView,
+    label_feeds.LabelSealRequest,
     fills.FillRequest,
     fills.FillsView,
     health.HealthView,
@@ -313,6 +317,10 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "get_feed": Operation(summary="How a feed stands", codes=("feed_unknown",)),
     "get_feeds": Operation(summary="Feeds, the earliest day first", codes=("cursor_invalid",)),
+    "get_label_feed": Operation(summary="How a label feed stands", codes=("feed_unknown",)),
+    "get_label_feeds": Operation(
+        summary="Label feeds, by version and revision", codes=("cursor_invalid",)
+    ),
     "get_fill": Operation(summary="A fill", codes=("unknown_fill",)),
     "get_fills": Operation(summary="Fills, the oldest first", codes=("cursor_invalid",)),
     "get_missing_days": Operation(summary="Days that are not sealed"),
@@ -375,6 +383,7 @@ OPERATIONS: dict[str, Operation] = {
     "open_feed": Operation(
         summary="Open a feed", codes=("unknown_programme", "feed_not_named", "feed_date_invalid")
     ),
+    "open_label_feed": Operation(summary="Open a label feed"),
     "propose_correction": Operation(
         summary="Propose a correction",
         codes=(
@@ -421,6 +430,10 @@ OPERATIONS: dict[str, Operation] = {
         summary="Send a chunk of a feed",
         codes=("feed_unknown", "feed_closed", "chunk_conflict", "file_unreadable"),
     ),
+    "put_label_chunk": Operation(
+        summary="Send a chunk of a label feed",
+        codes=("feed_unknown", "feed_closed", "chunk_conflict", "file_unreadable"),
+    ),
     "get_stock": Operation(summary="A provider's codes in stock", codes=("unknown_stock",)),
     "put_codes": Operation(
         summary="Bring codes into stock",
@@ -458,6 +471,10 @@ OPERATIONS: dict[str, Operation] = {
     "seal_feed": Operation(
         summary="Seal a feed by its manifest",
         codes=("feed_unknown", "feed_refused", "manifest_conflict", "manifest_invalid"),
+    ),
+    "seal_label_feed": Operation(
+        summary="Seal a label feed by its manifest",
+        codes=("feed_unknown", "feed_refused", "manifest_conflict"),
     ),
     "reward": Operation(
         summary="Reward a member",

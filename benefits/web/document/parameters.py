@@ -29,9 +29,10 @@ PARAMETERS: dict[str, Json] = {
     "source": {"description": "The bank's system, as the programme's `feeds` name it."},
     "day": {"description": "The day at whose end the balances stood."},
     "revision": {
-        "description": "0 at first; the highest that is sealed counts. Below 0: a file that two "
-        "people may fill the day with (`POST /v1/fills`)."
+        "description": "0 at first; the highest that is sealed counts. Below 0, of balances: a "
+        "file that two people may fill the day with (`POST /v1/fills`)."
     },
+    "version": {"description": "The version of the label platform's list, by its own name."},
     "chunk": {"description": "The chunk's number, from 1 on."},
     "month": {"description": "A month like `2025-06`: only its days, or the one measured."},
     "baseline": {"description": "The name under which the baseline was frozen."},

@@ -90,6 +90,13 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "state": {"enum": [one.value for one in FeedState]},
         "applied": {"minimum": 0, "maximum": 1},
     },
+    "LabelFeedView": dict.fromkeys(
+        ("chunks", "lines", "bad_lines", "kept", "unchanged", "left_out"), _COUNT
+    )
+    | {
+        "state": {"enum": [one.value for one in FeedState]},
+        "applied": {"minimum": 0, "maximum": 1},
+    },
     "FillView": {"lines": _COUNT, "hash": {"pattern": "^[0-9a-f]{64}$"}},
     "FiguresView": dict.fromkeys(("available", "held", "owed"), _COUNT),
     "PostingView": {"amount": {"minimum": 1}},

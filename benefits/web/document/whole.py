@@ -230,8 +230,9 @@ def _operation(path: str, operation: Json, scopes: tuple[str, ...], *, reads: bo
     return made
 
 
+CHUNKS = {"put_chunk": "4 MiB", "put_label_chunk": "1 MiB"}
 # These take a body that the framework does not read.
-RAW = {"grant_bulk", "import_assets", "put_chunk", "receive_callback"}
+RAW = {"grant_bulk", "import_assets", *CHUNKS, "receive_callback"}
 
 
 def _shared(operation: Json, scopes: tuple[str, ...]) -> Iterator[str]:
@@ -295,8 +296,8 @@ def _body(name: str, operation: Json, shown: Json) -> Json | None:
         schema = {"type": "string", "format": "binary"}  # generators then take a file
         content: Json = {"text/csv": {"schema": schema, "example": shown["request"]}}
         return {"required": True, "description": described, "content": content}
-    if name == "put_chunk":
-        described = "CSV in UTF-8 with a header, at most 4 MiB; columns as above."
+    if name in CHUNKS:
+        described = f"CSV in UTF-8 with a header, at most {CHUNKS[name]}; columns as above."
         schema = {"type": "string", "format": "binary"}
         content = {"text/csv": {"schema": schema, "example": shown["request"]}}
         return {"required": True, "description": described, "content": content}
@@ -369,6 +370,9 @@ OTHERWISE = {
     "open_feed": {"200": "It is there; how it stands"},
     "put_chunk": {"200": "It was there; the first answer"},
     "seal_feed": {"202": "It is as said; the worker goes on"},
+    "open_label_feed": {"200": "It is there; how it stands"},
+    "put_label_chunk": {"200": "It was there; the first answer"},
+    "seal_label_feed": {"202": "It is as said; the worker goes on"},
 }
 
 

@@ -298,7 +298,7 @@ async def _write_page(
     added = await top_up.add_due(conn, journal, found.grants, actor="system:evaluate")
     added.changes.extend(taken)
     await journal.write(conn)
-    await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
+    await tiers.put(conn, judges, decided)
     await welcomes.put_due(conn, _due(decided))
     await top_up.put(conn, added)
     return _Written(locked, len(decided), len(added.grants))

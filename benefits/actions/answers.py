@@ -449,6 +449,7 @@ def follow_up(
         body_hash=b"",
         disclosed=[],
         created_at=now,
+        next_at=now,
         traceparent=issued.traceparent,
     )
 

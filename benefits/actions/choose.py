@@ -100,8 +100,11 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
 class _Group:
     """Choosings of one transaction while they are decided: each sees the one before it."""
 
-    def __init__(self, parts: Parts, plan: Plan, locked: dict[UUID, Member]) -> None:
+    def __init__(
+        self, parts: Parts, plan: Plan, locked: dict[UUID, Member], busy: set[UUID]
+    ) -> None:
         self.locked = locked
+        self.busy = busy
         self.now = parts.clock()
         self.offers = plan.at(self.now)
         self.journal = Journal(locked, self.now, parts.new_id)
@@ -131,6 +134,8 @@ class _Group:
 
     def decide(self, command: ChooseBenefit) -> Accepted | Refusal:
         """Decide one choosing on what those before it have left."""
+        if command.member_id not in self.locked:
+            return Busy() if command.member_id in self.busy else UnknownMember()
         found = self.offers.choices.get(command.choice)
         if found is None:
             return UnknownChoice()
@@ -226,26 +231,15 @@ async def choose(
     locked, moved = await members.lock_current(conn, ids, wait=wait)
     plan = await parts.catalogue.plan(conn)  # as it is once the members are held
     missing = ids - locked.keys() - moved.keys()
-    known = await members.existing(conn, missing) if missing else set()
-    keyed = Keyed()
+    busy = await members.existing(conn, missing) if missing else set()
+    keyed, group = Keyed(), _Group(parts, plan, locked, busy)
     asked = [  # the key is of what was asked, whoever it counts for now
-        (_for(command, moved), command.request_key, command.body) for command in commands
+        (one, command.request_key if one.member_id in locked else None, command.body)
+        for command in commands
+        for one in (_for(command, moved),)
     ]
-    await keyed.load(conn, [key for command, key, _ in asked if command.member_id in locked])
-    group = _Group(parts, plan, locked)
-    fresh = [
-        command
-        for command, key, body in asked
-        if command.member_id in locked and keyed.earlier(key, body) is None
-    ]
-    await group.load(conn, fresh)
-    outcomes = list[Decided | Refusal]()
-    for command, key, body in asked:
-        if command.member_id not in locked:
-            outcomes.append(Busy() if command.member_id in known else UnknownMember())
-            continue
-        before = keyed.earlier(key, body)
-        outcomes.append(before or keyed.decide(key, body, group.decide(command)))
+    await group.load(conn, await keyed.begin(conn, asked))
+    outcomes = keyed.decide_each(asked, group.decide)
     await group.journal.write(conn)
     await choices.put(conn, group.chosen)
     await keyed.write(conn, group.now)

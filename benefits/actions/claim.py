@@ -115,9 +115,12 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
 class _Group:
     """One group's claims while they are decided: each sees what the one before it took."""
 
-    def __init__(self, parts: Parts, plan: Plan, locked: dict[UUID, Member]) -> None:
+    def __init__(
+        self, parts: Parts, plan: Plan, locked: dict[UUID, Member], busy: set[UUID]
+    ) -> None:
         self.parts = parts
         self.locked = locked
+        self.busy = busy
         self.now = parts.clock()
         catalogue = plan.at(self.now)
         self.offers = catalogue.offers
@@ -187,14 +190,9 @@ class _Group:
 
     def decide(self, command: ClaimUnits) -> Accepted | Refusal:
         """Decide one claim on what the group has left; Busy where it waits on."""
-        if command.quantity < 1 or command.companions < 0 or command.pieces > QUANTITY_MAX:
-            return QuantityInvalid()
-        if command.benefit not in self.offers:
-            return UnknownBenefit()
-        if command.turn is not None and command.turn.is_over(self.now):
-            return WaitOver()
-        if command.turn is not None and self.waits.is_full(command.turn):
-            return Busy()
+        refusal = self._refuse_at_once(command)
+        if refusal is not None:
+            return refusal
         wish = self._wishes[command.member_id, command.benefit]
         lots = self.journal.lots_of(command.member_id, wish.terms.unit)
         if command.lot_id is not None:
@@ -220,6 +218,19 @@ class _Group:
                 return self.waits.go_on(command.turn, decided)
             case Waiting():
                 return self.waits.begin(_asked(command), wish, decided, lots)
+
+    def _refuse_at_once(self, command: ClaimUnits) -> Refusal | None:
+        """Return why a claim is not weighed at all, or None."""
+        if command.member_id not in self.locked:
+            return Busy() if command.member_id in self.busy else UnknownMember()
+        if command.quantity < 1 or command.companions < 0 or command.pieces > QUANTITY_MAX:
+            return QuantityInvalid()
+        if command.benefit not in self.offers:
+            return UnknownBenefit()
+        if command.turn is not None and command.turn.is_over(self.now):
+            return WaitOver()
+        is_full = command.turn is not None and self.waits.is_full(command.turn)
+        return Busy() if is_full else None
 
     def _asker(self, command: ClaimUnits, terms: Terms) -> Asker:
         closed_on = self.locked[command.member_id].closed_on
@@ -426,27 +437,15 @@ async def claim(
     locked, moved = await members.lock_current(conn, ids, wait=wait)
     plan = await parts.catalogue.plan(conn)  # as it is once the members are held
     missing = ids - locked.keys() - moved.keys()
-    known = await members.existing(conn, missing) if missing else set()
-    keyed = Keyed()
+    busy = await members.existing(conn, missing) if missing else set()
+    keyed, group = Keyed(), _Group(parts, plan, locked, busy)
     asked = [  # the key is of what was asked, whoever it counts for now
-        (_for(command, moved), command.request_key, command.body) for command in commands
+        (one, command.request_key if one.member_id in locked else None, command.body)
+        for command in commands
+        for one in (_for(command, moved),)
     ]
-    await keyed.load(conn, [key for command, key, _ in asked if command.member_id in locked])
-    group = _Group(parts, plan, locked)
-    fresh = [command for command, key, body in asked if keyed.earlier(key, body) is None]
-    await group.load(conn, fresh)
-    outcomes = list[Decided | Refusal]()
-    for command, key, body in asked:
-        if command.member_id not in locked:
-            outcomes.append(Busy() if command.member_id in known else UnknownMember())
-            continue
-        before = keyed.earlier(key, body)
-        if before is not None:
-            outcomes.append(before)
-            continue
-        decided = group.decide(command)
-        waits_on = isinstance(decided, Busy)
-        outcomes.append(decided if waits_on else keyed.decide(key, body, decided))
+    await group.load(conn, await keyed.begin(conn, asked))
+    outcomes = keyed.decide_each(asked, group.decide)
     together = Together(conn)
     await group.write(together)
     await keyed.write(together, group.now)

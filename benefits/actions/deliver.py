@@ -110,7 +110,9 @@ async def lease(
     candidates = await _due(conn, buckets, began, open_to, room=room, laneless=catalogue.laneless)
     if not candidates:
         return []
-    locked, busy = await members.lock_persons(conn, {member_id for member_id, _ in candidates})
+    locked, busy = await members.lock_persons(
+        conn, {member_id for member_id, _ in candidates}, wait=False
+    )
     now = parts.clock()
     longest = max((able.deadline_s for able in catalogue.capabilities.values()), default=0.0)
     until = now + timedelta(seconds=longest + LEASE_MARGIN_S)

@@ -78,27 +78,22 @@ class Units:
 
     async def load_spent(self, conn: Connection, found: Sequence[ClaimRow]) -> list[UUID]:
         """Read what claims spent that may come back, and return the lots it is of."""
-        lots = list[UUID]()
-        for claim in found:  # what is undone is rare
-            batch_id = await corrections.capture_of(conn, claim.hold_id)
-            if batch_id is not None:
-                lines = await corrections.lines(conn, batch_id)
-                self._spent[claim.claim_id] = Spent(self.holds[claim.hold_id], batch_id, lines)
-                lots += [line.posting.lot_id for line in lines if line.posting.lot_id]
-        return lots
+        if not found:
+            return []
+        captures = await corrections.captures(conn, [claim.hold_id for claim in found])
+        lines = await corrections.lines(conn, captures.values())
+        for claim in found:
+            if (batch_id := captures.get(claim.hold_id)) is not None:
+                hold = self.holds[claim.hold_id]
+                self._spent[claim.claim_id] = Spent(hold, batch_id, lines[batch_id])
+        every = (line.posting.lot_id for some in lines.values() for line in some)
+        return [lot_id for lot_id in every if lot_id is not None]
 
     async def load_made_good(self, conn: Connection, found: Sequence[ClaimRow]) -> None:
         """Read what claims that were given up were made good before, and what members owe."""
         pairs = [(claim.member_id, self.holds[claim.hold_id].unit) for claim in found]
         self.journal.load_owed(await books.owed(conn, pairs))
-        for claim in found:  # what is cancelled is rare
-            self._made_good[claim.claim_id] = await corrections.made_good(
-                conn,
-                claim.member_id,
-                programme=claim.programme,
-                benefit=claim.benefit,
-                claim_id=claim.claim_id,
-            )
+        self._made_good = await corrections.made_good(conn, found)
 
     async def write(self, writer: Writer) -> None:
         """Write holds, their ends, and what was given back; the journal was written before."""

@@ -15,7 +15,7 @@ from benefits.domain import endings as rules
 from benefits.domain import ledger
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.ledger import Lot
-from benefits.domain.values import Month, local_date
+from benefits.domain.values import local_date
 from benefits.store import endings, members, tiers
 from benefits.store import ledger as books
 from benefits.store.db import Connection
@@ -59,16 +59,15 @@ async def end_relationships(
     decided = await _end_tiers(conn, ending)
     when = await _end_lots(conn, ending)
     await ending.journal.write(conn)
-    for (code, month), ones in decided.items():
-        version = catalogue.rules[code].at(month).version
-        await tiers.put(conn, code, ones, version=version)
+    for code, ones in decided.items():
+        await tiers.put(conn, catalogue.rules[code], ones)
     await endings.put_due(conn, when)
     return len(ended), len(found) - len(locked)
 
 
-async def _end_tiers(conn: Connection, ending: _Ending) -> dict[tuple[str, Month], list[Decided]]:
+async def _end_tiers(conn: Connection, ending: _Ending) -> dict[str, list[Decided]]:
     """Decide the lowest tier for those who held another; of a death no event tells."""
-    decided = dict[tuple[str, Month], list[Decided]]()
+    decided = dict[str, list[Decided]]()
     journal = ending.journal
     for member_id, code, since, last in await endings.latest(conn, ending.locked):
         member, programme = ending.locked[member_id], ending.catalogue.programmes[code]
@@ -84,7 +83,7 @@ async def _end_tiers(conn: Connection, ending: _Ending) -> dict[tuple[str, Month
             decided_at=at,
             effective_from=rules.tier_ends(programme, member.closed_on, since, at),
         )
-        decided.setdefault((code, decision.month), []).append(one)
+        decided.setdefault(code, []).append(one)
         if not member.deceased:
             data = told_of(programme, decision, one.effective_from)
             journal.event(member_id, "tier.ended", subject_id=one.decision_id, data=data)

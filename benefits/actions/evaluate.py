@@ -306,7 +306,7 @@ async def _write_page(
     made = await make_up(conn, journal, programme, judges, month=month, ids=found.righted)
     added.grants.extend(made)
     await journal.write(conn)
-    await tiers.put(conn, programme.code, decided, version=judges.at(month).version)
+    await tiers.put(conn, judges, decided)
     await welcomes.put_due(conn, _due(decided))
     await top_up.put(conn, added)
     return _Written(locked, len(decided), len(added.grants))

@@ -206,19 +206,9 @@ async def reward(
 ) -> list[Decided | Refusal]:
     """Grant rewards in order, in this transaction; one outcome each (N-2, C-9)."""
     group = await _Group.begin(conn, commands, parts, wait=wait)
-    keyed = Keyed()
-    await keyed.load(conn, [c.request_key for c in commands])
-    outcomes = list[Decided | Refusal]()
-    for command in commands:
-        before = keyed.earlier(command.request_key, command.body)
-        if before is not None:
-            outcomes.append(before)
-            continue
-        decided = group.decide(command)
-        if isinstance(decided, Busy):
-            outcomes.append(decided)
-        else:
-            outcomes.append(keyed.decide(command.request_key, command.body, decided))
+    keyed, asked = Keyed(), [(c, c.request_key, c.body) for c in commands]
+    await keyed.begin(conn, asked)
+    outcomes = keyed.decide_each(asked, group.decide)
     await group.write(conn)
     await keyed.write(conn, group.now)
     return outcomes

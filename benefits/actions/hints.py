@@ -23,7 +23,7 @@ async def ask_now(conn: Connection, ids: Collection[UUID], parts: Parts) -> froz
     if not ids:
         return frozenset()
     owners = await claims.owners(conn, ids)
-    locked, busy = await members.lock_persons(conn, set(owners.values()))
+    locked, busy = await members.lock_persons(conn, set(owners.values()), wait=False)
     left = {id_ for id_, member_id in owners.items() if member_id in busy}
     free = {id_: owners[id_] for id_ in owners if id_ not in left and owners[id_] in locked}
     able = (await parts.catalogue.current(conn)).capabilities

@@ -7,6 +7,7 @@ sentence without what is known of a person, which can be erased where it stands 
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
@@ -14,7 +15,7 @@ from benefits.actions.parts import Parts
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome
 from benefits.store import requests
-from benefits.store.db import Connection, Writer
+from benefits.store.db import Busy, Connection, Writer
 from benefits.store.requests import RequestKey
 
 
@@ -34,6 +35,9 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 Decided = Accepted | Refused
+Command = TypeVar("Command")
+# A command, its key, and the hash of what it asks; without a key nothing is kept of it.
+Asked = tuple[Command, RequestKey | None, bytes]
 
 
 class Keyed:
@@ -69,6 +73,30 @@ class Keyed:
             return Refused(outcome.code, outcome.detail)
         self._new[key] = (body, StoredOutcome(ids=outcome.ids))
         return outcome
+
+    async def begin(self, conn: Connection, asked: Sequence[Asked[Command]]) -> list[Command]:
+        """Look up the keys of commands; return those that are to be decided now."""
+        await self.load(conn, [key for _, key, _ in asked if key is not None])
+        return [
+            command
+            for command, key, body in asked
+            if key is not None and self.earlier(key, body) is None
+        ]
+
+    def decide_each(
+        self, asked: Sequence[Asked[Command]], decide: Callable[[Command], Accepted | Refusal]
+    ) -> list[Decided | Refusal]:
+        """Decide commands in order, each key once; what is Busy is not kept."""
+        outcomes = list[Decided | Refusal]()
+        for command, key, body in asked:
+            before = None if key is None else self.earlier(key, body)
+            if before is not None:
+                outcomes.append(before)
+                continue
+            decided = decide(command)
+            keeps = not isinstance(decided, Busy)
+            outcomes.append(self.decide(key, body, decided) if key and keeps else decided)
+        return outcomes
 
     async def write(self, writer: Writer, now: datetime) -> None:
         """Store what was decided; mere replays write too, so that their commit waits."""

@@ -262,7 +262,7 @@ async def _tell(
     due = await top_up.of_decided(conn, programme, ranks, since, locked=locked, now=now)
     added = await top_up.add_due(conn, journal, due, actor="system:look-ahead")
     await journal.write(conn)
-    await tiers.put(conn, code, decided, version=rules.at(month).version)
+    await tiers.put(conn, rules, decided)
     await top_up.put(conn, added)
     await sights.put(conn, code, view.told, now)
     return len(view.told), len(decided)

@@ -164,8 +164,7 @@ async def _merge(
     await _move(conn, journal, catalogue, {of: into}, now=now, actor=actor)
     await journal.write(conn)
     for code, one in decided:
-        version = catalogue.rules[code].at(one.decision.month).version
-        await tiers.put(conn, code, [one], version=version)
+        await tiers.put(conn, catalogue.rules[code], [one])
     opened_on = min(member.opened_on for member in locked.values())
     await merged.put(conn, [of, *await merged.along(conn, [of])], into, opened_on)
     if opened_since(plan.rules, today) is not None:

@@ -4,22 +4,23 @@ Each is a request with a number of its own, which delivery works off. A use is u
 is final, and under a new number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
+from benefits.actions import ordered
 from benefits.actions.answers import DONE, follow_up, saying
 from benefits.actions.keyed import Accepted, Decided, Keyed
+from benefits.actions.ordered import Ordered
 from benefits.actions.parts import Parts
-from benefits.domain.orders import USABLE, Capabilities, Operation, RedeemBy, Redemption
+from benefits.domain.orders import USABLE, Operation, RedeemBy, Redemption
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
-from benefits.domain.values import bucket_of, placed_bucket
+from benefits.domain.values import bucket_of
 from benefits.store import claims, members, orders
-from benefits.store.claims import ClaimRow
-from benefits.store.db import Busy, Connection
+from benefits.store.db import Busy, Connection, Together
 from benefits.store.orders import RequestRow
 from benefits.store.requests import RequestKey
 
@@ -105,6 +106,11 @@ class RedeemClaim(msgspec.Struct, frozen=True, kw_only=True):
         return self.caller
 
     @property
+    def request_key(self) -> RequestKey:
+        """Where the outcome is kept: by the key alone."""
+        return RequestKey.placed(self.caller, OPERATION, self.key)
+
+    @property
     def body(self) -> bytes:
         """The hash of what is asked."""
         payment = [self.payment] if self.payment else []
@@ -125,12 +131,65 @@ class ReverseRedemption(msgspec.Struct, frozen=True, kw_only=True):
         return self.caller
 
     @property
+    def request_key(self) -> RequestKey:
+        """Where the outcome is kept: by the key alone."""
+        return RequestKey.placed(self.caller, OPERATION, self.key)
+
+    @property
     def body(self) -> bytes:
         """The hash of what is asked."""
         return body_hash([self.claim_id.hex, self.redemption_id.hex])
 
 
 Command = RedeemClaim | ReverseRedemption
+
+
+class _Group:
+    """The words of one transaction while they are decided: each sees the one before it."""
+
+    def __init__(self, parts: Parts, owners: dict[UUID, UUID], locked: Collection[UUID]) -> None:
+        self.parts = parts
+        self.owners = owners
+        self.locked = locked
+        self.now = parts.clock()
+        self.orders: dict[UUID, Ordered] = {}
+        self.requests: list[RequestRow] = []
+
+    async def load(self, conn: Connection, commands: Sequence[Command]) -> None:
+        """Read the claims and what was asked of their providers."""
+        ids = {c.claim_id for c in commands if self.owners.get(c.claim_id) in self.locked}
+        self.orders = await ordered.load(conn, ids, self.parts)
+
+    def decide(self, command: Command) -> Accepted | Refusal:
+        """Decide whether one provider is told."""
+        if command.claim_id not in self.owners:
+            return UnknownClaim()
+        if self.owners[command.claim_id] not in self.locked:
+            return Busy()
+        order = self.orders[command.claim_id]
+        if isinstance(command, RedeemClaim):
+            refusal = _may_redeem(order, command.payment, self.now)
+            operation, undoes = Operation.REDEEM, None
+            said: object = Redemption(
+                at=self.now,
+                place=command.place,
+                amount_minor=command.amount_minor,
+                payment=command.payment,
+            )
+        else:
+            refusal = _may_reverse(order, command.redemption_id)
+            operation, undoes = Operation.REVERSE, command.redemption_id
+            said = {"undoes": command.redemption_id.hex}
+        if refusal is not None:
+            return refusal
+        request_id = self.parts.new_id(self.now, bucket_of(command.claim_id))
+        asking = follow_up(order.issued, request_id, operation, now=self.now)
+        asking = msgspec.structs.replace(asking, undoes=undoes)
+        request = saying(asking, said, self.parts.envelope)
+        order.asked.append(request)
+        self.requests.append(request)
+        redemption_id = undoes or request.request_id
+        return Accepted({"claim_id": str(command.claim_id), "redemption_id": str(redemption_id)})
 
 
 async def redeem(
@@ -144,65 +203,20 @@ async def redeem(
     """
     owners = await claims.owners(conn, [command.claim_id for command in commands])
     locked = await members.lock(conn, owners.values(), wait=wait)
-    keys = [
-        RequestKey(placed_bucket(c.caller, OPERATION, c.key), c.caller, OPERATION, c.key)
-        for c in commands
-    ]
-    keyed, now = Keyed(), parts.clock()
-    await keyed.load(conn, keys)
-    outcomes = list[Decided | Refusal]()
-    for command, key in zip(commands, keys, strict=True):
-        if command.claim_id in owners and owners[command.claim_id] not in locked:
-            outcomes.append(Busy())
-            continue
-        outcome = keyed.earlier(key, command.body)
-        if outcome is None:
-            outcome = keyed.decide(key, command.body, await _decide(conn, command, parts, now))
-        outcomes.append(outcome)
-    await keyed.write(conn, now)
+    keyed, group = Keyed(), _Group(parts, owners, locked.keys())
+    asked = [(command, command.request_key, command.body) for command in commands]
+    await group.load(conn, await keyed.begin(conn, asked))
+    outcomes = keyed.decide_each(asked, group.decide)
+    together = Together(conn)
+    await orders.put(together, group.requests, group.now)
+    await keyed.write(together, group.now)
+    await together.send()
     return outcomes
 
 
-async def _decide(
-    conn: Connection, command: Command, parts: Parts, now: datetime
-) -> Accepted | Refusal:
-    claim = (await claims.by_id(conn, [command.claim_id])).get(command.claim_id)
-    if claim is None:
-        return UnknownClaim()
-    programme, benefit = await parts.catalogue.made_under(conn, claim)
-    provider = programme.providers[benefit.provider]
-    agreed = provider.capabilities
-    asked = (await orders.of_claims(conn, [(claim.member_id, claim.claim_id)]))[claim.claim_id]
-    if isinstance(command, RedeemClaim):
-        refusal = _may_redeem(claim, asked, agreed, now)
-        if refusal is None and provider.wants_payment and not command.payment:
-            refusal = PaymentMissing()
-        operation, undoes = Operation.REDEEM, None
-        said: object = Redemption(
-            at=now,
-            place=command.place,
-            amount_minor=command.amount_minor,
-            payment=command.payment,
-        )
-    else:
-        refusal = _may_reverse(command.redemption_id, asked, agreed)
-        operation, undoes = Operation.REVERSE, command.redemption_id
-        said = {"undoes": command.redemption_id.hex}
-    if refusal is not None:
-        return refusal
-    (issued,) = (each for each in asked if each.operation is Operation.ISSUE)
-    request_id = parts.new_id(now, bucket_of(claim.claim_id))
-    asking = follow_up(issued, request_id, operation, now=now)
-    request = saying(msgspec.structs.replace(asking, undoes=undoes), said, parts.envelope)
-    await orders.put(conn, [request], now)
-    ids = {"claim_id": str(claim.claim_id), "redemption_id": str(undoes or request.request_id)}
-    return Accepted(ids)
-
-
-def _may_redeem(
-    claim: ClaimRow, asked: Sequence[RequestRow], agreed: Capabilities, now: datetime
-) -> Refusal | None:
-    if agreed.redeem_by is not RedeemBy.US:
+def _may_redeem(order: Ordered, payment: str, now: datetime) -> Refusal | None:
+    claim, provider = order.claim, order.provider
+    if provider.capabilities.redeem_by is not RedeemBy.US:
         return RedeemedElsewhere()
     if (claim.ordered or claim.quantity) > 1:  # the others may still come
         return OrderNotUsable("Uses are told of claims of one piece only.")
@@ -210,24 +224,18 @@ def _may_redeem(
         return OrderNotUsable("It is being cancelled.")
     if claim.state not in USABLE or (claim.use_until is not None and claim.use_until <= now):
         return OrderNotUsable()
-    return RedemptionOpen() if is_open(asked) else None
+    if order.use_is_open:
+        return RedemptionOpen()
+    return PaymentMissing() if provider.wants_payment and not payment else None
 
 
-def _may_reverse(
-    redemption_id: UUID, asked: Sequence[RequestRow], agreed: Capabilities
-) -> Refusal | None:
-    found = [r for r in asked if r.request_id == redemption_id]
+def _may_reverse(order: Ordered, redemption_id: UUID) -> Refusal | None:
+    found = [r for r in order.asked if r.request_id == redemption_id]
     if not found or found[0].operation is not Operation.REDEEM:
         return UnknownRedemption()
-    if not agreed.reverse:
+    if not order.provider.capabilities.reverse:
         return NotReversible()
-    if is_open(asked):
+    if order.use_is_open:
         return RedemptionOpen()
-    undone = any(r.undoes == redemption_id and r.verdict == DONE for r in asked)
+    undone = any(r.undoes == redemption_id and r.verdict == DONE for r in order.asked)
     return RedemptionNotFinal() if undone or found[0].verdict != DONE else None
-
-
-def is_open(asked: Sequence[RequestRow]) -> bool:
-    """Say whether something is still being asked about the use of an order."""
-    of_use = {Operation.REDEEM, Operation.REVERSE}
-    return any(r.operation in of_use and not r.verdict for r in asked)

@@ -403,7 +403,7 @@ async def resolve(
     owners = {t.request.claim_id: t.request.member_id for t in attempts}
     if answers:
         owners |= await claims.owners(conn, [answer.claim_id for answer in answers])
-    locked, busy = await members.lock_persons(conn, set(owners.values()))
+    locked, busy = await members.lock_persons(conn, set(owners.values()), wait=False)
     left = frozenset(id_ for id_, member_id in owners.items() if member_id in busy)
     if left:
         ids = [id_ for id_ in ids if id_ not in left]

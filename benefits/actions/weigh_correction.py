@@ -19,6 +19,7 @@ from benefits.domain.corrections import (
     Fault,
     Held,
     Kind,
+    Line,
     NewLot,
     OrderUnfit,
     TargetUnknown,
@@ -196,23 +197,24 @@ async def _of_claim(
     matter.claim, matter.today = claim, today
     matter.hold = (await claims.holds(conn, [claim.hold_id]))[claim.hold_id]
     matter.programme, matter.item = await cache.made_under(conn, claim)
-    matter.made_good = await corrections.made_good(
-        conn,
-        claim.member_id,
-        programme=matter.programme.code,
-        benefit=claim.benefit,
-        claim_id=claim.claim_id,
-    )
+    matter.made_good = (await corrections.made_good(conn, [claim]))[claim.claim_id]
+
+
+async def _spent(conn: Connection, hold: HoldRow) -> tuple[UUID | None, list[Line]]:
+    """Return the batch that spent units of a hold, if any did, with its lines."""
+    captures = await corrections.captures(conn, [hold.hold_id])
+    lines = await corrections.lines(conn, captures.values())
+    batch_id = captures.get(hold.hold_id)
+    return batch_id, [] if batch_id is None else lines[batch_id]
 
 
 async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     claim, hold = matter.of_claim, matter.of_hold
     if claim.state in OPEN:
         raise OrderUnfit
-    batch_id = await corrections.capture_of(conn, hold.hold_id)
+    batch_id, lines = await _spent(conn, hold)
     if batch_id is None:
         raise CorrectionExceeds
-    lines = await corrections.lines(conn, batch_id)
     if not lines:
         raise MonthArchived
     lots = {line.posting.lot_id for line in lines if line.posting.lot_id is not None}
@@ -272,8 +274,7 @@ async def _forgive(conn: Connection, matter: Matter, journal: Journal) -> Effect
 async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effect:
     wanted, claim, hold = matter.wanted, matter.of_claim, matter.of_hold
     # Of an archived batch that is not there nothing was given back.
-    batch_id = await corrections.capture_of(conn, hold.hold_id)
-    spent = await corrections.lines(conn, batch_id) if batch_id is not None else []
+    batch_id, spent = await _spent(conn, hold)
     replaced = await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece
     replaced += rules.given_back(spent)
     replaced += await corrections.released(conn, claim.hold_id)
@@ -327,13 +328,13 @@ async def _settle(conn: Connection, matter: Matter, journal: Journal) -> Effect:
 
 
 async def _recover(conn: Connection, matter: Matter, _journal: Journal) -> Effect:
-    claim, is_away = matter.of_claim, False
-    for batch_id in await corrections.deliveries(conn, claim.member_id, claim.claim_id):
-        lines = await corrections.lines(conn, batch_id)
-        if recoveries.loss_left(lines):
-            return recoveries.recover(batch_id, lines, matter.steps)
-        is_away |= not lines
-    raise MonthArchived if is_away else CorrectionExceeds
+    claim = matter.of_claim
+    batches = await corrections.deliveries(conn, claim.member_id, claim.claim_id)
+    lines = await corrections.lines(conn, batches)
+    for batch_id in batches:
+        if recoveries.loss_left(lines[batch_id]):
+            return recoveries.recover(batch_id, lines[batch_id], matter.steps)
+    raise CorrectionExceeds if all(lines.values()) else MonthArchived
 
 
 async def _clear(conn: Connection, matter: Matter, _journal: Journal) -> Effect:

@@ -17,7 +17,6 @@ from benefits.actions.fall import fall
 from benefits.actions.follow_quota import Falls
 from benefits.actions.judge_month import closed_by
 from benefits.actions.parts import Parts
-from benefits.domain.catalogue import Rules
 from benefits.domain.floors import Floor, floor_of, moved
 from benefits.domain.packages import Start
 from benefits.domain.programme import Programme
@@ -70,7 +69,7 @@ async def welcome_members(
         known = {id_: last[id_, code] for id_ in here if (id_, code) in last}
         decided = _decide(journal, programme, floors, known, today=today)
         await _bring(conn, journal, programme, decided, locked=here, now=now)
-        await _put(conn, rules, decided)
+        await tiers.put(conn, rules, decided)
     await journal.write(conn)
     await welcomes.put_due(conn, when)
     return len(locked), len(found) - len(locked)
@@ -165,12 +164,3 @@ async def _bring(
     added = await top_up.add_due(conn, journal, dues, actor=ACTOR)
     added.changes.extend(taken)
     await top_up.put(conn, added)
-
-
-async def _put(conn: Connection, rules: Rules, decided: Sequence[Decided]) -> None:
-    """Write decisions down, month by month."""
-    by_month = dict[Month, list[Decided]]()
-    for one in decided:
-        by_month.setdefault(one.decision.month, []).append(one)
-    for month, some in by_month.items():
-        await tiers.put(conn, rules.programme, some, version=rules.at(month).version)

@@ -1,6 +1,6 @@
 """Corrections as they were proposed and decided, and what a decision must know of the books."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from benefits.domain.corrections import Effect, Line, Taken, Undone
 from benefits.domain.ledger import Account, Posting
 from benefits.domain.values import bucket_of
 from benefits.store import agreements
+from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, Writer, rows, write
 
 INSERT_REVERSALS = """
@@ -17,19 +18,23 @@ INSERT INTO reversal (bucket, reverses, line, batch_id, by_line, amount)
 SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::uuid[], $5::smallint[],
                      $6::bigint[])
 """
-# Primary keys of the batch's one partition and of reversal; the member's lock guards the sum.
+# Primary keys of each batch's one partition and of reversal; the members' locks guard the sums.
 LINES = """
-SELECT p.line, p.debit, p.credit, p.unit, p.amount, p.lot_id, p.party,
+SELECT p.batch_id, p.line, p.debit, p.credit, p.unit, p.amount, p.lot_id, p.party,
        coalesce(r.amount, 0)::bigint AS reversed
-FROM posting AS p
-LEFT JOIN (SELECT v.line, sum(v.amount) AS amount FROM reversal AS v
-           WHERE v.bucket = $1 AND v.reverses = $2 GROUP BY v.line) AS r ON r.line = p.line
-WHERE p.bucket = $1 AND p.batch_id = $2
-ORDER BY p.line
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, batch_id)
+JOIN posting AS p ON p.bucket = k.bucket AND p.batch_id = k.batch_id
+CROSS JOIN LATERAL (
+    SELECT sum(v.amount) AS amount FROM reversal AS v
+    WHERE v.bucket = k.bucket AND v.reverses = k.batch_id AND v.line = p.line) AS r
+ORDER BY p.batch_id, p.line
 """
 # Primary key.
-CAPTURE = """
-SELECT e.batch_id FROM hold_end AS e WHERE e.bucket = $1 AND e.hold_id = $2 AND e.captured > 0
+CAPTURES = """
+SELECT e.hold_id, e.batch_id
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, hold_id)
+JOIN hold_end AS e ON e.bucket = k.bucket AND e.hold_id = k.hold_id
+WHERE e.captured > 0
 """
 # Primary key of wallet.
 FIGURES = """
@@ -65,9 +70,13 @@ FROM had, taken
 """
 # Primary key of entitlement_grant, up to the claim's id.
 MADE_GOOD = """
-SELECT coalesce(sum(g.quantity), 0)::bigint AS units FROM entitlement_grant AS g
-WHERE g.bucket = $1 AND g.member_id = $2 AND g.programme = $3 AND g.line = $4 AND g.period = $5
-  AND g.cause = 'MAKE_GOOD'
+SELECT k.period, sum(g.quantity)::bigint AS units
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[])
+     AS k (bucket, member_id, programme, line, period)
+JOIN entitlement_grant AS g
+  ON g.bucket = k.bucket AND g.member_id = k.member_id AND g.programme = k.programme
+ AND g.line = k.line AND g.period = k.period AND g.cause = 'MAKE_GOOD'
+GROUP BY 1
 """
 # Primary keys; a member's corrections are few.
 REPLACED = """
@@ -154,30 +163,22 @@ async def put_reversals(writer: Writer, reversals: Sequence[Reversal]) -> None:
     )
 
 
-async def capture_of(conn: Connection, hold_id: UUID) -> UUID | None:
-    """Return the batch that spent units of a hold; None where none was spent."""
-    found = await rows(conn, CAPTURE, bucket_of(hold_id), hold_id)
-    return found[0].batch_id if found else None
+async def captures(conn: Connection, hold_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Return by hold the batches that spent units of them, where any were spent."""
+    ids = list(hold_ids)
+    found = await rows(conn, CAPTURES, [bucket_of(id_) for id_ in ids], ids)
+    return {row.hold_id: row.batch_id for row in found}
 
 
-async def lines(conn: Connection, batch_id: UUID) -> list[Line]:
-    """Return a batch's postings, each with what was given back of it; under the member's lock."""
-    found = await rows(conn, LINES, bucket_of(batch_id), batch_id)
-    return [
-        Line(
-            row.line,
-            Posting(
-                Account(row.debit),
-                Account(row.credit),
-                row.unit,
-                row.amount,
-                row.lot_id,
-                row.party,
-            ),
-            row.reversed,
-        )
-        for row in found
-    ]
+async def lines(conn: Connection, batch_ids: Collection[UUID]) -> dict[UUID, list[Line]]:
+    """Return batches' postings, each with what was given back of it; under the members' locks."""
+    ids = list(batch_ids)
+    found = dict[UUID, list[Line]]((id_, []) for id_ in ids)
+    for row in await rows(conn, LINES, [bucket_of(id_) for id_ in ids], ids):
+        debit, credit = Account(row.debit), Account(row.credit)
+        posting = Posting(debit, credit, row.unit, row.amount, row.lot_id, row.party)
+        found[row.batch_id].append(Line(row.line, posting, row.reversed))
+    return found
 
 
 async def figures(conn: Connection, member_id: UUID, unit: str) -> Figures:
@@ -205,13 +206,18 @@ async def released(conn: Connection, hold_id: UUID) -> int:
     return int(units)
 
 
-async def made_good(
-    conn: Connection, member_id: UUID, *, programme: str, benefit: str, claim_id: UUID
-) -> int:
-    """Return how many units were given for a failed order before (L-9)."""
-    values = (bucket_of(member_id), member_id, programme, benefit, str(claim_id))
-    ((units,),) = await rows(conn, MADE_GOOD, *values)
-    return int(units)
+async def made_good(conn: Connection, claims: Sequence[ClaimRow]) -> dict[UUID, int]:
+    """Return by claim how many units were given for a failed order before (L-9)."""
+    found = await rows(
+        conn,
+        MADE_GOOD,
+        [bucket_of(c.member_id) for c in claims],
+        [c.member_id for c in claims],
+        [c.programme for c in claims],
+        [c.benefit for c in claims],
+        [str(c.claim_id) for c in claims],
+    )
+    return {c.claim_id: 0 for c in claims} | {UUID(row.period): row.units for row in found}
 
 
 async def deliveries(conn: Connection, member_id: UUID, claim_id: UUID) -> list[UUID]:

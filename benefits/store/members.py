@@ -172,19 +172,19 @@ async def lock_current(
 
 
 async def lock_persons(
-    conn: Connection, ids: Iterable[UUID]
+    conn: Connection, ids: Iterable[UUID], *, wait: bool
 ) -> tuple[dict[UUID, Member], set[UUID]]:
-    """Lock members without waiting, each with the one it counts for now, if it was merged.
+    """Lock members, each with the one it counts for now, if it was merged.
 
     What either takes counts for both (T-10). Return all those locked, and which of the ids are
-    busy: somebody else holds them, or the other.
+    busy: somebody else holds them, or the other, which is seen without `wait` alone.
     """
     wanted = set(ids)
-    found = await lock(conn, wanted, wait=False)
+    found = await lock(conn, wanted, wait=wait)
     moved = {id_: one.merged_into for id_, one in found.items() if one.merged_into is not None}
     others = set(moved.values()) - found.keys()
     if others:
-        found |= await lock(conn, others, wait=False)
+        found |= await lock(conn, others, wait=wait)
     return found, {id_ for id_ in wanted if id_ not in found or moved.get(id_, id_) not in found}
 
 

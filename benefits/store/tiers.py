@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from benefits.domain.catalogue import Rules
 from benefits.domain.entitlement import Granted
 from benefits.domain.ladder import THRESHOLD
 from benefits.domain.tiers import NO_GROUNDS, Cause, Decision, Grounds, State
@@ -23,19 +24,19 @@ INSERT INTO tier_decision (bucket, decision_id, member_id, programme, programme_
                            sum_minor, known_days, days, divisor, lock_until, grace_until,
                            effective_from, decided_at, before_way, way, grounds, earned,
                            welcome_until)
-SELECT n.bucket, n.decision_id, n.member_id, $1, $2, $3, n.cause, n.before_rank,
+SELECT n.bucket, n.decision_id, n.member_id, $1, n.version, n.month, n.cause, n.before_rank,
        n.before_misses, n.rank, n.misses, n.qualified, n.sum_minor, n.known_days, n.days,
        n.divisor, n.lock_until, n.grace_until, n.effective_from, n.decided_at,
        nullif(n.before_way, ''), nullif(n.way, ''), nullif(n.grounds, ''), n.earned,
        n.welcome_until
-FROM unnest($4::timestamptz[], $5::smallint[], $6::uuid[], $7::uuid[], $8::text[], $9::smallint[],
-            $10::smallint[], $11::smallint[], $12::smallint[], $13::smallint[], $14::bigint[],
-            $15::smallint[], $16::smallint[], $17::smallint[], $18::date[], $19::date[],
-            $20::timestamptz[], $21::text[], $22::text[], $23::text[], $24::smallint[],
-            $25::date[])
-     AS n (effective_from, bucket, decision_id, member_id, cause, before_rank, before_misses, rank,
-           misses, qualified, sum_minor, known_days, days, divisor, lock_until, grace_until,
-           decided_at, before_way, way, grounds, earned, welcome_until)
+FROM unnest($2::int[], $3::date[], $4::timestamptz[], $5::smallint[], $6::uuid[], $7::uuid[],
+            $8::text[], $9::smallint[], $10::smallint[], $11::smallint[], $12::smallint[],
+            $13::smallint[], $14::bigint[], $15::smallint[], $16::smallint[], $17::smallint[],
+            $18::date[], $19::date[], $20::timestamptz[], $21::text[], $22::text[], $23::text[],
+            $24::smallint[], $25::date[])
+     AS n (version, month, effective_from, bucket, decision_id, member_id, cause, before_rank,
+           before_misses, rank, misses, qualified, sum_minor, known_days, days, divisor,
+           lock_until, grace_until, decided_at, before_way, way, grounds, earned, welcome_until)
 """
 # Unique key, a prefix for each member.
 BOUNDARIES = """
@@ -111,23 +112,17 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     effective_from: datetime
 
 
-async def put(
-    conn: Connection,
-    programme: str,
-    decided: Sequence[Decided],
-    *,
-    version: int,
-) -> None:
-    """Store decisions of one month and programme version."""
+async def put(conn: Connection, rules: Rules, decided: Sequence[Decided]) -> None:
+    """Store decisions of a programme, each by the version that judges its month."""
     if not decided:
         return
     decisions = [each.decision for each in decided]
     await run(
         conn,
         INSERT,
-        programme,
-        version,
-        decisions[0].month.start,
+        rules.programme,
+        [rules.at(d.month).version for d in decisions],
+        [d.month.start for d in decisions],
         [each.effective_from for each in decided],
         [bucket_of(each.member_id) for each in decided],
         [each.decision_id for each in decided],

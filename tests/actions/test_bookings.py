@@ -385,6 +385,27 @@ async def test_bookings_given_up_together_end_as_if_one_by_one(world: World) -> 
     assert [] == await world.findings()
 
 
+async def test_what_was_sent_and_what_was_not_is_given_up_together(world: World) -> None:
+    """Of one member: a provider is asked once about the former, the latter ends."""
+    member = await bookable(world, Booking(free_cancel_hours=48), cap=None)
+    await give(world, gift(member, "SPA"))
+    sent, unsent = [await booked(world, member) for _ in range(2)]
+    await answered(world, Pending("R1"))  # one lane: the other waits its turn
+    asked = [
+        CancelClaim(caller="mobile", key=fresh("c"), claim_id=id_)
+        for id_ in (sent, unsent, sent, unsent)
+    ]
+    async with world.database.transaction() as conn:
+        outcomes = await cancel(conn, asked, world.parts, wait=True)
+    expected = ["ok", "ok", "cancellation_open", "not_cancellable"]
+    assert expected == [said(outcome) for outcome in outcomes]
+    assert [("PENDING", "", True), ("REVOKED", "cancelled", True)] == await stands(world)
+    await answer_revoke(world, Revoked(at=world.clock.now))
+    assert [("REVOKED", "cancelled", True)] * 2 == await stands(world)
+    assert (2, 0) == await wallet(world, member, "SPA")
+    assert [] == await world.findings()
+
+
 @pytest.mark.parametrize(
     ("contract_end", "left", "why"),
     [(None, 1, []), (date(2025, 7, 7), 0, ["make_good_impossible"])],

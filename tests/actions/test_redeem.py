@@ -31,6 +31,7 @@ from benefits.domain.orders import (
     Used,
 )
 from benefits.domain.use import Use
+from benefits.store import members
 from benefits.store.db import Connection
 from tests.actions.life import (
     EVERYWHERE,
@@ -153,6 +154,30 @@ async def test_a_use_is_told_and_undone_and_told_again(world: World) -> None:
     assert (["REDEEMED"], (0, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
     told = ["order.issued", "order.redeemed", "order.reversed", "order.redeemed"]
     assert told == await story(world)
+    assert [] == await world.findings()
+
+
+async def test_words_said_together_are_decided_one_after_the_other(world: World) -> None:
+    """Each sees the one before it, the same key is decided once, and who is held is busy."""
+    await provider_can(world, redeem_by=RedeemBy.US, reverse=True)
+    holders = [await holder(world, "LOUNGE") for _ in range(3)]
+    first, second, held = await claimed(world, *(wish(id_, "LOUNGE") for id_ in holders))
+    for work in await lease(world):
+        await record(world, work, Done(at=NOON))
+    once, other = use(first), undo(second, str(first))
+    words: list[Command] = [once, use(first), other, use(second), use(held), once]
+    async with world.database.transaction() as elsewhere:
+        await members.lock(elsewhere, [holders[2]], wait=True)
+        async with world.database.transaction() as conn:
+            asked = [*words, use(UUID(int=7))]
+            outcomes: list[Any] = await redeem(conn, asked, world.parts, wait=False)
+    expected = ["ok", "redemption_open", "unknown_redemption", "ok", "busy", "ok", "unknown_claim"]
+    assert expected == [said(outcome) for outcome in outcomes]
+    assert outcomes[0].ids == outcomes[5].ids
+    for work in await lease(world):
+        await record(world, work, Used(at=NOON))
+    assert ["ISSUED", "REDEEMED", "REDEEMED"] == sorted(await states(world))
+    assert "ok" == said(await ask(world, words[4]))
     assert [] == await world.findings()
 
 

@@ -134,20 +134,81 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+# Of those who just ordered: what they ordered came, and is spent.
+_DELIVERED = (
+    "DROP TABLE IF EXISTS delivered",
+    f"""CREATE TEMP TABLE delivered AS
+        SELECT o.bucket, o.member_id, o.lot_id, o.claim_id, o.hold_id, o.request_id,
+               $1::timestamptz AS at,
+               {_ID.format(at="$1::timestamptz", n="row_number() OVER ()", bucket="o.bucket")}
+                   AS batch_id,
+               {_ID.format(at="$1::timestamptz", n="row_number() OVER ()", bucket="o.bucket")}
+                   AS event_id
+        FROM ordered AS o""",
+    """INSERT INTO batch (bucket, batch_id, member_id, kind, actor, effective_at, recorded_at,
+                          booked_month)
+       SELECT bucket, batch_id, member_id, 'order.issued', 'bench', at, at,
+              date_trunc('month', at) FROM delivered""",
+    """INSERT INTO posting (bucket, batch_id, line, debit, credit, unit, amount, lot_id, party)
+       SELECT d.bucket, d.batch_id, p.line, p.debit, p.credit, p.unit, p.amount,
+              CASE p.line WHEN 0 THEN d.lot_id END,
+              p.party
+       FROM delivered AS d
+       CROSS JOIN (VALUES (0, 'held', 'redeemed', 'BENEFIT:VIDEO', 1, ''),
+                          (1, 'budget.reserved', 'budget.spent', 'MONEY:CNY', 1500, 'video'),
+                          (2, 'provider.payable', 'expense', 'MONEY:CNY', 1500, 'sandbox'))
+            AS p (line, debit, credit, unit, amount, party)""",
+    """UPDATE lot SET remaining = 2, held = 0, redeemed = 1 FROM delivered AS d
+       WHERE lot.bucket = d.bucket AND lot.lot_id = d.lot_id""",
+    """UPDATE wallet SET held = 0 FROM delivered AS d
+       WHERE wallet.bucket = d.bucket AND wallet.member_id = d.member_id
+         AND wallet.unit = 'BENEFIT:VIDEO'""",
+    """INSERT INTO outbox (bucket, member_id, seq, event_id, type, batch_id, subject_id, data,
+                           recorded_at, position)
+       SELECT bucket, member_id, 3, event_id, 'order.issued', batch_id, claim_id,
+              '{"benefit": "VIDEO", "quantity": 1, "reason": ""}', at, event_position()
+       FROM delivered""",
+    """UPDATE member SET event_seq = 3, recorded_at = d.at, event_position = event_position()
+       FROM delivered AS d WHERE member.bucket = d.bucket AND member.member_id = d.member_id""",
+    """INSERT INTO hold_end (bucket, hold_id, batch_id, captured, released, ended_at)
+       SELECT bucket, hold_id, batch_id, 1, 0, at FROM delivered""",
+    """UPDATE claim SET state = 'ISSUED', changed_at = d.at, deadline = NULL FROM delivered AS d
+       WHERE claim.bucket = d.bucket AND claim.claim_id = d.claim_id""",
+    """UPDATE provider_request AS r SET next_at = NULL, sent_by = d.at FROM delivered AS d
+       WHERE r.bucket = d.bucket AND r.request_id = d.request_id""",
+    """UPDATE counter SET reserved = reserved - 1500 * (SELECT count(*) FROM delivered),
+                          spent = spent + 1500 * (SELECT count(*) FROM delivered)
+       WHERE counter = 'budget:video' AND "window" = 'all' AND slice = 0""",
+)
+
+
 async def order_all(conn: asyncpg.Connection, orders: int, wanted: Wanted) -> None:
     """Place orders of new members, whose units are held and their cost reserved."""
-    granted, ends = wanted.at - timedelta(minutes=1), wanted.at + timedelta(days=300)
     for begun in range(0, orders, _AT_ONCE):
         async with conn.transaction():
-            some = min(_AT_ONCE, orders - begun)
-            await _grant(conn, some, wanted.benefit, at=granted, ends=ends)
-            for statement in _ORDERED:
-                values: tuple[object, ...] = ()
-                if "$1::timestamptz" in statement:
-                    values = (wanted.at,)
-                elif "$3::bytea" in statement:
-                    values = (wanted.provider, wanted.sku, wanted.body_sealed)
+            await _order(conn, min(_AT_ONCE, orders - begun), wanted)
+
+
+async def deliver_all(conn: asyncpg.Connection, orders: int, wanted: Wanted) -> None:
+    """Place orders of new members that come a minute later: their units and cost are spent."""
+    for begun in range(0, orders, _AT_ONCE):
+        async with conn.transaction():
+            await _order(conn, min(_AT_ONCE, orders - begun), wanted)
+            for statement in _DELIVERED:
+                values = (wanted.at + timedelta(minutes=1),) if "$1" in statement else ()
                 await conn.execute(statement.replace("VIDEO", wanted.benefit), *values)
+
+
+async def _order(conn: asyncpg.Connection, orders: int, wanted: Wanted) -> None:
+    granted, ends = wanted.at - timedelta(minutes=1), wanted.at + timedelta(days=300)
+    await _grant(conn, orders, wanted.benefit, at=granted, ends=ends)
+    for statement in _ORDERED:
+        values: tuple[object, ...] = ()
+        if "$1::timestamptz" in statement:
+            values = (wanted.at,)
+        elif "$3::bytea" in statement:
+            values = (wanted.provider, wanted.sku, wanted.body_sealed)
+        await conn.execute(statement.replace("VIDEO", wanted.benefit), *values)
 
 
 _WHO = """

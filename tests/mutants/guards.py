@@ -64,7 +64,7 @@ KEYED = (
         "elif False:",
         (LAWS,),
     ),
-    Guard("benefits/actions/claim.py", "if before is not None:", "if False:", (KEYS, CLAIM)),
+    Guard("benefits/actions/keyed.py", "if before is not None:", "if False:", (KEYS, CLAIM)),
     Guard(
         FIRST,
         "CONSTRAINT pk_request PRIMARY KEY (bucket, caller, operation, key)",

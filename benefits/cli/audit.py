@@ -9,8 +9,8 @@ import msgspec
 import rich_click as click
 
 from benefits import settings
-from benefits.actions.decide_again import decide_month_again
 from benefits.actions.prove import prove_batch, prove_consistency
+from benefits.actions.replay import replay_month
 from benefits.cli.buckets import EVERY, bucket_range
 from benefits.cli.console import console
 from benefits.cli.house import chosen_programme, read_books
@@ -117,7 +117,7 @@ def replay(period: str, code: str | None, buckets: str) -> None:
             await house.parts.catalogue.current(conn)
         chosen, count, wrong = chosen_programme(house, code).code, 0, 0
         for bucket in range(first, last + 1):
-            for again in await decide_month_again(
+            for again in await replay_month(
                 house.database, house.parts, chosen, month, bucket=bucket
             ):
                 count += 1

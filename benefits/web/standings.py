@@ -9,9 +9,9 @@ from litestar import Request, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from benefits.actions.claim import UnknownMember
-from benefits.actions.decide_again import decide_again
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.recall_month import Recalled, recall_month
+from benefits.actions.replay import replay
 from benefits.actions.report import bounds_of
 from benefits.domain import past as past_times
 from benefits.domain.explanation import both_ways, explain, told, told_rank
@@ -296,7 +296,7 @@ async def get_decision(
     """Return a decision about a member's tier, decided again from what was known then."""
     state = request.app.state
     async with state.database.transaction() as conn:
-        again = await decide_again(conn, state.parts, member_id, decision_id)
+        again = await replay(conn, state.parts, member_id, decision_id)
         one = again.decided
         then = await state.parts.catalogue.version(conn, one.programme, one.version)
     return TierDecisionAgainView(

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.decide_again import decide_again
 from benefits.actions.keep_stretches import keep_stretches
 from benefits.actions.look_ahead import look_ahead
 from benefits.actions.record_members import record_members
+from benefits.actions.replay import replay
 from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.members import MemberLine
 from benefits.domain.policy import Condition, Joint, Lock, Metric, UpgradeTiming, Way
@@ -277,7 +277,7 @@ class Life:
         for member, decision, cause in await self.decided():
 
             async def work(conn: Connection, of: tuple[UUID, UUID] = (member, decision)) -> Any:
-                return await decide_again(conn, self.world.parts, *of)
+                return await replay(conn, self.world.parts, *of)
 
             again = await self.world.database.transact(work)
             assert [] == again.differs, (cause, again.decided)

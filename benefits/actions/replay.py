@@ -42,7 +42,7 @@ class UnknownDecision(Refusal):
     words = "There is no such decision about the member."
 
 
-class Again(msgspec.Struct, frozen=True):
+class Replayed(msgspec.Struct, frozen=True):
     """A decision, what of it comes out otherwise now, and what the days of its metric counted."""
 
     decided: Decided
@@ -82,9 +82,7 @@ class _Then(msgspec.Struct, frozen=True, kw_only=True):
         return local_date(self.decided.decided_at, self.judge.programme.tz)
 
 
-async def decide_again(
-    conn: Connection, parts: Parts, member_id: UUID, decision_id: UUID
-) -> Again:
+async def replay(conn: Connection, parts: Parts, member_id: UUID, decision_id: UUID) -> Replayed:
     """Decide again what was decided of a member (UnknownDecision)."""
     decided = await standings.one(conn, member_id, decision_id)
     if decided is None:
@@ -94,20 +92,20 @@ async def decide_again(
     differs = min(each, key=len, default=["cause"])
     if then.judge.version != decided.version:
         differs = ["programme_version", *differs]
-    return Again(decided, differs, _days(then))
+    return Replayed(decided, differs, _days(then))
 
 
-async def decide_month_again(
+async def replay_month(
     database: Database, parts: Parts, code: str, month: Month, *, bucket: int
-) -> list[Again]:
+) -> list[Replayed]:
     """Decide again what was decided of a month for a bucket's members, some at a time."""
     async with database.transaction() as conn:
         made = await rows_known.made(conn, code, month, bucket)
-    found = list[Again]()
+    found = list[Replayed]()
     for start in range(0, len(made), PAGE):
         async with database.transaction() as conn:
             for member_id, decision_id in made[start : start + PAGE]:
-                found.append(await decide_again(conn, parts, member_id, decision_id))
+                found.append(await replay(conn, parts, member_id, decision_id))
     return found
 
 

@@ -5,7 +5,7 @@ otherwise, one of the two was changed since, or a fact was being recorded at tha
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 import msgspec
@@ -32,6 +32,7 @@ from benefits.store.standings import Decided
 
 FIGURES = ("cause", "qualified", "sum_minor", "known_days", "days", "divisor", "grounds")
 PAGE = 100
+SAME_RUN = timedelta(milliseconds=1)
 BY_ITSELF = frozenset({Cause.MERGED, Cause.ENDED})  # no balance was counted for it
 
 
@@ -178,17 +179,25 @@ def _again(then: _Then) -> Iterator[Decision]:
         case _:
             over = midnight(then.month.end, then.judge.programme.tz)
             is_early = then.decided.decided_at < over
-            yield from filter(None, [_risen(then) if is_early else _judged(then)])
+            yield from filter(None, [_risen(then)] if is_early else _judged(then))
             yield from filter(None, [_welcomed(then)])
 
 
-def _judged(then: _Then) -> Decision | None:
-    """Decide a month that was over, where that was news."""
+def _judged(then: _Then) -> Iterator[Decision | None]:
+    """Decide a month that was over, where that was news.
+
+    What is recorded of a member is a microsecond apart at least, so that a decision may lie just
+    behind the mark of its own run.
+    """
     decision = last_decision(then.rules, then.facts, then.month, then.today)
     if decision is None:
-        return None
-    on, floor = max(then.month.end, then.today), _stood(then, decision)
-    return news(decision, then.facts.written, settled=floor, on=on)
+        return
+    on, since = max(then.month.end, then.today), then.settled.since
+    floors = {_stood(then, decision)}
+    if since is not None and then.decided.decided_at - since < SAME_RUN:
+        floors.add(None)
+    for floor in floors:
+        yield news(decision, then.facts.written, settled=floor, on=on)
 
 
 def _stood(then: _Then, decision: Decision) -> State | None:

@@ -1,6 +1,6 @@
 """The history of a member's tiers: decisions as they stood at one time, known at another (T-9)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.tiers import Decision
-from benefits.domain.values import bucket_of
+from benefits.domain.values import Month, bucket_of
 from benefits.store import welcomes
 from benefits.store.db import Connection, rows
 from benefits.store.tiers import decision_of
@@ -37,6 +37,13 @@ ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT $6
 ONE = f"""
 SELECT d.decision_id, d.programme, d.programme_version, d.effective_from, d.decided_at, {FIGURES}
 FROM tier_decision AS d WHERE d.bucket = $1 AND d.decision_id = $2 AND d.member_id = $3
+"""
+# Unique key.
+OF_MONTH = f"""
+SELECT d.member_id, {FIGURES}
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN tier_decision AS d ON d.bucket = k.bucket AND d.member_id = k.member_id
+WHERE d.programme = $3 AND d.month = $4
 """
 # Unique key. Who has no decision is of the lowest rank.
 RANKS = f"""
@@ -100,6 +107,14 @@ async def one(conn: Connection, member_id: UUID, decision_id: UUID) -> Decided |
     """Return one decision about a member."""
     found = await rows(conn, ONE, bucket_of(member_id), decision_id, member_id)
     return decided_of(found[0]) if found else None
+
+
+async def of_month(
+    conn: Connection, programme: str, month: Month, ids: Sequence[UUID]
+) -> list[tuple[UUID, Decision]]:
+    """Return what was decided of a month for some members, each with whose it is."""
+    found = await rows(conn, OF_MONTH, [*map(bucket_of, ids)], list(ids), programme, month.start)
+    return [(row.member_id, decision_of(row)) for row in found]
 
 
 def decided_of(row: Any) -> Decided:

@@ -263,6 +263,16 @@ class Life:
         """Carry out ends and welcomes."""
         await sweep(self.world)
 
+    async def told(self) -> list[tuple[Any, ...]]:
+        """Return what was told of tiers that is told once of a month and a tier (T-12)."""
+        found = await self.world.rows(
+            "SELECT member_id, type, data ->> 'month' AS month, data ->> 'to' AS tier FROM outbox "
+            "WHERE member_id = ANY($1) AND type = ANY($2)",
+            self.members,
+            [f"tier.{name}" for name in ("upgraded", "retained", "watched", "downgraded")],
+        )
+        return [tuple(row) for row in found]
+
     async def decided(self) -> list[tuple[UUID, UUID, str, str]]:
         """Return what was decided of the customers: whose, its id, the cause, the programme."""
         found = await self.world.rows(

@@ -49,6 +49,8 @@ async def test_whatever_comes_each_decision_comes_out_again(
             await one.take(step)
         await one.take(("evaluate", 0))
         causes.update(await one.check())
+        told = await one.told()
+        assert len(told) == len({*told})
 
     steps = st.tuples(st.sampled_from(EACH[make].split()), st.integers(0, 10**6))
 

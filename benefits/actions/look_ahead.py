@@ -140,7 +140,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         for each in baskets
         if each.points
     }
-    before = await sights.seen(conn, programme.code, whom.buckets)
+    before = await sights.seen(conn, programme.code, whom)
     if whom.members is not None:
         before = {key: one for key, one in before.items() if key[0] in known}
     decided = await _decided_before(conn, running, whom.buckets)

@@ -47,6 +47,7 @@ SALARY = Way(
     ),
 )
 FED = "core"
+MISSING = {date(2025, 3, 8), date(2025, 3, 9), date(2025, 4, 20)}
 
 
 def by_lines() -> Programme:
@@ -85,7 +86,8 @@ def _programme(*feeds: str, **policy: object) -> Programme:
     """Return a programme in two currencies, with a way by a label, that brings nothing."""
     plain = converting(*feeds, **policy)
     base, gold, platinum, *others = (
-        msgspec.structs.replace(one, misses=min(one.misses, 2)) for one in plain.tier
+        msgspec.structs.replace(one, misses=min(one.misses, most))
+        for one, most in zip(plain.tier, (0, 1, 2, 2, 2), strict=True)
     )
     platinum = msgspec.structs.replace(platinum, any=(SALARY,))
     tiers = (base, gold, platinum, *others)
@@ -93,6 +95,17 @@ def _programme(*feeds: str, **policy: object) -> Programme:
 
 
 Step = tuple[str, int]
+DECIDING = {"evaluate", "look", "sweep"}
+
+
+async def prepared(world: World, programme: Programme) -> None:
+    """Put a programme into force, with a calendar; seal days on which nobody has anything."""
+    world.clock.now = BEGIN
+    await world.apply(programme, tiers_from=MONTHS[0])
+    await calendar(world, "2025-01-01,HOLIDAY")
+    for day in DAYS if programme.feeds else ():
+        if day not in MISSING:
+            assert [] == await send(world, FeedKey(FED, day, 0), [])
 
 
 class Life:
@@ -105,7 +118,6 @@ class Life:
         self.members = [member_id(name, MEMBER_KEY) for name in self.names]
         self.account = f"J{nth}"
         self.revisions = _REVISIONS
-        self.dice = Random(0)
 
     @property
     def steps(self) -> dict[str, Callable[[], Awaitable[Any]]]:
@@ -127,11 +139,15 @@ class Life:
             "sweep": self.sweep,
         }
 
-    async def begin(self) -> None:
-        """Enrol the customers, and bring what makes a month of them."""
+    async def begin(self, seed: int) -> None:
+        """Enrol the customers, bring what makes months of them, and decide these."""
+        self.dice = Random(seed)
+        self.world.clock.forward(minutes=1)
         lines = [MemberLine(name, self.dice.choice(OPENED)) for name in self.names]
         await self._record(lines)
-        await self.month()
+        for name in self.names:
+            for month in MONTHS:
+                await self._month(name, month)
         await self.evaluate()
 
     async def take(self, step: Step) -> None:
@@ -140,6 +156,8 @@ class Life:
         self.dice = Random(seed)
         self.world.clock.forward(minutes=1)
         await self.steps[what]()
+        if what not in DECIDING and seed % 3:
+            await self.evaluate()
 
     async def _record(self, lines: list[MemberLine]) -> None:
         async with self.world.database.transaction() as conn:
@@ -160,7 +178,10 @@ class Life:
 
     async def month(self) -> None:
         """Say all days of a month anew, the same of each."""
-        name, month, level = (self.dice.choice(of) for of in (self.names, MONTHS, LEVELS))
+        await self._month(self.dice.choice(self.names), self.dice.choice(MONTHS))
+
+    async def _month(self, name: str, month: Month) -> None:
+        level = self.dice.choice(LEVELS[:-1])
         revision = next(self.revisions)
         days = (month.start + timedelta(days=n) for n in range(month.days))
         said = (f"{name},{day},DEPOSIT,CNY,{level}.00,,{revision}" for day in days)

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from benefits.domain.programme import Programme
 from tests.actions.rewinding import (
-    BEGIN,
-    MONTHS,
     Life,
     by_feeds,
     by_lines,
     by_the_last_day,
     by_windows,
+    prepared,
 )
 from tests.builders import World
 from tests.lives import TIMES
@@ -38,13 +37,11 @@ async def test_whatever_comes_each_decision_comes_out_again(
     """3.18, 10: through corrections, rates, labels, holders, mergers, fills and versions."""
     loop = asyncio.get_running_loop()
     programme, causes = make(), Counter[str]()
-    world.clock.now = BEGIN
-    await world.apply(programme, tiers_from=MONTHS[0])
+    await prepared(world, programme)
 
-    async def live(life: Sequence[tuple[str, int]]) -> None:
+    async def live(seed: int, life: Sequence[tuple[str, int]]) -> None:
         one = Life(world, programme, next(_LIVES))
-        world.clock.forward(minutes=1)
-        await one.begin()
+        await one.begin(seed)
         for step in life:
             await one.take(step)
         await one.take(("evaluate", 0))
@@ -55,14 +52,14 @@ async def test_whatever_comes_each_decision_comes_out_again(
     steps = st.tuples(st.sampled_from(EACH[make].split()), st.integers(0, 10**6))
 
     @settings(
-        max_examples=12 * TIMES,
+        max_examples=8 * TIMES,
         suppress_health_check=list(HealthCheck),
         derandomize=True,
         database=None,
     )
-    @given(st.lists(steps, min_size=4, max_size=16))
-    def whatever(life: list[tuple[str, int]]) -> None:
-        asyncio.run_coroutine_threadsafe(live(life), loop).result()
+    @given(st.integers(0, 10**6), st.lists(steps, min_size=8, max_size=16))
+    def whatever(seed: int, life: list[tuple[str, int]]) -> None:
+        asyncio.run_coroutine_threadsafe(live(seed, life), loop).result()
 
     await asyncio.to_thread(whatever)
     assert sum(causes.values()) > 20

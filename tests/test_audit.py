@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from benefits import app
 from benefits.domain.tokens import Issuer, caller_of
+from benefits.domain.values import bucket_of
 from benefits.house import open_house
 from benefits.providers.client import Client
 from benefits.settings import load
@@ -104,6 +105,29 @@ async def test_a_hand_in_the_tables_is_named(shell: Shell) -> None:
         )
     status, said = await run(shell, "verify")
     assert (3, True) == (status, f"seal_differs {batch}: leaf" in said), said
+
+
+async def test_a_months_tiers_are_decided_again(shell: Shell) -> None:
+    """By buckets; status 3 and the figure where one was changed behind the service's back."""
+    async with builders.world(shell.environ["BENEFITS_DATABASE_URL"]) as world:
+        for nth in range(1, 4):
+            member = await world.member()
+            await world.month(world.name(nth), "2025-06", 520_000_00)
+            await world.evaluate("2025-06", member)
+        await change(
+            world,
+            "SET LOCAL session_replication_role = replica",
+            f"UPDATE tier_decision SET rank = 3 WHERE member_id = '{member}'",
+        )
+        ((wrong,),) = await world.rows("SELECT decision_id FROM tier_decision WHERE rank = 3")
+    command = ("replay", "--period", "2025-06")
+    status, said = await run(shell, *command)
+    told = f"{wrong}: after\n2025-06: 3 decisions decided again, 1 of them otherwise.\n"
+    assert (3, told) == (status, said)
+    bucket = bucket_of(member)
+    others = f"{bucket + 1}-1023" if bucket < 1023 else f"0-{bucket - 1}"
+    status, said = await run(shell, *command, "--buckets", others)
+    assert (0, True) == (status, said.endswith(" 0 of them otherwise.\n"))
 
 
 async def test_what_cannot_be_is_told_in_words(shell: Shell) -> None:

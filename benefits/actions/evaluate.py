@@ -27,7 +27,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.steady import bounds as bounds_of
 from benefits.domain.tiers import Cause, Decision
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date, midnight
-from benefits.store import evaluations, members, steady, tiers, welcomes
+from benefits.store import evaluations, members, standings, steady, tiers, welcomes
 from benefits.store.db import Connection, Database
 from benefits.store.evaluations import Mark
 from benefits.store.facts import Whom
@@ -283,6 +283,11 @@ def event_of(decision: Decision) -> str:
     return "tier.upgraded" if risen else "tier.downgraded"
 
 
+def _kind(decision: Decision) -> tuple[str, int]:
+    """Return what is told once of a month: the event, and the tier it tells of."""
+    return event_of(decision), decision.after.rank
+
+
 async def _write_page(
     conn: Connection, parts: Parts, code: str, month: Month, *, locked: dict[UUID, Member]
 ) -> _Written:
@@ -296,7 +301,9 @@ async def _write_page(
     found = await wanted(conn, parts, programme, judges, month=month, whom=Whom(spans, ids))
     journal = Journal(locked, now, parts.new_id)
     held = await tiers.boundaries(conn, code, month, list(found.decisions))
-    decided = _decided(journal, programme, month, found, held=held)
+    before = await standings.of_month(conn, code, month, list(found.decisions))
+    told = {(id_, *_kind(one)) for id_, one in before}
+    decided = _decided(journal, programme, month, found, held=held, told=told)
     fell = [one for one in decided if one.member_id not in found.undone]
     falls = _falls(local_date(now, programme.tz), fell, held)
     on = top_up.day_in(programme, month.plus(1), now)
@@ -339,8 +346,11 @@ def _decided(
     found: Wanted,
     *,
     held: Mapping[UUID, Boundary],
+    told: Collection[tuple[UUID, str, int]],
 ) -> list[Decided]:
     """Tell of decisions; return them as they are written down.
+
+    Of a month each kind is `told` once for a tier; again it is a correction (T-12).
 
     A tier holds from the first day after the month (T-3), or from now where a correction raised it
     (A-7): what came between stays in the history. What is decided of the latest month is what
@@ -362,9 +372,10 @@ def _decided(
                 effective_from=effective_from,
             )
         )
+        kind = _kind(decision)
         journal.event(
             member_id,
-            event_of(decision),
+            "tier.corrected" if (member_id, *kind) in told else kind[0],
             subject_id=decision_id,
             data=told_of(programme, decision, effective_from),
         )

@@ -128,7 +128,9 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         for fact in await facts.load(conn, rules, month, whom)
         if not closed_by(fact.closed_on, running.today)
     ]
-    known = {fact.member_id: _known(running.judge, fact, month) async for fact in _paced(there)}
+    known = {
+        fact.member_id: running_of(running.judge, fact, month) async for fact in _paced(there)
+    }
     days = [(id_, day) for id_, (_, day) in known.items() if day is not None]
     into = await merged.along(conn, [fact.member_id for fact in there if fact.has_merged])
     baskets = dict.fromkeys(programme.baskets)
@@ -138,7 +140,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         for each in baskets
         if each.points
     }
-    before = await sights.seen(conn, programme.code, whom.buckets)
+    before = await sights.seen(conn, programme.code, whom)
     if whom.members is not None:
         before = {key: one for key, one in before.items() if key[0] in known}
     decided = await _decided_before(conn, running, whom.buckets)
@@ -148,7 +150,7 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
         period, day = known[fact.member_id]
         decision = None
         if bucket_of(fact.member_id) in decided:
-            decision = risen(programme, fact.written, period.readings[0], _grounds(period))
+            decision = risen(programme, fact.written, period.readings[0], grounds_of(period))
         if decision is not None:
             rises[fact.member_id] = decision
         if day is not None and not closed_by(fact.closed_on, month.end):
@@ -192,13 +194,13 @@ async def _paced(facts: Sequence[Facts]) -> AsyncIterator[Facts]:
             await asyncio.sleep(0)
 
 
-def _grounds(period: Running) -> Grounds:
+def grounds_of(period: Running) -> Grounds:
     """Return what a running month counts besides the policy's metric."""
     own, *others = period.judged.readings
     return Grounds(tuple(others), day=own.day)
 
 
-def _known(judge: Judge, fact: Facts, month: Month) -> tuple[Running, date | None]:
+def running_of(judge: Judge, fact: Facts, month: Month) -> tuple[Running, date | None]:
     """Return the running periods, and the last known day of the month."""
     own = fact.sums.get(judge.programme.basket, {})
     day = own[month].last_day if month in own else 0

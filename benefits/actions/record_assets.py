@@ -17,7 +17,7 @@ async def record_assets(
 ) -> ChunkResult:
     """Keep numbered lines, once; the result names those that were refused and why."""
     ids = member_ids({line.customer for _, line in lines}, member_key)
-    result = await assets.put(conn, lines, ids, parts.clock())
+    result = await assets.put(conn, lines, ids, parts.clock)
     if result.kept:
         days = {(topics.of_balances(line.currency), line.as_of) for _, line in lines}
         await tell(conn, parts, days, opens_case=True)

@@ -22,12 +22,12 @@ async def record_members(
     is one with a label of a whitelist's name. Of a customer who was merged the labels alone are
     taken, for the member they were merged into.
     """
-    now = parts.clock()
     latest = {line.customer: (number, line) for number, line in lines}
     keyed = [
         (number, member_id(line.customer, member_key), line) for number, line in latest.values()
     ]
     await assets.alone(conn)  # nobody is merged meanwhile
+    now = parts.clock()
     moved = await merged.current(conn, [id_ for _, id_, _ in keyed])
     over = await endings.carried_out(conn, [id_ for _, id_, _ in keyed if id_ not in moved])
     lists = await whitelists.among(
@@ -49,7 +49,7 @@ async def record_members(
     taken = [(id_, line) for id_, line in told if id_ not in moved]
     plan = await parts.catalogue.plan(conn)
     since = opened_since(plan.rules, local_date(now, plan.at(now).zone))
-    changed = await members.put(conn, taken, since=since)
+    changed = await members.put(conn, taken, now, since=since)
     changed |= await people.put(conn, [(id_, line.person) for id_, line in taken], member_key)
     known = await members.profiled(conn, [id_ for id_, _ in taken])
     await members.put_profiles(

@@ -55,6 +55,13 @@ COMMANDS = {
         "audit:proof",
         "Print a proof that BATCH is in the signed log; `docs/check_proof.py` checks it anywhere.",
     ),
+    "replay": (
+        "audit:replay",
+        (
+            "Decide a month's tiers again from what was known then, "
+            "and name what comes out otherwise."
+        ),
+    ),
     "subject": (
         "audit:subject",
         "Print under which name SUBJECT, the `sub` of an issuer's tokens, stands in the books.",

@@ -1,6 +1,7 @@
-"""The commands for auditors: the public key of the log, and proofs from it."""
+"""The commands for auditors: the log's public key, proofs from it, tiers decided again."""
 
 import os
+import sys
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,11 @@ import rich_click as click
 
 from benefits import settings
 from benefits.actions.prove import prove_batch, prove_consistency
-from benefits.cli.house import read_books
+from benefits.actions.replay import replay_month
+from benefits.cli.buckets import EVERY, bucket_range
+from benefits.cli.console import console
+from benefits.cli.house import chosen_programme, read_books
+from benefits.cli.months import month_of
 from benefits.domain.checkpoints import PublicKey
 from benefits.domain.refusal import Refusal
 from benefits.domain.tokens import name_in_books
@@ -91,3 +96,36 @@ def subject(alias: str, sub: str) -> None:
     Example: `benefits subject login 7f0c1d` to find what a person did, by `actor` and `closed_by`
     """
     click.echo(name_in_books(alias, sub, settings.read_member_key(os.environ)))
+
+
+@click.command("replay")
+@click.option("--period", required=True, help="The month, like 2025-06.")
+@click.option("--programme", "code", default=None, help="The programme, when there are several.")
+@click.option("--buckets", default=EVERY, help="A share of the members, like 0-15.")
+def replay(period: str, code: str | None, buckets: str) -> None:
+    """Decide a month's tiers again from what was known then, and name what comes out otherwise.
+
+    Each decision is made of the rows and the rules that were there as it was made: some hundred a
+    second, so name a few buckets of a large bank.
+
+    Example: `benefits replay --period 2025-06 --buckets 0-15` (exit status 3 if anything differs)
+    """
+    month, (first, last) = month_of(period, "--period"), bucket_range(buckets)
+
+    async def work_(house: House) -> None:
+        async with house.database.transaction() as conn:
+            await house.parts.catalogue.current(conn)
+        chosen, count, wrong = chosen_programme(house, code).code, 0, 0
+        for bucket in range(first, last + 1):
+            for again in await replay_month(
+                house.database, house.parts, chosen, month, bucket=bucket
+            ):
+                count += 1
+                if again.differs:
+                    wrong += 1
+                    click.echo(f"{again.decided.decision_id}: {', '.join(again.differs)}")
+        console.print(f"{month}: {count:,} decisions decided again, {wrong:,} of them otherwise.")
+        if wrong:
+            sys.exit(3)
+
+    read_books(work_)

@@ -425,6 +425,7 @@ EVENTS: dict[str, Kind] = {
     "tier.held": Kind(TierDecided, "decision", "Nothing could fall; the tier stays."),
     "tier.downgrade_scheduled": Kind(TierDecided, "decision", "A term ended below; grace begins."),
     "tier.undetermined": Kind(TierDecided, "decision", "Days are missing; nothing is decided."),
+    "tier.corrected": Kind(TierDecided, "decision", "A month that was told is decided anew."),
     "tier.ended": Kind(TierDecided, "decision", "The relationship ended, and the tier with it."),
     "tier.merged": Kind(TierDecided, "decision", "The higher tier of two who were merged."),
     "tier.welcomed": Kind(TierDecided, "decision", "A new customer is welcome to the tier."),

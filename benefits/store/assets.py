@@ -6,13 +6,13 @@ counted before, so that the same file again moves nothing. Negative balances cou
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from uuid import UUID
 
 import msgspec
 
 from benefits.domain.assets import AssetLine, Sifted, sift
-from benefits.domain.values import BUCKETS, Month, bucket_of
+from benefits.domain.values import BUCKETS, Clock, Month, bucket_of
 from benefits.store import exchange, holders, stretches
 from benefits.store.db import Connection, copy_text, rows, run
 
@@ -128,10 +128,11 @@ async def put(
     conn: Connection,
     lines: Sequence[tuple[int, AssetLine]],
     ids: Mapping[str, bytes],
-    now: datetime,
+    clock: Clock,
 ) -> ChunkResult:
     """Keep numbered lines, `ids` their customers', and move the sums, in this transaction."""
     await run(conn, SERIAL)
+    now = clock()  # whoever decided while it waited did not know of them (C-8)
     await run(conn, STAGE)
     sifted = sift([line for _, line in lines])
     await copy_text(conn, "staged", STAGED, _written(lines, ids, sifted))

@@ -9,6 +9,7 @@ from benefits.store.db import Connection, rows, run
 # Primary key. Of a day what was recorded last counts.
 CURRENT = """
 SELECT DISTINCT ON (d.calendar, d.day) d.calendar, d.day, d.kind FROM calendar_day AS d
+WHERE $1::timestamptz IS NULL OR d.recorded_at <= $1
 ORDER BY d.calendar, d.day, d.recorded_at DESC
 """
 # Who reads the configuration notices; and one at a time compares and adds.
@@ -27,8 +28,13 @@ WHERE l.kind IS DISTINCT FROM n.kind
 
 async def current(conn: Connection) -> dict[str, Calendar]:
     """Return the calendars by name."""
+    return await as_known(conn, None)
+
+
+async def as_known(conn: Connection, known_at: datetime | None) -> dict[str, Calendar]:
+    """Return the calendars as they were known at an instant, or as they are."""
     days = dict[str, dict[date, DayKind]]()
-    for row in await rows(conn, CURRENT):
+    for row in await rows(conn, CURRENT, known_at):
         days.setdefault(row.calendar, {})[row.day] = DayKind(row.kind)
     return {name: Calendar(kinds) for name, kinds in days.items()}
 

@@ -198,16 +198,20 @@ async def _load(
             if one.effective_from > now
         }
     )
-    welcomes = {
-        (row.code, row.version): msgspec.json.decode(row.welcome, type=Welcome)
-        for row in await rows(conn, WELCOMES)
-        if row.welcome
-    }
+    welcomes = await _welcomes(conn)
     steps = [_Step(timelines, welcomes, at) for at in (now, *starts)]
     texts = await _documents(conn, {row for step in steps for row in step.rows})
     known = await calendars.current(conn)
     made = (step.catalogue(version, texts, known) for step in steps)
     return Plan(tuple(made), tuple(starts)), texts
+
+
+async def _welcomes(conn: Connection) -> Welcomes:
+    return {
+        (row.code, row.version): msgspec.json.decode(row.welcome, type=Welcome)
+        for row in await rows(conn, WELCOMES)
+        if row.welcome
+    }
 
 
 async def _timelines(conn: Connection, known_at: datetime | None) -> Timelines:
@@ -240,6 +244,18 @@ async def as_known(conn: Connection, known_at: datetime) -> Catalogue:
         programmes={row[0]: texts[row] for row in current.items()},
         programme_versions=current,
     )
+
+
+async def rules_as_known(conn: Connection, cache: Cache, code: str, known_at: datetime) -> Rules:
+    """Return by which versions a programme's months were judged, as of an instant.
+
+    Whoever decided then knew of what was applied at that instant.
+    """
+    since = known_at + timedelta(microseconds=1)
+    timelines = {code: (await _timelines(conn, since))[code]}
+    step = _Step(timelines, await _welcomes(conn), known_at)
+    texts = {row: await cache.version(conn, *row) for row in step.rows}
+    return step.catalogue(-1, texts, await calendars.as_known(conn, known_at)).rules[code]
 
 
 async def is_production(conn: Connection) -> bool:

@@ -48,6 +48,7 @@ APPEND_ONLY = (
     "member_block",
     "member_block_end",
     "member_block_over",
+    "member_past",
     "whitelist_member",
     "provider_word",
     "label_feed_chunk",

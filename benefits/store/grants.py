@@ -31,7 +31,7 @@ INSERTS = (
     *("feed_fill_decision", "feed_line"),
     *("hold", "hold_end", "inbox", "job", "job_part"),
     *("job_outcome", "job_row", "lot", "member", "month_close", "month_total", "outlook_run"),
-    *("member_baseline", "member_block", "member_block_end", "member_block_over"),
+    *("member_baseline", "member_block", "member_block_end", "member_block_over", "member_past"),
     "period_run",
     *("auto_claim", "choice", "entitlement_change"),
     *("code_batch", "pool_code", "stock_low"),

@@ -14,7 +14,7 @@ import msgspec
 from benefits.domain.labels import Label, Layer, label_key
 from benefits.domain.members import MemberLine
 from benefits.domain.values import EPOCH, bucket_of
-from benefits.store import assets, merged
+from benefits.store import assets, member_past, merged
 from benefits.store.db import Connection, Writer, rows, run, write
 from benefits.store.merged import bucket_in
 
@@ -201,9 +201,15 @@ async def managed(
 
 
 async def put(
-    conn: Connection, members: Sequence[tuple[UUID, MemberLine]], *, since: date | None = None
+    conn: Connection,
+    members: Sequence[tuple[UUID, MemberLine]],
+    now: datetime,
+    *,
+    since: date | None = None,
 ) -> set[UUID]:
-    """Keep members; return those it changed.
+    """Keep members, and of those whose dates change what was said of them until `now`.
+
+    Return those it changed.
 
     Who opened `since` a day may be welcome to a tier, where any programme has such (M-8). A
     relationship began no later than those of the customers who were merged into it.
@@ -221,6 +227,7 @@ async def put(
     never = [EPOCH] * len(ordered)
     await assets.alone(conn)  # before anybody is locked
     dated = await rows(conn, DATED, buckets, *map(list, columns[:3]))
+    await member_past.keep(conn, [row.member_id for row in dated], now)
     found = await rows(conn, UPSERT, buckets, *map(list, columns), never, since)
     await assets.touch(conn, [row.member_id for row in dated])
     return {row.member_id for row in found}

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.values import Month, bucket_of
+from benefits.store import member_past
 from benefits.store.db import Connection, rows, run
 
 
@@ -178,8 +179,11 @@ async def owed(conn: Connection, ids: Collection[UUID]) -> list[tuple[UUID, str,
     return [(r.member_id, r.unit, r.owed) for r in await rows(conn, OWED, buckets, list(ids))]
 
 
-async def put(conn: Connection, ids: Collection[UUID], into: UUID, opened_on: date) -> None:
+async def put(
+    conn: Connection, ids: Collection[UUID], into: UUID, opened_on: date, now: datetime
+) -> None:
     """Record that members count for another one from now on."""
+    await member_past.keep(conn, [*ids, into], now)
     await run(conn, COUNT_FOR, [bucket_of(id_) for id_ in ids], list(ids), into, opened_on)
     await run(conn, TAKE_OVER, bucket_of(into), into, opened_on)
 

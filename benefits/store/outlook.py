@@ -12,6 +12,7 @@ from benefits.domain.outlook import Sight, Sighting
 from benefits.domain.values import Month, bucket_of
 from benefits.store.db import Connection, rows, run
 from benefits.store.exchange import amount, rate_of
+from benefits.store.facts import AMONG, Whom
 from benefits.store.holders import shares
 from benefits.store.sealed import HIGHEST, chained
 
@@ -63,8 +64,9 @@ SEEN = """
 SELECT o.member_id, o.outlook, o.month, o.tier, o.as_of, o.threshold_minor, o.projected_minor,
        o.needed_daily_minor, o.is_current
 FROM tier_outlook AS o
-WHERE o.bucket BETWEEN $1 AND $2 AND o.programme = $3
+WHERE o.programme = $1 AND o.bucket BETWEEN $2 AND $3
 """
+SEEN_OF = SEEN + AMONG.format("o", 4, 5)
 PUT = """
 INSERT INTO tier_outlook (bucket, member_id, programme, outlook, month, tier, as_of,
                           threshold_minor, projected_minor, needed_daily_minor, is_current,
@@ -178,11 +180,10 @@ async def balances(
     return {id_: max(total, 0) // basket.scale for id_, total in sums.items()}
 
 
-async def seen(
-    conn: Connection, programme: str, buckets: tuple[int, int]
-) -> dict[tuple[UUID, Sight], Seen]:
-    """Return what is on record of a programme in some buckets, by member and kind."""
-    found = map(_seen, await rows(conn, SEEN, *buckets, programme))
+async def seen(conn: Connection, programme: str, whom: Whom) -> dict[tuple[UUID, Sight], Seen]:
+    """Return what is on record of members in a programme, by member and kind."""
+    statement = SEEN if whom.members is None else SEEN_OF
+    found = map(_seen, await rows(conn, statement, programme, *whom.values))
     return {(one.member_id, one.outlook): one for one in found}
 
 

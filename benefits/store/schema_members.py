@@ -64,6 +64,19 @@ member = Table(
     postgresql_with={"fillfactor": "80"},
 )
 
+# What a member's row said of the relationship, and for whom it counted, until it was changed.
+member_past = Table(
+    "member_past",
+    columns.metadata,
+    *columns.owner(),
+    Column("until_at", INSTANT, nullable=False),
+    Column("opened_on", Date, nullable=False),
+    Column("closed_on", Date),
+    Column("merged_into", Uuid),
+    PrimaryKeyConstraint("bucket", "member_id", "until_at"),
+    columns.of_member(),
+)
+
 # Apart from the ledger and erasable: the way back from a member's id to the bank's customer.
 member_profile = Table(
     "member_profile",

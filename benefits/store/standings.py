@@ -1,6 +1,6 @@
 """The history of a member's tiers: decisions as they stood at one time, known at another (T-9)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -8,12 +8,12 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.tiers import Decision
-from benefits.domain.values import bucket_of
+from benefits.domain.values import Month, bucket_of
 from benefits.store import welcomes
 from benefits.store.db import Connection, rows
 from benefits.store.tiers import decision_of
 
-_FIGURES = """
+FIGURES = """
        d.month, d.cause, d.lock_until, d.grace_until, d.before_rank, d.before_misses, d.rank,
        d.misses, d.qualified, d.sum_minor, d.known_days, d.days, d.divisor, d.before_way, d.way,
        d.grounds, d.earned, d.welcome_until
@@ -21,19 +21,30 @@ _FIGURES = """
 # Unique key (bucket, member, programme, month, decided_at).
 STANDING = f"""
 SELECT DISTINCT ON (d.programme) d.decision_id, d.programme, d.programme_version,
-       d.effective_from, d.decided_at, {_FIGURES}
+       d.effective_from, d.decided_at, {FIGURES}
 FROM tier_decision AS d
 WHERE d.bucket = $1 AND d.member_id = $2 AND d.effective_from <= $3 AND d.decided_at <= $4
 ORDER BY d.programme, d.effective_from DESC, d.decided_at DESC, d.decision_id DESC
 """
 DECISIONS = f"""
-SELECT d.decision_id, d.programme, d.programme_version, d.effective_from, d.decided_at, {_FIGURES}
+SELECT d.decision_id, d.programme, d.programme_version, d.effective_from, d.decided_at, {FIGURES}
 FROM tier_decision AS d
 WHERE d.bucket = $1 AND d.member_id = $2 AND d.decided_at <= $3
   AND ($4::timestamptz IS NULL OR (d.decided_at, d.decision_id) < ($4, $5))
 ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT $6
 """
-
+# Primary key.
+ONE = f"""
+SELECT d.decision_id, d.programme, d.programme_version, d.effective_from, d.decided_at, {FIGURES}
+FROM tier_decision AS d WHERE d.bucket = $1 AND d.decision_id = $2 AND d.member_id = $3
+"""
+# Unique key.
+OF_MONTH = f"""
+SELECT d.member_id, {FIGURES}
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN tier_decision AS d ON d.bucket = k.bucket AND d.member_id = k.member_id
+WHERE d.programme = $3 AND d.month = $4
+"""
 # Unique key. Who has no decision is of the lowest rank.
 RANKS = f"""
 SELECT k.member_id, k.programme, coalesce((
@@ -75,7 +86,7 @@ async def as_of(
 ) -> dict[str, Decided]:
     """Return what decided a member's tier at an instant, as known at another, by programme."""
     found = await rows(conn, STANDING, bucket_of(member_id), member_id, at, known_at)
-    return {one.programme: one for one in map(_decided, found)}
+    return {one.programme: one for one in map(decided_of, found)}
 
 
 async def decisions(
@@ -89,10 +100,25 @@ async def decisions(
     """Return a member's decisions, the latest first, only those before a place if it is named."""
     at, id_ = before or (None, None)
     values = (bucket_of(member_id), member_id, known_at, at, id_, limit)
-    return [_decided(row) for row in await rows(conn, DECISIONS, *values)]
+    return [decided_of(row) for row in await rows(conn, DECISIONS, *values)]
 
 
-def _decided(row: Any) -> Decided:
+async def one(conn: Connection, member_id: UUID, decision_id: UUID) -> Decided | None:
+    """Return one decision about a member."""
+    found = await rows(conn, ONE, bucket_of(member_id), decision_id, member_id)
+    return decided_of(found[0]) if found else None
+
+
+async def of_month(
+    conn: Connection, programme: str, month: Month, ids: Sequence[UUID]
+) -> list[tuple[UUID, Decision]]:
+    """Return what was decided of a month for some members, each with whose it is."""
+    found = await rows(conn, OF_MONTH, [*map(bucket_of, ids)], list(ids), programme, month.start)
+    return [(row.member_id, decision_of(row)) for row in found]
+
+
+def decided_of(row: Any) -> Decided:
+    """Return a decision from what has its columns by name."""
     return Decided(
         decision_id=row.decision_id,
         programme=row.programme,

@@ -79,6 +79,7 @@ class TierEvent(_Event, kw_only=True):
         "tier.held",
         "tier.downgrade_scheduled",
         "tier.undetermined",
+        "tier.corrected",
         "tier.ended",
         "tier.merged",
         "tier.welcomed",

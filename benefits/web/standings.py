@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from benefits.actions.claim import UnknownMember
 from benefits.actions.evaluate import UnknownProgramme
 from benefits.actions.recall_month import Recalled, recall_month
+from benefits.actions.replay import replay
 from benefits.actions.report import bounds_of
 from benefits.domain import past as past_times
 from benefits.domain.explanation import both_ways, explain, told, told_rank
@@ -261,6 +262,58 @@ async def get_decisions(
     )
 
 
+class CountedDayView(msgspec.Struct, kw_only=True):
+    """What a day counted, in minor units and exactly: weights may leave decimals."""
+
+    day: date
+    known: bool
+    filled: bool
+    counted_minor: str
+
+
+class TierDecisionAgainView(msgspec.Struct, kw_only=True):
+    """A decision, and what it was made of, as it was known then.
+
+    It is decided again from the balances, rates, holders, labels and rules that were known at
+    `decided_at`: `differs` names the figures that come out otherwise, none if all is as it was.
+    `days` are those of the programme's metric; none for what no balance decided.
+    """
+
+    decision: TierDecisionView
+    differs: list[str]
+    days: list[CountedDayView]
+
+
+@get(
+    "/v1/members/{member_id:uuid}/decisions/{decision_id:uuid}",
+    guards=[needs("operator", "auditor")],
+    tags=["members"],
+    operation_id="get_decision",
+)
+async def get_decision(
+    member_id: FromPath[UUID], decision_id: FromPath[UUID], request: Request[Any, Any, Any]
+) -> TierDecisionAgainView:
+    """Return a decision about a member's tier, decided again from what was known then."""
+    state = request.app.state
+    async with state.database.transaction() as conn:
+        again = await replay(conn, state.parts, member_id, decision_id)
+        one = again.decided
+        then = await state.parts.catalogue.version(conn, one.programme, one.version)
+    return TierDecisionAgainView(
+        decision=_decision(then, one),
+        differs=again.differs,
+        days=[
+            CountedDayView(
+                day=each.day,
+                known=each.is_known,
+                filled=each.is_filled,
+                counted_minor=f"{each.counted_minor:f}",
+            )
+            for each in again.days
+        ],
+    )
+
+
 class SightedView(msgspec.Struct, kw_only=True):
     """A member whose running period goes below the tier, or comes near it; in minor units.
 
@@ -322,4 +375,4 @@ async def get_outlook(
     return OutlookView(members=shown, next=more)
 
 
-HANDLERS = [get_standing, get_decisions, get_outlook]
+HANDLERS = [get_standing, get_decisions, get_decision, get_outlook]

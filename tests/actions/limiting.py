@@ -80,4 +80,4 @@ def short(counter: str) -> str:
 
 def local(*parts: int) -> datetime:
     """Return an instant by the clocks of Shanghai."""
-    return datetime(*parts, tzinfo=UTC) - timedelta(hours=8)  # type: ignore[arg-type,misc]
+    return datetime(*parts, tzinfo=UTC) - timedelta(hours=8)  # type: ignore[arg-type,misc]  # numbers

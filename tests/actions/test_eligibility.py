@@ -84,7 +84,7 @@ async def test_a_claim_is_judged_by_what_is_known_today(world: World) -> None:
     assert "not_eligible" == said(outcome)
     await told(world)
     wished = wish(member)
-    details = [(await decide(world, wished))[0].detail for _ in range(2)]  # type: ignore[union-attr]
+    details = [(await decide(world, wished))[0].detail for _ in range(2)]  # type: ignore[union-attr]  # refused
     assert [
         "Needs an age of at least 60 years (from 1 March 2025 on).",
         "Needs an age of at least 60 years.",

@@ -413,3 +413,26 @@ async def test_a_bucket_is_not_settled_before_its_last_page(
     assert PLATINUM + 1 == await rank(world, second)
     begun = await world.rows("SELECT effective_from AS at FROM tier_decision")
     assert [datetime(2025, 6, 30, 16, tzinfo=UTC)] * 2 == [row.at for row in begun]
+
+
+async def test_what_is_decided_once_more_is_told_as_a_correction(world: World) -> None:
+    """T-12: up, down, up and down again in one month; each kind comes once for a tier."""
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    member = await world.member()
+    await world.month(world.name(1), "2025-06", 60_000_00)
+    await world.evaluate("2025-06", member)
+    for revision, level in enumerate([RICH, 60_000_00, RICH, 60_000_00], 1):
+        world.clock.forward(minutes=1)
+        await corrected(world, "2025-06", level, revision)
+        await world.evaluate("2025-06", member)
+    told = await world.rows(
+        "SELECT type, data ->> 'to' AS tier FROM outbox WHERE type LIKE 'tier.%' ORDER BY seq"
+    )
+    assert [
+        ("tier.upgraded", "GOLD"),
+        ("tier.upgraded", "PLATINUM"),
+        ("tier.downgraded", "GOLD"),
+        ("tier.corrected", "PLATINUM"),
+        ("tier.corrected", "GOLD"),
+    ] == [tuple(row) for row in told]
+    assert [] == await world.findings()

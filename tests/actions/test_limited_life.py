@@ -182,7 +182,7 @@ class Life:
         (outcome,) = await decide(self.world, wanted)
         assert self.answer(new) == said(outcome)
         if said(outcome) == "ok":
-            new.id_ = UUID(outcome.ids["claim_id"])  # type: ignore[union-attr]
+            new.id_ = UUID(outcome.ids["claim_id"])  # type: ignore[union-attr]  # accepted
             self.claims.append(new)
 
     async def compare(self) -> None:

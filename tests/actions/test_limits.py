@@ -45,9 +45,9 @@ async def test_g_cap_1_of_a_hundred_claims_on_the_last_piece_one_succeeds(world:
     await limited(world, limit("drop", 1))
     members = [await rich(world, quantity=1) for _ in range(100)]
 
-    async def one(member: object) -> str:
+    async def one(member: UUID) -> str:
         async def work(conn: Connection) -> str:
-            (outcome,) = await claim(conn, [wish(member, "LOUNGE")], world.parts, wait=True)  # type: ignore[arg-type]
+            (outcome,) = await claim(conn, [wish(member, "LOUNGE")], world.parts, wait=True)
             return said(outcome)
 
         return await world.database.transact(work)

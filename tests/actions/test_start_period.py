@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -30,11 +31,11 @@ RICH, RICHER = 520_000_00, 5_200_000_00
 EARLY = datetime(2025, 7, 1, 0, 0, tzinfo=UTC)
 
 
-def line(code: str, period: LinePeriod, **more: object) -> Line:
+def line(code: str, period: LinePeriod, **more: Any) -> Line:
     """Return a line that starts with its period: two visits for platinum, six for diamond."""
     quota = {"BASE": 1, "PLATINUM": 2, "DIAMOND": 6}
-    every = {"code": code, "benefit": "LOUNGE", "period": period, "quota": quota} | more
-    return Line(start=Start.PERIOD, **every)  # type: ignore[arg-type]
+    every: dict[str, Any] = {"code": code, "benefit": "LOUNGE", "period": period, "quota": quota}
+    return Line(start=Start.PERIOD, **(every | more))
 
 
 MONTHLY = line("monthly", LinePeriod.MONTH)
@@ -255,10 +256,10 @@ async def test_a_run_that_was_stopped_goes_on(
     monkeypatch.setattr(start_period, "PAGE", 3)
     write, calls = start_period._write, 0
 
-    async def dies(conn: Connection, *args: object, **more: object) -> tuple[set[UUID], int]:
+    async def dies(conn: Connection, *args: Any, **more: Any) -> tuple[set[UUID], int]:
         nonlocal calls
         calls += 1
-        done = await write(conn, *args, **more)  # type: ignore[arg-type]
+        done = await write(conn, *args, **more)
         if calls % 3 == 0:
             raise ZeroDivisionError
         return done

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -79,8 +80,8 @@ def told(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts, find = list[int](), steady.find
     current = {"folds": False}
 
-    async def counted(*args: object, **more: object) -> steady.Found:
-        found = await find(*args, **more)  # type: ignore[arg-type]
+    async def counted(*args: Any, **more: Any) -> steady.Found:
+        found = await find(*args, **more)
         counts.append(sum(found.steady.values()) + len(found.ranked))
         return found
 
@@ -197,7 +198,7 @@ async def agree(worlds: Worlds, month: Month) -> None:
     """Evaluate a month in both, a second later; they write the same."""
     for world in worlds:
         world.clock.forward(seconds=1)
-    done = [await world.run_month(month) for world in worlds]  # type: ignore[attr-defined]
+    done = [await world.run_month(month) for world in worlds]  # type: ignore[attr-defined]  # of `told`
     assert done[1] == done[0]
     assert await record(worlds[1]) == await record(worlds[0])
 

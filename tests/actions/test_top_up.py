@@ -35,12 +35,12 @@ async def having(world: World, *lines: Line, **more: object) -> UUID:
     return await world.member(OPENED)
 
 
-def line(period: LinePeriod, **more: object) -> Line:
+def line(period: LinePeriod, **more: Any) -> Line:
     """Return a line that brings a platinum member two visits and a diamond one six."""
     quota = {"PLATINUM": 2, "DIAMOND": 6}
     if more.get("anchor") is Anchor.ANNIVERSARY:
         more["start"] = Start.PERIOD
-    return Line(code="visits", benefit="LOUNGE", period=period, quota=quota, **more)  # type: ignore[arg-type]
+    return Line(code="visits", benefit="LOUNGE", period=period, quota=quota, **more)
 
 
 async def granted(world: World) -> list[tuple[str, int]]:

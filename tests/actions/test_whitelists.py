@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -79,11 +80,11 @@ async def test_a_list_that_was_stopped_goes_on_and_counts_once_whole(
     monkeypatch.setattr(record_whitelist, "CHUNK", 1)
     told = list[int]()
 
-    async def stopped(conn: Connection, of: Snapshot, lines: object, **more: object) -> object:
+    async def stopped(conn: Connection, of: Snapshot, lines: Any, **more: Any) -> Any:
         told.append(1)
         if len(told) == 3:
             raise asyncio.CancelledError
-        return await keep(conn, of, lines, **more)  # type: ignore[arg-type]
+        return await keep(conn, of, lines, **more)
 
     with monkeypatch.context() as patched:
         patched.setattr(record_whitelist, "keep", stopped)

@@ -141,10 +141,14 @@ def test_a_booking_is_given_up_in_its_time(
 
 def moves(outcomes: list[Outcome], **more: Any) -> tuple[OrderState, list[Effect], list[str]]:
     """Return where a booking ends that hears so, with what became of its units, and cases."""
-    terms = {"consumed_at_issue": False, "late_success": LateSuccess.REISSUE, "quantity": 2}
+    terms: dict[str, Any] = {
+        "consumed_at_issue": False,
+        "late_success": LateSuccess.REISSUE,
+        "quantity": 2,
+    }
     state, course, effects, cases = OrderState.SUBMITTED, None, list[Effect](), list[str]()
     for outcome in outcomes:
-        given = Terms(booked_for=TIME, **(terms | more))  # type: ignore[arg-type]
+        given = Terms(booked_for=TIME, **(terms | more))
         step = advance(state, outcome, given, *([course] if course else []))
         state, course = step.state, step.course
         effects += [step.effect] if step.effect is not Effect.NONE else []

@@ -1,6 +1,7 @@
 """Carry-over: what lives on, what a cap takes of it, and that nothing is lost unseen (P-5)."""
 
 from datetime import date, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -81,11 +82,11 @@ class Life:
         return sum(lot.available(self.at) for _, lot in self.lots.values())
 
 
-def line(periods: int, cap: int, period: LinePeriod = LinePeriod.MONTH, **more: object) -> Line:
+def line(periods: int, cap: int, period: LinePeriod = LinePeriod.MONTH, **more: Any) -> Line:
     """Return a line whose units are carried over."""
     carry = Carry(periods=periods, cap=cap)
-    every = {"code": "lounge", "benefit": "LOUNGE", "quota": {"GOLD": cap}} | more
-    return Line(period=period, carry=carry, **every)  # type: ignore[arg-type]
+    every: dict[str, Any] = {"code": "lounge", "benefit": "LOUNGE", "quota": {"GOLD": cap}}
+    return Line(period=period, carry=carry, **(every | more))
 
 
 def test_g_carry_1_unused_units_live_one_more_month_up_to_a_cap() -> None:

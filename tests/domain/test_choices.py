@@ -1,6 +1,7 @@
 """Choices by themselves: what refuses first, and which lot a unit is taken from (P-8)."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -41,10 +42,16 @@ def lot(number: int, left: int, days: int) -> tuple[Place, Lot]:
     return Place("wealth", "pick", f"2025-{number:02d}"), made
 
 
-def facts(*lots: tuple[Place, Lot], **more: object) -> ChoiceFacts:
+def facts(*lots: tuple[Place, Lot], **more: Any) -> ChoiceFacts:
     """Return what a member with some lots chooses by."""
-    given = {"closed": False, "blocked": False, "made": (), "today": date(2025, 7, 2), **more}
-    return ChoiceFacts(lots=lots, **given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {
+        "closed": False,
+        "blocked": False,
+        "made": (),
+        "today": date(2025, 7, 2),
+        **more,
+    }
+    return ChoiceFacts(lots=lots, **given)
 
 
 def told(asked: ChoiceFacts, *, repeat: bool = False) -> int | str:

@@ -1,6 +1,7 @@
 """Package lines: their periods, of the calendar and of a member's own, and when units end."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -37,9 +38,10 @@ OPENED = date(2024, 1, 31)
 days = st.dates(date(2024, 1, 1), date(2032, 12, 31))
 
 
-def line(period: LinePeriod = LinePeriod.MONTH, **more: object) -> Line:
+def line(period: LinePeriod = LinePeriod.MONTH, **more: Any) -> Line:
     """Return a line of lounge visits."""
-    return Line(code="lounge", benefit="LOUNGE", period=period, **({"quota": {"GOLD": 1}} | more))  # type: ignore[arg-type]
+    every: dict[str, Any] = {"code": "lounge", "benefit": "LOUNGE", "quota": {"GOLD": 1}}
+    return Line(period=period, **(every | more))
 
 
 def own(period: LinePeriod, length: int = 0) -> Line:

@@ -281,6 +281,24 @@ def test_more_balance_never_lowers_the_qualified_rank(
     assert all(poor.qualified <= rich.qualified for poor, rich in pairs)
 
 
+@given(policies, lives, st.data())
+def test_filling_missing_days_never_lowers_what_is_proven(
+    programme: Programme, life: list[int], data: st.DataObject
+) -> None:
+    """3.18, 3: whatever comes of days that were missing, each period proves as much or more."""
+    sums, filled = months(*life), months(*life)
+    for month, whole in sums.items():
+        known = data.draw(st.integers(0, month.days))
+        later = data.draw(st.integers(known, month.days))
+        sums[month] = replace(
+            whole, sum_minor=whole.sum_minor * known // month.days, known_days=known
+        )
+        more = data.draw(st.sampled_from([0, 1, 10**9, 10**11])) * (later > known)
+        filled[month] = replace(whole, sum_minor=sums[month].sum_minor + more, known_days=later)
+    pairs = zip(folded(programme, sums), folded(programme, filled), strict=True)
+    assert all(early.qualified <= late.qualified for early, late in pairs)
+
+
 @given(policies, lives)
 def test_a_certain_day_is_the_day_before_the_first_possible_drop(
     programme: Programme, life: list[int]

@@ -1,6 +1,7 @@
 """Stacking: what lines of one benefit bring together, whatever came first (P-7)."""
 
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -101,13 +102,13 @@ def best(by: StackBy, cap: int | None, life: Sequence[Sequence[int]]) -> int:
 
 @given(ways, moments, st.randoms())
 def test_the_whole_is_what_the_best_moment_brings(
-    way: tuple[StackBy, int | None], life: list[tuple[int, ...]], chance: object
+    way: tuple[StackBy, int | None], life: list[tuple[int, ...]], chance: Random
 ) -> None:
     """P-7: whatever rises, falls, joins and leaves in which order; asked again nothing comes."""
     by, cap = way
     assert best(by, cap, life) == sum(lived(by, cap, life))
     shuffled = list(life)
-    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    chance.shuffle(shuffled)
     assert sum(lived(by, cap, life)) == sum(lived(by, cap, shuffled))
 
 

@@ -243,6 +243,18 @@ DATES = (
         "if False",
         ("tests/actions/test_dating.py",),
     ),
+    Guard(
+        "benefits/store/members.py",
+        "await member_past.keep(conn, [row.member_id for row in dated], now)",
+        "",
+        ("tests/actions/test_replay.py",),
+    ),
+    Guard(
+        "benefits/store/merged.py",
+        "await member_past.keep(conn, [*ids, into], now)",
+        "",
+        ("tests/actions/test_replay.py",),
+    ),
 )
 QUEUED = (
     Guard(

@@ -93,6 +93,7 @@ ROUTES: dict[str, Any] = {
     "GET /v1/members/{member_id}/lots": READERS | OWN | {"crm": "all"},
     "GET /v1/members/{member_id}/standing": READERS | OWN | {"crm": "all"},
     "GET /v1/members/{member_id}/decisions": READERS | OWN | {"crm": "all"},
+    "GET /v1/members/{member_id}/decisions/{decision_id}": {"operator": "all", "auditor": "all"},
     "GET /v1/programmes/{programme}/outlook/{outlook}": dict.fromkeys(
         ("crm", "operator", "auditor"), "all"
     ),

@@ -1,5 +1,7 @@
 """Bookings over real HTTP, and on the page: chosen, told, cancelled, and what became of them."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from benefits.domain.booking import Booking, LateCancel
@@ -13,10 +15,10 @@ from tests.web.test_eligibility import get
 from tests.web.test_mobile import WISH
 
 
-async def booked_lounges(running: Site, **more: object) -> None:
+async def booked_lounges(running: Site, **more: Any) -> None:
     """Let lounges be booked for a time in a week, to be cancelled until a day before."""
     lounge, video = reference_programme().benefit
-    booking = Booking(last_days=7, free_cancel_hours=24, **more)  # type: ignore[arg-type]
+    booking = Booking(last_days=7, free_cancel_hours=24, **more)
     await running.world.apply(
         replace(reference_programme(), benefit=(replace(lounge, booking=booking), video))
     )

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from benefits.domain.endings import LAST_INSTANT
+from tests.actions.life import change
 from tests.actions.test_evaluate_again import corrected, fallen
 from tests.web.phone import Phone
 from tests.web.site import Site
@@ -183,3 +184,31 @@ async def test_bad_times_and_unknown_members_are_refused(running: Site) -> None:
         running, "GET", path.replace(str(member), str(UUID(int=5))), "auditor"
     )
     assert (404, "unknown_member") == (status, body["code"])
+
+
+async def test_a_decision_is_made_again_from_what_was_known(running: Site) -> None:
+    """X-6, C-7: its days are told, nothing comes out otherwise, and a changed row is found."""
+    member = await lived(running)
+    listed = (await get(running, f"/v1/members/{member}/decisions"))["decisions"]
+    again = {
+        one["id"]: await get(running, f"/v1/members/{member}/decisions/{one['id']}")
+        for one in listed
+    }
+    assert [(one, []) for one in listed] == [
+        (again[one["id"]]["decision"], again[one["id"]]["differs"]) for one in listed
+    ]
+    (fell,) = [one["id"] for one in listed if one["cause"] == "DOWNGRADED"]
+    days = again[fell]["days"]
+    assert (31, "2025-03-01", "2025-03-31") == (len(days), days[0]["day"], days[-1]["day"])
+    assert {("49900000", True, False)} == {
+        (day["counted_minor"], day["known"], day["filled"]) for day in days
+    }
+    await change(
+        running.world,
+        "SET LOCAL session_replication_role = replica",
+        f"UPDATE tier_decision SET sum_minor = sum_minor + 1 WHERE decision_id = '{fell}'",
+    )
+    path = f"/v1/members/{member}/decisions"
+    assert ["sum_minor"] == (await get(running, f"{path}/{fell}"))["differs"]
+    status, _, body = await ask(running, "GET", f"{path}/{member}", "auditor")
+    assert (404, "unknown_decision") == (status, body["code"])

@@ -117,6 +117,7 @@ WIRE: tuple[type, ...] = (
     past.StatementView,
     standings.TierStandingsView,
     standings.TierDecisionsView,
+    standings.TierDecisionAgainView,
     standings.OutlookView,
     growth.GrowthView,
     reports.LiabilityView,
@@ -255,6 +256,10 @@ OPERATIONS: dict[str, Operation] = {
     "get_decisions": Operation(
         summary="What was decided about a member's tiers, and why",
         codes=("unknown_member", "time_invalid", "cursor_invalid"),
+    ),
+    "get_decision": Operation(
+        summary="A decision about a tier, decided again from what was known then",
+        codes=("unknown_decision",),
     ),
     "get_standing": Operation(
         summary="A member's tiers as of a time, and why",

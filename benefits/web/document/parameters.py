@@ -21,6 +21,7 @@ PARAMETERS: dict[str, Json] = {
     "wait_id": {"description": "The waiting claim's id."},
     "redemption_id": {"description": "The redemption's id, as the claim names it."},
     "case_id": {"description": "The case's id."},
+    "decision_id": {"description": "The decision's id."},
     "correction_id": {"description": "The correction's id."},
     "fill_id": {"description": "The fill's id."},
     "proposal_id": {"description": "The proposal's id."},

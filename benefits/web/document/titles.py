@@ -52,6 +52,7 @@ CHINESE = {
     "unknown_member": "没有此编号的会员。",
     "unknown_benefit": "没有计划提供此权益。",
     "unknown_programme": "没有此编号的计划。",
+    "unknown_decision": "没有此编号的等级判定。",
     "unknown_claim": "没有此编号的权益领取。",
     "unknown_redemption": "该领取没有此编号的核销记录。",
     "unknown_order": "没有此编号的订单。",

@@ -57,6 +57,7 @@ KINDS: dict[str, tuple[Message, tuple[str, ...]]] = {
         (
             *("tier.upgraded", "tier.downgraded", "tier.watched"),
             *("tier.retained", "tier.held", "tier.downgrade_scheduled", "tier.undetermined"),
+            "tier.corrected",
             *("tier.ended", "tier.merged", "tier.welcomed", "tier.welcome_ended"),
         ),
     ),
@@ -131,6 +132,7 @@ WORDS: dict[str, tuple[str, Message]] = {
     "tier.held": ("plain", n_("%(tier)s stays: %(month)s could not change it")),
     "tier.downgrade_scheduled": ("wait", n_("%(tier)s stays for now: its term ended below")),
     "tier.undetermined": ("plain", n_("%(tier)s stays: days of %(month)s are missing")),
+    "tier.corrected": ("plain", n_("%(tier)s: %(month)s was decided anew")),
     "tier.ended": ("plain", n_("%(tier)s: the relationship ended")),
     "tier.merged": (
         "good",

@@ -10,7 +10,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0074"
-down_revision = "0071"
+down_revision = "0072"
 
 STATEMENTS = (
     """

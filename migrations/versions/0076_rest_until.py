@@ -12,7 +12,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0076"
-down_revision = "0071"
+down_revision = "0074"
 
 STATEMENTS = (
     "ALTER TABLE claim ADD COLUMN rest_until TIMESTAMP WITH TIME ZONE",

@@ -10,7 +10,7 @@ from textwrap import dedent
 from alembic import op
 
 revision = "0082"
-down_revision = "0071"
+down_revision = "0076"
 
 STATEMENTS = (
     """

@@ -15,9 +15,11 @@ import msgspec
 from benefits.actions import top_up
 from benefits.actions.claim import UnknownMember
 from benefits.actions.evaluate import event_of, told_of
-from benefits.actions.follow_quota import Falls, take_back, take_wrong
+from benefits.actions.fall import fall
+from benefits.actions.follow_quota import Falls, take_wrong
 from benefits.actions.judge_month import closed_by
 from benefits.actions.parts import Parts
+from benefits.actions.stack import Due
 from benefits.actions.top_up import Added
 from benefits.domain import rights, units
 from benefits.domain import tiers as rules
@@ -97,8 +99,7 @@ async def decide_again(conn: Connection, wanted: FraudWanted, parts: Parts) -> s
     case = done.case
     await case.journal.write(conn)
     if done.decided is not None:
-        version = case.rules.at(case.month).version
-        await tiers.put(conn, case.programme.code, [done.decided], version=version)
+        await tiers.put(conn, case.rules, [done.decided])
         until = done.decided.decision.after.welcome_until
         if until is not None:
             await welcomes.put_due(conn, {case.member_id: until})
@@ -212,13 +213,12 @@ async def _decided(conn: Connection, case: _Case) -> Decided | None:
 async def _follow(conn: Connection, case: _Case, decision: Decision) -> Added:
     """Let units follow the fall as after any: what lines take, and what the lower tier brings."""
     journal, programme, member_id = case.journal, case.programme, case.member_id
+    now = journal.now
     ranks = (decision.before.rank, decision.after.rank)
-    today = local_date(journal.now, programme.tz)
-    taken = list[ChangeRow]()
-    if ranks[1] < ranks[0]:
-        falls = Falls(today, {member_id: ranks})
-        taken = await take_back(conn, journal, programme, falls, now=journal.now)
-    due = list[top_up.Due]()
+    on = today = local_date(now, programme.tz)
+    due = list[Due]()
+    if case.evaluated is not None:
+        on = top_up.day_in(programme, case.evaluated.plus(1), now)
     # Of a month whose tier is not decided yet whoever decides it brings the units (T-3).
     if case.evaluated is not None and case.evaluated >= Month.of(today).plus(-1):
         due = await top_up.of_decided(
@@ -227,8 +227,10 @@ async def _follow(conn: Connection, case: _Case, decision: Decision) -> Added:
             [(member_id, ranks[1])],
             {member_id: today},
             locked={member_id: case.member},
-            now=journal.now,
+            now=now,
         )
+    falls = Falls(today, {member_id: ranks} if ranks[1] < ranks[0] else {})
+    due, taken = await fall(conn, journal, programme, falls, due, on=on, now=now)
     added = await top_up.add_due(conn, journal, due, actor=ACTOR)
     added.changes.extend(taken)
     return added

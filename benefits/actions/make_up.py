@@ -16,7 +16,7 @@ import msgspec
 
 from benefits.actions import top_up
 from benefits.actions.new_lots import GrantFor, add_lot
-from benefits.actions.top_up import Due
+from benefits.actions.stack import Due
 from benefits.domain import entitlement, packages, rights, units
 from benefits.domain import tiers as rules
 from benefits.domain.benefit import Benefit

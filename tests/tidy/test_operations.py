@@ -68,7 +68,7 @@ def test_every_finding_is_documented() -> None:
 
 def test_every_kind_of_case_is_documented() -> None:
     """Whoever looks at cases is told what to do."""
-    kinds = _said("domain/lattice.py", "Step", 2) | _said("actions/resolve.py", "_case", 1)
+    kinds = _said("domain/lattice.py", "Step", 2) | _said("actions/resolve.py", "case", 1)
     kinds |= _said("actions/effects.py", "Trouble", 0) | set(resolve.UNANSWERED.values())
     kinds |= _said("actions/receive.py", "Matter", 1) | {seal_feed.REFUSED, keep_tiers.OLD}
     kinds.add(resolve.NO_ANSWER)

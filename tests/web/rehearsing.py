@@ -27,7 +27,7 @@ ASSETS = "POST /v1/assets:import"
 BULK = "POST /v1/grants:bulk"
 OPERATORS = (
     *("/close", "/corrections", "/fills", "/proposals", "/reject"),
-    *("/retry", "/pause", "/resume", "/{batch}"),
+    *("/retry", "/pause", "/resume", "/reread", "/{batch}"),
 )
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 ENTRY = re.compile(r"code=[\w%-]+")

@@ -307,7 +307,8 @@ async def _write_page(
     fell = [one for one in decided if one.member_id not in found.undone]
     falls = _falls(local_date(now, programme.tz), fell, held)
     on = top_up.day_in(programme, month.plus(1), now)
-    dues, taken = await fall(conn, journal, programme, falls, found.grants, on=on, now=now)
+    grants = found.grants
+    dues, taken = await fall(conn, journal, programme, falls, dues=grants, on=on, now=now)
     added = await top_up.add_due(conn, journal, dues, actor="system:evaluate")
     added.changes.extend(taken)
     made = await make_up(conn, journal, programme, judges, month=month, ids=found.righted)

@@ -29,8 +29,8 @@ async def fall(
     journal: Journal,
     programme: Programme,
     falls: Falls,
-    dues: Sequence[Due],
     *,
+    dues: Sequence[Due],
     on: date,
     now: datetime,
 ) -> tuple[list[Due], list[ChangeRow]]:

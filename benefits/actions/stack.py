@@ -102,14 +102,15 @@ def stacks_of(
     *,
     place: Place,
     before: Brought,
-    granted: Grants,
-    changed: Changes,
+    counted: tuple[Grants, Changes],
     now: datetime,
 ) -> Stacks | None:
     """Return what is known of a line that stacks with others; None of one that does not.
 
-    What lines of the benefit brought that are gone counts along.
+    `counted` is what was granted, and what went and came back, by the periods it counts for. What
+    lines of the benefit brought that are gone counts along.
     """
+    granted, changed = counted
     item = programme.brought(line)
     if stacking_of(item).is_plain:
         return None

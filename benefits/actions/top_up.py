@@ -168,6 +168,7 @@ def missing(
     """Return what each line on its own would bring, and all of those that stack with others."""
     found, granted = list[Due](), _counted(before, before.grants)
     changed = _counted(before, before.changes)
+    counted = (granted, changed)
     by_tier = _of_tiers(programme, before.lines)
     by_label = _of_segments(programme, before.lines)
     for member_id, rank in ranks:
@@ -196,14 +197,7 @@ def missing(
                 from_=from_,
             )
             stacks = stacks_of(
-                programme,
-                line,
-                quota,
-                place=place,
-                before=before,
-                granted=granted,
-                changed=changed,
-                now=now,
+                programme, line, quota, place=place, before=before, counted=counted, now=now
             )
             if back or quantity or stacks:
                 cause = "SEGMENT" if line.segment else "TIER"

@@ -159,7 +159,8 @@ async def _bring(
     since = {one.member_id: local_date(one.effective_from, programme.tz) for one in decided}
     some = {id_: locked[id_] for id_, _ in ranks}
     dues = await top_up.of_decided(conn, programme, ranks, since, locked=some, now=now)
-    dues, taken = await fall(conn, journal, programme, Falls(day, falls), dues, on=day, now=now)
+    fell = Falls(day, falls)
+    dues, taken = await fall(conn, journal, programme, fell, dues=dues, on=day, now=now)
     dues = [one for one in dues if one.member_id not in falls or one.line.start is Start.PERIOD]
     added = await top_up.add_due(conn, journal, dues, actor=ACTOR)
     added.changes.extend(taken)

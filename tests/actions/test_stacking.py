@@ -228,6 +228,18 @@ async def test_what_is_forfeit_leaves_room_for_the_next_line(
     assert {"tiers": (2, 0), "payroll": (1, 0)} == await units(world)
 
 
+async def test_who_used_all_of_a_line_gets_the_rest_of_the_next(world: World) -> None:
+    """P-6, P-7: gold's two are held as it falls, payroll's third comes, once."""
+    await having(world, FIRST, FALLING, of_label("payroll", 3), misses=1)
+    member = await world.member()
+    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
+    await months(world, member, GOLD)
+    await takes(world, member, 2)
+    await label(world, 1, "payroll")
+    await months(world, member, POOR)
+    assert {"tiers": (0, 2), "payroll": (1, 0)} == await units(world)
+
+
 async def test_what_stays_of_a_line_that_shuts_is_not_asked(world: World) -> None:
     """E-1, P-6: a rule is for what comes; the fall leaves what the lower tier has, and no more."""
     await having(

@@ -10,10 +10,20 @@ from benefits.domain.limits import CapWindow, OnFull, Scope
 from benefits.domain.orders import Reason, Rejected
 from benefits.store import waits
 from benefits.store.db import Writer
-from tests.actions.life import call_back, claimed, gift, give, number_of, tell, wish, work_off
+from tests.actions.life import (
+    call_back,
+    claimed,
+    decide,
+    gift,
+    give,
+    number_of,
+    tell,
+    wish,
+    work_off,
+)
 from tests.actions.limiting import ask, limit, limited, local, rich, windows
 from tests.actions.merging import merged
-from tests.actions.waiting import await_room, ends, serve, stop, wait_of
+from tests.actions.waiting import await_room, ends, said_of, serve, stop, wait_of
 from tests.builders import World
 
 LOUNGE = ("LOUNGE",)
@@ -93,6 +103,23 @@ async def test_whoever_comes_at_the_turn_takes_what_is_beyond_those_who_wait(
     assert 2 == await serve(world)
     assert [(first, "SERVED"), (second, "SERVED")] == await ends(world)
     assert 5 == (await windows(world))["limit:month", "2025-07"]
+    assert [] == await world.findings()
+
+
+async def test_who_begins_to_wait_is_before_whoever_is_decided_then(world: World) -> None:
+    """Of one group, too: five were taken, four came back, two want more than is left beside."""
+    await limited(world, limit("drop", 6, on_full=OnFull.WAITLIST))
+    holder, first, second, late = [await rich(world) for _ in range(4)]
+    claims = await claimed(world, *(wish(holder, "LOUNGE") for _ in range(5)))
+    assert "waits" == await await_room(world, first, quantity=2)
+    for claim_id in claims[:4]:
+        await call_back(world, await number_of(world, claim_id), REFUSED)
+    outcomes = await decide(
+        world, wish(second, "LOUNGE", quantity=4, waits=True), wish(late, "LOUNGE", quantity=3)
+    )
+    assert ["waits", "cap_reached"] == [said_of(outcome) for outcome in outcomes]
+    assert 1 == await serve(world)
+    assert [(first, "SERVED"), (second, "")] == await ends(world)
     assert [] == await world.findings()
 
 

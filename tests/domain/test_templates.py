@@ -48,6 +48,10 @@ A = Account
             ledger.convert(UNIT, PARTS, lot(2, 2)),
             [(A.AVAILABLE, A.CONVERTED), (A.ISSUED, A.AVAILABLE)],
         ),
+        (
+            ledger.extend(UNIT, PARTS, lot(2, 2)),
+            [(A.AVAILABLE, A.CONVERTED), (A.ISSUED, A.AVAILABLE)],
+        ),
         (ledger.make_up(UNIT, 2), [(A.ISSUED, A.LOSS)]),
         (ledger.take_up(UNIT, 2), [(A.LOSS, A.ISSUED)]),
     ],

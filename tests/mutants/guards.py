@@ -265,7 +265,6 @@ QUEUED = (
     ),
     Guard("benefits/actions/queues.py", "self._wanted[queue] += pieces", "pass", (WAITS,)),
     Guard("benefits/actions/queues.py", "self._wanted.get(queue, most)", "most", (WAITS,)),
-    Guard("benefits/actions/waiting.py", "self._full.add(turn.queue)", "pass", (WAITS,)),
     Guard("benefits/actions/waiting.py", "if key in self._open:", "if False:", (WAITS,)),
     Guard(
         "benefits/actions/waiting.py",
@@ -291,9 +290,13 @@ QUEUED = (
         "return name",
         (WAITS,),
     ),
-    Guard(SERVE, "first = takewhile(ours.__contains__,", "first = filter(None,", (WAITS,)),
     Guard(SERVE, "if not isinstance(said, Busy)", "", (WAITS,)),
-    Guard(SERVE, "units = entitlement.capped_units(", "units = max(", (WAITS,)),
+    Guard(
+        "benefits/domain/entitlement.py",
+        "return wanted - uncapped_units(parts, {lot.lot_id: lot for lot in there})",
+        "return wanted",
+        (WAITS,),
+    ),
     Guard(
         "benefits/store/waits.py", "next_at = NULL, body_sealed = NULL", "next_at = NULL", (WAITS,)
     ),
@@ -322,6 +325,12 @@ STACKS = (
     Guard(
         "benefits/actions/fall.py",
         "due = [one for one in due if one.stack not in settled]",
+        "pass",
+        (STACKING,),
+    ),
+    Guard(
+        "benefits/actions/fall.py",
+        "stays |= {one.place: one.stays for one in there if one.place in stays}",
         "pass",
         (STACKING,),
     ),

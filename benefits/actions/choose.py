@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions.claim import UnknownMember
-from benefits.actions.keyed import Accepted, Decided, Keyed
+from benefits.actions.keyed import Accepted, Decided, Keyed, of_members
 from benefits.actions.parts import Parts
 from benefits.domain import choices as rules
 from benefits.domain import entitlement, ledger, packages
@@ -31,7 +31,7 @@ from benefits.store import ledger as books
 from benefits.store.choices import ChoiceRow, LotOrigin
 from benefits.store.db import Busy, Connection
 from benefits.store.ledger import Journal, Origin
-from benefits.store.members import Member
+from benefits.store.members import Held
 from benefits.store.requests import RequestKey
 
 OPERATION = "choose"
@@ -100,14 +100,12 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
 class _Group:
     """Choosings of one transaction while they are decided: each sees the one before it."""
 
-    def __init__(
-        self, parts: Parts, plan: Plan, locked: dict[UUID, Member], busy: set[UUID]
-    ) -> None:
-        self.locked = locked
-        self.busy = busy
+    def __init__(self, parts: Parts, plan: Plan, held: Held) -> None:
+        self.locked = held.locked
+        self.busy = held.busy
         self.now = parts.clock()
         self.offers = plan.at(self.now)
-        self.journal = Journal(locked, self.now, parts.new_id)
+        self.journal = Journal(self.locked, self.now, parts.new_id)
         self.blocks: dict[UUID, list[Block]] = {}
         self.origins: dict[UUID, LotOrigin] = {}
         self.made: dict[UUID, set[tuple[Place, str]]] = {}
@@ -227,26 +225,13 @@ async def choose(
 
     Without `wait`, members whom somebody else holds are Busy.
     """
-    ids = {command.member_id for command in commands}
-    locked, moved = await members.lock_current(conn, ids, wait=wait)
+    held = await members.hold(conn, (c.member_id for c in commands), wait=wait)
     plan = await parts.catalogue.plan(conn)  # as it is once the members are held
-    missing = ids - locked.keys() - moved.keys()
-    busy = await members.existing(conn, missing) if missing else set()
-    keyed, group = Keyed(), _Group(parts, plan, locked, busy)
-    asked = [  # the key is of what was asked, whoever it counts for now
-        (one, command.request_key if one.member_id in locked else None, command.body)
-        for command in commands
-        for one in (_for(command, moved),)
-    ]
+    keyed, group = Keyed(), _Group(parts, plan, held)
+    asked = of_members(commands, held)
     await group.load(conn, await keyed.begin(conn, asked))
     outcomes = keyed.decide_each(asked, group.decide)
     await group.journal.write(conn)
     await choices.put(conn, group.chosen)
     await keyed.write(conn, group.now)
     return outcomes
-
-
-def _for(command: ChooseBenefit, moved: dict[UUID, UUID]) -> ChooseBenefit:
-    """Return a choosing as one of the member that whoever chooses was merged into."""
-    other = moved.get(command.member_id, command.member_id)
-    return msgspec.structs.replace(command, member_id=other)

@@ -1,6 +1,6 @@
 """Members take units: hold them, reserve what they may cost, ask the provider (V-2, K-2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from benefits import measures, traces
 from benefits.actions import capacity
 from benefits.actions.answers import Answer
 from benefits.actions.capacity import Asker, Capacity, Terms, Wish
-from benefits.actions.keyed import Accepted, Decided, Keyed
+from benefits.actions.keyed import Accepted, Decided, Keyed, of_members
 from benefits.actions.parts import Parts
 from benefits.actions.pricing import UNSENT_FOR, cost_of
 from benefits.actions.resolve import resolve
@@ -33,7 +33,7 @@ from benefits.store import ledger as books
 from benefits.store.claims import ClaimRow, HoldRow
 from benefits.store.db import Busy, Connection, Together, Writer
 from benefits.store.ledger import Journal
-from benefits.store.members import Member
+from benefits.store.members import Held
 from benefits.store.orders import RequestRow
 from benefits.store.requests import RequestKey
 
@@ -115,12 +115,10 @@ class ClaimUnits(msgspec.Struct, frozen=True, kw_only=True):
 class _Group:
     """One group's claims while they are decided: each sees what the one before it took."""
 
-    def __init__(
-        self, parts: Parts, plan: Plan, locked: dict[UUID, Member], busy: set[UUID]
-    ) -> None:
+    def __init__(self, parts: Parts, plan: Plan, held: Held) -> None:
         self.parts = parts
-        self.locked = locked
-        self.busy = busy
+        self.locked = held.locked
+        self.busy = held.busy
         self.now = parts.clock()
         catalogue = plan.at(self.now)
         self.offers = catalogue.offers
@@ -128,7 +126,7 @@ class _Group:
         self.versions = catalogue.programme_versions
         self._terms: dict[str, Terms] = {}
         self._wishes: dict[tuple[UUID, str], Wish] = {}
-        self.journal = Journal(locked, self.now, parts.new_id)
+        self.journal = Journal(self.locked, self.now, parts.new_id)
         self.capacity = Capacity()
         self.waits = Waits(parts, self.journal, self.capacity)
         self.blocks: dict[UUID, list[Block]] = {}
@@ -418,13 +416,6 @@ def _asked(command: ClaimUnits) -> Asked:
     )
 
 
-def _for(command: ClaimUnits, moved: Mapping[UUID, UUID]) -> ClaimUnits:
-    """Return a claim as one of the member that whoever claims was merged into."""
-    if command.member_id not in moved:
-        return command
-    return msgspec.structs.replace(command, member_id=moved[command.member_id])
-
-
 async def claim(
     conn: Connection, commands: Sequence[ClaimUnits], parts: Parts, *, wait: bool
 ) -> list[Decided | Refusal]:
@@ -433,17 +424,10 @@ async def claim(
     Without `wait`, members somebody else holds at the moment are answered `busy` and nothing is
     stored for them.
     """
-    ids = {command.member_id for command in commands}
-    locked, moved = await members.lock_current(conn, ids, wait=wait)
+    held = await members.hold(conn, (c.member_id for c in commands), wait=wait)
     plan = await parts.catalogue.plan(conn)  # as it is once the members are held
-    missing = ids - locked.keys() - moved.keys()
-    busy = await members.existing(conn, missing) if missing else set()
-    keyed, group = Keyed(), _Group(parts, plan, locked, busy)
-    asked = [  # the key is of what was asked, whoever it counts for now
-        (one, command.request_key if one.member_id in locked else None, command.body)
-        for command in commands
-        for one in (_for(command, moved),)
-    ]
+    keyed, group = Keyed(), _Group(parts, plan, held)
+    asked = of_members(commands, held)
     await group.load(conn, await keyed.begin(conn, asked))
     outcomes = keyed.decide_each(asked, group.decide)
     together = Together(conn)

@@ -113,13 +113,10 @@ class _Group:
         cls, conn: Connection, commands: Sequence[RewardMember], parts: Parts, *, wait: bool
     ) -> Self:
         """Lock the members, then read which of the rewards were given before."""
-        ids = {command.member_id for command in commands}
-        locked, moved = await members.lock_current(conn, ids, wait=wait)
+        held = await members.hold(conn, (c.member_id for c in commands), wait=wait)
         plan = await parts.catalogue.plan(conn)  # as it is once the members are held
-        locked |= {id_: locked[other] for id_, other in moved.items()}
-        missing = ids - locked.keys()
-        busy = await members.existing(conn, missing) if missing else set()
-        group = cls(parts, plan, locked, busy)
+        locked = held.locked | {id_: held.locked[other] for id_, other in held.moved.items()}
+        group = cls(parts, plan, locked, held.busy)
         keys = [
             group._reward_key(locked[c.member_id].member_id, c)
             for c in commands

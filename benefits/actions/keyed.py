@@ -7,7 +7,8 @@ sentence without what is known of a person, which can be erased where it stands 
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -16,6 +17,7 @@ from benefits.domain.refusal import Refusal
 from benefits.domain.requests import KeyConflict, StoredOutcome
 from benefits.store import requests
 from benefits.store.db import Busy, Connection, Writer
+from benefits.store.members import Held
 from benefits.store.requests import RequestKey
 
 
@@ -35,6 +37,24 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 Decided = Accepted | Refused
+
+
+class OfMember(Protocol):
+    """A command about a member, under a key in the member's bucket."""
+
+    @property
+    def member_id(self) -> UUID:
+        """Whose it is."""
+
+    @property
+    def request_key(self) -> RequestKey:
+        """Where its outcome is kept."""
+
+    @property
+    def body(self) -> bytes:
+        """The hash of what is asked."""
+
+
 Command = TypeVar("Command")
 # A command, its key, and the hash of what it asks; without a key nothing is kept of it.
 Asked = tuple[Command, RequestKey | None, bytes]
@@ -105,6 +125,24 @@ class Keyed:
             await requests.put(writer, decided, now)
         elif self._replayed is not None:
             await requests.touch(writer, self._replayed)
+
+
+Members = TypeVar("Members", bound=OfMember)
+
+
+def of_members(commands: Sequence[Members], held: Held) -> list[Asked[Members]]:
+    """Return commands as of whom their members count for now, under the keys of what was asked.
+
+    Of members who are not held nothing is kept.
+    """
+    asked = list[Asked[Members]]()
+    for command in commands:
+        one: Any = command
+        if command.member_id in held.moved:
+            one = msgspec.structs.replace(one, member_id=held.moved[command.member_id])
+        key = command.request_key if one.member_id in held.locked else None
+        asked.append((one, key, command.body))
+    return asked
 
 
 async def replayed(

@@ -171,6 +171,25 @@ async def lock_current(
     return now, {id_: into for id_, into in moved.items() if into in now}
 
 
+class Held(msgspec.Struct, frozen=True):
+    """Whom commands are about: those `locked`, who of them `moved` to whom, who is `busy`.
+
+    Whoever is none of these is no member.
+    """
+
+    locked: dict[UUID, Member]
+    moved: dict[UUID, UUID]
+    busy: set[UUID]
+
+
+async def hold(conn: Connection, ids: Iterable[UUID], *, wait: bool) -> Held:
+    """Lock members, or whom they count for now, and tell strangers from those who are busy."""
+    wanted = set(ids)
+    locked, moved = await lock_current(conn, wanted, wait=wait)
+    missing = wanted - locked.keys() - moved.keys()
+    return Held(locked, moved, await existing(conn, missing) if missing else set())
+
+
 async def lock_persons(
     conn: Connection, ids: Iterable[UUID], *, wait: bool
 ) -> tuple[dict[UUID, Member], set[UUID]]:

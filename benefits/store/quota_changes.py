@@ -11,9 +11,10 @@ from uuid import UUID
 import msgspec
 
 from benefits.domain.downgrades import Change
-from benefits.domain.values import BUCKETS, bucket_of
-from benefits.store.db import Connection, rows, run
+from benefits.domain.values import bucket_of
+from benefits.store.db import Connection, run
 from benefits.store.facts import KEYS, Whom
+from benefits.store.tiers import along
 
 # Primary keys.
 _CHANGES = """
@@ -67,15 +68,9 @@ async def changes(
 
     What went of those who were merged `into` members counts for these, and comes back no more.
     """
-    statement = CHANGES if whom.members is None else CHANGES_OF
     where = (programme, list(periods), list(lines))
-    found = [*await rows(conn, statement, *where, *whom.values)]
-    if into:
-        found = [row for row in found if row.member_id not in into]
-        those = Whom((0, BUCKETS - 1), sorted(into))
-        found += await rows(conn, CHANGES_OF, *where, *those.values)
     made = Changes()
-    for row in found:
+    for row in await along(conn, (CHANGES, CHANGES_OF), where, whom=whom, into=into):
         key = (into.get(row.member_id, row.member_id), row.line, row.period)
         made.setdefault(key, []).append(
             Change(

@@ -199,15 +199,9 @@ async def granted(
 
     What was granted to those who were merged `into` members was granted to these (P-4).
     """
-    statement = GRANTED if whom.members is None else GRANTED_TO
     where = (programme, list(periods), list(lines))
-    found = [*await rows(conn, statement, *where, *whom.values)]
-    if into:
-        found = [row for row in found if row.member_id not in into]
-        those = Whom((0, BUCKETS - 1), sorted(into))
-        found += await rows(conn, GRANTED_TO, *where, *those.values)
     grants = Grants()
-    for row in found:
+    for row in await along(conn, (GRANTED, GRANTED_TO), where, whom=whom, into=into):
         key = (into.get(row.member_id, row.member_id), row.line, row.period)
         is_own = row.member_id not in into
         grants.setdefault(key, []).append(Granted(row.quota, row.quantity, row.granted_at, is_own))
@@ -235,17 +229,34 @@ async def gone(
     into: Mapping[UUID, UUID],
 ) -> dict[tuple[UUID, str, str], set[str]]:
     """Return which other lines granted members units in the periods: (member, unit, period)."""
-    statement = GONE if whom.members is None else GONE_OF
     where = (programme, list(periods), list(lines))
-    found = [*await rows(conn, statement, *where, *whom.values)]
-    if into:
-        those = Whom((0, BUCKETS - 1), sorted(into))
-        found += await rows(conn, GONE_OF, *where, *those.values)
     others = dict[tuple[UUID, str, str], set[str]]()
-    for row in found:
+    for row in await along(conn, (GONE, GONE_OF), where, whom=whom, into=into):
         key = (into.get(row.member_id, row.member_id), row.unit, row.period)
         others.setdefault(key, set()).add(row.line)
     return others
+
+
+async def along(
+    conn: Connection,
+    statements: tuple[str, str],
+    where: Sequence[object],
+    *,
+    whom: Whom,
+    into: Mapping[UUID, UUID],
+) -> list[Any]:
+    """Return what is found of members, and of those who were merged `into` them.
+
+    The statements are for all members of some buckets, and for those named.
+    """
+    of_all, of_named = statements
+    statement = of_all if whom.members is None else of_named
+    found = [*await rows(conn, statement, *where, *whom.values)]
+    if into:
+        found = [row for row in found if row.member_id not in into]
+        those = Whom((0, BUCKETS - 1), sorted(into))
+        found += await rows(conn, of_named, *where, *those.values)
+    return found
 
 
 async def opened(conn: Connection, whom: Whom) -> dict[UUID, date]:

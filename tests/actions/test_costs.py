@@ -22,12 +22,13 @@ from tests.builders import World, reference_programme
 JULY = Month(2025, 7)
 
 
-async def offered(world: World, *lines: Line, **more: Any) -> None:
+async def offered(world: World, *lines: Line) -> None:
     """Let a lounge visit take two units and cost 38.01; payroll has a cost centre of its own."""
     programme = reference_programme()
     lounge, *others = programme.benefit
-    terms = {"takes": Decimal(2), "cost": Decimal("38.01"), "consumed": Consumed.USE} | more
-    shared = replace(lounge, recipient=(), **terms)
+    shared = replace(
+        lounge, takes=Decimal(2), cost=Decimal("38.01"), consumed=Consumed.USE, recipient=()
+    )
     await world.apply(replace(programme, benefit=(shared, *others), line=lines))
 
 
@@ -86,17 +87,20 @@ async def test_what_a_claim_cost_is_shared_among_the_lines_that_paid(world: Worl
 
 async def test_what_is_not_paid_after_all_is_taken_off_what_it_was_for(world: World) -> None:
     """Of three pieces of two lines one was used: no unit moves, and each line pays a third."""
-    payroll = replace(of_label("payroll", 2), cost_centre="CC-PAY")
+    payroll = replace(of_label("payroll", 2), benefit="VIDEO", cost_centre="CC-PAY")
+    lines = (replace(TIERS, benefit="VIDEO", quota={"GOLD": 1}), payroll)
     world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
-    by_use = {"takes": Decimal(1), "consumed": Consumed.ISSUE, "settled": Settled.USE}
-    await offered(world, replace(TIERS, quota={"GOLD": 1}), payroll, **by_use)
+    programme = reference_programme()
+    lounge, video = programme.benefit
+    video = replace(video, cap=None, settled=Settled.USE)
+    await world.apply(replace(programme, benefit=(lounge, video), line=lines))
     member = await holder_of_both(world)
-    (claim_id,) = await claimed(world, wish(member, "LOUNGE", quantity=3, recipient={}))
+    (claim_id,) = await claimed(world, wish(member, quantity=3))
     number = await number_of(world, claim_id)
     await call_back(world, number, Done(at=world.clock(), reference=number, code="C"))
     paid = [
-        ("CC-PAY", "payroll", "LOUNGE", "76.02"),
-        ("lounge", "tiers", "LOUNGE", "38.01"),
+        ("CC-PAY", "payroll", "VIDEO", "30.00"),
+        ("video", "tiers", "VIDEO", "15.00"),
     ]
     assert paid == await told(world)
     world.clock.now = datetime(2025, 8, 2, 2, tzinfo=UTC)
@@ -104,8 +108,8 @@ async def test_what_is_not_paid_after_all_is_taken_off_what_it_was_for(world: Wo
     await call_back(world, number, Expired(at=world.clock(), used=1))
     assert paid == await told(world)
     assert [
-        ("CC-PAY", "payroll", "LOUNGE", "-50.68"),
-        ("lounge", "tiers", "LOUNGE", "-25.34"),
+        ("CC-PAY", "payroll", "VIDEO", "-20.00"),
+        ("video", "tiers", "VIDEO", "-10.00"),
     ] == await told(world, Month(2025, 8))
     assert [] == await world.findings()
 

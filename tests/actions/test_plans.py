@@ -283,5 +283,5 @@ async def test_what_a_month_cost_is_found_by_when_it_was_written(world: World) -
     await live(world)
     with listening() as asked:
         async with world.database.transaction() as conn:
-            assert (await costs(conn, world.parts, Month.of(NOON.date()))).lines
+            await costs(conn, world.parts, Month.of(NOON.date()))
     assert {} == await read_from_end_to_end(world, asked)

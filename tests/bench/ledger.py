@@ -145,9 +145,9 @@ _DELIVERED = (
                {_ID.format(at="$1::timestamptz", n="row_number() OVER ()", bucket="o.bucket")}
                    AS event_id
         FROM ordered AS o""",
-    """INSERT INTO batch (bucket, batch_id, member_id, kind, actor, effective_at, recorded_at,
-                          booked_month)
-       SELECT bucket, batch_id, member_id, 'order.issued', 'bench', at, at,
+    """INSERT INTO batch (bucket, batch_id, member_id, kind, cause_id, actor, effective_at,
+                          recorded_at, booked_month)
+       SELECT bucket, batch_id, member_id, 'order.issued', claim_id, 'bench', at, at,
               date_trunc('month', at) FROM delivered""",
     """INSERT INTO posting (bucket, batch_id, line, debit, credit, unit, amount, lot_id, party)
        SELECT d.bucket, d.batch_id, p.line, p.debit, p.credit, p.unit, p.amount,
@@ -179,6 +179,8 @@ _DELIVERED = (
     """UPDATE counter SET reserved = reserved - 1500 * (SELECT count(*) FROM delivered),
                           spent = spent + 1500 * (SELECT count(*) FROM delivered)
        WHERE counter = 'budget:video' AND "window" = 'all' AND slice = 0""",
+    """UPDATE counter SET spent = spent + (SELECT count(*) FROM delivered)
+       WHERE counter = 'stock:VIDEO' AND "window" = 'all' AND slice = 0""",
 )
 
 

@@ -249,10 +249,10 @@ async def as_known(conn: Connection, known_at: datetime) -> Catalogue:
 async def rules_as_known(conn: Connection, cache: Cache, code: str, known_at: datetime) -> Rules:
     """Return by which versions a programme's months were judged, as of an instant.
 
-    Whoever decided then knew of what was applied at that instant.
+    Whoever decided then knew of what was applied by then, and of the first one in any case.
     """
-    since = known_at + timedelta(microseconds=1)
-    timelines = {code: (await _timelines(conn, since))[code]}
+    every = await timeline(conn, code)
+    timelines = {code: [one for one in every if one.applied_at <= known_at] or every[:1]}
     step = _Step(timelines, await _welcomes(conn), known_at)
     texts = {row: await cache.version(conn, *row) for row in step.rows}
     return step.catalogue(-1, texts, await calendars.as_known(conn, known_at)).rules[code]

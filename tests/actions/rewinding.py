@@ -294,8 +294,8 @@ class Life:
         )
         return [tuple(row) for row in found]
 
-    async def decided(self) -> list[tuple[UUID, UUID, str, str]]:
-        """Return what was decided of the customers: whose, its id, the cause, the programme."""
+    async def decided(self) -> list[tuple[UUID, UUID, str]]:
+        """Return what was decided of the customers: whose, its id, the cause."""
         found = await self.world.rows(
             "SELECT member_id, decision_id, cause FROM tier_decision WHERE member_id = ANY($1)",
             self.members,

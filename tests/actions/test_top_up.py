@@ -37,7 +37,7 @@ async def having(world: World, *lines: Line, **more: object) -> UUID:
 
 def line(period: LinePeriod, **more: Any) -> Line:
     """Return a line that brings a platinum member two visits and a diamond one six."""
-    quota = {"PLATINUM": 2, "DIAMOND": 6}
+    quota: dict[str, Any] = {"PLATINUM": 2, "DIAMOND": 6}
     if more.get("anchor") is Anchor.ANNIVERSARY:
         more["start"] = Start.PERIOD
     return Line(code="visits", benefit="LOUNGE", period=period, quota=quota, **more)

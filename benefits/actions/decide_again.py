@@ -230,7 +230,7 @@ async def _follow(conn: Connection, case: _Case, decision: Decision) -> Added:
             now=now,
         )
     falls = Falls(today, {member_id: ranks} if ranks[1] < ranks[0] else {})
-    due, taken = await fall(conn, journal, programme, falls, due, on=on, now=now)
+    due, taken = await fall(conn, journal, programme, falls, dues=due, on=on, now=now)
     added = await top_up.add_due(conn, journal, due, actor=ACTOR)
     added.changes.extend(taken)
     return added

@@ -234,3 +234,4 @@ HANDLERS = [
     get_label_feed,
     get_label_feeds,
 ]
+TYPES: tuple[type, ...] = (LabelFeedView, LabelFeedsView, LabelSealRequest)

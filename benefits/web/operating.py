@@ -263,7 +263,8 @@ async def post_retry(
 ) -> Response[OrderTriedView]:
     """Let an order that is not decided be asked about, or sent, at once. Needs an Idempotency-Key.
 
-    It is done as always: nothing that may have arrived is sent again. What is paused waits on.
+    It is done as always: nothing that may have arrived is sent again. What is paused waits on. Of
+    an order that came in part the rest is asked for, through the provider's schedule.
     Where the provider asked not to be called yet, it is called only `anyway`. With `whole` the
     provider's schedule of queries begins anew, also of an order that is MANUAL.
     """

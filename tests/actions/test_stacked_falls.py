@@ -291,11 +291,13 @@ terms = st.builds(
     Terms,
     st.sampled_from(WAYS),
     st.tuples(pairs, pairs),
-    st.tuples(*[st.sampled_from(Downgrade)] * 2),
+    st.tuples(*[st.sampled_from([EXCESS, EXCESS, UNCLAIMED, ALL, KEEP])] * 2),
     st.tuples(few, few),
 )
 moments = st.builds(Moment, st.integers(0, 2), some(*LABELS), some(*CODES), st.integers(0, 3))
-lives = st.lists(moments, min_size=1, max_size=7)
+lives = st.tuples(st.sampled_from([[TOP], []]), st.lists(moments, min_size=1, max_size=6)).map(
+    lambda parts: [*parts[0], *parts[1]]
+)
 
 
 @given(terms, lives)

@@ -320,7 +320,7 @@ STACKS = (
         "benefits/domain/stacking.py",
         "stays[n] = min(fall.free, still) if fall else 0",
         "stays[n] = fall.free if fall else 0",
-        (STACKED,),
+        ("tests/domain/test_stacking.py",),
     ),
     Guard(
         "benefits/actions/fall.py",

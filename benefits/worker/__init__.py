@@ -41,6 +41,9 @@ from benefits.store.signing import SealKey
 from benefits.worker.delivery import Delivery
 
 PAGE = 200
+# Of callbacks, when so many wait: what a page costs beside its rows is shared, and no budget that
+# it counts in is locked for longer than others wait for it.
+CALLBACKS = 400
 POLL_S = 0.2
 SWEEP_S = 30.0
 PRUNE_S = 600.0
@@ -174,7 +177,7 @@ class Worker:
 
     async def _work_off_page(self, buckets: tuple[int, int]) -> int:
         async def page(conn: Connection) -> int:
-            return await receive.work_off(conn, self._parts, buckets=buckets, limit=PAGE)
+            return await receive.work_off(conn, self._parts, buckets=buckets, limit=CALLBACKS)
 
         try:
             return await self._database.transact(page)
@@ -189,7 +192,7 @@ class Worker:
         and later.
         """
         async with self._database.transaction() as conn:
-            found = await receive.waiting(conn, self._parts, buckets=buckets, limit=PAGE)
+            found = await receive.waiting(conn, self._parts, buckets=buckets, limit=CALLBACKS)
         left: Exception | None = None
         for callback in found:
 

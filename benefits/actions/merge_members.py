@@ -166,7 +166,7 @@ async def _merge(
     for code, one in decided:
         await tiers.put(conn, catalogue.rules[code], [one])
     opened_on = min(member.opened_on for member in locked.values())
-    await merged.put(conn, [of, *await merged.along(conn, [of])], into, opened_on, now)
+    await merged.put(conn, [of, *await merged.along(conn, [of])], into, opened_on, now=now)
     if opened_since(plan.rules, today) is not None:
         due = max(today, opened_on)
         await welcomes.put_due(conn, {into: due})  # it may have opened before, with the other

@@ -137,7 +137,7 @@ async def _then(conn: Connection, parts: Parts, member_id: UUID, decided: Decide
         facts=facts,
         record=record,
         others=dict(zip(whose.along, others, strict=True)),
-        settled=await rows_known.settled(conn, code, month, member_id, at),
+        settled=await rows_known.settled(conn, code, month, member_id, before=at),
     )
 
 

@@ -293,12 +293,18 @@ def _months(
 def _pieces(of: Counted, rules: Rules, basket: Basket, opened_on: date) -> dict[Kept, MonthSum]:
     """Return what a month and the stretches of it come to that windows need."""
     month = of.month
-    found: dict[Kept, MonthSum] = {month: _sum(of, month, basket, opened_on, _converted_in_month)}
+    found: dict[Kept, MonthSum] = {
+        month: _sum(of, month, basket, opened_on=opened_on, converted=_converted_in_month)
+    }
     for stretch in needed(rules, month) if are_needed(rules) else ():
-        found[stretch] = _sum(of, stretch, basket, opened_on, _converted_in_stretch)
+        found[stretch] = _sum(
+            of, stretch, basket, opened_on=opened_on, converted=_converted_in_stretch
+        )
         if basket.points and stretch.days == 1:
             point = Point(stretch)
-            found[point] = _sum(of, point, basket.by_point, opened_on, _converted_in_stretch)
+            found[point] = _sum(
+                of, point, basket.by_point, opened_on=opened_on, converted=_converted_in_stretch
+            )
     return found
 
 
@@ -306,7 +312,7 @@ _Converted = Callable[[Iterable[Entry], str], set[str]]
 
 
 def _sum(
-    of: Counted, piece: Kept, basket: Basket, opened_on: date, converted: _Converted
+    of: Counted, piece: Kept, basket: Basket, *, opened_on: date, converted: _Converted
 ) -> MonthSum:
     weights = dict(zip(basket.classes, basket.weights, strict=True))
     here = [[one for one in some if piece.bits >> (one.day.day - 1) & 1] for some in of.each]

@@ -229,7 +229,7 @@ async def made(
 
 
 async def settled(
-    conn: Connection, programme: str, month: Month, member_id: UUID, before: datetime
+    conn: Connection, programme: str, month: Month, member_id: UUID, *, before: datetime
 ) -> Settled:
     """Return whether a month was settled of a member before an instant (A-7)."""
     values = (bucket_of(member_id), member_id, programme, month.start, before)

@@ -180,7 +180,7 @@ async def owed(conn: Connection, ids: Collection[UUID]) -> list[tuple[UUID, str,
 
 
 async def put(
-    conn: Connection, ids: Collection[UUID], into: UUID, opened_on: date, now: datetime
+    conn: Connection, ids: Collection[UUID], into: UUID, opened_on: date, *, now: datetime
 ) -> None:
     """Record that members count for another one from now on."""
     await member_past.keep(conn, [*ids, into], now)

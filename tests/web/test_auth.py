@@ -27,7 +27,7 @@ from tests.web.routes import OPEN, ROUTES
 from tests.web.site import Site, served, site
 from tests.web.test_mobile import WISH, call
 
-UNKNOWN = ("case", "wait", "redemption", "correction", "fill", "proposal", "job")
+UNKNOWN = ("decision", "case", "wait", "redemption", "correction", "fill", "proposal", "job")
 ABSENT = {"feed_unknown", "code_absent", *(f"unknown_{one}" for one in UNKNOWN)}
 MORE = ("block", "baseline", "choice", "whitelist", "claim", "order", "stock")
 ABSENT |= {"redeemed_elsewhere", "not_cancellable", *(f"unknown_{one}" for one in MORE)}

@@ -12,7 +12,7 @@ from uuid import UUID
 from benefits.actions.apply_programme import apply_programme
 from benefits.actions.evaluate import Evaluated, evaluate
 from benefits.actions.parts import Parts
-from benefits.actions.record_assets import record_assets
+from benefits.actions.record_assets import ready_assets, record_assets
 from benefits.actions.record_members import record_members
 from benefits.actions.verify import verify
 from benefits.domain.assets import AssetLine
@@ -134,9 +134,8 @@ class World:
     async def assets(self, lines: Sequence[AssetLine]) -> ChunkResult:
         """Record day-end balances."""
         async with self.database.transaction() as conn:
-            return await record_assets(
-                conn, list(enumerate(lines, 2)), self.parts, member_key=MEMBER_KEY
-            )
+            made = ready_assets(list(enumerate(lines, 2)), MEMBER_KEY)
+            return await record_assets(conn, made, self.parts)
 
     async def month(self, customer: str, month: str, daily_minor: int) -> None:
         """Record the same balance on every day of a month."""

@@ -68,7 +68,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
                 yield day, {code: Decimal(amount) for code, amount in classes.items()}
 
 
-def net(fund: int, loan: int, tier: str, way: str, **told: str) -> Life:
+def net(fund: int, loan: int, tier: str, way: str, *, en: str, zh: str) -> Life:
     """Return a month of Industrial Bank's: deposits of 2 million, funds, and a loan."""
     levels = [{"DEPOSIT": 2_000_000, "WEALTH": 0, "FUND": fund, "LOAN": loan}]
     name = f"A-3, A-8, T-2: {fund:,} in funds, {loan:,} owed"
@@ -79,7 +79,8 @@ def net(fund: int, loan: int, tier: str, way: str, **told: str) -> Life:
         told=["UPGRADED"],
         tier=tier,
         way=way,
-        **told,
+        en=en,
+        zh=zh,
     )
 
 

@@ -2,7 +2,8 @@
 
 A bad line is told with its number and reason and does not stop the rest. A file that was half
 imported is simply imported again: what is known already changes nothing. However long a file is,
-two chunks of it are in memory: one is judged while the database takes the one before.
+two chunks of it are in memory: one is judged and made ready while the database takes the one
+before.
 
 A dry run takes the same chunks in transactions of the same length, and undoes each.
 """
@@ -11,6 +12,7 @@ import asyncio
 import csv
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
 from datetime import date
 from functools import partial
@@ -21,7 +23,7 @@ import msgspec
 
 from benefits.actions.merge_members import record_merges
 from benefits.actions.parts import Parts
-from benefits.actions.record_assets import record_assets
+from benefits.actions.record_assets import ready_assets, record_assets
 from benefits.actions.record_calendar import record_calendar
 from benefits.actions.record_consents import record_consents
 from benefits.actions.record_holders import record_holders
@@ -56,7 +58,6 @@ CHUNK = 20_000
 AT_ONCE = 200  # lines judged before others have their turn: some 2 ms
 REFUSED_SHOWN = 100
 Line = TypeVar("Line")
-Write = Callable[[list[tuple[int, Line]]], Awaitable[ChunkResult]]
 Row = tuple[int, dict[str, str] | str]
 STRANGE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
@@ -138,11 +139,14 @@ class _Chunk(msgspec.Struct, Generic[Line]):
     refused: list[tuple[int, str]] = []
 
 
-class _Recording(Protocol[Line]):
-    """How numbered lines are kept, once; what it returns names those refused and why."""
+class _Recording(Protocol):
+    """How numbered lines are kept, once; what it returns names those refused and why.
+
+    They come as the kind makes them `ready`.
+    """
 
     async def __call__(
-        self, conn: Connection, lines: list[tuple[int, Line]], parts: Parts, *, member_key: bytes
+        self, conn: Connection, lines: Any, parts: Parts, /, *, member_key: bytes
     ) -> ChunkResult: ...
 
 
@@ -150,7 +154,8 @@ class Kind(msgspec.Struct, Generic[Line], frozen=True, kw_only=True):
     """A kind of file: its columns, how a line is read on a day and what it is about, and kept.
 
     What two lines are about tells whether they meet. `length` is how many are written together,
-    `zone` says in which zone today is; else it is the catalogue's.
+    `zone` says in which zone today is; else it is the catalogue's. What makes lines `ready` with
+    the member key needs no database.
     """
 
     type: type[Line]
@@ -158,7 +163,8 @@ class Kind(msgspec.Struct, Generic[Line], frozen=True, kw_only=True):
     optional: tuple[str, ...] = ()
     read: Callable[[dict[str, str], date], Line]
     about: Callable[[Line], tuple[object, ...]]
-    record: _Recording[Line]
+    record: _Recording
+    ready: Callable[[list[tuple[int, Line]], bytes], Any] = lambda lines, _: lines
     length: int | None = None
     zone: ZoneInfo | None = None
 
@@ -195,16 +201,23 @@ async def _judged(
         yield chunk
 
 
+class _Way(msgspec.Struct, Generic[Line], frozen=True):
+    """How chunks are written: each is made ready first, while the one before is written."""
+
+    ready: Callable[[list[tuple[int, Line]]], Awaitable[Any]]
+    write: Callable[[Any], Awaitable[ChunkResult]]
+
+
 async def _write(
     chunks: AsyncIterator[_Chunk[Line]],
-    write: Write[Line],
+    way: _Way[Line],
     progress: Progress,
 ) -> Imported:
-    """Write one chunk after the other, each while the next one is judged."""
+    """Write one chunk after the other, each while the next one is judged and made ready."""
     done = Imported()
 
-    async def one(chunk: _Chunk[Line]) -> None:
-        result = await write(chunk.good)
+    async def one(chunk: _Chunk[Line], made: Any) -> None:
+        result = await way.write(made)
         done.lines += chunk.lines
         done.kept += result.kept
         done.unchanged += result.unchanged
@@ -215,9 +228,10 @@ async def _write(
     writing: asyncio.Task[None] | None = None
     try:
         async for chunk in chunks:
+            made = await way.ready(chunk.good)
             if writing is not None:
                 await writing
-            writing = asyncio.create_task(one(chunk))
+            writing = asyncio.create_task(one(chunk, made))
         if writing is not None:
             await writing
     finally:
@@ -231,35 +245,43 @@ async def _write(
 @asynccontextmanager
 async def _writer(
     database: Database, parts: Parts, kind: Kind[Line], *, dry_run: bool
-) -> AsyncIterator[Write[Line]]:
-    """Give what writes a chunk of lines, in a transaction of its own.
+) -> AsyncIterator[_Way[Line]]:
+    """Give the way in which chunks of lines are written, each in a transaction of its own.
 
     In a dry run the transaction is undone, and begins with what earlier chunks said of the same
     things, so that each line meets what it would meet.
     """
-    take = partial(kind.record, parts=parts, member_key=parts.member_key)
+    key = parts.member_key
 
-    async def write(lines: list[tuple[int, Line]]) -> ChunkResult:
+    async def write(made: Any) -> ChunkResult:
         async def work(conn: Connection) -> ChunkResult:
-            return await take(conn, lines)
+            return await kind.record(conn, made, parts, member_key=key)
 
         return await database.transact(work)
 
     async def rehearse(lines: list[tuple[int, Line]]) -> ChunkResult:
-        before = await asyncio.to_thread(_meet, earlier, kind, lines)
+        chunks = [*await asyncio.to_thread(_meet, earlier, kind, lines), lines]
 
         async def work(conn: Connection) -> ChunkResult:
-            for chunk in before:
-                await take(conn, chunk)
-            return await take(conn, lines)
+            for chunk in chunks:
+                result = await kind.record(conn, kind.ready(chunk, key), parts, member_key=key)
+            return result
 
         return await database.rehearsal().transact(work)
 
+    async def in_thread(lines: list[tuple[int, Line]]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(one, kind.ready, lines, key)
+
+    async def as_they_are(lines: list[tuple[int, Line]]) -> Any:
+        return lines
+
     if not dry_run:
-        yield write
+        # One thread for all: each thread would keep the memory of its largest chunk.
+        with ThreadPoolExecutor(1) as one:
+            yield _Way(in_thread, write)
         return
     with closing(Earlier()) as earlier:
-        yield rehearse
+        yield _Way(as_they_are, rehearse)
 
 
 def _meet(
@@ -330,7 +352,8 @@ def assets_of(programme: Programme) -> Kind[AssetLine]:
             *(line.customer, line.as_of, line.asset_class, line.currency),
             *(line.source, line.account),
         ),
-        record=record_assets,
+        ready=ready_assets,
+        record=lambda conn, made, parts, **_: record_assets(conn, made, parts),
         zone=programme.tz,
     )
 
@@ -380,8 +403,8 @@ async def import_file(
     dry_run: bool = False,
 ) -> Imported:
     """Import a file of a kind; FileUnreadable when the file as a whole cannot be taken."""
-    async with _writer(database, parts, kind, dry_run=dry_run) as write:
-        return await _write(await _chunks(database, parts, kind, text), write, progress)
+    async with _writer(database, parts, kind, dry_run=dry_run) as way:
+        return await _write(await _chunks(database, parts, kind, text), way, progress)
 
 
 async def import_rates(
@@ -394,17 +417,18 @@ async def import_rates(
 ) -> Imported:
     """Import exchange rates and put them to use; FileUnreadable when the file cannot be taken."""
     kind = _rates_of(await database.transact(rates.converted))
-    async with _writer(database, parts, kind, dry_run=dry_run) as write:
+    async with _writer(database, parts, kind, dry_run=dry_run) as way:
 
         async def use(lines: list[tuple[int, RateLine]]) -> ChunkResult:
             while True:
                 if not dry_run:
                     await use_rates(database)
                 with suppress(RatesUnderWayError):
-                    result = await write(lines)
+                    result = await way.write(lines)
                     break
             if not dry_run:
                 await use_rates(database)
             return result
 
-        return await _write(await _chunks(database, parts, kind, text), use, progress)
+        chunks = await _chunks(database, parts, kind, text)
+        return await _write(chunks, _Way(way.ready, use), progress)

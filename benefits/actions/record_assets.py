@@ -8,17 +8,19 @@ from benefits.domain import topics
 from benefits.domain.assets import AssetLine
 from benefits.domain.values import member_ids
 from benefits.store import assets
-from benefits.store.assets import ChunkResult
+from benefits.store.assets import ChunkResult, Ready
 from benefits.store.db import Connection
 
 
-async def record_assets(
-    conn: Connection, lines: Sequence[tuple[int, AssetLine]], parts: Parts, *, member_key: bytes
-) -> ChunkResult:
-    """Keep numbered lines, once; the result names those that were refused and why."""
-    ids = member_ids({line.customer for _, line in lines}, member_key)
-    result = await assets.put(conn, lines, ids, parts.clock)
+def ready_assets(lines: Sequence[tuple[int, AssetLine]], member_key: bytes) -> Ready:
+    """Make numbered lines ready to be recorded, which needs no database."""
+    return assets.ready(lines, member_ids({line.customer for _, line in lines}, member_key))
+
+
+async def record_assets(conn: Connection, made: Ready, parts: Parts) -> ChunkResult:
+    """Keep lines that are ready, once; the result names those that were refused and why."""
+    result = await assets.put(conn, made, parts.clock)
     if result.kept:
-        days = {(topics.of_balances(line.currency), line.as_of) for _, line in lines}
+        days = {(topics.of_balances(line.currency), line.as_of) for _, line in made.lines}
         await tell(conn, parts, days, opens_case=True)
     return result

@@ -124,18 +124,27 @@ class ChunkResult(msgspec.Struct, frozen=True):
     refused: list[tuple[int, str]]
 
 
-async def put(
-    conn: Connection,
-    lines: Sequence[tuple[int, AssetLine]],
-    ids: Mapping[str, bytes],
-    clock: Clock,
-) -> ChunkResult:
-    """Keep numbered lines, `ids` their customers', and move the sums, in this transaction."""
+class Ready(msgspec.Struct, frozen=True):
+    """Numbered lines, what they have to do with each other, and how they are copied."""
+
+    lines: Sequence[tuple[int, AssetLine]]
+    sifted: Sifted
+    text: bytes
+
+
+def ready(lines: Sequence[tuple[int, AssetLine]], ids: Mapping[str, bytes]) -> Ready:
+    """Make numbered lines ready to be kept, `ids` their customers'."""
+    sifted = sift([line for _, line in lines])
+    return Ready(lines, sifted, _written(lines, ids, sifted))
+
+
+async def put(conn: Connection, made: Ready, clock: Clock) -> ChunkResult:
+    """Keep lines that are ready and move the sums, in this transaction."""
+    lines, sifted = made.lines, made.sifted
     await run(conn, SERIAL)
     now = clock()  # whoever decided while it waited did not know of them (C-8)
     await run(conn, STAGE)
-    sifted = sift([line for _, line in lines])
-    await copy_text(conn, "staged", STAGED, _written(lines, ids, sifted))
+    await copy_text(conn, "staged", STAGED, made.text)
     unknown = {row.line for row in await rows(conn, UNKNOWN)}
     refused = [(line, "customer: not a member") for line in unknown]
     unchanged = 0

@@ -17,8 +17,8 @@ from benefits.domain import as_known, merges, outlook, tiers
 from benefits.domain.as_known import Day, Known
 from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.endings import end_tier
-from benefits.domain.floors import floor_of, moved
-from benefits.domain.news import is_below, news
+from benefits.domain.floors import floor_of, lifted, moved
+from benefits.domain.news import fraud, is_below, news
 from benefits.domain.refusal import Refusal
 from benefits.domain.tiers import Cause, Decision, Rise, State
 from benefits.domain.values import Month, local_date, midnight
@@ -142,12 +142,21 @@ async def _then(conn: Connection, parts: Parts, member_id: UUID, decided: Decide
 
 
 def _rises(rules: Rules, record: Sequence[Decided]) -> list[Rise]:
-    """Return the tiers that held before the months were over that proved them (T-3)."""
+    """Return the tiers that held before the months were over that proved them (T-3).
+
+    Those that rested on false balances begin nothing any more (A-7).
+    """
     tz = rules.judges[-1].programme.tz
+    wrong = [
+        (one.decided_at, one.decision.grounds.wrong_from)
+        for one in record
+        if one.decision.cause is Cause.FRAUD and one.decision.grounds.wrong_from
+    ]
     found = [
         Rise(one.decision.month, one.decision.after.rank, local_date(one.effective_from, tz))
         for one in record
         if one.decision.cause is Cause.UPGRADED
+        if not any(at > one.decided_at and day <= one.decision.month.start for at, day in wrong)
     ]
     return [rise for rise in found if rise.day < rise.month.end]
 
@@ -176,6 +185,8 @@ def _again(then: _Then) -> Iterator[Decision]:
             last, closed_on = _latest(then.record), then.facts.closed_on
             if last is not None and closed_on is not None:
                 yield from filter(None, [end_tier(last.decision, closed_on)])
+        case Cause.FRAUD:
+            yield from filter(None, [_undone(then)])
         case _:
             over = midnight(then.month.end, then.judge.programme.tz)
             is_early = then.decided.decided_at < over
@@ -214,7 +225,7 @@ def _stood(then: _Then, decision: Decision) -> State | None:
         one.decision.after
         for one in then.record
         if one.decision.month <= then.month
-        if one.decided_at <= since or one.decision.cause is Cause.MERGED
+        if one.decided_at <= since or one.decision.cause in {Cause.MERGED, Cause.FRAUD}
     ]
     return stood[-1] if stood else None
 
@@ -228,6 +239,26 @@ def _risen(then: _Then) -> Decision | None:
         return None
     held_from = local_date(outlook.rises_at(programme, then.decided.decided_at), programme.tz)
     return tiers.begun(programme, decision, [Rise(then.month, decision.after.rank, held_from)])
+
+
+def _undone(then: _Then) -> Decision | None:
+    """Decide what two people had decided at once, because balances were false (A-7)."""
+    wrong_from = then.decided.decision.grounds.wrong_from
+    assert wrong_from is not None, "whoever says so says since when"
+    since, facts = Month.of(wrong_from), then.facts
+    decisions = tiers.fold(
+        then.rules,
+        facts.sums,
+        then.month,
+        opened_on=facts.opened_on,
+        labels=facts.labels,
+        rises=[rise for rise in facts.rises if rise.month < since],
+    )
+    if not decisions:
+        return None
+    after = lifted(decisions[-1].after, floor_of(then.rules, facts.opened_on), then.today)
+    last = msgspec.structs.replace(decisions[-1], after=after)
+    return fraud(last, facts.written, since)
 
 
 def _welcomed(then: _Then) -> Decision | None:

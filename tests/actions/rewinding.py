@@ -18,9 +18,11 @@ from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.members import MemberLine
 from benefits.domain.policy import Condition, Joint, Lock, Metric, UpgradeTiming, Way
 from benefits.domain.programme import Programme
+from benefits.domain.proposals import FraudWanted
 from benefits.domain.values import Month, bucket_of, member_id
 from benefits.domain.welcome import Welcome
 from benefits.store.db import Connection
+from tests.actions import agreeing
 from tests.actions.exchanging import all_used, balances, converting, rates, send
 from tests.actions.merging import listed, sweep
 from tests.actions.test_fills import answer, ask, wanted
@@ -82,6 +84,13 @@ def by_the_last_day() -> Programme:
     return _programme(metric=Metric.POINT_IN_TIME, calendar="china")
 
 
+def by_a_value() -> Programme:
+    """Return one where funds count by a day's value, before what is owed is deducted."""
+    third_last = PointInTime(classes=("FUND",), business_day=3)
+    owed = {"LOAN": Decimal("0.5")}
+    return _programme(calendar="china", point_in_time=third_last, liabilities=owed)
+
+
 def _programme(*feeds: str, **policy: object) -> Programme:
     """Return a programme in two currencies, with a way by a label, that brings nothing."""
     plain = converting(*feeds, **policy)
@@ -95,7 +104,7 @@ def _programme(*feeds: str, **policy: object) -> Programme:
 
 
 Step = tuple[str, int]
-DECIDING = {"evaluate", "look", "sweep"}
+DECIDING = {"evaluate", "look", "sweep", "fraud"}
 
 
 async def prepared(world: World, programme: Programme) -> None:
@@ -137,6 +146,7 @@ class Life:
             "evaluate": self.evaluate,
             "look": self.look,
             "sweep": self.sweep,
+            "fraud": self.fraud,
         }
 
     async def begin(self, seed: int) -> None:
@@ -283,6 +293,14 @@ class Life:
     async def sweep(self) -> None:
         """Carry out ends and welcomes."""
         await sweep(self.world)
+
+    async def fraud(self) -> None:
+        """Let two people say that somebody's balances were false from some month on."""
+        since, member = self.dice.choice(MONTHS), self.dice.choice(self.members)
+        wanted = FraudWanted(member_id=member, programme="wealth", since=str(since))
+        asked = await agreeing.ask(self.world, wanted)
+        if isinstance(asked, UUID):
+            assert "ok" == await agreeing.answer(self.world, asked)
 
     async def told(self) -> list[tuple[Any, ...]]:
         """Return what was told of tiers that is told once of a month and a tier (T-12)."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from benefits.domain.programme import Programme
 from tests.actions.rewinding import (
     Life,
+    by_a_value,
     by_feeds,
     by_lines,
     by_the_last_day,

@@ -240,11 +240,16 @@ async def test_every_route_for_every_scope(gate: Gate) -> None:
                 assert (allowed[scope] == "all") == bool(problem["members"]), told
             elif allowed[scope] == "all":
                 # An order has one provider: under another's name nobody finds it.
-                assert other == (404 if "{provider}" in route else own), told
+                assert other in ({404} if "{provider}" in route else _alike(route, own)), told
                 assert own in {200, 201, 422} or absent, told
             else:
                 assert own in {200, 201, 409} or absent, told
                 assert 404 == other, told
+
+
+def _alike(route: str, status: int) -> set[int]:
+    """Return what a call for nobody's own may answer the second time: what it put is there."""
+    return {status, 200} if route.startswith("PUT") and status == 201 else {status}
 
 
 async def test_without_a_valid_key_or_token_every_route_is_shut(gate: Gate) -> None:

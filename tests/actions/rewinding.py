@@ -1,6 +1,6 @@
 """Lives of members in which everything that decides a tier comes, is corrected, and decides."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -16,7 +16,15 @@ from benefits.actions.record_members import record_members
 from benefits.actions.replay import replay
 from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.members import MemberLine
-from benefits.domain.policy import Condition, Joint, Lock, Metric, UpgradeTiming, Way
+from benefits.domain.policy import (
+    Condition,
+    Joint,
+    Lock,
+    Metric,
+    PointInTime,
+    UpgradeTiming,
+    Way,
+)
 from benefits.domain.programme import Programme
 from benefits.domain.proposals import FraudWanted
 from benefits.domain.values import Month, bucket_of, member_id
@@ -190,8 +198,8 @@ class Life:
         """Say all days of a month anew, the same of each."""
         await self._month(self.dice.choice(self.names), self.dice.choice(MONTHS))
 
-    async def _month(self, name: str, month: Month) -> None:
-        level = self.dice.choice(LEVELS[:-1])
+    async def _month(self, name: str, month: Month, levels: Sequence[int] = LEVELS[:-1]) -> None:
+        level = self.dice.choice(levels)
         revision = next(self.revisions)
         days = (month.start + timedelta(days=n) for n in range(month.days))
         said = (f"{name},{day},DEPOSIT,CNY,{level}.00,,{revision}" for day in days)
@@ -295,9 +303,11 @@ class Life:
         await sweep(self.world)
 
     async def fraud(self) -> None:
-        """Let two people say that somebody's balances were false from some month on."""
-        since, member = self.dice.choice(MONTHS), self.dice.choice(self.members)
-        wanted = FraudWanted(member_id=member, programme="wealth", since=str(since))
+        """Find somebody's balances false from some month on, and let two people say so."""
+        since, which = self.dice.choice(MONTHS), self.dice.randrange(len(self.names))
+        for month in MONTHS[MONTHS.index(since) :]:
+            await self._month(self.names[which], month, levels=(1,))
+        wanted = FraudWanted(member_id=self.members[which], programme="wealth", since=str(since))
         asked = await agreeing.ask(self.world, wanted)
         if isinstance(asked, UUID):
             assert "ok" == await agreeing.answer(self.world, asked)

@@ -11,6 +11,7 @@ from benefits.actions.agree import Decide
 from benefits.actions.claim import claim
 from benefits.actions.enact import Proposals
 from benefits.actions.look_ahead import look_ahead
+from benefits.actions.replay import replay
 from benefits.domain.assets import AssetLine
 from benefits.domain.explanation import explain
 from benefits.domain.orders import Done
@@ -366,3 +367,16 @@ async def test_an_early_rise_by_fraud_begins_no_term(world: World) -> None:
     assert 0 == await evaluated(world, Month(2025, 2))
     assert "2026-02-20" == (await told(world, member))[-1][2]
     assert [] == await world.findings()
+
+
+async def test_what_was_decided_for_fraud_comes_out_again(world: World) -> None:
+    """C-7, 3.18, 10: from what was known then, whatever is corrected afterwards."""
+    member = await deceived(world)
+    await agreed(world, fraud(member))
+    world.clock.forward(days=1)
+    await corrected(world, "2025-06", RICH)
+    found = await world.rows("SELECT decision_id, cause FROM tier_decision ORDER BY decided_at")
+    assert ["UPGRADED", "FRAUD"] == [row.cause for row in found]
+    for decision_id, _ in found:
+        async with world.database.transaction() as conn:
+            assert [] == (await replay(conn, world.parts, member, decision_id)).differs

@@ -23,10 +23,12 @@ from tests.builders import World
 from tests.lives import TIMES
 
 EACH = {
-    by_lines: "lines month rate holder label relationship merger version evaluate look sweep",
+    by_lines: "lines month rate holder label relationship merger version evaluate look sweep"
+    " fraud",
     by_feeds: "feed feed feed fill rate holder label relationship merger version evaluate sweep",
-    by_windows: "lines month rate holder label relationship merger version evaluate",
+    by_windows: "lines month rate holder label relationship merger version evaluate fraud",
     by_the_last_day: "lines month rate label relationship holiday version evaluate",
+    by_a_value: "lines month rate label relationship holiday version evaluate fraud",
 }
 _LIVES = count(1)
 

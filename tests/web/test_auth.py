@@ -174,7 +174,7 @@ async def gate(migrated: str, cluster_dsn: str, tmp_path: Path) -> AsyncIterator
     path.write_text(json.dumps({"keys": [signer.jwk]}))
     async with (
         database(cluster_dsn, migrated) as dsn,
-        site(dsn, issuers=(_known(path),), quotas=Quotas(member=None)) as running,
+        site(dsn, issuers=(_known(path),), quotas=Quotas(member=None, failed=None)) as running,
     ):
         made = Gate(running, signer)
         await made.fill()

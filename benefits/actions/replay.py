@@ -17,8 +17,8 @@ from benefits.domain import as_known, merges, outlook, tiers
 from benefits.domain.as_known import Day, Known
 from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.endings import end_tier
-from benefits.domain.floors import floor_of, moved
-from benefits.domain.news import is_below, news
+from benefits.domain.floors import floor_of, lifted, moved
+from benefits.domain.news import fraud, is_below, news
 from benefits.domain.refusal import Refusal
 from benefits.domain.tiers import Cause, Decision, Rise, State
 from benefits.domain.values import Month, local_date, midnight
@@ -34,6 +34,7 @@ FIGURES = ("cause", "qualified", "sum_minor", "known_days", "days", "divisor", "
 PAGE = 100
 SAME_RUN = timedelta(milliseconds=1)
 BY_ITSELF = frozenset({Cause.MERGED, Cause.ENDED})  # no balance was counted for it
+BY_OTHERS = frozenset({Cause.MERGED, Cause.FRAUD})  # counts as of when its month was settled
 
 
 class UnknownDecision(Refusal):
@@ -125,7 +126,7 @@ async def _then(conn: Connection, parts: Parts, member_id: UUID, decided: Decide
         closed_on=whose.relationship.closed_on,
         sums=as_known.sums(known, whose.ids, rules, month, opened_on=opened_on),
         labels=await rows_known.labels(conn, member_id, at),
-        rises=_rises(rules, record) if rules.locks_early else [],
+        rises=_rises(rules, record, month) if rules.locks_early else [],
         written=_on_record(record, month),
         has_merged=bool(whose.along),
     )
@@ -141,15 +142,23 @@ async def _then(conn: Connection, parts: Parts, member_id: UUID, decided: Decide
     )
 
 
-def _rises(rules: Rules, record: Sequence[Decided]) -> list[Rise]:
-    """Return the tiers that held before the months were over that proved them (T-3)."""
+def _rises(rules: Rules, record: Sequence[Decided], through: Month) -> list[Rise]:
+    """Return the tiers that held before the months were over that proved them, but for fraud."""
     tz = rules.judges[-1].programme.tz
+    upto = [one for one in record if one.decision.month <= through]
     found = [
         Rise(one.decision.month, one.decision.after.rank, local_date(one.effective_from, tz))
-        for one in record
-        if one.decision.cause is Cause.UPGRADED
+        for one in upto
+        if one.decision.cause is Cause.UPGRADED and not any(_is_wrong(one, of) for of in upto)
     ]
     return [rise for rise in found if rise.day < rise.month.end]
+
+
+def _is_wrong(risen: Decided, later: Decided) -> bool:
+    """Say whether a tier rose by balances that a later decision says were false (A-7)."""
+    wrong_from = later.decision.grounds.wrong_from
+    is_fraud = later.decision.cause is Cause.FRAUD and later.decided_at > risen.decided_at
+    return is_fraud and wrong_from is not None and wrong_from <= risen.decision.month.start
 
 
 def _on_record(record: Sequence[Decided], through: Month) -> State:
@@ -176,6 +185,8 @@ def _again(then: _Then) -> Iterator[Decision]:
             last, closed_on = _latest(then.record), then.facts.closed_on
             if last is not None and closed_on is not None:
                 yield from filter(None, [end_tier(last.decision, closed_on)])
+        case Cause.FRAUD:
+            yield from filter(None, [_fraud(then)])
         case _:
             over = midnight(then.month.end, then.judge.programme.tz)
             is_early = then.decided.decided_at < over
@@ -214,7 +225,7 @@ def _stood(then: _Then, decision: Decision) -> State | None:
         one.decision.after
         for one in then.record
         if one.decision.month <= then.month
-        if one.decided_at <= since or one.decision.cause is Cause.MERGED
+        if one.decided_at <= since or one.decision.cause in BY_OTHERS
     ]
     return stood[-1] if stood else None
 
@@ -228,6 +239,27 @@ def _risen(then: _Then) -> Decision | None:
         return None
     held_from = local_date(outlook.rises_at(programme, then.decided.decided_at), programme.tz)
     return tiers.begun(programme, decision, [Rise(then.month, decision.after.rank, held_from)])
+
+
+def _fraud(then: _Then) -> Decision | None:
+    """Decide anew, as two people had it done, what months from one on came to (A-7)."""
+    wrong_from = then.decided.decision.grounds.wrong_from
+    if wrong_from is None:
+        return None
+    since, facts = Month.of(wrong_from), then.facts
+    decisions = tiers.fold(
+        then.rules,
+        facts.sums,
+        then.month,
+        opened_on=facts.opened_on,
+        labels=facts.labels,
+        rises=[rise for rise in facts.rises if rise.month < since],
+    )
+    if not decisions:
+        return None
+    after = lifted(decisions[-1].after, floor_of(then.rules, facts.opened_on), then.today)
+    last = msgspec.structs.replace(decisions[-1], after=after)
+    return fraud(last, facts.written, since)
 
 
 def _welcomed(then: _Then) -> Decision | None:

@@ -18,9 +18,12 @@ from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.members import MemberLine
 from benefits.domain.policy import Condition, Joint, Lock, Metric, UpgradeTiming, Way
 from benefits.domain.programme import Programme
+from benefits.domain.proposals import FraudWanted
 from benefits.domain.values import Month, bucket_of, member_id
 from benefits.domain.welcome import Welcome
 from benefits.store.db import Connection
+from tests.actions.agreeing import answer as agree
+from tests.actions.agreeing import ask as propose
 from tests.actions.exchanging import all_used, balances, converting, rates, send
 from tests.actions.merging import listed, sweep
 from tests.actions.test_fills import answer, ask, wanted
@@ -95,7 +98,7 @@ def _programme(*feeds: str, **policy: object) -> Programme:
 
 
 Step = tuple[str, int]
-DECIDING = {"evaluate", "look", "sweep"}
+DECIDING = {"evaluate", "look", "sweep", "fraud"}
 
 
 async def prepared(world: World, programme: Programme) -> None:
@@ -137,6 +140,7 @@ class Life:
             "evaluate": self.evaluate,
             "look": self.look,
             "sweep": self.sweep,
+            "fraud": self.fraud,
         }
 
     async def begin(self, seed: int) -> None:
@@ -180,8 +184,8 @@ class Life:
         """Say all days of a month anew, the same of each."""
         await self._month(self.dice.choice(self.names), self.dice.choice(MONTHS))
 
-    async def _month(self, name: str, month: Month) -> None:
-        level = self.dice.choice(LEVELS[:-1])
+    async def _month(self, name: str, month: Month, level: int | None = None) -> None:
+        level = self.dice.choice(LEVELS[:-1]) if level is None else level
         revision = next(self.revisions)
         days = (month.start + timedelta(days=n) for n in range(month.days))
         said = (f"{name},{day},DEPOSIT,CNY,{level}.00,,{revision}" for day in days)
@@ -283,6 +287,16 @@ class Life:
     async def sweep(self) -> None:
         """Carry out ends and welcomes."""
         await sweep(self.world)
+
+    async def fraud(self) -> None:
+        """Correct a month to nothing; two people say it was false of whom that lowers."""
+        since = self.dice.choice(MONTHS)
+        for name, member in zip(self.names, self.members, strict=True):
+            await self._month(name, since, 0)
+            said = FraudWanted(member_id=member, programme="wealth", since=str(since))
+            asked = await propose(self.world, said)
+            if isinstance(asked, UUID):
+                assert "ok" == await agree(self.world, asked)
 
     async def told(self) -> list[tuple[Any, ...]]:
         """Return what was told of tiers that is told once of a month and a tier (T-12)."""

@@ -34,7 +34,7 @@ _LIVES = count(1)
 async def test_whatever_comes_each_decision_comes_out_again(
     world: World, make: Callable[[], Programme]
 ) -> None:
-    """3.18, 10: through corrections, rates, labels, holders, mergers, fills and versions."""
+    """3.18, 10: through all that comes and is corrected, and in the end fraud."""
     loop = asyncio.get_running_loop()
     programme, causes = make(), Counter[str]()
     await prepared(world, programme)

@@ -7,15 +7,15 @@ is evaluated later finds it on record, and takes it for what stood (`store/evalu
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 import msgspec
 
 from benefits.actions import top_up
 from benefits.actions.claim import UnknownMember
-from benefits.actions.evaluate import event_of, told_of
-from benefits.actions.fall import fall
+from benefits.actions.evaluate import event_beside, told_of
+from benefits.actions.fall import fall, in_turn
 from benefits.actions.follow_quota import Falls, take_wrong
 from benefits.actions.judge_month import closed_by
 from benefits.actions.parts import Parts
@@ -62,6 +62,18 @@ class _Case(msgspec.Struct, kw_only=True):
     def member_id(self) -> UUID:
         """The member who counts for whoever was named."""
         return self.fact.member_id
+
+    @property
+    def today(self) -> date:
+        """The day on which it is decided."""
+        return local_date(self.journal.now, self.programme.tz)
+
+    @property
+    def on(self) -> date:
+        """The day whose periods bring units: the last of those whose tier is decided."""
+        if self.evaluated is None:
+            return self.today
+        return top_up.day_in(self.programme, self.evaluated.plus(1), self.journal.now)
 
 
 class _Done(msgspec.Struct):
@@ -111,22 +123,27 @@ async def _decide(conn: Connection, wanted: FraudWanted, parts: Parts) -> _Done:
     """Put into a journal what deciding a member anew does (ProposalInvalid, UnknownMember)."""
     case = await _case(conn, wanted, parts)
     decided = await _decided(conn, case)
-    added = Added(case.journal.now, [], [], [])
+    rank, due, gone = case.fact.written.on(case.today).rank, list[Due](), list[ChangeRow]()
     if decided is not None:
-        added = await _follow(conn, case, decided.decision)
+        rank = decided.decision.after.rank
+        due, gone = await _follow(conn, case, decided.decision)
     record = await _record(conn, case)
 
     def right(line: Line, period: Period) -> int | None:
         return _right(case, record, line, period)
 
-    added.changes.extend(
-        await take_wrong(conn, case.journal, case.programme, case.member_id, right=right)
-    )
-    if decided is None and not added.changes:
+    member_id, of = case.member_id, (conn, case.journal, case.programme)
+    wrong = await take_wrong(*of, member_id, right=right)
+    gone += wrong
+    if decided is None and not gone:
         raise ProposalInvalid(
             "Nothing would change: by the balances as they are now the tier is no lower, and no "
             "unclaimed units rest on a wrong one."
         )
+    if wrong:
+        due = await in_turn(*of, (member_id, rank), gone=gone, dues=due, on=case.on)
+    added = await top_up.add_due(conn, case.journal, due, actor=ACTOR)
+    added.changes.extend(gone)
     return _Done(case, decided, added)
 
 
@@ -186,18 +203,18 @@ async def _decided(conn: Connection, case: _Case) -> Decided | None:
     """Tell of the lower tier, if the fold has one; it holds from now, or from what comes next."""
     if not case.decisions:
         return None
-    journal, today = case.journal, local_date(case.journal.now, case.programme.tz)
-    last = case.decisions[-1]
-    last = msgspec.structs.replace(last, after=lifted(last.after, case.floor, today))
+    journal, last = case.journal, case.decisions[-1]
+    last = msgspec.structs.replace(last, after=lifted(last.after, case.floor, case.today))
     decision = fraud(last, case.fact.written, case.since)
     if decision is None:
         return None
-    held = await tiers.boundaries(conn, case.programme.code, case.month, [case.member_id])
+    of = (conn, case.programme.code, case.month, [case.member_id])
+    held, before = await tiers.boundaries(*of), await standings.of_month(*of)
     decision_id, at = journal.id_for(case.member_id), journal.now_for(case.member_id)
     effective_from = max(at, held[case.member_id].latest)
     journal.event(
         case.member_id,
-        event_of(decision),
+        event_beside(decision, before.get(case.member_id, ())),
         subject_id=decision_id,
         data=told_of(case.programme, decision, effective_from),
     )
@@ -210,15 +227,14 @@ async def _decided(conn: Connection, case: _Case) -> Decided | None:
     )
 
 
-async def _follow(conn: Connection, case: _Case, decision: Decision) -> Added:
-    """Let units follow the fall as after any: what lines take, and what the lower tier brings."""
+async def _follow(
+    conn: Connection, case: _Case, decision: Decision
+) -> tuple[list[Due], list[ChangeRow]]:
+    """Let units follow the fall as after any: what the lower tier brings, and what lines take."""
     journal, programme, member_id = case.journal, case.programme, case.member_id
-    now = journal.now
+    now, today = journal.now, case.today
     ranks = (decision.before.rank, decision.after.rank)
-    on = today = local_date(now, programme.tz)
     due = list[Due]()
-    if case.evaluated is not None:
-        on = top_up.day_in(programme, case.evaluated.plus(1), now)
     # Of a month whose tier is not decided yet whoever decides it brings the units (T-3).
     if case.evaluated is not None and case.evaluated >= Month.of(today).plus(-1):
         due = await top_up.of_decided(
@@ -230,10 +246,7 @@ async def _follow(conn: Connection, case: _Case, decision: Decision) -> Added:
             now=now,
         )
     falls = Falls(today, {member_id: ranks} if ranks[1] < ranks[0] else {})
-    due, taken = await fall(conn, journal, programme, falls, dues=due, on=on, now=now)
-    added = await top_up.add_due(conn, journal, due, actor=ACTOR)
-    added.changes.extend(taken)
-    return added
+    return await fall(conn, journal, programme, falls, dues=due, on=case.on, now=now)
 
 
 async def _record(conn: Connection, case: _Case) -> list[Record]:
@@ -252,7 +265,7 @@ async def _record(conn: Connection, case: _Case) -> list[Record]:
 
 def _right(case: _Case, record: Sequence[Record], line: Line, period: Period) -> int | None:
     """Return how many steps of a line are right for a period that rests on a wrong tier."""
-    tomorrow = local_date(case.journal.now, case.programme.tz) + timedelta(days=1)
+    tomorrow = case.today + timedelta(days=1)
     period = msgspec.structs.replace(period, end=min(period.end, tomorrow))
     if period.end <= case.since.start:
         return None

@@ -121,6 +121,25 @@ async def test_no_evaluation_gives_back_what_fraud_took(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_fraud_that_is_decided_once_more_is_told_as_a_correction(world: World) -> None:
+    """T-12: down, up by a correction, and down again; each kind comes once of a month's tier."""
+    member = await deceived(world)
+    await agreed(world, fraud(member))
+    for revision, level in ((2, RICH), (3, POOR)):
+        await corrected(world, "2025-06", level, revision)
+        world.clock.forward(days=1)
+        if level == RICH:
+            await world.evaluate("2025-06", member)
+    await agreed(world, fraud(member))
+    found = await world.rows("SELECT type FROM outbox WHERE type LIKE 'tier.%' ORDER BY seq")
+    kinds = ["upgraded", "downgraded", "corrected", "corrected"]
+    assert [f"tier.{kind}" for kind in kinds] == [row.type for row in found]
+    assert (GOLD, ["UPGRADED", "FRAUD", "CORRECTED", "FRAUD"]) == (
+        await rank(world, member),
+        await causes(world),
+    )
+
+
 @pytest.mark.parametrize("since", ["2025-02", "2025-04"])
 @pytest.mark.parametrize(
     ("true", "false"),
@@ -362,6 +381,8 @@ async def test_an_early_rise_by_fraud_begins_no_term(world: World) -> None:
     await brought(5, 20, 2_000_000_00, 0)
     world.clock.now = datetime(2025, 2, 20, 2, tzinfo=UTC)
     assert 1 == (await look_ahead(world.database, world.parts, "wealth")).risen
+    rises = await world.rows("SELECT type FROM outbox WHERE data ->> 'to' = 'PLATINUM'")
+    assert {"tier.upgraded", "tier.corrected"} == {row.type for row in rises}
     await brought(20, 29, POOR, 0)
     assert 0 == await evaluated(world, Month(2025, 2))
     assert "2026-02-20" == (await told(world, member))[-1][2]

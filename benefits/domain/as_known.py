@@ -22,7 +22,7 @@ import msgspec
 from benefits.domain.catalogue import Rules
 from benefits.domain.exchange import RATE_DAYS
 from benefits.domain.feeds import FeedKind, days_known
-from benefits.domain.metrics import Basket, MonthSum, known_sum, net_sum
+from benefits.domain.metrics import Basket, MonthSum, known_sum, net_sum, value_of
 from benefits.domain.policy import Joint
 from benefits.domain.stretches import are_needed, needed
 from benefits.domain.values import Month
@@ -292,10 +292,7 @@ def _months(
 
 def _pieces(of: Counted, rules: Rules, basket: Basket, opened_on: date) -> dict[Kept, MonthSum]:
     """Return what a month and the stretches of it come to that windows need."""
-    month = of.month
-    found: dict[Kept, MonthSum] = {
-        month: _sum(of, month, basket, opened_on=opened_on, converted=_converted_in_month)
-    }
+    month, judge, found = of.month, rules.at(of.month), dict[Kept, MonthSum]()
     for stretch in needed(rules, month) if are_needed(rules) else ():
         found[stretch] = _sum(
             of, stretch, basket, opened_on=opened_on, converted=_converted_in_stretch
@@ -305,6 +302,10 @@ def _pieces(of: Counted, rules: Rules, basket: Basket, opened_on: date) -> dict[
             found[point] = _sum(
                 of, point, basket.by_point, opened_on=opened_on, converted=_converted_in_stretch
             )
+    asked = (judge.programme.policy, month, found, opened_on)
+    value = value_of(*asked, calendar=judge.calendar) if basket.points else None
+    converted = _converted_in_month
+    found[month] = _sum(of, month, basket, opened_on=opened_on, converted=converted, valued=value)
     return found
 
 
@@ -312,7 +313,13 @@ _Converted = Callable[[Iterable[Entry], str], set[str]]
 
 
 def _sum(
-    of: Counted, piece: Kept, basket: Basket, *, opened_on: date, converted: _Converted
+    of: Counted,
+    piece: Kept,
+    basket: Basket,
+    *,
+    opened_on: date,
+    converted: _Converted,
+    valued: int | None = None,
 ) -> MonthSum:
     weights = dict(zip(basket.classes, basket.weights, strict=True))
     here = [[one for one in some if piece.bits >> (one.day.day - 1) & 1] for some in of.each]
@@ -321,7 +328,7 @@ def _sum(
     for one in (one for some in here for one in some):
         nets[one.day.day] = nets.get(one.day.day, 0) + one.amount * weights[one.asset_class]
     if basket.is_net:
-        net = net_sum(piece, nets, of.days, opened_on)
+        net = net_sum(piece, nets, of.days, opened_on, valued=valued)
         return msgspec.structs.replace(net, converted=tuple(codes))
     total = sum(nets.values())
     return known_sum(piece, total, of.days, opened_on, converted=tuple(codes))

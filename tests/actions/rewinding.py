@@ -16,7 +16,15 @@ from benefits.actions.record_members import record_members
 from benefits.actions.replay import replay
 from benefits.domain.feeds import FeedKey, FeedKind
 from benefits.domain.members import MemberLine
-from benefits.domain.policy import Condition, Joint, Lock, Metric, UpgradeTiming, Way
+from benefits.domain.policy import (
+    Condition,
+    Joint,
+    Lock,
+    Metric,
+    PointInTime,
+    UpgradeTiming,
+    Way,
+)
 from benefits.domain.programme import Programme
 from benefits.domain.proposals import FraudWanted
 from benefits.domain.values import Month, bucket_of, member_id
@@ -85,6 +93,15 @@ def by_the_last_day() -> Programme:
     return _programme(metric=Metric.POINT_IN_TIME, calendar="china")
 
 
+def by_points() -> Programme:
+    """Return one that values funds on the last business day, and deducts what is owed."""
+    funds = PointInTime(classes=("FUND",), business_day=1)
+    owed = {"LOAN": Decimal("0.5")}
+    plain = _programme(point_in_time=funds, liabilities=owed, calendar="china")
+    tiers = (msgspec.structs.replace(one, any=()) for one in plain.tier)  # of whole months alone
+    return msgspec.structs.replace(plain, tier=tuple(tiers))
+
+
 def _programme(*feeds: str, **policy: object) -> Programme:
     """Return a programme in two currencies, with a way by a label, that brings nothing."""
     plain = converting(*feeds, **policy)
@@ -127,6 +144,7 @@ class Life:
         """What may happen."""
         return {
             "lines": self.lines,
+            "value": self.value,
             "month": self.month,
             "rate": self.rate,
             "holder": self.holder,
@@ -179,6 +197,16 @@ class Life:
         """Say some days anew."""
         days = self.dice.sample([*DAYS, MAY.start], 3)
         await balances(self.world, *(self._line(self.dice.choice(self.names), d) for d in days))
+
+    async def value(self) -> None:
+        """Say what somebody has in funds at the end of a month, and owes on a day of it."""
+        name, month = self.dice.choice(self.names), self.dice.choice(MONTHS)
+        said = [(day, "FUND") for day in DAYS if day in {*DAYS[28:31], *DAYS[-3:]}]
+        said += [(month.start + timedelta(days=self.dice.randrange(20)), "LOAN")]
+        revision = next(self.revisions)
+        levels = ((*each, self.dice.choice(LEVELS[3:])) for each in said)
+        lines = (f"{name},{day},{what},CNY,{level}.00,,{revision}" for day, what, level in levels)
+        await balances(self.world, *lines)
 
     async def month(self) -> None:
         """Say all days of a month anew, the same of each."""

@@ -14,6 +14,7 @@ from tests.actions.rewinding import (
     Life,
     by_feeds,
     by_lines,
+    by_points,
     by_the_last_day,
     by_windows,
     prepared,
@@ -26,6 +27,7 @@ EACH = {
     by_feeds: "feed feed feed fill rate holder label relationship merger version evaluate sweep",
     by_windows: "lines month rate holder label relationship merger version evaluate",
     by_the_last_day: "lines month rate label relationship holiday version evaluate",
+    by_points: "value value lines month rate label relationship holiday version evaluate",
 }
 _LIVES = count(1)
 

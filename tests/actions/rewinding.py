@@ -355,6 +355,9 @@ class Life:
 
             again = await self.world.database.transact(work)
             assert [] == again.differs, (cause, again.differs, again.decided)
+            if all(day.is_known for day in again.days) and again.days:
+                counted = sum(day.counted_minor for day in again.days)
+                assert again.decided.decision.sum_minor == counted // 1
             causes.append(cause)
         return causes
 

@@ -18,6 +18,7 @@ from benefits.actions.evaluate import event_beside, told_of
 from benefits.actions.fall import fall, in_turn
 from benefits.actions.follow_quota import Falls, take_wrong
 from benefits.actions.judge_month import closed_by
+from benefits.actions.keep_stretches import unfilled
 from benefits.actions.parts import Parts
 from benefits.actions.stack import Due
 from benefits.actions.top_up import Added
@@ -30,6 +31,7 @@ from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
 from benefits.domain.proposals import FraudEffect, FraudWanted, ProposalInvalid, Taken
 from benefits.domain.rights import Record
+from benefits.domain.stretches import are_needed
 from benefits.domain.tiers import Decision
 from benefits.domain.values import Month, Period, bucket_of, local_date
 from benefits.store import endings, facts, members, merged, standings, tiers, welcomes
@@ -166,6 +168,8 @@ async def _case(conn: Connection, wanted: FraudWanted, parts: Parts) -> _Case:
     if closed_by(member.closed_on, today):
         raise ProposalInvalid("The relationship has ended, and the tier with it.")
     judges = catalogue.rules[programme.code]
+    if are_needed(judges) and await unfilled(conn, parts):
+        raise ProposalInvalid("Balances are being added up anew. Propose it in a few minutes.")
     evaluated = (await merged.evaluated(conn, member_id)).get(programme.code)
     latest = await endings.latest(conn, [member_id])
     months = [decision.month for _, code, _, decision in latest if code == programme.code]

@@ -10,12 +10,14 @@ import pytest
 from benefits.actions.agree import Decide
 from benefits.actions.claim import claim
 from benefits.actions.enact import Proposals
+from benefits.actions.keep_stretches import keep_stretches
 from benefits.actions.look_ahead import look_ahead
 from benefits.domain.assets import AssetLine
 from benefits.domain.explanation import explain
 from benefits.domain.orders import Done
 from benefits.domain.packages import Downgrade, Line
-from benefits.domain.policy import Lock, UpgradeTiming
+from benefits.domain.policy import Lock, Metric, Policy, UpgradeTiming
+from benefits.domain.programme import Programme
 from benefits.domain.proposals import FraudEffect, FraudWanted, Taken, read
 from benefits.domain.values import Month
 from tests.actions.agreeing import agreed, answer, ask, seen
@@ -204,6 +206,29 @@ async def test_what_changes_nothing_is_refused(world: World) -> None:
     assert "unknown_member" == await ask(world, fraud(uuid4()))
     assert ["UPGRADED"] == await causes(world)
     assert [] == await world.rows("SELECT proposal_id FROM proposal")
+
+
+async def test_nothing_is_decided_of_sums_that_are_being_kept(world: World) -> None:
+    """A-6: a version counts other days of June, and nobody has added them up so far."""
+    await world.apply(judging(None), tiers_from=Month(2025, 1))
+    world.clock.now = JULY
+    member = await world.member()
+    await world.month(world.name(1), "2025-06", RICH)
+    await world.evaluate("2025-06", member)
+    await world.apply(judging(20), tiers_from=Month(2025, 6))
+    assert "proposal_invalid" == await ask(world, fraud(member))
+    await keep_stretches(world.database, world.parts)
+    assert "proposal_invalid" == await ask(world, fraud(member))  # it is no lower
+    await corrected(world, "2025-06", POOR)
+    assert "ok" == await answer(world, await ask(world, fraud(member)))
+    assert ["UPGRADED", "FRAUD"] == await causes(world)
+
+
+def judging(days: int | None) -> Programme:
+    """Return a programme that judges a month's average, or some days up to its last."""
+    plain = reference_programme()
+    policy = Policy() if days is None else Policy(metric=Metric.ROLLING, days=days)
+    return msgspec.structs.replace(plain, policy=policy)
 
 
 async def test_two_people_agree_once(world: World) -> None:

@@ -129,10 +129,10 @@ async def _decide(conn: Connection, wanted: FraudWanted, parts: Parts) -> _Done:
     if decided is not None:
         rank = decided.decision.after.rank
         due, gone = await _follow(conn, case, decided.decision)
-    record = await _record(conn, case)
+    records = await _records(conn, case)
 
     def right(line: Line, period: Period) -> int | None:
-        return _right(case, record, line, period)
+        return _right(case, records, line, period)
 
     member_id, of = case.member_id, (conn, case.journal, case.programme)
     wrong = await take_wrong(*of, member_id, right=right)
@@ -253,10 +253,18 @@ async def _follow(
     return await fall(conn, journal, programme, falls, dues=due, on=case.on, now=now)
 
 
-async def _record(conn: Connection, case: _Case) -> list[Record]:
-    """Return the tiers on record, in the order in which they were held."""
+async def _records(conn: Connection, case: _Case) -> list[list[Record]]:
+    """Return the tiers on record in the order in which they were held, of each who counts along.
+
+    Units came with a merged customer's own tier, too.
+    """
+    along = await merged.along(conn, [case.member_id])
+    return [await _record(conn, case, member_id) for member_id in (case.member_id, *along)]
+
+
+async def _record(conn: Connection, case: _Case, member_id: UUID) -> list[Record]:
     found = await standings.decisions(
-        conn, case.member_id, case.journal.now, before=None, limit=RECORD_MAX
+        conn, member_id, case.journal.now, before=None, limit=RECORD_MAX
     )
     tz, code = case.programme.tz, case.programme.code
     record = [
@@ -267,14 +275,16 @@ async def _record(conn: Connection, case: _Case) -> list[Record]:
     return sorted(record, key=lambda one: one.on)
 
 
-def _right(case: _Case, record: Sequence[Record], line: Line, period: Period) -> int | None:
+def _right(
+    case: _Case, records: Sequence[Sequence[Record]], line: Line, period: Period
+) -> int | None:
     """Return how many steps of a line are right for a period that rests on a wrong tier."""
     tomorrow = case.today + timedelta(days=1)
     period = msgspec.structs.replace(period, end=min(period.end, tomorrow))
     if period.end <= case.since.start:
         return None
     right = rights.right_ranks(case.rules, case.decisions, case.floor, period)
-    if rights.highest_held(record, period) <= max(right):
+    if max(rights.highest_held(record, period) for record in records) <= max(right):
         return None
     versions = [case.programme, *(judge.programme for judge in case.rules.judges)]
     return rights.right_quota(line.code, right, versions)

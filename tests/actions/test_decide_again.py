@@ -370,6 +370,22 @@ async def test_units_go_though_the_tier_has_fallen_before(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_units_go_that_came_to_who_was_merged_since(world: World) -> None:
+    """T-10: the wrong tier of a period that is over was the other customer's own."""
+    await having(world, valid_days=300)
+    member = await deceived(world)
+    other = await world.member()
+    world.clock.now = datetime(2025, 8, 2, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-07", POOR)
+    await world.evaluate("2025-07", member)
+    await world.evaluate("2025-07", other)
+    await merge(world, member, other)
+    assert (3, 0) == await wallet(world, other, "LOUNGE")
+    await agreed(world, fraud(other))
+    assert (2, 0) == await wallet(world, other, "LOUNGE")
+    assert [] == await world.findings()
+
+
 async def test_who_was_merged_is_decided_as_the_member(world: World) -> None:
     """T-10: the proposal names the old number, and says whom it decides."""
     member = await deceived(world)

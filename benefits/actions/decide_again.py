@@ -7,17 +7,18 @@ is evaluated later finds it on record, and takes it for what stood (`store/evalu
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 import msgspec
 
 from benefits.actions import top_up
 from benefits.actions.claim import UnknownMember
-from benefits.actions.evaluate import event_of, told_of
-from benefits.actions.fall import fall
+from benefits.actions.evaluate import event_beside, told_of
+from benefits.actions.fall import fall, in_turn
 from benefits.actions.follow_quota import Falls, take_wrong
 from benefits.actions.judge_month import closed_by
+from benefits.actions.keep_stretches import unfilled
 from benefits.actions.parts import Parts
 from benefits.actions.stack import Due
 from benefits.actions.top_up import Added
@@ -30,6 +31,7 @@ from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
 from benefits.domain.proposals import FraudEffect, FraudWanted, ProposalInvalid, Taken
 from benefits.domain.rights import Record
+from benefits.domain.stretches import are_needed
 from benefits.domain.tiers import Decision
 from benefits.domain.values import Month, Period, bucket_of, local_date
 from benefits.store import endings, facts, members, merged, standings, tiers, welcomes
@@ -62,6 +64,18 @@ class _Case(msgspec.Struct, kw_only=True):
     def member_id(self) -> UUID:
         """The member who counts for whoever was named."""
         return self.fact.member_id
+
+    @property
+    def today(self) -> date:
+        """The day on which it is decided."""
+        return local_date(self.journal.now, self.programme.tz)
+
+    @property
+    def on(self) -> date:
+        """The day whose periods bring units: the last of those whose tier is decided."""
+        if self.evaluated is None:
+            return self.today
+        return top_up.day_in(self.programme, self.evaluated.plus(1), self.journal.now)
 
 
 class _Done(msgspec.Struct):
@@ -111,22 +125,27 @@ async def _decide(conn: Connection, wanted: FraudWanted, parts: Parts) -> _Done:
     """Put into a journal what deciding a member anew does (ProposalInvalid, UnknownMember)."""
     case = await _case(conn, wanted, parts)
     decided = await _decided(conn, case)
-    added = Added(case.journal.now, [], [], [])
+    rank, due, gone = case.fact.written.on(case.today).rank, list[Due](), list[ChangeRow]()
     if decided is not None:
-        added = await _follow(conn, case, decided.decision)
-    record = await _record(conn, case)
+        rank = decided.decision.after.rank
+        due, gone = await _follow(conn, case, decided.decision)
+    records = await _records(conn, case)
 
     def right(line: Line, period: Period) -> int | None:
-        return _right(case, record, line, period)
+        return _right(case, records, line, period)
 
-    added.changes.extend(
-        await take_wrong(conn, case.journal, case.programme, case.member_id, right=right)
-    )
-    if decided is None and not added.changes:
+    member_id, of = case.member_id, (conn, case.journal, case.programme)
+    wrong = await take_wrong(*of, member_id, right=right)
+    gone += wrong
+    if decided is None and not gone:
         raise ProposalInvalid(
             "Nothing would change: by the balances as they are now the tier is no lower, and no "
             "unclaimed units rest on a wrong one."
         )
+    if wrong:
+        due = await in_turn(*of, (member_id, rank), gone=gone, dues=due, on=case.on)
+    added = await top_up.add_due(conn, case.journal, due, actor=ACTOR)
+    added.changes.extend(gone)
     return _Done(case, decided, added)
 
 
@@ -149,6 +168,8 @@ async def _case(conn: Connection, wanted: FraudWanted, parts: Parts) -> _Case:
     if closed_by(member.closed_on, today):
         raise ProposalInvalid("The relationship has ended, and the tier with it.")
     judges = catalogue.rules[programme.code]
+    if are_needed(judges) and await unfilled(conn, parts):
+        raise ProposalInvalid("Balances are being added up anew. Propose it in a few minutes.")
     evaluated = (await merged.evaluated(conn, member_id)).get(programme.code)
     latest = await endings.latest(conn, [member_id])
     months = [decision.month for _, code, _, decision in latest if code == programme.code]
@@ -186,18 +207,18 @@ async def _decided(conn: Connection, case: _Case) -> Decided | None:
     """Tell of the lower tier, if the fold has one; it holds from now, or from what comes next."""
     if not case.decisions:
         return None
-    journal, today = case.journal, local_date(case.journal.now, case.programme.tz)
-    last = case.decisions[-1]
-    last = msgspec.structs.replace(last, after=lifted(last.after, case.floor, today))
+    journal, last = case.journal, case.decisions[-1]
+    last = msgspec.structs.replace(last, after=lifted(last.after, case.floor, case.today))
     decision = fraud(last, case.fact.written, case.since)
     if decision is None:
         return None
-    held = await tiers.boundaries(conn, case.programme.code, case.month, [case.member_id])
+    of = (conn, case.programme.code, case.month, [case.member_id])
+    held, before = await tiers.boundaries(*of), await standings.of_month(*of)
     decision_id, at = journal.id_for(case.member_id), journal.now_for(case.member_id)
     effective_from = max(at, held[case.member_id].latest)
     journal.event(
         case.member_id,
-        event_of(decision),
+        event_beside(decision, before.get(case.member_id, ())),
         subject_id=decision_id,
         data=told_of(case.programme, decision, effective_from),
     )
@@ -210,15 +231,14 @@ async def _decided(conn: Connection, case: _Case) -> Decided | None:
     )
 
 
-async def _follow(conn: Connection, case: _Case, decision: Decision) -> Added:
-    """Let units follow the fall as after any: what lines take, and what the lower tier brings."""
+async def _follow(
+    conn: Connection, case: _Case, decision: Decision
+) -> tuple[list[Due], list[ChangeRow]]:
+    """Let units follow the fall as after any: what the lower tier brings, and what lines take."""
     journal, programme, member_id = case.journal, case.programme, case.member_id
-    now = journal.now
+    now, today = journal.now, case.today
     ranks = (decision.before.rank, decision.after.rank)
-    on = today = local_date(now, programme.tz)
     due = list[Due]()
-    if case.evaluated is not None:
-        on = top_up.day_in(programme, case.evaluated.plus(1), now)
     # Of a month whose tier is not decided yet whoever decides it brings the units (T-3).
     if case.evaluated is not None and case.evaluated >= Month.of(today).plus(-1):
         due = await top_up.of_decided(
@@ -230,16 +250,21 @@ async def _follow(conn: Connection, case: _Case, decision: Decision) -> Added:
             now=now,
         )
     falls = Falls(today, {member_id: ranks} if ranks[1] < ranks[0] else {})
-    due, taken = await fall(conn, journal, programme, falls, dues=due, on=on, now=now)
-    added = await top_up.add_due(conn, journal, due, actor=ACTOR)
-    added.changes.extend(taken)
-    return added
+    return await fall(conn, journal, programme, falls, dues=due, on=case.on, now=now)
 
 
-async def _record(conn: Connection, case: _Case) -> list[Record]:
-    """Return the tiers on record, in the order in which they were held."""
+async def _records(conn: Connection, case: _Case) -> list[list[Record]]:
+    """Return the tiers on record in the order in which they were held, of each who counts along.
+
+    Units came with a merged customer's own tier, too.
+    """
+    along = await merged.along(conn, [case.member_id])
+    return [await _record(conn, case, member_id) for member_id in (case.member_id, *along)]
+
+
+async def _record(conn: Connection, case: _Case, member_id: UUID) -> list[Record]:
     found = await standings.decisions(
-        conn, case.member_id, case.journal.now, before=None, limit=RECORD_MAX
+        conn, member_id, case.journal.now, before=None, limit=RECORD_MAX
     )
     tz, code = case.programme.tz, case.programme.code
     record = [
@@ -250,14 +275,16 @@ async def _record(conn: Connection, case: _Case) -> list[Record]:
     return sorted(record, key=lambda one: one.on)
 
 
-def _right(case: _Case, record: Sequence[Record], line: Line, period: Period) -> int | None:
+def _right(
+    case: _Case, records: Sequence[Sequence[Record]], line: Line, period: Period
+) -> int | None:
     """Return how many steps of a line are right for a period that rests on a wrong tier."""
-    tomorrow = local_date(case.journal.now, case.programme.tz) + timedelta(days=1)
+    tomorrow = case.today + timedelta(days=1)
     period = msgspec.structs.replace(period, end=min(period.end, tomorrow))
     if period.end <= case.since.start:
         return None
     right = rights.right_ranks(case.rules, case.decisions, case.floor, period)
-    if rights.highest_held(record, period) <= max(right):
+    if max(rights.highest_held(record, period) for record in records) <= max(right):
         return None
     versions = [case.programme, *(judge.programme for judge in case.rules.judges)]
     return rights.right_quota(line.code, right, versions)

@@ -7,7 +7,7 @@ not even folded.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import groupby
 from uuid import UUID
@@ -283,9 +283,14 @@ def event_of(decision: Decision) -> str:
     return "tier.upgraded" if risen else "tier.downgraded"
 
 
-def _kind(decision: Decision) -> tuple[str, int]:
-    """Return what is told once of a month: the event, and the tier it tells of."""
-    return event_of(decision), decision.after.rank
+def event_beside(decision: Decision, before: Iterable[Decision]) -> str:
+    """Return the event a decision is told by beside what was decided of its month before.
+
+    Of a month each kind is told once for a tier; again it is a correction (T-12).
+    """
+    told = {(event_of(one), one.after.rank) for one in before}
+    kind = event_of(decision)
+    return "tier.corrected" if (kind, decision.after.rank) in told else kind
 
 
 async def _write_page(
@@ -302,8 +307,7 @@ async def _write_page(
     journal = Journal(locked, now, parts.new_id)
     held = await tiers.boundaries(conn, code, month, list(found.decisions))
     before = await standings.of_month(conn, code, month, list(found.decisions))
-    told = {(id_, *_kind(one)) for id_, one in before}
-    decided = _decided(journal, programme, month, found, held=held, told=told)
+    decided = _decided(journal, programme, month, found, held=held, before=before)
     fell = [one for one in decided if one.member_id not in found.undone]
     falls = _falls(local_date(now, programme.tz), fell, held)
     on = top_up.day_in(programme, month.plus(1), now)
@@ -347,11 +351,9 @@ def _decided(
     found: Wanted,
     *,
     held: Mapping[UUID, Boundary],
-    told: Collection[tuple[UUID, str, int]],
+    before: Mapping[UUID, Sequence[Decision]],
 ) -> list[Decided]:
-    """Tell of decisions; return them as they are written down.
-
-    Of a month each kind is `told` once for a tier; again it is a correction (T-12).
+    """Tell of decisions beside those of the month `before`; return them as they are written down.
 
     A tier holds from the first day after the month (T-3), or from now where a correction raised it
     (A-7): what came between stays in the history. What is decided of the latest month is what
@@ -360,10 +362,10 @@ def _decided(
     decided, over = list[Decided](), midnight(month.end, programme.tz)
     for member_id, decision in found.decisions.items():
         decision_id, now = journal.id_for(member_id), journal.now_for(member_id)
-        effective_from, before = over, held.get(member_id)
-        if before is None or not before.has_later:
+        effective_from, on_record = over, held.get(member_id)
+        if on_record is None or not on_record.has_later:
             begin = now if member_id in found.raised else over
-            effective_from = max(begin, before.latest) if before else begin
+            effective_from = max(begin, on_record.latest) if on_record else begin
         decided.append(
             Decided(
                 decision_id=decision_id,
@@ -373,10 +375,9 @@ def _decided(
                 effective_from=effective_from,
             )
         )
-        kind = _kind(decision)
         journal.event(
             member_id,
-            "tier.corrected" if (member_id, *kind) in told else kind[0],
+            event_beside(decision, before.get(member_id, ())),
             subject_id=decision_id,
             data=told_of(programme, decision, effective_from),
         )

@@ -7,16 +7,18 @@ what would be due if all that is free of the lines that fall were gone.
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from benefits.actions import top_up
 from benefits.actions.follow_quota import Falling, Falls, falling, take_back
-from benefits.actions.stack import Due, stacking_of
+from benefits.actions.stack import Brought, Due, stacking_of
 from benefits.domain import packages
+from benefits.domain.downgrades import Change
 from benefits.domain.packages import Start
 from benefits.domain.programme import Programme
-from benefits.domain.values import bucket_of
+from benefits.domain.values import bucket_of, local_date
 from benefits.store import merged
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
@@ -62,19 +64,62 @@ async def _due(
 ) -> list[Due]:
     """Return what stays of lines that stack and fall, and what is due of all lines beside them."""
     codes = {one.item.code for one in stack}
-    lines = [line for line in top_up.deciding(programme) if line.benefit in codes]
     ids = sorted({one.member_id for one in stack}, key=lambda id_: (bucket_of(id_), id_))
-    whom = Whom((bucket_of(ids[0]), bucket_of(ids[-1])), ids)
-    into = await merged.along(conn, ids)
-    before = await top_up.brought(conn, programme, lines, falls.day, whom=whom, into=into)
+    before = await _brought(conn, programme, codes, ids, falls.day)
     before = replace(before, falling={one.place: one for one in stack})
     ranks = [(id_, falls.ranks[id_][1]) for id_ in ids]
     return await top_up.due(conn, programme, ranks, before, since=falls.day, now=now)
+
+
+async def _brought(
+    conn: Connection, programme: Programme, codes: Collection[str], ids: Sequence[UUID], day: date
+) -> Brought:
+    """Read what lines of some benefits brought members, in the order of buckets and ids."""
+    lines = [line for line in top_up.deciding(programme) if line.benefit in codes]
+    whom = Whom((bucket_of(ids[0]), bucket_of(ids[-1])), ids)
+    into = await merged.along(conn, ids)
+    return await top_up.brought(conn, programme, lines, day, whom=whom, into=into)
+
+
+async def in_turn(
+    conn: Connection,
+    journal: Journal,
+    programme: Programme,
+    held: tuple[UUID, int],
+    *,
+    gone: Sequence[ChangeRow],
+    dues: Sequence[Due],
+    on: date,
+) -> list[Due]:
+    """Return what is due to a member of a tier after units are `gone`, whichever took them (P-7).
+
+    Lines that stack with theirs come to their turn; other lines' `dues` stay as they are.
+    """
+    lines = {line.code: programme.brought(line) for line in programme.line}
+    items = (lines[one.line] for one in gone)
+    codes = {item.code for item in items if not stacking_of(item).is_plain}
+    if not codes:
+        return list(dues)
+    now, day = journal.now, local_date(journal.now, programme.tz)
+    before = await _brought(conn, programme, codes, [held[0]], day)
+    for one in gone:
+        lot = journal.lots[one.lot_id]
+        change = Change(
+            lot_id=one.lot_id,
+            taken=one.taken,
+            quota=one.quota,
+            at=one.changed_at,
+            ends_at=lot.expires_at,
+        )
+        before.changes.setdefault((held[0], one.line, one.period), []).append(change)
+    there = await top_up.due(conn, programme, [held], before, since=day, now=now)
+    others = [due for due in dues if due.item.code not in codes]
+    return [*others, *(due for due in there if due.whole and _comes(due, on))]
 
 
 def _comes(due: Due, on: date) -> bool:
     """Say whether a line brings units now: with its period, or once that of the day is decided."""
     if due.line.start is Start.PERIOD:
         return True
-    period = packages.period_at(due.line, on, on)
+    period = packages.period_at(due.line, on, due.opened_on)
     return period is not None and period.key == due.for_.period

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from benefits.actions import top_up
-from benefits.actions.evaluate import PAGE, UnknownProgramme, told_of
+from benefits.actions.evaluate import PAGE, UnknownProgramme, event_beside, told_of
 from benefits.actions.judge_month import closed_by
 from benefits.actions.parts import Parts
 from benefits.domain import outlook, progress
@@ -24,7 +24,7 @@ from benefits.domain.progress import Running
 from benefits.domain.tiers import Decision, Grounds, Rise, begun
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.domain.windows import span
-from benefits.store import evaluations, facts, members, merged, tiers
+from benefits.store import evaluations, facts, members, merged, standings, tiers
 from benefits.store import outlook as sights
 from benefits.store.db import Connection, Database
 from benefits.store.facts import Facts, Whom
@@ -247,8 +247,9 @@ async def _tell(
     view = await _view(conn, running, whom)
     now = parts.clock()
     journal = Journal(locked, now, parts.new_id)
+    before = await standings.of_month(conn, code, month, list(view.risen)) if view.risen else {}
     decided = [
-        _rise(journal, programme, member_id, decision)
+        _rise(journal, programme, member_id, decision, before=before.get(member_id, ()))
         for member_id, decision in view.risen.items()
     ]
     for one in view.told:
@@ -270,10 +271,17 @@ async def _tell(
     return len(view.told), len(decided)
 
 
-def _rise(journal: Journal, programme: Programme, member_id: UUID, decision: Decision) -> Decided:
+def _rise(
+    journal: Journal,
+    programme: Programme,
+    member_id: UUID,
+    decision: Decision,
+    *,
+    before: Sequence[Decision],
+) -> Decided:
     """Tell of a tier that was proven before its month is over; return what is written down.
 
-    Its term begins as it holds (T-5).
+    Its term begins as it holds (T-5). What was decided of the month `before` was told.
     """
     decision_id, at = journal.id_for(member_id), journal.now_for(member_id)
     effective_from = outlook.rises_at(programme, at)
@@ -282,7 +290,7 @@ def _rise(journal: Journal, programme: Programme, member_id: UUID, decision: Dec
     decision = begun(programme, decision, [rise])
     journal.event(
         member_id,
-        "tier.upgraded",
+        event_beside(decision, before),
         subject_id=decision_id,
         data=told_of(programme, decision, effective_from),
     )

@@ -34,6 +34,7 @@ FIGURES = ("cause", "qualified", "sum_minor", "known_days", "days", "divisor", "
 PAGE = 100
 SAME_RUN = timedelta(milliseconds=1)
 BY_ITSELF = frozenset({Cause.MERGED, Cause.ENDED})  # no balance was counted for it
+BY_OTHERS = frozenset({Cause.MERGED, Cause.FRAUD})  # counts as of when its month was settled
 
 
 class UnknownDecision(Refusal):
@@ -125,7 +126,7 @@ async def _then(conn: Connection, parts: Parts, member_id: UUID, decided: Decide
         closed_on=whose.relationship.closed_on,
         sums=as_known.sums(known, whose.ids, rules, month, opened_on=opened_on),
         labels=await rows_known.labels(conn, member_id, at),
-        rises=_rises(rules, record) if rules.locks_early else [],
+        rises=_rises(rules, record, month) if rules.locks_early else [],
         written=_on_record(record, month),
         has_merged=bool(whose.along),
     )
@@ -141,24 +142,23 @@ async def _then(conn: Connection, parts: Parts, member_id: UUID, decided: Decide
     )
 
 
-def _rises(rules: Rules, record: Sequence[Decided]) -> list[Rise]:
-    """Return the tiers that held before the months were over that proved them (T-3).
-
-    Those that rested on false balances begin nothing any more (A-7).
-    """
+def _rises(rules: Rules, record: Sequence[Decided], through: Month) -> list[Rise]:
+    """Return the tiers that held before the months were over that proved them, but for fraud."""
     tz = rules.judges[-1].programme.tz
-    wrong = [
-        (one.decided_at, one.decision.grounds.wrong_from)
-        for one in record
-        if one.decision.cause is Cause.FRAUD and one.decision.grounds.wrong_from
-    ]
+    upto = [one for one in record if one.decision.month <= through]
     found = [
         Rise(one.decision.month, one.decision.after.rank, local_date(one.effective_from, tz))
-        for one in record
-        if one.decision.cause is Cause.UPGRADED
-        if not any(at > one.decided_at and day <= one.decision.month.start for at, day in wrong)
+        for one in upto
+        if one.decision.cause is Cause.UPGRADED and not any(_is_wrong(one, of) for of in upto)
     ]
     return [rise for rise in found if rise.day < rise.month.end]
+
+
+def _is_wrong(risen: Decided, later: Decided) -> bool:
+    """Say whether a tier rose by balances that a later decision says were false (A-7)."""
+    wrong_from = later.decision.grounds.wrong_from
+    is_fraud = later.decision.cause is Cause.FRAUD and later.decided_at > risen.decided_at
+    return is_fraud and wrong_from is not None and wrong_from <= risen.decision.month.start
 
 
 def _on_record(record: Sequence[Decided], through: Month) -> State:
@@ -186,7 +186,7 @@ def _again(then: _Then) -> Iterator[Decision]:
             if last is not None and closed_on is not None:
                 yield from filter(None, [end_tier(last.decision, closed_on)])
         case Cause.FRAUD:
-            yield from filter(None, [_undone(then)])
+            yield from filter(None, [_fraud(then)])
         case _:
             over = midnight(then.month.end, then.judge.programme.tz)
             is_early = then.decided.decided_at < over
@@ -225,7 +225,7 @@ def _stood(then: _Then, decision: Decision) -> State | None:
         one.decision.after
         for one in then.record
         if one.decision.month <= then.month
-        if one.decided_at <= since or one.decision.cause in {Cause.MERGED, Cause.FRAUD}
+        if one.decided_at <= since or one.decision.cause in BY_OTHERS
     ]
     return stood[-1] if stood else None
 
@@ -241,10 +241,11 @@ def _risen(then: _Then) -> Decision | None:
     return tiers.begun(programme, decision, [Rise(then.month, decision.after.rank, held_from)])
 
 
-def _undone(then: _Then) -> Decision | None:
-    """Decide what two people had decided at once, because balances were false (A-7)."""
+def _fraud(then: _Then) -> Decision | None:
+    """Decide anew, as two people had it done, what months from one on came to (A-7)."""
     wrong_from = then.decided.decision.grounds.wrong_from
-    assert wrong_from is not None, "whoever says so says since when"
+    if wrong_from is None:
+        return None
     since, facts = Month.of(wrong_from), then.facts
     decisions = tiers.fold(
         then.rules,

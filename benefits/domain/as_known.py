@@ -292,8 +292,7 @@ def _months(
 
 def _pieces(of: Counted, rules: Rules, basket: Basket, opened_on: date) -> dict[Kept, MonthSum]:
     """Return what a month and the stretches of it come to that windows need."""
-    month, judge = of.month, rules.at(of.month)
-    found = dict[Kept, MonthSum]()
+    month, found = of.month, dict[Kept, MonthSum]()
     for stretch in needed(rules, month) if are_needed(rules) else ():
         found[stretch] = _sum(
             of, stretch, basket, opened_on=opened_on, converted=_converted_in_stretch
@@ -303,15 +302,19 @@ def _pieces(of: Counted, rules: Rules, basket: Basket, opened_on: date) -> dict[
             found[point] = _sum(
                 of, point, basket.by_point, opened_on=opened_on, converted=_converted_in_stretch
             )
-    found[month] = _sum(
-        of,
-        month,
-        basket,
-        opened_on=opened_on,
-        converted=_converted_in_month,
-        valued=value_of(judge.programme.policy, month, found, judge.calendar),
-    )
+    value = _value(rules, month, found, opened_on) if basket.points else None
+    converted = _converted_in_month
+    found[month] = _sum(of, month, basket, opened_on=opened_on, converted=converted, valued=value)
     return found
+
+
+def _value(
+    rules: Rules, month: Month, pieces: Mapping[Kept, MonthSum], opened_on: date
+) -> int | None:
+    """Return what classes by a point in time come to on each day of a month (A-3)."""
+    judge = rules.at(month)
+    asked = (judge.programme.policy, month, pieces, opened_on)
+    return value_of(*asked, calendar=judge.calendar)
 
 
 _Converted = Callable[[Iterable[Entry], str], set[str]]
@@ -381,10 +384,14 @@ def days(
     opened_on: date,
     window: Window,
 ) -> list[Day]:
-    """Return what each day of the policy's own metric counted (X-6)."""
+    """Return what each day of the policy's own metric counted, with a point's classes (X-6)."""
     basket = rules.at(through).programme.basket
     months = _months(known, ids, rules, through, basket=basket, opened_on=opened_on)
     by_month = {each.month: each for each in months}
+    value = None
+    if basket.points and through in by_month:
+        pieces = _pieces(by_month[through], rules, basket, opened_on)
+        value = _value(rules, through, pieces, opened_on)
     found = list[Day]()
     for n in range(window.days):
         day = window.first + n * _DAY
@@ -395,14 +402,14 @@ def days(
                 day=day,
                 is_known=day < opened_on or bool(of and of.days.known & bit),
                 is_filled=bool(of and of.days.filled & bit),
-                counted_minor=_worth(here, basket),
+                counted_minor=_worth(here, basket, value or 0),
             )
         )
     return found
 
 
-def _worth(entries: Iterable[Entry], basket: Basket) -> Decimal:
+def _worth(entries: Iterable[Entry], basket: Basket, more: int) -> Decimal:
     """Return what a day comes to in minor units: exact, and never less than nothing (A-8)."""
     weights = dict(zip(basket.classes, basket.weights, strict=True))
-    total = sum(one.amount * weights[one.asset_class] for one in entries)
+    total = more + sum(one.amount * weights[one.asset_class] for one in entries)
     return Decimal(max(total, 0)) / basket.scale

@@ -194,9 +194,14 @@ def net_sum(
     return msgspec.structs.replace(found, valued=valued is not None)
 
 
-def value_of(policy: Policy, month: Month, sums: Sums, calendar: Calendar) -> int | None:
-    """Return what classes by a point in time come to in a month; None while it is not known."""
-    valued = point(policy, month, calendar)
+def value_of(
+    policy: Policy, month: Month, sums: Sums, opened_on: date, *, calendar: Calendar
+) -> int | None:
+    """Return what classes by a point in time come to in a month; None while it is not known.
+
+    Nobody has any in a month before the opening.
+    """
+    valued = point(policy, month, calendar) if opened_on < month.end else None
     found = sums.get(valued) if valued else None
     return found.sum_minor if found is not None and found.known_days else None
 

@@ -319,7 +319,8 @@ def _net(rules: Rules, basket: Basket, found: Iterable[Net], facts: Mapping[UUID
     for each in found:
         entry, judge = facts[each.member_id], rules.at(each.month)
         pieces = entry.sums[basket]
-        value = value_of(judge.programme.policy, each.month, pieces, judge.calendar)
+        asked = (judge.programme.policy, each.month, pieces, entry.opened_on)
+        value = value_of(*asked, calendar=judge.calendar)
         months = [piece for piece in pieces if piece.month == each.month]
         for piece in (piece for piece in months if not isinstance(piece, Point)):
             valued = value if piece == each.month else None

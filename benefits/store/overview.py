@@ -314,7 +314,8 @@ def _sums(
         months[net.month] = (0, net.days.known)
         pieces = [stretch for stretch in there if stretch.month == net.month]
         sums |= {piece: net_sum(piece, net.nets, net.days, opened_on) for piece in pieces}
-        value = value_of(place.judge.policy, net.month, sums, place.by.calendar)
+        asked = (place.judge.policy, net.month, sums, opened_on)
+        value = value_of(*asked, calendar=place.by.calendar)
         sums[net.month] = net_sum(net.month, net.nets, net.days, opened_on, valued=value)
     return months, sums
 

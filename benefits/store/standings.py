@@ -111,10 +111,13 @@ async def one(conn: Connection, member_id: UUID, decision_id: UUID) -> Decided |
 
 async def of_month(
     conn: Connection, programme: str, month: Month, ids: Sequence[UUID]
-) -> list[tuple[UUID, Decision]]:
-    """Return what was decided of a month for some members, each with whose it is."""
-    found = await rows(conn, OF_MONTH, [*map(bucket_of, ids)], list(ids), programme, month.start)
-    return [(row.member_id, decision_of(row)) for row in found]
+) -> dict[UUID, list[Decision]]:
+    """Return what was decided of a month for some members."""
+    found = dict[UUID, list[Decision]]()
+    keys = ([*map(bucket_of, ids)], list(ids))
+    for row in await rows(conn, OF_MONTH, *keys, programme, month.start):
+        found.setdefault(row.member_id, []).append(decision_of(row))
+    return found
 
 
 def decided_of(row: Any) -> Decided:

@@ -1,6 +1,6 @@
 """Lives of members in which everything that decides a tier comes, is corrected, and decides."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -30,7 +30,8 @@ from benefits.domain.proposals import FraudWanted
 from benefits.domain.values import Month, bucket_of, member_id
 from benefits.domain.welcome import Welcome
 from benefits.store.db import Connection
-from tests.actions import agreeing
+from tests.actions.agreeing import answer as agree
+from tests.actions.agreeing import ask as propose
 from tests.actions.exchanging import all_used, balances, converting, rates, send
 from tests.actions.merging import listed, sweep
 from tests.actions.test_fills import answer, ask, wanted
@@ -92,11 +93,13 @@ def by_the_last_day() -> Programme:
     return _programme(metric=Metric.POINT_IN_TIME, calendar="china")
 
 
-def by_a_value() -> Programme:
-    """Return one where funds count by a day's value, before what is owed is deducted."""
-    third_last = PointInTime(classes=("FUND",), business_day=3)
+def by_points() -> Programme:
+    """Return one that values funds on the last business day, and deducts what is owed."""
+    funds = PointInTime(classes=("FUND",), business_day=1)
     owed = {"LOAN": Decimal("0.5")}
-    return _programme(calendar="china", point_in_time=third_last, liabilities=owed)
+    plain = _programme(point_in_time=funds, liabilities=owed, calendar="china")
+    tiers = (msgspec.structs.replace(one, any=()) for one in plain.tier)  # of whole months alone
+    return msgspec.structs.replace(plain, tier=tuple(tiers))
 
 
 def _programme(*feeds: str, **policy: object) -> Programme:
@@ -141,6 +144,7 @@ class Life:
         """What may happen."""
         return {
             "lines": self.lines,
+            "value": self.value,
             "month": self.month,
             "rate": self.rate,
             "holder": self.holder,
@@ -194,12 +198,22 @@ class Life:
         days = self.dice.sample([*DAYS, MAY.start], 3)
         await balances(self.world, *(self._line(self.dice.choice(self.names), d) for d in days))
 
+    async def value(self) -> None:
+        """Say what somebody has in funds at the end of a month, and owes on a day of it."""
+        name, month = self.dice.choice(self.names), self.dice.choice(MONTHS)
+        said = [(day, "FUND") for day in DAYS if day in {*DAYS[28:31], *DAYS[-3:]}]
+        said += [(month.start + timedelta(days=self.dice.randrange(20)), "LOAN")]
+        revision = next(self.revisions)
+        levels = ((*each, self.dice.choice(LEVELS[3:])) for each in said)
+        lines = (f"{name},{day},{what},CNY,{level}.00,,{revision}" for day, what, level in levels)
+        await balances(self.world, *lines)
+
     async def month(self) -> None:
         """Say all days of a month anew, the same of each."""
         await self._month(self.dice.choice(self.names), self.dice.choice(MONTHS))
 
-    async def _month(self, name: str, month: Month, levels: Sequence[int] = LEVELS[:-1]) -> None:
-        level = self.dice.choice(levels)
+    async def _month(self, name: str, month: Month, level: int | None = None) -> None:
+        level = self.dice.choice(LEVELS[:-1]) if level is None else level
         revision = next(self.revisions)
         days = (month.start + timedelta(days=n) for n in range(month.days))
         said = (f"{name},{day},DEPOSIT,CNY,{level}.00,,{revision}" for day in days)
@@ -303,14 +317,15 @@ class Life:
         await sweep(self.world)
 
     async def fraud(self) -> None:
-        """Find somebody's balances false from some month on, and let two people say so."""
-        since, which = self.dice.choice(MONTHS), self.dice.randrange(len(self.names))
-        for month in MONTHS[MONTHS.index(since) :]:
-            await self._month(self.names[which], month, levels=(1,))
-        wanted = FraudWanted(member_id=self.members[which], programme="wealth", since=str(since))
-        asked = await agreeing.ask(self.world, wanted)
-        if isinstance(asked, UUID):
-            assert "ok" == await agreeing.answer(self.world, asked)
+        """Correct a month to nothing; two people say it was false of whom that lowers."""
+        since = self.dice.choice(MONTHS)
+        for name, member in zip(self.names, self.members, strict=True):
+            self.world.clock.forward(seconds=1)  # of who is merged it counts for the one before
+            await self._month(name, since, 0)
+            said = FraudWanted(member_id=member, programme="wealth", since=str(since))
+            asked = await propose(self.world, said)
+            if isinstance(asked, UUID):
+                assert "ok" == await agree(self.world, asked)
 
     async def told(self) -> list[tuple[Any, ...]]:
         """Return what was told of tiers that is told once of a month and a tier (T-12)."""
@@ -339,7 +354,10 @@ class Life:
                 return await replay(conn, self.world.parts, *of)
 
             again = await self.world.database.transact(work)
-            assert [] == again.differs, (cause, again.decided)
+            assert [] == again.differs, (cause, again.differs, again.decided)
+            if all(day.is_known for day in again.days) and again.days:
+                counted = sum(day.counted_minor for day in again.days)
+                assert again.decided.decision.sum_minor == counted // 1
             causes.append(cause)
         return causes
 

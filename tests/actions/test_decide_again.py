@@ -10,13 +10,15 @@ import pytest
 from benefits.actions.agree import Decide
 from benefits.actions.claim import claim
 from benefits.actions.enact import Proposals
+from benefits.actions.keep_stretches import keep_stretches
 from benefits.actions.look_ahead import look_ahead
 from benefits.actions.replay import replay
 from benefits.domain.assets import AssetLine
 from benefits.domain.explanation import explain
 from benefits.domain.orders import Done
 from benefits.domain.packages import Downgrade, Line
-from benefits.domain.policy import Lock, UpgradeTiming
+from benefits.domain.policy import Lock, Metric, Policy, UpgradeTiming
+from benefits.domain.programme import Programme
 from benefits.domain.proposals import FraudEffect, FraudWanted, Taken, read
 from benefits.domain.values import Month
 from tests.actions.agreeing import agreed, answer, ask, seen
@@ -122,6 +124,25 @@ async def test_no_evaluation_gives_back_what_fraud_took(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_fraud_that_is_decided_once_more_is_told_as_a_correction(world: World) -> None:
+    """T-12: down, up by a correction, and down again; each kind comes once of a month's tier."""
+    member = await deceived(world)
+    await agreed(world, fraud(member))
+    for revision, level in ((2, RICH), (3, POOR)):
+        await corrected(world, "2025-06", level, revision)
+        world.clock.forward(days=1)
+        if level == RICH:
+            await world.evaluate("2025-06", member)
+    await agreed(world, fraud(member))
+    found = await world.rows("SELECT type FROM outbox WHERE type LIKE 'tier.%' ORDER BY seq")
+    kinds = ["upgraded", "downgraded", "corrected", "corrected"]
+    assert [f"tier.{kind}" for kind in kinds] == [row.type for row in found]
+    assert (GOLD, ["UPGRADED", "FRAUD", "CORRECTED", "FRAUD"]) == (
+        await rank(world, member),
+        await causes(world),
+    )
+
+
 @pytest.mark.parametrize("since", ["2025-02", "2025-04"])
 @pytest.mark.parametrize(
     ("true", "false"),
@@ -186,6 +207,29 @@ async def test_what_changes_nothing_is_refused(world: World) -> None:
     assert "unknown_member" == await ask(world, fraud(uuid4()))
     assert ["UPGRADED"] == await causes(world)
     assert [] == await world.rows("SELECT proposal_id FROM proposal")
+
+
+async def test_nothing_is_decided_of_sums_that_are_being_kept(world: World) -> None:
+    """A-6: a version counts other days of June, and nobody has added them up so far."""
+    await world.apply(judging(None), tiers_from=Month(2025, 1))
+    world.clock.now = JULY
+    member = await world.member()
+    await world.month(world.name(1), "2025-06", RICH)
+    await world.evaluate("2025-06", member)
+    await world.apply(judging(20), tiers_from=Month(2025, 6))
+    assert "proposal_invalid" == await ask(world, fraud(member))
+    await keep_stretches(world.database, world.parts)
+    assert "proposal_invalid" == await ask(world, fraud(member))  # it is no lower
+    await corrected(world, "2025-06", POOR)
+    assert "ok" == await answer(world, await ask(world, fraud(member)))
+    assert ["UPGRADED", "FRAUD"] == await causes(world)
+
+
+def judging(days: int | None) -> Programme:
+    """Return a programme that judges a month's average, or some days up to its last."""
+    plain = reference_programme()
+    policy = Policy() if days is None else Policy(metric=Metric.ROLLING, days=days)
+    return msgspec.structs.replace(plain, policy=policy)
 
 
 async def test_two_people_agree_once(world: World) -> None:
@@ -327,6 +371,22 @@ async def test_units_go_though_the_tier_has_fallen_before(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_units_go_that_came_to_who_was_merged_since(world: World) -> None:
+    """T-10: the wrong tier of a period that is over was the other customer's own."""
+    await having(world, valid_days=300)
+    member = await deceived(world)
+    other = await world.member()
+    world.clock.now = datetime(2025, 8, 2, 2, tzinfo=UTC)
+    await world.month(world.name(1), "2025-07", POOR)
+    await world.evaluate("2025-07", member)
+    await world.evaluate("2025-07", other)
+    await merge(world, member, other)
+    assert (3, 0) == await wallet(world, other, "LOUNGE")
+    await agreed(world, fraud(other))
+    assert (2, 0) == await wallet(world, other, "LOUNGE")
+    assert [] == await world.findings()
+
+
 async def test_who_was_merged_is_decided_as_the_member(world: World) -> None:
     """T-10: the proposal names the old number, and says whom it decides."""
     member = await deceived(world)
@@ -363,6 +423,8 @@ async def test_an_early_rise_by_fraud_begins_no_term(world: World) -> None:
     await brought(5, 20, 2_000_000_00, 0)
     world.clock.now = datetime(2025, 2, 20, 2, tzinfo=UTC)
     assert 1 == (await look_ahead(world.database, world.parts, "wealth")).risen
+    rises = await world.rows("SELECT type FROM outbox WHERE data ->> 'to' = 'PLATINUM'")
+    assert {"tier.upgraded", "tier.corrected"} == {row.type for row in rises}
     await brought(20, 29, POOR, 0)
     assert 0 == await evaluated(world, Month(2025, 2))
     assert "2026-02-20" == (await told(world, member))[-1][2]

@@ -204,8 +204,9 @@ def test_a_point_is_less_what_is_owed_on_each_known_day(
     days, by_day = Days(known), dict(enumerate(nets, 1))
     is_known = bool(known >> 25 & 1)
     point = known_sum(VALUED, insurance if is_known else 0, days, date.min)
-    value = value_of(POLICY, JUNE, {VALUED: point}, CHINA)
+    value = value_of(POLICY, JUNE, {VALUED: point}, date.min, calendar=CHINA)
     assert (insurance if is_known else None) == value
+    assert value_of(POLICY, JUNE, {VALUED: point}, JUNE.end, calendar=CHINA) is None
     sums: dict[Kept, MonthSum] = {
         VALUED: point,
         JUNE: net_sum(JUNE, by_day, days, date.min, valued=value),

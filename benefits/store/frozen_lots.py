@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 import msgspec
@@ -27,6 +28,12 @@ CROSS JOIN LATERAL (
 WHERE l.programme = ANY($4::text[]) AND (l.remaining > l.held OR l.expired > 0)
 ORDER BY l.bucket, l.lot_id
 """
+# ix_batch_bucket_member_id_batch_id
+EXTENDED = """
+SELECT max(b.effective_at) AS at FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN batch AS b ON b.bucket = k.bucket AND b.member_id = k.member_id
+WHERE b.kind = 'entitlement.extended'
+"""
 
 
 class FrozenLot(msgspec.Struct, frozen=True):
@@ -36,6 +43,12 @@ class FrozenLot(msgspec.Struct, frozen=True):
     lot: Lot
     origin: Origin
     ended: int
+
+
+async def extended_at(conn: Connection, ids: Collection[UUID]) -> datetime | None:
+    """Return when days were last added to the units of any of some members."""
+    (row,) = await rows(conn, EXTENDED, [bucket_of(id_) for id_ in ids], list(ids))
+    return cast("datetime | None", row.at)
 
 
 async def lots_since(

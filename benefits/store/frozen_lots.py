@@ -12,8 +12,8 @@ from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows
 from benefits.store.ledger import Origin, lot_of
 
-# ix_lot_bucket_member_id_unit_expires_at, then ix_batch_bucket_member_id_batch_id for those lots of
-# which anything ended. With its lot it did so at the lot's end; what was cut, before (P-5, T-10).
+# ix_lot_bucket_member_id_unit_expires_at; where anything ended, too,
+# ix_batch_bucket_member_id_batch_id. It did so at the lot's end; what was cut, before (P-5, T-10).
 SINCE = """
 SELECT l.member_id, l.lot_id, l.unit, l.granted, l.remaining, l.held, l.expires_at, l.granted_at,
        l.priority, l.expired, l.redeemed, l.cause, l.programme, l.line, l.period,

@@ -242,7 +242,8 @@ class Capacity:
         self.used: dict[MemberCounter, int] = {}
         self.used_more: dict[MemberCounter, int] = {}
         self.events: dict[tuple[UUID, str], dict[str, int]] = {}
-        self.many: dict[str, dict[str, int]] = {}
+        self.many: dict[str, int] = {}
+        self.many_events: dict[str, dict[str, int]] = {}
         self.shared: dict[SharedCounter, Kept] = {}
         self.shared_more: dict[SharedCounter, Change] = {}
         self.queues = Queues()
@@ -283,14 +284,13 @@ class Capacity:
         terms = {id(w.terms): w.terms for w in wanted}.values()
         shared = {key for t in terms for key in money_keys(t.programme, t.benefit)} | windows
         places = [pair for wish in wanted for pair in wish.places]
-        if not locks:
+        if locks:
+            await counters.open_windows(conn, windows)
+            await self.lock(conn, shared)
+        else:
             self.shared = await counters.read(conn, shared)
-            self.many = await counters.recent_shared(conn, many)
-            await self.queues.load_wanted(conn, places, self.taken)
             await self.codes.look(conn, [t.shelf for t in terms if t.shelf])
-            return
-        await counters.open_windows(conn, windows)
-        await self.lock(conn, shared, many)
+        self.many = await counters.recent_sums(conn, many)
         await self.queues.load_wanted(conn, places, self.taken)
         if turns:
             await self.queues.load_leading(conn, windows)
@@ -331,11 +331,11 @@ class Capacity:
     ) -> None:
         """Lock shared counters, last of all locks.
 
-        Then read what counts in rolling windows of `many` after an instant each: their turns are
-        among the keys.
+        Then read the events in rolling windows of `many`, after an instant each, whose turns are
+        among the keys: what is taken again must fit into every window.
         """
         self.shared = await counters.lock(conn, keys)
-        self.many = await counters.recent_shared(conn, many or {})
+        self.many_events = await counters.recent_shared(conn, many or {})
 
     def person(self, key: MemberCounter) -> MemberCounter:
         """Return a counter as one of whom its member counts for now (T-10)."""
@@ -351,9 +351,9 @@ class Capacity:
         return list(self.events[self.into.get(member_id, member_id), counter].items())
 
     def counting(self, member_id: UUID, place: Place) -> list[tuple[str, int]]:
-        """Return what counts in a rolling window by now: a person's, or of many."""
+        """Return the events that count in a rolling window by now: a person's, or of many."""
         if place.is_shared:
-            return list(self.many[place.counter].items())
+            return list(self.many_events[place.counter].items())
         return self.recent(member_id, place.counter)
 
     def taken(self, key: SharedCounter) -> CounterUse:
@@ -376,7 +376,9 @@ class Capacity:
         """Take room in a limit's window, or give back."""
         if place.is_shared:
             self.add((place.counter, place.window), CounterUse(0, amount))
-            events = self.many.get(place.counter)
+            if place.counter in self.many:
+                self.many[place.counter] += amount
+            events = self.many_events.get(place.counter)
             if events is not None:
                 events[place.window] = events.get(place.window, 0) + amount
         else:
@@ -437,8 +439,11 @@ class Capacity:
         found = list[Room]()
         for limit, place in wish.places:
             most = programme.most(limit)
+            if place.is_rolling_for_many:
+                found.append(limits.room_of_many(limit, place, most, self.many[place.counter]))
+                continue
             if limit.is_rolling:
-                events = self.counting(wish.member_id, place)
+                events = self.recent(wish.member_id, place.counter)
                 found.append(limits.rolling_room(limit, place, most, events))
                 continue
             key = (place.counter, place.window)

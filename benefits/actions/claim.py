@@ -213,7 +213,7 @@ class _Group:
             case entitlement.Claim():
                 return self._record(command, wish, decided)
             case Waiting() if command.turn is not None:
-                return self.waits.go_on(command.turn, decided)
+                return self.waits.go_on(command.turn, decided, command.pieces)
             case Waiting():
                 return self.waits.begin(_asked(command), wish, decided, lots)
 

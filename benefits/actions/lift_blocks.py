@@ -19,8 +19,8 @@ from benefits.domain import blocks as rules
 from benefits.domain import packages
 from benefits.domain.blocks import Why
 from benefits.domain.programme import Programme
-from benefits.domain.values import Month, bucket_of, local_date
-from benefits.store import auto_claims, blocks, members, merged, period_runs
+from benefits.domain.values import EPOCH, Month, bucket_of, local_date
+from benefits.store import auto_claims, blocks, frozen_lots, members, merged, period_runs
 from benefits.store.db import Connection
 from benefits.store.facts import Whom
 from benefits.store.ledger import Journal
@@ -72,13 +72,19 @@ async def _extend(
 ) -> list[auto_claims.New]:
     """Add the days of freezes to the ends of members' units; return what is claimed for them.
 
-    Of a relationship that has ended nothing goes on.
+    Of a relationship that has ended nothing goes on. Of who was merged, days were added before as
+    of a member alone whose freeze is now one with another's: those are not added again.
     """
     there = [one for one in some if one.closed_on is None]
     if not there:
         return []
     found = await blocks.of(conn, there)
     times = {id_: rules.frozen(each, lifted) for id_, each in found.items()}
+    for one in there:
+        if one.has_merged and times.get(one.member_id):
+            ids = [one.member_id, *await merged.along(conn, [one.member_id])]
+            at = await frozen_lots.extended_at(conn, ids)
+            times[one.member_id] = rules.after(times[one.member_id], at or EPOCH)
     catalogue = (await parts.catalogue.plan(conn)).at(journal.now)
     return await extend_lots(conn, journal, catalogue, times, actor=ACTOR)
 

@@ -77,8 +77,7 @@ class Waits:
         units = rules.lasting(lots, terms.piece * pieces, now)
         offer = (terms.programme, terms.asked)
         ends_at = rules.ends_at(room, offer, units, at=asked.booked_for)
-        spot = self._spot(waiting, ends_at)
-        self._capacity.queues.grow(spot.queue, pieces)
+        spot = self._spot(waiting, ends_at, pieces)
         if not spot.queue and spot.next_at == ends_at:
             return CapReached()  # the member's own room opens too late
         new = New(
@@ -108,18 +107,21 @@ class Waits:
         told = {"wait_id": str(new.wait_id), "ahead": rules.ahead(room.waiting).value}
         return Accepted(told if ends_at is None else {**told, "ends_at": ends_at.isoformat()})
 
-    def go_on(self, turn: Turn, waiting: Waiting) -> Busy:
+    def go_on(self, turn: Turn, waiting: Waiting, pieces: int) -> Busy:
         """Let one wait on whose turn it was, where it lacks room now; nothing is decided."""
         if turn.queue and turn.queue == waiting.room.queue:
             self._full.add(turn.queue)
             return Busy()
-        self._moved.append((turn.wait_id, self._spot(waiting, turn.ends_at)))
+        self._moved.append((turn.wait_id, self._spot(waiting, turn.ends_at, pieces)))
         if turn.queue:
             self._capacity.add(queue_key(turn.queue), CounterUse(-1))
         return Busy()
 
-    def _spot(self, waiting: Waiting, ends_at: datetime | None) -> Spot:
-        """Return where a claim waits: as the last of a queue, or until the member's room opens."""
+    def _spot(self, waiting: Waiting, ends_at: datetime | None, pieces: int) -> Spot:
+        """Return where a claim waits: as the last of a queue, or until the member's room opens.
+
+        Whoever is decided after it leaves room for its pieces.
+        """
         place, queue = waiting.room.place, waiting.room.queue
         if not queue:
             opens = waiting.room.opens(waiting.wanted)
@@ -128,6 +130,7 @@ class Waits:
             return Spot(limit=place.limit, of=place.of, queue="", number=0, next_at=next_at)
         key = queue_key(queue)
         self._capacity.add(key, CounterUse(1, 1))
+        self._capacity.queues.grow(queue, pieces)
         return Spot(
             limit=place.limit,
             of=place.of,

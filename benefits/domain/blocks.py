@@ -135,6 +135,11 @@ def frozen(blocks: Iterable[Block], lifted: Collection[UUID]) -> list[Frozen]:
     ]
 
 
+def after(times: Iterable[Frozen], at: datetime) -> list[Frozen]:
+    """Return what of the times lies after an instant."""
+    return [Frozen(max(time.begin, at), time.end) for time in times if time.end > at]
+
+
 def later(end: datetime, since: datetime, times: Sequence[Frozen], zone: ZoneInfo) -> datetime:
     """Return when units end that are there `since` then, with the days they were frozen (E-6).
 

@@ -6,9 +6,11 @@ decided by its units that count, and so is what comes back, to the very place it
 """
 
 import enum
+from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import accumulate
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -370,13 +372,22 @@ def rolling_room(limit: Limit, place: Place, most: int, events: Iterable[tuple[s
     )
 
 
+def room_of_many(limit: Limit, place: Place, most: int, used: int) -> Room:
+    """Return what there is of a place in a rolling window of many, for which nobody waits."""
+    return Room(place=place, on_full=limit.on_full, most=most, used=used)
+
+
 def fits(events: Iterable[tuple[str, int]], at: str, wanted: int, *, most: int, days: int) -> bool:
     """Say whether an event that was taken back fits in again, in every window over it (K-7)."""
     span, then = timedelta(days=days), datetime.fromisoformat(at)
-    told = [(datetime.fromisoformat(key), amount) for key, amount in events]
-    ends = [then, *(t for t, _ in told if then <= t < then + span)]
+    told = sorted((datetime.fromisoformat(key), amount) for key, amount in events)
+    instants = [t for t, _ in told]
+    sums = [0, *accumulate(amount for _, amount in told)]
+    ends = {then, *(t for t in instants if then <= t < then + span)}
     return all(
-        wanted + sum(amount for t, amount in told if end - span < t <= end) <= most for end in ends
+        wanted + sums[bisect_right(instants, end)] - sums[bisect_right(instants, end - span)]
+        <= most
+        for end in ends
     )
 
 

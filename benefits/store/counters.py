@@ -56,7 +56,14 @@ JOIN member_counter AS c
      AND c.counter = k.counter AND c."window" > k.after
 WHERE c.used > 0
 """
-# Primary key; what counts in rolling windows that several share, under the lock of their `turn`.
+# Primary key; what counts in rolling windows that several share, under the lock of their `turn`:
+# added up where the database has it, for there may be as many events as the limit has pieces.
+RECENT_SUM = """
+SELECT k.counter, (SELECT coalesce(sum(c.reserved + c.spent), 0) FROM counter AS c
+                   WHERE c.counter = k.counter AND c."window" > k.after
+                     AND c.slice = 0)::bigint AS used
+FROM unnest($1::text[], $2::text[]) AS k (counter, after)
+"""
 RECENT_SHARED = """
 SELECT c.counter, c."window", (c.reserved + c.spent)::bigint AS used
 FROM unnest($1::text[], $2::text[]) AS k (counter, after)
@@ -132,6 +139,15 @@ async def recent_shared(conn: Connection, after: Mapping[str, str]) -> dict[str,
         for row in await rows(conn, RECENT_SHARED, names, [after[name] for name in names]):
             found[row.counter][row.window] = row.used
     return found
+
+
+async def recent_sums(conn: Connection, after: Mapping[str, str]) -> dict[str, int]:
+    """Return how much several used in their rolling windows after an instant each, together."""
+    if not after:
+        return {}
+    names = sorted(after)
+    found = await rows(conn, RECENT_SUM, names, [after[name] for name in names])
+    return {row.counter: row.used for row in found}
 
 
 async def begin(writer: Writer, keys: Iterable[SharedCounter]) -> None:

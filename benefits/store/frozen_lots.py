@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 import msgspec
@@ -11,21 +12,28 @@ from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, rows
 from benefits.store.ledger import Origin, lot_of
 
-# ix_lot_bucket_member_id_unit_expires_at, then ix_batch_bucket_member_id_batch_id: this is rare.
-# What ended with its lot did so at the lot's end, other than what was cut before (P-5, T-10).
+# ix_lot_bucket_member_id_unit_expires_at; where anything ended, too,
+# ix_batch_bucket_member_id_batch_id. It did so at the lot's end; what was cut, before (P-5, T-10).
 SINCE = """
 SELECT l.member_id, l.lot_id, l.unit, l.granted, l.remaining, l.held, l.expires_at, l.granted_at,
        l.priority, l.expired, l.redeemed, l.cause, l.programme, l.line, l.period,
-       CASE WHEN l.expired > 0 THEN coalesce(x.ended, 0) ELSE 0 END::bigint AS ended
+       coalesce(x.ended, 0)::bigint AS ended
 FROM unnest($1::smallint[], $2::uuid[], $3::timestamptz[]) AS k (bucket, member_id, since)
 JOIN lot AS l ON l.bucket = k.bucket AND l.member_id = k.member_id AND l.expires_at > k.since
 CROSS JOIN LATERAL (
     SELECT sum(p.amount) AS ended FROM batch AS b
     JOIN posting AS p ON p.bucket = b.bucket AND p.batch_id = b.batch_id
-    WHERE b.bucket = l.bucket AND b.member_id = l.member_id AND p.lot_id = l.lot_id
-      AND b.kind = 'entitlement.expired' AND b.effective_at = l.expires_at) AS x
+    WHERE l.expired > 0 AND b.bucket = l.bucket AND b.member_id = l.member_id
+      AND p.lot_id = l.lot_id AND b.kind = 'entitlement.expired'
+      AND b.effective_at = l.expires_at) AS x
 WHERE l.programme = ANY($4::text[]) AND (l.remaining > l.held OR l.expired > 0)
 ORDER BY l.bucket, l.lot_id
+"""
+# ix_batch_bucket_member_id_batch_id
+EXTENDED = """
+SELECT max(b.effective_at) AS at FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN batch AS b ON b.bucket = k.bucket AND b.member_id = k.member_id
+WHERE b.kind = 'entitlement.extended'
 """
 
 
@@ -36,6 +44,12 @@ class FrozenLot(msgspec.Struct, frozen=True):
     lot: Lot
     origin: Origin
     ended: int
+
+
+async def extended_at(conn: Connection, ids: Collection[UUID]) -> datetime | None:
+    """Return when days were last added to the units of any of some members."""
+    (row,) = await rows(conn, EXTENDED, [bucket_of(id_) for id_ in ids], list(ids))
+    return cast("datetime | None", row.at)
 
 
 async def lots_since(

@@ -4,8 +4,10 @@ import asyncio
 from decimal import Decimal
 from uuid import UUID
 
+import pytest
+
 from benefits.domain.corrections import Kind
-from benefits.domain.limits import Budget
+from benefits.domain.limits import Budget, Limit
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from tests.actions.agreeing import agreed, block
 from tests.actions.desk import correct
@@ -14,8 +16,13 @@ from tests.actions.limiting import ask, limit, limited, rich, windows
 from tests.builders import World
 
 MOST, FAILED = 8, 3
-FULL = limit("full", MOST, benefits=("LOUNGE",))
-JULY = ("limit:full", "2025-07")
+MONTH = limit("full", MOST, benefits=("LOUNGE",))
+WEEK = limit("full", MOST, days=7, benefits=("LOUNGE",))
+
+
+async def taken(world: World) -> int:
+    """Return how much of the limit is taken, at whatever instants."""
+    return sum((await windows(world)).values())
 
 
 def budgets(video: str) -> tuple[Budget, ...]:
@@ -25,11 +32,11 @@ def budgets(video: str) -> tuple[Budget, ...]:
 
 
 class Race:
-    """A limit that `holders` filled, while `others` ask and somebody watches what is taken."""
+    """A `full` limit that holders took, while others ask and somebody watches what is taken."""
 
-    def __init__(self, world: World, holders: list[UUID], others: list[UUID]) -> None:
+    def __init__(self, world: World, full: Limit, holders: list[UUID], others: list[UUID]) -> None:
         """Begin with nothing freed and nothing lowered."""
-        self.world, self.holders, self.others = world, holders, others
+        self.world, self.full, self.holders, self.others = world, full, holders, others
         self.answers = list[str]()
         self.blocked: set[UUID] = set()
         self.is_lowered = self.is_freed = False
@@ -54,7 +61,7 @@ class Race:
     async def lower(self) -> None:
         """Lower the budget of videos to the two that were claimed before."""
         await asyncio.sleep(0.05)
-        await limited(self.world, FULL, budgets=budgets("30.00"))
+        await limited(self.world, self.full, budgets=budgets("30.00"))
         self.is_lowered = True
 
     async def hurry(self, member: UUID) -> None:
@@ -80,26 +87,32 @@ class Race:
     async def watch(self) -> None:
         """See at every moment no more taken than the limit has."""
         while not self.is_freed:
-            assert (await windows(self.world))[JULY] <= MOST
+            assert await taken(self.world) <= MOST
             await asyncio.sleep(0.005)
 
 
-async def test_of_what_is_freed_at_the_edge_exactly_so_much_is_taken(world: World) -> None:
+@pytest.mark.parametrize("full", [MONTH, WEEK])
+async def test_of_what_is_freed_at_the_edge_exactly_so_much_is_taken(
+    world: World, full: Limit
+) -> None:
     """Releases, a reversal, a block, a lower total and claims at once (K-2, K-4, K-5, inv. 6)."""
-    await limited(world, FULL, budgets=budgets("1000"))
+    await limited(world, full, budgets=budgets("1000"))
     holders = [await rich(world, quantity=1) for _ in range(MOST)]
     others = [await rich(world, quantity=1) for _ in range(2 * MOST)]
     rich_ones = [await rich(world, "VIDEO") for _ in range(2)]
-    first = [(await claimed(world, wish(member, "LOUNGE")))[0] for member in holders]
+    first = list[UUID]()
+    for member in holders:
+        world.clock.forward(seconds=1)
+        first += await claimed(world, wish(member, "LOUNGE"))
     await claimed(world, *(wish(member) for member in rich_ones))
     now = world.clock.now
     await call_back(world, await number_of(world, first[-1]), Done(at=now), Used(at=now))
     for claim_id in first[:FAILED]:
         refused = Rejected(Reason.LIMIT, "limit")
         await tell(world, await number_of(world, claim_id), refused)
-    assert MOST == (await windows(world))[JULY]
+    assert MOST == await taken(world)
 
-    race = Race(world, holders, others)
+    race = Race(world, full, holders, others)
     await asyncio.gather(
         race.free(first[-1]),
         race.lower(),
@@ -110,7 +123,7 @@ async def test_of_what_is_freed_at_the_edge_exactly_so_much_is_taken(world: Worl
     counts = {code: race.answers.count(code) for code in set(race.answers)}
     blocked = counts.pop("blocked", 0)
     assert {"ok": FAILED + 1, "cap_reached": 2 * MOST - FAILED - 1 - blocked} == counts
-    assert MOST == (await windows(world))[JULY]
+    assert MOST == await taken(world)
     (video,) = await world.rows(
         "SELECT reserved + spent AS taken FROM counter WHERE counter = 'budget:video'"
     )

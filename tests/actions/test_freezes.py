@@ -134,6 +134,29 @@ async def test_who_is_merged_or_leaves_in_a_freeze(world: World) -> None:
     assert [(leaves, local(2025, 8, 3)), (stays, local(2025, 8, 13))] == [*map(tuple, found)]
 
 
+@pytest.mark.parametrize("stays", [True, False])
+async def test_what_days_were_added_before_a_merger_are_not_added_again(
+    world: World, *, stays: bool
+) -> None:
+    """T-10: the other's freeze goes on; what came back at the end of the first is no more then."""
+    await adding(world)
+    world.clock.now = local(2025, 7, 3, 12)
+    one, other = await holder(world), await world.member()
+    await give(world, gift(one, valid_days=5))
+    for member, last in ((one, 13), (other, 31)):
+        until = local(2025, 7, last, 12)
+        await agreed(world, block(member, why=FREEZE, to_at=until))
+    world.clock.now = local(2025, 7, 13, 12)
+    await expire_lots(world)
+    assert 1 == await lifted(world)
+    assert [(1, local(2025, 7, 19)), (1, local(2025, 8, 13))] == await ends(world)
+    await (merged(world, other, one) if stays else merged(world, one, other))
+    world.clock.now = local(2025, 7, 31, 12)
+    await expire_lots(world)
+    assert 1 == await lifted(world)
+    assert [(1, local(2025, 8, 6)), (1, local(2025, 8, 31))] == await ends(world)
+
+
 async def test_quotas_count_what_they_did(world: World) -> None:
     """P-3, P-6: a freeze brings no quota again, and a fall takes of what lives on."""
     rungs = tuple(replace(tier, misses=1) for tier in reference_programme().tier[1:])

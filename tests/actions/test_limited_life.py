@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benefits.domain.corrections import Kind
-from benefits.domain.limits import Budget, CapWindow, Dimension, Scope
+from benefits.domain.limits import Budget, CapWindow, Dimension, Scope, instant_key
 from benefits.domain.orders import Done, Reason, Rejected, Used
 from benefits.domain.prices import Price, PricedAt
 from benefits.domain.values import local_date
@@ -27,7 +27,7 @@ COSTS = {"LOUNGE": 3800, "VIDEO": 1500}
 CHEAPER = Price(from_=date(2025, 7, 6), cost=Decimal("12.50"))  # what VIDEO costs when it is used
 TOTALS = {"head": 40_000, "lounge": 30_000, "video": 10_000}
 BRANCHES = ("north", "north", "")
-DAYS, OFTEN = timedelta(days=3), 4
+DAYS, OFTEN, LATELY = timedelta(days=3), 4, 6
 LIMITS = (
     limit("all", 9),
     limit("cost", "220.00", dimension=Dimension.COST, window=CapWindow.WEEK),
@@ -35,7 +35,10 @@ LIMITS = (
     limit("often", OFTEN, Scope.MEMBER, days=3),
     limit("place", 7, Scope.BRANCH, window=CapWindow.YEAR),
     limit("video", 3, Scope.BENEFIT, benefits=("VIDEO",)),
+    limit("lately", LATELY, days=5),
+    limit("spent", "150.00", dimension=Dimension.COST, days=2),
 )
+OF_COST = {"limit:cost", "limit:spent:ROLLING"}
 BUDGETS = (
     Budget(code="head", total=Decimal(400)),
     Budget(code="lounge", total=Decimal(300), parent="head"),
@@ -76,6 +79,13 @@ class Claimed(msgspec.Struct):
         return self.left if self.state in {"open", "used"} else 0
 
 
+def _holds(events: list[tuple[datetime, int]], days: timedelta, most: int) -> bool:
+    """Say whether no window of so many days that ends with an event holds more than that."""
+    return all(
+        sum(amount for at, amount in events if end - days < at <= end) <= most for end, _ in events
+    )
+
+
 class Life:
     """One installation, and what plain counting says of it."""
 
@@ -93,6 +103,8 @@ class Life:
             ("limit:all", f"{day:%Y-%m}"),
             ("limit:cost", f"{year}-W{week:02d}"),
             (f"mine {one.member}", day.isoformat()),
+            ("limit:lately:ROLLING", instant_key(one.at)),
+            ("limit:spent:ROLLING", instant_key(one.at)),
         ]
         branch = BRANCHES[one.member]
         found.append((f"limit:place:{branch}" if branch else "limit:place", f"{day:%Y}"))
@@ -105,7 +117,7 @@ class Life:
         found = Counter[tuple[str, str]]()
         for one in claims:
             for key in self.rooms(one):
-                found[key] += one.counts * (COSTS[one.benefit] if key[0] == "limit:cost" else 1)
+                found[key] += one.counts * (COSTS[one.benefit] if key[0] in OF_COST else 1)
         return found
 
     def spent(self, claims: list[Claimed]) -> dict[str, int]:
@@ -122,12 +134,13 @@ class Life:
         most = {"limit:all": 9, "limit:cost": 22_000, "limit:video:VIDEO": 3}
         most |= {"limit:place": 7, "limit:place:north": 7, "mine 0": 3, "mine 1": 3, "mine 2": 3}
         mine = [one for one in claims if one.member == new.member]
-        often = all(
-            sum(one.counts for one in mine if end.at - DAYS < one.at <= end.at) <= OFTEN
-            for end in mine
-        )
+        often = _holds([(one.at, one.counts) for one in mine], DAYS, OFTEN)
+        lately = _holds([(one.at, one.counts) for one in claims], timedelta(days=5), LATELY)
+        costs = [(one.at, one.counts * COSTS[one.benefit]) for one in claims]
+        rolling = often and lately and _holds(costs, timedelta(days=2), 15_000)
         taken = self.taken(claims)
-        if not often or any(taken[key] > most[key[0]] for key in self.rooms(new)):
+        rooms = [key for key in self.rooms(new) if key[0] in most]
+        if not rolling or any(taken[key] > most[key[0]] for key in rooms):
             return "cap_reached"
         if any(amount > TOTALS[code] for code, amount in self.spent(claims).items()):
             return "budget_exhausted"

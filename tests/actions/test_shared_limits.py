@@ -11,7 +11,7 @@ from benefits.domain.limits import OnFull, Scope
 from benefits.domain.members import Person
 from benefits.domain.orders import Done, Reason, Rejected
 from benefits.domain.recurring import Recurring
-from tests.actions.life import call_back, claimed, gift, give, number_of, wish
+from tests.actions.life import call_back, claimed, decide, gift, give, number_of, said, wish
 from tests.actions.limiting import ask, limit, limited, local, rich, windows
 from tests.actions.test_ways import take
 from tests.builders import World
@@ -100,6 +100,22 @@ async def test_of_a_hundred_claims_at_the_edge_of_a_rolling_window_one_is_accept
     found = await asyncio.gather(*(ask(world, member) for member in members))
     assert (1, 99) == (found.count("ok"), found.count("cap_reached"))
     assert [1, 1, 1] == await taken(world)
+
+
+async def test_a_group_takes_no_more_of_a_rolling_window_than_one_by_one(world: World) -> None:
+    """K-7, I15: each of a group sees what the one before it took, in one place and in two."""
+    await limited(world, limit("often", 3, days=7), limit("rarely", 5, days=30))
+    members = [await rich(world) for _ in range(3)]
+    world.clock.now = local(2025, 6, 2, 10)
+    both = [wish(member, "LOUNGE", quantity=2) for member in members]
+    last = wish(members[0], "LOUNGE")
+    said_of = [said(one) for one in await decide(world, *both, last, wish(members[1], "LOUNGE"))]
+    assert ["ok", "cap_reached", "cap_reached", "ok", "cap_reached"] == said_of
+    assert [3, 3] == await taken(world)
+    world.clock.now = local(2025, 6, 12, 10)
+    more = [wish(member, "LOUNGE") for member in members]
+    assert ["ok", "ok", "cap_reached"] == [said(one) for one in await decide(world, *more)]
+    assert [2, 2, 3, 3] == sorted(await taken(world))
 
 
 async def test_a_clock_that_is_behind_takes_no_more_than_every_window_has(world: World) -> None:

@@ -342,6 +342,29 @@ async def test_the_first_of_two_queues_do_not_wait_for_each_other(world: World) 
     assert [] == await world.findings()
 
 
+async def test_who_goes_to_the_end_of_another_queue_keeps_back_whoever_is_behind(
+    world: World,
+) -> None:
+    """K-8: of two who find it in one transaction the first wants more than is beyond it."""
+    await limited(
+        world,
+        limit("all", 10, on_full=OnFull.WAITLIST),
+        limit("a", 4, Scope.BENEFIT, on_full=OnFull.WAITLIST, benefits=LOUNGE),
+    )
+    holder, watcher, waits_for_all, first, second = [await rich(world) for _ in range(5)]
+    await give(world, *(gift(each, quantity=9) for each in (watcher, waits_for_all)))
+    (held,) = await claimed(world, wish(holder, "LOUNGE", quantity=4))
+    await claimed(world, wish(watcher, quantity=5))
+    assert "waits" == await await_room(world, waits_for_all, "VIDEO", quantity=3)
+    for member, quantity in ((first, 3), (second, 1)):
+        world.clock.now += timedelta(seconds=1)
+        assert "waits" == await await_room(world, member, quantity=quantity)
+    await call_back(world, await number_of(world, held), REFUSED)
+    assert 1 == await serve(world)
+    assert [(waits_for_all, "SERVED"), (first, ""), (second, "")] == await ends(world)
+    assert [] == await world.findings()
+
+
 async def allow(world: World, both: int, one: int) -> None:
     """Let claims wait at two limits, of which one is asked first."""
     await limited(

@@ -163,6 +163,15 @@ def test_what_was_taken_back_fits_in_again_only_where_every_window_has_room(
     assert holds is fits(told, at, wanted, most=most, days=days)
 
 
+@pytest.mark.timeout(20)
+def test_what_was_taken_back_is_weighed_among_as_many_events_as_a_bank_has() -> None:
+    """Once for each event, not for each pair of them: under the lock others wait for (K-7)."""
+    told = [(instant_key(NOON + timedelta(seconds=n)), 1) for n in range(100_000)]
+    last = told[-1][0]
+    assert fits(told, told[0][0], 1, most=100_001, days=7)
+    assert not fits(told, last, 1, most=100_000, days=7)
+
+
 @pytest.mark.parametrize(
     ("taken", "left"), [(0, Left.PLENTY), (89, Left.PLENTY), (90, Left.FEW), (100, Left.NONE)]
 )

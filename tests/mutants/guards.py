@@ -305,8 +305,8 @@ ROLLING = (
     Guard("benefits/actions/capacity.py", "windows.add(place.turn)", "pass", (SHARED,)),
     Guard(
         "benefits/actions/capacity.py",
-        "self.many = await counters.recent_shared(conn, many or {})",
-        "self.many = dict.fromkeys(many or {}, {})",
+        "self.many = await counters.recent_sums(conn, many)",
+        "self.many = dict.fromkeys(many, 0)",
         (SHARED,),
     ),
     Guard(

@@ -38,6 +38,15 @@ async def test_each_statement_walks_its_index(world: World, statement: str, inde
     assert "Seq Scan on provider_request" not in plan
 
 
+async def test_budgets_are_looked_at_by_their_names(world: World) -> None:
+    """Whatever else is counted: each claim in a rolling window of many has a row of its own."""
+    async with world.database.transaction() as conn:
+        await run(conn, "SET LOCAL enable_seqscan = off")
+        explained = gauges.COUNTERS.replace("$1", "'{budget:a,budget:b}'")
+        plan = "\n".join(row[0] for row in await rows(conn, f"EXPLAIN {explained}"))
+    assert "Cond: ((counter = ANY" in plan
+
+
 async def test_what_ended_is_told_no_more(world: World) -> None:
     """A queue that has emptied, or cannot be looked at, has no old figure left."""
     await claimed(world, wish(await holder(world)))

@@ -16,6 +16,7 @@ from benefits.domain.orders import (
     Operation,
     Outcome,
     Reason,
+    RedeemBy,
     Rejected,
     Unknown,
     patience,
@@ -36,7 +37,7 @@ from tests.actions.life import (
     wish,
 )
 from tests.actions.merging import merged, sweep
-from tests.actions.test_pieces import ALL, ONE, ordered, stands
+from tests.actions.test_pieces import ALL, ONE, TWO, ordered, stands
 from tests.builders import NOON, World, reference_programme
 
 UNREACHABLE, SILENCE = NotSent("no route"), Unknown("timeout")
@@ -181,6 +182,41 @@ async def once(world: World, member: UUID) -> UUID:
     (claim_id,) = await claimed(world, wish(member, "LOUNGE"))
     await call_back(world, await number_of(world, claim_id), Done(at=NOON))
     return claim_id
+
+
+@pytest.mark.parametrize("redeem_by", [RedeemBy.PROVIDER, RedeemBy.ON_ISSUE, RedeemBy.US])
+async def test_each_part_has_the_rest_asked_for_anew(world: World, redeem_by: RedeemBy) -> None:
+    """Through the whole schedule, however late in it the part came, and by which way (V-5)."""
+    await provider_can(world, query_schedule_s=(15, 30), redeem_by=redeem_by)
+    _, claim_id = await a_part(world, SILENCE)
+    for told in (SILENCE, ONE, ONE, TWO, TWO):
+        assert [] == await cases(world)
+        world.clock.forward(seconds=30)
+        (work,) = await lease(world)
+        assert Operation.QUERY is work.call.operation
+        await record(world, work, told)
+    world.clock.forward(seconds=30)
+    (work,) = await lease(world)
+    await record(world, work, ALL)
+    assert 3 == (await stands(world, claim_id))[1]
+    assert ([], []) == (await cases(world), await world.findings())
+
+
+async def test_a_part_that_comes_to_a_person_has_the_rest_asked_for(world: World) -> None:
+    """Though nobody asked any more, and what came was used as it came (V-3, V-5)."""
+    await provider_can(world, query_schedule_s=(15,), redeem_by=RedeemBy.ON_ISSUE)
+    _, claim_id = await a_part(world, SILENCE)
+    world.clock.forward(seconds=30)
+    (work,) = await lease(world)
+    await record(world, work, SILENCE)
+    assert (["MANUAL"], []) == (await states(world), await lease(world))
+    await call_back(world, await number_of(world, claim_id), ONE)
+    assert ("REDEEMED", 1, 2) == await stands(world, claim_id)
+    world.clock.forward(seconds=30)
+    (work,) = await lease(world)
+    await record(world, work, ALL)
+    assert ("REDEEMED", 3, 0) == await stands(world, claim_id)
+    assert [] == await world.findings()
 
 
 async def asked(world: World, own: str, told: Outcome) -> Work:

@@ -356,7 +356,7 @@ def after_callback(
         if in_flight or request.operation is not Operation.ISSUE:
             continue
         at = next_at(request, 0, resolved, now) if resolved.ask_on else None
-        if resolved.state in USABLE or not resolved.ask_on or _has_new_rest(resolved, now):
+        if resolved.state in USABLE or not resolved.ask_on or has_new_rest(resolved, now):
             plans.append(orders.Plan.again(request, at, queries=0))
     return plans
 
@@ -392,7 +392,7 @@ def after_attempt(
         sent_by = now  # it may act from now on
     if attempt.operation is not Operation.ISSUE or not is_first(request):
         queries += 1  # the same order again is a question, where nothing else can be asked
-    if (watching and before not in USABLE) or (issues and _has_new_rest(resolved, now)):
+    if (watching and before not in USABLE) or (issues and has_new_rest(resolved, now)):
         queries = 0  # from here on it is watched for its use, or asked for what is missing
     at = next_at(request, queries, resolved, now, watching=watching) if asking else None
     if at is not None:
@@ -407,7 +407,7 @@ def after_attempt(
     )
 
 
-def _has_new_rest(resolved: Resolved, now: datetime) -> bool:
+def has_new_rest(resolved: Resolved, now: datetime) -> bool:
     """Say whether a part came just now, so that the others are asked for anew (V-5)."""
     return resolved.rest_until == now + patience(resolved.capabilities)
 

@@ -23,6 +23,7 @@ from benefits.actions.answers import (
     after_callback,
     doubted,
     ends_rest,
+    has_new_rest,
     is_unanswered,
     is_undecided,
     may_undo,
@@ -433,7 +434,7 @@ async def resolve(
     for each in attempts:
         grace_s = group.agreed(group.claims[each.answer.claim_id]).not_found_grace_s
         attempt = doubted(each, now, grace_s)
-        plans.append(_after_attempt(group, attempt, weighed(attempt, latest_attempts), now))
+        plans += _after_attempt(group, attempt, weighed(attempt, latest_attempts), now)
     latest = {(p.request.request_id, p.request.attempt): p for p in plans}
     await group.write(conn, list(latest.values()), attempts)
     return left
@@ -441,8 +442,11 @@ async def resolve(
 
 def _after_attempt(
     group: _Group, attempt: Attempted, answer: Answer, now: datetime
-) -> orders.Plan:
-    """Apply what an attempt learned, and say when to ask again; a person, when never (V-3)."""
+) -> list[orders.Plan]:
+    """Apply what an attempt learned, and say when to ask again; a person, when never (V-3).
+
+    An order that is confirmed is asked about from then on, whoever had given it up.
+    """
     before = group.claims[answer.claim_id].state
     resolved = group.apply(answer)
     if attempt.is_changed:
@@ -450,7 +454,11 @@ def _after_attempt(
     plan = after_attempt(attempt, before, resolved, now)
     if ends_rest(attempt, plan, resolved, now):
         group.end_rest(answer.claim_id, attempt.answer.outcome)
-        return plan
+        return [plan]
+    if attempt.request.operation is Operation.CONFIRM and resolved.state in DELIVERED:
+        issued = group.follow.issued(answer.claim_id)
+        if before in OPEN or has_new_rest(resolved, now):
+            return [plan, *after_callback(issued, resolved, now)]
     if plan.next_at is None and is_unanswered(attempt, resolved):
         operation = attempt.request.operation
         if operation in {Operation.ISSUE, Operation.CONFIRM}:
@@ -458,4 +466,4 @@ def _after_attempt(
                 group.give_up(answer.claim_id, attempt.answer.outcome)
         else:
             group.leave_unanswered(answer.claim_id, operation)
-    return plan
+    return [plan]

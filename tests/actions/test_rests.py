@@ -282,7 +282,8 @@ async def test_a_part_is_confirmed_again_under_its_number_once_the_rest_is_there
             await record(world, work, ONE)
     (own,) = owns
     assert (["MANUAL"], []) == (await states(world), await lease(world))
-    await call_back(world, await number_of(world, claim_id), ALL)
+    number = await number_of(world, claim_id)
+    await call_back(world, number, ALL)
     assert ("PENDING", 3, 0) == await stands(world, claim_id)
     work = await asked(world, own, ALL)
     if work.call.operation is Operation.QUERY:
@@ -296,6 +297,9 @@ async def test_a_part_is_confirmed_again_under_its_number_once_the_rest_is_there
     )
     assert [("no_answer", True)] == await cases(world)
     assert [] == await world.findings()
+    world.clock.forward(seconds=60)
+    (work,) = await lease(world)
+    assert (number, Operation.QUERY) == (work.call.own, work.call.operation)
 
 
 async def test_the_rest_of_what_was_confirmed_is_confirmed_in_turn(world: World) -> None:

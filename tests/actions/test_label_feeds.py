@@ -223,6 +223,21 @@ async def test_the_worker_ends_what_was_interrupted(
     assert 0 == await parts_left(world)
 
 
+async def test_of_many_short_chunks_a_request_takes_the_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait while labels are recorded; the worker goes on."""
+    monkeypatch.setattr(seal_labels, "STEPS_AT_ONCE", 2)
+    await world.members(1)
+    chunks = [chunk(f"{world.name(1)},{name},FACT,2025-01-01,") for name in "abc"]
+    feed = await sent(world, VERSION, *chunks)
+    assert (FeedState.APPLYING, 2, 1) == (feed.state, feed.kept, await parts_left(world))
+    worker = Worker(world.database, world.parts, {})
+    while await worker.take_labels():
+        pass
+    assert {"a", "b", "c"} == {one[0] for one in await carried(world)}
+
+
 async def test_an_earlier_revision_that_comes_late_changes_nothing(world: World) -> None:
     """Of a version the highest revision counts, whatever meets its manifest first."""
     first, second = await two(world)

@@ -204,8 +204,8 @@ class _Group:
         """Let a claim be of the pieces that an answer says came (V-5).
 
         None that came is lost: fewer than were told before are old news. Of more the answer is a
-        delivery, as of all of them. Of a provider with two phases they come when it is confirmed;
-        what is set aside until then is held as far as there are units.
+        delivery, as of all of them. Of a provider with two phases they come when it is confirmed,
+        be it fewer; what is set aside until then is held as far as there are units.
         """
         outcome = answer.outcome
         if answer.operation not in _COUNTING or not isinstance(outcome, Done | Confirmed):
@@ -214,9 +214,11 @@ class _Group:
         came = min(came, claim.wanted)
         is_over = claim.course.ended_at is not None or claim.state is OrderState.REVOKED
         is_whole = claim.ordered is None and came == claim.wanted
-        if is_over or is_whole or came <= claim.told:
+        two_phase = self.agreed(claim).two_phase
+        confirms = two_phase and isinstance(outcome, Confirmed) and claim.state not in DELIVERED
+        if is_over or is_whole or came == claim.told or (came < claim.told and not confirms):
             return
-        is_aside = self.agreed(claim).two_phase and isinstance(outcome, Done)
+        is_aside = two_phase and isinstance(outcome, Done)
         if is_aside and claim.state in DELIVERED:
             self.follow.confirm(claim)
             return

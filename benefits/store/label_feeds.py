@@ -151,6 +151,11 @@ async def open_(conn: Connection, key: LabelFeedKey, now: datetime) -> bool:
     return bool(await run(conn, OPEN, *_key(key), now))
 
 
+async def one(conn: Connection, key: LabelFeedKey) -> LabelFeed | None:
+    """Return a feed."""
+    return _feed(await rows(conn, ONE, *_key(key)))
+
+
 async def shared(conn: Connection, key: LabelFeedKey) -> LabelFeed | None:
     """Return a feed that nobody judges before this transaction ends."""
     return _feed(await rows(conn, SHARED, *_key(key)))

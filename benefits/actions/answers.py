@@ -356,7 +356,7 @@ def after_callback(
         if in_flight or request.operation is not Operation.ISSUE:
             continue
         at = next_at(request, 0, resolved, now) if resolved.ask_on else None
-        if resolved.state in USABLE or not resolved.ask_on:
+        if resolved.state in USABLE or not resolved.ask_on or has_new_rest(resolved, now):
             plans.append(orders.Plan.again(request, at, queries=0))
     return plans
 
@@ -371,7 +371,8 @@ def after_attempt(
     wait_s = outcome.wait_s if isinstance(outcome, NotSent | Unknown) else 0
     not_before = now + timedelta(seconds=wait_s) if wait_s else None
     earliest = now + timedelta(seconds=resolved.capabilities.query_min_interval_s)
-    watching = request.operation is Operation.ISSUE and resolved.state in USABLE
+    issues = request.operation is Operation.ISSUE
+    watching = issues and resolved.state in USABLE
     if isinstance(outcome, NotSent):
         if attempt.operation is not Operation.QUERY and is_first(request):
             sent_by = None
@@ -391,8 +392,8 @@ def after_attempt(
         sent_by = now  # it may act from now on
     if attempt.operation is not Operation.ISSUE or not is_first(request):
         queries += 1  # the same order again is a question, where nothing else can be asked
-    if watching and before not in USABLE:
-        queries = 0  # from here on it is watched for its use
+    if (watching and before not in USABLE) or (issues and has_new_rest(resolved, now)):
+        queries = 0  # from here on it is watched for its use, or asked for what is missing
     at = next_at(request, queries, resolved, now, watching=watching) if asking else None
     if at is not None:
         at = max(at, earliest)
@@ -404,6 +405,11 @@ def after_attempt(
         verdict=said,
         not_before=not_before,
     )
+
+
+def has_new_rest(resolved: Resolved, now: datetime) -> bool:
+    """Say whether a part came just now, so that the others are asked for anew (V-5)."""
+    return resolved.rest_until == now + patience(resolved.capabilities)
 
 
 def _is_asking(attempt: Attempted, resolved: Resolved) -> bool:

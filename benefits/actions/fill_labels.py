@@ -10,7 +10,14 @@ from benefits.actions.fill_feed import Part, same
 from benefits.actions.import_files import fitting, read_rows
 from benefits.actions.parts import Parts
 from benefits.domain.assets import LineInvalid
-from benefits.domain.feeds import REASONS_MAX, FeedClosed, FeedState, FeedUnknown, Tally
+from benefits.domain.feeds import (
+    REASONS_MAX,
+    FeedClosed,
+    FeedState,
+    FeedUnknown,
+    Tally,
+    reason,
+)
 from benefits.domain.label_feeds import LabelFeedKey, read_line
 from benefits.domain.members import LABEL_OPTIONAL, LABEL_REQUIRED, LabelLine
 from benefits.store import label_feeds
@@ -61,7 +68,7 @@ def judge_labels(part: Part, key: LabelFeedKey, envelope: Envelope) -> ReadyLabe
         except LineInvalid as refusal:
             bad += 1
             if len(told) < REASONS_MAX:
-                told.append(f"{part.name.format(number)}: {refusal.detail}")
+                told.append(reason(part.name.format(number), refusal))
     tally = Tally(len(good) + bad, bad, {}, told)
     sealed = envelope.seal(msgspec.msgpack.encode(good))
     return ReadyLabels(Chunk(part.number, part.digest, tally), sealed)

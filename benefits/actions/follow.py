@@ -49,6 +49,10 @@ class Follow:
             elif request.operation is Operation.CONFIRM or request.next_at:
                 self._asked[request.claim_id, request.operation] = request
 
+    def issued(self, claim_id: UUID) -> list[RequestRow]:
+        """Return the request for a claim's order, if it was read."""
+        return [self._issued[claim_id]] if claim_id in self._issued else []
+
     def ask(self, claim: ClaimRow, operation: Operation) -> bool:
         """Ask something about an order that stands, once; say whether it was not asked yet."""
         if (claim.claim_id, operation) in self._asked:

@@ -30,7 +30,7 @@ class Pieces(Units):
     """The units of claims whose members are locked, by the pieces that came."""
 
     def recount(self, claim: ClaimRow, came: int, actor: str) -> Trouble | None:
-        """Let a claim be of the pieces that `came` all in all, more than told; it holds them then.
+        """Let a claim be of the pieces that `came` all in all; it holds them then.
 
         Where no units are left for more pieces those are a loss, and nothing else moves (G-CB-4).
         """
@@ -53,13 +53,13 @@ class Pieces(Units):
             claim.ordered, claim.missing = claim.wanted, claim.wanted - min(came, claim.quantity)
             self.tell(claim, COUNTED)
             return None
-        if claim.told:
+        if 0 < claim.told < came:
             return self._add(claim, came - claim.told, actor)
         self._keep(claim, came, actor)
         return None
 
     def _keep(self, claim: ClaimRow, came: int, actor: str) -> None:
-        """Hold the units of the first pieces; those of the others are the member's again."""
+        """Hold the units of the pieces; those of the others are the member's again."""
         hold = self.holds[claim.hold_id]
         kept, back = ledger.split(hold.parts, hold.quantity // claim.quantity * came)
         claim.ordered, claim.missing = claim.wanted, claim.wanted - came

@@ -23,6 +23,7 @@ from benefits.actions.answers import (
     after_callback,
     doubted,
     ends_rest,
+    has_new_rest,
     is_unanswered,
     is_undecided,
     may_undo,
@@ -203,8 +204,8 @@ class _Group:
         """Let a claim be of the pieces that an answer says came (V-5).
 
         None that came is lost: fewer than were told before are old news. Of more the answer is a
-        delivery, as of all of them. Of a provider with two phases they come when it is confirmed;
-        what is set aside until then is held as far as there are units.
+        delivery, as of all of them. Of a provider with two phases they come when it is confirmed,
+        be it fewer; what is set aside until then is held as far as there are units.
         """
         outcome = answer.outcome
         if answer.operation not in _COUNTING or not isinstance(outcome, Done | Confirmed):
@@ -213,9 +214,11 @@ class _Group:
         came = min(came, claim.wanted)
         is_over = claim.course.ended_at is not None or claim.state is OrderState.REVOKED
         is_whole = claim.ordered is None and came == claim.wanted
-        if is_over or is_whole or came <= claim.told:
+        two_phase = self.agreed(claim).two_phase
+        confirms = two_phase and isinstance(outcome, Confirmed) and claim.state not in DELIVERED
+        if is_over or is_whole or came == claim.told or (came < claim.told and not confirms):
             return
-        is_aside = self.agreed(claim).two_phase and isinstance(outcome, Done)
+        is_aside = two_phase and isinstance(outcome, Done)
         if is_aside and claim.state in DELIVERED:
             self.follow.confirm(claim)
             return
@@ -433,7 +436,7 @@ async def resolve(
     for each in attempts:
         grace_s = group.agreed(group.claims[each.answer.claim_id]).not_found_grace_s
         attempt = doubted(each, now, grace_s)
-        plans.append(_after_attempt(group, attempt, weighed(attempt, latest_attempts), now))
+        plans += _after_attempt(group, attempt, weighed(attempt, latest_attempts), now)
     latest = {(p.request.request_id, p.request.attempt): p for p in plans}
     await group.write(conn, list(latest.values()), attempts)
     return left
@@ -441,8 +444,11 @@ async def resolve(
 
 def _after_attempt(
     group: _Group, attempt: Attempted, answer: Answer, now: datetime
-) -> orders.Plan:
-    """Apply what an attempt learned, and say when to ask again; a person, when never (V-3)."""
+) -> list[orders.Plan]:
+    """Apply what an attempt learned, and say when to ask again; a person, when never (V-3).
+
+    An order that is confirmed is asked about from then on, whoever had given it up.
+    """
     before = group.claims[answer.claim_id].state
     resolved = group.apply(answer)
     if attempt.is_changed:
@@ -450,7 +456,11 @@ def _after_attempt(
     plan = after_attempt(attempt, before, resolved, now)
     if ends_rest(attempt, plan, resolved, now):
         group.end_rest(answer.claim_id, attempt.answer.outcome)
-        return plan
+        return [plan]
+    if attempt.request.operation is Operation.CONFIRM and resolved.state in DELIVERED:
+        issued = group.follow.issued(answer.claim_id)
+        if before in OPEN or has_new_rest(resolved, now):
+            return [plan, *after_callback(issued, resolved, now)]
     if plan.next_at is None and is_unanswered(attempt, resolved):
         operation = attempt.request.operation
         if operation in {Operation.ISSUE, Operation.CONFIRM}:
@@ -458,4 +468,4 @@ def _after_attempt(
                 group.give_up(answer.claim_id, attempt.answer.outcome)
         else:
             group.leave_unanswered(answer.claim_id, operation)
-    return plan
+    return [plan]

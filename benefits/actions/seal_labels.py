@@ -2,8 +2,9 @@
 
     judge: is it what the manifest says?  ->  take: chunk by chunk, in their order  ->  sealed
 
-Each chunk is a transaction: its labels, the count of its lines and its going. So a feed that was
-interrupted goes on where it was, by the worker. One feed is taken at a time, in the order in which
+Each chunk is a step: its labels, the count of its lines and its going. The worker makes each in a
+transaction of its own, a request the first ones in its own; so a feed that was interrupted goes on
+where it was. One feed is taken at a time, in the order in which
 they met their manifests.
 """
 
@@ -29,6 +30,8 @@ from benefits.store import label_feeds
 from benefits.store.db import Connection
 from benefits.store.label_feeds import LabelFeed
 
+STEPS_AT_ONCE = 20  # of one request: chunks, and the seal
+
 
 class LabelSealing(msgspec.Struct, frozen=True):
     """A label feed to be sealed, by a manifest without totals."""
@@ -43,7 +46,9 @@ async def seal_labels_at_once(conn: Connection, sealing: LabelSealing, parts: Pa
     FeedUnknown, ManifestConflict.
     """
     feed = await _judged(conn, sealing, parts)
-    while feed.state in UNDER_WAY and feed.rows <= CHUNK:
+    for _ in range(STEPS_AT_ONCE):
+        if feed.state not in UNDER_WAY or feed.rows > CHUNK:
+            return
         mine = await label_feeds.turn(conn)
         if mine is None or mine.key != feed.key:
             return

@@ -2,7 +2,7 @@
 
 A line is `customer,asset_class,currency,balance[,account][,as_of]`; all are of the feed's date.
 What is as it should be is read column by column. Wherever anything is not, the same lines are read
-one by one, to say which and why. Reasons stay in the database, so they repeat nothing of a line.
+one by one, to say which and why.
 """
 
 import re
@@ -13,12 +13,11 @@ import msgspec
 
 from benefits.domain import assets
 from benefits.domain.assets import LineInvalid
-from benefits.domain.feeds import REASONS_MAX, FeedKey, Tally
+from benefits.domain.feeds import REASONS_MAX, FeedKey, Tally, reason
 from benefits.domain.programme import Programme
 
 REQUIRED = ("customer", "asset_class", "currency", "balance")
 OPTIONAL = ("account", "as_of")
-_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[0-9.]{7,}""")
 _commas = methodcaller("count", ",")
 Column = Sequence[str]
 
@@ -135,7 +134,7 @@ def read_each(
             line = _line(row, key, programme)
         except LineInvalid as refusal:
             if len(told) < REASONS_MAX:
-                told.append(f"{name.format(place)}: {_QUOTED.sub('…', refusal.detail)}")
+                told.append(reason(name.format(place), refusal))
             continue
         good.append(
             (

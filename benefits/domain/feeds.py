@@ -13,6 +13,7 @@ source sends of the day counts in its place (`fills`).
 
 import enum
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -34,6 +35,7 @@ FILL_MIN = -1000  # more files than anybody tries for one day
 CHUNK_MAX = 100_000
 SOURCE = r"\A[a-z0-9_-]{1,32}\Z"
 REASONS_MAX = 20
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[0-9.]{7,}""")
 _DIGEST = r"\A[0-9a-f]{64}\Z"
 Revision = Annotated[int, msgspec.Meta(ge=FILL_MIN, le=REVISION_MAX)]
 Rows = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
@@ -211,6 +213,11 @@ def check_feed(programme: Programme, key: FeedKey, today: date) -> None:
         raise FeedNotNamed(f"{programme.code} names {named}, not {key.source!r}{hint}.")
     if not date(1970, 1, 1) <= key.as_of <= today:
         raise FeedDateInvalid(f"{key.as_of} is not a day between 1970 and today.")
+
+
+def reason(place: str, refusal: Refusal) -> str:
+    """Return why the line of a place is not valid; reasons stay, so they repeat nothing of it."""
+    return f"{place}: {_QUOTED.sub('…', refusal.detail)}"
 
 
 def digest_of(chunks: Iterable[bytes]) -> str:

@@ -32,5 +32,5 @@ def read_line(row: Mapping[str, str], version: str) -> LabelLine:
     """Read one line of a feed of a version (LineInvalid: also where it says another one)."""
     line = read_label_line({**row, "version": row.get("version") or version})
     if line.version != version:
-        raise LineInvalid(f"version: {line.version!r} is not the feed's, {version!r}")
+        raise LineInvalid(f"version: {line.version!r} is not the feed's")
     return line

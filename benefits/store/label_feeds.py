@@ -1,7 +1,7 @@
 """Label feeds: opened, filled with chunks, judged, and taken into the labels chunk after chunk.
 
 The lines of a chunk lie sealed beside it, for they hold customer references, and go as they are
-taken, or as the feed is refused.
+taken, or as the feed is refused or a higher revision sealed.
 """
 
 from collections.abc import Sequence
@@ -72,6 +72,8 @@ SEAL = """
 UPDATE label_feed SET state = 'SEALED', sealed_at = $3 WHERE version = $1 AND revision = $2
 """
 DROP = "DELETE FROM label_feed_part WHERE version = $1 AND revision = $2"
+# Those of lower revisions never count any more, met or not.
+DROP_BELOW = "DELETE FROM label_feed_part WHERE version = $1 AND revision <= $2"
 # Primary keys.
 _RECEIVED = """SELECT {0}, c.chunks, c.received, c.bad FROM label_feed AS f
 CROSS JOIN LATERAL (
@@ -147,6 +149,11 @@ def _text(value: object) -> str:
 async def open_(conn: Connection, key: LabelFeedKey, now: datetime) -> bool:
     """Open a feed unless it is there; return whether it is new."""
     return bool(await run(conn, OPEN, *_key(key), now))
+
+
+async def one(conn: Connection, key: LabelFeedKey) -> LabelFeed | None:
+    """Return a feed."""
+    return _feed(await rows(conn, ONE, *_key(key)))
 
 
 async def shared(conn: Connection, key: LabelFeedKey) -> LabelFeed | None:
@@ -231,8 +238,8 @@ async def count(
 
 
 async def seal(conn: Connection, key: LabelFeedKey, now: datetime) -> None:
-    """Seal a feed: all of it was taken, or none of it is."""
-    await run(conn, DROP, *_key(key))
+    """Seal a feed: all of it was taken, or none of it is; nor are lower revisions any more."""
+    await run(conn, DROP_BELOW, *_key(key))
     await run(conn, SEAL, *_key(key), now)
 
 

@@ -21,7 +21,15 @@ from benefits.actions.fill_labels import (
     see_labels,
 )
 from benefits.actions.seal_labels import LabelSealing, seal_labels_at_once
-from benefits.domain.feeds import REVISION_MAX, Digest, FeedRefused, FeedState, Manifest, Rows
+from benefits.domain.feeds import (
+    REVISION_MAX,
+    Digest,
+    FeedRefused,
+    FeedState,
+    FeedUnknown,
+    Manifest,
+    Rows,
+)
 from benefits.domain.label_feeds import VERSION, LabelFeedKey
 from benefits.store import label_feeds
 from benefits.store.db import Connection
@@ -133,7 +141,8 @@ async def put_label_chunk(
     state, key = request.app.state, LabelFeedKey(version, revision)
     part = Part.of(chunk, await request.body())
     async with state.database.transaction() as conn:
-        await see_labels(conn, key)
+        if await label_feeds.one(conn, key) is None:
+            raise FeedUnknown(f"There is no feed {key}.")
         known = await known_labels(conn, key, part)
     if known is not None:
         return Response(chunk_view(known), status_code=200)

@@ -94,8 +94,8 @@ async def test_labels_count_when_their_manifest_matches(world: World) -> None:
 @pytest.mark.parametrize(
     ("line", "rows", "reason"),
     [
-        ("{},payroll,FACTS,2025-01-01,", 2, "layer: 'FACTS' is none of FACT, RULE, MODEL"),
-        ("{},payroll,LIST,2025-01-01,", 2, "layer: 'LIST' is none of FACT, RULE, MODEL"),
+        ("{},payroll,FACTS,2025-01-01,", 2, "layer: … is none of FACT, RULE, MODEL"),
+        ("{},payroll,LIST,2025-01-01,", 2, "layer: … is none of FACT, RULE, MODEL"),
         ("{},payroll,FACT,2025-02-30,", 2, "valid_from:"),
         ("{},payroll,FACT,2025-01-01,2025-01-01", 2, "valid_to: must lie after valid_from"),
         ("{},,FACT,2025-01-01,", 2, "label: must have 1 to 64 characters"),
@@ -122,6 +122,18 @@ async def test_a_label_feed_that_is_not_as_said_is_refused_whole(
     assert not await Worker(world.database, world.parts, {}).take_labels()
     good = await sent(world, LabelFeedKey("2025-06", 1), first)
     assert (FeedState.SEALED, {PAYROLL}) == (good.state, await carried(world))
+
+
+@pytest.mark.parametrize("line", ["p,a,{},2025-01-01,", "p,a,FACT,{},", "p,a,FACT,2025-01-01,{}"])
+async def test_reasons_repeat_nothing_of_a_line(world: World, line: str) -> None:
+    """They stay, unsealed, and columns that were shifted hold whom a line is about (X-4)."""
+    text = chunk(line.format("A123"), line.format("B" * 9000))
+    feed = await sent(world, VERSION, text)
+    told = await world.rows("SELECT told::text FROM label_feed_chunk")
+    said_of_it = " ".join([*feed.reasons, *(row.told for row in told), *await cases(world)])
+    assert "chunk 1, line 2: " in said_of_it
+    assert "A123" not in said_of_it
+    assert "BBBB" not in said_of_it
 
 
 async def test_a_chunk_that_is_missing_or_another_is_told(world: World) -> None:
@@ -175,7 +187,7 @@ async def test_a_version_said_on_a_line_is_the_feeds(world: World) -> None:
     feed = await sent(world, LabelFeedKey("2025-07"), text)
     assert [
         "lines: 1 are not valid",
-        "chunk 1, line 2: version: '2025-06' is not the feed's, '2025-07'",
+        "chunk 1, line 2: version: … is not the feed's",
     ] == feed.reasons
 
 
@@ -211,11 +223,27 @@ async def test_the_worker_ends_what_was_interrupted(
     assert 0 == await parts_left(world)
 
 
+async def test_of_many_short_chunks_a_request_takes_the_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait while labels are recorded; the worker goes on."""
+    monkeypatch.setattr(seal_labels, "STEPS_AT_ONCE", 2)
+    await world.members(1)
+    chunks = [chunk(f"{world.name(1)},{name},FACT,2025-01-01,") for name in "abc"]
+    feed = await sent(world, VERSION, *chunks)
+    assert (FeedState.APPLYING, 2, 1) == (feed.state, feed.kept, await parts_left(world))
+    worker = Worker(world.database, world.parts, {})
+    while await worker.take_labels():
+        pass
+    assert {"a", "b", "c"} == {one[0] for one in await carried(world)}
+
+
 async def test_an_earlier_revision_that_comes_late_changes_nothing(world: World) -> None:
     """Of a version the highest revision counts, whatever meets its manifest first."""
     first, second = await two(world)
     await filled(world, VERSION, [first])
     await sent(world, LabelFeedKey("2025-06", 1), second)
+    assert 0 == await parts_left(world)
     feed = await sealed(world, VERSION, said([first]))
     assert (FeedState.SEALED, 0, {SILVER}) == (feed.state, feed.kept, await carried(world))
     assert 0 == await parts_left(world)

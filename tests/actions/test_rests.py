@@ -16,6 +16,7 @@ from benefits.domain.orders import (
     Operation,
     Outcome,
     Reason,
+    RedeemBy,
     Rejected,
     Unknown,
     patience,
@@ -36,7 +37,7 @@ from tests.actions.life import (
     wish,
 )
 from tests.actions.merging import merged, sweep
-from tests.actions.test_pieces import ALL, ONE, ordered, stands
+from tests.actions.test_pieces import ALL, ONE, TWO, ordered, stands
 from tests.builders import NOON, World, reference_programme
 
 UNREACHABLE, SILENCE = NotSent("no route"), Unknown("timeout")
@@ -183,6 +184,41 @@ async def once(world: World, member: UUID) -> UUID:
     return claim_id
 
 
+@pytest.mark.parametrize("redeem_by", [RedeemBy.PROVIDER, RedeemBy.ON_ISSUE, RedeemBy.US])
+async def test_each_part_has_the_rest_asked_for_anew(world: World, redeem_by: RedeemBy) -> None:
+    """Through the whole schedule, however late in it the part came, and by which way (V-5)."""
+    await provider_can(world, query_schedule_s=(15, 30), redeem_by=redeem_by)
+    _, claim_id = await a_part(world, SILENCE)
+    for told in (SILENCE, ONE, ONE, TWO, TWO):
+        assert [] == await cases(world)
+        world.clock.forward(seconds=30)
+        (work,) = await lease(world)
+        assert Operation.QUERY is work.call.operation
+        await record(world, work, told)
+    world.clock.forward(seconds=30)
+    (work,) = await lease(world)
+    await record(world, work, ALL)
+    assert 3 == (await stands(world, claim_id))[1]
+    assert ([], []) == (await cases(world), await world.findings())
+
+
+async def test_a_part_that_comes_to_a_person_has_the_rest_asked_for(world: World) -> None:
+    """Though nobody asked any more, and what came was used as it came (V-3, V-5)."""
+    await provider_can(world, query_schedule_s=(15,), redeem_by=RedeemBy.ON_ISSUE)
+    _, claim_id = await a_part(world, SILENCE)
+    world.clock.forward(seconds=30)
+    (work,) = await lease(world)
+    await record(world, work, SILENCE)
+    assert (["MANUAL"], []) == (await states(world), await lease(world))
+    await call_back(world, await number_of(world, claim_id), ONE)
+    assert ("REDEEMED", 1, 2) == await stands(world, claim_id)
+    world.clock.forward(seconds=30)
+    (work,) = await lease(world)
+    await record(world, work, ALL)
+    assert ("REDEEMED", 3, 0) == await stands(world, claim_id)
+    assert [] == await world.findings()
+
+
 async def asked(world: World, own: str, told: Outcome) -> Work:
     """Answer all other calls until something is asked under a number; return that call."""
     for _ in range(20):
@@ -231,6 +267,25 @@ async def test_what_is_confirmed_is_all_of_it_unless_its_provider_says_less(worl
     assert ([], []) == (await cases(world), await world.findings())
 
 
+async def test_less_may_be_confirmed_than_was_set_aside(world: World) -> None:
+    """Nobody is charged for what was not; nor where its units had come back meanwhile (V-2)."""
+    await provider_can(world, two_phase=True)
+    one, two = Confirmed(at=NOON, delivered=1), Confirmed(at=NOON, delivered=2)
+    for told, pieces in (
+        ([TWO, one], 1),
+        ([ALL, two], 2),
+        ([TWO, SOLD_OUT, one], 1),
+        ([TWO, one, two], 2),
+        ([TWO, two, one], 2),
+        ([TWO, one, ALL, Confirmed(at=NOON)], 3),
+    ):
+        member, claim_id = await ordered(world, "LOUNGE")
+        await call_back(world, await number_of(world, claim_id), *told)
+        assert ("CONFIRMED", pieces, 3 - pieces) == await stands(world, claim_id), told
+        assert (3 - pieces, pieces) == await wallet(world, member, "LOUNGE"), told
+    assert ([], []) == (await cases(world), await world.findings())
+
+
 async def test_a_part_is_confirmed_again_under_its_number_once_the_rest_is_there(
     world: World,
 ) -> None:
@@ -246,7 +301,8 @@ async def test_a_part_is_confirmed_again_under_its_number_once_the_rest_is_there
             await record(world, work, ONE)
     (own,) = owns
     assert (["MANUAL"], []) == (await states(world), await lease(world))
-    await call_back(world, await number_of(world, claim_id), ALL)
+    number = await number_of(world, claim_id)
+    await call_back(world, number, ALL)
     assert ("PENDING", 3, 0) == await stands(world, claim_id)
     work = await asked(world, own, ALL)
     if work.call.operation is Operation.QUERY:
@@ -260,6 +316,9 @@ async def test_a_part_is_confirmed_again_under_its_number_once_the_rest_is_there
     )
     assert [("no_answer", True)] == await cases(world)
     assert [] == await world.findings()
+    world.clock.forward(seconds=60)
+    (work,) = await lease(world)
+    assert (number, Operation.QUERY) == (work.call.own, work.call.operation)
 
 
 async def test_the_rest_of_what_was_confirmed_is_confirmed_in_turn(world: World) -> None:

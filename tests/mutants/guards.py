@@ -23,6 +23,7 @@ LEDGER = "benefits/store/ledger.py"
 DB = "benefits/store/db.py"
 FLUSH = "benefits/store/group.py"
 PIECES = "tests/actions/test_pieces.py"
+RESTS = "tests/actions/test_rests.py"
 WAITS = "tests/actions/test_waits.py"
 SHARED = "tests/actions/test_shared_limits.py"
 STACKED = "tests/actions/test_stacked_falls.py"
@@ -202,7 +203,17 @@ USES = (
     Guard(EFFECTS, "if not parts or minor == before:", "if True:", (PAID,)),
     Guard("benefits/actions/pieces.py", "claim.missing -= more", "pass", (PIECES,)),
     Guard("benefits/actions/pieces.py", "_together(held + parts)", "held + parts", (PIECES,)),
-    Guard("benefits/actions/resolve.py", "or came <= claim.told:", ":", (PIECES,)),
+    Guard(
+        "benefits/actions/resolve.py",
+        " or (came < claim.told and not confirms):",
+        ":",
+        (PIECES,),
+    ),
+    Guard("benefits/actions/resolve.py", "came < claim.told and not confirms", "True", (RESTS,)),
+    Guard(
+        "benefits/actions/answers.py", "or (issues and has_new_rest(resolved, now))", "", (RESTS,)
+    ),
+    Guard("benefits/actions/answers.py", " or has_new_rest(resolved, now):", ":", (RESTS,)),
     Guard(LATTICE, "if known >= told:", "if False:", (ORDERS,)),
     Guard(
         LATTICE,

@@ -69,7 +69,7 @@ async def test_labels_that_are_not_as_said_are_refused_whole(running: Site) -> N
     await running.world.members(2)
     chunk = lines(running, "payroll", "silver").replace("silver,FACT", "silver,FACTS")
     await ask(running, "PUT", FEED)
-    bad = "chunk 1, line 3: layer: 'FACTS' is none of FACT, RULE, MODEL"
+    bad = "chunk 1, line 3: layer: … is none of FACT, RULE, MODEL"
     _, told = await ask(running, "PUT", f"{FEED}/chunks/1", chunk)
     assert 1 == told["bad_lines"]
     assert told["errors"][0].startswith(bad)

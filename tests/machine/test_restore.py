@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 from benefits.actions.keys import make_key
-from benefits.domain.values import Month
+from benefits.domain.values import Month, local_date
 from benefits.embedded import EmbeddedMissing, Postgres, binary
 from benefits.house import real_clock
 from benefits.settings import Keys
@@ -28,7 +28,7 @@ from benefits.store.grants import Names
 from benefits.store.migrate import make_partitions, migrate
 from tests import roles, shell
 from tests.actions import life, log
-from tests.builders import World
+from tests.builders import World, reference_programme
 from tests.conftest import own_database, roomy_folder
 from tests.service import environment, fresh_keys, serve
 from tests.upgrade.make import live
@@ -111,7 +111,9 @@ async def prepare(dsn: str, keys: Keys, names: Names) -> tuple[UUID, str]:
             await make_partitions(conn, datetime(2025, 1, 2, tzinfo=UTC), 12)
     async with world_of(dsn, keys) as world:
         await world.apply()
-        await live(world, str(Month.of(real_clock().date()).plus(-1)))
+        await live(
+            world, str(Month.of(local_date(real_clock(), reference_programme().tz)).plus(-1))
+        )
         member = await life.holder(world, "LOUNGE", 3)
         async with world.database.transaction() as conn:
             key = await make_key(conn, "backend", ["mobile"], world.parts)

@@ -72,6 +72,7 @@ function told(event: Event): string {
     case "tier.merged":
     case "tier.welcomed":
     case "tier.welcome_ended":
+    case "tier.corrected":
       return `${event.data.from} ${event.data.to}`;
     case "tier.at_risk":
     case "tier.near":

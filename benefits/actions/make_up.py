@@ -186,11 +186,15 @@ async def _owing(
             labels=fact.labels,
             rises=fact.rises,
         )
+        decided = through.plus(1).end  # nobody knows what later days are to bring (T-3)
         for line in packages.of_tiers(programme.line):
             for period in packages.over(line, month.end, today, fact.opened_on):
-                right = _right(programme, judges, fact, decisions, line=line, period=period)
+                if period.start >= decided:
+                    break
+                ranked = Period(period.key, period.start, min(period.end, decided))
+                right = _right(programme, judges, fact, decisions, line=line, period=ranked)
                 if right.quota:
-                    found.append(right)
+                    found.append(msgspec.structs.replace(right, period=period))
     return found
 
 

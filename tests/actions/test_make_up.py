@@ -114,6 +114,24 @@ async def test_a_period_that_runs_is_topped_up_as_ever(world: World) -> None:
     assert [] == await granted(world, "MAKE_GOOD")
 
 
+async def test_a_period_whose_tier_is_not_decided_is_not_made_good(world: World) -> None:
+    """T-3: in July May is not evaluated yet, so nobody knows what June was to bring.
+
+    What the quarter lacks by its first months is lacking whatever June comes to.
+    """
+    member = await wronged(world, promising(), {**LEVELS, "2025-04": POOR})
+    world.clock.now = datetime(2025, 7, 6, 2, tzinfo=UTC)
+    await corrected(world, "2025-02", 505_000_00)
+    for _ in range(2):
+        await again(world, member)
+        found = await world.rows(
+            "SELECT period, sum(quantity)::int FROM entitlement_grant "
+            "WHERE period >= '2025-04' AND period <> '2025-Q1' GROUP BY 1 ORDER BY 1"
+        )
+        assert [("2025-04", 2), ("2025-05", 2), ("2025-Q2", 2)] == [tuple(one) for one in found]
+    assert [] == await world.findings()
+
+
 async def test_more_that_turns_out_to_be_right_comes_on_top(world: World) -> None:
     """Never more than the net quota: March is diamond by another correction, three videos."""
     member = await wronged(world, promising(VIDEO))

@@ -121,5 +121,5 @@ def _comes(due: Due, on: date) -> bool:
     """Say whether a line brings units now: with its period, or once that of the day is decided."""
     if due.line.start is Start.PERIOD:
         return True
-    period = packages.period_at(due.line, on, due.opened_on)
+    period = packages.period_at(due.line, on, on)  # of the calendar
     return period is not None and period.key == due.for_.period

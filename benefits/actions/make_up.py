@@ -91,7 +91,7 @@ async def make_up(
         return []
     frozen = await blocks.frozen(conn, ids, journal.now)
     some = sorted(set(ids) - frozen)
-    owing = await _owing(conn, programme, judges, some, month=month, today=today)
+    owing = await _owing(conn, programme, judges, some, month=month, now=journal.now)
     if not owing:
         return []
     came = await _came(conn, programme, owing)
@@ -164,7 +164,7 @@ async def _owing(
     ids: Sequence[UUID],
     *,
     month: Month,
-    today: date,
+    now: datetime,
 ) -> list[_Right]:
     """Return the periods that are over since a month's end, with what is right for them.
 
@@ -175,7 +175,7 @@ async def _owing(
     last = await evaluations.last(conn, programme.code, {bucket_of(id_) for id_ in ids})
     spans = (min(map(bucket_of, ids)), max(map(bucket_of, ids)))
     known = await facts.load(conn, judges, max([month, *last.values()]), Whom(spans, ids))
-    found = list[_Right]()
+    today, found = local_date(now, programme.tz), list[_Right]()
     for fact in known:
         through = max(month, last.get(bucket_of(fact.member_id), month))
         decisions = rules.fold(
@@ -186,11 +186,18 @@ async def _owing(
             labels=fact.labels,
             rises=fact.rises,
         )
+        decided = through.plus(1).end  # nobody knows what later days are to bring (T-3)
+        on = top_up.day_in(programme, through.plus(1), now)
         for line in packages.of_tiers(programme.line):
             for period in packages.over(line, month.end, today, fact.opened_on):
-                right = _right(programme, judges, fact, decisions, line=line, period=period)
+                if period.start >= decided:
+                    break
+                if _still_comes(programme, line, period, on, now=now):
+                    continue
+                ranked = Period(period.key, period.start, min(period.end, decided))
+                right = _right(programme, judges, fact, decisions, line=line, period=ranked)
                 if right.quota:
-                    found.append(right)
+                    found.append(msgspec.structs.replace(right, period=period))
     return found
 
 
@@ -217,6 +224,15 @@ def _right(
         quota=each[rank],
         since=rights.right_since(judges, decisions, floor, period=period, rank=rank),
     )
+
+
+def _still_comes(
+    programme: Programme, line: Line, period: Period, on: date, *, now: datetime
+) -> bool:
+    """Say whether units of a recurring day that live on come with an evaluation `on` it (P-10)."""
+    if line.on is None or period.start != on:
+        return False
+    return packages.ends_at(line, period, programme.tz, now, opened_on=on) is not None
 
 
 async def _came(conn: Connection, programme: Programme, owing: Sequence[_Right]) -> _Came:

@@ -10,8 +10,9 @@ import pytest
 from benefits.domain.benefit import Consumed
 from benefits.domain.blocks import Scope, Why
 from benefits.domain.orders import Done
-from benefits.domain.packages import Line, LinePeriod
+from benefits.domain.packages import Line, LinePeriod, Start
 from benefits.domain.programme import Programme
+from benefits.domain.recurring import Missing, Recurring
 from benefits.domain.stacking import StackBy, Stacking
 from benefits.domain.values import Month
 from tests.actions.agreeing import agreed, block
@@ -112,6 +113,49 @@ async def test_a_period_that_runs_is_topped_up_as_ever(world: World) -> None:
     world.clock.now = datetime(2025, 5, 6, 2, tzinfo=UTC)
     await again(world, member, levels)
     assert [] == await granted(world, "MAKE_GOOD")
+
+
+async def test_a_period_whose_tier_is_not_decided_is_not_made_good(world: World) -> None:
+    """T-3: in July May is not evaluated yet, so nobody knows what June was to bring.
+
+    What the quarter lacks by its first months is lacking whatever June comes to.
+    """
+    member = await wronged(world, promising(), {**LEVELS, "2025-04": POOR})
+    world.clock.now = datetime(2025, 7, 6, 2, tzinfo=UTC)
+    await corrected(world, "2025-02", 505_000_00)
+    for _ in range(2):
+        await again(world, member)
+        found = await world.rows(
+            "SELECT period, sum(quantity)::int FROM entitlement_grant "
+            "WHERE period >= '2025-04' AND period <> '2025-Q1' GROUP BY 1 ORDER BY 1"
+        )
+        assert [("2025-04", 2), ("2025-05", 2), ("2025-Q2", 2)] == [tuple(one) for one in found]
+    assert [] == await world.findings()
+
+
+async def test_a_day_whose_units_still_come_is_not_made_good_too(world: World) -> None:
+    """P-10: what 31 May brings lives on, so it comes with April's evaluation, as ever."""
+    day = msgspec.structs.replace(
+        VIDEO,
+        code="day",
+        period=LinePeriod.OCCURRENCE,
+        on=Recurring(day=31),
+        missing=Missing.LAST_DAY,
+        valid_days=30,
+        start=Start.PERIOD,
+    )
+    member = await wronged(world, promising(day), {**LEVELS, "2025-04": POOR})
+    world.clock.now = datetime(2025, 6, 6, 2, tzinfo=UTC)
+    await corrected(world, "2025-02", 505_000_00)
+    for _ in range(2):
+        await again(world, member)
+        found = await world.rows(
+            "SELECT period, cause, sum(quantity)::int FROM entitlement_grant "
+            "WHERE period >= '2025-04' GROUP BY 1, 2 ORDER BY 1"
+        )
+        came = [tuple(one) for one in found]
+        assert [("2025-04-30", "MAKE_GOOD", 2), ("2025-05-31", "TIER", 2)] == came
+    assert [] == await world.findings()
 
 
 async def test_more_that_turns_out_to_be_right_comes_on_top(world: World) -> None:

@@ -11,7 +11,7 @@ from benefits.actions.start_period import begin, go_on
 from benefits.domain.eligibility import Rule
 from benefits.domain.labels import Layer
 from benefits.domain.members import PERSON, Person
-from benefits.domain.packages import Anchor, Downgrade, Line, LinePeriod, Segment, Start
+from benefits.domain.packages import Downgrade, Line, LinePeriod, Segment, Start
 from benefits.domain.stacking import StackBy, Stacking
 from benefits.domain.values import BUCKETS, Month, local_date
 from tests.actions.merging import listed
@@ -238,23 +238,6 @@ async def test_who_used_all_of_a_line_gets_the_rest_of_the_next(world: World) ->
     await label(world, 1, "payroll")
     await months(world, member, POOR)
     assert {"tiers": (0, 2), "payroll": (1, 0)} == await units(world)
-
-
-@pytest.mark.parametrize("anchor", Anchor)
-async def test_what_comes_in_turn_comes_in_years_of_the_members_own(
-    world: World, anchor: Anchor
-) -> None:
-    """P-2, P-6, P-7: with the decision, of lines that wait for it; gold's one gives way."""
-    dated = {"anchor": anchor, "start": Start.EVALUATION}
-    tiers = replace(FALLING, quota={"GOLD": 1, "PLATINUM": 3}, **dated)
-    await having(world, MAX, tiers, replace(of_label("payroll", 2), **dated), misses=1)
-    member = await world.member()
-    await label(world, 1, "payroll")
-    world.clock.now = datetime(2025, 7, 3, 2, tzinfo=UTC)
-    await months(world, member, PLATINUM)
-    assert {"tiers": (3, 0)} == await units(world)
-    await months(world, member, GOLD)
-    assert {"tiers": (0, 0), "payroll": (2, 0)} == await units(world)
 
 
 async def test_what_stays_of_a_line_that_shuts_is_not_asked(world: World) -> None:

@@ -271,14 +271,15 @@ async def test_less_may_be_confirmed_than_was_set_aside(world: World) -> None:
     """Nobody is charged for what was not; nor where its units had come back meanwhile (V-2)."""
     await provider_can(world, two_phase=True)
     one, two = Confirmed(at=NOON, delivered=1), Confirmed(at=NOON, delivered=2)
-    for told, pieces in (
+    lives: list[tuple[list[Outcome], int]] = [
         ([TWO, one], 1),
         ([ALL, two], 2),
         ([TWO, SOLD_OUT, one], 1),
         ([TWO, one, two], 2),
         ([TWO, two, one], 2),
         ([TWO, one, ALL, Confirmed(at=NOON)], 3),
-    ):
+    ]
+    for told, pieces in lives:
         member, claim_id = await ordered(world, "LOUNGE")
         await call_back(world, await number_of(world, claim_id), *told)
         assert ("CONFIRMED", pieces, 3 - pieces) == await stands(world, claim_id), told

@@ -1,6 +1,7 @@
 """Days that a freeze adds to the ends of units, and which blocks are one freeze (E-6)."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -46,12 +47,12 @@ spans = st.tuples(st.integers(0, 400), st.integers(1, 200)).map(lambda one: (one
 
 @given(st.lists(spans, min_size=1, max_size=6), st.randoms())
 def test_every_hour_of_a_freeze_is_of_one_time(
-    each: list[tuple[int, int]], chance: object
+    each: list[tuple[int, int]], chance: Random
 ) -> None:
     """Whatever freezes overlap, and in whatever order they are lifted, one by one."""
     blocks = [freeze(n, begin, end) for n, (begin, end) in enumerate(each)]
     order = [block.block_id for block in blocks]
-    chance.shuffle(order)  # type: ignore[attr-defined]
+    chance.shuffle(order)
     times = [time for id_ in order for time in frozen(blocks, {id_})]
     assert times == list(dict.fromkeys(times))
     stopped = {hour for begin, end in each for hour in range(begin, end)}

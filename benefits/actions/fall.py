@@ -65,14 +65,19 @@ async def _due(
     """Return what stays of lines that stack and fall, and what is due of all lines beside them."""
     codes = {one.item.code for one in stack}
     ids = sorted({one.member_id for one in stack}, key=lambda id_: (bucket_of(id_), id_))
-    before = await _brought(conn, programme, codes, ids, falls.day)
+    before = await _brought(conn, programme, codes, ids, day=falls.day)
     before = replace(before, falling={one.place: one for one in stack})
     ranks = [(id_, falls.ranks[id_][1]) for id_ in ids]
     return await top_up.due(conn, programme, ranks, before, since=falls.day, now=now)
 
 
 async def _brought(
-    conn: Connection, programme: Programme, codes: Collection[str], ids: Sequence[UUID], day: date
+    conn: Connection,
+    programme: Programme,
+    codes: Collection[str],
+    ids: Sequence[UUID],
+    *,
+    day: date,
 ) -> Brought:
     """Read what lines of some benefits brought members, in the order of buckets and ids."""
     lines = [line for line in top_up.deciding(programme) if line.benefit in codes]
@@ -101,7 +106,7 @@ async def in_turn(
     if not codes:
         return list(dues)
     now, day = journal.now, local_date(journal.now, programme.tz)
-    before = await _brought(conn, programme, codes, [held[0]], day)
+    before = await _brought(conn, programme, codes, [held[0]], day=day)
     for one in gone:
         lot = journal.lots[one.lot_id]
         change = Change(

@@ -108,8 +108,8 @@ SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bytea[])
 ON CONFLICT DO NOTHING
 """
 # A label's row is never changed: another end or layer is a later row, and the latest counts. The
-# same said by a later version of the list is no news. Each is looked up by the primary key: a plan is
-# kept that was made when there were few, and to read all of them for each of many takes minutes.
+# same said by a later version of the list is no news. Each is looked up by the primary key: a plan
+# is kept that was made when there were few, and to read all of them for each takes minutes.
 BY_KEY = "SET LOCAL enable_seqscan = off"
 AS_PLANNED = "SET LOCAL enable_seqscan = on"
 NEW_LABELS = """

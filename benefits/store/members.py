@@ -108,7 +108,10 @@ SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bytea[])
 ON CONFLICT DO NOTHING
 """
 # A label's row is never changed: another end or layer is a later row, and the latest counts. The
-# same said by a later version of the list is no news.
+# same said by a later version of the list is no news. Each is looked up by the primary key: a plan
+# is kept that was made when there were few, and to read all of them for each takes minutes.
+BY_KEY = "SET LOCAL enable_seqscan = off"
+AS_PLANNED = "SET LOCAL enable_seqscan = on"
 NEW_LABELS = """
 INSERT INTO member_label (bucket, member_id, label, valid_from, recorded_at, valid_to, layer,
                           source_version)
@@ -272,6 +275,7 @@ async def put_labels(
 
     Return of each whose it is, its key and its first day.
     """
+    await run(conn, BY_KEY)
     found = await rows(
         conn,
         NEW_LABELS,
@@ -284,6 +288,7 @@ async def put_labels(
         [version for _, _, version in labels],
         now,
     )
+    await run(conn, AS_PLANNED)
     return [
         (row.member_id, label_key(Layer(row.layer), row.label), row.valid_from) for row in found
     ]

@@ -389,8 +389,10 @@ async def test_what_was_sent_and_what_was_not_is_given_up_together(world: World)
     """Of one member: a provider is asked once about the former, the latter ends."""
     member = await bookable(world, Booking(free_cancel_hours=48), cap=None)
     await give(world, gift(member, "SPA"))
-    sent, unsent = [await booked(world, member) for _ in range(2)]
-    await answered(world, Pending("R1"))  # one lane: the other waits its turn
+    sent = await booked(world, member)
+    world.clock.forward(seconds=1)
+    unsent = await booked(world, member)
+    await answered(world, Pending("R1"))  # one lane: the later one waits its turn
     asked = [
         CancelClaim(caller="mobile", key=fresh("c"), claim_id=id_)
         for id_ in (sent, unsent, sent, unsent)

@@ -21,6 +21,7 @@ from benefits.domain.feeds import (
 )
 from benefits.domain.label_feeds import LabelFeedKey
 from benefits.domain.labels import TOLD
+from benefits.store.db import Connection, rows
 from benefits.worker import Worker
 from tests.actions.labelling import (
     HEADER,
@@ -33,6 +34,7 @@ from tests.actions.labelling import (
     sealed,
     sent,
 )
+from tests.actions.life import change
 from tests.actions.listing import send as send_list
 from tests.builders import FrozenClock, World
 
@@ -236,6 +238,26 @@ async def test_of_many_short_chunks_a_request_takes_the_first(
     while await worker.take_labels():
         pass
     assert {"a", "b", "c"} == {one[0] for one in await carried(world)}
+
+
+async def test_labels_are_looked_up_by_key_however_few_there_were(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan is kept, and none knows how many a chunk brings: to read all for each is too slow."""
+    await world.members(1)
+    lines = [f"{world.name(1)},l{nth},FACT,2025-01-01," for nth in range(200)]
+    read = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'member_label'"
+
+    async def take(conn: Connection) -> int:
+        await take_next(conn, world.parts)
+        ((scans,),) = await rows(conn, read)
+        return int(scans)
+
+    await sent(world, LabelFeedKey("2025-05"), chunk(lines[0]))
+    await change(world, "ANALYZE member_label")
+    monkeypatch.setattr(seal_labels, "CHUNK", 0)
+    await sent(world, VERSION, chunk(*lines), chunk(*lines))
+    assert [0, 0] == [await world.database.transact(take) for _ in "ab"]
 
 
 async def test_an_earlier_revision_that_comes_late_changes_nothing(world: World) -> None:

@@ -51,7 +51,7 @@ class RereadRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Which callbacks: those that came after an instant, or after a page; so many at most."""
 
     since: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    cursor: str | None = None
+    cursor: Annotated[str, msgspec.Meta(min_length=1, max_length=400)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)] = 20
 
 

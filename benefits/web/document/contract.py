@@ -386,7 +386,7 @@ OPERATIONS: dict[str, Operation] = {
     "open_feed": Operation(
         summary="Open a feed", codes=("unknown_programme", "feed_not_named", "feed_date_invalid")
     ),
-    "open_label_feed": Operation(summary="Open a label feed"),
+    "open_label_feed": Operation(summary="Open a label feed", codes=("not_found",)),
     "propose_correction": Operation(
         summary="Propose a correction",
         codes=(

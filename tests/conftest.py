@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -18,6 +19,7 @@ from benefits.embedded import Postgres
 from benefits.store.migrate import make_partitions
 from tests import builders, roles
 from tests.builders import World
+from tests.together import Together
 
 # How long examples take to make tells of the machine, not of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +32,12 @@ def roomy_folder() -> str:
     memory = Path("/dev/shm")
     is_roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM
     return str(memory) if is_roomy and os.access(memory, os.W_OK) else "/tmp"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Let one process run the tests that share something."""
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")

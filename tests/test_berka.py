@@ -57,10 +57,9 @@ ORDER BY d.member_id, d.effective_from DESC, d.decided_at DESC, d.decision_id DE
 
 
 def real(test: Any) -> Any:
-    """Mark a test that needs the accounts; all of them share one year, so one process."""
+    """Mark a test that needs the accounts."""
     why = f"{NAME} does not name the folder of the accounts"
-    test = pytest.mark.skipif(not os.environ.get(NAME), reason=why)(test)
-    return pytest.mark.xdist_group("berka")(test)
+    return pytest.mark.skipif(not os.environ.get(NAME), reason=why)(test)
 
 
 class Year(NamedTuple):

@@ -27,7 +27,6 @@ from tests.conftest import roomy_folder
 from tests.service import free_port
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.xdist_group("up")
 
 
 # As a script's `&` starts a program: without Ctrl-C.

@@ -3,7 +3,6 @@
 import asyncio
 
 import msgspec
-import pytest
 from playwright.async_api import Page
 
 from tests.actions.life import decide, number_of, said, wish
@@ -12,7 +11,6 @@ from tests.browser.test_views import AXE, violations
 from tests.builders import reference_programme
 from tests.web.phone import PHONE
 
-pytestmark = pytest.mark.xdist_group("browser")
 CODE = "482913557201"
 
 

@@ -20,7 +20,6 @@ from tests.builders import World
 from tests.conftest import database
 from tests.web.site import Site, site
 
-pytestmark = pytest.mark.xdist_group("browser")
 FRIEND = Label("friend", Layer.FACT, date(2024, 1, 1), None)
 CODE = "BF48291355720148"
 

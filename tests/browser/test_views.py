@@ -15,7 +15,6 @@ from tests.browser.conftest import Visit
 from tests.browser.stage import DESKTOP_SIZE, PHONE_SIZE, Customer
 from tests.web.phone import PHONE
 
-pytestmark = pytest.mark.xdist_group("browser")
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 WEIGHT_MAX = 100_000
 

@@ -13,8 +13,6 @@ from tests.conftest import database
 from tests.web.phone import PHONE
 from tests.web.site import Site, site
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 @pytest.fixture
 async def shop(migrated: str, cluster_dsn: str) -> AsyncIterator[Site]:

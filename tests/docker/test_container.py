@@ -28,7 +28,6 @@ from tests.docker.image import ROOT, Image
 from tests.roles import as_role, create, drop, fresh
 from tests.service import environment, free_port, fresh_keys
 
-pytestmark = pytest.mark.xdist_group("container")
 DOCKER = ROOT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

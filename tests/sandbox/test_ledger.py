@@ -10,8 +10,6 @@ from benefits.sandbox.behaviour import PENDING_FIRST, SINGLE, Behaviour
 from tests.conftest import database
 from tests.sandbox.bank import PARTS, RETRY_AFTER_S, Bank, running
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 UNSETTLED = "SELECT 1 FROM claim WHERE state IN ('HELD', 'SUBMITTED', 'PENDING', 'UNKNOWN')"
 STATE = "SELECT state FROM claim WHERE claim_id = $1"
 HELD = """

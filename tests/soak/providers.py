@@ -23,6 +23,7 @@ from tests.simulation.ways import WAYS
 async def main(folder: Path, url: str, behaviour: Behaviour, ports: list[int]) -> None:
     """Serve all of them until killed."""
     served = list[Any]()
+    busy_s = 0.0 if behaviour is Behaviour.GOOD else 5.0  # how long a number is turned away
     for way, port in zip(WAYS, ports, strict=True):
         common: dict[str, Any] = {
             "port": port,
@@ -30,14 +31,13 @@ async def main(folder: Path, url: str, behaviour: Behaviour, ports: list[int]) -
             "database": str(folder / way.code),
             "callback_url": f"{url}/callbacks/{way.code}",
             "slow_s": 1.0,
-            **({"busy_s": 0.0} if behaviour is Behaviour.GOOD else {}),  # nobody is turned away
             "hang_s": 4.0,
             "drip_s": 0.2,
             "late_s": 10.0,
         }
         if way.is_wechat:
             keys = make_or_read(folder / f"{way.code}.keys", way.code, way.holds)
-            coupons = WechatSandboxSettings(keys=keys, retry_s=2.0, **common)
+            coupons = WechatSandboxSettings(keys=keys, retry_s=2.0, busy_s=busy_s, **common)
             served.append(serve(way.sandbox(coupons).application(), "127.0.0.1", port))
         else:
             made = SandboxSettings(secrets=(stage.SECRET,), retry_s=(1.0, 2.0, 5.0), **common)

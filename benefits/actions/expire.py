@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from itertools import pairwise
+from uuid import UUID
 
 import msgspec
 
@@ -29,6 +30,7 @@ from benefits.domain.orders import (
     NotSent,
     Operation,
     OrderState,
+    Outcome,
     Unknown,
     patience,
 )
@@ -36,6 +38,7 @@ from benefits.domain.values import local_date
 from benefits.store import claims, endings, members, merged, unheard, welcomes
 from benefits.store import ledger as books
 from benefits.store import orders as requests
+from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, Database
 from benefits.store.ledger import Journal
 
@@ -47,6 +50,7 @@ LANES = 2  # pages at a time: one is decided while the database writes the other
 AT_ONCE = 200  # lots decided before others have their turn
 
 Buckets = tuple[int, int]
+Still = Callable[[Connection, list[UUID]], Awaitable[list[UUID]]]
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -227,51 +231,25 @@ async def expire_lots(conn: Connection, parts: Parts, *, buckets: Buckets, limit
 
 async def end_unused(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
     """End orders that were not used in time, or missed; those of busy members wait (P-9, V-10)."""
+
+    def end(claim: ClaimRow) -> Outcome | None:
+        until = claim.booked_for or claim.use_until
+        return Expired(at=until) if until is not None and claim.state in USABLE else None
+
     found = await claims.unused(conn, buckets, parts.clock(), limit)
-    if not found:
-        return Seen()
-    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
-    free = [claim_id for member_id, claim_id in found if member_id in locked]
-    free = await claims.still_unused(conn, free)  # what is told to be used now does not end
-    answers = [
-        Answer(
-            claim_id=claim.claim_id,
-            operation=Operation.ISSUE,
-            outcome=Expired(at=until),
-            actor="system:expire",
-        )
-        for claim in (await claims.by_id(conn, free)).values()
-        if (until := claim.booked_for or claim.use_until) is not None and claim.state in USABLE
-    ]
-    left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
-    seen = len(free) - len(left)
-    return Seen(seen, len(found) - seen)
+    # What is told to be used now does not end.
+    return await _answer(conn, parts, found, end, still=claims.still_unused)
 
 
 async def lapse_holds(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
     """Release claims that were never sent before their deadline; those of busy members wait."""
-    found = await claims.overdue(conn, buckets, parts.clock(), limit)
-    if not found:
-        return Seen()
-    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
-    free = [claim_id for member_id, claim_id in found if member_id in locked]
     now = parts.clock()
-    current = await claims.by_id(conn, free)
-    overdue = [  # what was sent meanwhile has no deadline any more
-        claim for claim in current.values() if claim.deadline is not None and claim.deadline <= now
-    ]
-    answers = [
-        Answer(
-            claim_id=claim.claim_id,
-            operation=Operation.ISSUE,
-            outcome=Lapsed(),
-            actor="system:expire",
-        )
-        for claim in overdue
-    ]
-    left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
-    seen = len(free) - len(left)
-    return Seen(seen, len(found) - seen)
+
+    def end(claim: ClaimRow) -> Lapsed | None:
+        # What was sent meanwhile has no deadline any more.
+        return Lapsed() if claim.deadline is not None and claim.deadline <= now else None
+
+    return await _answer(conn, parts, await claims.overdue(conn, buckets, now, limit), end)
 
 
 async def give_up_orders(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
@@ -281,25 +259,13 @@ async def give_up_orders(conn: Connection, parts: Parts, *, buckets: Buckets, li
     goes on waiting: an answer still decides.
     """
     since, _ = _unheard_since(await parts.catalogue.current(conn), parts.clock())
+
+    def end(claim: ClaimRow) -> Outcome | None:
+        is_silent = claim.state in UNHEARD and claim.changed_at <= since[claim.benefit]
+        return NOTHING_HEARD if is_silent else None
+
     found = await unheard.orders(conn, buckets, since, limit)
-    if not found:
-        return Seen()
-    locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
-    free = [claim_id for member_id, claim_id in found if member_id in locked]
-    answers = [
-        Answer(
-            claim_id=claim.claim_id,
-            operation=Operation.ISSUE,
-            outcome=NOTHING_HEARD,
-            actor="system:expire",
-            is_last=True,
-        )
-        for claim in (await claims.by_id(conn, free)).values()
-        if claim.state in UNHEARD and claim.changed_at <= since[claim.benefit]
-    ]
-    left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
-    seen = len(free) - len(left)
-    return Seen(seen, len(found) - seen)
+    return await _answer(conn, parts, found, end, is_last=True)
 
 
 async def give_up_rests(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
@@ -308,24 +274,47 @@ async def give_up_rests(conn: Connection, parts: Parts, *, buckets: Buckets, lim
     What waits for its provider goes on waiting: what it says still counts.
     """
     now = parts.clock()
+
+    def end(claim: ClaimRow) -> Outcome | None:
+        is_over = claim.rest_until is not None and claim.rest_until <= now
+        return NOTHING_HEARD if is_over else None
+
     found = await unheard.rests(conn, buckets, now, limit)
+    return await _answer(conn, parts, found, end, is_last=True)
+
+
+async def _answer(
+    conn: Connection,
+    parts: Parts,
+    found: Sequence[tuple[UUID, UUID]],
+    end: Callable[[ClaimRow], Outcome | Lapsed | None],
+    *,
+    is_last: bool = False,
+    still: Still | None = None,
+) -> Seen:
+    """Answer claims, of (member, claim), as `end` says of each once its member is locked.
+
+    Left are those of busy members, those that `still` no longer names, and those whose member was
+    merged into a busy one.
+    """
     if not found:
         return Seen()
     locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
     free = [claim_id for member_id, claim_id in found if member_id in locked]
+    if still is not None:
+        free = await still(conn, free)
     answers = [
         Answer(
             claim_id=claim.claim_id,
             operation=Operation.ISSUE,
-            outcome=NOTHING_HEARD,
+            outcome=outcome,
             actor="system:expire",
-            is_last=True,
+            is_last=is_last,
         )
         for claim in (await claims.by_id(conn, free)).values()
-        if claim.rest_until is not None and claim.rest_until <= now
+        if (outcome := end(claim)) is not None
     ]
-    left = await resolve(conn, answers, parts)  # those whose member was merged into a busy one
-    seen = len(free) - len(left)
+    seen = len(free) - len(await resolve(conn, answers, parts))
     return Seen(seen, len(found) - seen)
 
 
@@ -367,8 +356,7 @@ async def give_up_requests(
         for request in waiting
         if request not in untold
     ]
-    left = await resolve(conn, (), parts, attempts=attempts)
-    seen = len(free) - len(left)
+    seen = len(free) - len(await resolve(conn, (), parts, attempts=attempts))
     return Seen(seen, len(found) - seen)
 
 

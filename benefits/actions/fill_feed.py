@@ -6,6 +6,7 @@ it; lines of a feed count nowhere until the feed is sealed.
 
 import hashlib
 import re
+from collections.abc import Awaitable, Callable
 from itertools import chain
 
 import msgspec
@@ -116,20 +117,43 @@ async def put_chunk(
 
     FeedUnknown, FeedClosed, ChunkConflict.
     """
+
+    async def known() -> Chunk | None:
+        return await known_chunk(conn, key, ready.chunk)
+
+    async def put() -> bool:
+        is_new = await feeds.put_chunk(conn, key, ready.chunk, parts.clock())
+        if is_new and ready.text:
+            await feeds.put_lines(conn, ready.text)
+        return is_new
+
     feed = await feeds.shared(conn, key)
-    if feed is None:
+    there = await kept_before(key, None if feed is None else feed.state, known=known, put=put)
+    return (ready.chunk, True) if there is None else (there, False)
+
+
+async def kept_before(
+    key: FeedKey | LabelFeedKey,
+    state: FeedState | None,
+    *,
+    known: Callable[[], Awaitable[Chunk | None]],
+    put: Callable[[], Awaitable[bool]],
+) -> Chunk | None:
+    """Return the chunk that there was of a number; if there was none, `put` has kept the new one.
+
+    `state` is that of a feed that nobody seals meanwhile. FeedUnknown, FeedClosed, ChunkConflict.
+    """
+    if state is None:
         raise FeedUnknown(f"There is no feed {key}.")
-    if (known := await known_chunk(conn, key, ready.chunk)) is not None:
-        return known, False
-    if feed.state is not FeedState.OPEN:
-        raise FeedClosed(f"{key} is {feed.state.value}.")
-    if not await feeds.put_chunk(conn, key, ready.chunk, parts.clock()):
-        known = await known_chunk(conn, key, ready.chunk)  # somebody else sent it just now
-        assert known is not None, "a chunk stays"
-        return known, False
-    if ready.text:
-        await feeds.put_lines(conn, ready.text)
-    return ready.chunk, True
+    if (there := await known()) is not None:
+        return there
+    if state is not FeedState.OPEN:
+        raise FeedClosed(f"{key} is {state.value}.")
+    if await put():
+        return None
+    there = await known()  # somebody else sent it just now
+    assert there is not None, "a chunk stays"
+    return there
 
 
 async def known_chunk(conn: Connection, key: FeedKey, chunk: Part | Chunk) -> Chunk | None:

@@ -6,14 +6,12 @@ it; they say nothing of anybody until the feed is sealed.
 
 import msgspec
 
-from benefits.actions.fill_feed import Part, same
+from benefits.actions.fill_feed import Part, kept_before, same
 from benefits.actions.import_files import fitting, read_rows
 from benefits.actions.parts import Parts
 from benefits.domain.assets import LineInvalid
 from benefits.domain.feeds import (
     REASONS_MAX,
-    FeedClosed,
-    FeedState,
     FeedUnknown,
     Tally,
     reason,
@@ -86,18 +84,15 @@ async def put_labels(
 
     FeedUnknown, FeedClosed, ChunkConflict.
     """
+
+    async def known() -> Chunk | None:
+        return await known_labels(conn, key, ready.chunk)
+
+    async def put() -> bool:
+        return await label_feeds.put_chunk(
+            conn, key, ready.chunk, parts.clock(), lines_sealed=ready.lines_sealed
+        )
+
     feed = await label_feeds.shared(conn, key)
-    if feed is None:
-        raise FeedUnknown(f"There is no feed {key}.")
-    if (known := await known_labels(conn, key, ready.chunk)) is not None:
-        return known, False
-    if feed.state is not FeedState.OPEN:
-        raise FeedClosed(f"{key} is {feed.state.value}.")
-    new = await label_feeds.put_chunk(
-        conn, key, ready.chunk, parts.clock(), lines_sealed=ready.lines_sealed
-    )
-    if not new:
-        known = await known_labels(conn, key, ready.chunk)  # somebody else sent it just now
-        assert known is not None, "a chunk stays"
-        return known, False
-    return ready.chunk, True
+    there = await kept_before(key, None if feed is None else feed.state, known=known, put=put)
+    return (ready.chunk, True) if there is None else (there, False)

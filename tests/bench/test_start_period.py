@@ -82,7 +82,7 @@ async def _in_a_database(server: Postgres, figures: Figures) -> None:
     await _started(database, world, figures, "all members, nothing due s")
     world.clock.now = FIRST.replace(day=3)
     await _started(database, world, figures, "a day for nobody s")
-    figures.setdefault("copying s", []).append(await _copied(raw))
+    _keep(figures, "copying s", await _copied(raw))
     await raw.close()
     await database.close()
     bare = await asyncpg.connect(server.dsn)
@@ -108,10 +108,16 @@ async def _started(database: Database, world: World, figures: Figures, name: str
     worker, begun = Worker(database, world.parts, {}), time.perf_counter()
     while await worker.start_periods():
         pass
-    figures.setdefault(name, []).append(time.perf_counter() - begun)
+    _keep(figures, name, time.perf_counter() - begun)
     leased = await start_period.begin(database, world.parts, "wealth")
     done = await start_period.go_on(database, world.parts, leased, BUCKETS)
     assert (MEMBERS, 0) == (done.done.members, done.done.grants)
+
+
+def _keep(figures: Figures, name: str, took: float) -> None:
+    """Keep how long something took, and show it at once: a million members take a while."""
+    figures.setdefault(name, []).append(took)
+    print(f"{name:34s} {took:10.2f}", flush=True)
 
 
 async def _copied(raw: asyncpg.Connection) -> float:

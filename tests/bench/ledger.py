@@ -110,8 +110,8 @@ _ORDERED = (
     """INSERT INTO provider_request (bucket, request_id, member_id, claim_id, provider, sku,
                                      operation, body_sealed, body_hash, disclosed, created_at,
                                      next_at)
-       SELECT bucket, request_id, member_id, claim_id, $1, $2, 'ISSUE', $3::bytea,
-              sha256(request_id::text::bytea), '{phone}', at, at + interval '1 day'
+       SELECT bucket, request_id, member_id, claim_id, $1, $2, 'ISSUE', $3::bytea, $4::bytea,
+              '{phone}', at, at + interval '1 day'
        FROM ordered""",
     """INSERT INTO request (bucket, caller, operation, key, body_hash, ids, recorded_at)
        SELECT bucket, 'bench', 'claim', claim_id::text, sha256('claim'),
@@ -131,6 +131,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     sku: str
     body_sealed: bytes
+    body_hash: bytes
     at: datetime
 
 
@@ -209,7 +210,7 @@ async def _order(conn: asyncpg.Connection, orders: int, wanted: Wanted) -> None:
         if "$1::timestamptz" in statement:
             values = (wanted.at,)
         elif "$3::bytea" in statement:
-            values = (wanted.provider, wanted.sku, wanted.body_sealed)
+            values = (wanted.provider, wanted.sku, wanted.body_sealed, wanted.body_hash)
         await conn.execute(statement.replace("VIDEO", wanted.benefit), *values)
 
 

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from benefits.actions import seal
 from benefits.domain.orders import Call, IssueRequest, Operation
 from benefits.domain.programme import Programme
+from benefits.domain.requests import body_hash
 from benefits.domain.signature import parse_secret
 from benefits.house import real_clock
 from benefits.providers.http import Moment, Outgoing
@@ -112,6 +113,7 @@ class Ground(msgspec.Struct, kw_only=True):
                 provider=provider,
                 sku=ASKED.sku,
                 body_sealed=body,
+                body_hash=body_hash(ASKED),
                 at=at,
             )
             await order_all(self.raw, orders, wanted)

@@ -39,7 +39,14 @@ async def test_what_a_month_cost_is_read_in_a_while(durable_server: Postgres) ->
         for nth in range(AFTER + 1):
             month = FIRST.plus(nth)
             at = datetime(month.year, month.number, 10, 4, tzinfo=UTC)
-            wanted = Wanted(benefit="VIDEO", provider="sandbox", sku="V", body_sealed=b"x", at=at)
+            wanted = Wanted(
+                benefit="VIDEO",
+                provider="sandbox",
+                sku="V",
+                body_sealed=b"x",
+                body_hash=bytes(32),
+                at=at,
+            )
             await deliver_all(raw, CLAIMS, wanted)
         await raw.execute("VACUUM ANALYZE")
         expected = f"{CLAIMS * 15}.00"

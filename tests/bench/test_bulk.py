@@ -33,6 +33,7 @@ from benefits.settings import Keys
 from benefits.store.db import connect
 from benefits.store.envelope import Envelope
 from benefits.store.migrate import create_database, migrate
+from tests.bench.ledger import copy_grants
 from tests.builders import PROGRAMME, World
 from tests.service import environment, fresh_keys, serve
 
@@ -41,7 +42,6 @@ MEMBERS = int(os.environ.get("BENCH_BULK_MEMBERS", "50000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 WAYS = os.environ.get("BENCH_BULK_WAYS", "command http").split()
 ROOT = Path(__file__).parents[2]
-TABLES = ("lot", "batch", "posting", "wallet", "outbox", "entitlement_grant")
 AT_ONCE = 5000
 Figures = dict[str, list[float]]
 
@@ -79,7 +79,7 @@ async def _round(server_dsn: str, keys: Keys, *, key: str, folder: Path, figures
         note("command: longest without commit, s", await longest)
         note("command: rewards/s", MEMBERS / took)
         note("command: peak MB", peak_mb)
-        note("copy: rewards/s", MEMBERS / await _copy(dsn, other, folder))
+        note("copy: rewards/s", MEMBERS / await copy_grants(dsn, other, folder))
     if "http" not in WAYS:
         return
     async with _fresh(server_dsn) as dsn:
@@ -161,22 +161,6 @@ async def _worker(dsn: str, keys: Keys) -> AsyncIterator[Process]:
     finally:
         worker.terminate()
         await worker.wait()
-
-
-async def _copy(source: str, target: str, folder: Path) -> float:
-    """COPY what one installation wrote into the same tables of another; return the seconds."""
-    took = 0.0
-    reading, writing = await asyncpg.connect(source), await asyncpg.connect(target)
-    for table in TABLES:
-        path = folder / f"{table}.rows"
-        await reading.copy_from_query(f"SELECT * FROM {table}", output=path)
-        start = time.perf_counter()
-        await writing.copy_to_table(table, source=path)
-        took += time.perf_counter() - start
-        path.unlink()
-    await reading.close()
-    await writing.close()
-    return took
 
 
 def _list(folder: Path, count: int) -> Path:

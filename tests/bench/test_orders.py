@@ -73,7 +73,9 @@ async def test_a_dead_provider_does_not_slow_the_others(durable_server: Postgres
             async with working(stage):
                 for nth in range(ROUNDS + 1):
                     told = Figures() if nth == 0 else figures
-                    for name, dead in BESIDE.items():
+                    ways = list(BESIDE.items())
+                    first = nth % len(ways)  # none always has the smallest tables
+                    for name, dead in ways[first:] + ways[:first]:
                         if dead is not None:
                             await stage.release(dead, orders=ORDERS, ago_s=3600)
                         since = await stage.release(*NINE, orders=share)

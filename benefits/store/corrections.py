@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.archive import MonthArchived
 from benefits.domain.corrections import Effect, Line, Taken, Undone
 from benefits.domain.ledger import Account, Posting
 from benefits.domain.values import bucket_of
@@ -104,12 +105,15 @@ WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind IN ('MAKE_GOOD', 'CLEAR')
 ORDER BY d.decided_at
 """
 # Primary keys. What a hold's end released and did not let expire at once; its batch ends no other.
+# No lines are there of one that is archived.
 RELEASED = """
-SELECT coalesce(sum(CASE p.debit WHEN 'held' THEN p.amount ELSE -p.amount END), 0)::bigint AS units
+SELECT coalesce(sum(CASE p.debit WHEN 'held' THEN p.amount ELSE -p.amount END), 0)::bigint
+           AS units,
+       count(*) > count(p.line) AS is_away
 FROM hold_end AS e
-JOIN posting AS p ON p.bucket = e.bucket AND p.batch_id = e.batch_id
+LEFT JOIN posting AS p ON p.bucket = e.bucket AND p.batch_id = e.batch_id
+ AND (p.debit, p.credit) IN (('held', 'available'), ('available', 'expired'))
 WHERE e.bucket = $1 AND e.hold_id = $2 AND e.released > 0
-  AND (p.debit, p.credit) IN (('held', 'available'), ('available', 'expired'))
 """
 
 
@@ -201,8 +205,13 @@ async def replaced(conn: Connection, member_id: UUID, claim_id: UUID) -> int:
 
 
 async def released(conn: Connection, hold_id: UUID) -> int:
-    """Return how many units of a hold became available again as it ended (L-6, L-9)."""
-    ((units,),) = await rows(conn, RELEASED, bucket_of(hold_id), hold_id)
+    """Return how many units of a hold became available again as it ended (L-6, L-9).
+
+    MonthArchived when that is not known here.
+    """
+    ((units, is_away),) = await rows(conn, RELEASED, bucket_of(hold_id), hold_id)
+    if is_away:
+        raise MonthArchived
     return int(units)
 
 

@@ -74,6 +74,7 @@ class Units:
         self._ends: list[HoldEnd] = []
         self._reversals: list[Reversal] = []
         self._made_good: dict[UUID, int] = {}
+        self._gone: dict[UUID, int] = {}
         self.grants: list[GrantRow] = []
 
     async def load_spent(self, conn: Connection, found: Sequence[ClaimRow]) -> list[UUID]:
@@ -89,11 +90,27 @@ class Units:
         every = (line.posting.lot_id for some in lines.values() for line in some)
         return [lot_id for lot_id in every if lot_id is not None]
 
+    def has_spent(self, claim: ClaimRow) -> bool:
+        """Say whether something that a claim spent may come back, as far as it is loaded."""
+        return claim.claim_id in self._spent
+
     async def load_made_good(self, conn: Connection, found: Sequence[ClaimRow]) -> None:
-        """Read what claims that were given up were made good before, and what members owe."""
+        """Read what claims were made good before, and what their members owe.
+
+        What people made good, or clawed back, comes back to nobody (L-8, L-9).
+        """
         pairs = [(claim.member_id, self.holds[claim.hold_id].unit) for claim in found]
         self.journal.load_owed(await books.owed(conn, pairs))
         self._made_good = await corrections.made_good(conn, found)
+        spent = [claim for claim in found if self.has_spent(claim)]
+        clawed = await corrections.clawed_back(conn, {claim.member_id for claim in spent})
+        for claim in spent:
+            hold, self._gone[claim.claim_id] = self.holds[claim.hold_id], 0
+            if claim.member_id in clawed:
+                now = self.journal.now
+                there = await corrections.there(conn, claim.member_id, hold.unit, now)
+                self._gone[claim.claim_id] = max(0, hold.quantity - there.used)
+            self._gone[claim.claim_id] += self._made_good[claim.claim_id]
 
     async def write(self, writer: Writer) -> None:
         """Write holds, their ends, and what was given back; the journal was written before."""
@@ -122,7 +139,7 @@ class Units:
                 captured = step.effect is Effect.REISSUE_AND_CAPTURE
                 return self._reissue(claim, actor, used_at, captured=captured)
             case Effect.RESTORE | Effect.RETURN | Effect.FORFEIT:
-                was_spent = claim.claim_id in self._spent
+                was_spent = self.has_spent(claim)
                 trouble = self._give_back(claim, actor, step.effect)
                 if trouble is None and was_spent and step.effect is Effect.RETURN:
                     return self._make_good(claim, actor)
@@ -320,11 +337,13 @@ class Units:
             self.tell(claim, kind)
             return None
         hold, unit, parts = spent.hold, spent.hold.unit, spent.whole
-        if not parts:
+        known = self._gone.get(claim.claim_id, 0)
+        if not parts or (known and effect is Effect.RESTORE):
             self.tell(claim, kind)
             return BY_HAND
         at = self.journal.now_for(claim.member_id)
-        late = any(self.journal.lots[part.lot_id].ended(at) for part in parts)
+        gone, back = ledger.split(parts, known)
+        late = any(self.journal.lots[part.lot_id].ended(at) for part in back)
         reserved, minor = self._reserved_again(claim, hold), spent.minor
         if effect is Effect.RESTORE:
             postings = ledger.unspent(unit, parts) + spent.money_back()
@@ -333,7 +352,8 @@ class Units:
                 cost = Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
                 postings += ledger.reserve(cost)
         elif effect is Effect.RETURN:
-            postings = ledger.restore(parts, self.journal.lots, at) + spent.money_back()
+            postings = ledger.let_end(Account.REDEEMED, unit, gone)
+            postings += ledger.restore(back, self.journal.lots, at) + spent.money_back()
         else:
             postings = ledger.let_end(Account.REDEEMED, unit, parts) + spent.money_back()
         batch_id = self._post(claim, postings, actor, kind=kind, reverses=spent.batch_id)
@@ -415,6 +435,7 @@ class Units:
         assert booking is not None, "what is cancelled was booked"
         hold, lots = self.holds[claim.hold_id], self.journal.lots
         ended = sum(part.amount for part in hold.parts if lots[part.lot_id].ended(at))
+        ended -= min(ended, self._made_good[claim.claim_id])
         if not ended or booking.if_ended is IfEnded.LOSE:
             return None
         item, zone = programme.benefits[hold.unit.removeprefix(UNITS)], programme.tz
@@ -441,7 +462,8 @@ class Units:
 
 
 BY_HAND = Trouble(
-    "reversed_by_hand", "What it had spent came back before, was settled in part, or is archived."
+    "reversed_by_hand",
+    "What it had spent came back before, was made good, clawed back or settled, or is archived.",
 )
 
 

@@ -288,7 +288,7 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
     return rules.make_good(
         matter.unit,
         NewLot(matter.steps, wanted.valid_days),
-        Failed(claim.state, hold.quantity, replaced),
+        Failed(not hold.ended, hold.quantity, replaced),
         owed=journal.owed(claim.member_id, matter.unit),
         charged=charged,
     )

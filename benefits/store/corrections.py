@@ -87,6 +87,14 @@ JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.cor
 WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind = 'MAKE_GOOD'
   AND c.body ->> 'claim_id' = $3 AND d.batch_id IS NOT NULL
 """
+# Primary keys; corrections of a member are few.
+CLAWED_BACK = """
+SELECT DISTINCT c.member_id
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN correction AS c ON c.bucket = k.bucket AND c.member_id = k.member_id
+JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
+WHERE c.kind = 'CLAW_BACK' AND d.batch_id IS NOT NULL
+"""
 # Primary key; the batches under which the order of a claim moved on.
 DELIVERIES = """
 SELECT e.batch_id FROM outbox AS e
@@ -195,6 +203,12 @@ async def there(conn: Connection, member_id: UUID, unit: str, now: datetime) -> 
     """Return what a member has or had that could still be clawed back, and what was (L-8)."""
     (row,) = await rows(conn, THERE, bucket_of(member_id), member_id, unit, now)
     return Taken(row.free, row.used, row.revoked)
+
+
+async def clawed_back(conn: Connection, ids: Collection[UUID]) -> set[UUID]:
+    """Return from which members people took units back, used ones too (L-8)."""
+    found = await rows(conn, CLAWED_BACK, [bucket_of(id_) for id_ in ids], list(ids))
+    return {row.member_id for row in found}
 
 
 async def replaced(conn: Connection, member_id: UUID, claim_id: UUID) -> int:

@@ -1,14 +1,28 @@
 """Make-goods: what an order took and did not bring is replaced once, at the price it had."""
 
+from datetime import timedelta
+
 import pytest
 
 from benefits.domain.benefit import Late, LateReversal
 from benefits.domain.corrections import Fault, Kind
-from benefits.domain.orders import Reason, Rejected
+from benefits.domain.orders import Done, Expired, Outcome, Reason, Rejected, Reversed, Used
 from benefits.domain.programme_file import read
 from tests.actions.desk import ask, correct, figures, lost, money, offered, spent
-from tests.actions.life import call_back, claimed, holder, number_of, wallet, wish
-from tests.builders import PROGRAMME, World
+from tests.actions.life import (
+    call_back,
+    claimed,
+    counter,
+    holder,
+    number_of,
+    states,
+    wallet,
+    wish,
+)
+from tests.builders import NOON, PROGRAMME, World
+
+OURS = {"fault": Fault.OURS, "valid_days": 30}
+LATER = NOON + timedelta(hours=1)
 
 
 async def test_the_provider_owes_what_the_order_cost_whatever_it_costs_today(
@@ -60,4 +74,77 @@ async def test_a_claim_is_corrected_by_the_terms_it_was_made_under(world: World)
     world.clock.forward(days=3)
     assert "ok" == await correct(world, Kind.REVERSE, member, 1, claim_id=claim)
     assert [(2, 0, 0, 1, 1)] == await figures(world, member)
+    assert [] == await world.findings()
+
+
+async def test_what_an_order_holds_is_not_made_good(world: World) -> None:
+    """Delivered and not used it may still be used, or come back by itself, once (L-9)."""
+    member = await holder(world, "LOUNGE", quantity=2)
+    (claim,) = await claimed(world, wish(member, "LOUNGE"))
+    number = await number_of(world, claim)
+    await call_back(world, number, Done(at=NOON))
+    asked = await ask(world, Kind.MAKE_GOOD, member, 1, claim_id=claim, **OURS)
+    assert ("order_unfit", ["ISSUED"]) == (asked, await states(world))
+    await call_back(world, number, Expired(at=NOON))
+    asked = await ask(world, Kind.MAKE_GOOD, member, 1, claim_id=claim, **OURS)
+    assert ("correction_exceeds", (2, 0)) == (asked, await wallet(world, member, "LOUNGE"))
+    assert [] == await world.findings()
+
+
+async def test_a_use_that_was_made_good_and_is_undone_is_a_persons(world: World) -> None:
+    """The member has the other unit: this one is not held again, and nobody gets it (L-9)."""
+    member = await holder(world, "LOUNGE")
+    (claim,) = await claimed(world, wish(member, "LOUNGE"))
+    number = await number_of(world, claim)
+    await call_back(world, number, Used(at=NOON))
+    assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 1, claim_id=claim, **OURS)
+    await call_back(world, number, Reversed(at=LATER))
+    (case,) = await world.rows("SELECT kind FROM case_file")
+    assert ("reversed_by_hand", ["ISSUED"]) == (case.kind, await states(world))
+    await call_back(world, number, Expired(at=LATER + timedelta(hours=1)))
+    assert (1, 0) == await wallet(world, member, "LOUNGE")
+    assert [] == await world.findings()
+
+
+async def test_of_what_ended_unused_after_all_only_the_rest_comes_back(world: World) -> None:
+    """One of two was made good: it ends with its order, and both are paid back (L-7, L-9)."""
+    member = await holder(world, "LOUNGE", quantity=2)
+    (claim,) = await claimed(world, wish(member, "LOUNGE", quantity=2))
+    number = await number_of(world, claim)
+    await call_back(world, number, Used(at=NOON), Expired(at=LATER))
+    assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 1, claim_id=claim, **OURS)
+    await call_back(world, number, Reversed(at=NOON + timedelta(minutes=1)))
+    assert (["EXPIRED"], (2, 0)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert [(2, 1, 0, 0, 1), (1, 1, 0, 0, 0)] == await figures(world, member)
+    assert (0, 0) == await counter(world, "budget:lounge")
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "cases", "left"),
+    [
+        ((Reversed(at=LATER),), "ISSUED", ["reversed_by_hand"], (0, 1)),
+        ((Expired(at=LATER), Reversed(at=LATER)), "EXPIRED", [], (1, 0)),
+    ],
+)
+async def test_what_was_clawed_back_comes_back_by_no_provider(
+    world: World,
+    *,
+    told: tuple[Outcome, ...],
+    state: str,
+    cases: list[str],
+    left: tuple[int, int],
+) -> None:
+    """The bank has borne one of two uses: both undone, one unit is the member's (L-8)."""
+    member = await holder(world, "LOUNGE", quantity=2)
+    claims = await claimed(world, wish(member, "LOUNGE"), wish(member, "LOUNGE"))
+    numbers = [await number_of(world, claim) for claim in claims]
+    for number in numbers:
+        await call_back(world, number, Used(at=NOON))
+    assert "ok" == await correct(world, Kind.CLAW_BACK, member, 1, benefit="LOUNGE")
+    for number in numbers:
+        assert [] == await world.rows("SELECT kind FROM case_file")
+        await call_back(world, number, *told)
+    assert ([state] * 2, left) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert cases == [row.kind for row in await world.rows("SELECT kind FROM case_file")]
     assert [] == await world.findings()

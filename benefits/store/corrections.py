@@ -81,10 +81,12 @@ GROUP BY 1
 """
 # Primary keys; a member's corrections are few.
 REPLACED = """
-SELECT coalesce(sum((c.body ->> 'quantity')::bigint), 0)::bigint AS units
+SELECT coalesce(sum((c.body ->> 'quantity')::bigint)
+                FILTER (WHERE c.kind = 'MAKE_GOOD'), 0)::bigint AS pieces,
+       coalesce(sum((c.effect #>> '{would,lot,quantity}')::bigint), 0)::bigint AS units
 FROM correction AS c
 JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
-WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind = 'MAKE_GOOD'
+WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind IN ('MAKE_GOOD', 'REVERSE')
   AND c.body ->> 'claim_id' = $3 AND d.batch_id IS NOT NULL
 """
 # Primary keys; corrections of a member are few.
@@ -211,11 +213,20 @@ async def clawed_back(conn: Connection, ids: Collection[UUID]) -> set[UUID]:
     return {row.member_id for row in found}
 
 
-async def replaced(conn: Connection, member_id: UUID, claim_id: UUID) -> int:
-    """Return how many units of a claim people made good, apart from what was reversed (L-9)."""
+class Replaced(msgspec.Struct, frozen=True):
+    """Pieces of a claim that people made good, apart from what was reversed; all units they gave.
+
+    These are those of lots that corrections of the claim made, reversals too (L-7, L-9).
+    """
+
+    pieces: int
+    units: int
+
+
+async def replaced(conn: Connection, member_id: UUID, claim_id: UUID) -> Replaced:
+    """Return how much of a claim people made good."""
     values = (bucket_of(member_id), member_id, str(claim_id))
-    ((units,),) = await rows(conn, REPLACED, *values)
-    return int(units)
+    return Replaced(*(await rows(conn, REPLACED, *values))[0])
 
 
 async def released(conn: Connection, hold_id: UUID) -> int:

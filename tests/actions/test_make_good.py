@@ -4,9 +4,18 @@ from datetime import timedelta
 
 import pytest
 
-from benefits.domain.benefit import Late, LateReversal
+from benefits.domain.benefit import ClawBack, Late, LateReversal
 from benefits.domain.corrections import Fault, Kind
-from benefits.domain.orders import Done, Expired, Outcome, Reason, Rejected, Reversed, Used
+from benefits.domain.orders import (
+    Done,
+    Expired,
+    Outcome,
+    Reason,
+    Rejected,
+    Reversed,
+    Revoked,
+    Used,
+)
 from benefits.domain.programme_file import read
 from tests.actions.desk import ask, correct, figures, lost, money, offered, spent
 from tests.actions.life import (
@@ -14,6 +23,7 @@ from tests.actions.life import (
     claimed,
     counter,
     holder,
+    lapse_holds,
     number_of,
     states,
     wallet,
@@ -147,4 +157,72 @@ async def test_what_was_clawed_back_comes_back_by_no_provider(
         await call_back(world, number, *told)
     assert ([state] * 2, left) == (await states(world), await wallet(world, member, "LOUNGE"))
     assert cases == [row.kind for row in await world.rows("SELECT kind FROM case_file")]
+    assert [] == await world.findings()
+
+
+PROMISED = {"late_reversal": LateReversal(then=Late.MAKE_GOOD, days=14)}
+LIVED = (1, 0, 0, 0, 1)  # one unit that ended
+ANEW = (1, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "expected"),
+    [
+        ("VIDEO", (Rejected(Reason.STOCK_OUT, "out"),), [LIVED, ANEW]),
+        ("VIDEO", (), [LIVED, ANEW]),  # never sent
+        ("LOUNGE", (Done(at=NOON), Revoked(at=LATER)), [LIVED, ANEW]),
+        ("LOUNGE", (Used(at=NOON), Expired(at=LATER), Reversed(at=LATER)), [LIVED, ANEW]),
+        ("VIDEO", (Rejected(Reason.INVALID, "no_such_phone"),), [LIVED]),
+        ("LOUNGE", (Done(at=NOON), Expired(at=LATER)), [LIVED]),
+    ],
+)
+async def test_what_comes_back_ended_is_made_good_once_where_that_is_promised(
+    world: World,
+    code: str,
+    *,
+    told: tuple[Outcome, ...],
+    expected: list[tuple[int, ...]],
+) -> None:
+    """L-6, L-7: failed or undone without the member's fault; not what nobody used (V-5)."""
+    await offered(world, **PROMISED)
+    member = await holder(world, code, valid_days=1)
+    (claim,) = await claimed(world, wish(member, code))
+    world.clock.forward(days=3)
+    number = await number_of(world, claim)
+    if told:
+        for _ in range(2):
+            await call_back(world, number, *told)
+    else:
+        assert 1 == await lapse_holds(world)
+    assert expected == await figures(world, member)
+    ends = await world.rows("SELECT expires_at FROM lot WHERE cause = 'MAKE_GOOD'")
+    now = world.clock()
+    assert all(timedelta(days=14) < end - now <= timedelta(days=15) for (end,) in ends)
+    asked = await ask(world, Kind.MAKE_GOOD, member, 1, claim_id=claim, **OURS)
+    assert (asked == "correction_exceeds") == (ANEW in expected)
+    assert [] == await world.findings()
+
+
+async def test_a_debt_is_paid_first_by_what_is_made_good_and_who_left_gets_nothing(
+    world: World,
+) -> None:
+    """As by any other grant (L-8); a member who is gone can use nothing (T-10)."""
+    await offered(world, claw_back=ClawBack.DEBT, **PROMISED)
+    member = await holder(world, "LOUNGE", quantity=2, valid_days=1)
+    used, held = await claimed(world, wish(member, "LOUNGE"), wish(member, "LOUNGE"))
+    await call_back(world, await number_of(world, used), Used(at=NOON))
+    assert "ok" == await correct(world, Kind.CLAW_BACK, member, 1, benefit="LOUNGE")
+    gone = await holder(world, "LOUNGE", valid_days=1)
+    (left,) = await claimed(world, wish(gone, "LOUNGE"))
+    await world.rows("UPDATE member SET closed_on = $1 WHERE member_id = $2 RETURNING 1",
+                     NOON.date(), gone)  # fmt: skip
+    world.clock.forward(days=3)
+    for claim in (held, left):
+        await call_back(world, await number_of(world, claim), Rejected(Reason.CONFIG, "ours"))
+    assert [(2, 0, 0, 1, 1), (1, 0, 0, 0, 0)] == await figures(world, member)
+    assert [LIVED] == await figures(world, gone)
+    assert [(0,)] == [
+        tuple(row)
+        for row in await world.rows("SELECT owed FROM wallet WHERE member_id = $1", member)
+    ]
     assert [] == await world.findings()

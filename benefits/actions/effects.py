@@ -350,7 +350,6 @@ class Units:
             self.tell(claim, kind)
             return BY_HAND
         at = self.journal.now_for(claim.member_id)
-        gone, back = ledger.split(parts, known)
         reserved, minor = self._reserved_again(claim, hold), spent.minor
         if effect is Effect.RESTORE:
             postings = ledger.unspent(unit, parts) + spent.money_back()
@@ -359,8 +358,9 @@ class Units:
                 cost = Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
                 postings += ledger.reserve(cost)
         elif effect is Effect.RETURN:
-            postings = ledger.let_end(Account.REDEEMED, unit, gone)
-            postings += ledger.restore(back, self.journal.lots, at) + spent.money_back()
+            gone, lots = ledger.split(parts, known)[0], self.journal.lots
+            postings = ledger.restore(parts, lots, at) + spent.money_back()
+            postings += ledger.cut(unit, [one for one in gone if not lots[one.lot_id].ended(at)])
         else:
             postings = ledger.let_end(Account.REDEEMED, unit, parts) + spent.money_back()
         batch_id = self._post(claim, postings, actor, kind=kind, reverses=spent.batch_id)

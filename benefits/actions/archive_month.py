@@ -157,6 +157,11 @@ async def _write(database: Database, path: Path, header: Header, say: Progress) 
         plain.flush()
         os.fsync(plain.fileno())
     part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)  # what leaves the database is nowhere else
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 async def _pages(database: Database, header: Header) -> AsyncIterator[tuple[bytes, int]]:
@@ -202,6 +207,8 @@ async def _take_out(conn: Connection, parts: Parts, checked: Checked, key: SealK
     note = key.sign_text(made.text(key.public.name))
     made = msgspec.structs.replace(made, note=note)
     await _lock(conn)
+    if await store.given_back_since(conn, month):
+        raise LedgerBusy("Something of the month was given back just now. Do it again.")
     await store.take_out(conn, made)
     return Done(made, is_new=True, kept=left.kept)
 

@@ -22,13 +22,13 @@ from benefits.actions.transfer import Reach
 from benefits.domain import corrections as rules
 from benefits.domain import entitlement, ledger
 from benefits.domain.benefit import UNITS, Benefit, Late
-from benefits.domain.booking import Cancelled, IfEnded
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.corrections import Line
 from benefits.domain.entitlement import CounterUse
 from benefits.domain.lattice import Effect, Step
 from benefits.domain.ledger import Account, Cost, Posting
 from benefits.domain.limits import Counted
+from benefits.domain.made_good import Over, made_good_days
 from benefits.domain.orders import OrderState
 from benefits.domain.programme import Programme
 from benefits.domain.refusal import Refusal
@@ -42,8 +42,6 @@ from benefits.store.ledger import MAKE_GOOD, Journal
 from benefits.store.tiers import GrantRow
 
 Offer = tuple[Programme, Benefit]
-# How an order ends that its member gave up.
-_GIVEN_UP = frozenset({OrderState.REVOKED, OrderState.COMPENSATED})
 COUNTED = "order.counted"  # the event that tells how many of the pieces came
 
 
@@ -74,6 +72,7 @@ class Units:
         self._ends: list[HoldEnd] = []
         self._reversals: list[Reversal] = []
         self._made_good: dict[UUID, int] = {}
+        self._gone: dict[UUID, int] = {}
         self.grants: list[GrantRow] = []
 
     async def load_spent(self, conn: Connection, found: Sequence[ClaimRow]) -> list[UUID]:
@@ -90,10 +89,37 @@ class Units:
         return [lot_id for lot_id in every if lot_id is not None]
 
     async def load_made_good(self, conn: Connection, found: Sequence[ClaimRow]) -> None:
-        """Read what claims that were given up were made good before, and what members owe."""
-        pairs = [(claim.member_id, self.holds[claim.hold_id].unit) for claim in found]
+        """Read what claims were made good whose units may come back, and what members owe.
+
+        What people made good, or clawed back, comes back to nobody (L-8, L-9).
+        """
+        about = [
+            c for c in found if c.claim_id in self._spent or c.cancelled_at or self._is_late(c)
+        ]
+        if not about:
+            return
+        spent = [claim for claim in about if claim.claim_id in self._spent]
+        pairs = [(claim.member_id, self.holds[claim.hold_id].unit) for claim in about]
         self.journal.load_owed(await books.owed(conn, pairs))
-        self._made_good = await corrections.made_good(conn, found)
+        self._made_good = await corrections.made_good(conn, about)
+        clawed = set[UUID]()
+        if spent:
+            clawed = await corrections.clawed_back(conn, {claim.member_id for claim in spent})
+        for claim in spent:
+            hold, gone = self.holds[claim.hold_id], self._made_good[claim.claim_id]
+            if claim.member_id in clawed:
+                now = self.journal.now
+                there = await corrections.there(conn, claim.member_id, hold.unit, now)
+                gone += max(0, hold.quantity - there.used)
+            self._gone[claim.claim_id] = gone
+
+    def _is_late(self, claim: ClaimRow) -> bool:
+        """Say whether held units of a claim would come back ended, and be made good."""
+        hold, lots, now = self.holds[claim.hold_id], self.journal.lots, self.journal.now
+        promised = self._offers[claim.claim_id][1].late_reversal.then is Late.MAKE_GOOD
+        if hold.ended or not promised:
+            return False
+        return any(lots[part.lot_id].ended(now) for part in hold.parts)
 
     async def write(self, writer: Writer) -> None:
         """Write holds, their ends, and what was given back; the journal was written before."""
@@ -115,7 +141,7 @@ class Units:
                 end(claim, hold, actor, used=claim.quantity, paid=paid)
             case Effect.RELEASE:
                 end(claim, hold, actor, used=step.course.used)
-                return None if hold.ended else self._make_good(claim, actor)
+                return None if hold.ended else self._make_good(claim, actor, undone=False)
             case Effect.LOSE:
                 end(claim, hold, actor, used=step.course.used, lost=True)
             case Effect.REISSUE | Effect.REISSUE_AND_CAPTURE:
@@ -125,7 +151,7 @@ class Units:
                 was_spent = claim.claim_id in self._spent
                 trouble = self._give_back(claim, actor, step.effect)
                 if trouble is None and was_spent and step.effect is Effect.RETURN:
-                    return self._make_good(claim, actor)
+                    return self._make_good(claim, actor, undone=True)
                 return trouble
             case Effect.RECKON:
                 return self._reckon(claim, actor, used_at, claim.quantity - step.unpaid)
@@ -314,17 +340,16 @@ class Units:
     def _give_back(self, claim: ClaimRow, actor: str, effect: Effect) -> Trouble | None:
         """Take back that units were spent: they are held again, or the member's, or lost (L-7)."""
         spent = self._spent.pop(claim.claim_id, None)
-        given_up = claim.state is OrderState.REVOKED
-        kind = kind_of(claim) if given_up else "order.reversed"
+        kind = kind_of(claim) if claim.state is OrderState.REVOKED else "order.reversed"
         if spent is None:  # delivered at the bank's loss: no units of the member are concerned
             self.tell(claim, kind)
             return None
         hold, unit, parts = spent.hold, spent.hold.unit, spent.whole
-        if not parts:
+        known = self._gone.get(claim.claim_id, 0)
+        if not parts or (known and effect is Effect.RESTORE):
             self.tell(claim, kind)
             return BY_HAND
         at = self.journal.now_for(claim.member_id)
-        late = any(self.journal.lots[part.lot_id].ended(at) for part in parts)
         reserved, minor = self._reserved_again(claim, hold), spent.minor
         if effect is Effect.RESTORE:
             postings = ledger.unspent(unit, parts) + spent.money_back()
@@ -333,7 +358,9 @@ class Units:
                 cost = Cost(reserved.unit, reserved.budget, hold.provider, reserved.minor)
                 postings += ledger.reserve(cost)
         elif effect is Effect.RETURN:
-            postings = ledger.restore(parts, self.journal.lots, at) + spent.money_back()
+            gone, lots = ledger.split(parts, known)[0], self.journal.lots
+            postings = ledger.restore(parts, lots, at) + spent.money_back()
+            postings += ledger.cut(unit, [one for one in gone if not lots[one.lot_id].ended(at)])
         else:
             postings = ledger.let_end(Account.REDEEMED, unit, parts) + spent.money_back()
         batch_id = self._post(claim, postings, actor, kind=kind, reverses=spent.batch_id)
@@ -355,10 +382,6 @@ class Units:
         self._count(claim, CounterUse(0, -minor), CounterUse(0, -1))
         counts = counted(claim, hold, hold.quantity - hold.uncapped)
         change_room(self.capacity, claim, counts, counted(claim, hold, 0))
-        _, benefit = self._offers[claim.claim_id]
-        late = late and effect is Effect.RETURN and not given_up
-        if late and benefit.late_reversal.then is Late.MAKE_GOOD:
-            return Trouble("reversed_late", "The units had ended when they came back.")
         return None
 
     def _reckon(self, claim: ClaimRow, actor: str, used_at: datetime, paid: int) -> Trouble | None:
@@ -403,30 +426,37 @@ class Units:
             self.capacity.tell(self.journal, programme, bearers, ids)
         return None
 
-    def _make_good(self, claim: ClaimRow, actor: str) -> Trouble | None:
-        """Give new units for those that came back ended, of what was given up in time (V-10, L-9).
+    def _make_good(self, claim: ClaimRow, actor: str, *, undone: bool) -> Trouble | None:
+        """Give new units for those that came back ended, where that is promised (V-10, L-9).
 
-        Where they could not be used for the least of days, a person makes good in another way.
+        They were spent, where that is `undone`. Where they could not be used for the least of
+        days, a person makes good in another way.
         """
         programme, benefit = self._offers[claim.claim_id]
-        booking, at = benefit.booking, self.journal.now_for(claim.member_id)
-        if claim.state not in _GIVEN_UP or claim.cancelled is not Cancelled.IN_TIME:
-            return None
-        assert booking is not None, "what is cancelled was booked"
+        over = Over(
+            state=claim.state,
+            reason=claim.reason,
+            cancelled=claim.cancelled,
+            ended_at=claim.course.ended_at,
+            undone=undone,
+        )
+        days, at = made_good_days(benefit, over), self.journal.now_for(claim.member_id)
         hold, lots = self.holds[claim.hold_id], self.journal.lots
+        before = self._made_good.get(claim.claim_id, 0)
         ended = sum(part.amount for part in hold.parts if lots[part.lot_id].ended(at))
-        if not ended or booking.if_ended is IfEnded.LOSE:
+        ended -= min(ended, self._gone.get(claim.claim_id, before))
+        zone, today = programme.tz, local_date(at, programme.tz)
+        if not ended or not days or self.journal.has_left(claim.member_id, today):
             return None
-        item, zone = programme.benefits[hold.unit.removeprefix(UNITS)], programme.tz
-        last_day = local_date(at, zone) + timedelta(days=booking.make_good_days)
+        item, last_day = programme.benefits[hold.unit.removeprefix(UNITS)], today + timedelta(days)
         end = entitlement.last_use(end_of(last_day, zone), programme.contract_end(item), zone)
         if end < at + timedelta(days=rules.VALID_DAYS_MIN):
             return Trouble(
                 "make_good_impossible",
                 f"{ended} ended when they came back, and the contract of their benefit ends.",
             )
-        quota = self._made_good[claim.claim_id] + ended
-        for_ = GrantFor(claim.programme, claim.benefit, str(claim.claim_id), MAKE_GOOD, quota)
+        period, quota = str(claim.claim_id), before + ended
+        for_ = GrantFor(claim.programme, claim.benefit, period, MAKE_GOOD, quota)
         grant = add_lot(
             self.journal,
             claim.member_id,
@@ -441,7 +471,8 @@ class Units:
 
 
 BY_HAND = Trouble(
-    "reversed_by_hand", "What it had spent came back before, was settled in part, or is archived."
+    "reversed_by_hand",
+    "What it had spent came back before, was made good, clawed back or settled, or is archived.",
 )
 
 

@@ -74,7 +74,7 @@ def _extend(
     end = rules.later(lot.expires_at, lot.granted_at, times, programme.tz)
     end = entitlement.last_use(end, programme.contract_end(item), programme.tz)
     free = lot.remaining - lot.held
-    quantity = free + one.ended
+    quantity = free + programme.steps(item, one.ended)
     if not quantity or end <= max(lot.expires_at, journal.now_for(member_id)):
         return None
     new = replace(

@@ -126,8 +126,7 @@ class _Group:
         undone = {a.claim_id for a in answers if self._may_undo(a)}
         lots += await self.units.load_spent(conn, [c for c in found if c.claim_id in undone])
         self.journal.load(await books.lots_by_id(conn, sorted(set(lots))))
-        if given_up := [c for c in found if c.cancelled_at is not None]:
-            await self.units.load_made_good(conn, given_up)
+        await self.units.load_made_good(conn, found)
         ended = [c for c in found if c.state in _ENDED or times[c.claim_id] > 1 or c.missing]
         if ended:
             pairs = [(c.member_id, self.units.holds[c.hold_id].unit) for c in ended]

@@ -237,9 +237,19 @@ async def _reverse(conn: Connection, matter: Matter, journal: Journal) -> Effect
         matter.now,
         late_days=late.days if late.then is Late.MAKE_GOOD else 0,
         owed=journal.owed(claim.member_id, hold.unit),
-        replaced=await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece,
+        replaced=await _replaced(conn, matter),
         undelivered=matter.why is rules.UNDELIVERED,
     )
+
+
+async def _replaced(conn: Connection, matter: Matter) -> int:
+    """Return how many units of a claim were made good, by people or by themselves (L-9).
+
+    What came with a reversal is not among them: it counts as what was given back.
+    """
+    claim = matter.of_claim
+    by_hand = await corrections.replaced(conn, claim.member_id, claim.claim_id)
+    return by_hand.pieces * matter.piece + matter.made_good - by_hand.units
 
 
 async def _revoke(conn: Connection, matter: Matter, journal: Journal) -> Effect:
@@ -275,8 +285,7 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
     wanted, claim, hold = matter.wanted, matter.of_claim, matter.of_hold
     # Of an archived batch that is not there nothing was given back.
     batch_id, spent = await _spent(conn, hold)
-    replaced = await corrections.replaced(conn, claim.member_id, claim.claim_id) * matter.piece
-    replaced += rules.given_back(spent)
+    replaced = await _replaced(conn, matter) + rules.given_back(spent)
     replaced += await corrections.released(conn, claim.hold_id)
     charged = None
     if wanted.fault is Fault.PROVIDER and hold.reserved is not None:
@@ -288,7 +297,7 @@ async def _make_good(conn: Connection, matter: Matter, journal: Journal) -> Effe
     return rules.make_good(
         matter.unit,
         NewLot(matter.steps, wanted.valid_days),
-        Failed(claim.state, hold.quantity, replaced),
+        Failed(not hold.ended, hold.quantity, replaced),
         owed=journal.owed(claim.member_id, matter.unit),
         charged=charged,
     )

@@ -15,7 +15,7 @@ import msgspec
 from benefits.domain import ledger
 from benefits.domain.entitlement import CounterUse, uncapped_units
 from benefits.domain.ledger import Account, Cost, Lot, Part, Posting
-from benefits.domain.orders import OPEN, OrderState
+from benefits.domain.orders import OrderState
 from benefits.domain.refusal import Refusal
 from benefits.domain.units import LARGEST, Quantity
 from benefits.domain.values import EPOCH
@@ -364,12 +364,12 @@ def forgive(unit: str, quantity: int, owed: int, *, earlier: int) -> Effect:
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """An order that failed: where it stands, its units, and how many of them were replaced.
+    """An order that failed: whether it still holds its units, and how many were replaced of them.
 
     What was released in time is the member's again: it counts as replaced.
     """
 
-    state: OrderState
+    holds: bool
     quantity: int
     replaced: int
 
@@ -377,9 +377,10 @@ class Failed(msgspec.Struct, frozen=True):
 def make_good(unit: str, new: NewLot, order: Failed, *, owed: int, charged: Cost | None) -> Effect:
     """Give new units for an order that failed; who is at fault pays (L-9).
 
-    `charged` is what the provider owes for them, where it is at fault.
+    `charged` is what the provider owes for them, where it is at fault. What an order still holds
+    may come back by itself.
     """
-    if order.state in OPEN:
+    if order.holds:
         raise OrderUnfit
     if order.replaced + new.quantity > order.quantity:
         raise CorrectionExceeds

@@ -267,7 +267,7 @@ def expire(lot: Lot) -> list[Posting]:
 
 
 def cut(unit: str, parts: Iterable[Part]) -> list[Posting]:
-    """Let carried units end beyond their line's cap (P-5)."""
+    """Let free units end before their lot: beyond their line's cap (P-5), or replaced (L-9)."""
     return _move(Account.AVAILABLE, Account.EXPIRED, unit, parts)
 
 

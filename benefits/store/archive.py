@@ -146,6 +146,14 @@ FROM (SELECT b.bucket, b.member_id, b.booked_month, p.unit, p.lot_id, p.debit, p
         AND NOT EXISTS (SELECT FROM {1} AS k WHERE k.bucket = b.bucket AND k.batch_id = b.batch_id)
       GROUP BY 1, 2, 3, 4, 5, 6, 7, 8) AS s
 """
+# Primary key of reversal, whose rows are few.
+GIVEN_BACK_SINCE = """
+SELECT EXISTS (
+    SELECT FROM reversal AS v
+    WHERE v.bucket BETWEEN 0 AND 1023 AND v.reverses >= $1 AND v.reverses < $2
+      AND NOT EXISTS (
+          SELECT FROM {0} AS k WHERE k.bucket = v.bucket AND k.batch_id = v.reverses))
+"""
 CARRIED_DIGESTS = f"""
 SELECT c.month, c.bucket,
        sha256(string_agg({canonical("c", CARRIED)}, ''::bytea ORDER BY c.member_id, c.line))
@@ -338,6 +346,13 @@ async def leave(conn: Connection, month: Month) -> Left:
     carried = await carried_digests(conn, month, month.plus(1))
     holds = await holds_digests(conn, month, month.plus(1))
     return Left(count, carried.get(month, EMPTY), holds.get(month, EMPTY))
+
+
+async def given_back_since(conn: Connection, month: Month) -> bool:
+    """Say whether something was given back of a batch of a month since `leave`; under `lock`."""
+    name = _name("batch", month, "_kept")
+    ((is_so,),) = await rows(conn, GIVEN_BACK_SINCE.format(name), *ids_of(month))
+    return bool(is_so)
 
 
 async def carried_digests(conn: Connection, start: Month, end: Month) -> dict[Month, bytes]:

@@ -12,7 +12,7 @@ from uuid import UUID
 from benefits.domain.archive import Archive, MonthArchived, counted
 from benefits.domain.past import Bounds
 from benefits.domain.values import bucket_of
-from benefits.store.db import Connection, rows
+from benefits.store.db import Connection, rows, run
 
 # The archived months whose batches did not come back.
 _AWAY = """
@@ -42,6 +42,15 @@ def is_away(batch_id: str) -> str:
     return f"EXISTS (SELECT {_AWAY} AND {batch_id} >= a.first_id AND {batch_id} < a.beyond_id)"
 
 
+async def steady(conn: Connection) -> list[Archive]:
+    """Return the months that are archived, in their order, for as long as the transaction lasts.
+
+    For whoever reads the ledger by a later statement: no month leaves or comes back before it.
+    """
+    await run(conn, STEADY)
+    return await archives(conn)
+
+
 async def archives(conn: Connection) -> list[Archive]:
     """Return the months that are archived now, in their order."""
     return [Archive(**row._asdict()) for row in await rows(conn, ARCHIVES)]
@@ -52,9 +61,9 @@ async def months_below(
 ) -> list[date]:
     """Return the archived months that count in an answer, of one member or of all.
 
-    MonthArchived when only a part of one would.
+    They stay so until the transaction ends. MonthArchived when only a part of one would.
     """
-    found = counted(await archives(conn), bounds)
+    found = counted(await steady(conn), bounds)
     parted = [one.month for one in found.parted]
     if parted and member_id is not None:
         parted = await months_of(conn, member_id, parted)

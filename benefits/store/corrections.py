@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from benefits.domain.archive import MonthArchived
 from benefits.domain.corrections import Effect, Line, Taken, Undone
 from benefits.domain.ledger import Account, Posting
 from benefits.domain.values import bucket_of
@@ -80,11 +81,21 @@ GROUP BY 1
 """
 # Primary keys; a member's corrections are few.
 REPLACED = """
-SELECT coalesce(sum((c.body ->> 'quantity')::bigint), 0)::bigint AS units
+SELECT coalesce(sum((c.body ->> 'quantity')::bigint)
+                FILTER (WHERE c.kind = 'MAKE_GOOD'), 0)::bigint AS pieces,
+       coalesce(sum((c.effect #>> '{would,lot,quantity}')::bigint), 0)::bigint AS units
 FROM correction AS c
 JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
-WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind = 'MAKE_GOOD'
+WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind IN ('MAKE_GOOD', 'REVERSE')
   AND c.body ->> 'claim_id' = $3 AND d.batch_id IS NOT NULL
+"""
+# Primary keys; corrections of a member are few.
+CLAWED_BACK = """
+SELECT DISTINCT c.member_id
+FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, member_id)
+JOIN correction AS c ON c.bucket = k.bucket AND c.member_id = k.member_id
+JOIN correction_decision AS d ON d.bucket = c.bucket AND d.correction_id = c.correction_id
+WHERE c.kind = 'CLAW_BACK' AND d.batch_id IS NOT NULL
 """
 # Primary key; the batches under which the order of a claim moved on.
 DELIVERIES = """
@@ -104,12 +115,15 @@ WHERE c.bucket = $1 AND c.member_id = $2 AND c.kind IN ('MAKE_GOOD', 'CLEAR')
 ORDER BY d.decided_at
 """
 # Primary keys. What a hold's end released and did not let expire at once; its batch ends no other.
+# No lines are there of one that is archived.
 RELEASED = """
-SELECT coalesce(sum(CASE p.debit WHEN 'held' THEN p.amount ELSE -p.amount END), 0)::bigint AS units
+SELECT coalesce(sum(CASE p.debit WHEN 'held' THEN p.amount ELSE -p.amount END), 0)::bigint
+           AS units,
+       count(*) > count(p.line) AS is_away
 FROM hold_end AS e
-JOIN posting AS p ON p.bucket = e.bucket AND p.batch_id = e.batch_id
+LEFT JOIN posting AS p ON p.bucket = e.bucket AND p.batch_id = e.batch_id
+ AND (p.debit, p.credit) IN (('held', 'available'), ('available', 'expired'))
 WHERE e.bucket = $1 AND e.hold_id = $2 AND e.released > 0
-  AND (p.debit, p.credit) IN (('held', 'available'), ('available', 'expired'))
 """
 
 
@@ -193,16 +207,36 @@ async def there(conn: Connection, member_id: UUID, unit: str, now: datetime) -> 
     return Taken(row.free, row.used, row.revoked)
 
 
-async def replaced(conn: Connection, member_id: UUID, claim_id: UUID) -> int:
-    """Return how many units of a claim people made good, apart from what was reversed (L-9)."""
+async def clawed_back(conn: Connection, ids: Collection[UUID]) -> set[UUID]:
+    """Return from which members people took units back, used ones too (L-8)."""
+    found = await rows(conn, CLAWED_BACK, [bucket_of(id_) for id_ in ids], list(ids))
+    return {row.member_id for row in found}
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """Pieces of a claim that people made good, apart from what was reversed; all units they gave.
+
+    These are those of lots that corrections of the claim made, reversals too (L-7, L-9).
+    """
+
+    pieces: int
+    units: int
+
+
+async def replaced(conn: Connection, member_id: UUID, claim_id: UUID) -> Replaced:
+    """Return how much of a claim people made good."""
     values = (bucket_of(member_id), member_id, str(claim_id))
-    ((units,),) = await rows(conn, REPLACED, *values)
-    return int(units)
+    return Replaced(*(await rows(conn, REPLACED, *values))[0])
 
 
 async def released(conn: Connection, hold_id: UUID) -> int:
-    """Return how many units of a hold became available again as it ended (L-6, L-9)."""
-    ((units,),) = await rows(conn, RELEASED, bucket_of(hold_id), hold_id)
+    """Return how many units of a hold became available again as it ended (L-6, L-9).
+
+    MonthArchived when that is not known here.
+    """
+    ((units, is_away),) = await rows(conn, RELEASED, bucket_of(hold_id), hold_id)
+    if is_away:
+        raise MonthArchived
     return int(units)
 
 

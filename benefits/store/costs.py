@@ -10,7 +10,7 @@ import msgspec
 
 from benefits.domain.archive import MonthArchived
 from benefits.domain.values import BUCKETS, Month
-from benefits.store.carried import archives
+from benefits.store.carried import steady
 from benefits.store.db import Connection, rows
 from benefits.store.past import after_ids
 
@@ -79,7 +79,7 @@ async def spent(conn: Connection, month: Month) -> list[Spent]:
 
     MonthArchived when a part of it is archived: then there are sums, without what they were for.
     """
-    away = [one.month for one in await archives(conn)]
+    away = [one.month for one in await steady(conn)]
     for row in await rows(conn, CARRIED, 0, BUCKETS - 1, month.start, away):
         raise MonthArchived(
             f"{row.month:%Y-%m} is archived, and what {month} cost is not told without it. "

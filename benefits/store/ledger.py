@@ -9,7 +9,7 @@ ahead books nothing later into the future.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -185,6 +185,12 @@ class Journal:
     def counts_for(self, member_id: UUID) -> UUID | None:
         """Return for whom a locked member counts now; None unless they were merged (T-10)."""
         return self._members[member_id].merged_into
+
+    def has_left(self, member_id: UUID, today: date) -> bool:
+        """Say whether a locked member's relationship is over, and they count for nobody else."""
+        member = self._members[member_id]
+        is_over = member.closed_on is not None and member.closed_on < today
+        return is_over and member.merged_into is None
 
     def load_owed(self, owed: Mapping[tuple[UUID, str], int]) -> None:
         """Take what members owe of units, as read under the locks."""

@@ -20,7 +20,7 @@ import msgspec
 
 from benefits.domain.past import Bounds, PastLot, Terms, lots_of
 from benefits.domain.values import EPOCH, bucket_of
-from benefits.store.carried import archives, months_below, months_of
+from benefits.store.carried import months_below, months_of, steady
 from benefits.store.db import Connection, rows
 
 CLOCKS_APART = timedelta(seconds=5)
@@ -260,10 +260,13 @@ async def entries(
 
 
 async def not_shown(conn: Connection, member_id: UUID, stretch: Stretch) -> list[str]:
-    """Return the archived months of whose entries some would be in a stretch of a member."""
+    """Return the archived months of whose entries some would be in a stretch of a member.
+
+    They stay so until the transaction ends: ask before the entries are read.
+    """
     touched = [
         one.month
-        for one in await archives(conn)
+        for one in await steady(conn)
         if (stretch.known_at or NEVER) > one.recorded_from
         and (stretch.start or EPOCH) <= one.effective_to
         and (stretch.end or NEVER) > one.effective_from

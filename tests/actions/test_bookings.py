@@ -11,6 +11,7 @@ from benefits.actions.cancel import CancelClaim, cancel
 from benefits.actions.redeem import RedeemClaim, redeem
 from benefits.domain.benefit import Consumed
 from benefits.domain.booking import Booking, IfEnded, LateCancel
+from benefits.domain.corrections import Fault, Kind
 from benefits.domain.limits import Cap, CapWindow
 from benefits.domain.orders import (
     Capabilities,
@@ -31,6 +32,7 @@ from benefits.domain.orders import (
 )
 from benefits.store import members
 from benefits.store.db import Connection
+from tests.actions.desk import ask
 from tests.actions.life import (
     call_back,
     claimed,
@@ -133,6 +135,9 @@ async def test_g_book_1_a_booking_counts_in_the_quarter_of_its_claim(
     assert (0, 0) == await counter(world, "budget:lounge")
     ((left,),) = await world.rows("SELECT used FROM member_counter")
     assert 0 == left
+    more = {"claim_id": claim_id, "fault": Fault.OURS, "valid_days": 7}
+    asked = await ask(world, Kind.MAKE_GOOD, member, 1, **more)
+    assert (asked == "correction_exceeds") == (policy is IfEnded.MAKE_GOOD)
     assert [] == await world.findings()
 
 

@@ -1,15 +1,18 @@
 """Days of a freeze are added to the ends of units, where the programme says so (E-6)."""
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
+from benefits.actions.close_month import close_month
 from benefits.domain.blocks import Why
 from benefits.domain.orders import Reason, Rejected
 from benefits.domain.packages import Downgrade, LinePeriod
 from benefits.domain.proposals import UnblockWanted
+from benefits.domain.values import Month
 from tests.actions.agreeing import agreed, block
 from tests.actions.life import (
     call_back,
@@ -26,6 +29,7 @@ from tests.actions.life import (
 )
 from tests.actions.limiting import local
 from tests.actions.merging import merged
+from tests.actions.test_archive_month import archive, exported
 from tests.actions.test_blocks import lifted
 from tests.actions.test_top_up import RICH, RICHER, free, having, line, tiers_of_months
 from tests.builders import World, reference_programme
@@ -80,6 +84,26 @@ async def test_units_live_on_for_the_days_of_a_freeze(
     outcomes = await decide(world, *(wish(member) for _ in range(3)))
     assert ["ok"] * 3 == [said(outcome) for outcome in outcomes]
     assert [] == await ends(world)
+
+
+async def test_what_ended_in_a_month_that_was_archived_meanwhile_goes_on(
+    world: World, tmp_path: Path
+) -> None:
+    """A long freeze: what its units came to is told by events, which stay."""
+    await adding(world)
+    world.clock.now = local(2025, 7, 3, 12)
+    member = await holder(world, quantity=2, valid_days=5)  # through 8 July
+    world.clock.now = local(2025, 7, 5, 12)
+    await agreed(world, block(member, why=FREEZE, to_at=local(2025, 9, 20, 12)))
+    world.clock.now = local(2025, 7, 20)
+    await expire_lots(world)
+    world.clock.now = local(2025, 9, 2)
+    await close_month(world.database, world.parts, Month(2025, 7), actor="test")
+    await exported(world)
+    assert (await archive(world, tmp_path, Month(2025, 7))).is_new
+    world.clock.now = local(2025, 9, 20, 12)
+    assert 1 == await lifted(world)
+    assert [(2, local(2025, 9, 24))] == await ends(world)
 
 
 async def test_several_freezes_at_a_time_count_once(world: World) -> None:

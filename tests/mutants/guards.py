@@ -30,6 +30,8 @@ STACKED = "tests/actions/test_stacked_falls.py"
 STACKING = "tests/actions/test_stacking.py"
 SERVE = "benefits/actions/serve_waits.py"
 PAID = "tests/actions/test_paid_by_use.py"
+ARCHIVE = "tests/actions/test_archive_races.py"
+MADE_GOOD = "tests/actions/test_make_good.py"
 EFFECTS = "benefits/actions/effects.py"
 LATTICE = "benefits/domain/lattice.py"
 FIRST = "migrations/versions/0001_first.py"
@@ -346,7 +348,29 @@ STACKS = (
         (STACKING,),
     ),
 )
+ONCE = (
+    Guard("benefits/store/carried.py", "    await run(conn, STEADY)\n", "", (ARCHIVE,)),
+    Guard(
+        "benefits/actions/archive_month.py",
+        "if await store.given_back_since(conn, month):",
+        "if False:",
+        (ARCHIVE,),
+    ),
+    Guard("benefits/store/corrections.py", "    if is_away:\n", "    if False:\n", (ARCHIVE,)),
+    Guard(EFFECTS, "(known and effect is Effect.RESTORE)", "False", (MADE_GOOD,)),
+    Guard(
+        EFFECTS, "ended -= min(ended, self._gone.get(claim.claim_id, before))", "", (MADE_GOOD,)
+    ),
+    Guard(EFFECTS, "gone += max(0, hold.quantity - there.used)", "pass", (MADE_GOOD,)),
+    Guard("benefits/domain/corrections.py", "    if order.holds:", "    if False:", (MADE_GOOD,)),
+    Guard(
+        "benefits/actions/weigh_correction.py",
+        " + matter.made_good - by_hand.units",
+        "",
+        (MADE_GOOD,),
+    ),
+)
 GUARDS: tuple[Guard, ...] = (
     *(*LOCKS, *KEYED, *ROOM, *TIME, *ERRORS, *ROWS, *USES, *DATES),
-    *(*QUEUED, *ROLLING, *STACKS),
+    *(*QUEUED, *ROLLING, *STACKS, *ONCE),
 )

@@ -68,6 +68,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return self.judge.code
 
     @property
+    def since_day(self) -> date | None:
+        """The first day of the tier, in the programme's zone."""
+        return local_date(self.since, self.judge.tz) if self.since else None
+
+    @property
     def undecided(self) -> Month:
         """The first month that is not evaluated: the running one, or the one before."""
         before = self.month.plus(-1)

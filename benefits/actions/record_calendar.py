@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from benefits.actions.parts import Parts
+from benefits.actions.tell_news import tell
+from benefits.domain import topics
 from benefits.domain.calendar_lines import CalendarLine
-from benefits.store import calendars
+from benefits.store import assets, calendars
 from benefits.store.assets import ChunkResult
 from benefits.store.db import Connection
 
@@ -14,5 +16,7 @@ async def record_calendar(
 ) -> ChunkResult:
     """Keep numbered lines, once; of two lines about one day the later one counts."""
     days = {line.day: line.kind for _, line in lines}
+    await assets.alone(conn)
     new = await calendars.put(conn, name, days, parts.clock())
-    return ChunkResult(new, len(lines) - new, [])
+    await tell(conn, parts, ((topics.of_calendar(name), day) for day in new))
+    return ChunkResult(len(new), len(lines) - len(new), [])

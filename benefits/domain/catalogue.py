@@ -83,6 +83,8 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
     def topics(self) -> list[str]:
         """The topics of which news may change what any of the versions decided (A-7)."""
         found = {topics.MERGERS, *map(topics.of_label, self.labels)}
+        named = {judge.programme.policy.calendar for judge in self.judges}
+        found.update(topics.of_calendar(name) for name in named if name)
         for basket in self.baskets:
             found.update(map(topics.of_balances, basket.currencies))
             if basket.joint:

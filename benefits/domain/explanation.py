@@ -94,8 +94,12 @@ def money(minor: int, digits: int) -> str:
 
 
 @remembered
-def explain(programme: Programme, decision: Decision) -> dict[str, str]:
-    """Tell a customer in a sentence of each language what a month decided and why (X-6)."""
+def explain(programme: Programme, decision: Decision, since: date | None = None) -> dict[str, str]:
+    """Tell a customer in a sentence of each language what a month decided and why (X-6).
+
+    What it decided holds `since` a day: that of the next month's begin, or of an early rise (T-3)
+    or a correction (A-7).
+    """
     if decision.cause is Cause.ENDED:
         return _ended(programme, decision)
     if decision.cause is Cause.MERGED:
@@ -106,10 +110,10 @@ def explain(programme: Programme, decision: Decision) -> dict[str, str]:
         return welcome(programme, decision)
     if decision.cause is Cause.WELCOME_OVER:
         return _welcome_over(programme, decision)
-    why = told(programme, decision)
+    why, begin = told(programme, decision), since or decision.effective_from
     found = {
-        "zh": _chinese(programme, decision, why),
-        "en": _english(programme, decision, why),
+        "zh": _chinese(programme, decision, why, begin),
+        "en": _english(programme, decision, why, begin),
     }
     if decision.after.welcome_until is None:
         return found
@@ -251,7 +255,7 @@ def _judged(programme: Programme) -> tuple[str, str, str]:
             return "month", "months", "个月"
 
 
-def _english(programme: Programme, decision: Decision, why: Told) -> str:
+def _english(programme: Programme, decision: Decision, why: Told, begin: date) -> str:
     assert decision.cause is not Cause.ENDED, "told by _ended"
     assert decision.cause is not Cause.MERGED, "told by _merged"
     assert decision.cause is not Cause.FRAUD, "told by _fraud"
@@ -260,7 +264,7 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
     one, several, _ = _judged(programme)
     name = _name(programme.tier[decision.after.rank], "en")
     reached = _english_reached(programme, decision, why)
-    start = english_date(decision.effective_from)
+    start = english_date(begin)
     match decision.cause:
         case Cause.UPGRADED:
             words = f"{reached}: your tier is {name} from {start}."
@@ -294,7 +298,7 @@ def _english(programme: Programme, decision: Decision, why: Told) -> str:
     return head + words + _english_ways(programme, decision.after.rank)
 
 
-def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
+def _chinese(programme: Programme, decision: Decision, why: Told, begin: date) -> str:
     assert decision.cause is not Cause.ENDED, "told by _ended"
     assert decision.cause is not Cause.MERGED, "told by _merged"
     assert decision.cause is not Cause.FRAUD, "told by _fraud"
@@ -303,7 +307,7 @@ def _chinese(programme: Programme, decision: Decision, why: Told) -> str:
     measure = _judged(programme)[2]
     name = _name(programme.tier[decision.after.rank], "zh")
     reached = _chinese_reached(programme, decision, why)
-    start = chinese_date(decision.effective_from)
+    start = chinese_date(begin)
     match decision.cause:
         case Cause.UPGRADED:
             words = f"{reached}，自{start}起为{name}。"

@@ -17,7 +17,16 @@ import msgspec
 
 from benefits.domain.labels import label_key
 from benefits.domain.metrics import Reading
-from benefits.domain.policy import Condition, Lock, Policy, Text, Tier, Way, period_months
+from benefits.domain.policy import (
+    Condition,
+    Lock,
+    Policy,
+    Text,
+    Tier,
+    Way,
+    left_out,
+    period_months,
+)
 
 THRESHOLD = ""
 
@@ -182,13 +191,19 @@ def _metric(policy: Policy, condition: Condition) -> Policy:
     if condition.metric is None:
         return policy
     weights, liabilities = condition.weights, condition.liabilities
+    weights = policy.weights if weights is None else weights
+    valued, out = policy.point_in_time, left_out(weights)
+    if valued is not None and out:
+        classes = tuple(code for code in valued.classes if code not in out)
+        valued = msgspec.structs.replace(valued, classes=classes) if classes else None
     return msgspec.structs.replace(
         policy,
         metric=condition.metric,
         months=condition.months,
         days=condition.days,
-        weights=policy.weights if weights is None else weights,
+        weights=weights,
         liabilities=policy.liabilities if liabilities is None else liabilities,
+        point_in_time=valued,
     )
 
 

@@ -26,6 +26,7 @@ from benefits.domain.tiers import (
     step,
 )
 from benefits.domain.values import Month, end_of, local_date
+from benefits.domain.windows import span
 
 
 class Sight(enum.Enum):
@@ -75,7 +76,8 @@ def look_ahead(
     concerned = list[tuple[Sight, int]]()
     verdict = programme.ladder.judge(ahead.judged.readings, running.labels)
     if state.rank and verdict.possible < state.rank:
-        after, cause = settle(programme, state, NOTHING, on=running.readings[0].month.end)
+        last = span(programme.policy, running.readings[0].month)[1]
+        after, cause = settle(programme, state, NOTHING, on=last.end)
         if cause is not Cause.HELD or after.rank < state.rank:
             concerned.append((Sight.AT_RISK, state.rank))
     above = range(max(state.rank, verdict.qualified) + 1, len(programme.tier))

@@ -99,15 +99,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `months` is the k of LAST_K_MONTHS, `days` the N of ROLLING, `divisor_days` the number of
     FIXED, `minimum_days` how many days SINCE_JOIN needs before a tier can be reached. `calendar`
     says for POINT_IN_TIME which days are business days. A class weighs 1 where `weights` is
-    silent. With `review` dates (month ends, as `06-30`) misses count on those only. Who is at most
-    `near` per cent below a tier is near it (M-10). A day that is missing `max_wait` days after the
-    end of its period may be filled by two people (A-6). The result of a period is known by the day
-    `post_by` of the month after it, where one is named (T-3). Balances of joint accounts count for
-    whom they were brought, unless `joint` says for which holders (A-5). Some classes may count by
-    a `point_in_time` (A-3). Classes among `liabilities` are owed and deducted with that weight; a
-    day on which more is owed counts 0 (A-8). A new customer may be `welcome` to a tier (M-8). What
-    periods that are over lacked where a correction raises a month of the past is made good with
-    units that live `make_good_days`, if they are named (A-7, L-9).
+    silent; one that weighs 0 is left out (EXCLUDED, A-3). With `review` dates (month ends, as
+    `06-30`) misses count on those only. Who is at most `near` per cent below a tier is near it
+    (M-10). A day that is missing `max_wait` days after the end of its period may be filled by two
+    people (A-6). The result of a period is known by the day `post_by` of the month after it, where
+    one is named (T-3). Balances of joint accounts count for whom they were brought, unless `joint`
+    says for which holders (A-5). Some classes may count by a `point_in_time` (A-3). Classes among
+    `liabilities` are owed and deducted with that weight; a day on which more is owed counts 0
+    (A-8). A new customer may be `welcome` to a tier (M-8). What periods that are over lacked where
+    a correction raises a month of the past is made good with units that live `make_good_days`, if
+    they are named (A-7, L-9).
     """
 
     metric: Metric = Metric.MONTH_AVG
@@ -215,6 +216,7 @@ def policy_problems(
     yield from _weights("policy.weights", policy.weights, classes)
     for at, condition in conditions(tiers):
         yield from _weights(f"{at}.weights", condition.weights or {}, classes)
+    yield from _counting(policy, tiers, classes)
     yield from _liabilities(policy, tiers, classes)
     yield from _reviews(policy)
     yield from _ways(policy, tiers)
@@ -296,11 +298,30 @@ def _weights(path: str, weights: Mapping[str, Decimal], classes: Sequence[str]) 
     for code, weight in weights.items():
         if code not in classes:
             yield f"{path}.{code}: is not among asset_classes{suggestion(code, classes)}"
-        if not (weight.is_finite() and 0 < weight <= WEIGHT_MAX):
-            most = f"must be above 0 and at most {WEIGHT_MAX}"
-            yield f"{path}.{code}: {most}; else leave the class out"
+        if not (weight.is_finite() and 0 <= weight <= WEIGHT_MAX):
+            yield f"{path}.{code}: must be from 0, which leaves the class out, to {WEIGHT_MAX}"
         elif (scaled := weight.scaleb(WEIGHT_DECIMALS)) != scaled.to_integral_value():
             yield f"{path}.{code}: {weight} has more than {WEIGHT_DECIMALS} decimals"
+
+
+def left_out(weights: Mapping[str, Decimal]) -> frozenset[str]:
+    """Return the classes that weigh 0: a metric counts nothing of them (EXCLUDED, A-3)."""
+    return frozenset(code for code, weight in weights.items() if weight.is_zero())
+
+
+def _counting(policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]) -> Iterator[str]:
+    """Yield where a metric leaves out every class that nobody owes, or one that has a day."""
+    each = [("policy.weights", policy.weights)]
+    each += [(f"{at}.weights", one.weights or {}) for at, one in conditions(tiers)]
+    for path, weights in each:
+        out = left_out(weights)
+        if out and not {*classes} - owed(policy, tiers) - out:
+            yield f"{path}: every class weighs 0, so nobody has anything; weigh one"
+    points = policy.point_in_time.classes if policy.point_in_time else ()
+    for index, code in enumerate(points):
+        if code in left_out(policy.weights):
+            path = f"policy.point_in_time.classes[{index}]"
+            yield f"{path}: {code!r} weighs 0, and so counts on no day"
 
 
 def _owing(policy: Policy, tiers: Sequence[Tier]) -> Iterator[tuple[str, Mapping[str, Decimal]]]:
@@ -325,6 +346,8 @@ def _liabilities(policy: Policy, tiers: Sequence[Tier], classes: Sequence[str]) 
         yield from _weights(path, weights, classes)
         for code in sorted({*weights} & weighed):
             yield f"{path}.{code}: weighs as an asset, too; keep one of the two"
+        for code in sorted(left_out(weights)):
+            yield f"{path}.{code}: must be above 0; else leave it out"
     if not each:
         return
     first = each[0][0]

@@ -15,3 +15,8 @@ def of_label(key: str) -> str:
 def of_balances(currency: str) -> str:
     """Return the topic of balances in a currency that come without a feed (A-1)."""
     return f"balances:{currency}"
+
+
+def of_calendar(name: str) -> str:
+    """Return the topic of what a calendar says of days (M-6)."""
+    return f"calendar:{name}"

@@ -23,6 +23,7 @@ LEFT JOIN LATERAL (
     SELECT d.recorded_at, d.kind FROM calendar_day AS d
     WHERE d.calendar = $1 AND d.day = n.day ORDER BY d.recorded_at DESC LIMIT 1) AS l ON true
 WHERE l.kind IS DISTINCT FROM n.kind
+RETURNING day
 """
 
 
@@ -39,11 +40,13 @@ async def as_known(conn: Connection, known_at: datetime | None) -> dict[str, Cal
     return {name: Calendar(kinds) for name, kinds in days.items()}
 
 
-async def put(conn: Connection, name: str, days: Mapping[date, DayKind], now: datetime) -> int:
-    """Add what a calendar says of days where it says something new; return of how many."""
+async def put(
+    conn: Connection, name: str, days: Mapping[date, DayKind], now: datetime
+) -> list[date]:
+    """Add what a calendar says of days where it says something new; return which."""
     await rows(conn, LOCK)
     kinds: Sequence[str] = [kind.value for kind in days.values()]
-    added = await run(conn, PUT, name, now, list(days), kinds)
+    added = [row.day for row in await rows(conn, PUT, name, now, list(days), kinds)]
     if added:
         await run(conn, BUMP)
     return added

@@ -33,6 +33,7 @@ from benefits.store.sealed import (
     sealed_days,
 )
 from benefits.store.stretch_sums import NOTHING, Known, Sum
+from benefits.store.weighing import weighing
 
 
 class Whom(msgspec.Struct, frozen=True):
@@ -249,7 +250,7 @@ async def _months(
     """Return members' months in the order of buckets and ids, and which days are sealed."""
     found = await rows(
         conn,
-        _statement(basket, whom),
+        weighing(_statement(basket, whom), basket),
         month.start,
         basket.currencies,
         list(basket.classes),

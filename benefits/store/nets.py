@@ -29,6 +29,7 @@ from benefits.store.sealed import (
     read_days,
     sealed_days,
 )
+from benefits.store.weighing import weighing
 
 # Whether a sum `s` of weight `w` is owed; also with what joint accounts add, `j`.
 OWES = f"bool_or(w.weight < 0 AND {COUNTED} > 0)"
@@ -96,7 +97,7 @@ FROM asked AS k CROSS JOIN LATERAL (
            json_agg(json_build_array(extract(day FROM t.as_of)::int, t.net))::text AS nets
     FROM (
         SELECT d.as_of, bit_or(d.known) AS known, bit_or(d.unrated) AS unrated,
-               sum(d.amount * w.weight)::bigint AS net
+               sum(d.amount * w.weight) AS net
         FROM ({lines}) AS d
         JOIN weights AS w ON w.asset_class = d.asset_class
         GROUP BY d.as_of) AS t) AS b
@@ -167,7 +168,7 @@ async def _load(
     statement = JOINT if basket.joint else CONVERTED if basket.others else NETS
     found = await rows(
         conn,
-        statement,
+        weighing(statement, basket),
         [bucket_of(id_) for id_, _ in asked],
         [id_ for id_, _ in asked],
         [month.start for _, month in asked],

@@ -15,6 +15,7 @@ from benefits.store.exchange import amount, rate_of
 from benefits.store.facts import AMONG, Whom
 from benefits.store.holders import shares
 from benefits.store.sealed import HIGHEST, chained
+from benefits.store.weighing import weighing
 
 _FROM = "date_trunc('month', $7::date)::date"
 # Primary keys of the partitions that the days lie in; of each grain, and of each feed, the highest
@@ -170,9 +171,9 @@ async def balances(
         list(basket.weights),
     )
     between = (min(day for _, day in days), max(day for _, day in days))
-    found = [*await rows(conn, BALANCES, *asked, *between)]
+    found = [*await rows(conn, weighing(BALANCES, basket), *asked, *between)]
     if basket.joint:
-        found += await rows(conn, JOINT, *asked, basket.joint)
+        found += await rows(conn, weighing(JOINT, basket), *asked, basket.joint)
     sums = dict[UUID, int]()
     for row in found:
         member_id = into.get(row.member_id, row.member_id)

@@ -35,6 +35,7 @@ from benefits.store.sealed import (
 )
 from benefits.store.stretches import Filled
 from benefits.store.tiers import decision_of
+from benefits.store.weighing import weighing
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     def programme(self) -> str:
         """The programme's code."""
         return self.judge.code
+
+    @property
+    def since_day(self) -> date | None:
+        """The first day of the tier, in the programme's zone."""
+        return local_date(self.since, self.judge.tz) if self.since else None
 
     @property
     def undecided(self) -> Month:
@@ -104,14 +110,15 @@ async def overviews(
     asked = sorted(set(ids))
     places = [_Place.of(rules, now) for rules in programmes]
     counted = [(place, basket) for place in places for basket in place.baskets]
+    statement = weighing(OVERVIEW, *(basket for _, basket in counted))
     values = (claims, now, *_values(places, counted, now))
-    found = {row.member_id: row for row in await _ask(conn, asked, *values)}
+    found = {row.member_id: row for row in await _ask(conn, statement, asked, *values)}
     now_of = {id_: row.merged_into or id_ for id_, row in found.items()}
     into = dict[UUID, UUID]()
     if any(row.has_merged or row.merged_into for row in found.values()):
         into = await merged.along(conn, now_of.values())
         every = sorted({*now_of.values(), *into})
-        found = {row.member_id: row for row in await _ask(conn, every, *values)}
+        found = {row.member_id: row for row in await _ask(conn, statement, every, *values)}
     parts = dict[UUID, list[Any]]()
     for id_, other in into.items():
         parts.setdefault(other, []).append(found[id_])
@@ -154,8 +161,8 @@ def _values(
     )
 
 
-async def _ask(conn: Connection, ids: list[UUID], *values: Any) -> Any:
-    return await rows(conn, OVERVIEW, [bucket_of(id_) for id_ in ids], ids, *values)
+async def _ask(conn: Connection, statement: str, ids: list[UUID], *values: Any) -> Any:
+    return await rows(conn, statement, [bucket_of(id_) for id_ in ids], ids, *values)
 
 
 Owing = Sequence[Net]

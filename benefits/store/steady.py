@@ -19,6 +19,7 @@ from benefits.domain.values import Month
 from benefits.store.db import Connection, rows, run
 from benefits.store.facts import fed_days
 from benefits.store.sealed import COUNTED, read_days, sealed_days
+from benefits.store.weighing import weighing
 
 SEEN = f"""
 SELECT v.number, (SELECT coalesce(max(f.generation), 0) FROM feed AS f WHERE f.state = 'SEALED')
@@ -192,7 +193,7 @@ async def find(
         welcomed,
     )
     await run(conn, AT_ONCE)
-    each = await rows(conn, STEADY, *values)
+    each = await rows(conn, weighing(STEADY, bounds.basket), *values)
     await run(conn, AS_EVER)
     for row in each:
         if row.member_id is None:

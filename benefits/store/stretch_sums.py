@@ -19,6 +19,7 @@ from benefits.store import assets, exchange, holders, stretches
 from benefits.store.db import Connection, rows, run
 from benefits.store.sealed import COUNTED, COUNTED_FOLDED, HIGHEST, chained, standing
 from benefits.store.stretches import Filled
+from benefits.store.weighing import weighing
 
 # Primary key of asset_stretch, all of a member's lie together.
 SUMS = f"""
@@ -142,7 +143,7 @@ async def sums(
     of_all, of_some = WIDE[basket.joint] if basket.is_wide else (OF_ALL, OF_SOME)
     found = await rows(
         conn,
-        of_all if members is None else of_some,
+        weighing(of_all if members is None else of_some, basket),
         list(basket.classes),
         list(basket.weights),
         basket.currencies,

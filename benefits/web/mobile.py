@@ -258,7 +258,7 @@ def _standing(seen: Seen, standing: Standing) -> ProgrammeView:
     judge = seen.catalogue.rules[programme.code].at(standing.undecided).programme
     why = dict[str, str]()
     if decided is not None and then is not None:
-        why = explain(then, decided)
+        why = explain(then, decided, standing.since_day)
     return ProgrammeView(
         code=programme.code,
         name=programme.name,

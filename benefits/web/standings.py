@@ -120,8 +120,10 @@ class TierDecisionsView(msgspec.Struct, kw_only=True):
     next: str | None
 
 
-def _month(programme: Programme, version: int, decision: Decision) -> dict[str, Any]:
-    """Return what the views of a month and of a decision say."""
+def _month(
+    programme: Programme, version: int, decision: Decision, since: date | None = None
+) -> dict[str, Any]:
+    """Return what the views of a month and of a decision say; it holds `since` a day."""
     earned, rank = decision.after.earned, decision.after.rank
     seen = told(programme, decision)
     reading = seen.reading or decision.readings[0]
@@ -158,18 +160,19 @@ def _month(programme: Programme, version: int, decision: Decision) -> dict[str, 
         "grace_until": decision.after.grace_until,
         "earned": None if earned is None else programme.tier[earned].code,
         "welcome_until": decision.after.welcome_until,
-        "why": explain(programme, decision),
+        "why": explain(programme, decision, since),
         "kept_by": both_ways(programme, rank) if rank else None,
         "raised_by": None if is_last else both_ways(programme, rank + 1),
     }
 
 
 def _decision(programme: Programme, one: Decided) -> TierDecisionView:
+    since = local_date(one.effective_from, programme.tz)
     return TierDecisionView(
         id=one.decision_id,
         effective_from=one.effective_from,
         decided_at=one.decided_at,
-        **_month(programme, one.version, one.decision),
+        **_month(programme, one.version, one.decision, since),
     )
 
 

@@ -19,7 +19,8 @@ from tests.actions.feeding import EARLY, fed, send
 from tests.actions.merging import merged
 from tests.actions.test_holders import hold
 from tests.actions.test_keep_tiers import AT, JULY, JUNE, cases, decide
-from tests.builders import MEMBER_KEY, World
+from tests.actions.test_windows import LAST_DAY, calendar, fill
+from tests.builders import MEMBER_KEY, World, reference_programme
 from tests.domain.test_ways import TIERS
 
 HIGH, LOW = 200_000_00, 30_000_00
@@ -129,6 +130,34 @@ async def tell(world: World, what: str) -> None:
         case _:
             more = AssetLine(world.name(6), date(2025, 6, 5), "DEPOSIT", "CNY", 30 * LOW)
             await world.assets([more])
+
+
+async def test_a_calendar_that_comes_late_decides_what_it_left_open(world: World) -> None:
+    """A-6, M-6: of a year without a calendar nothing is decided until it comes, and then at once.
+
+    The same file again is no news, nor is another bank's calendar.
+    """
+    plain = reference_programme()
+    await world.apply(replace(plain, feeds=("core",), policy=LAST_DAY), tiers_from=EARLY)
+    world.clock.now = AT
+    await world.members(1)
+    for n in range(JUNE.days):
+        key = FeedKey("core", JUNE.start + timedelta(days=n))
+        assert [] == await send(world, key, [(world.name(1), HIGH * 3)])
+    assert {"wealth"} == await run_again(world)
+    assert [] == await world.rows("SELECT cause FROM tier_decision")
+    assert 2 == (await calendar(world, "2025-01-01,HOLIDAY", "2025-06-02,HOLIDAY")).kept
+    assert set() == await run_again(world)
+    world.clock.forward(seconds=QUIET.total_seconds())
+    await fill(world)
+    assert {"wealth"} == await run_again(world)
+    found = await world.rows("SELECT cause, rank FROM tier_decision")
+    assert [("UPGRADED", 2)] == [tuple(row) for row in found]
+    assert 0 == (await calendar(world, "2025-06-02,HOLIDAY")).kept
+    assert 1 == (await calendar(world, "2025-06-09,HOLIDAY", name="taiwan")).kept
+    world.clock.forward(seconds=QUIET.total_seconds())
+    assert set() == await run_again(world)
+    assert [] == await world.findings()
 
 
 async def test_what_is_told_lets_the_worker_look_ahead_again(world: World) -> None:

@@ -170,6 +170,36 @@ async def test_a_way_weighs_classes_for_itself(world: World) -> None:
     assert ("AT_RISK", 500_000_00, (450_000_00 * 10 + 400_000_00 * 21) // 31) == tuple(sight)
 
 
+DEPOSITS = WEIGHED.replace('"600000", weights = {}', '"400000", weights = { FUND = "0" }')
+
+
+async def test_a_class_that_weighs_nothing_is_left_out(world: World) -> None:
+    """A-3 EXCLUDED: 420,000 of deposits are enough whatever there is of funds; 390,000 are not.
+
+    Days on which there are but funds are known, and count nothing.
+    """
+    await world.apply(read(DEPOSITS))
+    ids = await world.members(3)
+    june = [date(2025, 6, 1) + timedelta(days=n) for n in range(30)]
+    for number, (deposit, fund) in enumerate(((420_000, 0), (390_000, 100_000), (0, 900_000)), 1):
+        lines = [
+            AssetLine(world.name(number), day, asset_class, "CNY", amount * 100)
+            for day in june
+            for asset_class, amount in (("DEPOSIT", deposit), ("FUND", fund))
+            if amount
+        ]
+        await world.assets(lines)
+        await run(world, "2025-06", ids[number - 1])
+    found = [(await standings(world, id_))["ways"].decided for id_ in ids]
+    assert [(PLATINUM, "QUARTER"), (GOLD, THRESHOLD), (GOLD, THRESHOLD)] == [
+        (one.after.rank, one.after.way) for one in found if one
+    ]
+    assert [420_000_00 * 30, 390_000_00 * 30, 0] == [
+        one.readings[1].sum_minor for one in found if one
+    ]
+    assert [30] * 3 == [one.readings[1].known_days for one in found if one]
+
+
 async def test_programmes_of_a_member_are_independent(world: World) -> None:
     """T-11: each has its own tiers, decided and shown apart, by its own labels and metrics."""
     await world.apply(read(TIERS))

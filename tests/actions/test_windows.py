@@ -53,13 +53,15 @@ async def judged_by(world: World, policy: Policy, *, since: Month = EARLY) -> Pr
     return programme
 
 
-async def calendar(world: World, *lines: str, dry_run: bool = False) -> Imported:
+async def calendar(
+    world: World, *lines: str, name: str = "china", dry_run: bool = False
+) -> Imported:
     """Import lines of a calendar."""
     text = [HEADER, *(f"{each}\n" for each in lines)]
     return await import_file(
         world.database,
         world.parts,
-        calendar_of("china"),
+        calendar_of(name),
         text,
         progress=lambda _: None,
         dry_run=dry_run,

@@ -1,5 +1,6 @@
 """Decisions are told in a sentence, in both languages (X-6)."""
 
+from datetime import date
 from decimal import Decimal
 
 import msgspec
@@ -127,6 +128,23 @@ def test_a_decision_is_explained_in_both_languages(name: str) -> None:
     decision, english, chinese = SENTENCES[name]
     assert english == explain(PROGRAMME, decision)["en"]
     assert chinese == explain(PROGRAMME, decision)["zh"]
+
+
+@pytest.mark.parametrize(
+    ("name", "since", "words"),
+    [
+        ("upgraded", date(2025, 6, 20), ("from 20 June 2025", "自2025年6月20日起")),
+        ("downgraded", date(2026, 1, 6), ("from 6 January 2026", "自2026年1月6日起")),
+    ],
+)
+def test_a_tier_is_told_from_the_day_it_holds(
+    name: str, since: date, words: tuple[str, str]
+) -> None:
+    """T-3, A-7: an early rise or a correction begins on a day of its own."""
+    found = explain(PROGRAMME, SENTENCES[name][0], since)
+    assert words[0] in found["en"]
+    assert words[1] in found["zh"]
+    assert found != explain(PROGRAMME, SENTENCES[name][0])
 
 
 def test_a_decision_net_of_liabilities_says_so() -> None:

@@ -141,10 +141,18 @@ def test_what_is_open_decides_nothing_that_it_could_not_change(
         ),
         (
             'threshold = "450000"',
+            'threshold = "450000", weights = { DEPOSIT = "-1" }',
+            (
+                "tier[2].any[0].all[0].weights.DEPOSIT: must be from 0, which leaves the class "
+                "out, to 10"
+            ),
+        ),
+        (
+            'threshold = "450000"',
             'threshold = "450000", weights = { DEPOSIT = "0" }',
             (
-                "tier[2].any[0].all[0].weights.DEPOSIT: must be above 0 and at most 10; "
-                "else leave the class out"
+                "tier[2].any[0].all[0].weights: every class weighs 0, so nobody has anything; "
+                "weigh one"
             ),
         ),
         (

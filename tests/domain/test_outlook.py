@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benefits.domain.metrics import MonthSum, Reading, read
 from benefits.domain.outlook import Sight, is_near, look_ahead, risen, rises_at
-from benefits.domain.policy import Divisor, Lock, UpgradeTiming
+from benefits.domain.policy import Divisor, Lock, Metric, UpgradeTiming
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
 from benefits.domain.tiers import Rise, State, begun, judged_again, step
@@ -81,6 +81,34 @@ def test_a_tier_whose_term_goes_on_is_not_at_risk() -> None:
         state = State(PLATINUM, lock_until=until.end)
         found = look_ahead(locked, state, period(reading, 20), last_minor=[0])
         assert expected == [one.outlook for one in found]
+
+
+@pytest.mark.parametrize(
+    ("review", "until", "expected"),
+    [
+        (("06-30",), None, [Sight.AT_RISK]),
+        (("12-31",), None, []),
+        ((), JUNE.end, [Sight.AT_RISK]),
+        ((), Month(2025, 9).end, []),
+    ],
+)
+def test_a_quarter_is_at_risk_from_its_first_month_on(
+    review: tuple[str, ...], until: date | None, expected: list[Sight]
+) -> None:
+    """M-11, T-5, T-6: in April it is seen whether June's end reviews it, or ends its lock."""
+    plain, april = reference_programme(), Month(2025, 4)
+    programme = msgspec.structs.replace(
+        plain,
+        policy=msgspec.structs.replace(plain.policy, metric=Metric.QUARTER_AVG, review=review),
+        tier=tuple(
+            msgspec.structs.replace(tier, misses=0, lock=Lock(months=12)) if n and until else tier
+            for n, tier in enumerate(plain.tier)
+        ),
+    )
+    reading = read(programme.policy, april, {april: MonthSum(april, 0, 20, 20)}, scale=1)
+    state = State(PLATINUM, lock_until=until)
+    found = look_ahead(programme, state, period(reading, 20), last_minor=[0])
+    assert expected == [one.outlook for one in found]
 
 
 def test_before_any_day_is_known_nothing_is_seen() -> None:

@@ -79,6 +79,10 @@ def test_a_month_may_have_fewer_business_days() -> None:
             {"point_in_time": PointInTime(classes=("INSURANCE", "INSURANCE"))},
             "policy.point_in_time.classes[1]: 'INSURANCE' stands twice",
         ),
+        (
+            {"weights": {"INSURANCE": Decimal(0)}},
+            "policy.point_in_time.classes[0]: 'INSURANCE' weighs 0, and so counts on no day",
+        ),
     ],
 )
 def test_what_cannot_be_exact_is_refused_by_its_path(
@@ -112,6 +116,27 @@ def test_weights_are_of_days_or_of_the_point() -> None:
     got = basket("CNY", ("INSURANCE", "DEPOSIT"), weighed)
     assert (("DEPOSIT", "INSURANCE"), (10, 0), (0, 5)) == (got.classes, got.weights, got.points)
     assert (0, 5) == got.by_point.weights
+
+
+def test_a_way_that_leaves_a_class_out_does_not_wait_for_its_day() -> None:
+    """A-3, T-2: deposits alone are judged by the month, whatever insurance comes to."""
+    plain = reference_programme()
+    first, second, *rest = plain.tier
+    deposits = Condition(
+        metric=Metric.MONTH_AVG, threshold=Decimal(1), weights={"INSURANCE": Decimal(0)}
+    )
+    way = Way(code="DEPOSITS", name={"zh": "存款", "en": "deposits"}, all=(deposits,))
+    programme = msgspec.structs.replace(
+        plain,
+        policy=POLICY,
+        asset_classes=CLASSES,
+        tier=(first, msgspec.structs.replace(second, any=(way,)), *rest),
+    )
+    assert [] == list(policy_problems(POLICY, programme.tier, CLASSES))
+    own, by_way = programme.ladder.metrics
+    assert (THIRD_LAST, None) == (own.point_in_time, by_way.point_in_time)
+    assert [(1, 0), (1, 0)] == [each.weights for each in programme.baskets]
+    assert [(0, 1), ()] == [each.points for each in programme.baskets]
 
 
 def reading(sums: dict[Kept, MonthSum], calendar: Calendar = CHINA, **more: date) -> Reading:

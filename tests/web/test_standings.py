@@ -94,6 +94,21 @@ async def test_a_decision_tells_all_it_was_decided_on(running: Site) -> None:
     assert not answer["provisional"]
 
 
+async def test_a_raise_is_told_from_the_day_it_holds(running: Site, phone: Phone) -> None:
+    """X-6, A-7: the correction of 6 April made no tier of the days before it; all say so."""
+    member = await lived(running)
+    (standing,) = (await get(running, f"/v1/members/{member}/standing"))["standings"]
+    decided = (await get(running, f"/v1/members/{member}/decisions"))["decisions"]
+    shown = (await get(running, f"/v1/members/{member}/benefits"))["programmes"][0]["tier"]
+    for why in (standing["decision"]["why"], decided[0]["why"], shown["why"]):
+        assert "your tier is Platinum from 6 April 2025" in why["en"]
+        assert "自2025年4月6日起为白金" in why["zh"]
+    assert "your tier is Gold from 1 April 2025" in decided[1]["why"]["en"]
+    await phone.enter(member)
+    _, html = await phone.get("/page/tiers?lang=en")
+    assert "your tier is Platinum from 6 April 2025" in html
+
+
 async def test_decisions_are_listed_by_cursor_the_last_first(running: Site) -> None:
     """Each once, in pages of any size, as known at a time."""
     member = await lived(running)

@@ -52,7 +52,8 @@ def _why(tongue: Tongue, seen: Seen, standing: Standing, last: Recalled | None) 
     programme = seen.catalogue.programmes[standing.programme]
     rank, reasons = standing.held.rank, list[tuple[str, str]]()
     if standing.decided is not None:
-        words = explain(seen.then[programme.code], standing.decided)[tongue.code]
+        then, since = seen.then[programme.code], standing.since_day
+        words = explain(then, standing.decided, since)[tongue.code]
         reasons.append((tongue.word(_DECIDED), words))
     if last is not None:
         words = explain(last.judge.programme, last.decision)[tongue.code]

@@ -12,7 +12,7 @@ from benefits.domain.benefit import Benefit
 from benefits.domain.exchange import Converted, check_converted
 from benefits.domain.packages import Line
 from benefits.domain.programme import Programme, ProgrammeInvalid, Provider
-from benefits.domain.values import Month, local_date
+from benefits.domain.values import YEARS, Month, local_date
 from benefits.store import catalogue, notices, proposals, rates, versions
 from benefits.store.db import Connection
 from benefits.store.versions import Place
@@ -101,6 +101,15 @@ def _check_line(was: Line, now: Line) -> None:
             )
 
 
+async def _check_back(conn: Connection, place: Place, before: Programme, after: Programme) -> None:
+    """Refuse a line that comes back after it was gone, and brings what it did not."""
+    lines = {line.code: line for line in after.line}
+    new = lines.keys() - {line.code for line in before.line}
+    if new:
+        for was in await catalogue.lines_of(conn, after.code, place.stays, new):
+            _check_line(was, lines[was.code])
+
+
 def _check_codes(programme: Programme, other: Programme) -> None:
     """Refuse a benefit, a choice or a budget whose code another programme has."""
     items = {*other.benefits, *other.choices}
@@ -169,6 +178,8 @@ def _check_begin(place: Place, effective_from: datetime | None) -> None:
         raise ProgrammeInvalid("effective_from: a first version holds at once")
     if effective_from <= place.now:
         raise ProgrammeInvalid(f"effective_from: {effective_from.isoformat()} is over")
+    if effective_from.year >= YEARS.stop - 1:  # the next one may have begun in the zone
+        raise ProgrammeInvalid(f"effective_from: must lie before the year {YEARS.stop - 1}")
     if effective_from <= soon:
         raise ProgrammeInvalid(
             f"effective_from: {effective_from.isoformat()} is less than a minute away"
@@ -205,6 +216,7 @@ async def check_programme(
     new = check_converted(programme, others, await rates.converted(conn))
     if place.before is not None:
         _check_kept(place.before, programme)
+        await _check_back(conn, place, place.before, programme)
     return Checked(**msgspec.structs.asdict(place), converted=new)
 
 
@@ -218,7 +230,7 @@ async def _check_told(
     if any(change.is_worse for change in found):
         given = await notices.unspent(conn, after.code, stays=checked.stays)
         begins = local_date(checked.begins, after.tz)
-        judged = (tiers_from or Month.of(begins)).start
+        judged = (tiers_from or checked.first_month(after.tz)).start
         days = checked.before.notice_days
         terms.check_told(found, given, begins=begins, judged=judged, days=days)
 

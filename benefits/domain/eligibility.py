@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from benefits.domain import fields
+from benefits.domain import fields, toml
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.currencies import minor_of
 from benefits.domain.dates import chinese_date, english_date
@@ -291,7 +291,7 @@ class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def read_rule(text: str) -> RuleFile:
     """Read a file with a rule in it (RuleInvalid)."""
     try:
-        return msgspec.toml.decode(text, type=RuleFile, strict=False)
+        return toml.read(text, RuleFile)
     except RecursionError as error:
         raise RuleInvalid("The file is nested too deeply.") from error
     except msgspec.DecodeError as error:

@@ -320,6 +320,11 @@ def _parts(rule: Rule) -> tuple[Rule, ...]:
     return (*(rule.all_ or ()), *(rule.any_ or ()), *under)
 
 
+def says(rule: Rule, name: str) -> bool:
+    """Say whether a rule, be it valid or not, names a field."""
+    return name in rule.said or any(says(part, name) for part in _parts(rule))
+
+
 def _is_deep(rule: Rule) -> bool:
     """Say whether more than DEPTH_MAX rules stand inside each other, however many."""
     level = [rule]

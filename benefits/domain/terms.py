@@ -253,7 +253,7 @@ def changes(before: Programme, after: Programme) -> list[Change]:
 def _takes_away(change: Change, before: Programme, after: Programme) -> bool:
     """Say whether a change is worse beside all the rest, whatever it is by itself."""
     return (
-        (change.is_worse and not _limits_new_alone(change, before, after))
+        (change.is_worse and not _limits_nothing(change, before, after))
         or _brings_less(change, after)
         or _fills_limits(change, after)
         or _hides_more(change, before, after)
@@ -261,12 +261,15 @@ def _takes_away(change: Change, before: Programme, after: Programme) -> bool:
     )
 
 
-def _limits_new_alone(change: Change, before: Programme, after: Programme) -> bool:
-    """Say whether a limit is new, and of new benefits alone: nobody could claim those before."""
-    new = (one for one in after.limit if change.path == f"limit.{_part(one.code)}")
-    limit = None if change.before else next(new, None)
-    concerned = set() if limit is None else {*limit.benefits}
-    return bool(concerned) and before.benefits.keys().isdisjoint(concerned)
+def _limits_nothing(change: Change, before: Programme, after: Programme) -> bool:
+    """Say whether a limit is new, of new benefits alone, or one concerns a benefit less."""
+    kind, code, *under = [*parts_of(change.path), ""]
+    benefits = next((one.benefits for one in after.limit if one.code == code), ())
+    if kind != "limit" or not benefits:
+        return False
+    if under[0] == "benefits":
+        return not change.after
+    return not (change.before or under[0]) and before.benefits.keys().isdisjoint(benefits)
 
 
 def _fills_limits(change: Change, after: Programme) -> bool:

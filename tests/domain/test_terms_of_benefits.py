@@ -92,6 +92,13 @@ def test_a_cost_that_a_limit_counts_is_worse_if_it_rises(
         (MONTHLY, MONTHLY.replace("MEMBER", "PROGRAMME"), "limit.m.scope", True),
         (MONTHLY, MONTHLY + 'on_full = "NEXT_WINDOW"', "limit.m.on_full", False),
         (MONTHLY, MONTHLY + 'benefits = ["VIDEO"]', "limit.m.benefits.VIDEO", True),
+        (MONTHLY + 'benefits = ["VIDEO"]', MONTHLY, "limit.m.benefits.VIDEO", True),
+        (
+            MONTHLY + 'benefits = ["VIDEO", "LOUNGE"]',
+            MONTHLY + 'benefits = ["LOUNGE"]',
+            "limit.m.benefits.VIDEO",
+            False,
+        ),
     ],
 )
 def test_a_limit_is_judged_by_what_it_leaves(

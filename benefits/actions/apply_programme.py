@@ -9,6 +9,7 @@ import msgspec
 from benefits.actions.parts import Parts
 from benefits.domain import guard, terms
 from benefits.domain.benefit import Benefit
+from benefits.domain.catalogue import Plan
 from benefits.domain.exchange import Converted, check_converted
 from benefits.domain.packages import Line
 from benefits.domain.programme import Programme, ProgrammeInvalid, Provider
@@ -99,6 +100,30 @@ def _check_line(was: Line, now: Line) -> None:
                 f"line {was.code!r}: its {name} must stay {told}; give what comes otherwise "
                 "another code"
             )
+
+
+def _check_shared(programme: Programme, plan: Plan, place: Place) -> None:
+    """Refuse another word on a provider that other programmes name, unless it is a new one.
+
+    The last word to come into force counts for all. So a version that has none of its own says
+    what counts by then, and one that has is followed by nobody who waits to say otherwise.
+    """
+    was = {} if place.before is None else place.before.providers
+    by_then = place.begins - timedelta(microseconds=1)
+    there = plan.at(by_then)
+    for code, mine in programme.providers.items():
+        said, others = there.providers.get(code, mine), [*there.programmes.values()]
+        if said == mine:
+            continue
+        if was.get(code, mine) != mine:
+            skus = {b.sku for one in others for b in one.benefit if b.provider == code}
+            _check_provider(said, mine, skus)
+            others = plan.coming(by_then)
+        for other in others:
+            if other.code != programme.code and other.providers.get(code, mine) != mine:
+                raise ProgrammeInvalid(
+                    f"provider {code!r} is defined otherwise by programme {other.code!r}"
+                )
 
 
 async def _check_back(conn: Connection, place: Place, before: Programme, after: Programme) -> None:
@@ -204,15 +229,12 @@ async def check_programme(
             raise ProgrammeInvalid(
                 f"budget {budget!r} was defined by programme {owner!r}, whose claims return to it"
             )
-    others = (await parts.catalogue.plan(conn)).others(programme.code)
+    plan = await parts.catalogue.plan(conn)
+    others = plan.others(programme.code)
     for other in others:
         _check_codes(programme, other)
-        for code in programme.providers.keys() & other.providers.keys():
-            if programme.providers[code] != other.providers[code]:
-                raise ProgrammeInvalid(
-                    f"provider {code!r} is defined otherwise by programme {other.code!r}"
-                )
         _check_books(programme, other)
+    _check_shared(programme, plan, place)
     new = check_converted(programme, others, await rates.converted(conn))
     if place.before is not None:
         _check_kept(place.before, programme)

@@ -159,10 +159,9 @@ class _Step:
     def __init__(self, timelines: Timelines, welcomes: Welcomes, at: datetime) -> None:
         """Find them in the versions of every programme; the first holds before all, too."""
         self._at, self._timelines, self._welcomes = at, timelines, welcomes
-        self._current = {
-            code: (in_force(line, not_before(line, at)) or line[0]).version
-            for code, line in timelines.items()
-        }
+        found = [in_force(line, not_before(line, at)) or line[0] for line in timelines.values()]
+        self._current = {one.code: one.version for one in found}
+        self._begun = sorted(found, key=lambda one: (one.effective_from, one.code))
         self._judges = {code: judging(line, at) for code, line in timelines.items()}
 
     @property
@@ -190,6 +189,7 @@ class _Step:
             programmes={row[0]: texts[row] for row in self._current.items()},
             programme_versions=self._current,
             rules=rules,
+            begun=tuple(one.code for one in self._begun),
         )
 
     def _welcoming(self, code: str, zone: ZoneInfo) -> Iterator[Welcoming]:

@@ -183,7 +183,7 @@ def check_month(programme: Programme, tiers_from: Month, begins: datetime) -> No
     running = Month.of(local_date(begins, programme.tz))
     if tiers_from < running:
         raise ProgrammeInvalid(
-            f"tiers_from: on a production database no month before {running} is judged anew"
+            f"first month: on a production database no month before {running} is judged anew"
         )
 
 

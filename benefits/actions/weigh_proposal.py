@@ -115,7 +115,7 @@ def month_of(wanted: ProgrammeWanted) -> Month | None:
     try:
         return Month.parse(wanted.tiers_from)
     except ValueError as error:
-        raise ProposalInvalid(f"tiers_from: {error}") from None
+        raise ProposalInvalid(f"first_month: {error}") from None
 
 
 async def _programme(

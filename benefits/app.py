@@ -184,8 +184,7 @@ class Providers(Mapping[str, Provider]):
         self._built: dict[str, tuple[ProviderConfig, Provider]] = {}
 
     def _configs(self) -> dict[str, ProviderConfig]:
-        programmes = self._house.parts.catalogue.latest.programmes.values()
-        return {code: one for p in programmes for code, one in p.providers.items()}
+        return self._house.parts.catalogue.latest.providers
 
     def __getitem__(self, code: str) -> Provider:
         """Return a provider; KeyError when no programme or no secret of its dialect names it."""

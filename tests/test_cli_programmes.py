@@ -52,6 +52,35 @@ def test_a_worse_programme_is_told_before_it_holds(test_shell: Shell) -> None:
     assert (0, "Version 2 of wealth is now in force.\n") == shell.run("programme", "apply", after)
 
 
+def test_a_file_in_another_encoding_is_told_as_such(test_shell: Shell) -> None:
+    """Saved as GBK by an office's editor: nothing of it is read, and no story is told."""
+    shell = test_shell
+    for name, text in (("gbk.toml", PROGRAMME), ("rule.toml", 'eligible.city.is = "上海"')):
+        (shell.folder / name).write_bytes(text.encode("gbk"))
+    gbk, rule = (str(shell.folder / name) for name in ("gbk.toml", "rule.toml"))
+    for words in (("programme", "diff", gbk), ("programme", "apply", gbk), ("population", rule)):
+        status, said = shell.run(*words)
+        assert (2, True, False) == (
+            status,
+            "is not in UTF-8 from byte " in said,
+            "Traceback" in said,
+        )
+
+
+def test_an_instant_lies_in_years_that_there_are(test_shell: Shell) -> None:
+    """C-4: no end of all days, in whichever zone."""
+    shell = test_shell
+    wealth = shell.file("wealth.toml", PROGRAMME)
+    for at in ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00+14:00", "2999-12-31"):
+        for words in (
+            ("programme", "apply", wealth, "--from", at),
+            ("programme", "diff", wealth, "--from", at),
+            ("programme", "try", wealth, "--customer", "A", "--at", at),
+        ):
+            status, said = shell.run(*words)
+            assert (2, True) == (status, "must lie in the years 1901 to 2998" in said), said
+
+
 def test_growth_is_measured_over_a_frozen_baseline(test_shell: Shell) -> None:
     """M-12: frozen once, by whom and when is listed; growth is CSV, mistakes are told in words."""
     shell = test_shell

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.actions.test_answer_order import manual
+from tests.actions.test_dating import OTHER
 from tests.actions.test_expire import dsn_of
 from tests.builders import PROGRAMME, World
 from tests.conftest import database
@@ -61,6 +62,14 @@ def test_a_version_is_proposed_read_and_approved(shell: Shell) -> None:
     assert 1 == shell.run("programme", "versions", "none")[0]
     unknown = ("proposal", "show", "01a2046f-5e02-7ae9-8c62-6ed8c8e82000")
     assert (1, True) == (shell.run(*unknown)[0], shell.run(*unknown)[1].startswith("unknown_prop"))
+
+
+def test_a_first_version_is_read_whole(shell: Shell) -> None:
+    """X-2: there is nothing that it could be compared with, so all of it is shown."""
+    other = shell.file("other.toml", OTHER)
+    _, _, said = proposed(shell, "programme", "apply", other, "--propose")
+    whole = "".join(f"  {line}\n" for line in OTHER.splitlines())
+    assert f"is the first\n{whole}line visits, tier PLATINUM: 0 -> 2 for 0 members" in said
 
 
 def test_a_long_file_is_proposed_and_read_by_all(shell: Shell) -> None:

@@ -9,10 +9,11 @@ import msgspec
 from benefits.actions.parts import Parts
 from benefits.domain import guard, terms
 from benefits.domain.benefit import Benefit
+from benefits.domain.catalogue import Plan
 from benefits.domain.exchange import Converted, check_converted
 from benefits.domain.packages import Line
 from benefits.domain.programme import Programme, ProgrammeInvalid, Provider
-from benefits.domain.values import Month, local_date
+from benefits.domain.values import YEARS, Month, local_date
 from benefits.store import catalogue, notices, proposals, rates, versions
 from benefits.store.db import Connection
 from benefits.store.versions import Place
@@ -101,6 +102,39 @@ def _check_line(was: Line, now: Line) -> None:
             )
 
 
+def _check_shared(programme: Programme, plan: Plan, place: Place) -> None:
+    """Refuse another word on a provider that other programmes name, unless it is a new one.
+
+    The last word to come into force counts for all. So a version that has none of its own says
+    what counts by then, and one that has is followed by nobody who waits to say otherwise.
+    """
+    was = {} if place.before is None else place.before.providers
+    by_then = place.begins - timedelta(microseconds=1)
+    there = plan.at(by_then)
+    for code, mine in programme.providers.items():
+        said, others = there.providers.get(code, mine), [*there.programmes.values()]
+        if said == mine:
+            continue
+        if was.get(code, mine) != mine:
+            skus = {b.sku for one in others for b in one.benefit if b.provider == code}
+            _check_provider(said, mine, skus)
+            others = plan.coming(by_then)
+        for other in others:
+            if other.code != programme.code and other.providers.get(code, mine) != mine:
+                raise ProgrammeInvalid(
+                    f"provider {code!r} is defined otherwise by programme {other.code!r}"
+                )
+
+
+async def _check_back(conn: Connection, place: Place, before: Programme, after: Programme) -> None:
+    """Refuse a line that comes back after it was gone, and brings what it did not."""
+    lines = {line.code: line for line in after.line}
+    new = lines.keys() - {line.code for line in before.line}
+    if new:
+        for was in await catalogue.lines_of(conn, after.code, place.stays, new):
+            _check_line(was, lines[was.code])
+
+
 def _check_codes(programme: Programme, other: Programme) -> None:
     """Refuse a benefit, a choice or a budget whose code another programme has."""
     items = {*other.benefits, *other.choices}
@@ -149,7 +183,7 @@ def check_month(programme: Programme, tiers_from: Month, begins: datetime) -> No
     running = Month.of(local_date(begins, programme.tz))
     if tiers_from < running:
         raise ProgrammeInvalid(
-            f"tiers_from: on a production database no month before {running} is judged anew"
+            f"first month: on a production database no month before {running} is judged anew"
         )
 
 
@@ -169,6 +203,8 @@ def _check_begin(place: Place, effective_from: datetime | None) -> None:
         raise ProgrammeInvalid("effective_from: a first version holds at once")
     if effective_from <= place.now:
         raise ProgrammeInvalid(f"effective_from: {effective_from.isoformat()} is over")
+    if effective_from.year >= YEARS.stop - 1:  # the next one may have begun in the zone
+        raise ProgrammeInvalid(f"effective_from: must lie before the year {YEARS.stop - 1}")
     if effective_from <= soon:
         raise ProgrammeInvalid(
             f"effective_from: {effective_from.isoformat()} is less than a minute away"
@@ -193,18 +229,16 @@ async def check_programme(
             raise ProgrammeInvalid(
                 f"budget {budget!r} was defined by programme {owner!r}, whose claims return to it"
             )
-    others = (await parts.catalogue.plan(conn)).others(programme.code)
+    plan = await parts.catalogue.plan(conn)
+    others = plan.others(programme.code)
     for other in others:
         _check_codes(programme, other)
-        for code in programme.providers.keys() & other.providers.keys():
-            if programme.providers[code] != other.providers[code]:
-                raise ProgrammeInvalid(
-                    f"provider {code!r} is defined otherwise by programme {other.code!r}"
-                )
         _check_books(programme, other)
+    _check_shared(programme, plan, place)
     new = check_converted(programme, others, await rates.converted(conn))
     if place.before is not None:
         _check_kept(place.before, programme)
+        await _check_back(conn, place, place.before, programme)
     return Checked(**msgspec.structs.asdict(place), converted=new)
 
 
@@ -218,7 +252,7 @@ async def _check_told(
     if any(change.is_worse for change in found):
         given = await notices.unspent(conn, after.code, stays=checked.stays)
         begins = local_date(checked.begins, after.tz)
-        judged = (tiers_from or Month.of(begins)).start
+        judged = (tiers_from or checked.first_month(after.tz)).start
         days = checked.before.notice_days
         terms.check_told(found, given, begins=begins, judged=judged, days=days)
 

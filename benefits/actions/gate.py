@@ -44,15 +44,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rates(catalogue: Catalogue) -> dict[str, Rate]:
-    """Return the rates of providers that have one; of programmes that differ, the lowest."""
-    found = dict[str, Rate]()
-    for programme in catalogue.programmes.values():
-        for provider in programme.provider:
-            rate = provider.capabilities.rate
-            known = found.get(provider.code)
-            if rate and (known is None or rate.per_second < known.per_second):
-                found[provider.code] = rate
-    return found
+    """Return the rates of providers that have one."""
+    return {code: able.rate for code, able in catalogue.capabilities.items() if able.rate}
 
 
 async def look(

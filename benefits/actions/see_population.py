@@ -13,16 +13,17 @@ from benefits.store.eligibility import Asked
 
 
 async def asked_of(conn: Connection, parts: Parts, benefit: str, channel: Channel | None) -> Asked:
-    """Return the rule by which a benefit is claimed now (UnknownBenefit)."""
+    """Return the rule by which a benefit, or what replaces it, is claimed now (UnknownBenefit)."""
     offers = (await parts.catalogue.current(conn)).offers
     if benefit not in offers:
         raise UnknownBenefit
     programme, offered = offers[benefit]
     now = parts.clock()
+    today = local_date(now, programme.tz)
     return Asked(
-        rule=offered.eligible,
+        rule=programme.serving(offered, today).eligible,
         programme=programme,
-        today=local_date(now, programme.tz),
+        today=today,
         now=now,
         channel=channel.value if channel else "",
     )

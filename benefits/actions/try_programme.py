@@ -11,6 +11,7 @@ import msgspec
 
 from benefits.actions import top_up
 from benefits.actions.apply_programme import apply_programme
+from benefits.actions.capacity import Terms
 from benefits.actions.claim import ClaimUnits, UnknownMember, claim
 from benefits.actions.foresee import CHANNEL
 from benefits.actions.judge_month import last_decision
@@ -145,15 +146,18 @@ async def _claim(
 ) -> ClaimTried:
     """Claim one piece of a benefit on the page, with something in every field that it asks for.
 
-    It is undone at once: no claim meets the others, nor keeps the locks of what all share.
+    What is booked is so for a time that there is, if any. It is undone at once: no claim meets the
+    others, nor keeps the locks of what all share.
     """
+    terms = Terms.of(made, made.benefits[code], parts.clock())
     wish = ClaimUnits(
         caller=CALLER,
         key=code,
         member_id=member_id,
         benefit=code,
-        recipient=dict.fromkeys(made.benefits[code].recipient, "-"),
+        recipient=dict.fromkeys(terms.benefit.recipient, "-"),
         channel=CHANNEL,
+        booked_for=terms.slots.middle if terms.slots else None,
     )
     tried = await conn.begin_nested()
     (outcome,) = await claim(conn, [wish], parts, wait=True)

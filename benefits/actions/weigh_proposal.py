@@ -53,7 +53,8 @@ from benefits.store import (
 from benefits.store.db import Connection
 
 Ranks = Mapping[int | str, int]  # members by the rank of their tier, or by a label they carry
-Share = tuple[object, ...]  # what a line brings somebody: how much, of what, how often
+# What a line brings somebody: how much, of what, how often, whom of them, at which worst cost.
+Share = tuple[object, ...]
 
 
 async def count(conn: Connection, wanted: Wanted, parts: Parts) -> Ranks:
@@ -114,7 +115,7 @@ def month_of(wanted: ProgrammeWanted) -> Month | None:
     try:
         return Month.parse(wanted.tiers_from)
     except ValueError as error:
-        raise ProposalInvalid(f"tiers_from: {error}") from None
+        raise ProposalInvalid(f"first_month: {error}") from None
 
 
 async def _programme(
@@ -143,7 +144,7 @@ async def _programme(
             )
             for change in found
         ),
-        first_month=str(tiers_from or Month.of(local_date(checked.begins, made.tz))),
+        first_month=str(tiers_from or checked.first_month(made.tz)),
         compliance=made.compliance,
         reach=tuple(_reach(before, made, counted)),
         findings=guard.findings(made),
@@ -157,7 +158,7 @@ def _lines(programme: Programme | None) -> dict[str, Line]:
 
 
 def _changing(before: Programme | None, after: Programme) -> list[tuple[str, str, str]]:
-    """Return lines with the tiers and the segments of which what they bring changes."""
+    """Return lines with the tiers and segments of which what they bring changes, or its cost."""
     was, will = _lines(before), _lines(after)
     found = list[tuple[str, str, str]]()
     for code in dict.fromkeys([*was, *will]):
@@ -169,7 +170,7 @@ def _changing(before: Programme | None, after: Programme) -> list[tuple[str, str
 
 
 def _reach(before: Programme | None, after: Programme, counted: Ranks) -> list[Reach]:
-    """Return the quotas that change, with how many members have the tier or the label now."""
+    """Return the quotas of what changes, with how many members have the tier or the label now."""
     was, will = _lines(before), _lines(after)
     found = list[Reach]()
     for code, tier, segment in _changing(before, after):
@@ -191,16 +192,16 @@ def _reach(before: Programme | None, after: Programme, counted: Ranks) -> list[R
 
 
 def _shares(programme: Programme | None, line: Line | None) -> dict[tuple[str, str], Share]:
-    """Return what a line brings each tier, or a segment: how much, of what, how often."""
+    """Return what a line brings each tier, or a segment, and what it costs at worst."""
     if programme is None or line is None:
         return {}
     item = programme.brought(line)
     among = (item.benefits, item.repeat) if isinstance(item, Choice) else ()
+    cost = programme.step_cost(programme.dearest(item))
+    alike = (item.code, line.period, among, line.eligible, cost)
     if line.segment is not None:
-        return {("", line.segment.key): (line.quantity, item.code, line.period, among)}
-    return {
-        (tier, ""): (quota, item.code, line.period, among) for tier, quota in line.quota.items()
-    }
+        return {("", line.segment.key): (line.quantity, *alike)}
+    return {(tier, ""): (quota, *alike) for tier, quota in line.quota.items()}
 
 
 def _cost(

@@ -20,6 +20,7 @@ from benefits.certify.checks import CHECKS, Check, certify
 from benefits.certify.kinds import KINDS, Trial
 from benefits.certify.report import Finding, Report, Verdict, passed, shown_url
 from benefits.cli.console import console
+from benefits.cli.files import DOCUMENT, whole
 from benefits.domain.orders import Callbacks
 from benefits.domain.programme import Provider
 from benefits.domain.programme_file import read
@@ -61,7 +62,7 @@ def _listed() -> str:
 @click.command("certify", help=CERTIFY_HELP + _listed())
 @click.option("--dialect", type=click.Choice([kind.value for kind in KINDS]), default=None)
 @click.option("--url", default=None, help="Where the provider is.")
-@click.option("--programme", type=click.File(encoding="utf-8"), help="A programme that has it.")
+@click.option("--programme", type=DOCUMENT, help="A programme that has it.")
 @click.option("--provider", default=None, help="Its code, there and among the secrets.")
 @click.option("--set", "lines", multiple=True, metavar="LINE", help="A line of its table.")
 @click.option("--listen", default=None, metavar="HOST:PORT", help="Where to take callbacks.")
@@ -151,7 +152,7 @@ def _config(options: Mapping[str, Any], known: Mapping[str, ProviderSecrets]) ->
         raise click.UsageError("give --provider: BENEFITS_PROVIDER_SECRETS has none, or several")
     entry: dict[str, Any] = {"code": code, "name": {}}
     if options["programme"] is not None:
-        found = read(options["programme"].read()).providers.get(code)
+        found = read(whole(options["programme"])).providers.get(code)
         if found is None:
             raise click.UsageError(f"the programme has no provider {code!r}: give --provider")
         entry = msgspec.to_builtins(found)

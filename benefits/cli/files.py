@@ -16,7 +16,17 @@ from benefits.house import House
 
 # Bytes that are no UTF-8 come as surrogates, so that they spoil their own line only.
 TEXT = click.File(encoding="utf-8", errors="surrogateescape")
+DOCUMENT = click.File(encoding="utf-8")  # what is read as a whole, or not at all
 PROGRESS_EVERY_S = 5.0  # where it is written down; a terminal shows every step in one place
+
+
+def whole(file: TextIO) -> str:
+    """Return all that a document says (click.BadParameter where it is not in UTF-8)."""
+    try:
+        return file.read()
+    except UnicodeDecodeError as error:
+        told = f"{file.name} is not in UTF-8 from byte {error.start} on; save it in UTF-8"
+        raise click.BadParameter(told) from None
 
 
 def take_file(

@@ -5,6 +5,8 @@ from zoneinfo import ZoneInfo
 
 import rich_click as click
 
+from benefits.domain.values import YEARS
+
 BEGINS = click.option(
     "--from",
     "begins",
@@ -21,6 +23,9 @@ def instant_of(text: str, option: str, zone: ZoneInfo) -> datetime:
         raise click.BadParameter(
             "write it like 2026-07-01 or 2026-07-01T12:00", param_hint=option
         ) from None
+    if found.year not in YEARS[1:-1]:  # it may lie in the one before or after in the zone
+        years = f"{YEARS.start + 1} to {YEARS.stop - 2}"
+        raise click.BadParameter(f"must lie in the years {years}", param_hint=option)
     return found if found.tzinfo else found.replace(tzinfo=zone)
 
 

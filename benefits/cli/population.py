@@ -7,7 +7,7 @@ import rich_click as click
 from benefits.actions.evaluate import slices
 from benefits.actions.see_population import asked_of, tried
 from benefits.cli.console import console
-from benefits.cli.files import TEXT
+from benefits.cli.files import DOCUMENT, whole
 from benefits.cli.house import run
 from benefits.domain.eligibility import read_rule
 from benefits.domain.fields import Channel
@@ -19,7 +19,7 @@ PAGE = 10_000
 
 
 @click.command("population")
-@click.argument("file", type=TEXT, required=False)
+@click.argument("file", type=DOCUMENT, required=False)
 @click.option("--benefit", default="", help="By whose rule; instead of a FILE.")
 @click.option(
     "--channel",
@@ -37,7 +37,7 @@ def population(file: TextIO | None, *, benefit: str, channel: str | None, is_lis
     """
     if (file is None) == (not benefit):
         raise click.UsageError("Name a FILE or a --benefit.")
-    rule = read_rule(file.read()) if file else None
+    rule = read_rule(whole(file)) if file else None
     by = Channel(channel) if channel else None
 
     async def work_(house: House) -> None:

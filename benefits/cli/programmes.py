@@ -15,6 +15,7 @@ from benefits.actions.try_programme import Tried, try_programme
 from benefits.cli.agreements import checked
 from benefits.cli.console import console
 from benefits.cli.days import say_unknown
+from benefits.cli.files import DOCUMENT, whole
 from benefits.cli.house import DRY_RUN, database, run, say_if_dry
 from benefits.cli.instants import BEGINS, instant_of, local_text
 from benefits.cli.months import month_of
@@ -39,12 +40,13 @@ def programme() -> None:
 
 
 @programme.command("apply")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=DOCUMENT)
 @click.option(
     "--tiers-from",
     "month",
     default=None,
-    help="First month whose tiers it decides; the one it begins in unless given.",
+    help="First month whose tiers it decides; by default the one it begins in, or a later one "
+    "from which the version before it does.",
 )
 @BEGINS
 @click.option("--propose", is_flag=True, help="Only propose it; always so in production.")
@@ -71,7 +73,7 @@ def programme_apply(
 
     Example: `benefits programme apply wealth.toml --tiers-from 2026-01 --dry-run`, then without
     """
-    text = file.read()
+    text = whole(file)
     made, tiers_from = read(text), month_of(month, "--tiers-from") if month else None
     effective_from = instant_of(begins, "--from", made.tz) if begins else None
 
@@ -117,7 +119,7 @@ def _say_applied(made: Programme, applied: Applied, effective_from: datetime | N
 
 
 @programme.command("diff")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=DOCUMENT)
 @BEGINS
 def programme_diff(file: TextIO, begins: str | None) -> None:
     """Say what a programme FILE changes in the version in force, and what of it is worse.
@@ -127,7 +129,7 @@ def programme_diff(file: TextIO, begins: str | None) -> None:
 
     Example: `benefits programme diff wealth.toml`
     """
-    made = read(file.read())
+    made = read(whole(file))
     effective_from = instant_of(begins, "--from", made.tz) if begins else None
 
     async def work_(house: House) -> None:
@@ -142,10 +144,10 @@ def programme_diff(file: TextIO, begins: str | None) -> None:
 
 
 @programme.command("notice")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=DOCUMENT)
 @click.option("--channel", required=True, type=click.Choice([one.value for one in Channel]))
 @click.option("--given-on", required=True, help="The day on which members were told.")
-@click.option("--text", required=True, type=click.File(encoding="utf-8"), help="What they read.")
+@click.option("--text", required=True, type=DOCUMENT, help="What they read.")
 @click.option("--by", required=True, help="Who records it: a-z, 0-9 and hyphens.")
 @BEGINS
 @DRY_RUN
@@ -173,9 +175,9 @@ def programme_notice(
         day = date.fromisoformat(given_on)
     except ValueError:
         raise click.BadParameter("write it like 2026-01-05", param_hint="--given-on") from None
-    made = read(file.read())
+    made = read(whole(file))
     effective_from = instant_of(begins, "--from", made.tz) if begins else None
-    given = Given(channel=Channel(channel), given_on=day, text=text.read().strip(), by=by)
+    given = Given(channel=Channel(channel), given_on=day, text=whole(text).strip(), by=by)
 
     async def work_(house: House) -> None:
         async def give(conn: Connection) -> list[Change]:
@@ -241,7 +243,7 @@ def programme_export(code: str, version: int | None) -> None:
 
 
 @programme.command("try")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=DOCUMENT)
 @click.option("--customer", required=True, help="The bank's reference of one customer.")
 @click.option("--at", "instant", help="As if it were this instant to come; now unless given.")
 def programme_try(file: TextIO, customer: str, instant: str | None) -> None:
@@ -253,7 +255,7 @@ def programme_try(file: TextIO, customer: str, instant: str | None) -> None:
 
     Example: `benefits programme try wealth.toml --customer C000001`
     """
-    made = read(file.read())
+    made = read(whole(file))
     at = instant_of(instant, "--at", made.tz) if instant else None
 
     async def work_(house: House) -> None:

@@ -13,6 +13,7 @@ from benefits.actions.enact import Proposals, UnknownProposal
 from benefits.actions.parts import Parts
 from benefits.cli.agreements import BY, NOTE, Teller, checked
 from benefits.cli.console import console
+from benefits.cli.files import DOCUMENT, whole
 from benefits.cli.house import DRY_RUN, run
 from benefits.domain import proposals as rules
 from benefits.domain.blocks import Scope, Why
@@ -89,7 +90,7 @@ def unblock(block_id: UUID, **options: Any) -> None:
 @click.argument("trigger", type=click.Choice([one.value for one in Trigger]))
 @click.argument("nature", type=click.Choice([one.value for one in Nature]))
 @click.option("--citation", required=True, help="What says that it may be given.")
-@click.option("--text", required=True, type=click.File(encoding="utf-8"), help="The opinion.")
+@click.option("--text", required=True, type=DOCUMENT, help="The opinion.")
 @NOTE
 @BY
 @DRY_RUN
@@ -102,7 +103,7 @@ def allow(
     opinion.txt --note "Mooncakes." --by anna-li`
     """
     asked = {"programme": programme, "trigger": trigger, "nature": nature}
-    asked |= {"citation": citation, "text": text.read().strip()}
+    asked |= {"citation": citation, "text": whole(text).strip()}
     wanted = checked(asked, rules.ComplianceWanted)
     propose(lambda _: wanted, **options)
 
@@ -299,6 +300,8 @@ def _version(wanted: Wanted, effect: ProgrammeEffect) -> Iterator[str]:
         yield "compliance none: what it gives for what is not judged"
     yield f"tiers from {effect.first_month}"
     yield f"replaces version {effect.replaces}" if effect.replaces else "is the first"
+    if isinstance(wanted, ProgrammeWanted) and not effect.replaces:
+        yield from (f"  {line}" for line in wanted.document.splitlines())  # all of it is new
     if isinstance(wanted, ProgrammeWanted) and wanted.begins is not None:
         yield f"holds from {wanted.begins.isoformat()} on"
     yield from (f"withdraws version {number}" for number in effect.withdraws or ())

@@ -54,9 +54,7 @@ def claiming_problems(programme: Programme, path: str, line: Line) -> Iterator[s
         if one.recipient:
             fields = ", ".join(one.recipient)
             yield f"{path}.claim: a claim of {one.code!r} brings {fields}, which nobody knows"
-        if one.eligible is not None and any(
-            leaf.field == "channel" for leaf in eligibility.leaves(one.eligible)
-        ):
+        if one.eligible is not None and eligibility.says(one.eligible, "channel"):
             yield f"{path}.claim: {one.code!r} asks for the channel of a claim; AUTO has none"
         if one.booking is not None:
             yield f"{path}.claim: a claim of {one.code!r} is for a time, which nobody knows"

@@ -120,6 +120,11 @@ class Slots(msgspec.Struct, frozen=True):
         """Say whether an instant is among them."""
         return self.first <= at < self.until
 
+    @property
+    def middle(self) -> datetime:
+        """The one that stays among them the longest, whenever they were asked for."""
+        return self.first + (self.until - self.first) / 2
+
 
 def slots(booking: Booking, now: datetime, ends: datetime | None, zone: ZoneInfo) -> Slots:
     """Return for which times a claim made now can be; none from `ends` on."""

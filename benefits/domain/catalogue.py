@@ -20,7 +20,7 @@ from benefits.domain.limits import Budget
 from benefits.domain.metrics import Basket
 from benefits.domain.orders import Capabilities
 from benefits.domain.policy import UpgradeTiming
-from benefits.domain.programme import Item, Programme
+from benefits.domain.programme import Item, Programme, Provider
 from benefits.domain.units import Quantity
 from benefits.domain.values import Month
 from benefits.domain.welcome import Welcome, Welcoming
@@ -111,12 +111,16 @@ class Taker(msgspec.Struct, frozen=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, dict=True):
-    """All programmes in force, under the configuration's version number."""
+    """All programmes in force, under the configuration's version number.
+
+    `begun` has their codes in the order in which their versions came into force.
+    """
 
     version: int
     programmes: dict[str, Programme]
     programme_versions: dict[str, int] = {}
     rules: dict[str, Rules] = {}
+    begun: tuple[str, ...] = ()
 
     @cached_property
     def offers(self) -> dict[str, tuple[Programme, Benefit]]:
@@ -128,13 +132,18 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
         }
 
     @cached_property
-    def capabilities(self) -> dict[str, Capabilities]:
-        """What each provider can do, by its code; of several programmes that name it the last."""
+    def providers(self) -> dict[str, Provider]:
+        """Every provider by its code; of several programmes the one that came into force last."""
         return {
-            code: provider.capabilities
-            for programme in self.programmes.values()
-            for code, provider in programme.providers.items()
+            code: provider
+            for programme in self.begun or self.programmes
+            for code, provider in self.programmes[programme].providers.items()
         }
+
+    @cached_property
+    def capabilities(self) -> dict[str, Capabilities]:
+        """What each provider can do, by its code."""
+        return {code: provider.capabilities for code, provider in self.providers.items()}
 
     @cached_property
     def skus(self) -> frozenset[tuple[str, str]]:
@@ -220,6 +229,15 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         """Return the instants to come at which another catalogue begins, with the one before."""
         steps = zip(self.starts, pairwise(self.catalogues), strict=True)
         return [(start, before, after) for start, (before, after) in steps if start > now]
+
+    def coming(self, now: datetime) -> list[Programme]:
+        """Return the versions that begin after an instant, in their order."""
+        return [
+            programme
+            for _, before, after in self.ahead(now)
+            for code, programme in after.programmes.items()
+            if before.programmes.get(code) is not programme
+        ]
 
     @property
     def rules(self) -> list[Rules]:

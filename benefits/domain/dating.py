@@ -14,8 +14,11 @@ withdraws it: what was read of it, and told to members, is what it does.
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
+
+from benefits.domain.values import Month, local_date
 
 
 class Dated(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +86,16 @@ def judging(versions: Sequence[D], at: datetime) -> list[D]:
         for place, one in enumerate(begun)
         if not any(later.tiers_from <= one.tiers_from for later in begun[place + 1 :])
     ]
+
+
+def first_month(before: Month | None, begin: datetime, zone: ZoneInfo) -> Month:
+    """Return the first month that a version judges unless one is named: in which it begins.
+
+    Where the one `before` it judges from a later one on, it is that: what was put off is not
+    brought forward by whatever else changes meanwhile.
+    """
+    running = Month.of(local_date(begin, zone))
+    return running if before is None else max(before, running)
 
 
 def stays(versions: Sequence[D], begin: datetime, now: datetime) -> list[D]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from benefits.domain import fields
+from benefits.domain import fields, toml
 from benefits.domain.consents import ConsentRequired
 from benefits.domain.currencies import minor_of
 from benefits.domain.dates import chinese_date, english_date
@@ -291,7 +291,7 @@ class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def read_rule(text: str) -> RuleFile:
     """Read a file with a rule in it (RuleInvalid)."""
     try:
-        return msgspec.toml.decode(text, type=RuleFile, strict=False)
+        return toml.read(text, RuleFile)
     except RecursionError as error:
         raise RuleInvalid("The file is nested too deeply.") from error
     except msgspec.DecodeError as error:
@@ -318,6 +318,11 @@ def rule_problems(path: str, rule: Rule, place: Place | None, frame: Frame) -> I
 def _parts(rule: Rule) -> tuple[Rule, ...]:
     under = () if rule.not_ is None else (rule.not_,)
     return (*(rule.all_ or ()), *(rule.any_ or ()), *under)
+
+
+def says(rule: Rule, name: str) -> bool:
+    """Say whether a rule, be it valid or not, names a field."""
+    return name in rule.said or any(says(part, name) for part in _parts(rule))
 
 
 def _is_deep(rule: Rule) -> bool:

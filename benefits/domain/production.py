@@ -6,8 +6,13 @@ _HERE = ("localhost", "127.", "[::1]", "0.0.0.0")  # noqa: S104 - compared with,
 
 
 def check_for_production(programme: Programme) -> None:
-    """Refuse providers on this machine or without TLS: those are for demos (ProgrammeInvalid)."""
+    """Refuse providers on this machine or without TLS: those are for demos (ProgrammeInvalid).
+
+    Nobody is called for codes in stock, nor for what the bank does itself: they have no address.
+    """
     for index, provider in enumerate(programme.provider):
+        if provider.is_stock or provider.is_internal:
+            continue
         host = provider.url.partition("://")[2].partition("/")[0].rpartition("@")[2]
         if host.lower().startswith(_HERE):
             raise ProgrammeInvalid(

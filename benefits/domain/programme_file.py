@@ -44,7 +44,7 @@ _CODED = ("tier", "provider", "budget", "benefit", "choice", "line", "limit", "c
 def read(text: str) -> Programme:
     """Read a programme file; ProgrammeInvalid names every contradiction by its path."""
     try:
-        programme = msgspec.toml.decode(text, type=Programme, strict=False)
+        programme = toml.read(text, Programme)
     except RecursionError as error:
         raise ProgrammeInvalid("The file is nested too deeply.") from error
     except msgspec.DecodeError as error:
@@ -87,9 +87,10 @@ def _problems(programme: Programme) -> Iterator[str]:
     for path, text in _texts(programme):
         if missing := [language for language in LANGUAGES if not text.get(language)]:
             yield f"{path}: no text in {', '.join(missing)}"
-    for index, words in enumerate(" ".join(each.about.values()) for each in programme.benefit):
-        if claimed := claim_of(words):
-            yield f"benefit[{index}].about: {claimed!r} must not be claimed"
+    about = ((f"benefit[{n}].about", each.about) for n, each in enumerate(programme.benefit))
+    for path, text in (*_texts(programme), *about):
+        if claimed := next(filter(None, map(claim_of, text.values())), None):
+            yield f"{path}: {claimed!r} must not be claimed"
 
 
 def _codes(programme: Programme) -> Iterator[str]:

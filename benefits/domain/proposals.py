@@ -133,8 +133,9 @@ Wanted = (
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
     """A tier's quota of a line that changes: how many members have the tier, and what that costs.
 
-    Or that of a `segment`, of those who carry its label; then there is no tier. Costs are the
-    worst ones of a period, in minor units.
+    The quota may stay where the line's rule or the cost of what it brings changes. Or that of a
+    `segment`, of those who carry its label; then there is no tier. Costs are the worst ones of a
+    period, in minor units.
     """
 
     line: str

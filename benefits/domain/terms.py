@@ -173,7 +173,7 @@ _X = r'(?:[^."]+|"(?:[^"\\]|\\.)*")'  # a part of a path, as `_part` writes it
 # has is promised and told to nobody; a stock is part of what is offered.
 _JUDGES: tuple[tuple[str, Judge], ...] = (
     (rf"(name|provider|budget|(tier|benefit|choice)\.{_X}\.(name|about))\..*", _never),
-    (rf"line\.{_X}\.segment\.name\..*", _never),
+    (rf"line\.{_X}\.(segment\.name\..*|cost_centre)", _never),
     (rf"tier\.{_X}\.any\.{_X}\.name\..*|policy\.(near|max_wait)", _never),
     (rf"benefit\.{_X}\.(provider|cost|priced_at|settled)", _never),
     (rf"limit\.{_X}\.on_full", _lower(OnFull.NEXT_WINDOW, OnFull.WAITLIST, OnFull.REJECT)),
@@ -244,20 +244,32 @@ _JUDGES: tuple[tuple[str, Judge], ...] = (
 
 def changes(before: Programme, after: Programme) -> list[Change]:
     """Return what differs between two versions of a programme, in the order of the paths (U-2)."""
+    found = _compare("", msgspec.to_builtins(before), msgspec.to_builtins(after))
     return [
-        msgspec.structs.replace(each, is_worse=True) if _takes_away(each, before, after) else each
-        for each in _compare("", msgspec.to_builtins(before), msgspec.to_builtins(after))
+        msgspec.structs.replace(each, is_worse=_takes_away(each, before, after)) for each in found
     ]
 
 
 def _takes_away(change: Change, before: Programme, after: Programme) -> bool:
-    """Say whether a change that is none for the worse by itself is one beside all the rest."""
+    """Say whether a change is worse beside all the rest, whatever it is by itself."""
     return (
-        _brings_less(change, after)
+        (change.is_worse and not _limits_nothing(change, before, after))
+        or _brings_less(change, after)
         or _fills_limits(change, after)
         or _hides_more(change, before, after)
         or _displaces_better(change, before, after)
     )
+
+
+def _limits_nothing(change: Change, before: Programme, after: Programme) -> bool:
+    """Say whether a limit is new, of new benefits alone, or one concerns a benefit less."""
+    kind, code, *under = [*parts_of(change.path), ""]
+    benefits = next((one.benefits for one in after.limit if one.code == code), ())
+    if kind != "limit" or not benefits:
+        return False
+    if under[0] == "benefits":
+        return not change.after
+    return not (change.before or under[0]) and before.benefits.keys().isdisjoint(benefits)
 
 
 def _fills_limits(change: Change, after: Programme) -> bool:

@@ -1,4 +1,4 @@
-"""Values written as TOML, for people: short tables stand on one line, the rest under headings.
+"""Values read and written as TOML: short tables stand on one line, the rest under headings.
 
 What is read back is what was written; nothing is lost but what is None, which TOML cannot say.
 """
@@ -6,10 +6,21 @@ What is read back is what was written; nothing is lost but what is None, which T
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
+
+Of = TypeVar("Of")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _LINE = 90
+
+
+def read(text: str, of: type[Of]) -> Of:
+    """Read a document that people wrote (msgspec.DecodeError, RecursionError).
+
+    Some editors put a mark of the order of bytes before it, which says nothing.
+    """
+    return msgspec.toml.decode(text.removeprefix("\ufeff"), type=of, strict=False)
 
 
 def write(table: Mapping[str, Any]) -> str:

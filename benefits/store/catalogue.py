@@ -10,9 +10,20 @@ import msgspec
 from benefits.domain.benefit import Benefit
 from benefits.domain.calendars import NO_CALENDAR, Calendar
 from benefits.domain.catalogue import Catalogue, Judge, Plan, Rules
-from benefits.domain.dating import Dated, in_force, judging, kept, not_before, until, withdrawn
+from benefits.domain.dating import (
+    Dated,
+    first_month,
+    in_force,
+    judging,
+    kept,
+    not_before,
+    stays,
+    until,
+    withdrawn,
+)
 from benefits.domain.endings import LAST_INSTANT
 from benefits.domain.entitlement import budget_counter, stock_counter
+from benefits.domain.packages import Line
 from benefits.domain.programme import Programme
 from benefits.domain.values import Clock, Month, local_date
 from benefits.domain.welcome import Welcome, Welcoming
@@ -47,6 +58,13 @@ SELECT DISTINCT b.one ->> 'code' AS budget, p.code
 FROM programme AS p
 CROSS JOIN LATERAL json_array_elements(p.document::json -> 'budget') AS b (one)
 WHERE p.code <> $1
+"""
+LINES = """
+SELECT DISTINCT ON (l.one ->> 'code') l.one::text AS line
+FROM programme AS p
+CROSS JOIN LATERAL json_array_elements(p.document::json -> 'line') AS l (one)
+WHERE p.code = $1 AND p.version = ANY($2::int[]) AND l.one ->> 'code' = ANY($3::text[])
+ORDER BY l.one ->> 'code', p.version DESC
 """
 INSERT = """
 INSERT INTO programme (code, version, digest, document, applied_at, tiers_from, effective_from)
@@ -141,10 +159,9 @@ class _Step:
     def __init__(self, timelines: Timelines, welcomes: Welcomes, at: datetime) -> None:
         """Find them in the versions of every programme; the first holds before all, too."""
         self._at, self._timelines, self._welcomes = at, timelines, welcomes
-        self._current = {
-            code: (in_force(line, not_before(line, at)) or line[0]).version
-            for code, line in timelines.items()
-        }
+        found = [in_force(line, not_before(line, at)) or line[0] for line in timelines.values()]
+        self._current = {one.code: one.version for one in found}
+        self._begun = sorted(found, key=lambda one: (one.effective_from, one.code))
         self._judges = {code: judging(line, at) for code, line in timelines.items()}
 
     @property
@@ -172,6 +189,7 @@ class _Step:
             programmes={row[0]: texts[row] for row in self._current.items()},
             programme_versions=self._current,
             rules=rules,
+            begun=tuple(one.code for one in self._begun),
         )
 
     def _welcoming(self, code: str, zone: ZoneInfo) -> Iterator[Welcoming]:
@@ -274,6 +292,14 @@ async def budgets_of_others(conn: Connection, code: str) -> dict[str, str]:
     return {row.budget: row.code for row in await rows(conn, BUDGETS, code)}
 
 
+async def lines_of(
+    conn: Connection, code: str, versions: Iterable[int], lines: Iterable[str]
+) -> list[Line]:
+    """Return lines by their codes as the last of some versions of a programme said them."""
+    found = await rows(conn, LINES, code, [*versions], sorted(lines))
+    return [msgspec.json.decode(row.line, type=Line) for row in found]
+
+
 async def timeline(conn: Connection, code: str) -> list[Numbered]:
     """Return the versions of a programme in their order, without their documents."""
     return (await _timelines(conn, None)).get(code, [])
@@ -290,7 +316,7 @@ async def put(
     """Store a programme's next version; return it and whether anything is new in it.
 
     It holds from an instant on: at once unless another is named. It decides tiers from a month
-    on: that of the instant unless another is named. The first version decides whatever came
+    on (`dating.first_month`) unless another is named. The first version decides whatever came
     before, too.
     """
     document = msgspec.json.encode(programme, order="deterministic")
@@ -303,8 +329,9 @@ async def put(
         named = tiers_from in {None, Month.of(then.tiers_from)}
         if was == digest and named and not withdrawn(known, begin, now, but=then.version):
             return then.version, False
-    if known:
-        judges = (tiers_from or Month.of(local_date(begin, programme.tz))).start
+    if before := stays(known, begin, now):
+        last = Month.of(before[-1].tiers_from)
+        judges = (tiers_from or first_month(last, begin, programme.tz)).start
     version = len(known) + 1
     await run(conn, INSERT, programme.code, version, digest, document.decode(), now, judges, begin)
     counters = [stock_counter(b) for b in programme.benefit if b.stock is not None]

@@ -4,6 +4,7 @@ import enum
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -81,6 +82,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     stays: list[int]
     withdraws: list[int]
     withdraws_from: datetime | None
+
+    def first_month(self, zone: ZoneInfo) -> Month:
+        """Return the first month that it judges unless another is named."""
+        return dating.first_month(self.judges_from, self.begins, zone)
 
 
 async def place(

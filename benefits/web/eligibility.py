@@ -142,15 +142,17 @@ async def get_eligibility(
 ) -> EligibilityView:
     """Return why a member may claim a benefit or may not, condition by condition.
 
-    Without a `channel` it is not known by which one the claim would come.
+    Without a `channel` it is not known by which one the claim would come. After the end of its
+    contract it is what replaces the benefit that is claimed.
     """
     state = request.app.state
     found = await seen(state, request.auth, member_id)
     if benefit not in found.catalogue.offers:
         raise UnknownBenefit
-    programme, offered = found.catalogue.offers[benefit]
+    programme, named = found.catalogue.offers[benefit]
     asked = [line.eligible for line in programme.line if line.eligible is not None]
     today = local_date(found.now, programme.tz)
+    offered = programme.serving(named, today)
     async with state.database.transaction() as conn:
         whom = (await merged.current(conn, [member_id])).get(member_id, member_id)
         found_of = await known_of.load(conn, programme, asked, day=today, ids=[whom])
@@ -170,7 +172,7 @@ async def get_eligibility(
                 rule=_rule(line.eligible, known, programme.tier_names),
             )
             for line in programme.line
-            if line.eligible is not None and programme.may_bring(line, offered.draws or benefit)
+            if line.eligible is not None and programme.may_bring(line, named.draws or benefit)
         ],
     )
 

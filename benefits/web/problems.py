@@ -434,12 +434,19 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
     code = HTTP_CODES.get(error.status_code, "request_invalid")
     detail = error.detail
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        said = [f"{e.get('key', 'body')}: {e.get('message', '')}" for e in error.extra]
+        said = [f"{_sent_as(request, e)}: {e.get('message', '')}" for e in error.extra]
         detail = "; ".join(said) or detail
     response: Response[Any] = problem(code, error.status_code, detail=detail)
     if allowed := (error.headers or {}).get("allow"):
         response.headers["Allow"] = allowed
     return response
+
+
+def _sent_as(request: Request[Any, Any, Any], error: Any) -> str:
+    """Return under which name is sent what is wrong: a handler may have another for it."""
+    key = str(error.get("key", "body"))
+    known = request.route_handler.parsed_fn_signature.parameters.get(key)
+    return getattr(known and known.kwarg_definition, "name", None) or key
 
 
 def on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

@@ -29,7 +29,8 @@ class ChangedView(msgspec.Struct, kw_only=True):
 class ReachView(msgspec.Struct, kw_only=True):
     """A tier's quota of a line that changes, the members in the tier, and the period's worst cost.
 
-    Or a `segment`'s, by its label, as `FACT:payroll`. Members and costs are as of the proposal.
+    Or a `segment`'s, by its label, as `FACT:payroll`. The quota may stay where the line's rule or
+    cost changes. Members and costs are as of the proposal.
     """
 
     line: str

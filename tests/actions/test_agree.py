@@ -44,6 +44,7 @@ from tests.actions.life import (
 )
 from tests.actions.merging import left
 from tests.actions.test_races import waiting
+from tests.actions.test_try_programme import platinum
 from tests.actions.test_ways import take
 from tests.builders import PROGRAMME, World
 from tests.roles import administrator
@@ -209,6 +210,32 @@ async def test_whom_segments_and_choices_reach_is_counted(world: World) -> None:
         )
         for each in (await seen(world, proposal_id)).effect["reach"]
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "costs"),
+    [
+        ('cost = "38.00"', 'cost = "380.00"', (76_00, 760_00)),
+        (
+            'benefit = "LOUNGE"\n',
+            'benefit = "LOUNGE"\neligible = { staff = false }\n',
+            (76_00, 76_00),
+        ),
+    ],
+)
+async def test_whom_a_cost_or_a_rule_reaches_is_counted(
+    world: World, old: str, new: str, costs: tuple[int, int]
+) -> None:
+    """X-2: the quota stays, and what it costs at worst does not, or who of the tier has it."""
+    await platinum(world)
+    assert old in PROGRAMME
+    proposal_id = await ask(world, version(PROGRAMME.replace(old, new, 1)))
+    reach = (await seen(world, proposal_id)).effect["reach"]
+    (one,) = [each for each in reach if each["tier"] == "PLATINUM"]
+    assert ("lounge", "2", "2", 1) == tuple(
+        one[name] for name in ("line", "before", "after", "members")
+    )
+    assert costs == (one["cost_minor_before"], one["cost_minor_after"])
 
 
 async def test_a_proposal_ends_once(world: World) -> None:

@@ -12,13 +12,14 @@ from benefits.actions.start_period import start_next
 from benefits.domain.programme import ProgrammeInvalid
 from benefits.domain.programme_file import read
 from benefits.domain.terms import Channel, NoticeMissing
+from benefits.domain.values import Month
 from benefits.store import catalogue, feed, versions
 from benefits.store.catalogue import Cache
 from benefits.worker import Worker
 from tests.actions.agreeing import answer, ask, seen, version
 from tests.actions.life import change, claimed, decide, holder, said, wish
 from tests.actions.test_agree import LESS, MORE
-from tests.actions.test_try_programme import attempt, platinum
+from tests.actions.test_try_programme import HIGHER, attempt, platinum
 from tests.builders import PROGRAMME, World, reference_programme
 
 BEGINS = datetime(2025, 7, 31, 16, 0, tzinfo=UTC)  # 2025-08-01T00:00+08
@@ -141,6 +142,32 @@ async def test_a_notice_is_judged_by_the_day_of_the_instant(world: World) -> Non
         )
         assert [] == await compare(conn, world.parts, reference_programme())
     assert ("1", "2") == (later.change.before, later.change.after)
+
+
+async def test_what_tiers_were_put_off_to_is_not_brought_forward(world: World) -> None:
+    """U-1: told from September on, it judges from then on whatever else changes in July."""
+    await world.apply(read(HIGHER), tiers_from=Month.parse("2025-09"))
+    named = HIGHER.replace('en = "Airport lounge"', 'en = "Lounge"')
+    proposal_id = await ask(world, version(named))
+    assert "2025-09" == (await seen(world, proposal_id)).effect["first_month"]
+    assert "ok" == await answer(world, proposal_id)
+    later = await ask(world, version(PROGRAMME, effective_from=BEGINS + timedelta(days=70)))
+    assert "2025-10" == (await seen(world, later)).effect["first_month"]
+    async with world.database.transaction() as conn:
+        rules = (await world.parts.catalogue.current(conn)).rules["wealth"]
+    months = ("2025-07", "2025-08", "2025-09")
+    assert [1, 1, 3] == [rules.at(Month.parse(month)).version for month in months]
+    assert "ok" == await answer(world, await ask(world, version(HIGHER, tiers_from="2025-08")))
+    async with world.database.transaction() as conn:
+        rules = (await world.parts.catalogue.current(conn)).rules["wealth"]
+    assert [1, 4, 4] == [rules.at(Month.parse(month)).version for month in months]
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-12:00", "2999-12-31T23:00:00+00:00"])
+async def test_no_version_begins_at_the_end_of_all_days(world: World, at: str) -> None:
+    """C-4: it is refused as it is proposed, not as somebody approves it."""
+    wanted = version(MORE, effective_from=datetime.fromisoformat(at))
+    assert "programme_invalid" == await ask(world, wanted)
 
 
 async def test_an_instant_is_to_come_and_after_a_first_version(world: World) -> None:

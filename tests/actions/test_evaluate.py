@@ -294,6 +294,18 @@ async def test_a_line_counts_its_periods_as_it_did(
     await world.apply(msgspec.structs.replace(reference_programme(), line=(lounges, new)))
 
 
+async def test_a_line_that_comes_back_is_what_it_was(world: World) -> None:
+    """P-3: what it brought before it went counts, and was counted by its own periods."""
+    made = reference_programme()
+    lounges, video = made.line
+    await world.apply(msgspec.structs.replace(made, line=(video,)))
+    for changed in ({"period": LinePeriod.MONTH}, {"benefit": "VIDEO"}):
+        other = msgspec.structs.replace(lounges, **changed)
+        with pytest.raises(ProgrammeInvalid, match=r"line 'lounge': its \w+ must stay"):
+            await world.apply(msgspec.structs.replace(made, line=(other, video)))
+    await world.apply(made)
+
+
 async def test_the_ladder_only_grows_upwards(world: World) -> None:
     """Stored ranks keep their meaning: no tier goes, none comes in between."""
     tiers = reference_programme().tier

@@ -137,6 +137,40 @@ async def test_each_claim_is_tried_by_itself_on_the_page(world: World) -> None:
     assert [] == await world.findings()
 
 
+CAR = """
+[[benefit]]
+code = "CAR"
+name = { zh = "接送", en = "Car" }
+kind = "BOOKING"
+provider = "sandbox"
+sku = "car"
+cost = "38.00"
+consumed = "USE"
+budget = "lounge"
+recipient = ["phone", "flight"]
+draws = "LOUNGE"
+"""
+WITH_CAR = PROGRAMME.replace("[[line]]", CAR + "[[line]]", 1)
+BOOKED = PROGRAMME.replace(
+    'kind = "BOOKING"', 'kind = "BOOKING"\nbooking = { first_days = 0, last_days = 1 }'
+)
+
+
+@pytest.mark.parametrize("text", [BOOKED, WITH_CAR])
+async def test_a_trial_asks_as_a_member_would(world: World, text: str) -> None:
+    """V-10: for a time at which there is room, with the fields of what would be delivered."""
+    found = (await attempt(world, text, await platinum(world))).claims
+    assert {""} == {one.refusal for one in found}
+
+
+async def test_what_replaces_a_benefit_is_asked_with_its_own_fields(world: World) -> None:
+    """V-6: after the contract's end a claim is served by another, which asks for more."""
+    ends = 'kind = "BOOKING"\ncontract_end = 2025-06-30\nreplacement = "CAR"'
+    text = WITH_CAR.replace('kind = "BOOKING"', ends, 1)
+    found = (await attempt(world, text, await platinum(world))).claims
+    assert ClaimTried("LOUNGE") == found[0]
+
+
 async def test_what_would_be_refused_is_told_by_its_code(world: World) -> None:
     """Who has nothing, who is blocked, who is nobody, and a file that may not be."""
     member = await world.member()

@@ -10,7 +10,7 @@ from benefits.domain.auto_claims import again_at, claiming_problems
 from benefits.domain.benefit import Benefit
 from benefits.domain.choice import Choice
 from benefits.domain.eligibility import Rule
-from benefits.domain.fields import Among
+from benefits.domain.fields import Among, Years
 from benefits.domain.packages import Claiming
 from tests.builders import reference_programme
 
@@ -38,6 +38,12 @@ WEB = Rule(any_=(Rule(staff=True), Rule(not_=Rule(channel=Among(is_="WEB")))))
     [
         (VIDEO, {}, []),
         (msgspec.structs.replace(VIDEO, eligible=Rule(staff=False)), {}, []),
+        (
+            msgspec.structs.replace(VIDEO, eligible=Rule(staff=False, age=Years(at_least=60))),
+            {},
+            [],
+        ),
+        (msgspec.structs.replace(VIDEO, eligible=Rule(all_=(Rule(),))), {}, []),
         (BASE.benefits["VIDEO"], {"claim": Claiming.CLAIM}, []),
         (
             BASE.benefits["VIDEO"],
@@ -59,7 +65,10 @@ WEB = Rule(any_=(Rule(staff=True), Rule(not_=Rule(channel=Among(is_="WEB")))))
 def test_what_nobody_could_claim_is_refused_by_its_path(
     video: Benefit, of_line: dict[str, object], expected: list[str]
 ) -> None:
-    """P-2: what only the member knows, by which channel, and what is chosen."""
+    """P-2: what only the member knows, by which channel, and what is chosen.
+
+    What is wrong with a rule by itself is told of the rule.
+    """
     assert expected == problems(video, **of_line)
 
 

@@ -146,6 +146,7 @@ def test_a_shorter_welcome_is_worse_and_a_new_one_is_not() -> None:
         (LINE, f"{LINE}\nvalid_days = 200", "line.lounge.valid_days", True),
         (LINE, f'{LINE}\ndowngrade = "REVOKE_EXCESS"', "line.lounge.downgrade", True),
         (LINE, f'{LINE}\nupgrade = "FULL"', "line.lounge.upgrade", False),
+        (LINE, f'{LINE}\ncost_centre = "0571-30"', "line.lounge.cost_centre", False),
         (LINE, f'{LINE}\nupgrade = "NEXT_PERIOD"', "line.lounge.upgrade", True),
         ('"WEALTH", "FUND"', '"WEALTH"', "asset_classes.FUND", True),
         ('"WEALTH", "FUND"', '"WEALTH", "FUND", "GOLD"', "asset_classes.GOLD", False),
@@ -379,10 +380,14 @@ def test_worse_changes_need_a_notice_given_in_time() -> None:
         (0, "x" * 4001),
         (0, "本行拥有最终解释权。"),
         (0, "The bank has the final right of interpretation."),
+        (0, "活动解释权归本行所有。"),
+        (0, "本行有权随时调整活动规则。"),
+        (0, "银行保留在任何时候修改本规则的权利。"),
+        (0, "The bank Reserves the Right, at any time, to modify these terms."),
     ],
 )
 def test_a_notice_is_one(days_ago: int, text: str) -> None:
-    """U-2: it says something, was given, and claims no final right of interpretation."""
+    """U-2: it says something, was given, and claims neither the last word nor a free hand."""
     change = Change("line.lounge.quota.PLATINUM", "2", "1", is_worse=True)
     check_notice(told(change, days_ago=0), TODAY)
     with pytest.raises(NoticeInvalid):
@@ -391,11 +396,29 @@ def test_a_notice_is_one(days_ago: int, text: str) -> None:
         check_notice(told(days_ago=0), TODAY)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "您有权随时取消预约，并可随时更改时间。",
+        "自8月起每季一次，先到先得，售完为止。",
+        "You may change your booking at any time; the seat is reserved to the right.",
+    ],
+)
+def test_what_members_may_change_is_no_claim(text: str) -> None:
+    """U-2: nor is what a notice says of the change itself."""
+    change = Change("line.lounge.quota.PLATINUM", "2", "1", is_worse=True)
+    check_notice(told(change, days_ago=0, text=text), TODAY)
+
+
 def test_a_programme_claims_no_final_right() -> None:
-    """U-2: the texts of its benefits neither."""
+    """U-2: neither what its benefits say nor what members agree to."""
     words = 'about = { zh = "最终解释权归本行所有", en = "x" }\nkind = "BOOKING"'
     with pytest.raises(ProgrammeInvalid, match=r"benefit\[0\]\.about: '最终解释权'"):
         read(PROGRAMME.replace('kind = "BOOKING"', words))
+    agreed = '\n[[consent]]\ncode = "phone"\ntext = { zh = "同意", en = "I agree. %s" }\n'
+    assert "phone" in read(PROGRAMME + agreed % "My number goes to the provider.").consents
+    with pytest.raises(ProgrammeInvalid, match=r"consent\[0\]\.text: 'reserves the right to "):
+        read(PROGRAMME + agreed % "The bank reserves the right to change this.")
 
 
 def test_what_compliance_asks_takes_nothing_from_members() -> None:

@@ -92,6 +92,13 @@ def test_a_cost_that_a_limit_counts_is_worse_if_it_rises(
         (MONTHLY, MONTHLY.replace("MEMBER", "PROGRAMME"), "limit.m.scope", True),
         (MONTHLY, MONTHLY + 'on_full = "NEXT_WINDOW"', "limit.m.on_full", False),
         (MONTHLY, MONTHLY + 'benefits = ["VIDEO"]', "limit.m.benefits.VIDEO", True),
+        (MONTHLY + 'benefits = ["VIDEO"]', MONTHLY, "limit.m.benefits.VIDEO", True),
+        (
+            MONTHLY + 'benefits = ["VIDEO", "LOUNGE"]',
+            MONTHLY + 'benefits = ["LOUNGE"]',
+            "limit.m.benefits.VIDEO",
+            False,
+        ),
     ],
 )
 def test_a_limit_is_judged_by_what_it_leaves(
@@ -100,6 +107,29 @@ def test_a_limit_is_judged_by_what_it_leaves(
     """New, lower, or another one is worse; gone, higher or told is not (U-2, K-1)."""
     found = changes(read(PROGRAMME + before), read(PROGRAMME + after))
     assert [(path, is_worse)] == [(each.path, each.is_worse) for each in found]
+
+
+SEASON = """
+[[benefit]]
+code = "SEASON"
+name = { zh = "时令券", en = "Season's voucher" }
+kind = "WALLET_COUPON"
+provider = "sandbox"
+sku = "season-20"
+cost = "20.00"
+consumed = "USE"
+budget = "video"
+"""
+
+
+@pytest.mark.parametrize(
+    ("benefits", "is_worse"),
+    [('["SEASON"]', False), ('["SEASON", "VIDEO"]', True), ("[]", True)],
+)
+def test_a_limit_of_what_is_new_takes_nothing(benefits: str, *, is_worse: bool) -> None:
+    """K-1, U-2: a capped voucher joins a programme at once; what was there gets no new limit."""
+    found = worse(PROGRAMME + SEASON + f"{MONTHLY}benefits = {benefits}\n")
+    assert [("benefit.SEASON", False), ("limit.m", is_worse)] == found
 
 
 @pytest.mark.parametrize(

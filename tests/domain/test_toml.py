@@ -18,6 +18,7 @@ from benefits.domain.carry import Carry
 from benefits.domain.choice import Choice
 from benefits.domain.code_pool import CodePool
 from benefits.domain.compliance import Nature, Preset, Trigger
+from benefits.domain.eligibility import read_rule
 from benefits.domain.labels import LabelAsked, Layer
 from benefits.domain.lattice import Unused
 from benefits.domain.limits import Cap, CapWindow, Limit, Scope
@@ -285,3 +286,11 @@ def programmes(draw: st.DrawFn) -> Programme:
 def test_any_programme_is_exported_as_it_is(made: Programme) -> None:
     """Whatever a version says, its file says the same."""
     assert encoded(made) == encoded(read(write(made)))
+
+
+def test_a_mark_before_a_file_says_nothing() -> None:
+    """Some editors put one before it: the file is read as without."""
+    marked = "\ufeff" + (ROOT / "tests" / "programme.toml").read_text(encoding="utf-8")
+    assert reference_programme() == read(marked)
+    rule = "eligible = { age = { at_least = 60 } }"
+    assert read_rule(rule) == read_rule(f"\ufeff{rule}")

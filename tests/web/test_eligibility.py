@@ -10,8 +10,9 @@ import pytest
 
 from benefits.actions.record_members import record_members
 from benefits.domain.members import PERSON, MemberLine, Person
+from benefits.domain.programme_file import read
 from tests.actions.test_eligibility import CONSENT, asking
-from tests.builders import MEMBER_KEY
+from tests.builders import MEMBER_KEY, PROGRAMME
 from tests.web.phone import Phone, claims_of, form_of, platinum
 from tests.web.site import Site
 from tests.web.test_mobile import WISH
@@ -206,3 +207,35 @@ async def test_a_claim_without_the_consent_is_sent_back(running: Site, phone: Ph
     _, html = await phone.send(review)
     assert "Please agree to what this benefit needs, then claim again." in html
     assert [] == await claims_of(running)
+
+
+async def test_after_a_contract_what_replaces_the_benefit_lets_in(running: Site) -> None:
+    """V-6, E-1: the reason that is told is the one by which a claim is refused."""
+    ends = """contract_end = 2025-06-30
+replacement = "CAR"
+"""
+    car = """
+[[benefit]]
+code = "CAR"
+name = { zh = "接送", en = "Car" }
+kind = "BOOKING"
+provider = "sandbox"
+sku = "car"
+cost = "38.00"
+consumed = "USE"
+budget = "lounge"
+recipient = ["phone"]
+draws = "LOUNGE"
+eligible = { age = { at_least = 60 } }
+
+[[line]]"""
+    text = PROGRAMME.replace('sku = "lounge-visit"\n', f'sku = "lounge-visit"\n{ends}')
+    await running.world.apply(read(text.replace("\n[[line]]", car, 1)))
+    member = await platinum(running)
+    path = f"/v1/members/{member}/eligibility?benefit=LOUNGE"
+    _, body = await get(running, path, running.mobile_key)
+    assert (False, "age") == (body["may_claim"], body["claim"]["conditions"][0]["field"])
+    status, problem = await running.post(f"/v1/members/{member}/claims", WISH, running.mobile_key)
+    assert (409, "not_eligible") == (status, problem["code"])
+    path = "/v1/benefits/LOUNGE/population"
+    assert 0 == (await get(running, path, running.crm_key))[1]["count"]

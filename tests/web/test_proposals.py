@@ -178,3 +178,11 @@ async def test_people_see_proposals_and_decide_by_their_rights(office: Office) -
     _, versions = await office.ask("eye", "GET", f"{PATH}?kind=PROGRAMME")
     assert [both["id"]] == [each["id"] for each in versions["proposals"]]
     assert (200, first) == await office.ask("eye", "GET", f"{PATH}/{first['id']}")
+    for wrong, name in (("kind=RULE", "kind"), ("state=OPEN", "state"), ("limit=0", "limit")):
+        status, problem = await office.ask("eye", "GET", f"{PATH}?{wrong}")
+        assert (400, name) == (status, problem["detail"].partition(":")[0])
+    late = {"document": MORE, "first_month": "2025-13"}
+    status, problem = await office.ask(
+        "maker", "POST", PATH, json={"note": "As agreed.", "programme": late}, key="late"
+    )
+    assert (422, "first_month") == (status, problem["detail"].partition(":")[0])

@@ -298,7 +298,7 @@ def _asked_to_wait_s(response: Response, now: datetime) -> int:
         return min(int(text[:9]), WAIT_MAX_S)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0
     at = at if at.tzinfo else at.replace(tzinfo=UTC)  # "-0000", which means the same
     return min(max(ceil((at - now).total_seconds()), 0), WAIT_MAX_S)

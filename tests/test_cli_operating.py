@@ -50,6 +50,7 @@ async def test_a_provider_is_paused_and_resumed_by_command(
             ((*pause, "--sku", "none"), "unknown_provider"),
             (("callbacks", "reread", "none", "--by", "anna-li"), "unknown_provider"),
             ((*pause, "--until", "2020-01-01T00:00+08:00"), "pause_invalid"),
+            ((*pause, "--until", "9999-12-31T23:59:59-12:00"), "pause_invalid"),
             ((*pause, "--reason", " "), "pause_invalid"),
         )
         for words, problem in wrong:

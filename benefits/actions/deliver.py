@@ -51,19 +51,22 @@ from benefits.store import claims, due, members, orders
 from benefits.store.claims import ClaimRow
 from benefits.store.db import Connection, Together, Writer
 from benefits.store.due import Room
+from benefits.store.envelope import EnvelopeBroken
 from benefits.store.orders import Leased, RequestRow
 
 Said = TypeVar("Said")
 LEASE_MARGIN_S = 30
 GIVEN_UP = Unknown("given up, not sent again")
 CHANGED = "what is kept of the request is not what it was, not sent"
+SHUT = "what is kept of the request opens with none of the keys, not sent"
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to be made: the call, its provider, and the leased request it belongs to.
 
     `capabilities` are those the claim was made under; `is_send` as in `Attempted`. A probe decides
-    whether others go again. It `is_changed` where it would not say what its request said at first.
+    whether others go again. Where it would not say what its request said at first, or that cannot
+    be read, it is `unsaid`, for that reason.
     """
 
     provider: str
@@ -72,7 +75,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     request: RequestRow
     is_send: bool
     is_probe: bool = False
-    is_changed: bool = False
+    unsaid: str = ""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -161,9 +164,9 @@ async def _begin(
             request=request,
             is_probe=(request.provider, request.sku) in probes,
             is_send=_is_send(call, request, agreed[request.claim_id]),
-            is_changed=not is_same,
+            unsaid=unsaid,
         )
-        for (request, _), (call, is_same) in zip(works, calls, strict=True)
+        for (request, _), (call, unsaid) in zip(works, calls, strict=True)
     ]
 
 
@@ -209,10 +212,11 @@ def _unheard(work: Work, claim: ClaimRow) -> Outcome | None:
     """Return what is heard of an attempt that is not made; None of all others (V-3, V-10).
 
     What the member has given up is not sent again; nor is anything said, or asked about, but what
-    was to be said at first.
+    was to be said at first. What this process has no key for waits for one that has.
     """
-    if work.is_changed:
-        return NotSent(CHANGED) if is_first(work.request) else Unknown(CHANGED)
+    if work.unsaid:
+        waits = work.unsaid == SHUT or is_first(work.request)
+        return NotSent(work.unsaid) if waits else Unknown(work.unsaid)
     issues = work.is_send and work.request.operation is Operation.ISSUE
     return GIVEN_UP if issues and claim.cancelled_at is not None else None
 
@@ -243,8 +247,8 @@ async def _calls(
     works: Sequence[tuple[RequestRow, Operation]],
     found: Mapping[UUID, ClaimRow],
     parts: Parts,
-) -> list[tuple[Call, bool]]:
-    """Return what is to be said in attempts, and whether it is what was to be said at first.
+) -> list[tuple[Call, str]]:
+    """Return what is to be said in attempts, and why it is not said, if it is not.
 
     Of the order it is what was ordered, whatever is asked.
     """
@@ -255,39 +259,48 @@ async def _calls(
     for each in (r for of in asked.values() for r in of):
         requests.setdefault(each.request_id, each)
     issued = {r.claim_id: r for r in requests.values() if r.operation is Operation.ISSUE}
-    calls = list[tuple[Call, bool]]()
+    calls = list[tuple[Call, str]]()
     for request, operation in works:
         order, claim = issued[request.claim_id], found[request.claim_id]
         use = requests[request.undoes] if request.undoes else request
-        ordered, is_same = _said(order, IssueRequest, parts)
-        redemption = None
+        ordered, unsaid = _said(order, IssueRequest, parts)
+        redemption, code = None, _code(claim, parts)
         if use.operation is Operation.REDEEM:
-            redemption, is_its_own = _said(use, Redemption, parts)
-            is_same = is_same and is_its_own
+            redemption, why = _said(use, Redemption, parts)
+            unsaid = unsaid or why
         call = Call(
             number=order.number,
             operation=operation,
-            request=ordered,
+            request=ordered or IssueRequest(sku=order.sku, quantity=claim.wanted),
             own=request.number,
             reference=claim.provider_reference,
-            code=_code(claim, parts),
+            code=code or "",
             redemption=redemption,
             undoes=use.number if request.undoes else "",
         )
-        calls.append((call, is_same))
+        calls.append((call, SHUT if code is None else unsaid))
     return calls
 
 
-def _said(request: RequestRow, type_: type[Said], parts: Parts) -> tuple[Said, bool]:
-    """Return what a request says, and whether that is what it was made to say."""
-    told = parts.envelope.open(request.body_sealed)
+def _said(request: RequestRow, type_: type[Said], parts: Parts) -> tuple[Said | None, str]:
+    """Return what a request says, and why that is not said, if so; None if nobody can read it."""
+    try:
+        told = parts.envelope.open(request.body_sealed)
+    except EnvelopeBroken:
+        return None, SHUT
     said = msgspec.json.decode(told, type=type_)
-    return said, is_said(told, said, request.body_hash)
+    return said, "" if is_said(told, said, request.body_hash) else CHANGED
 
 
-def _code(claim: ClaimRow, parts: Parts) -> str:
-    """Return what the provider gave for the member to show; empty while it gave nothing."""
-    return parts.envelope.open(claim.code_sealed).decode() if claim.code_sealed else ""
+def _code(claim: ClaimRow, parts: Parts) -> str | None:
+    """Return what the provider gave for the member to show; empty while it gave nothing.
+
+    None if nobody can read it.
+    """
+    try:
+        return parts.envelope.open(claim.code_sealed).decode() if claim.code_sealed else ""
+    except EnvelopeBroken:
+        return None
 
 
 async def _submit(writer: Writer, found: Iterable[ClaimRow], parts: Parts) -> None:
@@ -330,7 +343,7 @@ async def _record(
                 request=work.request,
                 operation=work.call.operation,
                 is_send=work.is_send and not isinstance(sendable, Rejected),
-                is_changed=work.is_changed,
+                is_changed=work.unsaid == CHANGED,
                 came_to=(str(outcome.__struct_config__.tag), _evidence(outcome)),
                 answer=Answer(
                     claim_id=work.request.claim_id,

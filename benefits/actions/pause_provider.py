@@ -11,6 +11,7 @@ from benefits.domain.catalogue import Catalogue
 from benefits.domain.circuits import Circuit
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
+from benefits.domain.values import YEARS
 from benefits.store import circuits
 from benefits.store.circuits import Word
 from benefits.store.db import Connection
@@ -74,7 +75,8 @@ async def say(conn: Connection, command: SayWord, parts: Parts) -> UUID:
     check_known(await parts.catalogue.current(conn), command.provider, command.sku)
     for word in (await circuits.words(conn)).values():
         now = max(now, word.said_at + TICK)  # the last word holds, also of two at once
-    if not command.reason.strip() or (command.until is not None and command.until <= now):
+    until = command.until
+    if not command.reason.strip() or (until and (until.year not in YEARS or until <= now)):
         raise PauseInvalid
     word_id = parts.new_id(now, 0)
     word = Word(

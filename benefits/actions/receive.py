@@ -1,7 +1,7 @@
 """Callbacks come in: kept once, acknowledged after commit, worked off later (V-4)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,7 @@ from benefits.store import claims, inbox, orders
 from benefits.store.cases import Matter
 from benefits.store.claims import Case
 from benefits.store.db import Connection
+from benefits.store.envelope import EnvelopeBroken
 from benefits.store.inbox import Place, Received, Waiting
 
 # A provider may call back by its own reference before our call has told us that.
@@ -131,20 +132,29 @@ async def give_up(conn: Connection, parts: Parts, provider: str, event_id: str) 
 async def _apply(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> int:
     if not taken:
         return 0
-    read = [
-        Read(
-            provider=one.provider,
-            event_id=one.event_id,
-            notice=msgspec.json.decode(parts.envelope.open(one.notice_sealed), type=Notice),
-            traceparent=one.traceparent,
-        )
-        for one in taken
-    ]
-    now, came = parts.clock(), await apply(conn, parts, read)
+    read, since = list[Read](), dict[Place, datetime]()
     waiting_on, strangers = list[Place](), list[Read]()
-    for one, received in zip(read, taken, strict=True):
+    for each in taken:
+        place = each.provider, each.event_id
+        since[place] = each.received_at
+        try:
+            told = parts.envelope.open(each.notice_sealed)
+        except EnvelopeBroken:  # whoever has its key will read it
+            waiting_on.append(place)
+            continue
+        notice = msgspec.json.decode(told, type=Notice)
+        read.append(
+            Read(
+                provider=each.provider,
+                event_id=each.event_id,
+                notice=notice,
+                traceparent=each.traceparent,
+            )
+        )
+    now, came = parts.clock(), await apply(conn, parts, read)
+    for one in read:
         if came.get(one.place) is Verdict.NO_ORDER:
-            is_early = not one.notice.number and now - received.received_at < UNKNOWN_FOR
+            is_early = not one.notice.number and now - since[one.place] < UNKNOWN_FOR
             if is_early:
                 del came[one.place]
                 waiting_on.append(one.place)

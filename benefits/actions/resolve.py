@@ -48,7 +48,16 @@ from benefits.actions.room import (
 )
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.events import CANCELLED, NO_SHOW
-from benefits.domain.lattice import Course, Effect, Lapsed, Step, Terms, advance
+from benefits.domain.lattice import (
+    Course,
+    Delivery,
+    Effect,
+    Lapsed,
+    Step,
+    Terms,
+    advance,
+    pieces_told,
+)
 from benefits.domain.orders import (
     DELIVERED,
     OPEN,
@@ -56,6 +65,7 @@ from benefits.domain.orders import (
     Capabilities,
     Confirmed,
     Done,
+    Expired,
     LateSuccess,
     NotSent,
     Operation,
@@ -65,6 +75,7 @@ from benefits.domain.orders import (
     Pending,
     RedeemBy,
     Rejected,
+    Reversed,
     Unknown,
     Used,
     can_query,
@@ -149,7 +160,7 @@ class _Group:
     def _may_undo(self, answer: Answer) -> bool:
         claim = self.claims[answer.claim_id]
         is_paid_by_use = self._offer(claim)[1].is_paid_by_use
-        if claim.missing and isinstance(answer.outcome, Done | Confirmed):
+        if claim.missing and isinstance(answer.outcome, Delivery):
             return True
         return may_undo(answer, claim, paid_by_use=is_paid_by_use)
 
@@ -180,7 +191,7 @@ class _Group:
         """Apply one answer; what it changes is written at the end."""
         claim = self.claims[answer.claim_id]
         outcome = answer.outcome
-        self._count(claim, answer)
+        is_counted = self._count(claim, answer)
         if answer.operation is Operation.REVOKE and isinstance(outcome, Stands):
             outcome = self._not_taken_back(claim, answer, outcome)
         elif answer.operation in {Operation.REDEEM, Operation.REVERSE}:
@@ -195,32 +206,33 @@ class _Group:
             self._note(claim, step, outcome)
         if isinstance(outcome, Done) and self._confirms(claim):
             self.follow.confirm(claim)
-        if answer.operation is Operation.ISSUE and isinstance(outcome, Done | Confirmed):
+        if answer.operation is Operation.ISSUE and is_counted:
             self.follow.close(claim, UNANSWERED[Operation.ISSUE], answer)
         return self._resolved(claim, terms)
 
-    def _count(self, claim: ClaimRow, answer: Answer) -> None:
-        """Let a claim be of the pieces that an answer says came (V-5).
+    def _count(self, claim: ClaimRow, answer: Answer) -> bool:
+        """Let a claim be of the pieces that an answer says came; say whether it does (V-5).
 
         None that came is lost: fewer than were told before are old news. Of more the answer is a
         delivery, as of all of them. Of a provider with two phases they come when it is confirmed,
-        be it fewer; what is set aside until then is held as far as there are units.
+        be it fewer; what is set aside until then is held as far as there are units. Of what ended
+        unused before it was delivered none came.
         """
-        outcome = answer.outcome
-        if answer.operation not in _COUNTING or not isinstance(outcome, Done | Confirmed):
-            return
-        came = claim.wanted if outcome.delivered is None else outcome.delivered
-        came = min(came, claim.wanted)
+        outcome, two_phase = answer.outcome, self.agreed(claim).two_phase
+        came = pieces_told(outcome, claim.wanted, claim.told)
+        if answer.operation not in _COUNTING or came is None:
+            return False
+        ended = isinstance(outcome, Expired) and not outcome.used
         is_over = claim.course.ended_at is not None or claim.state is OrderState.REVOKED
+        is_over = is_over or (ended and (two_phase or claim.state in _ENDED))
         is_whole = claim.ordered is None and came == claim.wanted
-        two_phase = self.agreed(claim).two_phase
-        confirms = two_phase and isinstance(outcome, Confirmed) and claim.state not in DELIVERED
-        if is_over or is_whole or came == claim.told or (came < claim.told and not confirms):
-            return
         is_aside = two_phase and isinstance(outcome, Done)
+        confirms = two_phase and not is_aside and claim.state not in DELIVERED
+        if is_over or is_whole or came == claim.told or (came < claim.told and not confirms):
+            return True
         if is_aside and claim.state in DELIVERED:
             self.follow.confirm(claim)
-            return
+            return True
         count = self.units.set_aside if is_aside else self.units.recount
         trouble = count(claim, came, answer.actor)
         if trouble is not None:
@@ -231,6 +243,7 @@ class _Group:
             claim.rest_until = None
         claim.changed_at = self.now
         self.changed.add(claim.claim_id)
+        return True
 
     def _not_taken_back(self, claim: ClaimRow, answer: Answer, outcome: Stands) -> Outcome:
         """Return what it says of an order that its provider does not take it back."""
@@ -334,7 +347,8 @@ class _Group:
         claim = self.claims[claim_id]
         claim.rest_until = None
         self.changed.add(claim_id)
-        if is_undecided(last):
+        uncounted = isinstance(last, Used | PartlyUsed | Reversed) and last.delivered is None
+        if is_undecided(last) or uncounted:
             words = f"The provider never said what became of {claim.missing} pieces more."
             self.follow.case(claim, UNANSWERED[Operation.ISSUE], words)
 

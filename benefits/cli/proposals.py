@@ -121,7 +121,8 @@ def allow(
 def order(number: str, ended: str, **options: Any) -> None:
     """Propose how the order NUMBER ended that nobody answered for, by its provider's word.
 
-    It is MANUAL; or given up, and not taken back so far: DELIVERED says that it stands.
+    It is MANUAL; or given up, and not taken back so far: DELIVERED says that it stands. Of one
+    that came in part it is said whether the rest was delivered.
 
     Example: `benefits proposal order 0197c94d5d207c7ba95d2f08c5f22ac4 DELIVERED --evidence
     "Mail of 4 May." --reference T-1 --note "Answered by mail." --by anna-li`
@@ -333,6 +334,9 @@ def _order(wanted: rules.OrderWanted, effect: OrderEffect) -> Iterator[str]:
             yield f"its units are spent, for {effect.cost_minor:,} minor units"
         case Move.RELEASE | Move.RETURN:
             yield f"its units return, and {effect.cost_minor:,} minor units to the budget"
+        case Move.REISSUE | Move.REISSUE_AND_CAPTURE:
+            cost = f"{effect.cost_minor:,} minor units"
+            yield f"the rest takes its units again, or is a loss, for {cost}"
         case _:
             yield f"its units stay as they are, and {effect.cost_minor:,} minor units for them"
 

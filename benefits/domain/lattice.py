@@ -211,6 +211,24 @@ def _undecided(state: OrderState, outcome: Outcome | Lapsed) -> OrderState:
 Delivery = Done | Confirmed | Used | PartlyUsed | Reversed | Expired
 
 
+def pieces_told(outcome: Outcome | Lapsed, wanted: int, known: int) -> int | None:
+    """Return how many of the `wanted` pieces an outcome says came; None: it says nothing (V-5).
+
+    A delivery is of all of them unless it says of how many. What follows one may say so, too; and
+    of more than were `known`, none if nothing was, so many came as were used.
+    """
+    match outcome:
+        case Done() | Confirmed():
+            return wanted if outcome.delivered is None else min(outcome.delivered, wanted)
+        case Used() | PartlyUsed() | Reversed() | Expired():
+            used = outcome.used if isinstance(outcome, PartlyUsed | Expired) else 0
+            if outcome.delivered is None and not 0 < known < used:
+                return None
+            return min(max(outcome.delivered or 0, used), wanted)
+        case _:
+            return None
+
+
 def _told(course: Course, outcome: Delivery, terms: Terms) -> Course:
     """Return what is known of the use after what the provider says now."""
     match outcome:

@@ -46,10 +46,14 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 
 
 class Used(msgspec.Struct, frozen=True, tag="used"):
-    """The customer used it at the provider: redeemed. It implies that the provider delivered."""
+    """The customer used it at the provider: redeemed. It implies that the provider delivered.
+
+    How many pieces it `delivered` may be said of this, and of what follows; else nothing is.
+    """
 
     at: datetime
     reference: str = ""
+    delivered: int | None = None
 
 
 class PartlyUsed(msgspec.Struct, frozen=True, tag="partly_used"):
@@ -58,12 +62,14 @@ class PartlyUsed(msgspec.Struct, frozen=True, tag="partly_used"):
     at: datetime
     used: int
     reference: str = ""
+    delivered: int | None = None
 
 
 class Reversed(msgspec.Struct, frozen=True, tag="reversed"):
     """What had been used was undone `at`: the order can be used again."""
 
     at: datetime
+    delivered: int | None = None
 
 
 class Confirmed(msgspec.Struct, frozen=True, tag="confirmed"):
@@ -85,6 +91,7 @@ class Expired(msgspec.Struct, frozen=True, tag="expired"):
 
     at: datetime
     used: int = 0
+    delivered: int | None = None
 
 
 class Pending(msgspec.Struct, frozen=True, tag="pending"):

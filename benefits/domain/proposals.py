@@ -197,7 +197,8 @@ class UnblockEffect(msgspec.Struct, frozen=True, kw_only=True):
 class OrderEffect(msgspec.Struct, frozen=True, kw_only=True):
     """Where the order of a claim would stand, and what becomes of the units it holds.
 
-    They are spent for `cost_minor`, or given back with it, or stay held, and it reserved.
+    They are spent for `cost_minor`, or given back with it, or stay held, and it reserved. Where
+    the rest came, those of its pieces are taken again, or are a loss, and it is their cost.
     """
 
     member_id: UUID
@@ -282,6 +283,25 @@ def told(wanted: OrderWanted, terms: Terms, claimed_at: datetime, now: datetime)
     if terms.two_phase:  # of the pieces that are set aside
         return Confirmed(at, wanted.reference, terms.quantity)
     return Done(at, wanted.reference)
+
+
+def told_of_rest(
+    wanted: OrderWanted, terms: Terms, claimed_at: datetime, now: datetime
+) -> Outcome:
+    """Return what people say of all pieces that are missing: they came, or will not (V-5).
+
+    ProposalInvalid.
+    """
+    if wanted.used or wanted.taken_back:
+        raise ProposalInvalid("Of what is missing is said whether it was delivered, and as what.")
+    said = told(wanted, terms, claimed_at, now)
+    if isinstance(said, Done | Confirmed):
+        at, reference, came = said.at, said.reference, None
+    else:  # no news of what came
+        at, reference, came = claimed_at, "", terms.quantity
+    if terms.two_phase:
+        return Confirmed(at, reference, came)
+    return Done(at, reference, delivered=came)
 
 
 def binding(effect: Effect) -> object:

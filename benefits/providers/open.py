@@ -298,7 +298,7 @@ def _asked_to_wait_s(response: Response, now: datetime) -> int:
         return min(int(text[:9]), WAIT_MAX_S)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0
     at = at if at.tzinfo else at.replace(tzinfo=UTC)  # "-0000", which means the same
     return min(max(ceil((at - now).total_seconds()), 0), WAIT_MAX_S)
@@ -330,15 +330,15 @@ def _happened(status: str, told: State | CallbackData) -> Outcome:
     # The bounds keep every conversion between zones in range.
     if told.at is None or not 2000 <= told.at.year < 2200:
         return Unknown(f"{status} without a credible instant")
-    at = told.at.astimezone(UTC)
+    at, delivered = told.at.astimezone(UTC), told.delivered if told.delivered > 0 else None
     happened: dict[str, Outcome] = {
         "issued": Done(at, told.reference, told.code),
-        "confirmed": Confirmed(at, told.reference, told.delivered if told.delivered > 0 else None),
-        "redeemed": Used(at, told.reference),
-        "reversed": Reversed(at),
-        "expired": Expired(at, max(told.used, 0)),
+        "confirmed": Confirmed(at, told.reference, delivered),
+        "redeemed": Used(at, told.reference, delivered),
+        "reversed": Reversed(at, delivered),
+        "expired": Expired(at, max(told.used, 0), delivered),
         "revoked": Revoked(at),
     }
     if status == "partly_redeemed" and told.used > 0:
-        return PartlyUsed(at, told.used, told.reference)
+        return PartlyUsed(at, told.used, told.reference, delivered)
     return happened.get(status, Unknown(f"status {status!r}"))

@@ -8,6 +8,7 @@ has to run for a pending order to become issued:
                        |         `--use, some--> partly_redeemed --use, the rest--> redeemed
                        |--> rejected (when it has a reason)
                        `--> partly_issued (when some units are missing) --complete--> issued
+                                 `--use, some--> partly_redeemed --complete--> of all the units
 """
 
 import json
@@ -28,7 +29,7 @@ WRONGLY = "stock_out"  # why an order is refused that was not
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked under a number and what became of it; instants in unix seconds.
 
-    Of what was used `used_part` pieces were, and 0 means all.
+    Of what was used `used_part` pieces were, and 0 means all that were ordered.
     """
 
     number: str
@@ -52,15 +53,19 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def delivered(self) -> int:
         """How many units were delivered, once the order is decided."""
-        partly = self.behaviour is Behaviour.DELIVERS_PARTLY and self.completed_at is None
-        if not partly or self.quantity == 1:
+        if not self.is_parted or self.completed_at is not None:
             return self.quantity
         return 1 + digest(self.number)[14] % (self.quantity - 1)
 
     @property
+    def is_parted(self) -> bool:
+        """Whether it is delivered in part first."""
+        return self.behaviour is Behaviour.DELIVERS_PARTLY and self.quantity > 1
+
+    @property
     def unused(self) -> int:
         """How many pieces can be used, of an order that can."""
-        return self.quantity - self.used_part
+        return self.delivered - self.used_part
 
     def status(self, now: float) -> str:
         """Return the order's status in the words of the contract."""
@@ -103,12 +108,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 return told | {"at": iso(self.confirmed_at or now)}
             case "reversed":
                 return told | {"at": iso(self.reversed_at or now)}
-            case "partly_redeemed" | "expired" if self.used_part:
+            case "revoked":
+                return told | {"at": iso(self.revoked_at or now)}
+            case _ if self.used_part:
                 at = iso(self.expired_at or self.used_at or now)
-                return told | {"at": at, "used": self.used_part}
+                told |= {"used": self.used_part}
             case _:
-                at = iso(self.revoked_at or self.used_at or self.expired_at or now)
-                return told | {"at": at}
+                at = iso(self.used_at or self.expired_at or now)
+        told |= {"delivered": self.delivered} if self.is_parted else {}
+        return told | {"at": at}
 
 
 class OwedCallback(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +205,7 @@ def tell(order: Order, plan: Plan) -> tuple[str, bytes]:
     used = f"_{round(order.used_at * 1000)}" if order.used_at is not None else ""
     event = str(status) + (used if order.reversed_at is not None else "")
     event += f"_{order.used_part}" if order.used_part else ""
+    event += f"_of_{order.delivered}" if order.is_parted else ""
     content = {"type": f"order.{status}", "timestamp": iso(plan.at), "data": told}
     return f"evt_{order.number}_{event}", json.dumps(content).encode()
 

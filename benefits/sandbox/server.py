@@ -44,7 +44,8 @@ Body = TypeVar("Body")
 UNLISTED_REASON = "risk_control"
 _UNUSED = frozenset({"pending", "issued", "confirmed", "partly_issued"})
 _USABLE = frozenset({"issued", "confirmed"})
-_LEFT = _USABLE | {"partly_redeemed"}  # of which something can be used
+_PARTS = frozenset({"partly_issued", "partly_redeemed"})
+_LEFT = _USABLE | _PARTS  # of which something can be used
 _REFUSED = {"0000": "account", "4010": "auth", "4020": "budget", "4030": "config"}
 _USING = {"1111": 0, "1112": 1}  # pieces; 0 are all of them
 _CARRIED_BY = {
@@ -281,6 +282,8 @@ class OpenSandbox(Sandbox):
         """Use an issued order at the counter, or some `pieces` of it, which calls back."""
         now = self.clock()
         order, pieces = await self._at_the_desk(request, _LEFT, "not_usable", now)
+        if not pieces:
+            raise problem(web.HTTPConflict, "not_usable", "all that was delivered is used")
         done = self._book.use(order, pieces, now, self._told_used(order, now))
         self._deliveries.wake()
         return web.json_response(view(done, now))
@@ -288,7 +291,9 @@ class OpenSandbox(Sandbox):
     async def complete(self, request: web.Request) -> web.Response:
         """Deliver the rest of an order that was delivered in part, which calls back."""
         now = self.clock()
-        order, _ = await self._at_the_desk(request, {"partly_issued"}, "not_in_part", now)
+        order, _ = await self._at_the_desk(request, _PARTS, "not_in_part", now)
+        if order.delivered == order.quantity:
+            raise problem(web.HTTPConflict, "not_in_part", "all of it was delivered")
         done = self._book.complete(order, now, [Plan(at=now, due_at=now)])
         self._deliveries.wake()
         return web.json_response(view(done, now))
@@ -334,7 +339,7 @@ class OpenSandbox(Sandbox):
         reason, uses = _REFUSED.get(who, ""), _USING.get(who)
         after_s = self._settings.callback_after_s
         decided_at = now + after_s if later else now
-        return Order(
+        order = Order(
             number=asked.number,
             sku=asked.sku,
             quantity=asked.quantity,
@@ -348,6 +353,9 @@ class OpenSandbox(Sandbox):
             used_at=None if uses is None else decided_at + after_s,
             used_part=(uses or 0) % asked.quantity,
         )
+        if uses is None or not order.is_parted:
+            return order
+        return msgspec.structs.replace(order, used_part=uses or order.delivered)
 
     def _turn_away(self, id_: str, number: str, wait_s: float) -> web.Response:
         told = {"number": number, "status": "not_processed"}

@@ -109,7 +109,8 @@ class OrderProposedView(msgspec.Struct, kw_only=True):
     """How an order is said to have ended, and where it, and the units it holds, would stand.
 
     `units`: CAPTURE, they are spent for `cost_minor`; RELEASE or RETURN, the member has them back,
-    and the budget what was reserved or spent; NONE, they stay as they are.
+    and the budget what was reserved or spent; NONE, they stay as they are. REISSUE or
+    REISSUE_AND_CAPTURE: the rest came, whose units are taken again, or are a loss, for that cost.
     """
 
     number: str

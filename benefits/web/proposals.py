@@ -93,7 +93,8 @@ class UnblockRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class OrderAnswerRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How an order ended by its provider's word, which `evidence` brings or names.
 
-    It is MANUAL; or its member gave it up, and its provider never said whether it took it back.
+    It is MANUAL; or its member gave it up, and its provider never said whether it took it back; or
+    it came in part, and it is said whether the rest, which nobody asks for any more, did.
     Of what was delivered: the provider's `reference`, how many pieces the customer has `used` by
     then, or that it was `taken_back` unused, and when that was (`at`; else as of the approval). No
     personal data.

@@ -16,8 +16,10 @@ from tests.actions.life import (
     number_of,
     record,
     states,
+    tell,
     wallet,
     wish,
+    work_off,
 )
 from tests.actions.test_rests import cases
 from tests.builders import NOON, World
@@ -88,3 +90,48 @@ async def test_either_side_of_it_counts(world: World, column: str) -> None:
     numbers = {work.call.number for work in await lease(world)}
     ids = [row.claim_id for row in await world.rows("SELECT claim_id FROM claim")]
     assert {await number_of(world, id_) for id_ in ids} == numbers
+
+
+TURN = """
+UPDATE {table} SET {column} = set_byte({column}, 40, get_byte({column}, 40) # 1)
+WHERE {key} = (SELECT {key} FROM {table} ORDER BY 1 LIMIT 1)
+"""
+TRIED = "SELECT outcome, evidence FROM provider_attempt"
+SHUT = "what is kept of the request opens with none of the keys, not sent"
+
+
+async def test_what_no_key_opens_waits_and_keeps_nobody_back(world: World) -> None:
+    """A process whose key has not come yet sends the others; no question is used up (V-3)."""
+    await two_orders(world)
+    shut = {"table": "provider_request", "column": "body_sealed", "key": "request_id"}
+    await change(world, TURN, **shut)
+    (work,) = await lease(world)
+    await record(world, work, Done(at=NOON))
+    assert (["HELD", "ISSUED"], []) == (sorted(await states(world)), await cases(world))
+    assert {("not_sent", SHUT), ("done", "")} == {*map(tuple, await world.rows(TRIED))}
+    await change(world, TURN, **shut)
+    world.clock.forward(seconds=5)
+    (work,) = await lease(world)
+    assert Operation.ISSUE is work.call.operation
+    await record(world, work, Unknown("timeout"))
+    await change(world, "UPDATE provider_request SET body_sealed = body_hash WHERE queries = 0")
+    world.clock.forward(seconds=15)
+    assert [] == await lease(world)
+    assert [(0,)] == [*map(tuple, await world.rows("SELECT max(queries) FROM provider_request"))]
+    assert (["ISSUED", "UNKNOWN"], []) == (sorted(await states(world)), await cases(world))
+
+
+async def test_a_callback_that_no_key_opens_waits_for_its_key(world: World) -> None:
+    """The others are applied; nobody is told, for nothing is wrong with it (V-4)."""
+    await two_orders(world)
+    ids = [row.claim_id for row in await world.rows("SELECT claim_id FROM claim")]
+    for id_ in ids:
+        await tell(world, await number_of(world, id_), Done(at=NOON))
+    shut = {"table": "inbox", "column": "notice_sealed", "key": "event_id"}
+    await change(world, TURN, **shut)
+    assert [1, 0] == [await work_off(world) for _ in range(2)]
+    assert (["HELD", "ISSUED"], []) == (sorted(await states(world)), await cases(world))
+    await change(world, TURN, **shut)
+    world.clock.forward(seconds=10)
+    assert (1, ["ISSUED"] * 2) == (await work_off(world), await states(world))
+    assert ([], []) == (await cases(world), await world.findings())

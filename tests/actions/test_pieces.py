@@ -10,6 +10,7 @@ import pytest
 from benefits.actions.redeem import RedeemClaim, redeem
 from benefits.domain.benefit import Settled
 from benefits.domain.orders import (
+    Capabilities,
     Confirmed,
     Done,
     Expired,
@@ -20,6 +21,7 @@ from benefits.domain.orders import (
     Reason,
     RedeemBy,
     Rejected,
+    Reversed,
     Used,
 )
 from tests.actions.life import (
@@ -44,6 +46,12 @@ ONE, TWO, ALL = (Done(at=NOON, delivered=1), Done(at=NOON, delivered=2), Done(at
 PART, USED, END = PartlyUsed(at=NOON, used=1), Used(at=NOON), Expired(at=NOON)
 GONE = Rejected(Reason.STOCK_OUT, "sold_out")
 CASES = "SELECT kind FROM case_file"
+LATER = NOON + timedelta(seconds=1)
+
+
+def _part(used: int, delivered: int | None) -> PartlyUsed:
+    """Return that some pieces were used of those that came."""
+    return PartlyUsed(at=NOON, used=used, delivered=delivered)
 
 
 LIVES: list[tuple[str, list[Outcome], tuple[Any, ...], int]] = [
@@ -57,15 +65,32 @@ LIVES: list[tuple[str, list[Outcome], tuple[Any, ...], int]] = [
     ("LOUNGE", [ONE, USED, ALL], ("PARTLY_REDEEMED", 3, 0, 0, 3, 0), 0),
     ("LOUNGE", [GONE, TWO, ALL], ("ISSUED", 3, 0, 0, 3, 0), 0),
     ("LOUNGE", [TWO, END], ("EXPIRED", 2, 1, 3, 0, 0), 0),
+    # What is told of uses and ends may be the first word of a part, or of the rest.
+    ("LOUNGE", [_part(1, 2)], ("PARTLY_REDEEMED", 2, 1, 1, 2, 0), 0),
+    ("LOUNGE", [_part(2, 2)], ("REDEEMED", 2, 1, 1, 0, 2), 2),
+    ("LOUNGE", [TWO, _part(1, 3)], ("PARTLY_REDEEMED", 3, 0, 0, 3, 0), 0),
+    ("LOUNGE", [TWO, Used(at=NOON, delivered=3)], ("REDEEMED", 3, 0, 0, 0, 3), 3),
+    ("LOUNGE", [ONE, USED, PartlyUsed(at=LATER, used=2)], ("REDEEMED", 2, 1, 1, 0, 2), 2),
+    ("LOUNGE", [TWO, USED, Reversed(at=LATER, delivered=3)], ("ISSUED", 3, 0, 0, 3, 0), 0),
+    ("LOUNGE", [Expired(at=NOON, used=1, delivered=2)], ("EXPIRED", 2, 1, 2, 0, 1), 1),
+    ("LOUNGE", [TWO, _part(1, 1), _part(1, None)], ("PARTLY_REDEEMED", 2, 1, 1, 2, 0), 0),
+    ("LOUNGE", [GONE, _part(1, 2)], ("PARTLY_REDEEMED", 2, 1, 1, 2, 0), 0),
+    ("LOUNGE", [GONE, Expired(at=NOON, delivered=2)], ("COMPENSATED", 3, 0, 3, 0, 0), 0),
+    ("VIDEO", [_part(1, 2)], ("PARTLY_REDEEMED", 2, 1, 1, 0, 2), 2),
+    ("VIDEO", [TWO, USED, _part(2, 3)], ("PARTLY_REDEEMED", 3, 0, 0, 0, 3), 3),
+    ("VIDEO", [TWO, Expired(at=NOON, used=1, delivered=3)], ("EXPIRED", 3, 0, 0, 0, 3), 1),
 ]
 
 
-async def films(world: World) -> None:
-    """Let films be without a cap, and be paid by use."""
+async def films(world: World, **can: Any) -> None:
+    """Let films be without a cap, and be paid by use; and let the provider do something else."""
     programme = reference_programme()
     lounge, video = programme.benefit
     video = msgspec.structs.replace(video, cap=None, settled=Settled.USE)
-    await world.apply(msgspec.structs.replace(programme, benefit=(lounge, video)))
+    able = msgspec.structs.replace(programme.provider[0], capabilities=Capabilities(**can))
+    provider = (able,) if can else programme.provider
+    changed = {"benefit": (lounge, video), "provider": provider}
+    await world.apply(msgspec.structs.replace(programme, **changed))
 
 
 async def ordered(world: World, benefit: str) -> tuple[UUID, UUID]:

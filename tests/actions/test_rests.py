@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from benefits.actions import expire
@@ -19,8 +20,11 @@ from benefits.domain.orders import (
     RedeemBy,
     Rejected,
     Unknown,
+    Used,
     patience,
 )
+from benefits.domain.proposals import OrderWanted
+from tests.actions.agreeing import answer, ask, seen
 from tests.actions.life import (
     EVERYWHERE,
     call_back,
@@ -37,7 +41,7 @@ from tests.actions.life import (
     wish,
 )
 from tests.actions.merging import merged, sweep
-from tests.actions.test_pieces import ALL, ONE, TWO, ordered, stands
+from tests.actions.test_pieces import ALL, ONE, TWO, films, ordered, stands
 from tests.builders import NOON, World, reference_programme
 
 UNREACHABLE, SILENCE = NotSent("no route"), Unknown("timeout")
@@ -174,6 +178,58 @@ async def test_a_person_has_the_rest_asked_for_again(world: World) -> None:
     assert ("ISSUED", 3, 0) == await stands(world, claim_id)
     with pytest.raises(OrderEnded):
         await ask_again(world, await once(world, member))
+
+
+@pytest.mark.parametrize("came", [None, 1])
+async def test_uses_alone_say_nothing_of_the_rest(world: World, came: int | None) -> None:
+    """A person is told, unless it is said with them to the end how many came (V-5)."""
+    await provider_can(world, query_schedule_s=(15, 30))
+    _, claim_id = await a_part(world)
+    for _ in range(3):
+        world.clock.forward(seconds=30)
+        for work in await lease(world):
+            await record(world, work, Used(at=NOON, delivered=came))
+    assert ("REDEEMED", 1, 2) == await stands(world, claim_id)
+    assert ([] if came else [("rest_unanswered", False)]) == await cases(world)
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("two_phase", [False, True])
+@pytest.mark.parametrize("benefit", ["LOUNGE", "VIDEO"])
+@pytest.mark.parametrize("comes", [True, False])
+async def test_two_people_say_what_became_of_the_rest(
+    world: World, benefit: str, *, comes: bool, two_phase: bool
+) -> None:
+    """Once nobody asks for it: all of it came, or none will; the case ends with that (V-3)."""
+    await films(world, query_schedule_s=(15, 30), two_phase=two_phase)
+    member, claim_id = await ordered(world, benefit)
+    number = await number_of(world, claim_id)
+    first = [Confirmed(at=NOON, delivered=1)] if two_phase else [ONE]
+    await call_back(world, number, *first)
+    shown = {"evidence": "Mail of 4 July.", "reference": "T-1" if comes else ""}
+    word = OrderWanted(number=number, delivered=comes, **shown)
+    assert "order_unfit" == await ask(world, word)
+    world.clock.forward(days=1)
+    await give_up_rests(world)
+    for no in ({"used": 1}, {"taken_back": True, "reference": ""}):
+        wrong = msgspec.structs.replace(word, delivered=True, **no)
+        assert "proposal_invalid" == await ask(world, wrong)
+    proposed = await ask(world, word)
+    effect = (await seen(world, proposed)).effect
+    state, cost = "CONFIRMED" if two_phase else "ISSUED", {"LOUNGE": 3800, "VIDEO": 1500}[benefit]
+    moved = "REISSUE_AND_CAPTURE" if benefit == "VIDEO" else "REISSUE"
+    expected = (state, moved, 3, 2 * cost) if comes else (state, "NONE", 1, cost)
+    names = ("state", "units", "quantity", "cost_minor")
+    assert expected == tuple(effect[name] for name in names)
+    assert "ok" == await answer(world, proposed)
+    assert ((state, 3, 0) if comes else (state, 1, 2)) == await stands(world, claim_id)
+    held = 0 if benefit == "VIDEO" else 3 if comes else 1
+    assert (0 if comes else 2, held) == await wallet(world, member, benefit)
+    assert [("rest_unanswered", True)] == await cases(world)
+    await call_back(world, number, Confirmed(at=NOON) if two_phase else ALL)
+    assert (state, 3, 0) == await stands(world, claim_id)
+    assert "order_unfit" == await ask(world, word)
+    assert [] == await world.findings()
 
 
 async def once(world: World, member: UUID) -> UUID:

@@ -40,6 +40,7 @@ def waiting(status: int, retry_after: str, *, secret: bytes = SECRET) -> Answeri
         ("1.5", 0),
         ("\u0663", 0),
         ("soon", 0),
+        ("Tue, 01 Jul 99999999999999999999 04:01:00 GMT", 0),
     ],
 )
 async def test_what_was_not_processed_is_sent_again_when_the_wait_is_over(

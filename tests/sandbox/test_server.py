@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -154,13 +155,29 @@ async def test_a_part_is_told_as_such_until_the_desk_completes_it() -> None:
         assert isinstance(told, Done)
         assert told.delivered in {1, 2}
         assert told == await on.query(AT_ONCE, quantity=3)
-        assert (409, "not_usable") == problem(await on.use({"number": AT_ONCE}))
         assert 200 == (await on.use({"number": AT_ONCE}, "complete"))[0]
         (notice,) = await on.arrivals.count(1)
         assert isinstance(notice.outcome, Done)
         assert notice.outcome == await on.query(AT_ONCE)
         again = await on.use({"number": AT_ONCE}, "complete")
         assert (409, "not_in_part") == problem(again)
+
+
+async def test_of_a_part_that_is_used_it_is_told_how_many_came() -> None:
+    """With each use, and once the rest came: no answer before may have been heard (V-5)."""
+    async with stage(Behaviour.DELIVERS_PARTLY) as on:
+        told = await on.issue(AT_ONCE, quantity=3)
+        assert isinstance(told, Done)
+        assert (200, "partly_redeemed") == status(await on.use({"number": AT_ONCE}))
+        assert (409, "not_usable") == problem(await on.use({"number": AT_ONCE}))
+        part = await on.query(AT_ONCE, quantity=3)
+        assert isinstance(part, PartlyUsed)
+        assert (told.delivered, told.delivered) == (part.used, part.delivered)
+        assert (200, "partly_redeemed") == status(await on.use({"number": AT_ONCE}, "complete"))
+        whole = await on.query(AT_ONCE, quantity=3)
+        assert msgspec.structs.replace(part, delivered=3) == whole
+        assert [part, whole] == [one.outcome for one in await on.arrivals.count(2)]
+        assert (200, "redeemed") == status(await on.use({"number": AT_ONCE}))
 
 
 async def test_a_part_can_be_taken_back() -> None:

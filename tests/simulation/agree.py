@@ -28,13 +28,15 @@ STANDS = {
     "partly_issued": {"ISSUED"},
     "confirmed": {"CONFIRMED"},
     "redeemed": {"REDEEMED"},
-    "partly_redeemed": {"PARTLY_REDEEMED"},
+    "partly_redeemed": {"PARTLY_REDEEMED", "REDEEMED"},  # of a part all of it
     "expired": {"EXPIRED", "COMPENSATED"},  # refused, and what ended unused after that
     "revoked": {"REVOKED"},
 }
 UNANSWERED = {"redeem_unanswered", "reverse_unanswered", "revoke_unanswered"}
 HELD = {"ISSUED", "CONFIRMED", "PARTLY_REDEEMED", "MANUAL"}
+DELIVERED = {"ISSUED", "CONFIRMED", "PARTLY_REDEEMED", "REDEEMED"}
 LOSS = "delivered_without_entitlement"
+UNCOUNTED = {LOSS, "rest_unanswered"}
 
 
 def stands(way: Way, told: str, one: Any) -> set[str]:
@@ -54,6 +56,13 @@ def stands(way: Way, told: str, one: Any) -> set[str]:
     return STANDS[told]
 
 
+def is_miscounted(one: Any, order: Order | None) -> bool:
+    """Say whether a claim is of other pieces than its provider delivered, and nobody is told."""
+    if order is None or one.state not in DELIVERED or UNCOUNTED & {*one.cases}:
+        return False
+    return int(one.quantity) != order.delivered
+
+
 def differences(
     way: Way, book: Book, claims: Sequence[Any], now: float
 ) -> tuple[list[str], Counter[str]]:
@@ -68,6 +77,8 @@ def differences(
         ends[f"{told}: {one.state}"] += 1
         if not UNANSWERED & {*one.cases} and one.state not in stands(way, told, one):
             wrong.append(f"{way.code} {one.request_id.hex}: {told}, here {one.state} {one.cases}")
+        if is_miscounted(one, order):
+            wrong.append(f"{way.code} {one.request_id.hex}: {told}, here of {one.quantity}")
     ours = {one.request_id.hex for one in claims}
     wrong += [f"{way.code} {n}: unknown here" for n in sorted(numbers(book) - ours)]
     return wrong, ends

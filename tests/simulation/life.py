@@ -20,7 +20,7 @@ from benefits.actions.redeem import redeem
 from benefits.actions.retry_order import RetryOrder, retry
 from benefits.domain.proposals import OrderWanted, Wanted
 from benefits.domain.refusal import Refusal
-from benefits.sandbox.behaviour import CONTRARY
+from benefits.sandbox.behaviour import CONTRARY, Behaviour
 from benefits.store import agreements, proposals
 from benefits.store.db import Connection
 from benefits.worker import Worker
@@ -34,11 +34,11 @@ from tests.simulation.wire import Fate
 UNITS = 4
 FATES = [Fate.GOOD] * 5 + [Fate.VERY_LATE] * 3 + [fate for fate in Fate if fate is not Fate.GOOD]
 TIMES = (1, 4, 10, 30, 60, 120, 300, 600, 1800, 7200)
-LEFT = {"issued", "partly_redeemed"}
+LEFT = {"issued", "partly_issued", "partly_redeemed"}
 DESK: tuple[tuple[set[str], str, dict[str, int]], ...] = (
     (LEFT, "use", {}),
     (LEFT, "use", {"pieces": 1}),
-    ({"partly_issued"}, "complete", {}),
+    ({"partly_issued", "partly_aside", "partly_redeemed"}, "complete", {}),
     (LEFT, "expire", {}),
 )
 UNSETTLED = """
@@ -75,7 +75,8 @@ ORDER BY created_at DESC, request_id
 
 def _at_desk(way: ways.Way, told: str) -> str:
     """Return how an order stands for people at the desk: what is set aside is not there yet."""
-    return {"issued": "aside", "confirmed": "issued"}.get(told, told) if way.two_phase else told
+    aside = {"issued": "aside", "partly_issued": "partly_aside", "confirmed": "issued"}
+    return aside.get(told, told) if way.two_phase else told
 
 
 class Step(NamedTuple):
@@ -254,6 +255,8 @@ class Life:
             return None
         is_aside = told == "issued" and theirs.way.two_phase
         if order is not None and told in {"redeemed", "partly_redeemed"}:
+            if order.delivered < order.quantity:
+                return None  # a part they settle
             used = order.used_part or order.quantity
         delivered = not is_aside and told not in {"nothing", "rejected"}
         said = "Their mail of this day."
@@ -315,7 +318,8 @@ class Life:
             return
         theirs, owed = due[step.which % len(due)]
         must = theirs.way.must_call or owed.number in self.scene.very_late
-        must = must or theirs.treats(owed.number) in CONTRARY  # the last of them tells the truth
+        # The last of them tells the truth; and of a rest nobody asks for ever.
+        must = must or theirs.treats(owed.number) in CONTRARY | {Behaviour.DELIVERS_PARTLY}
         if step.how % 8 == 7 and not must:
             theirs.book.given_up(owed)
         else:

@@ -15,7 +15,7 @@ from benefits.domain.ledger import (
     Posting,
     take,
 )
-from tests.domain.test_ledger import END, START, TICK, UNIT, Books, lot
+from tests.domain.test_ledger import COST, END, START, TICK, UNIT, Books, lot
 
 PARTS = [Part(UUID(int=1), 2)]
 ENDED = {UUID(int=1): lot(1, 9, END)}
@@ -71,6 +71,23 @@ def test_whatever_a_template_posts_is_a_posting(
     """Each template moves two units of one kind between the accounts of its event (I1, L-2)."""
     assert moves == [(posting.debit, posting.credit) for posting in postings]
     assert {(2, UNIT)} == {(posting.amount, posting.unit) for posting in postings}
+
+
+@pytest.mark.parametrize(
+    ("postings", "moves"),
+    [
+        (ledger.bear(COST), (A.PAYABLE, A.LOSS)),
+        (ledger.recover(COST), (A.LOSS, A.PAYABLE)),
+        (ledger.charge(COST), (A.SUSPENSE, A.PAYABLE)),
+        (ledger.uncharge(COST), (A.PAYABLE, A.SUSPENSE)),
+        (ledger.collect(COST), (A.LOSS, A.SUSPENSE)),
+    ],
+)
+def test_what_a_provider_is_owed_or_owes_is_booked_in_its_name(
+    postings: list[Posting], moves: tuple[Account, Account]
+) -> None:
+    """All of a cost moves between two accounts of its provider, and no lot is concerned (L-9)."""
+    assert [Posting(*moves, COST.unit, COST.minor, None, COST.provider)] == postings
 
 
 @pytest.mark.parametrize(("owed", "paid"), [(0, []), (1, [1]), (2, [2]), (3, [2])])

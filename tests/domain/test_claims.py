@@ -8,7 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from benefits.domain.blocks import Blocked
+from benefits.domain.booking import BookingTime, Slots
 from benefits.domain.downgrades import Change
+from benefits.domain.eligibility import ConsentRequired
 from benefits.domain.entitlement import (
     CODES_SEEN,
     BudgetExhausted,
@@ -21,15 +23,20 @@ from benefits.domain.entitlement import (
     Node,
     StockExhausted,
     anew,
+    cap_limit,
+    capped_units,
     claim,
+    last_use,
     left,
 )
 from benefits.domain.exclusions import Excluded
+from benefits.domain.fields import Known
 from benefits.domain.ledger import InsufficientUnits
 from benefits.domain.limits import Dimension, Left, OnFull, Place, Room, Scope
 from benefits.domain.use import ClaimWindow
+from benefits.domain.values import end_of
 from benefits.domain.waits import Waiting
-from tests.builders import NOON
+from tests.builders import NOON, reference_programme
 from tests.domain.test_entitlement import COMMAND, LOUNGE, VIDEO, facts, lot
 
 TODAY = NOON.date()
@@ -144,6 +151,55 @@ def test_what_is_ones_own_is_not_told_as_left_for_all() -> None:
     assert left(replace(LOUNGE, stock=None), facts(rooms=(own,))) is None
     assert left(replace(LOUNGE, stock=None), facts(rooms=(own, shut()))) is Left.NONE
     assert CODES_SEEN == 100  # as many pieces as a claim may be of
+
+
+@pytest.mark.parametrize(
+    ("consents", "answer"), [(frozenset(), ConsentRequired), (frozenset({"terms:sandbox"}), Claim)]
+)
+def test_what_is_known_of_a_member_lets_them_in_or_not(
+    consents: frozenset[str], answer: type
+) -> None:
+    """Where the benefit asks (E-4); of whom nothing had to be read nothing is asked."""
+    benefit = replace(VIDEO, consent="terms")
+    assert "terms:sandbox" == benefit.consent_key
+    known = Known(today=TODAY, opened_on=TODAY, consents=consents)
+    assert answer is type(claim(COMMAND, benefit, facts(known=known), NOON))
+    assert isinstance(claim(COMMAND, VIDEO, facts(), NOON), Claim)
+
+
+def test_a_booking_is_for_a_time_that_is_to_be_had() -> None:
+    """And what is no booking for none (V-10)."""
+    slots, at = Slots(NOON, NOON + DAY), replace(COMMAND, booked_for=NOON)
+    assert isinstance(claim(at, VIDEO, facts(slots=slots), NOON), Claim)
+    beyond = replace(COMMAND, booked_for=NOON + DAY)
+    for command, there in ((COMMAND, slots), (beyond, slots), (at, None)):
+        assert isinstance(claim(command, VIDEO, facts(slots=there), NOON), BookingTime)
+
+
+def test_what_is_left_is_what_the_least_of_all_has() -> None:
+    """Stock, rooms with what is kept of them, and codes (K-8)."""
+    some = replace(shut(), most=100, used=0, kept=90)
+    none = CounterUse(50, 0)
+    assert left(VIDEO, facts(stock=none)) is Left.NONE
+    assert left(VIDEO, facts()) is Left.PLENTY
+    assert left(VIDEO, facts(rooms=(some,))) is left(VIDEO, facts(codes=10)) is Left.FEW
+    assert left(VIDEO, facts(stock=none, rooms=(some,))) is Left.NONE
+
+
+def test_what_counts_of_a_claim_is_all_but_the_units_of_a_make_good() -> None:
+    """All of it where there are too few: it takes none (L-9)."""
+    made_good = replace(lot(1), capped=False)
+    lots = [made_good, lot(1, NOON + 2 * DAY, number=2)]
+    assert (0, 1, 3) == tuple(capped_units(lots, wanted, NOON) for wanted in (1, 2, 3))
+
+
+def test_a_benefit_may_have_no_cap_and_a_contract_no_end() -> None:
+    """Units end with the contract where that is before (K-1, V-6)."""
+    programme = reference_programme()
+    assert (2, None) == (cap_limit(programme, VIDEO), cap_limit(programme, LOUNGE))
+    end, zone = NOON + 30 * DAY, programme.tz
+    assert end == last_use(end, None, zone) == last_use(end, TODAY + 40 * DAY, zone)
+    assert end_of(TODAY, zone) == last_use(end, TODAY, zone)
 
 
 @pytest.mark.parametrize(("use", "moves"), [((0, 0), False), ((1, 0), True), ((0, -1), True)])

@@ -232,7 +232,7 @@ async def expire_lots(conn: Connection, parts: Parts, *, buckets: Buckets, limit
 async def end_unused(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
     """End orders that were not used in time, or missed; those of busy members wait (P-9, V-10)."""
 
-    def end(claim: ClaimRow) -> Outcome | None:
+    def end(claim: ClaimRow, _: datetime) -> Outcome | None:
         until = claim.booked_for or claim.use_until
         return Expired(at=until) if until is not None and claim.state in USABLE else None
 
@@ -243,13 +243,13 @@ async def end_unused(conn: Connection, parts: Parts, *, buckets: Buckets, limit:
 
 async def lapse_holds(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
     """Release claims that were never sent before their deadline; those of busy members wait."""
-    now = parts.clock()
 
-    def end(claim: ClaimRow) -> Lapsed | None:
+    def end(claim: ClaimRow, now: datetime) -> Lapsed | None:
         # What was sent meanwhile has no deadline any more.
         return Lapsed() if claim.deadline is not None and claim.deadline <= now else None
 
-    return await _answer(conn, parts, await claims.overdue(conn, buckets, now, limit), end)
+    found = await claims.overdue(conn, buckets, parts.clock(), limit)
+    return await _answer(conn, parts, found, end)
 
 
 async def give_up_orders(conn: Connection, parts: Parts, *, buckets: Buckets, limit: int) -> Seen:
@@ -260,7 +260,7 @@ async def give_up_orders(conn: Connection, parts: Parts, *, buckets: Buckets, li
     """
     since, _ = _unheard_since(await parts.catalogue.current(conn), parts.clock())
 
-    def end(claim: ClaimRow) -> Outcome | None:
+    def end(claim: ClaimRow, _: datetime) -> Outcome | None:
         is_silent = claim.state in UNHEARD and claim.changed_at <= since[claim.benefit]
         return NOTHING_HEARD if is_silent else None
 
@@ -273,13 +273,12 @@ async def give_up_rests(conn: Connection, parts: Parts, *, buckets: Buckets, lim
 
     What waits for its provider goes on waiting: what it says still counts.
     """
-    now = parts.clock()
 
-    def end(claim: ClaimRow) -> Outcome | None:
+    def end(claim: ClaimRow, now: datetime) -> Outcome | None:
         is_over = claim.rest_until is not None and claim.rest_until <= now
         return NOTHING_HEARD if is_over else None
 
-    found = await unheard.rests(conn, buckets, now, limit)
+    found = await unheard.rests(conn, buckets, parts.clock(), limit)
     return await _answer(conn, parts, found, end, is_last=True)
 
 
@@ -287,12 +286,12 @@ async def _answer(
     conn: Connection,
     parts: Parts,
     found: Sequence[tuple[UUID, UUID]],
-    end: Callable[[ClaimRow], Outcome | Lapsed | None],
+    end: Callable[[ClaimRow, datetime], Outcome | Lapsed | None],
     *,
     is_last: bool = False,
     still: Still | None = None,
 ) -> Seen:
-    """Answer claims, of (member, claim), as `end` says of each once its member is locked.
+    """Answer claims, of (member, claim), as `end` says of each when its member is locked.
 
     Left are those of busy members, those that `still` no longer names, and those whose member was
     merged into a busy one.
@@ -300,7 +299,7 @@ async def _answer(
     if not found:
         return Seen()
     locked = await members.lock(conn, {member_id for member_id, _ in found}, wait=False)
-    free = [claim_id for member_id, claim_id in found if member_id in locked]
+    free, now = [claim_id for member_id, claim_id in found if member_id in locked], parts.clock()
     if still is not None:
         free = await still(conn, free)
     answers = [
@@ -312,7 +311,7 @@ async def _answer(
             is_last=is_last,
         )
         for claim in (await claims.by_id(conn, free)).values()
-        if (outcome := end(claim)) is not None
+        if (outcome := end(claim, now)) is not None
     ]
     seen = len(free) - len(await resolve(conn, answers, parts))
     return Seen(seen, len(found) - seen)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from benefits.domain import ledger
 from benefits.domain.benefit import Benefit
+from benefits.domain.blocks import Blocked
 from benefits.domain.downgrades import Change
 from benefits.domain.entitlement import (
     BudgetExhausted,
@@ -33,6 +34,7 @@ from benefits.domain.entitlement import (
     stock_counter,
     top_up,
 )
+from benefits.domain.exclusions import Excluded
 from benefits.domain.ledger import InsufficientUnits, Lot, LotExpired
 from benefits.domain.limits import Cap, CapWindow, Left, window_key
 from benefits.domain.packages import Line, LinePeriod, UpgradePolicy
@@ -211,6 +213,8 @@ def test_an_accepted_claim_names_its_units_and_its_worst_cost() -> None:
 
 FAILING: dict[type[Refusal], dict[str, Any]] = {
     MemberClosed: {"closed": True},
+    Blocked: {"blocked": True},
+    Excluded: {"excluded_by": "LOUNGE"},
     CapReached: {"cap_used": 2},
     StockExhausted: {"stock": CounterUse(20, 30)},
     BudgetExhausted: {"budget": CounterUse(5_000_00, 4_985_01)},
@@ -220,7 +224,7 @@ FAILING: dict[type[Refusal], dict[str, Any]] = {
 
 @given(st.sets(st.sampled_from(list(FAILING))))
 def test_the_first_failing_check_is_the_reason(failing: set[type[Refusal]]) -> None:
-    """Member, cap, stock, budget, lots: whatever fails together, the first is told (K-2)."""
+    """Member, blocks, exclusion, cap, stock, budget, lots: the first that fails is told (K-2)."""
     changes: dict[str, Any] = {}
     for reason in failing:
         changes |= FAILING[reason]

@@ -15,7 +15,7 @@ from benefits.domain.ledger import (
     Posting,
     take,
 )
-from tests.domain.test_ledger import END, START, TICK, UNIT, Books, lot
+from tests.domain.test_ledger import COST, END, START, TICK, UNIT, Books, lot
 
 PARTS = [Part(UUID(int=1), 2)]
 ENDED = {UUID(int=1): lot(1, 9, END)}
@@ -35,15 +35,24 @@ A = Account
             ledger.restore(PARTS, ENDED, END),
             [(A.REDEEMED, A.AVAILABLE), (A.AVAILABLE, A.EXPIRED)],
         ),
+        (ledger.unspent(UNIT, PARTS), [(A.REDEEMED, A.AVAILABLE)]),
+        (ledger.unheld(UNIT, PARTS), [(A.HELD, A.AVAILABLE)]),
+        (
+            ledger.let_end(A.HELD, UNIT, PARTS),
+            [(A.HELD, A.AVAILABLE), (A.AVAILABLE, A.EXPIRED)],
+        ),
         (ledger.expire(lot(1, 2)), [(A.AVAILABLE, A.EXPIRED)]),
         (ledger.cut(UNIT, PARTS), [(A.AVAILABLE, A.EXPIRED)]),
         (ledger.revoke(UNIT, PARTS), [(A.AVAILABLE, A.REVOKED)]),
+        (ledger.give_again(UNIT, PARTS), [(A.REVOKED, A.AVAILABLE)]),
         (ledger.owe(UNIT, 2), [(A.DEBT, A.REVOKED)]),
         (ledger.pay_debt(lot(1, 2), 2), [(A.AVAILABLE, A.DEBT)]),
         (ledger.write_off(UNIT, 2), [(A.REDEEMED, A.LOSS)]),
         (ledger.forgive(UNIT, 2), [(A.REVOKED, A.DEBT), (A.REDEEMED, A.LOSS)]),
         (ledger.transfer_out(UNIT, PARTS), [(A.AVAILABLE, A.TRANSFERRED)]),
         (ledger.transfer_in(lot(1, 2)), [(A.RECEIVED, A.AVAILABLE)]),
+        (ledger.give_debt(UNIT, 2), [(A.RECEIVED, A.DEBT)]),
+        (ledger.take_debt(UNIT, 2), [(A.DEBT, A.TRANSFERRED)]),
         (
             ledger.convert(UNIT, PARTS, lot(2, 2)),
             [(A.AVAILABLE, A.CONVERTED), (A.ISSUED, A.AVAILABLE)],
@@ -64,10 +73,33 @@ def test_whatever_a_template_posts_is_a_posting(
     assert {(2, UNIT)} == {(posting.amount, posting.unit) for posting in postings}
 
 
+@pytest.mark.parametrize(
+    ("postings", "moves"),
+    [
+        (ledger.bear(COST), (A.PAYABLE, A.LOSS)),
+        (ledger.recover(COST), (A.LOSS, A.PAYABLE)),
+        (ledger.charge(COST), (A.SUSPENSE, A.PAYABLE)),
+        (ledger.uncharge(COST), (A.PAYABLE, A.SUSPENSE)),
+        (ledger.collect(COST), (A.LOSS, A.SUSPENSE)),
+    ],
+)
+def test_what_a_provider_is_owed_or_owes_is_booked_in_its_name(
+    postings: list[Posting], moves: tuple[Account, Account]
+) -> None:
+    """All of a cost moves between two accounts of its provider, and no lot is concerned (L-9)."""
+    assert [Posting(*moves, COST.unit, COST.minor, None, COST.provider)] == postings
+
+
 @pytest.mark.parametrize(("owed", "paid"), [(0, []), (1, [1]), (2, [2]), (3, [2])])
 def test_a_debt_is_paid_as_far_as_the_new_units_go(owed: int, paid: list[int]) -> None:
     """Nothing is posted where nothing is owed, and no more than is there (L-8)."""
     assert paid == [posting.amount for posting in ledger.pay_debt(lot(1, 2), owed)]
+
+
+@pytest.mark.parametrize("quantity", [0, -1])
+def test_of_nothing_wanted_nothing_is_free(quantity: int) -> None:
+    """Whoever takes back as far as units go takes none where none are to go (P-6)."""
+    assert [] == ledger.first_free([lot(1, 2)], quantity, START)
 
 
 def test_a_claw_back_leaves_held_and_ended_units_alone() -> None:

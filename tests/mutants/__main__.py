@@ -29,7 +29,13 @@ from tests.mutants.mutate import Mutant, mutants
 ROOT = Path(__file__).parents[2]
 RULES = {
     "benefits/domain/ledger.py": ("tests/domain/test_ledger.py", "tests/domain/test_templates.py"),
-    "benefits/domain/entitlement.py": ("tests/domain/test_entitlement.py",),
+    "benefits/domain/entitlement.py": (
+        "tests/domain/test_entitlement.py",
+        "tests/domain/test_claims.py",
+        "tests/domain/test_downgrades.py",
+        "tests/domain/test_limits.py",
+        "tests/domain/test_booking.py",
+    ),
 }
 TIMEOUT_S = 600
 EXAMPLES = 40

@@ -6,7 +6,7 @@ member and period (T-12).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from benefits.domain.catalogue import Judge, Rules
 from benefits.domain.outlook import Sight, risen
 from benefits.domain.programme import Programme
 from benefits.domain.progress import Running
-from benefits.domain.tiers import Decision, Grounds, Rise, begun
+from benefits.domain.tiers import Decision, Grounds, Rise, begun, first_known
 from benefits.domain.values import BUCKETS, Month, bucket_of, local_date
 from benefits.domain.windows import span
 from benefits.store import evaluations, facts, members, merged, standings, tiers
@@ -143,13 +143,14 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     before = await sights.seen(conn, programme.code, whom)
     if whom.members is not None:
         before = {key: one for key, one in before.items() if key[0] in known}
-    decided = await _decided_before(conn, running, whom.buckets)
+    before_it = month.plus(-1)
+    decided = await evaluations.decided_buckets(conn, programme.code, before_it, whom.buckets)
     now = dict[tuple[UUID, Sight], Seen]()
     rises = dict[UUID, Decision]()
     async for fact in _paced(there):
         period, day = known[fact.member_id]
         decision = None
-        if bucket_of(fact.member_id) in decided:
+        if bucket_of(fact.member_id) in decided or not _awaits(rules, fact, before_it):
             decision = risen(programme, fact.written, period.readings[0], grounds_of(period))
         if decision is not None:
             rises[fact.member_id] = decision
@@ -173,17 +174,13 @@ async def _view(conn: Connection, running: _Running, whom: Whom) -> _View:
     return _compared(len(there), before, now, rises)
 
 
-async def _decided_before(
-    conn: Connection, running: _Running, buckets: tuple[int, int]
-) -> Container[int]:
-    """Return the buckets whose tiers may rise: in which the month before is decided.
+def _awaits(rules: Rules, fact: Facts, month: Month) -> bool:
+    """Say whether a month is still to be decided of a member: something is known by its end.
 
-    The tier on record is not the one that rises before that, unless it is the first month.
+    The tier on record is not the one that rises before that.
     """
-    if running.rules.judges[0].tiers_from >= running.month:
-        return range(buckets[0], buckets[1] + 1)
-    before = running.month.plus(-1)
-    return await evaluations.decided_buckets(conn, running.programme.code, before, buckets)
+    first = first_known(rules, fact.sums, fact.opened_on, fact.labels)
+    return first is not None and first <= month
 
 
 async def _paced(facts: Sequence[Facts]) -> AsyncIterator[Facts]:

@@ -8,7 +8,7 @@ what folding the months gives, each by the version of the programme that judges 
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -369,13 +369,10 @@ def fold(
     decisions = list[Decision]()
     state = start or State()
     asked = [label for label in labels if label.key in rules.labels]
-    earliest = max(opened_on, rules.judges[0].tiers_from.start)
-    known = [piece.month for pieces in sums.values() for piece in pieces]
-    known += [Month.of(max(label.from_, earliest)) for label in asked]
-    if first is None and not known:
+    month = first or first_known(rules, sums, opened_on, labels)
+    if month is None:
         return decisions
     readings = _Readings(sums, opened_on)
-    month = first or min(known)
     while month <= through:
         judge = rules.at(month)
         own = readings.read(judge, 0, month)
@@ -389,6 +386,17 @@ def fold(
         state = decisions[-1].after
         month = month.plus(1)
     return decisions
+
+
+def first_known(
+    rules: Rules, sums: Mapping[Basket, Sums], opened_on: date, labels: Iterable[Label]
+) -> Month | None:
+    """Return the first month of which anything is known that decides; None if nothing is."""
+    earliest = max(opened_on, rules.judges[0].tiers_from.start)
+    known = [piece.month for pieces in sums.values() for piece in pieces]
+    asked = (label for label in labels if label.key in rules.labels)
+    known += [Month.of(max(label.from_, earliest)) for label in asked]
+    return min(known, default=None)
 
 
 class _Readings:

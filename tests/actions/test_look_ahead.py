@@ -139,6 +139,25 @@ async def test_nothing_rises_before_the_month_before_is_decided(world: World) ->
     assert PLATINUM + 1 == await rank(world, other)
 
 
+async def test_who_has_nothing_before_the_running_month_rises_within_it(world: World) -> None:
+    """T-3: in a programme's first month, or a customer's, no month before is there to decide."""
+    programme = reference_programme()
+    changed = msgspec.structs.replace(programme.policy, upgrade=UpgradeTiming.INSTANT)
+    await world.apply(
+        msgspec.structs.replace(programme, policy=changed), tiers_from=Month(2024, 1)
+    )
+    member = await world.member()
+    for first, last, held in ((1, 1, 0), (2, 2, GOLD), (3, 18, GOLD), (19, 19, PLATINUM)):
+        await days(world, 800_000_00, first, last)
+        await look(world)
+        assert held == await rank(world, member)
+    await days(world, 800_000_00, 20, 30)
+    world.clock.now = datetime(2025, 7, 2, 2, tzinfo=UTC)
+    assert 0 == (await world.evaluate("2025-06", member)).decisions
+    assert ["UPGRADED", "UPGRADED"] == await causes(world)
+    assert [] == await world.findings()
+
+
 async def test_a_tier_of_the_next_day_brings_nothing_for_the_month_it_is_not_held_in(
     world: World,
 ) -> None:

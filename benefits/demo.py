@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from msgspec.structs import replace
 
 from benefits.actions.import_codes import Sent
 from benefits.domain.programme import Programme
@@ -42,16 +43,23 @@ _LEVELS = (
 _CITIES = ("杭州", "绍兴", "嘉兴", "湖州")
 # Breakfasts that the bank bought in advance, each for 9 yuan.
 BOUGHT = Sent(provider="breakfast", sku="breakfast-set", batch="demo", cost=Decimal("9.00"))
+PROVIDER = "sandbox"  # who answers for whom, in the programmes
 _EXAMPLES = Path(__file__).parent / "examples"
 PROGRAMME_FILES = (_EXAMPLES / "rural_wealth.toml", _EXAMPLES / "private_bank.toml")
 
 
 def programmes(provider_url: str) -> list[Programme]:
     """Return the demo's programmes, the featured one first, with their provider at an address."""
-    return [
-        read(path.read_text().replace("http://127.0.0.1:8090", provider_url))
-        for path in PROGRAMME_FILES
-    ]
+    return [at(read(path.read_text(encoding="utf-8")), provider_url) for path in PROGRAMME_FILES]
+
+
+def at(programme: Programme, provider_url: str) -> Programme:
+    """Return a programme with the demo's provider at an address."""
+    moved = (
+        replace(one, url=provider_url) if one.code == PROVIDER else one
+        for one in programme.provider
+    )
+    return replace(programme, provider=tuple(moved))
 
 
 def customers() -> Iterator[str]:

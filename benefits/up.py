@@ -40,6 +40,7 @@ from benefits.embedded import BrokenDataFolder, Postgres
 from benefits.house import House, open_house, real_clock
 from benefits.process import PortInUse, bind
 from benefits.settings import Settings
+from benefits.store import whitelists
 from benefits.store.assets import last_day
 from benefits.store.db import Connection, Database, connect
 from benefits.store.migrate import create_database, migrate
@@ -177,8 +178,12 @@ async def _prepare(
         programmes = demo.programmes(provider_url)
 
         async def apply(conn: Connection) -> None:
+            there = (await house.parts.catalogue.current(conn)).programmes
             for programme in programmes:
-                await apply_programme(conn, programme, house.parts, needs_notice=False)
+                known = there.get(programme.code)  # as somebody may have changed it since
+                made = programme if known is None else demo.at(known, provider_url)
+                if made != known:
+                    await apply_programme(conn, made, house.parts, needs_notice=False)
 
         await house.database.transact(apply)
         await _feed(house, programmes, say)
@@ -212,10 +217,12 @@ async def _feed(house: House, programmes: Sequence[Programme], say: Say) -> None
     )
     if bought.kept:
         say(f"{bought.kept:,} codes for breakfasts lie in stock.")
-    listed = Sent(name=demo.FOUNDERS, file=io.BytesIO(demo.founders_file()), from_=None, to=None)
-    await import_whitelist(house.database, house.parts, listed, progress=lambda _: None)
     async with house.database.transaction() as conn:
-        known = await last_day(conn)
+        known, there = await last_day(conn), await whitelists.last_whole(conn, demo.FOUNDERS)
+    if there is None:  # else somebody may have sent another one since
+        file = io.BytesIO(demo.founders_file())
+        listed = Sent(name=demo.FOUNDERS, file=file, from_=None, to=None)
+        await import_whitelist(house.database, house.parts, listed, progress=lambda _: None)
     # Days come one after the other, so only the last known one may be there in part.
     first = demo.first_day(yesterday) if known is None else known
     if known != yesterday:

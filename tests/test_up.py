@@ -354,13 +354,39 @@ def test_a_demo_whose_database_dies_ends_and_says_so() -> None:
         shutil.rmtree(folder)
 
 
+TEA = """
+[[benefit]]
+code = "TEA"
+name = { zh = "茶", en = "Tea" }
+kind = "WALLET_COUPON"
+provider = "sandbox"
+sku = "tea-20"
+cost = "20.00"
+consumed = "USE"
+budget = "daily"
+nature = "DISCOUNT"
+"""
+
+
 def test_ctrl_c_stops_everything_and_the_data_stays(up: Up) -> None:
-    """After a stop nothing runs; the next start finds what was there."""
+    """After a stop nothing runs; the next start finds what was there, changed as it may be."""
+
+    def benefits(words: str) -> str:
+        command = f". {up.data}/environment && {sys.executable} -m benefits {words}"
+        done = run(["sh", "-c", command], ROOT)
+        assert 0 == done.returncode, done.stderr
+        return done.stdout + done.stderr
+
+    wealth = up.folder / "wealth.toml"
+    wealth.write_text(benefits("programme export wealth") + TEA)
+    benefits(f"programme apply {wealth}")
     assert "Stopped. The data stays for the next time." == up.stop()
     for port in (up.port, up.sandbox_port):
         with socket.socket() as free:
             assert 0 != free.connect_ex(("127.0.0.1", port))
+    up.sandbox_port = free_port()
     up.start()
+    assert "TEA" in benefits("programme export wealth")
     assert "are enrolled" not in up.said
     assert "is REDEEMED" in up.said
     assert "books balance" in up.said

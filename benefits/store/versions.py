@@ -119,7 +119,11 @@ async def of(conn: Connection, programme: str, now: datetime) -> list[VersionSee
     kept, now = dating.kept(found), dating.not_before(found, now)
     current = dating.in_force(found, now) or found[0]
     return [
-        VersionSeen(one, _state(one, kept, current), dating.until(found, one))
+        VersionSeen(
+            one,
+            _state(one, kept, current),
+            dating.until(found, one) if one in kept else None,
+        )
         for one in reversed(found)
     ]
 

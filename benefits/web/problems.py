@@ -446,7 +446,8 @@ def _sent_as(request: Request[Any, Any, Any], error: Any) -> str:
     """Return under which name is sent what is wrong: a handler may have another for it."""
     key = str(error.get("key", "body"))
     known = request.route_handler.parsed_fn_signature.parameters.get(key)
-    return getattr(known and known.kwarg_definition, "name", None) or key
+    name: str | None = getattr(known and known.kwarg_definition, "name", None)
+    return name or key
 
 
 def on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

@@ -114,9 +114,11 @@ async def test_what_begins_before_another_withdraws_it(world: World) -> None:
     over = await ask(world, version(LESS, effective_from=BEGINS))
     assert "ok" == await answer(world, same)
     assert "proposal_stale" == await answer(world, over)
+    versions_told = await told(world)
     assert ["IN_FORCE", "WITHDRAWN", "WITHDRAWN", "SUPERSEDED"] == [
-        one[1] for one in await told(world)
+        one[1] for one in versions_told
     ]
+    assert [True, True, True, False] == [one[3] is None for one in versions_told]
     world.clock.now = after
     assert 4 == await in_force(world)
     assert [] == await world.findings()

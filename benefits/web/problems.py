@@ -428,13 +428,25 @@ HTTP_CODES = {
 }
 
 
+# What the caller calls a parameter whose name is another here.
+CALLED = {
+    "in_state": "state",
+    "of_provider": "provider",
+    "of_kind": "kind",
+    "start": "from",
+    "end": "to",
+    "format_": "format",
+}
+
+
 def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """Answer the framework's own errors in our shape; what was sent is never repeated."""
     hear(request)
     code = HTTP_CODES.get(error.status_code, "request_invalid")
     detail = error.detail
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        said = [f"{e.get('key', 'body')}: {e.get('message', '')}" for e in error.extra]
+        keys = [CALLED.get(key := e.get("key", "body"), key) for e in error.extra]
+        said = [f"{k}: {e.get('message', '')}" for k, e in zip(keys, error.extra, strict=True)]
         detail = "; ".join(said) or detail
     response: Response[Any] = problem(code, error.status_code, detail=detail)
     if allowed := (error.headers or {}).get("allow"):

@@ -13,6 +13,7 @@ from benefits.actions.retry_order import OrderEnded, RetryOrder, retry
 from benefits.domain.orders import (
     Confirmed,
     Done,
+    Expired,
     NotSent,
     Operation,
     Outcome,
@@ -178,6 +179,22 @@ async def test_a_person_has_the_rest_asked_for_again(world: World) -> None:
     assert ("ISSUED", 3, 0) == await stands(world, claim_id)
     with pytest.raises(OrderEnded):
         await ask_again(world, await once(world, member))
+
+
+async def test_what_comes_after_the_end_a_person_looks_at(world: World) -> None:
+    """The order is of the pieces that had come by then; how many more is told (V-5)."""
+    member, claim_id = await a_part(world)
+    number = await number_of(world, claim_id)
+    await call_back(world, number, Expired(at=NOON, delivered=1), SILENCE)
+    assert (("EXPIRED", 1, 2), []) == (await stands(world, claim_id), await cases(world))
+    late = Used(at=NOON + timedelta(hours=1), delivered=3)
+    await call_back(world, number, late, late)
+    assert (("REDEEMED", 1, 2), (2, 0)) == (
+        await stands(world, claim_id),
+        await wallet(world, member, "LOUNGE"),
+    )
+    assert [("used_after_expired", False)] == await cases(world)
+    assert [] == await world.findings()
 
 
 @pytest.mark.parametrize("came", [None, 1])

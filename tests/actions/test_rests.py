@@ -223,7 +223,7 @@ async def test_two_people_say_what_became_of_the_rest(
     number = await number_of(world, claim_id)
     first = [Confirmed(at=NOON, delivered=1)] if two_phase else [ONE]
     await call_back(world, number, *first)
-    shown = {"evidence": "Mail of 4 July.", "reference": "T-1" if comes else ""}
+    shown: dict[str, Any] = {"evidence": "Mail of 4 July.", "reference": "T-1" if comes else ""}
     word = OrderWanted(number=number, delivered=comes, **shown)
     assert "order_unfit" == await ask(world, word)
     world.clock.forward(days=1)

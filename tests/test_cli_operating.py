@@ -43,6 +43,10 @@ async def test_a_provider_is_paused_and_resumed_by_command(
         status, said = shell.run("callbacks", "reread", "sandbox", "--by", "anna-li")
         assert (0, True) == (status, "1 callbacks were read again, 0 of them" in said)
         assert '"e,1",,NOT_UNDERSTOOD,NOT_UNDERSTOOD\n' in said
+        since = ("--since", "9999-12-31T23:59:59-12:00")
+        status, said = shell.run("callbacks", "reread", "sandbox", *since, "--by", "anna-li")
+        assert (0, True) == (status, "0 callbacks were read again" in said)
+        assert 2 == shell.run("orders", "list", "--older-than-s", "9" * 20)[0]
         number = "0" * 32
         wrong: tuple[tuple[tuple[str, ...], str], ...] = (
             (("orders", "show", number), "unknown_order"),

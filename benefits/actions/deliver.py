@@ -264,7 +264,8 @@ async def _calls(
         order, claim = issued[request.claim_id], found[request.claim_id]
         use = requests[request.undoes] if request.undoes else request
         ordered, unsaid = _said(order, IssueRequest, parts)
-        redemption, code = None, _code(claim, parts)
+        # What the provider gave for the member to show; empty while it gave nothing.
+        redemption, (code, unread) = None, _opened(claim.code_sealed, parts)
         if use.operation is Operation.REDEEM:
             redemption, why = _said(use, Redemption, parts)
             unsaid = unsaid or why
@@ -274,33 +275,30 @@ async def _calls(
             request=ordered or IssueRequest(sku=order.sku, quantity=claim.wanted),
             own=request.number,
             reference=claim.provider_reference,
-            code=code or "",
+            code=(code or b"").decode(),
             redemption=redemption,
             undoes=use.number if request.undoes else "",
         )
-        calls.append((call, SHUT if code is None else unsaid))
+        calls.append((call, unsaid or unread))
     return calls
 
 
 def _said(request: RequestRow, type_: type[Said], parts: Parts) -> tuple[Said | None, str]:
     """Return what a request says, and why that is not said, if so; None if nobody can read it."""
-    try:
-        told = parts.envelope.open(request.body_sealed)
-    except EnvelopeBroken:
-        return None, SHUT
+    told, unread = _opened(request.body_sealed, parts)
+    if told is None:
+        return None, unread
     said = msgspec.json.decode(told, type=type_)
     return said, "" if is_said(told, said, request.body_hash) else CHANGED
 
 
-def _code(claim: ClaimRow, parts: Parts) -> str | None:
-    """Return what the provider gave for the member to show; empty while it gave nothing.
-
-    None if nobody can read it.
-    """
+def _opened(sealed: bytes | None, parts: Parts) -> tuple[bytes | None, str]:
+    """Return what is sealed, nothing of nothing; None if it cannot be read, and why."""
     try:
-        return parts.envelope.open(claim.code_sealed).decode() if claim.code_sealed else ""
+        return parts.envelope.open(sealed) if sealed else b"", ""
     except EnvelopeBroken:
-        return None
+        assert sealed is not None, "nothing is never broken"
+        return None, SHUT if parts.envelope.lacks_key(sealed) else CHANGED
 
 
 async def _submit(writer: Writer, found: Iterable[ClaimRow], parts: Parts) -> None:

@@ -17,7 +17,6 @@ from benefits.store import claims, inbox, orders
 from benefits.store.cases import Matter
 from benefits.store.claims import Case
 from benefits.store.db import Connection
-from benefits.store.envelope import EnvelopeBroken
 from benefits.store.inbox import Place, Received, Waiting
 
 # A provider may call back by its own reference before our call has told us that.
@@ -137,11 +136,10 @@ async def _apply(conn: Connection, parts: Parts, taken: Sequence[Waiting]) -> in
     for each in taken:
         place = each.provider, each.event_id
         since[place] = each.received_at
-        try:
-            told = parts.envelope.open(each.notice_sealed)
-        except EnvelopeBroken:  # whoever has its key will read it
+        if parts.envelope.lacks_key(each.notice_sealed):  # whoever has it will read it
             waiting_on.append(place)
             continue
+        told = parts.envelope.open(each.notice_sealed)
         notice = msgspec.json.decode(told, type=Notice)
         read.append(
             Read(

@@ -5,7 +5,7 @@ not read again, so that it has one effect; what can still not be read, or found,
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 import structlog
@@ -18,6 +18,7 @@ from benefits.domain.callbacks import SETTLED, Verdict, judged
 from benefits.domain.orders import Notice
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import body_hash
+from benefits.domain.values import EPOCH, YEARS
 from benefits.store import cases, claims, inbox
 from benefits.store.db import Connection, Database, is_of_database
 from benefits.store.envelope import EnvelopeBroken
@@ -26,6 +27,7 @@ from benefits.store.requests import RequestKey
 
 OPERATION = "reread_callbacks"
 PAGE = 100
+LAST = datetime(YEARS.stop, 1, 1, tzinfo=UTC)  # nothing came later
 NOTE = "The callback was read again."
 Understand = Callable[[str, bytes], Notice | None]
 log = structlog.get_logger()
@@ -79,7 +81,8 @@ async def reread_page(
     conn: Connection, command: Reread, parts: Parts, after: Mark | None, *, limit: int
 ) -> list[Again]:
     """Read a page of callbacks again; one that fails stays as it is, and keeps no other back."""
-    after = after or ((command.since, "") if command.since else None)
+    if after is None and command.since is not None:
+        after = min(max(command.since, EPOCH), LAST), ""
     try:
         async with conn.begin_nested():
             return await reread(conn, command, parts, after, limit=limit)

@@ -228,6 +228,9 @@ class _Group:
         is_whole = claim.ordered is None and came == claim.wanted
         is_aside = two_phase and isinstance(outcome, Done)
         confirms = two_phase and not is_aside and claim.state not in DELIVERED
+        if claim.course.ended_at is not None and claim.missing and came > claim.told:
+            words = f"Of {claim.told} pieces it ended, the provider says that {came} came."
+            self.follow.case(claim, "used_after_expired", words)
         if is_over or is_whole or came == claim.told or (came < claim.told and not confirms):
             return True
         if is_aside and claim.state in DELIVERED:

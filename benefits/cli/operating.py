@@ -20,6 +20,7 @@ from benefits.store.open_orders import Asked, Mark, OrderSeen
 
 AT_ONCE = 500
 TRIES_SHOWN = 100
+AGE = click.IntRange(0, 31_622_400)
 STATES = ("HELD", "SUBMITTED", "PENDING", "UNKNOWN", "MANUAL")
 REASON = click.option("--reason", required=True, help="Why; no personal data.")
 SKU = click.option("--sku", default="", help="One SKU of it; else the whole provider.")
@@ -37,7 +38,7 @@ def orders() -> None:
 @click.option("--state", type=click.Choice(STATES), default=None, help="Only those in this state.")
 @click.option("--provider", default=None, help="Only those of this provider.")
 @click.option("--sku", default=None, help="Only those of this SKU.")
-@click.option("--older-than-s", type=click.IntRange(0), default=0, help="Only those so old.")
+@click.option("--older-than-s", type=AGE, default=0, help="Only those so old.")
 def list_orders(
     state: str | None, provider: str | None, sku: str | None, older_than_s: int
 ) -> None:

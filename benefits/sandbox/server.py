@@ -302,6 +302,8 @@ class OpenSandbox(Sandbox):
         """Let what is unused of an order end, which calls back."""
         now = self.clock()
         order, _ = await self._at_the_desk(request, _LEFT, "not_usable", now)
+        if not order.unused:
+            raise problem(web.HTTPConflict, "not_usable", "all that was delivered is used")
         done = self._book.expire(order, now, [Plan(at=now, due_at=now)])
         self._deliveries.wake()
         return web.json_response(view(done, now))

@@ -79,6 +79,11 @@ class Envelope:
         except (InvalidTag, InvalidToken, ValueError):  # of no key, changed, or cut short
             raise EnvelopeBroken from None
 
+    def lacks_key(self, sealed: bytes) -> bool:
+        """Say whether a value is sealed with a key that is none of these; else it is damaged."""
+        head = sealed[:HEAD_BYTES]
+        return head.startswith(_FORM) and head not in self._ciphers
+
     def hash(self, secret: bytes) -> bytes:
         """Return the keyed hash to store of a random secret."""
         return self._hashes(secret)[0]

@@ -1,6 +1,6 @@
 """Callbacks that came to nothing are read again, page by page, by who runs the service (V-4)."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +14,6 @@ from benefits.actions.reread import Again, Reread, RereadPage, reread_keyed
 from benefits.domain.callbacks import SETTLED
 from benefits.domain.refusal import Refusal
 from benefits.domain.requests import check_key
-from benefits.domain.values import EPOCH, YEARS
 from benefits.store.db import Connection
 from benefits.store.inbox import Mark
 from benefits.web import cursors, rehearsal
@@ -22,7 +21,6 @@ from benefits.web.auth import IdempotencyKey, needs
 from benefits.web.problems import refused, stored
 
 PAGE_MAX = 100
-_LAST = datetime(YEARS.stop, 1, 1, tzinfo=UTC)  # nothing came later
 log = structlog.get_logger()
 
 
@@ -87,7 +85,7 @@ async def post_reread(
         caller=request.auth.name,
         provider=provider,
         understand=known.understand,
-        since=None if data.since is None else min(max(data.since, EPOCH), _LAST),
+        since=data.since,
     )
     page = RereadPage(command=command, after=after, limit=data.limit)
 

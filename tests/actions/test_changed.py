@@ -93,7 +93,7 @@ async def test_either_side_of_it_counts(world: World, column: str) -> None:
 
 
 TURN = """
-UPDATE {table} SET {column} = set_byte({column}, 40, get_byte({column}, 40) # 1)
+UPDATE {table} SET {column} = set_byte({column}, {at}, get_byte({column}, {at}) # 1)
 WHERE {key} = (SELECT {key} FROM {table} ORDER BY 1 LIMIT 1)
 """
 TRIED = "SELECT outcome, evidence FROM provider_attempt"
@@ -103,7 +103,7 @@ SHUT = "what is kept of the request opens with none of the keys, not sent"
 async def test_what_no_key_opens_waits_and_keeps_nobody_back(world: World) -> None:
     """A process whose key has not come yet sends the others; no question is used up (V-3)."""
     await two_orders(world)
-    shut = {"table": "provider_request", "column": "body_sealed", "key": "request_id"}
+    shut = {"table": "provider_request", "column": "body_sealed", "key": "request_id", "at": 2}
     await change(world, TURN, **shut)
     (work,) = await lease(world)
     await record(world, work, Done(at=NOON))
@@ -114,11 +114,20 @@ async def test_what_no_key_opens_waits_and_keeps_nobody_back(world: World) -> No
     (work,) = await lease(world)
     assert Operation.ISSUE is work.call.operation
     await record(world, work, Unknown("timeout"))
-    await change(world, "UPDATE provider_request SET body_sealed = body_hash WHERE queries = 0")
+    await change(world, TURN.replace("ORDER", "WHERE next_at IS NOT NULL ORDER"), **shut)
     world.clock.forward(seconds=15)
     assert [] == await lease(world)
     assert [(0,)] == [*map(tuple, await world.rows("SELECT max(queries) FROM provider_request"))]
     assert (["ISSUED", "UNKNOWN"], []) == (sorted(await states(world)), await cases(world))
+
+
+async def test_what_is_damaged_keeps_nobody_back(world: World) -> None:
+    """It is not what it was: a person is told, and the others are sent (V-3)."""
+    await two_orders(world)
+    damaged = {"table": "provider_request", "column": "body_sealed", "key": "request_id"}
+    await change(world, TURN, **damaged, at=40)
+    assert 1 == len(await lease(world))
+    assert [("request_changed", False)] == await cases(world)
 
 
 async def test_a_callback_that_no_key_opens_waits_for_its_key(world: World) -> None:
@@ -127,7 +136,7 @@ async def test_a_callback_that_no_key_opens_waits_for_its_key(world: World) -> N
     ids = [row.claim_id for row in await world.rows("SELECT claim_id FROM claim")]
     for id_ in ids:
         await tell(world, await number_of(world, id_), Done(at=NOON))
-    shut = {"table": "inbox", "column": "notice_sealed", "key": "event_id"}
+    shut = {"table": "inbox", "column": "notice_sealed", "key": "event_id", "at": 2}
     await change(world, TURN, **shut)
     assert [1, 0] == [await work_off(world) for _ in range(2)]
     assert (["HELD", "ISSUED"], []) == (sorted(await states(world)), await cases(world))

@@ -13,6 +13,7 @@ from benefits.actions.retry_order import OrderEnded, RetryOrder, retry
 from benefits.domain.orders import (
     Confirmed,
     Done,
+    Expired,
     NotSent,
     Operation,
     Outcome,
@@ -180,6 +181,22 @@ async def test_a_person_has_the_rest_asked_for_again(world: World) -> None:
         await ask_again(world, await once(world, member))
 
 
+async def test_what_comes_after_the_end_a_person_looks_at(world: World) -> None:
+    """The order is of the pieces that had come by then; how many more is told (V-5)."""
+    member, claim_id = await a_part(world)
+    number = await number_of(world, claim_id)
+    await call_back(world, number, Expired(at=NOON, delivered=1), SILENCE)
+    assert (("EXPIRED", 1, 2), []) == (await stands(world, claim_id), await cases(world))
+    late = Used(at=NOON + timedelta(hours=1), delivered=3)
+    await call_back(world, number, late, late)
+    assert (("REDEEMED", 1, 2), (2, 0)) == (
+        await stands(world, claim_id),
+        await wallet(world, member, "LOUNGE"),
+    )
+    assert [("used_after_expired", False)] == await cases(world)
+    assert [] == await world.findings()
+
+
 @pytest.mark.parametrize("came", [None, 1])
 async def test_uses_alone_say_nothing_of_the_rest(world: World, came: int | None) -> None:
     """A person is told, unless it is said with them to the end how many came (V-5)."""
@@ -206,7 +223,7 @@ async def test_two_people_say_what_became_of_the_rest(
     number = await number_of(world, claim_id)
     first = [Confirmed(at=NOON, delivered=1)] if two_phase else [ONE]
     await call_back(world, number, *first)
-    shown = {"evidence": "Mail of 4 July.", "reference": "T-1" if comes else ""}
+    shown: dict[str, Any] = {"evidence": "Mail of 4 July.", "reference": "T-1" if comes else ""}
     word = OrderWanted(number=number, delivered=comes, **shown)
     assert "order_unfit" == await ask(world, word)
     world.clock.forward(days=1)

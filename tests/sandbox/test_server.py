@@ -169,7 +169,8 @@ async def test_of_a_part_that_is_used_it_is_told_how_many_came() -> None:
         told = await on.issue(AT_ONCE, quantity=3)
         assert isinstance(told, Done)
         assert (200, "partly_redeemed") == status(await on.use({"number": AT_ONCE}))
-        assert (409, "not_usable") == problem(await on.use({"number": AT_ONCE}))
+        for deed in ("use", "expire"):
+            assert (409, "not_usable") == problem(await on.use({"number": AT_ONCE}, deed))
         part = await on.query(AT_ONCE, quantity=3)
         assert isinstance(part, PartlyUsed)
         assert (told.delivered, told.delivered) == (part.used, part.delivered)

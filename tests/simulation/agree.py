@@ -36,7 +36,7 @@ UNANSWERED = {"redeem_unanswered", "reverse_unanswered", "revoke_unanswered"}
 HELD = {"ISSUED", "CONFIRMED", "PARTLY_REDEEMED", "MANUAL"}
 DELIVERED = {"ISSUED", "CONFIRMED", "PARTLY_REDEEMED", "REDEEMED"}
 LOSS = "delivered_without_entitlement"
-UNCOUNTED = {LOSS, "rest_unanswered"}
+UNCOUNTED = {LOSS, "rest_unanswered", "used_after_expired"}
 
 
 def stands(way: Way, told: str, one: Any) -> set[str]:
@@ -51,7 +51,7 @@ def stands(way: Way, told: str, one: Any) -> set[str]:
         return STANDS[told] | {"REVOKED"}  # it was given up before it was sent, or ended
     if told == "issued" and one.in_time is not None and "failed_after_success" in one.cases:
         return {"ISSUED", "EXPIRED", "REVOKED"}  # given up, and refused although it stands
-    if told in {"issued", "partly_redeemed"} and way.booked:
+    if told in {"issued", "partly_issued", "partly_redeemed"} and way.booked:
         return STANDS[told] | {"EXPIRED"}  # its time is over, by our clock
     return STANDS[told]
 

@@ -183,3 +183,14 @@ async def test_callbacks_are_read_again_page_by_page_once_for_a_key(running: Sit
     ):
         _, _, said = await ask(running, "POST", other, "operator", key="k", json=body)
         assert problem == said["code"]
+
+
+async def test_a_filter_is_refused_by_the_name_that_it_was_sent_by(running: Site) -> None:
+    """And a pause until an instant that has no UTC is refused, not a failure of ours (V-3)."""
+    for asked, name in (("orders?state=OPEN", "state"), ("orders?provider=%00", "provider")):
+        status, _, said = await ask(running, "GET", f"/v1/{asked}", "operator")
+        assert (400, name) == (status, said["detail"].partition(":")[0])
+    body = {"reason": "Theirs.", "until": "9999-12-31T23:59:59-12:00"}
+    path = "/v1/providers/sandbox/pause"
+    status, _, said = await ask(running, "POST", path, "operator", json=body, key="p")
+    assert (422, "pause_invalid") == (status, said["code"])

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from benefits.domain.blocks import Blocked
 from benefits.domain.booking import BookingTime, Slots
+from benefits.domain.consents import ConsentRequired
 from benefits.domain.downgrades import Change
-from benefits.domain.eligibility import ConsentRequired
 from benefits.domain.entitlement import (
     CODES_SEEN,
     BudgetExhausted,

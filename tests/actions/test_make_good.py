@@ -203,6 +203,20 @@ async def test_what_comes_back_ended_is_made_good_once_where_that_is_promised(
     assert [] == await world.findings()
 
 
+async def test_what_people_made_good_is_not_made_good_by_itself_besides(world: World) -> None:
+    """The use is undone after its lot's end: its unit is replaced already (L-9)."""
+    await offered(world, **PROMISED)
+    member = await holder(world, "LOUNGE", valid_days=1)
+    (claim,) = await claimed(world, wish(member, "LOUNGE"))
+    number = await number_of(world, claim)
+    await call_back(world, number, Used(at=NOON))
+    world.clock.forward(days=3)
+    assert "ok" == await correct(world, Kind.MAKE_GOOD, member, 1, claim_id=claim, **OURS)
+    await call_back(world, number, Expired(at=LATER), Reversed(at=LATER))
+    assert [LIVED, ANEW] == await figures(world, member)
+    assert [] == await world.findings()
+
+
 async def test_a_debt_is_paid_first_by_what_is_made_good_and_who_left_gets_nothing(
     world: World,
 ) -> None:

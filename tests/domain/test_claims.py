@@ -21,8 +21,10 @@ from benefits.domain.entitlement import (
     Granted,
     GuestLimit,
     Node,
+    RecipientIncomplete,
     StockExhausted,
     anew,
+    cap_counter,
     cap_limit,
     capped_units,
     claim,
@@ -143,6 +145,8 @@ def test_a_room_counts_pieces_and_not_their_units() -> None:
     room = replace(shut(), used=1)
     here = facts(rooms=(room,), piece=2, lots=(lot(4),), cap_limit=None)
     assert isinstance(claim(COMMAND, VIDEO, here, NOON), Claim)
+    two = claim(replace(COMMAND, quantity=2), VIDEO, here, NOON)
+    assert isinstance(two, CapReached)
 
 
 def test_what_is_ones_own_is_not_told_as_left_for_all() -> None:
@@ -164,7 +168,8 @@ def test_what_is_known_of_a_member_lets_them_in_or_not(
     assert "terms:sandbox" == benefit.consent_key
     known = Known(today=TODAY, opened_on=TODAY, consents=consents)
     assert answer is type(claim(COMMAND, benefit, facts(known=known), NOON))
-    assert isinstance(claim(COMMAND, VIDEO, facts(), NOON), Claim)
+    nobody = claim(replace(COMMAND, recipient={}), VIDEO, facts(known=known), NOON)
+    assert isinstance(nobody, RecipientIncomplete)
 
 
 def test_a_booking_is_for_a_time_that_is_to_be_had() -> None:
@@ -196,6 +201,7 @@ def test_what_counts_of_a_claim_is_all_but_the_units_of_a_make_good() -> None:
 def test_a_benefit_may_have_no_cap_and_a_contract_no_end() -> None:
     """Units end with the contract where that is before (K-1, V-6)."""
     programme = reference_programme()
+    assert "cap:VIDEO" == cap_counter(VIDEO.code)
     assert (2, None) == (cap_limit(programme, VIDEO), cap_limit(programme, LOUNGE))
     end, zone = NOON + 30 * DAY, programme.tz
     assert end == last_use(end, None, zone) == last_use(end, TODAY + 40 * DAY, zone)

@@ -3,7 +3,7 @@
 What they say is weighed by the lattice, and applied as an answer of the order's provider is, by
 `resolve`. Invariant: only what nobody asks about is answered so: an order that is MANUAL, one
 that its member gave up and whose provider never said whether it took it back (V-10), or what is
-missing of one that came in part (V-5).
+missing of one that came in part (V-5). Nor is what was sent again since it was said.
 """
 
 from datetime import datetime
@@ -33,7 +33,10 @@ from benefits.store.db import Connection
 async def weigh_order(conn: Connection, wanted: OrderWanted, parts: Parts) -> OrderEffect:
     """Return what would become of an order (UnknownOrder, OrderUnfit, ProposalInvalid)."""
     claim, agreed, operation = await _unanswered(conn, wanted, parts)
+    asked = (await orders.of_claims(conn, [(claim.member_id, claim.claim_id)]))[claim.claim_id]
     terms, now = terms_of(claim, agreed), parts.clock()
+    if any(r.leased_until is not None and r.leased_until > now for r in asked):
+        raise OrderUnfit("The provider is being called about the order. Do it again in a moment.")
     outcome, state = _word(wanted, claim, terms, now), claim.state
     comes = wanted.delivered and operation is Operation.ISSUE and state in DELIVERED
     more = claim.missing if comes else 0
@@ -66,6 +69,7 @@ async def weigh_order(conn: Connection, wanted: OrderWanted, parts: Parts) -> Or
         state=step.state,
         units=units,
         cost_minor=cost_minor,
+        sent=await orders.sent(conn, asked),
     )
 
 

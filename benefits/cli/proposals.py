@@ -328,7 +328,7 @@ def _order(wanted: rules.OrderWanted, effect: OrderEffect) -> Iterator[str]:
         told = "not delivered"
     yield f"{effect.provider}: {told}: {wanted.evidence}"
     claim = f"claim {effect.claim_id} of {effect.member_id}: {effect.quantity} {effect.benefit}"
-    yield f"{claim} -> {effect.state.value}"
+    yield f"{claim} -> {effect.state.value}, sent {effect.sent} times"
     match effect.units:
         case Move.CAPTURE:
             yield f"its units are spent, for {effect.cost_minor:,} minor units"

@@ -198,7 +198,8 @@ class OrderEffect(msgspec.Struct, frozen=True, kw_only=True):
     """Where the order of a claim would stand, and what becomes of the units it holds.
 
     They are spent for `cost_minor`, or given back with it, or stay held, and it reserved. Where
-    the rest came, those of its pieces are taken again, or are a loss, and it is their cost.
+    the rest came, those of its pieces are taken again, or are a loss, and it is their cost. What
+    people know is of an order that was `sent` so often: one sent again may have been delivered.
     """
 
     member_id: UUID
@@ -209,6 +210,7 @@ class OrderEffect(msgspec.Struct, frozen=True, kw_only=True):
     state: OrderState
     units: Move
     cost_minor: int
+    sent: int = 0
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):

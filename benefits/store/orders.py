@@ -118,6 +118,11 @@ FROM unnest($1::smallint[], $2::uuid[], $3::int[], $5::text[], $6::text[])
      AS k (bucket, request_id, attempt, outcome, evidence)
 WHERE a.bucket = k.bucket AND a.request_id = k.request_id AND a.attempt = k.attempt
 """
+SENT = """
+SELECT count(*) FROM unnest($1::smallint[], $2::uuid[]) AS k (bucket, request_id)
+JOIN provider_attempt AS a ON a.bucket = k.bucket AND a.request_id = k.request_id
+WHERE a.operation <> 'QUERY'
+"""
 # Fenced: only the newest attempt schedules.
 SCHEDULE = """
 UPDATE provider_request AS r
@@ -349,6 +354,13 @@ FROM unnest($1::smallint[], $2::uuid[], $3::uuid[]) AS k (bucket, member_id, cla
 JOIN provider_request AS r
   ON r.bucket = k.bucket AND r.member_id = k.member_id AND r.claim_id = k.claim_id
 """
+
+
+async def sent(conn: Connection, requests: Sequence[RequestRow]) -> int:
+    """Return how often the requests of one claim were sent; to ask about them does not count."""
+    ids = [request.request_id for request in requests]
+    ((count,),) = await rows(conn, SENT, [bucket_of(id_) for id_ in ids], ids)
+    return int(count)
 
 
 async def of_claims(

@@ -111,6 +111,7 @@ class OrderProposedView(msgspec.Struct, kw_only=True):
     `units`: CAPTURE, they are spent for `cost_minor`; RELEASE or RETURN, the member has them back,
     and the budget what was reserved or spent; NONE, they stay as they are. REISSUE or
     REISSUE_AND_CAPTURE: the rest came, whose units are taken again, or are a loss, for that cost.
+    Once it is `sent` more often than that, the word is old and cannot be approved.
     """
 
     number: str
@@ -128,6 +129,7 @@ class OrderProposedView(msgspec.Struct, kw_only=True):
     state: str
     units: str
     cost_minor: int
+    sent: int
 
 
 class TakenView(msgspec.Struct, kw_only=True):

@@ -13,7 +13,17 @@ from benefits.actions.keyed import Accepted
 from benefits.actions.retry_order import RetryOrder, retry
 from benefits.domain.benefit import Consumed
 from benefits.domain.booking import Booking
-from benefits.domain.orders import Confirmed, Done, Operation, Reason, RedeemBy, Rejected, Unknown
+from benefits.domain.orders import (
+    Confirmed,
+    Done,
+    Operation,
+    Pending,
+    QueryBy,
+    Reason,
+    RedeemBy,
+    Rejected,
+    Unknown,
+)
 from benefits.domain.proposals import OrderWanted
 from tests.actions.agreeing import answer, ask, seen
 from tests.actions.life import (
@@ -189,3 +199,29 @@ async def test_a_retry_confirms_what_was_set_aside(world: World) -> None:
             await record(world, work, Confirmed(at=world.clock.now) if confirms else DONE)
     assert ["CONFIRMED"] == await states(world)
     assert [] == await world.findings()
+
+
+async def test_a_word_is_old_once_the_order_is_sent_again(world: World) -> None:
+    """What was not delivered yesterday may be by a retry of today; nor is it said meanwhile."""
+    await provider_can(world, query_schedule_s=(15,), query=QueryBy.NONE)
+    member = await holder(world)
+    (claim_id,) = await claimed(world, wish(member))
+    number = await number_of(world, claim_id)
+    for _ in range(2):
+        world.clock.forward(minutes=2)
+        for work in await lease(world):
+            await record(world, work, Unknown("no answer"))
+    assert ["MANUAL"] == await states(world)
+    no = OrderWanted(number=number, delivered=False, evidence="Ticket 88.")
+    old = await ask(world, no)
+    assert 2 == (await seen(world, old)).effect["sent"]
+    async with world.database.transaction() as conn:
+        await retry(conn, RetryOrder(caller="op", request_id=UUID(number)), world.parts)
+    (work,) = await lease(world)
+    assert "order_unfit" == await ask(world, no)
+    assert "proposal_stale" == await answer(world, old)
+    await record(world, work, Pending())
+    assert "proposal_stale" == await answer(world, old)
+    assert (["MANUAL"], (0, 1)) == (await states(world), await wallet(world, member))
+    assert "ok" == await answer(world, await ask(world, delivered(number)))
+    assert ["ISSUED"] == await states(world)

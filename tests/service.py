@@ -51,6 +51,14 @@ def free_port() -> int:
             return port
 
 
+def free_ports(count: int) -> list[int]:
+    """Return so many ports nobody listens on, no two of which are one."""
+    found = set[int]()
+    while len(found) < count:
+        found.add(free_port())
+    return list(found)
+
+
 class Serving:
     """A running `benefits serve`."""
 

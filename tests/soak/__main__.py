@@ -29,7 +29,7 @@ from benefits.store.migrate import migrate
 from tests import roles
 from tests.builders import MEMBER_KEY
 from tests.conftest import own_database, roomy_folder
-from tests.service import free_port
+from tests.service import free_ports
 from tests.simulation.ways import WAYS
 from tests.soak import check
 from tests.soak.load import Clients
@@ -57,9 +57,9 @@ class Soak:
         self.kills = Counter[str]()
         self.phase = "start"
         self.told = asyncio.Event()  # to end the load
-        ports = [free_port() for _ in WAYS]
+        free = free_ports(len(WAYS) + given.services)
+        ports, self.services = free[: len(WAYS)], free[len(WAYS) :]
         self.desks = {w.code: f"http://127.0.0.1:{p}" for w, p in zip(WAYS, ports, strict=True)}
-        self.services = [free_port() for _ in range(given.services)]
         self.urls = [f"http://127.0.0.1:{port}" for port in self.services]
         self._words = ["-m", "tests.soak.providers", str(self.books), self.urls[0]]
         self._ports = [str(port) for port in ports]

@@ -7,22 +7,22 @@ Their books lie in the folder and survive it; callbacks go to the URL.
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benefits.sandbox import server
 from benefits.sandbox.behaviour import Behaviour
 from benefits.sandbox.line import serve
-from benefits.sandbox.server import SandboxSettings
+from benefits.sandbox.server import SandboxSettings, make_app
 from benefits.sandbox.wechat import WechatSandboxSettings
 from benefits.sandbox.wechat_keys import make_or_read
 from tests.sandbox import stage
 from tests.simulation.ways import WAYS
 
 
-async def main(folder: Path, url: str, behaviour: Behaviour, ports: list[int]) -> None:
-    """Serve all of them until killed."""
-    served = list[Any]()
+def desks(folder: Path, url: str, behaviour: Behaviour, ports: Sequence[int]) -> list[Any]:
+    """Return what serves the ways, in their order."""
+    made = list[Any]()
     busy_s = 0.0 if behaviour is Behaviour.GOOD else 5.0  # how long a number is turned away
     for way, port in zip(WAYS, ports, strict=True):
         common: dict[str, Any] = {
@@ -38,11 +38,17 @@ async def main(folder: Path, url: str, behaviour: Behaviour, ports: list[int]) -
         if way.is_wechat:
             keys = make_or_read(folder / f"{way.code}.keys", way.code, way.holds)
             coupons = WechatSandboxSettings(keys=keys, retry_s=2.0, busy_s=busy_s, **common)
-            served.append(serve(way.sandbox(coupons).application(), "127.0.0.1", port))
+            made.append(way.sandbox(coupons).application())
         else:
-            made = SandboxSettings(secrets=(stage.SECRET,), retry_s=(1.0, 2.0, 5.0), **common)
-            served.append(server.run(made))
-    await asyncio.gather(*served)
+            secrets, retry_s = (stage.SECRET,), (1.0, 2.0, 5.0)
+            made.append(make_app(SandboxSettings(secrets=secrets, retry_s=retry_s, **common)))
+    return made
+
+
+async def main(folder: Path, url: str, behaviour: Behaviour, ports: list[int]) -> None:
+    """Serve all of them until killed."""
+    each = zip(desks(folder, url, behaviour, ports), ports, strict=True)
+    await asyncio.gather(*(serve(desk, "127.0.0.1", port) for desk, port in each))
 
 
 if __name__ == "__main__":

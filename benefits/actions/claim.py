@@ -8,14 +8,16 @@ from uuid import UUID
 import msgspec
 
 from benefits import measures, traces
-from benefits.actions import capacity
+from benefits.actions import wishes
 from benefits.actions.answers import Answer
-from benefits.actions.capacity import Asker, Capacity, Terms, Wish
+from benefits.actions.capacity import Asker, Capacity
+from benefits.actions.edges import Edges
 from benefits.actions.keyed import Accepted, Decided, Keyed, of_members
 from benefits.actions.parts import Parts
 from benefits.actions.pricing import UNSENT_FOR, cost_of
 from benefits.actions.resolve import resolve
 from benefits.actions.waiting import Asked, Waits
+from benefits.actions.wishes import Terms, Wish
 from benefits.domain import code_lines, entitlement, ledger
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, stop_claim
@@ -137,8 +139,11 @@ class _Group:
         self.known: dict[UUID, Known] = {}
         self.ranks: dict[tuple[UUID, str], int] = {}
 
-    async def load(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
-        """Read lots and the members' counters, then lock the shared counters, last of all."""
+    async def load(self, conn: Connection, commands: Sequence[ClaimUnits], *, ahead: bool) -> None:
+        """Read lots and the members' counters, then lock the shared counters, last of all.
+
+        Where claims can be decided `ahead`, what many share is locked when all is written.
+        """
         wanted = [
             (command.member_id, self._terms_of(command.benefit))
             for command in commands
@@ -160,14 +165,26 @@ class _Group:
         today = local_date(self.now, self.zone)
         self.ranks = await standings.ranks(conn, guests, self.now, today)
         branches = {id_: one.branch for id_, one in self.locked.items()}
-        found = await capacity.wishes(conn, wanted, branches)
+        found = await wishes.of(conn, wanted, branches)
         self._wishes = {(w.member_id, w.terms.asked.code): w for w in found}
         patient = {one.member_id for one in commands if one.waits and one.turn is None}
         await self.waits.load(conn, [self.locked[id_] for id_ in patient & self.locked.keys()])
         taken = [id_ for id_, one in self.locked.items() if one.has_merged]
         turns = [one.turn for one in commands if one.turn is not None]
-        await self.capacity.load(conn, self._wishes.values(), taken=taken, locks=True, turns=turns)
+        edges = self._edges(commands) if ahead and not patient and not turns else None
+        await self.capacity.load(
+            conn, self._wishes.values(), taken=taken, locks=True, turns=turns, edges=edges
+        )
         await self._lock_codes(conn, commands)
+
+    def _edges(self, commands: Sequence[ClaimUnits]) -> Edges:
+        """Return the edges of what claims share, if all of them are accepted."""
+        edges = Edges()
+        for command in commands:
+            wish = self._wishes.get((command.member_id, command.benefit))
+            if wish is not None:
+                edges.add(wish, max(0, min(command.pieces, QUANTITY_MAX)))
+        return edges
 
     async def _lock_codes(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
         """Lock what codes in stock the claims may take (V-1)."""
@@ -417,23 +434,30 @@ def _asked(command: ClaimUnits) -> Asked:
 
 
 async def claim(
-    conn: Connection, commands: Sequence[ClaimUnits], parts: Parts, *, wait: bool
+    conn: Connection,
+    commands: Sequence[ClaimUnits],
+    parts: Parts,
+    *,
+    wait: bool,
+    ahead: bool = False,
 ) -> list[Decided | Refusal]:
     """Decide claims in order, in this transaction; one outcome each (C-9, K-2).
 
     Without `wait`, members somebody else holds at the moment are answered `busy` and nothing is
-    stored for them.
+    stored for them. A transaction that is tried again may decide `ahead` of what many share, and
+    lock that at its end (Outdated).
     """
     held = await members.hold(conn, (c.member_id for c in commands), wait=wait)
     plan = await parts.catalogue.plan(conn)  # as it is once the members are held
     keyed, group = Keyed(), _Group(parts, plan, held)
     asked = of_members(commands, held)
-    await group.load(conn, await keyed.begin(conn, asked))
+    await group.load(conn, await keyed.begin(conn, asked), ahead=ahead)
     outcomes = keyed.decide_each(asked, group.decide)
     together = Together(conn)
     await group.write(together)
     await keyed.write(together, group.now)
     await together.send()
+    await group.capacity.settle(conn)
     if group.issued:
         await resolve(conn, group.issued, parts)  # of members who are locked: none is left
     return outcomes

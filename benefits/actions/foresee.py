@@ -8,9 +8,10 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions import capacity
-from benefits.actions.capacity import Asker, Capacity, Terms, Wish
+from benefits.actions import wishes
+from benefits.actions.capacity import Asker, Capacity
 from benefits.actions.claim import UnknownMember
+from benefits.actions.wishes import Terms, Wish
 from benefits.domain import entitlement
 from benefits.domain.benefit import Benefit
 from benefits.domain.blocks import Block, stop_claim
@@ -71,18 +72,18 @@ async def foresee(
         raise UnknownMember
     terms = [Terms.of(programme, benefit, now) for programme, benefit in offers.values()]
     lots = await books.lots_of(conn, [(member_id, t.unit) for t in terms], now)
-    wishes = await capacity.wishes(
+    found = await wishes.of(
         conn, [(member_id, each) for each in terms], {member_id: member.branch}
     )
     there = Capacity()
-    await there.load(conn, wishes, taken=[member_id], locks=False)
+    await there.load(conn, found, taken=[member_id], locks=False)
     known = None
     if any(each.benefit.asks_member for each in terms):
         today = max(each.today for each in terms)
         (known,) = (await people.load(conn, [member_id], today)).values()
     stopping = (await blocks.of(conn, [member])).get(member_id, [])
     seen = Seen(member, tuple(lot for _, lot in lots), stopping, known)
-    return {wish.terms.asked.code: _prospect(there, wish, seen) for wish in wishes}
+    return {wish.terms.asked.code: _prospect(there, wish, seen) for wish in found}
 
 
 def _prospect(there: Capacity, wish: Wish, seen: Seen) -> Prospect:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from benefits.actions.capacity import Capacity, budget_key, money_keys, stock_key
+from benefits.actions.capacity import Capacity
+from benefits.actions.wishes import budget_key, money_keys, stock_key
 from benefits.domain import entitlement, exclusions, limits
 from benefits.domain.benefit import Benefit
 from benefits.domain.entitlement import BudgetExhausted, CapReached, StockExhausted

@@ -13,12 +13,12 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.capacity import Terms
 from benefits.actions.claim import ClaimUnits, claim
 from benefits.actions.close_waits import close_waits
 from benefits.actions.keyed import Accepted, Decided
 from benefits.actions.parts import Parts
 from benefits.actions.waiting import Asked
+from benefits.actions.wishes import Terms
 from benefits.domain import entitlement, limits
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.ledger import Lot

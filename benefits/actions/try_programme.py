@@ -11,13 +11,13 @@ import msgspec
 
 from benefits.actions import top_up
 from benefits.actions.apply_programme import apply_programme
-from benefits.actions.capacity import Terms
 from benefits.actions.claim import ClaimUnits, UnknownMember, claim
 from benefits.actions.foresee import CHANNEL
 from benefits.actions.judge_month import last_decision
 from benefits.actions.keyed import Accepted
 from benefits.actions.parts import Parts
 from benefits.actions.stack import Due
+from benefits.actions.wishes import Terms
 from benefits.domain.catalogue import Catalogue
 from benefits.domain.explanation import explain
 from benefits.domain.programme import Programme

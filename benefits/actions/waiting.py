@@ -10,10 +10,11 @@ from uuid import UUID
 
 import msgspec
 
-from benefits.actions.capacity import Capacity, Wish
+from benefits.actions.capacity import Capacity
 from benefits.actions.keyed import Accepted
 from benefits.actions.parts import Parts
 from benefits.actions.queues import queue_key
+from benefits.actions.wishes import Wish
 from benefits.domain import waits as rules
 from benefits.domain.entitlement import CapReached, CounterUse
 from benefits.domain.ledger import Lot

@@ -12,11 +12,12 @@ from benefits.domain.entitlement import CounterUse
 from benefits.domain.values import bucket_of
 from benefits.store.db import Connection, Writer, prepare, rows, run, write
 
-# Primary key; the sort lies below the locking, so every transaction locks in one order.
+# Primary key; the sort lies below the locking, so every transaction locks in one order: what one
+# person shares first, which may be locked before the rest.
 LOCK = """
 SELECT counter, "window", reserved, spent, told, told_of FROM counter
 WHERE counter = ANY($1::text[]) AND "window" = ANY($2::text[]) AND slice = 0
-ORDER BY counter, "window", slice FOR NO KEY UPDATE
+ORDER BY split_part(counter, ':', 4) <> 'PERSON', counter, "window", slice FOR NO KEY UPDATE
 """
 READ = """
 SELECT counter, "window", reserved, spent, told, told_of FROM counter

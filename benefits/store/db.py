@@ -77,6 +77,10 @@ class Busy(Refusal):
     words = "Something else is being done for this member. Send the same request again."
 
 
+class Outdated(Exception):  # noqa: N818 - no error: the same work, again
+    """What was decided on, without a lock, is so no more."""
+
+
 class Database:
     """A pool of connections to one PostgreSQL database; close it when done."""
 
@@ -212,7 +216,7 @@ def is_away(error: Exception) -> bool:
 
 def is_transient(error: Exception) -> bool:
     """Say whether the same work may succeed when run again."""
-    if is_away(error):
+    if is_away(error) or isinstance(error, Outdated):
         return True
     if not isinstance(error, DBAPIError):
         return False

@@ -8,6 +8,7 @@ import msgspec
 
 from benefits.actions.pricing import Offer
 from benefits.domain.benefit import Consumed
+from benefits.domain.events import CANCELLED, NO_SHOW
 from benefits.domain.lattice import Course, Lapsed, Terms
 from benefits.domain.orders import (
     OPEN,
@@ -317,6 +318,15 @@ def may_undo(answer: Answer, claim: ClaimRow, *, paid_by_use: bool) -> bool:
     sooner = claim.state is OrderState.EXPIRED and isinstance(answer.outcome, Expired)
     over = claim.cancelled_at is not None and isinstance(answer.outcome, Expired | Rejected)
     return undone or sooner or over or answer.operation is Operation.REVERSE
+
+
+def why_over(claim: ClaimRow, state: OrderState) -> str:
+    """Return why a booking is over that its member had, if it is not for its use."""
+    if state is OrderState.REVOKED and claim.cancelled_at is not None:
+        return CANCELLED
+    ended, booked_for = claim.course.ended_at, claim.booked_for
+    missed = ended is not None and booked_for is not None and ended >= booked_for
+    return NO_SHOW if missed and state is OrderState.EXPIRED else ""
 
 
 def verdict(request: RequestRow, outcome: Outcome | Lapsed) -> str:

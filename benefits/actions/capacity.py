@@ -23,7 +23,7 @@ from benefits.domain.programme import Programme
 from benefits.domain.waits import Turn
 from benefits.store import counters, merged
 from benefits.store.counters import Change, Kept, MemberCounter, SharedCounter
-from benefits.store.db import Connection, Writer
+from benefits.store.db import Connection, Outdated, Writer
 from benefits.store.ledger import Journal
 
 _NOTHING = CounterUse()
@@ -43,6 +43,10 @@ class Asker(msgspec.Struct, frozen=True):
     turn: Turn | None = None
 
 
+class Unlocked(Exception):  # noqa: N818 - no error: the same work, behind the lock
+    """Somebody asks what is left of something shared that was not locked."""
+
+
 class Capacity:
     """What there is of everything that can refuse, and what a group takes and gives back."""
 
@@ -56,7 +60,8 @@ class Capacity:
         self.many_events: dict[str, dict[str, int]] = {}
         self.shared: dict[SharedCounter, Kept] = {}
         self.shared_more: dict[SharedCounter, Change] = {}
-        self.edges: Edges | None = None
+        self._edges: Edges | None = None
+        self._is_put_off = False
         self.queues = Queues()
         self.codes = CodeStock()
 
@@ -119,11 +124,11 @@ class Capacity:
             await counters.open_windows(conn, windows)
             await self.lock(conn, shared)
             return
-        own = [key for key in shared if key not in edges]
+        own = [key for key in shared if key not in edges.keys]
         if own:
             await counters.open_windows(conn, own)
             await self.lock(conn, own)
-        self.shared, self.edges = seen | self.shared, edges
+        self.shared, self._edges = seen | self.shared, edges
 
     async def load_own(
         self,
@@ -167,6 +172,10 @@ class Capacity:
         self.shared = await counters.lock(conn, keys)
         self.many_events = await counters.recent_shared(conn, many or {})
 
+    def put_off(self) -> None:
+        """Lock what is shared in `settle`; whoever asks what is left of it before is Unlocked."""
+        self._is_put_off = True
+
     def person(self, key: MemberCounter) -> MemberCounter:
         """Return a counter as one of whom its member counts for now (T-10)."""
         member_id, counter, window = key
@@ -187,7 +196,9 @@ class Capacity:
         return self.recent(member_id, place.counter)
 
     def taken(self, key: SharedCounter) -> CounterUse:
-        """Return what of a shared counter is taken by now."""
+        """Return what of a shared counter is taken by now (Unlocked)."""
+        if self._is_put_off:
+            raise Unlocked
         held, more = self.shared.get(key, _FRESH).use, self.shared_more.get(key)
         if more is None:
             return held
@@ -215,7 +226,7 @@ class Capacity:
             self.take((member_id, place.counter, place.window), amount)
 
     def add(self, key: SharedCounter, use: CounterUse) -> None:
-        """Take from a shared counter that is locked, or give back."""
+        """Take from a shared counter, or give back."""
         kept, more = self.shared.get(key, _FRESH), self.shared_more.get(key)
         before = Change(_NOTHING, kept.told, kept.told_of) if more is None else more
         self.shared_more[key] = Change(
@@ -322,15 +333,30 @@ class Capacity:
     async def write(self, writer: Writer) -> None:
         """Write what was taken and given back, except what `settle` takes."""
         await counters.add_used(writer, self.used_more)
+        if self._is_put_off:
+            return
         instants = (key for key in self.shared_more if key[0] in self.many and key[1] != TURN)
         await counters.begin(writer, instants)
         unmoved = {key: Change(_NOTHING, k.told, k.told_of) for key, k in self.shared.items()}
+        later = () if self._edges is None else self._edges.keys
         moved = {k: new for k, new in self.shared_more.items() if new != unmoved.get(k)}
-        if self.edges is not None:
-            moved = {k: new for k, new in moved.items() if k not in self.edges}
-        await counters.add(writer, moved)
+        await counters.add(writer, {k: new for k, new in moved.items() if k not in later})
 
     async def settle(self, conn: Connection) -> None:
-        """Take what has an edge, where it was far when claims were decided (Outdated)."""
-        if self.edges is not None:
-            await self.edges.take(conn, self.shared_more)
+        """Lock what was not locked to decide, last of all locks, and take it.
+
+        It is Outdated if decisions could be others by now.
+        """
+        if self._edges is None and not self._is_put_off:
+            return
+        later = self.shared_more.keys() if self._edges is None else self._edges.keys
+        kept = await counters.lock(conn, later)
+        if self._edges is not None and not self._edges.are_far(kept, groups=1):
+            raise Outdated
+        moved = {key: self.shared_more[key].use for key in kept if key in self.shared_more}
+        changes = {
+            key: Change(use, kept[key].told, kept[key].told_of)
+            for key, use in moved.items()
+            if use != _NOTHING
+        }
+        await counters.add(conn, changes)

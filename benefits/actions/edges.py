@@ -5,16 +5,14 @@ decided and written before what they share is locked, and others wait for it as 
 Under the lock the edges are looked at once more: who came too near is decided anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from benefits.actions.wishes import Wish, budget_key, stock_key
 from benefits.domain import limits
 from benefits.domain.limits import Counted, Scope
-from benefits.store import counters
-from benefits.store.counters import Change, Kept, SharedCounter
-from benefits.store.db import Connection, Outdated
+from benefits.store.counters import Kept, SharedCounter
 
 # Others may take as much as so many groups like this one until it has the lock; more are rare, and
 # cost writing it again.
@@ -44,9 +42,10 @@ class Edges:
         self._edges: dict[SharedCounter, Edge] = {}
         self._is_near = False
 
-    def __contains__(self, key: SharedCounter) -> bool:
-        """Say whether a counter has an edge here."""
-        return key in self._edges
+    @property
+    def keys(self) -> Collection[SharedCounter]:
+        """Which counters have one."""
+        return self._edges.keys()
 
     def add(self, wish: Wish, pieces: int) -> None:
         """Take so many pieces in all.
@@ -82,15 +81,3 @@ class Edges:
         return not self._is_near and all(
             key in shared and edge.is_far(shared[key], groups) for key, edge in self._edges.items()
         )
-
-    async def take(self, conn: Connection, more: Mapping[SharedCounter, Change]) -> None:
-        """Lock them, last of all locks, and take what is taken (Outdated near one)."""
-        shared = await counters.lock(conn, self._edges)
-        if not self.are_far(shared, groups=1):
-            raise Outdated
-        taken = {
-            key: Change(change.use, shared[key].told, shared[key].told_of)
-            for key, change in more.items()
-            if key in self
-        }
-        await counters.add(conn, taken)

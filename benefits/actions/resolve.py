@@ -8,6 +8,7 @@ asked, and how much room there is, is told by the programme of today.
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -33,7 +34,9 @@ from benefits.actions.answers import (
     spent_at,
     terms_of,
     weighed,
+    why_over,
 )
+from benefits.actions.capacity import Unlocked
 from benefits.actions.effects import Offer, kind_of
 from benefits.actions.follow import Follow
 from benefits.actions.parts import Parts
@@ -47,7 +50,7 @@ from benefits.actions.room import (
     turns_of_many,
 )
 from benefits.domain.catalogue import Catalogue
-from benefits.domain.events import CANCELLED, NO_SHOW
+from benefits.domain.events import NO_SHOW
 from benefits.domain.lattice import (
     Course,
     Delivery,
@@ -118,10 +121,12 @@ class _Group:
         self.came_to: Counter[OrderState] = Counter()
 
     async def load(
-        self, conn: Connection, answers: Sequence[Answer], *, taken: Sequence[UUID]
+        self, conn: Connection, answers: Sequence[Answer], *, taken: Sequence[UUID], locks: bool
     ) -> None:
         """Read claims, holds, lots, members' counters; lock the shared counters, last of all.
 
+        Unless it `locks`, and where nothing is likely to be taken again, that is put off until
+        all is written.
         A claim whose units came back, or may come back to it before its last answer, can need
         others of the member's lots. Others were merged into the `taken` members.
         """
@@ -148,7 +153,9 @@ class _Group:
         mine += [key for c in ended for key in other_counters(self._today(c)[0], c)]
         recent = [key for c in ended for key in recent_counters(self._today(c)[0], c)]
         await self.units.capacity.load_own(conn, mine, recent, taken=taken)
-        if found:
+        if not ended and not locks:
+            self.units.capacity.put_off()
+        elif found:
             shared = {key for c in found for key in shared_counters(*self._offer(c), c)}
             turns = [turn for c in ended for turn in turns_of_many(self._today(c)[0], c)]
             shared |= {place.turn for place, _ in turns}
@@ -337,7 +344,7 @@ class _Group:
             claim.code_sealed = self.parts.envelope.seal(outcome.code.encode())
         if isinstance(outcome, Rejected) and step.state is OrderState.COMPENSATED:
             claim.reason = outcome.reason.value.lower()
-        elif (why := _why_over(claim, step.state)) or claim.reason == NO_SHOW:
+        elif (why := why_over(claim, step.state)) or claim.reason == NO_SHOW:
             claim.reason = why
         self.changed.add(claim.claim_id)
 
@@ -389,19 +396,11 @@ class _Group:
         await orders.end_attempts(together, ended, self.now)
         await self.units.capacity.write(together)
         await together.send()
+        await self.units.capacity.settle(conn)
         await self.follow.close_cases(conn, self.now)
         await tiers.put_grants(conn, self.units.grants)
         for state, claims_ in self.came_to.items():
             measures.count_claims(state.value, claims_)
-
-
-def _why_over(claim: ClaimRow, state: OrderState) -> str:
-    """Return why a booking is over that its member had, if it is not for its use."""
-    if state is OrderState.REVOKED and claim.cancelled_at is not None:
-        return CANCELLED
-    ended, booked_for = claim.course.ended_at, claim.booked_for
-    missed = ended is not None and booked_for is not None and ended >= booked_for
-    return NO_SHOW if missed and state is OrderState.EXPIRED else ""
 
 
 async def resolve(
@@ -432,10 +431,22 @@ async def resolve(
         return left
     plan = await parts.catalogue.plan(conn)  # as it is once the members are held
     now = parts.clock()
-    group = _Group(parts, plan.at(now), Journal(locked, now, parts.new_id), now)
-    taken = [id_ for id_, one in locked.items() if one.has_merged]
-    await group.load(conn, [*answers, *(t.answer for t in attempts)], taken=taken)
-    plans = list[orders.Plan]()
+    for locks in (False, True):
+        group = _Group(parts, plan.at(now), Journal(locked, now, parts.new_id), now)
+        taken = [id_ for id_, one in locked.items() if one.has_merged]
+        await group.load(conn, [*answers, *(t.answer for t in attempts)], taken=taken, locks=locks)
+        with suppress(Unlocked):
+            plans = await _applied(conn, group, answers, attempts)
+            break
+    await group.write(conn, plans, attempts)
+    return left
+
+
+async def _applied(
+    conn: Connection, group: _Group, answers: Sequence[Answer], attempts: Sequence[Attempted]
+) -> list[orders.Plan]:
+    """Apply answers and what attempts learned; return what is asked when (Unlocked)."""
+    now, plans = group.now, list[orders.Plan]()
     if answers:
         told = {answer.claim_id for answer in answers}
         pairs = [(group.claims[id_].member_id, id_) for id_ in sorted(told)]
@@ -454,8 +465,7 @@ async def resolve(
         attempt = doubted(each, now, grace_s)
         plans += _after_attempt(group, attempt, weighed(attempt, latest_attempts), now)
     latest = {(p.request.request_id, p.request.attempt): p for p in plans}
-    await group.write(conn, list(latest.values()), attempts)
-    return left
+    return list(latest.values())
 
 
 def _after_attempt(

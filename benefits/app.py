@@ -5,7 +5,6 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Any, cast
 
@@ -261,7 +260,7 @@ def make_web(
 
 def _groups(database: Database, parts: Parts) -> dict[str, Group[Any, Any]]:
     return {
-        "claims": Group(database, grouped(partial(claim, ahead=True), parts), "claim"),
+        "claims": Group(database, grouped(claim, parts), "claim"),
         "choosings": Group(database, grouped(choose, parts), "choose"),
         "redemptions": Group(database, grouped(redeem, parts), "redeem"),
         "cancellations": Group(database, grouped(cancel, parts), "cancel"),

@@ -139,10 +139,10 @@ class _Group:
         self.known: dict[UUID, Known] = {}
         self.ranks: dict[tuple[UUID, str], int] = {}
 
-    async def load(self, conn: Connection, commands: Sequence[ClaimUnits], *, ahead: bool) -> None:
+    async def load(self, conn: Connection, commands: Sequence[ClaimUnits]) -> None:
         """Read lots and the members' counters, then lock the shared counters, last of all.
 
-        Where claims can be decided `ahead`, what many share is locked when all is written.
+        Far from all edges what many share is locked later, when all is written.
         """
         wanted = [
             (command.member_id, self._terms_of(command.benefit))
@@ -171,7 +171,7 @@ class _Group:
         await self.waits.load(conn, [self.locked[id_] for id_ in patient & self.locked.keys()])
         taken = [id_ for id_, one in self.locked.items() if one.has_merged]
         turns = [one.turn for one in commands if one.turn is not None]
-        edges = self._edges(commands) if ahead and not patient and not turns else None
+        edges = None if patient or turns else self._edges(commands)
         await self.capacity.load(
             conn, self._wishes.values(), taken=taken, locks=True, turns=turns, edges=edges
         )
@@ -434,24 +434,18 @@ def _asked(command: ClaimUnits) -> Asked:
 
 
 async def claim(
-    conn: Connection,
-    commands: Sequence[ClaimUnits],
-    parts: Parts,
-    *,
-    wait: bool,
-    ahead: bool = False,
+    conn: Connection, commands: Sequence[ClaimUnits], parts: Parts, *, wait: bool
 ) -> list[Decided | Refusal]:
     """Decide claims in order, in this transaction; one outcome each (C-9, K-2).
 
     Without `wait`, members somebody else holds at the moment are answered `busy` and nothing is
-    stored for them. A transaction that is tried again may decide `ahead` of what many share, and
-    lock that at its end (Outdated).
+    stored for them. It may all have to be done again (Outdated: `Database.transact` does it).
     """
     held = await members.hold(conn, (c.member_id for c in commands), wait=wait)
     plan = await parts.catalogue.plan(conn)  # as it is once the members are held
     keyed, group = Keyed(), _Group(parts, plan, held)
     asked = of_members(commands, held)
-    await group.load(conn, await keyed.begin(conn, asked), ahead=ahead)
+    await group.load(conn, await keyed.begin(conn, asked))
     outcomes = keyed.decide_each(asked, group.decide)
     together = Together(conn)
     await group.write(together)

@@ -39,6 +39,7 @@ RULES = {
 }
 TIMEOUT_S = 600
 EXAMPLES = 40
+say = partial(print, flush=True)
 PYTEST = (
     *("-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # `warm` imported it: that is meant
@@ -140,21 +141,23 @@ def server() -> Iterator[None]:
         shutil.rmtree(folder)
 
 
-def check(jobs: list[Job]) -> None:
+def check(jobs: list[Job], processes: int) -> None:
     """Run the tests on what is right: only then it means something that they fail."""
-    for tests in sorted({job.tests for job in jobs}):
-        path = str(Path(__file__).relative_to(ROOT))
-        right = Mutant(path, 0, "", "", Path(__file__).read_text())
-        _, passed, text = survives(Job(right, tests))
-        if not passed:
-            sys.stdout.write(text)
-            raise SystemExit(f"{tests} fail on the code as it is")
+    path = str(Path(__file__).relative_to(ROOT))
+    right = Mutant(path, 0, "", "", Path(__file__).read_text())
+    files = sorted({test for job in jobs for test in job.tests})
+    with ThreadPoolExecutor(processes) as pool:
+        tried = pool.map(survives, [Job(right, (file,)) for file in files])
+        for n, (job, passed, text) in enumerate(tried, 1):
+            if not passed:
+                sys.stdout.write(text)
+                raise SystemExit(f"{job.tests[0]} fails on the code as it is")
+            say(f"{n} of {len(files)}: {job.tests[0]} passes on the right code")
 
 
 def run(jobs: list[Job], processes: int) -> int:
     """Run all jobs, print each survivor and the score; return how many survived."""
     begun, survivors = time.monotonic(), 0
-    say = partial(print, flush=True)
     with ThreadPoolExecutor(processes) as pool:
         for n, (job, survived, text) in enumerate(pool.map(survives, jobs), 1):
             if text == "timeout":
@@ -163,7 +166,7 @@ def run(jobs: list[Job], processes: int) -> int:
                 survivors += 1
                 one = job.mutant
                 say(f"SURVIVES {one.path}:{one.line}\n    {one.before!r}\n    {one.after!r}")
-            if n % 50 == 0:
+            if n % 10 == 0:
                 say(f"{n} of {len(jobs)}, {time.monotonic() - begun:.0f} s")
     killed = len(jobs) - survivors
     share = 100 * killed / max(1, len(jobs))
@@ -186,7 +189,7 @@ def main() -> None:
     with ExitStack() as stack:
         if "guards" in asked.what:
             stack.enter_context(server())
-        check(jobs)
+        check(jobs, asked.processes)
         survivors = run(jobs, asked.processes)
     raise SystemExit(1 if survivors else 0)
 

@@ -32,6 +32,8 @@ SERVE = "benefits/actions/serve_waits.py"
 PAID = "tests/actions/test_paid_by_use.py"
 ARCHIVE = "tests/actions/test_archive_races.py"
 MADE_GOOD = "tests/actions/test_make_good.py"
+EDGES = "tests/actions/test_edges.py"
+CAPACITY = "benefits/actions/capacity.py"
 EFFECTS = "benefits/actions/effects.py"
 LATTICE = "benefits/domain/lattice.py"
 FIRST = "migrations/versions/0001_first.py"
@@ -97,13 +99,16 @@ ROOM = (
     ),
     Guard("benefits/actions/effects.py", "if hold.ended:", "if False:", (RESOLVE,)),
     Guard(
-        "benefits/actions/capacity.py",
+        CAPACITY,
         "self.shared = await counters.lock",
         "self.shared = await counters.read",
         (RACES,),
     ),
+    Guard(CAPACITY, "kept = await counters.lock", "kept = await counters.read", (EDGES,)),
+    Guard(CAPACITY, "raise Outdated", "pass", (EDGES,)),
+    Guard(CAPACITY, "if edges is None or not edges.are_far(seen):", "if edges is None:", (EDGES,)),
     Guard(
-        "benefits/actions/capacity.py",
+        CAPACITY,
         "self.used.get(mine, 0) + amount",
         "self.used.get(mine, 0)",
         (CLAIM,),
@@ -115,7 +120,7 @@ ROOM = (
         ("tests/actions/test_merged_limits.py",),
     ),
     Guard(
-        "benefits/actions/capacity.py",
+        CAPACITY,
         "return CounterUse(held.reserved + more.use.reserved, held.spent + more.use.spent)",
         "return held",
         (CLAIM,),
@@ -315,9 +320,9 @@ QUEUED = (
     ),
 )
 ROLLING = (
-    Guard("benefits/actions/capacity.py", "windows.add(place.turn)", "pass", (SHARED,)),
+    Guard(CAPACITY, "windows.add(place.turn)", "pass", (SHARED,)),
     Guard(
-        "benefits/actions/capacity.py",
+        CAPACITY,
         "self.many = await counters.recent_sums(conn, many)",
         "self.many = dict.fromkeys(many, 0)",
         (SHARED,),

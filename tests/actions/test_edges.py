@@ -1,0 +1,138 @@
+"""What many share is locked when all is written, far from where it refuses or is told of."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from benefits.actions.edges import GROUPS, Edge
+from benefits.domain.entitlement import CounterUse
+from benefits.domain.limits import WHENEVER, Budget, CapWindow, Dimension, Limit, Scope
+from benefits.domain.orders import Outcome, Reason, Rejected, Used
+from benefits.store import counters
+from benefits.store.counters import Kept
+from benefits.store.db import run
+from tests.actions.life import (
+    call_back,
+    claimed,
+    counter,
+    decide,
+    number_of,
+    said,
+    wish,
+)
+from tests.actions.limiting import limited, rich
+from tests.actions.test_budgets import told
+from tests.builders import NOON, World
+
+BUDGET = ("budget:lounge", WHENEVER)
+COST = 3800
+TAKE = "UPDATE counter SET reserved = $1 WHERE counter = 'budget:lounge'"
+VIDEO = Budget(code="video", total=Decimal(1000))
+# Who waits for a lock and has written before.
+WRITTEN = """
+SELECT count(*) AS waiting FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND backend_xid IS NOT NULL AND datname = current_database()
+"""
+
+
+async def until_waiting(world: World) -> None:
+    """Return once somebody who has written waits for a lock."""
+    async with asyncio.timeout(10):
+        while (await world.rows(WRITTEN))[0].waiting == 0:
+            await asyncio.sleep(0.01)
+
+
+async def test_others_wait_for_a_budget_only_while_it_is_written(world: World) -> None:
+    """A claim is decided and written before it waits for whoever holds its budget."""
+    await limited(world)
+    member = await rich(world)
+    async with world.database.transaction() as conn:
+        await counters.lock(conn, [BUDGET])
+        task = asyncio.create_task(decide(world, wish(member, "LOUNGE")))
+        await until_waiting(world)
+    assert ["ok"] == [said(outcome) for outcome in await task]
+    assert (COST, 0) == await counter(world, "budget:lounge")
+    assert [] == await world.findings()
+
+
+async def test_who_came_too_near_meanwhile_is_decided_anew(world: World) -> None:
+    """The budget held enough when it was read, and does not any more under the lock."""
+    await limited(world)
+    member = await rich(world)
+    async with world.database.transaction() as conn:
+        await counters.lock(conn, [BUDGET])
+        task = asyncio.create_task(decide(world, wish(member, "LOUNGE")))
+        await until_waiting(world)
+        await run(conn, TAKE, 1_000_000_00 - COST + 1)
+    assert ["budget_exhausted"] == [said(outcome) for outcome in await task]
+    assert [] == await world.rows("SELECT 1 FROM claim")
+    assert [] == await world.rows("SELECT 1 FROM batch WHERE kind = 'claim.placed'")
+
+
+async def test_what_others_told_meanwhile_is_not_told_again(world: World) -> None:
+    """Two claims at once come to a threshold: the one that is first tells of it (K-4)."""
+    await limited(world, budgets=(Budget(code="lounge", total=Decimal(1000)), VIDEO))
+    first, second = await rich(world), await rich(world)
+    async with world.database.transaction() as conn:
+        await counters.lock(conn, [BUDGET])
+        task = asyncio.create_task(decide(world, wish(first, "LOUNGE")))
+        await until_waiting(world)
+        await run(conn, TAKE, 800_00 - COST)
+    assert ["ok"] == [said(outcome) for outcome in await task]
+    await claimed(world, wish(second, "LOUNGE"))
+    assert [("lounge", 80)] == await told(world)
+    assert (800_00 + COST, 0) == await counter(world, "budget:lounge")
+
+
+async def test_claims_at_once_take_what_a_limit_allows_and_no_more(world: World) -> None:
+    """They begin far from its edge, and end at it."""
+    most = 5 * GROUPS
+    of_all = Limit(
+        code="all",
+        scope=Scope.BENEFIT,
+        dimension=Dimension.COUNT,
+        limit=Decimal(most),
+        window=CapWindow.MONTH,
+        benefits=("LOUNGE",),
+    )
+    await limited(world, of_all)
+    members = [await rich(world) for _ in range(12)]
+    asked = [decide(world, *(wish(member, "LOUNGE") for _ in range(4))) for member in members]
+    outcomes = [said(one) for group in await asyncio.gather(*asked) for one in group]
+    assert most == outcomes.count("ok")
+    assert len(outcomes) - most == outcomes.count("cap_reached")
+    assert [] == await world.findings()
+
+
+@pytest.mark.parametrize("outcome", [Used(at=NOON), Rejected(Reason.LIMIT, "limit")])
+async def test_answers_wait_for_a_budget_only_when_they_are_written(
+    world: World, outcome: Outcome
+) -> None:
+    """What is used or given back asks nothing of what is left."""
+    await limited(world)
+    member = await rich(world)
+    (id_,) = await claimed(world, wish(member, "LOUNGE"))
+    number = await number_of(world, id_)
+    async with world.database.transaction() as conn:
+        await counters.lock(conn, [BUDGET])
+        task = asyncio.create_task(call_back(world, number, outcome))
+        await until_waiting(world)
+        await run(conn, TAKE, 2 * COST)
+    await task
+    spent = COST if isinstance(outcome, Used) else 0
+    assert (COST, spent) == await counter(world, "budget:lounge")
+
+
+def test_an_edge_is_a_total_or_the_next_threshold_to_be_told() -> None:
+    """Just below it is far; at a threshold something is told, above a total it is refused."""
+    plain, told_of = Edge(10, 100, is_told=False), Edge(10, 100, is_told=True)
+    assert plain.is_far(Kept(CounterUse(80, 10)), 1)
+    assert not plain.is_far(Kept(CounterUse(80, 11)), 1)
+    assert plain.is_far(Kept(CounterUse(20, 0)), 8)
+    assert not plain.is_far(Kept(CounterUse(21, 0)), 8)
+    assert told_of.is_far(Kept(CounterUse(69, 0)), 1)
+    assert not told_of.is_far(Kept(CounterUse(70, 0)), 1)
+    assert told_of.is_far(Kept(CounterUse(70, 0), 80, 100), 1)
+    assert not told_of.is_far(Kept(CounterUse(70, 0), 80, 120), 1)
+    assert not told_of.is_far(Kept(CounterUse(85, 0), 80, 100), 1)

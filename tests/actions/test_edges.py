@@ -1,14 +1,18 @@
 """What many share is locked when all is written, far from where it refuses or is told of."""
 
 import asyncio
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from benefits.actions.edges import GROUPS, Edge
+from benefits.domain.benefit import Settled
 from benefits.domain.entitlement import CounterUse
 from benefits.domain.limits import WHENEVER, Budget, CapWindow, Dimension, Limit, Scope
-from benefits.domain.orders import Outcome, Reason, Rejected, Used
+from benefits.domain.orders import Done, Outcome, Reason, Rejected, Used
+from benefits.domain.prices import Price, PricedAt
 from benefits.store import counters
 from benefits.store.counters import Kept
 from benefits.store.db import run
@@ -17,29 +21,32 @@ from tests.actions.life import (
     claimed,
     counter,
     decide,
+    holder,
     number_of,
     said,
     wish,
 )
 from tests.actions.limiting import limited, rich
 from tests.actions.test_budgets import told
-from tests.builders import NOON, World
+from tests.builders import NOON, World, reference_programme
 
 BUDGET = ("budget:lounge", WHENEVER)
 COST = 3800
+AUGUST, COST_MOST = date(2025, 8, 1), Decimal(15)
 TAKE = "UPDATE counter SET reserved = $1 WHERE counter = 'budget:lounge'"
 VIDEO = Budget(code="video", total=Decimal(1000))
-# Who waits for a lock and has written before.
-WRITTEN = """
-SELECT count(*) AS waiting FROM pg_stat_activity
-WHERE wait_event_type = 'Lock' AND backend_xid IS NOT NULL AND datname = current_database()
+# Who waits for a lock, and whether they have written to the ledger before.
+WAITING = """
+SELECT EXISTS (SELECT FROM pg_locks AS h WHERE h.pid = w.pid AND h.relation = 'batch'::regclass
+               AND h.mode = 'RowExclusiveLock') AS has_written
+FROM pg_locks AS w WHERE NOT w.granted
 """
 
 
-async def until_waiting(world: World) -> None:
-    """Return once somebody who has written waits for a lock."""
+async def until_waiting(world: World, *, has_written: bool) -> None:
+    """Return once somebody waits for a lock, who has written before or has not."""
     async with asyncio.timeout(10):
-        while (await world.rows(WRITTEN))[0].waiting == 0:
+        while [has_written] != [row.has_written for row in await world.rows(WAITING)]:
             await asyncio.sleep(0.01)
 
 
@@ -50,7 +57,7 @@ async def test_others_wait_for_a_budget_only_while_it_is_written(world: World) -
     async with world.database.transaction() as conn:
         await counters.lock(conn, [BUDGET])
         task = asyncio.create_task(decide(world, wish(member, "LOUNGE")))
-        await until_waiting(world)
+        await until_waiting(world, has_written=True)
     assert ["ok"] == [said(outcome) for outcome in await task]
     assert (COST, 0) == await counter(world, "budget:lounge")
     assert [] == await world.findings()
@@ -63,7 +70,7 @@ async def test_who_came_too_near_meanwhile_is_decided_anew(world: World) -> None
     async with world.database.transaction() as conn:
         await counters.lock(conn, [BUDGET])
         task = asyncio.create_task(decide(world, wish(member, "LOUNGE")))
-        await until_waiting(world)
+        await until_waiting(world, has_written=True)
         await run(conn, TAKE, 1_000_000_00 - COST + 1)
     assert ["budget_exhausted"] == [said(outcome) for outcome in await task]
     assert [] == await world.rows("SELECT 1 FROM claim")
@@ -77,7 +84,7 @@ async def test_what_others_told_meanwhile_is_not_told_again(world: World) -> Non
     async with world.database.transaction() as conn:
         await counters.lock(conn, [BUDGET])
         task = asyncio.create_task(decide(world, wish(first, "LOUNGE")))
-        await until_waiting(world)
+        await until_waiting(world, has_written=True)
         await run(conn, TAKE, 800_00 - COST)
     assert ["ok"] == [said(outcome) for outcome in await task]
     await claimed(world, wish(second, "LOUNGE"))
@@ -117,11 +124,35 @@ async def test_answers_wait_for_a_budget_only_when_they_are_written(
     async with world.database.transaction() as conn:
         await counters.lock(conn, [BUDGET])
         task = asyncio.create_task(call_back(world, number, outcome))
-        await until_waiting(world)
+        await until_waiting(world, has_written=True)
         await run(conn, TAKE, 2 * COST)
     await task
     spent = COST if isinstance(outcome, Used) else 0
     assert (COST, spent) == await counter(world, "budget:lounge")
+
+
+async def test_who_asks_what_is_left_decides_behind_the_lock(world: World) -> None:
+    """A use that costs more than was spent may come to a threshold: of that it is told (K-4)."""
+    programme = reference_programme()
+    lounge, video = programme.benefit
+    prices = (Price(from_=date(2025, 7, 1), cost=Decimal(10)), Price(from_=AUGUST, cost=COST_MOST))
+    video = msgspec.structs.replace(
+        video, cap=None, settled=Settled.USE, prices=prices, priced_at=PricedAt.USE
+    )
+    await world.apply(msgspec.structs.replace(programme, benefit=(lounge, video)))
+    member = await holder(world)
+    (id_,) = await claimed(world, wish(member))
+    number = await number_of(world, id_)
+    await call_back(world, number, Done(at=NOON))
+    assert (0, 1000) == await counter(world, "budget:video")
+    world.clock.now = datetime(2025, 8, 2, tzinfo=UTC)
+    async with world.database.transaction() as conn:
+        await counters.lock(conn, [("budget:video", WHENEVER)])
+        used = asyncio.create_task(call_back(world, number, Used(at=world.clock.now)))
+        await until_waiting(world, has_written=False)
+    await used
+    assert (0, 1500) == await counter(world, "budget:video")
+    assert [] == await world.findings()
 
 
 def test_an_edge_is_a_total_or_the_next_threshold_to_be_told() -> None:

@@ -106,6 +106,7 @@ ROOM = (
     ),
     Guard(CAPACITY, "kept = await counters.lock", "kept = await counters.read", (EDGES,)),
     Guard(CAPACITY, "raise Outdated", "pass", (EDGES,)),
+    Guard(CAPACITY, "raise Unlocked", "pass", (EDGES,)),
     Guard(CAPACITY, "if edges is None or not edges.are_far(seen):", "if edges is None:", (EDGES,)),
     Guard(
         CAPACITY,

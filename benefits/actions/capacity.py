@@ -1,7 +1,8 @@
 """What caps, limits, stock and budgets have left while a group is decided (K-1 to K-5).
 
 Each decision sees what the one before it took. A member's own counters are under the member's
-lock; shared ones are locked last of all, in order and once for a group.
+lock; shared ones are locked last of all, in order: before a group is decided, or, far from their
+edges and where nobody asks what is left, by `settle`, when the rest is written.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -78,7 +79,7 @@ class Capacity:
         """Read what claims may meet; with `locks`, lock what is shared, last of all.
 
         Others were merged into the `taken` members. Some of the claims waited for their `turns`.
-        Far from all `edges` what has one is locked by `settle`, when the rest is written.
+        Far from all `edges`, counters that have one are locked only by `settle`.
         """
         mine = [w.terms.cap(w.member_id) for w in wanted if w.terms.benefit.cap is not None]
         recent, many = list[MemberCounter](), dict[str, str]()
@@ -119,15 +120,16 @@ class Capacity:
         windows: Collection[SharedCounter],
         edges: Edges | None,
     ) -> None:
-        seen = await counters.read(conn, shared) if edges is not None else {}
+        may = edges is not None and not edges.is_near
+        seen = await counters.read(conn, shared) if may else {}
         if edges is None or not edges.are_far(seen):
             await counters.open_windows(conn, windows)
             await self.lock(conn, shared)
             return
-        own = [key for key in shared if key not in edges.keys]
-        if own:
-            await counters.open_windows(conn, own)
-            await self.lock(conn, own)
+        of_persons = [key for key in shared if key not in edges.keys]
+        if of_persons:
+            await counters.open_windows(conn, of_persons)
+            await self.lock(conn, of_persons)
         self.shared, self._edges = seen | self.shared, edges
 
     async def load_own(
@@ -331,7 +333,7 @@ class Capacity:
                 self.shared_more[key] = Change(change.use, max(new), total)
 
     async def write(self, writer: Writer) -> None:
-        """Write what was taken and given back, except what `settle` takes."""
+        """Write what was taken and given back, but for what `settle` has to write at the end."""
         await counters.add_used(writer, self.used_more)
         if self._is_put_off:
             return
@@ -347,9 +349,11 @@ class Capacity:
 
         It is Outdated if decisions could be others by now.
         """
-        if self._edges is None and not self._is_put_off:
+        later: Collection[SharedCounter] = self.shared_more if self._is_put_off else ()
+        if self._edges is not None:
+            later = self._edges.keys
+        if not later:
             return
-        later = self.shared_more.keys() if self._edges is None else self._edges.keys
         kept = await counters.lock(conn, later)
         if self._edges is not None and not self._edges.are_far(kept, groups=1):
             raise Outdated

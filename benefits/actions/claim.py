@@ -397,7 +397,6 @@ class _Group:
             await claims.put(writer, self.claims, self.now + UNSENT_FOR)
             await orders.put(writer, self.requests, self.now)
             await self.capacity.codes.write(writer, self.now)
-            measures.count_claims(OrderState.HELD.value, len(self.claims))
 
 
 def _placed(row: ClaimRow, command: ClaimUnits) -> dict[str, object]:
@@ -452,6 +451,7 @@ async def claim(
     await keyed.write(together, group.now)
     await together.send()
     await group.capacity.settle(conn)
+    measures.count_claims(OrderState.HELD.value, len(group.claims))
     if group.issued:
         await resolve(conn, group.issued, parts)  # of members who are locked: none is left
     return outcomes

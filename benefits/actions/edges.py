@@ -38,9 +38,9 @@ class Edges:
     """The edges of what a group's claims share."""
 
     def __init__(self) -> None:
-        """Know of none."""
+        """Know of none; `is_near` when something has to be locked wherever it stands."""
         self._edges: dict[SharedCounter, Edge] = {}
-        self._is_near = False
+        self.is_near = False
 
     @property
     def keys(self) -> Collection[SharedCounter]:
@@ -62,12 +62,12 @@ class Edges:
         counted = Counted(pieces * terms.piece, terms.piece, terms.piece_cost)
         for limit, place in wish.places:
             if place.is_rolling_for_many or limit.queue(place):
-                self._is_near = True
+                self.is_near = True
             elif place.is_shared and place.scope is not Scope.PERSON:
                 key, most = (place.counter, place.window), terms.programme.most(limit)
                 self._take(key, counted.of(place.dimension), most)
         if terms.shelf is not None:
-            self._is_near = True
+            self.is_near = True
 
     def _take(self, key: SharedCounter, amount: int, most: int, *, is_told: bool = False) -> None:
         known = self._edges.get(key)
@@ -76,8 +76,12 @@ class Edges:
         else:
             self._edges[key] = Edge(known.asked + amount, min(known.most, most), is_told)
 
-    def are_far(self, shared: Mapping[SharedCounter, Kept], *, groups: int = GROUPS) -> bool:
-        """Say whether all are far enough for so many groups; of a new window that is not known."""
-        return not self._is_near and all(
+    def are_far(self, shared: Mapping[SharedCounter, Kept], *, groups: int = 0) -> bool:
+        """Say whether all are far enough for so many groups, `GROUPS` unless it is said.
+
+        Of a new window that is not known.
+        """
+        groups = groups or GROUPS
+        return not self.is_near and all(
             key in shared and edge.is_far(shared[key], groups) for key, edge in self._edges.items()
         )

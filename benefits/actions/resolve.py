@@ -8,7 +8,6 @@ asked, and how much room there is, is told by the programme of today.
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -396,9 +395,9 @@ class _Group:
         await orders.end_attempts(together, ended, self.now)
         await self.units.capacity.write(together)
         await together.send()
-        await self.units.capacity.settle(conn)
         await self.follow.close_cases(conn, self.now)
         await tiers.put_grants(conn, self.units.grants)
+        await self.units.capacity.settle(conn)
         for state, claims_ in self.came_to.items():
             measures.count_claims(state.value, claims_)
 
@@ -431,18 +430,22 @@ async def resolve(
         return left
     plan = await parts.catalogue.plan(conn)  # as it is once the members are held
     now = parts.clock()
-    for locks in (False, True):
+    taken = [id_ for id_, one in locked.items() if one.has_merged]
+
+    async def applied(*, locks: bool) -> tuple[_Group, list[orders.Plan]]:
         group = _Group(parts, plan.at(now), Journal(locked, now, parts.new_id), now)
-        taken = [id_ for id_, one in locked.items() if one.has_merged]
         await group.load(conn, [*answers, *(t.answer for t in attempts)], taken=taken, locks=locks)
-        with suppress(Unlocked):
-            plans = await _applied(conn, group, answers, attempts)
-            break
+        return group, await _apply(conn, group, answers, attempts)
+
+    try:
+        group, plans = await applied(locks=False)
+    except Unlocked:
+        group, plans = await applied(locks=True)
     await group.write(conn, plans, attempts)
     return left
 
 
-async def _applied(
+async def _apply(
     conn: Connection, group: _Group, answers: Sequence[Answer], attempts: Sequence[Attempted]
 ) -> list[orders.Plan]:
     """Apply answers and what attempts learned; return what is asked when (Unlocked)."""

@@ -232,8 +232,8 @@ def is_of_database(error: Exception) -> bool:
 
 
 def is_busy(error: Exception) -> bool:
-    """Say whether a lock was not to be had in time."""
-    return sqlstate(error) in BUSY
+    """Say whether a lock was not to be had in time, or not before others had moved on."""
+    return sqlstate(error) in BUSY or isinstance(error, Outdated)
 
 
 def _driver(conn: Connection) -> Any:

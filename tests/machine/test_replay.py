@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from benefits.actions import deliver, expire, receive
+from benefits.actions import deliver, edges, expire, receive
 from benefits.actions.claim import claim
 from benefits.actions.deliver import Attempt, Work
 from benefits.actions.grant import reward
@@ -212,11 +212,16 @@ async def live(world: World, seed: int) -> tuple[Bank, Replay]:
     return bank, replay
 
 
+@pytest.mark.parametrize("groups", [edges.GROUPS, 1])
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_the_committed_log_of_concurrent_clients_is_what_the_model_says(
-    world: World, seed: int
+    world: World, monkeypatch: pytest.MonkeyPatch, seed: int, groups: int
 ) -> None:
-    """In the order of commits each outcome, refusals too, is the rules' own (I2 to I8, I14)."""
+    """In the order of commits each outcome, refusals too, is the rules' own (I2 to I8, I14).
+
+    So it is where claims keep far from the edges of what they share, and where as near as can be.
+    """
+    monkeypatch.setattr(edges, "GROUPS", groups)
     bank, replay = await live(world, seed)
     happened = dict[int, list[Any]]()
     for event in await world.rows(EVENTS):

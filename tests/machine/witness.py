@@ -1,8 +1,8 @@
 """Who saw in which order transactions took place: a witness in the database, beside the ledger.
 
 Every transaction of the ledger holds all its locks until it commits, so the moment at which it
-last writes what it decided, after its last lock, is its place among all whom it could meet. A
-trigger draws a number with each row; what was rolled back leaves none.
+last writes, after its last lock, is its place among all whom it could meet: what many share is
+locked and written last. A trigger draws a number with each row; what was rolled back leaves none.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ INSTALL = (
     """,
     "GRANT SELECT ON witness TO PUBLIC",
 )
-SEEN = ("request", "batch", "outbox", "claim", "inbox", "provider_request")
+SEEN = ("request", "batch", "outbox", "claim", "inbox", "provider_request", "counter")
 
 
 class Step(NamedTuple):

@@ -21,6 +21,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from tests.mutants.guards import GUARDS
@@ -39,6 +40,7 @@ RULES = {
 }
 TIMEOUT_S = 600
 EXAMPLES = 40
+SERVERS = SimpleQueue[str]()  # one for each process; without a name where none is needed
 say = partial(print, flush=True)
 PYTEST = (
     *("-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider"),
@@ -83,8 +85,10 @@ def load(mutant: Mutant) -> None:
     setattr(SourceFileLoader, "get_code", get_code)  # noqa: B010 - that is what it is for
 
 
-def notice(mutant: Mutant, tests: Sequence[str], log: str) -> None:
-    """Run the tests on a mutant; end with pytest's status."""
+def notice(mutant: Mutant, tests: Sequence[str], log: str, server: str) -> None:
+    """Run the tests on a mutant, with a PostgreSQL if one is named; end with pytest's status."""
+    if server:
+        os.environ["BENEFITS_TEST_DATABASE_URL"] = server
     with Path(log).open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -102,8 +106,8 @@ def notice(mutant: Mutant, tests: Sequence[str], log: str) -> None:
 
 def survives(job: Job) -> tuple[Job, bool, str]:
     """Run one job in a process of its own; say whether no test noticed, and how it ended."""
-    with tempfile.NamedTemporaryFile() as log:
-        child = get_context("fork").Process(target=notice, args=(*job, log.name))
+    with tempfile.NamedTemporaryFile() as log, _one_of(SERVERS) as server:
+        child = get_context("fork").Process(target=notice, args=(*job, log.name, server))
         child.start()
         child.join(TIMEOUT_S)
         if child.is_alive():
@@ -126,17 +130,29 @@ def warm() -> None:
 
 
 @contextmanager
-def server() -> Iterator[None]:
-    """Run one PostgreSQL for all whose tests need one."""
+def _one_of(free: SimpleQueue[str]) -> Iterator[str]:
+    """Take one until the block ends."""
+    taken = free.get()
+    try:
+        yield taken
+    finally:
+        free.put(taken)
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Run a PostgreSQL.
+
+    Each process needs its own: how far events can be read is told by all of a server's databases.
+    """
     from benefits.embedded import Postgres
 
     folder = Path(tempfile.mkdtemp(prefix="benefits-mutants-", dir="/tmp"))
     folder.chmod(0o711)
     fast = {"fsync": "off", "full_page_writes": "off"}
     try:
-        with Postgres(folder, say=lambda _: None, settings=fast) as postgres:
-            os.environ["BENEFITS_TEST_DATABASE_URL"] = postgres.dsn
-            yield
+        with Postgres(folder, say=lambda _: None, settings=fast) as server:
+            yield server.dsn
     finally:
         shutil.rmtree(folder)
 
@@ -187,8 +203,8 @@ def main() -> None:
     jobs = [job for job in jobs if asked.only in f"{job.mutant.path} {job.mutant.before}"]
     warm()
     with ExitStack() as stack:
-        if "guards" in asked.what:
-            stack.enter_context(server())
+        for _ in range(asked.processes):
+            SERVERS.put(stack.enter_context(postgres()) if "guards" in asked.what else "")
         check(jobs, asked.processes)
         survivors = run(jobs, asked.processes)
     raise SystemExit(1 if survivors else 0)

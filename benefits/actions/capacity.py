@@ -120,8 +120,8 @@ class Capacity:
         windows: Collection[SharedCounter],
         edges: Edges | None,
     ) -> None:
-        may = edges is not None and not edges.is_near
-        seen = await counters.read(conn, shared) if may else {}
+        is_near = edges is None or edges.is_near
+        seen = {} if is_near else await counters.read(conn, shared)
         if edges is None or not edges.are_far(seen):
             await counters.open_windows(conn, windows)
             await self.lock(conn, shared)
@@ -357,10 +357,9 @@ class Capacity:
         kept = await counters.lock(conn, later)
         if self._edges is not None and not self._edges.are_far(kept, groups=1):
             raise Outdated
-        moved = {key: self.shared_more[key].use for key in kept if key in self.shared_more}
-        changes = {
-            key: Change(use, kept[key].told, kept[key].told_of)
-            for key, use in moved.items()
-            if use != _NOTHING
+        taken = {
+            key: Change(more.use, kept[key].told, kept[key].told_of)
+            for key, more in self.shared_more.items()
+            if key in kept and more.use != _NOTHING
         }
-        await counters.add(conn, changes)
+        await counters.add(conn, taken)

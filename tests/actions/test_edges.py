@@ -1,8 +1,10 @@
 """What many share is locked when all is written, far from where it refuses or is told of."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ from benefits.domain.limits import WHENEVER, Budget, CapWindow, Dimension, Limit
 from benefits.domain.orders import Done, Outcome, Reason, Rejected, Used
 from benefits.domain.prices import Price, PricedAt
 from benefits.store import counters
-from benefits.store.counters import Kept
+from benefits.store.counters import Kept, SharedCounter
 from benefits.store.db import run
 from tests.actions.life import (
     call_back,
@@ -30,35 +32,50 @@ from tests.actions.limiting import limited, rich
 from tests.actions.test_budgets import told
 from tests.builders import NOON, World, reference_programme
 
+Result = TypeVar("Result")
 BUDGET = ("budget:lounge", WHENEVER)
+TAKE = "UPDATE counter SET reserved = $1 WHERE counter = $2"
 COST = 3800
 AUGUST, COST_MOST = date(2025, 8, 1), Decimal(15)
-TAKE = "UPDATE counter SET reserved = $1 WHERE counter = 'budget:lounge'"
 VIDEO = Budget(code="video", total=Decimal(1000))
 # Who waits for a lock, and whether they have written to the ledger before.
 WAITING = """
 SELECT EXISTS (SELECT FROM pg_locks AS h WHERE h.pid = w.pid AND h.relation = 'batch'::regclass
                AND h.mode = 'RowExclusiveLock') AS has_written
-FROM pg_locks AS w WHERE NOT w.granted
+FROM pg_locks AS w JOIN pg_stat_activity AS a USING (pid)
+WHERE NOT w.granted AND a.datname = current_database()
 """
 
 
-async def until_waiting(world: World, *, has_written: bool) -> None:
-    """Return once somebody waits for a lock, who has written before or has not."""
-    async with asyncio.timeout(10):
-        while [has_written] != [row.has_written for row in await world.rows(WAITING)]:
-            await asyncio.sleep(0.01)
+async def raced(
+    world: World,
+    work: Coroutine[Any, Any, Result],
+    *,
+    taken: int = 0,
+    of: SharedCounter = BUDGET,
+    has_written: bool = True,
+) -> Result:
+    """Let work wait for a counter that somebody holds, who then comes to have `taken` so much.
+
+    When it waits it has written to the ledger before, or has not.
+    """
+    async with world.database.transaction() as conn:
+        await counters.lock(conn, [of])
+        task = asyncio.create_task(work)
+        async with asyncio.timeout(10):
+            while [has_written] != [row.has_written for row in await world.rows(WAITING)]:
+                await asyncio.sleep(0.01)
+        if taken:
+            await run(conn, TAKE, taken, of[0])
+    return await task
 
 
 async def test_others_wait_for_a_budget_only_while_it_is_written(world: World) -> None:
     """A claim is decided and written before it waits for whoever holds its budget."""
     await limited(world)
     member = await rich(world)
-    async with world.database.transaction() as conn:
-        await counters.lock(conn, [BUDGET])
-        task = asyncio.create_task(decide(world, wish(member, "LOUNGE")))
-        await until_waiting(world, has_written=True)
-    assert ["ok"] == [said(outcome) for outcome in await task]
+    (outcome,) = await raced(world, decide(world, wish(member, "LOUNGE")))
+    assert "ok" == said(outcome)
     assert (COST, 0) == await counter(world, "budget:lounge")
     assert [] == await world.findings()
 
@@ -67,12 +84,9 @@ async def test_who_came_too_near_meanwhile_is_decided_anew(world: World) -> None
     """The budget held enough when it was read, and does not any more under the lock."""
     await limited(world)
     member = await rich(world)
-    async with world.database.transaction() as conn:
-        await counters.lock(conn, [BUDGET])
-        task = asyncio.create_task(decide(world, wish(member, "LOUNGE")))
-        await until_waiting(world, has_written=True)
-        await run(conn, TAKE, 1_000_000_00 - COST + 1)
-    assert ["budget_exhausted"] == [said(outcome) for outcome in await task]
+    taken = 1_000_000_00 - COST + 1
+    (outcome,) = await raced(world, decide(world, wish(member, "LOUNGE")), taken=taken)
+    assert "budget_exhausted" == said(outcome)
     assert [] == await world.rows("SELECT 1 FROM claim")
     assert [] == await world.rows("SELECT 1 FROM batch WHERE kind = 'claim.placed'")
 
@@ -81,12 +95,8 @@ async def test_what_others_told_meanwhile_is_not_told_again(world: World) -> Non
     """Two claims at once come to a threshold: the one that is first tells of it (K-4)."""
     await limited(world, budgets=(Budget(code="lounge", total=Decimal(1000)), VIDEO))
     first, second = await rich(world), await rich(world)
-    async with world.database.transaction() as conn:
-        await counters.lock(conn, [BUDGET])
-        task = asyncio.create_task(decide(world, wish(first, "LOUNGE")))
-        await until_waiting(world, has_written=True)
-        await run(conn, TAKE, 800_00 - COST)
-    assert ["ok"] == [said(outcome) for outcome in await task]
+    (outcome,) = await raced(world, decide(world, wish(first, "LOUNGE")), taken=800_00 - COST)
+    assert "ok" == said(outcome)
     await claimed(world, wish(second, "LOUNGE"))
     assert [("lounge", 80)] == await told(world)
     assert (800_00 + COST, 0) == await counter(world, "budget:lounge")
@@ -121,12 +131,7 @@ async def test_answers_wait_for_a_budget_only_when_they_are_written(
     member = await rich(world)
     (id_,) = await claimed(world, wish(member, "LOUNGE"))
     number = await number_of(world, id_)
-    async with world.database.transaction() as conn:
-        await counters.lock(conn, [BUDGET])
-        task = asyncio.create_task(call_back(world, number, outcome))
-        await until_waiting(world, has_written=True)
-        await run(conn, TAKE, 2 * COST)
-    await task
+    await raced(world, call_back(world, number, outcome), taken=2 * COST)
     spent = COST if isinstance(outcome, Used) else 0
     assert (COST, spent) == await counter(world, "budget:lounge")
 
@@ -146,11 +151,8 @@ async def test_who_asks_what_is_left_decides_behind_the_lock(world: World) -> No
     await call_back(world, number, Done(at=NOON))
     assert (0, 1000) == await counter(world, "budget:video")
     world.clock.now = datetime(2025, 8, 2, tzinfo=UTC)
-    async with world.database.transaction() as conn:
-        await counters.lock(conn, [("budget:video", WHENEVER)])
-        used = asyncio.create_task(call_back(world, number, Used(at=world.clock.now)))
-        await until_waiting(world, has_written=False)
-    await used
+    used = call_back(world, number, Used(at=world.clock.now))
+    await raced(world, used, of=("budget:video", WHENEVER), has_written=False)
     assert (0, 1500) == await counter(world, "budget:video")
     assert [] == await world.findings()
 

@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -15,6 +15,31 @@ class Load:
     p50_ms: float
     p99_ms: float
     failed: int
+
+
+async def spread(
+    ports: Sequence[int],
+    make: Callable[[], bytes],
+    *,
+    connections: int,
+    seconds: float,
+    status: int = 201,
+) -> Load:
+    """Send requests over connections to several ports; of latencies the longest counts."""
+    shares = [len(range(n, connections, len(ports))) for n in range(len(ports))]
+    made = await asyncio.gather(
+        *(
+            run(port, make, connections=share, seconds=seconds, status=status)
+            for port, share in zip(ports, shares, strict=True)
+            if share
+        )
+    )
+    return Load(
+        sum(one.per_s for one in made),
+        max(one.p50_ms for one in made),
+        max(one.p99_ms for one in made),
+        sum(one.failed for one in made),
+    )
 
 
 async def run(

@@ -1,11 +1,13 @@
 """Claims per second over HTTP at 1 to 256 connections, against two baselines of the same run.
 
-One is a constant handler of the same server process (`GET /health`): what HTTP alone costs. The
-other is the same redeem as one function call in the database, on one hot budget row and spread.
+They are spread over two service processes, or as many as `BENCH_SERVICES` says. One baseline is a
+constant handler of the same processes (`GET /health`): what HTTP alone costs. The other is the same
+redeem as one function call in the database, on one hot budget row and spread.
 Rounds are interleaved, and of each figure the median counts.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import statistics
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 
+SERVICES = int(os.environ.get("BENCH_SERVICES", "2"))
 CONNECTIONS = (1, 8, 64, 256)
 PGBENCH = {1: 1, 8: 8, 64: 16, 256: 16}  # clients that serve it best at so many connections
 Figures = dict[str, list[float]]
@@ -34,11 +37,12 @@ async def test_claims_over_http_are_measured_against_a_constant_and_one_function
     with durable_server as server:
         keys = fresh_keys()
         dsn, member_ids, key = await prepare(server.dsn, keys)
-        async with serve(dsn, keys) as service:
-            figures = Figures()
-            await _round(dsn, service.port, key=key, member_ids=member_ids, figures=Figures())
+        async with contextlib.AsyncExitStack() as stack:
+            services = [await stack.enter_async_context(serve(dsn, keys)) for _ in range(SERVICES)]
+            ports, figures = [service.port for service in services], Figures()
+            await _round(dsn, ports, key=key, member_ids=member_ids, figures=Figures())
             for _ in range(ROUNDS):
-                await _round(dsn, service.port, key=key, member_ids=member_ids, figures=figures)
+                await _round(dsn, ports, key=key, member_ids=member_ids, figures=figures)
     report = {name: statistics.median(values) for name, values in figures.items()}
     for name, value in report.items():
         print(f"{name:34s} {value:10.1f}   of {[round(v, 1) for v in figures[name]]}")
@@ -68,15 +72,15 @@ def _table(report: dict[str, float]) -> None:
 
 
 async def _round(
-    dsn: str, port: int, *, key: str, member_ids: list[UUID], figures: Figures
+    dsn: str, ports: list[int], *, key: str, member_ids: list[UUID], figures: Figures
 ) -> None:
     def some() -> bytes:
         return wish(key, random.choice(member_ids))
 
     for connections in CONNECTIONS:
         for kind, make, status in (("constant", _constant, 200), ("claims", some, 201)):
-            made = await load.run(
-                port, make, connections=connections, seconds=SECONDS, status=status
+            made = await load.spread(
+                ports, make, connections=connections, seconds=SECONDS, status=status
             )
             for what, value in (
                 ("per s", made.per_s),

@@ -80,20 +80,12 @@ class Ground:
         self, make: Callable[[], bytes], status: int, seconds: float, *, alone: bool = False
     ) -> Load:
         """Send requests to all services at once, or one after the other to the first."""
-        if alone:
-            return await load.run(
-                self.ports[0], make, connections=1, seconds=seconds, status=status
-            )
-        share = CONNECTIONS // len(self.ports)
-        made = await asyncio.gather(
-            *(
-                load.run(port, make, connections=share, seconds=seconds, status=status)
-                for port in self.ports
-            )
+        ports, connections = (self.ports[:1], 1) if alone else (self.ports, CONNECTIONS)
+        made = await load.spread(
+            ports, make, connections=connections, seconds=seconds, status=status
         )
-        assert 0 == sum(one.failed for one in made)
-        slowest = max(one.p99_ms for one in made)
-        return Load(sum(one.per_s for one in made), max(o.p50_ms for o in made), slowest, 0)
+        assert made.failed == 0
+        return made
 
 
 async def test_the_hot_path_is_measured_against_itself(durable_server: Postgres) -> None:

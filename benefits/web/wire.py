@@ -81,6 +81,7 @@ class Wire(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._in_head = True
         self._head_bytes = 0
+        self._headers_bytes = 0
         self._is_head_too_large = False
         self._why = ""
 
@@ -112,7 +113,8 @@ class Wire(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header of a head that is not too large."""
         super().on_header(name, value)
-        length = len(self.url) + sum(len(n) + len(v) for n, v in self.headers)
+        self._headers_bytes += len(name) + len(value)
+        length = len(self.url) + self._headers_bytes
         if length > HEAD_BYTES_MAX or len(self.headers) > HEADERS_MAX:
             self._is_head_too_large = True
             msg = "too large"  # the parser gives up, and `send_400_response` says why
@@ -132,7 +134,7 @@ class Wire(HttpToolsProtocol):
         """Be ready for the next head."""
         self._within(None)
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._headers_bytes = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

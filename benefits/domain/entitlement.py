@@ -134,7 +134,7 @@ def top_up(
     lots. What they took of who was merged comes back to nobody, and is granted anew.
     """
     if _is_reached(quota, before, changes):
-        return 0  # reached before, by whatever policy
+        return 0
     if any(grant.is_own and grant.quota >= quota for grant in before):
         return 0
     missing = max(0, quota - net_of(before, changes) - back)
@@ -209,9 +209,9 @@ def coming_back(
 
 
 def _is_reached(quota: int, before: Sequence[Granted], changes: Sequence[Change]) -> bool:
-    """Say whether a quota stands: the highest does, or that of the last change and those after."""
+    """Say whether a quota stands after changes: that of the last, or of a grant since then."""
     if not changes:
-        return bool(before) and quota <= max(grant.quota for grant in before)
+        return False
     last = max(changes, key=lambda change: change.at)
     after = (grant.quota for grant in before if grant.at > last.at)
     return quota <= max([last.quota, *after])

@@ -46,6 +46,11 @@ ONE, TWO, ALL = (Done(at=NOON, delivered=1), Done(at=NOON, delivered=2), Done(at
 PART, USED, END = PartlyUsed(at=NOON, used=1), Used(at=NOON), Expired(at=NOON)
 GONE = Rejected(Reason.STOCK_OUT, "sold_out")
 CASES = "SELECT kind FROM case_file"
+# Holds that take from one lot by two lines.
+TWICE = """
+SELECT batch_id FROM posting WHERE (debit, credit) = ('available', 'held')
+GROUP BY batch_id, lot_id HAVING count(*) > 1
+"""
 LATER = NOON + timedelta(seconds=1)
 
 
@@ -127,6 +132,7 @@ async def test_each_piece_has_its_own_end(world: World) -> None:
     assert (0, paid["VIDEO"] * 1500) == await counter(world, "budget:video")
     pieces = sum(seen[1] for benefit, _, seen, _ in LIVES if benefit == "VIDEO")
     assert (0, pieces) == await counter(world, "stock:VIDEO")
+    assert [] == await world.rows(TWICE)
     assert [] == await world.findings()
 
 

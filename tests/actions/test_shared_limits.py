@@ -102,6 +102,16 @@ async def test_of_a_hundred_claims_at_the_edge_of_a_rolling_window_one_is_accept
     assert [1, 1, 1] == await taken(world)
 
 
+async def test_claims_of_two_budgets_meet_at_a_rolling_window(world: World) -> None:
+    """K-7: nothing but the limit is shared, and of two at the same moment one is accepted."""
+    await limited(world, limit("often", 1, days=7))
+    one, other = await rich(world), await rich(world, "VIDEO")
+    await asyncio.gather(*(world.rows("SELECT pg_sleep(0.1)") for _ in range(2)))  # both connect
+    found = await asyncio.gather(ask(world, one), ask(world, other, "VIDEO"))
+    assert ["cap_reached", "ok"] == sorted(found)
+    assert [] == await world.findings()
+
+
 async def test_a_group_takes_no_more_of_a_rolling_window_than_one_by_one(world: World) -> None:
     """K-7, I15: each of a group sees what the one before it took, in one place and in two."""
     await limited(world, limit("often", 3, days=7), limit("rarely", 5, days=30))

@@ -1,8 +1,8 @@
 """Claims per second over HTTP at 1 to 256 connections, against two baselines of the same run.
 
 They are spread over two service processes, or as many as `BENCH_SERVICES` says. One baseline is a
-constant handler of the same processes (`GET /health`): what HTTP alone costs. The other is the same
-redeem as one function call in the database, on one hot budget row and spread.
+constant handler of the same processes (`GET /health`): what HTTP alone costs. The other is the
+same redeem as one function call in the database, on one hot budget row and spread.
 Rounds are interleaved, and of each figure the median counts.
 """
 

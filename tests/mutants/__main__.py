@@ -32,6 +32,7 @@ RULES = {
     "benefits/domain/ledger.py": ("tests/domain/test_ledger.py", "tests/domain/test_templates.py"),
     "benefits/domain/entitlement.py": (
         "tests/domain/test_entitlement.py",
+        "tests/domain/test_rises.py",
         "tests/domain/test_claims.py",
         "tests/domain/test_downgrades.py",
         "tests/domain/test_limits.py",

@@ -231,8 +231,8 @@ def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
 
     That a use is not told, or was refused, is no news of the order; nor is it that it is unknown.
     After a reversal was sent, an order that is unused was reversed, as of the use, for the
-    provider's clock alone could tell of when. A use that we asked for after an undoing comes after
-    it, of whichever instant the provider says it is.
+    provider's clock alone could tell of when. What we asked for after a use or its undoing comes
+    after that, of whichever instant the provider says it is: some tell whole seconds.
     """
     outcome, course = answer.outcome, claim.course
     if isinstance(outcome, Rejected):
@@ -241,15 +241,17 @@ def of_use(answer: Answer, claim: ClaimRow, now: datetime) -> Outcome | Lapsed:
         outcome, Done | Confirmed | Expired | Revoked
     ):
         return Reversed(course.used_at or now)
-    undone_at = None if course.used else course.used_at
+    known_at = course.used_at
     if (
-        answer.operation is Operation.REDEEM
-        and isinstance(outcome, Used)
-        and undone_at is not None
-        and answer.asked_at is not None
-        and claim.changed_at <= answer.asked_at  # it was known when the use was asked for
+        known_at is None
+        or answer.asked_at is None
+        or claim.changed_at > answer.asked_at  # it was not known when it was asked for
     ):
-        later = max(outcome.at, undone_at + timedelta(microseconds=1))
+        return outcome
+    if answer.operation is Operation.REVERSE and isinstance(outcome, Reversed) and course.used:
+        return msgspec.structs.replace(outcome, at=max(outcome.at, known_at))
+    if answer.operation is Operation.REDEEM and isinstance(outcome, Used) and not course.used:
+        later = max(outcome.at, known_at + timedelta(microseconds=1))
         return msgspec.structs.replace(outcome, at=later)
     return outcome
 

@@ -157,6 +157,22 @@ async def test_a_use_is_told_and_undone_and_told_again(world: World) -> None:
     assert [] == await world.findings()
 
 
+async def test_uses_and_undoings_of_one_second_count_as_they_were_asked_for(world: World) -> None:
+    """Where a provider tells whole seconds: each is final before the next is asked for (V-4)."""
+    await provider_can(world, redeem_by=RedeemBy.US, reverse=True)
+    member = await holder(world, "LOUNGE")
+    (claim_id,) = await claimed(world, wish(member, "LOUNGE"))
+    await answered(world, Done(at=NOON))
+    for _ in range(3):
+        used = await ask(world, use(claim_id))
+        await answered(world, Used(at=NOON))
+        assert ["REDEEMED"] == await states(world)
+        await ask(world, undo(claim_id, used.ids["redemption_id"]))
+        await answered(world, Reversed(at=NOON))
+        assert (["ISSUED"], (0, 1)) == (await states(world), await wallet(world, member, "LOUNGE"))
+    assert [] == await world.findings()
+
+
 async def test_words_said_together_are_decided_one_after_the_other(world: World) -> None:
     """Each sees the one before it, the same key is decided once, and who is held is busy."""
     await provider_can(world, redeem_by=RedeemBy.US, reverse=True)
